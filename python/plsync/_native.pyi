@@ -1,0 +1,195 @@
+"""The Rust core: the recorder (hot path) and the store (everything else).
+
+Private: programs use ``plsync.PromptLayerCallbackHandler`` and ``plsync.Journal``. Constants and byte layouts are
+specified in ``docs/format.md``.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, final
+
+__version__: str
+
+# Sync states of a record, as stored.
+STATE_PENDING: int  # 0
+STATE_LEASED: int  # 1
+STATE_IN_DOUBT: int  # 2
+STATE_ACKED: int  # 3
+STATE_DEAD: int  # 4
+STATE_HELD: int  # 5
+
+# How a call ended, as stored. 0: it has not.
+END_NONE: int  # 0
+END_OK: int  # 1
+END_ERROR: int  # 2
+END_CANCELLED: int  # 3
+END_PARTIAL: int  # 4
+END_ABANDONED: int  # 5: its process is gone and left no end
+
+# Bits of an event's flags.
+FLAG_CACHED: int  # 1: answered from a LangChain cache
+FLAG_LOSSY: int  # 2: a value could only be kept approximately
+FLAG_REDACTED: int  # 4: a redact hook or content=False changed or removed content
+
+@final
+class Recorder:
+    """Writes events of one process into its spool segments. Thread-safe, fork-aware, never opens LMDB or a socket.
+
+    Opening is lazy: the first event creates the segment.
+    """
+
+    def __new__(cls, path: str, durability: str = "process") -> Recorder: ...
+    def chat_start(self, **fields: Any) -> None:
+        """See ``rust/python/src/recorder.rs`` for the handler-facing methods."""
+
+    def append(self, payload: bytes, *, record_id: bytes | None = None) -> bytes:
+        """Write raw bytes as one opaque event; returns the 16-byte id. For benches and crash tests."""
+
+    def flush(self) -> None:
+        """Force every event written so far by this process to disk (fdatasync). Raises JournalError."""
+
+    @property
+    def writer_id(self) -> bytes:
+        """16 bytes, unique to this process and journal (a forked child has another)."""
+
+    @property
+    def failures(self) -> int:
+        """Events of this process that could not be recorded."""
+
+@final
+class Row:
+    """One record as stored: fixed fields, and the JSON bodies of its events."""
+
+    @property
+    def id(self) -> bytes: ...  # 16 bytes, UUIDv7
+    @property
+    def seq(self) -> int: ...  # dense, in ingest order
+    @property
+    def state(self) -> int: ...  # STATE_*
+    @property
+    def ended(self) -> int: ...  # END_*
+    @property
+    def flags(self) -> int: ...  # FLAG_* bits
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def last_error(self) -> str | None: ...
+    @property
+    def sink(self) -> str | None: ...
+    @property
+    def writer(self) -> bytes: ...
+    @property
+    def start(self) -> bytes | None: ...  # JSON body of the start event, None for an end without a start
+    @property
+    def end(self) -> bytes | None: ...  # JSON body of the end event
+    @property
+    def request_id(self) -> int | None: ...
+    @property
+    def acked_at(self) -> int | None: ...  # ns since the epoch
+    @property
+    def not_before(self) -> int | None: ...  # ms since the epoch; when a pending record is next due
+
+@final
+class Store:
+    """An open journal: LMDB plus the spool directory. Thread-safe; one per process and path is shared."""
+
+    def __new__(cls, path: str, *, create: bool = True) -> Store:
+        """Raises JournalNotFound (create=False), JournalFormatError, JournalError (permission, corrupt)."""
+
+    @property
+    def path(self) -> str: ...
+    def ingest(self, *, wait: bool = False) -> dict[str, Any]:
+        """Move what every segment holds into LMDB; remove segments that are done; sweep calls of dead processes.
+
+        Returns {"ran": bool (False: another process is ingesting and wait is False), "frames": int, "records": int,
+        "duplicates": int, "abandoned": int, "segments_removed": int, "damage": [{"segment", "offset", "reason"}]}.
+        """
+
+    def get(self, record_id: bytes) -> Row | None: ...
+    def resolve(self, nibbles: str, limit: int = 2) -> list[bytes]:
+        """Record ids whose 32-digit lower-case hex form starts with ``nibbles``, oldest first."""
+
+    def by_label(self, kind: str, value: bytes, limit: int = 100) -> list[bytes]:
+        """Record ids carrying a label, newest first. Kinds: 'r' run id, 'p' parent run id, 't' tag, 'm' model."""
+
+    def by_request(self, request_id: int) -> bytes | None: ...
+    def query(
+        self,
+        *,
+        labels: Sequence[tuple[str, bytes]] = (),
+        states: Sequence[int] | None = None,
+        ended: Sequence[int] | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        text: str | None = None,
+        before: bytes | None = None,
+        after: bytes | None = None,
+        oldest_first: bool = False,
+        limit: int = 100,
+    ) -> list[Row]:
+        """A page of records by start time. since/until: ms since the epoch, [since, until). text: a substring of the
+        stored JSON bodies, ASCII case ignored. before/after: exclusive record ids, for paging."""
+
+    def follow(self, seq: int, limit: int = 100) -> list[Row]:
+        """Records with a sequence number above ``seq``, in order; for ``tail -f``."""
+
+    def last_seq(self) -> int: ...
+    def short_id_length(self, record_id: bytes) -> int:
+        """How many hex digits of this id tell it from every other in the journal."""
+
+    def stats(self) -> dict[str, Any]:
+        """{"format": int, "journal_id": str, "records": int, "open": int, "states": {name: int}, "callbacks": int,
+        "spool": {"segments": int, "bytes": int, "unread_bytes": int}, "lmdb_bytes": int, "used_bytes": int,
+        "raw_bytes": int, "stored_bytes": int, "failures": int, "last_failure": str|None, "damaged_frames": int,
+        "writers": [{"writer": hex, "pid": int, "alive": bool, "failures": int, "events": int}],
+        "oldest_unsent": int|None (ms)}."""
+
+    def check(self) -> dict[str, Any]:
+        """Verify every frame and record. {"frames": int, "records": int, "events": int,
+        "problems": [{"where": str, "what": str, "kept": str}]}."""
+
+    # --- sync: every call is one transaction ---
+    def lease(self, limit: int, lease_ms: int, now_ms: int, max_bytes: int = 4 << 20) -> list[Row]:
+        """pending -> leased, for closed records that are due, in outbox order. Attempts is raised by one."""
+
+    def expire_leases(self, now_ms: int) -> int:
+        """leased -> in_doubt, for leases that ran out (a sender died). Returns how many."""
+
+    def in_doubt(self, limit: int, now_ms: int) -> list[Row]:
+        """Records in doubt whose not_before has passed."""
+
+    def ack(self, acks: Sequence[tuple[int, int]], via: str = "spans-bulk") -> int:
+        """[(seq, request_id)]: -> acked, with its ack, request index and callback entry, in one transaction.
+        A record that is already acked keeps its first request id. Returns how many were newly acked."""
+
+    def release(self, seqs: Sequence[int], not_before: int, error: str) -> None:
+        """leased or in_doubt -> pending, due again at not_before (ms)."""
+
+    def park(self, seqs: Sequence[int], state: int, error: str, not_before: int = 0) -> None:
+        """-> in_doubt, dead or held, with the reason."""
+
+    def requeue(self, seqs: Sequence[int]) -> int:
+        """dead or held -> pending, due now. Returns how many moved."""
+
+    # --- callbacks: a durable queue, delivered at least once ---
+    def claim_callbacks(
+        self, sinks: Sequence[str], writer: bytes | None, limit: int, lease_ms: int, now_ms: int
+    ) -> list[tuple[int, str, Row]]:
+        """Due entries [(seq, sink, row)] for these sinks, leased to the caller. With ``writer``: also entries whose
+        process still lives only if it is this writer; without: only entries whose process is gone."""
+
+    def callback_sinks(self) -> list[str]:
+        """Sinks that have entries waiting."""
+
+    def callback_done(self, sink: str, seq: int) -> None: ...
+    def callback_failed(self, sink: str, seq: int, error: str, not_before: int, dead: bool = False) -> None: ...
+
+def encode(obj: Any) -> tuple[bytes, bool]:
+    """JSON bytes of any object in plsync's tagged form, and whether something could only be kept approximately."""
+
+def new_id() -> bytes:
+    """A new record id: UUIDv7, monotonic within the process."""
+
+def span_id(record_id: bytes) -> str:
+    """16 hex digits derived from a record id."""
+
+_Default = Callable[[Any], Any]
