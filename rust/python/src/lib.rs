@@ -1,1 +1,42 @@
-//! Bindings.
+//! `plsync._native`: the Python bindings of the journal. `python/plsync/_native.pyi` documents what is exported.
+
+mod errors;
+
+use plsync_journal::{Ended, FLAG_CACHED, FLAG_LOSSY, FLAG_REDACTED, RecordId};
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _native {
+    use super::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("FLAG_CACHED", FLAG_CACHED)?;
+        module.add("FLAG_LOSSY", FLAG_LOSSY)?;
+        module.add("FLAG_REDACTED", FLAG_REDACTED)?;
+        for (name, ended) in [
+            ("END_NONE", Ended::No),
+            ("END_OK", Ended::Ok),
+            ("END_ERROR", Ended::Error),
+            ("END_CANCELLED", Ended::Cancelled),
+            ("END_PARTIAL", Ended::Partial),
+            ("END_ABANDONED", Ended::Abandoned),
+        ] {
+            module.add(name, ended as u8)?;
+        }
+        Ok(())
+    }
+
+    /// A new record id: `UUIDv7`, monotonic within the process.
+    #[pyfunction]
+    fn new_id() -> [u8; 16] {
+        RecordId::new().0
+    }
+
+    /// 16 hex digits derived from a record id.
+    #[pyfunction]
+    fn span_id(record_id: [u8; 16]) -> String {
+        RecordId(record_id).hex()[16..].to_owned()
+    }
+}

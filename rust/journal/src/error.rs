@@ -1,0 +1,58 @@
+//! One error type: what happened, where, and what the caller may do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The crate's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Everything that can go wrong in a journal.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no journal at this path.
+    #[error("no journal at {}", .0.display())]
+    NotFound(PathBuf),
+    /// The directory holds something else, or a journal of a newer format.
+    #[error("{} is not a journal this version can read: {reason}", path.display())]
+    Format {
+        /// The journal directory.
+        path: PathBuf,
+        /// What was found there.
+        reason: String,
+    },
+    /// Another process holds a lock this operation needs.
+    #[error("{} is held by another process", .0.display())]
+    Locked(PathBuf),
+    /// Stored bytes don't match their checksum or their own structure.
+    #[error("damaged: {0}")]
+    Corrupt(String),
+    /// An event is larger than a frame may be.
+    #[error("an event of {len} bytes is over the limit of {max} bytes; it was not recorded")]
+    TooLarge {
+        /// Bytes asked for.
+        len: usize,
+        /// Bytes allowed.
+        max: usize,
+    },
+    /// The operating system refused.
+    #[error("{what} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb: "cannot write".
+        what: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// LMDB refused.
+    #[error("the store: {0}")]
+    Lmdb(#[from] heed::Error),
+}
+
+impl Error {
+    pub(crate) fn io(what: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Self::Io { what, path, source }
+    }
+}

@@ -1,0 +1,262 @@
+//! Frames: how an event lies in a segment. `docs/format.md` has the byte table.
+//!
+//! The header has a checksum of its own, so that a damaged length can't swallow what follows it.
+
+use crate::RecordId;
+
+/// Bytes of a frame header.
+pub const HEADER: usize = 48;
+/// The largest payload (labels and body) of a frame.
+pub const MAX_PAYLOAD: usize = 64 << 20;
+/// Frames start at multiples of this.
+pub const ALIGN: usize = 8;
+
+const MAGIC: [u8; 4] = *b"PLSF";
+const VERSION: u8 = 1;
+
+/// What a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// The first frame of a segment: who writes it.
+    Segment = 1,
+    /// A call begins.
+    Start = 2,
+    /// A call is over.
+    End = 3,
+    /// Opaque bytes; stored, never sent.
+    Raw = 4,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Ended {
+    /// It has not.
+    No = 0,
+    /// With an answer.
+    Ok = 1,
+    /// With an error.
+    Error = 2,
+    /// It was cancelled.
+    Cancelled = 3,
+    /// Its consumer stopped reading.
+    Partial = 4,
+    /// Its process is gone and left no end.
+    Abandoned = 5,
+}
+
+impl Ended {
+    /// Reads the stored form.
+    pub fn from_u8(value: u8) -> Option<Self> {
+        [Self::No, Self::Ok, Self::Error, Self::Cancelled, Self::Partial, Self::Abandoned]
+            .into_iter()
+            .find(|ended| *ended as u8 == value)
+    }
+}
+
+impl Kind {
+    fn from_u8(value: u8) -> Option<Self> {
+        [Self::Segment, Self::Start, Self::End, Self::Raw].into_iter().find(|kind| *kind as u8 == value)
+    }
+}
+
+/// The answer came from a cache.
+pub const FLAG_CACHED: u8 = 1;
+/// A value could only be kept approximately.
+pub const FLAG_LOSSY: u8 = 2;
+/// Content was changed or left out on the user's word.
+pub const FLAG_REDACTED: u8 = 4;
+
+/// An event to write.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// How the call ended; [`Ended::No`] unless `kind` is [`Kind::End`].
+    pub ended: Ended,
+    /// `FLAG_*` bits.
+    pub flags: u8,
+    /// Records of one lane are sent in order.
+    pub lane: u8,
+    /// The record.
+    pub id: RecordId,
+    /// See [`crate::labels`].
+    pub labels: &'a [u8],
+    /// The bytes to keep.
+    pub body: &'a [u8],
+}
+
+/// A decoded header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// What the frame holds; `None` for a kind of a later version, which is skipped.
+    pub kind: Option<Kind>,
+    /// How the call ended.
+    pub ended: Ended,
+    /// `FLAG_*` bits.
+    pub flags: u8,
+    /// The lane.
+    pub lane: u8,
+    /// Bytes of labels and body together.
+    pub payload_len: usize,
+    /// Bytes of labels.
+    pub labels_len: usize,
+    /// The frame's number in its segment, from 0.
+    pub number: u64,
+    /// The record (or, in a segment's first frame, the writer).
+    pub id: RecordId,
+    /// CRC-32C of the payload.
+    pub crc: u32,
+}
+
+/// Why bytes are no frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// Nothing was written here: the clean end of a segment.
+    Blank,
+    /// Something was, but it is no whole, intact frame.
+    Damaged(&'static str),
+    /// A newer version wrote it.
+    Newer,
+}
+
+/// Bytes a frame with this payload takes.
+pub fn frame_len(payload_len: usize) -> usize {
+    (HEADER + payload_len).next_multiple_of(ALIGN)
+}
+
+/// Appends the event as a frame; `number` is its place in the segment. The payload must be within [`MAX_PAYLOAD`].
+pub fn write(buffer: &mut Vec<u8>, event: &Event<'_>, crc: u32, number: u64) {
+    let start = buffer.len();
+    let payload = event.labels.len() + event.body.len();
+    debug_assert!(payload <= MAX_PAYLOAD && event.labels.len() <= crate::labels::MAX_SECTION);
+    buffer.extend_from_slice(&MAGIC);
+    buffer.extend_from_slice(&[VERSION, event.kind as u8, event.flags, event.ended as u8]);
+    buffer.extend_from_slice(&u32::try_from(payload).unwrap_or(u32::MAX).to_le_bytes());
+    buffer.extend_from_slice(&u16::try_from(event.labels.len()).unwrap_or(u16::MAX).to_le_bytes());
+    buffer.extend_from_slice(&[event.lane, 0]);
+    buffer.extend_from_slice(&number.to_le_bytes());
+    buffer.extend_from_slice(&event.id.0);
+    buffer.extend_from_slice(&crc.to_le_bytes());
+    let header_crc = crc32c::crc32c(&buffer[start..]);
+    buffer.extend_from_slice(&header_crc.to_le_bytes());
+    buffer.extend_from_slice(event.labels);
+    buffer.extend_from_slice(event.body);
+    buffer.resize(start + frame_len(payload), 0);
+}
+
+/// CRC-32C of an event's payload, for [`write`].
+pub fn payload_crc(event: &Event<'_>) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(event.labels), event.body)
+}
+
+impl Header {
+    /// Reads a header from the first [`HEADER`] bytes.
+    pub fn read(bytes: &[u8]) -> Result<Self, Defect> {
+        let Some(bytes) = bytes.first_chunk::<HEADER>() else {
+            return Err(if bytes.iter().all(|byte| *byte == 0) { Defect::Blank } else { Defect::Damaged("cut short") });
+        };
+        if bytes.iter().all(|byte| *byte == 0) {
+            return Err(Defect::Blank);
+        }
+        if bytes[..4] != MAGIC {
+            return Err(Defect::Damaged("no frame starts here"));
+        }
+        if crc32c::crc32c(&bytes[..44]) != u32::from_le_bytes(array(bytes, 44)) {
+            return Err(Defect::Damaged("the header's checksum is wrong"));
+        }
+        if bytes[4] > VERSION {
+            return Err(Defect::Newer);
+        }
+        let header = Self {
+            kind: Kind::from_u8(bytes[5]),
+            flags: bytes[6],
+            ended: Ended::from_u8(bytes[7]).ok_or(Defect::Damaged("it ended in no known way"))?,
+            payload_len: u32::from_le_bytes(array(bytes, 8)) as usize,
+            labels_len: usize::from(u16::from_le_bytes(array(bytes, 12))),
+            lane: bytes[14],
+            number: u64::from_le_bytes(array(bytes, 16)),
+            id: RecordId(array(bytes, 24)),
+            crc: u32::from_le_bytes(array(bytes, 40)),
+        };
+        if header.payload_len > MAX_PAYLOAD || header.labels_len > header.payload_len {
+            return Err(Defect::Damaged("its length is impossible"));
+        }
+        Ok(header)
+    }
+
+    /// Bytes from this frame's start to the next one's.
+    pub fn frame_len(&self) -> usize {
+        frame_len(self.payload_len)
+    }
+
+    /// Checks the payload that follows the header.
+    pub fn verify(&self, payload: &[u8]) -> Result<(), Defect> {
+        if payload.len() == self.payload_len && crc32c::crc32c(payload) == self.crc {
+            Ok(())
+        } else {
+            Err(Defect::Damaged("the payload's checksum is wrong"))
+        }
+    }
+}
+
+pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(&bytes[at..at + N]);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn framed(labels: &[u8], body: &[u8], number: u64) -> Vec<u8> {
+        let id = RecordId::new();
+        let event = Event { kind: Kind::End, ended: Ended::Ok, flags: FLAG_CACHED, lane: 9, id, labels, body };
+        let mut bytes = Vec::new();
+        write(&mut bytes, &event, payload_crc(&event), number);
+        bytes
+    }
+
+    #[test]
+    fn crc_is_castagnoli() {
+        assert_eq!(crc32c::crc32c(b"123456789"), 0xe306_9283);
+    }
+
+    #[test]
+    fn zeros_are_a_clean_end() {
+        assert_eq!(Header::read(&[0; HEADER]), Err(Defect::Blank));
+        assert_eq!(Header::read(&[]), Err(Defect::Blank));
+    }
+
+    proptest! {
+        #[test]
+        fn a_frame_reads_back(labels in prop::collection::vec(any::<u8>(), 0..300),
+                              body in prop::collection::vec(any::<u8>(), 0..5000), number: u64) {
+            let bytes = framed(&labels, &body, number);
+            let header = Header::read(&bytes).unwrap();
+            let payload = &bytes[HEADER..HEADER + header.payload_len];
+            prop_assert_eq!(header.verify(payload), Ok(()));
+            prop_assert_eq!(&payload[..header.labels_len], &labels[..]);
+            prop_assert_eq!(&payload[header.labels_len..], &body[..]);
+            prop_assert_eq!((header.number, header.lane, header.frame_len()), (number, 9, bytes.len()));
+        }
+
+        #[test]
+        fn any_flipped_bit_is_noticed(body in prop::collection::vec(any::<u8>(), 1..200), at: prop::sample::Index, bit in 0..8u8) {
+            let mut bytes = framed(b"", &body, 3);
+            let at = at.index(HEADER + body.len());
+            bytes[at] ^= 1 << bit;
+            let intact = Header::read(&bytes)
+                .and_then(|header| header.verify(&bytes[HEADER..HEADER + body.len()]));
+            prop_assert!(intact.is_err());
+        }
+
+        #[test]
+        fn reading_arbitrary_bytes_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Header::read(&bytes);
+        }
+    }
+}

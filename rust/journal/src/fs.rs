@@ -1,0 +1,93 @@
+//! The few file operations a journal needs, with the permissions it promises: files 0600, directories 0700.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::path::Path;
+
+use crate::{Error, Result};
+
+/// Makes a directory and its parents, readable by the owner alone.
+pub(crate) fn make_dir(path: &Path) -> Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(Error::io("cannot create", path))
+}
+
+/// Makes a file that must not exist yet, readable and writable by the owner alone.
+pub(crate) fn create_new(path: &Path) -> Result<File> {
+    options().create_new(true).open(path).map_err(Error::io("cannot create", path))
+}
+
+/// Opens a file for its lock, making it when it is not there.
+pub(crate) fn open_lock(path: &Path) -> Result<File> {
+    options().create(true).truncate(false).open(path).map_err(Error::io("cannot open", path))
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Makes the names in a directory durable.
+pub(crate) fn sync_dir(path: &Path) -> Result<()> {
+    // Windows has no handle for this and needs none: NTFS journals names.
+    if cfg!(unix) {
+        File::open(path).and_then(|dir| dir.sync_all()).map_err(Error::io("cannot sync", path))?;
+    }
+    Ok(())
+}
+
+/// Writes a small file in one step: after a crash it holds the old bytes or the new, never a part.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write;
+    let temporary = path.with_extension(format!("tmp-{}", crate::RecordId::new().hex()));
+    let mut file = create_new(&temporary)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written.map_err(Error::io("cannot write", path))?;
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+#[cfg(unix)]
+pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+#[cfg(unix)]
+pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match std::os::windows::fs::FileExt::seek_write(file, &bytes[done..], offset + done as u64)? {
+            0 => return Err(std::io::ErrorKind::WriteZero.into()),
+            written => done += written,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(windows)]
+pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, bytes, offset)
+}
+
+/// How many names a file still has; 0 once it was removed.
+#[cfg(unix)]
+pub(crate) fn link_count(file: &File) -> u64 {
+    file.metadata().map_or(1, |meta| std::os::unix::fs::MetadataExt::nlink(&meta))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn link_count(_file: &File) -> u64 {
+    1
+}

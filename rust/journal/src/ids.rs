@@ -1,0 +1,158 @@
+//! Record ids: `UUIDv7`, made here because `LangChain`'s run ids repeat.
+//!
+//! The first 60 bits of an id are time (milliseconds, then the fraction of a millisecond in 4096ths, RFC 9562 method 3), so ids sort
+//! by the moment they were made; within a process they are strictly increasing even when the clock is not.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::process;
+
+/// The id of a record, or of a writer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordId(pub [u8; 16]);
+
+/// Milliseconds in the high bits, 4096ths of one in the low twelve; never goes back within a process.
+static LAST_TICK: AtomicU64 = AtomicU64::new(0);
+
+/// How many random bytes are drawn from the system at once.
+const POOL: usize = 512;
+
+struct Pool {
+    bytes: [u8; POOL],
+    used: usize,
+    generation: u64,
+}
+
+thread_local! {
+    static RANDOM: RefCell<Pool> = const { RefCell::new(Pool { bytes: [0; POOL], used: POOL, generation: 0 }) };
+}
+
+impl RecordId {
+    /// A new id, above every id this process has made before.
+    ///
+    /// # Panics
+    /// When the operating system has no randomness to give.
+    #[allow(clippy::new_without_default)] // two calls never agree, which is not what Default promises
+    pub fn new() -> Self {
+        let tick = next_tick();
+        let random = random8();
+        let mut id = [0; 16];
+        id[..6].copy_from_slice(&(tick >> 12).to_be_bytes()[2..]);
+        id[6..8].copy_from_slice(&(0x7000 | (tick & 0xfff)).to_be_bytes()[6..]);
+        id[8..].copy_from_slice(&random);
+        id[8] = 0x80 | (id[8] & 0x3f);
+        Self(id)
+    }
+
+    /// The smallest id of a millisecond, for ranges over time.
+    pub fn floor(unix_ms: u64) -> Self {
+        let mut id = [0; 16];
+        id[..6].copy_from_slice(&(unix_ms.min((1 << 48) - 1)).to_be_bytes()[2..]);
+        Self(id)
+    }
+
+    /// When the id was made, in milliseconds since the epoch.
+    pub fn unix_ms(&self) -> u64 {
+        let mut ms = [0; 8];
+        ms[2..].copy_from_slice(&self.0[..6]);
+        u64::from_be_bytes(ms)
+    }
+
+    /// The 64-bit span id that goes with this record: its low half, which holds the random bits.
+    pub fn span_id(&self) -> [u8; 8] {
+        let mut span = [0; 8];
+        span.copy_from_slice(&self.0[8..]);
+        span
+    }
+
+    /// 32 lower-case hex digits.
+    pub fn hex(&self) -> String {
+        use fmt::Write;
+        self.0.iter().fold(String::with_capacity(32), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+
+    /// Reads 32 hex digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        if text.len() != 32 || !text.is_ascii() {
+            return None;
+        }
+        let mut id = [0; 16];
+        for (byte, pair) in id.iter_mut().zip(text.as_bytes().chunks(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Self(id))
+    }
+}
+
+impl fmt::Debug for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.hex())
+    }
+}
+
+/// Milliseconds since the epoch.
+pub(crate) fn now_ms() -> u64 {
+    u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn since_epoch() -> std::time::Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn next_tick() -> u64 {
+    let now = since_epoch();
+    let fraction = u64::from(now.subsec_nanos() % 1_000_000) * 4096 / 1_000_000;
+    let tick = ((now.as_secs() * 1000 + u64::from(now.subsec_millis())) << 12) | fraction;
+    let step = |last: u64| Some(tick.max(last + 1));
+    match LAST_TICK.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step) {
+        Ok(last) | Err(last) => tick.max(last + 1),
+    }
+}
+
+fn random8() -> [u8; 8] {
+    RANDOM.with_borrow_mut(|pool| {
+        // A forked child inherits the pool; using it would repeat the parent's ids.
+        let generation = process::generation();
+        if pool.used + 8 > POOL || pool.generation != generation {
+            getrandom::fill(&mut pool.bytes).expect("the operating system gives random bytes");
+            pool.used = 0;
+            pool.generation = generation;
+        }
+        let mut random = [0; 8];
+        random.copy_from_slice(&pool.bytes[pool.used..pool.used + 8]);
+        pool.used += 8;
+        random
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_version_7_and_strictly_increase() {
+        let ids: Vec<_> = (0..10_000).map(|_| RecordId::new()).collect();
+        assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(ids.iter().all(|id| id.0[6] >> 4 == 7 && id.0[8] >> 6 == 2));
+    }
+
+    #[test]
+    fn hex_round_trips() {
+        let id = RecordId::new();
+        assert_eq!(RecordId::from_hex(&id.hex()), Some(id));
+        assert_eq!(RecordId::from_hex("zz"), None);
+    }
+
+    #[test]
+    fn the_time_in_an_id_is_now() {
+        let id = RecordId::new();
+        assert!(now_ms().abs_diff(id.unix_ms()) < 10_000);
+        assert!(RecordId::floor(id.unix_ms()) <= id);
+    }
+}

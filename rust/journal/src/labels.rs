@@ -1,0 +1,56 @@
+//! Labels: the few short values of a record that can be searched without reading its body.
+//!
+//! In a frame they stand before the body as `kind u8 | length u8 | value`, repeated. The store indexes each of them except the sink.
+
+/// What `LangChain` calls the run.
+pub const RUN: u8 = b'r';
+/// The run this one belongs to.
+pub const PARENT: u8 = b'p';
+/// A tag.
+pub const TAG: u8 = b't';
+/// The model's name.
+pub const MODEL: u8 = b'm';
+/// Where the request id is delivered.
+pub const SINK: u8 = b's';
+
+/// Longest value of a label, in bytes.
+pub const MAX_VALUE: usize = 255;
+/// Longest label section of a frame, in bytes.
+pub const MAX_SECTION: usize = u16::MAX as usize;
+
+/// Adds a label to a section; a longer value is cut, a label that no longer fits is left out.
+pub fn push(section: &mut Vec<u8>, kind: u8, value: &[u8]) {
+    let value = &value[..value.len().min(MAX_VALUE)];
+    if section.len() + 2 + value.len() <= MAX_SECTION {
+        let length = u8::try_from(value.len()).unwrap_or(u8::MAX);
+        section.extend_from_slice(&[kind, length]);
+        section.extend_from_slice(value);
+    }
+}
+
+/// The labels of a section, up to the first that is cut short.
+pub fn iter(section: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let mut rest = section;
+    std::iter::from_fn(move || {
+        let (&[kind, length], tail) = rest.split_first_chunk::<2>()?;
+        let (value, tail) = tail.split_at_checked(usize::from(length))?;
+        rest = tail;
+        Some((kind, value))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_reads_back_what_was_pushed() {
+        let mut section = Vec::new();
+        push(&mut section, TAG, b"langchain");
+        push(&mut section, RUN, &[7; 16]);
+        push(&mut section, MODEL, &[b'x'; 400]);
+        let labels: Vec<_> = iter(&section).collect();
+        assert_eq!(labels, [(TAG, &b"langchain"[..]), (RUN, &[7; 16]), (MODEL, &[b'x'; 255])]);
+        assert_eq!(iter(&section[..section.len() - 1]).count(), 2);
+    }
+}

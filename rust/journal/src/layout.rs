@@ -1,0 +1,88 @@
+//! What a journal directory holds, and how one comes to be.
+
+use std::path::{Path, PathBuf};
+
+use crate::{Error, RecordId, Result, fs};
+
+/// The format this version writes, and the newest it reads.
+pub const FORMAT: u32 = 1;
+
+const MARKER: &str = "FORMAT";
+const FIRST_LINE: &str = "plsync journal";
+
+pub(crate) fn spool(journal: &Path) -> PathBuf {
+    journal.join("spool")
+}
+
+pub(crate) fn lmdb(journal: &Path) -> PathBuf {
+    journal.join("lmdb")
+}
+
+pub(crate) fn ingest_lock(journal: &Path) -> PathBuf {
+    journal.join("ingest.lock")
+}
+
+/// Makes the journal directory if there is none, and returns its spool.
+pub(crate) fn prepare(journal: &Path) -> Result<PathBuf> {
+    let spool = spool(journal);
+    match verify(journal) {
+        Ok(()) => {}
+        Err(Error::NotFound(_)) => {
+            fs::make_dir(journal)?;
+            let text = format!("{FIRST_LINE}\nformat {FORMAT}\nid {}\n", RecordId::new().hex());
+            fs::replace(&journal.join(MARKER), text.as_bytes())?;
+        }
+        Err(error) => return Err(error),
+    }
+    if !spool.is_dir() {
+        fs::make_dir(&spool)?;
+        fs::sync_dir(journal)?;
+    }
+    Ok(spool)
+}
+
+/// Says whether the directory is a journal this version can use.
+pub(crate) fn verify(journal: &Path) -> Result<()> {
+    let refuse = |reason: String| Error::Format { path: journal.to_path_buf(), reason };
+    let marker = journal.join(MARKER);
+    let text = match std::fs::read_to_string(&marker) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let occupied = std::fs::read_dir(journal).is_ok_and(|mut entries| entries.next().is_some());
+            return Err(if occupied && !is_being_made(journal) {
+                refuse("it holds other files and no FORMAT".into())
+            } else {
+                Error::NotFound(journal.to_path_buf())
+            });
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+            return Err(refuse("it is a file, not a directory".into()));
+        }
+        Err(error) => return Err(Error::io("cannot read", &marker)(error)),
+    };
+    let mut lines = text.lines();
+    if lines.next() != Some(FIRST_LINE) {
+        return Err(refuse("its FORMAT file is not plsync's".into()));
+    }
+    match lines.next().and_then(|line| line.strip_prefix("format ")).and_then(|number| number.parse::<u32>().ok()) {
+        Some(format) if format <= FORMAT => Ok(()),
+        Some(format) => {
+            Err(refuse(format!("it has format {format}, this version reads up to {FORMAT}; upgrade plsync")))
+        }
+        None => Err(refuse("its FORMAT file names no format".into())),
+    }
+}
+
+/// Another process may be between making the directory and naming its format.
+fn is_being_made(journal: &Path) -> bool {
+    std::fs::read_dir(journal).is_ok_and(|entries| {
+        entries.flatten().all(|entry| entry.file_name().to_string_lossy().starts_with(&format!("{MARKER}.tmp-")))
+    })
+}
+
+/// The journal's own id, 32 hex digits.
+pub(crate) fn journal_id(journal: &Path) -> Result<String> {
+    let marker = journal.join(MARKER);
+    let text = std::fs::read_to_string(&marker).map_err(Error::io("cannot read", &marker))?;
+    Ok(text.lines().find_map(|line| line.strip_prefix("id ")).unwrap_or_default().to_owned())
+}

@@ -1,0 +1,150 @@
+//! The writer file, `<writer>.lock`: locked as long as its process lives, and where the process counts its failures.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::frame::array;
+use crate::{Error, RecordId, Result, fs, ids, process};
+
+const MAGIC: [u8; 4] = *b"PLSW";
+const LEN: usize = 256;
+const REASON: usize = 40;
+
+/// A writer's own side of its file.
+pub(crate) struct WriterLock {
+    file: File,
+    path: PathBuf,
+    started_ms: u64,
+    failures: AtomicU64,
+    events: AtomicU64,
+    reason: Mutex<Vec<u8>>,
+    ticket: Option<usize>,
+}
+
+/// What anybody can read of a writer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriterInfo {
+    /// The writer.
+    pub id: RecordId,
+    /// Its process id.
+    pub pid: u32,
+    /// When it began, in milliseconds since the epoch.
+    pub started_ms: u64,
+    /// Whether its process lives.
+    pub alive: bool,
+    /// Events it could not record.
+    pub failures: u64,
+    /// Events it recorded, as of its last sync.
+    pub events: u64,
+    /// Why the last failure happened; empty when there was none.
+    pub last_failure: String,
+}
+
+impl WriterLock {
+    pub(crate) fn create(spool: &Path, id: RecordId) -> Result<Self> {
+        let path = lock_path(spool, id);
+        // Locked before it gets its name, so that nobody ever sees it unlocked while its process lives.
+        let unnamed = spool.join(format!("{}.new", id.hex()));
+        let file = fs::create_new(&unnamed)?;
+        file.lock().map_err(Error::io("cannot lock", &unnamed))?;
+        let lock = Self {
+            ticket: process::close_in_child(&file),
+            file,
+            path: path.clone(),
+            started_ms: ids::now_ms(),
+            failures: AtomicU64::new(0),
+            events: AtomicU64::new(0),
+            reason: Mutex::default(),
+        };
+        lock.save();
+        std::fs::rename(&unnamed, &path).map_err(Error::io("cannot create", &path))?;
+        Ok(lock)
+    }
+
+    pub(crate) fn note_failure(&self, reason: &str) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        if let Ok(mut kept) = self.reason.lock() {
+            kept.clear();
+            kept.extend_from_slice(&reason.as_bytes()[..reason.len().min(LEN - REASON)]);
+        }
+        self.save();
+    }
+
+    pub(crate) fn count_event(&self) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        fs::link_count(&self.file) == 0
+    }
+
+    /// Writes the counters out. They inform; a disk that refuses them has already been counted as a failure in memory.
+    pub(crate) fn save(&self) {
+        let mut bytes = [0; LEN];
+        bytes[..4].copy_from_slice(&MAGIC);
+        bytes[4..8].copy_from_slice(&std::process::id().to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.started_ms.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.failures.load(Ordering::Relaxed).to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.events.load(Ordering::Relaxed).to_le_bytes());
+        if let Ok(reason) = self.reason.lock() {
+            bytes[REASON..REASON + reason.len()].copy_from_slice(&reason);
+        }
+        let _ = fs::write_at(&self.file, &bytes, 0);
+    }
+
+    /// Takes the file away again, for a writer that never wrote.
+    pub(crate) fn remove(&self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Drop for WriterLock {
+    fn drop(&mut self) {
+        process::keep_in_child(self.ticket);
+    }
+}
+
+/// The file of a writer.
+pub(crate) fn lock_path(spool: &Path, id: RecordId) -> PathBuf {
+    spool.join(format!("{}.lock", id.hex()))
+}
+
+/// A writer as another process sees it. Holding `guard` keeps a dead writer's files from being cleaned up twice.
+pub(crate) struct Observed {
+    pub(crate) info: WriterInfo,
+    pub(crate) guard: Option<File>,
+}
+
+/// Looks at a writer: alive when its lock is held. A writer without a file is dead and was counted before.
+pub(crate) fn observe(spool: &Path, id: RecordId) -> Result<Observed> {
+    let path = lock_path(spool, id);
+    let mut info =
+        WriterInfo { id, pid: 0, started_ms: 0, alive: false, failures: 0, events: 0, last_failure: String::new() };
+    let file = match File::options().read(true).write(true).open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Observed { info, guard: None }),
+        Err(error) => return Err(Error::io("cannot open", &path)(error)),
+    };
+    let guard = match file.try_lock() {
+        Ok(()) => true,
+        Err(std::fs::TryLockError::WouldBlock) => false,
+        Err(std::fs::TryLockError::Error(error)) => return Err(Error::io("cannot lock", &path)(error)),
+    };
+    info.alive = !guard;
+    let mut bytes = [0; LEN];
+    if fs::read_at(&file, &mut bytes, 0).is_ok_and(|read| read == LEN) && bytes[..4] == MAGIC {
+        info.pid = u32::from_le_bytes(array(&bytes, 4));
+        info.started_ms = u64::from_le_bytes(array(&bytes, 8));
+        info.failures = u64::from_le_bytes(array(&bytes, 16));
+        info.events = u64::from_le_bytes(array(&bytes, 24));
+        let reason = bytes[REASON..].split(|byte| *byte == 0).next().unwrap_or_default();
+        info.last_failure = String::from_utf8_lossy(reason).into_owned();
+    }
+    Ok(Observed { info, guard: guard.then_some(file) })
+}

@@ -1,0 +1,191 @@
+//! Reading a segment: frame by frame from an offset, stopping at the first place that holds none.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use crate::frame::{self, Defect, Ended, HEADER, Header, Kind};
+use crate::{Error, RecordId, Result, fs};
+
+const CHUNK: usize = 256 << 10;
+
+/// Bytes in a segment that are no frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The segment's file name.
+    pub segment: String,
+    /// Where the bytes start.
+    pub offset: u64,
+    /// How many there are.
+    pub len: u64,
+    /// What is wrong with them.
+    pub reason: &'static str,
+}
+
+/// A frame as it was read.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) kind: Kind,
+    pub(crate) ended: Ended,
+    pub(crate) flags: u8,
+    pub(crate) lane: u8,
+    pub(crate) id: RecordId,
+    pub(crate) labels: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// What stands at a reader's position.
+pub(crate) enum Step {
+    Frame(Frame),
+    /// Nothing more, or nothing yet.
+    End,
+    /// Something that is not a whole frame, and no frame after it: being written, or torn by the writer's death.
+    Torn(Damage),
+    /// Damage with frames after it; the reader has moved past it.
+    Skipped(Damage),
+}
+
+pub(crate) struct Reader {
+    file: File,
+    name: String,
+    /// Where the next frame starts.
+    pub(crate) offset: u64,
+    buffer: Vec<u8>,
+    buffer_at: u64,
+}
+
+impl Reader {
+    pub(crate) fn open(path: &PathBuf, offset: u64) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io("cannot open", path))?;
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok(Self { file, name, offset, buffer: Vec::new(), buffer_at: 0 })
+    }
+
+    /// The next frame that holds an event.
+    pub(crate) fn next(&mut self) -> Result<Step> {
+        loop {
+            match self.try_frame()? {
+                Ok(header) => {
+                    let at = self.offset;
+                    self.offset += header.frame_len() as u64;
+                    // A kind of a later version has a known length: it is stepped over.
+                    let Some(kind) = header.kind.filter(|kind| *kind != Kind::Segment) else { continue };
+                    let (labels, body) = self.payload(at, &header).split_at(header.labels_len);
+                    return Ok(Step::Frame(Frame {
+                        kind,
+                        ended: header.ended,
+                        flags: header.flags,
+                        lane: header.lane,
+                        id: header.id,
+                        labels: labels.to_vec(),
+                        body: body.to_vec(),
+                    }));
+                }
+                Err(Defect::Blank) => return Ok(Step::End),
+                Err(Defect::Newer) => {
+                    return Err(Error::Format {
+                        path: self.name.clone().into(),
+                        reason: "a newer plsync wrote it".into(),
+                    });
+                }
+                Err(Defect::Damaged(reason)) => return self.resync(reason),
+            }
+        }
+    }
+
+    fn resync(&mut self, reason: &'static str) -> Result<Step> {
+        let from = self.offset;
+        let Some(next) = self.find_frame(from + frame::ALIGN as u64)? else {
+            let len = self.written_until()?.saturating_sub(from);
+            return Ok(Step::Torn(Damage { segment: self.name.clone(), offset: from, len, reason }));
+        };
+        // The writer may have been in the middle of this frame when it was first looked at. Frames are written one after
+        // the other, so now that a later one is there this one is either whole or damaged.
+        self.buffer.clear();
+        self.offset = from;
+        if self.try_frame()?.is_ok() {
+            return self.next();
+        }
+        self.offset = next;
+        Ok(Step::Skipped(Damage { segment: self.name.clone(), offset: from, len: next - from, reason }))
+    }
+
+    /// The first whole frame at or after `at`.
+    fn find_frame(&mut self, mut at: u64) -> Result<Option<u64>> {
+        loop {
+            self.fill(at, HEADER)?;
+            let window = self.window(at);
+            if window.len() < HEADER {
+                return Ok(None);
+            }
+            let candidates = memchr::memmem::find_iter(window, b"PLSF").map(|found| at + found as u64);
+            let aligned: Vec<u64> = candidates.filter(|found| found.is_multiple_of(frame::ALIGN as u64)).collect();
+            let scanned = window.len() - HEADER + 1;
+            for candidate in aligned {
+                self.offset = candidate;
+                if self.try_frame()?.is_ok() {
+                    return Ok(Some(candidate));
+                }
+            }
+            at += (scanned as u64).next_multiple_of(frame::ALIGN as u64);
+        }
+    }
+
+    /// Where the last byte that isn't zero stands, rounded up to a frame's start.
+    fn written_until(&mut self) -> Result<u64> {
+        let (mut at, mut last) = (self.offset, self.offset);
+        loop {
+            self.fill(at, 1)?;
+            let window = self.window(at);
+            if window.is_empty() {
+                return Ok(last.next_multiple_of(frame::ALIGN as u64));
+            }
+            if let Some(found) = window.iter().rposition(|byte| *byte != 0) {
+                last = at + found as u64 + 1;
+            }
+            at += window.len() as u64;
+        }
+    }
+
+    /// The header of the frame at the offset, if the frame is whole; its payload is then in the buffer.
+    fn try_frame(&mut self) -> Result<std::result::Result<Header, Defect>> {
+        self.fill(self.offset, HEADER)?;
+        let header = match Header::read(self.window(self.offset)) {
+            Ok(header) => header,
+            Err(defect) => return Ok(Err(defect)),
+        };
+        // `payload_len` is within MAX_PAYLOAD; the buffer never grows beyond what the file holds.
+        self.fill(self.offset, HEADER + header.payload_len)?;
+        Ok(header.verify(self.payload(self.offset, &header)).map(|()| header))
+    }
+
+    fn payload(&self, at: u64, header: &Header) -> &[u8] {
+        self.window(at).get(HEADER..HEADER + header.payload_len).unwrap_or_default()
+    }
+
+    fn window(&self, at: u64) -> &[u8] {
+        let skip = at.checked_sub(self.buffer_at).and_then(|skip| usize::try_from(skip).ok());
+        skip.and_then(|skip| self.buffer.get(skip..)).unwrap_or_default()
+    }
+
+    /// Makes at least `wanted` bytes from `at` available, as far as the file has them.
+    fn fill(&mut self, at: u64, wanted: usize) -> Result<()> {
+        if self.window(at).len() >= wanted {
+            return Ok(());
+        }
+        let held = self.file.metadata().map_or(0, |meta| meta.len()).saturating_sub(at);
+        let length = wanted.max(CHUNK).min(usize::try_from(held).unwrap_or(usize::MAX));
+        self.buffer.resize(length, 0);
+        self.buffer_at = at;
+        let mut filled = 0;
+        while filled < length {
+            match fs::read_at(&self.file, &mut self.buffer[filled..], at + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::io("cannot read", &self.name)(error)),
+            }
+        }
+        self.buffer.truncate(filled);
+        Ok(())
+    }
+}

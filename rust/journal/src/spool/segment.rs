@@ -1,0 +1,116 @@
+//! Segment files: made ahead with written zeros, so that an append changes no file size and costs one copy into the page cache.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::frame::{self, Ended, Event, Kind};
+use crate::{Error, RecordId, Result, fs, ids, process};
+
+/// Size of a writer's first segment; each further one is four times as large, up to [`LARGEST`].
+pub(crate) const FIRST: u64 = 256 << 10;
+/// Size at which segments stop growing.
+pub(crate) const LARGEST: u64 = 16 << 20;
+
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// A segment its writer can append to.
+pub(crate) struct Segment {
+    pub(crate) file: Arc<File>,
+    pub(crate) path: PathBuf,
+    pub(crate) index: u32,
+    pub(crate) size: u64,
+    /// Where the frame after the first one goes.
+    pub(crate) start: u64,
+    ticket: Option<usize>,
+}
+
+impl Segment {
+    /// Makes a segment of at least `size` bytes. It carries its first frame, and has its name only once it is complete.
+    pub(crate) fn create(spool: &Path, writer: RecordId, index: u32, size: u64) -> Result<Self> {
+        let path = segment_path(spool, writer, index);
+        let unnamed = path.with_extension("new");
+        let file = fs::create_new(&unnamed)?;
+        let made = prepare(&file, writer, index, size).and_then(|start| {
+            std::fs::rename(&unnamed, &path)?;
+            Ok(start)
+        });
+        match made {
+            Ok(start) => {
+                Ok(Self { ticket: process::close_in_child(&file), file: Arc::new(file), path, index, size, start })
+            }
+            Err(error) => {
+                let _ = std::fs::remove_file(&unnamed);
+                Err(Error::io("cannot make a segment", &path)(error))
+            }
+        }
+    }
+
+    /// The size of the segment after this one.
+    pub(crate) fn next_size(&self) -> u64 {
+        (self.size * 4).min(LARGEST)
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        process::keep_in_child(self.ticket);
+    }
+}
+
+fn prepare(file: &File, writer: RecordId, index: u32, size: u64) -> std::io::Result<u64> {
+    let body = describe(index);
+    let event =
+        Event { kind: Kind::Segment, ended: Ended::No, flags: 0, lane: 0, id: writer, labels: &[], body: &body };
+    let mut first = Vec::new();
+    frame::write(&mut first, &event, frame::payload_crc(&event), 0);
+    fs::write_at(file, &first, 0)?;
+    let mut offset = first.len() as u64;
+    while offset < size {
+        let step = (size - offset).min(ZEROS.len() as u64);
+        fs::write_at(file, &ZEROS[..usize::try_from(step).unwrap_or(ZEROS.len())], offset)?;
+        offset += step;
+    }
+    Ok(first.len() as u64)
+}
+
+/// The body of a segment's first frame: who writes it, and when it was made.
+fn describe(index: u32) -> Vec<u8> {
+    let mut body = Vec::with_capacity(40);
+    body.extend_from_slice(&crate::FORMAT.to_le_bytes());
+    body.extend_from_slice(&index.to_le_bytes());
+    body.extend_from_slice(&std::process::id().to_le_bytes());
+    body.extend_from_slice(&ids::now_ms().to_le_bytes());
+    body.extend_from_slice(&process::boot_id());
+    body
+}
+
+pub(crate) fn segment_path(spool: &Path, writer: RecordId, index: u32) -> PathBuf {
+    spool.join(format!("{}-{index:08}.seg", writer.hex()))
+}
+
+/// The segments in a spool, by writer and index; writers in the order they began.
+pub(crate) fn list(spool: &Path) -> Result<Vec<(RecordId, u32)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(spool).map_err(Error::io("cannot list", spool))? {
+        let name = entry.map_err(Error::io("cannot list", spool))?.file_name();
+        let parsed = name.to_str().and_then(|name| name.strip_suffix(".seg")).and_then(|stem| {
+            let (writer, index) = stem.split_once('-')?;
+            Some((RecordId::from_hex(writer)?, index.parse().ok()?))
+        });
+        found.extend(parsed);
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// The writers that have a writer file in a spool.
+pub(crate) fn list_writers(spool: &Path) -> Result<Vec<RecordId>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(spool).map_err(Error::io("cannot list", spool))? {
+        let name = entry.map_err(Error::io("cannot list", spool))?.file_name();
+        found.extend(name.to_str().and_then(|name| name.strip_suffix(".lock")).and_then(RecordId::from_hex));
+    }
+    found.sort_unstable();
+    Ok(found)
+}

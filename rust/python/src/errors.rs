@@ -1,0 +1,54 @@
+//! The journal's errors as the Python classes of `plsync.errors`, with what to do about each.
+
+use plsync_journal::Error;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+/// The Python exception for a journal error.
+pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
+    let (class, advice) = match error {
+        Error::NotFound(_) => (
+            "JournalNotFound",
+            "nothing was recorded there yet; check --journal or PLSYNC_JOURNAL, or record a call first",
+        ),
+        Error::Format { .. } => {
+            ("JournalFormatError", "nothing was changed; use the plsync that wrote it, or another path")
+        }
+        Error::Locked(_) => ("JournalLocked", "nothing was changed; try again when the other process is done"),
+        Error::Corrupt(_) => ("JournalCorrupt", "the rest of the journal is not affected; run `plsync check`"),
+        Error::TooLarge { .. } => ("RecordingError", "shorten it with a redact hook"),
+        Error::Io { source, .. } => ("JournalError", advice_for(source)),
+        _ => ("JournalError", "what was acknowledged before is kept; run `plsync check`"),
+    };
+    raise(py, class, format!("{error}: {advice}"))
+}
+
+fn advice_for(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            "the journal belongs to one user; run as its owner, or choose another path"
+        }
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            "what was recorded before is kept; free some space"
+        }
+        std::io::ErrorKind::ReadOnlyFilesystem => "choose a path on a writable file system",
+        _ => "what was recorded before is kept",
+    }
+}
+
+fn raise(py: Python<'_>, class: &str, message: String) -> PyErr {
+    let made =
+        py.import("plsync.errors").and_then(|errors| errors.getattr(class)).and_then(|class| class.call1((&message,)));
+    made.map_or_else(|_| PyRuntimeError::new_err(message), PyErr::from_value)
+}
+
+/// Shorthand for the bindings: the value, or the Python exception.
+pub(crate) trait OrRaise<T> {
+    fn or_raise(self, py: Python<'_>) -> PyResult<T>;
+}
+
+impl<T> OrRaise<T> for plsync_journal::Result<T> {
+    fn or_raise(self, py: Python<'_>) -> PyResult<T> {
+        self.map_err(|error| to_python(py, &error))
+    }
+}
