@@ -1,0 +1,279 @@
+"""The PromptLayer stand-in answers as PromptLayer documents it, and fails when told to."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from plsync.testing import PromptLayerServer
+
+TRACE = "0193" * 8
+LOG: dict[str, Any] = {
+    "provider": "gpt4all",
+    "model": "tiny",
+    "input": {"type": "chat", "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]},
+    "output": {"type": "chat", "messages": [{"role": "assistant", "content": [{"type": "text", "text": "yo"}]}]},
+    "request_start_time": "2026-11-22T10:00:00.000000Z",
+    "request_end_time": "2026-11-22T10:00:01.000000Z",
+}
+
+
+def span(span_id: str = "a" * 16, trace_id: str = TRACE, **log: Any) -> dict[str, Any]:
+    return {
+        "name": "call",
+        "context": {"trace_id": trace_id, "span_id": span_id, "trace_state": ""},
+        "kind": "SpanKind.CLIENT",
+        "parent_id": None,
+        "start_time": 1,
+        "end_time": 2,
+        "status": {"status_code": "StatusCode.OK"},
+        "attributes": {},
+        "resource": {"attributes": {}, "schema_url": ""},
+        "log_request": {**LOG, **log},
+    }
+
+
+@pytest.fixture
+def server() -> Iterator[PromptLayerServer]:
+    with PromptLayerServer() as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: PromptLayerServer) -> Iterator[httpx.Client]:
+    headers = {"X-API-KEY": server.api_key}
+    with httpx.Client(base_url=server.url, headers=headers, trust_env=False, timeout=10) as client:
+        yield client
+
+
+def send(client: httpx.Client, *spans: dict[str, Any], close_after: bool = False) -> httpx.Response:
+    return client.post("/spans-bulk", json={"spans": list(spans), "close_after": close_after})
+
+
+def test_a_batch_answers_with_request_ids_by_span_id(client: httpx.Client, server: PromptLayerServer) -> None:
+    answer = send(client, span("a" * 16), span("b" * 16))
+    assert answer.status_code == 201
+    assert {log["span_id"] for log in answer.json()["request_logs"]} == {"a" * 16, "b" * 16}
+    assert [log["id"] for log in server.request_logs] == [log["id"] for log in answer.json()["request_logs"]]
+
+
+def test_a_batch_with_one_bad_span_stores_nothing(client: httpx.Client, server: PromptLayerServer) -> None:
+    answer = send(client, span("a" * 16), span("b" * 16, score=101))
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["spans", 1, "log_request", "score"]
+    assert server.spans == []
+
+
+def test_the_first_of_a_span_id_within_a_batch_wins(client: httpx.Client, server: PromptLayerServer) -> None:
+    send(client, span(model="first"), span(model="second"))
+    assert [log["model"] for log in server.request_logs] == ["first"]
+
+
+def test_a_closed_trace_takes_no_more_spans(client: httpx.Client, server: PromptLayerServer) -> None:
+    send(client, span(), close_after=True)
+    again = send(client, span(), close_after=True).json()
+    assert again["rejection_reason"] == "trace_closed"
+    assert again["rejected_span_ids"] == ["a" * 16]
+    assert len(server.request_logs) == 1
+
+
+def test_a_trace_can_be_closed_once(client: httpx.Client) -> None:
+    send(client, span())
+    path = f"/api/public/v2/traces/{TRACE}/close"
+    assert client.post(path, json={}).status_code == 201
+    assert client.post(path, json={}).status_code == 409
+
+
+def test_a_log_that_names_an_unknown_prompt_is_skipped_silently(client: httpx.Client) -> None:
+    answer = send(client, span(prompt_name="nowhere")).json()
+    assert answer["success"] and answer["spans"] and not answer["request_logs"]
+
+
+def test_a_trace_lists_the_request_ids_of_its_spans(client: httpx.Client) -> None:
+    request_id = send(client, span()).json()["request_logs"][0]["id"]
+    trace = client.get(f"/api/public/v2/traces/{TRACE}").json()
+    assert trace["spans"][0]["request_log_id"] == request_id
+
+
+def test_an_unknown_trace_is_404(client: httpx.Client) -> None:
+    assert client.get(f"/api/public/v2/traces/{TRACE}").status_code == 404
+
+
+def test_a_request_can_be_read_back(client: httpx.Client) -> None:
+    request_id = client.post("/log-request", json=LOG).json()["id"]
+    read = client.get(f"/api/public/v2/requests/{request_id}").json()
+    assert read["request_id"] == request_id
+    assert read["prompt_blueprint"]["prompt_template"] == LOG["input"]
+
+
+def test_search_finds_requests_by_metadata(client: httpx.Client) -> None:
+    ids = [
+        client.post("/log-request", json={**LOG, "metadata": {"plsync_id": value}}).json()["id"]
+        for value in ("x", "y", "z")
+    ]
+
+    def found(operator: str, value: Any) -> set[int]:
+        condition = {"field": "metadata", "operator": operator, "nested_key": "plsync_id", "value": value}
+        body = {"filter_group": {"filters": [condition]}}
+        return {item["id"] for item in client.post("/api/public/v2/requests/search", json=body).json()["items"]}
+
+    assert found("key_equals", "y") == {ids[1]}
+    assert found("in", ["x", "z"]) == {ids[0], ids[2]}
+
+
+def test_search_is_limited_when_asked() -> None:
+    body = {"filter_group": {"filters": []}}
+    with PromptLayerServer(search_per_minute=1) as server:
+        headers = {"X-API-KEY": server.api_key}
+        with httpx.Client(base_url=server.url, headers=headers, trust_env=False) as client:
+            statuses = [client.post("/api/public/v2/requests/search", json=body).status_code for _ in range(2)]
+    assert statuses == [200, 429]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"provider": None},
+        {"model": ""},
+        {"input": {"type": "chat", "messages": [{"role": "user", "content": "a plain string"}]}},
+        {"input": {"type": "chat", "messages": [{"role": "robot", "content": []}]}},
+        {"output": {"type": "completion", "content": [{"type": "hologram", "text": "x"}]}},
+        {"output": {"messages": []}},
+        {"tags": ["x" * 513]},
+        {"metadata": {"k": 1}},
+        {"metadata": {"k" * 1025: "v"}},
+        {"score": 99.5},
+        {"score": -1},
+        {"status": "FINE"},
+        {"status": "SUCCESS", "error_type": "PROVIDER_ERROR"},
+        {"status": "ERROR", "error_type": "BAD_LUCK"},
+        {"error_message": "x" * 1025},
+        {"input_tokens": -1},
+        {"request_start_time": "yesterday"},
+    ],
+)
+def test_a_malformed_log_is_refused_with_its_reason(client: httpx.Client, change: dict[str, Any]) -> None:
+    answer = client.post("/log-request", json={**LOG, **change})
+    assert answer.status_code == 422
+    assert answer.json()["detail"]
+
+
+@pytest.mark.parametrize("missing", LOG)
+def test_every_required_field_of_a_log_is_required(client: httpx.Client, missing: str) -> None:
+    body = copy.deepcopy(LOG)
+    del body[missing]
+    assert client.post("/log-request", json=body).status_code == 422
+
+
+def test_a_log_without_times_takes_those_of_its_span(client: httpx.Client) -> None:
+    one = span()
+    del one["log_request"]["request_start_time"], one["log_request"]["request_end_time"]
+    assert send(client, one).status_code == 201
+
+
+@pytest.mark.parametrize("score", [101, -1, 50.5, "50", True])
+def test_a_score_is_a_whole_number_up_to_100(client: httpx.Client, score: Any) -> None:
+    request_id = client.post("/log-request", json=LOG).json()["id"]
+    answer = client.post("/rest/track-score", json={"request_id": request_id, "score": score})
+    assert answer.status_code == 422
+
+
+def test_follow_ups_reach_their_request(client: httpx.Client, server: PromptLayerServer) -> None:
+    server.add_prompt("greeting", {"type": "completion", "content": []})
+    request_id = client.post("/log-request", json=LOG).json()["id"]
+    for what, body in {
+        "score": {"score": 7, "name": "wit"},
+        "metadata": {"metadata": {"user": "u1"}},
+        "prompt": {"prompt_name": "greeting"},
+    }.items():
+        assert client.post(f"/rest/track-{what}", json={"request_id": request_id, **body}).status_code == 200
+    assert server.scores == {request_id: {"wit": 7}}
+    assert server.metadata[request_id] == {"user": "u1"}
+    assert server.prompt_links[request_id]["version"] == 1
+
+
+def test_prompt_templates_come_by_version_and_label(client: httpx.Client, server: PromptLayerServer) -> None:
+    for text in ("one", "two"):
+        server.add_prompt("a/b", {"type": "completion", "content": [{"type": "text", "text": text}]}, labels=["prod"])
+    path = "/prompt-templates/a%2Fb"
+    assert client.get(path, params={"version": 1}).json()["version"] == 1
+    assert client.get(path, params={"label": "prod"}).json()["version"] == 2
+    assert client.get(path, params={"label": "dev"}).status_code == 404
+
+
+def test_a_wrong_key_is_refused(client: httpx.Client, server: PromptLayerServer) -> None:
+    answer = client.post("/log-request", json=LOG, headers={"X-API-KEY": "pl_other"})
+    assert answer.status_code == 401
+    assert server.request_logs == []
+
+
+def test_the_key_is_not_kept_in_what_was_received(client: httpx.Client, server: PromptLayerServer) -> None:
+    client.post("/create-group", json={"api_key": server.api_key})
+    assert server.api_key not in repr(server.requests)
+
+
+def test_a_body_too_large_is_refused_unread() -> None:
+    with PromptLayerServer(max_body=100) as server, httpx.Client(trust_env=False) as client:
+        answer = client.post(f"{server.url}/log-request", content=b"x" * 101)
+    assert answer.status_code == 413
+
+
+def test_failures_happen_as_often_as_ordered(client: httpx.Client, server: PromptLayerServer) -> None:
+    server.fail(429, times=2, headers={"Retry-After": "3"}, path="/log-request")
+    answers = [client.post("/log-request", json=LOG) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [429, 429, 201]
+    assert answers[0].headers["Retry-After"] == "3"
+    assert len(server.request_logs) == 1
+
+
+def test_a_failure_can_come_after_the_work_was_done(client: httpx.Client, server: PromptLayerServer) -> None:
+    server.fail(500, processed=True)
+    assert client.post("/log-request", json=LOG).status_code == 500
+    assert len(server.request_logs) == 1
+
+
+def test_a_dropped_reply_leaves_the_log_behind(client: httpx.Client, server: PromptLayerServer) -> None:
+    server.drop_reply()
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.post("/log-request", json=LOG)
+    assert len(server.request_logs) == 1
+    assert server.requests[-1].status is None
+
+
+def test_a_hanging_server_lets_the_client_time_out(client: httpx.Client, server: PromptLayerServer) -> None:
+    server.hang(60)
+    with pytest.raises(httpx.ReadTimeout):
+        client.post("/log-request", json=LOG, timeout=0.1)
+
+
+def test_closing_the_server_lets_go_of_hanging_requests() -> None:
+    started = time.monotonic()
+    with PromptLayerServer() as server, httpx.Client(trust_env=False) as client:
+        server.hang(60)
+        with pytest.raises(httpx.ReadTimeout):
+            client.get(f"{server.url}/nothing", timeout=0.1)
+    assert time.monotonic() - started < 30
+
+
+def test_offline_refuses_connections_and_comes_back(client: httpx.Client, server: PromptLayerServer) -> None:
+    assert client.post("/log-request", json=LOG).status_code == 201
+    with server.offline(), pytest.raises(httpx.ConnectError):
+        client.post("/log-request", json=LOG)
+    assert client.post("/log-request", json=LOG).status_code == 201
+
+
+def test_it_runs_as_a_program() -> None:
+    command = [sys.executable, "-m", "plsync.testing"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        settings = dict(process.stdout.readline().strip().split("=", 1) for _ in range(2))
+        answer = httpx.get(f"{settings['PROMPTLAYER_BASE_URL']}/nothing", trust_env=False)
+        process.terminate()
+    assert answer.status_code == 401
