@@ -1,0 +1,173 @@
+"""What a record's events say only between the lines: model, provider, usage, tool calls.
+
+Functions over event bodies in their plain form. Providers and LangChain versions put the same fact in different
+places; each function lists the places it looks in, nearest to the truth first. Whatever is missing or of another shape
+than expected counts as not said: a journal must be readable whatever a model integration wrote into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypedDict, TypeVar
+
+import orjson
+
+from plsync.codec import plain
+
+__all__ = ["CallError", "Generation", "Usage"]
+
+T = TypeVar("T")
+
+
+class Generation(TypedDict):
+    """One candidate answer; ``message`` holds the fields of the LangChain message, ``None`` for text models."""
+
+    text: str
+    message: dict[str, Any] | None
+    generation_info: dict[str, Any] | None
+
+
+class CallError(TypedDict):
+    """Why a call failed; ``status_code`` when the exception had one."""
+
+    type: str
+    message: str
+    module: str | None
+    status_code: int | None
+
+
+class Usage(TypedDict, total=False):
+    """Token counts, named as in LangChain's ``UsageMetadata``; details only when the provider gave them."""
+
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    input_token_details: dict[str, Any]
+    output_token_details: dict[str, Any]
+
+
+def fields(body: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """``body[key]`` in plain form if it is an object, else an empty one."""
+    value = plain(body.get(key))
+    return value if isinstance(value, dict) else {}
+
+
+def text(value: object) -> str | None:
+    """``value`` if it is a text with something in it."""
+    return value if isinstance(value, str) and value else None
+
+
+def unique(items: Iterable[T]) -> list[T]:
+    """``items`` in order, each once."""
+    return list(dict.fromkeys(items))
+
+
+def tags(start: Mapping[str, Any]) -> list[str]:
+    """LangChain's tags, then the handler's."""
+    found: list[Any] = []
+    for key in ("tags", "pl_tags"):
+        value = plain(start.get(key))
+        found += value if isinstance(value, list) else []
+    return unique(tag if isinstance(tag, str) else str(tag) for tag in found)
+
+
+def class_name(start: Mapping[str, Any]) -> str | None:
+    """The last part of the model class's path."""
+    path = start.get("class")
+    return text(path[-1]) if isinstance(path, list) and path else None
+
+
+def model(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> str | None:
+    """The model's name as the request gave it."""
+    places = (metadata.get("ls_model_name"), *(params.get(key) for key in ("model", "model_name", "model_id")))
+    return next(filter(None, map(text, places)), None)
+
+
+def answered_model(output: list[Generation]) -> str | None:
+    """The model's name as the answer gave it."""
+    metadata = _answer(output).get("response_metadata")
+    return (text(metadata.get("model_name")) or text(metadata.get("model"))) if isinstance(metadata, dict) else None
+
+
+def given(start: Mapping[str, Any]) -> list[Any]:
+    """The input: messages, prompts, or what a decision model was given."""
+    for key in ("messages", "prompts", "inputs"):
+        if (value := plain(start.get(key))) is not None:
+            return value if isinstance(value, list) else [value]
+    return []
+
+
+def generations(end: Mapping[str, Any]) -> list[Generation]:
+    """The candidates; a decision model's outputs count as one."""
+    found = plain(end.get("generations"))
+    output = [_generation(item) for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    if not output and (outputs := plain(end.get("outputs"))) is not None:
+        as_text = outputs if isinstance(outputs, str) else orjson.dumps(outputs).decode()
+        output = [{"text": as_text, "message": None, "generation_info": None}]
+    return output
+
+
+def tool_calls(output: list[Generation]) -> list[dict[str, Any]]:
+    """The tool calls of every candidate."""
+    messages = [item["message"] or {} for item in output]
+    calls = [call for message in messages for call in (message.get("tool_calls") or [])]
+    return [call for call in calls if isinstance(call, dict)]
+
+
+def usage(output: list[Generation], end: Mapping[str, Any]) -> Usage | None:
+    """The answer's ``usage_metadata``, else what ``llm_output`` counted under one of its usual names."""
+    counted = _answer(output).get("usage_metadata")
+    if not isinstance(counted, dict) or not counted:
+        llm_output = fields(end, "llm_output")
+        counted = next((llm_output[key] for key in ("token_usage", "usage") if llm_output.get(key)), None)
+    if not isinstance(counted, dict):
+        return None
+    asked = _count(counted, "input_tokens", "prompt_tokens")
+    answered = _count(counted, "output_tokens", "completion_tokens")
+    total = _count(counted, "total_tokens")
+    if asked is None and answered is None and total is None:
+        return None
+    asked, answered = asked or 0, answered or 0
+    found: Usage = {
+        "input_tokens": asked,
+        "output_tokens": answered,
+        "total_tokens": asked + answered if total is None else total,
+    }
+    if isinstance(details := counted.get("input_token_details"), dict):
+        found["input_token_details"] = details
+    if isinstance(details := counted.get("output_token_details"), dict):
+        found["output_token_details"] = details
+    return found
+
+
+def error(end: Mapping[str, Any], *, abandoned: bool) -> CallError | None:
+    """What the call failed with; type ``Abandoned`` when its process ended before the call did."""
+    if found := fields(end, "error"):
+        status_code = found.get("status_code")
+        return {
+            "type": text(found.get("type")) or "Exception",
+            "message": text(found.get("message")) or "",
+            "module": text(found.get("module")),
+            "status_code": status_code if isinstance(status_code, int) else None,
+        }
+    if not abandoned:
+        return None
+    message = "the process ended before the call did: the request was kept, an answer never came"
+    return {"type": "Abandoned", "message": message, "module": None, "status_code": None}
+
+
+def _generation(item: Mapping[str, Any]) -> Generation:
+    message, info = item.get("message"), item.get("generation_info")
+    return {
+        "text": item["text"] if isinstance(item.get("text"), str) else "",
+        "message": message if isinstance(message, dict) else None,
+        "generation_info": info if isinstance(info, dict) else None,
+    }
+
+
+def _answer(output: list[Generation]) -> dict[str, Any]:
+    return (output[0]["message"] or {}) if output else {}
+
+
+def _count(counted: Mapping[str, Any], *names: str) -> int | None:
+    return next((value for name in names if isinstance(value := counted.get(name), int)), None)

@@ -1,0 +1,153 @@
+"""What the journal answers when asked about itself: receipts, statistics, results of a check."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+__all__ = ["CheckReport", "Damage", "IngestReport", "Problem", "Receipt", "Spool", "Stats", "Writer"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What ``flush()`` vouches for: records on disk, and how far they have got. Counts cover the whole journal."""
+
+    journaled: int
+    """Records in the journal, safe on disk."""
+    acked: int
+    """Of those, records PromptLayer has answered with an id."""
+    in_doubt: int
+    """Records that were sent but not answered clearly; they are looked up before anything is sent again."""
+    dead: int
+    """Records PromptLayer refused; kept, never sent again by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A stretch of a spool segment that could not be read."""
+
+    segment: str
+    offset: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What moving events from the spool into the journal did."""
+
+    ran: bool
+    """False when another process was ingesting and this one did not wait."""
+    frames: int = 0
+    records: int = 0
+    duplicates: int = 0
+    abandoned: int = 0
+    segments_removed: int = 0
+    damage: list[Damage] = field(default_factory=list)
+
+    @classmethod
+    def from_dict(cls, found: dict[str, Any]) -> IngestReport:
+        """The report of the store's answer."""
+        return cls(**_known(cls, found) | {"damage": [Damage(**_known(Damage, item)) for item in found["damage"]]})
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """The segments events are written to before they are ingested."""
+
+    segments: int
+    bytes: int
+    unread_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """A process that writes, or wrote, into the journal."""
+
+    writer: str
+    pid: int
+    alive: bool
+    failures: int
+    """Events it could not record."""
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """The journal in numbers. Sizes in bytes."""
+
+    format: int
+    journal_id: str
+    records: int
+    open: int
+    """Records whose call has not ended."""
+    states: dict[str, int]
+    """Records by state; every state is there."""
+    callbacks: int
+    """Callbacks still to be delivered."""
+    spool: Spool
+    lmdb_bytes: int
+    used_bytes: int
+    raw_bytes: int
+    stored_bytes: int
+    failures: int
+    """Events that could not be recorded, over all writers."""
+    last_failure: str | None
+    damaged_frames: int
+    writers: list[Writer]
+    oldest_unsent: datetime | None
+
+    @classmethod
+    def from_dict(cls, found: dict[str, Any]) -> Stats:
+        """The statistics of the store's answer."""
+        oldest = found["oldest_unsent"]
+        return cls(
+            **_known(cls, found)
+            | {
+                "spool": Spool(**_known(Spool, found["spool"])),
+                "writers": [Writer(**_known(Writer, item)) for item in found["writers"]],
+                "oldest_unsent": None if oldest is None else _EPOCH + timedelta(milliseconds=oldest),
+            }
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same names, JSON-able; times as ISO 8601 text."""
+        return asdict(self) | {"oldest_unsent": self.oldest_unsent and self.oldest_unsent.isoformat()}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing a check found wrong: where, what, and what is still there."""
+
+    where: str
+    what: str
+    kept: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a check read, and what was wrong with it."""
+
+    frames: int
+    records: int
+    events: int
+    problems: list[Problem]
+
+    @classmethod
+    def from_dict(cls, found: dict[str, Any]) -> CheckReport:
+        """The report of the store's answer."""
+        return cls(
+            **_known(cls, found) | {"problems": [Problem(**_known(Problem, item)) for item in found["problems"]]}
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same names, JSON-able."""
+        return asdict(self)
+
+
+def _known(cls: type[Any], found: dict[str, Any]) -> dict[str, Any]:
+    """The entries that are fields of ``cls``: a store may say more than this version reads."""
+    names = {item.name for item in fields(cls)}
+    return {name: value for name, value in found.items() if name in names}
