@@ -82,6 +82,8 @@ class Row:
     @property
     def end(self) -> bytes | None: ...  # JSON body of the end event
     @property
+    def damage(self) -> str | None: ...  # why a body could not be read; it is then None
+    @property
     def request_id(self) -> int | None: ...
     @property
     def acked_at(self) -> int | None: ...  # ns since the epoch
@@ -138,10 +140,10 @@ class Store:
 
     def stats(self) -> dict[str, Any]:
         """{"format": int, "journal_id": str, "records": int, "open": int, "states": {name: int}, "callbacks": int,
-        "spool": {"segments": int, "bytes": int, "unread_bytes": int}, "lmdb_bytes": int, "used_bytes": int,
-        "raw_bytes": int, "stored_bytes": int, "failures": int, "last_failure": str|None, "damaged_frames": int,
-        "writers": [{"writer": hex, "pid": int, "alive": bool, "failures": int, "events": int}],
-        "oldest_unsent": int|None (ms)}."""
+        "callbacks_dead": int, "callback_error": str|None, "spool": {"segments": int, "bytes": int}, "lmdb_bytes": int,
+        "used_bytes": int, "raw_bytes": int, "stored_bytes": int, "failures": int, "last_failure": str|None,
+        "damaged": int, "damage": [str], "writers": [{"writer": hex, "pid": int, "started_ms": int, "alive": bool,
+        "failures": int, "events": int}], "oldest_unsent": int|None (ms)}."""
 
     def check(self) -> dict[str, Any]:
         """Verify every frame and record. {"frames": int, "records": int, "events": int,
@@ -157,7 +159,7 @@ class Store:
     def in_doubt(self, limit: int, now_ms: int) -> list[Row]:
         """Records in doubt whose not_before has passed."""
 
-    def ack(self, acks: Sequence[tuple[int, int]], via: str = "spans-bulk") -> int:
+    def ack(self, acks: Sequence[tuple[int, int]]) -> int:
         """[(seq, request_id)]: -> acked, with its ack, request index and callback entry, in one transaction.
         A record that is already acked keeps its first request id. Returns how many were newly acked."""
 
@@ -173,8 +175,8 @@ class Store:
     # --- callbacks: a durable queue, delivered at least once ---
     def claim_callbacks(
         self, sinks: Sequence[str], writer: bytes | None, limit: int, lease_ms: int, now_ms: int
-    ) -> list[tuple[int, str, Row]]:
-        """Due entries [(seq, sink, row)] for these sinks, leased to the caller. With ``writer``: also entries whose
+    ) -> list[tuple[int, str, int, Row]]:
+        """Due entries [(seq, sink, deliveries tried before, row)] for these sinks, leased to the caller. With ``writer``: also entries whose
         process still lives only if it is this writer; without: only entries whose process is gone."""
 
     def callback_sinks(self) -> list[str]:

@@ -3,6 +3,23 @@
 //! A process that records appends [`Event`]s through a [`Spool`]: one frame, one write. Any process that reads opens the
 //! [`Store`], which moves what the spools hold into LMDB in group commits and answers questions about it. The byte layouts are
 //! specified in `docs/format.md`.
+//!
+//! ```
+//! use plsync_journal::{Durability, Ended, Event, Kind, Query, RecordId, Spool, Store};
+//!
+//! let dir = tempfile::tempdir().unwrap();
+//! let journal = dir.path().join("journal");
+//! let spool = Spool::open(&journal, Durability::Process).unwrap();
+//! let id = RecordId::new();
+//! let start = Event { kind: Kind::Start, ended: Ended::No, flags: 0, lane: 0, id, labels: &[], body: b"{\"v\":1}" };
+//! spool.append(&start).unwrap();
+//! spool.append(&Event { kind: Kind::End, ended: Ended::Ok, ..start }).unwrap();
+//!
+//! let store = Store::open(&journal, false).unwrap();
+//! store.ingest(true).unwrap();
+//! let page = store.query(&Query::default()).unwrap();
+//! assert_eq!((page.len(), page[0].id, page[0].ended), (1, id, Ended::Ok));
+//! ```
 
 mod error;
 pub mod frame;
@@ -12,6 +29,7 @@ pub mod labels;
 mod layout;
 mod process;
 mod spool;
+mod store;
 
 pub use error::{Error, Result};
 pub use frame::{Ended, Event, FLAG_CACHED, FLAG_LOSSY, FLAG_REDACTED, Kind};
@@ -20,3 +38,10 @@ pub use layout::FORMAT;
 pub use spool::lock::WriterInfo;
 pub use spool::reader::Damage;
 pub use spool::{Durability, SYNC_EVERY, Spool};
+pub use store::Store;
+pub use store::callbacks::Callback;
+pub use store::check::{CheckReport, Problem};
+pub use store::ingest::IngestReport;
+pub use store::query::Query;
+pub use store::row::{Row, State};
+pub use store::stats::Stats;

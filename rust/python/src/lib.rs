@@ -1,13 +1,19 @@
 //! `plsync._native`: the Python bindings of the journal. `python/plsync/_native.pyi` documents what is exported.
 
-mod errors;
+#![allow(clippy::needless_pass_by_value)] // pyo3 hands arguments over by value
 
-use plsync_journal::{Ended, FLAG_CACHED, FLAG_LOSSY, FLAG_REDACTED, RecordId};
+mod errors;
+mod store;
+
+use plsync_journal::{Ended, FLAG_CACHED, FLAG_LOSSY, FLAG_REDACTED, RecordId, State};
 use pyo3::prelude::*;
 
 #[pymodule]
 mod _native {
     use super::*;
+
+    #[pymodule_export]
+    use crate::store::{Row, Store};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -24,6 +30,9 @@ mod _native {
             ("END_ABANDONED", Ended::Abandoned),
         ] {
             module.add(name, ended as u8)?;
+        }
+        for state in State::ALL {
+            module.add(format!("STATE_{}", state.name().to_uppercase()), state as u8)?;
         }
         Ok(())
     }

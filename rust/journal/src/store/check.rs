@@ -1,0 +1,168 @@
+//! Verification: every frame of the spool, every record of the store, and that the trees agree with one another.
+
+use heed::RoTxn;
+
+use super::Store;
+use super::counts::Counts;
+use super::payload;
+use super::row::{State, StateRow};
+use super::tables::{PART_END, PART_START, Tables, open_key, outbox_key, parked_key, record_key, seq_key, tail_seq};
+use crate::frame::Ended;
+use crate::spool::lock::observe;
+use crate::spool::reader::{Reader, Step};
+use crate::spool::segment::{list, segment_path};
+use crate::{RecordId, Result, layout};
+
+/// Something wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// A segment's name, or `record <id>`.
+    pub place: String,
+    /// What is wrong there.
+    pub what: String,
+    /// What of it is still there.
+    pub kept: &'static str,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckReport {
+    /// Frames read in the spool.
+    pub frames: u64,
+    /// Records read in the store.
+    pub records: u64,
+    /// Events among them.
+    pub events: u64,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+}
+
+impl CheckReport {
+    fn add(&mut self, place: String, what: impl Into<String>, kept: &'static str) {
+        self.problems.push(Problem { place, what: what.into(), kept });
+    }
+}
+
+impl Store {
+    /// Reads everything and reports what is wrong; changes nothing.
+    pub fn check(&self) -> Result<CheckReport> {
+        let mut report = CheckReport::default();
+        self.check_spool(&mut report)?;
+        let records = self.db().read(|txn, tables| {
+            let mut report = CheckReport::default();
+            check_records(txn, tables, &mut report)?;
+            check_lists(txn, tables, &mut report)?;
+            Ok(report)
+        })?;
+        report.records = records.records;
+        report.events = records.events;
+        report.problems.extend(records.problems);
+        Ok(report)
+    }
+
+    fn check_spool(&self, report: &mut CheckReport) -> Result<()> {
+        let spool = layout::spool(self.path());
+        if !spool.is_dir() {
+            return Ok(());
+        }
+        for (writer, index) in list(&spool)? {
+            let alive = observe(&spool, writer)?.info.alive;
+            let path = segment_path(&spool, writer, index);
+            // An ingester may have removed it since it was listed.
+            if !path.exists() {
+                continue;
+            }
+            let mut reader = Reader::open(&path, 0)?;
+            loop {
+                match reader.next()? {
+                    Step::Frame(_) => report.frames += 1,
+                    Step::End => break,
+                    Step::Skipped(damage) => {
+                        let what = format!("{} bytes from byte {}: {}", damage.len, damage.offset, damage.reason);
+                        report.add(damage.segment, what, "all frames before and after");
+                    }
+                    // The frame that a living process is writing at this moment.
+                    Step::Torn(_) if alive => break,
+                    Step::Torn(damage) => {
+                        let what = format!("a torn frame of {} bytes at byte {}", damage.len, damage.offset);
+                        report.add(damage.segment, what, "all frames before it");
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_records(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result<()> {
+    for entry in tables.state.iter(txn)? {
+        let (key, value) = entry?;
+        let seq = tail_seq(key)?;
+        report.records += 1;
+        let row = match StateRow::decode(value) {
+            Ok(row) => row,
+            Err(error) => {
+                report.add(format!("record {seq}"), error.to_string(), "its bodies");
+                continue;
+            }
+        };
+        let place = || format!("record {}", row.id.hex());
+        if tables.ids.get(txn, &row.id.0)?.map(tail_seq).transpose()? != Some(seq) {
+            report.add(place(), "it is not listed under its id", "the record");
+        }
+        let mut bodies = 0;
+        for part in [PART_START, PART_END] {
+            let Some(stored) = tables.records.get(txn, &record_key(seq, part))? else { continue };
+            bodies += 1;
+            report.events += 1;
+            if let Err(error) = payload::decode(stored) {
+                let kept = if part == PART_START { "its end, and its state" } else { "its start, and its state" };
+                report.add(place(), error.to_string(), kept);
+            }
+        }
+        if bodies == 0 {
+            report.add(place(), "it has a state and no body", "its state");
+        }
+        let listed = match (row.state, row.ended) {
+            (State::Pending, Ended::No) => tables.open.get(txn, &open_key(row.writer, seq))?,
+            (State::Pending, _) => tables.outbox.get(txn, &outbox_key(row.lane, row.not_before, seq))?,
+            (State::Acked, _) => tables.acks.get(txn, &seq_key(seq))?,
+            (state, _) => tables.parked.get(txn, &parked_key(state, seq))?,
+        };
+        if listed.is_none() {
+            report.add(place(), format!("it is {} and in no list of those", row.state.name()), "the record");
+        }
+    }
+    Ok(())
+}
+
+/// Together with the check of each record, equal lengths say that every record stands in exactly one list.
+fn check_lists(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result<()> {
+    let counts = Counts::load(txn, tables)?;
+    let place = || "the store".to_owned();
+    let listed = tables.open.len(txn)? + tables.outbox.len(txn)? + tables.parked.len(txn)? + tables.acks.len(txn)?;
+    if listed != report.records {
+        report.add(place(), format!("{} records stand in {listed} lists", report.records), "the records");
+    }
+    if tables.ids.len(txn)? != report.records || counts.last_seq != report.records {
+        let what =
+            format!("{} ids and {} numbers for {} records", tables.ids.len(txn)?, counts.last_seq, report.records);
+        report.add(place(), what, "the records");
+    }
+    if tables.records.len(txn)? != report.events {
+        report.add(place(), "it holds bodies that belong to no record", "the bodies");
+    }
+    if counts.states.iter().sum::<u64>() != report.records || counts.open != tables.open.len(txn)? {
+        report.add(place(), "its counters don't match its records", "the records");
+    }
+    for entry in tables.labels.iter(txn)? {
+        let (key, value) = entry?;
+        let id = key.last_chunk::<16>().map(|id| RecordId(*id));
+        let found = id.map(|id| tables.ids.get(txn, &id.0)).transpose()?.flatten();
+        if found != Some(value) {
+            report.add(place(), "a label points to no record", "the records");
+        }
+    }
+    Ok(())
+}

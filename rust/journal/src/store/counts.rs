@@ -1,0 +1,64 @@
+//! Counters that are kept with the data they count, so that `status` reads one value instead of a million.
+
+use heed::{RoTxn, RwTxn};
+
+use super::row::State;
+use super::tables::Tables;
+use crate::Result;
+use crate::frame::array;
+
+const KEY: &[u8] = b"counts";
+const FIELDS: usize = 16;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// The sequence number given last.
+    pub(crate) last_seq: u64,
+    /// Records without an end.
+    pub(crate) open: u64,
+    pub(crate) states: [u64; State::ALL.len()],
+    /// Bytes of bodies before and after compression.
+    pub(crate) raw_bytes: u64,
+    pub(crate) stored_bytes: u64,
+    /// Stretches of segments that held no frame.
+    pub(crate) damaged: u64,
+    /// Events that writers, now gone, could not record.
+    pub(crate) failures: u64,
+}
+
+impl Counts {
+    pub(crate) fn load(txn: &RoTxn, tables: &Tables) -> Result<Self> {
+        let Some(bytes) = tables.meta.get(txn, KEY)?.filter(|bytes| bytes.len() >= FIELDS * 8) else {
+            return Ok(Self::default());
+        };
+        let field = |at: usize| u64::from_le_bytes(array(bytes, at * 8));
+        Ok(Self {
+            last_seq: field(0),
+            open: field(1),
+            raw_bytes: field(2),
+            stored_bytes: field(3),
+            damaged: field(4),
+            failures: field(5),
+            states: std::array::from_fn(|state| field(6 + state)),
+        })
+    }
+
+    pub(crate) fn save(&self, txn: &mut RwTxn, tables: &Tables) -> Result<()> {
+        let mut fields = [0; FIELDS];
+        fields[..6].copy_from_slice(&[
+            self.last_seq,
+            self.open,
+            self.raw_bytes,
+            self.stored_bytes,
+            self.damaged,
+            self.failures,
+        ]);
+        fields[6..6 + self.states.len()].copy_from_slice(&self.states);
+        let bytes: Vec<u8> = fields.iter().flat_map(|field: &u64| field.to_le_bytes()).collect();
+        Ok(tables.meta.put(txn, KEY, &bytes)?)
+    }
+
+    pub(crate) fn of(&mut self, state: State) -> &mut u64 {
+        &mut self.states[state as usize]
+    }
+}

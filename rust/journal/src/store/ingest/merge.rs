@@ -1,0 +1,249 @@
+//! Reading many segments as one stream, in the order in which calls began.
+//!
+//! A writer's own frames come in their own order. Between writers the one whose next call began first goes first, so that a journal
+//! fed by several processes lists, sends and compresses like one that was written by one.
+
+use std::path::{Path, PathBuf};
+
+use super::super::Store;
+use super::super::tables::cursor_key;
+use crate::frame::{HEADER, Kind, array};
+use crate::spool::lock::{self, Observed};
+use crate::spool::reader::{Damage, Frame, Reader, Step};
+use crate::spool::segment::{list, list_writers, segment_path};
+use crate::{Error, RecordId, Result};
+
+/// How far a segment was read.
+pub(super) struct Progress {
+    pub(super) writer: RecordId,
+    pub(super) segment: u32,
+    pub(super) offset: u64,
+    /// Whether the segment holds bytes that are no frame, with frames after them.
+    pub(super) damaged: bool,
+    pub(super) damage: Vec<Damage>,
+}
+
+pub(super) struct Merge {
+    spool: PathBuf,
+    streams: Vec<Stream>,
+    finished: Vec<(PathBuf, bool)>,
+}
+
+/// A segment, and where reading it goes on.
+#[derive(Clone, Copy)]
+struct Unread {
+    index: u32,
+    offset: u64,
+    damaged: bool,
+}
+
+/// The segments of one writer.
+struct Stream {
+    spool: PathBuf,
+    writer: RecordId,
+    observed: Observed,
+    segments: Vec<Unread>,
+    at: usize,
+    reader: Option<Reader>,
+    peeked: Option<Frame>,
+    /// The latest call this writer began; its ends sort right behind it.
+    order: RecordId,
+    unsaved: Vec<Progress>,
+    finished: Vec<(PathBuf, bool)>,
+}
+
+impl Merge {
+    pub(super) fn open(store: &Store, spool: &Path) -> Result<Self> {
+        let mut writers = list_writers(spool)?;
+        let segments = list(spool)?;
+        writers.extend(segments.iter().map(|(writer, _)| *writer));
+        writers.sort_unstable();
+        writers.dedup();
+        let mut streams = Vec::new();
+        for writer in writers {
+            // Looked at before its segments are read: what a writer seen dead has written is final.
+            let observed = lock::observe(spool, writer)?;
+            let indexes = segments.iter().filter(|(owner, _)| *owner == writer).map(|(_, index)| *index);
+            let segments = store.db().read(|txn, tables| {
+                let unread = |index| -> Result<Unread> {
+                    let cursor = tables.cursors.get(txn, &cursor_key(writer, index))?.filter(|value| value.len() >= 9);
+                    Ok(cursor.map_or(Unread { index, offset: 0, damaged: false }, |value| Unread {
+                        index,
+                        offset: u64::from_le_bytes(array(value, 0)),
+                        damaged: value[8] != 0,
+                    }))
+                };
+                indexes.clone().map(unread).collect::<Result<Vec<_>>>()
+            })?;
+            streams.push(Stream {
+                spool: spool.to_path_buf(),
+                writer,
+                observed,
+                segments,
+                at: 0,
+                reader: None,
+                peeked: None,
+                order: RecordId([0; 16]),
+                unsaved: Vec::new(),
+                finished: Vec::new(),
+            });
+        }
+        Ok(Self { spool: spool.to_path_buf(), streams, finished: Vec::new() })
+    }
+
+    /// The next frames of all segments, with their writers.
+    pub(super) fn take(&mut self, frames: usize, bytes: usize) -> Result<Vec<(RecordId, Frame)>> {
+        let (mut batch, mut size) = (Vec::new(), 0);
+        while batch.len() < frames && size < bytes {
+            let mut first: Option<(usize, RecordId)> = None;
+            for (at, stream) in self.streams.iter_mut().enumerate() {
+                // Writers are in the order they began, and none has a call older than itself.
+                if first.is_some_and(|(_, order)| order < stream.writer) {
+                    break;
+                }
+                if let Some(order) = stream.peek()?
+                    && first.is_none_or(|(_, least)| order < least)
+                {
+                    first = Some((at, order));
+                }
+            }
+            let Some((at, _)) = first else { break };
+            let stream = &mut self.streams[at];
+            if let Some(frame) = stream.pop() {
+                size += frame.body.len() + HEADER;
+                batch.push((stream.writer, frame));
+            }
+        }
+        Ok(batch)
+    }
+
+    /// What was read since the last call, to be stored with the frames it gave.
+    pub(super) fn progress(&mut self) -> Vec<Progress> {
+        for stream in &mut self.streams {
+            self.finished.append(&mut stream.finished);
+        }
+        self.streams.iter_mut().flat_map(Stream::take_progress).collect()
+    }
+
+    /// Removes the segments that hold nothing more, once what they held is durable elsewhere.
+    pub(super) fn remove_finished(&mut self) -> Result<u64> {
+        let mut removed = 0;
+        for (path, damaged) in self.finished.drain(..) {
+            // A damaged segment may hold bytes that no reader understood: it is set aside, not deleted.
+            let result = if damaged {
+                std::fs::rename(&path, path.with_extension("damaged"))
+            } else {
+                std::fs::remove_file(&path)
+            };
+            result.map_err(Error::io("cannot remove", &path))?;
+            removed += 1;
+        }
+        if removed > 0 {
+            crate::fs::sync_dir(&self.spool)?;
+        }
+        Ok(removed)
+    }
+
+    /// The writers whose process is gone, as seen before their segments were read.
+    pub(super) fn dead(&self) -> impl Iterator<Item = &Observed> {
+        self.streams.iter().map(|stream| &stream.observed).filter(|observed| !observed.info.alive)
+    }
+
+    /// Whether this writer was alive when ingesting began.
+    pub(super) fn is_alive(&self, writer: RecordId) -> bool {
+        self.streams.iter().any(|stream| stream.writer == writer && stream.observed.info.alive)
+    }
+}
+
+impl Stream {
+    /// Where this writer's next frame sorts; `None` when it has none now.
+    fn peek(&mut self) -> Result<Option<RecordId>> {
+        while self.peeked.is_none() {
+            let Some(&Unread { index, offset, .. }) = self.segments.get(self.at) else { return Ok(None) };
+            if self.reader.is_none() {
+                self.reader = Some(Reader::open(&segment_path(&self.spool, self.writer, index), offset)?);
+            }
+            match self.step()? {
+                Step::Frame(frame) => {
+                    if frame.kind != Kind::End {
+                        self.order = self.order.max(frame.id);
+                    }
+                    self.peeked = Some(frame);
+                }
+                Step::Skipped(damage) => {
+                    self.segments[self.at].damaged = true;
+                    self.note(damage);
+                }
+                Step::End | Step::Torn(_) if !self.is_final()? => return Ok(None),
+                end => {
+                    // A writer that moved on after it read the end: look once more before leaving the segment for good.
+                    if self.observed.info.alive
+                        && let Step::Frame(frame) = self.step()?
+                    {
+                        self.order = if frame.kind == Kind::End { self.order } else { self.order.max(frame.id) };
+                        self.peeked = Some(frame);
+                        continue;
+                    }
+                    if let Step::Torn(damage) = end {
+                        self.note(damage);
+                    }
+                    self.leave(index);
+                }
+            }
+        }
+        Ok(Some(self.order))
+    }
+
+    fn step(&mut self) -> Result<Step> {
+        self.reader.as_mut().map_or(Ok(Step::End), Reader::next)
+    }
+
+    fn pop(&mut self) -> Option<Frame> {
+        self.mark();
+        self.peeked.take()
+    }
+
+    /// Whether nobody will write to the current segment again: its writer is gone, or has written to a later one. (That a
+    /// later one exists is not enough: writers make segments ahead.)
+    fn is_final(&self) -> Result<bool> {
+        if !self.observed.info.alive {
+            return Ok(true);
+        }
+        for later in &self.segments[self.at + 1..] {
+            let mut reader = Reader::open(&segment_path(&self.spool, self.writer, later.index), 0)?;
+            if later.offset > 0 || matches!(reader.next()?, Step::Frame(_) | Step::Skipped(_)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn note(&mut self, damage: Damage) {
+        self.mark();
+        if let Some(progress) = self.unsaved.last_mut() {
+            progress.damage.push(damage);
+        }
+    }
+
+    /// Remembers the reader's place, which includes the frame that was peeked.
+    fn mark(&mut self) {
+        let (Some(&Unread { index, damaged, .. }), Some(reader)) = (self.segments.get(self.at), &self.reader) else {
+            return;
+        };
+        let (writer, offset) = (self.writer, reader.offset);
+        let earlier = self.unsaved.pop_if(|progress| progress.segment == index);
+        let damage = earlier.map_or_else(Vec::new, |progress| progress.damage);
+        self.unsaved.push(Progress { writer, segment: index, offset, damaged, damage });
+    }
+
+    fn take_progress(&mut self) -> Vec<Progress> {
+        std::mem::take(&mut self.unsaved)
+    }
+
+    fn leave(&mut self, index: u32) {
+        self.mark();
+        self.finished.push((segment_path(&self.spool, self.writer, index), self.segments[self.at].damaged));
+        self.reader = None;
+        self.at += 1;
+    }
+}

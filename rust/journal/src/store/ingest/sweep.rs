@@ -1,0 +1,116 @@
+//! After the segments are read: calls of dead processes are closed, and what dead writers left behind is put away.
+
+use std::path::Path;
+
+use super::IngestReport;
+use super::merge::Merge;
+use crate::frame::Ended;
+use crate::spool::lock::{Observed, lock_path, observe};
+use crate::spool::segment::list;
+use crate::store::Store;
+use crate::store::tables::{cursor_key, tail_seq};
+use crate::store::transition::Change;
+use crate::{Error, RecordId, Result, ids};
+
+/// Records closed in one transaction.
+const BATCH: usize = 1000;
+/// Stands for "this writer's failures have been counted" among its cursors.
+const COUNTED: u32 = u32::MAX;
+
+impl Store {
+    pub(super) fn sweep(&self, spool: &Path, merge: &Merge, report: &mut IngestReport) -> Result<()> {
+        for writer in self.writers_with_open_records()? {
+            // A writer that appeared after the segments were listed is not in `merge`; ask its lock.
+            if !merge.is_alive(writer) && !observe(spool, writer)?.info.alive {
+                report.abandoned += self.abandon(writer)?;
+            }
+        }
+        let left = list(spool)?;
+        for observed in merge.dead() {
+            if observed.guard.is_some() && !left.iter().any(|(owner, _)| *owner == observed.info.id) {
+                self.fold(observed)?;
+                let path = lock_path(spool, observed.info.id);
+                std::fs::remove_file(&path).map_err(Error::io("cannot remove", &path))?;
+            }
+        }
+        self.forget_cursors(&left, spool)
+    }
+
+    fn writers_with_open_records(&self) -> Result<Vec<RecordId>> {
+        self.db().read(|txn, tables| {
+            let mut writers = Vec::new();
+            let mut after = vec![0];
+            while let Some((key, _)) = tables.open.get_greater_than_or_equal_to(txn, &after)? {
+                let Some(writer) = key.first_chunk::<16>() else {
+                    return Err(Error::Corrupt("a key of the store is too short".into()));
+                };
+                writers.push(RecordId(*writer));
+                after = [&writer[..], &[0xff; 9]].concat();
+            }
+            Ok(writers)
+        })
+    }
+
+    /// Closes the calls that a dead process left open.
+    fn abandon(&self, writer: RecordId) -> Result<u64> {
+        let mut total = 0;
+        loop {
+            let closed = self.db().write(|txn, tables| {
+                let open = tables.open.prefix_iter(txn, &writer.0)?.take(BATCH);
+                let seqs = open.map(|entry| tail_seq(entry?.0)).collect::<Result<Vec<_>>>()?;
+                let mut change = Change::begin(txn, tables, ids::now_ms())?;
+                for seq in &seqs {
+                    change.update(*seq, |row| row.ended = Ended::Abandoned)?;
+                }
+                change.finish()?;
+                Ok(seqs.len())
+            })?;
+            total += closed as u64;
+            if closed < BATCH {
+                return Ok(total);
+            }
+        }
+    }
+
+    /// Keeps a dead writer's failure count before its file goes, once.
+    fn fold(&self, observed: &Observed) -> Result<()> {
+        let key = cursor_key(observed.info.id, COUNTED);
+        if observed.info.failures == 0 || self.db().read(|txn, tables| Ok(tables.cursors.get(txn, &key)?.is_some()))? {
+            return Ok(());
+        }
+        self.db().write(|txn, tables| {
+            let mut change = Change::begin(txn, tables, ids::now_ms())?;
+            change.counts.failures += observed.info.failures;
+            tables.meta.put(change.txn, b"last failure", observed.info.last_failure.as_bytes())?;
+            tables.cursors.put(change.txn, &key, &[])?;
+            change.finish()
+        })
+    }
+
+    /// Drops the cursors of segments and writers that are gone.
+    fn forget_cursors(&self, left: &[(RecordId, u32)], spool: &Path) -> Result<()> {
+        let stale = self.db().read(|txn, tables| {
+            let mut stale = Vec::new();
+            for entry in tables.cursors.iter(txn)? {
+                let (key, _) = entry?;
+                let (Some(writer), Some(index)) = (key.first_chunk::<16>(), key.last_chunk::<4>()) else { continue };
+                let (writer, index) = (RecordId(*writer), u32::from_be_bytes(*index));
+                let kept =
+                    if index == COUNTED { lock_path(spool, writer).exists() } else { left.contains(&(writer, index)) };
+                if !kept {
+                    stale.push(key.to_vec());
+                }
+            }
+            Ok(stale)
+        })?;
+        if stale.is_empty() {
+            return Ok(());
+        }
+        self.db().write(|txn, tables| {
+            for key in &stale {
+                tables.cursors.delete(txn, key)?;
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,307 @@
+//! Questions: pages of records by time, label, state and text.
+//!
+//! Records are listed by id, which is by the time they began. A page costs what it shows: the narrowest index at hand is walked until
+//! the page is full. Only a search for text has to look into bodies.
+
+use std::ops::Bound;
+
+use heed::RoTxn;
+
+use super::Store;
+use super::counts::Counts;
+use super::payload;
+use super::row::{Row, State, StateRow};
+use super::tables::{PART_END, PART_START, Tables, label_key, label_prefix, parked_key, record_key, seq_key, tail_seq};
+use super::transition::load;
+use crate::frame::{Ended, array};
+use crate::{RecordId, Result};
+
+/// Up to this many records waiting in work lists are sorted for a page; beyond, walking all records by time finds one sooner.
+const SORT_AT_MOST: u64 = 200_000;
+
+/// What to look for. The default finds everything, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// Labels that a record must all have, see [`crate::labels`].
+    pub labels: Vec<(u8, Vec<u8>)>,
+    /// States it may be in; empty: any.
+    pub states: Vec<State>,
+    /// Ways it may have ended; empty: any.
+    pub ended: Vec<Ended>,
+    /// Earliest start, in milliseconds since the epoch.
+    pub since: Option<u64>,
+    /// Start before this.
+    pub until: Option<u64>,
+    /// Only records before this one, itself excluded.
+    pub before: Option<RecordId>,
+    /// Only records after this one, itself excluded.
+    pub after: Option<RecordId>,
+    /// Text to find in the bodies; ASCII case is ignored.
+    pub text: Option<String>,
+    /// Oldest first instead of newest first.
+    pub oldest_first: bool,
+    /// How many at most; 0: 100.
+    pub limit: usize,
+}
+
+type Range = (Bound<[u8; 16]>, Bound<[u8; 16]>);
+
+impl Query {
+    fn range(&self) -> Range {
+        let since = self.since.map(|ms| RecordId::floor(ms).0);
+        let lower = match (self.after, since) {
+            (Some(after), since) if since.is_none_or(|since| after.0 >= since) => Bound::Excluded(after.0),
+            (_, Some(since)) => Bound::Included(since),
+            _ => Bound::Unbounded,
+        };
+        let until = self.until.map(|ms| RecordId::floor(ms).0);
+        let upper = [self.before.map(|id| id.0), until].into_iter().flatten().min();
+        (lower, upper.map_or(Bound::Unbounded, Bound::Excluded))
+    }
+}
+
+impl Store {
+    /// A page of records.
+    pub fn query(&self, query: &Query) -> Result<Vec<Row>> {
+        let limit = if query.limit == 0 { 100 } else { query.limit };
+        let needle = query.text.as_deref().map(|text| json_escaped(text).to_ascii_lowercase());
+        self.db().read(|txn, tables| {
+            let mut page = Vec::new();
+            let mut visit = |seq: u64| -> Result<bool> {
+                if let Some(row) = matching(txn, tables, query, needle.as_deref(), seq)? {
+                    page.push(row);
+                }
+                Ok(page.len() < limit)
+            };
+            let range = query.range();
+            if is_empty(&range) {
+                return Ok(page);
+            }
+            if let Some((kind, value)) = query.labels.first() {
+                walk(txn, tables.labels, &label_prefix(*kind, value), &range, query.oldest_first, &mut visit)?;
+            } else if let Some(seqs) = work_list(txn, tables, query, &range)? {
+                for seq in seqs {
+                    if !visit(seq)? {
+                        break;
+                    }
+                }
+            } else {
+                walk(txn, tables.ids, &[], &range, query.oldest_first, &mut visit)?;
+            }
+            Ok(page)
+        })
+    }
+
+    /// One record.
+    pub fn get(&self, id: RecordId) -> Result<Option<Row>> {
+        self.db().read(|txn, tables| {
+            let Some(seq) = tables.ids.get(txn, &id.0)?.map(tail_seq).transpose()? else { return Ok(None) };
+            read_row(txn, tables, seq, load(txn, tables, seq)?).map(Some)
+        })
+    }
+
+    /// Up to `limit` ids whose hex form starts with these digits, oldest first.
+    pub fn resolve(&self, digits: &str, limit: usize) -> Result<Vec<RecordId>> {
+        let bound =
+            |fill: &str| RecordId::from_hex(&format!("{digits}{}", fill.repeat(32_usize.saturating_sub(digits.len()))));
+        let (Some(low), Some(high)) = (bound("0"), bound("f")) else { return Ok(Vec::new()) };
+        self.db().read(|txn, tables| {
+            let range = (Bound::Included(&low.0[..]), Bound::Included(&high.0[..]));
+            tables.ids.range(txn, &range)?.take(limit).map(|entry| Ok(RecordId(array(entry?.0, 0)))).collect()
+        })
+    }
+
+    /// Up to `limit` ids of records with this label, newest first.
+    pub fn by_label(&self, kind: u8, value: &[u8], limit: usize) -> Result<Vec<RecordId>> {
+        self.db().read(|txn, tables| {
+            let prefix = label_prefix(kind, value);
+            let entries = tables.labels.rev_prefix_iter(txn, &prefix)?.take(limit);
+            entries.map(|entry| Ok(RecordId(array(entry?.0, prefix.len())))).collect()
+        })
+    }
+
+    /// The record that has this request id.
+    pub fn by_request(&self, request_id: u64) -> Result<Option<RecordId>> {
+        self.db().read(|txn, tables| {
+            let seq = tables.by_request.get(txn, &request_id.to_be_bytes())?.map(tail_seq).transpose()?;
+            seq.map(|seq| Ok(load(txn, tables, seq)?.id)).transpose()
+        })
+    }
+
+    /// Records that were stored after this sequence number, in that order.
+    pub fn follow(&self, seq: u64, limit: usize) -> Result<Vec<Row>> {
+        self.db().read(|txn, tables| {
+            let from = seq_key(seq);
+            let range = (Bound::Excluded(&from[..]), Bound::Unbounded);
+            let rows = tables.state.range(txn, &range)?.take(limit);
+            rows.map(|entry| {
+                let (key, value) = entry?;
+                read_row(txn, tables, tail_seq(key)?, StateRow::decode(value)?)
+            })
+            .collect()
+        })
+    }
+
+    /// How many hex digits tell this id from its neighbours.
+    pub fn short_id_length(&self, id: RecordId) -> Result<usize> {
+        self.db().read(|txn, tables| {
+            let below = tables.ids.get_lower_than(txn, &id.0)?;
+            let above = tables.ids.get_greater_than(txn, &id.0)?;
+            let hex = id.hex();
+            let common = [below, above].into_iter().flatten().map(|(key, _)| {
+                let other = RecordId(array(key, 0)).hex();
+                hex.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count()
+            });
+            Ok((common.max().unwrap_or(0) + 1).min(32))
+        })
+    }
+}
+
+/// Reads a record whose state row is at hand.
+pub(super) fn read_row(txn: &RoTxn, tables: &Tables, seq: u64, state: StateRow) -> Result<Row> {
+    let mut damage = None;
+    let mut body = |part| -> Result<Option<Vec<u8>>> {
+        let Some(stored) = tables.records.get(txn, &record_key(seq, part))? else { return Ok(None) };
+        match payload::decode(stored) {
+            Ok(body) => Ok(Some(body)),
+            // One damaged body must not hide the others of a page.
+            Err(error) => {
+                damage = Some(error.to_string());
+                Ok(None)
+            }
+        }
+    };
+    let (start, end) = (body(PART_START)?, body(PART_END)?);
+    let ack = tables.acks.get(txn, &seq_key(seq))?.filter(|value| value.len() >= 16);
+    let sink = match state.sink {
+        0 => None,
+        number => tables.sinks.get(txn, &[&b"i"[..], &number.to_be_bytes()].concat())?,
+    };
+    Ok(Row {
+        id: state.id,
+        seq,
+        state: state.state,
+        ended: state.ended,
+        flags: state.flags,
+        attempts: state.attempts,
+        last_error: state.last_error,
+        sink: sink.map(|name| String::from_utf8_lossy(name).into_owned()),
+        writer: state.writer,
+        start,
+        end,
+        damage,
+        ack: ack.map(|value| (u64::from_le_bytes(array(value, 0)), u64::from_le_bytes(array(value, 8)))),
+        not_before: state.not_before,
+    })
+}
+
+fn matching(txn: &RoTxn, tables: &Tables, query: &Query, needle: Option<&str>, seq: u64) -> Result<Option<Row>> {
+    let state = load(txn, tables, seq)?;
+    let wanted = (query.states.is_empty() || query.states.contains(&state.state))
+        && (query.ended.is_empty() || query.ended.contains(&state.ended));
+    if !wanted {
+        return Ok(None);
+    }
+    for (kind, value) in query.labels.iter().skip(1) {
+        if tables.labels.get(txn, &label_key(*kind, value, state.id))?.is_none() {
+            return Ok(None);
+        }
+    }
+    let row = read_row(txn, tables, seq, state)?;
+    let found = needle.is_none_or(|needle| {
+        [&row.start, &row.end]
+            .into_iter()
+            .flatten()
+            .any(|body| memchr::memmem::find(&body.to_ascii_lowercase(), needle.as_bytes()).is_some())
+    });
+    Ok(found.then_some(row))
+}
+
+/// Visits the entries `prefix | id` with an id in the range until `visit` has enough.
+fn walk(
+    txn: &RoTxn,
+    tree: super::tables::Tree,
+    prefix: &[u8],
+    range: &Range,
+    oldest_first: bool,
+    visit: &mut impl FnMut(u64) -> Result<bool>,
+) -> Result<()> {
+    let key = |id: &[u8; 16]| [prefix, id].concat();
+    let low = range.0.as_ref().map(key);
+    let high = range.1.as_ref().map(key);
+    let low = if low == Bound::Unbounded { Bound::Included(key(&[0; 16])) } else { low };
+    let high = if high == Bound::Unbounded { Bound::Included(key(&[0xff; 16])) } else { high };
+    let bounds = (low.as_ref().map(Vec::as_slice), high.as_ref().map(Vec::as_slice));
+    if oldest_first {
+        for entry in tree.range(txn, &bounds)? {
+            if !visit(tail_seq(entry?.1)?)? {
+                break;
+            }
+        }
+    } else {
+        for entry in tree.rev_range(txn, &bounds)? {
+            if !visit(tail_seq(entry?.1)?)? {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The records of the wanted states in the order asked for, where the work lists make that cheaper than walking all records.
+fn work_list(txn: &RoTxn, tables: &Tables, query: &Query, range: &Range) -> Result<Option<Vec<u64>>> {
+    let counts = Counts::load(txn, tables)?;
+    let waiting = query.states.iter().map(|state| counts.states[*state as usize]).sum::<u64>();
+    if query.states.is_empty() || query.states.contains(&State::Acked) || waiting > SORT_AT_MOST {
+        return Ok(None);
+    }
+    let mut seqs = Vec::new();
+    for state in &query.states {
+        if *state == State::Pending {
+            for tree in [tables.open, tables.outbox] {
+                for entry in tree.iter(txn)? {
+                    seqs.push(tail_seq(entry?.0)?);
+                }
+            }
+        } else {
+            for entry in tables.parked.prefix_iter(txn, &parked_key(*state, 0)[..1])? {
+                seqs.push(tail_seq(entry?.0)?);
+            }
+        }
+    }
+    let mut found = Vec::with_capacity(seqs.len());
+    for seq in seqs {
+        let id = load(txn, tables, seq)?.id;
+        if std::ops::RangeBounds::contains(range, &id.0) {
+            found.push((id, seq));
+        }
+    }
+    found.sort_unstable();
+    if !query.oldest_first {
+        found.reverse();
+    }
+    Ok(Some(found.into_iter().map(|(_, seq)| seq).collect()))
+}
+
+fn is_empty(range: &Range) -> bool {
+    match (&range.0, &range.1) {
+        (Bound::Excluded(low) | Bound::Included(low), Bound::Excluded(high) | Bound::Included(high)) => low >= high,
+        _ => false,
+    }
+}
+
+/// The text as it stands inside a JSON string.
+fn json_escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '"' => escaped.push_str("\\\""),
+            '\\' => escaped.push_str("\\\\"),
+            '\n' => escaped.push_str("\\n"),
+            '\r' => escaped.push_str("\\r"),
+            '\t' => escaped.push_str("\\t"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}

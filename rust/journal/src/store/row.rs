@@ -1,0 +1,179 @@
+//! State rows: what the store knows of a record beside its bodies.
+
+use crate::frame::{Ended, array};
+use crate::{Error, RecordId, Result};
+
+/// Where a record is on its way to `PromptLayer`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// It waits to be sent (or, without an end, to be complete).
+    Pending = 0,
+    /// A sender has it.
+    Leased = 1,
+    /// It was sent and no answer came.
+    InDoubt = 2,
+    /// It has its request id.
+    Acked = 3,
+    /// It was refused.
+    Dead = 4,
+    /// It waits for somebody's decision.
+    Held = 5,
+}
+
+impl State {
+    /// All states, in the order of their numbers.
+    pub const ALL: [Self; 6] = [Self::Pending, Self::Leased, Self::InDoubt, Self::Acked, Self::Dead, Self::Held];
+
+    /// Reads the stored form.
+    pub fn from_u8(value: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| *state as u8 == value)
+    }
+
+    /// The name users see.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Leased => "leased",
+            Self::InDoubt => "in_doubt",
+            Self::Acked => "acked",
+            Self::Dead => "dead",
+            Self::Held => "held",
+        }
+    }
+}
+
+/// A record as it is read.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its id.
+    pub id: RecordId,
+    /// Its place in the order of ingestion, from 1, without gaps.
+    pub seq: u64,
+    /// Where it is on its way.
+    pub state: State,
+    /// How the call ended.
+    pub ended: Ended,
+    /// `FLAG_*` bits of its events together.
+    pub flags: u8,
+    /// How often it was leased.
+    pub attempts: u32,
+    /// What went wrong last; empty when nothing did.
+    pub last_error: String,
+    /// Where its request id is delivered.
+    pub sink: Option<String>,
+    /// The writer of its first event.
+    pub writer: RecordId,
+    /// The start event's body.
+    pub start: Option<Vec<u8>>,
+    /// The end event's body.
+    pub end: Option<Vec<u8>>,
+    /// What is wrong with a body that could not be read.
+    pub damage: Option<String>,
+    /// `PromptLayer`'s id, and when it came in milliseconds since the epoch.
+    pub ack: Option<(u64, u64)>,
+    /// When it is due again, in milliseconds since the epoch; 0 when it always was.
+    pub not_before: u64,
+}
+
+/// The fixed part of a state row.
+const FIXED: usize = 72;
+/// Longest error text kept with a record.
+const MAX_ERROR: usize = 1000;
+
+/// A state row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StateRow {
+    pub(crate) state: State,
+    pub(crate) ended: Ended,
+    pub(crate) flags: u8,
+    pub(crate) lane: u8,
+    pub(crate) attempts: u32,
+    pub(crate) sink: u32,
+    pub(crate) not_before: u64,
+    pub(crate) lease_until: u64,
+    pub(crate) changed_at: u64,
+    pub(crate) writer: RecordId,
+    pub(crate) id: RecordId,
+    pub(crate) last_error: String,
+}
+
+impl StateRow {
+    pub(crate) fn new(id: RecordId, writer: RecordId, now_ms: u64) -> Self {
+        Self {
+            state: State::Pending,
+            ended: Ended::No,
+            flags: 0,
+            lane: 0,
+            attempts: 0,
+            sink: 0,
+            not_before: 0,
+            lease_until: 0,
+            changed_at: now_ms,
+            writer,
+            id,
+            last_error: String::new(),
+        }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let error = &self.last_error.as_bytes()[..self.last_error.floor_char_boundary(MAX_ERROR)];
+        let mut bytes = Vec::with_capacity(FIXED + error.len());
+        bytes.extend_from_slice(&[self.state as u8, self.ended as u8, self.flags, self.lane]);
+        bytes.extend_from_slice(&self.attempts.to_le_bytes());
+        bytes.extend_from_slice(&self.sink.to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        for number in [self.not_before, self.lease_until, self.changed_at] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        bytes.extend_from_slice(&self.writer.0);
+        bytes.extend_from_slice(&self.id.0);
+        bytes.extend_from_slice(error);
+        bytes
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let damaged = || Error::Corrupt("a state row is malformed".into());
+        if bytes.len() < FIXED {
+            return Err(damaged());
+        }
+        Ok(Self {
+            state: State::from_u8(bytes[0]).ok_or_else(damaged)?,
+            ended: Ended::from_u8(bytes[1]).ok_or_else(damaged)?,
+            flags: bytes[2],
+            lane: bytes[3],
+            attempts: u32::from_le_bytes(array(bytes, 4)),
+            sink: u32::from_le_bytes(array(bytes, 8)),
+            not_before: u64::from_le_bytes(array(bytes, 16)),
+            lease_until: u64::from_le_bytes(array(bytes, 24)),
+            changed_at: u64::from_le_bytes(array(bytes, 32)),
+            writer: RecordId(array(bytes, 40)),
+            id: RecordId(array(bytes, 56)),
+            last_error: String::from_utf8_lossy(&bytes[FIXED..]).into_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_row_reads_back() {
+        let mut row = StateRow::new(RecordId::new(), RecordId::new(), 7);
+        row.state = State::InDoubt;
+        row.ended = Ended::Partial;
+        (row.flags, row.lane, row.attempts, row.sink) = (5, 200, 9, 3);
+        (row.not_before, row.lease_until) = (1, 2);
+        row.last_error = "réponse perdue".into();
+        assert_eq!(StateRow::decode(&row.encode()).unwrap(), row);
+        assert!(StateRow::decode(&row.encode()[..FIXED - 1]).is_err());
+    }
+
+    #[test]
+    fn a_long_error_is_cut_between_characters() {
+        let mut row = StateRow::new(RecordId::new(), RecordId::new(), 7);
+        row.last_error = "é".repeat(2000);
+        assert_eq!(StateRow::decode(&row.encode()).unwrap().last_error, "é".repeat(MAX_ERROR / 2));
+    }
+}

@@ -1,0 +1,180 @@
+//! The sender's side: leases, acks, and where a record goes when there was no clear answer.
+
+use std::ops::Bound;
+
+use super::Store;
+use super::payload;
+use super::query::read_row;
+use super::row::{Row, State};
+use super::tables::{PART_START, Tables, callback_key, outbox_key, parked_key, record_key, seq_key, tail_seq};
+use super::transition::{Change, load};
+use crate::{Error, Result, ids};
+
+impl Store {
+    /// pending -> leased, for up to `limit` closed records that are due, whose bodies together stay within `max_bytes` (one
+    /// record is always given).
+    pub fn lease(&self, limit: usize, lease_ms: u64, now_ms: u64, max_bytes: u64) -> Result<Vec<Row>> {
+        self.db().write(|txn, tables| {
+            let mut seqs = due(txn, tables, now_ms, limit)?;
+            seqs.sort_unstable();
+            let mut bytes = 0;
+            let mut leased = Vec::new();
+            let mut change = Change::begin(txn, tables, now_ms)?;
+            for seq in seqs.into_iter().take(limit) {
+                let start = change.tables.records.get(change.txn, &record_key(seq, PART_START))?;
+                bytes += start.map_or(0, payload::raw_len);
+                if bytes > max_bytes && !leased.is_empty() {
+                    break;
+                }
+                let row = change.update(seq, |row| {
+                    row.state = State::Leased;
+                    row.attempts += 1;
+                    row.lease_until = now_ms + lease_ms;
+                })?;
+                leased.push((seq, row));
+            }
+            change.finish()?;
+            leased.into_iter().map(|(seq, row)| read_row(txn, tables, seq, row)).collect()
+        })
+    }
+
+    /// leased -> in doubt, for leases that ran out: their sender died and may have been heard. Returns how many.
+    pub fn expire_leases(&self, now_ms: u64) -> Result<u64> {
+        self.db().write(|txn, tables| {
+            let leased = parked(txn, tables, State::Leased)?;
+            let mut change = Change::begin(txn, tables, now_ms)?;
+            let mut expired = 0;
+            for seq in leased {
+                if load(change.txn, tables, seq)?.lease_until <= now_ms {
+                    change.update(seq, |row| {
+                        row.state = State::InDoubt;
+                        row.not_before = 0;
+                        row.last_error = "its sender stopped before the answer was stored".into();
+                    })?;
+                    expired += 1;
+                }
+            }
+            change.finish()?;
+            Ok(expired)
+        })
+    }
+
+    /// Up to `limit` records in doubt that are due to be looked up.
+    pub fn in_doubt(&self, limit: usize, now_ms: u64) -> Result<Vec<Row>> {
+        self.db().read(|txn, tables| {
+            let mut rows = Vec::new();
+            for seq in parked(txn, tables, State::InDoubt)? {
+                let state = load(txn, tables, seq)?;
+                if state.not_before <= now_ms {
+                    rows.push(read_row(txn, tables, seq, state)?);
+                    if rows.len() == limit {
+                        break;
+                    }
+                }
+            }
+            Ok(rows)
+        })
+    }
+
+    /// Stores request ids: `(seq, request id)` each. Ack, index and callback entry come into being together. A record that is
+    /// already acked keeps its first id. Returns how many were new.
+    pub fn ack(&self, acks: &[(u64, u64)]) -> Result<u64> {
+        self.db().write(|txn, tables| {
+            let now_ms = ids::now_ms();
+            let mut change = Change::begin(txn, tables, now_ms)?;
+            let mut new = 0;
+            for (seq, request_id) in acks {
+                if load(change.txn, tables, *seq)?.state == State::Acked {
+                    continue;
+                }
+                let row = change.update(*seq, |row| {
+                    row.state = State::Acked;
+                    row.last_error.clear();
+                })?;
+                let value = [request_id.to_le_bytes(), now_ms.to_le_bytes()].concat();
+                tables.acks.put(change.txn, &seq_key(*seq), &value)?;
+                tables.by_request.put(change.txn, &request_id.to_be_bytes(), &seq_key(*seq))?;
+                if row.sink != 0 {
+                    let entry = super::callbacks::Entry::default().encode();
+                    tables.callbacks.put(change.txn, &callback_key(row.sink, *seq), &entry)?;
+                }
+                new += 1;
+            }
+            change.finish()?;
+            Ok(new)
+        })
+    }
+
+    /// leased or in doubt -> pending, due at `not_before` (milliseconds since the epoch).
+    pub fn release(&self, seqs: &[u64], not_before: u64, error: &str) -> Result<()> {
+        self.move_to(seqs, State::Pending, not_before, error)
+    }
+
+    /// -> in doubt, dead or held, with the reason.
+    pub fn park(&self, seqs: &[u64], state: State, error: &str, not_before: u64) -> Result<()> {
+        self.move_to(seqs, state, not_before, error)
+    }
+
+    fn move_to(&self, seqs: &[u64], state: State, not_before: u64, error: &str) -> Result<()> {
+        if state == State::Acked || state == State::Leased {
+            return Err(Error::Corrupt(format!("a record becomes {} in another way", state.name())));
+        }
+        self.db().write(|txn, tables| {
+            let mut change = Change::begin(txn, tables, ids::now_ms())?;
+            for seq in seqs {
+                if load(change.txn, tables, *seq)?.state == State::Acked {
+                    continue;
+                }
+                change.update(*seq, |row| {
+                    row.state = state;
+                    row.not_before = not_before;
+                    error.clone_into(&mut row.last_error);
+                })?;
+            }
+            change.finish()
+        })
+    }
+
+    /// dead or held -> pending, due now. Opaque records stay where they are. Returns how many moved.
+    pub fn requeue(&self, seqs: &[u64]) -> Result<u64> {
+        self.db().write(|txn, tables| {
+            let mut change = Change::begin(txn, tables, ids::now_ms())?;
+            let mut moved = 0;
+            for seq in seqs {
+                let raw = tables.records.get(change.txn, &record_key(*seq, PART_START))?.is_some_and(payload::is_raw);
+                let state = load(change.txn, tables, *seq)?.state;
+                if !raw && matches!(state, State::Dead | State::Held) {
+                    change.update(*seq, |row| {
+                        row.state = State::Pending;
+                        row.not_before = 0;
+                    })?;
+                    moved += 1;
+                }
+            }
+            change.finish()?;
+            Ok(moved)
+        })
+    }
+}
+
+fn parked(txn: &heed::RoTxn, tables: &Tables, state: State) -> Result<Vec<u64>> {
+    let entries = tables.parked.prefix_iter(txn, &parked_key(state, 0)[..1])?;
+    entries.map(|entry| tail_seq(entry?.0)).collect()
+}
+
+/// Up to `limit` due records of every lane.
+fn due(txn: &heed::RoTxn, tables: &Tables, now_ms: u64, limit: usize) -> Result<Vec<u64>> {
+    let mut seqs = Vec::new();
+    let mut from = vec![0];
+    while let Some((key, _)) = tables.outbox.get_greater_than_or_equal_to(txn, &from)? {
+        let lane = key[0];
+        let (first, last) = (outbox_key(lane, 0, 0), outbox_key(lane, now_ms, u64::MAX));
+        let range = (Bound::Included(&first[..]), Bound::Included(&last[..]));
+        for entry in tables.outbox.range(txn, &range)?.take(limit) {
+            seqs.push(tail_seq(entry?.0)?);
+        }
+        from = outbox_key(lane, u64::MAX, u64::MAX).to_vec();
+        from.push(0);
+    }
+    Ok(seqs)
+}

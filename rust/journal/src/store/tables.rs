@@ -1,0 +1,130 @@
+//! The trees of the store, and their keys. `docs/format.md` has the byte tables.
+//!
+//! Data and state live in different trees, so that a change of state never rewrites a page of payload. Numbers in keys are
+//! big-endian, because LMDB orders keys as bytes.
+
+use heed::types::Bytes;
+use heed::{Database, Env, RoTxn, RwTxn, WithoutTls};
+
+use super::row::State;
+use crate::{Error, RecordId, Result};
+
+pub(crate) type Tree = Database<Bytes, Bytes>;
+
+/// How many named trees an environment may come to hold, with room for later versions.
+pub(crate) const MAX_TREES: u32 = 32;
+
+macro_rules! tables {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Handles to every tree.
+        #[derive(Clone, Copy)]
+        pub(crate) struct Tables { $($(#[$doc])* pub(crate) $name: Tree,)* }
+
+        impl Tables {
+            pub(crate) fn create(env: &Env<WithoutTls>, txn: &mut RwTxn) -> Result<Self> {
+                Ok(Self { $($name: env.create_database(txn, Some(stringify!($name)))?,)* })
+            }
+
+            pub(crate) fn open(env: &Env<WithoutTls>, txn: &RoTxn) -> Result<Self> {
+                let missing = || Error::Corrupt("the store lacks a tree".into());
+                Ok(Self { $($name: env.open_database(txn, Some(stringify!($name)))?.ok_or_else(missing)?,)* })
+            }
+        }
+    };
+}
+
+tables! {
+    /// Name -> bytes: the format, the counters.
+    meta,
+    /// (writer, segment) -> how far it was ingested.
+    cursors,
+    /// (seq, part) -> an event's stored body.
+    records,
+    /// Record id -> seq. Also the order in which records are listed: ids sort by time.
+    ids,
+    /// (label, record id) -> seq.
+    labels,
+    /// seq -> state row.
+    state,
+    /// (lane, not before, seq): closed records that wait to be sent.
+    outbox,
+    /// (writer, seq): records without an end.
+    open,
+    /// (state, seq): leased, in doubt, dead and held records.
+    parked,
+    /// seq -> request id and when it came.
+    acks,
+    /// Request id -> seq.
+    by_request,
+    /// 'n' name -> number, 'i' number -> name.
+    sinks,
+    /// (sink, seq) -> delivery state.
+    callbacks,
+    /// Number -> text: damage that ingesting met.
+    damage,
+}
+
+/// The start of a record.
+pub(crate) const PART_START: u8 = 0;
+/// Its end.
+pub(crate) const PART_END: u8 = 1;
+
+pub(crate) fn seq_key(seq: u64) -> [u8; 8] {
+    seq.to_be_bytes()
+}
+
+pub(crate) fn record_key(seq: u64, part: u8) -> [u8; 9] {
+    join(&[&seq.to_be_bytes(), &[part]])
+}
+
+pub(crate) fn cursor_key(writer: RecordId, segment: u32) -> [u8; 20] {
+    join(&[&writer.0, &segment.to_be_bytes()])
+}
+
+pub(crate) fn outbox_key(lane: u8, not_before: u64, seq: u64) -> [u8; 17] {
+    join(&[&[lane], &not_before.to_be_bytes(), &seq.to_be_bytes()])
+}
+
+pub(crate) fn open_key(writer: RecordId, seq: u64) -> [u8; 24] {
+    join(&[&writer.0, &seq.to_be_bytes()])
+}
+
+pub(crate) fn parked_key(state: State, seq: u64) -> [u8; 9] {
+    join(&[&[state as u8], &seq.to_be_bytes()])
+}
+
+pub(crate) fn callback_key(sink: u32, seq: u64) -> [u8; 12] {
+    join(&[&sink.to_be_bytes(), &seq.to_be_bytes()])
+}
+
+/// The part of a label's key that all its records share.
+pub(crate) fn label_prefix(kind: u8, value: &[u8]) -> Vec<u8> {
+    let value = &value[..value.len().min(crate::labels::MAX_VALUE)];
+    let mut key = Vec::with_capacity(2 + value.len() + 16);
+    key.extend_from_slice(&[kind, u8::try_from(value.len()).unwrap_or(u8::MAX)]);
+    key.extend_from_slice(value);
+    key
+}
+
+pub(crate) fn label_key(kind: u8, value: &[u8], id: RecordId) -> Vec<u8> {
+    let mut key = label_prefix(kind, value);
+    key.extend_from_slice(&id.0);
+    key
+}
+
+/// The number in the last eight bytes of a key or value.
+pub(crate) fn tail_seq(key: &[u8]) -> Result<u64> {
+    key.last_chunk::<8>()
+        .map(|bytes| u64::from_be_bytes(*bytes))
+        .ok_or_else(|| Error::Corrupt("a key of the store is too short".into()))
+}
+
+fn join<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
+    let mut key = [0; N];
+    let mut at = 0;
+    for part in parts {
+        key[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    }
+    key
+}
