@@ -58,8 +58,14 @@ impl Spool {
 
     /// Records one event.
     pub fn append(&self, event: &Event<'_>) -> Result<()> {
-        let writer = self.shared.writer()?;
-        writer.append(event)?;
+        let mut writer = self.shared.writer()?;
+        if let Err(error) = writer.append(event) {
+            if !writer.notice_removal() {
+                return Err(error);
+            }
+            writer = self.shared.writer()?;
+            writer.append(event)?;
+        }
         match self.durability {
             Durability::Process => Ok(()),
             Durability::Power => writer.sync(),

@@ -135,8 +135,7 @@ impl Writer {
 
     /// One round of the sync thread. Returns whether there was something to do.
     pub(crate) fn tick(&self) -> bool {
-        if self.lock.is_gone() {
-            self.gone.store(true, Ordering::Release);
+        if self.notice_removal() {
             return false;
         }
         let busy = self.dirty.load(Ordering::Acquire);
@@ -163,6 +162,15 @@ impl Writer {
             // Without a spare the rotation makes a segment itself and reports what fails.
             *spare = Segment::create(&self.spool, self.id, index, size).ok();
         }
+    }
+
+    /// Whether somebody removed the journal; the next append then makes a new one.
+    pub(crate) fn notice_removal(&self) -> bool {
+        let removed = self.lock.is_gone();
+        if removed {
+            self.gone.store(true, Ordering::Release);
+        }
+        removed
     }
 
     pub(crate) fn is_gone(&self) -> bool {

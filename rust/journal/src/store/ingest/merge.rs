@@ -149,9 +149,9 @@ impl Merge {
         self.streams.iter().map(|stream| &stream.observed).filter(|observed| !observed.info.alive)
     }
 
-    /// Whether this writer was alive when ingesting began.
-    pub(super) fn is_alive(&self, writer: RecordId) -> bool {
-        self.streams.iter().any(|stream| stream.writer == writer && stream.observed.info.alive)
+    /// Whether this writer was alive when ingesting began; `None` for one that had no files then.
+    pub(super) fn is_alive(&self, writer: RecordId) -> Option<bool> {
+        self.streams.iter().find(|stream| stream.writer == writer).map(|stream| stream.observed.info.alive)
     }
 }
 

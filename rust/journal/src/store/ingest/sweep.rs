@@ -20,8 +20,9 @@ const COUNTED: u32 = u32::MAX;
 impl Store {
     pub(super) fn sweep(&self, spool: &Path, merge: &Merge, report: &mut IngestReport) -> Result<()> {
         for writer in self.writers_with_open_records()? {
-            // A writer that appeared after the segments were listed is not in `merge`; ask its lock.
-            if !merge.is_alive(writer) && !observe(spool, writer)?.info.alive {
+            // The lock of a writer seen dead is held here until the sweep is over, so only others are asked.
+            let alive = merge.is_alive(writer).map_or_else(|| Ok(observe(spool, writer)?.info.alive), Ok::<_, Error>)?;
+            if !alive {
                 report.abandoned += self.abandon(writer)?;
             }
         }

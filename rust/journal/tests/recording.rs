@@ -1,0 +1,159 @@
+//! From an append to a stored record.
+
+mod common;
+
+use common::{Bench, assert_sound, event, segments};
+use plsync_journal::frame::MAX_PAYLOAD;
+use plsync_journal::{Durability, Ended, Error, Kind, Query, RecordId, Spool, Store};
+
+#[test]
+fn a_call_becomes_one_record_with_both_its_bodies() {
+    let bench = Bench::new();
+    let id = bench.call("gpt4all");
+    let row = bench.store().get(id).unwrap().unwrap();
+    assert_eq!((row.start.as_deref(), row.end.as_deref()), (Some(&b"{\"start\":1}"[..]), Some(&b"{\"end\":1}"[..])));
+    assert_eq!((row.ended, row.seq, row.sink.as_deref()), (Ended::Ok, 1, Some("app:sink")));
+}
+
+#[test]
+fn an_end_may_come_long_after_its_start() {
+    let bench = Bench::new();
+    let id = bench.start("slow", b"{}");
+    assert_eq!(bench.store().get(id).unwrap().unwrap().ended, Ended::No);
+    bench.end(id, b"{}");
+    let store = bench.store();
+    assert_eq!(store.get(id).unwrap().unwrap().ended, Ended::Ok);
+    assert_sound(&store);
+}
+
+#[test]
+fn an_end_without_a_start_is_kept() {
+    let bench = Bench::new();
+    let id = RecordId::new();
+    bench.end(id, b"{\"answer\":42}");
+    let row = bench.store().get(id).unwrap().unwrap();
+    assert_eq!((row.start, row.ended), (None, Ended::Ok));
+}
+
+#[test]
+fn the_first_end_wins() {
+    let bench = Bench::new();
+    let id = bench.call("twice");
+    bench.spool.append(&event(Kind::End, Ended::Cancelled, id, &[], b"late")).unwrap();
+    let store = bench.store();
+    let row = store.get(id).unwrap().unwrap();
+    assert_eq!((row.ended, row.end.as_deref()), (Ended::Ok, Some(&b"{\"end\":1}"[..])));
+    assert_sound(&store);
+}
+
+#[test]
+fn ingesting_the_same_segments_again_changes_nothing() {
+    let bench = Bench::new();
+    for _ in 0..50 {
+        bench.call("again");
+    }
+    let (_keep, path) = bench.after_death();
+    let store = bench.store();
+    assert_eq!(store.stats().unwrap().records, 50);
+    // A crash between the commit and the removal of segments: the store has the records and the spool still does too.
+    common::copy(&path.join("spool"), &bench.path.join("spool"));
+    let report = store.ingest(true).unwrap();
+    assert_eq!((report.records, store.stats().unwrap().records), (0, 50));
+    assert_sound(&store);
+}
+
+#[test]
+fn many_segments_are_read_in_order_and_removed() {
+    let bench = Bench::new();
+    let body = vec![b'x'; 20_000];
+    let ids: Vec<_> = (0..200).map(|_| bench.start("long", &body)).collect();
+    assert!(segments(&bench.path).len() > 1);
+    let (_keep, path) = bench.after_death();
+    let store = Store::open(&path, false).unwrap();
+    assert_eq!(store.ingest(true).unwrap().records, 200);
+    let found = store.query(&Query { oldest_first: true, limit: 1000, ..Query::default() }).unwrap();
+    assert_eq!(found.iter().map(|row| row.id).collect::<Vec<_>>(), ids);
+    assert!(segments(&path).is_empty());
+}
+
+#[test]
+fn a_body_larger_than_a_segment_is_recorded() {
+    let bench = Bench::new();
+    let body = vec![b'y'; 20 << 20];
+    let id = bench.start("image", &body);
+    let after = bench.call("after");
+    let store = bench.store();
+    assert_eq!(store.get(id).unwrap().unwrap().start, Some(body));
+    assert!(store.get(after).unwrap().is_some());
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused_and_loses_nothing_else() {
+    let bench = Bench::new();
+    let before = bench.call("before");
+    let body = vec![0; MAX_PAYLOAD + 1];
+    let refused = bench.spool.append(&event(Kind::Start, Ended::No, RecordId::new(), &[], &body));
+    assert!(matches!(refused, Err(Error::TooLarge { .. })));
+    let after = bench.call("after");
+    let store = bench.store();
+    assert!(store.get(before).unwrap().is_some() && store.get(after).unwrap().is_some());
+    assert_eq!(store.stats().unwrap().records, 2);
+}
+
+#[test]
+fn threads_share_one_writer_and_lose_nothing() {
+    let bench = Bench::new();
+    let ids: Vec<RecordId> = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| (0..500).map(|_| bench.call("thread")).collect::<Vec<_>>())).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let store = bench.store();
+    assert!(ids.iter().all(|id| store.get(*id).unwrap().is_some_and(|row| row.ended == Ended::Ok)));
+    assert_eq!(store.stats().unwrap().writers.len(), 1);
+    assert_sound(&store);
+}
+
+#[test]
+fn power_durability_records_the_same() {
+    let bench = Bench::new();
+    let spool = Spool::open(&bench.path, Durability::Power).unwrap();
+    let id = RecordId::new();
+    spool.append(&event(Kind::Start, Ended::No, id, &[], b"{}")).unwrap();
+    assert!(bench.store().get(id).unwrap().is_some());
+}
+
+#[test]
+fn records_are_written_while_another_thread_ingests() {
+    let bench = Bench::new();
+    bench.call("first");
+    let store = Store::open(&bench.path, false).unwrap();
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            for _ in 0..3000 {
+                bench.call("busy");
+            }
+        });
+        while !writing.is_finished() {
+            store.ingest(true).unwrap();
+        }
+    });
+    store.ingest(true).unwrap();
+    assert_eq!(store.stats().unwrap().records, 3001);
+    assert_sound(&store);
+}
+
+#[test]
+fn a_removed_journal_is_made_anew() {
+    let bench = Bench::new();
+    bench.call("lost");
+    std::fs::remove_dir_all(&bench.path).unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        bench.call("kept");
+        if bench.path.exists() || std::time::Instant::now() > deadline {
+            break;
+        }
+    }
+    assert!(bench.store().stats().unwrap().records >= 1);
+}

@@ -1,0 +1,173 @@
+//! What a dead process leaves behind.
+
+mod common;
+
+use std::os::unix::fs::FileExt;
+
+use common::{Bench, assert_sound, segments};
+use plsync_journal::{Ended, Error, Query, State, Store};
+
+/// Where a needle stands in a file.
+fn find(path: &std::path::Path, needle: &[u8]) -> u64 {
+    let bytes = std::fs::read(path).unwrap();
+    bytes.windows(needle.len()).position(|window| window == needle).unwrap() as u64
+}
+
+fn write_at(path: &std::path::Path, bytes: &[u8], offset: u64) {
+    std::fs::OpenOptions::new().write(true).open(path).unwrap().write_all_at(bytes, offset).unwrap();
+}
+
+#[test]
+fn a_call_that_was_running_when_its_process_died_is_closed_as_abandoned() {
+    let bench = Bench::new();
+    let done = bench.call("done");
+    let cut = bench.start("cut", b"{\"prompt\":\"?\"}");
+    let (_keep, path) = bench.after_death();
+    let store = Store::open(&path, false).unwrap();
+    assert_eq!(store.ingest(true).unwrap().abandoned, 1);
+    let row = store.get(cut).unwrap().unwrap();
+    assert_eq!((row.ended, row.state, row.start.is_some()), (Ended::Abandoned, State::Pending, true));
+    assert_eq!(store.get(done).unwrap().unwrap().ended, Ended::Ok);
+    assert_sound(&store);
+}
+
+#[test]
+fn a_call_of_a_living_process_stays_open() {
+    let bench = Bench::new();
+    let id = bench.start("running", b"{}");
+    let store = bench.store();
+    assert_eq!(store.ingest(true).unwrap().abandoned, 0);
+    assert_eq!(store.get(id).unwrap().unwrap().ended, Ended::No);
+}
+
+#[test]
+fn a_torn_tail_costs_only_the_torn_frame() {
+    let bench = Bench::new();
+    let whole = bench.call("whole");
+    let torn = bench.start("torn", b"{\"needle\":\"TORN\"}");
+    let (_keep, path) = bench.after_death();
+    let segment = &segments(&path)[0];
+    let at = find(segment, b"TORN");
+    write_at(segment, &[0; 32], at);
+    let store = Store::open(&path, false).unwrap();
+    let report = store.ingest(true).unwrap();
+    assert_eq!(report.damage.len(), 1);
+    assert!(store.get(whole).unwrap().is_some() && store.get(torn).unwrap().is_none());
+    assert!(segments(&path).is_empty());
+    assert_eq!(store.stats().unwrap().damaged, 1);
+}
+
+#[test]
+fn damage_in_the_middle_costs_only_its_frame_and_the_segment_is_set_aside() {
+    let bench = Bench::new();
+    let before = bench.call("before");
+    let hit = bench.start("hit", b"{\"needle\":\"HERE\"}");
+    let after = bench.call("after");
+    let (_keep, path) = bench.after_death();
+    let segment = segments(&path)[0].clone();
+    let at = find(&segment, b"HERE");
+    write_at(&segment, b"#", at);
+    let store = Store::open(&path, false).unwrap();
+    let report = store.ingest(true).unwrap();
+    assert_eq!(report.damage.len(), 1);
+    assert!(store.get(before).unwrap().is_some() && store.get(after).unwrap().is_some());
+    assert!(store.get(hit).unwrap().is_none());
+    assert!(segment.with_extension("damaged").exists());
+}
+
+#[test]
+fn a_damaged_length_does_not_swallow_what_follows() {
+    let bench = Bench::new();
+    bench.call("before");
+    let hit = bench.start("hit", b"{\"needle\":\"HERE\"}");
+    let after = bench.call("after");
+    let (_keep, path) = bench.after_death();
+    let segment = segments(&path)[0].clone();
+    let header = find(&segment, &hit.0) - 24;
+    write_at(&segment, &0x00ff_ffffu32.to_le_bytes(), header + 8);
+    let store = Store::open(&path, false).unwrap();
+    store.ingest(true).unwrap();
+    assert!(store.get(after).unwrap().is_some());
+}
+
+#[test]
+fn a_half_made_segment_is_ignored() {
+    let bench = Bench::new();
+    let id = bench.call("whole");
+    let (_keep, path) = bench.after_death();
+    std::fs::write(path.join("spool").join(format!("{}-00000007.new", id.hex())), b"half").unwrap();
+    let store = Store::open(&path, false).unwrap();
+    store.ingest(true).unwrap();
+    assert_eq!(store.stats().unwrap().records, 1);
+}
+
+#[test]
+fn failures_of_a_dead_writer_are_still_counted() {
+    let bench = Bench::new();
+    bench.call("ok");
+    bench.spool.note_failure("disk full");
+    let (_keep, path) = bench.after_death();
+    let store = Store::open(&path, false).unwrap();
+    store.ingest(true).unwrap();
+    let stats = store.stats().unwrap();
+    assert_eq!((stats.failures, stats.last_failure.as_deref(), stats.writers.len()), (1, Some("disk full"), 0));
+    store.ingest(true).unwrap();
+    assert_eq!(store.stats().unwrap().failures, 1);
+}
+
+#[test]
+fn a_newer_format_is_refused_and_left_alone() {
+    let bench = Bench::new();
+    bench.call("old");
+    let marker = bench.path.join("FORMAT");
+    std::fs::write(&marker, "plsync journal\nformat 99\nid 0\n").unwrap();
+    let refused = Store::open(&bench.path, false).err().unwrap();
+    assert!(matches!(&refused, Error::Format { .. }));
+    assert!(refused.to_string().contains("99"));
+}
+
+#[test]
+fn a_directory_that_is_no_journal_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(Store::open(&dir.path().join("none"), false), Err(Error::NotFound(_))));
+    std::fs::write(dir.path().join("thesis.tex"), "mine").unwrap();
+    assert!(matches!(Store::open(dir.path(), true), Err(Error::Format { .. })));
+}
+
+#[test]
+fn a_flipped_bit_in_the_store_is_reported_and_hides_nothing_else() {
+    let bench = Bench::new();
+    let hit = bench.start("hit", b"{\"needle\":\"QQQQQQ\"}");
+    let fine = bench.call("fine");
+    drop(bench.store());
+    let (_keep, path) = bench.after_death();
+    let data = path.join("lmdb/data.mdb");
+    let at = find(&data, b"QQQQQQ");
+    write_at(&data, b"R", at);
+    let store = Store::open(&path, false).unwrap();
+    let report = store.check().unwrap();
+    assert_eq!(report.problems.len(), 1);
+    assert!(report.problems[0].place.contains(&hit.hex()));
+    let page = store.query(&Query::default()).unwrap();
+    assert_eq!(page.len(), 2);
+    assert!(page.iter().find(|row| row.id == hit).unwrap().damage.is_some());
+    assert!(page.iter().find(|row| row.id == fine).unwrap().damage.is_none());
+}
+
+#[test]
+fn files_are_the_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    fn walk(path: &std::path::Path) {
+        let mode = std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        if path.is_dir() {
+            assert_eq!(mode, 0o700, "{}", path.display());
+            std::fs::read_dir(path).unwrap().for_each(|entry| walk(&entry.unwrap().path()));
+        } else {
+            assert_eq!(mode, 0o600, "{}", path.display());
+        }
+    }
+    let bench = Bench::new();
+    bench.call("secret");
+    drop(bench.store());
+    walk(&bench.path);
+}

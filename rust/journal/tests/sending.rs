@@ -1,0 +1,156 @@
+//! Leases, acks, callbacks and questions.
+
+mod common;
+
+use common::{Bench, assert_sound, event};
+use plsync_journal::{Ended, Kind, Query, RecordId, State, labels};
+
+const NOW: u64 = 1_900_000_000_000;
+const MB: u64 = 1 << 20;
+
+#[test]
+fn only_closed_records_are_leased_and_only_once() {
+    let bench = Bench::new();
+    let closed = bench.call("closed");
+    bench.start("open", b"{}");
+    let store = bench.store();
+    let leased = store.lease(10, 60_000, NOW, MB).unwrap();
+    assert_eq!(
+        leased.iter().map(|row| (row.id, row.state, row.attempts)).collect::<Vec<_>>(),
+        [(closed, State::Leased, 1)]
+    );
+    assert!(store.lease(10, 60_000, NOW, MB).unwrap().is_empty());
+    assert_sound(&store);
+}
+
+#[test]
+fn a_lease_that_runs_out_leaves_its_record_in_doubt() {
+    let bench = Bench::new();
+    bench.call("sent?");
+    let store = bench.store();
+    store.lease(1, 1000, NOW, MB).unwrap();
+    assert_eq!(store.expire_leases(NOW + 999).unwrap(), 0);
+    assert_eq!(store.expire_leases(NOW + 1000).unwrap(), 1);
+    assert_eq!(store.in_doubt(10, NOW).unwrap().len(), 1);
+    assert_sound(&store);
+}
+
+#[test]
+fn a_released_record_is_due_again_when_told() {
+    let bench = Bench::new();
+    bench.call("later");
+    let store = bench.store();
+    let seq = store.lease(1, 1000, NOW, MB).unwrap()[0].seq;
+    store.release(&[seq], NOW + 5000, "offline").unwrap();
+    assert!(store.lease(1, 1000, NOW + 4999, MB).unwrap().is_empty());
+    let again = store.lease(1, 1000, NOW + 5000, MB).unwrap();
+    assert_eq!((again[0].attempts, again[0].last_error.as_str()), (2, "offline"));
+}
+
+#[test]
+fn a_lease_is_bounded_by_bytes_but_never_empty() {
+    let bench = Bench::new();
+    for _ in 0..3 {
+        let id = bench.start("big", &[b'b'; 10_000]);
+        bench.end(id, b"{}");
+    }
+    let store = bench.store();
+    assert_eq!(store.lease(10, 1000, NOW, 1).unwrap().len(), 1);
+    assert_eq!(store.lease(10, 1000, NOW, 25_000).unwrap().len(), 2);
+}
+
+#[test]
+fn an_ack_brings_request_id_index_and_callback_together() {
+    let bench = Bench::new();
+    let id = bench.call("acked");
+    let store = bench.store();
+    let seq = store.lease(1, 1000, NOW, MB).unwrap()[0].seq;
+    assert_eq!(store.ack(&[(seq, 4711)]).unwrap(), 1);
+    assert_eq!(store.get(id).unwrap().unwrap().ack.unwrap().0, 4711);
+    assert_eq!(store.by_request(4711).unwrap(), Some(id));
+    assert_eq!(store.callback_sinks().unwrap(), ["app:sink"]);
+    assert_eq!(store.stats().unwrap().states[State::Acked as usize], 1);
+    assert_eq!(store.ack(&[(seq, 9999)]).unwrap(), 0);
+    assert_eq!(store.get(id).unwrap().unwrap().ack.unwrap().0, 4711);
+    assert_sound(&store);
+}
+
+#[test]
+fn a_callback_of_a_living_process_is_left_to_it() {
+    let bench = Bench::new();
+    bench.call("mine");
+    let store = bench.store();
+    let seq = store.lease(1, 1000, NOW, MB).unwrap()[0].seq;
+    store.ack(&[(seq, 7)]).unwrap();
+    assert!(store.claim_callbacks(&["app:sink"], None, 10, 1000, NOW).unwrap().is_empty());
+    let mine = bench.spool.writer_id().unwrap();
+    let claimed = store.claim_callbacks(&["app:sink"], Some(mine), 10, 1000, NOW).unwrap();
+    assert_eq!(claimed[0].row.ack.unwrap().0, 7);
+    assert!(store.claim_callbacks(&["app:sink"], Some(mine), 10, 1000, NOW).unwrap().is_empty());
+    store.callback_failed("app:sink", seq, "boom", NOW + 10, false).unwrap();
+    assert_eq!(store.claim_callbacks(&["app:sink"], Some(mine), 10, 1000, NOW + 10).unwrap()[0].attempts, 1);
+    store.callback_done("app:sink", seq).unwrap();
+    assert!(store.callback_sinks().unwrap().is_empty());
+}
+
+#[test]
+fn a_callback_of_a_dead_process_is_anybodys() {
+    let bench = Bench::new();
+    bench.call("orphan");
+    let (_keep, path) = bench.after_death();
+    let store = plsync_journal::Store::open(&path, false).unwrap();
+    store.ingest(true).unwrap();
+    let seq = store.lease(1, 1000, NOW, MB).unwrap()[0].seq;
+    store.ack(&[(seq, 7)]).unwrap();
+    assert_eq!(store.claim_callbacks(&["app:sink"], None, 10, 1000, NOW).unwrap().len(), 1);
+}
+
+#[test]
+fn dead_and_held_records_are_requeued_and_opaque_ones_are_not() {
+    let bench = Bench::new();
+    bench.call("dead");
+    let raw = RecordId::new();
+    bench.spool.append(&event(Kind::Raw, Ended::No, raw, &[], b"bytes")).unwrap();
+    let store = bench.store();
+    let seq = store.lease(1, 1000, NOW, MB).unwrap()[0].seq;
+    store.park(&[seq], State::Dead, "refused: bad role", 0).unwrap();
+    let opaque = store.get(raw).unwrap().unwrap();
+    assert_eq!(opaque.state, State::Held);
+    assert_eq!(store.requeue(&[seq, opaque.seq]).unwrap(), 1);
+    assert_eq!(store.lease(9, 1000, NOW, MB).unwrap().len(), 1);
+    assert_sound(&store);
+}
+
+#[test]
+fn records_are_found_by_label_state_time_and_text() {
+    let bench = Bench::new();
+    let red = bench.start("red", b"{\"content\":\"Once upon a \\\"TIME\\\"\"}");
+    let blue = bench.call("blue");
+    let store = bench.store();
+    let found = |query: &Query| store.query(query).unwrap().iter().map(|row| row.id).collect::<Vec<_>>();
+    assert_eq!(found(&Query::default()), [blue, red]);
+    assert_eq!(found(&Query { oldest_first: true, ..Query::default() }), [red, blue]);
+    assert_eq!(found(&Query { labels: vec![(labels::TAG, b"red".to_vec())], ..Query::default() }), [red]);
+    assert_eq!(found(&Query { text: Some("a \"time\"".into()), ..Query::default() }), [red]);
+    assert_eq!(found(&Query { ended: vec![Ended::Ok], ..Query::default() }), [blue]);
+    assert_eq!(found(&Query { states: vec![State::Pending], ..Query::default() }), [blue, red]);
+    assert_eq!(found(&Query { states: vec![State::Dead], ..Query::default() }), []);
+    assert_eq!(found(&Query { before: Some(blue), ..Query::default() }), [red]);
+    assert_eq!(found(&Query { after: Some(red), oldest_first: true, ..Query::default() }), [blue]);
+    assert_eq!(found(&Query { until: Some(red.unix_ms()), ..Query::default() }), []);
+    assert_eq!(found(&Query { since: Some(red.unix_ms()), limit: 1, ..Query::default() }), [blue]);
+    assert_eq!(store.by_label(labels::TAG, b"blue", 10).unwrap(), [blue]);
+}
+
+#[test]
+fn an_id_can_be_cut_short_as_long_as_it_is_unique() {
+    let bench = Bench::new();
+    let ids: Vec<_> = (0..20).map(|_| bench.call("many")).collect();
+    let store = bench.store();
+    for id in ids {
+        let length = store.short_id_length(id).unwrap();
+        assert_eq!(store.resolve(&id.hex()[..length], 2).unwrap(), [id]);
+        assert_eq!(store.resolve(&id.hex()[..length - 1], 2).unwrap().len(), 2);
+    }
+    assert_eq!(store.resolve("xyz", 2).unwrap(), []);
+}
