@@ -49,6 +49,10 @@ pub(crate) fn verify(journal: &Path) -> Result<()> {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let occupied = std::fs::read_dir(journal).is_ok_and(|mut entries| entries.next().is_some());
+            // Another process or thread may have finished making the journal since the first look.
+            if marker.exists() {
+                return verify(journal);
+            }
             return Err(if occupied && !is_being_made(journal) {
                 refuse("it holds other files and no FORMAT".into())
             } else {

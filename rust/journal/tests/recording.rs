@@ -157,3 +157,17 @@ fn a_removed_journal_is_made_anew() {
     }
     assert!(bench.store().stats().unwrap().records >= 1);
 }
+
+#[test]
+fn threads_that_all_make_the_journal_at_once_agree_on_one() {
+    for _ in 0..50 {
+        let bench = Bench::new();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| bench.call("first"));
+            }
+        });
+        let store = bench.store();
+        assert_eq!((store.stats().unwrap().records, store.stats().unwrap().writers.len()), (4, 1));
+    }
+}

@@ -161,7 +161,9 @@ fn files_are_the_owners_alone() {
         let mode = std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         if path.is_dir() {
             assert_eq!(mode, 0o700, "{}", path.display());
-            std::fs::read_dir(path).unwrap().for_each(|entry| walk(&entry.unwrap().path()));
+            for entry in std::fs::read_dir(path).unwrap() {
+                walk(&entry.unwrap().path());
+            }
         } else {
             assert_eq!(mode, 0o600, "{}", path.display());
         }

@@ -21,7 +21,8 @@ impl Store {
     pub(super) fn sweep(&self, spool: &Path, merge: &Merge, report: &mut IngestReport) -> Result<()> {
         for writer in self.writers_with_open_records()? {
             // The lock of a writer seen dead is held here until the sweep is over, so only others are asked.
-            let alive = merge.is_alive(writer).map_or_else(|| Ok(observe(spool, writer)?.info.alive), Ok::<_, Error>)?;
+            let alive =
+                merge.is_alive(writer).map_or_else(|| Ok(observe(spool, writer)?.info.alive), Ok::<_, Error>)?;
             if !alive {
                 report.abandoned += self.abandon(writer)?;
             }
