@@ -25,7 +25,10 @@ _LEGACY = ("/library-track-", "/create-group", "/track-group")
 
 @dataclass(frozen=True)
 class Received:
-    """One request as it came in. Header names are lower case, the key is left out of headers and body; ``status`` is None when nothing was said."""
+    """One request as it came in, without the key; ``status`` is None when nothing was said.
+
+    Header names are lower case.
+    """
 
     method: str
     path: str

@@ -1,0 +1,1 @@
+"""PromptLayer's own forms: what a record looks like there. Nothing here opens a connection."""

@@ -1,0 +1,74 @@
+"""How a call ended, in PromptLayer's terms: status, error type, error message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from plsync.promptlayer.messages import has_invalid_calls
+from plsync.promptlayer.safe import as_dict, text
+
+if TYPE_CHECKING:
+    from plsync.record import Record
+
+MESSAGE_LIMIT = 1024
+"""Characters that PromptLayer takes of an error message."""
+
+_CUT_SHORT = frozenset(
+    {"length", "max_tokens", "content_filter", "safety", "recitation", "blocklist", "prohibited_content", "refusal"}
+)
+_PROVIDER_MODULES = ("openai", "anthropic", "google", "mistralai", "boto")
+
+
+def outcome(record: Record, answers: list[Any]) -> dict[str, str]:
+    """The ``status``, ``error_type`` and ``error_message`` of a record; only those that apply.
+
+    ``answers``: the answer's messages as dicts. An answer that is there but not whole is a WARNING.
+    """
+    if record.status in {"error", "pending"}:
+        error = as_dict(record.error)
+        return _told("ERROR", error_type(error), f"{text(error.get('type'))}: {text(error.get('message'))}")
+    if record.status == "cancelled":
+        return _told("WARNING", "PROVIDER_PARTIAL_RESPONSE", "The caller cancelled the call.")
+    if record.status == "partial":
+        return _told("WARNING", "PROVIDER_PARTIAL_RESPONSE", "The caller stopped reading before the answer ended.")
+    reason = next((reason for reason in map(finish_reason, answers) if reason in _CUT_SHORT), None)
+    if reason is not None:
+        return _told("WARNING", "PROVIDER_PARTIAL_RESPONSE", f"The model stopped early: {reason}.")
+    if any(map(has_invalid_calls, answers)):
+        told = "The model called a tool with arguments that are not JSON."
+        return _told("WARNING", "PROVIDER_PARTIAL_RESPONSE", told)
+    return {"status": "SUCCESS"}
+
+
+def error_type(error: dict[str, Any]) -> str:
+    """PromptLayer's category of an error, by the rules of its own SDK (``track/error_tracking.py`` of 1.5.16).
+
+    >>> error_type({"type": "RateLimitError", "message": "slow down", "status_code": 429})
+    'PROVIDER_RATE_LIMIT'
+    """
+    name, code = text(error.get("type")), error.get("status_code")
+    message, module = text(error.get("message")).lower(), text(error.get("module"))
+    if "RateLimitError" in name or code == 429:
+        return "PROVIDER_QUOTA_LIMIT" if "insufficient_quota" in message else "PROVIDER_RATE_LIMIT"
+    if code == 402:
+        return "PROVIDER_QUOTA_LIMIT"
+    if "Timeout" in name or code in {408, 504}:
+        return "PROVIDER_TIMEOUT"
+    if code == 401 or "AuthenticationError" in name:
+        return "PROVIDER_AUTH_ERROR"
+    if module.startswith(_PROVIDER_MODULES) or isinstance(code, int):
+        return "PROVIDER_QUOTA_LIMIT" if "quota" in message else "PROVIDER_ERROR"
+    return "UNKNOWN_ERROR"
+
+
+def finish_reason(answer: Any) -> str | None:
+    """Why the model stopped, in lower case, under the name each provider gives it."""
+    metadata = as_dict(as_dict(answer).get("response_metadata"))
+    for key in ("finish_reason", "stop_reason", "done_reason"):
+        if isinstance(metadata.get(key), str):
+            return text(metadata[key]).lower()
+    return None
+
+
+def _told(status: str, kind: str, message: str) -> dict[str, str]:
+    return {"status": status, "error_type": kind, "error_message": message[:MESSAGE_LIMIT]}
