@@ -48,12 +48,12 @@ pub(crate) fn verify(journal: &Path) -> Result<()> {
     let text = match std::fs::read_to_string(&marker) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let occupied = std::fs::read_dir(journal).is_ok_and(|mut entries| entries.next().is_some());
-            // Another process or thread may have finished making the journal since the first look.
+            let foreign = holds_foreign_files(journal);
+            // Whoever makes a journal names its format first: if the listing showed more, the marker is there by now.
             if marker.exists() {
                 return verify(journal);
             }
-            return Err(if occupied && !is_being_made(journal) {
+            return Err(if foreign {
                 refuse("it holds other files and no FORMAT".into())
             } else {
                 Error::NotFound(journal.to_path_buf())
@@ -77,11 +77,10 @@ pub(crate) fn verify(journal: &Path) -> Result<()> {
     }
 }
 
-/// Another process may be between making the directory and naming its format.
-fn is_being_made(journal: &Path) -> bool {
-    std::fs::read_dir(journal).is_ok_and(|entries| {
-        entries.flatten().all(|entry| entry.file_name().to_string_lossy().starts_with(&format!("{MARKER}.tmp-")))
-    })
+/// Whether there is anything but the marker, or a marker that another process is writing.
+fn holds_foreign_files(journal: &Path) -> bool {
+    std::fs::read_dir(journal)
+        .is_ok_and(|entries| entries.flatten().any(|entry| !entry.file_name().to_string_lossy().starts_with(MARKER)))
 }
 
 /// The journal's own id, 32 hex digits.
