@@ -1,0 +1,40 @@
+# Everything runs from a bare clone: it needs make, cargo and Python 3.10 or newer with venv.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
+
+.PHONY: demo test lint format bench clean
+.DELETE_ON_ERROR:
+
+demo: .venv/built
+	@$(BIN)/python demo/main.py
+
+test: .venv/built
+	cargo test --quiet --package plsync-journal
+	$(BIN)/pytest
+
+lint: .venv/built
+	cargo fmt --all --check
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/built
+	cargo fmt --all
+	$(BIN)/ruff check --quiet --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv build target
+
+.venv/made: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.10 or newer with venv found; install one or run: make PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet 'maturin>=1.9,<2'
+	@touch $@
+
+.venv/built: .venv/made $(RUST)
+	PATH="$(CURDIR)/$(BIN):$$PATH" pip install --quiet --no-build-isolation --editable '.[dev]'
+	@touch $@
