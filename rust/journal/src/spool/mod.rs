@@ -95,14 +95,6 @@ impl Spool {
     pub fn writer_id(&self) -> Result<RecordId> {
         Ok(self.shared.writer()?.id)
     }
-
-    /// At the end of a process: everything to disk, and the unused part of the segment given back.
-    pub fn close(&self) -> Result<()> {
-        let Some(writer) = self.shared.current() else { return Ok(()) };
-        writer.trim();
-        writer.lock.save();
-        writer.sync()
-    }
 }
 
 impl Shared {
