@@ -6,6 +6,7 @@ specified in ``docs/format.md``.
 
 from collections.abc import Callable, Sequence
 from typing import Any, final
+from uuid import UUID
 
 __version__: str
 
@@ -37,9 +38,70 @@ class Recorder:
     Opening is lazy: the first event creates the segment.
     """
 
-    def __new__(cls, path: str, durability: str = "process") -> Recorder: ...
-    def chat_start(self, **fields: Any) -> None:
-        """See ``rust/python/src/recorder.rs`` for the handler-facing methods."""
+    def __new__(
+        cls,
+        path: str,
+        durability: str = "process",
+        *,
+        pl_tags: list[str] = ...,
+        sink: str | None = None,
+        redact: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None,
+    ) -> Recorder:
+        """Raises ValueError for another durability than "process" or "power"."""
+
+    # What the handler calls; none of these raises. `rest` holds LangChain's name, invocation_params and options.
+    def chat_start(
+        self,
+        serialized: Any,
+        messages: Any,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        tags: Any,
+        metadata: Any,
+        rest: dict[str, Any],
+    ) -> None: ...
+    def llm_start(
+        self,
+        serialized: Any,
+        prompts: Any,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        tags: Any,
+        metadata: Any,
+        rest: dict[str, Any],
+    ) -> None: ...
+    def decision_start(
+        self,
+        serialized: Any,
+        inputs: Any,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        tags: Any,
+        metadata: Any,
+        rest: dict[str, Any],
+    ) -> None: ...
+    def piece(self, run_id: UUID, of_stream: bool) -> None:
+        """A token has come, or an event of the streaming protocol; these count only in runs without tokens."""
+
+    def is_open(self, run_id: UUID) -> bool: ...
+    def end(self, response: Any, run_id: UUID, parent_run_id: UUID | None) -> None: ...
+    def decision_end(self, outputs: Any, run_id: UUID, parent_run_id: UUID | None) -> None:
+        """Ignored unless a decision model's run is open under this id."""
+
+    def fail(
+        self,
+        ended: int,
+        error: dict[str, Any],
+        generations: list[Any],
+        decision: bool,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+    ) -> None: ...
+    def note_failure(self, reason: str) -> None:
+        """Counts an event that could not be recorded; warns once a process."""
+
+    def close(self) -> None:
+        """At the end of a process: everything to disk, unused space given back. Recording again is possible."""
 
     def append(self, payload: bytes, *, record_id: bytes | None = None) -> bytes:
         """Write raw bytes as one opaque event; returns the 16-byte id. For benches and crash tests."""

@@ -65,7 +65,7 @@ def plain(value: Any) -> Any:
         return {key: plain(item) for key, item in value.items()}
     inner = value.get("v")
     if tag in MESSAGES or tag in OUTPUTS:
-        return plain({**(inner or {}), **(value.get("x") or {})})
+        return {**plain(inner or {}), **plain(value.get("x") or {})}
     if tag in {"tuple", "set", "frozenset", "as"}:
         return plain(inner)
     special = _PLAIN.get(tag)
@@ -120,11 +120,12 @@ def rebuild(value: Any) -> Any:
 
 def _rebuild_model(tag: str, fields: dict[str, Any], extras: dict[str, Any] | None) -> Any:
     model = _model_class(tag).model_construct()
+    own, more = rebuild(fields), rebuild(extras or {})
     # Past pydantic's own __setattr__: the fields are restored as they were, also those a validator would change.
-    object.__setattr__(model, "__dict__", {key: rebuild(item) for key, item in fields.items()})
-    object.__setattr__(model, "__pydantic_fields_set__", set(fields) | set(extras or ()))
-    if extras:
-        object.__setattr__(model, "__pydantic_extra__", {key: rebuild(item) for key, item in extras.items()})
+    object.__setattr__(model, "__dict__", own)
+    object.__setattr__(model, "__pydantic_fields_set__", own.keys() | more.keys())
+    if more:
+        object.__setattr__(model, "__pydantic_extra__", more)
     return model
 
 

@@ -2,7 +2,9 @@
 
 #![allow(clippy::needless_pass_by_value)] // pyo3 hands arguments over by value
 
+mod encode;
 mod errors;
+mod recorder;
 mod store;
 
 use plsync_journal::{Ended, FLAG_CACHED, FLAG_LOSSY, FLAG_REDACTED, RecordId, State};
@@ -12,6 +14,10 @@ use pyo3::prelude::*;
 mod _native {
     use super::*;
 
+    #[pymodule_export]
+    use crate::encode::encode_any;
+    #[pymodule_export]
+    use crate::recorder::Recorder;
     #[pymodule_export]
     use crate::store::{Row, Store};
 

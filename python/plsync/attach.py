@@ -1,0 +1,101 @@
+"""Delivery in the live process: a thread that calls ``pl_id_callback`` when a request id has come back.
+
+The journal's ``doorbell`` file says when: whoever stores request ids touches it. Between rings a round costs one
+``stat``; the journal itself is opened at the first ring.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from plsync._native import Recorder
+from plsync.sinks import adapted
+
+__all__ = ["attach"]
+
+_POLL_SECONDS = 0.25
+# Callbacks that raised, and entries whose process has died since, are looked at again without a ring.
+_REVISIT_SECONDS = 30.0
+
+_log = logging.getLogger(__name__)
+
+
+class Deliverer:
+    """Delivers the request ids of one journal to the sinks of this process."""
+
+    def __init__(self, path: str, recorder: Recorder) -> None:
+        """``recorder`` is any recorder of the journal; it knows this process's writer id."""
+        self._path = path
+        self._recorder = recorder
+        self._sinks: dict[str, Callable[..., Any]] = {}
+        self._thread: threading.Thread | None = None
+
+    def add(self, name: str, callback: Callable[..., Any]) -> None:
+        """Registers a sink; of two under one name the later counts."""
+        self._sinks[name] = adapted(callback)
+
+    def ensure(self) -> None:
+        """Sees to it that the thread runs, also in a forked child. Cheap; called with every recorded call."""
+        thread = self._thread
+        if thread is not None and thread.is_alive():
+            return
+        self._thread = threading.Thread(target=self._run, name="plsync-deliver", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        doorbell = os.path.join(self._path, "doorbell")
+        idle = threading.Event()
+        seen: tuple[int, int] | None = None
+        rounds = 0
+        while True:
+            ring = _stat(doorbell)
+            rounds += 1
+            if ring is not None and (ring != seen or rounds * _POLL_SECONDS >= _REVISIT_SECONDS):
+                seen, rounds = ring, 0
+                try:
+                    self._deliver()
+                except Exception:
+                    # The entries stay in the journal; the next ring or visit tries again.
+                    _log.warning("plsync could not deliver request ids from %s", self._path, exc_info=True)
+            idle.wait(_POLL_SECONDS)
+
+    def _deliver(self) -> None:
+        from plsync.journal import Journal  # noqa: PLC0415 - recording alone needs neither
+        from plsync.sync.callbacks import deliver  # noqa: PLC0415
+
+        with Journal.open(self._path) as journal:
+            deliver(journal, dict(self._sinks), self._recorder.writer_id)
+
+
+def _stat(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:  # nobody has stored a request id yet
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+_deliverers: dict[str, Deliverer] = {}
+_lock = threading.Lock()
+
+
+def attach(path: str, recorder: Recorder, name: str, callback: Callable[..., Any]) -> Deliverer:
+    """Registers a sink with this process's deliverer of the journal at ``path``."""
+    with _lock:
+        deliverer = _deliverers.setdefault(path, Deliverer(path, recorder))
+    deliverer.add(name, callback)
+    return deliverer
+
+
+def _renew_lock() -> None:
+    # In a forked child the lock may be held by a thread that no longer exists.
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)

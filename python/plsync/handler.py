@@ -1,0 +1,237 @@
+"""The LangChain callback handler: every LLM request of a program, written to the journal as it happens.
+
+Nothing in here, or in what it imports, opens a socket or waits for a disk. What LangChain calls when, and why the
+handler is shaped as it is, is in ``docs/handler.md``.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+from langchain_core.callbacks.base import BaseCallbackHandler
+
+from plsync import failures, privacy, sinks
+from plsync._native import Recorder
+from plsync.paths import default_journal
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+    from langchain_core.outputs import LLMResult
+
+    from plsync.attach import Deliverer
+    from plsync.journal import Journal
+
+__all__ = ["PromptLayerCallbackHandler"]
+
+
+class PromptLayerCallbackHandler(BaseCallbackHandler):
+    """Records every call of the models it is attached to; ``plsync run`` sends them to PromptLayer.
+
+    >>> from langchain_core.language_models import FakeListLLM
+    >>> from plsync import Journal, PromptLayerCallbackHandler
+    >>> handler = PromptLayerCallbackHandler(pl_tags=["langchain"])
+    >>> FakeListLLM(responses=["Paris"]).invoke("The capital of France?", config={"callbacks": [handler]})
+    'Paris'
+    >>> with Journal.open() as journal:
+    ...     next(journal.records(tag="langchain")).output[0]["text"]
+    'Paris'
+
+    A failure to record never reaches the model call: it is counted, shown once as a ``PlsyncWarning``, and reported by
+    ``plsync status``. The handler can be copied, pickled, used from many threads, and survives a fork.
+    """
+
+    # On the event loop rather than in its thread pool, where an end would wait for the next model call to finish.
+    run_inline = True
+    raise_error = False
+    # Plain attributes, read at every event; None of these is a request to a model.
+    ignore_llm = False
+    ignore_chat_model = False
+    ignore_chain = False
+    ignore_agent = True
+    ignore_retriever = True
+    ignore_retry = True
+    ignore_custom_event = True
+
+    def __init__(
+        self,
+        pl_id_callback: Callable[..., Any] | None = None,
+        pl_tags: Sequence[str] | None = None,
+        *,
+        journal: str | os.PathLike[str] | Journal | None = None,
+        durability: Literal["process", "power"] = "process",
+        redact: privacy.Redact | None = None,
+        content: bool = True,
+    ) -> None:
+        """Attaches to a journal; nothing is written or created before the first call.
+
+        Args:
+            pl_id_callback: called with PromptLayer's request id (an int) when a record has been sent, or with the id
+                and the ``Record`` if it takes two arguments. At least once for each record, from a thread of this
+                process; after this process has ended, by the next that attaches the same function.
+            pl_tags: tags for PromptLayer.
+            journal: the journal's directory, or an open ``Journal``. Default: ``PLSYNC_JOURNAL``, else the user's data
+                directory.
+            durability: ``"process"``: a recorded event survives the death of the process, and a power cut costs at most
+                200 ms. ``"power"``: each event is on disk before the call goes on.
+            redact: called with each event, a dict with the keys of ``docs/events.md``, before it is encoded. Returns
+                the dict to keep (a new one; the values are the program's own objects and must not be changed), or
+                None to keep ids and times only. If it raises, the same is kept.
+            content: False keeps prompts, messages, answers and error texts out of the journal.
+
+        Raises:
+            ValueError: ``durability`` is neither of the two.
+        """
+        self._path = _journal_path(journal)
+        self._tags = list(pl_tags or [])
+        self._durability: Literal["process", "power"] = durability
+        self._redact = redact
+        self._content = content
+        self._callback = pl_id_callback
+        self._sink = sinks.sink_name(pl_id_callback) if pl_id_callback is not None else None
+        self._open()
+
+    def _open(self) -> None:
+        hook = privacy.hook(self._redact, content=self._content)
+        self._recorder = Recorder(self._path, self._durability, pl_tags=self._tags, sink=self._sink, redact=hook)
+        self._deliverer: Deliverer | None = None
+        if self._callback is not None and self._sink is not None:
+            from plsync.attach import attach  # noqa: PLC0415 - only handlers with a callback need a thread
+
+            self._deliverer = attach(self._path, self._recorder, self._sink, self._callback)
+        _close_at_exit(self._path)
+
+    # --- models -----------------------------------------------------------------------------------------------------
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A chat model begins."""
+        self._recorder.chat_start(serialized, messages, run_id, parent_run_id, tags, metadata, kwargs)
+        if self._deliverer is not None:
+            self._deliverer.ensure()
+
+    def on_llm_start(
+        self,
+        serialized: dict[str, Any],
+        prompts: list[str],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A text model begins."""
+        self._recorder.llm_start(serialized, prompts, run_id, parent_run_id, tags, metadata, kwargs)
+        if self._deliverer is not None:
+            self._deliverer.ensure()
+
+    def on_llm_new_token(self, token: str | list[str | dict[str, Any]], *, run_id: UUID, **kwargs: Any) -> None:
+        """A piece of the answer has come; only its time is kept, the text is in the end."""
+        self._recorder.piece(run_id, False)
+
+    def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """As ``on_llm_new_token``, for providers that stream without token callbacks."""
+        if isinstance(event, dict) and event.get("event") == "content-block-delta":
+            self._recorder.piece(run_id, True)
+
+    def on_llm_end(
+        self, response: LLMResult, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
+        """A model of either kind has answered."""
+        self._recorder.end(response, run_id, parent_run_id)
+
+    def on_llm_error(
+        self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
+        """A model has failed, was cancelled, or nobody reads its answer any more."""
+        self._fail(error, kwargs.get("response"), run_id, parent_run_id, decision=False)
+
+    # --- decision models: requests that LangChain reports as chains -------------------------------------------------
+
+    def on_chain_start(
+        self,
+        serialized: dict[str, Any],
+        inputs: dict[str, Any],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        run_type: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A chain begins; it is recorded only when it stands for a request to a model."""
+        if run_type == "llm":
+            self._recorder.decision_start(serialized, inputs, run_id, parent_run_id, tags, metadata, kwargs)
+            if self._deliverer is not None:
+                self._deliverer.ensure()
+
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+        """A chain has ended."""
+        self._recorder.decision_end(outputs, run_id, parent_run_id)
+
+    def on_chain_error(
+        self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
+        """A chain has failed."""
+        if self._recorder.is_open(run_id):
+            self._fail(error, None, run_id, parent_run_id, decision=True)
+
+    def _fail(
+        self, error: BaseException, response: Any, run_id: UUID, parent_run_id: UUID | None, *, decision: bool
+    ) -> None:
+        try:
+            generations, http = failures.arrived(response)
+            described = failures.describe(error, http)
+        except BaseException as raised:  # whatever a provider's exception does, the end is recorded
+            self._recorder.note_failure(f"a failed call could not be described: {type(raised).__name__}")
+            generations, described = [], {"type": type(error).__name__, "module": None, "message": ""}
+        self._recorder.fail(failures.how_ended(error), described, generations, decision, run_id, parent_run_id)
+
+    # --- copies -----------------------------------------------------------------------------------------------------
+
+    def __copy__(self) -> PromptLayerCallbackHandler:
+        """The handler itself: LangChain copies models with their handlers, and they record to one place."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PromptLayerCallbackHandler:
+        """The handler itself."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the same journal; a callback it can't import stays with the records, by its name."""
+        state = {name: value for name, value in self.__dict__.items() if name not in {"_recorder", "_deliverer"}}
+        if self._callback is not None and not sinks.is_importable(self._callback):
+            state["_callback"] = None
+        return type(self).__new__, (type(self),), state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Opens the journal again, by its path."""
+        self.__dict__.update(state)
+        self._open()
+
+
+def _journal_path(journal: str | os.PathLike[str] | Journal | None) -> str:
+    if journal is None:
+        return str(default_journal())
+    return os.path.abspath(journal if isinstance(journal, (str, os.PathLike)) else journal.path)
+
+
+@functools.cache
+def _close_at_exit(path: str) -> None:
+    """Brings the journal at ``path`` to disk when this process ends; once a path, however many handlers there are."""
+    atexit.register(Recorder(path).close)

@@ -1,0 +1,93 @@
+"""Sinks: the names under which ``pl_id_callback`` functions are found again, also by a later process."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from plsync.record import Record
+
+__all__ = ["Callback", "adapted", "is_importable", "sink_name"]
+
+Callback = Callable[..., Any]
+
+# A label of a record holds no more (docs/format.md).
+_MAX_BYTES = 255
+
+
+def sink_name(callback: Callback) -> str:
+    """The name of a callback, the same in every process that runs the same program.
+
+    ``module:qualname`` for a function that can be imported; the script's absolute path instead of the module for one
+    defined in ``__main__``; with ``@line`` where the name alone does not tell (lambdas, functions inside functions,
+    other callables).
+
+    >>> import textwrap
+    >>> sink_name(textwrap.dedent)
+    'textwrap:dedent'
+    """
+    function = inspect.unwrap(getattr(callback, "func", callback))
+    qualname = getattr(function, "__qualname__", type(function).__qualname__)
+    module = getattr(function, "__module__", None) or type(function).__module__
+    name = f"{_home(module)}:{qualname}"
+    if not _resolves(module, qualname, callback):
+        code = getattr(function, "__code__", None)
+        name = f"{name}@{code.co_firstlineno}" if code is not None else f"{name}@object"
+    encoded = name.encode("utf-8", "surrogateescape")
+    if len(encoded) <= _MAX_BYTES:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:16]
+    return f"{digest}~{encoded[-(_MAX_BYTES - 17) :].decode('utf-8', 'ignore')}"
+
+
+def is_importable(callback: Callback) -> bool:
+    """Whether another process can find the callback by importing its module."""
+    module, qualname = getattr(callback, "__module__", None), getattr(callback, "__qualname__", None)
+    return bool(module and qualname) and _resolves(cast("str", module), cast("str", qualname), callback)
+
+
+def adapted(callback: Callback) -> Callable[[int, Record], Any]:
+    """The callback as a function of the request id and its record, for callbacks that take one argument or two."""
+    if _takes_record(callback):
+        return callback
+    return lambda request_id, _record: callback(request_id)
+
+
+def _takes_record(callback: Callback) -> bool:
+    try:
+        signature = inspect.signature(callback)
+    except (TypeError, ValueError):  # some callables written in C do not tell
+        return False
+    try:
+        signature.bind(0, None)
+    except TypeError:
+        return False
+    return sum(_is_required(parameter) for parameter in signature.parameters.values()) >= 2 or _is_variadic(signature)
+
+
+def _is_required(parameter: inspect.Parameter) -> bool:
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return parameter.kind in positional
+
+
+def _is_variadic(signature: inspect.Signature) -> bool:
+    return any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in signature.parameters.values())
+
+
+def _home(module: str) -> str:
+    if module != "__main__":
+        return module
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    return os.path.abspath(script) if script else module
+
+
+def _resolves(module: str, qualname: str, callback: Callback) -> bool:
+    found: Any = sys.modules.get(module)
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    return found is callback

@@ -1,0 +1,343 @@
+//! Copies of objects in the tagged form of `docs/events.md`.
+//!
+//! Python code (a `repr`, an `isoformat`) may run in here and may change anything, so only copies of containers are walked.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{
+    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple, PyType,
+};
+
+use super::classes::{self, Known};
+use super::{MAX_DEPTH, MAX_NODES, stdlib};
+
+/// Longest text kept of a value that is only known by its `repr`, in characters.
+const MAX_REPR: usize = 2000;
+
+/// One walk over an object.
+#[derive(Default)]
+pub(super) struct Copier {
+    /// Something could only be kept approximately.
+    pub(super) lossy: bool,
+    /// Python code ran, so objects that are not copies may have changed.
+    pub(super) ran_code: bool,
+    nodes: usize,
+    /// The containers being walked, by address: a cycle comes back to one of them.
+    open: Vec<usize>,
+}
+
+type Copied<'py> = PyResult<Bound<'py, PyAny>>;
+
+impl Copier {
+    /// The tagged copy of `object`; `depth` counts the JSON containers around it.
+    pub(super) fn copy<'py>(&mut self, object: &Bound<'py, PyAny>, depth: usize) -> Copied<'py> {
+        let py = object.py();
+        self.nodes += 1;
+        if object.is_none() || object.is_exact_instance_of::<PyBool>() {
+            return Ok(object.clone());
+        }
+        if let Ok(text) = object.cast_exact::<PyString>() {
+            return copy_str(text);
+        }
+        if object.is_exact_instance_of::<PyInt>() {
+            return self.copy_int(object);
+        }
+        if let Ok(number) = object.cast_exact::<PyFloat>() {
+            return copy_float(number);
+        }
+        let address = object.as_ptr().addr();
+        // A little room below the limit: a tagged container is up to three JSON containers deep.
+        if depth + 3 > MAX_DEPTH || self.nodes > MAX_NODES || self.open.contains(&address) {
+            self.lossy = true;
+            return tag(py, "repr", Some(&class_path(&object.get_type())), PyString::new(py, "...").as_any());
+        }
+        self.open.push(address);
+        let copied = match self.container(object, depth) {
+            Ok(Some(copied)) => Ok(copied),
+            Ok(None) => self.foreign(object, depth),
+            Err(_) => self.by_repr(object, || object.repr()),
+        };
+        self.open.pop();
+        copied
+    }
+
+    fn container<'py>(&mut self, object: &Bound<'py, PyAny>, depth: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = object.py();
+        let copied = if let Ok(dict) = object.cast_exact::<PyDict>() {
+            self.copy_dict(dict, depth)?
+        } else if let Ok(list) = object.cast_exact::<PyList>() {
+            self.copy_items(&list.to_tuple(), depth + 1)?
+        } else if let Ok(tuple) = object.cast_exact::<PyTuple>() {
+            tag(py, "tuple", None, &self.copy_items(tuple, depth + 2)?)?
+        } else if let Some(known) = classes::known(object) {
+            match (known, classes::fields(object)) {
+                (Known::Text, _) => copy_str(classes::exact_str(object)?.cast()?)?,
+                (Known::Model(name), Some((fields, extras))) => {
+                    self.copy_model(&name, &fields, extras.as_ref(), depth)?
+                }
+                (Known::Model(_), None) => return Ok(None),
+            }
+        } else if let Ok(bytes) = object.cast_exact::<PyBytes>() {
+            tag(py, "bytes", None, &base64(bytes.as_any())?)?
+        } else if let Ok(bytes) = object.cast_exact::<PyByteArray>() {
+            tag(py, "bytearray", None, &base64(bytes.as_any())?)?
+        } else if object.is_exact_instance_of::<PySet>() {
+            tag(py, "set", None, &self.copy_items(&PyTuple::new(py, members(object)?)?, depth + 2)?)?
+        } else if object.is_exact_instance_of::<PyFrozenSet>() {
+            tag(py, "frozenset", None, &self.copy_items(&PyTuple::new(py, members(object)?)?, depth + 2)?)?
+        } else {
+            return self.copy_stdlib(object);
+        };
+        Ok(Some(copied))
+    }
+
+    fn copy_dict<'py>(&mut self, dict: &Bound<'py, PyDict>, depth: usize) -> Copied<'py> {
+        let py = dict.py();
+        let dict = dict.copy()?;
+        let is_object = |key: &Bound<'py, PyAny>| {
+            key.cast_exact::<PyString>().is_ok_and(|key| key.to_str().is_ok_and(|key| key != "$"))
+        };
+        if dict.keys().iter().all(|key| is_object(&key)) {
+            let copy = PyDict::new(py);
+            for (key, value) in &dict {
+                copy.set_item(key, self.copy(&value, depth + 1)?)?;
+            }
+            return Ok(copy.into_any());
+        }
+        let pairs = PyList::empty(py);
+        for (key, value) in &dict {
+            pairs.append((self.copy(&key, depth + 3)?, self.copy(&value, depth + 3)?).into_pyobject(py)?.to_list())?;
+        }
+        tag(py, "dict", None, pairs.as_any())
+    }
+
+    fn copy_items<'py>(&mut self, items: &Bound<'py, PyTuple>, depth: usize) -> Copied<'py> {
+        let copy = PyList::empty(items.py());
+        for item in items {
+            copy.append(self.copy(&item, depth)?)?;
+        }
+        Ok(copy.into_any())
+    }
+
+    fn copy_model<'py>(
+        &mut self,
+        name: &Bound<'py, PyString>,
+        fields: &Bound<'py, PyDict>,
+        extras: Option<&Bound<'py, PyDict>>,
+        depth: usize,
+    ) -> Copied<'py> {
+        let fields = self.copy_dict(fields, depth + 1)?;
+        let extras = extras.map(|extras| self.copy_dict(extras, depth + 1)).transpose()?;
+        model(name, &fields, extras.as_ref())
+    }
+
+    fn copy_int<'py>(&mut self, number: &Bound<'py, PyAny>) -> Copied<'py> {
+        let py = number.py();
+        if number.extract::<i64>().is_ok() || number.extract::<u64>().is_ok() {
+            return Ok(number.clone());
+        }
+        match number.str() {
+            Ok(digits) => tag(py, "int", None, digits.as_any()),
+            // The interpreter refuses to write very long integers in decimal.
+            Err(_) => self.by_repr(number, || number.call_method0(intern!(py, "bit_length"))?.str()),
+        }
+    }
+
+    fn copy_stdlib<'py>(&mut self, object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = object.py();
+        let known = stdlib::get(py)?;
+        let class = object.get_type();
+        let Some(kind) = known.kind(&class) else { return Ok(None) };
+        Ok(Some(match kind {
+            "timedelta" => {
+                let parts = PyList::empty(py);
+                for part in ["days", "seconds", "microseconds"] {
+                    parts.append(object.getattr(part)?)?;
+                }
+                tag(py, kind, None, parts.as_any())?
+            }
+            "uuid" | "decimal" => {
+                self.ran_code = true;
+                tag(py, kind, None, object.str()?.as_any())?
+            }
+            _ => self.copy_moment(kind, object)?,
+        }))
+    }
+
+    fn copy_moment<'py>(&mut self, kind: &str, object: &Bound<'py, PyAny>) -> Copied<'py> {
+        let py = object.py();
+        let tagged = tag(py, kind, None, &object.call_method0(intern!(py, "isoformat"))?)?;
+        if kind != "date" {
+            let zone = object.getattr(intern!(py, "tzinfo"))?;
+            if !zone.is_none() && !zone.get_type().is(stdlib::get(py)?.timezone.bind(py)) {
+                self.ran_code = true;
+                match zone.getattr(intern!(py, "key")).and_then(|key| Ok(key.cast_into_exact::<PyString>()?)) {
+                    Ok(key) => tagged.set_item(intern!(py, "tz"), key)?,
+                    Err(_) => self.lossy = true,
+                }
+            }
+        }
+        Ok(tagged)
+    }
+
+    /// Everything that can't come back exactly.
+    fn foreign<'py>(&mut self, object: &Bound<'py, PyAny>, depth: usize) -> Copied<'py> {
+        let py = object.py();
+        self.lossy = true;
+        self.ran_code = true;
+        let nearest = self.nearest(object, depth + 1);
+        match nearest {
+            Ok(Some(nearest)) => tag(py, "as", Some(&class_path(&object.get_type())), &nearest),
+            Ok(None) | Err(_) => self.by_repr(object, || object.repr()),
+        }
+    }
+
+    /// The nearest form that can be kept, for objects whose parts are known.
+    fn nearest<'py>(&mut self, object: &Bound<'py, PyAny>, depth: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = object.py();
+        let known = stdlib::get(py)?;
+        let class = object.get_type();
+        if class.mro().contains(&known.enumeration)? {
+            return self.copy(&object.getattr(intern!(py, "value"))?, depth).map(Some);
+        }
+        if let Some(exact) = exact_builtin(object)? {
+            return self.copy(&exact, depth).map(Some);
+        }
+        if let Some(name) = classes::nearest_tag(object) {
+            let Some((fields, extras)) = classes::fields(object) else { return Ok(None) };
+            return self.copy_model(&name, &fields, extras.as_ref(), depth).map(Some);
+        }
+        if class.mro().iter().any(|base| known.kind_of_base(&base).is_some()) {
+            return Ok(Some(object.str()?.into_any()));
+        }
+        let is_model = class.hasattr(intern!(py, "__pydantic_fields__"))?;
+        if is_model && let Some((fields, extras)) = classes::fields(object) {
+            let all = fields.copy()?;
+            if let Some(extras) = extras {
+                all.update(extras.as_mapping())?;
+            }
+            return self.copy_dict(&all, depth).map(Some);
+        }
+        if let Ok(fields) = class.getattr(intern!(py, "__dataclass_fields__")) {
+            let values = PyDict::new(py);
+            for name in fields.cast::<PyDict>()?.keys() {
+                let name = name.cast_into::<PyString>()?;
+                if let Ok(value) = object.getattr(&name) {
+                    values.set_item(name, value)?;
+                }
+            }
+            return self.copy_dict(&values, depth).map(Some);
+        }
+        Ok(None)
+    }
+
+    fn by_repr<'py>(
+        &mut self,
+        object: &Bound<'py, PyAny>,
+        text: impl FnOnce() -> PyResult<Bound<'py, PyString>>,
+    ) -> Copied<'py> {
+        let py = object.py();
+        self.lossy = true;
+        self.ran_code = true;
+        let text = text().map_or_else(
+            |error| format!("<repr failed: {}>", class_path(&error.get_type(py))),
+            |text| text.to_string_lossy().chars().take(MAX_REPR).collect(),
+        );
+        tag(py, "repr", Some(&class_path(&object.get_type())), PyString::new(py, &text).as_any())
+    }
+}
+
+/// `{"$": name, "v": fields[, "x": extras]}`.
+pub(super) fn model<'py>(
+    name: &Bound<'py, PyString>,
+    fields: &Bound<'py, PyAny>,
+    extras: Option<&Bound<'py, PyAny>>,
+) -> Copied<'py> {
+    let py = name.py();
+    let tagged = PyDict::new(py);
+    tagged.set_item(intern!(py, "$"), name)?;
+    tagged.set_item(intern!(py, "v"), fields)?;
+    if let Some(extras) = extras {
+        tagged.set_item(intern!(py, "x"), extras)?;
+    }
+    Ok(tagged.into_any())
+}
+
+fn tag<'py>(py: Python<'py>, name: &str, class: Option<&str>, value: &Bound<'py, PyAny>) -> Copied<'py> {
+    let tagged = PyDict::new(py);
+    tagged.set_item(intern!(py, "$"), name)?;
+    if let Some(class) = class {
+        tagged.set_item(intern!(py, "c"), class)?;
+    }
+    tagged.set_item(intern!(py, "v"), value)?;
+    Ok(tagged.into_any())
+}
+
+fn copy_str<'py>(text: &Bound<'py, PyString>) -> Copied<'py> {
+    if text.to_str().is_ok() {
+        return Ok(text.clone().into_any());
+    }
+    let bytes = text.call_method1(intern!(text.py(), "encode"), ("utf-8", "surrogatepass"))?;
+    tag(text.py(), "str", None, &base64(&bytes)?)
+}
+
+fn copy_float<'py>(number: &Bound<'py, PyFloat>) -> Copied<'py> {
+    let value = number.value();
+    if value.is_finite() {
+        return Ok(number.clone().into_any());
+    }
+    let name = match value {
+        f64::INFINITY => "inf",
+        f64::NEG_INFINITY => "-inf",
+        _ => "nan",
+    };
+    tag(number.py(), "float", None, PyString::new(number.py(), name).as_any())
+}
+
+fn base64<'py>(bytes: &Bound<'py, PyAny>) -> Copied<'py> {
+    let py = bytes.py();
+    let one_line = PyDict::new(py);
+    one_line.set_item(intern!(py, "newline"), false)?;
+    let text = stdlib::get(py)?.b2a_base64.bind(py).call((bytes,), Some(&one_line))?;
+    text.call_method1(intern!(py, "decode"), ("ascii",))
+}
+
+fn members<'py>(set: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    set.try_iter()?.collect()
+}
+
+/// The plain value inside an object whose class derives from a built-in one, past whatever that class overrides.
+fn exact_builtin<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = object.py();
+    let unbound = |class: &Bound<'py, PyType>, method: &str| class.getattr(method)?.call1((object,)).map(Some);
+    if object.is_instance_of::<PyString>() {
+        classes::exact_str(object).map(Some)
+    } else if object.is_instance_of::<PyInt>() {
+        unbound(&py.get_type::<PyInt>(), "__int__")
+    } else if object.is_instance_of::<PyFloat>() {
+        unbound(&py.get_type::<PyFloat>(), "__float__")
+    } else if object.is_instance_of::<PyDict>() {
+        unbound(&py.get_type::<PyDict>(), "copy")
+    } else if object.is_instance_of::<PyList>() {
+        unbound(&py.get_type::<PyList>(), "copy")
+    } else if let Ok(tuple) = object.cast::<PyTuple>() {
+        Ok(Some(tuple.get_slice(0, tuple.len()).into_any()))
+    } else if let Ok(bytes) = object.cast::<PyBytes>() {
+        Ok(Some(PyBytes::new(py, bytes.as_bytes()).into_any()))
+    } else if let Ok(bytes) = object.cast::<PyByteArray>() {
+        Ok(Some(PyByteArray::new(py, &bytes.to_vec()).into_any()))
+    } else if object.is_instance_of::<PySet>() {
+        PySet::new(py, members(object)?).map(|set| Some(set.into_any()))
+    } else if object.is_instance_of::<PyFrozenSet>() {
+        PyFrozenSet::new(py, members(object)?).map(|set| Some(set.into_any()))
+    } else {
+        Ok(None)
+    }
+}
+
+/// `module:Class`, for people to read.
+pub(crate) fn class_path(class: &Bound<'_, PyType>) -> String {
+    let module = class.module().map_or_else(|_| "?".to_owned(), |module| module.to_string_lossy().into_owned());
+    let name = class.qualname().map_or_else(|_| "?".to_owned(), |name| name.to_string_lossy().into_owned());
+    format!("{module}:{name}")
+}

@@ -1,0 +1,162 @@
+//! The calls that are running: what an end needs to know of its start.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
+
+use plsync_journal::RecordId;
+
+/// Most calls that are remembered; runs that `LangChain` never closes would otherwise stay for ever.
+const MAX_RUNS: usize = 65_536;
+/// How many of the oldest are forgotten at once when there are too many.
+const FORGET: usize = 4096;
+/// How many closed runs are remembered, to know a second end when it comes.
+const MAX_CLOSED: usize = 1024;
+/// Most token times of one call.
+const MAX_TOKENS: usize = 1 << 20;
+
+/// A call that is running.
+pub(super) struct Run {
+    pub(super) id: RecordId,
+    pub(super) started: Instant,
+    /// A chain that stands for an LLM request; only its chain events close it.
+    pub(super) decision: bool,
+    tokens: Vec<u64>,
+    stream_events: Vec<u64>,
+}
+
+impl Run {
+    pub(super) fn new(decision: bool) -> Self {
+        Self { id: RecordId::new(), started: Instant::now(), decision, tokens: Vec::new(), stream_events: Vec::new() }
+    }
+
+    pub(super) fn elapsed_ns(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Nanoseconds from the start to each piece of the answer. A provider whose tokens show is not counted twice by the
+    /// stream events that go with them.
+    pub(super) fn piece_times(&self) -> &[u64] {
+        if self.tokens.is_empty() { &self.stream_events } else { &self.tokens }
+    }
+}
+
+/// Runs by `LangChain`'s run id. Ids repeat, also at the same time, so each has a queue: the first end belongs to the
+/// first start.
+#[derive(Default)]
+pub(super) struct Flight {
+    runs: HashMap<u128, VecDeque<Run>>,
+    count: usize,
+    closed: VecDeque<u128>,
+}
+
+/// What an end finds.
+pub(super) enum Closing {
+    Run(Run),
+    /// The run has had its end.
+    Again,
+    /// Its start was not seen.
+    Unknown,
+}
+
+impl Flight {
+    pub(super) fn open(&mut self, run_id: u128, run: Run) {
+        if self.count >= MAX_RUNS {
+            self.forget_oldest();
+        }
+        self.runs.entry(run_id).or_default().push_back(run);
+        self.count += 1;
+    }
+
+    pub(super) fn close(&mut self, run_id: u128, decision: bool) -> Closing {
+        let Some(queue) = self.runs.get_mut(&run_id) else {
+            return if self.closed.contains(&run_id) { Closing::Again } else { Closing::Unknown };
+        };
+        if queue.front().is_none_or(|run| run.decision != decision) {
+            return Closing::Unknown;
+        }
+        let run = queue.pop_front();
+        if queue.is_empty() {
+            self.runs.remove(&run_id);
+        }
+        if self.closed.len() >= MAX_CLOSED {
+            self.closed.pop_front();
+        }
+        self.closed.push_back(run_id);
+        self.count -= 1;
+        run.map_or(Closing::Unknown, Closing::Run)
+    }
+
+    pub(super) fn is_open(&self, run_id: u128) -> bool {
+        self.runs.contains_key(&run_id)
+    }
+
+    /// A piece of the answer has come: a token, or (`of_stream`) an event of the streaming protocol.
+    pub(super) fn piece(&mut self, run_id: u128, of_stream: bool) {
+        if let Some(run) = self.runs.get_mut(&run_id).and_then(VecDeque::front_mut) {
+            let elapsed = run.elapsed_ns();
+            let times = if of_stream { &mut run.stream_events } else { &mut run.tokens };
+            if times.len() < MAX_TOKENS {
+                times.push(elapsed);
+            }
+        }
+    }
+
+    #[cold]
+    fn forget_oldest(&mut self) {
+        let mut ids: Vec<RecordId> = self.runs.values().flatten().map(|run| run.id).collect();
+        // Record ids sort by the moment they were made.
+        let (_, newest_to_forget, _) = ids.select_nth_unstable(FORGET - 1);
+        let limit = *newest_to_forget;
+        self.runs.retain(|_, queue| {
+            queue.retain(|run| run.id > limit);
+            !queue.is_empty()
+        });
+        self.count = self.runs.values().map(VecDeque::len).sum();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(flight: &mut Flight, run_id: u128) -> Option<RecordId> {
+        match flight.close(run_id, false) {
+            Closing::Run(run) => Some(run.id),
+            Closing::Again | Closing::Unknown => None,
+        }
+    }
+
+    #[test]
+    fn runs_with_the_same_id_end_in_the_order_they_began() {
+        let mut flight = Flight::default();
+        let (first, second) = (Run::new(false), Run::new(false));
+        let ids = (first.id, second.id);
+        flight.open(7, first);
+        flight.open(7, second);
+        assert_eq!((close(&mut flight, 7), close(&mut flight, 7)), (Some(ids.0), Some(ids.1)));
+        assert!(matches!(flight.close(7, false), Closing::Again));
+        assert!(matches!(flight.close(8, false), Closing::Unknown));
+    }
+
+    #[test]
+    fn runs_that_never_end_are_forgotten_oldest_first() {
+        let mut flight = Flight::default();
+        for run_id in 0..=MAX_RUNS as u128 {
+            flight.open(run_id, Run::new(false));
+        }
+        assert_eq!(flight.count, MAX_RUNS - FORGET + 1);
+        assert!(!flight.is_open(FORGET as u128 - 1));
+        assert!(flight.is_open(FORGET as u128));
+    }
+
+    #[test]
+    fn stream_events_count_only_where_no_tokens_show() {
+        let mut flight = Flight::default();
+        flight.open(1, Run::new(false));
+        flight.piece(1, true);
+        flight.piece(1, true);
+        flight.piece(1, false);
+        let Closing::Run(run) = flight.close(1, false) else { panic!("the run is open") };
+        assert_eq!(run.piece_times().len(), 1);
+    }
+}

@@ -1,0 +1,400 @@
+//! The recorder: what the callback handler calls on every event of a model.
+//!
+//! Nothing that goes wrong in here reaches the caller. It is counted where `plsync status` reads it, and shown once.
+
+mod event;
+mod flight;
+mod run_id;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use plsync_journal::{Durability, Ended, Event, FLAG_CACHED, Kind, RecordId, Spool};
+use pyo3::exceptions::PyValueError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+
+use crate::encode::class_path;
+use crate::errors::OrRaise;
+use event::Envelope;
+use flight::{Closing, Flight, Run};
+use run_id::RunId;
+
+/// Writes events of one process into its spool segments.
+#[pyclass(frozen, module = "plsync._native")]
+pub(crate) struct Recorder {
+    spool: Spool,
+    pl_tags: Py<PyList>,
+    sink: Option<String>,
+    redact: Option<Py<PyAny>>,
+    /// Locked for a few instructions at a time, with the GIL held and without running Python code.
+    flight: Mutex<Flight>,
+}
+
+#[pymethods]
+impl Recorder {
+    #[new]
+    #[pyo3(signature = (path, durability = "process", *, pl_tags = Vec::new(), sink = None, redact = None))]
+    fn new(
+        py: Python<'_>,
+        path: PathBuf,
+        durability: &str,
+        pl_tags: Vec<String>,
+        sink: Option<String>,
+        redact: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        let durability = match durability {
+            "process" => Durability::Process,
+            "power" => Durability::Power,
+            other => {
+                let message = format!("durability is \"process\" or \"power\", not {other:?}");
+                return Err(PyValueError::new_err(message));
+            }
+        };
+        let spool = Spool::open(&path, durability).or_raise(py)?;
+        let pl_tags = PyList::new(py, pl_tags)?.unbind();
+        Ok(Self { spool, pl_tags, sink, redact, flight: Mutex::default() })
+    }
+
+    fn chat_start(
+        &self,
+        serialized: &Bound<'_, PyAny>,
+        messages: &Bound<'_, PyAny>,
+        run_id: &Bound<'_, PyAny>,
+        parent_run_id: &Bound<'_, PyAny>,
+        tags: &Bound<'_, PyAny>,
+        metadata: &Bound<'_, PyAny>,
+        rest: &Bound<'_, PyDict>,
+    ) {
+        let py = run_id.py();
+        let content = || {
+            // One run has one list of messages.
+            let only = messages.cast_exact::<PyList>().ok().filter(|lists| lists.len() == 1);
+            let messages = only.map_or_else(|| Ok(messages.clone()), |lists| lists.get_item(0))?;
+            Ok::<_, PyErr>((intern!(py, "messages"), messages))
+        };
+        let call = Call { kind: "chat", decision: false, serialized, run_id, parent_run_id, tags, metadata, rest };
+        self.guarded(py, || self.start(&call, content()?));
+    }
+
+    fn llm_start(
+        &self,
+        serialized: &Bound<'_, PyAny>,
+        prompts: &Bound<'_, PyAny>,
+        run_id: &Bound<'_, PyAny>,
+        parent_run_id: &Bound<'_, PyAny>,
+        tags: &Bound<'_, PyAny>,
+        metadata: &Bound<'_, PyAny>,
+        rest: &Bound<'_, PyDict>,
+    ) {
+        let py = run_id.py();
+        let call = Call { kind: "llm", decision: false, serialized, run_id, parent_run_id, tags, metadata, rest };
+        self.guarded(py, || self.start(&call, (intern!(py, "prompts"), prompts.clone())));
+    }
+
+    fn decision_start(
+        &self,
+        serialized: &Bound<'_, PyAny>,
+        inputs: &Bound<'_, PyAny>,
+        run_id: &Bound<'_, PyAny>,
+        parent_run_id: &Bound<'_, PyAny>,
+        tags: &Bound<'_, PyAny>,
+        metadata: &Bound<'_, PyAny>,
+        rest: &Bound<'_, PyDict>,
+    ) {
+        let py = run_id.py();
+        let call = Call { kind: "chat", decision: true, serialized, run_id, parent_run_id, tags, metadata, rest };
+        self.guarded(py, || self.start(&call, (intern!(py, "inputs"), inputs.clone())));
+    }
+
+    /// A token, or (`of_stream`) an event of the streaming protocol.
+    fn piece(&self, run_id: &Bound<'_, PyAny>, of_stream: bool) {
+        self.guarded(run_id.py(), || {
+            self.flight().piece(RunId::read(run_id)?.0, of_stream);
+            Ok(())
+        });
+    }
+
+    fn is_open(&self, run_id: &Bound<'_, PyAny>) -> bool {
+        RunId::read(run_id).is_ok_and(|run_id| self.flight().is_open(run_id.0))
+    }
+
+    fn end(&self, response: &Bound<'_, PyAny>, run_id: &Bound<'_, PyAny>, parent_run_id: &Bound<'_, PyAny>) {
+        let py = run_id.py();
+        self.guarded(py, || {
+            let generations = response.getattr(intern!(py, "generations"))?;
+            // One run has one prompt, and a list of its candidates.
+            let generations = match generations.cast_exact::<PyList>() {
+                Ok(lists) if !lists.is_empty() => lists.get_item(0)?,
+                _ => generations,
+            };
+            let answer = Answer {
+                ended: Ended::Ok,
+                decision: false,
+                flags: if is_cached(&generations) { FLAG_CACHED } else { 0 },
+                content: (intern!(py, "generations"), generations),
+                llm_output: response.getattr(intern!(py, "llm_output")).unwrap_or_else(|_| py.None().into_bound(py)),
+                error: py.None().into_bound(py),
+            };
+            self.finish(answer, run_id, parent_run_id)
+        });
+    }
+
+    fn decision_end(&self, outputs: &Bound<'_, PyAny>, run_id: &Bound<'_, PyAny>, parent_run_id: &Bound<'_, PyAny>) {
+        let py = run_id.py();
+        self.guarded(py, || {
+            let answer = Answer {
+                ended: Ended::Ok,
+                decision: true,
+                flags: 0,
+                content: (intern!(py, "outputs"), outputs.clone()),
+                llm_output: py.None().into_bound(py),
+                error: py.None().into_bound(py),
+            };
+            self.finish(answer, run_id, parent_run_id)
+        });
+    }
+
+    /// `ended` is an `END_*` constant, `error` a dict, `generations` what had arrived.
+    fn fail(
+        &self,
+        ended: u8,
+        error: &Bound<'_, PyAny>,
+        generations: &Bound<'_, PyAny>,
+        decision: bool,
+        run_id: &Bound<'_, PyAny>,
+        parent_run_id: &Bound<'_, PyAny>,
+    ) {
+        let py = run_id.py();
+        self.guarded(py, || {
+            let answer = Answer {
+                ended: Ended::from_u8(ended).unwrap_or(Ended::Error),
+                decision,
+                flags: 0,
+                content: (intern!(py, "generations"), generations.clone()),
+                llm_output: py.None().into_bound(py),
+                error: error.clone(),
+            };
+            self.finish(answer, run_id, parent_run_id)
+        });
+    }
+
+    /// Counts an event that could not be recorded, and warns once.
+    fn note_failure(&self, py: Python<'_>, reason: &str) {
+        py.detach(|| self.spool.note_failure(reason));
+        warn_once(py, reason);
+    }
+
+    #[pyo3(signature = (payload, *, record_id = None))]
+    fn append<'py>(
+        &self,
+        py: Python<'py>,
+        payload: &[u8],
+        record_id: Option<[u8; 16]>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let id = record_id.map_or_else(RecordId::new, RecordId);
+        let event = Event { kind: Kind::Raw, ended: Ended::No, flags: 0, lane: 0, id, labels: &[], body: payload };
+        py.detach(|| self.spool.append(&event)).or_raise(py)?;
+        Ok(PyBytes::new(py, &id.0))
+    }
+
+    fn flush(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.spool.flush()).or_raise(py)
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.spool.close()).or_raise(py)
+    }
+
+    #[getter]
+    fn writer_id<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let id = py.detach(|| self.spool.writer_id()).or_raise(py)?;
+        Ok(PyBytes::new(py, &id.0))
+    }
+
+    #[getter]
+    fn failures(&self) -> u64 {
+        self.spool.failures()
+    }
+}
+
+/// What `LangChain` says at a start.
+struct Call<'a, 'py> {
+    kind: &'static str,
+    decision: bool,
+    serialized: &'a Bound<'py, PyAny>,
+    run_id: &'a Bound<'py, PyAny>,
+    parent_run_id: &'a Bound<'py, PyAny>,
+    tags: &'a Bound<'py, PyAny>,
+    metadata: &'a Bound<'py, PyAny>,
+    rest: &'a Bound<'py, PyDict>,
+}
+
+/// What it says at the end.
+struct Answer<'a, 'py> {
+    ended: Ended,
+    decision: bool,
+    flags: u8,
+    content: Content<'a, 'py>,
+    llm_output: Bound<'py, PyAny>,
+    error: Bound<'py, PyAny>,
+}
+
+/// The part of an event that differs between kinds of models, under its key.
+type Content<'a, 'py> = (&'a Bound<'py, PyString>, Bound<'py, PyAny>);
+
+impl Recorder {
+    fn flight(&self) -> MutexGuard<'_, Flight> {
+        self.flight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start<'py>(&self, call: &Call<'_, 'py>, content: Content<'_, 'py>) -> PyResult<()> {
+        let py = call.run_id.py();
+        let run = Run::new(call.decision);
+        let now = wall_clock();
+        let id = run.id;
+        let run_id = RunId::read(call.run_id)?;
+        let parent_run_id = RunId::read_optional(call.parent_run_id)?;
+        self.flight().open(run_id.0, run);
+
+        let event = PyDict::new(py);
+        event.set_item(intern!(py, "v"), 1)?;
+        event.set_item(intern!(py, "kind"), call.kind)?;
+        event.set_item(intern!(py, "t"), now)?;
+        event.set_item(intern!(py, "run_id"), run_id.text())?;
+        event.set_item(intern!(py, "parent_run_id"), parent_run_id.map(RunId::text))?;
+        // Of what is serialized only the class is kept: the rest holds header values and credentials in URLs.
+        let class = call.serialized.cast::<PyDict>().ok().and_then(|fields| fields.get_item(intern!(py, "id")).ok()?);
+        event.set_item(intern!(py, "class"), class)?;
+        event.set_item(intern!(py, "name"), call.rest.get_item(intern!(py, "name"))?)?;
+        event.set_item(content.0, content.1)?;
+        event.set_item(intern!(py, "params"), params_of(call.rest)?)?;
+        event.set_item(intern!(py, "options"), call.rest.get_item(intern!(py, "options"))?)?;
+        event.set_item(intern!(py, "tags"), call.tags)?;
+        event.set_item(intern!(py, "pl_tags"), &self.pl_tags)?;
+        event.set_item(intern!(py, "metadata"), call.metadata)?;
+        let sink = self.sink.as_deref();
+        let envelope = Envelope { kind: Kind::Start, ended: Ended::No, flags: 0, id, run_id, parent_run_id, sink };
+        event::write(&self.spool, self.redact.as_ref().map(|hook| hook.bind(py)), envelope, event)
+    }
+
+    fn finish<'py>(
+        &self,
+        answer: Answer<'_, 'py>,
+        run_id: &Bound<'py, PyAny>,
+        parent_run_id: &Bound<'py, PyAny>,
+    ) -> PyResult<()> {
+        let py = run_id.py();
+        let now = wall_clock();
+        let run_id = RunId::read(run_id)?;
+        let run = match self.flight().close(run_id.0, answer.decision) {
+            Closing::Run(run) => Some(run),
+            Closing::Again => return Ok(()),
+            // Most chains are not LLM requests.
+            Closing::Unknown if answer.decision => return Ok(()),
+            Closing::Unknown => None,
+        };
+        let parent_run_id = RunId::read_optional(parent_run_id)?;
+        let pieces = run.as_ref().map_or(&[][..], Run::piece_times);
+
+        let event = PyDict::new(py);
+        event.set_item(intern!(py, "v"), 1)?;
+        event.set_item(intern!(py, "t"), now)?;
+        event.set_item(intern!(py, "elapsed"), run.as_ref().map(Run::elapsed_ns))?;
+        if run.is_none() {
+            event.set_item(intern!(py, "kind"), kind_of(&answer.content.1))?;
+            event.set_item(intern!(py, "run_id"), run_id.text())?;
+            event.set_item(intern!(py, "parent_run_id"), parent_run_id.map(RunId::text))?;
+        }
+        event.set_item(answer.content.0, answer.content.1)?;
+        event.set_item(intern!(py, "llm_output"), answer.llm_output)?;
+        event.set_item(intern!(py, "error"), answer.error)?;
+        event.set_item(intern!(py, "first_token"), pieces.first())?;
+        let chunks = if pieces.is_empty() { None } else { Some(PyList::new(py, pieces.iter().map(|ns| ns / 1000))?) };
+        event.set_item(intern!(py, "chunks"), chunks)?;
+        let envelope = Envelope {
+            kind: Kind::End,
+            ended: answer.ended,
+            flags: answer.flags,
+            id: run.map_or_else(RecordId::new, |run| run.id),
+            run_id,
+            parent_run_id,
+            sink: None,
+        };
+        event::write(&self.spool, self.redact.as_ref().map(|hook| hook.bind(py)), envelope, event)
+    }
+
+    /// Runs `work` so that no error and no panic of it reaches the caller.
+    fn guarded(&self, py: Python<'_>, work: impl FnOnce() -> PyResult<()>) {
+        let reason = match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => {
+                let class = class_path(&error.get_type(py));
+                let text =
+                    error.value(py).str().map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned());
+                format!("{class}: {text}")
+            }
+            Err(_) => "a panic in the recorder".to_owned(),
+        };
+        // What fails here fails in the counting of a failure: there is nowhere left to report it.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.note_failure(py, &reason)));
+    }
+}
+
+static WARNED: AtomicBool = AtomicBool::new(false);
+
+fn warn_once(py: Python<'_>, reason: &str) {
+    if WARNED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let warn = || {
+        let class = py.import("plsync.errors")?.getattr("PlsyncWarning")?;
+        let message = format!(
+            "plsync could not record all of an LLM call ({reason}). The call itself is not affected; \
+             further failures are only counted, see `plsync status`."
+        );
+        py.import("warnings")?.call_method1("warn", (message, class))
+    };
+    // Where warnings are errors this raises, and the user's call must go on.
+    let _ = warn();
+}
+
+/// The invocation parameters, without the credentials that some programs pass with a call.
+fn params_of<'py>(rest: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = rest.py();
+    let params = rest.get_item(intern!(py, "invocation_params"))?;
+    let Some(Ok(fields)) = params.as_ref().map(|params| params.cast_exact::<PyDict>()) else { return Ok(params) };
+    let suspects =
+        [intern!(py, "api_key"), intern!(py, "default_headers"), intern!(py, "extra_headers"), intern!(py, "headers")];
+    if !suspects.iter().any(|name| fields.contains(name).unwrap_or(true)) {
+        return Ok(params);
+    }
+    py.import("plsync.privacy")?.call_method1("without_secrets", (fields,)).map(Some)
+}
+
+/// An answer from a cache of `LangChain` has no other mark than this cost.
+fn is_cached(generations: &Bound<'_, PyAny>) -> bool {
+    let py = generations.py();
+    let usage = || {
+        let first = generations.cast_exact::<PyList>().ok()?.get_item(0).ok()?;
+        let usage =
+            first.getattr_opt(intern!(py, "message")).ok()??.getattr_opt(intern!(py, "usage_metadata")).ok()??;
+        usage.cast_exact::<PyDict>().ok()?.get_item(intern!(py, "total_cost")).ok()?
+    };
+    usage().is_some_and(|cost| cost.extract::<f64>().is_ok_and(|cost| cost == 0.0))
+}
+
+/// The kind of a call whose start was not seen: only chat models answer with messages.
+fn kind_of(generations: &Bound<'_, PyAny>) -> &'static str {
+    let first = generations.get_item(0).and_then(|first| first.hasattr("message"));
+    if first.unwrap_or(false) { "chat" } else { "llm" }
+}
+
+fn wall_clock() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,42 @@
+//! `LangChain`'s run ids.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyInt;
+use pyo3::{ffi, intern};
+
+/// The 128 bits of a run id.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct RunId(pub(super) u128);
+
+static HALF: PyOnceLock<Py<PyInt>> = PyOnceLock::new();
+
+impl RunId {
+    /// Reads a `uuid.UUID`, by its `int`: the class's own hash, text and bytes are Python code.
+    pub(super) fn read(run_id: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = run_id.py();
+        let number = run_id.getattr(intern!(py, "int"))?.cast_into::<PyInt>()?;
+        let half = HALF.get_or_try_init(py, || Ok::<_, PyErr>(64_u8.into_pyobject(py)?.unbind()))?;
+        let high = number.rshift(half)?;
+        // SAFETY: both are integers, so the mask functions set no error.
+        let (high, low) = unsafe {
+            (ffi::PyLong_AsUnsignedLongLongMask(high.as_ptr()), ffi::PyLong_AsUnsignedLongLongMask(number.as_ptr()))
+        };
+        Ok(Self(u128::from(high) << 64 | u128::from(low)))
+    }
+
+    /// As [`Self::read`], for a parent that may be missing.
+    pub(super) fn read_optional(run_id: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+        if run_id.is_none() { Ok(None) } else { Self::read(run_id).map(Some) }
+    }
+
+    /// The text form, as `str(uuid)` gives it.
+    pub(super) fn text(self) -> String {
+        let hex = format!("{:032x}", self.0);
+        [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+    }
+
+    pub(super) fn bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+}
