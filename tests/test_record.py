@@ -35,6 +35,7 @@ class StoredRow:
     last_error: str | None = None
     sink: str | None = None
     writer: bytes = bytes(16)
+    damage: str | None = None
     start: bytes | None = None
     end: bytes | None = None
     request_id: int | None = None

@@ -10,7 +10,6 @@ import os
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
@@ -18,19 +17,20 @@ from uuid import UUID
 
 from plsync import lookup
 from plsync.errors import JournalError, PlsyncWarning
+from plsync.filters import Filters, Wanted
 from plsync.paths import default_journal
-from plsync.record import STATES, STATUSES, Record, State, Status
+from plsync.record import STATES, Record, State
 from plsync.reports import CheckReport, IngestReport, Receipt, Stats
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
     from plsync._native import Store
 
 __all__ = ["Journal"]
 
 _PAGE: Final = 100
-_LABEL_MAX: Final = 255
+_RECEIPT_STATES: Final = ("acked", "in_doubt", "dead")
 
 
 class Journal:
@@ -87,60 +87,30 @@ class Journal:
     # --- reading ---
 
     def records(
-        self,
-        *,
-        tag: str | Iterable[str] = (),
-        model: str | None = None,
-        state: State | Iterable[State] = (),
-        status: Status | Iterable[Status] = (),
-        since: datetime | None = None,
-        until: datetime | None = None,
-        text: str | None = None,
-        run_id: str | UUID | None = None,
-        limit: int | None = None,
-        oldest_first: bool = False,
+        self, *, limit: int | None = None, oldest_first: bool = False, **filters: Unpack[Filters]
     ) -> Iterator[Record]:
-        """The records that match every filter, newest first, read a page at a time.
+        """The records that pass every filter (:class:`plsync.filters.Filters`), read a page at a time.
 
         Args:
-            tag: a tag, or several that must all be there (LangChain's or ``pl_tags``).
-            model: a model's whole name; of a model file, its file name.
-            state: a sync state, or several of which one must hold.
-            status: how the call ended, likewise.
-            since: earliest start, inclusive; a datetime with a time zone.
-            until: latest start, exclusive.
-            text: something the request or the answer contains; case is ignored for ASCII.
-            run_id: LangChain's run id.
             limit: at most so many; ``None`` for all.
-            oldest_first: in the order the calls were made.
+            oldest_first: in the order the calls were made; otherwise newest first.
+            filters: ``tag, model, state, status, since, until, text, run_id``.
 
         Raises:
             ValueError: a datetime without time zone, an unknown state or status, a run id that is no UUID.
         """
-        labels = [("t", _label(item)) for item in _several(tag)]
-        labels += [("m", _label(os.path.basename(model)))] if model else []
-        labels += [("r", UUID(str(run_id)).bytes)] if run_id is not None else []
-        filters: dict[str, Any] = {
-            "labels": labels,
-            "states": [_numbers(STATES, name, "state")[0] for name in _several(state)] or None,
-            "ended": [number for name in _several(status) for number in _numbers(STATUSES, name, "status")] or None,
-            "since": _milliseconds(since),
-            "until": _milliseconds(until),
-            "text": text,
-            "oldest_first": oldest_first,
-        }
-        return self._pages(filters, "after" if oldest_first else "before", limit)
+        return self._pages(Wanted.of(filters).query(), limit, oldest_first)
 
-    def _pages(self, filters: dict[str, Any], cursor: str, limit: int | None) -> Iterator[Record]:
+    def _pages(self, query: dict[str, Any], limit: int | None, oldest_first: bool) -> Iterator[Record]:
         self._take_in()
         left = limit
         while left is None or left > 0:
             size = _PAGE if left is None else min(_PAGE, left)
-            rows = self._store.query(**filters, limit=size)
+            rows = self._store.query(**query, oldest_first=oldest_first, limit=size)
             yield from map(Record, rows)
             if len(rows) < size:
                 return
-            filters[cursor] = rows[-1].id
+            query["after" if oldest_first else "before"] = rows[-1].id
             left = None if left is None else left - size
 
     def get(self, key: str | int | UUID) -> Record:
@@ -153,27 +123,47 @@ class Journal:
         self._take_in()
         return Record(lookup.find(self._store, key))
 
-    def follow(self, *, after: int | None = None, poll: float = 0.5) -> Iterator[Record]:
-        """Records as they come, without end; ``after`` is a ``seq`` (default: the newest now).
+    def follow(
+        self,
+        *,
+        after: int | None = None,
+        watch: Iterable[Record] = (),
+        poll: float = 0.5,
+        **filters: Unpack[Filters],
+    ) -> Iterator[Record]:
+        """Records as they come, without end. A call that was still running comes a second time when it has ended.
 
-        A call that is running when it is first seen comes a second time when it has ended. ``poll`` is in seconds.
+        Args:
+            after: start behind this ``seq`` (default: :meth:`last_seq` now).
+            watch: records read before; those still running come again when they have ended.
+            poll: how long to wait between looks, in seconds.
+            filters: as for :meth:`records`.
+
+        Raises:
+            ValueError: as :meth:`records`.
         """
-        self._take_in()
-        seq = self._store.last_seq() if after is None else after
-        running: set[bytes] = set()
+        seq = self.last_seq() if after is None else after
+        running = dict.fromkeys(UUID(record.id).bytes for record in watch if record.status == "pending")
+        return self._coming(Wanted.of(filters), seq, running, poll)
+
+    def _coming(self, wanted: Wanted, seq: int, running: dict[bytes, None], poll: float) -> Iterator[Record]:
         while True:
-            for record_id in list(running):
-                if (row := self._store.get(record_id)) is None or row.ended:
-                    running.discard(record_id)
-                    yield from [] if row is None else [Record(row)]
+            seen_before = list(running)
             while rows := self._store.follow(seq, _PAGE):
-                for row in rows:
-                    seq = row.seq
-                    if not row.ended:
-                        running.add(row.id)
-                    yield Record(row)
+                seq = rows[-1].seq
+                running |= {row.id: None for row in rows if not row.ended}
+                yield from (Record(row) for row in rows if wanted.takes(row))
+            for row in filter(None, map(self._store.get, seen_before)):
+                if row.ended:
+                    del running[row.id]
+                    yield from [Record(row)] if wanted.takes(row) else []
             time.sleep(poll)
             self._take_in()
+
+    def last_seq(self) -> int:
+        """The ``seq`` of the record taken in last; 0 when there is none."""
+        self._take_in()
+        return self._store.last_seq()
 
     def short_id(self, record: Record, *, digits: int = 8) -> str:
         """The shortest beginning of the record's id no other record shares, and at least ``digits`` long."""
@@ -188,12 +178,12 @@ class Journal:
             JournalError: the disk would not take it (full, failing). Events stay in the spool.
         """
         self.ingest(wait=True)
-        stats = self.stats()
-        states = stats.states
-        return Receipt(stats.records, states.get("acked", 0), states.get("in_doubt", 0), states.get("dead", 0))
+        found = self._store.stats()
+        return Receipt(journaled=found["records"], **{name: found["states"][name] for name in _RECEIPT_STATES})
 
     def stats(self) -> Stats:
-        """The journal in numbers, as of the last ingest."""
+        """The journal in numbers."""
+        self._take_in()
         return Stats.from_dict(self._store.stats())
 
     def check(self) -> CheckReport:
@@ -226,9 +216,9 @@ class Journal:
         """Records in doubt that are due to be looked up."""
         return [Record(row) for row in self._store.in_doubt(limit, now_ms)]
 
-    def ack(self, acks: Sequence[tuple[int, int]], via: str = "spans-bulk") -> int:
+    def ack(self, acks: Sequence[tuple[int, int]]) -> int:
         """Keep PromptLayer's answer, ``[(seq, request_id)]``, and queue the callbacks; how many were new."""
-        return self._store.ack(acks, via)
+        return self._store.ack(acks)
 
     def release(self, seqs: Sequence[int], not_before: int, error: str) -> None:
         """Make records pending again, due at ``not_before`` (ms since the epoch)."""
@@ -248,10 +238,10 @@ class Journal:
 
     def claim_callbacks(
         self, sinks: Sequence[str], writer: bytes | None, limit: int, lease_ms: int, now_ms: int
-    ) -> list[tuple[int, str, Record]]:
-        """Due callbacks ``[(seq, sink, record)]`` of these sinks, leased to the caller."""
+    ) -> list[tuple[int, str, int, Record]]:
+        """Due callbacks ``[(seq, sink, tries before, record)]`` of these sinks, leased to the caller."""
         claimed = self._store.claim_callbacks(sinks, writer, limit, lease_ms, now_ms)
-        return [(seq, sink, Record(row)) for seq, sink, row in claimed]
+        return [(seq, sink, tries, Record(row)) for seq, sink, tries, row in claimed]
 
     def callback_done(self, sink: str, seq: int) -> None:
         """Remove a delivered callback."""
@@ -270,27 +260,3 @@ class Journal:
             os.utime(descriptor if os.utime in os.supports_fd else self.path / "doorbell", ns=(now, now))
         finally:
             os.close(descriptor)
-
-
-def _several(value: str | Iterable[str]) -> list[str]:
-    return [value] if isinstance(value, str) else list(value)
-
-
-def _label(value: str) -> bytes:
-    # Labels are stored cut.
-    return value.encode("utf-8", "surrogatepass")[:_LABEL_MAX]
-
-
-def _numbers(names: Sequence[str], name: str, what: str) -> list[int]:
-    numbers = [number for number, known in enumerate(names) if known == name]
-    if not numbers:
-        raise ValueError(f"{name!r} is not a {what}; there are {', '.join(dict.fromkeys(names))}")
-    return numbers
-
-
-def _milliseconds(at: datetime | None) -> int | None:
-    if at is None:
-        return None
-    if at.tzinfo is None:
-        raise ValueError(f"{at.isoformat()} has no time zone; give one, e.g. with .astimezone()")
-    return int(at.timestamp() * 1000)

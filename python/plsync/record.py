@@ -36,7 +36,7 @@ _CACHED, _LOSSY, _REDACTED = 1, 2, 4
 
 FIELDS: Final = (
     *("id", "seq", "run_id", "parent_run_id", "trace_id", "span_id"),
-    *("kind", "name", "class_name", "model", "provider", "status", "cached", "lossy", "redacted"),
+    *("kind", "name", "class_name", "model", "provider", "status", "cached", "lossy", "redacted", "damage"),
     *("input", "output", "tool_calls", "usage", "error", "params", "options", "tags", "metadata"),
     *("started_at", "first_token_at", "ended_at", "started_ns", "ended_ns", "duration_ns", "chunk_times"),
     *("state", "request_id", "acked_at", "due_at", "attempts", "last_error", "sink"),
@@ -202,6 +202,11 @@ class Record:
     def redacted(self) -> bool:
         """A redact hook, or ``content=False``, changed or removed content before it was written."""
         return bool(self._row.flags & _REDACTED)
+
+    @property
+    def damage(self) -> str | None:
+        """Why a stored event could not be read, when one could not: what it held is then missing here."""
+        return self._row.damage
 
     # --- when ---
 

@@ -59,7 +59,6 @@ class Spool:
 
     segments: int
     bytes: int
-    unread_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +67,8 @@ class Writer:
 
     writer: str
     pid: int
+    started_ms: int
+    """When it began to write, ms since the epoch."""
     alive: bool
     failures: int
     """Events it could not record."""
@@ -87,6 +88,10 @@ class Stats:
     """Records by state; every state is there."""
     callbacks: int
     """Callbacks still to be delivered."""
+    callbacks_dead: int
+    """Callbacks given up after too many failures."""
+    callback_error: str | None
+    """What the last failed callback raised."""
     spool: Spool
     lmdb_bytes: int
     used_bytes: int
@@ -95,7 +100,10 @@ class Stats:
     failures: int
     """Events that could not be recorded, over all writers."""
     last_failure: str | None
-    damaged_frames: int
+    damaged: int
+    """Stretches of the spool that could not be read when they were taken in."""
+    damage: list[str]
+    """Where and why, for the newest of them."""
     writers: list[Writer]
     oldest_unsent: datetime | None
 

@@ -1,0 +1,66 @@
+"""The ``plsync`` command: one module a command, on the public API of ``plsync``.
+
+Exit codes: 0 all done, 1 an error (one line on stderr says what to do), 2 wrong usage, 3 work left (``run`` only).
+Looking imports neither LangChain nor an HTTP client.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from plsync.cli import console, options
+from plsync.cli.check import check
+from plsync.cli.list import list_records
+from plsync.cli.show import show
+from plsync.cli.status import status
+from plsync.cli.tail import tail
+from plsync.errors import PlsyncError
+from plsync.paths import JOURNAL_VARIABLE
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="plsync",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def plsync(
+    journal: options.Journal = None,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=console.version, is_eager=True)
+    ] = False,
+) -> None:
+    """A flight recorder for LLM calls: look at what was recorded, and send it to PromptLayer."""
+    if journal is not None:
+        # Before the command's name the option means what the variable means.
+        os.environ[JOURNAL_VARIABLE] = str(journal)
+
+
+app.command("status")(status)
+app.command("list")(list_records)
+app.command("show")(show)
+app.command("tail")(tail)
+app.command("check")(check)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    console.prepare()
+    console.show_warnings()
+    try:
+        app()
+    except PlsyncError as error:
+        console.fail(str(error))
+    except OSError as error:
+        console.fail(f"{error.strerror or error}: {error.filename or Path.cwd()}; nothing in the journal was changed")
+    sys.exit(1)

@@ -1,0 +1,158 @@
+"""One record as a page for a person: facts, conversation, answer, and what the call was made with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+from rich.text import Text
+
+from plsync.cli import words
+from plsync.cli.console import one_line, safe
+from plsync.record import Record
+
+__all__ = ["record_page"]
+
+_LABEL = 12
+
+
+def record_page(record: Record) -> Iterator[Text]:
+    """The page, line by line."""
+    yield from _facts(record)
+    yield from _section("Input")
+    if not record.input:
+        yield safe("  (none recorded)", "dim")
+    for item in record.input:
+        yield from _message(item) if record.kind == "chat" else _body(str(item))
+    for number, generation in enumerate(record.output, 1):
+        yield from _section("Output" if len(record.output) == 1 else f"Output {number} of {len(record.output)}")
+        yield from _message(generation["message"]) if generation["message"] else _body(generation["text"])
+    if error := record.error:
+        yield from _section("Error")
+        code = f" ({error['status_code']})" if error["status_code"] is not None else ""
+        yield safe(f"  {error['type']}{code}: {error['message']}".replace("\n", "\n  "), "red")
+    yield from _values("Parameters", _without_schemas(record.params))
+    yield from _values("Options", {name: value for name, value in record.options.items() if value is not None})
+    yield from _values("Metadata", record.metadata)
+
+
+def _facts(record: Record) -> Iterator[Text]:
+    yield _fact("record", safe(record.id, "yellow"))
+    if record.run_id:
+        yield _fact("run", safe(record.run_id + (f", part of {record.parent_run_id}" if record.parent_run_id else "")))
+    made_by = " · ".join(filter(None, (record.model, record.provider, record.name, record.kind)))
+    yield _fact("call", one_line(made_by))
+    yield _fact("status", words.status(record) + safe(_status_note(record)))
+    yield _fact("started", safe(_times(record)))
+    if usage := record.usage:
+        spent = f"{usage['input_tokens']:,} in, {usage['output_tokens']:,} out, {usage['total_tokens']:,} in all"
+        yield _fact("tokens", safe(spent))
+    if record.tags:
+        yield _fact("tags", one_line(", ".join(record.tags)))
+    yield _fact("state", words.state(record) + safe(_state_note(record)))
+    if record.sink:
+        yield _fact("callback", one_line(record.sink))
+    if record.lossy:
+        yield _fact("note", safe("some values could only be kept approximately"))
+    if record.redacted:
+        yield _fact("note", safe("content was changed or left out before it was written"))
+
+
+def _status_note(record: Record) -> str:
+    notes = {
+        "pending": ": still running, or its end has not been written yet",
+        "partial": ": the program stopped reading the stream before its end",
+        "cancelled": ": the program cancelled the call",
+    }
+    return notes.get(record.status, "")
+
+
+def _state_note(record: Record) -> str:
+    """What happens next, and what happened last."""
+    tries = f" after {words.count(record.attempts, 'attempt')}" if record.attempts else ""
+    reason = f": {record.last_error}" if record.last_error else ""
+    if record.state == "acked":
+        return f", {words.when(record.acked_at)}" if record.acked_at else ""
+    if record.state == "pending" and record.status == "pending":
+        return ": sent once the call has ended"
+    return {
+        "pending": f"{tries}{reason}: `plsync run` sends it",
+        "leased": f"{tries}: being sent",
+        "in_doubt": f"{tries}{reason}: `plsync run` looks it up before it sends it again",
+        "held": f"{tries}{reason}: kept here, not sent until it is let go",
+        "dead": f"{tries}{reason}: kept here, not sent again by itself",
+    }[record.state]
+
+
+def _times(record: Record) -> str:
+    parts = [words.when(record.started_at)]
+    if record.duration_ns is not None:
+        parts.append(f"took {words.duration(record.duration_ns)}")
+    if record.first_token_at is not None:
+        first = (record.first_token_at - record.started_at).total_seconds()
+        parts.append(f"first token after {words.duration(int(first * 1e9))}")
+    if record.chunk_times:
+        parts.append(words.count(len(record.chunk_times), "chunk"))
+    return ", ".join(parts)
+
+
+def _message(message: Any) -> Iterator[Text]:
+    if not isinstance(message, dict):
+        yield from _body(str(message))
+        return
+    who = " ".join(str(part) for part in (message.get("type", "input"), message.get("name")) if part)
+    if message.get("tool_call_id"):
+        who += f" answers {message['tool_call_id']}"
+    yield Text("  ") + one_line(who).append(":")
+    yield from _body(words.content(message.get("content", _json(message))), indent=4)
+    for call in message.get("tool_calls") or []:
+        if isinstance(call, dict):
+            arguments = ", ".join(f"{name}={_json(value)}" for name, value in _items(call.get("args")))
+            yield safe(f"    → {call.get('name')}({arguments})  {call.get('id') or ''}".rstrip(), "cyan")
+    for call in message.get("invalid_tool_calls") or []:
+        if isinstance(call, dict):
+            yield safe(f"    → {call.get('name')}({call.get('args')}) is not a valid call: {call.get('error')}", "red")
+
+
+def _body(text: str, indent: int = 2) -> Iterator[Text]:
+    for line in text.splitlines():
+        yield Text(" " * indent) + safe(line)
+
+
+def _section(title: str) -> Iterator[Text]:
+    yield Text()
+    yield Text(title, style="bold")
+
+
+def _values(title: str, values: dict[str, Any]) -> Iterator[Text]:
+    if values:
+        yield from _section(title)
+        for name, value in values.items():
+            yield Text("  ") + one_line(name) + Text(": ") + safe(value if isinstance(value, str) else _json(value))
+
+
+def _without_schemas(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters with tools by name: their schemas fill pages, and ``--json`` has them."""
+    return {
+        name: _tool_names(value) if name == "tools" else value for name, value in params.items() if value is not None
+    }
+
+
+def _tool_names(tools: Any) -> Any:
+    if not isinstance(tools, list):
+        return tools
+    named = [tool.get("function", tool) if isinstance(tool, dict) else tool for tool in tools]
+    return ", ".join(str(tool.get("name", "?")) if isinstance(tool, dict) else str(tool) for tool in named)
+
+
+def _items(value: Any) -> list[tuple[str, Any]]:
+    return list(value.items()) if isinstance(value, dict) else []
+
+
+def _fact(label: str, value: Text) -> Text:
+    return Text(label.ljust(_LABEL), style="bold") + value
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()

@@ -1,0 +1,70 @@
+"""Records as lines in columns, for ``list`` and ``tail``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from rich.text import Text
+
+from plsync.cli import words
+from plsync.cli.console import one_line
+from plsync.journal import Journal
+from plsync.record import Record
+
+__all__ = ["lines"]
+
+# Name, widest, and whether it stays where there is little room. The input takes what is left.
+_COLUMNS: Final = (
+    ("ID", 36, True),
+    ("STARTED", 19, True),
+    ("MODEL", 24, True),
+    ("STATUS", 16, True),
+    ("STATE", 20, True),
+    ("TOOK", 12, False),
+    ("TOKENS", 14, False),
+    ("TAGS", 24, False),
+    ("INPUT", 200, True),
+)
+_ROOMY: Final = 110
+_NARROW_MODEL: Final = 12
+
+
+def lines(journal: Journal, records: Sequence[Record], width: int) -> Iterator[Text]:
+    """A heading and a line a record, columns as wide as these records need and no line longer than ``width``."""
+    table = [[Text(name, style="bold") for name, _, _ in _COLUMNS], *(_cells(journal, record) for record in records)]
+    roomy = width >= _ROOMY
+    for row in table[1:] if not roomy else []:
+        row[1] = row[1][5:]  # the year
+        row[2].truncate(_NARROW_MODEL, overflow="ellipsis")
+    columns = [
+        _padded([row[number] for row in table], widest)
+        for number, (_, widest, stays) in enumerate(_COLUMNS)
+        if stays or roomy
+    ]
+    for cells in zip(*columns, strict=True):
+        line = Text("  ").join(cells)
+        line.rstrip()
+        line.truncate(width, overflow="ellipsis")
+        yield line
+
+
+def _padded(cells: list[Text], widest: int) -> list[Text]:
+    width = min(widest, max(cell.cell_len for cell in cells))
+    for cell in cells:
+        cell.truncate(width, overflow="ellipsis", pad=True)
+    return cells
+
+
+def _cells(journal: Journal, record: Record) -> list[Text]:
+    return [
+        Text(journal.short_id(record), style="yellow"),
+        Text(words.when(record.started_at)),
+        one_line(record.model or ""),
+        words.status(record),
+        words.state(record),
+        Text(words.duration(record.duration_ns)),
+        Text(words.tokens(record)),
+        one_line(", ".join(record.tags)),
+        one_line(words.preview(record)),
+    ]

@@ -1,0 +1,61 @@
+"""``plsync tail``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from plsync.cli import options
+from plsync.cli.console import json_line, out
+from plsync.cli.table import lines
+from plsync.journal import Journal
+from plsync.record import Record
+
+__all__ = ["tail"]
+
+
+def tail(
+    *,
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", help="Keep on, as calls are made; a call comes again when it ends.")
+    ] = False,
+    tag: options.Tag = None,
+    model: options.Model = None,
+    state: options.State = None,
+    status: options.Status = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    text: options.Text = None,
+    limit: options.Limit = 10,
+    json: options.Json = False,
+    journal: options.Journal = None,
+) -> None:
+    """Show the newest records, the newest last; with -f, those that follow too.
+
+    With --json: one record a line, as `plsync show --json` prints it.
+    """
+    filters = options.filters(tag=tag, model=model, state=state, status=status, since=since, until=until, text=text)
+    console = out()
+    with Journal.open(journal) as opened:
+
+        def show(record: Record) -> None:
+            if json:
+                json_line(record.as_dict())
+            else:
+                console.print(*list(lines(opened, [record], console.width))[1:], soft_wrap=True)
+
+        try:
+            newest = opened.last_seq()
+            page = list(opened.records(limit=limit, **filters))[::-1]
+            for record in page:
+                show(record)
+            if not follow:
+                return
+            shown = {(record.id, record.status) for record in page}
+            for record in opened.follow(after=newest, watch=page, **filters):
+                # What came in while the page was read is in both.
+                if (record.id, record.status) not in shown:
+                    show(record)
+        except KeyboardInterrupt:
+            return
