@@ -100,9 +100,6 @@ class Recorder:
     def note_failure(self, reason: str) -> None:
         """Counts an event that could not be recorded; warns once a process."""
 
-    def close(self) -> None:
-        """At the end of a process: everything to disk, unused space given back. Recording again is possible."""
-
     def append(self, payload: bytes, *, record_id: bytes | None = None) -> bytes:
         """Write raw bytes as one opaque event; returns the 16-byte id. For benches and crash tests."""
 

@@ -6,8 +6,6 @@ handler is shaped as it is, is in ``docs/handler.md``.
 
 from __future__ import annotations
 
-import atexit
-import functools
 import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -103,7 +101,6 @@ class PromptLayerCallbackHandler(BaseCallbackHandler):
             from plsync.attach import attach  # noqa: PLC0415 - only handlers with a callback need a thread
 
             self._deliverer = attach(self._path, self._recorder, self._sink, self._callback)
-        _close_at_exit(self._path)
 
     # --- models -----------------------------------------------------------------------------------------------------
 
@@ -229,9 +226,3 @@ def _journal_path(journal: str | os.PathLike[str] | Journal | None) -> str:
     if journal is None:
         return str(default_journal())
     return os.path.abspath(journal if isinstance(journal, (str, os.PathLike)) else journal.path)
-
-
-@functools.cache
-def _close_at_exit(path: str) -> None:
-    """Brings the journal at ``path`` to disk when this process ends; once a path, however many handlers there are."""
-    atexit.register(Recorder(path).close)

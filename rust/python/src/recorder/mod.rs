@@ -206,10 +206,6 @@ impl Recorder {
         py.detach(|| self.spool.flush()).or_raise(py)
     }
 
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.spool.close()).or_raise(py)
-    }
-
     #[getter]
     fn writer_id<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let id = py.detach(|| self.spool.writer_id()).or_raise(py)?;
