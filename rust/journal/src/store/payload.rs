@@ -1,5 +1,7 @@
 //! Stored bodies: the event's bytes, compressed when that helps, with a checksum of what they must come out as.
 
+use std::cell::RefCell;
+
 use crate::frame::{Kind, MAX_PAYLOAD, array};
 use crate::{Error, Result};
 
@@ -43,6 +45,21 @@ impl Encoder {
     }
 }
 
+thread_local! {
+    /// Making a context costs more than decompressing a usual body with it.
+    static CONTEXT: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn decompress(data: &[u8], raw_len: usize) -> std::io::Result<Vec<u8>> {
+    CONTEXT.with_borrow_mut(|context| {
+        let context = match context {
+            Some(context) => context,
+            None => context.insert(zstd::bulk::Decompressor::new()?),
+        };
+        context.decompress(data, raw_len)
+    })
+}
+
 /// Takes a stored body apart again and checks it.
 pub(crate) fn decode(stored: &[u8]) -> Result<Vec<u8>> {
     let damaged = |what: &str| Error::Corrupt(format!("a stored body {what}"));
@@ -56,7 +73,7 @@ pub(crate) fn decode(stored: &[u8]) -> Result<Vec<u8>> {
     let data = &stored[HEADER..];
     let body = match stored[0] {
         RAW => data.to_vec(),
-        ZSTD => zstd::bulk::decompress(data, raw_len).map_err(|_| damaged("does not decompress"))?,
+        ZSTD => decompress(data, raw_len).map_err(|_| damaged("does not decompress"))?,
         _ => return Err(damaged("uses a codec this version doesn't know; upgrade plsync")),
     };
     if body.len() != raw_len || crc32c::crc32c(&body) != u32::from_le_bytes(array(stored, 8)) {

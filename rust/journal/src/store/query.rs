@@ -6,6 +6,7 @@
 use std::ops::Bound;
 
 use heed::RoTxn;
+use memchr::memmem::Finder;
 
 use super::Store;
 use super::counts::Counts;
@@ -44,6 +45,9 @@ pub struct Query {
     pub limit: usize,
 }
 
+/// Entries looked at to tell a rare label from a frequent one.
+const LOOK_AT: usize = 10_000;
+
 type Range = (Bound<[u8; 16]>, Bound<[u8; 16]>);
 
 impl Query {
@@ -65,10 +69,11 @@ impl Store {
     pub fn query(&self, query: &Query) -> Result<Vec<Row>> {
         let limit = if query.limit == 0 { 100 } else { query.limit };
         let needle = query.text.as_deref().map(|text| json_escaped(text).to_ascii_lowercase());
+        let needle = needle.as_ref().map(Finder::new);
         self.db().read(|txn, tables| {
             let mut page = Vec::new();
             let mut visit = |seq: u64| -> Result<bool> {
-                if let Some(row) = matching(txn, tables, query, needle.as_deref(), seq)? {
+                if let Some(row) = matching(txn, tables, query, needle.as_ref(), seq)? {
                     page.push(row);
                 }
                 Ok(page.len() < limit)
@@ -77,8 +82,8 @@ impl Store {
             if is_empty(&range) {
                 return Ok(page);
             }
-            if let Some((kind, value)) = query.labels.first() {
-                walk(txn, tables.labels, &label_prefix(*kind, value), &range, query.oldest_first, &mut visit)?;
+            if let Some(prefix) = rarest(txn, tables, &query.labels)? {
+                walk(txn, tables.labels, &prefix, &range, query.oldest_first, &mut visit)?;
             } else if let Some(seqs) = work_list(txn, tables, query, &range)? {
                 for seq in seqs {
                     if !visit(seq)? {
@@ -195,26 +200,35 @@ pub(super) fn read_row(txn: &RoTxn, tables: &Tables, seq: u64, state: StateRow) 
     })
 }
 
-fn matching(txn: &RoTxn, tables: &Tables, query: &Query, needle: Option<&str>, seq: u64) -> Result<Option<Row>> {
+fn matching(txn: &RoTxn, tables: &Tables, query: &Query, needle: Option<&Finder>, seq: u64) -> Result<Option<Row>> {
     let state = load(txn, tables, seq)?;
     let wanted = (query.states.is_empty() || query.states.contains(&state.state))
         && (query.ended.is_empty() || query.ended.contains(&state.ended));
     if !wanted {
         return Ok(None);
     }
-    for (kind, value) in query.labels.iter().skip(1) {
+    for (kind, value) in &query.labels {
         if tables.labels.get(txn, &label_key(*kind, value, state.id))?.is_none() {
             return Ok(None);
         }
     }
     let row = read_row(txn, tables, seq, state)?;
-    let found = needle.is_none_or(|needle| {
-        [&row.start, &row.end]
-            .into_iter()
-            .flatten()
-            .any(|body| memchr::memmem::find(&body.to_ascii_lowercase(), needle.as_bytes()).is_some())
-    });
-    Ok(found.then_some(row))
+    let holds = |needle: &Finder| [&row.start, &row.end].into_iter().flatten().any(|body| contains(body, needle));
+    Ok(needle.is_none_or(holds).then_some(row))
+}
+
+/// The key prefix of the label that the fewest records have, as far as a short look tells.
+fn rarest(txn: &RoTxn, tables: &Tables, labels: &[(u8, Vec<u8>)]) -> Result<Option<Vec<u8>>> {
+    let mut found: Option<(usize, Vec<u8>)> = None;
+    for (kind, value) in labels {
+        let prefix = label_prefix(*kind, value);
+        let look = if labels.len() > 1 { LOOK_AT } else { 0 };
+        let count = tables.labels.prefix_iter(txn, &prefix)?.take(look).count();
+        if found.as_ref().is_none_or(|(least, _)| count < *least) {
+            found = Some((count, prefix));
+        }
+    }
+    Ok(found.map(|(_, prefix)| prefix))
 }
 
 /// Visits the entries `prefix | id` with an id in the range until `visit` has enough.
@@ -288,6 +302,13 @@ fn is_empty(range: &Range) -> bool {
         (Bound::Excluded(low) | Bound::Included(low), Bound::Excluded(high) | Bound::Included(high)) => low >= high,
         _ => false,
     }
+}
+
+/// Whether a body holds the text, which is given in lower case.
+fn contains(body: &[u8], needle: &Finder) -> bool {
+    let mut lower = body.to_vec();
+    lower.make_ascii_lowercase();
+    needle.find(&lower).is_some()
 }
 
 /// The text as it stands inside a JSON string.
