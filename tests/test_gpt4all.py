@@ -1,5 +1,7 @@
 """The local model people attach plsync to: the real GPT4All, loaded from a file these tests write."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ pytest.importorskip("gpt4all")
 
 from langchain_community.llms import GPT4All
 
+from plsync import Journal, PromptLayerCallbackHandler, Record
 from plsync.testing.tiny_model import DEFAULT, write_tiny_model
 
 
@@ -46,3 +49,70 @@ def test_a_model_may_be_written_with_answers_of_ones_own(tmp_path: Path) -> None
     path = write_tiny_model(tmp_path / "own.gguf", answers={"weather": "It is sunny."}, default="Pardon?")
     own = GPT4All(model=str(path), n_threads=1)
     assert (own.invoke("How is the weather?"), own.invoke("Hello")) == (" It is sunny.", " Pardon?")
+
+
+Recorded = Callable[..., list[Record]]
+
+
+@pytest.fixture
+def recorded(tiny: GPT4All, tmp_path: Path) -> Recorded:
+    """Let a function use the model with a handler attached; the records of what it did, oldest first."""
+
+    def record(use: Callable[[GPT4All], object], **changes: object) -> list[Record]:
+        handler = PromptLayerCallbackHandler(pl_tags=["langchain", "gpt4all"], journal=tmp_path / "journal")
+        use(tiny.model_copy(update={"callbacks": [handler], **changes}))
+        with Journal.open(tmp_path / "journal") as journal:
+            return list(journal.records(oldest_first=True))
+
+    return record
+
+
+def test_a_call_is_recorded_with_its_prompt_and_reply(recorded: Recorded) -> None:
+    [record] = recorded(lambda model: model.invoke("What is the capital of France?"))
+    assert (record.kind, record.status, record.provider) == ("llm", "ok", "gpt4all")
+    assert record.input == ["What is the capital of France?"]
+    assert [generation["text"] for generation in record.output] == [" Paris is the capital of France."]
+    assert record.tags == ["langchain", "gpt4all"]
+
+
+def test_the_settings_are_recorded_without_the_object_that_holds_the_model(recorded: Recorded) -> None:
+    [record] = recorded(lambda model: model.invoke("Hello"))
+    assert (record.params["n_predict"], record.params["temp"], record.params["_type"]) == (256, 0.7, "gpt4all")
+    assert "object at 0x" not in json.dumps(record.as_dict(), default=str)
+
+
+def test_a_batch_is_one_record_a_prompt(recorded: Recorded) -> None:
+    records = recorded(lambda model: model.batch(["tell me a joke", "And of Japan, please?"]))
+    assert [record.output[0]["text"] for record in records] == [
+        " Why did the cassette cross the road? To replay the other side!",
+        " Tokyo, of course.",
+    ]
+
+
+def test_streaming_records_when_each_token_came(recorded: Recorded) -> None:
+    [record] = recorded(lambda model: model.invoke("And of Japan, please?"), streaming=True)
+    assert record.first_token_at is not None
+    assert record.chunk_times is not None
+    assert len(record.chunk_times) == 2  # " Tokyo," and " of course."
+
+
+def test_a_stop_word_cuts_the_recorded_reply_as_it_cuts_the_returned_one(recorded: Recorded) -> None:
+    [record] = recorded(lambda model: model.invoke("What is the capital of France?", stop=["capital"]))
+    assert record.output[0]["text"] == " Paris is the "
+
+
+def test_a_call_that_raises_is_recorded_with_its_error(recorded: Recorded) -> None:
+    def misspell(model: GPT4All) -> None:
+        with pytest.raises(TypeError, match="n_predikt"):
+            model.invoke("Hello", n_predikt=3)
+
+    [record] = recorded(misspell)
+    assert record.status == "error"
+    assert record.error is not None
+    assert record.error["type"] == "TypeError"
+
+
+def test_the_reply_to_a_prompt_that_is_too_long_is_recorded_as_gpt4all_words_it(recorded: Recorded) -> None:
+    [record] = recorded(lambda model: model.invoke("word " * 5000))
+    assert record.status == "ok"
+    assert record.output[0]["text"].startswith("ERROR: The prompt size exceeds the context window")

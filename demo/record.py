@@ -1,0 +1,60 @@
+"""The application: it talks to models, and plsync records what was said. Nothing here needs a network.
+
+Usage: python record.py MODEL.gguf
+"""
+
+from __future__ import annotations
+
+import sys
+
+from langchain_community.llms import GPT4All
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.tools import tool
+
+from plsync import PromptLayerCallbackHandler
+from scores import on_request_id
+from scripted import ScriptedChat
+
+
+def local_model(path: str) -> None:
+    """Two calls of a local text model."""
+    model = GPT4All(model=path, n_threads=1)
+    callbacks = [PromptLayerCallbackHandler(pl_tags=["langchain", "gpt4all"], pl_id_callback=on_request_id)]
+    for prompt in ("Once upon a time, ", "What is the capital of France?"):
+        reply = model.invoke(prompt, config={"callbacks": callbacks})
+        print(f"   GPT4All    {prompt!r} -> {reply!r}")
+
+
+@tool
+def tape_counter(recorder: str) -> int:
+    """Read the tape counter of a recorder."""
+    return {"kitchen": 1742}.get(recorder, 0)
+
+
+def agent_turn() -> None:
+    """A turn in which the model calls a tool: two requests, one with a tool call in its answer, one with its result."""
+    call = {"name": "tape_counter", "args": {"recorder": "kitchen"}, "id": "call_1"}
+    script = [AIMessage("", tool_calls=[call]), AIMessage("The kitchen recorder stands at 1742.")]
+    model = ScriptedChat(script=script).bind_tools([tape_counter])
+    callbacks = [PromptLayerCallbackHandler(pl_tags=["langchain", "agent"], pl_id_callback=on_request_id)]
+    messages: list[BaseMessage] = [HumanMessage("Where does the tape in the kitchen stand?")]
+    request = model.invoke(messages, config={"callbacks": callbacks})
+    results = [tape_counter.invoke(wanted) for wanted in request.tool_calls]
+    reply = model.invoke([*messages, request, *results], config={"callbacks": callbacks})
+    print(f"   chat model called {request.tool_calls[0]['name']}, then said {reply.text!r}")
+
+
+def failing_call() -> None:
+    """A call that goes wrong is recorded too, with its error."""
+    model = ScriptedChat(script=[TimeoutError("no answer from the model within 30 s")])
+    callbacks = [PromptLayerCallbackHandler(pl_tags=["langchain", "agent"], pl_id_callback=on_request_id)]
+    try:
+        model.invoke("Rewind the tape, please.", config={"callbacks": callbacks})
+    except TimeoutError as error:
+        print(f"   chat model failed: {error}")
+
+
+if __name__ == "__main__":
+    local_model(sys.argv[1])
+    agent_turn()
+    failing_call()
