@@ -35,6 +35,7 @@ __all__ = [
     "RecordNotFound",
     "RecordingError",
     "Rejected",
+    "SinkUnavailable",
     "SyncError",
 ]
 
@@ -69,6 +70,10 @@ class RecordNotFound(PlsyncError):
 
 class AmbiguousId(PlsyncError):
     """More than one record id starts with the given abbreviation."""
+
+
+class SinkUnavailable(PlsyncError):
+    """A callback's function cannot be imported by this process; its entries wait for one that can."""
 
 
 class RecordingError(PlsyncError):

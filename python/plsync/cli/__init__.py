@@ -16,6 +16,7 @@ import typer
 from plsync.cli import console, options
 from plsync.cli.check import check
 from plsync.cli.list import list_records
+from plsync.cli.run import run
 from plsync.cli.show import show
 from plsync.cli.status import status
 from plsync.cli.tail import tail
@@ -46,6 +47,7 @@ def plsync(
         os.environ[JOURNAL_VARIABLE] = str(journal)
 
 
+app.command("run")(run)
 app.command("status")(status)
 app.command("list")(list_records)
 app.command("show")(show)

@@ -1,0 +1,31 @@
+"""Calls in a journal, for tests of what happens to them afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from plsync.journal import Journal
+from spooling import SpoolWriter
+
+AT = 1_790_000_000_000
+
+
+def write_calls(path: Path, number: int, *, sink: str | None = None) -> list[str]:
+    """Finished chat calls, of a process that is gone since; returns their ids, oldest first."""
+    writer = SpoolWriter(path)
+    start = {} if sink is None else {"sink": sink}
+    ids = [writer.call(f"question {index}", f"answer {index}", at=AT + index, **start) for index in range(number)]
+    writer.close()
+    return ids
+
+
+def states(path: Path) -> dict[str, str]:
+    """The sync state of every record, by id."""
+    with Journal.open(path) as journal:
+        return {record.id: record.state for record in journal.records()}
+
+
+def request_ids(path: Path) -> dict[str, int | None]:
+    """PromptLayer's id of every record, by id."""
+    with Journal.open(path) as journal:
+        return {record.id: record.request_id for record in journal.records()}
