@@ -61,15 +61,13 @@ class Wanted:
             labels.append(("m", _label(PurePath(model).name)))
         if (run_id := filters.get("run_id")) is not None:
             labels.append(("r", UUID(str(run_id)).bytes))
-        text = filters.get("text")
         return cls(
             labels=tuple(labels),
             states=_numbers(STATES, filters.get("state", ()), "state"),
             ended=_numbers(STATUSES, filters.get("status", ()), "status"),
             since=_milliseconds(filters.get("since")),
             until=_milliseconds(filters.get("until")),
-            # Bodies are searched as they are stored, and there a quote or a newline is escaped.
-            text=orjson.dumps(text)[1:-1].decode() if text else None,
+            text=filters.get("text") or None,
         )
 
     def query(self) -> dict[str, Any]:
@@ -85,12 +83,14 @@ class Wanted:
         at = int.from_bytes(row.id[:6], "big")
         if at < (self.since or 0) or (self.until is not None and at >= self.until):
             return False
-        if (
-            self.text is not None
-            and self.text.encode().lower() not in (row.start or b"").lower() + (row.end or b"").lower()
-        ):
+        if self.text is not None and not any(_holds(body, self.text) for body in (row.start, row.end)):
             return False
         return not self.labels or set(self.labels) <= _labels(Record(row))
+
+
+def _holds(body: bytes | None, text: str) -> bool:
+    # Bodies are searched as they are stored, and there a quote or a newline is escaped.
+    return body is not None and orjson.dumps(text)[1:-1].lower() in body.lower()
 
 
 def _labels(record: Record) -> set[tuple[str, bytes]]:

@@ -195,9 +195,10 @@ class Journal:
         return IngestReport.from_dict(self._store.ingest(wait=wait))
 
     def _take_in(self) -> None:
+        store = self._store
         # A full disk must not keep anyone from looking at what is there.
         try:
-            self.ingest(wait=True)
+            store.ingest(wait=True)
         except JournalError as error:
             message = f"the newest events could not be taken in and stay in the spool: {error}"
             warnings.warn(message, PlsyncWarning, stacklevel=3)
