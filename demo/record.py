@@ -19,9 +19,9 @@ from scripted import ScriptedChat
 def local_model(path: str) -> None:
     """Two calls of a local text model."""
     model = GPT4All(model=path, n_threads=1)
-    callbacks = [PromptLayerCallbackHandler(pl_tags=["langchain", "gpt4all"], pl_id_callback=on_request_id)]
+    handler = PromptLayerCallbackHandler(pl_tags=["langchain", "gpt4all"], pl_id_callback=on_request_id)
     for prompt in ("Once upon a time, ", "What is the capital of France?"):
-        reply = model.invoke(prompt, config={"callbacks": callbacks})
+        reply = model.invoke(prompt, config={"callbacks": [handler]})
         print(f"   GPT4All    {prompt!r} -> {reply!r}")
 
 
@@ -36,20 +36,20 @@ def agent_turn() -> None:
     call = {"name": "tape_counter", "args": {"recorder": "kitchen"}, "id": "call_1"}
     script = [AIMessage("", tool_calls=[call]), AIMessage("The kitchen recorder stands at 1742.")]
     model = ScriptedChat(script=script).bind_tools([tape_counter])
-    callbacks = [PromptLayerCallbackHandler(pl_tags=["langchain", "agent"], pl_id_callback=on_request_id)]
+    handler = PromptLayerCallbackHandler(pl_tags=["langchain", "agent"], pl_id_callback=on_request_id)
     messages: list[BaseMessage] = [HumanMessage("Where does the tape in the kitchen stand?")]
-    request = model.invoke(messages, config={"callbacks": callbacks})
+    request = model.invoke(messages, config={"callbacks": [handler]})
     results = [tape_counter.invoke(wanted) for wanted in request.tool_calls]
-    reply = model.invoke([*messages, request, *results], config={"callbacks": callbacks})
+    reply = model.invoke([*messages, request, *results], config={"callbacks": [handler]})
     print(f"   chat model called {request.tool_calls[0]['name']}, then said {reply.text!r}")
 
 
 def failing_call() -> None:
     """A call that goes wrong is recorded too, with its error."""
     model = ScriptedChat(script=[TimeoutError("no answer from the model within 30 s")])
-    callbacks = [PromptLayerCallbackHandler(pl_tags=["langchain", "agent"], pl_id_callback=on_request_id)]
+    handler = PromptLayerCallbackHandler(pl_tags=["langchain", "agent"], pl_id_callback=on_request_id)
     try:
-        model.invoke("Rewind the tape, please.", config={"callbacks": callbacks})
+        model.invoke("Rewind the tape, please.", config={"callbacks": [handler]})
     except TimeoutError as error:
         print(f"   chat model failed: {error}")
 
