@@ -123,9 +123,10 @@ _SUMS: Final = ("acked", "found", "resent", "in_doubt", "dead", "delivered", "fa
 
 def _remains(work: dict[str, int], callbacks: Callbacks | None) -> list[str]:
     lines = []
-    if unsent := work.get("pending", 0) + work.get("leased", 0):
+    if unsent := work.get("pending"):
         lines.append(f"Left: {words.count(unsent, 'record')} to send, safe in the journal; run this again.")
-    if doubtful := work.get("in_doubt"):
+    # A lease that is still there is a stopped run's: nobody knows how far it got.
+    if doubtful := work.get("in_doubt", 0) + work.get("leased", 0):
         lines.append(f"Left: {words.count(doubtful, 'record')} in doubt; run this again in a while to look them up.")
     if dead := work.get("dead"):
         lines.append(f"Left: {words.count(dead, 'record')} refused; `plsync list --state dead` shows them.")

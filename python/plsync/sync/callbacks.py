@@ -24,8 +24,9 @@ __all__ = ["MAX_ATTEMPTS", "DeliveryReport", "deliver", "import_sink"]
 
 MAX_ATTEMPTS: Final = 10
 
-_BATCH: Final = 16
-_LEASE_MS: Final = 600_000
+_BATCH: Final = 8
+# After a crash in a callback its entries wait this long; a slower batch may reach a second deliverer.
+_LEASE_MS: Final = 60_000
 _LONGEST_WAIT: Final = 3600.0
 _IMPORTABLE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 

@@ -1,0 +1,222 @@
+"""Request ids reach the application's callbacks: each at least once, none lost, with what they raised kept."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calls import request_ids, write_calls
+from plsync.errors import SinkUnavailable
+from plsync.journal import Journal
+from plsync.record import Record
+from plsync.sync.callbacks import MAX_ATTEMPTS, DeliveryReport, deliver, import_sink
+from spooling import SpoolWriter
+
+SINK = "app:on_id"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "journal"
+    path.mkdir(mode=0o700)
+    return path
+
+
+@pytest.fixture
+def acked(path: Path) -> Iterator[Journal]:
+    """A journal with three acked records of a dead process, whose callbacks wait."""
+    write_calls(path, 3, sink=SINK)
+    with Journal.open(path) as journal:
+        acknowledge(journal)
+        yield journal
+
+
+def acknowledge(journal: Journal) -> None:
+    journal.ingest(wait=True)
+    leased = journal.lease(100, 60_000, now_ms())
+    journal.ack([(record.seq, 1000 + record.seq) for record in leased])
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def test_a_callback_with_one_argument_gets_every_request_id(acked: Journal) -> None:
+    seen: list[int] = []
+    report = deliver(acked, {SINK: seen.append})
+    assert report == DeliveryReport(delivered=3)
+    assert sorted(seen) == sorted(filter(None, request_ids(acked.path).values()))
+    assert all(type(request_id) is int for request_id in seen)
+
+
+def test_a_callback_with_two_arguments_gets_the_record_too(acked: Journal) -> None:
+    seen: list[tuple[int, Record]] = []
+    deliver(acked, {SINK: lambda request_id, record: seen.append((request_id, record))})
+    assert all(record.request_id == request_id and record.status == "ok" for request_id, record in seen)
+    assert len(seen) == 3
+
+
+def test_a_delivered_callback_is_not_delivered_again(acked: Journal) -> None:
+    deliver(acked, {SINK: lambda _: None})
+    assert deliver(acked, {SINK: lambda _: pytest.fail("delivered twice")}).delivered == 0
+
+
+def test_a_callback_that_raises_is_kept_with_what_it_raised(acked: Journal) -> None:
+    def refuse(request_id: int) -> None:
+        raise ValueError(f"no room for {request_id}")
+
+    report = deliver(acked, {SINK: refuse})
+    assert (report.delivered, report.failed, report.dead) == (0, 3, 0)
+    assert report.errors[0].startswith("app:on_id raised ValueError: no room for")
+    assert acked.stats().callbacks == 3
+
+
+def test_a_failed_callback_is_tried_again_later(acked: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts: list[int] = []
+
+    def fail_once(request_id: int) -> None:
+        attempts.append(request_id)
+        if len(attempts) <= 3:
+            raise ConnectionError
+
+    deliver(acked, {SINK: fail_once})
+    assert deliver(acked, {SINK: fail_once}).delivered == 0
+    skip_time(monkeypatch, 60)
+    assert deliver(acked, {SINK: fail_once}).delivered == 3
+
+
+def test_a_callback_is_given_up_after_ten_attempts(acked: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(request_id: int) -> None:
+        raise ValueError
+
+    reports = []
+    for attempt in range(MAX_ATTEMPTS):
+        skip_time(monkeypatch, attempt * 7200)
+        reports.append(deliver(acked, {SINK: refuse}))
+    assert [report.failed for report in reports] == [3] * 9 + [0]
+    assert reports[-1].dead == 3
+    skip_time(monkeypatch, 1_000_000)
+    assert deliver(acked, {SINK: lambda _: pytest.fail("came back from the dead")}).delivered == 0
+
+
+def test_one_failing_callback_keeps_no_other_from_being_delivered(acked: Journal) -> None:
+    seen: list[int] = []
+
+    def refuse_first(request_id: int) -> None:
+        seen.append(request_id)
+        if len(seen) == 1:
+            raise ValueError
+
+    report = deliver(acked, {SINK: refuse_first})
+    assert (report.delivered, report.failed) == (2, 1)
+
+
+def test_a_crash_in_a_callback_delivers_it_again(acked: Journal) -> None:
+    assert len(acked.claim_callbacks([SINK], None, 10, 1, now_ms() - 10)) == 3
+    assert deliver(acked, {SINK: lambda _: None}).delivered == 3
+
+
+def test_other_sinks_are_left_alone(acked: Journal) -> None:
+    assert deliver(acked, {"app:other": lambda _: pytest.fail("not mine")}).delivered == 0
+    assert acked.callback_sinks() == [SINK]
+
+
+def test_a_living_process_delivers_for_itself(path: Path) -> None:
+    writer = SpoolWriter(path)
+    writer.call("question", "answer", at=1_790_000_000_000, sink=SINK)
+    with Journal.open(path) as journal:
+        acknowledge(journal)
+        assert deliver(journal, {SINK: lambda _: pytest.fail("not its process")}).delivered == 0
+        assert deliver(journal, {SINK: lambda _: None}, writer.writer).delivered == 1
+    writer.close()
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with an application's module, as the working directory."""
+    directory = tmp_path / "app"
+    directory.mkdir()
+    (directory / "sink_app.py").write_text(
+        "import os.path\n"
+        "from os.path import basename\n"
+        "def on_id(request_id): return request_id\n"
+        "class Handler:\n"
+        "    @staticmethod\n"
+        "    def on_id(request_id): return -request_id\n"
+        "    def __call__(self, request_id): return request_id\n"
+        "handler = Handler()\n"
+        "renamed = lambda request_id: request_id\n"
+    )
+    (directory / "broken_app.py").write_text("raise RuntimeError('no database')\n")
+    monkeypatch.chdir(directory)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    monkeypatch.delitem(sys.modules, "sink_app", raising=False)
+    return directory
+
+
+@pytest.mark.parametrize(("name", "answer"), [("sink_app:on_id", 7), ("sink_app:Handler.on_id", -7)])
+def test_a_function_of_a_module_in_the_working_directory_is_found(app: Path, name: str, answer: int) -> None:
+    assert import_sink(name)(7) == answer
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sink_app:<lambda>",
+        "sink_app:main.<locals>.on_id",
+        "sink_app:on_id@3",
+        "/srv/app.py:on_id",
+        "__main__:on_id",
+        "sink_app:handler",
+        "sink_app:Handler",
+        "sink_app:renamed",
+        "sink_app:basename",
+        "sink_app:os.path.basename",
+        "sink_app:missing",
+        "missing_app:on_id",
+        "broken_app:on_id",
+        "os.path:basename",
+        "shutil:rmtree",
+        "sink_app:on_id.__call__",
+        "sink_app",
+        "",
+        "a:b:c",
+    ],
+)
+def test_nothing_but_a_plain_function_of_its_own_module_is_imported(app: Path, name: str) -> None:
+    with pytest.raises(SinkUnavailable):
+        import_sink(name)
+
+
+def test_a_module_that_fails_to_import_says_why(app: Path) -> None:
+    with pytest.raises(SinkUnavailable, match="RuntimeError: no database"):
+        import_sink("broken_app:on_id")
+
+
+def skip_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    moved = now_ms() + int(seconds * 1000)
+    monkeypatch.setattr("plsync.sync.callbacks._now_ms", lambda: moved)
+
+
+def test_the_wait_after_a_failure_grows_but_not_without_end(acked: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    now = now_ms()
+    monkeypatch.setattr("plsync.sync.callbacks._now_ms", lambda: now)
+
+    def keep(sink: str, seq: int, error: str, not_before: int, dead: bool = False) -> None:
+        waits.append((not_before - now) / 1000)
+
+    record: Any = next(iter(acked.records()))
+    for tried in range(20):
+        claims = iter([[(record.seq, SINK, tried, record)], []])
+        monkeypatch.setattr(acked, "claim_callbacks", lambda *_, claims=claims: next(claims))
+        monkeypatch.setattr(acked, "callback_failed", keep)
+        deliver(acked, {SINK: lambda _: 1 / 0})
+    assert 1 <= waits[0] <= 2
+    assert waits[5] > waits[0]
+    assert max(waits) <= 3600

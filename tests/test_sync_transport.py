@@ -1,0 +1,134 @@
+"""The client: one HTTP request a call, and exactly one outcome for whatever comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+
+import pytest
+
+from plsync.errors import AuthenticationError, SyncError
+from plsync.sync import transport
+from plsync.sync.outcomes import Ambiguous, Delivered, Missing, Offline, Rejected, Throttled, Unauthorized
+from plsync.sync.policy import Policy
+from plsync.sync.transport import PromptLayerClient
+from plsync.testing import PromptLayerServer
+
+
+@pytest.fixture
+def server() -> Iterator[PromptLayerServer]:
+    with PromptLayerServer() as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: PromptLayerServer) -> Iterator[PromptLayerClient]:
+    with PromptLayerClient(server.api_key, server.url, timeout=10) as client:
+        yield client
+
+
+def test_an_empty_batch_is_delivered(client: PromptLayerClient) -> None:
+    assert client.send([]) == Delivered({})
+
+
+def test_an_unknown_trace_is_missing(client: PromptLayerClient) -> None:
+    assert isinstance(client.look_up("f" * 32), Missing)
+
+
+def test_a_trace_id_cannot_reach_another_path(client: PromptLayerClient, server: PromptLayerServer) -> None:
+    client.look_up("../requests/1")
+    assert server.requests[-1].path == "/api/public/v2/traces/..%2Frequests%2F1"
+
+
+def test_a_closed_port_is_offline() -> None:
+    with PromptLayerServer() as server:
+        url = server.url
+    with PromptLayerClient("pl_key", url) as client:
+        assert isinstance(client.send([]), Offline)
+
+
+def test_an_unknown_host_is_offline() -> None:
+    with PromptLayerClient("pl_key", "http://promptlayer.invalid") as client:
+        assert isinstance(client.send([]), Offline)
+
+
+def test_a_redirect_is_not_followed(client: PromptLayerClient, server: PromptLayerServer) -> None:
+    server.fail(307, headers={"Location": f"{server.url}/log-request"})
+    assert isinstance(client.send([]), Ambiguous)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("drops", [1, 2])
+def test_a_lost_reply_is_not_asked_for_again(client: PromptLayerClient, server: PromptLayerServer, drops: int) -> None:
+    server.drop_reply(times=drops)
+    assert isinstance(client.send([]), Ambiguous)
+    assert len(server.requests) == 1
+
+
+def test_an_endless_answer_is_cut(
+    client: PromptLayerClient, server: PromptLayerServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "_MAX_ANSWER", 100)
+    server.fail(201, body=b" " * 1000)
+    assert isinstance(client.send([]), Ambiguous)
+
+
+def test_a_validation_error_is_told_with_its_place(client: PromptLayerClient) -> None:
+    outcome = client.send([{"name": "x"}])
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason.startswith("422 spans.0.context:")
+
+
+def test_the_key_is_in_no_reason(server: PromptLayerServer) -> None:
+    with PromptLayerClient("pl_secret", server.url) as client:
+        outcome = client.send([])
+    assert isinstance(outcome, Unauthorized)
+    assert "pl_secret" not in repr(outcome)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7.0), ("0", 0.0), ("-3", 0.0), ("0.5", 0.5), ("1e9", 3600.0), ("nan", None), ("soon", None), (None, None)],
+)
+def test_retry_after_is_read_within_reason(
+    client: PromptLayerClient, server: PromptLayerServer, header: str | None, seconds: float | None
+) -> None:
+    server.fail(429, headers={} if header is None else {"Retry-After": header})
+    outcome = client.send([])
+    assert isinstance(outcome, Throttled)
+    assert outcome.retry_after == seconds
+
+
+def test_retry_after_may_be_a_date(client: PromptLayerClient, server: PromptLayerServer) -> None:
+    at = datetime.now(timezone.utc) + timedelta(seconds=90)
+    server.fail(429, headers={"Retry-After": format_datetime(at, usegmt=True)})
+    outcome = client.send([])
+    assert isinstance(outcome, Throttled)
+    assert outcome.retry_after == pytest.approx(90, abs=30)
+
+
+@pytest.mark.parametrize("url", ["", "api.promptlayer.com", "ftp://api.promptlayer.com", "http://", "file:///"])
+def test_a_url_that_is_none_is_refused_before_anything_is_sent(url: str) -> None:
+    with pytest.raises(SyncError, match="PROMPTLAYER_BASE_URL"):
+        PromptLayerClient("pl_key", url)
+
+
+@pytest.mark.parametrize("key", ["", "  ", "pl_\nkey", "pl_ké"])
+def test_a_key_that_is_none_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(AuthenticationError) as caught:
+        PromptLayerClient(key, "http://127.0.0.1:1")
+    assert not key.strip() or key not in str(caught.value)
+
+
+def test_pauses_grow_up_to_a_limit_with_jitter() -> None:
+    policy = Policy(longest_pause=60)
+    pauses = [[policy.pause(failures, Offline("")) for _ in range(50)] for failures in (1, 5, 50, 5000)]
+    assert max(pauses[0]) <= 2
+    assert max(pauses[1]) <= 32
+    assert max(pauses[2] + pauses[3]) <= 60
+    assert len(set(pauses[1])) > 1
+
+
+def test_the_servers_wish_for_a_pause_wins() -> None:
+    assert Policy().pause(9, Throttled("429", retry_after=3)) == 3
