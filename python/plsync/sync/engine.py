@@ -69,7 +69,7 @@ class Engine:
         self._journal.ingest(wait=True)
         self._journal.expire_leases(_now_ms())
         result = Pass()
-        looked_up = reconcile(self._journal, self._client, self._policy, _now_ms())
+        looked_up = reconcile(self._journal, self._client, self._policy, _now_ms(), self._stopped)
         result.acked = result.found = looked_up.acked
         result.resent, result.halt = looked_up.missing, looked_up.halt
         while result.halt is None and not self._stopped():

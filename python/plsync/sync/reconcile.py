@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -30,10 +31,14 @@ class Reconciled:
     """Why looking up ended early."""
 
 
-def reconcile(journal: Journal, client: PromptLayerClient, policy: Policy, now_ms: int) -> Reconciled:
-    """Look up every record in doubt that has settled. One that cannot be decided stays in doubt."""
+def reconcile(
+    journal: Journal, client: PromptLayerClient, policy: Policy, now_ms: int, stopped: Callable[[], bool]
+) -> Reconciled:
+    """Look up every record in doubt that has settled, until ``stopped``. One that cannot be decided stays in doubt."""
     result = Reconciled()
     for record in journal.in_doubt(_AT_ONCE, now_ms):
+        if stopped():
+            break
         outcome = client.look_up(record.trace_id)
         if isinstance(outcome, Found):
             result.acked += _adopt(journal, record, outcome, policy, now_ms)
