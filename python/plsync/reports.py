@@ -120,9 +120,18 @@ class Stats:
             }
         )
 
+    @property
+    def left(self) -> dict[str, int]:
+        """What is still to be done: records by state, and ``callbacks``; only what there is, running calls not."""
+        work = {state: number for state, number in self.states.items() if state != "acked"}
+        work["pending"] = max(0, work["pending"] - self.open)
+        work["callbacks"] = self.callbacks
+        return {what: number for what, number in work.items() if number}
+
     def as_dict(self) -> dict[str, Any]:
         """The same names, JSON-able; times as ISO 8601 text."""
-        return asdict(self) | {"oldest_unsent": self.oldest_unsent and self.oldest_unsent.isoformat()}
+        oldest = self.oldest_unsent and self.oldest_unsent.isoformat()
+        return asdict(self) | {"oldest_unsent": oldest, "left": self.left}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -64,5 +63,6 @@ def main() -> None:
     except PlsyncError as error:
         console.fail(str(error))
     except OSError as error:
-        console.fail(f"{error.strerror or error}: {error.filename or Path.cwd()}; nothing in the journal was changed")
+        where = f": {error.filename}" if error.filename else ""
+        console.fail(f"{error.strerror or error}{where}; what was recorded is kept: mend this and run it again")
     sys.exit(1)

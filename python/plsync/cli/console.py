@@ -19,13 +19,14 @@ from rich.text import Text
 
 from plsync.errors import PlsyncWarning
 
-__all__ = ["fail", "json_line", "note", "one_line", "out", "prepare", "safe", "show_warnings", "version"]
+__all__ = ["fact", "fail", "json_line", "note", "one_line", "out", "prepare", "safe", "show_warnings", "version"]
 
 # C0 and C1 controls but newline and tab; marks that reorder what is shown; line ends other than newline; surrogates.
 _COMMANDING: Final = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _PIPE_WIDTH: Final = 160
+_LABEL: Final = 14
 
 
 class _Out(Console):
@@ -60,6 +61,11 @@ def one_line(value: object, limit: int = 200) -> Text:
     words = str(value)[: limit * 4].split()
     line = " ".join(words)
     return safe(line if len(line) <= limit else line[: limit - 1] + "…")
+
+
+def fact(label: str, value: Text) -> Text:
+    """A line that says one thing, under a label."""
+    return Text(label.ljust(_LABEL), style="bold") + value
 
 
 def note(message: str) -> None:

@@ -9,12 +9,10 @@ import orjson
 from rich.text import Text
 
 from plsync.cli import words
-from plsync.cli.console import one_line, safe
+from plsync.cli.console import fact, one_line, safe
 from plsync.record import Record
 
 __all__ = ["record_page"]
-
-_LABEL = 12
 
 
 def record_page(record: Record) -> Iterator[Text]:
@@ -38,25 +36,25 @@ def record_page(record: Record) -> Iterator[Text]:
 
 
 def _facts(record: Record) -> Iterator[Text]:
-    yield _fact("record", safe(record.id, "yellow"))
+    yield fact("record", safe(record.id, "yellow"))
     if record.run_id:
-        yield _fact("run", safe(record.run_id + (f", part of {record.parent_run_id}" if record.parent_run_id else "")))
+        yield fact("run", safe(record.run_id + (f", part of {record.parent_run_id}" if record.parent_run_id else "")))
     made_by = " · ".join(filter(None, (record.model, record.provider, record.name, record.kind)))
-    yield _fact("call", one_line(made_by))
-    yield _fact("status", words.status(record) + safe(_status_note(record)))
-    yield _fact("started", safe(_times(record)))
+    yield fact("call", one_line(made_by))
+    yield fact("status", words.status(record) + safe(_status_note(record)))
+    yield fact("started", safe(_times(record)))
     if usage := record.usage:
         spent = f"{usage['input_tokens']:,} in, {usage['output_tokens']:,} out, {usage['total_tokens']:,} in all"
-        yield _fact("tokens", safe(spent))
+        yield fact("tokens", safe(spent))
     if record.tags:
-        yield _fact("tags", one_line(", ".join(record.tags)))
-    yield _fact("state", words.state(record) + safe(_state_note(record)))
+        yield fact("tags", one_line(", ".join(record.tags)))
+    yield fact("state", words.state(record) + safe(_state_note(record)))
     if record.sink:
-        yield _fact("callback", one_line(record.sink))
+        yield fact("callback", one_line(record.sink))
     if record.lossy:
-        yield _fact("note", safe("some values could only be kept approximately"))
+        yield fact("note", safe("some values could only be kept approximately"))
     if record.redacted:
-        yield _fact("note", safe("content was changed or left out before it was written"))
+        yield fact("note", safe("content was changed or left out before it was written"))
 
 
 def _status_note(record: Record) -> str:
@@ -148,10 +146,6 @@ def _tool_names(tools: Any) -> Any:
 
 def _items(value: Any) -> list[tuple[str, Any]]:
     return list(value.items()) if isinstance(value, dict) else []
-
-
-def _fact(label: str, value: Text) -> Text:
-    return Text(label.ljust(_LABEL), style="bold") + value
 
 
 def _json(value: Any) -> str:

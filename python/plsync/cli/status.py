@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from rich.table import Table
+from collections.abc import Iterator
+
 from rich.text import Text
 
 from plsync.cli import options, words
-from plsync.cli.console import json_line, out, safe
+from plsync.cli.console import fact, json_line, out, safe
 from plsync.journal import Journal
 from plsync.reports import Stats
 
 __all__ = ["status"]
 
-_WORK = ("pending", "leased", "in_doubt", "held", "dead")
 _MEANINGS = {
     "pending": "waiting to be sent",
     "leased": "being sent",
@@ -27,67 +27,59 @@ def status(json: options.Json = False, journal: options.Journal = None) -> None:
     """Say what is recorded, what waits, what failed, and what to do next."""
     with Journal.open(journal) as opened:
         stats = opened.stats()
-        left = sum(stats.states.get(name, 0) for name in _WORK) + stats.callbacks
         if json:
-            json_line({"journal": str(opened.path), "left": left, **stats.as_dict()})
+            json_line({"journal": str(opened.path), **stats.as_dict()})
             return
         console = out()
-        console.print(_table(opened, stats))
-        console.print()
-        for line in _advice(stats, left):
-            console.print(line)
+        for line in (*_facts(opened, stats), Text(), *_advice(stats)):
+            console.print(line, soft_wrap=True)
 
 
-def _table(journal: Journal, stats: Stats) -> Table:
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+def _facts(journal: Journal, stats: Stats) -> Iterator[Text]:
     disk = words.size(stats.lmdb_bytes + stats.spool.bytes)
-    table.add_row("journal", safe(f"{journal.path}  ({disk} on disk)"))
-    table.add_row("records", f"{stats.records:,}" + (f", of which {stats.open:,} still running" if stats.open else ""))
+    yield fact("journal", safe(f"{journal.path}  ({disk} on disk)"))
+    running = f", of which {stats.open:,} still running" if stats.open else ""
+    yield fact("records", safe(f"{stats.records:,}{running}"))
     for name, meaning in _MEANINGS.items():
         if number := stats.states.get(name, 0):
             oldest = stats.oldest_unsent if name == "pending" else None
             since = f", the oldest for {words.age(oldest)}" if oldest else ""
-            table.add_row(f"  {name.replace('_', ' ')}", f"{number:,}  ({meaning}{since})")
+            yield fact(f"  {name.replace('_', ' ')}", safe(f"{number:,}  ({meaning}{since})"))
     if stats.callbacks:
-        table.add_row("callbacks", f"{stats.callbacks:,} to be delivered")
+        yield fact("callbacks", safe(f"{stats.callbacks:,} to be delivered"))
     if stats.callbacks_dead:
-        reason = f"; the last time: {stats.callback_error}" if stats.callback_error else ""
-        given_up = words.count(stats.callbacks_dead, "callback") + reason
-        table.add_row(Text("given up", "red"), safe(given_up))
+        yield fact("given up", _last(words.count(stats.callbacks_dead, "callback"), stats.callback_error))
     live = [f"process {writer.pid} ({words.count(writer.events, 'event')})" for writer in stats.writers if writer.alive]
-    table.add_row("writers", ", ".join(live) or "none running")
+    yield fact("writers", safe(", ".join(live) or "none running"))
     if stats.failures:
-        table.add_row(Text("not recorded", "red"), _failures(stats))
+        yield fact("not recorded", _last(words.count(stats.failures, "event"), stats.last_failure))
     if stats.damaged:
-        where = "".join(f"\n{item}" for item in stats.damage)
-        table.add_row(Text("damaged", "red"), safe(f"{words.count(stats.damaged, 'part')} of the spool{where}"))
-    return table
+        yield fact("damaged", safe(f"{words.count(stats.damaged, 'part')} of the spool", "red"))
+        yield from (safe(f"  {where}") for where in stats.damage)
 
 
-def _failures(stats: Stats) -> Text:
-    last = f"; the last time: {stats.last_failure}" if stats.last_failure else ""
-    return safe(words.count(stats.failures, "event") + last)
+def _last(what: str, reason: str | None) -> Text:
+    return safe(f"{what}; the last time: {reason}" if reason else what, "red")
 
 
-def _advice(stats: Stats, left: int) -> list[Text]:
+def _advice(stats: Stats) -> list[Text]:
     lines = []
-    states = stats.states
+    left = stats.left
     if stats.failures:
         lines.append("Some events were not recorded; the reason is above, most often a full disk or missing rights.")
     if stats.damaged:
         lines.append("Parts of the spool were damaged and could not be taken in; everything else was.")
-    if states.get("pending", 0) > stats.open or states.get("in_doubt"):
+    if left.keys() & {"pending", "leased", "in_doubt"}:
         lines.append("Next: `plsync run` sends what waits, once this machine can reach PromptLayer.")
-    elif stats.callbacks:
+    elif "callbacks" in left:
         lines.append("Next: `plsync run`, or the program they belong to, delivers the callbacks.")
-    if states.get("dead"):
+    if "dead" in left:
         lines.append("`plsync list --state dead` shows what was refused, `plsync show ID` why.")
-    if states.get("held"):
+    if "held" in left:
         lines.append("`plsync list --state held` shows what is held back, `plsync show ID` why.")
     if not stats.records:
         lines.append("Nothing is recorded yet: attach PromptLayerCallbackHandler to a model and call it.")
     elif not left:
-        lines.append("Nothing left: every record is at PromptLayer, every callback delivered.")
+        running = f"; {words.count(stats.open, 'call')} still running" if stats.open else ""
+        lines.append(f"Nothing left: every record is at PromptLayer, every callback delivered{running}.")
     return [safe(line) for line in lines]

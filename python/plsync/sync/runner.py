@@ -118,11 +118,7 @@ class Runner:
 
 def left(journal: Journal) -> dict[str, int]:
     """What is still to be done, by state, and under ``callbacks``; calls that are running do not count."""
-    stats = journal.stats()
-    work = {state: stats.states.get(state, 0) for state in ("pending", "leased", "in_doubt", "dead", "held")}
-    work["pending"] = max(0, work["pending"] - stats.open)
-    work["callbacks"] = stats.callbacks
-    return {what: number for what, number in work.items() if number}
+    return journal.stats().left
 
 
 def _gives_up(outcome: Outcome) -> bool:

@@ -1,0 +1,39 @@
+"""Runs the installed ``plsync`` as a user would."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+PLSYNC = Path(sys.executable).with_name("plsync")
+
+
+def environment(journal: Path, **variables: str) -> dict[str, str]:
+    """A wide, plain terminal in UTC, and nothing of the caller's."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ}
+    return {**kept, "PLSYNC_JOURNAL": str(journal), "TZ": "UTC", "PYTHONWARNINGS": "error", **variables}
+
+
+def run(journal: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """``plsync`` with these arguments; never raises for its exit code."""
+    command = [str(PLSYNC), *arguments]
+    return subprocess.run(
+        command, env=environment(journal, **variables), capture_output=True, encoding="utf-8", timeout=60, check=False
+    )
+
+
+def printed(journal: Path, *arguments: str, **variables: str) -> str:
+    """What it printed; it must have ended well, with nothing on standard error but notes."""
+    done = run(journal, *arguments, **variables)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def json_lines(journal: Path, *arguments: str) -> list[dict[str, Any]]:
+    """What it printed with ``--json``."""
+    return [json.loads(line) for line in printed(journal, *arguments, "--json").splitlines()]
