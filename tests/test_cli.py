@@ -250,9 +250,8 @@ def test_control_characters_and_markup_are_shown_not_obeyed(writer: SpoolWriter,
     evil = "\x1b[2J\x1b]0;title\x07 [bold red]loud[/] \x9b1m \u202egnp \r:smile:"
     writer.call(evil, evil, at=T, tags=[evil], params={"model": "m\x1bodel"}, metadata={evil: evil})
     record_id = json_lines(path, "list")[0]["id"]
-    for page in (
-        printed(path, command, *rest, COLUMNS="300") for command, *rest in (["list"], ["show", record_id], ["tail"])
-    ):
+    for arguments in (["list"], ["show", record_id], ["tail"]):
+        page = printed(path, *arguments, COLUMNS="300")
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", page)
         assert r"\x1b[2J\x1b]0;title\x07 [bold red]loud[/] \x9b1m \u202egnp" in page
         assert ":smile:" in page
