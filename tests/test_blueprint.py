@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plsync.promptlayer.blueprint import span
@@ -495,6 +495,7 @@ ends = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(start=starts, end=ends, status=st.sampled_from([1, 2, 3, 4, 5]))
 def test_whatever_a_record_holds_the_span_is_valid_and_json(
     start: dict[str, Any], end: dict[str, Any], status: int

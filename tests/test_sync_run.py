@@ -278,6 +278,14 @@ def test_callbacks_of_an_importable_function_are_delivered(path: Path, server: P
     assert (app / "seen").read_text().split() == [str(log["id"]) for log in server.request_logs]
 
 
+def test_what_callbacks_print_stays_out_of_the_json(path: Path, server: PromptLayerServer, app: Path) -> None:
+    (app / "sink_app.py").write_text("def on_id(request_id): print('got', request_id)\n")
+    write_calls(path, 1, sink="sink_app:on_id")
+    done = run(path, server, "--json", cwd=app)
+    assert json.loads(done.stdout)["delivered"] == 1
+    assert done.stderr.startswith("got ")
+
+
 def test_callbacks_survive_a_stop_between_ack_and_delivery(path: Path, server: PromptLayerServer, app: Path) -> None:
     write_calls(path, 2, sink="sink_app:on_id")
     assert run(path, server, "--no-callbacks", cwd=app).returncode == 3

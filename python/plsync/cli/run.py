@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -57,8 +58,10 @@ def run(
         with sole_sender(opened.path), PromptLayerClient(_api_key(), base_url, timeout=policy.timeout) as client:
             story = _Story(client.base_url, None if no_callbacks else Callbacks(opened), quiet=json)
             runner = Runner(opened, client, policy, batch=batch, callbacks=story.callbacks, stopping=stopping)
-            for step in runner.once() if once else runner.forever():
-                story.tell(step)
+            # What callbacks print must not get between a program and its JSON.
+            with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext():
+                for step in runner.once() if once else runner.forever():
+                    story.tell(step)
         work = left(opened)
     story.end(work)
     if story.halt is not None and RULES[type(story.halt)].then == "stop":

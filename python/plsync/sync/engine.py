@@ -61,13 +61,12 @@ class Engine:
         self._policy = policy
         self._batch = batch
         self._stopped = stopped
-        # The lock is ours, so whoever holds a lease is dead and its last request over: only settling is left.
-        journal.expire_leases(_now_ms() + int(policy.timeout * 1000))
 
     def run_pass(self) -> Pass:
         """Go through the outbox once."""
         self._journal.ingest(wait=True)
-        self._journal.expire_leases(_now_ms())
+        # The lock is ours, so whoever still holds a lease is dead and its last request over: only settling is left.
+        self._journal.expire_leases(_now_ms() + int(self._policy.timeout * 1000))
         result = Pass()
         looked_up = reconcile(self._journal, self._client, self._policy, _now_ms(), self._stopped)
         result.acked = result.found = looked_up.acked
