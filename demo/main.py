@@ -1,7 +1,8 @@
 """The whole way of a record, told step by step: ``make demo``.
 
 It records without a network, looks at the journal, then delivers it to PromptLayer: to a stand-in on this machine, or
-to your workspace if ``PROMPTLAYER_API_KEY`` is set. Everything it writes is under ``build/demo``.
+to your workspace if ``PROMPTLAYER_API_KEY`` is set. Everything it writes is in one directory, ``build/demo`` or the one
+given as argument, which is emptied first.
 """
 
 from __future__ import annotations
@@ -19,22 +20,20 @@ from plsync.testing import PromptLayerServer
 from plsync.testing.tiny_model import write_tiny_model
 
 HERE = Path(__file__).resolve().parent
-BUILD = HERE.parent / "build" / "demo"
-JOURNAL = BUILD / "journal"
 PLSYNC = Path(sys.executable).with_name("plsync")
 
 
-def main() -> None:
+def main(directory: Path) -> None:
     """Tell the story; the first step that fails ends it."""
-    shutil.rmtree(BUILD, ignore_errors=True)
-    BUILD.mkdir(parents=True)
-    os.environ["PLSYNC_JOURNAL"] = os.fspath(JOURNAL)
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    os.environ["PLSYNC_JOURNAL"] = os.fspath(directory / "journal")
     # `plsync run` imports the callback by its name, scores:on_request_id.
     os.environ["PYTHONPATH"] = os.fspath(HERE)
 
     title("1. Record, without a network")
     say("A real GPT4All runs a tiny model. A chat model calls a tool. A call fails. plsync records them all.")
-    record(write_tiny_model(BUILD / "tiny.gguf"))
+    record(write_tiny_model(directory / "tiny.gguf"))
 
     title("2. Look")
     plsync("list")
@@ -45,7 +44,7 @@ def main() -> None:
     deliver()
 
     title("That was plsync")
-    say("The application is demo/record.py, its callback demo/scores.py; the journal is in build/demo/journal.")
+    say(f"The application is demo/record.py, its callback demo/scores.py. The journal is {directory / 'journal'}.")
 
 
 def record(model: Path) -> None:
@@ -109,9 +108,9 @@ def run(command: list[str | Path], *, hide: str | None = None) -> None:
             if hide and not line.startswith(hide):
                 print(line, end="", file=sys.stderr)
     if step.returncode:
-        sys.exit(f"This step ended with status {step.returncode}; the journal is kept in {JOURNAL}.")
+        sys.exit(f"This step ended with status {step.returncode}. The journal is {os.environ['PLSYNC_JOURNAL']}.")
     print(flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else HERE.parent / "build" / "demo").resolve())

@@ -80,6 +80,19 @@ def test_the_application_records_its_five_calls_without_a_network(
     assert [record.sink for record in records] == ["scores:on_request_id"] * 5
 
 
+def test_the_story_ends_with_nothing_left_and_sends_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gpt4all")
+    monkeypatch.delenv("PROMPTLAYER_API_KEY", raising=False)
+    command = [sys.executable, DEMO / "main.py", tmp_path / "demo"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout.count("score 100 set") == 5
+    assert "PromptLayer holds 5 requests, 5 of them with a score." in done.stdout
+
+
 def test_the_callback_scores_the_request(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with PromptLayerServer() as server:
         monkeypatch.setenv("PROMPTLAYER_BASE_URL", server.url)
