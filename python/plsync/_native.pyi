@@ -235,8 +235,10 @@ class Store:
     def claim_callbacks(
         self, sinks: Sequence[str], writer: bytes | None, limit: int, lease_ms: int, now_ms: int
     ) -> list[tuple[int, str, int, Row]]:
-        """Due entries [(seq, sink, deliveries tried before, row)] for these sinks, leased to the caller. With ``writer``: also entries whose
-        process still lives only if it is this writer; without: only entries whose process is gone."""
+        """Due entries [(seq, sink, deliveries tried before, row)] for these sinks, leased to the caller.
+
+        With ``writer``: also entries whose process still lives only if it is this writer; without: only entries whose
+        process is gone."""
 
     def callback_sinks(self) -> list[str]:
         """Sinks that have entries waiting."""
