@@ -116,7 +116,7 @@ fn check_records(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Resu
             let Some(stored) = tables.records.get(txn, &record_key(seq, part))? else { continue };
             bodies += 1;
             report.events += 1;
-            if let Err(error) = payload::decode(stored) {
+            if let Err(error) = payload::decode(txn, tables, stored) {
                 let kept = if part == PART_START { "its end, and its state" } else { "its start, and its state" };
                 report.add(place(), error.to_string(), kept);
             }

@@ -6,6 +6,7 @@ use std::sync::{PoisonError, RwLock};
 
 use heed::{Env, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
 
+use super::dictionary;
 use super::tables::{MAX_TREES, Tables};
 use crate::{Error, RecordId, Result, layout, process};
 
@@ -115,8 +116,15 @@ impl Db {
         env.clear_stale_readers()?;
         let txn = env.read_txn()?;
         let tables = Tables::open(&env, &txn)?;
+        let lacks_dictionary = !dictionary::has_current(&txn, &tables)?;
         // Handles opened in a read transaction are only kept when it is committed.
         txn.commit()?;
+        if lacks_dictionary {
+            // An earlier version made this store. Whoever opens it may come to store bodies that name the dictionary.
+            let mut txn = env.write_txn()?;
+            dictionary::keep_current(&mut txn, &tables)?;
+            txn.commit()?;
+        }
         *guard = Some(Opened { env, tables, generation: process::generation() });
         Ok(())
     }
@@ -153,6 +161,7 @@ fn fill(path: &Path) -> Result<()> {
     let mut txn = env.write_txn()?;
     let tables = Tables::create(&env, &mut txn)?;
     tables.meta.put(&mut txn, b"format", &layout::FORMAT.to_le_bytes())?;
+    dictionary::keep_current(&mut txn, &tables)?;
     txn.commit()?;
     Ok(())
 }

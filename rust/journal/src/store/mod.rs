@@ -5,6 +5,7 @@
 pub(crate) mod callbacks;
 pub(crate) mod check;
 mod counts;
+mod dictionary;
 mod env;
 pub(crate) mod ingest;
 mod payload;

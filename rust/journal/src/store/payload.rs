@@ -2,27 +2,33 @@
 
 use std::cell::RefCell;
 
+use heed::RoTxn;
+use zstd::bulk::{Compressor, Decompressor};
+
+use super::dictionary;
+use super::tables::Tables;
 use crate::frame::{Kind, MAX_PAYLOAD, array};
 use crate::{Error, Result};
 
-/// codec u8 | kind u8 | 0 u16 | raw length u32 | CRC-32C of the raw bytes u32
+/// codec u8 | kind u8 | dictionary u16 | raw length u32 | CRC-32C of the raw bytes u32
 const HEADER: usize = 12;
 const RAW: u8 = 0;
 const ZSTD: u8 = 1;
+const ZSTD_DICTIONARY: u8 = 2;
 /// Bodies below this don't get smaller.
-const MIN: usize = 64;
+const MIN: usize = 24;
 /// Higher levels cost more time than they save here; see docs/journal.md.
-const LEVEL: i32 = 1;
+const LEVEL: i32 = 3;
 
 /// Compresses bodies, reusing its working memory.
 pub(crate) struct Encoder {
-    zstd: zstd::bulk::Compressor<'static>,
+    zstd: Compressor<'static>,
 }
 
 impl Encoder {
     pub(crate) fn new() -> Result<Self> {
-        let zstd = zstd::bulk::Compressor::new(LEVEL).map_err(Error::io("cannot compress", "in memory"))?;
-        Ok(Self { zstd })
+        let zstd = Compressor::with_prepared_dictionary(dictionary::encoder(LEVEL));
+        Ok(Self { zstd: zstd.map_err(Error::io("cannot compress", "in memory"))? })
     }
 
     pub(crate) fn encode(&mut self, kind: Kind, body: &[u8]) -> Result<Vec<u8>> {
@@ -35,7 +41,8 @@ impl Encoder {
             let written =
                 self.zstd.compress_to_buffer(body, &mut squeezed).map_err(Error::io("cannot compress", "in memory"))?;
             if written < body.len() {
-                stored[0] = ZSTD;
+                stored[0] = ZSTD_DICTIONARY;
+                stored[2..4].copy_from_slice(&dictionary::CURRENT.to_le_bytes());
                 stored.extend_from_slice(&squeezed[..written]);
                 return Ok(stored);
             }
@@ -47,21 +54,26 @@ impl Encoder {
 
 thread_local! {
     /// Making a context costs more than decompressing a usual body with it.
-    static CONTEXT: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+    static CONTEXT: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
-fn decompress(data: &[u8], raw_len: usize) -> std::io::Result<Vec<u8>> {
+fn with_current_dictionary(data: &[u8], raw_len: usize) -> std::io::Result<Vec<u8>> {
     CONTEXT.with_borrow_mut(|context| {
         let context = match context {
             Some(context) => context,
-            None => context.insert(zstd::bulk::Decompressor::new()?),
+            None => context.insert(Decompressor::with_prepared_dictionary(dictionary::decoder())?),
         };
         context.decompress(data, raw_len)
     })
 }
 
 /// Takes a stored body apart again and checks it.
-pub(crate) fn decode(stored: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn decode(txn: &RoTxn, tables: &Tables, stored: &[u8]) -> Result<Vec<u8>> {
+    decode_with(stored, |number| Ok(dictionary::find(txn, tables, number)?.to_vec()))
+}
+
+/// The same, where dictionaries come from elsewhere.
+pub(crate) fn decode_with(stored: &[u8], dictionary: impl FnOnce(u16) -> Result<Vec<u8>>) -> Result<Vec<u8>> {
     let damaged = |what: &str| Error::Corrupt(format!("a stored body {what}"));
     if stored.len() < HEADER {
         return Err(damaged("is cut short"));
@@ -71,9 +83,14 @@ pub(crate) fn decode(stored: &[u8]) -> Result<Vec<u8>> {
         return Err(damaged("claims an impossible length"));
     }
     let data = &stored[HEADER..];
-    let body = match stored[0] {
-        RAW => data.to_vec(),
-        ZSTD => decompress(data, raw_len).map_err(|_| damaged("does not decompress"))?,
+    let garbled = |_| damaged("does not decompress");
+    let body = match (stored[0], u16::from_le_bytes(array(stored, 2))) {
+        (RAW, _) => data.to_vec(),
+        (ZSTD, _) => zstd::bulk::decompress(data, raw_len).map_err(garbled)?,
+        (ZSTD_DICTIONARY, dictionary::CURRENT) => with_current_dictionary(data, raw_len).map_err(garbled)?,
+        (ZSTD_DICTIONARY, number) => Decompressor::with_dictionary(&dictionary(number)?)
+            .and_then(|mut zstd| zstd.decompress(data, raw_len))
+            .map_err(garbled)?,
         _ => return Err(damaged("uses a codec this version doesn't know; upgrade plsync")),
     };
     if body.len() != raw_len || crc32c::crc32c(&body) != u32::from_le_bytes(array(stored, 8)) {
@@ -97,12 +114,40 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn read(stored: &[u8]) -> Result<Vec<u8>> {
+        decode_with(stored, |number| Err(Error::Corrupt(format!("no dictionary {number}"))))
+    }
+
+    /// A body as the first journals stored it: compressed without a dictionary.
+    fn without_dictionary(body: &[u8]) -> Vec<u8> {
+        let mut stored = Encoder::new().unwrap().encode(Kind::Start, body).unwrap();
+        stored.truncate(HEADER);
+        stored[0] = ZSTD;
+        stored[2..4].fill(0);
+        stored.extend_from_slice(&zstd::bulk::compress(body, 1).unwrap());
+        stored
+    }
+
+    #[test]
+    fn a_body_of_another_dictionary_is_read_with_the_journals_copy() {
+        let other = b"a dictionary without structure is as good as any: the model answered".repeat(20);
+        let body = b"{\"the model answered\": \"a dictionary without structure\"}";
+        let mut stored = Encoder::new().unwrap().encode(Kind::Start, body).unwrap();
+        stored.truncate(HEADER);
+        stored[0] = ZSTD_DICTIONARY;
+        stored[2..4].copy_from_slice(&7_u16.to_le_bytes());
+        stored.extend_from_slice(&Compressor::with_dictionary(3, &other).unwrap().compress(body).unwrap());
+        assert_eq!(decode_with(&stored, |number| Ok(if number == 7 { other } else { Vec::new() })).unwrap(), body);
+        assert!(read(&stored).unwrap_err().to_string().contains("dictionary 7"));
+    }
+
     proptest! {
         #[test]
         fn a_body_reads_back(body in prop::collection::vec(0..4u8, 0..4000)) {
             let stored = Encoder::new().unwrap().encode(Kind::Start, &body).unwrap();
-            prop_assert_eq!(decode(&stored).unwrap(), &body[..]);
+            prop_assert_eq!(read(&stored).unwrap(), &body[..]);
             prop_assert_eq!(raw_len(&stored), body.len() as u64);
+            prop_assert_eq!(read(&without_dictionary(&body)).unwrap(), body);
         }
 
         #[test]
@@ -110,7 +155,7 @@ mod tests {
             let mut stored = Encoder::new().unwrap().encode(Kind::End, &body).unwrap();
             let at = at.index(stored.len());
             stored[at] ^= 1 << bit;
-            prop_assert!(decode(&stored).map_or(true, |read| read == body));
+            prop_assert!(read(&stored).map_or(true, |read| read == body));
         }
     }
 }

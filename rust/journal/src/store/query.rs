@@ -167,7 +167,7 @@ pub(super) fn read_row(txn: &RoTxn, tables: &Tables, seq: u64, state: StateRow) 
     let mut damage = None;
     let mut body = |part| -> Result<Option<Vec<u8>>> {
         let Some(stored) = tables.records.get(txn, &record_key(seq, part))? else { return Ok(None) };
-        match payload::decode(stored) {
+        match payload::decode(txn, tables, stored) {
             Ok(body) => Ok(Some(body)),
             // One damaged body must not hide the others of a page.
             Err(error) => {
