@@ -171,3 +171,19 @@ fn threads_that_all_make_the_journal_at_once_agree_on_one() {
         assert_eq!((store.stats().unwrap().records, store.stats().unwrap().writers.len()), (4, 1));
     }
 }
+
+#[test]
+fn a_call_that_another_process_ended_is_whole() {
+    let (parent, child) = (Bench::new(), Bench::new());
+    let id = parent.start("forked", b"{\"start\":1}");
+    child.end(id, b"{\"end\":1}");
+    let (_keep, path) = parent.after_death();
+    let (_keep_too, other) = child.after_death();
+    common::copy(&other.join("spool"), &path.join("spool"));
+    let store = Store::open(&path, false).unwrap();
+    store.ingest(true).unwrap();
+    let row = store.get(id).unwrap().unwrap();
+    assert!(row.start.is_some() && row.end.is_some());
+    assert_eq!((row.ended, row.sink.as_deref()), (Ended::Ok, Some("app:sink")));
+    assert_sound(&store);
+}

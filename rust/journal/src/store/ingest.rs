@@ -8,13 +8,16 @@ mod merge;
 mod sweep;
 
 use std::fs::TryLockError;
+use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use super::Store;
 use super::payload::Encoder;
+use super::tables::{PART_END, PART_START};
 use crate::frame::Kind;
 use crate::spool::reader::{Damage, Frame};
-use crate::{Error, Result, WriterInfo, fs, layout};
-use merge::Merge;
+use crate::{Error, RecordId, Result, WriterInfo, fs, layout};
+use merge::{Finished, Merge, Progress};
 
 /// Frames and bytes of one group commit.
 const BATCH_FRAMES: usize = 4096;
@@ -39,10 +42,17 @@ pub struct IngestReport {
     pub damage: Vec<Damage>,
 }
 
+/// One group commit: events, how far reading them got, and the segments that then hold nothing more.
+struct Batch {
+    events: Vec<Prepared>,
+    progress: Vec<Progress>,
+    finished: Vec<Finished>,
+}
+
 /// A frame ready to be stored.
-pub(crate) struct Prepared {
+struct Prepared {
     frame: Frame,
-    writer: crate::RecordId,
+    writer: RecordId,
     stored: Vec<u8>,
 }
 
@@ -67,16 +77,18 @@ impl Store {
         }
         report.ran = true;
         let mut merge = Merge::open(self, &spool)?;
-        loop {
-            let batch = merge.take(BATCH_FRAMES, BATCH_BYTES)?;
-            let progress = merge.progress();
-            if batch.is_empty() && progress.is_empty() {
-                break;
+        // Reading and compressing the next batch goes on while LMDB brings this one to disk.
+        let (send, receive) = sync_channel(1);
+        std::thread::scope(|scope| {
+            let merge = &mut merge;
+            // The sender moves into the thread: when that ends, so does the loop.
+            let reading = scope.spawn(move || read_all(merge, &send));
+            for batch in receive {
+                self.apply(&batch, &mut report)?;
+                report.segments_removed += batch.remove_finished(&spool)?;
             }
-            let prepared = prepare(batch)?;
-            self.apply(&prepared, &progress, &mut report)?;
-            report.segments_removed += merge.remove_finished()?;
-        }
+            reading.join().map_err(|_| Error::Corrupt("reading the spool failed".into()))?
+        })?;
         self.sweep(&spool, &merge, &mut report)?;
         Ok(report)
     }
@@ -92,29 +104,50 @@ impl Store {
     }
 }
 
-/// Compresses a batch, on two threads when it is worth it. No lock of the store is held meanwhile.
-fn prepare(batch: Vec<(crate::RecordId, Frame)>) -> Result<Vec<Prepared>> {
-    let squeeze = |part: Vec<(crate::RecordId, Frame)>| -> Result<Vec<Prepared>> {
-        let mut encoder = Encoder::new()?;
-        part.into_iter()
-            .map(|(writer, frame)| Ok(Prepared { stored: encoder.encode(frame.kind, &frame.body)?, frame, writer }))
-            .collect()
-    };
-    if batch.len() < 256 {
-        return squeeze(batch);
+fn read_all(merge: &mut Merge, send: &SyncSender<Batch>) -> Result<()> {
+    let mut encoder = Encoder::new()?;
+    loop {
+        let frames = merge.take(BATCH_FRAMES, BATCH_BYTES)?;
+        let (progress, finished) = merge.progress();
+        if frames.is_empty() && progress.is_empty() {
+            return Ok(());
+        }
+        let prepare = |(writer, frame): (RecordId, Frame)| -> Result<Prepared> {
+            Ok(Prepared { stored: encoder.encode(frame.kind, &frame.body)?, frame, writer })
+        };
+        let events = frames.into_iter().map(prepare).collect::<Result<_>>()?;
+        // The receiver is gone when storing a batch failed; its error is the one to report.
+        if send.send(Batch { events, progress, finished }).is_err() {
+            return Ok(());
+        }
     }
-    let mut first = batch;
-    let second = first.split_off(first.len() / 2);
-    std::thread::scope(|scope| {
-        let second = scope.spawn(move || squeeze(second));
-        let mut prepared = squeeze(first)?;
-        prepared.extend(second.join().map_err(|_| Error::Corrupt("compressing a batch failed".into()))??);
-        Ok(prepared)
-    })
+}
+
+impl Batch {
+    /// Removes the segments that hold nothing more, once what they held is durable in the store.
+    fn remove_finished(&self, spool: &Path) -> Result<u64> {
+        for Finished { path, damaged } in &self.finished {
+            // A damaged segment may hold bytes that no reader understood: it is set aside, not deleted.
+            let removed = if *damaged {
+                std::fs::rename(path, path.with_extension("damaged"))
+            } else {
+                std::fs::remove_file(path)
+            };
+            removed.map_err(Error::io("cannot remove", path))?;
+        }
+        if !self.finished.is_empty() {
+            fs::sync_dir(spool)?;
+        }
+        Ok(self.finished.len() as u64)
+    }
 }
 
 impl Prepared {
     fn is_terminal(&self) -> bool {
         self.frame.kind == Kind::End
+    }
+
+    fn part(&self) -> u8 {
+        if self.is_terminal() { PART_END } else { PART_START }
     }
 }

@@ -1,19 +1,36 @@
 //! One group commit: a batch of frames and the cursors that go with them, in one transaction.
 
+use std::collections::HashMap;
+
 use super::merge::Progress;
-use super::{IngestReport, Prepared};
+use super::{Batch, IngestReport, Prepared};
 use crate::frame::{Ended, Kind};
 use crate::labels;
 use crate::store::Store;
 use crate::store::row::{State, StateRow};
-use crate::store::tables::{PART_END, PART_START, cursor_key, label_key, record_key, seq_key, tail_seq};
+use crate::store::tables::{cursor_key, label_key, record_key, seq_key, tail_seq};
 use crate::store::transition::{Change, load};
 use crate::{RecordId, Result, ids};
 
 /// How many reports of damage are kept.
 const DAMAGE_KEPT: u64 = 1000;
 
-#[derive(Default)]
+/// What one transaction does; made anew when the transaction has to be run again.
+struct Commit<'c, 't, 'e> {
+    change: &'c mut Change<'t, 'e>,
+    /// Records that began in this very batch. Most end in it too, and are then written once.
+    fresh: HashMap<RecordId, Fresh>,
+    tally: Tally,
+}
+
+struct Fresh {
+    seq: u64,
+    row: StateRow,
+    /// Its parts that are stored.
+    has: [bool; 2],
+}
+
+#[derive(Clone, Copy, Default)]
 struct Tally {
     frames: u64,
     records: u64,
@@ -21,27 +38,16 @@ struct Tally {
 }
 
 impl Store {
-    pub(super) fn apply(&self, batch: &[Prepared], progress: &[Progress], report: &mut IngestReport) -> Result<()> {
+    pub(super) fn apply(&self, batch: &Batch, report: &mut IngestReport) -> Result<()> {
         let tally = self.db().write(|txn, tables| {
-            let mut tally = Tally::default();
             let mut change = Change::begin(txn, tables, ids::now_ms())?;
-            for prepared in batch {
-                store(&mut change, prepared, &mut tally)?;
+            let mut commit = Commit { change: &mut change, fresh: HashMap::new(), tally: Tally::default() };
+            for event in &batch.events {
+                commit.store(event)?;
             }
-            for step in progress {
-                let mut value = step.offset.to_le_bytes().to_vec();
-                value.push(u8::from(step.damaged));
-                tables.cursors.put(change.txn, &cursor_key(step.writer, step.segment), &value)?;
-                for damage in &step.damage {
-                    change.counts.damaged += 1;
-                    if change.counts.damaged <= DAMAGE_KEPT {
-                        let text = format!(
-                            "{} at byte {}, {} bytes: {}",
-                            damage.segment, damage.offset, damage.len, damage.reason
-                        );
-                        tables.damage.put(change.txn, &seq_key(change.counts.damaged), text.as_bytes())?;
-                    }
-                }
+            let tally = commit.finish()?;
+            for step in &batch.progress {
+                save_progress(&mut change, step)?;
             }
             change.finish()?;
             Ok(tally)
@@ -49,41 +55,92 @@ impl Store {
         report.frames += tally.frames;
         report.records += tally.records;
         report.duplicates += tally.duplicates;
-        report.damage.extend(progress.iter().flat_map(|step| step.damage.iter().cloned()));
+        report.damage.extend(batch.progress.iter().flat_map(|step| step.damage.iter().cloned()));
         Ok(())
     }
 }
 
-fn store(change: &mut Change<'_, '_>, prepared: &Prepared, tally: &mut Tally) -> Result<()> {
-    let part = if prepared.is_terminal() { PART_END } else { PART_START };
-    let id = prepared.frame.id;
-    let known = change.tables.ids.get(change.txn, &id.0)?.map(tail_seq).transpose()?;
-    let seq = known.unwrap_or(change.counts.last_seq + 1);
-    let key = record_key(seq, part);
-    if known.is_some() && change.tables.records.get(change.txn, &key)?.is_some() {
-        tally.duplicates += 1;
-        return Ok(());
+impl Commit<'_, '_, '_> {
+    fn store(&mut self, event: &Prepared) -> Result<()> {
+        let id = event.frame.id;
+        if let Some(fresh) = self.fresh.get_mut(&id) {
+            // A call that a forked child ended may have its end before its start.
+            if std::mem::replace(&mut fresh.has[usize::from(event.part())], true) {
+                self.tally.duplicates += 1;
+                return Ok(());
+            }
+            let seq = fresh.seq;
+            let sink = index_labels(self.change, id, seq, &event.frame.labels)?;
+            merge_into(&mut fresh.row, event, sink);
+            return self.put_body(seq, event);
+        }
+        match self.change.tables.ids.get(self.change.txn, &id.0)?.map(tail_seq).transpose()? {
+            Some(seq) => self.add_to(seq, event),
+            None => self.begin(event),
+        }
     }
-    change.tables.records.put(change.txn, &key, &prepared.stored)?;
-    change.counts.raw_bytes += prepared.frame.body.len() as u64;
-    change.counts.stored_bytes += prepared.stored.len() as u64;
-    tally.frames += 1;
-    let sink = index_labels(change, id, seq, &prepared.frame.labels)?;
-    if known.is_none() {
-        change.counts.last_seq = seq;
-        change.tables.ids.put(change.txn, &id.0, &seq_key(seq))?;
-        let mut row = StateRow::new(id, prepared.writer, change.now_ms);
-        merge_into(&mut row, prepared, sink);
-        change.insert(seq, &row)?;
-        tally.records += 1;
-        return Ok(());
+
+    /// The first event of a record.
+    fn begin(&mut self, event: &Prepared) -> Result<()> {
+        let id = event.frame.id;
+        let seq = self.change.counts.last_seq + 1;
+        self.change.counts.last_seq = seq;
+        self.change.tables.ids.put(self.change.txn, &id.0, &seq_key(seq))?;
+        let sink = index_labels(self.change, id, seq, &event.frame.labels)?;
+        let mut row = StateRow::new(id, event.writer, self.change.now_ms);
+        merge_into(&mut row, event, sink);
+        let mut has = [false; 2];
+        has[usize::from(event.part())] = true;
+        self.fresh.insert(id, Fresh { seq, row, has });
+        self.tally.records += 1;
+        self.put_body(seq, event)
     }
-    let row = load(change.txn, change.tables, seq)?;
-    // An end after the record was swept replaces the guess, unless the guess has been sent already.
-    if row.ended == Ended::No || (row.ended == Ended::Abandoned && row.state == State::Pending) || part == PART_START {
-        change.update(seq, |row| merge_into(row, prepared, sink))?;
-    } else {
-        tally.duplicates += 1;
+
+    /// A further event of a record that was stored before.
+    fn add_to(&mut self, seq: u64, event: &Prepared) -> Result<()> {
+        let row = load(self.change.txn, self.change.tables, seq)?;
+        // An end after the record was swept replaces the guess, unless the guess has been sent already.
+        let open = row.ended == Ended::No || (row.ended == Ended::Abandoned && row.state == State::Pending);
+        let known = self.change.tables.records.get(self.change.txn, &record_key(seq, event.part()))?.is_some();
+        if known || (event.is_terminal() && !open) {
+            self.tally.duplicates += 1;
+            return Ok(());
+        }
+        self.put_body(seq, event)?;
+        let sink = index_labels(self.change, event.frame.id, seq, &event.frame.labels)?;
+        self.change.update(seq, |row| merge_into(row, event, sink))?;
+        Ok(())
+    }
+
+    fn put_body(&mut self, seq: u64, event: &Prepared) -> Result<()> {
+        self.change.tables.records.put(self.change.txn, &record_key(seq, event.part()), &event.stored)?;
+        self.change.counts.raw_bytes += event.frame.body.len() as u64;
+        self.change.counts.stored_bytes += event.stored.len() as u64;
+        self.tally.frames += 1;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Tally> {
+        let mut fresh: Vec<Fresh> = self.fresh.into_values().collect();
+        // In order, so that the pages of the state tree are filled one after the other.
+        fresh.sort_unstable_by_key(|fresh| fresh.seq);
+        for Fresh { seq, row, .. } in fresh {
+            self.change.insert(seq, &row)?;
+        }
+        Ok(self.tally)
+    }
+}
+
+fn save_progress(change: &mut Change<'_, '_>, step: &Progress) -> Result<()> {
+    let mut value = step.offset.to_le_bytes().to_vec();
+    value.push(u8::from(step.damaged));
+    change.tables.cursors.put(change.txn, &cursor_key(step.writer, step.segment), &value)?;
+    for damage in &step.damage {
+        change.counts.damaged += 1;
+        if change.counts.damaged <= DAMAGE_KEPT {
+            let text = format!("{} at byte {}, {} bytes: {}", damage.segment, damage.offset, damage.len, damage.reason);
+            change.tables.damage.put(change.txn, &seq_key(change.counts.damaged), text.as_bytes())?;
+        }
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::frame::{HEADER, Kind, array};
 use crate::spool::lock::{self, Observed};
 use crate::spool::reader::{Damage, Frame, Reader, Step};
 use crate::spool::segment::{list, list_writers, segment_path};
-use crate::{Error, RecordId, Result};
+use crate::{RecordId, Result};
 
 /// How far a segment was read.
 pub(super) struct Progress {
@@ -23,10 +23,14 @@ pub(super) struct Progress {
     pub(super) damage: Vec<Damage>,
 }
 
+/// A segment that nobody will write to again, read to its end.
+pub(super) struct Finished {
+    pub(super) path: PathBuf,
+    pub(super) damaged: bool,
+}
+
 pub(super) struct Merge {
-    spool: PathBuf,
     streams: Vec<Stream>,
-    finished: Vec<(PathBuf, bool)>,
 }
 
 /// A segment, and where reading it goes on.
@@ -49,7 +53,7 @@ struct Stream {
     /// The latest call this writer began; its ends sort right behind it.
     order: RecordId,
     unsaved: Vec<Progress>,
-    finished: Vec<(PathBuf, bool)>,
+    finished: Vec<Finished>,
 }
 
 impl Merge {
@@ -88,7 +92,7 @@ impl Merge {
                 finished: Vec::new(),
             });
         }
-        Ok(Self { spool: spool.to_path_buf(), streams, finished: Vec::new() })
+        Ok(Self { streams })
     }
 
     /// The next frames of all segments, with their writers.
@@ -117,31 +121,14 @@ impl Merge {
         Ok(batch)
     }
 
-    /// What was read since the last call, to be stored with the frames it gave.
-    pub(super) fn progress(&mut self) -> Vec<Progress> {
+    /// What was read since the last call, to be stored with the frames it gave, and the segments it came to the end of.
+    pub(super) fn progress(&mut self) -> (Vec<Progress>, Vec<Finished>) {
+        let (mut progress, mut finished) = (Vec::new(), Vec::new());
         for stream in &mut self.streams {
-            self.finished.append(&mut stream.finished);
+            progress.append(&mut stream.unsaved);
+            finished.append(&mut stream.finished);
         }
-        self.streams.iter_mut().flat_map(Stream::take_progress).collect()
-    }
-
-    /// Removes the segments that hold nothing more, once what they held is durable elsewhere.
-    pub(super) fn remove_finished(&mut self) -> Result<u64> {
-        let mut removed = 0;
-        for (path, damaged) in self.finished.drain(..) {
-            // A damaged segment may hold bytes that no reader understood: it is set aside, not deleted.
-            let result = if damaged {
-                std::fs::rename(&path, path.with_extension("damaged"))
-            } else {
-                std::fs::remove_file(&path)
-            };
-            result.map_err(Error::io("cannot remove", &path))?;
-            removed += 1;
-        }
-        if removed > 0 {
-            crate::fs::sync_dir(&self.spool)?;
-        }
-        Ok(removed)
+        (progress, finished)
     }
 
     /// The writers whose process is gone, as seen before their segments were read.
@@ -236,13 +223,10 @@ impl Stream {
         self.unsaved.push(Progress { writer, segment: index, offset, damaged, damage });
     }
 
-    fn take_progress(&mut self) -> Vec<Progress> {
-        std::mem::take(&mut self.unsaved)
-    }
-
     fn leave(&mut self, index: u32) {
         self.mark();
-        self.finished.push((segment_path(&self.spool, self.writer, index), self.segments[self.at].damaged));
+        let path = segment_path(&self.spool, self.writer, index);
+        self.finished.push(Finished { path, damaged: self.segments[self.at].damaged });
         self.reader = None;
         self.at += 1;
     }
