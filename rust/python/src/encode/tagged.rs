@@ -19,8 +19,6 @@ const MAX_REPR: usize = 2000;
 pub(super) struct Copier {
     /// Something could only be kept approximately.
     pub(super) lossy: bool,
-    /// Python code ran, so objects that are not copies may have changed.
-    pub(super) ran_code: bool,
     nodes: usize,
     /// The containers being walked, by address: a cycle comes back to one of them.
     open: Vec<usize>,
@@ -70,12 +68,12 @@ impl Copier {
         } else if let Ok(tuple) = object.cast_exact::<PyTuple>() {
             tag(py, "tuple", None, &self.copy_items(tuple, depth + 2)?)?
         } else if let Some(known) = classes::known(object) {
-            match (known, classes::fields(object)) {
-                (Known::Text, _) => copy_str(classes::exact_str(object)?.cast()?)?,
-                (Known::Model(name), Some((fields, extras))) => {
+            match known {
+                Known::Text => copy_str(classes::exact_str(object)?.cast()?)?,
+                Known::Model(name) => {
+                    let Some((fields, extras)) = classes::fields(object) else { return Ok(None) };
                     self.copy_model(&name, &fields, extras.as_ref(), depth)?
                 }
-                (Known::Model(_), None) => return Ok(None),
             }
         } else if let Ok(bytes) = object.cast_exact::<PyBytes>() {
             tag(py, "bytes", None, &base64(bytes.as_any())?)?
@@ -156,10 +154,7 @@ impl Copier {
                 }
                 tag(py, kind, None, parts.as_any())?
             }
-            "uuid" | "decimal" => {
-                self.ran_code = true;
-                tag(py, kind, None, object.str()?.as_any())?
-            }
+            "uuid" | "decimal" => tag(py, kind, None, object.str()?.as_any())?,
             _ => self.copy_moment(kind, object)?,
         }))
     }
@@ -170,7 +165,6 @@ impl Copier {
         if kind != "date" {
             let zone = object.getattr(intern!(py, "tzinfo"))?;
             if !zone.is_none() && !zone.get_type().is(stdlib::get(py)?.timezone.bind(py)) {
-                self.ran_code = true;
                 match zone.getattr(intern!(py, "key")).and_then(|key| Ok(key.cast_into_exact::<PyString>()?)) {
                     Ok(key) => tagged.set_item(intern!(py, "tz"), key)?,
                     Err(_) => self.lossy = true,
@@ -184,7 +178,6 @@ impl Copier {
     fn foreign<'py>(&mut self, object: &Bound<'py, PyAny>, depth: usize) -> Copied<'py> {
         let py = object.py();
         self.lossy = true;
-        self.ran_code = true;
         let nearest = self.nearest(object, depth + 1);
         match nearest {
             Ok(Some(nearest)) => tag(py, "as", Some(&class_path(&object.get_type())), &nearest),
@@ -238,7 +231,6 @@ impl Copier {
     ) -> Copied<'py> {
         let py = object.py();
         self.lossy = true;
-        self.ran_code = true;
         let text = text().map_or_else(
             |error| format!("<repr failed: {}>", class_path(&error.get_type(py))),
             |text| text.to_string_lossy().chars().take(MAX_REPR).collect(),
@@ -248,7 +240,7 @@ impl Copier {
 }
 
 /// `{"$": name, "v": fields[, "x": extras]}`.
-pub(super) fn model<'py>(
+fn model<'py>(
     name: &Bound<'py, PyString>,
     fields: &Bound<'py, PyAny>,
     extras: Option<&Bound<'py, PyAny>>,

@@ -1,17 +1,28 @@
-//! Events on their way to the spool: the redact hook, the labels, the bytes, the write.
+//! An event on its way to the spool: its fields, the redact hook, the labels, the write.
 
-use plsync_journal::{Ended, Error, Event, FLAG_LOSSY, FLAG_REDACTED, Kind, RecordId, Spool, labels};
-use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError};
+use std::borrow::Cow;
+use std::cell::Cell;
+
+use plsync_journal::{Ended, Error, Event, FLAG_LOSSY, FLAG_REDACTED, Kind, RecordId, Spool};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyTypeError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
-use pyo3::{ffi, intern};
 
+use super::labels::labels_of;
 use super::run_id::RunId;
-use crate::encode::{class_path, encode_event};
+use crate::encode::{class_path, text, write_value};
 use crate::errors::OrRaise;
 
 /// What is left of an event when its content can't be kept: ids and times, all of them made here.
 const BARE: [&str; 7] = ["v", "kind", "t", "run_id", "parent_run_id", "elapsed", "first_token"];
+
+/// A thread's buffer for the next event; one that grew beyond this is given back.
+const KEEP_BUFFER: usize = 256 << 10;
+
+thread_local! {
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// The parts of an event that stand outside its body.
 pub(super) struct Envelope<'a> {
@@ -24,46 +35,168 @@ pub(super) struct Envelope<'a> {
     pub(super) sink: Option<&'a str>,
 }
 
+/// A value of the body: ours, or an object of the program.
+#[derive(Clone)]
+pub(super) enum Value<'a, 'py> {
+    Number(Option<u64>),
+    Text(&'a str),
+    Run(Option<RunId>),
+    Micros(&'a [u64]),
+    Object(Option<Bound<'py, PyAny>>),
+}
+
+/// The body, in the order it is written.
+pub(super) type Fields<'a, 'py> = Vec<(Cow<'static, str>, Value<'a, 'py>)>;
+
+impl<'py> Value<'_, 'py> {
+    fn write(&self, out: &mut Vec<u8>) -> PyResult<bool> {
+        match self {
+            Self::Number(Some(number)) => text::write_display(out, number),
+            Self::Text(value) => text::write(out, value),
+            Self::Run(Some(run_id)) => text::write(out, &run_id.text()),
+            Self::Micros(times) if !times.is_empty() => {
+                let mut before = b'[';
+                for time in *times {
+                    out.push(before);
+                    before = b',';
+                    text::write_display(out, time / 1000);
+                }
+                out.push(b']');
+            }
+            Self::Object(Some(object)) => return write_value(out, object),
+            Self::Number(None) | Self::Run(None) | Self::Micros(_) | Self::Object(None) => {
+                out.extend_from_slice(b"null");
+            }
+        }
+        Ok(false)
+    }
+
+    fn to_python(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(match self {
+            Self::Number(number) => number.into_pyobject(py)?.into_any(),
+            Self::Text(value) => PyString::new(py, value).into_any(),
+            Self::Run(run_id) => run_id.map(RunId::text).into_pyobject(py)?.into_any(),
+            Self::Micros([]) => py.None().into_bound(py),
+            Self::Micros(times) => PyList::new(py, times.iter().map(|time| time / 1000))?.into_any(),
+            Self::Object(object) => object.into_pyobject(py)?.into_any(),
+        })
+    }
+}
+
 /// Writes an event. Whatever is wrong with its content, its ids and times are written; an error says that they were not,
 /// or that the redact hook failed and the content was left out.
 pub(super) fn write(
+    py: Python<'_>,
     spool: &Spool,
-    redact: Option<&Bound<'_, PyAny>>,
+    redact: Option<&Py<PyAny>>,
     mut envelope: Envelope<'_>,
-    event: Bound<'_, PyDict>,
+    fields: &Fields<'_, '_>,
 ) -> PyResult<()> {
-    let py = event.py();
-    let (event, hook_failed) = match redact {
-        None => (event, None),
-        Some(hook) => {
-            let before = event.copy()?;
-            let (after, failed) = match redacted(hook, event, &before) {
-                Ok(after) => (after, None),
-                Err(error) => {
-                    let reason = format!("the redact hook raised {}", class_path(&error.get_type(py)));
-                    (bare(&before, Some(&reason))?, Some(error))
-                }
-            };
+    let Some(hook) = redact else { return write_fields(py, spool, envelope, fields) };
+    let before = to_dict(py, fields)?;
+    let mut kept = bare(fields);
+    let mut failed = None;
+    match call(hook.bind(py), &before) {
+        Ok(Some(after)) => {
             if changed(&before, &after) {
                 envelope.flags |= FLAG_REDACTED;
             }
-            (after, failed)
-        }
-    };
-    let labels = labels_of(&envelope, &event);
-    let reason = match encode_event(&event) {
-        Ok(encoded) => {
-            envelope.flags |= if encoded.lossy { FLAG_LOSSY } else { 0 };
-            match append(py, spool, &envelope, &labels, encoded.json.as_bytes()) {
-                Err(error @ Error::TooLarge { .. }) => error.to_string(),
-                written => return written.or_raise(py).and_then(|()| hook_failed.map_or(Ok(()), Err)),
+            for (name, value) in &after {
+                let name = name.to_string();
+                if !BARE.contains(&name.as_str()) {
+                    kept.push((name.into(), Value::Object(Some(value))));
+                }
             }
         }
-        Err(error) => error.to_string(),
+        Ok(None) => envelope.flags |= FLAG_REDACTED,
+        Err(error) => {
+            envelope.flags |= FLAG_REDACTED;
+            // The class only: the message may repeat the content.
+            let class = class_path(&error.get_type(py));
+            let reason = PyString::new(py, &format!("the redact hook raised {class}"));
+            kept.push(("encode_error".into(), Value::Object(Some(reason.into_any()))));
+            failed =
+                Some(PyRuntimeError::new_err(format!("the redact hook raised {class}, so the content was left out")));
+        }
+    }
+    write_fields(py, spool, envelope, &kept)?;
+    failed.map_or(Ok(()), Err)
+}
+
+fn call<'py>(hook: &Bound<'py, PyAny>, event: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, PyDict>>> {
+    let answer = hook.call1((event.copy()?,)).inspect_err(|error| {
+        if error.is_instance_of::<PyKeyboardInterrupt>(hook.py()) {
+            // The user's Ctrl-C happened to arrive in the hook: it belongs to the program, once the event is written.
+            // SAFETY: needs nothing but an initialised interpreter.
+            unsafe { ffi::PyErr_SetInterrupt() };
+        }
+    })?;
+    if answer.is_none() {
+        return Ok(None);
+    }
+    let answer = answer.cast_into::<PyDict>();
+    answer.map(Some).map_err(|_| PyTypeError::new_err("a redact hook returns a dict or None"))
+}
+
+fn to_dict<'py>(py: Python<'py>, fields: &Fields<'_, 'py>) -> PyResult<Bound<'py, PyDict>> {
+    let event = PyDict::new(py);
+    for (name, value) in fields {
+        event.set_item(name, value.to_python(py)?)?;
+    }
+    Ok(event)
+}
+
+fn changed(before: &Bound<'_, PyDict>, after: &Bound<'_, PyDict>) -> bool {
+    let is_same = |key, value: &Bound<'_, PyAny>| {
+        after.get_item(key).is_ok_and(|found| found.is_some_and(|found| found.is(value)))
     };
-    envelope.flags |= FLAG_LOSSY;
-    let stub = encode_event(&bare(&event, Some(&reason))?)?;
-    append(py, spool, &envelope, &labels, stub.json.as_bytes()).or_raise(py)
+    before.len() != after.len() || !before.iter().all(|(key, value)| is_same(key, &value))
+}
+
+fn bare<'a, 'py>(fields: &Fields<'a, 'py>) -> Fields<'a, 'py> {
+    fields.iter().filter(|(name, _)| BARE.contains(&name.as_ref())).cloned().collect()
+}
+
+fn write_fields(py: Python<'_>, spool: &Spool, mut envelope: Envelope<'_>, fields: &Fields<'_, '_>) -> PyResult<()> {
+    let labels = labels_of(&envelope, fields);
+    let mut body = BUFFER.take();
+    let written = encode(&mut body, fields).and_then(|lossy| {
+        envelope.flags |= if lossy { FLAG_LOSSY } else { 0 };
+        match append(py, spool, &envelope, &labels, &body) {
+            Err(error @ Error::TooLarge { .. }) => Err(PyRuntimeError::new_err(error.to_string())),
+            other => Ok(other),
+        }
+    });
+    let written = match written {
+        Ok(written) => written,
+        Err(error) => {
+            envelope.flags |= FLAG_LOSSY;
+            let mut stub = bare(fields);
+            let reason = error.to_string();
+            stub.push(("encode_error".into(), Value::Text(&reason)));
+            encode(&mut body, &stub)?;
+            append(py, spool, &envelope, &labels, &body)
+        }
+    };
+    if body.capacity() <= KEEP_BUFFER {
+        BUFFER.set(body);
+    }
+    written.or_raise(py)
+}
+
+fn encode(body: &mut Vec<u8>, fields: &Fields<'_, '_>) -> PyResult<bool> {
+    body.clear();
+    let mut lossy = false;
+    let mut before = b'{';
+    for (name, value) in fields {
+        body.push(before);
+        before = b',';
+        text::write(body, name);
+        body.push(b':');
+        lossy |= value.write(body)?;
+    }
+    body.push(b'}');
+    Ok(lossy)
 }
 
 fn append(
@@ -75,114 +208,4 @@ fn append(
 ) -> plsync_journal::Result<()> {
     let &Envelope { kind, ended, flags, id, .. } = envelope;
     py.detach(|| spool.append(&Event { kind, ended, flags, lane: 0, id, labels, body }))
-}
-
-/// What the hook makes of an event. Ids and times stay ours; `None` from the hook keeps nothing else.
-fn redacted<'py>(
-    hook: &Bound<'py, PyAny>,
-    event: Bound<'py, PyDict>,
-    before: &Bound<'py, PyDict>,
-) -> PyResult<Bound<'py, PyDict>> {
-    let py = hook.py();
-    let answer = hook.call1((event,)).inspect_err(|error| {
-        if error.is_instance_of::<PyKeyboardInterrupt>(py) {
-            // The user's Ctrl-C happened to arrive in the hook: it belongs to the program, after the event is written.
-            // SAFETY: needs nothing but an initialised interpreter.
-            unsafe { ffi::PyErr_SetInterrupt() };
-        }
-    })?;
-    if answer.is_none() {
-        return bare(before, None);
-    }
-    let after = answer
-        .cast_into::<PyDict>()
-        .map_err(|_| PyTypeError::new_err("a redact hook returns a dict or None"))?
-        .copy()?;
-    for name in BARE {
-        if let Some(value) = before.get_item(name)? {
-            after.set_item(name, value)?;
-        }
-    }
-    Ok(after)
-}
-
-fn changed(before: &Bound<'_, PyDict>, after: &Bound<'_, PyDict>) -> bool {
-    before.len() != after.len()
-        || before
-            .iter()
-            .any(|(key, value)| !after.get_item(key).is_ok_and(|found| found.is_some_and(|found| found.is(&value))))
-}
-
-fn bare<'py>(event: &Bound<'py, PyDict>, reason: Option<&str>) -> PyResult<Bound<'py, PyDict>> {
-    let bare = PyDict::new(event.py());
-    for name in BARE {
-        if let Some(value) = event.get_item(name)? {
-            bare.set_item(name, value)?;
-        }
-    }
-    if let Some(reason) = reason {
-        bare.set_item("encode_error", reason)?;
-    }
-    Ok(bare)
-}
-
-/// Labels are taken from the event as it is written, so that they say nothing a redact hook removed.
-fn labels_of(envelope: &Envelope<'_>, event: &Bound<'_, PyDict>) -> Vec<u8> {
-    let py = event.py();
-    let mut section = Vec::with_capacity(128);
-    labels::push(&mut section, labels::RUN, &envelope.run_id.bytes());
-    if let Some(parent) = envelope.parent_run_id {
-        labels::push(&mut section, labels::PARENT, &parent.bytes());
-    }
-    if envelope.kind != Kind::Start {
-        return section;
-    }
-    if let Some(sink) = envelope.sink {
-        labels::push(&mut section, labels::SINK, sink.as_bytes());
-    }
-    if let Some(model) = model_of(event) {
-        labels::push(&mut section, labels::MODEL, model.as_bytes());
-    }
-    for name in [intern!(py, "tags"), intern!(py, "pl_tags")] {
-        let Ok(Some(tags)) = event.get_item(name) else { continue };
-        let Ok(tags) = tags.cast_into_exact::<PyList>() else { continue };
-        for tag in &tags {
-            if let Some(tag) = text(&tag) {
-                labels::push(&mut section, labels::TAG, tag.as_bytes());
-            }
-        }
-    }
-    section
-}
-
-fn model_of(event: &Bound<'_, PyDict>) -> Option<String> {
-    const PLACES: [(&str, &[&str]); 2] =
-        [("metadata", &["ls_model_name"]), ("params", &["model", "model_name", "model_id", "model_path"])];
-    let model = PLACES.iter().find_map(|(place, names)| {
-        let values = event.get_item(place).ok()??.cast_into_exact::<PyDict>().ok()?;
-        names.iter().find_map(|name| text(&values.get_item(name).ok()??))
-    })?;
-    Some(file_name(&model).to_owned())
-}
-
-/// A local model goes by its file, without the directory; `organisation/model` is a name.
-fn file_name(model: &str) -> &str {
-    let is_path = model.starts_with(['/', '.', '~']) || model.contains('\\') || model.ends_with(".gguf");
-    if is_path { model.rsplit(['/', '\\']).next().unwrap_or(model) } else { model }
-}
-
-fn text(value: &Bound<'_, PyAny>) -> Option<String> {
-    value.cast_exact::<PyString>().ok()?.to_str().ok().map(str::to_owned)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::file_name;
-
-    #[test]
-    fn a_model_goes_by_its_file_only_when_it_is_a_path() {
-        assert_eq!(file_name("/models/tiny.gguf"), "tiny.gguf");
-        assert_eq!(file_name("C:\\models\\tiny.bin"), "tiny.bin");
-        assert_eq!(file_name("meta-llama/Llama-3"), "meta-llama/Llama-3");
-    }
 }

@@ -4,6 +4,7 @@
 
 mod event;
 mod flight;
+mod labels;
 mod run_id;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,11 +17,11 @@ use plsync_journal::{Durability, Ended, Event, FLAG_CACHED, Kind, RecordId, Spoo
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::encode::class_path;
 use crate::errors::OrRaise;
-use event::Envelope;
+use event::{Envelope, Value};
 use flight::{Closing, Flight, Run};
 use run_id::RunId;
 
@@ -75,7 +76,7 @@ impl Recorder {
             // One run has one list of messages.
             let only = messages.cast_exact::<PyList>().ok().filter(|lists| lists.len() == 1);
             let messages = only.map_or_else(|| Ok(messages.clone()), |lists| lists.get_item(0))?;
-            Ok::<_, PyErr>((intern!(py, "messages"), messages))
+            Ok::<_, PyErr>(("messages", messages))
         };
         let call = Call { kind: "chat", decision: false, serialized, run_id, parent_run_id, tags, metadata, rest };
         self.guarded(py, || self.start(&call, content()?));
@@ -93,7 +94,7 @@ impl Recorder {
     ) {
         let py = run_id.py();
         let call = Call { kind: "llm", decision: false, serialized, run_id, parent_run_id, tags, metadata, rest };
-        self.guarded(py, || self.start(&call, (intern!(py, "prompts"), prompts.clone())));
+        self.guarded(py, || self.start(&call, ("prompts", prompts.clone())));
     }
 
     fn decision_start(
@@ -108,7 +109,7 @@ impl Recorder {
     ) {
         let py = run_id.py();
         let call = Call { kind: "chat", decision: true, serialized, run_id, parent_run_id, tags, metadata, rest };
-        self.guarded(py, || self.start(&call, (intern!(py, "inputs"), inputs.clone())));
+        self.guarded(py, || self.start(&call, ("inputs", inputs.clone())));
     }
 
     /// A token, or (`of_stream`) an event of the streaming protocol.
@@ -136,9 +137,9 @@ impl Recorder {
                 ended: Ended::Ok,
                 decision: false,
                 flags: if is_cached(&generations) { FLAG_CACHED } else { 0 },
-                content: (intern!(py, "generations"), generations),
-                llm_output: response.getattr(intern!(py, "llm_output")).unwrap_or_else(|_| py.None().into_bound(py)),
-                error: py.None().into_bound(py),
+                content: ("generations", generations),
+                llm_output: response.getattr(intern!(py, "llm_output")).ok(),
+                error: None,
             };
             self.finish(answer, run_id, parent_run_id)
         });
@@ -151,9 +152,9 @@ impl Recorder {
                 ended: Ended::Ok,
                 decision: true,
                 flags: 0,
-                content: (intern!(py, "outputs"), outputs.clone()),
-                llm_output: py.None().into_bound(py),
-                error: py.None().into_bound(py),
+                content: ("outputs", outputs.clone()),
+                llm_output: None,
+                error: None,
             };
             self.finish(answer, run_id, parent_run_id)
         });
@@ -175,9 +176,9 @@ impl Recorder {
                 ended: Ended::from_u8(ended).unwrap_or(Ended::Error),
                 decision,
                 flags: 0,
-                content: (intern!(py, "generations"), generations.clone()),
-                llm_output: py.None().into_bound(py),
-                error: error.clone(),
+                content: ("generations", generations.clone()),
+                llm_output: None,
+                error: Some(error.clone()),
             };
             self.finish(answer, run_id, parent_run_id)
         });
@@ -231,24 +232,24 @@ struct Call<'a, 'py> {
 }
 
 /// What it says at the end.
-struct Answer<'a, 'py> {
+struct Answer<'py> {
     ended: Ended,
     decision: bool,
     flags: u8,
-    content: Content<'a, 'py>,
-    llm_output: Bound<'py, PyAny>,
-    error: Bound<'py, PyAny>,
+    content: Content<'py>,
+    llm_output: Option<Bound<'py, PyAny>>,
+    error: Option<Bound<'py, PyAny>>,
 }
 
 /// The part of an event that differs between kinds of models, under its key.
-type Content<'a, 'py> = (&'a Bound<'py, PyString>, Bound<'py, PyAny>);
+type Content<'py> = (&'static str, Bound<'py, PyAny>);
 
 impl Recorder {
     fn flight(&self) -> MutexGuard<'_, Flight> {
         self.flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn start<'py>(&self, call: &Call<'_, 'py>, content: Content<'_, 'py>) -> PyResult<()> {
+    fn start<'py>(&self, call: &Call<'_, 'py>, content: Content<'py>) -> PyResult<()> {
         let py = call.run_id.py();
         let run = Run::new(call.decision);
         let now = wall_clock();
@@ -257,30 +258,31 @@ impl Recorder {
         let parent_run_id = RunId::read_optional(call.parent_run_id)?;
         self.flight().open(run_id.0, run);
 
-        let event = PyDict::new(py);
-        event.set_item(intern!(py, "v"), 1)?;
-        event.set_item(intern!(py, "kind"), call.kind)?;
-        event.set_item(intern!(py, "t"), now)?;
-        event.set_item(intern!(py, "run_id"), run_id.text())?;
-        event.set_item(intern!(py, "parent_run_id"), parent_run_id.map(RunId::text))?;
         // Of what is serialized only the class is kept: the rest holds header values and credentials in URLs.
         let class = call.serialized.cast::<PyDict>().ok().and_then(|fields| fields.get_item(intern!(py, "id")).ok()?);
-        event.set_item(intern!(py, "class"), class)?;
-        event.set_item(intern!(py, "name"), call.rest.get_item(intern!(py, "name"))?)?;
-        event.set_item(content.0, content.1)?;
-        event.set_item(intern!(py, "params"), params_of(call.rest)?)?;
-        event.set_item(intern!(py, "options"), call.rest.get_item(intern!(py, "options"))?)?;
-        event.set_item(intern!(py, "tags"), call.tags)?;
-        event.set_item(intern!(py, "pl_tags"), &self.pl_tags)?;
-        event.set_item(intern!(py, "metadata"), call.metadata)?;
+        let fields = vec![
+            ("v".into(), Value::Number(Some(1))),
+            ("kind".into(), Value::Text(call.kind)),
+            ("t".into(), Value::Number(Some(now))),
+            ("run_id".into(), Value::Run(Some(run_id))),
+            ("parent_run_id".into(), Value::Run(parent_run_id)),
+            ("class".into(), Value::Object(class)),
+            ("name".into(), Value::Object(call.rest.get_item(intern!(py, "name"))?)),
+            (content.0.into(), Value::Object(Some(content.1))),
+            ("params".into(), Value::Object(params_of(call.rest)?)),
+            ("options".into(), Value::Object(call.rest.get_item(intern!(py, "options"))?)),
+            ("tags".into(), Value::Object(Some(call.tags.clone()))),
+            ("pl_tags".into(), Value::Object(Some(self.pl_tags.bind(py).clone().into_any()))),
+            ("metadata".into(), Value::Object(Some(call.metadata.clone()))),
+        ];
         let sink = self.sink.as_deref();
         let envelope = Envelope { kind: Kind::Start, ended: Ended::No, flags: 0, id, run_id, parent_run_id, sink };
-        event::write(&self.spool, self.redact.as_ref().map(|hook| hook.bind(py)), envelope, event)
+        event::write(py, &self.spool, self.redact.as_ref(), envelope, &fields)
     }
 
     fn finish<'py>(
         &self,
-        answer: Answer<'_, 'py>,
+        answer: Answer<'py>,
         run_id: &Bound<'py, PyAny>,
         parent_run_id: &Bound<'py, PyAny>,
     ) -> PyResult<()> {
@@ -297,31 +299,34 @@ impl Recorder {
         let parent_run_id = RunId::read_optional(parent_run_id)?;
         let pieces = run.as_ref().map_or(&[][..], Run::piece_times);
 
-        let event = PyDict::new(py);
-        event.set_item(intern!(py, "v"), 1)?;
-        event.set_item(intern!(py, "t"), now)?;
-        event.set_item(intern!(py, "elapsed"), run.as_ref().map(Run::elapsed_ns))?;
+        let elapsed = run.as_ref().map(Run::elapsed_ns);
+        let mut fields = vec![
+            ("v".into(), Value::Number(Some(1))),
+            ("t".into(), Value::Number(Some(now))),
+            ("elapsed".into(), Value::Number(elapsed)),
+        ];
         if run.is_none() {
-            event.set_item(intern!(py, "kind"), kind_of(&answer.content.1))?;
-            event.set_item(intern!(py, "run_id"), run_id.text())?;
-            event.set_item(intern!(py, "parent_run_id"), parent_run_id.map(RunId::text))?;
+            fields.push(("kind".into(), Value::Text(kind_of(&answer.content.1))));
+            fields.push(("run_id".into(), Value::Run(Some(run_id))));
+            fields.push(("parent_run_id".into(), Value::Run(parent_run_id)));
         }
-        event.set_item(answer.content.0, answer.content.1)?;
-        event.set_item(intern!(py, "llm_output"), answer.llm_output)?;
-        event.set_item(intern!(py, "error"), answer.error)?;
-        event.set_item(intern!(py, "first_token"), pieces.first())?;
-        let chunks = if pieces.is_empty() { None } else { Some(PyList::new(py, pieces.iter().map(|ns| ns / 1000))?) };
-        event.set_item(intern!(py, "chunks"), chunks)?;
+        fields.extend([
+            (answer.content.0.into(), Value::Object(Some(answer.content.1))),
+            ("llm_output".into(), Value::Object(answer.llm_output)),
+            ("error".into(), Value::Object(answer.error)),
+            ("first_token".into(), Value::Number(pieces.first().copied())),
+            ("chunks".into(), Value::Micros(pieces)),
+        ]);
         let envelope = Envelope {
             kind: Kind::End,
             ended: answer.ended,
             flags: answer.flags,
-            id: run.map_or_else(RecordId::new, |run| run.id),
+            id: run.as_ref().map_or_else(RecordId::new, |run| run.id),
             run_id,
             parent_run_id,
             sink: None,
         };
-        event::write(&self.spool, self.redact.as_ref().map(|hook| hook.bind(py)), envelope, event)
+        event::write(py, &self.spool, self.redact.as_ref(), envelope, &fields)
     }
 
     /// Runs `work` so that no error and no panic of it reaches the caller.

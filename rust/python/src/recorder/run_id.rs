@@ -32,8 +32,16 @@ impl RunId {
 
     /// The text form, as `str(uuid)` gives it.
     pub(super) fn text(self) -> String {
-        let hex = format!("{:032x}", self.0);
-        [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = String::with_capacity(36);
+        for (index, byte) in self.bytes().into_iter().enumerate() {
+            if matches!(index, 4 | 6 | 8 | 10) {
+                text.push('-');
+            }
+            text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            text.push(char::from(DIGITS[usize::from(byte & 0xf)]));
+        }
+        text
     }
 
     pub(super) fn bytes(self) -> [u8; 16] {

@@ -1,0 +1,239 @@
+"""What recording costs a LangChain call, beside its peers, in one run.
+
+Usage: python benches/handler.py [--calls N] [--json]
+
+Each peer is a callback handler on the same model, called in turn within every round, so that noise hits all alike. The
+figures are medians over the calls of all rounds, minus the median of a handler that does nothing. Streaming is per token.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+from uuid import UUID
+
+import langchain_core
+import orjson
+from langchain_core.callbacks.base import BaseCallbackHandler
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult
+
+from plsync import PromptLayerCallbackHandler
+
+TOKENS = 100
+ROUND = 50
+
+SMALL: list[BaseMessage] = [HumanMessage("What is the capital of France?")]
+BIG: list[BaseMessage] = [
+    SystemMessage("s" * 400),
+    *(message for i in range(5) for message in (HumanMessage(f"{i} " + "q" * 700), AIMessage("a" * 820))),
+]
+
+
+class FixedChat(BaseChatModel):
+    """Answers at once, so that what is measured is the framework and the handler."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "fixed"
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        usage = {"input_tokens": 7, "output_tokens": 1, "total_tokens": 8}
+        answer = AIMessage("Paris", usage_metadata=usage, response_metadata={"model_name": "fixed"})
+        return ChatResult(generations=[ChatGeneration(message=answer)])
+
+    def _stream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        for _ in range(TOKENS):
+            yield ChatGenerationChunk(message=AIMessageChunk("token "))
+
+
+class Noop(BaseCallbackHandler):
+    """The framework's own price for a handler."""
+
+    run_inline = True
+
+    def on_chat_model_start(self, serialized: Any, messages: Any, **kwargs: Any) -> None:
+        pass
+
+    def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+        pass
+
+    def on_llm_end(self, response: Any, **kwargs: Any) -> None:
+        pass
+
+
+class Written(BaseCallbackHandler):
+    """The same events made in Python; ``keep`` is how they are stored."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self.open: dict[UUID, tuple[int, list[int]]] = {}
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.open[run_id] = (time.monotonic_ns(), [])
+        self.keep(
+            run_id,
+            {
+                "v": 1,
+                "kind": "chat",
+                "t": time.time_ns(),
+                "run_id": str(run_id),
+                "parent_run_id": parent_run_id and str(parent_run_id),
+                "class": serialized.get("id"),
+                "name": kwargs.get("name"),
+                "messages": messages[0],
+                "params": kwargs.get("invocation_params"),
+                "options": kwargs.get("options"),
+                "tags": tags,
+                "pl_tags": [],
+                "metadata": metadata,
+            },
+        )
+
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        self.open[run_id][1].append(time.monotonic_ns())
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        started, tokens = self.open.pop(run_id)
+        self.keep(
+            run_id,
+            {
+                "v": 1,
+                "t": time.time_ns(),
+                "elapsed": time.monotonic_ns() - started,
+                "generations": response.generations[0],
+                "llm_output": response.llm_output,
+                "error": None,
+                "first_token": tokens[0] - started if tokens else None,
+                "chunks": [(token - started) // 1000 for token in tokens] or None,
+            },
+        )
+
+    def keep(self, run_id: UUID, event: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+
+def _fields(value: Any) -> Any:
+    return str(value) if isinstance(value, str) else {"$": type(value).__name__, "v": value.__dict__}
+
+
+class Orjson(Written):
+    """orjson and one write a event to an ordinary file."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.file = os.open(directory / "events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def keep(self, run_id: UUID, event: dict[str, Any]) -> None:
+        os.write(self.file, orjson.dumps(event, default=_fields, option=orjson.OPT_PASSTHROUGH_SUBCLASS) + b"\n")
+
+
+class Sqlite(Written):
+    """SQLite in WAL mode with the standard library's json, as recorders are usually made at home."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.database = sqlite3.connect(directory / "events.db", isolation_level=None)
+        self.database.execute("pragma journal_mode=wal")
+        self.database.execute("pragma synchronous=normal")
+        self.database.execute("create table events (run_id text, event text)")
+
+    def keep(self, run_id: UUID, event: dict[str, Any]) -> None:
+        self.database.execute("insert into events values (?, ?)", (str(run_id), json.dumps(event, default=_fields)))
+
+
+def langsmith_tracer() -> BaseCallbackHandler:
+    """LangChain's own tracer with a client that sends nothing."""
+    from langchain_core.tracers import LangChainTracer  # noqa: PLC0415
+
+    return LangChainTracer(client=mock.MagicMock(tracing_queue=None))
+
+
+def measure(
+    work: Callable[[BaseCallbackHandler], Any], peers: dict[str, BaseCallbackHandler], calls: int
+) -> dict[str, float]:
+    """Median microseconds of ``work`` with each peer."""
+    times: dict[str, list[int]] = {name: [] for name in peers}
+    for handler in peers.values():
+        for _ in range(ROUND):
+            work(handler)
+    for _ in range(max(1, calls // ROUND)):
+        for name, handler in peers.items():
+            samples = times[name]
+            for _ in range(ROUND):
+                begin = time.perf_counter_ns()
+                work(handler)
+                samples.append(time.perf_counter_ns() - begin)
+    return {name: statistics.median(samples) / 1000 for name, samples in times.items()}
+
+
+def rows(calls: int, directory: Path) -> dict[str, dict[str, float]]:
+    """Microseconds over the no-op handler, by situation and peer."""
+    model = FixedChat()
+    works: dict[str, tuple[Callable[[BaseCallbackHandler], Any], int, int]] = {
+        "1 message": (lambda handler: model.invoke(SMALL, {"callbacks": [handler]}), calls, 1),
+        "11 messages, 8 KB": (lambda handler: model.invoke(BIG, {"callbacks": [handler]}), calls, 1),
+        "a streamed token": (
+            lambda handler: [None for _ in model.stream(SMALL, {"callbacks": [handler]})],
+            calls // 10,
+            TOKENS,
+        ),
+    }
+    peers: dict[str, BaseCallbackHandler] = {
+        "no-op": Noop(),
+        "plsync": PromptLayerCallbackHandler(journal=directory / "journal"),
+        "orjson + os.write": Orjson(directory),
+        "SQLite WAL + json": Sqlite(directory),
+        "LangChainTracer": langsmith_tracer(),
+    }
+    table = {}
+    for name, (work, count, parts) in works.items():
+        medians = measure(work, peers, count)
+        table[name] = {peer: (medians[peer] - medians["no-op"]) / parts for peer in peers if peer != "no-op"}
+    return table
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="What recording costs a LangChain call.")
+    parser.add_argument("--calls", type=int, default=2000, help="calls for each peer and situation (default: 2000)")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as directory:
+        table = rows(options.calls, Path(directory))
+    machine = f"Python {platform.python_version()}, langchain-core {langchain_core.__version__}, {os.cpu_count()} cores"
+    if options.json:
+        json.dump({"machine": machine, "microseconds": table}, sys.stdout, indent=2)
+        return
+    peers = list(next(iter(table.values())))
+    print(f"microseconds over a handler that does nothing ({machine})")
+    print(f"{'':20}" + "".join(f"{peer:>26}" for peer in peers))
+    for name, costs in table.items():
+        cells = (f"{cost:.2f} ({cost / costs['plsync']:.1f}x)" for cost in costs.values())
+        print(f"{name:20}" + "".join(f"{cell:>26}" for cell in cells))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+//! JSON of plain objects, in one pass over them. No Python code runs meanwhile, so nothing can change what is read.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyList, PyString};
+use pyo3::{ffi, intern};
+
+use super::classes::{self, Known};
+use super::{MAX_DEPTH, MAX_NODES, text};
+
+/// An object has a part that takes more than this: see [`super::tagged`].
+pub(super) struct NotPlain;
+
+type Written = Result<(), NotPlain>;
+
+/// Appends the JSON of `object` if it is made of exact JSON types, finite floats, integers of 64 bits, valid text, keys
+/// that can't be taken for a tag, and `langchain_core` objects of the same. Otherwise what was appended means nothing.
+pub(super) fn write(out: &mut Vec<u8>, object: &Bound<'_, PyAny>) -> Written {
+    Writer { out, nodes: 0 }.value(object, 0)
+}
+
+struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    nodes: usize,
+}
+
+impl Writer<'_> {
+    fn value(&mut self, object: &Bound<'_, PyAny>, depth: usize) -> Written {
+        self.nodes += 1;
+        if depth > MAX_DEPTH || self.nodes > MAX_NODES {
+            return Err(NotPlain);
+        }
+        let class = object.get_type_ptr();
+        let is = |exact: *mut ffi::PyTypeObject| std::ptr::eq(class, exact);
+        // SAFETY: the addresses are those of the interpreter's static type objects, and each unchecked cast follows the
+        // comparison that makes it right.
+        unsafe {
+            if is(&raw mut ffi::PyUnicode_Type) {
+                return self.text(object.cast_unchecked());
+            } else if object.is_none() {
+                self.out.extend_from_slice(b"null");
+            } else if is(&raw mut ffi::PyDict_Type) {
+                return self.dict(object.cast_unchecked(), depth);
+            } else if is(&raw mut ffi::PyList_Type) {
+                return self.list(object.cast_unchecked(), depth);
+            } else if is(&raw mut ffi::PyBool_Type) {
+                self.out.extend_from_slice(if object.is(&*PyBool::new(object.py(), true)) {
+                    b"true"
+                } else {
+                    b"false"
+                });
+            } else if is(&raw mut ffi::PyLong_Type) {
+                return self.integer(object);
+            } else if is(&raw mut ffi::PyFloat_Type) {
+                return self.float(ffi::PyFloat_AsDouble(object.as_ptr()));
+            } else {
+                return self.model(object, depth);
+            }
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, value: &Bound<'_, PyString>) -> Written {
+        text::write(self.out, value.to_str().map_err(|_| NotPlain)?);
+        Ok(())
+    }
+
+    fn integer(&mut self, value: &Bound<'_, PyAny>) -> Written {
+        let mut overflow = 0;
+        // SAFETY: the object is an int, so nothing but an overflow can go wrong, and that sets no error.
+        let number = unsafe { ffi::PyLong_AsLongLongAndOverflow(value.as_ptr(), &raw mut overflow) };
+        if overflow != 0 {
+            return Err(NotPlain);
+        }
+        text::write_display(self.out, number);
+        Ok(())
+    }
+
+    fn float(&mut self, value: f64) -> Written {
+        if !value.is_finite() {
+            return Err(NotPlain);
+        }
+        text::write_debug(self.out, value);
+        Ok(())
+    }
+
+    fn dict(&mut self, dict: &Bound<'_, PyDict>, depth: usize) -> Written {
+        if dict.is_empty() {
+            self.out.extend_from_slice(b"{}");
+            return Ok(());
+        }
+        if dict.contains(intern!(dict.py(), "$")).unwrap_or(true) {
+            return Err(NotPlain);
+        }
+        let py = dict.py();
+        let mut before = b'{';
+        let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
+        // SAFETY: nothing in the loop runs Python code or gives the GIL away, so the dict stays as it is and keeps alive what
+        // is borrowed from it.
+        while unsafe { ffi::PyDict_Next(dict.as_ptr(), &raw mut at, &raw mut key, &raw mut value) } != 0 {
+            // SAFETY: as above; PyDict_Next has set both to objects.
+            let (key, value) = unsafe { (Borrowed::from_ptr(py, key), Borrowed::from_ptr(py, value)) };
+            self.out.push(before);
+            before = b',';
+            let key = key.cast_exact::<PyString>().map_err(|_| NotPlain)?;
+            self.text(&key)?;
+            self.out.push(b':');
+            self.value(&value, depth + 1)?;
+        }
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    fn list(&mut self, list: &Bound<'_, PyList>, depth: usize) -> Written {
+        if list.is_empty() {
+            self.out.extend_from_slice(b"[]");
+            return Ok(());
+        }
+        let mut before = b'[';
+        for item in list {
+            self.out.push(before);
+            before = b',';
+            self.value(&item, depth + 1)?;
+        }
+        self.out.push(b']');
+        Ok(())
+    }
+
+    fn model(&mut self, object: &Bound<'_, PyAny>, depth: usize) -> Written {
+        let name = match classes::known(object).ok_or(NotPlain)? {
+            Known::Model(name) => name,
+            // SAFETY: known() tells that the object is a str; what is read of it does not depend on its class.
+            Known::Text => return self.text(unsafe { object.cast_unchecked() }),
+        };
+        let (fields, extras) = classes::fields(object).ok_or(NotPlain)?;
+        self.out.extend_from_slice(b"{\"$\":");
+        self.text(&name)?;
+        self.out.extend_from_slice(b",\"v\":");
+        self.dict(&fields, depth + 1)?;
+        if let Some(extras) = extras {
+            self.out.extend_from_slice(b",\"x\":");
+            self.dict(&extras, depth + 1)?;
+        }
+        self.out.push(b'}');
+        Ok(())
+    }
+}

@@ -1,0 +1,103 @@
+//! JSON text: strings escaped, numbers as they are written.
+
+use std::fmt::{Debug, Display};
+use std::io::Write;
+
+/// Bytes that are looked at together; the compiler turns a step into a few vector instructions.
+const STEP: usize = 32;
+
+/// Appends a JSON string.
+pub(crate) fn write(out: &mut Vec<u8>, text: &str) {
+    let mut rest = text.as_bytes();
+    out.reserve(rest.len() + 3);
+    out.push(b'"');
+    while let Some(at) = first_special(rest) {
+        out.extend_from_slice(&rest[..at]);
+        escape(out, rest[at]);
+        rest = &rest[at + 1..];
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
+}
+
+/// Appends a number that is JSON as it is displayed.
+pub(crate) fn write_display(out: &mut Vec<u8>, number: impl Display) {
+    // Writing to a Vec can't fail.
+    let _ = write!(out, "{number}");
+}
+
+/// Appends a finite float. Its debug form is the shortest that reads back as the same number, and JSON.
+pub(super) fn write_debug(out: &mut Vec<u8>, number: impl Debug) {
+    let _ = write!(out, "{number:?}");
+}
+
+fn first_special(bytes: &[u8]) -> Option<usize> {
+    let is_special = |byte: &u8| (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
+    let clean = bytes
+        .as_chunks::<STEP>()
+        .0
+        .iter()
+        .take_while(|step| !step.iter().fold(false, |any, byte| any | is_special(byte)));
+    let mut at = clean.count() * STEP;
+    let (words, tail) = bytes[at..].as_chunks::<8>();
+    for word in words {
+        if let Some(found) = first_special_in(*word) {
+            return Some(at + found);
+        }
+        at += 8;
+    }
+    let mut word = [b' '; 8];
+    word[..tail.len()].copy_from_slice(tail);
+    first_special_in(word).map(|found| at + found)
+}
+
+/// The usual arithmetic on eight bytes at once: the lowest byte it marks is the first that is special.
+fn first_special_in(word: [u8; 8]) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    const CONTROLS: u64 = ONES * 0x20;
+    const QUOTES: u64 = u64::from_le_bytes([b'"'; 8]);
+    const BACKSLASHES: u64 = u64::from_le_bytes([b'\\'; 8]);
+    let word = u64::from_le_bytes(word);
+    let below = |limit: u64, word: u64| word.wrapping_sub(limit) & !word;
+    let marked = (below(CONTROLS, word) | below(ONES, word ^ QUOTES) | below(ONES, word ^ BACKSLASHES)) & HIGH;
+    (marked != 0).then(|| (marked.trailing_zeros() / 8) as usize)
+}
+
+fn escape(out: &mut Vec<u8>, byte: u8) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        0x08 => b'b',
+        0x0c => b'f',
+        _ => {
+            out.extend_from_slice(b"\\u00");
+            out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]]);
+            return;
+        }
+    };
+    out.extend_from_slice(&[b'\\', short]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(text: &str) -> String {
+        let mut out = Vec::new();
+        write(&mut out, text);
+        String::from_utf8(out).expect("JSON is UTF-8")
+    }
+
+    #[test]
+    fn specials_are_escaped_wherever_they_stand() {
+        assert_eq!(written("a\"b\\c\n\t\u{1}é"), r#""a\"b\\c\n\t\u0001é""#);
+        for at in 0..100 {
+            let clean = "x".repeat(at);
+            assert_eq!(written(&format!("{clean}\n{clean}")), format!("\"{clean}\\n{clean}\""));
+        }
+    }
+}

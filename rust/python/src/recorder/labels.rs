@@ -1,0 +1,73 @@
+//! The labels of a start event: what a record can be searched by without reading its body.
+
+use plsync_journal::{Kind, labels};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString};
+
+use super::event::{Envelope, Fields, Value};
+
+/// Labels are taken from the event as it is written, so that they say nothing a redact hook removed.
+pub(super) fn labels_of(envelope: &Envelope<'_>, fields: &Fields<'_, '_>) -> Vec<u8> {
+    let mut section = Vec::with_capacity(128);
+    labels::push(&mut section, labels::RUN, &envelope.run_id.bytes());
+    if let Some(parent) = envelope.parent_run_id {
+        labels::push(&mut section, labels::PARENT, &parent.bytes());
+    }
+    if envelope.kind != Kind::Start {
+        return section;
+    }
+    if let Some(sink) = envelope.sink {
+        labels::push(&mut section, labels::SINK, sink.as_bytes());
+    }
+    push_model(&mut section, fields);
+    for name in ["tags", "pl_tags"] {
+        let Some(tags) = object(fields, name).and_then(|tags| tags.cast_exact::<PyList>().ok()) else { continue };
+        for tag in tags {
+            if let Ok(Ok(tag)) = tag.cast_exact::<PyString>().map(|tag| tag.to_str()) {
+                labels::push(&mut section, labels::TAG, tag.as_bytes());
+            }
+        }
+    }
+    section
+}
+
+fn object<'a, 'py>(fields: &'a Fields<'_, 'py>, name: &str) -> Option<&'a Bound<'py, PyAny>> {
+    fields.iter().find(|(field, _)| field == name).and_then(|(_, value)| match value {
+        Value::Object(object) => object.as_ref(),
+        _ => None,
+    })
+}
+
+fn push_model(section: &mut Vec<u8>, fields: &Fields<'_, '_>) {
+    const PLACES: [(&str, &[&str]); 2] =
+        [("metadata", &["ls_model_name"]), ("params", &["model", "model_name", "model_id", "model_path"])];
+    for (place, names) in PLACES {
+        let Some(values) = object(fields, place).and_then(|values| values.cast_exact::<PyDict>().ok()) else {
+            continue;
+        };
+        for name in names {
+            let Ok(Some(model)) = values.get_item(name) else { continue };
+            if let Ok(Ok(model)) = model.cast_exact::<PyString>().map(|model| model.to_str()) {
+                return labels::push(section, labels::MODEL, file_name(model).as_bytes());
+            }
+        }
+    }
+}
+
+/// A local model goes by its file, without the directory; `organisation/model` is a name.
+fn file_name(model: &str) -> &str {
+    let is_path = model.starts_with(['/', '.', '~']) || model.contains('\\') || model.ends_with(".gguf");
+    if is_path { model.rsplit(['/', '\\']).next().unwrap_or(model) } else { model }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file_name;
+
+    #[test]
+    fn a_model_goes_by_its_file_only_when_it_is_a_path() {
+        assert_eq!(file_name("/models/tiny.gguf"), "tiny.gguf");
+        assert_eq!(file_name("C:\\models\\tiny.bin"), "tiny.bin");
+        assert_eq!(file_name("meta-llama/Llama-3"), "meta-llama/Llama-3");
+    }
+}
