@@ -2,8 +2,9 @@
 
 Usage: python benches/handler.py [--calls N] [--json]
 
-Each peer is a callback handler on the same model, called in turn within every round, so that noise hits all alike. The
-figures are medians over the calls of all rounds, minus the median of a handler that does nothing. Streaming is per token.
+Each peer is a callback handler on the same model, called in turn within every round, so that noise hits all alike.
+The figures are medians over the calls of all rounds, minus the median of a handler that does nothing. Streaming is per
+token.
 """
 
 from __future__ import annotations
