@@ -1,0 +1,54 @@
+"""What ``plsync --help`` offers: commands and options are a promise."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from commands import printed, run
+
+FILTERS = {"--tag", "--model", "--state", "--status", "--since", "--until", "--text", "-n", "--limit"}
+EVERYWHERE = {"--journal", "--json", "-h", "--help"}
+OPTIONS = {
+    "run": {"--once", "--no-callbacks", "--batch", "--settle"},
+    "status": set(),
+    "list": FILTERS | {"--oldest-first"},
+    "show": set(),
+    "tail": FILTERS | {"-f", "--follow"},
+    "check": set(),
+}
+
+
+def options(text: str) -> set[str]:
+    """The options at the beginning of a line of a help text, whatever is drawn around it."""
+    starts = [re.match(r"[^\w-]*((?:-{1,2}[a-z][\w-]*[ ,]*)+)", line) for line in text.splitlines()]
+    return {option for start in starts if start for option in re.findall(r"-{1,2}[a-z][\w-]*", start[1])}
+
+
+def test_help_lists_every_command(tmp_path: Path) -> None:
+    text = printed(tmp_path, "--help", COLUMNS="100")
+    assert "A flight recorder for LLM calls" in text
+    commands = text.split("Commands", 1)[1]
+    assert re.findall(r"^\W{1,3}([a-z]+)  ", commands, re.MULTILINE) == list(OPTIONS)
+    assert options(text) == {"--journal", "--version", "-h", "--help"}
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_every_command_has_the_options_documented(tmp_path: Path, command: str) -> None:
+    text = printed(tmp_path, command, "--help", COLUMNS="100")
+    assert options(text) == OPTIONS[command] | EVERYWHERE
+    page = (Path(__file__).parent.parent / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert all(option in page for option in OPTIONS[command])
+
+
+def test_without_a_command_help_is_shown(tmp_path: Path) -> None:
+    done = run(tmp_path)
+    assert "Usage: plsync [OPTIONS] COMMAND" in done.stdout + done.stderr
+    assert done.returncode == 2
+
+
+def test_version_is_the_packages(tmp_path: Path) -> None:
+    assert printed(tmp_path, "--version") == f"plsync {version('plsync')}\n"

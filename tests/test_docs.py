@@ -1,0 +1,165 @@
+"""Every snippet of README and docs marked ``python`` or ``console`` runs, and every documented field is there.
+
+A snippet runs in a directory and a journal of its own. What it needs beyond that stands in a comment before its
+fence: ``<!-- snippet: recorded -->`` (there are records), ``openai`` (a server that answers as OpenAI does),
+``continues`` (the snippet before it comes first).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import orjson
+import pytest
+
+from plsync.record import FIELDS
+from plsync.reports import CheckReport, Stats
+from spooling import SpoolWriter
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(
+    r"^(?: *<!-- snippet: (?P<needs>[a-z, ]+) -->\n+)?"
+    r"(?P<indent> *)```(?P<language>python|console)\n(?P<body>.*?)^ *```$",
+    re.MULTILINE | re.DOTALL,
+)
+NEEDS = {"recorded", "openai", "continues"}
+
+
+@dataclass
+class Snippet:
+    place: str
+    language: str
+    needs: set[str]
+    body: str
+
+
+def snippets() -> list[Snippet]:
+    found: list[Snippet] = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for fence in FENCE.finditer(text):
+            line = text.count("\n", 0, fence.start("body")) + 1
+            needs = set(re.findall(r"[a-z]+", fence["needs"] or ""))
+            assert needs <= NEEDS, f"{page.name}:{line} needs something unknown"
+            body = re.sub(rf"^{fence['indent']}", "", fence["body"], flags=re.MULTILINE)
+            if "continues" in needs:
+                body = found[-1].body + body
+                needs |= found[-1].needs
+            found.append(Snippet(f"{page.name}:{line}", fence["language"], needs, body))
+    return found
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    journal = str(tmp_path / "journal")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {"PATH": path, "HOME": str(tmp_path), "PLSYNC_JOURNAL": journal}
+
+
+@pytest.fixture
+def openai() -> Iterator[str]:
+    """The base URL of a server that answers completions."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            choice = {
+                "index": 0,
+                "finish_reason": "stop",
+                "text": "4",
+                "message": {"role": "assistant", "content": "4"},
+            }
+            usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+            body = orjson.dumps(
+                {"id": "1", "object": "x", "created": 1, "model": "m", "choices": [choice], "usage": usage}
+            )
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Requests are no news."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("snippet", snippets(), ids=lambda snippet: snippet.place)
+def test_a_snippet_runs(snippet: Snippet, tmp_path: Path, environment: dict[str, str], openai: str) -> None:
+    if "gpt4all" in snippet.body.lower():
+        pytest.importorskip("gpt4all", reason="gpt4all has no wheel for this machine")
+    if "recorded" in snippet.needs:
+        record_calls(tmp_path / "journal")
+    if "openai" in snippet.needs:
+        environment |= {"OPENAI_BASE_URL": openai, "OPENAI_API_KEY": "none"}
+    if snippet.language == "python":
+        commands = [[sys.executable, "-c", snippet.body]]
+    else:
+        lines = re.findall(r"^\$ (.*)$", snippet.body, re.MULTILINE)
+        commands = [["bash", "-o", "pipefail", "-c", line] for line in lines]
+    assert commands
+    for command in commands:
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "PlsyncWarning" not in done.stderr
+
+
+def record_calls(journal: Path) -> None:
+    writer = SpoolWriter(journal)
+    for number in range(4):
+        start = {"tags": ["langchain", "gpt4all"], "params": {"model": "tiny.gguf"}}
+        writer.call("The capital of France?", "Paris", at=1_790_000_000_000 + number, **start)
+    writer.close()
+
+
+def documented(page: str, heading: str) -> set[str]:
+    """The names in the first column of the table below a heading (or below a sentence that ends in ``prints:``)."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    below = text.split(heading, 1)[1].lstrip("\n")
+    table = re.search(r"(?:^\|.*\n)+", below, re.MULTILINE)
+    assert table
+    rows = table[0].splitlines()[2:]
+    return {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+
+
+def test_every_attribute_of_a_record_is_documented() -> None:
+    assert documented("reading.md", "## A record") == set(FIELDS)
+
+
+def test_every_field_of_status_is_documented() -> None:
+    names = {field.name for field in fields(Stats)} | {"left", "journal"}
+    assert documented("cli.md", "`status` prints:") == names
+
+
+def test_every_field_of_check_is_documented() -> None:
+    names = {field.name for field in fields(CheckReport)} | {"ok", "journal"}
+    assert documented("cli.md", "`check` prints:") == names
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([\w-]+))?\)", text):
+            other = page.parent / target if target else page
+            assert other.exists(), f"{page.name} links to {target}"
+            assert not anchor or anchor in anchors(other), f"{page.name} links to {target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
