@@ -335,6 +335,8 @@ def test_a_model_file_goes_by_its_name_alone(path: str) -> None:
 def test_parameters_leave_secrets_out() -> None:
     params = {"model": "m", "temperature": 0.5, "max_tokens": 3, "openai_api_key": "k", "auth_token": "t", "stop": None}
     assert Call(start={"params": params}).log()["parameters"] == {"temperature": 0.5, "max_tokens": 3}
+    passed_on = {"model_kwargs": {"extra_headers": {"x": "k"}, "seed": 1}}
+    assert Call(start={"params": passed_on}).log()["parameters"] == {"model_kwargs": {"seed": 1}}
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ _ELSEWHERE = frozenset(
     {"model", "model_name", "model_id", "_type", "tools", "tool_choice", "functions", "function_call"}
 )
 _SECRET = re.compile(r"(^|_)(token|secret|password|credentials?|authorization|headers?|cookies?)$|api_?key", re.I)
+_PASSED_ON = frozenset({"model_kwargs", "extra_body", "extra_query"})
 _LOCAL_PATH = re.compile(r"^(/|~|\.{1,2}[/\\]|[A-Za-z]:[/\\]|\\\\)")
 
 _BUILT_IN = (
@@ -60,7 +61,8 @@ def parameters(params: Any) -> JSON:
     for key, value in as_dict(params).items():
         if key in _ELSEWHERE or value is None or _SECRET.search(str(key)):
             continue
-        kept[text(key)] = jsonable(value)
+        # Not deeper than these: elsewhere a name like "password" may well be part of a schema.
+        kept[text(key)] = parameters(value) if key in _PASSED_ON and isinstance(value, dict) else jsonable(value)
     unknown = [tool for tool in as_list(as_dict(params).get("tools")) if _tool(tool, "") is None]
     if unknown:
         kept["tools"] = jsonable(unknown)
