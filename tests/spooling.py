@@ -33,8 +33,7 @@ class SpoolWriter:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._note(failures=0, reason="")
         self.path = self.spool / f"{self.writer.hex()}-00000000.seg"
-        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        described = struct.pack("<IIIQ", 1, 0, os.getpid(), 1_700_000_000_000) + UUID(boot_id).bytes
+        described = struct.pack("<IIIQ16x", 1, 0, os.getpid(), 1_700_000_000_000)
         self._append(SEGMENT, self.writer, b"", described)
 
     def close(self) -> None:

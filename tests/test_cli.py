@@ -247,12 +247,15 @@ def test_show_finds_a_record_by_its_request_id(writer: SpoolWriter, path: Path) 
 
 
 def test_control_characters_and_markup_are_shown_not_obeyed(writer: SpoolWriter, path: Path) -> None:
-    evil = "\x1b[2J\x1b]0;title\x07 [bold red]loud[/] \x9b1m \u202egnp \r:smile:"
+    evil = "\x0b\x0c\x1c\x85\u2028\x1b[2J\x1b]0;title\x07 [bold red]loud[/] \x9b1m \u202egnp \r:smile:"
     writer.call(evil, evil, at=T, tags=[evil], params={"model": "m\x1bodel"}, metadata={evil: evil})
-    record_id = json_lines(path, "list")[0]["id"]
+    (record,) = json_lines(path, "list")
+    assert record["input"][0]["content"] == evil
+    assert not re.search(r"[\x7f-\x9f\u2028\u202e]", printed(path, "list", "--json"))
+    record_id = record["id"]
     for arguments in (["list"], ["show", record_id], ["tail"]):
         page = printed(path, *arguments, COLUMNS="300")
-        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", page)
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]", page)
         assert r"\x1b[2J\x1b]0;title\x07 [bold red]loud[/] \x9b1m \u202egnp" in page
         assert ":smile:" in page
 
@@ -260,6 +263,16 @@ def test_control_characters_and_markup_are_shown_not_obeyed(writer: SpoolWriter,
 def test_a_terminal_that_cannot_show_a_character_gets_its_escape(writer: SpoolWriter, path: Path) -> None:
     record_id = writer.call("naïve \U0001f600", "b", at=T)
     assert r"na\xefve \U0001f600" in printed(path, "show", record_id, PYTHONIOENCODING="ascii")
+
+
+def test_colours_mark_only_what_they_are_about(writer: SpoolWriter, path: Path) -> None:
+    record_id = writer.call("hi", "hello", at=T, tags=["one"])
+    terminal = {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "160"}
+    page = printed(path, "show", record_id, **terminal)
+    assert re.search(r"^\x1b\[1mtags +\x1b\[0mone$", page, re.MULTILINE)
+    assert re.search(r"^\x1b\[1mstate +\x1b\[0mpending: `plsync run` sends it$", page, re.MULTILINE)
+    assert "\x1b[32mok" in printed(path, "list", **terminal)
+    assert "\x1b" not in printed(path, "list", NO_COLOR="1") + printed(path, "list")
 
 
 # --- status and check ---
@@ -348,6 +361,13 @@ def test_another_directory_is_not_taken_for_a_journal(tmp_path: Path) -> None:
     done = run(tmp_path, "list")
     assert done.returncode == 1
     assert re.fullmatch(r"plsync: \S+ is not a journal this version can read: .*\n", done.stderr)
+
+
+def test_a_file_is_not_taken_for_a_journal(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("dear")
+    done = run(tmp_path / "file", "status")
+    assert done.returncode == 1
+    assert re.fullmatch(r"plsync: \S+ is not a journal this version can read: it is a file.*\n", done.stderr)
 
 
 @pytest.mark.parametrize("wrong", ["ffffffff", "zz", "1"])

@@ -42,8 +42,10 @@ def out() -> Console:
 
 def json_line(value: Any) -> None:
     """Print one JSON object on a line of its own, at once."""
+    # JSON allows some of these characters bare; escaped they neither reach a terminal nor count as line ends.
+    line = _COMMANDING.sub(lambda found: f"\\u{ord(found[0]):04x}", orjson.dumps(value).decode())
     try:
-        sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
+        sys.stdout.buffer.write(line.encode() + b"\n")
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         hang_up()
@@ -65,7 +67,7 @@ def one_line(value: object, limit: int = 200) -> Text:
 
 def fact(label: str, value: Text) -> Text:
     """A line that says one thing, under a label."""
-    return Text(label.ljust(_LABEL), style="bold") + value
+    return Text.assemble((label.ljust(_LABEL), "bold"), value)
 
 
 def note(message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -41,14 +42,14 @@ def _facts(record: Record) -> Iterator[Text]:
         yield fact("run", safe(record.run_id + (f", part of {record.parent_run_id}" if record.parent_run_id else "")))
     made_by = " · ".join(filter(None, (record.model, record.provider, record.name, record.kind)))
     yield fact("call", one_line(made_by))
-    yield fact("status", words.status(record) + safe(_status_note(record)))
+    yield fact("status", Text.assemble(words.status(record), safe(_status_note(record))))
     yield fact("started", safe(_times(record)))
     if usage := record.usage:
         spent = f"{usage['input_tokens']:,} in, {usage['output_tokens']:,} out, {usage['total_tokens']:,} in all"
         yield fact("tokens", safe(spent))
     if record.tags:
         yield fact("tags", one_line(", ".join(record.tags)))
-    yield fact("state", words.state(record) + safe(_state_note(record)))
+    yield fact("state", Text.assemble(words.state(record), safe(_state_note(record))))
     if record.sink:
         yield fact("callback", one_line(record.sink))
     if record.lossy:
@@ -88,8 +89,8 @@ def _times(record: Record) -> str:
     if record.duration_ns is not None:
         parts.append(f"took {words.duration(record.duration_ns)}")
     if record.first_token_at is not None:
-        first = (record.first_token_at - record.started_at).total_seconds()
-        parts.append(f"first token after {words.duration(int(first * 1e9))}")
+        wait = (record.first_token_at - record.started_at) // timedelta(microseconds=1)
+        parts.append(f"first token after {words.duration(wait * 1000)}")
     if record.chunk_times:
         parts.append(words.count(len(record.chunk_times), "chunk"))
     return ", ".join(parts)
@@ -114,7 +115,8 @@ def _message(message: Any) -> Iterator[Text]:
 
 
 def _body(text: str, indent: int = 2) -> Iterator[Text]:
-    for line in text.splitlines():
+    # Not splitlines(): it would take some control characters for line ends and hide them.
+    for line in text.split("\n") if text else ():
         yield Text(" " * indent) + safe(line)
 
 
