@@ -5,13 +5,15 @@ use std::path::Path;
 
 use crate::{Error, Result};
 
-/// Makes a directory and its parents, readable by the owner alone.
+/// Makes a directory and its parents, readable by the owner alone. Their names are durable when it returns.
 pub(crate) fn make_dir(path: &Path) -> Result<()> {
+    let made: Vec<&Path> = path.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(Error::io("cannot create", path))
+    builder.create(path).map_err(Error::io("cannot create", path))?;
+    made.into_iter().try_for_each(sync_name)
 }
 
 /// Makes a file that must not exist yet, readable and writable by the owner alone.
@@ -39,6 +41,16 @@ pub(crate) fn sync_dir(path: &Path) -> Result<()> {
         File::open(path).and_then(|dir| dir.sync_all()).map_err(Error::io("cannot sync", path))?;
     }
     Ok(())
+}
+
+/// Makes a directory's own name durable, in the directory it stands in.
+pub(crate) fn sync_name(path: &Path) -> Result<()> {
+    let parent = path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    match parent.map_or(Ok(()), sync_dir) {
+        // A directory that may be written to and not read: there is no way to ask for more.
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
+    }
 }
 
 /// Writes a small file in one step: after a crash it holds the old bytes or the new, never a part.

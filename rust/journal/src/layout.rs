@@ -41,6 +41,13 @@ pub(crate) fn prepare(journal: &Path) -> Result<PathBuf> {
     Ok(spool)
 }
 
+/// Makes the journal's names durable: its own, and those in it. Another process may have made them a moment ago, and what is
+/// stored below them is no more durable than they are.
+pub(crate) fn sync_names(journal: &Path) -> Result<()> {
+    fs::sync_name(journal)?;
+    fs::sync_dir(journal)
+}
+
 /// Says whether the directory is a journal this version can use.
 pub(crate) fn verify(journal: &Path) -> Result<()> {
     let refuse = |reason: String| Error::Format { path: journal.to_path_buf(), reason };

@@ -59,22 +59,23 @@ impl Spool {
     /// Records one event.
     pub fn append(&self, event: &Event<'_>) -> Result<()> {
         let mut writer = self.shared.writer()?;
-        if let Err(error) = writer.append(event) {
-            if !writer.notice_removal() {
-                return Err(error);
+        let segment = match writer.append(event) {
+            Err(_) if writer.notice_removal() => {
+                writer = self.shared.writer()?;
+                writer.append(event)?
             }
-            writer = self.shared.writer()?;
-            writer.append(event)?;
-        }
+            written => written?,
+        };
         match self.durability {
             Durability::Process => Ok(()),
-            Durability::Power => writer.sync(),
+            Durability::Power => writer.sync_frame(segment),
         }
     }
 
-    /// Forces everything this process appended to disk.
+    /// Forces everything this process appended to disk. When a sync has failed since the last flush, in the background or in this
+    /// one, this says so: what it should have brought to disk is readable, and safe once it was ingested.
     pub fn flush(&self) -> Result<()> {
-        self.shared.current().map_or(Ok(()), Writer::sync)
+        self.shared.current().map_or(Ok(()), Writer::flush)
     }
 
     /// Counts an event that could not be recorded, where readers of the journal find it.

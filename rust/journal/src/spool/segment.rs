@@ -48,7 +48,7 @@ impl Segment {
 
     /// The size of the segment after this one.
     pub(crate) fn next_size(&self) -> u64 {
-        (self.size * 4).min(LARGEST)
+        (self.size * 4).clamp(FIRST, LARGEST)
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::lock::WriterLock;
 use super::segment::{self, Segment};
 use crate::frame::{self, Event};
-use crate::{Error, RecordId, Result, fs, process};
+use crate::{Error, RecordId, Result, fs, layout, process};
 
 /// A buffer that grew beyond this for one large event is given back.
 const KEEP_BUFFER: usize = 1 << 20;
@@ -24,9 +24,18 @@ pub(crate) struct Writer {
     /// Full segments whose last frames may not be on disk yet.
     full: Mutex<Vec<Segment>>,
     dirty: AtomicBool,
-    /// Whether a segment's name may not be on disk yet; held while it is being brought there.
-    names_dirty: Mutex<bool>,
+    /// Whether a segment's name may not be on disk yet.
+    names_dirty: AtomicBool,
+    /// Syncs asked for, and how many of these the last sync that succeeded has covered; held while syncing.
+    sync_wanted: AtomicU64,
+    sync_covered: Mutex<u64>,
     gone: AtomicBool,
+    /// A sync of the segment before this index failed. What it should have brought to disk may never get there, and no later
+    /// sync of that file would say so: nothing more is written to it, and nothing in it is promised.
+    given_up: AtomicU32,
+    /// Syncs that failed, and how many of them a flush has reported.
+    failed_syncs: AtomicU64,
+    reported: AtomicU64,
 }
 
 struct Active {
@@ -55,13 +64,18 @@ impl Writer {
             spare: Mutex::new(None),
             full: Mutex::default(),
             dirty: AtomicBool::new(true),
-            names_dirty: Mutex::new(true),
+            names_dirty: AtomicBool::new(true),
+            sync_wanted: AtomicU64::new(0),
+            sync_covered: Mutex::new(0),
             gone: AtomicBool::new(false),
+            given_up: AtomicU32::new(0),
+            failed_syncs: AtomicU64::new(0),
+            reported: AtomicU64::new(0),
         })
     }
 
-    /// Writes one frame: when this returns, the event survives the death of this process.
-    pub(crate) fn append(&self, event: &Event<'_>) -> Result<()> {
+    /// Writes one frame: when this returns, the event survives the death of this process. Returns the segment's index.
+    pub(crate) fn append(&self, event: &Event<'_>) -> Result<u32> {
         let payload = event.labels.len() + event.body.len();
         if payload > frame::MAX_PAYLOAD {
             return Err(Error::TooLarge { len: payload, max: frame::MAX_PAYLOAD });
@@ -83,10 +97,11 @@ impl Writer {
         written.map_err(Error::io("cannot write", &segment.path))?;
         *offset += needed;
         *frames += 1;
+        let index = segment.index;
         drop(active);
         self.lock.count_event();
         self.dirty.store(true, Ordering::Release);
-        Ok(())
+        Ok(index)
     }
 
     fn rotate(&self, active: &mut Active, needed: u64) -> Result<()> {
@@ -100,37 +115,79 @@ impl Writer {
         let full = std::mem::replace(&mut active.segment, next);
         active.offset = active.segment.start;
         active.frames = 1;
-        held(&self.full).push(full);
-        *held(&self.names_dirty) = true;
+        if full.index >= self.given_up.load(Ordering::Acquire) {
+            held(&self.full).push(full);
+        }
+        self.names_dirty.store(true, Ordering::Release);
         Ok(())
     }
 
-    /// Forces what was appended so far to disk. Never skipped because another thread's sync is on its way: that one may
-    /// have begun before the caller's frame was written.
+    /// Brings the frame that was written to this segment to disk, and all before it.
+    pub(crate) fn sync_frame(&self, index: u32) -> Result<()> {
+        self.sync()?;
+        // Another thread's sync may have failed on this frame.
+        if index < self.given_up.load(Ordering::Acquire) { Err(self.lost_sync()) } else { Ok(()) }
+    }
+
+    /// Brings everything appended so far to disk. A sync that failed in the background is reported here, once.
+    pub(crate) fn flush(&self) -> Result<()> {
+        let reported = self.reported.load(Ordering::Acquire);
+        let synced = self.sync();
+        let failed = self.failed_syncs.load(Ordering::Acquire);
+        self.reported.fetch_max(failed, Ordering::AcqRel);
+        synced.and_then(|()| if failed > reported { Err(self.lost_sync()) } else { Ok(()) })
+    }
+
+    /// Forces what was appended so far to disk, as far as no earlier sync of it failed.
     pub(crate) fn sync(&self) -> Result<()> {
-        {
-            let mut names_dirty = held(&self.names_dirty);
-            if *names_dirty {
-                fs::sync_dir(&self.spool)?;
-                *names_dirty = false;
-            }
+        let mine = self.sync_wanted.fetch_add(1, Ordering::AcqRel) + 1;
+        // One at a time: a sync that fails tells one caller alone, and the others must learn it before they promise anything.
+        let mut covered = held(&self.sync_covered);
+        if *covered >= mine {
+            // A sync that began after this call has brought everything of before it to disk.
+            return Ok(());
         }
-        {
-            let mut full = held(&self.full);
-            for segment in full.iter() {
-                segment.file.sync_data().map_err(Error::io("cannot sync", &segment.path))?;
-            }
-            full.clear();
+        let covers = self.sync_wanted.load(Ordering::Acquire);
+        self.sync_all()?;
+        *covered = covers;
+        Ok(())
+    }
+
+    fn sync_all(&self) -> Result<()> {
+        if self.names_dirty.swap(false, Ordering::AcqRel) {
+            let names = self.spool.parent().map_or(Ok(()), layout::sync_names).and_then(|()| fs::sync_dir(&self.spool));
+            names.inspect_err(|_| self.names_dirty.store(true, Ordering::Release))?;
         }
         // Cleared first: an append that comes during the sync makes it dirty again.
         self.dirty.store(false, Ordering::Release);
-        let (file, path) = self.current();
-        file.sync_data().map_err(Error::io("cannot sync", &path))
+        let (file, path, index) = {
+            let active = held(&self.active);
+            (Arc::clone(&active.segment.file), active.segment.path.clone(), active.segment.index)
+        };
+        let full = std::mem::take(&mut *held(&self.full));
+        let earlier = full.iter().map(|segment| self.sync_segment(&segment.file, &segment.path, segment.index));
+        let earlier = earlier.fold(Ok(()), Result::and);
+        earlier.and(self.sync_segment(&file, &path, index))
     }
 
-    fn current(&self) -> (Arc<File>, PathBuf) {
-        let active = held(&self.active);
-        (Arc::clone(&active.segment.file), active.segment.path.clone())
+    fn sync_segment(&self, file: &File, path: &Path, index: u32) -> Result<()> {
+        file.sync_data().map_err(|error| {
+            let mut active = held(&self.active);
+            self.given_up.fetch_max(index + 1, Ordering::AcqRel);
+            self.failed_syncs.fetch_add(1, Ordering::AcqRel);
+            if active.segment.index == index {
+                // No room left: the next append makes a new segment, or says that it can't.
+                active.segment.size = active.offset;
+            }
+            Error::io("cannot sync", path)(error)
+        })
+    }
+
+    fn lost_sync(&self) -> Error {
+        let cause = std::io::Error::other(
+            "an earlier sync failed; events before it are readable, but may not survive a power cut",
+        );
+        Error::io("cannot sync", &self.spool)(cause)
     }
 
     /// One round of the sync thread. Returns whether there was something to do.
@@ -141,9 +198,7 @@ impl Writer {
         let busy = self.dirty.load(Ordering::Acquire);
         if busy {
             if let Err(error) = self.sync() {
-                // After a failed fdatasync the page cache no longer says what the disk has: later frames go to a new file.
                 self.lock.note_failure(&error.to_string());
-                let _ = self.rotate(&mut held(&self.active), 0);
             }
             self.lock.save();
             self.prepare_spare();

@@ -59,7 +59,7 @@ impl Db {
     }
 
     fn with<T>(&self, mut work: impl FnMut(&Opened) -> Result<T>) -> Result<T> {
-        let mut cleared = false;
+        let (mut cleared, mut replaced) = (false, false);
         loop {
             let result = {
                 let guard = self.opened.read().unwrap_or_else(PoisonError::into_inner);
@@ -73,6 +73,12 @@ impl Db {
             match result {
                 Err(Error::Lmdb(heed::Error::Mdb(MdbError::MapFull))) => self.resize(true)?,
                 Err(Error::Lmdb(heed::Error::Mdb(MdbError::MapResized))) => self.resize(false)?,
+                // A commit of before could not write its meta page, and LMDB refuses everything in the environment since then.
+                // Opened anew it goes on from the last whole commit.
+                Err(Error::Lmdb(heed::Error::Mdb(MdbError::Panic))) if !replaced => {
+                    replaced = true;
+                    *self.opened.write().unwrap_or_else(PoisonError::into_inner) = None;
+                }
                 // Readers that died kept their slots; those of the living come free by themselves.
                 Err(Error::Lmdb(heed::Error::Mdb(MdbError::ReadersFull))) if !cleared => {
                     cleared = true;
@@ -112,6 +118,7 @@ impl Db {
         if !path.join("data.mdb").exists() {
             create(&self.journal, &path)?;
         }
+        layout::sync_names(&self.journal)?;
         let env = open_env(&path)?;
         env.clear_stale_readers()?;
         let txn = env.read_txn()?;
@@ -152,8 +159,7 @@ fn create(journal: &Path, path: &Path) -> Result<()> {
     });
     // Gone already where the rename succeeded.
     let _ = fs::remove_dir_all(&unnamed);
-    made?;
-    crate::fs::sync_dir(journal)
+    made
 }
 
 fn fill(path: &Path) -> Result<()> {
