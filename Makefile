@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 BIN := .venv/bin
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test crash lint format bench clean
 .DELETE_ON_ERROR:
 
 demo: .venv/built
@@ -13,6 +13,10 @@ demo: .venv/built
 test: .venv/built
 	cargo test --quiet --package plsync-journal
 	$(BIN)/pytest
+
+# The long form of the crash tests; docs/testing.md has what they do.
+crash:
+	PLSYNC_IMAGES=2000 PLSYNC_FAULTS=1000000 PLSYNC_KILL_ROUNDS=2000 cargo test --package plsync-journal --test crash --test kill
 
 lint: .venv/built
 	cargo fmt --all --check

@@ -1,0 +1,58 @@
+//! This program again, as a process that may die.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+const VARIABLE: &str = "PLSYNC_TEST_CHILD";
+/// A child that takes longer hangs, and is ended by its alarm.
+const LIMIT_SECONDS: u32 = 120;
+
+/// Starts the test `name` as a process of its own. `arguments` are paths or words without tabs.
+pub fn spawn(name: &str, arguments: &[&str]) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(VARIABLE, arguments.join("\t"))
+        .env("RUST_BACKTRACE", "0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// The arguments of this process, when it is such a child.
+pub fn arguments() -> Option<Vec<String>> {
+    let arguments = std::env::var(VARIABLE).ok()?;
+    // SAFETY: alarm has no preconditions.
+    unsafe { libc::alarm(LIMIT_SECONDS) };
+    Some(arguments.split('\t').map(str::to_owned).collect())
+}
+
+/// Writes a line of its own for the parent, whatever the test harness has written before it.
+pub fn say(text: &str) {
+    let mut output = std::io::stdout().lock();
+    write!(output, "\n{text}\n").and_then(|()| output.flush()).unwrap();
+}
+
+/// Waits for a child: its output, or how it failed.
+pub fn output(child: Child) -> Result<String, String> {
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() {
+        return Ok(text(&output.stdout));
+    }
+    let said = text(&output.stderr);
+    Err(format!("{}: {}", output.status, said.lines().take(8).collect::<Vec<_>>().join(" | ")))
+}
+
+/// Reads a journal in a process of its own, and says how it fails the oracle.
+pub fn judge(journal: &Path, marks: &Path) -> Result<(), String> {
+    output(spawn("child::judging", &[journal.to_str().unwrap(), marks.to_str().unwrap()])).map(drop)
+}
+
+/// Not a test of its own.
+#[test]
+fn judging() {
+    let Some(arguments) = arguments() else { return };
+    crate::oracle::Oracle::load(Path::new(&arguments[1])).judge(Path::new(&arguments[0]));
+}

@@ -1,0 +1,166 @@
+//! I/O failures: each system call of a journal's life fails once, and then the next, and so on.
+//!
+//! Whatever fails, the program goes on, it is told, what was acknowledged is there, and afterwards everything works again: in the
+//! same process and in the next.
+
+use std::path::Path;
+
+use plsync_journal::{Durability, RecordId, Result, Spool, Store};
+
+use crate::child::{self, say};
+use crate::interpose::{Plan, fail, stop};
+use crate::oracle::{END, Oracle, START, append, body};
+use crate::{count, workplace};
+
+/// Not a test of its own: one process whose disk fails.
+#[test]
+fn working() {
+    let Some(arguments) = child::arguments() else { return };
+    let number = |at: usize| arguments[at].parse::<u64>().unwrap();
+    let errno = i32::try_from(number(2)).unwrap();
+    let plan = Plan { at: number(1), errno, lasting: number(3) != 0, short: number(4) != 0 };
+    let disk = Path::new(&arguments[0]);
+    let journal = disk.join("journal");
+    // A panic anywhere must show, on the timer thread too.
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!("{panic}");
+        std::process::abort();
+    }));
+    fail(disk, plan);
+    // Kept open, as a long-lived reader does.
+    let mut store = None;
+    let mut errors = exercise(&journal, &mut store);
+    let (calls, failed) = stop();
+    let spool = Spool::open(&journal, Durability::Power).unwrap();
+    errors += usize::try_from(spool.failures()).unwrap();
+    say(&format!("calls {calls}\nerrors {errors}\nfailed {}", failed.unwrap_or_default()));
+    let fresh = RecordId::new();
+    say(&format!("? {}", fresh.hex()));
+    append(&spool, fresh, START).expect("a fresh event is taken");
+    say(&format!("{START} {}", fresh.hex()));
+    let store = Store::open(&journal, true).expect("the store opens again");
+    store.ingest(true).expect("the spool is ingested again");
+    assert_eq!(store.get(fresh).unwrap().and_then(|row| row.start), Some(body(fresh, START)), "a fresh event flows");
+    store.stats().expect("the numbers can be read again");
+}
+
+/// Uses all of the journal; every error is counted, and nothing but what returned without one is promised.
+fn exercise(journal: &Path, store: &mut Option<Store>) -> usize {
+    let spools = [Durability::Process, Durability::Power].map(|durability| Spool::open(journal, durability).unwrap());
+    let mut errors = 0;
+    let mut note = |result: Result<()>| errors += usize::from(result.is_err());
+    for spool in [spools[0], spools[1], spools[0]] {
+        note(call(spool, RecordId::new()));
+    }
+    note(spools[0].flush());
+    // Enough for the second segment.
+    for _ in 0..13 {
+        let large = std::iter::repeat_with(RecordId::new).find(|id| id.0[14] < 16 && id.0[15] > 220).unwrap();
+        note(call(spools[0], large));
+    }
+    note(read(journal, store));
+    note(call(spools[1], RecordId::new()));
+    note(read(journal, store));
+    note(spools[0].flush());
+    errors
+}
+
+fn call(spool: Spool, id: RecordId) -> Result<()> {
+    say(&format!("? {}", id.hex()));
+    for part in [START, END] {
+        append(&spool, id, part)?;
+        say(&format!("{part} {}", id.hex()));
+    }
+    Ok(())
+}
+
+/// All that a sender does.
+fn read(journal: &Path, kept: &mut Option<Store>) -> Result<()> {
+    const LATER: u64 = u64::MAX >> 1;
+    let store = Store::open(journal, true)?;
+    *kept = Some(store.clone());
+    store.ingest(true)?;
+    let leased = store.lease(4, 1000, LATER, 1 << 20)?;
+    let [first, rest @ ..] = &leased[..] else { return Ok(()) };
+    store.ack(&[(first.seq, 1_000_000 + first.seq)])?;
+    say(&format!("a {} {}", first.id.hex(), 1_000_000 + first.seq));
+    store.release(&rest.iter().map(|row| row.seq).collect::<Vec<_>>(), 0, "offline")?;
+    for callback in store.claim_callbacks(&["app:sink"], Some(first.writer), 10, 1000, LATER)? {
+        store.callback_done("app:sink", callback.seq)?;
+    }
+    store.check()?;
+    store.stats().map(drop)
+}
+
+struct Outcome {
+    calls: u64,
+    errors: u64,
+    failed: String,
+}
+
+/// One life with one failure, judged by the next process.
+fn try_plan(plan: Plan) -> std::result::Result<Outcome, String> {
+    let dir = workplace();
+    let disk = dir.path().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let numbers = [plan.at, u64::try_from(plan.errno).unwrap(), u64::from(plan.lasting), u64::from(plan.short)];
+    let numbers = numbers.map(|number| number.to_string());
+    let [at, errno, lasting, short] = numbers.each_ref().map(String::as_str);
+    let said = child::output(child::spawn("faults::working", &[disk.to_str().unwrap(), at, errno, lasting, short]))?;
+    let mut oracle = Oracle::default();
+    said.lines().for_each(|line| oracle.hear(line));
+    let marks = dir.path().join("marks");
+    oracle.save(&marks);
+    child::judge(&disk.join("journal"), &marks)?;
+    let value = |key: &str| said.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default().trim().to_owned();
+    let number = |key: &str| value(key).parse().unwrap();
+    Ok(Outcome { calls: number("calls "), errors: number("errors "), failed: value("failed ") })
+}
+
+/// Tries a failure of this kind at some of the calls, and panics with what went wrong.
+fn try_everywhere(kind: Plan) {
+    let calls = try_plan(Plan { at: u64::MAX, ..kind }).unwrap().calls;
+    let step = (calls / u64::try_from(count("PLSYNC_FAULTS", 160) / 4).unwrap()).max(1);
+    let first = fastrand::u64(1..=step);
+    let mut failures = Vec::new();
+    for at in (first..=calls).step_by(usize::try_from(step).unwrap()) {
+        let plan = Plan { at, ..kind };
+        match try_plan(plan) {
+            Err(failure) => failures.push(format!("\ncall {at}: {failure}")),
+            Ok(outcome) if outcome.errors == 0 && !informs(&outcome.failed) => {
+                failures.push(format!("\ncall {at}: {} failed, and nobody was told", outcome.failed));
+            }
+            Ok(_) => {}
+        }
+    }
+    let shown = failures[..failures.len().min(10)].concat();
+    assert!(failures.is_empty(), "{} of {} runs fail with {kind:?}:{shown}", failures.len(), calls / step);
+}
+
+/// Whether what failed concerns a writer's file alone. Its counters inform; they are written again with the next event.
+fn informs(failed: &str) -> bool {
+    let name = failed.rsplit('/').next().unwrap_or_default();
+    failed.contains("/spool/") && !name.contains('-')
+}
+
+const ONCE: Plan = Plan { at: 0, errno: libc::EIO, lasting: false, short: false };
+
+#[test]
+fn any_call_may_fail_with_eio() {
+    try_everywhere(ONCE);
+}
+
+#[test]
+fn any_call_may_find_the_disk_full() {
+    try_everywhere(Plan { errno: libc::ENOSPC, ..ONCE });
+}
+
+#[test]
+fn the_disk_may_stay_full() {
+    try_everywhere(Plan { errno: libc::ENOSPC, lasting: true, short: true, ..ONCE });
+}
+
+#[test]
+fn the_disk_may_stay_broken() {
+    try_everywhere(Plan { lasting: true, ..ONCE });
+}

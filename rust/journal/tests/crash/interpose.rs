@@ -1,0 +1,453 @@
+//! The system calls of a journal, taken over below the spool and LMDB alike.
+//!
+//! These functions have the names of the C library's. The linker binds every call in this program to them, those of Rust's standard
+//! library and of LMDB included, so nothing has to be preloaded. They pass everything on to the kernel; for files below one
+//! directory they also write a log ([`capture`]) or make a chosen call fail ([`fail`]).
+
+use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
+use std::path::Path;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use libc::{mode_t, off_t, off64_t, size_t, ssize_t};
+
+use crate::log::Op;
+
+/// Which call fails, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// The call's number, from 1, among those that concern the journal.
+    pub at: u64,
+    pub errno: c_int,
+    /// Whether all later writing calls fail too, as on a full or dying disk.
+    pub lasting: bool,
+    /// Whether a write does half of its work first.
+    pub short: bool,
+}
+
+/// What a call would do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    Read,
+    Write,
+    Sync,
+    /// Names: rename, remove, lock.
+    Name,
+}
+
+struct Interposer {
+    base: Vec<u8>,
+    log: Option<c_int>,
+    plan: Option<Plan>,
+    /// Every so many syncs of a segment fail; 0: none.
+    failing_syncs: u64,
+    calls: AtomicU64,
+    segment_syncs: AtomicU64,
+    failed: Mutex<Option<String>>,
+    order: Mutex<()>,
+}
+
+static ACTIVE: AtomicPtr<Interposer> = AtomicPtr::new(std::ptr::null_mut());
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+const TRACKED: usize = 1024;
+/// Descriptors of files below the base -> their handles in the log; 0: none.
+static HANDLES: [AtomicU64; TRACKED] = [const { AtomicU64::new(0) }; TRACKED];
+static SEGMENTS: [AtomicU64; TRACKED] = [const { AtomicU64::new(0) }; TRACKED];
+
+/// From now on, logs what this process does to files below `base`. With `failing_syncs` = n every n-th sync of a segment fails.
+pub fn capture(base: &Path, log: &Path, failing_syncs: u64) {
+    use std::os::fd::IntoRawFd;
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+    start(base, Some(file.into_raw_fd()), None, failing_syncs);
+}
+
+/// From now on, makes a call that concerns files below `base` fail.
+pub fn fail(base: &Path, plan: Plan) {
+    start(base, None, Some(plan), 0);
+}
+
+/// Ends [`fail`]; says how many calls were counted and which one failed.
+pub fn stop() -> (u64, Option<String>) {
+    let ended = ACTIVE.swap(std::ptr::null_mut(), Ordering::AcqRel);
+    // SAFETY: only `start` sets the pointer, to a leaked box that is never freed.
+    let ended = unsafe { ended.as_ref() }.expect("a run to stop");
+    (ended.calls.load(Ordering::Relaxed), locked(&ended.failed).take())
+}
+
+/// Puts a mark into the log, between what happened before and what happens after.
+pub fn mark(text: String) {
+    if let Some(active) = active() {
+        let _order = active.in_order();
+        active.write(&Op::Mark(text));
+    }
+}
+
+fn start(base: &Path, log: Option<c_int>, plan: Option<Plan>, failing_syncs: u64) {
+    let active = Interposer {
+        base: base.as_os_str().as_encoded_bytes().to_vec(),
+        log,
+        plan,
+        failing_syncs,
+        calls: AtomicU64::new(0),
+        segment_syncs: AtomicU64::new(0),
+        failed: Mutex::default(),
+        order: Mutex::default(),
+    };
+    ACTIVE.store(Box::into_raw(Box::new(active)), Ordering::Release);
+}
+
+fn active() -> Option<&'static Interposer> {
+    // SAFETY: only `start` sets the pointer, to a leaked box that is never freed.
+    unsafe { ACTIVE.load(Ordering::Acquire).as_ref() }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Held while a call is made and logged, so that the log's order is the order of effects, over all processes.
+struct InOrder<'a> {
+    _threads: MutexGuard<'a, ()>,
+    log: Option<c_int>,
+}
+
+impl Drop for InOrder<'_> {
+    fn drop(&mut self) {
+        if let Some(log) = self.log {
+            // SAFETY: flock has no preconditions.
+            unsafe { libc::syscall(libc::SYS_flock, log, libc::LOCK_UN) };
+        }
+    }
+}
+
+impl Interposer {
+    fn in_order(&self) -> InOrder<'_> {
+        let threads = locked(&self.order);
+        if let Some(log) = self.log {
+            // SAFETY: flock has no preconditions.
+            unsafe { libc::syscall(libc::SYS_flock, log, libc::LOCK_EX) };
+        }
+        InOrder { _threads: threads, log: self.log }
+    }
+
+    fn write(&self, op: &Op) {
+        let Some(log) = self.log else { return };
+        let bytes = op.encode();
+        // SAFETY: the pointer and length are those of a live vector.
+        let written = unsafe { libc::syscall(libc::SYS_write, log, bytes.as_ptr(), bytes.len()) };
+        assert_eq!(usize::try_from(written), Ok(bytes.len()), "the log must be whole");
+    }
+
+    /// The path below the base, if it is one of the journal's; empty for the base itself.
+    fn below(&self, path: &str) -> Option<String> {
+        let below = path.as_bytes().strip_prefix(&self.base[..])?;
+        let below = if below.is_empty() { below } else { below.strip_prefix(b"/")? };
+        // LMDB's table of readers and locks is shared memory; LMDB makes it anew after a reboot.
+        (self.log.is_none() || !below.ends_with(b"lock.mdb")).then(|| String::from_utf8_lossy(below).into_owned())
+    }
+
+    /// Whether this call is to fail: the error, and whether half of it is done first.
+    fn verdict(&self, sort: Sort, what: impl FnOnce() -> String) -> Option<(c_int, bool)> {
+        let plan = self.plan?;
+        let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let later = plan.lasting && number > plan.at && matches!(sort, Sort::Write | Sort::Sync);
+        if number == plan.at {
+            *locked(&self.failed) = Some(what());
+        } else if !later {
+            return None;
+        }
+        Some((plan.errno, plan.short && number == plan.at && sort == Sort::Write))
+    }
+
+    fn sync_fails(&self, fd: c_int) -> bool {
+        let of_segment = slot(&SEGMENTS, fd).is_some_and(|slot| slot.load(Ordering::Relaxed) != 0);
+        of_segment
+            && self.failing_syncs > 0
+            && (self.segment_syncs.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(self.failing_syncs)
+    }
+}
+
+fn slot(table: &'static [AtomicU64; TRACKED], fd: c_int) -> Option<&'static AtomicU64> {
+    usize::try_from(fd).ok().and_then(|fd| table.get(fd))
+}
+
+fn handle(fd: c_int) -> Option<(&'static Interposer, u64)> {
+    let handle = slot(&HANDLES, fd)?.load(Ordering::Relaxed);
+    (handle != 0).then_some(()).and_then(|()| Some((active()?, handle)))
+}
+
+fn set_errno(errno: c_int) {
+    // SAFETY: the address of this thread's errno is always valid.
+    unsafe { *libc::__errno_location() = errno };
+}
+
+fn refuse(errno: c_int) -> c_long {
+    set_errno(errno);
+    -1
+}
+
+/// The absolute path that `path` names, seen from an open directory.
+unsafe fn absolute(directory: c_int, path: *const c_char) -> String {
+    // SAFETY: the caller of the C function gave a C string.
+    let path = unsafe { CStr::from_ptr(path) }.to_string_lossy().into_owned();
+    if path.starts_with('/') || directory == libc::AT_FDCWD {
+        return path;
+    }
+    let mut target = [0u8; 4096];
+    let link = format!("/proc/self/fd/{directory}\0");
+    // SAFETY: both pointers are those of live buffers, the name ends in a zero, and the length is the buffer's.
+    let length = unsafe {
+        libc::syscall(libc::SYS_readlinkat, libc::AT_FDCWD, link.as_ptr(), target.as_mut_ptr(), target.len())
+    };
+    let length = usize::try_from(length).unwrap_or(0);
+    format!("{}/{path}", String::from_utf8_lossy(&target[..length]))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "descriptors and results of these calls are ints")]
+fn int(result: c_long) -> c_int {
+    result as c_int
+}
+
+fn size(result: c_long) -> ssize_t {
+    ssize_t::try_from(result).unwrap_or(-1)
+}
+
+unsafe fn open_at(directory: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
+    // SAFETY: the arguments are the caller's own, for the same call.
+    let real = || unsafe { libc::syscall(libc::SYS_openat, directory, path, flags, mode) };
+    // SAFETY: the caller gave a C string.
+    let Some((active, below)) =
+        active().and_then(|active| Some((active, active.below(&unsafe { absolute(directory, path) })?)))
+    else {
+        return int(real());
+    };
+    let create = flags & libc::O_CREAT != 0;
+    if let Some((errno, _)) = active.verdict(if create { Sort::Write } else { Sort::Read }, || format!("open {below}"))
+    {
+        return int(refuse(errno));
+    }
+    let _order = active.in_order();
+    let fd = int(real());
+    if let (Some(handles), Some(segments)) = (slot(&HANDLES, fd), slot(&SEGMENTS, fd)) {
+        let handle = u64::from(std::process::id()) << 32 | NEXT.fetch_add(1, Ordering::Relaxed);
+        handles.store(handle, Ordering::Relaxed);
+        segments.store(u64::from(below.contains("spool/") && below.contains('-')), Ordering::Relaxed);
+        active.write(&Op::Open { handle, create, truncate: flags & libc::O_TRUNC != 0, path: below });
+    }
+    fd
+}
+
+fn put(fd: c_int, bytes: &[u8], offset: Option<u64>) -> ssize_t {
+    let real = |bytes: &[u8]| match offset {
+        // SAFETY: the pointer and length are those of a live slice.
+        Some(offset) => unsafe { libc::syscall(libc::SYS_pwrite64, fd, bytes.as_ptr(), bytes.len(), offset) },
+        // SAFETY: as above.
+        None => unsafe { libc::syscall(libc::SYS_write, fd, bytes.as_ptr(), bytes.len()) },
+    };
+    let Some((active, handle)) = handle(fd) else { return size(real(bytes)) };
+    if let Some((errno, short)) = active.verdict(Sort::Write, || format!("write {}", name(fd))) {
+        if short && bytes.len() > 1 {
+            return size(real(&bytes[..bytes.len() / 2]));
+        }
+        return size(refuse(errno));
+    }
+    let _order = active.in_order();
+    // SAFETY: lseek and fcntl have no preconditions.
+    let (at, flags) = unsafe {
+        (libc::syscall(libc::SYS_lseek, fd, 0, libc::SEEK_CUR), libc::syscall(libc::SYS_fcntl, fd, libc::F_GETFL))
+    };
+    let written = real(bytes);
+    if let Ok(length) = usize::try_from(written)
+        && active.log.is_some()
+    {
+        let offset = offset.unwrap_or_else(|| u64::try_from(at).unwrap_or(0));
+        let durable = int(flags) & libc::O_DSYNC != 0;
+        active.write(&Op::Write { handle, offset, durable, bytes: bytes[..length].to_vec() });
+    }
+    size(written)
+}
+
+fn name(fd: c_int) -> String {
+    // SAFETY: the literal is a C string.
+    let path = unsafe { absolute(fd, c"".as_ptr()) };
+    path.trim_end_matches('/').to_owned()
+}
+
+fn sync(fd: c_int, number: c_long) -> c_int {
+    // SAFETY: syncing has no preconditions.
+    let real = || unsafe { libc::syscall(number, fd) };
+    let Some((active, handle)) = handle(fd) else { return int(real()) };
+    if let Some((errno, _)) = active.verdict(Sort::Sync, || format!("sync {}", name(fd))) {
+        return int(refuse(errno));
+    }
+    let sync = u64::from(std::process::id()) << 32 | NEXT.fetch_add(1, Ordering::Relaxed);
+    {
+        let _order = active.in_order();
+        active.write(&Op::SyncBegin { handle, sync });
+    }
+    // Not in order: what is written while a sync runs may or may not be covered by it.
+    let result = if active.sync_fails(fd) { refuse(libc::EIO) } else { real() };
+    let _order = active.in_order();
+    active.write(&Op::SyncEnd { sync, ok: result == 0 });
+    if result != 0 {
+        set_errno(libc::EIO);
+    }
+    int(result)
+}
+
+/// A call on a name: made in order, logged when it succeeds.
+fn named(sort: Sort, path: &str, real: impl FnOnce() -> c_long, op: impl FnOnce(&Interposer, String) -> Op) -> c_int {
+    let Some((active, below)) = active().and_then(|active| Some((active, active.below(path)?))) else {
+        return int(real());
+    };
+    if let Some((errno, _)) = active.verdict(sort, || format!("name {below}")) {
+        return int(refuse(errno));
+    }
+    let _order = active.in_order();
+    let result = real();
+    if result == 0 {
+        active.write(&op(active, below));
+    }
+    int(result)
+}
+
+unsafe fn rename_at(from_dir: c_int, from: *const c_char, to_dir: c_int, to: *const c_char) -> c_int {
+    // SAFETY: the caller gave C strings.
+    let (source, target) = unsafe { (absolute(from_dir, from), absolute(to_dir, to)) };
+    named(
+        Sort::Name,
+        &source,
+        // SAFETY: the arguments are the caller's own, for the same call.
+        || unsafe { libc::syscall(libc::SYS_renameat2, from_dir, from, to_dir, to, 0) },
+        |active, from| Op::Rename { from, to: active.below(&target).expect("a journal's files stay in it") },
+    )
+}
+
+unsafe fn remove_at(directory: c_int, path: *const c_char, flags: c_int) -> c_int {
+    // SAFETY: the caller gave a C string.
+    let target = unsafe { absolute(directory, path) };
+    // SAFETY: the arguments are the caller's own, for the same call.
+    let real = || unsafe { libc::syscall(libc::SYS_unlinkat, directory, path, flags) };
+    named(Sort::Name, &target, real, |_, path| Op::Remove { path })
+}
+
+/// Defines the C library's functions. The contract of each is that of its manual page; the kernel checks what it is given.
+macro_rules! take_over {
+    ($($(#[$attribute:meta])* fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty $body:block)*) => {
+        $(
+            $(#[$attribute])*
+            // SAFETY: it has the C library's signature and does what that function does; nothing else in this program has its name.
+            #[unsafe(no_mangle)]
+            unsafe extern "C" fn $name($($argument: $type),*) -> $result {
+                // SAFETY: the caller keeps the C function's contract, and the arguments are passed on unchanged.
+                #[allow(unused_unsafe)]
+                unsafe { $body }
+            }
+        )*
+    };
+}
+
+take_over! {
+    fn open(path: *const c_char, flags: c_int, mode: mode_t) -> c_int { open_at(libc::AT_FDCWD, path, flags, mode) }
+    fn open64(path: *const c_char, flags: c_int, mode: mode_t) -> c_int { open_at(libc::AT_FDCWD, path, flags, mode) }
+    fn openat(dir: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int { open_at(dir, path, flags, mode) }
+    fn openat64(dir: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int { open_at(dir, path, flags, mode) }
+    fn close(fd: c_int) -> c_int {
+        if let Some(slot) = slot(&HANDLES, fd) {
+            slot.store(0, Ordering::Relaxed);
+        }
+        int(libc::syscall(libc::SYS_close, fd))
+    }
+    fn write(fd: c_int, data: *const c_void, length: size_t) -> ssize_t {
+        put(fd, slice(data, length), None)
+    }
+    fn pwrite(fd: c_int, data: *const c_void, length: size_t, offset: off_t) -> ssize_t {
+        put(fd, slice(data, length), u64::try_from(offset).ok())
+    }
+    fn pwrite64(fd: c_int, data: *const c_void, length: size_t, offset: off64_t) -> ssize_t {
+        put(fd, slice(data, length), u64::try_from(offset).ok())
+    }
+    fn writev(fd: c_int, vectors: *const libc::iovec, count: c_int) -> ssize_t {
+        put(fd, &gather(vectors, count), None)
+    }
+    fn pwritev(fd: c_int, vectors: *const libc::iovec, count: c_int, offset: off_t) -> ssize_t {
+        put(fd, &gather(vectors, count), u64::try_from(offset).ok())
+    }
+    fn pread64(fd: c_int, data: *mut c_void, length: size_t, offset: off64_t) -> ssize_t {
+        if let Some((errno, _)) = handle(fd).and_then(|(active, _)| active.verdict(Sort::Read, || format!("read {}", name(fd)))) {
+            return size(refuse(errno));
+        }
+        size(libc::syscall(libc::SYS_pread64, fd, data, length, offset))
+    }
+    fn pread(fd: c_int, data: *mut c_void, length: size_t, offset: off_t) -> ssize_t {
+        pread64(fd, data, length, offset)
+    }
+    fn ftruncate64(fd: c_int, length: off64_t) -> c_int {
+        let real = || libc::syscall(libc::SYS_ftruncate, fd, length);
+        let Some((active, handle)) = handle(fd) else { return int(real()) };
+        if let Some((errno, _)) = active.verdict(Sort::Write, || format!("truncate {}", name(fd))) {
+            return int(refuse(errno));
+        }
+        let _order = active.in_order();
+        let result = real();
+        if result == 0 {
+            active.write(&Op::Truncate { handle, len: u64::try_from(length).unwrap_or(0) });
+        }
+        int(result)
+    }
+    fn ftruncate(fd: c_int, length: off_t) -> c_int { ftruncate64(fd, length) }
+    fn fsync(fd: c_int) -> c_int { sync(fd, libc::SYS_fsync) }
+    fn fdatasync(fd: c_int) -> c_int { sync(fd, libc::SYS_fdatasync) }
+    fn msync(address: *mut c_void, length: size_t, flags: c_int) -> c_int {
+        // Only a writable map needs it, and the store has none.
+        assert!(active().is_none(), "the log does not cover maps");
+        int(libc::syscall(libc::SYS_msync, address, length, flags))
+    }
+    fn flock(fd: c_int, operation: c_int) -> c_int {
+        if let Some((errno, _)) = handle(fd).and_then(|(active, _)| active.verdict(Sort::Name, || format!("lock {}", name(fd)))) {
+            return int(refuse(errno));
+        }
+        int(libc::syscall(libc::SYS_flock, fd, operation))
+    }
+    fn mmap(address: *mut c_void, length: size_t, protection: c_int, flags: c_int, fd: c_int, offset: off_t) -> *mut c_void {
+        if let Some((errno, _)) = handle(fd).and_then(|(active, _)| active.verdict(Sort::Read, || format!("map {}", name(fd)))) {
+            set_errno(errno);
+            return libc::MAP_FAILED;
+        }
+        let mapped = libc::syscall(libc::SYS_mmap, address, length, protection, flags, fd, offset);
+        std::ptr::with_exposed_provenance_mut(usize::try_from(mapped).unwrap_or(usize::MAX))
+    }
+    fn rename(from: *const c_char, to: *const c_char) -> c_int { rename_at(libc::AT_FDCWD, from, libc::AT_FDCWD, to) }
+    fn renameat(from_dir: c_int, from: *const c_char, to_dir: c_int, to: *const c_char) -> c_int {
+        rename_at(from_dir, from, to_dir, to)
+    }
+    fn renameat2(from_dir: c_int, from: *const c_char, to_dir: c_int, to: *const c_char, flags: c_uint) -> c_int {
+        assert_eq!(flags, 0, "the log knows plain renames");
+        rename_at(from_dir, from, to_dir, to)
+    }
+    fn unlink(path: *const c_char) -> c_int { remove_at(libc::AT_FDCWD, path, 0) }
+    fn unlinkat(dir: c_int, path: *const c_char, flags: c_int) -> c_int { remove_at(dir, path, flags) }
+    fn rmdir(path: *const c_char) -> c_int { remove_at(libc::AT_FDCWD, path, libc::AT_REMOVEDIR) }
+    fn mkdir(path: *const c_char, mode: mode_t) -> c_int {
+        let target = absolute(libc::AT_FDCWD, path);
+        let real = || libc::syscall(libc::SYS_mkdirat, libc::AT_FDCWD, path, mode);
+        named(Sort::Write, &target, real, |_, path| Op::MakeDir { path })
+    }
+}
+
+unsafe fn slice<'a>(data: *const c_void, length: usize) -> &'a [u8] {
+    if length == 0 {
+        return &[];
+    }
+    // SAFETY: the caller of write promises `length` readable bytes.
+    unsafe { std::slice::from_raw_parts(data.cast(), length) }
+}
+
+unsafe fn gather(vectors: *const libc::iovec, count: c_int) -> Vec<u8> {
+    // SAFETY: the caller of writev promises `count` vectors of readable bytes.
+    unsafe {
+        let vectors = std::slice::from_raw_parts(vectors, usize::try_from(count).unwrap_or(0));
+        vectors.iter().flat_map(|vector| slice(vector.iov_base, vector.iov_len)).copied().collect()
+    }
+}

@@ -1,0 +1,137 @@
+//! What the journal is used for while its system calls are logged: recording, flushing, ingesting and sending, in several processes.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use plsync_journal::{Durability, RecordId, Spool, Store};
+
+use crate::child;
+use crate::interpose::{capture, mark};
+use crate::log::{self, Op};
+use crate::oracle::{END, START, append};
+
+/// Runs the processes of one life of a journal, and returns what they did.
+pub fn record(dir: &Path, failing_syncs: u64) -> Vec<Op> {
+    let log = dir.join("log");
+    std::fs::create_dir(dir.join("disk")).unwrap();
+    let spawn = |role: &str| {
+        let paths = [dir.join("disk"), log.clone()];
+        let [disk, log] = paths.each_ref().map(|path| path.to_str().unwrap());
+        child::spawn("workload::working", &[disk, log, &failing_syncs.to_string(), role])
+    };
+    for roles in [&["everything"][..], &["writer"], &["writer", "everything"], &["reader"]] {
+        let children: Vec<_> = roles.iter().map(|role| spawn(role)).collect();
+        for child in children {
+            child::output(child).unwrap();
+        }
+    }
+    log::read(&log)
+}
+
+/// Not a test of its own: one process.
+#[test]
+fn working() {
+    let Some(arguments) = child::arguments() else { return };
+    let [disk, log, failing_syncs, role] = &arguments[..] else { panic!("four arguments") };
+    let journal = Path::new(disk).join("journal");
+    capture(Path::new(disk), Path::new(log), failing_syncs.parse().unwrap());
+    match role.as_str() {
+        "writer" => {
+            write(&journal);
+            // SAFETY: _exit has no preconditions. This process ends as if it were killed: its segment keeps its size, its calls stay open.
+            unsafe { libc::_exit(0) };
+        }
+        "reader" => read(&journal, &Unpromised::default()),
+        _ => everything(&journal),
+    }
+}
+
+/// Events whose appends have returned, and that nothing has brought to disk yet.
+#[derive(Default)]
+struct Unpromised(Mutex<Vec<(char, RecordId)>>);
+
+impl Unpromised {
+    fn add(&self, part: char, id: RecordId) {
+        self.0.lock().unwrap().push((part, id));
+    }
+
+    /// Runs what is to bring them to disk, and says so if it says so.
+    fn settle(&self, work: impl FnOnce() -> bool) {
+        let returned = std::mem::take(&mut *self.0.lock().unwrap());
+        if work() {
+            for (part, id) in returned {
+                mark(format!("{part} {}", id.hex()));
+            }
+        }
+    }
+}
+
+fn write(journal: &Path) {
+    let spools = [Durability::Process, Durability::Power].map(|durability| Spool::open(journal, durability).unwrap());
+    let unpromised = Unpromised::default();
+    for round in 0..40 {
+        call(spools[usize::from(round % 3 == 0)], round % 3 == 0, round % 7 == 0, &unpromised);
+        if round % 10 == 9 {
+            unpromised.settle(|| spools[0].flush().is_ok());
+        }
+    }
+}
+
+/// One model call. Errors are the disk's affair: what is not promised is not expected.
+fn call(spool: Spool, power: bool, left_open: bool, unpromised: &Unpromised) {
+    let id = RecordId::new();
+    mark(format!("? {}", id.hex()));
+    for part in if left_open { &[START][..] } else { &[START, END] } {
+        match append(&spool, id, *part) {
+            Ok(()) if power => mark(format!("{part} {}", id.hex())),
+            Ok(()) => unpromised.add(*part, id),
+            Err(_) => {}
+        }
+    }
+}
+
+fn everything(journal: &Path) {
+    let unpromised = Unpromised::default();
+    let over = AtomicBool::new(false);
+    let made = Spool::open(journal, Durability::Process).unwrap();
+    call(made, false, false, &unpromised);
+    std::thread::scope(|scope| {
+        let threads = [Durability::Process, Durability::Process, Durability::Power].map(|durability| {
+            let (spool, unpromised) = (Spool::open(journal, durability).unwrap(), &unpromised);
+            scope.spawn(move || {
+                for round in 0..60 {
+                    call(spool, durability == Durability::Power, round % 9 == 0, unpromised);
+                }
+            })
+        });
+        scope.spawn(|| {
+            while !over.load(Ordering::Acquire) {
+                unpromised.settle(|| made.flush().is_ok());
+                read(journal, &unpromised);
+            }
+        });
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        over.store(true, Ordering::Release);
+    });
+    call(made, false, false, &unpromised);
+    unpromised.settle(|| made.flush().is_ok());
+    call(made, false, true, &unpromised);
+}
+
+/// Ingests, sends a few records and takes their request ids.
+fn read(journal: &Path, unpromised: &Unpromised) {
+    let store = Store::open(journal, true).unwrap();
+    unpromised.settle(|| store.ingest(true).is_ok());
+    let leased = store.lease(5, 60_000, u64::MAX >> 1, 1 << 20).unwrap();
+    let acks: Vec<_> = leased.iter().map(|row| (row.seq, 1_000_000 + row.seq)).collect();
+    if store.ack(&acks[..acks.len() / 2]).is_ok() {
+        for row in &leased[..acks.len() / 2] {
+            mark(format!("a {} {}", row.id.hex(), 1_000_000 + row.seq));
+        }
+    }
+    let rest: Vec<_> = acks[acks.len() / 2..].iter().map(|(seq, _)| *seq).collect();
+    store.release(&rest, 0, "offline").unwrap();
+}
