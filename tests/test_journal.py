@@ -438,3 +438,12 @@ def test_a_check_finds_a_flipped_bit_and_a_reader_is_told(writer: SpoolWriter, j
     (problem,) = journal.check().problems
     assert "checksum" in problem.what
     assert journal.ingest().damage[0].reason == "the payload's checksum is wrong"
+
+
+def test_append_keeps_a_value_that_is_no_call(tmp_path: Path) -> None:
+    with Journal.open(tmp_path / "journal", create=True) as journal:
+        key = journal.append({"note": "the tape was changed"})
+        other = journal.append(b"\x00bytes")
+        assert (journal.get(key).state, journal.get(other).state) == ("held", "held")
+        assert journal.stats().left == {}
+        assert [record.id for record in journal.records(text="the tape")] == [key]

@@ -198,7 +198,8 @@ class Store:
         """How many hex digits of this id tell it from every other in the journal."""
 
     def stats(self) -> dict[str, Any]:
-        """{"format": int, "journal_id": str, "records": int, "open": int, "states": {name: int}, "callbacks": int,
+        """{"format": int, "journal_id": str, "records": int, "open": int, "states": {name: int}, "opaque": int,
+        "callbacks": int,
         "callbacks_dead": int, "callback_error": str|None, "spool": {"segments": int, "bytes": int}, "lmdb_bytes": int,
         "used_bytes": int, "raw_bytes": int, "stored_bytes": int, "failures": int, "last_failure": str|None,
         "damaged": int, "damage": [str], "writers": [{"writer": hex, "pid": int, "started_ms": int, "alive": bool,

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
 
 from plsync import lookup
@@ -168,6 +168,26 @@ class Journal:
     def short_id(self, record: Record, *, digits: int = 8) -> str:
         """The shortest beginning of the record's id no other record shares, and at least ``digits`` long."""
         return lookup.abbreviate(record.id, max(digits, self._store.short_id_length(UUID(record.id).bytes)))
+
+    # --- writing ---
+
+    def append(self, value: Any, *, durability: Literal["process", "power"] = "process") -> str:
+        """Record something that is no LLM call: bytes as they are, anything else as JSON (``docs/events.md``).
+
+        It takes the way of the handler's events, with the same promise when it returns. It is kept, and never sent.
+
+        Returns:
+            The record's id.
+
+        Raises:
+            JournalError: it could not be written (disk full, permission); nothing else is affected.
+            RecordingError: it has more than 64 MiB.
+            TypeError: it is no bytes and can't be encoded.
+        """
+        from plsync._native import Recorder, encode  # noqa: PLC0415 - as in open
+
+        body = value if isinstance(value, bytes) else encode(value)[0]
+        return str(UUID(bytes=Recorder(str(self.path), durability).append(body)))
 
     # --- the journal itself ---
 

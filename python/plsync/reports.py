@@ -86,6 +86,8 @@ class Stats:
     """Records whose call has not ended."""
     states: dict[str, int]
     """Records by state; every state is there."""
+    opaque: int
+    """Records made by ``Journal.append``: held, with nothing to send."""
     callbacks: int
     """Callbacks still to be delivered."""
     callbacks_dead: int
@@ -125,6 +127,7 @@ class Stats:
         """What is still to be done: records by state, and ``callbacks``; only what there is, running calls not."""
         work = {state: number for state, number in self.states.items() if state != "acked"}
         work["pending"] = max(0, work["pending"] - self.open)
+        work["held"] = max(0, work["held"] - self.opaque)
         work["callbacks"] = self.callbacks
         return {what: number for what, number in work.items() if number}
 

@@ -208,6 +208,7 @@ impl Store {
             by_state.set_item(state.name(), count)?;
         }
         dict.set_item("states", by_state)?;
+        dict.set_item("opaque", stats.opaque)?;
         dict.set_item("callbacks", stats.callbacks)?;
         dict.set_item("callbacks_dead", stats.callbacks_dead)?;
         dict.set_item("callback_error", stats.callback_error)?;

@@ -79,11 +79,17 @@ impl Store {
         lease_ms: u64,
         now_ms: u64,
     ) -> Result<Vec<Callback>> {
+        if self.db().read(|txn, tables| Ok(tables.callbacks.is_empty(txn)?))? {
+            return Ok(Vec::new());
+        }
         let spool = layout::spool(self.path());
         let mut alive: std::collections::HashMap<RecordId, bool> = std::collections::HashMap::new();
         self.db().write(|txn, tables| {
             let mut claimed = Vec::new();
             for sink in sinks {
+                if claimed.len() >= limit {
+                    break;
+                }
                 let Some(number) = sink_number(txn, tables, sink)? else { continue };
                 let mut due = Vec::new();
                 for entry in tables.callbacks.prefix_iter(txn, &number.to_be_bytes())? {

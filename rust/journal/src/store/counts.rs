@@ -24,6 +24,8 @@ pub(crate) struct Counts {
     pub(crate) damaged: u64,
     /// Events that writers, now gone, could not record.
     pub(crate) failures: u64,
+    /// Records of opaque bytes, which are held and never sent.
+    pub(crate) opaque: u64,
 }
 
 impl Counts {
@@ -40,6 +42,7 @@ impl Counts {
             damaged: field(4),
             failures: field(5),
             states: std::array::from_fn(|state| field(6 + state)),
+            opaque: field(12),
         })
     }
 
@@ -54,6 +57,7 @@ impl Counts {
             self.failures,
         ]);
         fields[6..6 + self.states.len()].copy_from_slice(&self.states);
+        fields[12] = self.opaque;
         let bytes: Vec<u8> = fields.iter().flat_map(|field: &u64| field.to_le_bytes()).collect();
         Ok(tables.meta.put(txn, KEY, &bytes)?)
     }

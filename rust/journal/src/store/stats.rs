@@ -22,6 +22,8 @@ pub struct Stats {
     pub open: u64,
     /// Records by state, in the order of [`State::ALL`].
     pub states: [u64; State::ALL.len()],
+    /// Held records that are opaque bytes, with nothing to send.
+    pub opaque: u64,
     /// Request ids that wait for their sink.
     pub callbacks: u64,
     /// Request ids that their sink kept refusing.
@@ -70,6 +72,7 @@ impl Store {
                 records: tables.state.len(txn)?,
                 open: counts.open,
                 states: counts.states,
+                opaque: counts.opaque,
                 raw_bytes: counts.raw_bytes,
                 stored_bytes: counts.stored_bytes,
                 failures: counts.failures,

@@ -92,6 +92,7 @@ impl Commit<'_, '_, '_> {
         let mut has = [false; 2];
         has[usize::from(event.part())] = true;
         self.fresh.insert(id, Fresh { seq, row, has });
+        self.change.counts.opaque += u64::from(event.frame.kind == Kind::Raw);
         self.tally.records += 1;
         self.put_body(seq, event)
     }
