@@ -132,6 +132,21 @@ def test_what_a_handler_recorded_is_read_back(path: Path) -> None:
     assert record.span_id == _native.span_id(UUID(record.id).bytes)
 
 
+def test_a_model_is_found_as_the_handler_labels_it(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path)
+    names = ["gpt-4o", "meta-llama/Llama-3", "/models/tiny.gguf", "./tiny.bin", "C:\\models\\tiny.bin"]
+    for name in names:
+        model = GenericFakeChatModel(messages=iter([AIMessage("hello")]), metadata={"ls_model_name": name})
+        model.invoke("hi", {"callbacks": [handler]})
+    with Journal.open(path) as journal:
+        by_name = {record.model: record.id for record in journal.records()}
+        assert set(by_name) == set(names)
+        for name in names:
+            assert by_name[name] in ids(journal.records(model=name))
+            wanted = Wanted.of({"model": name})
+            assert wanted.takes(journal.get(by_name[name])._row)
+
+
 def test_records_come_newest_first_or_oldest_first_and_each_once(writer: SpoolWriter, journal: Journal) -> None:
     written = [writer.call(f"prompt {number}", "answer", at=T + number) for number in range(250)]
     assert ids(journal.records(oldest_first=True)) == written
@@ -159,6 +174,9 @@ def test_a_model_file_is_found_by_its_name(writer: SpoolWriter, journal: Journal
     writer.call("a", "b", at=T, params={"model": "other"})
     assert ids(journal.records(model="tiny.gguf")) == [written]
     assert ids(journal.records(model="/models/tiny.gguf")) == [written]
+    hosted = writer.call("a", "b", at=T, params={"model": "meta-llama/Llama-3"})
+    assert ids(journal.records(model="meta-llama/Llama-3")) == [hosted]
+    assert ids(journal.records(model="Llama-3")) == []
 
 
 def test_status_tells_how_calls_ended(writer: SpoolWriter, journal: Journal) -> None:

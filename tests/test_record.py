@@ -108,6 +108,7 @@ def test_a_decision_models_inputs_and_outputs_are_read() -> None:
         ({"metadata": {"ls_model_name": "m1"}, "params": {"model": "m2"}}, {}, "m1"),
         ({"params": {"model_name": "m2"}}, {}, "m2"),
         ({"params": {"model_id": "m3"}}, {}, "m3"),
+        ({"params": {"model_path": "/m/m3.gguf"}}, {}, "/m/m3.gguf"),
         ({}, {"generations": [answer(response_metadata={"model_name": "m4"})]}, "m4"),
         ({"class": ["langchain", "llms", "gpt4all", "GPT4All"]}, {}, "GPT4All"),
         ({}, {}, None),

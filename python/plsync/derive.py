@@ -7,6 +7,7 @@ than expected counts as not said: a journal must be readable whatever a model in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict, TypeVar
 
@@ -79,8 +80,21 @@ def class_name(start: Mapping[str, Any]) -> str | None:
 
 def model(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> str | None:
     """The model's name as the request gave it."""
-    places = (metadata.get("ls_model_name"), *(params.get(key) for key in ("model", "model_name", "model_id")))
+    places = (
+        metadata.get("ls_model_name"),
+        *(params.get(key) for key in ("model", "model_name", "model_id", "model_path")),
+    )
     return next(filter(None, map(text, places)), None)
+
+
+def short_model(name: str) -> str:
+    """What a model is listed and found by: its name, or the file name when it is the path of a local model.
+
+    >>> short_model("/models/tiny.gguf"), short_model("meta-llama/Llama-3")
+    ('tiny.gguf', 'meta-llama/Llama-3')
+    """
+    is_path = name.startswith(("/", ".", "~")) or "\\" in name or name.endswith(".gguf")
+    return re.split(r"[/\\]", name)[-1] if is_path else name
 
 
 def answered_model(output: list[Generation]) -> str | None:

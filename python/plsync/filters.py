@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 from uuid import UUID
 
 import orjson
 
+from plsync import derive
 from plsync.record import STATES, STATUSES, Record, State, Status
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Wanted:
         """Raises ValueError: no time zone, an unknown state or status, a run id that is no UUID."""
         labels = [("t", _label(tag)) for tag in _several(filters.get("tag", ()))]
         if model := filters.get("model"):
-            labels.append(("m", _label(PurePath(model).name)))
+            labels.append(("m", _label(derive.short_model(model))))
         if (run_id := filters.get("run_id")) is not None:
             labels.append(("r", UUID(str(run_id)).bytes))
         return cls(
@@ -95,8 +95,9 @@ def _holds(body: bytes | None, text: str) -> bool:
 
 def _labels(record: Record) -> set[tuple[str, bytes]]:
     labels = {("t", _label(tag)) for tag in record.tags}
-    if record.model:
-        labels.add(("m", _label(PurePath(record.model).name)))
+    # Only what the request named is a label: the answer and the class are looked at for want of better.
+    if model := derive.model(record.metadata, record.params):
+        labels.add(("m", _label(derive.short_model(model))))
     if record.run_id:
         labels.add(("r", UUID(record.run_id).bytes))
     return labels

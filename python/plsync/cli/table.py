@@ -9,6 +9,7 @@ from rich.text import Text
 
 from plsync.cli import words
 from plsync.cli.console import one_line
+from plsync.derive import short_model
 from plsync.journal import Journal
 from plsync.record import Record
 
@@ -60,7 +61,7 @@ def _cells(journal: Journal, record: Record) -> list[Text]:
     return [
         Text(journal.short_id(record), style="yellow"),
         Text(words.when(record.started_at)),
-        one_line(record.model or ""),
+        one_line(short_model(record.model or "")),
         words.status(record),
         words.state(record),
         Text(words.duration(record.duration_ns)),
