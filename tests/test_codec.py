@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import collections
+import dataclasses
+import datetime as dt
+import enum
 import json
 import math
 import subprocess
 import sys
+from typing import Any
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core import messages, outputs
+from pydantic import BaseModel
 
 from plsync import codec
+from plsync.codec import encode
 
 
 @pytest.mark.parametrize(
@@ -47,3 +58,173 @@ def test_decode_knows_only_a_fixed_list_of_classes() -> None:
 def test_decode_restores_what_json_lacks() -> None:
     assert math.isnan(codec.decode(b'{"$":"float","v":"nan"}'))
     assert codec.decode(b'{"$":"dict","v":[[{"$":"tuple","v":[1]},{"$":"bytes","v":"AAE="}]]}') == {(1,): b"\x00\x01"}
+
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(min_value=-(2**80), max_value=2**80)
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(codec=None))
+    | st.binary()
+    | st.binary().map(bytearray)
+    | st.datetimes(timezones=st.none() | st.timezones() | st.just(dt.timezone.utc))
+    | st.dates()
+    | st.times()
+    | st.timedeltas()
+    | st.uuids()
+    | st.decimals(allow_nan=False)
+)
+KEYS = st.text() | st.just("$") | st.integers() | st.tuples(st.integers(), st.text(max_size=3)) | st.none()
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.dictionaries(KEYS, inner, max_size=4)
+        | st.frozensets(st.integers() | st.text(max_size=5), max_size=4)
+        | st.sets(st.integers() | st.text(max_size=5), max_size=4)
+    ),
+    max_leaves=12,
+)
+FIELDS = st.dictionaries(st.text(min_size=1, max_size=8), VALUES, max_size=4)
+NAMES = sorted(codec.MESSAGES - {"BaseMessage", "BaseMessageChunk"})
+
+
+@st.composite
+def message(draw: st.DrawFn) -> Any:
+    """A message of any class, its fields and extras filled past validation, as providers and caches do."""
+    cls = getattr(messages, draw(st.sampled_from(NAMES)))
+    made = cls.model_construct(
+        content=draw(st.text() | st.lists(st.text() | FIELDS, max_size=3)),
+        additional_kwargs=draw(FIELDS),
+        response_metadata=draw(FIELDS),
+        name=draw(st.none() | st.text()),
+        id=draw(st.none() | st.text()),
+    )
+    for field in ("tool_calls", "usage_metadata", "artifact"):
+        if field in cls.model_fields:
+            object.__setattr__(made, "__dict__", {**made.__dict__, field: draw(VALUES)})
+    extras = draw(FIELDS)
+    object.__setattr__(made, "__pydantic_extra__", extras)
+    return made
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal, and of the same classes all the way down."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        pairs = zip(one.items(), other.items(), strict=True)
+        return len(one) == len(other) and all(same(a, b) and same(x, y) for (a, x), (b, y) in pairs)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, BaseModel):
+        return same(one.__dict__, other.__dict__) and same(one.__pydantic_extra__ or {}, other.__pydantic_extra__ or {})
+    if isinstance(one, dt.datetime):
+        return one == other and one.utcoffset() == other.utcoffset()
+    return bool(one == other)
+
+
+@given(VALUES)
+def test_values_come_back_as_they_were(value: Any) -> None:
+    data, lossy = encode(value)
+    assert not lossy
+    assert same(codec.decode(data), value)
+
+
+@given(message())
+def test_messages_come_back_as_they_were(value: Any) -> None:
+    data, lossy = encode(value)
+    assert not lossy
+    assert same(codec.decode(data), value)
+
+
+@given(message(), st.text(), st.none() | FIELDS, st.booleans())
+def test_generations_come_back_as_they_were(value: Any, text: str, info: Any, is_chunk: bool) -> None:
+    cls = outputs.ChatGenerationChunk if is_chunk else outputs.ChatGeneration
+    generation = cls.model_construct(text=text, message=value, generation_info=info)
+    data, lossy = encode([generation])
+    assert not lossy
+    assert same(codec.decode(data), [generation])
+
+
+@given(VALUES | message())
+def test_whatever_is_written_has_a_plain_form(value: Any) -> None:
+    found = codec.plain(orjson.loads(encode(value)[0]))
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_the_text_of_a_generation_is_a_string() -> None:
+    generation = outputs.ChatGeneration(message=messages.AIMessage("hi"))
+    data, lossy = encode(generation)
+    assert not lossy
+    assert codec.decode(data) == generation
+
+
+class Mood(enum.Enum):
+    GOOD = "good"
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    y: tuple[int, ...]
+
+
+class Parsed(BaseModel):
+    answer: int
+
+
+class Loud(str):
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self.upper()
+
+
+class OwnMessage(messages.HumanMessage):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (Mood.GOOD, "good"),
+        (Point(1, (2,)), {"x": 1, "y": (2,)}),
+        (Parsed(answer=42), {"answer": 42}),
+        (Loud("quiet"), "quiet"),
+        (collections.OrderedDict(a=1), {"a": 1}),
+        (collections.namedtuple("Pair", "a b")(1, 2), (1, 2)),
+        (OwnMessage("hi"), messages.HumanMessage("hi")),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_other_classes_are_kept_approximately_and_flagged(value: Any, expected: Any) -> None:
+    data, lossy = encode({"value": [value]})
+    assert lossy
+    assert codec.decode(data) == {"value": [expected]}
+
+
+def test_other_objects_are_kept_by_their_repr_cut_short() -> None:
+    class Long:
+        def __repr__(self) -> str:
+            return "x" * 10_000
+
+    data, lossy = encode(Long())
+    assert lossy
+    assert codec.decode(data) == "x" * 2000
+
+
+def test_nesting_without_end_is_cut() -> None:
+    deep: Any = ()
+    for _ in range(1000):
+        deep = (deep, [])
+    wide: Any = []
+    for _ in range(100):
+        wide = [wide, wide]
+    for value in (deep, wide):
+        data, lossy = encode(value)
+        assert lossy
+        codec.plain(orjson.loads(data))

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any
 
 from plsync._native import Recorder
-from plsync.sinks import adapted
 
 __all__ = ["attach"]
 
@@ -36,7 +35,7 @@ class Deliverer:
 
     def add(self, name: str, callback: Callable[..., Any]) -> None:
         """Registers a sink; of two under one name the later counts."""
-        self._sinks[name] = adapted(callback)
+        self._sinks[name] = callback
 
     def ensure(self) -> None:
         """Sees to it that the thread runs, also in a forked child. Cheap; called with every recorded call."""

@@ -17,7 +17,9 @@ from typing import Any
 
 import orjson
 
-__all__ = ["MESSAGES", "OUTPUTS", "TAG", "decode", "plain", "rebuild"]
+from plsync._native import encode
+
+__all__ = ["MESSAGES", "OUTPUTS", "TAG", "decode", "encode", "plain", "rebuild"]
 
 TAG = "$"
 

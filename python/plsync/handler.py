@@ -102,6 +102,11 @@ class PromptLayerCallbackHandler(BaseCallbackHandler):
 
             self._deliverer = attach(self._path, self._recorder, self._sink, self._callback)
 
+    @property
+    def failures(self) -> int:
+        """Events of this process and journal that could not be recorded, in whole or in part."""
+        return self._recorder.failures
+
     # --- models -----------------------------------------------------------------------------------------------------
 
     def on_chat_model_start(

@@ -1,0 +1,134 @@
+"""What is kept out of the journal: credentials always, content where the user says so."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage
+
+from models import Chat, FailingLLM, StreamingChat, records, texts
+from plsync import PromptLayerCallbackHandler
+
+SECRET = "xyzzy"  # noqa: S105 - what must not be found in any file
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal"
+
+
+def everything(path: Path) -> bytes:
+    """All that the recording process has written."""
+    return b"".join(file.read_bytes() for file in path.rglob("*") if file.is_file())
+
+
+def test_files_are_for_their_owner_only(path: Path) -> None:
+    Chat().invoke("hi", {"callbacks": [PromptLayerCallbackHandler(journal=path)]})
+    modes = {stat.S_IMODE(entry.stat().st_mode) for entry in [path, *path.rglob("*")]}
+    assert modes == {0o600, 0o700}
+
+
+class Provider(Chat):
+    """Has credentials in its constructor, as providers' models do."""
+
+    default_headers: dict[str, str] = {"Authorization": SECRET}  # noqa: RUF012 - pydantic copies defaults
+    base_url: str = f"https://user:{SECRET}@example.invalid"
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        return True
+
+
+class Refused(Exception):
+    """A provider's error, as LangChain finds response headers in it."""
+
+    class response:
+        status_code = 401
+        headers = {"Set-Cookie": SECRET, "x-api-key": SECRET, "retry-after": "7"}  # noqa: RUF012
+
+        @staticmethod
+        def json() -> dict[str, str]:
+            return {"detail": "refused"}
+
+
+def test_credentials_of_the_model_are_not_kept(path: Path) -> None:
+    Provider().invoke(
+        "hi", {"callbacks": [PromptLayerCallbackHandler(journal=path)]}, extra_headers={"api-key": SECRET}
+    )
+    assert SECRET.encode() not in everything(path)
+    assert b"hi" in everything(path)
+
+
+def test_credentials_in_response_headers_are_not_kept(path: Path) -> None:
+    def refuse(_: Any) -> AIMessage:
+        raise Refused("no")
+
+    with pytest.raises(Refused):
+        Chat(reply=refuse).invoke("hi", {"callbacks": [PromptLayerCallbackHandler(journal=path)]})
+    written = everything(path)
+    assert SECRET.encode() not in written
+    assert b"retry-after" in written
+    (record,) = records(path)
+    assert record.error is not None
+    assert record.error["status_code"] == 401
+
+
+def test_without_content_nothing_that_was_said_is_kept(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path, content=False, pl_tags=["mine"])
+    usage: Any = {"input_tokens": 3, "output_tokens": 5, "total_tokens": 8}
+    answer = AIMessage(f"a {SECRET}", usage_metadata=usage, response_metadata={"model_name": "m", "raw": SECRET})
+    config: Any = {"callbacks": [handler], "metadata": {"customer": SECRET}}
+    Chat(reply=lambda _: answer).invoke(f"a {SECRET}", config, temperature=0.5, user=SECRET)
+    list(StreamingChat(words=(SECRET,)).stream(SECRET, config))
+    with pytest.raises(ZeroDivisionError):
+        Chat(reply=lambda _: 1 / 0).invoke(SECRET, config)
+    with pytest.raises(ValueError, match="out of order"):
+        FailingLLM().invoke(SECRET, config)
+    assert SECRET.encode() not in everything(path)
+    assert b"out of order" not in everything(path)
+    called, streamed, failed, _ = records(path)
+    assert [called.status, streamed.status, failed.status] == ["ok", "ok", "error"]
+    assert called.usage is not None
+    assert called.usage["total_tokens"] == 8
+    assert called.params["temperature"] == 0.5
+    assert called.tags == ["mine"]
+    assert called.redacted
+
+
+def test_a_redact_hook_decides_what_is_kept(path: Path) -> None:
+    def shorten(event: dict[str, Any]) -> dict[str, Any]:
+        return {**event, "prompts": ["..."], "messages": [], "tags": None} if "params" in event else event
+
+    handler = PromptLayerCallbackHandler(journal=path, redact=shorten)
+    answer = Chat().invoke(SECRET, {"callbacks": [handler], "tags": [SECRET]})
+    (record,) = records(path)
+    assert SECRET.encode() not in everything(path)
+    assert (answer.content, texts(record), record.input, record.redacted) == ("yes", ["yes"], [], True)
+
+
+def test_a_redact_hook_that_returns_none_leaves_ids_and_times(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path, redact=lambda _: None)
+    Chat().invoke(SECRET, {"callbacks": [handler]})
+    (record,) = records(path)
+    assert (record.status, record.input, record.output, record.redacted) == ("ok", [], [], True)
+    assert record.run_id is not None
+    assert SECRET.encode() not in everything(path)
+
+
+@pytest.mark.parametrize("result", [SystemExit(SECRET), KeyError(SECRET), "not a dict"], ids=repr)
+def test_a_redact_hook_that_fails_keeps_the_content_out(path: Path, result: object) -> None:
+    def fail(_: Any) -> Any:
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    handler = PromptLayerCallbackHandler(journal=path, redact=fail)
+    failures = handler.failures
+    assert Chat().invoke(SECRET, {"callbacks": [handler]}).content == "yes"
+    (record,) = records(path)
+    assert (record.status, record.input, record.redacted) == ("ok", [], True)
+    assert handler.failures == failures + 2
+    assert SECRET.encode() not in everything(path)
