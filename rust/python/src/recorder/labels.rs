@@ -56,7 +56,8 @@ fn push_model(section: &mut Vec<u8>, fields: &Fields<'_, '_>) {
 
 /// A local model goes by its file, without the directory; `organisation/model` is a name.
 fn file_name(model: &str) -> &str {
-    let is_path = model.starts_with(['/', '.', '~']) || model.contains('\\') || model.ends_with(".gguf");
+    let is_gguf = model.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("gguf"));
+    let is_path = model.starts_with(['/', '.', '~']) || model.contains('\\') || is_gguf;
     if is_path { model.rsplit(['/', '\\']).next().unwrap_or(model) } else { model }
 }
 
