@@ -39,11 +39,20 @@ class Deliverer:
 
     def ensure(self) -> None:
         """Sees to it that the thread runs, also in a forked child. Cheap; called with every recorded call."""
-        thread = self._thread
-        if thread is not None and thread.is_alive():
+        if self._is_running():
             return
-        self._thread = threading.Thread(target=self._run, name="plsync-deliver", daemon=True)
-        self._thread.start()
+        with _lock:
+            if self._is_running():
+                return
+            thread = threading.Thread(target=self._run, name="plsync-deliver", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # no thread to be had, or the interpreter is closing: a later process delivers
+                _log.warning("plsync could not start the thread that delivers request ids", exc_info=True)
+            self._thread = thread
+
+    def _is_running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     def _run(self) -> None:
         doorbell = os.path.join(self._path, "doorbell")

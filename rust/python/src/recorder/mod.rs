@@ -115,7 +115,9 @@ impl Recorder {
     /// A token, or (`of_stream`) an event of the streaming protocol.
     fn piece(&self, run_id: &Bound<'_, PyAny>, of_stream: bool) {
         self.guarded(run_id.py(), || {
-            self.flight().piece(RunId::read(run_id)?.0, of_stream);
+            // Read before the lock is taken: an id of a strange class may run Python code.
+            let run_id = RunId::read(run_id)?;
+            self.flight().piece(run_id.0, of_stream);
             Ok(())
         });
     }
