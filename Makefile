@@ -2,7 +2,7 @@
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
+RUST := Cargo.toml Cargo.lock $(shell find rust -type f)
 
 .PHONY: demo test crash lint format bench clean
 .DELETE_ON_ERROR:
@@ -17,6 +17,13 @@ test: .venv/built
 # The long form of the crash tests; docs/testing.md has what they do.
 crash:
 	PLSYNC_IMAGES=2000 PLSYNC_FAULTS=1000000 PLSYNC_KILL_ROUNDS=2000 cargo test --package plsync-journal --test crash --test kill
+
+bench: .venv/built
+	$(BIN)/python benches/handler.py
+	$(BIN)/python benches/imports.py
+	$(BIN)/python benches/ingest.py
+	cargo run --quiet --release --package plsync-benches --bin append
+	cargo run --quiet --release --package plsync-benches --bin million
 
 lint: .venv/built
 	cargo fmt --all --check

@@ -68,6 +68,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         "Cargo.toml",
         "Cargo.lock",
         "rust/journal/src/lib.rs",
+        "rust/journal/dict/1.zdict",
         "rust/python/src/lib.rs",
         "python/plsync/_native.pyi",
         "python/plsync/py.typed",
