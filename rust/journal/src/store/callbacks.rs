@@ -9,8 +9,9 @@ use crate::frame::array;
 use crate::spool::lock::observe;
 use crate::{Error, RecordId, Result, layout};
 
-/// attempts u32 | dead u8 | 0 x 3 | due u64 | lease until u64 | last error
-const FIXED: usize = 24;
+/// attempts u32 | dead u8 | 0 x 3 | due u64 | lease until u64 | CRC-32C of all but itself u32 | last error
+const FIXED: usize = 28;
+const CRC: usize = 24;
 
 /// How far the delivery of one request id has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,13 +38,20 @@ impl Entry {
         bytes.extend_from_slice(&[u8::from(self.dead), 0, 0, 0]);
         bytes.extend_from_slice(&self.due.to_le_bytes());
         bytes.extend_from_slice(&self.lease_until.to_le_bytes());
-        bytes.extend_from_slice(&self.last_error.as_bytes()[..self.last_error.floor_char_boundary(1000)]);
+        let error = &self.last_error.as_bytes()[..self.last_error.floor_char_boundary(1000)];
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes), error);
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        bytes.extend_from_slice(error);
         bytes
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         if bytes.len() < FIXED {
             return Err(Error::Corrupt("a callback entry is malformed".into()));
+        }
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[..CRC]), &bytes[FIXED..]);
+        if crc != u32::from_le_bytes(array(bytes, CRC)) {
+            return Err(Error::Corrupt("a callback entry does not match its checksum".into()));
         }
         Ok(Self {
             attempts: u32::from_le_bytes(array(bytes, 0)),

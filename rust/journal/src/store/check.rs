@@ -3,10 +3,15 @@
 use heed::RoTxn;
 
 use super::Store;
+use super::callbacks::Entry;
 use super::counts::Counts;
 use super::payload;
 use super::row::{State, StateRow};
-use super::tables::{PART_END, PART_START, Tables, open_key, outbox_key, parked_key, record_key, seq_key, tail_seq};
+use super::tables::{
+    PART_END, PART_START, Tables, label_value, open_key, outbox_key, parked_key, record_key, seq_key, tail_seq,
+    unsealed,
+};
+use super::transition::load;
 use crate::frame::Ended;
 use crate::spool::lock::observe;
 use crate::spool::reader::{Reader, Step};
@@ -50,6 +55,7 @@ impl Store {
         self.check_spool(&mut report)?;
         let records = self.db().read(|txn, tables| {
             let mut report = CheckReport::default();
+            check_trees(txn, tables, &mut report)?;
             check_records(txn, tables, &mut report)?;
             check_lists(txn, tables, &mut report)?;
             Ok(report)
@@ -133,6 +139,17 @@ fn check_records(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Resu
         if listed.is_none() {
             report.add(place(), format!("it is {} and in no list of those", row.state.name()), "the record");
         }
+        if let Some(stored) = tables.acks.get(txn, &seq_key(seq))? {
+            let ack = unsealed(&seq_key(seq), stored).and_then(|value| value.first_chunk::<8>());
+            let request = ack.map(|id| u64::from_le_bytes(*id).to_be_bytes());
+            let found = request.map(|id| tables.by_request.get(txn, &id)).transpose()?.flatten();
+            if found.map(tail_seq).transpose()? != Some(seq) {
+                report.add(place(), "its request id is damaged, or not listed", "the record");
+            }
+        }
+        if row.sink != 0 && !is_sink(txn, tables, row.sink)? {
+            report.add(place(), "its sink has no name, or two", "the record");
+        }
     }
     Ok(())
 }
@@ -160,8 +177,48 @@ fn check_lists(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result
         let (key, value) = entry?;
         let id = key.last_chunk::<16>().map(|id| RecordId(*id));
         let found = id.map(|id| tables.ids.get(txn, &id.0)).transpose()?.flatten();
-        if found != Some(value) {
-            report.add(place(), "a label points to no record", "the records");
+        if found.map(tail_seq).transpose()?.map(|seq| label_value(key, seq)).as_ref().map(|value| &value[..])
+            != Some(value)
+        {
+            report.add(place(), "a label is damaged, or points to no record", "the records");
+        }
+    }
+    for entry in tables.callbacks.iter(txn)? {
+        let (key, value) = entry?;
+        let row = load(txn, tables, tail_seq(key)?);
+        if Entry::decode(value).is_err() || row.is_err() || row.is_ok_and(|row| row.sink.to_be_bytes() != key[..4]) {
+            report.add(place(), "a waiting callback is damaged, or belongs to no record", "the request ids");
+        }
+    }
+    Ok(())
+}
+
+/// Whether a sink's number and its name lead to each other.
+fn is_sink(txn: &RoTxn, tables: &Tables, number: u32) -> Result<bool> {
+    let number = number.to_be_bytes();
+    let Some(name) = tables.sinks.get(txn, &[&b"i"[..], &number].concat())? else { return Ok(false) };
+    Ok(tables.sinks.get(txn, &[b"n", name].concat())? == Some(&number[..]))
+}
+
+/// LMDB keeps each tree's length beside the tree; where a page is damaged they differ, or keys are out of order.
+fn check_trees(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result<()> {
+    for (name, tree) in tables.all() {
+        let mut entries = 0;
+        let mut last: Option<Vec<u8>> = None;
+        for entry in tree.iter(txn)? {
+            let (key, _) = entry?;
+            if last.as_deref().is_some_and(|last| last >= key) {
+                report.add(format!("tree {name}"), "its keys are out of order", "what can still be found");
+                break;
+            }
+            last = Some(key.to_vec());
+            entries += 1;
+            if entries > tree.len(txn)? {
+                break;
+            }
+        }
+        if entries != tree.len(txn)? {
+            report.add(format!("tree {name}"), format!("{entries} of {} entries are there", tree.len(txn)?), "those");
         }
     }
     Ok(())

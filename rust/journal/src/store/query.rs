@@ -12,7 +12,9 @@ use super::Store;
 use super::counts::Counts;
 use super::payload;
 use super::row::{Row, State, StateRow};
-use super::tables::{PART_END, PART_START, Tables, label_key, label_prefix, parked_key, record_key, seq_key, tail_seq};
+use super::tables::{
+    PART_END, PART_START, Tables, label_key, label_prefix, parked_key, record_key, seq_key, tail_seq, unsealed,
+};
 use super::transition::load;
 use crate::frame::{Ended, array};
 use crate::{RecordId, Result};
@@ -177,7 +179,11 @@ pub(super) fn read_row(txn: &RoTxn, tables: &Tables, seq: u64, state: StateRow) 
         }
     };
     let (start, end) = (body(PART_START)?, body(PART_END)?);
-    let ack = tables.acks.get(txn, &seq_key(seq))?.filter(|value| value.len() >= 16);
+    let stored = tables.acks.get(txn, &seq_key(seq))?;
+    let ack = stored.and_then(|stored| unsealed(&seq_key(seq), stored)).filter(|value| value.len() >= 16);
+    if stored.is_some() && ack.is_none() {
+        damage = Some("its request id does not match its checksum".to_owned());
+    }
     let sink = match state.sink {
         0 => None,
         number => tables.sinks.get(txn, &[&b"i"[..], &number.to_be_bytes()].concat())?,

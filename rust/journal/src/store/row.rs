@@ -78,6 +78,8 @@ pub struct Row {
 
 /// The fixed part of a state row.
 const FIXED: usize = 72;
+/// Where its checksum stands, which counts as zeros in itself.
+const CRC: usize = 12;
 /// Longest error text kept with a record.
 const MAX_ERROR: usize = 1000;
 
@@ -129,6 +131,8 @@ impl StateRow {
         bytes.extend_from_slice(&self.writer.0);
         bytes.extend_from_slice(&self.id.0);
         bytes.extend_from_slice(error);
+        let crc = crc32c::crc32c(&bytes);
+        bytes[CRC..CRC + 4].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
 
@@ -136,6 +140,10 @@ impl StateRow {
         let damaged = || Error::Corrupt("a state row is malformed".into());
         if bytes.len() < FIXED {
             return Err(damaged());
+        }
+        let crc = [&bytes[..CRC], &[0; 4], &bytes[CRC + 4..]].into_iter().fold(0, crc32c::crc32c_append);
+        if crc != u32::from_le_bytes(array(bytes, CRC)) {
+            return Err(Error::Corrupt("a state row does not match its checksum".into()));
         }
         Ok(Self {
             state: State::from_u8(bytes[0]).ok_or_else(damaged)?,

@@ -6,7 +6,7 @@ use super::Store;
 use super::payload;
 use super::query::read_row;
 use super::row::{Row, State};
-use super::tables::{PART_START, Tables, callback_key, outbox_key, parked_key, record_key, seq_key, tail_seq};
+use super::tables::{PART_START, Tables, callback_key, outbox_key, parked_key, record_key, sealed, seq_key, tail_seq};
 use super::transition::{Change, load};
 use crate::{Error, Result, ids};
 
@@ -99,7 +99,7 @@ impl Store {
                     row.last_error.clear();
                 })?;
                 let value = [request_id.to_le_bytes(), now_ms.to_le_bytes()].concat();
-                tables.acks.put(change.txn, &seq_key(*seq), &value)?;
+                tables.acks.put(change.txn, &seq_key(*seq), &sealed(&seq_key(*seq), value))?;
                 tables.by_request.put(change.txn, &request_id.to_be_bytes(), &seq_key(*seq))?;
                 if row.sink != 0 {
                     let entry = super::callbacks::Entry::default().encode();

@@ -21,6 +21,10 @@ macro_rules! tables {
         pub(crate) struct Tables { $($(#[$doc])* pub(crate) $name: Tree,)* }
 
         impl Tables {
+            pub(crate) fn all(&self) -> Vec<(&'static str, Tree)> {
+                vec![$((stringify!($name), self.$name)),*]
+            }
+
             pub(crate) fn create(env: &Env<WithoutTls>, txn: &mut RwTxn) -> Result<Self> {
                 Ok(Self { $($name: env.create_database(txn, Some(stringify!($name)))?,)* })
             }
@@ -112,11 +116,34 @@ pub(crate) fn label_key(kind: u8, value: &[u8], id: RecordId) -> Vec<u8> {
     key
 }
 
+/// CRC-32C of the rest u32 | seq u64: the sequence number is last, as in every index.
+pub(crate) fn label_value(key: &[u8], seq: u64) -> [u8; 12] {
+    join(&[&seal(key, &seq_key(seq)).to_le_bytes(), &seq_key(seq)])
+}
+
 /// The number in the last eight bytes of a key or value.
 pub(crate) fn tail_seq(key: &[u8]) -> Result<u64> {
     key.last_chunk::<8>()
         .map(|bytes| u64::from_be_bytes(*bytes))
         .ok_or_else(|| Error::Corrupt("a key of the store is too short".into()))
+}
+
+/// CRC-32C of an entry, for trees whose values are nothing that is checked elsewhere. LMDB has no checksums of its own.
+pub(crate) fn seal(key: &[u8], value: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(key), value)
+}
+
+/// A value with its seal behind it.
+pub(crate) fn sealed(key: &[u8], mut value: Vec<u8>) -> Vec<u8> {
+    let seal = seal(key, &value);
+    value.extend_from_slice(&seal.to_le_bytes());
+    value
+}
+
+/// The value without its seal, if the seal is right.
+pub(crate) fn unsealed<'a>(key: &[u8], stored: &'a [u8]) -> Option<&'a [u8]> {
+    let (value, kept) = stored.split_last_chunk::<4>()?;
+    (seal(key, value).to_le_bytes() == *kept).then_some(value)
 }
 
 fn join<const N: usize>(parts: &[&[u8]]) -> [u8; N] {

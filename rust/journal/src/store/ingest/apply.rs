@@ -8,7 +8,7 @@ use crate::frame::{Ended, Kind};
 use crate::labels;
 use crate::store::Store;
 use crate::store::row::{State, StateRow};
-use crate::store::tables::{cursor_key, label_key, record_key, seq_key, tail_seq};
+use crate::store::tables::{cursor_key, label_key, label_value, record_key, sealed, seq_key, tail_seq};
 use crate::store::transition::{Change, load};
 use crate::{RecordId, Result, ids};
 
@@ -135,7 +135,8 @@ impl Commit<'_, '_, '_> {
 fn save_progress(change: &mut Change<'_, '_>, step: &Progress) -> Result<()> {
     let mut value = step.offset.to_le_bytes().to_vec();
     value.push(u8::from(step.damaged));
-    change.tables.cursors.put(change.txn, &cursor_key(step.writer, step.segment), &value)?;
+    let key = cursor_key(step.writer, step.segment);
+    change.tables.cursors.put(change.txn, &key, &sealed(&key, value))?;
     for damage in &step.damage {
         change.counts.damaged += 1;
         if change.counts.damaged <= DAMAGE_KEPT {
@@ -170,7 +171,8 @@ fn index_labels(change: &mut Change<'_, '_>, id: RecordId, seq: u64, section: &[
         if kind == labels::SINK {
             sink = intern_sink(change, value)?;
         } else {
-            change.tables.labels.put(change.txn, &label_key(kind, value, id), &seq_key(seq))?;
+            let key = label_key(kind, value, id);
+            change.tables.labels.put(change.txn, &key, &label_value(&key, seq))?;
         }
     }
     Ok(sink)

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::Store;
-use super::super::tables::cursor_key;
+use super::super::tables::{cursor_key, unsealed};
 use crate::frame::{HEADER, Kind, array};
 use crate::spool::lock::{self, Observed};
 use crate::spool::reader::{Damage, Frame, Reader, Step};
@@ -70,7 +70,10 @@ impl Merge {
             let indexes = segments.iter().filter(|(owner, _)| *owner == writer).map(|(_, index)| *index);
             let segments = store.db().read(|txn, tables| {
                 let unread = |index| -> Result<Unread> {
-                    let cursor = tables.cursors.get(txn, &cursor_key(writer, index))?.filter(|value| value.len() >= 9);
+                    let key = cursor_key(writer, index);
+                    // From the start again where the cursor is damaged: what is there already is left alone.
+                    let cursor = tables.cursors.get(txn, &key)?.and_then(|value| unsealed(&key, value));
+                    let cursor = cursor.filter(|value| value.len() >= 9);
                     Ok(cursor.map_or(Unread { index, offset: 0, damaged: false }, |value| Unread {
                         index,
                         offset: u64::from_le_bytes(array(value, 0)),
