@@ -1,10 +1,18 @@
 //! What the journal's tests share.
 #![allow(dead_code)] // each test binary uses its own part
 
+pub mod golden;
+
 use std::path::{Path, PathBuf};
 
 use plsync_journal::{Durability, Ended, Event, Kind, RecordId, Spool, Store, labels};
 use tempfile::TempDir;
+
+/// A directory to work in: in memory where there is one, for tests that a disk's own syncs would only slow down.
+pub fn workplace() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
 
 pub struct Bench {
     pub dir: TempDir,

@@ -8,9 +8,10 @@ use std::path::Path;
 use plsync_journal::{Durability, RecordId, Result, Spool, Store};
 
 use crate::child::{self, say};
+use crate::common::workplace;
+use crate::count;
 use crate::interpose::{Plan, fail, stop};
 use crate::oracle::{END, Oracle, START, append, body};
-use crate::{count, workplace};
 
 /// Not a test of its own: one process whose disk fails.
 #[test]

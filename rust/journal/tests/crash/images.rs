@@ -5,10 +5,11 @@ use std::path::Path;
 
 use fastrand::Rng;
 
+use crate::common::workplace;
 use crate::disk::Disk;
 use crate::log::Op;
 use crate::oracle::Oracle;
-use crate::{child, count, workload, workplace};
+use crate::{child, count, workload};
 
 const WORKERS: usize = 2;
 

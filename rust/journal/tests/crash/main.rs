@@ -4,19 +4,16 @@
 #![cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
 
 mod child;
+#[path = "../common/mod.rs"]
+mod common;
 mod disk;
 mod faults;
+mod flips;
 mod images;
 mod interpose;
 mod log;
 mod oracle;
 mod workload;
-
-/// A directory to work in: in memory where there is one, because the disk that counts here is the simulated one.
-fn workplace() -> tempfile::TempDir {
-    let memory = std::path::Path::new("/dev/shm");
-    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
-}
 
 /// A number from the environment.
 fn count(variable: &str, usual: usize) -> usize {

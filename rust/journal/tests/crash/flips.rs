@@ -1,0 +1,77 @@
+//! Flipped bits in the store's file: each is noticed or harmless.
+//!
+//! LMDB trusts its file, so it is opened in a process of its own; when that one dies, the damage was noticed too.
+
+use std::path::Path;
+
+use plsync_journal::Store;
+
+use crate::child::{self, say};
+use crate::common::{golden, workplace};
+use crate::count;
+
+/// Not a test of its own: reads a damaged store, and says what it finds.
+#[test]
+fn reading() {
+    let Some(arguments) = child::arguments() else { return };
+    let journal = Path::new(&arguments[0]);
+    let found = read(journal);
+    say(&match found {
+        Err(noticed) => format!("noticed {noticed}"),
+        Ok(contents) if contents == golden::expected() => "harmless".to_owned(),
+        Ok(contents) => {
+            let changed = contents.iter().find(|line| !golden::expected().contains(line));
+            format!("silent {:.300}", changed.map_or("fewer lines", String::as_str))
+        }
+    });
+}
+
+/// What a check of the store and a reader find: an error or a problem, or the contents.
+fn read(journal: &Path) -> Result<Vec<String>, String> {
+    let store = Store::open(journal, false).map_err(|error| error.to_string())?;
+    let sound = || {
+        let problems = store.check().map_err(|error| error.to_string())?.problems;
+        problems.first().map_or(Ok(()), |problem| Err(format!("{}: {}", problem.place, problem.what)))
+    };
+    sound()?;
+    let report = store.ingest(true).map_err(|error| error.to_string())?;
+    if let Some(damage) = report.damage.first() {
+        return Err(damage.reason.to_owned());
+    }
+    sound()?;
+    golden::contents(&store).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_flipped_bit_in_the_store_is_noticed_or_harmless() {
+    let dir = workplace();
+    let flips = count("PLSYNC_FLIPS", 300);
+    let (mut noticed, mut silent) = (0, Vec::new());
+    for _ in 0..flips {
+        let path = dir.path().join("journal");
+        golden::copy_to(&path);
+        let file = path.join("lmdb/data.mdb");
+        let mut bytes = std::fs::read(&file).unwrap();
+        let (at, bit) = (fastrand::usize(..bytes.len()), fastrand::u8(..8));
+        bytes[at] ^= 1 << bit;
+        std::fs::write(&file, bytes).unwrap();
+        let said = child::output(child::spawn("flips::reading", &[path.to_str().unwrap()]));
+        let said = said.as_deref().map_or("noticed", |said| {
+            said.lines()
+                .find(|line| ["noticed", "harmless", "silent"].iter().any(|word| line.starts_with(word)))
+                .unwrap()
+        });
+        noticed += usize::from(said.starts_with("noticed"));
+        if said.starts_with("silent") {
+            silent.push(format!("bit {bit} of byte {at}: {said}"));
+        }
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+    assert!(noticed > 0, "no flip was noticed");
+    assert!(
+        silent.is_empty(),
+        "{} of {flips} flips change what is read, silently:\n{}",
+        silent.len(),
+        silent.join("\n")
+    );
+}
