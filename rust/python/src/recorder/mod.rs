@@ -5,11 +5,12 @@
 mod event;
 mod flight;
 mod labels;
+mod reading;
 mod run_id;
+mod warning;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -23,7 +24,9 @@ use crate::encode::class_path;
 use crate::errors::OrRaise;
 use event::{Envelope, Value};
 use flight::{Closing, Flight, Run};
+use reading::{is_cached, kind_of, params_of};
 use run_id::RunId;
+use warning::warn_once;
 
 /// Writes events of one process into its spool segments.
 #[pyclass(frozen, module = "plsync._native")]
@@ -346,55 +349,6 @@ impl Recorder {
         // What fails here fails in the counting of a failure: there is nowhere left to report it.
         let _ = catch_unwind(AssertUnwindSafe(|| self.note_failure(py, &reason)));
     }
-}
-
-static WARNED: AtomicBool = AtomicBool::new(false);
-
-fn warn_once(py: Python<'_>, reason: &str) {
-    if WARNED.swap(true, Ordering::Relaxed) {
-        return;
-    }
-    let warn = || {
-        let class = py.import("plsync.errors")?.getattr("PlsyncWarning")?;
-        let message = format!(
-            "plsync could not record all of an LLM call ({reason}). The call itself is not affected; \
-             further failures are only counted, see `plsync status`."
-        );
-        py.import("warnings")?.call_method1("warn", (message, class))
-    };
-    // Where warnings are errors this raises, and the user's call must go on.
-    let _ = warn();
-}
-
-/// The invocation parameters, without the credentials that some programs pass with a call.
-fn params_of<'py>(rest: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let py = rest.py();
-    let params = rest.get_item(intern!(py, "invocation_params"))?;
-    let Some(Ok(fields)) = params.as_ref().map(|params| params.cast_exact::<PyDict>()) else { return Ok(params) };
-    let suspects =
-        [intern!(py, "api_key"), intern!(py, "default_headers"), intern!(py, "extra_headers"), intern!(py, "headers")];
-    if !suspects.iter().any(|name| fields.contains(name).unwrap_or(true)) {
-        return Ok(params);
-    }
-    py.import("plsync.privacy")?.call_method1("without_secrets", (fields,)).map(Some)
-}
-
-/// An answer from a cache of `LangChain` has no other mark than this cost.
-fn is_cached(generations: &Bound<'_, PyAny>) -> bool {
-    let py = generations.py();
-    let usage = || {
-        let first = generations.cast_exact::<PyList>().ok()?.get_item(0).ok()?;
-        let usage =
-            first.getattr_opt(intern!(py, "message")).ok()??.getattr_opt(intern!(py, "usage_metadata")).ok()??;
-        usage.cast_exact::<PyDict>().ok()?.get_item(intern!(py, "total_cost")).ok()?
-    };
-    usage().is_some_and(|cost| cost.extract::<f64>().is_ok_and(|cost| cost == 0.0))
-}
-
-/// The kind of a call whose start was not seen: only chat models answer with messages.
-fn kind_of(generations: &Bound<'_, PyAny>) -> &'static str {
-    let first = generations.get_item(0).and_then(|first| first.hasattr("message"));
-    if first.unwrap_or(false) { "chat" } else { "llm" }
 }
 
 fn wall_clock() -> u64 {

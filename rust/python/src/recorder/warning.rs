@@ -1,0 +1,24 @@
+//! The one warning of a process that something could not be recorded.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::prelude::*;
+
+static WARNED: AtomicBool = AtomicBool::new(false);
+
+/// Warns, the first time.
+pub(super) fn warn_once(py: Python<'_>, reason: &str) {
+    if WARNED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let warn = || {
+        let class = py.import("plsync.errors")?.getattr("PlsyncWarning")?;
+        let message = format!(
+            "plsync could not record all of an LLM call ({reason}). The call itself is not affected; \
+             further failures are only counted, see `plsync status`."
+        );
+        py.import("warnings")?.call_method1("warn", (message, class))
+    };
+    // Where warnings are errors this raises, and the user's call must go on.
+    let _ = warn();
+}
