@@ -26,12 +26,13 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// Makes a segment of at least `size` bytes. It carries its first frame, and has its name only once it is complete.
-    pub(crate) fn create(spool: &Path, writer: RecordId, index: u32, size: u64) -> Result<Self> {
+    /// Makes a segment of `size` bytes. It carries its first frame, and has its name only once it is complete. Made `ahead`
+    /// it is written full of zeros; made while a caller waits it only has its length, and each append pays for its blocks.
+    pub(crate) fn create(spool: &Path, writer: RecordId, index: u32, size: u64, ahead: bool) -> Result<Self> {
         let path = segment_path(spool, writer, index);
         let unnamed = path.with_extension("new");
         let file = fs::create_new(&unnamed)?;
-        let made = prepare(&file, writer, index, size).and_then(|start| {
+        let made = prepare(&file, writer, index, size, ahead).and_then(|start| {
             std::fs::rename(&unnamed, &path)?;
             Ok(start)
         });
@@ -58,14 +59,17 @@ impl Drop for Segment {
     }
 }
 
-fn prepare(file: &File, writer: RecordId, index: u32, size: u64) -> std::io::Result<u64> {
+fn prepare(file: &File, writer: RecordId, index: u32, size: u64, ahead: bool) -> std::io::Result<u64> {
     let body = describe(index);
     let event =
         Event { kind: Kind::Segment, ended: Ended::No, flags: 0, lane: 0, id: writer, labels: &[], body: &body };
     let mut first = Vec::new();
     frame::write(&mut first, &event, frame::payload_crc(&event), 0);
     fs::write_at(file, &first, 0)?;
-    let mut offset = first.len() as u64;
+    if !ahead {
+        file.set_len(size)?;
+    }
+    let mut offset = if ahead { first.len() as u64 } else { size };
     while offset < size {
         let step = (size - offset).min(ZEROS.len() as u64);
         fs::write_at(file, &ZEROS[..usize::try_from(step).unwrap_or(ZEROS.len())], offset)?;

@@ -1,14 +1,16 @@
 //! The timer thread, one a process: brings every writer's frames to disk, whether or not another event comes.
 
 use std::sync::Once;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::thread::{self, Thread};
 
 use super::{SYNC_EVERY, Shared};
 use crate::process;
 
 /// The generation that has a thread, plus one; a forked child starts its own.
 static RUNNING: AtomicU64 = AtomicU64::new(0);
+/// The thread, for whoever wants it to look before its time. Never freed: a forked child may still hold the pointer.
+static THREAD: AtomicPtr<Thread> = AtomicPtr::new(std::ptr::null_mut());
 static AT_EXIT: Once = Once::new();
 
 /// Makes sure that this process has its sync thread.
@@ -20,6 +22,15 @@ pub(super) fn wake() {
         if started.is_err() {
             RUNNING.store(0, Ordering::Release);
         }
+    }
+}
+
+/// Has the thread look now: a segment is filling faster than it comes by.
+pub(super) fn nudge() {
+    // SAFETY: the pointer comes from Box::into_raw in `run` and is never freed. In a forked child the thread it names does
+    // not exist, and waking it does nothing.
+    if let Some(thread) = unsafe { THREAD.load(Ordering::Acquire).as_ref() } {
+        thread.unpark();
     }
 }
 
@@ -40,8 +51,9 @@ fn register() {
 fn register() {}
 
 fn run() {
+    THREAD.store(Box::into_raw(Box::new(thread::current())), Ordering::Release);
     loop {
-        thread::sleep(SYNC_EVERY);
+        thread::park_timeout(SYNC_EVERY);
         for writer in Shared::all().filter_map(Shared::current) {
             writer.tick();
         }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::lock::WriterLock;
 use super::segment::{self, Segment};
+use super::syncer;
 use crate::frame::{self, Event};
 use crate::{Error, RecordId, Result, fs, layout, process};
 
@@ -49,7 +50,7 @@ impl Writer {
     pub(crate) fn create(spool: &Path) -> Result<Self> {
         let id = RecordId::new();
         let lock = WriterLock::create(spool, id)?;
-        let segment = Segment::create(spool, id, 0, segment::FIRST).inspect_err(|_| lock.remove())?;
+        let segment = Segment::create(spool, id, 0, segment::FIRST, true).inspect_err(|_| lock.remove())?;
         Ok(Self {
             id,
             generation: process::generation(),
@@ -95,10 +96,15 @@ impl Writer {
             *buffer = Vec::new();
         }
         written.map_err(Error::io("cannot write", &segment.path))?;
+        let half = segment.size / 2;
+        let half_full = *offset <= half && *offset + needed > half;
         *offset += needed;
         *frames += 1;
         let index = segment.index;
         drop(active);
+        if half_full {
+            syncer::nudge();
+        }
         self.lock.count_event();
         self.dirty.store(true, Ordering::Release);
         Ok(index)
@@ -110,7 +116,7 @@ impl Writer {
         let spare = held(&self.spare).take().filter(|spare| spare.index == index && spare.size >= room);
         let next = match spare {
             Some(spare) => spare,
-            None => Segment::create(&self.spool, self.id, index, room.max(segment::FIRST))?,
+            None => Segment::create(&self.spool, self.id, index, room.max(active.segment.next_size()), false)?,
         };
         let full = std::mem::replace(&mut active.segment, next);
         active.offset = active.segment.start;
@@ -197,11 +203,12 @@ impl Writer {
         }
         let busy = self.dirty.load(Ordering::Acquire);
         if busy {
+            // First, because a caller may be about to need it.
+            self.prepare_spare();
             if let Err(error) = self.sync() {
                 self.lock.note_failure(&error.to_string());
             }
             self.lock.save();
-            self.prepare_spare();
         }
         busy
     }
@@ -215,7 +222,7 @@ impl Writer {
         let mut spare = held(&self.spare);
         if half_full && spare.as_ref().is_none_or(|spare| spare.index != index) {
             // Without a spare the rotation makes a segment itself and reports what fails.
-            *spare = Segment::create(&self.spool, self.id, index, size).ok();
+            *spare = Segment::create(&self.spool, self.id, index, size, true).ok();
         }
     }
 

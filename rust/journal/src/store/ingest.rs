@@ -22,6 +22,8 @@ use merge::{Finished, Merge, Progress};
 /// Frames and bytes of one group commit.
 const BATCH_FRAMES: usize = 4096;
 const BATCH_BYTES: usize = 8 << 20;
+/// Frames that take longer to compress than a thread takes to start.
+const WORTH_A_THREAD: usize = 64;
 
 /// What an ingest did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +42,28 @@ pub struct IngestReport {
     pub segments_removed: u64,
     /// Bytes that were no frame.
     pub damage: Vec<Damage>,
+}
+
+/// Compresses a batch, on two threads when it is worth one.
+fn prepare(mut frames: Vec<(RecordId, Frame)>, encoders: &mut [Encoder; 2]) -> Result<Vec<Prepared>> {
+    let [one, other] = encoders;
+    if frames.len() < WORTH_A_THREAD {
+        return squeeze(frames, one);
+    }
+    let rest = frames.split_off(frames.len() / 2);
+    std::thread::scope(|scope| {
+        let rest = scope.spawn(|| squeeze(rest, other));
+        let mut events = squeeze(frames, one)?;
+        events.extend(rest.join().map_err(|_| Error::Corrupt("compressing a batch failed".into()))??);
+        Ok(events)
+    })
+}
+
+fn squeeze(frames: Vec<(RecordId, Frame)>, encoder: &mut Encoder) -> Result<Vec<Prepared>> {
+    let one = |(writer, frame): (RecordId, Frame)| -> Result<Prepared> {
+        Ok(Prepared { stored: encoder.encode(frame.kind, &frame.body)?, frame, writer })
+    };
+    frames.into_iter().map(one).collect()
 }
 
 /// One group commit: events, how far reading them got, and the segments that then hold nothing more.
@@ -105,17 +129,14 @@ impl Store {
 }
 
 fn read_all(merge: &mut Merge, send: &SyncSender<Batch>) -> Result<()> {
-    let mut encoder = Encoder::new()?;
+    let mut encoders = [Encoder::new()?, Encoder::new()?];
     loop {
         let frames = merge.take(BATCH_FRAMES, BATCH_BYTES)?;
         let (progress, finished) = merge.progress();
         if frames.is_empty() && progress.is_empty() {
             return Ok(());
         }
-        let prepare = |(writer, frame): (RecordId, Frame)| -> Result<Prepared> {
-            Ok(Prepared { stored: encoder.encode(frame.kind, &frame.body)?, frame, writer })
-        };
-        let events = frames.into_iter().map(prepare).collect::<Result<_>>()?;
+        let events = prepare(frames, &mut encoders)?;
         // The receiver is gone when storing a batch failed; its error is the one to report.
         if send.send(Batch { events, progress, finished }).is_err() {
             return Ok(());

@@ -18,37 +18,44 @@ const ZSTD_DICTIONARY: u8 = 2;
 /// Bodies below this don't get smaller.
 const MIN: usize = 24;
 /// Higher levels cost more time than they save here; see docs/journal.md.
-const LEVEL: i32 = 3;
+const LEVEL: i32 = 1;
 
 /// Compresses bodies, reusing its working memory.
 pub(crate) struct Encoder {
     zstd: Compressor<'static>,
+    scratch: Vec<u8>,
 }
 
 impl Encoder {
     pub(crate) fn new() -> Result<Self> {
         let zstd = Compressor::with_prepared_dictionary(dictionary::encoder(LEVEL));
-        Ok(Self { zstd: zstd.map_err(Error::io("cannot compress", "in memory"))? })
+        Ok(Self { zstd: zstd.map_err(Error::io("cannot compress", "in memory"))?, scratch: Vec::new() })
     }
 
     pub(crate) fn encode(&mut self, kind: Kind, body: &[u8]) -> Result<Vec<u8>> {
-        let mut stored = Vec::with_capacity(HEADER + zstd::zstd_safe::compress_bound(body.len()));
-        stored.extend_from_slice(&[RAW, kind as u8, 0, 0]);
+        let (codec, dictionary, data) = match self.squeeze(body)? {
+            Some(squeezed) => (ZSTD_DICTIONARY, dictionary::CURRENT, squeezed),
+            None => (RAW, 0, body),
+        };
+        let mut stored = Vec::with_capacity(HEADER + data.len());
+        stored.extend_from_slice(&[codec, kind as u8]);
+        stored.extend_from_slice(&dictionary.to_le_bytes());
         stored.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
         stored.extend_from_slice(&crc32c::crc32c(body).to_le_bytes());
-        if body.len() >= MIN {
-            let mut squeezed = vec![0; zstd::zstd_safe::compress_bound(body.len())];
-            let written =
-                self.zstd.compress_to_buffer(body, &mut squeezed).map_err(Error::io("cannot compress", "in memory"))?;
-            if written < body.len() {
-                stored[0] = ZSTD_DICTIONARY;
-                stored[2..4].copy_from_slice(&dictionary::CURRENT.to_le_bytes());
-                stored.extend_from_slice(&squeezed[..written]);
-                return Ok(stored);
-            }
-        }
-        stored.extend_from_slice(body);
+        stored.extend_from_slice(data);
         Ok(stored)
+    }
+
+    /// The body compressed, when that makes it smaller.
+    fn squeeze(&mut self, body: &[u8]) -> Result<Option<&[u8]>> {
+        if body.len() < MIN {
+            return Ok(None);
+        }
+        self.scratch.clear();
+        self.scratch.reserve(zstd::zstd_safe::compress_bound(body.len()));
+        let written = self.zstd.compress_to_buffer(body, &mut self.scratch);
+        let written = written.map_err(Error::io("cannot compress", "in memory"))?;
+        Ok((written < body.len()).then_some(&self.scratch))
     }
 }
 
