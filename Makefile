@@ -16,7 +16,7 @@ test: .venv/built
 
 # The long form of the crash tests; docs/testing.md has what they do.
 crash:
-	PLSYNC_IMAGES=2000 PLSYNC_FAULTS=1000000 PLSYNC_FLIPS=20000 PLSYNC_KILL_ROUNDS=2000 cargo test --package plsync-journal --test crash --test golden --test kill
+	PLSYNC_IMAGES=2000 PLSYNC_FAULTS=1000000 PLSYNC_FLIPS=20000 PLSYNC_KILL_ROUNDS=2000 PROPTEST_CASES=4000 cargo test --package plsync-journal --test crash --test golden --test kill --test model
 
 bench: .venv/built
 	$(BIN)/python benches/handler.py

@@ -1,0 +1,409 @@
+//! The store against a model of it: a map of records, and a list of events that the spool still holds.
+//!
+//! Whatever is done in whatever order, after each step both show the same, and `check` finds nothing.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use common::{event, workplace};
+use plsync_journal::{Durability, Ended, Event, Kind, Query, RecordId, Spool, State, Store, labels};
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+const SINK: &str = "app:sink";
+const LEASE: u64 = 1000;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Appends a start: its lane, and whether its request id is asked for.
+    Start(u8, bool),
+    /// Appends an end, of a call that may be over already.
+    End(Index, Ended),
+    EndAlone(Ended),
+    Raw,
+    Ingest,
+    Reopen,
+    Wait(u16),
+    Lease(usize),
+    Expire,
+    Ack(Index),
+    Release(Index, u16),
+    Park(Index, State, u16),
+    Requeue(Index),
+    Claim(usize),
+    Deliver(Index),
+    Refuse(Index, u16, bool),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let ended = prop::sample::select(vec![Ended::Ok, Ended::Error, Ended::Cancelled, Ended::Partial]);
+    let parked = prop::sample::select(vec![State::InDoubt, State::Dead, State::Held]);
+    // Around the ends of leases and delays.
+    let time = prop::sample::select(vec![0u16, 1, 499, 500, 999, 1000, 1001, 3000]);
+    prop_oneof![
+        4 => (0..3u8, any::<bool>()).prop_map(|(lane, sink)| Step::Start(lane, sink)),
+        4 => (any::<Index>(), ended.clone()).prop_map(|(call, ended)| Step::End(call, ended)),
+        1 => ended.prop_map(Step::EndAlone),
+        1 => Just(Step::Raw),
+        4 => Just(Step::Ingest),
+        1 => Just(Step::Reopen),
+        2 => time.clone().prop_map(Step::Wait),
+        3 => (1..5usize).prop_map(Step::Lease),
+        1 => Just(Step::Expire),
+        3 => any::<Index>().prop_map(Step::Ack),
+        2 => (any::<Index>(), time.clone()).prop_map(|(record, delay)| Step::Release(record, delay)),
+        2 => (any::<Index>(), parked, time.clone()).prop_map(|(record, state, delay)| Step::Park(record, state, delay)),
+        1 => any::<Index>().prop_map(Step::Requeue),
+        2 => (1..4usize).prop_map(Step::Claim),
+        1 => any::<Index>().prop_map(Step::Deliver),
+        1 => (any::<Index>(), time, any::<bool>()).prop_map(|(entry, delay, dead)| Step::Refuse(entry, delay, dead)),
+    ]
+}
+
+/// A record as it is observed.
+#[derive(Clone, Debug, PartialEq)]
+struct Record {
+    seq: u64,
+    state: State,
+    ended: Ended,
+    attempts: u32,
+    not_before: u64,
+    last_error: String,
+    sink: Option<String>,
+    start: Option<Vec<u8>>,
+    end: Option<Vec<u8>>,
+    request: Option<u64>,
+}
+
+/// What is not observed of it.
+#[derive(Clone, Debug)]
+struct Modelled {
+    shown: Record,
+    lane: u8,
+    raw: bool,
+    lease_until: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Entry {
+    attempts: u32,
+    dead: bool,
+    due: u64,
+    lease_until: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Appended {
+    id: RecordId,
+    kind: Kind,
+    ended: Ended,
+    lane: u8,
+    sink: bool,
+    body: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Model {
+    now: u64,
+    spool: Vec<Appended>,
+    calls: Vec<RecordId>,
+    records: BTreeMap<RecordId, Modelled>,
+    callbacks: BTreeMap<u64, Entry>,
+}
+
+impl Model {
+    fn ingest(&mut self) {
+        for appended in std::mem::take(&mut self.spool) {
+            let seq = self.records.len() as u64 + 1;
+            let record = self.records.entry(appended.id).or_insert_with(|| Modelled::new(seq));
+            record.take(appended);
+        }
+    }
+
+    /// The records that a lease gives, in order.
+    fn due(&self, limit: usize) -> Vec<RecordId> {
+        let waiting = |lane: u8| {
+            let mut lane: Vec<_> = self.records.iter().filter(|(_, record)| record.lane == lane).collect();
+            lane.retain(|(_, record)| record.is_due(self.now));
+            lane.sort_by_key(|(_, record)| (record.shown.not_before, record.shown.seq));
+            lane.into_iter().take(limit).map(|(id, record)| (record.shown.seq, *id)).collect::<Vec<_>>()
+        };
+        let mut due: Vec<_> = (0..3).flat_map(waiting).collect();
+        due.sort_unstable();
+        due.into_iter().take(limit).map(|(_, id)| id).collect()
+    }
+
+    fn choose(&self, index: Index) -> Option<RecordId> {
+        (!self.records.is_empty()).then(|| *index.get(&self.records.keys().copied().collect::<Vec<_>>()))
+    }
+
+    fn choose_entry(&self, index: Index) -> Option<u64> {
+        (!self.callbacks.is_empty()).then(|| *index.get(&self.callbacks.keys().copied().collect::<Vec<_>>()))
+    }
+
+    /// Changes a record unless it has its request id.
+    fn edit(&mut self, id: RecordId, edit: impl FnOnce(&mut Modelled)) -> u64 {
+        let record = self.records.get_mut(&id).unwrap();
+        if record.shown.state != State::Acked {
+            edit(record);
+        }
+        record.shown.seq
+    }
+}
+
+impl Modelled {
+    fn new(seq: u64) -> Self {
+        let shown = Record {
+            seq,
+            state: State::Pending,
+            ended: Ended::No,
+            attempts: 0,
+            not_before: 0,
+            last_error: String::new(),
+            sink: None,
+            start: None,
+            end: None,
+            request: None,
+        };
+        Self { shown, lane: 0, raw: false, lease_until: 0 }
+    }
+
+    fn take(&mut self, event: Appended) {
+        let shown = &mut self.shown;
+        match event.kind {
+            Kind::End if shown.ended != Ended::No => return,
+            Kind::End => (shown.ended, shown.end) = (event.ended, Some(event.body)),
+            Kind::Raw => {
+                self.raw = true;
+                (shown.ended, shown.state, shown.start) = (Ended::Ok, State::Held, Some(event.body));
+                shown.last_error = "opaque bytes, appended without a handler: nothing to send".into();
+            }
+            Kind::Start | Kind::Segment => (self.lane, shown.start) = (event.lane, Some(event.body)),
+        }
+        shown.sink = shown.sink.take().or(event.sink.then(|| SINK.to_owned()));
+    }
+
+    fn is_due(&self, now: u64) -> bool {
+        self.shown.state == State::Pending && self.shown.ended != Ended::No && self.shown.not_before <= now
+    }
+}
+
+/// The real thing beside its model.
+struct Pair {
+    path: PathBuf,
+    spool: Spool,
+    store: Option<Store>,
+    model: Model,
+    next_request: u64,
+}
+
+impl Pair {
+    fn store(&self) -> &Store {
+        self.store.as_ref().unwrap()
+    }
+
+    fn append(&mut self, id: RecordId, kind: Kind, ended: Ended, lane: u8, sink: bool) {
+        let body = format!("{{\"{kind:?}\":\"{}\"}}", id.hex().repeat(1 + usize::from(id.0[15] % 4))).into_bytes();
+        let mut section = Vec::new();
+        labels::push(&mut section, labels::TAG, b"model");
+        if sink {
+            labels::push(&mut section, labels::SINK, SINK.as_bytes());
+        }
+        self.spool.append(&Event { lane, ..event(kind, ended, id, &section, &body) }).unwrap();
+        self.model.spool.push(Appended { id, kind, ended, lane, sink, body });
+    }
+
+    fn run(&mut self, step: &Step) {
+        let now = self.model.now;
+        match step {
+            Step::Start(lane, sink) => {
+                let id = RecordId::new();
+                self.model.calls.push(id);
+                self.append(id, Kind::Start, Ended::No, *lane, *sink);
+            }
+            Step::End(call, ended) if !self.model.calls.is_empty() => {
+                let id = *call.get(&self.model.calls);
+                self.append(id, Kind::End, *ended, 0, false);
+            }
+            Step::EndAlone(ended) => self.append(RecordId::new(), Kind::End, *ended, 0, true),
+            Step::Raw => self.append(RecordId::new(), Kind::Raw, Ended::No, 0, false),
+            Step::Ingest => {
+                self.store().ingest(true).unwrap();
+                self.model.ingest();
+            }
+            Step::Reopen => {
+                self.store = None;
+                self.store = Some(Store::open(&self.path, false).unwrap());
+            }
+            Step::Wait(ms) => self.model.now += u64::from(*ms),
+            Step::Lease(limit) => self.lease(*limit),
+            Step::Expire => self.expire(),
+            Step::Ack(record) => self.ack(*record),
+            Step::Release(record, delay) => self.park(*record, State::Pending, now + u64::from(*delay)),
+            Step::Park(record, state, delay) => self.park(*record, *state, now + u64::from(*delay)),
+            Step::Requeue(record) => self.requeue(*record),
+            Step::Claim(limit) => self.claim(*limit),
+            Step::Deliver(entry) => {
+                if let Some(seq) = self.model.choose_entry(*entry) {
+                    self.store().callback_done(SINK, seq).unwrap();
+                    self.model.callbacks.remove(&seq);
+                }
+            }
+            Step::Refuse(entry, delay, dead) => {
+                if let Some(seq) = self.model.choose_entry(*entry) {
+                    let due = now + u64::from(*delay);
+                    self.store().callback_failed(SINK, seq, "no", due, *dead).unwrap();
+                    let entry = self.model.callbacks.get_mut(&seq).unwrap();
+                    (entry.due, entry.lease_until, entry.dead) = (due, 0, *dead);
+                }
+            }
+            Step::End(..) => {}
+        }
+    }
+
+    fn lease(&mut self, limit: usize) {
+        let now = self.model.now;
+        let leased = self.store().lease(limit, LEASE, now, u64::MAX).unwrap();
+        let expected = self.model.due(limit);
+        assert_eq!(leased.iter().map(|row| row.id).collect::<Vec<_>>(), expected);
+        for id in expected {
+            self.model.edit(id, |record| {
+                record.shown.state = State::Leased;
+                record.shown.attempts += 1;
+                record.lease_until = now + LEASE;
+            });
+        }
+    }
+
+    fn expire(&mut self) {
+        let now = self.model.now;
+        let mut expired = 0;
+        for record in self.model.records.values_mut() {
+            if record.shown.state == State::Leased && record.lease_until <= now {
+                (record.shown.state, record.shown.not_before) = (State::InDoubt, 0);
+                record.shown.last_error = "its sender stopped before the answer was stored".into();
+                expired += 1;
+            }
+        }
+        assert_eq!(self.store().expire_leases(now).unwrap(), expired);
+    }
+
+    fn ack(&mut self, record: Index) {
+        let Some(id) = self.model.choose(record) else { return };
+        self.next_request += 1;
+        let request = self.next_request;
+        let mut new = false;
+        let mut sink = false;
+        let seq = self.model.edit(id, |record| {
+            record.shown.state = State::Acked;
+            record.shown.request = Some(request);
+            record.shown.last_error.clear();
+            (new, sink) = (true, record.shown.sink.is_some());
+        });
+        if sink {
+            self.model.callbacks.insert(seq, Entry::default());
+        }
+        assert_eq!(self.store().ack(&[(seq, request)]).unwrap(), u64::from(new));
+        assert_eq!(self.store().by_request(request).unwrap(), new.then_some(id));
+    }
+
+    fn park(&mut self, record: Index, state: State, not_before: u64) {
+        let Some(id) = self.model.choose(record) else { return };
+        let seq = self.model.edit(id, |record| {
+            (record.shown.state, record.shown.not_before) = (state, not_before);
+            record.shown.last_error = "reason".into();
+        });
+        match state {
+            State::Pending => self.store().release(&[seq], not_before, "reason").unwrap(),
+            state => self.store().park(&[seq], state, "reason", not_before).unwrap(),
+        }
+    }
+
+    fn requeue(&mut self, record: Index) {
+        let Some(id) = self.model.choose(record) else { return };
+        let mut moved = 0;
+        let seq = self.model.edit(id, |record| {
+            if !record.raw && matches!(record.shown.state, State::Dead | State::Held) {
+                (record.shown.state, record.shown.not_before) = (State::Pending, 0);
+                moved = 1;
+            }
+        });
+        assert_eq!(self.store().requeue(&[seq]).unwrap(), moved);
+    }
+
+    fn claim(&mut self, limit: usize) {
+        let now = self.model.now;
+        let writer = self.spool.writer_id().unwrap();
+        let claimed = self.store().claim_callbacks(&[SINK], Some(writer), limit, LEASE, now).unwrap();
+        let claimed: Vec<_> = claimed.iter().map(|callback| (callback.seq, callback.attempts)).collect();
+        let due = self.model.callbacks.iter_mut();
+        let due = due.filter(|(_, entry)| !entry.dead && entry.due <= now && entry.lease_until <= now).take(limit);
+        let expected: Vec<_> = due
+            .map(|(seq, entry)| {
+                entry.lease_until = now + LEASE;
+                entry.attempts += 1;
+                (*seq, entry.attempts - 1)
+            })
+            .collect();
+        assert_eq!(claimed, expected);
+    }
+
+    /// Both show the same.
+    fn compare(&self) {
+        let (store, model) = (self.store(), &self.model);
+        let all = Query { limit: usize::MAX, oldest_first: true, ..Query::default() };
+        let rows = store.query(&all).unwrap();
+        let shown = rows.into_iter().map(|row| {
+            let record = Record {
+                seq: row.seq,
+                state: row.state,
+                ended: row.ended,
+                attempts: row.attempts,
+                not_before: row.not_before,
+                last_error: row.last_error,
+                sink: row.sink,
+                start: row.start,
+                end: row.end,
+                request: row.ack.map(|(request, _)| request),
+            };
+            (row.id, record)
+        });
+        let expected = model.records.iter().map(|(id, record)| (*id, record.shown.clone()));
+        assert_eq!(shown.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        for state in State::ALL {
+            let of_state = Query { states: vec![state], ..all.clone() };
+            let found: Vec<_> = store.query(&of_state).unwrap().iter().map(|row| row.id).collect();
+            let expected = model.records.iter().filter(|(_, record)| record.shown.state == state).map(|(id, _)| *id);
+            assert_eq!(found, expected.collect::<Vec<_>>());
+        }
+        let doubtful = model.records.values().filter(|record| record.shown.state == State::InDoubt);
+        let doubtful = doubtful.filter(|record| record.shown.not_before <= model.now).count();
+        assert_eq!(store.in_doubt(usize::MAX, model.now).unwrap().len(), doubtful);
+        let stats = store.stats().unwrap();
+        let dead = model.callbacks.values().filter(|entry| entry.dead).count() as u64;
+        let waiting = model.callbacks.len() as u64 - dead;
+        assert_eq!((stats.callbacks, stats.callbacks_dead), (waiting, dead));
+        assert_eq!(stats.records, model.records.len() as u64);
+        common::assert_sound(store);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_store_does_what_its_model_does(steps in prop::collection::vec(step(), 1..60)) {
+        let dir = workplace();
+        let path = dir.path().join("journal");
+        let store = Some(Store::open(&path, true).unwrap());
+        let spool = Spool::open(&path, Durability::Process).unwrap();
+        let model = Model { now: 1_900_000_000_000, ..Model::default() };
+        let mut pair = Pair { path, spool, store, model, next_request: 0 };
+        for step in &steps {
+            pair.run(step);
+            pair.compare();
+        }
+    }
+}
