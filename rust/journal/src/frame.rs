@@ -55,6 +55,18 @@ impl Ended {
     }
 }
 
+impl Ended {
+    /// The label of a record that ended like this; most end well, and have none.
+    pub(crate) fn label(self) -> Option<&'static [u8]> {
+        match self {
+            Self::No | Self::Ok => None,
+            Self::Error | Self::Abandoned => Some(b"error"),
+            Self::Cancelled => Some(b"cancelled"),
+            Self::Partial => Some(b"partial"),
+        }
+    }
+}
+
 impl Kind {
     fn from_u8(value: u8) -> Option<Self> {
         [Self::Segment, Self::Start, Self::End, Self::Raw].into_iter().find(|kind| *kind as u8 == value)

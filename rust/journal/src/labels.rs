@@ -13,6 +13,9 @@ pub const MODEL: u8 = b'm';
 /// Where the request id is delivered.
 pub const SINK: u8 = b's';
 
+/// How the call ended, when not well. Set by the store; in a frame it is ignored.
+pub const ENDED: u8 = b'e';
+
 /// Longest value of a label, in bytes.
 pub const MAX_VALUE: usize = 255;
 /// Longest label section of a frame, in bytes.

@@ -28,6 +28,8 @@ fn a_call_that_was_running_when_its_process_died_is_closed_as_abandoned() {
     let row = store.get(cut).unwrap().unwrap();
     assert_eq!((row.ended, row.state, row.start.is_some()), (Ended::Abandoned, State::Pending, true));
     assert_eq!(store.get(done).unwrap().unwrap().ended, Ended::Ok);
+    let failed = Query { ended: vec![Ended::Error, Ended::Abandoned], ..Query::default() };
+    assert_eq!(store.query(&failed).unwrap().iter().map(|row| row.id).collect::<Vec<_>>(), [cut]);
     assert_sound(&store);
 }
 

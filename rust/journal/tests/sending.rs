@@ -133,6 +133,8 @@ fn records_are_found_by_label_state_time_and_text() {
     assert_eq!(found(&Query { labels: vec![(labels::TAG, b"red".to_vec())], ..Query::default() }), [red]);
     assert_eq!(found(&Query { text: Some("a \"time\"".into()), ..Query::default() }), [red]);
     assert_eq!(found(&Query { ended: vec![Ended::Ok], ..Query::default() }), [blue]);
+    assert_eq!(found(&Query { ended: vec![Ended::No], ..Query::default() }), [red]);
+    assert_eq!(found(&Query { ended: vec![Ended::Error, Ended::Abandoned], ..Query::default() }), []);
     assert_eq!(found(&Query { states: vec![State::Pending], ..Query::default() }), [blue, red]);
     assert_eq!(found(&Query { states: vec![State::Dead], ..Query::default() }), []);
     assert_eq!(found(&Query { before: Some(blue), ..Query::default() }), [red]);

@@ -8,15 +8,15 @@ use super::counts::Counts;
 use super::payload;
 use super::row::{State, StateRow};
 use super::tables::{
-    PART_END, PART_START, Tables, label_value, open_key, outbox_key, parked_key, record_key, seq_key, tail_seq,
-    unsealed,
+    PART_END, PART_START, Tables, label_key, label_value, open_key, outbox_key, parked_key, record_key, seq_key,
+    tail_seq, unsealed,
 };
 use super::transition::load;
 use crate::frame::Ended;
 use crate::spool::lock::observe;
 use crate::spool::reader::{Reader, Step};
 use crate::spool::segment::{list, segment_path};
-use crate::{RecordId, Result, layout};
+use crate::{RecordId, Result, labels, layout};
 
 /// Something wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,6 +138,10 @@ fn check_records(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Resu
         };
         if listed.is_none() {
             report.add(place(), format!("it is {} and in no list of those", row.state.name()), "the record");
+        }
+        let label = row.ended.label().map(|label| label_key(labels::ENDED, label, row.id));
+        if label.is_some_and(|key| tables.labels.get(txn, &key).is_ok_and(|found| found.is_none())) {
+            report.add(place(), "it is not listed under how it ended", "the record");
         }
         if let Some(stored) = tables.acks.get(txn, &seq_key(seq))? {
             let ack = unsealed(&seq_key(seq), stored).and_then(|value| value.first_chunk::<8>());

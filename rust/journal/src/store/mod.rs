@@ -3,6 +3,7 @@
 //! Every change is one synchronous transaction over data, state and work lists together, so there is no moment at which they disagree.
 
 pub(crate) mod callbacks;
+mod candidates;
 pub(crate) mod check;
 mod counts;
 mod dictionary;

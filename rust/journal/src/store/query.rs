@@ -9,18 +9,13 @@ use heed::RoTxn;
 use memchr::memmem::Finder;
 
 use super::Store;
-use super::counts::Counts;
+use super::candidates::{Range, is_empty, rarest, walk, work_list};
 use super::payload;
 use super::row::{Row, State, StateRow};
-use super::tables::{
-    PART_END, PART_START, Tables, label_key, label_prefix, parked_key, record_key, seq_key, tail_seq, unsealed,
-};
+use super::tables::{PART_END, PART_START, Tables, label_key, label_prefix, record_key, seq_key, tail_seq, unsealed};
 use super::transition::load;
 use crate::frame::{Ended, array};
-use crate::{RecordId, Result};
-
-/// Up to this many records waiting in work lists are sorted for a page; beyond, walking all records by time finds one sooner.
-const SORT_AT_MOST: u64 = 200_000;
+use crate::{RecordId, Result, labels};
 
 /// What to look for. The default finds everything, newest first.
 #[derive(Clone, Debug, Default)]
@@ -47,12 +42,14 @@ pub struct Query {
     pub limit: usize,
 }
 
-/// Entries looked at to tell a rare label from a frequent one.
-const LOOK_AT: usize = 10_000;
-
-type Range = (Bound<[u8; 16]>, Bound<[u8; 16]>);
-
 impl Query {
+    /// The label that all records with a wanted end have, if there is one.
+    fn ended_label(&self) -> Option<(u8, Vec<u8>)> {
+        let label = self.ended.first()?.label()?;
+        let shared = self.ended.iter().all(|ended| ended.label() == Some(label));
+        shared.then(|| (labels::ENDED, label.to_vec()))
+    }
+
     fn range(&self) -> Range {
         let since = self.since.map(|ms| RecordId::floor(ms).0);
         let lower = match (self.after, since) {
@@ -84,7 +81,9 @@ impl Store {
             if is_empty(&range) {
                 return Ok(page);
             }
-            if let Some(prefix) = rarest(txn, tables, &query.labels)? {
+            let mut labels = query.labels.clone();
+            labels.extend(query.ended_label());
+            if let Some(prefix) = rarest(txn, tables, &labels)? {
                 walk(txn, tables.labels, &prefix, &range, query.oldest_first, &mut visit)?;
             } else if let Some(seqs) = work_list(txn, tables, query, &range)? {
                 for seq in seqs {
@@ -221,93 +220,6 @@ fn matching(txn: &RoTxn, tables: &Tables, query: &Query, needle: Option<&Finder>
     let row = read_row(txn, tables, seq, state)?;
     let holds = |needle: &Finder| [&row.start, &row.end].into_iter().flatten().any(|body| contains(body, needle));
     Ok(needle.is_none_or(holds).then_some(row))
-}
-
-/// The key prefix of the label that the fewest records have, as far as a short look tells.
-fn rarest(txn: &RoTxn, tables: &Tables, labels: &[(u8, Vec<u8>)]) -> Result<Option<Vec<u8>>> {
-    let mut found: Option<(usize, Vec<u8>)> = None;
-    for (kind, value) in labels {
-        let prefix = label_prefix(*kind, value);
-        let look = if labels.len() > 1 { LOOK_AT } else { 0 };
-        let count = tables.labels.prefix_iter(txn, &prefix)?.take(look).count();
-        if found.as_ref().is_none_or(|(least, _)| count < *least) {
-            found = Some((count, prefix));
-        }
-    }
-    Ok(found.map(|(_, prefix)| prefix))
-}
-
-/// Visits the entries `prefix | id` with an id in the range until `visit` has enough.
-fn walk(
-    txn: &RoTxn,
-    tree: super::tables::Tree,
-    prefix: &[u8],
-    range: &Range,
-    oldest_first: bool,
-    visit: &mut impl FnMut(u64) -> Result<bool>,
-) -> Result<()> {
-    let key = |id: &[u8; 16]| [prefix, id].concat();
-    let low = range.0.as_ref().map(key);
-    let high = range.1.as_ref().map(key);
-    let low = if low == Bound::Unbounded { Bound::Included(key(&[0; 16])) } else { low };
-    let high = if high == Bound::Unbounded { Bound::Included(key(&[0xff; 16])) } else { high };
-    let bounds = (low.as_ref().map(Vec::as_slice), high.as_ref().map(Vec::as_slice));
-    if oldest_first {
-        for entry in tree.range(txn, &bounds)? {
-            if !visit(tail_seq(entry?.1)?)? {
-                break;
-            }
-        }
-    } else {
-        for entry in tree.rev_range(txn, &bounds)? {
-            if !visit(tail_seq(entry?.1)?)? {
-                break;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The records of the wanted states in the order asked for, where the work lists make that cheaper than walking all records.
-fn work_list(txn: &RoTxn, tables: &Tables, query: &Query, range: &Range) -> Result<Option<Vec<u64>>> {
-    let counts = Counts::load(txn, tables)?;
-    let waiting = query.states.iter().map(|state| counts.states[*state as usize]).sum::<u64>();
-    if query.states.is_empty() || query.states.contains(&State::Acked) || waiting > SORT_AT_MOST {
-        return Ok(None);
-    }
-    let mut seqs = Vec::new();
-    for state in &query.states {
-        if *state == State::Pending {
-            for tree in [tables.open, tables.outbox] {
-                for entry in tree.iter(txn)? {
-                    seqs.push(tail_seq(entry?.0)?);
-                }
-            }
-        } else {
-            for entry in tables.parked.prefix_iter(txn, &parked_key(*state, 0)[..1])? {
-                seqs.push(tail_seq(entry?.0)?);
-            }
-        }
-    }
-    let mut found = Vec::with_capacity(seqs.len());
-    for seq in seqs {
-        let id = load(txn, tables, seq)?.id;
-        if std::ops::RangeBounds::contains(range, &id.0) {
-            found.push((id, seq));
-        }
-    }
-    found.sort_unstable();
-    if !query.oldest_first {
-        found.reverse();
-    }
-    Ok(Some(found.into_iter().map(|(_, seq)| seq).collect()))
-}
-
-fn is_empty(range: &Range) -> bool {
-    match (&range.0, &range.1) {
-        (Bound::Excluded(low) | Bound::Included(low), Bound::Excluded(high) | Bound::Included(high)) => low >= high,
-        _ => false,
-    }
 }
 
 /// Whether a body holds the text, which is given in lower case.

@@ -11,9 +11,9 @@ use heed::{RoTxn, RwTxn};
 
 use super::counts::Counts;
 use super::row::{State, StateRow};
-use super::tables::{Tables, Tree, open_key, outbox_key, parked_key, seq_key};
+use super::tables::{Tables, Tree, label_key, label_value, open_key, outbox_key, parked_key, seq_key};
 use crate::frame::Ended;
-use crate::{Error, Result};
+use crate::{Error, Result, labels};
 
 /// A write transaction with the counters it will store.
 pub(crate) struct Change<'t, 'e> {
@@ -37,6 +37,10 @@ impl<'t, 'e> Change<'t, 'e> {
     pub(crate) fn insert(&mut self, seq: u64, row: &StateRow) -> Result<()> {
         self.count(row, 1);
         self.place(seq, row)?;
+        if let Some(label) = row.ended.label() {
+            let key = label_key(labels::ENDED, label, row.id);
+            self.tables.labels.put(self.txn, &key, &label_value(&key, seq))?;
+        }
         self.save(seq, row)
     }
 
@@ -46,6 +50,9 @@ impl<'t, 'e> Change<'t, 'e> {
         self.count(&row, -1);
         if let Some((tree, key)) = self.home(seq, &row) {
             tree.delete(self.txn, &key)?;
+        }
+        if let Some(label) = row.ended.label() {
+            self.tables.labels.delete(self.txn, &label_key(labels::ENDED, label, row.id))?;
         }
         edit(&mut row);
         row.changed_at = self.now_ms;

@@ -142,7 +142,9 @@ fn try_everywhere(kind: Plan) {
 /// segment that was being made ahead, in whose place the rotation makes one; or nothing, in a life of fewer calls.
 fn informs(failed: &str) -> bool {
     let name = failed.rsplit('/').next().unwrap_or_default();
-    failed.is_empty() || failed.contains("/spool/") && (!name.contains('-') || name.ends_with(".new"))
+    failed.is_empty()
+        || failed.contains("/spool/")
+            && (!name.contains('-') || name.rsplit_once('.').is_some_and(|(_, end)| end == "new"))
 }
 
 const ONCE: Plan = Plan { at: 0, errno: libc::EIO, lasting: false, short: false };

@@ -170,7 +170,7 @@ fn index_labels(change: &mut Change<'_, '_>, id: RecordId, seq: u64, section: &[
     for (kind, value) in labels::iter(section) {
         if kind == labels::SINK {
             sink = intern_sink(change, value)?;
-        } else {
+        } else if kind != labels::ENDED {
             let key = label_key(kind, value, id);
             change.tables.labels.put(change.txn, &key, &label_value(&key, seq))?;
         }
