@@ -187,3 +187,21 @@ fn a_call_that_another_process_ended_is_whole() {
     assert_eq!((row.ended, row.sink.as_deref()), (Ended::Ok, Some("app:sink")));
     assert_sound(&store);
 }
+
+#[test]
+fn nothing_is_lost_when_segments_are_left_while_they_are_written() {
+    let bench = Bench::new();
+    bench.call("first");
+    let store = Store::open(&bench.path, false).unwrap();
+    let ids: Vec<RecordId> = std::thread::scope(|scope| {
+        let writers: Vec<_> =
+            (0..2).map(|_| scope.spawn(|| (0..30_000).map(|_| bench.call("busy")).collect::<Vec<_>>())).collect();
+        while writers.iter().any(|writer| !writer.is_finished()) {
+            store.ingest(true).unwrap();
+        }
+        writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+    });
+    store.ingest(true).unwrap();
+    let lost = ids.iter().filter(|id| store.get(**id).unwrap().is_none_or(|row| row.ended != Ended::Ok)).count();
+    assert_eq!(lost, 0);
+}

@@ -60,7 +60,7 @@ impl Reader {
         Ok(Self { file, name, offset, buffer: Vec::new(), buffer_at: 0 })
     }
 
-    /// The next frame that holds an event.
+    /// The next frame that holds an event. After [`Step::End`] and [`Step::Torn`] it looks at the file anew.
     pub(crate) fn next(&mut self) -> Result<Step> {
         loop {
             match self.try_frame()? {
@@ -80,7 +80,11 @@ impl Reader {
                         body: body.to_vec(),
                     }));
                 }
-                Err(Defect::Blank) => return Ok(Step::End),
+                Err(Defect::Blank) => {
+                    // What was read ahead may be older than what a living writer has written since.
+                    self.buffer.clear();
+                    return Ok(Step::End);
+                }
                 Err(Defect::Newer) => {
                     return Err(Error::Format {
                         path: self.name.clone().into(),
@@ -92,10 +96,20 @@ impl Reader {
         }
     }
 
+    /// The next frame of a segment that nobody writes to any more: zeros are its end only where nothing follows them.
+    pub(crate) fn last(&mut self) -> Result<Step> {
+        match self.next()? {
+            Step::End if self.written_until()? > self.offset => self.resync("zeros where a frame should be"),
+            step => Ok(step),
+        }
+    }
+
     fn resync(&mut self, reason: &'static str) -> Result<Step> {
         let from = self.offset;
         let Some(next) = self.find_frame(from + frame::ALIGN as u64)? else {
+            self.offset = from;
             let len = self.written_until()?.saturating_sub(from);
+            self.buffer.clear();
             return Ok(Step::Torn(Damage { segment: self.name.clone(), offset: from, len, reason }));
         };
         // The writer may have been in the middle of this frame when it was first looked at. Frames are written one after
@@ -187,5 +201,65 @@ impl Reader {
         }
         self.buffer.truncate(filled);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Event, frame_len, payload_crc};
+
+    fn frame(number: u64, body: &[u8]) -> (RecordId, Vec<u8>) {
+        let id = RecordId::new();
+        let event = Event { kind: Kind::Start, ended: Ended::No, flags: 0, lane: 0, id, labels: &[], body };
+        let mut bytes = Vec::new();
+        frame::write(&mut bytes, &event, payload_crc(&event), number);
+        assert_eq!(bytes.len(), frame_len(body.len()));
+        (id, bytes)
+    }
+
+    /// A segment of zeros, and a reader of it.
+    fn segment() -> (tempfile::NamedTempFile, Reader) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(64 << 10).unwrap();
+        let reader = Reader::open(&file.path().to_path_buf(), 0).unwrap();
+        (file, reader)
+    }
+
+    fn frame_id(step: &Step) -> Option<RecordId> {
+        if let Step::Frame(frame) = step { Some(frame.id) } else { None }
+    }
+
+    #[test]
+    fn what_is_written_after_the_end_was_read_is_found() {
+        let (file, mut reader) = segment();
+        let ((first, bytes), (second, more)) = (frame(0, b"one"), frame(1, b"two"));
+        fs::write_at(file.as_file(), &bytes, 0).unwrap();
+        assert_eq!(frame_id(&reader.next().unwrap()), Some(first));
+        assert!(matches!(reader.next().unwrap(), Step::End));
+        fs::write_at(file.as_file(), &more, bytes.len() as u64).unwrap();
+        assert_eq!(frame_id(&reader.next().unwrap()), Some(second));
+    }
+
+    #[test]
+    fn a_frame_that_was_being_written_is_found_when_it_is_whole() {
+        let (file, mut reader) = segment();
+        // Its body looks like frames begin in it.
+        let (id, bytes) = frame(0, &b"PLSF----".repeat(40));
+        fs::write_at(file.as_file(), &bytes[..200], 0).unwrap();
+        assert!(matches!(reader.next().unwrap(), Step::Torn(Damage { offset: 0, .. })));
+        fs::write_at(file.as_file(), &bytes, 0).unwrap();
+        assert_eq!(frame_id(&reader.next().unwrap()), Some(id));
+    }
+
+    #[test]
+    fn zeros_end_a_finished_segment_only_where_nothing_follows() {
+        let (file, mut reader) = segment();
+        let (id, bytes) = frame(1, b"behind");
+        fs::write_at(file.as_file(), &bytes, 4096).unwrap();
+        assert!(matches!(reader.next().unwrap(), Step::End));
+        assert!(matches!(reader.last().unwrap(), Step::Skipped(Damage { offset: 0, len: 4096, .. })));
+        assert_eq!(frame_id(&reader.last().unwrap()), Some(id));
+        assert!(matches!(reader.last().unwrap(), Step::End));
     }
 }

@@ -80,7 +80,7 @@ impl Store {
             }
             let mut reader = Reader::open(&path, 0)?;
             loop {
-                match reader.next()? {
+                match if alive { reader.next()? } else { reader.last()? } {
                     Step::Frame(_) => report.frames += 1,
                     Step::End => break,
                     Step::Skipped(damage) => {

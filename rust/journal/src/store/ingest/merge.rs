@@ -153,7 +153,13 @@ impl Stream {
             if self.reader.is_none() {
                 self.reader = Some(Reader::open(&segment_path(&self.spool, self.writer, index), offset)?);
             }
-            match self.step()? {
+            let step = match self.step(Reader::next)? {
+                Step::End | Step::Torn(_) if !self.is_final()? => return Ok(None),
+                // Looked at once more before the segment is left for good: its writer went on after the end was read.
+                Step::End | Step::Torn(_) => self.step(Reader::last)?,
+                step => step,
+            };
+            match step {
                 Step::Frame(frame) => {
                     if frame.kind != Kind::End {
                         self.order = self.order.max(frame.id);
@@ -164,19 +170,9 @@ impl Stream {
                     self.segments[self.at].damaged = true;
                     self.note(damage);
                 }
-                Step::End | Step::Torn(_) if !self.is_final()? => return Ok(None),
-                end => {
-                    // A writer that moved on after it read the end: look once more before leaving the segment for good.
-                    if self.observed.info.alive
-                        && let Step::Frame(frame) = self.step()?
-                    {
-                        self.order = if frame.kind == Kind::End { self.order } else { self.order.max(frame.id) };
-                        self.peeked = Some(frame);
-                        continue;
-                    }
-                    if let Step::Torn(damage) = end {
-                        self.note(damage);
-                    }
+                Step::End => self.leave(index),
+                Step::Torn(damage) => {
+                    self.note(damage);
                     self.leave(index);
                 }
             }
@@ -184,8 +180,8 @@ impl Stream {
         Ok(Some(self.order))
     }
 
-    fn step(&mut self) -> Result<Step> {
-        self.reader.as_mut().map_or(Ok(Step::End), Reader::next)
+    fn step(&mut self, read: impl FnOnce(&mut Reader) -> Result<Step>) -> Result<Step> {
+        self.reader.as_mut().map_or(Ok(Step::End), read)
     }
 
     fn pop(&mut self) -> Option<Frame> {
