@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 BIN := .venv/bin
 RUST := Cargo.toml Cargo.lock $(shell find rust -type f)
 
-.PHONY: demo test crash lint format bench clean
+.PHONY: demo test crash fuzz lint format bench clean
 .DELETE_ON_ERROR:
 
 demo: .venv/built
@@ -17,6 +17,14 @@ test: .venv/built
 # The long form of the crash tests; docs/testing.md has what they do.
 crash:
 	PLSYNC_IMAGES=2000 PLSYNC_FAULTS=1000000 PLSYNC_FLIPS=20000 PLSYNC_KILL_ROUNDS=2000 PROPTEST_CASES=4000 cargo test --package plsync-journal --test crash --test golden --test kill --test model
+
+# A while on each parser of bytes that come from a disk; needs a C++ compiler.
+FUZZ_SECONDS ?= 60
+fuzz:
+	cd fuzz && cargo build --quiet --release --target-dir ../target/fuzz
+	@for parser in frame segment; do mkdir -p target/fuzz/corpus/$$parser && \
+		target/fuzz/*/release/$$parser -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -print_final_stats=1 \
+		-artifact_prefix=target/fuzz/ target/fuzz/corpus/$$parser || exit 1; done
 
 bench: .venv/built
 	$(BIN)/python benches/handler.py

@@ -37,6 +37,8 @@ pub use ids::RecordId;
 pub use layout::FORMAT;
 pub use spool::lock::WriterInfo;
 pub use spool::reader::Damage;
+#[cfg(fuzzing)]
+pub use spool::reader::read_segment;
 pub use spool::{Durability, SYNC_EVERY, Spool};
 pub use store::Store;
 pub use store::callbacks::Callback;

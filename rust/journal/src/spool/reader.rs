@@ -204,6 +204,24 @@ impl Reader {
     }
 }
 
+/// All that a finished segment holds: the ids and bodies of its frames, and its damage. For `fuzz/`.
+#[cfg(fuzzing)]
+pub fn read_segment(path: &std::path::Path) -> Result<(Vec<(RecordId, Vec<u8>)>, Vec<Damage>)> {
+    let mut reader = Reader::open(&path.to_path_buf(), 0)?;
+    let (mut frames, mut damages) = (Vec::new(), Vec::new());
+    loop {
+        match reader.last()? {
+            Step::Frame(frame) => frames.push((frame.id, frame.body)),
+            Step::Skipped(damage) => damages.push(damage),
+            Step::End => return Ok((frames, damages)),
+            Step::Torn(damage) => {
+                damages.push(damage);
+                return Ok((frames, damages));
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
