@@ -19,6 +19,8 @@ OPTIONS = {
     "show": set(),
     "tail": FILTERS | {"-f", "--follow"},
     "check": set(),
+    "quota": {"--max-bytes", "--max-age", "--policy"},
+    "compact": set(),
 }
 
 

@@ -30,6 +30,7 @@ END_ABANDONED: int  # 5: its process is gone and left no end
 FLAG_CACHED: int  # 1: answered from a LangChain cache
 FLAG_LOSSY: int  # 2: a value could only be kept approximately
 FLAG_REDACTED: int  # 4: a redact hook or content=False changed or removed content
+FLAG_PRUNED: int  # 8: the quota removed the record's bodies
 
 @final
 class Recorder:
@@ -153,8 +154,9 @@ class Row:
 class Store:
     """An open journal: LMDB plus the spool directory. Thread-safe; one per process and path is shared."""
 
-    def __new__(cls, path: str, *, create: bool = True) -> Store:
-        """Raises JournalNotFound (create=False), JournalFormatError, JournalError (permission, corrupt)."""
+    def __new__(cls, path: str, *, create: bool = True, force: bool = False) -> Store:
+        """Raises JournalNotFound (create=False), JournalFormatError, JournalError (permission, corrupt, a network file
+        system unless ``force``)."""
 
     @property
     def path(self) -> str: ...
@@ -201,9 +203,19 @@ class Store:
         """{"format": int, "journal_id": str, "records": int, "open": int, "states": {name: int}, "opaque": int,
         "callbacks": int,
         "callbacks_dead": int, "callback_error": str|None, "spool": {"segments": int, "bytes": int}, "lmdb_bytes": int,
-        "used_bytes": int, "raw_bytes": int, "stored_bytes": int, "failures": int, "last_failure": str|None,
+        "used_bytes": int, "raw_bytes": int, "stored_bytes": int, "pruned": int, "dropped": int, "quota": as quota(),
+        "failures": int, "last_failure": str|None,
         "damaged": int, "damage": [str], "writers": [{"writer": hex, "pid": int, "started_ms": int, "alive": bool,
         "failures": int, "events": int}], "oldest_unsent": int|None (ms)}."""
+
+    def quota(self) -> dict[str, Any]:
+        """{"max_bytes": int|None, "max_age_ms": int|None, "policy": "keep-unsent"|"drop-oldest"}."""
+
+    def set_quota(self, max_bytes: int | None, max_age_ms: int | None, policy: str) -> None:
+        """Raises ValueError for another policy."""
+
+    def compact(self) -> dict[str, Any]:
+        """Enforce the quota and give space back. {"before": int, "after": int, "pruned": int, "dropped": int}."""
 
     def check(self) -> dict[str, Any]:
         """Verify every frame and record. {"frames": int, "records": int, "events": int,

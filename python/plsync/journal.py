@@ -10,6 +10,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -20,7 +21,7 @@ from plsync.errors import JournalError, PlsyncWarning
 from plsync.filters import Filters, Wanted
 from plsync.paths import default_journal
 from plsync.record import STATES, Record, State
-from plsync.reports import CheckReport, IngestReport, Receipt, Stats
+from plsync.reports import CheckReport, CompactReport, IngestReport, Quota, Receipt, Stats
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -48,17 +49,17 @@ class Journal:
         self.path = Path(store.path)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str] | None = None, *, create: bool = False) -> Self:
+    def open(cls, path: str | os.PathLike[str] | None = None, *, create: bool = False, force: bool = False) -> Self:
         """The journal at ``path`` (default: ``PLSYNC_JOURNAL``, else the user data directory).
 
         Raises:
             JournalNotFound: there is none, and ``create`` is false.
             JournalFormatError: the directory is something else, or a newer plsync wrote it.
-            JournalError: it cannot be read (permission, disk).
+            JournalError: it cannot be read (permission, disk), or is on a network file system and ``force`` is false.
         """
         from plsync._native import Store  # noqa: PLC0415 - importing plsync must not load the native module
 
-        return cls(Store(os.fspath(path if path is not None else default_journal()), create=create))
+        return cls(Store(os.fspath(path if path is not None else default_journal()), create=create, force=force))
 
     def close(self) -> None:
         """Let go of the journal. Using it afterwards raises JournalError."""
@@ -205,6 +206,33 @@ class Journal:
         """The journal in numbers."""
         self._take_in()
         return Stats.from_dict(self._store.stats())
+
+    def quota(self) -> Quota:
+        """How much the journal may hold."""
+        return Quota.from_dict(self._store.quota())
+
+    def set_quota(self, quota: Quota) -> None:
+        """Limit what the journal holds. It is kept with the journal, and enforced whenever events are taken in.
+
+        A record that has to go keeps its id, tags, state and request id, and loses its content (:attr:`Record.pruned`).
+
+        Raises:
+            ValueError: a negative limit, or a policy of another name than those of ``Quota``.
+        """
+        age = None if quota.max_age is None else quota.max_age // timedelta(milliseconds=1)
+        if min(quota.max_bytes or 0, age or 0) < 0:
+            raise ValueError("a quota's limits are not negative; None stands for no limit")
+        self._store.set_quota(quota.max_bytes, age, quota.policy)
+
+    def compact(self) -> CompactReport:
+        """Enforce the quota, and give the space of what was removed back to the file system.
+
+        Recording goes on meanwhile; everything else that writes waits. Needs room for a copy of what is kept.
+
+        Raises:
+            JournalError: there is no room for the copy; the journal is as it was.
+        """
+        return CompactReport(**self._store.compact())
 
     def check(self) -> CheckReport:
         """Verify every frame of the spool and every record against its checksum. Changes nothing."""

@@ -32,11 +32,11 @@ Status = Literal["pending", "ok", "error", "cancelled", "partial"]
 STATES: Final[tuple[State, ...]] = ("pending", "leased", "in_doubt", "acked", "dead", "held")
 STATUSES: Final[tuple[Status, ...]] = ("pending", "ok", "error", "cancelled", "partial", "error")
 _ABANDONED: Final = 5
-_CACHED, _LOSSY, _REDACTED = 1, 2, 4
+_CACHED, _LOSSY, _REDACTED, _PRUNED = 1, 2, 4, 8
 
 FIELDS: Final = (
     *("id", "seq", "run_id", "parent_run_id", "trace_id", "span_id"),
-    *("kind", "name", "class_name", "model", "provider", "status", "cached", "lossy", "redacted", "damage"),
+    *("kind", "name", "class_name", "model", "provider", "status", "cached", "lossy", "redacted", "pruned", "damage"),
     *("input", "output", "tool_calls", "usage", "error", "params", "options", "tags", "metadata"),
     *("started_at", "first_token_at", "ended_at", "started_ns", "ended_ns", "duration_ns", "chunk_times"),
     *("state", "request_id", "acked_at", "due_at", "attempts", "last_error", "sink"),
@@ -202,6 +202,11 @@ class Record:
     def redacted(self) -> bool:
         """A redact hook, or ``content=False``, changed or removed content before it was written."""
         return bool(self._row.flags & _REDACTED)
+
+    @property
+    def pruned(self) -> bool:
+        """Whether the journal's quota removed the content; ids, times of the store, state and request id are kept."""
+        return bool(self._row.flags & _PRUNED)
 
     @property
     def damage(self) -> str | None:

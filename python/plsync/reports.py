@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, Final, Literal
 
-__all__ = ["CheckReport", "Damage", "IngestReport", "Problem", "Receipt", "Spool", "Stats", "Writer"]
+__all__ = [
+    "POLICIES",
+    "CheckReport",
+    "CompactReport",
+    "Damage",
+    "IngestReport",
+    "Policy",
+    "Problem",
+    "Quota",
+    "Receipt",
+    "Spool",
+    "Stats",
+    "Writer",
+]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -75,6 +88,50 @@ class Writer:
     events: int
 
 
+Policy = Literal["keep-unsent", "drop-oldest"]
+POLICIES: Final[tuple[Policy, ...]] = ("keep-unsent", "drop-oldest")
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How much a journal may hold, and what goes first. By default everything stays."""
+
+    max_bytes: int | None = None
+    """Bytes of the store in use (``Stats.used_bytes``)."""
+    max_age: timedelta | None = None
+    """Since a call began."""
+    policy: Policy = "keep-unsent"
+    """``keep-unsent``: only what was sent loses its content; ``drop-oldest``: then the oldest of the rest."""
+
+    @classmethod
+    def from_dict(cls, found: dict[str, Any]) -> Quota:
+        """The quota of the store's answer."""
+        age = found["max_age_ms"]
+        return cls(found["max_bytes"], None if age is None else timedelta(milliseconds=age), found["policy"])
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same names, JSON-able; the age in seconds."""
+        return asdict(self) | {"max_age": self.max_age and self.max_age.total_seconds()}
+
+
+@dataclass(frozen=True, slots=True)
+class CompactReport:
+    """What a compaction did."""
+
+    before: int
+    """Bytes of the store's file."""
+    after: int
+    """Bytes of it now."""
+    pruned: int
+    """Acked records whose content the quota removed first."""
+    dropped: int
+    """Records never sent whose content it removed."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same names, JSON-able."""
+        return asdict(self)
+
+
 @dataclass(frozen=True, slots=True)
 class Stats:
     """The journal in numbers. Sizes in bytes."""
@@ -99,6 +156,11 @@ class Stats:
     used_bytes: int
     raw_bytes: int
     stored_bytes: int
+    pruned: int
+    """Acked records whose bodies the quota removed."""
+    dropped: int
+    """Records never sent whose bodies it removed."""
+    quota: Quota
     failures: int
     """Events that could not be recorded, over all writers."""
     last_failure: str | None
@@ -117,6 +179,7 @@ class Stats:
             **_known(cls, found)
             | {
                 "spool": Spool(**_known(Spool, found["spool"])),
+                "quota": Quota.from_dict(found["quota"]),
                 "writers": [Writer(**_known(Writer, item)) for item in found["writers"]],
                 "oldest_unsent": None if oldest is None else _EPOCH + timedelta(milliseconds=oldest),
             }
@@ -134,7 +197,13 @@ class Stats:
     def as_dict(self) -> dict[str, Any]:
         """The same names, JSON-able; times as ISO 8601 text."""
         oldest = self.oldest_unsent and self.oldest_unsent.isoformat()
-        return asdict(self) | {"oldest_unsent": oldest, "left": self.left}
+        quota = self.quota.as_dict() | {"over": self.over_quota}
+        return asdict(self) | {"oldest_unsent": oldest, "left": self.left, "quota": quota}
+
+    @property
+    def over_quota(self) -> bool:
+        """Whether the store holds more bytes than its quota, because its policy lets nothing more go."""
+        return self.quota.max_bytes is not None and self.used_bytes > self.quota.max_bytes
 
 
 @dataclass(frozen=True, slots=True)

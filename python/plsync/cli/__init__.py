@@ -14,7 +14,9 @@ import typer
 
 from plsync.cli import console, options
 from plsync.cli.check import check
+from plsync.cli.compact import compact
 from plsync.cli.list import list_records
+from plsync.cli.quota import quota
 from plsync.cli.run import run
 from plsync.cli.show import show
 from plsync.cli.status import status
@@ -52,6 +54,8 @@ app.command("list")(list_records)
 app.command("show")(show)
 app.command("tail")(tail)
 app.command("check")(check)
+app.command("quota")(quota)
+app.command("compact")(compact)
 
 
 def main() -> None:

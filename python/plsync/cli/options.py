@@ -21,10 +21,17 @@ _STATES: Final = ", ".join(get_args(StateName))
 _STATUSES: Final = ", ".join(get_args(StatusName))
 
 
+def span(value: str) -> timedelta:
+    """A length of time, from ``90s``, ``2h``, ``3d``. Raises ValueError for anything else."""
+    if not (found := _AGO.fullmatch(value)):
+        raise ValueError(value)
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
 def moment(value: str) -> datetime:
     """A time with its zone, from ISO 8601 (local time unless it names a zone) or how long ago (``2h``, ``3d``)."""
-    if ago := _AGO.fullmatch(value):
-        return datetime.now().astimezone() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    if _AGO.fullmatch(value):
+        return datetime.now().astimezone() - span(value)
     try:
         # Python 3.10 does not know the Z.
         at = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", value))

@@ -21,7 +21,7 @@ def record_page(record: Record) -> Iterator[Text]:
     yield from _facts(record)
     yield from _section("Input")
     if not record.input:
-        yield safe("  (none recorded)", "dim")
+        yield safe("  (pruned: the content went to the quota)" if record.pruned else "  (none recorded)", "dim")
     for item in record.input:
         yield from _message(item) if record.kind == "chat" else _body(str(item))
     for number, generation in enumerate(record.output, 1):

@@ -45,6 +45,10 @@ def _facts(journal: Journal, stats: Stats) -> Iterator[Text]:
             oldest = stats.oldest_unsent if name == "pending" else None
             since = f", the oldest for {words.age(oldest)}" if oldest else ""
             yield fact(f"  {name.replace('_', ' ')}", safe(f"{number:,}  ({meaning}{since})"))
+    if stats.pruned:
+        yield fact("pruned", safe(f"{stats.pruned:,}  (sent; their content went to the quota)"))
+    if stats.dropped:
+        yield fact("dropped", safe(f"{stats.dropped:,}  (never sent; their content went to the quota)", "red"))
     if stats.callbacks:
         yield fact("callbacks", safe(f"{stats.callbacks:,} to be delivered"))
     if stats.callbacks_dead:
@@ -69,6 +73,8 @@ def _advice(stats: Stats) -> list[Text]:
         lines.append("Some events were not recorded; the reason is above, most often a full disk or missing rights.")
     if stats.damaged:
         lines.append("Parts of the spool were damaged and could not be taken in; everything else was.")
+    if stats.over_quota:
+        lines.append("The journal is over its quota, and the policy lets nothing more go; see `plsync quota`.")
     if left.keys() & {"pending", "leased", "in_doubt"}:
         lines.append("Next: `plsync run` sends what waits, once this machine can reach PromptLayer.")
     elif "callbacks" in left:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from plsync.record import Record
 
-__all__ = ["age", "content", "count", "duration", "preview", "size", "state", "status", "tokens", "when"]
+__all__ = ["age", "content", "count", "duration", "preview", "size", "span", "state", "status", "tokens", "when"]
 
 _STATUS_STYLES = {"ok": "green", "error": "red", "pending": "cyan", "cancelled": "yellow", "partial": "yellow"}
 _STATE_STYLES = {"acked": "green", "in_doubt": "yellow", "held": "yellow", "dead": "red"}
@@ -38,6 +38,14 @@ def duration(ns: int | None) -> str:
     if seconds < 1:
         return f"{seconds * 1000:.{1 if seconds < 0.01 else 0}f} ms"
     return f"{seconds:.2f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def span(length: timedelta) -> str:
+    """A length of time in its largest whole unit: ``90 s``, ``12 h``, ``30 d``."""
+    for unit, one in (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("min", timedelta(minutes=1))):
+        if length >= one and length % one == timedelta():
+            return f"{length // one:,} {unit}"
+    return f"{length.total_seconds():g} s"
 
 
 def age(at: datetime) -> str:
@@ -81,6 +89,8 @@ def content(value: Any) -> str:
 
 def preview(record: Record) -> str:
     """What stands for the input on one line: the last message or prompt with something in it."""
+    if record.pruned:
+        return "(pruned: the content went to the quota)"
     for item in reversed(record.input):
         text = content(item.get("content", item) if isinstance(item, dict) else item)
         if text.strip():

@@ -21,6 +21,14 @@ pub enum Error {
         /// What was found there.
         reason: String,
     },
+    /// The path is on a network file system.
+    #[error("{} is on a network file system ({kind}), where a journal's locks and memory map cannot be trusted", path.display())]
+    Network {
+        /// The journal directory.
+        path: PathBuf,
+        /// The file system's name.
+        kind: String,
+    },
     /// Another process holds a lock this operation needs.
     #[error("{} is held by another process", .0.display())]
     Locked(PathBuf),

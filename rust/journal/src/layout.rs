@@ -14,8 +14,25 @@ pub(crate) fn spool(journal: &Path) -> PathBuf {
     journal.join("spool")
 }
 
-pub(crate) fn lmdb(journal: &Path) -> PathBuf {
-    journal.join("lmdb")
+/// The directory of the store with this number: `lmdb`, and after each compaction `lmdb-1`, `lmdb-2`, ...
+pub(crate) fn lmdb(journal: &Path, number: u32) -> PathBuf {
+    if number == 0 { journal.join("lmdb") } else { journal.join(format!("lmdb-{number}")) }
+}
+
+/// The numbers of the stores a journal holds, in order. The last one counts; others are what a compaction left to be removed.
+pub(crate) fn list_lmdb(journal: &Path) -> Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(journal).map_err(Error::io("cannot list", journal))? {
+        let name = entry.map_err(Error::io("cannot list", journal))?.file_name();
+        let number = match name.to_str() {
+            Some("lmdb") => Some(0),
+            Some(name) => name.strip_prefix("lmdb-").and_then(|number| number.parse().ok()),
+            None => None,
+        };
+        found.extend(number.filter(|number| lmdb(journal, *number).join("data.mdb").exists()));
+    }
+    found.sort_unstable();
+    Ok(found)
 }
 
 pub(crate) fn ingest_lock(journal: &Path) -> PathBuf {

@@ -14,6 +14,11 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         Error::Format { .. } => {
             ("JournalFormatError", "nothing was changed; use the plsync that wrote it, or another path")
         }
+        Error::Network { .. } => (
+            "JournalError",
+            "nothing was changed; choose a path on a local disk (--journal or PLSYNC_JOURNAL), or set \
+             PLSYNC_ALLOW_NETWORK_FS=1 if no other machine uses this journal",
+        ),
         Error::Locked(_) => ("JournalLocked", "nothing was changed; try again when the other process is done"),
         Error::Corrupt(_) => ("JournalCorrupt", "the rest of the journal is not affected; run `plsync check`"),
         Error::TooLarge { .. } => ("RecordingError", "shorten it with a redact hook"),

@@ -5,9 +5,10 @@
 mod encode;
 mod errors;
 mod recorder;
+mod space;
 mod store;
 
-use plsync_journal::{Ended, FLAG_CACHED, FLAG_LOSSY, FLAG_REDACTED, RecordId, State};
+use plsync_journal::{Ended, FLAG_CACHED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, RecordId, State};
 use pyo3::prelude::*;
 
 #[pymodule]
@@ -27,6 +28,7 @@ mod _native {
         module.add("FLAG_CACHED", FLAG_CACHED)?;
         module.add("FLAG_LOSSY", FLAG_LOSSY)?;
         module.add("FLAG_REDACTED", FLAG_REDACTED)?;
+        module.add("FLAG_PRUNED", FLAG_PRUNED)?;
         for (name, ended) in [
             ("END_NONE", Ended::No),
             ("END_OK", Ended::Ok),

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use plsync_journal::{Ended, Query, RecordId, Row as StoredRow, State, Store as Journal};
+use plsync_journal::{Ended, Query, Quota, RecordId, Row as StoredRow, State, Store as Journal};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::errors::OrRaise;
+use crate::space;
 
 #[pyclass(module = "plsync._native", frozen)]
 pub(crate) struct Row(StoredRow);
@@ -96,9 +97,10 @@ pub(crate) struct Store(Journal);
 #[pymethods]
 impl Store {
     #[new]
-    #[pyo3(signature = (path, *, create = true))]
-    fn new(py: Python<'_>, path: PathBuf, create: bool) -> PyResult<Self> {
-        py.detach(|| Journal::open(&path, create)).or_raise(py).map(Self)
+    #[pyo3(signature = (path, *, create = true, force = false))]
+    fn new(py: Python<'_>, path: PathBuf, create: bool, force: bool) -> PyResult<Self> {
+        let open = if force { Journal::open_anyway } else { Journal::open };
+        py.detach(|| open(&path, create)).or_raise(py).map(Self)
     }
 
     #[getter]
@@ -222,6 +224,9 @@ impl Store {
         dict.set_item("stored_bytes", stats.stored_bytes)?;
         dict.set_item("failures", stats.failures)?;
         dict.set_item("last_failure", stats.last_failure)?;
+        dict.set_item("pruned", stats.pruned)?;
+        dict.set_item("dropped", stats.dropped)?;
+        dict.set_item("quota", space::describe(py, &stats.quota)?)?;
         dict.set_item("damaged", stats.damaged)?;
         dict.set_item("damage", stats.damage)?;
         let writers = PyList::empty(py);
@@ -238,6 +243,19 @@ impl Store {
         dict.set_item("writers", writers)?;
         dict.set_item("oldest_unsent", stats.oldest_unsent)?;
         Ok(dict)
+    }
+
+    fn quota<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        space::describe(py, &py.detach(|| self.0.quota()).or_raise(py)?)
+    }
+
+    fn set_quota(&self, py: Python<'_>, max_bytes: Option<u64>, max_age_ms: Option<u64>, policy: &str) -> PyResult<()> {
+        let quota = Quota { max_bytes, max_age_ms, policy: space::policy(policy)? };
+        py.detach(|| self.0.set_quota(&quota)).or_raise(py)
+    }
+
+    fn compact<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        space::report(py, &py.detach(|| self.0.compact()).or_raise(py)?)
     }
 
     fn check<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

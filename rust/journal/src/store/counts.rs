@@ -8,7 +8,7 @@ use crate::Result;
 use crate::frame::array;
 
 const KEY: &[u8] = b"counts";
-const FIELDS: usize = 16;
+const FIELDS: usize = 24;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -26,14 +26,21 @@ pub(crate) struct Counts {
     pub(crate) failures: u64,
     /// Records of opaque bytes, which are held and never sent.
     pub(crate) opaque: u64,
+    /// Acked records whose bodies the quota removed.
+    pub(crate) pruned: u64,
+    /// Records never sent whose bodies it removed.
+    pub(crate) dropped: u64,
+    /// No acked record before this one has bodies that could be removed.
+    pub(crate) acked_from: u64,
+    /// No dead or held record before this one has any.
+    pub(crate) parked_from: u64,
 }
 
 impl Counts {
     pub(crate) fn load(txn: &RoTxn, tables: &Tables) -> Result<Self> {
-        let Some(bytes) = tables.meta.get(txn, KEY)?.filter(|bytes| bytes.len() >= FIELDS * 8) else {
-            return Ok(Self::default());
-        };
-        let field = |at: usize| u64::from_le_bytes(array(bytes, at * 8));
+        let bytes = tables.meta.get(txn, KEY)?.unwrap_or_default();
+        // What an earlier version did not count is zero.
+        let field = |at: usize| bytes.get(at * 8..at * 8 + 8).map_or(0, |field| u64::from_le_bytes(array(field, 0)));
         Ok(Self {
             last_seq: field(0),
             open: field(1),
@@ -41,6 +48,10 @@ impl Counts {
             stored_bytes: field(3),
             damaged: field(4),
             failures: field(5),
+            pruned: field(13),
+            dropped: field(14),
+            acked_from: field(15),
+            parked_from: field(16),
             states: std::array::from_fn(|state| field(6 + state)),
             opaque: field(12),
         })
@@ -56,8 +67,8 @@ impl Counts {
             self.damaged,
             self.failures,
         ]);
-        fields[6..6 + self.states.len()].copy_from_slice(&self.states);
-        fields[12] = self.opaque;
+        fields[6..12].copy_from_slice(&self.states);
+        fields[12..17].copy_from_slice(&[self.opaque, self.pruned, self.dropped, self.acked_from, self.parked_from]);
         let bytes: Vec<u8> = fields.iter().flat_map(|field: &u64| field.to_le_bytes()).collect();
         Ok(tables.meta.put(txn, KEY, &bytes)?)
     }

@@ -15,6 +15,9 @@ const MAP: usize = if cfg!(target_pointer_width = "64") { 64 << 30 } else { 512 
 /// One slot a concurrent read transaction, over all processes.
 const READERS: u32 = 1024;
 
+/// How often a journal that had a store is searched for it.
+const LOOKS: u32 = 1000;
+
 pub(crate) struct Db {
     journal: PathBuf,
     /// Taken for writing only to resize the map or to replace an environment inherited through a fork, both of which need
@@ -26,6 +29,8 @@ struct Opened {
     env: Env<WithoutTls>,
     tables: Tables,
     generation: u64,
+    /// See [`layout::lmdb`].
+    number: u32,
 }
 
 impl Db {
@@ -39,7 +44,7 @@ impl Db {
     pub(crate) fn read<T>(&self, mut work: impl FnMut(&RoTxn, &Tables) -> Result<T>) -> Result<T> {
         self.with(|opened| {
             let txn = opened.env.read_txn()?;
-            work(&txn, &opened.tables)
+            work(&txn, &opened.tables).map(Some)
         })
     }
 
@@ -47,23 +52,47 @@ impl Db {
     pub(crate) fn write<T>(&self, mut work: impl FnMut(&mut RwTxn, &Tables) -> Result<T>) -> Result<T> {
         self.with(|opened| {
             let mut txn = opened.env.write_txn()?;
+            // While this one waited for its turn, a compaction may have replaced the store. From here on none can.
+            if !self.is_current(opened) {
+                return Ok(None);
+            }
             let value = work(&mut txn, &opened.tables)?;
             txn.commit()?;
-            Ok(value)
+            Ok(Some(value))
+        })
+    }
+
+    /// Runs `work` while no process can write to the store, and writes nothing itself. `work` is given the store's number.
+    pub(crate) fn hold_writers<T>(&self, mut work: impl FnMut(&Env<WithoutTls>, u32) -> Result<T>) -> Result<T> {
+        self.with(|opened| {
+            let txn = opened.env.write_txn()?;
+            if !self.is_current(opened) {
+                return Ok(None);
+            }
+            let value = work(&opened.env, opened.number)?;
+            txn.abort();
+            Ok(Some(value))
         })
     }
 
     /// Bytes of the data file, and bytes of it in use.
     pub(crate) fn sizes(&self) -> Result<(u64, u64)> {
-        self.with(|opened| Ok((opened.env.real_disk_size()?, opened.env.non_free_pages_size()?)))
+        self.with(|opened| Ok(Some((opened.env.real_disk_size()?, opened.env.non_free_pages_size()?))))
     }
 
-    fn with<T>(&self, mut work: impl FnMut(&Opened) -> Result<T>) -> Result<T> {
+    /// Whether this is the newest store of the journal. Compactions remove a store only when its successor is in place, and
+    /// in order: so one look at either side tells, whatever happens in between.
+    fn is_current(&self, opened: &Opened) -> bool {
+        !layout::lmdb(&self.journal, opened.number + 1).exists() && layout::lmdb(&self.journal, opened.number).exists()
+    }
+
+    /// Runs `work`, which answers `None` when it found the store replaced, on the newest store.
+    fn with<T>(&self, mut work: impl FnMut(&Opened) -> Result<Option<T>>) -> Result<T> {
         let (mut cleared, mut replaced) = (false, false);
         loop {
             let result = {
                 let guard = self.opened.read().unwrap_or_else(PoisonError::into_inner);
-                let Some(opened) = guard.as_ref().filter(|opened| opened.generation == process::generation()) else {
+                let Some(opened) = guard.as_ref().filter(|opened| self.is_usable(opened)) else {
                     drop(guard);
                     self.reopen()?;
                     continue;
@@ -71,6 +100,8 @@ impl Db {
                 work(opened)
             };
             match result {
+                Ok(Some(value)) => return Ok(value),
+                Ok(None) => {}
                 Err(Error::Lmdb(heed::Error::Mdb(MdbError::MapFull))) => self.resize(true)?,
                 Err(Error::Lmdb(heed::Error::Mdb(MdbError::MapResized))) => self.resize(false)?,
                 // A commit of before could not write its meta page, and LMDB refuses everything in the environment since then.
@@ -84,9 +115,13 @@ impl Db {
                     cleared = true;
                     self.with_env(|env| env.clear_stale_readers().map(drop))?;
                 }
-                other => return other,
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    fn is_usable(&self, opened: &Opened) -> bool {
+        opened.generation == process::generation() && self.is_current(opened)
     }
 
     fn with_env<T>(&self, work: impl FnOnce(&Env<WithoutTls>) -> heed::Result<T>) -> Result<T> {
@@ -105,39 +140,72 @@ impl Db {
         Ok(())
     }
 
-    /// Opens the environment, or opens it anew in a forked child.
+    /// The number of the store that counts; makes the journal's first store.
+    fn newest(&self) -> Result<u32> {
+        for _ in 0..LOOKS {
+            // Asked before the listing: a store was made before anything was ever ingested.
+            let had_one = layout::ingest_lock(&self.journal).exists();
+            if let Some(newest) = layout::list_lmdb(&self.journal)?.pop() {
+                return Ok(newest);
+            }
+            if !had_one {
+                layout::verify(&self.journal)?;
+                create(&self.journal, &layout::lmdb(&self.journal, 0))?;
+                continue;
+            }
+            // A listing is no snapshot: a compaction may have put a store where it had looked and removed one where it had not.
+            std::thread::yield_now();
+        }
+        layout::verify(&self.journal)?;
+        Err(Error::Corrupt(
+            "the store of this journal is gone, its spool is not; salvage it, or put the store back".into(),
+        ))
+    }
+
+    /// Opens the newest environment: at first, in a forked child, and after a compaction.
     fn reopen(&self) -> Result<()> {
         let mut guard = self.opened.write().unwrap_or_else(PoisonError::into_inner);
-        if guard.as_ref().is_some_and(|opened| opened.generation == process::generation()) {
+        if guard.as_ref().is_some_and(|opened| self.is_usable(opened)) {
             return Ok(());
         }
         // An environment inherited from the parent must not be used: LMDB keeps reader slots and locks by process.
         // Closing it here touches only this process's copies.
         drop(guard.take());
-        let path = layout::lmdb(&self.journal);
-        if !path.join("data.mdb").exists() {
-            create(&self.journal, &path)?;
+        loop {
+            let number = self.newest()?;
+            layout::sync_names(&self.journal)?;
+            match open_opened(&layout::lmdb(&self.journal, number), number) {
+                Ok(opened) if self.is_current(&opened) => {
+                    *guard = Some(opened);
+                    return Ok(());
+                }
+                // Compacted meanwhile.
+                Ok(_) => {}
+                Err(_) if !layout::lmdb(&self.journal, number).exists() => {}
+                Err(error) => return Err(error),
+            }
         }
-        layout::sync_names(&self.journal)?;
-        let env = open_env(&path)?;
-        env.clear_stale_readers()?;
-        let txn = env.read_txn()?;
-        let tables = Tables::open(&env, &txn)?;
-        let lacks_dictionary = !dictionary::has_current(&txn, &tables)?;
-        // Handles opened in a read transaction are only kept when it is committed.
-        txn.commit()?;
-        if lacks_dictionary {
-            // An earlier version made this store. Whoever opens it may come to store bodies that name the dictionary.
-            let mut txn = env.write_txn()?;
-            dictionary::keep_current(&mut txn, &tables)?;
-            txn.commit()?;
-        }
-        *guard = Some(Opened { env, tables, generation: process::generation() });
-        Ok(())
     }
 }
 
-fn open_env(path: &Path) -> Result<Env<WithoutTls>> {
+fn open_opened(path: &Path, number: u32) -> Result<Opened> {
+    let env = open_env(path)?;
+    env.clear_stale_readers()?;
+    let txn = env.read_txn()?;
+    let tables = Tables::open(&env, &txn)?;
+    let lacks_dictionary = !dictionary::has_current(&txn, &tables)?;
+    // Handles opened in a read transaction are only kept when it is committed.
+    txn.commit()?;
+    if lacks_dictionary {
+        // An earlier version made this store. Whoever opens it may come to store bodies that name the dictionary.
+        let mut txn = env.write_txn()?;
+        dictionary::keep_current(&mut txn, &tables)?;
+        txn.commit()?;
+    }
+    Ok(Opened { env, tables, generation: process::generation(), number })
+}
+
+pub(crate) fn open_env(path: &Path) -> Result<Env<WithoutTls>> {
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options.map_size(MAP).max_dbs(MAX_TREES).max_readers(READERS);
     // SAFETY: no flags that weaken LMDB are set; the file was made by plsync (its directory carries the format marker), is

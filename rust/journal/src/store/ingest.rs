@@ -114,6 +114,7 @@ impl Store {
             reading.join().map_err(|_| Error::Corrupt("reading the spool failed".into()))?
         })?;
         self.sweep(&spool, &merge, &mut report)?;
+        self.enforce_quota()?;
         Ok(report)
     }
 

@@ -5,12 +5,14 @@
 pub(crate) mod callbacks;
 mod candidates;
 pub(crate) mod check;
+pub(crate) mod compact;
 mod counts;
 mod dictionary;
 mod env;
 pub(crate) mod ingest;
 mod payload;
 pub(crate) mod query;
+pub(crate) mod retention;
 pub(crate) mod row;
 pub(crate) mod stats;
 mod sync;
@@ -21,7 +23,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::{Error, Result, layout};
+use crate::{Error, Result, layout, network};
 use env::Db;
 
 /// An open journal. Clones, and stores opened on the same path in one process, share one environment.
@@ -39,8 +41,14 @@ struct Shared {
 static OPEN: Mutex<Option<HashMap<PathBuf, Weak<Shared>>>> = Mutex::new(None);
 
 impl Store {
-    /// Opens the journal in `path`; with `create`, makes it when there is none.
+    /// Opens the journal in `path`; with `create`, makes it when there is none. Refuses network file systems.
     pub fn open(path: &Path, create: bool) -> Result<Self> {
+        network::refuse(path)?;
+        Self::open_anyway(path, create)
+    }
+
+    /// The same on any file system, for those who know that no other machine uses the journal.
+    pub fn open_anyway(path: &Path, create: bool) -> Result<Self> {
         if create {
             layout::prepare(path)?;
         } else {

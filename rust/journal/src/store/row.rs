@@ -43,6 +43,9 @@ impl State {
     }
 }
 
+/// A bit of a row's flags, beside the `FLAG_*` bits of events: the quota removed its bodies.
+pub const FLAG_PRUNED: u8 = 8;
+
 /// A record as it is read.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -54,7 +57,7 @@ pub struct Row {
     pub state: State,
     /// How the call ended.
     pub ended: Ended,
-    /// `FLAG_*` bits of its events together.
+    /// `FLAG_*` bits of its events together, and [`FLAG_PRUNED`].
     pub flags: u8,
     /// How often it was leased.
     pub attempts: u32,
@@ -116,6 +119,10 @@ impl StateRow {
             id,
             last_error: String::new(),
         }
+    }
+
+    pub(crate) fn is_pruned(&self) -> bool {
+        self.flags & FLAG_PRUNED != 0
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {

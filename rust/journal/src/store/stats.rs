@@ -3,6 +3,7 @@
 use super::Store;
 use super::callbacks::Entry;
 use super::counts::Counts;
+use super::retention::Quota;
 use super::row::State;
 use super::tables::seq_key;
 use crate::spool::segment::{list, segment_path};
@@ -46,6 +47,12 @@ pub struct Stats {
     pub failures: u64,
     /// Why the last of them failed.
     pub last_failure: Option<String>,
+    /// Acked records whose bodies the quota removed.
+    pub pruned: u64,
+    /// Records never sent whose bodies it removed.
+    pub dropped: u64,
+    /// How much the journal may hold.
+    pub quota: Quota,
     /// Stretches of segments that held no frame.
     pub damaged: u64,
     /// The latest of them, in words.
@@ -77,6 +84,8 @@ impl Store {
                 stored_bytes: counts.stored_bytes,
                 failures: counts.failures,
                 damaged: counts.damaged,
+                pruned: counts.pruned,
+                dropped: counts.dropped,
                 ..Stats::default()
             };
             for entry in tables.callbacks.iter(txn)?.take(LOOK_AT) {
@@ -107,6 +116,7 @@ impl Store {
         stats.segments = segments.len() as u64;
         stats.spool_bytes = segments.iter().map(size).sum();
         (stats.lmdb_bytes, stats.used_bytes) = (lmdb_bytes, used_bytes);
+        stats.quota = self.quota()?;
         stats.writers = self.writers()?;
         stats.failures += stats.writers.iter().map(|writer| writer.failures).sum::<u64>();
         let newest = stats.writers.iter().rev().find(|writer| !writer.last_failure.is_empty());

@@ -142,15 +142,15 @@ impl Store {
         })
     }
 
-    /// dead or held -> pending, due now. Opaque records stay where they are. Returns how many moved.
+    /// dead or held -> pending, due now. Opaque and pruned records stay where they are. Returns how many moved.
     pub fn requeue(&self, seqs: &[u64]) -> Result<u64> {
         self.db().write(|txn, tables| {
             let mut change = Change::begin(txn, tables, ids::now_ms())?;
             let mut moved = 0;
             for seq in seqs {
                 let raw = tables.records.get(change.txn, &record_key(*seq, PART_START))?.is_some_and(payload::is_raw);
-                let state = load(change.txn, tables, *seq)?.state;
-                if !raw && matches!(state, State::Dead | State::Held) {
+                let row = load(change.txn, tables, *seq)?;
+                if !raw && !row.is_pruned() && matches!(row.state, State::Dead | State::Held) {
                     change.update(*seq, |row| {
                         row.state = State::Pending;
                         row.not_before = 0;

@@ -41,6 +41,13 @@ impl<'t, 'e> Change<'t, 'e> {
             let key = label_key(labels::ENDED, label, row.id);
             self.tables.labels.put(self.txn, &key, &label_value(&key, seq))?;
         }
+        if !row.is_pruned() {
+            match row.state {
+                State::Acked => self.counts.acked_from = self.counts.acked_from.min(seq),
+                State::Dead | State::Held => self.counts.parked_from = self.counts.parked_from.min(seq),
+                State::Pending | State::Leased | State::InDoubt => {}
+            }
+        }
         self.save(seq, row)
     }
 

@@ -1,0 +1,144 @@
+//! Network file systems, where a journal cannot keep its promises: locks may not reach other machines, and a memory map sees neither
+//! their writes nor, at times, its own.
+
+use std::path::Path;
+
+use crate::{Error, Result};
+
+/// Set to 1 to use a journal on a network file system all the same.
+pub const ALLOW_VARIABLE: &str = "PLSYNC_ALLOW_NETWORK_FS";
+
+/// Numbers that statfs(2) gives, and whose file system has each.
+const KINDS: [(u64, &str); 13] = [
+    (0x6969, "NFS"),
+    (0x517b, "SMB"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB2"),
+    (0x0102_1997, "9p"),
+    (0x7375_7245, "Coda"),
+    (0x5346_414f, "AFS"),
+    (0x6b41_4653, "AFS"),
+    (0x00c3_6400, "Ceph"),
+    (0x0bd0_0bd0, "Lustre"),
+    (0x4750_4653, "GPFS"),
+    (0x1983_0326, "BeeGFS"),
+    (0x564c, "NCP"),
+];
+const FUSE: u64 = 0x6573_5546;
+/// What FUSE mounts that reach over a network are called. Other FUSE mounts are local.
+const FUSE_KINDS: [&str; 14] = [
+    "sshfs",
+    "s3fs",
+    "rclone",
+    "glusterfs",
+    "ceph-fuse",
+    "gcsfuse",
+    "davfs",
+    "smbnetfs",
+    "curlftpfs",
+    "juicefs",
+    "goofys",
+    "blobfuse",
+    "mount-s3",
+    "nfs",
+];
+
+/// Refuses a path on a network file system, unless the environment allows it.
+pub(crate) fn refuse(path: &Path) -> Result<()> {
+    if std::env::var_os(ALLOW_VARIABLE).is_some_and(|value| value == "1") {
+        return Ok(());
+    }
+    // Of a journal that is still to be made, the directory it will be in.
+    let Some(existing) = path.ancestors().find(|ancestor| ancestor.exists()) else { return Ok(()) };
+    kind_at(existing).map_or(Ok(()), |kind| Err(Error::Network { path: path.to_path_buf(), kind }))
+}
+
+/// The network file system that these facts name; `mount` is the mount's type as mountinfo has it, e.g. `fuse.sshfs`.
+fn network_kind(magic: u64, mount: Option<&str>) -> Option<String> {
+    if magic == FUSE {
+        let name = mount.and_then(|mount| mount.strip_prefix("fuse.")).unwrap_or_default();
+        return FUSE_KINDS.iter().find(|kind| name.starts_with(**kind)).map(|_| name.to_owned());
+    }
+    KINDS.iter().find(|(number, _)| *number == magic).map(|(_, name)| (*name).to_owned())
+}
+
+#[cfg(target_os = "linux")]
+fn kind_at(path: &Path) -> Option<String> {
+    use std::os::unix::ffi::OsStrExt;
+    let name = std::ffi::CString::new(path.as_os_str().as_bytes()).ok()?;
+    let mut found = std::mem::MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: `name` ends with a zero and `found` has room for what statfs writes.
+    if unsafe { libc::statfs(name.as_ptr(), found.as_mut_ptr()) } != 0 {
+        return None;
+    }
+    // SAFETY: statfs returned 0, so it has filled the structure.
+    let found = unsafe { found.assume_init() };
+    // The type's width and sign differ between platforms; the numbers have 32 bits.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::unnecessary_cast)]
+    let magic = u64::from(found.f_type as u32);
+    network_kind(magic, mount_type(path).as_deref())
+}
+
+/// The type of the mount that a path is on.
+#[cfg(target_os = "linux")]
+fn mount_type(path: &Path) -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    let device = path.metadata().ok()?.dev();
+    let wanted = format!("{}:{}", libc::major(device), libc::minor(device));
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mount = mounts.lines().find(|line| line.split(' ').nth(2) == Some(&wanted))?;
+    mount.split(" - ").nth(1)?.split(' ').next().map(str::to_owned)
+}
+
+#[cfg(target_os = "macos")]
+fn kind_at(path: &Path) -> Option<String> {
+    use std::os::unix::ffi::OsStrExt;
+    let name = std::ffi::CString::new(path.as_os_str().as_bytes()).ok()?;
+    let mut found = std::mem::MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: `name` ends with a zero and `found` has room for what statfs writes.
+    if unsafe { libc::statfs(name.as_ptr(), found.as_mut_ptr()) } != 0 {
+        return None;
+    }
+    // SAFETY: statfs returned 0, so it has filled the structure.
+    let found = unsafe { found.assume_init() };
+    let is_local = found.f_flags & libc::MNT_LOCAL as u32 != 0;
+    (!is_local).then(|| "remote".to_owned())
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn kind_at(_path: &Path) -> Option<String> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn network_file_systems_are_known_by_their_numbers() {
+        for (magic, name) in [(0x6969, "NFS"), (0xff53_4d42, "CIFS"), (0xfe53_4d42, "SMB2"), (0x0102_1997, "9p")] {
+            assert_eq!(network_kind(magic, None).as_deref(), Some(name));
+        }
+    }
+
+    #[test]
+    fn local_ones_are_not() {
+        // ext4, xfs, btrfs, tmpfs, overlayfs, zfs, apfs has none.
+        for magic in [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630, 0x2fc1_2fc1] {
+            assert_eq!(network_kind(magic, Some("ext4")), None);
+        }
+    }
+
+    #[test]
+    fn of_fuse_mounts_those_are_that_say_so() {
+        assert_eq!(network_kind(FUSE, Some("fuse.sshfs")).as_deref(), Some("sshfs"));
+        assert_eq!(network_kind(FUSE, Some("fuse.gocryptfs")), None);
+        assert_eq!(network_kind(FUSE, None), None);
+    }
+
+    #[test]
+    fn a_temporary_directory_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        refuse(&dir.path().join("not/made/yet")).unwrap();
+    }
+}

@@ -1,0 +1,194 @@
+//! Compaction while others read, write and die.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Bench, assert_sound, event};
+use plsync_journal::{Durability, Ended, Kind, Query, Quota, RecordId, Spool, Store};
+
+const CHILD: &str = "PLSYNC_TEST_COMPACT_CHILD";
+
+fn body(id: RecordId) -> Vec<u8> {
+    id.hex().repeat(20).into_bytes()
+}
+
+fn spawn(role: &str, journal: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", role, "--nocapture"])
+        .env(CHILD, journal)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Not a test of its own: a process that appends, and says what was acknowledged, until it is told to stop.
+#[test]
+fn appending_child() {
+    let Ok(journal) = std::env::var(CHILD) else { return };
+    let stop = std::thread::spawn(|| std::io::stdin().lines().next());
+    let spool = Spool::open(Path::new(&journal), Durability::Process).unwrap();
+    while !stop.is_finished() {
+        let id = RecordId::new();
+        spool.append(&event(Kind::Start, Ended::No, id, &[], &body(id))).unwrap();
+        spool.append(&event(Kind::End, Ended::Ok, id, &[], &body(id))).unwrap();
+        writeln!(std::io::stdout(), "\n!{}", id.hex()).unwrap();
+    }
+}
+
+/// Not a test of its own: a process that compacts without end.
+#[test]
+fn compacting_child() {
+    let Ok(journal) = std::env::var(CHILD) else { return };
+    let store = Store::open(Path::new(&journal), false).unwrap();
+    loop {
+        store.compact().unwrap();
+        writeln!(std::io::stdout(), "\n!").unwrap();
+    }
+}
+
+/// Not a test of its own: a process that keeps the store open, and acks what it is told.
+#[test]
+fn acking_child() {
+    let Ok(journal) = std::env::var(CHILD) else { return };
+    let store = Store::open(Path::new(&journal), false).unwrap();
+    for line in std::io::stdin().lines() {
+        let seq: u64 = line.unwrap().parse().unwrap();
+        writeln!(std::io::stdout(), "\n!{}", store.ack(&[(seq, seq)]).unwrap()).unwrap();
+    }
+}
+
+/// The next line that a child said, without its mark.
+fn heard(output: &mut impl BufRead) -> Option<String> {
+    let mut line = String::new();
+    while output.read_line(&mut line).unwrap() > 0 {
+        if let Some(said) = line.trim_end().strip_prefix('!') {
+            return Some(said.to_owned());
+        }
+        line.clear();
+    }
+    None
+}
+
+fn stores(journal: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(journal).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with("lmdb")).collect()
+}
+
+#[test]
+fn space_of_pruned_records_is_given_back() {
+    let bench = Bench::new();
+    let ids: Vec<_> = (0..2000)
+        .map(|_| {
+            let id = RecordId::new();
+            bench.spool.append(&event(Kind::Start, Ended::No, id, &[], &body(id))).unwrap();
+            bench.spool.append(&event(Kind::End, Ended::Ok, id, &[], &body(id))).unwrap();
+            id
+        })
+        .collect();
+    let store = bench.store();
+    store.ack(&(1..=2000).map(|seq| (seq, seq)).collect::<Vec<_>>()).unwrap();
+    store.set_quota(&Quota { max_bytes: Some(0), ..Quota::default() }).unwrap();
+    let report = store.compact().unwrap();
+    assert_eq!(report.pruned.acked, 2000);
+    assert!(report.after < report.before / 2, "{report:?}");
+    assert_eq!(stores(&bench.path), ["lmdb-1"]);
+    assert_eq!(store.by_request(1000).unwrap(), Some(ids[999]));
+    assert_sound(&store);
+}
+
+#[test]
+fn every_acknowledged_record_survives_compactions_under_a_writer() {
+    let bench = Bench::new();
+    let mut child = spawn("appending_child", &bench.path);
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut acknowledged = vec![heard(&mut output).unwrap()];
+    let store = Store::open(&bench.path, false).unwrap();
+    let reading = std::thread::spawn(move || {
+        acknowledged.extend(std::iter::from_fn(|| heard(&mut output)));
+        acknowledged
+    });
+    for _ in 0..10 {
+        store.ingest(true).unwrap();
+        store.compact().unwrap();
+    }
+    child.stdin.take().unwrap().write_all(b"stop\n").unwrap();
+    child.wait().unwrap();
+    let acknowledged = reading.join().unwrap();
+    store.ingest(true).unwrap();
+    for id in &acknowledged {
+        let id = RecordId::from_hex(id).unwrap();
+        assert_eq!(store.get(id).unwrap().unwrap().end, Some(body(id)));
+    }
+    assert_sound(&store);
+}
+
+#[test]
+fn a_process_that_has_the_store_open_goes_on_with_the_new_one() {
+    let bench = Bench::new();
+    let ids: Vec<_> = (0..4).map(|_| bench.call("acked elsewhere")).collect();
+    let store = bench.store();
+    let mut child = spawn("acking_child", &bench.path);
+    let (mut input, mut output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    for (id, seq) in ids.iter().zip(1..) {
+        writeln!(input, "{seq}").unwrap();
+        assert_eq!(heard(&mut output).unwrap(), "1");
+        assert_eq!(store.get(*id).unwrap().unwrap().ack.unwrap().0, seq, "written to a store nobody reads any more");
+        store.compact().unwrap();
+    }
+    drop(input);
+    child.wait().unwrap();
+    assert_sound(&store);
+}
+
+#[test]
+fn writers_in_a_row_with_compactions_lose_nothing() {
+    let bench = Bench::new();
+    for _ in 0..60 {
+        bench.call("acked");
+    }
+    let store = bench.store();
+    let mut child = spawn("compacting_child", &bench.path);
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let compactions = std::thread::spawn(move || std::iter::from_fn(|| heard(&mut output)).count());
+    for seq in 1..=60 {
+        assert_eq!(store.ack(&[(seq, seq)]).unwrap(), 1);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(compactions.join().unwrap() > 0);
+    assert_eq!(store.stats().unwrap().states[3], 60);
+    assert_sound(&store);
+}
+
+#[test]
+fn a_compaction_killed_at_any_moment_leaves_one_whole_store() {
+    let bench = Bench::new();
+    for round in 0..20_u64 {
+        for _ in 0..50 {
+            bench.call("kept");
+        }
+        drop(bench.store());
+        let mut child = spawn("compacting_child", &bench.path);
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        heard(&mut output).unwrap();
+        // Any moment of the next compaction is a valid one to die at.
+        let until = Instant::now() + Duration::from_micros(round * 400);
+        while Instant::now() < until {
+            std::hint::spin_loop();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let store = bench.store();
+        assert_eq!(store.stats().unwrap().records, (round + 1) * 50);
+        assert_sound(&store);
+    }
+    let store = bench.store();
+    store.compact().unwrap();
+    assert_eq!(stores(&bench.path).len(), 1, "what killed compactions left is gone");
+    assert_eq!(store.query(&Query { limit: 2000, ..Query::default() }).unwrap().len(), 1000);
+}

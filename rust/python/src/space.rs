@@ -1,0 +1,28 @@
+//! Quotas and what compaction did, in Python's words.
+
+use plsync_journal::{CompactReport, Policy, Quota};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+pub(crate) fn describe<'py>(py: Python<'py>, quota: &Quota) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("max_bytes", quota.max_bytes)?;
+    dict.set_item("max_age_ms", quota.max_age_ms)?;
+    dict.set_item("policy", quota.policy.name())?;
+    Ok(dict)
+}
+
+pub(crate) fn policy(name: &str) -> PyResult<Policy> {
+    let found = Policy::ALL.into_iter().find(|policy| policy.name() == name);
+    found.ok_or_else(|| PyValueError::new_err("a policy is keep-unsent or drop-oldest"))
+}
+
+pub(crate) fn report<'py>(py: Python<'py>, report: &CompactReport) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("before", report.before)?;
+    dict.set_item("after", report.after)?;
+    dict.set_item("pruned", report.pruned.acked)?;
+    dict.set_item("dropped", report.pruned.unsent)?;
+    Ok(dict)
+}
