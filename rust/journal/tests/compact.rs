@@ -26,17 +26,18 @@ fn spawn(role: &str, journal: &Path) -> Child {
         .unwrap()
 }
 
-/// Not a test of its own: a process that appends, and says what was acknowledged, until it is told to stop.
+/// Not a test of its own: a process that appends some events for each line it reads, and says what was acknowledged.
 #[test]
 fn appending_child() {
     let Ok(journal) = std::env::var(CHILD) else { return };
-    let stop = std::thread::spawn(|| std::io::stdin().lines().next());
     let spool = Spool::open(Path::new(&journal), Durability::Process).unwrap();
-    while !stop.is_finished() {
-        let id = RecordId::new();
-        spool.append(&event(Kind::Start, Ended::No, id, &[], &body(id))).unwrap();
-        spool.append(&event(Kind::End, Ended::Ok, id, &[], &body(id))).unwrap();
-        writeln!(std::io::stdout(), "\n!{}", id.hex()).unwrap();
+    for _ in std::io::stdin().lines() {
+        for _ in 0..200 {
+            let id = RecordId::new();
+            spool.append(&event(Kind::Start, Ended::No, id, &[], &body(id))).unwrap();
+            spool.append(&event(Kind::End, Ended::Ok, id, &[], &body(id))).unwrap();
+            writeln!(std::io::stdout(), "\n!{}", id.hex()).unwrap();
+        }
     }
 }
 
@@ -105,7 +106,8 @@ fn space_of_pruned_records_is_given_back() {
 fn every_acknowledged_record_survives_compactions_under_a_writer() {
     let bench = Bench::new();
     let mut child = spawn("appending_child", &bench.path);
-    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let (mut input, mut output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    writeln!(input, "go").unwrap();
     let mut acknowledged = vec![heard(&mut output).unwrap()];
     let store = Store::open(&bench.path, false).unwrap();
     let reading = std::thread::spawn(move || {
@@ -113,12 +115,14 @@ fn every_acknowledged_record_survives_compactions_under_a_writer() {
         acknowledged
     });
     for _ in 0..10 {
+        writeln!(input, "go").unwrap();
         store.ingest(true).unwrap();
         store.compact().unwrap();
     }
-    child.stdin.take().unwrap().write_all(b"stop\n").unwrap();
+    drop(input);
     child.wait().unwrap();
     let acknowledged = reading.join().unwrap();
+    assert_eq!(acknowledged.len(), 11 * 200);
     store.ingest(true).unwrap();
     for id in &acknowledged {
         let id = RecordId::from_hex(id).unwrap();
