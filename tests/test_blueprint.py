@@ -277,6 +277,7 @@ def test_usage_becomes_token_counts_and_details_metadata() -> None:
         ({"type": "ReadTimeout", "message": ""}, "PROVIDER_TIMEOUT"),
         ({"type": "AuthenticationError", "message": ""}, "PROVIDER_AUTH_ERROR"),
         ({"type": "InternalServerError", "module": "openai", "message": ""}, "PROVIDER_ERROR"),
+        ({"type": "OpenAIConnectionError", "module": "langchain_openai.chat_models.base"}, "PROVIDER_ERROR"),
         ({"type": "ValueError", "module": "builtins", "message": "no"}, "UNKNOWN_ERROR"),
     ],
 )

@@ -11,15 +11,13 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import orjson
 import pytest
 
+from openai_server import OpenAIServer
 from plsync.record import FIELDS
 from plsync.reports import CheckReport, Stats
 from spooling import SpoolWriter
@@ -68,35 +66,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def openai() -> Iterator[str]:
     """The base URL of a server that answers completions."""
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            choice = {
-                "index": 0,
-                "finish_reason": "stop",
-                "text": "4",
-                "message": {"role": "assistant", "content": "4"},
-            }
-            usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-            body = orjson.dumps(
-                {"id": "1", "object": "x", "created": 1, "model": "m", "choices": [choice], "usage": usage}
-            )
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Requests are no news."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with OpenAIServer("4") as server:
+        yield server.url
 
 
 @pytest.mark.parametrize("snippet", snippets(), ids=lambda snippet: snippet.place)

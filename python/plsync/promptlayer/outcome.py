@@ -56,7 +56,8 @@ def error_type(error: dict[str, Any]) -> str:
         return "PROVIDER_TIMEOUT"
     if code == 401 or "AuthenticationError" in name:
         return "PROVIDER_AUTH_ERROR"
-    if module.startswith(_PROVIDER_MODULES) or isinstance(code, int):
+    # LangChain's packages raise subclasses of their own: langchain_openai's OpenAIConnectionError is one of openai's.
+    if module.removeprefix("langchain_").startswith(_PROVIDER_MODULES) or isinstance(code, int):
         return "PROVIDER_QUOTA_LIMIT" if "quota" in message else "PROVIDER_ERROR"
     return "UNKNOWN_ERROR"
 

@@ -1,0 +1,126 @@
+"""A server that answers as OpenAI's does, as far as its clients can tell.
+
+Shapes: OpenAI's API reference for ``/chat/completions``, ``/completions`` and ``/responses``, and its guide
+to streaming.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+JSON = dict[str, Any]
+
+USAGE = {"prompt_tokens": 8, "completion_tokens": 2, "total_tokens": 10, "prompt_tokens_details": {"cached_tokens": 3}}
+TOOL_ARGUMENTS = {"city": "Paris"}
+
+
+class OpenAIServer:
+    """Says ``text`` to everyone on loopback, or calls the first tool it is offered, until told to fail.
+
+    ``failure`` is the status, headers and error of every answer from then on; ``cut`` ends streams with an error in
+    place of the last piece.
+    """
+
+    def __init__(self, text: str = "Paris is it.") -> None:
+        self.text = text
+        self.failure: tuple[int, dict[str, str], JSON] | None = None
+        self.cut = False
+        app = self
+
+        class Connection(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if app.failure is not None:
+                    status, headers, error = app.failure
+                    return self._send(status, "application/json", json.dumps({"error": error}), headers)
+                answer = {"/chat/completions": app.chat, "/completions": app.completion, "/responses": app.response}
+                found = answer[self.path](asked)
+                if isinstance(found, dict):
+                    return self._send(200, "application/json", json.dumps(found), {})
+                events = "".join(f"data: {json.dumps(event)}\n\n" for event in found)
+                return self._send(200, "text/event-stream", f"{events}data: [DONE]\n\n", {})
+
+            def _send(self, status: int, kind: str, body: str, headers: dict[str, str]) -> None:
+                self.send_response(status)
+                content = {"Content-Type": kind, "Content-Length": str(len(body.encode()))}
+                for name, value in {**content, **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def log_message(self, *_: object) -> None:
+                """Requests are no news."""
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Connection)
+        self._thread = threading.Thread(target=self._http.serve_forever)
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+
+    def __enter__(self) -> OpenAIServer:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.shutdown()
+        self._thread.join()
+        self._http.server_close()
+
+    def chat(self, asked: JSON) -> JSON | Iterator[JSON]:
+        """``/chat/completions``."""
+        if asked.get("stream"):
+            return self._chunks(asked)
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": self.text}}
+        if asked.get("tools"):
+            choice = {**choice, "finish_reason": "tool_calls", "message": {"role": "assistant", **_calls(asked)}}
+        return _completion("chat.completion", asked, choices=[choice], usage=USAGE)
+
+    def _chunks(self, asked: JSON) -> Iterator[JSON]:
+        def chunk(delta: JSON, reason: str | None = None) -> JSON:
+            choice = {"index": 0, "delta": delta, "finish_reason": reason}
+            return _completion("chat.completion.chunk", asked, choices=[choice])
+
+        yield chunk({"role": "assistant", "content": ""})
+        words = [f"{word} " for word in self.text.split()]
+        words[-1] = words[-1].rstrip()
+        if asked.get("tools"):
+            yield chunk({"tool_calls": [{"index": 0, **_calls(asked)["tool_calls"][0]}]})
+        else:
+            yield from (chunk({"content": word}) for word in (words[:-1] if self.cut else words))
+        if self.cut:
+            yield {"error": {"message": "The server had an error.", "type": "server_error", "code": None}}
+            return
+        yield chunk({}, "tool_calls" if asked.get("tools") else "stop")
+        if (asked.get("stream_options") or {}).get("include_usage"):
+            yield _completion("chat.completion.chunk", asked, choices=[], usage=USAGE)
+
+    def completion(self, asked: JSON) -> JSON:
+        """``/completions``."""
+        choice = {"index": 0, "finish_reason": "stop", "text": self.text, "logprobs": None}
+        return _completion("text_completion", asked, choices=[choice], usage=USAGE)
+
+    def response(self, asked: JSON) -> JSON:
+        """``/responses``."""
+        content = {"type": "output_text", "text": self.text, "annotations": []}
+        message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [content]}
+        usage = {
+            **{"input_tokens": 8, "output_tokens": 2, "total_tokens": 10},
+            **{"input_tokens_details": {"cached_tokens": 3}, "output_tokens_details": {"reasoning_tokens": 1}},
+        }
+        answered = {"id": "resp_1", "object": "response", "created_at": 1, "model": asked["model"], "output": [message]}
+        settings = {"parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
+        return {**answered, **settings, "status": "completed", "error": None, "usage": usage}
+
+
+def _completion(kind: str, asked: JSON, **rest: Any) -> JSON:
+    return {"id": "chatcmpl-1", "object": kind, "created": 1, "model": asked["model"], **rest}
+
+
+def _calls(asked: JSON) -> JSON:
+    function = {"name": asked["tools"][0]["function"]["name"], "arguments": json.dumps(TOOL_ARGUMENTS)}
+    return {"content": None, "tool_calls": [{"id": "call_1", "type": "function", "function": function}]}
