@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 BIN := .venv/bin
 RUST := Cargo.toml Cargo.lock $(shell find rust -type f)
 
-.PHONY: demo test crash fuzz lint format bench clean
+.PHONY: demo test compat crash fuzz lint format bench clean
 .DELETE_ON_ERROR:
 
 demo: .venv/built
@@ -13,6 +13,9 @@ demo: .venv/built
 test: .venv/built
 	cargo test --quiet --package plsync-journal
 	$(BIN)/pytest
+
+compat: .venv/built
+	tests/compat.sh
 
 # The long form of the crash tests; docs/testing.md has what they do.
 crash:

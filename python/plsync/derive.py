@@ -129,11 +129,11 @@ def tool_calls(output: list[Generation]) -> list[dict[str, Any]]:
 
 
 def usage(output: list[Generation], end: Mapping[str, Any]) -> Usage | None:
-    """The answer's ``usage_metadata``, else what ``llm_output`` counted under one of its usual names."""
+    """The answer's ``usage_metadata``, else what ``llm_output`` or a decision counted under one of its usual names."""
     counted = _answer(output).get("usage_metadata")
     if not isinstance(counted, dict) or not counted:
-        llm_output = fields(end, "llm_output")
-        counted = next((llm_output[key] for key in ("token_usage", "usage") if llm_output.get(key)), None)
+        elsewhere = fields(end, "llm_output") or fields(end, "outputs")
+        counted = next((elsewhere[key] for key in ("token_usage", "usage") if elsewhere.get(key)), None)
     if not isinstance(counted, dict):
         return None
     asked = _count(counted, "input_tokens", "prompt_tokens")
