@@ -93,14 +93,17 @@ fn a_damaged_length_does_not_swallow_what_follows() {
 }
 
 #[test]
-fn a_half_made_segment_is_ignored() {
+fn a_segment_that_a_dead_process_was_making_is_removed() {
     let bench = Bench::new();
-    let id = bench.call("whole");
+    bench.call("whole");
     let (_keep, path) = bench.after_death();
-    std::fs::write(path.join("spool").join(format!("{}-00000007.new", id.hex())), b"half").unwrap();
+    let unfinished =
+        segments(&path)[0].with_file_name(format!("{}-00000007.new", bench.spool.writer_id().unwrap().hex()));
+    std::fs::write(&unfinished, b"half").unwrap();
     let store = Store::open(&path, false).unwrap();
     store.ingest(true).unwrap();
     assert_eq!(store.stats().unwrap().records, 1);
+    assert!(!unfinished.exists());
 }
 
 #[test]

@@ -12,6 +12,9 @@ pub(crate) const FIRST: u64 = 256 << 10;
 /// Size at which segments stop growing.
 pub(crate) const LARGEST: u64 = 16 << 20;
 
+const SUFFIX: &str = ".seg";
+const UNFINISHED: &str = ".new";
+
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// A segment its writer can append to.
@@ -30,7 +33,7 @@ impl Segment {
     /// it is written full of zeros; made while a caller waits it only has its length, and each append pays for its blocks.
     pub(crate) fn create(spool: &Path, writer: RecordId, index: u32, size: u64, ahead: bool) -> Result<Self> {
         let path = segment_path(spool, writer, index);
-        let unnamed = path.with_extension("new");
+        let unnamed = unfinished_path(spool, writer, index);
         let file = fs::create_new(&unnamed)?;
         let made = prepare(&file, writer, index, size, ahead).and_then(|start| {
             std::fs::rename(&unnamed, &path)?;
@@ -90,15 +93,33 @@ fn describe(index: u32) -> Vec<u8> {
 }
 
 pub(crate) fn segment_path(spool: &Path, writer: RecordId, index: u32) -> PathBuf {
-    spool.join(format!("{}-{index:08}.seg", writer.hex()))
+    path_with(spool, writer, index, SUFFIX)
+}
+
+/// Where a segment stands while it is made.
+pub(crate) fn unfinished_path(spool: &Path, writer: RecordId, index: u32) -> PathBuf {
+    path_with(spool, writer, index, UNFINISHED)
+}
+
+fn path_with(spool: &Path, writer: RecordId, index: u32, suffix: &str) -> PathBuf {
+    spool.join(format!("{}-{index:08}{suffix}", writer.hex()))
 }
 
 /// The segments in a spool, by writer and index; writers in the order they began.
 pub(crate) fn list(spool: &Path) -> Result<Vec<(RecordId, u32)>> {
+    list_with(spool, SUFFIX)
+}
+
+/// Segments that were still being made; of a dead writer they will stay so.
+pub(crate) fn list_unfinished(spool: &Path) -> Result<Vec<(RecordId, u32)>> {
+    list_with(spool, UNFINISHED)
+}
+
+fn list_with(spool: &Path, suffix: &str) -> Result<Vec<(RecordId, u32)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(spool).map_err(Error::io("cannot list", spool))? {
         let name = entry.map_err(Error::io("cannot list", spool))?.file_name();
-        let parsed = name.to_str().and_then(|name| name.strip_suffix(".seg")).and_then(|stem| {
+        let parsed = name.to_str().and_then(|name| name.strip_suffix(suffix)).and_then(|stem| {
             let (writer, index) = stem.split_once('-')?;
             Some((RecordId::from_hex(writer)?, index.parse().ok()?))
         });

@@ -6,7 +6,7 @@ use super::IngestReport;
 use super::merge::Merge;
 use crate::frame::Ended;
 use crate::spool::lock::{Observed, lock_path, observe};
-use crate::spool::segment::list;
+use crate::spool::segment::{list, list_unfinished, unfinished_path};
 use crate::store::Store;
 use crate::store::tables::{cursor_key, tail_seq};
 use crate::store::transition::Change;
@@ -28,7 +28,12 @@ impl Store {
             }
         }
         let left = list(spool)?;
+        let unfinished = list_unfinished(spool)?;
         for observed in merge.dead() {
+            for (writer, index) in unfinished.iter().filter(|(owner, _)| *owner == observed.info.id) {
+                let path = unfinished_path(spool, *writer, *index);
+                std::fs::remove_file(&path).map_err(Error::io("cannot remove", &path))?;
+            }
             if observed.guard.is_some() && !left.iter().any(|(owner, _)| *owner == observed.info.id) {
                 self.fold(observed)?;
                 let path = lock_path(spool, observed.info.id);
