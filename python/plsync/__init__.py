@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from plsync.handler import PromptLayerCallbackHandler as PromptLayerCallbackHandler
     from plsync.journal import Journal as Journal
     from plsync.record import Record as Record
+    from plsync.recovery import salvage as salvage
 
 _HOMES = {
     "Journal": "plsync.journal",
@@ -22,9 +23,17 @@ _HOMES = {
     "PlsyncWarning": "plsync.errors",
     "PromptLayerCallbackHandler": "plsync.handler",
     "Record": "plsync.record",
+    "salvage": "plsync.recovery",
 }
 
-__all__ = ["Journal", "PlsyncError", "PlsyncWarning", "PromptLayerCallbackHandler", "Record"]
+__all__ = [
+    "Journal",
+    "PlsyncError",
+    "PlsyncWarning",
+    "PromptLayerCallbackHandler",
+    "Record",
+    "salvage",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,6 +16,7 @@ __all__ = [
     "Problem",
     "Quota",
     "Receipt",
+    "SalvageReport",
     "Spool",
     "Stats",
     "Writer",
@@ -126,6 +127,32 @@ class CompactReport:
     """Acked records whose content the quota removed first."""
     dropped: int
     """Records never sent whose content it removed."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same names, JSON-able."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class SalvageReport:
+    """What a salvage kept, and what it could not."""
+
+    records: int
+    """Records in the new journal."""
+    events: int
+    """Events read from the damaged store."""
+    acks: int
+    """Request ids read from it."""
+    callbacks: int
+    """Callbacks that still wait."""
+    frames: int
+    """Events read from the spool that the store did not have."""
+    damaged: int
+    """Pages and entries of the store that could not be read; what they held may have been found elsewhere."""
+    lost: int
+    """How many things are lost."""
+    losses: list[str]
+    """What is lost; of very many the first."""
 
     def as_dict(self) -> dict[str, Any]:
         """The same names, JSON-able."""

@@ -18,6 +18,7 @@ from plsync.cli.compact import compact
 from plsync.cli.list import list_records
 from plsync.cli.quota import quota
 from plsync.cli.run import run
+from plsync.cli.salvage import salvage
 from plsync.cli.show import show
 from plsync.cli.status import status
 from plsync.cli.tail import tail
@@ -56,6 +57,7 @@ app.command("tail")(tail)
 app.command("check")(check)
 app.command("quota")(quota)
 app.command("compact")(compact)
+app.command("salvage")(salvage)
 
 
 def main() -> None:

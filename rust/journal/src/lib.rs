@@ -29,6 +29,7 @@ pub mod labels;
 mod layout;
 mod network;
 mod process;
+mod salvage;
 mod spool;
 mod store;
 
@@ -37,6 +38,7 @@ pub use frame::{Ended, Event, FLAG_CACHED, FLAG_LOSSY, FLAG_REDACTED, Kind};
 pub use ids::RecordId;
 pub use layout::FORMAT;
 pub use network::ALLOW_VARIABLE;
+pub use salvage::{SalvageReport, salvage};
 pub use spool::lock::WriterInfo;
 pub use spool::reader::Damage;
 #[cfg(fuzzing)]

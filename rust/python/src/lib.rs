@@ -20,6 +20,8 @@ mod _native {
     #[pymodule_export]
     use crate::recorder::Recorder;
     #[pymodule_export]
+    use crate::space::salvage;
+    #[pymodule_export]
     use crate::store::{Row, Store};
 
     #[pymodule_init]

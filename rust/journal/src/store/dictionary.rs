@@ -18,7 +18,7 @@ const SHIPPED: [(u16, &[u8]); 1] = [(1, include_bytes!("../../dict/1.zdict"))];
 /// Larger ones are not read from a journal.
 const MAX: usize = 64 << 10;
 
-fn key(number: u16) -> Vec<u8> {
+pub(crate) fn key(number: u16) -> Vec<u8> {
     format!("dict/{number}").into_bytes()
 }
 

@@ -7,17 +7,17 @@ mod candidates;
 pub(crate) mod check;
 pub(crate) mod compact;
 mod counts;
-mod dictionary;
+pub(crate) mod dictionary;
 mod env;
 pub(crate) mod ingest;
-mod payload;
+pub(crate) mod payload;
 pub(crate) mod query;
 pub(crate) mod retention;
 pub(crate) mod row;
 pub(crate) mod stats;
 mod sync;
-mod tables;
-mod transition;
+pub(crate) mod tables;
+pub(crate) mod transition;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -71,7 +71,7 @@ impl Store {
         &self.shared.path
     }
 
-    fn db(&self) -> &Db {
+    pub(crate) fn db(&self) -> &Db {
         &self.shared.db
     }
 }

@@ -1,0 +1,94 @@
+//! Salvage: what can be read of a damaged journal, written into a new one. The damaged one is only ever read, and never by LMDB.
+
+mod gather;
+mod pages;
+mod rebuild;
+
+use std::path::Path;
+
+use crate::{Error, Result, Store, fs, layout};
+use gather::gather;
+use pages::Pages;
+
+/// How many losses are told one by one.
+const TOLD: usize = 1000;
+
+/// What a salvage kept, and what it could not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SalvageReport {
+    /// Records in the new journal.
+    pub records: u64,
+    /// Bodies of events read from the damaged store.
+    pub events: u64,
+    /// Request ids among what was read.
+    pub acks: u64,
+    /// Callbacks that still wait.
+    pub callbacks: u64,
+    /// Events read from the spool that the store did not have.
+    pub frames: u64,
+    /// Pages and entries of the store that could not be read.
+    pub damaged: u64,
+    /// How many things are lost.
+    pub lost: u64,
+    /// What, in words; of very many the first.
+    pub losses: Vec<String>,
+}
+
+impl SalvageReport {
+    fn lose(&mut self, what: String) {
+        self.lost += 1;
+        if self.losses.len() < TOLD {
+            self.losses.push(what);
+        }
+    }
+}
+
+/// Writes what can be read of the journal in `source` into a new one in `target`. Records keep their ids, states and acks.
+pub fn salvage(source: &Path, target: &Path) -> Result<SalvageReport> {
+    if !source.is_dir() {
+        return Err(Error::NotFound(source.to_path_buf()));
+    }
+    if target.exists() {
+        let reason = "a salvage writes into a new directory, and this one exists".into();
+        return Err(Error::Format { path: target.to_path_buf(), reason });
+    }
+    let mut report = SalvageReport::default();
+    let store = Store::open(target, true)?;
+    match layout::list_lmdb(source)?.pop() {
+        Some(newest) => {
+            let pages = Pages::open(&layout::lmdb(source, newest).join("data.mdb"))?;
+            let found = gather(&pages);
+            report.damaged = found.damaged;
+            rebuild::rebuild(&store, &pages, &found, &mut report)?;
+        }
+        None => report.lose("the store: there is no data.mdb".into()),
+    }
+    copy_segments(source, target)?;
+    let ingested = store.ingest(true)?;
+    report.frames = ingested.frames;
+    for damage in ingested.damage {
+        report.lose(format!("{} bytes of {} at byte {}: {}", damage.len, damage.segment, damage.offset, damage.reason));
+    }
+    report.records = store.stats()?.records;
+    Ok(report)
+}
+
+/// Brings the segments over, those set aside too. Events that the store has are known by their ids.
+fn copy_segments(source: &Path, target: &Path) -> Result<()> {
+    let (from, to) = (layout::spool(source), layout::spool(target));
+    if !from.is_dir() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(&from).map_err(Error::io("cannot list", &from))? {
+        let path = entry.map_err(Error::io("cannot list", &from))?.path();
+        let is_segment = path.extension().is_some_and(|extension| extension == "seg" || extension == "damaged");
+        if let (true, Some(stem)) = (is_segment, path.file_stem()) {
+            let mut input = std::fs::File::open(&path).map_err(Error::io("cannot open", &path))?;
+            let copy = to.join(stem).with_extension("seg");
+            let mut output = fs::create_new(&copy)?;
+            std::io::copy(&mut input, &mut output).map_err(Error::io("cannot copy", &path))?;
+            output.sync_all().map_err(Error::io("cannot sync", &copy))?;
+        }
+    }
+    fs::sync_dir(&to)
+}

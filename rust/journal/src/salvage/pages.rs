@@ -1,0 +1,140 @@
+//! A reader of LMDB's data file (data format 0.9) that trusts nothing in it.
+//!
+//! LMDB itself follows the numbers it finds and crashes on wrong ones. Here every number is checked against the file before it is
+//! used, so a damaged file costs what is damaged and no more.
+
+use std::fs::File;
+use std::path::Path;
+
+use crate::frame::{MAX_PAYLOAD, array};
+use crate::{Error, Result, fs};
+
+const HEADER: usize = 16;
+const MAGIC: u32 = 0xbeef_c0de;
+const BRANCH: u16 = 1;
+const LEAF: u16 = 2;
+const META: u16 = 8;
+/// The value is in pages of its own; it is the root of a tree.
+const BIG: u16 = 1;
+const TREE: u16 = 2;
+/// Page sizes that systems have.
+const SIZES: [usize; 5] = [4096, 16384, 65536, 8192, 32768];
+
+pub(super) struct Pages {
+    file: File,
+    size: usize,
+    pub(super) count: u64,
+}
+
+/// What stands under a key.
+pub(super) struct Entry {
+    pub(super) key: Vec<u8>,
+    /// `None` when its pages are not there.
+    pub(super) value: Option<Vec<u8>>,
+    /// The page where the tree begins that the value describes.
+    pub(super) tree: Option<u64>,
+}
+
+pub(super) enum Page {
+    Branch(Vec<u64>),
+    Leaf(Vec<Entry>),
+    Other,
+}
+
+impl Pages {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io("cannot open", path))?;
+        let len = file.metadata().map_err(Error::io("cannot read", path))?.len();
+        let mut pages = Self { file, size: SIZES[0], count: 0 };
+        for size in SIZES {
+            pages.size = size;
+            pages.count = len / size as u64;
+            // The second meta page says where pages of this size begin.
+            if pages.meta(1).is_some() {
+                return Ok(pages);
+            }
+        }
+        (pages.size, pages.count) = (SIZES[0], len / SIZES[0] as u64);
+        Ok(pages)
+    }
+
+    /// The root of the tree of trees, as of the newest commit that can be read.
+    pub(super) fn root(&self) -> Option<u64> {
+        [self.meta(0), self.meta(1)].into_iter().flatten().max().map(|(_, root)| root)
+    }
+
+    /// The number of the transaction that wrote a meta page, and the root it gives.
+    fn meta(&self, number: u64) -> Option<(u64, u64)> {
+        let page = self.read(number, 1)?;
+        let is_meta = u16::from_le_bytes(array(&page, 10)) & META != 0;
+        let magic = u32::from_le_bytes(array(&page, HEADER));
+        let root = u64::from_le_bytes(array(&page, HEADER + 112));
+        (is_meta && magic == MAGIC).then(|| (u64::from_le_bytes(array(&page, HEADER + 128)), root))
+    }
+
+    /// A page, or `None` when its own structure is broken.
+    pub(super) fn page(&self, number: u64) -> Option<Page> {
+        let page = self.read(number, 1)?;
+        let flags = u16::from_le_bytes(array(&page, 10));
+        if !matches!(flags & 0xf, BRANCH | LEAF) || u64::from_le_bytes(array(&page, 0)) != number {
+            return Some(Page::Other);
+        }
+        let lower = usize::from(u16::from_le_bytes(array(&page, 12)));
+        if lower < HEADER || lower > page.len() {
+            return None;
+        }
+        let slots = page[HEADER..lower].chunks_exact(2).map(|slot| usize::from(u16::from_le_bytes([slot[0], slot[1]])));
+        if flags & BRANCH != 0 {
+            slots.map(|at| Some(child(page.get(at..at + 8)?))).collect::<Option<_>>().map(Page::Branch)
+        } else {
+            slots.map(|at| self.entry(&page, at)).collect::<Option<_>>().map(Page::Leaf)
+        }
+    }
+
+    fn entry(&self, page: &[u8], at: usize) -> Option<Entry> {
+        let node = page.get(at..at + 8)?;
+        let size = u32::from_le_bytes(array(node, 0)) as usize;
+        let flags = u16::from_le_bytes(array(node, 4));
+        let key_len = usize::from(u16::from_le_bytes(array(node, 6)));
+        let key = page.get(at + 8..at + 8 + key_len)?.to_vec();
+        let data = at + 8 + key_len;
+        let value = if flags & BIG != 0 {
+            self.big(u64::from_le_bytes(array(page.get(data..data + 8)?, 0)), size)
+        } else {
+            Some(page.get(data..data + size)?.to_vec())
+        };
+        let is_tree = flags & TREE != 0;
+        let root = value.as_deref().filter(|value| is_tree && value.len() >= 48).map(|value| array(value, 40));
+        Some(Entry { key, value, tree: root.map(u64::from_le_bytes) })
+    }
+
+    /// A value in pages of its own, which follow one header.
+    fn big(&self, first: u64, size: usize) -> Option<Vec<u8>> {
+        if size > MAX_PAYLOAD + HEADER {
+            return None;
+        }
+        let pages = self.read(first, (HEADER + size).div_ceil(self.size) as u64)?;
+        (u64::from_le_bytes(array(&pages, 0)) == first).then(|| pages[HEADER..HEADER + size].to_vec())
+    }
+
+    fn read(&self, number: u64, pages: u64) -> Option<Vec<u8>> {
+        if number.checked_add(pages)? > self.count {
+            return None;
+        }
+        let mut bytes = vec![0; usize::try_from(pages).ok()? * self.size];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            // A sector that the disk does not give is like one that is wrong.
+            match fs::read_at(&self.file, &mut bytes[filled..], number * self.size as u64 + filled as u64) {
+                Ok(read) if read > 0 => filled += read,
+                _ => return None,
+            }
+        }
+        Some(bytes)
+    }
+}
+
+/// The page that a node of a branch leads to: 48 bits, in three parts.
+fn child(node: &[u8]) -> u64 {
+    u64::from(u32::from_le_bytes(array(node, 0))) | u64::from(u16::from_le_bytes(array(node, 4))) << 32
+}

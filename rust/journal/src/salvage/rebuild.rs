@@ -1,0 +1,149 @@
+//! Writing what was found into the new journal, record by record in the order they had.
+
+use std::collections::BTreeSet;
+
+use super::SalvageReport;
+use super::gather::Found;
+use super::pages::Pages;
+use crate::frame::{Ended, array};
+use crate::store::payload;
+use crate::store::row::{FLAG_PRUNED, State, StateRow};
+use crate::store::tables::{PART_END, PART_START, callback_key, label_key, label_value, record_key, sealed, seq_key};
+use crate::store::transition::Change;
+use crate::{RecordId, Result, Store, ids};
+
+/// Records written in one transaction.
+const BATCH: usize = 1000;
+
+pub(super) fn rebuild(store: &Store, pages: &Pages, found: &Found, report: &mut SalvageReport) -> Result<()> {
+    let mut seqs: BTreeSet<u64> = found.rows.keys().chain(found.ids.keys()).copied().collect();
+    seqs.extend(found.bodies.keys().map(|(seq, _)| *seq));
+    let seqs: Vec<u64> = seqs.into_iter().collect();
+    copy_names(store, found)?;
+    for batch in seqs.chunks(BATCH) {
+        let done = store.db().write(|txn, tables| {
+            let mut change = Change::begin(txn, tables, ids::now_ms())?;
+            let mut part = SalvageReport::default();
+            for old in batch {
+                write(&mut change, pages, found, *old, &mut part)?;
+            }
+            change.finish()?;
+            Ok(part)
+        })?;
+        report.events += done.events;
+        report.acks += done.acks;
+        report.callbacks += done.callbacks;
+        report.lost += done.lost - done.losses.len() as u64;
+        for loss in done.losses {
+            report.lose(loss);
+        }
+    }
+    Ok(())
+}
+
+/// Sinks keep their numbers; the quota and the dictionaries are the journal's own.
+fn copy_names(store: &Store, found: &Found) -> Result<()> {
+    store.db().write(|txn, tables| {
+        for (key, value) in &found.sinks {
+            tables.sinks.put(txn, key, value)?;
+        }
+        for (key, value) in found.meta.iter().filter(|(key, _)| key.starts_with(b"dict/") || *key == b"quota") {
+            tables.meta.put(txn, key, value)?;
+        }
+        Ok(())
+    })
+}
+
+fn write(change: &mut Change, pages: &Pages, found: &Found, old: u64, report: &mut SalvageReport) -> Result<()> {
+    let parts = [PART_START, PART_END].map(|part| found.stored(pages, old, part).map(|stored| (part, stored)));
+    let known = found.rows.get(&old).map(|row| row.id).or_else(|| found.ids.get(&old).copied());
+    let id = known.unwrap_or_else(RecordId::new);
+    if change.tables.ids.get(change.txn, &id.0)?.is_some() {
+        return Ok(());
+    }
+    let mut row = match found.rows.get(&old) {
+        Some(row) => row.clone(),
+        None => stateless(found, id, known.is_some(), parts[1].as_ref().map(|(_, stored)| &stored[..]), report),
+    };
+    settle(&mut row, parts.iter().flatten().count(), found.acks.contains_key(&old), found.damaged > 0, report);
+    let seq = change.counts.last_seq + 1;
+    change.counts.last_seq = seq;
+    change.tables.ids.put(change.txn, &id.0, &seq_key(seq))?;
+    for (part, stored) in parts.iter().flatten() {
+        change.tables.records.put(change.txn, &record_key(seq, *part), stored)?;
+        change.counts.raw_bytes += payload::raw_len(stored);
+        change.counts.stored_bytes += stored.len() as u64;
+        change.counts.opaque += u64::from(payload::is_raw(stored));
+        report.events += 1;
+    }
+    for key in found.labels.get(&old).into_iter().flatten().filter(|key| key.ends_with(&id.0)) {
+        change.tables.labels.put(change.txn, key, &label_value(key, seq))?;
+    }
+    if let Some(ack) = found.acks.get(&old) {
+        change.tables.acks.put(change.txn, &seq_key(seq), &sealed(&seq_key(seq), ack.to_vec()))?;
+        let request_id = u64::from_le_bytes(array(ack, 0));
+        change.tables.by_request.put(change.txn, &request_id.to_be_bytes(), &seq_key(seq))?;
+        report.acks += 1;
+    }
+    if let Some(entry) = found.callbacks.get(&(row.sink, old)) {
+        change.tables.callbacks.put(change.txn, &callback_key(row.sink, seq), entry)?;
+        report.callbacks += 1;
+    }
+    if row.is_pruned() {
+        let counter = if row.state == State::Acked { &mut change.counts.pruned } else { &mut change.counts.dropped };
+        *counter += 1;
+    }
+    // The label that tells how a call ended goes with the row, which may say otherwise now.
+    for ended in [Ended::Error, Ended::Cancelled, Ended::Partial] {
+        if let Some(label) = ended.label() {
+            change.tables.labels.delete(change.txn, &label_key(crate::labels::ENDED, label, id))?;
+        }
+    }
+    change.insert(seq, &row)
+}
+
+/// The row of a record whose own is lost. It may have been sent, so it is not sent again without a look.
+fn stateless(found: &Found, id: RecordId, known: bool, end: Option<&[u8]>, report: &mut SalvageReport) -> StateRow {
+    let mut row = StateRow::new(id, RecordId([0; 16]), ids::now_ms());
+    let body = end.and_then(|stored| found.body(stored).ok());
+    row.ended = match body {
+        None => Ended::Abandoned,
+        Some(body) if memchr::memmem::find(&body, b"\"error\":null").is_some() => Ended::Ok,
+        Some(_) => Ended::Error,
+    };
+    if known {
+        row.state = State::InDoubt;
+        "salvaged without its state: it may have been sent before".clone_into(&mut row.last_error);
+        report.lose(format!("record {}: its state", id.hex()));
+    } else {
+        row.state = State::Held;
+        "salvaged without its id and state: it may have been sent before, under another id"
+            .clone_into(&mut row.last_error);
+        report.lose(format!("record {}: its own id and its state; this id is new", id.hex()));
+    }
+    row
+}
+
+/// Makes row, bodies and ack agree.
+fn settle(row: &mut StateRow, bodies: usize, acked: bool, is_damaged: bool, report: &mut SalvageReport) {
+    if acked {
+        row.state = State::Acked;
+    } else if row.state == State::Acked {
+        row.state = State::InDoubt;
+        row.not_before = 0;
+        "salvaged without its request id, which PromptLayer still knows".clone_into(&mut row.last_error);
+        report.lose(format!("record {}: its request id", row.id.hex()));
+    }
+    let expected =
+        if row.is_pruned() { 0 } else { 1 + usize::from(!matches!(row.ended, Ended::No | Ended::Abandoned)) };
+    if bodies == 0 && expected > 0 {
+        row.flags |= FLAG_PRUNED;
+        if row.state != State::Acked {
+            row.state = State::Dead;
+            "what it held could not be salvaged".clone_into(&mut row.last_error);
+        }
+        report.lose(format!("record {}: its events", row.id.hex()));
+    } else if bodies < expected && is_damaged && row.state != State::Held {
+        report.lose(format!("record {}: one of its two events", row.id.hex()));
+    }
+}

@@ -1,0 +1,193 @@
+//! What is saved of a damaged journal: whatever can still be proved right, and nothing that cannot.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use common::{Bench, assert_sound, event};
+use plsync_journal::{Ended, FLAG_PRUNED, Kind, Query, RecordId, Row, SalvageReport, State, Store, labels, salvage};
+use tempfile::TempDir;
+
+const PAGE: u64 = 4096;
+
+fn body(id: RecordId) -> Vec<u8> {
+    // Some bodies are small, some take pages of their own.
+    id.hex().bytes().rev().cycle().take(100 + usize::from(id.0[15]) * 40).map(|byte| byte ^ (id.0[14] & 15)).collect()
+}
+
+/// A journal of 300 calls: every third acked, some callbacks waiting, one dead, and 20 still in the spool.
+struct Damaged {
+    _dir: TempDir,
+    path: PathBuf,
+    target: PathBuf,
+    ids: Vec<RecordId>,
+}
+
+fn journal() -> Damaged {
+    let bench = Bench::new();
+    let call = || {
+        let id = RecordId::new();
+        let mut section = Vec::new();
+        labels::push(&mut section, labels::TAG, b"tagged");
+        labels::push(&mut section, labels::SINK, b"app:sink");
+        bench.spool.append(&event(Kind::Start, Ended::No, id, &section, &body(id))).unwrap();
+        bench.spool.append(&event(Kind::End, Ended::Ok, id, &[], &body(id))).unwrap();
+        id
+    };
+    let mut ids: Vec<_> = (0..300).map(|_| call()).collect();
+    let store = bench.store();
+    for seq in (1..=300).step_by(3) {
+        store.ack(&[(seq, 1000 + seq)]).unwrap();
+    }
+    store.park(&[2], State::Dead, "refused", 0).unwrap();
+    drop(store);
+    ids.extend((0..20).map(|_| call()));
+    let (dir, path) = bench.after_death();
+    let target = dir.path().join("saved");
+    Damaged { _dir: dir, path, target, ids }
+}
+
+impl Damaged {
+    fn data(&self) -> PathBuf {
+        self.path.join("lmdb/data.mdb")
+    }
+
+    fn overwrite(&self, bytes: &[u8], at: u64) {
+        std::fs::OpenOptions::new().write(true).open(self.data()).unwrap().write_all_at(bytes, at).unwrap();
+    }
+
+    fn salvage(&self) -> (SalvageReport, Store) {
+        let before = files(&self.path);
+        let report = salvage(&self.path, &self.target).unwrap();
+        assert_eq!(files(&self.path), before, "the damaged journal was written to");
+        (report, Store::open(&self.target, false).unwrap())
+    }
+}
+
+fn files(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(path).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.insert(path.clone(), std::fs::read(path).unwrap());
+        }
+    }
+    found
+}
+
+fn all(store: &Store) -> Vec<Row> {
+    store.query(&Query { limit: 10_000, ..Query::default() }).unwrap()
+}
+
+/// Every record that is there is what was recorded, as far as it is there.
+fn assert_honest(store: &Store, journal: &Damaged, report: &SalvageReport) {
+    assert_sound(store);
+    for row in all(store) {
+        let known = journal.ids.contains(&row.id);
+        assert!(known || row.last_error.contains("without its id"), "{:?} was never recorded", row.id);
+        for found in [row.start, row.end].into_iter().flatten().filter(|_| known) {
+            assert_eq!(found, body(row.id));
+        }
+        if let Some((request_id, _)) = row.ack {
+            assert_eq!(journal.ids.iter().position(|id| *id == row.id).unwrap() as u64 + 1001, request_id);
+        }
+        if row.flags & FLAG_PRUNED != 0 {
+            assert!(report.losses.iter().any(|loss| loss.contains(&row.id.hex())));
+        }
+    }
+}
+
+#[test]
+fn of_a_sound_journal_everything_is_kept() {
+    let journal = journal();
+    let (report, store) = journal.salvage();
+    assert_eq!((report.lost, report.damaged, report.losses.len()), (0, 0, 0));
+    assert_eq!((report.records, report.events, report.acks, report.callbacks, report.frames), (320, 600, 100, 100, 40));
+    assert_honest(&store, &journal, &report);
+    assert_eq!(store.by_request(1001).unwrap(), Some(journal.ids[0]));
+    assert_eq!(store.by_label(labels::TAG, b"tagged", 1000).unwrap().len(), 320);
+    let dead = store.get(journal.ids[1]).unwrap().unwrap();
+    assert_eq!(
+        (dead.state, dead.last_error.as_str(), dead.sink.as_deref()),
+        (State::Dead, "refused", Some("app:sink"))
+    );
+    assert_eq!(store.stats().unwrap().states[State::Pending as usize], 219);
+}
+
+#[test]
+fn without_the_pages_where_everything_begins_every_record_is_found() {
+    let journal = journal();
+    journal.overwrite(&vec![0xa5; 2 * usize::try_from(PAGE).unwrap()], 0);
+    let (report, store) = journal.salvage();
+    assert!(report.damaged > 0);
+    assert_eq!(report.records, 320);
+    assert_honest(&store, &journal, &report);
+    assert_eq!(all(&store).iter().filter(|row| row.start.is_some() && row.end.is_some()).count(), 320);
+    assert_eq!(report.acks, 100);
+}
+
+#[test]
+fn whichever_page_is_lost_the_rest_is_saved_and_nothing_is_made_up() {
+    let journal = journal();
+    let pages = std::fs::metadata(journal.data()).unwrap().len() / PAGE;
+    let whole = std::fs::read(journal.data()).unwrap();
+    for page in (0..pages).step_by(3) {
+        journal.overwrite(&whole, 0);
+        journal.overwrite(&vec![0xa5; usize::try_from(PAGE).unwrap()], page * PAGE);
+        let (report, store) = journal.salvage();
+        assert_honest(&store, &journal, &report);
+        let kept = all(&store).iter().filter(|row| row.start.is_some() && row.end.is_some()).count();
+        assert!(kept >= 280, "page {page}: {kept} of 320 records have both events");
+        drop(store);
+        std::fs::remove_dir_all(&journal.target).unwrap();
+    }
+}
+
+#[test]
+fn a_file_cut_in_half_gives_what_is_in_its_first_half() {
+    let journal = journal();
+    let len = std::fs::metadata(journal.data()).unwrap().len();
+    std::fs::OpenOptions::new().write(true).open(journal.data()).unwrap().set_len(len / 2 + 100).unwrap();
+    let (report, store) = journal.salvage();
+    assert!(report.damaged > 0 && report.records > 20);
+    assert_honest(&store, &journal, &report);
+}
+
+#[test]
+fn flipped_bits_cost_what_they_hit() {
+    let journal = journal();
+    let whole = std::fs::read(journal.data()).unwrap();
+    for round in 0..40_usize {
+        let mut bytes = whole.clone();
+        for hit in 0..8 {
+            let at = (round * 8 + hit) * 2_654_435_761 % bytes.len();
+            bytes[at] ^= 1 << (hit % 8);
+        }
+        journal.overwrite(&bytes, 0);
+        let (report, store) = journal.salvage();
+        assert_honest(&store, &journal, &report);
+        drop(store);
+        std::fs::remove_dir_all(&journal.target).unwrap();
+    }
+}
+
+#[test]
+fn without_a_store_the_spool_is_saved() {
+    let journal = journal();
+    std::fs::remove_file(journal.data()).unwrap();
+    let (report, store) = journal.salvage();
+    assert!(report.records >= 20 && report.lost == 1);
+    assert_honest(&store, &journal, &report);
+}
+
+#[test]
+fn what_is_there_already_is_not_written_over() {
+    let journal = journal();
+    std::fs::create_dir(&journal.target).unwrap();
+    assert!(salvage(&journal.path, &journal.target).unwrap_err().to_string().contains("exists"));
+    assert!(salvage(&journal.path.join("none"), &journal.target).is_err());
+}
