@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import pytest
 
 from calls import write_calls
 from models import Chat
-from plsync import PromptLayerCallbackHandler, sinks
+from plsync import PromptLayerCallbackHandler, attach, sinks
 from plsync.journal import Journal
 
 
@@ -106,6 +108,67 @@ def test_an_id_is_delivered_while_the_process_lives(tmp_path: Path) -> None:
     ((request_id, content),) = delivered
     assert request_id >= 1000
     assert content == "hi"
+
+
+def test_callbacks_made_by_one_line_each_get_their_own_ids(tmp_path: Path) -> None:
+    delivered: list[tuple[str, str]] = []
+    done = threading.Event()
+
+    def collector(user: str) -> Any:
+        def collect(request_id: int, record: Any) -> None:
+            delivered.append((user, record.input[0]["content"]))
+            if len(delivered) == 6:
+                done.set()
+
+        return collect
+
+    class User:
+        def __init__(self, name: str) -> None:
+            self.on_id = collector(name)
+
+        def method(self, request_id: int, record: Any) -> None:
+            self.on_id(request_id, record)
+
+    callbacks = {
+        **{name: collector(name) for name in ("ann", "bob")},
+        **{name: User(name).method for name in ("cy", "dee")},
+        **{name: functools.partial(collector(name)) for name in ("eve", "fay")},
+    }
+    for name, callback in callbacks.items():
+        Chat().invoke(name, {"callbacks": [PromptLayerCallbackHandler(callback, journal=tmp_path / "journal")]})
+    assert acknowledge(tmp_path / "journal") == len(callbacks)
+    assert done.wait(30)
+    assert sorted(delivered) == [(name, name) for name in sorted(callbacks)]
+
+
+def test_a_callback_made_again_is_the_same_one_while_it_holds_nothing() -> None:
+    def holding(value: str) -> Any:
+        return lambda _: value
+
+    made_again = [(lambda _: 1) for _ in range(2)]
+    methods = Methods()
+    assert sinks.same_as(made_again[0]) == sinks.same_as(made_again[1])
+    assert sinks.same_as(methods.on_id) == sinks.same_as(methods.on_id)
+    one, other = holding("x"), holding("x")
+    assert sinks.same_as(one) != sinks.same_as(other)
+
+
+def test_a_program_that_makes_a_callback_for_each_call_does_not_keep_them_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Answer:
+        def on_id(self, request_id: int) -> None:
+            """A method of an object that is made for one call."""
+
+    monkeypatch.setattr(attach, "_MOST", 3)
+    deliverer = attach.Deliverer(str(tmp_path / "journal"))
+    answers = [Answer() for _ in range(5)]
+    names = [deliverer.add(answer.on_id) for answer in answers]
+    first = weakref.ref(answers[0])
+    assert len(set(names)) == 5
+    answers.clear()
+    gc.collect()
+    assert first() is None
 
 
 def test_what_a_dead_process_left_goes_to_the_same_sink(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
+from plsync import sinks
 from plsync._native import Recorder
 
 __all__ = ["attach"]
@@ -19,6 +20,8 @@ __all__ = ["attach"]
 _POLL_SECONDS = 0.25
 # Callbacks that raised, and entries whose process has died since, are looked at again without a ring.
 _REVISIT_SECONDS = 30.0
+# Callbacks of one name that are kept; a program that makes one for each call would otherwise keep them all.
+_MOST = 10_000
 
 _log = logging.getLogger(__name__)
 
@@ -26,16 +29,30 @@ _log = logging.getLogger(__name__)
 class Deliverer:
     """Delivers the request ids of one journal to the sinks of this process."""
 
-    def __init__(self, path: str, recorder: Recorder) -> None:
-        """``recorder`` is any recorder of the journal; it knows this process's writer id."""
+    def __init__(self, path: str) -> None:
+        """``path``: the journal's directory."""
         self._path = path
-        self._recorder = recorder
+        # Any recorder of the journal knows this process's writer id.
+        self._recorder = Recorder(path)
         self._sinks: dict[str, Callable[..., Any]] = {}
+        self._numbers: dict[str, dict[Hashable, int]] = {}
         self._thread: threading.Thread | None = None
 
-    def add(self, name: str, callback: Callable[..., Any]) -> None:
-        """Registers a sink; of two under one name the later counts."""
-        self._sinks[name] = callback
+    def add(self, callback: Callable[..., Any]) -> str:
+        """Registers a callback, and returns the name of its sink.
+
+        Functions made in a loop, or one for each request, go by one name and are still not the same: each later one
+        gets a number, so that an id never reaches another's callback. The oldest of very many are let go; their ids
+        then wait in the journal.
+        """
+        name = sinks.sink_name(callback)
+        numbers = self._numbers.setdefault(name, {})
+        kind = None if sinks.is_importable(callback) else sinks.same_as(callback)
+        number = numbers.setdefault(kind, next(reversed(numbers.values()), 0) + 1)
+        self._sinks[sinks.numbered(name, number)] = callback
+        if len(numbers) > _MOST:
+            del self._sinks[sinks.numbered(name, numbers.pop(next(iter(numbers))))]
+        return sinks.numbered(name, number)
 
     def ensure(self) -> None:
         """Sees to it that the thread runs, also in a forked child. Cheap; called with every recorded call."""
@@ -91,12 +108,13 @@ _deliverers: dict[str, Deliverer] = {}
 _lock = threading.Lock()
 
 
-def attach(path: str, recorder: Recorder, name: str, callback: Callable[..., Any]) -> Deliverer:
-    """Registers a sink with this process's deliverer of the journal at ``path``."""
+def attach(path: str, callback: Callable[..., Any]) -> tuple[Deliverer, str]:
+    """Registers a callback with this process's deliverer of the journal at ``path``; also returns its sink's name."""
     with _lock:
-        deliverer = _deliverers.setdefault(path, Deliverer(path, recorder))
-    deliverer.add(name, callback)
-    return deliverer
+        deliverer = _deliverers.get(path)
+        if deliverer is None:
+            deliverer = _deliverers[path] = Deliverer(path)
+        return deliverer, deliverer.add(callback)
 
 
 def _renew_lock() -> None:

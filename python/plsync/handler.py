@@ -90,17 +90,17 @@ class PromptLayerCallbackHandler(BaseCallbackHandler):
         self._redact = redact
         self._content = content
         self._callback = pl_id_callback
-        self._sink = sinks.sink_name(pl_id_callback) if pl_id_callback is not None else None
+        self._sink: str | None = None
         self._open()
 
     def _open(self) -> None:
-        hook = privacy.hook(self._redact, content=self._content)
-        self._recorder = Recorder(self._path, self._durability, pl_tags=self._tags, sink=self._sink, redact=hook)
         self._deliverer: Deliverer | None = None
-        if self._callback is not None and self._sink is not None:
+        if self._callback is not None:
             from plsync.attach import attach  # noqa: PLC0415 - only handlers with a callback need a thread
 
-            self._deliverer = attach(self._path, self._recorder, self._sink, self._callback)
+            self._deliverer, self._sink = attach(self._path, self._callback)
+        hook = privacy.hook(self._redact, content=self._content)
+        self._recorder = Recorder(self._path, self._durability, pl_tags=self._tags, sink=self._sink, redact=hook)
 
     @property
     def failures(self) -> int:

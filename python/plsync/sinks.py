@@ -6,13 +6,14 @@ import hashlib
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from plsync.record import Record
 
-__all__ = ["Callback", "adapted", "is_importable", "sink_name"]
+__all__ = ["Callback", "adapted", "is_importable", "numbered", "same_as", "sink_name"]
 
 Callback = Callable[..., Any]
 
@@ -38,11 +39,26 @@ def sink_name(callback: Callback) -> str:
     if not _resolves(module, qualname, callback):
         code = getattr(function, "__code__", None)
         name = f"{name}@{code.co_firstlineno}" if code is not None else f"{name}@object"
-    encoded = name.encode("utf-8", "surrogateescape")
-    if len(encoded) <= _MAX_BYTES:
-        return name
-    digest = hashlib.sha256(encoded).hexdigest()[:16]
-    return f"{digest}~{encoded[-(_MAX_BYTES - 17) :].decode('utf-8', 'ignore')}"
+    return _fitting(name)
+
+
+def numbered(name: str, number: int) -> str:
+    """The name of the ``number``-th callback that goes by ``name`` in a process; the first has it as it is."""
+    return name if number == 1 else _fitting(f"{name}#{number}")
+
+
+def same_as(callback: Callback) -> Hashable:
+    """Equal for callbacks that do the same: a function made again that holds no values, a method of one object.
+
+    It names objects by their ``id``, so it holds only as long as the callback is kept.
+    """
+    if isinstance(callback, MethodType):
+        return id(callback.__self__), id(callback.__func__)
+    if not isinstance(callback, FunctionType):
+        return id(callback)
+    # The cells, not what is in them: two functions may hold the same value now, and others later.
+    held = (*(callback.__closure__ or ()), *(callback.__defaults__ or ()), *(callback.__kwdefaults__ or {}).values())
+    return (callback.__code__, *map(id, held))
 
 
 def is_importable(callback: Callback) -> bool:
@@ -56,6 +72,14 @@ def adapted(callback: Callback) -> Callable[[int, Record], Any]:
     if _takes_record(callback):
         return callback
     return lambda request_id, _record: callback(request_id)
+
+
+def _fitting(name: str) -> str:
+    encoded = name.encode("utf-8", "surrogateescape")
+    if len(encoded) <= _MAX_BYTES:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:16]
+    return f"{digest}~{encoded[-(_MAX_BYTES - 17) :].decode('utf-8', 'ignore')}"
 
 
 def _takes_record(callback: Callback) -> bool:

@@ -56,8 +56,10 @@ def deliver(journal: Journal, sinks: Mapping[str, Callable[..., Any]], writer: b
         writer: this process's own writer id, to be given its own entries; None takes only those of dead processes.
     """
     report = DeliveryReport()
-    for sink, callback in sinks.items():
-        call = adapted(callback)
+    for sink in journal.callback_sinks():
+        if sink not in sinks:
+            continue
+        call = adapted(sinks[sink])
         while claimed := journal.claim_callbacks([sink], writer, _BATCH, _LEASE_MS, _now_ms()):
             for seq, _, tried, record in claimed:
                 try:
