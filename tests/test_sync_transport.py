@@ -114,6 +114,22 @@ def test_a_url_that_is_none_is_refused_before_anything_is_sent(url: str) -> None
         PromptLayerClient("pl_key", url)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("HTTPS_PROXY", "gopher://127.0.0.1:1"),
+        ("HTTPS_PROXY", "http://["),
+        ("SSL_CERT_FILE", "/nowhere/certificates.pem"),
+    ],
+)
+def test_an_environment_without_a_way_out_is_told_apart(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SyncError, match=variable):
+        PromptLayerClient("pl_key", "https://api.promptlayer.invalid")
+
+
 @pytest.mark.parametrize("key", ["", "  ", "pl_\nkey", "pl_ké"])
 def test_a_key_that_is_none_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(AuthenticationError) as caught:

@@ -60,7 +60,7 @@ class PromptLayerClient:
 
     Raises:
         AuthenticationError: the key has characters that no key has.
-        SyncError: the URL is not one of HTTP.
+        SyncError: the URL is not one of HTTP, or the environment's proxy or certificates cannot be used.
     """
 
     def __init__(self, api_key: str, base_url: str = DEFAULT_BASE_URL, *, timeout: float = 30.0) -> None:
@@ -81,13 +81,19 @@ class PromptLayerClient:
             )
         self.base_url = str(url)
         self._timeout = timeout
-        self._http = httpx.Client(
-            headers={"X-API-KEY": key, "User-Agent": "plsync", "Accept": "application/json"},
-            timeout=timeout,
-            follow_redirects=False,
-            # A proxy of the environment is for the way out; nothing on this machine is reached through one.
-            trust_env=not _is_loopback(url.host),
-        )
+        try:
+            self._http = httpx.Client(
+                headers={"X-API-KEY": key, "User-Agent": "plsync", "Accept": "application/json"},
+                timeout=timeout,
+                follow_redirects=False,
+                # A proxy of the environment is for the way out; nothing on this machine is reached through one.
+                trust_env=not _is_loopback(url.host),
+            )
+        except (httpx.InvalidURL, ImportError, ValueError, OSError) as error:
+            raise SyncError(
+                f"no connection can be made with the network settings of this environment ({_reason(error)}); nothing "
+                "was sent: correct HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE or SSL_CERT_DIR"
+            ) from error
 
     def __enter__(self) -> Self:
         """The client itself."""
