@@ -62,6 +62,38 @@ def test_credentials_of_the_model_are_not_kept(path: Path) -> None:
     assert b"hi" in everything(path)
 
 
+class Settings(Chat):
+    """Reports credentials among its settings, each in a place where some provider's model has them."""
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {
+            "openai_api_key": SECRET,
+            "model_kwargs": {"access_token": SECRET, "eos_token": "</s>"},
+            "client_kwargs": {"headers": {"Authorization": SECRET}},
+        }
+
+
+def test_credentials_among_the_settings_are_not_kept(path: Path) -> None:
+    config: Any = {"callbacks": [PromptLayerCallbackHandler(journal=path)], "metadata": {"client_secret": SECRET}}
+    tool = {"type": "mcp", "server_url": "https://example.invalid", "authorization": SECRET}
+    Settings().invoke("hi", config, tools=[tool])
+    assert SECRET.encode() not in everything(path)
+    (record,) = records(path)
+    assert record.params["model_kwargs"] == {"access_token": "[redacted]", "eos_token": "</s>"}
+    assert record.params["tools"][0]["server_url"] == "https://example.invalid"
+
+
+def test_the_schema_of_a_tool_is_kept_whole(path: Path) -> None:
+    schema = {"type": "object", "properties": {"password": {"type": "string"}}}
+    tools = [{"type": "function", "function": {"name": "log_in", "parameters": schema}}]
+    handler = PromptLayerCallbackHandler(journal=path)
+    Chat().invoke("hi", {"callbacks": [handler]}, tools=tools, extra_headers={"api-key": SECRET})
+    (record,) = records(path)
+    assert record.params["tools"] == tools
+    assert SECRET.encode() not in everything(path)
+
+
 def test_credentials_in_response_headers_are_not_kept(path: Path) -> None:
     def refuse(_: Any) -> AIMessage:
         raise Refused("no")

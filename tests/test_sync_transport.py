@@ -118,7 +118,6 @@ def test_a_url_that_is_none_is_refused_before_anything_is_sent(url: str) -> None
     ("variable", "value"),
     [
         ("HTTPS_PROXY", "gopher://127.0.0.1:1"),
-        ("HTTPS_PROXY", "http://["),
         ("SSL_CERT_FILE", "/nowhere/certificates.pem"),
     ],
 )

@@ -6,14 +6,20 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["Redact", "hook", "without_content", "without_secrets"]
+__all__ = ["Redact", "hook", "names_a_secret", "without_content", "without_secrets"]
 
 Redact = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 
+# The recorder looks for these words first (recorder/reading.rs), and comes here only when it finds one.
 _SECRET = re.compile(
-    r"(^|[-_])(authorization|cookie|set-cookie|credentials?|password|secret|api[-_]?key)([-_]|$)", re.I
+    r"(^|[-_])(authorization|cookies?|credentials?|password|secret|(api|access|private|subscription)[-_]?key)([-_]|$)"
+    # Not every token: `stop_token` and `eos_token` are settings.
+    r"|(^|[-_])((access|api|auth|bearer|hub|refresh|security|session)[-_]?)token$|^token$",
+    re.I,
 )
 _GONE = "[redacted]"
+# JSON schemas: the names in them are those of the caller's data, and a tool may well take a password.
+_SCHEMAS = frozenset({"input_schema", "json_schema", "parameters", "properties", "schema"})
 
 # Settings of a model that say nothing of what it was asked.
 _SETTINGS = frozenset(
@@ -37,14 +43,25 @@ def hook(redact: Redact | None, *, content: bool) -> Redact | None:
 def without_secrets(value: Any) -> Any:
     """A copy in which the values of headers and settings that are credentials by their name are replaced."""
     if isinstance(value, Mapping):
-        return {key: _GONE if _is_secret(key, item) else without_secrets(item) for key, item in value.items()}
+        return {key: _without_secret(key, item) for key, item in value.items()}
     if isinstance(value, list):
         return [without_secrets(item) for item in value]
     return value
 
 
-def _is_secret(key: Any, value: Any) -> bool:
-    return isinstance(key, str) and value is not None and _SECRET.search(key) is not None
+def names_a_secret(key: object) -> bool:
+    """Whether a header or setting of this name holds a credential.
+
+    >>> names_a_secret("X-Api-Key"), names_a_secret("openai_api_key"), names_a_secret("max_tokens")
+    (True, True, False)
+    """
+    return isinstance(key, str) and _SECRET.search(key) is not None
+
+
+def _without_secret(key: Any, value: Any) -> Any:
+    if value is None or key in _SCHEMAS:
+        return value
+    return _GONE if names_a_secret(key) else without_secrets(value)
 
 
 def without_content(event: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from plsync.privacy import names_a_secret
 from plsync.promptlayer.safe import as_dict, as_list, json_text, jsonable, string, text
 
 JSON = dict[str, Any]
@@ -25,7 +26,7 @@ PROVIDERS: Mapping[str, str] = {
 _ELSEWHERE = frozenset(
     {"model", "model_name", "model_id", "_type", "tools", "tool_choice", "functions", "function_call"}
 )
-_SECRET = re.compile(r"(^|_)(token|secret|password|credentials?|authorization|headers?|cookies?)$|api_?key", re.I)
+_HEADERS = re.compile(r"(^|_)headers?$", re.I)
 _PASSED_ON = frozenset({"model_kwargs", "extra_body", "extra_query"})
 _LOCAL_PATH = re.compile(r"^(/|~|\.{1,2}[/\\]|[A-Za-z]:[/\\]|\\\\)")
 
@@ -59,7 +60,7 @@ def parameters(params: Any) -> JSON:
     """Sampling and format parameters: all but names, tools, empty values and anything that may be a secret."""
     kept: JSON = {}
     for key, value in as_dict(params).items():
-        if key in _ELSEWHERE or value is None or _SECRET.search(str(key)):
+        if key in _ELSEWHERE or value is None or names_a_secret(key) or _HEADERS.search(str(key)):
             continue
         # Not deeper than these: elsewhere a name like "password" may well be part of a schema.
         kept[text(key)] = parameters(value) if key in _PASSED_ON and isinstance(value, dict) else jsonable(value)

@@ -24,7 +24,7 @@ use crate::encode::class_path;
 use crate::errors::OrRaise;
 use event::{Envelope, Value};
 use flight::{Closing, Flight, Run};
-use reading::{is_cached, kind_of, params_of};
+use reading::{is_cached, kind_of, without_secrets};
 use run_id::RunId;
 use warning::warn_once;
 
@@ -265,6 +265,7 @@ impl Recorder {
 
         // Of what is serialized only the class is kept: the rest holds header values and credentials in URLs.
         let class = call.serialized.cast::<PyDict>().ok().and_then(|fields| fields.get_item(intern!(py, "id")).ok()?);
+        let params = call.rest.get_item(intern!(py, "invocation_params"))?.map(without_secrets).transpose()?;
         let fields = vec![
             ("v".into(), Value::Number(Some(1))),
             ("kind".into(), Value::Text(call.kind)),
@@ -274,11 +275,11 @@ impl Recorder {
             ("class".into(), Value::Object(class)),
             ("name".into(), Value::Object(call.rest.get_item(intern!(py, "name"))?)),
             (content.0.into(), Value::Object(Some(content.1))),
-            ("params".into(), Value::Object(params_of(call.rest)?)),
+            ("params".into(), Value::Object(params)),
             ("options".into(), Value::Object(call.rest.get_item(intern!(py, "options"))?)),
             ("tags".into(), Value::Object(Some(call.tags.clone()))),
             ("pl_tags".into(), Value::Object(Some(self.pl_tags.bind(py).clone().into_any()))),
-            ("metadata".into(), Value::Object(Some(call.metadata.clone()))),
+            ("metadata".into(), Value::Object(Some(without_secrets(call.metadata.clone())?))),
         ];
         let sink = self.sink.as_deref();
         let envelope = Envelope { kind: Kind::Start, ended: Ended::No, flags: 0, id, run_id, parent_run_id, sink };

@@ -2,19 +2,51 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyString};
 
-/// The invocation parameters, without the credentials that some programs pass with a call.
-pub(super) fn params_of<'py>(rest: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let py = rest.py();
-    let params = rest.get_item(intern!(py, "invocation_params"))?;
-    let Some(Ok(fields)) = params.as_ref().map(|params| params.cast_exact::<PyDict>()) else { return Ok(params) };
-    let suspects =
-        [intern!(py, "api_key"), intern!(py, "default_headers"), intern!(py, "extra_headers"), intern!(py, "headers")];
-    if !suspects.iter().any(|name| fields.contains(name).unwrap_or(true)) {
-        return Ok(params);
+/// How deep names are looked at: settings, what is passed on to a client, its headers.
+const MAX_DEPTH: usize = 4;
+/// Left alone, as `privacy.py` does: the names in JSON schemas are the program's data.
+const SCHEMAS: [&str; 5] = ["input_schema", "json_schema", "parameters", "properties", "schema"];
+
+/// Settings or metadata, without the credentials that some programs and models pass with a call.
+pub(super) fn without_secrets<'py>(values: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    if !may_hold_secrets(&values, 0) {
+        return Ok(values);
     }
-    py.import("plsync.privacy")?.call_method1("without_secrets", (fields,)).map(Some)
+    values.py().import("plsync.privacy")?.call_method1("without_secrets", (values,))
+}
+
+fn may_hold_secrets(value: &Bound<'_, PyAny>, depth: usize) -> bool {
+    if let Ok(fields) = value.cast_exact::<PyDict>() {
+        depth >= MAX_DEPTH
+            || fields.iter().any(|(name, value)| match word(&name) {
+                Some(name) => !SCHEMAS.contains(&name) && (is_suspect(name) || may_hold_secrets(&value, depth + 1)),
+                None => may_hold_secrets(&value, depth + 1),
+            })
+    } else if let Ok(items) = value.cast_exact::<PyList>() {
+        depth >= MAX_DEPTH || items.iter().any(|item| may_hold_secrets(&item, depth + 1))
+    } else {
+        false
+    }
+}
+
+fn word<'a>(name: &'a Bound<'_, PyAny>) -> Option<&'a str> {
+    name.cast_exact::<PyString>().ok()?.to_str().ok()
+}
+
+/// Whether a name has a word in it that credentials have; `privacy.py` decides.
+fn is_suspect(name: &str) -> bool {
+    const WORDS: [&[u8]; 6] = [b"authorization", b"cookie", b"credential", b"password", b"secret", b"key"];
+    let name = name.as_bytes();
+    let begins =
+        |at: usize, word: &[u8]| name[at..].get(..word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word));
+    let ends_with_token = name.len() >= 5 && begins(name.len() - 5, b"token");
+    ends_with_token
+        || name.iter().enumerate().any(|(at, first)| match first | 0x20 {
+            b'a' | b'c' | b'k' | b'p' | b's' => WORDS.iter().any(|word| begins(at, word)),
+            _ => false,
+        })
 }
 
 /// An answer from a cache of `LangChain` has no other mark than this cost.
