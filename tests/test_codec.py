@@ -45,6 +45,33 @@ def test_plain_gives_values_any_json_writer_takes(tagged: object, expected: obje
     json.dumps(codec.plain(tagged), allow_nan=False).encode()
 
 
+TAGS = (
+    codec.MESSAGES
+    | codec.OUTPUTS
+    | set(["as", "bytes", "dict", "float", "int", "set", "str", "timedelta", "tuple", "uuid", "unknown"])
+)
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+        | st.fixed_dictionaries({"$": st.sampled_from(sorted(TAGS)) | inner}, optional={"v": inner, "x": inner})
+    ),
+    max_leaves=15,
+)
+
+
+@given(anything)
+def test_json_that_no_handler_wrote_has_a_plain_form_too(value: Any) -> None:
+    json.dumps(codec.plain(value), allow_nan=False)
+
+
+def test_json_nested_deeper_than_handlers_write_is_cut() -> None:
+    nested = orjson.loads(b'{"a":' * 900 + b"1" + b"}" * 900)
+    assert orjson.dumps([[codec.plain(nested)]]).startswith(b'[[{"a":{"a":')
+
+
 def test_plain_does_not_import_langchain() -> None:
     program = "import sys; from plsync import codec; codec.plain({'$': 'AIMessage', 'v': {}}); print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout

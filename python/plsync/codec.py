@@ -7,6 +7,7 @@ a fixed list of langchain_core classes; nothing a journal names is ever imported
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime as dt
 import decimal
 import functools
@@ -22,6 +23,8 @@ from plsync._native import encode
 __all__ = ["MESSAGES", "OUTPUTS", "TAG", "decode", "encode", "plain", "rebuild"]
 
 TAG = "$"
+# Handlers write 200 levels at most; orjson, which has to write it again, 254.
+_MAX_DEPTH = 240
 
 MESSAGES = frozenset(
     {
@@ -49,33 +52,46 @@ OUTPUTS = frozenset(
 _ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 
 
-def plain(value: Any) -> Any:
-    """Values any JSON writer takes, from parsed tagged JSON.
+def plain(value: Any, depth: int = 0) -> Any:
+    """Values any JSON writer takes, from parsed tagged JSON; never raises, whatever the JSON holds.
 
     Messages and generations become the dict of their fields, bytes stay base64 text, tuples and sets become lists, a
-    timedelta its seconds, NaN and infinities ``None``, integers beyond 64 bits their decimal text.
+    timedelta its seconds, NaN and infinities ``None``, integers beyond 64 bits their decimal text. What only looks like
+    a tagged value becomes its ``v``; what is nested deeper than a handler writes is left out.
 
     >>> plain({"$": "HumanMessage", "v": {"content": "hi", "score": {"$": "float", "v": "nan"}}})
     {'content': 'hi', 'score': None}
     """
+    if depth > _MAX_DEPTH:
+        return None
     if isinstance(value, list):
-        return [plain(item) for item in value]
+        return [plain(item, depth + 1) for item in value]
     if not isinstance(value, dict):
         return value
     tag = value.get(TAG)
-    if tag is None:
-        return {key: plain(item) for key, item in value.items()}
+    if not isinstance(tag, str):
+        return {key: plain(item, depth + 1) for key, item in value.items()}
+    return _plain_tagged(tag, value, depth + 1)
+
+
+def _plain_tagged(tag: str, value: dict[str, Any], depth: int) -> Any:
     inner = value.get("v")
     if tag in MESSAGES or tag in OUTPUTS:
-        return {**plain(inner or {}), **plain(value.get("x") or {})}
-    if tag in {"tuple", "set", "frozenset", "as"}:
-        return plain(inner)
+        parts = [plain(value.get(key), depth) for key in ("v", "x")]
+        return {key: item for part in parts if isinstance(part, dict) for key, item in part.items()}
+    if tag == "dict" and isinstance(inner, list):
+        return _plain_pairs(inner, depth)
     special = _PLAIN.get(tag)
-    return inner if special is None else special(inner)
+    if special is not None:
+        # Values that are none of our writing may be anything: Journal.append takes any bytes.
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            return special(inner)
+    return plain(inner, depth)
 
 
-def _plain_pairs(pairs: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
-    return {key if isinstance(key, str) else str(plain(key)): plain(item) for key, item in pairs}
+def _plain_pairs(pairs: list[Any], depth: int) -> dict[str, Any]:
+    whole = (pair for pair in pairs if isinstance(pair, list) and len(pair) == 2)
+    return {key if isinstance(key, str) else str(plain(key, depth)): plain(item, depth) for key, item in whole}
 
 
 def _plain_str(text: str) -> str:
@@ -87,7 +103,6 @@ def _surrogate_str(text: str) -> str:
 
 
 _PLAIN: Mapping[str, Callable[[Any], Any]] = {
-    "dict": _plain_pairs,
     "float": lambda _: None,
     "str": _plain_str,
     "timedelta": lambda parts: dt.timedelta(*parts).total_seconds(),

@@ -123,9 +123,13 @@ def generations(end: Mapping[str, Any]) -> list[Generation]:
 
 def tool_calls(output: list[Generation]) -> list[dict[str, Any]]:
     """The tool calls of every candidate."""
-    messages = [item["message"] or {} for item in output]
-    calls = [call for message in messages for call in (message.get("tool_calls") or [])]
-    return [call for call in calls if isinstance(call, dict)]
+    return [call for item in output for call in calls(item["message"] or {}, "tool_calls")]
+
+
+def calls(message: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    """The tool calls under ``tool_calls`` or ``invalid_tool_calls`` of a message."""
+    found = message.get(key)
+    return [call for call in found if isinstance(call, dict)] if isinstance(found, list) else []
 
 
 def usage(output: list[Generation], end: Mapping[str, Any]) -> Usage | None:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from plsync.cli import words
 from plsync.cli.console import fact, one_line, safe
+from plsync.derive import calls
 from plsync.record import Record
 
 __all__ = ["record_page"]
@@ -105,13 +106,11 @@ def _message(message: Any) -> Iterator[Text]:
         who += f" answers {message['tool_call_id']}"
     yield Text("  ") + one_line(who).append(":")
     yield from _body(words.content(message.get("content", _json(message))), indent=4)
-    for call in message.get("tool_calls") or []:
-        if isinstance(call, dict):
-            arguments = ", ".join(f"{name}={_json(value)}" for name, value in _items(call.get("args")))
-            yield safe(f"    → {call.get('name')}({arguments})  {call.get('id') or ''}".rstrip(), "cyan")
-    for call in message.get("invalid_tool_calls") or []:
-        if isinstance(call, dict):
-            yield safe(f"    → {call.get('name')}({call.get('args')}) is not a valid call: {call.get('error')}", "red")
+    for call in calls(message, "tool_calls"):
+        arguments = ", ".join(f"{name}={_json(value)}" for name, value in _items(call.get("args")))
+        yield safe(f"    → {call.get('name')}({arguments})  {call.get('id') or ''}".rstrip(), "cyan")
+    for call in calls(message, "invalid_tool_calls"):
+        yield safe(f"    → {call.get('name')}({call.get('args')}) is not a valid call: {call.get('error')}", "red")
 
 
 def _body(text: str, indent: int = 2) -> Iterator[Text]:
