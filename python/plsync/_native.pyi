@@ -264,7 +264,10 @@ def encode(obj: Any) -> tuple[bytes, bool]:
 
 def salvage(source: str, target: str) -> dict[str, Any]:
     """Read a damaged journal into a new one. {"records": int, "events": int, "acks": int, "callbacks": int,
-    "frames": int, "damaged": int, "lost": int, "losses": [str]}. Raises JournalNotFound, JournalFormatError (target exists)."""
+    "frames": int, "damaged": int, "lost": int, "losses": [str]}.
+
+    Raises JournalNotFound, JournalFormatError (target exists).
+    """
 
 def new_id() -> bytes:
     """A new record id: UUIDv7, monotonic within the process."""

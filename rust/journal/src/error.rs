@@ -59,6 +59,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// What the operating system said, if it was the one that refused.
+    pub fn io_cause(&self) -> Option<&io::Error> {
+        match self {
+            Self::Io { source, .. } | Self::Lmdb(heed::Error::Io(source)) => Some(source),
+            _ => None,
+        }
+    }
+
     pub(crate) fn io(what: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
         move |source| Self::Io { what, path, source }

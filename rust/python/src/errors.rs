@@ -22,8 +22,10 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         Error::Locked(_) => ("JournalLocked", "nothing was changed; try again when the other process is done"),
         Error::Corrupt(_) => ("JournalCorrupt", "the rest of the journal is not affected; run `plsync check`"),
         Error::TooLarge { .. } => ("RecordingError", "shorten it with a redact hook"),
-        Error::Io { source, .. } => ("JournalError", advice_for(source)),
-        _ => ("JournalError", "what was acknowledged before is kept; run `plsync check`"),
+        _ => {
+            let advice = "what was acknowledged before is kept; run `plsync check`";
+            ("JournalError", error.io_cause().map_or(advice, advice_for))
+        }
     };
     raise(py, class, format!("{error}: {advice}"))
 }

@@ -1,0 +1,95 @@
+"""A full disk: the model call goes on, what was acknowledged stays, and the loss is counted and said."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from langchain_core.language_models import FakeListLLM
+
+from plsync import Journal, PlsyncWarning, PromptLayerCallbackHandler
+from plsync.errors import JournalError
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mounts a tmpfs")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MB."""
+    mounted = subprocess.run(
+        ["/bin/mount", "-t", "tmpfs", "-o", "size=4m", "plsync-test", str(tmp_path)], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("mounting needs root")
+    yield tmp_path
+    subprocess.run(["/bin/umount", "-l", str(tmp_path)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Takes all the room there is."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (1 << 16, 1 << 12):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                continue
+    return ballast
+
+
+def test_calls_go_on_and_what_was_recorded_stays_and_the_rest_is_counted(disk: Path) -> None:
+    path = disk / "journal"
+    handler = PromptLayerCallbackHandler(journal=path)
+    model = FakeListLLM(responses=["Paris"])
+    config = {"callbacks": [handler]}
+    with Journal.open(path, create=True) as journal:
+        model.invoke("before", config=config)
+        assert journal.flush().journaled == 1
+        ballast = fill(disk)
+        # Larger than what is left of the segment, which was made before the disk was full.
+        with pytest.warns(PlsyncWarning, match="No space left"):
+            assert model.invoke("x" * (1 << 20), config=config) == "Paris"
+        ballast.unlink()
+        assert model.invoke("after", config=config) == "Paris"
+        journal.flush()
+        stats = journal.stats()
+        assert stats.failures >= 1
+        assert "No space left" in (stats.last_failure or "")
+        kept = [record.input for record in journal.records(oldest_first=True) if record.input]
+        assert kept == [["before"], ["after"]]
+        assert journal.check().problems == []
+
+
+def test_flush_says_that_the_disk_is_full_and_what_is_in_the_spool_comes_later(disk: Path) -> None:
+    path = disk / "journal"
+    handler = PromptLayerCallbackHandler(journal=path)
+    model = FakeListLLM(responses=["Paris"])
+    with Journal.open(path, create=True) as journal:
+        model.invoke("before", config={"callbacks": [handler]})
+        journal.flush()
+        model.invoke("waits " + "x" * 100_000, config={"callbacks": [handler]})
+        ballast = fill(disk)
+        for number in range(20):
+            model.invoke(f"small {number}", config={"callbacks": [handler]})
+        with pytest.raises(JournalError, match="free some space"):
+            flush_until_full(journal, model, handler)
+        ballast.unlink()
+        journal.flush()
+        inputs = [record.input[0] for record in journal.records(oldest_first=True) if record.input]
+        assert (
+            inputs[0] == "before"
+            and inputs[1].startswith("waits ")
+            and inputs[2:22] == [f"small {number}" for number in range(20)]
+        )
+        assert journal.check().problems == []
+
+
+def flush_until_full(journal: Journal, model: FakeListLLM, handler: PromptLayerCallbackHandler) -> None:
+    """The store reuses its own free pages for a while before it has to ask the disk for more."""
+    for number in range(50):
+        journal.flush()
+        model.invoke(f"more {number} " + "".join(map(str, range(300))), config={"callbacks": [handler]})
