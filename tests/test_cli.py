@@ -389,6 +389,8 @@ def test_wrong_usage_exits_with_2(path: Path, arguments: list[str]) -> None:
 
 def test_new_events_that_cannot_be_taken_in_are_a_note(writer: SpoolWriter, path: Path) -> None:
     writer.call("a", "b", at=T)
+    assert run(path, "status").returncode == 0
+    (path / "ingest.lock").unlink()
     (path / "ingest.lock").mkdir()
     done = run(path, "list", PYTHONWARNINGS="default")
     assert done.returncode == 0
