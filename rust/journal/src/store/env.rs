@@ -144,7 +144,7 @@ impl Db {
     fn newest(&self) -> Result<u32> {
         for _ in 0..LOOKS {
             // Asked before the listing: a store was made before anything was ever ingested.
-            let had_one = layout::ingest_lock(&self.journal).exists();
+            let had_one = layout::ingest_lock(&self.journal).is_file();
             if let Some(newest) = layout::list_lmdb(&self.journal)?.pop() {
                 return Ok(newest);
             }
