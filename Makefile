@@ -4,6 +4,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 BIN := .venv/bin
 RUST := Cargo.toml Cargo.lock $(shell find rust -type f)
 
+HAS_LIBRARY := import os, sysconfig; find = sysconfig.get_config_var; exit(not os.path.exists(os.path.join(find("LIBDIR"), find("LDLIBRARY"))))
+
 .PHONY: demo test compat crash fuzz lint format bench clean
 .DELETE_ON_ERROR:
 
@@ -12,6 +14,8 @@ demo: .venv/built
 
 test: .venv/built
 	cargo test --quiet --package plsync-journal
+	@# The bindings' own unit tests are linked with Python's library, which not every Python brings along.
+	@if $(BIN)/python -c '$(HAS_LIBRARY)'; then PYO3_PYTHON=$(CURDIR)/$(BIN)/python cargo test --quiet --package plsync-python; fi
 	$(BIN)/pytest
 
 compat: .venv/built
