@@ -328,7 +328,9 @@ def test_the_model_is_never_empty() -> None:
     assert Call(start={"params": {}, "metadata": {}, "class": None}).log()["model"] == "unknown"
 
 
-@pytest.mark.parametrize("path", ["/home/me/models/tiny.gguf", "C:\\models\\tiny.gguf", "./tiny.gguf"])
+@pytest.mark.parametrize(
+    "path", ["/home/me/models/tiny.gguf", "C:\\models\\tiny.gguf", "./tiny.gguf", "models/tiny.gguf"]
+)
 def test_a_model_file_goes_by_its_name_alone(path: str) -> None:
     assert Call(start={"params": {"model": path}}).log()["model"] == "tiny.gguf"
 

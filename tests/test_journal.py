@@ -134,7 +134,14 @@ def test_what_a_handler_recorded_is_read_back(path: Path) -> None:
 
 def test_a_model_is_found_as_the_handler_labels_it(path: Path) -> None:
     handler = PromptLayerCallbackHandler(journal=path)
-    names = ["gpt-4o", "meta-llama/Llama-3", "/models/tiny.gguf", "./tiny.bin", "C:\\models\\tiny.bin"]
+    names = [
+        "gpt-4o",
+        "meta-llama/Llama-3",
+        "/models/tiny.gguf",
+        "./tiny.bin",
+        "C:\\models\\tiny.bin",
+        "/models/llama/",
+    ]
     for name in names:
         model = GenericFakeChatModel(messages=iter([AIMessage("hello")]), metadata={"ls_model_name": name})
         model.invoke("hi", {"callbacks": [handler]})

@@ -88,13 +88,13 @@ def model(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> str | None:
 
 
 def short_model(name: str) -> str:
-    """What a model is listed and found by: its name, or the file name when it is the path of a local model.
+    """What a model is listed, found and sent by: its name, or the file name when it is the path of a local model.
 
     >>> short_model("/models/tiny.gguf"), short_model("meta-llama/Llama-3")
     ('tiny.gguf', 'meta-llama/Llama-3')
     """
-    is_path = name.startswith(("/", ".", "~")) or "\\" in name or name.endswith(".gguf")
-    return re.split(r"[/\\]", name)[-1] if is_path else name
+    is_path = name.startswith(("/", ".", "~")) or "\\" in name or name.lower().endswith(".gguf")
+    return re.split(r"[/\\]", name.rstrip("/\\"))[-1] if is_path else name
 
 
 def answered_model(output: list[Generation]) -> str | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ntpath
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from plsync.derive import short_model
 from plsync.privacy import names_a_secret
 from plsync.promptlayer.safe import as_dict, as_list, json_text, jsonable, string, text
 
@@ -28,7 +28,6 @@ _ELSEWHERE = frozenset(
 )
 _HEADERS = re.compile(r"(^|_)headers?$", re.I)
 _PASSED_ON = frozenset({"model_kwargs", "extra_body", "extra_query"})
-_LOCAL_PATH = re.compile(r"^(/|~|\.{1,2}[/\\]|[A-Za-z]:[/\\]|\\\\)")
 
 _BUILT_IN = (
     "web_search", "file_search", "code_interpreter", "image_generation", "google_maps", "url_context", "mcp",
@@ -53,7 +52,7 @@ def model_name(model: str | None, fallback: str | None) -> str:
     'tiny.gguf'
     """
     name = string(model) or string(fallback) or "unknown"
-    return (ntpath.basename(name.rstrip("/\\")) or name) if _LOCAL_PATH.match(name) else name
+    return short_model(name) or name
 
 
 def parameters(params: Any) -> JSON:

@@ -58,7 +58,7 @@ fn push_model(section: &mut Vec<u8>, fields: &Fields<'_, '_>) {
 fn file_name(model: &str) -> &str {
     let is_gguf = model.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("gguf"));
     let is_path = model.starts_with(['/', '.', '~']) || model.contains('\\') || is_gguf;
-    if is_path { model.rsplit(['/', '\\']).next().unwrap_or(model) } else { model }
+    if is_path { model.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or(model) } else { model }
 }
 
 #[cfg(test)]
@@ -69,6 +69,8 @@ mod tests {
     fn a_model_goes_by_its_file_only_when_it_is_a_path() {
         assert_eq!(file_name("/models/tiny.gguf"), "tiny.gguf");
         assert_eq!(file_name("C:\\models\\tiny.bin"), "tiny.bin");
+        assert_eq!(file_name("models/Tiny.GGUF"), "Tiny.GGUF");
+        assert_eq!(file_name("/models/llama/"), "llama");
         assert_eq!(file_name("meta-llama/Llama-3"), "meta-llama/Llama-3");
     }
 }
