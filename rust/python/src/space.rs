@@ -33,7 +33,7 @@ pub(crate) fn report<'py>(py: Python<'py>, report: &CompactReport) -> PyResult<B
 
 /// Writes what can be read of a damaged journal into a new one.
 #[pyfunction]
-pub(crate) fn salvage<'py>(py: Python<'py>, source: PathBuf, target: PathBuf) -> PyResult<Bound<'py, PyDict>> {
+pub(crate) fn salvage(py: Python<'_>, source: PathBuf, target: PathBuf) -> PyResult<Bound<'_, PyDict>> {
     let report = py.detach(|| plsync_journal::salvage(&source, &target)).or_raise(py)?;
     let dict = PyDict::new(py);
     dict.set_item("records", report.records)?;

@@ -10,7 +10,7 @@ const MAX_DEPTH: usize = 4;
 const SCHEMAS: [&str; 5] = ["input_schema", "json_schema", "parameters", "properties", "schema"];
 
 /// Settings or metadata, without the credentials that some programs and models pass with a call.
-pub(super) fn without_secrets<'py>(values: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn without_secrets(values: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     if !may_hold_secrets(&values, 0) {
         return Ok(values);
     }
