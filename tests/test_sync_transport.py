@@ -48,6 +48,11 @@ def test_a_closed_port_is_offline() -> None:
         assert isinstance(client.send([]), Offline)
 
 
+def test_a_password_in_the_url_is_in_no_reason() -> None:
+    with PromptLayerClient("pl_test", "http://user:hunter2@127.0.0.1:9") as client:
+        assert "hunter2" not in client.send([{}]).reason
+
+
 def test_an_unknown_host_is_offline() -> None:
     with PromptLayerClient("pl_key", "http://promptlayer.invalid") as client:
         assert isinstance(client.send([]), Offline)

@@ -80,6 +80,8 @@ class PromptLayerClient:
                 f"PROMPTLAYER_BASE_URL is {base_url!r}, which is no http or https URL; nothing was sent: correct it"
             )
         self.base_url = str(url)
+        # Reasons are kept with records: a proxy's password in the URL must not be.
+        self._where = str(url.copy_with(userinfo=b""))
         self._timeout = timeout
         try:
             self._http = httpx.Client(
@@ -123,9 +125,9 @@ class PromptLayerClient:
                 status, retry_after = response.status_code, response.headers.get("Retry-After")
                 answer = _parse(self._read(response))
         except _NOTHING_SENT as error:
-            return Offline(f"no connection to {self.base_url}: {_reason(error)}")
+            return Offline(f"no connection to {self._where}: {_reason(error)}")
         except (httpx.HTTPError, _Unreadable) as error:
-            return Ambiguous(f"no clear answer from {self.base_url}: {_reason(error)}")
+            return Ambiguous(f"no clear answer from {self._where}: {_reason(error)}")
         if answer is not None:
             outcome = read(status, answer)
             if outcome is not None:

@@ -94,15 +94,15 @@ impl Writer<'_> {
         let py = dict.py();
         let mut before = b'{';
         let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
-        // SAFETY: nothing in the loop runs Python code or gives the GIL away, so the dict stays as it is and keeps alive what
-        // is borrowed from it.
+        // SAFETY: the dict is alive and the GIL is held. A class met for the first time is inspected, which may run Python code of
+        // its metaclass; PyDict_Next looks at the dict anew each time, so a dict that such code changed is still read soundly.
         while unsafe { ffi::PyDict_Next(dict.as_ptr(), &raw mut at, &raw mut key, &raw mut value) } != 0 {
-            // SAFETY: as above; PyDict_Next has set both to objects.
-            let (key, value) = unsafe { (Borrowed::from_ptr(py, key), Borrowed::from_ptr(py, value)) };
+            // SAFETY: PyDict_Next has set both to objects. They are owned from here on, because that same code may remove them.
+            let (key, value) = unsafe { (Bound::from_borrowed_ptr(py, key), Bound::from_borrowed_ptr(py, value)) };
             self.out.push(before);
             before = b',';
             let key = key.cast_exact::<PyString>().map_err(|_| NotPlain)?;
-            self.text(&key)?;
+            self.text(key)?;
             self.out.push(b':');
             self.value(&value, depth + 1)?;
         }
