@@ -9,17 +9,15 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from calls import write_calls
+from calls import acknowledge, write_calls
 from models import Chat
 from plsync import PromptLayerCallbackHandler, attach, sinks
-from plsync.journal import Journal
 
 
 def on_id(request_id: int) -> None:
@@ -82,16 +80,6 @@ def test_a_name_fits_a_label_and_stays_its_own() -> None:
 def test_a_callback_gets_the_record_when_it_takes_one(callback: Any, expected: list[Any]) -> None:
     record: Any = "record"
     assert sinks.adapted(callback)(7, record) == expected
-
-
-def acknowledge(path: Path) -> int:
-    """Gives every record of a journal a request id, as sync does; returns how many."""
-    with Journal.open(path) as journal:
-        journal.ingest()
-        leased = journal.lease(100, 60_000, time.time_ns() // 1_000_000)
-        journal.ack([(record.seq, 1000 + record.seq) for record in leased])
-        journal.doorbell()
-        return len(leased)
 
 
 def test_an_id_is_delivered_while_the_process_lives(tmp_path: Path) -> None:

@@ -1,0 +1,175 @@
+"""Many processes, threads and event loops write one journal: every call is found, and the journal is sound."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.language_models import FakeListLLM
+
+from calls import acknowledge
+from models import Chat, records, texts
+from plsync import Journal, PromptLayerCallbackHandler
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
+
+EACH = range(20)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal"
+
+
+def work(handler: PromptLayerCallbackHandler, who: str) -> None:
+    """Calls from many threads and from an event loop, at the same time."""
+    config: Any = {"callbacks": [handler]}
+
+    def model(way: str, number: int) -> FakeListLLM:
+        return FakeListLLM(responses=[f"{who} {way} {number}"])
+
+    async def both() -> None:
+        threads = [asyncio.to_thread(model("thread", number).invoke, "hi", config) for number in EACH]
+        tasks = [model("task", number).ainvoke("hi", config) for number in EACH]
+        await asyncio.gather(*threads, *tasks)
+
+    asyncio.run(both())
+
+
+def answers(workers: Iterable[str]) -> list[str]:
+    """What calls of these workers are answered with."""
+    return sorted(f"{who} {way} {number}" for who in workers for way in ("thread", "task") for number in EACH)
+
+
+def holds(path: Path, expected: list[str]) -> None:
+    """Every call is in the journal once, and every frame and record is sound, in the spool and after it."""
+    with Journal.open(path) as journal:
+        spooled = journal.check()
+        assert (spooled.problems, spooled.events + spooled.frames > 0) == ([], True)
+        receipt = journal.flush()
+        found = list(journal.records())
+        assert sorted(text for record in found for text in texts(record)) == expected
+        assert receipt.journaled == len(found)
+        checked = journal.check()
+        assert (checked.problems, checked.records) == ([], len(found))
+
+
+def forked(run: Callable[[], None]) -> int:
+    """A child that runs this and is gone, without what pytest would do at its end."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            run()
+            code = 0
+        finally:
+            os._exit(code)
+    return pid
+
+
+def ended(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_threads_and_event_loops_share_a_handler(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, [handler] * 4, "abcd"))
+    holds(path, answers("abcd"))
+
+
+def test_handlers_of_one_process_share_a_journal(path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda who: work(PromptLayerCallbackHandler(journal=path), who), "abcd"))
+    holds(path, answers("abcd"))
+
+
+@forks
+def test_workers_use_what_was_loaded_before_they_were_forked(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path)
+    work(handler, "loading")
+    with Journal.open(path) as journal:  # as open in the parent as the handler is
+        assert journal.flush().journaled == len(answers(["loading"]))
+        workers = [forked(lambda who=who: work(handler, who)) for who in "abcd"]  # type: ignore[misc]
+        work(handler, "parent")
+        assert [ended(pid) for pid in workers] == [0] * 4
+    holds(path, answers(["loading", "parent", *"abcd"]))
+
+
+@forks
+def test_a_worker_reads_the_journal_that_was_open_before_it_was_forked(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path)
+    work(handler, "loading")
+    with Journal.open(path) as journal:
+        journal.flush()
+
+        def read() -> None:
+            work(handler, "a")
+            assert len(list(journal.records())) == len(answers(["loading", "a"]))
+
+        assert ended(forked(read)) == 0
+    holds(path, answers(["loading", "a"]))
+
+
+@forks
+def test_a_worker_killed_in_a_call_costs_no_other_anything(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path)
+    work(handler, "loading")
+
+    def dies() -> None:
+        work(handler, "first")
+        Chat(reply=lambda _: os.kill(os.getpid(), signal.SIGKILL)).invoke("last words", {"callbacks": [handler]})
+
+    killed = forked(dies)
+    others = [forked(lambda who=who: work(handler, who)) for who in "ab"]  # type: ignore[misc]
+    assert ended(killed) == -signal.SIGKILL
+    others.append(forked(lambda: work(handler, "instead")))
+    assert [ended(pid) for pid in others] == [0] * 3
+    holds(path, answers(["loading", "first", "a", "b", "instead"]))
+    (lost,) = [record for record in records(path) if record.status == "error"]
+    assert (lost.error or {})["type"] == "Abandoned"
+    assert lost.input[0]["content"] == "last words"
+
+
+@forks
+def test_a_worker_is_told_the_ids_of_its_own_calls(path: Path) -> None:
+    said, told = os.pipe()
+    stop, hold = os.pipe()
+    handler = PromptLayerCallbackHandler(lambda _: os.write(told, f"{os.getpid()}\n".encode()), journal=path)
+    Chat().invoke("hi", {"callbacks": [handler]})
+
+    def serve() -> None:
+        os.close(hold)  # so that the parent's end, however it ends, is this one's
+        Chat().invoke("hi", {"callbacks": [handler]})
+        os.write(told, b"called\n")
+        os.read(stop, 1)
+
+    worker = forked(serve)
+    with open(said, encoding="ascii") as lines:
+        assert lines.readline() == "called\n"
+        assert acknowledge(path) == 2
+        assert {int(lines.readline()), int(lines.readline())} == {os.getpid(), worker}
+    os.close(hold)
+    assert ended(worker) == 0
+    os.close(stop)
+    os.close(told)
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_a_pool_of_processes_records_beside_its_parent(method: str, path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path)
+    work(handler, "before")
+    with ProcessPoolExecutor(3, multiprocessing.get_context(method)) as pool:
+        pending = [pool.submit(work, handler, who) for who in "abcdef"]
+        work(handler, "parent")
+        for one in pending:
+            one.result(60)
+    holds(path, answers(["before", "parent", *"abcdef"]))
