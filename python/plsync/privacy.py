@@ -18,6 +18,7 @@ _SECRET = re.compile(
     re.I,
 )
 _GONE = "[redacted]"
+_MAX_DEPTH = 100
 # JSON schemas: the names in them are those of the caller's data, and a tool may well take a password.
 _SCHEMAS = frozenset({"input_schema", "json_schema", "parameters", "properties", "schema"})
 
@@ -40,13 +41,20 @@ def hook(redact: Redact | None, *, content: bool) -> Redact | None:
     return lambda event: redact(without_content(event))
 
 
-def without_secrets(value: Any) -> Any:
-    """A copy in which the values of headers and settings that are credentials by their name are replaced."""
-    if isinstance(value, Mapping):
-        return {key: _without_secret(key, item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [without_secrets(item) for item in value]
-    return value
+def without_secrets(value: Any, _around: tuple[int, ...] = ()) -> Any:
+    """A copy in which the values of headers and settings that are credentials by their name are replaced.
+
+    So is what holds itself or lies too deep: it could only be kept unread.
+    """
+    kind = type(value)  # isinstance() would ask the value, which is the program's and may do anything
+    if not issubclass(kind, (Mapping, list)):
+        return value
+    if id(value) in _around or len(_around) >= _MAX_DEPTH:
+        return _GONE
+    around = (*_around, id(value))
+    if issubclass(kind, Mapping):
+        return {key: _without_secret(key, item, around) for key, item in value.items()}
+    return [without_secrets(item, around) for item in value]
 
 
 def names_a_secret(key: object) -> bool:
@@ -58,10 +66,10 @@ def names_a_secret(key: object) -> bool:
     return isinstance(key, str) and _SECRET.search(key) is not None
 
 
-def _without_secret(key: Any, value: Any) -> Any:
+def _without_secret(key: Any, value: Any, around: tuple[int, ...]) -> Any:
     if value is None or key in _SCHEMAS:
         return value
-    return _GONE if names_a_secret(key) else without_secrets(value)
+    return _GONE if names_a_secret(key) else without_secrets(value, around)
 
 
 def without_content(event: dict[str, Any]) -> dict[str, Any]:
