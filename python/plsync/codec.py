@@ -11,6 +11,7 @@ import contextlib
 import datetime as dt
 import decimal
 import functools
+import math
 import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -66,6 +67,8 @@ def plain(value: Any, depth: int = 0) -> Any:
         return None
     if isinstance(value, list):
         return [plain(item, depth + 1) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if not isinstance(value, dict):
         return value
     tag = value.get(TAG)
@@ -122,6 +125,8 @@ def rebuild(value: Any) -> Any:
     """Objects from tagged JSON that is already parsed; see ``decode``."""
     if isinstance(value, list):
         return [rebuild(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if not isinstance(value, dict):
         return value
     tag = value.get(TAG)

@@ -1,7 +1,9 @@
 //! Which objects are `langchain_core`'s own messages and outputs, decided once a type.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyType};
 use pyo3::{ffi, intern};
 
@@ -35,20 +37,48 @@ const EXACT: [&str; 23] = [
 /// Types that are remembered; a program that makes classes without end starts the memory anew.
 const MAX_KNOWN: usize = 4096;
 
-static KNOWN: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+/// By the address of a type, what it is. The type is kept, so that its address stays its own.
+type Types = HashMap<usize, (Py<PyType>, Kind)>;
+static KNOWN: Mutex<Option<Types>> = Mutex::new(None);
 
-/// An object of `langchain_core`.
-pub(super) enum Known<'py> {
-    /// A message or an output, with its tag.
-    Model(Bound<'py, PyString>),
+/// What the objects of a type are.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    /// A message or an output of `langchain_core`, with its tag.
+    Model(&'static str),
     /// `TextAccessor`, the string class of `message.text`, which every chat generation holds: written as the string it is.
     Text,
+    /// None of `langchain_core`'s.
+    Foreign,
 }
 
-/// What an object of an exact `langchain_core` class is. Runs no Python code for a type seen before.
-pub(super) fn known<'py>(object: &Bound<'py, PyAny>) -> Option<Known<'py>> {
-    let tag = tag_of(object)?;
-    Some(if object.is_instance_of::<PyString>() { Known::Text } else { Known::Model(tag) })
+/// What an object is, if its type was met before. Runs no Python code.
+pub(super) fn met(object: &Bound<'_, PyAny>) -> Option<Kind> {
+    let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.as_ref()?.get(&(object.get_type_ptr() as usize)).map(|(_, kind)| *kind)
+}
+
+/// What an object is. A type met for the first time is inspected, which may run Python code of its metaclass.
+pub(super) fn kind(object: &Bound<'_, PyAny>) -> Kind {
+    if let Some(kind) = met(object) {
+        return kind;
+    }
+    let class = object.get_type();
+    let kind = match inspect(&class) {
+        None => Kind::Foreign,
+        Some(_) if object.is_instance_of::<PyString>() => Kind::Text,
+        Some(tag) => Kind::Model(tag),
+    };
+    let forgotten = {
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.get_or_insert_default();
+        let forgotten = (known.len() >= MAX_KNOWN).then(|| std::mem::take(known));
+        known.insert(class.as_ptr() as usize, (class.unbind(), kind));
+        forgotten
+    };
+    // Outside the lock: a type that goes may run Python code, which may come back here.
+    drop(forgotten);
+    kind
 }
 
 /// The plain string inside an object of a class that derives from `str`.
@@ -57,35 +87,19 @@ pub(super) fn exact_str<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, 
     unsafe { Bound::from_owned_ptr_or_err(object.py(), ffi::PyUnicode_FromObject(object.as_ptr())) }
 }
 
-fn tag_of<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyString>> {
-    let py = object.py();
-    let class = object.get_type();
-    let known = KNOWN.get_or_init(py, || PyDict::new(py).unbind()).bind(py);
-    if let Ok(Some(found)) = known.get_item(&class) {
-        return found.cast_into::<PyString>().ok();
-    }
-    if known.len() >= MAX_KNOWN {
-        known.clear();
-    }
-    let tag = inspect(&class);
-    // A type that can't be a key is inspected again next time.
-    let _ = known.set_item(&class, &tag);
-    tag
-}
-
-fn inspect<'py>(class: &Bound<'py, PyType>) -> Option<Bound<'py, PyString>> {
+fn inspect(class: &Bound<'_, PyType>) -> Option<&'static str> {
     let module = class.module().ok()?;
     let module = module.to_str().ok()?;
     if !module.starts_with("langchain_core.messages") && !module.starts_with("langchain_core.outputs") {
         return None;
     }
     let name = class.name().ok()?;
-    EXACT.binary_search(&name.to_str().ok()?).ok()?;
-    Some(name)
+    let place = EXACT.binary_search(&name.to_str().ok()?).ok()?;
+    Some(EXACT[place])
 }
 
 /// The nearest class of `langchain_core` that an object of another class derives from.
-pub(super) fn nearest_tag<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyString>> {
+pub(super) fn nearest_tag(object: &Bound<'_, PyAny>) -> Option<&'static str> {
     object.get_type().mro().iter().find_map(|base| inspect(base.cast::<PyType>().ok()?))
 }
 

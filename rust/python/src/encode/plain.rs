@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString};
 use pyo3::{ffi, intern};
 
-use super::classes::{self, Known};
+use super::classes::{self, Kind};
 use super::{MAX_DEPTH, MAX_NODES, text};
 
 /// An object has a part that takes more than this: see [`super::tagged`].
@@ -94,15 +94,15 @@ impl Writer<'_> {
         let py = dict.py();
         let mut before = b'{';
         let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
-        // SAFETY: the dict is alive and the GIL is held. A class met for the first time is inspected, which may run Python code of
-        // its metaclass; PyDict_Next looks at the dict anew each time, so a dict that such code changed is still read soundly.
+        // SAFETY: nothing in the loop runs Python code or gives the GIL away, so the dict stays as it is and keeps alive what
+        // is borrowed from it.
         while unsafe { ffi::PyDict_Next(dict.as_ptr(), &raw mut at, &raw mut key, &raw mut value) } != 0 {
-            // SAFETY: PyDict_Next has set both to objects. They are owned from here on, because that same code may remove them.
-            let (key, value) = unsafe { (Bound::from_borrowed_ptr(py, key), Bound::from_borrowed_ptr(py, value)) };
+            // SAFETY: as above; PyDict_Next has set both to objects.
+            let (key, value) = unsafe { (Borrowed::from_ptr(py, key), Borrowed::from_ptr(py, value)) };
             self.out.push(before);
             before = b',';
             let key = key.cast_exact::<PyString>().map_err(|_| NotPlain)?;
-            self.text(key)?;
+            self.text(&key)?;
             self.out.push(b':');
             self.value(&value, depth + 1)?;
         }
@@ -126,15 +126,17 @@ impl Writer<'_> {
     }
 
     fn model(&mut self, object: &Bound<'_, PyAny>, depth: usize) -> Written {
-        let name = match classes::known(object).ok_or(NotPlain)? {
-            Known::Model(name) => name,
-            // SAFETY: known() tells that the object is a str; what is read of it does not depend on its class.
-            Known::Text => return self.text(unsafe { object.cast_unchecked() }),
+        // A type that was not met before is left to the copier, which may run the Python code that inspecting it takes.
+        let name = match classes::met(object) {
+            Some(Kind::Model(name)) => name,
+            // SAFETY: the object is a str; what is read of it does not depend on its class.
+            Some(Kind::Text) => return self.text(unsafe { object.cast_unchecked() }),
+            Some(Kind::Foreign) | None => return Err(NotPlain),
         };
         let (fields, extras) = classes::fields(object).ok_or(NotPlain)?;
-        self.out.extend_from_slice(b"{\"$\":");
-        self.text(&name)?;
-        self.out.extend_from_slice(b",\"v\":");
+        for part in ["{\"$\":\"", name, "\",\"v\":"] {
+            self.out.extend_from_slice(part.as_bytes());
+        }
         self.dict(&fields, depth + 1)?;
         if let Some(extras) = extras {
             self.out.extend_from_slice(b",\"x\":");

@@ -8,7 +8,7 @@ use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple, PyType,
 };
 
-use super::classes::{self, Known};
+use super::classes::{self, Kind};
 use super::{MAX_DEPTH, MAX_NODES, stdlib};
 
 /// Longest text kept of a value that is only known by its `repr`, in characters.
@@ -67,14 +67,11 @@ impl Copier {
             self.copy_items(&list.to_tuple(), depth + 1)?
         } else if let Ok(tuple) = object.cast_exact::<PyTuple>() {
             tag(py, "tuple", None, &self.copy_items(tuple, depth + 2)?)?
-        } else if let Some(known) = classes::known(object) {
-            match known {
-                Known::Text => copy_str(classes::exact_str(object)?.cast()?)?,
-                Known::Model(name) => {
-                    let Some((fields, extras)) = classes::fields(object) else { return Ok(None) };
-                    self.copy_model(&name, &fields, extras.as_ref(), depth)?
-                }
-            }
+        } else if let Kind::Text = classes::kind(object) {
+            copy_str(classes::exact_str(object)?.cast()?)?
+        } else if let Kind::Model(name) = classes::kind(object) {
+            let Some((fields, extras)) = classes::fields(object) else { return Ok(None) };
+            self.copy_model(name, &fields, extras.as_ref(), depth)?
         } else if let Ok(bytes) = object.cast_exact::<PyBytes>() {
             tag(py, "bytes", None, &base64(bytes.as_any())?)?
         } else if let Ok(bytes) = object.cast_exact::<PyByteArray>() {
@@ -119,7 +116,7 @@ impl Copier {
 
     fn copy_model<'py>(
         &mut self,
-        name: &Bound<'py, PyString>,
+        name: &'static str,
         fields: &Bound<'py, PyDict>,
         extras: Option<&Bound<'py, PyDict>>,
         depth: usize,
@@ -198,7 +195,7 @@ impl Copier {
         }
         if let Some(name) = classes::nearest_tag(object) {
             let Some((fields, extras)) = classes::fields(object) else { return Ok(None) };
-            return self.copy_model(&name, &fields, extras.as_ref(), depth).map(Some);
+            return self.copy_model(name, &fields, extras.as_ref(), depth).map(Some);
         }
         if class.mro().iter().any(|base| known.kind_of_base(&base).is_some()) {
             return Ok(Some(object.str()?.into_any()));
@@ -240,12 +237,8 @@ impl Copier {
 }
 
 /// `{"$": name, "v": fields[, "x": extras]}`.
-fn model<'py>(
-    name: &Bound<'py, PyString>,
-    fields: &Bound<'py, PyAny>,
-    extras: Option<&Bound<'py, PyAny>>,
-) -> Copied<'py> {
-    let py = name.py();
+fn model<'py>(name: &str, fields: &Bound<'py, PyAny>, extras: Option<&Bound<'py, PyAny>>) -> Copied<'py> {
+    let py = fields.py();
     let tagged = PyDict::new(py);
     tagged.set_item(intern!(py, "$"), name)?;
     tagged.set_item(intern!(py, "v"), fields)?;
