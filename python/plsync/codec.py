@@ -125,8 +125,6 @@ def rebuild(value: Any) -> Any:
     """Objects from tagged JSON that is already parsed; see ``decode``."""
     if isinstance(value, list):
         return [rebuild(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
     if not isinstance(value, dict):
         return value
     tag = value.get(TAG)
