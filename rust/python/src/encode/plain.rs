@@ -1,8 +1,8 @@
 //! JSON of plain objects, in one pass over them. No Python code runs meanwhile, so nothing can change what is read.
 
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString};
-use pyo3::{ffi, intern};
 
 use super::classes::{self, Kind};
 use super::{MAX_DEPTH, MAX_NODES, text};
@@ -88,9 +88,6 @@ impl Writer<'_> {
             self.out.extend_from_slice(b"{}");
             return Ok(());
         }
-        if dict.contains(intern!(dict.py(), "$")).unwrap_or(true) {
-            return Err(NotPlain);
-        }
         let py = dict.py();
         let mut before = b'{';
         let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
@@ -102,7 +99,11 @@ impl Writer<'_> {
             self.out.push(before);
             before = b',';
             let key = key.cast_exact::<PyString>().map_err(|_| NotPlain)?;
-            self.text(&key)?;
+            let key = key.to_str().map_err(|_| NotPlain)?;
+            if key == "$" {
+                return Err(NotPlain);
+            }
+            text::write(self.out, key);
             self.out.push(b':');
             self.value(&value, depth + 1)?;
         }

@@ -1,6 +1,7 @@
 //! The labels of a start event: what a record can be searched by without reading its body.
 
 use plsync_journal::{Kind, labels};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
@@ -39,19 +40,34 @@ fn object<'a, 'py>(fields: &'a Fields<'_, 'py>, name: &str) -> Option<&'a Bound<
 }
 
 fn push_model(section: &mut Vec<u8>, fields: &Fields<'_, '_>) {
-    const PLACES: [(&str, &[&str]); 2] =
-        [("metadata", &["ls_model_name"]), ("params", &["model", "model_name", "model_id", "model_path"])];
-    for (place, names) in PLACES {
-        let Some(values) = object(fields, place).and_then(|values| values.cast_exact::<PyDict>().ok()) else {
-            continue;
-        };
-        for name in names {
-            let Ok(Some(model)) = values.get_item(name) else { continue };
-            if let Ok(Ok(model)) = model.cast_exact::<PyString>().map(|model| model.to_str()) {
-                return labels::push(section, labels::MODEL, file_name(model).as_bytes());
-            }
+    let values = |place| object(fields, place).and_then(|values| values.cast_exact::<PyDict>().ok());
+    if let Some(metadata) = values("metadata")
+        && push_name(section, metadata, [intern!(metadata.py(), "ls_model_name")])
+    {
+        return;
+    }
+    if let Some(params) = values("params") {
+        let py = params.py();
+        let names =
+            [intern!(py, "model"), intern!(py, "model_name"), intern!(py, "model_id"), intern!(py, "model_path")];
+        push_name(section, params, names);
+    }
+}
+
+/// Takes the first of these names that says a model; false when none does.
+fn push_name<'py, const N: usize>(
+    section: &mut Vec<u8>,
+    values: &Bound<'py, PyDict>,
+    names: [&Bound<'py, PyString>; N],
+) -> bool {
+    for name in names {
+        let Ok(Some(model)) = values.get_item(name) else { continue };
+        if let Ok(Ok(model)) = model.cast_exact::<PyString>().map(|model| model.to_str()) {
+            labels::push(section, labels::MODEL, file_name(model).as_bytes());
+            return true;
         }
     }
+    false
 }
 
 /// A local model goes by its file, without the directory; `organisation/model` is a name.
