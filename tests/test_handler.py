@@ -205,3 +205,25 @@ async def test_a_neighbour_that_is_not_inline_changes_nothing(handler: PromptLay
     await Chat().ainvoke("hi", config)
     await FakeListLLM(responses=["yes"]).ainvoke("hi", config)
     assert [record.status for record in records(path)] == ["ok", "ok"]
+
+
+def test_a_subclass_can_add_to_any_callback(path: Path) -> None:
+    seen = []
+
+    class Counting(PromptLayerCallbackHandler):
+        def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+            seen.append(response.generations[0][0].text)
+            super().on_llm_end(response, **kwargs)
+
+    FakeListLLM(responses=["Paris"]).invoke("hi", {"callbacks": [Counting(journal=path)]})
+    (record,) = records(path)
+    assert (seen, record.status, texts(record)) == (["Paris"], "ok", ["Paris"])
+
+
+def test_a_handler_that_never_opened_its_journal_says_so() -> None:
+    class Forgetful(PromptLayerCallbackHandler):
+        def __init__(self) -> None:
+            pass
+
+    with pytest.raises(RuntimeError, match="without calling its __init__"):
+        Forgetful().on_llm_start({}, ["hi"], run_id=uuid.uuid4())

@@ -8,6 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, final
 from uuid import UUID
 
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import LLMResult
+from typing_extensions import Self
+
 __version__: str
 
 # Sync states of a record, as stored.
@@ -50,27 +54,8 @@ class Recorder:
     ) -> Recorder:
         """Raises ValueError for another durability than "process" or "power"."""
 
-    # What the handler calls; none of these raises. `rest` holds LangChain's name, invocation_params and options.
-    def chat_start(
-        self,
-        serialized: Any,
-        messages: Any,
-        run_id: UUID,
-        parent_run_id: UUID | None,
-        tags: Any,
-        metadata: Any,
-        rest: dict[str, Any],
-    ) -> None: ...
-    def llm_start(
-        self,
-        serialized: Any,
-        prompts: Any,
-        run_id: UUID,
-        parent_run_id: UUID | None,
-        tags: Any,
-        metadata: Any,
-        rest: dict[str, Any],
-    ) -> None: ...
+    # What the handler calls for decision models and failures; none of these raises. `rest` holds LangChain's name,
+    # invocation_params and options.
     def decision_start(
         self,
         serialized: Any,
@@ -81,11 +66,7 @@ class Recorder:
         metadata: Any,
         rest: dict[str, Any],
     ) -> None: ...
-    def piece(self, run_id: UUID, of_stream: bool) -> None:
-        """A token has come, or an event of the streaming protocol; these count only in runs without tokens."""
-
     def is_open(self, run_id: UUID) -> bool: ...
-    def end(self, response: Any, run_id: UUID, parent_run_id: UUID | None) -> None: ...
     def decision_end(self, outputs: Any, run_id: UUID, parent_run_id: UUID | None) -> None:
         """Ignored unless a decision model's run is open under this id."""
 
@@ -114,6 +95,53 @@ class Recorder:
     @property
     def failures(self) -> int:
         """Events of this process that could not be recorded."""
+
+class Callbacks:
+    """LangChain's callbacks for models, for a handler that derives from this: an event costs no frame of Python.
+
+    Raise RuntimeError before ``_attach``, and whatever ``started`` raises; a failure to record never shows.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+    def _attach(self, recorder: Recorder, started: Callable[[], object] | None) -> None:
+        """Says where to record, and what to call after each start. Raises RuntimeError the second time."""
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A chat model begins."""
+
+    def on_llm_start(
+        self,
+        serialized: dict[str, Any],
+        prompts: list[str],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A text model begins."""
+
+    def on_llm_new_token(self, token: str | list[str | dict[str, Any]], *, run_id: UUID, **kwargs: Any) -> None:
+        """A piece of the answer has come; only its time is kept, the text is in the end."""
+
+    def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """As ``on_llm_new_token``, for providers that stream without token callbacks."""
+
+    def on_llm_end(
+        self, response: LLMResult, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
+        """A model of either kind has answered."""
 
 @final
 class Row:

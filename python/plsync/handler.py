@@ -14,20 +14,17 @@ from uuid import UUID
 from langchain_core.callbacks.base import BaseCallbackHandler
 
 from plsync import failures, privacy, sinks
-from plsync._native import Recorder
+from plsync._native import Callbacks, Recorder
 from plsync.paths import default_journal
 
 if TYPE_CHECKING:
-    from langchain_core.messages import BaseMessage
-    from langchain_core.outputs import LLMResult
-
     from plsync.attach import Deliverer
     from plsync.journal import Journal
 
 __all__ = ["PromptLayerCallbackHandler"]
 
 
-class PromptLayerCallbackHandler(BaseCallbackHandler):
+class PromptLayerCallbackHandler(Callbacks, BaseCallbackHandler):
     """Records every call of the models it is attached to; ``plsync run`` sends them to PromptLayer.
 
     >>> from langchain_core.language_models import FakeListLLM
@@ -101,60 +98,14 @@ class PromptLayerCallbackHandler(BaseCallbackHandler):
             self._deliverer, self._sink = attach(self._path, self._callback)
         hook = privacy.hook(self._redact, content=self._content)
         self._recorder = Recorder(self._path, self._durability, pl_tags=self._tags, sink=self._sink, redact=hook)
+        self._attach(self._recorder, None if self._deliverer is None else self._deliverer.ensure)
 
     @property
     def failures(self) -> int:
         """Events of this process and journal that could not be recorded, in whole or in part."""
         return self._recorder.failures
 
-    # --- models -----------------------------------------------------------------------------------------------------
-
-    def on_chat_model_start(
-        self,
-        serialized: dict[str, Any],
-        messages: list[list[BaseMessage]],
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        tags: list[str] | None = None,
-        metadata: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """A chat model begins."""
-        self._recorder.chat_start(serialized, messages, run_id, parent_run_id, tags, metadata, kwargs)
-        if self._deliverer is not None:
-            self._deliverer.ensure()
-
-    def on_llm_start(
-        self,
-        serialized: dict[str, Any],
-        prompts: list[str],
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        tags: list[str] | None = None,
-        metadata: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """A text model begins."""
-        self._recorder.llm_start(serialized, prompts, run_id, parent_run_id, tags, metadata, kwargs)
-        if self._deliverer is not None:
-            self._deliverer.ensure()
-
-    def on_llm_new_token(self, token: str | list[str | dict[str, Any]], *, run_id: UUID, **kwargs: Any) -> None:
-        """A piece of the answer has come; only its time is kept, the text is in the end."""
-        self._recorder.piece(run_id, False)
-
-    def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """As ``on_llm_new_token``, for providers that stream without token callbacks."""
-        if isinstance(event, dict) and event.get("event") == "content-block-delta":
-            self._recorder.piece(run_id, True)
-
-    def on_llm_end(
-        self, response: LLMResult, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
-    ) -> None:
-        """A model of either kind has answered."""
-        self._recorder.end(response, run_id, parent_run_id)
+    # --- models: what the native callbacks leave over ---------------------------------------------------------------
 
     def on_llm_error(
         self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::process;
 
@@ -37,7 +37,15 @@ impl RecordId {
     /// When the operating system has no randomness to give.
     #[allow(clippy::new_without_default)] // two calls never agree, which is not what Default promises
     pub fn new() -> Self {
-        let tick = next_tick();
+        Self::at(SystemTime::now())
+    }
+
+    /// The same, where the time has been read already.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub fn at(now: SystemTime) -> Self {
+        let tick = next_tick(now.duration_since(UNIX_EPOCH).unwrap_or_default());
         let random = random8();
         let mut id = [0; 16];
         id[..6].copy_from_slice(&(tick >> 12).to_be_bytes()[2..]);
@@ -98,15 +106,11 @@ impl fmt::Debug for RecordId {
 
 /// Milliseconds since the epoch.
 pub(crate) fn now_ms() -> u64 {
-    u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX)
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn since_epoch() -> std::time::Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
-fn next_tick() -> u64 {
-    let now = since_epoch();
+fn next_tick(now: Duration) -> u64 {
     let fraction = u64::from(now.subsec_nanos() % 1_000_000) * 4096 / 1_000_000;
     let tick = ((now.as_secs() * 1000 + u64::from(now.subsec_millis())) << 12) | fraction;
     let step = |last: u64| Some(tick.max(last + 1));

@@ -23,11 +23,16 @@ pub const MAX_SECTION: usize = u16::MAX as usize;
 
 /// Adds a label to a section; a longer value is cut, a label that no longer fits is left out.
 pub fn push(section: &mut Vec<u8>, kind: u8, value: &[u8]) {
+    push_after(section, 0, kind, value);
+}
+
+/// The same, for a section that begins `start` bytes into a buffer.
+pub(crate) fn push_after(buffer: &mut Vec<u8>, start: usize, kind: u8, value: &[u8]) {
     let value = &value[..value.len().min(MAX_VALUE)];
-    if section.len() + 2 + value.len() <= MAX_SECTION {
+    if buffer.len() - start + 2 + value.len() <= MAX_SECTION {
         let length = u8::try_from(value.len()).unwrap_or(u8::MAX);
-        section.extend_from_slice(&[kind, length]);
-        section.extend_from_slice(value);
+        buffer.extend_from_slice(&[kind, length]);
+        buffer.extend_from_slice(value);
     }
 }
 

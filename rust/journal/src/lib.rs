@@ -34,7 +34,7 @@ mod spool;
 mod store;
 
 pub use error::{Error, Result};
-pub use frame::{Ended, Event, FLAG_CACHED, FLAG_LOSSY, FLAG_REDACTED, Kind};
+pub use frame::{Draft, Ended, Event, FLAG_CACHED, FLAG_LOSSY, FLAG_REDACTED, Head, Kind};
 pub use ids::RecordId;
 pub use layout::FORMAT;
 pub use network::ALLOW_VARIABLE;

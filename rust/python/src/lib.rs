@@ -4,6 +4,7 @@
 
 mod encode;
 mod errors;
+mod names;
 mod recorder;
 mod space;
 mod store;
@@ -18,7 +19,7 @@ mod _native {
     #[pymodule_export]
     use crate::encode::encode_any;
     #[pymodule_export]
-    use crate::recorder::Recorder;
+    use crate::recorder::{Callbacks, Recorder};
     #[pymodule_export]
     use crate::space::salvage;
     #[pymodule_export]

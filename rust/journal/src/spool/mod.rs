@@ -9,16 +9,24 @@ pub(crate) mod segment;
 mod syncer;
 mod writer;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::frame::Event;
+use crate::frame::{Draft, Event, Head};
 use crate::{RecordId, Result, layout, process};
 use writer::Writer;
 
 /// How long a power cut can reach back under [`Durability::Process`].
 pub const SYNC_EVERY: Duration = Duration::from_millis(200);
+
+/// A draft that grew beyond this for one large event is given back.
+const KEEP_DRAFT: usize = 1 << 20;
+
+thread_local! {
+    static DRAFT: Cell<Draft> = const { Cell::new(Draft::new()) };
+}
 
 /// What an append has promised when it returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -58,11 +66,27 @@ impl Spool {
 
     /// Records one event.
     pub fn append(&self, event: &Event<'_>) -> Result<()> {
+        let mut draft = DRAFT.take();
+        event.draft(&mut draft);
+        let written = self.write(&mut draft);
+        if draft.capacity() <= KEEP_DRAFT {
+            DRAFT.set(draft);
+        }
+        written
+    }
+
+    /// Records one event that stands in its draft already.
+    pub fn append_draft(&self, head: &Head, draft: &mut Draft) -> Result<()> {
+        draft.finish(head);
+        self.write(draft)
+    }
+
+    fn write(&self, draft: &mut Draft) -> Result<()> {
         let mut writer = self.shared.writer()?;
-        let segment = match writer.append(event) {
+        let segment = match writer.append(draft) {
             Err(_) if writer.notice_removal() => {
                 writer = self.shared.writer()?;
-                writer.append(event)?
+                writer.append(draft)?
             }
             written => written?,
         };

@@ -225,13 +225,14 @@ pub fn read_segment(path: &std::path::Path) -> Result<(Vec<(RecordId, Vec<u8>)>,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{Event, frame_len, payload_crc};
+    use crate::frame::{Draft, Event, frame_len};
 
     fn frame(number: u64, body: &[u8]) -> (RecordId, Vec<u8>) {
         let id = RecordId::new();
         let event = Event { kind: Kind::Start, ended: Ended::No, flags: 0, lane: 0, id, labels: &[], body };
-        let mut bytes = Vec::new();
-        frame::write(&mut bytes, &event, payload_crc(&event), number);
+        let mut draft = Draft::new();
+        event.draft(&mut draft);
+        let bytes = draft.numbered(number).to_vec();
         assert_eq!(bytes.len(), frame_len(body.len()));
         (id, bytes)
     }

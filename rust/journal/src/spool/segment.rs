@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::frame::{self, Ended, Event, Kind};
+use crate::frame::{Draft, Ended, Event, Kind};
 use crate::{Error, RecordId, Result, fs, ids, process};
 
 /// Size of a writer's first segment; each further one is four times as large, up to [`LARGEST`].
@@ -66,9 +66,10 @@ fn prepare(file: &File, writer: RecordId, index: u32, size: u64, ahead: bool) ->
     let body = describe(index);
     let event =
         Event { kind: Kind::Segment, ended: Ended::No, flags: 0, lane: 0, id: writer, labels: &[], body: &body };
-    let mut first = Vec::new();
-    frame::write(&mut first, &event, frame::payload_crc(&event), 0);
-    fs::write_at(file, &first, 0)?;
+    let mut draft = Draft::new();
+    event.draft(&mut draft);
+    let first = draft.numbered(0);
+    fs::write_at(file, first, 0)?;
     if !ahead {
         file.set_len(size)?;
     }

@@ -8,11 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::lock::WriterLock;
 use super::segment::{self, Segment};
 use super::syncer;
-use crate::frame::{self, Event};
+use crate::frame::{self, Draft};
 use crate::{Error, RecordId, Result, fs, layout, process};
-
-/// A buffer that grew beyond this for one large event is given back.
-const KEEP_BUFFER: usize = 1 << 20;
 
 pub(crate) struct Writer {
     pub(crate) id: RecordId,
@@ -43,7 +40,6 @@ struct Active {
     segment: Segment,
     offset: u64,
     frames: u64,
-    buffer: Vec<u8>,
 }
 
 impl Writer {
@@ -56,12 +52,7 @@ impl Writer {
             generation: process::generation(),
             lock,
             spool: spool.to_path_buf(),
-            active: Mutex::new(Active {
-                offset: segment.start,
-                segment,
-                frames: 1,
-                buffer: Vec::with_capacity(16 << 10),
-            }),
+            active: Mutex::new(Active { offset: segment.start, segment, frames: 1 }),
             spare: Mutex::new(None),
             full: Mutex::default(),
             dirty: AtomicBool::new(true),
@@ -76,25 +67,19 @@ impl Writer {
     }
 
     /// Writes one frame: when this returns, the event survives the death of this process. Returns the segment's index.
-    pub(crate) fn append(&self, event: &Event<'_>) -> Result<u32> {
-        let payload = event.labels.len() + event.body.len();
+    pub(crate) fn append(&self, draft: &mut Draft) -> Result<u32> {
+        let payload = draft.payload_len();
         if payload > frame::MAX_PAYLOAD {
             return Err(Error::TooLarge { len: payload, max: frame::MAX_PAYLOAD });
         }
-        let crc = frame::payload_crc(event);
         let mut active = held(&self.active);
         let needed = frame::frame_len(payload) as u64;
         if active.offset + needed > active.segment.size {
             self.rotate(&mut active, needed)?;
         }
-        let Active { segment, offset, frames, buffer } = &mut *active;
-        buffer.clear();
-        frame::write(buffer, event, crc, *frames);
+        let Active { segment, offset, frames } = &mut *active;
         // On an error nothing moves on: the next frame overwrites whatever part of this one arrived.
-        let written = fs::write_at(&segment.file, buffer, *offset);
-        if buffer.capacity() > KEEP_BUFFER {
-            *buffer = Vec::new();
-        }
+        let written = fs::write_at(&segment.file, draft.numbered(*frames), *offset);
         written.map_err(Error::io("cannot write", &segment.path))?;
         let half = segment.size / 2;
         let half_full = *offset <= half && *offset + needed > half;

@@ -58,6 +58,27 @@ pub(super) fn met(object: &Bound<'_, PyAny>) -> Option<Kind> {
     known.as_ref()?.get(&(object.get_type_ptr() as usize)).map(|(_, kind)| *kind)
 }
 
+/// The types of the objects before this one, of which most are the same. Only as long as no Python code runs.
+#[derive(Default)]
+pub(super) struct Recent {
+    types: [Option<(usize, Kind)>; 4],
+    next: usize,
+}
+
+impl Recent {
+    /// As [`met`].
+    pub(super) fn met(&mut self, object: &Bound<'_, PyAny>) -> Option<Kind> {
+        let address = object.get_type_ptr() as usize;
+        if let Some((_, kind)) = self.types.iter().flatten().find(|(known, _)| *known == address) {
+            return Some(*kind);
+        }
+        let kind = met(object)?;
+        self.types[self.next % self.types.len()] = Some((address, kind));
+        self.next += 1;
+        Some(kind)
+    }
+}
+
 /// What an object is. A type met for the first time is inspected, which may run Python code of its metaclass.
 pub(super) fn kind(object: &Bound<'_, PyAny>) -> Kind {
     if let Some(kind) = met(object) {

@@ -1,11 +1,14 @@
 //! JSON of plain objects, in one pass over them. No Python code runs meanwhile, so nothing can change what is read.
 
+use std::sync::MutexGuard;
+
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString};
 
-use super::classes::{self, Kind};
+use super::classes::{self, Kind, Recent};
 use super::{MAX_DEPTH, MAX_NODES, text};
+use crate::names::{Names, names};
 
 /// An object has a part that takes more than this: see [`super::tagged`].
 pub(super) struct NotPlain;
@@ -15,12 +18,14 @@ type Written = Result<(), NotPlain>;
 /// Appends the JSON of `object` if it is made of exact JSON types, finite floats, integers of 64 bits, valid text, keys
 /// that can't be taken for a tag, and `langchain_core` objects of the same. Otherwise what was appended means nothing.
 pub(super) fn write(out: &mut Vec<u8>, object: &Bound<'_, PyAny>) -> Written {
-    Writer { out, nodes: 0 }.value(object, 0)
+    Writer { out, nodes: 0, names: names(), classes: Recent::default() }.value(object, 0)
 }
 
 struct Writer<'a> {
     out: &'a mut Vec<u8>,
     nodes: usize,
+    names: Option<MutexGuard<'static, Names>>,
+    classes: Recent,
 }
 
 impl Writer<'_> {
@@ -71,7 +76,7 @@ impl Writer<'_> {
         if overflow != 0 {
             return Err(NotPlain);
         }
-        text::write_display(self.out, number);
+        text::write_integer(self.out, number);
         Ok(())
     }
 
@@ -99,11 +104,15 @@ impl Writer<'_> {
             self.out.push(before);
             before = b',';
             let key = key.cast_exact::<PyString>().map_err(|_| NotPlain)?;
-            let key = key.to_str().map_err(|_| NotPlain)?;
-            if key == "$" {
-                return Err(NotPlain);
+            if let Some(name) = self.names.as_mut().and_then(|names| names.find(&key)) {
+                self.out.extend_from_slice(name.text());
+            } else {
+                let key = key.to_str().map_err(|_| NotPlain)?;
+                if key == "$" {
+                    return Err(NotPlain);
+                }
+                text::write(self.out, key);
             }
-            text::write(self.out, key);
             self.out.push(b':');
             self.value(&value, depth + 1)?;
         }
@@ -128,7 +137,7 @@ impl Writer<'_> {
 
     fn model(&mut self, object: &Bound<'_, PyAny>, depth: usize) -> Written {
         // A type that was not met before is left to the copier, which may run the Python code that inspecting it takes.
-        let name = match classes::met(object) {
+        let name = match self.classes.met(object) {
             Some(Kind::Model(name)) => name,
             // SAFETY: the object is a str; what is read of it does not depend on its class.
             Some(Kind::Text) => return self.text(unsafe { object.cast_unchecked() }),

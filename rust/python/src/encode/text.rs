@@ -1,6 +1,6 @@
 //! JSON text: strings escaped, numbers as they are written.
 
-use std::fmt::{Debug, Display};
+use std::fmt::Debug;
 use std::io::Write;
 
 /// Bytes that are looked at together; the compiler turns a step into a few vector instructions.
@@ -20,14 +20,14 @@ pub(crate) fn write(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Appends a number that is JSON as it is displayed.
-pub(crate) fn write_display(out: &mut Vec<u8>, number: impl Display) {
-    // Writing to a Vec can't fail.
-    let _ = write!(out, "{number}");
+/// Appends an integer.
+pub(crate) fn write_integer(out: &mut Vec<u8>, number: impl itoa::Integer) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Appends a finite float. Its debug form is the shortest that reads back as the same number, and JSON.
 pub(super) fn write_debug(out: &mut Vec<u8>, number: impl Debug) {
+    // Writing to a Vec can't fail.
     let _ = write!(out, "{number:?}");
 }
 

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 
-use plsync_journal::{Ended, Error, Event, FLAG_LOSSY, FLAG_REDACTED, Kind, RecordId, Spool};
+use plsync_journal::{Draft, Ended, Error, FLAG_LOSSY, FLAG_REDACTED, Head, Kind, RecordId, Spool};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use super::labels::labels_of;
+use super::labels::push_labels;
 use super::run_id::RunId;
 use crate::encode::{class_path, text, write_value};
 use crate::errors::OrRaise;
@@ -17,11 +17,11 @@ use crate::errors::OrRaise;
 /// What is left of an event when its content can't be kept: ids and times, all of them made here.
 const BARE: [&str; 7] = ["v", "kind", "t", "run_id", "parent_run_id", "elapsed", "first_token"];
 
-/// A thread's buffer for the next event; one that grew beyond this is given back.
-const KEEP_BUFFER: usize = 256 << 10;
+/// A thread's draft of the next event; one that grew beyond this is given back.
+const KEEP_DRAFT: usize = 256 << 10;
 
 thread_local! {
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static DRAFT: Cell<Draft> = const { Cell::new(Draft::new()) };
 }
 
 /// The parts of an event that stand outside its body.
@@ -45,21 +45,25 @@ pub(super) enum Value<'a, 'py> {
     Object(Option<Bound<'py, PyAny>>),
 }
 
-/// The body, in the order it is written.
-pub(super) type Fields<'a, 'py> = Vec<(Cow<'static, str>, Value<'a, 'py>)>;
+/// A part of the body under its key; parts are written in their order.
+pub(super) type Field<'a, 'py> = (Cow<'static, str>, Value<'a, 'py>);
 
 impl<'py> Value<'_, 'py> {
     fn write(&self, out: &mut Vec<u8>) -> PyResult<bool> {
         match self {
-            Self::Number(Some(number)) => text::write_display(out, number),
+            Self::Number(Some(number)) => text::write_integer(out, *number),
             Self::Text(value) => text::write(out, value),
-            Self::Run(Some(run_id)) => text::write(out, &run_id.text()),
+            Self::Run(Some(run_id)) => {
+                out.push(b'"');
+                out.extend_from_slice(&run_id.text());
+                out.push(b'"');
+            }
             Self::Micros(times) if !times.is_empty() => {
                 let mut before = b'[';
                 for time in *times {
                     out.push(before);
                     before = b',';
-                    text::write_display(out, time / 1000);
+                    text::write_integer(out, time / 1000);
                 }
                 out.push(b']');
             }
@@ -75,8 +79,8 @@ impl<'py> Value<'_, 'py> {
         Ok(match self {
             Self::Number(number) => number.into_pyobject(py)?.into_any(),
             Self::Text(value) => PyString::new(py, value).into_any(),
-            Self::Run(run_id) => run_id.map(RunId::text).into_pyobject(py)?.into_any(),
-            Self::Micros([]) => py.None().into_bound(py),
+            Self::Run(Some(run_id)) => PyString::new(py, &String::from_utf8_lossy(&run_id.text())).into_any(),
+            Self::Run(None) | Self::Micros([]) => py.None().into_bound(py),
             Self::Micros(times) => PyList::new(py, times.iter().map(|time| time / 1000))?.into_any(),
             Self::Object(object) => object.into_pyobject(py)?.into_any(),
         })
@@ -90,7 +94,7 @@ pub(super) fn write(
     spool: &Spool,
     redact: Option<&Py<PyAny>>,
     mut envelope: Envelope<'_>,
-    fields: &Fields<'_, '_>,
+    fields: &[Field<'_, '_>],
 ) -> PyResult<()> {
     let Some(hook) = redact else { return write_fields(py, spool, envelope, fields) };
     let before = to_dict(py, fields)?;
@@ -138,7 +142,7 @@ fn call<'py>(hook: &Bound<'py, PyAny>, event: &Bound<'py, PyDict>) -> PyResult<O
     answer.map(Some).map_err(|_| PyTypeError::new_err("a redact hook returns a dict or None"))
 }
 
-fn to_dict<'py>(py: Python<'py>, fields: &Fields<'_, 'py>) -> PyResult<Bound<'py, PyDict>> {
+fn to_dict<'py>(py: Python<'py>, fields: &[Field<'_, 'py>]) -> PyResult<Bound<'py, PyDict>> {
     let event = PyDict::new(py);
     for (name, value) in fields {
         event.set_item(name, value.to_python(py)?)?;
@@ -153,16 +157,17 @@ fn changed(before: &Bound<'_, PyDict>, after: &Bound<'_, PyDict>) -> bool {
     before.len() != after.len() || !before.iter().all(|(key, value)| is_same(key, &value))
 }
 
-fn bare<'a, 'py>(fields: &Fields<'a, 'py>) -> Fields<'a, 'py> {
+fn bare<'a, 'py>(fields: &[Field<'a, 'py>]) -> Vec<Field<'a, 'py>> {
     fields.iter().filter(|(name, _)| BARE.contains(&name.as_ref())).cloned().collect()
 }
 
-fn write_fields(py: Python<'_>, spool: &Spool, mut envelope: Envelope<'_>, fields: &Fields<'_, '_>) -> PyResult<()> {
-    let labels = labels_of(&envelope, fields);
-    let mut body = BUFFER.take();
-    let written = encode(&mut body, fields).and_then(|lossy| {
+fn write_fields(py: Python<'_>, spool: &Spool, mut envelope: Envelope<'_>, fields: &[Field<'_, '_>]) -> PyResult<()> {
+    let mut draft = DRAFT.take();
+    draft.clear();
+    push_labels(&mut draft, &envelope, fields);
+    let written = encode(draft.body(), fields).and_then(|lossy| {
         envelope.flags |= if lossy { FLAG_LOSSY } else { 0 };
-        match append(py, spool, &envelope, &labels, &body) {
+        match append(py, spool, &envelope, &mut draft) {
             Err(error @ Error::TooLarge { .. }) => Err(PyRuntimeError::new_err(error.to_string())),
             other => Ok(other),
         }
@@ -174,24 +179,32 @@ fn write_fields(py: Python<'_>, spool: &Spool, mut envelope: Envelope<'_>, field
             let mut stub = bare(fields);
             let reason = error.to_string();
             stub.push(("encode_error".into(), Value::Text(&reason)));
-            encode(&mut body, &stub)?;
-            append(py, spool, &envelope, &labels, &body)
+            draft.clear_body();
+            encode(draft.body(), &stub)?;
+            append(py, spool, &envelope, &mut draft)
         }
     };
-    if body.capacity() <= KEEP_BUFFER {
-        BUFFER.set(body);
+    if draft.capacity() <= KEEP_DRAFT {
+        DRAFT.set(draft);
     }
     written.or_raise(py)
 }
 
-fn encode(body: &mut Vec<u8>, fields: &Fields<'_, '_>) -> PyResult<bool> {
-    body.clear();
+fn encode(body: &mut Vec<u8>, fields: &[Field<'_, '_>]) -> PyResult<bool> {
     let mut lossy = false;
     let mut before = b'{';
     for (name, value) in fields {
         body.push(before);
         before = b',';
-        text::write(body, name);
+        match name {
+            // Our own names need no escapes.
+            Cow::Borrowed(name) => {
+                body.push(b'"');
+                body.extend_from_slice(name.as_bytes());
+                body.push(b'"');
+            }
+            Cow::Owned(name) => text::write(body, name),
+        }
         body.push(b':');
         lossy |= value.write(body)?;
     }
@@ -199,13 +212,7 @@ fn encode(body: &mut Vec<u8>, fields: &Fields<'_, '_>) -> PyResult<bool> {
     Ok(lossy)
 }
 
-fn append(
-    py: Python<'_>,
-    spool: &Spool,
-    envelope: &Envelope<'_>,
-    labels: &[u8],
-    body: &[u8],
-) -> plsync_journal::Result<()> {
+fn append(py: Python<'_>, spool: &Spool, envelope: &Envelope<'_>, draft: &mut Draft) -> plsync_journal::Result<()> {
     let &Envelope { kind, ended, flags, id, .. } = envelope;
-    py.detach(|| spool.append(&Event { kind, ended, flags, lane: 0, id, labels, body }))
+    py.detach(|| spool.append_draft(&Head { kind, ended, flags, lane: 0, id }, draft))
 }

@@ -1,7 +1,8 @@
 //! The calls that are running: what an end needs to know of its start.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use plsync_journal::RecordId;
 
@@ -25,8 +26,8 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(decision: bool) -> Self {
-        Self { id: RecordId::new(), started: Instant::now(), decision, tokens: Vec::new(), stream_events: Vec::new() }
+    pub(super) fn new(now: SystemTime, decision: bool) -> Self {
+        Self { id: RecordId::at(now), started: Instant::now(), decision, tokens: Vec::new(), stream_events: Vec::new() }
     }
 
     pub(super) fn elapsed_ns(&self) -> u64 {
@@ -40,12 +41,12 @@ impl Run {
     }
 }
 
-/// Runs by `LangChain`'s run id. Ids repeat, also at the same time, so each has a queue: the first end belongs to the
-/// first start.
+/// Runs by `LangChain`'s run id.
 #[derive(Default)]
 pub(super) struct Flight {
-    runs: HashMap<u128, VecDeque<Run>>,
-    count: usize,
+    runs: HashMap<u128, Run>,
+    /// Ids repeat, also at the same time. The first end belongs to the first start: later ones wait here in their order.
+    waiting: VecDeque<(u128, Run)>,
     closed: VecDeque<u128>,
 }
 
@@ -60,30 +61,32 @@ pub(super) enum Closing {
 
 impl Flight {
     pub(super) fn open(&mut self, run_id: u128, run: Run) {
-        if self.count >= MAX_RUNS {
+        if self.count() >= MAX_RUNS {
             self.forget_oldest();
         }
-        self.runs.entry(run_id).or_default().push_back(run);
-        self.count += 1;
+        match self.runs.entry(run_id) {
+            Entry::Vacant(place) => _ = place.insert(run),
+            Entry::Occupied(_) => self.waiting.push_back((run_id, run)),
+        }
     }
 
     pub(super) fn close(&mut self, run_id: u128, decision: bool) -> Closing {
-        let Some(queue) = self.runs.get_mut(&run_id) else {
+        let Entry::Occupied(mut place) = self.runs.entry(run_id) else {
             return if self.closed.contains(&run_id) { Closing::Again } else { Closing::Unknown };
         };
-        if queue.front().is_none_or(|run| run.decision != decision) {
+        if place.get().decision != decision {
             return Closing::Unknown;
         }
-        let run = queue.pop_front();
-        if queue.is_empty() {
-            self.runs.remove(&run_id);
-        }
+        let next = self.waiting.iter().position(|(id, _)| *id == run_id).and_then(|at| self.waiting.remove(at));
+        let run = match next {
+            Some((_, next)) => place.insert(next),
+            None => place.remove(),
+        };
         if self.closed.len() >= MAX_CLOSED {
             self.closed.pop_front();
         }
         self.closed.push_back(run_id);
-        self.count -= 1;
-        run.map_or(Closing::Unknown, Closing::Run)
+        Closing::Run(run)
     }
 
     pub(super) fn is_open(&self, run_id: u128) -> bool {
@@ -92,7 +95,7 @@ impl Flight {
 
     /// A piece of the answer has come: a token, or (`of_stream`) an event of the streaming protocol.
     pub(super) fn piece(&mut self, run_id: u128, of_stream: bool) {
-        if let Some(run) = self.runs.get_mut(&run_id).and_then(VecDeque::front_mut) {
+        if let Some(run) = self.runs.get_mut(&run_id) {
             let elapsed = run.elapsed_ns();
             let times = if of_stream { &mut run.stream_events } else { &mut run.tokens };
             if times.len() < MAX_TOKENS {
@@ -101,23 +104,32 @@ impl Flight {
         }
     }
 
+    fn count(&self) -> usize {
+        self.runs.len() + self.waiting.len()
+    }
+
     #[cold]
     fn forget_oldest(&mut self) {
-        let mut ids: Vec<RecordId> = self.runs.values().flatten().map(|run| run.id).collect();
+        let runs = self.runs.values().chain(self.waiting.iter().map(|(_, run)| run));
+        let mut ids: Vec<RecordId> = runs.map(|run| run.id).collect();
         // Record ids sort by the moment they were made.
         let (_, newest_to_forget, _) = ids.select_nth_unstable(FORGET - 1);
         let limit = *newest_to_forget;
-        self.runs.retain(|_, queue| {
-            queue.retain(|run| run.id > limit);
-            !queue.is_empty()
-        });
-        self.count = self.runs.values().map(VecDeque::len).sum();
+        self.waiting.retain(|(_, run)| run.id > limit);
+        self.runs.retain(|_, run| run.id > limit);
+        for (run_id, run) in std::mem::take(&mut self.waiting) {
+            self.open(run_id, run);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn begun() -> Run {
+        Run::new(SystemTime::now(), false)
+    }
 
     fn close(flight: &mut Flight, run_id: u128) -> Option<RecordId> {
         match flight.close(run_id, false) {
@@ -129,7 +141,7 @@ mod tests {
     #[test]
     fn runs_with_the_same_id_end_in_the_order_they_began() {
         let mut flight = Flight::default();
-        let (first, second) = (Run::new(false), Run::new(false));
+        let (first, second) = (begun(), begun());
         let ids = (first.id, second.id);
         flight.open(7, first);
         flight.open(7, second);
@@ -142,9 +154,9 @@ mod tests {
     fn runs_that_never_end_are_forgotten_oldest_first() {
         let mut flight = Flight::default();
         for run_id in 0..=MAX_RUNS as u128 {
-            flight.open(run_id, Run::new(false));
+            flight.open(run_id, begun());
         }
-        assert_eq!(flight.count, MAX_RUNS - FORGET + 1);
+        assert_eq!(flight.count(), MAX_RUNS - FORGET + 1);
         assert!(!flight.is_open(FORGET as u128 - 1));
         assert!(flight.is_open(FORGET as u128));
     }
@@ -152,7 +164,7 @@ mod tests {
     #[test]
     fn stream_events_count_only_where_no_tokens_show() {
         let mut flight = Flight::default();
-        flight.open(1, Run::new(false));
+        flight.open(1, begun());
         flight.piece(1, true);
         flight.piece(1, true);
         flight.piece(1, false);

@@ -1,48 +1,46 @@
 //! The labels of a start event: what a record can be searched by without reading its body.
 
-use plsync_journal::{Kind, labels};
+use plsync_journal::{Draft, Kind, labels};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use super::event::{Envelope, Fields, Value};
+use super::event::{Envelope, Field, Value};
 
 /// Labels are taken from the event as it is written, so that they say nothing a redact hook removed.
-pub(super) fn labels_of(envelope: &Envelope<'_>, fields: &Fields<'_, '_>) -> Vec<u8> {
-    let mut section = Vec::with_capacity(128);
-    labels::push(&mut section, labels::RUN, &envelope.run_id.bytes());
+pub(super) fn push_labels(draft: &mut Draft, envelope: &Envelope<'_>, fields: &[Field<'_, '_>]) {
+    draft.label(labels::RUN, &envelope.run_id.bytes());
     if let Some(parent) = envelope.parent_run_id {
-        labels::push(&mut section, labels::PARENT, &parent.bytes());
+        draft.label(labels::PARENT, &parent.bytes());
     }
     if envelope.kind != Kind::Start {
-        return section;
+        return;
     }
     if let Some(sink) = envelope.sink {
-        labels::push(&mut section, labels::SINK, sink.as_bytes());
+        draft.label(labels::SINK, sink.as_bytes());
     }
-    push_model(&mut section, fields);
+    push_model(draft, fields);
     for name in ["tags", "pl_tags"] {
         let Some(tags) = object(fields, name).and_then(|tags| tags.cast_exact::<PyList>().ok()) else { continue };
         for tag in tags {
             if let Ok(Ok(tag)) = tag.cast_exact::<PyString>().map(|tag| tag.to_str()) {
-                labels::push(&mut section, labels::TAG, tag.as_bytes());
+                draft.label(labels::TAG, tag.as_bytes());
             }
         }
     }
-    section
 }
 
-fn object<'a, 'py>(fields: &'a Fields<'_, 'py>, name: &str) -> Option<&'a Bound<'py, PyAny>> {
+fn object<'a, 'py>(fields: &'a [Field<'_, 'py>], name: &str) -> Option<&'a Bound<'py, PyAny>> {
     fields.iter().find(|(field, _)| field == name).and_then(|(_, value)| match value {
         Value::Object(object) => object.as_ref(),
         _ => None,
     })
 }
 
-fn push_model(section: &mut Vec<u8>, fields: &Fields<'_, '_>) {
+fn push_model(draft: &mut Draft, fields: &[Field<'_, '_>]) {
     let values = |place| object(fields, place).and_then(|values| values.cast_exact::<PyDict>().ok());
     if let Some(metadata) = values("metadata")
-        && push_name(section, metadata, [intern!(metadata.py(), "ls_model_name")])
+        && push_name(draft, metadata, [intern!(metadata.py(), "ls_model_name")])
     {
         return;
     }
@@ -50,20 +48,20 @@ fn push_model(section: &mut Vec<u8>, fields: &Fields<'_, '_>) {
         let py = params.py();
         let names =
             [intern!(py, "model"), intern!(py, "model_name"), intern!(py, "model_id"), intern!(py, "model_path")];
-        push_name(section, params, names);
+        push_name(draft, params, names);
     }
 }
 
 /// Takes the first of these names that says a model; false when none does.
 fn push_name<'py, const N: usize>(
-    section: &mut Vec<u8>,
+    draft: &mut Draft,
     values: &Bound<'py, PyDict>,
     names: [&Bound<'py, PyString>; N],
 ) -> bool {
     for name in names {
         let Ok(Some(model)) = values.get_item(name) else { continue };
         if let Ok(Ok(model)) = model.cast_exact::<PyString>().map(|model| model.to_str()) {
-            labels::push(section, labels::MODEL, file_name(model).as_bytes());
+            draft.label(labels::MODEL, file_name(model).as_bytes());
             return true;
         }
     }

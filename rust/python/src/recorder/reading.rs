@@ -4,53 +4,40 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
+use crate::names::{Look, Names, look_of, names};
+
 /// How deep names are looked at: settings, what is passed on to a client, its headers.
 const MAX_DEPTH: usize = 4;
-/// Left alone, as `privacy.py` does: the names in JSON schemas are the program's data.
-const SCHEMAS: [&str; 5] = ["input_schema", "json_schema", "parameters", "properties", "schema"];
 
 /// Settings or metadata, without the credentials that some programs and models pass with a call.
 pub(super) fn without_secrets(values: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
-    if !may_hold_secrets(&values, 0) {
+    if !may_hold_secrets(&values, names().as_deref_mut(), 0) {
         return Ok(values);
     }
     values.py().import("plsync.privacy")?.call_method1("without_secrets", (values,))
 }
 
-fn may_hold_secrets(value: &Bound<'_, PyAny>, depth: usize) -> bool {
+fn may_hold_secrets(value: &Bound<'_, PyAny>, mut names: Option<&mut Names>, depth: usize) -> bool {
     if let Ok(fields) = value.cast_exact::<PyDict>() {
         depth >= MAX_DEPTH
-            || fields.iter().any(|(name, value)| match word(&name) {
-                Some(name) => !SCHEMAS.contains(&name) && (is_suspect(name) || may_hold_secrets(&value, depth + 1)),
-                None => may_hold_secrets(&value, depth + 1),
+            || fields.iter().any(|(name, value)| match look(&name, names.as_deref_mut()) {
+                Look::Suspect => true,
+                Look::Schema => false,
+                Look::Plain => may_hold_secrets(&value, names.as_deref_mut(), depth + 1),
             })
     } else if let Ok(items) = value.cast_exact::<PyList>() {
-        depth >= MAX_DEPTH || items.iter().any(|item| may_hold_secrets(&item, depth + 1))
+        depth >= MAX_DEPTH || items.iter().any(|item| may_hold_secrets(&item, names.as_deref_mut(), depth + 1))
     } else {
         false
     }
 }
 
-fn word<'a>(name: &'a Bound<'_, PyAny>) -> Option<&'a str> {
-    name.cast_exact::<PyString>().ok()?.to_str().ok()
-}
-
-/// Whether a name has a word in it that credentials have; `privacy.py` decides.
-fn is_suspect(name: &str) -> bool {
-    let name = name.as_bytes();
-    let begins = |at: usize, word: &str| {
-        name[at..].get(..word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word.as_bytes()))
-    };
-    // One look at each letter: this runs over every name of every call.
-    let has_word = name.iter().enumerate().any(|(at, first)| match first | 0x20 {
-        b'a' => begins(at, "authorization"),
-        b'c' => begins(at, "cookie") || begins(at, "credential"),
-        b'k' => begins(at, "key"),
-        b'p' => begins(at, "password"),
-        b's' => begins(at, "secret"),
-        _ => false,
-    });
-    has_word || name.len() >= 5 && begins(name.len() - 5, "token")
+fn look(name: &Bound<'_, PyAny>, names: Option<&mut Names>) -> Look {
+    let Ok(name) = name.cast_exact::<PyString>() else { return Look::Plain };
+    if let Some(known) = names.and_then(|names| names.find(name)) {
+        return known.look();
+    }
+    name.to_str().map_or(Look::Plain, look_of)
 }
 
 /// An answer from a cache of `LangChain` has no other mark than this cost.

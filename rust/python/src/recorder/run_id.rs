@@ -25,21 +25,18 @@ impl RunId {
         Ok(Self(u128::from(high) << 64 | u128::from(low)))
     }
 
-    /// As [`Self::read`], for a parent that may be missing.
-    pub(super) fn read_optional(run_id: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
-        if run_id.is_none() { Ok(None) } else { Self::read(run_id).map(Some) }
-    }
-
     /// The text form, as `str(uuid)` gives it.
-    pub(super) fn text(self) -> String {
+    pub(super) fn text(self) -> [u8; 36] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = String::with_capacity(36);
+        let mut text = [b'-'; 36];
+        let mut at = 0;
         for (index, byte) in self.bytes().into_iter().enumerate() {
             if matches!(index, 4 | 6 | 8 | 10) {
-                text.push('-');
+                at += 1;
             }
-            text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-            text.push(char::from(DIGITS[usize::from(byte & 0xf)]));
+            text[at] = DIGITS[usize::from(byte >> 4)];
+            text[at + 1] = DIGITS[usize::from(byte & 0xf)];
+            at += 2;
         }
         text
     }
