@@ -17,8 +17,7 @@ pub(crate) struct Writer {
     pub(crate) lock: WriterLock,
     spool: PathBuf,
     active: Mutex<Active>,
-    /// Made by the sync thread, so that a rotation costs the caller nothing.
-    spare: Mutex<Option<Segment>>,
+    spare: Mutex<Spare>,
     /// Full segments whose last frames may not be on disk yet.
     full: Mutex<Vec<Segment>>,
     dirty: AtomicBool,
@@ -42,6 +41,15 @@ struct Active {
     frames: u64,
 }
 
+/// The segment after the active one.
+struct Spare {
+    /// Its index. Both who makes it hold the lock while they do: made a second time it would take the name of the first, and
+    /// what was appended to that would be gone.
+    index: u32,
+    /// Made by the sync thread, so that a rotation costs the caller nothing.
+    segment: Option<Segment>,
+}
+
 impl Writer {
     pub(crate) fn create(spool: &Path) -> Result<Self> {
         let id = RecordId::new();
@@ -53,7 +61,7 @@ impl Writer {
             lock,
             spool: spool.to_path_buf(),
             active: Mutex::new(Active { offset: segment.start, segment, frames: 1 }),
-            spare: Mutex::new(None),
+            spare: Mutex::new(Spare { index: 1, segment: None }),
             full: Mutex::default(),
             dirty: AtomicBool::new(true),
             names_dirty: AtomicBool::new(true),
@@ -96,13 +104,14 @@ impl Writer {
     }
 
     fn rotate(&self, active: &mut Active, needed: u64) -> Result<()> {
-        let index = active.segment.index + 1;
         let room = needed + 4096;
-        let spare = held(&self.spare).take().filter(|spare| spare.index == index && spare.size >= room);
-        let next = match spare {
-            Some(spare) => spare,
-            None => Segment::create(&self.spool, self.id, index, room.max(active.segment.next_size()), false)?,
+        let mut spare = held(&self.spare);
+        let next = match spare.segment.take().filter(|made| made.size >= room) {
+            Some(made) => made,
+            None => Segment::create(&self.spool, self.id, spare.index, room.max(active.segment.next_size()), false)?,
         };
+        spare.index += 1;
+        drop(spare);
         let full = std::mem::replace(&mut active.segment, next);
         active.offset = active.segment.start;
         active.frames = 1;
@@ -204,10 +213,17 @@ impl Writer {
             let Active { segment, offset, .. } = &*active;
             (segment.index + 1, segment.next_size(), *offset * 2 > segment.size)
         };
+        if half_full {
+            self.make_ahead(index, size);
+        }
+    }
+
+    fn make_ahead(&self, index: u32, size: u64) {
         let mut spare = held(&self.spare);
-        if half_full && spare.as_ref().is_none_or(|spare| spare.index != index) {
+        // A rotation that came first has made this segment itself, and is filling it.
+        if spare.index == index && spare.segment.is_none() {
             // Without a spare the rotation makes a segment itself and reports what fails.
-            *spare = Segment::create(&self.spool, self.id, index, size, true).ok();
+            spare.segment = Segment::create(&self.spool, self.id, index, size, true).ok();
         }
     }
 
@@ -231,7 +247,7 @@ impl Writer {
         if active.segment.file.set_len(used).is_ok() {
             active.segment.size = used;
         }
-        if let Some(spare) = held(&self.spare).take() {
+        if let Some(spare) = held(&self.spare).segment.take() {
             let _ = std::fs::remove_file(&spare.path);
         }
     }
@@ -246,4 +262,30 @@ impl Writer {
 /// A panic while the lock was held leaves offset and frame number as they were before it, so the state stays usable.
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Ended, Event, Kind};
+
+    fn append(writer: &Writer, body: &[u8]) {
+        let id = RecordId::new();
+        let mut draft = Draft::new();
+        Event { kind: Kind::Start, ended: Ended::No, flags: 0, lane: 0, id, labels: &[], body }.draft(&mut draft);
+        writer.append(&mut draft).unwrap();
+    }
+
+    #[test]
+    fn a_segment_that_a_rotation_made_first_is_not_made_again() {
+        let spool = tempfile::tempdir().unwrap();
+        let writer = Writer::create(spool.path()).unwrap();
+        let size = held(&writer.active).segment.size;
+        append(&writer, b"in the first segment");
+        // The sync thread found the first segment half full, and is about to make the second one.
+        append(&writer, &vec![b'x'; usize::try_from(size).unwrap()]);
+        writer.make_ahead(1, size);
+        let file = std::fs::read(segment::segment_path(spool.path(), writer.id, 1)).unwrap();
+        assert!(file.windows(8).any(|window| window == b"xxxxxxxx"), "what was appended has lost its name");
+    }
 }

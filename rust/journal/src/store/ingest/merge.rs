@@ -59,14 +59,14 @@ struct Stream {
 impl Merge {
     pub(super) fn open(store: &Store, spool: &Path) -> Result<Self> {
         let mut writers = list_writers(spool)?;
-        let segments = list(spool)?;
-        writers.extend(segments.iter().map(|(writer, _)| *writer));
+        writers.extend(list(spool)?.iter().map(|(writer, _)| *writer));
         writers.sort_unstable();
         writers.dedup();
+        // Looked at before its segments are listed and read: what a writer seen dead has written is final.
+        let observed = writers.iter().map(|writer| lock::observe(spool, *writer)).collect::<Result<Vec<_>>>()?;
+        let segments = list(spool)?;
         let mut streams = Vec::new();
-        for writer in writers {
-            // Looked at before its segments are read: what a writer seen dead has written is final.
-            let observed = lock::observe(spool, writer)?;
+        for (writer, observed) in writers.into_iter().zip(observed) {
             let indexes = segments.iter().filter(|(owner, _)| *owner == writer).map(|(_, index)| *index);
             let segments = store.db().read(|txn, tables| {
                 let unread = |index| -> Result<Unread> {
