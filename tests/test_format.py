@@ -72,11 +72,12 @@ class Reader:
                 for name in (b"meta", b"state", b"records", b"acks")
             )
         for seq, row in state.items():
+            assert struct.unpack_from("<I", row, 12) == (crc32c(seq + row[:12] + bytes(4) + row[16:]),)
             record = self.records[row[56:72]] = {"state": STATES[row[0]], "ended": row[1]}
             record["request_id"] = int.from_bytes(acks[seq][:8], "little") if seq in acks else None
             for part, name in ((b"\0", "start"), (b"\1", "end")):
                 if stored := records.get(seq + part):
-                    record[name] = _body(stored, meta)
+                    record[name] = _body(row[56:72], stored, meta)
 
     def _read_segment(self, data: bytes) -> None:
         offset = 0
@@ -97,15 +98,15 @@ def _is_store(path: Path) -> re.Match[str] | None:
     return re.fullmatch(r"lmdb(?:-(\d+))?", path.name)
 
 
-def _body(stored: bytes, meta: dict[bytes, bytes]) -> bytes:
-    codec, _, number, length, crc = struct.unpack_from("<BBHII", stored)
-    data = stored[12:]
+def _body(record_id: bytes, stored: bytes, meta: dict[bytes, bytes]) -> bytes:
+    codec, _, number, length, crc, owner = struct.unpack_from("<BBHIII", stored)
+    data = stored[16:]
     if codec == 1:
         data = zstandard.ZstdDecompressor().decompress(data, max_output_size=length)
     elif codec == 2:
         dictionary = zstandard.ZstdCompressionDict(meta[b"dict/%d" % number])
         data = zstandard.ZstdDecompressor(dict_data=dictionary).decompress(data, max_output_size=length)
-    assert (len(data), crc32c(data)) == (length, crc)
+    assert (len(data), crc32c(data), crc32c(record_id)) == (length, crc, owner)
     return data
 
 

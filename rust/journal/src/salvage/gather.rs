@@ -6,8 +6,8 @@ use super::pages::{Entry, Page, Pages};
 use crate::frame::array;
 use crate::store::callbacks::Entry as Callback;
 use crate::store::row::StateRow;
-use crate::store::tables::{label_value, tail_seq, unsealed};
-use crate::store::{dictionary, payload};
+use crate::store::tables::{PART_END, PART_START, sealed_seq, tail_seq, unsealed};
+use crate::store::{dictionary, payload, sinks};
 use crate::{Error, RecordId, Result};
 
 /// The place of a stored body: a leaf page, and which of its entries.
@@ -22,16 +22,19 @@ pub(super) struct Place {
 pub(super) struct Found {
     pub(super) rows: BTreeMap<u64, StateRow>,
     pub(super) ids: BTreeMap<u64, RecordId>,
-    pub(super) bodies: HashMap<(u64, u8), Place>,
+    /// Where bodies of a record's part stand. The key of a body has no checksum, so there may be several, of which one belongs.
+    pub(super) bodies: HashMap<(u64, u8), Vec<Place>>,
     /// Request id and when it came, as stored.
     pub(super) acks: HashMap<u64, [u8; 16]>,
     pub(super) labels: HashMap<u64, Vec<Vec<u8>>>,
     /// (sink, record) -> entry.
-    pub(super) callbacks: HashMap<(u32, u64), Vec<u8>>,
-    pub(super) sinks: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(super) callbacks: HashMap<(u32, u64), Callback>,
+    pub(super) sinks: BTreeMap<u32, Vec<u8>>,
     pub(super) meta: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Pages and entries that could not be read.
     pub(super) damaged: u64,
+    /// Whether any of these were of the callback queue.
+    callbacks_damaged: bool,
 }
 
 /// Reads what the newest commit reaches. If that is not whole, also what stands in other pages: copies that earlier commits left,
@@ -47,14 +50,18 @@ pub(super) fn gather(pages: &Pages) -> Found {
         trees.is_empty()
     });
     found.damaged += u64::from(no_trees);
+    // A commit that this one followed may have held callbacks that are done since; they count only where the queue has gaps.
+    found.callbacks_damaged = !trees.iter().any(|(name, _)| name == b"callbacks");
     // Dictionaries first: bodies are checked with them.
     trees.sort_by_key(|(name, _)| name != b"meta");
     for (name, root) in &trees {
+        let before = found.damaged;
         visit(pages, *root, &mut seen, &mut found, &mut |found, page, at, entry| {
             if found.take(name, Place { page, entry: at }, entry).is_none() {
                 found.damaged += 1;
             }
         });
+        found.callbacks_damaged |= name == b"callbacks" && found.damaged > before;
     }
     if found.damaged > 0 {
         let rows: HashSet<u64> = found.rows.keys().copied().collect();
@@ -104,64 +111,96 @@ impl Found {
         let (key, value) = (&entry.key[..], entry.value.as_deref()?);
         match tree {
             b"meta" => _ = self.meta.insert(key.to_vec(), value.to_vec()),
-            b"state" => _ = self.rows.insert(seq(key)?, StateRow::decode(value).ok()?),
-            b"ids" => _ = self.ids.insert(seq(value)?, RecordId(*key.first_chunk::<16>()?)),
+            b"state" => _ = self.rows.insert(seq(key)?, StateRow::decode(seq(key)?, value).ok()?),
+            b"ids" => {
+                let id = RecordId(key.try_into().ok()?);
+                self.ids.insert(numbered(key, value)?, id);
+            }
             b"records" => {
+                let at = (seq(key.get(..8)?)?, *key.get(8)?);
+                (payload::part_of(value) == Some(at.1)).then_some(())?;
                 self.body(value).ok()?;
-                self.bodies.insert((seq(&key[..8.min(key.len())])?, *key.get(8)?), place);
+                self.bodies.entry(at).or_default().push(place);
             }
             b"acks" => _ = self.acks.insert(seq(key)?, *unsealed(key, value)?.first_chunk()?),
             b"labels" => {
-                let number = tail_seq(value).ok()?;
-                (label_value(key, number)[..] == *value).then_some(())?;
+                let number = numbered(key, value)?;
                 self.labels.entry(number).or_default().push(key.to_vec());
             }
             b"callbacks" => {
-                Callback::decode(value).ok()?;
-                let key: [u8; 12] = key.try_into().ok()?;
-                let number = u64::from_be_bytes(array(&key, 4));
-                self.callbacks.insert((u32::from_be_bytes(array(&key, 0)), number), value.to_vec());
+                let at = callback(key)?;
+                self.callbacks.insert(at, Callback::decode(key, value).ok()?);
             }
-            b"sinks" => _ = self.sinks.insert(key.to_vec(), value.to_vec()),
+            b"sinks" => {
+                let (name, number) = sinks::read(key, value)?;
+                self.sinks.insert(number, name);
+            }
             // Work lists, indexes and cursors are made anew.
             _ => {}
         }
         Some(())
     }
 
-    /// Takes an entry of a page that no tree leads to, if it fills a gap. What tree it belonged to shows by its shape, and by the
-    /// checksum that must be right. Of a row's earlier copies the newest counts.
+    /// Takes an entry of a page that no tree leads to, if it fills a gap. What tree it belonged to shows by the checksum that is
+    /// right. Of a row's earlier copies the newest counts.
     fn take_if_missing(&mut self, reached: &HashSet<u64>, place: Place, entry: &Entry) {
         let (key, Some(value)) = (&entry.key[..], entry.value.as_deref()) else { return };
-        if let Some(number) = seq(key) {
-            if let Ok(row) = StateRow::decode(value) {
+        if let Some((name, number)) = sinks::read(key, value) {
+            self.sinks.entry(number).or_insert(name);
+        } else if let Some(number) = seq(key) {
+            if let Ok(row) = StateRow::decode(number, value) {
                 let newer = self.rows.get(&number).is_none_or(|known| known.changed_at <= row.changed_at);
                 if newer && !reached.contains(&number) {
                     self.rows.insert(number, row);
                 }
-            } else if let Some(ack) = unsealed(key, value).and_then(|ack| ack.first_chunk().copied()) {
+            } else if let Some(ack) = unsealed(key, value).and_then(|ack| ack.try_into().ok()) {
                 self.acks.entry(number).or_insert(ack);
             }
-        } else if key.len() == 9 && key[8] <= 1 {
+        } else if key.len() == 9 && matches!(key[8], PART_START | PART_END) {
             let at = (u64::from_be_bytes(array(key, 0)), key[8]);
-            if !self.bodies.contains_key(&at) && self.body(value).is_ok() {
-                self.bodies.insert(at, place);
+            if payload::part_of(value) == Some(at.1) && self.body(value).is_ok() {
+                self.bodies.entry(at).or_default().push(place);
             }
-        } else if key.len() == 16 && key[6] >> 4 == 7 {
-            if let Some(number) = seq(value) {
-                self.ids.entry(number).or_insert(RecordId(array(key, 0)));
+        } else if let Some(number) = numbered(key, value) {
+            if let Ok(id) = key.try_into() {
+                self.ids.entry(number).or_insert(RecordId(id));
+            } else {
+                let labels = self.labels.entry(number).or_default();
+                if !labels.iter().any(|label| label == key) {
+                    labels.push(key.to_vec());
+                }
             }
-        } else if value.len() == 12
-            && let Ok(number) = tail_seq(value)
-            && label_value(key, number)[..] == *value
+        } else if let Some(at) = callback(key)
+            && self.callbacks_damaged
+            && let Ok(entry) = Callback::decode(key, value)
         {
-            let labels = self.labels.entry(number).or_default();
-            if !labels.iter().any(|label| label == key) {
-                labels.push(key.to_vec());
-            }
+            self.callbacks.entry(at).or_insert(entry);
         } else if key.starts_with(b"dict/") || key == b"quota" {
             self.meta.entry(key.to_vec()).or_insert_with(|| value.to_vec());
         }
+    }
+
+    /// The id of the record that had this number: its row, its entry among the ids and each of its labels tell.
+    pub(super) fn id(&self, number: u64) -> Option<RecordId> {
+        let label = || self.labels.get(&number)?.iter().find_map(|key| key.last_chunk()).copied();
+        let row = self.rows.get(&number).map(|row| row.id);
+        row.or_else(|| self.ids.get(&number).copied()).or_else(|| label().map(RecordId))
+    }
+
+    /// The stored bodies of a record, start and end. Without an id they are those of whichever record its start belonged to.
+    pub(super) fn stored(&self, pages: &Pages, number: u64, id: Option<RecordId>) -> [Option<Vec<u8>>; 2] {
+        let candidates = |part| {
+            let places = self.bodies.get(&(number, part)).map_or(&[][..], Vec::as_slice);
+            places.iter().filter_map(move |place| place.read(pages))
+        };
+        if let Some(id) = id {
+            return [PART_START, PART_END]
+                .map(|part| candidates(part).find(|stored| payload::belongs(stored, id, part)));
+        }
+        let start = candidates(PART_START).next();
+        let owner = start.as_deref().and_then(payload::owner);
+        let end = candidates(PART_END).find(|stored| owner.is_none() || payload::owner(stored) == owner);
+        [start, end]
     }
 
     /// A stored body as it was recorded.
@@ -171,15 +210,27 @@ impl Found {
             kept.ok_or_else(|| Error::Corrupt(format!("dictionary {number} is lost")))
         })
     }
+}
 
-    /// The stored form of a body, read again.
-    pub(super) fn stored(&self, pages: &Pages, number: u64, part: u8) -> Option<Vec<u8>> {
-        let place = self.bodies.get(&(number, part))?;
-        let Some(Page::Leaf(mut entries)) = pages.page(place.page) else { return None };
-        (place.entry < entries.len()).then(|| entries.swap_remove(place.entry).value)?
+impl Place {
+    fn read(self, pages: &Pages) -> Option<Vec<u8>> {
+        let Some(Page::Leaf(mut entries)) = pages.page(self.page) else { return None };
+        (self.entry < entries.len()).then(|| entries.swap_remove(self.entry).value)?
     }
 }
 
 fn seq(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// The number that an entry of an index leads to, if its seal is right.
+fn numbered(key: &[u8], value: &[u8]) -> Option<u64> {
+    let number = tail_seq(value).ok()?;
+    (sealed_seq(key, number)[..] == *value).then_some(number)
+}
+
+/// The sink and the record of an entry of the callback queue.
+fn callback(key: &[u8]) -> Option<(u32, u64)> {
+    let key: &[u8; 12] = key.try_into().ok()?;
+    Some((u32::from_be_bytes(array(key, 0)), u64::from_be_bytes(array(key, 4))))
 }

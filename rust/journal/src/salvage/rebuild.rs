@@ -6,17 +6,20 @@ use super::SalvageReport;
 use super::gather::Found;
 use super::pages::Pages;
 use crate::frame::{Ended, array};
-use crate::store::payload;
 use crate::store::row::{FLAG_PRUNED, State, StateRow};
-use crate::store::tables::{PART_END, PART_START, callback_key, label_key, label_value, record_key, sealed, seq_key};
+use crate::store::tables::{PART_END, PART_START, callback_key, label_key, record_key, sealed, sealed_seq, seq_key};
 use crate::store::transition::Change;
+use crate::store::{payload, sinks};
 use crate::{RecordId, Result, Store, ids};
 
 /// Records written in one transaction.
 const BATCH: usize = 1000;
+/// A number beyond this is not one that sinks were given.
+const MAX_SINKS: u32 = 100_000;
 
 pub(super) fn rebuild(store: &Store, pages: &Pages, found: &Found, report: &mut SalvageReport) -> Result<()> {
-    let mut seqs: BTreeSet<u64> = found.rows.keys().chain(found.ids.keys()).copied().collect();
+    let mut seqs: BTreeSet<u64> =
+        found.rows.keys().chain(found.ids.keys()).chain(found.labels.keys()).copied().collect();
     seqs.extend(found.bodies.keys().map(|(seq, _)| *seq));
     let seqs: Vec<u64> = seqs.into_iter().collect();
     copy_names(store, found)?;
@@ -44,9 +47,13 @@ pub(super) fn rebuild(store: &Store, pages: &Pages, found: &Found, report: &mut 
 /// Sinks keep their numbers; the quota and the dictionaries are the journal's own.
 fn copy_names(store: &Store, found: &Found) -> Result<()> {
     store.db().write(|txn, tables| {
-        for (key, value) in &found.sinks {
-            tables.sinks.put(txn, key, value)?;
+        let mut change = Change::begin(txn, tables, ids::now_ms())?;
+        // Whatever numbers were lost stay taken, so that no later sink is given one of them.
+        for number in 1..=found.sinks.keys().copied().max().unwrap_or(0).min(MAX_SINKS) {
+            let name = found.sinks.get(&number).cloned();
+            sinks::put(&mut change, &name.unwrap_or_else(|| format!("lost:{number}").into_bytes()), number)?;
         }
+        change.finish()?;
         for (key, value) in found.meta.iter().filter(|(key, _)| key.starts_with(b"dict/") || *key == b"quota") {
             tables.meta.put(txn, key, value)?;
         }
@@ -55,29 +62,40 @@ fn copy_names(store: &Store, found: &Found) -> Result<()> {
 }
 
 fn write(change: &mut Change, pages: &Pages, found: &Found, old: u64, report: &mut SalvageReport) -> Result<()> {
-    let parts = [PART_START, PART_END].map(|part| found.stored(pages, old, part).map(|stored| (part, stored)));
-    let known = found.rows.get(&old).map(|row| row.id).or_else(|| found.ids.get(&old).copied());
+    let known = found.id(old);
     let id = known.unwrap_or_else(RecordId::new);
-    if change.tables.ids.get(change.txn, &id.0)?.is_some() {
+    let is_pruned = found.rows.get(&old).is_some_and(StateRow::is_pruned);
+    let mut bodies = if is_pruned { [None, None] } else { found.stored(pages, old, known) };
+    let is_empty = bodies.iter().all(Option::is_none);
+    // A body alone whose key is damaged leads to a number that a record has already, or to none.
+    if (known.is_none() && is_empty) || change.tables.ids.get(change.txn, &id.0)?.is_some() {
         return Ok(());
+    }
+    if known.is_none() {
+        bodies.iter_mut().flatten().for_each(|stored| payload::assign(stored, id));
     }
     let mut row = match found.rows.get(&old) {
         Some(row) => row.clone(),
-        None => stateless(found, id, known.is_some(), parts[1].as_ref().map(|(_, stored)| &stored[..]), report),
+        None => stateless(found, id, known.is_some(), bodies[1].as_deref(), report),
     };
-    settle(&mut row, parts.iter().flatten().count(), found.acks.contains_key(&old), found.damaged > 0, report);
+    settle(&mut row, bodies.iter().flatten().count(), found.acks.contains_key(&old), found.damaged > 0, report);
+    if row.sink != 0 && !found.sinks.contains_key(&row.sink) {
+        report.lose(format!("record {}: where its request id is delivered", id.hex()));
+        row.sink = 0;
+    }
     let seq = change.counts.last_seq + 1;
     change.counts.last_seq = seq;
-    change.tables.ids.put(change.txn, &id.0, &seq_key(seq))?;
-    for (part, stored) in parts.iter().flatten() {
-        change.tables.records.put(change.txn, &record_key(seq, *part), stored)?;
+    change.tables.ids.put(change.txn, &id.0, &sealed_seq(&id.0, seq))?;
+    for (part, stored) in [PART_START, PART_END].into_iter().zip(&bodies) {
+        let Some(stored) = stored else { continue };
+        change.tables.records.put(change.txn, &record_key(seq, part), stored)?;
         change.counts.raw_bytes += payload::raw_len(stored);
         change.counts.stored_bytes += stored.len() as u64;
         change.counts.opaque += u64::from(payload::is_raw(stored));
         report.events += 1;
     }
     for key in found.labels.get(&old).into_iter().flatten().filter(|key| key.ends_with(&id.0)) {
-        change.tables.labels.put(change.txn, key, &label_value(key, seq))?;
+        change.tables.labels.put(change.txn, key, &sealed_seq(key, seq))?;
     }
     if let Some(ack) = found.acks.get(&old) {
         change.tables.acks.put(change.txn, &seq_key(seq), &sealed(&seq_key(seq), ack.to_vec()))?;
@@ -85,8 +103,9 @@ fn write(change: &mut Change, pages: &Pages, found: &Found, old: u64, report: &m
         change.tables.by_request.put(change.txn, &request_id.to_be_bytes(), &seq_key(seq))?;
         report.acks += 1;
     }
-    if let Some(entry) = found.callbacks.get(&(row.sink, old)) {
-        change.tables.callbacks.put(change.txn, &callback_key(row.sink, seq), entry)?;
+    if let Some(entry) = found.callbacks.get(&(row.sink, old)).filter(|_| row.state == State::Acked) {
+        let key = callback_key(row.sink, seq);
+        change.tables.callbacks.put(change.txn, &key, &entry.encode(&key))?;
         report.callbacks += 1;
     }
     if row.is_pruned() {

@@ -3,13 +3,14 @@
 use super::Store;
 use super::query::read_row;
 use super::row::Row;
-use super::tables::{Tables, callback_key, tail_seq};
+use super::sinks;
+use super::tables::{callback_key, seal, tail_seq};
 use super::transition::load;
 use crate::frame::array;
 use crate::spool::lock::observe;
 use crate::{Error, RecordId, Result, layout};
 
-/// attempts u32 | dead u8 | 0 x 3 | due u64 | lease until u64 | CRC-32C of all but itself u32 | last error
+/// attempts u32 | dead u8 | 0 x 3 | due u64 | lease until u64 | CRC-32C of the key and of all but itself u32 | last error
 const FIXED: usize = 28;
 const CRC: usize = 24;
 
@@ -32,24 +33,25 @@ impl Entry {
         (!self.last_error.is_empty()).then(|| self.last_error.clone())
     }
 
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    /// The entry as it stands under `key`, which its checksum covers too.
+    pub(crate) fn encode(&self, key: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(FIXED + self.last_error.len());
         bytes.extend_from_slice(&self.attempts.to_le_bytes());
         bytes.extend_from_slice(&[u8::from(self.dead), 0, 0, 0]);
         bytes.extend_from_slice(&self.due.to_le_bytes());
         bytes.extend_from_slice(&self.lease_until.to_le_bytes());
         let error = &self.last_error.as_bytes()[..self.last_error.floor_char_boundary(1000)];
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes), error);
+        let crc = crc32c::crc32c_append(seal(key, &bytes), error);
         bytes.extend_from_slice(&crc.to_le_bytes());
         bytes.extend_from_slice(error);
         bytes
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn decode(key: &[u8], bytes: &[u8]) -> Result<Self> {
         if bytes.len() < FIXED {
             return Err(Error::Corrupt("a callback entry is malformed".into()));
         }
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[..CRC]), &bytes[FIXED..]);
+        let crc = crc32c::crc32c_append(seal(key, &bytes[..CRC]), &bytes[FIXED..]);
         if crc != u32::from_le_bytes(array(bytes, CRC)) {
             return Err(Error::Corrupt("a callback entry does not match its checksum".into()));
         }
@@ -98,11 +100,11 @@ impl Store {
                 if claimed.len() >= limit {
                     break;
                 }
-                let Some(number) = sink_number(txn, tables, sink)? else { continue };
+                let Some(number) = sinks::number(txn, tables, sink.as_bytes())? else { continue };
                 let mut due = Vec::new();
                 for entry in tables.callbacks.prefix_iter(txn, &number.to_be_bytes())? {
                     let (key, value) = entry?;
-                    let entry = Entry::decode(value)?;
+                    let entry = Entry::decode(key, value)?;
                     if entry.dead || entry.due > now_ms || entry.lease_until > now_ms {
                         continue;
                     }
@@ -123,7 +125,8 @@ impl Store {
                 for (seq, state, mut entry) in due {
                     entry.lease_until = now_ms + lease_ms;
                     entry.attempts += 1;
-                    tables.callbacks.put(txn, &callback_key(number, seq), &entry.encode())?;
+                    let key = callback_key(number, seq);
+                    tables.callbacks.put(txn, &key, &entry.encode(&key))?;
                     let row = read_row(txn, tables, seq, state)?;
                     claimed.push(Callback { seq, sink: (*sink).to_owned(), attempts: entry.attempts - 1, row });
                 }
@@ -135,25 +138,25 @@ impl Store {
     /// The sinks that have entries waiting, dead entries aside.
     pub fn callback_sinks(&self) -> Result<Vec<String>> {
         self.db().read(|txn, tables| {
-            let mut sinks = Vec::new();
+            let mut found = Vec::new();
             let mut last = None;
             for entry in tables.callbacks.iter(txn)? {
                 let (key, value) = entry?;
                 let number: [u8; 4] = array(key, 0);
-                if last != Some(number) && !Entry::decode(value)?.dead {
+                if last != Some(number) && !Entry::decode(key, value)?.dead {
                     last = Some(number);
-                    let name = tables.sinks.get(txn, &[&b"i"[..], &number].concat())?.unwrap_or_default();
-                    sinks.push(String::from_utf8_lossy(name).into_owned());
+                    let name = sinks::name(txn, tables, u32::from_be_bytes(number))?.unwrap_or_default();
+                    found.push(String::from_utf8_lossy(&name).into_owned());
                 }
             }
-            Ok(sinks)
+            Ok(found)
         })
     }
 
     /// The sink has the id: the entry is done.
     pub fn callback_done(&self, sink: &str, seq: u64) -> Result<()> {
         self.db().write(|txn, tables| {
-            if let Some(number) = sink_number(txn, tables, sink)? {
+            if let Some(number) = sinks::number(txn, tables, sink.as_bytes())? {
                 tables.callbacks.delete(txn, &callback_key(number, seq))?;
             }
             Ok(())
@@ -163,17 +166,14 @@ impl Store {
     /// The sink refused: the entry is tried again at `not_before`, or kept as dead.
     pub fn callback_failed(&self, sink: &str, seq: u64, error: &str, not_before: u64, dead: bool) -> Result<()> {
         self.db().write(|txn, tables| {
-            let Some(number) = sink_number(txn, tables, sink)? else { return Ok(()) };
+            let Some(number) = sinks::number(txn, tables, sink.as_bytes())? else { return Ok(()) };
             let key = callback_key(number, seq);
-            let Some(entry) = tables.callbacks.get(txn, &key)?.map(Entry::decode).transpose()? else { return Ok(()) };
+            let Some(entry) = tables.callbacks.get(txn, &key)?.map(|value| Entry::decode(&key, value)).transpose()?
+            else {
+                return Ok(());
+            };
             let changed = Entry { due: not_before, lease_until: 0, dead, last_error: error.to_owned(), ..entry };
-            Ok(tables.callbacks.put(txn, &key, &changed.encode())?)
+            Ok(tables.callbacks.put(txn, &key, &changed.encode(&key))?)
         })
     }
-}
-
-fn sink_number(txn: &heed::RoTxn, tables: &Tables, name: &str) -> Result<Option<u32>> {
-    let name = &name.as_bytes()[..name.len().min(crate::labels::MAX_VALUE)];
-    let value = tables.sinks.get(txn, &[b"n", name].concat())?;
-    Ok(value.and_then(|value| value.first_chunk::<4>()).map(|number| u32::from_be_bytes(*number)))
 }

@@ -7,8 +7,9 @@ use super::callbacks::Entry;
 use super::counts::Counts;
 use super::payload;
 use super::row::{State, StateRow};
+use super::sinks;
 use super::tables::{
-    PART_END, PART_START, Tables, label_key, label_value, open_key, outbox_key, parked_key, record_key, seq_key,
+    PART_END, PART_START, Tables, label_key, open_key, outbox_key, parked_key, record_key, sealed_seq, seq_key,
     tail_seq, unsealed,
 };
 use super::transition::load;
@@ -106,7 +107,7 @@ fn check_records(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Resu
         let (key, value) = entry?;
         let seq = tail_seq(key)?;
         report.records += 1;
-        let row = match StateRow::decode(value) {
+        let row = match StateRow::decode(seq, value) {
             Ok(row) => row,
             Err(error) => {
                 report.add(format!("record {seq}"), error.to_string(), "its bodies");
@@ -114,7 +115,7 @@ fn check_records(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Resu
             }
         };
         let place = || format!("record {}", row.id.hex());
-        if tables.ids.get(txn, &row.id.0)?.map(tail_seq).transpose()? != Some(seq) {
+        if tables.ids.get(txn, &row.id.0)? != Some(&sealed_seq(&row.id.0, seq)[..]) {
             report.add(place(), "it is not listed under its id", "the record");
         }
         let mut bodies = 0;
@@ -122,7 +123,7 @@ fn check_records(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Resu
             let Some(stored) = tables.records.get(txn, &record_key(seq, part))? else { continue };
             bodies += 1;
             report.events += 1;
-            if let Err(error) = payload::decode(txn, tables, stored) {
+            if let Err(error) = payload::decode(txn, tables, row.id, part, stored) {
                 let kept = if part == PART_START { "its end, and its state" } else { "its start, and its state" };
                 report.add(place(), error.to_string(), kept);
             }
@@ -151,7 +152,7 @@ fn check_records(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Resu
                 report.add(place(), "its request id is damaged, or not listed", "the record");
             }
         }
-        if row.sink != 0 && !is_sink(txn, tables, row.sink)? {
+        if row.sink != 0 && sinks::name(txn, tables, row.sink)?.is_none() {
             report.add(place(), "its sink has no name, or two", "the record");
         }
     }
@@ -181,7 +182,7 @@ fn check_lists(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result
         let (key, value) = entry?;
         let id = key.last_chunk::<16>().map(|id| RecordId(*id));
         let found = id.map(|id| tables.ids.get(txn, &id.0)).transpose()?.flatten();
-        if found.map(tail_seq).transpose()?.map(|seq| label_value(key, seq)).as_ref().map(|value| &value[..])
+        if found.map(tail_seq).transpose()?.map(|seq| sealed_seq(key, seq)).as_ref().map(|value| &value[..])
             != Some(value)
         {
             report.add(place(), "a label is damaged, or points to no record", "the records");
@@ -190,18 +191,12 @@ fn check_lists(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result
     for entry in tables.callbacks.iter(txn)? {
         let (key, value) = entry?;
         let row = load(txn, tables, tail_seq(key)?);
-        if Entry::decode(value).is_err() || row.is_err() || row.is_ok_and(|row| row.sink.to_be_bytes() != key[..4]) {
+        if Entry::decode(key, value).is_err() || row.is_err() || row.is_ok_and(|row| row.sink.to_be_bytes() != key[..4])
+        {
             report.add(place(), "a waiting callback is damaged, or belongs to no record", "the request ids");
         }
     }
     Ok(())
-}
-
-/// Whether a sink's number and its name lead to each other.
-fn is_sink(txn: &RoTxn, tables: &Tables, number: u32) -> Result<bool> {
-    let number = number.to_be_bytes();
-    let Some(name) = tables.sinks.get(txn, &[&b"i"[..], &number].concat())? else { return Ok(false) };
-    Ok(tables.sinks.get(txn, &[b"n", name].concat())? == Some(&number[..]))
 }
 
 /// LMDB keeps each tree's length beside the tree; where a page is damaged they differ, or keys are out of order.

@@ -61,7 +61,7 @@ fn prepare(mut frames: Vec<(RecordId, Frame)>, encoders: &mut [Encoder; 2]) -> R
 
 fn squeeze(frames: Vec<(RecordId, Frame)>, encoder: &mut Encoder) -> Result<Vec<Prepared>> {
     let one = |(writer, frame): (RecordId, Frame)| -> Result<Prepared> {
-        Ok(Prepared { stored: encoder.encode(frame.kind, &frame.body)?, frame, writer })
+        Ok(Prepared { stored: encoder.encode(frame.id, frame.kind, &frame.body)?, frame, writer })
     };
     frames.into_iter().map(one).collect()
 }

@@ -14,6 +14,7 @@ pub(crate) mod payload;
 pub(crate) mod query;
 pub(crate) mod retention;
 pub(crate) mod row;
+pub(crate) mod sinks;
 pub(crate) mod stats;
 mod sync;
 pub(crate) mod tables;

@@ -6,12 +6,14 @@ use heed::RoTxn;
 use zstd::bulk::{Compressor, Decompressor};
 
 use super::dictionary;
-use super::tables::Tables;
+use super::tables::{PART_END, PART_START, Tables};
 use crate::frame::{Kind, MAX_PAYLOAD, array};
-use crate::{Error, Result};
+use crate::{Error, RecordId, Result};
 
-/// codec u8 | kind u8 | dictionary u16 | raw length u32 | CRC-32C of the raw bytes u32
-const HEADER: usize = 12;
+/// codec u8 | kind u8 | dictionary u16 | raw length u32 | CRC-32C of the raw bytes u32 | CRC-32C of the record id u32
+const HEADER: usize = 16;
+/// Where the owner stands: a body under a damaged key is another's, and says so.
+const OWNER: usize = 12;
 const RAW: u8 = 0;
 const ZSTD: u8 = 1;
 const ZSTD_DICTIONARY: u8 = 2;
@@ -32,7 +34,7 @@ impl Encoder {
         Ok(Self { zstd: zstd.map_err(Error::io("cannot compress", "in memory"))?, scratch: Vec::new() })
     }
 
-    pub(crate) fn encode(&mut self, kind: Kind, body: &[u8]) -> Result<Vec<u8>> {
+    pub(crate) fn encode(&mut self, id: RecordId, kind: Kind, body: &[u8]) -> Result<Vec<u8>> {
         let (codec, dictionary, data) = match self.squeeze(body)? {
             Some(squeezed) => (ZSTD_DICTIONARY, dictionary::CURRENT, squeezed),
             None => (RAW, 0, body),
@@ -42,6 +44,7 @@ impl Encoder {
         stored.extend_from_slice(&dictionary.to_le_bytes());
         stored.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
         stored.extend_from_slice(&crc32c::crc32c(body).to_le_bytes());
+        stored.extend_from_slice(&crc32c::crc32c(&id.0).to_le_bytes());
         stored.extend_from_slice(data);
         Ok(stored)
     }
@@ -74,8 +77,11 @@ fn with_current_dictionary(data: &[u8], raw_len: usize) -> std::io::Result<Vec<u
     })
 }
 
-/// Takes a stored body apart again and checks it.
-pub(crate) fn decode(txn: &RoTxn, tables: &Tables, stored: &[u8]) -> Result<Vec<u8>> {
+/// Takes a stored body apart again and checks it, and that it is this part of this record.
+pub(crate) fn decode(txn: &RoTxn, tables: &Tables, id: RecordId, part: u8, stored: &[u8]) -> Result<Vec<u8>> {
+    if !belongs(stored, id, part) {
+        return Err(Error::Corrupt("a stored body is not this record's".into()));
+    }
     decode_with(stored, |number| Ok(dictionary::find(txn, tables, number)?.to_vec()))
 }
 
@@ -106,6 +112,29 @@ pub(crate) fn decode_with(stored: &[u8], dictionary: impl FnOnce(u16) -> Result<
     Ok(body)
 }
 
+/// Whether a stored body is this part of this record.
+pub(crate) fn belongs(stored: &[u8], id: RecordId, part: u8) -> bool {
+    part_of(stored) == Some(part) && owner(stored) == Some(crc32c::crc32c(&id.0))
+}
+
+/// What its record's id has for a checksum.
+pub(crate) fn owner(stored: &[u8]) -> Option<u32> {
+    stored.get(OWNER..HEADER).map(|owner| u32::from_le_bytes(array(owner, 0)))
+}
+
+/// Which part of its record it is.
+pub(crate) fn part_of(stored: &[u8]) -> Option<u8> {
+    let kind = stored.get(1)?;
+    Some(if *kind == Kind::End as u8 { PART_END } else { PART_START })
+}
+
+/// Makes a body another record's.
+pub(crate) fn assign(stored: &mut [u8], id: RecordId) {
+    if let Some(owner) = stored.get_mut(OWNER..HEADER) {
+        owner.copy_from_slice(&crc32c::crc32c(&id.0).to_le_bytes());
+    }
+}
+
 /// Bytes of the body before compression.
 pub(crate) fn raw_len(stored: &[u8]) -> u64 {
     stored.get(4..8).map_or(0, |_| u64::from(u32::from_le_bytes(array(stored, 4))))
@@ -121,13 +150,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const ID: RecordId = RecordId([7; 16]);
+
     fn read(stored: &[u8]) -> Result<Vec<u8>> {
         decode_with(stored, |number| Err(Error::Corrupt(format!("no dictionary {number}"))))
     }
 
     /// A body as the first journals stored it: compressed without a dictionary.
     fn without_dictionary(body: &[u8]) -> Vec<u8> {
-        let mut stored = Encoder::new().unwrap().encode(Kind::Start, body).unwrap();
+        let mut stored = Encoder::new().unwrap().encode(ID, Kind::Start, body).unwrap();
         stored.truncate(HEADER);
         stored[0] = ZSTD;
         stored[2..4].fill(0);
@@ -139,7 +170,7 @@ mod tests {
     fn a_body_of_another_dictionary_is_read_with_the_journals_copy() {
         let other = b"a dictionary without structure is as good as any: the model answered".repeat(20);
         let body = b"{\"the model answered\": \"a dictionary without structure\"}";
-        let mut stored = Encoder::new().unwrap().encode(Kind::Start, body).unwrap();
+        let mut stored = Encoder::new().unwrap().encode(ID, Kind::Start, body).unwrap();
         stored.truncate(HEADER);
         stored[0] = ZSTD_DICTIONARY;
         stored[2..4].copy_from_slice(&7_u16.to_le_bytes());
@@ -151,7 +182,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_body_reads_back(body in prop::collection::vec(0..4u8, 0..4000)) {
-            let stored = Encoder::new().unwrap().encode(Kind::Start, &body).unwrap();
+            let stored = Encoder::new().unwrap().encode(ID, Kind::Start, &body).unwrap();
             prop_assert_eq!(read(&stored).unwrap(), &body[..]);
             prop_assert_eq!(raw_len(&stored), body.len() as u64);
             prop_assert_eq!(read(&without_dictionary(&body)).unwrap(), body);
@@ -159,10 +190,10 @@ mod tests {
 
         #[test]
         fn damage_is_noticed_or_harmless(body in prop::collection::vec(any::<u8>(), 1..500), at: prop::sample::Index, bit in 0..8u8) {
-            let mut stored = Encoder::new().unwrap().encode(Kind::End, &body).unwrap();
+            let mut stored = Encoder::new().unwrap().encode(ID, Kind::End, &body).unwrap();
             let at = at.index(stored.len());
             stored[at] ^= 1 << bit;
-            prop_assert!(read(&stored).map_or(true, |read| read == body));
+            prop_assert!(!belongs(&stored, ID, PART_END) || read(&stored).map_or(true, |read| read == body));
         }
     }
 }

@@ -12,6 +12,7 @@ use super::Store;
 use super::candidates::{Range, is_empty, rarest, walk, work_list};
 use super::payload;
 use super::row::{Row, State, StateRow};
+use super::sinks;
 use super::tables::{PART_END, PART_START, Tables, label_key, label_prefix, record_key, seq_key, tail_seq, unsealed};
 use super::transition::load;
 use crate::frame::{Ended, array};
@@ -142,7 +143,8 @@ impl Store {
             let rows = tables.state.range(txn, &range)?.take(limit);
             rows.map(|entry| {
                 let (key, value) = entry?;
-                read_row(txn, tables, tail_seq(key)?, StateRow::decode(value)?)
+                let seq = tail_seq(key)?;
+                read_row(txn, tables, seq, StateRow::decode(seq, value)?)
             })
             .collect()
         })
@@ -168,7 +170,7 @@ pub(super) fn read_row(txn: &RoTxn, tables: &Tables, seq: u64, state: StateRow) 
     let mut damage = None;
     let mut body = |part| -> Result<Option<Vec<u8>>> {
         let Some(stored) = tables.records.get(txn, &record_key(seq, part))? else { return Ok(None) };
-        match payload::decode(txn, tables, stored) {
+        match payload::decode(txn, tables, state.id, part, stored) {
             Ok(body) => Ok(Some(body)),
             // One damaged body must not hide the others of a page.
             Err(error) => {
@@ -185,7 +187,7 @@ pub(super) fn read_row(txn: &RoTxn, tables: &Tables, seq: u64, state: StateRow) 
     }
     let sink = match state.sink {
         0 => None,
-        number => tables.sinks.get(txn, &[&b"i"[..], &number.to_be_bytes()].concat())?,
+        number => sinks::name(txn, tables, number)?,
     };
     Ok(Row {
         id: state.id,
@@ -195,7 +197,7 @@ pub(super) fn read_row(txn: &RoTxn, tables: &Tables, seq: u64, state: StateRow) 
         flags: state.flags,
         attempts: state.attempts,
         last_error: state.last_error,
-        sink: sink.map(|name| String::from_utf8_lossy(name).into_owned()),
+        sink: sink.map(|name| String::from_utf8_lossy(&name).into_owned()),
         writer: state.writer,
         start,
         end,

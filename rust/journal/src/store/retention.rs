@@ -161,8 +161,9 @@ fn prune_acked(change: &mut Change, left: &mut Share) -> Result<u64> {
             break;
         }
         // Its sink may ask for the record together with the request id.
-        let waiting = change.tables.callbacks.get(change.txn, &callback_key(row.sink, seq))?;
-        if waiting.map(Entry::decode).transpose()?.is_some_and(|entry| !entry.is_dead()) {
+        let key = callback_key(row.sink, seq);
+        let waiting = change.tables.callbacks.get(change.txn, &key)?.map(|value| Entry::decode(&key, value));
+        if waiting.transpose()?.is_some_and(|entry| !entry.is_dead()) {
             from.get_or_insert(seq);
         } else {
             chosen.push((seq, row));

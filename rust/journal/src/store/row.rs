@@ -1,5 +1,6 @@
 //! State rows: what the store knows of a record beside its bodies.
 
+use super::tables::{seal, seq_key};
 use crate::frame::{Ended, array};
 use crate::{Error, RecordId, Result};
 
@@ -125,7 +126,8 @@ impl StateRow {
         self.flags & FLAG_PRUNED != 0
     }
 
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    /// The row of record `seq`, which its checksum covers too.
+    pub(crate) fn encode(&self, seq: u64) -> Vec<u8> {
         let error = &self.last_error.as_bytes()[..self.last_error.floor_char_boundary(MAX_ERROR)];
         let mut bytes = Vec::with_capacity(FIXED + error.len());
         bytes.extend_from_slice(&[self.state as u8, self.ended as u8, self.flags, self.lane]);
@@ -138,17 +140,18 @@ impl StateRow {
         bytes.extend_from_slice(&self.writer.0);
         bytes.extend_from_slice(&self.id.0);
         bytes.extend_from_slice(error);
-        let crc = crc32c::crc32c(&bytes);
+        let crc = seal(&seq_key(seq), &bytes);
         bytes[CRC..CRC + 4].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn decode(seq: u64, bytes: &[u8]) -> Result<Self> {
         let damaged = || Error::Corrupt("a state row is malformed".into());
         if bytes.len() < FIXED {
             return Err(damaged());
         }
-        let crc = [&bytes[..CRC], &[0; 4], &bytes[CRC + 4..]].into_iter().fold(0, crc32c::crc32c_append);
+        let seq = seq_key(seq);
+        let crc = [&seq[..], &bytes[..CRC], &[0; 4], &bytes[CRC + 4..]].into_iter().fold(0, crc32c::crc32c_append);
         if crc != u32::from_le_bytes(array(bytes, CRC)) {
             return Err(Error::Corrupt("a state row does not match its checksum".into()));
         }
@@ -181,14 +184,15 @@ mod tests {
         (row.flags, row.lane, row.attempts, row.sink) = (5, 200, 9, 3);
         (row.not_before, row.lease_until) = (1, 2);
         row.last_error = "réponse perdue".into();
-        assert_eq!(StateRow::decode(&row.encode()).unwrap(), row);
-        assert!(StateRow::decode(&row.encode()[..FIXED - 1]).is_err());
+        assert_eq!(StateRow::decode(9, &row.encode(9)).unwrap(), row);
+        assert!(StateRow::decode(8, &row.encode(9)).is_err());
+        assert!(StateRow::decode(9, &row.encode(9)[..FIXED - 1]).is_err());
     }
 
     #[test]
     fn a_long_error_is_cut_between_characters() {
         let mut row = StateRow::new(RecordId::new(), RecordId::new(), 7);
         row.last_error = "é".repeat(2000);
-        assert_eq!(StateRow::decode(&row.encode()).unwrap().last_error, "é".repeat(MAX_ERROR / 2));
+        assert_eq!(StateRow::decode(9, &row.encode(9)).unwrap().last_error, "é".repeat(MAX_ERROR / 2));
     }
 }

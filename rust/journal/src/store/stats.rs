@@ -5,7 +5,7 @@ use super::callbacks::Entry;
 use super::counts::Counts;
 use super::retention::Quota;
 use super::row::State;
-use super::tables::seq_key;
+use super::transition::load;
 use crate::spool::segment::{list, segment_path};
 use crate::{Result, WriterInfo, layout};
 
@@ -89,7 +89,8 @@ impl Store {
                 ..Stats::default()
             };
             for entry in tables.callbacks.iter(txn)?.take(LOOK_AT) {
-                let entry = Entry::decode(entry?.1)?;
+                let (key, value) = entry?;
+                let entry = Entry::decode(key, value)?;
                 stats.callbacks_dead += u64::from(entry.is_dead());
                 stats.callback_error = entry.error().or(stats.callback_error);
             }
@@ -107,8 +108,8 @@ impl Store {
                     oldest = Some(oldest.map_or(seq, |least| least.min(seq)));
                 }
             }
-            if let Some(row) = oldest.map(|seq| tables.state.get(txn, &seq_key(seq))).transpose()?.flatten() {
-                stats.oldest_unsent = Some(super::row::StateRow::decode(row)?.id.unix_ms());
+            if let Some(seq) = oldest {
+                stats.oldest_unsent = Some(load(txn, tables, seq)?.id.unix_ms());
             }
             Ok(stats)
         })?;

@@ -102,8 +102,8 @@ impl Store {
                 tables.acks.put(change.txn, &seq_key(*seq), &sealed(&seq_key(*seq), value))?;
                 tables.by_request.put(change.txn, &request_id.to_be_bytes(), &seq_key(*seq))?;
                 if row.sink != 0 {
-                    let entry = super::callbacks::Entry::default().encode();
-                    tables.callbacks.put(change.txn, &callback_key(row.sink, *seq), &entry)?;
+                    let key = callback_key(row.sink, *seq);
+                    tables.callbacks.put(change.txn, &key, &super::callbacks::Entry::default().encode(&key))?;
                 }
                 new += 1;
             }

@@ -44,9 +44,9 @@ tables! {
     cursors,
     /// (seq, part) -> an event's stored body.
     records,
-    /// Record id -> seq. Also the order in which records are listed: ids sort by time.
+    /// Record id -> seal, seq. Also the order in which records are listed: ids sort by time.
     ids,
-    /// (label, record id) -> seq.
+    /// (label, record id) -> seal, seq.
     labels,
     /// seq -> state row.
     state,
@@ -60,7 +60,7 @@ tables! {
     acks,
     /// Request id -> seq.
     by_request,
-    /// 'n' name -> number, 'i' number -> name.
+    /// 'n' name -> number, 'i' number -> name; each with a seal.
     sinks,
     /// (sink, seq) -> delivery state.
     callbacks,
@@ -117,7 +117,7 @@ pub(crate) fn label_key(kind: u8, value: &[u8], id: RecordId) -> Vec<u8> {
 }
 
 /// CRC-32C of the rest u32 | seq u64: the sequence number is last, as in every index.
-pub(crate) fn label_value(key: &[u8], seq: u64) -> [u8; 12] {
+pub(crate) fn sealed_seq(key: &[u8], seq: u64) -> [u8; 12] {
     join(&[&seal(key, &seq_key(seq)).to_le_bytes(), &seq_key(seq)])
 }
 
@@ -128,7 +128,7 @@ pub(crate) fn tail_seq(key: &[u8]) -> Result<u64> {
         .ok_or_else(|| Error::Corrupt("a key of the store is too short".into()))
 }
 
-/// CRC-32C of an entry, for trees whose values are nothing that is checked elsewhere. LMDB has no checksums of its own.
+/// CRC-32C of an entry. LMDB has no checksums of its own; with its key in it, an entry is also known to stand where it belongs.
 pub(crate) fn seal(key: &[u8], value: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(key), value)
 }

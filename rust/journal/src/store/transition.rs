@@ -11,7 +11,7 @@ use heed::{RoTxn, RwTxn};
 
 use super::counts::Counts;
 use super::row::{State, StateRow};
-use super::tables::{Tables, Tree, label_key, label_value, open_key, outbox_key, parked_key, seq_key};
+use super::tables::{Tables, Tree, label_key, open_key, outbox_key, parked_key, sealed_seq, seq_key};
 use crate::frame::Ended;
 use crate::{Error, Result, labels};
 
@@ -39,7 +39,7 @@ impl<'t, 'e> Change<'t, 'e> {
         self.place(seq, row)?;
         if let Some(label) = row.ended.label() {
             let key = label_key(labels::ENDED, label, row.id);
-            self.tables.labels.put(self.txn, &key, &label_value(&key, seq))?;
+            self.tables.labels.put(self.txn, &key, &sealed_seq(&key, seq))?;
         }
         if !row.is_pruned() {
             match row.state {
@@ -69,7 +69,7 @@ impl<'t, 'e> Change<'t, 'e> {
 
     /// Stores a row whose state and work list stay what they are.
     pub(crate) fn save(&mut self, seq: u64, row: &StateRow) -> Result<()> {
-        Ok(self.tables.state.put(self.txn, &seq_key(seq), &row.encode())?)
+        Ok(self.tables.state.put(self.txn, &seq_key(seq), &row.encode(seq))?)
     }
 
     fn place(&mut self, seq: u64, row: &StateRow) -> Result<()> {
@@ -99,5 +99,5 @@ impl<'t, 'e> Change<'t, 'e> {
 
 pub(crate) fn load(txn: &RoTxn, tables: &Tables, seq: u64) -> Result<StateRow> {
     let bytes = tables.state.get(txn, &seq_key(seq))?;
-    StateRow::decode(bytes.ok_or_else(|| Error::Corrupt(format!("record {seq} has no state row")))?)
+    StateRow::decode(seq, bytes.ok_or_else(|| Error::Corrupt(format!("record {seq} has no state row")))?)
 }

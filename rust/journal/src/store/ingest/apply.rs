@@ -8,7 +8,8 @@ use crate::frame::{Ended, Kind};
 use crate::labels;
 use crate::store::Store;
 use crate::store::row::{State, StateRow};
-use crate::store::tables::{cursor_key, label_key, label_value, record_key, sealed, seq_key, tail_seq};
+use crate::store::sinks;
+use crate::store::tables::{cursor_key, label_key, record_key, sealed, sealed_seq, seq_key, tail_seq};
 use crate::store::transition::{Change, load};
 use crate::{RecordId, Result, ids};
 
@@ -85,7 +86,7 @@ impl Commit<'_, '_, '_> {
         let id = event.frame.id;
         let seq = self.change.counts.last_seq + 1;
         self.change.counts.last_seq = seq;
-        self.change.tables.ids.put(self.change.txn, &id.0, &seq_key(seq))?;
+        self.change.tables.ids.put(self.change.txn, &id.0, &sealed_seq(&id.0, seq))?;
         let sink = index_labels(self.change, id, seq, &event.frame.labels)?;
         let mut row = StateRow::new(id, event.writer, self.change.now_ms);
         merge_into(&mut row, event, sink);
@@ -169,24 +170,11 @@ fn index_labels(change: &mut Change<'_, '_>, id: RecordId, seq: u64, section: &[
     let mut sink = 0;
     for (kind, value) in labels::iter(section) {
         if kind == labels::SINK {
-            sink = intern_sink(change, value)?;
+            sink = sinks::intern(change, value)?;
         } else if kind != labels::ENDED {
             let key = label_key(kind, value, id);
-            change.tables.labels.put(change.txn, &key, &label_value(&key, seq))?;
+            change.tables.labels.put(change.txn, &key, &sealed_seq(&key, seq))?;
         }
     }
     Ok(sink)
-}
-
-fn intern_sink(change: &mut Change<'_, '_>, name: &[u8]) -> Result<u32> {
-    let sinks = change.tables.sinks;
-    let by_name = [b"n", name].concat();
-    if let Some(number) = sinks.get(change.txn, &by_name)?.and_then(|value| value.first_chunk::<4>()) {
-        return Ok(u32::from_be_bytes(*number));
-    }
-    // Each sink has two entries, so half the tree's length is the number given last.
-    let number = u32::try_from(sinks.len(change.txn)? / 2 + 1).unwrap_or(u32::MAX);
-    sinks.put(change.txn, &by_name, &number.to_be_bytes())?;
-    sinks.put(change.txn, &[&b"i"[..], &number.to_be_bytes()].concat(), name)?;
-    Ok(number)
 }
