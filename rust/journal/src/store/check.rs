@@ -5,6 +5,7 @@ use heed::RoTxn;
 use super::Store;
 use super::callbacks::Entry;
 use super::counts::Counts;
+use super::memory::Mapped;
 use super::payload;
 use super::row::{State, StateRow};
 use super::sinks;
@@ -57,7 +58,7 @@ impl Store {
         let records = self.db().read(|txn, tables| {
             let mut report = CheckReport::default();
             check_trees(txn, tables, &mut report)?;
-            check_records(txn, tables, &mut report)?;
+            check_records(txn, tables, &self.db().mapped, &mut report)?;
             check_lists(txn, tables, &mut report)?;
             Ok(report)
         })?;
@@ -102,11 +103,12 @@ impl Store {
     }
 }
 
-fn check_records(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result<()> {
+fn check_records(txn: &RoTxn, tables: &Tables, mapped: &Mapped, report: &mut CheckReport) -> Result<()> {
     for entry in tables.state.iter(txn)? {
         let (key, value) = entry?;
         let seq = tail_seq(key)?;
         report.records += 1;
+        mapped.touch(1);
         let row = match StateRow::decode(seq, value) {
             Ok(row) => row,
             Err(error) => {

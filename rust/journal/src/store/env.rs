@@ -7,6 +7,7 @@ use std::sync::{PoisonError, RwLock};
 use heed::{Env, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
 
 use super::dictionary;
+use super::memory::Mapped;
 use super::tables::{MAX_TREES, Tables};
 use crate::{Error, RecordId, Result, layout, process};
 
@@ -23,6 +24,7 @@ pub(crate) struct Db {
     /// Taken for writing only to resize the map or to replace an environment inherited through a fork, both of which need
     /// that no transaction of this process is running.
     opened: RwLock<Option<Opened>>,
+    pub(crate) mapped: Mapped,
 }
 
 struct Opened {
@@ -35,7 +37,7 @@ struct Opened {
 
 impl Db {
     pub(crate) fn open(journal: &Path) -> Result<Self> {
-        let db = Self { journal: journal.to_path_buf(), opened: RwLock::new(None) };
+        let db = Self { journal: journal.to_path_buf(), opened: RwLock::new(None), mapped: Mapped::new(journal) };
         db.reopen()?;
         Ok(db)
     }

@@ -109,6 +109,7 @@ impl Store {
             let reading = scope.spawn(move || read_all(merge, &send));
             for batch in receive {
                 self.apply(&batch, &mut report)?;
+                self.db().mapped.touch(batch.events.len() as u64);
                 report.segments_removed += batch.remove_finished(&spool)?;
             }
             reading.join().map_err(|_| Error::Corrupt("reading the spool failed".into()))?

@@ -10,6 +10,7 @@ mod counts;
 pub(crate) mod dictionary;
 mod env;
 pub(crate) mod ingest;
+mod memory;
 pub(crate) mod payload;
 pub(crate) mod query;
 pub(crate) mod retention;

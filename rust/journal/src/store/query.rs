@@ -73,6 +73,7 @@ impl Store {
         self.db().read(|txn, tables| {
             let mut page = Vec::new();
             let mut visit = |seq: u64| -> Result<bool> {
+                self.db().mapped.touch(1);
                 if let Some(row) = matching(txn, tables, query, needle.as_ref(), seq)? {
                     page.push(row);
                 }
