@@ -7,6 +7,7 @@ to streaming.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,21 +21,25 @@ TOOL_ARGUMENTS = {"city": "Paris"}
 
 
 class OpenAIServer:
-    """Says ``text`` to everyone on loopback, or calls the first tool it is offered, until told to fail.
+    """Says ``text`` to everyone on loopback, or calls the tool it is offered, until told to fail.
 
-    ``failure`` is the status, headers and error of every answer from then on; ``cut`` ends streams with an error in
-    place of the last piece.
+    A tool is called once a turn, with arguments of its schema: the numbers and the quoted words of the last message,
+    or ``Paris``. A response format is answered in the same way. ``asked`` has every request in order; ``failure`` is
+    the status, headers and error of every answer from then on; ``cut`` ends streams with an error in place of the last
+    piece.
     """
 
     def __init__(self, text: str = "Paris is it.") -> None:
         self.text = text
         self.failure: tuple[int, dict[str, str], JSON] | None = None
         self.cut = False
+        self.asked: list[JSON] = []
         app = self
 
         class Connection(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                app.asked.append(asked)
                 if app.failure is not None:
                     status, headers, error = app.failure
                     return self._send(status, "application/json", json.dumps({"error": error}), headers)
@@ -75,9 +80,9 @@ class OpenAIServer:
         """``/chat/completions``."""
         if asked.get("stream"):
             return self._chunks(asked)
-        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": self.text}}
-        if asked.get("tools"):
-            choice = {**choice, "finish_reason": "tool_calls", "message": {"role": "assistant", **_calls(asked)}}
+        message = self._message(asked)
+        reason = "tool_calls" if "tool_calls" in message else "stop"
+        choice = {"index": 0, "finish_reason": reason, "message": {"role": "assistant", **message}}
         return _completion("chat.completion", asked, choices=[choice], usage=USAGE)
 
     def _chunks(self, asked: JSON) -> Iterator[JSON]:
@@ -86,18 +91,34 @@ class OpenAIServer:
             return _completion("chat.completion.chunk", asked, choices=[choice])
 
         yield chunk({"role": "assistant", "content": ""})
-        words = [f"{word} " for word in self.text.split()]
-        words[-1] = words[-1].rstrip()
-        if asked.get("tools"):
-            yield chunk({"tool_calls": [{"index": 0, **_calls(asked)["tool_calls"][0]}]})
+        message = self._message(asked)
+        if "tool_calls" in message:
+            (call,) = message["tool_calls"]
+            whole = call["function"]["arguments"]
+            pieces = [whole[at : at + 8] for at in range(0, len(whole), 8)]
+            yield chunk({"tool_calls": [{"index": 0, **call, "function": {**call["function"], "arguments": ""}}]})
+            for piece in pieces:
+                yield chunk({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
         else:
+            words = re.findall(r"\S+\s*", message["content"])
             yield from (chunk({"content": word}) for word in (words[:-1] if self.cut else words))
         if self.cut:
             yield {"error": {"message": "The server had an error.", "type": "server_error", "code": None}}
             return
-        yield chunk({}, "tool_calls" if asked.get("tools") else "stop")
+        yield chunk({}, "tool_calls" if "tool_calls" in message else "stop")
         if (asked.get("stream_options") or {}).get("include_usage"):
             yield _completion("chat.completion.chunk", asked, choices=[], usage=USAGE)
+
+    def _message(self, asked: JSON) -> JSON:
+        last = asked["messages"][-1]
+        if asked.get("tools") and last["role"] != "tool":
+            return _calls(asked)
+        form = asked.get("response_format") or {"type": "text"}
+        if form["type"] == "json_schema":
+            return {"content": json.dumps(_filled(form["json_schema"]["schema"], last))}
+        if form["type"] == "json_object":
+            return {"content": json.dumps({name: "Paris" for name in _quoted(last)})}
+        return {"content": self.text}
 
     def completion(self, asked: JSON) -> JSON:
         """``/completions``."""
@@ -122,5 +143,23 @@ def _completion(kind: str, asked: JSON, **rest: Any) -> JSON:
 
 
 def _calls(asked: JSON) -> JSON:
-    function = {"name": asked["tools"][0]["function"]["name"], "arguments": json.dumps(TOOL_ARGUMENTS)}
+    tools = {tool["function"]["name"]: tool["function"] for tool in asked["tools"]}
+    choice = asked.get("tool_choice")
+    tool = tools[choice["function"]["name"]] if isinstance(choice, dict) else next(iter(tools.values()))
+    arguments = _filled(tool.get("parameters") or {}, asked["messages"][-1])
+    function = {"name": tool["name"], "arguments": json.dumps(arguments)}
     return {"content": None, "tool_calls": [{"id": "call_1", "type": "function", "function": function}]}
+
+
+def _filled(schema: JSON, message: JSON) -> JSON:
+    """An object of a schema of strings and numbers."""
+    numbers = iter(re.findall(r"\d+", str(message["content"])))
+    words = iter(_quoted(message))
+    return {
+        name: int(next(numbers, 1)) if kind.get("type") in ("integer", "number") else next(words, "Paris")
+        for name, kind in schema.get("properties", {}).items()
+    }
+
+
+def _quoted(message: JSON) -> list[str]:
+    return re.findall(r"'([^']+)'", str(message["content"]))
