@@ -35,6 +35,7 @@ FLAG_CACHED: int  # 1: answered from a LangChain cache
 FLAG_LOSSY: int  # 2: a value could only be kept approximately
 FLAG_REDACTED: int  # 4: a redact hook or content=False changed or removed content
 FLAG_PRUNED: int  # 8: the quota removed the record's bodies
+FLAG_RENEWED: int  # 16: sent as a second trace, since PromptLayer made no log of the first
 
 @final
 class Recorder:
@@ -176,6 +177,10 @@ class Row:
     @property
     def acked_at(self) -> int | None: ...  # ns since the epoch
     @property
+    def lane(self) -> int: ...  # records of one lane are sent in order; 0 keeps none
+    @property
+    def changed_at(self) -> int: ...  # ms since the epoch; when the state last changed
+    @property
     def not_before(self) -> int | None: ...  # ms since the epoch; when a pending record is next due
 
 @final
@@ -250,8 +255,14 @@ class Store:
         "problems": [{"where": str, "what": str, "kept": str}]}."""
 
     # --- sync: every call is one transaction ---
-    def lease(self, limit: int, lease_ms: int, now_ms: int, max_bytes: int = 4 << 20) -> list[Row]:
-        """pending -> leased, for closed records that are due, in outbox order. Attempts is raised by one."""
+    def lease(
+        self, limit: int, lease_ms: int, now_ms: int, max_bytes: int = 4 << 20, of_lane: int | None = None
+    ) -> list[Row]:
+        """pending -> leased, for closed records that are due, in order. Attempts is raised by one.
+
+        No more than of_lane (default: limit) of a lane that keeps its order, and none while earlier ones of it are
+        leased, in doubt or put off.
+        """
 
     def expire_leases(self, now_ms: int) -> int:
         """leased -> in_doubt, for leases that ran out (a sender died). Returns how many."""
@@ -268,6 +279,18 @@ class Store:
 
     def park(self, seqs: Sequence[int], state: int, error: str, not_before: int = 0) -> None:
         """-> in_doubt, dead or held, with the reason."""
+
+    def renew(self, seqs: Sequence[int], error: str) -> None:
+        """in_doubt -> pending, to be sent as a new trace: PromptLayer has the first one and will make no log of it."""
+
+    def next_due(self, now_ms: int) -> int | None:
+        """When the next record that waits for a moment is due (ms): to be sent or looked up, or its lease over."""
+
+    def is_unsettled(self, seq: int) -> bool:
+        """Whether a record up to this seq has ended and is still to be delivered: not yet acked, dead or held."""
+
+    def mend_waits(self, before_ms: int, after_ms: int, longest_ms: int) -> int:
+        """Move every wait along with a clock set from before to after; none then ends later than longest from now."""
 
     def requeue(self, seqs: Sequence[int]) -> int:
         """dead or held -> pending, due now. Returns how many moved."""
@@ -286,6 +309,17 @@ class Store:
 
     def callback_done(self, sink: str, seq: int) -> None: ...
     def callback_failed(self, sink: str, seq: int, error: str, not_before: int, dead: bool = False) -> None: ...
+
+@final
+class Watch:
+    """Notices what other processes do to a journal, which has to exist."""
+
+    def __new__(cls, path: str) -> Watch: ...
+    def descriptor(self) -> int | None:
+        """Readable when there is something to look at. None where the system has no such thing: look now and then."""
+
+    def look(self) -> tuple[bool, bool]:
+        """Since the last look: whether there may be events to take in, and new request ids. Never waits."""
 
 def encode(obj: Any) -> tuple[bytes, bool]:
     """JSON bytes of any object in plsync's tagged form, and whether something could only be kept approximately."""

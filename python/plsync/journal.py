@@ -253,9 +253,14 @@ class Journal:
 
     # --- on the way to PromptLayer: each call is one transaction (see ``_native.pyi``) ---
 
-    def lease(self, limit: int, lease_ms: int, now_ms: int, max_bytes: int = 4 << 20) -> list[Record]:
-        """Take up to ``limit`` due records for sending: pending becomes leased, for ``lease_ms``."""
-        return [Record(row) for row in self._store.lease(limit, lease_ms, now_ms, max_bytes)]
+    def lease(
+        self, limit: int, lease_ms: int, now_ms: int, max_bytes: int = 4 << 20, of_lane: int | None = None
+    ) -> list[Record]:
+        """Take up to ``limit`` due records for sending: pending becomes leased, for ``lease_ms``.
+
+        Of a lane that keeps its order no more than ``of_lane``, and none while earlier ones are on their way.
+        """
+        return [Record(row) for row in self._store.lease(limit, lease_ms, now_ms, max_bytes, of_lane)]
 
     def expire_leases(self, now_ms: int) -> int:
         """Put what a dead sender had taken up in doubt; how many."""
@@ -276,6 +281,18 @@ class Journal:
     def park(self, seqs: Sequence[int], state: State, error: str, not_before: int = 0) -> None:
         """Put records in doubt, or make them dead or held, with the reason."""
         self._store.park(seqs, STATES.index(state), error, not_before)
+
+    def renew(self, seqs: Sequence[int], error: str) -> None:
+        """Make records in doubt pending, to be sent under other ids: PromptLayer makes no log of the first."""
+        self._store.renew(seqs, error)
+
+    def next_due(self, now_ms: int) -> int | None:
+        """When the next record that waits for a moment is due, in ms since the epoch."""
+        return self._store.next_due(now_ms)
+
+    def mend_waits(self, before_ms: int, after_ms: int, longest_ms: int) -> int:
+        """Move every wait along with a clock that was set; none then ends later than ``longest_ms`` from now."""
+        return self._store.mend_waits(before_ms, after_ms, longest_ms)
 
     def requeue(self, seqs: Sequence[int]) -> int:
         """Make dead or held records pending, due now; how many."""

@@ -32,14 +32,14 @@ Status = Literal["pending", "ok", "error", "cancelled", "partial"]
 STATES: Final[tuple[State, ...]] = ("pending", "leased", "in_doubt", "acked", "dead", "held")
 STATUSES: Final[tuple[Status, ...]] = ("pending", "ok", "error", "cancelled", "partial", "error")
 _ABANDONED: Final = 5
-_CACHED, _LOSSY, _REDACTED, _PRUNED = 1, 2, 4, 8
+_CACHED, _LOSSY, _REDACTED, _PRUNED, _RENEWED = 1, 2, 4, 8, 16
 
 FIELDS: Final = (
     *("id", "seq", "run_id", "parent_run_id", "trace_id", "span_id"),
     *("kind", "name", "class_name", "model", "provider", "status", "cached", "lossy", "redacted", "pruned", "damage"),
     *("input", "output", "tool_calls", "usage", "error", "params", "options", "tags", "metadata"),
     *("started_at", "first_token_at", "ended_at", "started_ns", "ended_ns", "duration_ns", "chunk_times"),
-    *("state", "request_id", "acked_at", "due_at", "attempts", "last_error", "sink"),
+    *("state", "request_id", "acked_at", "due_at", "attempts", "last_error", "lane", "sink"),
 )
 """The attributes of a record, in the order ``as_dict()`` and ``--json`` give them."""
 
@@ -102,12 +102,12 @@ class Record:
     @property
     def trace_id(self) -> str:
         """32 hex digits: the id itself, so that a resend carries the same trace."""
-        return self._row.id.hex()
+        return self._sent_id().hex()
 
     @property
     def span_id(self) -> str:
-        """16 hex digits: the low 64 bits of the id."""
-        return self._row.id[8:].hex()
+        """16 hex digits: the low 64 bits of the trace id."""
+        return self._sent_id()[8:].hex()
 
     # --- what was asked ---
 
@@ -293,6 +293,21 @@ class Record:
         return self._row.last_error
 
     @property
+    def lane(self) -> int:
+        """Records of one lane are sent in order: those of one conversation, else of one run; 0 keeps no order."""
+        return self._row.lane
+
+    @property
+    def size(self) -> int:
+        """Bytes of its events, as JSON."""
+        return len(self._row.start or b"") + len(self._row.end or b"")
+
+    @property
+    def waited_ms(self) -> int:
+        """How long it was put off when its state last changed, in ms."""
+        return max(0, (self._row.not_before or 0) - self._row.changed_at)
+
+    @property
     def sink(self) -> str | None:
         """Where its callback is delivered, e.g. ``module:function``."""
         return self._row.sink
@@ -326,6 +341,11 @@ class Record:
         if self._end is None:
             self._end = _parse(self._row.end)
         return self._end
+
+    def _sent_id(self) -> bytes:
+        """The id it goes by at PromptLayer: another one where the first has a span and will have no log (format.md)."""
+        own = self._row.id
+        return own[:8] + bytes(byte ^ 0xFF for byte in own[8:]) if self._row.flags & _RENEWED else own
 
     def _either(self, key: str) -> Any:
         return self._started().get(key) or self._ended().get(key)

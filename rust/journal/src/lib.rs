@@ -32,6 +32,7 @@ mod process;
 mod salvage;
 mod spool;
 mod store;
+mod watch;
 
 pub use error::{Error, Result};
 pub use frame::{Draft, Ended, Event, FLAG_CACHED, FLAG_LOSSY, FLAG_REDACTED, Head, Kind};
@@ -51,5 +52,6 @@ pub use store::compact::CompactReport;
 pub use store::ingest::IngestReport;
 pub use store::query::Query;
 pub use store::retention::{Policy, Pruned, Quota};
-pub use store::row::{FLAG_PRUNED, Row, State};
+pub use store::row::{FLAG_PRUNED, FLAG_RENEWED, Row, State};
 pub use store::stats::Stats;
+pub use watch::{Seen, Watch};

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use common::{event, workplace};
-use plsync_journal::{Durability, Ended, Event, Kind, Query, RecordId, Spool, State, Store, labels};
+use plsync_journal::{Durability, Ended, Event, FLAG_RENEWED, Kind, Query, RecordId, Spool, State, Store, labels};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -26,12 +26,15 @@ enum Step {
     Ingest,
     Reopen,
     Wait(u16),
-    Lease(usize),
+    Lease(usize, usize),
     Expire,
     Ack(Index),
     Release(Index, u16),
     Park(Index, State, u16),
     Requeue(Index),
+    Renew(Index),
+    /// The clock is set by so much, back or forth; no wait is longer than the second number.
+    SetClock(i16, u16),
     Claim(usize),
     Deliver(Index),
     Refuse(Index, u16, bool),
@@ -50,12 +53,14 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Ingest),
         1 => Just(Step::Reopen),
         2 => time.clone().prop_map(Step::Wait),
-        3 => (1..5usize).prop_map(Step::Lease),
+        3 => (1..5usize, 1..4usize).prop_map(|(limit, of_lane)| Step::Lease(limit, of_lane)),
         1 => Just(Step::Expire),
         3 => any::<Index>().prop_map(Step::Ack),
         2 => (any::<Index>(), time.clone()).prop_map(|(record, delay)| Step::Release(record, delay)),
         2 => (any::<Index>(), parked, time.clone()).prop_map(|(record, state, delay)| Step::Park(record, state, delay)),
         1 => any::<Index>().prop_map(Step::Requeue),
+        1 => any::<Index>().prop_map(Step::Renew),
+        1 => (-2000..2000i16, time.clone()).prop_map(|(by, longest)| Step::SetClock(by, longest)),
         2 => (1..4usize).prop_map(Step::Claim),
         1 => any::<Index>().prop_map(Step::Deliver),
         1 => (any::<Index>(), time, any::<bool>()).prop_map(|(entry, delay, dead)| Step::Refuse(entry, delay, dead)),
@@ -69,6 +74,7 @@ struct Record {
     state: State,
     ended: Ended,
     attempts: u32,
+    flags: u8,
     not_before: u64,
     last_error: String,
     sink: Option<String>,
@@ -123,12 +129,21 @@ impl Model {
     }
 
     /// The records that a lease gives, in order.
-    fn due(&self, limit: usize) -> Vec<RecordId> {
-        let waiting = |lane: u8| {
-            let mut lane: Vec<_> = self.records.iter().filter(|(_, record)| record.lane == lane).collect();
+    fn due(&self, limit: usize, of_lane: usize) -> Vec<RecordId> {
+        let waiting = |number: u8| {
+            let mut lane: Vec<_> = self.records.iter().filter(|(_, record)| record.lane == number).collect();
+            let is_held_up = lane.iter().any(|(_, record)| record.holds_up(self.now));
             lane.retain(|(_, record)| record.is_due(self.now));
-            lane.sort_by_key(|(_, record)| (record.shown.not_before, record.shown.seq));
-            lane.into_iter().take(limit).map(|(id, record)| (record.shown.seq, *id)).collect::<Vec<_>>()
+            let is_ordered = number != 0;
+            lane.sort_by_key(|(_, record)| (if is_ordered { 0 } else { record.shown.not_before }, record.shown.seq));
+            let most = if !is_ordered {
+                limit
+            } else if is_held_up {
+                0
+            } else {
+                of_lane
+            };
+            lane.into_iter().take(most).map(|(id, record)| (record.shown.seq, *id)).collect::<Vec<_>>()
         };
         let mut due: Vec<_> = (0..3).flat_map(waiting).collect();
         due.sort_unstable();
@@ -160,6 +175,7 @@ impl Modelled {
             state: State::Pending,
             ended: Ended::No,
             attempts: 0,
+            flags: 0,
             not_before: 0,
             last_error: String::new(),
             sink: None,
@@ -183,6 +199,33 @@ impl Modelled {
             Kind::Start | Kind::Segment => (self.lane, shown.start) = (event.lane, Some(event.body)),
         }
         shown.sink = shown.sink.take().or(event.sink.then(|| SINK.to_owned()));
+    }
+
+    fn is_unsettled(&self) -> bool {
+        match self.shown.state {
+            State::Pending => self.shown.ended != Ended::No,
+            State::Leased | State::InDoubt => true,
+            State::Acked | State::Dead | State::Held => false,
+        }
+    }
+
+    /// The moment it waits for, if it waits for one.
+    fn waits_until(&self, now: u64) -> Option<u64> {
+        match self.shown.state {
+            State::Pending if self.shown.ended != Ended::No => Some(self.shown.not_before).filter(|at| *at > now),
+            State::Leased => Some(self.lease_until),
+            State::InDoubt => Some(self.shown.not_before),
+            State::Pending | State::Acked | State::Dead | State::Held => None,
+        }
+    }
+
+    /// Whether what follows in its lane has to wait for it.
+    fn holds_up(&self, now: u64) -> bool {
+        match self.shown.state {
+            State::Leased | State::InDoubt => true,
+            State::Pending => self.shown.ended != Ended::No && self.shown.not_before > now,
+            State::Acked | State::Dead | State::Held => false,
+        }
     }
 
     fn is_due(&self, now: u64) -> bool {
@@ -238,12 +281,14 @@ impl Pair {
                 self.store = Some(Store::open(&self.path, false).unwrap());
             }
             Step::Wait(ms) => self.model.now += u64::from(*ms),
-            Step::Lease(limit) => self.lease(*limit),
+            Step::Lease(limit, of_lane) => self.lease(*limit, *of_lane),
             Step::Expire => self.expire(),
             Step::Ack(record) => self.ack(*record),
             Step::Release(record, delay) => self.park(*record, State::Pending, now + u64::from(*delay)),
             Step::Park(record, state, delay) => self.park(*record, *state, now + u64::from(*delay)),
             Step::Requeue(record) => self.requeue(*record),
+            Step::Renew(record) => self.renew(*record),
+            Step::SetClock(by, longest) => self.set_clock(i64::from(*by), u64::from(*longest)),
             Step::Claim(limit) => self.claim(*limit),
             Step::Deliver(entry) => {
                 if let Some(seq) = self.model.choose_entry(*entry) {
@@ -263,10 +308,10 @@ impl Pair {
         }
     }
 
-    fn lease(&mut self, limit: usize) {
+    fn lease(&mut self, limit: usize, of_lane: usize) {
         let now = self.model.now;
-        let leased = self.store().lease(limit, LEASE, now, u64::MAX).unwrap();
-        let expected = self.model.due(limit);
+        let leased = self.store().lease_of_lanes(limit, of_lane, LEASE, now, u64::MAX).unwrap();
+        let expected = self.model.due(limit, of_lane);
         assert_eq!(leased.iter().map(|row| row.id).collect::<Vec<_>>(), expected);
         for id in expected {
             self.model.edit(id, |record| {
@@ -333,6 +378,34 @@ impl Pair {
         assert_eq!(self.store().requeue(&[seq]).unwrap(), moved);
     }
 
+    fn renew(&mut self, record: Index) {
+        let Some(id) = self.model.choose(record) else { return };
+        let seq = self.model.edit(id, |record| {
+            if record.shown.state == State::InDoubt {
+                (record.shown.state, record.shown.not_before) = (State::Pending, 0);
+                record.shown.last_error = "anew".into();
+                record.shown.flags |= FLAG_RENEWED;
+            }
+        });
+        self.store().renew(&[seq], "anew").unwrap();
+    }
+
+    fn set_clock(&mut self, by: i64, longest: u64) {
+        let (before, after) = (self.model.now, self.model.now.saturating_add_signed(by));
+        self.model.now = after;
+        let mended = |at: u64| if at > before { (at - before + after).min(after + longest) } else { at };
+        for record in self.model.records.values_mut() {
+            // What a record of another state waited for once is of no matter any more.
+            let shown = &mut record.shown;
+            let is_sendable = shown.state == State::Pending && shown.ended != Ended::No;
+            if is_sendable || matches!(shown.state, State::Leased | State::InDoubt) {
+                shown.not_before = mended(shown.not_before);
+                record.lease_until = mended(record.lease_until);
+            }
+        }
+        self.store().mend_waits(before, after, longest).unwrap();
+    }
+
     fn claim(&mut self, limit: usize) {
         let now = self.model.now;
         let writer = self.spool.writer_id().unwrap();
@@ -361,6 +434,7 @@ impl Pair {
                 state: row.state,
                 ended: row.ended,
                 attempts: row.attempts,
+                flags: row.flags,
                 not_before: row.not_before,
                 last_error: row.last_error,
                 sink: row.sink,
@@ -381,6 +455,12 @@ impl Pair {
         let doubtful = model.records.values().filter(|record| record.shown.state == State::InDoubt);
         let doubtful = doubtful.filter(|record| record.shown.not_before <= model.now).count();
         assert_eq!(store.in_doubt(usize::MAX, model.now).unwrap().len(), doubtful);
+        let unsettled = model.records.values().filter(|record| record.is_unsettled()).map(|record| record.shown.seq);
+        let first = unsettled.min();
+        assert!(!store.is_unsettled(first.map_or(u64::MAX, |first| first - 1)).unwrap());
+        assert!(first.is_none_or(|first| store.is_unsettled(first).unwrap()));
+        let waits = model.records.values().filter_map(|record| record.waits_until(model.now));
+        assert_eq!(store.next_due(model.now).unwrap(), waits.min());
         let stats = store.stats().unwrap();
         let dead = model.callbacks.values().filter(|entry| entry.dead).count() as u64;
         let waiting = model.callbacks.len() as u64 - dead;

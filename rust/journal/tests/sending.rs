@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Bench, assert_sound, event};
-use plsync_journal::{Ended, Kind, Query, RecordId, State, labels};
+use plsync_journal::{Ended, Event, FLAG_RENEWED, Kind, Query, RecordId, State, labels};
 
 const NOW: u64 = 1_900_000_000_000;
 const MB: u64 = 1 << 20;
@@ -57,6 +57,75 @@ fn a_lease_is_bounded_by_bytes_but_never_empty() {
     let store = bench.store();
     assert_eq!(store.lease(10, 1000, NOW, 1).unwrap().len(), 1);
     assert_eq!(store.lease(10, 1000, NOW, 25_000).unwrap().len(), 2);
+}
+
+/// Closed calls of one lane, in the order they were recorded.
+fn calls_of_lane(bench: &Bench, lane: u8, number: usize) -> Vec<RecordId> {
+    let call = |_| {
+        let id = RecordId::new();
+        bench.spool.append(&Event { lane, ..event(Kind::Start, Ended::No, id, &[], b"{}") }).unwrap();
+        bench.end(id, b"{}");
+        id
+    };
+    (0..number).map(call).collect()
+}
+
+#[test]
+fn what_follows_in_a_lane_waits_for_what_is_on_its_way() {
+    let bench = Bench::new();
+    let ids = calls_of_lane(&bench, 7, 3);
+    let alone = bench.call("alone");
+    let store = bench.store();
+    let leased = |limit, now| store.lease_of_lanes(limit, 1, 1000, now, MB).unwrap();
+    let first = leased(9, NOW);
+    assert_eq!(first.iter().map(|row| row.id).collect::<Vec<_>>(), [ids[0], alone]);
+    assert!(leased(9, NOW).is_empty());
+    store.park(&[first[0].seq], State::InDoubt, "lost", NOW).unwrap();
+    assert!(leased(9, NOW).is_empty());
+    store.release(&[first[0].seq], NOW + 10, "throttled").unwrap();
+    assert!(leased(9, NOW).is_empty());
+    assert_eq!(leased(9, NOW + 10)[0].id, ids[0]);
+    store.ack(&[(first[0].seq, 1)]).unwrap();
+    assert_eq!(leased(9, NOW)[0].id, ids[1]);
+}
+
+#[test]
+fn a_dead_record_holds_up_nothing() {
+    let bench = Bench::new();
+    let ids = calls_of_lane(&bench, 7, 2);
+    let store = bench.store();
+    let seq = store.lease_of_lanes(9, 1, 1000, NOW, MB).unwrap()[0].seq;
+    store.park(&[seq], State::Dead, "refused", 0).unwrap();
+    assert_eq!(store.lease(9, 1000, NOW, MB).unwrap()[0].id, ids[1]);
+}
+
+#[test]
+fn a_clock_set_back_does_not_lengthen_a_wait() {
+    let bench = Bench::new();
+    bench.call("later");
+    let store = bench.store();
+    let seq = store.lease(1, 1000, NOW, MB).unwrap()[0].seq;
+    store.release(&[seq], NOW + 5000, "throttled").unwrap();
+    let back = NOW - 3_600_000;
+    assert_eq!(store.mend_waits(NOW, back, 10_000).unwrap(), 1);
+    assert_eq!(store.next_due(back).unwrap(), Some(back + 5000));
+    assert_eq!(store.mend_waits(back, back, 1000).unwrap(), 1);
+    assert_eq!(store.next_due(back).unwrap(), Some(back + 1000));
+    assert_sound(&store);
+}
+
+#[test]
+fn a_renewed_record_is_pending_and_says_so() {
+    let bench = Bench::new();
+    bench.call("span without log");
+    let store = bench.store();
+    let seq = store.lease(1, 1000, NOW, MB).unwrap()[0].seq;
+    store.renew(&[seq], "not in doubt").unwrap();
+    assert!(store.lease(1, 1000, NOW, MB).unwrap().is_empty());
+    store.park(&[seq], State::InDoubt, "no log", 0).unwrap();
+    store.renew(&[seq], "no log was made").unwrap();
+    assert_eq!(store.lease(1, 1000, NOW, MB).unwrap()[0].flags, FLAG_RENEWED);
+    assert_sound(&store);
 }
 
 #[test]

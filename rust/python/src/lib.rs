@@ -8,8 +8,9 @@ mod names;
 mod recorder;
 mod space;
 mod store;
+mod watch;
 
-use plsync_journal::{Ended, FLAG_CACHED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, RecordId, State};
+use plsync_journal::{Ended, FLAG_CACHED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED, RecordId, State};
 use pyo3::prelude::*;
 
 #[pymodule]
@@ -24,6 +25,8 @@ mod _native {
     use crate::space::salvage;
     #[pymodule_export]
     use crate::store::{Row, Store};
+    #[pymodule_export]
+    use crate::watch::Watch;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -32,6 +35,7 @@ mod _native {
         module.add("FLAG_LOSSY", FLAG_LOSSY)?;
         module.add("FLAG_REDACTED", FLAG_REDACTED)?;
         module.add("FLAG_PRUNED", FLAG_PRUNED)?;
+        module.add("FLAG_RENEWED", FLAG_RENEWED)?;
         for (name, ended) in [
             ("END_NONE", Ended::No),
             ("END_OK", Ended::Ok),

@@ -86,6 +86,16 @@ impl Row {
     }
 
     #[getter]
+    fn lane(&self) -> u8 {
+        self.0.lane
+    }
+
+    #[getter]
+    fn changed_at(&self) -> u64 {
+        self.0.changed_at
+    }
+
+    #[getter]
     fn not_before(&self) -> Option<u64> {
         Some(self.0.not_before).filter(|at| *at > 0)
     }
@@ -276,9 +286,19 @@ impl Store {
         Ok(dict)
     }
 
-    #[pyo3(signature = (limit, lease_ms, now_ms, max_bytes = 4 << 20))]
-    fn lease(&self, py: Python<'_>, limit: usize, lease_ms: u64, now_ms: u64, max_bytes: u64) -> PyResult<Vec<Row>> {
-        Ok(rows(py.detach(|| self.0.lease(limit, lease_ms, now_ms, max_bytes)).or_raise(py)?))
+    #[pyo3(signature = (limit, lease_ms, now_ms, max_bytes = 4 << 20, of_lane = None))]
+    fn lease(
+        &self,
+        py: Python<'_>,
+        limit: usize,
+        lease_ms: u64,
+        now_ms: u64,
+        max_bytes: u64,
+        of_lane: Option<usize>,
+    ) -> PyResult<Vec<Row>> {
+        let of_lane = of_lane.unwrap_or(limit);
+        let leased = py.detach(|| self.0.lease_of_lanes(limit, of_lane, lease_ms, now_ms, max_bytes));
+        Ok(rows(leased.or_raise(py)?))
     }
 
     fn expire_leases(&self, py: Python<'_>, now_ms: u64) -> PyResult<u64> {
@@ -304,6 +324,22 @@ impl Store {
             return Err(PyValueError::new_err("a record is parked as in doubt, dead or held"));
         }
         py.detach(|| self.0.park(&seqs, state, error, not_before)).or_raise(py)
+    }
+
+    fn renew(&self, py: Python<'_>, seqs: Vec<u64>, error: &str) -> PyResult<()> {
+        py.detach(|| self.0.renew(&seqs, error)).or_raise(py)
+    }
+
+    fn next_due(&self, py: Python<'_>, now_ms: u64) -> PyResult<Option<u64>> {
+        py.detach(|| self.0.next_due(now_ms)).or_raise(py)
+    }
+
+    fn is_unsettled(&self, py: Python<'_>, seq: u64) -> PyResult<bool> {
+        py.detach(|| self.0.is_unsettled(seq)).or_raise(py)
+    }
+
+    fn mend_waits(&self, py: Python<'_>, before_ms: u64, after_ms: u64, longest_ms: u64) -> PyResult<u64> {
+        py.detach(|| self.0.mend_waits(before_ms, after_ms, longest_ms)).or_raise(py)
     }
 
     fn requeue(&self, py: Python<'_>, seqs: Vec<u64>) -> PyResult<u64> {

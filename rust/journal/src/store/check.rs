@@ -142,6 +142,11 @@ fn check_records(txn: &RoTxn, tables: &Tables, mapped: &Mapped, report: &mut Che
         if listed.is_none() {
             report.add(place(), format!("it is {} and in no list of those", row.state.name()), "the record");
         }
+        // Empty where a version stored it that kept the lane in the row alone.
+        let is_parked = !matches!(row.state, State::Pending | State::Acked);
+        if is_parked && listed.is_some_and(|lane| !lane.is_empty() && *lane != [row.lane]) {
+            report.add(place(), "it is listed under another lane", "the record");
+        }
         let label = row.ended.label().map(|label| label_key(labels::ENDED, label, row.id));
         if label.is_some_and(|key| tables.labels.get(txn, &key).is_ok_and(|found| found.is_none())) {
             report.add(place(), "it is not listed under how it ended", "the record");

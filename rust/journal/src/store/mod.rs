@@ -5,11 +5,13 @@
 pub(crate) mod callbacks;
 mod candidates;
 pub(crate) mod check;
+mod clock;
 pub(crate) mod compact;
 mod counts;
 pub(crate) mod dictionary;
 mod env;
 pub(crate) mod ingest;
+mod lanes;
 mod memory;
 pub(crate) mod payload;
 pub(crate) mod query;

@@ -205,6 +205,8 @@ pub(super) fn read_row(txn: &RoTxn, tables: &Tables, seq: u64, state: StateRow) 
         damage,
         ack: ack.map(|value| (u64::from_le_bytes(array(value, 0)), u64::from_le_bytes(array(value, 8)))),
         not_before: state.not_before,
+        lane: state.lane,
+        changed_at: state.changed_at,
     })
 }
 

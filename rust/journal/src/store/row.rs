@@ -47,6 +47,9 @@ impl State {
 /// A bit of a row's flags, beside the `FLAG_*` bits of events: the quota removed its bodies.
 pub const FLAG_PRUNED: u8 = 8;
 
+/// Another: it is sent as a second trace, since `PromptLayer` made no log of the first.
+pub const FLAG_RENEWED: u8 = 16;
+
 /// A record as it is read.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -58,7 +61,7 @@ pub struct Row {
     pub state: State,
     /// How the call ended.
     pub ended: Ended,
-    /// `FLAG_*` bits of its events together, and [`FLAG_PRUNED`].
+    /// `FLAG_*` bits of its events together, [`FLAG_PRUNED`] and [`FLAG_RENEWED`].
     pub flags: u8,
     /// How often it was leased.
     pub attempts: u32,
@@ -78,6 +81,10 @@ pub struct Row {
     pub ack: Option<(u64, u64)>,
     /// When it is due again, in milliseconds since the epoch; 0 when it always was.
     pub not_before: u64,
+    /// Records of one lane are sent in order; 0 keeps none.
+    pub lane: u8,
+    /// When its state last changed, in milliseconds since the epoch.
+    pub changed_at: u64,
 }
 
 /// The fixed part of a state row.

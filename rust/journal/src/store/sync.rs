@@ -1,12 +1,11 @@
 //! The sender's side: leases, acks, and where a record goes when there was no clear answer.
 
-use std::ops::Bound;
-
 use super::Store;
+use super::lanes::{due, parked};
 use super::payload;
 use super::query::read_row;
-use super::row::{Row, State};
-use super::tables::{PART_START, Tables, callback_key, outbox_key, parked_key, record_key, sealed, seq_key, tail_seq};
+use super::row::{FLAG_RENEWED, Row, State};
+use super::tables::{PART_START, callback_key, record_key, sealed, seq_key};
 use super::transition::{Change, load};
 use crate::{Error, Result, ids};
 
@@ -14,17 +13,28 @@ impl Store {
     /// pending -> leased, for up to `limit` closed records that are due, whose bodies together stay within `max_bytes` (one
     /// record is always given).
     pub fn lease(&self, limit: usize, lease_ms: u64, now_ms: u64, max_bytes: u64) -> Result<Vec<Row>> {
+        self.lease_of_lanes(limit, limit, lease_ms, now_ms, max_bytes)
+    }
+
+    /// As [`Self::lease`], and no more than `of_lane` records of a lane that keeps its order: what follows in it waits for these.
+    pub fn lease_of_lanes(
+        &self,
+        limit: usize,
+        of_lane: usize,
+        lease_ms: u64,
+        now_ms: u64,
+        max_bytes: u64,
+    ) -> Result<Vec<Row>> {
         // A commit costs a disk sync even when it changes nothing, and an idle sender asks every few seconds.
-        if self.db().read(|txn, tables| due(txn, tables, now_ms, 1))?.is_empty() {
+        if self.db().read(|txn, tables| due(txn, tables, now_ms, 1, 1))?.is_empty() {
             return Ok(Vec::new());
         }
         self.db().write(|txn, tables| {
-            let mut seqs = due(txn, tables, now_ms, limit)?;
-            seqs.sort_unstable();
+            let seqs = due(txn, tables, now_ms, limit, of_lane)?;
             let mut bytes = 0;
             let mut leased = Vec::new();
             let mut change = Change::begin(txn, tables, now_ms)?;
-            for seq in seqs.into_iter().take(limit) {
+            for seq in seqs {
                 let start = change.tables.records.get(change.txn, &record_key(seq, PART_START))?;
                 bytes += start.map_or(0, payload::raw_len);
                 if bytes > max_bytes && !leased.is_empty() {
@@ -142,6 +152,25 @@ impl Store {
         })
     }
 
+    /// in doubt -> pending, to be sent as a new trace: `PromptLayer` has the first one and will make no log of it.
+    pub fn renew(&self, seqs: &[u64], error: &str) -> Result<()> {
+        self.db().write(|txn, tables| {
+            let mut change = Change::begin(txn, tables, ids::now_ms())?;
+            for seq in seqs {
+                if load(change.txn, tables, *seq)?.state != State::InDoubt {
+                    continue;
+                }
+                change.update(*seq, |row| {
+                    row.state = State::Pending;
+                    row.flags |= FLAG_RENEWED;
+                    row.not_before = 0;
+                    error.clone_into(&mut row.last_error);
+                })?;
+            }
+            change.finish()
+        })
+    }
+
     /// dead or held -> pending, due now. Opaque and pruned records stay where they are. Returns how many moved.
     pub fn requeue(&self, seqs: &[u64]) -> Result<u64> {
         self.db().write(|txn, tables| {
@@ -162,26 +191,4 @@ impl Store {
             Ok(moved)
         })
     }
-}
-
-fn parked(txn: &heed::RoTxn, tables: &Tables, state: State) -> Result<Vec<u64>> {
-    let entries = tables.parked.prefix_iter(txn, &parked_key(state, 0)[..1])?;
-    entries.map(|entry| tail_seq(entry?.0)).collect()
-}
-
-/// Up to `limit` due records of every lane.
-fn due(txn: &heed::RoTxn, tables: &Tables, now_ms: u64, limit: usize) -> Result<Vec<u64>> {
-    let mut seqs = Vec::new();
-    let mut from = vec![0];
-    while let Some((key, _)) = tables.outbox.get_greater_than_or_equal_to(txn, &from)? {
-        let lane = key[0];
-        let (first, last) = (outbox_key(lane, 0, 0), outbox_key(lane, now_ms, u64::MAX));
-        let range = (Bound::Included(&first[..]), Bound::Included(&last[..]));
-        for entry in tables.outbox.range(txn, &range)?.take(limit) {
-            seqs.push(tail_seq(entry?.0)?);
-        }
-        from = outbox_key(lane, u64::MAX, u64::MAX).to_vec();
-        from.push(0);
-    }
-    Ok(seqs)
 }

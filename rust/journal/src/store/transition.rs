@@ -55,7 +55,7 @@ impl<'t, 'e> Change<'t, 'e> {
     pub(crate) fn update(&mut self, seq: u64, edit: impl FnOnce(&mut StateRow)) -> Result<StateRow> {
         let mut row = load(self.txn, self.tables, seq)?;
         self.count(&row, -1);
-        if let Some((tree, key)) = self.home(seq, &row) {
+        if let Some((tree, key, _)) = self.home(seq, &row) {
             tree.delete(self.txn, &key)?;
         }
         if let Some(label) = row.ended.label() {
@@ -73,18 +73,20 @@ impl<'t, 'e> Change<'t, 'e> {
     }
 
     fn place(&mut self, seq: u64, row: &StateRow) -> Result<()> {
-        if let Some((tree, key)) = self.home(seq, row) {
-            tree.put(self.txn, &key, &[])?;
+        if let Some((tree, key, value)) = self.home(seq, row) {
+            tree.put(self.txn, &key, value)?;
         }
         Ok(())
     }
 
-    fn home(&self, seq: u64, row: &StateRow) -> Option<(Tree, Vec<u8>)> {
+    /// The work list of a row, with its entry's key and value.
+    fn home<'r>(&self, seq: u64, row: &'r StateRow) -> Option<(Tree, Vec<u8>, &'r [u8])> {
         match (row.state, row.ended) {
-            (State::Pending, Ended::No) => Some((self.tables.open, open_key(row.writer, seq).to_vec())),
-            (State::Pending, _) => Some((self.tables.outbox, outbox_key(row.lane, row.not_before, seq).to_vec())),
+            (State::Pending, Ended::No) => Some((self.tables.open, open_key(row.writer, seq).to_vec(), &[])),
+            (State::Pending, _) => Some((self.tables.outbox, outbox_key(row.lane, row.not_before, seq).to_vec(), &[])),
             (State::Acked, _) => None,
-            (state, _) => Some((self.tables.parked, parked_key(state, seq).to_vec())),
+            // With its lane, so that one walk over the list tells which lanes have to wait.
+            (state, _) => Some((self.tables.parked, parked_key(state, seq).to_vec(), std::slice::from_ref(&row.lane))),
         }
     }
 

@@ -71,7 +71,8 @@ impl Recorder {
             ("metadata".into(), Value::Object(metadata)),
         ];
         let sink = self.sink.as_deref();
-        let envelope = Envelope { kind: Kind::Start, ended: Ended::No, flags: 0, id, run_id, parent_run_id, sink };
+        let envelope =
+            Envelope { kind: Kind::Start, ended: Ended::No, flags: 0, lane: 0, id, run_id, parent_run_id, sink };
         event::write(py, &self.spool, self.redact.as_ref(), envelope, &fields)
     }
 
@@ -117,6 +118,7 @@ impl Recorder {
             kind: Kind::End,
             ended: answer.ended,
             flags: answer.flags,
+            lane: 0,
             id: run.as_ref().map_or_else(RecordId::new, |run| run.id),
             run_id,
             parent_run_id,

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use super::labels::push_labels;
+use super::lane::lane_of;
 use super::run_id::RunId;
 use crate::encode::{class_path, text, write_value};
 use crate::errors::OrRaise;
@@ -29,6 +30,8 @@ pub(super) struct Envelope<'a> {
     pub(super) kind: Kind,
     pub(super) ended: Ended,
     pub(super) flags: u8,
+    /// Of a start; filled in as the event is written.
+    pub(super) lane: u8,
     pub(super) id: RecordId,
     pub(super) run_id: RunId,
     pub(super) parent_run_id: Option<RunId>,
@@ -165,6 +168,9 @@ fn write_fields(py: Python<'_>, spool: &Spool, mut envelope: Envelope<'_>, field
     let mut draft = DRAFT.take();
     draft.clear();
     push_labels(&mut draft, &envelope, fields);
+    if envelope.kind == Kind::Start {
+        envelope.lane = lane_of(fields, envelope.parent_run_id);
+    }
     let written = encode(draft.body(), fields).and_then(|lossy| {
         envelope.flags |= if lossy { FLAG_LOSSY } else { 0 };
         match append(py, spool, &envelope, &mut draft) {
@@ -213,6 +219,6 @@ fn encode(body: &mut Vec<u8>, fields: &[Field<'_, '_>]) -> PyResult<bool> {
 }
 
 fn append(py: Python<'_>, spool: &Spool, envelope: &Envelope<'_>, draft: &mut Draft) -> plsync_journal::Result<()> {
-    let &Envelope { kind, ended, flags, id, .. } = envelope;
-    py.detach(|| spool.append_draft(&Head { kind, ended, flags, lane: 0, id }, draft))
+    let &Envelope { kind, ended, flags, lane, id, .. } = envelope;
+    py.detach(|| spool.append_draft(&Head { kind, ended, flags, lane, id }, draft))
 }

@@ -7,6 +7,7 @@ mod callbacks;
 mod event;
 mod flight;
 mod labels;
+mod lane;
 mod reading;
 mod run_id;
 mod warning;

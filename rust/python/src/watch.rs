@@ -1,0 +1,29 @@
+//! `Watch`: notices what other processes do to a journal.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use pyo3::prelude::*;
+
+use crate::errors::OrRaise;
+
+#[pyclass(module = "plsync._native", frozen)]
+pub(crate) struct Watch(Mutex<plsync_journal::Watch>);
+
+#[pymethods]
+impl Watch {
+    #[new]
+    fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        let watch = py.detach(|| plsync_journal::Watch::new(&path)).or_raise(py)?;
+        Ok(Self(Mutex::new(watch)))
+    }
+
+    fn descriptor(&self) -> Option<i32> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).descriptor()
+    }
+
+    fn look(&self, py: Python<'_>) -> PyResult<(bool, bool)> {
+        let seen = py.detach(|| self.0.lock().unwrap_or_else(PoisonError::into_inner).look()).or_raise(py)?;
+        Ok((seen.recorded, seen.rung))
+    }
+}
