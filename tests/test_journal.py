@@ -406,7 +406,7 @@ def test_records_move_through_their_states(writer: SpoolWriter, journal: Journal
     journal.ingest(wait=True)
     (leased,) = journal.lease(10, 1, now() - 10)
     assert (leased.id, leased.state) == (record_id, "leased")
-    assert journal.expire_leases(now()) == 1
+    assert journal.orphan_leases(now(), now()) == 1
     assert [record.id for record in journal.in_doubt(10, now())] == [record_id]
     journal.release([leased.seq], 0, "not there")
     assert state() == ("pending", 1, "not there")

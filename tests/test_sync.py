@@ -42,6 +42,7 @@ def run_pass(
     path: Path, server: PromptLayerServer, *, key: str | None = None, settle: float = 0.0, **more: Any
 ) -> Pass:
     policy = Policy(settle=settle, timeout=more.pop("timeout", 10.0))
+    more.setdefault("in_flight", 1)
     with (
         Journal.open(path) as journal,
         PromptLayerClient(key or server.api_key, server.url, timeout=policy.timeout) as client,

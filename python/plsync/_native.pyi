@@ -264,8 +264,8 @@ class Store:
         leased, in doubt or put off.
         """
 
-    def expire_leases(self, now_ms: int) -> int:
-        """leased -> in_doubt, for leases that ran out (a sender died). Returns how many."""
+    def orphan_leases(self, old_ms: int, due_ms: int) -> int:
+        """leased -> in_doubt, due at due_ms: their sender is gone. Those leased before old_ms at once. Returns how many."""
 
     def in_doubt(self, limit: int, now_ms: int) -> list[Row]:
         """Records in doubt whose not_before has passed."""

@@ -262,9 +262,9 @@ class Journal:
         """
         return [Record(row) for row in self._store.lease(limit, lease_ms, now_ms, max_bytes, of_lane)]
 
-    def expire_leases(self, now_ms: int) -> int:
-        """Put what a dead sender had taken up in doubt; how many."""
-        return self._store.expire_leases(now_ms)
+    def orphan_leases(self, old_ms: int, due_ms: int) -> int:
+        """Put what a dead sender had taken up in doubt, due at ``due_ms``, or at once if taken before ``old_ms``."""
+        return self._store.orphan_leases(old_ms, due_ms)
 
     def in_doubt(self, limit: int, now_ms: int) -> list[Record]:
         """Records in doubt that are due to be looked up."""

@@ -298,6 +298,11 @@ class Record:
         return self._row.lane
 
     @property
+    def renewed(self) -> bool:
+        """Sent under other ids, because PromptLayer stored its first span without a request log."""
+        return bool(self._row.flags & _RENEWED)
+
+    @property
     def size(self) -> int:
         """Bytes of its events, as JSON."""
         return len(self._row.start or b"") + len(self._row.end or b"")
@@ -345,7 +350,7 @@ class Record:
     def _sent_id(self) -> bytes:
         """The id it goes by at PromptLayer: another one where the first has a span and will have no log (format.md)."""
         own = self._row.id
-        return own[:8] + bytes(byte ^ 0xFF for byte in own[8:]) if self._row.flags & _RENEWED else own
+        return own[:8] + bytes(byte ^ 0xFF for byte in own[8:]) if self.renewed else own
 
     def _either(self, key: str) -> Any:
         return self._started().get(key) or self._ended().get(key)

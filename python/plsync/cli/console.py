@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import warnings
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TextIO
 
 import orjson
 import typer
@@ -40,13 +40,14 @@ def out() -> Console:
     return _Out(highlight=False, markup=False, emoji=False, width=width)
 
 
-def json_line(value: Any) -> None:
-    """Print one JSON object on a line of its own, at once."""
+def json_line(value: Any, to: TextIO | None = None) -> None:
+    """Print one JSON object on a line of its own, at once; to standard output, or what that was earlier."""
+    stream = to or sys.stdout
     # JSON allows some of these characters bare; escaped they neither reach a terminal nor count as line ends.
     line = _COMMANDING.sub(lambda found: f"\\u{ord(found[0]):04x}", orjson.dumps(value).decode())
     try:
-        sys.stdout.buffer.write(line.encode() + b"\n")
-        sys.stdout.buffer.flush()
+        stream.buffer.write(line.encode() + b"\n")
+        stream.buffer.flush()
     except BrokenPipeError:
         hang_up()
 

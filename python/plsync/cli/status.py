@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
 from rich.text import Text
 
@@ -10,6 +11,7 @@ from plsync.cli import options, words
 from plsync.cli.console import fact, json_line, out, safe
 from plsync.journal import Journal
 from plsync.reports import Stats
+from plsync.sync.lock import current_sender
 
 __all__ = ["status"]
 
@@ -28,7 +30,8 @@ def status(json: options.Json = False, journal: options.Journal = None) -> None:
     with Journal.open(journal) as opened:
         stats = opened.stats()
         if json:
-            json_line({"journal": str(opened.path), **stats.as_dict()})
+            sender = current_sender(opened.path)
+            json_line({"journal": str(opened.path), **stats.as_dict(), "sender": sender and asdict(sender)})
             return
         console = out()
         for line in (*_facts(opened, stats), Text(), *_advice(stats)):
@@ -55,6 +58,8 @@ def _facts(journal: Journal, stats: Stats) -> Iterator[Text]:
         yield fact("given up", _last(words.count(stats.callbacks_dead, "callback"), stats.callback_error))
     live = [f"process {writer.pid} ({words.count(writer.events, 'event')})" for writer in stats.writers if writer.alive]
     yield fact("writers", safe(", ".join(live) or "none running"))
+    sender = current_sender(journal.path)
+    yield fact("sender", safe("none running" if sender is None else f"process {sender.pid}, {sender.doing}"))
     if stats.failures:
         yield fact("not recorded", _last(words.count(stats.failures, "event"), stats.last_failure))
     if stats.damaged:

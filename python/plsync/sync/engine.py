@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import orjson
 
 from plsync.promptlayer.blueprint import span
+from plsync.sync.batches import batches
+from plsync.sync.clock import now_ms
 from plsync.sync.outcomes import Delivered, Outcome, Rejected, Throttled
 from plsync.sync.policy import RULES, Policy
-from plsync.sync.reconcile import reconcile
+from plsync.sync.reconcile import Reconciler
+from plsync.sync.workers import Workers
 
 if TYPE_CHECKING:
     from plsync.journal import Journal
@@ -18,6 +23,12 @@ if TYPE_CHECKING:
     from plsync.sync.transport import PromptLayerClient
 
 __all__ = ["Engine", "Pass"]
+
+# Bytes of events in one request.
+_MOST_BYTES: Final = 4 << 20
+# How often new events are taken in while a long backlog is sent, and how often a stop is noticed, in seconds.
+_TAKE_IN: Final = 1.0
+_POLL: Final = 0.1
 
 
 @dataclass
@@ -34,17 +45,31 @@ class Pass:
     """Sent without a clear answer."""
     dead: int = 0
     """Refused for what they hold."""
+    held: int = 0
+    """Kept for somebody's decision: PromptLayer makes no log of them."""
     halt: Outcome | None = None
     """Why the pass ended early; None when it got through."""
 
     @property
     def moved(self) -> bool:
         """Whether another pass may find more to do."""
-        return bool(self.acked or self.resent or self.in_doubt or self.dead)
+        return bool(self.acked or self.resent or self.in_doubt or self.dead or self.held)
+
+
+@dataclass
+class _Sent:
+    """What became of one batch, in parts where it had to be halved."""
+
+    outcomes: list[tuple[list[Record], Outcome]] = field(default_factory=list)
+    unsent: list[Record] = field(default_factory=list)
+    untranslated: list[tuple[Record, str]] = field(default_factory=list)
 
 
 class Engine:
-    """Sends the records of one journal. The caller holds the journal's ``sync.lock``."""
+    """Sends the records of one journal. The caller holds the journal's ``sync.lock``.
+
+    The calling thread alone moves records from state to state; workers translate, send and wait for answers.
+    """
 
     def __init__(
         self,
@@ -53,84 +78,143 @@ class Engine:
         policy: Policy,
         *,
         batch: int = 100,
+        in_flight: int = 4,
         stopped: Callable[[], bool] = lambda: False,
+        watched: Callable[[Pass], None] = lambda _: None,
     ) -> None:
-        """Send at most ``batch`` records a request; ``stopped`` is asked between requests."""
+        """Prepare.
+
+        Args:
+            journal: whose records.
+            client: where they go.
+            policy: how long to wait for what.
+            batch: records in one request.
+            in_flight: requests at once.
+            stopped: asked between requests; then nothing more is sent, and answers have a moment to come.
+            watched: told how far a pass is, whenever it has got further.
+        """
         self._journal = journal
         self._client = client
         self._policy = policy
         self._batch = batch
+        self._in_flight = in_flight
         self._stopped = stopped
+        self._watched = watched
+        self._halted = False
+        self._workers: Workers[list[Record], _Sent] = Workers(self._deliver, in_flight, "plsync-send")
+        self._reconciler = Reconciler(journal, client, policy, in_flight, stopped)
 
-    def run_pass(self) -> Pass:
-        """Go through the outbox once."""
+    def run_pass(self, *, carefully: bool = False) -> Pass:
+        """Go through the outbox once; ``carefully`` sends a single record first, and the rest when that went well."""
         self._journal.ingest(wait=True)
-        # The lock is ours, so whoever still holds a lease is dead and its last request over: only settling is left.
-        self._journal.expire_leases(_now_ms() + int(self._policy.timeout * 1000))
-        result = Pass()
-        looked_up = reconcile(self._journal, self._client, self._policy, _now_ms(), self._stopped)
-        result.acked = result.found = looked_up.acked
-        result.resent, result.halt = looked_up.missing, looked_up.halt
-        while result.halt is None and not self._stopped():
-            records = self._journal.lease(self._batch, int(self._policy.lease * 1000), _now_ms())
-            if not records:
-                break
-            self._deliver(records, result)
-        if result.acked:
-            self._journal.doorbell()
+        # The lock is ours, so whoever holds a lease is dead. When it died is not known, so settling begins now.
+        self._journal.orphan_leases(now_ms() - int(self._policy.longest_delivery * 1000), self._settled_ms())
+        result = self._look_up()
+        if result.halt is None:
+            self._send(result, carefully=carefully)
         return result
 
-    def _deliver(self, records: list[Record], result: Pass) -> None:
-        """Send one batch. PromptLayer takes it whole or not at all, so a refused one is halved to find the culprit."""
-        batches = [self._with_spans(records, result)]
-        while batches:
-            batch = batches.pop()
-            if not batch:
-                continue
-            outcome = self._client.send([built for _, built in batch])
-            if isinstance(outcome, Rejected) and len(batch) > 1:
-                middle = len(batch) // 2
-                batches += [batch[middle:], batch[:middle]]
-                continue
-            self._settle([record for record, _ in batch], outcome, result)
-            if result.halt is not None:
-                unsent = [record.seq for rest in batches for record, _ in rest]
-                self._journal.release(unsent, 0, outcome.reason)
-                return
+    def _look_up(self) -> Pass:
+        found = self._reconciler.run()
+        if found.acked:
+            self._journal.doorbell()
+        resent = found.missing + found.renewed
+        return Pass(acked=found.acked, found=found.acked, resent=resent, held=found.held, halt=found.halt)
 
-    def _with_spans(self, records: Sequence[Record], result: Pass) -> list[tuple[Record, dict[str, Any]]]:
+    def _send(self, result: Pass, *, carefully: bool) -> None:
+        self._halted = False
+        taken_in = time.monotonic()
+        more = True
+        while True:
+            if time.monotonic() - taken_in > _TAKE_IN:
+                self._journal.ingest()
+                taken_in = time.monotonic()
+            if more and not self._halted and not self._stopped():
+                more = self._hand_out(1 if carefully else self._batch, carefully)
+            if not self._workers.busy:
+                return
+            if self._stopped():
+                self._settle([done for _, done in self._last_answers()], result)
+                return
+            if done := self._workers.collect(_POLL):
+                self._settle([sent for _, sent in done], result)
+                more, carefully = True, carefully and not result.acked
+
+    def _hand_out(self, size: int, carefully: bool) -> bool:
+        """Lease what fills the workers, and give it to them; False when nothing more is due now."""
+        free = self._workers.free - (self._in_flight - 1 if carefully else 0)
+        if free <= 0:
+            return True
+        lease = int(self._policy.lease * 1000)
+        leased = self._journal.lease(size * free, lease, now_ms(), _MOST_BYTES * free, size)
+        for batch in batches(leased, size, _MOST_BYTES):
+            self._workers.submit(batch)
+        return bool(leased)
+
+    def _last_answers(self) -> list[tuple[list[Record], _Sent]]:
+        """The answers that come within the grace of a stop; what else is at work is in doubt from now on."""
+        answers = []
+        deadline = time.monotonic() + self._policy.grace
+        while self._workers.busy and (left := deadline - time.monotonic()) > 0:
+            answers += self._workers.collect(left)
+        unanswered = [record.seq for batch in self._workers.abandon() for record in batch]
+        if unanswered:
+            self._journal.park(unanswered, "in_doubt", "stopped before the answer came", self._settled_ms())
+        return answers
+
+    def _deliver(self, records: list[Record]) -> _Sent:
+        """Send one batch. PromptLayer takes it whole or not at all, so a refused one is halved to find the culprit."""
+        sent = _Sent()
+        parts = [self._translated(records, sent)]
+        begun = time.monotonic()
+        while parts:
+            part = parts.pop()
+            if not part:
+                continue
+            too_long = time.monotonic() - begun > self._policy.longest_delivery / 2
+            if self._halted or (sent.outcomes and (too_long or self._stopped())):
+                sent.unsent += [record for record, _ in part]
+                continue
+            outcome = self._client.send([body for _, body in part])
+            if isinstance(outcome, Rejected) and len(part) > 1:
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]
+                continue
+            self._halted |= not isinstance(outcome, Delivered) and RULES[type(outcome)].then != "go on"
+            sent.outcomes.append(([record for record, _ in part], outcome))
+        return sent
+
+    def _translated(self, records: Sequence[Record], sent: _Sent) -> list[tuple[Record, orjson.Fragment]]:
         built = []
         for record in records:
             try:
-                built.append((record, span(record)))
+                built.append((record, orjson.Fragment(orjson.dumps(span(record)))))
             except Exception as error:
                 reason = f"plsync could not translate it ({type(error).__name__}: {error}); please report this"
-                self._journal.park([record.seq], "dead", reason)
-                result.dead += 1
+                sent.untranslated.append((record, reason))
         return built
 
-    def _settle(self, records: list[Record], outcome: Outcome, result: Pass) -> None:
-        """Store what an outcome means for the records it is about."""
-        if isinstance(outcome, Delivered):
-            self._acknowledge(records, outcome, result)
-            return
-        rule = RULES[type(outcome)]
-        seqs = [record.seq for record in records]
-        if rule.becomes == "dead":
-            self._journal.park(seqs, "dead", f"PromptLayer refused it: {outcome.reason}")
-            result.dead += len(seqs)
-        elif rule.becomes == "in_doubt":
-            self._journal.park(seqs, "in_doubt", outcome.reason, self._settled_ms())
-            result.in_doubt += len(seqs)
-        else:
-            wait = (outcome.retry_after or 0.0) if isinstance(outcome, Throttled) else 0.0
-            self._journal.release(seqs, _now_ms() + int(wait * 1000), outcome.reason)
-        if rule.then != "go on":
-            result.halt = outcome
+    def _settle(self, sent: Iterable[_Sent], result: Pass) -> None:
+        """Store what the answers mean for the records they are about."""
+        acks: list[tuple[int, int]] = []
+        for one in sent:
+            for records, outcome in one.outcomes:
+                if isinstance(outcome, Delivered):
+                    acks += self._acked(records, outcome, result)
+                else:
+                    self._failed(records, outcome, result)
+            for record, reason in one.untranslated:
+                self._journal.park([record.seq], "dead", reason)
+                result.dead += 1
+            if one.unsent:
+                self._journal.release([record.seq for record in one.unsent], 0, "not sent yet")
+        if acks:
+            result.acked += self._journal.ack(acks)
+            self._journal.doorbell()
+        self._watched(result)
 
-    def _acknowledge(self, records: list[Record], delivered: Delivered, result: Pass) -> None:
+    def _acked(self, records: list[Record], delivered: Delivered, result: Pass) -> list[tuple[int, int]]:
         ids = delivered.request_ids
-        result.acked += self._journal.ack([(r.seq, ids[r.span_id]) for r in records if r.span_id in ids])
         rest = [record for record in records if record.span_id not in ids]
         before = [record.seq for record in rest if record.span_id in delivered.closed]
         without_log = [record.seq for record in rest if record.span_id not in delivered.closed]
@@ -141,10 +225,22 @@ class Engine:
             reason = "PromptLayer stored its span, but gave no request id"
             self._journal.park(without_log, "in_doubt", reason, self._settled_ms())
         result.in_doubt += len(rest)
+        return [(record.seq, ids[record.span_id]) for record in records if record.span_id in ids]
+
+    def _failed(self, records: list[Record], outcome: Outcome, result: Pass) -> None:
+        rule = RULES[type(outcome)]
+        seqs = [record.seq for record in records]
+        if rule.becomes == "dead":
+            self._journal.park(seqs, "dead", f"PromptLayer refused it: {outcome.reason}")
+            result.dead += len(seqs)
+        elif rule.becomes == "in_doubt":
+            self._journal.park(seqs, "in_doubt", outcome.reason, self._settled_ms())
+            result.in_doubt += len(seqs)
+        else:
+            wait = (outcome.retry_after or 0.0) if isinstance(outcome, Throttled) else 0.0
+            self._journal.release(seqs, now_ms() + int(wait * 1000), outcome.reason)
+        if rule.then != "go on":
+            result.halt = outcome
 
     def _settled_ms(self) -> int:
-        return _now_ms() + int(self._policy.settle * 1000)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+        return now_ms() + int(self._policy.settle * 1000)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 __all__ = [
     "Ambiguous",
     "Delivered",
+    "Failure",
     "Found",
     "Misdirected",
     "Missing",
@@ -89,4 +90,5 @@ class Ambiguous:
     reason: str
 
 
-Outcome = Delivered | Found | Missing | Rejected | Unauthorized | Misdirected | Throttled | Offline | Ambiguous
+Failure = Rejected | Unauthorized | Misdirected | Throttled | Offline | Ambiguous
+Outcome = Delivered | Found | Missing | Failure

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from plsync.sync.clock import now_ms
 from plsync.sync.outcomes import Found, Missing, Outcome, Rejected
-from plsync.sync.policy import Policy
+from plsync.sync.policy import RULES, Policy
+from plsync.sync.workers import Workers
 
 if TYPE_CHECKING:
     from plsync.journal import Journal
     from plsync.record import Record
     from plsync.sync.transport import PromptLayerClient
 
-__all__ = ["Reconciled", "reconcile"]
+__all__ = ["Reconciled", "Reconciler"]
 
 _AT_ONCE: Final = 1000
+_SEARCHED: Final = 25
+_POLL: Final = 0.1
 
 
 @dataclass
@@ -27,39 +31,109 @@ class Reconciled:
     """Records that PromptLayer had all along."""
     missing: int = 0
     """Records it never stored: pending again, with the same ids."""
+    renewed: int = 0
+    """Records whose trace it has and makes no log of: pending again, with new ids."""
+    held: int = 0
+    """Records it makes no log of, whatever their ids: kept for somebody's decision."""
     halt: Outcome | None = None
     """Why looking up ended early."""
+    _without_log: list[Record] = field(default_factory=list)
 
 
-def reconcile(
-    journal: Journal, client: PromptLayerClient, policy: Policy, now_ms: int, stopped: Callable[[], bool]
-) -> Reconciled:
-    """Look up every record in doubt that has settled, until ``stopped``. One that cannot be decided stays in doubt."""
-    result = Reconciled()
-    for record in journal.in_doubt(_AT_ONCE, now_ms):
-        if stopped():
-            break
-        outcome = client.look_up(record.trace_id)
-        if isinstance(outcome, Found):
-            result.acked += _adopt(journal, record, outcome, policy, now_ms)
-        elif isinstance(outcome, Missing):
-            journal.release([record.seq], 0, "PromptLayer does not have it: it will be sent again")
-            result.missing += 1
-        elif isinstance(outcome, Rejected):
-            _keep(journal, record, f"PromptLayer would not look it up: {outcome.reason}", policy, now_ms)
+class Reconciler:
+    """Looks up every record in doubt that has settled. One that cannot be decided stays in doubt."""
+
+    def __init__(
+        self, journal: Journal, client: PromptLayerClient, policy: Policy, in_flight: int, stopped: Callable[[], bool]
+    ) -> None:
+        """Ask up to ``in_flight`` questions at once, until ``stopped``."""
+        self._journal = journal
+        self._client = client
+        self._policy = policy
+        self._stopped = stopped
+        self._workers: Workers[Record, Outcome] = Workers(self._look_up, in_flight, "plsync-look-up")
+
+    def run(self) -> Reconciled:
+        """Go through what is due now, once."""
+        result = Reconciled()
+        while result.halt is None and not self._stopped():
+            due = self._journal.in_doubt(_AT_ONCE, now_ms())
+            if not due:
+                break
+            self._ask(due, result)
+            if result.halt is None and result._without_log:
+                self._search(result)
+        return result
+
+    def _look_up(self, record: Record) -> Outcome:
+        return self._client.look_up(record.trace_id)
+
+    def _ask(self, records: Sequence[Record], result: Reconciled) -> None:
+        left = iter(records)
+        asking = True
+        while asking or self._workers.busy:
+            while asking and self._workers.free:
+                record = None if self._stopped() or result.halt is not None else next(left, None)
+                asking = record is not None
+                if record is not None:
+                    self._workers.submit(record)
+            if self._stopped():
+                # Nothing was sent: what is asked in vain stays as it was.
+                self._workers.abandon()
+                return
+            self._take(self._workers.collect(_POLL), result)
+
+    def _take(self, answers: Iterable[tuple[Record, Outcome]], result: Reconciled) -> None:
+        acks: list[tuple[int, int]] = []
+        missing: list[int] = []
+        for record, outcome in answers:
+            if isinstance(outcome, Found):
+                request_id = outcome.request_ids.get(record.span_id)
+                if request_id is None:
+                    self._look_again(record, "PromptLayer has its span, but no request log yet", result)
+                else:
+                    acks.append((record.seq, request_id))
+            elif isinstance(outcome, Missing):
+                missing.append(record.seq)
+            elif isinstance(outcome, Rejected):
+                self._look_again(record, f"PromptLayer would not look it up: {outcome.reason}", result)
+            else:
+                result.halt = outcome
+        if acks:
+            result.acked += self._journal.ack(acks)
+        if missing:
+            self._journal.release(missing, 0, "PromptLayer does not have it: it will be sent again")
+            result.missing += len(missing)
+
+    def _look_again(self, record: Record, reason: str, result: Reconciled) -> None:
+        wait = self._policy.next_look(record.waited_ms)
+        if wait is None:
+            # No longer due, so that this pass does not meet it again; and after this wait its looks are still used up.
+            wait = int(self._policy.last_look * 1000)
+            result._without_log.append(record)
+        self._journal.park([record.seq], "in_doubt", reason, now_ms() + wait)
+
+    def _search(self, result: Reconciled) -> None:
+        """The last resort for spans that stay without a log: it may be there and not be shown with the trace."""
+        left, result._without_log = result._without_log, []
+        while left:
+            some, left = left[:_SEARCHED], left[_SEARCHED:]
+            outcome = self._client.search([record.id for record in some])
+            if not isinstance(outcome, Found):
+                # Ten searches a minute are allowed: the others stay put off.
+                if RULES[type(outcome)].then == "stop":
+                    result.halt = outcome
+                return
+            for record in some:
+                self._decide(record, outcome.request_ids.get(record.id), result)
+
+    def _decide(self, record: Record, request_id: int | None, result: Reconciled) -> None:
+        if request_id is not None:
+            result.acked += self._journal.ack([(record.seq, request_id)])
+        elif record.renewed:
+            reason = "PromptLayer stores its span and makes no request log of it; `plsync retry` sends it once more"
+            self._journal.park([record.seq], "held", reason)
+            result.held += 1
         else:
-            result.halt = outcome
-            break
-    return result
-
-
-def _adopt(journal: Journal, record: Record, found: Found, policy: Policy, now_ms: int) -> int:
-    request_id = found.request_ids.get(record.span_id)
-    if request_id is None:
-        _keep(journal, record, "PromptLayer has its span, but no request log yet", policy, now_ms)
-        return 0
-    return journal.ack([(record.seq, request_id)])
-
-
-def _keep(journal: Journal, record: Record, reason: str, policy: Policy, now_ms: int) -> None:
-    journal.park([record.seq], "in_doubt", reason, now_ms + int(policy.settle * 1000))
+            self._journal.renew([record.seq], "PromptLayer stored its span without a log: it is sent under new ids")
+            result.renewed += 1

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from plsync.errors import SinkUnavailable
+from plsync.sync.breaker import Breaker
 from plsync.sync.callbacks import DeliveryReport, deliver, import_sink
+from plsync.sync.clock import WallClock, now_ms
 from plsync.sync.engine import Engine, Pass
 from plsync.sync.outcomes import Offline, Outcome
 from plsync.sync.policy import RULES, Policy
+from plsync.sync.wake import Wake, Woken
 
 if TYPE_CHECKING:
     from plsync.journal import Journal
@@ -19,17 +22,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Callbacks", "Runner", "Step", "Waiting", "left"]
 
-_POLL: Final = 2.0
+# However little happens, the journal is looked at so often: for processes that died, and callbacks due again.
+_REVISIT: Final = 30.0
 _TRIES: Final = 4
 _PATIENCE: Final = 30.0
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A pause before the next pass, because of an outcome."""
+    """A pause before the next pass: because of an outcome, or until what is in doubt has settled."""
 
     seconds: float
-    outcome: Outcome
+    outcome: Outcome | None = None
 
 
 Step = Pass | DeliveryReport | Waiting
@@ -63,53 +67,107 @@ class Runner:
         journal: Journal,
         client: PromptLayerClient,
         policy: Policy,
+        wake: Wake,
         *,
         batch: int = 100,
+        in_flight: int = 4,
         callbacks: Callbacks | None = None,
-        stopping: threading.Event | None = None,
+        watched: Callable[[Pass], None] = lambda _: None,
     ) -> None:
-        """Prepare. ``callbacks=None`` delivers none; setting ``stopping`` ends the run after the request at hand."""
+        """Prepare. ``callbacks=None`` delivers none; ``watched`` is told how far a pass is."""
+        self._journal = journal
+        self._client = client
         self._policy = policy
+        self._wake = wake
         self._callbacks = callbacks
-        self._stopping = stopping or threading.Event()
-        self._engine = Engine(journal, client, policy, batch=batch, stopped=self._stopping.is_set)
+        self._stopping = threading.Event()
+        self._clock = WallClock()
+        self._breaker = Breaker(policy)
+        stopped = self._stopping.is_set
+        self._engine = Engine(
+            journal, client, policy, batch=batch, in_flight=in_flight, stopped=stopped, watched=watched
+        )
+
+    def stop(self) -> None:
+        """End the run as soon as the requests at hand are over. For any thread, and signal handlers."""
+        self._stopping.set()
+        self._wake.call()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopping.is_set()
 
     def once(self) -> Iterator[Step]:
-        """Steps until nothing more can be done now. Short pauses are waited out, a missing network is not."""
-        failures = 0
-        while not self._stopping.is_set():
-            result = self._engine.run_pass()
+        """Steps until nothing more can be done now.
+
+        What is in doubt is waited for until it has settled, and short pauses are waited out; a missing network is not.
+        """
+        while not self.stopping:
+            result = self._pass()
             yield result
             yield from self._deliver()
             if result.halt is None:
-                if not result.moved:
+                self._breaker.close()
+                if result.moved:
+                    continue
+                wait = self._until_due(self._policy.lease + 1.0)
+                if wait is None:
                     return
-                continue
-            failures += 1
-            wait = self._policy.pause(failures, result.halt)
-            if _gives_up(result.halt) or failures == _TRIES or wait > _PATIENCE:
-                return
-            yield Waiting(wait, result.halt)
-            self._stopping.wait(wait)
+                yield Waiting(wait)
+            else:
+                wait = self._breaker.open(result.halt)
+                if _gives_up(result.halt) or self._breaker.failures == _TRIES or wait > _PATIENCE:
+                    return
+                yield Waiting(wait, result.halt)
+            self._wake.wait(wait, Woken.NOTHING)
 
     def forever(self) -> Iterator[Step]:
-        """Steps until ``stopping`` is set, or something has to be changed by somebody."""
-        failures = 0
-        while not self._stopping.is_set():
-            result = self._engine.run_pass()
+        """Steps until :meth:`stop`, or until somebody has to change something before anything was ever sent."""
+        reached = False
+        while not self.stopping:
+            result = self._pass()
             yield result
             yield from self._deliver()
             if result.halt is None:
-                failures = 0
+                reached |= result.moved
+                self._breaker.close()
                 if not result.moved:
-                    self._stopping.wait(_POLL)
+                    self._wake.wait(self._until_due(_REVISIT) or _REVISIT, Woken.RECORDED)
                 continue
-            if RULES[type(result.halt)].then == "stop":
+            if RULES[type(result.halt)].then == "stop" and not reached:
                 return
-            failures += 1
-            wait = self._policy.pause(failures, result.halt)
-            yield Waiting(wait, result.halt)
-            self._stopping.wait(wait)
+            yield from self._pause(result.halt)
+
+    def _pass(self) -> Pass:
+        longest = int(self._policy.longest_wait * 1000)
+        was_set = self._clock.set_since()
+        before, after = was_set or (now_ms(), now_ms())
+        self._journal.mend_waits(before, after, longest)
+        return self._engine.run_pass(carefully=self._breaker.half_open)
+
+    def _pause(self, outcome: Outcome) -> Iterator[Step]:
+        """Wait out a failure. Without a network, one cheap probe ends each wait, and the journal is left alone."""
+        while not self.stopping:
+            wait = self._breaker.open(outcome)
+            yield Waiting(wait, outcome)
+            woken = self._wake.wait(wait, Woken.NETWORK if isinstance(outcome, Offline) else Woken.NOTHING)
+            if Woken.NETWORK in woken:
+                self._breaker.hurry()
+            if self.stopping or not isinstance(outcome, Offline):
+                return
+            outcome = self._client.probe()
+            if not isinstance(outcome, Offline):
+                return
+
+    def _until_due(self, most: float) -> float | None:
+        """Seconds until the next record that waits for a moment is due, if that is within ``most``."""
+        due = self._journal.next_due(now_ms())
+        if due is None:
+            return None
+        # Never at once: what is due by now was just passed over, for a reason.
+        wait = max(0.1, (due - now_ms()) / 1000)
+        return wait if wait <= most else None
 
     def _deliver(self) -> Iterator[Step]:
         if self._callbacks is not None:

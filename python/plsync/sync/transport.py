@@ -1,4 +1,4 @@
-"""The one place that talks to PromptLayer: two requests, and what their answers mean.
+"""The one place that talks to PromptLayer: a few requests, and what their answers mean.
 
 Not through the SDK: its session sends a POST again when the reply is lost, which stores a log twice.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -19,18 +19,8 @@ import httpx
 import orjson
 
 from plsync.errors import AuthenticationError, SyncError
-from plsync.sync.outcomes import (
-    Ambiguous,
-    Delivered,
-    Found,
-    Misdirected,
-    Missing,
-    Offline,
-    Outcome,
-    Rejected,
-    Throttled,
-    Unauthorized,
-)
+from plsync.sync.answers import Unreadable, of_failure, of_status
+from plsync.sync.outcomes import Delivered, Found, Missing, Offline, Outcome, Throttled
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -42,16 +32,15 @@ DEFAULT_BASE_URL: Final = "https://api.promptlayer.com"
 _MAX_ANSWER: Final = 16 << 20
 _MAX_REASON: Final = 300
 _LONGEST_RETRY_AFTER: Final = 3600.0
-
-_NOTHING_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-
-
-class _Unreadable(Exception):
-    """The answer is too long, or takes too long."""
+# Shorter than servers keep an idle connection: one that they close just as it is used again leaves a batch in doubt.
+_KEEP_IDLE: Final = 4.0
+_MOST_SEARCHED: Final = 25
 
 
 class PromptLayerClient:
     """A connection to PromptLayer. Each call is one HTTP request: no retries, no redirects, bounded in time and size.
+
+    Calls may come from several threads at once; each that is at work has a connection of its own.
 
     Args:
         api_key: PromptLayer's key; used for the header and nothing else.
@@ -87,8 +76,11 @@ class PromptLayerClient:
             self._http = httpx.Client(
                 headers={"X-API-KEY": key, "User-Agent": "plsync", "Accept": "application/json"},
                 timeout=timeout,
+                limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_IDLE),
                 follow_redirects=False,
-                # A proxy of the environment is for the way out; nothing on this machine is reached through one.
+                # A proxy of the environment is for the way out; nothing on this machine is reached through one. Its
+                # certificate authorities (SSL_CERT_FILE, SSL_CERT_DIR) hold everywhere.
+                verify=httpx.create_ssl_context(),
                 trust_env=not _is_loopback(url.host),
             )
         except (httpx.InvalidURL, ImportError, ValueError, OSError) as error:
@@ -107,7 +99,7 @@ class PromptLayerClient:
         """Closes its connections."""
         self._http.close()
 
-    def send(self, spans: Sequence[dict[str, Any]]) -> Outcome:
+    def send(self, spans: Sequence[dict[str, Any] | orjson.Fragment]) -> Outcome:
         """``POST /spans-bulk``, each trace closed after it: the batch is stored as a whole or not at all."""
         body = orjson.dumps({"spans": spans, "close_after": True})
         return self._request("POST", "/spans-bulk", body, _read_delivery)
@@ -115,6 +107,19 @@ class PromptLayerClient:
     def look_up(self, trace_id: str) -> Outcome:
         """``GET /api/public/v2/traces/{trace_id}``: whether a trace is stored, and the request ids of its spans."""
         return self._request("GET", f"/api/public/v2/traces/{quote(trace_id, safe='')}", None, _read_trace)
+
+    def search(self, record_ids: Sequence[str]) -> Outcome:
+        """``POST /api/public/v2/requests/search``: the request ids of up to 25 records, by record id.
+
+        By the ``plsync_id`` in their metadata. PromptLayer allows 10 searches a minute, and its index lags behind.
+        """
+        filters = [{"field": "metadata", "operator": "in", "nested_key": "plsync_id", "value": list(record_ids)}]
+        query = {"filter_group": {"logic": "AND", "filters": filters}, "per_page": _MOST_SEARCHED}
+        return self._request("POST", "/api/public/v2/requests/search", orjson.dumps(query), _read_search)
+
+    def probe(self) -> Outcome:
+        """Whether PromptLayer is reached and takes the key, at the price of looking up a trace that is not there."""
+        return self.look_up("0" * 32)
 
     def _request(
         self, method: str, path: str, body: bytes | None, read: Callable[[int, dict[str, Any]], Outcome | None]
@@ -124,15 +129,12 @@ class PromptLayerClient:
             with self._http.stream(method, self.base_url + path, content=body, headers=headers) as response:
                 status, retry_after = response.status_code, response.headers.get("Retry-After")
                 answer = _parse(self._read(response))
-        except _NOTHING_SENT as error:
-            return Offline(f"no connection to {self._where}: {_reason(error)}")
-        except (httpx.HTTPError, _Unreadable) as error:
-            return Ambiguous(f"no clear answer from {self._where}: {_reason(error)}")
-        if answer is not None:
-            outcome = read(status, answer)
-            if outcome is not None:
-                return outcome
-        return _classify(status, retry_after, _message(answer))
+        except (httpx.HTTPError, Unreadable) as error:
+            outcome = of_failure(error)
+            what = "no connection to" if outcome is Offline else "no clear answer from"
+            return outcome(f"{what} {self._where}: {_cause(error)}")
+        found = None if answer is None else read(status, answer)
+        return _failed(status, retry_after, _message(answer)) if found is None else found
 
     def _read(self, response: httpx.Response) -> bytes:
         deadline = time.monotonic() + self._timeout
@@ -140,9 +142,9 @@ class PromptLayerClient:
         for chunk in response.iter_bytes():
             content += chunk
             if len(content) > _MAX_ANSWER:
-                raise _Unreadable(f"the answer is longer than {_MAX_ANSWER:,} bytes")
+                raise Unreadable(f"the answer is longer than {_MAX_ANSWER:,} bytes")
             if time.monotonic() > deadline:
-                raise _Unreadable("the answer takes too long")
+                raise Unreadable("the answer takes too long")
         return bytes(content)
 
 
@@ -165,29 +167,42 @@ def _read_trace(status: int, answer: dict[str, Any]) -> Outcome | None:
     return None
 
 
-def _classify(status: int, retry_after: str | None, message: str) -> Outcome:
-    """What a status means that is not the answer asked for."""
-    reason = f"{status} {message}".strip()
-    if status in {401, 403}:
-        return Unauthorized(reason)
-    if status in {400, 413, 422}:
-        return Rejected(reason)
-    if status in {425, 429}:
-        return Throttled(reason, _seconds(retry_after))
-    # A redirect is a captive portal's answer. Whoever sent it, or a 2xx we can't read, may have taken the request in.
-    if status < 400 or status >= 500 or status in {408, 409}:
-        return Ambiguous(reason)
-    return Misdirected(reason)
+def _read_search(status: int, answer: dict[str, Any]) -> Outcome | None:
+    items = answer.get("items")
+    if status != 200 or not isinstance(items, list):
+        return None
+    found: dict[str, int | None] = {}
+    for item in items:
+        # Two logs of one record: the first is the one to keep.
+        for record_id, request_id in _searched(item):
+            found[record_id] = min(found.get(record_id) or request_id, request_id)
+    return Found(found)
+
+
+def _searched(item: Any) -> Iterator[tuple[str, int]]:
+    if not isinstance(item, dict) or not _is_id(item.get("id")):
+        return
+    for entry in item.get("metadata") or []:
+        if isinstance(entry, dict) and isinstance(record_id := entry.get("plsync_id"), str):
+            yield record_id, item["id"]
+
+
+def _failed(status: int, retry_after: str | None, message: str) -> Outcome:
+    """What an answer means that is not the one asked for."""
+    outcome, reason = of_status(status), f"{status} {message}".strip()
+    return Throttled(reason, _seconds(retry_after)) if outcome is Throttled else outcome(reason)
 
 
 def _ids(entries: Any, key: str) -> dict[str, int | None]:
     found: dict[str, int | None] = {}
     for entry in entries if isinstance(entries, list) else []:
         if isinstance(entry, dict) and isinstance(entry.get("span_id"), str):
-            value = entry.get(key)
-            valid = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 63
-            found[entry["span_id"]] = value if valid else None
+            found[entry["span_id"]] = entry[key] if _is_id(entry.get(key)) else None
     return found
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 63
 
 
 def _parse(content: bytes) -> dict[str, Any] | None:
@@ -207,6 +222,14 @@ def _message(answer: dict[str, Any] | None) -> str:
         where = ".".join(str(part) for part in detail[0].get("loc") or ())
         return _short(f"{where}: {detail[0].get('msg')}")
     return _short(answer.get("message") or answer.get("error") or detail or "")
+
+
+def _cause(error: Exception) -> str:
+    """Why there is no answer, and what to do where it is known."""
+    reason = _reason(error)
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return f"{reason}; behind a proxy that inspects TLS, set SSL_CERT_FILE to its certificate authority"
+    return reason
 
 
 def _reason(error: Exception) -> str:

@@ -27,7 +27,8 @@ enum Step {
     Reopen,
     Wait(u16),
     Lease(usize, usize),
-    Expire,
+    /// Another sender takes over: how long ago a lease is old, and how long the others settle.
+    Orphan(u16, u16),
     Ack(Index),
     Release(Index, u16),
     Park(Index, State, u16),
@@ -54,7 +55,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Reopen),
         2 => time.clone().prop_map(Step::Wait),
         3 => (1..5usize, 1..4usize).prop_map(|(limit, of_lane)| Step::Lease(limit, of_lane)),
-        1 => Just(Step::Expire),
+        1 => (time.clone(), time.clone()).prop_map(|(old, settle)| Step::Orphan(old, settle)),
         3 => any::<Index>().prop_map(Step::Ack),
         2 => (any::<Index>(), time.clone()).prop_map(|(record, delay)| Step::Release(record, delay)),
         2 => (any::<Index>(), parked, time.clone()).prop_map(|(record, state, delay)| Step::Park(record, state, delay)),
@@ -89,6 +90,7 @@ struct Modelled {
     shown: Record,
     lane: u8,
     raw: bool,
+    leased_at: u64,
     lease_until: u64,
 }
 
@@ -183,7 +185,7 @@ impl Modelled {
             end: None,
             request: None,
         };
-        Self { shown, lane: 0, raw: false, lease_until: 0 }
+        Self { shown, lane: 0, raw: false, leased_at: 0, lease_until: 0 }
     }
 
     fn take(&mut self, event: Appended) {
@@ -213,9 +215,8 @@ impl Modelled {
     fn waits_until(&self, now: u64) -> Option<u64> {
         match self.shown.state {
             State::Pending if self.shown.ended != Ended::No => Some(self.shown.not_before).filter(|at| *at > now),
-            State::Leased => Some(self.lease_until),
             State::InDoubt => Some(self.shown.not_before),
-            State::Pending | State::Acked | State::Dead | State::Held => None,
+            State::Pending | State::Leased | State::Acked | State::Dead | State::Held => None,
         }
     }
 
@@ -282,7 +283,7 @@ impl Pair {
             }
             Step::Wait(ms) => self.model.now += u64::from(*ms),
             Step::Lease(limit, of_lane) => self.lease(*limit, *of_lane),
-            Step::Expire => self.expire(),
+            Step::Orphan(old, settle) => self.orphan(u64::from(*old), u64::from(*settle)),
             Step::Ack(record) => self.ack(*record),
             Step::Release(record, delay) => self.park(*record, State::Pending, now + u64::from(*delay)),
             Step::Park(record, state, delay) => self.park(*record, *state, now + u64::from(*delay)),
@@ -317,22 +318,23 @@ impl Pair {
             self.model.edit(id, |record| {
                 record.shown.state = State::Leased;
                 record.shown.attempts += 1;
-                record.lease_until = now + LEASE;
+                (record.leased_at, record.lease_until) = (now, now + LEASE);
             });
         }
     }
 
-    fn expire(&mut self) {
+    fn orphan(&mut self, old: u64, settle: u64) {
         let now = self.model.now;
-        let mut expired = 0;
+        let mut orphans = 0;
         for record in self.model.records.values_mut() {
-            if record.shown.state == State::Leased && record.lease_until <= now {
-                (record.shown.state, record.shown.not_before) = (State::InDoubt, 0);
+            if record.shown.state == State::Leased {
+                record.shown.state = State::InDoubt;
+                record.shown.not_before = if record.leased_at < now - old { 0 } else { now + settle };
                 record.shown.last_error = "its sender stopped before the answer was stored".into();
-                expired += 1;
+                orphans += 1;
             }
         }
-        assert_eq!(self.store().expire_leases(now).unwrap(), expired);
+        assert_eq!(self.store().orphan_leases(now - old, now + settle).unwrap(), orphans);
     }
 
     fn ack(&mut self, record: Index) {
@@ -399,8 +401,11 @@ impl Pair {
             let shown = &mut record.shown;
             let is_sendable = shown.state == State::Pending && shown.ended != Ended::No;
             if is_sendable || matches!(shown.state, State::Leased | State::InDoubt) {
-                shown.not_before = mended(shown.not_before);
-                record.lease_until = mended(record.lease_until);
+                let waits = (mended(shown.not_before), mended(record.lease_until));
+                if waits != (shown.not_before, record.lease_until) {
+                    record.leased_at = after;
+                }
+                (shown.not_before, record.lease_until) = waits;
             }
         }
         self.store().mend_waits(before, after, longest).unwrap();

@@ -24,14 +24,17 @@ fn only_closed_records_are_leased_and_only_once() {
 }
 
 #[test]
-fn a_lease_that_runs_out_leaves_its_record_in_doubt() {
+fn what_a_dead_sender_leased_is_in_doubt_and_looked_up_when_it_has_settled() {
     let bench = Bench::new();
     bench.call("sent?");
+    bench.call("sent long ago?");
     let store = bench.store();
-    store.lease(1, 1000, NOW, MB).unwrap();
-    assert_eq!(store.expire_leases(NOW + 999).unwrap(), 0);
-    assert_eq!(store.expire_leases(NOW + 1000).unwrap(), 1);
-    assert_eq!(store.in_doubt(10, NOW).unwrap().len(), 1);
+    let leased = |now| store.lease(1, 1000, now, MB).unwrap()[0].id;
+    let (recent, old) = (leased(NOW), leased(NOW - 5000));
+    assert_eq!(store.orphan_leases(NOW - 1000, NOW + 60_000).unwrap(), 2);
+    let due = |now| store.in_doubt(10, now).unwrap().iter().map(|row| row.id).collect::<Vec<_>>();
+    assert_eq!(due(NOW + 59_999), [old]);
+    assert_eq!(due(NOW + 60_000), [recent, old]);
     assert_sound(&store);
 }
 

@@ -301,8 +301,8 @@ impl Store {
         Ok(rows(leased.or_raise(py)?))
     }
 
-    fn expire_leases(&self, py: Python<'_>, now_ms: u64) -> PyResult<u64> {
-        py.detach(|| self.0.expire_leases(now_ms)).or_raise(py)
+    fn orphan_leases(&self, py: Python<'_>, old_ms: u64, due_ms: u64) -> PyResult<u64> {
+        py.detach(|| self.0.orphan_leases(old_ms, due_ms)).or_raise(py)
     }
 
     fn in_doubt(&self, py: Python<'_>, limit: usize, now_ms: u64) -> PyResult<Vec<Row>> {

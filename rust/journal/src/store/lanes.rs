@@ -18,7 +18,7 @@ const FREE: u8 = 0;
 const ON_THEIR_WAY: [State; 2] = [State::Leased, State::InDoubt];
 
 impl Store {
-    /// When the next record that waits is due: to be sent, to be looked up, or its lease over. None when none waits for a moment.
+    /// When the next record that waits is due, to be sent or to be looked up. None when none waits for a moment.
     pub fn next_due(&self, now_ms: u64) -> Result<Option<u64>> {
         self.db().read(|txn, tables| {
             let mut next = None;
@@ -28,11 +28,8 @@ impl Store {
                     earliest(not_before(&key)?);
                 }
             }
-            for state in ON_THEIR_WAY {
-                for seq in parked(txn, tables, state)? {
-                    let row = load(txn, tables, seq)?;
-                    earliest(if state == State::Leased { row.lease_until } else { row.not_before });
-                }
+            for seq in parked(txn, tables, State::InDoubt)? {
+                earliest(load(txn, tables, seq)?.not_before);
             }
             Ok(next)
         })

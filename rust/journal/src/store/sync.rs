@@ -52,27 +52,24 @@ impl Store {
         })
     }
 
-    /// leased -> in doubt, for leases that ran out: their sender died and may have been heard. Returns how many.
-    pub fn expire_leases(&self, now_ms: u64) -> Result<u64> {
+    /// leased -> in doubt: whoever leased them is gone, and may have been heard. They are due to be looked up at `due_ms`; those
+    /// leased before `old_ms` at once. Returns how many.
+    pub fn orphan_leases(&self, old_ms: u64, due_ms: u64) -> Result<u64> {
         if self.db().read(|txn, tables| parked(txn, tables, State::Leased))?.is_empty() {
             return Ok(0);
         }
         self.db().write(|txn, tables| {
             let leased = parked(txn, tables, State::Leased)?;
-            let mut change = Change::begin(txn, tables, now_ms)?;
-            let mut expired = 0;
-            for seq in leased {
-                if load(change.txn, tables, seq)?.lease_until <= now_ms {
-                    change.update(seq, |row| {
-                        row.state = State::InDoubt;
-                        row.not_before = 0;
-                        row.last_error = "its sender stopped before the answer was stored".into();
-                    })?;
-                    expired += 1;
-                }
+            let mut change = Change::begin(txn, tables, ids::now_ms())?;
+            for seq in &leased {
+                change.update(*seq, |row| {
+                    row.state = State::InDoubt;
+                    row.not_before = if row.changed_at < old_ms { 0 } else { due_ms };
+                    row.last_error = "its sender stopped before the answer was stored".into();
+                })?;
             }
             change.finish()?;
-            Ok(expired)
+            Ok(leased.len() as u64)
         })
     }
 
