@@ -303,10 +303,4 @@ class _PoisonedServer(PromptLayerServer):
 
     def __init__(self, record_id: str, status: int) -> None:
         super().__init__()
-        self._poison = record_id.replace("-", "")
-        self._status = status
-
-    def handle(self, method: str, path: str, headers: Any, body: Any, query: Any) -> tuple[int, dict[str, Any]]:
-        if any(span["context"]["trace_id"] == self._poison for span in (body or {}).get("spans", [])):
-            return self._status, {"success": False, "message": "poison"}
-        return super().handle(method, path, headers, body, query)
+        self.refuse(record_id, status)

@@ -1,8 +1,10 @@
-"""The PromptLayer stand-in answers as PromptLayer documents it, and fails when told to."""
+"""The PromptLayer stand-in answers as PromptLayer documents it."""
 
 from __future__ import annotations
 
 import copy
+import gzip
+import json
 import subprocess
 import sys
 import time
@@ -46,10 +48,13 @@ def server() -> Iterator[PromptLayerServer]:
         yield server
 
 
+def connected(server: PromptLayerServer) -> httpx.Client:
+    return httpx.Client(base_url=server.url, headers={"X-API-KEY": server.api_key}, trust_env=False, timeout=10)
+
+
 @pytest.fixture
 def client(server: PromptLayerServer) -> Iterator[httpx.Client]:
-    headers = {"X-API-KEY": server.api_key}
-    with httpx.Client(base_url=server.url, headers=headers, trust_env=False, timeout=10) as client:
+    with connected(server) as client:
         yield client
 
 
@@ -128,12 +133,10 @@ def test_search_finds_requests_by_metadata(client: httpx.Client) -> None:
     assert found("in", ["x", "z"]) == {ids[0], ids[2]}
 
 
-def test_search_is_limited_when_asked() -> None:
+def test_searches_are_limited() -> None:
     body = {"filter_group": {"filters": []}}
-    with PromptLayerServer(search_per_minute=1) as server:
-        headers = {"X-API-KEY": server.api_key}
-        with httpx.Client(base_url=server.url, headers=headers, trust_env=False) as client:
-            statuses = [client.post("/api/public/v2/requests/search", json=body).status_code for _ in range(2)]
+    with PromptLayerServer(search_per_minute=1) as server, connected(server) as client:
+        statuses = [client.post("/api/public/v2/requests/search", json=body).status_code for _ in range(2)]
     assert statuses == [200, 429]
 
 
@@ -225,48 +228,77 @@ def test_a_body_too_large_is_refused_unread() -> None:
     assert answer.status_code == 413
 
 
-def test_failures_happen_as_often_as_ordered(client: httpx.Client, server: PromptLayerServer) -> None:
-    server.fail(429, times=2, headers={"Retry-After": "3"}, path="/log-request")
-    answers = [client.post("/log-request", json=LOG) for _ in range(3)]
-    assert [answer.status_code for answer in answers] == [429, 429, 201]
-    assert answers[0].headers["Retry-After"] == "3"
-    assert len(server.request_logs) == 1
+def test_spans_of_any_shape_are_taken_without_validation() -> None:
+    with PromptLayerServer(validate=False) as server, connected(server) as client:
+        assert send(client, span(score=101)).status_code == 201
+        assert client.post("/spans-bulk", json={"spans": [{"name": "no context"}]}).status_code == 422
 
 
-def test_a_failure_can_come_after_the_work_was_done(client: httpx.Client, server: PromptLayerServer) -> None:
-    server.fail(500, processed=True)
-    assert client.post("/log-request", json=LOG).status_code == 500
-    assert len(server.request_logs) == 1
+def test_a_log_that_lags_shows_in_its_answer_first() -> None:
+    with PromptLayerServer(lag=3600) as server, connected(server) as client:
+        assert send(client, span(metadata={"plsync_id": "x"})).json()["request_logs"]
+        assert client.get(f"/api/public/v2/traces/{TRACE}").json()["spans"][0]["request_log_id"] is None
+        condition = {"field": "metadata", "operator": "key_equals", "nested_key": "plsync_id", "value": "x"}
+        found = client.post("/api/public/v2/requests/search", json={"filter_group": {"filters": [condition]}})
+        assert found.json()["items"] == []
 
 
-def test_a_dropped_reply_leaves_the_log_behind(client: httpx.Client, server: PromptLayerServer) -> None:
-    server.drop_reply()
-    with pytest.raises(httpx.RemoteProtocolError):
-        client.post("/log-request", json=LOG)
-    assert len(server.request_logs) == 1
-    assert server.requests[-1].status is None
+def test_a_lag_passes() -> None:
+    with PromptLayerServer(lag=0.01) as server, connected(server) as client:
+        request_id = send(client, span()).json()["request_logs"][0]["id"]
+        deadline = time.monotonic() + 30
+        while client.get(f"/api/public/v2/traces/{TRACE}").json()["spans"][0]["request_log_id"] != request_id:
+            assert time.monotonic() < deadline
 
 
-def test_a_hanging_server_lets_the_client_time_out(client: httpx.Client, server: PromptLayerServer) -> None:
-    server.hang(60)
-    with pytest.raises(httpx.ReadTimeout):
-        client.post("/log-request", json=LOG, timeout=0.1)
+def test_answers_are_late_by_the_latency() -> None:
+    with PromptLayerServer(latency=0.05) as server, connected(server) as client:
+        started = time.monotonic()
+        client.get("/nothing")
+        assert time.monotonic() - started >= 0.05
 
 
-def test_closing_the_server_lets_go_of_hanging_requests() -> None:
-    started = time.monotonic()
-    with PromptLayerServer() as server, httpx.Client(trust_env=False) as client:
-        server.hang(60)
-        with pytest.raises(httpx.ReadTimeout):
-            client.get(f"{server.url}/nothing", timeout=0.1)
-    assert time.monotonic() - started < 30
+def test_ids_alone_can_be_kept() -> None:
+    with PromptLayerServer(keep="ids") as server, connected(server) as client:
+        ids = [log["id"] for log in send(client, span("a" * 16), span("b" * 16)).json()["request_logs"]]
+        send(client, span("a" * 16, trace_id="0194" * 8), close_after=True)
+        trace = client.get(f"/api/public/v2/traces/{TRACE}").json()["spans"]
+        assert [(row["span_id"], row["request_log_id"]) for row in trace] == [("a" * 16, ids[0]), ("b" * 16, ids[1])]
+        assert (server.requests, server.closed_traces) == ([], {"0194" * 8})
+        assert [log["id"] for log in server.request_logs] == [1001, 1002, 1003]
+        assert send(client, span("a" * 16, trace_id="0194" * 8)).json()["rejection_reason"] == "trace_closed"
 
 
-def test_offline_refuses_connections_and_comes_back(client: httpx.Client, server: PromptLayerServer) -> None:
-    assert client.post("/log-request", json=LOG).status_code == 201
-    with server.offline(), pytest.raises(httpx.ConnectError):
-        client.post("/log-request", json=LOG)
-    assert client.post("/log-request", json=LOG).status_code == 201
+def test_a_span_sent_again_has_a_second_log_whatever_is_kept() -> None:
+    for keep in ("all", "ids"):
+        with PromptLayerServer(keep=keep) as server, connected(server) as client:
+            first, second = (send(client, span()).json() for _ in range(2))
+            assert first["spans"] == second["spans"]
+            trace = client.get(f"/api/public/v2/traces/{TRACE}").json()["spans"]
+            assert [row["request_log_id"] for row in trace] == [second["request_logs"][0]["id"]]
+            assert len(server.request_logs) == 2
+
+
+def test_connections_and_requests_are_counted(server: PromptLayerServer) -> None:
+    for _ in range(2):
+        with connected(server) as client:
+            send(client, span())
+            counts = client.get("/stand-in/counts").json()
+    assert counts == {"connections": 2, "requests": 3, "faults": 0, "spans": 2, "request_logs": 2}
+    assert server.counts["requests"] == 4
+
+
+def test_a_body_may_be_compressed(client: httpx.Client, server: PromptLayerServer) -> None:
+    content = gzip.compress(json.dumps({"spans": [span()]}).encode())
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    assert client.post("/spans-bulk", content=content, headers=headers).status_code == 201
+    assert client.post("/spans-bulk", content=b"not gzip", headers=headers).status_code == 400
+
+
+def test_a_body_that_unpacks_to_too_much_is_refused() -> None:
+    with PromptLayerServer(max_body=100_000) as server, connected(server) as client:
+        content = gzip.compress(b"[" + b" " * 100_000)
+        assert client.post("/spans-bulk", content=content, headers={"Content-Encoding": "gzip"}).status_code == 413
 
 
 def test_it_runs_as_a_program() -> None:

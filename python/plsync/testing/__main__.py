@@ -3,24 +3,48 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import threading
 
 from plsync.testing.server import DEFAULT_API_KEY, PromptLayerServer
 
 
 def main() -> None:
-    """Print the two lines to export, then serve until Ctrl-C or the end of the process that started us."""
-    parser = argparse.ArgumentParser(prog="python -m plsync.testing", description="A PromptLayer stand-in on loopback.")
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: any free one)")
-    parser.add_argument("--api-key", default=DEFAULT_API_KEY, help="the key it accepts (default: %(default)s)")
-    options = parser.parse_args()
-    with PromptLayerServer(api_key=options.api_key, port=options.port) as server:
+    """Print the two lines to export, the URL first, then serve until Ctrl-C."""
+    options = _parser().parse_args()
+    server = PromptLayerServer(
+        api_key=options.api_key,
+        port=options.port,
+        max_body=options.max_body,
+        search_per_minute=options.search_per_minute or None,
+        validate=options.validate,
+        latency=options.latency,
+        lag=options.lag,
+        keep=options.keep,
+    )
+    if options.fault_fraction:
+        server.plan(fraction=options.fault_fraction, seed=options.seed)
+    with server:
         print(f"PROMPTLAYER_BASE_URL={server.url}")
         print(f"PROMPTLAYER_API_KEY={server.api_key}", flush=True)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
-        except KeyboardInterrupt:
-            return
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m plsync.testing", description="A PromptLayer stand-in on loopback.")
+    add = parser.add_argument
+    add("--port", type=int, default=0, help="port on 127.0.0.1 (default: any free one)")
+    add("--api-key", default=DEFAULT_API_KEY, help="the key it accepts (default: %(default)s)")
+    add("--latency", type=float, default=0.0, metavar="SECONDS", help="by which each answer is late")
+    add("--lag", type=float, default=0.0, metavar="SECONDS", help="before a log shows in its trace and in searches")
+    add("--no-validate", dest="validate", action="store_false", help="take spans and logs of any shape")
+    add("--keep", choices=("all", "ids"), default="all", help="ids: keep no content, for millions of records")
+    add("--max-body", type=int, default=32 << 20, metavar="BYTES", help="beyond which it answers 413")
+    add("--search-per-minute", type=int, default=10, help="searches a minute before 429; 0: any number")
+    add("--fault-fraction", type=float, default=0.0, metavar="PART", help="of the requests that go wrong, 0 to 1")
+    add("--seed", type=int, default=0, help="which go wrong, and how")
+    return parser
 
 
 if __name__ == "__main__":

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import gzip
+import io
+import os
 import socket
+import struct
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
+from plsync.testing.answers import Answer, Asked, Refused, failure
 from plsync.testing.faults import Fault
-from plsync.testing.routes import failure
 
 if TYPE_CHECKING:
     from plsync.testing.server import PromptLayerServer, _HTTPServer
 
-
-class _BadRequest(Exception):
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+_PIECES = 20
 
 
 class Connection(BaseHTTPRequestHandler):
     """Reads requests until the client goes away or a fault cuts the line."""
 
     protocol_version = "HTTP/1.1"
+    server_version = "plsync-stand-in"
     disable_nagle_algorithm = True
 
     @property
@@ -48,7 +48,7 @@ class Connection(BaseHTTPRequestHandler):
             super().finish()
 
     def cut(self) -> None:
-        """Hang up at once, from another thread."""
+        """Hang up at once, from any thread."""
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
 
@@ -65,57 +65,99 @@ class Connection(BaseHTTPRequestHandler):
 
     def _serve(self, method: str) -> None:
         url = urlsplit(self.path)
-        seen = {name.lower(): value for name, value in self.headers.items()}
-        try:
-            body = self._read_body(method)
-        except _BadRequest as error:
-            self.close_connection = True
-            self._app.note(method, url.path, seen, None, error.status)
-            self._reply(error.status, json.dumps(failure(str(error))).encode())
-            return
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        asked = Asked(method, url.path, headers, b"", dict(parse_qsl(url.query)))
         fault = self._app.take(url.path)
-        status: int | None = None
-        payload = b""
-        headers: dict[str, str] = {}
-        if fault is None or fault.processed:
-            status, answer = self._app.handle(method, url.path, seen, body, dict(parse_qsl(url.query)))
-            payload = json.dumps(answer).encode()
-        if fault is not None:
-            status, payload, headers = self._suffer(fault, status, payload)
-        self._app.note(method, url.path, seen, body, status)
-        if status is None:
-            self.close_connection = True
-            self.cut()
+        if fault is not None and fault.unread:
+            self._app.note(asked, None, fault)
+            self._suffer(fault, failure(fault.status, "A fault was ordered"))
             return
-        self._reply(status, payload, headers)
-
-    def _suffer(self, fault: Fault, status: int | None, payload: bytes) -> tuple[int | None, bytes, dict[str, str]]:
-        if fault.kind == "fail":
-            body = fault.body if fault.body is not None else json.dumps(failure("A fault was ordered")).encode()
-            return fault.status, body, dict(fault.headers)
-        if fault.kind == "hang":
-            self._app.wait(fault.seconds)
-            return status, payload, {}
-        return None, b"", {}
-
-    def _read_body(self, method: str) -> Any:
-        if method == "GET":
-            return None
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal():
-            raise _BadRequest(411, "Content-Length is required")
-        if int(length) > self._app.max_body:
-            raise _BadRequest(413, f"The body is larger than {self._app.max_body} bytes")
         try:
-            return json.loads(self.rfile.read(int(length)) or b"null")
-        except (ValueError, RecursionError):
-            raise _BadRequest(400, "The body is not JSON") from None
+            asked = asked._replace(body=self._read_body(method))
+        except Refused as refused:
+            self.close_connection = True
+            self._app.note(asked, refused.answer.status, None)
+            self._reply(refused.answer)
+            return
+        if fault is None:
+            answer = self._app.handle(asked)
+            self._app.note(asked, answer.status, None)
+            self._reply(answer)
+            return
+        answer = self._app.handle(asked) if fault.processed else failure(fault.status, "A fault was ordered")
+        told = fault.kind not in {"drop", "reset"} and (fault.kind != "hang" or fault.processed)
+        status = fault.status if fault.kind == "fail" else answer.status
+        self._app.note(asked, status if told else None, fault)
+        self._suffer(fault, answer)
 
-    def _reply(self, status: int, payload: bytes, headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(payload)))
-        for key, value in (headers or {}).items():
-            self.send_header(key, value)
+    def _suffer(self, fault: Fault, answer: Answer) -> None:
+        """Let the client have what the fault makes of an answer."""
+        if fault.kind == "fail":
+            body = failure(fault.status, "A fault was ordered").body if fault.body is None else fault.body
+            self._reply(Answer(fault.status, body, fault.headers))
+        elif fault.kind == "hang":
+            self._app.wait(fault.seconds)
+            if fault.processed:
+                self._reply(answer)
+            else:
+                self._hang_up()
+        elif fault.kind == "trickle":
+            self._reply(answer, over=fault.seconds)
+        elif fault.kind == "truncate":
+            self._reply(answer, part=len(answer.body) // 2)
+            self._hang_up()
+        elif fault.kind == "reset":
+            self._reset()
+        else:
+            self._hang_up()
+
+    def _read_body(self, method: str) -> bytes:
+        if method == "GET":
+            return b""
+        length = self.headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdecimal()):
+            raise Refused(failure(411, "Content-Length is required"))
+        if int(length) > self._app.max_body:
+            raise Refused(failure(413, f"The body is larger than {self._app.max_body} bytes"))
+        body = self.rfile.read(int(length))
+        if self.headers.get("Content-Encoding", "").lower() == "gzip":
+            body = self._unzip(body)
+        return body
+
+    def _unzip(self, body: bytes) -> bytes:
+        try:
+            with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
+                plain = file.read(self._app.max_body + 1)
+        except (OSError, EOFError):
+            raise Refused(failure(400, "The body is not gzip")) from None
+        if len(plain) > self._app.max_body:
+            raise Refused(failure(413, f"The body is larger than {self._app.max_body} bytes"))
+        return plain
+
+    def _reply(self, answer: Answer, *, over: float = 0.0, part: int | None = None) -> None:
+        if self._app.latency:
+            self._app.wait(self._app.latency)
+        self.send_response(answer.status)
+        fixed = {"Content-Type": "application/json", "Content-Length": str(len(answer.body))}
+        for name, value in {**fixed, **answer.headers}.items():
+            self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(payload)
+        body = answer.body[:part]
+        if not over:
+            self.wfile.write(body)
+            return
+        size = -(-len(body) // _PIECES) or 1
+        for start in range(0, len(body), size):
+            self._app.wait(over / _PIECES)
+            self.wfile.write(body[start : start + size])
+
+    def _hang_up(self) -> None:
+        self.close_connection = True
+        self.cut()
+
+    def _reset(self) -> None:
+        """Closing a socket that lingers for no time sends a reset."""
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # Past the files that share the socket: they would keep it open.
+        os.close(self.connection.detach())

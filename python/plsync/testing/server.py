@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from http.server import ThreadingHTTPServer
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
+import orjson
+
+from plsync.testing.answers import Answer, Asked, failure, ok
 from plsync.testing.connection import Connection
-from plsync.testing.faults import Faults
+from plsync.testing.faults import Fault, Faults
+from plsync.testing.follow_ups import LEGACY_PATHS, FollowUps
+from plsync.testing.keeping import KeptIds, KeptWhole
+from plsync.testing.logs import Logs
 from plsync.testing.registry import Registry
-from plsync.testing.routes import Answer, Routes, failure
+from plsync.testing.routes import Routes
+from plsync.testing.templates import Templates
+from plsync.testing.traces import Traces
 from plsync.testing.workspace import JSON, Workspace
 
-DEFAULT_API_KEY = "pl_stand_in"
+__all__ = ["DEFAULT_API_KEY", "PromptLayerServer", "Received"]
 
-_LEGACY = ("/library-track-", "/create-group", "/track-group")
+DEFAULT_API_KEY = "pl_stand_in"
 
 
 @dataclass(frozen=True)
@@ -33,8 +41,18 @@ class Received:
     method: str
     path: str
     headers: Mapping[str, str]
-    body: Any
+    content: bytes
     status: int | None
+    fault: Fault | None = None
+    """What went wrong with it on purpose."""
+
+    @cached_property
+    def body(self) -> Any:
+        """The content as JSON; None when there was none, or it was no JSON."""
+        try:
+            return orjson.loads(self.content)
+        except orjson.JSONDecodeError:
+            return None
 
 
 class PromptLayerServer(Faults):
@@ -44,7 +62,11 @@ class PromptLayerServer(Faults):
         api_key: the key it accepts, in ``X-API-KEY`` or, on the SDK's older endpoints, as ``api_key`` in the body.
         port: a port on 127.0.0.1; 0 takes a free one.
         max_body: bytes of a request body beyond which it answers 413.
-        search_per_minute: searches allowed a minute before 429 (PromptLayer documents 10); None for no limit.
+        search_per_minute: searches allowed a minute before 429; None for no limit.
+        validate: whether spans and logs have to be as PromptLayer's OpenAPI file describes them.
+        latency: seconds by which each answer is late.
+        lag: seconds before a log that came with a span shows in its trace and in searches.
+        keep: ``"all"``, or ``"ids"`` to keep of spans and logs their ids alone and no requests, for millions of them.
 
     >>> from plsync.testing import PromptLayerServer
     >>> with PromptLayerServer() as server:
@@ -58,18 +80,32 @@ class PromptLayerServer(Faults):
         api_key: str = DEFAULT_API_KEY,
         port: int = 0,
         max_body: int = 32 << 20,
-        search_per_minute: int | None = None,
+        search_per_minute: int | None = 10,
+        validate: bool = True,
+        latency: float = 0.0,
+        lag: float = 0.0,
+        keep: Literal["all", "ids"] = "all",
     ) -> None:
         """Prepare; nothing listens before ``with``."""
         super().__init__()
         self.api_key = api_key
         self.max_body = max_body
+        self.latency = latency
         self.requests: list[Received] = []
+        self._keeps_requests = keep == "all"
         self._port = port
         self._state = threading.RLock()
-        self._workspace = Workspace()
+        self._connections = 0
+        self._answered = 0
         self._registry = Registry()
-        self._routes = Routes(self._workspace, self._registry, search_per_minute)
+        self._workspace = Workspace(KeptWhole() if keep == "all" else KeptIds(), lag)
+        endpoints = (
+            Traces(self._workspace, self._registry, validate=validate),
+            Logs(self._workspace, self._registry, validate=validate, search_per_minute=search_per_minute),
+            FollowUps(self._workspace, self._registry),
+            Templates(self._registry),
+        )
+        self._routes = Routes(route for endpoint in endpoints for route in endpoint.routes())
         self._http: _HTTPServer | None = None
 
     def __enter__(self) -> PromptLayerServer:
@@ -102,47 +138,63 @@ class PromptLayerServer(Faults):
     def request_logs(self) -> list[JSON]:
         """Every request log: the body as sent, with its ``id``, ``span_id`` and ``trace_id``."""
         with self._state:
-            return copy.deepcopy(list(self._workspace.logs.values()))
+            return list(self._workspace.kept.logs())
 
     @property
     def spans(self) -> list[JSON]:
         """Every span as sent, with its row ``id`` and ``request_log_id``."""
         with self._state:
-            return copy.deepcopy(list(self._workspace.spans.values()))
+            return list(self._workspace.kept.spans())
 
     @property
     def closed_traces(self) -> set[str]:
         """Traces that take no more spans."""
         with self._state:
-            return set(self._workspace.closed_traces)
+            return set(self._workspace.kept.closed())
 
     @property
     def scores(self) -> dict[int, dict[str, int]]:
         """Scores by request id and name."""
         with self._state:
-            return copy.deepcopy(self._workspace.scores)
+            return {request_id: dict(scores) for request_id, scores in self._workspace.scores.items()}
 
     @property
     def metadata(self) -> dict[int, dict[str, str]]:
         """Metadata by request id."""
-        with self._state:
-            return {request_id: dict(log["metadata"]) for request_id, log in self._workspace.logs.items()}
+        return {log["id"]: dict(log["metadata"]) for log in self.request_logs}
 
     @property
     def prompt_links(self) -> dict[int, JSON]:
         """The prompt each request was linked to, by request id."""
         with self._state:
-            return copy.deepcopy(self._workspace.prompt_links)
+            return {request_id: dict(link) for request_id, link in self._workspace.prompt_links.items()}
 
     @property
     def groups(self) -> dict[int, list[int]]:
         """Request ids by group id."""
         with self._state:
-            return copy.deepcopy(self._workspace.groups)
+            return {group_id: list(members) for group_id, members in self._workspace.groups.items()}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many ``connections`` and ``requests`` there were, how many met a fault, how many spans and logs came."""
+        with self._state:
+            return {
+                "connections": self._connections,
+                "requests": self._answered,
+                "faults": sum(self.faults_met.values()),
+                "spans": self._workspace.spans_stored,
+                "request_logs": self._workspace.logs_stored,
+            }
 
     def logs_of(self, record_id: str) -> list[JSON]:
         """The request logs of one plsync record; more than one means it was delivered twice."""
-        return [log for log in self.request_logs if log["metadata"].get("plsync_id") == record_id]
+        trace_id = record_id.replace("-", "")
+        return [
+            log
+            for log in self.request_logs
+            if log["metadata"].get("plsync_id", record_id) == record_id and log["trace_id"] in {trace_id, None}
+        ]
 
     def add_prompt(
         self, name: str, template: JSON, *, labels: Iterable[str] = (), metadata: Mapping[str, Any] | None = None
@@ -151,25 +203,32 @@ class PromptLayerServer(Faults):
         with self._state:
             return self._registry.add(name, template, labels=labels, metadata=metadata)
 
-    def handle(self, method: str, path: str, headers: Mapping[str, str], body: Any, query: Mapping[str, str]) -> Answer:
-        """Answer one parsed request, whatever it came by."""
-        if not self._authorised(path, headers, body):
-            return 401, failure("Invalid API key")
+    def handle(self, asked: Asked) -> Answer:
+        """Answer one request, whatever it came by."""
+        if not self._authorised(asked):
+            return failure(401, "Invalid API key")
+        if asked.path == "/stand-in/counts":
+            return ok(self.counts)
+        refused = self.refusal(asked.body)
+        if refused is not None:
+            return failure(refused, "What is in this body is poison: refused as ordered")
         with self._state:
-            return self._routes.dispatch(method, path, body, query)
+            return self._routes.answer(asked)
 
-    def note(self, method: str, path: str, headers: Mapping[str, str], body: Any, status: int | None) -> None:
+    def note(self, asked: Asked, status: int | None, fault: Fault | None) -> None:
         """Keep what was received for ``requests``."""
-        shown = {key: value for key, value in headers.items() if key != "x-api-key"}
-        if isinstance(body, dict):
-            body = {key: value for key, value in body.items() if key != "api_key"}
         with self._state:
-            self.requests.append(Received(method, path, shown, body, status))
+            self._answered += 1
+        if not self._keeps_requests:
+            return
+        shown = {key: value for key, value in asked.headers.items() if key != "x-api-key"}
+        content = asked.body if self.api_key.encode() not in asked.body else _without_key(asked.body)
+        self.requests.append(Received(asked.method, asked.path, shown, content, status, fault))
 
-    def _authorised(self, path: str, headers: Mapping[str, str], body: Any) -> bool:
-        if path.startswith(_LEGACY):
-            return isinstance(body, dict) and body.get("api_key") == self.api_key
-        return headers.get("x-api-key") == self.api_key
+    def _authorised(self, asked: Asked) -> bool:
+        if asked.path.startswith(LEGACY_PATHS):
+            return bool(_given_key(asked.body) == self.api_key)
+        return bool(asked.headers.get("x-api-key") == self.api_key)
 
     def _listen(self) -> None:
         self._http = _HTTPServer(self, self._port)
@@ -189,12 +248,35 @@ class PromptLayerServer(Faults):
         http.server_close()
         http.close_connections()
 
+    def _connected(self) -> None:
+        with self._state:
+            self._connections += 1
+
+
+def _given_key(body: bytes) -> Any:
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return parsed.get("api_key") if isinstance(parsed, dict) else None
+
+
+def _without_key(body: bytes) -> bytes:
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return b""
+    return orjson.dumps(
+        {key: value for key, value in parsed.items() if key != "api_key"} if isinstance(parsed, dict) else None
+    )
+
 
 class _HTTPServer(ThreadingHTTPServer):
     """Knows the stand-in it serves, and its open connections, so that going offline cuts them."""
 
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128
     loop: threading.Thread
 
     def __init__(self, app: PromptLayerServer, port: int) -> None:
@@ -206,6 +288,7 @@ class _HTTPServer(ThreadingHTTPServer):
     def opened(self, connection: Connection) -> None:
         with self._open_lock:
             self._open.add(connection)
+        self.app._connected()
 
     def closed(self, connection: Connection) -> None:
         with self._open_lock:

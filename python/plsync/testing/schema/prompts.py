@@ -1,87 +1,96 @@
-"""Messages and prompts of PromptLayer's blueprint, as strictly as its OpenAPI file (2026-08-21) describes them."""
+"""Messages and prompts of PromptLayer's blueprint, as its OpenAPI file (2026-08-21) describes them."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
+from typing_extensions import NotRequired, TypedDict
 
-from plsync.testing.contents import Content, Schema
+from plsync.testing.schema.contents import JSON, Content
 
 
-class FunctionCall(Schema):
+class FunctionCall(TypedDict):
     """A function's name and its arguments as JSON text."""
 
     name: str
     arguments: str
 
 
-class ToolCall(Schema):
+class ToolCall(TypedDict):
     """A call of a tool, asked for by a model."""
 
     id: str
-    type: Literal["function"] = "function"
+    type: NotRequired[Literal["function"]]
     function: FunctionCall
-    tool_id: str | None = None
+    tool_id: NotRequired[str | None]
 
 
-class Message(Schema):
-    """What every message has."""
+class Message(TypedDict):
+    """What every message may have."""
 
-    content: list[Content]
-    input_variables: list[str] = Field(default_factory=list)
-    template_format: Literal["f-string", "jinja2"] = "f-string"
-    name: str | None = None
+    input_variables: NotRequired[list[str]]
+    template_format: NotRequired[Literal["f-string", "jinja2"]]
 
 
 class System(Message):
     """Instructions."""
 
     role: Literal["system"]
+    content: list[Content]
+    name: NotRequired[str | None]
 
 
 class Developer(Message):
     """Instructions, in OpenAI's newer role."""
 
     role: Literal["developer"]
+    content: list[Content]
+    name: NotRequired[str | None]
 
 
 class User(Message):
     """What a person said."""
 
     role: Literal["user"]
+    content: list[Content]
+    name: NotRequired[str | None]
 
 
 class Assistant(Message):
     """What a model said. ``content`` may be null or missing by the schema; the dashboard then shows nothing."""
 
     role: Literal["assistant"]
-    content: list[Content] | None = None  # type: ignore[assignment]
-    tool_calls: list[ToolCall] | None = None
-    function_call: FunctionCall | None = None
+    content: NotRequired[list[Content] | None]
+    name: NotRequired[str | None]
+    tool_calls: NotRequired[list[ToolCall] | None]
+    function_call: NotRequired[FunctionCall | None]
 
 
 class Tool(Message):
     """A tool's answer."""
 
     role: Literal["tool"]
+    content: list[Content]
     tool_call_id: str
+    name: NotRequired[str | None]
 
 
 class Function(Message):
     """A function's answer, the older form of a tool's."""
 
     role: Literal["function"]
+    content: NotRequired[list[Content] | None]
     name: str
-    content: list[Content] | None = None  # type: ignore[assignment]
 
 
 class Placeholder(Message):
     """Where messages will be filled in; in templates only."""
 
     role: Literal["placeholder"]
+    content: NotRequired[list[Content] | None]
     name: str
-    content: list[Content] | None = None  # type: ignore[assignment]
+    raw_request_display_role: NotRequired[str]
 
 
 AnyMessage = Annotated[
@@ -89,23 +98,23 @@ AnyMessage = Annotated[
 ]
 
 
-class FunctionSpec(Schema):
+class FunctionSpec(TypedDict):
     """A function that a model may call."""
 
     name: str
-    description: str = ""
-    strict: bool = False
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    description: NotRequired[str]
+    strict: NotRequired[bool]
+    parameters: NotRequired[JSON]
 
 
-class FunctionTool(Schema):
+class FunctionTool(TypedDict):
     """A function offered as a tool."""
 
     type: Literal["function"]
     function: FunctionSpec
 
 
-class BuiltInTool(Schema):
+class BuiltInTool(TypedDict):
     """A tool that the provider runs."""
 
     type: Literal[
@@ -116,41 +125,41 @@ class BuiltInTool(Schema):
     name: str
     description: str
     provider: str
-    config: dict[str, Any]
+    config: JSON
 
 
-class FunctionName(Schema):
+class FunctionName(TypedDict):
     """A function by name."""
 
     name: str
 
 
-class ToolChoice(Schema):
+class ToolChoice(TypedDict):
     """The tool a model must call."""
 
-    type: Literal["function"]
+    type: NotRequired[Literal["function"]]
     function: FunctionName
 
 
-class CompletionPrompt(Schema):
+class CompletionPrompt(TypedDict):
     """The prompt, or the answer, of a text model."""
 
     type: Literal["completion"]
     content: list[Content]
-    template_format: Literal["f-string", "jinja2"] = "f-string"
-    input_variables: list[str] = Field(default_factory=list)
+    template_format: NotRequired[Literal["f-string", "jinja2"]]
+    input_variables: NotRequired[list[str]]
 
 
-class ChatPrompt(Schema):
+class ChatPrompt(TypedDict):
     """The messages of a chat model's prompt or answer."""
 
     type: Literal["chat"]
     messages: list[AnyMessage]
-    tools: list[Annotated[FunctionTool | BuiltInTool, Field(discriminator="type")]] | None = None
-    tool_choice: str | ToolChoice | None = None
-    functions: list[FunctionSpec] | None = None
-    function_call: str | FunctionName | None = None
-    input_variables: list[str] = Field(default_factory=list)
+    tools: NotRequired[list[Annotated[FunctionTool | BuiltInTool, Field(discriminator="type")]] | None]
+    tool_choice: NotRequired[str | ToolChoice | None]
+    functions: NotRequired[list[FunctionSpec] | None]
+    function_call: NotRequired[str | FunctionName | None]
+    input_variables: NotRequired[list[str]]
 
 
 Prompt = Annotated[CompletionPrompt | ChatPrompt, Field(discriminator="type")]
