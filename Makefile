@@ -24,7 +24,7 @@ compat: .venv/built
 # The long form of the crash tests; docs/testing.md has what they do.
 crash:
 	PLSYNC_IMAGES=2000 PLSYNC_FAULTS=1000000 PLSYNC_FLIPS=20000 PLSYNC_SALVAGES=3000 PLSYNC_KILL_ROUNDS=2000 PROPTEST_CASES=4000 \
-		cargo test --package plsync-journal --test crash --test golden --test kill --test model --test salvage
+		cargo test --package plsync-journal --test crash --test golden --test kill --test model --test followups_model --test salvage
 
 # A while on each parser of bytes that come from a disk; needs a C++ compiler.
 FUZZ_SECONDS ?= 60

@@ -32,7 +32,7 @@ def test_a_damaged_journal_is_saved_with_its_ids_states_and_request_ids(path: Pa
     data.write_bytes(b"\xff" * 8192 + data.read_bytes()[8192:])
     damaged = data.read_bytes()
     text = run(path, "salvage", str(path), str(tmp_path / "saved")).stdout
-    assert "30 records, 1 request id, 0 callbacks saved" in text
+    assert "30 records, 1 request id, 0 callbacks, 0 follow-ups saved" in text
     assert data.read_bytes() == damaged
     with plsync.Journal.open(tmp_path / "saved") as saved:
         assert {record.id: (record.state, record.request_id, record.input) for record in saved.records()} == known

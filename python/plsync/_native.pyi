@@ -184,6 +184,33 @@ class Row:
     def not_before(self) -> int | None: ...  # ms since the epoch; when a pending record is next due
 
 @final
+class FollowUp:
+    """One follow-up as stored."""
+
+    @property
+    def key(self) -> bytes: ...  # 17 bytes that name it
+    @property
+    def number(self) -> int: ...
+    @property
+    def op(self) -> str: ...  # score, metadata, prompt or group
+    @property
+    def payload(self) -> bytes: ...  # JSON, without the request id
+    @property
+    def record_id(self) -> bytes | None: ...  # 16 bytes; None for a request that the journal does not know
+    @property
+    def request_id(self) -> int | None: ...
+    @property
+    def dead(self) -> bool: ...
+    @property
+    def attempts(self) -> int: ...  # that failed
+    @property
+    def due(self) -> int: ...  # ms since the epoch; 0: always was
+    @property
+    def queued_at(self) -> int: ...  # ms since the epoch
+    @property
+    def last_error(self) -> str | None: ...
+
+@final
 class Store:
     """An open journal: LMDB plus the spool directory. Thread-safe; one per process and path is shared."""
 
@@ -235,7 +262,9 @@ class Store:
     def stats(self) -> dict[str, Any]:
         """{"format": int, "journal_id": str, "records": int, "open": int, "states": {name: int}, "opaque": int,
         "callbacks": int,
-        "callbacks_dead": int, "callback_error": str|None, "spool": {"segments": int, "bytes": int}, "lmdb_bytes": int,
+        "callbacks_dead": int, "callback_error": str|None, "followups": int, "followups_stranded": int (of those,
+        of dead or held records), "followups_dead": int, "followup_error": str|None,
+        "spool": {"segments": int, "bytes": int}, "lmdb_bytes": int,
         "used_bytes": int, "raw_bytes": int, "stored_bytes": int, "pruned": int, "dropped": int, "quota": as quota(),
         "failures": int, "last_failure": str|None,
         "damaged": int, "damage": [str], "writers": [{"writer": hex, "pid": int, "started_ms": int, "alive": bool,
@@ -265,7 +294,7 @@ class Store:
         """
 
     def orphan_leases(self, old_ms: int, due_ms: int) -> int:
-        """leased -> in_doubt, due at due_ms: their sender is gone. Those leased before old_ms at once. Returns how many."""
+        """leased -> in_doubt, due at due_ms: their sender is gone. Those leased before old_ms at once. How many."""
 
     def in_doubt(self, limit: int, now_ms: int) -> list[Row]:
         """Records in doubt whose not_before has passed."""
@@ -310,6 +339,39 @@ class Store:
     def callback_done(self, sink: str, seq: int) -> None: ...
     def callback_failed(self, sink: str, seq: int, error: str, not_before: int, dead: bool = False) -> None: ...
 
+    # --- follow-ups: of one record in order, of different ones side by side; one transaction a call ---
+    def follow_up(
+        self, op: str, payload: bytes, *, record_id: bytes | None = None, request_id: int | None = None
+    ) -> int | None:
+        """Queue one and return its number; None when there is no such record. A record's request id means the record.
+
+        Raises ValueError (another op, not exactly one target) and InvalidFollowUp (more than 1 MiB)."""
+
+    def followups(self, *, record_id: bytes | None = None, request_id: int | None = None) -> list[FollowUp]:
+        """Those of a record or a request, in order, dead ones too."""
+
+    def dead_followups(self, limit: int = 100) -> list[FollowUp]: ...
+    def claim_followups(self, limit: int, lease_ms: int, now_ms: int, max_bytes: int = 4 << 20) -> list[FollowUp]:
+        """Due ones whose request id is known, in order within a record. Their records are due again after the lease."""
+
+    def followups_done(self, keys: Sequence[bytes]) -> None:
+        """Remove them."""
+
+    def followups_failed(self, failures: Sequence[tuple[bytes, str, int, bool]]) -> None:
+        """[(key, error, not_before in ms, dead)]: pending until then, or dead."""
+
+    def release_followups(self, keys: Sequence[bytes]) -> None:
+        """Claimed and not tried: due at once."""
+
+    def requeue_followups(self, *, record_id: bytes | None = None, request_id: int | None = None) -> int:
+        """dead -> pending, due now: of one record or request, or of all. Returns how many."""
+
+    def next_followup_due(self) -> int | None:
+        """ms since the epoch; 0: it always was; None: none may be sent."""
+
+    def mend_followups(self, before: int, after: int, longest_ms: int) -> int:
+        """Move waits along with a clock set from ``before`` to ``after`` (ms), none longer than ``longest_ms``."""
+
 @final
 class Watch:
     """Notices what other processes do to a journal, which has to exist."""
@@ -326,7 +388,7 @@ def encode(obj: Any) -> tuple[bytes, bool]:
 
 def salvage(source: str, target: str) -> dict[str, Any]:
     """Read a damaged journal into a new one. {"records": int, "events": int, "acks": int, "callbacks": int,
-    "frames": int, "damaged": int, "lost": int, "losses": [str]}.
+    "followups": int, "frames": int, "damaged": int, "lost": int, "losses": [str]}.
 
     Raises JournalNotFound, JournalFormatError (target exists).
     """

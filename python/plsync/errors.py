@@ -10,6 +10,7 @@
     │   └── JournalCorrupt      a frame or record does not match its checksum
     ├── RecordNotFound          no record has that id (or abbreviation)
     ├── AmbiguousId             more than one record starts with that abbreviation
+    ├── InvalidFollowUp         a score, metadata, prompt link or group PromptLayer would not take (a ValueError)
     ├── RecordingError          an event could not be written (never raised into a model call)
     └── SyncError               talking to PromptLayer
         ├── Offline             no connection could be made; nothing was sent
@@ -24,6 +25,7 @@ from __future__ import annotations
 __all__ = [
     "AmbiguousId",
     "AuthenticationError",
+    "InvalidFollowUp",
     "JournalCorrupt",
     "JournalError",
     "JournalFormatError",
@@ -70,6 +72,10 @@ class RecordNotFound(PlsyncError):
 
 class AmbiguousId(PlsyncError):
     """More than one record id starts with the given abbreviation."""
+
+
+class InvalidFollowUp(PlsyncError, ValueError):
+    """A score, metadata, a prompt link or a group is none that PromptLayer would take; it was not queued."""
 
 
 class SinkUnavailable(PlsyncError):

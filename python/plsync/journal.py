@@ -19,6 +19,7 @@ from uuid import UUID
 from plsync import lookup
 from plsync.errors import JournalError, PlsyncWarning
 from plsync.filters import Filters, Wanted
+from plsync.followups import FollowUpQueue
 from plsync.paths import default_journal
 from plsync.record import STATES, Record, State
 from plsync.reports import CheckReport, CompactReport, IngestReport, Quota, Receipt, Stats
@@ -189,6 +190,11 @@ class Journal:
 
         body = value if isinstance(value, bytes) else encode(value)[0]
         return str(UUID(bytes=Recorder(str(self.path), durability).append(body)))
+
+    @property
+    def followups(self) -> FollowUpQueue:
+        """Scores, metadata, prompt links and groups that wait in this journal."""
+        return FollowUpQueue(self, self._store)
 
     # --- the journal itself ---
 

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 from uuid import UUID
 
-from plsync.errors import AmbiguousId, RecordNotFound
+from plsync.errors import AmbiguousId, InvalidFollowUp, RecordNotFound
 
 if TYPE_CHECKING:
     from plsync._native import Row, Store
+    from plsync.journal import Journal
 
-__all__ = ["abbreviate", "find"]
+__all__ = ["abbreviate", "find", "target", "unknown"]
 
 _SHORTEST: Final = 4
 _SHOWN: Final = 5
 _HEX: Final = re.compile(r"[0-9a-f-]+")
+# Digits of the largest number that PromptLayer's ids can be.
+_LONGEST_REQUEST: Final = 19
+
+
+class _Target(TypedDict, total=False):
+    """One of the two."""
+
+    record_id: bytes
+    request_id: int
 
 
 def find(store: Store, key: str | int | UUID) -> Row:
@@ -41,6 +51,50 @@ def find(store: Store, key: str | int | UUID) -> Row:
     return _one(store, ids, text)
 
 
+def target(journal: Journal, store: Store, key: int | str | UUID) -> _Target:
+    """What a follow-up is about, as the store takes it. Ids are given whole: no program should rest on an abbreviation.
+
+    Digits alone are a request id, which the journal need not know.
+
+    Raises:
+        RecordNotFound: it is a record id or run id, and no record has it.
+        AmbiguousId: it is the run id of several records; the message lists them.
+        InvalidFollowUp: it is no id.
+    """
+    if isinstance(key, int) and not isinstance(key, bool):
+        return _request(key)
+    if not isinstance(key, str | UUID):
+        raise InvalidFollowUp(f"{key!r} is no request id, record id or run id; nothing was queued")
+    text = str(key).strip().lower()
+    nibbles = text.replace("-", "")
+    if text.isdecimal() and len(text) <= _LONGEST_REQUEST:
+        return _request(int(text))
+    if not _HEX.fullmatch(text) or len(nibbles) != 32:
+        raise InvalidFollowUp(f"{text!r} is no request id, record id or run id; nothing was queued: give the whole id")
+    wanted = bytes.fromhex(nibbles)
+    if store.get(wanted) is not None:
+        return {"record_id": wanted}
+    ids = store.by_label("r", wanted, _SHOWN + 1)
+    if not ids:
+        # A call of a moment ago, which nobody has taken in yet.
+        journal.ingest(wait=True)
+        ids = [wanted] if store.get(wanted) is not None else store.by_label("r", wanted, _SHOWN + 1)
+    if len(ids) > 1:
+        raise AmbiguousId(
+            f"{text} is the run of more than one record: {_listed(ids)}; nothing was queued: give a record id"
+        )
+    if not ids:
+        raise unknown(key, store.path)
+    return {"record_id": ids[0]}
+
+
+def unknown(key: object, path: str) -> RecordNotFound:
+    """No record has the id that a follow-up names."""
+    return RecordNotFound(
+        f"no record has the id {key} in {path}; nothing was queued: `plsync list` shows the ids there are"
+    )
+
+
 def abbreviate(record_id: str, digits: int) -> str:
     """The first ``digits`` hex digits of a record id, dashes kept in between, so that it is still its beginning.
 
@@ -57,11 +111,20 @@ def _by_request(store: Store, request_id: int) -> list[bytes]:
     return [] if found is None else [found]
 
 
+def _request(request_id: int) -> _Target:
+    if not 0 < request_id < 1 << 63:
+        raise InvalidFollowUp(f"{request_id} is no request id; nothing was queued")
+    return {"request_id": request_id}
+
+
+def _listed(ids: list[bytes]) -> str:
+    shown = ", ".join(str(UUID(bytes=found)) for found in ids[:_SHOWN])
+    return shown + (", ..." if len(ids) > _SHOWN else "")
+
+
 def _one(store: Store, ids: list[bytes], key: str) -> Row:
     if len(ids) > 1:
-        shown = ", ".join(str(UUID(bytes=found)) for found in ids[:_SHOWN])
-        more = ", ..." if len(ids) > _SHOWN else ""
-        raise AmbiguousId(f"{key} names more than one record: {shown}{more}; give more digits or a whole record id")
+        raise AmbiguousId(f"{key} names more than one record: {_listed(ids)}; give more digits or a whole record id")
     row = store.get(ids[0]) if ids else None
     if row is None:
         raise RecordNotFound(f"no record has the id {key} in {store.path}; `plsync list` shows the ids there are")

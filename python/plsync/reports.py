@@ -145,6 +145,8 @@ class SalvageReport:
     """Request ids read from it."""
     callbacks: int
     """Callbacks that still wait."""
+    followups: int
+    """Follow-ups that wait, or were refused."""
     frames: int
     """Events read from the spool that the store did not have."""
     damaged: int
@@ -178,6 +180,14 @@ class Stats:
     """Callbacks given up after too many failures."""
     callback_error: str | None
     """What the last failed callback raised."""
+    followups: int
+    """Scores, metadata, prompt links and groups that wait for a request id, or to be sent."""
+    followups_stranded: int
+    """Of those, the ones of records that are dead or held."""
+    followups_dead: int
+    """Follow-ups that PromptLayer refused."""
+    followup_error: str | None
+    """Why it refused one of them."""
     spool: Spool
     lmdb_bytes: int
     used_bytes: int
@@ -214,11 +224,14 @@ class Stats:
 
     @property
     def left(self) -> dict[str, int]:
-        """What is still to be done: records by state, and ``callbacks``; only what there is, running calls not."""
+        """What is still to be done: records by state, ``callbacks``, ``followups``, and those refused.
+
+        Only what there is; calls that are running do not count.
+        """
         work = {state: number for state, number in self.states.items() if state != "acked"}
         work["pending"] = max(0, work["pending"] - self.open)
         work["held"] = max(0, work["held"] - self.opaque)
-        work["callbacks"] = self.callbacks
+        work |= {"callbacks": self.callbacks, "followups": self.followups, "followups_dead": self.followups_dead}
         return {what: number for what, number in work.items() if number}
 
     def as_dict(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -12,14 +12,18 @@ from rich.text import Text
 from plsync.cli import words
 from plsync.cli.console import fact, one_line, safe
 from plsync.derive import calls
+from plsync.followups import FollowUp
 from plsync.record import Record
 
 __all__ = ["record_page"]
 
 
-def record_page(record: Record) -> Iterator[Text]:
+def record_page(record: Record, followups: Sequence[FollowUp] = ()) -> Iterator[Text]:
     """The page, line by line."""
     yield from _facts(record)
+    if followups:
+        yield from _section("Follow-ups")
+        yield from map(_followup, followups)
     yield from _section("Input")
     if not record.input:
         yield safe("  (pruned: the content went to the quota)" if record.pruned else "  (none recorded)", "dim")
@@ -83,6 +87,17 @@ def _state_note(record: Record) -> str:
         "held": f"{tries}{reason}: kept here, not sent until it is let go",
         "dead": f"{tries}{reason}: kept here, not sent again by itself",
     }[record.state]
+
+
+def _followup(followup: FollowUp) -> Text:
+    """What is to be sent, and what has kept it."""
+    sent = Text.assemble(f"  {followup.op} ", one_line(_json(followup.payload), 100))
+    tries = f" after {words.count(followup.attempts, 'attempt')}" if followup.attempts else ""
+    reason = f": {followup.last_error}" if followup.last_error else ""
+    if followup.state == "dead":
+        return sent + safe(f"  refused{reason}", "red")
+    what = "to be sent" if followup.request_id is not None else "for the request id"
+    return sent + safe(f"  waits {what}{tries}{reason}", "yellow")
 
 
 def _times(record: Record) -> str:

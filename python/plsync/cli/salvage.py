@@ -31,7 +31,7 @@ def salvage(
         for loss in report.losses:
             console.print(safe(f"lost: {loss}", "red"), soft_wrap=True)
         saved = ((report.records, "record"), (report.acks, "request id"), (report.callbacks, "callback"))
-        kept = ", ".join(words.count(number, noun) for number, noun in saved)
+        kept = ", ".join(words.count(number, noun) for number, noun in (*saved, (report.followups, "follow-up")))
         lost = words.count(report.lost, "thing") + " lost" if report.lost else "nothing known to be lost"
         console.print(safe(f"{kept} saved in {target}: {lost}"), soft_wrap=True)
         advice = f"Next: `plsync check --journal {target}`, then put it in the place of the old one."

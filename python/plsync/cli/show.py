@@ -30,9 +30,10 @@ def show(
     """
     with Journal.open(journal) as opened:
         record = opened.get(id)
+        followups = opened.followups.of(record.id)
         if json:
-            json_line(record.as_dict())
+            json_line(record.as_dict() | {"followups": [followup.as_dict() for followup in followups]})
         else:
             console = out()
-            for line in record_page(record):
+            for line in record_page(record, followups):
                 console.print(line, soft_wrap=True)

@@ -56,6 +56,12 @@ def _facts(journal: Journal, stats: Stats) -> Iterator[Text]:
         yield fact("callbacks", safe(f"{stats.callbacks:,} to be delivered"))
     if stats.callbacks_dead:
         yield fact("given up", _last(words.count(stats.callbacks_dead, "callback"), stats.callback_error))
+    if stats.followups:
+        stranded = f", {stats.followups_stranded:,} of them for a record that was refused or is held"
+        waiting = f"{stats.followups:,} to be sent{stranded if stats.followups_stranded else ''}"
+        yield fact("follow-ups", safe(f"{waiting}  (scores, metadata, prompt links, groups)"))
+    if stats.followups_dead:
+        yield fact("refused", _last(words.count(stats.followups_dead, "follow-up"), stats.followup_error))
     live = [f"process {writer.pid} ({words.count(writer.events, 'event')})" for writer in stats.writers if writer.alive]
     yield fact("writers", safe(", ".join(live) or "none running"))
     sender = current_sender(journal.path)
@@ -84,6 +90,10 @@ def _advice(stats: Stats) -> list[Text]:
         lines.append("Next: `plsync run` sends what waits, once this machine can reach PromptLayer.")
     elif "callbacks" in left:
         lines.append("Next: `plsync run`, or the program they belong to, delivers the callbacks.")
+    if "followups" in left and not left.keys() & {"pending", "leased", "in_doubt"}:
+        lines.append("Next: `plsync run` sends the follow-ups whose record is at PromptLayer.")
+    if "followups_dead" in left:
+        lines.append("`plsync show ID` shows the follow-ups of a record, and why PromptLayer refused one.")
     if "dead" in left:
         lines.append("`plsync list --state dead` shows what was refused, `plsync show ID` why.")
     if "held" in left:
@@ -92,5 +102,7 @@ def _advice(stats: Stats) -> list[Text]:
         lines.append("Nothing is recorded yet: attach PromptLayerCallbackHandler to a model and call it.")
     elif not left:
         running = f"; {words.count(stats.open, 'call')} still running" if stats.open else ""
-        lines.append(f"Nothing left: every record is at PromptLayer, every callback delivered{running}.")
+        lines.append(
+            f"Nothing left: every record is at PromptLayer, with what followed it, every callback delivered{running}."
+        )
     return [safe(line) for line in lines]

@@ -43,6 +43,14 @@ pub enum Error {
         /// Bytes allowed.
         max: usize,
     },
+    /// A follow-up is larger than one may be.
+    #[error("a follow-up of {len} bytes is over the limit of {max} bytes; it was not queued")]
+    FollowUpTooLarge {
+        /// Bytes asked for.
+        len: usize,
+        /// Bytes allowed.
+        max: usize,
+    },
     /// The operating system refused.
     #[error("{what} {}: {source}", path.display())]
     Io {

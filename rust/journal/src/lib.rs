@@ -49,6 +49,7 @@ pub use store::Store;
 pub use store::callbacks::Callback;
 pub use store::check::{CheckReport, Problem};
 pub use store::compact::CompactReport;
+pub use store::followups::{Failure, FollowUp, FollowUpKey, Op, Target};
 pub use store::ingest::IngestReport;
 pub use store::query::Query;
 pub use store::retention::{Policy, Pruned, Quota};

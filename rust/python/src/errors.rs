@@ -22,6 +22,7 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         Error::Locked(_) => ("JournalLocked", "nothing was changed; try again when the other process is done"),
         Error::Corrupt(_) => ("JournalCorrupt", "the rest of the journal is not affected; run `plsync check`"),
         Error::TooLarge { .. } => ("RecordingError", "shorten it with a redact hook"),
+        Error::FollowUpTooLarge { .. } => ("InvalidFollowUp", "send less of it"),
         _ => {
             let advice = "what was acknowledged before is kept; run `plsync check`";
             ("JournalError", error.io_cause().map_or(advice, advice_for))

@@ -4,6 +4,7 @@
 
 mod encode;
 mod errors;
+mod followups;
 mod names;
 mod recorder;
 mod space;
@@ -19,6 +20,8 @@ mod _native {
 
     #[pymodule_export]
     use crate::encode::encode_any;
+    #[pymodule_export]
+    use crate::followups::FollowUp;
     #[pymodule_export]
     use crate::recorder::{Callbacks, Recorder};
     #[pymodule_export]

@@ -40,6 +40,7 @@ pub(crate) fn salvage(py: Python<'_>, source: PathBuf, target: PathBuf) -> PyRes
     dict.set_item("events", report.events)?;
     dict.set_item("acks", report.acks)?;
     dict.set_item("callbacks", report.callbacks)?;
+    dict.set_item("followups", report.followups)?;
     dict.set_item("frames", report.frames)?;
     dict.set_item("damaged", report.damaged)?;
     dict.set_item("lost", report.lost)?;

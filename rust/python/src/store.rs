@@ -104,6 +104,12 @@ impl Row {
 #[pyclass(module = "plsync._native", frozen)]
 pub(crate) struct Store(Journal);
 
+impl Store {
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.0
+    }
+}
+
 #[pymethods]
 impl Store {
     #[new]
@@ -224,6 +230,10 @@ impl Store {
         dict.set_item("callbacks", stats.callbacks)?;
         dict.set_item("callbacks_dead", stats.callbacks_dead)?;
         dict.set_item("callback_error", stats.callback_error)?;
+        dict.set_item("followups", stats.followups)?;
+        dict.set_item("followups_stranded", stats.followups_stranded)?;
+        dict.set_item("followups_dead", stats.followups_dead)?;
+        dict.set_item("followup_error", stats.followup_error)?;
         let spool = PyDict::new(py);
         spool.set_item("segments", stats.segments)?;
         spool.set_item("bytes", stats.spool_bytes)?;

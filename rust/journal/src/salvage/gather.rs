@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::pages::{Entry, Page, Pages};
 use crate::frame::array;
 use crate::store::callbacks::Entry as Callback;
+use crate::store::followups::queue::Queue;
+use crate::store::followups::{Entry as FollowUp, FollowUpKey};
 use crate::store::row::StateRow;
 use crate::store::tables::{PART_END, PART_START, sealed_seq, tail_seq, unsealed};
 use crate::store::{dictionary, payload, sinks};
@@ -29,12 +31,15 @@ pub(super) struct Found {
     pub(super) labels: HashMap<u64, Vec<Vec<u8>>>,
     /// (sink, record) -> entry.
     pub(super) callbacks: HashMap<(u32, u64), Callback>,
+    pub(super) followups: BTreeMap<FollowUpKey, FollowUp>,
     pub(super) sinks: BTreeMap<u32, Vec<u8>>,
     pub(super) meta: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Pages and entries that could not be read.
     pub(super) damaged: u64,
     /// Whether any of these were of the callback queue.
     callbacks_damaged: bool,
+    /// Whether any were follow-ups.
+    followups_damaged: bool,
 }
 
 /// Reads what the newest commit reaches. If that is not whole, also what stands in other pages: copies that earlier commits left,
@@ -52,6 +57,8 @@ pub(super) fn gather(pages: &Pages) -> Found {
     found.damaged += u64::from(no_trees);
     // A commit that this one followed may have held callbacks that are done since; they count only where the queue has gaps.
     found.callbacks_damaged = !trees.iter().any(|(name, _)| name == b"callbacks");
+    // So may it have follow-ups. A store that never had the tree has no such pages.
+    found.followups_damaged = !trees.iter().any(|(name, _)| name == b"followups");
     // Dictionaries first: bodies are checked with them.
     trees.sort_by_key(|(name, _)| name != b"meta");
     for (name, root) in &trees {
@@ -62,6 +69,7 @@ pub(super) fn gather(pages: &Pages) -> Found {
             }
         });
         found.callbacks_damaged |= name == b"callbacks" && found.damaged > before;
+        found.followups_damaged |= name == b"followups" && found.damaged > before;
     }
     if found.damaged > 0 {
         let rows: HashSet<u64> = found.rows.keys().copied().collect();
@@ -131,6 +139,10 @@ impl Found {
                 let at = callback(key)?;
                 self.callbacks.insert(at, Callback::decode(key, value).ok()?);
             }
+            b"followups" => {
+                let (key, entry) = followup(key, value)?;
+                self.followups.insert(key, entry);
+            }
             b"sinks" => {
                 let (name, number) = sinks::read(key, value)?;
                 self.sinks.insert(number, name);
@@ -175,6 +187,10 @@ impl Found {
             && let Ok(entry) = Callback::decode(key, value)
         {
             self.callbacks.entry(at).or_insert(entry);
+        } else if let Some((key, entry)) = followup(key, value) {
+            if self.followups_damaged {
+                self.followups.entry(key).or_insert(entry);
+            }
         } else if key.starts_with(b"dict/") || key == b"quota" {
             self.meta.entry(key.to_vec()).or_insert_with(|| value.to_vec());
         }
@@ -233,4 +249,10 @@ fn numbered(key: &[u8], value: &[u8]) -> Option<u64> {
 fn callback(key: &[u8]) -> Option<(u32, u64)> {
     let key: &[u8; 12] = key.try_into().ok()?;
     Some((u32::from_be_bytes(array(key, 0)), u64::from_be_bytes(array(key, 4))))
+}
+
+/// A follow-up with its key, if its seal is right.
+fn followup(key: &[u8], value: &[u8]) -> Option<(FollowUpKey, FollowUp)> {
+    Queue::of(key)?;
+    Some((key.try_into().ok()?, FollowUp::decode(key, value).ok()?))
 }

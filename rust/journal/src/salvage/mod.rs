@@ -24,6 +24,8 @@ pub struct SalvageReport {
     pub acks: u64,
     /// Callbacks that still wait.
     pub callbacks: u64,
+    /// Follow-ups that wait, or were refused.
+    pub followups: u64,
     /// Events read from the spool that the store did not have.
     pub frames: u64,
     /// Pages and entries of the store that could not be read.

@@ -6,6 +6,8 @@ use super::SalvageReport;
 use super::gather::Found;
 use super::pages::Pages;
 use crate::frame::{Ended, array};
+use crate::store::followups::queue::Queue;
+use crate::store::followups::restore;
 use crate::store::row::{FLAG_PRUNED, State, StateRow};
 use crate::store::tables::{PART_END, PART_START, callback_key, label_key, record_key, sealed, sealed_seq, seq_key};
 use crate::store::transition::Change;
@@ -36,12 +38,38 @@ pub(super) fn rebuild(store: &Store, pages: &Pages, found: &Found, report: &mut 
         report.events += done.events;
         report.acks += done.acks;
         report.callbacks += done.callbacks;
+        report.followups += done.followups;
         report.lost += done.lost - done.losses.len() as u64;
         for loss in done.losses {
             report.lose(loss);
         }
     }
+    follow_requests(store, found, report)
+}
+
+/// Follow-ups of requests that no record has, and how many are lost with their record.
+fn follow_requests(store: &Store, found: &Found, report: &mut SalvageReport) -> Result<()> {
+    let requests: BTreeSet<Queue> = found.followups.keys().filter_map(|key| Queue::of(key)).collect();
+    report.followups += store.db().write(|txn, tables| {
+        let mut change = Change::begin(txn, tables, ids::now_ms())?;
+        let mut restored = 0;
+        for queue in requests.iter().filter(|queue| matches!(queue, Queue::Request(_))) {
+            restored += follow(&mut change, found, *queue, *queue)?;
+        }
+        change.finish()?;
+        Ok(restored)
+    })?;
+    let lost = (found.followups.len() as u64).saturating_sub(report.followups);
+    if lost > 0 {
+        report.lose(format!("{lost} follow-ups, with the records they belong to"));
+    }
     Ok(())
+}
+
+/// Stores what followed `old` as what follows `new`.
+fn follow(change: &mut Change, found: &Found, old: Queue, new: Queue) -> Result<u64> {
+    let entries = found.followups.range(old.key(0)..=old.key(u64::MAX));
+    restore(change, new, entries.map(|(key, entry)| (u64::from_be_bytes(array(key, 9)), entry)))
 }
 
 /// Sinks keep their numbers; the quota and the dictionaries are the journal's own.
@@ -118,7 +146,9 @@ fn write(change: &mut Change, pages: &Pages, found: &Found, old: u64, report: &m
             change.tables.labels.delete(change.txn, &label_key(crate::labels::ENDED, label, id))?;
         }
     }
-    change.insert(seq, &row)
+    change.insert(seq, &row)?;
+    report.followups += follow(change, found, Queue::Record(old), Queue::Record(seq))?;
+    Ok(())
 }
 
 /// The row of a record whose own is lost. It may have been sent, so it is not sent again without a look.

@@ -5,6 +5,7 @@ use heed::RoTxn;
 use super::Store;
 use super::callbacks::Entry;
 use super::counts::Counts;
+use super::followups;
 use super::memory::Mapped;
 use super::payload;
 use super::row::{State, StateRow};
@@ -202,6 +203,9 @@ fn check_lists(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result
         {
             report.add(place(), "a waiting callback is damaged, or belongs to no record", "the request ids");
         }
+    }
+    for what in followups::problems(txn, tables)? {
+        report.add(place(), what, "the records");
     }
     Ok(())
 }

@@ -34,6 +34,8 @@ pub(crate) struct Counts {
     pub(crate) acked_from: u64,
     /// No dead or held record before this one has any.
     pub(crate) parked_from: u64,
+    /// The number given last to a follow-up.
+    pub(crate) last_followup: u64,
 }
 
 impl Counts {
@@ -52,6 +54,7 @@ impl Counts {
             dropped: field(14),
             acked_from: field(15),
             parked_from: field(16),
+            last_followup: field(17),
             states: std::array::from_fn(|state| field(6 + state)),
             opaque: field(12),
         })
@@ -68,7 +71,14 @@ impl Counts {
             self.failures,
         ]);
         fields[6..12].copy_from_slice(&self.states);
-        fields[12..17].copy_from_slice(&[self.opaque, self.pruned, self.dropped, self.acked_from, self.parked_from]);
+        fields[12..18].copy_from_slice(&[
+            self.opaque,
+            self.pruned,
+            self.dropped,
+            self.acked_from,
+            self.parked_from,
+            self.last_followup,
+        ]);
         let bytes: Vec<u8> = fields.iter().flat_map(|field: &u64| field.to_le_bytes()).collect();
         Ok(tables.meta.put(txn, KEY, &bytes)?)
     }

@@ -8,7 +8,7 @@ use heed::{Env, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
 
 use super::dictionary;
 use super::memory::Mapped;
-use super::tables::{MAX_TREES, Tables};
+use super::tables::{self, MAX_TREES, Tables};
 use crate::{Error, RecordId, Result, layout, process};
 
 /// Address space, not disk: the file is as large as what it holds.
@@ -193,6 +193,14 @@ impl Db {
 fn open_opened(path: &Path, number: u32) -> Result<Opened> {
     let env = open_env(path)?;
     env.clear_stale_readers()?;
+    let txn = env.read_txn()?;
+    let lacks_trees = tables::lacks_added(&env, &txn)?;
+    drop(txn);
+    if lacks_trees {
+        let mut txn = env.write_txn()?;
+        tables::create_added(&env, &mut txn)?;
+        txn.commit()?;
+    }
     let txn = env.read_txn()?;
     let tables = Tables::open(&env, &txn)?;
     let lacks_dictionary = !dictionary::has_current(&txn, &tables)?;

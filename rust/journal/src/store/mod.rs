@@ -10,6 +10,7 @@ pub(crate) mod compact;
 mod counts;
 pub(crate) mod dictionary;
 mod env;
+pub(crate) mod followups;
 pub(crate) mod ingest;
 mod lanes;
 mod memory;

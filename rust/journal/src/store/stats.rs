@@ -3,6 +3,7 @@
 use super::Store;
 use super::callbacks::Entry;
 use super::counts::Counts;
+use super::followups;
 use super::retention::Quota;
 use super::row::State;
 use super::transition::load;
@@ -31,6 +32,14 @@ pub struct Stats {
     pub callbacks_dead: u64,
     /// Why a callback was refused last.
     pub callback_error: Option<String>,
+    /// Follow-ups that wait for a request id, or to be sent.
+    pub followups: u64,
+    /// Of those, the ones of records that are dead or held.
+    pub followups_stranded: u64,
+    /// Follow-ups that were refused.
+    pub followups_dead: u64,
+    /// Why one was refused last.
+    pub followup_error: Option<String>,
     /// Segments, and their bytes on disk.
     pub segments: u64,
     /// Bytes of all segments.
@@ -95,6 +104,9 @@ impl Store {
                 stats.callback_error = entry.error().or(stats.callback_error);
             }
             stats.callbacks = tables.callbacks.len(txn)? - stats.callbacks_dead;
+            let tally = followups::tally(txn, tables)?;
+            (stats.followups, stats.followups_stranded) = (tally.waiting, tally.stranded);
+            (stats.followups_dead, stats.followup_error) = (tally.dead, tally.error);
             let last = tables.meta.get(txn, b"last failure")?.map(|text| String::from_utf8_lossy(text).into_owned());
             stats.last_failure = last;
             for entry in tables.damage.rev_iter(txn)?.take(10) {

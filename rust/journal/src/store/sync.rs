@@ -1,6 +1,7 @@
 //! The sender's side: leases, acks, and where a record goes when there was no clear answer.
 
 use super::Store;
+use super::followups;
 use super::lanes::{due, parked};
 use super::payload;
 use super::query::read_row;
@@ -90,7 +91,8 @@ impl Store {
         })
     }
 
-    /// Stores request ids: `(seq, request id)` each. Ack, index and callback entry come into being together. A record that is
+    /// Stores request ids: `(seq, request id)` each. Ack, index and callback entry come into being together, and follow-ups of the
+    /// record may be sent from then on. A record that is
     /// already acked keeps its first id. Returns how many were new.
     pub fn ack(&self, acks: &[(u64, u64)]) -> Result<u64> {
         self.db().write(|txn, tables| {
@@ -112,6 +114,7 @@ impl Store {
                     let key = callback_key(row.sink, *seq);
                     tables.callbacks.put(change.txn, &key, &super::callbacks::Entry::default().encode(&key))?;
                 }
+                followups::queue::release(change.txn, tables, *seq)?;
                 new += 1;
             }
             change.finish()?;

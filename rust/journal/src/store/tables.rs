@@ -66,6 +66,31 @@ tables! {
     callbacks,
     /// Number -> text: damage that ingesting met.
     damage,
+    /// (record or request, number) -> what is to be sent after it.
+    followups,
+    /// What of them is due when, and which are dead.
+    followup_work,
+}
+
+/// Trees that a store of this format may lack, because the version that made it had no use for them.
+const ADDED: [&str; 2] = ["followups", "followup_work"];
+
+/// Whether the store was made before some of the trees were thought of.
+pub(crate) fn lacks_added(env: &Env<WithoutTls>, txn: &RoTxn) -> Result<bool> {
+    for name in ADDED {
+        if env.open_database::<Bytes, Bytes>(txn, Some(name))?.is_none() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Makes those trees, and no other: one that was always there and is missing is damage.
+pub(crate) fn create_added(env: &Env<WithoutTls>, txn: &mut RwTxn) -> Result<()> {
+    for name in ADDED {
+        env.create_database::<Bytes, Bytes>(txn, Some(name))?;
+    }
+    Ok(())
 }
 
 /// The start of a record.

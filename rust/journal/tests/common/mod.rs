@@ -22,7 +22,10 @@ pub struct Bench {
 
 impl Bench {
     pub fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::within(tempfile::tempdir().unwrap())
+    }
+
+    pub fn within(dir: TempDir) -> Self {
         let path = dir.path().join("journal");
         let spool = Spool::open(&path, Durability::Process).unwrap();
         Self { dir, path, spool }

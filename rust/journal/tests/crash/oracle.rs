@@ -1,23 +1,29 @@
 //! What the program under test was promised, and whether a journal keeps it.
 //!
 //! Five properties: every acknowledged event is there; nothing is there that was not issued; bodies belong to their ids; acks that
-//! were committed are there; a fresh event still flows.
+//! were committed are there, and so are follow-ups until they are sent; a fresh event still flows.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use plsync_journal::{Durability, Ended, Event, Kind, Query, RecordId, Spool, Store};
+use plsync_journal::{Durability, Ended, Event, Kind, Query, RecordId, Spool, Store, Target};
 
 /// Event parts, as marks name them.
 pub const START: char = 's';
 pub const END: char = 'e';
+/// Marks of a follow-up: it is promised, it is about to be removed, its removal is promised.
+pub const FOLLOWED: char = 'f';
+pub const SENDING: char = 'x';
+pub const SENT: char = 'd';
 
-/// `? id`: about to be appended. `s id`, `e id`: its start, its end is promised. `a id number`: this request id is.
+/// `? id`: about to be appended. `s id`, `e id`: its start, its end is promised. `a id number`: this request id is. `f id`, `x id`,
+/// `d id`: its follow-up.
 #[derive(Clone, Debug, Default)]
 pub struct Oracle {
     issued: HashSet<RecordId>,
     promised: HashSet<(char, RecordId)>,
     acked: HashMap<RecordId, u64>,
+    followed: HashMap<RecordId, char>,
 }
 
 /// The body that belongs to an event, so that any mix-up shows. Some are larger than a page.
@@ -43,20 +49,32 @@ impl Oracle {
         match (kind, words.next()) {
             ('?', None) => _ = self.issued.insert(id),
             (START | END, None) => _ = self.promised.insert((kind, id)),
+            (FOLLOWED | SENDING | SENT, None) => self.follow(id, kind),
             ('a', Some(number)) => _ = self.acked.insert(id, number.parse().unwrap()),
             _ => {}
         }
     }
 
+    /// The process that sends a follow-up may be heard before the one that queued it.
+    fn follow(&mut self, id: RecordId, mark: char) {
+        let rank = |mark: char| [FOLLOWED, SENDING, SENT].iter().position(|known| *known == mark);
+        let known = self.followed.entry(id).or_insert(mark);
+        if rank(mark) > rank(*known) {
+            *known = mark;
+        }
+    }
+
     pub fn promises(&self) -> usize {
-        self.promised.len() + self.acked.len()
+        self.promised.len() + self.acked.len() + self.followed.len()
     }
 
     pub fn save(&self, path: &Path) {
         let issued = self.issued.iter().map(|id| format!("? {}\n", id.hex()));
         let promised = self.promised.iter().map(|(part, id)| format!("{part} {}\n", id.hex()));
         let acked = self.acked.iter().map(|(id, number)| format!("a {} {number}\n", id.hex()));
-        std::fs::write(path, issued.chain(promised).chain(acked).collect::<String>()).unwrap();
+        let followed = self.followed.iter().map(|(id, mark)| format!("{mark} {}\n", id.hex()));
+        let lines = issued.chain(promised).chain(acked).chain(followed);
+        std::fs::write(path, lines.collect::<String>()).unwrap();
     }
 
     pub fn load(path: &Path) -> Self {
@@ -84,6 +102,18 @@ impl Oracle {
         for (id, number) in &self.acked {
             let ack = store.get(*id).unwrap().and_then(|row| row.ack);
             assert_eq!(ack.map(|(number, _)| number), Some(*number), "{id:?} was acked");
+        }
+        for (id, mark) in &self.followed {
+            let found = store.followups(Target::Record(*id)).unwrap();
+            assert!(
+                found.iter().all(|followup| followup.payload == body(*id, FOLLOWED)),
+                "{id:?} is followed by another's"
+            );
+            match *mark {
+                FOLLOWED => assert_eq!(found.len(), 1, "{id:?}: its follow-up was acknowledged and is gone"),
+                SENT => assert_eq!(found.len(), 0, "{id:?}: its follow-up was sent and is here again"),
+                _ => assert!(found.len() <= 1),
+            }
         }
         assert_eq!(store.check().expect("the journal is checked").problems, []);
         let fresh = RecordId::new();

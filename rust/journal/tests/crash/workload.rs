@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use plsync_journal::{Durability, RecordId, Spool, Store};
+use plsync_journal::{Durability, Op as FollowUp, RecordId, Spool, Store, Target};
 
 use crate::child;
 use crate::interpose::{capture, mark};
 use crate::log::{self, Op};
-use crate::oracle::{END, START, append};
+use crate::oracle::{END, FOLLOWED, SENDING, SENT, START, append, body};
 
 /// Runs the processes of one life of a journal, and returns what they did.
 pub fn record(dir: &Path, failing_syncs: u64) -> Vec<Op> {
@@ -132,6 +132,23 @@ fn read(journal: &Path, unpromised: &Unpromised) {
             mark(format!("a {} {}", row.id.hex(), 1_000_000 + row.seq));
         }
     }
+    // One that is acked: it is not leased again.
+    follow(&store, leased[..acks.len() / 2].first().map(|row| row.id));
     let rest: Vec<_> = acks[acks.len() / 2..].iter().map(|(seq, _)| *seq).collect();
     store.release(&rest, 0, "offline").unwrap();
+}
+
+/// Queues a follow-up of a record, and sends some that are due.
+fn follow(store: &Store, id: Option<RecordId>) {
+    let Some(id) = id else { return };
+    if let Ok(Some(_)) = store.follow_up(Target::Record(id), FollowUp::Metadata, &body(id, FOLLOWED)) {
+        mark(format!("{FOLLOWED} {}", id.hex()));
+    }
+    for followup in store.claim_followups(2, 60_000, u64::MAX >> 1, 1 << 20).unwrap_or_default() {
+        let Some(id) = followup.record else { continue };
+        mark(format!("{SENDING} {}", id.hex()));
+        if store.followups_done(&[followup.key]).is_ok() {
+            mark(format!("{SENT} {}", id.hex()));
+        }
+    }
 }

@@ -1,0 +1,50 @@
+//! What `check` looks for among follow-ups.
+
+use heed::RoTxn;
+
+use super::entry::Entry;
+use super::queue::{FollowUpKey, Queue, is_listed_dead};
+use crate::Result;
+use crate::store::tables::{Tables, unsealed};
+use crate::store::transition::load;
+
+/// What is wrong with follow-ups and their work list, in words.
+pub(crate) fn problems(txn: &RoTxn, tables: &Tables) -> Result<Vec<&'static str>> {
+    let mut found = Vec::new();
+    let (mut listed, mut last) = (0, None);
+    for stored in tables.followups.iter(txn)? {
+        let (key, value) = stored?;
+        let (Some(queue), Ok(entry)) = (Queue::of(key), Entry::decode(key, value)) else {
+            found.push("a follow-up is damaged");
+            continue;
+        };
+        if matches!(queue, Queue::Record(seq) if load(txn, tables, seq).is_err()) {
+            found.push("a follow-up belongs to no record");
+        }
+        let whole = FollowUpKey::try_from(key).ok();
+        if whole.map(|key| is_listed_dead(txn, tables, &key)).transpose()? != Some(entry.is_dead) {
+            found.push("a follow-up was refused, or not, and the list of those says otherwise");
+        }
+        listed += u64::from(entry.is_dead);
+        if last != Some(queue) {
+            last = Some(queue);
+            let place = queue.listing(txn, tables)?;
+            listed += u64::from(place.is_some());
+            if let Some(place) = place
+                && tables.followup_work.get(txn, &place)?.is_none()
+            {
+                found.push("follow-ups that may be sent are not listed for it");
+            }
+        }
+    }
+    if tables.followup_work.len(txn)? != listed {
+        found.push("the work list of follow-ups has entries that belong to none");
+    }
+    for entry in tables.followup_work.iter(txn)? {
+        let (key, value) = entry?;
+        if unsealed(key, value).is_none() {
+            found.push("an entry of the work list of follow-ups is damaged");
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,121 @@
+//! Follow-ups as they are stored.
+
+use super::super::tables::{sealed, unsealed};
+use crate::frame::array;
+use crate::{Error, Result};
+
+/// Longest payload of a follow-up, in bytes.
+pub(crate) const MAX_PAYLOAD: usize = 1 << 20;
+/// Longest error text kept with one.
+const MAX_ERROR: usize = 1000;
+/// state u8 | op u8 | length of the error u16 | attempts u32 | due u64 | queued u64, then the error, the payload and the seal.
+const FIXED: usize = 24;
+
+/// What a follow-up does to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Op {
+    /// Scores it.
+    Score = 1,
+    /// Adds metadata.
+    Metadata = 2,
+    /// Links it to a prompt template.
+    Prompt = 3,
+    /// Puts it into a group.
+    Group = 4,
+}
+
+impl Op {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Score, Self::Metadata, Self::Prompt, Self::Group];
+
+    /// The name users see.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Score => "score",
+            Self::Metadata => "metadata",
+            Self::Prompt => "prompt",
+            Self::Group => "group",
+        }
+    }
+
+    /// The operation of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|op| op.name() == name)
+    }
+}
+
+/// The value of one entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) is_dead: bool,
+    pub(crate) op: Op,
+    pub(crate) attempts: u32,
+    pub(crate) due: u64,
+    pub(crate) queued_at: u64,
+    pub(crate) last_error: String,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Entry {
+    /// The entry as it stands under `key`, which its seal covers too.
+    pub(crate) fn encode(&self, key: &[u8]) -> Vec<u8> {
+        let error = &self.last_error.as_bytes()[..self.last_error.floor_char_boundary(MAX_ERROR)];
+        let mut bytes = Vec::with_capacity(FIXED + error.len() + self.payload.len() + 4);
+        bytes.extend_from_slice(&[u8::from(self.is_dead), self.op as u8]);
+        bytes.extend_from_slice(&u16::try_from(error.len()).unwrap_or(0).to_le_bytes());
+        bytes.extend_from_slice(&self.attempts.to_le_bytes());
+        bytes.extend_from_slice(&self.due.to_le_bytes());
+        bytes.extend_from_slice(&self.queued_at.to_le_bytes());
+        bytes.extend_from_slice(error);
+        bytes.extend_from_slice(&self.payload);
+        sealed(key, bytes)
+    }
+
+    pub(crate) fn decode(key: &[u8], stored: &[u8]) -> Result<Self> {
+        let damaged = || Error::Corrupt("a follow-up does not match its checksum, or is malformed".into());
+        let bytes = unsealed(key, stored).filter(|bytes| bytes.len() >= FIXED).ok_or_else(damaged)?;
+        let error_len = usize::from(u16::from_le_bytes(array(bytes, 2)));
+        let (error, payload) = bytes[FIXED..].split_at_checked(error_len).ok_or_else(damaged)?;
+        Ok(Self {
+            is_dead: bytes[0] != 0,
+            op: Op::ALL.into_iter().find(|op| *op as u8 == bytes[1]).ok_or_else(damaged)?,
+            attempts: u32::from_le_bytes(array(bytes, 4)),
+            due: u64::from_le_bytes(array(bytes, 8)),
+            queued_at: u64::from_le_bytes(array(bytes, 16)),
+            last_error: String::from_utf8_lossy(error).into_owned(),
+            payload: payload.to_vec(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> Entry {
+        Entry {
+            is_dead: true,
+            op: Op::Prompt,
+            attempts: 3,
+            due: 4,
+            queued_at: 5,
+            last_error: "refusé".into(),
+            payload: b"{}".to_vec(),
+        }
+    }
+
+    #[test]
+    fn an_entry_reads_back_under_its_own_key_alone() {
+        assert_eq!(Entry::decode(b"key", &entry().encode(b"key")).unwrap(), entry());
+        assert!(Entry::decode(b"kez", &entry().encode(b"key")).is_err());
+        assert!(Entry::decode(b"key", &entry().encode(b"key")[1..]).is_err());
+    }
+
+    #[test]
+    fn a_long_error_is_cut_between_characters() {
+        let long = Entry { last_error: "é".repeat(2000), ..entry() };
+        let read = Entry::decode(b"key", &long.encode(b"key")).unwrap();
+        assert_eq!((read.last_error, read.payload), ("é".repeat(MAX_ERROR / 2), long.payload));
+    }
+}

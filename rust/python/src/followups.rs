@@ -1,0 +1,161 @@
+//! Follow-ups: the store's queues of scores, metadata, prompt links and groups, one call to one call.
+
+use plsync_journal::{Failure, FollowUp as Stored, FollowUpKey, Op, RecordId, Target};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::errors::OrRaise;
+use crate::store::Store;
+
+#[pyclass(module = "plsync._native", frozen)]
+pub(crate) struct FollowUp(Stored);
+
+#[pymethods]
+impl FollowUp {
+    #[getter]
+    fn key<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.0.key)
+    }
+
+    #[getter]
+    fn number(&self) -> u64 {
+        self.0.number()
+    }
+
+    #[getter]
+    fn op(&self) -> &'static str {
+        self.0.op.name()
+    }
+
+    #[getter]
+    fn payload<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.0.payload)
+    }
+
+    #[getter]
+    fn record_id(&self) -> Option<[u8; 16]> {
+        self.0.record.map(|id| id.0)
+    }
+
+    #[getter]
+    fn request_id(&self) -> Option<u64> {
+        self.0.request
+    }
+
+    #[getter]
+    fn dead(&self) -> bool {
+        self.0.is_dead
+    }
+
+    #[getter]
+    fn attempts(&self) -> u32 {
+        self.0.attempts
+    }
+
+    #[getter]
+    fn due(&self) -> u64 {
+        self.0.due
+    }
+
+    #[getter]
+    fn queued_at(&self) -> u64 {
+        self.0.queued_at
+    }
+
+    #[getter]
+    fn last_error(&self) -> Option<&str> {
+        Some(self.0.last_error.as_str()).filter(|text| !text.is_empty())
+    }
+}
+
+#[pymethods]
+impl Store {
+    #[pyo3(signature = (op, payload, *, record_id = None, request_id = None))]
+    fn follow_up(
+        &self,
+        py: Python<'_>,
+        op: &str,
+        payload: &[u8],
+        record_id: Option<[u8; 16]>,
+        request_id: Option<u64>,
+    ) -> PyResult<Option<u64>> {
+        let op = Op::from_name(op).ok_or_else(|| PyValueError::new_err("no such follow-up"))?;
+        let target = one_target(record_id, request_id)?;
+        py.detach(|| self.journal().follow_up(target, op, payload)).or_raise(py)
+    }
+
+    #[pyo3(signature = (*, record_id = None, request_id = None))]
+    fn followups(
+        &self,
+        py: Python<'_>,
+        record_id: Option<[u8; 16]>,
+        request_id: Option<u64>,
+    ) -> PyResult<Vec<FollowUp>> {
+        let target = one_target(record_id, request_id)?;
+        Ok(all(py.detach(|| self.journal().followups(target)).or_raise(py)?))
+    }
+
+    #[pyo3(signature = (limit = 100))]
+    fn dead_followups(&self, py: Python<'_>, limit: usize) -> PyResult<Vec<FollowUp>> {
+        Ok(all(py.detach(|| self.journal().dead_followups(limit)).or_raise(py)?))
+    }
+
+    #[pyo3(signature = (limit, lease_ms, now_ms, max_bytes = 4 << 20))]
+    fn claim_followups(
+        &self,
+        py: Python<'_>,
+        limit: usize,
+        lease_ms: u64,
+        now_ms: u64,
+        max_bytes: usize,
+    ) -> PyResult<Vec<FollowUp>> {
+        Ok(all(py.detach(|| self.journal().claim_followups(limit, lease_ms, now_ms, max_bytes)).or_raise(py)?))
+    }
+
+    fn followups_done(&self, py: Python<'_>, keys: Vec<FollowUpKey>) -> PyResult<()> {
+        py.detach(|| self.journal().followups_done(&keys)).or_raise(py)
+    }
+
+    fn followups_failed(&self, py: Python<'_>, failures: Vec<(FollowUpKey, String, u64, bool)>) -> PyResult<()> {
+        let failures =
+            failures.into_iter().map(|(key, error, not_before, dead)| Failure { key, error, not_before, dead });
+        let failures: Vec<_> = failures.collect();
+        py.detach(|| self.journal().followups_failed(&failures)).or_raise(py)
+    }
+
+    fn release_followups(&self, py: Python<'_>, keys: Vec<FollowUpKey>) -> PyResult<()> {
+        py.detach(|| self.journal().release_followups(&keys)).or_raise(py)
+    }
+
+    #[pyo3(signature = (*, record_id = None, request_id = None))]
+    fn requeue_followups(&self, py: Python<'_>, record_id: Option<[u8; 16]>, request_id: Option<u64>) -> PyResult<u64> {
+        let target = target(record_id, request_id)?;
+        py.detach(|| self.journal().requeue_followups(target)).or_raise(py)
+    }
+
+    fn next_followup_due(&self, py: Python<'_>) -> PyResult<Option<u64>> {
+        py.detach(|| self.journal().next_followup_due()).or_raise(py)
+    }
+
+    fn mend_followups(&self, py: Python<'_>, before: u64, after: u64, longest_ms: u64) -> PyResult<u64> {
+        py.detach(|| self.journal().mend_followups(before, after, longest_ms)).or_raise(py)
+    }
+}
+
+fn target(record_id: Option<[u8; 16]>, request_id: Option<u64>) -> PyResult<Option<Target>> {
+    match (record_id, request_id) {
+        (Some(id), None) => Ok(Some(Target::Record(RecordId(id)))),
+        (None, Some(id)) => Ok(Some(Target::Request(id))),
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err(PyValueError::new_err("a record or a request, not both")),
+    }
+}
+
+fn one_target(record_id: Option<[u8; 16]>, request_id: Option<u64>) -> PyResult<Target> {
+    target(record_id, request_id)?.ok_or_else(|| PyValueError::new_err("a record or a request is needed"))
+}
+
+fn all(followups: Vec<Stored>) -> Vec<FollowUp> {
+    followups.into_iter().map(FollowUp).collect()
+}
