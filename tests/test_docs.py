@@ -2,7 +2,8 @@
 
 A snippet runs in a directory and a journal of its own. What it needs beyond that stands in a comment before its
 fence: ``<!-- snippet: recorded -->`` (there are records), ``openai`` (a server that answers as OpenAI does),
-``continues`` (the snippet before it comes first).
+``promptlayer`` (a PromptLayer that has the template ``example``), ``called`` (the snippet's ``pl_id_callback`` is
+called with the id of a request that this PromptLayer has), ``continues`` (the snippet before it comes first).
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import httpx
 import pytest
 
 from openai_server import OpenAIServer
+from plsync.journal import Journal
 from plsync.record import FIELDS
 from plsync.reports import CheckReport, Stats
+from plsync.testing import PromptLayerServer
 from spooling import SpoolWriter
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +33,7 @@ FENCE = re.compile(
     r"(?P<indent> *)```(?P<language>python|console)\n(?P<body>.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
-NEEDS = {"recorded", "openai", "continues"}
+NEEDS = {"recorded", "openai", "promptlayer", "called", "continues"}
 
 
 @dataclass
@@ -70,16 +74,29 @@ def openai() -> Iterator[str]:
         yield server.url
 
 
+@pytest.fixture
+def promptlayer() -> Iterator[PromptLayerServer]:
+    with PromptLayerServer() as server:
+        content = [{"type": "text", "text": "What would be a good name for a company that makes {product}?"}]
+        server.add_prompt("example", {"type": "completion", "content": content})
+        yield server
+
+
 @pytest.mark.parametrize("snippet", snippets(), ids=lambda snippet: snippet.place)
-def test_a_snippet_runs(snippet: Snippet, tmp_path: Path, environment: dict[str, str], openai: str) -> None:
+def test_a_snippet_runs(
+    snippet: Snippet, tmp_path: Path, environment: dict[str, str], openai: str, promptlayer: PromptLayerServer
+) -> None:
     if "gpt4all" in snippet.body.lower():
         pytest.importorskip("gpt4all", reason="gpt4all has no wheel for this machine")
     if "recorded" in snippet.needs:
         record_calls(tmp_path / "journal")
     if "openai" in snippet.needs:
         environment |= {"OPENAI_BASE_URL": openai, "OPENAI_API_KEY": "none"}
+    if "promptlayer" in snippet.needs:
+        environment |= {"PROMPTLAYER_BASE_URL": promptlayer.url, "PROMPTLAYER_API_KEY": promptlayer.api_key}
     if snippet.language == "python":
-        commands = [[sys.executable, "-c", snippet.body]]
+        call = f"\npl_id_callback({logged(promptlayer)})\n" if "called" in snippet.needs else ""
+        commands = [[sys.executable, "-c", snippet.body + call]]
     else:
         lines = re.findall(r"^\$ (.*)$", snippet.body, re.MULTILINE)
         commands = [["bash", "-o", "pipefail", "-c", line] for line in lines]
@@ -88,6 +105,19 @@ def test_a_snippet_runs(snippet: Snippet, tmp_path: Path, environment: dict[str,
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert "PlsyncWarning" not in done.stderr
+    if "called" in snippet.needs:
+        with Journal.open(environment["PLSYNC_JOURNAL"], create=True) as journal:
+            assert promptlayer.scores or journal.stats().followups
+
+
+def logged(promptlayer: PromptLayerServer) -> int:
+    """The id of a request that PromptLayer has."""
+    prompt = {"type": "completion", "content": []}
+    times = {"request_start_time": 0.0, "request_end_time": 1.0}
+    log = {"provider": "gpt4all", "model": "tiny", "input": prompt, "output": prompt, **times}
+    headers = {"X-API-KEY": promptlayer.api_key}
+    request_id: int = httpx.post(f"{promptlayer.url}/log-request", json=log, headers=headers).json()["id"]
+    return request_id
 
 
 def record_calls(journal: Path) -> None:

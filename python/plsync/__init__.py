@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from plsync import errors as errors
+    from plsync import track as track
     from plsync.errors import PlsyncError as PlsyncError
     from plsync.errors import PlsyncWarning as PlsyncWarning
     from plsync.handler import PromptLayerCallbackHandler as PromptLayerCallbackHandler
@@ -25,6 +26,8 @@ _HOMES = {
     "Record": "plsync.record",
     "salvage": "plsync.recovery",
 }
+# Modules that `import plsync` alone gives, as the old `import promptlayer` gave them.
+_MODULES = frozenset({"track"})
 
 __all__ = [
     "Journal",
@@ -33,10 +36,13 @@ __all__ = [
     "PromptLayerCallbackHandler",
     "Record",
     "salvage",
+    "track",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"plsync.{name}")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

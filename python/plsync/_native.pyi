@@ -352,7 +352,9 @@ class Store:
 
     def dead_followups(self, limit: int = 100) -> list[FollowUp]: ...
     def claim_followups(self, limit: int, lease_ms: int, now_ms: int, max_bytes: int = 4 << 20) -> list[FollowUp]:
-        """Due ones whose request id is known, in order within a record. Their records are due again after the lease."""
+        """Due ones whose request id is known: of up to ``limit`` records and requests, in order within each.
+
+        They are due again after the lease."""
 
     def followups_done(self, keys: Sequence[bytes]) -> None:
         """Remove them."""

@@ -135,7 +135,7 @@ class FollowUpQueue:
     # --- sending ---
 
     def claim(self, limit: int, lease_ms: int, now_ms: int) -> list[FollowUp]:
-        """Take up to ``limit`` for sending, in order within each request.
+        """Take those of up to ``limit`` requests for sending, in order within each.
 
         Should nobody say how it went, they are due again after the lease.
         """

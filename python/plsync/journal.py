@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from plsync._native import Store
+    from plsync.track import Tracker
 
 __all__ = ["Journal"]
 
@@ -195,6 +196,18 @@ class Journal:
     def followups(self) -> FollowUpQueue:
         """Scores, metadata, prompt links and groups that wait in this journal."""
         return FollowUpQueue(self, self._store)
+
+    @property
+    def track(self) -> Tracker:
+        """Scores, metadata, prompt links and groups for requests of this journal, as :mod:`plsync.track` takes them.
+
+        >>> with Journal.open(create=True) as journal:
+        ...     journal.track.score(4711, 90)
+        True
+        """
+        from plsync.track import Tracker  # noqa: PLC0415 - it needs this module
+
+        return Tracker(self)
 
     # --- the journal itself ---
 

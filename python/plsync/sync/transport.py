@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -24,6 +24,8 @@ from plsync.sync.outcomes import Delivered, Found, Missing, Offline, Outcome, Th
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from plsync.followups import Op
 
 __all__ = ["DEFAULT_BASE_URL", "PromptLayerClient"]
 
@@ -108,6 +110,10 @@ class PromptLayerClient:
         """``GET /api/public/v2/traces/{trace_id}``: whether a trace is stored, and the request ids of its spans."""
         return self._request("GET", f"/api/public/v2/traces/{quote(trace_id, safe='')}", None, _read_trace)
 
+    def track(self, op: Op, body: Mapping[str, Any]) -> Outcome:
+        """``POST /rest/track-score``, ``-metadata``, ``-prompt`` or ``-group``: something said of a request."""
+        return self._request("POST", f"/rest/track-{op}", orjson.dumps(body), _read_tracked)
+
     def search(self, record_ids: Sequence[str]) -> Outcome:
         """``POST /api/public/v2/requests/search``: the request ids of up to 25 records, by record id.
 
@@ -157,6 +163,15 @@ def _read_delivery(status: int, answer: dict[str, Any]) -> Outcome | None:
         frozenset(span for span in rejected if isinstance(span, str)) if isinstance(rejected, list) else frozenset()
     )
     return Delivered({span: request_id for span, request_id in ids.items() if request_id is not None}, closed)
+
+
+def _read_tracked(status: int, answer: dict[str, Any]) -> Outcome | None:
+    if status == 200 and answer.get("success") is True:
+        return Delivered({})
+    # In PromptLayer's own words a 404 is about the request, the prompt or the group that is named.
+    if status in {200, 404} and answer.get("success") is False:
+        return Rejected(f"{status} {_message(answer)}".strip())
+    return None
 
 
 def _read_trace(status: int, answer: dict[str, Any]) -> Outcome | None:

@@ -6,12 +6,12 @@ use super::{Failure, FollowUp, read};
 use crate::Result;
 use crate::store::Store;
 
-/// Follow-ups of one queue that are claimed at once.
+/// Follow-ups of one record that are claimed at once.
 const RUN: usize = 32;
 
 impl Store {
-    /// Takes follow-ups for sending: of queues that are due, their first ones in order, up to `limit` and `max_bytes` in all (one is
-    /// always given). Their queues are due again `lease_ms` from now, should nobody say how it went.
+    /// Takes follow-ups for sending: of up to `limit` records and requests that are due the first ones, in order, and of no more than
+    /// `max_bytes` in all (one is always given). They are due again `lease_ms` from now, should nobody say how it went.
     pub fn claim_followups(&self, limit: usize, lease_ms: u64, now_ms: u64, max_bytes: usize) -> Result<Vec<FollowUp>> {
         if self.db().read(|txn, tables| due(txn, tables, now_ms, 1))?.is_empty() {
             return Ok(Vec::new());
@@ -25,8 +25,7 @@ impl Store {
                     continue;
                 }
                 let mut run = Vec::new();
-                let most = RUN.min(limit - claimed.len());
-                for (key, entry) in queue.waiting(txn, tables, taker(most, now_ms))? {
+                for (key, entry) in queue.waiting(txn, tables, taker(RUN, now_ms))? {
                     bytes += entry.payload.len();
                     if bytes > max_bytes && !(claimed.is_empty() && run.is_empty()) {
                         break;
@@ -43,7 +42,7 @@ impl Store {
                         claimed.push(followup);
                     }
                 }
-                if claimed.len() >= limit || bytes > max_bytes {
+                if bytes > max_bytes {
                     break;
                 }
             }
