@@ -6,11 +6,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from calls import request_ids, write_calls
+from plsync.callback_queue import Claimed, Failed
 from plsync.errors import SinkUnavailable
 from plsync.journal import Journal
 from plsync.record import Record
@@ -117,13 +119,13 @@ def test_one_failing_callback_keeps_no_other_from_being_delivered(acked: Journal
 
 
 def test_a_crash_in_a_callback_delivers_it_again(acked: Journal) -> None:
-    assert len(acked.claim_callbacks([SINK], None, 10, 1, now_ms() - 10)) == 3
+    assert len(acked.callbacks.claim(SINK, None, 10, 1, now_ms() - 10)) == 3
     assert deliver(acked, {SINK: lambda _: None}).delivered == 3
 
 
 def test_other_sinks_are_left_alone(acked: Journal) -> None:
     assert deliver(acked, {"app:other": lambda _: pytest.fail("not mine")}).delivered == 0
-    assert acked.callback_sinks() == [SINK]
+    assert acked.callbacks.due(None, now_ms())[0] == [SINK]
 
 
 def test_a_living_process_delivers_for_itself(path: Path) -> None:
@@ -208,15 +210,23 @@ def test_the_wait_after_a_failure_grows_but_not_without_end(acked: Journal, monk
     now = now_ms()
     monkeypatch.setattr("plsync.sync.callbacks._now_ms", lambda: now)
 
-    def keep(sink: str, seq: int, error: str, not_before: int, dead: bool = False) -> None:
-        waits.append((not_before - now) / 1000)
+    class Queue:
+        """Ten entries that fail, each tried once more often than the last."""
 
-    record: Any = next(iter(acked.records()))
-    for tried in range(20):
-        claims = iter([[(record.seq, SINK, tried, record)], []])
-        monkeypatch.setattr(acked, "claim_callbacks", lambda *_, claims=claims: next(claims))
-        monkeypatch.setattr(acked, "callback_failed", keep)
-        deliver(acked, {SINK: lambda _: 1 / 0})
+        def __init__(self, record: Record) -> None:
+            self.claims = [[Claimed(record.seq, tried, record)] for tried in range(20)]
+
+        def due(self, writer: bytes | None, now_ms: int) -> tuple[list[str], None]:
+            return [SINK], None
+
+        def claim(self, *arguments: Any) -> list[Claimed]:
+            return self.claims.pop(0) if self.claims else []
+
+        def settle(self, sink: str, *, failed: list[Failed]) -> None:
+            waits.append((failed[0].not_before - now) / 1000)
+
+    journal: Any = SimpleNamespace(callbacks=Queue(next(iter(acked.records()))))
+    deliver(journal, {SINK: lambda _: 1 / 0})
     assert 1 <= waits[0] <= 2
     assert waits[5] > waits[0]
     assert max(waits) <= 3600

@@ -19,6 +19,7 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from plsync import _native
+from plsync.callback_queue import Failed
 from plsync.errors import AmbiguousId, JournalError, JournalFormatError, JournalNotFound, PlsyncWarning, RecordNotFound
 from plsync.filters import Filters, Wanted
 from plsync.handler import PromptLayerCallbackHandler
@@ -425,14 +426,15 @@ def test_a_callback_waits_for_its_sink_and_goes_when_done(writer: SpoolWriter, j
     writer.close()
     (leased,) = lease(journal, 1)
     journal.ack([(leased.seq, 7)])
-    assert journal.callback_sinks() == [TOLD]
-    ((seq, sink, tries, record),) = journal.claim_callbacks([TOLD], None, 10, 1000, now())
-    assert (seq, sink, tries, record.id, record.request_id) == (leased.seq, TOLD, 0, record_id, 7)
-    journal.callback_failed(TOLD, seq, "raised", 0)
-    ((_, _, tries, _),) = journal.claim_callbacks([TOLD], None, 10, 1000, now())
-    assert tries == 1
-    journal.callback_done(TOLD, seq)
-    assert journal.callback_sinks() == []
+    (waiting,) = journal.callbacks.waiting()
+    assert (waiting.sink, waiting.waiting, waiting.owned, waiting.dead) == (TOLD, 1, 0, 0)
+    ((seq, tried, record),) = journal.callbacks.claim(TOLD, None, 10, 1000, now())
+    assert (seq, tried, record.id, record.request_id) == (leased.seq, 0, record_id, 7)
+    journal.callbacks.settle(TOLD, failed=[Failed(seq, "raised", 0, dead=False)])
+    ((_, tried, _),) = journal.callbacks.claim(TOLD, None, 10, 1000, now())
+    assert tried == 1
+    journal.callbacks.settle(TOLD, done=[seq])
+    assert journal.callbacks.waiting() == []
     assert journal.stats().callbacks == 0
 
 

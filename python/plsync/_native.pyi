@@ -220,6 +220,9 @@ class Store:
 
     @property
     def path(self) -> str: ...
+    def journal_id(self) -> str:
+        """32 hex digits."""
+
     def ingest(self, *, wait: bool = False) -> dict[str, Any]:
         """Move what every segment holds into LMDB; remove segments that are done; sweep calls of dead processes.
 
@@ -324,20 +327,56 @@ class Store:
     def requeue(self, seqs: Sequence[int]) -> int:
         """dead or held -> pending, due now. Returns how many moved."""
 
-    # --- callbacks: a durable queue, delivered at least once ---
-    def claim_callbacks(
-        self, sinks: Sequence[str], writer: bytes | None, limit: int, lease_ms: int, now_ms: int
-    ) -> list[tuple[int, str, int, Row]]:
-        """Due entries [(seq, sink, deliveries tried before, row)] for these sinks, leased to the caller.
+    # --- acks in the order they came, numbered from 1 without gaps ---
+    def acks(self, after: int, limit: int) -> list[tuple[int, Row]]:
+        """Acked records behind the ack with this number, each with the number of its own."""
 
-        With ``writer``: also entries whose process still lives only if it is this writer; without: only entries whose
-        process is gone."""
+    def last_ack(self) -> int:
+        """The number of the ack that came last; 0 when there is none."""
 
-    def callback_sinks(self) -> list[str]:
-        """Sinks that have entries waiting."""
+@final
+class CallbackQueue:
+    """Request ids on their way to their sinks, of an open journal. Each call is one transaction.
 
-    def callback_done(self, sink: str, seq: int) -> None: ...
-    def callback_failed(self, sink: str, seq: int, error: str, not_before: int, dead: bool = False) -> None: ...
+    Entries of a process that lives are given to that process only, which names itself by ``writer`` (None: a process
+    that records nothing). Times are ms since the epoch.
+    """
+
+    def __new__(cls, store: Store) -> CallbackQueue: ...
+    def due(self, writer: bytes | None, now_ms: int) -> tuple[list[str], int | None]:
+        """Sinks with something due, and when the next of the others is."""
+
+    def claim(
+        self, sink: str, writer: bytes | None, limit: int, lease_ms: int, now_ms: int
+    ) -> list[tuple[int, int, Row]]:
+        """Due entries [(seq, deliveries tried before, row)], leased to the caller. At most ``limit``, with bodies of at
+        most 4 MiB beyond the first; an entry that was tried before comes alone."""
+
+    def extend(self, sink: str, seqs: Sequence[int], lease_until: int) -> None:
+        """Keep claimed entries leased."""
+
+    def settle(
+        self,
+        sink: str,
+        done: Sequence[int] = ...,
+        failed: Sequence[tuple[int, str, int, bool]] = ...,
+        released: Sequence[int] = ...,
+    ) -> None:
+        """What became of claimed entries. done: removed; failed [(seq, error, not_before, dead)]: tried again then, or
+        never; released: not tried after all, due at once."""
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """[{"sink": str, "waiting": int, "owned": int (of these, of living processes), "pids": [int] (those),
+        "dead": int, "last_error": str|None}]."""
+
+    def give_every_ack(self, sink: str) -> None:
+        """Queue every ack from now on for a sink; one that has them already goes on where it is."""
+
+    def requeue(self, sink: str) -> int:
+        """Dead entries are due now, and tried as often as new ones. Returns how many."""
+
+    def drop(self, sink: str) -> int:
+        """Remove all that waits for a sink, and give it no more acks. Returns how many ids it is not told."""
 
     # --- follow-ups: of one record in order, of different ones side by side; one transaction a call ---
     def follow_up(

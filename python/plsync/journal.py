@@ -6,6 +6,7 @@ written to the spool, so a call that has returned is found.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import warnings
@@ -16,7 +17,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
 
-from plsync import lookup
+from plsync import acks, lookup
+from plsync.acks import Ack
+from plsync.callback_queue import CallbackQueue
+from plsync.doorbell import Doorbell
 from plsync.errors import JournalError, PlsyncWarning
 from plsync.filters import Filters, Wanted
 from plsync.followups import FollowUpQueue
@@ -172,6 +176,39 @@ class Journal:
         """The shortest beginning of the record's id no other record shares, and at least ``digits`` long."""
         return lookup.abbreviate(record.id, max(digits, self._store.short_id_length(UUID(record.id).bytes)))
 
+    # --- request ids on their way back ---
+
+    def acks(self, since: str | None = None, *, limit: int | None = None, wait: float = 0.0) -> Iterator[Ack]:
+        """PromptLayer's request ids in the order they came, each once.
+
+        >>> from plsync import Journal
+        >>> with Journal.open(create=True) as journal:
+        ...     for ack in journal.acks():
+        ...         print(ack.record_id, ack.request_id)
+
+        Args:
+            since: the ``cursor`` of an :class:`plsync.acks.Ack`: those that came after it. None: from the first one on.
+            limit: at most so many; None for all.
+            wait: at the end, wait up to so many seconds for the next; ``math.inf`` goes on for ever. Other processes
+                that send are noticed within a second.
+
+        Raises:
+            ValueError: ``since`` is no cursor of this journal.
+            JournalCorrupt: a stored id is damaged.
+        """
+        return acks.read(self._store, Doorbell(self.path), since, limit, wait)
+
+    def ack_cursor(self) -> str:
+        """The cursor behind the newest ack, for whoever wants only those to come."""
+        return acks.end(self._store)
+
+    @property
+    def callbacks(self) -> CallbackQueue:
+        """The request ids that wait for a ``pl_id_callback``."""
+        from plsync._native import CallbackQueue as Native  # noqa: PLC0415 - as in open
+
+        return CallbackQueue(Native(self._store))
+
     # --- writing ---
 
     def append(self, value: Any, *, durability: Literal["process", "power"] = "process") -> str:
@@ -289,9 +326,14 @@ class Journal:
         """Records in doubt that are due to be looked up."""
         return [Record(row) for row in self._store.in_doubt(limit, now_ms)]
 
-    def ack(self, acks: Sequence[tuple[int, int]]) -> int:
+    def ack(self, answered: Sequence[tuple[int, int]]) -> int:
         """Keep PromptLayer's answer, ``[(seq, request_id)]``, and queue the callbacks; how many were new."""
-        return self._store.ack(acks)
+        new = self._store.ack(answered)
+        if new:
+            # The ids are kept. Where the disk is full, who waits for them looks by itself after a while.
+            with contextlib.suppress(OSError):
+                self.doorbell()
+        return new
 
     def release(self, seqs: Sequence[int], not_before: int, error: str) -> None:
         """Make records pending again, due at ``not_before`` (ms since the epoch)."""
@@ -317,31 +359,6 @@ class Journal:
         """Make dead or held records pending, due now; how many."""
         return self._store.requeue(seqs)
 
-    def callback_sinks(self) -> list[str]:
-        """Sinks that have callbacks waiting."""
-        return self._store.callback_sinks()
-
-    def claim_callbacks(
-        self, sinks: Sequence[str], writer: bytes | None, limit: int, lease_ms: int, now_ms: int
-    ) -> list[tuple[int, str, int, Record]]:
-        """Due callbacks ``[(seq, sink, tries before, record)]`` of these sinks, leased to the caller."""
-        claimed = self._store.claim_callbacks(sinks, writer, limit, lease_ms, now_ms)
-        return [(seq, sink, tries, Record(row)) for seq, sink, tries, row in claimed]
-
-    def callback_done(self, sink: str, seq: int) -> None:
-        """Remove a delivered callback."""
-        self._store.callback_done(sink, seq)
-
-    def callback_failed(self, sink: str, seq: int, error: str, not_before: int, dead: bool = False) -> None:
-        """Keep a failed callback for another try at ``not_before`` (ms), or for good when ``dead``."""
-        self._store.callback_failed(sink, seq, error, not_before, dead)
-
     def doorbell(self) -> None:
-        """Tell programs that wait for callbacks that there may be some."""
-        descriptor = os.open(self.path / "doorbell", os.O_WRONLY | os.O_CREAT, 0o600)
-        try:
-            # Set by hand: the kernel's own stamp is too coarse to tell two rings within a tick apart.
-            now = time.time_ns()
-            os.utime(descriptor if os.utime in os.supports_fd else self.path / "doorbell", ns=(now, now))
-        finally:
-            os.close(descriptor)
+        """Tell programs that wait for request ids that there may be some; :meth:`ack` does."""
+        Doorbell(self.path).ring()

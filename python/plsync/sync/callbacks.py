@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
+from plsync.callback_queue import Failed
 from plsync.errors import JournalCorrupt, SinkUnavailable
 from plsync.sinks import adapted
 
@@ -56,21 +57,21 @@ def deliver(journal: Journal, sinks: Mapping[str, Callable[..., Any]], writer: b
         writer: this process's own writer id, to be given its own entries; None takes only those of dead processes.
     """
     report = DeliveryReport()
-    for sink in journal.callback_sinks():
-        if sink not in sinks:
-            continue
+    queue = journal.callbacks
+    for sink in [sink for sink in queue.due(writer, _now_ms())[0] if sink in sinks]:
         call = adapted(sinks[sink])
-        while claimed := journal.claim_callbacks([sink], writer, _BATCH, _LEASE_MS, _now_ms()):
-            for seq, _, tried, record in claimed:
+        while claimed := queue.claim(sink, writer, _BATCH, _LEASE_MS, _now_ms()):
+            for seq, tried, record in claimed:
                 try:
                     call(_request_id(record), record)
                 except Exception as error:
-                    attempts = tried + 1
-                    report.errors.append(_failed(journal, sink, seq, attempts, error))
-                    report.dead += attempts >= MAX_ATTEMPTS
-                    report.failed += attempts < MAX_ATTEMPTS
+                    failed = _failed(seq, tried + 1, error)
+                    queue.settle(sink, failed=[failed])
+                    report.errors.append(f"{sink} raised {failed.error}")
+                    report.dead += failed.dead
+                    report.failed += not failed.dead
                 else:
-                    journal.callback_done(sink, seq)
+                    queue.settle(sink, done=[seq])
                     report.delivered += 1
     return report
 
@@ -101,11 +102,10 @@ def import_sink(name: str) -> Callable[..., Any]:
     return found
 
 
-def _failed(journal: Journal, sink: str, seq: int, attempts: int, error: Exception) -> str:
+def _failed(seq: int, attempts: int, error: Exception) -> Failed:
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:500]
     wait = random.uniform(0.5, 1.0) * min(2.0**attempts, _LONGEST_WAIT)  # noqa: S311 - spreads load, guards nothing
-    journal.callback_failed(sink, seq, reason, _now_ms() + int(wait * 1000), attempts >= MAX_ATTEMPTS)
-    return f"{sink} raised {reason}"
+    return Failed(seq, reason, _now_ms() + int(wait * 1000), attempts >= MAX_ATTEMPTS)
 
 
 def _request_id(record: Record) -> int:

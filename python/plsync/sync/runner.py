@@ -49,7 +49,7 @@ class Callbacks:
 
     def deliver(self) -> DeliveryReport:
         """One round, for entries whose own process is gone: a live one delivers for itself."""
-        waiting = self.journal.callback_sinks()
+        waiting = [entry.sink for entry in self.journal.callbacks.waiting() if entry.waiting]
         for sink in waiting:
             if sink not in self._imported and sink not in self.unavailable:
                 try:

@@ -46,7 +46,7 @@ pub use spool::reader::Damage;
 pub use spool::reader::read_segment;
 pub use spool::{Durability, SYNC_EVERY, Spool};
 pub use store::Store;
-pub use store::callbacks::Callback;
+pub use store::callbacks::{Callback, Due, Refusal, Waiting};
 pub use store::check::{CheckReport, Problem};
 pub use store::compact::CompactReport;
 pub use store::followups::{Failure, FollowUp, FollowUpKey, Op, Target};

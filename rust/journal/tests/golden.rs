@@ -3,7 +3,7 @@
 mod common;
 
 use common::{assert_sound, event, golden, segments};
-use plsync_journal::{Durability, Ended, Event, FLAG_LOSSY, Kind, RecordId, Spool, State, Store, labels};
+use plsync_journal::{Durability, Ended, Event, FLAG_LOSSY, Kind, RecordId, Refusal, Spool, State, Store, labels};
 
 #[test]
 fn the_golden_journal_is_read_whole() {
@@ -135,10 +135,10 @@ fn send(store: &Store) {
     store.park(&seqs[9..11], State::InDoubt, "no answer within 30 s", LATER).unwrap();
     store.park(&seqs[11..12], State::Dead, "422: messages must not be empty", 0).unwrap();
     store.park(&seqs[12..13], State::Held, "by hand", 0).unwrap();
-    let [callback, ..] =
-        &store.claim_callbacks(&["app:on_request_id"], Some(leased[0].writer), 9, 0, LATER).unwrap()[..]
+    let [callback, ..] = &store.claim_callbacks("app:on_request_id", Some(leased[0].writer), 9, 0, LATER).unwrap()[..]
     else {
         panic!("a callback waits")
     };
-    store.callback_failed(&callback.sink, callback.seq, "connection refused", LATER, false).unwrap();
+    let refused = Refusal { seq: callback.seq, error: "connection refused".into(), not_before: LATER, dead: false };
+    store.settle_callbacks("app:on_request_id", &[], &[refused], &[]).unwrap();
 }

@@ -8,11 +8,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use common::{event, workplace};
-use plsync_journal::{Durability, Ended, Event, FLAG_RENEWED, Kind, Query, RecordId, Spool, State, Store, labels};
+use plsync_journal::{
+    Durability, Ended, Event, FLAG_RENEWED, Kind, Query, RecordId, Refusal, Spool, State, Store, labels,
+};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
 const SINK: &str = "app:sink";
+/// Is given every ack, once it has asked for them.
+const TAKER: &str = "exec";
 const LEASE: u64 = 1000;
 
 #[derive(Clone, Debug)]
@@ -36,14 +40,20 @@ enum Step {
     Renew(Index),
     /// The clock is set by so much, back or forth; no wait is longer than the second number.
     SetClock(i16, u16),
-    Claim(usize),
+    Take,
+    Claim(&'static str, usize),
+    Extend(Index, u16),
     Deliver(Index),
     Refuse(Index, u16, bool),
+    PutBack(Index),
+    Revive(&'static str),
+    Drop(&'static str),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let ended = prop::sample::select(vec![Ended::Ok, Ended::Error, Ended::Cancelled, Ended::Partial]);
     let parked = prop::sample::select(vec![State::InDoubt, State::Dead, State::Held]);
+    let sink = prop::sample::select(vec![SINK, TAKER]);
     // Around the ends of leases and delays.
     let time = prop::sample::select(vec![0u16, 1, 499, 500, 999, 1000, 1001, 3000]);
     prop_oneof![
@@ -62,9 +72,14 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<Index>().prop_map(Step::Requeue),
         1 => any::<Index>().prop_map(Step::Renew),
         1 => (-2000..2000i16, time.clone()).prop_map(|(by, longest)| Step::SetClock(by, longest)),
-        2 => (1..4usize).prop_map(Step::Claim),
+        1 => Just(Step::Take),
+        3 => (sink.clone(), 1..4usize).prop_map(|(sink, limit)| Step::Claim(sink, limit)),
+        1 => (any::<Index>(), time.clone()).prop_map(|(entry, delay)| Step::Extend(entry, delay)),
         1 => any::<Index>().prop_map(Step::Deliver),
-        1 => (any::<Index>(), time, any::<bool>()).prop_map(|(entry, delay, dead)| Step::Refuse(entry, delay, dead)),
+        2 => (any::<Index>(), time, any::<bool>()).prop_map(|(entry, delay, dead)| Step::Refuse(entry, delay, dead)),
+        1 => any::<Index>().prop_map(Step::PutBack),
+        1 => sink.clone().prop_map(Step::Revive),
+        1 => sink.prop_map(Step::Drop),
     ]
 }
 
@@ -100,6 +115,13 @@ struct Entry {
     dead: bool,
     due: u64,
     lease_until: u64,
+    error: bool,
+}
+
+impl Entry {
+    fn at(&self) -> u64 {
+        self.due.max(self.lease_until)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -118,7 +140,11 @@ struct Model {
     spool: Vec<Appended>,
     calls: Vec<RecordId>,
     records: BTreeMap<RecordId, Modelled>,
-    callbacks: BTreeMap<u64, Entry>,
+    callbacks: BTreeMap<(&'static str, u64), Entry>,
+    /// Records in the order of their acks.
+    acks: Vec<u64>,
+    /// How many of those the taker was given.
+    given: Option<usize>,
 }
 
 impl Model {
@@ -156,7 +182,7 @@ impl Model {
         (!self.records.is_empty()).then(|| *index.get(&self.records.keys().copied().collect::<Vec<_>>()))
     }
 
-    fn choose_entry(&self, index: Index) -> Option<u64> {
+    fn choose_entry(&self, index: Index) -> Option<(&'static str, u64)> {
         (!self.callbacks.is_empty()).then(|| *index.get(&self.callbacks.keys().copied().collect::<Vec<_>>()))
     }
 
@@ -290,23 +316,66 @@ impl Pair {
             Step::Requeue(record) => self.requeue(*record),
             Step::Renew(record) => self.renew(*record),
             Step::SetClock(by, longest) => self.set_clock(i64::from(*by), u64::from(*longest)),
-            Step::Claim(limit) => self.claim(*limit),
-            Step::Deliver(entry) => {
-                if let Some(seq) = self.model.choose_entry(*entry) {
-                    self.store().callback_done(SINK, seq).unwrap();
-                    self.model.callbacks.remove(&seq);
+            Step::Take => {
+                self.store().give_every_ack(TAKER).unwrap();
+                self.model.given.get_or_insert(self.model.acks.len());
+            }
+            Step::Claim(sink, limit) => self.claim(sink, *limit),
+            Step::Extend(entry, _) | Step::Deliver(entry) | Step::Refuse(entry, ..) | Step::PutBack(entry) => {
+                if let Some((sink, seq)) = self.model.choose_entry(*entry) {
+                    self.settle(step, sink, seq);
                 }
             }
-            Step::Refuse(entry, delay, dead) => {
-                if let Some(seq) = self.model.choose_entry(*entry) {
-                    let due = now + u64::from(*delay);
-                    self.store().callback_failed(SINK, seq, "no", due, *dead).unwrap();
-                    let entry = self.model.callbacks.get_mut(&seq).unwrap();
-                    (entry.due, entry.lease_until, entry.dead) = (due, 0, *dead);
-                }
-            }
+            Step::Revive(sink) => self.revive(sink),
+            Step::Drop(sink) => self.drop_sink(sink),
             Step::End(..) => {}
         }
+    }
+
+    fn settle(&mut self, step: &Step, sink: &'static str, seq: u64) {
+        let now = self.model.now;
+        let store = self.store.clone().unwrap();
+        let entry = self.model.callbacks.get_mut(&(sink, seq)).unwrap();
+        match step {
+            Step::Extend(_, delay) => {
+                entry.lease_until = now + u64::from(*delay);
+                store.extend_callbacks(sink, &[seq], entry.lease_until).unwrap();
+            }
+            Step::Refuse(_, delay, dead) => {
+                let not_before = now + u64::from(*delay);
+                (entry.due, entry.lease_until, entry.dead, entry.error) = (not_before, 0, *dead, true);
+                let refusal = Refusal { seq, error: "no".into(), not_before, dead: *dead };
+                store.settle_callbacks(sink, &[], &[refusal], &[]).unwrap();
+            }
+            Step::PutBack(_) => {
+                (entry.due, entry.lease_until) = (0, 0);
+                entry.attempts = entry.attempts.saturating_sub(1);
+                store.settle_callbacks(sink, &[], &[], &[seq]).unwrap();
+            }
+            _ => {
+                self.model.callbacks.remove(&(sink, seq));
+                store.settle_callbacks(sink, &[seq], &[], &[]).unwrap();
+            }
+        }
+    }
+
+    fn revive(&mut self, sink: &str) {
+        let mut revived = 0;
+        for ((_, _), entry) in self.model.callbacks.iter_mut().filter(|((of, _), entry)| *of == sink && entry.dead) {
+            (entry.dead, entry.due, entry.attempts) = (false, 0, 0);
+            revived += 1;
+        }
+        assert_eq!(self.store().requeue_callbacks(sink).unwrap(), revived);
+    }
+
+    fn drop_sink(&mut self, sink: &str) {
+        let before = self.model.callbacks.len();
+        self.model.callbacks.retain(|(of, _), _| *of != sink);
+        let mut dropped = (before - self.model.callbacks.len()) as u64;
+        if sink == TAKER {
+            dropped += self.model.given.take().map_or(0, |given| self.model.acks.len() - given) as u64;
+        }
+        assert_eq!(self.store().drop_callbacks(sink).unwrap(), dropped);
     }
 
     fn lease(&mut self, limit: usize, of_lane: usize) {
@@ -349,8 +418,11 @@ impl Pair {
             record.shown.last_error.clear();
             (new, sink) = (true, record.shown.sink.is_some());
         });
+        if new {
+            self.model.acks.push(seq);
+        }
         if sink {
-            self.model.callbacks.insert(seq, Entry::default());
+            self.model.callbacks.insert((SINK, seq), Entry::default());
         }
         assert_eq!(self.store().ack(&[(seq, request)]).unwrap(), u64::from(new));
         assert_eq!(self.store().by_request(request).unwrap(), new.then_some(id));
@@ -411,21 +483,62 @@ impl Pair {
         self.store().mend_waits(before, after, longest).unwrap();
     }
 
-    fn claim(&mut self, limit: usize) {
+    fn claim(&mut self, sink: &'static str, limit: usize) {
         let now = self.model.now;
         let writer = self.spool.writer_id().unwrap();
-        let claimed = self.store().claim_callbacks(&[SINK], Some(writer), limit, LEASE, now).unwrap();
+        let claimed = self.store().claim_callbacks(sink, Some(writer), limit, LEASE, now).unwrap();
         let claimed: Vec<_> = claimed.iter().map(|callback| (callback.seq, callback.attempts)).collect();
-        let due = self.model.callbacks.iter_mut();
-        let due = due.filter(|(_, entry)| !entry.dead && entry.due <= now && entry.lease_until <= now).take(limit);
-        let expected: Vec<_> = due
-            .map(|(seq, entry)| {
-                entry.lease_until = now + LEASE;
-                entry.attempts += 1;
-                (*seq, entry.attempts - 1)
-            })
+        let mut expected = Vec::new();
+        if let Some(given) = self.model.given.as_mut().filter(|_| sink == TAKER) {
+            for seq in self.model.acks[*given..].iter().take(limit) {
+                self.model.callbacks.insert((sink, *seq), Entry::default());
+                expected.push((*seq, 0));
+                *given += 1;
+            }
+        }
+        let waiting = self.model.callbacks.iter().filter(|((of, _), entry)| *of == sink && !entry.dead);
+        let mut due: Vec<_> = waiting
+            .filter(|(_, entry)| entry.at() <= now)
+            .map(|((_, seq), entry)| (entry.at(), *seq, entry.attempts))
             .collect();
+        due.sort_unstable();
+        due.retain(|(_, seq, _)| !expected.iter().any(|(taken, _)| taken == seq));
+        for (_, seq, attempts) in due {
+            // One that was tried before comes alone.
+            if expected.len() == limit || (!expected.is_empty() && (attempts > 0 || expected[0].1 > 0)) {
+                break;
+            }
+            expected.push((seq, attempts));
+        }
+        for (seq, attempts) in &expected {
+            let entry = self.model.callbacks.get_mut(&(sink, *seq)).unwrap();
+            (entry.attempts, entry.lease_until) = (attempts + 1, now + LEASE);
+        }
         assert_eq!(claimed, expected);
+    }
+
+    /// What waits for each sink, and which of them have something due.
+    fn compare_callbacks(&self) {
+        let (store, model) = (self.store(), &self.model);
+        let writer = self.spool.writer_id().unwrap();
+        let due = store.due_callbacks(Some(writer), model.now).unwrap();
+        let waiting = store.waiting_callbacks().unwrap();
+        let mut next: Option<u64> = None;
+        for sink in [SINK, TAKER] {
+            let of: Vec<_> =
+                model.callbacks.iter().filter(|((of, _), _)| *of == sink).map(|(_, entry)| entry).collect();
+            let backlog = model.given.filter(|_| sink == TAKER).map_or(0, |given| model.acks.len() - given);
+            let dead = of.iter().filter(|entry| entry.dead).count();
+            let first = of.iter().filter(|entry| !entry.dead).map(|entry| entry.at()).min();
+            let first = if backlog > 0 { Some(0) } else { first };
+            assert_eq!(due.sinks.iter().any(|due| due == sink), first.is_some_and(|first| first <= model.now));
+            next = next.into_iter().chain(first.filter(|first| *first > model.now)).min();
+            let shown = waiting.iter().find(|waiting| waiting.sink == sink).cloned().unwrap_or_default();
+            assert_eq!((shown.waiting, shown.dead), ((of.len() - dead + backlog) as u64, dead as u64));
+            assert_eq!(shown.owned, if sink == SINK { (of.len() - dead) as u64 } else { 0 });
+            assert!(shown.last_error.is_none() || of.iter().any(|entry| entry.error));
+        }
+        assert_eq!(due.next, next);
     }
 
     /// Both show the same.
@@ -468,9 +581,14 @@ impl Pair {
         assert_eq!(store.next_due(model.now).unwrap(), waits.min());
         let stats = store.stats().unwrap();
         let dead = model.callbacks.values().filter(|entry| entry.dead).count() as u64;
-        let waiting = model.callbacks.len() as u64 - dead;
+        let backlog = model.given.map_or(0, |given| model.acks.len() - given);
+        let waiting = (model.callbacks.len() + backlog) as u64 - dead;
         assert_eq!((stats.callbacks, stats.callbacks_dead), (waiting, dead));
         assert_eq!(stats.records, model.records.len() as u64);
+        let acked: Vec<_> =
+            store.acks(0, usize::MAX).unwrap().into_iter().map(|(number, row)| (number, row.seq)).collect();
+        assert_eq!(acked, (1..).zip(model.acks.iter().copied()).collect::<Vec<_>>());
+        self.compare_callbacks();
         common::assert_sound(store);
     }
 }

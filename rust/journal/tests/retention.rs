@@ -80,7 +80,7 @@ fn a_record_whose_callback_waits_is_kept_until_it_is_delivered() {
     store.set_quota(&NOTHING).unwrap();
     store.ingest(true).unwrap();
     assert!(!is_pruned(&store, id));
-    store.callback_done("app:sink", store.get(id).unwrap().unwrap().seq).unwrap();
+    store.settle_callbacks("app:sink", &[store.get(id).unwrap().unwrap().seq], &[], &[]).unwrap();
     store.ingest(true).unwrap();
     assert!(is_pruned(&store, id));
 }

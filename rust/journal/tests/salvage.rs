@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use plsync_journal::{Ended, FLAG_PRUNED, Kind, Query, RecordId, Row, SalvageRepo
 use tempfile::TempDir;
 
 const PAGE: u64 = 4096;
+const NOW: u64 = 1_900_000_000_000;
 
 fn body(id: RecordId) -> Vec<u8> {
     // Some bodies are small, some take pages of their own.
@@ -38,9 +39,14 @@ fn journal() -> Damaged {
     };
     let mut ids: Vec<_> = (0..300).map(|_| call()).collect();
     let store = bench.store();
-    for seq in (1..=300).step_by(3) {
+    store.give_every_ack("exec").unwrap();
+    // Not in the order of their calls.
+    for seq in (1..=100).rev().map(|nth| 3 * nth - 2) {
         store.ack(&[(seq, 1000 + seq)]).unwrap();
     }
+    // Two of the first five that the command was given are done, and it was not given the other 95 yet.
+    store.claim_callbacks("exec", None, 5, 1000, NOW).unwrap();
+    store.settle_callbacks("exec", &[298, 289], &[], &[]).unwrap();
     store.park(&[2], State::Dead, "refused", 0).unwrap();
     drop(store);
     ids.extend((0..20).map(|_| call()));
@@ -86,6 +92,7 @@ fn all(store: &Store) -> Vec<Row> {
 /// Every record that is there is what was recorded, as far as it is there.
 fn assert_honest(store: &Store, journal: &Damaged, report: &SalvageReport) {
     assert_sound(store);
+    let ordered: HashSet<_> = store.acks(0, 10_000).unwrap().into_iter().map(|(_, row)| row.id).collect();
     for row in all(store) {
         let Some(at) = journal.ids.iter().position(|id| *id == row.id) else {
             assert!(row.last_error.contains("without its id"), "{:?} was never recorded", row.id);
@@ -96,6 +103,7 @@ fn assert_honest(store: &Store, journal: &Damaged, report: &SalvageReport) {
         }
         if let Some((request_id, _)) = row.ack {
             assert_eq!(at as u64 + 1001, request_id);
+            assert!(ordered.contains(&row.id), "{:?} has no place among the acks", row.id);
         }
         if row.flags & FLAG_PRUNED != 0 {
             assert!(report.losses.iter().any(|loss| loss.contains(&row.id.hex())));
@@ -111,8 +119,21 @@ fn of_a_sound_journal_everything_is_kept() {
     let journal = journal();
     let (report, store) = journal.salvage();
     assert_eq!((report.lost, report.damaged, report.losses.len()), (0, 0, 0));
-    assert_eq!((report.records, report.events, report.acks, report.callbacks, report.frames), (320, 600, 100, 100, 40));
+    assert_eq!((report.records, report.events, report.acks, report.callbacks, report.frames), (320, 600, 100, 103, 40));
     assert_honest(&store, &journal, &report);
+    let order: Vec<_> = store.acks(0, 1000).unwrap().iter().map(|(_, row)| row.ack.unwrap().0).collect();
+    assert_eq!(order, (1..=100).rev().map(|nth| 3 * nth + 998).collect::<Vec<_>>());
+    let mut given = Vec::new();
+    loop {
+        let claimed = store.claim_callbacks("exec", None, 10, 1000, NOW + 1000).unwrap();
+        if claimed.is_empty() {
+            break;
+        }
+        given.extend(claimed.iter().map(|callback| callback.row.ack.unwrap().0));
+    }
+    given.sort_unstable();
+    let rest = (1..=300).step_by(3).filter(|seq| ![298, 289].contains(seq)).map(|seq| 1000 + seq);
+    assert_eq!(given, rest.collect::<Vec<_>>(), "what the command had done is not done again");
     assert_eq!(store.by_request(1001).unwrap(), Some(journal.ids[0]));
     assert_eq!(store.by_label(labels::TAG, b"tagged", 1000).unwrap().len(), 320);
     let dead = store.get(journal.ids[1]).unwrap().unwrap();

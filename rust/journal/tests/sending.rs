@@ -1,4 +1,4 @@
-//! Leases, acks, callbacks and questions.
+//! Leases, acks and questions.
 
 mod common;
 
@@ -145,36 +145,6 @@ fn an_ack_brings_request_id_index_and_callback_together() {
     assert_eq!(store.ack(&[(seq, 9999)]).unwrap(), 0);
     assert_eq!(store.get(id).unwrap().unwrap().ack.unwrap().0, 4711);
     assert_sound(&store);
-}
-
-#[test]
-fn a_callback_of_a_living_process_is_left_to_it() {
-    let bench = Bench::new();
-    bench.call("mine");
-    let store = bench.store();
-    let seq = store.lease(1, 1000, NOW, MB).unwrap()[0].seq;
-    store.ack(&[(seq, 7)]).unwrap();
-    assert!(store.claim_callbacks(&["app:sink"], None, 10, 1000, NOW).unwrap().is_empty());
-    let mine = bench.spool.writer_id().unwrap();
-    let claimed = store.claim_callbacks(&["app:sink"], Some(mine), 10, 1000, NOW).unwrap();
-    assert_eq!(claimed[0].row.ack.unwrap().0, 7);
-    assert!(store.claim_callbacks(&["app:sink"], Some(mine), 10, 1000, NOW).unwrap().is_empty());
-    store.callback_failed("app:sink", seq, "boom", NOW + 10, false).unwrap();
-    assert_eq!(store.claim_callbacks(&["app:sink"], Some(mine), 10, 1000, NOW + 10).unwrap()[0].attempts, 1);
-    store.callback_done("app:sink", seq).unwrap();
-    assert!(store.callback_sinks().unwrap().is_empty());
-}
-
-#[test]
-fn a_callback_of_a_dead_process_is_anybodys() {
-    let bench = Bench::new();
-    bench.call("orphan");
-    let (_keep, path) = bench.after_death();
-    let store = plsync_journal::Store::open(&path, false).unwrap();
-    store.ingest(true).unwrap();
-    let seq = store.lease(1, 1000, NOW, MB).unwrap()[0].seq;
-    store.ack(&[(seq, 7)]).unwrap();
-    assert_eq!(store.claim_callbacks(&["app:sink"], None, 10, 1000, NOW).unwrap().len(), 1);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::needless_pass_by_value)] // pyo3 hands arguments over by value
 
+mod callbacks;
 mod encode;
 mod errors;
 mod followups;
@@ -18,6 +19,8 @@ use pyo3::prelude::*;
 mod _native {
     use super::*;
 
+    #[pymodule_export]
+    use crate::callbacks::CallbackQueue;
     #[pymodule_export]
     use crate::encode::encode_any;
     #[pymodule_export]

@@ -11,7 +11,7 @@ use crate::errors::OrRaise;
 use crate::space;
 
 #[pyclass(module = "plsync._native", frozen)]
-pub(crate) struct Row(StoredRow);
+pub(crate) struct Row(pub(crate) StoredRow);
 
 #[pymethods]
 impl Row {
@@ -102,7 +102,7 @@ impl Row {
 }
 
 #[pyclass(module = "plsync._native", frozen)]
-pub(crate) struct Store(Journal);
+pub(crate) struct Store(pub(crate) Journal);
 
 impl Store {
     pub(crate) fn journal(&self) -> &Journal {
@@ -122,6 +122,10 @@ impl Store {
     #[getter]
     fn path(&self) -> String {
         self.0.path().to_string_lossy().into_owned()
+    }
+
+    fn journal_id(&self, py: Python<'_>) -> PyResult<String> {
+        py.detach(|| self.0.journal_id()).or_raise(py)
     }
 
     #[pyo3(signature = (*, wait = false))]
@@ -356,40 +360,13 @@ impl Store {
         py.detach(|| self.0.requeue(&seqs)).or_raise(py)
     }
 
-    fn claim_callbacks(
-        &self,
-        py: Python<'_>,
-        sinks: Vec<String>,
-        writer: Option<[u8; 16]>,
-        limit: usize,
-        lease_ms: u64,
-        now_ms: u64,
-    ) -> PyResult<Vec<(u64, String, u32, Row)>> {
-        let sinks: Vec<&str> = sinks.iter().map(String::as_str).collect();
-        let writer = writer.map(RecordId);
-        let claimed = py.detach(|| self.0.claim_callbacks(&sinks, writer, limit, lease_ms, now_ms)).or_raise(py)?;
-        Ok(claimed.into_iter().map(|entry| (entry.seq, entry.sink, entry.attempts, Row(entry.row))).collect())
+    fn acks(&self, py: Python<'_>, after: u64, limit: usize) -> PyResult<Vec<(u64, Row)>> {
+        let acked = py.detach(|| self.0.acks(after, limit)).or_raise(py)?;
+        Ok(acked.into_iter().map(|(number, row)| (number, Row(row))).collect())
     }
 
-    fn callback_sinks(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        py.detach(|| self.0.callback_sinks()).or_raise(py)
-    }
-
-    fn callback_done(&self, py: Python<'_>, sink: &str, seq: u64) -> PyResult<()> {
-        py.detach(|| self.0.callback_done(sink, seq)).or_raise(py)
-    }
-
-    #[pyo3(signature = (sink, seq, error, not_before, dead = false))]
-    fn callback_failed(
-        &self,
-        py: Python<'_>,
-        sink: &str,
-        seq: u64,
-        error: &str,
-        not_before: u64,
-        dead: bool,
-    ) -> PyResult<()> {
-        py.detach(|| self.0.callback_failed(sink, seq, error, not_before, dead)).or_raise(py)
+    fn last_ack(&self, py: Python<'_>) -> PyResult<u64> {
+        py.detach(|| self.0.last_ack()).or_raise(py)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::store::followups::queue::Queue;
 use crate::store::followups::{Entry as FollowUp, FollowUpKey};
 use crate::store::row::StateRow;
 use crate::store::tables::{PART_END, PART_START, sealed_seq, tail_seq, unsealed};
-use crate::store::{dictionary, payload, sinks};
+use crate::store::{acks, dictionary, payload, sinks};
 use crate::{Error, RecordId, Result};
 
 /// The place of a stored body: a leaf page, and which of its entries.
@@ -28,6 +28,10 @@ pub(super) struct Found {
     pub(super) bodies: HashMap<(u64, u8), Vec<Place>>,
     /// Request id and when it came, as stored.
     pub(super) acks: HashMap<u64, [u8; 16]>,
+    /// Number of an ack -> record.
+    pub(super) ack_order: BTreeMap<u64, u64>,
+    /// Sink -> number of the ack it was given last.
+    pub(super) positions: BTreeMap<u32, u64>,
     pub(super) labels: HashMap<u64, Vec<Vec<u8>>>,
     /// (sink, record) -> entry.
     pub(super) callbacks: HashMap<(u32, u64), Callback>,
@@ -131,6 +135,11 @@ impl Found {
                 self.bodies.entry(at).or_default().push(place);
             }
             b"acks" => _ = self.acks.insert(seq(key)?, *unsealed(key, value)?.first_chunk()?),
+            b"ack_order" => _ = self.ack_order.insert(seq(key)?, numbered(key, value)?),
+            b"positions" => {
+                let sink = u32::from_be_bytes(key.try_into().ok()?);
+                self.positions.insert(sink, acks::read_position(key, value).ok()?);
+            }
             b"labels" => {
                 let number = numbered(key, value)?;
                 self.labels.entry(number).or_default().push(key.to_vec());
@@ -167,6 +176,8 @@ impl Found {
                 }
             } else if let Some(ack) = unsealed(key, value).and_then(|ack| ack.try_into().ok()) {
                 self.acks.entry(number).or_insert(ack);
+            } else if let Some(record) = numbered(key, value) {
+                self.ack_order.entry(number).or_insert(record);
             }
         } else if key.len() == 9 && matches!(key[8], PART_START | PART_END) {
             let at = (u64::from_be_bytes(array(key, 0)), key[8]);
@@ -182,6 +193,10 @@ impl Found {
                     labels.push(key.to_vec());
                 }
             }
+        } else if let (4, Ok(position)) = (key.len(), acks::read_position(key, value)) {
+            // The lowest of several: no ack is passed over, whichever commit it was of.
+            let known = self.positions.entry(u32::from_be_bytes(array(key, 0))).or_insert(position);
+            *known = position.min(*known);
         } else if let Some(at) = callback(key)
             && self.callbacks_damaged
             && let Ok(entry) = Callback::decode(key, value)
@@ -194,6 +209,12 @@ impl Found {
         } else if key.starts_with(b"dict/") || key == b"quota" {
             self.meta.entry(key.to_vec()).or_insert_with(|| value.to_vec());
         }
+    }
+
+    /// The sinks that are given every ack and whose names are known, each with its position.
+    pub(super) fn takers(&self) -> impl Iterator<Item = (u32, u64)> {
+        let known = self.positions.iter().filter(|(sink, _)| self.sinks.contains_key(sink));
+        known.map(|(sink, position)| (*sink, *position))
     }
 
     /// The id of the record that had this number: its row, its entry among the ids and each of its labels tell.

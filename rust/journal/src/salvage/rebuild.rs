@@ -1,17 +1,18 @@
 //! Writing what was found into the new journal, record by record in the order they had.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::SalvageReport;
 use super::gather::Found;
 use super::pages::Pages;
 use crate::frame::{Ended, array};
+use crate::store::callbacks::Place;
 use crate::store::followups::queue::Queue;
 use crate::store::followups::restore;
 use crate::store::row::{FLAG_PRUNED, State, StateRow};
-use crate::store::tables::{PART_END, PART_START, callback_key, label_key, record_key, sealed, sealed_seq, seq_key};
+use crate::store::tables::{PART_END, PART_START, label_key, record_key, sealed, sealed_seq, seq_key};
 use crate::store::transition::Change;
-use crate::store::{payload, sinks};
+use crate::store::{acks, payload, sinks};
 use crate::{RecordId, Result, Store, ids};
 
 /// Records written in one transaction.
@@ -25,16 +26,22 @@ pub(super) fn rebuild(store: &Store, pages: &Pages, found: &Found, report: &mut 
     seqs.extend(found.bodies.keys().map(|(seq, _)| *seq));
     let seqs: Vec<u64> = seqs.into_iter().collect();
     copy_names(store, found)?;
+    let mut acked = HashMap::new();
     for batch in seqs.chunks(BATCH) {
         let done = store.db().write(|txn, tables| {
             let mut change = Change::begin(txn, tables, ids::now_ms())?;
             let mut part = SalvageReport::default();
+            let mut written = Vec::new();
             for old in batch {
-                write(&mut change, pages, found, *old, &mut part)?;
+                if let Some(seq) = write(&mut change, pages, found, *old, &mut part)? {
+                    written.push((*old, seq));
+                }
             }
             change.finish()?;
-            Ok(part)
+            Ok((part, written))
         })?;
+        let (done, written) = done;
+        acked.extend(written.into_iter().filter(|(old, _)| found.acks.contains_key(old)));
         report.events += done.events;
         report.acks += done.acks;
         report.callbacks += done.callbacks;
@@ -44,6 +51,10 @@ pub(super) fn rebuild(store: &Store, pages: &Pages, found: &Found, report: &mut 
             report.lose(loss);
         }
     }
+    if found.takers().count() < found.positions.len() {
+        report.lose("which command is given every request id: it is given those that come from now on".into());
+    }
+    order_acks(store, found, &acked)?;
     follow_requests(store, found, report)
 }
 
@@ -64,6 +75,32 @@ fn follow_requests(store: &Store, found: &Found, report: &mut SalvageReport) -> 
         report.lose(format!("{lost} follow-ups, with the records they belong to"));
     }
     Ok(())
+}
+
+/// Lists acks in the order they had, and behind them those whose place in it is lost. Who was given every ack goes on behind the
+/// last that it was given.
+fn order_acks(store: &Store, found: &Found, acked: &HashMap<u64, u64>) -> Result<()> {
+    let mut listed: HashMap<u64, u64> = HashMap::new();
+    let mut order = Vec::new();
+    for (number, old) in &found.ack_order {
+        if let Some(seq) = acked.get(old)
+            && listed.insert(*seq, *number).is_none()
+        {
+            order.push(*seq);
+        }
+    }
+    let mut rest: Vec<u64> = acked.values().filter(|seq| !listed.contains_key(seq)).copied().collect();
+    rest.sort_unstable();
+    let passed = |position: u64| order.iter().take_while(|seq| listed[seq] <= position).count() as u64;
+    store.db().write(|txn, tables| {
+        for (number, seq) in (1..).zip(order.iter().chain(&rest)) {
+            acks::list(txn, tables, number, *seq)?;
+        }
+        for (sink, position) in found.takers() {
+            acks::set_position(txn, tables, sink, passed(position))?;
+        }
+        Ok(())
+    })
 }
 
 /// Stores what followed `old` as what follows `new`.
@@ -89,7 +126,14 @@ fn copy_names(store: &Store, found: &Found) -> Result<()> {
     })
 }
 
-fn write(change: &mut Change, pages: &Pages, found: &Found, old: u64, report: &mut SalvageReport) -> Result<()> {
+/// Writes a record and returns its number, if enough of it is known.
+fn write(
+    change: &mut Change,
+    pages: &Pages,
+    found: &Found,
+    old: u64,
+    report: &mut SalvageReport,
+) -> Result<Option<u64>> {
     let known = found.id(old);
     let id = known.unwrap_or_else(RecordId::new);
     let is_pruned = found.rows.get(&old).is_some_and(StateRow::is_pruned);
@@ -97,7 +141,7 @@ fn write(change: &mut Change, pages: &Pages, found: &Found, old: u64, report: &m
     let is_empty = bodies.iter().all(Option::is_none);
     // A body alone whose key is damaged leads to a number that a record has already, or to none.
     if (known.is_none() && is_empty) || change.tables.ids.get(change.txn, &id.0)?.is_some() {
-        return Ok(());
+        return Ok(None);
     }
     if known.is_none() {
         bodies.iter_mut().flatten().for_each(|stored| payload::assign(stored, id));
@@ -131,10 +175,17 @@ fn write(change: &mut Change, pages: &Pages, found: &Found, old: u64, report: &m
         change.tables.by_request.put(change.txn, &request_id.to_be_bytes(), &seq_key(seq))?;
         report.acks += 1;
     }
-    if let Some(entry) = found.callbacks.get(&(row.sink, old)).filter(|_| row.state == State::Acked) {
-        let key = callback_key(row.sink, seq);
-        change.tables.callbacks.put(change.txn, &key, &entry.encode(&key))?;
-        report.callbacks += 1;
+    if row.state == State::Acked {
+        if let Some(entry) = found.callbacks.get(&(row.sink, old)) {
+            Place::of_writer(row.sink, seq, row.writer).put(change.txn, change.tables, entry)?;
+            report.callbacks += 1;
+        }
+        for (sink, _) in found.takers() {
+            if let Some(entry) = found.callbacks.get(&(sink, old)) {
+                Place::of_nobody(sink, seq).put(change.txn, change.tables, entry)?;
+                report.callbacks += 1;
+            }
+        }
     }
     if row.is_pruned() {
         let counter = if row.state == State::Acked { &mut change.counts.pruned } else { &mut change.counts.dropped };
@@ -148,7 +199,7 @@ fn write(change: &mut Change, pages: &Pages, found: &Found, old: u64, report: &m
     }
     change.insert(seq, &row)?;
     report.followups += follow(change, found, Queue::Record(old), Queue::Record(seq))?;
-    Ok(())
+    Ok(Some(seq))
 }
 
 /// The row of a record whose own is lost. It may have been sent, so it is not sent again without a look.

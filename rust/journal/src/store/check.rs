@@ -3,7 +3,8 @@
 use heed::RoTxn;
 
 use super::Store;
-use super::callbacks::Entry;
+use super::acks;
+use super::callbacks::{self, Entry};
 use super::counts::Counts;
 use super::followups;
 use super::memory::Mapped;
@@ -196,13 +197,65 @@ fn check_lists(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result
             report.add(place(), "a label is damaged, or points to no record", "the records");
         }
     }
+    check_ack_order(txn, tables, report)?;
+    check_callbacks(txn, tables, report)
+}
+
+/// Every ack has a number, and the numbers have no gap.
+fn check_ack_order(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result<()> {
+    let place = || "the order of acks".to_owned();
+    let last_seq = report.records;
+    let mut seen = vec![0_u8; usize::try_from(last_seq / 8).unwrap_or(usize::MAX).saturating_add(1)];
+    let mut number = 0;
+    for entry in tables.ack_order.iter(txn)? {
+        let (key, value) = entry?;
+        number += 1;
+        let seq = acks::record(key, value).ok().filter(|_| tail_seq(key).is_ok_and(|key| key == number));
+        let Some(seq) = seq.filter(|seq| *seq <= last_seq) else {
+            report.add(place(), format!("entry {number} is damaged"), "the request ids");
+            continue;
+        };
+        let (byte, bit) = (usize::try_from(seq / 8).unwrap_or(0), 1 << (seq % 8));
+        if seen[byte] & bit != 0 || tables.acks.get(txn, &seq_key(seq))?.is_none() {
+            report.add(place(), format!("entry {number} is of a record without an ack, or its second"), "the others");
+        }
+        seen[byte] |= bit;
+    }
+    if number != tables.acks.len(txn)? {
+        report.add(place(), format!("it has {number} of {} acks", tables.acks.len(txn)?), "the request ids");
+    }
+    for entry in tables.positions.iter(txn)? {
+        let (key, value) = entry?;
+        let position = acks::read_position(key, value).ok().filter(|position| *position <= number);
+        let sink = key.try_into().map(u32::from_be_bytes).ok();
+        let name = sink.map(|sink| sinks::name(txn, tables, sink)).transpose()?.flatten();
+        if position.is_none() || name.is_none() {
+            report.add(place(), "how far a sink has come in it is damaged", "the request ids");
+        }
+    }
+    Ok(())
+}
+
+fn check_callbacks(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result<()> {
+    let place = || "the callback queue".to_owned();
     for entry in tables.callbacks.iter(txn)? {
         let (key, value) = entry?;
+        let sink = key.first_chunk().map(|sink| u32::from_be_bytes(*sink));
+        let takes_all =
+            sink.map(|sink| acks::position(txn, tables, sink)).transpose().is_ok_and(|at| at.flatten().is_some());
         let row = load(txn, tables, tail_seq(key)?);
-        if Entry::decode(key, value).is_err() || row.is_err() || row.is_ok_and(|row| row.sink.to_be_bytes() != key[..4])
-        {
-            report.add(place(), "a waiting callback is damaged, or belongs to no record", "the request ids");
+        let is_theirs = row.is_ok_and(|row| takes_all || Some(row.sink) == sink);
+        match Entry::decode(key, value) {
+            Ok(entry) if is_theirs => {
+                if !callbacks::is_listed(txn, tables, key, &entry)? {
+                    report.add(place(), "a waiting callback is not listed under its time", "the request id");
+                }
+            }
+            _ => report.add(place(), "a waiting callback is damaged, or belongs to no record", "the request ids"),
         }
+    }
+    if tables.callbacks.len(txn)? != tables.callbacks_due.len(txn)? {
+        report.add(place(), "its list by time is not of its length", "the request ids");
     }
     for what in followups::problems(txn, tables)? {
         report.add(place(), what, "the records");

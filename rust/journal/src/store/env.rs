@@ -8,7 +8,8 @@ use heed::{Env, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
 
 use super::dictionary;
 use super::memory::Mapped;
-use super::tables::{self, MAX_TREES, Tables};
+use super::tables::{MAX_TREES, Tables};
+use super::upgrade;
 use crate::{Error, RecordId, Result, layout, process};
 
 /// Address space, not disk: the file is as large as what it holds.
@@ -193,25 +194,7 @@ impl Db {
 fn open_opened(path: &Path, number: u32) -> Result<Opened> {
     let env = open_env(path)?;
     env.clear_stale_readers()?;
-    let txn = env.read_txn()?;
-    let lacks_trees = tables::lacks_added(&env, &txn)?;
-    drop(txn);
-    if lacks_trees {
-        let mut txn = env.write_txn()?;
-        tables::create_added(&env, &mut txn)?;
-        txn.commit()?;
-    }
-    let txn = env.read_txn()?;
-    let tables = Tables::open(&env, &txn)?;
-    let lacks_dictionary = !dictionary::has_current(&txn, &tables)?;
-    // Handles opened in a read transaction are only kept when it is committed.
-    txn.commit()?;
-    if lacks_dictionary {
-        // An earlier version made this store. Whoever opens it may come to store bodies that name the dictionary.
-        let mut txn = env.write_txn()?;
-        dictionary::keep_current(&mut txn, &tables)?;
-        txn.commit()?;
-    }
+    let tables = upgrade::open(&env)?;
     Ok(Opened { env, tables, generation: process::generation(), number })
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Every change is one synchronous transaction over data, state and work lists together, so there is no moment at which they disagree.
 
+pub(crate) mod acks;
 pub(crate) mod callbacks;
 mod candidates;
 pub(crate) mod check;
@@ -23,6 +24,7 @@ pub(crate) mod stats;
 mod sync;
 pub(crate) mod tables;
 pub(crate) mod transition;
+mod upgrade;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

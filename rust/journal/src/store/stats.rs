@@ -1,7 +1,8 @@
 //! What `plsync status` shows, from counters and tree sizes alone.
 
 use super::Store;
-use super::callbacks::Entry;
+use super::acks;
+use super::callbacks::waiting;
 use super::counts::Counts;
 use super::followups;
 use super::retention::Quota;
@@ -9,9 +10,6 @@ use super::row::State;
 use super::transition::load;
 use crate::spool::segment::{list, segment_path};
 use crate::{Result, WriterInfo, layout};
-
-/// How many callback entries are looked at to tell the dead from the waiting.
-const LOOK_AT: usize = 100_000;
 
 /// A journal's numbers.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +71,11 @@ pub struct Stats {
 }
 
 impl Store {
+    /// The journal's own id, 32 hex digits.
+    pub fn journal_id(&self) -> Result<String> {
+        layout::journal_id(self.path())
+    }
+
     /// The journal's numbers.
     pub fn stats(&self) -> Result<Stats> {
         let spool = layout::spool(self.path());
@@ -97,13 +100,12 @@ impl Store {
                 dropped: counts.dropped,
                 ..Stats::default()
             };
-            for entry in tables.callbacks.iter(txn)?.take(LOOK_AT) {
-                let (key, value) = entry?;
-                let entry = Entry::decode(key, value)?;
-                stats.callbacks_dead += u64::from(entry.is_dead());
-                stats.callback_error = entry.error().or(stats.callback_error);
+            stats.callbacks_dead = waiting::dead(txn, tables)?;
+            stats.callback_error = waiting::any_error(txn, tables)?;
+            stats.callbacks = tables.callbacks.len(txn)?.saturating_sub(stats.callbacks_dead);
+            for sink in acks::takers(txn, tables)? {
+                stats.callbacks += acks::backlog(txn, tables, sink)?;
             }
-            stats.callbacks = tables.callbacks.len(txn)? - stats.callbacks_dead;
             let tally = followups::tally(txn, tables)?;
             (stats.followups, stats.followups_stranded) = (tally.waiting, tally.stranded);
             (stats.followups_dead, stats.followup_error) = (tally.dead, tally.error);
@@ -125,7 +127,7 @@ impl Store {
             }
             Ok(stats)
         })?;
-        stats.journal_id = layout::journal_id(self.path())?;
+        stats.journal_id = self.journal_id()?;
         stats.segments = segments.len() as u64;
         stats.spool_bytes = segments.iter().map(size).sum();
         (stats.lmdb_bytes, stats.used_bytes) = (lmdb_bytes, used_bytes);

@@ -1,12 +1,14 @@
 //! The sender's side: leases, acks, and where a record goes when there was no clear answer.
 
 use super::Store;
+use super::acks;
+use super::callbacks::{Entry, Place};
 use super::followups;
 use super::lanes::{due, parked};
 use super::payload;
 use super::query::read_row;
 use super::row::{FLAG_RENEWED, Row, State};
-use super::tables::{PART_START, callback_key, record_key, sealed, seq_key};
+use super::tables::{PART_START, record_key, sealed, seq_key};
 use super::transition::{Change, load};
 use crate::{Error, Result, ids};
 
@@ -91,15 +93,16 @@ impl Store {
         })
     }
 
-    /// Stores request ids: `(seq, request id)` each. Ack, index and callback entry come into being together, and follow-ups of the
-    /// record may be sent from then on. A record that is
+    /// Stores request ids: `(seq, request id)` each. Ack, its number, index and callback entry come into being together, and
+    /// follow-ups of the record may be sent from then on. A record that is
     /// already acked keeps its first id. Returns how many were new.
-    pub fn ack(&self, acks: &[(u64, u64)]) -> Result<u64> {
+    pub fn ack(&self, acked: &[(u64, u64)]) -> Result<u64> {
         self.db().write(|txn, tables| {
             let now_ms = ids::now_ms();
             let mut change = Change::begin(txn, tables, now_ms)?;
             let mut new = 0;
-            for (seq, request_id) in acks {
+            let mut number = acks::last(change.txn, tables)?;
+            for (seq, request_id) in acked {
                 if load(change.txn, tables, *seq)?.state == State::Acked {
                     continue;
                 }
@@ -110,9 +113,10 @@ impl Store {
                 let value = [request_id.to_le_bytes(), now_ms.to_le_bytes()].concat();
                 tables.acks.put(change.txn, &seq_key(*seq), &sealed(&seq_key(*seq), value))?;
                 tables.by_request.put(change.txn, &request_id.to_be_bytes(), &seq_key(*seq))?;
+                number += 1;
+                acks::list(change.txn, tables, number, *seq)?;
                 if row.sink != 0 {
-                    let key = callback_key(row.sink, *seq);
-                    tables.callbacks.put(change.txn, &key, &super::callbacks::Entry::default().encode(&key))?;
+                    Place::of_writer(row.sink, *seq, row.writer).put(change.txn, tables, &Entry::default())?;
                 }
                 followups::queue::release(change.txn, tables, *seq)?;
                 new += 1;

@@ -25,6 +25,7 @@ macro_rules! tables {
                 vec![$((stringify!($name), self.$name)),*]
             }
 
+            /// Opens every tree, and makes those that are not there.
             pub(crate) fn create(env: &Env<WithoutTls>, txn: &mut RwTxn) -> Result<Self> {
                 Ok(Self { $($name: env.create_database(txn, Some(stringify!($name)))?,)* })
             }
@@ -58,12 +59,18 @@ tables! {
     parked,
     /// seq -> request id and when it came.
     acks,
+    /// n, dense from 1 -> seal, seq: acks in the order they came.
+    ack_order,
+    /// Sink -> how far in that order it has come, for sinks that are given every ack.
+    positions,
     /// Request id -> seq.
     by_request,
     /// 'n' name -> number, 'i' number -> name; each with a seal.
     sinks,
     /// (sink, seq) -> delivery state.
     callbacks,
+    /// (sink, owner, when due, seq): the same entries, as they are looked for.
+    callbacks_due,
     /// Number -> text: damage that ingesting met.
     damage,
     /// (record or request, number) -> what is to be sent after it.
@@ -73,7 +80,7 @@ tables! {
 }
 
 /// Trees that a store of this format may lack, because the version that made it had no use for them.
-const ADDED: [&str; 2] = ["followups", "followup_work"];
+const ADDED: [&str; 5] = ["ack_order", "positions", "callbacks_due", "followups", "followup_work"];
 
 /// Whether the store was made before some of the trees were thought of.
 pub(crate) fn lacks_added(env: &Env<WithoutTls>, txn: &RoTxn) -> Result<bool> {
@@ -124,6 +131,10 @@ pub(crate) fn parked_key(state: State, seq: u64) -> [u8; 9] {
 
 pub(crate) fn callback_key(sink: u32, seq: u64) -> [u8; 12] {
     join(&[&sink.to_be_bytes(), &seq.to_be_bytes()])
+}
+
+pub(crate) fn due_key(sink: u32, owner: RecordId, due: u64, seq: u64) -> [u8; 36] {
+    join(&[&sink.to_be_bytes(), &owner.0, &due.to_be_bytes(), &seq.to_be_bytes()])
 }
 
 /// The part of a label's key that all its records share.

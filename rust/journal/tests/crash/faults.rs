@@ -86,9 +86,12 @@ fn read(journal: &Path, kept: &mut Option<Store>) -> Result<()> {
     store.ack(&[(first.seq, 1_000_000 + first.seq)])?;
     say(&format!("a {} {}", first.id.hex(), 1_000_000 + first.seq));
     store.release(&rest.iter().map(|row| row.seq).collect::<Vec<_>>(), 0, "offline")?;
-    for callback in store.claim_callbacks(&["app:sink"], Some(first.writer), 10, 1000, LATER)? {
-        store.callback_done("app:sink", callback.seq)?;
+    for callback in store.claim_callbacks("app:sink", Some(first.writer), 10, 1000, LATER)? {
+        store.extend_callbacks("app:sink", &[callback.seq], LATER + 2000)?;
+        store.settle_callbacks("app:sink", &[callback.seq], &[], &[])?;
     }
+    store.give_every_ack("exec")?;
+    store.claim_callbacks("exec", None, 10, 1000, LATER)?;
     store.check()?;
     store.stats().map(drop)
 }

@@ -7,6 +7,7 @@ use super::{Batch, IngestReport, Prepared};
 use crate::frame::{Ended, Kind};
 use crate::labels;
 use crate::store::Store;
+use crate::store::callbacks::{Entry, Place};
 use crate::store::row::{State, StateRow};
 use crate::store::sinks;
 use crate::store::tables::{cursor_key, label_key, record_key, sealed, sealed_seq, seq_key, tail_seq};
@@ -110,7 +111,12 @@ impl Commit<'_, '_, '_> {
         }
         self.put_body(seq, event)?;
         let sink = index_labels(self.change, event.frame.id, seq, &event.frame.labels)?;
-        self.change.update(seq, |row| merge_into(row, event, sink))?;
+        let had_sink = row.sink != 0;
+        let row = self.change.update(seq, |row| merge_into(row, event, sink))?;
+        if row.state == State::Acked && row.sink != 0 && !had_sink {
+            // Only now it is known who waits for the id that came before.
+            Place::of_writer(row.sink, seq, row.writer).put(self.change.txn, self.change.tables, &Entry::default())?;
+        }
         Ok(())
     }
 
