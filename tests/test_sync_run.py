@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from calls import AT, request_ids, states, write_calls
+from plsync.journal import Journal
 from plsync.sync.lock import sole_sender
 from plsync.testing import PromptLayerServer
 from spooling import SpoolWriter
@@ -87,6 +88,9 @@ def test_json_is_a_line_for_what_happens_and_one_that_sums_up(path: Path, server
         "in_doubt": 0,
         "dead": 0,
         "held": 0,
+        "followups": 0,
+        "followups_unclear": 0,
+        "followups_dead": 0,
         "delivered": 0,
         "failed": 0,
         "left": {},
@@ -268,6 +272,16 @@ def test_it_waits_for_a_network_that_comes_back(path: Path, server: PromptLayerS
         process.terminate()
         process.communicate(timeout=30)
     assert process.returncode == 0
+
+
+def test_follow_ups_go_out_with_their_records(path: Path, server: PromptLayerServer) -> None:
+    (record_id,) = write_calls(path, 1)
+    with Journal.open(path) as journal:
+        journal.track.score(record_id, 90)
+    done = run(path, server)
+    assert done.returncode == 0
+    assert "1 follow-up sent." in done.stdout
+    assert server.scores == {server.request_logs[0]["id"]: {"default": 90}}
 
 
 SINK_APP = """

@@ -334,6 +334,41 @@ class Store:
     def last_ack(self) -> int:
         """The number of the ack that came last; 0 when there is none."""
 
+    # --- follow-ups: of one record in order, of different ones side by side; one transaction a call ---
+    def follow_up(
+        self, op: str, payload: bytes, *, record_id: bytes | None = None, request_id: int | None = None
+    ) -> int | None:
+        """Queue one and return its number; None when there is no such record. A record's request id means the record.
+
+        Raises ValueError (another op, not exactly one target) and InvalidFollowUp (more than 1 MiB)."""
+
+    def followups(self, *, record_id: bytes | None = None, request_id: int | None = None) -> list[FollowUp]:
+        """Those of a record or a request, in order, dead ones too."""
+
+    def dead_followups(self, limit: int = 100) -> list[FollowUp]: ...
+    def claim_followups(self, limit: int, lease_ms: int, now_ms: int, max_bytes: int = 4 << 20) -> list[FollowUp]:
+        """Due ones whose request id is known: of up to ``limit`` records and requests, in order within each.
+
+        They are due again after the lease."""
+
+    def followups_done(self, keys: Sequence[bytes]) -> None:
+        """Remove them."""
+
+    def followups_failed(self, failures: Sequence[tuple[bytes, str, int, bool]]) -> None:
+        """[(key, error, not_before in ms, dead)]: pending until then, or dead."""
+
+    def release_followups(self, keys: Sequence[bytes]) -> None:
+        """Claimed and not tried: due at once."""
+
+    def requeue_followups(self, *, record_id: bytes | None = None, request_id: int | None = None) -> int:
+        """dead -> pending, due now: of one record or request, or of all. Returns how many."""
+
+    def next_followup_due(self) -> int | None:
+        """ms since the epoch; 0: it always was; None: none may be sent."""
+
+    def mend_followups(self, before: int, after: int, longest_ms: int) -> int:
+        """Move waits along with a clock set from ``before`` to ``after`` (ms), none longer than ``longest_ms``."""
+
 @final
 class CallbackQueue:
     """Request ids on their way to their sinks, of an open journal. Each call is one transaction.
@@ -377,41 +412,6 @@ class CallbackQueue:
 
     def drop(self, sink: str) -> int:
         """Remove all that waits for a sink, and give it no more acks. Returns how many ids it is not told."""
-
-    # --- follow-ups: of one record in order, of different ones side by side; one transaction a call ---
-    def follow_up(
-        self, op: str, payload: bytes, *, record_id: bytes | None = None, request_id: int | None = None
-    ) -> int | None:
-        """Queue one and return its number; None when there is no such record. A record's request id means the record.
-
-        Raises ValueError (another op, not exactly one target) and InvalidFollowUp (more than 1 MiB)."""
-
-    def followups(self, *, record_id: bytes | None = None, request_id: int | None = None) -> list[FollowUp]:
-        """Those of a record or a request, in order, dead ones too."""
-
-    def dead_followups(self, limit: int = 100) -> list[FollowUp]: ...
-    def claim_followups(self, limit: int, lease_ms: int, now_ms: int, max_bytes: int = 4 << 20) -> list[FollowUp]:
-        """Due ones whose request id is known: of up to ``limit`` records and requests, in order within each.
-
-        They are due again after the lease."""
-
-    def followups_done(self, keys: Sequence[bytes]) -> None:
-        """Remove them."""
-
-    def followups_failed(self, failures: Sequence[tuple[bytes, str, int, bool]]) -> None:
-        """[(key, error, not_before in ms, dead)]: pending until then, or dead."""
-
-    def release_followups(self, keys: Sequence[bytes]) -> None:
-        """Claimed and not tried: due at once."""
-
-    def requeue_followups(self, *, record_id: bytes | None = None, request_id: int | None = None) -> int:
-        """dead -> pending, due now: of one record or request, or of all. Returns how many."""
-
-    def next_followup_due(self) -> int | None:
-        """ms since the epoch; 0: it always was; None: none may be sent."""
-
-    def mend_followups(self, before: int, after: int, longest_ms: int) -> int:
-        """Move waits along with a clock set from ``before`` to ``after`` (ms), none longer than ``longest_ms``."""
 
 @final
 class Watch:

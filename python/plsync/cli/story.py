@@ -14,6 +14,7 @@ from plsync.cli import words
 from plsync.cli.console import json_line, out, safe
 from plsync.sync.callbacks import DeliveryReport
 from plsync.sync.engine import Pass
+from plsync.sync.followups import FollowUpReport
 from plsync.sync.runner import Step, Waiting
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ __all__ = ["Story"]
 # Plain lines about a long backlog, at most so often, in seconds.
 _LINE_EVERY: Final = 10.0
 
-_SUMS: Final = ("acked", "found", "resent", "in_doubt", "dead", "held", "delivered", "failed")
+_SUMS: Final = (
+    *("acked", "found", "resent", "in_doubt", "dead", "held"),
+    *("followups", "followups_unclear", "followups_dead", "delivered", "failed"),
+)
 
 
 class _Teller(Protocol):
@@ -62,6 +66,8 @@ class Story:
         self._teller.rest()
         if isinstance(step, Pass):
             self._pass(step)
+        elif isinstance(step, FollowUpReport):
+            self._said(step)
         elif isinstance(step, DeliveryReport):
             self._add("delivered", step.delivered, "delivered", "callback")
             self._add("failed", step.failed + step.dead, "failed; kept", "callback")
@@ -86,16 +92,27 @@ class Story:
             self._teller.say(line)
 
     def _pass(self, step: Pass) -> None:
-        self.halt = step.halt
+        self.halt = None
         self._add("acked", step.acked, "at PromptLayer")
         self._add("found", step.found, "of them there already, found by looking them up")
         self._add("resent", step.resent, "never arrived; will be sent again")
         self._add("in_doubt", step.in_doubt, "in doubt: sent, no clear answer; looked up before sent again")
         self._add("dead", step.dead, "refused; kept, see `plsync list --state dead`")
         self._add("held", step.held, "held: PromptLayer makes no log of it; see `plsync list --state held`")
-        if step.halt is not None:
-            outcome = type(step.halt).__name__.lower()
-            self._teller.say(step.halt.reason, event="halt", outcome=outcome, reason=step.halt.reason)
+        self._halted(step.halt)
+
+    def _said(self, step: FollowUpReport) -> None:
+        self._add("followups", step.sent, "sent", "follow-up")
+        self._add("followups_unclear", step.unclear, "without a clear answer; sent again later", "follow-up")
+        self._add("followups_dead", step.dead, "refused; kept", "follow-up")
+        for error in step.errors:
+            self._teller.say(error, event="followup_error", reason=error)
+        self._halted(step.halt)
+
+    def _halted(self, halt: Outcome | None) -> None:
+        self.halt = halt or self.halt
+        if halt is not None:
+            self._teller.say(halt.reason, event="halt", outcome=type(halt).__name__.lower(), reason=halt.reason)
 
     def _add(self, name: str, number: int, what: str, noun: str = "record") -> None:
         self.sums[name] += number
@@ -199,6 +216,10 @@ def _remains(work: dict[str, int], unavailable: list[str]) -> list[str]:
         lines.append(f"Left: {words.count(dead, 'record')} refused; `plsync list --state dead` shows them.")
     if held := work.get("held"):
         lines.append(f"Left: {words.count(held, 'record')} held back; `plsync list --state held` shows them.")
+    if unsaid := work.get("followups"):
+        lines.append(f"Left: {words.count(unsaid, 'follow-up')} to send, once their records are at PromptLayer.")
+    if refused := work.get("followups_dead"):
+        lines.append(f"Left: {words.count(refused, 'follow-up')} refused; `plsync show ID` of their record says why.")
     if waiting := work.get("callbacks"):
         lines.append(
             f"Left: {words.count(waiting, 'callback')} to deliver, by the program they belong to or later here."

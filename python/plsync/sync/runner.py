@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +12,7 @@ from plsync.sync.breaker import Breaker
 from plsync.sync.callbacks import DeliveryReport, deliver, import_sink
 from plsync.sync.clock import WallClock, now_ms
 from plsync.sync.engine import Engine, Pass
+from plsync.sync.followups import FollowUpReport, FollowUps
 from plsync.sync.outcomes import Offline, Outcome
 from plsync.sync.policy import RULES, Policy
 from plsync.sync.wake import Wake, Woken
@@ -36,7 +37,7 @@ class Waiting:
     outcome: Outcome | None = None
 
 
-Step = Pass | DeliveryReport | Waiting
+Step = Pass | FollowUpReport | DeliveryReport | Waiting
 
 
 @dataclass
@@ -87,6 +88,7 @@ class Runner:
         self._engine = Engine(
             journal, client, policy, batch=batch, in_flight=in_flight, stopped=stopped, watched=watched
         )
+        self._followups = FollowUps(journal, client, policy, in_flight=in_flight)
 
     def stop(self) -> None:
         """End the run as soon as the requests at hand are over. For any thread, and signal handlers."""
@@ -104,47 +106,52 @@ class Runner:
         What is in doubt is waited for until it has settled, and short pauses are waited out; a missing network is not.
         """
         while not self.stopping:
-            result = self._pass()
-            yield result
-            yield from self._deliver()
-            if result.halt is None:
+            moved, halt = yield from self._round()
+            if halt is None:
                 self._breaker.close()
-                if result.moved:
+                if moved:
                     continue
                 wait = self._until_due(self._policy.lease + 1.0)
                 if wait is None:
                     return
                 yield Waiting(wait)
             else:
-                wait = self._breaker.open(result.halt)
-                if _gives_up(result.halt) or self._breaker.failures == _TRIES or wait > _PATIENCE:
+                wait = self._breaker.open(halt)
+                if _gives_up(halt) or self._breaker.failures == _TRIES or wait > _PATIENCE:
                     return
-                yield Waiting(wait, result.halt)
+                yield Waiting(wait, halt)
             self._wake.wait(wait, Woken.NOTHING)
 
     def forever(self) -> Iterator[Step]:
         """Steps until :meth:`stop`, or until somebody has to change something before anything was ever sent."""
         reached = False
         while not self.stopping:
-            result = self._pass()
-            yield result
-            yield from self._deliver()
-            if result.halt is None:
-                reached |= result.moved
+            moved, halt = yield from self._round()
+            if halt is None:
+                reached |= moved
                 self._breaker.close()
-                if not result.moved:
+                if not moved:
                     self._wake.wait(self._until_due(_REVISIT) or _REVISIT, Woken.RECORDED)
                 continue
-            if RULES[type(result.halt)].then == "stop" and not reached:
+            if RULES[type(halt)].then == "stop" and not reached:
                 return
-            yield from self._pause(result.halt)
+            yield from self._pause(halt)
 
-    def _pass(self) -> Pass:
+    def _round(self) -> Generator[Step, None, tuple[bool, Outcome | None]]:
+        """Records, then what was said of them; whether anything moved, and why it ended early if it did."""
+        self._mend_waits()
+        sent = self._engine.run_pass(carefully=self._breaker.half_open)
+        yield sent
+        said = FollowUpReport() if sent.halt is not None else self._followups.send_due(self._stopping.is_set)
+        yield said
+        yield from self._deliver()
+        return sent.moved or said.moved, sent.halt or said.halt
+
+    def _mend_waits(self) -> None:
+        before, after = self._clock.set_since() or (now_ms(),) * 2
         longest = int(self._policy.longest_wait * 1000)
-        was_set = self._clock.set_since()
-        before, after = was_set or (now_ms(), now_ms())
         self._journal.mend_waits(before, after, longest)
-        return self._engine.run_pass(carefully=self._breaker.half_open)
+        self._journal.followups.mend(before, after, longest)
 
     def _pause(self, outcome: Outcome) -> Iterator[Step]:
         """Wait out a failure. Without a network, one cheap probe ends each wait, and the journal is left alone."""
@@ -161,12 +168,14 @@ class Runner:
                 return
 
     def _until_due(self, most: float) -> float | None:
-        """Seconds until the next record that waits for a moment is due, if that is within ``most``."""
-        due = self._journal.next_due(now_ms())
-        if due is None:
+        """Seconds until the next record or follow-up that waits for a moment is due, if that is within ``most``."""
+        dues = [
+            due for due in (self._journal.next_due(now_ms()), self._journal.followups.next_due()) if due is not None
+        ]
+        if not dues:
             return None
         # Never at once: what is due by now was just passed over, for a reason.
-        wait = max(0.1, (due - now_ms()) / 1000)
+        wait = max(0.1, (min(dues) - now_ms()) / 1000)
         return wait if wait <= most else None
 
     def _deliver(self) -> Iterator[Step]:

@@ -20,7 +20,7 @@ import orjson
 
 from plsync.errors import AuthenticationError, SyncError
 from plsync.sync.answers import Unreadable, of_failure, of_status
-from plsync.sync.outcomes import Delivered, Found, Missing, Offline, Outcome, Throttled
+from plsync.sync.outcomes import Delivered, Found, Missing, Offline, Outcome, Rejected, Throttled
 
 if TYPE_CHECKING:
     from typing_extensions import Self
