@@ -13,11 +13,12 @@ from commands import printed, run
 FILTERS = {"--tag", "--model", "--state", "--status", "--since", "--until", "--text", "-n", "--limit"}
 EVERYWHERE = {"--journal", "--json", "-h", "--help"}
 OPTIONS = {
-    "run": {"--once", "--no-callbacks", "--batch", "--settle"},
+    "run": {"--once", "--no-callbacks", "--batch", "--in-flight", "--settle"},
     "status": set(),
     "list": FILTERS | {"--oldest-first"},
     "show": set(),
     "tail": FILTERS | {"-f", "--follow"},
+    "retry": {"--state", "--follow-ups", "--callbacks"},
     "check": set(),
     "quota": {"--max-bytes", "--max-age", "--policy"},
     "compact": set(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -53,9 +54,9 @@ def run(
     return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
 
 
-def start(path: Path, server: PromptLayerServer, *options: str) -> subprocess.Popen[str]:
-    pipe = subprocess.PIPE
-    return subprocess.Popen([*COMMAND, *options], env=environment(path, server), stdout=pipe, stderr=pipe, text=True)
+def start(path: Path, server: PromptLayerServer, *options: str, **changes: str) -> subprocess.Popen[str]:
+    pipe, env = subprocess.PIPE, environment(path, server, **changes)
+    return subprocess.Popen([*COMMAND, *options], env=env, stdout=pipe, stderr=pipe, text=True)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
@@ -248,6 +249,41 @@ def test_a_signal_finishes_the_request_at_hand_and_exits(
     assert process.returncode == 3
     assert "Traceback" not in errors
     assert sorted(states(path).values()) == ["acked"] + ["pending"] * 4
+
+
+def test_it_ends_within_a_moment_whatever_hangs(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 5)
+    server.hang(90, path="/spans-bulk", times=5)
+    with start(path, server, "--batch", "1") as process:
+        wait_until(lambda: len(server.request_logs) == 4)
+        process.terminate()
+        process.communicate(timeout=10)
+    assert process.returncode == 3
+    # What was on its way is in doubt, and known to be.
+    assert sorted(states(path).values()) == ["in_doubt"] * 4 + ["pending"]
+
+
+def test_systemd_is_told_how_it_goes(path: Path, server: PromptLayerServer, tmp_path: Path) -> None:
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(address))
+        manager.settimeout(30)
+        with start(path, server, NOTIFY_SOCKET=str(address)) as process:
+            told = manager.recv(4096)
+            assert told.startswith(b"READY=1")
+            while b"STATUS=idle" not in told:
+                told = manager.recv(4096)
+            process.terminate()
+            while b"STOPPING=1" not in told:
+                told = manager.recv(4096)
+
+
+def test_a_service_may_be_up_before_anything_is_recorded(path: Path, server: PromptLayerServer) -> None:
+    with start(path, server) as process:
+        wait_until((path / "FORMAT").exists)
+        write_calls(path, 1)
+        wait_until(lambda: len(server.request_logs) == 1)
+        process.terminate()
 
 
 def test_it_keeps_running_and_sends_what_comes(path: Path, server: PromptLayerServer) -> None:

@@ -20,6 +20,7 @@ from plsync.paths import default_journal
 if TYPE_CHECKING:
     from plsync.attach import Deliverer
     from plsync.journal import Journal
+    from plsync.online import OnlineSync
 
 __all__ = ["PromptLayerCallbackHandler"]
 
@@ -61,6 +62,7 @@ class PromptLayerCallbackHandler(Callbacks, BaseCallbackHandler):
         durability: Literal["process", "power"] = "process",
         redact: privacy.Redact | None = None,
         content: bool = True,
+        sync: Literal["thread"] | None = None,
     ) -> None:
         """Attaches to a journal; nothing is written or created before the first call.
 
@@ -77,16 +79,21 @@ class PromptLayerCallbackHandler(Callbacks, BaseCallbackHandler):
                 the dict to keep (a new one; the values are the program's own objects and must not be changed), or
                 None to keep ids and times only. If it raises, the same is kept.
             content: False keeps prompts, messages, answers and error texts out of the journal.
+            sync: ``"thread"`` also sends the records, from a thread of this process, as ``plsync run`` does. By default
+                nothing here uses a network.
 
         Raises:
-            ValueError: ``durability`` is neither of the two.
+            ValueError: ``durability`` or ``sync`` is none of those.
         """
+        if sync not in {None, "thread"}:
+            raise ValueError(f'sync is "thread" or None, not {sync!r}')
         self._path = _journal_path(journal)
         self._tags = list(pl_tags or [])
         self._durability: Literal["process", "power"] = durability
         self._redact = redact
         self._content = content
         self._callback = pl_id_callback
+        self._sync = sync
         self._sink: str | None = None
         self._open()
 
@@ -96,9 +103,21 @@ class PromptLayerCallbackHandler(Callbacks, BaseCallbackHandler):
             from plsync.attach import attach  # noqa: PLC0415 - only handlers with a callback need a thread
 
             self._deliverer, self._sink = attach(self._path, self._callback)
+        self._online: OnlineSync | None = None
+        if self._sync == "thread":
+            from plsync import online  # noqa: PLC0415 - as above
+
+            self._online = online.attach(self._path)
         hook = privacy.hook(self._redact, content=self._content)
         self._recorder = Recorder(self._path, self._durability, pl_tags=self._tags, sink=self._sink, redact=hook)
-        self._attach(self._recorder, None if self._deliverer is None else self._deliverer.ensure)
+        self._attach(self._recorder, self._ensure if self._deliverer or self._online else None)
+
+    def _ensure(self) -> None:
+        """A call has begun: what is done for this process's calls in the background must run."""
+        if self._deliverer is not None:
+            self._deliverer.ensure()
+        if self._online is not None:
+            self._online.ensure()
 
     @property
     def failures(self) -> int:
@@ -130,8 +149,7 @@ class PromptLayerCallbackHandler(Callbacks, BaseCallbackHandler):
         """A chain begins; it is recorded only when it stands for a request to a model."""
         if run_type == "llm":
             self._recorder.decision_start(serialized, inputs, run_id, parent_run_id, tags, metadata, kwargs)
-            if self._deliverer is not None:
-                self._deliverer.ensure()
+            self._ensure()
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         """A chain has ended."""
@@ -167,7 +185,9 @@ class PromptLayerCallbackHandler(Callbacks, BaseCallbackHandler):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process opens the same journal; a callback it can't import stays with the records, by its name."""
-        state = {name: value for name, value in self.__dict__.items() if name not in {"_recorder", "_deliverer"}}
+        state = {
+            name: value for name, value in self.__dict__.items() if name not in {"_recorder", "_deliverer", "_online"}
+        }
         if self._callback is not None and not sinks.is_importable(self._callback):
             state["_callback"] = None
         return type(self).__new__, (type(self),), state

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["Journal"]
 
 _PAGE: Final = 100
+# Seconds between two looks for what another thread or process does.
+_LOOK_EVERY: Final = 0.02
 _RECEIPT_STATES: Final = ("acked", "in_doubt", "dead")
 
 
@@ -248,15 +250,32 @@ class Journal:
 
     # --- the journal itself ---
 
-    def flush(self) -> Receipt:
+    def flush(self, *, wait: Literal["disk", "acked"] = "disk", timeout: float | None = None) -> Receipt:
         """Bring everything written so far, by any process, safely to disk, and say how far the records have got.
+
+        Args:
+            wait: ``"acked"`` waits until every record written so far has its request id, or is dead or held. Somebody
+                has to send: ``plsync run``, or a handler with ``sync="thread"``.
+            timeout: for how many seconds, at most; None waits for as long as it takes.
+
+        Returns:
+            The receipt, also when the time is over: compare :attr:`Receipt.waiting` with 0.
 
         Raises:
             JournalError: the disk would not take it (full, failing). Events stay in the spool.
         """
         self.ingest(wait=True)
+        if wait == "acked":
+            self._wait_until_settled(self._store.last_seq(), timeout)
         found = self._store.stats()
-        return Receipt(journaled=found["records"], **{name: found["states"][name] for name in _RECEIPT_STATES})
+        states = found["states"]
+        waiting = states["pending"] - found["open"] + states["leased"] + states["in_doubt"]
+        return Receipt(journaled=found["records"], waiting=waiting, **{name: states[name] for name in _RECEIPT_STATES})
+
+    def _wait_until_settled(self, seq: int, timeout: float | None) -> None:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self._store.is_unsettled(seq) and (deadline is None or time.monotonic() < deadline):
+            time.sleep(_LOOK_EVERY)
 
     def stats(self) -> Stats:
         """The journal in numbers."""

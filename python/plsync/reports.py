@@ -37,6 +37,8 @@ class Receipt:
     """Records that were sent but not answered clearly; they are looked up before anything is sent again."""
     dead: int
     """Records PromptLayer refused; kept, never sent again by itself."""
+    waiting: int
+    """Records that have ended and are still to be delivered, those in doubt among them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from plsync.cli.check import check
 from plsync.cli.compact import compact
 from plsync.cli.list import list_records
 from plsync.cli.quota import quota
+from plsync.cli.retry import retry
 from plsync.cli.run import run
 from plsync.cli.salvage import salvage
 from plsync.cli.show import show
@@ -54,6 +55,7 @@ app.command("status")(status)
 app.command("list")(list_records)
 app.command("show")(show)
 app.command("tail")(tail)
+app.command("retry")(retry)
 app.command("check")(check)
 app.command("quota")(quota)
 app.command("compact")(compact)

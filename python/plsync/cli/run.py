@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,13 +13,11 @@ import typer
 from plsync.cli import options
 from plsync.cli.console import note
 from plsync.cli.systemd import notify
-from plsync.errors import AuthenticationError, SyncError
 from plsync.journal import Journal
 
 if TYPE_CHECKING:
     from plsync.cli.story import Story
     from plsync.sync.lock import SenderLock
-    from plsync.sync.outcomes import Outcome
     from plsync.sync.runner import Runner, Step
 
 __all__ = ["WORK_LEFT", "run"]
@@ -54,16 +51,15 @@ def run(
     from plsync.sync.lock import sole_sender  # noqa: PLC0415
     from plsync.sync.policy import RULES, Policy  # noqa: PLC0415
     from plsync.sync.runner import Callbacks, Runner, left  # noqa: PLC0415
-    from plsync.sync.transport import DEFAULT_BASE_URL, PromptLayerClient  # noqa: PLC0415
+    from plsync.sync.transport import PromptLayerClient, refusal  # noqa: PLC0415
     from plsync.sync.wake import Wake  # noqa: PLC0415
 
     policy = Policy(settle=settle)
     story = Story(json)
-    base_url = os.environ.get("PROMPTLAYER_BASE_URL") or DEFAULT_BASE_URL
     # A service may be up before the first program records.
     with Journal.open(journal, create=not once) as opened, sole_sender(opened.path) as lock:
         callbacks = None if no_callbacks else Callbacks(opened)
-        with PromptLayerClient(_api_key(), base_url, timeout=policy.timeout) as client, Wake(opened.path) as wake:
+        with PromptLayerClient.of_environment(policy.timeout) as client, Wake(opened.path) as wake:
             runner = Runner(
                 opened,
                 client,
@@ -84,7 +80,7 @@ def run(
         work = left(opened)
     story.end(work, [] if callbacks is None else list(callbacks.unavailable.values()))
     if story.halt is not None and RULES[type(story.halt)].then == "stop":
-        raise _refused(story.halt, where)
+        raise refusal(story.halt, where)
     if work:
         raise typer.Exit(WORK_LEFT)
 
@@ -102,30 +98,6 @@ def _tell(step: Step, story: Story, lock: SenderLock) -> None:
         return
     lock.tell(doing)
     notify(f"STATUS={doing}")
-
-
-def _api_key() -> str:
-    key = os.environ.get("PROMPTLAYER_API_KEY", "")
-    if not key.strip():
-        raise AuthenticationError(
-            "PROMPTLAYER_API_KEY is not set; nothing was sent, everything is safe in the journal: "
-            "export PROMPTLAYER_API_KEY=pl_... and run this again"
-        )
-    return key
-
-
-def _refused(outcome: Outcome, base_url: str) -> SyncError:
-    from plsync.sync.outcomes import Unauthorized  # noqa: PLC0415
-
-    if isinstance(outcome, Unauthorized):
-        return AuthenticationError(
-            f"{base_url} refused the API key ({outcome.reason}); everything is safe in the journal: "
-            "set PROMPTLAYER_API_KEY to a valid key and run this again"
-        )
-    return SyncError(
-        f"{base_url} does not answer as PromptLayer does ({outcome.reason}); everything is safe in the journal: "
-        "check PROMPTLAYER_BASE_URL and run this again"
-    )
 
 
 @contextlib.contextmanager

@@ -131,7 +131,7 @@ class Reconciler:
         if request_id is not None:
             result.acked += self._journal.ack([(record.seq, request_id)])
         elif record.renewed:
-            reason = "PromptLayer stores its span and makes no request log of it; `plsync retry` sends it once more"
+            reason = "PromptLayer has its span, twice, and makes no request log of it; `plsync retry` looks once more"
             self._journal.park([record.seq], "held", reason)
             result.held += 1
         else:

@@ -82,8 +82,11 @@ class Runner:
         self._wake = wake
         self._callbacks = callbacks
         self._stopping = threading.Event()
+        self._finishing = threading.Event()
         self._clock = WallClock()
         self._breaker = Breaker(policy)
+        self.halt: Outcome | None = None
+        """Why the last round ended early; None when it got through."""
         stopped = self._stopping.is_set
         self._engine = Engine(
             journal, client, policy, batch=batch, in_flight=in_flight, stopped=stopped, watched=watched
@@ -93,6 +96,11 @@ class Runner:
     def stop(self) -> None:
         """End the run as soon as the requests at hand are over. For any thread, and signal handlers."""
         self._stopping.set()
+        self._wake.call()
+
+    def finish(self) -> None:
+        """End the run once nothing more moves. For any thread."""
+        self._finishing.set()
         self._wake.call()
 
     @property
@@ -123,17 +131,19 @@ class Runner:
             self._wake.wait(wait, Woken.NOTHING)
 
     def forever(self) -> Iterator[Step]:
-        """Steps until :meth:`stop`, or until somebody has to change something before anything was ever sent."""
+        """Steps until :meth:`stop` or :meth:`finish`, or until somebody has to change something before all else."""
         reached = False
         while not self.stopping:
             moved, halt = yield from self._round()
             if halt is None:
                 reached |= moved
                 self._breaker.close()
+                if not moved and self._finishing.is_set():
+                    return
                 if not moved:
                     self._wake.wait(self._until_due(_REVISIT) or _REVISIT, Woken.RECORDED)
                 continue
-            if RULES[type(halt)].then == "stop" and not reached:
+            if self._finishing.is_set() or (RULES[type(halt)].then == "stop" and not reached):
                 return
             yield from self._pause(halt)
 
@@ -145,7 +155,8 @@ class Runner:
         said = FollowUpReport() if sent.halt is not None else self._followups.send_due(self._stopping.is_set)
         yield said
         yield from self._deliver()
-        return sent.moved or said.moved, sent.halt or said.halt
+        self.halt = sent.halt or said.halt
+        return sent.moved or said.moved, self.halt
 
     def _mend_waits(self) -> None:
         before, after = self._clock.set_since() or (now_ms(),) * 2
@@ -161,7 +172,7 @@ class Runner:
             woken = self._wake.wait(wait, Woken.NETWORK if isinstance(outcome, Offline) else Woken.NOTHING)
             if Woken.NETWORK in woken:
                 self._breaker.hurry()
-            if self.stopping or not isinstance(outcome, Offline):
+            if self.stopping or self._finishing.is_set() or not isinstance(outcome, Offline):
                 return
             outcome = self._client.probe()
             if not isinstance(outcome, Offline):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
@@ -20,14 +21,14 @@ import orjson
 
 from plsync.errors import AuthenticationError, SyncError
 from plsync.sync.answers import Unreadable, of_failure, of_status
-from plsync.sync.outcomes import Delivered, Found, Missing, Offline, Outcome, Rejected, Throttled
+from plsync.sync.outcomes import Delivered, Found, Missing, Offline, Outcome, Rejected, Throttled, Unauthorized
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from plsync.followups import Op
 
-__all__ = ["DEFAULT_BASE_URL", "PromptLayerClient"]
+__all__ = ["DEFAULT_BASE_URL", "PromptLayerClient", "refusal"]
 
 DEFAULT_BASE_URL: Final = "https://api.promptlayer.com"
 
@@ -91,6 +92,22 @@ class PromptLayerClient:
                 "was sent: correct HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE or SSL_CERT_DIR"
             ) from error
 
+    @classmethod
+    def of_environment(cls, timeout: float = 30.0) -> Self:
+        """The client that ``PROMPTLAYER_API_KEY`` and ``PROMPTLAYER_BASE_URL`` ask for.
+
+        Raises:
+            AuthenticationError: there is no key.
+            SyncError: as for the class.
+        """
+        key = os.environ.get("PROMPTLAYER_API_KEY", "")
+        if not key.strip():
+            raise AuthenticationError(
+                "PROMPTLAYER_API_KEY is not set; nothing was sent, everything is safe in the journal: "
+                "export PROMPTLAYER_API_KEY=pl_... and run this again"
+            )
+        return cls(key, os.environ.get("PROMPTLAYER_BASE_URL") or DEFAULT_BASE_URL, timeout=timeout)
+
     def __enter__(self) -> Self:
         """The client itself."""
         return self
@@ -152,6 +169,19 @@ class PromptLayerClient:
             if time.monotonic() > deadline:
                 raise Unreadable("the answer takes too long")
         return bytes(content)
+
+
+def refusal(outcome: Outcome, base_url: str) -> SyncError:
+    """What to tell whoever has to change something before anything can be sent."""
+    if isinstance(outcome, Unauthorized):
+        return AuthenticationError(
+            f"{base_url} refused the API key ({outcome.reason}); everything is safe in the journal: "
+            "set PROMPTLAYER_API_KEY to a valid key and run this again"
+        )
+    return SyncError(
+        f"{base_url} does not answer as PromptLayer does ({outcome.reason}); everything is safe in the journal: "
+        "check PROMPTLAYER_BASE_URL and run this again"
+    )
 
 
 def _read_delivery(status: int, answer: dict[str, Any]) -> Outcome | None:

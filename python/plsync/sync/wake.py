@@ -72,8 +72,8 @@ class Wake:
 
     def call(self) -> None:
         """End a wait, also one that begins later."""
-        # A full buffer has enough calls in it.
-        with contextlib.suppress(BlockingIOError):
+        # A full buffer has enough calls in it; and who is closed waits for nothing.
+        with contextlib.suppress(OSError):
             self._caller.send(b"!")
 
     def wait(self, seconds: float, until: Woken) -> Woken:
