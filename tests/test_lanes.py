@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from langchain_core.language_models import FakeListChatModel
 
@@ -16,6 +17,7 @@ from plsync.sync.engine import Engine, Pass
 from plsync.sync.policy import Policy
 from plsync.sync.transport import PromptLayerClient
 from plsync.testing import PromptLayerServer
+from plsync.testing.answers import Answer, Asked
 
 
 @pytest.fixture
@@ -78,17 +80,18 @@ class MeetingServer(PromptLayerServer):
         self._inside = 0
         self._meeting = threading.Condition()
 
-    def handle(self, method: str, path: str, headers: Any, body: Any, query: Any) -> tuple[int, dict[str, Any]]:
-        if path != "/spans-bulk":
-            return super().handle(method, path, headers, body, query)
+    def handle(self, asked: Asked) -> Answer:
+        if asked.path != "/spans-bulk":
+            return super().handle(asked)
+        spans = orjson.loads(asked.body)["spans"]
         with self._meeting:
             self._inside += 1
             self.most = max(self.most, self._inside)
             self._meeting.notify_all()
             self._meeting.wait_for(lambda: self.most >= self._expected, timeout=0.2)
             self._inside -= 1
-            self.order += [span["log_request"]["metadata"]["plsync_id"] for span in body["spans"]]
-        return super().handle(method, path, headers, body, query)
+            self.order += [span["log_request"]["metadata"]["plsync_id"] for span in spans]
+        return super().handle(asked)
 
 
 @pytest.fixture

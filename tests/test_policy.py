@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import orjson
 import pytest
 import trustme
 
@@ -20,6 +21,7 @@ from plsync.sync.outcomes import Ambiguous, Delivered, Misdirected, Offline, Out
 from plsync.sync.policy import RULES, Policy
 from plsync.sync.transport import PromptLayerClient
 from plsync.testing import PromptLayerServer
+from plsync.testing.answers import Answer, Asked
 from raw_server import (
     Behaviour,
     RawServer,
@@ -206,8 +208,9 @@ def test_the_table_stands_in_the_docs() -> None:
 class _ForgetfulServer(PromptLayerServer):
     """Leaves the last record's id out of its answer."""
 
-    def handle(self, method, path, headers, body, query):  # type: ignore[no-untyped-def]
-        status, answer = super().handle(method, path, headers, body, query)
-        if path == "/spans-bulk":
-            answer["request_logs"].pop()
-        return status, answer
+    def handle(self, asked: Asked) -> Answer:
+        answer = super().handle(asked)
+        if asked.path != "/spans-bulk":
+            return answer
+        told = orjson.loads(answer.body)
+        return answer._replace(body=orjson.dumps({**told, "request_logs": told["request_logs"][:-1]}))

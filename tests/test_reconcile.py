@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from calls import request_ids, states, write_calls
@@ -17,8 +18,7 @@ from plsync.sync.outcomes import Throttled
 from plsync.sync.policy import Policy
 from plsync.sync.transport import PromptLayerClient
 from plsync.testing import PromptLayerServer
-
-Answer = tuple[int, dict[str, Any]]
+from plsync.testing.answers import Answer, Asked
 
 SEARCH = "/api/public/v2/requests/search"
 
@@ -36,19 +36,22 @@ class LoglessServer(PromptLayerServer):
         self._shows_at = shows_at
         self._makes_logs = makes_logs
 
-    def handle(self, method: str, path: str, headers: Mapping[str, str], body: Any, query: Mapping[str, str]) -> Answer:
-        if path == "/spans-bulk":
+    def handle(self, asked: Asked) -> Answer:
+        if asked.path == "/spans-bulk":
             self.batches += 1
             if not self._makes_logs(self.batches):
-                body = {**body, "spans": [{**span, "log_request": None} for span in body["spans"]]}
-        status, answer = super().handle(method, path, headers, body, query)
-        if path == "/spans-bulk" and self._shows_at > 0:
-            answer["request_logs"] = []
-        elif "/traces/" in path:
+                batch = orjson.loads(asked.body)
+                without = [{**span, "log_request": None} for span in batch["spans"]]
+                asked = asked._replace(body=orjson.dumps({**batch, "spans": without}))
+        answer = super().handle(asked)
+        told = orjson.loads(answer.body)
+        if asked.path == "/spans-bulk" and self._shows_at > 0:
+            told["request_logs"] = []
+        elif "/traces/" in asked.path:
             self.looks += 1
-            for span in answer.get("spans", []) if self.looks < self._shows_at else []:
+            for span in told.get("spans", []) if self.looks < self._shows_at else []:
                 span["request_log_id"] = None
-        return status, answer
+        return answer._replace(body=orjson.dumps(told))
 
 
 @pytest.fixture
@@ -112,7 +115,8 @@ def test_of_two_logs_the_first_is_kept(path: Path, passes: Any) -> None:
         run_pass = passes(server)
         run_pass()
         first = server.logs_of(record_id)[0]
-        server.handle("POST", "/log-request", {"x-api-key": server.api_key}, _log(first), {})
+        body = orjson.dumps(_log(first))
+        server.handle(Asked("POST", "/log-request", {"x-api-key": server.api_key}, body, {}))
         assert len(server.logs_of(record_id)) == 2
         run_pass()
         assert request_ids(path) == {record_id: first["id"]}
