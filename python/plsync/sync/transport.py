@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -71,6 +72,7 @@ class PromptLayerClient:
             raise SyncError(
                 f"PROMPTLAYER_BASE_URL is {base_url!r}, which is no http or https URL; nothing was sent: correct it"
             )
+        self._key = key
         self.base_url = str(url)
         # Reasons are kept with records: a proxy's password in the URL must not be.
         self._where = str(url.copy_with(userinfo=b""))
@@ -145,6 +147,15 @@ class PromptLayerClient:
         return self.look_up("0" * 32)
 
     def _request(
+        self, method: str, path: str, body: bytes | None, read: Callable[[int, dict[str, Any]], Outcome | None]
+    ) -> Outcome:
+        outcome = self._asked(method, path, body, read)
+        # Reasons are kept and shown, and a server may repeat what it was sent.
+        if self._key in outcome.reason:
+            return replace(outcome, reason=outcome.reason.replace(self._key, "[the key]"))
+        return outcome
+
+    def _asked(
         self, method: str, path: str, body: bytes | None, read: Callable[[int, dict[str, Any]], Outcome | None]
     ) -> Outcome:
         headers = {} if body is None else {"Content-Type": "application/json"}
