@@ -23,7 +23,11 @@ OPTIONS = {
     "quota": {"--max-bytes", "--max-age", "--policy"},
     "compact": set(),
     "salvage": set(),
+    "prompts": set(),
 }
+PROMPTS = {"pull": {"--version", "--label", "--changed"}, "list": set()}
+# A salvage names both of its journals; prompts are in none.
+COMMON = {"salvage": EVERYWHERE - {"--journal"}, "prompts": {"-h", "--help"}}
 
 
 def options(text: str) -> set[str]:
@@ -43,11 +47,20 @@ def test_help_lists_every_command(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", OPTIONS)
 def test_every_command_has_the_options_documented(tmp_path: Path, command: str) -> None:
     text = printed(tmp_path, command, "--help", COLUMNS="100")
-    # A salvage names both of its journals.
-    common = EVERYWHERE - {"--journal"} if command == "salvage" else EVERYWHERE
-    assert options(text) == OPTIONS[command] | common
-    page = (Path(__file__).parent.parent / "docs" / "cli.md").read_text(encoding="utf-8")
-    assert all(option in page for option in OPTIONS[command])
+    assert options(text) == OPTIONS[command] | COMMON.get(command, EVERYWHERE)
+    assert all(option in documented() for option in OPTIONS[command])
+
+
+@pytest.mark.parametrize("command", PROMPTS)
+def test_every_command_for_prompts_has_the_options_documented(tmp_path: Path, command: str) -> None:
+    text = printed(tmp_path, "prompts", command, "--help", COLUMNS="100")
+    assert options(text) == PROMPTS[command] | EVERYWHERE - {"--journal"}
+    assert f"`plsync prompts {command}" in documented()
+    assert all(option in documented() for option in PROMPTS[command])
+
+
+def documented() -> str:
+    return (Path(__file__).parent.parent / "docs" / "cli.md").read_text(encoding="utf-8")
 
 
 def test_without_a_command_help_is_shown(tmp_path: Path) -> None:

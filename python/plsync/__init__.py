@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from plsync import errors as errors
+    from plsync import prompts as prompts
     from plsync import track as track
     from plsync.errors import PlsyncError as PlsyncError
     from plsync.errors import PlsyncWarning as PlsyncWarning
@@ -27,7 +28,7 @@ _HOMES = {
     "salvage": "plsync.recovery",
 }
 # Modules that `import plsync` alone gives, as the old `import promptlayer` gave them.
-_MODULES = frozenset({"track"})
+_MODULES = frozenset({"prompts", "track"})
 
 __all__ = [
     "Journal",
@@ -35,6 +36,7 @@ __all__ = [
     "PlsyncWarning",
     "PromptLayerCallbackHandler",
     "Record",
+    "prompts",
     "salvage",
     "track",
 ]

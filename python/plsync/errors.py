@@ -11,6 +11,9 @@
     ├── RecordNotFound          no record has that id (or abbreviation)
     ├── AmbiguousId             more than one record starts with that abbreviation
     ├── InvalidFollowUp         a score, metadata, prompt link or group PromptLayer would not take (a ValueError)
+    ├── PromptError             a prompt template that cannot be had, or not in the form asked for
+    │   ├── PromptNotFound      PromptLayer has no such template, version or label
+    │   └── PromptUnavailable   it was never fetched, and PromptLayer cannot be asked
     ├── RecordingError          an event could not be written (never raised into a model call)
     └── SyncError               talking to PromptLayer
         ├── Offline             no connection could be made; nothing was sent
@@ -34,10 +37,14 @@ __all__ = [
     "Offline",
     "PlsyncError",
     "PlsyncWarning",
+    "PromptError",
+    "PromptNotFound",
+    "PromptUnavailable",
     "RecordNotFound",
     "RecordingError",
     "Rejected",
     "SinkUnavailable",
+    "StalePrompt",
     "SyncError",
 ]
 
@@ -82,6 +89,18 @@ class SinkUnavailable(PlsyncError):
     """A callback's function cannot be imported by this process; its entries wait for one that can."""
 
 
+class PromptError(PlsyncError):
+    """A prompt template cannot be had, or not in the form that was asked for."""
+
+
+class PromptNotFound(PromptError):
+    """PromptLayer has no such template, version or label."""
+
+
+class PromptUnavailable(PromptError):
+    """A template is not in the cache, and PromptLayer cannot be asked for it."""
+
+
 class RecordingError(PlsyncError):
     """An event could not be written to the spool; the model call is not affected."""
 
@@ -104,3 +123,7 @@ class Rejected(SyncError):
 
 class PlsyncWarning(UserWarning):
     """Shown once when something could not be recorded."""
+
+
+class StalePrompt(PlsyncWarning):
+    """PromptLayer could not be asked for a prompt template: this is the one it had when it was asked last."""

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from plsync.cli import console, options
+from plsync.cli import console, options, prompts
 from plsync.cli.check import check
 from plsync.cli.compact import compact
 from plsync.cli.list import list_records
@@ -60,6 +60,7 @@ app.command("check")(check)
 app.command("quota")(quota)
 app.command("compact")(compact)
 app.command("salvage")(salvage)
+app.add_typer(prompts.app, name="prompts")
 
 
 def main() -> None:

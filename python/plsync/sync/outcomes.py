@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = [
     "Ambiguous",
     "Delivered",
     "Failure",
+    "Fetched",
     "Found",
     "Misdirected",
     "Missing",
@@ -40,8 +42,16 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Fetched:
+    """What was asked for is there: PromptLayer's answer."""
+
+    answer: Mapping[str, Any]
+    reason: str = "fetched"
+
+
+@dataclass(frozen=True)
 class Missing:
-    """A trace that was looked up is not there: nothing of it was stored."""
+    """What was looked up is not there: of a trace nothing was stored."""
 
     reason: str
 
@@ -91,4 +101,4 @@ class Ambiguous:
 
 
 Failure = Rejected | Unauthorized | Misdirected | Throttled | Offline | Ambiguous
-Outcome = Delivered | Found | Missing | Failure
+Outcome = Delivered | Fetched | Found | Missing | Failure

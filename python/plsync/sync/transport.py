@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,14 +14,25 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 import orjson
 
+from plsync.environment import DEFAULT_BASE_URL, KEY_VARIABLE, api_key, base_url
 from plsync.errors import AuthenticationError, SyncError
 from plsync.sync.answers import Unreadable, of_failure, of_status
-from plsync.sync.outcomes import Delivered, Found, Missing, Offline, Outcome, Rejected, Throttled, Unauthorized
+from plsync.sync.outcomes import (
+    Delivered,
+    Fetched,
+    Found,
+    Missing,
+    Offline,
+    Outcome,
+    Rejected,
+    Throttled,
+    Unauthorized,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -31,10 +41,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_BASE_URL", "PromptLayerClient", "refusal"]
 
-DEFAULT_BASE_URL: Final = "https://api.promptlayer.com"
-
 _MAX_ANSWER: Final = 16 << 20
 _MAX_REASON: Final = 300
+_PAGE: Final = 100
 _LONGEST_RETRY_AFTER: Final = 3600.0
 # Shorter than servers keep an idle connection: one that they close just as it is used again leaves a batch in doubt.
 _KEEP_IDLE: Final = 4.0
@@ -102,13 +111,13 @@ class PromptLayerClient:
             AuthenticationError: there is no key.
             SyncError: as for the class.
         """
-        key = os.environ.get("PROMPTLAYER_API_KEY", "")
-        if not key.strip():
+        key = api_key()
+        if key is None:
             raise AuthenticationError(
-                "PROMPTLAYER_API_KEY is not set; nothing was sent, everything is safe in the journal: "
-                "export PROMPTLAYER_API_KEY=pl_... and run this again"
+                f"{KEY_VARIABLE} is not set; nothing was sent, everything is safe in the journal: "
+                f"export {KEY_VARIABLE}=pl_... and run this again"
             )
-        return cls(key, os.environ.get("PROMPTLAYER_BASE_URL") or DEFAULT_BASE_URL, timeout=timeout)
+        return cls(key, base_url(), timeout=timeout)
 
     def __enter__(self) -> Self:
         """The client itself."""
@@ -145,6 +154,20 @@ class PromptLayerClient:
     def probe(self) -> Outcome:
         """Whether PromptLayer is reached and takes the key, at the price of looking up a trace that is not there."""
         return self.look_up("0" * 32)
+
+    def template(self, name: str, *, version: int | None = None, label: str | None = None) -> Outcome:
+        """``GET /prompt-templates/{name}``: a template as it was written, its snippets filled in."""
+        asked = {"version": version, "label": label}
+        return self._request("GET", f"/prompt-templates/{_segment(name)}{_query(asked)}", None, _read_template)
+
+    def labels(self, name: str) -> Outcome:
+        """``GET /prompt-templates/{name}/labels``: which versions of it have which release labels."""
+        return self._request("GET", f"/prompt-templates/{_segment(name)}/labels", None, _read_list("release_labels"))
+
+    def templates(self, page: int, *, label: str | None = None, updated_after: str | None = None) -> Outcome:
+        """``GET /prompt-templates``: a page of all templates; with a label, or changed since (ISO 8601)."""
+        asked = {"page": page, "per_page": _PAGE, "label": label, "updated_after": updated_after}
+        return self._request("GET", f"/prompt-templates{_query(asked)}", None, _read_list("items"))
 
     def _request(
         self, method: str, path: str, body: bytes | None, read: Callable[[int, dict[str, Any]], Outcome | None]
@@ -213,6 +236,34 @@ def _read_tracked(status: int, answer: dict[str, Any]) -> Outcome | None:
     if status in {200, 404} and answer.get("success") is False:
         return Rejected(f"{status} {_message(answer)}".strip())
     return None
+
+
+def _read_template(status: int, answer: dict[str, Any]) -> Outcome | None:
+    if status == 200 and isinstance(answer.get("prompt_template"), dict):
+        return Fetched(answer)
+    if status == 404 and answer.get("success") is False:
+        return Missing(_message(answer))
+    return None
+
+
+def _read_list(name: str) -> Callable[[int, dict[str, Any]], Outcome | None]:
+    def read(status: int, answer: dict[str, Any]) -> Outcome | None:
+        if status == 200 and isinstance(answer.get(name), list):
+            return Fetched(answer)
+        return Missing(_message(answer)) if status == 404 and answer.get("success") is False else None
+
+    return read
+
+
+def _segment(name: str) -> str:
+    """A name as one segment of a path, also where it would be a path of its own."""
+    quoted = quote(name, safe="")
+    return quoted.replace(".", "%2E") if quoted in {".", ".."} else quoted
+
+
+def _query(asked: Mapping[str, object]) -> str:
+    given = {name: value for name, value in asked.items() if value is not None}
+    return f"?{urlencode(given)}" if given else ""
 
 
 def _read_trace(status: int, answer: dict[str, Any]) -> Outcome | None:

@@ -68,11 +68,48 @@ class Registry:
         row = {key: value for key, value in chosen[0].items() if key != "labels"}
         return {**copy.deepcopy(row), "llm_kwargs": None, "tags": [], "workspace_id": 1, "snippets": []}
 
+    def page(
+        self,
+        page: int = 1,
+        per_page: int = 10,
+        *,
+        label: str | None = None,
+        name: str | None = None,
+        updated_after: str | None = None,
+    ) -> JSON:
+        """A page as ``GET /prompt-templates`` gives it: the newest version of each template, or the labelled one."""
+        found = []
+        for known in self._versions:
+            if name is not None and name.lower() not in known.lower():
+                continue
+            try:
+                row = self.get(known, label=label)
+            except NotFound:
+                continue
+            if updated_after is None or _moment(row["created_at"]) >= _moment(updated_after):
+                found.append({**row, "external_ids": [], "is_snippet": False})
+        pages = -(-len(found) // per_page)
+        numbers = {"page": page, "pages": pages, "per_page": per_page, "total": len(found)}
+        more = {"has_next": page < pages, "has_prev": page > 1, "next_num": page + 1, "prev_num": page - 1}
+        return {"items": found[(page - 1) * per_page : page * per_page], **numbers, **more}
+
+    def labels(self, identifier: str) -> list[JSON]:
+        """Which version has which release label, as ``GET /prompt-templates/{identifier}/labels`` says."""
+        return [
+            {"prompt_version_number": row["version"], "release_label": label}
+            for row in self._find(identifier)
+            for label in sorted(row["labels"])
+        ]
+
     def _find(self, identifier: str) -> list[JSON]:
         for name, versions in self._versions.items():
             if identifier in {name, str(self._ids[name])}:
                 return versions
         raise NotFound(f"Prompt template {identifier!r} not found")
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def render(template: JSON, variables: Mapping[str, str]) -> JSON:

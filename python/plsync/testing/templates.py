@@ -20,7 +20,12 @@ class Templates:
     def routes(self) -> list[Route]:
         """What these endpoints answer."""
         template = "/prompt-templates/([^/]+)"
-        return [("POST", template, self._rendered), ("GET", template, self._raw)]
+        return [
+            ("POST", template, self._rendered),
+            ("GET", template, self._raw),
+            ("GET", "/prompt-templates", self._page),
+            ("GET", f"{template}/labels", self._labels),
+        ]
 
     def _rendered(self, asked: Asked) -> Answer:
         wanted = validator("GetTemplate").validate_python(parse(asked.body) or {})
@@ -32,6 +37,14 @@ class Templates:
     def _raw(self, asked: Asked) -> Answer:
         row = self._registry.get(asked.identifier, version=_number(asked, "version"), label=asked.query.get("label"))
         return ok({"success": True, **row})
+
+    def _page(self, asked: Asked) -> Answer:
+        named = {name: asked.query.get(name) for name in ("label", "name", "updated_after")}
+        page, per_page = _number(asked, "page") or 1, _number(asked, "per_page") or 10
+        return ok(self._registry.page(page, per_page, **named))
+
+    def _labels(self, asked: Asked) -> Answer:
+        return ok({"success": True, "release_labels": self._registry.labels(asked.identifier)})
 
 
 def _number(asked: Asked, name: str) -> int | None:
