@@ -49,6 +49,11 @@ class FilledMessagePromptTemplate(BaseMessagePromptTemplate):
     fields: dict[str, Any]
     """The message's other fields: a name, tool calls, ..."""
 
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """No: LangChain would look for it among its own classes."""
+        return False
+
     @property
     def input_variables(self) -> list[str]:
         """Those of the content."""

@@ -7,7 +7,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use common::{Bench, assert_sound, event};
-use plsync_journal::{Ended, FLAG_PRUNED, Kind, Query, RecordId, Row, SalvageReport, State, Store, labels, salvage};
+use plsync_journal::{
+    Ended, FLAG_PRUNED, Kind, Op, Query, RecordId, Row, SalvageReport, State, Store, Target, labels, salvage,
+};
 use tempfile::TempDir;
 
 const PAGE: u64 = 4096;
@@ -18,7 +20,7 @@ fn body(id: RecordId) -> Vec<u8> {
     id.hex().bytes().rev().cycle().take(100 + usize::from(id.0[15]) * 40).map(|byte| byte ^ (id.0[14] & 15)).collect()
 }
 
-/// A journal of 300 calls: every third acked, some callbacks waiting, one dead, and 20 still in the spool.
+/// A journal of 300 calls: every third acked, some callbacks waiting, every second followed up, one dead, and 20 still in the spool.
 struct Damaged {
     _dir: TempDir,
     path: PathBuf,
@@ -47,6 +49,9 @@ fn journal() -> Damaged {
     // Two of the first five that the command was given are done, and it was not given the other 95 yet.
     store.claim_callbacks("exec", None, 5, 1000, NOW).unwrap();
     store.settle_callbacks("exec", &[298, 289], &[], &[]).unwrap();
+    for id in ids.iter().step_by(2) {
+        store.follow_up(Target::Record(*id), Op::Metadata, &body(*id)).unwrap();
+    }
     store.park(&[2], State::Dead, "refused", 0).unwrap();
     drop(store);
     ids.extend((0..20).map(|_| call()));
@@ -105,6 +110,9 @@ fn assert_honest(store: &Store, journal: &Damaged, report: &SalvageReport) {
             assert_eq!(at as u64 + 1001, request_id);
             assert!(ordered.contains(&row.id), "{:?} has no place among the acks", row.id);
         }
+        for followup in store.followups(Target::Record(row.id)).unwrap() {
+            assert!(followup.payload == body(row.id), "{:?} is followed by what is another's", row.id);
+        }
         if row.flags & FLAG_PRUNED != 0 {
             assert!(report.losses.iter().any(|loss| loss.contains(&row.id.hex())));
         }
@@ -120,6 +128,7 @@ fn of_a_sound_journal_everything_is_kept() {
     let (report, store) = journal.salvage();
     assert_eq!((report.lost, report.damaged, report.losses.len()), (0, 0, 0));
     assert_eq!((report.records, report.events, report.acks, report.callbacks, report.frames), (320, 600, 100, 103, 40));
+    assert_eq!(report.followups, 150);
     assert_honest(&store, &journal, &report);
     let order: Vec<_> = store.acks(0, 1000).unwrap().iter().map(|(_, row)| row.ack.unwrap().0).collect();
     assert_eq!(order, (1..=100).rev().map(|nth| 3 * nth + 998).collect::<Vec<_>>());
@@ -153,7 +162,7 @@ fn without_the_pages_where_everything_begins_every_record_is_found() {
     assert_eq!(report.records, 320);
     assert_honest(&store, &journal, &report);
     assert_eq!(all(&store).iter().filter(|row| row.start.is_some() && row.end.is_some()).count(), 320);
-    assert_eq!(report.acks, 100);
+    assert_eq!((report.acks, report.followups), (100, 150));
 }
 
 #[test]
