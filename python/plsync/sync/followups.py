@@ -29,6 +29,7 @@ _POLL: Final = 0.1
 _GRACE: Final = 1.5
 # So many answers in a row that are none: it is not the follow-ups.
 _MOST_UNCLEAR: Final = 3
+_MOST_ERRORS: Final = 20
 
 
 @dataclass
@@ -44,7 +45,7 @@ class FollowUpReport:
     halt: Outcome | None = None
     """Why it ended early; None when nothing more was due."""
     errors: list[str] = field(default_factory=list)
-    """What PromptLayer said of those it refused, one line each."""
+    """What PromptLayer said of those it refused, one line each; of very many the first."""
 
     @property
     def moved(self) -> bool:
@@ -66,7 +67,7 @@ class FollowUps:
     The calling thread alone changes what is queued; workers send and wait for answers.
     """
 
-    def __init__(self, journal: Journal, client: PromptLayerClient, policy: Policy, *, in_flight: int = 4) -> None:
+    def __init__(self, journal: Journal, client: PromptLayerClient, policy: Policy, *, in_flight: int = 8) -> None:
         """Send ``in_flight`` requests at once."""
         self._queue = journal.followups
         self._client = client
@@ -152,9 +153,9 @@ class FollowUps:
         rule = RULES[type(outcome)]
         if rule.becomes == "dead":
             report.dead += 1
-            report.errors.append(
-                f"PromptLayer refused a {followup.op} of request {followup.request_id}: {outcome.reason}"
-            )
+            if len(report.errors) < _MOST_ERRORS:
+                refused = f"PromptLayer refused a {followup.op} of request {followup.request_id}"
+                report.errors.append(f"{refused}: {outcome.reason}")
             return followup, outcome.reason, 0, True
         wait = 0.0
         if isinstance(outcome, Throttled):
