@@ -50,6 +50,8 @@ OUTPUTS = frozenset(
     {"ChatGeneration", "ChatGenerationChunk", "ChatResult", "Generation", "GenerationChunk", "LLMResult", "RunInfo"}
 )
 
+_PLAIN_ALREADY = frozenset({str, int, bool, type(None)})
+
 _ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 
 
@@ -58,30 +60,37 @@ def plain(value: Any, depth: int = 0) -> Any:
 
     Messages and generations become the dict of their fields, bytes stay base64 text, tuples and sets become lists, a
     timedelta its seconds, NaN and infinities ``None``, integers beyond 64 bits their decimal text. What only looks like
-    a tagged value becomes its ``v``; what is nested deeper than a handler writes is left out.
+    a tagged value becomes its ``v``; what is nested deeper than a handler writes is left out. ``value`` is taken over:
+    lists and dicts in it are changed where they are.
 
     >>> plain({"$": "HumanMessage", "v": {"content": "hi", "score": {"$": "float", "v": "nan"}}})
     {'content': 'hi', 'score': None}
     """
     if depth > _MAX_DEPTH:
         return None
-    if isinstance(value, list):
-        return [plain(item, depth + 1) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if not isinstance(value, dict):
+    # Most values are plain as they are, and passed over without a call: this is much of the cost of reading a record.
+    if isinstance(value, dict):
+        tag = value.get(TAG)
+        if isinstance(tag, str):
+            return _plain_tagged(tag, value, depth + 1)
+        for key, item in value.items():
+            if type(item) not in _PLAIN_ALREADY:
+                value[key] = plain(item, depth + 1)
         return value
-    tag = value.get(TAG)
-    if not isinstance(tag, str):
-        return {key: plain(item, depth + 1) for key, item in value.items()}
-    return _plain_tagged(tag, value, depth + 1)
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            if type(item) not in _PLAIN_ALREADY:
+                value[index] = plain(item, depth + 1)
+        return value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain_tagged(tag: str, value: dict[str, Any], depth: int) -> Any:
     inner = value.get("v")
     if tag in MESSAGES or tag in OUTPUTS:
-        parts = [plain(value.get(key), depth) for key in ("v", "x")]
-        return {key: item for part in parts if isinstance(part, dict) for key, item in part.items()}
+        own, extras = plain(inner, depth), plain(value.get("x"), depth)
+        fields: dict[str, Any] = own if isinstance(own, dict) else {}
+        return {**fields, **extras} if isinstance(extras, dict) else fields
     if tag == "dict" and isinstance(inner, list):
         return _plain_pairs(inner, depth)
     special = _PLAIN.get(tag)

@@ -1,8 +1,8 @@
 """What a record's events say only between the lines: model, provider, usage, tool calls.
 
-Functions over event bodies in their plain form. Providers and LangChain versions put the same fact in different
-places; each function lists the places it looks in, nearest to the truth first. Whatever is missing or of another shape
-than expected counts as not said: a journal must be readable whatever a model integration wrote into it.
+Functions over event bodies in their plain form (``codec.plain``). Providers and LangChain versions put the same fact in
+different places; each function lists the places it looks in, nearest to the truth first. Whatever is missing or of
+another shape than expected counts as not said: a journal must be readable whatever a model integration wrote into it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict, TypeVar
 
 import orjson
-
-from plsync.codec import plain
 
 __all__ = ["CallError", "Generation", "Usage"]
 
@@ -48,8 +46,8 @@ class Usage(TypedDict, total=False):
 
 
 def fields(body: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """``body[key]`` in plain form if it is an object, else an empty one."""
-    value = plain(body.get(key))
+    """``body[key]`` if it is an object, else an empty one."""
+    value = body.get(key)
     return value if isinstance(value, dict) else {}
 
 
@@ -67,7 +65,7 @@ def tags(start: Mapping[str, Any]) -> list[str]:
     """LangChain's tags, then the handler's."""
     found: list[Any] = []
     for key in ("tags", "pl_tags"):
-        value = plain(start.get(key))
+        value = start.get(key)
         found += value if isinstance(value, list) else []
     return unique(tag if isinstance(tag, str) else str(tag) for tag in found)
 
@@ -106,16 +104,16 @@ def answered_model(output: list[Generation]) -> str | None:
 def given(start: Mapping[str, Any]) -> list[Any]:
     """The input: messages, prompts, or what a decision model was given."""
     for key in ("messages", "prompts", "inputs"):
-        if (value := plain(start.get(key))) is not None:
+        if (value := start.get(key)) is not None:
             return value if isinstance(value, list) else [value]
     return []
 
 
 def generations(end: Mapping[str, Any]) -> list[Generation]:
     """The candidates; a decision model's outputs count as one."""
-    found = plain(end.get("generations"))
+    found = end.get("generations")
     output = [_generation(item) for item in found if isinstance(item, dict)] if isinstance(found, list) else []
-    if not output and (outputs := plain(end.get("outputs"))) is not None:
+    if not output and (outputs := end.get("outputs")) is not None:
         as_text = outputs if isinstance(outputs, str) else orjson.dumps(outputs).decode()
         output = [{"text": as_text, "message": None, "generation_info": None}]
     return output

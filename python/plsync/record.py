@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final, Literal, final
-from uuid import UUID
 
 import orjson
 
 from plsync import derive
-from plsync.codec import decode
+from plsync.codec import decode, plain
 from plsync.derive import CallError, Generation, Usage
 
 if TYPE_CHECKING:
@@ -82,7 +81,8 @@ class Record:
     @property
     def id(self) -> str:
         """The record's own id: UUIDv7 text."""
-        return str(UUID(bytes=self._row.id))
+        digits = self._row.id.hex()
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
     @property
     def seq(self) -> int:
@@ -361,11 +361,11 @@ class Record:
 
 
 def _parse(body: bytes | None) -> dict[str, Any]:
-    """The event's object; empty for bytes that are none, which programs may append as opaque events."""
+    """The event in plain form; empty for bytes that are none, which programs may append as opaque events."""
     if body is None:
         return {}
     try:
-        parsed = orjson.loads(body)
+        parsed = plain(orjson.loads(body))
     except orjson.JSONDecodeError:
         return {}
     return parsed if isinstance(parsed, dict) else {}

@@ -5,22 +5,26 @@ Shapes: PromptLayer's OpenAPI file, schemas ``Span`` and ``LogRequest`` (2026-08
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from plsync.promptlayer import messages, params
+import orjson
+
+from plsync.promptlayer import params
 from plsync.promptlayer.content import contents
+from plsync.promptlayer.messages import messages
+from plsync.promptlayer.metadata import metadata, tags
 from plsync.promptlayer.outcome import outcome
-from plsync.promptlayer.safe import as_dict, as_list, json_text, string, text, whole
+from plsync.promptlayer.safe import JSON, string, whole
+from plsync.promptlayer.tools import tools
 
 if TYPE_CHECKING:
+    from plsync.derive import Generation
     from plsync.record import Record
 
-JSON = dict[str, Any]
+__all__ = ["span", "span_json"]
 
-TAG_LIMIT = 512
-KEY_LIMIT = 1024
-
+_EPOCH = datetime(1970, 1, 1)
 _LAST_NS = (1 << 63) - 1
 
 _NAMES_NOT_PROCESSED = frozenset({"openai.OpenAI", "anthropic.Anthropic"})
@@ -34,7 +38,7 @@ def span(record: Record) -> JSON:
     is unknown in a record becomes text: this does not raise on odd content.
     """
     start, end = _times(record)
-    request = _log_request(record)
+    request = _log_request(record, _iso(start), _iso(end))
     failed = request["status"] == "ERROR"
     status = {"status_code": "StatusCode.ERROR" if failed else "StatusCode.OK"}
     if failed:
@@ -43,78 +47,64 @@ def span(record: Record) -> JSON:
         "name": _name(record),
         "context": {"trace_id": record.trace_id, "span_id": record.span_id, "trace_state": ""},
         "kind": "SpanKind.CLIENT",
-        "parent_id": None,
         "start_time": start,
         "end_time": end,
         "status": status,
-        "attributes": {"node_type": "LLM_CALL", "plsync_id": record.id},
+        "attributes": {"node_type": "LLM_CALL", "plsync_id": request["metadata"]["plsync_id"]},
         "resource": {"attributes": {"service.name": "plsync"}, "schema_url": ""},
-        "log_request": {**request, "request_start_time": _iso(start), "request_end_time": _iso(end)},
+        "log_request": request,
     }
 
 
-def _log_request(record: Record) -> JSON:
-    generations = [as_dict(generation) for generation in as_list(record.output)]
-    answers = [generation["message"] for generation in generations if generation.get("message") is not None]
+def span_json(record: Record) -> bytes:
+    """The span as JSON, to be encoded once however often it is sent."""
+    return orjson.dumps(span(record))
+
+
+def _log_request(record: Record, started: str, ended: str) -> JSON:
+    asked, own, generations, usage = record.params, record.metadata, record.output, record.usage
+    answers = [_answer(generation) for generation in generations]
     provider = params.provider_name(record.provider)
-    sent, received = _chat(record, provider, answers) if record.kind == "chat" else _completion(record, generations)
+    cut: list[str] = []
+    ending = outcome(record, generations, cut)
+    if record.kind == "chat" or any(generation["message"] is not None for generation in generations):
+        # A decision model's input is no list of messages; it is shown as one. And where the start of a call is lost,
+        # only its answer says that it was a chat.
+        sent = {"type": "chat", "messages": messages(record.input), **tools(asked, provider)}
+        received = {"type": "chat", "messages": messages(answers, output=True)}
+    else:
+        sent, received = _completion(record.input), _completion([generation["text"] for generation in generations])
     request: JSON = {
         "provider": provider,
         "model": params.model_name(record.model, record.name),
         "input": sent,
         "output": received,
-        "parameters": params.parameters(record.params),
-        "tags": [text(tag)[:TAG_LIMIT] for tag in record.tags or ()],
-        "metadata": _metadata(record),
-        **outcome(record, answers),
+        "request_start_time": started,
+        "request_end_time": ended,
+        "parameters": params.parameters(asked, record.options, own),
+        "tags": tags(record.tags, cut),
+        **ending,
     }
-    for key in ("input_tokens", "output_tokens"):
-        count = whole(as_dict(record.usage).get(key))
-        if count is not None and count >= 0:
-            request[key] = count
-    interface = params.api_type(provider, record.kind, record.params, answers)
-    return request if interface is None else {**request, "api_type": interface}
+    request["metadata"] = metadata(record, own, usage, len(generations), cut)
+    if usage is not None:
+        for key in ("input_tokens", "output_tokens"):
+            count = whole(usage[key])
+            if count is not None and count >= 0:
+                request[key] = count
+    interface = params.api_type(provider, record.kind, asked, answers)
+    if interface is not None:
+        request["api_type"] = interface
+    return request
 
 
-def _chat(record: Record, provider: str, answers: list[Any]) -> tuple[JSON, JSON]:
-    # A decision model's input is no list of messages; it is shown as one.
-    given = record.input if isinstance(record.input, list) else [record.input] if record.input else []
-    sent = {"type": "chat", "messages": messages.messages(given), **params.tools(record.params, provider)}
-    return sent, {"type": "chat", "messages": messages.messages(answers, output=True)}
+def _answer(generation: Generation) -> Any:
+    """The message of a candidate; a decision model's has text alone."""
+    message = generation["message"]
+    return generation["text"] if message is None else message
 
 
-def _completion(record: Record, generations: list[JSON]) -> tuple[JSON, JSON]:
-    texts = [generation.get("text") for generation in generations]
-    prompts = record.input if isinstance(record.input, list) else [record.input]
-    return _completion_prompt(prompts), _completion_prompt(texts)
-
-
-def _completion_prompt(texts: list[Any]) -> JSON:
+def _completion(texts: list[Any]) -> JSON:
     return {"type": "completion", "content": contents(texts), "template_format": "jinja2", "input_variables": []}
-
-
-def _metadata(record: Record) -> dict[str, str]:
-    """The caller's own, then what has no field of its own, then the keys of the handler in langchain-community."""
-    found: JSON = dict(as_dict(record.metadata))
-    for details in ("input_token_details", "output_token_details"):
-        for key, count in as_dict(as_dict(record.usage).get(details)).items():
-            found[f"{details}.{key}"] = count
-    if record.cached:
-        found["cached"] = "true"
-    failed = messages.failed_tools(as_list(record.input))
-    if failed:
-        found["failed_tool_calls"] = ", ".join(failed)
-    found |= {
-        "plsync_id": record.id,
-        "_langchain_run_id": record.run_id,
-        "_langchain_parent_run_id": str(record.parent_run_id),
-        "_langchain_tags": str(list(record.tags or ())),
-    }
-    return {text(key)[:KEY_LIMIT]: _value(value) for key, value in found.items()}
-
-
-def _value(value: Any) -> str:
-    return json_text(value) if isinstance(value, dict | list) else text(str(value))
 
 
 def _name(record: Record) -> str:
@@ -124,11 +114,9 @@ def _name(record: Record) -> str:
 
 def _times(record: Record) -> tuple[int, int]:
     """Start and end in ns since the epoch, as 64 bits hold them; an abandoned call took no time."""
-    start = min(max(record.started_ns, 0), _LAST_NS)
-    return start, min(max(start, record.ended_ns or start), _LAST_NS)
+    start = min(max(int(record.started_ns), 0), _LAST_NS)
+    return start, min(max(start, int(record.ended_ns or start)), _LAST_NS)
 
 
 def _iso(ns: int) -> str:
-    seconds, rest = divmod(ns, 1_000_000_000)
-    moment = datetime.fromtimestamp(seconds, timezone.utc).replace(microsecond=rest // 1000)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return (_EPOCH + timedelta(microseconds=ns // 1000)).isoformat(timespec="microseconds") + "Z"

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from plsync.promptlayer.content import CALL_TYPES, contents, thinking
-from plsync.promptlayer.safe import as_dict, as_list, json_text, string, text
+from plsync.promptlayer import calls
+from plsync.promptlayer.content import Block, contents
+from plsync.promptlayer.content.blocks import plain_text, thinking
+from plsync.promptlayer.content.citations import citations, grounding
+from plsync.promptlayer.content.media import data_url
+from plsync.promptlayer.safe import as_dict, as_list, first, json_text, string, text
+
+__all__ = ["failed_tools", "messages"]
 
 Message = dict[str, Any]
 
@@ -17,6 +23,7 @@ _ROLES = {
     "ai": "assistant",
     "AIMessageChunk": "assistant",
     "assistant": "assistant",
+    "model": "assistant",
     "system": "system",
     "SystemMessageChunk": "system",
     "developer": "developer",
@@ -25,33 +32,24 @@ _ROLES = {
     "function": "function",
     "FunctionMessageChunk": "function",
 }
-_FREE_ROLES = frozenset({"system", "developer", "user", "assistant"})
-"""Roles that a ChatMessage may take as they are: the others need fields it does not have."""
 
 
 def messages(items: Iterable[Any], *, output: bool = False) -> list[Message]:
-    """Blueprint messages; a ``RemoveMessage`` is an instruction to LangChain and left out.
+    """Blueprint messages. ``output``: a model made them.
+
+    A ``RemoveMessage`` is an instruction to LangChain and left out. Whatever is no message is shown as text.
 
     >>> messages([{"type": "human", "content": "hi"}])[0]["role"]
     'user'
     """
-    return [message(item, output=output) for item in items if as_dict(item).get("type") != "remove"]
-
-
-def message(item: Any, *, output: bool = False) -> Message:
-    """One message; what is no message becomes a user's text (an assistant's, in an output)."""
-    role = _role(item)
-    if role is None:
-        words = item if isinstance(item, str) else json_text(item)
-        return _message("assistant" if output else "user", contents(words))
-    if role == "assistant":
-        return _assistant(item, output)
-    converted = _message(role, contents(item.get("content")), item.get("name"))
-    if role == "tool":
-        converted["tool_call_id"] = text(item.get("tool_call_id"))
-    if role == "function":
-        converted["name"] = string(item.get("name")) or "function"
-    return converted
+    found: list[Message] = []
+    for item in items:
+        if not isinstance(item, dict) or "content" not in item:
+            said = item if isinstance(item, str) else json_text(item)
+            found.append(_message("assistant" if output else "user", plain_text(said)))
+        elif item.get("type") != "remove":
+            found += _converted(item, output)
+    return found
 
 
 def failed_tools(items: Iterable[Any]) -> list[str]:
@@ -59,60 +57,106 @@ def failed_tools(items: Iterable[Any]) -> list[str]:
     return [text(as_dict(item).get("tool_call_id")) for item in items if as_dict(item).get("status") == "error"]
 
 
-def has_invalid_calls(item: Any) -> bool:
-    """Whether a model asked for a tool with arguments that could not be parsed."""
-    return bool(as_list(as_dict(item).get("invalid_tool_calls")))
+def _converted(item: Message, output: bool) -> list[Message]:
+    role, name = _role(item, output)
+    if role == "assistant":
+        return [_assistant(item, name, output)]
+    content = item.get("content")
+    if role == "user" and isinstance(content, list):
+        return _user(content, name)
+    converted = _message(role, contents(content), name)
+    if role == "tool":
+        converted["tool_call_id"] = _answered_call(item) or ""
+    if role == "function":
+        converted["name"] = name or "function"
+    return [converted]
 
 
-def _role(item: Any) -> str | None:
-    if not isinstance(item, dict) or "content" not in item:
-        return None
-    kind = item.get("type")
-    if kind in {"chat", "ChatMessageChunk"} or not isinstance(kind, str):
-        role = item.get("role")
-        return role if isinstance(role, str) and role in _FREE_ROLES else "user"
-    if kind == "system" and as_dict(item.get("additional_kwargs")).get("__openai_role__") == "developer":
-        return "developer"
-    return _ROLES.get(kind)
+def _role(item: Message, output: bool) -> tuple[str, str | None]:
+    """The role, and the name: of a role that PromptLayer does not have, the role."""
+    kind, name = item.get("type"), string(item.get("name"))
+    known = _ROLES.get(kind) if isinstance(kind, str) else None
+    if known is not None:
+        if known == "system" and as_dict(item.get("additional_kwargs")).get("__openai_role__") == "developer":
+            return "developer", name
+        return known, name
+    spoken = string(item.get("role"))
+    role = _ROLES.get(spoken or "")
+    if role is None or (role == "tool" and _answered_call(item) is None) or (role == "function" and name is None):
+        return "assistant" if output else "user", name or spoken
+    return role, name
 
 
-def _message(role: str, content: list[Message], name: Any = None) -> Message:
+def _message(role: str, content: list[Block], name: str | None = None) -> Message:
     # jinja2, because PromptLayer's default reads the single braces of JSON and code as variables.
     built: Message = {"role": role, "content": content, "template_format": "jinja2", "input_variables": []}
-    if string(name):
-        built["name"] = text(name)
+    if name is not None:
+        built["name"] = name
     return built
 
 
-def _assistant(item: Message, output: bool) -> Message:
-    content = item.get("content")
-    parts = content if isinstance(content, list) else [content]
-    said = contents([part for part in parts if as_dict(part).get("type") not in CALL_TYPES], output=output)
-    reasoning = string(as_dict(item.get("additional_kwargs")).get("reasoning_content"))
-    if reasoning is not None and not any(block["type"] == "thinking" for block in said):
-        said.insert(0, thinking(reasoning))
-    built = _message("assistant", said, item.get("name"))
-    calls = _tool_calls(item, parts)
-    if calls:
-        built["tool_calls"] = calls
+def _user(content: list[Any], name: str | None) -> list[Message]:
+    """A user's message. Results of tools in it, as Anthropic and Bedrock want them, are messages of their own."""
+    found: list[Message] = []
+    rest: list[Any] = []
+    for part in content:
+        result = calls.result(part)
+        if result is None:
+            rest.append(part)
+        else:
+            found.append({**_message("tool", contents(result.content)), "tool_call_id": result.call_id})
+    if rest or not found:
+        found.append(_message("user", contents(rest), name))
+    return found
+
+
+def _assistant(item: Message, name: str | None, output: bool) -> Message:
+    content, beside = item.get("content"), as_dict(item.get("additional_kwargs"))
+    parts = content if isinstance(content, list) else []
+    said = contents(content if not parts else [part for part in parts if not calls.is_call(part)], output=output)
+    if beside:
+        said = _with_what_is_beside(said, beside, output)
+    _add_grounding(said, as_dict(item.get("response_metadata")))
+    built = _message("assistant", said, name)
+    made = calls.tool_calls(item, parts)
+    if made:
+        built["tool_calls"] = made
+    function = as_dict(beside.get("function_call"))
+    if not made and string(function.get("name")):
+        built["function_call"] = {"name": function["name"], "arguments": text(function.get("arguments"))}
     return built
 
 
-def _tool_calls(item: Message, parts: list[Any]) -> list[Message]:
-    """``tool_calls`` first; then what only ``invalid_tool_calls`` or the content's own blocks know of."""
-    candidates = [as_dict(call) for call in as_list(item.get("tool_calls")) + as_list(item.get("invalid_tool_calls"))]
-    known = {call.get("id") for call in candidates if isinstance(call.get("id"), str)}
-    for part in parts:
-        block = as_dict(part)
-        if block.get("type") in CALL_TYPES and string(block.get("name")):
-            call_id = block.get("call_id") or block.get("id")
-            named = any(call.get("name") == block["name"] for call in candidates)
-            if not (call_id in known if isinstance(call_id, str) else named):
-                candidates.append({**block, "id": call_id})
-    return [_tool_call(call, index) for index, call in enumerate(candidates)]
+def _with_what_is_beside(said: list[Block], beside: Message, output: bool) -> list[Block]:
+    """Reasoning, refusals, audio and the calls of OpenAI's own tools, for which some providers leave the content."""
+    reasoning = beside.get("reasoning_content") or beside.get("reasoning")
+    if reasoning and not any(block["type"] == "thinking" for block in said):
+        given = {"type": "reasoning", **reasoning} if isinstance(reasoning, dict) else None
+        said = [*(contents([given]) if given else thinking(text(reasoning))), *said]
+    refusal = string(beside.get("refusal"))
+    if refusal is not None and not said:
+        said = plain_text(refusal)
+    outputs = as_list(beside.get("tool_outputs"))
+    if outputs:
+        said = [*contents(outputs, output=output), *said]
+    audio = as_dict(beside.get("audio"))
+    data = first(audio.get("data"), beside.get("audio"))
+    if data is not None:
+        url = data_url("audio/wav", data)
+        heard = plain_text(text(audio.get("transcript"))) if not said else []
+        media = {"type": "output_media", "url": url, "mime_type": "audio/wav", "media_type": "audio"}
+        said = [*said, *heard, media]
+    return said
 
 
-def _tool_call(call: Message, index: int) -> Message:
-    arguments: Any = next((call[key] for key in ("args", "input", "arguments") if call.get(key) is not None), {})
-    function = {"name": text(call.get("name")), "arguments": text(arguments)}
-    return {"id": string(call.get("id")) or f"call_{index}", "type": "function", "function": function}
+def _add_grounding(said: list[Block], metadata: Message) -> None:
+    if "grounding_metadata" not in metadata:
+        return
+    answer = next((block for block in said if block["type"] == "text" and "annotations" not in block), None)
+    cited = citations(grounding(metadata["grounding_metadata"]), answer["text"]) if answer is not None else []
+    if answer is not None and cited:
+        answer["annotations"] = cited
+
+
+def _answered_call(item: Message) -> str | None:
+    return first(item.get("tool_call_id"), as_dict(item.get("additional_kwargs")).get("tool_call_id"))

@@ -4,43 +4,56 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from plsync.promptlayer.messages import has_invalid_calls
-from plsync.promptlayer.safe import as_dict, text
+from plsync.promptlayer.calls import has_invalid
+from plsync.promptlayer.safe import JSON, as_dict, text
 
 if TYPE_CHECKING:
     from plsync.record import Record
+
+__all__ = ["MESSAGE_LIMIT", "error_type", "finish_reason", "outcome"]
 
 MESSAGE_LIMIT = 1024
 """Characters that PromptLayer takes of an error message."""
 
 _CUT_SHORT = frozenset(
-    {"length", "max_tokens", "content_filter", "safety", "recitation", "blocklist", "prohibited_content", "refusal"}
+    {
+        *("length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"),
+        *("content_filter", "content_filtered", "guardrail_intervened", "refusal", "safety", "recitation"),
+        *("blocklist", "prohibited_content", "spii", "image_safety", "malformed_function_call"),
+    }
 )
+_REASONS = ("finish_reason", "stop_reason", "done_reason", "stopReason")
 _PROVIDER_MODULES = ("openai", "anthropic", "google", "mistralai", "boto")
 
 
-def outcome(record: Record, answers: list[Any]) -> dict[str, str]:
+def outcome(record: Record, generations: list[Any], cut: list[str]) -> dict[str, str]:
     """The ``status``, ``error_type`` and ``error_message`` of a record; only those that apply.
 
-    ``answers``: the answer's messages as dicts. An answer that is there but not whole is a WARNING.
+    ``generations``: its output. An answer that is there but not whole is a WARNING. What does not fit is cut, and
+    noted in ``cut``.
     """
-    if record.status in {"error", "pending"}:
+    status = record.status
+    if status in ("error", "pending"):
         error = as_dict(record.error)
-        return _told("ERROR", error_type(error), f"{text(error.get('type'))}: {text(error.get('message'))}")
-    if record.status == "cancelled":
+        told = f"{text(error.get('type'))}: {text(error.get('message'))}" if error else "The call has not ended."
+        if len(told) > MESSAGE_LIMIT:
+            cut.append("error_message")
+        return _told("ERROR", error_type(error), told)
+    if status == "cancelled":
         return _told("WARNING", "PROVIDER_PARTIAL_RESPONSE", "The caller cancelled the call.")
-    if record.status == "partial":
+    if status == "partial":
         return _told("WARNING", "PROVIDER_PARTIAL_RESPONSE", "The caller stopped reading before the answer ended.")
-    reason = next((reason for reason in map(finish_reason, answers) if reason in _CUT_SHORT), None)
-    if reason is not None:
-        return _told("WARNING", "PROVIDER_PARTIAL_RESPONSE", f"The model stopped early: {reason}.")
-    if any(map(has_invalid_calls, answers)):
-        told = "The model called a tool with arguments that are not JSON."
-        return _told("WARNING", "PROVIDER_PARTIAL_RESPONSE", told)
+    for generation in generations:
+        reason = finish_reason(generation)
+        if reason in _CUT_SHORT:
+            return _told("WARNING", "PROVIDER_PARTIAL_RESPONSE", f"The model stopped early: {reason}.")
+        if has_invalid(generation.get("message")):
+            told = "The model called a tool with arguments that are not JSON."
+            return _told("WARNING", "PROVIDER_PARTIAL_RESPONSE", told)
     return {"status": "SUCCESS"}
 
 
-def error_type(error: dict[str, Any]) -> str:
+def error_type(error: JSON) -> str:
     """PromptLayer's category of an error, by the rules of its own SDK (``track/error_tracking.py`` of 1.5.16).
 
     >>> error_type({"type": "RateLimitError", "message": "slow down", "status_code": 429})
@@ -52,7 +65,7 @@ def error_type(error: dict[str, Any]) -> str:
         return "PROVIDER_QUOTA_LIMIT" if "insufficient_quota" in message else "PROVIDER_RATE_LIMIT"
     if code == 402:
         return "PROVIDER_QUOTA_LIMIT"
-    if "Timeout" in name or code in {408, 504}:
+    if "Timeout" in name or code in (408, 504):
         return "PROVIDER_TIMEOUT"
     if code == 401 or "AuthenticationError" in name:
         return "PROVIDER_AUTH_ERROR"
@@ -62,12 +75,13 @@ def error_type(error: dict[str, Any]) -> str:
     return "UNKNOWN_ERROR"
 
 
-def finish_reason(answer: Any) -> str | None:
+def finish_reason(generation: JSON) -> str | None:
     """Why the model stopped, in lower case, under the name each provider gives it."""
-    metadata = as_dict(as_dict(answer).get("response_metadata"))
-    for key in ("finish_reason", "stop_reason", "done_reason"):
-        if isinstance(metadata.get(key), str):
-            return text(metadata[key]).lower()
+    metadata = as_dict(as_dict(generation.get("message")).get("response_metadata"))
+    for told in (metadata, as_dict(generation.get("generation_info")), as_dict(metadata.get("incomplete_details"))):
+        for key in (*_REASONS, "reason"):
+            if isinstance(told.get(key), str):
+                return text(told[key]).lower()
     return None
 
 

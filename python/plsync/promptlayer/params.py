@@ -1,4 +1,4 @@
-"""Who answered, and what was asked for besides the messages: provider, model, parameters, tools."""
+"""Who was asked, and how: provider, model, parameters."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from typing import Any
 
 from plsync.derive import short_model
 from plsync.privacy import names_a_secret
-from plsync.promptlayer.safe import as_dict, as_list, json_text, jsonable, string, text
+from plsync.promptlayer.safe import JSON, as_dict, string, text
+from plsync.promptlayer.tools import unknown_tools
 
-JSON = dict[str, Any]
+__all__ = ["PROVIDERS", "api_type", "model_name", "parameters", "provider_name"]
 
 PROVIDERS: Mapping[str, str] = {
     "azure": "openai.azure",
     "azure_openai": "openai.azure",
     "google_genai": "google",
     "google_vertexai": "vertexai",
+    "google_anthropic_vertex": "vertexai",
     "amazon_bedrock": "amazon.bedrock",
     "bedrock": "amazon.bedrock",
+    "bedrock_converse": "amazon.bedrock",
+    "anthropic_bedrock": "amazon.bedrock",
     "mistralai": "mistral",
 }
 """LangChain's ``ls_provider`` where PromptLayer's name differs; any other goes as it is (``gpt4all``, ``ollama``)."""
@@ -28,11 +32,10 @@ _ELSEWHERE = frozenset(
 )
 _HEADERS = re.compile(r"(^|_)headers?$", re.I)
 _PASSED_ON = frozenset({"model_kwargs", "extra_body", "extra_query"})
-
-_BUILT_IN = (
-    "web_search", "file_search", "code_interpreter", "image_generation", "google_maps", "url_context", "mcp",
-    "bash", "shell", "apply_patch", "text_editor",
-)  # fmt: skip
+_STANDARD = {"ls_temperature": "temperature", "ls_max_tokens": "max_tokens", "ls_stop": "stop"}
+_FORMATS = frozenset({"response_format", "text", "format", "tools"})
+"""Where providers are told of it."""
+_OPENAI = frozenset({"openai", "openai.azure"})
 
 
 def provider_name(provider: str | None) -> str:
@@ -55,78 +58,45 @@ def model_name(model: str | None, fallback: str | None) -> str:
     return short_model(name) or name
 
 
-def parameters(params: Any) -> JSON:
-    """Sampling and format parameters: all but names, tools, empty values and anything that may be a secret."""
-    kept: JSON = {}
-    for key, value in as_dict(params).items():
-        if key in _ELSEWHERE or value is None or names_a_secret(key) or _HEADERS.search(str(key)):
-            continue
-        # Not deeper than these: elsewhere a name like "password" may well be part of a schema.
-        kept[text(key)] = parameters(value) if key in _PASSED_ON and isinstance(value, dict) else jsonable(value)
-    unknown = [tool for tool in as_list(as_dict(params).get("tools")) if _tool(tool, "") is None]
-    if unknown:
-        kept["tools"] = jsonable(unknown)
-    return kept
+def parameters(params: JSON, options: JSON, metadata: JSON) -> JSON:
+    """Sampling and format parameters: all but names, tools, empty values and anything that may be a secret.
+
+    Text models do not tell LangChain's callbacks what a call overrides: that is read from ``metadata``. The format of
+    a structured answer is in ``options`` when the provider was not given one.
+    """
+    kept = _kept(params)
+    for key, name in _STANDARD.items():
+        if metadata.get(key) is not None:
+            kept.setdefault(name, metadata[key])
+    if options.get("stop") is not None:
+        kept.setdefault("stop", options["stop"])
+    asked = options.get("ls_structured_output_format")
+    if asked is not None and not _FORMATS & params.keys():
+        kept["response_format"] = _response_format(as_dict(asked))
+    unknown = unknown_tools(params) if "tools" in params else []
+    return {**kept, "tools": unknown} if unknown else kept
 
 
-def tools(params: Any, provider: str) -> JSON:
-    """The ``tools``, ``tool_choice``, ``functions`` and ``function_call`` of a chat prompt; only those there are."""
-    given = as_dict(params)
-    built: JSON = {}
-    known = [tool for tool in (_tool(item, provider) for item in as_list(given.get("tools"))) if tool is not None]
-    if known:
-        built["tools"] = known
-    if given.get("tool_choice") is not None:
-        built["tool_choice"] = _tool_choice(given["tool_choice"])
-    functions = [_function(as_dict(item)) for item in as_list(given.get("functions"))]
-    if any(functions):
-        built["functions"] = [function for function in functions if function is not None]
-    call = given.get("function_call")
-    if call is not None:
-        name = string(as_dict(call).get("name"))
-        built["function_call"] = {"name": name} if name else text(call)
-    return built
-
-
-def api_type(provider: str, kind: str, params: Any, output: list[Any]) -> str | None:
+def api_type(provider: str, kind: str, params: JSON, answers: list[Any]) -> str | None:
     """Which of OpenAI's interfaces answered; None for any other provider."""
-    if provider not in {"openai", "openai.azure"} or kind != "chat":
+    if provider not in _OPENAI or kind != "chat":
         return None
-    metadata = as_dict(as_dict(output[0] if output else None).get("response_metadata"))
-    responses = as_dict(params).get("use_responses_api") or text(metadata.get("id")).startswith("resp_")
+    metadata = as_dict(as_dict(answers[0] if answers else None).get("response_metadata"))
+    responses = params.get("use_responses_api") or text(metadata.get("id")).startswith("resp_")
     return "responses" if responses else "chat-completions"
 
 
-def _tool(item: Any, provider: str) -> JSON | None:
-    """A function in OpenAI's shape, flat (its Responses API) or Anthropic's; or a tool that the provider runs."""
-    tool = as_dict(item)
-    kind = string(tool.get("type"))
-    function = _function(as_dict(tool.get("function")))
-    if function is None and kind in {None, "function", "custom"}:
-        function = _function(tool)
-    if function is not None:
-        return {"type": "function", "function": function}
-    built_in = next((name for name in _BUILT_IN if (kind or "").startswith(name)), None)
-    if built_in is None:
-        return None
-    names = {"id": text(kind), "name": string(tool.get("name")) or text(kind), "description": "", "provider": provider}
-    return {**names, "type": built_in, "config": jsonable(tool)}
+def _response_format(asked: JSON) -> JSON:
+    """LangChain's note of a structured output, in the form that OpenAI has for it."""
+    schema = as_dict(asked.get("schema"))
+    return {"type": "json_schema", "json_schema": {"name": string(schema.get("title")) or "answer", "schema": schema}}
 
 
-def _function(item: JSON) -> JSON | None:
-    name = string(item.get("name"))
-    if name is None:
-        return None
-    schema = item.get("parameters") or item.get("input_schema")
-    function: JSON = {"name": name, "description": text(item.get("description"))}
-    function["parameters"] = jsonable(schema) if isinstance(schema, dict) else {"type": "object", "properties": {}}
-    return {**function, "strict": True} if item.get("strict") is True else function
-
-
-def _tool_choice(choice: Any) -> str | JSON:
-    if isinstance(choice, dict):
-        name = string(as_dict(choice.get("function")).get("name")) or string(choice.get("name"))
-        if name is not None:
-            return {"type": "function", "function": {"name": name}}
-        return string(choice.get("type")) or json_text(choice)
-    return text(choice)
+def _kept(params: JSON) -> JSON:
+    kept: JSON = {}
+    for key, value in params.items():
+        if value is None or key in _ELSEWHERE or names_a_secret(key) or _HEADERS.search(key):
+            continue
+        # Not deeper than these: elsewhere a name like "password" may well be part of a schema.
+        kept[key] = _kept(value) if key in _PASSED_ON and isinstance(value, dict) else value
+    return kept
