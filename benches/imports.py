@@ -24,7 +24,7 @@ WORKS = {
 def milliseconds(work: str, journal: str) -> float:
     """How long a fresh interpreter takes for ``work``."""
     command = [sys.executable, "-c", CLOCK.format(work=work)]
-    found = subprocess.run(  # noqa: S603 - this interpreter, and a line from above
+    found = subprocess.run(
         command, capture_output=True, text=True, check=True, env=os.environ | {"PLSYNC_JOURNAL": journal}
     )
     return float(found.stdout)

@@ -73,7 +73,7 @@ def span(number: int) -> dict[str, Any]:
 def stand_in(options: list[str]) -> Iterator[tuple[str, str]]:
     """The host and key of a stand-in in another process."""
     command = [sys.executable, "-m", "plsync.testing", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - this interpreter
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             url, key = (line.strip().partition("=")[2] for _, line in zip(range(2), process.stdout or [], strict=False))
             yield url.partition("//")[2], key

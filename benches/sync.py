@@ -113,13 +113,11 @@ def compare(records: int, directory: Path) -> dict[str, dict[str, float]]:
     return table
 
 
-def environment(path: Path, url: str) -> dict[str, str]:
-    return {
-        **os.environ,
-        "PLSYNC_JOURNAL": str(path),
-        "PROMPTLAYER_API_KEY": DEFAULT_API_KEY,
-        "PROMPTLAYER_BASE_URL": url,
-    }
+def started(path: Path, url: str, *options: str) -> subprocess.Popen[str]:
+    """``plsync run`` on this journal."""
+    settings = {"PLSYNC_JOURNAL": str(path), "PROMPTLAYER_API_KEY": DEFAULT_API_KEY, "PROMPTLAYER_BASE_URL": url}
+    command = [*RUN, "--json", *options]
+    return subprocess.Popen(command, env={**os.environ, **settings}, stdout=subprocess.PIPE, text=True)
 
 
 def first_acks(directory: Path) -> list[float]:
@@ -130,7 +128,7 @@ def first_acks(directory: Path) -> list[float]:
         record(path, 1)
         with serving() as url:
             port = int(url.rpartition(":")[2])
-        with subprocess.Popen([*RUN, "--json"], env=environment(path, url), stdout=subprocess.PIPE, text=True) as run:
+        with started(path, url) as run:
             assert run.stdout is not None
             while json.loads(run.stdout.readline())["event"] != "waiting":
                 pass
@@ -153,13 +151,12 @@ def backlog(records: int, directory: Path) -> dict[str, float]:
         journal.ingest(wait=True)
     seen: list[tuple[float, int]] = []
     peak = 0
-    with serving() as url:
-        with subprocess.Popen([*RUN, "--once", "--json"], env=environment(path, url), stdout=subprocess.DEVNULL) as run:
-            while not seen or seen[-1][1] < records:
-                assert run.poll() in {None, 0}
-                seen.append((time.perf_counter(), httpx.get(f"{url}/stand-in/counts", headers=_KEY).json()["spans"]))
-                peak = max(peak, _peak_kib(run.pid))
-                time.sleep(0.2)
+    with serving() as url, started(path, url, "--once") as run:
+        while not seen or seen[-1][1] < records:
+            assert run.poll() in {None, 0}
+            seen.append((time.perf_counter(), httpx.get(f"{url}/stand-in/counts", headers=_KEY).json()["spans"]))
+            peak = max(peak, _peak_kib(run.pid))
+            time.sleep(0.2)
     tenth = records // 10
     first = next(at for at in seen if at[1] >= tenth)
     last = next(at for at in seen if at[1] >= records - tenth)

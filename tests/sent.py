@@ -17,11 +17,11 @@ RECORD_ID = bytes.fromhex("0193aaaabbbb7ccc8dddeeeeffff0001")
 
 @dataclass
 class StoredRow:
-    """The attributes of a stored row that a blueprint depends on."""
+    """The attributes of a native row, by hand."""
 
-    start: bytes | None
-    end: bytes | None
-    ended: int
+    start: bytes | None = None
+    end: bytes | None = None
+    ended: int = 1
     flags: int = 0
     id: bytes = RECORD_ID
     seq: int = 1
@@ -34,6 +34,8 @@ class StoredRow:
     request_id: int | None = None
     acked_at: int | None = None
     not_before: int | None = None
+    lane: int = 0
+    changed_at: int = 0
 
     def record(self) -> Record:
         return Record.from_row(self)  # type: ignore[arg-type]

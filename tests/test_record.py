@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 from uuid import UUID
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
 
 from plsync.record import FIELDS, STATES, Record
+from sent import StoredRow
 
 ID = UUID("0199a3b2-c4d5-7e6f-8a9b-0c1d2e3f4a5b")
 RUN = "11111111-2222-4333-8444-555555555555"
@@ -22,32 +22,12 @@ T = 1_760_000_000_123_456_789
 ENDED = {"pending": 0, "ok": 1, "error": 2, "cancelled": 3, "partial": 4, "abandoned": 5}
 
 
-@dataclass
-class StoredRow:
-    """The attributes of a native row, by hand."""
-
-    id: bytes = ID.bytes
-    seq: int = 7
-    state: int = 0
-    ended: int = 1
-    flags: int = 0
-    attempts: int = 0
-    last_error: str | None = None
-    sink: str | None = None
-    writer: bytes = bytes(16)
-    damage: str | None = None
-    start: bytes | None = None
-    end: bytes | None = None
-    request_id: int | None = None
-    acked_at: int | None = None
-    not_before: int | None = None
-
-
 def record(start: dict[str, Any] | None = None, end: dict[str, Any] | None = None, **fields: Any) -> Record:
     def body(event: dict[str, Any] | None) -> bytes | None:
         return None if event is None else orjson.dumps(event)
 
-    return Record.from_row(StoredRow(start=body(start), end=body(end), **fields))
+    row = {"id": ID.bytes, "seq": 7, "state": 0, "attempts": 0, **fields}
+    return StoredRow(start=body(start), end=body(end), **row).record()
 
 
 def answer(**fields: Any) -> dict[str, Any]:
@@ -259,5 +239,5 @@ def test_a_body_of_any_shape_can_be_read(start: dict[str, Any] | None, end: dict
 
 
 def test_opaque_bytes_are_a_record_too() -> None:
-    read = Record.from_row(StoredRow(start=b"\xff not json", ended=0))
+    read = StoredRow(start=b"\xff not json", ended=0).record()
     assert (read.kind, read.status, read.input) == ("llm", "pending", [])

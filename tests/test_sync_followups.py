@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from calls import write_calls
@@ -22,6 +23,7 @@ from plsync.sync.outcomes import Ambiguous, Misdirected, Offline, Throttled, Una
 from plsync.sync.policy import Policy
 from plsync.sync.transport import PromptLayerClient
 from plsync.testing import PromptLayerServer
+from plsync.testing.answers import Answer, Asked, failure
 from sending import send_once
 
 SCORE, METADATA = "/rest/track-score", "/rest/track-metadata"
@@ -333,8 +335,8 @@ class _Front(PromptLayerServer):
         super().__init__(api_key=behind.api_key)
         self._behind = behind
 
-    def handle(self, method: str, path: str, headers: Any, body: Any, query: Any) -> tuple[int, dict[str, Any]]:
-        return self._behind.handle(method, path, headers, body, query)
+    def handle(self, asked: Asked) -> Answer:
+        return self._behind.handle(asked)
 
 
 class _Sulking(_Front):
@@ -344,10 +346,10 @@ class _Sulking(_Front):
         super().__init__(behind)
         self._sulks_at = request_id
 
-    def handle(self, method: str, path: str, headers: Any, body: Any, query: Any) -> tuple[int, dict[str, Any]]:
-        if (body or {}).get("request_id") == self._sulks_at:
-            return 500, {"success": False, "message": "an error of ours"}
-        return super().handle(method, path, headers, body, query)
+    def handle(self, asked: Asked) -> Answer:
+        if orjson.loads(asked.body or b"{}").get("request_id") == self._sulks_at:
+            return failure(500, "an error of ours")
+        return super().handle(asked)
 
 
 class _Hanging(_Front):
@@ -371,8 +373,8 @@ class _Counting(_Front):
         self._number = number
         self.reached = threading.Event()
 
-    def handle(self, method: str, path: str, headers: Any, body: Any, query: Any) -> tuple[int, dict[str, Any]]:
-        answer = super().handle(method, path, headers, body, query)
+    def handle(self, asked: Asked) -> Answer:
+        answer = super().handle(asked)
         if len(self.requests) + 1 >= self._number:
             self.reached.set()
         return answer
@@ -385,6 +387,6 @@ class _Meeting(_Front):
         super().__init__(behind)
         self._all_here = threading.Barrier(number, timeout=30)
 
-    def handle(self, method: str, path: str, headers: Any, body: Any, query: Any) -> tuple[int, dict[str, Any]]:
+    def handle(self, asked: Asked) -> Answer:
         self._all_here.wait()
-        return super().handle(method, path, headers, body, query)
+        return super().handle(asked)

@@ -45,6 +45,11 @@ def test_an_event_between_two_waits_is_not_missed(journal: Journal, wake: Wake) 
     assert wake.wait(LONG, Woken.RECORDED) is Woken.RECORDED
 
 
+def test_a_follow_up_ends_a_wait(journal: Journal, wake: Wake) -> None:
+    journal.track.score(7, 90)
+    assert wake.wait(LONG, Woken.RUNG) is Woken.RUNG
+
+
 def test_what_is_not_waited_for_ends_no_wait(journal: Journal, wake: Wake) -> None:
     journal.append(b"x")
     assert wake.wait(0.5, Woken.NETWORK) is not Woken.CALLED

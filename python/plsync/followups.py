@@ -112,6 +112,7 @@ class FollowUpQueue:
         number = self._store.follow_up(op, body, **target)
         if number is None:  # nothing removes records, so only damage can have come in between
             raise lookup.unknown(about, self._store.path)
+        self._journal.doorbell()
         return number
 
     def of(self, about: int | str | UUID) -> list[FollowUp]:

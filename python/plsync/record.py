@@ -35,10 +35,23 @@ _CACHED, _LOSSY, _REDACTED, _PRUNED, _RENEWED = 1, 2, 4, 8, 16
 
 FIELDS: Final = (
     *("id", "seq", "run_id", "parent_run_id", "trace_id", "span_id"),
-    *("kind", "name", "class_name", "model", "provider", "status", "cached", "lossy", "redacted", "pruned", "damage"),
+    *(
+        "kind",
+        "name",
+        "class_name",
+        "model",
+        "provider",
+        "status",
+        "cached",
+        "lossy",
+        "redacted",
+        "pruned",
+        "damage",
+        "size",
+    ),
     *("input", "output", "tool_calls", "usage", "error", "params", "options", "tags", "metadata"),
     *("started_at", "first_token_at", "ended_at", "started_ns", "ended_ns", "duration_ns", "chunk_times"),
-    *("state", "request_id", "acked_at", "due_at", "attempts", "last_error", "lane", "sink"),
+    *("state", "request_id", "acked_at", "due_at", "attempts", "last_error", "lane", "renewed", "sink"),
 )
 """The attributes of a record, in the order ``as_dict()`` and ``--json`` give them."""
 
@@ -307,9 +320,8 @@ class Record:
         """Bytes of its events, as JSON."""
         return len(self._row.start or b"") + len(self._row.end or b"")
 
-    @property
-    def waited_ms(self) -> int:
-        """How long it was put off when its state last changed, in ms."""
+    def put_off_ms(self) -> int:
+        """For how long it was put off when its state last changed, in ms."""
         return max(0, (self._row.not_before or 0) - self._row.changed_at)
 
     @property

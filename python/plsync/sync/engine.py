@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from plsync.promptlayer.blueprint import span
+from plsync.promptlayer.blueprint import span_json
 from plsync.sync.batches import batches
 from plsync.sync.clock import now_ms
 from plsync.sync.outcomes import Delivered, Outcome, Rejected, Throttled
@@ -188,7 +188,7 @@ class Engine:
         built = []
         for record in records:
             try:
-                built.append((record, orjson.Fragment(orjson.dumps(span(record)))))
+                built.append((record, orjson.Fragment(span_json(record))))
             except Exception as error:
                 reason = f"plsync could not translate it ({type(error).__name__}: {error}); please report this"
                 sent.untranslated.append((record, reason))

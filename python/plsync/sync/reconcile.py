@@ -106,7 +106,7 @@ class Reconciler:
             result.missing += len(missing)
 
     def _look_again(self, record: Record, reason: str, result: Reconciled) -> None:
-        wait = self._policy.next_look(record.waited_ms)
+        wait = self._policy.next_look(record.put_off_ms())
         if wait is None:
             # No longer due, so that this pass does not meet it again; and after this wait its looks are still used up.
             wait = int(self._policy.last_look * 1000)

@@ -141,7 +141,7 @@ class Runner:
                 if not moved and self._finishing.is_set():
                     return
                 if not moved:
-                    self._wake.wait(self._until_due(_REVISIT) or _REVISIT, Woken.RECORDED)
+                    self._wake.wait(self._until_due(_REVISIT) or _REVISIT, Woken.RECORDED | Woken.RUNG)
                 continue
             if self._finishing.is_set() or (RULES[type(halt)].then == "stop" and not reached):
                 return

@@ -32,6 +32,8 @@ class Woken(Flag):
     NOTHING = 0
     RECORDED = auto()
     """There may be events to take in."""
+    RUNG = auto()
+    """The doorbell rang: there may be request ids, or follow-ups."""
     NETWORK = auto()
     """A link, an address or a route of this machine came or went."""
     CALLED = auto()
@@ -93,8 +95,9 @@ class Wake:
         if Woken.NETWORK in ready and self._network is not None:
             _drain(self._network)
             woken |= Woken.NETWORK
-        if (Woken.RECORDED in ready or self._watched is None) and self._watch.look()[0]:
-            woken |= Woken.RECORDED
+        if Woken.RECORDED in ready or self._watched is None:
+            recorded, rung = self._watch.look()
+            woken |= (Woken.RECORDED if recorded else Woken.NOTHING) | (Woken.RUNG if rung else Woken.NOTHING)
         return woken
 
 
