@@ -5,17 +5,36 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Hashable
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 if TYPE_CHECKING:
     from plsync.record import Record
 
-__all__ = ["Callback", "adapted", "is_importable", "numbered", "same_as", "sink_name"]
+__all__ = [
+    "COMMAND",
+    "Callback",
+    "Kind",
+    "adapted",
+    "is_importable",
+    "kind_of",
+    "names_function",
+    "numbered",
+    "same_as",
+    "sink_name",
+]
 
 Callback = Callable[..., Any]
+
+COMMAND: Final = "exec"
+"""The sink of ``plsync run --exec``. Functions' sinks have a colon in their names."""
+
+Kind = Literal["function", "script", "object", "command"]
+_FUNCTION: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+_PLAIN: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 # A label of a record holds no more (docs/format.md).
 _MAX_BYTES = 255
@@ -59,6 +78,27 @@ def same_as(callback: Callback) -> Hashable:
     # The cells, not what is in them: two functions may hold the same value now, and others later.
     held = (*(callback.__closure__ or ()), *(callback.__defaults__ or ()), *(callback.__kwdefaults__ or {}).values())
     return (callback.__code__, *map(id, held))
+
+
+def names_function(name: str) -> bool:
+    """Whether a text has the form ``module:function``."""
+    return _FUNCTION.fullmatch(name) is not None
+
+
+def kind_of(sink: str) -> Kind:
+    """What a sink's name says of who can be given its ids.
+
+    ``function``: whoever can import it; ``script``: the script that defines it; ``object``: the program that made it (a
+    lambda, a function inside a function, a method of an object); ``command``: the command of ``plsync run --exec``.
+    """
+    if sink == COMMAND:
+        return "command"
+    home, _, function = sink.rpartition(":")
+    if not _PLAIN.fullmatch(function):
+        return "object"
+    if home == "__main__" or "/" in home or "\\" in home:
+        return "script"
+    return "function" if names_function(sink) else "object"
 
 
 def is_importable(callback: Callback) -> bool:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
@@ -35,8 +35,6 @@ Where = str | os.PathLike[str] | Journal | None
 # PromptLayer's limits (its OpenAPI file).
 _LONGEST_KEY: Final = 1024
 _LONGEST_PROMPT_NAME: Final = 512
-
-_current: ContextVar[str | os.PathLike[str] | None] = ContextVar("plsync.track journal", default=None)
 
 
 def score(request_id: Request, score: int, score_name: str | None = None, *, journal: Where = None) -> bool:
@@ -148,13 +146,13 @@ class Tracker:
 def using(journal: str | os.PathLike[str]) -> Iterator[None]:
     """Inside this block the calls that name no journal mean this one. Of this thread or task alone.
 
-    Whoever calls a ``pl_id_callback`` does so inside one, so that follow-ups go where the record is.
+    A ``pl_id_callback`` is called inside one, so that follow-ups go where the record is.
     """
-    token = _current.set(journal)
+    token = current_journal.set(Path(journal))
     try:
         yield
     finally:
-        _current.reset(token)
+        current_journal.reset(token)
 
 
 def _queue(op: Op, payload: dict[str, Any], request_id: Request, journal: Where) -> bool:
@@ -162,7 +160,7 @@ def _queue(op: Op, payload: dict[str, Any], request_id: Request, journal: Where)
         journal.followups.add(op, payload, request_id)
         return True
     # Made when there is none: a request id needs no record.
-    with Journal.open(journal if journal is not None else _current.get(), create=True) as opened:
+    with Journal.open(journal, create=True) as opened:
         opened.followups.add(op, payload, request_id)
     return True
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-from plsync.errors import SinkUnavailable
 from plsync.sync.breaker import Breaker
-from plsync.sync.callbacks import DeliveryReport, deliver, import_sink
+from plsync.sync.callbacks import Callbacks, DeliveryReport
 from plsync.sync.clock import WallClock, now_ms
 from plsync.sync.engine import Engine, Pass
 from plsync.sync.followups import FollowUpReport, FollowUps
@@ -38,26 +37,6 @@ class Waiting:
 
 
 Step = Pass | FollowUpReport | DeliveryReport | Waiting
-
-
-@dataclass
-class Callbacks:
-    """Delivers to sinks that this process can import, and remembers why it cannot import the others."""
-
-    journal: Journal
-    unavailable: dict[str, str] = field(default_factory=dict)
-    _imported: dict[str, Callable[..., Any]] = field(default_factory=dict)
-
-    def deliver(self) -> DeliveryReport:
-        """One round, for entries whose own process is gone: a live one delivers for itself."""
-        waiting = [entry.sink for entry in self.journal.callbacks.waiting() if entry.waiting]
-        for sink in waiting:
-            if sink not in self._imported and sink not in self.unavailable:
-                try:
-                    self._imported[sink] = import_sink(sink)
-                except SinkUnavailable as error:
-                    self.unavailable[sink] = str(error)
-        return deliver(self.journal, {sink: self._imported[sink] for sink in waiting if sink in self._imported})
 
 
 class Runner:
