@@ -39,6 +39,7 @@ bench: .venv/built
 	$(BIN)/python benches/imports.py
 	$(BIN)/python benches/ingest.py
 	$(BIN)/python benches/stand_in.py
+	$(BIN)/python benches/callbacks.py
 	cargo run --quiet --release --package plsync-benches --bin append
 	cargo run --quiet --release --package plsync-benches --bin million
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from plsync.journal import Journal
@@ -40,3 +41,11 @@ def acknowledge(path: Path) -> int:
         journal.ack([(record.seq, 1000 + record.seq) for record in leased])
         journal.doorbell()
         return len(leased)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Returns when the condition holds; fails if it does not come to."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "this never came true"
+        time.sleep(0.01)

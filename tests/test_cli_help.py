@@ -18,6 +18,7 @@ OPTIONS = {
     "list": FILTERS | {"--oldest-first"},
     "show": set(),
     "tail": FILTERS | {"-f", "--follow"},
+    "acks": {"--since", "-f", "--follow", "-n", "--limit"},
     "retry": {"--state", "--follow-ups", "--callbacks"},
     "check": set(),
     "quota": {"--max-bytes", "--max-age", "--policy"},

@@ -8,13 +8,13 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from calls import write_calls
+from calls import wait_until, write_calls
 from plsync.journal import Journal
 from plsync.sinks import COMMAND
 from plsync.sync.callbacks import Deliveries
@@ -47,13 +47,6 @@ def delivering(journal: Journal, line: str, **options: Any) -> Iterator[Deliveri
 def python(program: str, *arguments: str) -> str:
     """A command line that runs this program."""
     return shlex.join([sys.executable, "-S", "-c", program, *arguments])
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "this never came true"
-        time.sleep(0.01)
 
 
 SEEN = "import json, os, sys; print(json.dumps([sys.argv[1:], dict(os.environ)]), file=open('seen', 'a'))"

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from calls import AT
+from calls import AT, wait_until
 from plsync.callback_queue import CallbackQueue
 from plsync.errors import JournalError, SinkUnavailable
 from plsync.journal import Journal
@@ -71,13 +71,6 @@ def delivering(journal: Journal, functions: Mapping[str, Callable[..., Any]]) ->
 
 def ack(journal: Journal, seqs: Sequence[int]) -> None:
     journal.ack([(seq, 1000 + seq) for seq in seqs])
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "this never came true"
-        time.sleep(0.01)
 
 
 def delivered(deliveries: Deliveries) -> int:
@@ -168,7 +161,7 @@ def test_a_stop_waits_no_longer_than_told_for_a_callback_that_hangs(path: Path) 
 
 def test_a_long_call_keeps_its_lease(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("plsync.sync.entries.LEASE", 1.0)
-    monkeypatch.setattr("plsync.sync.callbacks._EXTEND", 0.1)
+    monkeypatch.setattr("plsync.sync.pool._EXTEND", 0.1)
     monkeypatch.setattr("plsync.sync.callbacks._TEND", 0.1)
     release, begun = threading.Event(), threading.Event()
 

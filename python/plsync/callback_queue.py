@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from plsync.record import Record
+from plsync.reports import Waiting
 
 if TYPE_CHECKING:
     from plsync._native import CallbackQueue as Native
 
-__all__ = ["CallbackQueue", "Claimed", "Failed", "Waiting"]
+__all__ = ["CallbackQueue", "Claimed", "Failed"]
 
 
 class Claimed(NamedTuple):
@@ -33,23 +33,6 @@ class Failed(NamedTuple):
     """When to try again, in ms since the epoch."""
     dead: bool
     """Whether never to try again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A sink, and how many request ids wait for it."""
-
-    sink: str
-    waiting: int
-    """Ids still to be delivered."""
-    owned: int
-    """Of these, ids that belong to programs which are running: each delivers its own."""
-    pids: list[int]
-    """The processes of those programs."""
-    dead: int
-    """Ids given up after too many failures."""
-    last_error: str | None
-    """Why a delivery failed."""
 
 
 class CallbackQueue:

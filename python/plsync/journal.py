@@ -280,7 +280,7 @@ class Journal:
     def stats(self) -> Stats:
         """The journal in numbers."""
         self._take_in()
-        return Stats.from_dict(self._store.stats())
+        return Stats.from_dict(self._store.stats(), self.callbacks.waiting())
 
     def quota(self) -> Quota:
         """How much the journal may hold."""

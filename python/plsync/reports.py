@@ -19,6 +19,7 @@ __all__ = [
     "SalvageReport",
     "Spool",
     "Stats",
+    "Waiting",
     "Writer",
 ]
 
@@ -164,6 +165,23 @@ class SalvageReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A sink, and how many request ids wait for it."""
+
+    sink: str
+    waiting: int
+    """Ids still to be delivered."""
+    owned: int
+    """Of these, ids that belong to programs which are running: each delivers its own."""
+    pids: list[int]
+    """The processes of those programs."""
+    dead: int
+    """Ids given up after too many failures."""
+    last_error: str | None
+    """Why a delivery failed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """The journal in numbers. Sizes in bytes."""
 
@@ -181,7 +199,9 @@ class Stats:
     callbacks_dead: int
     """Callbacks given up after too many failures."""
     callback_error: str | None
-    """What the last failed callback raised."""
+    """Why a callback failed."""
+    sinks: list[Waiting]
+    """Who they wait for, and who they were given up for."""
     followups: int
     """Scores, metadata, prompt links and groups that wait for a request id, or to be sent."""
     followups_stranded: int
@@ -211,12 +231,13 @@ class Stats:
     oldest_unsent: datetime | None
 
     @classmethod
-    def from_dict(cls, found: dict[str, Any]) -> Stats:
-        """The statistics of the store's answer."""
+    def from_dict(cls, found: dict[str, Any], sinks: list[Waiting]) -> Stats:
+        """The statistics of the store's answers."""
         oldest = found["oldest_unsent"]
         return cls(
             **_known(cls, found)
             | {
+                "sinks": sinks,
                 "spool": Spool(**_known(Spool, found["spool"])),
                 "quota": Quota.from_dict(found["quota"]),
                 "writers": [Writer(**_known(Writer, item)) for item in found["writers"]],

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from plsync.cli import console, options, prompts
+from plsync.cli.acks import acks
 from plsync.cli.check import check
 from plsync.cli.compact import compact
 from plsync.cli.list import list_records
@@ -55,6 +56,7 @@ app.command("status")(status)
 app.command("list")(list_records)
 app.command("show")(show)
 app.command("tail")(tail)
+app.command("acks")(acks)
 app.command("retry")(retry)
 app.command("check")(check)
 app.command("quota")(quota)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from typing import Final
 
 from rich.text import Text
 
 from plsync.cli import options, words
 from plsync.cli.console import fact, json_line, out, safe
 from plsync.journal import Journal
-from plsync.reports import Stats
+from plsync.reports import Stats, Waiting
+from plsync.sinks import kind_of
 from plsync.sync.lock import current_sender
 
 __all__ = ["status"]
+
+# A program that makes a function for each request leaves one sink for each.
+_MOST_SINKS: Final = 10
 
 _MEANINGS = {
     "pending": "waiting to be sent",
@@ -54,8 +59,10 @@ def _facts(journal: Journal, stats: Stats) -> Iterator[Text]:
         yield fact("dropped", safe(f"{stats.dropped:,}  (never sent; their content went to the quota)", "red"))
     if stats.callbacks:
         yield fact("callbacks", safe(f"{stats.callbacks:,} to be delivered"))
+        yield from _sinks([sink for sink in stats.sinks if sink.waiting], _waiting)
     if stats.callbacks_dead:
-        yield fact("given up", _last(words.count(stats.callbacks_dead, "callback"), stats.callback_error))
+        yield fact("given up", safe(words.count(stats.callbacks_dead, "callback"), "red"))
+        yield from _sinks([sink for sink in stats.sinks if sink.dead], _given_up)
     if stats.followups:
         stranded = f", {stats.followups_stranded:,} of them for a record that was refused or is held"
         waiting = f"{stats.followups:,} to be sent{stranded if stats.followups_stranded else ''}"
@@ -71,6 +78,34 @@ def _facts(journal: Journal, stats: Stats) -> Iterator[Text]:
     if stats.damaged:
         yield fact("damaged", safe(f"{words.count(stats.damaged, 'part')} of the spool", "red"))
         yield from (safe(f"  {where}") for where in stats.damage)
+
+
+def _sinks(sinks: list[Waiting], line: Callable[[Waiting], str]) -> Iterator[Text]:
+    for sink in sinks[:_MOST_SINKS]:
+        yield safe(f"  {line(sink)}")
+    if len(sinks) > _MOST_SINKS:
+        yield safe(f"  and {words.count(len(sinks) - _MOST_SINKS, 'function')} more; --json lists them")
+
+
+def _waiting(sink: Waiting) -> str:
+    """How many ids wait for a sink, and who or what brings them there."""
+    if sink.owned == sink.waiting:
+        pids = ", ".join(map(str, sink.pids))
+        return f"{sink.waiting:,} for {sink.sink}: its program is running, and calls it (process {pids})"
+    function = sink.sink.rpartition(":")[2]
+    how = {
+        "function": "`plsync run` calls it",
+        "script": f"run the script again, or `plsync run --callbacks module:{function}`",
+        "object": f"run its program again, or `plsync run --callbacks '{sink.sink}=module:function'`",
+        "command": "`plsync run --exec COMMAND` runs it",
+    }[kind_of(sink.sink)]
+    running = f", its running program {sink.owned:,} of them" if sink.owned else ""
+    failed = f"; it {sink.last_error}" if sink.last_error and not sink.dead else ""
+    return f"{sink.waiting:,} for {sink.sink}: {how}{running}{failed}"
+
+
+def _given_up(sink: Waiting) -> str:
+    return f"{sink.dead:,} for {sink.sink}: it {sink.last_error or 'failed'}"
 
 
 def _last(what: str, reason: str | None) -> Text:
@@ -89,11 +124,13 @@ def _advice(stats: Stats) -> list[Text]:
     if left.keys() & {"pending", "leased", "in_doubt"}:
         lines.append("Next: `plsync run` sends what waits, once this machine can reach PromptLayer.")
     elif "callbacks" in left:
-        lines.append("Next: `plsync run`, or the program they belong to, delivers the callbacks.")
+        lines.append("Next: what is said above delivers the callbacks.")
     if "followups" in left and not left.keys() & {"pending", "leased", "in_doubt"}:
         lines.append("Next: `plsync run` sends the follow-ups whose record is at PromptLayer.")
     if "followups_dead" in left:
         lines.append("`plsync show ID` shows the follow-ups of a record, and why PromptLayer refused one.")
+    if stats.callbacks_dead:
+        lines.append("`plsync retry --callbacks` has the callbacks that were given up tried again.")
     if "dead" in left:
         lines.append("`plsync list --state dead` shows what was refused, `plsync show ID` why.")
     if "held" in left:

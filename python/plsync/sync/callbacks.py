@@ -18,26 +18,20 @@ from plsync.errors import JournalError, SinkUnavailable
 from plsync.sinks import COMMAND
 from plsync.sync.calling import Call, FunctionCall
 from plsync.sync.command import Command, CommandCall
-from plsync.sync.delivery import LONG_CALL, MAX_ATTEMPTS, DeliveryReport, Worker
+from plsync.sync.delivery import MAX_ATTEMPTS, DeliveryReport, Worker
 from plsync.sync.entries import Entries
 from plsync.sync.functions import Functions, Importable, import_sink
+from plsync.sync.pool import Pool
 
 if TYPE_CHECKING:
     from plsync.journal import Journal
 
 __all__ = ["MAX_ATTEMPTS", "Callbacks", "Deliveries", "DeliveryReport", "deliver", "import_sink"]
 
-# Threads that deliver, and all threads. Where a call takes long its sink gets another one, up to this many.
-_MOST_WORKING: Final = 16
-_MOST_THREADS: Final = 80
-_MOST_OF_SINK: Final = 4
 # Seconds. Without a ring the journal is looked at so often, for entries of processes that have died.
 _REVISIT: Final = 30.0
 # While a call runs: its neighbours are stored, its lease is extended, and it is noticed when it takes long.
 _TEND: Final = 1.0
-_EXTEND: Final = 10.0
-# A thread without work is kept for the next ids.
-_LINGER: Final = 60.0
 _LOOK: Final = 0.02
 
 _log = logging.getLogger(__name__)
@@ -74,9 +68,8 @@ class Deliveries:
         """Set when no further call may begin."""
         self._woken = threading.Event()
         self._lock = threading.Lock()
-        self._threads: list[_Thread] = []
+        self._pool = Pool(self)
         self._report = DeliveryReport()
-        self._extended = time.monotonic()
         self._dispatcher = threading.Thread(target=self.run, name="plsync-deliver", daemon=True)
 
     # --- for whoever sends ---
@@ -119,7 +112,7 @@ class Deliveries:
         self.stopping.set()
         self.ring()
         deadline = time.monotonic() + timeout
-        workers = self._all()
+        workers = self._pool.threads()
         for worker in workers:
             worker.wake()
         threads = [thread for thread in (self._dispatcher, *workers) if thread.ident is not None]
@@ -134,7 +127,7 @@ class Deliveries:
         while not self.stopping.is_set():
             self._woken.clear()
             self._doorbell.rang()
-            self._tend()
+            self._pool.tend()
             try:
                 seconds = self._dispatch()
             except Exception as error:
@@ -143,7 +136,7 @@ class Deliveries:
                 seconds = _REVISIT
             self._doorbell.wait(seconds, self._woken)
         with contextlib.suppress(JournalError):  # where it cannot be written to, leases end by themselves
-            for thread in self._all():
+            for thread in self._pool.threads():
                 thread.worker.put_back()
                 thread.worker.store()
 
@@ -152,9 +145,9 @@ class Deliveries:
         due, following = self._entries.due()
         seconds = _REVISIT if following is None else min(_REVISIT, max(0.05, following))
         for sink in due:
-            if self._may_call(sink) and not self._assign(sink):
+            if self._may_call(sink) and not self._pool.assign(sink):
                 seconds = min(seconds, _TEND)
-        return min(seconds, _TEND) if any(thread.worker.is_busy for thread in self._all()) else seconds
+        return min(seconds, _TEND) if self._pool.is_busy() else seconds
 
     def _may_call(self, sink: str) -> bool:
         if sink == COMMAND:
@@ -169,126 +162,27 @@ class Deliveries:
             raise SinkUnavailable(f"no functions are called here, so not {sink} either")
         return FunctionCall(self._functions.find(sink), journal)
 
-    def _assign(self, sink: str) -> bool:
-        """See to it that a thread delivers to the sink; False if there is none to be had now."""
-        threads = self._all()
-        theirs = [thread for thread in threads if thread.worker.sink == sink]
-        for thread in theirs:
-            if not thread.worker.is_stuck:
-                thread.wake()
-                return True
-        if len(theirs) >= _MOST_OF_SINK or len(threads) >= _MOST_THREADS:
-            return False
-        working = [thread for thread in threads if not thread.worker.is_stuck]
-        if len(working) >= _MOST_WORKING:
-            for thread in working:
-                if not thread.worker.is_busy:
-                    thread.dismiss()
-                    break
-            return False
-        make = functools.partial(self._make_call, sink)
-        added = _Thread(self, Worker(sink, make, self._entries, self.told, self.stopping))
-        with self._lock:
-            self._threads.append(added)
-        try:
-            added.start()
-        except RuntimeError as error:  # no thread to be had, or the interpreter is closing
-            self.left(added)
-            self.trouble(error)
-            return False
-        return True
-
-    def _tend(self) -> None:
-        """See to the threads whose calls take a while."""
-        extend = time.monotonic() - self._extended >= _EXTEND
-        if extend:
-            self._extended = time.monotonic()
-        for thread in self._all():
-            try:
-                if thread.worker.is_stuck:
-                    self._go_on_without(thread)
-                thread.worker.store()
-                if extend:
-                    thread.worker.extend()
-            except Exception as error:
-                self.trouble(error)
-
-    def _go_on_without(self, thread: _Thread) -> None:
-        """Let others have what a thread has not called yet, since its call takes long."""
-        thread.worker.put_back()
-        if not thread.is_known_stuck:
-            thread.is_known_stuck = True
-            line = f"{thread.worker.sink}: a call takes more than {LONG_CALL:.0f} s; others go on without it"
-            _log.warning(line)
-            self.told(DeliveryReport(errors=[line]))
-
-    def _all(self) -> list[_Thread]:
-        with self._lock:
-            return list(self._threads)
-
     def _is_done(self) -> bool:
         # First what is due, then who is busy: what is claimed in between is seen with either.
         due, _ = self._entries.due()
-        return not any(map(self._may_call, due)) and not any(thread.worker.is_busy for thread in self._all())
+        return not any(map(self._may_call, due)) and not self._pool.is_busy()
 
-    # --- for the threads ---
+    # --- for the pool ---
+
+    def worker(self, sink: str) -> Worker:
+        """A new worker for a sink."""
+        return Worker(sink, functools.partial(self._make_call, sink), self._entries, self.told, self.stopping)
 
     def told(self, report: DeliveryReport) -> None:
         """Something was stored."""
         with self._lock:
             self._report.add(report)
 
-    def left(self, thread: _Thread) -> None:
-        """A thread has ended."""
-        with self._lock:
-            if thread in self._threads:
-                self._threads.remove(thread)
-        self.ring()
-
     def trouble(self, error: Exception) -> None:
         """The journal could not be read or written to."""
         if not self.stopping.is_set():
             _log.debug("request ids cannot be delivered", exc_info=error)
             self.told(DeliveryReport(errors=[f"request ids cannot be delivered now, and stay in the journal: {error}"]))
-
-
-class _Thread(threading.Thread):
-    """One worker's thread. It stays for a while when nothing is due, and so does the event loop of async callbacks."""
-
-    def __init__(self, deliveries: Deliveries, worker: Worker) -> None:
-        super().__init__(name=f"plsync-deliver {worker.sink}", daemon=True)
-        self.worker = worker
-        self.is_known_stuck = False
-        self._deliveries = deliveries
-        self._woken = threading.Event()
-        self._dismissed = False
-
-    def wake(self) -> None:
-        """There may be something due."""
-        self._woken.set()
-
-    def dismiss(self) -> None:
-        """Make room for another sink."""
-        self._dismissed = True
-        self._woken.set()
-
-    def run(self) -> None:
-        """Deliver what is due, and what comes within a while."""
-        stopping = self._deliveries.stopping
-        try:
-            while not self._dismissed and not stopping.is_set():
-                self._woken.clear()
-                try:
-                    self.worker.drain()
-                except SinkUnavailable:  # whoever looked for it knows why
-                    break
-                except Exception as error:
-                    self._deliveries.trouble(error)
-                if not self._woken.wait(_LINGER):
-                    break
-        finally:
-            self._deliveries.left(self)
-            self.worker.close()
 
 
 def deliver(journal: Journal, sinks: Mapping[str, Callable[..., Any]], writer: bytes | None = None) -> DeliveryReport:

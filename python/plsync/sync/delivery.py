@@ -107,15 +107,16 @@ class Worker:
         try:
             self.store()
             self._call = self._call or self._make()
-            while not self._stopping.is_set() and (claimed := self._entries.claim(self.sink)):
+            while not self._stopping.is_set():
+                # First what is left of before, should the journal have failed in the middle of it.
+                self._deliver_all(self._call)
+                claimed = self._entries.claim(self.sink)
+                if not claimed:
+                    break
                 with self._lock:
                     self._left.extend(claimed)
-                while (entry := self._next()) is not None:
-                    self._deliver(entry, self._call)
-                    if time.monotonic() - self._stored_at > _STORE_EVERY:
-                        self.store()
-                self.put_back()
-                self.store()
+            self.put_back()
+            self.store()
         finally:
             self._draining = False
 
@@ -169,6 +170,13 @@ class Worker:
         """Whether its call takes so long that others must not wait for it."""
         with self._lock:
             return self._calling is not None and time.monotonic() - self._called_at > LONG_CALL
+
+    def _deliver_all(self, call: Call) -> None:
+        while (entry := self._next()) is not None:
+            self._deliver(entry, call)
+            if time.monotonic() - self._stored_at > _STORE_EVERY:
+                self.store()
+        self.store()
 
     def _next(self) -> Claimed | None:
         with self._lock:

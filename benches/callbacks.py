@@ -1,0 +1,189 @@
+"""Request ids on their way back: how soon, how many a second, beside what, and what waiting for them costs.
+
+Usage: python benches/callbacks.py [--ids N] [--rounds N] [--idle SECONDS]
+
+The peer is the queue that one would write: a table in SQLite (WAL, each commit synced), from which a row is taken, and
+deleted when the function has returned. It repeats one call after a crash where plsync may repeat 16; it does not know
+which process may take what, and has neither leases nor times to try again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import random
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from plsync import Journal
+from plsync.sync.callbacks import Deliveries
+
+RECORD = """
+import sys
+import time
+from langchain_core.language_models import FakeListLLM
+from plsync import PromptLayerCallbackHandler
+
+def on_id(request_id):
+    print(time.time_ns(), flush=True)
+
+handler = PromptLayerCallbackHandler(on_id, journal=sys.argv[1])
+for _ in range(int(sys.argv[2])):
+    FakeListLLM(responses=["yes"]).invoke("hi", {"callbacks": [handler]})
+print("recorded", flush=True)
+sys.stdin.read()
+"""
+
+
+class Functions:
+    """One function for every sink."""
+
+    def __init__(self, functions: dict[str, Callable[[int], object]]) -> None:
+        self._functions = functions
+
+    def may_find(self, sink: str) -> bool:
+        return sink in self._functions
+
+    def find(self, sink: str) -> Callable[[int], object]:
+        return self._functions[sink]
+
+
+def latency_ms(path: Path, rounds: int) -> list[float]:
+    """From the commit of an ack in this process to the call in another one that waits."""
+    command = [sys.executable, "-c", RECORD, str(path), str(rounds)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        assert process.stdout is not None  # noqa: S101
+        process.stdout.readline()
+        found = []
+        with Journal.open(path) as journal:
+            journal.ingest(wait=True)
+            for seq in range(1, rounds + 1):
+                # At any moment of the other's polling.
+                time.sleep(random.uniform(0.05, 0.5))  # noqa: S311
+                journal.ack([(seq, 1000 + seq)])
+                acked = time.time_ns()
+                found.append((int(process.stdout.readline()) - acked) / 1e6)
+        process.communicate("")
+    return found
+
+
+def recorded(path: Path, sinks: list[str]) -> None:
+    """Calls of a process that is gone, one for each of these sinks."""
+    program = (
+        "import sys\n"
+        "from langchain_core.language_models import FakeListLLM\n"
+        "from plsync import PromptLayerCallbackHandler\n"
+        "for sink in sys.stdin.read().split():\n"
+        "    exec(f'def {sink}(request_id): pass')\n"
+        "    handler = PromptLayerCallbackHandler(globals()[sink], journal=sys.argv[1])\n"
+        "    FakeListLLM(responses=['yes']).invoke('hi', {'callbacks': [handler]})\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(path)], input=" ".join(sinks), text=True, check=True)  # noqa: S603
+
+
+def drain(path: Path, slow: float | None) -> float:
+    """Seconds until every fast function was called; with one beside them whose calls take ``slow`` seconds each."""
+    called = threading.Semaphore(0)
+    with Journal.open(path) as journal:
+        journal.ingest(wait=True)
+        count = journal.last_seq()
+        journal.ack([(seq, seq) for seq in range(1, count + 1)])
+        fast = sum(sink.waiting for sink in journal.callbacks.waiting() if sink.sink.endswith("fast"))
+        functions = {
+            sink.sink: (lambda _: called.release()) if sink.sink.endswith("fast") else (lambda _: time.sleep(slow or 0))
+            for sink in journal.callbacks.waiting()
+        }
+        deliveries = Deliveries(journal, functions=Functions(functions))
+        began = time.perf_counter()
+        deliveries.start()
+        for _ in range(fast):
+            called.acquire()
+        took = time.perf_counter() - began
+        deliveries.stop(10)
+    return took
+
+
+def sqlite(path: Path, count: int) -> float:
+    """Seconds the peer takes."""
+    database = sqlite3.connect(path, isolation_level=None)
+    database.execute("pragma journal_mode=wal")
+    database.execute("pragma synchronous=full")
+    database.execute("create table queue (seq integer primary key, request_id integer, taken integer)")
+    database.execute("begin")
+    database.executemany("insert into queue values (?, ?, 0)", ((seq, seq) for seq in range(count)))
+    database.execute("commit")
+    called = 0
+    began = time.perf_counter()
+    while row := database.execute("select seq, request_id from queue where taken = 0 order by seq limit 1").fetchone():
+        database.execute("update queue set taken = 1 where seq = ?", row[:1])
+        called += 1
+        database.execute("delete from queue where seq = ?", row[:1])
+    took = time.perf_counter() - began
+    database.close()
+    return took
+
+
+def idle(path: Path, seconds: float) -> float:
+    """CPU of a process that waits, as a share of one core; of the same without a callback subtracted."""
+    program = (
+        "import sys, time\n"
+        "from langchain_core.language_models import FakeListLLM\n"
+        "from plsync import PromptLayerCallbackHandler\n"
+        "handler = PromptLayerCallbackHandler(print if sys.argv[2] == 'waits' else None, journal=sys.argv[1])\n"
+        "FakeListLLM(responses=['yes']).invoke('hi', {'callbacks': [handler]})\n"
+        "time.sleep(3)\n"
+        "before = time.process_time()\n"
+        f"time.sleep({seconds})\n"
+        "print(time.process_time() - before)\n"
+    )
+    took = []
+    for kind in ("waits", "does not"):
+        command = [sys.executable, "-c", program, str(path / kind.replace(" ", "")), kind]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+        took.append(float(done.stdout))
+    return (took[0] - took[1]) / seconds
+
+
+def main() -> None:
+    """Prints medians."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ids", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--idle", type=float, default=20.0)
+    options = parser.parse_args()
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    with tempfile.TemporaryDirectory() as directory:
+        place = Path(directory)
+        alone, beside, peer = [], [], []
+        for number in range(options.rounds):
+            path = place / f"alone-{number}"
+            recorded(path, ["fast"] * options.ids)
+            alone.append(drain(path, None))
+            path = place / f"beside-{number}"
+            recorded(path, ["slow", "fast"] * (options.ids // 10) + ["fast"] * (options.ids - options.ids // 10))
+            beside.append(drain(path, 1.0))
+            peer.append(sqlite(place / f"peer-{number}", options.ids))
+        per_id = {
+            name: statistics.median(times) / options.ids * 1e6
+            for name, times in (("plsync", alone), ("beside a function of 1 s a call", beside), ("SQLite", peer))
+        }
+        for name, micros in per_id.items():
+            print(f"{name}: {micros:,.0f} us an id, {1e6 / micros:,.0f} a second ({micros / per_id['SQLite']:.2f} x)")
+        waits = sorted(latency_ms(place / "latency", 40))
+        print(
+            f"from the ack to the call in another process: {statistics.median(waits):.0f} ms, at most {waits[-1]:.0f}"
+        )
+        (place / "idle").mkdir()
+        print(f"waiting costs {100 * idle(place / 'idle', options.idle):.3f} % of a core")
+
+
+if __name__ == "__main__":
+    main()

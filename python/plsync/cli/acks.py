@@ -1,0 +1,42 @@
+"""``plsync acks``."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import typer
+
+from plsync.cli import options, words
+from plsync.cli.console import json_line, out, safe
+from plsync.journal import Journal
+
+__all__ = ["acks"]
+
+
+def acks(
+    *,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="CURSOR", help="Only those after the one that has this cursor.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Keep on, as they come.")] = False,
+    limit: Annotated[int | None, typer.Option("-n", "--limit", min=0, metavar="N", help="Show at most N.")] = None,
+    json: options.Json = False,
+    journal: options.Journal = None,
+) -> None:
+    """Show PromptLayer's request ids in the order they came, each with its record and a cursor to go on from."""
+    console = out()
+    with Journal.open(journal) as opened:
+        try:
+            found = opened.acks(since, limit=limit, wait=math.inf if follow else 0.0)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--since") from None
+        try:
+            for ack in found:
+                if json:
+                    json_line(ack.as_dict())
+                else:
+                    line = f"{words.when(ack.acked_at)}  #{ack.request_id}  {ack.record_id}  {ack.cursor}"
+                    console.print(safe(line), soft_wrap=True)
+        except KeyboardInterrupt:
+            return
