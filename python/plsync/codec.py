@@ -68,18 +68,19 @@ def plain(value: Any, depth: int = 0) -> Any:
     """
     if depth > _MAX_DEPTH:
         return None
-    # Most values are plain as they are, and passed over without a call: this is much of the cost of reading a record.
+    # Most values are plain as they are, or empty, and passed over without a call: this is much of the cost of reading a
+    # record.
     if isinstance(value, dict):
         tag = value.get(TAG)
         if isinstance(tag, str):
             return _plain_tagged(tag, value, depth + 1)
         for key, item in value.items():
-            if type(item) not in _PLAIN_ALREADY:
+            if type(item) not in _PLAIN_ALREADY and item:
                 value[key] = plain(item, depth + 1)
         return value
     if isinstance(value, list):
         for index, item in enumerate(value):
-            if type(item) not in _PLAIN_ALREADY:
+            if type(item) not in _PLAIN_ALREADY and item:
                 value[index] = plain(item, depth + 1)
         return value
     return None if isinstance(value, float) and not math.isfinite(value) else value
@@ -88,8 +89,9 @@ def plain(value: Any, depth: int = 0) -> Any:
 def _plain_tagged(tag: str, value: dict[str, Any], depth: int) -> Any:
     inner = value.get("v")
     if tag in MESSAGES or tag in OUTPUTS:
-        own, extras = plain(inner, depth), plain(value.get("x"), depth)
+        own = plain(inner, depth)
         fields: dict[str, Any] = own if isinstance(own, dict) else {}
+        extras = plain(value["x"], depth) if "x" in value else None
         return {**fields, **extras} if isinstance(extras, dict) else fields
     if tag == "dict" and isinstance(inner, list):
         return _plain_pairs(inner, depth)

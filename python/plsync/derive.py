@@ -63,11 +63,9 @@ def unique(items: Iterable[T]) -> list[T]:
 
 def tags(start: Mapping[str, Any]) -> list[str]:
     """LangChain's tags, then the handler's."""
-    found: list[Any] = []
-    for key in ("tags", "pl_tags"):
-        value = start.get(key)
-        found += value if isinstance(value, list) else []
-    return unique(tag if isinstance(tag, str) else str(tag) for tag in found)
+    lists = (start.get(key) for key in ("tags", "pl_tags"))
+    found = [tag for tags in lists if isinstance(tags, list) for tag in tags]
+    return unique([tag if isinstance(tag, str) else str(tag) for tag in found])
 
 
 def class_name(start: Mapping[str, Any]) -> str | None:
@@ -78,11 +76,12 @@ def class_name(start: Mapping[str, Any]) -> str | None:
 
 def model(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> str | None:
     """The model's name as the request gave it."""
-    places = (
-        metadata.get("ls_model_name"),
-        *(params.get(key) for key in ("model", "model_name", "model_id", "model_path")),
-    )
-    return next(filter(None, map(text, places)), None)
+    if found := text(metadata.get("ls_model_name")):
+        return found
+    for key in ("model", "model_name", "model_id", "model_path"):
+        if found := text(params.get(key)):
+            return found
+    return None
 
 
 def short_model(name: str) -> str:
@@ -186,4 +185,7 @@ def _answer(output: list[Generation]) -> dict[str, Any]:
 
 
 def _count(counted: Mapping[str, Any], *names: str) -> int | None:
-    return next((value for name in names if isinstance(value := counted.get(name), int)), None)
+    for name in names:
+        if isinstance(value := counted.get(name), int):
+            return value
+    return None

@@ -62,12 +62,13 @@ def span_json(record: Record) -> bytes:
 
 
 def _log_request(record: Record, started: str, ended: str) -> JSON:
-    asked, own, generations, usage = record.params, record.metadata, record.output, record.usage
+    asked, labels, generations, usage = record.params, record.tags, record.output, record.usage
     answers = [_answer(generation) for generation in generations]
     provider = params.provider_name(record.provider)
     cut: list[str] = []
     ending = outcome(record, generations, cut)
-    if record.kind == "chat" or any(generation["message"] is not None for generation in generations):
+    kind = record.kind
+    if kind == "chat" or any(generation["message"] is not None for generation in generations):
         # A decision model's input is no list of messages; it is shown as one. And where the start of a call is lost,
         # only its answer says that it was a chat.
         sent = {"type": "chat", "messages": messages(record.input), **tools(asked, provider)}
@@ -81,17 +82,17 @@ def _log_request(record: Record, started: str, ended: str) -> JSON:
         "output": received,
         "request_start_time": started,
         "request_end_time": ended,
-        "parameters": params.parameters(asked, record.options, own),
-        "tags": tags(record.tags, cut),
+        "parameters": params.parameters(asked, record.options, record.metadata),
+        "tags": tags(labels, cut),
         **ending,
     }
-    request["metadata"] = metadata(record, own, usage, len(generations), cut)
+    request["metadata"] = metadata(record, tags=labels, usage=usage, candidates=len(generations), cut=cut)
     if usage is not None:
         for key in ("input_tokens", "output_tokens"):
             count = whole(usage[key])
             if count is not None and count >= 0:
                 request[key] = count
-    interface = params.api_type(provider, record.kind, asked, answers)
+    interface = params.api_type(provider, kind, asked, answers)
     if interface is not None:
         request["api_type"] = interface
     return request

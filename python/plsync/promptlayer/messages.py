@@ -58,12 +58,16 @@ def failed_tools(items: Iterable[Any]) -> list[str]:
 
 
 def _converted(item: Message, output: bool) -> list[Message]:
-    role, name = _role(item, output)
+    kind, name, content = item.get("type"), string(item.get("name")), item.get("content")
+    role = _ROLES.get(kind) if isinstance(kind, str) else None
+    if role is None:
+        role, name = _spoken_role(item, name, output)
     if role == "assistant":
         return [_assistant(item, name, output)]
-    content = item.get("content")
     if role == "user" and isinstance(content, list):
         return _user(content, name)
+    if role == "system" and as_dict(item.get("additional_kwargs")).get("__openai_role__") == "developer":
+        role = "developer"
     converted = _message(role, contents(content), name)
     if role == "tool":
         converted["tool_call_id"] = _answered_call(item) or ""
@@ -72,14 +76,8 @@ def _converted(item: Message, output: bool) -> list[Message]:
     return [converted]
 
 
-def _role(item: Message, output: bool) -> tuple[str, str | None]:
-    """The role, and the name: of a role that PromptLayer does not have, the role."""
-    kind, name = item.get("type"), string(item.get("name"))
-    known = _ROLES.get(kind) if isinstance(kind, str) else None
-    if known is not None:
-        if known == "system" and as_dict(item.get("additional_kwargs")).get("__openai_role__") == "developer":
-            return "developer", name
-        return known, name
+def _spoken_role(item: Message, name: str | None, output: bool) -> tuple[str, str | None]:
+    """The ``role`` of a message whose class says nothing of it, and the name: of a role unknown here, the role."""
     spoken = string(item.get("role"))
     role = _ROLES.get(spoken or "")
     if role is None or (role == "tool" and _answered_call(item) is None) or (role == "function" and name is None):

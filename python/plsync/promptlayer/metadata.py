@@ -29,25 +29,27 @@ def tags(found: list[str], cut: list[str]) -> list[str]:
     return [tag[:TAG_LIMIT] for tag in found]
 
 
-def metadata(record: Record, own: JSON, usage: Usage | None, candidates: int, cut: list[str]) -> dict[str, str]:
+def metadata(
+    record: Record, *, tags: list[str], usage: Usage | None, candidates: int, cut: list[str]
+) -> dict[str, str]:
     """The metadata of a log; every value is text.
 
     Args:
-        record: the record.
-        own: its metadata, which wins over what is noted here.
+        record: the record. Its own metadata wins over what is noted here.
+        tags: its tags.
         usage: what was counted: its details have no field of their own.
         candidates: how many answers the model gave; more than one is noted.
         cut: what did not fit elsewhere; metadata keys are added to it.
     """
-    if max(map(len, own), default=0) > KEY_LIMIT:
+    found: JSON = {**_notes(record, usage, candidates), **record.metadata}
+    if max(map(len, found), default=0) > KEY_LIMIT:
         cut.append("metadata keys")
-        own = {key[:KEY_LIMIT]: value for key, value in own.items()}
-    found: JSON = {**_notes(record, usage, candidates), **own}
+        found = {key[:KEY_LIMIT]: value for key, value in found.items()}
     found["plsync_id"] = record.id
     # The keys of the handler in langchain-community, in its form.
     found["_langchain_run_id"] = record.run_id
     found["_langchain_parent_run_id"] = record.parent_run_id
-    found["_langchain_tags"] = str(record.tags)
+    found["_langchain_tags"] = str(tags)
     if cut:
         found["plsync_cut"] = ", ".join(cut)
     return {key: value if isinstance(value, str) else _value(value) for key, value in found.items()}
@@ -77,7 +79,7 @@ def _counted(usage: Usage) -> JSON:
         found["total_tokens"] = usage["total_tokens"]
     for details in ("input_token_details", "output_token_details"):
         for key, count in as_dict(usage.get(details)).items():
-            found[f"{details}.{key}"[:KEY_LIMIT]] = count
+            found[f"{details}.{key}"] = count
     return found
 
 

@@ -27,6 +27,8 @@ _BUILT_IN = {
 }
 """PromptLayer's name of a tool that a provider runs, by how the provider's begins (``web_search_20250305``)."""
 
+_TOLD_BY = frozenset({"tools", "tool_choice", "tool_config", "toolConfig", "functions", "function_call"})
+
 _SAME = {"any": "required", "tool": "required", "required": "required", "auto": "auto", "none": "none"}
 
 
@@ -37,6 +39,8 @@ def tools(params: JSON, provider: str) -> JSON:
     {'tool_choice': 'required'}
     """
     built: JSON = {}
+    if _TOLD_BY.isdisjoint(params):
+        return built
     config = as_dict(params.get("toolConfig"))
     given = as_list(params.get("tools")) or as_list(config.get("tools"))
     known = [tool for item in given for tool in _tools(item, provider)]

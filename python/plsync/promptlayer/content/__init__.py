@@ -31,7 +31,7 @@ def contents(content: Any, *, output: bool = False) -> list[Block]:
     []
     """
     if isinstance(content, str):
-        return plain_text(content)
+        return [{"type": "text", "text": content}] if content else []
     blocks: list[Block] = []
     for item in content if isinstance(content, list) else [content]:
         blocks += _blocks(item, output)
