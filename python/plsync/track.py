@@ -26,6 +26,7 @@ from uuid import UUID
 from plsync.errors import InvalidFollowUp
 from plsync.followups import Op
 from plsync.journal import Journal
+from plsync.paths import current_journal
 
 __all__ = ["Tracker", "group", "metadata", "prompt", "score", "using"]
 
