@@ -59,8 +59,8 @@ class Functions:
 def latency_ms(path: Path, rounds: int) -> list[float]:
     """From the commit of an ack in this process to the call in another one that waits."""
     command = [sys.executable, "-c", RECORD, str(path), str(rounds)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
-        assert process.stdout is not None  # noqa: S101
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
         process.stdout.readline()
         found = []
         with Journal.open(path) as journal:
@@ -86,7 +86,7 @@ def recorded(path: Path, sinks: list[str]) -> None:
         "    handler = PromptLayerCallbackHandler(globals()[sink], journal=sys.argv[1])\n"
         "    FakeListLLM(responses=['yes']).invoke('hi', {'callbacks': [handler]})\n"
     )
-    subprocess.run([sys.executable, "-c", program, str(path)], input=" ".join(sinks), text=True, check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-c", program, str(path)], input=" ".join(sinks), text=True, check=True)
 
 
 def drain(path: Path, slow: float | None) -> float:
@@ -147,7 +147,7 @@ def idle(path: Path, seconds: float) -> float:
     took = []
     for kind in ("waits", "does not"):
         command = [sys.executable, "-c", program, str(path / kind.replace(" ", "")), kind]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
         took.append(float(done.stdout))
     return (took[0] - took[1]) / seconds
 

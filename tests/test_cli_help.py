@@ -13,7 +13,7 @@ from commands import printed, run
 FILTERS = {"--tag", "--model", "--state", "--status", "--since", "--until", "--text", "-n", "--limit"}
 EVERYWHERE = {"--journal", "--json", "-h", "--help"}
 OPTIONS = {
-    "run": {"--once", "--no-callbacks", "--batch", "--in-flight", "--settle"},
+    "run": {"--once", "--callbacks", "--exec", "--no-callbacks", "--batch", "--in-flight", "--settle"},
     "status": set(),
     "list": FILTERS | {"--oldest-first"},
     "show": set(),

@@ -378,6 +378,52 @@ def test_what_a_callback_raised_is_shown_and_kept(path: Path, server: PromptLaye
     assert "sink_app:refuse raised ValueError: no room" in done.stdout
 
 
+def test_what_a_callback_says_of_a_request_is_sent_by_the_same_run(
+    path: Path, server: PromptLayerServer, app: Path
+) -> None:
+    (app / "sink_app.py").write_text("from plsync import track\ndef on_id(request_id): track.score(request_id, 80)\n")
+    write_calls(path, 2, sink="sink_app:on_id")
+    assert run(path, server, cwd=app).returncode == 0
+    assert server.scores == {log["id"]: {"default": 80} for log in server.request_logs}
+
+
+def test_a_scripts_function_is_called_when_it_is_named(path: Path, server: PromptLayerServer, app: Path) -> None:
+    write_calls(path, 1, sink="/srv/somewhere/script.py:on_id")
+    assert run(path, server, cwd=app).returncode == 3
+    assert run(path, server, "--callbacks", "sink_app:on_id", cwd=app).returncode == 0
+    assert (app / "seen").read_text().split() == [str(server.request_logs[0]["id"])]
+
+
+def test_a_command_is_run_for_each_id(path: Path, server: PromptLayerServer, app: Path) -> None:
+    write_calls(path, 2)
+    done = run(path, server, "--exec", "sh -c 'echo \"$0\" >> seen' {request_id}", cwd=app)
+    assert done.returncode == 0
+    assert sorted((app / "seen").read_text().split()) == [str(log["id"]) for log in server.request_logs]
+
+
+def test_what_a_command_prints_stays_out_of_the_json(path: Path, server: PromptLayerServer, app: Path) -> None:
+    write_calls(path, 1)
+    done = run(path, server, "--json", "--exec", "echo got {request_id}", cwd=app)
+    assert json.loads(done.stdout.splitlines()[-1])["delivered"] == 1
+    assert "got " in done.stderr
+
+
+@pytest.mark.parametrize("options", [["--callbacks", "nonsense"], ["--exec", "no-such-program {request_id}"]])
+def test_a_callback_that_cannot_be_is_wrong_usage(path: Path, server: PromptLayerServer, options: list[str]) -> None:
+    write_calls(path, 1)
+    assert run(path, server, *options).returncode == 2
+    assert server.requests == []
+
+
+def test_a_callback_that_hangs_keeps_no_run_from_ending(path: Path, server: PromptLayerServer, app: Path) -> None:
+    (app / "sink_app.py").write_text("import threading\ndef on_id(request_id): threading.Event().wait()\n")
+    write_calls(path, 1, sink="sink_app:on_id")
+    with subprocess.Popen(COMMAND, env=environment(path, server), cwd=app) as process:
+        wait_until(lambda: set(states(path).values()) == {"acked"})
+        process.terminate()
+        assert process.wait(10) == 3
+
+
 def test_the_only_connection_is_to_the_configured_server(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 2)
     watch = (

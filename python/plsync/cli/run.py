@@ -17,6 +17,8 @@ from plsync.journal import Journal
 
 if TYPE_CHECKING:
     from plsync.cli.story import Story
+    from plsync.sync.command import Command
+    from plsync.sync.functions import Importable
     from plsync.sync.lock import SenderLock
     from plsync.sync.runner import Runner, Step
 
@@ -26,6 +28,12 @@ WORK_LEFT: Final = 3
 
 _BATCH = typer.Option("--batch", min=1, max=1000, metavar="N", help="Send at most N records in one request.")
 _IN_FLIGHT = typer.Option("--in-flight", min=1, max=64, metavar="N", help="Have at most N requests at work at once.")
+_CALLBACKS = typer.Option(
+    "--callbacks",
+    metavar="[SINK=]MODULE:FUNCTION",
+    help="Give ids of a script's function, or of this sink, to that function; again for more.",
+)
+_EXEC = typer.Option("--exec", metavar="COMMAND", help="Run it for each new request id: 'cmd {request_id}'.")
 _SETTLE = typer.Option(
     "--settle", min=0, metavar="SECONDS", help="Wait so long before a record without a clear answer is looked up."
 )
@@ -34,7 +42,9 @@ _SETTLE = typer.Option(
 def run(
     *,
     once: Annotated[bool, typer.Option("--once", help="Send what waits, then exit.")] = False,
-    no_callbacks: Annotated[bool, typer.Option("--no-callbacks", help="Deliver no callbacks.")] = False,
+    callbacks: Annotated[list[str] | None, _CALLBACKS] = None,
+    exec_: Annotated[str | None, _EXEC] = None,
+    no_callbacks: Annotated[bool, typer.Option("--no-callbacks", help="Call no functions.")] = False,
     batch: Annotated[int, _BATCH] = 100,
     in_flight: Annotated[int, _IN_FLIGHT] = 4,
     settle: Annotated[float, _SETTLE] = 60.0,
@@ -48,18 +58,21 @@ def run(
     """
     # An HTTP client is slow to import, and the commands that look need none.
     from plsync.cli.story import Story  # noqa: PLC0415
+    from plsync.sync.callbacks import Deliveries  # noqa: PLC0415
     from plsync.sync.lock import sole_sender  # noqa: PLC0415
     from plsync.sync.policy import RULES, Policy  # noqa: PLC0415
-    from plsync.sync.runner import Callbacks, Runner, left  # noqa: PLC0415
+    from plsync.sync.runner import Runner, left  # noqa: PLC0415
     from plsync.sync.transport import PromptLayerClient, refusal  # noqa: PLC0415
     from plsync.sync.wake import Wake  # noqa: PLC0415
 
     policy = Policy(settle=settle)
     story = Story(json)
+    functions = None if no_callbacks else _functions(callbacks or [])
+    command = None if exec_ is None else _command(exec_, to_stderr=json)
     # A service may be up before the first program records.
     with Journal.open(journal, create=not once) as opened, sole_sender(opened.path) as lock:
-        callbacks = None if no_callbacks else Callbacks(opened)
         with PromptLayerClient.of_environment(policy.timeout) as client, Wake(opened.path) as wake:
+            deliveries = Deliveries(opened, functions=functions, command=command, heard=wake.call)
             runner = Runner(
                 opened,
                 client,
@@ -67,22 +80,41 @@ def run(
                 wake,
                 batch=batch,
                 in_flight=in_flight,
-                callbacks=callbacks,
+                deliveries=deliveries,
                 watched=story.watch,
             )
             story.expect(sum(left(opened).get(state, 0) for state in ("pending", "in_doubt", "leased")))
             # What callbacks print must not get between a program and its JSON.
             with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext(), _until_signalled(runner):
                 notify("READY=1", "STATUS=sending")
+                deliveries.start()
                 for step in runner.once() if once else runner.forever():
                     _tell(step, story, lock)
             where = client.base_url
         work = left(opened)
-    story.end(work, [] if callbacks is None else list(callbacks.unavailable.values()))
+    story.end(work, [] if functions is None else list(functions.unavailable.values()))
     if story.halt is not None and RULES[type(story.halt)].then == "stop":
         raise refusal(story.halt, where)
     if work:
         raise typer.Exit(WORK_LEFT)
+
+
+def _functions(given: list[str]) -> Importable:
+    from plsync.sync.functions import Importable  # noqa: PLC0415 - as in run
+
+    try:
+        return Importable(given)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--callbacks") from None
+
+
+def _command(line: str, *, to_stderr: bool) -> Command:
+    from plsync.sync.command import Command  # noqa: PLC0415 - as in run
+
+    try:
+        return Command(line, stdout=sys.stderr.fileno() if to_stderr else None)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--exec") from None
 
 
 def _tell(step: Step, story: Story, lock: SenderLock) -> None:

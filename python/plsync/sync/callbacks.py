@@ -20,13 +20,13 @@ from plsync.sync.calling import Call, FunctionCall
 from plsync.sync.command import Command, CommandCall
 from plsync.sync.delivery import MAX_ATTEMPTS, DeliveryReport, Worker
 from plsync.sync.entries import Entries
-from plsync.sync.functions import Functions, Importable, import_sink
+from plsync.sync.functions import Functions, import_sink
 from plsync.sync.pool import Pool
 
 if TYPE_CHECKING:
     from plsync.journal import Journal
 
-__all__ = ["MAX_ATTEMPTS", "Callbacks", "Deliveries", "DeliveryReport", "deliver", "import_sink"]
+__all__ = ["MAX_ATTEMPTS", "Deliveries", "DeliveryReport", "deliver", "import_sink"]
 
 # Seconds. Without a ring the journal is looked at so often, for entries of processes that have died.
 _REVISIT: Final = 30.0
@@ -50,6 +50,7 @@ class Deliveries:
         functions: Functions | None = None,
         command: Command | None = None,
         writer: Callable[[], bytes | None] = lambda: None,
+        heard: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare.
 
@@ -59,7 +60,9 @@ class Deliveries:
             command: run for each request id that comes from the first time on that a journal is delivered with one.
             writer: the writer id of this process, if it records: it delivers for itself, and for processes that are
                 gone. Otherwise only for the latter.
+            heard: called, by any thread, when there is something for :meth:`reports`.
         """
+        self._heard = heard
         self._entries = Entries(journal, writer)
         self._functions = functions
         self._command = command
@@ -177,6 +180,7 @@ class Deliveries:
         """Something was stored."""
         with self._lock:
             self._report.add(report)
+        self._heard()
 
     def trouble(self, error: Exception) -> None:
         """The journal could not be read or written to."""
@@ -203,26 +207,3 @@ def deliver(journal: Journal, sinks: Mapping[str, Callable[..., Any]], writer: b
         finally:
             worker.close()
     return report
-
-
-class Callbacks:
-    """Delivers to sinks that this process can import, and remembers why it cannot import the others."""
-
-    def __init__(self, journal: Journal) -> None:
-        """``journal``: where request ids wait for processes that are gone."""
-        self._journal = journal
-        self._functions = Importable()
-
-    @property
-    def unavailable(self) -> dict[str, str]:
-        """Why sinks have no function here, by name."""
-        return self._functions.unavailable
-
-    def deliver(self) -> DeliveryReport:
-        """One round, in this thread."""
-        found = {}
-        for entry in self._journal.callbacks.waiting():
-            with contextlib.suppress(SinkUnavailable):
-                if entry.waiting:
-                    found[entry.sink] = self._functions.find(entry.sink)
-        return deliver(self._journal, found)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from plsync.sync.breaker import Breaker
-from plsync.sync.callbacks import Callbacks, DeliveryReport
-from plsync.sync.clock import WallClock, now_ms
+from plsync.sync.callbacks import Deliveries, DeliveryReport
+from plsync.sync.clock import WallClock, elapsed, now_ms
 from plsync.sync.engine import Engine, Pass
 from plsync.sync.followups import FollowUpReport, FollowUps
 from plsync.sync.outcomes import Offline, Outcome
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from plsync.journal import Journal
     from plsync.sync.transport import PromptLayerClient
 
-__all__ = ["Callbacks", "Runner", "Step", "Waiting", "left"]
+__all__ = ["Runner", "Step", "Waiting", "left"]
 
 # However little happens, the journal is looked at so often: for processes that died, and callbacks due again.
 _REVISIT: Final = 30.0
 _TRIES: Final = 4
 _PATIENCE: Final = 30.0
+# How long a single run waits for callbacks at its end; their ids come back if that is not enough.
+_LAST_CALLS: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -51,15 +53,15 @@ class Runner:
         *,
         batch: int = 100,
         in_flight: int = 4,
-        callbacks: Callbacks | None = None,
+        deliveries: Deliveries | None = None,
         watched: Callable[[Pass], None] = lambda _: None,
     ) -> None:
-        """Prepare. ``callbacks=None`` delivers none; ``watched`` is told how far a pass is."""
+        """Prepare. ``deliveries`` have been started; None: none are made. ``watched`` is told how far a pass is."""
         self._journal = journal
         self._client = client
         self._policy = policy
         self._wake = wake
-        self._callbacks = callbacks
+        self._deliveries = deliveries
         self._stopping = threading.Event()
         self._finishing = threading.Event()
         self._clock = WallClock()
@@ -75,6 +77,8 @@ class Runner:
     def stop(self) -> None:
         """End the run as soon as the requests at hand are over. For any thread, and signal handlers."""
         self._stopping.set()
+        if self._deliveries is not None:
+            self._deliveries.stopping.set()
         self._wake.call()
 
     def finish(self) -> None:
@@ -92,6 +96,16 @@ class Runner:
 
         What is in doubt is waited for until it has settled, and short pauses are waited out; a missing network is not.
         """
+        yield from self._once()
+        if self._deliveries is not None:
+            self._deliveries.finish(_LAST_CALLS)
+            yield from self._reports()
+            if self.halt is None:
+                # What the callbacks said of their requests.
+                yield from self._once()
+        yield from self._last_reports()
+
+    def _once(self) -> Iterator[Step]:
         while not self.stopping:
             moved, halt = yield from self._round()
             if halt is None:
@@ -107,10 +121,14 @@ class Runner:
                 if _gives_up(halt) or self._breaker.failures == _TRIES or wait > _PATIENCE:
                     return
                 yield Waiting(wait, halt)
-            self._wake.wait(wait, Woken.NOTHING)
+            yield from self._rest(wait, Woken.NOTHING)
 
     def forever(self) -> Iterator[Step]:
         """Steps until :meth:`stop` or :meth:`finish`, or until somebody has to change something before all else."""
+        yield from self._forever()
+        yield from self._last_reports()
+
+    def _forever(self) -> Iterator[Step]:
         reached = False
         while not self.stopping:
             moved, halt = yield from self._round()
@@ -120,7 +138,7 @@ class Runner:
                 if not moved and self._finishing.is_set():
                     return
                 if not moved:
-                    self._wake.wait(self._until_due(_REVISIT) or _REVISIT, Woken.RECORDED | Woken.RUNG)
+                    yield from self._rest(self._until_due(_REVISIT) or _REVISIT, Woken.RECORDED | Woken.RUNG)
                 continue
             if self._finishing.is_set() or (RULES[type(halt)].then == "stop" and not reached):
                 return
@@ -133,7 +151,9 @@ class Runner:
         yield sent
         said = FollowUpReport() if sent.halt is not None else self._followups.send_due(self._stopping.is_set)
         yield said
-        yield from self._deliver()
+        if self._deliveries is not None and sent.acked:
+            self._deliveries.ring()
+        yield from self._reports()
         self.halt = sent.halt or said.halt
         return sent.moved or said.moved, self.halt
 
@@ -148,7 +168,7 @@ class Runner:
         while not self.stopping:
             wait = self._breaker.open(outcome)
             yield Waiting(wait, outcome)
-            woken = self._wake.wait(wait, Woken.NETWORK if isinstance(outcome, Offline) else Woken.NOTHING)
+            woken = yield from self._rest(wait, Woken.NETWORK if isinstance(outcome, Offline) else Woken.NOTHING)
             if Woken.NETWORK in woken:
                 self._breaker.hurry()
             if self.stopping or self._finishing.is_set() or not isinstance(outcome, Offline):
@@ -156,6 +176,16 @@ class Runner:
             outcome = self._client.probe()
             if not isinstance(outcome, Offline):
                 return
+
+    def _rest(self, seconds: float, until: Woken) -> Generator[Step, None, Woken]:
+        """Wait so long, or until one of these happens, or the run is to end; what callbacks did meanwhile is told."""
+        deadline = elapsed() + seconds
+        while not self.stopping and not self._finishing.is_set() and (left := deadline - elapsed()) > 0:
+            woken = self._wake.wait(left, until)
+            yield from self._reports()
+            if woken & until:
+                return woken
+        return Woken.NOTHING
 
     def _until_due(self, most: float) -> float | None:
         """Seconds until the next record or follow-up that waits for a moment is due, if that is within ``most``."""
@@ -168,9 +198,14 @@ class Runner:
         wait = max(0.1, (min(dues) - now_ms()) / 1000)
         return wait if wait <= most else None
 
-    def _deliver(self) -> Iterator[Step]:
-        if self._callbacks is not None:
-            yield self._callbacks.deliver()
+    def _reports(self) -> Iterator[Step]:
+        if self._deliveries is not None:
+            yield from self._deliveries.reports()
+
+    def _last_reports(self) -> Iterator[Step]:
+        if self._deliveries is not None:
+            self._deliveries.stop(self._policy.grace)
+        yield from self._reports()
 
 
 def left(journal: Journal) -> dict[str, int]:
