@@ -15,12 +15,21 @@
     │   ├── PromptNotFound      PromptLayer has no such template, version or label
     │   └── PromptUnavailable   it was never fetched, and PromptLayer cannot be asked
     ├── RecordingError          an event could not be written (never raised into a model call)
-    └── SyncError               talking to PromptLayer
-        ├── Offline             no connection could be made; nothing was sent
-        ├── AuthenticationError the API key is missing or was refused
-        └── Rejected            PromptLayer understood the request and refused it
+    ├── SyncError               talking to PromptLayer
+    │   ├── Offline             no connection could be made; nothing was sent
+    │   ├── AuthenticationError the API key is missing or was refused
+    │   └── Rejected            PromptLayer understood the request and refused it
+    ├── ReplayError             recordings and their replay
+    │   ├── RecordingNotFound   there is no recording at that path
+    │   ├── RecordingFormatError  written by a newer plsync, or not a recording
+    │   └── RecordedError       stands in for a recorded exception whose class is not here
+    ├── NoRecording             no recorded call answers this one; not an Exception
+    └── NetworkBlocked          a test tried to reach the network; not an Exception
 
 Each message says what happened, what was kept, and what to do.
+
+The last two are outcomes of a test, as pytest's own are. A program that retries, falls back or carries on after an
+``Exception`` would turn them into a test that passes, so they are none; ``except PlsyncError`` catches them all.
 """
 
 from __future__ import annotations
@@ -34,6 +43,8 @@ __all__ = [
     "JournalFormatError",
     "JournalLocked",
     "JournalNotFound",
+    "NetworkBlocked",
+    "NoRecording",
     "Offline",
     "PlsyncError",
     "PlsyncWarning",
@@ -41,19 +52,23 @@ __all__ = [
     "PromptNotFound",
     "PromptUnavailable",
     "RecordNotFound",
+    "RecordedError",
     "RecordingError",
+    "RecordingFormatError",
+    "RecordingNotFound",
     "Rejected",
+    "ReplayError",
     "SinkUnavailable",
     "StalePrompt",
     "SyncError",
 ]
 
 
-class PlsyncError(Exception):
-    """The root of every error raised by plsync."""
+class PlsyncError(BaseException):
+    """The root of every error raised by plsync; all but ``NoRecording`` and ``NetworkBlocked`` are Exceptions too."""
 
 
-class JournalError(PlsyncError):
+class JournalError(PlsyncError, Exception):
     """The journal directory, or a file in it, could not be used."""
 
 
@@ -73,11 +88,11 @@ class JournalCorrupt(JournalError):
     """Stored bytes do not match their checksum."""
 
 
-class RecordNotFound(PlsyncError):
+class RecordNotFound(PlsyncError, Exception):
     """No record has the given id or abbreviation."""
 
 
-class AmbiguousId(PlsyncError):
+class AmbiguousId(PlsyncError, Exception):
     """More than one record id starts with the given abbreviation."""
 
 
@@ -85,11 +100,11 @@ class InvalidFollowUp(PlsyncError, ValueError):
     """A score, metadata, a prompt link or a group is none that PromptLayer would take; it was not queued."""
 
 
-class SinkUnavailable(PlsyncError):
+class SinkUnavailable(PlsyncError, Exception):
     """A callback's function cannot be imported by this process; its entries wait for one that can."""
 
 
-class PromptError(PlsyncError):
+class PromptError(PlsyncError, Exception):
     """A prompt template cannot be had, or not in the form that was asked for."""
 
 
@@ -101,11 +116,11 @@ class PromptUnavailable(PromptError):
     """A template is not in the cache, and PromptLayer cannot be asked for it."""
 
 
-class RecordingError(PlsyncError):
+class RecordingError(PlsyncError, Exception):
     """An event could not be written to the spool; the model call is not affected."""
 
 
-class SyncError(PlsyncError):
+class SyncError(PlsyncError, Exception):
     """A sync could not be completed; everything unsent stays in the journal."""
 
 
@@ -119,6 +134,30 @@ class AuthenticationError(SyncError):
 
 class Rejected(SyncError):
     """PromptLayer refused a request; the record is kept."""
+
+
+class ReplayError(PlsyncError, Exception):
+    """A recording could not be read, written or replayed."""
+
+
+class RecordingNotFound(ReplayError):
+    """There is no recording at the given path."""
+
+
+class RecordingFormatError(ReplayError):
+    """The file is not a recording, or a newer plsync wrote it."""
+
+
+class RecordedError(ReplayError):
+    """A recorded exception of a class this process does not have; its subclass carries the name and the attributes."""
+
+
+class NoRecording(PlsyncError):
+    """No recorded call answers this one; no model was asked."""
+
+
+class NetworkBlocked(PlsyncError):
+    """A test tried to reach the network under ``--plsync-block-network``."""
 
 
 class PlsyncWarning(UserWarning):

@@ -336,6 +336,10 @@ class Record:
         values = {name: getattr(self, name) for name in FIELDS}
         return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
 
+    def events(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The start and the end as they were written (``docs/events.md``); empty for one that is not there."""
+        return self._started(), self._ended()
+
     def messages(self) -> list[BaseMessage]:
         """The input as LangChain messages, each of its own class; empty for a text model (see :attr:`input`)."""
         return (decode(self._row.start).get("messages") or []) if self._row.start else []

@@ -1,0 +1,80 @@
+"""A recorded call, wherever it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+
+from plsync.errors import RecordingFormatError
+from plsync.replay.answers import Answer
+from plsync.replay.requests import Kind, Request
+
+__all__ = ["Call", "Source"]
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A request and its answer, parsed at first use: most calls of a recording are never looked at."""
+
+    where: str
+    """What people find it by: ``line 5``, or a record's id."""
+    raw: bytes | dict[str, Any]
+    """One line of a recording (``docs/recordings.md``), as it is or parsed."""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The line as an object.
+
+        Raises:
+            RecordingFormatError: it holds no call.
+        """
+        if isinstance(self.raw, bytes):
+            try:
+                found = orjson.loads(self.raw)
+            except orjson.JSONDecodeError:
+                found = None
+            if not isinstance(found, dict) or not all(isinstance(found.get(part), dict) for part in _PARTS):
+                advice = "nothing was changed: mend it by hand (a conflict of a merge?) or record it anew"
+                raise RecordingFormatError(f"{self.where} holds no recorded call; {advice}")
+            self.raw = found
+        return self.raw
+
+    @property
+    def request(self) -> Request:
+        """What was asked."""
+        data = self.data
+        kind: Kind = "chat" if data.get("kind") == "chat" else "llm"
+        return Request(kind, data["request"], data.get("model"), data.get("class"), data.get("settings") or {})
+
+    def answer(self, load: Callable[[str], bytes], *, fresh: bool = False) -> Answer:
+        """What came back; ``load`` gives large binaries by their name."""
+        data = self.data
+        return Answer(self.request.kind, data["answer"], ms=data.get("ms") or (), load=load, fresh=fresh)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the program that recorded it stopped reading before the answer ended."""
+        return bool(self.data["answer"].get("stopped"))
+
+
+_PARTS = ("request", "answer")
+
+
+class Source(Protocol):
+    """Where recorded calls come from."""
+
+    @property
+    def name(self) -> str:
+        """The file or journal, for messages."""
+
+    def matching(self, request: Request, key: str) -> list[Call]:
+        """The calls with this key, in the order in which they are served."""
+
+    def sample(self, request: Request) -> list[Call]:
+        """Calls among which the one nearest to a request is looked for."""
+
+    def load(self, name: str) -> bytes:
+        """A large binary, by its name."""

@@ -1,0 +1,182 @@
+"""The content of a message in the one form that requests are compared in.
+
+The same picture reaches a model as LangChain's block of today or of yesterday, or as its provider's own; handlers are
+shown it in yet another form (``_format_for_tracing`` and ``_normalize_messages`` of langchain_core). Here all of them
+become ``{"type": "image", "data": "sha256:..."}``. What differs from run to run by itself is left out: ids of blocks,
+their numbers in a stream, addresses of objects, signatures of links.
+
+Everything here works on parsed tagged JSON (``docs/events.md``), so that a call just made and one out of a journal
+take the same way.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
+
+from plsync.privacy import names_a_secret
+
+__all__ = ["CallIds", "canonical_content", "clean", "without_credentials"]
+
+# Blocks that say again what ``tool_calls`` of the message says, each provider in its own way.
+_TOOL_CALLS: Final = frozenset({"tool_use", "tool_call", "tool_call_chunk", "function_call", "input_json_delta"})
+_VARYING: Final = frozenset({"id", "index"})
+_MEDIA: Final = frozenset({"image", "audio", "video", "file", "document", "text-plain", "media"})
+
+_ADDRESS: Final = re.compile(r"( at )0x[0-9a-fA-F]{6,16}\b")
+_DATA_URL: Final = re.compile(r"data:([\w.+-]+/[\w.+-]+)?[^,]{0,100}?;base64,", re.ASCII)
+_USER_INFO: Final = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/:@]*:[^\s/@]+@", re.IGNORECASE)
+_SIGNING: Final = re.compile(
+    r"^(x-(amz|goog|ms)-.*|sig|signature|key-pair-id|policy|expires|key|se|sp|sr|st|sv|skoid)$", re.I
+)
+_REDACTED: Final = "[redacted]"
+
+
+class CallIds:
+    """Names for the ids of tool calls, by order of appearance: providers draw them at random."""
+
+    def __init__(self) -> None:
+        """Nothing is named yet."""
+        self._names: dict[str, str] = {}
+
+    def name(self, call_id: Any) -> Any:
+        """``call_1`` for the first id, ``call_2`` for the next; what is no text stays."""
+        if not isinstance(call_id, str):
+            return call_id
+        return self._names.setdefault(call_id, f"call_{len(self._names) + 1}")
+
+
+def canonical_content(content: Any, ids: CallIds, *, calls_elsewhere: bool = False) -> Any:
+    """A text, or a list of blocks; ``""`` when there is nothing.
+
+    Args:
+        content: the content of a message.
+        ids: of the conversation.
+        calls_elsewhere: the message lists its tool calls, so blocks that repeat them are left out.
+    """
+    if isinstance(content, str):
+        return clean(content)
+    if not isinstance(content, list):
+        return "" if content is None else clean(content)
+    blocks = [_block(item, ids) for item in content if not (calls_elsewhere and _repeats_a_call(item))]
+    if len(blocks) == 1 and blocks[0].keys() == {"type", "text"} and blocks[0]["type"] == "text":
+        return blocks[0]["text"]
+    return blocks or ""
+
+
+def clean(value: Any) -> Any:
+    """A copy without the addresses of objects and the credentials in links."""
+    if isinstance(value, str):
+        if "0x" in value:
+            value = _ADDRESS.sub(r"\10x", value)
+        return without_credentials(value)
+    if isinstance(value, dict):
+        return {key: clean(item) for key, item in value.items()}
+    return [clean(item) for item in value] if isinstance(value, list) else value
+
+
+def without_credentials(text: str) -> str:
+    """A text whose links name no user and password.
+
+    >>> without_credentials("see https://ann:secret@example.org/x")
+    'see https://[redacted]@example.org/x'
+    """
+    return _USER_INFO.sub(rf"\1{_REDACTED}@", text) if "://" in text and "@" in text else text
+
+
+def _repeats_a_call(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") in _TOOL_CALLS
+
+
+def _block(block: Any, ids: CallIds) -> dict[str, Any]:
+    if isinstance(block, str):
+        return {"type": "text", "text": clean(block)}
+    if not isinstance(block, dict):
+        return {"type": "other", "value": clean(block)}
+    if "type" not in block and len(block) == 1:
+        block = {"type": next(iter(block)), **block}
+    if (media := _medium(block)) is not None:
+        return media
+    found = {}
+    for key, value in block.items():
+        if key in {"tool_call_id", "tool_use_id", "call_id"} or (key == "id" and _repeats_a_call(block)):
+            found[key] = ids.name(value)
+        elif key == "content":
+            found[key] = canonical_content(value, ids)
+        elif key not in _VARYING:
+            found[key] = clean(value)
+    return found
+
+
+def _medium(block: dict[str, Any]) -> dict[str, Any] | None:
+    """A picture, sound or file, known by what is in it or where it is; ``None`` when the block is none of these."""
+    kind = block.get("type")
+    inner = block.get(kind) if kind in {"image_url", "input_audio", "file"} else None
+    if kind == "image_url":
+        link = inner.get("url") if isinstance(inner, dict) else inner
+        return {"type": "image", **_source(link=link)} if isinstance(link, str) else None
+    if kind == "input_audio" and isinstance(inner, dict):
+        return {"type": "audio", **_source(data=inner.get("data"))}
+    if kind == "file" and isinstance(inner, dict):
+        found = _source(link=inner.get("file_data"), file_id=inner.get("file_id"))
+        return {"type": "file", **found, **_named(inner)}
+    if kind not in _MEDIA:
+        return None
+    source = block.get("source")
+    parts = source if isinstance(source, dict) else block
+    is_id = parts.get("source_type") == "id"
+    found = _source(
+        data=parts.get("base64") or parts.get("data"),
+        link=parts.get("url") or parts.get("file_uri"),
+        file_id=parts.get("file_id") or (parts.get("id") if is_id else None),
+        text=parts.get("text"),
+    )
+    return {"type": str(kind), **found, **_named(block)} if found else None
+
+
+def _source(*, data: Any = None, link: Any = None, file_id: Any = None, text: Any = None) -> dict[str, Any]:
+    # Not the media type: one form keeps it, another guesses it, and the bytes say what they are.
+    if isinstance(link, str) and (found := _DATA_URL.match(link)):
+        data, link = link[found.end() :], None
+    if data is not None:
+        return {"data": _fingerprint(data)}
+    if isinstance(link, str):
+        return {"url": _unsigned(link)}
+    if file_id is not None:
+        return {"file_id": file_id}
+    return {} if text is None else {"text": clean(text)}
+
+
+def _named(block: dict[str, Any]) -> dict[str, Any]:
+    extras = block.get("extras")
+    name = block.get("filename") or (extras.get("filename") if isinstance(extras, dict) else None)
+    return {"filename": name} if name else {}
+
+
+def _fingerprint(data: Any) -> str:
+    if isinstance(data, dict) and isinstance(data.get("v"), str):  # bytes, as tagged JSON has them
+        data = data["v"]
+    text = data if isinstance(data, str) else repr(data)
+    try:
+        raw = base64.b64decode(text, validate=False)
+    except (binascii.Error, ValueError):
+        raw = text.encode("utf-8", "surrogatepass")
+    return f"sha256:{hashlib.sha256(raw).hexdigest()}"
+
+
+def _unsigned(link: str) -> str:
+    """A link without what is drawn anew each time it is handed out: user, password, signature, expiry."""
+    try:
+        parts = urlsplit(link)
+        pairs = parse_qsl(parts.query, keep_blank_values=True)
+    except ValueError:
+        return without_credentials(link)
+    if not any(_SIGNING.match(name) or names_a_secret(name) for name, _ in pairs):
+        return without_credentials(link)
+    kept = [(name, value) for name, value in pairs if not (_SIGNING.match(name) or names_a_secret(name))]
+    query = "&".join(f"{quote(name)}={quote(value)}" for name, value in kept)
+    return without_credentials(urlunsplit(parts._replace(query=query)))

@@ -1,0 +1,224 @@
+"""The file of a recording: JSON lines, one call a line, and large binaries beside it.
+
+Layout: ``docs/recordings.md``. A line is appended when its call has ended, so nothing recorded is lost with the
+process; what changes more of the file writes a new one and renames it. Processes take turns by a lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from plsync.errors import RecordingFormatError, ReplayError
+
+__all__ = ["FORMAT", "RecordingFile", "key_of", "line_of"]
+
+FORMAT: Final = 1
+_HEADER: Final = b'{"plsync":"recording","format":%d}' % FORMAT
+_BLOBS: Final = "blobs"
+_BLOB_NAME: Final = re.compile(r"sha256-[0-9a-f]{64}")
+# Where the key of a line is: found without parsing the rest.
+_KEY_AT: Final = slice(8, 24)
+_BEFORE_KEY: Final = b'{"key":"'
+
+
+def line_of(call: dict[str, Any]) -> bytes:
+    """A call as one line, without its end. Its key comes first."""
+    return orjson.dumps(call)
+
+
+def key_of(line: bytes) -> str | None:
+    """The key in a line; ``None`` when it is not where it is written."""
+    if not line.startswith(_BEFORE_KEY) or line[24:25] != b'"':
+        return None
+    return line[_KEY_AT].decode("ascii", "replace")
+
+
+class RecordingFile:
+    """The lines of one recording. Reading takes no lock: whole lines appear at once."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Nothing is read or made yet."""
+        self.path = Path(path)
+
+    def exists(self) -> bool:
+        """Whether anything was recorded here."""
+        return self.path.is_file()
+
+    def read(self) -> list[bytes]:
+        """The lines, one a call; empty when there is no file.
+
+        Raises:
+            RecordingFormatError: it is no recording, or a newer plsync wrote it.
+            ReplayError: it cannot be read.
+        """
+        try:
+            written = self.path.read_bytes()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise ReplayError(f"{self.path} cannot be read: {error.strerror}; nothing was changed") from error
+        if not written:
+            return []
+        head, *lines = written.split(b"\n")
+        self._check(head)
+        # What follows the last end of a line is a line only in part: its process was killed.
+        del lines[-1:]
+        return [line for line in lines if line.strip()]
+
+    def append(self, line: bytes) -> None:
+        """Add one line.
+
+        Raises:
+            ReplayError: it cannot be written; what was there before is kept.
+        """
+        with self._writing():
+            torn = self._torn()
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                start = _HEADER + b"\n" if os.fstat(descriptor).st_size == 0 else b"\n" if torn else b""
+                _write(descriptor, start + line + b"\n")
+            finally:
+                os.close(descriptor)
+
+    @contextlib.contextmanager
+    def rewriting(self) -> Iterator[tuple[list[bytes], Any]]:
+        """The lines, and a function that replaces them all at once; nobody else writes meanwhile.
+
+        Raises:
+            RecordingFormatError, ReplayError: as ``read`` and ``append``.
+        """
+        with self._writing():
+            yield self.read(), self._replace
+
+    def _replace(self, lines: Iterable[bytes]) -> None:
+        fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            with contextlib.suppress(OSError):
+                os.chmod(fresh, self.path.stat().st_mode & 0o777)
+            _write(descriptor, b"".join(line + b"\n" for line in (_HEADER, *lines)))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(fresh, self.path)
+
+    # --- large binaries ---
+
+    @property
+    def blobs(self) -> Path:
+        """The directory of large binaries, shared by the recordings beside it."""
+        return self.path.parent / _BLOBS
+
+    def keep(self, data: bytes) -> str:
+        """Store a binary and return its name: a digest of what is in it."""
+        name = f"sha256-{hashlib.sha256(data).hexdigest()}"
+        target = self.blobs / name
+        if not target.exists():
+            with _as_replay_error(self.path):
+                self.blobs.mkdir(parents=True, exist_ok=True)
+                fresh = target.with_name(f".{name}.{os.getpid()}")
+                fresh.write_bytes(data)
+                os.chmod(fresh, 0o600)
+                os.replace(fresh, target)
+        return name
+
+    def load(self, name: str) -> bytes:
+        """The binary of a name.
+
+        Raises:
+            ReplayError: it is missing, or is not what its name says.
+        """
+        if not _BLOB_NAME.fullmatch(name):
+            raise RecordingFormatError(f"{self.path} names {name!r}, which is no binary; nothing was changed")
+        try:
+            data = (self.blobs / name).read_bytes()
+        except OSError as error:
+            advice = "was it committed beside the recording?"
+            raise ReplayError(f"{self.blobs / name} cannot be read: {error.strerror}; {advice}") from error
+        if f"sha256-{hashlib.sha256(data).hexdigest()}" != name:
+            raise ReplayError(f"{self.blobs / name} is not what its name says; restore it or record the call anew")
+        return data
+
+    # --- how ---
+
+    def _check(self, head: bytes) -> None:
+        try:
+            header = orjson.loads(head)
+        except orjson.JSONDecodeError:
+            header = None
+        if not isinstance(header, dict) or header.get("plsync") != "recording":
+            raise RecordingFormatError(f"{self.path} is no recording; nothing was changed: choose another path")
+        if header.get("format") != FORMAT:
+            found = f"{self.path} has format {header.get('format')}, and this plsync knows {FORMAT}"
+            raise RecordingFormatError(f"{found}; nothing was changed: use the plsync that wrote it, or a newer one")
+
+    def _torn(self) -> bool:
+        """Whether the file ends within a line."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(-1, os.SEEK_END)
+                return file.read() != b"\n"
+        except OSError:  # not there, or empty
+            return False
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        with _as_replay_error(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with _lock(self.path):
+                yield
+
+
+@contextlib.contextmanager
+def _as_replay_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ReplayError(f"{path} cannot be written: {error.strerror}; what was there before is kept") from error
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    descriptor = _lockable(path)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lockable(path: Path) -> int:
+        descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
+        return descriptor
+
+else:
+    import fcntl
+
+    def _lockable(path: Path) -> int:
+        # The directory: it stays when the file is replaced, and no lock file is left beside the recordings.
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:  # a network file system may refuse to lock what is only read
+            os.close(descriptor)
+            descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return descriptor

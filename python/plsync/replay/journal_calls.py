@@ -1,0 +1,181 @@
+"""The calls of a journal, served as they were recorded there.
+
+A journal has no index by what was asked. It is searched, in the core, for a piece of the request's own text, oldest
+call first, until a call is found that asks the same; nothing else of it is read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from plsync.codec import TAG
+from plsync.filters import Filters, Wanted
+from plsync.journal import Journal
+from plsync.record import Record
+from plsync.replay.calls import Call
+from plsync.replay.requests import Request, of_record
+
+if TYPE_CHECKING:
+    from plsync.replay.matching import Matcher
+
+__all__ = ["JournalCalls", "call_of"]
+
+_SAMPLE: Final = 200
+_FIRST_PAGE, _LARGEST_PAGE = 1, 64
+# Enough to tell conversations apart, and short enough to be looked for quickly.
+_PIECE: Final = 80
+_ABANDONED: Final = "Abandoned"
+
+
+class JournalCalls:
+    """The calls of a journal whose answer is known, by key."""
+
+    def __init__(self, journal: Journal, matcher: Matcher, filters: Filters | None = None) -> None:
+        """Only records that pass the filters are looked at."""
+        self._journal = journal
+        self._matcher = matcher
+        self._filters = filters or {}
+        self._found: dict[str, list[Call]] = {}
+        self._searches: dict[str, Iterator[Call]] = {}
+
+    @classmethod
+    def open(
+        cls, journal: str | os.PathLike[str] | Journal, matcher: Matcher, filters: Filters | None = None
+    ) -> JournalCalls:
+        """The calls of an open journal, or of the one in a directory.
+
+        Raises:
+            JournalError: there is none, or it cannot be read.
+        """
+        return cls(journal if isinstance(journal, Journal) else Journal.open(journal), matcher, filters)
+
+    @property
+    def name(self) -> str:
+        """The journal's directory."""
+        return str(self._journal.path)
+
+    def matching(self, request: Request, key: str) -> list[Call]:
+        """The oldest calls with this key: each time one more, as long as there are more."""
+        found = self._found.setdefault(key, [])
+        search = self._searches.get(key)
+        if search is None:
+            self._journal.ingest()
+            search = self._searches[key] = self._search(request, key)
+        found.extend(call for call in [next(search, None)] if call is not None)
+        return found
+
+    def sample(self, request: Request) -> list[Call]:
+        """The newest calls."""
+        found = (call_of(record) for record in self._journal.records(limit=_SAMPLE, **self._filters))
+        return [call for call in found if call is not None and call.request.kind == request.kind]
+
+    def load(self, name: str) -> bytes:
+        """A journal keeps everything within its records."""
+        raise KeyError(name)
+
+    def _search(self, request: Request, key: str) -> Iterator[Call]:
+        seen: set[str] = set()
+        # Those of the same model first: the others answer only when it has none.
+        for model in (request.model, None) if request.model else (None,):
+            for record in self._holding(_piece(request), model):
+                call = call_of(record)
+                if call is not None and call.where not in seen and self._matcher.key(call.request) == key:
+                    seen.add(call.where)
+                    yield call
+
+    def _holding(self, text: str | None, model: str | None) -> Iterator[Record]:
+        """Records with this text and model, oldest first, in pages that grow: the first is wanted most often."""
+        wanted: Filters = {**self._filters}
+        if text and not wanted.get("text"):
+            wanted["text"] = text
+        if model and not wanted.get("model"):
+            wanted["model"] = model
+        query = Wanted.of(wanted).query()
+        size = _FIRST_PAGE
+        while True:
+            rows = self._journal._store.query(**query, oldest_first=True, limit=size)
+            yield from map(Record, rows)
+            if len(rows) < size:
+                return
+            query["after"] = rows[-1].id
+            size = min(2 * size, _LARGEST_PAGE)
+
+
+def call_of(record: Record) -> Call | None:
+    """A record as a recorded call; ``None`` when its request or its answer is not known in full."""
+    start, end = record.events()
+    request = of_record(start) if not (record.pruned or record.damage) else None
+    answer = _answer(record, end) if request is not None else None
+    if request is None or answer is None:
+        return None
+    took = record.duration_ns
+    return Call(
+        f"record {UUID(record.id)}",
+        {
+            "kind": request.kind,
+            "model": request.model,
+            "class": request.class_name,
+            "request": request.asked,
+            "answer": answer,
+            "ms": [] if took is None else [took // 1_000_000],
+        },
+    )
+
+
+def _answer(record: Record, end: dict[str, Any]) -> dict[str, Any] | None:
+    if record.status == "error":
+        return _failed(end)
+    generations = end.get("generations")
+    if record.status != "ok" or not isinstance(generations, list) or not generations:
+        return None
+    output = end.get("llm_output")
+    return {"generations": generations} | ({} if output is None else {"llm_output": output})
+
+
+def _failed(end: dict[str, Any]) -> dict[str, Any] | None:
+    """The exception, as far as a journal holds it."""
+    error = end.get("error")
+    if not isinstance(error, dict) or error.get("type") in (None, _ABANDONED):
+        return None
+    attributes: dict[str, Any] = {}
+    if error.get("status_code") is not None:
+        attributes["status_code"] = error["status_code"]
+    http = error.get("response")
+    if isinstance(http, dict):
+        attributes |= {key: http[key] for key in ("body", "request_id") if key in http}
+        headers = http.get("headers")
+        attributes["response"] = {
+            TAG: "http",
+            "c": "Response",
+            "status": http.get("status_code") or error.get("status_code") or 500,
+            "headers": headers if isinstance(headers, dict) else {},
+            "body": None,
+        }
+    path = f"{error.get('module')}:{error['type']}"
+    message = error.get("message") or ""
+    return {"error": {"class": path, "message": message, "args": [message], "attributes": attributes}}
+
+
+def _piece(request: Request) -> str | None:
+    """A piece of what was said last that is found in the record as it is written here."""
+    said = request.asked.get("prompt") if request.kind == "llm" else (request.asked.get("messages") or [""])[-1]
+    lines = [line for text in _texts(said) for line in text.split("\n")]
+    # Of these, what was written may be another.
+    whole = [line for line in lines if "[redacted]" not in line and "0x" not in line and "sha256:" not in line]
+    longest = max(whole, key=len, default="")
+    return longest[:_PIECE].strip() or None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key in {"content", "text", "value"}:
+                yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)

@@ -1,0 +1,149 @@
+"""Answers as a recording holds them: tagged JSON without what goes without saying, large binaries apart.
+
+A message has a dozen fields, of which most are empty; a recording is read by people, so it holds the others. A field
+that is missing has the value every message starts with. Base64 of some size moves into a file of its own, named by
+its content, and its place says which.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from plsync.codec import MESSAGES, OUTPUTS, TAG
+
+__all__ = ["BLOB", "blobs", "pack", "unpack"]
+
+BLOB: Final = "blob"
+# In bytes of base64. A smaller picture does no harm to a diff.
+_LARGE: Final = 4096
+_BASE64: Final = re.compile(r"(data:[^,]{0,200};base64,)?([A-Za-z0-9+/]+={0,2})", re.ASCII)
+
+_MESSAGE: Final[Mapping[str, Any]] = {"additional_kwargs": {}, "response_metadata": {}, "name": None, "id": None}
+_AI: Final[Mapping[str, Any]] = {**_MESSAGE, "tool_calls": [], "invalid_tool_calls": [], "usage_metadata": None}
+_TOOL: Final[Mapping[str, Any]] = {**_MESSAGE, "artifact": None, "status": "success"}
+_GENERATION: Final[Mapping[str, Any]] = {"generation_info": None}
+
+
+def _defaults() -> dict[str, Mapping[str, Any]]:
+    """By class, what its fields hold when nobody sets them, ``type`` among them."""
+    plain = {"Human": "human", "System": "system", "Function": "function", "Chat": "chat"}
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, kind in plain.items():
+        found[f"{name}Message"] = {**_MESSAGE, "type": kind}
+        found[f"{name}MessageChunk"] = {**_MESSAGE, "type": f"{name}MessageChunk"}
+    return {
+        **found,
+        "AIMessage": {**_AI, "type": "ai"},
+        "AIMessageChunk": {**_AI, "type": "AIMessageChunk", "tool_call_chunks": [], "chunk_position": None},
+        "ToolMessage": {**_TOOL, "type": "tool"},
+        "ToolMessageChunk": {**_TOOL, "type": "ToolMessageChunk"},
+        "Generation": {**_GENERATION, "type": "Generation"},
+        "GenerationChunk": {**_GENERATION, "type": "Generation"},
+        "ChatGeneration": {**_GENERATION, "type": "ChatGeneration"},
+        "ChatGenerationChunk": {**_GENERATION, "type": "ChatGenerationChunk"},
+    }
+
+
+_DEFAULTS: Final = _defaults()
+
+
+def pack(value: Any, keep: Callable[[bytes], str]) -> Any:
+    """The short form of parsed tagged JSON.
+
+    Args:
+        value: what ``plsync.codec.encode`` wrote, parsed. It is not changed.
+        keep: stores a large binary and returns the name it is found by.
+    """
+    if isinstance(value, str):
+        return _apart(value, keep) if len(value) >= _LARGE else value
+    if isinstance(value, list):
+        return [pack(item, keep) for item in value]
+    if not isinstance(value, dict):
+        return value
+    tag = value.get(TAG)
+    packed = {key: pack(item, keep) for key, item in value.items()}
+    if tag in _DEFAULTS and isinstance(packed.get("v"), dict):
+        packed["v"] = _without_defaults(tag, packed["v"])
+    return packed
+
+
+def unpack(value: Any, load: Callable[[str], bytes]) -> Any:
+    """What ``pack`` was given, but for the order of fields: missing ones come at the end.
+
+    Args:
+        value: what ``pack`` returned.
+        load: the binary of a name.
+    """
+    if isinstance(value, list):
+        return [unpack(item, load) for item in value]
+    if not isinstance(value, dict):
+        return value
+    tag = value.get(TAG)
+    if tag == BLOB and isinstance(value.get("v"), str):
+        return str(value.get("before", "")) + base64.b64encode(load(value["v"])).decode()
+    unpacked = {key: unpack(item, load) for key, item in value.items()}
+    if tag in MESSAGES | OUTPUTS and isinstance(unpacked.get("v"), dict):
+        unpacked["v"] = _with_defaults(tag, unpacked["v"])
+    return unpacked
+
+
+def blobs(value: Any) -> set[str]:
+    """The names of the binaries that belong to a packed value."""
+    if isinstance(value, list):
+        return set().union(*map(blobs, value)) if value else set()
+    if not isinstance(value, dict):
+        return set()
+    if value.get(TAG) == BLOB and isinstance(value.get("v"), str):
+        return {value["v"]}
+    return set().union(*map(blobs, value.values())) if value else set()
+
+
+def _without_defaults(tag: str, fields: dict[str, Any]) -> dict[str, Any]:
+    defaults = _DEFAULTS[tag]
+    kept = {key: item for key, item in fields.items() if key not in defaults or not _same(item, defaults[key])}
+    if "text" in kept and _same(kept["text"], _text_of(fields)):
+        del kept["text"]
+    return kept
+
+
+def _with_defaults(tag: str, fields: dict[str, Any]) -> dict[str, Any]:
+    filled = fields | {key: _fresh(item) for key, item in _DEFAULTS.get(tag, {}).items() if key not in fields}
+    if "message" in filled and "text" not in filled and (text := _text_of(filled)) is not None:
+        # Where LangChain has it: before the message.
+        filled = {"text": text, **filled}
+    return filled
+
+
+def _text_of(fields: dict[str, Any]) -> str | None:
+    """The text of a generation whose message's content is one."""
+    message = fields.get("message")
+    inner = message.get("v") if isinstance(message, dict) else None
+    content = inner.get("content") if isinstance(inner, dict) else None
+    return content if isinstance(content, str) else None
+
+
+def _fresh(value: Any) -> Any:
+    return value.copy() if isinstance(value, (dict, list)) else value
+
+
+def _same(one: Any, other: Any) -> bool:
+    # Not ==, for which True is 1 and an absent number 0.0 is 0.
+    return type(one) is type(other) and one == other
+
+
+def _apart(text: str, keep: Callable[[bytes], str]) -> Any:
+    found = _BASE64.fullmatch(text)
+    if found is None:
+        return text
+    try:
+        raw = base64.b64decode(found[2], validate=True)
+    except (binascii.Error, ValueError):
+        return text
+    if base64.b64encode(raw).decode() != found[2]:  # another way to write the same bytes would not come back
+        return text
+    blob: dict[str, Any] = {TAG: BLOB, "v": keep(raw)}
+    return blob | {"before": found[1]} if found[1] else blob

@@ -1,0 +1,48 @@
+"""Recording a model and replaying it, for tests: the model behind a replay is poisoned."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.llms import BaseLLM
+from langchain_core.runnables import Runnable
+
+from plsync.replay import with_recording
+
+Model = TypeVar("Model", bound=Runnable[Any, Any])
+
+_STREAMS = ("_stream", "_astream", "_stream_chat_model_events", "_astream_chat_model_events")
+
+
+def poisoned(model: Model) -> Model:
+    """The same model, but whoever asks it fails."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError("the live model was asked")
+
+    cls = type(model)
+    base = BaseChatModel if issubclass(cls, BaseChatModel) else BaseLLM
+    streams = [name for name in _STREAMS if getattr(cls, name, None) is not getattr(base, name, None)]
+    names = {name: refuse for name in ("_generate", "_agenerate", *streams)}
+    names |= {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    copy: Any = model.model_copy()  # type: ignore[attr-defined]
+    object.__setattr__(copy, "__class__", type(cls.__name__, (cls,), names))
+    return copy  # type: ignore[no-any-return]
+
+
+def recorded(model: Model, path: Path, **settings: Any) -> Model:
+    """The model, recording into a file."""
+    return with_recording(model, path, mode="all", **settings)
+
+
+def replayed(model: Model, path: Path, **settings: Any) -> Model:
+    """The model, served from a file and from nothing else."""
+    return with_recording(poisoned(model), path, **settings)
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """The calls of a recording, as they stand in the file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[1:]]
