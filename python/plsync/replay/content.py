@@ -72,7 +72,7 @@ def clean(value: Any) -> Any:
     """A copy without the addresses of objects and the credentials in links."""
     if isinstance(value, str):
         if "0x" in value:
-            value = _ADDRESS.sub(r"\10x", value)
+            value = _ADDRESS.sub(r"\g<1>0x", value)
         return without_credentials(value)
     if isinstance(value, dict):
         return {key: clean(item) for key, item in value.items()}
@@ -130,12 +130,13 @@ def _medium(block: dict[str, Any]) -> dict[str, Any] | None:
     parts = source if isinstance(source, dict) else block
     is_id = parts.get("source_type") == "id"
     found = _source(
-        data=parts.get("base64") or parts.get("data"),
-        link=parts.get("url") or parts.get("file_uri"),
-        file_id=parts.get("file_id") or (parts.get("id") if is_id else None),
+        data=_first(parts, "base64", "data"),
+        link=_first(parts, "url", "file_uri"),
+        file_id=_first(parts, "file_id", *(["id"] if is_id else [])),
         text=parts.get("text"),
     )
-    return {"type": str(kind), **found, **_named(block)} if found else None
+    # The form handlers are shown keeps no name of a picture.
+    return {"type": str(kind), **found, **({} if kind == "image" else _named(block))} if found else None
 
 
 def _source(*, data: Any = None, link: Any = None, file_id: Any = None, text: Any = None) -> dict[str, Any]:
@@ -149,6 +150,10 @@ def _source(*, data: Any = None, link: Any = None, file_id: Any = None, text: An
     if file_id is not None:
         return {"file_id": file_id}
     return {} if text is None else {"text": clean(text)}
+
+
+def _first(block: dict[str, Any], *names: str) -> Any:
+    return next((block[name] for name in names if block.get(name) is not None), None)
 
 
 def _named(block: dict[str, Any]) -> dict[str, Any]:

@@ -183,7 +183,7 @@ class Recording:
             return None
         with self._lock:
             key = self.matcher.key(request)
-            calls = [call for call in self._source.matching(request, key) if not (whole and call.stopped)]
+            calls = [call for call in self._source.matching(request, key) if self._may_serve(call, request, whole)]
             served = self._served.setdefault(key, {})
             waiting = [call for call in calls if call.where not in served]
             repeats = not waiting and bool(calls) and self.exhausted == "repeat"
@@ -195,6 +195,12 @@ class Recording:
             if self.mode == "new_episodes":
                 return None
             raise self.missed(request, recorded=len(calls))
+
+    def _may_serve(self, call: Call, request: Request, whole: bool) -> bool:
+        if whole and call.stopped:
+            return False
+        # Where the right one can be had, none of another model or other settings takes its place.
+        return self.mode != "new_episodes" or _alike(request, call.request)[:2] == (True, True)
 
     def missed(self, request: Request, *, recorded: int = 0) -> NoRecording:
         """The error for a request without an answer; it is counted."""
@@ -292,8 +298,8 @@ class Recording:
         with self._lock:
             served = {call.where for calls in self._served.values() for call in calls.values()}
             with self._file.rewriting() as (lines, replace):
-                mine = {new.line for new in self._new}
                 kept = settled(lines, self._new, self._before)
+                mine = {new.line for new in self._new}
                 if self._records_all:
                     kept = [line for line in kept if line in mine or line not in self._before]
                 else:
@@ -315,12 +321,13 @@ def _nearest(request: Request, calls: list[Call]) -> Call:
     if len(calls) == 1:
         return calls[0]
 
-    def alike(call: Call) -> tuple[bool, bool, bool]:
-        other = call.request
-        model = None in (request.model, other.model) or request.model == other.model
-        return model, request.settings == other.settings, request.class_name == other.class_name
+    return max(calls, key=lambda call: _alike(request, call.request))
 
-    return max(calls, key=alike)
+
+def _alike(one: Request, other: Request) -> tuple[bool, bool, bool]:
+    """Whether model, settings and class are the same."""
+    model = None in (one.model, other.model) or one.model == other.model
+    return model, one.settings == other.settings, one.class_name == other.class_name
 
 
 def _settle(file: RecordingFile | None, new: list[New], before: list[bytes]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -33,20 +33,22 @@ class New:
     ended: int
 
 
-def settled(lines: Sequence[bytes], new: Sequence[New], before: Sequence[bytes] = ()) -> list[bytes]:
+def settled(lines: Sequence[bytes], new: list[New], before: Sequence[bytes] = ()) -> list[bytes]:
     """The lines in their order.
 
     Args:
         lines: the file as it is, what is new included.
-        new: what this process has added.
+        new: what this process has added. A line that says the same as the one it would replace becomes that one.
         before: lines that what is new may replace: those the file had when it was to be recorded anew.
     """
     mine, old = Counter(one.line for one in new), Counter(before)
     order: list[bytes] = []
     places: dict[str | None, deque[int]] = defaultdict(deque)
+    there: Counter[bytes] = Counter()
     for line in lines:
         if mine[line]:
             mine[line] -= 1
+            there[line] += 1
             continue
         if old[line]:
             old[line] -= 1
@@ -54,10 +56,17 @@ def settled(lines: Sequence[bytes], new: Sequence[New], before: Sequence[bytes] 
         order.append(line)
     followers: list[list[bytes]] = [[] for _ in range(len(order) + 1)]
     last = len(order)  # behind everything
-    for one in _in_order(new):
+    new[:] = _in_order(new)
+    for number, one in enumerate(new):
+        if not there[one.line]:  # edited or removed meanwhile, and that is to stay
+            continue
+        there[one.line] -= 1
         if replaced := places[key_of(one.line)]:
             last = replaced.popleft()
-            order[last] = order[last] if _says_the_same(order[last], one.line) else one.line
+            if _says_the_same(order[last], one.line):
+                new[number] = replace(one, line=order[last])
+            else:
+                order[last] = one.line
         else:
             followers[last].append(one.line)
     return [line for place, own in enumerate([*order, None]) for line in (own, *followers[place]) if line is not None]
