@@ -34,6 +34,8 @@ The last two are outcomes of a test, as pytest's own are. A program that retries
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 __all__ = [
     "AmbiguousId",
     "AuthenticationError",
@@ -152,11 +154,17 @@ class RecordedError(ReplayError):
     """A recorded exception of a class this process does not have; its subclass carries the name and the attributes."""
 
 
-class NoRecording(PlsyncError):
+class _Outcome(PlsyncError):
+    # LangChain's agenerate takes what is no Exception for an answer and looks at these, before it raises it.
+    generations: ClassVar[tuple[()]] = ()
+    llm_output: ClassVar[None] = None
+
+
+class NoRecording(_Outcome):
     """No recorded call answers this one; no model was asked."""
 
 
-class NetworkBlocked(PlsyncError):
+class NetworkBlocked(_Outcome):
     """A test tried to reach the network under ``--plsync-block-network``."""
 
 

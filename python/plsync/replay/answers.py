@@ -115,7 +115,7 @@ class Answer:
         if (events := self.events) is not None:
             return ChatResult(generations=[ChatGeneration(message=message_of(events))])
         if "generations" not in self._data:
-            return generate_from_stream(iter(self.chat_chunks()))
+            return generate_from_stream(iter(_ended(self.chat_chunks())))
         generations = self._objects(self._data["generations"])
         for generation in generations:
             if self._fresh:
@@ -128,15 +128,23 @@ class Answer:
         ]
         return ChatResult.model_construct(generations=whole, llm_output=self._objects(self._data.get("llm_output")))
 
-    def chat_chunks(self) -> list[ChatGenerationChunk]:
-        """The chunks of a chat model's answer."""
+    def chat_chunks(self, *, ended: bool = False) -> list[ChatGenerationChunk]:
+        """The chunks of a chat model's answer.
+
+        Args:
+            ended: with the empty last chunk LangChain puts at the end of a stream that has none. It gives that the id
+                of its run, and only where it gave the others the same is that the recorded one.
+        """
         if "generations" in self._data or "events" in self._data:
             return self._one_chunk()
         chunks: list[ChatGenerationChunk] = self._chunks("chunks")
         for chunk in chunks:
             if self._fresh:
                 chunk.message.id = None
-        return chunks if self.stopped or "error" in self._data else _ended(chunks)
+        if not ended or self._fresh or self.stopped or "error" in self._data:
+            return chunks
+        own = all(str(chunk.message.id).startswith("lc_run-") for chunk in chunks)
+        return _ended(chunks) if own else chunks
 
     def _one_chunk(self) -> list[ChatGenerationChunk]:
         from langchain_core.outputs import ChatGenerationChunk  # noqa: PLC0415 - heavy
@@ -240,7 +248,7 @@ def _as_chunk(message: Any) -> AIMessageChunk:
 
 
 def _ended(chunks: list[ChatGenerationChunk]) -> list[ChatGenerationChunk]:
-    """With the empty last chunk LangChain puts at the end of a stream that has none: it would have another id."""
+    """With the empty last chunk of a stream that has none."""
     from langchain_core.messages import AIMessageChunk  # noqa: PLC0415 - heavy
     from langchain_core.outputs import ChatGenerationChunk  # noqa: PLC0415
 

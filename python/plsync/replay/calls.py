@@ -23,6 +23,8 @@ class Call:
     """What people find it by: ``line 5``, or a record's id."""
     raw: bytes | dict[str, Any]
     """One line of a recording (``docs/recordings.md``), as it is or parsed."""
+    source: str = ""
+    """The file it is in."""
 
     @property
     def data(self) -> dict[str, Any]:
@@ -38,7 +40,7 @@ class Call:
                 found = None
             if not isinstance(found, dict) or not all(isinstance(found.get(part), dict) for part in _PARTS):
                 advice = "nothing was changed: mend it by hand (a conflict of a merge?) or record it anew"
-                raise RecordingFormatError(f"{self.where} holds no recorded call; {advice}")
+                raise RecordingFormatError(f"{self.where} of {self.source} holds no recorded call; {advice}")
             self.raw = found
         return self.raw
 

@@ -70,7 +70,7 @@ def _stream(
 ) -> Iterator[ChatGenerationChunk]:
     ask = Ask(self, messages, stop, kwargs)
     if answer := ask.recorded(whole=False):
-        yield from ask.serve(answer, answer.chat_chunks(), run_manager)
+        yield from ask.serve(answer, answer.chat_chunks(ended=run_manager is None), run_manager)
         return
     with ask.live() as (model, take):
         yield from making.stream(take, model._stream, messages, stop=stop, run_manager=run_manager, **kwargs)
@@ -81,7 +81,7 @@ async def _astream(
 ) -> AsyncIterator[ChatGenerationChunk]:
     ask = Ask(self, messages, stop, kwargs)
     if answer := ask.recorded(whole=False):
-        async for chunk in ask.aserve(answer, answer.chat_chunks(), run_manager):
+        async for chunk in ask.aserve(answer, answer.chat_chunks(ended=run_manager is None), run_manager):
             yield chunk
         return
     async with ask.alive() as (model, take):

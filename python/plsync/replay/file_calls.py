@@ -31,7 +31,7 @@ class FileCalls:
     def calls(self) -> Iterator[Call]:
         """Every call, in order."""
         for number, line in enumerate(self._file.read()):
-            yield Call(where(number), line)
+            yield Call(where(number), line, self.name)
 
     def matching(self, request: Request, key: str) -> list[Call]:
         """The calls with this key, in order."""

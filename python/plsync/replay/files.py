@@ -148,6 +148,20 @@ class RecordingFile:
             raise ReplayError(f"{self.blobs / name} is not what its name says; restore it or record the call anew")
         return data
 
+    def sweep(self) -> None:
+        """Remove the binaries that no recording beside this one names.
+
+        Raises:
+            ReplayError: they cannot be removed.
+        """
+        with self._writing():
+            if not self.blobs.is_dir():
+                return
+            named = {name for path in self.path.parent.iterdir() if path.is_file() for name in _named(path)}
+            for blob in self.blobs.iterdir():
+                if _BLOB_NAME.fullmatch(blob.name) and blob.name not in named:
+                    blob.unlink()
+
     # --- how ---
 
     def _check(self, head: bytes) -> None:
@@ -176,6 +190,14 @@ class RecordingFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with _lock(self.path):
                 yield
+
+
+def _named(path: Path) -> set[str]:
+    """The binaries a file names, if it is a recording."""
+    with path.open("rb") as file:
+        if not file.read(len(_HEADER)).startswith(_HEADER[:22]):
+            return set()
+        return {name.decode() for line in file for name in re.findall(_BLOB_NAME.pattern.encode(), line)}
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 
 from plsync.codec import MESSAGES, OUTPUTS, TAG, rebuild
 
-__all__ = ["imported_class", "restore"]
+__all__ = ["approximate", "imported_class", "restore"]
 
 _UNSET: Any = object()
 
@@ -33,6 +33,17 @@ def imported_class(path: object) -> type | None:
         space = getattr(found, "__dict__", None)
         found = space.get(part) if space is not None else None
     return found if isinstance(found, type) else None
+
+
+def approximate(value: Any) -> str | None:
+    """The class of the first object in tagged JSON that ``restore`` would not give back exactly, if there is one."""
+    if isinstance(value, list):
+        return next(filter(None, map(approximate, value)), None)
+    if not isinstance(value, dict):
+        return None
+    if value.get(TAG) == "repr" or (value.get(TAG) == "as" and isinstance(_restored(value), dict)):
+        return str(value.get("c"))
+    return next(filter(None, map(approximate, value.values())), None)
 
 
 def _restored(value: Any) -> Any:

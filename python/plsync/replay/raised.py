@@ -32,11 +32,13 @@ _LARGEST_BODY: Final = 65536
 def describe_error(error: BaseException, depth: int = 0) -> dict[str, Any]:
     """An exception as tagged JSON: class, bases, message, arguments, attributes, and what caused it."""
     kind = type(error)
+    # The args of an OSError lack the file's name.
+    args = OSError.__reduce__(error)[1] if isinstance(error, OSError) else error.args
     described: dict[str, Any] = {
         "class": _path(kind),
         "bases": [_path(base) for base in kind.__mro__[1:] if issubclass(base, Exception)],
         "message": _message(error),
-        "args": [_kept(value) for value in error.args],
+        "args": [_kept(value) for value in args],
         "attributes": {
             name: _kept(value) for name, value in vars(error).items() if isinstance(name, str) and _can_keep(value)
         },
@@ -68,7 +70,7 @@ def _of_its_class(described: dict[str, Any], message: str) -> Exception | None:
         error: Exception = cls(*args) if base is cls else base.__new__(cls, *args)
     except Exception:
         return None
-    _furnish(error, described, args)
+    _furnish(error, described, error.args if base is cls else args)
     return error if _message(error) == message else _saying(error, message)
 
 

@@ -307,6 +307,7 @@ class Recording:
                     kept = [line for line in kept if line in used or line in mine]
                 if kept != lines:
                     replace(kept)
+            self._file.sweep()
             return len(lines) - len(kept)
 
     def close(self) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import time
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
 from plsync.codec import encode
-from plsync.errors import PlsyncError
+from plsync.errors import PlsyncError, PlsyncWarning
 from plsync.replay.answers import fold
 from plsync.replay.events import run_message_id
+from plsync.replay.objects import approximate
 from plsync.replay.packing import pack
 from plsync.replay.raised import describe_error
 from plsync.replay.recording import Recording
@@ -22,7 +24,7 @@ __all__ = ["Take"]
 
 
 class Take:
-    """What one call of a model gives, on its way into a recording. One of the last four methods ends it."""
+    """What one call of a model gives, on its way into a recording. The first of the last four methods ends it."""
 
     def __init__(self, recording: Recording, request: Request, secrets: tuple[str, ...]) -> None:
         """The call begins now."""
@@ -33,6 +35,8 @@ class Take:
         self._events: list[bytes] = []
         self._tokens: list[tuple[str, bytes | None]] = []
         self._listens = False
+        self._is_whole = False
+        self._is_kept = False
         self._id: str | None = None
         self._run_id: str | None = None
         self._ms: list[int] = []
@@ -54,6 +58,10 @@ class Take:
         """The next chunk has come, or the next event of a model that streams events."""
         self._time()
         (self._events if isinstance(part, dict) else self._chunks).append(encode(part)[0])
+        message = getattr(part, "message", None)
+        self._is_whole = getattr(message, "chunk_position", None) == "last"
+        if isinstance(part, dict) and part.get("event") == "message-finish":
+            self.streamed()  # LangChain asks for nothing after that
 
     def handed_over(self, part: Any) -> None:
         """The program has had a chunk, and LangChain has given it an id if it had none."""
@@ -103,7 +111,7 @@ class Take:
     def stopped(self) -> None:
         """The program reads no further. Where it has read nothing, there is nothing to serve."""
         if self._chunks or self._events:
-            self._keep(self._received() | {"stopped": True})
+            self._keep(self._received() | ({} if self._is_whole else {"stopped": True}))
 
     def raised(self, error: Exception) -> None:
         """With an exception. One of plsync's own is not the model's, and is not recorded."""
@@ -112,6 +120,12 @@ class Take:
             self._keep((self._received() if self._chunks else heard) | {"error": describe_error(error)})
 
     def _keep(self, answer: dict[str, Any]) -> None:
+        if self._is_kept:
+            return
+        self._is_kept = True
+        if (kind := approximate(answer)) is not None:
+            message = f"an answer holds what comes back only approximately: {kind}; everything else of it is kept"
+            warnings.warn(message, PlsyncWarning, stacklevel=2)
         ended = time.monotonic_ns()
         self._ms.append(_ms(ended - self._seen))
         self._recording.add(self._request, answer, self._ms, (self._began, ended), self._secrets)

@@ -1,0 +1,262 @@
+"""The file of a recording: what is in it, what is never in it, and what becomes of one that is damaged."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_openai import ChatOpenAI
+
+from generated import same
+from models import Chat, StreamingChat
+from openai_server import OpenAIServer
+from plsync.errors import NoRecording, RecordingFormatError, ReplayError
+from plsync.replay import Recording, with_recording
+from replaying import lines, recorded, replayed
+
+PICTURE = bytes(range(256)) * 40
+KEY = "sk-a-key-that-is-nobodys"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "calls.jsonl"
+
+
+# --- what is in it ---
+
+
+def test_a_call_is_a_line_that_people_can_read(path: Path) -> None:
+    recorded(Chat(), path).invoke([HumanMessage("Where?", id="drawn")], stop=["x"])
+    head, line = path.read_text().splitlines()
+    assert head == '{"plsync":"recording","format":1}'
+    message_id = re.search(r"lc_run--[0-9a-f-]+", line)[0]  # type: ignore[index]
+    assert re.sub(r'"ms":\[\d+\]', '"ms":[0]', line).replace(message_id, "ID") == (
+        '{"key":"752c984021568dfe","kind":"chat","model":null,"class":"Chat",'
+        '"request":{"messages":[{"type":"human","content":"Where?"}],"stop":["x"]},'
+        '"answer":{"generations":[{"$":"ChatGeneration","v":{"message":{"$":"AIMessage","v":{"content":"yes","id":"ID"}}}}]},'
+        '"ms":[0]}'
+    )
+
+
+def test_a_stream_is_its_words(path: Path) -> None:
+    list(recorded(StreamingChat(), path).stream("Where?"))
+    first, *others = lines(path)[0]["answer"]["chunks"]
+    assert first["v"]["message"]["v"]["content"] == "a "
+    assert others == ["b ", "c"]
+
+
+def test_nobody_else_can_read_it(path: Path) -> None:
+    recorded(Chat(), path).invoke("hi")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_directories_are_made_as_needed(tmp_path: Path) -> None:
+    path = tmp_path / "recordings" / "deep" / "calls.jsonl"
+    recorded(Chat(), path).invoke("hi")
+    assert replayed(Chat(), path).invoke("hi").content == "yes"
+
+
+# --- large binaries ---
+
+
+def picture(answer: bytes) -> Chat:
+    block = {"type": "image", "base64": base64.b64encode(answer).decode(), "mime_type": "image/png"}
+    return Chat(reply=lambda _: AIMessage([block], additional_kwargs={"raw": answer, "small": b"x"}))
+
+
+def test_large_binaries_lie_beside_the_file_by_what_is_in_them(path: Path) -> None:
+    first = recorded(picture(PICTURE), path).invoke("Draw.")
+    [blob] = (path.parent / "blobs").iterdir()
+    assert blob.read_bytes() == PICTURE
+    assert len(path.read_bytes()) < 1000
+    assert same(replayed(Chat(), path).invoke("Draw."), first)
+
+
+def test_a_picture_that_was_asked_about_is_known_by_its_digest(path: Path) -> None:
+    def question(data: bytes) -> list[BaseMessage]:
+        url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+        return [HumanMessage([{"type": "image_url", "image_url": {"url": url}}])]
+
+    recorded(Chat(), path).invoke(question(PICTURE))
+    assert len(path.read_bytes()) < 1000
+    assert replayed(Chat(), path).invoke(question(PICTURE)).content == "yes"
+    with pytest.raises(NoRecording):
+        replayed(Chat(), path).invoke(question(PICTURE[1:]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a" * 5000, "word " * 1000, "=" * 5000, "AAAB" * 2000 + "\n", "data:text/plain;base64,", "QQ" * 3001],
+)
+def test_what_only_looks_like_base64_comes_back_as_it_was(text: str, path: Path) -> None:
+    recorded(Chat(reply=lambda _: AIMessage(text)), path).invoke("hi")
+    assert replayed(Chat(), path).invoke("hi").content == text
+
+
+def test_a_binary_that_is_missing_or_changed_is_said_to_be(path: Path) -> None:
+    recorded(picture(PICTURE), path).invoke("Draw.")
+    [blob] = (path.parent / "blobs").iterdir()
+    blob.write_bytes(b"other")
+    with pytest.raises(ReplayError, match="is not what its name says"):
+        replayed(Chat(), path).invoke("Draw.")
+    blob.unlink()
+    with pytest.raises(ReplayError, match="was it committed beside the recording"):
+        replayed(Chat(), path).invoke("Draw.")
+
+
+def test_a_name_that_leads_elsewhere_is_not_followed(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    recorded(picture(PICTURE), path).invoke("Draw.")
+    [blob] = (path.parent / "blobs").iterdir()
+    path.write_text(path.read_text().replace(blob.name, "../secret"))
+    with pytest.raises(RecordingFormatError, match="which is no binary"):
+        replayed(Chat(), path).invoke("Draw.")
+
+
+def test_pruning_removes_binaries_nothing_names(path: Path) -> None:
+    with Recording(path, mode="all") as recording:
+        with_recording(picture(PICTURE), recording).invoke("Draw.")
+    recorded(picture(PICTURE[::-1]), path.with_name("other.jsonl")).invoke("Draw.")
+    with Recording(path, mode="all") as recording:
+        with_recording(Chat(), recording).invoke("Draw.")
+        recording.prune()
+    [blob] = (path.parent / "blobs").iterdir()
+    assert blob.read_bytes() == PICTURE[::-1]
+
+
+# --- what is never in it ---
+
+
+def test_keys_and_headers_of_a_model_are_not(path: Path) -> None:
+    with OpenAIServer() as server:
+        model = ChatOpenAI(
+            base_url=server.url.replace("://", "://user:password-in-link@"),
+            api_key=KEY,
+            default_headers={"X-Api-Key": "gateway-secret-1", "Authorization": "Bearer header-secret"},
+        )
+        recorded(model, path).invoke("hi", extra_headers={"X-Api-Key": "call-secret-12345"})
+    written = path.read_text()
+    assert "Paris is it." in written
+    for secret in (KEY, "password-in-link", "gateway-secret", "header-secret", "call-secret"):
+        assert secret not in written
+
+
+def test_a_key_is_not_wherever_it_turns_up(path: Path) -> None:
+    class Leaky(ChatOpenAI):
+        def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+            answer = AIMessage(f"my key is {KEY}", response_metadata={"request": {"auth": KEY}})
+            return ChatResult(generations=[ChatGeneration(message=answer)])
+
+    model = Leaky(api_key=KEY)
+    recorded(model, path).invoke(f"What is {KEY}?")
+    assert KEY not in path.read_text()
+    assert replayed(model, path).invoke(f"What is {KEY}?").content == "my key is [redacted]"
+
+
+def test_response_headers_are_without_credentials_and_accounts(path: Path) -> None:
+    headers = {
+        **{"set-cookie": "session=1", "x-request-id": "req_1", "openai-organization": "org-1"},
+        **{"authorization": "Bearer x", "content-type": "application/json"},
+    }
+    reply = AIMessage("yes", response_metadata={"headers": headers, "base": "http://ann:secret@host/"})
+    recorded(Chat(reply=lambda _: reply), path).invoke("hi")
+    metadata = replayed(Chat(), path).invoke("hi").response_metadata
+    assert metadata["headers"] == {
+        "x-request-id": "req_1",
+        "content-type": "application/json",
+        "authorization": "[redacted]",
+    }
+    assert metadata["base"] == "http://[redacted]@host/"
+
+
+def test_what_was_said_is_left_alone(path: Path) -> None:
+    args = {"headers": {"Authorization": "Bearer made-up"}, "url": "http://ann:secret@host/"}
+    call = {"name": "http", "args": args, "id": "c1", "type": "tool_call"}
+    said = AIMessage("Use http://ann:secret@host/", tool_calls=[call])
+    recorded(Chat(reply=lambda _: said), path).invoke("hi")
+    again = replayed(Chat(), path).invoke("hi")
+    assert (again.content, again.tool_calls) == (said.content, [call])
+
+
+def test_links_with_passwords_in_a_question_are_matched_without_them(path: Path) -> None:
+    recorded(Chat(), path).invoke("Fetch http://ann:secret@host/x")
+    assert "secret" not in path.read_text()
+    assert replayed(Chat(), path).invoke("Fetch http://bob:another@host/x").content == "yes"
+
+
+def test_a_hook_takes_out_the_rest(path: Path) -> None:
+    def without_names(part: dict[str, Any]) -> dict[str, Any]:
+        return dict(json.loads(json.dumps(part).replace("Ann", "NAME").replace("Bob", "NAME")))
+
+    model = Chat(reply=lambda messages: AIMessage(f"Hello {messages[-1].content}"))
+    assert recorded(model, path, redact=without_names).invoke("Ann").content == "Hello Ann"
+    assert "Ann" not in path.read_text()
+    assert replayed(model, path, redact=without_names).invoke("Bob").content == "Hello NAME"
+
+
+def test_a_hook_may_keep_a_call_out(path: Path) -> None:
+    def not_that(part: dict[str, Any]) -> dict[str, Any] | None:
+        return None if "generations" in part and "secret" in json.dumps(part) else part
+
+    model = recorded(Chat(reply=lambda messages: AIMessage(messages[-1].content)), path, redact=not_that)
+    assert [model.invoke(question).content for question in ("secret", "open")] == ["secret", "open"]
+    assert len(lines(path)) == 1
+
+
+def test_what_cannot_be_kept_exactly_is_said(path: Path) -> None:
+    reply = AIMessage("yes", additional_kwargs={"socket": object()})
+    with pytest.warns(UserWarning, match="comes back only approximately: builtins:object"):
+        recorded(Chat(reply=lambda _: reply), path).invoke("hi")
+    assert replayed(Chat(), path).invoke("hi").content == "yes"
+
+
+# --- damage ---
+
+
+def test_a_file_that_is_no_recording_is_left_alone(path: Path) -> None:
+    path.write_text("my notes\n")
+    for mode in ("none", "once", "new_episodes", "all"):
+        with pytest.raises(RecordingFormatError, match="is no recording; nothing was changed"):
+            with_recording(Chat(), path, mode=mode).invoke("hi")
+    assert path.read_text() == "my notes\n"
+
+
+def test_a_newer_format_is_refused(path: Path) -> None:
+    path.write_text('{"plsync":"recording","format":2}\n')
+    with pytest.raises(RecordingFormatError, match="has format 2, and this plsync knows 1"):
+        replayed(Chat(), path).invoke("hi")
+
+
+@pytest.mark.parametrize("line", ["<<<<<<< HEAD", "{}", "[]", '{"key":"0123456789abcdef","kind":"chat"}', "\x00"])
+def test_a_line_that_holds_no_call_is_named(line: str, path: Path) -> None:
+    with Recording(path, mode="all") as recording:
+        with_recording(Chat(), recording).invoke("hi")
+    with path.open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(RecordingFormatError, match=rf"line 3 of {path} holds no recorded call"):
+        replayed(Chat(), path).invoke("other")
+
+
+def test_a_line_cut_short_by_a_killed_process_is_passed_over_and_kept_apart(path: Path) -> None:
+    model = recorded(Chat(), path)
+    model.invoke("one")
+    model.invoke("two")
+    path.write_bytes(path.read_bytes()[:-20])
+    assert replayed(Chat(), path).invoke("one").content == "yes"
+    with_recording(Chat(), path, mode="new_episodes").invoke("three")
+    assert path.read_text().count("\n") == 4
+    assert replayed(Chat(), path).invoke("three").content == "yes"
+
+
+def test_a_recording_that_cannot_be_written_is_an_error_and_not_a_silence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ReplayError, match="cannot be written: .*; what was there before is kept"):
+        with_recording(Chat(), tmp_path / "file" / "calls.jsonl", mode="once").invoke("hi")
