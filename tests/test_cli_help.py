@@ -20,6 +20,7 @@ OPTIONS = {
     "tail": FILTERS | {"-f", "--follow"},
     "acks": {"--since", "-f", "--follow", "-n", "--limit"},
     "retry": {"--state", "--follow-ups", "--callbacks"},
+    "export": FILTERS | {"--recording", "--append"},
     "check": set(),
     "quota": {"--max-bytes", "--max-age", "--policy"},
     "compact": set(),

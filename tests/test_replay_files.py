@@ -258,5 +258,5 @@ def test_a_line_cut_short_by_a_killed_process_is_passed_over_and_kept_apart(path
 
 def test_a_recording_that_cannot_be_written_is_an_error_and_not_a_silence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ReplayError, match="cannot be written: .*; what was there before is kept"):
+    with pytest.raises(ReplayError, match=r"cannot be written: .*; what was there before is kept"):
         with_recording(Chat(), tmp_path / "file" / "calls.jsonl", mode="once").invoke("hi")

@@ -16,6 +16,7 @@ from plsync.cli import console, options, prompts
 from plsync.cli.acks import acks
 from plsync.cli.check import check
 from plsync.cli.compact import compact
+from plsync.cli.export import export
 from plsync.cli.list import list_records
 from plsync.cli.quota import quota
 from plsync.cli.retry import retry
@@ -58,6 +59,7 @@ app.command("show")(show)
 app.command("tail")(tail)
 app.command("acks")(acks)
 app.command("retry")(retry)
+app.command("export")(export)
 app.command("check")(check)
 app.command("quota")(quota)
 app.command("compact")(compact)

@@ -15,15 +15,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from plsync.replay.everywhere import record_all as record_all
+    from plsync.replay.exporting import ExportReport as ExportReport
+    from plsync.replay.exporting import export as export
     from plsync.replay.models import with_recording as with_recording
     from plsync.replay.recording import Recording as Recording
+    from plsync.replay.standalone import load as load
 
 _HOMES = {
+    "ExportReport": "plsync.replay.exporting",
     "Recording": "plsync.replay.recording",
+    "export": "plsync.replay.exporting",
+    "load": "plsync.replay.standalone",
+    "record_all": "plsync.replay.everywhere",
     "with_recording": "plsync.replay.models",
 }
 
-__all__ = ["Recording", "with_recording"]
+__all__ = ["ExportReport", "Recording", "export", "load", "record_all", "with_recording"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ from plsync.replay.grafts import graft_of, live_view, pace
 from plsync.replay.hiding import secrets_of
 from plsync.replay.requests import Request, of_call
 from plsync.replay.takes import Take
+from plsync.replay.wordings import wordings
 
 __all__ = ["Ask"]
 
@@ -32,8 +33,19 @@ class Ask:
         self._secrets = secrets_of(model)
         values = vars(model)
         name = next((values[name] for name in _MODEL_NAMES if isinstance(values.get(name), str)), None)
-        request = of_call(graft.kind, given, stop=stop, options=options, model=name, class_name=graft.live.__name__)
-        self.request: Request = self._recording.prepared(request, self._secrets)
+        ways = [options] if graft.asks else list(wordings(options))
+        self._requests = [
+            self._recording.prepared(
+                of_call(graft.kind, given, stop=stop, options=way, model=name, class_name=graft.live.__name__),
+                self._secrets,
+            )
+            for way in ways
+        ]
+
+    @property
+    def request(self) -> Request:
+        """What is asked, as it is kept."""
+        return self._requests[0]
 
     def recorded(self, *, whole: bool) -> Answer | None:
         """The recorded answer; ``None`` when the model is to be asked.
@@ -41,10 +53,7 @@ class Ask:
         Raises:
             NoRecording: there is no answer, and the mode or the lack of a model does not allow to ask one.
         """
-        answer = self._recording.find(self.request, whole=whole)
-        if answer is None and not self._graft.asks:
-            raise self._recording.missed(self.request)
-        return answer
+        return self._recording.find(self._requests, whole=whole, asks=self._graft.asks)
 
     # --- serving ---
 
@@ -99,7 +108,7 @@ class Ask:
     def _end(self, answer: Answer, parts: int) -> None:
         _raise(answer)
         if answer.stopped:
-            raise self._recording.cut_short(self.request, parts)
+            raise self._recording.cut_short(parts)
 
     # --- recording ---
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
 from plsync.errors import RecordingFormatError
-from plsync.replay.answers import Answer
 from plsync.replay.requests import Kind, Request
+
+if TYPE_CHECKING:
+    from plsync.replay.answers import Answer
 
 __all__ = ["Call", "Source"]
 
@@ -53,6 +55,8 @@ class Call:
 
     def answer(self, load: Callable[[str], bytes], *, fresh: bool = False) -> Answer:
         """What came back; ``load`` gives large binaries by their name."""
+        from plsync.replay.answers import Answer  # noqa: PLC0415 - only serving needs LangChain
+
         data = self.data
         return Answer(self.request.kind, data["answer"], ms=data.get("ms") or (), load=load, fresh=fresh)
 
@@ -75,8 +79,11 @@ class Source(Protocol):
     def matching(self, request: Request, key: str) -> list[Call]:
         """The calls with this key, in the order in which they are served."""
 
-    def sample(self, request: Request) -> list[Call]:
+    def sample(self) -> list[Call]:
         """Calls among which the one nearest to a request is looked for."""
+
+    def first(self) -> Call | None:
+        """Any call, to see what kind of model was recorded."""
 
     def load(self, name: str) -> bytes:
         """A large binary, by its name."""

@@ -44,9 +44,13 @@ class FileCalls:
             found = self._by_key.get(key, [])
         return found
 
-    def sample(self, request: Request) -> list[Call]:
-        """Every call of the request's kind."""
-        return [call for call in self.calls() if call.request.kind == request.kind]
+    def sample(self) -> list[Call]:
+        """Every call."""
+        return list(self.calls())
+
+    def first(self) -> Call | None:
+        """The first call."""
+        return next(self.calls(), None)
 
     def _as_written(self) -> dict[str, list[Call]]:
         """By the keys in the lines, which are found without parsing them."""

@@ -7,6 +7,7 @@ call first, until a call is found that asks the same; nothing else of it is read
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -27,6 +28,8 @@ _SAMPLE: Final = 200
 _FIRST_PAGE, _LARGEST_PAGE = 1, 64
 # Enough to tell conversations apart, and short enough to be looked for quickly.
 _PIECE: Final = 80
+# Written in more ways than one in JSON.
+_CONTROLS: Final = re.compile(r"[\x00-\x1f]+")
 _ABANDONED: Final = "Abandoned"
 
 
@@ -67,10 +70,18 @@ class JournalCalls:
         found.extend(call for call in [next(search, None)] if call is not None)
         return found
 
-    def sample(self, request: Request) -> list[Call]:
+    def sample(self) -> list[Call]:
         """The newest calls."""
-        found = (call_of(record) for record in self._journal.records(limit=_SAMPLE, **self._filters))
-        return [call for call in found if call is not None and call.request.kind == request.kind]
+        return list(self._newest(_SAMPLE))
+
+    def first(self) -> Call | None:
+        """The newest call."""
+        return next(self._newest(_SAMPLE), None)
+
+    def _newest(self, limit: int) -> Iterator[Call]:
+        for record in self._journal.records(limit=limit, **self._filters):
+            if (call := call_of(record)) is not None:
+                yield call
 
     def load(self, name: str) -> bytes:
         """A journal keeps everything within its records."""
@@ -162,11 +173,11 @@ def _failed(end: dict[str, Any]) -> dict[str, Any] | None:
 def _piece(request: Request) -> str | None:
     """A piece of what was said last that is found in the record as it is written here."""
     said = request.asked.get("prompt") if request.kind == "llm" else (request.asked.get("messages") or [""])[-1]
-    lines = [line for text in _texts(said) for line in text.split("\n")]
+    lines = [line for text in _texts(said) for line in _CONTROLS.split(text)]
     # Of these, what was written may be another.
     whole = [line for line in lines if "[redacted]" not in line and "0x" not in line and "sha256:" not in line]
     longest = max(whole, key=len, default="")
-    return longest[:_PIECE].strip() or None
+    return longest[:_PIECE].strip(" ") or None
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -15,6 +15,7 @@ from plsync.replay.recording import Recording
 from plsync.replay.text import text_methods
 
 if TYPE_CHECKING:
+    from plsync.filters import Filters
     from plsync.journal import Journal
     from plsync.replay.hiding import Redact
     from plsync.replay.matching import Match
@@ -34,6 +35,7 @@ def with_recording(
     exhausted: Exhausted = "fail",
     speed: float | None = None,
     redact: Redact | None = None,
+    filters: Filters | None = None,
     serial: bool | None = None,
 ) -> Model:
     """A copy of a model whose calls are served from a recording, or made and recorded.
@@ -53,25 +55,23 @@ def with_recording(
             mode and settings.
         mode: ``none`` serves what is recorded, ``once`` records into a new file and serves an existing one,
             ``new_episodes`` serves what is recorded and records the rest, ``all`` records everything anew.
-        match, exhausted, speed, redact: as of ``Recording``.
+        match, exhausted, speed, redact, filters: as of ``Recording``.
         serial: let calls take turns while they are recorded; by default, calls of models known to need it.
 
     Raises:
         TypeError: the model is none of these.
         ValueError: as ``Recording``.
     """
+    if not isinstance(recording, Recording):
+        settings: dict[str, Any] = {"match": match, "exhausted": exhausted, "speed": speed, "redact": redact}
+        recording = Recording(recording, mode, filters=filters, **settings)
     if isinstance(model, RunnableBinding):
-        bound = with_recording(
-            model.bound, recording, mode, match=match, exhausted=exhausted, speed=speed, redact=redact, serial=serial
-        )
-        return cast("Model", model.model_copy(update={"bound": bound}))
+        return cast("Model", model.model_copy(update={"bound": with_recording(model.bound, recording, serial=serial)}))
     if not isinstance(model, (BaseChatModel, BaseLLM)):
         raise TypeError(
             f"with_recording takes a chat model or a text model, not {type(model).__name__}: "
             "give it the model, and build the chain of what it returns"
         )
-    if not isinstance(recording, Recording):
-        recording = Recording(recording, mode, match=match, exhausted=exhausted, speed=speed, redact=redact)
     return cast("Model", graft(type(model), recording, serial=serial).onto(model))
 
 

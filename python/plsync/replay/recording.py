@@ -20,12 +20,15 @@ from plsync.replay.files import RecordingFile, line_of
 from plsync.replay.hiding import Redact, hide, safe_answer
 from plsync.replay.matching import Match, Matcher
 from plsync.replay.packing import pack
-from plsync.replay.requests import Request
+from plsync.replay.requests import Kind, Request
 from plsync.replay.settling import New, settled
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from typing_extensions import Self
 
+    from plsync.filters import Filters
     from plsync.journal import Journal
 
 __all__ = ["Counts", "Exhausted", "Mode", "Recording"]
@@ -67,6 +70,7 @@ class Recording:
         exhausted: Exhausted = "fail",
         speed: float | None = None,
         redact: Redact | None = None,
+        filters: Filters | None = None,
     ) -> None:
         """Opens a recording; nothing is read before the first call.
 
@@ -81,6 +85,7 @@ class Recording:
             speed: serve chunks at the recorded pace, times this; at once by default.
             redact: called with what was asked and, when recording, with what came back, both as JSON; returns what
                 may be kept. Where it returns None for an answer, the call is not recorded.
+            filters: which records of a journal are served: those of ``Journal.records()``.
 
         Raises:
             ValueError: an unknown mode, part or ``exhausted``, a speed that is not above 0, a journal with another
@@ -98,14 +103,17 @@ class Recording:
         self.matcher = Matcher(match)
         self.counts = Counts()
         self.first_miss: NoRecording | None = None
-        self._settings = {"mode": mode, "match": match, "exhausted": exhausted, "speed": speed, "redact": redact}
+        self._settings = {
+            **{"mode": mode, "match": match, "exhausted": exhausted},
+            **{"speed": speed, "redact": redact, "filters": filters},
+        }
         self._redact = redact
         self._lock = threading.RLock()
         self._served: dict[str, dict[str, Call]] = {}
         self._new: list[New] = []
-        self._open(path)
+        self._open(path, filters)
 
-    def _open(self, path: str | os.PathLike[str] | Journal) -> None:
+    def _open(self, path: str | os.PathLike[str] | Journal, filters: Filters | None) -> None:
         self._file: RecordingFile | None = None
         self._source: Source
         if isinstance(path, (str, os.PathLike)) and not os.path.isdir(path):
@@ -119,7 +127,7 @@ class Recording:
                 raise ValueError(
                     f"a journal is recorded by PromptLayerCallbackHandler: mode is 'none', not {self.mode!r}"
                 )
-            self._source = JournalCalls.open(path, self.matcher)
+            self._source = JournalCalls.open(path, self.matcher, filters)
             self.path = Path(self._source.name)
         self._records_all = self.mode == "all" or (self.mode == "once" and not (self._file and self._file.exists()))
         self._before: list[bytes] = self._file.read() if self._file and self.mode == "all" else []
@@ -155,9 +163,9 @@ class Recording:
     # --- serving ---
 
     @property
-    def records(self) -> bool:
-        """Whether a call that is not found is made and recorded."""
-        return self._records_all or self.mode == "new_episodes"
+    def only_serves(self) -> bool:
+        """Whether no model is ever asked."""
+        return not self._records_all and self.mode != "new_episodes"
 
     def prepared(self, request: Request, secrets: tuple[str, ...]) -> Request:
         """The request as it is kept: without the model's keys, and what the hook takes out."""
@@ -168,33 +176,42 @@ class Recording:
             return request
         return Request(request.kind, asked, request.model, request.class_name, hide(request.settings, secrets))
 
-    def find(self, request: Request, *, whole: bool) -> Answer | None:
+    def find(self, requests: Sequence[Request], *, whole: bool, asks: bool = True) -> Answer | None:
         """The recorded answer to a request, or ``None`` when the model is to be asked.
 
         Args:
-            request: as ``prepared`` returned it.
+            requests: as ``prepared`` returned them: ways to word one request, of which any will do.
             whole: the answer must not end where the recorded program stopped reading.
+            asks: there is a model that can be asked.
 
         Raises:
             NoRecording: there is none, and the mode does not allow to ask the model.
             ReplayError: the recording cannot be read.
         """
-        if self._records_all:
+        if self._records_all and asks:
             return None
         with self._lock:
-            key = self.matcher.key(request)
-            calls = [call for call in self._source.matching(request, key) if self._may_serve(call, request, whole)]
-            served = self._served.setdefault(key, {})
-            waiting = [call for call in calls if call.where not in served]
-            repeats = not waiting and bool(calls) and self.exhausted == "repeat"
-            if waiting or repeats:
-                call = _nearest(request, waiting or calls[::-1])
-                served[call.where] = call
-                self.counts.replayed += 1
-                return call.answer(self._source.load, fresh=repeats)
-            if self.mode == "new_episodes":
+            recorded = 0
+            for request in requests:
+                calls, served = self._candidates(request, whole)
+                recorded += len(calls)
+                waiting = [call for call in calls if call.where not in served]
+                repeats = not waiting and bool(calls) and self.exhausted == "repeat"
+                if waiting or repeats:
+                    call = _nearest(request, waiting or calls[::-1])
+                    served[call.where] = call
+                    self.counts.replayed += 1
+                    return call.answer(self._source.load, fresh=repeats)
+            if self.mode == "new_episodes" and asks:
                 return None
-            raise self.missed(request, recorded=len(calls))
+            sample = [] if recorded else [call for call in self._source.sample() if _is_of(requests[0].kind, call)]
+            said = miss.explain(requests[0], self._source.name, sample, recorded=recorded, mode=self.mode)
+            raise self._missed(said)
+
+    def _candidates(self, request: Request, whole: bool) -> tuple[list[Call], dict[str, Call]]:
+        key = self.matcher.key(request)
+        calls = [call for call in self._source.matching(request, key) if self._may_serve(call, request, whole)]
+        return calls, self._served.setdefault(key, {})
 
     def _may_serve(self, call: Call, request: Request, whole: bool) -> bool:
         if whole and call.stopped:
@@ -202,25 +219,23 @@ class Recording:
         # Where the right one can be had, none of another model or other settings takes its place.
         return self.mode != "new_episodes" or _alike(request, call.request)[:2] == (True, True)
 
-    def missed(self, request: Request, *, recorded: int = 0) -> NoRecording:
-        """The error for a request without an answer; it is counted."""
+    def cut_short(self, chunks: int) -> NoRecording:
+        """The error for a stream that is read further than it was when it was recorded; it is counted."""
+        return self._missed(
+            f"the recorded program stopped reading this answer after {chunks} chunks, so what follows is unknown; "
+            f"the chunks were served from {self._source.name}: record the call anew to read on"
+        )
+
+    def _missed(self, message: str) -> NoRecording:
         with self._lock:
             self.counts.missed += 1
-            sample = [] if recorded else self._source.sample(request)
-            error = NoRecording(miss.explain(request, self._source.name, sample, recorded=recorded, mode=self.mode))
+            error = NoRecording(message)
             self.first_miss = self.first_miss or error
             return error
 
-    def cut_short(self, request: Request, chunks: int) -> NoRecording:
-        """The error for a stream that is read further than it was when it was recorded; it is counted."""
-        with self._lock:
-            self.counts.missed += 1
-            error = NoRecording(
-                f"the recorded program stopped reading this answer after {chunks} chunks, so what follows is unknown; "
-                f"the chunks were served from {self._source.name}: record the call anew to read on"
-            )
-            self.first_miss = self.first_miss or error
-            return error
+    def first_call(self) -> Call | None:
+        """A recorded call, to see what kind of model was recorded; ``None`` when there is none."""
+        return self._source.first()
 
     # --- recording ---
 
@@ -315,6 +330,13 @@ class Recording:
         if self._settle is not None:
             with self._lock:
                 _settle(self._file, self._new, self._before)
+
+
+def _is_of(kind: Kind, call: Call) -> bool:
+    try:
+        return call.request.kind == kind
+    except ReplayError:  # a line that holds no call is named when it is needed
+        return False
 
 
 def _nearest(request: Request, calls: list[Call]) -> Call:

@@ -1,0 +1,68 @@
+"""``plsync export``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from plsync.cli import options, words
+from plsync.cli.console import json_line, note, out, safe
+from plsync.journal import Journal
+from plsync.record import Record
+
+__all__ = ["export"]
+
+
+def export(
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="Only these records, in this order; ids as `plsync show` takes them."),
+    ] = None,
+    *,
+    recording: Annotated[
+        Path, typer.Option("--recording", metavar="FILE", help="The recording to write, a .jsonl file.")
+    ],
+    append: Annotated[bool, typer.Option("--append", help="Add to a recording that exists.")] = False,
+    tag: options.Tag = None,
+    model: options.Model = None,
+    state: options.State = None,
+    status: options.Status = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    text: options.Text = None,
+    limit: Annotated[
+        int | None, typer.Option("-n", "--limit", min=1, metavar="N", help="Only the newest N records.")
+    ] = None,
+    json: options.Json = False,
+    journal: options.Journal = None,
+) -> None:
+    """Turn records into a recording, so that a test can replay them: a failure in the field becomes a test.
+
+    Oldest calls first. Records without a known answer are left out. With --json: how many were written and left out.
+    """
+    # It compares requests as replay does, which other commands need not load.
+    from plsync.replay.exporting import export as export_records  # noqa: PLC0415
+
+    filters = options.filters(tag=tag, model=model, state=state, status=status, since=since, until=until, text=text)
+    if ids and (any(filters.values()) or limit is not None):
+        raise typer.BadParameter("give ids or filters, not both")
+    with Journal.open(journal) as opened:
+        if ids:
+            chosen: Iterable[Record] = map(opened.get, ids)
+        elif limit is None:
+            chosen = opened.records(oldest_first=True, **filters)
+        else:
+            chosen = reversed(list(opened.records(limit=limit, **filters)))
+        report = export_records(chosen, recording, append=append)
+    if json:
+        json_line({"recording": str(report.recording), "calls": report.calls, "skipped": report.skipped})
+    elif report.calls:
+        written = f"{words.count(report.calls, 'call')} written to {report.recording}"
+        out().print(safe(f"{written}: replay it with plsync.replay.load() or with_recording()"), soft_wrap=True)
+    else:
+        note("no record with a known answer matches; nothing was written: `plsync list` shows what there is")
+    if report.skipped:
+        note(f"{words.count(report.skipped, 'record')} left out: unfinished, cancelled, or without content")
