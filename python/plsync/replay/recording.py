@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import weakref
@@ -111,6 +110,7 @@ class Recording:
         self._lock = threading.RLock()
         self._served: dict[str, dict[str, Call]] = {}
         self._new: list[New] = []
+        self._mine: set[bytes] = set()
         self._open(path, filters)
 
     def _open(self, path: str | os.PathLike[str] | Journal, filters: Filters | None) -> None:
@@ -132,7 +132,8 @@ class Recording:
         self._records_all = self.mode == "all" or (self.mode == "once" and not (self._file and self._file.exists()))
         self._before: list[bytes] = self._file.read() if self._file and self.mode == "all" else []
         # At the end of the program at the latest.
-        self._settle = weakref.finalize(self, _settle, self._file, self._new, self._before) if self._file else None
+        parts = (self._file, self._new, self._before, self._mine)
+        self._settle = weakref.finalize(self, _settle, *parts) if self._file and not self.only_serves else None
 
     def __enter__(self) -> Self:
         """The recording itself."""
@@ -296,7 +297,7 @@ class Recording:
             return []
         with self._lock:
             served = {where for calls in self._served.values() for where in calls}
-            mine = {new.line for new in self._new}
+            mine = self._mine | {new.line for new in self._new}
             calls = FileCalls(self._file, self.matcher).calls()
             return [call for call in calls if call.where not in served and call.raw not in mine]
 
@@ -314,12 +315,13 @@ class Recording:
             served = {call.where for calls in self._served.values() for call in calls.values()}
             with self._file.rewriting() as (lines, replace):
                 kept = settled(lines, self._new, self._before)
-                mine = {new.line for new in self._new}
+                self._mine |= {new.line for new in self._new}
+                self._new.clear()
                 if self._records_all:
-                    kept = [line for line in kept if line in mine or line not in self._before]
+                    kept = [line for line in kept if line in self._mine or line not in self._before]
                 else:
                     used = {line for number, line in enumerate(lines) if where(number) in served}
-                    kept = [line for line in kept if line in used or line in mine]
+                    kept = [line for line in kept if line in used or line in self._mine]
                 if kept != lines:
                     replace(kept)
             self._file.sweep()
@@ -329,7 +331,7 @@ class Recording:
         """Bring what was recorded into its order. A recording may be used again after that."""
         if self._settle is not None:
             with self._lock:
-                _settle(self._file, self._new, self._before)
+                _settle(self._file, self._new, self._before, self._mine)
 
 
 def _is_of(kind: Kind, call: Call) -> bool:
@@ -353,14 +355,15 @@ def _alike(one: Request, other: Request) -> tuple[bool, bool, bool]:
     return model, one.settings == other.settings, one.class_name == other.class_name
 
 
-def _settle(file: RecordingFile | None, new: list[New], before: list[bytes]) -> None:
+def _settle(file: RecordingFile | None, new: list[New], before: list[bytes], mine: set[bytes]) -> None:
     if file is None or not new or not file.exists():
         return
-    # It is in the file already; only its place may be another.
-    with contextlib.suppress(OSError), file.rewriting() as (lines, replace):
+    with file.rewriting() as (lines, replace):
         kept = settled(lines, new, before)
         if kept != lines:
             replace(kept)
+        mine |= {one.line for one in new}
+        new.clear()
 
 
 def _reopen(path: str, settings: dict[str, Any]) -> Recording:
