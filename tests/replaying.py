@@ -17,19 +17,22 @@ Model = TypeVar("Model", bound=Runnable[Any, Any])
 _STREAMS = ("_stream", "_astream", "_stream_chat_model_events", "_astream_chat_model_events")
 
 
-def poisoned(model: Model) -> Model:
-    """The same model, but whoever asks it fails."""
+def poisoned_class(cls: type) -> type:
+    """The same class of models, but whoever asks one fails."""
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("the live model was asked")
 
-    cls = type(model)
     base = BaseChatModel if issubclass(cls, BaseChatModel) else BaseLLM
     streams = [name for name in _STREAMS if getattr(cls, name, None) is not getattr(base, name, None)]
     names = {name: refuse for name in ("_generate", "_agenerate", *streams)}
-    names |= {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    return type(cls.__name__, (cls,), {**names, "__module__": cls.__module__, "__qualname__": cls.__qualname__})
+
+
+def poisoned(model: Model) -> Model:
+    """The same model, but whoever asks it fails."""
     copy: Any = model.model_copy()  # type: ignore[attr-defined]
-    object.__setattr__(copy, "__class__", type(cls.__name__, (cls,), names))
+    object.__setattr__(copy, "__class__", poisoned_class(type(model)))
     return copy  # type: ignore[no-any-return]
 
 

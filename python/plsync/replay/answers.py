@@ -115,7 +115,7 @@ class Answer:
         if (events := self.events) is not None:
             return ChatResult(generations=[ChatGeneration(message=message_of(events))])
         if "generations" not in self._data:
-            return generate_from_stream(iter(_ended(self.chat_chunks())))
+            return generate_from_stream(iter(_ended(self.chat_chunks(ended=True))))
         generations = self._objects(self._data["generations"])
         for generation in generations:
             if self._fresh:
@@ -141,6 +141,8 @@ class Answer:
         for chunk in chunks:
             if self._fresh:
                 chunk.message.id = None
+            elif ended and chunk.message.id is None:
+                chunk.message.id = self._data.get("id")
         if not ended or self._fresh or self.stopped or "error" in self._data:
             return chunks
         own = all(str(chunk.message.id).startswith("lc_run-") for chunk in chunks)

@@ -37,7 +37,7 @@ class Take:
         self._listens = False
         self._is_whole = False
         self._is_kept = False
-        self._id: str | None = None
+        self._ids: list[str | None] = []
         self._run_id: str | None = None
         self._ms: list[int] = []
         self._began = self._seen = time.monotonic_ns()
@@ -65,8 +65,7 @@ class Take:
 
     def handed_over(self, part: Any) -> None:
         """The program has had a chunk, and LangChain has given it an id if it had none."""
-        if self._id is None:
-            self._id = getattr(getattr(part, "message", None), "id", None)
+        self._ids.append(getattr(getattr(part, "message", None), "id", None))
 
     def listening(self, manager: Any) -> Any:
         """A callback manager as given, whose tokens are written down on their way."""
@@ -133,7 +132,8 @@ class Take:
     def _received(self) -> dict[str, Any]:
         if self._events:
             return {"events": [orjson.loads(event) for event in self._events]}
-        chunks = [_with_id(orjson.loads(chunk), self._id or self._run_id) for chunk in self._chunks]
+        ids = [*self._ids, *(None for _ in self._chunks)]
+        chunks = [_with_id(orjson.loads(chunk), given) for chunk, given in zip(self._chunks, ids, strict=False)]
         told = {"told": False} if self._listens and chunks and not self._tokens else {}
         # Where LangChain's run is known, the id it gives the message of a stream of events.
         run = {"id": self._run_id} if self._run_id is not None and self._is_chat else {}
