@@ -41,6 +41,8 @@ bench: .venv/built
 	$(BIN)/python benches/ingest.py
 	$(BIN)/python benches/stand_in.py
 	$(BIN)/python benches/callbacks.py
+	$(BIN)/python benches/sync.py
+	$(BIN)/python benches/replay.py
 	cargo run --quiet --release --package plsync-benches --bin append
 	cargo run --quiet --release --package plsync-benches --bin million
 

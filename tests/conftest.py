@@ -1,8 +1,19 @@
 """What holds for every test."""
 
 import signal
+from collections.abc import Iterator
+
+import pytest
 
 pytest_plugins = ["pytester"]
 
 # A shell that starts the tests in the background has them ignore SIGINT, and their own programs would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The user's own caches are neither read nor written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

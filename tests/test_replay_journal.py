@@ -22,6 +22,7 @@ from openai_server import OpenAIServer
 from plsync import Journal, PromptLayerCallbackHandler
 from plsync.errors import JournalNotFound, NoRecording, ReplayError
 from plsync.replay import Recording, export, load, with_recording
+from plsync.replay.journal_calls import JournalCalls
 from replaying import lines, poisoned, replayed
 from spooling import SpoolWriter
 
@@ -202,6 +203,57 @@ def test_a_journal_has_nothing_unused_and_nothing_to_prune(journal: Path, handle
     Chat(callbacks=[handler]).invoke("hi")
     with Recording(journal) as recording:
         assert (recording.unused(), recording.prune()) == ([], 0)
+
+
+# --- what was found before ---
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "plsync" / "replay"
+
+
+def test_a_call_that_was_found_once_is_not_searched_for_again(
+    cache: Path, journal: Path, handler: PromptLayerCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Chat(reply=lambda messages: AIMessage(f"{messages[-1].content}!"), callbacks=[handler])
+    first = [model.invoke(question) for question in ("a", "secret", "a")]
+    replay = with_recording(Chat(), journal)
+    assert [replay.invoke(question) for question in ("a", "secret", "a")] == first
+    [remembered] = cache.iterdir()
+    assert (remembered.stat().st_mode & 0o777, b"secret" in remembered.read_bytes()) == (0o600, False)
+
+    def search(*_: Any) -> Any:
+        raise AssertionError("searched")
+
+    monkeypatch.setattr(JournalCalls, "_holding", search)
+    replay = with_recording(Chat(), journal)
+    assert [replay.invoke(question) for question in ("a", "secret", "a")] == first
+
+
+@pytest.mark.parametrize("wrong", ["junk\n", '["x",0,"y"]\n[1]\n{}\n', "other records"])
+def test_what_is_remembered_wrongly_is_not_believed(
+    wrong: str, cache: Path, journal: Path, handler: PromptLayerCallbackHandler
+) -> None:
+    model = Chat(reply=lambda messages: AIMessage(f"{messages[-1].content}!"), callbacks=[handler])
+    for question in ("a", "b"):
+        model.invoke(question)
+        with_recording(Chat(), journal).invoke(question)
+    [remembered] = cache.iterdir()
+    if wrong == "other records":
+        (name, _, one), (other_name, _, other) = map(json.loads, remembered.read_text().splitlines())
+        wrong = f"{json.dumps([name, 0, other])}\n{json.dumps([other_name, 0, one])}\n"
+    remembered.write_text(wrong)
+    assert [with_recording(Chat(), journal).invoke(question).content for question in ("a", "b")] == ["a!", "b!"]
+
+
+def test_a_cache_that_cannot_be_written_does_no_harm(
+    cache: Path, journal: Path, handler: PromptLayerCallbackHandler
+) -> None:
+    cache.parent.parent.write_text("in the way")
+    Chat(callbacks=[handler]).invoke("hi")
+    assert with_recording(Chat(), journal).invoke("hi").content == "yes"
 
 
 # --- exported ---

@@ -21,7 +21,7 @@ import orjson
 
 from plsync._native import encode
 
-__all__ = ["MESSAGES", "OUTPUTS", "TAG", "decode", "encode", "plain", "rebuild"]
+__all__ = ["MESSAGES", "OUTPUTS", "TAG", "Rebuilder", "decode", "encode", "model_class", "plain", "rebuild"]
 
 TAG = "$"
 # Handlers write 200 levels at most; orjson, which has to write it again, 254.
@@ -134,42 +134,61 @@ def decode(data: bytes) -> Any:
 
 def rebuild(value: Any) -> Any:
     """Objects from tagged JSON that is already parsed; see ``decode``."""
-    if isinstance(value, list):
-        return [rebuild(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    tag = value.get(TAG)
-    if tag is None:
-        return {key: rebuild(item) for key, item in value.items()}
-    if tag in MESSAGES or tag in OUTPUTS:
-        return _rebuild_model(tag, value.get("v") or {}, value.get("x"))
-    if tag in {"datetime", "time"}:
-        return _rebuild_moment(tag, value["v"], value.get("tz"))
-    build = _REBUILD.get(tag)
-    return {key: rebuild(item) for key, item in value.items()} if build is None else build(value["v"])
+    return _rebuild(value)
 
 
-def _rebuild_model(tag: str, fields: dict[str, Any], extras: dict[str, Any] | None) -> Any:
-    model = _model_class(tag).model_construct()
-    own, more = rebuild(fields), rebuild(extras or {})
-    # Past pydantic's own __setattr__: the fields are restored as they were, also those a validator would change.
-    object.__setattr__(model, "__dict__", own)
-    object.__setattr__(model, "__pydantic_fields_set__", own.keys() | more.keys())
-    if more:
-        object.__setattr__(model, "__pydantic_extra__", more)
-    return model
+class Rebuilder:
+    """Makes objects of parsed tagged JSON. Recordings, which know more than the tags of a journal, derive from it."""
+
+    def __call__(self, value: Any) -> Any:
+        """The objects; what is JSON already stays."""
+        if isinstance(value, list):
+            return [self(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        tag = value.get(TAG)
+        if tag is None:
+            return {key: self(item) for key, item in value.items()}
+        if tag in MESSAGES or tag in OUTPUTS:
+            return self.model(tag, value)
+        build = _REBUILD.get(tag)
+        return self.other(tag, value) if build is None else build(self, value)
+
+    def model(self, tag: str, value: dict[str, Any]) -> Any:
+        """A message or an output of langchain_core."""
+        return self.with_fields(tag, self(value.get("v") or {}), self(value.get("x") or {}))
+
+    def other(self, tag: str, value: dict[str, Any]) -> Any:
+        """What is kept only approximately, in its approximate form; and what only looks like a tagged value."""
+        return self(value["v"]) if tag == "as" else {key: self(item) for key, item in value.items()}
+
+    @staticmethod
+    def with_fields(tag: str, fields: dict[str, Any], extras: dict[str, Any]) -> Any:
+        """An object of this class with just these fields."""
+        cls, allows_extras = model_class(tag)
+        # Past pydantic's own __setattr__: the fields are restored as they were, also those a validator would change.
+        # And past model_construct, which works out defaults nobody needs, for a hundred times as long.
+        model = object.__new__(cls)
+        object.__setattr__(model, "__dict__", fields)
+        object.__setattr__(model, "__pydantic_fields_set__", fields.keys() | extras.keys())
+        object.__setattr__(model, "__pydantic_extra__", extras or ({} if allows_extras else None))
+        object.__setattr__(model, "__pydantic_private__", None)
+        return model
 
 
 @functools.cache
-def _model_class(tag: str) -> Any:
+def model_class(tag: str) -> tuple[Any, bool]:
+    """The class, and whether it takes more than its fields."""
     from langchain_core import messages, outputs  # noqa: PLC0415  (heavy, and only decoding needs them)
 
-    return getattr(messages if tag in MESSAGES else outputs, tag)
+    cls = getattr(messages if tag in MESSAGES else outputs, tag)
+    return cls, cls.model_config.get("extra") == "allow"
 
 
-def _rebuild_moment(tag: str, text: str, zone: str | None) -> dt.datetime | dt.time:
-    moment: dt.datetime | dt.time = (dt.datetime if tag == "datetime" else dt.time).fromisoformat(text)
-    if zone is None or not _ZONE.fullmatch(zone):
+def _rebuild_moment(kind: type[dt.datetime] | type[dt.time], value: dict[str, Any]) -> dt.datetime | dt.time:
+    moment: dt.datetime | dt.time = kind.fromisoformat(value["v"])
+    zone = value.get("tz")
+    if not isinstance(zone, str) or not _ZONE.fullmatch(zone):
         return moment
     import zoneinfo  # noqa: PLC0415
 
@@ -182,7 +201,7 @@ def _rebuild_moment(tag: str, text: str, zone: str | None) -> dt.datetime | dt.t
     return named
 
 
-def _rebuild_pairs(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+def _rebuild_pairs(rebuild: Rebuilder, pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
     result: dict[Any, Any] = {}
     for key, item in pairs:
         rebuilt = rebuild(key)
@@ -193,28 +212,30 @@ def _rebuild_pairs(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
     return result
 
 
-def _rebuild_set(kind: type[set[Any]] | type[frozenset[Any]], items: Iterable[Any]) -> Any:
-    members = [rebuild(item) for item in items]
+def _rebuild_set(kind: type[set[Any]] | type[frozenset[Any]], members: list[Any]) -> Any:
     try:
         return kind(members)
     except TypeError:  # as above: an approximation that is not hashable
         return members
 
 
-_REBUILD: Mapping[str, Callable[[Any], Any]] = {
-    "as": rebuild,
-    "bytearray": lambda text: bytearray(base64.b64decode(text)),
-    "bytes": base64.b64decode,
-    "date": dt.date.fromisoformat,
-    "decimal": decimal.Decimal,
-    "dict": _rebuild_pairs,
-    "float": float,
-    "frozenset": lambda items: _rebuild_set(frozenset, items),
-    "int": int,
-    "repr": str,
-    "set": lambda items: _rebuild_set(set, items),
-    "str": _surrogate_str,
-    "timedelta": lambda parts: dt.timedelta(*parts),
-    "tuple": lambda items: tuple(rebuild(item) for item in items),
-    "uuid": uuid.UUID,
+_REBUILD: Mapping[str, Callable[[Rebuilder, dict[str, Any]], Any]] = {
+    "bytearray": lambda _, value: bytearray(base64.b64decode(value["v"])),
+    "bytes": lambda _, value: base64.b64decode(value["v"]),
+    "date": lambda _, value: dt.date.fromisoformat(value["v"]),
+    "datetime": lambda _, value: _rebuild_moment(dt.datetime, value),
+    "decimal": lambda _, value: decimal.Decimal(value["v"]),
+    "dict": lambda rebuild, value: _rebuild_pairs(rebuild, value["v"]),
+    "float": lambda _, value: float(value["v"]),
+    "frozenset": lambda rebuild, value: _rebuild_set(frozenset, [rebuild(item) for item in value["v"]]),
+    "int": lambda _, value: int(value["v"]),
+    "repr": lambda _, value: str(value["v"]),
+    "set": lambda rebuild, value: _rebuild_set(set, [rebuild(item) for item in value["v"]]),
+    "str": lambda _, value: _surrogate_str(value["v"]),
+    "time": lambda _, value: _rebuild_moment(dt.time, value),
+    "timedelta": lambda _, value: dt.timedelta(*value["v"]),
+    "tuple": lambda rebuild, value: tuple(rebuild(item) for item in value["v"]),
+    "uuid": lambda _, value: uuid.UUID(value["v"]),
 }
+
+_rebuild = Rebuilder()

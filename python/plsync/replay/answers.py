@@ -7,20 +7,18 @@ as LangChain sums them, a whole answer is streamed as one chunk, since where a m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
+from langchain_core.language_models.chat_models import generate_from_stream
+from langchain_core.messages import AIMessageChunk, message_chunk_to_message
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, Generation, GenerationChunk
 
 from plsync.codec import TAG
 from plsync.replay.events import message_of
-from plsync.replay.objects import restore
-from plsync.replay.packing import unpack
+from plsync.replay.objects import Restorer
 from plsync.replay.raised import rebuild_error
 from plsync.replay.requests import Kind
-
-if TYPE_CHECKING:
-    from langchain_core.messages import AIMessageChunk
-    from langchain_core.outputs import ChatGenerationChunk, ChatResult, Generation, GenerationChunk
 
 __all__ = ["Answer", "fold", "unfold"]
 
@@ -53,7 +51,7 @@ class Answer:
         self.kind = kind
         self._data = data
         self._ms = ms
-        self._load = load
+        self._restored = Restorer(load)
         self._fresh = fresh
 
     @property
@@ -80,12 +78,12 @@ class Answer:
     def events(self) -> list[Any] | None:
         """The events of a model that streams those of ``stream_events(version="v3")`` itself."""
         found = self._data.get("events")
-        return None if found is None else self._objects(found)
+        return None if found is None else self._restored(found)
 
     def error(self) -> Exception | None:
         """The exception it ended with."""
         described = self._data.get("error")
-        return None if described is None else rebuild_error(unpack(described, self._load))
+        return None if described is None else rebuild_error(described, self._restored)
 
     def waits(self, parts: int) -> Iterator[float]:
         """Seconds before each of so many parts, and before the end."""
@@ -100,6 +98,8 @@ class Answer:
 
     def tokens(self) -> list[tuple[str, Any]]:
         """What was reported to callbacks during a plain call: texts, each with its chunk or ``None``."""
+        if "token_chunks" not in self._data and "tokens" not in self._data:
+            return []
         if (texts := self._data.get("tokens")) is not None:
             return [(text, None) for text in texts]
         return [(chunk.text, chunk) for chunk in self._chunks("token_chunks")]
@@ -108,15 +108,12 @@ class Answer:
 
     def chat_result(self) -> ChatResult:
         """The whole answer of a chat model."""
-        from langchain_core.language_models.chat_models import generate_from_stream  # noqa: PLC0415 - heavy
-        from langchain_core.messages import message_chunk_to_message  # noqa: PLC0415
-        from langchain_core.outputs import ChatGeneration, ChatResult  # noqa: PLC0415
 
         if (events := self.events) is not None:
             return ChatResult(generations=[ChatGeneration(message=message_of(events))])
         if "generations" not in self._data:
             return generate_from_stream(iter(_ended(self.chat_chunks(ended=True))))
-        generations = self._objects(self._data["generations"])
+        generations = self._restored(self._data["generations"])
         for generation in generations:
             if self._fresh:
                 generation.message.id = None
@@ -126,7 +123,7 @@ class Answer:
             else one
             for one in generations
         ]
-        return ChatResult.model_construct(generations=whole, llm_output=self._objects(self._data.get("llm_output")))
+        return ChatResult.model_construct(generations=whole, llm_output=self._restored(self._data.get("llm_output")))
 
     def chat_chunks(self, *, ended: bool = False) -> list[ChatGenerationChunk]:
         """The chunks of a chat model's answer.
@@ -149,7 +146,6 @@ class Answer:
         return _ended(chunks) if own else chunks
 
     def _one_chunk(self) -> list[ChatGenerationChunk]:
-        from langchain_core.outputs import ChatGenerationChunk  # noqa: PLC0415 - heavy
 
         result = self.chat_result()
         if not result.generations:
@@ -164,14 +160,13 @@ class Answer:
 
     def generations(self) -> list[Generation]:
         """The candidates of a text model."""
-        from langchain_core.outputs import Generation  # noqa: PLC0415 - heavy
 
         if "generations" in self._data:
             return [
                 Generation(text=one.text, generation_info=one.generation_info)
                 if type(one).__name__ == "GenerationChunk"
                 else one
-                for one in self._objects(self._data["generations"])
+                for one in self._restored(self._data["generations"])
             ]
         chunks = self.text_chunks()
         if not chunks:
@@ -183,23 +178,19 @@ class Answer:
 
     def llm_output(self) -> dict[str, Any] | None:
         """What a text model's provider said about the call."""
-        found: dict[str, Any] | None = self._objects(self._data.get("llm_output"))
+        found: dict[str, Any] | None = self._restored(self._data.get("llm_output"))
         return found
 
     def text_chunks(self) -> list[GenerationChunk]:
         """The chunks of a text model's answer."""
-        from langchain_core.outputs import GenerationChunk  # noqa: PLC0415 - heavy
 
         if "generations" not in self._data:
             return self._chunks("chunks")
         return [GenerationChunk(text=one.text, generation_info=one.generation_info) for one in self.generations()[:1]]
 
     def _chunks(self, key: str) -> list[Any]:
-        found: list[Any] = self._objects(unfold(self._data.get(key) or []))
+        found: list[Any] = self._restored(unfold(self._data.get(key) or []))
         return found
-
-    def _objects(self, packed: Any) -> Any:
-        return restore(unpack(packed, self._load))
 
 
 def fold(chunks: Sequence[Any]) -> list[Any]:
@@ -241,7 +232,6 @@ def _with_text(chunk: dict[str, Any], text: str) -> dict[str, Any]:
 
 def _as_chunk(message: Any) -> AIMessageChunk:
     """A message as the only chunk of its stream; chunks stay what they are."""
-    from langchain_core.messages import AIMessageChunk  # noqa: PLC0415 - heavy
 
     if isinstance(message, AIMessageChunk):
         return message
@@ -251,8 +241,6 @@ def _as_chunk(message: Any) -> AIMessageChunk:
 
 def _ended(chunks: list[ChatGenerationChunk]) -> list[ChatGenerationChunk]:
     """With the empty last chunk of a stream that has none."""
-    from langchain_core.messages import AIMessageChunk  # noqa: PLC0415 - heavy
-    from langchain_core.outputs import ChatGenerationChunk  # noqa: PLC0415
 
     last = chunks[-1].message if chunks else None
     if not isinstance(last, AIMessageChunk) or last.chunk_position:

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from plsync.replay.answers import Answer
 from plsync.replay.grafts import graft_of, live_view, pace
-from plsync.replay.hiding import secrets_of
 from plsync.replay.requests import Request, of_call
 from plsync.replay.takes import Take
 from plsync.replay.wordings import wordings
@@ -30,7 +29,7 @@ class Ask:
         self._model = model
         self._graft = graft
         self._recording = graft.recording
-        self._secrets = secrets_of(model)
+        self._secrets = graft.secrets(model)
         values = vars(model)
         name = next((values[name] for name in _MODEL_NAMES if isinstance(values.get(name), str)), None)
         ways = [options] if graft.asks else list(wordings(options))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from plsync.errors import RecordingFormatError
 from plsync.replay.calls import Call
-from plsync.replay.files import RecordingFile, key_of
+from plsync.replay.files import RecordingFile
 from plsync.replay.matching import Matcher
 from plsync.replay.requests import Request
 
@@ -13,14 +14,18 @@ __all__ = ["FileCalls", "where"]
 
 
 class FileCalls:
-    """The calls of a file, by key. A line is parsed when it is looked at."""
+    """The calls of a file, by key. A line is cut out and parsed when it is looked at."""
 
     def __init__(self, file: RecordingFile, matcher: Matcher) -> None:
         """Nothing is read yet."""
         self._file = file
         self._matcher = matcher
-        self._by_key: dict[str, list[Call]] | None = None
-        self._trusted = False
+        self._starts: list[int] | None = None
+        # By key, the number of its only call. A list for each would have Python's collector go through the program.
+        self._only: dict[bytes, int] = {}
+        self._several: dict[bytes, list[int]] = {}
+        self._found: dict[str, list[Call]] = {}
+        self._computed = False
         self.load = file.load
 
     @property
@@ -35,14 +40,9 @@ class FileCalls:
 
     def matching(self, request: Request, key: str) -> list[Call]:
         """The calls with this key, in order."""
-        if self._by_key is None:
-            self._by_key = self._as_written() if self._matcher.is_default else self._as_computed()
-        found = self._by_key.get(key, [])
-        if self._trusted and not (found and all(self._matcher.key(call.request) == key for call in found)):
-            # Somebody edited a request by hand, or it is not there.
-            self._by_key = self._as_computed()
-            found = self._by_key.get(key, [])
-        return found
+        if key not in self._found:
+            self._found[key] = self._look_up(key)
+        return self._found[key]
 
     def sample(self) -> list[Call]:
         """Every call."""
@@ -52,22 +52,42 @@ class FileCalls:
         """The first call."""
         return next(self.calls(), None)
 
-    def _as_written(self) -> dict[str, list[Call]]:
-        """By the keys in the lines, which are found without parsing them."""
-        self._trusted = True
-        index: dict[str, list[Call]] = {}
-        for call in self.calls():
-            key = key_of(call.raw) if isinstance(call.raw, bytes) else None
-            index.setdefault(key or self._matcher.key(call.request), []).append(call)
-        return index
+    def _look_up(self, key: str) -> list[Call]:
+        if self._matcher.is_default and not self._computed:
+            found = self._as_written(key)
+            if found and all(self._is(call, key) for call in found):
+                return found
+        # Matched otherwise than the keys in the lines say; or somebody edited a request by hand, or it is not there.
+        if not self._computed:
+            self._computed = True
+            computed: dict[str, list[Call]] = {}
+            for call in self.calls():
+                computed.setdefault(self._matcher.key(call.request), []).append(call)
+            self._found = {**computed, **self._found}
+        return self._found.get(key, [])
 
-    def _as_computed(self) -> dict[str, list[Call]]:
-        """By the keys of the requests as they are now."""
-        self._trusted = False
-        index: dict[str, list[Call]] = {}
-        for call in self.calls():
-            index.setdefault(self._matcher.key(call.request), []).append(call)
-        return index
+    def _is(self, call: Call, key: str) -> bool:
+        try:
+            return self._matcher.key(call.request) == key
+        except RecordingFormatError:  # somebody changed the file meanwhile, and another line begins elsewhere
+            return False
+
+    def _as_written(self, key: str) -> list[Call]:
+        """By the keys in the lines, which are found without parsing them."""
+        if self._starts is None:
+            self._starts = []
+            for number, (start, written) in enumerate(self._file.keys()):
+                self._starts.append(start)
+                found = written or self._matcher.key(self._call(number).request).encode()
+                first = self._only.setdefault(found, number)
+                if first != number:
+                    self._several.setdefault(found, [first]).append(number)
+        only = self._only.get(key.encode())
+        return [self._call(number) for number in self._several.get(key.encode(), () if only is None else (only,))]
+
+    def _call(self, number: int) -> Call:
+        assert self._starts is not None  # noqa: S101 - for the type checker
+        return Call(where(number), self._file.line_at(self._starts[number]), self.name)
 
 
 def where(number: int) -> str:

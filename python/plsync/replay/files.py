@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import orjson
 
@@ -26,8 +26,11 @@ _HEADER: Final = b'{"plsync":"recording","format":%d}' % FORMAT
 _BLOBS: Final = "blobs"
 _BLOB_NAME: Final = re.compile(r"sha256-[0-9a-f]{64}")
 # Where the key of a line is: found without parsing the rest.
-_KEY_AT: Final = slice(8, 24)
 _BEFORE_KEY: Final = b'{"key":"'
+_KEY_BEGINS: Final = len(_BEFORE_KEY)
+_KEY_ENDS: Final = _KEY_BEGINS + 16
+_HEAD: Final = _KEY_ENDS + 1
+_BUFFER: Final = 1 << 18
 
 
 def line_of(call: dict[str, Any]) -> bytes:
@@ -35,11 +38,29 @@ def line_of(call: dict[str, Any]) -> bytes:
     return orjson.dumps(call)
 
 
-def key_of(line: bytes) -> str | None:
+def key_of(line: bytes) -> bytes | None:
     """The key in a line; ``None`` when it is not where it is written."""
-    if not line.startswith(_BEFORE_KEY) or line[24:25] != b'"':
-        return None
-    return line[_KEY_AT].decode("ascii", "replace")
+    is_there = line.startswith(_BEFORE_KEY) and line[_KEY_ENDS : _KEY_ENDS + 1] == b'"'
+    return line[_KEY_BEGINS:_KEY_ENDS] if is_there else None
+
+
+def _keys(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
+    buffer, filled, base = bytearray(_BUFFER), 0, file.tell()
+    while True:
+        if filled == len(buffer):  # a line longer than that
+            buffer.extend(bytes(len(buffer)))
+        with memoryview(buffer) as view:
+            read = file.readinto(view[filled:])  # type: ignore[attr-defined]
+        if not read:
+            return
+        filled += read
+        start = 0
+        while (end := buffer.find(b"\n", start, filled)) >= 0:
+            if end > start:
+                yield base + start, key_of(bytes(buffer[start : start + _HEAD]))
+            start = end + 1
+        buffer[: filled - start] = buffer[start:filled]
+        base, filled = base + start, filled - start
 
 
 class RecordingFile:
@@ -60,19 +81,47 @@ class RecordingFile:
             RecordingFormatError: it is no recording, or a newer plsync wrote it.
             ReplayError: it cannot be read.
         """
+        with self._reading() as file:
+            if file is None:
+                return []
+            # What follows the last end of a line is a line only in part: its process was killed.
+            return [line[:-1] for line in file if line.endswith(b"\n") and len(line) > 1]
+
+    def keys(self) -> Iterator[tuple[int, bytes | None]]:
+        """Where each line begins, and the key in it: a long recording is not read into memory for one of its calls.
+
+        Raises:
+            RecordingFormatError, ReplayError: as ``read``.
+        """
+        with self._reading() as file:
+            if file is not None:
+                yield from _keys(file)
+
+    def line_at(self, start: int) -> bytes:
+        """The line that begins there, if nobody has changed the file meanwhile.
+
+        Raises:
+            RecordingFormatError, ReplayError: as ``read``.
+        """
+        with self._reading() as file:
+            if file is None:
+                return b""
+            file.seek(start)
+            return file.readline().removesuffix(b"\n")
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[BinaryIO | None]:
+        """The file behind its first line; ``None`` when there is none, or nothing in it."""
         try:
-            written = self.path.read_bytes()
+            with self.path.open("rb") as file:
+                head = file.readline()
+                if head:
+                    self._check(head)
+                yield file if head else None
         except FileNotFoundError:
-            return []
+            yield None
         except OSError as error:
             raise ReplayError(f"{self.path} cannot be read: {error.strerror}; nothing was changed") from error
-        if not written:
-            return []
-        head, *lines = written.split(b"\n")
-        self._check(head)
-        # What follows the last end of a line is a line only in part: its process was killed.
-        del lines[-1:]
-        return [line for line in lines if line.strip()]
 
     def append(self, line: bytes) -> None:
         """Add one line.

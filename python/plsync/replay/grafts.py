@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import abc
 import inspect
+import operator
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from plsync.replay.hiding import secrets_of
 from plsync.replay.recording import Recording
 from plsync.replay.requests import Kind
 from plsync.replay.turnstile import Turnstile, turnstile_of
@@ -51,6 +53,7 @@ class Graft:
         self.recording = recording
         self.asks = asks
         self.serial = serial
+        self._seen: tuple[list[Any], tuple[str, ...]] = ([], ())
         names = {
             **methods,
             **{"__module__": live.__module__, "__qualname__": live.__qualname__, "__doc__": live.__doc__},
@@ -69,6 +72,15 @@ class Graft:
     def view(self, model: Any) -> Any:
         """The same model as one of the grafted class: what one sees, the other sees."""
         return _seen_as(self.cls, model)
+
+    def secrets(self, model: Any) -> tuple[str, ...]:
+        """The keys and passwords a model holds; looked for again when its fields change."""
+        values = list(vars(model).values())
+        seen, secrets = self._seen
+        if len(seen) != len(values) or not all(map(operator.is_, seen, values)):
+            secrets = secrets_of(model)
+            self._seen = values, secrets
+        return secrets
 
     def turnstile(self, model: Any) -> Turnstile | None:
         """Through which calls of the model go one by one, if they have to."""

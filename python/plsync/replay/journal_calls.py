@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from uuid import UUID
 
 from plsync.codec import TAG
@@ -17,15 +17,15 @@ from plsync.filters import Filters, Wanted
 from plsync.journal import Journal
 from plsync.record import Record
 from plsync.replay.calls import Call
+from plsync.replay.matching import Matcher, digest
+from plsync.replay.remembered import Remembered
 from plsync.replay.requests import Request, of_record
-
-if TYPE_CHECKING:
-    from plsync.replay.matching import Matcher
 
 __all__ = ["JournalCalls", "call_of"]
 
 _SAMPLE: Final = 200
 _FIRST_PAGE, _LARGEST_PAGE = 1, 64
+_WHERE: Final = "record "
 # Enough to tell conversations apart, and short enough to be looked for quickly.
 _PIECE: Final = 80
 # Written in more ways than one in JSON.
@@ -43,6 +43,7 @@ class JournalCalls:
         self._filters = filters or {}
         self._found: dict[str, list[Call]] = {}
         self._searches: dict[str, Iterator[Call]] = {}
+        self._remembered = Remembered(journal._store.stats()["journal_id"])
 
     @classmethod
     def open(
@@ -63,12 +64,27 @@ class JournalCalls:
     def matching(self, request: Request, key: str) -> list[Call]:
         """The oldest calls with this key: each time one more, as long as there are more."""
         found = self._found.setdefault(key, [])
-        search = self._searches.get(key)
-        if search is None:
-            self._journal.ingest()
-            search = self._searches[key] = self._search(request, key)
-        found.extend(call for call in [next(search, None)] if call is not None)
+        name = digest([key, request.model, repr(self._query())])
+        call = self._recall(name, len(found), key)
+        if call is None:
+            search = self._searches.get(key)
+            if search is None:
+                self._journal.ingest()
+                search = self._searches[key] = self._search(request, key, {call.where for call in found})
+            call = next(search, None)
+        if call is not None:
+            self._remembered.add(name, len(found), call.where.removeprefix(_WHERE))
+            found.append(call)
         return found
+
+    def _recall(self, name: str, number: int, key: str) -> Call | None:
+        """The match an earlier run found, if it still is one."""
+        record_id = self._remembered.get(name, number)
+        row = None if record_id is None else self._journal._store.get(UUID(record_id).bytes)
+        if row is None or not Wanted.of(self._filters).takes(row):
+            return None
+        call = call_of(Record(row))
+        return call if call is not None and self._matcher.key(call.request) == key else None
 
     def sample(self) -> list[Call]:
         """The newest calls."""
@@ -87,8 +103,13 @@ class JournalCalls:
         """A journal keeps everything within its records."""
         raise KeyError(name)
 
-    def _search(self, request: Request, key: str) -> Iterator[Call]:
-        seen: set[str] = set()
+    def _query(self, text: str | None = None, model: str | None = None) -> dict[str, Any]:
+        wanted: Filters = {**self._filters}
+        wanted["text"] = wanted.get("text") or text
+        wanted["model"] = wanted.get("model") or model
+        return Wanted.of(wanted).query()
+
+    def _search(self, request: Request, key: str, seen: set[str]) -> Iterator[Call]:
         # Those of the same model first: the others answer only when it has none.
         for model in (request.model, None) if request.model else (None,):
             for record in self._holding(_piece(request), model):
@@ -99,12 +120,7 @@ class JournalCalls:
 
     def _holding(self, text: str | None, model: str | None) -> Iterator[Record]:
         """Records with this text and model, oldest first, in pages that grow: the first is wanted most often."""
-        wanted: Filters = {**self._filters}
-        if text and not wanted.get("text"):
-            wanted["text"] = text
-        if model and not wanted.get("model"):
-            wanted["model"] = model
-        query = Wanted.of(wanted).query()
+        query = self._query(text, model)
         size = _FIRST_PAGE
         while True:
             rows = self._journal._store.query(**query, oldest_first=True, limit=size)
@@ -124,7 +140,7 @@ def call_of(record: Record) -> Call | None:
         return None
     took = record.duration_ns
     return Call(
-        f"record {UUID(record.id)}",
+        f"{_WHERE}{record.id}",
         {
             "kind": request.kind,
             "model": request.model,

@@ -7,21 +7,77 @@ validator and nothing else of what a file names is ever called.
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import enum
+import functools
 import sys
+from collections.abc import Callable
 from typing import Any
 
-from plsync.codec import MESSAGES, OUTPUTS, TAG, rebuild
+from plsync.codec import MESSAGES, OUTPUTS, TAG, Rebuilder, model_class
+from plsync.replay.packing import BLOB, REQUIRED, default, text_of
 
-__all__ = ["approximate", "imported_class", "restore"]
+__all__ = ["Restorer", "approximate", "imported_class"]
 
 _UNSET: Any = object()
 
 
-def restore(value: Any) -> Any:
-    """Objects from unpacked tagged JSON. What cannot be had exactly comes in its approximate form."""
-    return rebuild(_restored(value))
+class Restorer(Rebuilder):
+    """Makes objects of a packed answer. What cannot be had exactly comes in its approximate form."""
+
+    def __init__(self, load: Callable[[str], bytes]) -> None:
+        """Takes the function that gives a large binary by its name."""
+        self._load = load
+
+    def model(self, tag: str, value: dict[str, Any]) -> Any:
+        """A message or an output as this version of LangChain has them: in its order, new fields with their default."""
+        packed = value.get("v") or {}
+        fields: dict[str, Any] = {}
+        for name, about in _fields(tag):
+            if name in packed:
+                fields[name] = self(packed[name])
+            elif name == "text" and (text := text_of(packed)) is not None:
+                fields[name] = text
+            elif (known := default(tag, name)) is not REQUIRED:
+                fields[name] = known
+            elif not about.is_required():
+                fields[name] = about.get_default(call_default_factory=True)
+        if len(fields) < len(packed):
+            fields |= {name: self(item) for name, item in packed.items() if name not in fields}
+        return self.with_fields(tag, fields, self(value.get("x") or {}))
+
+    def other(self, tag: str, value: dict[str, Any]) -> Any:
+        """A large binary, or an object of the program's own class if that is imported."""
+        if tag == BLOB and isinstance(value.get("v"), str):
+            raw = self._load(value["v"])
+            if value.get("as") in ("bytes", "bytearray"):
+                return raw if value["as"] == "bytes" else bytearray(raw)
+            return str(value.get("before", "")) + base64.b64encode(raw).decode()
+        if tag == "as" and (cls := imported_class(value.get("c"))) is not None:
+            made = self._instance(cls, value.get("v"))
+            if made is not _UNSET:
+                return made
+        return super().other(tag, value)
+
+    def _instance(self, cls: type, fields: Any) -> Any:
+        """An object of ``cls`` with these fields, or ``_UNSET`` when that needs more than setting them."""
+        if issubclass(cls, enum.Enum):
+            members = cls._value2member_map_
+            return members.get(fields, _UNSET) if isinstance(fields, (str, int, float)) else _UNSET
+        if not isinstance(fields, dict):
+            return _UNSET
+        if hasattr(cls, "__pydantic_fields__"):
+            if fields.get(TAG) in MESSAGES | OUTPUTS:  # a message of the program's own class
+                message = self(fields)
+                return _pydantic(cls, message.__dict__, message.__pydantic_extra__ or {})
+            return _pydantic(cls, self(fields), {})
+        if dataclasses.is_dataclass(cls):
+            made = object.__new__(cls)
+            for name, item in self(fields).items():
+                object.__setattr__(made, name, item)
+            return made
+        return _UNSET
 
 
 def imported_class(path: object) -> type | None:
@@ -36,63 +92,26 @@ def imported_class(path: object) -> type | None:
 
 
 def approximate(value: Any) -> str | None:
-    """The class of the first object in tagged JSON that ``restore`` would not give back exactly, if there is one."""
+    """The class of the first object in tagged JSON that would not come back exactly, if there is one."""
     if isinstance(value, list):
         return next(filter(None, map(approximate, value)), None)
     if not isinstance(value, dict):
         return None
-    if value.get(TAG) == "repr" or (value.get(TAG) == "as" and isinstance(_restored(value), dict)):
+    tag = value.get(TAG)
+    if tag == "repr" or (tag == "as" and _is_lost(value)):
         return str(value.get("c"))
     return next(filter(None, map(approximate, value.values())), None)
 
 
-def _restored(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_restored(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    tag = value.get(TAG)
-    if tag == "as" and (cls := imported_class(value.get("c"))) is not None:
-        made = _instance(cls, _restored(value.get("v")))
-        return value | {"v": _restored(value.get("v"))} if made is _UNSET else made
-    if tag in MESSAGES or tag in OUTPUTS:
-        return {**value, "v": _in_order(tag, {key: _restored(item) for key, item in (value.get("v") or {}).items()})}
-    return {key: _restored(item) for key, item in value.items()}
+def _is_lost(value: dict[str, Any]) -> bool:
+    cls = imported_class(value.get("c"))
+    # What is in it is looked at by itself.
+    return cls is None or Restorer(lambda _: b"")._instance(cls, value.get("v")) is _UNSET
 
 
-def _in_order(tag: str, fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields as this version of LangChain has them: in its order, new ones with their default."""
-    from langchain_core import messages, outputs  # noqa: PLC0415 - heavy, and only replaying needs it
-
-    cls = getattr(messages if tag in MESSAGES else outputs, tag)
-    ordered = {}
-    for name, about in cls.model_fields.items():
-        if name in fields:
-            ordered[name] = fields[name]
-        elif not about.is_required():
-            ordered[name] = about.get_default(call_default_factory=True)
-    return ordered | {name: item for name, item in fields.items() if name not in ordered}
-
-
-def _instance(cls: type, fields: Any) -> Any:
-    """An object of ``cls`` with these fields, or ``_UNSET`` when that needs more than setting them."""
-    if issubclass(cls, enum.Enum):
-        members = cls._value2member_map_
-        return members.get(fields, _UNSET) if isinstance(fields, (str, int, float)) else _UNSET
-    if not isinstance(fields, dict):
-        return _UNSET
-    extras: dict[str, Any] = {}
-    if fields.get(TAG) in MESSAGES | OUTPUTS:  # a message of the program's own class
-        extras = fields.get("x") or {}
-        fields = fields.get("v") or {}
-    if hasattr(cls, "__pydantic_fields__"):
-        return _pydantic(cls, rebuild(fields), rebuild(extras))
-    if dataclasses.is_dataclass(cls):
-        made = object.__new__(cls)
-        for name, item in rebuild(fields).items():
-            object.__setattr__(made, name, item)
-        return made
-    return _UNSET
+@functools.cache
+def _fields(tag: str) -> tuple[tuple[str, Any], ...]:
+    return tuple(model_class(tag)[0].model_fields.items())
 
 
 def _pydantic(cls: Any, fields: dict[str, Any], extras: dict[str, Any]) -> Any:

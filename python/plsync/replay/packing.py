@@ -13,11 +13,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from plsync.codec import MESSAGES, OUTPUTS, TAG
+from plsync.codec import TAG
 
-__all__ = ["BLOB", "blobs", "pack", "unpack"]
+__all__ = ["BLOB", "REQUIRED", "default", "pack", "text_of"]
 
 BLOB: Final = "blob"
+REQUIRED: Final[Any] = object()
 # In bytes of base64. A smaller picture does no harm to a diff.
 _LARGE: Final = 4096
 _BASE64: Final = re.compile(r"(data:[^,]{0,200};base64,)?([A-Za-z0-9+/]+={0,2})", re.ASCII)
@@ -66,68 +67,33 @@ def pack(value: Any, keep: Callable[[bytes], str]) -> Any:
         return value
     tag = value.get(TAG)
     packed = {key: pack(item, keep) for key, item in value.items()}
+    if tag in ("bytes", "bytearray") and isinstance(packed.get("v"), dict):
+        return {**packed["v"], "as": tag}
     if tag in _DEFAULTS and isinstance(packed.get("v"), dict):
         packed["v"] = _without_defaults(tag, packed["v"])
     return packed
 
 
-def unpack(value: Any, load: Callable[[str], bytes]) -> Any:
-    """What ``pack`` was given, but for the order of fields: missing ones come at the end.
-
-    Args:
-        value: what ``pack`` returned.
-        load: the binary of a name.
-    """
-    if isinstance(value, list):
-        return [unpack(item, load) for item in value]
-    if not isinstance(value, dict):
-        return value
-    tag = value.get(TAG)
-    if tag == BLOB and isinstance(value.get("v"), str):
-        return str(value.get("before", "")) + base64.b64encode(load(value["v"])).decode()
-    unpacked = {key: unpack(item, load) for key, item in value.items()}
-    if tag in MESSAGES | OUTPUTS and isinstance(unpacked.get("v"), dict):
-        unpacked["v"] = _with_defaults(tag, unpacked["v"])
-    return unpacked
+def default(tag: str, field: str) -> Any:
+    """What a missing field of a packed object holds, new each time; ``REQUIRED`` when there is nothing it would."""
+    value = _DEFAULTS.get(tag, {}).get(field, REQUIRED)
+    return value.copy() if isinstance(value, (dict, list)) else value
 
 
-def blobs(value: Any) -> set[str]:
-    """The names of the binaries that belong to a packed value."""
-    if isinstance(value, list):
-        return set().union(*map(blobs, value)) if value else set()
-    if not isinstance(value, dict):
-        return set()
-    if value.get(TAG) == BLOB and isinstance(value.get("v"), str):
-        return {value["v"]}
-    return set().union(*map(blobs, value.values())) if value else set()
-
-
-def _without_defaults(tag: str, fields: dict[str, Any]) -> dict[str, Any]:
-    defaults = _DEFAULTS[tag]
-    kept = {key: item for key, item in fields.items() if key not in defaults or not _same(item, defaults[key])}
-    if "text" in kept and _same(kept["text"], _text_of(fields)):
-        del kept["text"]
-    return kept
-
-
-def _with_defaults(tag: str, fields: dict[str, Any]) -> dict[str, Any]:
-    filled = fields | {key: _fresh(item) for key, item in _DEFAULTS.get(tag, {}).items() if key not in fields}
-    if "message" in filled and "text" not in filled and (text := _text_of(filled)) is not None:
-        # Where LangChain has it: before the message.
-        filled = {"text": text, **filled}
-    return filled
-
-
-def _text_of(fields: dict[str, Any]) -> str | None:
-    """The text of a generation whose message's content is one."""
+def text_of(fields: Mapping[str, Any]) -> str | None:
+    """The text of a packed generation that does not say it: that of its message, whose content is a text."""
     message = fields.get("message")
     inner = message.get("v") if isinstance(message, dict) else None
     content = inner.get("content") if isinstance(inner, dict) else None
     return content if isinstance(content, str) else None
 
 
-def _fresh(value: Any) -> Any:
-    return value.copy() if isinstance(value, (dict, list)) else value
+def _without_defaults(tag: str, fields: dict[str, Any]) -> dict[str, Any]:
+    defaults = _DEFAULTS[tag]
+    kept = {key: item for key, item in fields.items() if key not in defaults or not _same(item, defaults[key])}
+    if "text" in kept and _same(kept["text"], text_of(fields)):
+        del kept["text"]
+    return kept
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import orjson
 
-from plsync.codec import TAG, encode
+from plsync.codec import TAG, Rebuilder, encode
 from plsync.errors import PlsyncError, RecordedError
 from plsync.replay.hiding import shown_headers
-from plsync.replay.objects import imported_class, restore
+from plsync.replay.objects import imported_class
 
 __all__ = ["describe_error", "rebuild_error"]
 
@@ -50,31 +50,39 @@ def describe_error(error: BaseException, depth: int = 0) -> dict[str, Any]:
     return described
 
 
-def rebuild_error(described: dict[str, Any]) -> Exception:
-    """The exception again: of its class, or a ``RecordedError`` that stands in for it."""
+def rebuild_error(described: dict[str, Any], restored: Rebuilder) -> Exception:
+    """The exception again: of its class, or a ``RecordedError`` that stands in for it.
+
+    Args:
+        described: what ``describe_error`` returned, packed.
+        restored: makes objects of it.
+    """
     message = str(described.get("message", ""))
-    error = _of_its_class(described, message) or _stand_in(described, message)
+    args = tuple(_given(value, restored) for value in described.get("args") or [])
+    attributes = {name: _given(value, restored) for name, value in (described.get("attributes") or {}).items()}
+    error = _of_its_class(described, message, args, attributes) or _stand_in(described, message, attributes)
     if isinstance(described.get("cause"), dict):
-        error.__cause__ = rebuild_error(described["cause"])
+        error.__cause__ = rebuild_error(described["cause"], restored)
     return error
 
 
-def _of_its_class(described: dict[str, Any], message: str) -> Exception | None:
+def _of_its_class(
+    described: dict[str, Any], message: str, args: tuple[Any, ...], attributes: dict[str, Any]
+) -> Exception | None:
     cls = _exception_class(described.get("class"))
     if cls is None:
         return None
-    args = tuple(_given(value) for value in described.get("args") or [])
     try:
         # Built-in classes keep some of their state where only their constructor reaches, and theirs is harmless.
         base: Any = next(base for base in cls.__mro__ if base.__module__ == "builtins")
         error: Exception = cls(*args) if base is cls else base.__new__(cls, *args)
     except Exception:
         return None
-    _furnish(error, described, error.args if base is cls else args)
+    _furnish(error, attributes, error.args if base is cls else args)
     return error if _message(error) == message else _saying(error, message)
 
 
-def _stand_in(described: dict[str, Any], message: str) -> Exception:
+def _stand_in(described: dict[str, Any], message: str, attributes: dict[str, Any]) -> Exception:
     path = str(described.get("class", ""))
     module, _, name = path.partition(":")
     bases = (_exception_class(base) for base in described.get("bases") or [])
@@ -85,16 +93,15 @@ def _stand_in(described: dict[str, Any], message: str) -> Exception:
         error: Exception = cls.__new__(cls)
     except TypeError:  # a base that cannot be combined or needs arguments
         error = type(name or "RecordedError", (RecordedError,), names)()
-    _furnish(error, described, (message,))
+    _furnish(error, attributes, (message,))
     return error
 
 
-def _furnish(error: Exception, described: dict[str, Any], args: tuple[Any, ...]) -> None:
+def _furnish(error: Exception, attributes: dict[str, Any], args: tuple[Any, ...]) -> None:
     with contextlib.suppress(Exception):
         error.args = args
-    for name, value in (described.get("attributes") or {}).items():
-        with contextlib.suppress(Exception):
-            vars(error)[name] = _given(value)
+    with contextlib.suppress(TypeError):  # a class without a __dict__
+        vars(error).update(attributes)
 
 
 def _saying(error: Exception, message: str) -> Exception:
@@ -148,8 +155,8 @@ def _kept(value: Any) -> Any:
     return kept
 
 
-def _given(value: Any) -> Any:
-    return _http(value) if isinstance(value, dict) and value.get(TAG) == "http" else restore(value)
+def _given(value: Any, restored: Rebuilder) -> Any:
+    return _http(value) if isinstance(value, dict) and value.get(TAG) == "http" else restored(value)
 
 
 def _is_http(value: Any) -> str | None:

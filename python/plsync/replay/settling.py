@@ -43,7 +43,7 @@ def settled(lines: Sequence[bytes], new: list[New], before: Sequence[bytes] = ()
     """
     mine, old = Counter(one.line for one in new), Counter(before)
     order: list[bytes] = []
-    places: dict[str | None, deque[int]] = defaultdict(deque)
+    places: dict[bytes | None, deque[int]] = defaultdict(deque)
     there: Counter[bytes] = Counter()
     for line in lines:
         if mine[line]:
