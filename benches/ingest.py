@@ -22,6 +22,7 @@ from uuid import uuid4
 import lmdb
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.utils.uuid import uuid7
 
 from plsync import PromptLayerCallbackHandler
 from plsync._native import Store
@@ -51,7 +52,7 @@ def record(path: Path, count: int, texts: list[str]) -> None:
     """Records ``count`` chat calls of about 3 KB, as LangChain would have them recorded."""
     handler = PromptLayerCallbackHandler(pl_tags=["bench"], journal=path)
     for number in range(count):
-        run_id = uuid4()
+        run_id = uuid7()
         piece = lambda offset: texts[(number * 7 + offset * 13) % len(texts)][:360]  # noqa: B023, E731
         messages: list[BaseMessage] = [
             SystemMessage(piece(0)),

@@ -205,3 +205,35 @@ fn nothing_is_lost_when_segments_are_left_while_they_are_written() {
     let lost = ids.iter().filter(|id| store.get(**id).unwrap().is_none_or(|row| row.ended != Ended::Ok)).count();
     assert_eq!(lost, 0);
 }
+
+#[test]
+fn more_than_one_commit_takes_is_stored_in_the_order_of_recording() {
+    let bench = Bench::new();
+    let second = Spool::open(&bench.path, Durability::Process).unwrap();
+    let mut ids = Vec::new();
+    // By two writers in turn, each call ended by whoever begins the hundredth after it: many commits later, for some.
+    for number in 0..12_000_usize {
+        let id = RecordId::new();
+        let body = format!("{{\"call\":{number}}}");
+        let spool = if number % 3 == 0 { &second } else { &bench.spool };
+        spool.append(&event(Kind::Start, Ended::No, id, &[], body.as_bytes())).unwrap();
+        if let Some(earlier) = number.checked_sub(100) {
+            let end = event(Kind::End, Ended::Ok, ids[earlier], &[], b"{}");
+            bench.spool.append(&end).unwrap();
+            if number % 5 == 0 {
+                second.append(&end).unwrap();
+            }
+        }
+        ids.push(id);
+    }
+    let store = Store::open(&bench.path, false).unwrap();
+    let report = store.ingest(true).unwrap();
+    assert_eq!((report.records, report.frames, report.duplicates), (12_000, 23_900, 2380));
+    let found: Vec<_> = (0..12).flat_map(|page| store.follow(page * 1000, 1000).unwrap()).collect();
+    assert_eq!(found.iter().map(|row| row.id).collect::<Vec<_>>(), ids);
+    for (number, row) in found.iter().enumerate() {
+        assert_eq!(row.start.as_deref(), Some(format!("{{\"call\":{number}}}").as_bytes()));
+        assert_eq!(row.end.is_some(), number < 11_900);
+    }
+    assert_sound(&store);
+}

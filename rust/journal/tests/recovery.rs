@@ -93,6 +93,28 @@ fn a_damaged_length_does_not_swallow_what_follows() {
 }
 
 #[test]
+fn what_was_read_before_an_error_is_stored() {
+    let bench = Bench::new();
+    let before: Vec<_> = (0..3000).map(|_| bench.call("before")).collect();
+    let newer = bench.start("newer", b"{}");
+    let (_keep, path) = bench.after_death();
+    let holds = |path: &std::path::PathBuf| std::fs::read(path).unwrap().windows(16).any(|window| window == newer.0);
+    let segment = segments(&path).into_iter().find(holds).unwrap();
+    let at = find(&segment, &newer.0) - 24;
+    let mut header = std::fs::read(&segment).unwrap()[usize::try_from(at).unwrap()..][..48].to_vec();
+    header[4] = 2;
+    let crc = crc32c::crc32c(&header[..44]);
+    header[44..].copy_from_slice(&crc.to_le_bytes());
+    write_at(&segment, &header, at);
+    let store = Store::open(&path, false).unwrap();
+    assert!(store.ingest(true).unwrap_err().to_string().contains("newer plsync"));
+    let kept = before.iter().filter(|id| store.get(**id).unwrap().is_some()).count();
+    // All but those of the chunk in which reading failed.
+    assert!(kept >= 2700, "{kept} of 3000");
+    assert!(segment.exists());
+}
+
+#[test]
 fn a_segment_that_a_dead_process_was_making_is_removed() {
     let bench = Bench::new();
     bench.call("whole");

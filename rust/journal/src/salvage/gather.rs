@@ -242,10 +242,12 @@ impl Found {
 
     /// A stored body as it was recorded.
     pub(super) fn body(&self, stored: &[u8]) -> Result<Vec<u8>> {
-        payload::decode_with(stored, |number| {
+        let mut body = Vec::new();
+        payload::decode_with(stored, &mut body, |number| {
             let kept = self.meta.get(&dictionary::key(number)).cloned();
             kept.ok_or_else(|| Error::Corrupt(format!("dictionary {number} is lost")))
-        })
+        })?;
+        Ok(body)
     }
 }
 

@@ -21,16 +21,17 @@ pub struct Damage {
     pub reason: &'static str,
 }
 
-/// A frame as it was read.
-#[derive(Debug)]
+/// A frame as it was read. Its payload is with the reader until that reads on.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
     pub(crate) kind: Kind,
     pub(crate) ended: Ended,
     pub(crate) flags: u8,
     pub(crate) lane: u8,
     pub(crate) id: RecordId,
-    pub(crate) labels: Vec<u8>,
-    pub(crate) body: Vec<u8>,
+    at: u64,
+    payload_len: usize,
+    labels_len: usize,
 }
 
 /// What stands at a reader's position.
@@ -69,16 +70,8 @@ impl Reader {
                     self.offset += header.frame_len() as u64;
                     // A kind of a later version has a known length: it is stepped over.
                     let Some(kind) = header.kind.filter(|kind| *kind != Kind::Segment) else { continue };
-                    let (labels, body) = self.payload(at, &header).split_at(header.labels_len);
-                    return Ok(Step::Frame(Frame {
-                        kind,
-                        ended: header.ended,
-                        flags: header.flags,
-                        lane: header.lane,
-                        id: header.id,
-                        labels: labels.to_vec(),
-                        body: body.to_vec(),
-                    }));
+                    let Header { ended, flags, lane, id, payload_len, labels_len, .. } = header;
+                    return Ok(Step::Frame(Frame { kind, ended, flags, lane, id, at, payload_len, labels_len }));
                 }
                 Err(Defect::Blank) => {
                     // What was read ahead may be older than what a living writer has written since.
@@ -94,6 +87,11 @@ impl Reader {
                 Err(Defect::Damaged(reason)) => return self.resync(reason),
             }
         }
+    }
+
+    /// Labels and body of the frame that was read last.
+    pub(crate) fn contents(&self, frame: &Frame) -> (&[u8], &[u8]) {
+        self.payload(frame.at, frame.payload_len).split_at_checked(frame.labels_len).unwrap_or_default()
     }
 
     /// The next frame of a segment that nobody writes to any more: zeros are its end only where nothing follows them.
@@ -169,11 +167,11 @@ impl Reader {
         };
         // `payload_len` is within MAX_PAYLOAD; the buffer never grows beyond what the file holds.
         self.fill(self.offset, HEADER + header.payload_len)?;
-        Ok(header.verify(self.payload(self.offset, &header)).map(|()| header))
+        Ok(header.verify(self.payload(self.offset, header.payload_len)).map(|()| header))
     }
 
-    fn payload(&self, at: u64, header: &Header) -> &[u8] {
-        self.window(at).get(HEADER..HEADER + header.payload_len).unwrap_or_default()
+    fn payload(&self, at: u64, len: usize) -> &[u8] {
+        self.window(at).get(HEADER..HEADER + len).unwrap_or_default()
     }
 
     fn window(&self, at: u64) -> &[u8] {
@@ -211,7 +209,7 @@ pub fn read_segment(path: &std::path::Path) -> Result<(Vec<(RecordId, Vec<u8>)>,
     let (mut frames, mut damages) = (Vec::new(), Vec::new());
     loop {
         match reader.last()? {
-            Step::Frame(frame) => frames.push((frame.id, frame.body)),
+            Step::Frame(frame) => frames.push((frame.id, reader.contents(&frame).1.to_vec())),
             Step::Skipped(damage) => damages.push(damage),
             Step::End => return Ok((frames, damages)),
             Step::Torn(damage) => {

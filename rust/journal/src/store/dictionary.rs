@@ -6,36 +6,45 @@
 use std::sync::OnceLock;
 
 use heed::{RoTxn, RwTxn};
-use zstd::dict::{DecoderDictionary, EncoderDictionary};
+use zstd::dict::DecoderDictionary;
 
 use super::tables::Tables;
 use crate::{Error, Result};
 
 /// The dictionary that new bodies are compressed with.
-pub(crate) const CURRENT: u16 = 1;
-/// Every dictionary this version ships; `benches/train_dictionary.py` makes them.
-const SHIPPED: [(u16, &[u8]); 1] = [(1, include_bytes!("../../dict/1.zdict"))];
+pub(crate) const CURRENT: u16 = 2;
+/// How many dictionaries this version ships: those numbered from 1.
+pub(crate) const SHIPPED: usize = 2;
 /// Larger ones are not read from a journal.
 const MAX: usize = 64 << 10;
+
+/// `benches/train_dictionary.py` made them.
+static BYTES: [&[u8]; SHIPPED] = [include_bytes!("../../dict/1.zdict"), include_bytes!("../../dict/2.zdict")];
 
 pub(crate) fn key(number: u16) -> Vec<u8> {
     format!("dict/{number}").into_bytes()
 }
 
-fn shipped(number: u16) -> Option<&'static [u8]> {
-    SHIPPED.iter().find(|(shipped, _)| *shipped == number).map(|(_, bytes)| *bytes)
+/// The place of a dictionary among those that this version ships.
+pub(crate) fn place(number: u16) -> Option<usize> {
+    usize::from(number).checked_sub(1).filter(|place| *place < SHIPPED)
 }
 
-/// The current dictionary, digested once a process.
-pub(crate) fn encoder(level: i32) -> &'static EncoderDictionary<'static> {
-    static DIGESTED: OnceLock<EncoderDictionary<'static>> = OnceLock::new();
-    DIGESTED.get_or_init(|| EncoderDictionary::copy(shipped(CURRENT).unwrap_or_default(), level))
+/// The bytes of the current dictionary.
+pub(crate) fn current() -> &'static [u8] {
+    BYTES[usize::from(CURRENT) - 1]
 }
 
-/// The current dictionary for reading, digested once a process.
-pub(crate) fn decoder() -> &'static DecoderDictionary<'static> {
-    static DIGESTED: OnceLock<DecoderDictionary<'static>> = OnceLock::new();
-    DIGESTED.get_or_init(|| DecoderDictionary::copy(shipped(CURRENT).unwrap_or_default()))
+/// The bytes of any that is shipped.
+#[cfg(test)]
+pub(crate) fn bytes(number: u16) -> &'static [u8] {
+    BYTES[place(number).unwrap()]
+}
+
+/// A dictionary for reading, by its place; digested once a process.
+pub(crate) fn decoder(place: usize) -> &'static DecoderDictionary<'static> {
+    static DIGESTED: [OnceLock<DecoderDictionary<'static>>; SHIPPED] = [const { OnceLock::new() }; SHIPPED];
+    DIGESTED[place].get_or_init(|| DecoderDictionary::copy(BYTES[place]))
 }
 
 /// Whether the journal has a copy of the current dictionary.
@@ -45,14 +54,11 @@ pub(crate) fn has_current(txn: &RoTxn, tables: &Tables) -> Result<bool> {
 
 /// Puts a copy of the current dictionary into the journal.
 pub(crate) fn keep_current(txn: &mut RwTxn, tables: &Tables) -> Result<()> {
-    Ok(tables.meta.put(txn, &key(CURRENT), shipped(CURRENT).unwrap_or_default())?)
+    Ok(tables.meta.put(txn, &key(CURRENT), current())?)
 }
 
-/// The bytes of a dictionary that a body names: this version's own, or the copy that the journal keeps of a newer one.
+/// The bytes of a dictionary that this version lacks: the copy that the journal keeps of a newer one.
 pub(crate) fn find<'t>(txn: &'t RoTxn, tables: &Tables, number: u16) -> Result<&'t [u8]> {
-    if let Some(bytes) = shipped(number) {
-        return Ok(bytes);
-    }
     let kept = tables.meta.get(txn, &key(number))?.filter(|bytes| bytes.len() <= MAX);
     kept.ok_or_else(|| Error::Corrupt(format!("a stored body needs dictionary {number}, which the journal lacks")))
 }

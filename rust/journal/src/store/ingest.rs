@@ -4,26 +4,18 @@
 //! left alone; so whatever is interrupted is simply done again. One ingester runs at a time, whoever holds `ingest.lock`.
 
 mod apply;
+mod chunk;
 mod merge;
+mod pipeline;
 mod sweep;
 
 use std::fs::TryLockError;
-use std::path::Path;
-use std::sync::mpsc::{SyncSender, sync_channel};
 
 use super::Store;
-use super::payload::Encoder;
-use super::tables::{PART_END, PART_START};
-use crate::frame::Kind;
-use crate::spool::reader::{Damage, Frame};
-use crate::{Error, RecordId, Result, WriterInfo, fs, layout};
-use merge::{Finished, Merge, Progress};
-
-/// Frames and bytes of one group commit.
-const BATCH_FRAMES: usize = 4096;
-const BATCH_BYTES: usize = 8 << 20;
-/// Frames that take longer to compress than a thread takes to start.
-const WORTH_A_THREAD: usize = 64;
+use crate::spool::reader::Damage;
+use crate::{Error, Result, WriterInfo, fs, layout};
+use chunk::Finished;
+use merge::Merge;
 
 /// What an ingest did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,42 +34,6 @@ pub struct IngestReport {
     pub segments_removed: u64,
     /// Bytes that were no frame.
     pub damage: Vec<Damage>,
-}
-
-/// Compresses a batch, on two threads when it is worth one.
-fn prepare(mut frames: Vec<(RecordId, Frame)>, encoders: &mut [Encoder; 2]) -> Result<Vec<Prepared>> {
-    let [one, other] = encoders;
-    if frames.len() < WORTH_A_THREAD {
-        return squeeze(frames, one);
-    }
-    let rest = frames.split_off(frames.len() / 2);
-    std::thread::scope(|scope| {
-        let rest = scope.spawn(|| squeeze(rest, other));
-        let mut events = squeeze(frames, one)?;
-        events.extend(rest.join().map_err(|_| Error::Corrupt("compressing a batch failed".into()))??);
-        Ok(events)
-    })
-}
-
-fn squeeze(frames: Vec<(RecordId, Frame)>, encoder: &mut Encoder) -> Result<Vec<Prepared>> {
-    let one = |(writer, frame): (RecordId, Frame)| -> Result<Prepared> {
-        Ok(Prepared { stored: encoder.encode(frame.id, frame.kind, &frame.body)?, frame, writer })
-    };
-    frames.into_iter().map(one).collect()
-}
-
-/// One group commit: events, how far reading them got, and the segments that then hold nothing more.
-struct Batch {
-    events: Vec<Prepared>,
-    progress: Vec<Progress>,
-    finished: Vec<Finished>,
-}
-
-/// A frame ready to be stored.
-struct Prepared {
-    frame: Frame,
-    writer: RecordId,
-    stored: Vec<u8>,
 }
 
 impl Store {
@@ -101,18 +57,14 @@ impl Store {
         }
         report.ran = true;
         let mut merge = Merge::open(self, &spool)?;
-        // Reading and compressing the next batch goes on while LMDB brings this one to disk.
-        let (send, receive) = sync_channel(1);
-        std::thread::scope(|scope| {
-            let merge = &mut merge;
-            // The sender moves into the thread: when that ends, so does the loop.
-            let reading = scope.spawn(move || read_all(merge, &send));
-            for batch in receive {
-                self.apply(&batch, &mut report)?;
-                self.db().mapped.touch(batch.events.len() as u64);
-                report.segments_removed += batch.remove_finished(&spool)?;
+        pipeline::run(&mut merge, |group| {
+            self.apply(group, &mut report)?;
+            self.db().mapped.touch(group.iter().map(|chunk| chunk.events.len() as u64).sum());
+            for finished in group.iter().flat_map(|chunk| &chunk.finished) {
+                finished.put_away()?;
+                report.segments_removed += 1;
             }
-            reading.join().map_err(|_| Error::Corrupt("reading the spool failed".into()))?
+            Ok(())
         })?;
         self.sweep(&spool, &merge, &mut report)?;
         self.enforce_quota()?;
@@ -130,47 +82,14 @@ impl Store {
     }
 }
 
-fn read_all(merge: &mut Merge, send: &SyncSender<Batch>) -> Result<()> {
-    let mut encoders = [Encoder::new()?, Encoder::new()?];
-    loop {
-        let frames = merge.take(BATCH_FRAMES, BATCH_BYTES)?;
-        let (progress, finished) = merge.progress();
-        if frames.is_empty() && progress.is_empty() {
-            return Ok(());
-        }
-        let events = prepare(frames, &mut encoders)?;
-        // The receiver is gone when storing a batch failed; its error is the one to report.
-        if send.send(Batch { events, progress, finished }).is_err() {
-            return Ok(());
-        }
-    }
-}
-
-impl Batch {
-    /// Removes the segments that hold nothing more, once what they held is durable in the store.
-    fn remove_finished(&self, spool: &Path) -> Result<u64> {
-        for Finished { path, damaged } in &self.finished {
-            // A damaged segment may hold bytes that no reader understood: it is set aside, not deleted.
-            let removed = if *damaged {
-                std::fs::rename(path, path.with_extension("damaged"))
-            } else {
-                std::fs::remove_file(path)
-            };
-            removed.map_err(Error::io("cannot remove", path))?;
-        }
-        if !self.finished.is_empty() {
-            fs::sync_dir(spool)?;
-        }
-        Ok(self.finished.len() as u64)
-    }
-}
-
-impl Prepared {
-    fn is_terminal(&self) -> bool {
-        self.frame.kind == Kind::End
-    }
-
-    fn part(&self) -> u8 {
-        if self.is_terminal() { PART_END } else { PART_START }
+impl Finished {
+    /// Removes the segment, whose frames are durable in the store. Should its name come back after a power cut, the cursor that
+    /// says how far it was read is still there: see [`Store::forget_cursors`].
+    fn put_away(&self) -> Result<()> {
+        let Self { path, damaged } = self;
+        // A damaged segment may hold bytes that no reader understood: it is set aside, not deleted.
+        let removed =
+            if *damaged { std::fs::rename(path, path.with_extension("damaged")) } else { std::fs::remove_file(path) };
+        removed.map_err(Error::io("cannot remove", path))
     }
 }

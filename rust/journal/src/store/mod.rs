@@ -10,6 +10,7 @@ mod clock;
 pub(crate) mod compact;
 mod counts;
 pub(crate) mod dictionary;
+mod encoder;
 mod env;
 pub(crate) mod followups;
 pub(crate) mod ingest;

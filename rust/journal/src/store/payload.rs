@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use heed::RoTxn;
-use zstd::bulk::{Compressor, Decompressor};
+use zstd::bulk::Decompressor;
 
 use super::dictionary;
 use super::tables::{PART_END, PART_START, Tables};
@@ -17,76 +17,59 @@ const OWNER: usize = 12;
 const RAW: u8 = 0;
 const ZSTD: u8 = 1;
 const ZSTD_DICTIONARY: u8 = 2;
-/// Bodies below this don't get smaller.
-const MIN: usize = 24;
-/// Higher levels cost more time than they save here; see docs/journal.md.
-const LEVEL: i32 = 1;
 
-/// Compresses bodies, reusing its working memory.
-pub(crate) struct Encoder {
-    zstd: Compressor<'static>,
-    scratch: Vec<u8>,
+/// How a body is stored.
+#[derive(Clone, Copy)]
+pub(crate) enum Codec {
+    Raw,
+    /// Compressed with the dictionary of this number.
+    Dictionary(u16),
 }
 
-impl Encoder {
-    pub(crate) fn new() -> Result<Self> {
-        let zstd = Compressor::with_prepared_dictionary(dictionary::encoder(LEVEL));
-        Ok(Self { zstd: zstd.map_err(Error::io("cannot compress", "in memory"))?, scratch: Vec::new() })
-    }
-
-    pub(crate) fn encode(&mut self, id: RecordId, kind: Kind, body: &[u8]) -> Result<Vec<u8>> {
-        let (codec, dictionary, data) = match self.squeeze(body)? {
-            Some(squeezed) => (ZSTD_DICTIONARY, dictionary::CURRENT, squeezed),
-            None => (RAW, 0, body),
-        };
-        let mut stored = Vec::with_capacity(HEADER + data.len());
-        stored.extend_from_slice(&[codec, kind as u8]);
-        stored.extend_from_slice(&dictionary.to_le_bytes());
-        stored.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
-        stored.extend_from_slice(&crc32c::crc32c(body).to_le_bytes());
-        stored.extend_from_slice(&crc32c::crc32c(&id.0).to_le_bytes());
-        stored.extend_from_slice(data);
-        Ok(stored)
-    }
-
-    /// The body compressed, when that makes it smaller.
-    fn squeeze(&mut self, body: &[u8]) -> Result<Option<&[u8]>> {
-        if body.len() < MIN {
-            return Ok(None);
-        }
-        self.scratch.clear();
-        self.scratch.reserve(zstd::zstd_safe::compress_bound(body.len()));
-        let written = self.zstd.compress_to_buffer(body, &mut self.scratch);
-        let written = written.map_err(Error::io("cannot compress", "in memory"))?;
-        Ok((written < body.len()).then_some(&self.scratch))
-    }
-}
-
-thread_local! {
-    /// Making a context costs more than decompressing a usual body with it.
-    static CONTEXT: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
-}
-
-fn with_current_dictionary(data: &[u8], raw_len: usize) -> std::io::Result<Vec<u8>> {
-    CONTEXT.with_borrow_mut(|context| {
-        let context = match context {
-            Some(context) => context,
-            None => context.insert(Decompressor::with_prepared_dictionary(dictionary::decoder())?),
-        };
-        context.decompress(data, raw_len)
-    })
+/// Appends what is stored of a body: a header, and its data.
+pub(crate) fn write(codec: Codec, id: RecordId, kind: Kind, body: &[u8], data: &[u8], stored: &mut Vec<u8>) {
+    let (codec, dictionary) = match codec {
+        Codec::Raw => (RAW, 0),
+        Codec::Dictionary(number) => (ZSTD_DICTIONARY, number),
+    };
+    let mut header = [0; HEADER];
+    header[..2].copy_from_slice(&[codec, kind as u8]);
+    header[2..4].copy_from_slice(&dictionary.to_le_bytes());
+    header[4..8].copy_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
+    header[8..12].copy_from_slice(&crc32c::crc32c(body).to_le_bytes());
+    header[OWNER..].copy_from_slice(&crc32c::crc32c(&id.0).to_le_bytes());
+    stored.extend_from_slice(&header);
+    stored.extend_from_slice(data);
 }
 
 /// Takes a stored body apart again and checks it, and that it is this part of this record.
 pub(crate) fn decode(txn: &RoTxn, tables: &Tables, id: RecordId, part: u8, stored: &[u8]) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    decode_into(txn, tables, id, part, stored, &mut body)?;
+    Ok(body)
+}
+
+/// The same, in memory that is used again. Without success what it holds then means nothing.
+pub(crate) fn decode_into(
+    txn: &RoTxn,
+    tables: &Tables,
+    id: RecordId,
+    part: u8,
+    stored: &[u8],
+    body: &mut Vec<u8>,
+) -> Result<()> {
     if !belongs(stored, id, part) {
         return Err(Error::Corrupt("a stored body is not this record's".into()));
     }
-    decode_with(stored, |number| Ok(dictionary::find(txn, tables, number)?.to_vec()))
+    decode_with(stored, body, |number| Ok(dictionary::find(txn, tables, number)?.to_vec()))
 }
 
-/// The same, where dictionaries come from elsewhere.
-pub(crate) fn decode_with(stored: &[u8], dictionary: impl FnOnce(u16) -> Result<Vec<u8>>) -> Result<Vec<u8>> {
+/// The same, of whichever record it is, where dictionaries that this version lacks come from elsewhere.
+pub(crate) fn decode_with(
+    stored: &[u8],
+    body: &mut Vec<u8>,
+    dictionary: impl FnOnce(u16) -> Result<Vec<u8>>,
+) -> Result<()> {
     let damaged = |what: &str| Error::Corrupt(format!("a stored body {what}"));
     if stored.len() < HEADER {
         return Err(damaged("is cut short"));
@@ -96,20 +79,42 @@ pub(crate) fn decode_with(stored: &[u8], dictionary: impl FnOnce(u16) -> Result<
         return Err(damaged("claims an impossible length"));
     }
     let data = &stored[HEADER..];
-    let garbled = |_| damaged("does not decompress");
-    let body = match (stored[0], u16::from_le_bytes(array(stored, 2))) {
-        (RAW, _) => data.to_vec(),
-        (ZSTD, _) => zstd::bulk::decompress(data, raw_len).map_err(garbled)?,
-        (ZSTD_DICTIONARY, dictionary::CURRENT) => with_current_dictionary(data, raw_len).map_err(garbled)?,
-        (ZSTD_DICTIONARY, number) => Decompressor::with_dictionary(&dictionary(number)?)
-            .and_then(|mut zstd| zstd.decompress(data, raw_len))
-            .map_err(garbled)?,
+    body.clear();
+    match (stored[0], u16::from_le_bytes(array(stored, 2))) {
+        (RAW, _) => body.extend_from_slice(data),
+        (codec @ (ZSTD | ZSTD_DICTIONARY), number) => {
+            body.reserve(raw_len);
+            let place = dictionary::place(number);
+            let done = match (codec, place) {
+                (ZSTD, _) => Decompressor::new().and_then(|mut zstd| zstd.decompress_to_buffer(data, body)),
+                (_, Some(place)) => with_shipped_dictionary(place, data, body),
+                (_, None) => Decompressor::with_dictionary(&dictionary(number)?)
+                    .and_then(|mut zstd| zstd.decompress_to_buffer(data, body)),
+            };
+            done.map_err(|_| damaged("does not decompress"))?;
+        }
         _ => return Err(damaged("uses a codec this version doesn't know; upgrade plsync")),
-    };
-    if body.len() != raw_len || crc32c::crc32c(&body) != u32::from_le_bytes(array(stored, 8)) {
+    }
+    if body.len() != raw_len || crc32c::crc32c(body) != u32::from_le_bytes(array(stored, 8)) {
         return Err(damaged("does not match its checksum"));
     }
-    Ok(body)
+    Ok(())
+}
+
+thread_local! {
+    /// Making a context costs more than decompressing a usual body with it.
+    static CONTEXTS: RefCell<[Option<Decompressor<'static>>; dictionary::SHIPPED]> =
+        const { RefCell::new([const { None }; dictionary::SHIPPED]) };
+}
+
+fn with_shipped_dictionary(place: usize, data: &[u8], body: &mut Vec<u8>) -> std::io::Result<usize> {
+    CONTEXTS.with_borrow_mut(|contexts| {
+        let context = match &mut contexts[place] {
+            Some(context) => context,
+            missing => missing.insert(Decompressor::with_prepared_dictionary(dictionary::decoder(place))?),
+        };
+        context.decompress_to_buffer(data, body)
+    })
 }
 
 /// Whether a stored body is this part of this record.
@@ -148,21 +153,31 @@ pub(crate) fn is_raw(stored: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::encoder::Encoder;
     use proptest::prelude::*;
+    use zstd::bulk::Compressor;
 
     const ID: RecordId = RecordId([7; 16]);
 
     fn read(stored: &[u8]) -> Result<Vec<u8>> {
-        decode_with(stored, |number| Err(Error::Corrupt(format!("no dictionary {number}"))))
+        let mut body = vec![7; 10];
+        decode_with(stored, &mut body, |number| Err(Error::Corrupt(format!("no dictionary {number}"))))?;
+        Ok(body)
     }
 
-    /// A body as the first journals stored it: compressed without a dictionary.
-    fn without_dictionary(body: &[u8]) -> Vec<u8> {
-        let mut stored = Encoder::new().unwrap().encode(ID, Kind::Start, body).unwrap();
+    fn encode(kind: Kind, body: &[u8]) -> Vec<u8> {
+        let mut stored = Vec::new();
+        Encoder::new().unwrap().encode(ID, kind, body, &mut stored).unwrap();
+        stored
+    }
+
+    /// A body as another version stored it.
+    fn stored_with(codec: u8, dictionary: u16, body: &[u8], data: &[u8]) -> Vec<u8> {
+        let mut stored = encode(Kind::Start, body);
         stored.truncate(HEADER);
-        stored[0] = ZSTD;
-        stored[2..4].fill(0);
-        stored.extend_from_slice(&zstd::bulk::compress(body, 1).unwrap());
+        stored[0] = codec;
+        stored[2..4].copy_from_slice(&dictionary.to_le_bytes());
+        stored.extend_from_slice(data);
         stored
     }
 
@@ -170,27 +185,40 @@ mod tests {
     fn a_body_of_another_dictionary_is_read_with_the_journals_copy() {
         let other = b"a dictionary without structure is as good as any: the model answered".repeat(20);
         let body = b"{\"the model answered\": \"a dictionary without structure\"}";
-        let mut stored = Encoder::new().unwrap().encode(ID, Kind::Start, body).unwrap();
-        stored.truncate(HEADER);
-        stored[0] = ZSTD_DICTIONARY;
-        stored[2..4].copy_from_slice(&7_u16.to_le_bytes());
-        stored.extend_from_slice(&Compressor::with_dictionary(3, &other).unwrap().compress(body).unwrap());
-        assert_eq!(decode_with(&stored, |number| Ok(if number == 7 { other } else { Vec::new() })).unwrap(), body);
-        assert!(read(&stored).unwrap_err().to_string().contains("dictionary 7"));
+        let data = Compressor::with_dictionary(3, &other).unwrap().compress(body).unwrap();
+        let stored = stored_with(ZSTD_DICTIONARY, 77, body, &data);
+        let mut read_back = Vec::new();
+        decode_with(&stored, &mut read_back, |number| Ok(if number == 77 { other } else { Vec::new() })).unwrap();
+        assert_eq!(read_back, body);
+        assert!(read(&stored).unwrap_err().to_string().contains("dictionary 77"));
+    }
+
+    #[test]
+    fn other_alphabets_and_long_bodies_are_compressed_too() {
+        for body in
+            ["Ответ модели был верным. ".repeat(40), "模型的回答是正确的。".repeat(40), "Quite long. ".repeat(1000)]
+        {
+            let stored = encode(Kind::End, body.as_bytes());
+            assert!(stored.len() < body.len() / 2);
+            assert_eq!(read(&stored).unwrap(), body.as_bytes());
+        }
     }
 
     proptest! {
         #[test]
-        fn a_body_reads_back(body in prop::collection::vec(0..4u8, 0..4000)) {
-            let stored = Encoder::new().unwrap().encode(ID, Kind::Start, &body).unwrap();
+        fn a_body_reads_back(body in prop::collection::vec(0..4u8, 0..9000)) {
+            let stored = encode(Kind::Start, &body);
             prop_assert_eq!(read(&stored).unwrap(), &body[..]);
             prop_assert_eq!(raw_len(&stored), body.len() as u64);
-            prop_assert_eq!(read(&without_dictionary(&body)).unwrap(), body);
+            let without = zstd::bulk::compress(&body, 1).unwrap();
+            prop_assert_eq!(read(&stored_with(ZSTD, 0, &body, &without)).unwrap(), &body[..]);
+            let first = Compressor::with_dictionary(1, dictionary::bytes(1)).unwrap().compress(&body).unwrap();
+            prop_assert_eq!(read(&stored_with(ZSTD_DICTIONARY, 1, &body, &first)).unwrap(), body);
         }
 
         #[test]
         fn damage_is_noticed_or_harmless(body in prop::collection::vec(any::<u8>(), 1..500), at: prop::sample::Index, bit in 0..8u8) {
-            let mut stored = Encoder::new().unwrap().encode(ID, Kind::End, &body).unwrap();
+            let mut stored = encode(Kind::End, &body);
             let at = at.index(stored.len());
             stored[at] ^= 1 << bit;
             prop_assert!(!belongs(&stored, ID, PART_END) || read(&stored).map_or(true, |read| read == body));

@@ -4,7 +4,7 @@
 //! big-endian, because LMDB orders keys as bytes.
 
 use heed::types::Bytes;
-use heed::{Database, Env, RoTxn, RwTxn, WithoutTls};
+use heed::{Database, Env, MdbError, PutFlags, RoTxn, RwTxn, WithoutTls};
 
 use super::row::State;
 use crate::{Error, RecordId, Result};
@@ -139,17 +139,27 @@ pub(crate) fn due_key(sink: u32, owner: RecordId, due: u64, seq: u64) -> [u8; 36
 
 /// The part of a label's key that all its records share.
 pub(crate) fn label_prefix(kind: u8, value: &[u8]) -> Vec<u8> {
-    let value = &value[..value.len().min(crate::labels::MAX_VALUE)];
     let mut key = Vec::with_capacity(2 + value.len() + 16);
-    key.extend_from_slice(&[kind, u8::try_from(value.len()).unwrap_or(u8::MAX)]);
-    key.extend_from_slice(value);
+    push_prefix(&mut key, kind, value);
     key
 }
 
 pub(crate) fn label_key(kind: u8, value: &[u8], id: RecordId) -> Vec<u8> {
-    let mut key = label_prefix(kind, value);
-    key.extend_from_slice(&id.0);
+    let mut key = Vec::with_capacity(2 + value.len() + 16);
+    push_label(&mut key, kind, value, id);
     key
+}
+
+/// The same, in memory that is used again.
+pub(crate) fn push_label(key: &mut Vec<u8>, kind: u8, value: &[u8], id: RecordId) {
+    push_prefix(key, kind, value);
+    key.extend_from_slice(&id.0);
+}
+
+fn push_prefix(key: &mut Vec<u8>, kind: u8, value: &[u8]) {
+    let value = &value[..value.len().min(crate::labels::MAX_VALUE)];
+    key.extend_from_slice(&[kind, u8::try_from(value.len()).unwrap_or(u8::MAX)]);
+    key.extend_from_slice(value);
 }
 
 /// CRC-32C of the rest u32 | seq u64: the sequence number is last, as in every index.
@@ -180,6 +190,14 @@ pub(crate) fn sealed(key: &[u8], mut value: Vec<u8>) -> Vec<u8> {
 pub(crate) fn unsealed<'a>(key: &[u8], stored: &'a [u8]) -> Option<&'a [u8]> {
     let (value, kept) = stored.split_last_chunk::<4>()?;
     (seal(key, value).to_le_bytes() == *kept).then_some(value)
+}
+
+/// Puts an entry that is to be the last of its tree, without searching for its place. Where it is not, it is put where it belongs.
+pub(crate) fn put_last(tree: Tree, txn: &mut RwTxn, key: &[u8], value: &[u8]) -> Result<()> {
+    match tree.put_with_flags(txn, PutFlags::APPEND, key, value) {
+        Err(heed::Error::Mdb(MdbError::KeyExist)) => Ok(tree.put(txn, key, value)?),
+        done => Ok(done?),
+    }
 }
 
 fn join<const N: usize>(parts: &[&[u8]]) -> [u8; N] {

@@ -1,16 +1,19 @@
-//! One group commit: a batch of frames and the cursors that go with them, in one transaction.
+//! One group commit: frames and the cursors that go with them, in one transaction.
+//!
+//! What a record's first events give is collected and written tree by tree, each in the order of its keys: LMDB then fills one page
+//! after the other, and most of the time at the tree's end, where it need not search.
 
 use std::collections::HashMap;
 
-use super::merge::Progress;
-use super::{Batch, IngestReport, Prepared};
+use super::IngestReport;
+use super::chunk::{Chunk, Event, Progress};
 use crate::frame::{Ended, Kind};
 use crate::labels;
 use crate::store::Store;
 use crate::store::callbacks::{Entry, Place};
 use crate::store::row::{State, StateRow};
 use crate::store::sinks;
-use crate::store::tables::{cursor_key, label_key, record_key, sealed, sealed_seq, seq_key, tail_seq};
+use crate::store::tables::{cursor_key, push_label, put_last, record_key, sealed, sealed_seq, seq_key, tail_seq};
 use crate::store::transition::{Change, load};
 use crate::{RecordId, Result, ids};
 
@@ -18,10 +21,16 @@ use crate::{RecordId, Result, ids};
 const DAMAGE_KEPT: u64 = 1000;
 
 /// What one transaction does; made anew when the transaction has to be run again.
-struct Commit<'c, 't, 'e> {
+struct Commit<'g, 'c, 't, 'e> {
     change: &'c mut Change<'t, 'e>,
-    /// Records that began in this very batch. Most end in it too, and are then written once.
-    fresh: HashMap<RecordId, Fresh>,
+    /// Records that began in this very group, by their ids. Most end in it too, and are then written once.
+    fresh: HashMap<RecordId, usize>,
+    /// The same in the order in which they began, which is that of their numbers.
+    records: Vec<Fresh>,
+    /// Their bodies.
+    bodies: Vec<(u64, u8, &'g [u8])>,
+    /// The highest id in the store.
+    highest: RecordId,
     tally: Tally,
 }
 
@@ -40,15 +49,17 @@ struct Tally {
 }
 
 impl Store {
-    pub(super) fn apply(&self, batch: &Batch, report: &mut IngestReport) -> Result<()> {
+    pub(super) fn apply(&self, chunks: &[Chunk], report: &mut IngestReport) -> Result<()> {
         let tally = self.db().write(|txn, tables| {
             let mut change = Change::begin(txn, tables, ids::now_ms())?;
-            let mut commit = Commit { change: &mut change, fresh: HashMap::new(), tally: Tally::default() };
-            for event in &batch.events {
-                commit.store(event)?;
+            let mut commit = Commit::new(&mut change)?;
+            for chunk in chunks {
+                for event in &chunk.events {
+                    commit.store(event, chunk.labels(event), chunk.stored(event))?;
+                }
             }
             let tally = commit.finish()?;
-            for step in &batch.progress {
+            for step in chunks.iter().flat_map(|chunk| &chunk.progress) {
                 save_progress(&mut change, step)?;
             }
             change.finish()?;
@@ -57,60 +68,85 @@ impl Store {
         report.frames += tally.frames;
         report.records += tally.records;
         report.duplicates += tally.duplicates;
-        report.damage.extend(batch.progress.iter().flat_map(|step| step.damage.iter().cloned()));
+        let progress = chunks.iter().flat_map(|chunk| &chunk.progress);
+        report.damage.extend(progress.flat_map(|step| step.damage.iter().cloned()));
         Ok(())
     }
 }
 
-impl Commit<'_, '_, '_> {
-    fn store(&mut self, event: &Prepared) -> Result<()> {
-        let id = event.frame.id;
-        if let Some(fresh) = self.fresh.get_mut(&id) {
+impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
+    fn new(change: &'c mut Change<'t, 'e>) -> Result<Self> {
+        let highest = change.tables.ids.last(change.txn)?.and_then(|(key, _)| key.try_into().ok());
+        let highest = RecordId(highest.unwrap_or_default());
+        let (fresh, records, bodies) = (HashMap::new(), Vec::new(), Vec::new());
+        Ok(Self { change, fresh, records, bodies, highest, tally: Tally::default() })
+    }
+
+    fn store(&mut self, event: &Event, section: &[u8], stored: &'g [u8]) -> Result<()> {
+        let part = event.part();
+        if let Some(at) = self.fresh.get(&event.id) {
+            let fresh = &mut self.records[*at];
             // A call that a forked child ended may have its end before its start.
-            if std::mem::replace(&mut fresh.has[usize::from(event.part())], true) {
+            if std::mem::replace(&mut fresh.has[usize::from(part)], true) {
                 self.tally.duplicates += 1;
                 return Ok(());
             }
-            let seq = fresh.seq;
-            let sink = index_labels(self.change, id, seq, &event.frame.labels)?;
+            let sink = index_labels(self.change, event.id, fresh.seq, section)?;
             merge_into(&mut fresh.row, event, sink);
-            return self.put_body(seq, event);
+            self.bodies.push((fresh.seq, part, stored));
+            self.count(event, stored);
+            return Ok(());
         }
-        match self.change.tables.ids.get(self.change.txn, &id.0)?.map(tail_seq).transpose()? {
-            Some(seq) => self.add_to(seq, event),
-            None => self.begin(event),
+        match self.number(event.id)? {
+            (seq, true) => self.add_to(seq, event, section, stored),
+            (seq, false) => self.begin(seq, event, section, stored),
         }
+    }
+
+    /// The number of a record, which it is given now if it has none, and whether it had one.
+    fn number(&mut self, id: RecordId) -> Result<(u64, bool)> {
+        let (ids, next) = (self.change.tables.ids, self.change.counts.last_seq + 1);
+        let entry = sealed_seq(&id.0, next);
+        if id > self.highest {
+            put_last(ids, self.change.txn, &id.0, &entry)?;
+            self.highest = id;
+        } else if let Some(known) = ids.get_or_put(self.change.txn, &id.0, &entry)? {
+            return Ok((tail_seq(known)?, true));
+        }
+        self.change.counts.last_seq = next;
+        Ok((next, false))
     }
 
     /// The first event of a record.
-    fn begin(&mut self, event: &Prepared) -> Result<()> {
-        let id = event.frame.id;
-        let seq = self.change.counts.last_seq + 1;
-        self.change.counts.last_seq = seq;
-        self.change.tables.ids.put(self.change.txn, &id.0, &sealed_seq(&id.0, seq))?;
-        let sink = index_labels(self.change, id, seq, &event.frame.labels)?;
-        let mut row = StateRow::new(id, event.writer, self.change.now_ms);
+    fn begin(&mut self, seq: u64, event: &Event, section: &[u8], stored: &'g [u8]) -> Result<()> {
+        let sink = index_labels(self.change, event.id, seq, section)?;
+        let mut row = StateRow::new(event.id, event.writer, self.change.now_ms);
         merge_into(&mut row, event, sink);
         let mut has = [false; 2];
         has[usize::from(event.part())] = true;
-        self.fresh.insert(id, Fresh { seq, row, has });
-        self.change.counts.opaque += u64::from(event.frame.kind == Kind::Raw);
+        self.fresh.insert(event.id, self.records.len());
+        self.records.push(Fresh { seq, row, has });
+        self.bodies.push((seq, event.part(), stored));
+        self.change.counts.opaque += u64::from(event.kind == Kind::Raw);
         self.tally.records += 1;
-        self.put_body(seq, event)
+        self.count(event, stored);
+        Ok(())
     }
 
     /// A further event of a record that was stored before.
-    fn add_to(&mut self, seq: u64, event: &Prepared) -> Result<()> {
+    fn add_to(&mut self, seq: u64, event: &Event, section: &[u8], stored: &[u8]) -> Result<()> {
         let row = load(self.change.txn, self.change.tables, seq)?;
         // An end after the record was swept replaces the guess, unless the guess has been sent already.
         let open = row.ended == Ended::No || (row.ended == Ended::Abandoned && row.state == State::Pending);
-        let known = self.change.tables.records.get(self.change.txn, &record_key(seq, event.part()))?.is_some();
+        let key = record_key(seq, event.part());
+        let known = self.change.tables.records.get(self.change.txn, &key)?.is_some();
         if known || (event.is_terminal() && !open) {
             self.tally.duplicates += 1;
             return Ok(());
         }
-        self.put_body(seq, event)?;
-        let sink = index_labels(self.change, event.frame.id, seq, &event.frame.labels)?;
+        self.change.tables.records.put(self.change.txn, &key, stored)?;
+        self.count(event, stored);
+        let sink = index_labels(self.change, event.id, seq, section)?;
         let had_sink = row.sink != 0;
         let row = self.change.update(seq, |row| merge_into(row, event, sink))?;
         if row.state == State::Acked && row.sink != 0 && !had_sink {
@@ -120,19 +156,18 @@ impl Commit<'_, '_, '_> {
         Ok(())
     }
 
-    fn put_body(&mut self, seq: u64, event: &Prepared) -> Result<()> {
-        self.change.tables.records.put(self.change.txn, &record_key(seq, event.part()), &event.stored)?;
-        self.change.counts.raw_bytes += event.frame.body.len() as u64;
-        self.change.counts.stored_bytes += event.stored.len() as u64;
+    fn count(&mut self, event: &Event, stored: &[u8]) {
+        self.change.counts.raw_bytes += event.body_len as u64;
+        self.change.counts.stored_bytes += stored.len() as u64;
         self.tally.frames += 1;
-        Ok(())
     }
 
-    fn finish(self) -> Result<Tally> {
-        let mut fresh: Vec<Fresh> = self.fresh.into_values().collect();
-        // In order, so that the pages of the state tree are filled one after the other.
-        fresh.sort_unstable_by_key(|fresh| fresh.seq);
-        for Fresh { seq, row, .. } in fresh {
+    fn finish(mut self) -> Result<Tally> {
+        self.bodies.sort_unstable_by_key(|(seq, part, _)| (*seq, *part));
+        for (seq, part, stored) in self.bodies {
+            put_last(self.change.tables.records, self.change.txn, &record_key(seq, part), stored)?;
+        }
+        for Fresh { seq, row, .. } in self.records {
             self.change.insert(seq, &row)?;
         }
         Ok(self.tally)
@@ -154,31 +189,32 @@ fn save_progress(change: &mut Change<'_, '_>, step: &Progress) -> Result<()> {
     Ok(())
 }
 
-fn merge_into(row: &mut StateRow, prepared: &Prepared, sink: u32) {
-    let frame = &prepared.frame;
-    row.flags |= frame.flags;
+fn merge_into(row: &mut StateRow, event: &Event, sink: u32) {
+    row.flags |= event.flags;
     if sink != 0 {
         row.sink = sink;
     }
-    match frame.kind {
-        Kind::End => row.ended = frame.ended,
+    match event.kind {
+        Kind::End => row.ended = event.ended,
         Kind::Raw => {
             row.ended = Ended::Ok;
             row.state = State::Held;
             row.last_error = "opaque bytes, appended without a handler: nothing to send".into();
         }
-        Kind::Start | Kind::Segment => row.lane = frame.lane,
+        Kind::Start | Kind::Segment => row.lane = event.lane,
     }
 }
 
 /// Indexes the labels, and returns the number of the sink among them (0: none).
 fn index_labels(change: &mut Change<'_, '_>, id: RecordId, seq: u64, section: &[u8]) -> Result<u32> {
     let mut sink = 0;
+    let mut key = Vec::with_capacity(64);
     for (kind, value) in labels::iter(section) {
         if kind == labels::SINK {
             sink = sinks::intern(change, value)?;
         } else if kind != labels::ENDED {
-            let key = label_key(kind, value, id);
+            key.clear();
+            push_label(&mut key, kind, value, id);
             change.tables.labels.put(change.txn, &key, &sealed_seq(&key, seq))?;
         }
     }

@@ -7,27 +7,12 @@ use std::path::{Path, PathBuf};
 
 use super::super::Store;
 use super::super::tables::{cursor_key, unsealed};
-use crate::frame::{HEADER, Kind, array};
+use super::chunk::{Chunk, Finished, Progress};
+use crate::frame::{Kind, array};
 use crate::spool::lock::{self, Observed};
 use crate::spool::reader::{Damage, Frame, Reader, Step};
 use crate::spool::segment::{list, list_writers, segment_path};
 use crate::{RecordId, Result};
-
-/// How far a segment was read.
-pub(super) struct Progress {
-    pub(super) writer: RecordId,
-    pub(super) segment: u32,
-    pub(super) offset: u64,
-    /// Whether the segment holds bytes that are no frame, with frames after them.
-    pub(super) damaged: bool,
-    pub(super) damage: Vec<Damage>,
-}
-
-/// A segment that nobody will write to again, read to its end.
-pub(super) struct Finished {
-    pub(super) path: PathBuf,
-    pub(super) damaged: bool,
-}
 
 pub(super) struct Merge {
     streams: Vec<Stream>,
@@ -98,10 +83,10 @@ impl Merge {
         Ok(Self { streams })
     }
 
-    /// The next frames of all segments, with their writers.
-    pub(super) fn take(&mut self, frames: usize, bytes: usize) -> Result<Vec<(RecordId, Frame)>> {
-        let (mut batch, mut size) = (Vec::new(), 0);
-        while batch.len() < frames && size < bytes {
+    /// The next frames of all segments, and how far reading them got. A chunk that is not full says that there are no more.
+    pub(super) fn take(&mut self, spare: Vec<u8>) -> Result<Chunk> {
+        let mut chunk = Chunk::reusing(spare);
+        while !chunk.is_full() {
             let mut first: Option<(usize, RecordId)> = None;
             for (at, stream) in self.streams.iter_mut().enumerate() {
                 // Writers are in the order they began, and none has a call older than itself.
@@ -115,23 +100,13 @@ impl Merge {
                 }
             }
             let Some((at, _)) = first else { break };
-            let stream = &mut self.streams[at];
-            if let Some(frame) = stream.pop() {
-                size += frame.body.len() + HEADER;
-                batch.push((stream.writer, frame));
-            }
+            self.streams[at].pop(&mut chunk);
         }
-        Ok(batch)
-    }
-
-    /// What was read since the last call, to be stored with the frames it gave, and the segments it came to the end of.
-    pub(super) fn progress(&mut self) -> (Vec<Progress>, Vec<Finished>) {
-        let (mut progress, mut finished) = (Vec::new(), Vec::new());
         for stream in &mut self.streams {
-            progress.append(&mut stream.unsaved);
-            finished.append(&mut stream.finished);
+            chunk.progress.append(&mut stream.unsaved);
+            chunk.finished.append(&mut stream.finished);
         }
-        (progress, finished)
+        Ok(chunk)
     }
 
     /// The writers whose process is gone, as seen before their segments were read.
@@ -184,9 +159,12 @@ impl Stream {
         self.reader.as_mut().map_or(Ok(Step::End), read)
     }
 
-    fn pop(&mut self) -> Option<Frame> {
+    fn pop(&mut self, chunk: &mut Chunk) {
         self.mark();
-        self.peeked.take()
+        if let (Some(frame), Some(reader)) = (self.peeked.take(), &self.reader) {
+            let (labels, body) = reader.contents(&frame);
+            chunk.push(self.writer, &frame, labels, body);
+        }
     }
 
     /// Whether nobody will write to the current segment again: its writer is gone, or has written to a later one. (That a

@@ -10,7 +10,7 @@ use crate::spool::segment::{list, list_unfinished, unfinished_path};
 use crate::store::Store;
 use crate::store::tables::{cursor_key, tail_seq};
 use crate::store::transition::Change;
-use crate::{Error, RecordId, Result, ids};
+use crate::{Error, RecordId, Result, fs, ids};
 
 /// Records closed in one transaction.
 const BATCH: usize = 1000;
@@ -95,7 +95,7 @@ impl Store {
     }
 
     /// Drops the cursors of segments and writers that are gone.
-    fn forget_cursors(&self, left: &[(RecordId, u32)], spool: &Path) -> Result<()> {
+    pub(super) fn forget_cursors(&self, left: &[(RecordId, u32)], spool: &Path) -> Result<()> {
         let stale = self.db().read(|txn, tables| {
             let mut stale = Vec::new();
             for entry in tables.cursors.iter(txn)? {
@@ -113,6 +113,8 @@ impl Store {
         if stale.is_empty() {
             return Ok(());
         }
+        // A segment whose removal a power cut undoes must find its cursor: without one it would be taken in again.
+        fs::sync_dir(spool)?;
         self.db().write(|txn, tables| {
             for key in &stale {
                 tables.cursors.delete(txn, key)?;
