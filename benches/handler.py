@@ -3,8 +3,8 @@
 Usage: python benches/handler.py [--calls N] [--json]
 
 Each peer is a callback handler on the same model, called in turn within every round, so that noise hits all alike.
-The figures are medians over the calls of all rounds, minus the median of a handler that does nothing. Streaming is per
-token.
+A figure is the median over the rounds of the median call with this peer, minus that with a handler that does nothing in
+the same round. Streaming is per token. What a call with the latter takes says how fast the machine was meanwhile.
 """
 
 from __future__ import annotations
@@ -179,19 +179,29 @@ def langsmith_tracer() -> BaseCallbackHandler:
 def measure(
     work: Callable[[BaseCallbackHandler], Any], peers: dict[str, BaseCallbackHandler], calls: int
 ) -> dict[str, float]:
-    """Median microseconds of ``work`` with each peer."""
-    times: dict[str, list[int]] = {name: [] for name in peers}
+    """Median microseconds of ``work`` with the first peer, and what each other costs over it.
+
+    Differences are taken within a round, so that a machine whose speed drifts tells the same.
+    """
+    baseline = next(iter(peers))
+    rounds: dict[str, list[float]] = {name: [] for name in peers}
     for handler in peers.values():
         for _ in range(ROUND):
             work(handler)
     for _ in range(max(1, calls // ROUND)):
-        for name, handler in peers.items():
-            samples = times[name]
-            for _ in range(ROUND):
-                begin = time.perf_counter_ns()
-                work(handler)
-                samples.append(time.perf_counter_ns() - begin)
-    return {name: statistics.median(samples) / 1000 for name, samples in times.items()}
+        medians = {name: _median(work, handler) for name, handler in peers.items()}
+        for name, median in medians.items():
+            rounds[name].append(median - (medians[baseline] if name != baseline else 0.0))
+    return {name: statistics.median(differences) for name, differences in rounds.items()}
+
+
+def _median(work: Callable[[BaseCallbackHandler], Any], handler: BaseCallbackHandler) -> float:
+    samples = []
+    for _ in range(ROUND):
+        begin = time.perf_counter_ns()
+        work(handler)
+        samples.append(time.perf_counter_ns() - begin)
+    return statistics.median(samples) / 1000
 
 
 def rows(calls: int, directory: Path) -> dict[str, dict[str, float]]:
@@ -216,8 +226,7 @@ def rows(calls: int, directory: Path) -> dict[str, dict[str, float]]:
     }
     table = {}
     for name, (work, count, parts) in works.items():
-        medians = measure(work, peers, count)
-        table[name] = {peer: (medians[peer] - medians["no-op"]) / parts for peer in peers if peer != "no-op"}
+        table[name] = {peer: cost / parts for peer, cost in measure(work, peers, count).items()}
     return table
 
 
@@ -232,12 +241,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.json:
         json.dump({"machine": machine, "microseconds": table}, sys.stdout, indent=2)
         return
-    peers = list(next(iter(table.values())))
     print(f"microseconds over a handler that does nothing ({machine})")
-    print(f"{'':20}" + "".join(f"{peer:>26}" for peer in peers))
-    for name, costs in table.items():
-        cells = (f"{cost:.2f} ({cost / costs['plsync']:.1f}x)" for cost in costs.values())
-        print(f"{name:20}" + "".join(f"{cell:>26}" for cell in cells))
+    print(
+        f"{'':20}" + "".join(f"{peer:>26}" for peer in list(next(iter(table.values())))[1:]) + f"{'(no-op itself)':>20}"
+    )
+    for name, (baseline, *costs) in ((name, row.values()) for name, row in table.items()):
+        cells = (f"{cost:.2f} ({cost / costs[0]:.1f}x)" for cost in costs)
+        print(f"{name:20}" + "".join(f"{cell:>26}" for cell in cells) + f"{baseline:20.1f}")
 
 
 if __name__ == "__main__":
