@@ -18,6 +18,7 @@ from plsync import sinks
 from plsync._native import Recorder
 from plsync.doorbell import Doorbell
 from plsync.errors import SinkUnavailable
+from plsync.forking import importing
 
 if TYPE_CHECKING:
     from plsync.sync.callbacks import Deliveries
@@ -121,8 +122,9 @@ class Deliverer:
             stopping.wait(_RETRY_SECONDS)
 
     def _deliver(self) -> None:
-        from plsync.journal import Journal  # noqa: PLC0415 - recording alone needs neither
-        from plsync.sync.callbacks import Deliveries  # noqa: PLC0415
+        with importing:
+            from plsync.journal import Journal  # noqa: PLC0415 - recording alone needs neither
+            from plsync.sync.callbacks import Deliveries  # noqa: PLC0415
 
         # Never closed: a call that returns after the stop still stores what became of it.
         journal = Journal.open(self._path)

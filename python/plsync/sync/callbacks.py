@@ -17,7 +17,6 @@ from plsync.doorbell import Doorbell
 from plsync.errors import JournalError, SinkUnavailable
 from plsync.sinks import COMMAND
 from plsync.sync.calling import Call, FunctionCall
-from plsync.sync.command import Command, CommandCall
 from plsync.sync.delivery import MAX_ATTEMPTS, DeliveryReport, Worker
 from plsync.sync.entries import Entries
 from plsync.sync.functions import Functions, import_sink
@@ -25,6 +24,7 @@ from plsync.sync.pool import Pool
 
 if TYPE_CHECKING:
     from plsync.journal import Journal
+    from plsync.sync.command import Command
 
 __all__ = ["MAX_ATTEMPTS", "Deliveries", "DeliveryReport", "deliver", "import_sink"]
 
@@ -160,7 +160,7 @@ class Deliveries:
     def _make_call(self, sink: str) -> Call:
         journal = self._entries.journal.path
         if sink == COMMAND and self._command is not None:
-            return CommandCall(self._command, journal)
+            return self._command.call(journal)
         if self._functions is None:
             raise SinkUnavailable(f"no functions are called here, so not {sink} either")
         return FunctionCall(self._functions.find(sink), journal)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import inspect
 import threading
@@ -11,10 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from plsync.errors import JournalCorrupt
+from plsync.forking import importing
 from plsync.paths import current_journal
 from plsync.sinks import Callback, adapted
 
 if TYPE_CHECKING:
+    import asyncio
+
     from plsync.record import Record
 
 __all__ = ["Call", "FunctionCall", "Interrupted", "Undelivered", "request_id"]
@@ -57,7 +59,7 @@ class FunctionCall:
         if self._loop is None:
             return
         try:
-            self._loop.run_until_complete(_cancel(asyncio.all_tasks(self._loop)))
+            self._loop.run_until_complete(_cancel_others())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         finally:
             self._loop.close()
@@ -68,13 +70,18 @@ class FunctionCall:
         result = self._callback(number, record)
         if inspect.isawaitable(result):
             if self._loop is None:
+                with importing:
+                    import asyncio  # noqa: PLC0415 - slow to import, and most callbacks do without
                 self._loop = asyncio.new_event_loop()
             self._loop.run_until_complete(_end(result))
         elif inspect.isgenerator(result) or inspect.isasyncgen(result):
             raise TypeError("it is a generator, of which nothing runs; a callback returns or is awaited")
 
 
-async def _cancel(tasks: set[asyncio.Task[Any]]) -> None:
+async def _cancel_others() -> None:
+    import asyncio  # noqa: PLC0415 - loaded, or there would be no loop
+
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

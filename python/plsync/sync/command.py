@@ -58,6 +58,10 @@ class Command:
         self.timeout = timeout
         self.stdout = stdout
 
+    def call(self, journal: Path) -> CommandCall:
+        """What runs it, for the ids of a journal."""
+        return CommandCall(self, journal)
+
     def filled(self, values: Mapping[str, str]) -> list[str]:
         """The arguments with these values in their places."""
         return [_PLACEHOLDER.sub(lambda place: values[place[1]], argument) for argument in self.arguments]

@@ -1,15 +1,14 @@
-"""The callback queue, as those have it who deliver; and what a fork has to know of them."""
+"""The callback queue, as those have it who deliver."""
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from plsync.callback_queue import Claimed, Failed
+from plsync.forking import Unforked
 
 if TYPE_CHECKING:
     from plsync.journal import Journal
@@ -21,11 +20,8 @@ LEASE: Final = 30.0
 
 _BATCH: Final = 16
 
-# Held while a thread that delivers is in the store. A fork waits for it, since a child that inherited the store's locks
-# from such a thread would wait for them for ever.
-_in_store = threading.Lock()
-_forking = threading.local()
-_FORK_WAITS: Final = 1.0
+# Not longer: while another process compacts the store, a thread may be in there for a while.
+_in_store: Final = Unforked(1.0)
 
 
 @dataclass
@@ -64,22 +60,3 @@ class Entries:
 def now_ms() -> int:
     """Milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
-
-
-def _before_fork() -> None:
-    # Not longer: while another process compacts the store, a thread may be in there for a while.
-    _forking.holds = _in_store.acquire(timeout=_FORK_WAITS)
-
-
-def _after_fork_in_parent() -> None:
-    if _forking.holds:
-        _in_store.release()
-
-
-def _after_fork_in_child() -> None:
-    global _in_store  # noqa: PLW0603
-    _in_store = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
