@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from calls import acknowledge
+from calls import acknowledge, wait_until, write_calls
 from plsync.journal import Journal
 from plsync.sync.callbacks import deliver
 
@@ -182,3 +183,53 @@ def test_a_handler_whose_process_has_no_journal_yet_costs_nothing(tmp_path: Path
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "['MainThread'] False\n"
     assert not (tmp_path / "journal").exists()
+
+
+DELIVER = """
+import sys
+import plsync.sync.entries
+from plsync.journal import Journal
+from plsync.sync.callbacks import Deliveries
+from plsync.sync.command import Command
+plsync.sync.entries.LEASE = 0.2
+with Journal.open(sys.argv[1]) as journal:
+    deliveries = Deliveries(journal, command=Command(sys.argv[2]))
+    deliveries.start()
+    print("started", flush=True)
+    sys.stdin.read()
+    deliveries.stop(30)
+"""
+
+
+def test_a_command_whose_plsync_was_killed_is_run_again(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    write_calls(journal, 2)
+    seen, hold = tmp_path / "seen", tmp_path / "hold"
+    hold.touch()
+    command = (
+        f"import os, sys, time; print(sys.argv[1], os.getpid(), file=open({str(seen)!r}, 'a'))\n"
+        f"while os.path.exists({str(hold)!r}): time.sleep(0.05)"
+    )
+    line = shlex.join([sys.executable, "-S", "-c", command, "{request_id}"])
+
+    def runs() -> list[str]:
+        lines = seen.read_text().splitlines() if seen.exists() else []
+        return [line.split()[0] for line in lines]
+
+    def deliver() -> subprocess.Popen[str]:
+        program = [sys.executable, "-c", DELIVER, str(journal), line]
+        process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        return process
+
+    with deliver() as first:
+        assert acknowledge(journal) == 2
+        wait_until(lambda: runs() == ["1001"])
+        first.send_signal(signal.SIGKILL)
+    # What it ran goes on for a while, and its end tells nobody.
+    hold.unlink()
+    with deliver() as second, Journal.open(journal) as opened:
+        wait_until(lambda: opened.callbacks.waiting() == [])
+        second.communicate("", timeout=60)
+    assert sorted(runs()) == ["1001", "1001", "1002"]
