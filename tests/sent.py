@@ -9,7 +9,7 @@ import orjson
 
 from plsync.promptlayer.blueprint import span
 from plsync.record import STATUSES, Record
-from plsync.testing.schema import validator
+from plsync.testing.schema import check
 
 AT = 1_795_378_479_779_262_001
 RECORD_ID = bytes.fromhex("0193aaaabbbb7ccc8dddeeeeffff0001")
@@ -72,7 +72,7 @@ class Call:
         events = orjson.dumps(start), orjson.dumps(end)
         row = StoredRow(*events, STATUSES.index(self.status), self.flags, damage=self.damage)  # type: ignore[arg-type]
         built = span(row.record())
-        validator("Span").validate_python(orjson.loads(orjson.dumps(built)))
+        check("Span", orjson.loads(orjson.dumps(built)))
         return built
 
     def log(self) -> dict[str, Any]:

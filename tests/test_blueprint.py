@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from plsync.promptlayer.blueprint import span, span_json
-from plsync.testing.schema import validator
+from plsync.testing.schema import check
 from sent import AT, RECORD_ID, Call, StoredRow, answer, human, tagged
 
 
@@ -179,7 +179,7 @@ def test_a_text_cut_short_is_a_warning() -> None:
 def test_an_abandoned_call_is_an_error_without_output() -> None:
     start = orjson.dumps({"kind": "chat", "t": AT, "messages": [human("hi")]})
     built = span(StoredRow(start, None, 5).record())
-    validator("Span").validate_python(built)
+    check("Span", built)
     assert built["log_request"]["status"] == "ERROR"
     assert built["log_request"]["output"]["messages"] == []
     assert built["end_time"] == built["start_time"] == AT

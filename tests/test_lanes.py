@@ -17,7 +17,7 @@ from plsync.sync.engine import Engine, Pass
 from plsync.sync.policy import Policy
 from plsync.sync.transport import PromptLayerClient
 from plsync.testing import PromptLayerServer
-from plsync.testing.answers import Answer, Asked
+from plsync.testing.endpoints.answers import Answer, Asked
 
 
 @pytest.fixture

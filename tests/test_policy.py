@@ -21,7 +21,7 @@ from plsync.sync.outcomes import Ambiguous, Delivered, Misdirected, Offline, Out
 from plsync.sync.policy import RULES, Policy
 from plsync.sync.transport import PromptLayerClient
 from plsync.testing import PromptLayerServer
-from plsync.testing.answers import Answer, Asked
+from plsync.testing.endpoints.answers import Answer, Asked
 from raw_server import (
     Behaviour,
     RawServer,

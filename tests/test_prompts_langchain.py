@@ -17,7 +17,7 @@ from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
 
 from plsync.errors import PromptError
 from plsync.prompts.to_langchain import to_langchain
-from plsync.testing.schema import validator
+from plsync.testing.schema import check
 
 
 def answer(prompt: dict[str, Any]) -> dict[str, Any]:
@@ -198,7 +198,7 @@ def test_the_templates_of_these_tests_are_ones_that_promptlayer_takes() -> None:
     developer = {"role": "developer", "content": texts("Be brief."), "name": "bo"}
     log = {"provider": "p", "model": "m", "request_start_time": 0.0, "request_end_time": 1.0}
     prompt = {"type": "chat", "messages": [developer, {"role": "placeholder", "name": "history"}]}
-    validator("LogRequest").validate_python({**log, "input": prompt, "output": prompt})
+    check("LogRequest", {**log, "input": prompt, "output": prompt})
 
 
 def test_a_template_is_shown_to_people() -> None:

@@ -18,7 +18,7 @@ from plsync.sync.outcomes import Throttled
 from plsync.sync.policy import Policy
 from plsync.sync.transport import PromptLayerClient
 from plsync.testing import PromptLayerServer
-from plsync.testing.answers import Answer, Asked
+from plsync.testing.endpoints.answers import Answer, Asked
 
 SEARCH = "/api/public/v2/requests/search"
 

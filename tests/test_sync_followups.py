@@ -23,7 +23,7 @@ from plsync.sync.outcomes import Ambiguous, Misdirected, Offline, Throttled, Una
 from plsync.sync.policy import Policy
 from plsync.sync.transport import PromptLayerClient
 from plsync.testing import PromptLayerServer
-from plsync.testing.answers import Answer, Asked, failure
+from plsync.testing.endpoints.answers import Answer, Asked, failure
 from sending import send_once
 
 SCORE, METADATA = "/rest/track-score", "/rest/track-metadata"

@@ -11,15 +11,7 @@ import httpx
 import pytest
 
 from plsync.testing import Fault, PromptLayerServer
-
-LOG: dict[str, Any] = {
-    "provider": "gpt4all",
-    "model": "tiny",
-    "input": {"type": "completion", "content": [{"type": "text", "text": "hi"}]},
-    "output": {"type": "completion", "content": [{"type": "text", "text": "yo"}]},
-    "request_start_time": "2026-11-22T10:00:00.000000Z",
-    "request_end_time": "2026-11-22T10:00:01.000000Z",
-}
+from standing_in import LOG, connected
 
 
 @pytest.fixture
@@ -30,8 +22,7 @@ def server() -> Iterator[PromptLayerServer]:
 
 @pytest.fixture
 def client(server: PromptLayerServer) -> Iterator[httpx.Client]:
-    headers = {"X-API-KEY": server.api_key}
-    with httpx.Client(base_url=server.url, headers=headers, trust_env=False, timeout=10) as client:
+    with connected(server) as client:
         yield client
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import gzip
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -15,31 +13,7 @@ import httpx
 import pytest
 
 from plsync.testing import PromptLayerServer
-
-TRACE = "0193" * 8
-LOG: dict[str, Any] = {
-    "provider": "gpt4all",
-    "model": "tiny",
-    "input": {"type": "chat", "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]},
-    "output": {"type": "chat", "messages": [{"role": "assistant", "content": [{"type": "text", "text": "yo"}]}]},
-    "request_start_time": "2026-11-22T10:00:00.000000Z",
-    "request_end_time": "2026-11-22T10:00:01.000000Z",
-}
-
-
-def span(span_id: str = "a" * 16, trace_id: str = TRACE, **log: Any) -> dict[str, Any]:
-    return {
-        "name": "call",
-        "context": {"trace_id": trace_id, "span_id": span_id, "trace_state": ""},
-        "kind": "SpanKind.CLIENT",
-        "parent_id": None,
-        "start_time": 1,
-        "end_time": 2,
-        "status": {"status_code": "StatusCode.OK"},
-        "attributes": {},
-        "resource": {"attributes": {}, "schema_url": ""},
-        "log_request": {**LOG, **log},
-    }
+from standing_in import LOG, TRACE, connected, send, span
 
 
 @pytest.fixture
@@ -48,18 +22,10 @@ def server() -> Iterator[PromptLayerServer]:
         yield server
 
 
-def connected(server: PromptLayerServer) -> httpx.Client:
-    return httpx.Client(base_url=server.url, headers={"X-API-KEY": server.api_key}, trust_env=False, timeout=10)
-
-
 @pytest.fixture
 def client(server: PromptLayerServer) -> Iterator[httpx.Client]:
     with connected(server) as client:
         yield client
-
-
-def send(client: httpx.Client, *spans: dict[str, Any], close_after: bool = False) -> httpx.Response:
-    return client.post("/spans-bulk", json={"spans": list(spans), "close_after": close_after})
 
 
 def test_a_batch_answers_with_request_ids_by_span_id(client: httpx.Client, server: PromptLayerServer) -> None:
@@ -299,13 +265,3 @@ def test_a_body_that_unpacks_to_too_much_is_refused() -> None:
     with PromptLayerServer(max_body=100_000) as server, connected(server) as client:
         content = gzip.compress(b"[" + b" " * 100_000)
         assert client.post("/spans-bulk", content=content, headers={"Content-Encoding": "gzip"}).status_code == 413
-
-
-def test_it_runs_as_a_program() -> None:
-    command = [sys.executable, "-m", "plsync.testing"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        settings = dict(process.stdout.readline().strip().split("=", 1) for _ in range(2))
-        answer = httpx.get(f"{settings['PROMPTLAYER_BASE_URL']}/nothing", trust_env=False)
-        process.terminate()
-    assert answer.status_code == 401

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
-from plsync.testing.answers import Answer, Asked, Refused, failure
+from plsync.testing.endpoints.answers import Answer, Asked, Refused, failure
 from plsync.testing.faults import Fault
 
 if TYPE_CHECKING:

@@ -14,17 +14,14 @@ from typing import Any, Literal
 
 import orjson
 
-from plsync.testing.answers import Answer, Asked, failure, ok
+from plsync.testing.assertions import Assertions, record_of
 from plsync.testing.connection import Connection
+from plsync.testing.endpoints import LEGACY_PATHS, all_routes
+from plsync.testing.endpoints.answers import Answer, Asked, failure, ok
 from plsync.testing.faults import Fault, Faults
-from plsync.testing.follow_ups import LEGACY_PATHS, FollowUps
-from plsync.testing.keeping import KeptIds, KeptWhole
-from plsync.testing.logs import Logs
-from plsync.testing.registry import Registry
-from plsync.testing.routes import Routes
-from plsync.testing.templates import Templates
-from plsync.testing.traces import Traces
-from plsync.testing.workspace import JSON, Workspace
+from plsync.testing.state.keeping import KeptIds, KeptWhole
+from plsync.testing.state.registry import Registry
+from plsync.testing.state.workspace import JSON, Workspace
 
 __all__ = ["DEFAULT_API_KEY", "PromptLayerServer", "Received"]
 
@@ -55,7 +52,7 @@ class Received:
             return None
 
 
-class PromptLayerServer(Faults):
+class PromptLayerServer(Faults, Assertions):
     """A PromptLayer to test against; start it with ``with``.
 
     Args:
@@ -99,13 +96,9 @@ class PromptLayerServer(Faults):
         self._answered = 0
         self._registry = Registry()
         self._workspace = Workspace(KeptWhole() if keep == "all" else KeptIds(), lag)
-        endpoints = (
-            Traces(self._workspace, self._registry, validate=validate),
-            Logs(self._workspace, self._registry, validate=validate, search_per_minute=search_per_minute),
-            FollowUps(self._workspace, self._registry),
-            Templates(self._registry),
+        self._routes = all_routes(
+            self._workspace, self._registry, validate=validate, search_per_minute=search_per_minute
         )
-        self._routes = Routes(route for endpoint in endpoints for route in endpoint.routes())
         self._http: _HTTPServer | None = None
 
     def __enter__(self) -> PromptLayerServer:
@@ -189,18 +182,14 @@ class PromptLayerServer(Faults):
 
     def logs_of(self, record_id: str) -> list[JSON]:
         """The request logs of one plsync record; more than one means it was delivered twice."""
-        own = record_id.replace("-", "")
-        # Where content is not kept, the trace tells.
-        return [
-            log for log in self.request_logs if log["metadata"].get("plsync_id", log["trace_id"]) in {record_id, own}
-        ]
+        return [log for log in self.request_logs if record_of(log) == record_id]
 
     def add_prompt(
         self, name: str, template: JSON, *, labels: Iterable[str] = (), metadata: Mapping[str, Any] | None = None
     ) -> int:
         """Publish a version of a prompt template (a blueprint); returns its number."""
         with self._state:
-            return self._registry.add(name, template, labels=labels, metadata=metadata)
+            return self._registry.add(name, template, labels=labels, metadata=metadata).number
 
     def handle(self, asked: Asked) -> Answer:
         """Answer one request, whatever it came by."""

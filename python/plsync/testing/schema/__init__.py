@@ -9,8 +9,19 @@ from pydantic import TypeAdapter
 
 from plsync.testing.schema import bodies
 
+__all__ = ["check"]
+
+
+def check(name: str, body: Any) -> Any:
+    """The body, if it is one of this type of ``bodies``; raises pydantic's ``ValidationError`` if it is not.
+
+    >>> check("TrackGroup", {"request_id": 1, "group_id": 2, "more": 3})
+    {'request_id': 1, 'group_id': 2, 'more': 3}
+    """
+    _validator(name).validate_python(body)
+    return body
+
 
 @cache
-def validator(name: str) -> TypeAdapter[Any]:
-    """The validator of one of the types in ``bodies``, made when it is first asked for."""
+def _validator(name: str) -> TypeAdapter[Any]:
     return TypeAdapter(getattr(bodies, name))

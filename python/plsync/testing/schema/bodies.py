@@ -210,12 +210,12 @@ class TrackRequest(Body):
 
 
 class Filter(Body):
-    """One condition of a search. The stand-in knows those on metadata."""
+    """One condition of a search."""
 
-    field: Literal["metadata"]
-    operator: Literal["key_equals", "in"]
-    nested_key: str
-    value: str | list[str]
+    field: str
+    operator: str
+    value: NotRequired[str | int | float | bool | list[Any] | None]
+    nested_key: NotRequired[str | None]
 
 
 class FilterGroup(Body):
@@ -229,8 +229,12 @@ class Search(Body):
     """The body of ``POST /api/public/v2/requests/search``."""
 
     filter_group: NotRequired[FilterGroup | None]
+    q: NotRequired[str | None]
+    sort_by: NotRequired[str | None]
+    sort_order: NotRequired[Literal["asc", "desc"] | None]
     page: NotRequired[Annotated[int, Field(ge=1)] | None]
     per_page: NotRequired[Annotated[int, Field(ge=1, le=25)] | None]
+    include_prompt_name: NotRequired[bool | None]
 
 
 class GetTemplate(Body):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import uuid
 from datetime import datetime, timedelta, timezone
 
-from plsync.testing.answers import Answer, Asked, Refused, failure, ok, parse
-from plsync.testing.registry import Registry
-from plsync.testing.routes import Route
-from plsync.testing.schema import validator
-from plsync.testing.workspace import JSON, Workspace
+from plsync.testing.endpoints.answers import Answer, Asked, Refused, failure, ok, parse
+from plsync.testing.endpoints.routes import Route
+from plsync.testing.schema import check
+from plsync.testing.state.registry import Registry
+from plsync.testing.state.workspace import JSON, Workspace
 
 __all__ = ["Traces"]
 
@@ -37,7 +37,7 @@ class Traces:
     def _spans_bulk(self, asked: Asked) -> Answer:
         bulk = parse(asked.body)
         if self._validate:
-            validator("SpansBulk").validate_python(bulk)
+            check("SpansBulk", bulk)
         elif not _usable(bulk):
             raise Refused(failure(422, "Not a batch of spans with names and ids"))
         return ok(self._workspace.add_spans(bulk, asked.body, self._registry.names()), 201)

@@ -8,8 +8,8 @@ from urllib.parse import unquote
 
 from pydantic import ValidationError
 
-from plsync.testing.answers import Answer, Asked, Refused, failure, invalid
-from plsync.testing.workspace import NotFound
+from plsync.testing.endpoints.answers import Answer, Asked, Refused, failure, invalid
+from plsync.testing.state.workspace import NotFound
 
 __all__ = ["Endpoint", "Route", "Routes"]
 

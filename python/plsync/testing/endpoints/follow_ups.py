@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from plsync.testing.answers import Answer, Asked, ok, parse
-from plsync.testing.registry import Registry
-from plsync.testing.routes import Route
-from plsync.testing.schema import validator
-from plsync.testing.workspace import JSON, Workspace
+from plsync.testing.endpoints.answers import Answer, Asked, ok, parse
+from plsync.testing.endpoints.routes import Route
+from plsync.testing.schema import check
+from plsync.testing.state.registry import Registry
+from plsync.testing.state.workspace import JSON, Workspace
 
-__all__ = ["LEGACY_PATHS", "FollowUps"]
-
-LEGACY_PATHS = ("/library-track-", "/create-group", "/track-group", "/track-request", "/rest/track-request")
-"""Paths that take the key as ``api_key`` in the body."""
+__all__ = ["FollowUps"]
 
 
 class FollowUps:
@@ -64,7 +61,7 @@ class FollowUps:
 
 
 def _read(name: str, asked: Asked) -> JSON:
-    body: JSON = validator(name).validate_python(parse(asked.body))
+    body: JSON = check(name, parse(asked.body))
     return body
 
 

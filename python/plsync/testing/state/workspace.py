@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Collection
-from typing import Any
 
-from plsync.testing.keeping import JSON, Kept, KeptWhole, Sent
+from plsync.testing.state.keeping import JSON, Kept, KeptWhole, Sent
+from plsync.testing.state.search import find
 
 __all__ = ["JSON", "NotFound", "Workspace"]
 
@@ -37,14 +37,20 @@ class Workspace:
         self.logs_stored = 0
         self._lag = lag
         self._late: dict[int, float] = {}
+        self._log_of_span: dict[str, int] = {}
         self._span_rows = itertools.count(1)
         self._log_ids = itertools.count(FIRST_REQUEST_ID)
         self._group_ids = itertools.count(1)
 
-    def add_log(self, content: bytes) -> int:
-        """Store a log, given as JSON, and give it an id. Sent again, it is another log, as at PromptLayer."""
+    def add_log(self, content: bytes, *, span_id: str | None = None) -> int:
+        """Store a log, given as JSON, and give it an id. Sent again, it is another log, as at PromptLayer.
+
+        ``span_id``: of a span that came, or will come, without a log, and has this one.
+        """
         log_id = self._new_log_id()
         self.kept.put_log(log_id, Sent(content))
+        if span_id is not None:
+            self._log_of_span[span_id] = log_id
         return log_id
 
     def add_spans(self, batch: JSON, content: bytes, known_prompts: Collection[str]) -> JSON:
@@ -91,7 +97,14 @@ class Workspace:
         rows = self.kept.trace(trace_id)
         if not rows:
             raise NotFound(f"Trace {trace_id} not found")
-        return [{**row, "request_log_id": None} if self._is_late(row["request_log_id"]) else row for row in rows]
+        for row in rows:
+            log_id = row["request_log_id"] or self._log_of_span.get(row["span_id"])
+            row["request_log_id"] = None if self._is_late(log_id) else log_id
+        return rows
+
+    def is_closed(self, trace_id: str) -> bool:
+        """Whether a trace takes no more spans."""
+        return self.kept.is_closed(trace_id)
 
     def close(self, trace_id: str) -> bool:
         """Let a trace take no more spans; False when it takes none already."""
@@ -108,10 +121,9 @@ class Workspace:
             raise NotFound(f"Request {request_id} not found")
         return log
 
-    def search(self, group: JSON | None) -> list[JSON]:
-        """Logs that match, newest first."""
-        found = [log for log in self.kept.logs() if _matches(log, group) and not self._is_late(log["id"])]
-        return found[::-1]
+    def search(self, query: JSON) -> list[JSON]:
+        """Logs that match, newest first unless the query says otherwise."""
+        return find((log for log in self.kept.logs() if not self._is_late(log["id"])), query)
 
     def score(self, request_id: int | str, name: str, score: int) -> None:
         """Set a score of a request."""
@@ -173,16 +185,3 @@ def _makes_a_log(span: JSON, known_prompts: Collection[str]) -> bool:
 def _number(request_id: int | str) -> int:
     text = str(request_id)
     return int(text) if text.isascii() and text.isdecimal() else 0
-
-
-def _matches(log: JSON, group: JSON | None) -> bool:
-    if group is None:
-        return True
-    test = all if group.get("logic", "AND") == "AND" else any
-    return test(_matches(log, one) if "filters" in one else _holds(log, one) for one in group["filters"])
-
-
-def _holds(log: JSON, condition: JSON) -> bool:
-    value: Any = condition["value"]
-    wanted = [value] if isinstance(value, str) else value
-    return log["metadata"].get(condition["nested_key"]) in wanted

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections import deque
 
-from plsync.testing.answers import Answer, Asked, failure, ok, parse
-from plsync.testing.registry import Registry
-from plsync.testing.routes import Route
-from plsync.testing.schema import validator
-from plsync.testing.workspace import JSON, Workspace
+from plsync.testing.endpoints.answers import Answer, Asked, failure, ok, parse
+from plsync.testing.endpoints.routes import Route
+from plsync.testing.schema import check
+from plsync.testing.state.registry import Registry
+from plsync.testing.state.search import Unsupported
+from plsync.testing.state.workspace import JSON, Workspace
 
 __all__ = ["Logs"]
 
@@ -39,7 +40,7 @@ class Logs:
     def _log_request(self, asked: Asked) -> Answer:
         log = parse(asked.body)
         if self._validate or not isinstance(log, dict):
-            validator("LogRequest").validate_python(log)
+            check("LogRequest", log)
         if log.get("prompt_name"):
             self._registry.get(log["prompt_name"], version=log.get("prompt_version_number"))
         log_id = self._workspace.add_log(asked.body)
@@ -62,8 +63,11 @@ class Logs:
         if self._is_too_much():
             return failure(429, "Rate limit exceeded. Please retry later.")
         search = parse(asked.body)
-        validator("Search").validate_python(search)
-        found = self._workspace.search(search.get("filter_group"))
+        check("Search", search)
+        try:
+            found = self._workspace.search(search)
+        except Unsupported as error:
+            return failure(400, str(error))
         page, per_page = search.get("page") or 1, search.get("per_page") or 10
         pages = -(-len(found) // per_page)
         items = [self._listed(log) for log in found[(page - 1) * per_page : page * per_page]]

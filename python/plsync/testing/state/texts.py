@@ -1,0 +1,23 @@
+"""The text of prompts and answers."""
+
+from __future__ import annotations
+
+from plsync.testing.state.keeping import JSON
+
+__all__ = ["said"]
+
+
+def said(prompt: JSON | None) -> str:
+    """The text of a prompt or an answer, tool calls included, line by line.
+
+    >>> said({"type": "completion", "content": [{"type": "text", "text": "hi"}]})
+    'hi'
+    """
+    if not prompt:
+        return ""
+    lines: list[str] = []
+    for message in prompt.get("messages") or [{"content": prompt.get("content")}]:
+        lines += [block.get("text") or block.get("thinking") or "" for block in message.get("content") or []]
+        for call in message.get("tool_calls") or []:
+            lines.append(f"{call['function']['name']}({call['function']['arguments']})")
+    return "\n".join(filter(None, lines))

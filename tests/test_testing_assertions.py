@@ -1,0 +1,163 @@
+"""What a test can ask the stand-in of what was logged, and what it says when it was not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from plsync.testing import PromptLayerServer
+
+ID, OTHER = "0193aaaa-bbbb-7ccc-8ddd-eeeeffff0001", "0193aaaa-bbbb-7ccc-8ddd-eeeeffff0002"
+
+
+@pytest.fixture(params=["all", "ids"])
+def any_server(request: pytest.FixtureRequest) -> Iterator[PromptLayerServer]:
+    with PromptLayerServer(keep=request.param) as server:
+        yield server
+
+
+@pytest.fixture
+def server() -> Iterator[PromptLayerServer]:
+    with PromptLayerServer() as server:
+        yield server
+
+
+def log(server: PromptLayerServer, record_id: str = ID, **change: Any) -> int:
+    """Send a record's span with its log; returns the request id."""
+    trace_id = record_id.replace("-", "")
+    asked = {"role": "user", "content": [{"type": "text", "text": "The capital of France?"}]}
+    call = {"id": "c", "type": "function", "function": {"name": "look_up", "arguments": '{"of":"France"}'}}
+    told = {"role": "assistant", "content": [{"type": "text", "text": "Paris"}], "tool_calls": [call]}
+    request = {
+        "provider": "openai",
+        "model": "gpt-4o",
+        "input": {"type": "chat", "messages": [asked]},
+        "output": {"type": "chat", "messages": [told]},
+        "tags": ["geo"],
+        "metadata": {"plsync_id": record_id, "user": "u1"},
+        **change,
+    }
+    span = {
+        "name": "call",
+        "context": {"trace_id": trace_id, "span_id": trace_id[16:], "trace_state": ""},
+        "kind": "SpanKind.CLIENT",
+        "start_time": 1,
+        "end_time": 2,
+        "status": {"status_code": "StatusCode.OK"},
+        "attributes": {},
+        "resource": {"attributes": {}, "schema_url": ""},
+        "log_request": request,
+    }
+    headers = {"X-API-KEY": server.api_key}
+    answer = httpx.post(f"{server.url}/spans-bulk", json={"spans": [span]}, headers=headers, trust_env=False)
+    request_id: int = answer.json()["request_logs"][0]["id"]
+    return request_id
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        {},
+        {"prompt": "capital"},
+        {"answer": "Paris"},
+        {"answer": "look_up"},
+        {"tag": "geo"},
+        {"metadata": {"user": "u1"}},
+        {"record_id": ID},
+        {"model": "gpt-4o", "provider": "openai"},
+        {"prompt": "capital", "answer": "Paris", "tag": "geo", "times": 1},
+    ],
+)
+def test_what_was_logged_is_found_by_what_it_says(server: PromptLayerServer, what: dict[str, Any]) -> None:
+    request_id = log(server)
+    assert server.assert_logged(**what)["id"] == request_id
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"prompt": "Spain"},
+        {"answer": "Madrid"},
+        {"tag": "history"},
+        {"metadata": {"user": "u2"}},
+        {"record_id": OTHER},
+        {"model": "gpt-4"},
+        {"prompt": "capital", "tag": "history"},
+    ],
+)
+def test_what_was_not_logged_is_not_found(server: PromptLayerServer, what: dict[str, Any]) -> None:
+    log(server)
+    server.assert_not_logged(**what)
+    with pytest.raises(AssertionError) as raised:
+        server.assert_logged(**what)
+    told = str(raised.value)
+    assert f"no request log has {next(iter(what))}=" in told
+    assert "1001 openai/gpt-4o SUCCESS tags=['geo']: 'The capital of France?' -> 'Paris look_up" in told
+
+
+def test_nothing_logged_is_said_so(server: PromptLayerServer) -> None:
+    server.assert_not_logged()
+    with pytest.raises(AssertionError, match="nothing was logged"):
+        server.assert_logged()
+
+
+def test_how_often_it_was_logged_counts(server: PromptLayerServer) -> None:
+    log(server)
+    log(server, OTHER)
+    server.assert_logged(tag="geo", times=2)
+    with pytest.raises(AssertionError, match=r"2 request logs, not 1, have tag='geo'"):
+        server.assert_logged(tag="geo", times=1)
+    with pytest.raises(AssertionError, match=r"2 logged:(?s:.*)none was to have tag='geo'"):
+        server.assert_not_logged(tag="geo")
+
+
+def test_the_newest_match_is_returned(server: PromptLayerServer) -> None:
+    log(server)
+    assert server.assert_logged(tag="geo")["id"] < log(server, OTHER) == server.assert_logged(tag="geo")["id"]
+
+
+def test_every_record_once_is_right(any_server: PromptLayerServer) -> None:
+    log(any_server)
+    log(any_server, OTHER)
+    any_server.assert_exactly_once([ID, OTHER])
+    any_server.assert_exactly_once([ID], others=True)
+    assert [len(any_server.logs_of(record_id)) for record_id in (ID, OTHER)] == [1, 1]
+
+
+def test_a_missing_record_is_named(any_server: PromptLayerServer) -> None:
+    log(any_server)
+    with pytest.raises(AssertionError, match=rf"of 2 records: 1 missing \({OTHER}\)"):
+        any_server.assert_exactly_once([ID, OTHER])
+
+
+def test_a_record_logged_twice_is_named(any_server: PromptLayerServer) -> None:
+    log(any_server)
+    log(any_server)
+    with pytest.raises(AssertionError, match=rf"1 logged more than once \({ID}\)"):
+        any_server.assert_exactly_once([ID])
+
+
+def test_a_record_nobody_made_is_named(any_server: PromptLayerServer) -> None:
+    log(any_server)
+    with pytest.raises(AssertionError, match=rf"1 logged though not asked for \({ID}\)"):
+        any_server.assert_exactly_once([])
+
+
+def test_a_record_sent_under_other_ids_is_still_that_record(server: PromptLayerServer) -> None:
+    log(server, OTHER, metadata={"plsync_id": ID})
+    server.assert_exactly_once([ID])
+
+
+def test_scores_are_asserted(server: PromptLayerServer) -> None:
+    request_id = log(server)
+    headers = {"X-API-KEY": server.api_key}
+    body = {"request_id": request_id, "score": 80}
+    httpx.post(f"{server.url}/rest/track-score", json=body, headers=headers, trust_env=False)
+    server.assert_scored(request_id, 80)
+    with pytest.raises(AssertionError, match=r"no score 81 named 'default', but \{'default': 80\}"):
+        server.assert_scored(request_id, 81)
+    with pytest.raises(AssertionError, match="none at all"):
+        server.assert_scored(request_id + 1, 80)

@@ -1,0 +1,116 @@
+"""The stand-in's ways in for others than plsync: OpenTelemetry, and the requests of PromptLayer's older clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from plsync.testing import PromptLayerServer
+from standing_in import connected
+
+TRACE, SPAN = "0193" * 8, "ab" * 8
+
+
+@pytest.fixture
+def server() -> Iterator[PromptLayerServer]:
+    with PromptLayerServer() as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: PromptLayerServer) -> Iterator[httpx.Client]:
+    with connected(server) as client:
+        yield client
+
+
+def export(*spans: dict[str, Any]) -> dict[str, Any]:
+    return {"resourceSpans": [{"scopeSpans": [{"spans": list(spans)}]}]}
+
+
+def span(**change: Any) -> dict[str, Any]:
+    attributes = [
+        {"key": "gen_ai.request.model", "value": {"stringValue": "gpt-4o"}},
+        {"key": "gen_ai.usage.input_tokens", "value": {"intValue": "3"}},
+        {"key": "stop", "value": {"arrayValue": {"values": [{"stringValue": "x"}]}}},
+    ]
+    times = {"startTimeUnixNano": "1", "endTimeUnixNano": "2"}
+    return {"traceId": TRACE, "spanId": SPAN, "name": "chat", "kind": 3, "attributes": attributes, **times, **change}
+
+
+def test_spans_of_opentelemetry_are_kept(client: httpx.Client, server: PromptLayerServer) -> None:
+    answer = client.post("/v1/traces", json=export(span(status={"code": 2})))
+    assert (answer.status_code, answer.json()) == (200, {"partialSuccess": None})
+    (kept,) = server.spans
+    assert (kept["trace_id"], kept["span_id"], kept["kind"]) == (TRACE, SPAN, "SpanKind.CLIENT")
+    assert kept["attributes"] == {"gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 3, "stop": ["x"]}
+    assert kept["status"] == {"status_code": "StatusCode.ERROR"}
+
+
+def test_spans_with_ids_that_are_none_are_rejected(client: httpx.Client, server: PromptLayerServer) -> None:
+    answer = client.post("/v1/traces", json=export(span(), span(spanId="ab")))
+    assert answer.json()["partialSuccess"]["rejectedSpans"] == 1
+    assert len(server.spans) == 1
+
+
+def test_a_closed_trace_is_a_conflict(client: httpx.Client) -> None:
+    assert client.post("/v1/traces", params={"close_after": "true"}, json=export(span())).status_code == 200
+    answer = client.post("/v1/traces", json=export(span(spanId="cd" * 8)))
+    assert (answer.status_code, answer.json()["trace_ids"]) == (409, [TRACE])
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b"{}", "text/plain", 415),
+        (b"{", "application/json", 400),
+        (b"{}", "application/json", 422),
+        (b"\xff", "application/x-protobuf", 422),
+        (b"", "application/x-protobuf", 422),
+    ],
+)
+def test_what_is_no_export_is_refused(client: httpx.Client, content: bytes, kind: str, status: int) -> None:
+    assert client.post("/v1/traces", content=content, headers={"Content-Type": kind}).status_code == status
+
+
+def test_what_the_old_langchain_handler_sent_is_logged(server: PromptLayerServer) -> None:
+    """The body of langchain-community's handler, with promptlayer 1.0.11."""
+    body = {
+        "function_name": "langchain_core.language_models.fake.FakeListLLM",
+        "provider_type": "langchain",
+        "args": ["hi"],
+        "kwargs": {"responses": ["hello"], "_type": "fake-list", "stop": None},
+        "tags": ["t"],
+        "request_response": {"text": "hello", "llm_output": None},
+        "request_start_time": 1795378479.779262,
+        "request_end_time": 1795378479.779364,
+        "metadata": {"_langchain_run_id": "01a204e5"},
+        "api_key": server.api_key,
+    }
+    answer = httpx.post(f"{server.url}/track-request", json=body, trust_env=False)
+    log = server.assert_logged(prompt="hi", answer="hello", tag="t", metadata={"_langchain_run_id": "01a204e5"})
+    assert answer.json()["request_id"] == log["id"]
+    assert "api_key" not in log
+
+
+def test_chats_of_the_old_langchain_handler_are_logged(server: PromptLayerServer) -> None:
+    body = {
+        "function_name": "langchain_openai.ChatOpenAI",
+        "args": [{"role": "system", "content": "sys"}, {"role": "user", "content": "hi"}],
+        "kwargs": {"model": "gpt-4o"},
+        "request_response": [{"role": "assistant", "content": "yo"}],
+        "request_start_time": 1.0,
+        "request_end_time": 2.0,
+        "api_key": server.api_key,
+    }
+    assert httpx.post(f"{server.url}/rest/track-request", json=body, trust_env=False).status_code == 200
+    log = server.assert_logged(prompt="hi", answer="yo", model="gpt-4o")
+    assert [message["role"] for message in log["input"]["messages"]] == ["system", "user"]
+
+
+def test_the_key_of_the_older_endpoints_is_in_the_body(client: httpx.Client, server: PromptLayerServer) -> None:
+    for path in ("/track-request", "/create-group", "/library-track-score", "/track-group"):
+        assert client.post(path, json={"api_key": "pl_other"}).status_code == 401
+    assert client.post("/create-group", json={"api_key": server.api_key}).json() == {"success": True, "id": 1}
