@@ -3,7 +3,8 @@
 A snippet runs in a directory and a journal of its own. What it needs beyond that stands in a comment before its
 fence: ``<!-- snippet: recorded -->`` (there are records), ``openai`` (a server that answers as OpenAI does),
 ``promptlayer`` (a PromptLayer that has the template ``example``), ``called`` (the snippet's ``pl_id_callback`` is
-called with the id of a request that this PromptLayer has), ``continues`` (the snippet before it comes first).
+called with the id of a request that this PromptLayer has), ``pytest`` (the snippet is a file of tests), ``continues``
+(the snippet before it comes first).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ FENCE = re.compile(
     r"(?P<indent> *)```(?P<language>python|console)\n(?P<body>.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
-NEEDS = {"recorded", "openai", "promptlayer", "called", "continues"}
+NEEDS = {"recorded", "openai", "promptlayer", "called", "continues", "pytest"}
 
 
 @dataclass
@@ -94,7 +95,10 @@ def test_a_snippet_runs(
         environment |= {"OPENAI_BASE_URL": openai, "OPENAI_API_KEY": "none"}
     if "promptlayer" in snippet.needs:
         environment |= {"PROMPTLAYER_BASE_URL": promptlayer.url, "PROMPTLAYER_API_KEY": promptlayer.api_key}
-    if snippet.language == "python":
+    if "pytest" in snippet.needs:
+        (tmp_path / "test_snippet.py").write_text(snippet.body, encoding="utf-8")
+        commands = [[sys.executable, "-m", "pytest", "--quiet", "test_snippet.py"]]
+    elif snippet.language == "python":
         call = f"\npl_id_callback({logged(promptlayer)})\n" if "called" in snippet.needs else ""
         commands = [[sys.executable, "-c", snippet.body + call]]
     else:
@@ -103,7 +107,7 @@ def test_a_snippet_runs(
     assert commands
     for command in commands:
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         assert "PlsyncWarning" not in done.stderr
     if "called" in snippet.needs:
         with Journal.open(environment["PLSYNC_JOURNAL"], create=True) as journal:
