@@ -3,7 +3,11 @@
 import signal
 from collections.abc import Iterator
 
+import httpx
 import pytest
+
+from plsync.testing import PromptLayerServer
+from standing_in import connected
 
 pytest_plugins = ["pytester"]
 
@@ -17,3 +21,17 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def server() -> Iterator[PromptLayerServer]:
+    """A PromptLayer on loopback."""
+    with PromptLayerServer() as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: PromptLayerServer) -> Iterator[httpx.Client]:
+    """A client of it that has its key."""
+    with connected(server) as client:
+        yield client

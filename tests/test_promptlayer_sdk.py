@@ -16,12 +16,6 @@ from plsync.testing import PromptLayerServer
 
 
 @pytest.fixture
-def server() -> Iterator[PromptLayerServer]:
-    with PromptLayerServer() as server:
-        yield server
-
-
-@pytest.fixture
 def client(server: PromptLayerServer) -> PromptLayer:
     return PromptLayer(api_key=server.api_key, base_url=server.url)
 

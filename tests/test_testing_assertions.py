@@ -19,12 +19,6 @@ def any_server(request: pytest.FixtureRequest) -> Iterator[PromptLayerServer]:
         yield server
 
 
-@pytest.fixture
-def server() -> Iterator[PromptLayerServer]:
-    with PromptLayerServer() as server:
-        yield server
-
-
 def log(server: PromptLayerServer, record_id: str = ID, **change: Any) -> int:
     """Send a record's span with its log; returns the request id."""
     trace_id = record_id.replace("-", "")

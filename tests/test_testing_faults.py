@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
 from plsync.testing import Fault, PromptLayerServer
-from standing_in import LOG, connected
-
-
-@pytest.fixture
-def server() -> Iterator[PromptLayerServer]:
-    with PromptLayerServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: PromptLayerServer) -> Iterator[httpx.Client]:
-    with connected(server) as client:
-        yield client
+from standing_in import LOG
 
 
 def log(client: httpx.Client, **options: Any) -> httpx.Response:

@@ -13,8 +13,6 @@ import pytest
 from plsync import Journal, PromptLayerCallbackHandler
 from plsync.testing import PromptLayerServer
 
-pytest_plugins = ["pytester"]
-
 
 def test_the_server_is_where_the_environment_says(promptlayer_server: PromptLayerServer) -> None:
     assert os.environ["PROMPTLAYER_BASE_URL"] == promptlayer_server.url

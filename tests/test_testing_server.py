@@ -6,7 +6,6 @@ import copy
 import gzip
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -14,18 +13,6 @@ import pytest
 
 from plsync.testing import PromptLayerServer
 from standing_in import LOG, TRACE, connected, send, span
-
-
-@pytest.fixture
-def server() -> Iterator[PromptLayerServer]:
-    with PromptLayerServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: PromptLayerServer) -> Iterator[httpx.Client]:
-    with connected(server) as client:
-        yield client
 
 
 def test_a_batch_answers_with_request_ids_by_span_id(client: httpx.Client, server: PromptLayerServer) -> None:

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
 from plsync.testing import PromptLayerServer
-from standing_in import connected
 
 
 def said(text: str, role: str = "user", **more: Any) -> dict[str, Any]:
     return {"type": "chat", "messages": [{"role": role, "content": [{"type": "text", "text": text}], **more}]}
-
-
-@pytest.fixture
-def server() -> Iterator[PromptLayerServer]:
-    with PromptLayerServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: PromptLayerServer) -> Iterator[httpx.Client]:
-    with connected(server) as client:
-        yield client
 
 
 def listed(client: httpx.Client, **query: Any) -> list[str]:

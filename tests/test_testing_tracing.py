@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
 from plsync.testing import PromptLayerServer
-from standing_in import connected
 
 TRACE, SPAN = "0193" * 8, "ab" * 8
-
-
-@pytest.fixture
-def server() -> Iterator[PromptLayerServer]:
-    with PromptLayerServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: PromptLayerServer) -> Iterator[httpx.Client]:
-    with connected(server) as client:
-        yield client
 
 
 def export(*spans: dict[str, Any]) -> dict[str, Any]:
