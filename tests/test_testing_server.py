@@ -175,6 +175,13 @@ def test_the_key_is_not_kept_in_what_was_received(client: httpx.Client, server: 
     assert server.api_key not in repr(server.requests)
 
 
+def test_other_methods_are_not_allowed(client: httpx.Client, server: PromptLayerServer) -> None:
+    answers = [client.put("/log-request", json=LOG), client.patch("/log-request"), client.delete("/log-request")]
+    assert [answer.status_code for answer in answers] == [405, 405, 405]
+    assert [request.method for request in server.requests] == ["PUT", "PATCH", "DELETE"]
+    assert client.get("/log-request").json()["message"] == "Method not allowed"
+
+
 def test_a_body_too_large_is_refused_unread() -> None:
     with PromptLayerServer(max_body=100) as server, httpx.Client(trust_env=False) as client:
         answer = client.post(f"{server.url}/log-request", content=b"x" * 101)

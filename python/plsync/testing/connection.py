@@ -53,12 +53,10 @@ class Connection(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
 
     def do_GET(self) -> None:
-        """Serve a GET."""
-        self._serve("GET")
+        """Serve a request, of whatever method."""
+        self._serve(self.command)
 
-    def do_POST(self) -> None:
-        """Serve a POST."""
-        self._serve("POST")
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
     def log_message(self, format: str, *args: Any) -> None:
         """Stay silent: ``requests`` is the log."""
@@ -112,9 +110,7 @@ class Connection(BaseHTTPRequestHandler):
             self._hang_up()
 
     def _read_body(self, method: str) -> bytes:
-        if method == "GET":
-            return b""
-        length = self.headers.get("Content-Length", "")
+        length = self.headers.get("Content-Length", "" if method == "POST" else "0")
         if not (length.isascii() and length.isdecimal()):
             raise Refused(failure(411, "Content-Length is required"))
         if int(length) > self._app.max_body:

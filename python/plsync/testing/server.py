@@ -131,13 +131,15 @@ class PromptLayerServer(Faults, Assertions):
     def request_logs(self) -> list[JSON]:
         """Every request log: the body as sent, with its ``id``, ``span_id`` and ``trace_id``."""
         with self._state:
-            return list(self._workspace.kept.logs())
+            logs = self._workspace.kept.logs()
+        return list(logs)
 
     @property
     def spans(self) -> list[JSON]:
         """Every span as sent, with its row ``id`` and ``request_log_id``."""
         with self._state:
-            return list(self._workspace.kept.spans())
+            spans = self._workspace.kept.spans()
+        return list(spans)
 
     @property
     def closed_traces(self) -> set[str]:

@@ -46,13 +46,13 @@ class Kept(Protocol):
         """The traces that take no more."""
 
     def spans(self) -> Iterator[JSON]:
-        """Every span."""
+        """Every span there is now; it may be read without the lock."""
 
     def log(self, log_id: int) -> JSON | None:
         """One log."""
 
     def logs(self) -> Iterator[JSON]:
-        """Every log, oldest first."""
+        """Every log there is now, oldest first; it may be read without the lock."""
 
     def add_metadata(self, log_id: int, metadata: dict[str, str]) -> None:
         """Add to the metadata of a log."""
@@ -114,10 +114,17 @@ class KeptWhole:
 
     def spans(self) -> Iterator[JSON]:
         """Every span as sent, with its row ``id``, its ids and ``request_log_id``."""
-        for trace_id, rows in self._traces.items():
-            for row in rows:
-                ids = {"id": row.row_id, "span_id": row.span_id, "trace_id": trace_id, "request_log_id": row.log_id}
-                yield {**_parsed(row.sent), **ids}
+        return (
+            {
+                **_parsed(row.sent),
+                "id": row.row_id,
+                "span_id": row.span_id,
+                "trace_id": trace_id,
+                "request_log_id": row.log_id,
+            }
+            for trace_id, rows in list(self._traces.items())
+            for row in rows
+        )
 
     def log(self, log_id: int) -> JSON | None:
         """One log."""
@@ -126,7 +133,7 @@ class KeptWhole:
 
     def logs(self) -> Iterator[JSON]:
         """Every log as sent, with its ``id``, ``span_id`` and ``trace_id``."""
-        return (self._whole(log_id, sent) for log_id, sent in self._logs.items())
+        return (self._whole(log_id, sent) for log_id, sent in list(self._logs.items()))
 
     def add_metadata(self, log_id: int, metadata: dict[str, str]) -> None:
         """Add to the metadata of a log."""
@@ -194,7 +201,7 @@ class KeptIds:
                 "trace_id": trace_id,
                 "request_log_id": span["request_log_id"],
             }
-            for trace_id in self._traces
+            for trace_id in list(self._traces)
             for span in self.trace(trace_id)
         )
 
@@ -206,7 +213,7 @@ class KeptIds:
         """The ids of every log that came with a span."""
         return (
             {"id": log, "span_id": span, "trace_id": trace_id, "metadata": {}}
-            for trace_id in self._traces
+            for trace_id in list(self._traces)
             for _, log, span in self._rows(trace_id)
             if log
         )
