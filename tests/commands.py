@@ -37,3 +37,10 @@ def printed(journal: Path, *arguments: str, **variables: str) -> str:
 def json_lines(journal: Path, *arguments: str) -> list[dict[str, Any]]:
     """What it printed with ``--json``."""
     return [json.loads(line) for line in printed(journal, *arguments, "--json").splitlines()]
+
+
+# Plugins of other packages, of which pytest spends ten times as long loading as running a test.
+PYTEST_QUICKLY = " ".join(
+    f"-p no:{name}"
+    for name in ("langsmith_plugin", "syrupy", "codspeed", "benchmark", "recording", "socket", "hypothesispytest")
+)

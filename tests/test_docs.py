@@ -4,7 +4,7 @@ A snippet runs in a directory and a journal of its own. What it needs beyond tha
 fence: ``<!-- snippet: recorded -->`` (there are records), ``openai`` (a server that answers as OpenAI does),
 ``promptlayer`` (a PromptLayer that has the template ``example``), ``called`` (the snippet's ``pl_id_callback`` is
 called with the id of a request that this PromptLayer has), ``pytest`` (the snippet is a file of tests), ``continues``
-(the snippet before it comes first).
+(the snippet before it comes first). One marked ``file NAME`` is written to that file for those after it.
 """
 
 from __future__ import annotations
@@ -14,58 +14,31 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
 import httpx
 import pytest
 
+from commands import PYTEST_QUICKLY
 from openai_server import OpenAIServer
 from plsync.journal import Journal
 from plsync.record import FIELDS
 from plsync.reports import CheckReport, Stats
 from plsync.testing import PromptLayerServer
+from snippets import PAGES, ROOT, Snippet, snippets_of
 from spooling import SpoolWriter
-
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-FENCE = re.compile(
-    r"^(?: *<!-- snippet: (?P<needs>[a-z, ]+) -->\n+)?"
-    r"(?P<indent> *)```(?P<language>python|console)\n(?P<body>.*?)^ *```$",
-    re.MULTILINE | re.DOTALL,
-)
-NEEDS = {"recorded", "openai", "promptlayer", "called", "continues", "pytest"}
-
-
-@dataclass
-class Snippet:
-    place: str
-    language: str
-    needs: set[str]
-    body: str
 
 
 def snippets() -> list[Snippet]:
-    found: list[Snippet] = []
-    for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        for fence in FENCE.finditer(text):
-            line = text.count("\n", 0, fence.start("body")) + 1
-            needs = set(re.findall(r"[a-z]+", fence["needs"] or ""))
-            assert needs <= NEEDS, f"{page.name}:{line} needs something unknown"
-            body = re.sub(rf"^{fence['indent']}", "", fence["body"], flags=re.MULTILINE)
-            if "continues" in needs:
-                body = found[-1].body + body
-                needs |= found[-1].needs
-            found.append(Snippet(f"{page.name}:{line}", fence["language"], needs, body))
-    return found
+    return [snippet for page in PAGES for snippet in snippets_of(page)[0]]
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     journal = str(tmp_path / "journal")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    return {"PATH": path, "HOME": str(tmp_path), "PLSYNC_JOURNAL": journal}
+    return {"PATH": path, "HOME": str(tmp_path), "PLSYNC_JOURNAL": journal, "PYTEST_ADDOPTS": PYTEST_QUICKLY}
 
 
 @pytest.fixture
@@ -89,6 +62,8 @@ def test_a_snippet_runs(
 ) -> None:
     if "gpt4all" in snippet.body.lower():
         pytest.importorskip("gpt4all", reason="gpt4all has no wheel for this machine")
+    for name, content in snippet.files.items():
+        (tmp_path / name).write_text(content, encoding="utf-8")
     if "recorded" in snippet.needs:
         record_calls(tmp_path / "journal")
     if "openai" in snippet.needs:

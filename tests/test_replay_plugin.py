@@ -11,9 +11,7 @@ import pytest
 
 # Runs within this process forget what they were the first to import.
 import plsync.replay.everywhere  # noqa: F401
-
-# Loading these takes ten times as long as the tests.
-WITHOUT = ("langsmith_plugin", "syrupy", "codspeed", "benchmark", "recording", "socket", "hypothesispytest")
+from commands import PYTEST_QUICKLY
 
 MODEL = """
 from langchain_core.language_models import FakeListChatModel, FakeListLLM
@@ -49,7 +47,7 @@ def tests(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     # A file written twice within a second looks unchanged to Python's cache of compiled ones.
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    options = " ".join(f"-p no:{name}" for name in ("cacheprovider", *WITHOUT))
+    options = f"-p no:cacheprovider {PYTEST_QUICKLY}"
     loop = "asyncio_mode = auto\nasyncio_default_fixture_loop_scope = function"
     pytester.makeini(f"[pytest]\naddopts = {options} --strict-markers\n{loop}")
     live(pytester, "Paris")
@@ -412,6 +410,17 @@ def test_it_costs_no_import_until_a_test_uses_it() -> None:
         *("plsync", "plsync.replay", "plsync.replay.places", "plsync.replay.pytest_plugin"),
         *("hashlib", "_hashlib", "_blake2"),
     }
+
+
+def test_recording_into_a_journal_loads_nothing_of_replay(tmp_path: Path) -> None:
+    program = (
+        "import plsync, sys; assert not [name for name in sys.modules if name.startswith('langchain')]\n"
+        f"plsync.PromptLayerCallbackHandler(journal={str(tmp_path)!r})\n"
+        "heavy = ('plsync.replay', 'langchain_core.language_models')\n"
+        "found = [name for name in sys.modules if name.startswith(heavy)]\n"
+        "assert not found, found"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_it_never_syncs_anything(tests: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

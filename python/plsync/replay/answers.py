@@ -18,7 +18,6 @@ from plsync.codec import TAG
 from plsync.replay.events import message_of
 from plsync.replay.objects import Restorer
 from plsync.replay.raised import rebuild_error
-from plsync.replay.requests import Kind
 
 __all__ = ["Answer", "fold", "unfold"]
 
@@ -31,7 +30,6 @@ class Answer:
 
     def __init__(
         self,
-        kind: Kind,
         data: dict[str, Any],
         *,
         ms: Sequence[int] = (),
@@ -41,14 +39,12 @@ class Answer:
         """Wraps an answer.
 
         Args:
-            kind: of the model that gave it.
             data: ``generations`` and ``llm_output``, or ``chunks``; ``tokens``, ``error``, ``stopped``.
             ms: how long the model took, before each chunk and after the last, in ms.
             load: a large binary, by its name.
             fresh: leave out message ids, so that LangChain gives new ones: a message served twice must not be taken
                 for one and the same.
         """
-        self.kind = kind
         self._data = data
         self._ms = ms
         self._restored = Restorer(load)
@@ -123,7 +119,9 @@ class Answer:
             else one
             for one in generations
         ]
-        return ChatResult.model_construct(generations=whole, llm_output=self._restored(self._data.get("llm_output")))
+        fields = {"generations": whole, "llm_output": self._restored(self._data.get("llm_output"))}
+        result: ChatResult = self._restored.with_fields("ChatResult", fields, {})
+        return result
 
     def chat_chunks(self, *, ended: bool = False) -> list[ChatGenerationChunk]:
         """The chunks of a chat model's answer.

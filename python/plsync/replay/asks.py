@@ -63,13 +63,17 @@ class Ask:
     def tell(self, answer: Answer, manager: Any) -> None:
         """Report the tokens that were reported during a plain call, take the time it took, raise what it raised."""
         tokens = answer.tokens()
+        if tokens or self._recording.speed:
+            self._tell(answer, tokens, manager)
+        _raise(answer)
+
+    def _tell(self, answer: Answer, tokens: Sequence[tuple[str, Any]], manager: Any) -> None:
         pauses = self.pauses(answer, len(tokens))
         for text, chunk in tokens:
             _sleep(next(pauses))
             if manager is not None:
                 manager.on_llm_new_token(text, **({} if chunk is None else {"chunk": chunk}))
         _sleep(next(pauses))
-        _raise(answer)
 
     async def atell(self, answer: Answer, manager: Any) -> None:
         """As ``tell``, without holding up the event loop."""

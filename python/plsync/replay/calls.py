@@ -58,7 +58,7 @@ class Call:
         from plsync.replay.answers import Answer  # noqa: PLC0415 - only serving needs LangChain
 
         data = self.data
-        return Answer(self.request.kind, data["answer"], ms=data.get("ms") or (), load=load, fresh=fresh)
+        return Answer(data["answer"], ms=data.get("ms") or (), load=load, fresh=fresh)
 
     @property
     def stopped(self) -> bool:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import Any
 
 from plsync.replay.grafts import accepts
@@ -25,7 +24,7 @@ def call(take: Take, method: Callable[..., Any], *args: Any, run_manager: Any = 
     """Ask for a whole answer. The take gets the exception there may be, and leaves the answer to the caller."""
     heard = _heard(take, method, run_manager)
     try:
-        with _model_at_work():
+        with _ModelAtWork():
             return method(*args, **kwargs, **heard)
     except Exception as error:
         take.raised(error)
@@ -36,7 +35,7 @@ async def acall(take: Take, method: Callable[..., Any], *args: Any, run_manager:
     """As ``call``."""
     heard = _heard(take, method, run_manager)
     try:
-        with _model_at_work():
+        with _ModelAtWork():
             return await method(*args, **kwargs, **heard)
     except Exception as error:
         take.raised(error)
@@ -49,7 +48,7 @@ def stream(take: Take, method: Callable[..., Any], *args: Any, run_manager: Any 
     while True:
         take.resumes()
         try:
-            with _model_at_work():
+            with _ModelAtWork():
                 part = next(parts)
         except StopIteration:
             break
@@ -77,7 +76,7 @@ async def astream(
     while True:
         take.resumes()
         try:
-            with _model_at_work():
+            with _ModelAtWork():
                 part = await anext(parts)
         except StopAsyncIteration:
             break
@@ -107,10 +106,14 @@ def _heard(take: Take, method: Callable[..., Any], run_manager: Any) -> dict[str
     return {"run_manager": take.listening(run_manager)}
 
 
-@contextlib.contextmanager
-def _model_at_work() -> Iterator[None]:
-    token = _model_code.set(True)
-    try:
-        yield
-    finally:
-        _model_code.reset(token)
+class _ModelAtWork:
+    """Marks a model's own code; a class, since this is passed once for each token."""
+
+    __slots__ = ("_token",)
+    _token: Token[bool]
+
+    def __enter__(self) -> None:
+        self._token = _model_code.set(True)
+
+    def __exit__(self, *_: object) -> None:
+        _model_code.reset(self._token)

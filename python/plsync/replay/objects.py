@@ -34,15 +34,13 @@ class Restorer(Rebuilder):
         """A message or an output as this version of LangChain has them: in its order, new fields with their default."""
         packed = value.get("v") or {}
         fields: dict[str, Any] = {}
-        for name, about in _fields(tag):
+        for name, missing in _fields(tag):
             if name in packed:
                 fields[name] = self(packed[name])
             elif name == "text" and (text := text_of(packed)) is not None:
                 fields[name] = text
-            elif (known := default(tag, name)) is not REQUIRED:
-                fields[name] = known
-            elif not about.is_required():
-                fields[name] = about.get_default(call_default_factory=True)
+            elif missing is not None:
+                fields[name] = missing()
         if len(fields) < len(packed):
             fields |= {name: self(item) for name, item in packed.items() if name not in fields}
         return self.with_fields(tag, fields, self(value.get("x") or {}))
@@ -110,8 +108,17 @@ def _is_lost(value: dict[str, Any]) -> bool:
 
 
 @functools.cache
-def _fields(tag: str) -> tuple[tuple[str, Any], ...]:
-    return tuple(model_class(tag)[0].model_fields.items())
+def _fields(tag: str) -> tuple[tuple[str, Callable[[], Any] | None], ...]:
+    """The fields of a class in their order, each with what makes the value it has when it is missing."""
+    return tuple((name, _missing(tag, name, about)) for name, about in model_class(tag)[0].model_fields.items())
+
+
+def _missing(tag: str, name: str, about: Any) -> Callable[[], Any] | None:
+    known = default(tag, name)
+    if known is not REQUIRED:
+        return type(known) if isinstance(known, (dict, list)) else lambda: known
+    # A field that came with a later langchain-core than the recording's.
+    return None if about.is_required() else lambda: about.get_default(call_default_factory=True)
 
 
 def _pydantic(cls: Any, fields: dict[str, Any], extras: dict[str, Any]) -> Any:

@@ -75,9 +75,8 @@ def pack(value: Any, keep: Callable[[bytes], str]) -> Any:
 
 
 def default(tag: str, field: str) -> Any:
-    """What a missing field of a packed object holds, new each time; ``REQUIRED`` when there is nothing it would."""
-    value = _DEFAULTS.get(tag, {}).get(field, REQUIRED)
-    return value.copy() if isinstance(value, (dict, list)) else value
+    """What a missing field of a packed object holds (if it is a container, an empty one); ``REQUIRED`` for nothing."""
+    return _DEFAULTS.get(tag, {}).get(field, REQUIRED)
 
 
 def text_of(fields: Mapping[str, Any]) -> str | None:
