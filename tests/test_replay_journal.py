@@ -21,8 +21,7 @@ from models import Chat, StreamingChat
 from openai_server import OpenAIServer
 from plsync import Journal, PromptLayerCallbackHandler
 from plsync.errors import JournalNotFound, NoRecording, ReplayError
-from plsync.replay import Recording, export, load, with_recording
-from plsync.replay.journal_calls import JournalCalls
+from plsync.replay import Recording, export, journal_calls, load, searching, with_recording
 from replaying import lines, poisoned, replayed
 from spooling import SpoolWriter
 
@@ -227,7 +226,7 @@ def test_a_call_that_was_found_once_is_not_searched_for_again(
     def search(*_: Any) -> Any:
         raise AssertionError("searched")
 
-    monkeypatch.setattr(JournalCalls, "_holding", search)
+    monkeypatch.setattr(journal_calls, "oldest_first", search)
     replay = with_recording(Chat(), journal)
     assert [replay.invoke(question) for question in ("a", "secret", "a")] == first
 
@@ -370,3 +369,28 @@ def test_the_pace_of_the_field_is_kept(journal: Path, path: Path) -> None:
     writer.close()
     printed(journal, "export", "--recording", str(path))
     assert lines(path)[0]["ms"] == [2000]
+
+
+# --- a large journal is searched by two threads ---
+
+
+def test_a_large_journal_is_searched_from_its_oldest_record_on(
+    journal: Path, monkeypatch: pytest.MonkeyPatch, caches: None
+) -> None:
+    monkeypatch.setattr(searching, "_SMALL", 0)
+    writer = SpoolWriter(journal)
+    # Unevenly in time: most within a second, some in one millisecond, one long before and one long after.
+    moments = [1_780_000_000_000, *(1_790_000_000_000 + 10 * number for number in range(60)), 1_799_000_000_000]
+    moments += [1_790_000_000_000] * 20
+    for number, at in enumerate(moments):
+        writer.call("again" if number % 3 else f"question {number}", str(number), at=at)
+    writer.close()
+    with Journal.open(journal) as opened:
+        said = [(record.input[0]["content"], record.output[0]["text"]) for record in opened.records(oldest_first=True)]
+    expected = [answer for question, answer in said if question == "again"]
+    replay = with_recording(Chat(), journal)
+    assert [replay.invoke("again").content for _ in expected] == expected
+    with pytest.raises(NoRecording):
+        replay.invoke("again")
+    assert replay.invoke("question 0").content == "0"
+    assert replay.invoke("question 60").content == "60"

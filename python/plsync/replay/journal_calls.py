@@ -20,11 +20,11 @@ from plsync.replay.calls import Call
 from plsync.replay.matching import Matcher, digest
 from plsync.replay.remembered import Remembered
 from plsync.replay.requests import Request, of_record
+from plsync.replay.searching import oldest_first
 
 __all__ = ["JournalCalls", "call_of"]
 
 _SAMPLE: Final = 200
-_FIRST_PAGE, _LARGEST_PAGE = 1, 64
 _WHERE: Final = "record "
 # Enough to tell conversations apart, and short enough to be looked for quickly.
 _PIECE: Final = 80
@@ -112,23 +112,11 @@ class JournalCalls:
     def _search(self, request: Request, key: str, seen: set[str]) -> Iterator[Call]:
         # Those of the same model first: the others answer only when it has none.
         for model in (request.model, None) if request.model else (None,):
-            for record in self._holding(_piece(request), model):
-                call = call_of(record)
+            for row in oldest_first(self._journal._store, self._query(_piece(request), model)):
+                call = call_of(Record(row))
                 if call is not None and call.where not in seen and self._matcher.key(call.request) == key:
                     seen.add(call.where)
                     yield call
-
-    def _holding(self, text: str | None, model: str | None) -> Iterator[Record]:
-        """Records with this text and model, oldest first, in pages that grow: the first is wanted most often."""
-        query = self._query(text, model)
-        size = _FIRST_PAGE
-        while True:
-            rows = self._journal._store.query(**query, oldest_first=True, limit=size)
-            yield from map(Record, rows)
-            if len(rows) < size:
-                return
-            query["after"] = rows[-1].id
-            size = min(2 * size, _LARGEST_PAGE)
 
 
 def call_of(record: Record) -> Call | None:
