@@ -338,7 +338,7 @@ class Record:
 
     def events(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The start and the end as they were written (``docs/events.md``); empty for one that is not there."""
-        return self._started(), self._ended()
+        return _parse(self._row.start), _parse(self._row.end)
 
     def messages(self) -> list[BaseMessage]:
         """The input as LangChain messages, each of its own class; empty for a text model (see :attr:`input`)."""
@@ -355,12 +355,12 @@ class Record:
 
     def _started(self) -> dict[str, Any]:
         if self._start is None:
-            self._start = _parse(self._row.start)
+            self._start = _plain(self._row.start)
         return self._start
 
     def _ended(self) -> dict[str, Any]:
         if self._end is None:
-            self._end = _parse(self._row.end)
+            self._end = _plain(self._row.end)
         return self._end
 
     def _sent_id(self) -> bytes:
@@ -377,14 +377,20 @@ class Record:
 
 
 def _parse(body: bytes | None) -> dict[str, Any]:
-    """The event in plain form; empty for bytes that are none, which programs may append as opaque events."""
+    """The event as it was written; empty for bytes that are none, which programs may append as opaque events."""
     if body is None:
         return {}
     try:
-        parsed = plain(orjson.loads(body))
+        parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
         return {}
     return parsed if isinstance(parsed, dict) else {}
+
+
+def _plain(body: bytes | None) -> dict[str, Any]:
+    """The same in plain form."""
+    found = plain(_parse(body))
+    return found if isinstance(found, dict) else {}
 
 
 def _moment(ns: int) -> datetime:
