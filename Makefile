@@ -16,7 +16,7 @@ test: .venv/built
 	cargo test --quiet --package plsync-journal
 	@# The bindings' own unit tests are linked with Python's library, which not every Python brings along.
 	@if $(BIN)/python -c '$(HAS_LIBRARY)'; then PYO3_PYTHON=$(CURDIR)/$(BIN)/python cargo test --quiet --package plsync-python; fi
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 compat: .venv/built
 	tests/compat.sh
