@@ -68,7 +68,7 @@ def latency_ms(path: Path, rounds: int) -> list[float]:
             for seq in range(1, rounds + 1):
                 # At any moment of the other's polling.
                 time.sleep(random.uniform(0.05, 0.5))  # noqa: S311
-                journal.ack([(seq, 1000 + seq)])
+                journal.outbox.ack([(seq, 1000 + seq)])
                 acked = time.time_ns()
                 found.append((int(process.stdout.readline()) - acked) / 1e6)
         process.communicate("")
@@ -95,7 +95,7 @@ def drain(path: Path, slow: float | None) -> float:
     with Journal.open(path) as journal:
         journal.ingest(wait=True)
         count = journal.last_seq()
-        journal.ack([(seq, seq) for seq in range(1, count + 1)])
+        journal.outbox.ack([(seq, seq) for seq in range(1, count + 1)])
         fast = sum(sink.waiting for sink in journal.callbacks.waiting() if sink.sink.endswith("fast"))
         functions = {
             sink.sink: (lambda _: called.release()) if sink.sink.endswith("fast") else (lambda _: time.sleep(slow or 0))

@@ -37,9 +37,8 @@ def acknowledge(path: Path) -> int:
     """Gives every record of a journal a request id, as sync does; returns how many."""
     with Journal.open(path) as journal:
         journal.ingest()
-        leased = journal.lease(100, 60_000, time.time_ns() // 1_000_000)
-        journal.ack([(record.seq, 1000 + record.seq) for record in leased])
-        journal.doorbell()
+        leased = journal.outbox.lease(100, 60_000, time.time_ns() // 1_000_000)
+        journal.outbox.ack([(record.seq, 1000 + record.seq) for record in leased])
         return len(leased)
 
 

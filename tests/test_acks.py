@@ -43,8 +43,8 @@ def ids(acks: Iterator[Ack]) -> list[int]:
 
 def test_acks_come_in_the_order_they_came(journal: Journal) -> None:
     assert list(journal.acks()) == []
-    journal.ack([(4, 104), (2, 102)])
-    journal.ack([(1, 101)])
+    journal.outbox.ack([(4, 104), (2, 102)])
+    journal.outbox.ack([(1, 101)])
     assert ids(journal.acks()) == [104, 102, 101]
     assert ids(journal.acks(limit=2)) == [104, 102]
 
@@ -56,7 +56,7 @@ def test_an_ack_says_which_record_and_when(path: Path) -> None:
     writer.close()
     with Journal.open(path) as journal:
         journal.ingest(wait=True)
-        journal.ack([(1, 7), (2, 8)])
+        journal.outbox.ack([(1, 7), (2, 8)])
         first, second = journal.acks()
     assert (first.record_id, first.request_id, first.run_id) == (record_id, 7, RUN_ID)
     assert (second.record_id, second.run_id) == (other, None)
@@ -71,7 +71,7 @@ def test_an_ack_says_which_record_and_when(path: Path) -> None:
 
 
 def test_a_cursor_goes_on_where_it_was_also_in_another_process(journal: Journal) -> None:
-    journal.ack([(3, 103), (5, 105), (1, 101)])
+    journal.outbox.ack([(3, 103), (5, 105), (1, 101)])
     first, *_ = journal.acks()
     assert ids(journal.acks(first.cursor)) == [105, 101]
     program = (
@@ -83,15 +83,15 @@ def test_a_cursor_goes_on_where_it_was_also_in_another_process(journal: Journal)
     command = [sys.executable, "-c", program, str(journal.path), first.cursor]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[105, 101]\n"
-    journal.ack([(2, 102)])
+    journal.outbox.ack([(2, 102)])
     assert ids(journal.acks(first.cursor)) == [105, 101, 102]
 
 
 def test_a_cursor_at_the_end_gives_what_is_still_to_come(journal: Journal) -> None:
-    journal.ack([(3, 103)])
+    journal.outbox.ack([(3, 103)])
     cursor = journal.ack_cursor()
     assert ids(journal.acks(cursor)) == []
-    journal.ack([(1, 101)])
+    journal.outbox.ack([(1, 101)])
     assert ids(journal.acks(cursor)) == [101]
 
 
@@ -100,13 +100,13 @@ def test_more_than_a_page_is_read_to_its_end(path: Path) -> None:
     with Journal.open(path) as journal:
         journal.ingest(wait=True)
         order = [*range(250, 0, -1)]
-        journal.ack([(seq, seq) for seq in order])
+        journal.outbox.ack([(seq, seq) for seq in order])
         assert ids(journal.acks()) == order
         assert ids(journal.acks(limit=150)) == order[:150]
 
 
 def test_a_cursor_outlives_a_compaction(journal: Journal) -> None:
-    journal.ack([(3, 103), (5, 105)])
+    journal.outbox.ack([(3, 103), (5, 105)])
     first, _ = journal.acks()
     journal.compact()
     assert ids(journal.acks(first.cursor)) == [105]
@@ -114,13 +114,13 @@ def test_a_cursor_outlives_a_compaction(journal: Journal) -> None:
 
 @pytest.mark.parametrize("cursor", ["", "7", "00000000-1", "zzzzzzzz-1", "-1"])
 def test_a_cursor_that_is_none_of_this_journal_is_refused(journal: Journal, cursor: str) -> None:
-    journal.ack([(3, 103)])
+    journal.outbox.ack([(3, 103)])
     with pytest.raises(ValueError, match="leave it out"):
         journal.acks(cursor)
 
 
 def test_a_cursor_of_acks_that_are_gone_is_refused_instead_of_skipping(journal: Journal) -> None:
-    journal.ack([(3, 103)])
+    journal.outbox.ack([(3, 103)])
     (ack,) = journal.acks()
     beyond = ack.cursor.replace("-1", "-2")
     with pytest.raises(ValueError, match="before it was put back"):
@@ -128,7 +128,7 @@ def test_a_cursor_of_acks_that_are_gone_is_refused_instead_of_skipping(journal: 
 
 
 def test_who_waits_is_given_the_next_ack_at_once(journal: Journal) -> None:
-    journal.ack([(3, 103)])
+    journal.outbox.ack([(3, 103)])
     came: list[float] = []
     seen: list[int] = []
     began = threading.Event()
@@ -146,7 +146,7 @@ def test_who_waits_is_given_the_next_ack_at_once(journal: Journal) -> None:
     acknowledge = (
         "import sys\n"
         "from plsync import Journal\n"
-        "with Journal.open(sys.argv[1]) as journal: journal.ack([(1, 101), (2, 102)])\n"
+        "with Journal.open(sys.argv[1]) as journal: journal.outbox.ack([(1, 101), (2, 102)])\n"
     )
     subprocess.run([sys.executable, "-c", acknowledge, str(journal.path)], check=True, timeout=60)
     acked = time.monotonic()
@@ -169,7 +169,7 @@ def test_no_ack_is_missed_or_given_twice_while_they_come(path: Path) -> None:
 
         def send() -> None:
             for seq in order:
-                journal.ack([(seq, 1000 + seq)])
+                journal.outbox.ack([(seq, 1000 + seq)])
 
         sender = threading.Thread(target=send)
         sender.start()

@@ -35,8 +35,8 @@ def acked(path: Path) -> Iterator[Journal]:
 
 def acknowledge(journal: Journal) -> None:
     journal.ingest(wait=True)
-    leased = journal.lease(100, 60_000, now_ms())
-    journal.ack([(record.seq, 1000 + record.seq) for record in leased])
+    leased = journal.outbox.lease(100, 60_000, now_ms())
+    journal.outbox.ack([(record.seq, 1000 + record.seq) for record in leased])
 
 
 def now_ms() -> int:

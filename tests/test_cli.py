@@ -41,20 +41,20 @@ def writer(path: Path) -> Iterator[SpoolWriter]:
 def lease(path: Path, limit: int) -> list[Record]:
     with Journal.open(path) as journal:
         journal.ingest(wait=True)
-        return journal.lease(limit, 60_000, time.time_ns() // 1_000_000)
+        return journal.outbox.lease(limit, 60_000, time.time_ns() // 1_000_000)
 
 
 def ack(path: Path, request_id: int) -> None:
     """The oldest record that is due is at PromptLayer."""
     (leased,) = lease(path, 1)
     with Journal.open(path) as journal:
-        journal.ack([(leased.seq, request_id)])
+        journal.outbox.ack([(leased.seq, request_id)])
 
 
 def park(path: Path, state: str, reason: str) -> None:
     (leased,) = lease(path, 1)
     with Journal.open(path) as journal:
-        journal.park([leased.seq], state, reason)
+        journal.outbox.park([leased.seq], state, reason)
 
 
 # --- list ---

@@ -40,7 +40,7 @@ def call(writer: SpoolWriter, path: Path, *sinks: str) -> None:
 def ack(path: Path, *seqs: int) -> None:
     with Journal.open(path) as journal:
         journal.ingest(wait=True)
-        journal.ack([(seq, 1000 + seq) for seq in seqs])
+        journal.outbox.ack([(seq, 1000 + seq) for seq in seqs])
 
 
 def test_status_says_who_waits_and_what_to_do(writer: SpoolWriter, path: Path) -> None:

@@ -70,7 +70,7 @@ def delivering(journal: Journal, functions: Mapping[str, Callable[..., Any]]) ->
 
 
 def ack(journal: Journal, seqs: Sequence[int]) -> None:
-    journal.ack([(seq, 1000 + seq) for seq in seqs])
+    journal.outbox.ack([(seq, 1000 + seq) for seq in seqs])
 
 
 def delivered(deliveries: Deliveries) -> int:
@@ -187,7 +187,7 @@ def test_what_another_process_acks_is_delivered(path: Path) -> None:
     program = (
         "import sys\n"
         "from plsync import Journal\n"
-        "with Journal.open(sys.argv[1]) as journal: journal.ack([(1, 7), (2, 8)])\n"
+        "with Journal.open(sys.argv[1]) as journal: journal.outbox.ack([(1, 7), (2, 8)])\n"
     )
     with calls(path, [FAST, FAST]) as journal, delivering(journal, {FAST: seen.append}):
         subprocess.run([sys.executable, "-c", program, str(path)], check=True, timeout=60)

@@ -62,7 +62,7 @@ def test_a_record_id_names_its_record(journal: Journal) -> None:
 
 def test_a_request_id_means_its_record_once_there_is_one_and_is_taken_as_it_is_before(journal: Journal) -> None:
     record_id = only(journal)
-    journal.ack([(1, 70)])
+    journal.outbox.ack([(1, 70)])
     journal.followups.add("score", {"score": 1}, 70)
     journal.followups.add("score", {"score": 2}, "70")
     journal.followups.add("score", {"score": 3}, 71)
@@ -130,7 +130,7 @@ def test_status_and_show_tell_what_waits_and_what_was_refused(journal: Journal, 
     journal.followups.add("score", {"score": 40}, RUN)
     assert "waits for the request id" in printed(path, "show", RUN)
     assert "follow-ups    1 to be sent" in printed(path, "status")
-    journal.ack([(1, 70)])
+    journal.outbox.ack([(1, 70)])
     assert "waits to be sent" in printed(path, "show", RUN)
     claimed = journal.followups.claim(10, 0, AT)
     journal.followups.failed([(claimed[0], "no such request", 0, True)])
@@ -143,7 +143,7 @@ def test_status_and_show_tell_what_waits_and_what_was_refused(journal: Journal, 
 
 def test_a_record_that_is_dead_shows_what_it_keeps(journal: Journal, path: Path) -> None:
     journal.followups.add("score", {"score": 40}, RUN)
-    journal.park([1], "dead", "bad role")
+    journal.outbox.park([1], "dead", "bad role")
     assert "1 to be sent, 1 of them for a record that was refused or is held" in printed(path, "status")
     assert 'score {"score":40}  waits' in printed(path, "show", RUN)
 

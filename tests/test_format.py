@@ -141,7 +141,7 @@ def test_a_reader_made_from_the_documentation_finds_every_record(tmp_path: Path,
         record_prose(handler, number)
     with Journal.open(path) as journal:
         journal.ingest(wait=True)
-        journal.ack([(3, 1234)])
+        journal.outbox.ack([(3, 1234)])
         if compacted:
             journal.compact()
         known = {record.trace_id: record for record in journal.records()}

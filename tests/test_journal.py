@@ -61,7 +61,7 @@ def now() -> int:
 def lease(journal: Journal, limit: int) -> list[Record]:
     """Everything written is taken in, then up to ``limit`` records are taken up for sending."""
     journal.ingest(wait=True)
-    return journal.lease(limit, 60_000, now())
+    return journal.outbox.lease(limit, 60_000, now())
 
 
 def ids(records: Iterator[Record]) -> list[str]:
@@ -252,7 +252,7 @@ def test_a_record_is_found_by_any_name_it_has(writer: SpoolWriter, journal: Jour
     written = writer.call("a", "b", at=T, run_id=RUN)
     writer.call("a", "b", at=T - 10**10)
     (leased, _) = lease(journal, 2)
-    journal.ack([(leased.seq, 4711)])
+    journal.outbox.ack([(leased.seq, 4711)])
     acked = leased.id
     for key in (written, written.upper(), written.replace("-", ""), written[:12], UUID(written), RUN):
         assert journal.get(key).id == written
@@ -339,8 +339,8 @@ def varied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journal]:
             writer.end(record_id, {"llm_output": {"word": f"W{number % 3}"}}, ended=ended, flags=CACHED)
     with Journal.open(path) as journal:
         leased = lease(journal, 10)
-        journal.ack([(record.seq, record.seq) for record in leased[:5]])
-        journal.park([leased[5].seq], "dead", "refused")
+        journal.outbox.ack([(record.seq, record.seq) for record in leased[:5]])
+        journal.outbox.park([leased[5].seq], "dead", "refused")
         yield journal
     writer.close()
 
@@ -378,9 +378,9 @@ def test_a_receipt_says_how_far_the_records_have_got(writer: SpoolWriter, journa
     for number in range(5):
         writer.call("a", "b", at=T + number)
     first, second, third = lease(journal, 3)
-    journal.ack([(first.seq, 1)])
-    journal.park([second.seq], "in_doubt", "no answer")
-    journal.park([third.seq], "dead", "refused")
+    journal.outbox.ack([(first.seq, 1)])
+    journal.outbox.park([second.seq], "in_doubt", "no answer")
+    journal.outbox.park([third.seq], "dead", "refused")
     receipt = journal.flush()
     assert (receipt.journaled, receipt.acked, receipt.in_doubt, receipt.dead) == (5, 1, 1, 1)
 
@@ -405,16 +405,16 @@ def test_records_move_through_their_states(writer: SpoolWriter, journal: Journal
         return record.state, record.attempts, record.last_error
 
     journal.ingest(wait=True)
-    (leased,) = journal.lease(10, 1, now() - 10)
+    (leased,) = journal.outbox.lease(10, 1, now() - 10)
     assert (leased.id, leased.state) == (record_id, "leased")
-    assert journal.orphan_leases(now(), now()) == 1
-    assert [record.id for record in journal.in_doubt(10, now())] == [record_id]
-    journal.release([leased.seq], 0, "not there")
+    assert journal.outbox.orphan_leases(now(), now()) == 1
+    assert [record.id for record in journal.outbox.in_doubt(10, now())] == [record_id]
+    journal.outbox.release([leased.seq], 0, "not there")
     assert state() == ("pending", 1, "not there")
-    journal.park([leased.seq], "held", "wait")
+    journal.outbox.park([leased.seq], "held", "wait")
     assert state()[::2] == ("held", "wait")
-    assert journal.requeue([leased.seq]) == 1
-    assert journal.ack([(leased.seq, 99)]) == 1
+    assert journal.outbox.requeue([leased.seq]) == 1
+    assert journal.outbox.ack([(leased.seq, 99)]) == 1
     acked = journal.get(record_id)
     assert (acked.state, acked.request_id) == ("acked", 99)
     assert acked.acked_at is not None
@@ -425,7 +425,7 @@ def test_a_callback_waits_for_its_sink_and_goes_when_done(writer: SpoolWriter, j
     record_id = writer.call("a", "b", at=T, sink=TOLD)
     writer.close()
     (leased,) = lease(journal, 1)
-    journal.ack([(leased.seq, 7)])
+    journal.outbox.ack([(leased.seq, 7)])
     (waiting,) = journal.callbacks.waiting()
     assert (waiting.sink, waiting.waiting, waiting.owned, waiting.dead) == (TOLD, 1, 0, 0)
     ((seq, tried, record),) = journal.callbacks.claim(TOLD, None, 10, 1000, now())

@@ -125,11 +125,11 @@ def test_another_word_for_it_is_refused(path: Path) -> None:
 
 
 def _settle(journal: Journal, how: str) -> None:
-    (leased,) = journal.lease(1, 1000, time.time_ns() // 1_000_000)
+    (leased,) = journal.outbox.lease(1, 1000, time.time_ns() // 1_000_000)
     if how == "acked":
-        journal.ack([(leased.seq, 7)])
+        journal.outbox.ack([(leased.seq, 7)])
     else:
-        journal.park([leased.seq], "dead" if how == "dead" else "held", "no")
+        journal.outbox.park([leased.seq], "dead" if how == "dead" else "held", "no")
 
 
 @pytest.mark.parametrize("how", ["acked", "dead", "held"])

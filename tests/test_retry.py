@@ -19,8 +19,8 @@ def refused(tmp_path: Path) -> tuple[Path, list[str]]:
     ids = write_calls(path, 3)
     with Journal.open(path) as journal:
         dead, held, _ = (journal.get(record_id) for record_id in ids)
-        journal.park([dead.seq], "dead", "refused")
-        journal.park([held.seq], "held", "decide")
+        journal.outbox.park([dead.seq], "dead", "refused")
+        journal.outbox.park([held.seq], "held", "decide")
     return path, ids
 
 
@@ -44,9 +44,9 @@ def test_what_still_waits_needs_none(refused: tuple[Path, list[str]]) -> None:
 def test_a_records_refused_follow_ups_come_along(refused: tuple[Path, list[str]]) -> None:
     path, (record_id, *_) = refused
     with Journal.open(path) as journal:
-        journal.requeue([journal.get(record_id).seq])
+        journal.outbox.requeue([journal.get(record_id).seq])
         journal.track.score(record_id, 90)
-        journal.ack([(journal.get(record_id).seq, 7)])
+        journal.outbox.ack([(journal.get(record_id).seq, 7)])
         (followup,) = journal.followups.claim(1, 1000, 0)
         journal.followups.failed([(followup, "no", 0, True)])
     assert json_lines(path, "retry", record_id) == [{"records": 0, "followups": 1, "callbacks": 0}]

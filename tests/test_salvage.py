@@ -21,7 +21,7 @@ def path(tmp_path: Path) -> Path:
     writer.close()
     with plsync.Journal.open(tmp_path / "journal") as journal:
         journal.ingest(wait=True)
-        journal.ack([(1, 70)])
+        journal.outbox.ack([(1, 70)])
     return tmp_path / "journal"
 
 

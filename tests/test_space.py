@@ -25,7 +25,7 @@ def path(tmp_path: Path) -> Path:
     writer.close()
     with Journal.open(tmp_path / "journal") as journal:
         journal.ingest(wait=True)
-        journal.ack([(1, 70)])
+        journal.outbox.ack([(1, 70)])
     return tmp_path / "journal"
 
 
@@ -97,7 +97,7 @@ def test_an_open_journal_sees_through_a_compaction(path: Path) -> None:
     with Journal.open(path) as journal:
         assert journal.stats().records == 3
         printed(path, "compact")
-        assert journal.ack([(2, 71)]) == 1
+        assert journal.outbox.ack([(2, 71)]) == 1
     assert json_lines(path, "status")[0]["states"]["acked"] == 2
 
 

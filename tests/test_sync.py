@@ -269,7 +269,7 @@ def test_what_a_dead_sender_had_leased_is_looked_up(path: Path, server: PromptLa
     write_calls(path, 2)
     with Journal.open(path) as journal:
         journal.ingest(wait=True)
-        assert len(journal.lease(10, 1, time.time_ns() // 1_000_000)) == 2
+        assert len(journal.outbox.lease(10, 1, time.time_ns() // 1_000_000)) == 2
     result = run_pass(path, server)
     assert (result.resent, result.acked) == (2, 2)
 

@@ -6,11 +6,10 @@ written to the spool, so a call that has returned is found.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -24,8 +23,9 @@ from plsync.doorbell import Doorbell
 from plsync.errors import JournalError, PlsyncWarning
 from plsync.filters import Filters, Wanted
 from plsync.followups import FollowUpQueue
+from plsync.outbox import Outbox
 from plsync.paths import default_journal
-from plsync.record import STATES, Record, State
+from plsync.record import Record
 from plsync.reports import CheckReport, CompactReport, IngestReport, Quota, Receipt, Stats
 
 if TYPE_CHECKING:
@@ -204,13 +204,6 @@ class Journal:
         """The cursor behind the newest ack, for whoever wants only those to come."""
         return acks.end(self._store)
 
-    @property
-    def callbacks(self) -> CallbackQueue:
-        """The request ids that wait for a ``pl_id_callback``."""
-        from plsync._native import CallbackQueue as Native  # noqa: PLC0415 - as in open
-
-        return CallbackQueue(Native(self._store))
-
     # --- writing ---
 
     def append(self, value: Any, *, durability: Literal["process", "power"] = "process") -> str:
@@ -230,11 +223,6 @@ class Journal:
 
         body = value if isinstance(value, bytes) else encode(value)[0]
         return str(UUID(bytes=Recorder(str(self.path), durability).append(body)))
-
-    @property
-    def followups(self) -> FollowUpQueue:
-        """Scores, metadata, prompt links and groups that wait in this journal."""
-        return FollowUpQueue(self, self._store)
 
     @property
     def track(self) -> Tracker:
@@ -326,58 +314,25 @@ class Journal:
             message = f"the newest events could not be taken in and stay in the spool: {error}"
             warnings.warn(message, PlsyncWarning, stacklevel=3)
 
-    # --- on the way to PromptLayer: each call is one transaction (see ``_native.pyi``) ---
+    # --- on the way to PromptLayer and back ---
 
-    def lease(
-        self, limit: int, lease_ms: int, now_ms: int, max_bytes: int = 4 << 20, of_lane: int | None = None
-    ) -> list[Record]:
-        """Take up to ``limit`` due records for sending: pending becomes leased, for ``lease_ms``.
+    @property
+    def outbox(self) -> Outbox:
+        """The records that wait to be sent."""
+        return Outbox(self, self._store)
 
-        Of a lane that keeps its order no more than ``of_lane``, and none while earlier ones are on their way.
-        """
-        return [Record(row) for row in self._store.lease(limit, lease_ms, now_ms, max_bytes, of_lane)]
+    @property
+    def followups(self) -> FollowUpQueue:
+        """Scores, metadata, prompt links and groups that wait in this journal."""
+        return FollowUpQueue(self, self._store)
 
-    def orphan_leases(self, old_ms: int, due_ms: int) -> int:
-        """Put what a dead sender had taken up in doubt, due at ``due_ms``, or at once if taken before ``old_ms``."""
-        return self._store.orphan_leases(old_ms, due_ms)
+    @property
+    def callbacks(self) -> CallbackQueue:
+        """The request ids that wait for a ``pl_id_callback``."""
+        from plsync._native import CallbackQueue as Native  # noqa: PLC0415 - as in open
 
-    def in_doubt(self, limit: int, now_ms: int) -> list[Record]:
-        """Records in doubt that are due to be looked up."""
-        return [Record(row) for row in self._store.in_doubt(limit, now_ms)]
-
-    def ack(self, answered: Sequence[tuple[int, int]]) -> int:
-        """Keep PromptLayer's answer, ``[(seq, request_id)]``, and queue the callbacks; how many were new."""
-        new = self._store.ack(answered)
-        if new:
-            # The ids are kept. Where the disk is full, who waits for them looks by itself after a while.
-            with contextlib.suppress(OSError):
-                self.doorbell()
-        return new
-
-    def release(self, seqs: Sequence[int], not_before: int, error: str) -> None:
-        """Make records pending again, due at ``not_before`` (ms since the epoch)."""
-        self._store.release(seqs, not_before, error)
-
-    def park(self, seqs: Sequence[int], state: State, error: str, not_before: int = 0) -> None:
-        """Put records in doubt, or make them dead or held, with the reason."""
-        self._store.park(seqs, STATES.index(state), error, not_before)
-
-    def renew(self, seqs: Sequence[int], error: str) -> None:
-        """Make records in doubt pending, to be sent under other ids: PromptLayer makes no log of the first."""
-        self._store.renew(seqs, error)
-
-    def next_due(self, now_ms: int) -> int | None:
-        """When the next record that waits for a moment is due, in ms since the epoch."""
-        return self._store.next_due(now_ms)
-
-    def mend_waits(self, before_ms: int, after_ms: int, longest_ms: int) -> int:
-        """Move every wait along with a clock that was set; none then ends later than ``longest_ms`` from now."""
-        return self._store.mend_waits(before_ms, after_ms, longest_ms)
-
-    def requeue(self, seqs: Sequence[int]) -> int:
-        """Make dead or held records pending, due now; how many."""
-        return self._store.requeue(seqs)
+        return CallbackQueue(Native(self._store))
 
     def doorbell(self) -> None:
-        """Tell programs that wait for request ids that there may be some; :meth:`ack` does."""
+        """Tell programs that wait for request ids that there may be some; an ack does."""
         Doorbell(self.path).ring()

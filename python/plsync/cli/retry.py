@@ -65,10 +65,10 @@ def retry(
 
 
 def _records(journal: Journal, named: list[Record], states: list[Literal["dead", "held"]]) -> int:
-    moved = journal.requeue([record.seq for record in named])
+    moved = journal.outbox.requeue([record.seq for record in named])
     for state in states:
         seqs = [record.seq for record in journal.records(state=state)]
-        moved += sum(journal.requeue(seqs[at : at + _PAGE]) for at in range(0, len(seqs), _PAGE))
+        moved += sum(journal.outbox.requeue(seqs[at : at + _PAGE]) for at in range(0, len(seqs), _PAGE))
     return moved
 
 

@@ -108,7 +108,7 @@ class Engine:
         """Go through the outbox once; ``carefully`` sends a single record first, and the rest when that went well."""
         self._journal.ingest(wait=True)
         # The lock is ours, so whoever holds a lease is dead. When it died is not known, so settling begins now.
-        self._journal.orphan_leases(now_ms() - int(self._policy.longest_delivery * 1000), self._settled_ms())
+        self._journal.outbox.orphan_leases(now_ms() - int(self._policy.longest_delivery * 1000), self._settled_ms())
         result = self._look_up()
         if result.halt is None:
             self._send(result, carefully=carefully)
@@ -116,8 +116,6 @@ class Engine:
 
     def _look_up(self) -> Pass:
         found = self._reconciler.run()
-        if found.acked:
-            self._journal.doorbell()
         resent = found.missing + found.renewed
         return Pass(acked=found.acked, found=found.acked, resent=resent, held=found.held, halt=found.halt)
 
@@ -146,7 +144,7 @@ class Engine:
         if free <= 0:
             return True
         lease = int(self._policy.lease * 1000)
-        leased = self._journal.lease(size * free, lease, now_ms(), _MOST_BYTES * free, size)
+        leased = self._journal.outbox.lease(size * free, lease, now_ms(), _MOST_BYTES * free, size)
         for batch in batches(leased, size, _MOST_BYTES):
             self._workers.submit(batch)
         return bool(leased)
@@ -159,7 +157,7 @@ class Engine:
             answers += self._workers.collect(left)
         unanswered = [record.seq for batch in self._workers.abandon() for record in batch]
         if unanswered:
-            self._journal.park(unanswered, "in_doubt", "stopped before the answer came", self._settled_ms())
+            self._journal.outbox.park(unanswered, "in_doubt", "stopped before the answer came", self._settled_ms())
         return answers
 
     def _deliver(self, records: list[Record]) -> _Sent:
@@ -204,13 +202,12 @@ class Engine:
                 else:
                     self._failed(records, outcome, result)
             for record, reason in one.untranslated:
-                self._journal.park([record.seq], "dead", reason)
+                self._journal.outbox.park([record.seq], "dead", reason)
                 result.dead += 1
             if one.unsent:
-                self._journal.release([record.seq for record in one.unsent], 0, "not sent yet")
+                self._journal.outbox.release([record.seq for record in one.unsent], 0, "not sent yet")
         if acks:
-            result.acked += self._journal.ack(acks)
-            self._journal.doorbell()
+            result.acked += self._journal.outbox.ack(acks)
         self._watched(result)
 
     def _acked(self, records: list[Record], delivered: Delivered, result: Pass) -> list[tuple[int, int]]:
@@ -220,10 +217,10 @@ class Engine:
         without_log = [record.seq for record in rest if record.span_id not in delivered.closed]
         if before:
             # Due at once: the trace is closed, so whatever stored it is over.
-            self._journal.park(before, "in_doubt", "PromptLayer has its trace already; its id is looked up")
+            self._journal.outbox.park(before, "in_doubt", "PromptLayer has its trace already; its id is looked up")
         if without_log:
             reason = "PromptLayer stored its span, but gave no request id"
-            self._journal.park(without_log, "in_doubt", reason, self._settled_ms())
+            self._journal.outbox.park(without_log, "in_doubt", reason, self._settled_ms())
         result.in_doubt += len(rest)
         return [(record.seq, ids[record.span_id]) for record in records if record.span_id in ids]
 
@@ -231,14 +228,14 @@ class Engine:
         rule = RULES[type(outcome)]
         seqs = [record.seq for record in records]
         if rule.becomes == "dead":
-            self._journal.park(seqs, "dead", f"PromptLayer refused it: {outcome.reason}")
+            self._journal.outbox.park(seqs, "dead", f"PromptLayer refused it: {outcome.reason}")
             result.dead += len(seqs)
         elif rule.becomes == "in_doubt":
-            self._journal.park(seqs, "in_doubt", outcome.reason, self._settled_ms())
+            self._journal.outbox.park(seqs, "in_doubt", outcome.reason, self._settled_ms())
             result.in_doubt += len(seqs)
         else:
             wait = (outcome.retry_after or 0.0) if isinstance(outcome, Throttled) else 0.0
-            self._journal.release(seqs, now_ms() + int(wait * 1000), outcome.reason)
+            self._journal.outbox.release(seqs, now_ms() + int(wait * 1000), outcome.reason)
         if rule.then != "go on":
             result.halt = outcome
 

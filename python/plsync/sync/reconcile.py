@@ -57,7 +57,7 @@ class Reconciler:
         """Go through what is due now, once."""
         result = Reconciled()
         while result.halt is None and not self._stopped():
-            due = self._journal.in_doubt(_AT_ONCE, now_ms())
+            due = self._journal.outbox.in_doubt(_AT_ONCE, now_ms())
             if not due:
                 break
             self._ask(due, result)
@@ -100,9 +100,9 @@ class Reconciler:
             else:
                 result.halt = outcome
         if acks:
-            result.acked += self._journal.ack(acks)
+            result.acked += self._journal.outbox.ack(acks)
         if missing:
-            self._journal.release(missing, 0, "PromptLayer does not have it: it will be sent again")
+            self._journal.outbox.release(missing, 0, "PromptLayer does not have it: it will be sent again")
             result.missing += len(missing)
 
     def _look_again(self, record: Record, reason: str, result: Reconciled) -> None:
@@ -111,7 +111,7 @@ class Reconciler:
             # No longer due, so that this pass does not meet it again; and after this wait its looks are still used up.
             wait = int(self._policy.last_look * 1000)
             result._without_log.append(record)
-        self._journal.park([record.seq], "in_doubt", reason, now_ms() + wait)
+        self._journal.outbox.park([record.seq], "in_doubt", reason, now_ms() + wait)
 
     def _search(self, result: Reconciled) -> None:
         """The last resort for spans that stay without a log: it may be there and not be shown with the trace."""
@@ -129,11 +129,13 @@ class Reconciler:
 
     def _decide(self, record: Record, request_id: int | None, result: Reconciled) -> None:
         if request_id is not None:
-            result.acked += self._journal.ack([(record.seq, request_id)])
+            result.acked += self._journal.outbox.ack([(record.seq, request_id)])
         elif record.renewed:
             reason = "PromptLayer has its span, twice, and makes no request log of it; `plsync retry` looks once more"
-            self._journal.park([record.seq], "held", reason)
+            self._journal.outbox.park([record.seq], "held", reason)
             result.held += 1
         else:
-            self._journal.renew([record.seq], "PromptLayer stored its span without a log: it is sent under new ids")
+            self._journal.outbox.renew(
+                [record.seq], "PromptLayer stored its span without a log: it is sent under new ids"
+            )
             result.renewed += 1

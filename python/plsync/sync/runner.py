@@ -160,7 +160,7 @@ class Runner:
     def _mend_waits(self) -> None:
         before, after = self._clock.set_since() or (now_ms(),) * 2
         longest = int(self._policy.longest_wait * 1000)
-        self._journal.mend_waits(before, after, longest)
+        self._journal.outbox.mend_waits(before, after, longest)
         self._journal.followups.mend(before, after, longest)
 
     def _pause(self, outcome: Outcome) -> Iterator[Step]:
@@ -190,7 +190,9 @@ class Runner:
     def _until_due(self, most: float) -> float | None:
         """Seconds until the next record or follow-up that waits for a moment is due, if that is within ``most``."""
         dues = [
-            due for due in (self._journal.next_due(now_ms()), self._journal.followups.next_due()) if due is not None
+            due
+            for due in (self._journal.outbox.next_due(now_ms()), self._journal.followups.next_due())
+            if due is not None
         ]
         if not dues:
             return None

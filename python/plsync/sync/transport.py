@@ -1,4 +1,4 @@
-"""The one place that talks to PromptLayer: a few requests, and what their answers mean.
+"""The one place that talks to PromptLayer: a few requests; what their answers mean is read elsewhere.
 
 Not through the SDK: its session sends a POST again when the reply is lost, which stores a log twice.
 """
@@ -6,12 +6,9 @@ Not through the SDK: its session sends a POST again when the reply is lost, whic
 from __future__ import annotations
 
 import ipaddress
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
@@ -21,18 +18,9 @@ import orjson
 
 from plsync.environment import DEFAULT_BASE_URL, KEY_VARIABLE, api_key, base_url
 from plsync.errors import AuthenticationError, SyncError
-from plsync.sync.answers import Unreadable, of_failure, of_status
-from plsync.sync.outcomes import (
-    Delivered,
-    Fetched,
-    Found,
-    Missing,
-    Offline,
-    Outcome,
-    Rejected,
-    Throttled,
-    Unauthorized,
-)
+from plsync.sync import reading
+from plsync.sync.answers import Unreadable, of_failure
+from plsync.sync.outcomes import Offline, Outcome, Unauthorized
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -42,9 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_BASE_URL", "PromptLayerClient", "refusal"]
 
 _MAX_ANSWER: Final = 16 << 20
-_MAX_REASON: Final = 300
 _PAGE: Final = 100
-_LONGEST_RETRY_AFTER: Final = 3600.0
 # Shorter than servers keep an idle connection: one that they close just as it is used again leaves a batch in doubt.
 _KEEP_IDLE: Final = 4.0
 _MOST_SEARCHED: Final = 25
@@ -132,15 +118,15 @@ class PromptLayerClient:
     def send(self, spans: Sequence[dict[str, Any] | orjson.Fragment]) -> Outcome:
         """``POST /spans-bulk``, each trace closed after it: the batch is stored as a whole or not at all."""
         body = orjson.dumps({"spans": spans, "close_after": True})
-        return self._request("POST", "/spans-bulk", body, _read_delivery)
+        return self._request("POST", "/spans-bulk", body, reading.delivery)
 
     def look_up(self, trace_id: str) -> Outcome:
         """``GET /api/public/v2/traces/{trace_id}``: whether a trace is stored, and the request ids of its spans."""
-        return self._request("GET", f"/api/public/v2/traces/{quote(trace_id, safe='')}", None, _read_trace)
+        return self._request("GET", f"/api/public/v2/traces/{quote(trace_id, safe='')}", None, reading.trace)
 
     def track(self, op: Op, body: Mapping[str, Any]) -> Outcome:
         """``POST /rest/track-score``, ``-metadata``, ``-prompt`` or ``-group``: something said of a request."""
-        return self._request("POST", f"/rest/track-{op}", orjson.dumps(body), _read_tracked)
+        return self._request("POST", f"/rest/track-{op}", orjson.dumps(body), reading.tracked)
 
     def search(self, record_ids: Sequence[str]) -> Outcome:
         """``POST /api/public/v2/requests/search``: the request ids of up to 25 records, by record id.
@@ -149,7 +135,7 @@ class PromptLayerClient:
         """
         filters = [{"field": "metadata", "operator": "in", "nested_key": "plsync_id", "value": list(record_ids)}]
         query = {"filter_group": {"logic": "AND", "filters": filters}, "per_page": _MOST_SEARCHED}
-        return self._request("POST", "/api/public/v2/requests/search", orjson.dumps(query), _read_search)
+        return self._request("POST", "/api/public/v2/requests/search", orjson.dumps(query), reading.search)
 
     def probe(self) -> Outcome:
         """Whether PromptLayer is reached and takes the key, at the price of looking up a trace that is not there."""
@@ -158,40 +144,38 @@ class PromptLayerClient:
     def template(self, name: str, *, version: int | None = None, label: str | None = None) -> Outcome:
         """``GET /prompt-templates/{name}``: a template as it was written, its snippets filled in."""
         asked = {"version": version, "label": label}
-        return self._request("GET", f"/prompt-templates/{_segment(name)}{_query(asked)}", None, _read_template)
+        return self._request("GET", f"/prompt-templates/{_segment(name)}{_query(asked)}", None, reading.template)
 
     def labels(self, name: str) -> Outcome:
         """``GET /prompt-templates/{name}/labels``: which versions of it have which release labels."""
-        return self._request("GET", f"/prompt-templates/{_segment(name)}/labels", None, _read_list("release_labels"))
+        return self._request(
+            "GET", f"/prompt-templates/{_segment(name)}/labels", None, reading.listing("release_labels")
+        )
 
     def templates(self, page: int, *, label: str | None = None, updated_after: str | None = None) -> Outcome:
         """``GET /prompt-templates``: a page of all templates; with a label, or changed since (ISO 8601)."""
         asked = {"page": page, "per_page": _PAGE, "label": label, "updated_after": updated_after}
-        return self._request("GET", f"/prompt-templates{_query(asked)}", None, _read_list("items"))
+        return self._request("GET", f"/prompt-templates{_query(asked)}", None, reading.listing("items"))
 
-    def _request(
-        self, method: str, path: str, body: bytes | None, read: Callable[[int, dict[str, Any]], Outcome | None]
-    ) -> Outcome:
+    def _request(self, method: str, path: str, body: bytes | None, read: reading.Reader) -> Outcome:
         outcome = self._asked(method, path, body, read)
         # Reasons are kept and shown, and a server may repeat what it was sent.
         if self._key in outcome.reason:
             return replace(outcome, reason=outcome.reason.replace(self._key, "[the key]"))
         return outcome
 
-    def _asked(
-        self, method: str, path: str, body: bytes | None, read: Callable[[int, dict[str, Any]], Outcome | None]
-    ) -> Outcome:
+    def _asked(self, method: str, path: str, body: bytes | None, read: reading.Reader) -> Outcome:
         headers = {} if body is None else {"Content-Type": "application/json"}
         try:
             with self._http.stream(method, self.base_url + path, content=body, headers=headers) as response:
                 status, retry_after = response.status_code, response.headers.get("Retry-After")
-                answer = _parse(self._read(response))
+                answer = reading.parsed(self._read(response))
         except (httpx.HTTPError, Unreadable) as error:
             outcome = of_failure(error)
             what = "no connection to" if outcome is Offline else "no clear answer from"
             return outcome(f"{what} {self._where}: {_cause(error)}")
         found = None if answer is None else read(status, answer)
-        return _failed(status, retry_after, _message(answer)) if found is None else found
+        return reading.failed(status, retry_after, answer) if found is None else found
 
     def _read(self, response: httpx.Response) -> bytes:
         deadline = time.monotonic() + self._timeout
@@ -218,43 +202,6 @@ def refusal(outcome: Outcome, base_url: str) -> SyncError:
     )
 
 
-def _read_delivery(status: int, answer: dict[str, Any]) -> Outcome | None:
-    if status not in {200, 201} or answer.get("success") is not True:
-        return None
-    ids = _ids(answer.get("request_logs"), "id")
-    rejected = answer.get("rejected_span_ids")
-    closed = (
-        frozenset(span for span in rejected if isinstance(span, str)) if isinstance(rejected, list) else frozenset()
-    )
-    return Delivered({span: request_id for span, request_id in ids.items() if request_id is not None}, closed)
-
-
-def _read_tracked(status: int, answer: dict[str, Any]) -> Outcome | None:
-    if status == 200 and answer.get("success") is True:
-        return Delivered({})
-    # In PromptLayer's own words a 404 is about the request, the prompt or the group that is named.
-    if status in {200, 404} and answer.get("success") is False:
-        return Rejected(f"{status} {_message(answer)}".strip())
-    return None
-
-
-def _read_template(status: int, answer: dict[str, Any]) -> Outcome | None:
-    if status == 200 and isinstance(answer.get("prompt_template"), dict):
-        return Fetched(answer)
-    if status == 404 and answer.get("success") is False:
-        return Missing(_message(answer))
-    return None
-
-
-def _read_list(name: str) -> Callable[[int, dict[str, Any]], Outcome | None]:
-    def read(status: int, answer: dict[str, Any]) -> Outcome | None:
-        if status == 200 and isinstance(answer.get(name), list):
-            return Fetched(answer)
-        return Missing(_message(answer)) if status == 404 and answer.get("success") is False else None
-
-    return read
-
-
 def _segment(name: str) -> str:
     """A name as one segment of a path, also where it would be a path of its own."""
     quoted = quote(name, safe="")
@@ -266,71 +213,6 @@ def _query(asked: Mapping[str, object]) -> str:
     return f"?{urlencode(given)}" if given else ""
 
 
-def _read_trace(status: int, answer: dict[str, Any]) -> Outcome | None:
-    if status == 404:
-        return Missing(_message(answer))
-    if status == 200 and answer.get("success") is True and isinstance(answer.get("spans"), list):
-        return Found(_ids(answer["spans"], "request_log_id"))
-    return None
-
-
-def _read_search(status: int, answer: dict[str, Any]) -> Outcome | None:
-    items = answer.get("items")
-    if status != 200 or not isinstance(items, list):
-        return None
-    found: dict[str, int | None] = {}
-    for item in items:
-        # Two logs of one record: the first is the one to keep.
-        for record_id, request_id in _searched(item):
-            found[record_id] = min(found.get(record_id) or request_id, request_id)
-    return Found(found)
-
-
-def _searched(item: Any) -> Iterator[tuple[str, int]]:
-    if not isinstance(item, dict) or not _is_id(item.get("id")):
-        return
-    for entry in item.get("metadata") or []:
-        if isinstance(entry, dict) and isinstance(record_id := entry.get("plsync_id"), str):
-            yield record_id, item["id"]
-
-
-def _failed(status: int, retry_after: str | None, message: str) -> Outcome:
-    """What an answer means that is not the one asked for."""
-    outcome, reason = of_status(status), f"{status} {message}".strip()
-    return Throttled(reason, _seconds(retry_after)) if outcome is Throttled else outcome(reason)
-
-
-def _ids(entries: Any, key: str) -> dict[str, int | None]:
-    found: dict[str, int | None] = {}
-    for entry in entries if isinstance(entries, list) else []:
-        if isinstance(entry, dict) and isinstance(entry.get("span_id"), str):
-            found[entry["span_id"]] = entry[key] if _is_id(entry.get(key)) else None
-    return found
-
-
-def _is_id(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 63
-
-
-def _parse(content: bytes) -> dict[str, Any] | None:
-    try:
-        parsed = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return None
-    return parsed if isinstance(parsed, dict) else None
-
-
-def _message(answer: dict[str, Any] | None) -> str:
-    """PromptLayer's words: ``message`` or ``error``, or the first of a validation's ``detail``."""
-    if answer is None:
-        return "(an answer that is not PromptLayer's JSON)"
-    detail = answer.get("detail")
-    if isinstance(detail, list) and detail and isinstance(detail[0], dict):
-        where = ".".join(str(part) for part in detail[0].get("loc") or ())
-        return _short(f"{where}: {detail[0].get('msg')}")
-    return _short(answer.get("message") or answer.get("error") or detail or "")
-
-
 def _cause(error: Exception) -> str:
     """Why there is no answer, and what to do where it is known."""
     reason = _reason(error)
@@ -340,25 +222,7 @@ def _cause(error: Exception) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return _short(error) or type(error).__name__
-
-
-def _short(value: object) -> str:
-    return " ".join(str(value).split())[:_MAX_REASON]
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """``Retry-After`` in either of its forms (RFC 9110, 10.2.3), within reason."""
-    if retry_after is None:
-        return None
-    try:
-        seconds = float(retry_after)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(retry_after) - datetime.now(timezone.utc)).total_seconds()
-        except (ValueError, TypeError):
-            return None
-    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER) if math.isfinite(seconds) else None
+    return reading.short(error) or type(error).__name__
 
 
 def _is_loopback(host: str) -> bool:
