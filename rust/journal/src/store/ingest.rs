@@ -57,14 +57,23 @@ impl Store {
         }
         report.ran = true;
         let mut merge = Merge::open(self, &spool)?;
-        pipeline::run(&mut merge, |group| {
-            self.apply(group, &mut report)?;
-            self.db().mapped.touch(group.iter().map(|chunk| chunk.events.len() as u64).sum());
-            for finished in group.iter().flat_map(|chunk| &chunk.finished) {
-                finished.put_away()?;
-                report.segments_removed += 1;
+        std::thread::scope(|scope| {
+            let mut removals = Vec::new();
+            let stored = pipeline::run(&mut merge, |group| {
+                self.apply(group, &mut report)?;
+                self.db().mapped.touch(group.iter().map(|chunk| chunk.events.len() as u64).sum());
+                let finished: Vec<_> = group.iter_mut().flat_map(|chunk| std::mem::take(&mut chunk.finished)).collect();
+                if !finished.is_empty() {
+                    // Some file systems take milliseconds to free so many blocks. The next commit need not wait for that.
+                    removals.push(scope.spawn(|| put_away(finished)));
+                }
+                Ok(())
+            });
+            for removal in removals {
+                let removed = removal.join().map_err(|_| Error::Corrupt("removing segments failed".into()))?;
+                report.segments_removed += removed?;
             }
-            Ok(())
+            stored
         })?;
         self.sweep(&spool, &merge, &mut report)?;
         self.enforce_quota()?;
@@ -82,14 +91,15 @@ impl Store {
     }
 }
 
-impl Finished {
-    /// Removes the segment, whose frames are durable in the store. Should its name come back after a power cut, the cursor that
-    /// says how far it was read is still there: see [`Store::forget_cursors`].
-    fn put_away(&self) -> Result<()> {
-        let Self { path, damaged } = self;
+/// Removes segments whose frames are durable in the store. Should one's name come back after a power cut, the cursor that says how far
+/// it was read is still there: see [`Store::forget_cursors`].
+fn put_away(segments: Vec<Finished>) -> Result<u64> {
+    let count = segments.len() as u64;
+    for Finished { path, damaged } in segments {
         // A damaged segment may hold bytes that no reader understood: it is set aside, not deleted.
         let removed =
-            if *damaged { std::fs::rename(path, path.with_extension("damaged")) } else { std::fs::remove_file(path) };
-        removed.map_err(Error::io("cannot remove", path))
+            if damaged { std::fs::rename(&path, path.with_extension("damaged")) } else { std::fs::remove_file(&path) };
+        removed.map_err(Error::io("cannot remove", &path))?;
     }
+    Ok(count)
 }
