@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
 import plsync
 from commands import json_lines, printed, run
-from plsync.errors import JournalFormatError, JournalNotFound
+from plsync import _native, recovery
+from plsync.errors import JournalError, JournalFormatError, JournalNotFound
 from spooling import SpoolWriter
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="limits and signals as Linux has them")
 
 
 @pytest.fixture
@@ -57,3 +67,106 @@ def test_a_salvage_needs_a_journal_and_a_new_place(path: Path, tmp_path: Path) -
         plsync.salvage(tmp_path / "none", tmp_path / "saved")
     with pytest.raises(JournalFormatError, match="exists"):
         plsync.salvage(path, path)
+
+
+def test_the_reading_process_takes_its_modules_from_where_the_caller_has_them(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('the wrong json')")
+    monkeypatch.chdir(tmp_path)
+    assert plsync.salvage(path, "saved").records == 30
+
+
+@on_linux
+def test_a_reading_process_cannot_take_all_memory(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "MEMORY", 1 << 20)
+    monkeypatch.setattr(recovery, "MEMORY_PER_BYTE", 0)
+    before = (path / "lmdb" / "data.mdb").read_bytes()
+    # LMDB says so, most other code is ended.
+    with pytest.raises(JournalError, match=r"Cannot allocate memory|was ended by SIGABRT"):
+        plsync.salvage(path, tmp_path / "saved")
+    assert (path / "lmdb" / "data.mdb").read_bytes() == before
+
+
+class Watched(subprocess.Popen[bytes]):
+    """A process that a test can lay its hands on."""
+
+    started: ClassVar[list[Watched]] = []
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.started.append(self)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@pytest.fixture
+def half_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], tuple[Future[Any], subprocess.Popen[bytes], int]]:
+    """Starts a salvage of 8,000 calls and stops its process where a part of them is saved."""
+    writer = SpoolWriter(tmp_path / "journal")
+    for number in range(8_000):
+        writer.call("?", "!", at=1_760_000_000_000 + number)
+    writer.close()
+    with plsync.Journal.open(tmp_path / "journal") as journal:
+        journal.ingest(wait=True)
+    monkeypatch.setattr(Watched, "started", [])
+    monkeypatch.setattr(recovery.subprocess, "Popen", Watched)
+    target = tmp_path / "saved"
+
+    def saved() -> int:
+        try:
+            return int(_native.Store(str(target), create=False).stats()["records"])
+        except JournalError:
+            return 0
+
+    def start() -> tuple[Future[Any], subprocess.Popen[bytes], int]:
+        salvaging = ThreadPoolExecutor(1).submit(plsync.salvage, tmp_path / "journal", target)
+        until(lambda: bool(Watched.started))
+        (process,) = Watched.started
+
+        def stopped_half_way() -> bool:
+            # It gets on while this sleeps, and not while this looks.
+            process.send_signal(signal.SIGSTOP)
+            if saved():
+                return True
+            process.send_signal(signal.SIGCONT)
+            return False
+
+        until(stopped_half_way)
+        return salvaging, process, saved()
+
+    return start
+
+
+@on_linux
+def test_what_was_saved_before_the_reading_process_died_is_there_and_said(
+    half_way: Callable[[], tuple[Future[Any], subprocess.Popen[bytes], int]], tmp_path: Path
+) -> None:
+    salvaging, process, saved = half_way()
+    process.send_signal(signal.SIGBUS)
+    process.send_signal(signal.SIGCONT)
+    with pytest.raises(JournalError, match=f"was ended by SIGBUS.*{saved:,} records saved before are in .*saved"):
+        salvaging.result(timeout=60)
+    assert 0 < saved < 8_000
+    with plsync.Journal.open(tmp_path / "saved") as journal:
+        assert len(list(journal.records())) == saved
+        assert journal.check().problems == []
+
+
+@on_linux
+def test_a_reading_process_that_comes_to_no_end_is_ended(
+    half_way: Callable[[], tuple[Future[Any], subprocess.Popen[bytes], int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "SECONDS", 3.0)
+    monkeypatch.setattr(recovery, "SECONDS_PER_MB", 0.0)
+    salvaging, process, _ = half_way()
+    with pytest.raises(JournalError, match=r"took more than .* records saved before"):
+        salvaging.result(timeout=60)
+    assert process.returncode == -signal.SIGKILL

@@ -428,8 +428,8 @@ def encode(obj: Any) -> tuple[bytes, bool]:
     """JSON bytes of any object in plsync's tagged form, and whether something could only be kept approximately."""
 
 def salvage(source: str, target: str) -> dict[str, Any]:
-    """Read a damaged journal into a new one. {"records": int, "events": int, "acks": int, "callbacks": int,
-    "followups": int, "frames": int, "damaged": int, "lost": int, "losses": [str]}.
+    """Read a damaged journal into a new one, in this process. {"records": int, "events": int, "acks": int,
+    "callbacks": int, "followups": int, "frames": int, "damaged": int, "lost": int, "losses": [str]}.
 
     Raises JournalNotFound, JournalFormatError (target exists).
     """
