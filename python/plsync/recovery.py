@@ -1,7 +1,7 @@
 """Getting a journal back that a disk has damaged.
 
 The damaged journal is read in a process of its own. The reader trusts nothing it reads, but a disk that fails, or a
-file that claims to hold everything there is, can still end a process; then it is that one, and the caller gets an error.
+file that claims to hold all there is, can still end a process; then it is that one, and the caller gets an error.
 """
 
 from __future__ import annotations

@@ -155,3 +155,31 @@ fn bytes_go_only_as_far_as_they_must() {
     assert_eq!(store.query(&Query { limit: 5000, ..Query::default() }).unwrap().len(), 3000);
     assert_sound(&store);
 }
+
+#[test]
+fn a_damaged_quota_removes_nothing_and_is_reported() {
+    let bench = Bench::new();
+    let id = call(&bench);
+    let store = bench.store();
+    ack(&store, id, 7);
+    let max_bytes = 0x0123_4567_89ab_cdef;
+    store.set_quota(&Quota { max_bytes: Some(max_bytes), ..NOTHING }).unwrap();
+    drop(store);
+    let data = bench.path.join("lmdb/data.mdb");
+    let mut bytes = std::fs::read(&data).unwrap();
+    let needle = max_bytes.to_le_bytes();
+    let places: Vec<_> = (0..bytes.len() - 8).filter(|at| bytes[*at..*at + 8] == needle).collect();
+    assert!(!places.is_empty());
+    for at in places {
+        bytes[at..at + 8].fill(0);
+    }
+    std::fs::write(&data, bytes).unwrap();
+    let store = Store::open(&bench.path, false).unwrap();
+    store.ingest(true).unwrap();
+    assert!(!is_pruned(&store, id));
+    assert_eq!(store.quota().unwrap(), Quota::default());
+    let problems = store.check().unwrap().problems;
+    assert!(problems.len() == 1 && problems[0].what.contains("quota"), "{problems:?}");
+    store.set_quota(&Quota::default()).unwrap();
+    assert_sound(&store);
+}

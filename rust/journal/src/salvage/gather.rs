@@ -8,8 +8,8 @@ use crate::store::callbacks::Entry as Callback;
 use crate::store::followups::queue::Queue;
 use crate::store::followups::{Entry as FollowUp, FollowUpKey};
 use crate::store::row::StateRow;
-use crate::store::tables::{PART_END, PART_START, sealed_seq, tail_seq, unsealed};
-use crate::store::{acks, dictionary, payload, sinks};
+use crate::store::tables::{COUNTED, PART_END, PART_START, sealed_seq, tail_seq, unsealed};
+use crate::store::{acks, dictionary, payload, retention, sinks};
 use crate::{Error, RecordId, Result};
 
 /// The place of a stored body: a leaf page, and which of its entries.
@@ -23,6 +23,10 @@ pub(super) struct Place {
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) rows: BTreeMap<u64, StateRow>,
+    /// Those of them that stood where no tree leads to, and may be an earlier state of their record.
+    pub(super) strays: HashSet<u64>,
+    /// Whether what the trees lead to is of the newest commit.
+    pub(super) is_newest: bool,
     pub(super) ids: BTreeMap<u64, RecordId>,
     /// Where bodies of a record's part stand. The key of a body has no checksum, so there may be several, of which one belongs.
     pub(super) bodies: HashMap<(u64, u8), Vec<Place>>,
@@ -38,6 +42,9 @@ pub(super) struct Found {
     pub(super) followups: BTreeMap<FollowUpKey, FollowUp>,
     pub(super) sinks: BTreeMap<u32, Vec<u8>>,
     pub(super) meta: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// (writer, segment) -> how far it was taken in. What is missing here was not taken in at all, if the tree is whole.
+    pub(super) cursors: HashMap<(RecordId, u32), u64>,
+    pub(super) cursors_whole: bool,
     /// Pages and entries that could not be read.
     pub(super) damaged: u64,
     /// Whether any of these were of the callback queue.
@@ -52,13 +59,14 @@ pub(super) fn gather(pages: &Pages) -> Found {
     let mut found = Found::default();
     let mut seen = HashSet::new();
     let mut trees: Vec<(Vec<u8>, u64)> = Vec::new();
-    let no_trees = pages.root().is_none_or(|root| {
+    let (root, is_newest) = pages.root().unzip();
+    if let Some(root) = root {
         visit(pages, root, &mut seen, &mut found, &mut |_, _, _, entry| {
             trees.extend(entry.tree.map(|root| (entry.key.clone(), root)));
         });
-        trees.is_empty()
-    });
-    found.damaged += u64::from(no_trees);
+    }
+    found.is_newest = is_newest == Some(true);
+    found.damaged += u64::from(trees.is_empty() || !found.is_newest);
     // A commit that this one followed may have held callbacks that are done since; they count only where the queue has gaps.
     found.callbacks_damaged = !trees.iter().any(|(name, _)| name == b"callbacks");
     // So may it have follow-ups. A store that never had the tree has no such pages.
@@ -74,6 +82,7 @@ pub(super) fn gather(pages: &Pages) -> Found {
         });
         found.callbacks_damaged |= name == b"callbacks" && found.damaged > before;
         found.followups_damaged |= name == b"followups" && found.damaged > before;
+        found.cursors_whole |= name == b"cursors" && found.damaged == before && found.is_newest;
     }
     if found.damaged > 0 {
         let rows: HashSet<u64> = found.rows.keys().copied().collect();
@@ -152,11 +161,21 @@ impl Found {
                 let (key, entry) = followup(key, value)?;
                 self.followups.insert(key, entry);
             }
+            b"cursors" => {
+                let (writer, segment) = (key.first_chunk::<16>()?, key.get(16..)?.try_into().ok()?);
+                let segment = u32::from_be_bytes(segment);
+                // What says that a dead writer's failures are counted has no value.
+                if let Some(offset) = unsealed(key, value).and_then(|value| value.first_chunk()) {
+                    self.cursors.insert((RecordId(*writer), segment), u64::from_le_bytes(*offset));
+                } else if segment != COUNTED {
+                    return None;
+                }
+            }
             b"sinks" => {
                 let (name, number) = sinks::read(key, value)?;
                 self.sinks.insert(number, name);
             }
-            // Work lists, indexes and cursors are made anew.
+            // Work lists and indexes are made anew.
             _ => {}
         }
         Some(())
@@ -173,6 +192,7 @@ impl Found {
                 let newer = self.rows.get(&number).is_none_or(|known| known.changed_at <= row.changed_at);
                 if newer && !reached.contains(&number) {
                     self.rows.insert(number, row);
+                    self.strays.insert(number);
                 }
             } else if let Some(ack) = unsealed(key, value).and_then(|ack| ack.try_into().ok()) {
                 self.acks.entry(number).or_insert(ack);
@@ -206,7 +226,7 @@ impl Found {
             if self.followups_damaged {
                 self.followups.entry(key).or_insert(entry);
             }
-        } else if key.starts_with(b"dict/") || key == b"quota" {
+        } else if key.starts_with(b"dict/") || key == retention::KEY {
             self.meta.entry(key.to_vec()).or_insert_with(|| value.to_vec());
         }
     }
@@ -215,6 +235,11 @@ impl Found {
     pub(super) fn takers(&self) -> impl Iterator<Item = (u32, u64)> {
         let known = self.positions.iter().filter(|(sink, _)| self.sinks.contains_key(sink));
         known.map(|(sink, position)| (*sink, *position))
+    }
+
+    /// Whether the row of a record may be that of an earlier commit.
+    pub(super) fn is_earlier(&self, number: u64) -> bool {
+        !self.is_newest || self.strays.contains(&number)
     }
 
     /// The id of the record that had this number: its row, its entry among the ids and each of its labels tell.

@@ -3,10 +3,11 @@
 mod gather;
 mod pages;
 mod rebuild;
+mod spool;
 
 use std::path::Path;
 
-use crate::{Error, Result, Store, fs, layout};
+use crate::{Error, Result, Store, layout};
 use gather::gather;
 use pages::Pages;
 
@@ -56,41 +57,17 @@ pub fn salvage(source: &Path, target: &Path) -> Result<SalvageReport> {
     }
     let mut report = SalvageReport::default();
     let store = Store::open(target, true)?;
-    match layout::list_lmdb(source)?.pop() {
-        Some(newest) => {
-            let pages = Pages::open(&layout::lmdb(source, newest).join("data.mdb"))?;
-            let found = gather(&pages);
-            report.damaged = found.damaged;
-            rebuild::rebuild(&store, &pages, &found, &mut report)?;
-        }
-        None => report.lose("the store: there is no data.mdb".into()),
-    }
-    copy_segments(source, target)?;
-    let ingested = store.ingest(true)?;
-    report.frames = ingested.frames;
-    for damage in ingested.damage {
-        report.lose(format!("{} bytes of {} at byte {}: {}", damage.len, damage.segment, damage.offset, damage.reason));
-    }
+    let found = if let Some(newest) = layout::list_lmdb(source)?.pop() {
+        let pages = Pages::open(&layout::lmdb(source, newest).join("data.mdb"))?;
+        let found = gather(&pages);
+        report.damaged = found.damaged;
+        rebuild::rebuild(&store, &pages, &found, &mut report)?;
+        Some(found)
+    } else {
+        report.lose("the store: there is no data.mdb".into());
+        None
+    };
+    spool::take_in(source, &store, found.as_ref(), &mut report)?;
     report.records = store.stats()?.records;
     Ok(report)
-}
-
-/// Brings the segments over, those set aside too. Events that the store has are known by their ids.
-fn copy_segments(source: &Path, target: &Path) -> Result<()> {
-    let (from, to) = (layout::spool(source), layout::spool(target));
-    if !from.is_dir() {
-        return Ok(());
-    }
-    for entry in std::fs::read_dir(&from).map_err(Error::io("cannot list", &from))? {
-        let path = entry.map_err(Error::io("cannot list", &from))?.path();
-        let is_segment = path.extension().is_some_and(|extension| extension == "seg" || extension == "damaged");
-        if let (true, Some(stem)) = (is_segment, path.file_stem()) {
-            let mut input = std::fs::File::open(&path).map_err(Error::io("cannot open", &path))?;
-            let copy = to.join(stem).with_extension("seg");
-            let mut output = fs::create_new(&copy)?;
-            std::io::copy(&mut input, &mut output).map_err(Error::io("cannot copy", &path))?;
-            output.sync_all().map_err(Error::io("cannot sync", &copy))?;
-        }
-    }
-    fs::sync_dir(&to)
 }

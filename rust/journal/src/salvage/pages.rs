@@ -58,9 +58,14 @@ impl Pages {
         Ok(pages)
     }
 
-    /// The root of the tree of trees, as of the newest commit that can be read.
-    pub(super) fn root(&self) -> Option<u64> {
-        [self.meta(0), self.meta(1)].into_iter().flatten().max().map(|(_, root)| root)
+    /// The root of the tree of trees, as of the newest commit that can be read, and whether that is the newest of all.
+    pub(super) fn root(&self) -> Option<(u64, bool)> {
+        let metas = [self.meta(0), self.meta(1)];
+        let (_, root) = metas.into_iter().flatten().max()?;
+        // Commits write the two by turns.
+        let is_newest = matches!(metas, [Some((even, _)), Some((odd, _))]
+            if even.is_multiple_of(2) && !odd.is_multiple_of(2) && even.abs_diff(odd) == 1);
+        Some((root, is_newest))
     }
 
     /// The number of the transaction that wrote a meta page, and the root it gives.

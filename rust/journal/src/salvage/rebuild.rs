@@ -12,7 +12,7 @@ use crate::store::followups::restore;
 use crate::store::row::{FLAG_PRUNED, State, StateRow};
 use crate::store::tables::{PART_END, PART_START, label_key, record_key, sealed, sealed_seq, seq_key};
 use crate::store::transition::Change;
-use crate::store::{acks, payload, sinks};
+use crate::store::{acks, dictionary, payload, retention, sinks};
 use crate::{RecordId, Result, Store, ids};
 
 /// Records written in one transaction.
@@ -25,7 +25,7 @@ pub(super) fn rebuild(store: &Store, pages: &Pages, found: &Found, report: &mut 
         found.rows.keys().chain(found.ids.keys()).chain(found.labels.keys()).copied().collect();
     seqs.extend(found.bodies.keys().map(|(seq, _)| *seq));
     let seqs: Vec<u64> = seqs.into_iter().collect();
-    copy_names(store, found)?;
+    copy_names(store, found, report)?;
     let mut acked = HashMap::new();
     for batch in seqs.chunks(BATCH) {
         let done = store.db().write(|txn, tables| {
@@ -110,7 +110,10 @@ fn follow(change: &mut Change, found: &Found, old: Queue, new: Queue) -> Result<
 }
 
 /// Sinks keep their numbers; the quota and the dictionaries are the journal's own.
-fn copy_names(store: &Store, found: &Found) -> Result<()> {
+fn copy_names(store: &Store, found: &Found, report: &mut SalvageReport) -> Result<()> {
+    if found.meta.get(retention::KEY).is_some_and(|stored| !retention::is_whole(stored)) {
+        report.lose("the quota: set it again".into());
+    }
     store.db().write(|txn, tables| {
         let mut change = Change::begin(txn, tables, ids::now_ms())?;
         // Whatever numbers were lost stay taken, so that no later sink is given one of them.
@@ -119,8 +122,12 @@ fn copy_names(store: &Store, found: &Found) -> Result<()> {
             sinks::put(&mut change, &name.unwrap_or_else(|| format!("lost:{number}").into_bytes()), number)?;
         }
         change.finish()?;
-        for (key, value) in found.meta.iter().filter(|(key, _)| key.starts_with(b"dict/") || *key == b"quota") {
-            tables.meta.put(txn, key, value)?;
+        for (key, value) in &found.meta {
+            // Of the dictionaries that this version has, the copy, which may be damaged, is not needed.
+            let value = dictionary::shipped(key).unwrap_or(value);
+            if key.starts_with(b"dict/") || (key == retention::KEY && retention::is_whole(value)) {
+                tables.meta.put(txn, key, value)?;
+            }
         }
         Ok(())
     })
@@ -147,6 +154,7 @@ fn write(
         bodies.iter_mut().flatten().for_each(|stored| payload::assign(stored, id));
     }
     let mut row = match found.rows.get(&old) {
+        Some(row) if found.is_earlier(old) => earlier(found, row.clone(), bodies[1].as_deref(), report),
         Some(row) => row.clone(),
         None => stateless(found, id, known.is_some(), bodies[1].as_deref(), report),
     };
@@ -205,12 +213,7 @@ fn write(
 /// The row of a record whose own is lost. It may have been sent, so it is not sent again without a look.
 fn stateless(found: &Found, id: RecordId, known: bool, end: Option<&[u8]>, report: &mut SalvageReport) -> StateRow {
     let mut row = StateRow::new(id, RecordId([0; 16]), ids::now_ms());
-    let body = end.and_then(|stored| found.body(stored).ok());
-    row.ended = match body {
-        None => Ended::Abandoned,
-        Some(body) if memchr::memmem::find(&body, b"\"error\":null").is_some() => Ended::Ok,
-        Some(_) => Ended::Error,
-    };
+    row.ended = ended(found, end);
     if known {
         row.state = State::InDoubt;
         "salvaged without its state: it may have been sent before".clone_into(&mut row.last_error);
@@ -220,6 +223,29 @@ fn stateless(found: &Found, id: RecordId, known: bool, end: Option<&[u8]>, repor
         "salvaged without its id and state: it may have been sent before, under another id"
             .clone_into(&mut row.last_error);
         report.lose(format!("record {}: its own id and its state; this id is new", id.hex()));
+    }
+    row
+}
+
+/// How a call ended, as far as its end tells.
+fn ended(found: &Found, end: Option<&[u8]>) -> Ended {
+    match end.and_then(|stored| found.body(stored).ok()) {
+        None => Ended::Abandoned,
+        Some(body) if memchr::memmem::find(&body, b"\"error\":null").is_some() => Ended::Ok,
+        Some(_) => Ended::Error,
+    }
+}
+
+/// The row of a record whose own may be lost, as an earlier commit left it. What waited then may have been sent since.
+fn earlier(found: &Found, mut row: StateRow, end: Option<&[u8]>, report: &mut SalvageReport) -> StateRow {
+    if row.state == State::Pending {
+        if matches!(row.ended, Ended::No | Ended::Abandoned) {
+            row.ended = ended(found, end);
+        }
+        row.state = State::InDoubt;
+        row.not_before = 0;
+        "salvaged with an earlier state: it may have been sent since".clone_into(&mut row.last_error);
+        report.lose(format!("record {}: its state, which may be later than the one that was found", row.id.hex()));
     }
     row
 }

@@ -9,6 +9,7 @@ use super::counts::Counts;
 use super::followups;
 use super::memory::Mapped;
 use super::payload;
+use super::retention;
 use super::row::{State, StateRow};
 use super::sinks;
 use super::tables::{
@@ -186,6 +187,9 @@ fn check_lists(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result
     }
     if counts.states.iter().sum::<u64>() != report.records || counts.open != tables.open.len(txn)? {
         report.add(place(), "its counters don't match its records", "the records");
+    }
+    if tables.meta.get(txn, retention::KEY)?.is_some_and(|stored| !retention::is_whole(stored)) {
+        report.add(place(), "its quota is damaged, so none counts; set it again", "the records");
     }
     for entry in tables.labels.iter(txn)? {
         let (key, value) = entry?;

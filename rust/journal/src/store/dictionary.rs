@@ -41,6 +41,11 @@ pub(crate) fn bytes(number: u16) -> &'static [u8] {
     BYTES[place(number).unwrap()]
 }
 
+/// The bytes of the dictionary with this key, if this version ships it.
+pub(crate) fn shipped(found: &[u8]) -> Option<&'static [u8]> {
+    (1..).zip(BYTES).find(|(number, _)| key(*number) == found).map(|(_, bytes)| bytes)
+}
+
 /// A dictionary for reading, by its place; digested once a process.
 pub(crate) fn decoder(place: usize) -> &'static DecoderDictionary<'static> {
     static DIGESTED: [OnceLock<DecoderDictionary<'static>>; SHIPPED] = [const { OnceLock::new() }; SHIPPED];

@@ -9,12 +9,14 @@ use super::Store;
 use super::callbacks::Entry;
 use super::payload;
 use super::row::{FLAG_PRUNED, State, StateRow};
-use super::tables::{PART_END, PART_START, callback_key, parked_key, record_key, seq_key, tail_seq};
+use super::tables::{PART_END, PART_START, callback_key, parked_key, record_key, sealed, seq_key, tail_seq, unsealed};
 use super::transition::{Change, load};
 use crate::frame::array;
 use crate::{Result, ids};
 
-const KEY: &[u8] = b"quota";
+pub(crate) const KEY: &[u8] = b"quota";
+/// Bytes of a quota without a seal.
+const UNSEALED: usize = 17;
 /// Records pruned in one transaction.
 const BATCH: usize = 1000;
 
@@ -67,14 +69,16 @@ impl Quota {
         let mut bytes = self.max_bytes.unwrap_or(u64::MAX).to_le_bytes().to_vec();
         bytes.extend_from_slice(&self.max_age_ms.unwrap_or(u64::MAX).to_le_bytes());
         bytes.push(self.policy as u8);
-        bytes
+        sealed(KEY, bytes)
     }
 
-    /// Under a policy this version does not know it removes nothing.
-    fn decode(bytes: &[u8]) -> Self {
+    /// `None` when it is damaged. Under a policy this version does not know nothing is removed.
+    fn decode(stored: &[u8]) -> Option<Self> {
+        // The first versions set no seal.
+        let bytes = if stored.len() == UNSEALED { stored } else { unsealed(KEY, stored)? };
         let limit = |at| Some(u64::from_le_bytes(array(bytes, at))).filter(|limit| *limit != u64::MAX);
-        let policy = bytes.get(16).and_then(|byte| Policy::ALL.into_iter().find(|policy| *policy as u8 == *byte));
-        policy.map_or_else(Self::default, |policy| Self { max_bytes: limit(0), max_age_ms: limit(8), policy })
+        let policy = Policy::ALL.into_iter().find(|policy| Some(*policy as u8) == bytes.get(16).copied());
+        Some(policy.map_or_else(Self::default, |policy| Self { max_bytes: limit(0), max_age_ms: limit(8), policy }))
     }
 }
 
@@ -87,10 +91,15 @@ struct Share {
     before_ms: u64,
 }
 
+/// Whether a stored quota is as it was set.
+pub(crate) fn is_whole(stored: &[u8]) -> bool {
+    Quota::decode(stored).is_some()
+}
+
 impl Store {
-    /// The journal's quota; without limits unless one was set.
+    /// The journal's quota; without limits unless one was set, and where what was set is damaged.
     pub fn quota(&self) -> Result<Quota> {
-        self.db().read(|txn, tables| Ok(tables.meta.get(txn, KEY)?.map(Quota::decode).unwrap_or_default()))
+        self.db().read(|txn, tables| Ok(tables.meta.get(txn, KEY)?.and_then(Quota::decode).unwrap_or_default()))
     }
 
     /// Sets the journal's quota, for every process that ingests from now on.
@@ -236,4 +245,31 @@ fn remove_bodies(change: &mut Change, seq: u64, left: &mut Share) -> Result<()> 
     }
     left.records = left.records.saturating_sub(1);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_reads_back_with_its_seal_and_from_before_there_was_one() {
+        let quota = Quota { max_bytes: Some(7), max_age_ms: None, policy: Policy::DropOldest };
+        let stored = quota.encode();
+        assert_eq!(Quota::decode(&stored), Some(quota));
+        assert_eq!(Quota::decode(&stored[..UNSEALED]), Some(quota));
+        for at in 0..stored.len() {
+            let mut flipped = stored.clone();
+            flipped[at] ^= 1;
+            assert_eq!(Quota::decode(&flipped), None);
+        }
+        assert_eq!(Quota::decode(&stored[..16]), None);
+    }
+
+    #[test]
+    fn under_an_unknown_policy_nothing_is_removed() {
+        let mut stored = Quota { max_bytes: Some(7), ..Quota::default() }.encode();
+        stored.truncate(16);
+        stored.push(9);
+        assert_eq!(Quota::decode(&sealed(KEY, stored)), Some(Quota::default()));
+    }
 }

@@ -105,6 +105,9 @@ pub(crate) const PART_START: u8 = 0;
 /// Its end.
 pub(crate) const PART_END: u8 = 1;
 
+/// Stands for "this writer's failures have been counted" among its cursors.
+pub(crate) const COUNTED: u32 = u32::MAX;
+
 pub(crate) fn seq_key(seq: u64) -> [u8; 8] {
     seq.to_be_bytes()
 }

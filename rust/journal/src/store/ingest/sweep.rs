@@ -8,14 +8,12 @@ use crate::frame::Ended;
 use crate::spool::lock::{Observed, lock_path, observe};
 use crate::spool::segment::{list, list_unfinished, unfinished_path};
 use crate::store::Store;
-use crate::store::tables::{cursor_key, tail_seq};
+use crate::store::tables::{COUNTED, cursor_key, tail_seq};
 use crate::store::transition::Change;
 use crate::{Error, RecordId, Result, fs, ids};
 
 /// Records closed in one transaction.
 const BATCH: usize = 1000;
-/// Stands for "this writer's failures have been counted" among its cursors.
-const COUNTED: u32 = u32::MAX;
 
 impl Store {
     pub(super) fn sweep(&self, spool: &Path, merge: &Merge, report: &mut IngestReport) -> Result<()> {

@@ -1,0 +1,110 @@
+//! Taking in what the spool of a damaged journal holds. What the store had is known there by its id.
+
+use std::collections::HashSet;
+use std::ops::Bound;
+use std::path::Path;
+
+use super::SalvageReport;
+use super::gather::Found;
+use crate::spool::reader::{Reader, Step};
+use crate::spool::segment::{list, segment_path};
+use crate::store::row::{State, StateRow};
+use crate::store::tables::{seq_key, tail_seq};
+use crate::store::transition::Change;
+use crate::{Error, RecordId, Result, Store, fs, ids, layout};
+
+/// Records changed in one transaction.
+const BATCH: usize = 1000;
+
+/// Takes the segments of `source` into the new journal. `found` is what its damaged store held, if there is one.
+pub(super) fn take_in(source: &Path, store: &Store, found: Option<&Found>, report: &mut SalvageReport) -> Result<()> {
+    copy_segments(source, store.path())?;
+    let had = store.last_seq()?;
+    let ingested = store.ingest(true)?;
+    report.frames = ingested.frames;
+    for damage in ingested.damage {
+        report.lose(format!("{} bytes of {} at byte {}: {}", damage.len, damage.segment, damage.offset, damage.reason));
+    }
+    // A whole store knew all that had been taken in before, so what it did not know is new.
+    if found.is_none_or(|found| found.damaged > 0) {
+        doubt(store, had, &never_taken_in(source, found)?, report)?;
+    }
+    Ok(())
+}
+
+/// Brings the segments over, those set aside too.
+fn copy_segments(source: &Path, target: &Path) -> Result<()> {
+    let (from, to) = (layout::spool(source), layout::spool(target));
+    if !from.is_dir() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(&from).map_err(Error::io("cannot list", &from))? {
+        let path = entry.map_err(Error::io("cannot list", &from))?.path();
+        let is_segment = path.extension().is_some_and(|extension| extension == "seg" || extension == "damaged");
+        if let (true, Some(stem)) = (is_segment && path.is_file(), path.file_stem()) {
+            let mut input = std::fs::File::open(&path).map_err(Error::io("cannot open", &path))?;
+            let copy = to.join(stem).with_extension("seg");
+            let mut output = fs::create_new(&copy)?;
+            std::io::copy(&mut input, &mut output).map_err(Error::io("cannot copy", &path))?;
+            output.sync_all().map_err(Error::io("cannot sync", &copy))?;
+        }
+    }
+    fs::sync_dir(&to)
+}
+
+/// The records of which an event lies beyond the place up to which its segment was taken in. They were not complete in the store, so
+/// they were not sent. What was taken in and is lost there may have been.
+fn never_taken_in(source: &Path, found: Option<&Found>) -> Result<HashSet<RecordId>> {
+    let spool = layout::spool(source);
+    let mut fresh = HashSet::new();
+    let (Some(found), true) = (found, spool.is_dir()) else { return Ok(fresh) };
+    for (writer, index) in list(&spool)? {
+        let known = found.cursors.get(&(writer, index)).copied();
+        let Some(offset) = known.or(found.cursors_whole.then_some(0)) else { continue };
+        let mut reader = Reader::open(&segment_path(&spool, writer, index), offset)?;
+        loop {
+            match reader.last()? {
+                Step::Frame(frame) => _ = fresh.insert(frame.id),
+                Step::Skipped(_) => {}
+                Step::End | Step::Torn(_) => break,
+            }
+        }
+    }
+    Ok(fresh)
+}
+
+/// Leaves the records above `had` to be looked up at `PromptLayer`, unless they are known not to have been sent.
+fn doubt(store: &Store, had: u64, fresh: &HashSet<RecordId>, report: &mut SalvageReport) -> Result<()> {
+    let mut from = had + 1;
+    loop {
+        let (next, doubted) = store.db().write(|txn, tables| {
+            let mut change = Change::begin(txn, tables, ids::now_ms())?;
+            let (mut doubtful, mut next) = (Vec::new(), from);
+            let first = seq_key(from);
+            let range = (Bound::Included(&first[..]), Bound::Unbounded);
+            for entry in tables.state.range(change.txn, &range)?.take(BATCH) {
+                let (key, value) = entry?;
+                next = tail_seq(key)? + 1;
+                let row = StateRow::decode(tail_seq(key)?, value)?;
+                if row.state == State::Pending && !fresh.contains(&row.id) {
+                    doubtful.push((tail_seq(key)?, row.id));
+                }
+            }
+            for (seq, _) in &doubtful {
+                change.update(*seq, |row| {
+                    row.state = State::InDoubt;
+                    "salvaged from the spool: it may have been sent before".clone_into(&mut row.last_error);
+                })?;
+            }
+            change.finish()?;
+            Ok((next, doubtful))
+        })?;
+        for (_, id) in doubted {
+            report.lose(format!("record {}: its state", id.hex()));
+        }
+        if next == from {
+            return Ok(());
+        }
+        from = next;
+    }
+}
