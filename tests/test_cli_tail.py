@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from commands import PLSYNC, environment, json_lines, printed
+from commands import PLSYNC, environment, json_lines, printed, run
 from spooling import SpoolWriter
 
 T = 1_760_000_000_000
@@ -44,6 +44,10 @@ class Following:
 
     def record(self) -> dict[str, Any]:
         return dict(json.loads(self.line()))
+
+    def said(self) -> str:
+        assert self.process.stderr is not None
+        return self.process.stderr.readline()
 
     def interrupt(self) -> tuple[int, str, str]:
         self.process.send_signal(signal.SIGINT)
@@ -92,3 +96,30 @@ def test_an_interrupt_ends_tail_f_quietly(writer: SpoolWriter, following: Follow
     writer.call("a", "b", at=T, tags=["mine"])
     assert following.record()["status"] == "ok"
     assert following.interrupt() == (0, "", "")
+
+
+def test_tail_f_waits_for_the_first_call_that_is_recorded(path: Path) -> None:
+    tail = Following(path, "--json")
+    try:
+        assert tail.said() == f"plsync: nothing was recorded at {path} yet; waiting for the first call\n"
+        writer = SpoolWriter(path)
+        for number in range(2):
+            written = writer.call("a", "b", at=T + number)
+            assert tail.record()["id"] == written
+        writer.close()
+        assert tail.interrupt() == (0, "", "")
+    finally:
+        tail.process.kill()
+        tail.process.communicate()
+
+
+def test_an_interrupt_ends_the_wait_too(path: Path) -> None:
+    tail = Following(path)
+    assert "waiting" in tail.said()
+    assert tail.interrupt() == (0, "", "")
+
+
+def test_without_f_a_journal_that_is_not_there_is_an_error(path: Path) -> None:
+    done = run(path, "tail")
+    assert done.returncode == 1
+    assert "no journal at" in done.stderr
