@@ -12,16 +12,24 @@ use super::tables::{MAX_TREES, Tables};
 use super::upgrade;
 use crate::{Error, RecordId, Result, layout, process};
 
-/// Address space, not disk: the file is as large as what it holds.
-const MAP: usize = if cfg!(target_pointer_width = "64") { 64 << 30 } else { 512 << 20 };
-/// One slot a concurrent read transaction, over all processes.
-const READERS: u32 = 1024;
+/// What an environment is opened with.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    /// Address space, not disk: the file is as large as what it holds.
+    map: usize,
+    /// One slot a concurrent read transaction, over all processes.
+    readers: u32,
+}
+
+const LIMITS: Limits =
+    Limits { map: if cfg!(target_pointer_width = "64") { 64 << 30 } else { 512 << 20 }, readers: 1024 };
 
 /// How often a journal that had a store is searched for it.
 const LOOKS: u32 = 1000;
 
 pub(crate) struct Db {
     journal: PathBuf,
+    limits: Limits,
     /// Taken for writing only to resize the map or to replace an environment inherited through a fork, both of which need
     /// that no transaction of this process is running.
     opened: RwLock<Option<Opened>>,
@@ -38,7 +46,12 @@ struct Opened {
 
 impl Db {
     pub(crate) fn open(journal: &Path) -> Result<Self> {
-        let db = Self { journal: journal.to_path_buf(), opened: RwLock::new(None), mapped: Mapped::new(journal) };
+        Self::open_with(journal, LIMITS)
+    }
+
+    fn open_with(journal: &Path, limits: Limits) -> Result<Self> {
+        let (opened, mapped) = (RwLock::new(None), Mapped::new(journal));
+        let db = Self { journal: journal.to_path_buf(), limits, opened, mapped };
         db.reopen()?;
         Ok(db)
     }
@@ -116,7 +129,7 @@ impl Db {
                 // Readers that died kept their slots; those of the living come free by themselves.
                 Err(Error::Lmdb(heed::Error::Mdb(MdbError::ReadersFull))) if !cleared => {
                     cleared = true;
-                    self.with_env(|env| env.clear_stale_readers().map(drop))?;
+                    self.clear_stale_readers()?;
                 }
                 Err(error) => return Err(error),
             }
@@ -127,10 +140,11 @@ impl Db {
         opened.generation == process::generation() && self.is_current(opened)
     }
 
-    fn with_env<T>(&self, work: impl FnOnce(&Env<WithoutTls>) -> heed::Result<T>) -> Result<T> {
+    /// Frees the slots of readers that died, which keep slots from others and pages from being used again. Says how many.
+    pub(crate) fn clear_stale_readers(&self) -> Result<usize> {
         let guard = self.opened.read().unwrap_or_else(PoisonError::into_inner);
         let opened = guard.as_ref().ok_or_else(|| Error::Corrupt("the store is closed".into()))?;
-        Ok(work(&opened.env)?)
+        Ok(opened.env.clear_stale_readers()?)
     }
 
     fn resize(&self, grow: bool) -> Result<()> {
@@ -153,7 +167,7 @@ impl Db {
             }
             if !had_one {
                 layout::verify(&self.journal)?;
-                create(&self.journal, &layout::lmdb(&self.journal, 0))?;
+                create(&self.journal, &layout::lmdb(&self.journal, 0), self.limits)?;
                 continue;
             }
             // A listing is no snapshot: a compaction may have put a store where it had looked and removed one where it had not.
@@ -177,7 +191,7 @@ impl Db {
         loop {
             let number = self.newest()?;
             layout::sync_names(&self.journal)?;
-            match open_opened(&layout::lmdb(&self.journal, number), number) {
+            match open_opened(&layout::lmdb(&self.journal, number), number, self.limits) {
                 Ok(opened) if self.is_current(&opened) => {
                     *guard = Some(opened);
                     return Ok(());
@@ -191,26 +205,30 @@ impl Db {
     }
 }
 
-fn open_opened(path: &Path, number: u32) -> Result<Opened> {
-    let env = open_env(path)?;
+fn open_opened(path: &Path, number: u32, limits: Limits) -> Result<Opened> {
+    let env = open_env_with(path, limits)?;
     env.clear_stale_readers()?;
     let tables = upgrade::open(&env)?;
     Ok(Opened { env, tables, generation: process::generation(), number })
 }
 
 pub(crate) fn open_env(path: &Path) -> Result<Env<WithoutTls>> {
+    open_env_with(path, LIMITS)
+}
+
+fn open_env_with(path: &Path, limits: Limits) -> Result<Env<WithoutTls>> {
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
-    options.map_size(MAP).max_dbs(MAX_TREES).max_readers(READERS);
+    options.map_size(limits.map).max_dbs(MAX_TREES).max_readers(limits.readers);
     // SAFETY: no flags that weaken LMDB are set; the file was made by plsync (its directory carries the format marker), is
     // readable and writable by its owner alone, and `Store` opens a path once a process.
     Ok(unsafe { options.open(path) }?)
 }
 
 /// Makes the environment under another name first: a crash leaves no half-made store behind.
-fn create(journal: &Path, path: &Path) -> Result<()> {
+fn create(journal: &Path, path: &Path, limits: Limits) -> Result<()> {
     let unnamed = journal.join(format!("lmdb.new-{}", RecordId::new().hex()));
     crate::fs::make_dir(&unnamed)?;
-    let made = fill(&unnamed).and_then(|()| {
+    let made = fill(&unnamed, limits).and_then(|()| {
         crate::fs::sync_dir(&unnamed)?;
         match fs::rename(&unnamed, path) {
             // Another process was faster; its store is as good.
@@ -223,8 +241,8 @@ fn create(journal: &Path, path: &Path) -> Result<()> {
     made
 }
 
-fn fill(path: &Path) -> Result<()> {
-    let env = open_env(path)?;
+fn fill(path: &Path, limits: Limits) -> Result<()> {
+    let env = open_env_with(path, limits)?;
     let mut txn = env.write_txn()?;
     let tables = Tables::create(&env, &mut txn)?;
     tables.meta.put(&mut txn, b"format", &layout::FORMAT.to_le_bytes())?;
@@ -232,3 +250,6 @@ fn fill(path: &Path) -> Result<()> {
     txn.commit()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,6 +56,8 @@ impl Store {
             }
         }
         report.ran = true;
+        // As long as they count, no page that changed since is used again.
+        self.db().clear_stale_readers()?;
         let mut merge = Merge::open(self, &spool)?;
         std::thread::scope(|scope| {
             let mut removals = Vec::new();
