@@ -172,13 +172,18 @@ def test_a_hook_takes_out_the_rest(path: Path) -> None:
     assert replayed(model, path, redact=without_names).invoke("Bob").content == "Hello NAME"
 
 
-def test_a_hook_may_keep_a_call_out(path: Path) -> None:
+@pytest.mark.parametrize("where", ["messages", "generations"])
+def test_a_hook_may_keep_a_call_out(where: str, path: Path) -> None:
     def not_that(part: dict[str, Any]) -> dict[str, Any] | None:
-        return None if "generations" in part and "secret" in json.dumps(part) else part
+        return None if where in part and "secret" in json.dumps(part) else part
 
     model = recorded(Chat(reply=lambda messages: AIMessage(messages[-1].content)), path, redact=not_that)
     assert [model.invoke(question).content for question in ("secret", "open")] == ["secret", "open"]
     assert len(lines(path)) == 1
+    replay = replayed(Chat(), path, redact=not_that)
+    assert replay.invoke("open").content == "open"
+    with pytest.raises(NoRecording):
+        replay.invoke("secret")
 
 
 def test_what_cannot_be_kept_exactly_is_said(path: Path) -> None:

@@ -76,6 +76,6 @@ def test_a_key_is_not_recorded_wherever_it_turns_up(path: Path) -> None:
             return ChatResult(generations=[ChatGeneration(message=answer)])
 
     model = Leaky(api_key=KEY)
-    recorded(model, path).invoke(f"What is {KEY}?")
+    recorded(model, path).invoke(f"What is {KEY}?", user=KEY)
     assert KEY not in path.read_text()
     assert replayed(model, path).invoke(f"What is {KEY}?").content == "my key is [redacted]"

@@ -6,17 +6,15 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from plsync.replay.answers import Answer
 from plsync.replay.grafts import graft_of, live_view, pace
-from plsync.replay.requests import Request, of_call
+from plsync.replay.requests import MODEL_NAMES, Request, of_call
 from plsync.replay.takes import Take
 from plsync.replay.wordings import wordings
 
 __all__ = ["Ask"]
-
-_MODEL_NAMES: Final = ("model_name", "model", "model_id", "model_path")
 
 
 class Ask:
@@ -31,7 +29,7 @@ class Ask:
         self._recording = graft.recording
         self._secrets = graft.secrets(model)
         values = vars(model)
-        name = next((values[name] for name in _MODEL_NAMES if isinstance(values.get(name), str)), None)
+        name = next((values[name] for name in MODEL_NAMES if isinstance(values.get(name), str)), None)
         ways = [options] if graft.asks else list(wordings(options))
         self._requests = [
             self._recording.prepared(

@@ -14,7 +14,7 @@ from plsync.replay.requests import Kind, Request
 if TYPE_CHECKING:
     from plsync.replay.answers import Answer
 
-__all__ = ["Call", "Source"]
+__all__ = ["Call", "Source", "alike", "is_of", "most_alike"]
 
 
 @dataclass(slots=True, eq=False)
@@ -87,3 +87,25 @@ class Source(Protocol):
 
     def load(self, name: str) -> bytes:
         """A large binary, by its name."""
+
+
+def is_of(kind: Kind, call: Call) -> bool:
+    """Whether a call was made to a model of this kind."""
+    try:
+        return call.request.kind == kind
+    except RecordingFormatError:  # a line that holds no call is named when it is needed
+        return False
+
+
+def most_alike(request: Request, calls: list[Call]) -> Call:
+    """The first of the calls that was made with the same model and settings, as far as there is one."""
+    if len(calls) == 1:
+        return calls[0]
+
+    return max(calls, key=lambda call: alike(request, call.request))
+
+
+def alike(one: Request, other: Request) -> tuple[bool, bool, bool]:
+    """Whether model, settings and class are the same."""
+    model = None in (one.model, other.model) or one.model == other.model
+    return model, one.settings == other.settings, one.class_name == other.class_name

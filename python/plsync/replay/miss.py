@@ -23,7 +23,7 @@ _MOST_LINES: Final = 60
 _WIDTH: Final = 110
 
 
-def explain(request: Request, source: str, recorded_calls: Sequence[Call], *, recorded: int, mode: str) -> str:
+def explain(request: Request, source: str, recorded_calls: Sequence[Call], *, recorded: int, mode: str | None) -> str:
     """The message of a miss.
 
     Args:
@@ -31,7 +31,7 @@ def explain(request: Request, source: str, recorded_calls: Sequence[Call], *, re
         source: the recording's file, or the journal.
         recorded_calls: those to look for the nearest in.
         recorded: how many answers there were to just this request: all of them have been served.
-        mode: the recording's.
+        mode: the recording's; ``None`` for a journal.
     """
     if recorded:
         times = "once" if recorded == 1 else f"{recorded} times"
@@ -133,7 +133,9 @@ def _shortened(lines: list[str]) -> list[str]:
     return [*lines[:_MOST_LINES], f"... and {len(lines) - _MOST_LINES} more lines"]
 
 
-def _advice(mode: str) -> str:
+def _advice(mode: str | None) -> str:
+    if mode is None:
+        return "Calls that a journal does not have can be recorded into what `plsync export` makes of it"
     if mode == "none":
         return "Record it with mode='new_episodes', or `pytest --plsync-record=new_episodes`"
     return "A recording that exists is only served from in mode='once': use 'new_episodes' to add to it"

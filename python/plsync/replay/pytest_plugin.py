@@ -109,26 +109,28 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         item.fixturenames = [_FIXTURE, *names]  # type: ignore[attr-defined]
 
 
-@pytest.hookimpl(wrapper=True)
+# Wrappers in the old way: pytest loads this plugin wherever plsync is installed, and pytest 7 knows no other.
+@pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """The network, where it is to be kept out."""
     if not item.config.getoption("--plsync-block-network"):
-        return (yield)
+        yield
+        return
     from plsync.replay.network import blocked  # noqa: PLC0415 - it stays in the interpreter once it is used
 
     with blocked():
-        return (yield)
+        yield
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """What a test used goes with its report, from a worker of xdist to where the summary is written."""
-    report = yield
+    outcome: Any = yield
+    report = outcome.get_result()
     if call.when == "call":
         item.stash[_passed] = report.passed
     if call.when == "teardown" and _usage in item.stash:
         report.plsync = item.stash[_usage]
-    return report
 
 
 # --- all of them ------------------------------------------------------------------------------------------------------

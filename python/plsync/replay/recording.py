@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -13,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from plsync.errors import NoRecording, ReplayError
 from plsync.replay import miss
 from plsync.replay.answers import Answer
-from plsync.replay.calls import Call, Source
+from plsync.replay.calls import Call, Source, alike, is_of, most_alike
 from plsync.replay.file_calls import FileCalls, where
 from plsync.replay.files import RecordingFile, line_of
 from plsync.replay.hiding import Redact, hide, safe_answer
 from plsync.replay.matching import Match, Matcher
 from plsync.replay.packing import pack
-from plsync.replay.requests import Kind, Request
-from plsync.replay.settling import New, settled
+from plsync.replay.requests import Request
+from plsync.replay.written import Written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +82,7 @@ class Recording:
                 fresh message id.
             speed: serve chunks at the recorded pace, times this; at once by default.
             redact: called with what was asked and, when recording, with what came back, both as JSON; returns what
-                may be kept. Where it returns None for an answer, the call is not recorded.
+                may be kept, or None to keep nothing: then the call is not recorded.
             filters: which records of a journal are served: those of ``Journal.records()``.
 
         Raises:
@@ -109,17 +108,18 @@ class Recording:
         self._redact = redact
         self._lock = threading.RLock()
         self._served: dict[str, dict[str, Call]] = {}
-        self._new: list[New] = []
-        self._mine: set[bytes] = set()
         self._open(path, filters)
 
     def _open(self, path: str | os.PathLike[str] | Journal, filters: Filters | None) -> None:
-        self._file: RecordingFile | None = None
+        self._written: Written | None = None
         self._source: Source
+        self._records_all = self.mode == "all"
         if isinstance(path, (str, os.PathLike)) and not os.path.isdir(path):
             self.path = Path(os.path.abspath(path))
             self._file = RecordingFile(self.path)
             self._source = FileCalls(self._file, self.matcher)
+            self._records_all |= self.mode == "once" and not self._file.exists()
+            self._written = Written(self._file, anew=self.mode == "all")
         else:
             from plsync.replay.journal_calls import JournalCalls  # noqa: PLC0415 - most recordings are files
 
@@ -129,11 +129,6 @@ class Recording:
                 )
             self._source = JournalCalls.open(path, self.matcher, filters)
             self.path = Path(self._source.name)
-        self._records_all = self.mode == "all" or (self.mode == "once" and not (self._file and self._file.exists()))
-        self._before: list[bytes] = self._file.read() if self._file and self.mode == "all" else []
-        # At the end of the program at the latest.
-        parts = (self._file, self._new, self._before, self._mine)
-        self._settle = weakref.finalize(self, _settle, *parts) if self._file and not self.only_serves else None
 
     def __enter__(self) -> Self:
         """The recording itself."""
@@ -170,12 +165,12 @@ class Recording:
 
     def prepared(self, request: Request, secrets: tuple[str, ...]) -> Request:
         """The request as it is kept: without the model's keys, and what the hook takes out."""
+        if not secrets and self._redact is None:
+            return request
         asked = hide(request.asked, secrets)
         if self._redact is not None:
             asked = self._redact(asked) or {}
-        if asked is request.asked:
-            return request
-        return Request(request.kind, asked, request.model, request.class_name, hide(request.settings, secrets))
+        return replace(request, asked=asked, settings=hide(request.settings, secrets))
 
     def find(self, requests: Sequence[Request], *, whole: bool, asks: bool = True) -> Answer | None:
         """The recorded answer to a request, or ``None`` when the model is to be asked.
@@ -199,14 +194,15 @@ class Recording:
                 waiting = [call for call in calls if call.where not in served]
                 repeats = not waiting and bool(calls) and self.exhausted == "repeat"
                 if waiting or repeats:
-                    call = _nearest(request, waiting or calls[::-1])
+                    call = most_alike(request, waiting or calls[::-1])
                     served[call.where] = call
                     self.counts.replayed += 1
                     return call.answer(self._source.load, fresh=repeats)
             if self.mode == "new_episodes" and asks:
                 return None
-            sample = [] if recorded else [call for call in self._source.sample() if _is_of(requests[0].kind, call)]
-            said = miss.explain(requests[0], self._source.name, sample, recorded=recorded, mode=self.mode)
+            sample = [] if recorded else [call for call in self._source.sample() if is_of(requests[0].kind, call)]
+            mode = None if self._written is None else self.mode
+            said = miss.explain(requests[0], self._source.name, sample, recorded=recorded, mode=mode)
             raise self._missed(said)
 
     def _candidates(self, request: Request, whole: bool) -> tuple[list[Call], dict[str, Call]]:
@@ -218,7 +214,7 @@ class Recording:
         if whole and call.stopped:
             return False
         # Where the right one can be had, none of another model or other settings takes its place.
-        return self.mode != "new_episodes" or _alike(request, call.request)[:2] == (True, True)
+        return self.mode != "new_episodes" or alike(request, call.request)[:2] == (True, True)
 
     def cut_short(self, chunks: int) -> NoRecording:
         """The error for a stream that is read further than it was when it was recorded; it is counted."""
@@ -255,10 +251,9 @@ class Recording:
         Raises:
             ReplayError: it cannot be written.
         """
-        file = self._writable()
-        packed: dict[str, Any] | None = hide(safe_answer(pack(answer, file.keep)), secrets)
+        packed: dict[str, Any] | None = hide(safe_answer(pack(answer, self.keep)), secrets)
         if self._redact is not None:
-            packed = self._redact(packed or {})
+            packed = self._redact(packed or {}) if request.asked else None
             if packed is None:
                 return
         line = line_of(
@@ -274,30 +269,27 @@ class Recording:
             }
         )
         with self._lock:
-            file.append(line)
-            self._new.append(New(line, *span))
+            self._writer().add(line, span)
             self.counts.recorded += 1
 
     def keep(self, data: bytes) -> str:
         """Store a large binary; returns its name. Raises ReplayError when it cannot be written."""
-        return self._writable().keep(data)
+        self._writer()
+        return self._file.keep(data)
 
-    def _writable(self) -> RecordingFile:
-        if self._file is None:
-            raise ReplayError(
-                f"{self.path} is a journal, and only served from; nothing was changed: record into a file"
-            )
-        return self._file
+    def _writer(self) -> Written:
+        if self._written is None:
+            raise ReplayError(f"{self.path} is a journal, and only served from; nothing was changed")
+        return self._written
 
     # --- looking after it ---
 
     def unused(self) -> list[Call]:
         """The calls of a file that were not served since it was opened; empty for a journal and in mode ``all``."""
-        if self._file is None or self._records_all:
+        if self._written is None or self._records_all:
             return []
         with self._lock:
-            served = {where for calls in self._served.values() for where in calls}
-            mine = self._mine | {new.line for new in self._new}
+            served, mine = self._served_places(), self._written.lines
             calls = FileCalls(self._file, self.matcher).calls()
             return [call for call in calls if call.where not in served and call.raw not in mine]
 
@@ -309,61 +301,24 @@ class Recording:
         Raises:
             ReplayError: it cannot be written; nothing was removed.
         """
-        if self._file is None or not self._file.exists():
+        if self._written is None:
             return 0
         with self._lock:
-            served = {call.where for calls in self._served.values() for call in calls.values()}
-            with self._file.rewriting() as (lines, replace):
-                kept = settled(lines, self._new, self._before)
-                self._mine |= {new.line for new in self._new}
-                self._new.clear()
-                if self._records_all:
-                    kept = [line for line in kept if line in self._mine or line not in self._before]
-                else:
-                    used = {line for number, line in enumerate(lines) if where(number) in served}
-                    kept = [line for line in kept if line in used or line in self._mine]
-                if kept != lines:
-                    replace(kept)
-            self._file.sweep()
-            return len(lines) - len(kept)
+            served = self._served_places()
+            return self._written.prune(None if self._records_all else lambda number: where(number) in served)
+
+    def _served_places(self) -> set[str]:
+        return {place for calls in self._served.values() for place in calls}
 
     def close(self) -> None:
-        """Bring what was recorded into its order. A recording may be used again after that."""
-        if self._settle is not None:
+        """Bring what was recorded into its order. A recording may be used again after that.
+
+        Raises:
+            ReplayError: it cannot be written; every call is in it all the same.
+        """
+        if self._written is not None:
             with self._lock:
-                _settle(self._file, self._new, self._before, self._mine)
-
-
-def _is_of(kind: Kind, call: Call) -> bool:
-    try:
-        return call.request.kind == kind
-    except ReplayError:  # a line that holds no call is named when it is needed
-        return False
-
-
-def _nearest(request: Request, calls: list[Call]) -> Call:
-    """The first of the calls that was made with the same model and settings, as far as there is one."""
-    if len(calls) == 1:
-        return calls[0]
-
-    return max(calls, key=lambda call: _alike(request, call.request))
-
-
-def _alike(one: Request, other: Request) -> tuple[bool, bool, bool]:
-    """Whether model, settings and class are the same."""
-    model = None in (one.model, other.model) or one.model == other.model
-    return model, one.settings == other.settings, one.class_name == other.class_name
-
-
-def _settle(file: RecordingFile | None, new: list[New], before: list[bytes], mine: set[bytes]) -> None:
-    if file is None or not new or not file.exists():
-        return
-    with file.rewriting() as (lines, replace):
-        kept = settled(lines, new, before)
-        if kept != lines:
-            replace(kept)
-        mine |= {one.line for one in new}
-        new.clear()
+                self._written.settle()
 
 
 def _reopen(path: str, settings: dict[str, Any]) -> Recording:

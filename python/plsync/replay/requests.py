@@ -16,10 +16,10 @@ import orjson
 from plsync import derive
 from plsync.codec import MESSAGES, TAG, encode
 from plsync.privacy import without_secrets
-from plsync.replay.content import CallIds, canonical_content, clean
+from plsync.replay.content import CallIds, canonical_content, clean, without_credentials
 from plsync.replay.tools import CHOICES, FORMATS, TOOLS, canonical_choice, canonical_format, canonical_tools
 
-__all__ = ["Kind", "Request", "of_call", "of_record"]
+__all__ = ["MODEL_NAMES", "Kind", "Request", "of_call", "of_record"]
 
 Kind = Literal["chat", "llm"]
 
@@ -27,11 +27,11 @@ _TYPES: Final = {
     **{"AIMessage": "ai", "HumanMessage": "human", "SystemMessage": "system", "ToolMessage": "tool"},
     **{"FunctionMessage": "function", "ChatMessage": "chat", "RemoveMessage": "remove", "BaseMessage": "base"},
 }
-_MODEL_NAMES: Final = ("model", "model_name", "model_id", "model_path")
+MODEL_NAMES: Final = ("model", "model_name", "model_id", "model_path")
 # Said to LangChain, or about the transport; none of it is a setting of the model.
 _NO_SETTINGS: Final = frozenset(
     {
-        *(*TOOLS, *CHOICES, *FORMATS, *_MODEL_NAMES),
+        *(*TOOLS, *CHOICES, *FORMATS, *MODEL_NAMES),
         *("_type", "stop", "stream", "streaming", "ls_structured_output_format", "structured_output_format"),
         *("headers", "extra_headers", "default_headers", "timeout", "config"),
     }
@@ -86,7 +86,7 @@ def of_call(
         return Request(kind, found | _stop(stop), _short(model), class_name)
     options = {key: _schema_of(key, value) for key, value in options.items()}
     tagged = _tagged(options)
-    named = next((tagged[key] for key in _MODEL_NAMES if isinstance(tagged.get(key), str)), model)
+    named = next((tagged[key] for key in MODEL_NAMES if isinstance(tagged.get(key), str)), model)
     settings = {key: value for key, value in tagged.items() if key not in _NO_SETTINGS and value is not None}
     asked = found | _stop(stop) | _offered(tagged)
     return Request(kind, asked, _short(named), class_name, clean(without_secrets(settings)))
@@ -120,7 +120,7 @@ def _tagged(value: Any) -> Any:
 
 
 def _short(model: str | None) -> str | None:
-    return derive.short_model(model) if model else None
+    return without_credentials(derive.short_model(model)) if model else None
 
 
 def _stop(stop: Any) -> dict[str, Any]:

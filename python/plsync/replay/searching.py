@@ -42,11 +42,11 @@ def oldest_first(store: Store, query: dict[str, Any]) -> Iterator[Row]:
         until = begin + int((end - begin) * share) + (share == 1)
         middle = (before + until) // 2
         halves = [{**query, "since": since, "until": to} for since, to in ((before, middle), (middle, until))]
-        with ThreadPoolExecutor(1) as helper:
-            second = helper.submit(_page, store, halves[1])
-            pages = [_page(store, halves[0]), second.result()]
-        for half, page in zip(halves, pages, strict=True):
-            yield from _pages(store, half, page)
+        helper = ThreadPoolExecutor(1)
+        second = helper.submit(_page, store, halves[1])
+        helper.shutdown(wait=False)  # its thread goes when it has searched, also if nobody asks for more
+        yield from _pages(store, halves[0], _page(store, halves[0]))
+        yield from _pages(store, halves[1], second.result())
         before = until
 
 
