@@ -132,6 +132,32 @@ async def test_gpt4all(program: str, tmp_path: Path) -> None:
     assert str(tmp_path) not in path.read_text()
 
 
+TOGETHER = """
+import asyncio, sys, threading, warnings
+warnings.simplefilter("ignore")
+from langchain_community.llms import GPT4All
+from plsync.replay import with_recording
+model = with_recording(GPT4All(model=sys.argv[1], n_threads=1), sys.argv[2], mode="all")
+
+async def together():
+    return await asyncio.gather(*(model.ainvoke("tell me a joke") for _ in range(20)))
+
+asyncio.run(together())
+threads = [threading.Thread(target=model.invoke, args=("tell me a joke",)) for _ in range(20)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+
+
+def test_gpt4all_survives_calls_at_the_same_time_while_it_is_recorded(tmp_path: Path) -> None:
+    """Without turns it ends the process: SIGSEGV or SIGABRT."""
+    pytest.importorskip("gpt4all")
+    file, path = write_tiny_model(tmp_path / "tiny.gguf"), tmp_path / "calls.jsonl"
+    done = subprocess.run([sys.executable, "-c", TOGETHER, str(file), str(path)], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(path.read_text().splitlines()) == 41
+
+
 @pytest.mark.parametrize(
     "program",
     [

@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import inspect
 import operator
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -105,8 +106,19 @@ def live_view(model: Any) -> Any:
 
 def accepts(method: Callable[..., Any], name: str) -> bool:
     """Whether a method takes a keyword argument of this name."""
-    parameters = inspect.signature(method).parameters
+    parameters = _signature(method).parameters
     return name in parameters or any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+
+
+if sys.version_info >= (3, 14):
+    import annotationlib
+
+    def _signature(method: Callable[..., Any]) -> inspect.Signature:
+        # Annotations may name what an integration imports for type checkers alone; evaluating them would raise.
+        return inspect.signature(method, annotation_format=annotationlib.Format.FORWARDREF)
+
+else:
+    _signature = inspect.signature
 
 
 def pace(waits: Iterator[float], speed: float | None) -> Iterator[float]:
