@@ -1,7 +1,9 @@
-//! A journal of a million records: what appending, ingesting, opening and asking cost. `cargo run --release -p plsync-benches --bin million [records]`.
+//! A journal of a million records: what appending, ingesting, opening, asking, checking and compacting cost, in time and in memory.
+//! `cargo run --release -p plsync-benches --bin million [records]`.
 #![allow(clippy::print_stdout, clippy::cast_precision_loss)] // a report
 
 use std::fmt::Write;
+use std::path::Path;
 use std::time::Instant;
 
 use plsync_journal::{Durability, Ended, Event, Kind, Query, RecordId, Spool, State, Store, labels};
@@ -62,11 +64,71 @@ fn time<T>(work: impl Fn() -> T) -> f64 {
     )
 }
 
-/// The most memory this process has had at once, in megabytes, pages of mapped files included.
-fn peak_mb() -> f64 {
+/// Does something, and tells the seconds it took and the most memory this process had meanwhile, in megabytes, pages of mapped files
+/// included.
+fn measured<T>(work: impl FnOnce() -> T) -> (T, f64, f64) {
+    // Forgets the peak of before. Where that is not allowed, peaks are those since the process began.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    let at = Instant::now();
+    let done = work();
+    let seconds = at.elapsed().as_secs_f64();
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+    let peak = line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0;
+    (done, seconds, peak)
+}
+
+/// Records a call, and tells what an append took in microseconds.
+fn record(spool: &Spool, number: usize) -> (RecordId, f64) {
+    let (start, end) = bodies(number);
+    let id = RecordId::new();
+    let mut section = Vec::new();
+    labels::push(&mut section, labels::TAG, if number % 1000 == 7 { b"rare" } else { b"bench" });
+    labels::push(&mut section, labels::MODEL, b"gpt-4o");
+    labels::push(&mut section, labels::RUN, &(number as u128).to_be_bytes());
+    let event = Event { kind: Kind::Start, ended: Ended::No, flags: 0, lane: 0, id, labels: &section, body: &start };
+    let at = Instant::now();
+    spool.append(&event).expect("room");
+    spool.append(&Event { kind: Kind::End, ended: Ended::Ok, labels: &[], body: &end, ..event }).expect("room");
+    (id, at.elapsed().as_secs_f64() * 5e5)
+}
+
+/// A line of the table: what was done, and its memory.
+fn line(what: &str, figure: &str, peak: f64) {
+    println!("{what:<44} {figure:>14} {peak:>8.0} MB");
+}
+
+fn questions(path: &Path, last: RecordId) {
+    let page = Query { limit: 50, ..Query::default() };
+    let tagged = |tag: &[u8]| vec![(labels::TAG, tag.to_vec())];
+    let both = vec![(labels::MODEL, b"gpt-4o".to_vec()), (labels::TAG, b"rare".to_vec())];
+    for (what, query) in [
+        ("newest", page.clone()),
+        ("oldest first", Query { oldest_first: true, ..page.clone() }),
+        ("by a rare tag", Query { labels: tagged(b"rare"), ..page.clone() }),
+        ("by two labels", Query { labels: both, ..page.clone() }),
+        ("by time", Query { until: Some(last.unix_ms() - 1000), ..page.clone() }),
+        ("by state pending", Query { states: vec![State::Pending], ..page.clone() }),
+        ("by state dead", Query { states: vec![State::Dead], ..page.clone() }),
+        ("by a frequent word", Query { text: Some("cassette".into()), ..page.clone() }),
+    ] {
+        let store = Store::open(path, false).expect("a store");
+        let (took, _, peak) = measured(|| time(|| store.query(&query).map(|page| page.len())));
+        line(&format!("a page of 50, {what}"), &format!("{took:.2} ms"), peak);
+    }
+    let store = Store::open(path, false).expect("a store");
+    let (seen, seconds, peak) = measured(|| {
+        let (mut seen, mut before) = (0, None);
+        loop {
+            let rows = store.query(&Query { limit: 1000, before, ..Query::default() }).expect("a page");
+            let Some(row) = rows.last() else { return seen };
+            (seen, before) = (seen + rows.len(), Some(row.id));
+        }
+    });
+    line("all of them, a thousand at a time", &format!("{:.1} us each", seconds * 1e6 / seen as f64), peak);
+    let nowhere = Query { text: Some("xyzzy".into()), ..page };
+    let (_, seconds, peak) = measured(|| store.query(&nowhere).expect("an answer"));
+    line("a word that no record holds", &format!("{seconds:.2} s"), peak);
 }
 
 fn main() {
@@ -76,42 +138,28 @@ fn main() {
     let spool = Spool::open(&path, Durability::Process).expect("a spool");
     let store = Store::open(&path, true).expect("a store");
     let step = (records / 20).max(1);
-    let (mut appends, mut ingest_s, mut last, mut first) = (Vec::new(), 0.0, RecordId::new(), Vec::new());
-    for number in 0..records {
-        let (start, end) = bodies(number);
-        let id = RecordId::new();
-        let mut section = Vec::new();
-        labels::push(&mut section, labels::TAG, if number % 1000 == 7 { b"rare" } else { b"bench" });
-        labels::push(&mut section, labels::MODEL, b"gpt-4o");
-        labels::push(&mut section, labels::RUN, &(number as u128).to_be_bytes());
-        let event =
-            Event { kind: Kind::Start, ended: Ended::No, flags: 0, lane: 0, id, labels: &section, body: &start };
-        let at = Instant::now();
-        spool.append(&event).expect("room");
-        spool.append(&Event { kind: Kind::End, ended: Ended::Ok, labels: &[], body: &end, ..event }).expect("room");
-        appends.push(at.elapsed().as_secs_f64() * 5e5);
-        last = id;
-        if (number + 1) % step == 0 {
-            if first.is_empty() {
-                first.clone_from(&appends);
-            }
-            if number + 1 < records {
-                appends.clear();
-            }
-            let at = Instant::now();
-            store.ingest(true).expect("an ingest");
-            ingest_s += at.elapsed().as_secs_f64();
-        }
+    let (mut first, mut last, mut ingest_s) = (None, Vec::new(), 0.0);
+    let (mut newest, mut recording, mut ingesting) = (RecordId::new(), 0.0_f64, 0.0_f64);
+    for from in (0..records).step_by(step) {
+        last.clear();
+        let (id, _, peak) = measured(|| {
+            let each = (from..records.min(from + step)).map(|number| record(&spool, number));
+            each.fold(newest, |_, (id, took)| {
+                last.push(took);
+                id
+            })
+        });
+        newest = id;
+        recording = recording.max(peak);
+        first.get_or_insert_with(|| median(last.clone()));
+        let (ingested, seconds, peak) = measured(|| store.ingest(true));
+        ingested.expect("an ingest");
+        ingest_s += seconds;
+        ingesting = ingesting.max(peak);
     }
-    store.ingest(true).expect("an ingest");
-    let recording = peak_mb();
-    let stats = store.stats().expect("numbers");
     drop(store);
-    let found = |query: Query| {
-        let store = Store::open(&path, false).expect("a store");
-        time(|| store.query(&query).map(|page| page.len()))
-    };
-    let page = Query { limit: 50, ..Query::default() };
+    let (stats, opened, peak) =
+        measured(|| Store::open(&path, false).and_then(|store| store.stats()).expect("numbers"));
     println!(
         "records {} | raw {:.0} MB | stored {:.0} MB ({:.0} %) | file {:.0} MB",
         stats.records,
@@ -120,28 +168,16 @@ fn main() {
         100.0 * stats.stored_bytes as f64 / stats.raw_bytes as f64,
         stats.lmdb_bytes as f64 / 1e6
     );
-    println!("append p50, us: first {:.2}, last {:.2}", median(first), median(appends));
-    println!("ingest, us a record: {:.1}", ingest_s * 1e6 / records as f64);
-    println!("open + status, ms: {:.2}", time(|| Store::open(&path, false).and_then(|store| store.stats())));
-    println!("a page of 50, ms: newest {:.2}", found(page.clone()));
-    println!("  oldest first {:.2}", found(Query { oldest_first: true, ..page.clone() }));
-    println!("  by rare tag {:.2}", found(Query { labels: vec![(labels::TAG, b"rare".to_vec())], ..page.clone() }));
-    println!(
-        "  by two labels {:.2}",
-        found(Query {
-            labels: vec![(labels::MODEL, b"gpt-4o".to_vec()), (labels::TAG, b"rare".to_vec())],
-            ..page.clone()
-        })
-    );
-    println!("  by time {:.2}", found(Query { until: Some(last.unix_ms() - 1000), ..page.clone() }));
-    println!("  by state pending {:.2}", found(Query { states: vec![State::Pending], ..page.clone() }));
-    println!("  by state dead {:.2}", found(Query { states: vec![State::Dead], ..page.clone() }));
-    println!("  by frequent text {:.2}", found(Query { text: Some("cassette".into()), ..page.clone() }));
-    println!("a text that is nowhere, ms: {:.0}", {
-        let store = Store::open(&path, false).expect("a store");
-        let at = Instant::now();
-        let _ = store.query(&Query { text: Some("xyzzy".into()), ..page.clone() });
-        at.elapsed().as_secs_f64() * 1e3
-    });
-    println!("peak memory, MB: {recording:.0} until all was ingested, {:.0} after the searches", peak_mb());
+    let (first, last) = (first.unwrap_or_default(), median(last));
+    line("append, p50 of the first twentieth", &format!("{first:.2} us"), recording);
+    line("append, p50 of the last", &format!("{last:.2} us"), recording);
+    line("ingest, a record", &format!("{:.1} us", ingest_s * 1e6 / records as f64), ingesting);
+    line("open and status", &format!("{:.2} ms", opened * 1e3), peak);
+    questions(&path, newest);
+    let store = Store::open(&path, false).expect("a store");
+    let (report, seconds, peak) = measured(|| store.check().expect("a check"));
+    assert_eq!(report.problems, []);
+    line("check", &format!("{seconds:.1} s"), peak);
+    let (_, seconds, peak) = measured(|| store.compact().expect("a compaction"));
+    line("compact", &format!("{seconds:.1} s"), peak);
 }

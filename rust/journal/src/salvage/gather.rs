@@ -44,13 +44,10 @@ pub(super) struct Found {
     pub(super) meta: BTreeMap<Vec<u8>, Vec<u8>>,
     /// (writer, segment) -> how far it was taken in. What is missing here was not taken in at all, if the tree is whole.
     pub(super) cursors: HashMap<(RecordId, u32), u64>,
-    pub(super) cursors_whole: bool,
     /// Pages and entries that could not be read.
     pub(super) damaged: u64,
-    /// Whether any of these were of the callback queue.
-    callbacks_damaged: bool,
-    /// Whether any were follow-ups.
-    followups_damaged: bool,
+    /// The named trees of which everything could be read.
+    whole: HashSet<Vec<u8>>,
 }
 
 /// Reads what the newest commit reaches. If that is not whole, also what stands in other pages: copies that earlier commits left,
@@ -67,10 +64,6 @@ pub(super) fn gather(pages: &Pages) -> Found {
     }
     found.is_newest = is_newest == Some(true);
     found.damaged += u64::from(trees.is_empty() || !found.is_newest);
-    // A commit that this one followed may have held callbacks that are done since; they count only where the queue has gaps.
-    found.callbacks_damaged = !trees.iter().any(|(name, _)| name == b"callbacks");
-    // So may it have follow-ups. A store that never had the tree has no such pages.
-    found.followups_damaged = !trees.iter().any(|(name, _)| name == b"followups");
     // Dictionaries first: bodies are checked with them.
     trees.sort_by_key(|(name, _)| name != b"meta");
     for (name, root) in &trees {
@@ -80,9 +73,9 @@ pub(super) fn gather(pages: &Pages) -> Found {
                 found.damaged += 1;
             }
         });
-        found.callbacks_damaged |= name == b"callbacks" && found.damaged > before;
-        found.followups_damaged |= name == b"followups" && found.damaged > before;
-        found.cursors_whole |= name == b"cursors" && found.damaged == before && found.is_newest;
+        if found.damaged == before {
+            found.whole.insert(name.clone());
+        }
     }
     if found.damaged > 0 {
         let rows: HashSet<u64> = found.rows.keys().copied().collect();
@@ -218,17 +211,27 @@ impl Found {
             let known = self.positions.entry(u32::from_be_bytes(array(key, 0))).or_insert(position);
             *known = position.min(*known);
         } else if let Some(at) = callback(key)
-            && self.callbacks_damaged
+            && self.has_gaps(b"callbacks")
             && let Ok(entry) = Callback::decode(key, value)
         {
             self.callbacks.entry(at).or_insert(entry);
         } else if let Some((key, entry)) = followup(key, value) {
-            if self.followups_damaged {
+            if self.has_gaps(b"followups") {
                 self.followups.entry(key).or_insert(entry);
             }
         } else if key.starts_with(b"dict/") || key == retention::KEY {
             self.meta.entry(key.to_vec()).or_insert_with(|| value.to_vec());
         }
+    }
+
+    /// Whether entries of a work list may be missing. What an earlier commit had of it may be done since, and counts only then.
+    fn has_gaps(&self, tree: &[u8]) -> bool {
+        !self.whole.contains(tree)
+    }
+
+    /// Whether a segment without a cursor was not taken in at all.
+    pub(super) fn has_every_cursor(&self) -> bool {
+        self.is_newest && !self.has_gaps(b"cursors")
     }
 
     /// The sinks that are given every ack and whose names are known, each with its position.

@@ -60,7 +60,7 @@ fn never_taken_in(source: &Path, found: Option<&Found>) -> Result<HashSet<Record
     let (Some(found), true) = (found, spool.is_dir()) else { return Ok(fresh) };
     for (writer, index) in list(&spool)? {
         let known = found.cursors.get(&(writer, index)).copied();
-        let Some(offset) = known.or(found.cursors_whole.then_some(0)) else { continue };
+        let Some(offset) = known.or(found.has_every_cursor().then_some(0)) else { continue };
         let mut reader = Reader::open(&segment_path(&spool, writer, index), offset)?;
         loop {
             match reader.last()? {

@@ -71,10 +71,10 @@ impl Store {
         let needle = query.text.as_deref().map(|text| json_escaped(text).to_ascii_lowercase());
         let needle = needle.as_ref().map(Finder::new);
         self.db().read(|txn, tables| {
-            let mut page = Vec::new();
+            let (mut page, mut scratch) = (Vec::new(), Vec::new());
             let mut visit = |seq: u64| -> Result<bool> {
                 self.db().mapped.touch(1);
-                if let Some(row) = matching(txn, tables, query, needle.as_ref(), seq)? {
+                if let Some(row) = matching(txn, tables, query, needle.as_ref(), seq, &mut scratch)? {
                     page.push(row);
                 }
                 Ok(page.len() < limit)
@@ -210,7 +210,14 @@ pub(super) fn read_row(txn: &RoTxn, tables: &Tables, seq: u64, state: StateRow) 
     })
 }
 
-fn matching(txn: &RoTxn, tables: &Tables, query: &Query, needle: Option<&Finder>, seq: u64) -> Result<Option<Row>> {
+fn matching(
+    txn: &RoTxn,
+    tables: &Tables,
+    query: &Query,
+    needle: Option<&Finder>,
+    seq: u64,
+    scratch: &mut Vec<u8>,
+) -> Result<Option<Row>> {
     let state = load(txn, tables, seq)?;
     let wanted = (query.states.is_empty() || query.states.contains(&state.state))
         && (query.ended.is_empty() || query.ended.contains(&state.ended));
@@ -222,16 +229,26 @@ fn matching(txn: &RoTxn, tables: &Tables, query: &Query, needle: Option<&Finder>
             return Ok(None);
         }
     }
-    let row = read_row(txn, tables, seq, state)?;
-    let holds = |needle: &Finder| [&row.start, &row.end].into_iter().flatten().any(|body| contains(body, needle));
-    Ok(needle.is_none_or(holds).then_some(row))
+    if let Some(needle) = needle
+        && !holds(txn, tables, seq, state.id, needle, scratch)?
+    {
+        return Ok(None);
+    }
+    read_row(txn, tables, seq, state).map(Some)
 }
 
-/// Whether a body holds the text, which is given in lower case.
-fn contains(body: &[u8], needle: &Finder) -> bool {
-    let mut lower = body.to_vec();
-    lower.make_ascii_lowercase();
-    needle.find(&lower).is_some()
+/// Whether one of a record's bodies holds the text, which is given in lower case. One that cannot be read does not.
+fn holds(txn: &RoTxn, tables: &Tables, seq: u64, id: RecordId, needle: &Finder, body: &mut Vec<u8>) -> Result<bool> {
+    for part in [PART_START, PART_END] {
+        let Some(stored) = tables.records.get(txn, &record_key(seq, part))? else { continue };
+        if payload::decode_into(txn, tables, id, part, stored, body).is_ok() {
+            body.make_ascii_lowercase();
+            if needle.find(body).is_some() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// The text as it stands inside a JSON string.
