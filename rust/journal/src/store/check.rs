@@ -7,7 +7,6 @@ use super::acks;
 use super::callbacks::{self, Entry};
 use super::counts::Counts;
 use super::followups;
-use super::memory::Mapped;
 use super::payload;
 use super::retention;
 use super::row::{State, StateRow};
@@ -60,9 +59,11 @@ impl Store {
         self.check_spool(&mut report)?;
         let records = self.db().read(|txn, tables| {
             let mut report = CheckReport::default();
-            check_trees(txn, tables, &mut report)?;
-            check_records(txn, tables, &self.db().mapped, &mut report)?;
-            check_lists(txn, tables, &mut report)?;
+            self.db().mapped.during(txn, tables, || {
+                check_trees(txn, tables, &mut report)?;
+                check_records(txn, tables, &mut report)?;
+                check_lists(txn, tables, &mut report)
+            })?;
             Ok(report)
         })?;
         report.records = records.records;
@@ -106,12 +107,11 @@ impl Store {
     }
 }
 
-fn check_records(txn: &RoTxn, tables: &Tables, mapped: &Mapped, report: &mut CheckReport) -> Result<()> {
+fn check_records(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result<()> {
     for entry in tables.state.iter(txn)? {
         let (key, value) = entry?;
         let seq = tail_seq(key)?;
         report.records += 1;
-        mapped.touch(1);
         let row = match StateRow::decode(seq, value) {
             Ok(row) => row,
             Err(error) => {

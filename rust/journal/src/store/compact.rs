@@ -10,6 +10,7 @@ use heed::{CompactionOption, Env, WithoutTls};
 
 use super::Store;
 use super::env::open_env;
+use super::memory::Mapped;
 use super::retention::Pruned;
 use super::tables::Tables;
 use crate::{Error, RecordId, Result, fs, layout};
@@ -40,7 +41,7 @@ impl Store {
         let pruned = self.enforce_quota()?;
         let copy = self.path().join(format!("{UNFINISHED}{}", RecordId::new().hex()));
         let replaced = self.db().hold_writers(|env, number| {
-            copy_into(env, &copy)?;
+            copy_into(env, &self.db().mapped, &copy)?;
             let next = layout::lmdb(self.path(), number + 1);
             std::fs::rename(&copy, &next).map_err(Error::io("cannot create", &next))?;
             fs::sync_dir(self.path())
@@ -55,10 +56,13 @@ impl Store {
 }
 
 /// Copies the environment and brings the copy to disk, once it is known to hold as much.
-fn copy_into(env: &Env<WithoutTls>, target: &Path) -> Result<()> {
+fn copy_into(env: &Env<WithoutTls>, mapped: &Mapped, target: &Path) -> Result<()> {
     fs::make_dir(target)?;
     let mut file = fs::create_new(&target.join("data.mdb"))?;
-    env.copy_to_file(&mut file, CompactionOption::Enabled)?;
+    let txn = env.read_txn()?;
+    let tables = Tables::open(env, &txn)?;
+    mapped.during(&txn, &tables, || env.copy_to_file(&mut file, CompactionOption::Enabled))?;
+    drop(txn);
     file.sync_all().map_err(Error::io("cannot sync", target))?;
     let copy = open_env(target)?;
     if lengths(&copy)? != lengths(env)? {

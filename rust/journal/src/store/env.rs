@@ -50,7 +50,7 @@ impl Db {
     }
 
     fn open_with(journal: &Path, limits: Limits) -> Result<Self> {
-        let (opened, mapped) = (RwLock::new(None), Mapped::new(journal));
+        let (opened, mapped) = (RwLock::new(None), Mapped::new());
         let db = Self { journal: journal.to_path_buf(), limits, opened, mapped };
         db.reopen()?;
         Ok(db)
@@ -60,7 +60,9 @@ impl Db {
     pub(crate) fn read<T>(&self, mut work: impl FnMut(&RoTxn, &Tables) -> Result<T>) -> Result<T> {
         self.with(|opened| {
             let txn = opened.env.read_txn()?;
-            work(&txn, &opened.tables).map(Some)
+            let value = work(&txn, &opened.tables)?;
+            self.mapped.look(&txn, &opened.tables);
+            Ok(Some(value))
         })
     }
 
@@ -73,6 +75,7 @@ impl Db {
                 return Ok(None);
             }
             let value = work(&mut txn, &opened.tables)?;
+            self.mapped.look(&txn, &opened.tables);
             txn.commit()?;
             Ok(Some(value))
         })

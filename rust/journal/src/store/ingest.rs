@@ -63,7 +63,6 @@ impl Store {
             let mut removals = Vec::new();
             let stored = pipeline::run(&mut merge, |group| {
                 self.apply(group, &mut report)?;
-                self.db().mapped.touch(group.iter().map(|chunk| chunk.events.len() as u64).sum());
                 let finished: Vec<_> = group.iter_mut().flat_map(|chunk| std::mem::take(&mut chunk.finished)).collect();
                 if !finished.is_empty() {
                     // Some file systems take milliseconds to free so many blocks. The next commit need not wait for that.

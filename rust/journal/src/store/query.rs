@@ -73,7 +73,7 @@ impl Store {
         self.db().read(|txn, tables| {
             let (mut page, mut scratch) = (Vec::new(), Vec::new());
             let mut visit = |seq: u64| -> Result<bool> {
-                self.db().mapped.touch(1);
+                self.db().mapped.look(txn, tables);
                 if let Some(row) = matching(txn, tables, query, needle.as_ref(), seq, &mut scratch)? {
                     page.push(row);
                 }
