@@ -115,8 +115,14 @@ def answering(status: str, body: bytes = b"", *, headers: str = "", length: int 
     return behave
 
 
-def reset_before_the_request(line: Line) -> None:
-    """Hang up at once, with a reset."""
+def reset_at_once(line: Line) -> None:
+    """Hang up with a reset, before anything is said."""
+    line.reset()
+
+
+def reset_within_the_request(line: Line) -> None:
+    """Hang up with a reset once the request has begun to come."""
+    line.socket.recv(1)
     line.reset()
 
 

@@ -30,7 +30,8 @@ from raw_server import (
     dripping,
     garbage,
     reset_after_the_request,
-    reset_before_the_request,
+    reset_at_once,
+    reset_within_the_request,
     silent,
 )
 
@@ -66,7 +67,8 @@ IN_DOUBT = [
     ),
     Met("truncated", answering("201 Created", b'{"success": tr', length=400), Ambiguous, "in_doubt"),
     Met("no HTTP", garbage, Ambiguous, "in_doubt"),
-    Met("reset before the request", reset_before_the_request, Ambiguous, "in_doubt", requests=0),
+    Met("redirect to nowhere", answering("302 Found", headers="Location: javascript:1\r\n"), Ambiguous, "in_doubt"),
+    Met("reset within the request", reset_within_the_request, Ambiguous, "in_doubt", requests=0),
     Met("reset after the request", reset_after_the_request, Ambiguous, "in_doubt"),
     Met("closed after the request", closed_after_the_request, Ambiguous, "in_doubt"),
     Met("silence", silent, Ambiguous, "in_doubt"),
@@ -109,6 +111,15 @@ def test_each_answer_is_met_once_and_means_what_the_table_says(path: Path, met: 
     assert RULES[met.outcome].becomes == met.becomes
     halting = RULES[met.outcome].then != "go on"
     assert type(result.halt) is (met.outcome if halting else type(None))
+
+
+def test_a_reset_before_the_request_is_met_once(path: Path) -> None:
+    """The kernel tells of it while it connects, or later: nothing was sent, or nobody knows."""
+    with RawServer(reset_at_once) as server:
+        result = send(path, server.url)
+        assert (server.connections, server.requests) == (1, 0)
+    assert isinstance(result.halt, Offline | Ambiguous)
+    assert set(states(path).values()) == {RULES[type(result.halt)].becomes}
 
 
 def test_a_whole_answer_is_an_ack(path: Path) -> None:
@@ -197,7 +208,7 @@ def test_every_row_of_the_table_is_met() -> None:
     statuses = [met.what[:3] for met in IN_DOUBT + CLEAR if met.what[:3].isdigit()] + ["201", "302", "799"]
     met = {next(row.met for row in ANSWERS if int(status) in row.statuses) for status in statuses}
     assert met == {row.met for row in ANSWERS if row.statuses}
-    assert [row.outcome for row in ANSWERS if row.failures] == [Offline, Ambiguous]
+    assert [row.outcome for row in ANSWERS if row.failures] == [Offline, Ambiguous, Ambiguous]
 
 
 def test_the_table_stands_in_the_docs() -> None:

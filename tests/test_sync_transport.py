@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from typing import Any
 
+import orjson
 import pytest
 
 from plsync.errors import AuthenticationError, SyncError
-from plsync.sync import transport
+from plsync.sync import reading, transport
 from plsync.sync.outcomes import Ambiguous, Delivered, Missing, Offline, Rejected, Throttled, Unauthorized
 from plsync.sync.policy import Policy
-from plsync.sync.transport import PromptLayerClient
+from plsync.sync.transport import PromptLayerClient, refusal
 from plsync.testing import PromptLayerServer
+
+FAR = "Fri, 31 Dec 99999999999999999999 23:59:59 GMT"
 
 
 @pytest.fixture
@@ -53,6 +57,14 @@ def test_a_password_in_the_url_is_in_no_reason() -> None:
         assert "hunter2" not in client.send([{}]).reason
 
 
+def test_a_password_in_the_url_is_in_no_error() -> None:
+    with PromptLayerClient("pl_test", "http://user:hunter2@127.0.0.1:9") as client:
+        assert "hunter2" not in str(refusal(Unauthorized("401"), client.where))
+    with pytest.raises(SyncError) as caught:
+        PromptLayerClient("pl_test", "http://user:hunter2@a..b")
+    assert "hunter2" not in str(caught.value)
+
+
 def test_an_unknown_host_is_offline() -> None:
     with PromptLayerClient("pl_key", "http://promptlayer.invalid") as client:
         assert isinstance(client.send([]), Offline)
@@ -62,6 +74,43 @@ def test_a_redirect_is_not_followed(client: PromptLayerClient, server: PromptLay
     server.fail(307, headers={"Location": f"{server.url}/log-request"})
     assert isinstance(client.send([]), Ambiguous)
     assert len(server.requests) == 1
+
+
+# Each made httpx, or the reading of an answer, raise something that is no HTTPError.
+@pytest.mark.parametrize("location", ["javascript:1", "http://xn--a/", "http://[", "//", "http://x:99999/"])
+def test_a_redirect_to_nowhere_is_no_clear_answer(
+    client: PromptLayerClient, server: PromptLayerServer, location: str
+) -> None:
+    server.fail(302, headers={"Location": location})
+    assert isinstance(client.send([]), Ambiguous)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"detail": [{"loc": 5, "msg": "no"}]},
+        {"detail": [{"loc": None}]},
+        {"detail": {"message": {}}},
+        {"success": True, "request_logs": 5, "rejected_span_ids": [[]]},
+        {"success": True, "spans": [{"span_id": {}}], "items": [{"id": 1, "metadata": 5}, {"id": 2, "metadata": {}}]},
+    ],
+)
+@pytest.mark.parametrize("status", [200, 201, 404, 422, 500])
+def test_an_answer_of_any_shape_has_an_outcome(
+    client: PromptLayerClient, server: PromptLayerServer, answer: dict[str, Any], status: int
+) -> None:
+    server.fail(status, body=orjson.dumps(answer), times=4)
+    for outcome in (client.send([]), client.look_up("f" * 32), client.search(["r"]), client.track("score", {})):
+        assert "Error" not in outcome.reason
+
+
+def test_what_no_reader_is_prepared_for_is_no_clear_answer(
+    client: PromptLayerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "delivery", lambda status, answer: answer["not there"])
+    outcome = client.send([])
+    assert isinstance(outcome, Ambiguous)
+    assert "not there" in outcome.reason
 
 
 @pytest.mark.parametrize("drops", [1, 2])
@@ -94,7 +143,17 @@ def test_the_key_is_in_no_reason(server: PromptLayerServer) -> None:
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("7", 7.0), ("0", 0.0), ("-3", 0.0), ("0.5", 0.5), ("1e9", 3600.0), ("nan", None), ("soon", None), (None, None)],
+    [
+        ("7", 7.0),
+        ("0", 0.0),
+        ("-3", 0.0),
+        ("0.5", 0.5),
+        ("1e9", 3600.0),
+        ("nan", None),
+        ("soon", None),
+        (None, None),
+        (FAR, None),
+    ],
 )
 def test_retry_after_is_read_within_reason(
     client: PromptLayerClient, server: PromptLayerServer, header: str | None, seconds: float | None
@@ -113,7 +172,10 @@ def test_retry_after_may_be_a_date(client: PromptLayerClient, server: PromptLaye
     assert outcome.retry_after == pytest.approx(90, abs=30)
 
 
-@pytest.mark.parametrize("url", ["", "api.promptlayer.com", "ftp://api.promptlayer.com", "http://", "file:///"])
+@pytest.mark.parametrize(
+    "url",
+    ["", "api.promptlayer.com", "ftp://api.promptlayer.com", "http://", "file:///", "http://a..b", "http://xn--.x"],
+)
 def test_a_url_that_is_none_is_refused_before_anything_is_sent(url: str) -> None:
     with pytest.raises(SyncError, match="PROMPTLAYER_BASE_URL"):
         PromptLayerClient("pl_key", url)

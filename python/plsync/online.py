@@ -109,7 +109,7 @@ class OnlineSync:
             finally:
                 self._runner = None
             if runner.halt is not None and RULES[type(runner.halt)].then == "stop" and not self._ending.is_set():
-                raise refusal(runner.halt, client.base_url)
+                raise refusal(runner.halt, client.where)
 
     def _give_up(self, reason: str) -> None:
         """Say once why nothing is sent; records go on to be kept."""

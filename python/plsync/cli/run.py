@@ -90,7 +90,7 @@ def run(
                 deliveries.start()
                 for step in runner.once() if once else runner.forever():
                     _tell(step, story, lock)
-            where = client.base_url
+            where = client.where
         work = left(opened)
     story.end(work, [] if functions is None else list(functions.unavailable.values()))
     if story.halt is not None and RULES[type(story.halt)].then == "stop":

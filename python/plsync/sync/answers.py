@@ -48,6 +48,8 @@ ANSWERS: Final = (
         failures=(httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError),
     ),
     Answer("a connection lost, or silent for too long", Ambiguous, failures=(httpx.HTTPError, Unreadable)),
+    # A redirect to nowhere, a head that httpx trips over: what a captive portal says must not end the run.
+    Answer("an answer that nobody can read", Ambiguous, failures=(Exception,)),
 )
 """The first row that matches counts."""
 

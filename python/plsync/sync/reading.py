@@ -92,7 +92,8 @@ def search(status: int, answer: dict[str, Any]) -> Outcome | None:
 def _searched(item: Any) -> Iterator[tuple[str, int]]:
     if not isinstance(item, dict) or not _is_id(item.get("id")):
         return
-    for entry in item.get("metadata") or []:
+    metadata = item.get("metadata")
+    for entry in metadata if isinstance(metadata, list) else []:
         if isinstance(entry, dict) and isinstance(record_id := entry.get("plsync_id"), str):
             yield record_id, item["id"]
 
@@ -135,7 +136,8 @@ def _message(answer: dict[str, Any] | None) -> str:
         return "(an answer that is not PromptLayer's JSON)"
     detail = answer.get("detail")
     if isinstance(detail, list) and detail and isinstance(detail[0], dict):
-        where = ".".join(str(part) for part in detail[0].get("loc") or ())
+        place = detail[0].get("loc")
+        where = ".".join(str(part) for part in place) if isinstance(place, list) else ""
         return short(f"{where}: {detail[0].get('msg')}")
     return short(answer.get("message") or answer.get("error") or detail or "")
 
@@ -149,6 +151,6 @@ def _seconds(retry_after: str | None) -> float | None:
     except ValueError:
         try:
             seconds = (parsedate_to_datetime(retry_after) - datetime.now(timezone.utc)).total_seconds()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
     return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER) if math.isfinite(seconds) else None

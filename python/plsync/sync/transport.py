@@ -6,6 +6,7 @@ Not through the SDK: its session sends a POST again when the reply is lost, whic
 from __future__ import annotations
 
 import ipaddress
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -59,18 +60,16 @@ class PromptLayerClient:
                 "the PromptLayer API key is empty or holds characters no key has; nothing was sent: "
                 "set PROMPTLAYER_API_KEY again"
             )
-        try:
-            url = httpx.URL(base_url.strip().rstrip("/"))
-        except httpx.InvalidURL:
-            url = httpx.URL("")
+        url = _url(base_url)
         if url.scheme not in {"http", "https"} or not url.host:
             raise SyncError(
-                f"PROMPTLAYER_BASE_URL is {base_url!r}, which is no http or https URL; nothing was sent: correct it"
+                f"PROMPTLAYER_BASE_URL is {_shown(base_url)!r}, which is no http or https URL; nothing was sent: "
+                "correct it"
             )
         self._key = key
-        self.base_url = str(url)
-        # Reasons are kept with records: a proxy's password in the URL must not be.
-        self._where = str(url.copy_with(userinfo=b""))
+        self._base_url = str(url)
+        # Reasons are kept with records, and told: a proxy's password in the URL must not be.
+        self.where = str(url.copy_with(userinfo=b""))
         self._timeout = timeout
         try:
             self._http = httpx.Client(
@@ -167,15 +166,15 @@ class PromptLayerClient:
     def _asked(self, method: str, path: str, body: bytes | None, read: reading.Reader) -> Outcome:
         headers = {} if body is None else {"Content-Type": "application/json"}
         try:
-            with self._http.stream(method, self.base_url + path, content=body, headers=headers) as response:
+            with self._http.stream(method, self._base_url + path, content=body, headers=headers) as response:
                 status, retry_after = response.status_code, response.headers.get("Retry-After")
                 answer = reading.parsed(self._read(response))
-        except (httpx.HTTPError, Unreadable) as error:
+            found = None if answer is None else read(status, answer)
+            return reading.failed(status, retry_after, answer) if found is None else found
+        except Exception as error:  # whatever an answer does to those who read it: a portal's end no run
             outcome = of_failure(error)
             what = "no connection to" if outcome is Offline else "no clear answer from"
-            return outcome(f"{what} {self._where}: {_cause(error)}")
-        found = None if answer is None else read(status, answer)
-        return reading.failed(status, retry_after, answer) if found is None else found
+            return outcome(f"{what} {self.where}: {_cause(error)}")
 
     def _read(self, response: httpx.Response) -> bytes:
         deadline = time.monotonic() + self._timeout
@@ -189,17 +188,33 @@ class PromptLayerClient:
         return bytes(content)
 
 
-def refusal(outcome: Outcome, base_url: str) -> SyncError:
+def refusal(outcome: Outcome, where: str) -> SyncError:
     """What to tell whoever has to change something before anything can be sent."""
     if isinstance(outcome, Unauthorized):
         return AuthenticationError(
-            f"{base_url} refused the API key ({outcome.reason}); everything is safe in the journal: "
+            f"{where} refused the API key ({outcome.reason}); everything is safe in the journal: "
             "set PROMPTLAYER_API_KEY to a valid key and run this again"
         )
     return SyncError(
-        f"{base_url} does not answer as PromptLayer does ({outcome.reason}); everything is safe in the journal: "
+        f"{where} does not answer as PromptLayer does ({outcome.reason}); everything is safe in the journal: "
         "check PROMPTLAYER_BASE_URL and run this again"
     )
+
+
+def _url(base_url: str) -> httpx.URL:
+    """The URL, or an empty one where it is none that a connection can be made to."""
+    try:
+        url = httpx.URL(base_url.strip().rstrip("/"))
+        # As it is done for every connection: `api..promptlayer.com` is found out here, and not by a failing run.
+        url.host.encode("idna")
+    except (httpx.InvalidURL, UnicodeError):
+        return httpx.URL("")
+    return url
+
+
+def _shown(base_url: str) -> str:
+    """What is no URL, without what may be the password in it."""
+    return re.sub(r"(?<=//)[^/]*@", "", base_url)
 
 
 def _segment(name: str) -> str:
