@@ -37,8 +37,10 @@ class SpoolWriter:
         self._append(SEGMENT, self.writer, b"", described)
 
     def close(self) -> None:
-        """The process is gone."""
-        self._lock.close()
+        """The process is gone. Its last events are told of like those of a live handler, after they were written."""
+        if not self._lock.closed:
+            self._note(failures=self._failures, reason=self._reason)
+            self._lock.close()
 
     def start(self, body: dict[str, Any] | bytes, *, at: int, tags: list[str] | None = None, flags: int = 0) -> str:
         """A call begins ``at`` ms since the epoch; returns the record id."""
@@ -73,6 +75,7 @@ class SpoolWriter:
         self._note(failures=1, reason=reason)
 
     def _note(self, *, failures: int, reason: str) -> None:
+        self._failures, self._reason = failures, reason
         counted = struct.pack("<4sIQQQ8x", b"PLSW", os.getpid(), 1_700_000_000_000, failures, self.frames)
         self._lock.seek(0)
         self._lock.write((counted + reason.encode()).ljust(256, b"\0"))

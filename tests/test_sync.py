@@ -223,8 +223,29 @@ def test_a_failing_look_up_leaves_the_record_in_doubt(path: Path, server: Prompt
     server.drop_reply(path=BULK)
     run_pass(path, server)
     server.fail(500, path=TRACES)
-    assert isinstance(run_pass(path, server).halt, Ambiguous)
+    run_pass(path, server)
     assert set(states(path).values()) == {"in_doubt"}
+    assert posts(server) == 1
+
+
+def test_a_trace_that_cannot_be_looked_up_does_not_keep_the_others(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 1)
+    server.drop_reply(path=BULK)
+    run_pass(path, server)
+    write_calls(path, 3)
+    server.fail(500, path=TRACES, times=10)
+    result = run_pass(path, server)
+    assert (result.acked, result.halt) == (3, None)
+    assert sorted(states(path).values()) == ["acked"] * 3 + ["in_doubt"]
+
+
+def test_a_server_that_fails_at_every_look_up_is_left_alone(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 9)
+    server.drop_reply(path=BULK)
+    run_pass(path, server)
+    server.fail(500, path=TRACES, times=100)
+    assert isinstance(run_pass(path, server).halt, Ambiguous)
+    assert sum(request.path.startswith(TRACES) for request in server.requests) == 3
 
 
 def test_a_404_that_is_not_promptlayers_is_no_reason_to_send_again(path: Path, server: PromptLayerServer) -> None:

@@ -72,8 +72,8 @@ def bodies(server: PromptLayerServer, path: str = "/rest/") -> list[dict[str, An
 
 
 def skip_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    later = sending._now_ms() + int(seconds * 1000)
-    monkeypatch.setattr(sending, "_now_ms", lambda: later)
+    later = sending.now_ms() + int(seconds * 1000)
+    monkeypatch.setattr(sending, "now_ms", lambda: later)
 
 
 def test_what_was_said_offline_arrives_with_the_record(path: Path, server: PromptLayerServer) -> None:
@@ -258,7 +258,7 @@ def test_what_a_dead_sender_had_claimed_is_sent_when_its_claim_is_over(
 ) -> None:
     track.metadata(acked[0], {"a": "b"})
     with Journal.open(path) as journal:
-        assert len(journal.followups.claim(10, 60_000, sending._now_ms())) == 1
+        assert len(journal.followups.claim(10, 60_000, sending.now_ms())) == 1
     assert not send(path, server).moved
     skip_time(monkeypatch, 61)
     assert send(path, server).sent == 1
@@ -300,7 +300,7 @@ from plsync.sync.policy import Policy
 from plsync.sync.transport import PromptLayerClient
 
 path, url, key, later = sys.argv[1:]
-followups._now_ms = lambda: time.time_ns() // 1_000_000 + int(later)
+followups.now_ms = lambda: time.time_ns() // 1_000_000 + int(later)
 with Journal.open(path) as journal, PromptLayerClient(key, url) as client:
     followups.FollowUps(journal, client, Policy()).send_due()
 """

@@ -214,3 +214,12 @@ def test_pauses_grow_up_to_a_limit_with_jitter() -> None:
 
 def test_the_servers_wish_for_a_pause_wins() -> None:
     assert Policy().pause(9, Throttled("429", retry_after=3)) == 3
+
+
+@pytest.mark.parametrize("retry_after", [0.0, 0.5])
+def test_a_server_that_asks_for_next_to_no_pause_is_not_asked_without_end(retry_after: float) -> None:
+    throttled = Throttled("429", retry_after=retry_after)
+    pauses = [Policy().pause(failures, throttled) for failures in range(1, 60)]
+    assert min(pauses) >= retry_after
+    assert sum(pauses) > 60
+    assert max(pauses) <= Policy().longest_pause

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from plsync.callback_queue import Claimed, Failed
 from plsync.sync.calling import Interrupted, Undelivered
-from plsync.sync.entries import Entries, now_ms
+from plsync.sync.clock import now_ms
+from plsync.sync.entries import Entries
 
 if TYPE_CHECKING:
     from plsync.sync.calling import Call

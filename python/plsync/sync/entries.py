@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from plsync.callback_queue import Claimed, Failed
 from plsync.forking import Unforked
+from plsync.sync.clock import now_ms
 
 if TYPE_CHECKING:
     from plsync.journal import Journal
 
-__all__ = ["LEASE", "Entries", "now_ms"]
+__all__ = ["LEASE", "Entries"]
 
 LEASE: Final = 30.0
 """Seconds that a dead process's entries wait at most. A living one extends its own well before they are over."""
@@ -55,8 +55,3 @@ class Entries:
         """Store what became of claimed entries."""
         with _in_store:
             self.journal.callbacks.settle(sink, done=done, failed=failed, released=released)
-
-
-def now_ms() -> int:
-    """Milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000

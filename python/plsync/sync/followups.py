@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from plsync.followups import FollowUp
+from plsync.sync.clock import now_ms
 from plsync.sync.outcomes import Ambiguous, Delivered, Outcome, Throttled
 from plsync.sync.policy import RULES, Policy
 from plsync.sync.workers import Workers
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FollowUpReport", "FollowUps"]
 
-# How often a stop is noticed, and how long the last answers are waited for then, in seconds.
+# How often a stop is noticed, in seconds.
 _POLL: Final = 0.1
-_GRACE: Final = 1.5
 # So many answers in a row that are none: it is not the follow-ups.
 _MOST_UNCLEAR: Final = 3
 _MOST_ERRORS: Final = 20
@@ -100,7 +100,7 @@ class FollowUps:
         """Claim what fills the workers, and give it to them; False when nothing more is due now."""
         if not self._workers.free:
             return True
-        claimed = self._queue.claim(self._workers.free, int(self._policy.lease * 1000), _now_ms())
+        claimed = self._queue.claim(self._workers.free, int(self._policy.lease * 1000), now_ms())
         for _, run in itertools.groupby(claimed, key=lambda followup: followup.request_id):
             self._workers.submit(list(run))
         return bool(claimed)
@@ -108,7 +108,7 @@ class FollowUps:
     def _last_answers(self) -> list[_Sent]:
         """The answers that come within the grace of a stop; what else is at work is sent again after its claim."""
         answers = []
-        deadline = time.monotonic() + _GRACE
+        deadline = time.monotonic() + self._policy.grace
         while self._workers.busy and (left := deadline - time.monotonic()) > 0:
             answers += [sent for _, sent in self._workers.collect(left)]
         self._workers.abandon()
@@ -166,7 +166,7 @@ class FollowUps:
         if self._halts(outcome):
             self._halted = True
             report.halt = outcome
-        return followup, outcome.reason, _now_ms() + int(wait * 1000), False
+        return followup, outcome.reason, now_ms() + int(wait * 1000), False
 
     def _halts(self, outcome: Outcome) -> bool:
         """Whether the next would fare no better. One without a clear answer may be alone in that; several are not."""
@@ -174,7 +174,3 @@ class FollowUps:
             return RULES[type(outcome)].then != "go on"
         self._unclear_in_a_row += 1
         return self._unclear_in_a_row >= _MOST_UNCLEAR
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

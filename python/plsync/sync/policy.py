@@ -60,8 +60,11 @@ class Policy:
     """
     timeout: float = 30.0
     """The longest wait for an answer."""
-    grace: float = 1.5
-    """How long answers that are on their way are waited for when the run is stopped."""
+    grace: float = 1.25
+    """How long answers and callbacks that are on their way are waited for when the run is stopped.
+
+    With what else there is to do it ends within 2 s.
+    """
     shortest_pause: float = 1.0
     longest_pause: float = 300.0
     longest_offline: float = 30.0
@@ -72,29 +75,36 @@ class Policy:
     def pause(self, failures: int, outcome: Outcome, since: float = 0.0) -> float:
         """Seconds to wait after the n-th failure in a row, the first of which was ``since`` seconds ago.
 
-        What the server asked for; without a network often at first; else growing, with full jitter.
+        At least what the server asked for; without a network often at first; else growing, with full jitter. A server
+        that asks for less than ``shortest_pause`` is not asked again and again for all that.
 
         >>> Policy().pause(1, Throttled("429", retry_after=7.0))
         7.0
         """
-        if isinstance(outcome, Throttled) and outcome.retry_after is not None:
-            return outcome.retry_after
+        asked = (outcome.retry_after or 0.0) if isinstance(outcome, Throttled) else 0.0
+        if asked >= self.shortest_pause:
+            return asked
         if isinstance(outcome, Offline):
             ceiling = _OFTEN if since < _OFTEN_FOR else self.longest_offline
             return random.uniform(ceiling / 2, ceiling)  # noqa: S311 - spreads load, guards nothing
         ceiling = min(self.longest_pause, self.shortest_pause * 2.0 ** min(failures, 30))
-        return random.uniform(0.0, ceiling)  # noqa: S311 - as above
+        return random.uniform(asked, ceiling)  # noqa: S311 - as above
 
     def next_look(self, waited_ms: int) -> int | None:
         """After how many ms to look again for a log that was not there after ``waited_ms``; None: not any more."""
-        first = self._first_look * 1000
+        first = self.first_look * 1000
         wait = max(first, 2.0 * waited_ms)
         return int(wait) if wait < first * 2.0**self.looks else None
 
     @property
+    def first_look(self) -> float:
+        """The wait before the first look."""
+        return max(self.settle, 1.0)
+
+    @property
     def last_look(self) -> float:
         """The wait before the last look."""
-        return self._first_look * 2.0 ** (self.looks - 1)
+        return self.first_look * 2.0 ** (self.looks - 1)
 
     @property
     def lease(self) -> float:
@@ -110,7 +120,3 @@ class Policy:
     def longest_wait(self) -> float:
         """No record is put off for longer; one that seems to be was put off by a clock that has been set since."""
         return max(3600.0, self.lease, self.last_look)
-
-    @property
-    def _first_look(self) -> float:
-        return max(self.settle, 1.0)

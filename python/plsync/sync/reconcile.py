@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from plsync.sync.clock import now_ms
-from plsync.sync.outcomes import Found, Missing, Outcome, Rejected
+from plsync.sync.outcomes import Ambiguous, Found, Missing, Outcome, Rejected
 from plsync.sync.policy import RULES, Policy
-from plsync.sync.workers import Workers
+from plsync.sync.workers import Workers, unless
 
 if TYPE_CHECKING:
     from plsync.journal import Journal
@@ -21,6 +22,8 @@ __all__ = ["Reconciled", "Reconciler"]
 _AT_ONCE: Final = 1000
 _SEARCHED: Final = 25
 _POLL: Final = 0.1
+# So many answers in a row that are none: it is not the traces.
+_MOST_UNCLEAR: Final = 3
 
 
 @dataclass
@@ -51,11 +54,13 @@ class Reconciler:
         self._client = client
         self._policy = policy
         self._stopped = stopped
+        self._unclear_in_a_row = 0
         self._workers: Workers[Record, Outcome] = Workers(self._look_up, in_flight, "plsync-look-up")
 
     def run(self) -> Reconciled:
         """Go through what is due now, once."""
         result = Reconciled()
+        self._unclear_in_a_row = 0
         while result.halt is None and not self._stopped():
             due = self._journal.outbox.in_doubt(_AT_ONCE, now_ms())
             if not due:
@@ -97,13 +102,25 @@ class Reconciler:
                 missing.append(record.seq)
             elif isinstance(outcome, Rejected):
                 self._look_again(record, f"PromptLayer would not look it up: {outcome.reason}", result)
+            elif isinstance(outcome, Ambiguous):
+                self._unclear(record, outcome, result)
             else:
                 result.halt = outcome
+            if not isinstance(outcome, Ambiguous):
+                self._unclear_in_a_row = 0
         if acks:
             result.acked += self._journal.outbox.ack(acks)
         if missing:
             self._journal.outbox.release(missing, 0, "PromptLayer does not have it: it will be sent again")
             result.missing += len(missing)
+
+    def _unclear(self, record: Record, outcome: Ambiguous, result: Reconciled) -> None:
+        """Put it off, and count no look: one trace that PromptLayer always fails at must not keep all else waiting."""
+        wait = max(record.put_off_ms(), int(self._policy.first_look * 1000))
+        self._journal.outbox.park([record.seq], "in_doubt", f"looked up in vain: {outcome.reason}", now_ms() + wait)
+        self._unclear_in_a_row += 1
+        if self._unclear_in_a_row >= _MOST_UNCLEAR:
+            result.halt = outcome
 
     def _look_again(self, record: Record, reason: str, result: Reconciled) -> None:
         wait = self._policy.next_look(record.put_off_ms())
@@ -118,7 +135,11 @@ class Reconciler:
         left, result._without_log = result._without_log, []
         while left:
             some, left = left[:_SEARCHED], left[_SEARCHED:]
-            outcome = self._client.search([record.id for record in some])
+            outcome = unless(
+                self._stopped, partial(self._client.search, [record.id for record in some]), "plsync-search"
+            )
+            if outcome is None:
+                return
             if not isinstance(outcome, Found):
                 # Ten searches a minute are allowed: the others stay put off.
                 if RULES[type(outcome)].then == "stop":

@@ -15,6 +15,7 @@ from plsync.sync.followups import FollowUpReport, FollowUps
 from plsync.sync.outcomes import Offline, Outcome
 from plsync.sync.policy import RULES, Policy
 from plsync.sync.wake import Wake, Woken
+from plsync.sync.workers import unless
 
 if TYPE_CHECKING:
     from plsync.journal import Journal
@@ -28,6 +29,8 @@ _TRIES: Final = 4
 _PATIENCE: Final = 30.0
 # How long a single run waits for callbacks at its end; their ids come back if that is not enough.
 _LAST_CALLS: Final = 60.0
+# What calls that have ended meanwhile need to be stored.
+_LAST_STORE: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Runner:
         self._deliveries = deliveries
         self._stopping = threading.Event()
         self._finishing = threading.Event()
+        self._stopped_at: float | None = None
         self._clock = WallClock()
         self._breaker = Breaker(policy)
         self.halt: Outcome | None = None
@@ -76,6 +80,7 @@ class Runner:
 
     def stop(self) -> None:
         """End the run as soon as the requests at hand are over. For any thread, and signal handlers."""
+        self._stopped_at = elapsed()
         self._stopping.set()
         if self._deliveries is not None:
             self._deliveries.stopping.set()
@@ -171,21 +176,25 @@ class Runner:
             woken = yield from self._rest(wait, Woken.NETWORK if isinstance(outcome, Offline) else Woken.NOTHING)
             if Woken.NETWORK in woken:
                 self._breaker.hurry()
-            if self.stopping or self._finishing.is_set() or not isinstance(outcome, Offline):
+            if self._ends() or not isinstance(outcome, Offline):
                 return
-            outcome = self._client.probe()
-            if not isinstance(outcome, Offline):
+            probed = unless(self._ends, self._client.probe, "plsync-probe")
+            if not isinstance(probed, Offline):
                 return
+            outcome = probed
 
     def _rest(self, seconds: float, until: Woken) -> Generator[Step, None, Woken]:
         """Wait so long, or until one of these happens, or the run is to end; what callbacks did meanwhile is told."""
         deadline = elapsed() + seconds
-        while not self.stopping and not self._finishing.is_set() and (left := deadline - elapsed()) > 0:
+        while not self._ends() and (left := deadline - elapsed()) > 0:
             woken = self._wake.wait(left, until)
             yield from self._reports()
             if woken & until:
                 return woken
         return Woken.NOTHING
+
+    def _ends(self) -> bool:
+        return self.stopping or self._finishing.is_set()
 
     def _until_due(self, most: float) -> float | None:
         """Seconds until the next record or follow-up that waits for a moment is due, if that is within ``most``."""
@@ -206,7 +215,9 @@ class Runner:
 
     def _last_reports(self) -> Iterator[Step]:
         if self._deliveries is not None:
-            self._deliveries.stop(self._policy.grace)
+            # Calls that run have known of a stop for as long as requests have: one grace is for both.
+            over = 0.0 if self._stopped_at is None else elapsed() - self._stopped_at
+            self._deliveries.stop(max(_LAST_STORE, self._policy.grace - over))
         yield from self._reports()
 
 

@@ -7,9 +7,12 @@ import queue
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Generic, NoReturn, TypeAlias, TypeVar
+from typing import Final, Generic, NoReturn, TypeAlias, TypeVar
 
-__all__ = ["Workers"]
+__all__ = ["Workers", "unless"]
+
+# How soon a stop is noticed, in seconds.
+_POLL: Final = 0.1
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -79,6 +82,21 @@ class Workers(Generic[T, R]):
         while (task := self._tasks.get()) is not None:
             item, done = task
             done.put((item, _attempt(self._work, item)))
+
+
+def unless(stopped: Callable[[], bool], work: Callable[[], R], name: str) -> R | None:
+    """What ``work`` returns, done in a thread of its own; None as soon as ``stopped``, whatever it still does.
+
+    For requests that change nothing. A thread that waits in the resolver, or for a server that is silent, hears no
+    signal until that is over: the main thread of a run must not be it.
+    """
+    workers: Workers[None, R] = Workers(lambda _: work(), 1, name)
+    workers.submit(None)
+    workers.close()
+    while not stopped():
+        for _, result in workers.collect(_POLL):
+            return result
+    return None
 
 
 def _attempt(work: Callable[[T], R], item: T) -> Callable[[], R]:
