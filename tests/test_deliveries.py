@@ -22,6 +22,8 @@ from plsync.errors import JournalError, SinkUnavailable
 from plsync.journal import Journal
 from plsync.record import Record
 from plsync.sync.callbacks import MAX_ATTEMPTS, Deliveries
+from plsync.sync.clock import now_ms
+from plsync.sync.entries import LEASE, Entries
 from spooling import SpoolWriter
 
 FAST, SLOW = "app:fast", "app:slow"
@@ -160,23 +162,29 @@ def test_a_stop_waits_no_longer_than_told_for_a_callback_that_hangs(path: Path) 
 
 
 def test_a_long_call_keeps_its_lease(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("plsync.sync.entries.LEASE", 1.0)
-    monkeypatch.setattr("plsync.sync.pool._EXTEND", 0.1)
-    monkeypatch.setattr("plsync.sync.callbacks._TEND", 0.1)
+    monkeypatch.setattr("plsync.sync.pool._EXTEND", 0.01)
+    monkeypatch.setattr("plsync.sync.callbacks._TEND", 0.01)
     release, begun = threading.Event(), threading.Event()
+    extend, extended = Entries.extend, [0]
+
+    def noted(entries: Entries, sink: str, seqs: Sequence[int]) -> None:
+        at = now_ms()
+        extend(entries, sink, seqs)
+        extended.append(at)
 
     def work(request_id: int) -> None:
         begun.set()
         assert release.wait(60)
 
+    monkeypatch.setattr(Entries, "extend", noted)
     with calls(path, [SLOW] * 2) as journal:
         ack(journal, [1, 2])
         with delivering(journal, {SLOW: work}) as deliveries:
             assert begun.wait(30)
-            until = time.monotonic() + 3
-            while time.monotonic() < until:
-                taken = journal.callbacks.claim(SLOW, None, 10, 1, time.time_ns() // 1_000_000)
-                assert taken == []
+            called = now_ms()
+            wait_until(lambda: extended[-1] > called)
+            # When the lease of the claim is over, that of the extension is not.
+            assert journal.callbacks.claim(SLOW, None, 10, 1, called + int(LEASE * 1000)) == []
             release.set()
             assert deliveries.finish(30)
             assert delivered(deliveries) == 2
@@ -249,10 +257,16 @@ def test_what_could_not_be_stored_is_stored_later_and_not_called_again(
     with calls(path, [FAST] * 5) as journal:
         ack(journal, range(1, 6))
         with delivering(journal, {FAST: seen.append}) as deliveries:
-            wait_until(lambda: journal.stats().callbacks == 0)
-            reports = deliveries.reports()
+            reports = []
+
+            def told() -> int:
+                reports.extend(deliveries.reports())
+                return sum(report.delivered for report in reports)
+
+            # What was stored is told of a moment later.
+            wait_until(lambda: told() == 5)
+            assert journal.stats().callbacks == 0
     assert sorted(seen) == list(range(1001, 1006))
-    assert sum(report.delivered for report in reports) == 5
     assert any("the disk is full" in line for report in reports for line in report.errors)
 
 

@@ -14,7 +14,13 @@ from calls import write_calls
 from plsync.testing import PromptLayerServer
 
 KEY = "pl_ThisIsTheKeyThatNobodyMaySee"
-RUN = [sys.executable, "-X", "dev", "-c", "from plsync.cli import main; main()"]
+# Without the pauses after failures, of which there are many here.
+MAIN = (
+    "import functools; from plsync.sync import policy\n"
+    "policy.Policy = functools.partial(policy.Policy, shortest_pause=0.01, longest_pause=0.02)\n"
+    "from plsync.cli import main; main()\n"
+)
+RUN = [sys.executable, "-X", "dev", "-c", MAIN]
 # Whatever any library has to say, said.
 VERBOSE = "import logging; logging.basicConfig(level=logging.DEBUG)\n"
 
