@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 from langchain_core.language_models import FakeListChatModel
 
-from calls import states, write_calls
+from calls import states, wait_until, write_calls
 from plsync import Journal, PromptLayerCallbackHandler
+from plsync.errors import JournalError
+from plsync.online import OnlineSync
+from plsync.sync.engine import Engine, Pass
 from plsync.sync.lock import sole_sender
 from plsync.testing import PromptLayerServer
 
@@ -88,6 +91,29 @@ def test_a_key_that_is_none_is_told_once_and_breaks_nothing(
     assert done.stderr.count("PlsyncWarning") == 1
     assert why in done.stderr
     assert set(states(path).values()) == {"pending"}
+
+
+def test_a_full_disk_is_told_once_and_sending_goes_on_when_there_is_room(
+    path: Path, server: PromptLayerServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.mkdir(mode=0o700)
+    write_calls(path, 1)
+    monkeypatch.setattr("plsync.online._RETRY", 0.01)
+    for name, value in environment(path, server).items():
+        monkeypatch.setenv(name, value)
+    run_pass, refusals = Engine.run_pass, [JournalError("the disk is full")] * 3
+
+    def full_at_first(engine: Engine, **more: bool) -> Pass:
+        if refusals:
+            raise refusals.pop()
+        return run_pass(engine, **more)
+
+    monkeypatch.setattr(Engine, "run_pass", full_at_first)
+    online = OnlineSync(str(path))
+    online.ensure()
+    wait_until(lambda: set(states(path).values()) == {"acked"})
+    online.end(30)
+    assert [record.exc_text is not None for record in caplog.records if record.name == "plsync.online"] == [True]
 
 
 def test_while_another_process_sends_it_waits_for_its_turn(path: Path, server: PromptLayerServer) -> None:

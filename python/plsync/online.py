@@ -14,7 +14,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Final
 
-from plsync.errors import JournalLocked, PlsyncError, PlsyncWarning
+from plsync.errors import JournalFormatError, JournalLocked, PlsyncWarning, SyncError
 
 if TYPE_CHECKING:
     from plsync.sync.runner import Runner
@@ -43,6 +43,7 @@ class OnlineSync:
         self._runner: Runner | None = None
         self._ending = threading.Event()
         self._gave_up = False
+        self._said: str | None = None
 
     def ensure(self) -> None:
         """Sees to it that the thread runs, also in a forked child. Cheap; called with every recorded call."""
@@ -76,12 +77,12 @@ class OnlineSync:
                 self._send()
             except JournalLocked:
                 _log.debug("another process is sending from %s", self._path)
-            except PlsyncError as error:
+            except (SyncError, JournalFormatError) as error:
                 self._give_up(str(error))
                 return
-            except Exception:
-                # Whatever it is, the records stay in the journal.
-                _log.warning("plsync could not send from %s", self._path, exc_info=True)
+            except Exception as error:
+                # A disk that is full, or whatever it is: the records stay in the journal, and it may pass.
+                self._say(error)
             self._ending.wait(_RETRY)
 
     def _send(self) -> None:
@@ -110,6 +111,12 @@ class OnlineSync:
                 self._runner = None
             if runner.halt is not None and RULES[type(runner.halt)].then == "stop" and not self._ending.is_set():
                 raise refusal(runner.halt, client.where)
+
+    def _say(self, error: Exception) -> None:
+        """Say once what goes wrong, however often it does."""
+        if str(error) != self._said:
+            self._said = str(error)
+            _log.warning("plsync cannot send from %s, and tries again", self._path, exc_info=error)
 
     def _give_up(self, reason: str) -> None:
         """Say once why nothing is sent; records go on to be kept."""
