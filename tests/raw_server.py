@@ -32,7 +32,7 @@ class Line:
             if not (chunk := self.socket.recv(65536)):
                 return False
             body += chunk
-        self._server.requests += 1
+        self._server.first_lines.append(head.partition(b"\r\n")[0].decode())
         return True
 
     def hang_up(self) -> None:
@@ -53,12 +53,17 @@ class RawServer:
 
     def __init__(self, behaviour: Behaviour, *, tls: ssl.SSLContext | None = None) -> None:
         self.connections = 0
-        self.requests = 0
+        self.first_lines: list[str] = []
         self._behaviour = behaviour
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._threads: list[threading.Thread] = []
         self._open: list[socket.socket] = [self._listener]
+
+    @property
+    def requests(self) -> int:
+        """How many whole requests came."""
+        return len(self.first_lines)
 
     @property
     def url(self) -> str:

@@ -223,12 +223,15 @@ def test_very_many_sinks_share_a_few_threads(path: Path) -> None:
     at_once: set[int] = set()
     most = 0
     seen: list[int] = []
+    met = threading.Event()
 
     def take(request_id: int) -> None:
         nonlocal most
         at_once.add(request_id)
         most = max(most, len(at_once))
-        time.sleep(0.01)
+        if most > 1:
+            met.set()
+        assert met.wait(30)
         at_once.discard(request_id)
         seen.append(request_id)
 

@@ -8,14 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from calls import AT, request_ids, states, write_calls
+from calls import AT, request_ids, states, wait_until, write_calls
 from plsync.journal import Journal
 from plsync.sync.lock import sole_sender
 from plsync.testing import PromptLayerServer
@@ -57,13 +56,6 @@ def run(
 def start(path: Path, server: PromptLayerServer, *options: str, **changes: str) -> subprocess.Popen[str]:
     pipe, env = subprocess.PIPE, environment(path, server, **changes)
     return subprocess.Popen([*COMMAND, *options], env=env, stdout=pipe, stderr=pipe, text=True)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "this never came true"
-        time.sleep(0.005)
 
 
 def test_all_done_exits_with_0_and_says_so(path: Path, server: PromptLayerServer) -> None:
