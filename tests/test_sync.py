@@ -133,6 +133,25 @@ def test_one_poison_record_is_isolated_from_its_batch(path: Path, status: int, p
         assert len(server.request_logs) == 6
 
 
+def test_a_refusal_in_other_words_counts_when_promptlayer_is_there(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 3)
+    server.fail(413, body=b"<html>nginx</html>", path=BULK, times=3)
+    result = run_pass(path, server)
+    assert (result.acked, result.dead, result.halt) == (2, 1, None)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_server_that_refuses_everything_makes_no_dead_letters(
+    path: Path, server: PromptLayerServer, status: int
+) -> None:
+    """As nginx does where it is asked in plain text at the port for TLS."""
+    write_calls(path, 20)
+    server.fail(status, body=b"<html>400 The plain HTTP request was sent to HTTPS port</html>", times=1000)
+    assert isinstance(run_pass(path, server).halt, Misdirected)
+    assert set(states(path).values()) == {"pending"}
+    assert len(server.requests) < 10
+
+
 def test_a_dead_record_says_why(path: Path) -> None:
     (record_id,) = write_calls(path, 1)
     with _PoisonedServer(record_id, 422) as server:

@@ -12,7 +12,7 @@ import orjson
 from plsync.promptlayer.blueprint import span_json
 from plsync.sync.batches import batches
 from plsync.sync.clock import now_ms
-from plsync.sync.outcomes import Delivered, Outcome, Rejected, Throttled
+from plsync.sync.outcomes import Delivered, Found, Misdirected, Missing, Outcome, Rejected, Throttled
 from plsync.sync.policy import RULES, Policy
 from plsync.sync.reconcile import Reconciler
 from plsync.sync.workers import Workers
@@ -178,9 +178,21 @@ class Engine:
                 middle = len(part) // 2
                 parts += [part[middle:], part[:middle]]
                 continue
+            if isinstance(outcome, Rejected) and outcome.foreign:
+                outcome = self._confirmed(outcome)
             self._halted |= not isinstance(outcome, Delivered) and RULES[type(outcome)].then != "go on"
             sent.outcomes.append(([record for record, _ in part], outcome))
         return sent
+
+    def _confirmed(self, refused: Rejected) -> Outcome:
+        """A refusal in other words than PromptLayer's counts when it is PromptLayer that is asked.
+
+        Else a server that refuses everything would make dead letters of the whole journal.
+        """
+        probed = self._client.probe()
+        if isinstance(probed, Missing | Found):
+            return refused
+        return Misdirected(refused.reason) if isinstance(probed, Rejected) else probed
 
     def _translated(self, records: Sequence[Record], sent: _Sent) -> list[tuple[Record, orjson.Fragment]]:
         built = []

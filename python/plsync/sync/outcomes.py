@@ -61,6 +61,8 @@ class Rejected:
     """The payload was understood and refused; the same payload will be refused again."""
 
     reason: str
+    foreign: bool = False
+    """Not in PromptLayer's words: something before it may refuse whatever comes."""
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,9 @@ def _is_id(value: Any) -> bool:
 def failed(status: int, retry_after: str | None, answer: dict[str, Any] | None) -> Outcome:
     """What an answer means that is not the one asked for."""
     outcome, reason = of_status(status), f"{status} {_message(answer)}".strip()
-    return Throttled(reason, _seconds(retry_after)) if outcome is Throttled else outcome(reason)
+    if outcome is Throttled:
+        return Throttled(reason, _seconds(retry_after))
+    return Rejected(reason, foreign=answer is None) if outcome is Rejected else outcome(reason)
 
 
 def parsed(content: bytes) -> dict[str, Any] | None:
