@@ -334,6 +334,35 @@ def test_unused_calls_and_recordings_of_tests_that_are_gone_are_shown_and_pruned
     assert summary(run(tests)) == "0 recorded, 1 replayed, 0 missed, 0 unused"
 
 
+SHARES = """
+import pytest
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    items[:] = items[:1]  # as plugins do that share tests out among machines
+"""
+
+
+@pytest.mark.parametrize("way", ["--last-failed", "a plugin's"])
+def test_a_run_of_some_tests_prunes_no_recording_of_the_others(tests: pytest.Pytester, way: str) -> None:
+    tests.makepyfile(test_app=PLAIN)
+    run(tests, "--plsync-record=once")
+    before = recordings(tests)
+    if way == "--last-failed":
+        ini = tests.path / "tox.ini"
+        ini.write_text(ini.read_text().replace("-p no:cacheprovider", ""))
+        tests.makepyfile(test_app=PLAIN.replace("def test_two():", "def test_two():\n    assert 0"))
+        run(tests).assert_outcomes(passed=2, failed=1)
+        tests.makepyfile(test_app=PLAIN)
+        result = run(tests, "--last-failed", "--plsync-prune")
+    else:
+        tests.makeconftest(SHARES)
+        result = run(tests, "--plsync-prune")
+    result.assert_outcomes(passed=1)
+    assert recordings(tests) == before
+    assert "recordings of tests" not in result.stdout.str()
+
+
 def test_a_failed_test_prunes_nothing(tests: pytest.Pytester) -> None:
     tests.makepyfile(test_app=PLAIN)
     run(tests, "--plsync-record=once")

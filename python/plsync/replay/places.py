@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,8 +22,10 @@ class Collected:
     """The tests of a run, as far as they say which recordings there should be."""
 
     tests: set[tuple[Path, str]] = field(default_factory=set)
+    found: Counter[Path] = field(default_factory=Counter)
+    """How many tests there are in a module."""
     partly: set[Path] = field(default_factory=set)
-    """Modules of which not every test was collected."""
+    """Modules of which not every test is run."""
 
 
 def of_test(module: Path, nodeid: str) -> Path:

@@ -6,6 +6,7 @@ to tests that do not. ``docs/replay-pytest.md`` says how it is used.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,17 +137,22 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 # --- all of them ------------------------------------------------------------------------------------------------------
 
 
-def pytest_deselected(items: list[pytest.Item]) -> None:
-    """Modules of which not every test is run say nothing about what is stale."""
-    for item in items:
-        item.config.stash[_collected].partly.add(item.path)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Every test there is, whether or not it will be run."""
+    item.config.stash[_collected].found[item.path] += 1
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Which recordings there may be."""
+    """Which recordings there may be. Modules of which not every test is run say nothing about what is stale."""
     collected = session.config.stash[_collected]
     collected.partly |= {Path(arg.partition("::")[0]).resolve() for arg in session.config.args if "::" in arg}
     collected.tests |= {(item.path, item.nodeid) for item in session.items}
+    # Not by what is reported as deselected: plugins that share tests out take them away without a word.
+    run = Counter(item.path for item in session.items)
+    collected.partly |= {path for path, number in collected.found.items() if run[path] < number}
+    # Where only tests that failed are run, pytest itself passes over the others before anybody is told.
+    if session.config.getoption("lf", False):
+        collected.partly |= set(run)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
