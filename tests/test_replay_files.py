@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
@@ -160,6 +161,53 @@ def test_links_with_passwords_in_a_question_are_matched_without_them(path: Path)
     recorded(Chat(), path).invoke("Fetch http://ann:secret@host/x")
     assert "secret" not in path.read_text()
     assert replayed(Chat(), path).invoke("Fetch http://bob:another@host/x").content == "yes"
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    ["api_key=SECRET", "access_token=SECRET", "key=AIzaSECRET-of-some-length", "X-Amz-Signature=SECRET", "sig=SECRET"],
+)
+def test_links_with_keys_in_a_question_are_matched_without_them(parameter: str, path: Path) -> None:
+    recorded(Chat(), path).invoke(f"Fetch <https://host/x?page=2&{parameter}&z=3>, please.")
+    assert "SECRET" not in path.read_text()
+    assert "page=2" in path.read_text()
+    another = parameter.replace("SECRET", "ANOTHER")
+    assert replayed(Chat(), path).invoke(f"Fetch <https://host/x?page=2&{another}&z=3>, please.").content == "yes"
+    with pytest.raises(NoRecording):
+        replayed(Chat(), path).invoke(f"Fetch <https://host/x?page=3&{parameter}&z=3>, please.")
+
+
+def test_what_a_link_says_besides_is_compared(path: Path) -> None:
+    recorded(Chat(), path).invoke("Fetch https://host/x?key=france&tokens=3")
+    with pytest.raises(NoRecording):
+        replayed(Chat(), path).invoke("Fetch https://host/x?key=spain&tokens=3")
+
+
+def test_servers_offered_as_tools_are_kept_without_what_opens_them(path: Path) -> None:
+    def server(secret: str) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {secret}"}
+        url = f"https://tools.example/mcp?api_key={secret}"
+        return {"type": "mcp", "server_label": "x", "server_url": url, "headers": headers, "authorization": secret}
+
+    recorded(Chat(), path).invoke("hi", tools=[server("SECRET")])
+    assert "SECRET" not in path.read_text()
+    assert replayed(Chat(), path).invoke("hi", tools=[server("ANOTHER")]).content == "yes"
+
+
+def test_links_of_an_error_are_kept_without_credentials(path: Path) -> None:
+    request = httpx.Request("POST", "https://host/chat?api-version=1&sig=SECRET&api-key=SECRET")
+    response = httpx.Response(307, headers={"location": "https://ann:SECRET@host/"}, request=request)
+
+    def fail(_: Any) -> AIMessage:
+        raise httpx.HTTPStatusError("moved to https://host/?access_token=SECRET", request=request, response=response)
+
+    with pytest.raises(httpx.HTTPStatusError):
+        recorded(Chat(reply=fail), path).invoke("hi")
+    assert "SECRET" not in path.read_text()
+    with pytest.raises(httpx.HTTPStatusError) as replay:
+        replayed(Chat(), path).invoke("hi")
+    assert replay.value.request.url.params["api-version"] == "1"
+    assert replay.value.response.status_code == 307
 
 
 def test_a_hook_takes_out_the_rest(path: Path) -> None:

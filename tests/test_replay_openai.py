@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,19 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_openai import ChatOpenAI
+from pydantic import BaseModel
 
 from openai_server import OpenAIServer
 from plsync.replay import with_recording
 from replaying import recorded, replayed
 
 KEY = "sk-a-key-that-is-nobodys"
+
+
+class City(BaseModel):
+    """A city."""
+
+    name: str
 
 
 @pytest.fixture
@@ -79,3 +88,55 @@ def test_a_key_is_not_recorded_wherever_it_turns_up(path: Path) -> None:
     recorded(model, path).invoke(f"What is {KEY}?", user=KEY)
     assert KEY not in path.read_text()
     assert replayed(model, path).invoke(f"What is {KEY}?").content == "my key is [redacted]"
+
+
+def test_a_key_in_a_header_is_not_recorded_without_its_scheme_either(path: Path) -> None:
+    with OpenAIServer("You sent token-of-the-gateway.") as server:
+        headers = {"Authorization": "Bearer token-of-the-gateway"}
+        recorded(ChatOpenAI(base_url=server.url, api_key="none", default_headers=headers), path).invoke("hi")
+    assert "token-of-the-gateway" not in path.read_text()
+
+
+WITHOUT_SDK = """
+import sys
+sys.modules |= dict.fromkeys(("openai", "langchain_openai"))  # as if they were not installed
+from langchain_core.exceptions import ModelRateLimitError
+from plsync.errors import RecordedError
+from plsync.replay import load
+try:
+    load(sys.argv[1]).invoke("hi")
+except ModelRateLimitError as error:
+    assert isinstance(error, RecordedError)
+    print(type(error).__name__, error.status_code, error.code, error.response.headers["retry-after"], error)
+"""
+
+
+def test_what_openai_raises_is_told_where_its_sdk_is_not_installed(path: Path) -> None:
+    with OpenAIServer() as server:
+        server.failure = (429, {"retry-after": "7"}, {"message": "Slow down.", "type": "requests", "code": "busy"})
+        with pytest.raises(openai.RateLimitError) as live:
+            recorded(ChatOpenAI(base_url=server.url, api_key=KEY, max_retries=0), path).invoke("hi")
+    command = [sys.executable, "-c", WITHOUT_SDK, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == f"{type(live.value).__name__} 429 busy 7 {live.value}", done.stderr
+
+
+def test_what_is_sent_is_what_the_live_class_sends(path: Path) -> None:
+    def weather(city: str) -> str:
+        """The weather in a city."""
+        return city
+
+    def sent(model: Any) -> list[Any]:
+        server.asked.clear()
+        model.invoke("hi")
+        list(model.stream("hi", stop=["x"]))
+        model.bind_tools([weather], tool_choice="weather").invoke("'Paris'")
+        model.with_structured_output(City).invoke("'Paris'")
+        model.with_structured_output(City, method="json_mode").invoke("'name'")
+        return list(server.asked)
+
+    with OpenAIServer() as server:
+        live = ChatOpenAI(model="gpt-4o-mini", base_url=server.url, api_key=KEY, temperature=0.5, stream_usage=True)
+        first = sent(live)
+        assert sent(recorded(live, path)) == first
+    assert len(first) == 5

@@ -16,11 +16,10 @@ import binascii
 import hashlib
 import re
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
-from plsync.privacy import names_a_secret
+from plsync.replay.links import unsigned, without_credentials
 
-__all__ = ["CallIds", "canonical_content", "clean", "without_credentials"]
+__all__ = ["CallIds", "canonical_content", "clean"]
 
 # Blocks that say again what ``tool_calls`` of the message says, each provider in its own way.
 _TOOL_CALLS: Final = frozenset({"tool_use", "tool_call", "tool_call_chunk", "function_call", "input_json_delta"})
@@ -29,11 +28,6 @@ _MEDIA: Final = frozenset({"image", "audio", "video", "file", "document", "text-
 
 _ADDRESS: Final = re.compile(r"( at )0x[0-9a-fA-F]{6,16}\b")
 _DATA_URL: Final = re.compile(r"data:([\w.+-]+/[\w.+-]+)?[^,]{0,100}?;base64,", re.ASCII)
-_USER_INFO: Final = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/:@]*:[^\s/@]+@", re.IGNORECASE)
-_SIGNING: Final = re.compile(
-    r"^(x-(amz|goog|ms)-.*|sig|signature|key-pair-id|policy|expires|key|se|sp|sr|st|sv|skoid)$", re.I
-)
-_REDACTED: Final = "[redacted]"
 
 
 class CallIds:
@@ -77,15 +71,6 @@ def clean(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: clean(item) for key, item in value.items()}
     return [clean(item) for item in value] if isinstance(value, list) else value
-
-
-def without_credentials(text: str) -> str:
-    """A text whose links name no user and password.
-
-    >>> without_credentials("see https://ann:secret@example.org/x")
-    'see https://[redacted]@example.org/x'
-    """
-    return _USER_INFO.sub(rf"\1{_REDACTED}@", text) if "://" in text and "@" in text else text
 
 
 def _repeats_a_call(block: Any) -> bool:
@@ -146,7 +131,7 @@ def _source(*, data: Any = None, link: Any = None, file_id: Any = None, text: An
     if data is not None:
         return {"data": _fingerprint(data)}
     if isinstance(link, str):
-        return {"url": _unsigned(link)}
+        return {"url": unsigned(link)}
     if file_id is not None:
         return {"file_id": file_id}
     return {} if text is None else {"text": clean(text)}
@@ -171,17 +156,3 @@ def _fingerprint(data: Any) -> str:
     except (binascii.Error, ValueError):
         raw = text.encode("utf-8", "surrogatepass")
     return f"sha256:{hashlib.sha256(raw).hexdigest()}"
-
-
-def _unsigned(link: str) -> str:
-    """A link without what is drawn anew each time it is handed out: user, password, signature, expiry."""
-    try:
-        parts = urlsplit(link)
-        pairs = parse_qsl(parts.query, keep_blank_values=True)
-    except ValueError:
-        return without_credentials(link)
-    if not any(_SIGNING.match(name) or names_a_secret(name) for name, _ in pairs):
-        return without_credentials(link)
-    kept = [(name, value) for name, value in pairs if not (_SIGNING.match(name) or names_a_secret(name))]
-    query = "&".join(f"{quote(name)}={quote(value)}" for name, value in kept)
-    return without_credentials(urlunsplit(parts._replace(query=query)))

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from plsync.privacy import names_a_secret, without_secrets
-from plsync.replay.content import without_credentials
+from plsync.replay.links import without_credentials
 
 __all__ = ["Redact", "hide", "safe_answer", "secrets_of", "shown_headers"]
 
@@ -39,7 +39,8 @@ def _collect(values: Mapping[Any, Any], found: set[str], depth: int) -> None:
             found.add(str(value.get_secret_value()))
         elif isinstance(value, str):
             if names_a_secret(name):
-                found.add(value)
+                # A header has its scheme in front: the key may turn up without it.
+                found.update((value, value.rpartition(" ")[2]))
             elif "://" in value and "@" in value:
                 found.update(_PASSWORD.findall(value))
         elif kind is dict and depth < 2:
@@ -88,4 +89,4 @@ def _beside(value: Any) -> Any:
 def shown_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Headers of a response, without credentials and without whose account it was."""
     kept = {name: value for name, value in dict(headers).items() if not _ACCOUNT.search(name)}
-    return dict(without_secrets(kept))
+    return {name: _beside(value) for name, value in without_secrets(kept).items()}

@@ -16,7 +16,8 @@ import orjson
 from plsync import derive
 from plsync.codec import MESSAGES, TAG, encode
 from plsync.privacy import without_secrets
-from plsync.replay.content import CallIds, canonical_content, clean, without_credentials
+from plsync.replay.content import CallIds, canonical_content, clean
+from plsync.replay.links import without_credentials
 from plsync.replay.tools import CHOICES, FORMATS, TOOLS, canonical_choice, canonical_format, canonical_tools
 
 __all__ = ["MODEL_NAMES", "Kind", "Request", "of_call", "of_record"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from plsync.privacy import without_secrets
 from plsync.replay.content import clean
 
 __all__ = ["CHOICES", "FORMATS", "TOOLS", "canonical_choice", "canonical_format", "canonical_tools"]
@@ -42,6 +43,8 @@ def _each(tools: Any) -> Iterator[Any]:
 def _tool(tool: Any) -> Any:
     if not _is_dict(tool):
         return clean(tool)
+    # A server with tools of its own comes with the headers and tokens it is to be asked with.
+    tool = without_secrets(tool)
     inner = next((tool[key] for key in ("function", "toolSpec", "custom") if _is_dict(tool.get(key))), tool)
     name = inner.get("name")
     schema = next((inner[key] for key in _SCHEMAS if key in inner), None)
