@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import stat
@@ -11,15 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 
-from generated import same
 from models import Chat, StreamingChat
 from plsync.errors import NoRecording, RecordingFormatError, ReplayError
 from plsync.replay import Recording, with_recording
 from replaying import lines, recorded, replayed
-
-PICTURE = bytes(range(256)) * 40
 
 
 @pytest.fixture
@@ -59,74 +55,6 @@ def test_directories_are_made_as_needed(tmp_path: Path) -> None:
     path = tmp_path / "recordings" / "deep" / "calls.jsonl"
     recorded(Chat(), path).invoke("hi")
     assert replayed(Chat(), path).invoke("hi").content == "yes"
-
-
-# --- large binaries ---
-
-
-def picture(answer: bytes) -> Chat:
-    block = {"type": "image", "base64": base64.b64encode(answer).decode(), "mime_type": "image/png"}
-    return Chat(reply=lambda _: AIMessage([block], additional_kwargs={"raw": answer, "small": b"x"}))
-
-
-def test_large_binaries_lie_beside_the_file_by_what_is_in_them(path: Path) -> None:
-    first = recorded(picture(PICTURE), path).invoke("Draw.")
-    [blob] = (path.parent / "blobs").iterdir()
-    assert blob.read_bytes() == PICTURE
-    assert len(path.read_bytes()) < 1000
-    assert same(replayed(Chat(), path).invoke("Draw."), first)
-
-
-def test_a_picture_that_was_asked_about_is_known_by_its_digest(path: Path) -> None:
-    def question(data: bytes) -> list[BaseMessage]:
-        url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
-        return [HumanMessage([{"type": "image_url", "image_url": {"url": url}}])]
-
-    recorded(Chat(), path).invoke(question(PICTURE))
-    assert len(path.read_bytes()) < 1000
-    assert replayed(Chat(), path).invoke(question(PICTURE)).content == "yes"
-    with pytest.raises(NoRecording):
-        replayed(Chat(), path).invoke(question(PICTURE[1:]))
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["a" * 5000, "word " * 1000, "=" * 5000, "AAAB" * 2000 + "\n", "data:text/plain;base64,", "QQ" * 3001],
-)
-def test_what_only_looks_like_base64_comes_back_as_it_was(text: str, path: Path) -> None:
-    recorded(Chat(reply=lambda _: AIMessage(text)), path).invoke("hi")
-    assert replayed(Chat(), path).invoke("hi").content == text
-
-
-def test_a_binary_that_is_missing_or_changed_is_said_to_be(path: Path) -> None:
-    recorded(picture(PICTURE), path).invoke("Draw.")
-    [blob] = (path.parent / "blobs").iterdir()
-    blob.write_bytes(b"other")
-    with pytest.raises(ReplayError, match="is not what its name says"):
-        replayed(Chat(), path).invoke("Draw.")
-    blob.unlink()
-    with pytest.raises(ReplayError, match="was it committed beside the recording"):
-        replayed(Chat(), path).invoke("Draw.")
-
-
-def test_a_name_that_leads_elsewhere_is_not_followed(path: Path, tmp_path: Path) -> None:
-    (tmp_path / "secret").write_bytes(b"secret")
-    recorded(picture(PICTURE), path).invoke("Draw.")
-    [blob] = (path.parent / "blobs").iterdir()
-    path.write_text(path.read_text().replace(blob.name, "../secret"))
-    with pytest.raises(RecordingFormatError, match="which is no binary"):
-        replayed(Chat(), path).invoke("Draw.")
-
-
-def test_pruning_removes_binaries_nothing_names(path: Path) -> None:
-    with Recording(path, mode="all") as recording:
-        with_recording(picture(PICTURE), recording).invoke("Draw.")
-    recorded(picture(PICTURE[::-1]), path.with_name("other.jsonl")).invoke("Draw.")
-    with Recording(path, mode="all") as recording:
-        with_recording(Chat(), recording).invoke("Draw.")
-        recording.prune()
-    [blob] = (path.parent / "blobs").iterdir()
-    assert blob.read_bytes() == PICTURE[::-1]
 
 
 # --- what is never in it ---

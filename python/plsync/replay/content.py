@@ -111,11 +111,13 @@ def _medium(block: dict[str, Any]) -> dict[str, Any] | None:
         return {"type": "file", **found, **_named(inner)}
     if kind not in _MEDIA:
         return None
+    inner = block.get(str(kind))  # Amazon's blocks have everything one level down
+    block = inner if isinstance(inner, dict) else block
     source = block.get("source")
     parts = source if isinstance(source, dict) else block
     is_id = parts.get("source_type") == "id"
     found = _source(
-        data=_first(parts, "base64", "data"),
+        data=_first(parts, "base64", "data", "bytes"),
         link=_first(parts, "url", "file_uri"),
         file_id=_first(parts, "file_id", *(["id"] if is_id else [])),
         text=parts.get("text"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plsync.errors import ReplayError
+from plsync.replay.blobs import Unwritten
 from plsync.replay.files import RecordingFile, line_of
 from plsync.replay.hiding import Redact, safe_answer
 from plsync.replay.journal_calls import call_of
@@ -59,21 +60,22 @@ def export(
     file = RecordingFile(path)
     if file.exists() and not append:
         raise ReplayError(f"{file.path} exists and was left as it is: choose another name, or append to it")
-    made = [_line(record, file, redact) for record in records]
+    blobs = Unwritten()
+    made = [_line(record, blobs, redact) for record in records]
     lines = [line for line in made if line is not None]
     if lines:
         with file.rewriting() as (before, replace):
-            replace([*before, *lines])
+            replace([*before, *lines], blobs)
     return ExportReport(file.path, len(lines), len(made) - len(lines))
 
 
-def _line(record: Record, file: RecordingFile, redact: Redact | None) -> bytes | None:
+def _line(record: Record, blobs: Unwritten, redact: Redact | None) -> bytes | None:
     call = call_of(record)
     if call is None:
         return None
     data = call.data
     asked: dict[str, Any] | None = data["request"]
-    answer: dict[str, Any] | None = safe_answer(pack(data["answer"], file.keep))
+    answer: dict[str, Any] | None = safe_answer(pack(data["answer"], blobs.keep))
     if redact is not None:
         asked, answer = redact(asked or {}), redact(answer or {})
     if asked is None or answer is None:

@@ -7,24 +7,24 @@ process; what changes more of the file writes a new one and renames it. Processe
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import orjson
 
 from plsync.errors import RecordingFormatError, ReplayError
+from plsync.replay.blobs import Blobs, Unwritten
 
 __all__ = ["FORMAT", "RecordingFile", "key_of", "line_of"]
 
 FORMAT: Final = 1
 _HEADER: Final = b'{"plsync":"recording","format":%d}' % FORMAT
+# So much of it is the same in every format.
+_KIND: Final = 22
 _BLOBS: Final = "blobs"
-_BLOB_NAME: Final = re.compile(r"sha256-[0-9a-f]{64}")
 # Where the key of a line is: found without parsing the rest.
 _BEFORE_KEY: Final = b'{"key":"'
 _KEY_BEGINS: Final = len(_BEFORE_KEY)
@@ -69,6 +69,7 @@ class RecordingFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Nothing is read or made yet."""
         self.path = Path(path)
+        self._blobs = Blobs(self.path.parent / _BLOBS)
 
     def exists(self) -> bool:
         """Whether anything was recorded here."""
@@ -123,13 +124,15 @@ class RecordingFile:
         except OSError as error:
             raise ReplayError(f"{self.path} cannot be read: {error.strerror}; nothing was changed") from error
 
-    def append(self, line: bytes) -> None:
-        """Add one line.
+    def append(self, line: bytes, blobs: Unwritten | None = None) -> None:
+        """Add one line, and the binaries it names.
 
         Raises:
             ReplayError: it cannot be written; what was there before is kept.
         """
         with self._writing():
+            # Under one lock with the line: a binary that no line names may be swept away at any time.
+            self._blobs.write(blobs.named_in([line]) if blobs else {})
             torn = self._torn()
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
@@ -142,13 +145,16 @@ class RecordingFile:
     def rewriting(self) -> Iterator[tuple[list[bytes], Any]]:
         """The lines, and a function that replaces them all at once; nobody else writes meanwhile.
 
+        It takes the lines, and binaries that new ones name.
+
         Raises:
             RecordingFormatError, ReplayError: as ``read`` and ``append``.
         """
         with self._writing():
             yield self.read(), self._replace
 
-    def _replace(self, lines: Iterable[bytes]) -> None:
+    def _replace(self, lines: Sequence[bytes], blobs: Unwritten | None = None) -> None:
+        self._blobs.write(blobs.named_in(lines) if blobs else {})
         fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
@@ -162,40 +168,13 @@ class RecordingFile:
 
     # --- large binaries ---
 
-    @property
-    def blobs(self) -> Path:
-        """The directory of large binaries, shared by the recordings beside it."""
-        return self.path.parent / _BLOBS
-
-    def keep(self, data: bytes) -> str:
-        """Store a binary and return its name: a digest of what is in it."""
-        name = f"sha256-{hashlib.sha256(data).hexdigest()}"
-        target = self.blobs / name
-        if not target.exists():
-            with _as_replay_error(self.path):
-                self.blobs.mkdir(parents=True, exist_ok=True)
-                fresh = target.with_name(f".{name}.{os.getpid()}")
-                fresh.write_bytes(data)
-                os.chmod(fresh, 0o600)
-                os.replace(fresh, target)
-        return name
-
     def load(self, name: str) -> bytes:
         """The binary of a name.
 
         Raises:
             ReplayError: it is missing, or is not what its name says.
         """
-        if not _BLOB_NAME.fullmatch(name):
-            raise RecordingFormatError(f"{self.path} names {name!r}, which is no binary; nothing was changed")
-        try:
-            data = (self.blobs / name).read_bytes()
-        except OSError as error:
-            advice = "was it committed beside the recording?"
-            raise ReplayError(f"{self.blobs / name} cannot be read: {error.strerror}; {advice}") from error
-        if f"sha256-{hashlib.sha256(data).hexdigest()}" != name:
-            raise ReplayError(f"{self.blobs / name} is not what its name says; restore it or record the call anew")
-        return data
+        return self._blobs.load(name, self.path)
 
     def sweep(self) -> None:
         """Remove the binaries that no recording beside this one names.
@@ -204,12 +183,7 @@ class RecordingFile:
             ReplayError: they cannot be removed.
         """
         with self._writing():
-            if not self.blobs.is_dir():
-                return
-            named = {name for path in self.path.parent.iterdir() if path.is_file() for name in _named(path)}
-            for blob in self.blobs.iterdir():
-                if _BLOB_NAME.fullmatch(blob.name) and blob.name not in named:
-                    blob.unlink()
+            self._blobs.sweep(_HEADER[:_KIND])
 
     # --- how ---
 
@@ -239,14 +213,6 @@ class RecordingFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with _lock(self.path):
                 yield
-
-
-def _named(path: Path) -> set[str]:
-    """The binaries a file names, if it is a recording."""
-    with path.open("rb") as file:
-        if not file.read(len(_HEADER)).startswith(_HEADER[:22]):
-            return set()
-        return {name.decode() for line in file for name in re.findall(_BLOB_NAME.pattern.encode(), line)}
 
 
 @contextlib.contextmanager

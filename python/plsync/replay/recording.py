@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from plsync.errors import NoRecording, ReplayError
 from plsync.replay import miss
 from plsync.replay.answers import Answer
+from plsync.replay.blobs import Unwritten
 from plsync.replay.calls import Call, Source, alike, is_of, most_alike
 from plsync.replay.file_calls import FileCalls, where
 from plsync.replay.files import RecordingFile, line_of
@@ -237,21 +238,29 @@ class Recording:
     # --- recording ---
 
     def add(
-        self, request: Request, answer: dict[str, Any], ms: list[int], span: tuple[int, int], secrets: tuple[str, ...]
+        self,
+        request: Request,
+        answer: dict[str, Any],
+        ms: list[int],
+        span: tuple[int, int],
+        *,
+        secrets: tuple[str, ...],
+        blobs: Unwritten,
     ) -> None:
         """Keep a call that has ended.
 
         Args:
             request: as ``prepared`` returned it.
-            answer: as tagged JSON, not packed.
+            answer: as tagged JSON; chunks may be packed.
             ms: see ``Answer``.
             span: monotonic ns of its start and its end.
             secrets: what must not be in it.
+            blobs: large binaries of what is packed.
 
         Raises:
             ReplayError: it cannot be written.
         """
-        packed: dict[str, Any] | None = hide(safe_answer(pack(answer, self.keep)), secrets)
+        packed: dict[str, Any] | None = hide(safe_answer(pack(answer, blobs.keep)), secrets)
         if self._redact is not None:
             packed = self._redact(packed or {}) if request.asked else None
             if packed is None:
@@ -269,13 +278,8 @@ class Recording:
             }
         )
         with self._lock:
-            self._writer().add(line, span)
+            self._writer().add(line, span, blobs)
             self.counts.recorded += 1
-
-    def keep(self, data: bytes) -> str:
-        """Store a large binary; returns its name. Raises ReplayError when it cannot be written."""
-        self._writer()
-        return self._file.keep(data)
 
     def _writer(self) -> Written:
         if self._written is None:

@@ -13,6 +13,7 @@ import orjson
 from plsync.codec import encode
 from plsync.errors import PlsyncError, PlsyncWarning
 from plsync.replay.answers import fold
+from plsync.replay.blobs import Unwritten
 from plsync.replay.events import run_message_id
 from plsync.replay.objects import approximate
 from plsync.replay.packing import pack
@@ -31,6 +32,7 @@ class Take:
         self._recording = recording
         self._request = request
         self._secrets = secrets
+        self._blobs = Unwritten()
         self._chunks: list[bytes] = []
         self._events: list[bytes] = []
         self._tokens: list[tuple[str, bytes | None]] = []
@@ -127,7 +129,9 @@ class Take:
             warnings.warn(message, PlsyncWarning, stacklevel=2)
         ended = time.monotonic_ns()
         self._ms.append(_ms(ended - self._seen))
-        self._recording.add(self._request, answer, self._ms, (self._began, ended), self._secrets)
+        self._recording.add(
+            self._request, answer, self._ms, (self._began, ended), secrets=self._secrets, blobs=self._blobs
+        )
 
     def _received(self) -> dict[str, Any]:
         if self._events:
@@ -137,7 +141,7 @@ class Take:
         told = {"told": False} if self._listens and chunks and not self._tokens else {}
         # Where LangChain's run is known, the id it gives the message of a stream of events.
         run = {"id": self._run_id} if self._run_id is not None and self._is_chat else {}
-        return {"chunks": fold([pack(chunk, self._recording.keep) for chunk in chunks]), **run, **told}
+        return {"chunks": fold([pack(chunk, self._blobs.keep) for chunk in chunks]), **run, **told}
 
     @property
     def _is_chat(self) -> bool:
@@ -149,7 +153,7 @@ class Take:
             return {}
         if all(chunk is not None for _, chunk in self._tokens):
             chunks = [orjson.loads(chunk) for _, chunk in self._tokens if chunk is not None]
-            return {"token_chunks": fold([pack(chunk, self._recording.keep) for chunk in chunks])}
+            return {"token_chunks": fold([pack(chunk, self._blobs.keep) for chunk in chunks])}
         return {"tokens": [token for token, _ in self._tokens]}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 
+from plsync.replay.blobs import Unwritten
 from plsync.replay.files import RecordingFile
 from plsync.replay.settling import New, settled
 
@@ -32,13 +33,13 @@ class Written:
         """The lines that are ours."""
         return self._mine | {new.line for new in self._new}
 
-    def add(self, line: bytes, span: tuple[int, int]) -> None:
-        """Append a line; ``span`` is the start and the end of its call, in monotonic ns.
+    def add(self, line: bytes, span: tuple[int, int], blobs: Unwritten) -> None:
+        """Append a line and the binaries it names; ``span`` is the start and the end of its call, in monotonic ns.
 
         Raises:
             ReplayError: it cannot be written.
         """
-        self._file.append(line)
+        self._file.append(line, blobs)
         self._new.append(New(line, *span))
 
     def settle(self) -> None:
