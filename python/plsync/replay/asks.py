@@ -27,13 +27,13 @@ class Ask:
         self._model = model
         self._graft = graft
         self._recording = graft.recording
-        self._secrets = graft.secrets(model)
+        self._secrets, own = graft.about(model)
         values = vars(model)
         name = next((values[name] for name in MODEL_NAMES if isinstance(values.get(name), str)), None)
         ways = [options] if graft.asks else list(wordings(options))
         self._requests = [
             self._recording.prepared(
-                of_call(graft.kind, given, stop=stop, options=way, model=name, class_name=graft.live.__name__),
+                of_call(graft.kind, given, stop=stop, options=way, model=name, class_name=graft.live.__name__, own=own),
                 self._secrets,
             )
             for way in ways

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from plsync.replay.hiding import secrets_of
 from plsync.replay.recording import Recording
-from plsync.replay.requests import Kind
+from plsync.replay.requests import Kind, of_model
 from plsync.replay.turnstile import Turnstile, turnstile_of
 
 __all__ = ["Graft", "accepts", "graft_of", "is_grafted", "live_view", "pace"]
@@ -54,7 +54,7 @@ class Graft:
         self.recording = recording
         self.asks = asks
         self.serial = serial
-        self._seen: tuple[list[Any], tuple[str, ...]] = ([], ())
+        self._seen: tuple[list[Any], tuple[tuple[str, ...], dict[str, Any]] | None] = ([], None)
         names = {
             **methods,
             **{"__module__": live.__module__, "__qualname__": live.__qualname__, "__doc__": live.__doc__},
@@ -74,14 +74,14 @@ class Graft:
         """The same model as one of the grafted class: what one sees, the other sees."""
         return _seen_as(self.cls, model)
 
-    def secrets(self, model: Any) -> tuple[str, ...]:
-        """The keys and passwords a model holds; looked for again when its fields change."""
+    def about(self, model: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """The keys and passwords a model holds, and what it asks in every call; looked for when its fields change."""
         values = list(vars(model).values())
-        seen, secrets = self._seen
-        if len(seen) != len(values) or not all(map(operator.is_, seen, values)):
-            secrets = secrets_of(model)
-            self._seen = values, secrets
-        return secrets
+        seen, about = self._seen
+        if about is None or len(seen) != len(values) or not all(map(operator.is_, seen, values)):
+            about = secrets_of(model), of_model(self.kind, model)
+            self._seen = values, about
+        return about
 
     def turnstile(self, model: Any) -> Turnstile | None:
         """Through which calls of the model go one by one, if they have to."""

@@ -20,7 +20,7 @@ from plsync.replay.content import CallIds, canonical_content, clean
 from plsync.replay.links import without_credentials
 from plsync.replay.tools import CHOICES, FORMATS, TOOLS, canonical_choice, canonical_format, canonical_tools
 
-__all__ = ["MODEL_NAMES", "Kind", "Request", "of_call", "of_record"]
+__all__ = ["MODEL_NAMES", "Kind", "Request", "of_call", "of_model", "of_record"]
 
 Kind = Literal["chat", "llm"]
 
@@ -29,6 +29,7 @@ _TYPES: Final = {
     **{"FunctionMessage": "function", "ChatMessage": "chat", "RemoveMessage": "remove", "BaseMessage": "base"},
 }
 MODEL_NAMES: Final = ("model", "model_name", "model_id", "model_path")
+_PARTS: Final = ("stop", *TOOLS, *CHOICES, *FORMATS)
 # Said to LangChain, or about the transport; none of it is a setting of the model.
 _NO_SETTINGS: Final = frozenset(
     {
@@ -71,6 +72,7 @@ def of_call(
     options: Mapping[str, Any],
     model: str | None = None,
     class_name: str | None = None,
+    own: Mapping[str, Any] | None = None,
 ) -> Request:
     """The request of a call.
 
@@ -81,8 +83,10 @@ def of_call(
         options: the call's keyword arguments, as the model gets them.
         model: the model's name, unless ``options`` names another.
         class_name: the name of the model's class.
+        own: what the model asks in every call, as ``of_model`` returned it.
     """
-    found = {"messages": _messages(_tagged(given))} if kind == "chat" else {"prompt": clean(given)}
+    said = {"messages": _messages(_tagged(given))} if kind == "chat" else {"prompt": clean(given)}
+    found = {**said, **(own or {})}
     if not options:
         return Request(kind, found | _stop(stop), _short(model), class_name)
     options = {key: _schema_of(key, value) for key, value in options.items()}
@@ -91,6 +95,22 @@ def of_call(
     settings = {key: value for key, value in tagged.items() if key not in _NO_SETTINGS and value is not None}
     asked = found | _stop(stop) | _offered(tagged)
     return Request(kind, asked, _short(named), class_name, clean(without_secrets(settings)))
+
+
+def of_model(kind: Kind, model: Any) -> dict[str, Any]:
+    """What a model asks in every call, since it was made so: stop words, tools, tool choice, response format.
+
+    These are found where LangChain itself finds them to tell callbacks, so that a call has the same request here as
+    in a journal.
+    """
+    try:
+        # A text model's callbacks are told the stop words of the call alone.
+        params = model._get_invocation_params() if kind == "chat" else {**model.dict(), "stop": None}
+        kept = {key: _schema_of(key, params[key]) for key in _PARTS if params.get(key) is not None}
+        tagged = _tagged(kept) if kept else {}
+    except Exception:  # a model that was never initialised, or cannot tell
+        return {}
+    return _stop(tagged.get("stop")) | _offered(tagged)
 
 
 def of_record(start: Mapping[str, Any]) -> Request | None:

@@ -22,6 +22,7 @@ FORMATS: Final = (
 """The keyword arguments that carry them, in the order in which they are looked for."""
 
 _SCHEMAS: Final = ("parameters", "input_schema", "inputSchema", "schema", "args_schema")
+_OPENING: Final = frozenset({"headers", "authorization", "authorization_token"})
 # Maps in a schema whose keys are the user's own names.
 _OF_NAMES: Final = frozenset({"properties", "$defs", "definitions", "patternProperties", "dependentSchemas"})
 
@@ -43,8 +44,8 @@ def _each(tools: Any) -> Iterator[Any]:
 def _tool(tool: Any) -> Any:
     if not _is_dict(tool):
         return clean(tool)
-    # A server with tools of its own comes with the headers and tokens it is to be asked with.
-    tool = without_secrets(tool)
+    # A server with tools of its own comes with what it is to be asked with: new in each run, and nobody's business.
+    tool = without_secrets({key: value for key, value in tool.items() if key not in _OPENING})
     inner = next((tool[key] for key in ("function", "toolSpec", "custom") if _is_dict(tool.get(key))), tool)
     name = inner.get("name")
     schema = next((inner[key] for key in _SCHEMAS if key in inner), None)
