@@ -140,3 +140,26 @@ def test_what_is_sent_is_what_the_live_class_sends(path: Path) -> None:
         first = sent(live)
         assert sent(recorded(live, path)) == first
     assert len(first) == 5
+
+
+def test_structured_output_of_a_class_made_in_a_function_comes_back_as_that_class(path: Path) -> None:
+    class River(BaseModel):
+        name: str
+
+    class Country(BaseModel):
+        name: str
+        rivers: list[River] | None = None
+
+    class Answers(ChatOpenAI):
+        def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+            parsed = Country(name="France", rivers=[River(name="Seine")])
+            message = AIMessage(parsed.model_dump_json(), additional_kwargs={"parsed": parsed})
+            return ChatResult(generations=[ChatGeneration(message=message)])
+
+    def asked(model: Any) -> Any:
+        return model.with_structured_output(Country, include_raw=True).invoke("Where?")
+
+    live = Answers(model="gpt-4o-mini", api_key="none")
+    first = asked(recorded(live, path))  # and no warning that something comes back approximately
+    assert isinstance(first["parsed"], Country)
+    assert asked(replayed(live, path)) == first

@@ -50,6 +50,10 @@ class Answer:
         self._restored = Restorer(load)
         self._fresh = fresh
 
+    def may_hold(self, classes: Sequence[type]) -> None:
+        """Tell it of classes the call was made with, whose objects an answer may have."""
+        self._restored.known = classes
+
     @property
     def stopped(self) -> bool:
         """Whether the program stopped reading before the end: what would have followed is unknown."""

@@ -28,6 +28,7 @@ class Ask:
         self._graft = graft
         self._recording = graft.recording
         self._secrets, own = graft.about(model)
+        self._classes = _classes(options) if options else ()
         values = vars(model)
         name = next((values[name] for name in MODEL_NAMES if isinstance(values.get(name), str)), None)
         ways = [options] if graft.asks else list(wordings(options))
@@ -50,7 +51,10 @@ class Ask:
         Raises:
             NoRecording: there is no answer, and the mode or the lack of a model does not allow to ask one.
         """
-        return self._recording.find(self._requests, whole=whole, asks=self._graft.asks)
+        answer = self._recording.find(self._requests, whole=whole, asks=self._graft.asks)
+        if answer is not None and self._classes:
+            answer.may_hold(self._classes)
+        return answer
 
     # --- serving ---
 
@@ -128,7 +132,13 @@ class Ask:
             yield live_view(self._model), self._take()
 
     def _take(self) -> Take:
-        return Take(self._recording, self.request, self._secrets)
+        return Take(self._recording, self.request, self._secrets, self._classes)
+
+
+def _classes(options: Mapping[str, Any]) -> tuple[type, ...]:
+    """Of which a provider's SDK may make objects: response formats and tools that are classes."""
+    values = [item for value in options.values() for item in (value if isinstance(value, (list, tuple)) else [value])]
+    return tuple(value for value in values if isinstance(value, type))
 
 
 def _raise(answer: Answer) -> None:

@@ -1,8 +1,8 @@
 """Recorded values as objects again, those of the program's own classes among them.
 
 A recording may name classes: of pydantic models that a provider put into a message, of messages derived from
-LangChain's. Only classes this process has imported itself are used, and only their fields are set: no constructor, no
-validator and nothing else of what a file names is ever called.
+LangChain's. Only classes this process has imported itself, or has asked for an answer of, are used, and only their
+fields are set: no constructor, no validator and nothing else of what a file names is ever called.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import dataclasses
 import enum
 import functools
 import sys
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from plsync.codec import MESSAGES, OUTPUTS, TAG, Rebuilder, model_class
@@ -26,9 +27,10 @@ _UNSET: Any = object()
 class Restorer(Rebuilder):
     """Makes objects of a packed answer. What cannot be had exactly comes in its approximate form."""
 
-    def __init__(self, load: Callable[[str], bytes]) -> None:
-        """Takes the function that gives a large binary by its name."""
+    def __init__(self, load: Callable[[str], bytes], known: Sequence[type] = ()) -> None:
+        """Takes the function that gives a large binary by its name, and classes that cannot be imported by theirs."""
         self._load = load
+        self.known = known
 
     def model(self, tag: str, value: dict[str, Any]) -> Any:
         """A message or an output as this version of LangChain has them: in its order, new fields with their default."""
@@ -52,11 +54,14 @@ class Restorer(Rebuilder):
             if value.get("as") in ("bytes", "bytearray"):
                 return raw if value["as"] == "bytes" else bytearray(raw)
             return str(value.get("before", "")) + base64.b64encode(raw).decode()
-        if tag == "as" and (cls := imported_class(value.get("c"))) is not None:
+        if tag == "as" and (cls := self._class(value.get("c"))) is not None:
             made = self._instance(cls, value.get("v"))
             if made is not _UNSET:
                 return made
         return super().other(tag, value)
+
+    def _class(self, path: object) -> type | None:
+        return imported_class(path) or (_named(path, self.known) if self.known else None)
 
     def _instance(self, cls: type, fields: Any) -> Any:
         """An object of ``cls`` with these fields, or ``_UNSET`` when that needs more than setting them."""
@@ -89,22 +94,45 @@ def imported_class(path: object) -> type | None:
     return found if isinstance(found, type) else None
 
 
-def approximate(value: Any) -> str | None:
-    """The class of the first object in tagged JSON that would not come back exactly, if there is one."""
+def _named(path: object, known: Sequence[type]) -> type | None:
+    """The class of a name among those given and those of their fields: classes made in a function, for instance."""
+    name = str(path).rpartition(":")[2].rpartition(".")[2]
+    waiting: list[Any] = list(known)
+    seen: set[Any] = set()
+    while waiting:
+        one = waiting.pop()
+        if one in seen:
+            continue
+        seen.add(one)
+        if isinstance(one, type) and one.__name__ == name:
+            return one
+        waiting += typing.get_args(one)
+        waiting += [about.annotation for about in getattr(one, "__pydantic_fields__", {}).values()]
+    return None
+
+
+def approximate(value: Any, known: Sequence[type] = ()) -> str | None:
+    """The class of the first object in tagged JSON that would not come back exactly, if there is one.
+
+    Args:
+        value: tagged JSON.
+        known: classes that the answer may be of, as of ``Restorer``.
+    """
     if isinstance(value, list):
-        return next(filter(None, map(approximate, value)), None)
+        return next((found for item in value if (found := approximate(item, known))), None)
     if not isinstance(value, dict):
         return None
     tag = value.get(TAG)
-    if tag == "repr" or (tag == "as" and _is_lost(value)):
+    if tag == "repr" or (tag == "as" and _is_lost(value, known)):
         return str(value.get("c"))
-    return next(filter(None, map(approximate, value.values())), None)
+    return approximate(list(value.values()), known)
 
 
-def _is_lost(value: dict[str, Any]) -> bool:
-    cls = imported_class(value.get("c"))
+def _is_lost(value: dict[str, Any], known: Sequence[type]) -> bool:
+    restorer = Restorer(lambda _: b"", known)
+    cls = restorer._class(value.get("c"))
     # What is in it is looked at by itself.
-    return cls is None or Restorer(lambda _: b"")._instance(cls, value.get("v")) is _UNSET
+    return cls is None or restorer._instance(cls, value.get("v")) is _UNSET
 
 
 @functools.cache

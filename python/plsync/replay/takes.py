@@ -27,8 +27,11 @@ __all__ = ["Take"]
 class Take:
     """What one call of a model gives, on its way into a recording. The first of the last four methods ends it."""
 
-    def __init__(self, recording: Recording, request: Request, secrets: tuple[str, ...]) -> None:
-        """The call begins now."""
+    def __init__(
+        self, recording: Recording, request: Request, secrets: tuple[str, ...], classes: Sequence[type] = ()
+    ) -> None:
+        """The call begins now; ``classes`` are those that objects of the answer may be of."""
+        self._classes = classes
         self._recording = recording
         self._request = request
         self._secrets = secrets
@@ -46,7 +49,7 @@ class Take:
 
     def beside(self, request: Request) -> Take:
         """The take of another prompt that was asked in the same call."""
-        other = Take(self._recording, request, self._secrets)
+        other = Take(self._recording, request, self._secrets, self._classes)
         other._began, other._seen = self._began, self._seen
         return other
 
@@ -124,7 +127,7 @@ class Take:
         if self._is_kept:
             return
         self._is_kept = True
-        if (kind := approximate(answer)) is not None:
+        if (kind := approximate(answer, self._classes)) is not None:
             message = f"an answer holds what comes back only approximately: {kind}; everything else of it is kept"
             warnings.warn(message, PlsyncWarning, stacklevel=2)
         ended = time.monotonic_ns()
