@@ -109,6 +109,13 @@ def test_from_a_recording_alone(path: Path, live: ChatOpenAI) -> None:
     assert said(agent(load(path)).invoke(QUESTION)) == first
 
 
+def test_a_structured_answer_from_a_recording_alone(path: Path, live: ChatOpenAI) -> None:
+    first = agent(recorded(live, path), response_format=Report).invoke(QUESTION)
+    again = agent(load(path), response_format=Report).invoke(QUESTION)
+    assert isinstance(first["structured_response"], Report)
+    assert again["structured_response"] == first["structured_response"]
+
+
 def test_made_from_a_string(path: Path, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     monkeypatch.setenv("OPENAI_API_KEY", "none")

@@ -205,6 +205,8 @@ def test_response_formats_in_whatever_form() -> None:
     schema = {"title": "City", "type": "object", "properties": {"name": {"type": "string"}}}
     openai = {"type": "json_schema", "json_schema": {"name": "City", "schema": schema, "strict": True}}
     assert key(response_format=openai) == key(format=schema) == key(response_schema=schema)
+    said = {**openai, "json_schema": {**openai["json_schema"], "description": "A city."}}  # type: ignore[dict-item]
+    assert key(response_format=said) == key(format={**schema, "description": "A city."}) != key(format=schema)
     assert key(response_format={"type": "json_object"}) == key(format="json")
     assert key(response_format={"type": "text"}) == key()
 

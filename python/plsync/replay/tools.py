@@ -72,7 +72,7 @@ def canonical_choice(choice: Any) -> Any:
 
 
 def canonical_format(form: Any) -> Any:
-    """``None`` (text), ``"json"``, or ``{"name", "schema"}``."""
+    """``None`` (text), ``"json"``, or ``{"name", "description", "schema"}``."""
     if form in (None, "text", ""):
         return None
     if form in ("json", "json_object"):
@@ -86,7 +86,11 @@ def canonical_format(form: Any) -> Any:
     inner = form["json_schema"] if _is_dict(form.get("json_schema")) else form
     schema = next((inner[key] for key in ("schema", "parameters") if _is_dict(inner.get(key))), inner)
     name = inner.get("name") or schema.get("title")
-    return {"name": name, "schema": _schema(schema)} if name else {"schema": _schema(schema)}
+    # What a class says of itself is within its schema, and providers want it beside that.
+    description = inner.get("description") or schema.get("description")
+    bare = {key: value for key, value in schema.items() if key != "description"}
+    found = {"name": name, "description": clean(description), "schema": _schema(bare)}
+    return {key: value for key, value in found.items() if value or key == "schema"}
 
 
 def _schema(schema: Any) -> Any:

@@ -26,7 +26,7 @@ def wordings(options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     function = convert_to_openai_function(options[WISH])
     for choice in (function["name"], "any", None):
         yield {**others, "tools": [function], "tool_choice": choice}
-    schema = {"name": function["name"], "schema": function.get("parameters", {})}
-    for form in (schema, {"schema": schema["schema"]}, "json"):
+    schema = {"schema": function.get("parameters", {}), "description": function.get("description")}
+    for form in ({**schema, "name": function["name"]}, {**schema, "description": None}, schema, "json"):
         yield {**others, "response_format": form}
     yield others
