@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,7 +14,7 @@ from plsync.replay.requests import Kind, Request
 if TYPE_CHECKING:
     from plsync.replay.answers import Answer
 
-__all__ = ["Call", "Source", "alike", "is_of", "most_alike"]
+__all__ = ["Call", "Source", "alike", "data_of", "is_of", "most_alike"]
 
 
 @dataclass(slots=True, eq=False)
@@ -67,6 +67,19 @@ class Call:
 
 
 _PARTS = ("request", "answer")
+
+
+def data_of(request: Request, answer: dict[str, Any], ms: Sequence[int]) -> dict[str, Any]:
+    """A call as ``Call.data`` has it."""
+    return {
+        "kind": request.kind,
+        "model": request.model,
+        "class": request.class_name,
+        **({"settings": request.settings} if request.settings else {}),
+        "request": request.asked,
+        "answer": answer,
+        "ms": ms,
+    }
 
 
 class Source(Protocol):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from plsync.journal import Journal
     from plsync.replay.hiding import Redact
     from plsync.replay.matching import Match
-    from plsync.replay.recording import Exhausted, Mode
+    from plsync.replay.modes import Exhausted, Mode
 
 __all__ = ["record_all"]
 

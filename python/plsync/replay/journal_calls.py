@@ -16,7 +16,7 @@ from plsync.codec import TAG
 from plsync.filters import Filters, Wanted
 from plsync.journal import Journal
 from plsync.record import Record
-from plsync.replay.calls import Call
+from plsync.replay.calls import Call, data_of
 from plsync.replay.matching import Matcher, digest
 from plsync.replay.remembered import Remembered
 from plsync.replay.requests import Request, of_record
@@ -127,17 +127,8 @@ def call_of(record: Record) -> Call | None:
     if request is None or answer is None:
         return None
     took = record.duration_ns
-    return Call(
-        f"{_WHERE}{record.id}",
-        {
-            "kind": request.kind,
-            "model": request.model,
-            "class": request.class_name,
-            "request": request.asked,
-            "answer": answer,
-            "ms": [] if took is None else [took // 1_000_000],
-        },
-    )
+    data = data_of(request, answer, [] if took is None else [took // 1_000_000])
+    return Call(f"{_WHERE}{record.id}", data)
 
 
 def _answer(record: Record, end: dict[str, Any]) -> dict[str, Any] | None:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from plsync.errors import NoRecording, ReplayError
 from plsync.replay import miss
 from plsync.replay.answers import Answer
 from plsync.replay.blobs import Unwritten
-from plsync.replay.calls import Call, Source, alike, is_of, most_alike
+from plsync.replay.calls import Call, Source, alike, data_of, is_of, most_alike
 from plsync.replay.file_calls import FileCalls, where
 from plsync.replay.files import RecordingFile, line_of
 from plsync.replay.hiding import Redact, hide, safe_answer
 from plsync.replay.matching import Match, Matcher
+from plsync.replay.modes import Counts, Exhausted, Mode, check
 from plsync.replay.packing import pack
 from plsync.replay.requests import Request
 from plsync.replay.written import Written
@@ -30,23 +31,7 @@ if TYPE_CHECKING:
     from plsync.filters import Filters
     from plsync.journal import Journal
 
-__all__ = ["Counts", "Exhausted", "Mode", "Recording"]
-
-Mode = Literal["none", "once", "new_episodes", "all"]
-"""What happens to a call: ``none`` serves what is recorded and nothing else; ``once`` records into a new recording and
-serves one that exists; ``new_episodes`` serves what is recorded and records the rest; ``all`` records everything."""
-
-Exhausted = Literal["fail", "repeat"]
-"""What happens when a request is made more often than it was recorded."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What happened to the calls of a recording since it was opened."""
-
-    recorded: int = 0
-    replayed: int = 0
-    missed: int = 0
+__all__ = ["Recording"]
 
 
 class Recording:
@@ -90,12 +75,7 @@ class Recording:
             ValueError: an unknown mode, part or ``exhausted``, a speed that is not above 0, a journal with another
                 mode than ``none``.
         """
-        if mode not in get_args(Mode):
-            raise ValueError(f"{mode!r} is not a mode: there are {', '.join(get_args(Mode))}")
-        if exhausted not in get_args(Exhausted):
-            raise ValueError(f"exhausted is 'fail' or 'repeat', not {exhausted!r}")
-        if speed is not None and not speed > 0:
-            raise ValueError(f"speed is above 0, or None for at once, not {speed!r}")
+        check(mode, exhausted, speed)
         self.mode: Mode = mode
         self.exhausted: Exhausted = exhausted
         self.speed = speed
@@ -260,23 +240,13 @@ class Recording:
         Raises:
             ReplayError: it cannot be written.
         """
-        packed: dict[str, Any] | None = hide(safe_answer(pack(answer, blobs.keep)), secrets)
+        packed: dict[str, Any] = hide(safe_answer(pack(answer, blobs.keep)), secrets)
         if self._redact is not None:
-            packed = self._redact(packed or {}) if request.asked else None
-            if packed is None:
+            kept = self._redact(packed) if request.asked else None
+            if kept is None:
                 return
-        line = line_of(
-            {
-                "key": Matcher().key(request),
-                "kind": request.kind,
-                "model": request.model,
-                "class": request.class_name,
-                **({"settings": request.settings} if request.settings else {}),
-                "request": request.asked,
-                "answer": packed,
-                "ms": ms,
-            }
-        )
+            packed = kept
+        line = line_of({"key": Matcher().key(request), **data_of(request, packed, ms)})
         with self._lock:
             self._writer().add(line, span, blobs)
             self.counts.recorded += 1

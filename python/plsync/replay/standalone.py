@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from plsync.journal import Journal
     from plsync.replay.hiding import Redact
     from plsync.replay.matching import Match
-    from plsync.replay.recording import Exhausted
+    from plsync.replay.modes import Exhausted
 
 __all__ = ["RecordedChatModel", "RecordedLLM", "load"]
 
