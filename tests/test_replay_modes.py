@@ -198,6 +198,24 @@ def test_unused_calls_are_found_and_pruned(path: Path) -> None:
     assert questions(path) == ["a", "c"]
 
 
+@pytest.mark.parametrize("mode", ["none", "new_episodes"])
+def test_a_pruned_recording_goes_on_where_it_was(path: Path, mode: Any) -> None:
+    said(recorded(Counted(), path), "a", "b", "c", "b")
+    recording = Recording(path, mode)
+    model = with_recording(Counted(), recording)
+    if mode == "new_episodes":
+        said(model, "new")
+    assert said(model, "c", "b") == ["c 3", "b 2"]
+    recording.prune()
+    assert recording.unused() == []
+    assert recording.prune() == 0
+    if mode == "new_episodes":
+        assert said(model, "b") == ["b 2"]  # by the model, which was asked once before
+    else:
+        with pytest.raises(NoRecording, match="asked once more"):
+            model.invoke("b")
+
+
 def test_nothing_is_unused_where_everything_was_served(path: Path) -> None:
     said(recorded(Counted(), path), "a", "b")
     recording = Recording(path, mode="new_episodes")

@@ -88,7 +88,7 @@ class Recording:
         }
         self._redact = redact
         self._lock = threading.RLock()
-        self._served: dict[str, dict[str, Call]] = {}
+        self._served: set[str] = set()
         self._open(path, filters)
 
     def _open(self, path: str | os.PathLike[str] | Journal, filters: Filters | None) -> None:
@@ -170,13 +170,13 @@ class Recording:
         with self._lock:
             recorded = 0
             for request in requests:
-                calls, served = self._candidates(request, whole)
+                calls = self._candidates(request, whole)
                 recorded += len(calls)
-                waiting = [call for call in calls if call.where not in served]
+                waiting = [call for call in calls if call.where not in self._served]
                 repeats = not waiting and bool(calls) and self.exhausted == "repeat"
                 if waiting or repeats:
                     call = most_alike(request, waiting or calls[::-1])
-                    served[call.where] = call
+                    self._served.add(call.where)
                     self.counts.replayed += 1
                     return call.answer(self._source.load, fresh=repeats)
             if self.mode == "new_episodes" and asks:
@@ -186,10 +186,9 @@ class Recording:
             said = miss.explain(requests[0], self._source.name, sample, recorded=recorded, mode=mode)
             raise self._missed(said)
 
-    def _candidates(self, request: Request, whole: bool) -> tuple[list[Call], dict[str, Call]]:
-        key = self.matcher.key(request)
-        calls = [call for call in self._source.matching(request, key) if self._may_serve(call, request, whole)]
-        return calls, self._served.setdefault(key, {})
+    def _candidates(self, request: Request, whole: bool) -> list[Call]:
+        calls = self._source.matching(request, self.matcher.key(request))
+        return [call for call in calls if self._may_serve(call, request, whole)]
 
     def _may_serve(self, call: Call, request: Request, whole: bool) -> bool:
         if whole and call.stopped:
@@ -263,9 +262,9 @@ class Recording:
         if self._written is None or self._records_all:
             return []
         with self._lock:
-            served, mine = self._served_places(), self._written.lines
+            mine = self._written.lines
             calls = FileCalls(self._file, self.matcher).calls()
-            return [call for call in calls if call.where not in served and call.raw not in mine]
+            return [call for call in calls if call.where not in self._served and call.raw not in mine]
 
     def prune(self) -> int:
         """Remove the calls that were not used since it was opened, and binaries nothing names; returns how many.
@@ -278,11 +277,13 @@ class Recording:
         if self._written is None:
             return 0
         with self._lock:
-            served = self._served_places()
-            return self._written.prune(None if self._records_all else lambda number: where(number) in served)
-
-    def _served_places(self) -> set[str]:
-        return {place for calls in self._served.values() for place in calls}
+            if self._records_all:
+                return self._written.prune(None)
+            pruned = self._written.prune(lambda number: where(number) in self._served)
+            # Other lines have their numbers now, and each that is left was served or is ours.
+            self._source = left = FileCalls(self._file, self.matcher)
+            self._served = {call.where for call in left.calls()}
+            return pruned
 
     def close(self) -> None:
         """Bring what was recorded into its order. A recording may be used again after that.
