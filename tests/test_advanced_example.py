@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from commands import run
 from openai_server import OpenAIServer
+from plsync import PromptLayerCallbackHandler
 from plsync.journal import Journal
 from plsync.testing import PromptLayerServer
 from sending import send_once
@@ -121,3 +123,14 @@ def wait_for_follow_ups(path: Path, number: int) -> None:
         while journal.stats().followups < number:
             assert time.monotonic() < deadline, "the callback was not called"
             time.sleep(0.01)
+
+
+def test_the_arguments_stand_where_the_old_handler_had_them() -> None:
+    old = pytest.importorskip("langchain_community.callbacks.promptlayer_callback").PromptLayerCallbackHandler
+    ours, theirs = (
+        list(inspect.signature(handler).parameters.values()) for handler in (PromptLayerCallbackHandler, old)
+    )
+    for parameter, its_old in zip(ours, theirs, strict=False):
+        assert (parameter.name, parameter.kind, parameter.default) == (its_old.name, its_old.kind, its_old.default)
+    # What is new can only be given by its name, so that nothing that was ever written means something else now.
+    assert {parameter.kind for parameter in ours[len(theirs) :]} == {inspect.Parameter.KEYWORD_ONLY}
