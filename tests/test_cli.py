@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -353,7 +354,7 @@ def test_no_journal_is_said_in_one_line(tmp_path: Path, command: str) -> None:
     for arguments in ([command], [command, "--json"]):
         done = run(tmp_path / "none", *arguments)
         assert (done.returncode, done.stdout) == (1, "")
-        assert re.fullmatch(r"plsync: no journal at \S+: .*record a call first\n", done.stderr)
+        assert re.fullmatch(r"plsync: no journal at \S+; .*record a call first\n", done.stderr)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -361,14 +362,45 @@ def test_another_directory_is_not_taken_for_a_journal(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     done = run(tmp_path, "list")
     assert done.returncode == 1
-    assert re.fullmatch(r"plsync: \S+ is not a journal this version can read: .*\n", done.stderr)
+    assert re.fullmatch(
+        r"plsync: \S+ is not a journal: it holds other files .*; nothing was changed; .*\n", done.stderr
+    )
 
 
 def test_a_file_is_not_taken_for_a_journal(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("dear")
     done = run(tmp_path / "file", "status")
     assert done.returncode == 1
-    assert re.fullmatch(r"plsync: \S+ is not a journal this version can read: it is a file.*\n", done.stderr)
+    assert re.fullmatch(r"plsync: \S+ is not a journal: it is a file.*; nothing was changed; .*\n", done.stderr)
+
+
+def test_a_journal_of_a_newer_plsync_is_left_alone(writer: SpoolWriter, path: Path) -> None:
+    marker = path / "FORMAT"
+    marker.write_text(marker.read_text().replace("format 1", "format 99"))
+    done = run(path, "status")
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"plsync: \S+ was written by a newer plsync: it has format 99, .*; nothing was changed; upgrade plsync\n",
+        done.stderr,
+    )
+
+
+def test_a_damaged_name_of_the_format_is_no_reason_to_give_up(writer: SpoolWriter, path: Path) -> None:
+    (path / "FORMAT").write_text("plsynk journal")
+    done = run(path, "status")
+    assert done.returncode == 1
+    assert "`plsync salvage` reads the rest" in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is refused to root")
+def test_a_journal_one_may_not_read_is_said_in_one_line(writer: SpoolWriter, path: Path) -> None:
+    path.chmod(0)
+    try:
+        done = run(path, "status", "--journal", str(path))
+    finally:
+        path.chmod(0o700)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"plsync: cannot read \S+: Permission denied.*; .*run as its owner.*\n", done.stderr)
 
 
 @pytest.mark.parametrize("wrong", ["ffffffff", "zz", "1"])

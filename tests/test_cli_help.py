@@ -65,6 +65,14 @@ def documented() -> str:
     return (Path(__file__).parent.parent / "docs" / "cli.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("command", [*OPTIONS, *(f"prompts {command}" for command in PROMPTS)])
+def test_help_is_not_broken_anew_where_it_was_broken(tmp_path: Path, command: str) -> None:
+    """Lines of a paragraph stay lines: after one that is too long for a terminal nothing may follow."""
+    text = printed(tmp_path, *command.split(), "--help", COLUMNS="300").split("╭", 1)[0]
+    for paragraph in re.split(r"\n\s*\n", text):
+        assert max(map(len, map(str.strip, paragraph.splitlines()[:-1])), default=0) <= 78, paragraph
+
+
 def test_without_a_command_help_is_shown(tmp_path: Path) -> None:
     done = run(tmp_path)
     assert "Usage: plsync [OPTIONS] COMMAND" in done.stdout + done.stderr

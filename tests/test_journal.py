@@ -72,7 +72,7 @@ def ids(records: Iterator[Record]) -> list[str]:
 
 
 def test_opening_where_no_journal_is_says_so_and_makes_nothing(path: Path) -> None:
-    with pytest.raises(JournalNotFound, match=r"no journal at .*journal: .*record a call first"):
+    with pytest.raises(JournalNotFound, match=r"no journal at .*journal; .*record a call first"):
         Journal.open(path)
     assert not path.exists()
 

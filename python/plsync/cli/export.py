@@ -19,11 +19,11 @@ __all__ = ["export"]
 def export(
     ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID]...", help="Only these records, in this order; ids as `plsync show` takes them."),
+        typer.Argument(metavar="ID", help="Only these records, in this order; ids as `plsync show` takes them."),
     ] = None,
     *,
     recording: Annotated[
-        Path, typer.Option("--recording", metavar="FILE", help="The recording to write, a .jsonl file.")
+        Path, typer.Option("--recording", metavar="FILE", readable=False, help="The recording to write, a .jsonl file.")
     ],
     append: Annotated[bool, typer.Option("--append", help="Add to a recording that exists.")] = False,
     tag: options.Tag = None,

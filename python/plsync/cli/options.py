@@ -85,6 +85,8 @@ Journal = Annotated[
     typer.Option(
         "--journal",
         metavar="PATH",
+        # Opening it says better what is wrong, and what to do.
+        readable=False,
         help="The journal's directory. Default: $PLSYNC_JOURNAL, else the user data directory.",
     ),
 ]

@@ -36,7 +36,8 @@ def pull(
 ) -> None:
     """Fetch prompt templates, so that `plsync.prompts.get` has them without a network.
 
-    Of each the newest version, and those with a release label. The key comes from PROMPTLAYER_API_KEY.
+    Of each the newest version, and those with a release label.
+    The key comes from PROMPTLAYER_API_KEY.
     Exits with 1 when PromptLayer does not have what was asked for.
     """
     from plsync.prompts.pulling import pull as pull_prompts  # noqa: PLC0415 - the commands that look need no network

@@ -66,8 +66,9 @@ def quota(
 ) -> None:
     """Show or set how much the journal may hold. Without a quota everything stays.
 
-    A quota is kept with the journal and enforced from then on, whichever program takes events in. A record that has to
-    go loses its content and keeps its id, tags, state and request id.
+    A quota is kept with the journal and enforced from then on, whichever
+    program takes events in. A record that has to go loses its content and
+    keeps its id, tags, state and request id.
     """
     with Journal.open(journal) as opened:
         wanted = opened.quota()

@@ -15,9 +15,7 @@ __all__ = ["retry"]
 
 _PAGE = 1000
 
-_IDS = typer.Argument(
-    metavar="[ID]...", help="Records: ids, abbreviations, run ids or request ids.", show_default=False
-)
+_IDS = typer.Argument(metavar="ID", help="Records: ids, abbreviations, run ids or request ids.", show_default=False)
 _FOLLOW_UPS = typer.Option("--follow-ups", help="All follow-ups that PromptLayer refused.")
 _CALLBACKS = typer.Option("--callbacks", help="All callbacks that were given up.")
 

@@ -53,8 +53,9 @@ def run(
 ) -> None:
     """Send what the journal holds to PromptLayer, and hand the request ids back.
 
-    The key comes from PROMPTLAYER_API_KEY and is stored nowhere; PROMPTLAYER_BASE_URL names another server than
-    PromptLayer's own. Exits with 0 when all is done, 3 when work is left.
+    The key comes from PROMPTLAYER_API_KEY and is stored nowhere.
+    PROMPTLAYER_BASE_URL names another server than PromptLayer's own.
+    Exits with 0 when all is done, 3 when work is left.
     """
     # An HTTP client is slow to import, and the commands that look need none.
     from plsync.cli.story import Story  # noqa: PLC0415

@@ -15,8 +15,12 @@ __all__ = ["salvage"]
 
 
 def salvage(
-    source: Annotated[Path, typer.Argument(metavar="SRC", help="The damaged journal's directory. Only read.")],
-    target: Annotated[Path, typer.Argument(metavar="DST", help="A directory to make, for what can be saved.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="SRC", readable=False, help="The damaged journal's directory. Only read.")
+    ],
+    target: Annotated[
+        Path, typer.Argument(metavar="DST", readable=False, help="A directory to make, for what can be saved.")
+    ],
     json: options.Json = False,
 ) -> None:
     """Write what can be read of a damaged journal into a new one. Stop the programs that write to it first.

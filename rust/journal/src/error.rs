@@ -13,14 +13,25 @@ pub enum Error {
     /// There is no journal at this path.
     #[error("no journal at {}", .0.display())]
     NotFound(PathBuf),
-    /// The directory holds something else, or a journal of a newer format.
-    #[error("{} is not a journal this version can read: {reason}", path.display())]
+    /// The path holds something else.
+    #[error("{} is not a journal: {reason}", path.display())]
     Format {
         /// The journal directory.
         path: PathBuf,
         /// What was found there.
         reason: String,
     },
+    /// A later version wrote it, in a format this one does not know.
+    #[error("{} was written by a newer plsync: {reason}", path.display())]
+    Newer {
+        /// The journal directory, or the file in it.
+        path: PathBuf,
+        /// What this version does not know.
+        reason: String,
+    },
+    /// A new journal is to be made where something is already.
+    #[error("{} exists", .0.display())]
+    Exists(PathBuf),
     /// The path is on a network file system.
     #[error("{} is on a network file system ({kind}), where a journal's locks and memory map cannot be trusted", path.display())]
     Network {

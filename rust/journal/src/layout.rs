@@ -65,6 +65,9 @@ pub(crate) fn sync_names(journal: &Path) -> Result<()> {
     fs::sync_dir(journal)
 }
 
+/// What to do about a file that plsync would not write.
+const DAMAGED: &str = "(if it was damaged, `plsync salvage` reads the rest)";
+
 /// Says whether the directory is a journal this version can use.
 pub(crate) fn verify(journal: &Path) -> Result<()> {
     let refuse = |reason: String| Error::Format { path: journal.to_path_buf(), reason };
@@ -90,14 +93,15 @@ pub(crate) fn verify(journal: &Path) -> Result<()> {
     };
     let mut lines = text.lines();
     if lines.next() != Some(FIRST_LINE) {
-        return Err(refuse("its FORMAT file is not plsync's".into()));
+        return Err(refuse(format!("its FORMAT file is not plsync's {DAMAGED}")));
     }
     match lines.next().and_then(|line| line.strip_prefix("format ")).and_then(|number| number.parse::<u32>().ok()) {
         Some(format) if format <= FORMAT => Ok(()),
-        Some(format) => {
-            Err(refuse(format!("it has format {format}, this version reads up to {FORMAT}; upgrade plsync")))
-        }
-        None => Err(refuse("its FORMAT file names no format".into())),
+        Some(format) => Err(Error::Newer {
+            path: journal.to_path_buf(),
+            reason: format!("it has format {format}, this version reads up to {FORMAT}"),
+        }),
+        None => Err(refuse(format!("its FORMAT file names no format {DAMAGED}"))),
     }
 }
 

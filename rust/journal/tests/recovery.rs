@@ -149,7 +149,7 @@ fn a_newer_format_is_refused_and_left_alone() {
     let marker = bench.path.join("FORMAT");
     std::fs::write(&marker, "plsync journal\nformat 99\nid 0\n").unwrap();
     let refused = Store::open(&bench.path, false).err().unwrap();
-    assert!(matches!(&refused, Error::Format { .. }));
+    assert!(matches!(&refused, Error::Newer { .. }));
     assert!(refused.to_string().contains("99"));
 }
 

@@ -12,7 +12,11 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
             "nothing was recorded there yet; check --journal or PLSYNC_JOURNAL, or record a call first",
         ),
         Error::Format { .. } => {
-            ("JournalFormatError", "nothing was changed; use the plsync that wrote it, or another path")
+            ("JournalFormatError", "nothing was changed; check --journal or PLSYNC_JOURNAL, or choose another path")
+        }
+        Error::Newer { .. } => ("JournalFormatError", "nothing was changed; upgrade plsync"),
+        Error::Exists(_) => {
+            ("JournalFormatError", "nothing was changed; a salvage makes a directory of its own: choose another path")
         }
         Error::Network { .. } => (
             "JournalError",
@@ -28,7 +32,7 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
             ("JournalError", error.io_cause().map_or(advice, advice_for))
         }
     };
-    raise(py, class, format!("{error}: {advice}"))
+    raise(py, class, format!("{error}; {advice}"))
 }
 
 fn advice_for(error: &std::io::Error) -> &'static str {

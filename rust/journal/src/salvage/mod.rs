@@ -52,8 +52,7 @@ pub fn salvage(source: &Path, target: &Path) -> Result<SalvageReport> {
         return Err(Error::NotFound(source.to_path_buf()));
     }
     if target.exists() {
-        let reason = "a salvage writes into a new directory, and this one exists".into();
-        return Err(Error::Format { path: target.to_path_buf(), reason });
+        return Err(Error::Exists(target.to_path_buf()));
     }
     let mut report = SalvageReport::default();
     let store = Store::open(target, true)?;

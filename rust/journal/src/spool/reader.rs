@@ -79,10 +79,8 @@ impl Reader {
                     return Ok(Step::End);
                 }
                 Err(Defect::Newer) => {
-                    return Err(Error::Format {
-                        path: self.name.clone().into(),
-                        reason: "a newer plsync wrote it".into(),
-                    });
+                    let reason = "its frames have a version this one does not know".into();
+                    return Err(Error::Newer { path: self.name.clone().into(), reason });
                 }
                 Err(Defect::Damaged(reason)) => return self.resync(reason),
             }
