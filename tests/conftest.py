@@ -5,11 +5,17 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 
 from plsync.testing import PromptLayerServer
 from standing_in import connected
 
 pytest_plugins = ["pytester"]
+
+# The first run on a machine makes hypothesis' tables of characters, and a machine may have other things to do: how long
+# it takes to make an example says nothing of what is tested.
+settings.register_profile("plsync", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("plsync")
 
 # A shell that starts the tests in the background has them ignore SIGINT, and their own programs would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
