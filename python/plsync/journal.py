@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
 
-from plsync import acks, lookup
+from plsync import acks, following, lookup
 from plsync.acks import Ack
 from plsync.callback_queue import CallbackQueue
 from plsync.doorbell import Doorbell
@@ -152,22 +152,7 @@ class Journal:
             ValueError: as :meth:`records`.
         """
         seq = self.last_seq() if after is None else after
-        running = dict.fromkeys(UUID(record.id).bytes for record in watch if record.status == "pending")
-        return self._coming(Wanted.of(filters), seq, running, poll)
-
-    def _coming(self, wanted: Wanted, seq: int, running: dict[bytes, None], poll: float) -> Iterator[Record]:
-        while True:
-            seen_before = list(running)
-            while rows := self._store.follow(seq, _PAGE):
-                seq = rows[-1].seq
-                running |= {row.id: None for row in rows if not row.ended}
-                yield from (Record(row) for row in rows if wanted.takes(row))
-            for row in filter(None, map(self._store.get, seen_before)):
-                if row.ended:
-                    del running[row.id]
-                    yield from [Record(row)] if wanted.takes(row) else []
-            time.sleep(poll)
-            self._take_in()
+        return following.coming(self._store, self._take_in, Wanted.of(filters), after=seq, watch=watch, poll=poll)
 
     def last_seq(self) -> int:
         """The ``seq`` of the record taken in last; 0 when there is none."""

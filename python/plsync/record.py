@@ -1,37 +1,27 @@
 """A record: one LLM request as the journal holds it, read.
 
-A record is made of the JSON bodies of its events (``docs/events.md``) and the fixed fields the store keeps beside
-them. Bodies are parsed at first use, so paging through a long journal costs what is looked at and no more.
+What the call itself says is in :class:`plsync.call.Call`. Here is what the store keeps beside it: the ids it goes by,
+and how far it has got on its way to PromptLayer.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, final
 
-import orjson
-
-from plsync import derive
-from plsync.codec import decode, plain
+from plsync.call import STATUSES, Call, Kind, Status, moment
 from plsync.derive import CallError, Generation, Usage
 
 if TYPE_CHECKING:
-    from langchain_core.messages import BaseMessage
-    from langchain_core.outputs import LLMResult
-
     from plsync._native import Row
 
 __all__ = ["FIELDS", "STATES", "STATUSES", "CallError", "Generation", "Kind", "Record", "State", "Status", "Usage"]
 
-Kind = Literal["chat", "llm"]
 State = Literal["pending", "leased", "in_doubt", "acked", "dead", "held"]
-Status = Literal["pending", "ok", "error", "cancelled", "partial"]
 
-# The numbering of docs/format.md: the position is the stored number. An abandoned call (5) is an error.
+# The numbering of docs/format.md: the position is the stored number.
 STATES: Final[tuple[State, ...]] = ("pending", "leased", "in_doubt", "acked", "dead", "held")
-STATUSES: Final[tuple[Status, ...]] = ("pending", "ok", "error", "cancelled", "partial", "error")
-_ABANDONED: Final = 5
-_CACHED, _LOSSY, _REDACTED, _PRUNED, _RENEWED = 1, 2, 4, 8, 16
+_PRUNED, _RENEWED = 8, 16
 
 FIELDS: Final = (
     *("id", "seq", "run_id", "parent_run_id", "trace_id", "span_id"),
@@ -57,20 +47,14 @@ FIELDS: Final = (
 
 
 @final
-class Record:
+class Record(Call):
     """One LLM request: its start, its end, and how far it has got on its way to PromptLayer. Read-only.
 
     Times are aware datetimes in UTC. Values are plain JSON-able Python: messages are dicts of their LangChain fields;
     :meth:`messages` and :meth:`result` give the real objects.
     """
 
-    __slots__ = ("_end", "_row", "_start")
-
-    def __init__(self, row: Row) -> None:
-        """Wraps a stored row; programs get records from :class:`plsync.Journal`."""
-        self._row = row
-        self._start: dict[str, Any] | None = None
-        self._end: dict[str, Any] | None = None
+    __slots__ = ()
 
     @classmethod
     def from_row(cls, row: Row) -> Record:
@@ -103,16 +87,6 @@ class Record:
         return self._row.seq
 
     @property
-    def run_id(self) -> str | None:
-        """LangChain's run id. Not unique: LangChain repeats it when a config is used again."""
-        return derive.text(self._either("run_id"))
-
-    @property
-    def parent_run_id(self) -> str | None:
-        """The run this call was part of."""
-        return derive.text(self._either("parent_run_id"))
-
-    @property
     def trace_id(self) -> str:
         """32 hex digits: the id itself, so that a resend carries the same trace."""
         return self._sent_id().hex()
@@ -121,157 +95,6 @@ class Record:
     def span_id(self) -> str:
         """16 hex digits: the low 64 bits of the trace id."""
         return self._sent_id()[8:].hex()
-
-    # --- what was asked ---
-
-    @property
-    def kind(self) -> Kind:
-        """``chat`` (messages) or ``llm`` (a prompt)."""
-        return "chat" if self._either("kind") == "chat" else "llm"
-
-    @property
-    def name(self) -> str | None:
-        """The run's name, else the model class's."""
-        return derive.text(self._started().get("name")) or self.class_name
-
-    @property
-    def class_name(self) -> str | None:
-        """The model class's name, e.g. ``ChatOpenAI``."""
-        return derive.class_name(self._started())
-
-    @property
-    def model(self) -> str | None:
-        """The model's name as the request gives it, else the answer; else the model class's name."""
-        return derive.model(self.metadata, self.params) or derive.answered_model(self.output) or self.class_name
-
-    @property
-    def provider(self) -> str | None:
-        """LangChain's ``ls_provider``, e.g. ``openai``; else the model class's name in lower case."""
-        return derive.text(self.metadata.get("ls_provider")) or (self.class_name or "").lower() or None
-
-    @property
-    def input(self) -> list[Any]:
-        """Message dicts (chat) or prompt strings (llm); empty when the start was not seen."""
-        return derive.given(self._started())
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """LangChain's ``invocation_params``: model, temperature, tools, ..."""
-        return derive.fields(self._started(), "params")
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """LangChain's ``options``: stop words, structured output format."""
-        return derive.fields(self._started(), "options")
-
-    @property
-    def tags(self) -> list[str]:
-        """LangChain's tags, then the handler's ``pl_tags``; each once, in order."""
-        return derive.tags(self._started())
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """LangChain's metadata, the user's own keys among them."""
-        return derive.fields(self._started(), "metadata")
-
-    # --- what came back ---
-
-    @property
-    def status(self) -> Status:
-        """How the call ended; ``pending`` while it has not. A call whose process died is an ``error``."""
-        return STATUSES[self._row.ended]
-
-    @property
-    def output(self) -> list[Generation]:
-        """The candidates; on errors, what had arrived."""
-        return derive.generations(self._ended())
-
-    @property
-    def tool_calls(self) -> list[dict[str, Any]]:
-        """The tool calls of every candidate: ``{"name", "args", "id", "type"}``."""
-        return derive.tool_calls(self.output)
-
-    @property
-    def usage(self) -> Usage | None:
-        """Tokens used, or ``None`` when nobody counted."""
-        return derive.usage(self.output, self._ended())
-
-    @property
-    def error(self) -> CallError | None:
-        """Why the call failed; type ``Abandoned`` when its process ended before the call did."""
-        return derive.error(self._ended(), abandoned=self._row.ended == _ABANDONED)
-
-    @property
-    def cached(self) -> bool:
-        """Answered from a LangChain cache: no model ran."""
-        return bool(self._row.flags & _CACHED)
-
-    @property
-    def lossy(self) -> bool:
-        """A value could only be kept approximately."""
-        return bool(self._row.flags & _LOSSY)
-
-    @property
-    def redacted(self) -> bool:
-        """A redact hook, or ``content=False``, changed or removed content before it was written."""
-        return bool(self._row.flags & _REDACTED)
-
-    @property
-    def pruned(self) -> bool:
-        """Whether the journal's quota removed the content; ids, times of the store, state and request id are kept."""
-        return bool(self._row.flags & _PRUNED)
-
-    @property
-    def damage(self) -> str | None:
-        """Why a stored event could not be read, when one could not: what it held is then missing here."""
-        return self._row.damage
-
-    # --- when ---
-
-    @property
-    def started_ns(self) -> int:
-        """Start, ns since the epoch; when the start was not seen, the moment of the end."""
-        for body in (self._started(), self._ended()):
-            if isinstance(at := body.get("t"), int):
-                return at
-        # The first 48 bits of a UUIDv7 are ms since the epoch.
-        return int.from_bytes(self._row.id[:6], "big") * 1_000_000
-
-    @property
-    def ended_ns(self) -> int | None:
-        """End, ns since the epoch, never before the start; ``None`` while the call runs and when it was abandoned."""
-        return None if (duration := self.duration_ns) is None else self.started_ns + duration
-
-    @property
-    def duration_ns(self) -> int | None:
-        """How long the call took, in ns of monotonic time; ``None`` when it has no end."""
-        end = self._ended()
-        if isinstance(elapsed := end.get("elapsed"), int):
-            return elapsed
-        # Without a monotonic figure the wall clock has to do, and it may have been set back in between.
-        return max(0, end["t"] - self.started_ns) if isinstance(end.get("t"), int) else None
-
-    @property
-    def started_at(self) -> datetime:
-        """:attr:`started_ns` as a datetime."""
-        return _moment(self.started_ns)
-
-    @property
-    def first_token_at(self) -> datetime | None:
-        """Arrival of the first token, when the call streamed."""
-        first = self._ended().get("first_token")
-        return _moment(self.started_ns + first) if isinstance(first, int) else None
-
-    @property
-    def ended_at(self) -> datetime | None:
-        """:attr:`ended_ns` as a datetime."""
-        return None if (at := self.ended_ns) is None else _moment(at)
-
-    @property
-    def chunk_times(self) -> list[int] | None:
-        """µs from the start to each token event, when the call streamed."""
-        times = self._ended().get("chunks")
-        return times if isinstance(times, list) else None
 
     # --- its way to PromptLayer ---
 
@@ -288,12 +111,12 @@ class Record:
     @property
     def acked_at(self) -> datetime | None:
         """When the id came back."""
-        return None if (at := self._row.acked_at) is None else _moment(at)
+        return None if (at := self._row.acked_at) is None else moment(at)
 
     @property
     def due_at(self) -> datetime | None:
         """When a waiting record is next due."""
-        return None if (at := self._row.not_before) is None else _moment(at * 1_000_000)
+        return None if (at := self._row.not_before) is None else moment(at * 1_000_000)
 
     @property
     def attempts(self) -> int:
@@ -311,14 +134,14 @@ class Record:
         return self._row.lane
 
     @property
+    def pruned(self) -> bool:
+        """Whether the journal's quota removed the content; ids, times of the store, state and request id are kept."""
+        return bool(self._row.flags & _PRUNED)
+
+    @property
     def renewed(self) -> bool:
         """Sent under other ids, because PromptLayer stored its first span without a request log."""
         return bool(self._row.flags & _RENEWED)
-
-    @property
-    def size(self) -> int:
-        """Bytes of its events, as JSON."""
-        return len(self._row.start or b"") + len(self._row.end or b"")
 
     def put_off_ms(self) -> int:
         """For how long it was put off when its state last changed, in ms."""
@@ -336,63 +159,11 @@ class Record:
         values = {name: getattr(self, name) for name in FIELDS}
         return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
 
-    def events(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The start and the end as they were written (``docs/events.md``); empty for one that is not there."""
-        return _parse(self._row.start), _parse(self._row.end)
-
-    def messages(self) -> list[BaseMessage]:
-        """The input as LangChain messages, each of its own class; empty for a text model (see :attr:`input`)."""
-        return (decode(self._row.start).get("messages") or []) if self._row.start else []
-
-    def result(self) -> LLMResult | None:
-        """The answer as LangChain's ``LLMResult``; ``None`` while there is no end."""
-        if self._row.end is None:
-            return None
-        from langchain_core.outputs import LLMResult  # noqa: PLC0415 - looking must not cost LangChain's import
-
-        end = decode(self._row.end)
-        return LLMResult(generations=[end.get("generations") or []], llm_output=end.get("llm_output"))
-
-    def _started(self) -> dict[str, Any]:
-        if self._start is None:
-            self._start = _plain(self._row.start)
-        return self._start
-
-    def _ended(self) -> dict[str, Any]:
-        if self._end is None:
-            self._end = _plain(self._row.end)
-        return self._end
-
     def _sent_id(self) -> bytes:
         """The id it goes by at PromptLayer: another one where the first has a span and will have no log (format.md)."""
         own = self._row.id
         return own[:8] + bytes(byte ^ 0xFF for byte in own[8:]) if self.renewed else own
 
-    def _either(self, key: str) -> Any:
-        return self._started().get(key) or self._ended().get(key)
-
     def _key(self) -> tuple[object, ...]:
         row = self._row
         return (row.id, row.state, row.ended, row.flags, row.attempts, row.request_id, row.start, row.end)
-
-
-def _parse(body: bytes | None) -> dict[str, Any]:
-    """The event as it was written; empty for bytes that are none, which programs may append as opaque events."""
-    if body is None:
-        return {}
-    try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
-
-
-def _plain(body: bytes | None) -> dict[str, Any]:
-    """The same in plain form."""
-    found = plain(_parse(body))
-    return found if isinstance(found, dict) else {}
-
-
-def _moment(ns: int) -> datetime:
-    # Not fromtimestamp(): floats cannot hold today's microseconds exactly.
-    return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=ns // 1000)

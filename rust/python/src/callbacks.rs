@@ -5,7 +5,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::errors::OrRaise;
-use crate::store::{Row, Store};
+use crate::row::Row;
+use crate::store::Store;
 
 #[pyclass(module = "plsync._native", frozen)]
 pub(crate) struct CallbackQueue(Journal);

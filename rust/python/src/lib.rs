@@ -8,8 +8,11 @@ mod errors;
 mod followups;
 mod names;
 mod recorder;
+mod row;
+mod sending;
 mod space;
 mod store;
+mod upkeep;
 mod watch;
 
 use plsync_journal::{Ended, FLAG_CACHED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED, RecordId, State};
@@ -28,9 +31,11 @@ mod _native {
     #[pymodule_export]
     use crate::recorder::{Callbacks, Recorder};
     #[pymodule_export]
+    use crate::row::Row;
+    #[pymodule_export]
     use crate::space::salvage;
     #[pymodule_export]
-    use crate::store::{Row, Store};
+    use crate::store::Store;
     #[pymodule_export]
     use crate::watch::Watch;
 

@@ -1,0 +1,260 @@
+"""What the two events of a call say: what was asked, what came back, when.
+
+Everything is read from the JSON bodies of the events (``docs/events.md``) and the flags beside them. Bodies are parsed
+at first use, so paging through a long journal costs what is looked at and no more.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import orjson
+
+from plsync import derive
+from plsync.codec import decode, plain
+from plsync.derive import CallError, Generation, Usage
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+    from langchain_core.outputs import LLMResult
+
+    from plsync._native import Row
+
+__all__ = ["STATUSES", "Call", "Kind", "Status", "moment"]
+
+Kind = Literal["chat", "llm"]
+Status = Literal["pending", "ok", "error", "cancelled", "partial"]
+
+# The numbering of docs/format.md: the position is the stored number. An abandoned call (5) is an error.
+STATUSES: Final[tuple[Status, ...]] = ("pending", "ok", "error", "cancelled", "partial", "error")
+_ABANDONED: Final = 5
+_CACHED, _LOSSY, _REDACTED = 1, 2, 4
+
+
+class Call:
+    """The part of a :class:`plsync.Record` that was written as it was called, and never changes after its end."""
+
+    __slots__ = ("_end", "_row", "_start")
+
+    def __init__(self, row: Row) -> None:
+        """Wraps a stored row; programs get records from :class:`plsync.Journal`."""
+        self._row = row
+        self._start: dict[str, Any] | None = None
+        self._end: dict[str, Any] | None = None
+
+    # --- what was asked ---
+
+    @property
+    def run_id(self) -> str | None:
+        """LangChain's run id. Not unique: LangChain repeats it when a config is used again."""
+        return derive.text(self._either("run_id"))
+
+    @property
+    def parent_run_id(self) -> str | None:
+        """The run this call was part of."""
+        return derive.text(self._either("parent_run_id"))
+
+    @property
+    def kind(self) -> Kind:
+        """``chat`` (messages) or ``llm`` (a prompt)."""
+        return "chat" if self._either("kind") == "chat" else "llm"
+
+    @property
+    def name(self) -> str | None:
+        """The run's name, else the model class's."""
+        return derive.text(self._started().get("name")) or self.class_name
+
+    @property
+    def class_name(self) -> str | None:
+        """The model class's name, e.g. ``ChatOpenAI``."""
+        return derive.class_name(self._started())
+
+    @property
+    def model(self) -> str | None:
+        """The model's name as the request gives it, else the answer; else the model class's name."""
+        return derive.model(self.metadata, self.params) or derive.answered_model(self.output) or self.class_name
+
+    @property
+    def provider(self) -> str | None:
+        """LangChain's ``ls_provider``, e.g. ``openai``; else the model class's name in lower case."""
+        return derive.text(self.metadata.get("ls_provider")) or (self.class_name or "").lower() or None
+
+    @property
+    def input(self) -> list[Any]:
+        """Message dicts (chat) or prompt strings (llm); empty when the start was not seen."""
+        return derive.given(self._started())
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """LangChain's ``invocation_params``: model, temperature, tools, ..."""
+        return derive.fields(self._started(), "params")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """LangChain's ``options``: stop words, structured output format."""
+        return derive.fields(self._started(), "options")
+
+    @property
+    def tags(self) -> list[str]:
+        """LangChain's tags, then the handler's ``pl_tags``; each once, in order."""
+        return derive.tags(self._started())
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """LangChain's metadata, the user's own keys among them."""
+        return derive.fields(self._started(), "metadata")
+
+    # --- what came back ---
+
+    @property
+    def status(self) -> Status:
+        """How the call ended; ``pending`` while it has not. A call whose process died is an ``error``."""
+        return STATUSES[self._row.ended]
+
+    @property
+    def output(self) -> list[Generation]:
+        """The candidates; on errors, what had arrived."""
+        return derive.generations(self._ended())
+
+    @property
+    def tool_calls(self) -> list[dict[str, Any]]:
+        """The tool calls of every candidate: ``{"name", "args", "id", "type"}``."""
+        return derive.tool_calls(self.output)
+
+    @property
+    def usage(self) -> Usage | None:
+        """Tokens used, or ``None`` when nobody counted."""
+        return derive.usage(self.output, self._ended())
+
+    @property
+    def error(self) -> CallError | None:
+        """Why the call failed; type ``Abandoned`` when its process ended before the call did."""
+        return derive.error(self._ended(), abandoned=self._row.ended == _ABANDONED)
+
+    @property
+    def cached(self) -> bool:
+        """Answered from a LangChain cache: no model ran."""
+        return bool(self._row.flags & _CACHED)
+
+    @property
+    def lossy(self) -> bool:
+        """A value could only be kept approximately."""
+        return bool(self._row.flags & _LOSSY)
+
+    @property
+    def redacted(self) -> bool:
+        """A redact hook, or ``content=False``, changed or removed content before it was written."""
+        return bool(self._row.flags & _REDACTED)
+
+    @property
+    def damage(self) -> str | None:
+        """Why a stored event could not be read, when one could not: what it held is then missing here."""
+        return self._row.damage
+
+    # --- when ---
+
+    @property
+    def started_ns(self) -> int:
+        """Start, ns since the epoch; when the start was not seen, the moment of the end."""
+        for body in (self._started(), self._ended()):
+            if isinstance(at := body.get("t"), int):
+                return at
+        # The first 48 bits of a UUIDv7 are ms since the epoch.
+        return int.from_bytes(self._row.id[:6], "big") * 1_000_000
+
+    @property
+    def ended_ns(self) -> int | None:
+        """End, ns since the epoch, never before the start; ``None`` while the call runs and when it was abandoned."""
+        return None if (duration := self.duration_ns) is None else self.started_ns + duration
+
+    @property
+    def duration_ns(self) -> int | None:
+        """How long the call took, in ns of monotonic time; ``None`` when it has no end."""
+        end = self._ended()
+        if isinstance(elapsed := end.get("elapsed"), int):
+            return elapsed
+        # Without a monotonic figure the wall clock has to do, and it may have been set back in between.
+        return max(0, end["t"] - self.started_ns) if isinstance(end.get("t"), int) else None
+
+    @property
+    def started_at(self) -> datetime:
+        """:attr:`started_ns` as a datetime."""
+        return moment(self.started_ns)
+
+    @property
+    def first_token_at(self) -> datetime | None:
+        """Arrival of the first token, when the call streamed."""
+        first = self._ended().get("first_token")
+        return moment(self.started_ns + first) if isinstance(first, int) else None
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """:attr:`ended_ns` as a datetime."""
+        return None if (at := self.ended_ns) is None else moment(at)
+
+    @property
+    def chunk_times(self) -> list[int] | None:
+        """µs from the start to each token event, when the call streamed."""
+        times = self._ended().get("chunks")
+        return times if isinstance(times, list) else None
+
+    @property
+    def size(self) -> int:
+        """Bytes of its events, as JSON."""
+        return len(self._row.start or b"") + len(self._row.end or b"")
+
+    # --- as other things ---
+
+    def events(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The start and the end as they were written (``docs/events.md``); empty for one that is not there."""
+        return _parse(self._row.start), _parse(self._row.end)
+
+    def messages(self) -> list[BaseMessage]:
+        """The input as LangChain messages, each of its own class; empty for a text model (see :attr:`input`)."""
+        return (decode(self._row.start).get("messages") or []) if self._row.start else []
+
+    def result(self) -> LLMResult | None:
+        """The answer as LangChain's ``LLMResult``; ``None`` while there is no end."""
+        if self._row.end is None:
+            return None
+        from langchain_core.outputs import LLMResult  # noqa: PLC0415 - looking must not cost LangChain's import
+
+        end = decode(self._row.end)
+        return LLMResult(generations=[end.get("generations") or []], llm_output=end.get("llm_output"))
+
+    def _started(self) -> dict[str, Any]:
+        if self._start is None:
+            self._start = _plain(self._row.start)
+        return self._start
+
+    def _ended(self) -> dict[str, Any]:
+        if self._end is None:
+            self._end = _plain(self._row.end)
+        return self._end
+
+    def _either(self, key: str) -> Any:
+        return self._started().get(key) or self._ended().get(key)
+
+
+def _parse(body: bytes | None) -> dict[str, Any]:
+    """The event as it was written; empty for bytes that are none, which programs may append as opaque events."""
+    if body is None:
+        return {}
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _plain(body: bytes | None) -> dict[str, Any]:
+    """The same in plain form."""
+    found = plain(_parse(body))
+    return found if isinstance(found, dict) else {}
+
+
+def moment(ns: int) -> datetime:
+    """Nanoseconds since the epoch as a datetime in UTC, exact to the microsecond."""
+    # Not fromtimestamp(): floats cannot hold today's microseconds exactly.
+    return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=ns // 1000)

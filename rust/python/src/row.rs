@@ -1,0 +1,100 @@
+//! `Row`: what the store holds of a record.
+
+use plsync_journal::Row as StoredRow;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+#[pyclass(module = "plsync._native", frozen)]
+pub(crate) struct Row(pub(crate) StoredRow);
+
+#[pymethods]
+impl Row {
+    #[getter]
+    fn id(&self) -> [u8; 16] {
+        self.0.id.0
+    }
+
+    #[getter]
+    fn seq(&self) -> u64 {
+        self.0.seq
+    }
+
+    #[getter]
+    fn state(&self) -> u8 {
+        self.0.state as u8
+    }
+
+    #[getter]
+    fn ended(&self) -> u8 {
+        self.0.ended as u8
+    }
+
+    #[getter]
+    fn flags(&self) -> u8 {
+        self.0.flags
+    }
+
+    #[getter]
+    fn attempts(&self) -> u32 {
+        self.0.attempts
+    }
+
+    #[getter]
+    fn last_error(&self) -> Option<&str> {
+        Some(self.0.last_error.as_str()).filter(|text| !text.is_empty())
+    }
+
+    #[getter]
+    fn sink(&self) -> Option<&str> {
+        self.0.sink.as_deref()
+    }
+
+    #[getter]
+    fn writer(&self) -> [u8; 16] {
+        self.0.writer.0
+    }
+
+    #[getter]
+    fn start<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.0.start.as_deref().map(|body| PyBytes::new(py, body))
+    }
+
+    #[getter]
+    fn end<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.0.end.as_deref().map(|body| PyBytes::new(py, body))
+    }
+
+    #[getter]
+    fn damage(&self) -> Option<&str> {
+        self.0.damage.as_deref()
+    }
+
+    #[getter]
+    fn request_id(&self) -> Option<u64> {
+        self.0.ack.map(|(request_id, _)| request_id)
+    }
+
+    #[getter]
+    fn acked_at(&self) -> Option<u64> {
+        self.0.ack.map(|(_, at_ms)| at_ms * 1_000_000)
+    }
+
+    #[getter]
+    fn lane(&self) -> u8 {
+        self.0.lane
+    }
+
+    #[getter]
+    fn changed_at(&self) -> u64 {
+        self.0.changed_at
+    }
+
+    #[getter]
+    fn not_before(&self) -> Option<u64> {
+        Some(self.0.not_before).filter(|at| *at > 0)
+    }
+}
+
+pub(crate) fn rows(rows: Vec<StoredRow>) -> Vec<Row> {
+    rows.into_iter().map(Row).collect()
+}
