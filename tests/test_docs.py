@@ -22,6 +22,7 @@ import pytest
 
 from commands import PYTEST_QUICKLY
 from openai_server import OpenAIServer
+from plsync.cli import app
 from plsync.journal import Journal
 from plsync.record import FIELDS
 from plsync.reports import CheckReport, Stats
@@ -129,6 +130,30 @@ def test_every_field_of_status_is_documented() -> None:
 def test_every_field_of_check_is_documented() -> None:
     names = {field.name for field in fields(CheckReport)} | {"ok", "journal"}
     assert documented("cli.md", "`check` prints:") == names
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    text = PAGES[0].read_text(encoding="utf-8")
+    assert [page.name for page in PAGES[1:] if f"](docs/{page.name})" not in text] == []
+
+
+def test_the_readme_names_every_command() -> None:
+    commands = app.registered_commands + app.registered_groups
+    named = {
+        command
+        for row in re.findall(r"^\| (`plsync .*?) \|", PAGES[0].read_text("utf-8"), re.MULTILINE)
+        for command in re.findall(r"`plsync (\w+)", row)
+    }
+    assert named == {command.name for command in commands}
+
+
+def test_contributing_names_every_target_and_directory() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert targets
+    assert [target for target in targets[1].split() if f"`make {target}`" not in text] == []
+    packages = [path.parent.relative_to(ROOT) for path in (ROOT / "python" / "plsync").glob("*/__init__.py")]
+    assert [package for package in packages if f"`{package.as_posix()}`" not in text] == []
 
 
 def test_links_between_pages_lead_somewhere() -> None:

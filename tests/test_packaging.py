@@ -1,5 +1,6 @@
 """What a user gets from pip: the right metadata, a typed package, a source distribution that builds."""
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -39,6 +40,20 @@ def test_the_gpt4all_extra_installs_where_gpt4all_has_none(sys_platform: str, ma
 
 def test_the_archived_community_package_is_not_a_hard_dependency() -> None:
     assert "langchain-community" not in requirements("", sys.platform, "x86_64")
+
+
+def test_the_package_says_where_it_comes_from_and_which_pythons_it_is_tested_on() -> None:
+    metadata = distribution("plsync").metadata
+    urls = dict(url.split(", ", 1) for url in metadata.get_all("Project-URL", []))
+    assert {"Repository", "Documentation", "Changelog", "Issues"} <= urls.keys()
+    tested = re.findall(
+        r'"(3\.\d+)"', (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8").split("steps")[0]
+    )
+    declared = {
+        name.rpartition(" :: ")[2] for name in metadata.get_all("Classifier", []) if re.search(r" 3\.\d+$", name)
+    }
+    assert declared == set(tested)
+    assert metadata["Requires-Python"] == f">={tested[0]}"
 
 
 def test_the_package_tells_type_checkers_that_it_is_typed() -> None:
