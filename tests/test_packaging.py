@@ -62,6 +62,7 @@ def test_the_package_tells_type_checkers_that_it_is_typed() -> None:
 
 def test_one_native_module_serves_every_python() -> None:
     native = import_module("plsync._native")
+    assert native.__version__ == version("plsync")
     assert native.__file__ is not None
     assert Path(native.__file__).name in {"_native.abi3.so", "_native.pyd"}
 

@@ -203,3 +203,23 @@ impl Recorder {
         let _ = catch_unwind(AssertUnwindSafe(|| self.note_failure(py, &reason)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_an_error_nor_a_panic_reaches_the_caller() {
+        Python::initialize();
+        let directory = tempfile::tempdir().unwrap();
+        Python::attach(|py| {
+            let path = directory.path().join("journal");
+            let recorder = Recorder::new(py, path, "process", Vec::new(), None, None).unwrap();
+            recorder.guarded(py, || Err(PyValueError::new_err("an error")));
+            recorder.guarded(py, || panic!("a panic"));
+            assert_eq!(recorder.failures(), 2);
+            recorder.guarded(py, || Ok(()));
+            assert_eq!(recorder.failures(), 2);
+        });
+    }
+}
