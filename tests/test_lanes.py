@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import orjson
 import pytest
@@ -56,6 +57,23 @@ def test_calls_of_one_run_share_a_lane(path: Path) -> None:
     chain.invoke("?", {"callbacks": [handler]})
     first, second = lanes(path)
     assert first == second != 0
+
+
+def documented(key: bytes) -> int:
+    """docs/format.md: every writer, whatever it is written in, must find the same lane."""
+    hashed = 0x811C9DC5
+    for byte in key:
+        hashed = ((hashed ^ byte) * 0x01000193) % 2**32
+    return 1 + hashed % 255
+
+
+def test_a_lane_is_the_one_the_format_gives(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path)
+    run_id = UUID("01a21bc6-4929-77a8-95ab-3bd5a63a9369")
+    handler.on_llm_start({}, ["hi"], run_id=uuid4(), metadata={"session_id": "b", "thread_id": "a"})
+    handler.on_llm_start({}, ["hi"], run_id=uuid4(), parent_run_id=run_id, metadata={"thread_id": 7, "session_id": "é"})
+    handler.on_llm_start({}, ["hi"], run_id=uuid4(), parent_run_id=run_id)
+    assert lanes(path) == [71, documented("é".encode()), documented(run_id.bytes)]
 
 
 def test_calls_that_stand_alone_keep_no_order(path: Path) -> None:
