@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatResult
+from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import Field
 
 from models import Chat, SlowChat, StreamingChat
@@ -50,6 +51,25 @@ def test_none_never_asks_and_never_writes(path: Path) -> None:
     with pytest.raises(NoRecording):
         with_recording(poisoned(Chat()), path).invoke("a")
     assert not path.exists()
+
+
+class Closed(BaseRateLimiter):
+    """Lets nothing through."""
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        raise AssertionError("the limiter was asked")
+
+    async def aacquire(self, *, blocking: bool = True) -> bool:
+        raise AssertionError("the limiter was asked")
+
+
+def test_what_asks_no_provider_waits_for_no_limiter(path: Path) -> None:
+    assert said(recorded(Counted(), path), "a", "b") == ["a 1", "b 2"]
+    model = replayed(Counted(rate_limiter=Closed()), path)
+    assert model.invoke("a").content == "a 1"
+    assert asyncio.run(model.ainvoke("b")).content == "b 2"
+    with pytest.raises(AssertionError, match="the limiter"):
+        recorded(Counted(rate_limiter=Closed()), path).invoke("c")
 
 
 def test_once_records_into_a_new_recording_and_serves_one_that_exists(path: Path) -> None:

@@ -34,6 +34,8 @@ _MAX_ANSWER: Final = 16 << 20
 _PAGE: Final = 100
 # Shorter than servers keep an idle connection: one that they close just as it is used again leaves a batch in doubt.
 _KEEP_IDLE: Final = 4.0
+# A network that drops packets in silence is noticed to be back when the next attempt begins.
+_CONNECTING: Final = 10.0
 _MOST_SEARCHED: Final = 25
 
 
@@ -45,7 +47,7 @@ class PromptLayerClient:
     Args:
         api_key: PromptLayer's key; used for the header and nothing else.
         base_url: where PromptLayer is.
-        timeout: seconds for connecting, for each wait for bytes, and for the whole answer.
+        timeout: seconds for each wait for bytes, and for the whole answer; 10 at most for connecting.
 
     Raises:
         AuthenticationError: the key has characters that no key has.
@@ -74,7 +76,7 @@ class PromptLayerClient:
         try:
             self._http = httpx.Client(
                 headers={"X-API-KEY": key, "User-Agent": "plsync", "Accept": "application/json"},
-                timeout=timeout,
+                timeout=httpx.Timeout(timeout, connect=min(timeout, _CONNECTING)),
                 limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_IDLE),
                 follow_redirects=False,
                 # A proxy of the environment is for the way out; nothing on this machine is reached through one. Its
