@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,10 +65,10 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def passes(path: Path) -> Iterator[Callable[[PromptLayerServer], Callable[[], Pass]]]:
     """Passes over the journal; after ``looks=0`` there is no second look before the search."""
-    with Journal.open(path, create=True) as journal:
+    with contextlib.ExitStack() as stack, Journal.open(path, create=True) as journal:
 
         def of(server: PromptLayerServer, looks: int = 0) -> Callable[[], Pass]:
-            client = PromptLayerClient(server.api_key, server.url)
+            client = stack.enter_context(PromptLayerClient(server.api_key, server.url))
             return Engine(journal, client, Policy(settle=0, looks=looks)).run_pass
 
         yield of

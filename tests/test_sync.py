@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from calls import AT, request_ids, states, write_calls
+from calls import AT, request_ids, states, wait_until, write_calls
 from plsync.errors import JournalLocked
 from plsync.journal import Journal
 from plsync.sync.engine import Engine, Pass
@@ -312,6 +313,15 @@ def test_what_a_dead_sender_had_leased_is_looked_up(path: Path, server: PromptLa
         assert len(journal.outbox.lease(10, 1, time.time_ns() // 1_000_000)) == 2
     result = run_pass(path, server)
     assert (result.resent, result.acked) == (2, 2)
+
+
+def test_a_pass_leaves_no_threads_behind(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 3)
+    server.fail(500, path=BULK)
+    # The first sends, the second looks up what is in doubt.
+    for _ in range(2):
+        run_pass(path, server, in_flight=3)
+    wait_until(lambda: not {"plsync-send", "plsync-look-up"} & {thread.name for thread in threading.enumerate()})
 
 
 def test_one_sender_a_journal(path: Path) -> None:

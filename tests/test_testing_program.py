@@ -20,12 +20,14 @@ def program(*options: str) -> Iterator[httpx.Client]:
     command = [sys.executable, "-m", "plsync.testing", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        settings = dict(process.stdout.readline().strip().split("=", 1) for _ in range(2))
-        headers = {"X-API-KEY": settings["PROMPTLAYER_API_KEY"]}
-        url = settings["PROMPTLAYER_BASE_URL"]
-        with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=30) as client:
-            yield client
-        process.terminate()
+        try:
+            settings = dict(process.stdout.readline().strip().split("=", 1) for _ in range(2))
+            headers = {"X-API-KEY": settings["PROMPTLAYER_API_KEY"]}
+            url = settings["PROMPTLAYER_BASE_URL"]
+            with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=30) as client:
+                yield client
+        finally:
+            process.terminate()
 
 
 def test_it_runs_as_a_program() -> None:

@@ -186,6 +186,7 @@ def test_a_body_too_large_is_refused_unread() -> None:
     with PromptLayerServer(max_body=100) as server, httpx.Client(trust_env=False) as client:
         answer = client.post(f"{server.url}/log-request", content=b"x" * 101)
     assert answer.status_code == 413
+    assert answer.headers["Connection"] == "close"
 
 
 def test_spans_of_any_shape_are_taken_without_validation() -> None:

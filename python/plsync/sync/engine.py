@@ -111,7 +111,10 @@ class Engine:
         self._journal.outbox.orphan_leases(now_ms() - int(self._policy.longest_delivery * 1000), self._settled_ms())
         result = self._look_up()
         if result.halt is None:
-            self._send(result, carefully=carefully)
+            try:
+                self._send(result, carefully=carefully)
+            finally:
+                self._workers.close()
         return result
 
     def _look_up(self) -> Pass:

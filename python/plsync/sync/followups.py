@@ -80,21 +80,26 @@ class FollowUps:
         """Send what is due, until nothing more is, something halts it, or ``stopped``."""
         report = FollowUpReport()
         self._halted, self._unclear_in_a_row = False, 0
+        try:
+            self._send_all(report, stopped)
+        finally:
+            self._workers.close()
+        return report
+
+    def _send_all(self, report: FollowUpReport, stopped: Callable[[], bool]) -> None:
         more = True
         while True:
             if more and not self._halted and not stopped():
                 more = self._hand_out()
             if not self._workers.busy:
-                break
+                return
             if stopped():
                 self._halted = True
                 self._settle(self._last_answers(), report)
-                break
+                return
             if done := self._workers.collect(_POLL):
                 self._settle((sent for _, sent in done), report)
                 more = True
-        self._workers.close()
-        return report
 
     def _hand_out(self) -> bool:
         """Claim what fills the workers, and give it to them; False when nothing more is due now."""

@@ -65,7 +65,10 @@ class Reconciler:
             due = self._journal.outbox.in_doubt(_AT_ONCE, now_ms())
             if not due:
                 break
-            self._ask(due, result)
+            try:
+                self._ask(due, result)
+            finally:
+                self._workers.close()
             if result.halt is None and result._without_log:
                 self._search(result)
         return result

@@ -134,6 +134,9 @@ class Connection(BaseHTTPRequestHandler):
         if self._app.latency:
             self._app.wait(self._app.latency)
         self.send_response(answer.status)
+        if self.close_connection:
+            # Or the client asks the next thing of a connection that is about to be closed.
+            self.send_header("Connection", "close")
         fixed = {"Content-Type": "application/json", "Content-Length": str(len(answer.body))}
         for name, value in {**fixed, **answer.headers}.items():
             self.send_header(name, value)
