@@ -246,7 +246,7 @@ def test_a_signal_finishes_the_request_at_hand_and_exits(
 def test_it_ends_within_a_moment_whatever_hangs(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 5)
     server.hang(90, path="/spans-bulk", times=5)
-    with start(path, server, "--batch", "1") as process:
+    with start(path, server, "--batch", "1", "--in-flight", "4") as process:
         wait_until(lambda: len(server.request_logs) == 4)
         process.terminate()
         process.communicate(timeout=10)

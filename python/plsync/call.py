@@ -223,6 +223,13 @@ class Call:
         end = decode(self._row.end)
         return LLMResult(generations=[end.get("generations") or []], llm_output=end.get("llm_output"))
 
+    def let_go(self) -> None:
+        """Drop what was parsed; it is parsed again when it is asked for.
+
+        Of many records that are kept at once the parsed form takes much memory, and Python's collector goes through it.
+        """
+        self._start = self._end = None
+
     def _started(self) -> dict[str, Any]:
         if self._start is None:
             self._start = _plain(self._row.start)

@@ -46,7 +46,7 @@ def run(
     exec_: Annotated[str | None, _EXEC] = None,
     no_callbacks: Annotated[bool, typer.Option("--no-callbacks", help="Call no functions.")] = False,
     batch: Annotated[int, _BATCH] = 100,
-    in_flight: Annotated[int, _IN_FLIGHT] = 4,
+    in_flight: Annotated[int, _IN_FLIGHT] = 6,
     settle: Annotated[float, _SETTLE] = 60.0,
     json: options.Json = False,
     journal: options.Journal = None,

@@ -78,7 +78,7 @@ class Engine:
         policy: Policy,
         *,
         batch: int = 100,
-        in_flight: int = 4,
+        in_flight: int = 6,
         stopped: Callable[[], bool] = lambda: False,
         watched: Callable[[Pass], None] = lambda _: None,
     ) -> None:
@@ -202,6 +202,7 @@ class Engine:
         for record in records:
             try:
                 built.append((record, orjson.Fragment(span_json(record))))
+                record.let_go()
             except Exception as error:
                 reason = f"plsync could not translate it ({type(error).__name__}: {error}); please report this"
                 sent.untranslated.append((record, reason))

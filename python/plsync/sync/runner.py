@@ -55,7 +55,7 @@ class Runner:
         wake: Wake,
         *,
         batch: int = 100,
-        in_flight: int = 4,
+        in_flight: int = 6,
         deliveries: Deliveries | None = None,
         watched: Callable[[Pass], None] = lambda _: None,
     ) -> None:
