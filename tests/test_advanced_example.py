@@ -74,7 +74,8 @@ def test_the_published_example_runs_with_its_imports_changed(
     assert run(path, "prompts", "pull", **environment).returncode == 0
     with server.offline():
         program = subprocess.Popen(
-            [sys.executable, "-c", f"{example}\nprint('asked', flush=True)\nimport sys\nsys.stdin.read()"],
+            # Unbuffered: the example prints from its callback, and does not flush.
+            [sys.executable, "-u", "-c", f"{example}\nprint('asked')\nimport sys\nsys.stdin.read()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
