@@ -31,7 +31,7 @@ fuzz_target!(|input: Input| {
         let id = RecordId::new();
         let event = Event { kind: Kind::Raw, ended: Ended::No, flags: 0, lane: 0, id, labels: &[], body };
         let from = bytes.len();
-        frame::write(&mut bytes, &event, frame::payload_crc(&event), number);
+        bytes.extend(frame::framed(&event, number));
         // Padding belongs to no frame.
         frames.push((id, from..from + frame::HEADER + body.len(), body));
     }

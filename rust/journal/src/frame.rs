@@ -127,6 +127,15 @@ impl Event<'_> {
     }
 }
 
+/// The bytes of a frame, for those who damage them.
+#[cfg(fuzzing)]
+#[must_use]
+pub fn framed(event: &Event<'_>, number: u64) -> Vec<u8> {
+    let mut draft = Draft::new();
+    event.draft(&mut draft);
+    draft.numbered(number).to_vec()
+}
+
 /// A decoded header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
