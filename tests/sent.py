@@ -37,6 +37,10 @@ class StoredRow:
     lane: int = 0
     changed_at: int = 0
 
+    @property
+    def size(self) -> int:
+        return len(self.start or b"") + len(self.end or b"")
+
     def record(self) -> Record:
         return Record.from_row(self)  # type: ignore[arg-type]
 

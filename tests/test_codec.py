@@ -71,6 +71,24 @@ def test_json_that_no_handler_wrote_has_a_plain_form_too(value: Any) -> None:
     json.dumps(codec.plain(value), allow_nan=False)
 
 
+@given(anything, st.sampled_from([0, orjson.OPT_INDENT_2]))
+def test_the_plain_form_read_from_json_is_that_of_the_parsed_json(value: Any, style: int) -> None:
+    data = orjson.dumps(value, option=style)
+    assert codec.read_plain(data) == codec.plain(orjson.loads(data))
+
+
+@given(st.lists(VALUES | message(), max_size=3))
+def test_the_plain_form_read_from_an_event_is_that_of_the_parsed_event(value: Any) -> None:
+    data, _ = encode(value)
+    assert codec.read_plain(data) == codec.plain(orjson.loads(data))
+
+
+def test_what_is_no_json_has_no_plain_form() -> None:
+    for data in (b"", b"{", b'{"$":"AIMessage","v":{}', b'{"$":"AIMessage","v":{]}}', b"\xff"):
+        with pytest.raises(orjson.JSONDecodeError):
+            codec.read_plain(data)
+
+
 def test_json_nested_deeper_than_handlers_write_is_cut() -> None:
     nested = orjson.loads(b'{"a":' * 900 + b"1" + b"}" * 900)
     assert orjson.dumps([[codec.plain(nested)]]).startswith(b'[[{"a":{"a":')

@@ -171,6 +171,8 @@ class Row:
     @property
     def end(self) -> bytes | None: ...  # JSON body of the end event
     @property
+    def size(self) -> int: ...  # bytes of both bodies
+    @property
     def damage(self) -> str | None: ...  # why a body could not be read; it is then None
     @property
     def request_id(self) -> int | None: ...
@@ -426,6 +428,12 @@ class Watch:
 
 def encode(obj: Any) -> tuple[bytes, bool]:
     """JSON bytes of any object in plsync's tagged form, and whether something could only be kept approximately."""
+
+def untagged(event: bytes) -> bytes | None:
+    """An event's JSON with messages and generations as the objects of their fields, as ``codec.plain`` would have them.
+
+    None when it holds another tag, or is not JSON as handlers write it: ``codec.plain`` then.
+    """
 
 def salvage(source: str, target: str) -> dict[str, Any]:
     """Read a damaged journal into a new one, in this process. {"records": int, "events": int, "acks": int,

@@ -6,13 +6,14 @@ at first use, so paging through a long journal costs what is looked at and no mo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import orjson
 
 from plsync import derive
-from plsync.codec import decode, plain
+from plsync.codec import decode, read_plain
 from plsync.derive import CallError, Generation, Usage
 
 if TYPE_CHECKING:
@@ -35,13 +36,14 @@ _CACHED, _LOSSY, _REDACTED = 1, 2, 4
 class Call:
     """The part of a :class:`plsync.Record` that was written as it was called, and never changes after its end."""
 
-    __slots__ = ("_end", "_row", "_start")
+    __slots__ = ("_end", "_output", "_row", "_start")
 
     def __init__(self, row: Row) -> None:
         """Wraps a stored row; programs get records from :class:`plsync.Journal`."""
         self._row = row
         self._start: dict[str, Any] | None = None
         self._end: dict[str, Any] | None = None
+        self._output: list[Generation] | None = None
 
     # --- what was asked ---
 
@@ -115,7 +117,9 @@ class Call:
     @property
     def output(self) -> list[Generation]:
         """The candidates; on errors, what had arrived."""
-        return derive.generations(self._ended())
+        if self._output is None:
+            self._output = derive.generations(self._ended())
+        return self._output
 
     @property
     def tool_calls(self) -> list[dict[str, Any]]:
@@ -202,7 +206,7 @@ class Call:
     @property
     def size(self) -> int:
         """Bytes of its events, as JSON."""
-        return len(self._row.start or b"") + len(self._row.end or b"")
+        return self._row.size
 
     # --- as other things ---
 
@@ -228,37 +232,34 @@ class Call:
 
         Of many records that are kept at once the parsed form takes much memory, and Python's collector goes through it.
         """
-        self._start = self._end = None
+        self._start = self._end = self._output = None
 
     def _started(self) -> dict[str, Any]:
         if self._start is None:
-            self._start = _plain(self._row.start)
+            self._start = _parse(self._row.start, read_plain)
         return self._start
 
     def _ended(self) -> dict[str, Any]:
         if self._end is None:
-            self._end = _plain(self._row.end)
+            self._end = _parse(self._row.end, read_plain)
         return self._end
 
     def _either(self, key: str) -> Any:
         return self._started().get(key) or self._ended().get(key)
 
 
-def _parse(body: bytes | None) -> dict[str, Any]:
-    """The event as it was written; empty for bytes that are none, which programs may append as opaque events."""
+def _parse(body: bytes | None, read: Callable[[bytes], Any] = orjson.loads) -> dict[str, Any]:
+    """The event, as it was written or as another reader has it; empty for bytes that are none.
+
+    Programs may append such bytes as opaque events.
+    """
     if body is None:
         return {}
     try:
-        parsed = orjson.loads(body)
+        parsed = read(body)
     except orjson.JSONDecodeError:
         return {}
     return parsed if isinstance(parsed, dict) else {}
-
-
-def _plain(body: bytes | None) -> dict[str, Any]:
-    """The same in plain form."""
-    found = plain(_parse(body))
-    return found if isinstance(found, dict) else {}
 
 
 def moment(ns: int) -> datetime:

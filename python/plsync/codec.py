@@ -19,9 +19,20 @@ from typing import Any
 
 import orjson
 
-from plsync._native import encode
+from plsync._native import encode, untagged
 
-__all__ = ["MESSAGES", "OUTPUTS", "TAG", "Rebuilder", "decode", "encode", "model_class", "plain", "rebuild"]
+__all__ = [
+    "MESSAGES",
+    "OUTPUTS",
+    "TAG",
+    "Rebuilder",
+    "decode",
+    "encode",
+    "model_class",
+    "plain",
+    "read_plain",
+    "rebuild",
+]
 
 TAG = "$"
 # Handlers write 200 levels at most; orjson, which has to write it again, 254.
@@ -84,6 +95,17 @@ def plain(value: Any, depth: int = 0) -> Any:
                 value[index] = plain(item, depth + 1)
         return value
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read_plain(data: bytes) -> Any:
+    """What ``plain`` gives for this JSON. Raises ``orjson.JSONDecodeError`` (a ``ValueError``) when it is none.
+
+    >>> read_plain(b'{"$":"HumanMessage","v":{"content":"hi"}}')
+    {'content': 'hi'}
+    """
+    # Most events hold no tags but those that can be left out before the JSON is parsed.
+    without_tags = untagged(data)
+    return plain(orjson.loads(data)) if without_tags is None else orjson.loads(without_tags)
 
 
 def _plain_tagged(tag: str, value: dict[str, Any], depth: int) -> Any:

@@ -5,6 +5,7 @@ Shapes: PromptLayer's OpenAPI file, schemas ``Span`` and ``LogRequest`` (2026-08
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -120,4 +121,11 @@ def _times(record: Record) -> tuple[int, int]:
 
 
 def _iso(ns: int) -> str:
-    return (_EPOCH + timedelta(microseconds=ns // 1000)).isoformat(timespec="microseconds") + "Z"
+    seconds, rest = divmod(ns, 1_000_000_000)
+    return f"{_second(seconds)}.{rest // 1000:06}Z"
+
+
+# Calls sent together were made together.
+@functools.lru_cache(64)
+def _second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()

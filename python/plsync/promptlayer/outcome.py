@@ -22,7 +22,7 @@ _CUT_SHORT = frozenset(
         *("blocklist", "prohibited_content", "spii", "image_safety", "malformed_function_call"),
     }
 )
-_REASONS = ("finish_reason", "stop_reason", "done_reason", "stopReason")
+_REASONS = ("finish_reason", "stop_reason", "done_reason", "stopReason", "reason")
 _PROVIDER_MODULES = ("openai", "anthropic", "google", "mistralai", "boto")
 
 
@@ -79,9 +79,9 @@ def finish_reason(generation: JSON) -> str | None:
     """Why the model stopped, in lower case, under the name each provider gives it."""
     metadata = as_dict(as_dict(generation.get("message")).get("response_metadata"))
     for told in (metadata, as_dict(generation.get("generation_info")), as_dict(metadata.get("incomplete_details"))):
-        for key in (*_REASONS, "reason"):
-            if isinstance(told.get(key), str):
-                return text(told[key]).lower()
+        for key in _REASONS if told else ():
+            if isinstance(reason := told.get(key), str):
+                return reason.lower()
     return None
 
 

@@ -227,18 +227,23 @@ class Engine:
         self._watched(result)
 
     def _acked(self, records: list[Record], delivered: Delivered, result: Pass) -> list[tuple[int, int]]:
-        ids = delivered.request_ids
-        rest = [record for record in records if record.span_id not in ids]
-        before = [record.seq for record in rest if record.span_id in delivered.closed]
-        without_log = [record.seq for record in rest if record.span_id not in delivered.closed]
+        acks: list[tuple[int, int]] = []
+        before: list[int] = []
+        without_log: list[int] = []
+        for record in records:
+            span_id = record.span_id
+            if span_id in delivered.request_ids:
+                acks.append((record.seq, delivered.request_ids[span_id]))
+            else:
+                (before if span_id in delivered.closed else without_log).append(record.seq)
         if before:
             # Due at once: the trace is closed, so whatever stored it is over.
             self._journal.outbox.park(before, "in_doubt", "PromptLayer has its trace already; its id is looked up")
         if without_log:
             reason = "PromptLayer stored its span, but gave no request id"
             self._journal.outbox.park(without_log, "in_doubt", reason, self._settled_ms())
-        result.in_doubt += len(rest)
-        return [(record.seq, ids[record.span_id]) for record in records if record.span_id in ids]
+        result.in_doubt += len(records) - len(acks)
+        return acks
 
     def _failed(self, records: list[Record], outcome: Outcome, result: Pass) -> None:
         rule = RULES[type(outcome)]

@@ -12,6 +12,7 @@ mod row;
 mod sending;
 mod space;
 mod store;
+mod untagged;
 mod upkeep;
 mod watch;
 
@@ -36,6 +37,8 @@ mod _native {
     use crate::space::salvage;
     #[pymodule_export]
     use crate::store::Store;
+    #[pymodule_export]
+    use crate::untagged::untagged;
     #[pymodule_export]
     use crate::watch::Watch;
 

@@ -65,6 +65,11 @@ impl Row {
     }
 
     #[getter]
+    fn size(&self) -> usize {
+        [&self.0.start, &self.0.end].into_iter().flatten().map(Vec::len).sum()
+    }
+
+    #[getter]
     fn damage(&self) -> Option<&str> {
         self.0.damage.as_deref()
     }

@@ -7,6 +7,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyType};
 use pyo3::{ffi, intern};
 
+/// The class of `message.text`.
+const TEXT: &str = "TextAccessor";
+
 /// The classes that are kept exactly; `codec.py` rebuilds the same ones. Sorted.
 const EXACT: [&str; 23] = [
     "AIMessage",
@@ -29,7 +32,7 @@ const EXACT: [&str; 23] = [
     "RunInfo",
     "SystemMessage",
     "SystemMessageChunk",
-    "TextAccessor",
+    TEXT,
     "ToolMessage",
     "ToolMessageChunk",
 ];
@@ -100,6 +103,11 @@ pub(super) fn kind(object: &Bound<'_, PyAny>) -> Kind {
     // Outside the lock: a type that goes may run Python code, which may come back here.
     drop(forgotten);
     kind
+}
+
+/// Whether a tag is that of a message or an output, which are kept as the object of their fields.
+pub(crate) fn is_model_tag(tag: &str) -> bool {
+    tag != TEXT && EXACT.binary_search(&tag).is_ok()
 }
 
 /// The plain string inside an object of a class that derives from `str`.

@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBytes;
 
+pub(crate) use classes::is_model_tag;
 pub(crate) use tagged::class_path;
 
 /// Deepest nesting of JSON containers; orjson gives up at 254.

@@ -1,0 +1,158 @@
+//! The plain form of an event, for those that read it: messages and generations as the objects of their fields.
+//!
+//! Nearly all tags of an event are those of messages and generations, and leaving them out is a matter of a few bytes. Done before
+//! the event is parsed it costs a fifth of what it costs after. Whatever is rarer is left to `plain` in `codec.py`, which knows
+//! it all; both give the same for what this one takes.
+
+use memchr::memchr2;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::encode::is_model_tag;
+
+/// Events nest less; `plain` has a limit of its own.
+const MAX_DEPTH: usize = 64;
+
+const TAG: &[u8] = br#"{"$":""#;
+const FIELDS: &[u8] = br#","v":{"#;
+
+/// What a bracket that closes has to match.
+#[derive(PartialEq, Eq)]
+enum Open {
+    List,
+    Object,
+    /// The fields of a tagged value: the value closes right after them.
+    Fields,
+}
+
+/// The JSON without the tags of messages and generations; None where it has others, or is not as handlers write it.
+#[pyfunction]
+pub(crate) fn untagged<'py>(py: Python<'py>, event: &[u8]) -> Option<Bound<'py, PyBytes>> {
+    without_tags(event).map(|plain| PyBytes::new(py, &plain))
+}
+
+fn without_tags(event: &[u8]) -> Option<Vec<u8>> {
+    let mut plain = Vec::with_capacity(event.len());
+    let mut open = Vec::with_capacity(MAX_DEPTH);
+    // What is before this is copied.
+    let mut copied = 0;
+    let mut at = 0;
+    while let Some(&byte) = event.get(at) {
+        at += 1;
+        match byte {
+            b'{' => {
+                if let Some(fields) = fields_of(&event[at - 1..])? {
+                    plain.extend_from_slice(&event[copied..at - 1]);
+                    at += fields - 1;
+                    copied = at;
+                    at += 1;
+                    open.push(Open::Fields);
+                } else {
+                    open.push(Open::Object);
+                }
+            }
+            b'[' => open.push(Open::List),
+            b']' => (open.pop()? == Open::List).then_some(())?,
+            b'}' => match open.pop()? {
+                Open::List => return None,
+                Open::Object => {}
+                Open::Fields => {
+                    plain.extend_from_slice(&event[copied..at]);
+                    (*event.get(at)? == b'}').then_some(())?;
+                    at += 1;
+                    copied = at;
+                }
+            },
+            b'"' => {
+                let start = at;
+                let escaped = skip_string(event, &mut at)?;
+                // A key may be a tag that stands elsewhere, or is spelled in another way.
+                let is_key = event.get(at) == Some(&b':');
+                if is_key && (escaped || &event[start..at - 1] == b"$") {
+                    return None;
+                }
+            }
+            // White space could stand between a key and its colon.
+            b' ' | b'\t' | b'\n' | b'\r' => return None,
+            _ => {}
+        }
+        if open.len() > MAX_DEPTH {
+            return None;
+        }
+    }
+    plain.extend_from_slice(&event[copied..]);
+    open.is_empty().then_some(plain)
+}
+
+/// Where the fields of a tagged object begin. Some(None): it has no tag; None: it has another than those meant here.
+#[allow(clippy::option_option)]
+fn fields_of(object: &[u8]) -> Option<Option<usize>> {
+    let Some(rest) = object.strip_prefix(TAG) else { return Some(None) };
+    let end = rest.iter().position(|byte| *byte == b'"')?;
+    let name = str::from_utf8(&rest[..end]).ok()?;
+    // With its quote the name is followed by the fields' key.
+    let known = is_model_tag(name) && rest[end + 1..].starts_with(FIELDS);
+    known.then_some(Some(TAG.len() + end + FIELDS.len()))
+}
+
+/// Moves past the end of a string; whether something in it is escaped. None when it has no end.
+fn skip_string(event: &[u8], at: &mut usize) -> Option<bool> {
+    let mut escaped = false;
+    loop {
+        *at += memchr2(b'"', b'\\', event.get(*at..)?)?;
+        if event[*at] == b'"' {
+            *at += 1;
+            return Some(escaped);
+        }
+        escaped = true;
+        *at += 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn untag(event: &str) -> Option<String> {
+        without_tags(event.as_bytes()).map(|plain| String::from_utf8(plain).unwrap())
+    }
+
+    #[test]
+    fn the_fields_of_messages_and_generations_take_their_place() {
+        let event = r#"{"v":1,"generations":[{"$":"ChatGeneration","v":{"text":"{\"$\":\"}","message":{"$":"AIMessage","v":{"content":""}}}}]}"#;
+        let plain = r#"{"v":1,"generations":[{"text":"{\"$\":\"}","message":{"content":""}}]}"#;
+        assert_eq!(untag(event).as_deref(), Some(plain));
+    }
+
+    #[test]
+    fn what_has_no_tag_stays() {
+        let event = r#"{"a":[1,{"b":"\\"},"$",{}],"c$":null}"#;
+        assert_eq!(untag(event).as_deref(), Some(event));
+    }
+
+    #[test]
+    fn whatever_else_is_left_to_python() {
+        for event in [
+            r#"{"$":"bytes","v":"AA=="}"#,
+            r#"{"$":"dict","v":[["$",1]]}"#,
+            r#"{"$":"AIMessage","v":{},"x":{"a":1}}"#,
+            r#"{"$":"AIMessage","v":[]}"#,
+            r#"{"$":"TextAccessor","v":{}}"#,
+            r#"{"v":{},"$":"AIMessage"}"#,
+            r#"{"\u0024":"AIMessage","v":{}}"#,
+            r#"{"$" :"AIMessage","v":{}}"#,
+            r#"{"a": 1}"#,
+            r#"{"a":[1}"#,
+            r#"{"a":"1"#,
+            r#"{"a":"\"#,
+            r#"{"$":"AIMessage","v":{}"#,
+            r#"{"$":"AI"#,
+            "[",
+            "]",
+            "}",
+        ] {
+            assert_eq!(untag(event), None, "{event}");
+        }
+        assert_eq!(untag(&"[".repeat(MAX_DEPTH + 1)), None);
+    }
+}
