@@ -21,9 +21,9 @@ const FOREIGN: usize = 16;
 /// What the others are compressed with. Higher levels cost more time than they save here.
 const LEVEL: i32 = 1;
 /// Short bodies: how far the search for repetition steps, the shortest it takes, and how many places it remembers (a power of two).
-const STEP: u32 = 8;
+const STEP: u32 = 24;
 const SHORTEST: u32 = 7;
-const PLACES: u32 = 14;
+const PLACES: u32 = 15;
 /// zstd makes codes of its own for a block with more than a kilobyte of letters. Blocks of this size seldom have so many.
 const BLOCK: u32 = 1280;
 

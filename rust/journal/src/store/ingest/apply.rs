@@ -26,7 +26,7 @@ struct Commit<'g, 'c, 't, 'e> {
     /// Records that began in this very group, by their ids. Most end in it too, and are then written once.
     fresh: HashMap<RecordId, usize>,
     /// The same in the order in which they began, which is that of their numbers.
-    records: Vec<Fresh>,
+    records: Vec<Fresh<'g>>,
     /// Their bodies.
     bodies: Vec<(u64, u8, &'g [u8])>,
     /// The highest id in the store.
@@ -34,9 +34,11 @@ struct Commit<'g, 'c, 't, 'e> {
     tally: Tally,
 }
 
-struct Fresh {
+struct Fresh<'g> {
     seq: u64,
     row: StateRow,
+    /// The labels of its first event, which are indexed.
+    labels: &'g [u8],
     /// Its parts that are stored.
     has: [bool; 2],
 }
@@ -82,7 +84,7 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
         Ok(Self { change, fresh, records, bodies, highest, tally: Tally::default() })
     }
 
-    fn store(&mut self, event: &Event, section: &[u8], stored: &'g [u8]) -> Result<()> {
+    fn store(&mut self, event: &Event, section: &'g [u8], stored: &'g [u8]) -> Result<()> {
         let part = event.part();
         if let Some(at) = self.fresh.get(&event.id) {
             let fresh = &mut self.records[*at];
@@ -91,7 +93,9 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
                 self.tally.duplicates += 1;
                 return Ok(());
             }
-            let sink = index_labels(self.change, event.id, fresh.seq, section)?;
+            // An end's labels are the first of its start's.
+            let is_indexed = fresh.labels.starts_with(section);
+            let sink = if is_indexed { 0 } else { index_labels(self.change, event.id, fresh.seq, section)? };
             merge_into(&mut fresh.row, event, sink);
             self.bodies.push((fresh.seq, part, stored));
             self.count(event, stored);
@@ -118,14 +122,14 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
     }
 
     /// The first event of a record.
-    fn begin(&mut self, seq: u64, event: &Event, section: &[u8], stored: &'g [u8]) -> Result<()> {
+    fn begin(&mut self, seq: u64, event: &Event, section: &'g [u8], stored: &'g [u8]) -> Result<()> {
         let sink = index_labels(self.change, event.id, seq, section)?;
         let mut row = StateRow::new(event.id, event.writer, self.change.now_ms);
         merge_into(&mut row, event, sink);
         let mut has = [false; 2];
         has[usize::from(event.part())] = true;
         self.fresh.insert(event.id, self.records.len());
-        self.records.push(Fresh { seq, row, has });
+        self.records.push(Fresh { seq, row, labels: section, has });
         self.bodies.push((seq, event.part(), stored));
         self.change.counts.opaque += u64::from(event.kind == Kind::Raw);
         self.tally.records += 1;
