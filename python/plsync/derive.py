@@ -8,14 +8,12 @@ another shape than expected counts as not said: a journal must be readable whate
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, TypedDict, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypedDict
 
 import orjson
 
 __all__ = ["CallError", "Generation", "Usage"]
-
-T = TypeVar("T")
 
 
 class Generation(TypedDict):
@@ -56,16 +54,14 @@ def text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def unique(items: Iterable[T]) -> list[T]:
-    """``items`` in order, each once."""
-    return list(dict.fromkeys(items))
-
-
 def tags(start: Mapping[str, Any]) -> list[str]:
-    """LangChain's tags, then the handler's."""
-    lists = (start.get(key) for key in ("tags", "pl_tags"))
-    found = [tag for tags in lists if isinstance(tags, list) for tag in tags]
-    return unique([tag if isinstance(tag, str) else str(tag) for tag in found])
+    """LangChain's tags, then the handler's; each once."""
+    found: dict[str, None] = {}
+    for key in ("tags", "pl_tags"):
+        if isinstance(listed := start.get(key), list):
+            for tag in listed:
+                found[tag if isinstance(tag, str) else str(tag)] = None
+    return list(found)
 
 
 def class_name(start: Mapping[str, Any]) -> str | None:
