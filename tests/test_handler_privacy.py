@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import stat
+from collections import OrderedDict, defaultdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage
+from pydantic import BaseModel
 
 from models import Chat, FailingLLM, StreamingChat, records, texts
 from plsync import PromptLayerCallbackHandler
@@ -82,6 +86,63 @@ def test_credentials_among_the_settings_are_not_kept(path: Path) -> None:
     (record,) = records(path)
     assert record.params["model_kwargs"] == {"access_token": "[redacted]", "eos_token": "</s>"}
     assert record.params["tools"][0]["server_url"] == "https://example.invalid"
+
+
+@dataclasses.dataclass
+class Options:
+    api_key: str
+    timeout: int = 3
+
+
+class OptionsModel(BaseModel):
+    token: str
+    timeout: int = 3
+
+
+class Opaque:
+    def __repr__(self) -> str:
+        return f"Opaque(api_key={SECRET!r})"
+
+
+class Unreadable(dict[str, str]):
+    """Whatever is asked of it fails, as a dict of a program's own making may."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("not now")
+
+    items = keys = copy = __iter__ = __repr__  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        OrderedDict(api_key=SECRET),
+        defaultdict(str, {"X-Api-Key": SECRET}),
+        MappingProxyType({"token": SECRET}),
+        ({"password": SECRET},),
+        {1: "not all keys are strings", "password": SECRET},
+        Options(SECRET),
+        OptionsModel(token=SECRET),
+        Opaque(),
+        Unreadable(api_key=SECRET),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.parametrize("redact", [None, lambda event: event], ids=["no hook", "hook"])
+def test_credentials_are_not_kept_whatever_holds_them(path: Path, value: object, redact: Any) -> None:
+    handler = PromptLayerCallbackHandler(journal=path, redact=redact)
+    Chat().invoke("hi", {"callbacks": [handler], "metadata": {"beside": value}}, client=value)
+    assert SECRET.encode() not in everything(path)
+    (record,) = records(path)
+    assert texts(record) == ["yes"]
+    assert record.input[0]["content"] == "hi"
+    assert {"client", "beside"} <= record.params.keys() | record.metadata.keys()
+
+
+def test_a_setting_that_is_not_given_is_no_credential(path: Path) -> None:
+    Chat().invoke("hi", {"callbacks": [PromptLayerCallbackHandler(journal=path)]}, api_key=None, client={"token": None})
+    (record,) = records(path)
+    assert (record.params["api_key"], record.params["client"]) == (None, {"token": None})
 
 
 def test_the_schema_of_a_tool_is_kept_whole(path: Path) -> None:

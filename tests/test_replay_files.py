@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import stat
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,20 @@ def test_servers_offered_as_tools_are_kept_without_what_opens_them(path: Path) -
     recorded(Chat(), path).invoke("hi", tools=[server("SECRET")])
     assert "SECRET" not in path.read_text()
     assert replayed(Chat(), path).invoke("hi", tools=[server("ANOTHER")]).content == "yes"
+
+
+class Client:
+    """Shows more of itself than it should."""
+
+    def __repr__(self) -> str:
+        return "Client(api_key='SECRET')"
+
+
+def test_settings_are_kept_without_credentials_whatever_holds_them(path: Path) -> None:
+    recorded(Chat(), path).invoke("hi", client=Client(), headers=OrderedDict(Authorization="SECRET"), seed=3)
+    assert "SECRET" not in path.read_text()
+    assert '"seed":3' in path.read_text()
+    assert replayed(Chat(), path).invoke("hi", client=Client()).content == "yes"
 
 
 def test_links_of_an_error_are_kept_without_credentials(path: Path) -> None:

@@ -426,8 +426,11 @@ class Watch:
     def look(self) -> tuple[bool, bool]:
         """Since the last look: whether there may be events to take in, and new request ids. Never waits."""
 
-def encode(obj: Any) -> tuple[bytes, bool]:
-    """JSON bytes of any object in plsync's tagged form, and whether something could only be kept approximately."""
+def encode(object: Any, *, guarded: bool = False) -> tuple[bytes, bool]:
+    """JSON bytes of any object in plsync's tagged form, and whether something could only be kept approximately.
+
+    ``guarded``: what is a credential by its name, or may show one in its ``repr``, is replaced by ``[redacted]``.
+    """
 
 def untagged(event: bytes) -> bytes | None:
     """An event's JSON with messages and generations as the objects of their fields, as ``codec.plain`` would have them.

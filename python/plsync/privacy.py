@@ -10,7 +10,7 @@ __all__ = ["Redact", "hook", "names_a_secret", "without_content", "without_secre
 
 Redact = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 
-# The recorder looks for these words first (recorder/reading.rs), and comes here only when it finds one.
+# The recorder looks for these words first (names.rs), and comes here only when it finds one.
 _SECRET = re.compile(
     r"(^|[-_])(authorization|cookies?|credentials?|password|secret|(api|access|private|subscription)[-_]?key)([-_]|$)"
     # Not every token: `stop_token` and `eos_token` are settings.
@@ -44,17 +44,21 @@ def hook(redact: Redact | None, *, content: bool) -> Redact | None:
 def without_secrets(value: Any, _around: tuple[int, ...] = ()) -> Any:
     """A copy in which the values of headers and settings that are credentials by their name are replaced.
 
-    So is what holds itself or lies too deep: it could only be kept unread.
+    So is what holds itself, lies too deep or fails to be read: it could only be kept unread.
     """
     kind = type(value)  # isinstance() would ask the value, which is the program's and may do anything
-    if not issubclass(kind, (Mapping, list)):
+    if not issubclass(kind, (Mapping, list, tuple)):
         return value
     if id(value) in _around or len(_around) >= _MAX_DEPTH:
         return _GONE
     around = (*_around, id(value))
-    if issubclass(kind, Mapping):
-        return {key: _without_secret(key, item, around) for key, item in value.items()}
-    return [without_secrets(item, around) for item in value]
+    try:
+        if issubclass(kind, Mapping):
+            return {key: _without_secret(key, item, around) for key, item in value.items()}
+        items = [without_secrets(item, around) for item in value]
+    except Exception:  # a container of the program's own: what cannot be read cannot be cleared
+        return _GONE
+    return tuple(items) if issubclass(kind, tuple) else items
 
 
 def names_a_secret(key: object) -> bool:

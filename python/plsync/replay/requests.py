@@ -15,7 +15,6 @@ import orjson
 
 from plsync import derive
 from plsync.codec import MESSAGES, TAG, encode
-from plsync.privacy import without_secrets
 from plsync.replay.content import CallIds, canonical_content, clean
 from plsync.replay.links import without_credentials
 from plsync.replay.tools import CHOICES, FORMATS, TOOLS, canonical_choice, canonical_format, canonical_tools
@@ -90,11 +89,11 @@ def of_call(
     if not options:
         return Request(kind, found | _stop(stop), _short(model), class_name)
     options = {key: _schema_of(key, value) for key, value in options.items()}
-    tagged = _tagged(options)
+    tagged = _tagged(options, guarded=True)
     named = next((tagged[key] for key in MODEL_NAMES if isinstance(tagged.get(key), str)), model)
     settings = {key: value for key, value in tagged.items() if key not in _NO_SETTINGS and value is not None}
     asked = found | _stop(stop) | _offered(tagged)
-    return Request(kind, asked, _short(named), class_name, clean(without_secrets(settings)))
+    return Request(kind, asked, _short(named), class_name, clean(settings))
 
 
 def of_model(kind: Kind, model: Any) -> dict[str, Any]:
@@ -107,7 +106,7 @@ def of_model(kind: Kind, model: Any) -> dict[str, Any]:
         # A text model's callbacks are told the stop words of the call alone.
         params = model._get_invocation_params() if kind == "chat" else {**model.dict(), "stop": None}
         kept = {key: _schema_of(key, params[key]) for key in _PARTS if params.get(key) is not None}
-        tagged = _tagged(kept) if kept else {}
+        tagged = _tagged(kept, guarded=True) if kept else {}
     except Exception:  # a model that was never initialised, or cannot tell
         return {}
     return _stop(tagged.get("stop")) | _offered(tagged)
@@ -136,8 +135,8 @@ def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _tagged(value: Any) -> Any:
-    return orjson.loads(encode(value)[0])
+def _tagged(value: Any, *, guarded: bool = False) -> Any:
+    return orjson.loads(encode(value, guarded=guarded)[0])
 
 
 def _short(model: str | None) -> str | None:

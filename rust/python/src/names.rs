@@ -107,21 +107,29 @@ pub(crate) fn look_of(name: &str) -> Look {
     }
 }
 
-/// Whether a name has a word in it that credentials have.
+/// Whether a name has a word in it that credentials have. Of tokens there are others than those: they end such a name.
 fn is_suspect(name: &str) -> bool {
-    let name = name.as_bytes();
-    let begins = |at: usize, word: &str| {
-        name[at..].get(..word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word.as_bytes()))
-    };
-    let has_word = name.iter().enumerate().any(|(at, first)| match first | 0x20 {
-        b'a' => begins(at, "authorization"),
-        b'c' => begins(at, "cookie") || begins(at, "credential"),
-        b'k' => begins(at, "key"),
-        b'p' => begins(at, "password"),
-        b's' => begins(at, "secret"),
+    has_word(name, false) || name.len() >= TOKEN.len() && begins(name.as_bytes(), name.len() - TOKEN.len(), TOKEN)
+}
+
+const TOKEN: &str = "token";
+
+/// Whether a word that names of credentials have is anywhere in a text, with `tokens` that of any token too.
+pub(crate) fn has_word(text: &str, tokens: bool) -> bool {
+    let text = text.as_bytes();
+    text.iter().enumerate().any(|(at, first)| match first | 0x20 {
+        b'a' => begins(text, at, "authorization"),
+        b'c' => begins(text, at, "cookie") || begins(text, at, "credential"),
+        b'k' => begins(text, at, "key"),
+        b'p' => begins(text, at, "password"),
+        b's' => begins(text, at, "secret"),
+        b't' => tokens && begins(text, at, TOKEN),
         _ => false,
-    });
-    has_word || name.len() >= 5 && begins(name.len() - 5, "token")
+    })
+}
+
+fn begins(text: &[u8], at: usize, word: &str) -> bool {
+    text[at..].get(..word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod classes;
 mod plain;
+pub(crate) mod secrets;
 mod stdlib;
 mod tagged;
 pub(crate) mod text;
@@ -24,21 +25,22 @@ const MAX_NODES: usize = 1_000_000;
 
 /// JSON bytes of any object, and whether something in them is only an approximation.
 #[pyfunction]
-#[pyo3(name = "encode")]
-pub(crate) fn encode_any<'py>(object: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyBytes>, bool)> {
+#[pyo3(name = "encode", signature = (object, *, guarded = false))]
+pub(crate) fn encode_any<'py>(object: &Bound<'py, PyAny>, guarded: bool) -> PyResult<(Bound<'py, PyBytes>, bool)> {
     let mut out = Vec::new();
-    let lossy = write_value(&mut out, object)?;
+    let lossy = write_value(&mut out, object, guarded)?;
     Ok((PyBytes::new(object.py(), &out), lossy))
 }
 
-/// Appends the JSON of any object; true when something in it is only an approximation. After an error `out` is as it was.
-pub(crate) fn write_value(out: &mut Vec<u8>, object: &Bound<'_, PyAny>) -> PyResult<bool> {
+/// Appends the JSON of any object, where it is `guarded` without the credentials in it; true when something else in it is only an
+/// approximation. After an error `out` is as it was.
+pub(crate) fn write_value(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, guarded: bool) -> PyResult<bool> {
     let start = out.len();
-    if plain::write(out, object).is_ok() {
+    if plain::write(out, object, guarded).is_ok() {
         return Ok(false);
     }
     out.truncate(start);
-    let mut copier = tagged::Copier::default();
+    let mut copier = tagged::Copier::new(guarded);
     let copy = copier.copy(object, 0)?;
     out.extend_from_slice(dumps(&copy)?.as_bytes());
     Ok(copier.lossy)

@@ -8,7 +8,7 @@ use pyo3::types::{PyBool, PyDict, PyList, PyString};
 
 use super::classes::{self, Kind, Recent};
 use super::{MAX_DEPTH, MAX_NODES, text};
-use crate::names::{Names, names};
+use crate::names::{Look, Names, look_of, names};
 
 /// An object has a part that takes more than this: see [`super::tagged`].
 pub(super) struct NotPlain;
@@ -17,8 +17,9 @@ type Written = Result<(), NotPlain>;
 
 /// Appends the JSON of `object` if it is made of exact JSON types, finite floats, integers of 64 bits, valid text, keys
 /// that can't be taken for a tag, and `langchain_core` objects of the same. Otherwise what was appended means nothing.
-pub(super) fn write(out: &mut Vec<u8>, object: &Bound<'_, PyAny>) -> Written {
-    Writer { out, nodes: 0, names: names(), classes: Recent::default() }.value(object, 0)
+/// Where it is `guarded`, nothing in it may go by a suspicious name.
+pub(super) fn write(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, guarded: bool) -> Written {
+    Writer { out, nodes: 0, names: names(), classes: Recent::default(), guarded }.value(object, 0)
 }
 
 struct Writer<'a> {
@@ -26,6 +27,7 @@ struct Writer<'a> {
     nodes: usize,
     names: Option<MutexGuard<'static, Names>>,
     classes: Recent,
+    guarded: bool,
 }
 
 impl Writer<'_> {
@@ -104,20 +106,36 @@ impl Writer<'_> {
             self.out.push(before);
             before = b',';
             let key = key.cast_exact::<PyString>().map_err(|_| NotPlain)?;
-            if let Some(name) = self.names.as_mut().and_then(|names| names.find(&key)) {
+            let look = if let Some(name) = self.names.as_mut().and_then(|names| names.find(&key)) {
                 self.out.extend_from_slice(name.text());
+                name.look()
             } else {
                 let key = key.to_str().map_err(|_| NotPlain)?;
                 if key == "$" {
                     return Err(NotPlain);
                 }
                 text::write(self.out, key);
-            }
+                if self.guarded { look_of(key) } else { Look::Plain }
+            };
             self.out.push(b':');
-            self.value(&value, depth + 1)?;
+            self.under(look, &value, depth + 1)?;
         }
         self.out.push(b'}');
         Ok(())
+    }
+
+    /// A value whose key looks like this.
+    fn under(&mut self, look: Look, value: &Bound<'_, PyAny>, depth: usize) -> Written {
+        match look {
+            Look::Suspect if self.guarded && !value.is_none() => Err(NotPlain),
+            Look::Schema if self.guarded => {
+                self.guarded = false;
+                self.value(value, depth)?;
+                self.guarded = true;
+                Ok(())
+            }
+            _ => self.value(value, depth),
+        }
     }
 
     fn list(&mut self, list: &Bound<'_, PyList>, depth: usize) -> Written {

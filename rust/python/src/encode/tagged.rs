@@ -9,7 +9,8 @@ use pyo3::types::{
 };
 
 use super::classes::{self, Kind};
-use super::{MAX_DEPTH, MAX_NODES, stdlib};
+use super::{MAX_DEPTH, MAX_NODES, secrets, stdlib};
+use crate::names::Look;
 
 /// Longest text kept of a value that is only known by its `repr`, in characters.
 const MAX_REPR: usize = 2000;
@@ -19,6 +20,8 @@ const MAX_REPR: usize = 2000;
 pub(super) struct Copier {
     /// Something could only be kept approximately.
     pub(super) lossy: bool,
+    /// Whether credentials are replaced.
+    guarded: bool,
     nodes: usize,
     /// The containers being walked, by address: a cycle comes back to one of them.
     open: Vec<usize>,
@@ -27,6 +30,10 @@ pub(super) struct Copier {
 type Copied<'py> = PyResult<Bound<'py, PyAny>>;
 
 impl Copier {
+    pub(super) fn new(guarded: bool) -> Self {
+        Self { guarded, ..Self::default() }
+    }
+
     /// The tagged copy of `object`; `depth` counts the JSON containers around it.
     pub(super) fn copy<'py>(&mut self, object: &Bound<'py, PyAny>, depth: usize) -> Copied<'py> {
         let py = object.py();
@@ -95,15 +102,34 @@ impl Copier {
         if dict.keys().iter().all(|key| is_object(&key)) {
             let copy = PyDict::new(py);
             for (key, value) in &dict {
-                copy.set_item(key, self.copy(&value, depth + 1)?)?;
+                let value = self.copy_under(&key, &value, depth + 1)?;
+                copy.set_item(key, value)?;
             }
             return Ok(copy.into_any());
         }
         let pairs = PyList::empty(py);
         for (key, value) in &dict {
-            pairs.append((self.copy(&key, depth + 3)?, self.copy(&value, depth + 3)?).into_pyobject(py)?.to_list())?;
+            let value = self.copy_under(&key, &value, depth + 3)?;
+            pairs.append((self.copy(&key, depth + 3)?, value).into_pyobject(py)?.to_list())?;
         }
         tag(py, "dict", None, pairs.as_any())
+    }
+
+    /// The copy of the value under a key.
+    fn copy_under<'py>(&mut self, key: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>, depth: usize) -> Copied<'py> {
+        if !self.guarded || value.is_none() {
+            return self.copy(value, depth);
+        }
+        match secrets::verdict(key) {
+            Look::Suspect => Ok(PyString::new(key.py(), secrets::GONE).into_any()),
+            Look::Schema => {
+                self.guarded = false;
+                let copied = self.copy(value, depth);
+                self.guarded = true;
+                copied
+            }
+            Look::Plain => self.copy(value, depth),
+        }
     }
 
     fn copy_items<'py>(&mut self, items: &Bound<'py, PyTuple>, depth: usize) -> Copied<'py> {
@@ -232,6 +258,7 @@ impl Copier {
             |error| format!("<repr failed: {}>", class_path(&error.get_type(py))),
             |text| text.to_string_lossy().chars().take(MAX_REPR).collect(),
         );
+        let text = if self.guarded { secrets::shown(text) } else { text };
         tag(py, "repr", Some(&class_path(&object.get_type())), PyString::new(py, &text).as_any())
     }
 }

@@ -10,7 +10,7 @@ use pyo3::types::PyDict;
 use super::Recorder;
 use super::event::{self, Envelope, Value};
 use super::flight::{Closing, Run};
-use super::reading::{kind_of, without_secrets};
+use super::reading::kind_of;
 use super::run_id::RunId;
 
 /// What `LangChain` says at a start.
@@ -53,8 +53,6 @@ impl Recorder {
 
         // Of what is serialized only the class is kept: the rest holds header values and credentials in URLs.
         let class = call.serialized.cast::<PyDict>().ok().and_then(|fields| fields.get_item(intern!(py, "id")).ok()?);
-        let params = call.params.cloned().map(without_secrets).transpose()?;
-        let metadata = call.metadata.cloned().map(without_secrets).transpose()?;
         let fields = [
             ("v".into(), Value::Number(Some(1))),
             ("kind".into(), Value::Text(call.kind)),
@@ -64,11 +62,11 @@ impl Recorder {
             ("class".into(), Value::Object(class)),
             ("name".into(), Value::Object(call.name.cloned())),
             (call.content.0.into(), Value::Object(Some(call.content.1))),
-            ("params".into(), Value::Object(params)),
+            ("params".into(), Value::Settings(call.params.cloned())),
             ("options".into(), Value::Object(call.options.cloned())),
             ("tags".into(), Value::Object(call.tags.cloned())),
             ("pl_tags".into(), Value::Object(Some(self.pl_tags.bind(py).clone().into_any()))),
-            ("metadata".into(), Value::Object(metadata)),
+            ("metadata".into(), Value::Settings(call.metadata.cloned())),
         ];
         let sink = self.sink.as_deref();
         let envelope =

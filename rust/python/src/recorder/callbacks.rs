@@ -42,7 +42,7 @@ impl Callbacks {
     }
 
     #[pyo3(signature = (serialized, messages, *, run_id, parent_run_id = None, tags = None, metadata = None,
-                        invocation_params = None, options = None, name = None, **_kwargs))]
+                        invocation_params = None, options = None, name = None, batch_size = None, **_kwargs))]
     #[allow(clippy::too_many_arguments)] // LangChain's
     fn on_chat_model_start(
         &self,
@@ -55,8 +55,10 @@ impl Callbacks {
         invocation_params: Option<&Bound<'_, PyAny>>,
         options: Option<&Bound<'_, PyAny>>,
         name: Option<&Bound<'_, PyAny>>,
+        batch_size: Unread<'_, '_>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
+        let _ = batch_size;
         // One run has one list of messages.
         let only = messages.cast_exact::<PyList>().ok().filter(|lists| lists.len() == 1);
         let messages = only.and_then(|lists| lists.get_item(0).ok()).unwrap_or_else(|| messages.clone());
@@ -76,7 +78,7 @@ impl Callbacks {
     }
 
     #[pyo3(signature = (serialized, prompts, *, run_id, parent_run_id = None, tags = None, metadata = None,
-                        invocation_params = None, options = None, name = None, **_kwargs))]
+                        invocation_params = None, options = None, name = None, batch_size = None, **_kwargs))]
     #[allow(clippy::too_many_arguments)] // LangChain's
     fn on_llm_start(
         &self,
@@ -89,8 +91,10 @@ impl Callbacks {
         invocation_params: Option<&Bound<'_, PyAny>>,
         options: Option<&Bound<'_, PyAny>>,
         name: Option<&Bound<'_, PyAny>>,
+        batch_size: Unread<'_, '_>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
+        let _ = batch_size;
         self.start(Call {
             kind: "llm",
             decision: false,

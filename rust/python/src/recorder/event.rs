@@ -12,11 +12,15 @@ use pyo3::types::{PyDict, PyList, PyString};
 use super::labels::push_labels;
 use super::lane::lane_of;
 use super::run_id::RunId;
+use crate::encode::secrets::without_secrets;
 use crate::encode::{class_path, text, write_value};
 use crate::errors::OrRaise;
 
 /// What is left of an event when its content can't be kept: ids and times, all of them made here.
 const BARE: [&str; 7] = ["v", "kind", "t", "run_id", "parent_run_id", "elapsed", "first_token"];
+
+/// Where programs and models pass what may hold credentials.
+const SETTINGS: [&str; 2] = ["params", "metadata"];
 
 /// A thread's draft of the next event; one that grew beyond this is given back.
 const KEEP_DRAFT: usize = 256 << 10;
@@ -46,6 +50,8 @@ pub(super) enum Value<'a, 'py> {
     Run(Option<RunId>),
     Micros(&'a [u64]),
     Object(Option<Bound<'py, PyAny>>),
+    /// The same, of which credentials are left out: some programs and models pass them with a call.
+    Settings(Option<Bound<'py, PyAny>>),
 }
 
 /// A part of the body under its key; parts are written in their order.
@@ -70,8 +76,9 @@ impl<'py> Value<'_, 'py> {
                 }
                 out.push(b']');
             }
-            Self::Object(Some(object)) => return write_value(out, object),
-            Self::Number(None) | Self::Run(None) | Self::Micros(_) | Self::Object(None) => {
+            Self::Object(Some(object)) => return write_value(out, object, false),
+            Self::Settings(Some(values)) => return write_value(out, values, true),
+            Self::Number(None) | Self::Run(None) | Self::Micros(_) | Self::Object(None) | Self::Settings(None) => {
                 out.extend_from_slice(b"null");
             }
         }
@@ -86,6 +93,7 @@ impl<'py> Value<'_, 'py> {
             Self::Run(None) | Self::Micros([]) => py.None().into_bound(py),
             Self::Micros(times) => PyList::new(py, times.iter().map(|time| time / 1000))?.into_any(),
             Self::Object(object) => object.into_pyobject(py)?.into_any(),
+            Self::Settings(values) => values.clone().map(without_secrets).into_pyobject(py)?.into_any(),
         })
     }
 }
@@ -111,7 +119,9 @@ pub(super) fn write(
             for (name, value) in &after {
                 let name = name.to_string();
                 if !BARE.contains(&name.as_str()) {
-                    kept.push((name.into(), Value::Object(Some(value))));
+                    let is_settings = SETTINGS.contains(&name.as_str());
+                    let value = if is_settings { Value::Settings(Some(value)) } else { Value::Object(Some(value)) };
+                    kept.push((name.into(), value));
                 }
             }
         }

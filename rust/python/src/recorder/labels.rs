@@ -33,7 +33,7 @@ pub(super) fn push_labels(draft: &mut Draft, envelope: &Envelope<'_>, fields: &[
 /// The object that a field holds.
 pub(super) fn object<'a, 'py>(fields: &'a [Field<'_, 'py>], name: &str) -> Option<&'a Bound<'py, PyAny>> {
     fields.iter().find(|(field, _)| field == name).and_then(|(_, value)| match value {
-        Value::Object(object) => object.as_ref(),
+        Value::Object(object) | Value::Settings(object) => object.as_ref(),
         _ => None,
     })
 }
