@@ -69,6 +69,32 @@ def test_what_is_left_at_the_end_is_sent_before_the_program_ends(path: Path, ser
     assert set(states(path).values()) == {"acked"}
 
 
+NO_MORE_THREADS = """
+import threading
+start = threading.Thread.start
+def refuse(thread):
+    if thread.name == {name!r}:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+    start(thread)
+threading.Thread.start = refuse
+"""
+
+
+def test_where_no_thread_can_be_started_at_the_end_it_is_sent_all_the_same(
+    path: Path, server: PromptLayerServer
+) -> None:
+    done = program(path, server, NO_MORE_THREADS.format(name="plsync-send") + INVOKE)
+    assert set(states(path).values()) == {"acked"}
+    assert done.stderr == ""
+
+
+def test_where_no_thread_can_be_started_at_all_the_program_goes_on(path: Path, server: PromptLayerServer) -> None:
+    done = program(path, server, NO_MORE_THREADS.format(name="plsync-sync") + INVOKE + "print('whole')\n")
+    assert done.stdout == "whole\n"
+    assert "RuntimeError: cannot join" not in done.stderr
+    assert set(states(path).values()) == {"pending"}
+
+
 def test_without_a_network_the_program_ends_and_keeps_everything(path: Path, server: PromptLayerServer) -> None:
     with server.offline():
         done = program(path, server, INVOKE)

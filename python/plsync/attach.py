@@ -93,9 +93,9 @@ class Deliverer:
             thread = threading.Thread(target=self._run, name="plsync-deliver", daemon=True)
             try:
                 thread.start()
+                self._thread = thread
             except RuntimeError:  # no thread to be had, or the interpreter is closing: a later process delivers
                 _log.warning("plsync could not start the thread that delivers request ids", exc_info=True)
-            self._thread = thread
 
     def stop(self, timeout: float) -> None:
         """Begin no further call; wait so many seconds for those that run."""

@@ -52,9 +52,10 @@ class OnlineSync:
         with _lock:
             if self._ending.is_set() or (self._thread is not None and self._thread.is_alive()):
                 return
-            self._thread = threading.Thread(target=self._run, name="plsync-sync", daemon=True)
+            thread = threading.Thread(target=self._run, name="plsync-sync", daemon=True)
             try:
-                self._thread.start()
+                thread.start()
+                self._thread = thread
             except RuntimeError:  # no thread to be had, or the interpreter is closing: what waits is sent later
                 _log.warning("plsync could not start the thread that sends records", exc_info=True)
 

@@ -21,7 +21,10 @@ _Finished: TypeAlias = "queue.SimpleQueue[tuple[T, Callable[[], R]]]"
 
 
 class Workers(Generic[T, R]):
-    """Up to ``number`` daemon threads that apply one function; one thread hands out the work and takes it back."""
+    """Up to ``number`` daemon threads that apply one function; one thread hands out the work and takes it back.
+
+    It does the work itself where no thread can be started: the system has no more, or Python 3.12 is about to end.
+    """
 
     def __init__(self, work: Callable[[T], R], number: int, name: str) -> None:
         """Prepare; threads start as they are needed."""
@@ -47,10 +50,11 @@ class Workers(Generic[T, R]):
         """Have a thread do this."""
         self._at_work[id(item)] = item
         if len(self._threads) < min(self._number, len(self._at_work)):
-            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
-        self._tasks.put((item, self._done))
+            self._start()
+        if self._threads:
+            self._tasks.put((item, self._done))
+        else:
+            self._done.put((item, _attempt(self._work, item)))
 
     def collect(self, timeout: float) -> list[tuple[T, R]]:
         """What is done, as soon as something is; empty when nothing is within ``timeout`` seconds.
@@ -77,6 +81,12 @@ class Workers(Generic[T, R]):
         for _ in self._threads:
             self._tasks.put(None)
         self._threads = []
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        with contextlib.suppress(RuntimeError):
+            thread.start()
+            self._threads.append(thread)
 
     def _run(self) -> None:
         while (task := self._tasks.get()) is not None:
