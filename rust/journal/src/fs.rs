@@ -3,6 +3,7 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::path::Path;
 
+use crate::process::Unshared;
 use crate::{Error, Result};
 
 /// Makes a directory and its parents, readable by the owner alone. Their names are durable when it returns.
@@ -22,8 +23,8 @@ pub(crate) fn create_new(path: &Path) -> Result<File> {
 }
 
 /// Opens a file for its lock, making it when it is not there.
-pub(crate) fn open_lock(path: &Path) -> Result<File> {
-    options().create(true).truncate(false).open(path).map_err(Error::io("cannot open", path))
+pub(crate) fn open_lock(path: &Path) -> Result<Unshared> {
+    Unshared::open(|| options().create(true).truncate(false).open(path)).map_err(Error::io("cannot open", path))
 }
 
 fn options() -> OpenOptions {

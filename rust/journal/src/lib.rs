@@ -32,6 +32,7 @@ mod process;
 mod salvage;
 mod spool;
 mod store;
+mod unforked;
 mod watch;
 
 pub use error::{Error, Result};

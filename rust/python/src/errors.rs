@@ -24,6 +24,10 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
              PLSYNC_ALLOW_NETWORK_FS=1 if no other machine uses this journal",
         ),
         Error::Locked(_) => ("JournalLocked", "nothing was changed; try again when the other process is done"),
+        Error::Torn => (
+            "JournalError",
+            "recording goes on; read the journal in another process, or fork before threads use it (or spawn instead)",
+        ),
         Error::Corrupt(_) => ("JournalCorrupt", "the rest of the journal is not affected; run `plsync check`"),
         Error::TooLarge { .. } => ("RecordingError", "shorten it with a redact hook"),
         Error::FollowUpTooLarge { .. } => ("InvalidFollowUp", "send less of it"),

@@ -6,7 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::frame::array;
-use crate::{Error, RecordId, Result, fs, ids, process};
+use crate::process::Unshared;
+use crate::{Error, RecordId, Result, fs, ids};
 
 const MAGIC: [u8; 4] = *b"PLSW";
 const LEN: usize = 256;
@@ -14,13 +15,12 @@ const REASON: usize = 40;
 
 /// A writer's own side of its file.
 pub(crate) struct WriterLock {
-    file: File,
+    file: Unshared,
     path: PathBuf,
     started_ms: u64,
     failures: AtomicU64,
     events: AtomicU64,
     reason: Mutex<Vec<u8>>,
-    ticket: Option<usize>,
 }
 
 /// What anybody can read of a writer.
@@ -47,10 +47,9 @@ impl WriterLock {
         let path = lock_path(spool, id);
         // Locked before it gets its name, so that nobody ever sees it unlocked while its process lives.
         let unnamed = spool.join(format!("{}.new", id.hex()));
-        let file = fs::create_new(&unnamed)?;
+        let file = Unshared::open(|| fs::create_new(&unnamed))?;
         file.lock().map_err(Error::io("cannot lock", &unnamed))?;
         let lock = Self {
-            ticket: process::close_in_child(&file),
             file,
             path: path.clone(),
             started_ms: ids::now_ms(),
@@ -104,12 +103,6 @@ impl WriterLock {
     }
 }
 
-impl Drop for WriterLock {
-    fn drop(&mut self) {
-        process::keep_in_child(self.ticket);
-    }
-}
-
 /// The file of a writer.
 pub(crate) fn lock_path(spool: &Path, id: RecordId) -> PathBuf {
     spool.join(format!("{}.lock", id.hex()))
@@ -118,7 +111,7 @@ pub(crate) fn lock_path(spool: &Path, id: RecordId) -> PathBuf {
 /// A writer as another process sees it. Holding `guard` keeps a dead writer's files from being cleaned up twice.
 pub(crate) struct Observed {
     pub(crate) info: WriterInfo,
-    pub(crate) guard: Option<File>,
+    pub(crate) guard: Option<Unshared>,
 }
 
 /// Looks at a writer: alive when its lock is held. A writer without a file is dead and was counted before.
@@ -126,7 +119,7 @@ pub(crate) fn observe(spool: &Path, id: RecordId) -> Result<Observed> {
     let path = lock_path(spool, id);
     let mut info =
         WriterInfo { id, pid: 0, started_ms: 0, alive: false, failures: 0, events: 0, last_failure: String::new() };
-    let file = match File::options().read(true).write(true).open(&path) {
+    let file = match Unshared::open(|| File::options().read(true).write(true).open(&path)) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Observed { info, guard: None }),
         Err(error) => return Err(Error::io("cannot open", &path)(error)),

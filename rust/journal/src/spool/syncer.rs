@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::thread::{self, Thread};
 
 use super::{SYNC_EVERY, Shared};
-use crate::process;
+use crate::{process, unforked};
 
 /// The generation that has a thread, plus one; a forked child starts its own.
 static RUNNING: AtomicU64 = AtomicU64::new(0);
@@ -18,6 +18,7 @@ pub(super) fn wake() {
     AT_EXIT.call_once(register);
     let mine = process::generation() + 1;
     if RUNNING.swap(mine, Ordering::AcqRel) != mine {
+        let _work = unforked::begin();
         let started = thread::Builder::new().name("plsync-sync".into()).spawn(run);
         if started.is_err() {
             RUNNING.store(0, Ordering::Release);

@@ -10,7 +10,7 @@ use super::dictionary;
 use super::memory::Mapped;
 use super::tables::{MAX_TREES, Tables};
 use super::upgrade;
-use crate::{Error, RecordId, Result, layout, process};
+use crate::{Error, RecordId, Result, layout, process, unforked};
 
 /// What an environment is opened with.
 #[derive(Clone, Copy)]
@@ -50,6 +50,7 @@ impl Db {
     }
 
     fn open_with(journal: &Path, limits: Limits) -> Result<Self> {
+        let _work = unforked::begin()?;
         let (opened, mapped) = (RwLock::new(None), Mapped::new());
         let db = Self { journal: journal.to_path_buf(), limits, opened, mapped };
         db.reopen()?;
@@ -107,6 +108,7 @@ impl Db {
 
     /// Runs `work`, which answers `None` when it found the store replaced, on the newest store.
     fn with<T>(&self, mut work: impl FnMut(&Opened) -> Result<Option<T>>) -> Result<T> {
+        let _work = unforked::begin()?;
         let (mut cleared, mut replaced) = (false, false);
         loop {
             let result = {
@@ -145,6 +147,7 @@ impl Db {
 
     /// Frees the slots of readers that died, which keep slots from others and pages from being used again. Says how many.
     pub(crate) fn clear_stale_readers(&self) -> Result<usize> {
+        let _work = unforked::begin()?;
         let guard = self.opened.read().unwrap_or_else(PoisonError::into_inner);
         let opened = guard.as_ref().ok_or_else(|| Error::Corrupt("the store is closed".into()))?;
         Ok(opened.env.clear_stale_readers()?)
@@ -204,6 +207,17 @@ impl Db {
                 Err(_) if !layout::lmdb(&self.journal, number).exists() => {}
                 Err(error) => return Err(error),
             }
+        }
+    }
+}
+
+impl Drop for Db {
+    fn drop(&mut self) {
+        let opened = self.opened.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        match unforked::begin() {
+            Ok(_work) => drop(opened),
+            // What closing it needs may be held for ever.
+            Err(_) => std::mem::forget(opened),
         }
     }
 }

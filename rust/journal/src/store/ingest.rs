@@ -13,7 +13,7 @@ use std::fs::TryLockError;
 
 use super::Store;
 use crate::spool::reader::Damage;
-use crate::{Error, Result, WriterInfo, fs, layout};
+use crate::{Error, Result, WriterInfo, fs, layout, unforked};
 use chunk::Finished;
 use merge::Merge;
 
@@ -65,6 +65,7 @@ impl Store {
                 self.apply(group, &mut report)?;
                 let finished: Vec<_> = group.iter_mut().flat_map(|chunk| std::mem::take(&mut chunk.finished)).collect();
                 if !finished.is_empty() {
+                    let _work = unforked::begin()?;
                     // Some file systems take milliseconds to free so many blocks. The next commit need not wait for that.
                     removals.push(scope.spawn(|| put_away(finished)));
                 }

@@ -31,7 +31,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::{Error, Result, layout, network};
+use crate::{Error, Result, layout, network, unforked};
 use env::Db;
 
 /// An open journal. Clones, and stores opened on the same path in one process, share one environment.
@@ -63,6 +63,7 @@ impl Store {
             layout::verify(path)?;
         }
         let path = path.canonicalize().map_err(Error::io("cannot open", path))?;
+        let _work = unforked::begin()?;
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         let open = open.get_or_insert_default();
         if let Some(shared) = open.get(&path).and_then(Weak::upgrade) {

@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use super::chunk::Chunk;
 use super::merge::Merge;
 use crate::store::encoder::Encoder;
-use crate::{Error, Result};
+use crate::{Error, Result, unforked};
 
 /// Threads beside the one that stores.
 const THREADS: usize = 1;
@@ -39,9 +39,11 @@ pub(super) fn run(merge: &mut Merge, mut store: impl FnMut(&mut [Chunk]) -> Resu
         changed: Condvar::new(),
     };
     std::thread::scope(|scope| {
+        let starting = unforked::begin()?;
         for _ in 0..THREADS {
             scope.spawn(|| work.make_all());
         }
+        drop(starting);
         let _released = Unwinding(&work);
         let stored = work.store_all(&mut maker, &mut store);
         // The threads end, whether or not there is more to read.
