@@ -1,6 +1,6 @@
 //! The few file operations a journal needs, with the permissions it promises: files 0600, directories 0700.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::path::Path;
 
 use crate::process::Unshared;
@@ -94,13 +94,22 @@ pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Re
     std::os::windows::fs::FileExt::seek_read(file, bytes, offset)
 }
 
-/// How many names a file still has; 0 once it was removed.
+/// Whether a file is no longer what stands under its name: it was removed, or moved away with its directory.
+pub(crate) fn is_displaced(file: &File, path: &Path) -> bool {
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(opened), Ok(named)) => !is_same(&opened, &named),
+        (_, Err(error)) => matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory),
+        _ => false,
+    }
+}
+
 #[cfg(unix)]
-pub(crate) fn link_count(file: &File) -> u64 {
-    file.metadata().map_or(1, |meta| std::os::unix::fs::MetadataExt::nlink(&meta))
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 #[cfg(not(unix))]
-pub(crate) fn link_count(_file: &File) -> u64 {
-    1
+fn is_same(_one: &Metadata, _other: &Metadata) -> bool {
+    true
 }

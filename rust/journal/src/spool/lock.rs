@@ -80,7 +80,7 @@ impl WriterLock {
     }
 
     pub(crate) fn is_gone(&self) -> bool {
-        fs::link_count(&self.file) == 0
+        fs::is_displaced(&self.file, &self.path)
     }
 
     /// Writes the counters out. They inform; a disk that refuses them has already been counted as a failure in memory.

@@ -83,6 +83,11 @@ impl Writer {
         let mut active = held(&self.active);
         let needed = frame::frame_len(payload) as u64;
         if active.offset + needed > active.segment.size {
+            // Another journal may stand in the place of this one by now. There the next segment would be that of a writer whose file is
+            // missing, and so of a dead one, to be removed.
+            if self.lock.is_gone() {
+                return Err(self.displaced());
+            }
             self.rotate(&mut active, needed)?;
         }
         let Active { segment, offset, frames } = &mut *active;
@@ -183,6 +188,10 @@ impl Writer {
         })
     }
 
+    fn displaced(&self) -> Error {
+        Error::io("cannot write", &self.spool)(std::io::Error::other("the journal was moved away"))
+    }
+
     fn lost_sync(&self) -> Error {
         let cause = std::io::Error::other(
             "an earlier sync failed; events before it are readable, but may not survive a power cut",
@@ -227,9 +236,13 @@ impl Writer {
         }
     }
 
-    /// Whether somebody removed the journal; the next append then makes a new one.
+    /// Whether somebody removed the journal, moved it away, or removed what is appended to; the next append then makes a new one.
     pub(crate) fn notice_removal(&self) -> bool {
-        let removed = self.lock.is_gone();
+        let (file, path) = {
+            let active = held(&self.active);
+            (Arc::clone(&active.segment.file), active.segment.path.clone())
+        };
+        let removed = self.lock.is_gone() || fs::is_displaced(&file, &path);
         if removed {
             self.gone.store(true, Ordering::Release);
         }

@@ -1,0 +1,72 @@
+//! A journal that is moved away, or loses files, under a program that records: what is acknowledged from then on is kept.
+
+mod common;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use common::{Bench, assert_sound, event, segments};
+use plsync_journal::{Ended, Kind, RecordId, Store};
+
+/// Records events of 1 KB, more than the first segment takes.
+fn record(bench: &Bench, mut between: impl FnMut()) -> Vec<RecordId> {
+    let ids: Vec<_> = std::iter::repeat_with(RecordId::new).take(1000).collect();
+    for chunk in ids.chunks(50) {
+        for id in chunk {
+            bench.spool.append(&event(Kind::Raw, Ended::No, *id, &[], &[b'x'; 1000])).unwrap();
+        }
+        between();
+    }
+    ids
+}
+
+fn move_away(bench: &Bench) -> std::path::PathBuf {
+    let aside = bench.dir.path().join("aside");
+    std::fs::rename(&bench.path, &aside).unwrap();
+    aside
+}
+
+/// Every event is in one of the two journals.
+fn assert_kept(ids: &[RecordId], journals: [&Path; 2]) {
+    let stores = journals.map(|path| Store::open(path, false).unwrap());
+    for store in &stores {
+        store.ingest(true).unwrap();
+        assert_sound(store);
+    }
+    let lost = ids.iter().filter(|id| stores.iter().all(|store| store.get(**id).unwrap().is_none())).count();
+    assert_eq!(lost, 0, "of {} acknowledged events", ids.len());
+}
+
+#[test]
+fn nothing_is_lost_when_another_journal_takes_the_place_of_the_one_written_to() {
+    let bench = Bench::new();
+    bench.call("before");
+    let aside = move_away(&bench);
+    let successor = Store::open(&bench.path, true).unwrap();
+    let ids = record(&bench, || _ = successor.ingest(true).unwrap());
+    assert_kept(&ids, [&aside, &bench.path]);
+}
+
+#[test]
+fn a_journal_that_was_moved_away_is_made_anew() {
+    let bench = Bench::new();
+    bench.call("before");
+    let aside = move_away(&bench);
+    let ids = record(&bench, || ());
+    assert_kept(&ids, [&aside, &bench.path]);
+}
+
+#[test]
+fn events_go_on_after_the_segment_they_went_into_was_removed() {
+    let bench = Bench::new();
+    bench.call("lost");
+    for path in segments(&bench.path) {
+        std::fs::remove_file(path).unwrap();
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while segments(&bench.path).is_empty() && Instant::now() < deadline {
+        bench.call("perhaps");
+    }
+    let kept = bench.call("kept");
+    assert!(bench.store().get(kept).unwrap().is_some());
+}
