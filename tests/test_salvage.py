@@ -46,6 +46,7 @@ def test_a_damaged_journal_is_saved_with_its_ids_states_and_request_ids(path: Pa
     damaged = data.read_bytes()
     text = run(path, "salvage", str(path), str(tmp_path / "saved")).stdout
     assert "30 records, 1 request id, 0 callbacks, 0 follow-ups saved" in text
+    assert "1 part of the store could not be read" in text
     assert data.read_bytes() == damaged
     with plsync.Journal.open(tmp_path / "saved") as saved:
         assert {record.id: (record.state, record.request_id, record.input) for record in saved.records()} == known
@@ -81,6 +82,17 @@ def test_what_is_lost_is_said_and_the_exit_code_tells(path: Path, tmp_path: Path
     done = run(path, "salvage", str(path), str(tmp_path / "saved"))
     assert done.returncode == 1
     assert "lost: the store" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["check", "status"])
+@pytest.mark.parametrize("left", [8192, 0])
+def test_a_store_whose_file_was_cut_is_said_with_what_to_do(path: Path, command: str, left: int) -> None:
+    with (path / "lmdb" / "data.mdb").open("rb+") as data:
+        data.truncate(left)
+    done = run(path, command)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cannot be used" in done.stderr
+    assert "`plsync salvage`" in done.stderr
 
 
 def test_a_salvage_needs_a_journal_and_a_new_place(path: Path, tmp_path: Path) -> None:

@@ -38,6 +38,11 @@ def salvage(
         kept = ", ".join(words.count(number, noun) for number, noun in (*saved, (report.followups, "follow-up")))
         lost = words.count(report.lost, "thing") + " lost" if report.lost else "nothing known to be lost"
         console.print(safe(f"{kept} saved in {target}: {lost}"), soft_wrap=True)
+        if report.damaged:
+            parts = words.count(report.damaged, "part")
+            console.print(
+                safe(f"{parts} of the store could not be read; what is not listed as lost was found elsewhere")
+            )
         advice = f"Next: `plsync check --journal {target}`, then put it in the place of the old one."
         console.print(safe(advice), soft_wrap=True)
     if report.lost:

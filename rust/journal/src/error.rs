@@ -49,6 +49,14 @@ pub enum Error {
     /// Stored bytes don't match their checksum or their own structure.
     #[error("damaged: {0}")]
     Corrupt(String),
+    /// The store as a whole cannot be used.
+    #[error("the store in {} cannot be used: {reason}", path.display())]
+    Broken {
+        /// The journal directory, or that of the store.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// An event is larger than a frame may be.
     #[error("an event of {len} bytes is over the limit of {max} bytes; it was not recorded")]
     TooLarge {
@@ -87,6 +95,12 @@ impl Error {
             Self::Io { source, .. } | Self::Lmdb(heed::Error::Io(source)) => Some(source),
             _ => None,
         }
+    }
+
+    /// Whether the store is damaged to an extent that only a salvage gets anything out of it.
+    pub fn needs_salvage(&self) -> bool {
+        use heed::MdbError::{Corrupted, Invalid, PageNotFound};
+        matches!(self, Self::Broken { .. } | Self::Lmdb(heed::Error::Mdb(Corrupted | Invalid | PageNotFound)))
     }
 
     pub(crate) fn io(what: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {

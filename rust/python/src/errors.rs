@@ -28,6 +28,10 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
             "JournalError",
             "recording goes on; read the journal in another process, or fork before threads use it (or spawn instead)",
         ),
+        error if error.needs_salvage() => (
+            "JournalCorrupt",
+            "nothing was changed, and recording goes on; `plsync salvage` writes what can be read into a new journal",
+        ),
         Error::Corrupt(_) => ("JournalCorrupt", "the rest of the journal is not affected; run `plsync check`"),
         Error::TooLarge { .. } => ("RecordingError", "shorten it with a redact hook"),
         Error::FollowUpTooLarge { .. } => ("InvalidFollowUp", "send less of it"),

@@ -1,13 +1,13 @@
 //! Salvage: what can be read of a damaged journal, written into a new one. The damaged one is only ever read, and never by LMDB.
 
 mod gather;
-mod pages;
+pub(crate) mod pages;
 mod rebuild;
 mod spool;
 
 use std::path::Path;
 
-use crate::{Error, Result, Store, layout};
+use crate::{Error, FORMAT, Result, Store, layout};
 use gather::gather;
 use pages::Pages;
 

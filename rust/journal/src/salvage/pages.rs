@@ -3,6 +3,7 @@
 //! LMDB itself follows the numbers it finds and crashes on wrong ones. Here every number is checked against the file before it is
 //! used, so a damaged file costs what is damaged and no more.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 
@@ -70,11 +71,22 @@ impl Pages {
 
     /// The number of the transaction that wrote a meta page, and the root it gives.
     fn meta(&self, number: u64) -> Option<(u64, u64)> {
+        let page = self.meta_page(number)?;
+        Some((u64::from_le_bytes(array(&page, HEADER + 128)), u64::from_le_bytes(array(&page, HEADER + 112))))
+    }
+
+    fn meta_page(&self, number: u64) -> Option<Vec<u8>> {
         let page = self.read(number, 1)?;
         let is_meta = u16::from_le_bytes(array(&page, 10)) & META != 0;
         let magic = u32::from_le_bytes(array(&page, HEADER));
-        let root = u64::from_le_bytes(array(&page, HEADER + 112));
-        (is_meta && magic == MAGIC).then(|| (u64::from_le_bytes(array(&page, HEADER + 128)), root))
+        (is_meta && magic == MAGIC).then_some(page)
+    }
+
+    /// Where the newest commit begins: the tree of trees, and that of free pages.
+    fn roots(&self) -> Vec<u64> {
+        let metas = [self.meta_page(0), self.meta_page(1)].into_iter().flatten();
+        let newest = metas.max_by_key(|page| u64::from_le_bytes(array(page, HEADER + 128)));
+        newest.map_or_else(Vec::new, |page| [112, 64].map(|at| u64::from_le_bytes(array(&page, HEADER + at))).to_vec())
     }
 
     /// A page, or `None` when its own structure is broken.
@@ -137,6 +149,27 @@ impl Pages {
         }
         Some(bytes)
     }
+}
+
+/// Whether a page is missing that the newest commit leads to.
+pub(crate) fn is_cut_short(path: &Path) -> Result<bool> {
+    let pages = Pages::open(path)?;
+    let mut left = pages.roots();
+    let mut seen = HashSet::new();
+    while let Some(number) = left.pop() {
+        // An empty tree has no root. A page that two others lead to is damaged, and not missing.
+        if number == u64::MAX || !seen.insert(number) {
+            continue;
+        }
+        match pages.page(number) {
+            Some(Page::Branch(children)) => left.extend(children),
+            Some(Page::Leaf(entries)) if entries.iter().all(|entry| entry.value.is_some()) => {
+                left.extend(entries.iter().filter_map(|entry| entry.tree));
+            }
+            _ => return Ok(true),
+        }
+    }
+    Ok(false)
 }
 
 /// The page that a node of a branch leads to: 48 bits, in three parts.

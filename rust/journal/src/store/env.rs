@@ -10,6 +10,7 @@ use super::dictionary;
 use super::memory::Mapped;
 use super::tables::{MAX_TREES, Tables};
 use super::upgrade;
+use crate::salvage::pages::is_cut_short;
 use crate::{Error, RecordId, Result, layout, process, unforked};
 
 /// What an environment is opened with.
@@ -180,9 +181,7 @@ impl Db {
             std::thread::yield_now();
         }
         layout::verify(&self.journal)?;
-        Err(Error::Corrupt(
-            "the store of this journal is gone, its spool is not; salvage it, or put the store back".into(),
-        ))
+        Err(Error::Broken { path: self.journal.clone(), reason: "it is gone; the spool is there" })
     }
 
     /// Opens the newest environment: at first, in a forked child, and after a compaction.
@@ -223,7 +222,19 @@ impl Drop for Db {
 }
 
 fn open_opened(path: &Path, number: u32, limits: Limits) -> Result<Opened> {
+    let broken = |reason| Error::Broken { path: path.to_path_buf(), reason };
+    let data = path.join("data.mdb");
+    // LMDB would take it for one that is still to be made.
+    if fs::metadata(&data).is_ok_and(|meta| meta.len() == 0) {
+        return Err(broken("its file is empty"));
+    }
     let env = open_env_with(path, limits)?;
+    // LMDB maps the whole file without a look at its length, and a process that reads behind the end is killed. Pages that were never
+    // written may be missing there.
+    let length = (env.info().last_page_number as u64 + 1) * u64::from(env.stat().page_size);
+    if env.real_disk_size()? < length && is_cut_short(&data)? {
+        return Err(broken("its file has lost its end"));
+    }
     env.clear_stale_readers()?;
     let tables = upgrade::open(&env)?;
     Ok(Opened { env, tables, generation: process::generation(), number })
