@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use common::{Bench, assert_sound, event};
 use plsync_journal::{
-    Ended, FLAG_PRUNED, Kind, Op, Query, RecordId, Row, SalvageReport, State, Store, Target, labels, salvage,
+    Ended, Error, FLAG_PRUNED, Kind, Op, Query, RecordId, Row, SalvageReport, State, Store, Target, labels, salvage,
 };
 use tempfile::TempDir;
 
@@ -244,6 +244,33 @@ fn without_a_store_the_spool_is_saved() {
     assert!(report.records >= 20 && report.lost == report.records + 1);
     assert!(all(&store).iter().all(|row| row.state == State::InDoubt));
     assert_honest(&store, &journal, &report);
+}
+
+#[test]
+fn a_store_that_holds_nothing_any_more_is_said_to_be_lost() {
+    let journal = journal();
+    let data = std::fs::File::options().write(true).open(journal.data()).unwrap();
+    data.set_len(0).unwrap();
+    let (report, _) = journal.salvage();
+    assert!(report.losses.iter().any(|loss| loss.starts_with("the store: nothing")), "{:?}", report.losses);
+}
+
+#[test]
+fn a_journal_of_a_newer_format_is_refused() {
+    let bench = Bench::new();
+    bench.call("of tomorrow");
+    std::fs::write(bench.path.join("FORMAT"), "plsync journal\nformat 99\nid 0\n").unwrap();
+    let target = bench.dir.path().join("target");
+    assert!(matches!(salvage(&bench.path, &target), Err(Error::Newer { .. })));
+    assert!(!target.exists());
+}
+
+#[test]
+fn a_format_that_the_store_contradicts_is_not_believed() {
+    let journal = journal();
+    std::fs::write(journal.path.join("FORMAT"), "plsync journal\nformat 99\nid 0\n").unwrap();
+    let (report, _) = journal.salvage();
+    assert_eq!((report.records, report.lost), (journal.ids.len() as u64, 0));
 }
 
 #[test]

@@ -224,6 +224,16 @@ impl Found {
         }
     }
 
+    /// The format that the store says it has.
+    pub(super) fn format(&self) -> Option<u32> {
+        self.meta.get(&b"format"[..]).and_then(|value| value.first_chunk()).map(|bytes| u32::from_le_bytes(*bytes))
+    }
+
+    /// Whether there is no trace of any record.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.ids.is_empty() && self.bodies.is_empty()
+    }
+
     /// Whether entries of a work list may be missing. What an earlier commit had of it may be done since, and counts only then.
     fn has_gaps(&self, tree: &[u8]) -> bool {
         !self.whole.contains(tree)

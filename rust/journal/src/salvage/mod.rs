@@ -55,17 +55,31 @@ pub fn salvage(source: &Path, target: &Path) -> Result<SalvageReport> {
         return Err(Error::Exists(target.to_path_buf()));
     }
     let mut report = SalvageReport::default();
-    let store = Store::open(target, true)?;
-    let found = if let Some(newest) = layout::list_lmdb(source)?.pop() {
+    let mut read = None;
+    if let Some(newest) = layout::list_lmdb(source)?.pop() {
         let pages = Pages::open(&layout::lmdb(source, newest).join("data.mdb"))?;
-        let found = gather(&pages);
+        read = Some((gather(&pages), pages));
+    }
+    match layout::verify(source) {
+        // Unless it is the FORMAT file that is damaged, and the store says so.
+        Err(newer @ Error::Newer { .. })
+            if read.as_ref().and_then(|(found, _)| found.format()).is_none_or(|format| format > FORMAT) =>
+        {
+            return Err(newer);
+        }
+        _ => {}
+    }
+    let store = Store::open(target, true)?;
+    if let Some((found, pages)) = &read {
         report.damaged = found.damaged;
-        rebuild::rebuild(&store, &pages, &found, &mut report)?;
-        Some(found)
+        if found.is_empty() && found.damaged > 0 {
+            report.lose("the store: nothing in it can be read".into());
+        }
+        rebuild::rebuild(&store, pages, found, &mut report)?;
     } else {
         report.lose("the store: there is no data.mdb".into());
-        None
-    };
+    }
+    let found = read.map(|(found, _)| found);
     spool::take_in(source, &store, found.as_ref(), &mut report)?;
     report.records = store.stats()?.records;
     Ok(report)
