@@ -1,6 +1,8 @@
 //! `Store`: the journal as a whole. It takes in what was written, counts, limits and verifies what it holds.
 
-use plsync_journal::{Quota, State};
+use std::io::ErrorKind;
+
+use plsync_journal::{Error, Quota, State};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -12,7 +14,7 @@ use crate::store::Store;
 impl Store {
     #[pyo3(signature = (*, wait = false))]
     fn ingest<'py>(&self, py: Python<'py>, wait: bool) -> PyResult<Bound<'py, PyDict>> {
-        let report = py.detach(|| self.journal().ingest(wait)).or_raise(py)?;
+        let report = patiently(py, || self.journal().ingest(wait))?;
         let dict = PyDict::new(py);
         dict.set_item("ran", report.ran)?;
         dict.set_item("frames", report.frames)?;
@@ -94,7 +96,7 @@ impl Store {
     }
 
     fn compact<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        space::report(py, &py.detach(|| self.journal().compact()).or_raise(py)?)
+        space::report(py, &patiently(py, || self.journal().compact())?)
     }
 
     fn check<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -113,5 +115,17 @@ impl Store {
         }
         dict.set_item("problems", problems)?;
         Ok(dict)
+    }
+}
+
+/// Does what waits for another process, again when a signal came in between: its handler may raise, as Ctrl-C's does, or not.
+fn patiently<T: Send>(py: Python<'_>, work: impl Fn() -> Result<T, Error> + Sync) -> PyResult<T> {
+    loop {
+        match py.detach(&work) {
+            Err(error) if error.io_cause().is_some_and(|cause| cause.kind() == ErrorKind::Interrupted) => {
+                py.check_signals()?;
+            }
+            result => return result.or_raise(py),
+        }
     }
 }
