@@ -1,6 +1,7 @@
 //! The LMDB environment: made whole or not at all, grown when it is full, never without sync.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
@@ -24,6 +25,9 @@ pub(crate) struct Limits {
 
 const LIMITS: Limits =
     Limits { map: if cfg!(target_pointer_width = "64") { 64 << 30 } else { 512 << 20 }, readers: 1024 };
+
+/// Below this a map is not tried.
+const LEAST_MAP: usize = 16 << 20;
 
 /// How often a journal that had a store is searched for it.
 const LOOKS: u32 = 1000;
@@ -148,20 +152,21 @@ impl Db {
 
     /// Frees the slots of readers that died, which keep slots from others and pages from being used again. Says how many.
     pub(crate) fn clear_stale_readers(&self) -> Result<usize> {
-        let _work = unforked::begin()?;
-        let guard = self.opened.read().unwrap_or_else(PoisonError::into_inner);
-        let opened = guard.as_ref().ok_or_else(|| Error::Corrupt("the store is closed".into()))?;
-        Ok(opened.env.clear_stale_readers()?)
+        self.with(|opened| Ok(Some(opened.env.clear_stale_readers()?)))
     }
 
     fn resize(&self, grow: bool) -> Result<()> {
-        let guard = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         let Some(opened) = guard.as_ref() else { return Ok(()) };
         // Zero adopts the size that another process gave the file.
         let size = if grow { opened.env.info().map_size * 2 } else { 0 };
         // SAFETY: the write side of the lock is held, and every transaction of this process runs under its read side.
-        unsafe { opened.env.resize(size) }?;
-        Ok(())
+        let resized = unsafe { opened.env.resize(size) };
+        if resized.is_err() {
+            // LMDB has let go of the map it had, and would read from where it was.
+            *guard = None;
+        }
+        Ok(resized?)
     }
 
     /// The number of the store that counts; makes the journal's first store.
@@ -246,10 +251,18 @@ pub(crate) fn open_env(path: &Path) -> Result<Env<WithoutTls>> {
 
 fn open_env_with(path: &Path, limits: Limits) -> Result<Env<WithoutTls>> {
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
-    options.map_size(limits.map).max_dbs(MAX_TREES).max_readers(limits.readers);
-    // SAFETY: no flags that weaken LMDB are set; the file was made by plsync (its directory carries the format marker), is
-    // readable and writable by its owner alone, and `Store` opens a path once a process.
-    Ok(unsafe { options.open(path) }?)
+    options.max_dbs(MAX_TREES).max_readers(limits.readers);
+    let mut map = limits.map;
+    loop {
+        options.map_size(map);
+        // SAFETY: no flags that weaken LMDB are set; the file was made by plsync (its directory carries the format marker), is
+        // readable and writable by its owner alone, and `Store` opens a path once a process.
+        match unsafe { options.open(path) } {
+            // A process may be allowed less (`ulimit -v`). The map grows when it has to.
+            Err(heed::Error::Io(error)) if error.kind() == ErrorKind::OutOfMemory && map > LEAST_MAP => map /= 2,
+            opened => return Ok(opened?),
+        }
+    }
 }
 
 /// Makes the environment under another name first: a crash leaves no half-made store behind.

@@ -86,6 +86,60 @@ fn holding() {
     std::io::stdin().read_line(&mut String::new()).unwrap();
 }
 
+/// Lets this process have so many bytes of address space more than it has now.
+#[cfg(target_os = "linux")]
+fn limit(more: u64) {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = statm.split(' ').next().unwrap().parse().unwrap();
+    let limits = libc::rlimit { rlim_cur: (pages * 4096).saturating_add(more), rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the structure is whole.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limits) }, 0);
+}
+
+/// Likewise: it may not map much.
+#[test]
+#[cfg(target_os = "linux")]
+#[allow(clippy::print_stdout)] // the parent waits for it
+fn narrow() {
+    let Some(journal) = std::env::var_os(JOURNAL) else { return };
+    limit(512 << 20);
+    let db = Db::open(Path::new(&journal)).unwrap();
+    write(&db).unwrap();
+    assert_eq!(entries(&db), 40);
+    println!("begun");
+}
+
+/// Likewise: it may not map more, and then it may.
+#[test]
+#[cfg(target_os = "linux")]
+#[allow(clippy::print_stdout)] // the parent waits for it
+fn hemmed() {
+    let Some(journal) = std::env::var_os(JOURNAL) else { return };
+    let db = Db::open_with(Path::new(&journal), SMALL).unwrap();
+    limit(1 << 20);
+    let refused = write(&db).unwrap_err();
+    assert_eq!(refused.io_cause().map(std::io::Error::kind), Some(std::io::ErrorKind::OutOfMemory), "{refused}");
+    limit(u64::MAX);
+    db.clear_stale_readers().unwrap();
+    write(&db).unwrap();
+    assert_eq!(entries(&db), 40);
+    println!("begun");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_process_that_may_not_map_much_has_a_smaller_map() {
+    let (_dir, path) = journal();
+    assert!(other_process("narrow", &path).process.wait().unwrap().success());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_map_that_cannot_be_grown_is_an_error_and_no_end() {
+    let (_dir, path) = journal();
+    assert!(other_process("hemmed", &path).process.wait().unwrap().success());
+}
+
 #[test]
 fn a_full_map_is_grown() {
     let (_dir, path) = journal();
