@@ -182,7 +182,8 @@ impl Reader {
         if self.window(at).len() >= wanted {
             return Ok(());
         }
-        let held = self.file.metadata().map_or(0, |meta| meta.len()).saturating_sub(at);
+        // Without an answer it is not empty: an empty one would be put away.
+        let held = self.file.metadata().map_err(Error::io("cannot read", &self.name))?.len().saturating_sub(at);
         let length = wanted.max(CHUNK).min(usize::try_from(held).unwrap_or(usize::MAX));
         self.buffer.resize(length, 0);
         self.buffer_at = at;
