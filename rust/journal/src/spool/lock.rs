@@ -48,7 +48,10 @@ impl WriterLock {
         // Locked before it gets its name, so that nobody ever sees it unlocked while its process lives.
         let unnamed = spool.join(format!("{}.new", id.hex()));
         let file = Unshared::open(|| fs::create_new(&unnamed))?;
-        file.lock().map_err(Error::io("cannot lock", &unnamed))?;
+        if let Err(error) = file.lock() {
+            let _ = std::fs::remove_file(&unnamed);
+            return Err(Error::io("cannot lock", &unnamed)(error));
+        }
         let lock = Self {
             file,
             path: path.clone(),
@@ -58,8 +61,14 @@ impl WriterLock {
             reason: Mutex::default(),
         };
         lock.save();
-        std::fs::rename(&unnamed, &path).map_err(Error::io("cannot create", &path))?;
-        Ok(lock)
+        match std::fs::rename(&unnamed, &path) {
+            Ok(()) => Ok(lock),
+            Err(error) => {
+                // On a full disk every event comes by here again.
+                let _ = std::fs::remove_file(&unnamed);
+                Err(Error::io("cannot create", &path)(error))
+            }
+        }
     }
 
     pub(crate) fn note_failure(&self, reason: &str) {
@@ -140,4 +149,19 @@ pub(crate) fn observe(spool: &Path, id: RecordId) -> Result<Observed> {
         info.last_failure = String::from_utf8_lossy(reason).into_owned();
     }
     Ok(Observed { info, guard: guard.then_some(file) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_file_that_cannot_get_its_name_leaves_nothing_behind() {
+        let spool = tempfile::tempdir().unwrap();
+        let id = RecordId::new();
+        std::fs::create_dir(lock_path(spool.path(), id)).unwrap();
+        assert!(WriterLock::create(spool.path(), id).is_err());
+        let left: Vec<_> = std::fs::read_dir(spool.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(left, [lock_path(spool.path(), id)]);
+    }
 }

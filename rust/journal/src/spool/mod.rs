@@ -90,6 +90,9 @@ impl Spool {
             }
             written => written?,
         };
+        if !syncer::is_running() {
+            syncer::wake();
+        }
         match self.durability {
             Durability::Process => Ok(()),
             Durability::Power => writer.sync_frame(segment),

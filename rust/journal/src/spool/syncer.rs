@@ -26,6 +26,11 @@ pub(super) fn wake() {
     }
 }
 
+/// Whether the thread was started; it may have been one too many for the system.
+pub(super) fn is_running() -> bool {
+    RUNNING.load(Ordering::Relaxed) != 0
+}
+
 /// Has the thread look now: a segment is filling faster than it comes by.
 pub(super) fn nudge() {
     // SAFETY: the pointer comes from Box::into_raw in `run` and is never freed. In a forked child the thread it names does
@@ -58,5 +63,24 @@ fn run() {
         for writer in Shared::all().filter_map(Shared::current) {
             writer.tick();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Ended, Event, Kind};
+    use crate::{Durability, RecordId, Spool};
+
+    #[test]
+    fn a_thread_that_could_not_be_started_is_started_with_a_later_event() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(&dir.path().join("journal"), Durability::Process).unwrap();
+        let id = RecordId::new();
+        let event = Event { kind: Kind::Raw, ended: Ended::No, flags: 0, lane: 0, id, labels: &[], body: b"event" };
+        spool.append(&event).unwrap();
+        RUNNING.store(0, Ordering::Release);
+        spool.append(&event).unwrap();
+        assert!(is_running());
     }
 }
