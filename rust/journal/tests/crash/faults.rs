@@ -92,6 +92,7 @@ fn read(journal: &Path, kept: &mut Option<Store>) -> Result<()> {
     }
     store.give_every_ack("exec")?;
     store.claim_callbacks("exec", None, 10, 1000, LATER)?;
+    store.compact()?;
     store.check()?;
     store.stats().map(drop)
 }
@@ -142,10 +143,13 @@ fn try_everywhere(kind: Plan) {
 }
 
 /// Whether nobody need be told of what failed: a writer's own file, whose counters are written again with the next event; a
-/// segment that was being made ahead, in whose place the rotation makes one; or nothing, in a life of fewer calls.
+/// segment that was being made ahead, in whose place the rotation makes one; the removal of a store that has a successor, which the
+/// next compaction sees to; or nothing, in a life of fewer calls.
 fn informs(failed: &str) -> bool {
     let name = failed.rsplit('/').next().unwrap_or_default();
     failed.is_empty()
+        || failed.contains("journal/lmdb.old-")
+        || failed.starts_with("name journal/lmdb") && !name.contains('.')
         || failed.contains("/spool/")
             && (!name.contains('-') || name.rsplit_once('.').is_some_and(|(_, end)| end == "new"))
 }

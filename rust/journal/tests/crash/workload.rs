@@ -1,4 +1,5 @@
-//! What the journal is used for while its system calls are logged: recording, flushing, ingesting and sending, in several processes.
+//! What the journal is used for while its system calls are logged: recording, flushing, ingesting, sending and compacting, in several
+//! processes.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -42,7 +43,11 @@ fn working() {
             // SAFETY: _exit has no preconditions. This process ends as if it were killed: its segment keeps its size, its calls stay open.
             unsafe { libc::_exit(0) };
         }
-        "reader" => read(&journal, &Unpromised::default()),
+        "reader" => {
+            read(&journal, &Unpromised::default());
+            compact(&journal);
+            read(&journal, &Unpromised::default());
+        }
         _ => everything(&journal),
     }
 }
@@ -109,6 +114,7 @@ fn everything(journal: &Path) {
             while !over.load(Ordering::Acquire) {
                 unpromised.settle(|| made.flush().is_ok());
                 read(journal, &unpromised);
+                compact(journal);
             }
         });
         for thread in threads {
@@ -136,6 +142,11 @@ fn read(journal: &Path, unpromised: &Unpromised) {
     follow(&store, leased[..acks.len() / 2].first().map(|row| row.id));
     let rest: Vec<_> = acks[acks.len() / 2..].iter().map(|(seq, _)| *seq).collect();
     store.release(&rest, 0, "offline").unwrap();
+}
+
+/// Puts a copy of the store in its place. When it fails the old one counts.
+fn compact(journal: &Path) {
+    let _ = Store::open(journal, false).unwrap().compact();
 }
 
 /// Queues a follow-up of a record, and sends some that are due.
