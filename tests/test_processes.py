@@ -6,6 +6,8 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +19,7 @@ from langchain_core.language_models import FakeListLLM
 from calls import acknowledge
 from models import Chat, records, texts
 from plsync import Journal, PromptLayerCallbackHandler
+from plsync.errors import JournalError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
@@ -161,6 +164,26 @@ def test_a_worker_is_told_the_ids_of_its_own_calls(path: Path) -> None:
     assert ended(worker) == 0
     os.close(stop)
     os.close(told)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where LMDB marks its readers by their ids")
+def test_a_process_of_the_same_id_in_another_container_is_named(path: Path) -> None:
+    with Journal.open(path, create=True):
+        pass
+    # What LMDB does in that process.
+    program = (
+        "import fcntl, sys; lock = open(sys.argv[1], 'rb+'); fcntl.lockf(lock, fcntl.LOCK_EX, 1, int(sys.argv[2]))"
+    )
+    command = [sys.executable, "-c", f"{program}; print(flush=True); sys.stdin.read()"]
+    with subprocess.Popen(
+        [*command, str(path / "lmdb" / "lock.mdb"), str(os.getpid())], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(JournalError, match="in another container"):
+            Journal.open(path)
+        other.communicate()
+    Journal.open(path).close()
 
 
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())

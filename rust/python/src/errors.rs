@@ -51,6 +51,10 @@ fn advice_for(error: &std::io::Error) -> &'static str {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
             "what was recorded before is kept; free some space"
         }
+        std::io::ErrorKind::WouldBlock => {
+            "recording goes on; a process with this one's id has it open, in another container: let them share process ids \
+             (docker run --pid)"
+        }
         std::io::ErrorKind::ReadOnlyFilesystem => "choose a path on a writable file system",
         _ => "what was recorded before is kept",
     }
