@@ -52,8 +52,8 @@ fn advice_for(error: &std::io::Error) -> &'static str {
             "what was recorded before is kept; free some space"
         }
         std::io::ErrorKind::WouldBlock => {
-            "recording goes on; a process with this one's id has it open, in another container: let them share process ids \
-             (docker run --pid)"
+            "recording goes on; either the system has no thread to give, or a process with this one's id has it open, in another \
+             container: let them share process ids (docker run --pid)"
         }
         std::io::ErrorKind::ReadOnlyFilesystem => "choose a path on a writable file system",
         _ => "what was recorded before is kept",

@@ -10,6 +10,7 @@ mod pipeline;
 mod sweep;
 
 use std::fs::TryLockError;
+use std::thread::Builder;
 
 use super::Store;
 use crate::spool::reader::Damage;
@@ -67,7 +68,10 @@ impl Store {
                 if !finished.is_empty() {
                     let _work = unforked::begin()?;
                     // Some file systems take milliseconds to free so many blocks. The next commit need not wait for that.
-                    removals.push(scope.spawn(|| put_away(finished)));
+                    // Where the system has no thread to give, the next ingest finds them read to their ends.
+                    if let Ok(removal) = Builder::new().spawn_scoped(scope, || put_away(finished)) {
+                        removals.push(removal);
+                    }
                 }
                 Ok(())
             });

@@ -45,7 +45,8 @@ impl Mapped {
         let anchor = anchor(txn, tables);
         std::thread::scope(|scope| {
             let (done, wait) = channel::<()>();
-            scope.spawn(move || {
+            // Where the system has no thread to give, it costs memory.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, move || {
                 while wait.recv_timeout(EVERY_IN_BULK) == Err(RecvTimeoutError::Timeout) {
                     self.let_go(anchor);
                 }

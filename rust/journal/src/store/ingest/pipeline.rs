@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Builder;
 
 use super::chunk::Chunk;
 use super::merge::Merge;
@@ -41,7 +42,8 @@ pub(super) fn run(merge: &mut Merge, mut store: impl FnMut(&mut [Chunk]) -> Resu
     std::thread::scope(|scope| {
         let starting = unforked::begin()?;
         for _ in 0..THREADS {
-            scope.spawn(|| work.make_all());
+            // Without it the thread that stores does everything.
+            let _ = Builder::new().spawn_scoped(scope, || work.make_all());
         }
         drop(starting);
         let _released = Unwinding(&work);
