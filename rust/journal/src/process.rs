@@ -128,7 +128,7 @@ mod tests {
         lock.lock().unwrap();
         let (mut wait, over) = pipe().unwrap();
         let (mut begun, mut begins) = pipe().unwrap();
-        // SAFETY: the child writes to a pipe, reads from another and ends, all of of which are allowed between fork and exec.
+        // SAFETY: the child writes to a pipe, reads from another and ends, all of which are allowed between fork and exec.
         let child = unsafe { libc::fork() };
         if child == 0 {
             drop(over);
