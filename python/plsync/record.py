@@ -22,6 +22,8 @@ State = Literal["pending", "leased", "in_doubt", "acked", "dead", "held"]
 # The numbering of docs/format.md: the position is the stored number.
 STATES: Final[tuple[State, ...]] = ("pending", "leased", "in_doubt", "acked", "dead", "held")
 _PRUNED, _RENEWED = 8, 16
+# What is told of a record wherever it goes, by the bits of its flags.
+_MARKS: Final = {1: "cached", 2: "lossy", 4: "redacted", _PRUNED: "pruned"}
 
 FIELDS: Final = (
     *("id", "seq", "run_id", "parent_run_id", "trace_id", "span_id"),
@@ -137,6 +139,11 @@ class Record(Call):
     def pruned(self) -> bool:
         """Whether the journal's quota removed the content; ids, times of the store, state and request id are kept."""
         return bool(self._row.flags & _PRUNED)
+
+    def marks(self) -> list[str]:
+        """Which of ``cached``, ``lossy``, ``redacted`` and ``pruned`` it is."""
+        flags = self._row.flags
+        return [mark for bit, mark in _MARKS.items() if flags & bit] if flags else []
 
     @property
     def renewed(self) -> bool:

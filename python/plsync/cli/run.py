@@ -45,7 +45,7 @@ def run(
     callbacks: Annotated[list[str] | None, _CALLBACKS] = None,
     exec_: Annotated[str | None, _EXEC] = None,
     no_callbacks: Annotated[bool, typer.Option("--no-callbacks", help="Call no functions.")] = False,
-    batch: Annotated[int, _BATCH] = 100,
+    batch: Annotated[int, _BATCH] = 200,
     in_flight: Annotated[int, _IN_FLIGHT] = 6,
     settle: Annotated[float, _SETTLE] = 60.0,
     json: options.Json = False,

@@ -117,7 +117,7 @@ def _name(record: Record) -> str:
 def _times(record: Record) -> tuple[int, int]:
     """Start and end in ns since the epoch, as 64 bits hold them; an abandoned call took no time."""
     start = min(max(int(record.started_ns), 0), _LAST_NS)
-    return start, min(max(start, int(record.ended_ns or start)), _LAST_NS)
+    return start, min(start + (record.duration_ns or 0), _LAST_NS)
 
 
 def _iso(ns: int) -> str:

@@ -18,8 +18,6 @@ TAG_LIMIT = 512
 KEY_LIMIT = 1024
 """Characters that PromptLayer takes of a metadata key."""
 
-_NOTED = ("cached", "lossy", "redacted", "pruned")
-
 
 def tags(found: list[str], cut: list[str]) -> list[str]:
     """The tags within PromptLayer's limit. What was cut is noted in ``cut``."""
@@ -57,9 +55,8 @@ def metadata(
 
 def _notes(record: Record, usage: Usage | None, candidates: int) -> JSON:
     found: JSON = {} if usage is None else _counted(usage)
-    for note in _NOTED:
-        if getattr(record, note):
-            found[note] = "true"
+    for mark in record.marks():
+        found[mark] = "true"
     if record.damage is not None:
         found["damage"] = record.damage
     if candidates > 1:

@@ -77,7 +77,7 @@ class Engine:
         client: PromptLayerClient,
         policy: Policy,
         *,
-        batch: int = 100,
+        batch: int = 200,
         in_flight: int = 6,
         stopped: Callable[[], bool] = lambda: False,
         watched: Callable[[Pass], None] = lambda _: None,

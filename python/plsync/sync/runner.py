@@ -54,7 +54,7 @@ class Runner:
         policy: Policy,
         wake: Wake,
         *,
-        batch: int = 100,
+        batch: int = 200,
         in_flight: int = 6,
         deliveries: Deliveries | None = None,
         watched: Callable[[Pass], None] = lambda _: None,
