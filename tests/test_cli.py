@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from commands import PLSYNC, environment, json_lines, printed, run
+from models import Chat
+from plsync import PromptLayerCallbackHandler
 from plsync.journal import Journal
 from plsync.record import FIELDS, Record
 from spooling import CACHED, LOSSY, REDACTED, SpoolWriter
@@ -365,6 +367,16 @@ def test_another_directory_is_not_taken_for_a_journal(tmp_path: Path) -> None:
     assert re.fullmatch(
         r"plsync: \S+ is not a journal: it holds other files .*; nothing was changed; .*\n", done.stderr
     )
+
+
+def test_a_journal_that_lost_its_marker_is_refused_with_the_way_out(path: Path, tmp_path: Path) -> None:
+    Chat().invoke("hi", {"callbacks": [PromptLayerCallbackHandler(journal=path)]})
+    (path / "FORMAT").unlink()
+    done = run(path, "list")
+    assert done.returncode == 1
+    assert "`plsync salvage` reads the rest" in done.stderr
+    assert run(path, "salvage", str(path), str(tmp_path / "saved")).returncode in {0, 1}
+    assert "hi" in run(tmp_path / "saved", "list").stdout
 
 
 def test_a_file_is_not_taken_for_a_journal(tmp_path: Path) -> None:

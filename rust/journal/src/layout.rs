@@ -68,6 +68,9 @@ pub(crate) fn sync_names(journal: &Path) -> Result<()> {
 /// What to do about a file that plsync would not write.
 const DAMAGED: &str = "(if it was damaged, `plsync salvage` reads the rest)";
 
+/// What to do where a file is missing that plsync would have written first.
+const LOST: &str = " (if that was lost, `plsync salvage` reads the rest)";
+
 /// Says whether the directory is a journal this version can use.
 pub(crate) fn verify(journal: &Path) -> Result<()> {
     let refuse = |reason: String| Error::Format { path: journal.to_path_buf(), reason };
@@ -81,7 +84,8 @@ pub(crate) fn verify(journal: &Path) -> Result<()> {
                 return verify(journal);
             }
             return Err(if foreign {
-                refuse("it holds other files and no FORMAT".into())
+                let lost = if spool(journal).is_dir() { LOST } else { "" };
+                refuse(format!("it holds other files and no FORMAT{lost}"))
             } else {
                 Error::NotFound(journal.to_path_buf())
             });
