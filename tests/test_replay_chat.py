@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 import pickle
+import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +123,29 @@ def test_a_call_made_once_is_recorded_once(path: Path) -> None:
 
     assert recorded(Nested(), path).invoke("hi").content == "a b c"
     assert len(lines(path)) == 1
+
+
+def test_a_recorder_that_goes_while_its_file_is_replayed_moves_no_call(path: Path) -> None:
+    first_began, second_is_over = threading.Event(), threading.Event()
+
+    def answer(messages: list[BaseMessage]) -> AIMessage:
+        if messages[-1].content == "first":
+            first_began.set()
+            second_is_over.wait(10)
+        return AIMessage(f"{messages[-1].content}!")
+
+    recorder = recorded(Chat(reply=answer), path)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(recorder.invoke, "first")
+        first_began.wait(10)
+        recorder.invoke("second")
+        second_is_over.set()
+        first.result()
+    replay = replayed(Chat(), path)
+    assert replay.invoke("second").content == "second!"
+    del recorder, first, pool
+    gc.collect()
+    assert replay.invoke("first").content == "first!"
 
 
 def test_batches_come_back_in_their_order(path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -97,6 +99,7 @@ class Recording:
         self._records_all = self.mode == "all"
         if isinstance(path, (str, os.PathLike)) and not os.path.isdir(path):
             self.path = Path(os.path.abspath(path))
+            _settle_others(self)
             self._file = RecordingFile(self.path)
             self._source = FileCalls(self._file, self.matcher)
             self._records_all |= self.mode == "once" and not self._file.exists()
@@ -294,6 +297,25 @@ class Recording:
         if self._written is not None:
             with self._lock:
                 self._written.settle()
+
+
+_opened: weakref.WeakSet[Recording] = weakref.WeakSet()
+_opening = threading.Lock()
+
+
+def _settle_others(recording: Recording) -> None:
+    """Bring the file into its order first, where others of this process have yet to.
+
+    Calls must not move while they are served, and a model that was recorded and is dropped closes its recording
+    whenever Python's collector comes by.
+    """
+    with _opening:
+        others = [other for other in _opened if other.path == recording.path]
+        _opened.add(recording)
+    for other in others:
+        # Whoever records is told when the recording is closed.
+        with contextlib.suppress(ReplayError):
+            other.close()
 
 
 def _reopen(path: str, settings: dict[str, Any]) -> Recording:
