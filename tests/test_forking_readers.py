@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from forks import SECONDS, ended, forked
 from plsync import Journal
 
 pytestmark = [
@@ -18,7 +18,6 @@ pytestmark = [
 ]
 
 FORKS = 40
-SECONDS = 20
 
 
 @pytest.fixture
@@ -45,25 +44,6 @@ def at_work(path: Path) -> Iterator[None]:
     over.set()
     for thread in threads:
         thread.join()
-
-
-def forked(run: Callable[[], None]) -> int:
-    """A child that runs this; one that hangs is ended by the alarm."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(SECONDS)
-            run()
-            code = 0
-        finally:
-            os._exit(code)
-    return pid
-
-
-def ended(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 @pytest.mark.usefixtures("at_work")

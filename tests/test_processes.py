@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 from langchain_core.language_models import FakeListLLM
 
 from calls import acknowledge
+from forks import ended, forked
 from models import Chat, records, texts
 from plsync import Journal, PromptLayerCallbackHandler
 from plsync.errors import JournalError
@@ -63,23 +64,6 @@ def holds(path: Path, expected: list[str]) -> None:
         assert receipt.journaled == len(found)
         checked = journal.check()
         assert (checked.problems, checked.records) == ([], len(found))
-
-
-def forked(run: Callable[[], None]) -> int:
-    """A child that runs this and is gone, without what pytest would do at its end."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            run()
-            code = 0
-        finally:
-            os._exit(code)
-    return pid
-
-
-def ended(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def test_threads_and_event_loops_share_a_handler(path: Path) -> None:

@@ -11,6 +11,8 @@ use crate::encode::text;
 const SCHEMAS: [&str; 5] = ["input_schema", "json_schema", "parameters", "properties", "schema"];
 /// Longest JSON text of a name that is remembered.
 const MAX_TEXT: usize = 38;
+/// The last word in names of tokens that are credentials.
+const TOKEN: &str = "token";
 /// How many names are remembered; each has one place, by its address.
 const PLACES: usize = 256;
 
@@ -111,8 +113,6 @@ pub(crate) fn look_of(name: &str) -> Look {
 fn is_suspect(name: &str) -> bool {
     has_word(name, false) || name.len() >= TOKEN.len() && begins(name.as_bytes(), name.len() - TOKEN.len(), TOKEN)
 }
-
-const TOKEN: &str = "token";
 
 /// Whether a word that names of credentials have is anywhere in a text, with `tokens` that of any token too.
 pub(crate) fn has_word(text: &str, tokens: bool) -> bool {

@@ -1,0 +1,31 @@
+"""Children made by fork, for tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+__all__ = ["SECONDS", "ended", "forked"]
+
+SECONDS = 20
+
+
+def forked(run: Callable[[], None]) -> int:
+    """A child that runs this and is gone, without what pytest would do at its end; an alarm ends one that hangs."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(SECONDS)
+            run()
+            code = 0
+        finally:
+            os._exit(code)
+    return pid
+
+
+def ended(pid: int) -> int:
+    """How it ended: its exit code, or minus the signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
