@@ -13,7 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut mended = bytes.to_vec();
     if mended.len() >= HEADER {
         mended[..4].copy_from_slice(b"PLSF");
-        let crc = crc32c::crc32c(&mended[..HEADER - 4]);
+        let crc = crc_fast::crc32_iscsi(&mended[..HEADER - 4]);
         mended[HEADER - 4..HEADER].copy_from_slice(&crc.to_le_bytes());
     }
     for bytes in [bytes, &mended] {

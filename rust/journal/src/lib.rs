@@ -21,6 +21,7 @@
 //! assert_eq!((page.len(), page[0].id, page[0].ended), (1, id, Ended::Ok));
 //! ```
 
+mod checksum;
 mod error;
 pub mod frame;
 mod fs;

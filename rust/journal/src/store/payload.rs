@@ -7,6 +7,7 @@ use zstd::bulk::Decompressor;
 
 use super::dictionary;
 use super::tables::{PART_END, PART_START, Tables};
+use crate::checksum::crc32c;
 use crate::frame::{Kind, MAX_PAYLOAD, array};
 use crate::{Error, RecordId, Result};
 
@@ -36,8 +37,8 @@ pub(crate) fn write(codec: Codec, id: RecordId, kind: Kind, body: &[u8], data: &
     header[..2].copy_from_slice(&[codec, kind as u8]);
     header[2..4].copy_from_slice(&dictionary.to_le_bytes());
     header[4..8].copy_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
-    header[8..12].copy_from_slice(&crc32c::crc32c(body).to_le_bytes());
-    header[OWNER..].copy_from_slice(&crc32c::crc32c(&id.0).to_le_bytes());
+    header[8..12].copy_from_slice(&crc32c(body).to_le_bytes());
+    header[OWNER..].copy_from_slice(&crc32c(&id.0).to_le_bytes());
     stored.extend_from_slice(&header);
     stored.extend_from_slice(data);
 }
@@ -95,7 +96,7 @@ pub(crate) fn decode_with(
         }
         _ => return Err(damaged("uses a codec this version doesn't know; upgrade plsync")),
     }
-    if body.len() != raw_len || crc32c::crc32c(body) != u32::from_le_bytes(array(stored, 8)) {
+    if body.len() != raw_len || crc32c(body) != u32::from_le_bytes(array(stored, 8)) {
         return Err(damaged("does not match its checksum"));
     }
     Ok(())
@@ -119,7 +120,7 @@ fn with_shipped_dictionary(place: usize, data: &[u8], body: &mut Vec<u8>) -> std
 
 /// Whether a stored body is this part of this record.
 pub(crate) fn belongs(stored: &[u8], id: RecordId, part: u8) -> bool {
-    part_of(stored) == Some(part) && owner(stored) == Some(crc32c::crc32c(&id.0))
+    part_of(stored) == Some(part) && owner(stored) == Some(crc32c(&id.0))
 }
 
 /// What its record's id has for a checksum.
@@ -136,7 +137,7 @@ pub(crate) fn part_of(stored: &[u8]) -> Option<u8> {
 /// Makes a body another record's.
 pub(crate) fn assign(stored: &mut [u8], id: RecordId) {
     if let Some(owner) = stored.get_mut(OWNER..HEADER) {
-        owner.copy_from_slice(&crc32c::crc32c(&id.0).to_le_bytes());
+        owner.copy_from_slice(&crc32c(&id.0).to_le_bytes());
     }
 }
 

@@ -1,6 +1,7 @@
 //! State rows: what the store knows of a record beside its bodies.
 
 use super::tables::{seal, seq_key};
+use crate::checksum::crc32c_of;
 use crate::frame::{Ended, array};
 use crate::{Error, RecordId, Result};
 
@@ -158,7 +159,7 @@ impl StateRow {
             return Err(damaged());
         }
         let seq = seq_key(seq);
-        let crc = [&seq[..], &bytes[..CRC], &[0; 4], &bytes[CRC + 4..]].into_iter().fold(0, crc32c::crc32c_append);
+        let crc = crc32c_of([&seq[..], &bytes[..CRC], &[0; 4], &bytes[CRC + 4..]]);
         if crc != u32::from_le_bytes(array(bytes, CRC)) {
             return Err(Error::Corrupt("a state row does not match its checksum".into()));
         }

@@ -7,6 +7,7 @@ use heed::types::Bytes;
 use heed::{Database, Env, MdbError, PutFlags, RoTxn, RwTxn, WithoutTls};
 
 use super::row::State;
+use crate::checksum::crc32c_of;
 use crate::{Error, RecordId, Result};
 
 pub(crate) type Tree = Database<Bytes, Bytes>;
@@ -179,7 +180,7 @@ pub(crate) fn tail_seq(key: &[u8]) -> Result<u64> {
 
 /// CRC-32C of an entry. LMDB has no checksums of its own; with its key in it, an entry is also known to stand where it belongs.
 pub(crate) fn seal(key: &[u8], value: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(key), value)
+    crc32c_of([key, value])
 }
 
 /// A value with its seal behind it.

@@ -12,8 +12,9 @@ pub use waiting::{Due, Waiting};
 use heed::{RoTxn, RwTxn};
 
 use super::acks;
-use super::tables::{Tables, callback_key, due_key, seal, tail_seq};
+use super::tables::{Tables, callback_key, due_key, tail_seq};
 use super::transition::load;
+use crate::checksum::crc32c_of;
 use crate::frame::array;
 use crate::{Error, RecordId, Result};
 
@@ -54,7 +55,7 @@ impl Entry {
         bytes.extend_from_slice(&self.due.to_le_bytes());
         bytes.extend_from_slice(&self.lease_until.to_le_bytes());
         let error = &self.last_error.as_bytes()[..self.last_error.floor_char_boundary(1000)];
-        let crc = crc32c::crc32c_append(seal(key, &bytes), error);
+        let crc = crc32c_of([key, &bytes, error]);
         bytes.extend_from_slice(&crc.to_le_bytes());
         bytes.extend_from_slice(error);
         bytes
@@ -64,7 +65,7 @@ impl Entry {
         if bytes.len() < FIXED {
             return Err(Error::Corrupt("a callback entry is malformed".into()));
         }
-        let crc = crc32c::crc32c_append(seal(key, &bytes[..CRC]), &bytes[FIXED..]);
+        let crc = crc32c_of([key, &bytes[..CRC], &bytes[FIXED..]]);
         if crc != u32::from_le_bytes(array(bytes, CRC)) {
             return Err(Error::Corrupt("a callback entry does not match its checksum".into()));
         }
