@@ -5,6 +5,7 @@
 
 mod apply;
 mod chunk;
+mod index;
 mod merge;
 mod pipeline;
 mod sweep;

@@ -4,7 +4,7 @@
 //! big-endian, because LMDB orders keys as bytes.
 
 use heed::types::Bytes;
-use heed::{Database, Env, MdbError, PutFlags, RoTxn, RwTxn, WithoutTls};
+use heed::{Database, Env, MdbError, PutFlags, RoTxn, RwIter, RwTxn, WithoutTls};
 
 use super::row::State;
 use crate::checksum::crc32c_of;
@@ -204,6 +204,21 @@ pub(crate) fn put_last(tree: Tree, txn: &mut RwTxn, key: &[u8], value: &[u8]) ->
     }
 }
 
+/// Puts many entries into a tree. Where one belongs is first looked for beside the one before it: in the order of their keys the
+/// tree is hardly searched at all.
+pub(crate) struct Puts<'t>(RwIter<'t, Bytes, Bytes>);
+
+impl<'t> Puts<'t> {
+    pub(crate) fn into(tree: Tree, txn: &'t mut RwTxn) -> Result<Self> {
+        Ok(Self(tree.iter_mut(txn)?))
+    }
+
+    pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        // SAFETY: nothing that was read from the tree is held: the iterator is never asked for an entry.
+        Ok(unsafe { self.0.put_current_with_options::<Bytes>(PutFlags::empty(), key, value) }?)
+    }
+}
+
 fn join<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
     let mut key = [0; N];
     let mut at = 0;
@@ -212,4 +227,54 @@ fn join<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
         at += part.len();
     }
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::layout;
+    use crate::store::env::Db;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// Long keys and values, so that pages are split again and again under the iterator that puts.
+        #[test]
+        fn entries_are_put_where_they_belong_in_any_order(
+            before in prop::collection::vec(any::<u16>(), 0..300),
+            more in prop::collection::vec(any::<u16>(), 1..600),
+            in_order: bool,
+        ) {
+            let entry = |number: &u16, value: u8| (number.to_be_bytes().repeat(40), vec![value; 60]);
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("journal");
+            layout::prepare(&path).unwrap();
+            let db = Db::open(&path).unwrap();
+            let mut more = more;
+            if in_order {
+                more.sort_unstable();
+            }
+            db.write(|txn, tables| {
+                for (key, value) in before.iter().map(|number| entry(number, 1)) {
+                    tables.damage.put(txn, &key, &value)?;
+                }
+                Ok(())
+            }).unwrap();
+            db.write(|txn, tables| {
+                let mut puts = Puts::into(tables.damage, txn)?;
+                more.iter().map(|number| entry(number, 2)).try_for_each(|(key, value)| puts.put(&key, &value))
+            }).unwrap();
+            let expected: BTreeMap<_, _> =
+                before.iter().map(|number| entry(number, 1)).chain(more.iter().map(|number| entry(number, 2))).collect();
+            let found = db.read(|txn, tables| {
+                let entries = tables.damage.iter(txn)?.map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec())));
+                Ok(entries.collect::<std::result::Result<Vec<_>, _>>()?)
+            }).unwrap();
+            prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+        }
+    }
 }

@@ -11,7 +11,7 @@ use heed::{RoTxn, RwTxn};
 
 use super::counts::Counts;
 use super::row::{State, StateRow};
-use super::tables::{Tables, Tree, label_key, open_key, outbox_key, parked_key, sealed_seq, seq_key};
+use super::tables::{Puts, Tables, Tree, label_key, open_key, outbox_key, parked_key, put_last, sealed_seq, seq_key};
 use crate::frame::Ended;
 use crate::{Error, Result, labels};
 
@@ -35,8 +35,33 @@ impl<'t, 'e> Change<'t, 'e> {
 
     /// Stores the first row of a record.
     pub(crate) fn insert(&mut self, seq: u64, row: &StateRow) -> Result<()> {
+        self.enter(seq, row)?;
+        if let Some(Home { list, key, value }) = home(seq, row) {
+            list.tree(self.tables).put(self.txn, &key, value)?;
+        }
+        self.save(seq, row)
+    }
+
+    /// Stores the first rows of the newest records, in the order of their numbers.
+    pub(crate) fn insert_newest(&mut self, rows: &[(u64, StateRow)]) -> Result<()> {
+        for (seq, row) in rows {
+            self.enter(*seq, row)?;
+            put_last(self.tables.state, self.txn, &seq_key(*seq), &row.encode(*seq))?;
+        }
+        let mut homes: Vec<_> = rows.iter().filter_map(|(seq, row)| home(*seq, row)).collect();
+        homes.sort_unstable();
+        for homes in homes.chunk_by(|one, next| one.list == next.list) {
+            let mut puts = Puts::into(homes[0].list.tree(self.tables), self.txn)?;
+            for Home { key, value, .. } in homes {
+                puts.put(key, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a row, and notes what else follows from it.
+    fn enter(&mut self, seq: u64, row: &StateRow) -> Result<()> {
         self.count(row, 1);
-        self.place(seq, row)?;
         if let Some(label) = row.ended.label() {
             let key = label_key(labels::ENDED, label, row.id);
             self.tables.labels.put(self.txn, &key, &sealed_seq(&key, seq))?;
@@ -48,15 +73,15 @@ impl<'t, 'e> Change<'t, 'e> {
                 State::Pending | State::Leased | State::InDoubt => {}
             }
         }
-        self.save(seq, row)
+        Ok(())
     }
 
     /// Changes a record's row, moving it to the work list it then belongs to.
     pub(crate) fn update(&mut self, seq: u64, edit: impl FnOnce(&mut StateRow)) -> Result<StateRow> {
         let mut row = load(self.txn, self.tables, seq)?;
         self.count(&row, -1);
-        if let Some((tree, key, _)) = self.home(seq, &row) {
-            tree.delete(self.txn, &key)?;
+        if let Some(Home { list, key, .. }) = home(seq, &row) {
+            list.tree(self.tables).delete(self.txn, &key)?;
         }
         if let Some(label) = row.ended.label() {
             self.tables.labels.delete(self.txn, &label_key(labels::ENDED, label, row.id))?;
@@ -72,24 +97,6 @@ impl<'t, 'e> Change<'t, 'e> {
         Ok(self.tables.state.put(self.txn, &seq_key(seq), &row.encode(seq))?)
     }
 
-    fn place(&mut self, seq: u64, row: &StateRow) -> Result<()> {
-        if let Some((tree, key, value)) = self.home(seq, row) {
-            tree.put(self.txn, &key, value)?;
-        }
-        Ok(())
-    }
-
-    /// The work list of a row, with its entry's key and value.
-    fn home<'r>(&self, seq: u64, row: &'r StateRow) -> Option<(Tree, Vec<u8>, &'r [u8])> {
-        match (row.state, row.ended) {
-            (State::Pending, Ended::No) => Some((self.tables.open, open_key(row.writer, seq).to_vec(), &[])),
-            (State::Pending, _) => Some((self.tables.outbox, outbox_key(row.lane, row.not_before, seq).to_vec(), &[])),
-            (State::Acked, _) => None,
-            // With its lane, so that one walk over the list tells which lanes have to wait.
-            (state, _) => Some((self.tables.parked, parked_key(state, seq).to_vec(), std::slice::from_ref(&row.lane))),
-        }
-    }
-
     fn count(&mut self, row: &StateRow, by: i64) {
         let state = self.counts.of(row.state);
         *state = state.saturating_add_signed(by);
@@ -97,6 +104,43 @@ impl<'t, 'e> Change<'t, 'e> {
             self.counts.open = self.counts.open.saturating_add_signed(by);
         }
     }
+}
+
+/// A work list.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum List {
+    Open,
+    Outbox,
+    Parked,
+}
+
+impl List {
+    fn tree(self, tables: &Tables) -> Tree {
+        match self {
+            Self::Open => tables.open,
+            Self::Outbox => tables.outbox,
+            Self::Parked => tables.parked,
+        }
+    }
+}
+
+/// Where a row stands in a work list, and with what.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Home<'r> {
+    list: List,
+    key: Vec<u8>,
+    value: &'r [u8],
+}
+
+fn home(seq: u64, row: &StateRow) -> Option<Home<'_>> {
+    let (list, key, value): (_, _, &[u8]) = match (row.state, row.ended) {
+        (State::Pending, Ended::No) => (List::Open, open_key(row.writer, seq).to_vec(), &[]),
+        (State::Pending, _) => (List::Outbox, outbox_key(row.lane, row.not_before, seq).to_vec(), &[]),
+        (State::Acked, _) => return None,
+        // With its lane, so that one walk over the list tells which lanes have to wait.
+        (state, _) => (List::Parked, parked_key(state, seq).to_vec(), std::slice::from_ref(&row.lane)),
+    };
+    Some(Home { list, key, value })
 }
 
 pub(crate) fn load(txn: &RoTxn, tables: &Tables, seq: u64) -> Result<StateRow> {

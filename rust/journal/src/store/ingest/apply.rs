@@ -7,13 +7,14 @@ use std::collections::HashMap;
 
 use super::IngestReport;
 use super::chunk::{Chunk, Event, Progress};
+use super::index::Index;
 use crate::frame::{Ended, Kind};
 use crate::labels;
 use crate::store::Store;
 use crate::store::callbacks::{Entry, Place};
 use crate::store::row::{State, StateRow};
 use crate::store::sinks;
-use crate::store::tables::{cursor_key, push_label, put_last, record_key, sealed, sealed_seq, seq_key, tail_seq};
+use crate::store::tables::{cursor_key, put_last, record_key, sealed, sealed_seq, seq_key, tail_seq};
 use crate::store::transition::{Change, load};
 use crate::{RecordId, Result, ids};
 
@@ -27,16 +28,17 @@ struct Commit<'g, 'c, 't, 'e> {
     fresh: HashMap<RecordId, usize>,
     /// The same in the order in which they began, which is that of their numbers.
     records: Vec<Fresh<'g>>,
+    /// Their numbers and rows, in the same order.
+    rows: Vec<(u64, StateRow)>,
     /// Their bodies.
     bodies: Vec<(u64, u8, &'g [u8])>,
+    index: Index<'g>,
     /// The highest id in the store.
     highest: RecordId,
     tally: Tally,
 }
 
 struct Fresh<'g> {
-    seq: u64,
-    row: StateRow,
     /// The labels of its first event, which are indexed.
     labels: &'g [u8],
     /// Its parts that are stored.
@@ -80,14 +82,22 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
     fn new(change: &'c mut Change<'t, 'e>) -> Result<Self> {
         let highest = change.tables.ids.last(change.txn)?.and_then(|(key, _)| key.try_into().ok());
         let highest = RecordId(highest.unwrap_or_default());
-        let (fresh, records, bodies) = (HashMap::new(), Vec::new(), Vec::new());
-        Ok(Self { change, fresh, records, bodies, highest, tally: Tally::default() })
+        Ok(Self {
+            change,
+            fresh: HashMap::new(),
+            records: Vec::new(),
+            rows: Vec::new(),
+            bodies: Vec::new(),
+            index: Index::default(),
+            highest,
+            tally: Tally::default(),
+        })
     }
 
     fn store(&mut self, event: &Event, section: &'g [u8], stored: &'g [u8]) -> Result<()> {
         let part = event.part();
         if let Some(at) = self.fresh.get(&event.id) {
-            let fresh = &mut self.records[*at];
+            let (fresh, (seq, row)) = (&mut self.records[*at], &mut self.rows[*at]);
             // A call that a forked child ended may have its end before its start.
             if std::mem::replace(&mut fresh.has[usize::from(part)], true) {
                 self.tally.duplicates += 1;
@@ -95,9 +105,10 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
             }
             // An end's labels are the first of its start's.
             let is_indexed = fresh.labels.starts_with(section);
-            let sink = if is_indexed { 0 } else { index_labels(self.change, event.id, fresh.seq, section)? };
-            merge_into(&mut fresh.row, event, sink);
-            self.bodies.push((fresh.seq, part, stored));
+            let index = &mut self.index;
+            let sink = if is_indexed { 0 } else { index_labels(self.change, index, event.id, *seq, section)? };
+            merge_into(row, event, sink);
+            self.bodies.push((*seq, part, stored));
             self.count(event, stored);
             return Ok(());
         }
@@ -123,13 +134,14 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
 
     /// The first event of a record.
     fn begin(&mut self, seq: u64, event: &Event, section: &'g [u8], stored: &'g [u8]) -> Result<()> {
-        let sink = index_labels(self.change, event.id, seq, section)?;
+        let sink = index_labels(self.change, &mut self.index, event.id, seq, section)?;
         let mut row = StateRow::new(event.id, event.writer, self.change.now_ms);
         merge_into(&mut row, event, sink);
         let mut has = [false; 2];
         has[usize::from(event.part())] = true;
         self.fresh.insert(event.id, self.records.len());
-        self.records.push(Fresh { seq, row, labels: section, has });
+        self.records.push(Fresh { labels: section, has });
+        self.rows.push((seq, row));
         self.bodies.push((seq, event.part(), stored));
         self.change.counts.opaque += u64::from(event.kind == Kind::Raw);
         self.tally.records += 1;
@@ -138,7 +150,7 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
     }
 
     /// A further event of a record that was stored before.
-    fn add_to(&mut self, seq: u64, event: &Event, section: &[u8], stored: &[u8]) -> Result<()> {
+    fn add_to(&mut self, seq: u64, event: &Event, section: &'g [u8], stored: &[u8]) -> Result<()> {
         let row = load(self.change.txn, self.change.tables, seq)?;
         // An end after the record was swept replaces the guess, unless the guess has been sent already.
         let open = row.ended == Ended::No || (row.ended == Ended::Abandoned && row.state == State::Pending);
@@ -150,7 +162,7 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
         }
         self.change.tables.records.put(self.change.txn, &key, stored)?;
         self.count(event, stored);
-        let sink = index_labels(self.change, event.id, seq, section)?;
+        let sink = index_labels(self.change, &mut self.index, event.id, seq, section)?;
         let had_sink = row.sink != 0;
         let row = self.change.update(seq, |row| merge_into(row, event, sink))?;
         if row.state == State::Acked && row.sink != 0 && !had_sink {
@@ -171,9 +183,8 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
         for (seq, part, stored) in self.bodies {
             put_last(self.change.tables.records, self.change.txn, &record_key(seq, part), stored)?;
         }
-        for Fresh { seq, row, .. } in self.records {
-            self.change.insert(seq, &row)?;
-        }
+        self.change.insert_newest(&self.rows)?;
+        self.index.write(self.change)?;
         Ok(self.tally)
     }
 }
@@ -209,17 +220,20 @@ fn merge_into(row: &mut StateRow, event: &Event, sink: u32) {
     }
 }
 
-/// Indexes the labels, and returns the number of the sink among them (0: none).
-fn index_labels(change: &mut Change<'_, '_>, id: RecordId, seq: u64, section: &[u8]) -> Result<u32> {
+/// Adds the labels to the index, and returns the number of the sink among them (0: none).
+fn index_labels<'g>(
+    change: &mut Change<'_, '_>,
+    index: &mut Index<'g>,
+    id: RecordId,
+    seq: u64,
+    section: &'g [u8],
+) -> Result<u32> {
     let mut sink = 0;
-    let mut key = Vec::with_capacity(64);
     for (kind, value) in labels::iter(section) {
         if kind == labels::SINK {
             sink = sinks::intern(change, value)?;
         } else if kind != labels::ENDED {
-            key.clear();
-            push_label(&mut key, kind, value, id);
-            change.tables.labels.put(change.txn, &key, &sealed_seq(&key, seq))?;
+            index.add(kind, value, id, seq);
         }
     }
     Ok(sink)

@@ -1,0 +1,44 @@
+//! The labels of a group of records, on their way into the index.
+//!
+//! Most of them are the same few tags and models again and again. In the order of the index these come to stand beside each other,
+//! and are put one after the other.
+
+use crate::store::tables::{Puts, push_label, sealed_seq};
+use crate::store::transition::Change;
+use crate::{RecordId, Result, labels};
+
+/// Entries to come.
+#[derive(Default)]
+pub(super) struct Index<'g> {
+    /// The runs, each of which is another and most of which come in their order.
+    runs: Vec<Entry<'g>>,
+    others: Vec<Entry<'g>>,
+}
+
+struct Entry<'g> {
+    kind: u8,
+    value: &'g [u8],
+    id: RecordId,
+    seq: u64,
+}
+
+impl<'g> Index<'g> {
+    pub(super) fn add(&mut self, kind: u8, value: &'g [u8], id: RecordId, seq: u64) {
+        let entries = if kind == labels::RUN { &mut self.runs } else { &mut self.others };
+        entries.push(Entry { kind, value, id, seq });
+    }
+
+    pub(super) fn write(mut self, change: &mut Change<'_, '_>) -> Result<()> {
+        // Both sorts are quick for what they are given, and keep the order of the records, which is nearly that of their ids.
+        self.runs.sort_by_key(|entry| entry.value);
+        self.others.sort_by_key(|entry| (entry.kind, entry.value.len(), entry.value));
+        let mut puts = Puts::into(change.tables.labels, change.txn)?;
+        let mut key = Vec::with_capacity(64);
+        for Entry { kind, value, id, seq } in self.runs.iter().chain(&self.others) {
+            key.clear();
+            push_label(&mut key, *kind, value, *id);
+            puts.put(&key, &sealed_seq(&key, *seq))?;
+        }
+        Ok(())
+    }
+}
