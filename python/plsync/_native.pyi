@@ -290,12 +290,18 @@ class Store:
 
     # --- sync: every call is one transaction ---
     def lease(
-        self, limit: int, lease_ms: int, now_ms: int, max_bytes: int = 4 << 20, of_lane: int | None = None
+        self,
+        limit: int,
+        lease_ms: int,
+        now_ms: int,
+        max_bytes: int = 4 << 20,
+        of_lane: int | None = None,
+        lane_bytes: int | None = None,
     ) -> list[Row]:
         """pending -> leased, for closed records that are due, in order. Attempts is raised by one.
 
-        No more than of_lane (default: limit) of a lane that keeps its order, and none while earlier ones of it are
-        leased, in doubt or put off.
+        Of a lane that keeps its order no more than of_lane (default: limit) and about lane_bytes (default: max_bytes),
+        and none while earlier ones of it are leased, in doubt or put off. One record is always given.
         """
 
     def orphan_leases(self, old_ms: int, due_ms: int) -> int:

@@ -24,13 +24,21 @@ class Outbox:
         self._store = store
 
     def lease(
-        self, limit: int, lease_ms: int, now_ms: int, max_bytes: int = 4 << 20, of_lane: int | None = None
+        self,
+        limit: int,
+        lease_ms: int,
+        now_ms: int,
+        max_bytes: int = 4 << 20,
+        *,
+        of_lane: int | None = None,
+        lane_bytes: int | None = None,
     ) -> list[Record]:
         """Take up to ``limit`` due records for sending: pending becomes leased, for ``lease_ms``.
 
-        Of a lane that keeps its order no more than ``of_lane``, and none while earlier ones are on their way.
+        Of a lane that keeps its order no more than ``of_lane`` and about ``lane_bytes`` bytes, and none while earlier
+        ones are on their way. One record is always taken.
         """
-        return [Record(row) for row in self._store.lease(limit, lease_ms, now_ms, max_bytes, of_lane)]
+        return [Record(row) for row in self._store.lease(limit, lease_ms, now_ms, max_bytes, of_lane, lane_bytes)]
 
     def orphan_leases(self, old_ms: int, due_ms: int) -> int:
         """Put what a dead sender had taken up in doubt, due at ``due_ms``, or at once if taken before ``old_ms``."""

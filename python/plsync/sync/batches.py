@@ -16,7 +16,7 @@ def batches(records: Sequence[Record], most: int, most_bytes: int) -> Iterator[l
     """Batches of up to ``most`` records and about ``most_bytes`` bytes of events, each in the journal's order.
 
     Records of a lane that keeps its order share a batch: two requests at once may be stored either way round. They
-    are no more than ``most``; so is what they bring of bytes, whatever it is, up to a record.
+    are no more than ``most``, nor much more than ``most_bytes``: no more of a lane is leased at once.
     """
     batch: list[Record] = []
     size = 0

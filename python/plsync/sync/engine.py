@@ -13,6 +13,7 @@ from plsync.promptlayer.blueprint import span_json
 from plsync.sync.batches import batches
 from plsync.sync.clock import now_ms
 from plsync.sync.outcomes import Delivered, Found, Misdirected, Missing, Outcome, Rejected, Throttled
+from plsync.sync.pace import Pace
 from plsync.sync.policy import RULES, Policy
 from plsync.sync.reconcile import Reconciler
 from plsync.sync.workers import Workers
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine", "Pass"]
 
-# Bytes of events in one request.
+# Bytes of events in one request, over the best of links.
 _MOST_BYTES: Final = 4 << 20
 # How often new events are taken in while a long backlog is sent, and how often a stop is noticed, in seconds.
 _TAKE_IN: Final = 1.0
@@ -61,6 +62,8 @@ class _Sent:
     """What became of one batch, in parts where it had to be halved."""
 
     outcomes: list[tuple[list[Record], Outcome]] = field(default_factory=list)
+    times: list[tuple[int, float, Outcome]] = field(default_factory=list)
+    """Of each request: the bytes of events it brought, how many seconds it took, and what came of it."""
     unsent: list[Record] = field(default_factory=list)
     untranslated: list[tuple[Record, str]] = field(default_factory=list)
 
@@ -88,7 +91,7 @@ class Engine:
             journal: whose records.
             client: where they go.
             policy: how long to wait for what.
-            batch: records in one request.
+            batch: records in one request, at most; fewer where the link does not carry so many in good time.
             in_flight: requests at once.
             stopped: asked between requests; then nothing more is sent, and answers have a moment to come.
             watched: told how far a pass is, whenever it has got further.
@@ -101,6 +104,7 @@ class Engine:
         self._stopped = stopped
         self._watched = watched
         self._halted = False
+        self._pace = Pace(policy.timeout, _MOST_BYTES)
         self._workers: Workers[list[Record], _Sent] = Workers(self._deliver, in_flight, "plsync-send")
         self._reconciler = Reconciler(journal, client, policy, in_flight, stopped)
 
@@ -147,8 +151,11 @@ class Engine:
         if free <= 0:
             return True
         lease = int(self._policy.lease * 1000)
-        leased = self._journal.outbox.lease(size * free, lease, now_ms(), _MOST_BYTES * free, size)
-        for batch in batches(leased, size, _MOST_BYTES):
+        most_bytes = self._pace.most_bytes
+        leased = self._journal.outbox.lease(
+            size * free, lease, now_ms(), most_bytes * free, of_lane=size, lane_bytes=most_bytes
+        )
+        for batch in batches(leased, size, most_bytes):
             self._workers.submit(batch)
         return bool(leased)
 
@@ -176,7 +183,9 @@ class Engine:
             if self._halted or (sent.outcomes and (too_long or self._stopped())):
                 sent.unsent += [record for record, _ in part]
                 continue
+            sent_at = time.monotonic()
             outcome = self._client.send([body for _, body in part])
+            sent.times.append((sum(record.size for record, _ in part), time.monotonic() - sent_at, outcome))
             if isinstance(outcome, Rejected) and len(part) > 1:
                 middle = len(part) // 2
                 parts += [part[middle:], part[:middle]]
@@ -212,6 +221,8 @@ class Engine:
         """Store what the answers mean for the records they are about."""
         acks: list[tuple[int, int]] = []
         for one in sent:
+            for size, seconds, outcome in one.times:
+                self._pace.note(size, seconds, outcome)
             for records, outcome in one.outcomes:
                 if isinstance(outcome, Delivered):
                     acks += self._acked(records, outcome, result)

@@ -380,7 +380,7 @@ impl Pair {
 
     fn lease(&mut self, limit: usize, of_lane: usize) {
         let now = self.model.now;
-        let leased = self.store().lease_of_lanes(limit, of_lane, LEASE, now, u64::MAX).unwrap();
+        let leased = self.store().lease_of_lanes(limit, of_lane, LEASE, now, u64::MAX, u64::MAX).unwrap();
         let expected = self.model.due(limit, of_lane);
         assert_eq!(leased.iter().map(|row| row.id).collect::<Vec<_>>(), expected);
         for id in expected {

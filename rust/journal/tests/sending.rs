@@ -79,7 +79,7 @@ fn what_follows_in_a_lane_waits_for_what_is_on_its_way() {
     let ids = calls_of_lane(&bench, 7, 3);
     let alone = bench.call("alone");
     let store = bench.store();
-    let leased = |limit, now| store.lease_of_lanes(limit, 1, 1000, now, MB).unwrap();
+    let leased = |limit, now| store.lease_of_lanes(limit, 1, 1000, now, MB, MB).unwrap();
     let first = leased(9, NOW);
     assert_eq!(first.iter().map(|row| row.id).collect::<Vec<_>>(), [ids[0], alone]);
     assert!(leased(9, NOW).is_empty());
@@ -93,11 +93,34 @@ fn what_follows_in_a_lane_waits_for_what_is_on_its_way() {
 }
 
 #[test]
+fn of_a_lane_no_more_bytes_are_given_than_asked_for_and_nothing_overtakes() {
+    let bench = Bench::new();
+    let large = "x".repeat(10_000);
+    let call = |lane, body: &str| {
+        let id = RecordId::new();
+        bench.spool.append(&Event { lane, ..event(Kind::Start, Ended::No, id, &[], body.as_bytes()) }).unwrap();
+        bench.end(id, b"{}");
+        id
+    };
+    let lane = [call(7, "small"), call(7, &large), call(7, "small")];
+    let others = [call(8, &large), call(0, &large)];
+    let store = bench.store();
+    let leased = |bytes| {
+        let leased = store.lease_of_lanes(9, 9, 1000, NOW, MB, bytes).unwrap();
+        let seqs: Vec<_> = leased.iter().map(|row| row.seq).collect();
+        store.release(&seqs, 0, "").unwrap();
+        leased.iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    assert_eq!(leased(1000), [lane[0], others[0], others[1]]);
+    assert_eq!(leased(10_100), [lane[0], lane[1], lane[2], others[0], others[1]]);
+}
+
+#[test]
 fn a_dead_record_holds_up_nothing() {
     let bench = Bench::new();
     let ids = calls_of_lane(&bench, 7, 2);
     let store = bench.store();
-    let seq = store.lease_of_lanes(9, 1, 1000, NOW, MB).unwrap()[0].seq;
+    let seq = store.lease_of_lanes(9, 1, 1000, NOW, MB, MB).unwrap()[0].seq;
     store.park(&[seq], State::Dead, "refused", 0).unwrap();
     assert_eq!(store.lease(9, 1000, NOW, MB).unwrap()[0].id, ids[1]);
 }

@@ -10,7 +10,8 @@ use crate::store::{self, Store};
 
 #[pymethods]
 impl Store {
-    #[pyo3(signature = (limit, lease_ms, now_ms, max_bytes = 4 << 20, of_lane = None))]
+    #[pyo3(signature = (limit, lease_ms, now_ms, max_bytes = 4 << 20, of_lane = None, lane_bytes = None))]
+    #[allow(clippy::too_many_arguments)] // Python's are named
     fn lease(
         &self,
         py: Python<'_>,
@@ -19,9 +20,12 @@ impl Store {
         now_ms: u64,
         max_bytes: u64,
         of_lane: Option<usize>,
+        lane_bytes: Option<u64>,
     ) -> PyResult<Vec<Row>> {
         let of_lane = of_lane.unwrap_or(limit);
-        let leased = py.detach(|| self.journal().lease_of_lanes(limit, of_lane, lease_ms, now_ms, max_bytes));
+        let lane_bytes = lane_bytes.unwrap_or(max_bytes);
+        let leased =
+            py.detach(|| self.journal().lease_of_lanes(limit, of_lane, lease_ms, now_ms, max_bytes, lane_bytes));
         Ok(rows(leased.or_raise(py)?))
     }
 

@@ -85,6 +85,31 @@ pub(super) fn due(txn: &RoTxn, tables: &Tables, now_ms: u64, limit: usize, of_la
     Ok(seqs)
 }
 
+/// What of each lane that keeps its order may still be taken at once.
+pub(super) struct Room {
+    most: u64,
+    taken: [u64; 256],
+}
+
+impl Room {
+    /// No more than about `most` bytes of each; one record always.
+    pub(super) fn new(most: u64) -> Self {
+        Self { most, taken: [0; 256] }
+    }
+
+    /// Takes a record, the next of its lane, if there is room: once there is none, there is none for those behind it.
+    pub(super) fn take(&mut self, lane: u8, size: u64) -> bool {
+        let taken = &mut self.taken[usize::from(lane)];
+        if lane == FREE {
+            return true;
+        }
+        let with_it = taken.saturating_add(size.max(1));
+        let fits = *taken == 0 || with_it <= self.most;
+        *taken = if fits { with_it } else { u64::MAX };
+        fits
+    }
+}
+
 /// The records of a state that is kept in `parked`.
 pub(super) fn parked(txn: &RoTxn, tables: &Tables, state: State) -> Result<Vec<u64>> {
     let entries = tables.parked.prefix_iter(txn, &parked_key(state, 0)[..1])?;

@@ -1,14 +1,16 @@
 //! The sender's side: leases, acks, and where a record goes when there was no clear answer.
 
+use heed::RoTxn;
+
 use super::Store;
 use super::acks;
 use super::callbacks::{Entry, Place};
 use super::followups;
-use super::lanes::{due, parked};
+use super::lanes::{Room, due, parked};
 use super::payload;
 use super::query::read_row;
 use super::row::{FLAG_RENEWED, Row, State};
-use super::tables::{PART_START, record_key, sealed, seq_key};
+use super::tables::{PART_END, PART_START, Tables, record_key, sealed, seq_key};
 use super::transition::{Change, load};
 use crate::{Error, Result, ids};
 
@@ -16,10 +18,11 @@ impl Store {
     /// pending -> leased, for up to `limit` closed records that are due, whose bodies together stay within `max_bytes` (one
     /// record is always given).
     pub fn lease(&self, limit: usize, lease_ms: u64, now_ms: u64, max_bytes: u64) -> Result<Vec<Row>> {
-        self.lease_of_lanes(limit, limit, lease_ms, now_ms, max_bytes)
+        self.lease_of_lanes(limit, limit, lease_ms, now_ms, max_bytes, max_bytes)
     }
 
-    /// As [`Self::lease`], and no more than `of_lane` records of a lane that keeps its order: what follows in it waits for these.
+    /// As [`Self::lease`], and of a lane that keeps its order no more than `of_lane` records and about `lane_bytes` bytes: what
+    /// follows in it waits for these.
     pub fn lease_of_lanes(
         &self,
         limit: usize,
@@ -27,6 +30,7 @@ impl Store {
         lease_ms: u64,
         now_ms: u64,
         max_bytes: u64,
+        lane_bytes: u64,
     ) -> Result<Vec<Row>> {
         // A commit costs a disk sync even when it changes nothing, and an idle sender asks every few seconds.
         if self.db().read(|txn, tables| due(txn, tables, now_ms, 1, 1))?.is_empty() {
@@ -35,11 +39,15 @@ impl Store {
         self.db().write(|txn, tables| {
             let seqs = due(txn, tables, now_ms, limit, of_lane)?;
             let mut bytes = 0;
+            let mut room = Room::new(lane_bytes);
             let mut leased = Vec::new();
             let mut change = Change::begin(txn, tables, now_ms)?;
             for seq in seqs {
-                let start = change.tables.records.get(change.txn, &record_key(seq, PART_START))?;
-                bytes += start.map_or(0, payload::raw_len);
+                let size = size(change.txn, tables, seq)?;
+                if !room.take(load(change.txn, tables, seq)?.lane, size) {
+                    continue;
+                }
+                bytes += size;
                 if bytes > max_bytes && !leased.is_empty() {
                     break;
                 }
@@ -195,4 +203,10 @@ impl Store {
             Ok(moved)
         })
     }
+}
+
+/// Bytes of a record's events.
+fn size(txn: &RoTxn, tables: &Tables, seq: u64) -> Result<u64> {
+    let bytes = |part| Ok(tables.records.get(txn, &record_key(seq, part))?.map_or(0, payload::raw_len));
+    bytes(PART_START).and_then(|start: u64| Ok(start + bytes(PART_END)?))
 }

@@ -1,0 +1,49 @@
+"""How much goes out in one request: what the link carries in good time, found out by what came of the last ones."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from plsync.sync.outcomes import Ambiguous, Delivered, Outcome
+
+__all__ = ["Pace"]
+
+# Bytes of events. Six such requests at once are answered within the usual 30 s where 15 KB a second get through.
+_FIRST: Final = 64 << 10
+# Of less the time is no longer that of the bytes.
+_LEAST: Final = 16 << 10
+_FACTOR: Final = 4
+# The part of the timeout within which an answer is so soon that four times as much would not be late.
+_SOON: Final = 1 / 8
+
+
+class Pace:
+    """Bytes of events in one request: few at first, more as long as answers come soon, fewer when they do not come.
+
+    A request that is too large for its link is sent in vain: its answer comes after the timeout, all it brought is in
+    doubt, and the next one would fare no better.
+    """
+
+    def __init__(self, timeout: float, most: int) -> None:
+        """``timeout``: seconds after which an answer is no longer waited for. ``most``: bytes, whatever the link."""
+        self._timeout = timeout
+        self._most = most
+        self.most_bytes = min(_FIRST, most)
+        """For the next request."""
+
+    def note(self, size: int, seconds: float, outcome: Outcome) -> None:
+        """A request of ``size`` bytes had this outcome after so many seconds.
+
+        >>> from plsync.sync.outcomes import Ambiguous, Delivered
+        >>> pace = Pace(timeout=30.0, most=4 << 20)
+        >>> pace.note(60_000, 0.3, Delivered({}))
+        >>> pace.most_bytes
+        262144
+        >>> pace.note(250_000, 30.0, Ambiguous("timed out"))
+        >>> pace.most_bytes
+        62500
+        """
+        if isinstance(outcome, Ambiguous):
+            self.most_bytes = max(_LEAST, min(self.most_bytes, size) // _FACTOR)
+        elif isinstance(outcome, Delivered) and seconds < self._timeout * _SOON and size * 2 > self.most_bytes:
+            self.most_bytes = min(self._most, self.most_bytes * _FACTOR)

@@ -1,0 +1,72 @@
+"""Links that are slow: a request brings what they can carry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from langchain_core.language_models import FakeListChatModel
+
+from calls import states
+from plsync import Journal, PromptLayerCallbackHandler
+from plsync.sync.engine import Engine, Pass
+from plsync.sync.outcomes import Ambiguous, Delivered, Throttled
+from plsync.sync.pace import Pace
+from plsync.sync.policy import Policy
+from plsync.sync.transport import PromptLayerClient
+from plsync.testing import PromptLayerServer
+from slow_link import SlowLink
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal"
+
+
+def record_pages(path: Path, number: int, metadata: dict[str, str]) -> None:
+    """Calls of about 5 KB."""
+    model = FakeListChatModel(responses=["an answer"], callbacks=[PromptLayerCallbackHandler(journal=path)])
+    for index in range(number):
+        model.invoke(f"{index} " + "a page of text " * 300, {"metadata": metadata})
+
+
+@pytest.mark.parametrize("metadata", [{}, {"thread_id": "one"}], ids=["apart", "a conversation"])
+def test_a_slow_link_is_given_no_more_than_it_carries_in_time(path: Path, metadata: dict[str, str]) -> None:
+    # In batches of 200 the first answer would come after three seconds.
+    record_pages(path, 300, metadata)
+    with PromptLayerServer() as server, SlowLink(server.url, 500_000) as link:
+        policy = Policy(timeout=2.0)
+        with Journal.open(path) as journal, PromptLayerClient(server.api_key, link.url, timeout=2.0) as client:
+            sent = Engine(journal, client, policy).run_pass()
+    assert sent == Pass(acked=300)
+    assert set(states(path).values()) == {"acked"}
+
+
+MB = 1 << 20
+KB = 1 << 10
+
+
+def pace_after(*requests: tuple[int, float], of: type[Delivered | Ambiguous | Throttled] = Delivered) -> int:
+    """What a request may bring after these, of which (bytes, seconds) are known; the timeout is 30 s."""
+    pace = Pace(30.0, 4 * MB)
+    outcome = Delivered({}) if of is Delivered else of("so it went")
+    for size, seconds in requests:
+        pace.note(size, seconds, outcome)
+    return pace.most_bytes
+
+
+def test_a_good_link_is_filled_within_a_few_answers() -> None:
+    assert pace_after((60 * KB, 0.1), (250 * KB, 0.2), (MB, 0.5), (4 * MB, 2.0)) == 4 * MB
+
+
+def test_what_was_small_or_took_its_time_says_nothing_of_more() -> None:
+    assert pace_after((5 * KB, 0.1), (60 * KB, 20.0)) == pace_after()
+
+
+def test_requests_that_get_no_answer_are_made_smaller_down_to_a_few_records() -> None:
+    assert pace_after((60 * KB, 30.0), of=Ambiguous) < pace_after()
+    assert pace_after(*[(60 * KB, 30.0)] * 9, of=Ambiguous) == 16 * KB
+
+
+def test_throttling_says_nothing_of_the_link() -> None:
+    assert pace_after((60 * KB, 0.1), of=Throttled) == pace_after()
