@@ -36,9 +36,12 @@ pub(crate) struct Name {
 }
 
 impl Name {
-    /// The name as JSON, in quotes.
-    pub(crate) fn text(&self) -> &[u8] {
-        &self.text[..usize::from(self.len)]
+    /// Appends the name as JSON: the comma before it, the name in quotes, the colon behind it.
+    pub(crate) fn append(&self, out: &mut Vec<u8>) {
+        let end = out.len() + usize::from(self.len);
+        // A copy of known length is a few instructions, and quicker than the call that one of `len` bytes would be.
+        out.extend_from_slice(&self.text);
+        out.truncate(end);
     }
 
     pub(crate) fn look(&self) -> Look {
@@ -91,8 +94,9 @@ fn inspect(key: &Bound<'_, PyString>) -> Option<Name> {
     if name == "$" || name.len() > MAX_TEXT {
         return None;
     }
-    let mut json = Vec::new();
+    let mut json = vec![b','];
     text::write(&mut json, name);
+    json.push(b':');
     let mut text = [0; MAX_TEXT];
     text.get_mut(..json.len())?.copy_from_slice(&json);
     Some(Name { key: key.clone().unbind(), text, len: u8::try_from(json.len()).ok()?, look: look_of(name) })
@@ -144,7 +148,9 @@ mod tests {
             let mut names = Box::new(Names::new());
             assert!(names.find(&key).is_none());
             let name = names.find(&key).expect("it came twice");
-            assert_eq!(name.text(), br#""api_key \"quoted\"""#);
+            let mut out = b"[".to_vec();
+            name.append(&mut out);
+            assert_eq!(out, br#"[,"api_key \"quoted\"":"#);
             assert!(name.look() == Look::Suspect);
         });
     }

@@ -96,30 +96,31 @@ impl Writer<'_> {
             return Ok(());
         }
         let py = dict.py();
-        let mut before = b'{';
+        let start = self.out.len();
         let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
         // SAFETY: nothing in the loop runs Python code or gives the GIL away, so the dict stays as it is and keeps alive what
         // is borrowed from it.
         while unsafe { ffi::PyDict_Next(dict.as_ptr(), &raw mut at, &raw mut key, &raw mut value) } != 0 {
             // SAFETY: as above; PyDict_Next has set both to objects.
             let (key, value) = unsafe { (Borrowed::from_ptr(py, key), Borrowed::from_ptr(py, value)) };
-            self.out.push(before);
-            before = b',';
             let key = key.cast_exact::<PyString>().map_err(|_| NotPlain)?;
             let look = if let Some(name) = self.names.as_mut().and_then(|names| names.find(&key)) {
-                self.out.extend_from_slice(name.text());
+                name.append(self.out);
                 name.look()
             } else {
                 let key = key.to_str().map_err(|_| NotPlain)?;
                 if key == "$" {
                     return Err(NotPlain);
                 }
+                self.out.push(b',');
                 text::write(self.out, key);
+                self.out.push(b':');
                 if self.guarded { look_of(key) } else { Look::Plain }
             };
-            self.out.push(b':');
             self.under(look, &value, depth + 1)?;
         }
+        // In the place of the first comma.
+        self.out[start] = b'{';
         self.out.push(b'}');
         Ok(())
     }

@@ -3,9 +3,6 @@
 use std::fmt::Debug;
 use std::io::Write;
 
-/// Bytes that are looked at together; the compiler turns a step into a few vector instructions.
-const STEP: usize = 32;
-
 /// Appends a JSON string.
 pub(crate) fn write(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
@@ -31,22 +28,38 @@ pub(super) fn write_debug(out: &mut Vec<u8>, number: impl Debug) {
     let _ = write!(out, "{number:?}");
 }
 
+/// Most strings are a few bytes, most bytes are in long ones: these are looked through in large steps, those without a loop.
 fn first_special(bytes: &[u8]) -> Option<usize> {
-    // Without a branch, or the compiler could not make vector instructions of it.
-    let special = |byte: &u8| u8::from(*byte < 0x20) | u8::from(*byte == b'"') | u8::from(*byte == b'\\');
-    let steps = bytes.as_chunks::<STEP>().0.iter();
-    let clean = steps.take_while(|step| step.iter().fold(0, |any, byte| any | special(byte)) == 0);
-    let mut at = clean.count() * STEP;
-    let (words, tail) = bytes[at..].as_chunks::<8>();
-    for word in words {
+    let mut at = clean_steps::<64>(bytes);
+    at += clean_steps::<16>(&bytes[at..]);
+    for word in bytes[at..].as_chunks::<8>().0 {
         if let Some(found) = first_special_in(*word) {
             return Some(at + found);
         }
         at += 8;
     }
-    let mut word = [b' '; 8];
-    word[..tail.len()].copy_from_slice(tail);
-    first_special_in(word).map(|found| at + found)
+    // What is left is looked at together with bytes before it, which are known to be clean.
+    if let Some(last) = bytes.last_chunk::<8>() {
+        return first_special_in(*last).map(|found| bytes.len() + found - 8);
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        let mut word = [0; 8];
+        word[..4].copy_from_slice(first);
+        word[4..].copy_from_slice(last);
+        return first_special_in(word).map(|found| if found < 4 { found } else { bytes.len() + found - 8 });
+    }
+    bytes.iter().position(|byte| is_special(*byte) != 0)
+}
+
+/// How many bytes are clean, in whole steps. The compiler turns a step into a few vector instructions.
+fn clean_steps<const STEP: usize>(bytes: &[u8]) -> usize {
+    let steps = bytes.as_chunks::<STEP>().0.iter();
+    steps.take_while(|step| step.iter().fold(0, |any, byte| any | is_special(*byte)) == 0).count() * STEP
+}
+
+/// Without a branch, or there would be no vector instructions.
+fn is_special(byte: u8) -> u8 {
+    u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\')
 }
 
 /// The usual arithmetic on eight bytes at once: the lowest byte it marks is the first that is special.
@@ -93,9 +106,9 @@ mod tests {
     #[test]
     fn specials_are_escaped_wherever_they_stand() {
         assert_eq!(written("a\"b\\c\n\t\u{1}é"), r#""a\"b\\c\n\t\u0001é""#);
-        for at in 0..100 {
-            let clean = "x".repeat(at);
-            assert_eq!(written(&format!("{clean}\n{clean}")), format!("\"{clean}\\n{clean}\""));
+        for (before, after) in (0..200).flat_map(|before| [0, 1, 3, 5, 90].map(|after| (before, after))) {
+            let (before, after) = ("x".repeat(before), "x".repeat(after));
+            assert_eq!(written(&format!("{before}\n{after}\"")), format!("\"{before}\\n{after}\\\"\""));
         }
     }
 }
