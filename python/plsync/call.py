@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import orjson
 
 from plsync import derive
+from plsync._native import FLAG_CACHED, FLAG_LOSSY, FLAG_REDACTED
 from plsync.codec import decode, read_plain
 from plsync.derive import CallError, Generation, Usage
 
@@ -30,7 +31,6 @@ Status = Literal["pending", "ok", "error", "cancelled", "partial"]
 # The numbering of docs/format.md: the position is the stored number. An abandoned call (5) is an error.
 STATUSES: Final[tuple[Status, ...]] = ("pending", "ok", "error", "cancelled", "partial", "error")
 _ABANDONED: Final = 5
-_CACHED, _LOSSY, _REDACTED = 1, 2, 4
 
 
 class Call:
@@ -139,17 +139,17 @@ class Call:
     @property
     def cached(self) -> bool:
         """Answered from a LangChain cache: no model ran."""
-        return bool(self._row.flags & _CACHED)
+        return bool(self._row.flags & FLAG_CACHED)
 
     @property
     def lossy(self) -> bool:
         """A value could only be kept approximately."""
-        return bool(self._row.flags & _LOSSY)
+        return bool(self._row.flags & FLAG_LOSSY)
 
     @property
     def redacted(self) -> bool:
         """A redact hook, or ``content=False``, changed or removed content before it was written."""
-        return bool(self._row.flags & _REDACTED)
+        return bool(self._row.flags & FLAG_REDACTED)
 
     @property
     def damage(self) -> str | None:

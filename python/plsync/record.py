@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, final
 
+from plsync._native import FLAG_CACHED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED
 from plsync.call import STATUSES, Call, Kind, Status, moment
 from plsync.derive import CallError, Generation, Usage
 
@@ -21,9 +22,8 @@ State = Literal["pending", "leased", "in_doubt", "acked", "dead", "held"]
 
 # The numbering of docs/format.md: the position is the stored number.
 STATES: Final[tuple[State, ...]] = ("pending", "leased", "in_doubt", "acked", "dead", "held")
-_PRUNED, _RENEWED = 8, 16
-# What is told of a record wherever it goes, by the bits of its flags.
-_MARKS: Final = {1: "cached", 2: "lossy", 4: "redacted", _PRUNED: "pruned"}
+# What is told of a record wherever it goes.
+_MARKS: Final = {FLAG_CACHED: "cached", FLAG_LOSSY: "lossy", FLAG_REDACTED: "redacted", FLAG_PRUNED: "pruned"}
 
 FIELDS: Final = (
     *("id", "seq", "run_id", "parent_run_id", "trace_id", "span_id"),
@@ -138,7 +138,7 @@ class Record(Call):
     @property
     def pruned(self) -> bool:
         """Whether the journal's quota removed the content; ids, times of the store, state and request id are kept."""
-        return bool(self._row.flags & _PRUNED)
+        return bool(self._row.flags & FLAG_PRUNED)
 
     def marks(self) -> list[str]:
         """Which of ``cached``, ``lossy``, ``redacted`` and ``pruned`` it is."""
@@ -148,7 +148,7 @@ class Record(Call):
     @property
     def renewed(self) -> bool:
         """Sent under other ids, because PromptLayer stored its first span without a request log."""
-        return bool(self._row.flags & _RENEWED)
+        return bool(self._row.flags & FLAG_RENEWED)
 
     def put_off_ms(self) -> int:
         """For how long it was put off when its state last changed, in ms."""

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from plsync.errors import NoRecording, ReplayError
+from plsync.forking import Unforked
 from plsync.replay import miss
 from plsync.replay.answers import Answer
 from plsync.replay.blobs import Unwritten
@@ -300,7 +301,8 @@ class Recording:
 
 
 _opened: weakref.WeakSet[Recording] = weakref.WeakSet()
-_opening = threading.Lock()
+# A child that a program forks meanwhile opens recordings too.
+_opening = Unforked(1.0)
 
 
 def _settle_others(recording: Recording) -> None:
