@@ -35,13 +35,27 @@ fn options() -> OpenOptions {
     options
 }
 
-/// Makes the names in a directory durable.
+/// Makes the names in a directory durable, where the file system can be asked to.
 pub(crate) fn sync_dir(path: &Path) -> Result<()> {
     // Windows has no handle for this and needs none: NTFS journals names.
-    if cfg!(unix) {
-        File::open(path).and_then(|dir| dir.sync_all()).map_err(Error::io("cannot sync", path))?;
+    if !cfg!(unix) {
+        return Ok(());
     }
-    Ok(())
+    match File::open(path).map_err(Error::io("cannot sync", path))?.sync_all() {
+        // File systems that know no such thing, as some in user space. PostgreSQL and SQLite go on there too.
+        Err(error) if is_unheard_of(&error) => Ok(()),
+        synced => synced.map_err(Error::io("cannot sync", path)),
+    }
+}
+
+#[cfg(unix)]
+fn is_unheard_of(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EBADF | libc::ENOSYS | libc::ENOTSUP))
+}
+
+#[cfg(not(unix))]
+fn is_unheard_of(_: &std::io::Error) -> bool {
+    false
 }
 
 /// Makes a directory's own name durable, in the directory it stands in.
@@ -112,4 +126,16 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
 #[cfg(not(unix))]
 fn is_same(_one: &Metadata, _other: &Metadata) -> bool {
     true
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_that_syncs_no_directories_can_hold_a_journal() {
+        assert_eq!(File::open("/proc").unwrap().sync_all().unwrap_err().raw_os_error(), Some(libc::EINVAL));
+        sync_dir(Path::new("/proc")).unwrap();
+        assert!(sync_dir(Path::new("/proc/missing")).is_err());
+    }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Writer {
     dirty: AtomicBool,
     /// Whether a segment's name may not be on disk yet.
     names_dirty: AtomicBool,
+    /// Whether the last sync of names failed.
+    names_failing: AtomicBool,
     /// Syncs asked for, and how many of these the last sync that succeeded has covered; held while syncing.
     sync_wanted: AtomicU64,
     sync_covered: Mutex<u64>,
@@ -65,6 +67,7 @@ impl Writer {
             full: Mutex::default(),
             dirty: AtomicBool::new(true),
             names_dirty: AtomicBool::new(true),
+            names_failing: AtomicBool::new(false),
             sync_wanted: AtomicU64::new(0),
             sync_covered: Mutex::new(0),
             gone: AtomicBool::new(false),
@@ -159,10 +162,8 @@ impl Writer {
     }
 
     fn sync_all(&self) -> Result<()> {
-        if self.names_dirty.swap(false, Ordering::AcqRel) {
-            let names = self.spool.parent().map_or(Ok(()), layout::sync_names).and_then(|()| fs::sync_dir(&self.spool));
-            names.inspect_err(|_| self.names_dirty.store(true, Ordering::Release))?;
-        }
+        // Where it fails, what the files hold is synced all the same: after most failures of a directory the names are there.
+        let names = self.sync_names();
         // Cleared first: an append that comes during the sync makes it dirty again.
         self.dirty.store(false, Ordering::Release);
         let (file, path, index) = {
@@ -172,7 +173,20 @@ impl Writer {
         let full = std::mem::take(&mut *held(&self.full));
         let earlier = full.iter().map(|segment| self.sync_segment(&segment.file, &segment.path, segment.index));
         let earlier = earlier.fold(Ok(()), Result::and);
-        earlier.and(self.sync_segment(&file, &path, index))
+        let last = self.sync_segment(&file, &path, index);
+        names.and(earlier).and(last)
+    }
+
+    fn sync_names(&self) -> Result<()> {
+        if !self.names_dirty.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let synced = self.spool.parent().map_or(Ok(()), layout::sync_names).and_then(|()| fs::sync_dir(&self.spool));
+        if synced.is_err() {
+            self.names_dirty.store(true, Ordering::Release);
+        }
+        self.names_failing.store(synced.is_err(), Ordering::Release);
+        synced
     }
 
     fn sync_segment(&self, file: &File, path: &Path, index: u32) -> Result<()> {
@@ -208,7 +222,12 @@ impl Writer {
         if busy {
             // First, because a caller may be about to need it.
             self.prepare_spare();
-            if let Err(error) = self.sync() {
+            let failures = || (self.names_failing.load(Ordering::Acquire), self.failed_syncs.load(Ordering::Acquire));
+            let known = failures();
+            // A directory that goes on failing is one failure, not five a second.
+            if let Err(error) = self.sync()
+                && failures() != known
+            {
                 self.lock.note_failure(&error.to_string());
             }
             self.lock.save();
@@ -287,6 +306,20 @@ mod tests {
         let mut draft = Draft::new();
         Event { kind: Kind::Start, ended: Ended::No, flags: 0, lane: 0, id, labels: &[], body }.draft(&mut draft);
         writer.append(&mut draft).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_synced_is_one_failure_and_keeps_no_data_from_the_disk() {
+        let spool = tempfile::tempdir().unwrap();
+        let mut writer = Writer::create(spool.path()).unwrap();
+        writer.spool = spool.path().join("missing");
+        for _ in 0..3 {
+            append(&writer, b"event");
+            assert!(writer.tick());
+            assert!(!writer.dirty.load(Ordering::Acquire), "the events were not synced");
+        }
+        assert_eq!(writer.lock.failures(), 1);
+        assert!(writer.flush().is_err(), "a flush promises that the names are there");
     }
 
     #[test]
