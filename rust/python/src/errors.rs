@@ -55,7 +55,7 @@ fn advice_for(error: &std::io::Error) -> &'static str {
             "recording goes on; either the system has no thread to give, or a process with this one's id has it open, in another \
              container: let them share process ids (docker run --pid)"
         }
-        std::io::ErrorKind::ReadOnlyFilesystem => "choose a path on a writable file system",
+        std::io::ErrorKind::ReadOnlyFilesystem => "choose a path on a writable file system, or copy the journal to one",
         _ => "what was recorded before is kept",
     }
 }
