@@ -29,7 +29,7 @@ class SlowLink:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"{self._server.scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> SlowLink:
         self._start(self._accept)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 import pytest
+import trustme
 from langchain_core.language_models import FakeListChatModel
 
 from calls import states
@@ -15,6 +17,7 @@ from plsync.sync.pace import Pace
 from plsync.sync.policy import Policy
 from plsync.sync.transport import PromptLayerClient
 from plsync.testing import PromptLayerServer
+from raw_server import RawServer, answering
 from slow_link import SlowLink
 
 
@@ -40,6 +43,28 @@ def test_a_slow_link_is_given_no_more_than_it_carries_in_time(path: Path, metada
             sent = Engine(journal, client, policy).run_pass()
     assert sent == Pass(acked=300)
     assert set(states(path).values()) == {"acked"}
+
+
+def serving(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.mark.parametrize("secured", [False, True], ids=["http", "https"])
+def test_a_body_that_takes_longer_than_the_timeout_is_no_silence(
+    tmp_path: Path, secured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    stored = answering("201 Created", b'{"success": true, "request_logs": []}')
+    with (
+        RawServer(stored, tls=serving(authority) if secured else None) as server,
+        SlowLink(server.url, 400_000) as link,
+        PromptLayerClient("pl_key", link.url, timeout=1.0) as client,
+    ):
+        assert client.send([{"image": "x" * MB}]) == Delivered({})
 
 
 MB = 1 << 20

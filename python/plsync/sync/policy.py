@@ -113,8 +113,11 @@ class Policy:
 
     @property
     def longest_delivery(self) -> float:
-        """No batch is at work for longer, however often it is halved: what was taken up before then has settled."""
-        return max(600.0, 4 * self.timeout) + self.settle
+        """No batch is at work for longer, however often it is halved: what was taken up before then has settled.
+
+        One record may be long in going out: the 3 MB of an image are, over 1 KB a second.
+        """
+        return max(3600.0, 4 * self.timeout) + self.settle
 
     @property
     def longest_wait(self) -> float:

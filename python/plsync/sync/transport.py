@@ -19,7 +19,7 @@ import orjson
 
 from plsync.environment import DEFAULT_BASE_URL, KEY_VARIABLE, api_key, base_url
 from plsync.errors import AuthenticationError, SyncError
-from plsync.sync import reading
+from plsync.sync import reading, uploading
 from plsync.sync.answers import Unreadable, of_failure
 from plsync.sync.outcomes import Offline, Outcome, Unauthorized
 
@@ -47,7 +47,8 @@ class PromptLayerClient:
     Args:
         api_key: PromptLayer's key; used for the header and nothing else.
         base_url: where PromptLayer is.
-        timeout: seconds for each wait for bytes, and for the whole answer; 10 at most for connecting.
+        timeout: seconds for each wait for bytes, and for the whole answer; 10 at most for connecting. A body takes
+            what its link needs for it.
 
     Raises:
         AuthenticationError: the key has characters that no key has.
@@ -166,9 +167,13 @@ class PromptLayerClient:
         return outcome
 
     def _asked(self, method: str, path: str, body: bytes | None, read: reading.Reader) -> Outcome:
-        headers = {} if body is None else {"Content-Type": "application/json"}
+        content, headers = None, {}
+        if body is not None:
+            content = uploading.pieces(body)
+            headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        url, traced = self._base_url + path, uploading.TRACED
         try:
-            with self._http.stream(method, self._base_url + path, content=body, headers=headers) as response:
+            with self._http.stream(method, url, content=content, headers=headers, extensions=traced) as response:
                 status, retry_after = response.status_code, response.headers.get("Retry-After")
                 answer = reading.parsed(self._read(response))
             found = None if answer is None else read(status, answer)
