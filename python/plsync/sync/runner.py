@@ -160,6 +160,9 @@ class Runner:
             self._deliveries.ring()
         yield from self._reports()
         self.halt = sent.halt or said.halt
+        if sent.acked or said.sent:
+            # Failures in a row are without anything delivered between them: a link that drops now and then is one.
+            self._breaker.close()
         return sent.moved or said.moved, self.halt
 
     def _mend_waits(self) -> None:
