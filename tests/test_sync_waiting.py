@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from calls import states, write_calls
+from calls import request_ids, states, wait_until, write_calls
 from plsync.journal import Journal
+from plsync.sync import engine as engine_module
+from plsync.sync.engine import Engine, Pass
+from plsync.sync.followups import FollowUpReport
 from plsync.sync.outcomes import Ambiguous, Outcome
 from plsync.sync.policy import Policy
-from plsync.sync.runner import Runner
+from plsync.sync.runner import Runner, Step
 from plsync.sync.transport import PromptLayerClient
 from plsync.sync.wake import Wake
 from plsync.testing import PromptLayerServer
@@ -39,6 +43,21 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
+def test_a_new_call_does_not_wait_for_a_request_that_takes_long(
+    path: Path, server: PromptLayerServer, client: PromptLayerClient
+) -> None:
+    write_calls(path, 1)
+    server.hang(path="/spans-bulk")
+    with Journal.open(path) as journal:
+        sending = threading.Thread(target=Engine(journal, client, Policy()).run_pass)
+        sending.start()
+        wait_until(lambda: len(server.request_logs) == 1)
+        write_calls(path, 1)
+        wait_until(lambda: len(server.request_logs) == 2, seconds=20)
+        server.stop()
+        sending.join(30)
+
+
 class Unsteady(PromptLayerClient):
     """Over which every other batch is lost."""
 
@@ -56,3 +75,25 @@ def test_a_run_goes_on_as_long_as_something_is_delivered_between_failures(
     with Journal.open(path) as journal, Unsteady(server.api_key, server.url) as client, Wake(path) as wake:
         list(Runner(journal, client, IMPATIENT, wake, batch=1, in_flight=1).once())
     assert set(states(path).values()) == {"acked"}
+
+
+def test_what_is_said_of_requests_does_not_wait_for_a_long_backlog(
+    path: Path, client: PromptLayerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "_TAKE_IN", 0.0)
+    monkeypatch.setattr(engine_module, "_TURN", 0.0)
+    write_calls(path, 1)
+    with Journal.open(path) as journal, Wake(path) as wake:
+        runner = Runner(journal, client, Policy(), wake, batch=1, in_flight=1)
+        list(runner.once())
+        [known] = request_ids(path).values()
+        write_calls(path, 3)
+        journal.track.score(known, 50)
+        steps = list(runner.once())
+    assert [name for step in steps for name in delivered(step)] == ["call", "score", "call", "call"]
+
+
+def delivered(step: Step) -> list[str]:
+    if isinstance(step, Pass):
+        return ["call"] * step.acked
+    return ["score"] * step.sent if isinstance(step, FollowUpReport) else []

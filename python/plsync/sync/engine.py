@@ -30,6 +30,8 @@ _MOST_BYTES: Final = 4 << 20
 # How often new events are taken in while a long backlog is sent, and how often a stop is noticed, in seconds.
 _TAKE_IN: Final = 1.0
 _POLL: Final = 0.1
+# After so many seconds of a long backlog, what else is due has its turn: look-ups, scores.
+_TURN: Final = 30.0
 
 
 @dataclass
@@ -128,13 +130,16 @@ class Engine:
 
     def _send(self, result: Pass, *, carefully: bool) -> None:
         self._halted = False
-        taken_in = time.monotonic()
-        more = True
+        begun = taken_in = time.monotonic()
+        more, over = True, False
         while True:
             if time.monotonic() - taken_in > _TAKE_IN:
                 self._journal.ingest()
                 taken_in = time.monotonic()
-            if more and not self._halted and not self._stopped():
+                # One request may take minutes: what is new, and there is room for, does not wait for it.
+                more = True
+                over = over or (result.moved and taken_in - begun >= _TURN and self._keeps_waiting())
+            if more and not over and not self._halted and not self._stopped():
                 more = self._hand_out(1 if carefully else self._batch, carefully)
             if not self._workers.busy:
                 return
@@ -144,6 +149,11 @@ class Engine:
             if done := self._workers.collect(_POLL):
                 self._settle([sent for _, sent in done], result)
                 more, carefully = True, carefully and not result.acked
+
+    def _keeps_waiting(self) -> bool:
+        """Whether something is due that is not for sending records."""
+        now, said = now_ms(), self._journal.followups.next_due()
+        return (said is not None and said <= now) or bool(self._journal.outbox.in_doubt(1, now))
 
     def _hand_out(self, size: int, carefully: bool) -> bool:
         """Lease what fills the workers, and give it to them; False when nothing more is due now."""
