@@ -97,3 +97,15 @@ def delivered(step: Step) -> list[str]:
     if isinstance(step, Pass):
         return ["call"] * step.acked
     return ["score"] * step.sent if isinstance(step, FollowUpReport) else []
+
+
+def test_records_in_doubt_that_nobody_answers_for_do_not_keep_new_ones_waiting(
+    path: Path, server: PromptLayerServer, client: PromptLayerClient
+) -> None:
+    write_calls(path, 5)
+    with Journal.open(path) as journal:
+        journal.ingest(wait=True)
+        journal.outbox.park([1, 2, 3, 4], "in_doubt", "no answer")
+        server.fail(503, times=100, path="/api/public/v2/traces")
+        sent = Engine(journal, client, Policy(), in_flight=1).run_pass()
+    assert (sent.acked, type(sent.halt)) == (1, Ambiguous)

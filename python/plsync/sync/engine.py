@@ -12,7 +12,7 @@ import orjson
 from plsync.promptlayer.blueprint import span_json
 from plsync.sync.batches import batches
 from plsync.sync.clock import now_ms
-from plsync.sync.outcomes import Delivered, Found, Misdirected, Missing, Outcome, Rejected, Throttled
+from plsync.sync.outcomes import Ambiguous, Delivered, Found, Misdirected, Missing, Outcome, Rejected, Throttled
 from plsync.sync.pace import Pace
 from plsync.sync.policy import RULES, Policy
 from plsync.sync.reconcile import Reconciler
@@ -116,9 +116,11 @@ class Engine:
         # The lock is ours, so whoever holds a lease is dead. When it died is not known, so settling begins now.
         self._journal.outbox.orphan_leases(now_ms() - int(self._policy.longest_delivery * 1000), self._settled_ms())
         result = self._look_up()
-        if result.halt is None:
+        # A server that answers no look-ups may take records all the same, as many as wait; a single one finds out.
+        unclear = isinstance(result.halt, Ambiguous)
+        if result.halt is None or unclear:
             try:
-                self._send(result, carefully=carefully)
+                self._send(result, carefully=carefully or unclear)
             finally:
                 self._workers.close()
         return result
