@@ -14,9 +14,10 @@ from plsync.journal import Journal
 from plsync.sync import engine as engine_module
 from plsync.sync.engine import Engine, Pass
 from plsync.sync.followups import FollowUpReport
-from plsync.sync.outcomes import Ambiguous, Outcome
+from plsync.sync.outcomes import Ambiguous, Delivered, Outcome
 from plsync.sync.policy import Policy
 from plsync.sync.runner import Runner, Step
+from plsync.sync.suspects import Suspects
 from plsync.sync.transport import PromptLayerClient
 from plsync.sync.wake import Wake
 from plsync.testing import PromptLayerServer
@@ -109,3 +110,47 @@ def test_records_in_doubt_that_nobody_answers_for_do_not_keep_new_ones_waiting(
         server.fail(503, times=100, path="/api/public/v2/traces")
         sent = Engine(journal, client, Policy(), in_flight=1).run_pass()
     assert (sent.acked, type(sent.halt)) == (1, Ambiguous)
+
+
+def test_a_record_without_an_answer_is_told_from_its_neighbours(
+    path: Path, server: PromptLayerServer, client: PromptLayerClient
+) -> None:
+    # The last, so that it is not by its place that the others get ahead of it.
+    write_calls(path, 6)
+    server.refuse("question 5", 500)
+    with Journal.open(path) as journal:
+        engine = Engine(journal, client, Policy(settle=0.0))
+        for _ in range(3):
+            engine.run_pass()
+    assert sorted(states(path).values()) == ["acked"] * 5 + ["in_doubt"]
+
+
+def test_what_has_a_bad_neighbour_goes_with_fewer_each_time_and_in_its_order(path: Path) -> None:
+    write_calls(path, 8)
+    with Journal.open(path) as journal:
+        records = list(journal.records(oldest_first=True))
+    suspects = Suspects()
+    assert sizes(suspects, records) == [8]
+    suspects.note(records, Ambiguous("500"))
+    assert sizes(suspects, records) == [2, 2, 2, 2]
+    suspects.note(records[:2], Ambiguous("500"))
+    suspects.note(records[4:], Delivered({}))
+    assert sizes(suspects, records) == [1, 1, 2, 4]
+
+
+def sizes(suspects: Suspects, records: Sequence[Any]) -> list[int]:
+    parts = suspects.apart([(record, None) for record in records])
+    assert [record for part in parts for record, _ in part] == records
+    return [len(part) for part in parts]
+
+
+def test_a_record_that_fails_by_itself_rests_longer_each_time(path: Path) -> None:
+    write_calls(path, 1)
+    with Journal.open(path) as journal:
+        one = list(journal.records())
+    suspects = Suspects()
+    rests = []
+    for _ in range(6):
+        suspects.note(one, Ambiguous("500"))
+        rests.append(suspects.rests(one))
+    assert rests == [1, 2, 4, 8, 8, 8]

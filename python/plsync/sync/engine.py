@@ -16,6 +16,7 @@ from plsync.sync.outcomes import Ambiguous, Delivered, Found, Misdirected, Missi
 from plsync.sync.pace import Pace
 from plsync.sync.policy import RULES, Policy
 from plsync.sync.reconcile import Reconciler
+from plsync.sync.suspects import Suspects
 from plsync.sync.workers import Workers
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class Engine:
         self._watched = watched
         self._halted = False
         self._pace = Pace(policy.timeout, _MOST_BYTES)
+        self._suspects = Suspects()
         self._workers: Workers[list[Record], _Sent] = Workers(self._deliver, in_flight, "plsync-send")
         self._reconciler = Reconciler(journal, client, policy, in_flight, stopped)
 
@@ -183,9 +185,12 @@ class Engine:
         return answers
 
     def _deliver(self, records: list[Record]) -> _Sent:
-        """Send one batch. PromptLayer takes it whole or not at all, so a refused one is halved to find the culprit."""
+        """Send one batch. PromptLayer takes it whole or not at all, so a refused one is halved to find the culprit.
+
+        What was sent in vain before goes in parts, one after the other: the culprit may be among it as well.
+        """
         sent = _Sent()
-        parts = [self._translated(records, sent)]
+        parts = self._suspects.apart(self._translated(records, sent))[::-1]
         begun = time.monotonic()
         while parts:
             part = parts.pop()
@@ -236,6 +241,7 @@ class Engine:
             for size, seconds, outcome in one.times:
                 self._pace.note(size, seconds, outcome)
             for records, outcome in one.outcomes:
+                self._suspects.note(records, outcome)
                 if isinstance(outcome, Delivered):
                     acks += self._acked(records, outcome, result)
                 else:
@@ -275,7 +281,8 @@ class Engine:
             self._journal.outbox.park(seqs, "dead", f"PromptLayer refused it: {outcome.reason}")
             result.dead += len(seqs)
         elif rule.becomes == "in_doubt":
-            self._journal.outbox.park(seqs, "in_doubt", outcome.reason, self._settled_ms())
+            rests = self._suspects.rests(records)
+            self._journal.outbox.park(seqs, "in_doubt", outcome.reason, self._settled_ms(rests))
             result.in_doubt += len(seqs)
         else:
             wait = (outcome.retry_after or 0.0) if isinstance(outcome, Throttled) else 0.0
@@ -283,5 +290,5 @@ class Engine:
         if rule.then != "go on":
             result.halt = outcome
 
-    def _settled_ms(self) -> int:
-        return now_ms() + int(self._policy.settle * 1000)
+    def _settled_ms(self, times: int = 1) -> int:
+        return now_ms() + int(self._policy.settle * times * 1000)
