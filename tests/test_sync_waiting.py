@@ -125,6 +125,20 @@ def test_a_record_without_an_answer_is_told_from_its_neighbours(
     assert sorted(states(path).values()) == ["acked"] * 5 + ["in_doubt"]
 
 
+def test_a_record_that_fails_by_itself_comes_after_all_others(
+    path: Path, server: PromptLayerServer, client: PromptLayerClient
+) -> None:
+    # As many as there would be tries.
+    write_calls(path, 6)
+    for number in range(3):
+        server.refuse(f"question {number}", 500)
+    with Journal.open(path) as journal:
+        engine = Engine(journal, client, Policy(settle=0.0), batch=1, in_flight=1)
+        for _ in range(4):
+            engine.run_pass(carefully=True)
+    assert list(states(path).values()).count("acked") == 3
+
+
 def test_what_has_a_bad_neighbour_goes_with_fewer_each_time_and_in_its_order(path: Path) -> None:
     write_calls(path, 8)
     with Journal.open(path) as journal:

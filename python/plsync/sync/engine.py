@@ -110,7 +110,7 @@ class Engine:
         self._pace = Pace(policy.timeout, _MOST_BYTES)
         self._suspects = Suspects()
         self._workers: Workers[list[Record], _Sent] = Workers(self._deliver, in_flight, "plsync-send")
-        self._reconciler = Reconciler(journal, client, policy, in_flight, stopped)
+        self._reconciler = Reconciler(journal, client, policy, in_flight, stopped, last=self._suspects.failed_alone)
 
     def run_pass(self, *, carefully: bool = False) -> Pass:
         """Go through the outbox once; ``carefully`` sends a single record first, and the rest when that went well."""

@@ -47,13 +47,21 @@ class Reconciler:
     """Looks up every record in doubt that has settled. One that cannot be decided stays in doubt."""
 
     def __init__(
-        self, journal: Journal, client: PromptLayerClient, policy: Policy, in_flight: int, stopped: Callable[[], bool]
+        self,
+        journal: Journal,
+        client: PromptLayerClient,
+        policy: Policy,
+        in_flight: int,
+        stopped: Callable[[], bool],
+        *,
+        last: Callable[[Record], bool] = lambda _: False,
     ) -> None:
-        """Ask up to ``in_flight`` questions at once, until ``stopped``."""
+        """Ask up to ``in_flight`` questions at once, until ``stopped``; ``last``: what is sent again after all else."""
         self._journal = journal
         self._client = client
         self._policy = policy
         self._stopped = stopped
+        self._last = last
         self._unclear_in_a_row = 0
         self._workers: Workers[Record, Outcome] = Workers(self._look_up, in_flight, "plsync-look-up")
 
@@ -93,7 +101,7 @@ class Reconciler:
 
     def _take(self, answers: Iterable[tuple[Record, Outcome]], result: Reconciled) -> None:
         acks: list[tuple[int, int]] = []
-        missing: list[int] = []
+        missing: dict[bool, list[int]] = {False: [], True: []}
         for record, outcome in answers:
             if isinstance(outcome, Found):
                 request_id = outcome.request_ids.get(record.span_id)
@@ -102,7 +110,7 @@ class Reconciler:
                 else:
                     acks.append((record.seq, request_id))
             elif isinstance(outcome, Missing):
-                missing.append(record.seq)
+                missing[self._last(record)].append(record.seq)
             elif isinstance(outcome, Rejected):
                 self._look_again(record, f"PromptLayer would not look it up: {outcome.reason}", result)
             elif isinstance(outcome, Ambiguous):
@@ -113,9 +121,12 @@ class Reconciler:
                 self._unclear_in_a_row = 0
         if acks:
             result.acked += self._journal.outbox.ack(acks)
-        if missing:
-            self._journal.outbox.release(missing, 0, "PromptLayer does not have it: it will be sent again")
-            result.missing += len(missing)
+        for last, seqs in missing.items():
+            if seqs:
+                # Of what is due, that comes last which was put off.
+                due = now_ms() if last else 0
+                self._journal.outbox.release(seqs, due, "PromptLayer does not have it: it will be sent again")
+                result.missing += len(seqs)
 
     def _unclear(self, record: Record, outcome: Ambiguous, result: Reconciled) -> None:
         """Put it off, and count no look: one trace that PromptLayer always fails at must not keep all else waiting."""

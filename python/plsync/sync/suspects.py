@@ -47,10 +47,13 @@ class Suspects:
                 self._alone.pop(record.seq, None)
 
     def apart(self, batch: Sequence[tuple[Record, T]]) -> list[list[tuple[Record, T]]]:
-        """A batch in its order, in parts: whoever was in a request in vain shares the next with a quarter as many."""
+        """A batch in parts: whoever was in a request in vain shares the next with a quarter as many.
+
+        Who has failed by itself, and need not keep its order, comes last.
+        """
         parts: list[list[tuple[Record, T]]] = []
         room = 0
-        for record, body in batch:
+        for record, body in sorted(batch, key=lambda pair: pair[0].lane == 0 and self.failed_alone(pair[0])):
             most = self._together.get(record.seq, len(batch))
             room = min(room, most - len(parts[-1])) if parts else 0
             if room <= 0:
@@ -59,6 +62,10 @@ class Suspects:
             parts[-1].append((record, body))
             room -= 1
         return parts
+
+    def failed_alone(self, record: Record) -> bool:
+        """Whether it got no clear answer though nothing else was in its request."""
+        return record.seq in self._alone
 
     def rests(self, records: Sequence[Record]) -> int:
         """How many times as long as others these rest before they are looked up, when they have failed again."""
