@@ -81,7 +81,13 @@ def pace_after(*requests: tuple[int, float], of: type[Delivered | Ambiguous | Th
 
 
 def test_a_good_link_is_filled_within_a_few_answers() -> None:
-    assert pace_after((60 * KB, 0.1), (250 * KB, 0.2), (MB, 0.5), (4 * MB, 2.0)) == 4 * MB
+    answers = [*[(30 * KB, 0.1)] * 3, *[(120 * KB, 0.2)] * 3, *[(500 * KB, 0.5)] * 3, *[(2 * MB, 2.0)] * 3]
+    assert pace_after(*answers) == 4 * MB
+
+
+def test_one_quick_answer_among_late_ones_says_nothing_of_more() -> None:
+    # Six requests share a link, and those that are first leave it to the others.
+    assert pace_after(*[(30 * KB, 2.0), (30 * KB, 3.0), (30 * KB, 15.0)] * 4) == pace_after()
 
 
 def test_what_was_small_or_took_its_time_says_nothing_of_more() -> None:

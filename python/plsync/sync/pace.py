@@ -8,13 +8,15 @@ from plsync.sync.outcomes import Ambiguous, Delivered, Outcome
 
 __all__ = ["Pace"]
 
-# Bytes of events. Six such requests at once are answered within the usual 30 s where 15 KB a second get through.
-_FIRST: Final = 64 << 10
+# Bytes of events. Six such requests at once are answered within the usual 30 s where 8 KB a second get through.
+_FIRST: Final = 32 << 10
 # Of less the time is no longer that of the bytes.
 _LEAST: Final = 16 << 10
 _FACTOR: Final = 4
 # The part of the timeout within which an answer is so soon that four times as much would not be late.
 _SOON: Final = 1 / 8
+# So many in a row: of requests that share a slow link one is quick now and then, because the others wait for it.
+_IN_A_ROW: Final = 3
 
 
 class Pace:
@@ -30,20 +32,26 @@ class Pace:
         self._most = most
         self.most_bytes = min(_FIRST, most)
         """For the next request."""
+        self._soon = 0
 
     def note(self, size: int, seconds: float, outcome: Outcome) -> None:
         """A request of ``size`` bytes had this outcome after so many seconds.
 
         >>> from plsync.sync.outcomes import Ambiguous, Delivered
         >>> pace = Pace(timeout=30.0, most=4 << 20)
-        >>> pace.note(60_000, 0.3, Delivered({}))
+        >>> for _ in range(3):
+        ...     pace.note(30_000, 0.3, Delivered({}))
         >>> pace.most_bytes
-        262144
-        >>> pace.note(250_000, 30.0, Ambiguous("timed out"))
+        131072
+        >>> pace.note(120_000, 30.0, Ambiguous("timed out"))
         >>> pace.most_bytes
-        62500
+        30000
         """
         if isinstance(outcome, Ambiguous):
+            self._soon = 0
             self.most_bytes = max(_LEAST, min(self.most_bytes, size) // _FACTOR)
-        elif isinstance(outcome, Delivered) and seconds < self._timeout * _SOON and size * 2 > self.most_bytes:
-            self.most_bytes = min(self._most, self.most_bytes * _FACTOR)
+        elif isinstance(outcome, Delivered) and size * 2 > self.most_bytes:
+            self._soon = self._soon + 1 if seconds < self._timeout * _SOON else 0
+            if self._soon == _IN_A_ROW:
+                self._soon = 0
+                self.most_bytes = min(self._most, self.most_bytes * _FACTOR)
