@@ -81,8 +81,12 @@ def pace_after(*requests: tuple[int, float], of: type[Delivered | Ambiguous | Th
 
 
 def test_a_good_link_is_filled_within_a_few_answers() -> None:
-    answers = [*[(30 * KB, 0.1)] * 3, *[(120 * KB, 0.2)] * 3, *[(500 * KB, 0.5)] * 3, *[(2 * MB, 2.0)] * 3]
-    assert pace_after(*answers) == 4 * MB
+    assert pace_after((30 * KB, 0.1), (500 * KB, 0.4)) == 4 * MB
+
+
+def test_a_fair_link_is_filled_more_carefully() -> None:
+    assert pace_after(*[(30 * KB, 1.0)] * 3) == 128 * KB
+    assert pace_after(*[(30 * KB, 1.0)] * 3, *[(120 * KB, 2.0)] * 3) == 512 * KB
 
 
 def test_one_quick_answer_among_late_ones_says_nothing_of_more() -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 __all__ = ["TRACED", "pieces"]
 
-# A write over TLS has one timeout for all it is given, however well it gets on.
+# A write over TLS has one timeout for all it is given, however well it gets on. Larger pieces are for links that took
+# the last one within so many seconds.
 _PIECE: Final = 16 << 10
+_LARGEST_PIECE: Final = 128 << 10
+_QUICK: Final = 0.1
 # Of what the system has taken and not sent yet. It takes megabytes, which slow links need minutes for, and all the
 # while no answer can come.
 _MOST_UNSENT: Final = 32 << 10
@@ -19,7 +23,12 @@ _LOW_WATER: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 def pieces(body: bytes) -> Iterator[bytes]:
     """A body in parts, each of which has a timeout of its own."""
-    return (body[begin : begin + _PIECE] for begin in range(0, len(body), _PIECE))
+    begin, size = 0, _PIECE
+    while begin < len(body):
+        given_at = time.monotonic()
+        yield body[begin : begin + size]
+        begin += size
+        size = min(size * 2, _LARGEST_PIECE) if time.monotonic() - given_at < _QUICK else _PIECE
 
 
 def _trace(event: str, info: Mapping[str, Any]) -> None:
