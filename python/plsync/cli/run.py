@@ -14,6 +14,7 @@ from plsync.cli import options
 from plsync.cli.console import note
 from plsync.cli.systemd import notify
 from plsync.journal import Journal
+from plsync.sync.policy import BATCH, IN_FLIGHT
 
 if TYPE_CHECKING:
     from plsync.cli.story import Story
@@ -45,8 +46,8 @@ def run(
     callbacks: Annotated[list[str] | None, _CALLBACKS] = None,
     exec_: Annotated[str | None, _EXEC] = None,
     no_callbacks: Annotated[bool, typer.Option("--no-callbacks", help="Call no functions.")] = False,
-    batch: Annotated[int, _BATCH] = 200,
-    in_flight: Annotated[int, _IN_FLIGHT] = 6,
+    batch: Annotated[int, _BATCH] = BATCH,
+    in_flight: Annotated[int, _IN_FLIGHT] = IN_FLIGHT,
     settle: Annotated[float, _SETTLE] = 60.0,
     json: options.Json = False,
     journal: options.Journal = None,

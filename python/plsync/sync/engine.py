@@ -14,7 +14,7 @@ from plsync.sync.batches import batches
 from plsync.sync.clock import now_ms
 from plsync.sync.outcomes import Ambiguous, Delivered, Found, Misdirected, Missing, Outcome, Rejected, Throttled
 from plsync.sync.pace import Pace
-from plsync.sync.policy import RULES, Policy
+from plsync.sync.policy import BATCH, IN_FLIGHT, RULES, Policy
 from plsync.sync.reconcile import Reconciler
 from plsync.sync.suspects import Suspects
 from plsync.sync.workers import Workers
@@ -83,8 +83,8 @@ class Engine:
         client: PromptLayerClient,
         policy: Policy,
         *,
-        batch: int = 200,
-        in_flight: int = 6,
+        batch: int = BATCH,
+        in_flight: int = IN_FLIGHT,
         stopped: Callable[[], bool] = lambda: False,
         watched: Callable[[Pass], None] = lambda _: None,
     ) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from plsync.followups import FollowUp
 from plsync.sync.clock import now_ms
 from plsync.sync.outcomes import Ambiguous, Delivered, Outcome, Throttled
-from plsync.sync.policy import RULES, Policy
+from plsync.sync.policy import IN_FLIGHT, RULES, Policy
 from plsync.sync.workers import Workers
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ class FollowUps:
     The calling thread alone changes what is queued; workers send and wait for answers.
     """
 
-    def __init__(self, journal: Journal, client: PromptLayerClient, policy: Policy, *, in_flight: int = 8) -> None:
+    def __init__(
+        self, journal: Journal, client: PromptLayerClient, policy: Policy, *, in_flight: int = IN_FLIGHT
+    ) -> None:
         """Send ``in_flight`` requests at once."""
         self._queue = journal.followups
         self._client = client

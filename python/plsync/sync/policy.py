@@ -21,7 +21,12 @@ from plsync.sync.outcomes import (
     Unauthorized,
 )
 
-__all__ = ["RULES", "Policy", "Rule"]
+__all__ = ["BATCH", "IN_FLIGHT", "RULES", "Policy", "Rule"]
+
+BATCH: Final = 200
+"""Records in one request, at most."""
+IN_FLIGHT: Final = 6
+"""Requests at once."""
 
 
 @dataclass(frozen=True)

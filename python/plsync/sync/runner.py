@@ -13,7 +13,7 @@ from plsync.sync.clock import WallClock, elapsed, now_ms
 from plsync.sync.engine import Engine, Pass
 from plsync.sync.followups import FollowUpReport, FollowUps
 from plsync.sync.outcomes import Offline, Outcome
-from plsync.sync.policy import RULES, Policy
+from plsync.sync.policy import BATCH, IN_FLIGHT, RULES, Policy
 from plsync.sync.wake import Wake, Woken
 from plsync.sync.workers import unless
 
@@ -54,8 +54,8 @@ class Runner:
         policy: Policy,
         wake: Wake,
         *,
-        batch: int = 200,
-        in_flight: int = 6,
+        batch: int = BATCH,
+        in_flight: int = IN_FLIGHT,
         deliveries: Deliveries | None = None,
         watched: Callable[[Pass], None] = lambda _: None,
     ) -> None:
