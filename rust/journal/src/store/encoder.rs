@@ -78,12 +78,12 @@ impl Encoder {
         }
         let usual = is_usual(body);
         let in_large_steps = usual && !self.sample.stays();
-        let zstd = match (&mut self.small_steps, &mut self.other) {
-            _ if in_large_steps => &mut self.short,
-            (Some(zstd), _) if usual => zstd,
-            (zstd, _) if usual => zstd.insert(stepping(SMALL_STEP)?),
-            (_, Some(zstd)) => zstd,
-            (_, zstd) => zstd.insert(regular()?),
+        let zstd = if in_large_steps {
+            &mut self.short
+        } else if usual {
+            made(&mut self.small_steps, || stepping(SMALL_STEP))?
+        } else {
+            made(&mut self.other, regular)?
         };
         self.scratch.clear();
         self.scratch.reserve(compress_bound(body.len()));
@@ -112,6 +112,17 @@ impl Sample {
             *self = Self { staying, ..Self::default() };
         }
     }
+}
+
+/// The compressor in a place, which is made when there is none yet.
+fn made<'a>(
+    place: &'a mut Option<Compressor<'static>>,
+    make: impl FnOnce() -> Result<Compressor<'static>>,
+) -> Result<&'a mut Compressor<'static>> {
+    Ok(match place {
+        Some(zstd) => zstd,
+        missing => missing.insert(make()?),
+    })
 }
 
 fn stepping(step: u32) -> Result<Compressor<'static>> {
