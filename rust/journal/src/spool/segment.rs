@@ -68,17 +68,18 @@ fn prepare(file: &File, writer: RecordId, index: u32, size: u64, ahead: bool) ->
         Event { kind: Kind::Segment, ended: Ended::No, flags: 0, lane: 0, id: writer, labels: &[], body: &body };
     let mut draft = Draft::new();
     event.draft(&mut draft);
-    let first = draft.numbered(0);
-    fs::write_at(file, first, 0)?;
-    if !ahead {
+    if ahead {
+        // Linux caches a file in pieces as its first writes were. At multiples of their size all are of that size, and an append
+        // dirties one or two; pieces of a megabyte would cost it more again.
+        for offset in (0..size).step_by(ZEROS.len()) {
+            let step = (size - offset).min(ZEROS.len() as u64);
+            fs::write_at(file, &ZEROS[..usize::try_from(step).unwrap_or(ZEROS.len())], offset)?;
+        }
+    } else {
         file.set_len(size)?;
     }
-    let mut offset = if ahead { first.len() as u64 } else { size };
-    while offset < size {
-        let step = (size - offset).min(ZEROS.len() as u64);
-        fs::write_at(file, &ZEROS[..usize::try_from(step).unwrap_or(ZEROS.len())], offset)?;
-        offset += step;
-    }
+    let first = draft.numbered(0);
+    fs::write_at(file, first, 0)?;
     Ok(first.len() as u64)
 }
 
