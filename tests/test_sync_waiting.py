@@ -94,6 +94,20 @@ def test_what_is_said_of_requests_does_not_wait_for_a_long_backlog(
     assert [name for step in steps for name in delivered(step)] == ["call", "score", "call", "call"]
 
 
+def test_what_is_said_of_requests_does_not_wait_for_a_link_that_never_drops(
+    path: Path, server: PromptLayerServer
+) -> None:
+    write_calls(path, 1)
+    with Journal.open(path) as journal, Unsteady(server.api_key, server.url) as client, Wake(path) as wake:
+        runner = Runner(journal, client, IMPATIENT, wake, batch=1, in_flight=1)
+        list(runner.once())
+        [known] = request_ids(path).values()
+        write_calls(path, 3)
+        journal.track.score(known, 50)
+        steps = list(runner.once())
+    assert [name for step in steps for name in delivered(step)] == ["call", "score", "call", "call"]
+
+
 def delivered(step: Step) -> list[str]:
     if isinstance(step, Pass):
         return ["call"] * step.acked
