@@ -1,0 +1,146 @@
+//! Frames that are being made, each in one piece of memory from its header to its end.
+
+use super::{Ended, HEADER, Kind, MAGIC, VERSION, frame_len};
+use crate::checksum::crc32c;
+use crate::{RecordId, labels};
+
+/// What stands in a frame's header before its labels and body are known.
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    /// What the frame holds.
+    pub kind: Kind,
+    /// How the call ended; [`Ended::No`] unless `kind` is [`Kind::End`].
+    pub ended: Ended,
+    /// `FLAG_*` bits.
+    pub flags: u8,
+    /// Records of one lane are sent in order.
+    pub lane: u8,
+    /// The record.
+    pub id: RecordId,
+}
+
+/// An event to write.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// How the call ended; [`Ended::No`] unless `kind` is [`Kind::End`].
+    pub ended: Ended,
+    /// `FLAG_*` bits.
+    pub flags: u8,
+    /// Records of one lane are sent in order.
+    pub lane: u8,
+    /// The record.
+    pub id: RecordId,
+    /// See [`crate::labels`].
+    pub labels: &'a [u8],
+    /// The bytes to keep.
+    pub body: &'a [u8],
+}
+
+impl Event<'_> {
+    fn head(&self) -> Head {
+        let &Self { kind, ended, flags, lane, id, .. } = self;
+        Head { kind, ended, flags, lane, id }
+    }
+
+    /// Puts the event into a draft, complete but for its number.
+    pub(crate) fn draft(&self, draft: &mut Draft) {
+        draft.fill(self);
+        draft.finish(&self.head());
+    }
+}
+
+/// The bytes of a frame, for those who damage them.
+#[cfg(fuzzing)]
+#[must_use]
+pub fn framed(event: &Event<'_>, number: u64) -> Vec<u8> {
+    let mut draft = Draft::new();
+    event.draft(&mut draft);
+    draft.numbered(number).to_vec()
+}
+
+/// An event on its way to a segment: room for the header, then labels, then the body, all where they are written from.
+pub struct Draft {
+    bytes: Vec<u8>,
+    labels_len: usize,
+    payload_len: usize,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Draft {
+    /// Holds no memory yet.
+    pub const fn new() -> Self {
+        Self { bytes: Vec::new(), labels_len: 0, payload_len: 0 }
+    }
+
+    /// Starts an event.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.resize(HEADER, 0);
+        self.labels_len = 0;
+    }
+
+    /// Adds a label, before the body begins; a longer value is cut, a label that no longer fits is left out.
+    pub fn label(&mut self, kind: u8, value: &[u8]) {
+        debug_assert_eq!(self.bytes.len(), HEADER + self.labels_len);
+        labels::push_after(&mut self.bytes, HEADER, kind, value);
+        self.labels_len = self.bytes.len() - HEADER;
+    }
+
+    /// Where the body is appended; what stands there already has to stay.
+    pub fn body(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Drops the body and keeps the labels.
+    pub fn clear_body(&mut self) {
+        self.bytes.truncate(HEADER + self.labels_len);
+    }
+
+    /// Memory that is held.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Bytes of labels and body.
+    pub(crate) fn payload_len(&self) -> usize {
+        self.payload_len
+    }
+
+    fn fill(&mut self, event: &Event<'_>) {
+        self.clear();
+        self.bytes.extend_from_slice(event.labels);
+        self.labels_len = event.labels.len();
+        self.bytes.extend_from_slice(event.body);
+    }
+
+    /// Completes the frame but for its number.
+    pub(crate) fn finish(&mut self, head: &Head) {
+        self.payload_len = self.bytes.len() - HEADER;
+        debug_assert!(self.labels_len <= labels::MAX_SECTION);
+        let crc = crc32c(&self.bytes[HEADER..]);
+        self.bytes.resize(frame_len(self.payload_len), 0);
+        let header = &mut self.bytes[..HEADER];
+        header[..4].copy_from_slice(&MAGIC);
+        header[4..8].copy_from_slice(&[VERSION, head.kind as u8, head.flags, head.ended as u8]);
+        header[8..12].copy_from_slice(&u32::try_from(self.payload_len).unwrap_or(u32::MAX).to_le_bytes());
+        header[12..14].copy_from_slice(&u16::try_from(self.labels_len).unwrap_or(u16::MAX).to_le_bytes());
+        header[14..16].copy_from_slice(&[head.lane, 0]);
+        header[24..40].copy_from_slice(&head.id.0);
+        header[40..44].copy_from_slice(&crc.to_le_bytes());
+    }
+
+    /// The frame, as the one with this number in its segment.
+    pub(crate) fn numbered(&mut self, number: u64) -> &[u8] {
+        self.bytes[16..24].copy_from_slice(&number.to_le_bytes());
+        let header_crc = crc32c(&self.bytes[..44]);
+        self.bytes[44..HEADER].copy_from_slice(&header_crc.to_le_bytes());
+        &self.bytes
+    }
+}
