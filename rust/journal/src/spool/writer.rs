@@ -1,15 +1,17 @@
 //! One process's writer: a lock that says it lives, and the segment it appends to.
 
-use std::fs::File;
+mod sync;
+
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::lock::WriterLock;
 use super::segment::{self, Segment};
 use super::syncer;
 use crate::frame::{self, Draft};
-use crate::{Error, RecordId, Result, fs, layout, process};
+use crate::{Error, RecordId, Result, fs, process};
+use sync::Syncs;
 
 pub(crate) struct Writer {
     pub(crate) id: RecordId,
@@ -18,23 +20,8 @@ pub(crate) struct Writer {
     spool: PathBuf,
     active: Mutex<Active>,
     spare: Mutex<Spare>,
-    /// Full segments whose last frames may not be on disk yet.
-    full: Mutex<Vec<Segment>>,
-    dirty: AtomicBool,
-    /// Whether a segment's name may not be on disk yet.
-    names_dirty: AtomicBool,
-    /// Whether the last sync of names failed.
-    names_failing: AtomicBool,
-    /// Syncs asked for, and how many of these the last sync that succeeded has covered; held while syncing.
-    sync_wanted: AtomicU64,
-    sync_covered: Mutex<u64>,
+    syncs: Syncs,
     gone: AtomicBool,
-    /// A sync of the segment before this index failed. What it should have brought to disk may never get there, and no later
-    /// sync of that file would say so: nothing more is written to it, and nothing in it is promised.
-    given_up: AtomicU32,
-    /// Syncs that failed, and how many of them a flush has reported.
-    failed_syncs: AtomicU64,
-    reported: AtomicU64,
 }
 
 struct Active {
@@ -64,16 +51,8 @@ impl Writer {
             spool: spool.to_path_buf(),
             active: Mutex::new(Active { offset: segment.start, segment, frames: 1 }),
             spare: Mutex::new(Spare { index: 1, segment: None }),
-            full: Mutex::default(),
-            dirty: AtomicBool::new(true),
-            names_dirty: AtomicBool::new(true),
-            names_failing: AtomicBool::new(false),
-            sync_wanted: AtomicU64::new(0),
-            sync_covered: Mutex::new(0),
+            syncs: Syncs::new(),
             gone: AtomicBool::new(false),
-            given_up: AtomicU32::new(0),
-            failed_syncs: AtomicU64::new(0),
-            reported: AtomicU64::new(0),
         })
     }
 
@@ -107,7 +86,7 @@ impl Writer {
             syncer::nudge();
         }
         self.lock.count_event();
-        self.dirty.store(true, Ordering::Release);
+        self.syncs.dirty.store(true, Ordering::Release);
         Ok(index)
     }
 
@@ -123,116 +102,12 @@ impl Writer {
         let full = std::mem::replace(&mut active.segment, next);
         active.offset = active.segment.start;
         active.frames = 1;
-        if full.index >= self.given_up.load(Ordering::Acquire) {
-            held(&self.full).push(full);
-        }
-        self.names_dirty.store(true, Ordering::Release);
+        self.note_full(full);
         Ok(())
-    }
-
-    /// Brings the frame that was written to this segment to disk, and all before it.
-    pub(crate) fn sync_frame(&self, index: u32) -> Result<()> {
-        self.sync()?;
-        // Another thread's sync may have failed on this frame.
-        if index < self.given_up.load(Ordering::Acquire) { Err(self.lost_sync()) } else { Ok(()) }
-    }
-
-    /// Brings everything appended so far to disk. A sync that failed in the background is reported here, once.
-    pub(crate) fn flush(&self) -> Result<()> {
-        let reported = self.reported.load(Ordering::Acquire);
-        let synced = self.sync();
-        let failed = self.failed_syncs.load(Ordering::Acquire);
-        self.reported.fetch_max(failed, Ordering::AcqRel);
-        synced.and_then(|()| if failed > reported { Err(self.lost_sync()) } else { Ok(()) })
-    }
-
-    /// Forces what was appended so far to disk, as far as no earlier sync of it failed.
-    pub(crate) fn sync(&self) -> Result<()> {
-        let mine = self.sync_wanted.fetch_add(1, Ordering::AcqRel) + 1;
-        // One at a time: a sync that fails tells one caller alone, and the others must learn it before they promise anything.
-        let mut covered = held(&self.sync_covered);
-        if *covered >= mine {
-            // A sync that began after this call has brought everything of before it to disk.
-            return Ok(());
-        }
-        let covers = self.sync_wanted.load(Ordering::Acquire);
-        self.sync_all()?;
-        *covered = covers;
-        Ok(())
-    }
-
-    fn sync_all(&self) -> Result<()> {
-        // Where it fails, what the files hold is synced all the same: after most failures of a directory the names are there.
-        let names = self.sync_names();
-        // Cleared first: an append that comes during the sync makes it dirty again.
-        self.dirty.store(false, Ordering::Release);
-        let (file, path, index) = {
-            let active = held(&self.active);
-            (Arc::clone(&active.segment.file), active.segment.path.clone(), active.segment.index)
-        };
-        let full = std::mem::take(&mut *held(&self.full));
-        let earlier = full.iter().map(|segment| self.sync_segment(&segment.file, &segment.path, segment.index));
-        let earlier = earlier.fold(Ok(()), Result::and);
-        let last = self.sync_segment(&file, &path, index);
-        names.and(earlier).and(last)
-    }
-
-    fn sync_names(&self) -> Result<()> {
-        if !self.names_dirty.swap(false, Ordering::AcqRel) {
-            return Ok(());
-        }
-        let synced = self.spool.parent().map_or(Ok(()), layout::sync_names).and_then(|()| fs::sync_dir(&self.spool));
-        if synced.is_err() {
-            self.names_dirty.store(true, Ordering::Release);
-        }
-        self.names_failing.store(synced.is_err(), Ordering::Release);
-        synced
-    }
-
-    fn sync_segment(&self, file: &File, path: &Path, index: u32) -> Result<()> {
-        file.sync_data().map_err(|error| {
-            let mut active = held(&self.active);
-            self.given_up.fetch_max(index + 1, Ordering::AcqRel);
-            self.failed_syncs.fetch_add(1, Ordering::AcqRel);
-            if active.segment.index == index {
-                // No room left: the next append makes a new segment, or says that it can't.
-                active.segment.size = active.offset;
-            }
-            Error::io("cannot sync", path)(error)
-        })
     }
 
     fn displaced(&self) -> Error {
         Error::io("cannot write", &self.spool)(std::io::Error::other("the journal was moved away"))
-    }
-
-    fn lost_sync(&self) -> Error {
-        let cause = std::io::Error::other(
-            "an earlier sync failed; events before it are readable, but may not survive a power cut",
-        );
-        Error::io("cannot sync", &self.spool)(cause)
-    }
-
-    /// One round of the sync thread. Returns whether there was something to do.
-    pub(crate) fn tick(&self) -> bool {
-        if self.notice_removal() {
-            return false;
-        }
-        let busy = self.dirty.load(Ordering::Acquire);
-        if busy {
-            // First, because a caller may be about to need it.
-            self.prepare_spare();
-            let failures = || (self.names_failing.load(Ordering::Acquire), self.failed_syncs.load(Ordering::Acquire));
-            let known = failures();
-            // A directory that goes on failing is one failure, not five a second.
-            if let Err(error) = self.sync()
-                && failures() != known
-            {
-                self.lock.note_failure(&error.to_string());
-            }
-            self.lock.save();
-        }
-        busy
     }
 
     fn prepare_spare(&self) {
@@ -316,7 +191,7 @@ mod tests {
         for _ in 0..3 {
             append(&writer, b"event");
             assert!(writer.tick());
-            assert!(!writer.dirty.load(Ordering::Acquire), "the events were not synced");
+            assert!(!writer.syncs.dirty.load(Ordering::Acquire), "the events were not synced");
         }
         assert_eq!(writer.lock.failures(), 1);
         assert!(writer.flush().is_err(), "a flush promises that the names are there");
