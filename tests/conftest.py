@@ -2,12 +2,14 @@
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 
 from plsync.testing import PromptLayerServer
+from spooling import SpoolWriter
 from standing_in import connected
 
 pytest_plugins = ["pytester"]
@@ -27,6 +29,20 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a journal will be."""
+    return tmp_path / "journal"
+
+
+@pytest.fixture
+def writer(path: Path) -> Iterator[SpoolWriter]:
+    """Another process's hand in that journal."""
+    opened = SpoolWriter(path)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -22,13 +22,6 @@ RUN_ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "journal"
-    path.mkdir(mode=0o700)
-    return path
-
-
-@pytest.fixture
 def journal(path: Path) -> Iterator[Journal]:
     """A journal of five calls of a process that is gone."""
     write_calls(path, 5)

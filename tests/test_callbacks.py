@@ -18,13 +18,6 @@ SINK = "app:on_id"
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "journal"
-    path.mkdir(mode=0o700)
-    return path
-
-
-@pytest.fixture
 def acked(path: Path) -> Iterator[Journal]:
     """A journal with three acked records of a dead process, whose callbacks wait."""
     write_calls(path, 3, sink=SINK)

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,18 +26,6 @@ LOCAL = "2025-10-09 08:53:20"
 def message(kind: str, content: object, **fields: object) -> dict[str, object]:
     name = {"system": "SystemMessage", "human": "HumanMessage", "ai": "AIMessage", "tool": "ToolMessage"}[kind]
     return {"$": name, "v": {"type": kind, "content": content, **fields}}
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
-@pytest.fixture
-def writer(path: Path) -> Iterator[SpoolWriter]:
-    opened = SpoolWriter(path)
-    yield opened
-    opened.close()
 
 
 def lease(path: Path, limit: int) -> list[Record]:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from calls import AT
 from commands import PLSYNC, environment, json_lines, printed, run
@@ -16,18 +13,6 @@ from plsync.journal import Journal
 from spooling import SpoolWriter
 
 SINKS = ["app:on_id", "/srv/app.py:on_id", "/srv/app.py:main.<locals>.<lambda>@12"]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
-@pytest.fixture
-def writer(path: Path) -> Iterator[SpoolWriter]:
-    writer = SpoolWriter(path)
-    yield writer
-    writer.close()
 
 
 def call(writer: SpoolWriter, path: Path, *sinks: str) -> None:

@@ -17,18 +17,6 @@ from spooling import SpoolWriter
 T = 1_760_000_000_000
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
-@pytest.fixture
-def writer(path: Path) -> Iterator[SpoolWriter]:
-    opened = SpoolWriter(path)
-    yield opened
-    opened.close()
-
-
 class Following:
     """A ``plsync tail -f`` that runs beside the test."""
 

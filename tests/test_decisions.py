@@ -36,11 +36,6 @@ class Judge(decisions.BaseDecisionModel):  # type: ignore[misc, name-defined]
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
-@pytest.fixture
 def config(path: Path) -> Iterator[dict[str, Any]]:
     yield {"callbacks": [PromptLayerCallbackHandler(journal=path)], "tags": ["mine"]}
 

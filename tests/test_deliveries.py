@@ -29,11 +29,6 @@ from spooling import SpoolWriter
 FAST, SLOW = "app:fast", "app:slow"
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
 class Live:
     """Functions by the names of their sinks."""
 

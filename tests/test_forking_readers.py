@@ -21,11 +21,6 @@ FORKS = 40
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
-@pytest.fixture
 def at_work(path: Path) -> Iterator[None]:
     """Threads that record, take in, read, open and close, all the time."""
     over = threading.Event()

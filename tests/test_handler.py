@@ -20,11 +20,6 @@ from plsync import PromptLayerCallbackHandler
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
-@pytest.fixture
 def handler(path: Path) -> PromptLayerCallbackHandler:
     return PromptLayerCallbackHandler(pl_tags=["mine"], journal=path)
 

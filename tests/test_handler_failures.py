@@ -18,11 +18,6 @@ from plsync import PromptLayerCallbackHandler
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
-@pytest.fixture
 def unwritable(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "file").write_text("not a directory")
     yield tmp_path / "file" / "journal"

@@ -22,11 +22,6 @@ from plsync import PromptLayerCallbackHandler
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
-@pytest.fixture
 def config(path: Path) -> Any:
     return {"callbacks": [PromptLayerCallbackHandler(journal=path)]}
 

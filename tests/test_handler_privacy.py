@@ -19,11 +19,6 @@ from plsync import PromptLayerCallbackHandler
 SECRET = "xyzzy"  # noqa: S105 - what must not be found in any file
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
 def everything(path: Path) -> bytes:
     """All that the recording process has written."""
     return b"".join(file.read_bytes() for file in path.rglob("*") if file.is_file())

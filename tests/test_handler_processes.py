@@ -20,11 +20,6 @@ from models import Chat, records, texts
 from plsync import PromptLayerCallbackHandler, sinks
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
 def called(handler: PromptLayerCallbackHandler, text: str = "yes") -> None:
     FakeListLLM(responses=[text]).invoke("hi", {"callbacks": [handler]})
 

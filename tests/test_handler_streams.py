@@ -19,11 +19,6 @@ streams_events = pytest.mark.skipif(
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
-@pytest.fixture
 def handler(path: Path) -> PromptLayerCallbackHandler:
     return PromptLayerCallbackHandler(journal=path)
 

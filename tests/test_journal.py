@@ -37,18 +37,6 @@ def at(ms: int) -> datetime:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
-@pytest.fixture
-def writer(path: Path) -> Iterator[SpoolWriter]:
-    opened = SpoolWriter(path)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def journal(path: Path, writer: SpoolWriter) -> Iterator[Journal]:
     with Journal.open(path) as opened:
         yield opened

@@ -21,11 +21,6 @@ from plsync.testing import PromptLayerServer
 from plsync.testing.endpoints.answers import Answer, Asked
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
 def record(path: Path, *configs: Mapping[str, Any]) -> list[str]:
     """A call for each of these configs, its number being the prompt."""
     handler = PromptLayerCallbackHandler(journal=path)

@@ -19,13 +19,6 @@ WATCHED = float(os.environ.get("PLSYNC_OFFLINE_SECONDS", "8"))
 RUN = [*PREFIX, sys.executable, "-c", "from plsync.cli import main; main()", "run"]
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "journal"
-    path.mkdir(mode=0o700)
-    return path
-
-
 def environment(path: Path) -> dict[str, str]:
     return {**os.environ, "PLSYNC_JOURNAL": str(path), "PROMPTLAYER_API_KEY": "pl_key", "PROMPTLAYER_BASE_URL": ""}
 

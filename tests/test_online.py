@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,17 +19,6 @@ from plsync.online import OnlineSync
 from plsync.sync.engine import Engine, Pass
 from plsync.sync.lock import sole_sender
 from plsync.testing import PromptLayerServer
-
-
-@pytest.fixture
-def server() -> Iterator[PromptLayerServer]:
-    with PromptLayerServer() as server:
-        yield server
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
 
 
 def environment(path: Path, server: PromptLayerServer) -> dict[str, str]:

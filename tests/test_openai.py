@@ -19,11 +19,6 @@ KEY = "sk-a-key-that-is-nobodys"
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
-@pytest.fixture
 def server() -> Iterator[OpenAIServer]:
     with OpenAIServer() as server:
         yield server

@@ -87,13 +87,6 @@ CLEAR = [
 ]
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "journal"
-    path.mkdir(mode=0o700)
-    return path
-
-
 def send(path: Path, url: str, timeout: float = 0.5) -> Pass:
     """One record, offered once; what is in doubt settles for a minute."""
     write_calls(path, 1)

@@ -59,11 +59,6 @@ class Server:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
-@pytest.fixture
 def server(path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     # Not below the test's own directory, whose name may be too long for a socket's.
     started = Server(path, tmp_path_factory.mktemp("g"))

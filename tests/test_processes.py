@@ -28,11 +28,6 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no 
 EACH = range(20)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
 def work(handler: PromptLayerCallbackHandler, who: str) -> None:
     """Calls from many threads and from an event loop, at the same time."""
     config: Any = {"callbacks": [handler]}

@@ -56,13 +56,6 @@ class LoglessServer(PromptLayerServer):
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "journal"
-    path.mkdir(mode=0o700)
-    return path
-
-
-@pytest.fixture
 def passes(path: Path) -> Iterator[Callable[[PromptLayerServer], Callable[[], Pass]]]:
     """Passes over the journal; after ``looks=0`` there is no second look before the search."""
     with contextlib.ExitStack() as stack, Journal.open(path, create=True) as journal:

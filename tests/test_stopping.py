@@ -52,13 +52,6 @@ def client() -> Iterator[SilentClient]:
         client.over.set()
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "journal"
-    path.mkdir(mode=0o700)
-    return path
-
-
 @contextlib.contextmanager
 def in_a_thread(work: Callable[[], object]) -> Iterator[threading.Thread]:
     thread = threading.Thread(target=work, daemon=True)

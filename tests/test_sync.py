@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +23,6 @@ from spooling import SpoolWriter
 
 BULK = "/spans-bulk"
 TRACES = "/api/public/v2/traces/"
-
-
-@pytest.fixture
-def server() -> Iterator[PromptLayerServer]:
-    with PromptLayerServer() as server:
-        yield server
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "journal"
-    path.mkdir(mode=0o700)
-    return path
 
 
 def run_pass(
@@ -325,6 +311,7 @@ def test_a_pass_leaves_no_threads_behind(path: Path, server: PromptLayerServer) 
 
 
 def test_one_sender_a_journal(path: Path) -> None:
+    path.mkdir(mode=0o700)
     with sole_sender(path), pytest.raises(JournalLocked, match="plsync run"), sole_sender(path):
         pass
     with sole_sender(path):

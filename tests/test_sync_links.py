@@ -21,11 +21,6 @@ from raw_server import RawServer, answering
 from slow_link import SlowLink
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
-
-
 def record_pages(path: Path, number: int, metadata: dict[str, str]) -> None:
     """Calls of about 5 KB."""
     model = FakeListChatModel(responses=["an answer"], callbacks=[PromptLayerCallbackHandler(journal=path)])

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -21,19 +20,6 @@ from plsync.testing import PromptLayerServer
 from spooling import SpoolWriter
 
 COMMAND = [sys.executable, "-c", "from plsync.cli import main; main()", "run"]
-
-
-@pytest.fixture
-def server() -> Iterator[PromptLayerServer]:
-    with PromptLayerServer() as server:
-        yield server
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "journal"
-    path.mkdir(mode=0o700)
-    return path
 
 
 def environment(path: Path, server: PromptLayerServer, **changes: str) -> dict[str, str]:

@@ -21,12 +21,6 @@ FAR = "Fri, 31 Dec 99999999999999999999 23:59:59 GMT"
 
 
 @pytest.fixture
-def server() -> Iterator[PromptLayerServer]:
-    with PromptLayerServer() as server:
-        yield server
-
-
-@pytest.fixture
 def client(server: PromptLayerServer) -> Iterator[PromptLayerClient]:
     with PromptLayerClient(server.api_key, server.url, timeout=10) as client:
         yield client

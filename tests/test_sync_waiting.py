@@ -26,22 +26,9 @@ IMPATIENT = Policy(settle=0.0, shortest_pause=0.01, longest_pause=0.02)
 
 
 @pytest.fixture
-def server() -> Iterator[PromptLayerServer]:
-    with PromptLayerServer() as server:
-        yield server
-
-
-@pytest.fixture
 def client(server: PromptLayerServer) -> Iterator[PromptLayerClient]:
     with PromptLayerClient(server.api_key, server.url) as client:
         yield client
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "journal"
-    path.mkdir(mode=0o700)
-    return path
 
 
 def test_a_new_call_does_not_wait_for_a_request_that_takes_long(

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +28,6 @@ from plsync.sync.engine import Engine
 from plsync.sync.policy import Policy
 from plsync.sync.transport import PromptLayerClient
 from plsync.testing import PromptLayerServer
-
-
-@pytest.fixture
-def server() -> Iterator[PromptLayerServer]:
-    with PromptLayerServer() as server:
-        yield server
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal"
 
 
 def send(path: Path, server: PromptLayerServer) -> list[dict[str, Any]]:
