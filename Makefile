@@ -52,6 +52,8 @@ lint: .venv/built
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@# What Python has on Windows differs most from here.
+	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 python
 
 format: .venv/built
 	cargo fmt --all

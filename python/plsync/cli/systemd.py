@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 
 __all__ = ["notify"]
 
@@ -12,7 +13,7 @@ __all__ = ["notify"]
 def notify(*states: str) -> None:
     """Say this, e.g. ``READY=1``, if systemd started this process and wants to know."""
     address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
+    if not address or sys.platform == "win32":
         return
     # A manager that is gone, or not allowed to be told, must not stop the delivery.
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Final
 
 __all__ = ["WallClock", "elapsed", "now_ms"]
 
 # Linux stops its monotonic clock while the machine sleeps; elsewhere it goes on.
-_SINCE_BOOT: Final = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+_SINCE_BOOT: Final = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", 0))
 # Servers of time slew a clock by less than this between two looks.
 _SET: Final = 2.0
 
@@ -20,7 +21,9 @@ def now_ms() -> int:
 
 def elapsed() -> float:
     """Seconds since some moment, sleep included."""
-    return time.monotonic() if _SINCE_BOOT is None else time.clock_gettime(_SINCE_BOOT)
+    if sys.platform == "win32":
+        return time.monotonic()
+    return time.clock_gettime(_SINCE_BOOT)
 
 
 class WallClock:

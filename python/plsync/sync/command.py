@@ -9,6 +9,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -147,7 +148,7 @@ def _end(process: subprocess.Popen[Any]) -> None:
 def _signal(process: subprocess.Popen[Any], number: int) -> None:
     # Gone meanwhile, which is what is wanted.
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        if os.name == "posix":
-            os.killpg(process.pid, number)
-        else:
+        if sys.platform == "win32":
             process.kill()
+        else:
+            os.killpg(process.pid, number)

@@ -8,7 +8,8 @@ use crate::{Error, Result};
 /// Set to 1 to use a journal on a network file system all the same.
 pub const ALLOW_VARIABLE: &str = "PLSYNC_ALLOW_NETWORK_FS";
 
-/// Numbers that statfs(2) gives, and whose file system has each.
+/// Numbers that Linux's statfs(2) gives, and whose file system has each.
+#[cfg(any(target_os = "linux", test))]
 const KINDS: [(u64, &str); 13] = [
     (0x6969, "NFS"),
     (0x517b, "SMB"),
@@ -24,8 +25,10 @@ const KINDS: [(u64, &str); 13] = [
     (0x1983_0326, "BeeGFS"),
     (0x564c, "NCP"),
 ];
+#[cfg(any(target_os = "linux", test))]
 const FUSE: u64 = 0x6573_5546;
 /// What FUSE mounts that reach over a network are called. Other FUSE mounts are local.
+#[cfg(any(target_os = "linux", test))]
 const FUSE_KINDS: [&str; 14] = [
     "sshfs",
     "s3fs",
@@ -54,6 +57,7 @@ pub(crate) fn refuse(path: &Path) -> Result<()> {
 }
 
 /// The network file system that these facts name; `mount` is the mount's type as mountinfo has it, e.g. `fuse.sshfs`.
+#[cfg(any(target_os = "linux", test))]
 fn network_kind(magic: u64, mount: Option<&str>) -> Option<String> {
     if magic == FUSE {
         let name = mount.and_then(|mount| mount.strip_prefix("fuse.")).unwrap_or_default();
@@ -105,7 +109,19 @@ fn kind_at(path: &Path) -> Option<String> {
     (!is_local).then(|| "remote".to_owned())
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+#[cfg(windows)]
+fn kind_at(path: &Path) -> Option<String> {
+    use std::path::{Component, Prefix};
+    // A drive letter that stands for a share becomes the share.
+    match path.canonicalize().ok()?.components().next()? {
+        Component::Prefix(prefix) if matches!(prefix.kind(), Prefix::UNC(..) | Prefix::VerbatimUNC(..)) => {
+            Some("remote".to_owned())
+        }
+        _ => None,
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 fn kind_at(_path: &Path) -> Option<String> {
     None
 }

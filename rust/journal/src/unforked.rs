@@ -7,11 +7,14 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+#[cfg(unix)]
+use std::time::Instant;
 
 use crate::{Error, Result, process};
 
 /// How long a fork waits for the work of others. A commit takes milliseconds; waiting for another process may take any time.
+#[cfg(unix)]
 const PATIENCE: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(10) };
 const PAUSE: Duration = Duration::from_micros(100);
 
@@ -55,6 +58,7 @@ impl Drop for Work {
     }
 }
 
+#[cfg(unix)]
 pub(crate) fn before_fork() {
     FORKING.fetch_add(1, Ordering::SeqCst);
     let own = usize::from(DEPTH.get() > 0);
@@ -64,10 +68,12 @@ pub(crate) fn before_fork() {
     }
 }
 
+#[cfg(unix)]
 pub(crate) fn after_fork_in_parent() {
     FORKING.fetch_sub(1, Ordering::SeqCst);
 }
 
+#[cfg(unix)]
 pub(crate) fn after_fork_in_child() {
     let own = usize::from(DEPTH.get() > 0);
     if WORKING.load(Ordering::SeqCst) > own {

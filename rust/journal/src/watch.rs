@@ -148,6 +148,7 @@ mod imp {
             Ok(watch)
         }
 
+        #[allow(clippy::unused_self)] // as where there is one
         pub(super) fn descriptor(&self) -> Option<i32> {
             None
         }

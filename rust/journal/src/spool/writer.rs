@@ -148,6 +148,7 @@ impl Writer {
     }
 
     /// Gives the unused end of the segment back to the file system; a later append starts a new segment.
+    #[cfg(unix)]
     pub(crate) fn trim(&self) {
         let mut active = held(&self.active);
         let used = active.offset;
