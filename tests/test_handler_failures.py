@@ -7,13 +7,14 @@ import sys
 import textwrap
 import uuid
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
-from models import Chat, records, texts
+from models import Chat, StreamingChat, records, texts
 from plsync import PromptLayerCallbackHandler
 
 
@@ -85,6 +86,38 @@ def test_an_error_that_cannot_say_what_it_is_still_ends_the_call(path: Path) -> 
     assert record.status == "error"
     assert record.error is not None
     assert record.error["type"] == "Mute"
+
+
+class Unanswered(Exception):
+    """Has its status in the response, and there was none."""
+
+    @property
+    def status_code(self) -> int:
+        raise RuntimeError("there was no response")
+
+
+def test_an_error_that_cannot_say_its_status_keeps_its_message_and_what_had_arrived(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path)
+    with pytest.raises(Unanswered):
+        list(StreamingChat(fails=Unanswered("cut off")).stream("hi", {"callbacks": [handler]}))
+    (record,) = records(path)
+    assert texts(record) == ["a b c"]
+    assert record.error == {"type": "Unanswered", "message": "cut off", "module": __name__, "status_code": None}
+    assert handler.failures == 0
+
+
+def test_a_status_of_any_kind_of_integer_is_kept_as_the_number_it_is(path: Path) -> None:
+    class NotFound(Exception):
+        status_code = HTTPStatus.NOT_FOUND
+
+    def fail(_: Any) -> AIMessage:
+        raise NotFound
+
+    with pytest.raises(NotFound):
+        Chat(reply=fail).invoke("hi", {"callbacks": [PromptLayerCallbackHandler(journal=path)]})
+    (record,) = records(path)
+    assert record.error is not None
+    assert (record.error["status_code"], record.lossy) == (404, False)
 
 
 def test_an_event_beyond_the_limit_leaves_its_ids_and_times(path: Path) -> None:

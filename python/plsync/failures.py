@@ -30,14 +30,17 @@ def describe(error: BaseException, http: Mapping[str, Any] | None = None) -> dic
         message = str(error)
     except BaseException as raised:  # an exception that cannot say what it is still gets recorded
         message = f"<str failed: {type(raised).__name__}>"
-    status = getattr(error, "status_code", None)
+    try:
+        status = getattr(error, "status_code", None)
+    except BaseException:  # a property may look into a response that never came
+        status = None
     if not isinstance(status, int) and http is not None:
         status = http.get("status_code")
     described: dict[str, Any] = {
         "type": kind.__name__,
         "module": kind.__module__,
         "message": message,
-        "status_code": status if isinstance(status, int) else None,
+        "status_code": int(status) if isinstance(status, int) else None,
     }
     if http is not None:
         described["response"] = without_secrets(http)
