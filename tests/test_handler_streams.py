@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.callbacks.base import BaseCallbackHandler
 from langchain_core.language_models import FakeStreamingListLLM
+from langchain_core.messages import AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
 
 from models import StreamingChat, StuckChat, records, texts
 from plsync import PromptLayerCallbackHandler
@@ -75,6 +78,25 @@ def test_an_error_keeps_what_had_arrived(handler: PromptLayerCallbackHandler, pa
         list(StreamingChat(fails=ConnectionError("cut")).stream("hi", {"callbacks": [handler]}))
     (record,) = records(path)
     assert (record.status, texts(record)) == ("error", ["a b c"])
+
+
+def test_an_answer_that_had_only_begun_to_reason_is_kept_beside_its_headers(
+    handler: PromptLayerCallbackHandler, path: Path
+) -> None:
+    class Reasoning(StreamingChat):
+        def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+            # As with ChatOpenAI(include_response_headers=True).
+            metadata = {"headers": {"x-request-id": "req_1"}}
+            chunk = AIMessageChunk("", additional_kwargs={"reasoning_content": "hm"}, response_metadata=metadata)
+            yield ChatGenerationChunk(message=chunk)
+            raise ConnectionError("cut")
+
+    with pytest.raises(ConnectionError):
+        list(Reasoning().stream("hi", {"callbacks": [handler]}))
+    (record,) = records(path)
+    (generation,) = record.output
+    assert generation["message"] is not None
+    assert generation["message"]["additional_kwargs"] == {"reasoning_content": "hm"}
 
 
 def test_a_consumer_that_stops_leaves_a_partial_answer(handler: PromptLayerCallbackHandler, path: Path) -> None:

@@ -59,6 +59,9 @@ def arrived(response: Any) -> tuple[list[Any], Mapping[str, Any] | None]:
 
 def _http_metadata(generation: Any) -> Mapping[str, Any] | None:
     message = getattr(generation, "message", None)
+    # What had arrived of a stream is made of chunks, and may hold headers beside an answer that has no content yet.
+    if getattr(message, "type", None) != "ai":
+        return None
     metadata = getattr(message, "response_metadata", None)
     if not isinstance(metadata, Mapping) or getattr(message, "content", None) or getattr(message, "tool_calls", None):
         return None
