@@ -12,7 +12,7 @@ import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks.base import BaseCallbackHandler
 from langchain_core.language_models import FakeListLLM
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.outputs import Generation, LLMResult
 
 from models import CallbackLLM, Chat, FailingLLM, SlowChat, records, texts
@@ -137,6 +137,30 @@ def test_calls_that_share_a_run_id_are_told_apart(handler: PromptLayerCallbackHa
     assert len({record.id for record in found}) == 3
     assert len({record.run_id for record in found}) == 1
     assert [record.status for record in found] == ["ok"] * 3
+
+
+def test_calls_that_share_a_run_id_keep_their_own_answers_whichever_ends_first(
+    handler: PromptLayerCallbackHandler, path: Path
+) -> None:
+    answered = {text: threading.Event() for text in ("one", "two", "three")}
+    after = {"one": "two", "two": "three"}
+
+    def reply(messages: list[BaseMessage]) -> AIMessage:
+        text = str(messages[0].content)
+        assert text not in after or answered[after[text]].wait(timeout=30)
+        return AIMessage(f"to {text}")
+
+    model = SlowChat(reply=reply, meet=threading.Barrier(3))
+    config: Any = {"callbacks": [handler], "run_id": uuid.uuid4()}
+
+    def call(text: str) -> None:
+        model.invoke(text, config)
+        answered[text].set()
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(call, answered))
+    kept = {record.input[0]["content"]: texts(record) for record in records(path)}
+    assert kept == {text: [f"to {text}"] for text in answered}
 
 
 def test_tokens_without_chunks_are_timed_in_a_plain_call(handler: PromptLayerCallbackHandler, path: Path) -> None:

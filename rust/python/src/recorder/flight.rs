@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::thread::{self, ThreadId};
 use std::time::{Instant, SystemTime};
 
 use plsync_journal::RecordId;
@@ -21,13 +22,22 @@ pub(super) struct Run {
     pub(super) started: Instant,
     /// A chain that stands for an LLM request; only its chain events close it.
     pub(super) decision: bool,
+    /// Where it began.
+    thread: ThreadId,
     tokens: Vec<u64>,
     stream_events: Vec<u64>,
 }
 
 impl Run {
     pub(super) fn new(now: SystemTime, decision: bool) -> Self {
-        Self { id: RecordId::at(now), started: Instant::now(), decision, tokens: Vec::new(), stream_events: Vec::new() }
+        Self {
+            id: RecordId::at(now),
+            started: Instant::now(),
+            decision,
+            thread: thread::current().id(),
+            tokens: Vec::new(),
+            stream_events: Vec::new(),
+        }
     }
 
     pub(super) fn elapsed_ns(&self) -> u64 {
@@ -45,7 +55,8 @@ impl Run {
 #[derive(Default)]
 pub(super) struct Flight {
     runs: HashMap<u128, Run>,
-    /// Ids repeat, also at the same time. The first end belongs to the first start: later ones wait here in their order.
+    /// Ids repeat, also at the same time. An end belongs to the start of its thread, where each call has a thread of its own; else
+    /// the first end belongs to the first start. Later starts wait here in their order.
     waiting: VecDeque<(u128, Run)>,
     closed: VecDeque<u128>,
 }
@@ -71,14 +82,16 @@ impl Flight {
     }
 
     pub(super) fn close(&mut self, run_id: u128, decision: bool) -> Closing {
+        let here = self.waits_here(run_id);
         let Entry::Occupied(mut place) = self.runs.entry(run_id) else {
             return if self.closed.contains(&run_id) { Closing::Again } else { Closing::Unknown };
         };
         if place.get().decision != decision {
             return Closing::Unknown;
         }
-        let next = self.waiting.iter().position(|(id, _)| *id == run_id).and_then(|at| self.waiting.remove(at));
-        let run = match next {
+        let next = here.or_else(|| self.waiting.iter().position(|(id, _)| *id == run_id));
+        let run = match next.and_then(|at| self.waiting.remove(at)) {
+            Some((_, run)) if here.is_some() => run,
             Some((_, next)) => place.insert(next),
             None => place.remove(),
         };
@@ -95,13 +108,29 @@ impl Flight {
 
     /// A piece of the answer has come: a token, or (`of_stream`) an event of the streaming protocol.
     pub(super) fn piece(&mut self, run_id: u128, of_stream: bool) {
-        if let Some(run) = self.runs.get_mut(&run_id) {
+        let run = match self.waits_here(run_id) {
+            Some(at) => self.waiting.get_mut(at).map(|(_, run)| run),
+            None => self.runs.get_mut(&run_id),
+        };
+        if let Some(run) = run {
             let elapsed = run.elapsed_ns();
             let times = if of_stream { &mut run.stream_events } else { &mut run.tokens };
             if times.len() < MAX_TOKENS {
                 times.push(elapsed);
             }
         }
+    }
+
+    /// The place of this thread's run among those that wait; None where the first of its id is meant.
+    fn waits_here(&self, run_id: u128) -> Option<usize> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let here = thread::current().id();
+        if self.runs.get(&run_id)?.thread == here {
+            return None;
+        }
+        self.waiting.iter().position(|(id, run)| *id == run_id && run.thread == here)
     }
 
     fn count(&self) -> usize {
@@ -148,6 +177,21 @@ mod tests {
         assert_eq!((close(&mut flight, 7), close(&mut flight, 7)), (Some(ids.0), Some(ids.1)));
         assert!(matches!(flight.close(7, false), Closing::Again));
         assert!(matches!(flight.close(8, false), Closing::Unknown));
+    }
+
+    #[test]
+    fn a_run_ends_in_the_thread_it_began_in() {
+        let mut flight = Flight::default();
+        let first = thread::spawn(begun).join().unwrap();
+        let (second, third) = (begun(), begun());
+        let ids = (first.id, second.id, third.id);
+        for run in [first, second, third] {
+            flight.open(7, run);
+        }
+        flight.piece(7, false);
+        let Closing::Run(run) = flight.close(7, false) else { panic!("the run is open") };
+        assert_eq!((run.id, run.piece_times().len()), (ids.1, 1));
+        assert_eq!((close(&mut flight, 7), close(&mut flight, 7)), (Some(ids.2), Some(ids.0)));
     }
 
     #[test]
