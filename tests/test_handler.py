@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.outputs import Generation, LLMResult
 
 from models import CallbackLLM, Chat, FailingLLM, SlowChat, records, texts
-from plsync import PromptLayerCallbackHandler
+from plsync import Journal, PromptLayerCallbackHandler
 
 
 @pytest.fixture
@@ -36,6 +37,16 @@ def test_a_chat_call_is_kept_with_its_settings(handler: PromptLayerCallbackHandl
     assert set(record.tags) == {"geo", "mine"}
     assert record.ended_at is not None
     assert record.started_at < record.ended_at
+
+
+class Team(str, enum.Enum):
+    SEARCH = "search"
+
+
+def test_a_call_is_found_by_a_tag_that_is_a_member_of_an_enum(handler: PromptLayerCallbackHandler, path: Path) -> None:
+    Chat().invoke("hi", {"callbacks": [handler], "tags": [Team.SEARCH]})
+    with Journal.open(path) as journal:
+        assert [record.tags for record in journal.records(tag="search")] == [["search", "mine"]]
 
 
 def test_a_text_call_is_kept(handler: PromptLayerCallbackHandler, path: Path) -> None:

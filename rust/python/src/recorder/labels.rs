@@ -23,7 +23,8 @@ pub(super) fn push_labels(draft: &mut Draft, envelope: &Envelope<'_>, fields: &[
     for name in ["tags", "pl_tags"] {
         let Some(tags) = object(fields, name).and_then(|tags| tags.cast_exact::<PyList>().ok()) else { continue };
         for tag in tags {
-            if let Ok(Ok(tag)) = tag.cast_exact::<PyString>().map(|tag| tag.to_str()) {
+            // Not only of the class str itself: members of an enum are tags too.
+            if let Ok(Ok(tag)) = tag.cast::<PyString>().map(|tag| tag.to_str()) {
                 draft.label(labels::TAG, tag.as_bytes());
             }
         }
@@ -61,7 +62,7 @@ fn push_name<'py, const N: usize>(
 ) -> bool {
     for name in names {
         let Ok(Some(model)) = values.get_item(name) else { continue };
-        if let Ok(Ok(model)) = model.cast_exact::<PyString>().map(|model| model.to_str()) {
+        if let Ok(Ok(model)) = model.cast::<PyString>().map(|model| model.to_str()) {
             draft.label(labels::MODEL, file_name(model).as_bytes());
             return true;
         }
