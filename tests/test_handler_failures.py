@@ -72,6 +72,25 @@ def test_a_value_that_cannot_be_written_costs_only_itself(path: Path) -> None:
     assert handler.failures == 0
 
 
+class HostileClass(type):
+    """Nothing can be asked of its classes."""
+
+    def __getattribute__(cls, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+class OfHostileClass(metaclass=HostileClass):
+    pass
+
+
+def test_a_value_of_a_class_that_tells_nothing_costs_only_itself(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path)
+    Chat().invoke("hi", {"callbacks": [handler], "metadata": {"hostile": OfHostileClass(), "kept": 1}})
+    (record,) = records(path)
+    assert (record.status, texts(record), record.lossy, record.metadata["kept"]) == ("ok", ["yes"], True, 1)
+    assert handler.failures == 0
+
+
 def test_an_error_that_cannot_say_what_it_is_still_ends_the_call(path: Path) -> None:
     class Mute(Exception):
         def __str__(self) -> str:

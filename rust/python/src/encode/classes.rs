@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyType};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use pyo3::{ffi, intern};
 
 /// The class of `message.text`.
@@ -127,9 +127,14 @@ fn inspect(class: &Bound<'_, PyType>) -> Option<&'static str> {
     Some(EXACT[place])
 }
 
-/// The nearest class of `langchain_core` that an object of another class derives from.
-pub(super) fn nearest_tag(object: &Bound<'_, PyAny>) -> Option<&'static str> {
-    object.get_type().mro().iter().find_map(|base| inspect(base.cast::<PyType>().ok()?))
+/// The nearest class of `langchain_core` among those that an object of another class derives from.
+pub(super) fn nearest_tag(bases: &Bound<'_, PyTuple>) -> Option<&'static str> {
+    bases.iter().find_map(|base| inspect(base.cast::<PyType>().ok()?))
+}
+
+/// An object's class and those it derives from, nearest first. Asks the metaclass, which may refuse.
+pub(super) fn bases<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
+    Ok(object.get_type().getattr(intern!(object.py(), "__mro__"))?.cast_into()?)
 }
 
 /// The field dict and the extras of a pydantic object. Runs no Python code.

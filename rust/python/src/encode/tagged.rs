@@ -213,17 +213,18 @@ impl Copier {
         let py = object.py();
         let known = stdlib::get(py)?;
         let class = object.get_type();
-        if class.mro().contains(&known.enumeration)? {
+        let bases = classes::bases(object)?;
+        if bases.contains(&known.enumeration)? {
             return self.copy(&object.getattr(intern!(py, "value"))?, depth).map(Some);
         }
         if let Some(exact) = exact_builtin(object)? {
             return self.copy(&exact, depth).map(Some);
         }
-        if let Some(name) = classes::nearest_tag(object) {
+        if let Some(name) = classes::nearest_tag(&bases) {
             let Some((fields, extras)) = classes::fields(object) else { return Ok(None) };
             return self.copy_model(name, &fields, extras.as_ref(), depth).map(Some);
         }
-        if class.mro().iter().any(|base| known.kind_of_base(&base).is_some()) {
+        if bases.iter().any(|base| known.kind_of_base(&base).is_some()) {
             return Ok(Some(object.str()?.into_any()));
         }
         let is_model = class.hasattr(intern!(py, "__pydantic_fields__"))?;
