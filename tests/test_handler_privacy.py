@@ -134,6 +134,30 @@ def test_credentials_are_not_kept_whatever_holds_them(path: Path, value: object,
     assert {"client", "beside"} <= record.params.keys() | record.metadata.keys()
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("clientSecret", "openaiApiKey", "awsSecretAccessKey", "accessToken", "openai.api_key", "API Key", "api_keys"),
+        *("passwd", "passphrase", "hf_token", "GITHUB_TOKEN", "id_token", "auth", "proxy_auth"),
+    ],
+)
+@pytest.mark.parametrize("redact", [None, lambda event: event], ids=["no hook", "hook"])
+def test_credentials_are_known_however_their_name_is_spelled(path: Path, name: str, redact: Any) -> None:
+    handler = PromptLayerCallbackHandler(journal=path, redact=redact)
+    Chat().invoke("hi", {"callbacks": [handler], "metadata": {name: SECRET}}, client={name: ("me", SECRET)})
+    assert SECRET.encode() not in everything(path)
+
+
+def test_settings_that_only_sound_like_credentials_are_kept(path: Path) -> None:
+    settings: dict[str, Any] = {
+        **{"max_tokens": 9, "eosToken": "</s>", "stop_token": "<", "keyword": "a", "secretary": "b", "author": "c"},
+        **{"topics": ["secret", "garden"], "turns": [("user", "hi")], "oauth": "d", "compass": "e"},
+    }
+    Chat().invoke("hi", {"callbacks": [PromptLayerCallbackHandler(journal=path)]}, **settings)
+    (record,) = records(path)
+    assert {name: record.params[name] for name in settings} == {**settings, "turns": [["user", "hi"]]}
+
+
 def test_a_setting_that_is_not_given_is_no_credential(path: Path) -> None:
     Chat().invoke("hi", {"callbacks": [PromptLayerCallbackHandler(journal=path)]}, api_key=None, client={"token": None})
     (record,) = records(path)

@@ -12,11 +12,15 @@ Redact = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 
 # The recorder looks for these words first (names.rs), and comes here only when it finds one.
 _SECRET = re.compile(
-    r"(^|[-_])(authorization|cookies?|credentials?|password|secret|(api|access|private|subscription)[-_]?key)([-_]|$)"
+    r"(^|[\W_])(authorization|cookies?|credentials?|passphrase|passwd|passwords?|secrets?"
+    r"|(api|access|private|subscription)[\W_]?keys?)([\W_]|$)"
     # Not every token: `stop_token` and `eos_token` are settings.
-    r"|(^|[-_])((access|api|auth|bearer|hub|refresh|security|session)[-_]?)token$|^token$",
+    r"|(^|[\W_])((access|api|auth|bearer|bot|github|hf|hub|id|jwt|private|refresh|security|session)[\W_]?)token$|^token$"
+    r"|^((basic|http|proxy|x)[\W_]?)?auth$",
     re.I,
 )
+# Words that only a capital tells apart, as in `clientSecret`.
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _GONE = "[redacted]"
 _MAX_DEPTH = 100
 # JSON schemas: the names in them are those of the caller's data, and a tool may well take a password.
@@ -67,7 +71,7 @@ def names_a_secret(key: object) -> bool:
     >>> names_a_secret("X-Api-Key"), names_a_secret("openai_api_key"), names_a_secret("max_tokens")
     (True, True, False)
     """
-    return isinstance(key, str) and _SECRET.search(key) is not None
+    return isinstance(key, str) and _SECRET.search(_HUMP.sub("_", key)) is not None
 
 
 def _without_secret(key: Any, value: Any, around: tuple[int, ...]) -> Any:

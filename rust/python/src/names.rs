@@ -13,6 +13,8 @@ const SCHEMAS: [&str; 5] = ["input_schema", "json_schema", "parameters", "proper
 const MAX_TEXT: usize = 38;
 /// The last word in names of tokens that are credentials.
 const TOKEN: &str = "token";
+/// The last word in names of settings that are a user and a password.
+const AUTH: &str = "auth";
 /// How many names are remembered; each has one place, by its address.
 const PLACES: usize = 256;
 
@@ -113,9 +115,9 @@ pub(crate) fn look_of(name: &str) -> Look {
     }
 }
 
-/// Whether a name has a word in it that credentials have. Of tokens there are others than those: they end such a name.
+/// Whether a name has a word in it that credentials have. Some are in other names as well: they end such a name.
 fn is_suspect(name: &str) -> bool {
-    has_word(name, false) || name.len() >= TOKEN.len() && begins(name.as_bytes(), name.len() - TOKEN.len(), TOKEN)
+    has_word(name, false) || ends(name, TOKEN) || ends(name, AUTH)
 }
 
 /// Whether a word that names of credentials have is anywhere in a text, with `tokens` that of any token too.
@@ -125,11 +127,15 @@ pub(crate) fn has_word(text: &str, tokens: bool) -> bool {
         b'a' => begins(text, at, "authorization"),
         b'c' => begins(text, at, "cookie") || begins(text, at, "credential"),
         b'k' => begins(text, at, "key"),
-        b'p' => begins(text, at, "password"),
+        b'p' => ["password", "passwd", "passphrase"].iter().any(|word| begins(text, at, word)),
         b's' => begins(text, at, "secret"),
         b't' => tokens && begins(text, at, TOKEN),
         _ => false,
     })
+}
+
+fn ends(name: &str, word: &str) -> bool {
+    name.len().checked_sub(word.len()).is_some_and(|at| begins(name.as_bytes(), at, word))
 }
 
 fn begins(text: &[u8], at: usize, word: &str) -> bool {
