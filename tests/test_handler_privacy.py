@@ -7,7 +7,7 @@ import stat
 from collections import OrderedDict, defaultdict
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from langchain_core.messages import AIMessage
@@ -94,6 +94,11 @@ class OptionsModel(BaseModel):
     timeout: int = 3
 
 
+class Login(NamedTuple):
+    user: str
+    password: str
+
+
 class Opaque:
     def __repr__(self) -> str:
         return f"Opaque(api_key={SECRET!r})"
@@ -116,6 +121,11 @@ class Unreadable(dict[str, str]):
         MappingProxyType({"token": SECRET}),
         ({"password": SECRET},),
         {1: "not all keys are strings", "password": SECRET},
+        {b"authorization": SECRET},
+        [("Authorization", SECRET), ("accept", "*/*")],
+        [["Authorization", SECRET]],
+        [(b"authorization", SECRET)],
+        Login("me", SECRET),
         Options(SECRET),
         OptionsModel(token=SECRET),
         Opaque(),

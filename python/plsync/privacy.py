@@ -59,7 +59,9 @@ def without_secrets(value: Any, _around: tuple[int, ...] = ()) -> Any:
     try:
         if issubclass(kind, Mapping):
             return {key: _without_secret(key, item, around) for key, item in value.items()}
-        items = [without_secrets(item, around) for item in value]
+        if (names := getattr(kind, "_fields", None)) and len(names) == len(value):  # a named tuple
+            return tuple(_without_secret(name, item, around) for name, item in zip(names, value, strict=True))
+        items = [_without_pair(item, around) for item in value]
     except Exception:  # a container of the program's own: what cannot be read cannot be cleared
         return _GONE
     return tuple(items) if issubclass(kind, tuple) else items
@@ -71,13 +73,22 @@ def names_a_secret(key: object) -> bool:
     >>> names_a_secret("X-Api-Key"), names_a_secret("openai_api_key"), names_a_secret("max_tokens")
     (True, True, False)
     """
-    return isinstance(key, str) and _SECRET.search(_HUMP.sub("_", key)) is not None
+    name = key.decode("latin-1") if isinstance(key, bytes) else key
+    return isinstance(name, str) and _SECRET.search(_HUMP.sub("_", name)) is not None
 
 
 def _without_secret(key: Any, value: Any, around: tuple[int, ...]) -> Any:
     if value is None or key in _SCHEMAS:
         return value
     return _GONE if names_a_secret(key) else without_secrets(value, around)
+
+
+def _without_pair(item: Any, around: tuple[int, ...]) -> Any:
+    """An item of a list: some clients take headers as pairs of name and value."""
+    kind = type(item)
+    if kind in {list, tuple} and len(item) == 2 and names_a_secret(item[0]):
+        return kind((item[0], _GONE))
+    return without_secrets(item, around)
 
 
 def without_content(event: dict[str, Any]) -> dict[str, Any]:

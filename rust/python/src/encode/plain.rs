@@ -146,6 +146,9 @@ impl Writer<'_> {
         }
         let mut before = b'[';
         for item in list {
+            if self.guarded && is_suspect_header(&item) {
+                return Err(NotPlain);
+            }
             self.out.push(before);
             before = b',';
             self.value(&item, depth + 1)?;
@@ -174,4 +177,12 @@ impl Writer<'_> {
         self.out.push(b'}');
         Ok(())
     }
+}
+
+/// Whether an item of a list is a pair of name and value, and credentials may go by that name.
+fn is_suspect_header(item: &Bound<'_, PyAny>) -> bool {
+    let Ok(pair) = item.cast_exact::<PyList>() else { return false };
+    let Ok(name) = pair.get_item(0) else { return false };
+    let name = name.cast_exact::<PyString>().ok().and_then(|name| name.to_str().ok());
+    pair.len() == 2 && name.is_some_and(|name| look_of(name) == Look::Suspect)
 }

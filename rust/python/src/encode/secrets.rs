@@ -5,20 +5,61 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use crate::names::{Look, has_word, look_of};
 
 /// What stands in a credential's place, as in `privacy.py`.
 pub(crate) const GONE: &str = "[redacted]";
 
-/// What a key says about the value under it; [`Look::Suspect`] is a verdict here.
+/// What a key says about the value under it; [`Look::Suspect`] is a verdict here. Names of headers may be bytes.
 pub(super) fn verdict(key: &Bound<'_, PyAny>) -> Look {
-    let Ok(name) = key.cast::<PyString>() else { return Look::Plain };
+    let name = match key.cast::<PyBytes>() {
+        Ok(bytes) => &PyString::new(key.py(), &String::from_utf8_lossy(bytes.as_bytes())),
+        Err(_) => match key.cast::<PyString>() {
+            Ok(name) => name,
+            Err(_) => return Look::Plain,
+        },
+    };
     match look_of(&name.to_string_lossy()) {
         Look::Suspect if is_innocent(name) => Look::Plain,
         look => look,
     }
+}
+
+/// A named tuple as a plain one without the credentials in it; None for anything else.
+pub(super) fn named<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyTuple>> {
+    let py = object.py();
+    let values = object.cast::<PyTuple>().ok()?;
+    let names = object.get_type().getattr(intern!(py, "_fields")).ok()?.cast_into::<PyTuple>().ok()?;
+    let under = |(name, value): (Bound<'py, PyAny>, Bound<'py, PyAny>)| match verdict(&name) {
+        Look::Suspect if !value.is_none() => PyString::new(py, GONE).into_any(),
+        _ => value,
+    };
+    let cleared: Vec<_> = names.iter().zip(values.iter()).map(under).collect();
+    if cleared.len() == values.len() { PyTuple::new(py, cleared).ok() } else { None }
+}
+
+/// The name in a pair of name and value, as some clients list their headers; None for any other item of a list.
+pub(super) fn header<'py>(item: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    let (len, name) = if let Ok(pair) = item.cast_exact::<PyTuple>() {
+        (pair.len(), pair.get_item(0))
+    } else {
+        let pair = item.cast_exact::<PyList>().ok()?;
+        (pair.len(), pair.get_item(0))
+    };
+    if len == 2 { name.ok() } else { None }
+}
+
+/// Such a pair without its value.
+pub(super) fn without_value<'py>(pair: &Bound<'py, PyAny>, name: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = pair.py();
+    let items = [name, PyString::new(py, GONE).into_any()];
+    Ok(if pair.is_exact_instance_of::<PyTuple>() {
+        PyTuple::new(py, items)?.into_any()
+    } else {
+        PyList::new(py, items)?.into_any()
+    })
 }
 
 /// Whoever cannot be asked has not said no.

@@ -135,9 +135,19 @@ impl Copier {
     fn copy_items<'py>(&mut self, items: &Bound<'py, PyTuple>, depth: usize) -> Copied<'py> {
         let copy = PyList::empty(items.py());
         for item in items {
-            copy.append(self.copy(&item, depth)?)?;
+            copy.append(self.copy_item(&item, depth)?)?;
         }
         Ok(copy.into_any())
+    }
+
+    fn copy_item<'py>(&mut self, item: &Bound<'py, PyAny>, depth: usize) -> Copied<'py> {
+        if self.guarded
+            && let Some(name) = secrets::header(item)
+            && secrets::verdict(&name) == Look::Suspect
+        {
+            return self.copy(&secrets::without_value(item, name)?, depth);
+        }
+        self.copy(item, depth)
     }
 
     fn copy_model<'py>(
@@ -216,6 +226,11 @@ impl Copier {
         let bases = classes::bases(object)?;
         if bases.contains(&known.enumeration)? {
             return self.copy(&object.getattr(intern!(py, "value"))?, depth).map(Some);
+        }
+        if self.guarded
+            && let Some(cleared) = secrets::named(object)
+        {
+            return self.copy(&cleared, depth).map(Some);
         }
         if let Some(exact) = exact_builtin(object)? {
             return self.copy(&exact, depth).map(Some);
