@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import BaseModel
 
 from models import Chat, FailingLLM, StreamingChat, records, texts
@@ -196,6 +196,30 @@ def test_credentials_in_response_headers_are_not_kept(path: Path) -> None:
     (record,) = records(path)
     assert record.error is not None
     assert record.error["status_code"] == 401
+
+
+@pytest.mark.parametrize("redact", [None, lambda event: event], ids=["no hook", "hook"])
+@pytest.mark.parametrize("beside", [None, object()], ids=["plain", "not plain"])
+def test_credentials_in_the_headers_of_an_answer_are_not_kept(path: Path, beside: object, redact: Any) -> None:
+    # As with ChatOpenAI(include_response_headers=True). Later turns send the answer along.
+    headers = {"set-cookie": SECRET, "x-request-id": "req_1"}
+    call = {"name": "fetch", "args": {"headers": {"Authorization": "the model's own"}}, "id": "1"}
+    logprobs = {"content": [{"token": "yes", "logprob": -0.1}]}
+    metadata = {"headers": headers, "logprobs": logprobs, "beside": beside}
+    answer = AIMessage("yes", tool_calls=[call], response_metadata=metadata)
+    handler = PromptLayerCallbackHandler(journal=path, redact=redact)
+    model = Chat(reply=lambda _: answer)
+    for _ in range(3):  # names are remembered once they come again
+        model.invoke([HumanMessage("hi"), answer], {"callbacks": [handler]})
+    assert SECRET.encode() not in everything(path)
+    assert headers["set-cookie"] == SECRET
+    for record in records(path):
+        asked, answered = record.input[1], record.output[0]["message"]
+        assert answered is not None
+        for kept in (asked["response_metadata"], answered["response_metadata"]):
+            assert kept["headers"] == {"set-cookie": "[redacted]", "x-request-id": "req_1"}
+            assert kept["logprobs"] == logprobs
+        assert record.tool_calls[0]["args"] == call["args"]
 
 
 def test_without_content_nothing_that_was_said_is_kept(path: Path) -> None:

@@ -27,6 +27,10 @@ pub(crate) enum Look {
     Schema,
     /// It may be a credential; `privacy.py` decides.
     Suspect,
+    /// It is what a model says of its answer.
+    Metadata,
+    /// It is headers, if it is in such metadata.
+    Headers,
 }
 
 /// A name that is remembered. The string is kept, so that its address stays its own.
@@ -104,9 +108,21 @@ fn inspect(key: &Bound<'_, PyString>) -> Option<Name> {
     Some(Name { key: key.clone().unbind(), text, len: u8::try_from(json.len()).ok()?, look: look_of(name) })
 }
 
+/// What a name says of a value that is not looked through for credentials.
+pub(crate) fn place_of(name: &str) -> Look {
+    match name {
+        "response_metadata" | "generation_info" => Look::Metadata,
+        "headers" => Look::Headers,
+        _ => Look::Plain,
+    }
+}
+
 /// What a name says, read letter by letter.
 pub(crate) fn look_of(name: &str) -> Look {
-    if SCHEMAS.contains(&name) {
+    let place = place_of(name);
+    if place != Look::Plain {
+        place
+    } else if SCHEMAS.contains(&name) {
         Look::Schema
     } else if is_suspect(name) {
         Look::Suspect

@@ -8,7 +8,7 @@ use pyo3::types::{PyBool, PyDict, PyList, PyString};
 
 use super::classes::{self, Kind, Recent};
 use super::{MAX_DEPTH, MAX_NODES, text};
-use crate::names::{Look, Names, look_of, names};
+use crate::names::{Look, Names, look_of, names, place_of};
 
 /// An object has a part that takes more than this: see [`super::tagged`].
 pub(super) struct NotPlain;
@@ -19,7 +19,7 @@ type Written = Result<(), NotPlain>;
 /// that can't be taken for a tag, and `langchain_core` objects of the same. Otherwise what was appended means nothing.
 /// Where it is `guarded`, nothing in it may go by a suspicious name.
 pub(super) fn write(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, guarded: bool) -> Written {
-    Writer { out, nodes: 0, names: names(), classes: Recent::default(), guarded }.value(object, 0)
+    Writer { out, nodes: 0, names: names(), classes: Recent::default(), guarded, metadata: false }.value(object, 0)
 }
 
 struct Writer<'a> {
@@ -28,6 +28,8 @@ struct Writer<'a> {
     names: Option<MutexGuard<'static, Names>>,
     classes: Recent,
     guarded: bool,
+    /// The next dict is what a model says of its answer; `guarded` is what is said there of headers.
+    metadata: bool,
 }
 
 impl Writer<'_> {
@@ -91,6 +93,7 @@ impl Writer<'_> {
     }
 
     fn dict(&mut self, dict: &Bound<'_, PyDict>, depth: usize) -> Written {
+        let metadata = std::mem::take(&mut self.metadata);
         if dict.is_empty() {
             self.out.extend_from_slice(b"{}");
             return Ok(());
@@ -115,9 +118,9 @@ impl Writer<'_> {
                 self.out.push(b',');
                 text::write(self.out, key);
                 self.out.push(b':');
-                if self.guarded { look_of(key) } else { Look::Plain }
+                if self.guarded { look_of(key) } else { place_of(key) }
             };
-            self.under(look, &value, depth + 1)?;
+            self.under(look, metadata, &value, depth + 1)?;
         }
         // In the place of the first comma.
         self.out[start] = b'{';
@@ -125,14 +128,26 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// A value whose key looks like this.
-    fn under(&mut self, look: Look, value: &Bound<'_, PyAny>, depth: usize) -> Written {
+    /// A value whose key looks like this, and may be in what a model says of its answer.
+    fn under(&mut self, look: Look, in_metadata: bool, value: &Bound<'_, PyAny>, depth: usize) -> Written {
         match look {
             Look::Suspect if self.guarded && !value.is_none() => Err(NotPlain),
             Look::Schema if self.guarded => {
                 self.guarded = false;
                 self.value(value, depth)?;
                 self.guarded = true;
+                Ok(())
+            }
+            Look::Metadata if !self.guarded => {
+                self.metadata = true;
+                self.value(value, depth)?;
+                self.metadata = false;
+                Ok(())
+            }
+            Look::Headers if in_metadata => {
+                self.guarded = true;
+                self.value(value, depth)?;
+                self.guarded = false;
                 Ok(())
             }
             _ => self.value(value, depth),

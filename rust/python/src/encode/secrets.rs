@@ -1,4 +1,4 @@
-//! Credentials among settings and metadata: known by the names they go by, and replaced.
+//! Credentials among settings, metadata and the headers of an answer: known by the names they go by, and replaced.
 //!
 //! What is plain is looked through as it is written ([`super::plain`]); a name with a suspicious word in it leaves the value to the
 //! copier ([`super::tagged`]), which asks `privacy.py` about that name and sees into whatever the value is made of.
@@ -7,7 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
-use crate::names::{Look, has_word, look_of};
+use crate::names::{Look, has_word, look_of, place_of};
 
 /// What stands in a credential's place, as in `privacy.py`.
 pub(crate) const GONE: &str = "[redacted]";
@@ -25,6 +25,11 @@ pub(super) fn verdict(key: &Bound<'_, PyAny>) -> Look {
         Look::Suspect if is_innocent(name) => Look::Plain,
         look => look,
     }
+}
+
+/// What a key says about a value that is not looked through for credentials.
+pub(super) fn place(key: &Bound<'_, PyAny>) -> Look {
+    key.cast::<PyString>().ok().and_then(|name| name.to_str().ok()).map_or(Look::Plain, place_of)
 }
 
 /// A named tuple as a plain one without the credentials in it; None for anything else.

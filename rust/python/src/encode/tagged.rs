@@ -22,6 +22,8 @@ pub(super) struct Copier {
     pub(super) lossy: bool,
     /// Whether credentials are replaced.
     guarded: bool,
+    /// The next dict is what a model says of its answer; `guarded` is what is said there of headers.
+    metadata: bool,
     nodes: usize,
     /// The containers being walked, by address: a cycle comes back to one of them.
     open: Vec<usize>,
@@ -95,6 +97,7 @@ impl Copier {
 
     fn copy_dict<'py>(&mut self, dict: &Bound<'py, PyDict>, depth: usize) -> Copied<'py> {
         let py = dict.py();
+        let metadata = std::mem::take(&mut self.metadata);
         let dict = dict.copy()?;
         let is_object = |key: &Bound<'py, PyAny>| {
             key.cast_exact::<PyString>().is_ok_and(|key| key.to_str().is_ok_and(|key| key != "$"))
@@ -102,25 +105,31 @@ impl Copier {
         if dict.keys().iter().all(|key| is_object(&key)) {
             let copy = PyDict::new(py);
             for (key, value) in &dict {
-                let value = self.copy_under(&key, &value, depth + 1)?;
+                let value = self.copy_under(&key, metadata, &value, depth + 1)?;
                 copy.set_item(key, value)?;
             }
             return Ok(copy.into_any());
         }
         let pairs = PyList::empty(py);
         for (key, value) in &dict {
-            let value = self.copy_under(&key, &value, depth + 3)?;
+            let value = self.copy_under(&key, metadata, &value, depth + 3)?;
             pairs.append((self.copy(&key, depth + 3)?, value).into_pyobject(py)?.to_list())?;
         }
         tag(py, "dict", None, pairs.as_any())
     }
 
-    /// The copy of the value under a key.
-    fn copy_under<'py>(&mut self, key: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>, depth: usize) -> Copied<'py> {
-        if !self.guarded || value.is_none() {
+    /// The copy of the value under a key, which may be in what a model says of its answer.
+    fn copy_under<'py>(
+        &mut self,
+        key: &Bound<'py, PyAny>,
+        in_metadata: bool,
+        value: &Bound<'py, PyAny>,
+        depth: usize,
+    ) -> Copied<'py> {
+        if value.is_none() {
             return self.copy(value, depth);
         }
-        match secrets::verdict(key) {
+        match if self.guarded { secrets::verdict(key) } else { secrets::place(key) } {
             Look::Suspect => Ok(PyString::new(key.py(), secrets::GONE).into_any()),
             Look::Schema => {
                 self.guarded = false;
@@ -128,7 +137,19 @@ impl Copier {
                 self.guarded = true;
                 copied
             }
-            Look::Plain => self.copy(value, depth),
+            Look::Metadata if !self.guarded => {
+                self.metadata = true;
+                let copied = self.copy(value, depth);
+                self.metadata = false;
+                copied
+            }
+            Look::Headers if in_metadata => {
+                self.guarded = true;
+                let copied = self.copy(value, depth);
+                self.guarded = false;
+                copied
+            }
+            Look::Plain | Look::Metadata | Look::Headers => self.copy(value, depth),
         }
     }
 
