@@ -241,3 +241,11 @@ def test_a_body_of_any_shape_can_be_read(start: dict[str, Any] | None, end: dict
 def test_opaque_bytes_are_a_record_too() -> None:
     read = StoredRow(start=b"\xff not json", ended=0).record()
     assert (read.kind, read.status, read.input) == ("llm", "pending", [])
+    assert (read.messages(), read.result()) == ([], None)
+
+
+def test_what_a_hook_put_in_the_place_of_content_is_no_message() -> None:
+    hidden = record({"messages": "[hidden]"}, {"generations": "[hidden]", "llm_output": "[hidden]"}, ended=1)
+    result = hidden.result()
+    assert result is not None
+    assert (hidden.messages(), result.generations, result.llm_output) == ([], [[]], None)

@@ -216,7 +216,8 @@ class Call:
 
     def messages(self) -> list[BaseMessage]:
         """The input as LangChain messages, each of its own class; empty for a text model (see :attr:`input`)."""
-        return (decode(self._row.start).get("messages") or []) if self._row.start else []
+        found = _parse(self._row.start, decode).get("messages")
+        return found if isinstance(found, list) else []
 
     def result(self) -> LLMResult | None:
         """The answer as LangChain's ``LLMResult``; ``None`` while there is no end."""
@@ -224,8 +225,13 @@ class Call:
             return None
         from langchain_core.outputs import LLMResult  # noqa: PLC0415 - looking must not cost LangChain's import
 
-        end = decode(self._row.end)
-        return LLMResult(generations=[end.get("generations") or []], llm_output=end.get("llm_output"))
+        # A redact hook may have put anything in the place of either.
+        end = _parse(self._row.end, decode)
+        generations, output = end.get("generations"), end.get("llm_output")
+        return LLMResult(
+            generations=[generations if isinstance(generations, list) else []],
+            llm_output=output if isinstance(output, dict) else None,
+        )
 
     def let_go(self) -> None:
         """Drop what was parsed; it is parsed again when it is asked for.
