@@ -99,6 +99,14 @@ class Login(NamedTuple):
     password: str
 
 
+class Shown:
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return f"Shown({self.text})"
+
+
 class Opaque:
     def __repr__(self) -> str:
         return f"Opaque(api_key={SECRET!r})"
@@ -126,6 +134,9 @@ class Unreadable(dict[str, str]):
         [["Authorization", SECRET]],
         [(b"authorization", SECRET)],
         Login("me", SECRET),
+        f"https://me:{SECRET}@example.invalid/v1",
+        [f"see https://example.invalid/v1?page=1&api_key={SECRET}"],
+        Shown(f"https://me:{SECRET}@example.invalid/v1"),
         Options(SECRET),
         OptionsModel(token=SECRET),
         Opaque(),
@@ -162,6 +173,7 @@ def test_settings_that_only_sound_like_credentials_are_kept(path: Path) -> None:
     settings: dict[str, Any] = {
         **{"max_tokens": 9, "eosToken": "</s>", "stop_token": "<", "keyword": "a", "secretary": "b", "author": "c"},
         **{"topics": ["secret", "garden"], "turns": [("user", "hi")], "oauth": "d", "compass": "e"},
+        **{"base_url": "https://example.invalid/v1?page=1", "contact": "me@example.invalid"},
     }
     Chat().invoke("hi", {"callbacks": [PromptLayerCallbackHandler(journal=path)]}, **settings)
     (record,) = records(path)

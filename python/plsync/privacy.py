@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["Redact", "hook", "names_a_secret", "without_content", "without_secrets"]
+__all__ = ["Redact", "hook", "names_a_secret", "without_content", "without_link_secrets", "without_secrets"]
 
 Redact = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 
@@ -48,11 +48,11 @@ def hook(redact: Redact | None, *, content: bool) -> Redact | None:
 def without_secrets(value: Any, _around: tuple[int, ...] = ()) -> Any:
     """A copy in which the values of headers and settings that are credentials by their name are replaced.
 
-    So is what holds itself, lies too deep or fails to be read: it could only be kept unread.
+    So are those in links, and what holds itself, lies too deep or fails to be read: it could only be kept unread.
     """
     kind = type(value)  # isinstance() would ask the value, which is the program's and may do anything
     if not issubclass(kind, (Mapping, list, tuple)):
-        return value
+        return without_link_secrets(value) if kind is str else value
     if id(value) in _around or len(_around) >= _MAX_DEPTH:
         return _GONE
     around = (*_around, id(value))
@@ -65,6 +65,15 @@ def without_secrets(value: Any, _around: tuple[int, ...] = ()) -> Any:
     except Exception:  # a container of the program's own: what cannot be read cannot be cleared
         return _GONE
     return tuple(items) if issubclass(kind, tuple) else items
+
+
+def without_link_secrets(text: str) -> str:
+    """A text whose links hold no password and no key."""
+    if "://" not in text or not ("@" in text or "?" in text):
+        return text
+    from plsync.replay.links import without_credentials  # noqa: PLC0415 - which asks names_a_secret, and few settings are links
+
+    return without_credentials(text)
 
 
 def names_a_secret(key: object) -> bool:

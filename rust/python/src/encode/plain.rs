@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString};
 
 use super::classes::{self, Kind, Recent};
-use super::{MAX_DEPTH, MAX_NODES, text};
+use super::{MAX_DEPTH, MAX_NODES, secrets, text};
 use crate::names::{Look, Names, look_of, names, place_of};
 
 /// An object has a part that takes more than this: see [`super::tagged`].
@@ -69,7 +69,11 @@ impl Writer<'_> {
     }
 
     fn text(&mut self, value: &Bound<'_, PyString>) -> Written {
-        text::write(self.out, value.to_str().map_err(|_| NotPlain)?);
+        let value = value.to_str().map_err(|_| NotPlain)?;
+        if self.guarded && secrets::may_be_in(value) {
+            return Err(NotPlain);
+        }
+        text::write(self.out, value);
         Ok(())
     }
 

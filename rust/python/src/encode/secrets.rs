@@ -3,6 +3,7 @@
 //! What is plain is looked through as it is written ([`super::plain`]); a name with a suspicious word in it leaves the value to the
 //! copier ([`super::tagged`]), which asks `privacy.py` about that name and sees into whatever the value is made of.
 
+use memchr::memchr2;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
@@ -75,8 +76,28 @@ fn is_innocent(name: &Bound<'_, PyString>) -> bool {
 }
 
 /// A `repr` shows what it likes: one that speaks of credentials is not kept.
-pub(super) fn shown(repr: String) -> String {
-    if has_word(&repr, true) { GONE.into() } else { repr }
+pub(super) fn shown(py: Python<'_>, repr: String) -> String {
+    if has_word(&repr, true) {
+        GONE.into()
+    } else if may_be_in(&repr) {
+        without_link_secrets(&PyString::new(py, &repr)).to_string()
+    } else {
+        repr
+    }
+}
+
+/// Whether a text may have a link in it that holds a password or a key.
+pub(super) fn may_be_in(text: &str) -> bool {
+    memchr2(b'@', b'?', text.as_bytes()).is_some() && text.contains("://")
+}
+
+/// A text whose links hold neither.
+pub(super) fn without_link_secrets<'py>(text: &Bound<'py, PyString>) -> Bound<'py, PyString> {
+    let py = text.py();
+    let privacy = py.import("plsync.privacy");
+    let cleared = privacy.and_then(|privacy| privacy.call_method1(intern!(py, "without_link_secrets"), (text,)));
+    let cleared = cleared.and_then(|text| Ok(text.cast_into::<PyString>()?));
+    cleared.unwrap_or_else(|_| PyString::new(py, GONE))
 }
 
 /// Settings for the eyes of a hook.

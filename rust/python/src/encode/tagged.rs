@@ -44,6 +44,9 @@ impl Copier {
             return Ok(object.clone());
         }
         if let Ok(text) = object.cast_exact::<PyString>() {
+            if self.guarded && text.to_str().is_ok_and(secrets::may_be_in) {
+                return copy_str(&secrets::without_link_secrets(text));
+            }
             return copy_str(text);
         }
         if object.is_exact_instance_of::<PyInt>() {
@@ -77,7 +80,7 @@ impl Copier {
         } else if let Ok(tuple) = object.cast_exact::<PyTuple>() {
             tag(py, "tuple", None, &self.copy_items(tuple, depth + 2)?)?
         } else if let Kind::Text = classes::kind(object) {
-            copy_str(classes::exact_str(object)?.cast()?)?
+            self.copy(&classes::exact_str(object)?, depth)?
         } else if let Kind::Model(name) = classes::kind(object) {
             let Some((fields, extras)) = classes::fields(object) else { return Ok(None) };
             self.copy_model(name, &fields, extras.as_ref(), depth)?
@@ -295,7 +298,7 @@ impl Copier {
             |error| format!("<repr failed: {}>", class_path(&error.get_type(py))),
             |text| text.to_string_lossy().chars().take(MAX_REPR).collect(),
         );
-        let text = if self.guarded { secrets::shown(text) } else { text };
+        let text = if self.guarded { secrets::shown(py, text) } else { text };
         tag(py, "repr", Some(&class_path(&object.get_type())), PyString::new(py, &text).as_any())
     }
 }
