@@ -210,6 +210,21 @@ def test_credentials_in_response_headers_are_not_kept(path: Path) -> None:
     assert record.error["status_code"] == 401
 
 
+def test_credentials_in_the_link_of_an_error_are_not_kept(path: Path) -> None:
+    key = SECRET * 5
+
+    def refuse(_: Any) -> AIMessage:
+        # As requests words it.
+        raise ConnectionError(f"401 Client Error: Unauthorized for url: https://example.invalid/v1?key={key}")
+
+    with pytest.raises(ConnectionError, match=key):
+        Chat(reply=refuse).invoke("hi", {"callbacks": [PromptLayerCallbackHandler(journal=path)]})
+    assert key.encode() not in everything(path)
+    (record,) = records(path)
+    assert record.error is not None
+    assert record.error["message"].endswith("for url: https://example.invalid/v1?key=[redacted]")
+
+
 @pytest.mark.parametrize("redact", [None, lambda event: event], ids=["no hook", "hook"])
 @pytest.mark.parametrize("beside", [None, object()], ids=["plain", "not plain"])
 def test_credentials_in_the_headers_of_an_answer_are_not_kept(path: Path, beside: object, redact: Any) -> None:
