@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from plsync import _native
-from plsync.privacy import without_link_secrets, without_secrets
+from plsync.credentials import without_credentials
+from plsync.privacy import without_secrets
 
 __all__ = ["arrived", "describe", "how_ended"]
 
@@ -27,7 +28,7 @@ def describe(error: BaseException, http: Mapping[str, Any] | None = None) -> dic
     """The ``error`` of an end event; ``http`` is what LangChain saw of the provider's response."""
     kind = type(error)
     try:
-        message = without_link_secrets(str(error))
+        message = without_credentials(str(error))
     except BaseException as raised:  # an exception that cannot say what it is still gets recorded
         message = f"<str failed: {type(raised).__name__}>"
     try:

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["Redact", "hook", "names_a_secret", "without_content", "without_link_secrets", "without_secrets"]
+from plsync.credentials import GONE, names_a_secret, without_credentials
+
+__all__ = ["Redact", "hook", "without_content", "without_secrets"]
 
 Redact = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 
-# The recorder looks for these words first (names.rs), and comes here only when it finds one.
-_SECRET = re.compile(
-    r"(^|[\W_])(authorization|cookies?|credentials?|passphrase|passwd|passwords?|secrets?"
-    r"|(api|access|private|subscription)[\W_]?keys?)([\W_]|$)"
-    # Not every token: `stop_token` and `eos_token` are settings.
-    r"|(^|[\W_])((access|api|auth|bearer|bot|github|hf|hub|id|jwt|private|refresh|security|session)[\W_]?)token$|^token$"
-    r"|^((basic|http|proxy|x)[\W_]?)?auth$",
-    re.I,
-)
-# Words that only a capital tells apart, as in `clientSecret`.
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_GONE = "[redacted]"
 _MAX_DEPTH = 100
 # JSON schemas: the names in them are those of the caller's data, and a tool may well take a password.
 _SCHEMAS = frozenset({"input_schema", "json_schema", "parameters", "properties", "schema"})
@@ -52,9 +41,9 @@ def without_secrets(value: Any, _around: tuple[int, ...] = ()) -> Any:
     """
     kind = type(value)  # isinstance() would ask the value, which is the program's and may do anything
     if not issubclass(kind, (Mapping, list, tuple)):
-        return without_link_secrets(value) if kind is str else value
+        return without_credentials(value) if kind is str else value
     if id(value) in _around or len(_around) >= _MAX_DEPTH:
-        return _GONE
+        return GONE
     around = (*_around, id(value))
     try:
         if issubclass(kind, Mapping):
@@ -63,40 +52,21 @@ def without_secrets(value: Any, _around: tuple[int, ...] = ()) -> Any:
             return tuple(_without_secret(name, item, around) for name, item in zip(names, value, strict=True))
         items = [_without_pair(item, around) for item in value]
     except Exception:  # a container of the program's own: what cannot be read cannot be cleared
-        return _GONE
+        return GONE
     return tuple(items) if issubclass(kind, tuple) else items
-
-
-def without_link_secrets(text: str) -> str:
-    """A text whose links hold no password and no key."""
-    if "://" not in text or not ("@" in text or "?" in text):
-        return text
-    from plsync.replay.links import without_credentials  # noqa: PLC0415 - which asks names_a_secret, and few settings are links
-
-    return without_credentials(text)
-
-
-def names_a_secret(key: object) -> bool:
-    """Whether a header or setting of this name holds a credential.
-
-    >>> names_a_secret("X-Api-Key"), names_a_secret("openai_api_key"), names_a_secret("max_tokens")
-    (True, True, False)
-    """
-    name = key.decode("latin-1") if isinstance(key, bytes) else key
-    return isinstance(name, str) and _SECRET.search(_HUMP.sub("_", name)) is not None
 
 
 def _without_secret(key: Any, value: Any, around: tuple[int, ...]) -> Any:
     if value is None or key in _SCHEMAS:
         return value
-    return _GONE if names_a_secret(key) else without_secrets(value, around)
+    return GONE if names_a_secret(key) else without_secrets(value, around)
 
 
 def _without_pair(item: Any, around: tuple[int, ...]) -> Any:
     """An item of a list: some clients take headers as pairs of name and value."""
     kind = type(item)
     if kind in {list, tuple} and len(item) == 2 and names_a_secret(item[0]):
-        return kind((item[0], _GONE))
+        return kind((item[0], GONE))
     return without_secrets(item, around)
 
 

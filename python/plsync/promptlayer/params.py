@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from plsync.credentials import names_a_secret
 from plsync.derive import short_model
-from plsync.privacy import names_a_secret
 from plsync.promptlayer.safe import JSON, as_dict, string, text
 from plsync.promptlayer.tools import unknown_tools
 

@@ -17,7 +17,8 @@ import hashlib
 import re
 from typing import Any, Final
 
-from plsync.replay.links import unsigned, without_credentials
+from plsync.credentials import without_credentials
+from plsync.replay.links import unsigned
 
 __all__ = ["CallIds", "canonical_content", "clean"]
 

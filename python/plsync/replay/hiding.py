@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import orjson
 
-from plsync.privacy import names_a_secret, without_secrets
-from plsync.replay.links import without_credentials
+from plsync.credentials import names_a_secret, without_credentials
+from plsync.privacy import without_secrets
 
 __all__ = ["Redact", "hide", "safe_answer", "secrets_of", "shown_headers"]
 

@@ -15,8 +15,8 @@ import orjson
 
 from plsync import derive
 from plsync.codec import MESSAGES, TAG, encode
+from plsync.credentials import without_credentials
 from plsync.replay.content import CallIds, canonical_content, clean
-from plsync.replay.links import without_credentials
 from plsync.replay.tools import CHOICES, FORMATS, TOOLS, canonical_choice, canonical_format, canonical_tools
 
 __all__ = ["MODEL_NAMES", "Kind", "Request", "of_call", "of_model", "of_record"]

@@ -7,7 +7,7 @@ use pyo3::types::PyString;
 
 use crate::encode::text;
 
-/// Left alone, as `privacy.py` does: the names in JSON schemas are the program's data.
+/// Left alone, as `privacy.py` leaves them: the names in JSON schemas are the program's data.
 const SCHEMAS: [&str; 5] = ["input_schema", "json_schema", "parameters", "properties", "schema"];
 /// Longest JSON text of a name that is remembered.
 const MAX_TEXT: usize = 38;
@@ -25,7 +25,7 @@ pub(crate) enum Look {
     Plain,
     /// It is a JSON schema.
     Schema,
-    /// It may be a credential; `privacy.py` decides.
+    /// It may be a credential; `credentials.py` decides.
     Suspect,
     /// It is what a model says of its answer.
     Metadata,

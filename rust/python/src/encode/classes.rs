@@ -1,10 +1,12 @@
-//! Which objects are `langchain_core`'s own messages and outputs, decided once a type.
+//! What objects are: `langchain_core`'s own messages and outputs, decided once a type, and what is inside of others.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple, PyType};
+use pyo3::types::{
+    PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple, PyType,
+};
 use pyo3::{ffi, intern};
 
 /// The class of `message.text`.
@@ -114,6 +116,40 @@ pub(crate) fn is_model_tag(tag: &str) -> bool {
 pub(super) fn exact_str<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: the object is alive and the GIL is held; the result is a new reference or null with an error set.
     unsafe { Bound::from_owned_ptr_or_err(object.py(), ffi::PyUnicode_FromObject(object.as_ptr())) }
+}
+
+/// The plain value inside an object whose class derives from a built-in one, past whatever that class overrides.
+pub(super) fn exact_builtin<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = object.py();
+    let unbound = |class: &Bound<'py, PyType>, method: &str| class.getattr(method)?.call1((object,)).map(Some);
+    if object.is_instance_of::<PyString>() {
+        exact_str(object).map(Some)
+    } else if object.is_instance_of::<PyInt>() {
+        unbound(&py.get_type::<PyInt>(), "__int__")
+    } else if object.is_instance_of::<PyFloat>() {
+        unbound(&py.get_type::<PyFloat>(), "__float__")
+    } else if object.is_instance_of::<PyDict>() {
+        unbound(&py.get_type::<PyDict>(), "copy")
+    } else if object.is_instance_of::<PyList>() {
+        unbound(&py.get_type::<PyList>(), "copy")
+    } else if let Ok(tuple) = object.cast::<PyTuple>() {
+        Ok(Some(tuple.get_slice(0, tuple.len()).into_any()))
+    } else if let Ok(bytes) = object.cast::<PyBytes>() {
+        Ok(Some(PyBytes::new(py, bytes.as_bytes()).into_any()))
+    } else if let Ok(bytes) = object.cast::<PyByteArray>() {
+        Ok(Some(PyByteArray::new(py, &bytes.to_vec()).into_any()))
+    } else if object.is_instance_of::<PySet>() {
+        PySet::new(py, members(object)?).map(|set| Some(set.into_any()))
+    } else if object.is_instance_of::<PyFrozenSet>() {
+        PyFrozenSet::new(py, members(object)?).map(|set| Some(set.into_any()))
+    } else {
+        Ok(None)
+    }
+}
+
+/// What is in a set.
+pub(super) fn members<'py>(set: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    set.try_iter()?.collect()
 }
 
 fn inspect(class: &Bound<'_, PyType>) -> Option<&'static str> {

@@ -8,6 +8,7 @@ mod plain;
 pub(crate) mod secrets;
 mod stdlib;
 mod tagged;
+mod tags;
 pub(crate) mod text;
 
 use pyo3::intern;
@@ -16,7 +17,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBytes;
 
 pub(crate) use classes::is_model_tag;
-pub(crate) use tagged::class_path;
+pub(crate) use tags::class_path;
 
 /// Deepest nesting of JSON containers; orjson gives up at 254.
 const MAX_DEPTH: usize = 200;

@@ -1,7 +1,7 @@
 //! Credentials among settings, metadata and the headers of an answer: known by the names they go by, and replaced.
 //!
 //! What is plain is looked through as it is written ([`super::plain`]); a name with a suspicious word in it leaves the value to the
-//! copier ([`super::tagged`]), which asks `privacy.py` about that name and sees into whatever the value is made of.
+//! copier ([`super::tagged`]), which asks `credentials.py` about that name and sees into whatever the value is made of.
 
 use memchr::memchr2;
 use pyo3::intern;
@@ -10,7 +10,7 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use crate::names::{Look, has_word, look_of, place_of};
 
-/// What stands in a credential's place, as in `privacy.py`.
+/// What stands in a credential's place, as in `credentials.py`.
 pub(crate) const GONE: &str = "[redacted]";
 
 /// What a key says about the value under it; [`Look::Suspect`] is a verdict here. Names of headers may be bytes.
@@ -71,7 +71,7 @@ pub(super) fn without_value<'py>(pair: &Bound<'py, PyAny>, name: Bound<'py, PyAn
 /// Whoever cannot be asked has not said no.
 fn is_innocent(name: &Bound<'_, PyString>) -> bool {
     let py = name.py();
-    let asked = py.import("plsync.privacy").and_then(|privacy| privacy.call_method1("names_a_secret", (name,)));
+    let asked = py.import("plsync.credentials").and_then(|known| known.call_method1("names_a_secret", (name,)));
     asked.and_then(|answer| answer.is_truthy()).is_ok_and(|is_secret| !is_secret)
 }
 
@@ -80,7 +80,7 @@ pub(super) fn shown(py: Python<'_>, repr: String) -> String {
     if has_word(&repr, true) {
         GONE.into()
     } else if may_be_in(&repr) {
-        without_link_secrets(&PyString::new(py, &repr)).to_string()
+        without_credentials(&PyString::new(py, &repr)).to_string()
     } else {
         repr
     }
@@ -92,10 +92,10 @@ pub(super) fn may_be_in(text: &str) -> bool {
 }
 
 /// A text whose links hold neither.
-pub(super) fn without_link_secrets<'py>(text: &Bound<'py, PyString>) -> Bound<'py, PyString> {
+pub(super) fn without_credentials<'py>(text: &Bound<'py, PyString>) -> Bound<'py, PyString> {
     let py = text.py();
-    let privacy = py.import("plsync.privacy");
-    let cleared = privacy.and_then(|privacy| privacy.call_method1(intern!(py, "without_link_secrets"), (text,)));
+    let known = py.import("plsync.credentials");
+    let cleared = known.and_then(|known| known.call_method1(intern!(py, "without_credentials"), (text,)));
     let cleared = cleared.and_then(|text| Ok(text.cast_into::<PyString>()?));
     cleared.unwrap_or_else(|_| PyString::new(py, GONE))
 }

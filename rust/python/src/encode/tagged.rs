@@ -5,10 +5,11 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple, PyType,
+    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple,
 };
 
-use super::classes::{self, Kind};
+use super::classes::{self, Kind, exact_builtin, members};
+use super::tags::{Copied, base64, class_path, copy_float, copy_str, model, tag};
 use super::{MAX_DEPTH, MAX_NODES, secrets, stdlib};
 use crate::names::Look;
 
@@ -29,8 +30,6 @@ pub(super) struct Copier {
     open: Vec<usize>,
 }
 
-type Copied<'py> = PyResult<Bound<'py, PyAny>>;
-
 impl Copier {
     pub(super) fn new(guarded: bool) -> Self {
         Self { guarded, ..Self::default() }
@@ -45,7 +44,7 @@ impl Copier {
         }
         if let Ok(text) = object.cast_exact::<PyString>() {
             if self.guarded && text.to_str().is_ok_and(secrets::may_be_in) {
-                return copy_str(&secrets::without_link_secrets(text));
+                return copy_str(&secrets::without_credentials(text));
             }
             return copy_str(text);
         }
@@ -301,95 +300,4 @@ impl Copier {
         let text = if self.guarded { secrets::shown(py, text) } else { text };
         tag(py, "repr", Some(&class_path(&object.get_type())), PyString::new(py, &text).as_any())
     }
-}
-
-/// `{"$": name, "v": fields[, "x": extras]}`.
-fn model<'py>(name: &str, fields: &Bound<'py, PyAny>, extras: Option<&Bound<'py, PyAny>>) -> Copied<'py> {
-    let py = fields.py();
-    let tagged = PyDict::new(py);
-    tagged.set_item(intern!(py, "$"), name)?;
-    tagged.set_item(intern!(py, "v"), fields)?;
-    if let Some(extras) = extras {
-        tagged.set_item(intern!(py, "x"), extras)?;
-    }
-    Ok(tagged.into_any())
-}
-
-fn tag<'py>(py: Python<'py>, name: &str, class: Option<&str>, value: &Bound<'py, PyAny>) -> Copied<'py> {
-    let tagged = PyDict::new(py);
-    tagged.set_item(intern!(py, "$"), name)?;
-    if let Some(class) = class {
-        tagged.set_item(intern!(py, "c"), class)?;
-    }
-    tagged.set_item(intern!(py, "v"), value)?;
-    Ok(tagged.into_any())
-}
-
-fn copy_str<'py>(text: &Bound<'py, PyString>) -> Copied<'py> {
-    if text.to_str().is_ok() {
-        return Ok(text.clone().into_any());
-    }
-    let bytes = text.call_method1(intern!(text.py(), "encode"), ("utf-8", "surrogatepass"))?;
-    tag(text.py(), "str", None, &base64(&bytes)?)
-}
-
-fn copy_float<'py>(number: &Bound<'py, PyFloat>) -> Copied<'py> {
-    let value = number.value();
-    if value.is_finite() {
-        return Ok(number.clone().into_any());
-    }
-    let name = match value {
-        f64::INFINITY => "inf",
-        f64::NEG_INFINITY => "-inf",
-        _ => "nan",
-    };
-    tag(number.py(), "float", None, PyString::new(number.py(), name).as_any())
-}
-
-fn base64<'py>(bytes: &Bound<'py, PyAny>) -> Copied<'py> {
-    let py = bytes.py();
-    let one_line = PyDict::new(py);
-    one_line.set_item(intern!(py, "newline"), false)?;
-    let text = stdlib::get(py)?.b2a_base64.bind(py).call((bytes,), Some(&one_line))?;
-    text.call_method1(intern!(py, "decode"), ("ascii",))
-}
-
-fn members<'py>(set: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    set.try_iter()?.collect()
-}
-
-/// The plain value inside an object whose class derives from a built-in one, past whatever that class overrides.
-fn exact_builtin<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let py = object.py();
-    let unbound = |class: &Bound<'py, PyType>, method: &str| class.getattr(method)?.call1((object,)).map(Some);
-    if object.is_instance_of::<PyString>() {
-        classes::exact_str(object).map(Some)
-    } else if object.is_instance_of::<PyInt>() {
-        unbound(&py.get_type::<PyInt>(), "__int__")
-    } else if object.is_instance_of::<PyFloat>() {
-        unbound(&py.get_type::<PyFloat>(), "__float__")
-    } else if object.is_instance_of::<PyDict>() {
-        unbound(&py.get_type::<PyDict>(), "copy")
-    } else if object.is_instance_of::<PyList>() {
-        unbound(&py.get_type::<PyList>(), "copy")
-    } else if let Ok(tuple) = object.cast::<PyTuple>() {
-        Ok(Some(tuple.get_slice(0, tuple.len()).into_any()))
-    } else if let Ok(bytes) = object.cast::<PyBytes>() {
-        Ok(Some(PyBytes::new(py, bytes.as_bytes()).into_any()))
-    } else if let Ok(bytes) = object.cast::<PyByteArray>() {
-        Ok(Some(PyByteArray::new(py, &bytes.to_vec()).into_any()))
-    } else if object.is_instance_of::<PySet>() {
-        PySet::new(py, members(object)?).map(|set| Some(set.into_any()))
-    } else if object.is_instance_of::<PyFrozenSet>() {
-        PyFrozenSet::new(py, members(object)?).map(|set| Some(set.into_any()))
-    } else {
-        Ok(None)
-    }
-}
-
-/// `module:Class`, for people to read.
-pub(crate) fn class_path(class: &Bound<'_, PyType>) -> String {
-    let module = class.module().map_or_else(|_| "?".to_owned(), |module| module.to_string_lossy().into_owned());
-    let name = class.qualname().map_or_else(|_| "?".to_owned(), |name| name.to_string_lossy().into_owned());
-    format!("{module}:{name}")
 }
