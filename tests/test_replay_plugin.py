@@ -334,6 +334,35 @@ def test_unused_calls_and_recordings_of_tests_that_are_gone_are_shown_and_pruned
     assert summary(run(tests)) == "0 recorded, 1 replayed, 0 missed, 0 unused"
 
 
+NAMED = """
+import pytest
+from app import model, ANSWER
+
+@pytest.mark.plsync_recording(path="recordings/test_app/named.jsonl")
+def test_one():
+    assert model().invoke("one").content == ANSWER
+
+@pytest.mark.plsync_recording("../{directory}/recordings/test_app/first.jsonl")
+def test_two():
+    assert model().invoke("two").content == ANSWER
+
+@pytest.mark.plsync_recording(path="recordings/test_app/skipped.jsonl")
+@pytest.mark.skipif("ANSWER == 'Rome'")
+def test_three():
+    assert model().invoke("three").content == ANSWER
+"""
+
+
+def test_a_recording_that_a_test_names_is_not_taken_for_one_of_a_test_that_is_gone(tests: pytest.Pytester) -> None:
+    tests.makepyfile(test_app=NAMED.format(directory=tests.path.name))
+    run(tests, "--plsync-record=once").assert_outcomes(passed=3)
+    live(tests, "Rome")
+    result = run(tests, "--plsync-record=all", "--plsync-prune")
+    result.assert_outcomes(passed=2, skipped=1)
+    assert "recordings of tests" not in result.stdout.str()
+    assert recordings(tests) == [f"recordings/test_app/{name}.jsonl" for name in ("first", "named", "skipped")]
+
+
 SHARES = """
 import pytest
 

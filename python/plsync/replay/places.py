@@ -26,6 +26,8 @@ class Collected:
     """How many tests there are in a module."""
     partly: set[Path] = field(default_factory=set)
     """Modules of which not every test is run."""
+    named: set[Path] = field(default_factory=set)
+    """Recordings that tests name themselves."""
 
 
 def of_test(module: Path, nodeid: str) -> Path:
@@ -43,12 +45,12 @@ def of_test(module: Path, nodeid: str) -> Path:
 
 def given(module: Path, path: str | os.PathLike[str]) -> Path:
     """The recording a test names: relative to the test's file."""
-    return module.parent / path
+    return Path(os.path.abspath(module.parent / path))
 
 
 def stale(collected: Collected) -> list[Path]:
     """The recordings in the directories of whole modules that belong to none of their tests."""
-    wanted = {of_test(module, nodeid) for module, nodeid in collected.tests}
+    wanted = collected.named | {of_test(module, nodeid) for module, nodeid in collected.tests}
     directories = {_directory(module) for module, _ in collected.tests if module not in collected.partly}
     found = [path for directory in directories if directory.is_dir() for path in directory.glob("*.jsonl")]
     return sorted(path for path in found if path not in wanted)

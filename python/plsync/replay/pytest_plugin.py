@@ -74,8 +74,8 @@ def plsync_recording(request: pytest.FixtureRequest) -> Iterator[Recording]:
 
     marker = request.node.get_closest_marker(_FIXTURE)
     settings = dict(marker.kwargs) if marker else {}
-    given = settings.pop("path", None) or (marker.args[0] if marker and marker.args else None)
-    path = places.given(request.path, given) if given else places.of_test(request.path, request.node.nodeid)
+    settings.pop("path", None)
+    path = _named(request.node) or places.of_test(request.path, request.node.nodeid)
     allow_misses = settings.pop("allow_misses", False)
     mode = request.config.getoption("--plsync-record") or settings.get("mode") or "none"
     with record_all(Recording(path, **{**settings, "mode": mode})) as recording:
@@ -84,6 +84,13 @@ def plsync_recording(request: pytest.FixtureRequest) -> Iterator[Recording]:
     if recording.first_miss is not None and not allow_misses and request.node.stash.get(_passed, False):
         # Something caught even this; a test that passes all the same has not tested what it says.
         pytest.fail(f"the test passed, but a call was not answered: {recording.first_miss}", pytrace=False)
+
+
+def _named(item: pytest.Item) -> Path | None:
+    """The recording that a test names itself."""
+    marker = item.get_closest_marker(_FIXTURE)
+    given = (marker.kwargs.get("path") or next(iter(marker.args), None)) if marker else None
+    return places.given(item.path, given) if given else None
 
 
 def _used(request: pytest.FixtureRequest, recording: Recording) -> None:
@@ -147,6 +154,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     collected = session.config.stash[_collected]
     collected.partly |= {Path(arg.partition("::")[0]).resolve() for arg in session.config.args if "::" in arg}
     collected.tests |= {(item.path, item.nodeid) for item in session.items}
+    collected.named |= {path for path in map(_named, session.items) if path is not None}
     # Not by what is reported as deselected: plugins that share tests out take them away without a word.
     run = Counter(item.path for item in session.items)
     collected.partly |= {path for path, number in collected.found.items() if run[path] < number}
