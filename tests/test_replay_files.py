@@ -222,6 +222,31 @@ def test_a_line_cut_short_by_a_killed_process_is_passed_over_and_kept_apart(path
     assert replayed(Chat(), path).invoke("three").content == "yes"
 
 
+def test_a_last_line_whose_end_an_editor_took_is_a_call_like_the_others(path: Path) -> None:
+    def without_the_end() -> None:
+        path.write_bytes(path.read_bytes().removesuffix(b"\n"))
+
+    with Recording(path, mode="all") as recording:
+        model = with_recording(Chat(), recording)
+        model.invoke("one")
+        model.invoke("two")
+    without_the_end()
+    for match in (None, ("messages", "model")):
+        assert replayed(Chat(), path, match=match).invoke("two").content == "yes"
+    with Recording(path) as recording:
+        with_recording(Chat(), recording).invoke("two")
+        assert [call.where for call in recording.unused()] == ["line 2"]
+        assert recording.prune() == 1
+    assert [line["request"]["messages"][0]["content"] for line in lines(path)] == ["two"]
+    without_the_end()
+    with Recording(path, mode="new_episodes") as recording:
+        model = with_recording(Chat(), recording)
+        model.invoke("two")
+        model.invoke("three")
+        assert (recording.counts.replayed, recording.counts.recorded) == (1, 1)
+    assert [line["request"]["messages"][0]["content"] for line in lines(path)] == ["two", "three"]
+
+
 def test_a_recording_that_cannot_be_written_is_an_error_and_not_a_silence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ReplayError, match=r"cannot be written: .*; what was there before is kept"):

@@ -52,6 +52,8 @@ def _keys(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
         with memoryview(buffer) as view:
             read = file.readinto(view[filled:])  # type: ignore[attr-defined]
         if not read:
+            if _is_whole(last := bytes(buffer[:filled])):
+                yield base, key_of(last)
             return
         filled += read
         start = 0
@@ -61,6 +63,14 @@ def _keys(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
             start = end + 1
         buffer[: filled - start] = buffer[start:filled]
         base, filled = base + start, filled - start
+
+
+def _is_whole(last: bytes) -> bool:
+    """Whether a last line without its end is a call: an editor took the end away. Else a process was killed in it."""
+    try:
+        return bool(orjson.loads(last))
+    except orjson.JSONDecodeError:
+        return False
 
 
 class RecordingFile:
@@ -85,8 +95,8 @@ class RecordingFile:
         with self._reading() as file:
             if file is None:
                 return []
-            # What follows the last end of a line is a line only in part: its process was killed.
-            return [line[:-1] for line in file if line.endswith(b"\n") and len(line) > 1]
+            found = (line.removesuffix(b"\n") for line in file if line.endswith(b"\n") or _is_whole(line))
+            return [line for line in found if line]
 
     def keys(self) -> Iterator[tuple[int, bytes | None]]:
         """Where each line begins, and the key in it: a long recording is not read into memory for one of its calls.
