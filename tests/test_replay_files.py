@@ -247,6 +247,18 @@ def test_a_last_line_whose_end_an_editor_took_is_a_call_like_the_others(path: Pa
     assert [line["request"]["messages"][0]["content"] for line in lines(path)] == ["two", "three"]
 
 
+@pytest.mark.parametrize("broken", [b'"messages', b"\xff"])
+def test_a_line_that_holds_no_call_gives_way_when_the_call_is_recorded_anew(broken: bytes, path: Path) -> None:
+    recorded(Chat(), path).invoke("hi")
+    path.write_bytes(path.read_bytes().replace(b'"messages"', broken))
+    with pytest.raises(RecordingFormatError, match=r"mend it by hand .* or record it anew"):
+        replayed(Chat(), path).invoke("hi")
+    with Recording(path, mode="all") as recording:
+        with_recording(Chat(), recording).invoke("hi")
+    assert len(lines(path)) == 1
+    assert replayed(Chat(), path).invoke("hi").content == "yes"
+
+
 def test_a_recording_that_cannot_be_written_is_an_error_and_not_a_silence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ReplayError, match=r"cannot be written: .*; what was there before is kept"):

@@ -91,7 +91,10 @@ def _by_request(one: New) -> bytes:
 
 def _says_the_same(old: bytes, new: bytes) -> bool:
     """Whether an answer differs from the one before only in what always differs: then the old line may stay."""
-    one, other = orjson.loads(old), orjson.loads(new)
+    try:
+        one, other = orjson.loads(old), orjson.loads(new)
+    except orjson.JSONDecodeError:  # somebody broke the old line; what is recorded anew mends it
+        return False
     return bool(_lasting({**one, "ms": None}) == _lasting({**other, "ms": None}))
 
 
