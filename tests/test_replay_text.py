@@ -174,6 +174,18 @@ def test_an_error_comes_back(path: Path) -> None:
         assert raised.type is ValueError
 
 
+async def test_an_error_of_several_prompts_is_the_error_of_each(path: Path) -> None:
+    asked: dict[str, Any] = {"inputs": ["Where?", "When?"], "return_exceptions": True}
+    live = recorded(FailingLLM(), path).batch(**asked)
+    assert len(lines(path)) == 2
+    again = replayed(FailingLLM(), path).batch(**asked)
+    assert list(map(repr, again)) == list(map(repr, live)) == ["ValueError('out of order')"] * 2
+    await recorded(FailingLLM(), path).abatch(**asked)
+    assert list(map(repr, await replayed(FailingLLM(), path).abatch(**asked))) == list(map(repr, live))
+    with pytest.raises(ValueError, match=r"^out of order$"):
+        replayed(FailingLLM(), path).invoke("When?")
+
+
 class PathLLM(LLM):
     """A local model, whose name is where its file is."""
 

@@ -42,10 +42,12 @@ def _generate(
             ask.tell(answer, run_manager)
     if missing := _missing(asks, answers):
         with missing[0].live() as (model, take):
-            made: LLMResult = making.call(
-                take, model._generate, _prompts(missing), stop=stop, run_manager=run_manager, **kwargs
-            )
-            _returned(take, missing, made)
+            takes = _takes(take, missing)
+            with _failing_alike(takes):
+                made: LLMResult = making.call(
+                    take, model._generate, _prompts(missing), stop=stop, run_manager=run_manager, **kwargs
+                )
+            _returned(takes, made)
     else:
         made = LLMResult(generations=[])
     return _joined(answers, made)
@@ -61,10 +63,12 @@ async def _agenerate(
             await ask.atell(answer, run_manager)
     if missing := _missing(asks, answers):
         async with missing[0].alive() as (model, take):
-            made: LLMResult = await making.acall(
-                take, model._agenerate, _prompts(missing), stop=stop, run_manager=run_manager, **kwargs
-            )
-            _returned(take, missing, made)
+            takes = _takes(take, missing)
+            with _failing_alike(takes):
+                made: LLMResult = await making.acall(
+                    take, model._agenerate, _prompts(missing), stop=stop, run_manager=run_manager, **kwargs
+                )
+            _returned(takes, made)
     else:
         made = LLMResult(generations=[])
     return _joined(answers, made)
@@ -104,12 +108,27 @@ def _prompts(asks: Sequence[Ask]) -> list[str]:
     return [ask.given for ask in asks]
 
 
-def _returned(take: Take, asks: Sequence[Ask], result: LLMResult) -> None:
+def _takes(take: Take, asks: Sequence[Ask]) -> list[Take]:
+    """One for each prompt of a call."""
+    return [take, *(take.beside(ask.request) for ask in asks[1:])]
+
+
+@contextlib.contextmanager
+def _failing_alike(takes: Sequence[Take]) -> Iterator[None]:
+    """Record the exception of the first with the others too: nobody knows whose prompt it was."""
+    try:
+        yield
+    except Exception as error:
+        for take in takes[1:]:
+            take.raised(error)
+        raise
+
+
+def _returned(takes: Sequence[Take], result: LLMResult) -> None:
     """Record one call a prompt. What was said about all of them goes to the first, as LangChain has it."""
-    outputs = [result.llm_output, *({} for _ in asks[1:])]
-    takes = [take, *(take.beside(ask.request) for ask in asks[1:])]
-    for one, generations, output in zip(takes, result.generations, outputs, strict=True):
-        one.returned(generations, output)
+    outputs = [result.llm_output, *({} for _ in takes[1:])]
+    for take, generations, output in zip(takes, result.generations, outputs, strict=True):
+        take.returned(generations, output)
 
 
 def _joined(answers: Sequence[Answer | None], made: LLMResult) -> LLMResult:
