@@ -199,6 +199,13 @@ class PathLLM(LLM):
         return "yes"
 
 
+def test_half_of_a_pair_of_surrogates_in_a_prompt_is_no_hindrance(path: Path) -> None:
+    assert recorded(FakeListLLM(responses=["yes"]), path).invoke("cut \ud83d") == "yes"
+    assert replayed(FakeListLLM(responses=["no"]), path).invoke("cut \ud83d") == "yes"
+    with pytest.raises(NoRecording):
+        replayed(FakeListLLM(responses=["no"]), path).invoke("cut \ud83e")
+
+
 def test_where_a_model_file_is_makes_no_difference(path: Path) -> None:
     strict = ("messages", "model")
     recorded(PathLLM(model="/home/ann/models/tiny.gguf"), path).invoke("hi")

@@ -84,7 +84,7 @@ def of_call(
         class_name: the name of the model's class.
         own: what the model asks in every call, as ``of_model`` returned it.
     """
-    said = {"messages": _messages(_tagged(given))} if kind == "chat" else {"prompt": clean(given)}
+    said = {"messages": _messages(_tagged(given))} if kind == "chat" else {"prompt": clean(_tagged(given))}
     found = {**said, **(own or {})}
     if not options:
         return Request(kind, found | _stop(stop), _short(model), class_name)
