@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,23 @@ def test_half_of_a_pair_of_surrogates_in_a_prompt_is_no_hindrance(path: Path) ->
     assert replayed(FakeListLLM(responses=["no"]), path).invoke("cut \ud83d") == "yes"
     with pytest.raises(NoRecording):
         replayed(FakeListLLM(responses=["no"]), path).invoke("cut \ud83e")
+
+
+class JsonLLM(FakeListLLM):
+    """Answers in JSON because it was made so."""
+
+    format: str = "json"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"format": self.format}
+
+
+def test_a_format_that_the_model_was_made_with_counts_and_finding_it_warns_of_nothing(path: Path) -> None:
+    with warnings.catch_warnings(record=True) as shown:
+        recorded(JsonLLM(responses=["{}"]), path).invoke("hi")
+    assert [str(one.message) for one in shown] == []
+    assert lines(path)[0]["request"] == {"prompt": "hi", "response_format": "json"}
 
 
 def test_where_a_model_file_is_makes_no_difference(path: Path) -> None:

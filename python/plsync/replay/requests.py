@@ -104,12 +104,18 @@ def of_model(kind: Kind, model: Any) -> dict[str, Any]:
     """
     try:
         # A text model's callbacks are told the stop words of the call alone.
-        params = model._get_invocation_params() if kind == "chat" else {**model.dict(), "stop": None}
+        params = model._get_invocation_params() if kind == "chat" else {**_fields(model), "stop": None}
         kept = {key: _schema_of(key, params[key]) for key in _PARTS if params.get(key) is not None}
         tagged = _tagged(kept, guarded=True) if kept else {}
     except Exception:  # a model that was never initialised, or cannot tell
         return {}
     return _stop(tagged.get("stop")) | _offered(tagged)
+
+
+def _fields(model: Any) -> dict[str, Any]:
+    # LangChain renamed it in 1.4, and warns of the old name.
+    fields: dict[str, Any] = getattr(model, "asdict", model.dict)()
+    return fields
 
 
 def of_record(start: Mapping[str, Any]) -> Request | None:
