@@ -133,6 +133,13 @@ def test_list_and_show_print_records_as_python_has_them(writer: SpoolWriter, pat
     assert json_lines(path, "show", record_id) == [{**expected, "followups": []}]
 
 
+def test_an_age_that_reaches_back_before_1970_leaves_nothing_out(writer: SpoolWriter, path: Path) -> None:
+    writer.call("a", "b", at=T)
+    for age in ("9999w", "999999w"):
+        assert len(json_lines(path, "list", "--since", age)) == 1
+    assert json_lines(path, "list", "--until", "1969-12-31") == []
+
+
 def test_an_empty_list_says_what_to_do(path: Path, writer: SpoolWriter) -> None:
     assert "nothing is recorded in" in run(path, "list").stderr
     writer.call("a", "b", at=T)

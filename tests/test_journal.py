@@ -201,6 +201,13 @@ def test_times_are_inclusive_at_the_start_and_exclusive_at_the_end(writer: Spool
     assert ids(journal.records(since=at(T + 1000), until=at(T + 3000))) == [written[2], written[1]]
 
 
+def test_a_time_before_1970_is_one_like_others(writer: SpoolWriter, journal: Journal) -> None:
+    written = writer.call("a", "b", at=T)
+    long_ago = datetime(1960, 1, 1, tzinfo=timezone.utc)
+    assert ids(journal.records(since=long_ago)) == [written]
+    assert ids(journal.records(until=long_ago)) == []
+
+
 def test_text_is_found_in_request_and_answer_whatever_its_case(writer: SpoolWriter, journal: Journal) -> None:
     asked = writer.call('the "Eiffel"\ntower', "tall", at=T)
     answered = writer.call("what is tall?", "the EIFFEL tower", at=T + 1)

@@ -125,4 +125,5 @@ def _milliseconds(at: datetime | None) -> int | None:
         return None
     if at.utcoffset() is None:
         raise ValueError(f"{at.isoformat()} has no time zone: give one, e.g. with .astimezone()")
-    return int(at.timestamp() * 1000)
+    # Ids hold no time before 1970, and the store takes none.
+    return max(0, int(at.timestamp() * 1000))

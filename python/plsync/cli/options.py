@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated, Final, cast, get_args
 
@@ -31,7 +31,10 @@ def span(value: str) -> timedelta:
 def moment(value: str) -> datetime:
     """A time with its zone, from ISO 8601 (local time unless it names a zone) or how long ago (``2h``, ``3d``)."""
     if _AGO.fullmatch(value):
-        return datetime.now().astimezone() - span(value)
+        try:
+            return datetime.now().astimezone() - span(value)
+        except OverflowError:  # an age beyond the calendar's
+            return datetime.min.replace(tzinfo=timezone.utc)
     try:
         # Python 3.10 does not know the Z.
         at = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", value))
