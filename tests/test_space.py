@@ -46,7 +46,10 @@ def test_a_quota_is_set_piece_by_piece(path: Path) -> None:
     assert json_lines(path, "quota")[0]["max_age"] == 30 * 24 * 3600
 
 
-@pytest.mark.parametrize("wrong", [("--max-bytes", "much"), ("--max-age", "-1d"), ("--policy", "drop-all")])
+@pytest.mark.parametrize(
+    "wrong",
+    [("--max-bytes", "much"), ("--max-bytes", "99999999TB"), ("--max-age", "-1d"), ("--policy", "drop-all")],
+)
 def test_a_limit_that_is_none_is_refused(path: Path, wrong: tuple[str, str]) -> None:
     done = run(path, "quota", *wrong)
     assert done.returncode == 2

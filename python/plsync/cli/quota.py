@@ -18,6 +18,8 @@ from plsync.reports import POLICIES, Policy, Quota
 __all__ = ["quota"]
 
 _BYTES: Final = re.compile(r"(\d{1,15})\s*([kmgt]?)b?", re.IGNORECASE)
+# What the store can count to.
+_MOST: Final = (1 << 63) - 1
 _UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _MEANINGS: Final = {
     "keep-unsent": "what PromptLayer has taken loses its content, the oldest first; the rest always stays",
@@ -29,9 +31,11 @@ def size(value: str) -> int | None:
     """Bytes, from ``500MB``, ``2GB``; ``none`` for no limit."""
     if value == "none":
         return None
-    if not (found := _BYTES.fullmatch(value)):
+    found = _BYTES.fullmatch(value)
+    number = int(found[1]) * _UNITS[found[2].lower()] if found else _MOST + 1
+    if number > _MOST:
         raise typer.BadParameter(f"{value!r} is neither a size like 500MB or 2GB nor none")
-    return int(found[1]) * _UNITS[found[2].lower()]
+    return number
 
 
 def age(value: str) -> timedelta | None:
