@@ -418,7 +418,10 @@ def test_an_unknown_id_is_said_in_one_line(writer: SpoolWriter, path: Path, wron
 
 @pytest.mark.parametrize(
     "arguments",
-    [["frobnicate"], ["list", "--state", "gone"], ["list", "--since", "yesterday"], ["list", "-n", "-1"], ["show"]],
+    [
+        *(["frobnicate"], ["list", "--state", "gone"], ["list", "--since", "yesterday"], ["list", "-n", "-1"], ["show"]),
+        ["list", "--text", "in Latin-1: \udce9"],
+    ],
 )
 def test_wrong_usage_exits_with_2(path: Path, arguments: list[str]) -> None:
     done = run(path, *arguments)

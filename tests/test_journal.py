@@ -227,6 +227,9 @@ def test_wrong_filters_are_refused_at_the_call(journal: Journal) -> None:
         journal.records(since=datetime(2026, 1, 1))
     with pytest.raises(ValueError, match="'gone' is not a state: there are pending, leased"):
         journal.records(state="gone")  # type: ignore[arg-type]
+    for read in (journal.records, journal.follow):
+        with pytest.raises(ValueError, match="is no text that can be looked for"):
+            read(text="cut \ud83d")
 
 
 def test_events_that_cannot_be_taken_in_do_not_keep_one_from_looking(writer: SpoolWriter, journal: Journal) -> None:

@@ -55,7 +55,7 @@ class Wanted:
 
     @classmethod
     def of(cls, filters: Filters) -> Wanted:
-        """Raises ValueError: no time zone, an unknown state or status, a run id that is no UUID."""
+        """Raises ValueError: no time zone, an unknown state or status, a run id that is no UUID, half a character."""
         labels = [("t", _label(tag)) for tag in _several(filters.get("tag", ()))]
         if model := filters.get("model"):
             labels.append(("m", _label(derive.short_model(model))))
@@ -67,7 +67,7 @@ class Wanted:
             ended=_numbers(STATUSES, filters.get("status", ()), "status"),
             since=_milliseconds(filters.get("since")),
             until=_milliseconds(filters.get("until")),
-            text=filters.get("text") or None,
+            text=_text(filters.get("text")),
         )
 
     def query(self) -> dict[str, Any]:
@@ -118,6 +118,14 @@ def _numbers(names: Sequence[str], wanted: str | Iterable[str], what: str) -> tu
         if name not in names:
             raise ValueError(f"{name!r} is not a {what}: there are {', '.join(dict.fromkeys(names))}")
     return tuple(number for number, name in enumerate(names) if name in chosen) or None
+
+
+def _text(value: str | None) -> str | None:
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{value!r} is no text that can be looked for: it has half a character") from None
+    return value or None
 
 
 def _milliseconds(at: datetime | None) -> int | None:

@@ -55,6 +55,15 @@ def status(value: str) -> str:
     return _one_of(value, get_args(StatusName))
 
 
+def text(value: str) -> str:
+    """A text to look for."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter(f"{value!a} is not in the terminal's encoding") from None
+    return value
+
+
 def filters(
     *,
     tag: list[str] | None,
@@ -114,4 +123,7 @@ Since = Annotated[
     typer.Option("--since", metavar="TIME", parser=moment, help="Only started at or after: ISO 8601, or 2h, 3d ago."),
 ]
 Until = Annotated[datetime | None, typer.Option("--until", metavar="TIME", parser=moment, help="Only started before.")]
-Text = Annotated[str | None, typer.Option("--text", metavar="TEXT", help="Only with this text in request or answer.")]
+Text = Annotated[
+    str | None,
+    typer.Option("--text", metavar="TEXT", parser=text, help="Only with this text in request or answer."),
+]
