@@ -419,8 +419,13 @@ def test_an_unknown_id_is_said_in_one_line(writer: SpoolWriter, path: Path, wron
 @pytest.mark.parametrize(
     "arguments",
     [
-        *(["frobnicate"], ["list", "--state", "gone"], ["list", "--since", "yesterday"], ["list", "-n", "-1"], ["show"]),
+        ["frobnicate"],
+        ["show"],
+        ["list", "--state", "gone"],
+        ["list", "--since", "yesterday"],
+        ["list", "-n", "-1"],
         ["list", "--text", "in Latin-1: \udce9"],
+        ["run", "--once", "--settle", "inf"],
     ],
 )
 def test_wrong_usage_exits_with_2(path: Path, arguments: list[str]) -> None:

@@ -36,7 +36,11 @@ _CALLBACKS = typer.Option(
 )
 _EXEC = typer.Option("--exec", metavar="COMMAND", help="Run it for each new request id: 'cmd {request_id}'.")
 _SETTLE = typer.Option(
-    "--settle", min=0, metavar="SECONDS", help="Wait so long before a record without a clear answer is looked up."
+    "--settle",
+    min=0,
+    max=86_400,
+    metavar="SECONDS",
+    help="Wait so long before a record without a clear answer is looked up.",
 )
 
 
