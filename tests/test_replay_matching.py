@@ -99,6 +99,14 @@ def test_one_block_of_text_is_a_text() -> None:
     assert key([HumanMessage([block])]) == key([HumanMessage("hi")]) == key([HumanMessage(["hi"])])
 
 
+@pytest.mark.parametrize("kind", [["string", "null"], {"const": "row"}, 7])
+def test_a_block_whose_type_is_no_text_is_compared_as_it_is(kind: Any) -> None:
+    # As a tool that gives rows of JSON may say it.
+    said = ToolMessage([{"type": kind, "value": 1}], tool_call_id="c1")
+    assert key([said]) != key([ToolMessage([{"type": kind, "value": 2}], tool_call_id="c1")])
+    assert key([said]) == key([said.model_copy(update={"id": "m1"})])
+
+
 def test_addresses_of_objects() -> None:
     assert key("a <thing at 0x7f00deadbeef>") == key("a <thing at 0x7f0012345678>")
     assert key("the word 0x7f00deadbeef") != key("the word 0x7f0012345678")

@@ -75,7 +75,12 @@ def clean(value: Any) -> Any:
 
 
 def _repeats_a_call(block: Any) -> bool:
-    return isinstance(block, dict) and block.get("type") in _TOOL_CALLS
+    return isinstance(block, dict) and _kind(block) in _TOOL_CALLS
+
+
+def _kind(block: dict[str, Any]) -> str | None:
+    kind = block.get("type")
+    return kind if isinstance(kind, str) else None
 
 
 def _block(block: Any, ids: CallIds) -> dict[str, Any]:
@@ -100,7 +105,7 @@ def _block(block: Any, ids: CallIds) -> dict[str, Any]:
 
 def _medium(block: dict[str, Any]) -> dict[str, Any] | None:
     """A picture, sound or file, known by what is in it or where it is; ``None`` when the block is none of these."""
-    kind = block.get("type")
+    kind = _kind(block)
     inner = block.get(kind) if kind in {"image_url", "input_audio", "file"} else None
     if kind == "image_url":
         link = inner.get("url") if isinstance(inner, dict) else inner
