@@ -27,6 +27,7 @@ from plsync.errors import (
     StalePrompt,
 )
 from plsync.prompts import cache as kept
+from plsync.prompts.pulling import pull
 from plsync.testing import PromptLayerServer
 
 
@@ -141,6 +142,11 @@ def test_what_promptlayer_does_not_have_is_not_found(server: PromptLayerServer, 
         {"name": "a", "version": True},
         {"name": "a", "version": "1"},
         {"name": "a", "version": 1, "label": "prod"},
+        {"name": "cut \ud83d"},
+        {"name": "a", "version": 1 << 70},
+        {"name": "a", "label": 5},
+        {"name": "a", "label": ""},
+        {"name": "a", "label": "cut \ud83d"},
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anybody_is_asked(
@@ -148,6 +154,9 @@ def test_what_makes_no_sense_is_refused_before_anybody_is_asked(
 ) -> None:
     with pytest.raises(PromptError):
         prompts.get(**asked)
+    if isinstance(asked["name"], str):
+        with pytest.raises(PromptError):
+            pull([asked["name"]], version=asked.get("version"), label=asked.get("label"))
     assert server.requests == []
 
 
@@ -309,6 +318,8 @@ def test_a_cache_that_cannot_be_written_costs_a_warning_and_not_the_template(
     with pytest.warns(PlsyncWarning) as shown:
         assert prompts.get("example")["version"] == 2
     assert any("could not be kept" in str(one.message) for one in shown)
+    with server.offline(), pytest.warns(PlsyncWarning), pytest.raises(PromptUnavailable, match="was never fetched"):
+        prompts.get("example")
 
 
 def test_the_cache_is_bounded_and_the_oldest_go(

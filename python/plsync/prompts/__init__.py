@@ -118,22 +118,12 @@ def get(
         AuthenticationError: it was never fetched, and the key is missing or was refused.
         PromptError: a version and a label are given, or PromptLayer refused the request, or LangChain cannot have it.
     """
-    wanted = _wanted(name, version, label)
+    wanted = Wanted.of(name, version, label)
     key, base_url = environment.api_key(), environment.base_url()
     found = _kept_by_somebody(wanted, base_url) if key is None else _ask(wanted, key, base_url, timeout, max_age)
     if found.stale and key is not None:
         warnings.warn(_outdated(wanted, found), StalePrompt, stacklevel=2)
     return found.to_langchain() if langchain else found
-
-
-def _wanted(name: str, version: int | None, label: str | None) -> Wanted:
-    if not isinstance(name, str) or not name:
-        raise PromptError(f"a prompt template's name is a text, not {name!r}")
-    if version is not None and (isinstance(version, bool) or not isinstance(version, int) or version < 1):
-        raise PromptError(f"a prompt template's version is a whole number above 0, not {version!r}")
-    if version is not None and label is not None:
-        raise PromptError(f"version {version} and label {label!r} of {name!r} are asked for; give one of them")
-    return Wanted(name, version, label)
 
 
 def _ask(wanted: Wanted, key: str, base_url: str, timeout: float, max_age: float) -> Template:

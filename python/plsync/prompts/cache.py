@@ -29,6 +29,8 @@ _MOST_ENTRIES: Final = 10_000
 _MOST_IN_ALL: Final = 256 << 20
 # How often the bounds are looked at, in entries written.
 _LOOK_EVERY: Final = 100
+# No version is as high as that.
+_END: Final = 1 << 63
 _SALT: Final = "salt"
 _ABOUT: Final = "about.json"
 _UNREACHABLE: Final = "unreachable"
@@ -41,6 +43,20 @@ class Wanted:
     name: str
     version: int | None = None
     label: str | None = None
+
+    @classmethod
+    def of(cls, name: str, version: int | None = None, label: str | None = None) -> Wanted:
+        """What a program asks for. Raises PromptError: it makes no sense."""
+        if not _is_text(name):
+            raise PromptError(f"a prompt template's name is a text, not {name!r}")
+        is_whole = isinstance(version, int) and not isinstance(version, bool)
+        if version is not None and not (is_whole and 0 < version < _END):
+            raise PromptError(f"a prompt template's version is a whole number above 0, not {version!r}")
+        if label is not None and not _is_text(label):
+            raise PromptError(f"a release label is a text, not {label!r}")
+        if version is not None and label is not None:
+            raise PromptError(f"version {version} and label {label!r} of {name!r} are asked for; give one of them")
+        return cls(name, version, label)
 
     def __str__(self) -> str:
         """As it stands in messages."""
@@ -180,8 +196,14 @@ def caches(root: Path, base_url: str | None = None) -> list[Cache]:
     return [cache for cache in found if any(_files(cache.directory)) and shown in {None, cache.base_url}]
 
 
+def _is_text(value: object) -> bool:
+    """Whether it says something, in whole characters."""
+    return isinstance(value, str) and bool(value) and not any("\ud800" <= one <= "\udfff" for one in value)
+
+
 def _files(directory: Path) -> Iterator[Path]:
-    with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
+    # Where nothing can be listed nothing can be read either.
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
             if entry.name.endswith(".json") and entry.name != _ABOUT:
                 yield Path(entry.path)

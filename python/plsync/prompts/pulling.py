@@ -75,12 +75,14 @@ def pull(
         AuthenticationError: the key is missing or was refused.
         Offline: PromptLayer cannot be reached. What was fetched before is kept.
         SyncError: it does not answer as it should. The same.
-        PromptError: a version without a name.
+        PromptError: a version without a name, or what makes no sense.
         OSError: the cache cannot be written.
     """
     names = list(names)
     if version is not None and (not names or label is not None):
         raise PromptError("a version is one of a template's: give its name as well, and no label")
+    for asked_for in names:
+        Wanted.of(asked_for, version, label)
     key = environment.api_key()
     if key is None:
         raise AuthenticationError(
