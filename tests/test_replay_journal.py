@@ -125,6 +125,23 @@ def test_the_same_request_is_served_in_the_order_of_the_field(
     assert len({answer.id for answer in answers}) == 5
 
 
+def test_stop_words_in_a_tuple_are_stop_words(journal: Path, handler: PromptLayerCallbackHandler, path: Path) -> None:
+    Chat(callbacks=[handler]).bind(stop=("a", "b")).invoke("hi")
+    for stop in (("a", "b"), ["a", "b"]):
+        assert with_recording(poisoned(Chat()), journal).bind(stop=stop).invoke("hi").content == "yes"
+    with Journal.open(journal) as opened:
+        export(opened.records(), path)
+    assert lines(path)[0]["request"]["stop"] == ["a", "b"]
+
+
+def test_a_value_that_is_no_stop_word_keeps_no_record_from_being_exported(journal: Path, path: Path) -> None:
+    writer = SpoolWriter(journal)
+    writer.call("hi", "yes", at=1_760_000_000_000, params={"model": "m", "stop": 5})
+    writer.close()
+    with Journal.open(journal) as opened:
+        assert export(opened.records(), path).calls == 1
+
+
 def test_an_error_of_the_field_is_raised_again(
     journal: Path, handler: PromptLayerCallbackHandler, server: OpenAIServer
 ) -> None:

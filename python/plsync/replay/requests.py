@@ -150,7 +150,9 @@ def _short(model: str | None) -> str | None:
 
 
 def _stop(stop: Any) -> dict[str, Any]:
-    words = [stop] if isinstance(stop, str) else list(stop or ())
+    if isinstance(stop, dict):  # tagged: a tuple
+        stop = stop.get("v")
+    words = [stop] if isinstance(stop, str) else list(stop) if isinstance(stop, Iterable) else []
     return {"stop": words} if words else {}
 
 
