@@ -152,7 +152,7 @@ def test_such_an_answer_is_not_served_whole(path: Path) -> None:
     stream = recorded(StreamingChat(), path).stream("hi")
     next(stream)
     stream.close()
-    with pytest.raises(NoRecording):
+    with pytest.raises(NoRecording, match=r"stopped reading this answer \(line 2 of .*\), so it is not known whole"):
         replayed(StreamingChat(), path).invoke("hi")
     assert with_recording(StreamingChat(), path, mode="new_episodes").invoke("hi").text == "yes"
 

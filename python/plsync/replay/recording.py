@@ -185,6 +185,11 @@ class Recording:
                     return call.answer(self._source.load, fresh=repeats)
             if self.mode == "new_episodes" and asks:
                 return None
+            if whole and not recorded and (cut := self._cut(requests)) is not None:
+                raise self._missed(
+                    f"the recorded program stopped reading this answer ({cut.where} of {self._source.name}), so it is "
+                    "not known whole; no model was asked: record the call anew"
+                )
             sample = [] if recorded else [call for call in self._source.sample() if is_of(requests[0].kind, call)]
             mode = None if self._written is None else self.mode
             said = miss.explain(requests[0], self._source.name, sample, recorded=recorded, mode=mode)
@@ -193,6 +198,13 @@ class Recording:
     def _candidates(self, request: Request, whole: bool) -> list[Call]:
         calls = self._source.matching(request, self.matcher.key(request))
         return [call for call in calls if self._may_serve(call, request, whole)]
+
+    def _cut(self, requests: Sequence[Request]) -> Call | None:
+        """A call that answers in part."""
+        if self._written is None:  # a journal has none
+            return None
+        found = (call for one in requests for call in self._source.matching(one, self.matcher.key(one)))
+        return next((call for call in found if call.stopped), None)
 
     def _may_serve(self, call: Call, request: Request, whole: bool) -> bool:
         if whole and call.stopped:
