@@ -32,7 +32,7 @@ def media(**media: str) -> dict[str, Any]:
     return {"type": "media", "media": media}
 
 
-def message(role: str, *content: dict[str, Any], **more: str) -> dict[str, Any]:
+def message(role: str, *content: dict[str, Any], **more: Any) -> dict[str, Any]:
     """A chat of one message."""
     return {"type": "chat", "messages": [{"role": role, "content": list(content), **more}]}
 
@@ -184,6 +184,11 @@ def test_an_image_that_is_a_variable_is_filled_in() -> None:
         (message("user", {"type": "media_variable", "name": "a"}), "media_variable"),
         (message("critic"), "the role 'critic'"),
         (message("user", *texts("a"), template_format="mustache"), "mustache"),
+        (message("user", *texts("{% if a %}"), template_format="jinja2"), "TemplateSyntaxError: Unexpected end"),
+        (
+            message("assistant", tool_calls=[{"id": "c1", "function": {"name": "f", "arguments": "[1]"}}]),
+            r"no object: \[1\]",
+        ),
         (message("tool"), "tool_call_id"),
         ({"type": "completion", "content": [{"type": "image_url", "image_url": {"url": "a"}}]}, "a completion is text"),
         ({"type": "chat"}, "messages"),

@@ -85,8 +85,9 @@ def to_langchain(template: JSON) -> PromptTemplate | ChatPromptTemplate:
         return ChatPromptTemplate(messages=messages, metadata=named)
     except PromptError as error:
         raise PromptError(f"{_named(template)} cannot be a LangChain template: {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        # What LangChain's classes say of a text they cannot read; a missing jinja2 is an ImportError, and stays one.
+    except ImportError:  # jinja2 is missing, and that is what helps to know
+        raise
+    except Exception as error:  # what LangChain's classes, and jinja2, say of a text they cannot read
         reason = " ".join(str(error).split())
         raise PromptError(
             f"{_named(template)} cannot be a LangChain template ({type(error).__name__}: {reason}); in an f-string "
@@ -168,6 +169,8 @@ def _filled(message_class: type[BaseMessage], content: Content, **fields: Any) -
 def _tool_call(call: JSON) -> dict[str, Any]:
     function = call["function"]
     arguments = orjson.loads(function.get("arguments") or "{}")
+    if not isinstance(arguments, dict):
+        raise PromptError(f"the arguments of a call of {function['name']!r} are no object: {function['arguments']}")
     return {"type": "tool_call", "id": call["id"], "name": function["name"], "args": arguments}
 
 
