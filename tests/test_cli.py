@@ -466,6 +466,19 @@ def test_a_reader_that_has_enough_ends_it_quietly(writer: SpoolWriter, path: Pat
     assert listing.returncode == 0
 
 
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["status"], ["show", "zz"]])
+def test_a_process_without_standard_output_or_error_does_its_work(
+    writer: SpoolWriter, path: Path, arguments: list[str]
+) -> None:
+    writer.call("a", "b", at=T)
+    shell = ["sh", "-c", 'exec "$0" "$@" >&-', str(PLSYNC), *arguments]
+    done = subprocess.run(shell, env=environment(path), stderr=subprocess.PIPE, encoding="utf-8", check=False)
+    said = "is not a record id" if "zz" in arguments else ""
+    assert (said in done.stderr, done.stderr.count("\n"), done.returncode) == (True, bool(said), bool(said))
+    shell[2] += " 2>&-"
+    assert subprocess.run(shell, env=environment(path), check=False).returncode == bool(said)
+
+
 def test_looking_imports_neither_langchain_nor_a_client(writer: SpoolWriter, path: Path) -> None:
     record_id = writer.call("a", "b", at=T)
     program = (

@@ -90,10 +90,17 @@ def hang_up() -> NoReturn:
 
 
 def prepare() -> None:
-    """Let a terminal with a narrow encoding show what it can."""
+    """Let a terminal with a narrow encoding show what it can, and a process without one do its work."""
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _nowhere() -> TextIO:
+    # Open for as long as the process is.
+    return open(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)
 
 
 def show_warnings() -> None:
