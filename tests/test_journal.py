@@ -71,6 +71,21 @@ def test_a_journal_is_made_on_request_for_its_owner_only(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
 
+def test_a_directory_whose_name_is_no_utf_8_holds_a_journal_like_any_other(tmp_path: Path) -> None:
+    odd = tmp_path / "j\udcff"
+    try:
+        odd.mkdir()
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    with Journal.open(odd, create=True) as journal:
+        handler = PromptLayerCallbackHandler(journal=odd)
+        GenericFakeChatModel(messages=iter([AIMessage("yes")]), callbacks=[handler]).invoke("hi")
+        journal.append("a note")
+        assert (journal.path, len(list(journal.records()))) == (odd, 2)
+        assert journal.track.score(4711, 90)
+    assert list(tmp_path.iterdir()) == [odd]
+
+
 def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(JournalFormatError, match="not a journal"):

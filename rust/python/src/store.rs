@@ -1,6 +1,7 @@
 //! `Store`: an open journal, one call to one call. Here is what is read of it; `sending.rs` has a record's way to
 //! `PromptLayer`, `upkeep.rs` what concerns the journal as a whole.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use plsync_journal::{Ended, Query, RecordId, State, Store as Journal};
@@ -29,8 +30,8 @@ impl Store {
     }
 
     #[getter]
-    fn path(&self) -> String {
-        self.0.path().to_string_lossy().into_owned()
+    fn path(&self) -> &OsStr {
+        self.0.path().as_os_str()
     }
 
     fn journal_id(&self, py: Python<'_>) -> PyResult<String> {
