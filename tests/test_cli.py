@@ -466,6 +466,16 @@ def test_a_reader_that_has_enough_ends_it_quietly(writer: SpoolWriter, path: Pat
     assert listing.returncode == 0
 
 
+def test_a_path_that_is_no_utf_8_can_be_told_in_json(path: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "j\udcff"
+    try:
+        SpoolWriter(odd).close()
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    [told] = json_lines(path, "status", "--journal", str(odd))
+    assert Path(told["journal"]) == odd
+
+
 @pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["status"], ["show", "zz"]])
 def test_a_process_without_standard_output_or_error_does_its_work(
     writer: SpoolWriter, path: Path, arguments: list[str]

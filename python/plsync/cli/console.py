@@ -6,6 +6,7 @@ terminal or read as markup is made visible instead.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -43,8 +44,12 @@ def out() -> Console:
 def json_line(value: Any, to: TextIO | None = None) -> None:
     """Print one JSON object on a line of its own, at once; to standard output, or what that was earlier."""
     stream = to or sys.stdout
+    try:
+        text = orjson.dumps(value).decode()
+    except TypeError:  # a path that is no UTF-8
+        text = json.dumps(value, separators=(",", ":"))
     # JSON allows some of these characters bare; escaped they neither reach a terminal nor count as line ends.
-    line = _COMMANDING.sub(lambda found: f"\\u{ord(found[0]):04x}", orjson.dumps(value).decode())
+    line = _COMMANDING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     try:
         stream.buffer.write(line.encode() + b"\n")
         stream.buffer.flush()
