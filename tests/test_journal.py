@@ -243,6 +243,8 @@ def test_wrong_filters_are_refused_at_the_call(journal: Journal) -> None:
     with pytest.raises(ValueError, match="'gone' is not a state: there are pending, leased"):
         journal.records(state="gone")  # type: ignore[arg-type]
     for read in (journal.records, journal.follow):
+        with pytest.raises(TypeError, match="no filter is called 'tags': there are tag, model, state"):
+            read(tags="geo")  # type: ignore[call-arg]
         with pytest.raises(ValueError, match="is no text that can be looked for"):
             read(text="cut \ud83d")
 

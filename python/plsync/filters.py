@@ -55,7 +55,14 @@ class Wanted:
 
     @classmethod
     def of(cls, filters: Filters) -> Wanted:
-        """Raises ValueError: no time zone, an unknown state or status, a run id that is no UUID, half a character."""
+        """Checks them.
+
+        Raises:
+            ValueError: no time zone, an unknown state or status, a run id that is no UUID, half a character.
+            TypeError: a filter there is not.
+        """
+        for name in filters.keys() - Filters.__annotations__.keys():
+            raise TypeError(f"no filter is called {name!r}: there are {', '.join(Filters.__annotations__)}")
         labels = [("t", _label(tag)) for tag in _several(filters.get("tag", ()))]
         if model := filters.get("model"):
             labels.append(("m", _label(derive.short_model(model))))

@@ -106,7 +106,9 @@ class Journal:
             filters: ``tag, model, state, status, since, until, text, run_id``.
 
         Raises:
-            ValueError: a datetime without time zone, an unknown state or status, a run id that is no UUID.
+            ValueError: a datetime without time zone, an unknown state or status, a run id that is no UUID, a text with
+                half a character.
+            TypeError: a filter of another name.
         """
         return self._pages(Wanted.of(filters).query(), limit, oldest_first)
 
@@ -149,7 +151,7 @@ class Journal:
             filters: as for :meth:`records`.
 
         Raises:
-            ValueError: as :meth:`records`.
+            ValueError, TypeError: as :meth:`records`.
         """
         seq = self.last_seq() if after is None else after
         return following.coming(self._store, self._take_in, Wanted.of(filters), after=seq, watch=watch, poll=poll)
