@@ -68,6 +68,7 @@ def raised_again(error: Exception, path: Path) -> BaseException:
     "error",
     [
         ValueError("a", 1),
+        ValueError("cut \ud83d"),
         KeyError("missing"),
         TimeoutError(),
         ConnectionResetError(104, "Connection reset by peer"),

@@ -37,7 +37,7 @@ def describe_error(error: BaseException, depth: int = 0) -> dict[str, Any]:
     described: dict[str, Any] = {
         "class": _path(kind),
         "bases": [_path(base) for base in kind.__mro__[1:] if issubclass(base, Exception)],
-        "message": _message(error),
+        "message": _kept(_message(error)),
         "args": [_kept(value) for value in args],
         "attributes": {
             name: _kept(value) for name, value in vars(error).items() if isinstance(name, str) and _can_keep(value)
@@ -57,7 +57,7 @@ def rebuild_error(described: dict[str, Any], restored: Rebuilder) -> Exception:
         described: what ``describe_error`` returned, packed.
         restored: makes objects of it.
     """
-    message = str(described.get("message", ""))
+    message = str(_given(described.get("message", ""), restored))
     args = tuple(_given(value, restored) for value in described.get("args") or [])
     attributes = {name: _given(value, restored) for name, value in (described.get("attributes") or {}).items()}
     error = _of_its_class(described, message, args, attributes) or _stand_in(described, message, attributes)
