@@ -49,6 +49,12 @@ def test_a_call_is_found_by_a_tag_that_is_a_member_of_an_enum(handler: PromptLay
         assert [record.tags for record in journal.records(tag="search")] == [["search", "mine"]]
 
 
+def test_a_single_tag_needs_no_list(path: Path) -> None:
+    Chat().invoke("hi", {"callbacks": [PromptLayerCallbackHandler(pl_tags="geo", journal=path)]})
+    (record,) = records(path)
+    assert record.tags == ["geo"]
+
+
 def test_a_text_call_is_kept(handler: PromptLayerCallbackHandler, path: Path) -> None:
     FakeListLLM(responses=["Paris"]).invoke("The capital of France?", {"callbacks": [handler]})
     (record,) = records(path)

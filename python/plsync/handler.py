@@ -56,7 +56,7 @@ class PromptLayerCallbackHandler(Callbacks, BaseCallbackHandler):
     def __init__(
         self,
         pl_id_callback: Callable[..., Any] | None = None,
-        pl_tags: Sequence[str] | None = None,
+        pl_tags: str | Sequence[str] | None = None,
         *,
         journal: str | os.PathLike[str] | Journal | None = None,
         durability: Literal["process", "power"] = "process",
@@ -70,7 +70,7 @@ class PromptLayerCallbackHandler(Callbacks, BaseCallbackHandler):
             pl_id_callback: called with PromptLayer's request id (an int) when a record has been sent, or with the id
                 and the ``Record`` if it takes two arguments. At least once for each record, from a thread of this
                 process; after this process has ended, by the next that attaches the same function.
-            pl_tags: tags for PromptLayer.
+            pl_tags: a tag for PromptLayer, or several.
             journal: the journal's directory, or an open ``Journal``. Default: ``PLSYNC_JOURNAL``, else the user's data
                 directory.
             durability: ``"process"``: a recorded event survives the death of the process, and a power cut costs at most
@@ -88,7 +88,7 @@ class PromptLayerCallbackHandler(Callbacks, BaseCallbackHandler):
         if sync not in {None, "thread"}:
             raise ValueError(f'sync is "thread" or None, not {sync!r}')
         self._path = _journal_path(journal)
-        self._tags = list(pl_tags or [])
+        self._tags = [pl_tags] if isinstance(pl_tags, str) else list(pl_tags or [])
         self._durability: Literal["process", "power"] = durability
         self._redact = redact
         self._content = content
