@@ -104,6 +104,11 @@ def test_an_open_journal_sees_through_a_compaction(path: Path) -> None:
     assert json_lines(path, "status")[0]["states"]["acked"] == 2
 
 
+def test_a_quota_beyond_what_the_store_counts_is_refused(path: Path) -> None:
+    with Journal.open(path) as journal, pytest.raises(ValueError, match="2\\^63"):
+        journal.set_quota(Quota(max_bytes=1 << 70))
+
+
 def test_a_negative_quota_is_refused(path: Path) -> None:
     with Journal.open(path) as journal, pytest.raises(ValueError, match="negative"):
         journal.set_quota(Quota(max_bytes=-1))
