@@ -73,12 +73,7 @@ def test_what_is_said_of_requests_does_not_wait_for_a_long_backlog(
     write_calls(path, 1)
     with Journal.open(path) as journal, Wake(path) as wake:
         runner = Runner(journal, client, Policy(), wake, batch=1, in_flight=1)
-        list(runner.once())
-        [known] = request_ids(path).values()
-        write_calls(path, 3)
-        journal.track.score(known, 50)
-        steps = list(runner.once())
-    assert [name for step in steps for name in delivered(step)] == ["call", "score", "call", "call"]
+        assert delivered_beside_a_score(runner, journal) == ["call", "score", "call", "call"]
 
 
 def test_what_is_said_of_requests_does_not_wait_for_a_link_that_never_drops(
@@ -87,12 +82,16 @@ def test_what_is_said_of_requests_does_not_wait_for_a_link_that_never_drops(
     write_calls(path, 1)
     with Journal.open(path) as journal, Unsteady(server.api_key, server.url) as client, Wake(path) as wake:
         runner = Runner(journal, client, IMPATIENT, wake, batch=1, in_flight=1)
-        list(runner.once())
-        [known] = request_ids(path).values()
-        write_calls(path, 3)
-        journal.track.score(known, 50)
-        steps = list(runner.once())
-    assert [name for step in steps for name in delivered(step)] == ["call", "score", "call", "call"]
+        assert delivered_beside_a_score(runner, journal) == ["call", "score", "call", "call"]
+
+
+def delivered_beside_a_score(runner: Runner, journal: Journal) -> list[str]:
+    """What went out, one after the other, when there were three calls to send and a score for one that was there."""
+    list(runner.once())
+    [known] = request_ids(journal.path).values()
+    write_calls(journal.path, 3)
+    journal.track.score(known, 50)
+    return [name for step in runner.once() for name in delivered(step)]
 
 
 def delivered(step: Step) -> list[str]:
