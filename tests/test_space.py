@@ -105,7 +105,7 @@ def test_an_open_journal_sees_through_a_compaction(path: Path) -> None:
 
 
 def test_a_quota_beyond_what_the_store_counts_is_refused(path: Path) -> None:
-    with Journal.open(path) as journal, pytest.raises(ValueError, match="2\\^63"):
+    with Journal.open(path) as journal, pytest.raises(ValueError, match=f"at most {(1 << 63) - 1} bytes"):
         journal.set_quota(Quota(max_bytes=1 << 70))
 
 

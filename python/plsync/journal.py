@@ -26,7 +26,7 @@ from plsync.followups import FollowUpQueue
 from plsync.outbox import Outbox
 from plsync.paths import default_journal
 from plsync.record import Record
-from plsync.reports import CheckReport, CompactReport, IngestReport, Quota, Receipt, Stats
+from plsync.reports import MOST_BYTES, CheckReport, CompactReport, IngestReport, Quota, Receipt, Stats
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -267,13 +267,13 @@ class Journal:
         A record that has to go keeps its id, tags, state and request id, and loses its content (:attr:`Record.pruned`).
 
         Raises:
-            ValueError: a negative limit or one of 2^63 bytes, or a policy of another name than those of ``Quota``.
+            ValueError: a negative limit, more bytes than ``MOST_BYTES``, or a policy of another name than those of ``Quota``.
         """
         age = None if quota.max_age is None else quota.max_age // timedelta(milliseconds=1)
         if min(quota.max_bytes or 0, age or 0) < 0:
             raise ValueError("a quota's limits are not negative; None stands for no limit")
-        if (quota.max_bytes or 0) >> 63:
-            raise ValueError("a quota's limit is less than 2^63 bytes; None stands for no limit")
+        if (quota.max_bytes or 0) > MOST_BYTES:
+            raise ValueError(f"a quota's limit is at most {MOST_BYTES} bytes; None stands for no limit")
         self._store.set_quota(quota.max_bytes, age, quota.policy)
 
     def compact(self) -> CompactReport:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Final, Literal
 
 __all__ = [
+    "MOST_BYTES",
     "POLICIES",
     "CheckReport",
     "CompactReport",
@@ -22,6 +23,9 @@ __all__ = [
     "Waiting",
     "Writer",
 ]
+
+MOST_BYTES: Final = (1 << 63) - 1
+"""What the store can count to."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 

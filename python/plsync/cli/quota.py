@@ -13,13 +13,11 @@ from rich.text import Text
 from plsync.cli import options, words
 from plsync.cli.console import fact, json_line, out, safe
 from plsync.journal import Journal
-from plsync.reports import POLICIES, Policy, Quota
+from plsync.reports import MOST_BYTES, POLICIES, Policy, Quota
 
 __all__ = ["quota"]
 
 _BYTES: Final = re.compile(r"(\d{1,15})\s*([kmgt]?)b?", re.IGNORECASE)
-# What the store can count to.
-_MOST: Final = (1 << 63) - 1
 _UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _MEANINGS: Final = {
     "keep-unsent": "what PromptLayer has taken loses its content, the oldest first; the rest always stays",
@@ -32,8 +30,8 @@ def size(value: str) -> int | None:
     if value == "none":
         return None
     found = _BYTES.fullmatch(value)
-    number = int(found[1]) * _UNITS[found[2].lower()] if found else _MOST + 1
-    if number > _MOST:
+    number = int(found[1]) * _UNITS[found[2].lower()] if found else MOST_BYTES + 1
+    if number > MOST_BYTES:
         raise typer.BadParameter(f"{value!r} is neither a size like 500MB or 2GB nor none")
     return number
 
