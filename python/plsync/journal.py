@@ -267,7 +267,8 @@ class Journal:
         A record that has to go keeps its id, tags, state and request id, and loses its content (:attr:`Record.pruned`).
 
         Raises:
-            ValueError: a negative limit, more bytes than ``MOST_BYTES``, or a policy of another name than those of ``Quota``.
+            ValueError: a negative limit, more bytes than ``MOST_BYTES``, or a policy of another name than those of
+                ``Quota``.
         """
         age = None if quota.max_age is None else quota.max_age // timedelta(milliseconds=1)
         if min(quota.max_bytes or 0, age or 0) < 0:

@@ -30,8 +30,8 @@ def size(value: str) -> int | None:
     if value == "none":
         return None
     found = _BYTES.fullmatch(value)
-    number = int(found[1]) * _UNITS[found[2].lower()] if found else MOST_BYTES + 1
-    if number > MOST_BYTES:
+    number = int(found[1]) * _UNITS[found[2].lower()] if found else None
+    if number is None or number > MOST_BYTES:
         raise typer.BadParameter(f"{value!r} is neither a size like 500MB or 2GB nor none")
     return number
 

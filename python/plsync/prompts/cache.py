@@ -198,7 +198,10 @@ def caches(root: Path, base_url: str | None = None) -> list[Cache]:
 
 def _is_text(value: object) -> bool:
     """Whether it says something, in whole characters."""
-    return isinstance(value, str) and bool(value) and not any("\ud800" <= one <= "\udfff" for one in value)
+    try:
+        return isinstance(value, str) and bool(value.encode())
+    except UnicodeEncodeError:  # half of a pair of surrogates
+        return False
 
 
 def _files(directory: Path) -> Iterator[Path]:
