@@ -56,7 +56,7 @@ impl Store {
     pub(super) fn apply(&self, chunks: &[Chunk], report: &mut IngestReport) -> Result<()> {
         let tally = self.db().write(|txn, tables| {
             let mut change = Change::begin(txn, tables, ids::now_ms())?;
-            let mut commit = Commit::new(&mut change)?;
+            let mut commit = Commit::new(&mut change, chunks.iter().map(|chunk| chunk.events.len()).sum())?;
             for chunk in chunks {
                 for event in &chunk.events {
                     commit.store(event, chunk.labels(event), chunk.stored(event))?;
@@ -79,15 +79,16 @@ impl Store {
 }
 
 impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
-    fn new(change: &'c mut Change<'t, 'e>) -> Result<Self> {
+    /// For so many events, most of which are the starts and ends of calls.
+    fn new(change: &'c mut Change<'t, 'e>, events: usize) -> Result<Self> {
         let highest = change.tables.ids.last(change.txn)?.and_then(|(key, _)| key.try_into().ok());
         let highest = RecordId(highest.unwrap_or_default());
         Ok(Self {
             change,
-            fresh: HashMap::new(),
-            records: Vec::new(),
-            rows: Vec::new(),
-            bodies: Vec::new(),
+            fresh: HashMap::with_capacity(events / 2),
+            records: Vec::with_capacity(events / 2),
+            rows: Vec::with_capacity(events / 2),
+            bodies: Vec::with_capacity(events),
             index: Index::default(),
             highest,
             tally: Tally::default(),
