@@ -9,9 +9,9 @@ use crate::store::encoder::Encoder;
 use crate::store::tables::{PART_END, PART_START};
 use crate::{RecordId, Result};
 
-/// Frames and bytes of a chunk.
-const FRAMES: usize = 512;
-const BYTES: usize = 1 << 20;
+/// Frames and bytes of a chunk: few enough to be in the cache still when they are compressed.
+const FRAMES: usize = 256;
+const BYTES: usize = 512 << 10;
 
 /// Frames, how far reading them got, and the segments that then hold nothing more. The frames' labels and bodies stand one after
 /// the other, at first as they were read, then as they are stored.

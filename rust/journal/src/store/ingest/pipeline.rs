@@ -15,9 +15,9 @@ use crate::{Error, Result, unforked};
 /// Threads beside the one that stores.
 const THREADS: usize = 1;
 /// Chunks made ready ahead of those that are stored: enough for the time that a commit takes.
-const AHEAD: usize = 16;
+const AHEAD: usize = 32;
 /// Frames that are worth a commit while there are more to come, and frames and bytes beyond which a commit does not wait for more.
-const WORTHWHILE: usize = 2048;
+const WORTHWHILE: usize = 1024;
 const FRAMES: usize = 8192;
 const BYTES: usize = 16 << 20;
 /// The largest piece of memory that is used again.
