@@ -12,7 +12,7 @@ for version in $versions; do
     core="$PWD/build/langchain-core-$version"
     test -d "$core" || .venv/bin/pip install --quiet --no-deps --target "$core" "langchain-core==$version"
     echo "langchain-core $version"
-    PYTHONPATH="$core" .venv/bin/pytest --quiet -p no:cacheprovider \
+    PYTHONPATH="$core" .venv/bin/pytest --quiet -p no:cacheprovider -n auto \
         tests/test_handler*.py tests/test_decisions.py tests/test_codec.py tests/test_sinks.py \
         tests/test_replay_chat.py tests/test_replay_text.py tests/test_replay_events.py tests/test_replay_errors.py \
         tests/test_replay_misses.py tests/test_replay_matching.py
