@@ -1,0 +1,120 @@
+"""The work that release builds are optimised for: ``maturin build --pgo`` runs it with a build that counts.
+
+Usage: python benches/pgo.py [--calls N]
+
+What happens often here is what the compiler makes quick and keeps together; what does not happen at all counts as rare.
+Nothing is timed. It needs plsync's own dependencies and no others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from langchain_core.language_models import FakeListLLM
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+
+from handler import BIG, SMALL, FixedChat
+from plsync import Journal, PromptLayerCallbackHandler
+from plsync.replay import with_recording
+from sync import drained, serving
+from training_text import answer, question, system_prompt
+
+# What is done with a few calls, so that recording and storing them outweighs it.
+FEW = 100
+
+
+class Failing(FixedChat):
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Any:
+        raise ConnectionError("the provider is not there")
+
+
+def conversations(random: Random) -> Iterator[list[BaseMessage]]:
+    """A question alone, a long talk, one in plain English, and one with a tool in it."""
+    yield SMALL
+    yield BIG
+    talk: list[BaseMessage] = [SystemMessage(system_prompt(random))]
+    for _ in range(2):
+        talk += [HumanMessage(question(random)), AIMessage(answer(random, 400))]
+    yield [*talk, HumanMessage(question(random))]
+    call = {"name": "search", "args": {"query": question(random)}, "id": "call_1", "type": "tool_call"}
+    found = ToolMessage(answer(random, 300), tool_call_id="call_1", name="search")
+    yield [HumanMessage(question(random)), AIMessage("", tool_calls=[call]), found]
+
+
+def record(path: Path, calls: int) -> None:
+    """Calls of every kind, most of them plain ones that end well, and their way into the store."""
+    random = Random(1)  # noqa: S311
+    handler = PromptLayerCallbackHandler(pl_tags=["training"], journal=path)
+    model, failing, text = FixedChat(), Failing(), FakeListLLM(responses=["Paris", "Lyon"])
+    for number in range(calls):
+        config: Any = {"callbacks": [handler], "tags": ["docs"], "metadata": {"customer": number}}
+        for conversation in conversations(random):
+            model.invoke(conversation, config)
+        text.invoke(question(random), config)
+        if number % 10 == 0:
+            for _ in model.stream(SMALL, config):
+                pass
+            try:
+                failing.invoke(question(random), config)
+            except ConnectionError:
+                continue
+    with Journal.open(path) as journal:
+        journal.ingest(wait=True)
+
+
+def look(path: Path) -> None:
+    """Appends, and what commands ask of a journal."""
+    with Journal.open(path) as journal:
+        for _ in range(FEW):
+            journal.append("4 KB of whatever a program keeps. " * 120)
+        journal.flush()
+        for _ in range(FEW // 10):
+            newest = list(journal.records(limit=50))
+            for found in (
+                journal.records(limit=50, tag="docs"),
+                journal.records(limit=50, state="pending"),
+                journal.records(limit=50, text="search"),
+            ):
+                list(found)
+            for record in newest:
+                journal.get(record.id)
+            journal.stats()
+        for record in journal.records():
+            record.as_dict()
+        journal.check()
+
+
+def replay(path: Path) -> None:
+    """Calls recorded into a file, and served from it and from a journal."""
+    recording = path.parent / "calls.jsonl"
+    for model in (
+        with_recording(FixedChat(), recording, mode="all"),
+        with_recording(FixedChat(), recording, exhausted="repeat"),
+        with_recording(FixedChat(), path, exhausted="repeat"),
+    ):
+        for _ in range(FEW):
+            model.invoke(SMALL)
+            model.invoke(BIG)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The work that release builds are optimised for.")
+    parser.add_argument("--calls", type=int, default=4000, help="rounds of calls to record (default: 4000)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        record(Path(directory) / "long", options.calls)
+        path = Path(directory) / "short"
+        record(path, FEW)
+        look(path)
+        replay(path)
+        with serving() as url:
+            drained(path, url)
+
+
+if __name__ == "__main__":
+    main()
