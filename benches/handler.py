@@ -267,12 +267,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         json.dump({"machine": machine, "microseconds": table}, sys.stdout, indent=2)
         return
     print(f"microseconds over a handler that does nothing ({machine})")
-    print(
-        f"{'':20}" + "".join(f"{peer:>26}" for peer in list(next(iter(table.values())))[1:]) + f"{'(no-op itself)':>20}"
-    )
+    peers = "".join(f"{peer:>26}" for peer in list(next(iter(table.values())))[1:])
+    print(f"{'':20}{peers}{'(no-op itself)':>20}{'plsync, of that':>18}")
     for name, (baseline, *costs) in ((name, row.values()) for name, row in table.items()):
         cells = (f"{cost:.2f} ({cost / costs[0]:.1f}x)" for cost in costs)
-        print(f"{name:20}" + "".join(f"{cell:>26}" for cell in cells) + f"{baseline:20.1f}")
+        print(f"{name:20}" + "".join(f"{cell:>26}" for cell in cells) + f"{baseline:20.1f}{costs[0] / baseline:18.1%}")
 
 
 if __name__ == "__main__":
