@@ -14,9 +14,10 @@ use crate::{Error, Result, unforked};
 
 /// Threads beside the one that stores.
 const THREADS: usize = 1;
-/// Chunks made ready ahead of those that are stored: enough for the time that a commit takes.
+/// Chunks made ready ahead of those that are stored, if they are not large: enough for the time that a commit takes.
 const AHEAD: usize = 32;
-/// Frames that are worth a commit while there are more to come, and frames and bytes beyond which a commit does not wait for more.
+/// Frames that are worth a commit while there are more to come, and frames and bytes beyond which a commit does not wait for more. So
+/// many bytes are also enough to be ready.
 const WORTHWHILE: usize = 1024;
 const FRAMES: usize = 8192;
 const BYTES: usize = 16 << 20;
@@ -95,7 +96,7 @@ impl Work<'_> {
         let Ok(mut maker) = Maker::new() else { return };
         loop {
             let mut made = lock(&self.made);
-            while made.ready.len() >= AHEAD && !made.finished {
+            while made.is_enough() && !made.finished {
                 made = self.changed.wait(made).unwrap_or_else(PoisonError::into_inner);
             }
             if made.finished {
@@ -189,6 +190,12 @@ impl Drop for Unwinding<'_, '_> {
 }
 
 impl Made {
+    /// Whether what is ready is all that should be held in memory: one frame alone may have dozens of megabytes.
+    fn is_enough(&self) -> bool {
+        let bytes: usize = self.ready.values().flatten().map(|chunk| chunk.read).sum();
+        self.ready.len() >= AHEAD || bytes >= BYTES
+    }
+
     fn is_ready(&self) -> bool {
         self.ready.contains_key(&self.next)
     }
@@ -243,5 +250,28 @@ impl Group {
             store(&mut chunks)?;
         }
         Ok(chunks.into_iter().map(Chunk::into_bytes).filter(|bytes| bytes.capacity() <= KEPT).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many chunks, for each of which so much was read.
+    fn made(chunks: usize, read: usize) -> Made {
+        let chunk = || {
+            let mut chunk = Chunk::reusing(Vec::new());
+            chunk.read = read;
+            chunk
+        };
+        Made { ready: (0..chunks).map(|number| (number, Ok(chunk()))).collect(), ..Made::default() }
+    }
+
+    #[test]
+    fn few_large_chunks_are_enough_ahead() {
+        assert!(!made(AHEAD - 1, 1 << 10).is_enough());
+        assert!(made(AHEAD, 1 << 10).is_enough());
+        assert!(!made(1, BYTES - 1).is_enough());
+        assert!(made(2, BYTES / 2).is_enough());
     }
 }
