@@ -9,6 +9,7 @@ Nothing is timed. It needs plsync's own dependencies and no others.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,10 +60,8 @@ def record(path: Path, calls: int) -> None:
         if number % 10 == 0:
             for _ in model.stream(SMALL, config):
                 pass
-            try:
+            with contextlib.suppress(ConnectionError):
                 failing.invoke(question(random), config)
-            except ConnectionError:
-                continue
     with Journal.open(path) as journal:
         journal.ingest(wait=True)
 
@@ -81,11 +80,11 @@ def look(path: Path) -> None:
                 journal.records(limit=50, text="search"),
             ):
                 list(found)
-            for record in newest:
-                journal.get(record.id)
+            for one in newest:
+                journal.get(one.id)
             journal.stats()
-        for record in journal.records():
-            record.as_dict()
+        for one in journal.records():
+            one.as_dict()
         journal.check()
 
 
