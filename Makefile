@@ -7,7 +7,7 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -type f)
 
 HAS_LIBRARY := import os, sysconfig; find = sysconfig.get_config_var; exit(not os.path.exists(os.path.join(find("LIBDIR"), find("LDLIBRARY"))))
 
-.PHONY: demo test compat crash fuzz lint format bench clean
+.PHONY: demo test compat crash fuzz lint prose format bench clean
 .DELETE_ON_ERROR:
 
 demo: .venv/built
@@ -55,6 +55,10 @@ lint: .venv/built
 	$(BIN)/mypy
 	@# What Python has on Windows differs most from here.
 	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 python
+
+# make prose PATHS="docs README.md" reads these alone.
+prose:
+	@$(PYTHON) tools/prose.py $(PATHS)
 
 format: .venv/built
 	cargo fmt --all
