@@ -43,9 +43,9 @@ pub enum Error {
     /// Another process holds a lock this operation needs.
     #[error("{} is held by another process", .0.display())]
     Locked(PathBuf),
-    /// This process was forked while another thread was at work in a store, and a lock may be held in it for ever.
-    #[error("this process was forked while a thread of its parent was at work in a journal, so it cannot read any")]
-    Torn,
+    /// The fork that made this process cut off a thread that worked on a store, whose locks may stay held for ever.
+    #[error("this process was forked while a thread of its parent worked on a journal, so it cannot read a journal")]
+    PoisonedByFork,
     /// Stored bytes don't match their checksum or their own structure.
     #[error("damaged: {0}")]
     Corrupt(String),

@@ -6,6 +6,7 @@ mod draft;
 
 use crate::RecordId;
 use crate::checksum::crc32c;
+use crate::state::{Ended, Kind};
 #[cfg(fuzzing)]
 pub use draft::framed;
 pub use draft::{Draft, Event, Head};
@@ -19,72 +20,6 @@ pub const ALIGN: usize = 8;
 
 const MAGIC: [u8; 4] = *b"PLSF";
 const VERSION: u8 = 1;
-
-/// What a frame holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Kind {
-    /// The first frame of a segment: who writes it.
-    Segment = 1,
-    /// A call begins.
-    Start = 2,
-    /// A call is over.
-    End = 3,
-    /// Opaque bytes; stored, never sent.
-    Raw = 4,
-}
-
-/// How a call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Ended {
-    /// It has not.
-    No = 0,
-    /// With an answer.
-    Ok = 1,
-    /// With an error.
-    Error = 2,
-    /// It was cancelled.
-    Cancelled = 3,
-    /// Its consumer stopped reading.
-    Partial = 4,
-    /// Its process is gone and left no end.
-    Abandoned = 5,
-}
-
-impl Ended {
-    /// Reads the stored form.
-    pub fn from_u8(value: u8) -> Option<Self> {
-        [Self::No, Self::Ok, Self::Error, Self::Cancelled, Self::Partial, Self::Abandoned]
-            .into_iter()
-            .find(|ended| *ended as u8 == value)
-    }
-}
-
-impl Ended {
-    /// The label of a record that ended like this; most end well, and have none.
-    pub(crate) fn label(self) -> Option<&'static [u8]> {
-        match self {
-            Self::No | Self::Ok => None,
-            Self::Error | Self::Abandoned => Some(b"error"),
-            Self::Cancelled => Some(b"cancelled"),
-            Self::Partial => Some(b"partial"),
-        }
-    }
-}
-
-impl Kind {
-    fn from_u8(value: u8) -> Option<Self> {
-        [Self::Segment, Self::Start, Self::End, Self::Raw].into_iter().find(|kind| *kind as u8 == value)
-    }
-}
-
-/// The answer came from a cache.
-pub const FLAG_CACHED: u8 = 1;
-/// A value could only be kept approximately.
-pub const FLAG_LOSSY: u8 = 2;
-/// Content was changed or left out on the user's word.
-pub const FLAG_REDACTED: u8 = 4;
 
 /// A decoded header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,6 +119,7 @@ pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::FLAG_CACHED;
     use proptest::prelude::*;
 
     fn framed(labels: &[u8], body: &[u8], number: u64) -> Vec<u8> {

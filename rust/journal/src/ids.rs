@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::process;
+use crate::os::fork;
 
 /// The id of a record, or of a writer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,7 +122,7 @@ fn next_tick(now: Duration) -> u64 {
 fn random8() -> [u8; 8] {
     RANDOM.with_borrow_mut(|pool| {
         // A forked child inherits the pool; using it would repeat the parent's ids.
-        let generation = process::generation();
+        let generation = fork::generation();
         if pool.used + 8 > POOL || pool.generation != generation {
             getrandom::fill(&mut pool.bytes).expect("the operating system gives random bytes");
             pool.used = 0;

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{Error, RecordId, Result, fs};
+use crate::os::fs;
+use crate::{Error, RecordId, Result};
 
 /// The format this version writes, and the newest it reads.
 pub const FORMAT: u32 = 1;

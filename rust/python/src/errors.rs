@@ -24,7 +24,7 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
              PLSYNC_ALLOW_NETWORK_FS=1 if no other machine uses this journal",
         ),
         Error::Locked(_) => ("JournalLocked", "nothing was changed; try again when the other process is done"),
-        Error::Torn => (
+        Error::PoisonedByFork => (
             "JournalError",
             "recording goes on; read the journal in another process, or fork before threads use it (or spawn instead)",
         ),

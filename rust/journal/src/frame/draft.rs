@@ -1,7 +1,8 @@
 //! Frames that are being made, each in one piece of memory from its header to its end.
 
-use super::{Ended, HEADER, Kind, MAGIC, VERSION, frame_len};
+use super::{HEADER, MAGIC, VERSION, frame_len};
 use crate::checksum::crc32c;
+use crate::state::{Ended, Kind};
 use crate::{RecordId, labels};
 
 /// What stands in a frame's header before its labels and body are known.

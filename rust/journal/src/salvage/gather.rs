@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::pages::{Entry, Page, Pages};
 use crate::frame::array;
 use crate::store::callbacks::Entry as Callback;
+use crate::store::callbacks::sinks;
+use crate::store::db::tables::{COUNTED, PART_END, PART_START, sealed_seq, tail_seq, unsealed};
 use crate::store::followups::queue::Queue;
 use crate::store::followups::{Entry as FollowUp, FollowUpKey};
-use crate::store::row::StateRow;
-use crate::store::tables::{COUNTED, PART_END, PART_START, sealed_seq, tail_seq, unsealed};
-use crate::store::{acks, dictionary, payload, retention, sinks};
+use crate::store::outbox::acks;
+use crate::store::records::row::StateRow;
+use crate::store::records::{dictionary, payload, retention};
 use crate::{Error, RecordId, Result};
 
 /// The place of a stored body: a leaf page, and which of its entries.

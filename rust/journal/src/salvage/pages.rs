@@ -8,7 +8,8 @@ use std::fs::File;
 use std::path::Path;
 
 use crate::frame::{MAX_PAYLOAD, array};
-use crate::{Error, Result, fs};
+use crate::os::fs;
+use crate::{Error, Result};
 
 const HEADER: usize = 16;
 const MAGIC: u32 = 0xbeef_c0de;

@@ -5,14 +5,18 @@ use std::collections::{BTreeSet, HashMap};
 use super::SalvageReport;
 use super::gather::Found;
 use super::pages::Pages;
-use crate::frame::{Ended, array};
+use crate::frame::array;
+use crate::state::Ended;
+use crate::state::{FLAG_PRUNED, State};
 use crate::store::callbacks::Place;
+use crate::store::callbacks::sinks;
+use crate::store::db::tables::{PART_END, PART_START, label_key, record_key, sealed, sealed_seq, seq_key};
 use crate::store::followups::queue::Queue;
 use crate::store::followups::restore;
-use crate::store::row::{FLAG_PRUNED, State, StateRow};
-use crate::store::tables::{PART_END, PART_START, label_key, record_key, sealed, sealed_seq, seq_key};
-use crate::store::transition::Change;
-use crate::store::{acks, dictionary, payload, retention, sinks};
+use crate::store::outbox::acks;
+use crate::store::records::row::StateRow;
+use crate::store::records::transition::Change;
+use crate::store::records::{dictionary, payload, retention};
 use crate::{RecordId, Result, Store, ids};
 
 /// Records written in one transaction.

@@ -6,12 +6,14 @@ use std::path::Path;
 
 use super::SalvageReport;
 use super::gather::Found;
+use crate::os::fs;
 use crate::spool::reader::{Reader, Step};
 use crate::spool::segment::{list, segment_path};
-use crate::store::row::{State, StateRow};
-use crate::store::tables::{seq_key, tail_seq};
-use crate::store::transition::Change;
-use crate::{Error, RecordId, Result, Store, fs, ids, layout};
+use crate::state::State;
+use crate::store::db::tables::{seq_key, tail_seq};
+use crate::store::records::row::StateRow;
+use crate::store::records::transition::Change;
+use crate::{Error, RecordId, Result, Store, ids, layout};
 
 /// Records changed in one transaction.
 const BATCH: usize = 1000;

@@ -6,8 +6,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::frame::array;
-use crate::process::Unshared;
-use crate::{Error, RecordId, Result, fs, ids};
+use crate::os::fork::CloseOnFork;
+use crate::os::fs;
+use crate::{Error, RecordId, Result, ids};
 
 const MAGIC: [u8; 4] = *b"PLSW";
 const LEN: usize = 256;
@@ -15,7 +16,7 @@ const REASON: usize = 40;
 
 /// A writer's own side of its file.
 pub(crate) struct WriterLock {
-    file: Unshared,
+    file: CloseOnFork,
     path: PathBuf,
     started_ms: u64,
     failures: AtomicU64,
@@ -47,7 +48,7 @@ impl WriterLock {
         let path = lock_path(spool, id);
         // Locked before it gets its name, so that nobody ever sees it unlocked while its process lives.
         let unnamed = spool.join(format!("{}.new", id.hex()));
-        let file = Unshared::open(|| fs::create_new(&unnamed))?;
+        let file = CloseOnFork::open(|| fs::create_new(&unnamed))?;
         if let Err(error) = file.lock() {
             let _ = std::fs::remove_file(&unnamed);
             return Err(Error::io("cannot lock", &unnamed)(error));
@@ -120,7 +121,7 @@ pub(crate) fn lock_path(spool: &Path, id: RecordId) -> PathBuf {
 /// A writer as another process sees it. Holding `guard` keeps a dead writer's files from being cleaned up twice.
 pub(crate) struct Observed {
     pub(crate) info: WriterInfo,
-    pub(crate) guard: Option<Unshared>,
+    pub(crate) guard: Option<CloseOnFork>,
 }
 
 /// Looks at a writer: alive when its lock is held. A writer without a file is dead and was counted before.
@@ -128,7 +129,7 @@ pub(crate) fn observe(spool: &Path, id: RecordId) -> Result<Observed> {
     let path = lock_path(spool, id);
     let mut info =
         WriterInfo { id, pid: 0, started_ms: 0, alive: false, failures: 0, events: 0, last_failure: String::new() };
-    let file = match Unshared::open(|| File::options().read(true).write(true).open(&path)) {
+    let file = match CloseOnFork::open(|| File::options().read(true).write(true).open(&path)) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Observed { info, guard: None }),
         Err(error) => return Err(Error::io("cannot open", &path)(error)),

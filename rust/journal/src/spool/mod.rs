@@ -3,10 +3,10 @@
 //! Each process has one writer a journal. Appending takes no lock that another process or the ingester could hold, syncs nothing and
 //! allocates nothing that lasts; a timer thread brings what was written to disk every [`SYNC_EVERY`].
 
+mod fsync_thread;
 pub(crate) mod lock;
 pub(crate) mod reader;
 pub(crate) mod segment;
-mod syncer;
 mod writer;
 
 use std::cell::Cell;
@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::frame::{Draft, Event, Head};
-use crate::{RecordId, Result, layout, process};
+use crate::os::fork;
+use crate::{RecordId, Result, layout};
 use writer::Writer;
 
 /// How long a power cut can reach back under [`Durability::Process`].
@@ -90,8 +91,8 @@ impl Spool {
             }
             written => written?,
         };
-        if !syncer::is_running() {
-            syncer::wake();
+        if !fsync_thread::is_running() {
+            fsync_thread::wake();
         }
         match self.durability {
             Durability::Process => Ok(()),
@@ -157,7 +158,7 @@ impl Shared {
     pub(crate) fn current(&self) -> Option<&'static Writer> {
         // SAFETY: a published writer is never freed (see `make`).
         let writer = unsafe { self.writer.load(Ordering::Acquire).as_ref() }?;
-        (writer.generation == process::generation() && !writer.is_gone()).then_some(writer)
+        (writer.generation == fork::generation() && !writer.is_gone()).then_some(writer)
     }
 
     fn writer(&self) -> Result<&'static Writer> {
@@ -173,7 +174,7 @@ impl Shared {
         // The old writer, inherited through a fork or of a removed journal, stays allocated: other threads may hold it,
         // and its files are either closed already or harmless.
         if self.writer.compare_exchange(old, made, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            syncer::wake();
+            fsync_thread::wake();
             // SAFETY: published just now, and published writers are never freed.
             return Ok(unsafe { &*made });
         }

@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::path::PathBuf;
 
-use crate::frame::{self, Defect, Ended, HEADER, Header, Kind};
-use crate::{Error, RecordId, Result, fs};
+use crate::frame::{self, Defect, HEADER, Header};
+use crate::os::fs;
+use crate::state::{Ended, Kind};
+use crate::{Error, RecordId, Result};
 
 const CHUNK: usize = 256 << 10;
 

@@ -4,8 +4,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::frame::{Draft, Ended, Event, Kind};
-use crate::{Error, RecordId, Result, fs, ids, process};
+use crate::frame::{Draft, Event};
+use crate::os::{boot, fork, fs};
+use crate::state::{Ended, Kind};
+use crate::{Error, RecordId, Result, ids};
 
 /// Size of a writer's first segment; each further one is four times as large, up to [`LARGEST`].
 pub(crate) const FIRST: u64 = 256 << 10;
@@ -25,7 +27,7 @@ pub(crate) struct Segment {
     pub(crate) size: u64,
     /// Where the frame after the first one goes.
     pub(crate) start: u64,
-    ticket: Option<usize>,
+    slot: Option<usize>,
 }
 
 impl Segment {
@@ -40,9 +42,7 @@ impl Segment {
             Ok(start)
         });
         match made {
-            Ok(start) => {
-                Ok(Self { ticket: process::close_in_child(&file), file: Arc::new(file), path, index, size, start })
-            }
+            Ok(start) => Ok(Self { slot: fork::register(&file), file: Arc::new(file), path, index, size, start }),
             Err(error) => {
                 let _ = std::fs::remove_file(&unnamed);
                 Err(Error::io("cannot make a segment", &path)(error))
@@ -58,7 +58,7 @@ impl Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        process::keep_in_child(self.ticket);
+        fork::unregister(self.slot);
     }
 }
 
@@ -90,7 +90,7 @@ fn describe(index: u32) -> Vec<u8> {
     body.extend_from_slice(&index.to_le_bytes());
     body.extend_from_slice(&std::process::id().to_le_bytes());
     body.extend_from_slice(&ids::now_ms().to_le_bytes());
-    body.extend_from_slice(&process::boot_id());
+    body.extend_from_slice(&boot::boot_id());
     body
 }
 

@@ -1,17 +1,18 @@
 //! One process's writer: a lock that says it lives, and the segment it appends to.
 
-mod sync;
+mod fsync;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::fsync_thread;
 use super::lock::WriterLock;
 use super::segment::{self, Segment};
-use super::syncer;
 use crate::frame::{self, Draft};
-use crate::{Error, RecordId, Result, fs, process};
-use sync::Syncs;
+use crate::os::{fork, fs};
+use crate::{Error, RecordId, Result};
+use fsync::Syncs;
 
 pub(crate) struct Writer {
     pub(crate) id: RecordId,
@@ -46,7 +47,7 @@ impl Writer {
         let segment = Segment::create(spool, id, 0, segment::FIRST, true).inspect_err(|_| lock.remove())?;
         Ok(Self {
             id,
-            generation: process::generation(),
+            generation: fork::generation(),
             lock,
             spool: spool.to_path_buf(),
             active: Mutex::new(Active { offset: segment.start, segment, frames: 1 }),
@@ -83,7 +84,7 @@ impl Writer {
         let index = segment.index;
         drop(active);
         if half_full {
-            syncer::nudge();
+            fsync_thread::nudge();
         }
         self.lock.count_event();
         self.syncs.dirty.store(true, Ordering::Release);
@@ -175,7 +176,8 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{Ended, Event, Kind};
+    use crate::frame::Event;
+    use crate::state::{Ended, Kind};
 
     fn append(writer: &Writer, body: &[u8]) {
         let id = RecordId::new();

@@ -3,23 +3,24 @@
 use heed::RoTxn;
 
 use super::Store;
-use super::acks;
+use super::callbacks::sinks;
 use super::callbacks::{self, Entry};
-use super::counts::Counts;
-use super::followups;
-use super::payload;
-use super::retention;
-use super::row::{State, StateRow};
-use super::sinks;
-use super::tables::{
+use super::db::tables::{
     PART_END, PART_START, Tables, label_key, open_key, outbox_key, parked_key, record_key, sealed_seq, seq_key,
     tail_seq, unsealed,
 };
-use super::transition::load;
-use crate::frame::Ended;
+use super::followups;
+use super::outbox::acks;
+use super::records::counts::Counts;
+use super::records::payload;
+use super::records::retention;
+use super::records::row::StateRow;
+use super::records::transition::load;
 use crate::spool::lock::observe;
 use crate::spool::reader::{Reader, Step};
 use crate::spool::segment::{list, segment_path};
+use crate::state::Ended;
+use crate::state::State;
 use crate::{RecordId, Result, labels, layout};
 
 /// Something wrong.

@@ -2,37 +2,23 @@
 //!
 //! Every change is one synchronous transaction over data, state and work lists together, so there is no moment at which they disagree.
 
-pub(crate) mod acks;
 pub(crate) mod callbacks;
-mod candidates;
 pub(crate) mod check;
-mod clock;
-pub(crate) mod compact;
-mod counts;
-pub(crate) mod dictionary;
-mod encoder;
-mod env;
+pub(crate) mod db;
 pub(crate) mod followups;
 pub(crate) mod ingest;
-mod lanes;
-mod memory;
-pub(crate) mod payload;
+pub(crate) mod outbox;
 pub(crate) mod query;
-pub(crate) mod retention;
-pub(crate) mod row;
-pub(crate) mod sinks;
+pub(crate) mod records;
 pub(crate) mod stats;
-mod sync;
-pub(crate) mod tables;
-pub(crate) mod transition;
-mod upgrade;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::{Error, Result, layout, network, unforked};
-use env::Db;
+use crate::os::{fork, network_fs};
+use crate::{Error, Result, layout};
+use db::env::Db;
 
 /// An open journal. Clones, and stores opened on the same path in one process, share one environment.
 #[derive(Clone)]
@@ -51,7 +37,7 @@ static OPEN: Mutex<Option<HashMap<PathBuf, Weak<Shared>>>> = Mutex::new(None);
 impl Store {
     /// Opens the journal in `path`; with `create`, makes it when there is none. Refuses network file systems.
     pub fn open(path: &Path, create: bool) -> Result<Self> {
-        network::refuse(path)?;
+        network_fs::refuse(path)?;
         Self::open_anyway(path, create)
     }
 
@@ -63,7 +49,7 @@ impl Store {
             layout::verify(path)?;
         }
         let path = path.canonicalize().map_err(Error::io("cannot open", path))?;
-        let _work = unforked::begin()?;
+        let _guard = fork::enter()?;
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         let open = open.get_or_insert_default();
         if let Some(shared) = open.get(&path).and_then(Weak::upgrade) {

@@ -1,14 +1,14 @@
 //! What `plsync status` shows, from counters and tree sizes alone.
 
 use super::Store;
-use super::acks;
 use super::callbacks::waiting;
-use super::counts::Counts;
 use super::followups;
-use super::retention::Quota;
-use super::row::State;
-use super::transition::load;
+use super::outbox::acks;
+use super::records::counts::Counts;
+use super::records::retention::Quota;
+use super::records::transition::load;
 use crate::spool::segment::{list, segment_path};
+use crate::state::State;
 use crate::{Result, WriterInfo, layout};
 
 /// A journal's numbers.
@@ -118,7 +118,7 @@ impl Store {
             let mut oldest: Option<u64> = None;
             for tree in [tables.outbox, tables.open, tables.parked] {
                 for entry in tree.iter(txn)?.take(1000) {
-                    let seq = super::tables::tail_seq(entry?.0)?;
+                    let seq = crate::store::db::tables::tail_seq(entry?.0)?;
                     oldest = Some(oldest.map_or(seq, |least| least.min(seq)));
                 }
             }

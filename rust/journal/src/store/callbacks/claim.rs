@@ -6,14 +6,17 @@ use std::path::PathBuf;
 
 use heed::{RoTxn, RwTxn};
 
+use super::sinks;
 use super::waiting::owners;
 use super::{NEVER, NOBODY, Place};
 use crate::spool::lock::observe;
+use crate::store::Store;
+use crate::store::db::tables::{PART_END, PART_START, Tables, due_key, record_key};
+use crate::store::outbox::acks;
 use crate::store::query::read_row;
-use crate::store::row::Row;
-use crate::store::tables::{PART_END, PART_START, Tables, due_key, record_key};
-use crate::store::transition::load;
-use crate::store::{Store, acks, payload, sinks};
+use crate::store::records::payload;
+use crate::store::records::row::Row;
+use crate::store::records::transition::load;
 use crate::{Error, RecordId, Result, layout};
 
 /// Nobody waits so long. A time further ahead, in ms, was set by a clock that has been put right since.

@@ -4,6 +4,7 @@
 //! is found, however much waits. Both are written by [`Place`] alone.
 
 mod claim;
+pub(crate) mod sinks;
 pub(crate) mod waiting;
 
 pub use claim::{Callback, Refusal};
@@ -11,11 +12,11 @@ pub use waiting::{Due, Waiting};
 
 use heed::{RoTxn, RwTxn};
 
-use super::acks;
-use super::tables::{Tables, callback_key, due_key, tail_seq};
-use super::transition::load;
 use crate::checksum::crc32c_of;
 use crate::frame::array;
+use crate::store::db::tables::{Tables, callback_key, due_key, tail_seq};
+use crate::store::outbox::acks;
+use crate::store::records::transition::load;
 use crate::{Error, RecordId, Result};
 
 /// attempts u32 | dead u8 | 0 x 3 | due u64 | lease until u64 | CRC-32C of the key and of all but itself u32 | last error

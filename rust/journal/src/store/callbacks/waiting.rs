@@ -5,9 +5,11 @@ use std::ops::Bound;
 use heed::RoTxn;
 
 use super::claim::{FAR, Owners};
+use super::sinks;
 use super::{Entry, NEVER, NOBODY, Place};
-use crate::store::tables::{Tables, callback_key, due_key};
-use crate::store::{Store, acks, sinks};
+use crate::store::Store;
+use crate::store::db::tables::{Tables, callback_key, due_key};
+use crate::store::outbox::acks;
 use crate::{RecordId, Result};
 
 /// The sinks that a process may deliver to.

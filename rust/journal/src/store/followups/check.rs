@@ -5,8 +5,8 @@ use heed::RoTxn;
 use super::entry::Entry;
 use super::queue::{FollowUpKey, Queue, is_listed_dead};
 use crate::Result;
-use crate::store::tables::{Tables, unsealed};
-use crate::store::transition::load;
+use crate::store::db::tables::{Tables, unsealed};
+use crate::store::records::transition::load;
 
 /// What is wrong with follow-ups and their work list, in words.
 pub(crate) fn problems(txn: &RoTxn, tables: &Tables) -> Result<Vec<&'static str>> {

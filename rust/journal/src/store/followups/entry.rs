@@ -1,7 +1,7 @@
 //! Follow-ups as they are stored.
 
-use super::super::tables::{sealed, unsealed};
 use crate::frame::array;
+use crate::store::db::tables::{sealed, unsealed};
 use crate::{Error, Result};
 
 /// Longest payload of a follow-up, in bytes.

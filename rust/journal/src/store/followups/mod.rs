@@ -10,11 +10,11 @@ mod sending;
 
 use heed::RoTxn;
 
-use super::Store;
-use super::row::State;
-use super::tables::{Tables, parked_key, seq_key, tail_seq, unsealed};
-use super::transition::{Change, load};
 use crate::frame::array;
+use crate::state::State;
+use crate::store::Store;
+use crate::store::db::tables::{Tables, parked_key, seq_key, tail_seq, unsealed};
+use crate::store::records::transition::{Change, load};
 use crate::{Error, RecordId, Result, ids};
 pub(crate) use check::problems;
 pub(crate) use entry::Entry;

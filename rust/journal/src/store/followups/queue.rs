@@ -8,7 +8,7 @@ use std::ops::Bound;
 use heed::{RoTxn, RwTxn};
 
 use super::entry::Entry;
-use crate::store::tables::{Tables, sealed, seq_key};
+use crate::store::db::tables::{Tables, sealed, seq_key};
 use crate::{Error, Result};
 
 /// The key of a follow-up: kind u8 | record's seq or request id u64 | its number u64.

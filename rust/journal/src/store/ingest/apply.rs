@@ -8,14 +8,15 @@ use std::collections::HashMap;
 use super::IngestReport;
 use super::chunk::{Chunk, Event, Progress};
 use super::index::Index;
-use crate::frame::{Ended, Kind};
 use crate::labels;
+use crate::state::State;
+use crate::state::{Ended, Kind};
 use crate::store::Store;
+use crate::store::callbacks::sinks;
 use crate::store::callbacks::{Entry, Place};
-use crate::store::row::{State, StateRow};
-use crate::store::sinks;
-use crate::store::tables::{cursor_key, put_last, record_key, sealed, sealed_seq, seq_key, tail_seq};
-use crate::store::transition::{Change, load};
+use crate::store::db::tables::{cursor_key, put_last, record_key, sealed, sealed_seq, seq_key, tail_seq};
+use crate::store::records::row::StateRow;
+use crate::store::records::transition::{Change, load};
 use crate::{RecordId, Result, ids};
 
 /// How many reports of damage are kept.

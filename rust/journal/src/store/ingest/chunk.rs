@@ -3,10 +3,11 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use crate::frame::{Ended, HEADER, Kind};
+use crate::frame::HEADER;
 use crate::spool::reader::{Damage, Frame};
-use crate::store::encoder::Encoder;
-use crate::store::tables::{PART_END, PART_START};
+use crate::state::{Ended, Kind};
+use crate::store::db::tables::{PART_END, PART_START};
+use crate::store::records::encoder::Encoder;
 use crate::{RecordId, Result};
 
 /// Frames and bytes of a chunk: few enough to be in the cache still when they are compressed.

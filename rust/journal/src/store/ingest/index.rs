@@ -3,8 +3,8 @@
 //! Most of them are the same few tags and models again and again. In the order of the index these come to stand beside each other,
 //! and are put one after the other.
 
-use crate::store::tables::{Puts, push_label, sealed_seq};
-use crate::store::transition::Change;
+use crate::store::db::tables::{Puts, push_label, sealed_seq};
+use crate::store::records::transition::Change;
 use crate::{RecordId, Result, labels};
 
 /// Entries to come.

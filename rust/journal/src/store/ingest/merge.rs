@@ -5,13 +5,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::Store;
-use super::super::tables::{cursor_key, unsealed};
 use super::chunk::{Chunk, Finished, Progress};
-use crate::frame::{Kind, array};
+use crate::frame::array;
 use crate::spool::lock::{self, Observed};
 use crate::spool::reader::{Damage, Frame, Reader, Step};
 use crate::spool::segment::{list, list_writers, segment_path};
+use crate::state::Kind;
+use crate::store::Store;
+use crate::store::db::tables::{cursor_key, unsealed};
 use crate::{RecordId, Result};
 
 pub(super) struct Merge {

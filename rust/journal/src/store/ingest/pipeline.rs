@@ -9,8 +9,9 @@ use std::thread::Builder;
 
 use super::chunk::Chunk;
 use super::merge::Merge;
-use crate::store::encoder::Encoder;
-use crate::{Error, Result, unforked};
+use crate::os::fork;
+use crate::store::records::encoder::Encoder;
+use crate::{Error, Result};
 
 /// Threads beside the one that stores.
 const THREADS: usize = 1;
@@ -41,7 +42,7 @@ pub(super) fn run(merge: &mut Merge, mut store: impl FnMut(&mut [Chunk]) -> Resu
         changed: Condvar::new(),
     };
     std::thread::scope(|scope| {
-        let starting = unforked::begin()?;
+        let starting = fork::enter()?;
         for _ in 0..THREADS {
             // Without it the thread that stores does everything.
             let _ = Builder::new().spawn_scoped(scope, || work.make_all());

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use super::IngestReport;
 use super::merge::Merge;
-use crate::frame::Ended;
+use crate::os::fs;
 use crate::spool::lock::{Observed, lock_path, observe};
 use crate::spool::segment::{list, list_unfinished, unfinished_path};
+use crate::state::Ended;
 use crate::store::Store;
-use crate::store::tables::{COUNTED, cursor_key, tail_seq};
-use crate::store::transition::Change;
-use crate::{Error, RecordId, Result, fs, ids};
+use crate::store::db::tables::{COUNTED, cursor_key, tail_seq};
+use crate::store::records::transition::Change;
+use crate::{Error, RecordId, Result, ids};
 
 /// Records closed in one transaction.
 const BATCH: usize = 1000;

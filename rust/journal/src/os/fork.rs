@@ -1,0 +1,215 @@
+//! Fork safety: a guard around work on a store, a number that changes with every fork, and files that a child closes.
+//!
+//! A child has none of its parent's threads. A lock that one of those threads held stays held in the child for ever: a lock of this
+//! crate, of heed's map of environments, of LMDB, or of the C library while it starts a thread. So a fork waits until no thread works
+//! on a store, and no thread starts such work during the fork.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::ops::Deref;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+#[cfg(unix)]
+use std::time::Instant;
+
+use crate::{Error, Result};
+
+/// How long a fork waits for other threads. A commit takes milliseconds; work that waits for another process has no bound.
+#[cfg(unix)]
+const MAX_WAIT: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(10) };
+const POLL: Duration = Duration::from_micros(100);
+
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+static HANDLERS: Once = Once::new();
+
+/// Threads that work on a store, and threads that fork.
+static WORKING: AtomicUsize = AtomicUsize::new(0);
+static FORKING: AtomicUsize = AtomicUsize::new(0);
+/// Whether the fork that made this process gave up waiting for a thread of the parent.
+static POISONED: AtomicBool = AtomicBool::new(false);
+
+/// Descriptors that a forked child closes at once: a lock the child kept would make its dead parent look alive.
+static CLOSED_ON_FORK: [AtomicI32; 1024] = [const { AtomicI32::new(-1) }; 1024];
+
+thread_local! {
+    /// How many guards this thread holds.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Keeps forks waiting for as long as it lives.
+pub(crate) struct Guard(());
+
+/// Starts work on a store, once no thread forks. Fails in a child whose fork cut off a thread of the parent.
+pub(crate) fn enter() -> Result<Guard> {
+    install_handlers();
+    if DEPTH.get() == 0 {
+        // Sequentially consistent, as in `before_fork`: either this thread sees the fork, or the fork sees this thread.
+        WORKING.fetch_add(1, Ordering::SeqCst);
+        while FORKING.load(Ordering::SeqCst) > 0 {
+            WORKING.fetch_sub(1, Ordering::SeqCst);
+            thread::sleep(POLL);
+            WORKING.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    DEPTH.set(DEPTH.get() + 1);
+    let guard = Guard(());
+    if POISONED.load(Ordering::Relaxed) { Err(Error::PoisonedByFork) } else { Ok(guard) }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - 1);
+        if DEPTH.get() == 0 {
+            WORKING.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// A number that differs between a process and each of its forked children.
+///
+/// A child must not use state stamped with another generation: that state belongs to its parent.
+pub(crate) fn generation() -> u64 {
+    install_handlers();
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// Registers the fork handlers, once a process.
+pub(crate) fn install_handlers() {
+    HANDLERS.call_once(install);
+}
+
+#[cfg(unix)]
+fn install() {
+    // SAFETY: in the child the handler only touches atomics and close(2), both allowed between fork and exec; the other two run in
+    // the parent, where everything is allowed.
+    unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child)) };
+}
+
+#[cfg(not(unix))]
+fn install() {}
+
+#[cfg(unix)]
+unsafe extern "C" fn before_fork() {
+    FORKING.fetch_add(1, Ordering::SeqCst);
+    let own = usize::from(DEPTH.get() > 0);
+    let until = Instant::now() + MAX_WAIT;
+    while WORKING.load(Ordering::SeqCst) > own && Instant::now() < until {
+        thread::sleep(POLL);
+    }
+}
+
+#[cfg(unix)]
+unsafe extern "C" fn after_fork_in_parent() {
+    FORKING.fetch_sub(1, Ordering::SeqCst);
+}
+
+#[cfg(unix)]
+unsafe extern "C" fn after_fork_in_child() {
+    let own = usize::from(DEPTH.get() > 0);
+    if WORKING.load(Ordering::SeqCst) > own {
+        POISONED.store(true, Ordering::Relaxed);
+    }
+    WORKING.store(own, Ordering::SeqCst);
+    FORKING.store(0, Ordering::SeqCst);
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+    for slot in &CLOSED_ON_FORK {
+        let fd = slot.swap(-1, Ordering::Relaxed);
+        if fd >= 0 {
+            // SAFETY: close is async-signal-safe, and `fd` was registered by its owner, whose copy in this process is never used
+            // again because its generation no longer matches.
+            unsafe { libc::close(fd) };
+        }
+    }
+}
+
+/// A place in [`CLOSED_ON_FORK`]; `None` when all places were taken. A child then keeps the file, which delays clean-up and loses nothing.
+pub(crate) type Slot = Option<usize>;
+
+/// Closes `file`'s descriptor in children forked from now on, until [`unregister`] gets the slot.
+#[cfg(unix)]
+pub(crate) fn register(file: &File) -> Slot {
+    use std::os::fd::AsRawFd;
+    install_handlers();
+    let fd = file.as_raw_fd();
+    CLOSED_ON_FORK.iter().position(|slot| slot.compare_exchange(-1, fd, Ordering::Relaxed, Ordering::Relaxed).is_ok())
+}
+
+#[cfg(not(unix))]
+pub(crate) fn register(_file: &File) -> Slot {
+    None
+}
+
+/// Frees a slot before its file is closed in this process.
+pub(crate) fn unregister(slot: Slot) {
+    if let Some(slot) = slot {
+        CLOSED_ON_FORK[slot].store(-1, Ordering::Relaxed);
+    }
+}
+
+/// A file for a lock, which forked children close at once. A file lock belongs to the open file, and a child shares that: in the child
+/// the lock would outlive its work and its process.
+pub(crate) struct CloseOnFork {
+    file: File,
+    slot: Slot,
+}
+
+impl CloseOnFork {
+    /// Opens the file, with no fork in between.
+    pub(crate) fn open<E>(open: impl FnOnce() -> std::result::Result<File, E>) -> std::result::Result<Self, E> {
+        let _guard = enter();
+        open().map(|file| Self { slot: register(&file), file })
+    }
+}
+
+impl Deref for CloseOnFork {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.file
+    }
+}
+
+impl Drop for CloseOnFork {
+    fn drop(&mut self) {
+        unregister(self.slot);
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// Whether a child that is forked now can start work.
+    fn child_can_work() -> bool {
+        // SAFETY: the child touches atomics and ends, both of which are allowed between fork and exec.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let code = i32::from(enter().is_err());
+            // SAFETY: _exit has no preconditions.
+            unsafe { libc::_exit(code) };
+        }
+        let mut status = 0;
+        // SAFETY: the child is this process's own, and no other thread waits for it.
+        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        libc::WEXITSTATUS(status) == 0
+    }
+
+    #[test]
+    fn a_fork_waits_for_work_and_poisons_a_child_when_the_work_takes_too_long() {
+        let (begun, wait) = std::sync::mpsc::channel();
+        let (over, end) = std::sync::mpsc::channel::<()>();
+        let working = thread::spawn(move || {
+            let _guard = enter().unwrap();
+            begun.send(()).unwrap();
+            let _ = end.recv();
+        });
+        wait.recv().unwrap();
+        assert!(!child_can_work());
+        drop(over);
+        working.join().unwrap();
+        assert!(child_can_work());
+        assert!(enter().is_ok(), "the parent can still work");
+    }
+}

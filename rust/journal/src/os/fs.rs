@@ -1,0 +1,173 @@
+//! The few file operations a journal needs, with the permissions it promises: files 0600, directories 0700.
+
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::path::Path;
+
+use crate::os::fork::CloseOnFork;
+use crate::{Error, Result};
+
+/// Makes a directory and its parents, readable by the owner alone. Their names are durable when it returns.
+pub(crate) fn make_dir(path: &Path) -> Result<()> {
+    let made: Vec<&Path> = path.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(Error::io("cannot create", path))?;
+    made.into_iter().try_for_each(sync_name)
+}
+
+/// Makes a file that must not exist yet, readable and writable by the owner alone.
+pub(crate) fn create_new(path: &Path) -> Result<File> {
+    options().create_new(true).open(path).map_err(Error::io("cannot create", path))
+}
+
+/// Opens a file for its lock, making it when it is not there.
+pub(crate) fn open_lock(path: &Path) -> Result<CloseOnFork> {
+    CloseOnFork::open(|| options().create(true).truncate(false).open(path)).map_err(Error::io("cannot open", path))
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Makes the names in a directory durable, where the file system can be asked to.
+pub(crate) fn sync_dir(path: &Path) -> Result<()> {
+    // Windows has no handle for this and needs none: NTFS journals names.
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    match File::open(path).map_err(Error::io("cannot sync", path))?.sync_all() {
+        // File systems that know no such thing, as some in user space. PostgreSQL and SQLite go on there too.
+        Err(error) if is_unheard_of(&error) => Ok(()),
+        synced => synced.map_err(Error::io("cannot sync", path)),
+    }
+}
+
+#[cfg(unix)]
+fn is_unheard_of(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EBADF | libc::ENOSYS | libc::ENOTSUP))
+}
+
+#[cfg(not(unix))]
+fn is_unheard_of(_: &std::io::Error) -> bool {
+    false
+}
+
+/// Makes a directory's own name durable, in the directory it stands in.
+pub(crate) fn sync_name(path: &Path) -> Result<()> {
+    let parent = path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    match parent.map_or(Ok(()), sync_dir) {
+        // A directory that may be written to and not read: there is no way to ask for more.
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
+    }
+}
+
+/// Writes a small file in one step: after a crash it holds the old bytes or the new, never a part.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write;
+    let temporary = path.with_extension(format!("tmp-{}", crate::RecordId::new().hex()));
+    let mut file = create_new(&temporary)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written.map_err(Error::io("cannot write", path))?;
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+#[cfg(unix)]
+pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+#[cfg(unix)]
+pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match std::os::windows::fs::FileExt::seek_write(file, &bytes[done..], offset + done as u64)? {
+            0 => return Err(std::io::ErrorKind::WriteZero.into()),
+            written => done += written,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(windows)]
+pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, bytes, offset)
+}
+
+/// Whether a file is no longer what stands under its name: it was removed, or moved away with its directory.
+pub(crate) fn is_displaced(file: &File, path: &Path) -> bool {
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(opened), Ok(named)) => !is_same(&opened, &named),
+        (_, Err(error)) => matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory),
+        _ => false,
+    }
+}
+
+#[cfg(unix)]
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+#[cfg(not(unix))]
+fn is_same(_one: &Metadata, _other: &Metadata) -> bool {
+    true
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_that_syncs_no_directories_can_hold_a_journal() {
+        assert_eq!(File::open("/proc").unwrap().sync_all().unwrap_err().raw_os_error(), Some(libc::EINVAL));
+        sync_dir(Path::new("/proc")).unwrap();
+        assert!(sync_dir(Path::new("/proc/missing")).is_err());
+    }
+}
+
+#[cfg(all(test, unix))]
+mod lock_tests {
+    use std::io::{Read, Write, pipe};
+
+    use super::*;
+
+    #[test]
+    fn a_lock_does_not_live_on_in_a_child() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let lock = open_lock(&path).unwrap();
+        lock.lock().unwrap();
+        let (mut wait, over) = pipe().unwrap();
+        let (mut begun, mut begins) = pipe().unwrap();
+        // SAFETY: the child writes to a pipe, reads from another and ends, all of which are allowed between fork and exec.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            drop(over);
+            let _ = begins.write(&[0]);
+            let _ = wait.read(&mut [0]);
+            // SAFETY: _exit has no preconditions.
+            unsafe { libc::_exit(0) };
+        }
+        begun.read_exact(&mut [0]).unwrap();
+        drop(lock);
+        assert!(open_lock(&path).unwrap().try_lock().is_ok());
+        drop(over);
+        // SAFETY: the child is this process's own, and nobody else waits for it.
+        unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+    }
+}

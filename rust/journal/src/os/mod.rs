@@ -1,0 +1,7 @@
+//! What the journal needs from the operating system.
+
+pub(crate) mod boot;
+pub(crate) mod fork;
+pub(crate) mod fs;
+pub(crate) mod network_fs;
+pub(crate) mod watch;

@@ -1,0 +1,114 @@
+//! The words a record's state consists of: what an event is, how a call ended, where its record is, and flags.
+//!
+//! Their numbers are part of the format: `docs/format.md`.
+
+/// Reads an enum's stored number.
+macro_rules! stored_as_u8 {
+    ($name:ident { $($variant:ident),* $(,)? }) => {
+        impl $name {
+            /// All values, in the order of their numbers.
+            pub const ALL: [Self; [$(Self::$variant),*].len()] = [$(Self::$variant),*];
+
+            /// The value with a stored number; `None` for a number this version does not know.
+            pub const fn from_u8(number: u8) -> Option<Self> {
+                match number {
+                    $(number if number == Self::$variant as u8 => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+/// What a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// The first frame of a segment: which process writes it.
+    Segment = 1,
+    /// The start of a call.
+    Start = 2,
+    /// The end of a call.
+    End = 3,
+    /// Opaque bytes, which are stored and never sent.
+    Raw = 4,
+}
+
+stored_as_u8!(Kind { Segment, Start, End, Raw });
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Ended {
+    /// It has not ended.
+    No = 0,
+    /// With an answer.
+    Ok = 1,
+    /// With an error.
+    Error = 2,
+    /// It was cancelled.
+    Cancelled = 3,
+    /// Its consumer stopped reading.
+    Partial = 4,
+    /// Its process ended without recording an end.
+    Abandoned = 5,
+}
+
+stored_as_u8!(Ended { No, Ok, Error, Cancelled, Partial, Abandoned });
+
+impl Ended {
+    /// The label of a record that ended like this. Open calls and calls with an answer have none.
+    pub(crate) fn label(self) -> Option<&'static [u8]> {
+        match self {
+            Self::No | Self::Ok => None,
+            Self::Error | Self::Abandoned => Some(b"error"),
+            Self::Cancelled => Some(b"cancelled"),
+            Self::Partial => Some(b"partial"),
+        }
+    }
+}
+
+/// Where a record is on its way to `PromptLayer`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// It waits to be sent, or has no end yet.
+    Pending = 0,
+    /// A sender has it.
+    Leased = 1,
+    /// It was sent, and no answer came.
+    InDoubt = 2,
+    /// It has its request id.
+    Acked = 3,
+    /// `PromptLayer` refused it.
+    Dead = 4,
+    /// It waits for a decision of the user.
+    Held = 5,
+}
+
+stored_as_u8!(State { Pending, Leased, InDoubt, Acked, Dead, Held });
+
+impl State {
+    /// The name users see.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Leased => "leased",
+            Self::InDoubt => "in_doubt",
+            Self::Acked => "acked",
+            Self::Dead => "dead",
+            Self::Held => "held",
+        }
+    }
+}
+
+/// A flag of events: the answer came from a cache.
+pub const FLAG_CACHED: u8 = 1;
+/// A flag of events: a value was recorded only approximately.
+pub const FLAG_LOSSY: u8 = 2;
+/// A flag of events: the user's redaction changed or removed content.
+pub const FLAG_REDACTED: u8 = 4;
+/// A flag of records: the quota removed the bodies.
+pub const FLAG_PRUNED: u8 = 8;
+/// A flag of records: `PromptLayer` made no log of the first trace, so the record is sent as a second one.
+pub const FLAG_RENEWED: u8 = 16;

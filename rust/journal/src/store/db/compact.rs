@@ -1,0 +1,104 @@
+//! Compaction: gives the space of what was removed back to the file system.
+//!
+//! LMDB's file never shrinks, so the store is copied without its free pages into a new one beside it, which takes its place by one
+//! rename. Appending goes on meanwhile, because the spool is another place; whoever would write to the store waits, and then finds
+//! the new one. A crash leaves either store whole.
+
+use std::path::Path;
+
+use heed::{CompactionOption, Env, WithoutTls};
+
+use super::env::open_env;
+use super::memory::Mapped;
+use crate::os::fs;
+use crate::store::Store;
+use crate::store::db::tables::Tables;
+use crate::store::records::retention::Pruned;
+use crate::{Error, RecordId, Result, layout};
+
+const UNFINISHED: &str = "lmdb.compact-";
+const SUPERSEDED: &str = "lmdb.old-";
+
+/// What a compaction did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CompactReport {
+    /// Bytes of the data file before.
+    pub before: u64,
+    /// Bytes of it now.
+    pub after: u64,
+    /// What the quota removed first.
+    pub pruned: Pruned,
+}
+
+impl Store {
+    /// Rewrites the store without the pages it no longer uses. Needs room for the copy; waits for a running ingest, which
+    /// waits in turn.
+    pub fn compact(&self) -> Result<CompactReport> {
+        let lock_path = layout::ingest_lock(self.path());
+        let lock = fs::open_lock(&lock_path)?;
+        lock.lock().map_err(Error::io("cannot lock", &lock_path))?;
+        clear(self.path())?;
+        let before = self.db().sizes()?.0;
+        let pruned = self.enforce_quota()?;
+        let copy = self.path().join(format!("{UNFINISHED}{}", RecordId::new().hex()));
+        let replaced = self.db().hold_writers(|env, number| {
+            copy_into(env, &self.db().mapped, &copy)?;
+            let next = layout::lmdb(self.path(), number + 1);
+            std::fs::rename(&copy, &next).map_err(Error::io("cannot create", &next))?;
+            fs::sync_dir(self.path())
+        });
+        if let Err(error) = replaced {
+            let _ = std::fs::remove_dir_all(&copy);
+            return Err(error);
+        }
+        clear(self.path())?;
+        Ok(CompactReport { before, after: self.db().sizes()?.0, pruned })
+    }
+}
+
+/// Copies the environment and brings the copy to disk, once it is known to hold as much.
+fn copy_into(env: &Env<WithoutTls>, mapped: &Mapped, target: &Path) -> Result<()> {
+    fs::make_dir(target)?;
+    let mut file = fs::create_new(&target.join("data.mdb"))?;
+    let txn = env.read_txn()?;
+    let tables = Tables::open(env, &txn)?;
+    mapped.during(&txn, &tables, || env.copy_to_file(&mut file, CompactionOption::Enabled))?;
+    drop(txn);
+    file.sync_all().map_err(Error::io("cannot sync", target))?;
+    let copy = open_env(target)?;
+    if lengths(&copy)? != lengths(env)? {
+        return Err(Error::Corrupt("the copy holds less than the store; the store was left as it is".into()));
+    }
+    fs::sync_dir(target)
+}
+
+fn lengths(env: &Env<WithoutTls>) -> Result<Vec<u64>> {
+    let txn = env.read_txn()?;
+    let trees = Tables::open(env, &txn)?.all();
+    trees.into_iter().map(|(_, tree)| Ok(tree.len(&txn)?)).collect()
+}
+
+/// Removes what compactions left: unfinished copies, and stores that have a successor, the oldest first. Called with the ingest
+/// lock held, so none is running.
+fn clear(journal: &Path) -> Result<()> {
+    let mut stores = layout::list_lmdb(journal)?;
+    stores.pop();
+    for number in stores {
+        // Under its name the store is whole or not there at all, for those that open it just now.
+        let old = journal.join(format!("{SUPERSEDED}{}", RecordId::new().hex()));
+        if std::fs::rename(layout::lmdb(journal, number), old).is_err() {
+            // A system that keeps open files from being moved: the next compaction tries again.
+            break;
+        }
+    }
+    for entry in std::fs::read_dir(journal).map_err(Error::io("cannot list", journal))? {
+        let entry = entry.map_err(Error::io("cannot list", journal))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(UNFINISHED) || name.starts_with(SUPERSEDED) {
+            // Where files in use cannot be removed they stay for the next compaction.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! The LMDB environment: its file, its trees, its memory, and upgrades of it.
+
+pub(crate) mod compact;
+pub(crate) mod env;
+mod memory;
+pub(crate) mod tables;
+mod upgrade;

@@ -1,0 +1,280 @@
+//! The trees of the store, and their keys. `docs/format.md` has the byte tables.
+//!
+//! Data and state live in different trees, so that a change of state never rewrites a page of payload. Numbers in keys are
+//! big-endian, because LMDB orders keys as bytes.
+
+use heed::types::Bytes;
+use heed::{Database, Env, MdbError, PutFlags, RoTxn, RwIter, RwTxn, WithoutTls};
+
+use crate::checksum::crc32c_of;
+use crate::state::State;
+use crate::{Error, RecordId, Result};
+
+pub(crate) type Tree = Database<Bytes, Bytes>;
+
+/// How many named trees an environment may come to hold, with room for later versions.
+pub(crate) const MAX_TREES: u32 = 32;
+
+macro_rules! tables {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Handles to every tree.
+        #[derive(Clone, Copy)]
+        pub(crate) struct Tables { $($(#[$doc])* pub(crate) $name: Tree,)* }
+
+        impl Tables {
+            pub(crate) fn all(&self) -> Vec<(&'static str, Tree)> {
+                vec![$((stringify!($name), self.$name)),*]
+            }
+
+            /// Opens every tree, and makes those that are not there.
+            pub(crate) fn create(env: &Env<WithoutTls>, txn: &mut RwTxn) -> Result<Self> {
+                Ok(Self { $($name: env.create_database(txn, Some(stringify!($name)))?,)* })
+            }
+
+            pub(crate) fn open(env: &Env<WithoutTls>, txn: &RoTxn) -> Result<Self> {
+                let missing = || Error::Corrupt("the store lacks a tree".into());
+                Ok(Self { $($name: env.open_database(txn, Some(stringify!($name)))?.ok_or_else(missing)?,)* })
+            }
+        }
+    };
+}
+
+tables! {
+    /// Name -> bytes: the format, the counters.
+    meta,
+    /// (writer, segment) -> how far it was ingested.
+    cursors,
+    /// (seq, part) -> an event's stored body.
+    records,
+    /// Record id -> seal, seq. Also the order in which records are listed: ids sort by time.
+    ids,
+    /// (label, record id) -> seal, seq.
+    labels,
+    /// seq -> state row.
+    state,
+    /// (lane, not before, seq): closed records that wait to be sent.
+    outbox,
+    /// (writer, seq): records without an end.
+    open,
+    /// (state, seq): leased, in doubt, dead and held records.
+    parked,
+    /// seq -> request id and when it came.
+    acks,
+    /// n, dense from 1 -> seal, seq: acks in the order they came.
+    ack_order,
+    /// Sink -> how far in that order it has come, for sinks that are given every ack.
+    positions,
+    /// Request id -> seq.
+    by_request,
+    /// 'n' name -> number, 'i' number -> name; each with a seal.
+    sinks,
+    /// (sink, seq) -> delivery state.
+    callbacks,
+    /// (sink, owner, when due, seq): the same entries, as they are looked for.
+    callbacks_due,
+    /// Number -> text: damage that ingesting met.
+    damage,
+    /// (record or request, number) -> what is to be sent after it.
+    followups,
+    /// What of them is due when, and which are dead.
+    followup_work,
+}
+
+/// Trees that a store of this format may lack, because the version that made it had no use for them.
+const ADDED: [&str; 5] = ["ack_order", "positions", "callbacks_due", "followups", "followup_work"];
+
+/// Whether the store was made before some of the trees were thought of.
+pub(crate) fn lacks_added(env: &Env<WithoutTls>, txn: &RoTxn) -> Result<bool> {
+    for name in ADDED {
+        if env.open_database::<Bytes, Bytes>(txn, Some(name))?.is_none() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Makes those trees, and no other: one that was always there and is missing is damage.
+pub(crate) fn create_added(env: &Env<WithoutTls>, txn: &mut RwTxn) -> Result<()> {
+    for name in ADDED {
+        env.create_database::<Bytes, Bytes>(txn, Some(name))?;
+    }
+    Ok(())
+}
+
+/// The start of a record.
+pub(crate) const PART_START: u8 = 0;
+/// Its end.
+pub(crate) const PART_END: u8 = 1;
+
+/// Stands for "this writer's failures have been counted" among its cursors.
+pub(crate) const COUNTED: u32 = u32::MAX;
+
+pub(crate) fn seq_key(seq: u64) -> [u8; 8] {
+    seq.to_be_bytes()
+}
+
+pub(crate) fn record_key(seq: u64, part: u8) -> [u8; 9] {
+    join(&[&seq.to_be_bytes(), &[part]])
+}
+
+pub(crate) fn cursor_key(writer: RecordId, segment: u32) -> [u8; 20] {
+    join(&[&writer.0, &segment.to_be_bytes()])
+}
+
+pub(crate) fn outbox_key(lane: u8, not_before: u64, seq: u64) -> [u8; 17] {
+    join(&[&[lane], &not_before.to_be_bytes(), &seq.to_be_bytes()])
+}
+
+pub(crate) fn open_key(writer: RecordId, seq: u64) -> [u8; 24] {
+    join(&[&writer.0, &seq.to_be_bytes()])
+}
+
+pub(crate) fn parked_key(state: State, seq: u64) -> [u8; 9] {
+    join(&[&[state as u8], &seq.to_be_bytes()])
+}
+
+pub(crate) fn callback_key(sink: u32, seq: u64) -> [u8; 12] {
+    join(&[&sink.to_be_bytes(), &seq.to_be_bytes()])
+}
+
+pub(crate) fn due_key(sink: u32, owner: RecordId, due: u64, seq: u64) -> [u8; 36] {
+    join(&[&sink.to_be_bytes(), &owner.0, &due.to_be_bytes(), &seq.to_be_bytes()])
+}
+
+/// The part of a label's key that all its records share.
+pub(crate) fn label_prefix(kind: u8, value: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(2 + value.len() + 16);
+    push_prefix(&mut key, kind, value);
+    key
+}
+
+pub(crate) fn label_key(kind: u8, value: &[u8], id: RecordId) -> Vec<u8> {
+    let mut key = Vec::with_capacity(2 + value.len() + 16);
+    push_label(&mut key, kind, value, id);
+    key
+}
+
+/// The same, in memory that is used again.
+pub(crate) fn push_label(key: &mut Vec<u8>, kind: u8, value: &[u8], id: RecordId) {
+    push_prefix(key, kind, value);
+    key.extend_from_slice(&id.0);
+}
+
+fn push_prefix(key: &mut Vec<u8>, kind: u8, value: &[u8]) {
+    let value = &value[..value.len().min(crate::labels::MAX_VALUE)];
+    key.extend_from_slice(&[kind, u8::try_from(value.len()).unwrap_or(u8::MAX)]);
+    key.extend_from_slice(value);
+}
+
+/// CRC-32C of the rest u32 | seq u64: the sequence number is last, as in every index.
+pub(crate) fn sealed_seq(key: &[u8], seq: u64) -> [u8; 12] {
+    join(&[&seal(key, &seq_key(seq)).to_le_bytes(), &seq_key(seq)])
+}
+
+/// The number in the last eight bytes of a key or value.
+pub(crate) fn tail_seq(key: &[u8]) -> Result<u64> {
+    key.last_chunk::<8>()
+        .map(|bytes| u64::from_be_bytes(*bytes))
+        .ok_or_else(|| Error::Corrupt("a key of the store is too short".into()))
+}
+
+/// CRC-32C of an entry. LMDB has no checksums of its own; with its key in it, an entry is also known to stand where it belongs.
+pub(crate) fn seal(key: &[u8], value: &[u8]) -> u32 {
+    crc32c_of([key, value])
+}
+
+/// A value with its seal behind it.
+pub(crate) fn sealed(key: &[u8], mut value: Vec<u8>) -> Vec<u8> {
+    let seal = seal(key, &value);
+    value.extend_from_slice(&seal.to_le_bytes());
+    value
+}
+
+/// The value without its seal, if the seal is right.
+pub(crate) fn unsealed<'a>(key: &[u8], stored: &'a [u8]) -> Option<&'a [u8]> {
+    let (value, kept) = stored.split_last_chunk::<4>()?;
+    (seal(key, value).to_le_bytes() == *kept).then_some(value)
+}
+
+/// Puts an entry that is to be the last of its tree, without searching for its place. Where it is not, it is put where it belongs.
+pub(crate) fn put_last(tree: Tree, txn: &mut RwTxn, key: &[u8], value: &[u8]) -> Result<()> {
+    match tree.put_with_flags(txn, PutFlags::APPEND, key, value) {
+        Err(heed::Error::Mdb(MdbError::KeyExist)) => Ok(tree.put(txn, key, value)?),
+        done => Ok(done?),
+    }
+}
+
+/// Puts many entries into a tree. Where one belongs is first looked for beside the one before it: in the order of their keys the
+/// tree is hardly searched at all.
+pub(crate) struct Puts<'t>(RwIter<'t, Bytes, Bytes>);
+
+impl<'t> Puts<'t> {
+    pub(crate) fn into(tree: Tree, txn: &'t mut RwTxn) -> Result<Self> {
+        Ok(Self(tree.iter_mut(txn)?))
+    }
+
+    pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        // SAFETY: nothing that was read from the tree is held: the iterator is never asked for an entry.
+        Ok(unsafe { self.0.put_current_with_options::<Bytes>(PutFlags::empty(), key, value) }?)
+    }
+}
+
+fn join<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
+    let mut key = [0; N];
+    let mut at = 0;
+    for part in parts {
+        key[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    }
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::layout;
+    use crate::store::db::env::Db;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// Long keys and values, so that pages are split again and again under the iterator that puts.
+        #[test]
+        fn entries_are_put_where_they_belong_in_any_order(
+            before in prop::collection::vec(any::<u16>(), 0..300),
+            more in prop::collection::vec(any::<u16>(), 1..600),
+            in_order: bool,
+        ) {
+            let entry = |number: &u16, value: u8| (number.to_be_bytes().repeat(40), vec![value; 60]);
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("journal");
+            layout::prepare(&path).unwrap();
+            let db = Db::open(&path).unwrap();
+            let mut more = more;
+            if in_order {
+                more.sort_unstable();
+            }
+            db.write(|txn, tables| {
+                for (key, value) in before.iter().map(|number| entry(number, 1)) {
+                    tables.damage.put(txn, &key, &value)?;
+                }
+                Ok(())
+            }).unwrap();
+            db.write(|txn, tables| {
+                let mut puts = Puts::into(tables.damage, txn)?;
+                more.iter().map(|number| entry(number, 2)).try_for_each(|(key, value)| puts.put(&key, &value))
+            }).unwrap();
+            let expected: BTreeMap<_, _> =
+                before.iter().map(|number| entry(number, 1)).chain(more.iter().map(|number| entry(number, 2))).collect();
+            let found = db.read(|txn, tables| {
+                let entries = tables.damage.iter(txn)?.map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec())));
+                Ok(entries.collect::<std::result::Result<Vec<_>, _>>()?)
+            }).unwrap();
+            prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What stores of earlier versions lack, made when they are opened.
+
+use heed::{Env, RoTxn, WithoutTls};
+
+use crate::Result;
+use crate::store::callbacks;
+use crate::store::db::tables::{self, Tables};
+use crate::store::outbox::acks;
+use crate::store::records::dictionary;
+
+/// The handles to every tree, in a store that has all that this version writes.
+pub(crate) fn open(env: &Env<WithoutTls>) -> Result<Tables> {
+    let txn = env.read_txn()?;
+    if tables::lacks_added(env, &txn)? {
+        drop(txn);
+    } else {
+        let tables = Tables::open(env, &txn)?;
+        let is_current = is_current(&txn, &tables)?;
+        // Handles opened in a read transaction are only kept when it is committed.
+        txn.commit()?;
+        if is_current {
+            return Ok(tables);
+        }
+    }
+    let mut txn = env.write_txn()?;
+    tables::create_added(env, &mut txn)?;
+    let tables = Tables::open(env, &txn)?;
+    if !dictionary::has_current(&txn, &tables)? {
+        // Whoever opens it may come to store bodies that name the dictionary.
+        dictionary::keep_current(&mut txn, &tables)?;
+    }
+    if !has_all_acks(&txn, &tables)? {
+        acks::list_missing(&mut txn, &tables)?;
+    }
+    if !has_all_callbacks(&txn, &tables)? {
+        callbacks::list_again(&mut txn, &tables)?;
+    }
+    txn.commit()?;
+    Ok(tables)
+}
+
+fn is_current(txn: &RoTxn, tables: &Tables) -> Result<bool> {
+    Ok(dictionary::has_current(txn, tables)? && has_all_acks(txn, tables)? && has_all_callbacks(txn, tables)?)
+}
+
+fn has_all_acks(txn: &RoTxn, tables: &Tables) -> Result<bool> {
+    Ok(tables.ack_order.len(txn)? == tables.acks.len(txn)?)
+}
+
+fn has_all_callbacks(txn: &RoTxn, tables: &Tables) -> Result<bool> {
+    Ok(tables.callbacks_due.len(txn)? == tables.callbacks.len(txn)?)
+}

@@ -1,0 +1,6 @@
+//! The outbox: records on their way to `PromptLayer`, their leases, lanes and waits, and the order of their acks.
+
+pub(crate) mod acks;
+mod lanes;
+mod leases;
+mod waits;

@@ -1,0 +1,229 @@
+//! Stored bodies: the event's bytes, compressed when that helps, with a checksum of what they must come out as.
+
+use std::cell::RefCell;
+
+use heed::RoTxn;
+use zstd::bulk::Decompressor;
+
+use super::dictionary;
+use crate::checksum::crc32c;
+use crate::frame::{MAX_PAYLOAD, array};
+use crate::state::Kind;
+use crate::store::db::tables::{PART_END, PART_START, Tables};
+use crate::{Error, RecordId, Result};
+
+/// codec u8 | kind u8 | dictionary u16 | raw length u32 | CRC-32C of the raw bytes u32 | CRC-32C of the record id u32
+const HEADER: usize = 16;
+/// Where the owner stands: a body under a damaged key is another's, and says so.
+const OWNER: usize = 12;
+const RAW: u8 = 0;
+const ZSTD: u8 = 1;
+const ZSTD_DICTIONARY: u8 = 2;
+
+/// How a body is stored.
+#[derive(Clone, Copy)]
+pub(crate) enum Codec {
+    Raw,
+    /// Compressed with the dictionary of this number.
+    Dictionary(u16),
+}
+
+/// Appends what is stored of a body: a header, and its data.
+pub(crate) fn write(codec: Codec, id: RecordId, kind: Kind, body: &[u8], data: &[u8], stored: &mut Vec<u8>) {
+    let (codec, dictionary) = match codec {
+        Codec::Raw => (RAW, 0),
+        Codec::Dictionary(number) => (ZSTD_DICTIONARY, number),
+    };
+    let mut header = [0; HEADER];
+    header[..2].copy_from_slice(&[codec, kind as u8]);
+    header[2..4].copy_from_slice(&dictionary.to_le_bytes());
+    header[4..8].copy_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
+    header[8..12].copy_from_slice(&crc32c(body).to_le_bytes());
+    header[OWNER..].copy_from_slice(&crc32c(&id.0).to_le_bytes());
+    stored.extend_from_slice(&header);
+    stored.extend_from_slice(data);
+}
+
+/// Takes a stored body apart again and checks it, and that it is this part of this record.
+pub(crate) fn decode(txn: &RoTxn, tables: &Tables, id: RecordId, part: u8, stored: &[u8]) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    decode_into(txn, tables, id, part, stored, &mut body)?;
+    Ok(body)
+}
+
+/// The same, in memory that is used again. Without success what it holds then means nothing.
+pub(crate) fn decode_into(
+    txn: &RoTxn,
+    tables: &Tables,
+    id: RecordId,
+    part: u8,
+    stored: &[u8],
+    body: &mut Vec<u8>,
+) -> Result<()> {
+    if !belongs(stored, id, part) {
+        return Err(Error::Corrupt("a stored body is not this record's".into()));
+    }
+    decode_with(stored, body, |number| Ok(dictionary::find(txn, tables, number)?.to_vec()))
+}
+
+/// The same, of whichever record it is, where dictionaries that this version lacks come from elsewhere.
+pub(crate) fn decode_with(
+    stored: &[u8],
+    body: &mut Vec<u8>,
+    dictionary: impl FnOnce(u16) -> Result<Vec<u8>>,
+) -> Result<()> {
+    let damaged = |what: &str| Error::Corrupt(format!("a stored body {what}"));
+    if stored.len() < HEADER {
+        return Err(damaged("is cut short"));
+    }
+    let raw_len = u32::from_le_bytes(array(stored, 4)) as usize;
+    if raw_len > MAX_PAYLOAD {
+        return Err(damaged("claims an impossible length"));
+    }
+    let data = &stored[HEADER..];
+    body.clear();
+    match (stored[0], u16::from_le_bytes(array(stored, 2))) {
+        (RAW, _) => body.extend_from_slice(data),
+        (codec @ (ZSTD | ZSTD_DICTIONARY), number) => {
+            body.reserve(raw_len);
+            let place = dictionary::place(number);
+            let done = match (codec, place) {
+                (ZSTD, _) => Decompressor::new().and_then(|mut zstd| zstd.decompress_to_buffer(data, body)),
+                (_, Some(place)) => with_shipped_dictionary(place, data, body),
+                (_, None) => Decompressor::with_dictionary(&dictionary(number)?)
+                    .and_then(|mut zstd| zstd.decompress_to_buffer(data, body)),
+            };
+            done.map_err(|_| damaged("does not decompress"))?;
+        }
+        _ => return Err(damaged("uses a codec this version doesn't know; upgrade plsync")),
+    }
+    if body.len() != raw_len || crc32c(body) != u32::from_le_bytes(array(stored, 8)) {
+        return Err(damaged("does not match its checksum"));
+    }
+    Ok(())
+}
+
+thread_local! {
+    /// Making a context costs more than decompressing a usual body with it.
+    static CONTEXTS: RefCell<[Option<Decompressor<'static>>; dictionary::SHIPPED]> =
+        const { RefCell::new([const { None }; dictionary::SHIPPED]) };
+}
+
+fn with_shipped_dictionary(place: usize, data: &[u8], body: &mut Vec<u8>) -> std::io::Result<usize> {
+    CONTEXTS.with_borrow_mut(|contexts| {
+        let context = match &mut contexts[place] {
+            Some(context) => context,
+            missing => missing.insert(Decompressor::with_prepared_dictionary(dictionary::decoder(place))?),
+        };
+        context.decompress_to_buffer(data, body)
+    })
+}
+
+/// Whether a stored body is this part of this record.
+pub(crate) fn belongs(stored: &[u8], id: RecordId, part: u8) -> bool {
+    part_of(stored) == Some(part) && owner(stored) == Some(crc32c(&id.0))
+}
+
+/// What its record's id has for a checksum.
+pub(crate) fn owner(stored: &[u8]) -> Option<u32> {
+    stored.get(OWNER..HEADER).map(|owner| u32::from_le_bytes(array(owner, 0)))
+}
+
+/// Which part of its record it is.
+pub(crate) fn part_of(stored: &[u8]) -> Option<u8> {
+    let kind = stored.get(1)?;
+    Some(if *kind == Kind::End as u8 { PART_END } else { PART_START })
+}
+
+/// Makes a body another record's.
+pub(crate) fn assign(stored: &mut [u8], id: RecordId) {
+    if let Some(owner) = stored.get_mut(OWNER..HEADER) {
+        owner.copy_from_slice(&crc32c(&id.0).to_le_bytes());
+    }
+}
+
+/// Bytes of the body before compression.
+pub(crate) fn raw_len(stored: &[u8]) -> u64 {
+    stored.get(4..8).map_or(0, |_| u64::from(u32::from_le_bytes(array(stored, 4))))
+}
+
+/// Whether the body is opaque bytes, which are stored but never sent.
+pub(crate) fn is_raw(stored: &[u8]) -> bool {
+    stored.get(1) == Some(&(Kind::Raw as u8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::records::encoder::Encoder;
+    use proptest::prelude::*;
+    use zstd::bulk::Compressor;
+
+    const ID: RecordId = RecordId([7; 16]);
+
+    fn read(stored: &[u8]) -> Result<Vec<u8>> {
+        let mut body = vec![7; 10];
+        decode_with(stored, &mut body, |number| Err(Error::Corrupt(format!("no dictionary {number}"))))?;
+        Ok(body)
+    }
+
+    fn encode(kind: Kind, body: &[u8]) -> Vec<u8> {
+        let mut stored = Vec::new();
+        Encoder::new().unwrap().encode(ID, kind, body, &mut stored).unwrap();
+        stored
+    }
+
+    /// A body as another version stored it.
+    fn stored_with(codec: u8, dictionary: u16, body: &[u8], data: &[u8]) -> Vec<u8> {
+        let mut stored = encode(Kind::Start, body);
+        stored.truncate(HEADER);
+        stored[0] = codec;
+        stored[2..4].copy_from_slice(&dictionary.to_le_bytes());
+        stored.extend_from_slice(data);
+        stored
+    }
+
+    #[test]
+    fn a_body_of_another_dictionary_is_read_with_the_journals_copy() {
+        let other = b"a dictionary without structure is as good as any: the model answered".repeat(20);
+        let body = b"{\"the model answered\": \"a dictionary without structure\"}";
+        let data = Compressor::with_dictionary(3, &other).unwrap().compress(body).unwrap();
+        let stored = stored_with(ZSTD_DICTIONARY, 77, body, &data);
+        let mut read_back = Vec::new();
+        decode_with(&stored, &mut read_back, |number| Ok(if number == 77 { other } else { Vec::new() })).unwrap();
+        assert_eq!(read_back, body);
+        assert!(read(&stored).unwrap_err().to_string().contains("dictionary 77"));
+    }
+
+    #[test]
+    fn other_alphabets_and_long_bodies_are_compressed_too() {
+        for body in
+            ["Ответ модели был верным. ".repeat(40), "模型的回答是正确的。".repeat(40), "Quite long. ".repeat(1000)]
+        {
+            let stored = encode(Kind::End, body.as_bytes());
+            assert!(stored.len() < body.len() / 2);
+            assert_eq!(read(&stored).unwrap(), body.as_bytes());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_body_reads_back(body in prop::collection::vec(0..4u8, 0..9000)) {
+            let stored = encode(Kind::Start, &body);
+            prop_assert_eq!(read(&stored).unwrap(), &body[..]);
+            prop_assert_eq!(raw_len(&stored), body.len() as u64);
+            let without = zstd::bulk::compress(&body, 1).unwrap();
+            prop_assert_eq!(read(&stored_with(ZSTD, 0, &body, &without)).unwrap(), &body[..]);
+            let first = Compressor::with_dictionary(1, dictionary::bytes(1)).unwrap().compress(&body).unwrap();
+            prop_assert_eq!(read(&stored_with(ZSTD_DICTIONARY, 1, &body, &first)).unwrap(), body);
+        }
+
+        #[test]
+        fn damage_is_noticed_or_harmless(body in prop::collection::vec(any::<u8>(), 1..500), at: prop::sample::Index, bit in 0..8u8) {
+            let mut stored = encode(Kind::End, &body);
+            let at = at.index(stored.len());
+            stored[at] ^= 1 << bit;
+            prop_assert!(!belongs(&stored, ID, PART_END) || read(&stored).map_or(true, |read| read == body));
+        }
+    }
+}
