@@ -22,7 +22,7 @@ test: .venv/built
 compat: .venv/built
 	tests/compat.sh
 
-# The long form of the crash tests; docs/testing.md has what they do.
+# The long form of the crash tests; docs/internals/testing.md has what they do.
 crash: .venv/built
 	PLSYNC_SOAK_RECORDS=10000 PLSYNC_SOAK_KILLS=40 PLSYNC_OFFLINE_SECONDS=60 $(BIN)/pytest tests/test_soak.py tests/test_no_network.py
 	PLSYNC_IMAGES=2000 PLSYNC_FAULTS=1000000 PLSYNC_FLIPS=20000 PLSYNC_SALVAGES=3000 PLSYNC_KILL_ROUNDS=2000 PROPTEST_CASES=4000 \

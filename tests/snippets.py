@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(
     r"^(?: *<!-- snippet: (?P<needs>[\w., ]+) -->\n+)?"
     r"(?P<indent> *)```(?P<language>python|console)\n(?P<body>.*?)^ *```$",
@@ -38,9 +38,11 @@ def snippets_of(page: Path) -> tuple[list[Snippet], dict[str, str]]:
         if name := next((need.removeprefix("file ") for need in needs if need.startswith("file ")), None):
             files[name] = body
             continue
-        assert needs <= NEEDS, f"{page.name}:{line} needs something unknown"
+        assert needs <= NEEDS, f"{page}:{line} needs something unknown"
         if "continues" in needs:
             body = found[-1].body + body
             needs |= found[-1].needs
-        found.append(Snippet(f"{page.name}:{line}", fence["language"], needs, body, dict(files)))
+        found.append(
+            Snippet(f"{page.relative_to(ROOT).as_posix()}:{line}", fence["language"], needs, body, dict(files))
+        )
     return found, files

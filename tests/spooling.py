@@ -1,4 +1,4 @@
-"""A second writer of the spool format, in a few lines of Python and from docs/format.md alone.
+"""A second writer of the spool format, in a few lines of Python and from docs/reference/format.md alone.
 
 It gives tests what a live handler cannot: chosen times, processes that died, broken bytes.
 """

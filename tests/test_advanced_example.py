@@ -68,7 +68,7 @@ def test_the_published_example_runs_with_its_imports_changed(
     server: PromptLayerServer, environment: dict[str, str], tmp_path: Path
 ) -> None:
     """In a program that lives on, as a server does: it calls the function itself."""
-    (example,) = snippets("docs/migrating.md", "## The old guide, as it is")
+    (example,) = snippets("docs/start/migrating.md", "## The old guide, as it is")
     assert example.startswith("import plsync as promptlayer\nfrom langchain_openai import OpenAI\nfrom plsync import")
     path = tmp_path / "journal"
     assert run(path, "prompts", "pull", **environment).returncode == 0
@@ -113,7 +113,7 @@ def test_the_readmes_example_runs_in_a_program_that_is_gone_when_the_id_comes(
 
 def test_nothing_of_it_needs_promptlayers_sdk() -> None:
     function, program = snippets("README.md", "### Scores, metadata and prompt templates")
-    (example,) = snippets("docs/migrating.md", "## The old guide, as it is")
+    (example,) = snippets("docs/start/migrating.md", "## The old guide, as it is")
     imported = re.findall(r"^(?:import|from) (\w+)", function + program + example, re.MULTILINE)
     assert set(imported) == {"plsync", "langchain_openai"}
 

@@ -62,7 +62,7 @@ def test_every_command_for_prompts_has_the_options_documented(tmp_path: Path, co
 
 
 def documented() -> str:
-    return (Path(__file__).parent.parent / "docs" / "cli.md").read_text(encoding="utf-8")
+    return (Path(__file__).parent.parent / "docs" / "guide" / "cli.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("command", [*OPTIONS, *(f"prompts {command}" for command in PROMPTS)])

@@ -1,4 +1,4 @@
-"""The format is open: a reader of a few lines, written from docs/format.md alone, finds every record of a journal.
+"""The format is open: a short reader, written from docs/reference/format.md alone, finds every record of a journal.
 
 The reader must not import plsync.
 """

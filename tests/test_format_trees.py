@@ -1,4 +1,4 @@
-"""Every tree of the store is as docs/format.md has it: keys, values, checksums, and what stands where.
+"""Every tree of the store is as docs/reference/format.md has it: keys, values, checksums, and what stands where.
 
 What is read here is read with LMDB and the tables of the document, not with plsync.
 """
@@ -25,7 +25,7 @@ NEVER = 2**64 - 1
 PENDING, LEASED, IN_DOUBT, ACKED, DEAD, HELD = range(6)
 Tree = dict[bytes, bytes]
 
-DOCUMENT = (Path(__file__).parent.parent / "docs" / "format.md").read_text(encoding="utf-8")
+DOCUMENT = (Path(__file__).parent.parent / "docs" / "reference" / "format.md").read_text(encoding="utf-8")
 
 
 def be(number: int, width: int = 8) -> bytes:

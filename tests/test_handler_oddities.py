@@ -189,7 +189,7 @@ def test_tools_and_the_schema_of_an_output_are_kept(config: Any, path: Path) -> 
 
 
 def test_settings_of_one_call_of_a_text_model_are_told_in_a_stream_only(config: Any, path: Path) -> None:
-    """LangChain leaves them out of what it says of a plain call; docs/handler.md says so."""
+    """LangChain leaves them out of what it says of a plain call; docs/internals/handler.md says so."""
     CountingLLM().invoke("hi", config, temperature=0.5)
     list(CountingLLM().stream("hi", config, temperature=0.5))
     assert ["temperature" in record.params for record in records(path)] == [False, True]

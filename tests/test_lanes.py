@@ -55,7 +55,7 @@ def test_calls_of_one_run_share_a_lane(path: Path) -> None:
 
 
 def documented(key: bytes) -> int:
-    """docs/format.md: every writer, whatever it is written in, must find the same lane."""
+    """docs/reference/format.md: every writer, whatever it is written in, must find the same lane."""
     hashed = 0x811C9DC5
     for byte in key:
         hashed = ((hashed ^ byte) * 0x01000193) % 2**32

@@ -55,7 +55,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 def test_the_suite_of_a_rag_chain(tmp_path: Path, run: Run, server: OpenAIServer) -> None:
-    write("replay-rag.md", tmp_path)
+    write("replay/rag.md", tmp_path)
     recorded = run("pytest", "--plsync-record=once", server=server)
     assert "3 passed" in recorded.stdout, recorded.stdout
     assert len(server.asked) == 2
@@ -80,7 +80,7 @@ def test_the_suite_of_a_rag_chain(tmp_path: Path, run: Run, server: OpenAIServer
 
 
 def test_a_failure_in_the_field_becomes_a_test(tmp_path: Path, run: Run, server: OpenAIServer) -> None:
-    write("replay-field.md", tmp_path)
+    write("replay/field.md", tmp_path)
     failed = run(sys.executable, "forecast.py", server=server)
     assert "TypeError: 'NoneType' object is not subscriptable" in failed.stderr
     exported = run("plsync", "export", "--recording", "field.jsonl", "--tag", "forecast")
@@ -96,7 +96,7 @@ def test_a_failure_in_the_field_becomes_a_test(tmp_path: Path, run: Run, server:
 
 
 def test_a_demo_at_the_recorded_pace(tmp_path: Path, run: Run, server: OpenAIServer) -> None:
-    write("replay-demo.md", tmp_path)
+    write("replay/demo.md", tmp_path)
     server.text = "Why did the cassette cross the road? To replay the other side!"
     rehearsed = run(sys.executable, "demo.py", "--record", server=server)
     assert rehearsed.stdout == f"{server.text}\n", rehearsed.stderr

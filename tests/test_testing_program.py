@@ -60,7 +60,7 @@ def test_every_option_of_the_program_is_documented() -> None:
     help_text = subprocess.run(
         [sys.executable, "-m", "plsync.testing", "--help"], capture_output=True, check=True
     ).stdout
-    page = Path(__file__).parent.parent / "docs" / "testing-with-promptlayer.md"
+    page = Path(__file__).parent.parent / "docs" / "guide" / "testing-with-promptlayer.md"
     documented = set(re.findall(r"--[a-z][a-z-]+", page.read_text(encoding="utf-8")))
     offered = set(re.findall(r"--[a-z][a-z-]+", help_text.decode()))
     assert offered - {"--help"} == documented - {"--once"}

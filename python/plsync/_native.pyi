@@ -1,7 +1,7 @@
 """The Rust core: the recorder (hot path) and the store (everything else).
 
 Private: programs use ``plsync.PromptLayerCallbackHandler`` and ``plsync.Journal``. Constants and byte layouts are
-specified in ``docs/format.md``.
+specified in ``docs/reference/format.md``.
 """
 
 from collections.abc import Callable, Sequence

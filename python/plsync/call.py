@@ -1,7 +1,7 @@
 """What the two events of a call say: what was asked, what came back, when.
 
-Everything is read from the JSON bodies of the events (``docs/events.md``) and the flags beside them. Bodies are parsed
-at first use, so paging through a long journal costs what is looked at and no more.
+Everything is read from the JSON bodies of the events (``docs/reference/events.md``) and the flags beside them. Bodies
+are parsed at first use, so paging through a long journal costs what is looked at and no more.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["STATUSES", "Call", "Kind", "Status", "moment"]
 Kind = Literal["chat", "llm"]
 Status = Literal["pending", "ok", "error", "cancelled", "partial"]
 
-# The numbering of docs/format.md: the position is the stored number. An abandoned call (5) is an error.
+# The numbering of docs/reference/format.md: the position is the stored number. An abandoned call (5) is an error.
 STATUSES: Final[tuple[Status, ...]] = ("pending", "ok", "error", "cancelled", "partial", "error")
 _ABANDONED: Final = 5
 
@@ -211,7 +211,7 @@ class Call:
     # --- as other things ---
 
     def events(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The start and the end as they were written (``docs/events.md``); empty for one that is not there."""
+        """The start and the end event (``docs/reference/events.md``); empty for an event that is missing."""
         return _parse(self._row.start), _parse(self._row.end)
 
     def messages(self) -> list[BaseMessage]:

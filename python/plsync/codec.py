@@ -1,4 +1,4 @@
-"""The tagged JSON of ``docs/events.md``, read back: as objects (``decode``) or as plain values (``plain``).
+"""The tagged JSON of ``docs/reference/events.md``, read back: as objects (``decode``) or as plain values (``plain``).
 
 ``plain`` needs nothing of LangChain, so programs that only look at a journal stay light. ``decode`` builds objects of
 a fixed list of langchain_core classes; nothing a journal names is ever imported or called.

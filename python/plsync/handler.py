@@ -1,7 +1,7 @@
 """The LangChain callback handler: every LLM request of a program, written to the journal as it happens.
 
 Nothing in here, or in what it imports, opens a socket or waits for a disk. What LangChain calls when, and why the
-handler is shaped as it is, is in ``docs/handler.md``.
+handler is shaped as it is, is in ``docs/internals/handler.md``.
 """
 
 from __future__ import annotations
@@ -75,9 +75,9 @@ class PromptLayerCallbackHandler(Callbacks, BaseCallbackHandler):
                 directory.
             durability: ``"process"``: a recorded event survives the death of the process, and a power cut costs at most
                 200 ms. ``"power"``: each event is on disk before the call goes on.
-            redact: called with each event, a dict with the keys of ``docs/events.md``, before it is encoded. Returns
-                the dict to keep (a new one; the values are the program's own objects and must not be changed), or
-                None to keep ids and times only. If it raises, the same is kept.
+            redact: called with each event, a dict with the keys of ``docs/reference/events.md``, before it is encoded.
+                Returns the dict to keep (a new one; the values are the program's own objects and must not be changed),
+                or None to keep ids and times only. If it raises, the same is kept.
             content: False keeps prompts, messages, answers and error texts out of the journal.
             sync: ``"thread"`` also sends the records, from a thread of this process, as ``plsync run`` does. By default
                 nothing here uses a network.

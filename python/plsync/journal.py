@@ -194,7 +194,7 @@ class Journal:
     # --- writing ---
 
     def append(self, value: Any, *, durability: Literal["process", "power"] = "process") -> str:
-        """Record something that is no LLM call: bytes as they are, anything else as JSON (``docs/events.md``).
+        """Record a value that is not an LLM call: bytes unchanged, other values as JSON (``docs/reference/events.md``).
 
         It takes the way of the handler's events, with the same promise when it returns. It is kept, and never sent.
 

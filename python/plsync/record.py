@@ -20,7 +20,7 @@ __all__ = ["FIELDS", "STATES", "STATUSES", "CallError", "Generation", "Kind", "R
 
 State = Literal["pending", "leased", "in_doubt", "acked", "dead", "held"]
 
-# The numbering of docs/format.md: the position is the stored number.
+# The numbering of docs/reference/format.md: the position is the stored number.
 STATES: Final[tuple[State, ...]] = ("pending", "leased", "in_doubt", "acked", "dead", "held")
 # What is told of a record wherever it goes.
 _MARKS: Final = {FLAG_CACHED: "cached", FLAG_LOSSY: "lossy", FLAG_REDACTED: "redacted", FLAG_PRUNED: "pruned"}

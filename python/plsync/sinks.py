@@ -36,7 +36,7 @@ Kind = Literal["function", "script", "object", "command"]
 _FUNCTION: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _PLAIN: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
-# A label of a record holds no more (docs/format.md).
+# A label of a record holds no more (docs/reference/format.md).
 _MAX_BYTES = 255
 
 

@@ -26,7 +26,7 @@ def show(
 ) -> None:
     """Show one record whole: the conversation, what came back, and how far it has got.
 
-    With --json: one object, described in docs/cli.md.
+    With --json: one object, described in docs/guide/cli.md.
     """
     with Journal.open(journal) as opened:
         record = opened.get(id)

@@ -24,7 +24,7 @@ class Call:
     where: str
     """What people find it by: ``line 5``, or a record's id."""
     raw: bytes | dict[str, Any]
-    """One line of a recording (``docs/recordings.md``), as it is or parsed."""
+    """One line of a recording (``docs/reference/recordings.md``), as it is or parsed."""
     source: str = ""
     """The file it is in."""
 

@@ -5,8 +5,8 @@ shown it in yet another form (``_format_for_tracing`` and ``_normalize_messages`
 become ``{"type": "image", "data": "sha256:..."}``. What differs from run to run by itself is left out: ids of blocks,
 their numbers in a stream, addresses of objects, signatures of links.
 
-Everything here works on parsed tagged JSON (``docs/events.md``), so that a call just made and one out of a journal
-take the same way.
+Everything here works on parsed tagged JSON (``docs/reference/events.md``), so that a call just made and one out of a
+journal take the same way.
 """
 
 from __future__ import annotations

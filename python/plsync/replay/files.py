@@ -1,7 +1,7 @@
 """The file of a recording: JSON lines, one call a line, and large binaries beside it.
 
-Layout: ``docs/recordings.md``. A line is appended when its call has ended, so nothing recorded is lost with the
-process; what changes more of the file writes a new one and renames it. Processes take turns by a lock.
+Layout: ``docs/reference/recordings.md``. A line is appended when its call has ended, so nothing recorded is lost with
+the process; what changes more of the file writes a new one and renames it. Processes take turns by a lock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The pytest plugin: one recording a test, beside the test's file.
 
 pytest loads it in every run in which plsync is installed, so it imports nothing until a test uses it, and does nothing
-to tests that do not. ``docs/replay-pytest.md`` says how it is used.
+to tests that do not. ``docs/replay/pytest.md`` says how it is used.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def _fields(model: Any) -> dict[str, Any]:
 
 
 def of_record(start: Mapping[str, Any]) -> Request | None:
-    """The request of a record's start event (``docs/events.md``); ``None`` when it holds none.
+    """The request of a record's start event (``docs/reference/events.md``); ``None`` when it holds none.
 
     The settings stay empty: an event does not tell those of the call from those of the model.
     """

@@ -2,7 +2,7 @@
 
 What an answer means for a follow-up is what it means for a record (:mod:`plsync.sync.policy`), but for one thing: a
 follow-up whose answer was lost is sent again, when the first has settled. For metadata, prompt links and groups that
-changes nothing, because they are set and not added; for scores see ``docs/follow-ups.md``.
+changes nothing, because they are set and not added; for scores see ``docs/guide/follow-ups.md``.
 """
 
 from __future__ import annotations

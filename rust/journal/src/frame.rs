@@ -1,4 +1,4 @@
-//! Frames: how an event lies in a segment. `docs/format.md` has the byte table. Here one is read; `draft` makes them.
+//! Frames: how an event lies in a segment. `docs/reference/format.md` has the byte table. Here one is read; `draft` makes them.
 //!
 //! The header has a checksum of its own, so that a damaged length can't swallow what follows it.
 

@@ -2,7 +2,7 @@
 //!
 //! A process that records appends [`Event`]s through a [`Spool`]: one frame, one write. Any process that reads opens the
 //! [`Store`], which moves what the spools hold into LMDB in group commits and answers questions about it. The byte layouts are
-//! specified in `docs/format.md`.
+//! specified in `docs/reference/format.md`.
 //!
 //! ```
 //! use plsync_journal::{Durability, Ended, Event, Kind, Query, RecordId, Spool, Store};

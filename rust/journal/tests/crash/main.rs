@@ -1,6 +1,6 @@
 //! Power cuts and I/O failures: the promises of a journal, held against everything a disk may do.
 //!
-//! `docs/testing.md` says how it works. `PLSYNC_IMAGES` and `PLSYNC_FAULTS` set how much is tried.
+//! `docs/internals/testing.md` says how it works. `PLSYNC_IMAGES` and `PLSYNC_FAULTS` set how much is tried.
 #![cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
 
 mod child;

@@ -1,4 +1,4 @@
-//! Python objects to JSON bytes, in the tagged form of `docs/events.md`.
+//! Python objects to JSON bytes, in the tagged form of `docs/reference/events.md`.
 //!
 //! Nearly everything is plain and written in one pass ([`plain`]). What is not is copied into tagged form ([`tagged`]), which
 //! orjson writes.

@@ -1,4 +1,4 @@
-//! Copies of objects in the tagged form of `docs/events.md`.
+//! Copies of objects in the tagged form of `docs/reference/events.md`.
 //!
 //! Python code (a `repr`, an `isoformat`) may run in here and may change anything, so only copies of containers are walked.
 

@@ -1,4 +1,4 @@
-//! The trees of the store, and their keys. `docs/format.md` has the byte tables.
+//! The trees of the store, and their keys. `docs/reference/format.md` has the byte tables.
 //!
 //! Data and state live in different trees, so that a change of state never rewrites a page of payload. Numbers in keys are
 //! big-endian, because LMDB orders keys as bytes.

@@ -3,7 +3,7 @@
 //! Most bodies are a page of JSON: names that the dictionary knows, and a few sentences. Those are looked through in large steps,
 //! which finds the names and seldom the words, and the words are written in the dictionary's own codes. That takes less than half of
 //! the time of zstd's fastest regular level, and little more room. Where it leaves too much, the next are looked through in smaller
-//! steps. docs/journal.md has the figures.
+//! steps. docs/internals/journal.md has the figures.
 
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::{CParameter, ParamSwitch, Strategy, compress_bound};
