@@ -38,7 +38,7 @@ struct Other {
 
 /// Runs it on a journal, and returns when it has said that it has begun.
 fn other_process(test: &str, journal: &Path) -> Other {
-    let name = format!("store::env::tests::{test}");
+    let name = format!("store::db::env::tests::{test}");
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", &name, "--nocapture"]).env(JOURNAL, journal).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut process = command.spawn().unwrap();
