@@ -1,4 +1,4 @@
-"""Three users' stories, each with the files of its page: what they rely on, beyond that the page's commands run."""
+"""The three recipes of docs/replay/recipes.md: recordings, replays and failures are as the page describes them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def server() -> Iterator[OpenAIServer]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Runs a command line of the page, with a server or without anything."""
+    """Runs a command line, with a server that answers as OpenAI does or without any."""
 
     def run(*command: str, server: OpenAIServer | None = None) -> subprocess.CompletedProcess[str]:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -43,9 +43,10 @@ def run(tmp_path: Path) -> Run:
     return run
 
 
-def write(page: str, directory: Path) -> None:
-    for name, content in snippets_of(ROOT / "docs" / page)[1].items():
-        (directory / name).write_text(content, encoding="utf-8")
+def write(directory: Path, *names: str) -> None:
+    files = snippets_of(ROOT / "docs" / "replay" / "recipes.md")[1]
+    for name in names:
+        (directory / name).write_text(files[name], encoding="utf-8")
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -55,7 +56,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 def test_the_suite_of_a_rag_chain(tmp_path: Path, run: Run, server: OpenAIServer) -> None:
-    write("replay/rag.md", tmp_path)
+    write(tmp_path, "rag.py", "test_rag.py")
     recorded = run("pytest", "--plsync-record=once", server=server)
     assert "3 passed" in recorded.stdout, recorded.stdout
     assert len(server.asked) == 2
@@ -80,7 +81,7 @@ def test_the_suite_of_a_rag_chain(tmp_path: Path, run: Run, server: OpenAIServer
 
 
 def test_a_failure_in_the_field_becomes_a_test(tmp_path: Path, run: Run, server: OpenAIServer) -> None:
-    write("replay/field.md", tmp_path)
+    write(tmp_path, "forecast.py", "test_forecast.py")
     failed = run(sys.executable, "forecast.py", server=server)
     assert "TypeError: 'NoneType' object is not subscriptable" in failed.stderr
     exported = run("plsync", "export", "--recording", "field.jsonl", "--tag", "forecast")
@@ -96,7 +97,7 @@ def test_a_failure_in_the_field_becomes_a_test(tmp_path: Path, run: Run, server:
 
 
 def test_a_demo_at_the_recorded_pace(tmp_path: Path, run: Run, server: OpenAIServer) -> None:
-    write("replay/demo.md", tmp_path)
+    write(tmp_path, "demo.py")
     server.text = "Why did the cassette cross the road? To replay the other side!"
     rehearsed = run(sys.executable, "demo.py", "--record", server=server)
     assert rehearsed.stdout == f"{server.text}\n", rehearsed.stderr

@@ -1,6 +1,6 @@
 """Request ids on their way back to the application: no sink waits for another, and sending waits for none.
 
-How often, when and where functions are called is in ``docs/guide/callbacks.md``.
+How often, when and where functions are called is in ``docs/guarantees/callbacks.md``.
 """
 
 from __future__ import annotations
