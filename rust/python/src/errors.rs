@@ -1,4 +1,4 @@
-//! The journal's errors as the Python classes of `plsync.errors`, with what to do about each.
+//! Journal errors as exceptions of `plsync.errors`, each with advice on what to do.
 
 use plsync_journal::Error;
 use pyo3::exceptions::PyRuntimeError;
@@ -66,7 +66,7 @@ fn raise(py: Python<'_>, class: &str, message: String) -> PyErr {
     made.map_or_else(|_| PyRuntimeError::new_err(message), PyErr::from_value)
 }
 
-/// Shorthand for the bindings: the value, or the Python exception.
+/// Turns a journal result into a Python result.
 pub(crate) trait OrRaise<T> {
     fn or_raise(self, py: Python<'_>) -> PyResult<T>;
 }

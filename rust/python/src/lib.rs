@@ -1,19 +1,11 @@
-//! `plsync._native`: the Python bindings of the journal. `python/plsync/_native.pyi` documents what is exported.
+//! `plsync._native`: the recorder and the store for Python. `python/plsync/_native.pyi` documents the exported names.
 
-#![allow(clippy::needless_pass_by_value)] // pyo3 hands arguments over by value
+#![allow(clippy::needless_pass_by_value)] // pyo3 passes arguments by value
 
-mod callbacks;
 mod encode;
 mod errors;
-mod followups;
-mod names;
 mod recorder;
-mod row;
-mod sending;
-mod space;
 mod store;
-mod untagged;
-mod upkeep;
 mod watch;
 
 use plsync_journal::{Ended, FLAG_CACHED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED, RecordId, State};
@@ -24,21 +16,11 @@ mod _native {
     use super::*;
 
     #[pymodule_export]
-    use crate::callbacks::CallbackQueue;
-    #[pymodule_export]
-    use crate::encode::encode_any;
-    #[pymodule_export]
-    use crate::followups::FollowUp;
+    use crate::encode::{encode_any, remove_tags};
     #[pymodule_export]
     use crate::recorder::{Callbacks, Recorder};
     #[pymodule_export]
-    use crate::row::Row;
-    #[pymodule_export]
-    use crate::space::salvage;
-    #[pymodule_export]
-    use crate::store::Store;
-    #[pymodule_export]
-    use crate::untagged::untagged;
+    use crate::store::{CallbackQueue, FollowUp, Row, Store, salvage};
     #[pymodule_export]
     use crate::watch::Watch;
 

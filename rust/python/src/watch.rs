@@ -1,4 +1,4 @@
-//! `Watch`: notices what other processes do to a journal.
+//! `Watch`: notices that another process wrote to a journal.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};

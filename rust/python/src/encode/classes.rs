@@ -1,4 +1,4 @@
-//! What objects are: `langchain_core`'s own messages and outputs, decided once a type, and what is inside of others.
+//! Classifies objects by their type, and reads the plain value or the fields inside an object.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use pyo3::{ffi, intern};
 /// The class of `message.text`.
 const TEXT: &str = "TextAccessor";
 
-/// The classes that are kept exactly; `codec.py` rebuilds the same ones. Sorted.
+/// The classes that are kept exactly, sorted. `journal/events/tagged.py` rebuilds the same classes.
 const EXACT: [&str; 23] = [
     "AIMessage",
     "AIMessageChunk",
@@ -39,31 +39,31 @@ const EXACT: [&str; 23] = [
     "ToolMessageChunk",
 ];
 
-/// Types that are remembered; a program that makes classes without end starts the memory anew.
+/// The most cached types. A program that keeps making classes empties the cache.
 const MAX_KNOWN: usize = 4096;
 
-/// By the address of a type, what it is. The type is kept, so that its address stays its own.
+/// Kinds by the address of a type. The map owns the type, so that no other type gets the same address.
 type Types = HashMap<usize, (Py<PyType>, Kind)>;
 static KNOWN: Mutex<Option<Types>> = Mutex::new(None);
 
-/// What the objects of a type are.
+/// The kind of a type's objects.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
-    /// A message or an output of `langchain_core`, with its tag.
+    /// A message or an output of `langchain_core`, and its tag.
     Model(&'static str),
-    /// `TextAccessor`, the string class of `message.text`, which every chat generation holds: written as the string it is.
+    /// `TextAccessor`, the string class of `message.text`. It is written as a plain string.
     Text,
-    /// None of `langchain_core`'s.
+    /// Any other class.
     Foreign,
 }
 
-/// What an object is, if its type was met before. Runs no Python code.
-pub(super) fn met(object: &Bound<'_, PyAny>) -> Option<Kind> {
+/// The kind of an object whose type is cached. Runs no Python code.
+pub(super) fn known_kind(object: &Bound<'_, PyAny>) -> Option<Kind> {
     let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     known.as_ref()?.get(&(object.get_type_ptr() as usize)).map(|(_, kind)| *kind)
 }
 
-/// The types of the objects before this one, of which most are the same. Only as long as no Python code runs.
+/// The last few types, because most objects of an event share theirs. Valid only while no Python code runs.
 #[derive(Default)]
 pub(super) struct Recent {
     types: [Option<(usize, Kind)>; 4],
@@ -71,22 +71,22 @@ pub(super) struct Recent {
 }
 
 impl Recent {
-    /// As [`met`].
-    pub(super) fn met(&mut self, object: &Bound<'_, PyAny>) -> Option<Kind> {
+    /// As [`known_kind`].
+    pub(super) fn known_kind(&mut self, object: &Bound<'_, PyAny>) -> Option<Kind> {
         let address = object.get_type_ptr() as usize;
         if let Some((_, kind)) = self.types.iter().flatten().find(|(known, _)| *known == address) {
             return Some(*kind);
         }
-        let kind = met(object)?;
+        let kind = known_kind(object)?;
         self.types[self.next % self.types.len()] = Some((address, kind));
         self.next += 1;
         Some(kind)
     }
 }
 
-/// What an object is. A type met for the first time is inspected, which may run Python code of its metaclass.
+/// The kind of an object. A new type is inspected, which may run Python code of its metaclass.
 pub(super) fn kind(object: &Bound<'_, PyAny>) -> Kind {
-    if let Some(kind) = met(object) {
+    if let Some(kind) = known_kind(object) {
         return kind;
     }
     let class = object.get_type();
@@ -95,30 +95,30 @@ pub(super) fn kind(object: &Bound<'_, PyAny>) -> Kind {
         Some(_) if object.is_instance_of::<PyString>() => Kind::Text,
         Some(tag) => Kind::Model(tag),
     };
-    let forgotten = {
+    let evicted = {
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
         let known = known.get_or_insert_default();
-        let forgotten = (known.len() >= MAX_KNOWN).then(|| std::mem::take(known));
+        let evicted = (known.len() >= MAX_KNOWN).then(|| std::mem::take(known));
         known.insert(class.as_ptr() as usize, (class.unbind(), kind));
-        forgotten
+        evicted
     };
-    // Outside the lock: a type that goes may run Python code, which may come back here.
-    drop(forgotten);
+    // Outside the lock: dropping a type may run Python code that encodes an object.
+    drop(evicted);
     kind
 }
 
-/// Whether a tag is that of a message or an output, which are kept as the object of their fields.
-pub(crate) fn is_model_tag(tag: &str) -> bool {
+/// Whether a tag names a message or an output. Both are kept as the object of their fields.
+pub(super) fn is_model_tag(tag: &str) -> bool {
     tag != TEXT && EXACT.binary_search(&tag).is_ok()
 }
 
-/// The plain string inside an object of a class that derives from `str`.
+/// The plain string inside an object of a subclass of `str`.
 pub(super) fn exact_str<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: the object is alive and the GIL is held; the result is a new reference or null with an error set.
     unsafe { Bound::from_owned_ptr_or_err(object.py(), ffi::PyUnicode_FromObject(object.as_ptr())) }
 }
 
-/// The plain value inside an object whose class derives from a built-in one, past whatever that class overrides.
+/// The plain value inside an object of a subclass of a built-in class. Overridden methods are not called.
 pub(super) fn exact_builtin<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = object.py();
     let unbound = |class: &Bound<'py, PyType>, method: &str| class.getattr(method)?.call1((object,)).map(Some);
@@ -147,7 +147,7 @@ pub(super) fn exact_builtin<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<
     }
 }
 
-/// What is in a set.
+/// The members of a set.
 pub(super) fn members<'py>(set: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
     set.try_iter()?.collect()
 }
@@ -163,12 +163,12 @@ fn inspect(class: &Bound<'_, PyType>) -> Option<&'static str> {
     Some(EXACT[place])
 }
 
-/// The nearest class of `langchain_core` among those that an object of another class derives from.
+/// The tag of the nearest `langchain_core` class among an object's bases.
 pub(super) fn nearest_tag(bases: &Bound<'_, PyTuple>) -> Option<&'static str> {
     bases.iter().find_map(|base| inspect(base.cast::<PyType>().ok()?))
 }
 
-/// An object's class and those it derives from, nearest first. Asks the metaclass, which may refuse.
+/// An object's class and its bases, nearest first. Calls the metaclass, which may raise.
 pub(super) fn bases<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
     Ok(object.get_type().getattr(intern!(object.py(), "__mro__"))?.cast_into()?)
 }
@@ -176,8 +176,8 @@ pub(super) fn bases<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTu
 /// The field dict and the extras of a pydantic object. Runs no Python code.
 pub(super) fn fields<'py>(object: &Bound<'py, PyAny>) -> Option<(Bound<'py, PyDict>, Option<Bound<'py, PyDict>>)> {
     let py = object.py();
-    // SAFETY: the object is alive and the GIL is held; the result is a new reference or null with an error set. The class's
-    // own __getattribute__ and __getattr__ are passed by, which is why no Python code can run here.
+    // SAFETY: the object is alive and the GIL is held; the result is a new reference or null with an error set. The generic
+    // functions do not call the class's own __getattribute__ and __getattr__, so no Python code runs.
     let fields = unsafe {
         Bound::from_owned_ptr_or_err(py, ffi::PyObject_GenericGetDict(object.as_ptr(), std::ptr::null_mut()))
     };

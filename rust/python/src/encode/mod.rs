@@ -1,30 +1,32 @@
-//! Python objects to JSON bytes, in the tagged form of `docs/reference/events.md`.
+//! Encodes Python objects as JSON bytes, in the tagged form of `docs/reference/events.md`.
 //!
-//! Nearly everything is plain and written in one pass ([`plain`]). What is not is copied into tagged form ([`tagged`]), which
-//! orjson writes.
+//! Nearly every object is plain JSON, which [`plain`] writes in one pass. [`tagged`] copies any other object into tagged form, and
+//! orjson writes the copy.
 
 mod classes;
+mod names;
 mod plain;
 pub(crate) mod secrets;
 mod stdlib;
 mod tagged;
 mod tags;
 pub(crate) mod text;
+mod untagged;
 
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBytes;
 
-pub(crate) use classes::is_model_tag;
 pub(crate) use tags::class_path;
+pub(crate) use untagged::remove_tags;
 
-/// Deepest nesting of JSON containers; orjson gives up at 254.
+/// The deepest nesting of JSON containers. orjson allows 254.
 const MAX_DEPTH: usize = 200;
-/// Most values of one object, so that containers that share their parts can't grow without end.
+/// The most values of one object: containers that share their parts would otherwise grow without limit.
 const MAX_NODES: usize = 1_000_000;
 
-/// JSON bytes of any object, and whether something in them is only an approximation.
+/// The JSON bytes of any object, and whether they only approximate it.
 #[pyfunction]
 #[pyo3(name = "encode", signature = (object, *, guarded = false))]
 pub(crate) fn encode_any<'py>(object: &Bound<'py, PyAny>, guarded: bool) -> PyResult<(Bound<'py, PyBytes>, bool)> {
@@ -33,8 +35,7 @@ pub(crate) fn encode_any<'py>(object: &Bound<'py, PyAny>, guarded: bool) -> PyRe
     Ok((PyBytes::new(object.py(), &out), lossy))
 }
 
-/// Appends the JSON of any object, where it is `guarded` without the credentials in it; true when something else in it is only an
-/// approximation. After an error `out` is as it was.
+/// Appends the JSON of any object. `guarded` replaces the credentials in it. Returns true when the JSON only approximates the object.
 pub(crate) fn write_value(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, guarded: bool) -> PyResult<bool> {
     let start = out.len();
     if plain::write(out, object, guarded).is_ok() {

@@ -1,4 +1,4 @@
-//! JSON of plain objects, in one pass over them. No Python code runs meanwhile, so nothing can change what is read.
+//! Writes the JSON of plain objects in one pass. No Python code runs during the pass, so no object can change.
 
 use std::sync::MutexGuard;
 
@@ -7,17 +7,19 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString};
 
 use super::classes::{self, Kind, Recent};
+use super::names::{Hint, Names, hint_of, names, unguarded_hint_of};
 use super::{MAX_DEPTH, MAX_NODES, secrets, text};
-use crate::names::{Look, Names, look_of, names, place_of};
 
-/// An object has a part that takes more than this: see [`super::tagged`].
+/// The object has a part that is not plain. [`super::tagged`] encodes such an object.
 pub(super) struct NotPlain;
 
 type Written = Result<(), NotPlain>;
 
-/// Appends the JSON of `object` if it is made of exact JSON types, finite floats, integers of 64 bits, valid text, keys
-/// that can't be taken for a tag, and `langchain_core` objects of the same. Otherwise what was appended means nothing.
-/// Where it is `guarded`, nothing in it may go by a suspicious name.
+/// Appends the JSON of a plain object. After an error the appended bytes are incomplete.
+///
+/// An object is plain when it consists of the built-in JSON types and of `langchain_core` objects of these. Subclasses are not plain,
+/// nor are infinite floats, integers beyond 64 bits, lone surrogates, and keys that are tags.
+/// `guarded` objects are plain only without suspicious names.
 pub(super) fn write(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, guarded: bool) -> Written {
     Writer { out, nodes: 0, names: names(), classes: Recent::default(), guarded, metadata: false }.value(object, 0)
 }
@@ -28,7 +30,7 @@ struct Writer<'a> {
     names: Option<MutexGuard<'static, Names>>,
     classes: Recent,
     guarded: bool,
-    /// The next dict is what a model says of its answer; `guarded` is what is said there of headers.
+    /// The next dict is the metadata of an answer, of which only headers are guarded.
     metadata: bool,
 }
 
@@ -40,8 +42,8 @@ impl Writer<'_> {
         }
         let class = object.get_type_ptr();
         let is = |exact: *mut ffi::PyTypeObject| std::ptr::eq(class, exact);
-        // SAFETY: the addresses are those of the interpreter's static type objects, and each unchecked cast follows the
-        // comparison that makes it right.
+        // SAFETY: the addresses are those of the interpreter's static type objects. Each unchecked cast follows the comparison
+        // that proves it.
         unsafe {
             if is(&raw mut ffi::PyUnicode_Type) {
                 return self.text(object.cast_unchecked());
@@ -70,7 +72,7 @@ impl Writer<'_> {
 
     fn text(&mut self, value: &Bound<'_, PyString>) -> Written {
         let value = value.to_str().map_err(|_| NotPlain)?;
-        if self.guarded && secrets::may_be_in(value) {
+        if self.guarded && secrets::may_be_in_url(value) {
             return Err(NotPlain);
         }
         text::write(self.out, value);
@@ -79,7 +81,7 @@ impl Writer<'_> {
 
     fn integer(&mut self, value: &Bound<'_, PyAny>) -> Written {
         let mut overflow = 0;
-        // SAFETY: the object is an int, so nothing but an overflow can go wrong, and that sets no error.
+        // SAFETY: the object is an int, so only an overflow can occur, which sets no error.
         let number = unsafe { ffi::PyLong_AsLongLongAndOverflow(value.as_ptr(), &raw mut overflow) };
         if overflow != 0 {
             return Err(NotPlain);
@@ -105,15 +107,15 @@ impl Writer<'_> {
         let py = dict.py();
         let start = self.out.len();
         let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
-        // SAFETY: nothing in the loop runs Python code or gives the GIL away, so the dict stays as it is and keeps alive what
-        // is borrowed from it.
+        // SAFETY: nothing in the loop runs Python code or releases the GIL. So the dict does not change, and it keeps the borrowed
+        // key and value alive.
         while unsafe { ffi::PyDict_Next(dict.as_ptr(), &raw mut at, &raw mut key, &raw mut value) } != 0 {
             // SAFETY: as above; PyDict_Next has set both to objects.
             let (key, value) = unsafe { (Borrowed::from_ptr(py, key), Borrowed::from_ptr(py, value)) };
             let key = key.cast_exact::<PyString>().map_err(|_| NotPlain)?;
-            let look = if let Some(name) = self.names.as_mut().and_then(|names| names.find(&key)) {
+            let hint = if let Some(name) = self.names.as_mut().and_then(|names| names.find(&key)) {
                 name.append(self.out);
-                name.look()
+                name.hint()
             } else {
                 let key = key.to_str().map_err(|_| NotPlain)?;
                 if key == "$" {
@@ -122,33 +124,33 @@ impl Writer<'_> {
                 self.out.push(b',');
                 text::write(self.out, key);
                 self.out.push(b':');
-                if self.guarded { look_of(key) } else { place_of(key) }
+                if self.guarded { hint_of(key) } else { unguarded_hint_of(key) }
             };
-            self.under(look, metadata, &value, depth + 1)?;
+            self.write_under(hint, metadata, &value, depth + 1)?;
         }
-        // In the place of the first comma.
+        // Replaces the first comma.
         self.out[start] = b'{';
         self.out.push(b'}');
         Ok(())
     }
 
-    /// A value whose key looks like this, and may be in what a model says of its answer.
-    fn under(&mut self, look: Look, in_metadata: bool, value: &Bound<'_, PyAny>, depth: usize) -> Written {
-        match look {
-            Look::Suspect if self.guarded && !value.is_none() => Err(NotPlain),
-            Look::Schema if self.guarded => {
+    /// Writes the value under a key with this hint.
+    fn write_under(&mut self, hint: Hint, in_metadata: bool, value: &Bound<'_, PyAny>, depth: usize) -> Written {
+        match hint {
+            Hint::Suspect if self.guarded && !value.is_none() => Err(NotPlain),
+            Hint::Schema if self.guarded => {
                 self.guarded = false;
                 self.value(value, depth)?;
                 self.guarded = true;
                 Ok(())
             }
-            Look::Metadata if !self.guarded => {
+            Hint::Metadata if !self.guarded => {
                 self.metadata = true;
                 self.value(value, depth)?;
                 self.metadata = false;
                 Ok(())
             }
-            Look::Headers if in_metadata => {
+            Hint::Headers if in_metadata => {
                 self.guarded = true;
                 self.value(value, depth)?;
                 self.guarded = false;
@@ -163,13 +165,13 @@ impl Writer<'_> {
             self.out.extend_from_slice(b"[]");
             return Ok(());
         }
-        let mut before = b'[';
+        let mut separator = b'[';
         for item in list {
             if self.guarded && is_suspect_header(&item) {
                 return Err(NotPlain);
             }
-            self.out.push(before);
-            before = b',';
+            self.out.push(separator);
+            separator = b',';
             self.value(&item, depth + 1)?;
         }
         self.out.push(b']');
@@ -177,10 +179,10 @@ impl Writer<'_> {
     }
 
     fn model(&mut self, object: &Bound<'_, PyAny>, depth: usize) -> Written {
-        // A type that was not met before is left to the copier, which may run the Python code that inspecting it takes.
-        let name = match self.classes.met(object) {
+        // The copier inspects new types, because an inspection may run Python code.
+        let name = match self.classes.known_kind(object) {
             Some(Kind::Model(name)) => name,
-            // SAFETY: the object is a str; what is read of it does not depend on its class.
+            // SAFETY: the object is a str, and reading its text does not depend on its class.
             Some(Kind::Text) => return self.text(unsafe { object.cast_unchecked() }),
             Some(Kind::Foreign) | None => return Err(NotPlain),
         };
@@ -198,10 +200,10 @@ impl Writer<'_> {
     }
 }
 
-/// Whether an item of a list is a pair of name and value, and credentials may go by that name.
+/// Whether an item of a list is a pair of name and value, with a suspicious name.
 fn is_suspect_header(item: &Bound<'_, PyAny>) -> bool {
     let Ok(pair) = item.cast_exact::<PyList>() else { return false };
     let Ok(name) = pair.get_item(0) else { return false };
     let name = name.cast_exact::<PyString>().ok().and_then(|name| name.to_str().ok());
-    pair.len() == 2 && name.is_some_and(|name| look_of(name) == Look::Suspect)
+    pair.len() == 2 && name.is_some_and(|name| hint_of(name) == Hint::Suspect)
 }

@@ -1,53 +1,53 @@
-//! Credentials among settings, metadata and the headers of an answer: known by the names they go by, and replaced.
+//! Credentials in settings, in metadata and in the headers of an answer: found by their names, and replaced.
 //!
-//! What is plain is looked through as it is written ([`super::plain`]); a name with a suspicious word in it leaves the value to the
-//! copier ([`super::tagged`]), which asks `credentials.py` about that name and sees into whatever the value is made of.
+//! [`super::plain`] searches plain objects as it writes them. A suspicious name makes it give up, and [`super::tagged`] takes over:
+//! that asks `redaction.py` about the name, and also searches objects that are not plain.
 
 use memchr::memchr2;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
-use crate::names::{Look, has_word, look_of, place_of};
+use super::names::{Hint, has_word, hint_of, unguarded_hint_of};
 
-/// What stands in a credential's place, as in `credentials.py`.
+/// Replaces a credential.
 pub(crate) const GONE: &str = "[redacted]";
 
-/// What a key says about the value under it; [`Look::Suspect`] is a verdict here. Names of headers may be bytes.
-pub(super) fn verdict(key: &Bound<'_, PyAny>) -> Look {
+/// The hint of a key, with [`Hint::Suspect`] only for keys that do name a credential. Names of headers may be bytes.
+pub(super) fn checked_hint(key: &Bound<'_, PyAny>) -> Hint {
     let name = match key.cast::<PyBytes>() {
         Ok(bytes) => &PyString::new(key.py(), &String::from_utf8_lossy(bytes.as_bytes())),
         Err(_) => match key.cast::<PyString>() {
             Ok(name) => name,
-            Err(_) => return Look::Plain,
+            Err(_) => return Hint::Plain,
         },
     };
-    match look_of(&name.to_string_lossy()) {
-        Look::Suspect if is_innocent(name) => Look::Plain,
-        look => look,
+    match hint_of(&name.to_string_lossy()) {
+        Hint::Suspect if is_harmless(name) => Hint::Plain,
+        hint => hint,
     }
 }
 
-/// What a key says about a value that is not looked through for credentials.
-pub(super) fn place(key: &Bound<'_, PyAny>) -> Look {
-    key.cast::<PyString>().ok().and_then(|name| name.to_str().ok()).map_or(Look::Plain, place_of)
+/// The hint of a key whose value is not searched for credentials.
+pub(super) fn unguarded_hint(key: &Bound<'_, PyAny>) -> Hint {
+    key.cast::<PyString>().ok().and_then(|name| name.to_str().ok()).map_or(Hint::Plain, unguarded_hint_of)
 }
 
-/// A named tuple as a plain one without the credentials in it; None for anything else.
-pub(super) fn named<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyTuple>> {
+/// A named tuple as a plain tuple with its credentials replaced. None for any other object.
+pub(super) fn cleared_named_tuple<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyTuple>> {
     let py = object.py();
     let values = object.cast::<PyTuple>().ok()?;
     let names = object.get_type().getattr(intern!(py, "_fields")).ok()?.cast_into::<PyTuple>().ok()?;
-    let under = |(name, value): (Bound<'py, PyAny>, Bound<'py, PyAny>)| match verdict(&name) {
-        Look::Suspect if !value.is_none() => PyString::new(py, GONE).into_any(),
+    let under = |(name, value): (Bound<'py, PyAny>, Bound<'py, PyAny>)| match checked_hint(&name) {
+        Hint::Suspect if !value.is_none() => PyString::new(py, GONE).into_any(),
         _ => value,
     };
     let cleared: Vec<_> = names.iter().zip(values.iter()).map(under).collect();
     if cleared.len() == values.len() { PyTuple::new(py, cleared).ok() } else { None }
 }
 
-/// The name in a pair of name and value, as some clients list their headers; None for any other item of a list.
-pub(super) fn header<'py>(item: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+/// The name in a pair of name and value, the form in which some clients list headers. None for any other item.
+pub(super) fn header_name<'py>(item: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
     let (len, name) = if let Ok(pair) = item.cast_exact::<PyTuple>() {
         (pair.len(), pair.get_item(0))
     } else {
@@ -57,8 +57,8 @@ pub(super) fn header<'py>(item: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>>
     if len == 2 { name.ok() } else { None }
 }
 
-/// Such a pair without its value.
-pub(super) fn without_value<'py>(pair: &Bound<'py, PyAny>, name: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+/// A header pair with its value replaced.
+pub(super) fn cleared_header<'py>(pair: &Bound<'py, PyAny>, name: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = pair.py();
     let items = [name, PyString::new(py, GONE).into_any()];
     Ok(if pair.is_exact_instance_of::<PyTuple>() {
@@ -68,42 +68,42 @@ pub(super) fn without_value<'py>(pair: &Bound<'py, PyAny>, name: Bound<'py, PyAn
     })
 }
 
-/// Whoever cannot be asked has not said no.
-fn is_innocent(name: &Bound<'_, PyString>) -> bool {
+/// Whether a suspicious name does not name a credential. A check that fails counts as a credential.
+fn is_harmless(name: &Bound<'_, PyString>) -> bool {
     let py = name.py();
-    let asked = py.import("plsync.credentials").and_then(|known| known.call_method1("names_a_secret", (name,)));
-    asked.and_then(|answer| answer.is_truthy()).is_ok_and(|is_secret| !is_secret)
+    let checked = py.import("plsync.credentials").and_then(|module| module.call_method1("names_a_secret", (name,)));
+    checked.and_then(|is_secret| is_secret.is_truthy()).is_ok_and(|is_secret| !is_secret)
 }
 
-/// A `repr` shows what it likes: one that speaks of credentials is not kept.
-pub(super) fn shown(py: Python<'_>, repr: String) -> String {
+/// A `repr` with its credentials replaced. A `repr` may show any text, so one with a word from names of credentials is replaced whole.
+pub(super) fn cleared_repr(py: Python<'_>, repr: String) -> String {
     if has_word(&repr, true) {
         GONE.into()
-    } else if may_be_in(&repr) {
+    } else if may_be_in_url(&repr) {
         without_credentials(&PyString::new(py, &repr)).to_string()
     } else {
         repr
     }
 }
 
-/// Whether a text may have a link in it that holds a password or a key.
-pub(super) fn may_be_in(text: &str) -> bool {
+/// Whether a text may contain a URL with a password or a key.
+pub(super) fn may_be_in_url(text: &str) -> bool {
     memchr2(b'@', b'?', text.as_bytes()).is_some() && text.contains("://")
 }
 
-/// A text whose links hold neither.
+/// A text with the passwords and keys of its URLs replaced.
 pub(super) fn without_credentials<'py>(text: &Bound<'py, PyString>) -> Bound<'py, PyString> {
     let py = text.py();
-    let known = py.import("plsync.credentials");
-    let cleared = known.and_then(|known| known.call_method1(intern!(py, "without_credentials"), (text,)));
+    let redaction = py.import("plsync.credentials");
+    let cleared = redaction.and_then(|module| module.call_method1(intern!(py, "without_credentials"), (text,)));
     let cleared = cleared.and_then(|text| Ok(text.cast_into::<PyString>()?));
     cleared.unwrap_or_else(|_| PyString::new(py, GONE))
 }
 
-/// Settings for the eyes of a hook.
+/// Settings as a redact hook receives them: with their credentials replaced.
 pub(crate) fn without_secrets(values: Bound<'_, PyAny>) -> Bound<'_, PyAny> {
     let py = values.py();
-    let privacy = py.import("plsync.privacy");
-    let cleared = privacy.and_then(|privacy| privacy.call_method1(intern!(py, "without_secrets"), (values,)));
+    let redaction = py.import("plsync.privacy");
+    let cleared = redaction.and_then(|module| module.call_method1(intern!(py, "without_secrets"), (values,)));
     cleared.unwrap_or_else(|_| PyString::new(py, GONE).into_any())
 }

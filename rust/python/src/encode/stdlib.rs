@@ -1,4 +1,4 @@
-//! The standard library's types and functions that the tagged form knows.
+//! Types and functions of the standard library that have a tag of their own, or are needed to make one.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;

@@ -1,6 +1,6 @@
-//! Copies of objects in the tagged form of `docs/reference/events.md`.
+//! Copies objects in the tagged form of `docs/reference/events.md`.
 //!
-//! Python code (a `repr`, an `isoformat`) may run in here and may change anything, so only copies of containers are walked.
+//! Python code (a `repr`, an `isoformat`) may run during the copy and may change any container. So only copies of containers are walked.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -9,24 +9,24 @@ use pyo3::types::{
 };
 
 use super::classes::{self, Kind, exact_builtin, members};
+use super::names::Hint;
 use super::tags::{Copied, base64, class_path, copy_float, copy_str, model, tag};
 use super::{MAX_DEPTH, MAX_NODES, secrets, stdlib};
-use crate::names::Look;
 
-/// Longest text kept of a value that is only known by its `repr`, in characters.
+/// The longest `repr` that is kept, in characters.
 const MAX_REPR: usize = 2000;
 
 /// One walk over an object.
 #[derive(Default)]
 pub(super) struct Copier {
-    /// Something could only be kept approximately.
+    /// The copy only approximates a value.
     pub(super) lossy: bool,
-    /// Whether credentials are replaced.
+    /// Credentials are replaced.
     guarded: bool,
-    /// The next dict is what a model says of its answer; `guarded` is what is said there of headers.
+    /// The next dict is the metadata of an answer, of which only headers are guarded.
     metadata: bool,
     nodes: usize,
-    /// The containers being walked, by address: a cycle comes back to one of them.
+    /// The addresses of the containers around the current object. A cycle leads back to one of them.
     open: Vec<usize>,
 }
 
@@ -35,7 +35,7 @@ impl Copier {
         Self { guarded, ..Self::default() }
     }
 
-    /// The tagged copy of `object`; `depth` counts the JSON containers around it.
+    /// The tagged copy of `object`. `depth` is the number of JSON containers around it.
     pub(super) fn copy<'py>(&mut self, object: &Bound<'py, PyAny>, depth: usize) -> Copied<'py> {
         let py = object.py();
         self.nodes += 1;
@@ -43,7 +43,7 @@ impl Copier {
             return Ok(object.clone());
         }
         if let Ok(text) = object.cast_exact::<PyString>() {
-            if self.guarded && text.to_str().is_ok_and(secrets::may_be_in) {
+            if self.guarded && text.to_str().is_ok_and(secrets::may_be_in_url) {
                 return copy_str(&secrets::without_credentials(text));
             }
             return copy_str(text);
@@ -55,7 +55,7 @@ impl Copier {
             return copy_float(number);
         }
         let address = object.as_ptr().addr();
-        // A little room below the limit: a tagged container is up to three JSON containers deep.
+        // A tagged container is up to three JSON containers deep.
         if depth + 3 > MAX_DEPTH || self.nodes > MAX_NODES || self.open.contains(&address) {
             self.lossy = true;
             return tag(py, "repr", Some(&class_path(&object.get_type())), PyString::new(py, "...").as_any());
@@ -120,7 +120,7 @@ impl Copier {
         tag(py, "dict", None, pairs.as_any())
     }
 
-    /// The copy of the value under a key, which may be in what a model says of its answer.
+    /// The copy of the value under a key. `in_metadata`: the key stands in the metadata of an answer.
     fn copy_under<'py>(
         &mut self,
         key: &Bound<'py, PyAny>,
@@ -131,27 +131,27 @@ impl Copier {
         if value.is_none() {
             return self.copy(value, depth);
         }
-        match if self.guarded { secrets::verdict(key) } else { secrets::place(key) } {
-            Look::Suspect => Ok(PyString::new(key.py(), secrets::GONE).into_any()),
-            Look::Schema => {
+        match if self.guarded { secrets::checked_hint(key) } else { secrets::unguarded_hint(key) } {
+            Hint::Suspect => Ok(PyString::new(key.py(), secrets::GONE).into_any()),
+            Hint::Schema => {
                 self.guarded = false;
                 let copied = self.copy(value, depth);
                 self.guarded = true;
                 copied
             }
-            Look::Metadata if !self.guarded => {
+            Hint::Metadata if !self.guarded => {
                 self.metadata = true;
                 let copied = self.copy(value, depth);
                 self.metadata = false;
                 copied
             }
-            Look::Headers if in_metadata => {
+            Hint::Headers if in_metadata => {
                 self.guarded = true;
                 let copied = self.copy(value, depth);
                 self.guarded = false;
                 copied
             }
-            Look::Plain | Look::Metadata | Look::Headers => self.copy(value, depth),
+            Hint::Plain | Hint::Metadata | Hint::Headers => self.copy(value, depth),
         }
     }
 
@@ -165,10 +165,10 @@ impl Copier {
 
     fn copy_item<'py>(&mut self, item: &Bound<'py, PyAny>, depth: usize) -> Copied<'py> {
         if self.guarded
-            && let Some(name) = secrets::header(item)
-            && secrets::verdict(&name) == Look::Suspect
+            && let Some(name) = secrets::header_name(item)
+            && secrets::checked_hint(&name) == Hint::Suspect
         {
-            return self.copy(&secrets::without_value(item, name)?, depth);
+            return self.copy(&secrets::cleared_header(item, name)?, depth);
         }
         self.copy(item, depth)
     }
@@ -192,7 +192,7 @@ impl Copier {
         }
         match number.str() {
             Ok(digits) => tag(py, "int", None, digits.as_any()),
-            // The interpreter refuses to write very long integers in decimal.
+            // The interpreter refuses to convert very long integers to decimal.
             Err(_) => self.by_repr(number, || number.call_method0(intern!(py, "bit_length"))?.str()),
         }
     }
@@ -230,7 +230,7 @@ impl Copier {
         Ok(tagged)
     }
 
-    /// Everything that can't come back exactly.
+    /// The approximate copy of an object that can't be restored exactly.
     fn foreign<'py>(&mut self, object: &Bound<'py, PyAny>, depth: usize) -> Copied<'py> {
         let py = object.py();
         self.lossy = true;
@@ -241,7 +241,7 @@ impl Copier {
         }
     }
 
-    /// The nearest form that can be kept, for objects whose parts are known.
+    /// The nearest form of an object with known parts. None for any other object.
     fn nearest<'py>(&mut self, object: &Bound<'py, PyAny>, depth: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = object.py();
         let known = stdlib::get(py)?;
@@ -251,7 +251,7 @@ impl Copier {
             return self.copy(&object.getattr(intern!(py, "value"))?, depth).map(Some);
         }
         if self.guarded
-            && let Some(cleared) = secrets::named(object)
+            && let Some(cleared) = secrets::cleared_named_tuple(object)
         {
             return self.copy(&cleared, depth).map(Some);
         }
@@ -297,7 +297,7 @@ impl Copier {
             |error| format!("<repr failed: {}>", class_path(&error.get_type(py))),
             |text| text.to_string_lossy().chars().take(MAX_REPR).collect(),
         );
-        let text = if self.guarded { secrets::shown(py, text) } else { text };
+        let text = if self.guarded { secrets::cleared_repr(py, text) } else { text };
         tag(py, "repr", Some(&class_path(&object.get_type())), PyString::new(py, &text).as_any())
     }
 }

@@ -1,4 +1,4 @@
-//! The small parts of the tagged form: tags, and the values that JSON has no way to say.
+//! The parts of the tagged form: tags, and values that JSON can't represent.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -59,7 +59,7 @@ pub(super) fn base64<'py>(bytes: &Bound<'py, PyAny>) -> Copied<'py> {
     text.call_method1(intern!(py, "decode"), ("ascii",))
 }
 
-/// `module:Class`, for people to read.
+/// `module:Class`, for people to read. Unknown parts are `?`.
 pub(crate) fn class_path(class: &Bound<'_, PyType>) -> String {
     let module = class.module().map_or_else(|_| "?".to_owned(), |module| module.to_string_lossy().into_owned());
     let name = class.qualname().map_or_else(|_| "?".to_owned(), |name| name.to_string_lossy().into_owned());

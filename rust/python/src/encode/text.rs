@@ -1,4 +1,4 @@
-//! JSON text: strings escaped, numbers as they are written.
+//! Writes JSON strings and numbers.
 
 use std::fmt::Debug;
 use std::io::Write;
@@ -22,13 +22,16 @@ pub(crate) fn write_integer(out: &mut Vec<u8>, number: impl itoa::Integer) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// Appends a finite float. Its debug form is the shortest that reads back as the same number, and JSON.
+/// Appends a finite float. Its debug form is JSON, and the shortest text that reads back as the same number.
 pub(super) fn write_debug(out: &mut Vec<u8>, number: impl Debug) {
     // Writing to a Vec can't fail.
     let _ = write!(out, "{number:?}");
 }
 
-/// Most strings are a few bytes, most bytes are in long ones: these are looked through in large steps, those without a loop.
+/// The index of the first byte that needs an escape.
+///
+/// Most strings have a few bytes, and most bytes are in long strings. So a long string is searched in large steps, and a short one
+/// without a loop.
 fn first_special(bytes: &[u8]) -> Option<usize> {
     let mut at = clean_steps::<64>(bytes);
     at += clean_steps::<16>(&bytes[at..]);
@@ -38,7 +41,7 @@ fn first_special(bytes: &[u8]) -> Option<usize> {
         }
         at += 8;
     }
-    // What is left is looked at together with bytes before it, which are known to be clean.
+    // The last bytes are read together with clean bytes before them.
     if let Some(last) = bytes.last_chunk::<8>() {
         return first_special_in(*last).map(|found| bytes.len() + found - 8);
     }
@@ -51,18 +54,19 @@ fn first_special(bytes: &[u8]) -> Option<usize> {
     bytes.iter().position(|byte| is_special(*byte) != 0)
 }
 
-/// How many bytes are clean, in whole steps. The compiler turns a step into a few vector instructions.
+/// The number of clean bytes, in whole steps. The compiler turns a step into a few vector instructions.
 fn clean_steps<const STEP: usize>(bytes: &[u8]) -> usize {
     let steps = bytes.as_chunks::<STEP>().0.iter();
     steps.take_while(|step| step.iter().fold(0, |any, byte| any | is_special(*byte)) == 0).count() * STEP
 }
 
-/// Without a branch, or there would be no vector instructions.
+/// Has no branch, because a branch would prevent vector instructions.
 fn is_special(byte: u8) -> u8 {
     u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\')
 }
 
-/// The usual arithmetic on eight bytes at once: the lowest byte it marks is the first that is special.
+/// Tests eight bytes at once, after "Determine if a word has a byte less than n" in Anderson's "Bit Twiddling Hacks". Only the lowest
+/// marked byte is exact.
 fn first_special_in(word: [u8; 8]) -> Option<usize> {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGH: u64 = ONES << 7;
@@ -104,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn specials_are_escaped_wherever_they_stand() {
+    fn special_bytes_are_escaped_at_every_position() {
         assert_eq!(written("a\"b\\c\n\t\u{1}é"), r#""a\"b\\c\n\t\u0001é""#);
         for (before, after) in (0..200).flat_map(|before| [0, 1, 3, 5, 90].map(|after| (before, after))) {
             let (before, after) = ("x".repeat(before), "x".repeat(after));

@@ -1,4 +1,4 @@
-//! The two events of a call: what is kept of what `LangChain` says.
+//! The start event and the end event of a call, made from the arguments of `LangChain`'s callbacks.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,14 +8,16 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::Recorder;
-use super::event::{self, Envelope, Value};
-use super::flight::{Closing, Run};
-use super::reading::kind_of;
+use super::cached::kind_of;
+use super::event;
+use super::field::{Envelope, Value};
+use super::open_runs::{Closing, Run};
 use super::run_id::RunId;
 
-/// What `LangChain` says at a start.
-pub(super) struct Call<'a, 'py> {
+/// The arguments of a start callback.
+pub(super) struct CallStart<'a, 'py> {
     pub(super) kind: &'static str,
+    /// The call is a chain that stands for an LLM request.
     pub(super) decision: bool,
     pub(super) content: Content<'py>,
     pub(super) serialized: &'a Bound<'py, PyAny>,
@@ -28,8 +30,8 @@ pub(super) struct Call<'a, 'py> {
     pub(super) name: Option<&'a Bound<'py, PyAny>>,
 }
 
-/// What it says at the end.
-pub(super) struct Answer<'py> {
+/// The arguments of an end or error callback.
+pub(super) struct CallEnd<'py> {
     pub(super) ended: Ended,
     pub(super) decision: bool,
     pub(super) flags: u8,
@@ -38,20 +40,27 @@ pub(super) struct Answer<'py> {
     pub(super) error: Option<Bound<'py, PyAny>>,
 }
 
-/// The part of an event that differs between kinds of models, under its key.
-type Content<'py> = (&'static str, Bound<'py, PyAny>);
+/// The field of an event that differs between kinds of models: its key and its value.
+pub(super) type Content<'py> = (&'static str, Bound<'py, PyAny>);
+
+impl<'py> CallEnd<'py> {
+    pub(super) fn new(ended: Ended, content: Content<'py>) -> Self {
+        Self { ended, decision: false, flags: 0, content, llm_output: None, error: None }
+    }
+}
 
 impl Recorder {
-    pub(super) fn start(&self, call: Call<'_, '_>) -> PyResult<()> {
+    /// Opens a run and writes its start event.
+    pub(super) fn start(&self, call: CallStart<'_, '_>) -> PyResult<()> {
         let py = call.run_id.py();
         let now = SystemTime::now();
         let run = Run::new(now, call.decision);
         let id = run.id;
         let run_id = RunId::read(call.run_id)?;
         let parent_run_id = call.parent_run_id.map(RunId::read).transpose()?;
-        self.flight().open(run_id.0, run);
+        self.open_runs().open(run_id.0, run);
 
-        // Of what is serialized only the class is kept: the rest holds header values and credentials in URLs.
+        // Of the serialized model only the class is kept: the rest holds header values and credentials in URLs.
         let class = call.serialized.cast::<PyDict>().ok().and_then(|fields| fields.get_item(intern!(py, "id")).ok()?);
         let fields = [
             ("v".into(), Value::Number(Some(1))),
@@ -69,29 +78,29 @@ impl Recorder {
             ("metadata".into(), Value::Settings(call.metadata.cloned())),
         ];
         let sink = self.sink.as_deref();
-        let envelope =
-            Envelope { kind: Kind::Start, ended: Ended::No, flags: 0, lane: 0, id, run_id, parent_run_id, sink };
+        let envelope = Envelope { kind: Kind::Start, ended: Ended::No, flags: 0, id, run_id, parent_run_id, sink };
         event::write(py, &self.spool, self.redact.as_ref(), envelope, &fields)
     }
 
+    /// Closes a run and writes its end event. A second end of a run is ignored.
     pub(super) fn finish<'py>(
         &self,
-        answer: Answer<'py>,
+        end: CallEnd<'py>,
         run_id: &Bound<'py, PyAny>,
         parent_run_id: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<()> {
         let py = run_id.py();
         let now = SystemTime::now();
         let run_id = RunId::read(run_id)?;
-        let run = match self.flight().close(run_id.0, answer.decision) {
+        let run = match self.open_runs().close(run_id.0, end.decision) {
             Closing::Run(run) => Some(run),
-            Closing::Again => return Ok(()),
+            Closing::AlreadyClosed => return Ok(()),
             // Most chains are not LLM requests.
-            Closing::Unknown if answer.decision => return Ok(()),
+            Closing::Unknown if end.decision => return Ok(()),
             Closing::Unknown => None,
         };
         let parent_run_id = parent_run_id.map(RunId::read).transpose()?;
-        let pieces = run.as_ref().map_or(&[][..], Run::piece_times);
+        let arrivals = run.as_ref().map_or(&[][..], Run::arrivals);
 
         let elapsed = run.as_ref().map(Run::elapsed_ns);
         let mut fields = Vec::with_capacity(11);
@@ -101,22 +110,21 @@ impl Recorder {
             ("elapsed".into(), Value::Number(elapsed)),
         ]);
         if run.is_none() {
-            fields.push(("kind".into(), Value::Text(kind_of(&answer.content.1))));
+            fields.push(("kind".into(), Value::Text(kind_of(&end.content.1))));
             fields.push(("run_id".into(), Value::Run(Some(run_id))));
             fields.push(("parent_run_id".into(), Value::Run(parent_run_id)));
         }
         fields.extend([
-            (answer.content.0.into(), Value::Object(Some(answer.content.1))),
-            ("llm_output".into(), Value::Object(answer.llm_output)),
-            ("error".into(), Value::Object(answer.error)),
-            ("first_token".into(), Value::Number(pieces.first().copied())),
-            ("chunks".into(), Value::Micros(pieces)),
+            (end.content.0.into(), Value::Object(Some(end.content.1))),
+            ("llm_output".into(), Value::Object(end.llm_output)),
+            ("error".into(), Value::Object(end.error)),
+            ("first_token".into(), Value::Number(arrivals.first().copied())),
+            ("chunks".into(), Value::Times(arrivals)),
         ]);
         let envelope = Envelope {
             kind: Kind::End,
-            ended: answer.ended,
-            flags: answer.flags,
-            lane: 0,
+            ended: end.ended,
+            flags: end.flags,
             id: run.as_ref().map_or_else(RecordId::new, |run| run.id),
             run_id,
             parent_run_id,
@@ -126,6 +134,7 @@ impl Recorder {
     }
 }
 
+/// Nanoseconds since the epoch.
 fn nanos(time: SystemTime) -> u64 {
     let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)

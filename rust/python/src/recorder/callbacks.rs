@@ -1,4 +1,7 @@
-//! `LangChain`'s callbacks for models. The handler derives from them: an event then costs no frame of Python.
+//! `LangChain`'s callbacks for models: `on_chat_model_start`, `on_llm_start`, `on_llm_new_token`, `on_stream_event`, `on_llm_end`.
+//!
+//! `PromptLayerCallbackHandler` in `python/plsync/recorder/handler.py` derives from this class: such a callback runs no Python code of
+//! plsync. The handler keeps the callbacks of failed calls and of chains, and its `__init__` calls `_attach`.
 
 use plsync_journal::{Ended, FLAG_CACHED};
 use pyo3::exceptions::PyRuntimeError;
@@ -8,11 +11,12 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use super::Recorder;
-use super::call::{Answer, Call};
-use super::reading::is_cached;
+use super::cached::is_cached;
+use super::call::{CallEnd, CallStart, Content};
+use super::open_runs::Arrival;
 use super::run_id::RunId;
 
-/// The callbacks of a handler, which record once it has attached them.
+/// The base class of the handler. Its callbacks record after `_attach`.
 #[pyclass(frozen, subclass, module = "plsync._native")]
 pub(crate) struct Callbacks {
     attached: PyOnceLock<Attached>,
@@ -21,15 +25,15 @@ pub(crate) struct Callbacks {
 struct Attached {
     recorder: Py<Recorder>,
     /// Called after each start.
-    started: Option<Py<PyAny>>,
+    on_started: Option<Py<PyAny>>,
 }
 
-/// What `LangChain` passes by name and nothing here reads. Named in the signatures, so that no dict is made for it.
-type Unread<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+/// An argument that `LangChain` passes by name and the recorder ignores. A signature that names it spares the call a dict of the rest.
+type Ignored<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
 #[pymethods]
 impl Callbacks {
-    /// The arguments are the handler's.
+    /// Ignores its arguments: Python passes those of the handler.
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
@@ -37,13 +41,13 @@ impl Callbacks {
     }
 
     fn _attach(&self, py: Python<'_>, recorder: Py<Recorder>, started: Option<Py<PyAny>>) -> PyResult<()> {
-        let attached = self.attached.set(py, Attached { recorder, started });
+        let attached = self.attached.set(py, Attached { recorder, on_started: started });
         attached.map_err(|_| PyRuntimeError::new_err("this handler is attached to its journal already"))
     }
 
     #[pyo3(signature = (serialized, messages, *, run_id, parent_run_id = None, tags = None, metadata = None,
                         invocation_params = None, options = None, name = None, batch_size = None, **_kwargs))]
-    #[allow(clippy::too_many_arguments)] // LangChain's
+    #[allow(clippy::too_many_arguments)] // LangChain's signature
     fn on_chat_model_start(
         &self,
         serialized: &Bound<'_, PyAny>,
@@ -55,31 +59,21 @@ impl Callbacks {
         invocation_params: Option<&Bound<'_, PyAny>>,
         options: Option<&Bound<'_, PyAny>>,
         name: Option<&Bound<'_, PyAny>>,
-        batch_size: Unread<'_, '_>,
+        batch_size: Ignored<'_, '_>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         let _ = batch_size;
-        // One run has one list of messages.
+        // LangChain passes a list of conversations, and a run has exactly one.
         let only = messages.cast_exact::<PyList>().ok().filter(|lists| lists.len() == 1);
         let messages = only.and_then(|lists| lists.get_item(0).ok()).unwrap_or_else(|| messages.clone());
-        self.start(Call {
-            kind: "chat",
-            decision: false,
-            content: ("messages", messages),
-            serialized,
-            run_id,
-            parent_run_id,
-            tags,
-            metadata,
-            params: invocation_params,
-            options,
-            name,
-        })
+        let content = ("messages", messages);
+        let (params, parent) = (invocation_params, parent_run_id);
+        self.start("chat", content, serialized, run_id, parent, tags, metadata, params, options, name)
     }
 
     #[pyo3(signature = (serialized, prompts, *, run_id, parent_run_id = None, tags = None, metadata = None,
                         invocation_params = None, options = None, name = None, batch_size = None, **_kwargs))]
-    #[allow(clippy::too_many_arguments)] // LangChain's
+    #[allow(clippy::too_many_arguments)] // LangChain's signature
     fn on_llm_start(
         &self,
         serialized: &Bound<'_, PyAny>,
@@ -91,23 +85,13 @@ impl Callbacks {
         invocation_params: Option<&Bound<'_, PyAny>>,
         options: Option<&Bound<'_, PyAny>>,
         name: Option<&Bound<'_, PyAny>>,
-        batch_size: Unread<'_, '_>,
+        batch_size: Ignored<'_, '_>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         let _ = batch_size;
-        self.start(Call {
-            kind: "llm",
-            decision: false,
-            content: ("prompts", prompts.clone()),
-            serialized,
-            run_id,
-            parent_run_id,
-            tags,
-            metadata,
-            params: invocation_params,
-            options,
-            name,
-        })
+        let content = ("prompts", prompts.clone());
+        let (params, parent) = (invocation_params, parent_run_id);
+        self.start("llm", content, serialized, run_id, parent, tags, metadata, params, options, name)
     }
 
     #[pyo3(signature = (token, *, run_id, chunk = None, parent_run_id = None, tags = None, **_kwargs))]
@@ -115,13 +99,13 @@ impl Callbacks {
         &self,
         token: &Bound<'_, PyAny>,
         run_id: &Bound<'_, PyAny>,
-        chunk: Unread<'_, '_>,
-        parent_run_id: Unread<'_, '_>,
-        tags: Unread<'_, '_>,
+        chunk: Ignored<'_, '_>,
+        parent_run_id: Ignored<'_, '_>,
+        tags: Ignored<'_, '_>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         let _ = (token, chunk, parent_run_id, tags);
-        self.piece(run_id, false)
+        self.add_arrival(run_id, Arrival::Token)
     }
 
     #[pyo3(signature = (event, *, run_id, parent_run_id = None, tags = None, **_kwargs))]
@@ -129,15 +113,15 @@ impl Callbacks {
         &self,
         event: &Bound<'_, PyAny>,
         run_id: &Bound<'_, PyAny>,
-        parent_run_id: Unread<'_, '_>,
-        tags: Unread<'_, '_>,
+        parent_run_id: Ignored<'_, '_>,
+        tags: Ignored<'_, '_>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         let _ = (parent_run_id, tags);
         let Ok(event) = event.cast::<PyDict>() else { return Ok(()) };
         let name = event.get_item(intern!(event.py(), "event"))?;
         let name = name.as_ref().and_then(|name| name.cast::<PyString>().ok()?.to_str().ok());
-        if name == Some("content-block-delta") { self.piece(run_id, true) } else { Ok(()) }
+        if name == Some("content-block-delta") { self.add_arrival(run_id, Arrival::StreamEvent) } else { Ok(()) }
     }
 
     #[pyo3(signature = (response, *, run_id, parent_run_id = None, tags = None, **_kwargs))]
@@ -146,7 +130,7 @@ impl Callbacks {
         response: &Bound<'_, PyAny>,
         run_id: &Bound<'_, PyAny>,
         parent_run_id: Option<&Bound<'_, PyAny>>,
-        tags: Unread<'_, '_>,
+        tags: Ignored<'_, '_>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         let _ = tags;
@@ -154,20 +138,17 @@ impl Callbacks {
         let recorder = self.attached(py)?.recorder.get();
         recorder.guarded(py, || {
             let generations = response.getattr(intern!(py, "generations"))?;
-            // One run has one prompt, and a list of its candidates.
+            // LangChain returns a list of candidates for each prompt, and a run has exactly one prompt.
             let generations = match generations.cast_exact::<PyList>() {
                 Ok(lists) if !lists.is_empty() => lists.get_item(0)?,
                 _ => generations,
             };
-            let answer = Answer {
-                ended: Ended::Ok,
-                decision: false,
+            let end = CallEnd {
                 flags: if is_cached(&generations) { FLAG_CACHED } else { 0 },
-                content: ("generations", generations),
                 llm_output: response.getattr(intern!(py, "llm_output")).ok(),
-                error: None,
+                ..CallEnd::new(Ended::Ok, ("generations", generations))
             };
-            recorder.finish(answer, run_id, parent_run_id)
+            recorder.finish(end, run_id, parent_run_id)
         });
         Ok(())
     }
@@ -179,24 +160,52 @@ impl Callbacks {
         attached.ok_or_else(|| PyRuntimeError::new_err("this handler was made without calling its __init__"))
     }
 
-    fn start(&self, call: Call<'_, '_>) -> PyResult<()> {
-        let py = call.run_id.py();
+    /// Records a start, then calls the handler's `started`.
+    #[allow(clippy::too_many_arguments)] // LangChain's, the same for every kind of model
+    fn start<'a, 'py>(
+        &self,
+        kind: &'static str,
+        content: Content<'py>,
+        serialized: &'a Bound<'py, PyAny>,
+        run_id: &'a Bound<'py, PyAny>,
+        parent_run_id: Option<&'a Bound<'py, PyAny>>,
+        tags: Option<&'a Bound<'py, PyAny>>,
+        metadata: Option<&'a Bound<'py, PyAny>>,
+        params: Option<&'a Bound<'py, PyAny>>,
+        options: Option<&'a Bound<'py, PyAny>>,
+        name: Option<&'a Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        let py = run_id.py();
         let attached = self.attached(py)?;
         let recorder = attached.recorder.get();
-        recorder.guarded(py, || recorder.start(call));
-        match &attached.started {
-            Some(started) => started.call0(py).map(drop),
+        let decision = false;
+        recorder.guarded(py, || {
+            recorder.start(CallStart {
+                kind,
+                decision,
+                content,
+                serialized,
+                run_id,
+                parent_run_id,
+                tags,
+                metadata,
+                params,
+                options,
+                name,
+            })
+        });
+        match &attached.on_started {
+            Some(on_started) => on_started.call0(py).map(drop),
             None => Ok(()),
         }
     }
 
-    /// A piece of the answer has come: a token, or (`of_stream`) an event of the streaming protocol.
-    fn piece(&self, run_id: &Bound<'_, PyAny>, of_stream: bool) -> PyResult<()> {
+    fn add_arrival(&self, run_id: &Bound<'_, PyAny>, arrival: Arrival) -> PyResult<()> {
         let recorder = self.attached(run_id.py())?.recorder.get();
         recorder.guarded(run_id.py(), || {
-            // Read before the lock is taken: an id of a strange class may run Python code.
+            // Read before the lock is taken: an id of an unknown class may run Python code.
             let run_id = RunId::read(run_id)?;
-            recorder.flight().piece(run_id.0, of_stream);
+            recorder.open_runs().add_arrival(run_id.0, arrival);
             Ok(())
         });
         Ok(())

@@ -1,105 +1,35 @@
-//! An event on its way to the spool: its fields, the redact hook, the labels, the write.
+//! Writes an event to the spool: the redact hook, the labels, the JSON, the frame.
 
 use std::borrow::Cow;
 use std::cell::Cell;
 
-use plsync_journal::{Draft, Ended, Error, FLAG_LOSSY, FLAG_REDACTED, Head, Kind, RecordId, Spool};
+use plsync_journal::{Draft, Error, FLAG_LOSSY, FLAG_REDACTED, Head, Spool};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString};
+use pyo3::types::{PyDict, PyString};
 
-use super::labels::push_labels;
-use super::lane::lane_of;
-use super::run_id::RunId;
-use crate::encode::secrets::without_secrets;
-use crate::encode::{class_path, text, write_value};
+use super::field::{Envelope, Field, Value};
+use super::labels::{lane_of, push_labels};
+use crate::encode::{class_path, text};
 use crate::errors::OrRaise;
 
-/// What is left of an event when its content can't be kept: ids and times, all of them made here.
+/// The keys of a bare event: ids and times, all made by the recorder. A bare event replaces one whose content can't be kept.
 const BARE: [&str; 7] = ["v", "kind", "t", "run_id", "parent_run_id", "elapsed", "first_token"];
 
-/// Where programs and models pass what may hold credentials.
+/// The keys under which programs and models may pass credentials.
 const SETTINGS: [&str; 2] = ["params", "metadata"];
 
-/// A thread's draft of the next event; one that grew beyond this is given back.
+/// A thread keeps the draft of its last event for the next one. A draft above this many bytes is freed.
 const KEEP_DRAFT: usize = 256 << 10;
 
 thread_local! {
     static DRAFT: Cell<Draft> = const { Cell::new(Draft::new()) };
 }
 
-/// The parts of an event that stand outside its body.
-pub(super) struct Envelope<'a> {
-    pub(super) kind: Kind,
-    pub(super) ended: Ended,
-    pub(super) flags: u8,
-    /// Of a start; filled in as the event is written.
-    pub(super) lane: u8,
-    pub(super) id: RecordId,
-    pub(super) run_id: RunId,
-    pub(super) parent_run_id: Option<RunId>,
-    pub(super) sink: Option<&'a str>,
-}
-
-/// A value of the body: ours, or an object of the program.
-#[derive(Clone)]
-pub(super) enum Value<'a, 'py> {
-    Number(Option<u64>),
-    Text(&'a str),
-    Run(Option<RunId>),
-    Micros(&'a [u64]),
-    Object(Option<Bound<'py, PyAny>>),
-    /// The same, of which credentials are left out: some programs and models pass them with a call.
-    Settings(Option<Bound<'py, PyAny>>),
-}
-
-/// A part of the body under its key; parts are written in their order.
-pub(super) type Field<'a, 'py> = (Cow<'static, str>, Value<'a, 'py>);
-
-impl<'py> Value<'_, 'py> {
-    fn write(&self, out: &mut Vec<u8>) -> PyResult<bool> {
-        match self {
-            Self::Number(Some(number)) => text::write_integer(out, *number),
-            Self::Text(value) => text::write(out, value),
-            Self::Run(Some(run_id)) => {
-                out.push(b'"');
-                out.extend_from_slice(&run_id.text());
-                out.push(b'"');
-            }
-            Self::Micros(times) if !times.is_empty() => {
-                let mut before = b'[';
-                for time in *times {
-                    out.push(before);
-                    before = b',';
-                    text::write_integer(out, time / 1000);
-                }
-                out.push(b']');
-            }
-            Self::Object(Some(object)) => return write_value(out, object, false),
-            Self::Settings(Some(values)) => return write_value(out, values, true),
-            Self::Number(None) | Self::Run(None) | Self::Micros(_) | Self::Object(None) | Self::Settings(None) => {
-                out.extend_from_slice(b"null");
-            }
-        }
-        Ok(false)
-    }
-
-    fn to_python(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(match self {
-            Self::Number(number) => number.into_pyobject(py)?.into_any(),
-            Self::Text(value) => PyString::new(py, value).into_any(),
-            Self::Run(Some(run_id)) => PyString::new(py, &String::from_utf8_lossy(&run_id.text())).into_any(),
-            Self::Run(None) | Self::Micros([]) => py.None().into_bound(py),
-            Self::Micros(times) => PyList::new(py, times.iter().map(|time| time / 1000))?.into_any(),
-            Self::Object(object) => object.into_pyobject(py)?.into_any(),
-            Self::Settings(values) => values.clone().map(without_secrets).into_pyobject(py)?.into_any(),
-        })
-    }
-}
-
-/// Writes an event. Whatever is wrong with its content, its ids and times are written; an error says that they were not,
-/// or that the redact hook failed and the content was left out.
+/// Writes an event. Its ids and times are written even when its content can't be.
+///
+/// An error means that the event was not written, or that the redact hook failed and the content was left out.
 pub(super) fn write(
     py: Python<'_>,
     spool: &Spool,
@@ -110,7 +40,7 @@ pub(super) fn write(
     let Some(hook) = redact else { return write_fields(py, spool, envelope, fields) };
     let before = to_dict(py, fields)?;
     let mut kept = bare(fields);
-    let mut failed = None;
+    let mut failure = None;
     match call(hook.bind(py), &before) {
         Ok(Some(after)) => {
             if changed(&before, &after) {
@@ -128,31 +58,31 @@ pub(super) fn write(
         Ok(None) => envelope.flags |= FLAG_REDACTED,
         Err(error) => {
             envelope.flags |= FLAG_REDACTED;
-            // The class only: the message may repeat the content.
+            // Only the class of the error is kept: its message may repeat the content.
             let class = class_path(&error.get_type(py));
             let reason = PyString::new(py, &format!("the redact hook raised {class}"));
             kept.push(("encode_error".into(), Value::Object(Some(reason.into_any()))));
-            failed =
+            failure =
                 Some(PyRuntimeError::new_err(format!("the redact hook raised {class}, so the content was left out")));
         }
     }
     write_fields(py, spool, envelope, &kept)?;
-    failed.map_or(Ok(()), Err)
+    failure.map_or(Ok(()), Err)
 }
 
 fn call<'py>(hook: &Bound<'py, PyAny>, event: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, PyDict>>> {
-    let answer = hook.call1((event.copy()?,)).inspect_err(|error| {
+    let redacted = hook.call1((event.copy()?,)).inspect_err(|error| {
         if error.is_instance_of::<PyKeyboardInterrupt>(hook.py()) {
-            // The user's Ctrl-C happened to arrive in the hook: it belongs to the program, once the event is written.
-            // SAFETY: needs nothing but an initialised interpreter.
+            // The user pressed Ctrl-C while the hook ran. The program receives the interrupt after the event is written.
+            // SAFETY: an initialised interpreter is all that the call needs.
             unsafe { ffi::PyErr_SetInterrupt() };
         }
     })?;
-    if answer.is_none() {
+    if redacted.is_none() {
         return Ok(None);
     }
-    let answer = answer.cast_into::<PyDict>();
-    answer.map(Some).map_err(|_| PyTypeError::new_err("a redact hook returns a dict or None"))
+    let redacted = redacted.cast_into::<PyDict>();
+    redacted.map(Some).map_err(|_| PyTypeError::new_err("a redact hook returns a dict or None"))
 }
 
 fn to_dict<'py>(py: Python<'py>, fields: &[Field<'_, 'py>]) -> PyResult<Bound<'py, PyDict>> {
@@ -178,12 +108,10 @@ fn write_fields(py: Python<'_>, spool: &Spool, mut envelope: Envelope<'_>, field
     let mut draft = DRAFT.take();
     draft.clear();
     push_labels(&mut draft, &envelope, fields);
-    if envelope.kind == Kind::Start {
-        envelope.lane = lane_of(fields, envelope.parent_run_id);
-    }
+    let lane = lane_of(&envelope, fields);
     let written = encode(draft.body(), fields).and_then(|lossy| {
         envelope.flags |= if lossy { FLAG_LOSSY } else { 0 };
-        match append(py, spool, &envelope, &mut draft) {
+        match append(py, spool, &envelope, lane, &mut draft) {
             Err(error @ Error::TooLarge { .. }) => Err(PyRuntimeError::new_err(error.to_string())),
             other => Ok(other),
         }
@@ -197,7 +125,7 @@ fn write_fields(py: Python<'_>, spool: &Spool, mut envelope: Envelope<'_>, field
             stub.push(("encode_error".into(), Value::Text(&reason)));
             draft.clear_body();
             encode(draft.body(), &stub)?;
-            append(py, spool, &envelope, &mut draft)
+            append(py, spool, &envelope, lane, &mut draft)
         }
     };
     if draft.capacity() <= KEEP_DRAFT {
@@ -206,14 +134,15 @@ fn write_fields(py: Python<'_>, spool: &Spool, mut envelope: Envelope<'_>, field
     written.or_raise(py)
 }
 
+/// Appends the fields as a JSON object. Returns true when the JSON only approximates a value.
 fn encode(body: &mut Vec<u8>, fields: &[Field<'_, '_>]) -> PyResult<bool> {
     let mut lossy = false;
-    let mut before = b'{';
+    let mut separator = b'{';
     for (name, value) in fields {
-        body.push(before);
-        before = b',';
+        body.push(separator);
+        separator = b',';
         match name {
-            // Our own names need no escapes.
+            // The recorder's own keys contain nothing to escape.
             Cow::Borrowed(name) => {
                 body.push(b'"');
                 body.extend_from_slice(name.as_bytes());
@@ -228,7 +157,13 @@ fn encode(body: &mut Vec<u8>, fields: &[Field<'_, '_>]) -> PyResult<bool> {
     Ok(lossy)
 }
 
-fn append(py: Python<'_>, spool: &Spool, envelope: &Envelope<'_>, draft: &mut Draft) -> plsync_journal::Result<()> {
-    let &Envelope { kind, ended, flags, lane, id, .. } = envelope;
+fn append(
+    py: Python<'_>,
+    spool: &Spool,
+    envelope: &Envelope<'_>,
+    lane: u8,
+    draft: &mut Draft,
+) -> plsync_journal::Result<()> {
+    let &Envelope { kind, ended, flags, id, .. } = envelope;
     py.detach(|| spool.append_draft(&Head { kind, ended, flags, lane, id }, draft))
 }

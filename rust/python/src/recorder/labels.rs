@@ -1,13 +1,19 @@
-//! The labels of a start event: what a record can be searched by without reading its body.
+//! The labels and the lane of an event: the store searches and orders records by them without reading a body.
+//!
+//! Both are taken from the fields as they are written, after the redact hook: a label never shows content that the hook removed.
 
 use plsync_journal::{Draft, Kind, labels};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use super::event::{Envelope, Field, Value};
+use super::field::{Envelope, Field, object};
+use super::run_id::RunId;
 
-/// Labels are taken from the event as it is written, so that they say nothing a redact hook removed.
+/// The number of lanes for calls that keep an order. Lane 0 is for calls that stand alone.
+const LANES: u32 = 255;
+
+/// Adds an event's labels to its draft.
 pub(super) fn push_labels(draft: &mut Draft, envelope: &Envelope<'_>, fields: &[Field<'_, '_>]) {
     draft.label(labels::RUN, &envelope.run_id.bytes());
     if let Some(parent) = envelope.parent_run_id {
@@ -23,7 +29,7 @@ pub(super) fn push_labels(draft: &mut Draft, envelope: &Envelope<'_>, fields: &[
     for name in ["tags", "pl_tags"] {
         let Some(tags) = object(fields, name).and_then(|tags| tags.cast_exact::<PyList>().ok()) else { continue };
         for tag in tags {
-            // Not only of the class str itself: members of an enum are tags too.
+            // Subclasses of str count: programs use members of an enum as tags.
             if let Ok(Ok(tag)) = tag.cast::<PyString>().map(|tag| tag.to_str()) {
                 draft.label(labels::TAG, tag.as_bytes());
             }
@@ -31,47 +37,68 @@ pub(super) fn push_labels(draft: &mut Draft, envelope: &Envelope<'_>, fields: &[
     }
 }
 
-/// The object that a field holds.
-pub(super) fn object<'a, 'py>(fields: &'a [Field<'_, 'py>], name: &str) -> Option<&'a Bound<'py, PyAny>> {
-    fields.iter().find(|(field, _)| field == name).and_then(|(_, value)| match value {
-        Value::Object(object) | Value::Settings(object) => object.as_ref(),
-        _ => None,
+/// The lane of a start: calls of one conversation, else of one run, are sent in order. Every other event has lane 0.
+pub(super) fn lane_of(envelope: &Envelope<'_>, fields: &[Field<'_, '_>]) -> u8 {
+    if envelope.kind != Kind::Start {
+        return 0;
+    }
+    let of_conversation =
+        object(fields, "metadata").and_then(|metadata| conversation_lane(metadata.cast_exact().ok()?));
+    of_conversation.or_else(|| envelope.parent_run_id.map(lane_of_run)).unwrap_or(0)
+}
+
+/// `LangSmith` and `LangGraph` name a conversation by one of these keys.
+fn conversation_lane(metadata: &Bound<'_, PyDict>) -> Option<u8> {
+    let py = metadata.py();
+    [intern!(py, "thread_id"), intern!(py, "session_id"), intern!(py, "conversation_id")].into_iter().find_map(|name| {
+        let id = metadata.get_item(name).ok()??;
+        id.cast_exact::<PyString>().ok()?.to_str().ok().map(|id| hashed_lane(id.as_bytes()))
     })
 }
 
+fn lane_of_run(run_id: RunId) -> u8 {
+    hashed_lane(&run_id.bytes())
+}
+
+/// FNV-1a, which spreads short texts evenly enough over 255 lanes.
+fn hashed_lane(bytes: &[u8]) -> u8 {
+    let hash = bytes.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    u8::try_from(hash % LANES).map_or(0, |lane| lane + 1)
+}
+
 fn push_model(draft: &mut Draft, fields: &[Field<'_, '_>]) {
-    let values = |place| object(fields, place).and_then(|values| values.cast_exact::<PyDict>().ok());
+    let values = |key| object(fields, key).and_then(|values| values.cast_exact::<PyDict>().ok());
     if let Some(metadata) = values("metadata")
-        && push_name(draft, metadata, [intern!(metadata.py(), "ls_model_name")])
+        && push_first_name(draft, metadata, [intern!(metadata.py(), "ls_model_name")])
     {
         return;
     }
     if let Some(params) = values("params") {
         let py = params.py();
-        let names =
+        let keys =
             [intern!(py, "model"), intern!(py, "model_name"), intern!(py, "model_id"), intern!(py, "model_path")];
-        push_name(draft, params, names);
+        push_first_name(draft, params, keys);
     }
 }
 
-/// Takes the first of these names that says a model; false when none does.
-fn push_name<'py, const N: usize>(
+/// Adds the model under the first of these keys that holds a text. Returns false when none does.
+fn push_first_name<'py, const N: usize>(
     draft: &mut Draft,
     values: &Bound<'py, PyDict>,
-    names: [&Bound<'py, PyString>; N],
+    keys: [&Bound<'py, PyString>; N],
 ) -> bool {
-    for name in names {
-        let Ok(Some(model)) = values.get_item(name) else { continue };
+    for key in keys {
+        let Ok(Some(model)) = values.get_item(key) else { continue };
         if let Ok(Ok(model)) = model.cast::<PyString>().map(|model| model.to_str()) {
-            draft.label(labels::MODEL, file_name(model).as_bytes());
+            draft.label(labels::MODEL, short_model(model).as_bytes());
             return true;
         }
     }
     false
 }
 
-/// A local model goes by its file, without the directory; `organisation/model` is a name.
-fn file_name(model: &str) -> &str {
+/// The file name of a local model. `organisation/model` is a name and not a path.
+fn short_model(model: &str) -> &str {
     let is_gguf = model.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("gguf"));
     let is_path = model.starts_with(['/', '.', '~']) || model.contains('\\') || is_gguf;
     if is_path { model.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or(model) } else { model }
@@ -79,14 +106,14 @@ fn file_name(model: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::file_name;
+    use super::short_model;
 
     #[test]
-    fn a_model_goes_by_its_file_only_when_it_is_a_path() {
-        assert_eq!(file_name("/models/tiny.gguf"), "tiny.gguf");
-        assert_eq!(file_name("C:\\models\\tiny.bin"), "tiny.bin");
-        assert_eq!(file_name("models/Tiny.GGUF"), "Tiny.GGUF");
-        assert_eq!(file_name("/models/llama/"), "llama");
-        assert_eq!(file_name("meta-llama/Llama-3"), "meta-llama/Llama-3");
+    fn a_path_is_shortened_to_its_file_name() {
+        assert_eq!(short_model("/models/tiny.gguf"), "tiny.gguf");
+        assert_eq!(short_model("C:\\models\\tiny.bin"), "tiny.bin");
+        assert_eq!(short_model("models/Tiny.GGUF"), "Tiny.GGUF");
+        assert_eq!(short_model("/models/llama/"), "llama");
+        assert_eq!(short_model("meta-llama/Llama-3"), "meta-llama/Llama-3");
     }
 }

@@ -1,14 +1,14 @@
-//! The recorder: what the callback handler calls on every event of a model.
+//! The recorder: writes the events that `LangChain` reports to the handler.
 //!
-//! Nothing that goes wrong in here reaches the caller. It is counted where `plsync status` reads it, and shown once.
+//! A failure in the recorder never reaches the model call. The recorder counts the failure for `plsync status`, and warns once.
 
+mod cached;
 mod call;
 mod callbacks;
 mod event;
-mod flight;
+mod field;
 mod labels;
-mod lane;
-mod reading;
+mod open_runs;
 mod run_id;
 mod warning;
 
@@ -24,9 +24,9 @@ use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::encode::class_path;
 use crate::errors::OrRaise;
-use call::{Answer, Call};
+use call::{CallEnd, CallStart};
 pub(crate) use callbacks::Callbacks;
-use flight::Flight;
+use open_runs::OpenRuns;
 use run_id::RunId;
 use warning::warn_once;
 
@@ -38,7 +38,7 @@ pub(crate) struct Recorder {
     sink: Option<String>,
     redact: Option<Py<PyAny>>,
     /// Locked for a few instructions at a time, with the GIL held and without running Python code.
-    flight: Mutex<Flight>,
+    open_runs: Mutex<OpenRuns>,
 }
 
 #[pymethods]
@@ -63,10 +63,10 @@ impl Recorder {
         };
         let spool = Spool::open(&path, durability).or_raise(py)?;
         let pl_tags = PyList::new(py, pl_tags)?.unbind();
-        Ok(Self { spool, pl_tags, sink, redact, flight: Mutex::default() })
+        Ok(Self { spool, pl_tags, sink, redact, open_runs: Mutex::default() })
     }
 
-    /// A chain begins that stands for a request to a model; `rest` holds what `LangChain` says besides.
+    /// Records the start of a chain that stands for an LLM request. `rest` holds `LangChain`'s other arguments.
     fn decision_start(
         &self,
         serialized: &Bound<'_, PyAny>,
@@ -79,10 +79,10 @@ impl Recorder {
     ) {
         let py = run_id.py();
         self.guarded(py, || {
-            let told = |name| rest.get_item(name);
-            let (params, options, name) =
-                (told(intern!(py, "invocation_params"))?, told(intern!(py, "options"))?, told(intern!(py, "name"))?);
-            self.start(Call {
+            let params = rest.get_item(intern!(py, "invocation_params"))?;
+            let options = rest.get_item(intern!(py, "options"))?;
+            let name = rest.get_item(intern!(py, "name"))?;
+            self.start(CallStart {
                 kind: "chat",
                 decision: true,
                 content: ("inputs", inputs.clone()),
@@ -99,10 +99,10 @@ impl Recorder {
     }
 
     fn is_open(&self, run_id: &Bound<'_, PyAny>) -> bool {
-        RunId::read(run_id).is_ok_and(|run_id| self.flight().is_open(run_id.0))
+        RunId::read(run_id).is_ok_and(|run_id| self.open_runs().is_open(run_id.0))
     }
 
-    /// Ignored unless a decision model's run is open under this id.
+    /// Records the end of such a chain. Ends of other chains are ignored.
     fn decision_end(
         &self,
         outputs: &Bound<'_, PyAny>,
@@ -111,19 +111,12 @@ impl Recorder {
     ) {
         let py = run_id.py();
         self.guarded(py, || {
-            let answer = Answer {
-                ended: Ended::Ok,
-                decision: true,
-                flags: 0,
-                content: ("outputs", outputs.clone()),
-                llm_output: None,
-                error: None,
-            };
-            self.finish(answer, run_id, parent_run_id)
+            let end = CallEnd { decision: true, ..CallEnd::new(Ended::Ok, ("outputs", outputs.clone())) };
+            self.finish(end, run_id, parent_run_id)
         });
     }
 
-    /// `ended` is an `END_*` constant, `error` a dict, `generations` what had arrived.
+    /// Records the end of a failed call. `ended` is an `END_*` constant, `generations` the part of the answer that had arrived.
     fn fail(
         &self,
         ended: u8,
@@ -135,15 +128,10 @@ impl Recorder {
     ) {
         let py = run_id.py();
         self.guarded(py, || {
-            let answer = Answer {
-                ended: Ended::from_u8(ended).unwrap_or(Ended::Error),
-                decision,
-                flags: 0,
-                content: ("generations", generations.clone()),
-                llm_output: None,
-                error: Some(error.clone()),
-            };
-            self.finish(answer, run_id, parent_run_id)
+            let ended = Ended::from_u8(ended).unwrap_or(Ended::Error);
+            let content = ("generations", generations.clone());
+            let end = CallEnd { decision, error: Some(error.clone()), ..CallEnd::new(ended, content) };
+            self.finish(end, run_id, parent_run_id)
         });
     }
 
@@ -183,11 +171,11 @@ impl Recorder {
 }
 
 impl Recorder {
-    fn flight(&self) -> MutexGuard<'_, Flight> {
-        self.flight.lock().unwrap_or_else(PoisonError::into_inner)
+    fn open_runs(&self) -> MutexGuard<'_, OpenRuns> {
+        self.open_runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `work` so that no error and no panic of it reaches the caller.
+    /// Runs `work`. An error or a panic of it is counted and does not reach the caller.
     fn guarded(&self, py: Python<'_>, work: impl FnOnce() -> PyResult<()>) {
         let reason = match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(())) => return,
@@ -199,7 +187,7 @@ impl Recorder {
             }
             Err(_) => "a panic in the recorder".to_owned(),
         };
-        // What fails here fails in the counting of a failure: there is nowhere left to report it.
+        // A panic while a failure is counted can't be reported anywhere.
         let _ = catch_unwind(AssertUnwindSafe(|| self.note_failure(py, &reason)));
     }
 }

@@ -12,7 +12,7 @@ pub(super) struct RunId(pub(super) u128);
 static HALF: PyOnceLock<Py<PyInt>> = PyOnceLock::new();
 
 impl RunId {
-    /// Reads a `uuid.UUID`, by its `int`: the class's own hash, text and bytes are Python code.
+    /// Reads the `int` of a `uuid.UUID`. The class's own hash, text and bytes would run Python code.
     pub(super) fn read(run_id: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = run_id.py();
         let number = run_id.getattr(intern!(py, "int"))?.cast_into::<PyInt>()?;
@@ -25,7 +25,7 @@ impl RunId {
         Ok(Self(u128::from(high) << 64 | u128::from(low)))
     }
 
-    /// The text form, as `str(uuid)` gives it.
+    /// The text form, equal to `str(uuid)`.
     pub(super) fn text(self) -> [u8; 36] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [b'-'; 36];

@@ -1,4 +1,4 @@
-//! The one warning of a process that something could not be recorded.
+//! The one warning of a process that an event could not be recorded.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 static WARNED: AtomicBool = AtomicBool::new(false);
 
-/// Warns, the first time.
+/// Shows a `PlsyncWarning` the first time; later failures are only counted.
 pub(super) fn warn_once(py: Python<'_>, reason: &str) {
     if WARNED.swap(true, Ordering::Relaxed) {
         return;
@@ -19,6 +19,6 @@ pub(super) fn warn_once(py: Python<'_>, reason: &str) {
         );
         py.import("warnings")?.call_method1("warn", (message, class))
     };
-    // Where warnings are errors this raises, and the user's call must go on.
+    // A program that turns warnings into errors makes this raise. The user's call must go on.
     let _ = warn();
 }

@@ -1,11 +1,11 @@
-//! `Row`: what the store holds of a record.
+//! `Row`: a record as stored.
 
 use plsync_journal::Row as StoredRow;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 #[pyclass(module = "plsync._native", frozen)]
-pub(crate) struct Row(pub(crate) StoredRow);
+pub(crate) struct Row(pub(super) StoredRow);
 
 #[pymethods]
 impl Row {
@@ -100,6 +100,6 @@ impl Row {
     }
 }
 
-pub(crate) fn rows(rows: Vec<StoredRow>) -> Vec<Row> {
+pub(super) fn rows(rows: Vec<StoredRow>) -> Vec<Row> {
     rows.into_iter().map(Row).collect()
 }

@@ -1,12 +1,11 @@
-//! `CallbackQueue`: request ids on their way back, one call to one call of the store.
+//! `CallbackQueue`: request ids that wait for a sink. Each Python method is one call of the journal crate.
 
 use plsync_journal::{RecordId, Refusal, Store as Journal};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use super::{Row, Store};
 use crate::errors::OrRaise;
-use crate::row::Row;
-use crate::store::Store;
 
 #[pyclass(module = "plsync._native", frozen)]
 pub(crate) struct CallbackQueue(Journal);

@@ -1,5 +1,13 @@
-//! `Store`: an open journal, one call to one call. Here is what is read of it; `sending.rs` has a record's way to
-//! `PromptLayer`, `upkeep.rs` what concerns the journal as a whole.
+//! `Store`: an open journal. Each Python method is one call of the journal crate.
+//!
+//! This file opens and reads the journal. The other files have the names of their Python modules in `python/plsync/journal/`:
+//! `outbox.rs`, `followups.rs`, `callbacks.rs`. `maintenance.rs` has the methods for the journal as a whole.
+
+mod callbacks;
+mod followups;
+mod maintenance;
+mod outbox;
+mod row;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -9,13 +17,17 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::errors::OrRaise;
-use crate::row::{Row, rows};
+pub(crate) use callbacks::CallbackQueue;
+pub(crate) use followups::FollowUp;
+pub(crate) use maintenance::salvage;
+pub(crate) use row::Row;
+use row::rows;
 
 #[pyclass(module = "plsync._native", frozen)]
-pub(crate) struct Store(pub(crate) Journal);
+pub(crate) struct Store(Journal);
 
 impl Store {
-    pub(crate) fn journal(&self) -> &Journal {
+    fn journal(&self) -> &Journal {
         &self.0
     }
 }
@@ -61,7 +73,7 @@ impl Store {
 
     #[pyo3(signature = (*, labels = Vec::new(), states = None, ended = None, since = None, until = None, text = None,
                         before = None, after = None, oldest_first = false, limit = 100))]
-    #[allow(clippy::too_many_arguments)] // keyword arguments of one Python method
+    #[allow(clippy::too_many_arguments)] // keyword arguments in Python
     fn query(
         &self,
         py: Python<'_>,
@@ -106,12 +118,12 @@ impl Store {
     }
 }
 
-pub(crate) fn state(number: u8) -> PyResult<State> {
-    State::from_u8(number).ok_or_else(|| PyValueError::new_err("no such state"))
+fn state(number: u8) -> PyResult<State> {
+    State::from_u8(number).ok_or_else(|| PyValueError::new_err("a state is a number from 0 to 5"))
 }
 
 fn end(number: u8) -> PyResult<Ended> {
-    Ended::from_u8(number).ok_or_else(|| PyValueError::new_err("no such end"))
+    Ended::from_u8(number).ok_or_else(|| PyValueError::new_err("the way a call ended is a number from 0 to 5"))
 }
 
 fn label_kind(kind: &str) -> PyResult<u8> {

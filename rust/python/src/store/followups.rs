@@ -1,12 +1,12 @@
-//! Follow-ups: the store's queues of scores, metadata, prompt links and groups, one call to one call.
+//! `Store`: the queue of follow-ups, which are scores, metadata, prompt links and groups.
 
 use plsync_journal::{Failure, FollowUp as Stored, FollowUpKey, Op, RecordId, Target};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::Store;
 use crate::errors::OrRaise;
-use crate::store::Store;
 
 #[pyclass(module = "plsync._native", frozen)]
 pub(crate) struct FollowUp(Stored);
@@ -80,7 +80,8 @@ impl Store {
         record_id: Option<[u8; 16]>,
         request_id: Option<u64>,
     ) -> PyResult<Option<u64>> {
-        let op = Op::from_name(op).ok_or_else(|| PyValueError::new_err("no such follow-up"))?;
+        let op = Op::from_name(op)
+            .ok_or_else(|| PyValueError::new_err("a follow-up is a score, metadata, a prompt or a group"))?;
         let target = one_target(record_id, request_id)?;
         py.detach(|| self.journal().follow_up(target, op, payload)).or_raise(py)
     }
@@ -148,12 +149,12 @@ fn target(record_id: Option<[u8; 16]>, request_id: Option<u64>) -> PyResult<Opti
         (Some(id), None) => Ok(Some(Target::Record(RecordId(id)))),
         (None, Some(id)) => Ok(Some(Target::Request(id))),
         (None, None) => Ok(None),
-        (Some(_), Some(_)) => Err(PyValueError::new_err("a record or a request, not both")),
+        (Some(_), Some(_)) => Err(PyValueError::new_err("a follow-up is about a record or a request, not both")),
     }
 }
 
 fn one_target(record_id: Option<[u8; 16]>, request_id: Option<u64>) -> PyResult<Target> {
-    target(record_id, request_id)?.ok_or_else(|| PyValueError::new_err("a record or a request is needed"))
+    target(record_id, request_id)?.ok_or_else(|| PyValueError::new_err("a follow-up needs a record or a request"))
 }
 
 fn all(followups: Vec<Stored>) -> Vec<FollowUp> {

@@ -1,14 +1,15 @@
-//! `Store`: the journal as a whole. It takes in what was written, counts, limits and verifies what it holds.
+//! `Store`: the journal as a whole. Ingest, statistics, quota, compaction, check, and the salvage of a damaged journal.
 
 use std::io::ErrorKind;
+use std::path::PathBuf;
 
-use plsync_journal::{Error, Quota, State};
+use plsync_journal::{CompactReport, Error, Policy, Quota, State};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use super::Store;
 use crate::errors::OrRaise;
-use crate::space;
-use crate::store::Store;
 
 #[pymethods]
 impl Store {
@@ -67,7 +68,7 @@ impl Store {
         dict.set_item("last_failure", stats.last_failure)?;
         dict.set_item("pruned", stats.pruned)?;
         dict.set_item("dropped", stats.dropped)?;
-        dict.set_item("quota", space::describe(py, &stats.quota)?)?;
+        dict.set_item("quota", describe(py, &stats.quota)?)?;
         dict.set_item("damaged", stats.damaged)?;
         dict.set_item("damage", stats.damage)?;
         let writers = PyList::empty(py);
@@ -87,16 +88,16 @@ impl Store {
     }
 
     fn quota<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        space::describe(py, &py.detach(|| self.journal().quota()).or_raise(py)?)
+        describe(py, &py.detach(|| self.journal().quota()).or_raise(py)?)
     }
 
     fn set_quota(&self, py: Python<'_>, max_bytes: Option<u64>, max_age_ms: Option<u64>, policy: &str) -> PyResult<()> {
-        let quota = Quota { max_bytes, max_age_ms, policy: space::policy(policy)? };
+        let quota = Quota { max_bytes, max_age_ms, policy: policy_named(policy)? };
         py.detach(|| self.journal().set_quota(&quota)).or_raise(py)
     }
 
     fn compact<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        space::report(py, &patiently(py, || self.journal().compact())?)
+        compact_report(py, &patiently(py, || self.journal().compact())?)
     }
 
     fn check<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -128,4 +129,43 @@ fn patiently<T: Send>(py: Python<'_>, work: impl Fn() -> Result<T, Error> + Sync
             result => return result.or_raise(py),
         }
     }
+}
+
+fn describe<'py>(py: Python<'py>, quota: &Quota) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("max_bytes", quota.max_bytes)?;
+    dict.set_item("max_age_ms", quota.max_age_ms)?;
+    dict.set_item("policy", quota.policy.name())?;
+    Ok(dict)
+}
+
+fn policy_named(name: &str) -> PyResult<Policy> {
+    let found = Policy::ALL.into_iter().find(|policy| policy.name() == name);
+    found.ok_or_else(|| PyValueError::new_err("a policy is keep-unsent or drop-oldest"))
+}
+
+fn compact_report<'py>(py: Python<'py>, report: &CompactReport) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("before", report.before)?;
+    dict.set_item("after", report.after)?;
+    dict.set_item("pruned", report.pruned.acked)?;
+    dict.set_item("dropped", report.pruned.unsent)?;
+    Ok(dict)
+}
+
+/// Writes what can be read of a damaged journal into a new one.
+#[pyfunction]
+pub(crate) fn salvage(py: Python<'_>, source: PathBuf, target: PathBuf) -> PyResult<Bound<'_, PyDict>> {
+    let report = py.detach(|| plsync_journal::salvage(&source, &target)).or_raise(py)?;
+    let dict = PyDict::new(py);
+    dict.set_item("records", report.records)?;
+    dict.set_item("events", report.events)?;
+    dict.set_item("acks", report.acks)?;
+    dict.set_item("callbacks", report.callbacks)?;
+    dict.set_item("followups", report.followups)?;
+    dict.set_item("frames", report.frames)?;
+    dict.set_item("damaged", report.damaged)?;
+    dict.set_item("lost", report.lost)?;
+    dict.set_item("losses", report.losses)?;
+    Ok(dict)
 }

@@ -1,17 +1,17 @@
-//! `Store`: a record's way to `PromptLayer`, and its request id's way back.
+//! `Store`: the outbox, from which records are leased and sent, and the acks that come back.
 
 use plsync_journal::State;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use super::row::{Row, rows};
+use super::{Store, state};
 use crate::errors::OrRaise;
-use crate::row::{Row, rows};
-use crate::store::{self, Store};
 
 #[pymethods]
 impl Store {
     #[pyo3(signature = (limit, lease_ms, now_ms, max_bytes = 4 << 20, of_lane = None, lane_bytes = None))]
-    #[allow(clippy::too_many_arguments)] // Python's are named
+    #[allow(clippy::too_many_arguments)] // keyword arguments in Python
     fn lease(
         &self,
         py: Python<'_>,
@@ -47,7 +47,7 @@ impl Store {
 
     #[pyo3(signature = (seqs, state, error, not_before = 0))]
     fn park(&self, py: Python<'_>, seqs: Vec<u64>, state: u8, error: &str, not_before: u64) -> PyResult<()> {
-        let state = store::state(state)?;
+        let state = self::state(state)?;
         if !matches!(state, State::InDoubt | State::Dead | State::Held) {
             return Err(PyValueError::new_err("a record is parked as in doubt, dead or held"));
         }

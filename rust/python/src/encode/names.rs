@@ -1,0 +1,193 @@
+//! A cache of frequent dict keys: the JSON text of a key, and the hint that it gives about its value.
+
+use std::sync::{Mutex, MutexGuard, TryLockError};
+
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use super::text;
+
+/// Left alone, as `privacy.py` leaves them: the names in JSON schemas are the program's data.
+const SCHEMAS: [&str; 5] = ["input_schema", "json_schema", "parameters", "properties", "schema"];
+/// The longest JSON text of a cached name, in bytes.
+const MAX_TEXT: usize = 38;
+/// The last word in the name of a token that is a credential.
+const TOKEN: &str = "token";
+/// The last word in the name of a setting that holds a user and a password.
+const AUTH: &str = "auth";
+/// The number of slots. The address of a name decides its slot.
+const SLOTS: usize = 256;
+
+/// The hint that a name gives about the value under it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hint {
+    /// No hint.
+    Plain,
+    /// The value is a JSON schema.
+    Schema,
+    /// The value may be a credential. `names_a_secret` in `redaction.py` decides.
+    Suspect,
+    /// The value is the metadata of an answer.
+    Metadata,
+    /// The value is headers, if the name stands in the metadata of an answer.
+    Headers,
+}
+
+/// A cached name. It owns the string, so that no other string gets the same address.
+pub(super) struct Name {
+    key: Py<PyString>,
+    text: [u8; MAX_TEXT],
+    len: u8,
+    hint: Hint,
+}
+
+impl Name {
+    /// Appends a comma, the name as a JSON string, and a colon.
+    pub(super) fn append(&self, out: &mut Vec<u8>) {
+        let end = out.len() + usize::from(self.len);
+        // A copy of constant length is a few instructions. A copy of `len` bytes is a slower call.
+        out.extend_from_slice(&self.text);
+        out.truncate(end);
+    }
+
+    pub(super) fn hint(&self) -> Hint {
+        self.hint
+    }
+}
+
+/// The cached names, by address.
+pub(super) struct Names {
+    slots: [Option<Name>; SLOTS],
+    /// The address that last missed each slot. A name is cached at its second miss in a row: the names of a single call must not
+    /// evict the names of every call.
+    missed: [usize; SLOTS],
+}
+
+static NAMES: Mutex<Names> = Mutex::new(Names::new());
+
+/// The cache, for use while the GIL is held.
+///
+/// None when this thread uses it further up the stack: up to Python 3.11 an allocation may collect garbage, and a finaliser of the
+/// program may then encode an object.
+pub(super) fn names() -> Option<MutexGuard<'static, Names>> {
+    match NAMES.try_lock() {
+        Ok(names) => Some(names),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+impl Names {
+    const fn new() -> Self {
+        Self { slots: [const { None }; SLOTS], missed: [0; SLOTS] }
+    }
+
+    /// The cached form of a name. None at the first use of a name, for a long name, and for a name that plain JSON can't hold.
+    pub(super) fn find(&mut self, key: &Bound<'_, PyString>) -> Option<&Name> {
+        let address = key.as_ptr() as usize;
+        let slot = (address >> 4 ^ address >> 13) % SLOTS;
+        let is_cached = self.slots[slot].as_ref().is_some_and(|name| name.key.as_ptr() == key.as_ptr());
+        if !is_cached {
+            if std::mem::replace(&mut self.missed[slot], address) != address {
+                return None;
+            }
+            self.slots[slot] = Some(inspect(key)?);
+        }
+        self.slots[slot].as_ref()
+    }
+}
+
+fn inspect(key: &Bound<'_, PyString>) -> Option<Name> {
+    let name = key.to_str().ok()?;
+    if name == "$" || name.len() > MAX_TEXT {
+        return None;
+    }
+    let mut json = vec![b','];
+    text::write(&mut json, name);
+    json.push(b':');
+    let mut text = [0; MAX_TEXT];
+    text.get_mut(..json.len())?.copy_from_slice(&json);
+    Some(Name { key: key.clone().unbind(), text, len: u8::try_from(json.len()).ok()?, hint: hint_of(name) })
+}
+
+/// The hint of a name whose value is not searched for credentials.
+pub(super) fn unguarded_hint_of(name: &str) -> Hint {
+    match name {
+        "response_metadata" | "generation_info" => Hint::Metadata,
+        "headers" => Hint::Headers,
+        _ => Hint::Plain,
+    }
+}
+
+/// The hint of a name whose value is searched for credentials.
+pub(super) fn hint_of(name: &str) -> Hint {
+    let unguarded = unguarded_hint_of(name);
+    if unguarded != Hint::Plain {
+        unguarded
+    } else if SCHEMAS.contains(&name) {
+        Hint::Schema
+    } else if is_suspect(name) {
+        Hint::Suspect
+    } else {
+        Hint::Plain
+    }
+}
+
+/// Whether a name contains a word from names of credentials. Many settings contain `token` or `auth`: these count at the end only.
+fn is_suspect(name: &str) -> bool {
+    has_word(name, false) || ends(name, TOKEN) || ends(name, AUTH)
+}
+
+/// Whether a text contains a word from names of credentials. With `tokens` the word `token` counts too.
+pub(super) fn has_word(text: &str, tokens: bool) -> bool {
+    let text = text.as_bytes();
+    text.iter().enumerate().any(|(at, first)| match first | 0x20 {
+        b'a' => begins(text, at, "authorization"),
+        b'c' => begins(text, at, "cookie") || begins(text, at, "credential"),
+        b'k' => begins(text, at, "key"),
+        b'p' => ["password", "passwd", "passphrase"].iter().any(|word| begins(text, at, word)),
+        b's' => begins(text, at, "secret"),
+        b't' => tokens && begins(text, at, TOKEN),
+        _ => false,
+    })
+}
+
+fn ends(name: &str, word: &str) -> bool {
+    name.len().checked_sub(word.len()).is_some_and(|at| begins(name.as_bytes(), at, word))
+}
+
+fn begins(text: &[u8], at: usize, word: &str) -> bool {
+    text[at..].get(..word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_cached_at_its_second_use() {
+        Python::initialize();
+        Python::attach(|py| {
+            let key = PyString::new(py, "api_key \"quoted\"");
+            let mut names = Box::new(Names::new());
+            assert!(names.find(&key).is_none());
+            let name = names.find(&key).expect("the name is cached");
+            let mut out = b"[".to_vec();
+            name.append(&mut out);
+            assert_eq!(out, br#"[,"api_key \"quoted\"":"#);
+            assert!(name.hint() == Hint::Suspect);
+        });
+    }
+
+    #[test]
+    fn tags_and_long_names_are_never_cached() {
+        Python::initialize();
+        Python::attach(|py| {
+            let (tag, long) = (PyString::new(py, "$"), PyString::new(py, &"x".repeat(MAX_TEXT)));
+            let mut names = Box::new(Names::new());
+            for _ in 0..3 {
+                assert!(names.find(&tag).is_none() && names.find(&long).is_none());
+            }
+        });
+    }
+}

@@ -1,0 +1,89 @@
+//! The parts of an event: the envelope around its body, and the fields of the body.
+
+use std::borrow::Cow;
+
+use plsync_journal::{Ended, Kind, RecordId};
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString};
+
+use super::run_id::RunId;
+use crate::encode::secrets::without_secrets;
+use crate::encode::{text, write_value};
+
+/// The parts of an event that stand outside its body.
+pub(super) struct Envelope<'a> {
+    pub(super) kind: Kind,
+    pub(super) ended: Ended,
+    pub(super) flags: u8,
+    pub(super) id: RecordId,
+    pub(super) run_id: RunId,
+    pub(super) parent_run_id: Option<RunId>,
+    pub(super) sink: Option<&'a str>,
+}
+
+/// A value of the body: one of the recorder's own, or an object of the program.
+#[derive(Clone)]
+pub(super) enum Value<'a, 'py> {
+    Number(Option<u64>),
+    Text(&'a str),
+    Run(Option<RunId>),
+    /// Times in nanoseconds, written in microseconds.
+    Times(&'a [u64]),
+    Object(Option<Bound<'py, PyAny>>),
+    /// An object in which programs and models may pass credentials; the written form leaves credentials out.
+    Settings(Option<Bound<'py, PyAny>>),
+}
+
+/// A key of the body and its value. The body keeps the order of its fields.
+pub(super) type Field<'a, 'py> = (Cow<'static, str>, Value<'a, 'py>);
+
+impl<'py> Value<'_, 'py> {
+    /// Appends the value as JSON. Returns true when the JSON only approximates the value.
+    pub(super) fn write(&self, out: &mut Vec<u8>) -> PyResult<bool> {
+        match self {
+            Self::Number(Some(number)) => text::write_integer(out, *number),
+            Self::Text(value) => text::write(out, value),
+            Self::Run(Some(run_id)) => {
+                out.push(b'"');
+                out.extend_from_slice(&run_id.text());
+                out.push(b'"');
+            }
+            Self::Times(times) if !times.is_empty() => {
+                let mut separator = b'[';
+                for time in *times {
+                    out.push(separator);
+                    separator = b',';
+                    text::write_integer(out, time / 1000);
+                }
+                out.push(b']');
+            }
+            Self::Object(Some(object)) => return write_value(out, object, false),
+            Self::Settings(Some(values)) => return write_value(out, values, true),
+            Self::Number(None) | Self::Run(None) | Self::Times(_) | Self::Object(None) | Self::Settings(None) => {
+                out.extend_from_slice(b"null");
+            }
+        }
+        Ok(false)
+    }
+
+    /// The value as a redact hook receives it.
+    pub(super) fn to_python(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(match self {
+            Self::Number(number) => number.into_pyobject(py)?.into_any(),
+            Self::Text(value) => PyString::new(py, value).into_any(),
+            Self::Run(Some(run_id)) => PyString::new(py, &String::from_utf8_lossy(&run_id.text())).into_any(),
+            Self::Run(None) | Self::Times([]) => py.None().into_bound(py),
+            Self::Times(times) => PyList::new(py, times.iter().map(|time| time / 1000))?.into_any(),
+            Self::Object(object) => object.into_pyobject(py)?.into_any(),
+            Self::Settings(values) => values.clone().map(without_secrets).into_pyobject(py)?.into_any(),
+        })
+    }
+}
+
+/// The object under a key; None when the key is absent or holds one of the recorder's own values.
+pub(super) fn object<'a, 'py>(fields: &'a [Field<'_, 'py>], name: &str) -> Option<&'a Bound<'py, PyAny>> {
+    fields.iter().find(|(field, _)| field == name).and_then(|(_, value)| match value {
+        Value::Object(object) | Value::Settings(object) => object.as_ref(),
+        _ => None,
+    })
+}
