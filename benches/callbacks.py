@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from plsync import Journal
-from plsync.sync.callbacks import Deliveries
+from plsync.callbacks.dispatcher import Deliveries
 
 RECORD = """
 import sys

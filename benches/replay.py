@@ -24,7 +24,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import langchain_core
 import vcr
@@ -33,9 +33,9 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Huma
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 
-from openai_server import OpenAIServer
 from plsync import Journal, PromptLayerCallbackHandler
 from plsync.replay import with_recording
+from tests.support.openai_server import OpenAIServer
 
 ROUND = 20
 KEPT = 10_000

@@ -28,10 +28,10 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from handler import FixedChat
 from plsync import Journal, PromptLayerCallbackHandler
-from plsync.promptlayer.blueprint import span
-from plsync.sync.engine import Engine
-from plsync.sync.policy import Policy
-from plsync.sync.transport import PromptLayerClient
+from plsync.delivery.policy import Policy
+from plsync.delivery.sender import Engine
+from plsync.promptlayer.client import PromptLayerClient
+from plsync.promptlayer.mapping.blueprint import span
 from plsync.testing.server import DEFAULT_API_KEY
 
 ROUNDS = 5

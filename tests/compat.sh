@@ -13,7 +13,9 @@ for version in $versions; do
     test -d "$core" || .venv/bin/pip install --quiet --no-deps --target "$core" "langchain-core==$version"
     echo "langchain-core $version"
     PYTHONPATH="$core" .venv/bin/pytest --quiet -p no:cacheprovider -n auto \
-        tests/test_handler*.py tests/test_decisions.py tests/test_codec.py tests/test_sinks.py \
-        tests/test_replay_chat.py tests/test_replay_text.py tests/test_replay_events.py tests/test_replay_errors.py \
-        tests/test_replay_misses.py tests/test_replay_matching.py
+        tests/recorder/test_handler*.py tests/recorder/test_failures.py tests/recorder/test_oddities.py \
+        tests/recorder/test_redaction.py tests/recorder/test_streams.py tests/recorder/test_decisions.py \
+        tests/journal/test_tagged_json.py tests/callbacks/test_sinks.py \
+        tests/replay/test_chat.py tests/replay/test_text.py tests/replay/test_stream_events.py \
+        tests/replay/test_exceptions.py tests/replay/test_mismatch.py tests/replay/test_matching.py
 done

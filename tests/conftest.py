@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from plsync.testing import PromptLayerServer
-from spooling import SpoolWriter
-from standing_in import connected
+from tests.support.spooling import SpoolWriter
+from tests.support.standing_in import connected
 
 pytest_plugins = ["pytester"]
 

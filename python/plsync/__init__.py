@@ -1,12 +1,13 @@
 """A flight recorder for LLM calls: recorded locally by a LangChain callback, replayed to PromptLayer by ``plsync run``.
 
-The public names live here and load on first use, so that ``import plsync`` costs nearly nothing.
+The public names load on first use, so that ``import plsync`` costs nearly nothing.
 """
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from plsync._common.lazy import exports
 
 if TYPE_CHECKING:
     from plsync import errors as errors
@@ -14,21 +15,12 @@ if TYPE_CHECKING:
     from plsync import track as track
     from plsync.errors import PlsyncError as PlsyncError
     from plsync.errors import PlsyncWarning as PlsyncWarning
-    from plsync.handler import PromptLayerCallbackHandler as PromptLayerCallbackHandler
-    from plsync.journal import Journal as Journal
-    from plsync.record import Record as Record
-    from plsync.recovery import salvage as salvage
+    from plsync.journal.journal import Journal as Journal
+    from plsync.journal.record import Record as Record
+    from plsync.journal.salvage import salvage as salvage
+    from plsync.recorder.handler import PromptLayerCallbackHandler as PromptLayerCallbackHandler
 
-_HOMES = {
-    "Journal": "plsync.journal",
-    "PlsyncError": "plsync.errors",
-    "PlsyncWarning": "plsync.errors",
-    "PromptLayerCallbackHandler": "plsync.handler",
-    "Record": "plsync.record",
-    "salvage": "plsync.recovery",
-}
-# Modules that `import plsync` alone gives, as the old `import promptlayer` gave them.
-_MODULES = frozenset({"prompts", "track"})
+    __version__: str
 
 __all__ = [
     "Journal",
@@ -36,22 +28,31 @@ __all__ = [
     "PlsyncWarning",
     "PromptLayerCallbackHandler",
     "Record",
+    "__version__",
     "prompts",
     "salvage",
     "track",
 ]
 
+_export, __dir__ = exports(
+    __name__,
+    {
+        "Journal": "plsync.journal.journal",
+        "PlsyncError": "plsync.errors",
+        "PlsyncWarning": "plsync.errors",
+        "PromptLayerCallbackHandler": "plsync.recorder.handler",
+        "Record": "plsync.journal.record",
+        "errors": "plsync.errors",
+        "prompts": "plsync.prompts",
+        "salvage": "plsync.journal.salvage",
+        "track": "plsync.track",
+    },
+)
+
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"plsync.{name}")
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 - slow to import, rarely needed
 
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+        return version("plsync")
+    return _export(name)

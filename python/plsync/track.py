@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+from plsync._common.paths import current_journal
 from plsync.errors import InvalidFollowUp
-from plsync.followups import Op
-from plsync.journal import Journal
-from plsync.paths import current_journal
+from plsync.journal.followups import Op
+from plsync.journal.journal import Journal
 
 __all__ = ["Tracker", "group", "metadata", "prompt", "score", "using"]
 

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from plsync._common.paths import JOURNAL_VARIABLE
 from plsync.cli import console, options, prompts
 from plsync.cli.acks import acks
 from plsync.cli.check import check
@@ -26,7 +27,6 @@ from plsync.cli.show import show
 from plsync.cli.status import status
 from plsync.cli.tail import tail
 from plsync.errors import PlsyncError
-from plsync.paths import JOURNAL_VARIABLE
 
 __all__ = ["app", "main"]
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from plsync.cli import options, words
+from plsync.cli import humanize, options
 from plsync.cli.console import json_line, out, safe
-from plsync.journal import Journal
+from plsync.journal.journal import Journal
 
 __all__ = ["acks"]
 
@@ -36,7 +36,7 @@ def acks(
                 if json:
                     json_line(ack.as_dict())
                 else:
-                    line = f"{words.when(ack.acked_at)}  #{ack.request_id}  {ack.record_id}  {ack.cursor}"
+                    line = f"{humanize.when(ack.acked_at)}  #{ack.request_id}  {ack.record_id}  {ack.cursor}"
                     console.print(safe(line), soft_wrap=True)
         except KeyboardInterrupt:
             return

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from plsync.cli import options, words
+from plsync.cli import humanize, options
 from plsync.cli.console import json_line, out, safe
-from plsync.journal import Journal
+from plsync.journal.journal import Journal
 
 __all__ = ["check"]
 
@@ -26,10 +26,10 @@ def check(json: options.Json = False, journal: options.Journal = None) -> None:
                 console.print(safe(f"{problem.where}: {problem.what}", "red"))
                 console.print(safe(f"  kept: {problem.kept}"))
             read = ", ".join(
-                words.count(number, noun)
+                humanize.count(number, noun)
                 for number, noun in ((report.records, "record"), (report.events, "event"), (report.frames, "frame"))
             )
-            verdict = words.count(len(report.problems), "problem") if report.problems else "everything is as written"
+            verdict = humanize.count(len(report.problems), "problem") if report.problems else "everything is as written"
             console.print(safe(f"{read} read in {opened.path}: {verdict}"))
             if report.problems:
                 console.print(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from plsync.cli import options, words
+from plsync.cli import humanize, options
 from plsync.cli.console import json_line, out, safe
-from plsync.journal import Journal
+from plsync.journal.journal import Journal
 
 __all__ = ["compact"]
 
@@ -22,8 +22,8 @@ def compact(json: options.Json = False, journal: options.Journal = None) -> None
             return
         console = out()
         if report.pruned:
-            console.print(safe(f"{words.count(report.pruned, 'sent record')} lost their content to the quota"))
+            console.print(safe(f"{humanize.count(report.pruned, 'sent record')} lost their content to the quota"))
         if report.dropped:
-            gone = f"{words.count(report.dropped, 'record')} that were never sent lost their content to the quota"
+            gone = f"{humanize.count(report.dropped, 'record')} that were never sent lost their content to the quota"
             console.print(safe(gone, "red"))
-        console.print(safe(f"{words.size(report.before)} before, {words.size(report.after)} now: {opened.path}"))
+        console.print(safe(f"{humanize.size(report.before)} before, {humanize.size(report.after)} now: {opened.path}"))

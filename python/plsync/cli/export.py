@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from plsync.cli import options, words
+from plsync.cli import humanize, options
 from plsync.cli.console import json_line, note, out, safe
-from plsync.journal import Journal
-from plsync.record import Record
+from plsync.journal.journal import Journal
+from plsync.journal.record import Record
 
 __all__ = ["export"]
 
@@ -44,7 +44,7 @@ def export(
     Oldest calls first. Records without a known answer are left out. With --json: how many were written and left out.
     """
     # It compares requests as replay does, which other commands need not load.
-    from plsync.replay.exporting import export as export_records  # noqa: PLC0415
+    from plsync.replay.exporter import export as export_records  # noqa: PLC0415
 
     filters = options.filters(tag=tag, model=model, state=state, status=status, since=since, until=until, text=text)
     if ids and (any(filters.values()) or limit is not None):
@@ -60,9 +60,9 @@ def export(
     if json:
         json_line({"recording": str(report.recording), "calls": report.calls, "skipped": report.skipped})
     elif report.calls:
-        written = f"{words.count(report.calls, 'call')} written to {report.recording}"
+        written = f"{humanize.count(report.calls, 'call')} written to {report.recording}"
         out().print(safe(f"{written}: replay it with plsync.replay.load() or with_recording()"), soft_wrap=True)
     else:
         note("no record with a known answer matches; nothing was written: `plsync list` shows what there is")
     if report.skipped:
-        note(f"{words.count(report.skipped, 'record')} left out: unfinished, cancelled, or without content")
+        note(f"{humanize.count(report.skipped, 'record')} left out: unfinished, cancelled, or without content")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from plsync.cli import options
 from plsync.cli.console import json_line, note, out
 from plsync.cli.table import lines
-from plsync.journal import Journal
+from plsync.journal.journal import Journal
 
 __all__ = ["list_records"]
 

@@ -9,9 +9,9 @@ from typing import Annotated, Final, cast, get_args
 
 import typer
 
-from plsync.filters import Filters
-from plsync.record import State as StateName
-from plsync.record import Status as StatusName
+from plsync.journal.filters import Filters
+from plsync.journal.record import State as StateName
+from plsync.journal.record import Status as StatusName
 
 __all__ = ["Journal", "Json", "Limit", "Model", "OldestFirst", "Since", "State", "Status", "Tag", "Text", "Until"]
 

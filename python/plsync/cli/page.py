@@ -9,11 +9,11 @@ from typing import Any
 import orjson
 from rich.text import Text
 
-from plsync.cli import words
+from plsync.cli import humanize
 from plsync.cli.console import fact, one_line, safe
-from plsync.derive import calls
-from plsync.followups import FollowUp
-from plsync.record import Record
+from plsync.journal.events.facts import calls
+from plsync.journal.followups import FollowUp
+from plsync.journal.record import Record
 
 __all__ = ["record_page"]
 
@@ -47,14 +47,14 @@ def _facts(record: Record) -> Iterator[Text]:
         yield fact("run", safe(record.run_id + (f", part of {record.parent_run_id}" if record.parent_run_id else "")))
     made_by = " · ".join(filter(None, (record.model, record.provider, record.name, record.kind)))
     yield fact("call", one_line(made_by))
-    yield fact("status", Text.assemble(words.status(record), safe(_status_note(record))))
+    yield fact("status", Text.assemble(humanize.status(record), safe(_status_note(record))))
     yield fact("started", safe(_times(record)))
     if usage := record.usage:
         spent = f"{usage['input_tokens']:,} in, {usage['output_tokens']:,} out, {usage['total_tokens']:,} in all"
         yield fact("tokens", safe(spent))
     if record.tags:
         yield fact("tags", one_line(", ".join(record.tags)))
-    yield fact("state", Text.assemble(words.state(record), safe(_state_note(record))))
+    yield fact("state", Text.assemble(humanize.state(record), safe(_state_note(record))))
     if record.sink:
         yield fact("callback", one_line(record.sink))
     if record.lossy:
@@ -74,10 +74,10 @@ def _status_note(record: Record) -> str:
 
 def _state_note(record: Record) -> str:
     """What happens next, and what happened last."""
-    tries = f" after {words.count(record.attempts, 'attempt')}" if record.attempts else ""
+    tries = f" after {humanize.count(record.attempts, 'attempt')}" if record.attempts else ""
     reason = f": {record.last_error}" if record.last_error else ""
     if record.state == "acked":
-        return f", {words.when(record.acked_at)}" if record.acked_at else ""
+        return f", {humanize.when(record.acked_at)}" if record.acked_at else ""
     if record.state == "pending" and record.status == "pending":
         return ": sent once the call has ended"
     return {
@@ -92,7 +92,7 @@ def _state_note(record: Record) -> str:
 def _followup(followup: FollowUp) -> Text:
     """What is to be sent, and what has kept it."""
     sent = Text.assemble(f"  {followup.op} ", one_line(_json(followup.payload), 100))
-    tries = f" after {words.count(followup.attempts, 'attempt')}" if followup.attempts else ""
+    tries = f" after {humanize.count(followup.attempts, 'attempt')}" if followup.attempts else ""
     reason = f": {followup.last_error}" if followup.last_error else ""
     if followup.state == "dead":
         return sent + safe(f"  refused{reason}", "red")
@@ -101,14 +101,14 @@ def _followup(followup: FollowUp) -> Text:
 
 
 def _times(record: Record) -> str:
-    parts = [words.when(record.started_at)]
+    parts = [humanize.when(record.started_at)]
     if record.duration_ns is not None:
-        parts.append(f"took {words.duration(record.duration_ns)}")
+        parts.append(f"took {humanize.duration(record.duration_ns)}")
     if record.first_token_at is not None:
         wait = (record.first_token_at - record.started_at) // timedelta(microseconds=1)
-        parts.append(f"first token after {words.duration(wait * 1000)}")
+        parts.append(f"first token after {humanize.duration(wait * 1000)}")
     if record.chunk_times:
-        parts.append(words.count(len(record.chunk_times), "chunk"))
+        parts.append(humanize.count(len(record.chunk_times), "chunk"))
     return ", ".join(parts)
 
 
@@ -120,7 +120,7 @@ def _message(message: Any) -> Iterator[Text]:
     if message.get("tool_call_id"):
         who += f" answers {message['tool_call_id']}"
     yield Text("  ") + one_line(who).append(":")
-    yield from _body(words.content(message.get("content", _json(message))), indent=4)
+    yield from _body(humanize.content(message.get("content", _json(message))), indent=4)
     for call in calls(message, "tool_calls"):
         arguments = ", ".join(f"{name}={_json(value)}" for name, value in _items(call.get("args")))
         yield safe(f"    → {call.get('name')}({arguments})  {call.get('id') or ''}".rstrip(), "cyan")

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from plsync.cli import options, words
+from plsync._common.paths import prompt_cache
+from plsync.cli import humanize, options
 from plsync.cli.console import json_line, note, out, safe
-from plsync.paths import prompt_cache
 from plsync.prompts.cache import Cached, caches
 
 __all__ = ["app"]
@@ -55,7 +55,7 @@ def pull(
     else:
         for missing in pulled.missing:
             console.print(safe(f"PromptLayer has no prompt template {missing}", "red"))
-        fetched = f"{words.count(pulled.templates, 'template')} in {words.count(pulled.versions, 'version')}"
+        fetched = f"{humanize.count(pulled.templates, 'template')} in {humanize.count(pulled.versions, 'version')}"
         console.print(safe(f"{fetched} fetched into {prompt_cache()}"), soft_wrap=True)
     if pulled.missing:
         raise typer.Exit(1)
@@ -77,7 +77,7 @@ def list_prompts(json: options.Json = False) -> None:
             shown = {**asked, "version": entry.answer.get("version"), "fetched_at": at.isoformat(), "bytes": entry.size}
             json_line({"base_url": base_url, **shown})
         else:
-            console.print(safe(f"{wanted.name}  {_asked(entry)}  fetched {words.age(at)} ago"), soft_wrap=True)
+            console.print(safe(f"{wanted.name}  {_asked(entry)}  fetched {humanize.age(at)} ago"), soft_wrap=True)
 
 
 def _place(entry: Cached) -> tuple[str, int, bool, bool, str]:

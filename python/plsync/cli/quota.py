@@ -10,10 +10,10 @@ from typing import Annotated, Final
 import typer
 from rich.text import Text
 
-from plsync.cli import options, words
+from plsync.cli import humanize, options
 from plsync.cli.console import fact, json_line, out, safe
-from plsync.journal import Journal
-from plsync.reports import MOST_BYTES, POLICIES, Policy, Quota
+from plsync.journal.journal import Journal
+from plsync.journal.reports import MOST_BYTES, POLICIES, Policy, Quota
 
 __all__ = ["quota"]
 
@@ -91,8 +91,8 @@ def quota(
 
 
 def _lines(quota: Quota) -> list[Text]:
-    limit_bytes = "no limit" if quota.max_bytes is None else words.size(quota.max_bytes)
-    limit_age = "no limit" if quota.max_age is None else words.span(quota.max_age)
+    limit_bytes = "no limit" if quota.max_bytes is None else humanize.size(quota.max_bytes)
+    limit_age = "no limit" if quota.max_age is None else humanize.span(quota.max_age)
     return [
         fact("max bytes", safe(limit_bytes)),
         fact("max age", safe(limit_age)),

@@ -6,10 +6,10 @@ from typing import Annotated, Literal, cast
 
 import typer
 
-from plsync.cli import options, words
+from plsync.cli import humanize, options
 from plsync.cli.console import json_line, out, safe
-from plsync.journal import Journal
-from plsync.record import Record
+from plsync.journal.journal import Journal
+from plsync.journal.record import Record
 
 __all__ = ["retry"]
 
@@ -55,7 +55,7 @@ def retry(
         json_line(moved)
         return
     nouns = {"records": "record", "followups": "follow-up", "callbacks": "callback"}
-    what = [words.count(number, nouns[name]) for name, number in moved.items() if number]
+    what = [humanize.count(number, nouns[name]) for name, number in moved.items() if number]
     line = (
         f"{', '.join(what)}: to be tried again by `plsync run`." if what else "Nothing there was refused or given up."
     )

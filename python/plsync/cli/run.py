@@ -13,15 +13,15 @@ import typer
 from plsync.cli import options
 from plsync.cli.console import note
 from plsync.cli.systemd import notify
-from plsync.journal import Journal
-from plsync.sync.policy import BATCH, IN_FLIGHT
+from plsync.delivery.policy import BATCH, IN_FLIGHT
+from plsync.journal.journal import Journal
 
 if TYPE_CHECKING:
-    from plsync.cli.story import Story
-    from plsync.sync.command import Command
-    from plsync.sync.functions import Importable
-    from plsync.sync.lock import SenderLock
-    from plsync.sync.runner import Runner, Step
+    from plsync.callbacks.command import Command
+    from plsync.callbacks.resolve import Importable
+    from plsync.cli.run_reporter import Story
+    from plsync.delivery.lock import SenderLock
+    from plsync.delivery.runner import Runner, Step
 
 __all__ = ["WORK_LEFT", "run"]
 
@@ -63,13 +63,13 @@ def run(
     Exits with 0 when all is done, 3 when work is left.
     """
     # An HTTP client is slow to import, and the commands that look need none.
-    from plsync.cli.story import Story  # noqa: PLC0415
-    from plsync.sync.callbacks import Deliveries  # noqa: PLC0415
-    from plsync.sync.lock import sole_sender  # noqa: PLC0415
-    from plsync.sync.policy import RULES, Policy  # noqa: PLC0415
-    from plsync.sync.runner import Runner, left  # noqa: PLC0415
-    from plsync.sync.transport import PromptLayerClient, refusal  # noqa: PLC0415
-    from plsync.sync.wake import Wake  # noqa: PLC0415
+    from plsync.callbacks.dispatcher import Deliveries  # noqa: PLC0415
+    from plsync.cli.run_reporter import Story  # noqa: PLC0415
+    from plsync.delivery.lock import sole_sender  # noqa: PLC0415
+    from plsync.delivery.policy import RULES, Policy  # noqa: PLC0415
+    from plsync.delivery.runner import Runner, left  # noqa: PLC0415
+    from plsync.delivery.wake import Wake  # noqa: PLC0415
+    from plsync.promptlayer.client import PromptLayerClient, refusal  # noqa: PLC0415
 
     policy = Policy(settle=settle)
     story = Story(json)
@@ -106,7 +106,7 @@ def run(
 
 
 def _functions(given: list[str]) -> Importable:
-    from plsync.sync.functions import Importable  # noqa: PLC0415 - as in run
+    from plsync.callbacks.resolve import Importable  # noqa: PLC0415 - as in run
 
     try:
         return Importable(given)
@@ -115,7 +115,7 @@ def _functions(given: list[str]) -> Importable:
 
 
 def _command(line: str, *, to_stderr: bool) -> Command:
-    from plsync.sync.command import Command  # noqa: PLC0415 - as in run
+    from plsync.callbacks.command import Command  # noqa: PLC0415 - as in run
 
     try:
         return Command(line, stdout=sys.stderr.fileno() if to_stderr else None)
@@ -124,8 +124,8 @@ def _command(line: str, *, to_stderr: bool) -> Command:
 
 
 def _tell(step: Step, story: Story, lock: SenderLock) -> None:
-    from plsync.sync.engine import Pass  # noqa: PLC0415 - loaded by now
-    from plsync.sync.runner import Waiting  # noqa: PLC0415
+    from plsync.delivery.runner import Waiting  # noqa: PLC0415
+    from plsync.delivery.sender import Pass  # noqa: PLC0415 - loaded by now
 
     story.tell(step)
     if isinstance(step, Pass) and step.halt is None:

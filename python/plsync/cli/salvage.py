@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from plsync.cli import options, words
+from plsync.cli import humanize, options
 from plsync.cli.console import json_line, out, safe
-from plsync.recovery import salvage as salvage_journal
+from plsync.journal.salvage import salvage as salvage_journal
 
 __all__ = ["salvage"]
 
@@ -35,11 +35,11 @@ def salvage(
         for loss in report.losses:
             console.print(safe(f"lost: {loss}", "red"), soft_wrap=True)
         saved = ((report.records, "record"), (report.acks, "request id"), (report.callbacks, "callback"))
-        kept = ", ".join(words.count(number, noun) for number, noun in (*saved, (report.followups, "follow-up")))
-        lost = words.count(report.lost, "thing") + " lost" if report.lost else "nothing known to be lost"
+        kept = ", ".join(humanize.count(number, noun) for number, noun in (*saved, (report.followups, "follow-up")))
+        lost = humanize.count(report.lost, "thing") + " lost" if report.lost else "nothing known to be lost"
         console.print(safe(f"{kept} saved in {target}: {lost}"), soft_wrap=True)
         if report.damaged:
-            parts = words.count(report.damaged, "part")
+            parts = humanize.count(report.damaged, "part")
             console.print(
                 safe(f"{parts} of the store could not be read; what is not listed as lost was found elsewhere")
             )

@@ -9,7 +9,7 @@ import typer
 from plsync.cli import options
 from plsync.cli.console import json_line, out
 from plsync.cli.page import record_page
-from plsync.journal import Journal
+from plsync.journal.journal import Journal
 
 __all__ = ["show"]
 

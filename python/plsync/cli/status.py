@@ -8,12 +8,12 @@ from typing import Final
 
 from rich.text import Text
 
-from plsync.cli import options, words
+from plsync.callbacks.sinks import kind_of
+from plsync.cli import humanize, options
 from plsync.cli.console import fact, json_line, out, safe
-from plsync.journal import Journal
-from plsync.reports import Stats, Waiting
-from plsync.sinks import kind_of
-from plsync.sync.lock import current_sender
+from plsync.delivery.lock import current_sender
+from plsync.journal.journal import Journal
+from plsync.journal.reports import Stats, Waiting
 
 __all__ = ["status"]
 
@@ -44,14 +44,14 @@ def status(json: options.Json = False, journal: options.Journal = None) -> None:
 
 
 def _facts(journal: Journal, stats: Stats) -> Iterator[Text]:
-    disk = words.size(stats.lmdb_bytes + stats.spool.bytes)
+    disk = humanize.size(stats.lmdb_bytes + stats.spool.bytes)
     yield fact("journal", safe(f"{journal.path}  ({disk} on disk)"))
     running = f", of which {stats.open:,} still running" if stats.open else ""
     yield fact("records", safe(f"{stats.records:,}{running}"))
     for name, meaning in _MEANINGS.items():
         if number := stats.states.get(name, 0):
             oldest = stats.oldest_unsent if name == "pending" else None
-            since = f", the oldest for {words.age(oldest)}" if oldest else ""
+            since = f", the oldest for {humanize.age(oldest)}" if oldest else ""
             yield fact(f"  {name.replace('_', ' ')}", safe(f"{number:,}  ({meaning}{since})"))
     if stats.pruned:
         yield fact("pruned", safe(f"{stats.pruned:,}  (sent; their content went to the quota)"))
@@ -61,22 +61,24 @@ def _facts(journal: Journal, stats: Stats) -> Iterator[Text]:
         yield fact("callbacks", safe(f"{stats.callbacks:,} to be delivered"))
         yield from _sinks([sink for sink in stats.sinks if sink.waiting], _waiting)
     if stats.callbacks_dead:
-        yield fact("given up", safe(words.count(stats.callbacks_dead, "callback"), "red"))
+        yield fact("given up", safe(humanize.count(stats.callbacks_dead, "callback"), "red"))
         yield from _sinks([sink for sink in stats.sinks if sink.dead], _given_up)
     if stats.followups:
         stranded = f", {stats.followups_stranded:,} of them for a record that was refused or is held"
         waiting = f"{stats.followups:,} to be sent{stranded if stats.followups_stranded else ''}"
         yield fact("follow-ups", safe(f"{waiting}  (scores, metadata, prompt links, groups)"))
     if stats.followups_dead:
-        yield fact("refused", _last(words.count(stats.followups_dead, "follow-up"), stats.followup_error))
-    live = [f"process {writer.pid} ({words.count(writer.events, 'event')})" for writer in stats.writers if writer.alive]
+        yield fact("refused", _last(humanize.count(stats.followups_dead, "follow-up"), stats.followup_error))
+    live = [
+        f"process {writer.pid} ({humanize.count(writer.events, 'event')})" for writer in stats.writers if writer.alive
+    ]
     yield fact("writers", safe(", ".join(live) or "none running"))
     sender = current_sender(journal.path)
     yield fact("sender", safe("none running" if sender is None else f"process {sender.pid}, {sender.doing}"))
     if stats.failures:
-        yield fact("not recorded", _last(words.count(stats.failures, "event"), stats.last_failure))
+        yield fact("not recorded", _last(humanize.count(stats.failures, "event"), stats.last_failure))
     if stats.damaged:
-        yield fact("damaged", safe(f"{words.count(stats.damaged, 'part')} of the spool", "red"))
+        yield fact("damaged", safe(f"{humanize.count(stats.damaged, 'part')} of the spool", "red"))
         yield from (safe(f"  {where}") for where in stats.damage)
 
 
@@ -84,7 +86,7 @@ def _sinks(sinks: list[Waiting], line: Callable[[Waiting], str]) -> Iterator[Tex
     for sink in sinks[:_MOST_SINKS]:
         yield safe(f"  {line(sink)}")
     if len(sinks) > _MOST_SINKS:
-        yield safe(f"  and {words.count(len(sinks) - _MOST_SINKS, 'function')} more; --json lists them")
+        yield safe(f"  and {humanize.count(len(sinks) - _MOST_SINKS, 'function')} more; --json lists them")
 
 
 def _waiting(sink: Waiting) -> str:
@@ -138,7 +140,7 @@ def _advice(stats: Stats) -> list[Text]:
     if not stats.records:
         lines.append("Nothing is recorded yet: attach PromptLayerCallbackHandler to a model and call it.")
     elif not left:
-        running = f"; {words.count(stats.open, 'call')} still running" if stats.open else ""
+        running = f"; {humanize.count(stats.open, 'call')} still running" if stats.open else ""
         lines.append(
             f"Nothing left: every record is at PromptLayer, with what followed it, every callback delivered{running}."
         )

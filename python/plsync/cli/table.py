@@ -7,11 +7,11 @@ from typing import Final
 
 from rich.text import Text
 
-from plsync.cli import words
+from plsync.cli import humanize
 from plsync.cli.console import one_line
-from plsync.derive import short_model
-from plsync.journal import Journal
-from plsync.record import Record
+from plsync.journal.events.facts import short_model
+from plsync.journal.journal import Journal
+from plsync.journal.record import Record
 
 __all__ = ["lines"]
 
@@ -60,12 +60,12 @@ def _padded(cells: list[Text], widest: int) -> list[Text]:
 def _cells(journal: Journal, record: Record) -> list[Text]:
     return [
         Text(journal.short_id(record), style="yellow"),
-        Text(words.when(record.started_at)),
+        Text(humanize.when(record.started_at)),
         one_line(short_model(record.model or "")),
-        words.status(record),
-        words.state(record),
-        Text(words.duration(record.duration_ns)),
-        Text(words.tokens(record)),
+        humanize.status(record),
+        humanize.state(record),
+        Text(humanize.duration(record.duration_ns)),
+        Text(humanize.tokens(record)),
         one_line(", ".join(record.tags)),
-        one_line(words.preview(record)),
+        one_line(humanize.preview(record)),
     ]

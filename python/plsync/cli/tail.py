@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
+from plsync._common.paths import default_journal
 from plsync.cli import options
 from plsync.cli.console import json_line, note, out
 from plsync.cli.table import lines
 from plsync.errors import JournalNotFound
-from plsync.journal import Journal
-from plsync.paths import default_journal
-from plsync.record import Record
+from plsync.journal.journal import Journal
+from plsync.journal.record import Record
 
 __all__ = ["tail"]
 

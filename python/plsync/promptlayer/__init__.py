@@ -1,1 +1,1 @@
-"""PromptLayer's own forms: what a record looks like there. Nothing here opens a connection."""
+"""PromptLayer: its HTTP API, and the mapping of a record to its form."""

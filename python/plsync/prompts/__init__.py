@@ -6,7 +6,7 @@
 'completion'
 
 ``plsync prompts pull`` fills the cache before going offline. It survives the process; where it is, is
-:func:`plsync.paths.prompt_cache`'s to say.
+:func:`plsync._common.paths.prompt_cache`'s to say.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import warnings
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
-from plsync import environment
+from plsync._common.paths import prompt_cache
 from plsync.errors import (
     AuthenticationError,
     PlsyncWarning,
@@ -25,13 +25,13 @@ from plsync.errors import (
     PromptUnavailable,
     StalePrompt,
 )
-from plsync.paths import prompt_cache
+from plsync.promptlayer import settings
 from plsync.prompts.cache import Cache, Cached, Wanted, caches
 
 if TYPE_CHECKING:
     from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
 
-    from plsync.sync.outcomes import Outcome
+    from plsync.promptlayer.outcomes import Outcome
 
 __all__ = ["Template", "get"]
 
@@ -119,7 +119,7 @@ def get(
         PromptError: a version and a label are given, or PromptLayer refused the request, or LangChain cannot have it.
     """
     wanted = Wanted.of(name, version, label)
-    key, base_url = environment.api_key(), environment.base_url()
+    key, base_url = settings.api_key(), settings.base_url()
     found = _kept_by_somebody(wanted, base_url) if key is None else _ask(wanted, key, base_url, timeout, max_age)
     if found.stale and key is not None:
         warnings.warn(_outdated(wanted, found), StalePrompt, stacklevel=2)
@@ -135,8 +135,8 @@ def _ask(wanted: Wanted, key: str, base_url: str, timeout: float, max_age: float
     if silent_for is not None and silent_for < _LEAVE_ALONE:
         return _instead(wanted, kept, cache, f"it could not be reached {silent_for:.0f} s ago")
     # An HTTP client is slow to import, and the cache alone needs none.
-    from plsync.sync.outcomes import Ambiguous, Fetched, Missing, Offline, Rejected, Unauthorized  # noqa: PLC0415
-    from plsync.sync.transport import PromptLayerClient  # noqa: PLC0415
+    from plsync.promptlayer.client import PromptLayerClient  # noqa: PLC0415
+    from plsync.promptlayer.outcomes import Ambiguous, Fetched, Missing, Offline, Rejected, Unauthorized  # noqa: PLC0415
 
     with PromptLayerClient(key, base_url, timeout=timeout) as client:
         outcome: Outcome = client.template(wanted.name, version=wanted.version, label=wanted.label)

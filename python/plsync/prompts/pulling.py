@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
-from plsync import environment
+from plsync._common.paths import prompt_cache
 from plsync.errors import AuthenticationError, Offline, PromptError, Rejected, SyncError
-from plsync.paths import prompt_cache
+from plsync.promptlayer import settings
 from plsync.prompts.cache import Cache, Wanted
 
 if TYPE_CHECKING:
-    from plsync.sync.outcomes import Outcome
-    from plsync.sync.transport import PromptLayerClient
+    from plsync.promptlayer.client import PromptLayerClient
+    from plsync.promptlayer.outcomes import Outcome
 
 __all__ = ["Pulled", "pull"]
 
@@ -83,19 +83,19 @@ def pull(
         raise PromptError("a version is one of a template's: give its name as well, and no label")
     for asked_for in names:
         Wanted.of(asked_for, version, label)
-    key = environment.api_key()
+    key = settings.api_key()
     if key is None:
         raise AuthenticationError(
             "PROMPTLAYER_API_KEY is not set; no prompt template was fetched: export PROMPTLAYER_API_KEY=pl_..."
         )
     # An HTTP client is slow to import.
-    from plsync.sync.transport import PromptLayerClient  # noqa: PLC0415
-    from plsync.sync.workers import Workers  # noqa: PLC0415
+    from plsync.delivery.workers import Workers  # noqa: PLC0415
+    from plsync.promptlayer.client import PromptLayerClient  # noqa: PLC0415
 
-    cache = Cache.of(prompt_cache(), environment.base_url(), key)
+    cache = Cache.of(prompt_cache(), settings.base_url(), key)
     pulled = Pulled()
     began = datetime.now(timezone.utc)
-    with PromptLayerClient(key, environment.base_url()) as client:
+    with PromptLayerClient(key, settings.base_url()) as client:
 
         def fetch(task: list[str]) -> list[_Fetched] | None:
             return _fetch(client, task[0], version, label)
@@ -158,7 +158,7 @@ def _answer(ask: Callable[..., Outcome], *arguments: Any, **options: Any) -> dic
     Raises:
         AuthenticationError, Offline, Rejected, SyncError: there is none.
     """
-    from plsync.sync import outcomes  # noqa: PLC0415
+    from plsync.promptlayer import outcomes  # noqa: PLC0415
 
     pause = threading.Event()
     for tries in range(1, _TRIES + 1):

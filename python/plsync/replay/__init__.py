@@ -11,37 +11,28 @@ The public names live here and load on first use: pytest imports this package in
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from plsync._common.lazy import exports
 
 if TYPE_CHECKING:
-    from plsync.replay.everywhere import record_all as record_all
-    from plsync.replay.exporting import ExportReport as ExportReport
-    from plsync.replay.exporting import export as export
-    from plsync.replay.models import with_recording as with_recording
+    from plsync.replay.exporter import ExportReport as ExportReport
+    from plsync.replay.exporter import export as export
+    from plsync.replay.proxy.patch import record_all as record_all
+    from plsync.replay.proxy.standalone import load as load
+    from plsync.replay.proxy.wrap import with_recording as with_recording
     from plsync.replay.recording import Recording as Recording
-    from plsync.replay.standalone import load as load
-
-_HOMES = {
-    "ExportReport": "plsync.replay.exporting",
-    "Recording": "plsync.replay.recording",
-    "export": "plsync.replay.exporting",
-    "load": "plsync.replay.standalone",
-    "record_all": "plsync.replay.everywhere",
-    "with_recording": "plsync.replay.models",
-}
 
 __all__ = ["ExportReport", "Recording", "export", "load", "record_all", "with_recording"]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        "ExportReport": "plsync.replay.exporter",
+        "Recording": "plsync.replay.recording",
+        "export": "plsync.replay.exporter",
+        "load": "plsync.replay.proxy.standalone",
+        "record_all": "plsync.replay.proxy.patch",
+        "with_recording": "plsync.replay.proxy.wrap",
+    },
+)

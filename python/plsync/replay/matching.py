@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from plsync.replay.requests import Request
+from plsync.replay.request.request import Request
 
 __all__ = ["DEFAULT", "Match", "Matcher", "digest"]
 

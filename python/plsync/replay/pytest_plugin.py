@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from plsync.replay import places
+from plsync.replay import recording_paths
 
 if TYPE_CHECKING:
     from plsync.replay.recording import Recording
@@ -31,7 +31,7 @@ _MOST_SHOWN = 10
 _passed = pytest.StashKey[bool]()
 _usage = pytest.StashKey[dict[str, Any]]()
 _totals = pytest.StashKey[dict[str, Any]]()
-_collected = pytest.StashKey[places.Collected]()
+_collected = pytest.StashKey[recording_paths.Collected]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """The marker."""
     config.addinivalue_line("markers", _MARKER)
     config.stash[_totals] = {"tests": 0, "recorded": 0, "replayed": 0, "missed": 0, "unused": [], "stale": []}
-    config.stash[_collected] = places.Collected()
+    config.stash[_collected] = recording_paths.Collected()
 
 
 # --- one test ---------------------------------------------------------------------------------------------------------
@@ -69,13 +69,13 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def plsync_recording(request: pytest.FixtureRequest) -> Iterator[Recording]:
     """The test's recording. While it lasts, every model's calls are served from it or recorded into it."""
-    from plsync.replay.everywhere import record_all  # noqa: PLC0415 - it imports LangChain
+    from plsync.replay.proxy.patch import record_all  # noqa: PLC0415 - it imports LangChain
     from plsync.replay.recording import Recording  # noqa: PLC0415
 
     marker = request.node.get_closest_marker(_FIXTURE)
     settings = dict(marker.kwargs) if marker else {}
     settings.pop("path", None)
-    path = _named(request.node) or places.of_test(request.path, request.node.nodeid)
+    path = _named(request.node) or recording_paths.of_test(request.path, request.node.nodeid)
     allow_misses = settings.pop("allow_misses", False)
     mode = request.config.getoption("--plsync-record") or settings.get("mode") or "none"
     with record_all(Recording(path, **{**settings, "mode": mode})) as recording:
@@ -90,14 +90,14 @@ def _named(item: pytest.Item) -> Path | None:
     """The recording that a test names itself."""
     marker = item.get_closest_marker(_FIXTURE)
     given = (marker.kwargs.get("path") or next(iter(marker.args), None)) if marker else None
-    return places.given(item.path, given) if given else None
+    return recording_paths.given(item.path, given) if given else None
 
 
 def _used(request: pytest.FixtureRequest, recording: Recording) -> None:
     passed = request.node.stash.get(_passed, False)
     unused = [f"{_shown(request.config, recording.path)}: {call.where}" for call in recording.unused()]
     # A recording may belong to several tests if it was named; then nobody knows here what the others use.
-    own = recording.path == places.of_test(request.path, request.node.nodeid)
+    own = recording.path == recording_paths.of_test(request.path, request.node.nodeid)
     if passed and own and (recording.mode == "all" or request.config.getoption("--plsync-prune")):
         recording.prune()
         unused = []
@@ -124,7 +124,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     if not item.config.getoption("--plsync-block-network"):
         yield
         return
-    from plsync.replay.network import blocked  # noqa: PLC0415 - it stays in the interpreter once it is used
+    from plsync.replay.network_block import blocked  # noqa: PLC0415 - it stays in the interpreter once it is used
 
     with blocked():
         yield
@@ -169,7 +169,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     worker = getattr(config, "workerinput", None)
     if config.getoption("collectonly") or (worker is not None and worker["workerid"] != "gw0"):
         return
-    stale = places.stale(config.stash[_collected])
+    stale = recording_paths.stale(config.stash[_collected])
     if config.getoption("--plsync-prune"):
         for path in stale:
             path.unlink(missing_ok=True)

@@ -11,28 +11,28 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from plsync._common.forking import Unforked
 from plsync.errors import NoRecording, ReplayError
-from plsync.forking import Unforked
-from plsync.replay import miss
-from plsync.replay.answers import Answer
-from plsync.replay.blobs import Unwritten
-from plsync.replay.calls import Call, Source, alike, data_of, is_of, most_alike
-from plsync.replay.file_calls import FileCalls, where
-from plsync.replay.files import RecordingFile, line_of
-from plsync.replay.hiding import Redact, hide, safe_answer
+from plsync.replay import mismatch
 from plsync.replay.matching import Match, Matcher
 from plsync.replay.modes import Counts, Exhausted, Mode, check
-from plsync.replay.packing import pack
-from plsync.replay.requests import Request
-from plsync.replay.written import Written
+from plsync.replay.redaction import Redact, hide, safe_answer
+from plsync.replay.request.request import Request
+from plsync.replay.response.packing import pack
+from plsync.replay.response.response import Answer
+from plsync.replay.storage.blobs import Unwritten
+from plsync.replay.storage.file import RecordingFile, line_of
+from plsync.replay.storage.file_source import FileCalls, where
+from plsync.replay.storage.recorded_call import Call, Source, alike, data_of, is_of, most_alike
+from plsync.replay.storage.writer import Written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from typing_extensions import Self
 
-    from plsync.filters import Filters
-    from plsync.journal import Journal
+    from plsync.journal.filters import Filters
+    from plsync.journal.journal import Journal
 
 __all__ = ["Recording"]
 
@@ -106,7 +106,7 @@ class Recording:
             self._records_all |= self.mode == "once" and not self._file.exists()
             self._written = Written(self._file, anew=self.mode == "all")
         else:
-            from plsync.replay.journal_calls import JournalCalls  # noqa: PLC0415 - most recordings are files
+            from plsync.replay.storage.journal_source import JournalCalls  # noqa: PLC0415 - most recordings are files
 
             if self.mode != "none":
                 raise ValueError(
@@ -192,7 +192,7 @@ class Recording:
                 )
             sample = [] if recorded else [call for call in self._source.sample() if is_of(requests[0].kind, call)]
             mode = None if self._written is None else self.mode
-            said = miss.explain(requests[0], self._source.name, sample, recorded=recorded, mode=mode)
+            said = mismatch.explain(requests[0], self._source.name, sample, recorded=recorded, mode=mode)
             raise self._missed(said)
 
     def _candidates(self, request: Request, whole: bool) -> list[Call]:

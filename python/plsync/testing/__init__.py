@@ -10,8 +10,9 @@ True
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from plsync._common.lazy import exports
 
 if TYPE_CHECKING:
     from plsync.testing.faults import Fault as Fault
@@ -19,21 +20,15 @@ if TYPE_CHECKING:
     from plsync.testing.server import PromptLayerServer as PromptLayerServer
     from plsync.testing.server import Received as Received
 
-_HOMES = {
-    "Fault": "plsync.testing.faults",
-    "Faults": "plsync.testing.faults",
-    "PromptLayerServer": "plsync.testing.server",
-    "Received": "plsync.testing.server",
-}
-
 __all__ = ["Fault", "Faults", "PromptLayerServer", "Received"]
 
-
-def __getattr__(name: str) -> Any:
-    # On first use: pytest loads plsync's fixtures in every suite, and most of those need no server.
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
+# pytest loads this package in every suite; most of those need no server.
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        "Fault": "plsync.testing.faults",
+        "Faults": "plsync.testing.faults",
+        "PromptLayerServer": "plsync.testing.server",
+        "Received": "plsync.testing.server",
+    },
+)

@@ -71,7 +71,8 @@ pub(super) fn cleared_header<'py>(pair: &Bound<'py, PyAny>, name: Bound<'py, PyA
 /// Whether a suspicious name does not name a credential. A check that fails counts as a credential.
 fn is_harmless(name: &Bound<'_, PyString>) -> bool {
     let py = name.py();
-    let checked = py.import("plsync.credentials").and_then(|module| module.call_method1("names_a_secret", (name,)));
+    let checked =
+        py.import("plsync._common.credentials").and_then(|module| module.call_method1("names_a_secret", (name,)));
     checked.and_then(|is_secret| is_secret.is_truthy()).is_ok_and(|is_secret| !is_secret)
 }
 
@@ -94,7 +95,7 @@ pub(super) fn may_be_in_url(text: &str) -> bool {
 /// A text with the passwords and keys of its URLs replaced.
 pub(super) fn without_credentials<'py>(text: &Bound<'py, PyString>) -> Bound<'py, PyString> {
     let py = text.py();
-    let redaction = py.import("plsync.credentials");
+    let redaction = py.import("plsync._common.credentials");
     let cleared = redaction.and_then(|module| module.call_method1(intern!(py, "without_credentials"), (text,)));
     let cleared = cleared.and_then(|text| Ok(text.cast_into::<PyString>()?));
     cleared.unwrap_or_else(|_| PyString::new(py, GONE))
@@ -103,7 +104,7 @@ pub(super) fn without_credentials<'py>(text: &Bound<'py, PyString>) -> Bound<'py
 /// Settings as a redact hook receives them: with their credentials replaced.
 pub(crate) fn without_secrets(values: Bound<'_, PyAny>) -> Bound<'_, PyAny> {
     let py = values.py();
-    let redaction = py.import("plsync.privacy");
+    let redaction = py.import("plsync._common.privacy");
     let cleared = redaction.and_then(|module| module.call_method1(intern!(py, "without_secrets"), (values,)));
     cleared.unwrap_or_else(|_| PyString::new(py, GONE).into_any())
 }

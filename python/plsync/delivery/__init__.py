@@ -1,0 +1,1 @@
+"""``plsync run``: sends the outbox to PromptLayer, and looks up the records that are in doubt."""

@@ -1,0 +1,104 @@
+"""Request ids as they came, for programs that fetch them: in order, each once, from wherever a program was before."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from plsync.errors import JournalCorrupt
+from plsync.journal.record import Record
+
+if TYPE_CHECKING:
+    from plsync._native import Store
+    from plsync.journal.doorbell import Doorbell
+
+__all__ = ["Ack", "end", "read"]
+
+_PAGE: Final = 100
+# A ring may be missed; the store is asked again after this.
+_REVISIT_SECONDS: Final = 30.0
+_CURSOR: Final = re.compile(r"([0-9a-f]{8})-([0-9]{1,19})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """PromptLayer has a record, under this request id."""
+
+    record_id: str
+    request_id: int
+    run_id: str | None
+    """LangChain's run id; None when it was not seen, or went to the journal's quota."""
+    acked_at: datetime
+    """When the id came, in UTC."""
+    cursor: str
+    """Stands for this ack: ``since=`` it, those after it are read. To be kept as it is."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same names, JSON-able; the time as ISO 8601 text."""
+        return asdict(self) | {"acked_at": self.acked_at.isoformat()}
+
+
+def end(store: Store) -> str:
+    """The cursor behind the newest ack."""
+    return _cursor(store.journal_id(), store.last_ack())
+
+
+def read(store: Store, doorbell: Doorbell, since: str | None, limit: int | None, wait: float) -> Iterator[Ack]:
+    """The acks after ``since``, oldest first. See ``Journal.acks``."""
+    return _pages(store, doorbell, _number(store, since), limit, wait)
+
+
+def _pages(store: Store, doorbell: Doorbell, number: int, limit: int | None, wait: float) -> Iterator[Ack]:
+    journal = store.journal_id()
+    left = limit
+    while left is None or left > 0:
+        doorbell.rang()
+        page = store.acks(number, _PAGE if left is None else min(_PAGE, left))
+        for at, row in page:
+            number = at
+            yield _ack(Record(row), _cursor(journal, at))
+        left = None if left is None else left - len(page)
+        if not page and not _comes(store, doorbell, number, wait):
+            return
+
+
+def _comes(store: Store, doorbell: Doorbell, number: int, seconds: float) -> bool:
+    """Wait for the next ack; whether it came."""
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        doorbell.wait(min(left, _REVISIT_SECONDS))
+        if store.last_ack() > number:
+            return True
+    return False
+
+
+def _ack(record: Record, cursor: str) -> Ack:
+    if record.request_id is None or record.acked_at is None:
+        raise JournalCorrupt(
+            f"the request id of record {record.id} is damaged; `plsync salvage` has it looked up at PromptLayer again"
+        )
+    return Ack(record.id, record.request_id, record.run_id, record.acked_at, cursor)
+
+
+def _cursor(journal: str, number: int) -> str:
+    return f"{journal[-8:]}-{number}"
+
+
+def _number(store: Store, cursor: str | None) -> int:
+    """What a cursor stands for: the number of an ack in this journal."""
+    if cursor is None:
+        return 0
+    found = _CURSOR.fullmatch(cursor)
+    if found is None:
+        raise ValueError(f"{cursor!r} is not the cursor of an ack; leave it out to read all acks")
+    number = int(found[2])
+    if found[1] != store.journal_id()[-8:] or number > store.last_ack():
+        raise ValueError(
+            f"{cursor!r} is the cursor of another journal, or of this one before it was put back or salvaged; "
+            "leave it out to read all acks"
+        )
+    return number

@@ -1,0 +1,86 @@
+"""Blocks that Anthropic's models leave in the content, and those that are sent to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from plsync.promptlayer.mapping.content.blocks import Block, Converter, plain_text, thinking, words
+from plsync.promptlayer.mapping.json_values import as_dict, json_text, string, text
+
+__all__ = ["CONVERTERS"]
+
+
+def _redacted_thinking(item: Block, _output: bool) -> list[Block] | None:
+    return thinking("", item.get("data"))
+
+
+def _server_tool_use(item: Block, _output: bool) -> list[Block] | None:
+    given = item.get("input")
+    if not isinstance(given, dict):
+        return None
+    return [{"type": "server_tool_use", "id": text(item.get("id")), "name": text(item.get("name")), "input": given}]
+
+
+def _web_search_tool_result(item: Block, _output: bool) -> list[Block] | None:
+    found = item.get("content")
+    if not isinstance(found, list):
+        return None  # an error, for which there is no form
+    keys = ("url", "title", "encrypted_content")
+    results = [
+        {
+            "type": "web_search_result",
+            **{key: text(result.get(key)) for key in keys},
+            "page_age": string(result.get("page_age")),
+        }
+        for result in map(as_dict, found)
+    ]
+    return [{"type": "web_search_tool_result", "tool_use_id": text(item.get("tool_use_id")), "content": results}]
+
+
+def _file_or_shell_result(item: Block, _output: bool) -> list[Block] | None:
+    if not isinstance(item.get("content"), dict):
+        return None
+    return [{"type": item["type"], "tool_use_id": text(item.get("tool_use_id")), "content": item["content"]}]
+
+
+def _code_execution_tool_result(item: Block, _output: bool) -> list[Block] | None:
+    result = as_dict(item.get("content"))
+    if "stdout" not in result:
+        return None
+    printed = text(result.get("stdout")) + text(result.get("stderr"))
+    outcome = "OUTCOME_FAILED" if result.get("return_code") else "OUTCOME_OK"
+    return [{"type": "code_execution_result", "output": printed, "outcome": outcome}]
+
+
+def _mcp_tool_use(item: Block, _output: bool) -> list[Block] | None:
+    called = {"name": text(item.get("name")), "server_label": text(item.get("server_name"))}
+    return [{"type": "mcp_call", "id": string(item.get("id")), **called, "arguments": json_text(item.get("input"))}]
+
+
+def _mcp_tool_result(item: Block, _output: bool) -> list[Block] | None:
+    said = words(item.get("content"))
+    result = {"error": said} if item.get("is_error") is True else {"output": said}
+    return [{"type": "mcp_call", "id": string(item.get("tool_use_id")), **result}]
+
+
+def _search_result(item: Block, _output: bool) -> list[Block] | None:
+    return plain_text("\n".join(filter(None, (words(item.get(key)) for key in ("title", "source", "content")))))
+
+
+def _container_upload(item: Block, _output: bool) -> list[Block] | None:
+    file_id = string(item.get("file_id"))
+    return None if file_id is None else plain_text(f"[file {file_id}]")
+
+
+CONVERTERS: Mapping[str, Converter] = {
+    "redacted_thinking": _redacted_thinking,
+    "server_tool_use": _server_tool_use,
+    "web_search_tool_result": _web_search_tool_result,
+    "bash_code_execution_tool_result": _file_or_shell_result,
+    "text_editor_code_execution_tool_result": _file_or_shell_result,
+    "code_execution_tool_result": _code_execution_tool_result,
+    "mcp_tool_use": _mcp_tool_use,
+    "mcp_tool_result": _mcp_tool_result,
+    "search_result": _search_result,
+    "container_upload": _container_upload,
+}

@@ -1,0 +1,91 @@
+"""Citations of LangChain and of providers, as the annotations of a blueprint's text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from plsync.promptlayer.mapping.content.blocks import Block
+from plsync.promptlayer.mapping.json_values import as_dict, as_list, first, string, whole
+
+__all__ = ["citations", "grounding"]
+
+
+def citations(items: Iterable[Any], said: str) -> list[Block]:
+    """The annotations of a text ``said``; a citation of nothing in particular is left out.
+
+    >>> citations([{"type": "citation", "url": "http://t", "title": "T"}], "abc")
+    [{'type': 'url_citation', 'title': 'T', 'url': 'http://t', 'start_index': 0, 'end_index': 3}]
+    """
+    found = (_annotation(as_dict(item), said) for item in items)
+    return [annotation for annotation in found if annotation is not None]
+
+
+def grounding(metadata: Any) -> list[Block]:
+    """Google's grounding as citations of LangChain's form: it is told beside the answer, in ``response_metadata``."""
+    chunks = as_list(as_dict(metadata).get("grounding_chunks"))
+    found: list[Block] = []
+    for support in map(as_dict, as_list(as_dict(metadata).get("grounding_supports"))):
+        segment = as_dict(support.get("segment"))
+        for number in as_list(support.get("grounding_chunk_indices")):
+            if whole(number) is not None and 0 <= number < len(chunks):
+                chunk = as_dict(chunks[number])
+                place = as_dict(chunk.get("maps"))
+                source = {**as_dict(chunk.get("web")), **place}
+                ids = {"place_id": source.get("placeId")} if place else {}
+                cited = {"url": source.get("uri"), "title": source.get("title"), "cited_text": segment.get("text")}
+                found.append({**segment, **cited, **ids})
+    return found
+
+
+def _annotation(item: Block, said: str) -> Block | None:
+    if item.get("type") == "non_standard_annotation":
+        return _annotation(as_dict(item.get("value")), said)
+    if isinstance(item.get("url_citation"), dict):
+        item = item["url_citation"]
+    extras = as_dict(item.get("extras"))
+    file_id = first(item.get("file_id"), extras.get("file_id"))
+    container_id = string(item.get("container_id"))
+    if container_id is not None:
+        return {"type": "container_file_citation", "container_id": container_id, **_some(item, _CONTAINER)}
+    url = first(item.get("url"), item.get("source"))
+    if url is not None:
+        return _of_url(item, url, said, first(item.get("place_id"), extras.get("place_id")))
+    name = first(item.get("filename"), item.get("document_title"), item.get("title"))
+    if file_id is None and name is None:
+        return None
+    index = _first_whole(
+        item.get("index"), item.get("document_index"), extras.get("document_index"), extras.get("index")
+    )
+    return {"type": "file_citation", "index": index, "file_id": file_id or "", "filename": name or ""}
+
+
+def _of_url(item: Block, url: str, said: str, place_id: str | None) -> Block:
+    """Anthropic's citations have no place in the text: they are of the whole of it."""
+    start, end = whole(item.get("start_index")), whole(item.get("end_index"))
+    found = {
+        "type": "url_citation",
+        "title": string(item.get("title")) or url,
+        "url": url,
+        "start_index": start or 0,
+        "end_index": len(said) if end is None else end,
+    }
+    cited = string(item.get("cited_text"))
+    if cited is not None:
+        found["cited_text"] = cited
+    if place_id is not None or item.get("type") == "map_citation":
+        return {**found, "type": "map_citation", "place_id": place_id}
+    encrypted = first(item.get("encrypted_index"), as_dict(item.get("extras")).get("encrypted_index"))
+    return found if encrypted is None else {**found, "encrypted_index": encrypted}
+
+
+_CONTAINER = {"start_index": whole, "end_index": whole, "filename": string, "file_id": string}
+
+
+def _some(item: Block, wanted: dict[str, Any]) -> Block:
+    read = ((key, reader(item.get(key))) for key, reader in wanted.items())
+    return {key: value for key, value in read if value is not None}
+
+
+def _first_whole(*candidates: Any) -> int:
+    return next((number for number in map(whole, candidates) if number is not None), 0)

@@ -1,0 +1,76 @@
+"""LangChain's own blocks that hold no media: text, reasoning, tools that the provider runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from plsync.promptlayer.mapping.content import anthropic, media
+from plsync.promptlayer.mapping.content.blocks import Block, Converter, plain_text, thinking
+from plsync.promptlayer.mapping.content.citations import citations
+from plsync.promptlayer.mapping.json_values import as_dict, as_list, json_text, string, text
+
+__all__ = ["CONVERTERS"]
+
+
+def _text(item: Block, _output: bool) -> list[Block] | None:
+    blocks = plain_text(text(item.get("text")))
+    if blocks and len(item) > 2:
+        block = blocks[0]
+        cited = citations(as_list(item.get("annotations")) + as_list(item.get("citations")), block["text"])
+        if cited:
+            block["annotations"] = cited
+        signature = string(as_dict(item.get("extras")).get("signature"))
+        if signature is not None:
+            block["thought_signature"] = signature
+    return blocks
+
+
+def _text_plain(item: Block, output: bool) -> list[Block] | None:
+    said = string(item.get("text"))
+    return plain_text(said) if said else media.block({"mime_type": "text/plain", **item, "type": "file"}, output)
+
+
+def _reasoning(item: Block, _output: bool) -> list[Block] | None:
+    """LangChain's, Anthropic's, Google's and Mistral's; OpenAI's Responses API gives summaries in its place."""
+    signature = item.get("signature") or as_dict(item.get("extras")).get("signature")
+    said = item.get("reasoning") or item.get("thinking")
+    if not isinstance(said, str):
+        parts = as_list(said) or as_list(item.get("summary")) or as_list(item.get("content"))
+        said = "\n\n".join(filter(None, (text(as_dict(part).get("text")) for part in parts)))
+    return thinking(said, signature)
+
+
+def _server_tool_call(item: Block, _output: bool) -> list[Block] | None:
+    name, arguments, extras = text(item.get("name")), item.get("args"), as_dict(item.get("extras"))
+    if name == "code_interpreter" and string(as_dict(arguments).get("code")):
+        return [{"type": "code", "code": as_dict(arguments)["code"], "id": string(item.get("id"))}]
+    if name == "remote_mcp":
+        called = {"name": text(extras.get("tool_name")), "server_label": text(extras.get("server_label"))}
+        return [{"type": "mcp_call", "id": string(item.get("id")), **called, "arguments": text(arguments)}]
+    if not isinstance(arguments, dict):
+        arguments = {} if arguments is None else {"arguments": arguments}
+    return [{"type": "server_tool_use", "id": text(item.get("id")), "name": name, "input": arguments}]
+
+
+def _server_tool_result(item: Block, output: bool) -> list[Block] | None:
+    given, extras = item.get("output"), as_dict(item.get("extras"))
+    kind = extras.get("block_type")
+    if kind == "code_execution_result":
+        outcome = "OUTCOME_OK" if item.get("status") != "error" else "OUTCOME_FAILED"
+        return [{"type": "code_execution_result", "output": text(given), "outcome": outcome}]
+    converter = anthropic.CONVERTERS.get(kind) if isinstance(kind, str) else None
+    if converter is not None:
+        return converter({"type": kind, "tool_use_id": item.get("tool_call_id"), "content": given}, output)
+    return plain_text(json_text(item)) if given else []
+
+
+CONVERTERS: Mapping[str, Converter] = {
+    "text": _text,
+    "output_text": _text,
+    "input_text": _text,
+    "text-plain": _text_plain,
+    "reasoning": _reasoning,
+    "thinking": _reasoning,
+    "server_tool_call": _server_tool_call,
+    "server_tool_result": _server_tool_result,
+}

@@ -1,0 +1,84 @@
+"""Metadata and tags: the caller's, what has no field of its own, and PromptLayer's limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from plsync.promptlayer.mapping.json_values import JSON, as_dict, json_text
+from plsync.promptlayer.mapping.messages import failed_tools
+
+if TYPE_CHECKING:
+    from plsync.journal.events.facts import Usage
+    from plsync.journal.record import Record
+
+__all__ = ["KEY_LIMIT", "TAG_LIMIT", "metadata", "tags"]
+
+TAG_LIMIT = 512
+"""Characters that PromptLayer takes of a tag."""
+KEY_LIMIT = 1024
+"""Characters that PromptLayer takes of a metadata key."""
+
+
+def tags(found: list[str], cut: list[str]) -> list[str]:
+    """The tags within PromptLayer's limit. What was cut is noted in ``cut``."""
+    if max(map(len, found), default=0) <= TAG_LIMIT:
+        return found
+    cut.append("tags")
+    return [tag[:TAG_LIMIT] for tag in found]
+
+
+def metadata(
+    record: Record, *, tags: list[str], usage: Usage | None, candidates: int, cut: list[str]
+) -> dict[str, str]:
+    """The metadata of a log; every value is text.
+
+    Args:
+        record: the record. Its own metadata wins over what is noted here.
+        tags: its tags.
+        usage: what was counted: its details have no field of their own.
+        candidates: how many answers the model gave; more than one is noted.
+        cut: what did not fit elsewhere; metadata keys are added to it.
+    """
+    found: JSON = {**_notes(record, usage, candidates), **record.metadata}
+    if max(map(len, found), default=0) > KEY_LIMIT:
+        cut.append("metadata keys")
+        found = {key[:KEY_LIMIT]: value for key, value in found.items()}
+    found["plsync_id"] = record.id
+    # The keys of the handler in langchain-community, in its form.
+    found["_langchain_run_id"] = record.run_id
+    found["_langchain_parent_run_id"] = record.parent_run_id
+    found["_langchain_tags"] = str(tags)
+    if cut:
+        found["plsync_cut"] = ", ".join(cut)
+    return {key: value if isinstance(value, str) else _value(value) for key, value in found.items()}
+
+
+def _notes(record: Record, usage: Usage | None, candidates: int) -> JSON:
+    found: JSON = {} if usage is None else _counted(usage)
+    for mark in record.marks():
+        found[mark] = "true"
+    if record.damage is not None:
+        found["damage"] = record.damage
+    if candidates > 1:
+        found["candidates"] = candidates
+    failed = failed_tools(record.input)
+    if failed:
+        found["failed_tool_calls"] = ", ".join(failed)
+    status_code = as_dict(record.error).get("status_code")
+    if status_code is not None:
+        found["error_status_code"] = status_code
+    return found
+
+
+def _counted(usage: Usage) -> JSON:
+    found: JSON = {}
+    if usage["total_tokens"] != usage["input_tokens"] + usage["output_tokens"]:
+        found["total_tokens"] = usage["total_tokens"]
+    for details in ("input_token_details", "output_token_details"):
+        for key, count in as_dict(usage.get(details)).items():
+            found[f"{details}.{key}"] = count
+    return found
+
+
+def _value(value: Any) -> str:
+    return json_text(value) if isinstance(value, dict | list) else str(value)

@@ -1,0 +1,102 @@
+"""Who was asked, and how: provider, model, parameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from plsync._common.credentials import names_a_secret
+from plsync.journal.events.facts import short_model
+from plsync.promptlayer.mapping.json_values import JSON, as_dict, string, text
+from plsync.promptlayer.mapping.tools import unknown_tools
+
+__all__ = ["PROVIDERS", "api_type", "model_name", "parameters", "provider_name"]
+
+PROVIDERS: Mapping[str, str] = {
+    "azure": "openai.azure",
+    "azure_openai": "openai.azure",
+    "google_genai": "google",
+    "google_vertexai": "vertexai",
+    "google_anthropic_vertex": "vertexai",
+    "amazon_bedrock": "amazon.bedrock",
+    "bedrock": "amazon.bedrock",
+    "bedrock_converse": "amazon.bedrock",
+    "anthropic_bedrock": "amazon.bedrock",
+    "mistralai": "mistral",
+}
+"""LangChain's ``ls_provider`` where PromptLayer's name differs; any other goes as it is (``gpt4all``, ``ollama``)."""
+
+_ELSEWHERE = frozenset(
+    {"model", "model_name", "model_id", "_type", "tools", "tool_choice", "functions", "function_call"}
+)
+_HEADERS = re.compile(r"(^|_)headers?$", re.I)
+_PASSED_ON = frozenset({"model_kwargs", "extra_body", "extra_query"})
+_STANDARD = {"ls_temperature": "temperature", "ls_max_tokens": "max_tokens", "ls_stop": "stop"}
+_FORMATS = frozenset({"response_format", "text", "format", "tools"})
+"""Where providers are told of it."""
+_OPENAI = frozenset({"openai", "openai.azure"})
+
+
+def provider_name(provider: str | None) -> str:
+    """PromptLayer's name of a provider; never empty.
+
+    >>> provider_name("google_genai")
+    'google'
+    """
+    name = string(provider) or "unknown"
+    return PROVIDERS.get(name, name)
+
+
+def model_name(model: str | None, fallback: str | None) -> str:
+    """The model, else the fallback; never empty. Of a local file its name only: a path tells of the machine.
+
+    >>> model_name("/home/me/models/tiny.gguf", None)
+    'tiny.gguf'
+    """
+    name = string(model) or string(fallback) or "unknown"
+    return short_model(name) or name
+
+
+def parameters(params: JSON, options: JSON, metadata: JSON) -> JSON:
+    """Sampling and format parameters: all but names, tools, empty values and anything that may be a secret.
+
+    Text models do not tell LangChain's callbacks what a call overrides: that is read from ``metadata``. The format of
+    a structured answer is in ``options`` when the provider was not given one.
+    """
+    kept = _kept(params)
+    for key, name in _STANDARD.items():
+        if metadata.get(key) is not None:
+            kept.setdefault(name, metadata[key])
+    if options.get("stop") is not None:
+        kept.setdefault("stop", options["stop"])
+    asked = options.get("ls_structured_output_format")
+    if asked is not None and not _FORMATS & params.keys():
+        kept["response_format"] = _response_format(as_dict(asked))
+    unknown = unknown_tools(params) if "tools" in params else []
+    return {**kept, "tools": unknown} if unknown else kept
+
+
+def api_type(provider: str, kind: str, params: JSON, answers: list[Any]) -> str | None:
+    """Which of OpenAI's interfaces answered; None for any other provider."""
+    if provider not in _OPENAI or kind != "chat":
+        return None
+    metadata = as_dict(as_dict(answers[0] if answers else None).get("response_metadata"))
+    responses = params.get("use_responses_api") or text(metadata.get("id")).startswith("resp_")
+    return "responses" if responses else "chat-completions"
+
+
+def _response_format(asked: JSON) -> JSON:
+    """LangChain's note of a structured output, in the form that OpenAI has for it."""
+    schema = as_dict(asked.get("schema"))
+    return {"type": "json_schema", "json_schema": {"name": string(schema.get("title")) or "answer", "schema": schema}}
+
+
+def _kept(params: JSON) -> JSON:
+    kept: JSON = {}
+    for key, value in params.items():
+        if value is None or key in _ELSEWHERE or names_a_secret(key) or _HEADERS.search(key):
+            continue
+        # Not deeper than these: elsewhere a name like "password" may well be part of a schema.
+        kept[key] = _kept(value) if key in _PASSED_ON and isinstance(value, dict) else value
+    return kept

@@ -1,0 +1,90 @@
+"""Tool calls: those LangChain knows of, and those that only the content of a message tells."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from plsync.promptlayer.mapping.json_values import JSON, as_dict, as_list, first, string, text
+
+__all__ = ["Result", "has_invalid", "is_call", "result", "tool_calls"]
+
+_CALLS = frozenset(
+    {"tool_call", "tool_call_chunk", "tool_use", "function_call", "custom_tool_call", "invalid_tool_call"}
+)
+_PIECES = frozenset({"input_json_delta", "server_tool_call_chunk"})
+"""What is left of a stream: said in whole elsewhere."""
+
+
+class Result(NamedTuple):
+    """What a tool gave, as a block of a message."""
+
+    call_id: str
+    content: Any
+
+
+def is_call(part: Any) -> bool:
+    """Whether a block repeats what ``tool_calls`` says; an assistant's message carries it there.
+
+    >>> is_call({"type": "tool_use", "name": "add"}), is_call({"type": "text", "text": "hi"})
+    (True, False)
+    """
+    kind = as_dict(part).get("type")
+    return (isinstance(kind, str) and (kind in _CALLS or kind in _PIECES)) or (
+        kind is None and isinstance(as_dict(part).get("toolUse"), dict)
+    )
+
+
+def tool_calls(message: JSON, parts: list[Any]) -> list[JSON]:
+    """``tool_calls`` first; then what only ``invalid_tool_calls`` or the content's own blocks know of.
+
+    The arguments are JSON text; those that a model got wrong, the text it wrote.
+    """
+    found = [as_dict(call) for call in as_list(message.get("tool_calls")) + as_list(message.get("invalid_tool_calls"))]
+    blocks = [{**part, **as_dict(part.get("toolUse"))} for part in parts if is_call(part)]
+    if blocks:
+        _add_unknown(found, blocks)
+    return [_tool_call(call, index) for index, call in enumerate(found)]
+
+
+def _add_unknown(found: list[JSON], blocks: list[JSON]) -> None:
+    known = {call.get("id") for call in found if isinstance(call.get("id"), str)}
+    names = {call.get("name") for call in found if isinstance(call.get("name"), str)}
+    for block in blocks:
+        name, call_id = string(block.get("name")), first(block.get("call_id"), block.get("toolUseId"), block.get("id"))
+        if name is not None and (call_id not in known if call_id is not None else name not in names):
+            found.append({**block, "id": call_id})
+
+
+def has_invalid(message: Any) -> bool:
+    """Whether a model asked for a tool with arguments that could not be parsed."""
+    return bool(as_list(as_dict(message).get("invalid_tool_calls")))
+
+
+def result(part: Any) -> Result | None:
+    """The result of a tool that a block holds: Anthropic's ``tool_result``, OpenAI's ``function_call_output``, ...
+
+    >>> result({"type": "tool_result", "tool_use_id": "c1", "content": "4"})
+    Result(call_id='c1', content='4')
+    """
+    block = as_dict(part)
+    kind = block.get("type")
+    if kind == "tool_result":
+        return Result(text(block.get("tool_use_id")), block.get("content"))
+    if kind in ("function_call_output", "custom_tool_call_output"):
+        return Result(text(block.get("call_id")), block.get("output"))
+    given = as_dict(block.get("toolResult"))
+    if kind is None and given:
+        content = [_told(item) for item in as_list(given.get("content"))]
+        return Result(text(given.get("toolUseId")), content)
+    return None
+
+
+def _told(item: Any) -> Any:
+    """Bedrock wraps JSON that a tool gave."""
+    return item["json"] if isinstance(item, dict) and set(item) == {"json"} else item
+
+
+def _tool_call(call: JSON, index: int) -> JSON:
+    arguments = next((call[key] for key in ("args", "input", "arguments") if call.get(key) is not None), None)
+    function = {"name": text(call.get("name")), "arguments": "{}" if arguments is None else text(arguments)}
+    return {"id": string(call.get("id")) or f"call_{index}", "type": "function", "function": function}

@@ -1,0 +1,69 @@
+"""What a failed call leaves: how it ended, its error, and the part of the answer that had arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from plsync import _native
+from plsync._common.credentials import without_credentials
+from plsync._common.privacy import without_secrets
+
+__all__ = ["arrived", "describe", "how_ended"]
+
+# By name: importing asyncio, concurrent.futures or anyio to recognise theirs would cost more than recording does.
+_CANCELLED = frozenset({"Cancelled", "CancelledError"})
+
+
+def how_ended(error: BaseException) -> int:
+    """The ``END_*`` constant for an exception: cancelled, partial (the consumer stopped reading) or error."""
+    if isinstance(error, GeneratorExit):
+        return _native.END_PARTIAL
+    if any(base.__name__ in _CANCELLED for base in type(error).__mro__):
+        return _native.END_CANCELLED
+    return _native.END_ERROR
+
+
+def describe(error: BaseException, http: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The ``error`` of an end event; ``http`` is what LangChain saw of the provider's response."""
+    kind = type(error)
+    try:
+        message = without_credentials(str(error))
+    except BaseException as raised:  # an exception that cannot say what it is still gets recorded
+        message = f"<str failed: {type(raised).__name__}>"
+    try:
+        status = getattr(error, "status_code", None)
+    except BaseException:  # a property may look into a response that never came
+        status = None
+    if not isinstance(status, int) and http is not None:
+        status = http.get("status_code")
+    described: dict[str, Any] = {
+        "type": kind.__name__,
+        "module": kind.__module__,
+        "message": message,
+        "status_code": int(status) if isinstance(status, int) else None,
+    }
+    if http is not None:
+        described["response"] = without_secrets(http)
+    return described
+
+
+def arrived(response: Any) -> tuple[list[Any], Mapping[str, Any] | None]:
+    """The generations that hold a part of the answer, and the metadata of the provider's HTTP response.
+
+    LangChain puts both into one list: the metadata as a generation with no content of its own.
+    """
+    generations = [one for several in getattr(response, "generations", None) or [] for one in several]
+    http = [metadata for one in generations if (metadata := _http_metadata(one)) is not None]
+    return [one for one in generations if _http_metadata(one) is None], http[0] if http else None
+
+
+def _http_metadata(generation: Any) -> Mapping[str, Any] | None:
+    message = getattr(generation, "message", None)
+    # What had arrived of a stream is made of chunks, and may hold headers beside an answer that has no content yet.
+    if getattr(message, "type", None) != "ai":
+        return None
+    metadata = getattr(message, "response_metadata", None)
+    if not isinstance(metadata, Mapping) or getattr(message, "content", None) or getattr(message, "tool_calls", None):
+        return None
+    return metadata if metadata.keys() & {"body", "headers", "status_code"} else None

@@ -1,0 +1,206 @@
+"""The LangChain callback handler: every LLM request of a program, written to the journal as it happens.
+
+Nothing in here, or in what it imports, opens a socket or waits for a disk. What LangChain calls when, and why the
+handler is shaped as it is, is in ``docs/internals/handler.md``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+from langchain_core.callbacks.base import BaseCallbackHandler
+
+from plsync._common import privacy
+from plsync._common.paths import default_journal
+from plsync._native import Callbacks, Recorder
+from plsync.callbacks import sinks
+from plsync.recorder import failure
+
+if TYPE_CHECKING:
+    from plsync.callbacks.in_process import Deliverer
+    from plsync.delivery.in_process import OnlineSync
+    from plsync.journal.journal import Journal
+
+__all__ = ["PromptLayerCallbackHandler"]
+
+
+class PromptLayerCallbackHandler(Callbacks, BaseCallbackHandler):
+    """Records every call of the models it is attached to; ``plsync run`` sends them to PromptLayer.
+
+    >>> from langchain_core.language_models import FakeListLLM
+    >>> from plsync import Journal, PromptLayerCallbackHandler
+    >>> handler = PromptLayerCallbackHandler(pl_tags=["langchain"])
+    >>> FakeListLLM(responses=["Paris"]).invoke("The capital of France?", config={"callbacks": [handler]})
+    'Paris'
+    >>> with Journal.open() as journal:
+    ...     next(journal.records(tag="langchain")).output[0]["text"]
+    'Paris'
+
+    A failure to record never reaches the model call: it is counted, shown once as a ``PlsyncWarning``, and reported by
+    ``plsync status``. The handler can be copied, pickled, used from many threads, and survives a fork.
+    """
+
+    # On the event loop rather than in its thread pool, where an end would wait for the next model call to finish.
+    run_inline = True
+    raise_error = False
+    # Plain attributes, read at every event; None of these is a request to a model.
+    ignore_llm = False
+    ignore_chat_model = False
+    ignore_chain = False
+    ignore_agent = True
+    ignore_retriever = True
+    ignore_retry = True
+    ignore_custom_event = True
+
+    def __init__(
+        self,
+        pl_id_callback: Callable[..., Any] | None = None,
+        pl_tags: str | Sequence[str] | None = None,
+        *,
+        journal: str | os.PathLike[str] | Journal | None = None,
+        durability: Literal["process", "power"] = "process",
+        redact: privacy.Redact | None = None,
+        content: bool = True,
+        sync: Literal["thread"] | None = None,
+    ) -> None:
+        """Attaches to a journal; nothing is written or created before the first call.
+
+        Args:
+            pl_id_callback: called with PromptLayer's request id (an int) when a record has been sent, or with the id
+                and the ``Record`` if it takes two arguments. At least once for each record, from a thread of this
+                process; after this process has ended, by the next that attaches the same function.
+            pl_tags: a tag for PromptLayer, or several.
+            journal: the journal's directory, or an open ``Journal``. Default: ``PLSYNC_JOURNAL``, else the user's data
+                directory.
+            durability: ``"process"``: a recorded event survives the death of the process, and a power cut costs at most
+                200 ms. ``"power"``: each event is on disk before the call goes on.
+            redact: called with each event, a dict with the keys of ``docs/reference/events.md``, before it is encoded.
+                Returns the dict to keep (a new one; the values are the program's own objects and must not be changed),
+                or None to keep ids and times only. If it raises, the same is kept.
+            content: False keeps prompts, messages, answers and error texts out of the journal.
+            sync: ``"thread"`` also sends the records, from a thread of this process, as ``plsync run`` does. By default
+                nothing here uses a network.
+
+        Raises:
+            ValueError: ``durability`` or ``sync`` is none of those.
+        """
+        if sync not in {None, "thread"}:
+            raise ValueError(f'sync is "thread" or None, not {sync!r}')
+        self._path = _journal_path(journal)
+        self._tags = [pl_tags] if isinstance(pl_tags, str) else list(pl_tags or [])
+        self._durability: Literal["process", "power"] = durability
+        self._redact = redact
+        self._content = content
+        self._callback = pl_id_callback
+        self._sync = sync
+        self._sink: str | None = None
+        self._open()
+
+    def _open(self) -> None:
+        self._deliverer: Deliverer | None = None
+        if self._callback is not None:
+            from plsync.callbacks.in_process import attach  # noqa: PLC0415 - only handlers with a callback need a thread
+
+            self._deliverer, self._sink = attach(self._path, self._callback)
+        self._online: OnlineSync | None = None
+        if self._sync == "thread":
+            from plsync.delivery import in_process  # noqa: PLC0415 - as above
+
+            self._online = in_process.attach(self._path)
+        hook = privacy.hook(self._redact, content=self._content)
+        self._recorder = Recorder(self._path, self._durability, pl_tags=self._tags, sink=self._sink, redact=hook)
+        self._attach(self._recorder, self._ensure if self._deliverer or self._online else None)
+
+    def _ensure(self) -> None:
+        """A call has begun: what is done for this process's calls in the background must run."""
+        if self._deliverer is not None:
+            self._deliverer.ensure()
+        if self._online is not None:
+            self._online.ensure()
+
+    @property
+    def failures(self) -> int:
+        """Events of this process and journal that could not be recorded, in whole or in part."""
+        return self._recorder.failures
+
+    # --- models: what the native callbacks leave over ---------------------------------------------------------------
+
+    def on_llm_error(
+        self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
+        """A model has failed, was cancelled, or nobody reads its answer any more."""
+        self._fail(error, kwargs.get("response"), run_id, parent_run_id, decision=False)
+
+    # --- decision models: requests that LangChain reports as chains -------------------------------------------------
+
+    def on_chain_start(
+        self,
+        serialized: dict[str, Any],
+        inputs: dict[str, Any],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        run_type: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A chain begins; it is recorded only when it stands for a request to a model."""
+        if run_type == "llm":
+            self._recorder.decision_start(serialized, inputs, run_id, parent_run_id, tags, metadata, kwargs)
+            self._ensure()
+
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+        """A chain has ended."""
+        self._recorder.decision_end(outputs, run_id, parent_run_id)
+
+    def on_chain_error(
+        self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
+        """A chain has failed."""
+        if self._recorder.is_open(run_id):
+            self._fail(error, None, run_id, parent_run_id, decision=True)
+
+    def _fail(
+        self, error: BaseException, response: Any, run_id: UUID, parent_run_id: UUID | None, *, decision: bool
+    ) -> None:
+        try:
+            generations, http = failure.arrived(response)
+            described = failure.describe(error, http)
+        except BaseException as raised:  # whatever a provider's exception does, the end is recorded
+            self._recorder.note_failure(f"a failed call could not be described: {type(raised).__name__}")
+            generations, described = [], {"type": type(error).__name__, "module": None, "message": ""}
+        self._recorder.fail(failure.how_ended(error), described, generations, decision, run_id, parent_run_id)
+
+    # --- copies -----------------------------------------------------------------------------------------------------
+
+    def __copy__(self) -> PromptLayerCallbackHandler:
+        """The handler itself: LangChain copies models with their handlers, and they record to one place."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PromptLayerCallbackHandler:
+        """The handler itself."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the same journal; a callback it can't import stays with the records, by its name."""
+        state = {
+            name: value for name, value in self.__dict__.items() if name not in {"_recorder", "_deliverer", "_online"}
+        }
+        if self._callback is not None and not sinks.is_importable(self._callback):
+            state["_callback"] = None
+        return type(self).__new__, (type(self),), state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Opens the journal again, by its path."""
+        self.__dict__.update(state)
+        self._open()
+
+
+def _journal_path(journal: str | os.PathLike[str] | Journal | None) -> str:
+    if journal is None:
+        return str(default_journal())
+    return os.path.abspath(journal if isinstance(journal, (str, os.PathLike)) else journal.path)

@@ -1,0 +1,1 @@
+"""Models whose calls replay intercepts."""

@@ -1,0 +1,1 @@
+"""Requests to models as replay compares them."""

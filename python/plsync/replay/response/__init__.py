@@ -1,0 +1,1 @@
+"""Recorded answers and errors, and the objects that replay restores from them."""

@@ -1,0 +1,219 @@
+"""A command for each request id: run without a shell, until it ends well."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plsync.callbacks.command import Command
+from plsync.callbacks.dispatcher import Deliveries
+from plsync.callbacks.sinks import COMMAND
+from plsync.journal import Journal
+from tests.support.calls import wait_until, write_calls
+from tests.support.spooling import SpoolWriter
+
+RUN_ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    """A journal of six calls, in a directory whose name has a space in it."""
+    path = tmp_path / "the journal"
+    write_calls(path, 6)
+    with Journal.open(path) as journal:
+        journal.ingest(wait=True)
+        yield journal
+
+
+@contextlib.contextmanager
+def delivering(journal: Journal, line: str, **options: Any) -> Iterator[Deliveries]:
+    deliveries = Deliveries(journal, command=Command(line, **options))
+    deliveries.start()
+    try:
+        yield deliveries
+    finally:
+        assert deliveries.stop(30)
+
+
+def python(program: str, *arguments: str) -> str:
+    """A command line that runs this program."""
+    return shlex.join([sys.executable, "-S", "-c", program, *arguments])
+
+
+SEEN = "import json, os, sys; print(json.dumps([sys.argv[1:], dict(os.environ)]), file=open('seen', 'a'))"
+
+
+def seen() -> list[tuple[list[str], dict[str, str]]]:
+    """Arguments and environment of each command that ran."""
+    path = Path("seen")
+    return [tuple(json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_it_is_given_the_id_as_one_argument(journal: Journal) -> None:
+    line = python(SEEN, "--id={request_id}", "{record_id}", "{journal}", '{"id": {request_id}}', "$HOME; exit 1")
+    with delivering(journal, line) as deliveries:
+        journal.outbox.ack([(2, 4711)])
+        assert deliveries.finish(30)
+        assert [report.delivered for report in deliveries.reports()] == [1]
+    ((arguments, _),) = seen()
+    record = journal.get(4711)
+    assert arguments == ["--id=4711", record.id, str(journal.path), '{"id": 4711}', "$HOME; exit 1"]
+
+
+def test_its_environment_tells_the_same_and_holds_no_prompt(tmp_path: Path) -> None:
+    writer = SpoolWriter(tmp_path / "journal")
+    record_id = writer.call("what nobody else may read", "answer", at=1_790_000_000_000, run_id=RUN_ID)
+    writer.close()
+    with Journal.open(tmp_path / "journal") as journal:
+        journal.ingest(wait=True)
+        with delivering(journal, python(SEEN, "{run_id}")) as deliveries:
+            journal.outbox.ack([(1, 7)])
+            assert deliveries.finish(30)
+    ((arguments, environment),) = seen()
+    assert arguments == [RUN_ID]
+    told = {name: value for name, value in environment.items() if name.startswith("PLSYNC_")}
+    assert told.pop("PLSYNC_ACKED_AT").endswith("+00:00")
+    assert told == {
+        "PLSYNC_REQUEST_ID": "7",
+        "PLSYNC_RECORD_ID": record_id,
+        "PLSYNC_RUN_ID": RUN_ID,
+        "PLSYNC_TRACE_ID": record_id.replace("-", ""),
+        "PLSYNC_SPAN_ID": record_id.replace("-", "")[16:],
+        "PLSYNC_JOURNAL": str(tmp_path / "journal"),
+    }
+    assert "nobody else" not in json.dumps(environment)
+
+
+def test_ids_of_before_the_first_time_are_left_alone_and_later_ones_never_missed(journal: Journal) -> None:
+    journal.outbox.ack([(1, 101)])
+    line = python(SEEN, "{request_id}")
+    with delivering(journal, line) as deliveries:
+        journal.outbox.ack([(3, 103)])
+        assert deliveries.finish(30)
+    # While no command is given, the ids wait for one.
+    journal.outbox.ack([(2, 102), (4, 104)])
+    assert journal.stats().left["callbacks"] == 2
+    with delivering(journal, line) as deliveries:
+        assert deliveries.finish(30)
+    assert [arguments for arguments, _ in seen()] == [["103"], ["102"], ["104"]]
+    assert "callbacks" not in journal.stats().left
+
+
+def test_a_code_other_than_0_has_it_run_again_later(journal: Journal) -> None:
+    with delivering(journal, python("import sys; sys.exit(int(sys.argv[1]) % 2)", "{request_id}")) as deliveries:
+        journal.outbox.ack([(1, 1), (2, 2)])
+        assert deliveries.finish(30)
+        (report,) = deliveries.reports()
+    assert (report.delivered, report.failed, report.errors) == (1, 1, ["exec ended with exit code 1"])
+    (waiting,) = journal.callbacks.waiting()
+    assert (waiting.sink, waiting.waiting, waiting.last_error) == (COMMAND, 1, "ended with exit code 1")
+
+
+def test_a_failing_id_does_not_hold_up_the_next(journal: Journal) -> None:
+    with delivering(journal, python(f"{SEEN}; sys.exit(sys.argv[1] == '1')", "{request_id}")) as deliveries:
+        journal.outbox.ack([(1, 1)])
+        assert deliveries.finish(30)
+        journal.outbox.ack([(2, 2), (3, 3)])
+        assert deliveries.finish(30)
+    assert [arguments for arguments, _ in seen()] == [["1"], ["2"], ["3"]]
+
+
+def test_a_command_that_was_ended_by_a_signal_failed(journal: Journal) -> None:
+    with delivering(journal, python("import os; os.kill(os.getpid(), 9)")) as deliveries:
+        journal.outbox.ack([(1, 1)])
+        assert deliveries.finish(30)
+        (report,) = deliveries.reports()
+    assert report.errors == ["exec was ended by SIGKILL"]
+
+
+CHILD = (
+    "import subprocess, sys, time\n"
+    "child = subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(600)'])\n"
+    "print(child.pid, file=open('child', 'w'), flush=True)\n"
+    "time.sleep(600)\n"
+)
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; nobody may have waited for it yet."""
+    try:
+        os.kill(pid, 0)
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="ascii") if sys.platform == "linux" else ""
+    except (ProcessLookupError, FileNotFoundError):
+        return True
+    return status.rpartition(")")[2].split()[:1] == ["Z"]
+
+
+def test_a_command_that_takes_too_long_is_stopped_with_what_it_started(journal: Journal) -> None:
+    with delivering(journal, python(CHILD), timeout=1) as deliveries:
+        journal.outbox.ack([(1, 1)])
+        assert deliveries.finish(30)
+        (report,) = deliveries.reports()
+    assert report.errors == ["exec took more than 1 s, and was stopped"]
+    assert is_gone(int(Path("child").read_text()))
+
+
+def test_a_stop_ends_a_running_command_and_its_id_comes_back_as_if_new(journal: Journal) -> None:
+    deliveries = Deliveries(journal, command=Command(python(CHILD)))
+    deliveries.start()
+    journal.outbox.ack([(1, 1), (2, 2)])
+    wait_until(lambda: Path("child").exists() and Path("child").read_text().endswith("\n"))
+    began = time.monotonic()
+    assert deliveries.stop(30)
+    assert time.monotonic() - began < 15
+    assert is_gone(int(Path("child").read_text()))
+    with delivering(journal, python(SEEN, "{request_id}")) as again:
+        assert again.finish(30)
+    assert [arguments for arguments, _ in seen()] == [["1"], ["2"]]
+
+
+def test_it_reads_nothing_and_writes_where_it_is_told(journal: Journal, tmp_path: Path) -> None:
+    with (tmp_path / "output").open("wb") as output:
+        line = python("import sys; print(repr(sys.stdin.read()))")
+        with delivering(journal, line, stdout=output.fileno()) as deliveries:
+            journal.outbox.ack([(1, 1)])
+            assert deliveries.finish(30)
+    assert (tmp_path / "output").read_text() == "''\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("", "an empty command"),
+        ("echo 'open", "cannot be split"),
+        ("echo {prompt}", "no value for {prompt}"),
+        ("no-such-program-anywhere {request_id}", "no program 'no-such-program-anywhere'"),
+    ],
+)
+def test_a_command_that_cannot_be_run_is_refused_at_once(line: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        Command(line)
+
+
+def test_a_program_that_has_gone_since_is_a_failure_like_others(journal: Journal, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o700)
+    command = Command(str(program))
+    program.unlink()
+    deliveries = Deliveries(journal, command=command)
+    deliveries.start()
+    journal.outbox.ack([(1, 1)])
+    assert deliveries.finish(30)
+    (report,) = deliveries.reports()
+    assert report.errors[0].startswith("exec could not be run: ")
+    assert deliveries.stop(30)

@@ -1,0 +1,349 @@
+"""Delivery in threads: whatever one sink does, the others, the records beside it and the sender are not held up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plsync._common.clock import now_ms
+from plsync.callbacks.dispatcher import MAX_ATTEMPTS, Deliveries
+from plsync.callbacks.entries import LEASE, Entries
+from plsync.errors import JournalError, SinkUnavailable
+from plsync.journal import Journal
+from plsync.journal.callbacks import CallbackQueue
+from plsync.journal.record import Record
+from tests.support.calls import AT, wait_until
+from tests.support.spooling import SpoolWriter
+
+FAST, SLOW = "app:fast", "app:slow"
+
+
+class Live:
+    """Functions by the names of their sinks."""
+
+    def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
+        self._functions = functions
+
+    def may_find(self, sink: str) -> bool:
+        return sink in self._functions
+
+    def find(self, sink: str) -> Callable[..., Any]:
+        if sink not in self._functions:
+            raise SinkUnavailable(sink)
+        return self._functions[sink]
+
+
+@contextlib.contextmanager
+def calls(path: Path, sinks: Sequence[str]) -> Iterator[Journal]:
+    """The journal of a process that is gone, with a call for each of these sinks."""
+    writer = SpoolWriter(path)
+    for number, sink in enumerate(sinks):
+        writer.call(f"question {number}", sink, at=AT + number, sink=sink)
+    writer.close()
+    with Journal.open(path) as journal:
+        journal.ingest(wait=True)
+        yield journal
+
+
+@contextlib.contextmanager
+def delivering(journal: Journal, functions: Mapping[str, Callable[..., Any]]) -> Iterator[Deliveries]:
+    deliveries = Deliveries(journal, functions=Live(functions))
+    deliveries.start()
+    try:
+        yield deliveries
+    finally:
+        assert deliveries.stop(30)
+
+
+def ack(journal: Journal, seqs: Sequence[int]) -> None:
+    journal.outbox.ack([(seq, 1000 + seq) for seq in seqs])
+
+
+def delivered(deliveries: Deliveries) -> int:
+    return sum(report.delivered for report in deliveries.reports())
+
+
+def test_a_thousand_callbacks_are_delivered_beside_one_that_does_not_return(path: Path) -> None:
+    blocked = threading.Event()
+    seen: list[int] = []
+
+    def hang(request_id: int) -> None:
+        assert blocked.wait(60)
+
+    with calls(path, [SLOW, *[FAST] * 1000]) as journal:
+        ack(journal, range(1, 1002))
+        with delivering(journal, {SLOW: hang, FAST: seen.append}) as deliveries:
+            wait_until(lambda: len(seen) == 1000)
+            blocked.set()
+            assert deliveries.finish(30)
+            assert delivered(deliveries) == 1001
+    assert sorted(seen) == list(range(1002, 2002))
+
+
+def test_a_callback_that_raises_holds_up_neither_its_own_nor_other_ids(path: Path) -> None:
+    seen: list[int] = []
+
+    def raise_for_odd(request_id: int) -> None:
+        if request_id % 2:
+            raise ValueError
+        seen.append(request_id)
+
+    with calls(path, [SLOW, FAST] * 20) as journal:
+        ack(journal, range(1, 41))
+        with delivering(journal, {SLOW: raise_for_odd, FAST: seen.append}) as deliveries:
+            assert deliveries.finish(30)
+            (report,) = deliveries.reports()
+    assert (report.delivered, report.failed) == (20, 20)
+    assert sorted(seen) == list(range(1002, 1041, 2))
+
+
+def test_ids_of_a_sink_go_on_when_one_call_takes_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("plsync.callbacks.worker.LONG_CALL", 0.2)
+    blocked = threading.Event()
+    seen: list[int] = []
+
+    def hang_once(request_id: int) -> None:
+        if request_id == 1003:
+            assert blocked.wait(60)
+        seen.append(request_id)
+
+    with calls(path, [FAST] * 50) as journal:
+        ack(journal, range(1, 51))
+        with delivering(journal, {FAST: hang_once}) as deliveries:
+            wait_until(lambda: len(seen) == 49)
+            assert 1003 not in seen
+            blocked.set()
+            assert deliveries.finish(30)
+            reports = deliveries.reports()
+    assert sum(report.delivered for report in reports) == 50
+    assert any("takes more than" in line for report in reports for line in report.errors)
+    assert len(seen) == 50
+
+
+def test_a_stop_waits_no_longer_than_told_for_a_callback_that_hangs(path: Path) -> None:
+    blocked, begun = threading.Event(), threading.Event()
+
+    def hang(request_id: int) -> None:
+        begun.set()
+        blocked.wait(60)
+
+    with calls(path, [SLOW] * 3) as journal:
+        ack(journal, [1, 2, 3])
+        deliveries = Deliveries(journal, functions=Live({SLOW: hang}))
+        deliveries.start()
+        assert begun.wait(30)
+        began = time.monotonic()
+        assert not deliveries.stop(0.2)
+        assert time.monotonic() - began < 10
+        now = time.time_ns() // 1_000_000
+        # What was not called is due at once, as if it had never been claimed; the other when its lease is over.
+        again = journal.callbacks.claim(SLOW, None, 10, 60_000, now)
+        assert [(entry.seq, entry.tried) for entry in again] == [(2, 0), (3, 0)]
+        (late,) = journal.callbacks.claim(SLOW, None, 1, 1000, now + 31_000)
+        assert (late.seq, late.tried) == (1, 1)
+        blocked.set()
+        wait_until(lambda: not any(thread.name.startswith("plsync-deliver") for thread in threading.enumerate()))
+
+
+def test_a_long_call_keeps_its_lease(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("plsync.callbacks.pool._EXTEND", 0.01)
+    monkeypatch.setattr("plsync.callbacks.dispatcher._TEND", 0.01)
+    release, begun = threading.Event(), threading.Event()
+    extend, extended = Entries.extend, [0]
+
+    def noted(entries: Entries, sink: str, seqs: Sequence[int]) -> None:
+        at = now_ms()
+        extend(entries, sink, seqs)
+        extended.append(at)
+
+    def work(request_id: int) -> None:
+        begun.set()
+        assert release.wait(60)
+
+    monkeypatch.setattr(Entries, "extend", noted)
+    with calls(path, [SLOW] * 2) as journal:
+        ack(journal, [1, 2])
+        with delivering(journal, {SLOW: work}) as deliveries:
+            assert begun.wait(30)
+            called = now_ms()
+            wait_until(lambda: extended[-1] > called)
+            # When the lease of the claim is over, that of the extension is not.
+            assert journal.callbacks.claim(SLOW, None, 10, 1, called + int(LEASE * 1000)) == []
+            release.set()
+            assert deliveries.finish(30)
+            assert delivered(deliveries) == 2
+
+
+def test_what_another_process_acks_is_delivered(path: Path) -> None:
+    seen: list[int] = []
+    program = (
+        "import sys\n"
+        "from plsync import Journal\n"
+        "with Journal.open(sys.argv[1]) as journal: journal.outbox.ack([(1, 7), (2, 8)])\n"
+    )
+    with calls(path, [FAST, FAST]) as journal, delivering(journal, {FAST: seen.append}):
+        subprocess.run([sys.executable, "-c", program, str(path)], check=True, timeout=60)
+        wait_until(lambda: sorted(seen) == [7, 8])
+
+
+def test_each_sink_gets_its_own_ids_in_whatever_order_they_come(path: Path) -> None:
+    order = random.Random(5)  # noqa: S311 - so that a failure comes again
+    sinks = [order.choice(["app:a", "app:b", "app:c"]) for _ in range(90)]
+    seen: dict[str, list[int]] = defaultdict(list)
+    functions = {sink: seen[sink].append for sink in ("app:a", "app:b", "app:c")}
+    seqs = list(range(1, 91))
+    order.shuffle(seqs)
+    with calls(path, sinks) as journal, delivering(journal, functions) as deliveries:
+        for start in range(0, 90, 7):
+            ack(journal, seqs[start : start + 7])
+            deliveries.ring()
+        wait_until(lambda: sum(map(len, seen.values())) == 90)
+        assert deliveries.finish(30)
+    for sink, ids in seen.items():
+        assert sorted(ids) == [1001 + at for at, of in enumerate(sinks) if of == sink]
+
+
+def test_very_many_sinks_share_a_few_threads(path: Path) -> None:
+    at_once: set[int] = set()
+    most = 0
+    seen: list[int] = []
+    met = threading.Event()
+
+    def take(request_id: int) -> None:
+        nonlocal most
+        at_once.add(request_id)
+        most = max(most, len(at_once))
+        if most > 1:
+            met.set()
+        assert met.wait(30)
+        at_once.discard(request_id)
+        seen.append(request_id)
+
+    sinks = [f"app:sink{number}" for number in range(100)]
+    with calls(path, sinks) as journal:
+        ack(journal, range(1, 101))
+        with delivering(journal, dict.fromkeys(sinks, take)) as deliveries:
+            assert deliveries.finish(60)
+    assert sorted(seen) == list(range(1001, 1101))
+    assert 1 < most <= 16
+
+
+def test_what_could_not_be_stored_is_stored_later_and_not_called_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plsync.callbacks.dispatcher._REVISIT", 0.1)
+    settle, refusals = CallbackQueue.settle, [JournalError("the disk is full")] * 3
+
+    def full_at_first(queue: CallbackQueue, sink: str, **settled: Any) -> None:
+        if refusals:
+            raise refusals.pop()
+        settle(queue, sink, **settled)
+
+    monkeypatch.setattr(CallbackQueue, "settle", full_at_first)
+    seen: list[int] = []
+    with calls(path, [FAST] * 5) as journal:
+        ack(journal, range(1, 6))
+        with delivering(journal, {FAST: seen.append}) as deliveries:
+            reports = []
+
+            def told() -> int:
+                reports.extend(deliveries.reports())
+                return sum(report.delivered for report in reports)
+
+            # What was stored is told of a moment later.
+            wait_until(lambda: told() == 5)
+            assert journal.stats().callbacks == 0
+    assert sorted(seen) == list(range(1001, 1006))
+    assert any("the disk is full" in line for report in reports for line in report.errors)
+
+
+def test_sinks_without_a_function_are_left_alone(path: Path) -> None:
+    seen: list[int] = []
+    with calls(path, [FAST, "app:elsewhere"]) as journal:
+        ack(journal, [1, 2])
+        with delivering(journal, {FAST: seen.append}) as deliveries:
+            assert deliveries.finish(30)
+    assert seen == [1001]
+
+
+def test_a_function_that_cannot_be_found_after_all_holds_up_nothing(path: Path) -> None:
+    seen: list[int] = []
+
+    class Hopeful(Live):
+        def may_find(self, sink: str) -> bool:
+            return sink == FAST or not seen
+
+    with calls(path, [SLOW, FAST]) as journal:
+        ack(journal, [1, 2])
+        deliveries = Deliveries(journal, functions=Hopeful({FAST: seen.append}))
+        deliveries.start()
+        assert deliveries.finish(30)
+        assert deliveries.stop(30)
+    assert seen == [1002]
+
+
+def test_an_id_whose_callback_ends_the_process_is_given_up_and_its_neighbours_are_not(path: Path) -> None:
+    now = time.time_ns() // 1_000_000
+    with calls(path, [FAST] * 3) as journal:
+        ack(journal, [1, 2, 3])
+        # A batch, then the first of it again and again: each time its process dies.
+        journal.callbacks.claim(FAST, None, 3, 0, now - 1000)
+        for _ in range(MAX_ATTEMPTS - 1):
+            (alone,) = journal.callbacks.claim(FAST, None, 3, 0, now - 1000)
+            assert alone.seq == 1
+        seen: list[int] = []
+        with delivering(journal, {FAST: seen.append}) as deliveries:
+            assert deliveries.finish(30)
+            (report,) = deliveries.reports()
+        assert (report.delivered, report.dead) == (2, 1)
+        assert sorted(seen) == [1002, 1003]
+        (waiting,) = journal.callbacks.waiting()
+        assert (waiting.dead, waiting.last_error) == (
+            1,
+            "was called 10 times, and each time the process ended before the call did",
+        )
+
+
+def test_async_callbacks_of_a_sink_keep_their_loop_while_ids_come(path: Path) -> None:
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def on_id(request_id: int, record: Record) -> None:
+        loops.append(asyncio.get_running_loop())
+
+    with calls(path, [FAST] * 4) as journal, delivering(journal, {FAST: on_id}) as deliveries:
+        for seq in (1, 2, 3, 4):
+            ack(journal, [seq])
+            assert deliveries.finish(30)
+    assert len(loops) == 4
+    assert len(set(loops)) == 1
+    assert loops[0].is_closed()
+
+
+def test_reports_are_given_once(path: Path) -> None:
+    with calls(path, [FAST] * 2) as journal:
+        ack(journal, [1, 2])
+        with delivering(journal, {FAST: lambda _: None}) as deliveries:
+            assert deliveries.finish(30)
+            assert delivered(deliveries) == 2
+            assert deliveries.reports() == []
+
+
+def test_finishing_ends_with_its_time(path: Path) -> None:
+    blocked = threading.Event()
+    with calls(path, [SLOW]) as journal:
+        ack(journal, [1])
+        with delivering(journal, {SLOW: lambda _: blocked.wait(60)}) as deliveries:
+            assert not deliveries.finish(0.3)
+            blocked.set()
+            assert deliveries.finish(30)

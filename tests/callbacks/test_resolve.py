@@ -1,0 +1,160 @@
+"""What a sink's name stands for in another process: a function it can import, or one that the user names for it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plsync.callbacks.resolve import Importable, import_sink
+from plsync.callbacks.sinks import kind_of
+from plsync.errors import SinkUnavailable
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with an application's module, as the working directory."""
+    directory = tmp_path / "app"
+    directory.mkdir()
+    (directory / "sink_app.py").write_text(
+        "import os.path\n"
+        "from os.path import basename\n"
+        "def on_id(request_id): return request_id\n"
+        "class Handler:\n"
+        "    @staticmethod\n"
+        "    def on_id(request_id): return -request_id\n"
+        "    def __call__(self, request_id): return request_id\n"
+        "handler = Handler()\n"
+        "renamed = lambda request_id: request_id\n"
+        "number = 7\n"
+    )
+    (directory / "broken_app.py").write_text("raise RuntimeError('no database')\n")
+    monkeypatch.chdir(directory)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    monkeypatch.delitem(sys.modules, "sink_app", raising=False)
+    return directory
+
+
+@pytest.mark.parametrize(("name", "answer"), [("sink_app:on_id", 7), ("sink_app:Handler.on_id", -7)])
+def test_a_function_of_a_module_in_the_working_directory_is_found(app: Path, name: str, answer: int) -> None:
+    assert import_sink(name)(7) == answer
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sink_app:<lambda>",
+        "sink_app:main.<locals>.on_id",
+        "sink_app:on_id@3",
+        "/srv/app.py:on_id",
+        "__main__:on_id",
+        "sink_app:handler",
+        "sink_app:Handler",
+        "sink_app:renamed",
+        "sink_app:basename",
+        "sink_app:os.path.basename",
+        "sink_app:missing",
+        "missing_app:on_id",
+        "broken_app:on_id",
+        "os.path:basename",
+        "shutil:rmtree",
+        "sink_app:on_id.__call__",
+        "sink_app",
+        "",
+        "a:b:c",
+    ],
+)
+def test_nothing_but_a_plain_function_of_its_own_module_is_imported(app: Path, name: str) -> None:
+    with pytest.raises(SinkUnavailable):
+        import_sink(name)
+
+
+def test_a_module_that_fails_to_import_says_why(app: Path) -> None:
+    with pytest.raises(SinkUnavailable, match="RuntimeError: no database"):
+        import_sink("broken_app:on_id")
+
+
+@pytest.mark.parametrize(
+    ("sink", "kind"),
+    [
+        ("app:on_id", "function"),
+        ("app.parts:Handler.on_id", "function"),
+        ("/srv/app.py:on_id", "script"),
+        ("C:\\srv\\app.py:on_id", "script"),
+        ("__main__:on_id", "script"),
+        ("/srv/app.py:main.<locals>.on_id@12", "object"),
+        ("app:<lambda>@3#2", "object"),
+        ("app:Handler@object", "object"),
+        ("exec", "command"),
+    ],
+)
+def test_a_sinks_name_tells_who_can_be_given_its_ids(sink: str, kind: str) -> None:
+    assert kind_of(sink) == kind
+
+
+def test_a_function_takes_the_place_of_a_scripts_of_its_name(app: Path) -> None:
+    functions = Importable(["sink_app:on_id", "sink_app:Handler.on_id"])
+    for sink in ("/srv/app.py:on_id", "/elsewhere/tool.py:on_id", "__main__:on_id"):
+        assert functions.find(sink)(7) == 7
+    assert functions.find("/srv/app.py:Handler.on_id")(7) == -7
+
+
+def test_no_function_takes_the_place_of_one_of_another_name(app: Path) -> None:
+    functions = Importable(["sink_app:on_id"])
+    with pytest.raises(SinkUnavailable, match="plsync run --callbacks module:on_score"):
+        functions.find("/srv/app.py:on_score")
+    assert not functions.may_find("/srv/app.py:on_score")
+    assert functions.may_find("/srv/app.py:on_id")
+
+
+def test_of_functions_of_one_name_that_of_the_scripts_module_is_taken(app: Path) -> None:
+    (app / "other_app.py").write_text("def on_id(request_id): return 100 + request_id\n")
+    functions = Importable(["sink_app:on_id", "other_app:on_id"])
+    assert functions.find("/srv/other_app.py:on_id")(7) == 107
+    assert functions.find("/srv/sink_app.py:on_id")(7) == 7
+    with pytest.raises(SinkUnavailable):
+        functions.find("/srv/third_app.py:on_id")
+
+
+def test_a_sink_of_any_kind_can_be_given_a_function_by_its_name(app: Path) -> None:
+    named = "/srv/a=b.py:main.<locals>.on_id@12"
+    functions = Importable([f"{named}=sink_app:on_id", "sink_app:on_id=sink_app:Handler.on_id"])
+    assert functions.find(named)(7) == 7
+    assert functions.find("sink_app:on_id")(7) == -7
+    with pytest.raises(SinkUnavailable, match="by the program that made it"):
+        functions.find("/srv/app.py:main.<locals>.on_id@13")
+
+
+def test_what_is_given_may_be_any_callable(app: Path) -> None:
+    assert Importable(["s=sink_app:handler"]).find("s")(7) == 7
+
+
+@pytest.mark.parametrize("given", ["", "sink_app", "sink_app.on_id", "s=", "sink_app:<lambda>", "/srv/app.py:on_id"])
+def test_what_names_no_function_is_wrong_usage(app: Path, given: str) -> None:
+    with pytest.raises(ValueError, match="module:function"):
+        Importable([given])
+
+
+@pytest.mark.parametrize("given", ["missing_app:on_id", "sink_app:missing", "broken_app:on_id", "sink_app:number"])
+def test_a_function_that_is_given_has_to_be_there(app: Path, given: str) -> None:
+    with pytest.raises(SinkUnavailable):
+        Importable([given])
+
+
+def test_a_module_that_exits_when_imported_is_unavailable_and_no_more(app: Path) -> None:
+    (app / "exiting_app.py").write_text("raise SystemExit(3)\n")
+    with pytest.raises(SinkUnavailable, match="SystemExit"):
+        import_sink("exiting_app:on_id")
+
+
+def test_a_module_that_failed_is_not_imported_again(app: Path) -> None:
+    (app / "counting_app.py").write_text("import sys\nsys.counted = getattr(sys, 'counted', 0) + 1\nraise OSError\n")
+    functions = Importable()
+    for _ in range(3):
+        with pytest.raises(SinkUnavailable):
+            functions.find("counting_app:on_id")
+    counted: Any = sys
+    assert counted.counted == 1
+    assert list(functions.unavailable) == ["counting_app:on_id"]

@@ -1,0 +1,123 @@
+"""What ``plsync status`` says of request ids on their way back, and ``plsync acks``, which shows them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from plsync.journal import Journal
+from plsync.journal.callbacks import Failed
+from tests.support.calls import AT
+from tests.support.commands import PLSYNC, environment, json_lines, printed, run
+from tests.support.spooling import SpoolWriter
+
+SINKS = ["app:on_id", "/srv/app.py:on_id", "/srv/app.py:main.<locals>.<lambda>@12"]
+
+
+def call(writer: SpoolWriter, path: Path, *sinks: str) -> None:
+    """Calls that wait for these sinks, all acked."""
+    for number, sink in enumerate(sinks):
+        writer.call(f"question {number}", "answer", at=AT + number, sink=sink)
+    ack(path, *range(1, len(sinks) + 1))
+
+
+def ack(path: Path, *seqs: int) -> None:
+    with Journal.open(path) as journal:
+        journal.ingest(wait=True)
+        journal.outbox.ack([(seq, 1000 + seq) for seq in seqs])
+
+
+def test_status_says_who_waits_and_what_to_do(writer: SpoolWriter, path: Path) -> None:
+    call(writer, path, *SINKS, SINKS[0])
+    writer.close()
+    told = printed(path, "status").splitlines()
+    assert "  2 for app:on_id: `plsync run` calls it" in told
+    assert ("  1 for /srv/app.py:on_id: run the script again, or `plsync run --callbacks module:on_id`") in told
+    assert (
+        "  1 for /srv/app.py:main.<locals>.<lambda>@12: run its program again, "
+        "or `plsync run --callbacks '/srv/app.py:main.<locals>.<lambda>@12=module:function'`"
+    ) in told
+
+
+def test_status_says_that_a_running_program_delivers_its_own(writer: SpoolWriter, path: Path) -> None:
+    call(writer, path, SINKS[2])
+    told = printed(path, "status")
+    (live,) = json_lines(path, "status")[0]["writers"]
+    assert f"its program is running, and calls it (process {live['pid']})" in told
+
+
+def test_status_counts_ids_that_wait_for_a_command(writer: SpoolWriter, path: Path) -> None:
+    writer.call("question", "answer", at=AT)
+    with Journal.open(path) as journal:
+        journal.callbacks.give_every_ack("exec")
+    ack(path, 1)
+    assert "  1 for exec: `plsync run --exec COMMAND` runs it" in printed(path, "status").splitlines()
+
+
+def test_status_tells_what_was_given_up_and_why(writer: SpoolWriter, path: Path) -> None:
+    call(writer, path, "app:on_id", "app:on_id")
+    writer.close()
+    with Journal.open(path) as journal:
+        given_up = Failed(1, "raised ValueError: no \x1b[2Jroom", 0, dead=True)
+        journal.callbacks.settle("app:on_id", failed=[given_up])
+    told = printed(path, "status")
+    assert "given up      1 callback" in told
+    assert "  1 for app:on_id: it raised ValueError: no \\x1b[2Jroom" in told
+    assert "tried again" in told
+    (told_json,) = json_lines(path, "status")
+    assert told_json["sinks"] == [
+        {
+            "sink": "app:on_id",
+            "waiting": 1,
+            "owned": 0,
+            "pids": [],
+            "dead": 1,
+            "last_error": "raised ValueError: no \x1b[2Jroom",
+        }
+    ]
+
+
+def test_status_does_not_list_a_function_for_each_request(writer: SpoolWriter, path: Path) -> None:
+    call(writer, path, *[f"app:made@3#{number}" for number in range(2, 40)])
+    writer.close()
+    told = printed(path, "status")
+    assert told.count(" for app:made@3") == 10
+    assert "and 28 functions more" in told
+
+
+def test_acks_are_listed_in_the_order_they_came(writer: SpoolWriter, path: Path) -> None:
+    ids = [writer.call(f"question {number}", "answer", at=AT + number) for number in range(3)]
+    ack(path, 3, 1)
+    lines = [line.split() for line in printed(path, "acks").splitlines()]
+    assert [(request_id, record_id) for _, _, request_id, record_id, _ in lines] == [
+        ("#1003", ids[2]),
+        ("#1001", ids[0]),
+    ]
+    (first, second) = json_lines(path, "acks")
+    assert (first["request_id"], first["record_id"], first["run_id"]) == (1003, ids[2], None)
+    ack(path, 2)
+    assert [found["request_id"] for found in json_lines(path, "acks", "--since", second["cursor"])] == [1002]
+    assert [found["request_id"] for found in json_lines(path, "acks", "--since", first["cursor"], "-n", "1")] == [1001]
+    assert [line.split()[-1] for line in printed(path, "acks", "-n", "1").splitlines()] == [first["cursor"]]
+
+
+def test_a_cursor_of_another_journal_is_wrong_usage(writer: SpoolWriter, path: Path) -> None:
+    writer.call("question", "answer", at=AT)
+    done = run(path, "acks", "--since", "00000000-1")
+    assert done.returncode == 2
+    assert "leave it out" in done.stderr
+
+
+def test_acks_that_are_followed_come_as_they_are_stored(writer: SpoolWriter, path: Path) -> None:
+    for number in range(3):
+        writer.call(f"question {number}", "answer", at=AT + number)
+    ack(path, 2)
+    command = [str(PLSYNC), "acks", "-f", "--json", "-n", "3"]
+    with subprocess.Popen(command, env=environment(path), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["request_id"] == 1002
+        ack(path, 3)
+        ack(path, 1)
+        assert [json.loads(line)["request_id"] for line in process.stdout] == [1003, 1001]
+    assert process.returncode == 0

@@ -1,0 +1,105 @@
+"""What commands say, in one line, of what they cannot do."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from plsync import PromptLayerCallbackHandler
+from tests.support.commands import run
+from tests.support.models import Chat
+from tests.support.spooling import SpoolWriter
+
+T = 1_760_000_000_000
+
+
+@pytest.mark.parametrize("command", ["status", "list", "tail", "check"])
+def test_no_journal_is_said_in_one_line(tmp_path: Path, command: str) -> None:
+    for arguments in ([command], [command, "--json"]):
+        done = run(tmp_path / "none", *arguments)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert re.fullmatch(r"plsync: no journal at \S+; .*record a call first\n", done.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_directory_is_not_taken_for_a_journal(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    done = run(tmp_path, "list")
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"plsync: \S+ is not a journal: it holds other files .*; nothing was changed; .*\n", done.stderr
+    )
+
+
+def test_a_journal_that_lost_its_marker_is_refused_with_the_way_out(path: Path, tmp_path: Path) -> None:
+    Chat().invoke("hi", {"callbacks": [PromptLayerCallbackHandler(journal=path)]})
+    (path / "FORMAT").unlink()
+    done = run(path, "list")
+    assert done.returncode == 1
+    assert "`plsync salvage` reads the rest" in done.stderr
+    assert run(path, "salvage", str(path), str(tmp_path / "saved")).returncode in {0, 1}
+    assert "hi" in run(tmp_path / "saved", "list").stdout
+
+
+def test_a_file_is_not_taken_for_a_journal(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("dear")
+    done = run(tmp_path / "file", "status")
+    assert done.returncode == 1
+    assert re.fullmatch(r"plsync: \S+ is not a journal: it is a file.*; nothing was changed; .*\n", done.stderr)
+
+
+def test_a_journal_of_a_newer_plsync_is_left_alone(writer: SpoolWriter, path: Path) -> None:
+    marker = path / "FORMAT"
+    marker.write_text(marker.read_text().replace("format 1", "format 99"))
+    done = run(path, "status")
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"plsync: \S+ was written by a newer plsync: it has format 99, .*; nothing was changed; upgrade plsync\n",
+        done.stderr,
+    )
+
+
+def test_a_damaged_name_of_the_format_is_no_reason_to_give_up(writer: SpoolWriter, path: Path) -> None:
+    (path / "FORMAT").write_text("plsynk journal")
+    done = run(path, "status")
+    assert done.returncode == 1
+    assert "`plsync salvage` reads the rest" in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is refused to root")
+def test_a_journal_one_may_not_read_is_said_in_one_line(writer: SpoolWriter, path: Path) -> None:
+    path.chmod(0)
+    try:
+        done = run(path, "status", "--journal", str(path))
+    finally:
+        path.chmod(0o700)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"plsync: cannot read \S+: Permission denied.*; .*run as its owner.*\n", done.stderr)
+
+
+@pytest.mark.parametrize("wrong", ["ffffffff", "zz", "1"])
+def test_an_unknown_id_is_said_in_one_line(writer: SpoolWriter, path: Path, wrong: str) -> None:
+    done = run(path, "show", wrong)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"plsync: .*\n", done.stderr)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["frobnicate"],
+        ["show"],
+        ["list", "--state", "gone"],
+        ["list", "--since", "yesterday"],
+        ["list", "-n", "-1"],
+        ["list", "--text", "in Latin-1: \udce9"],
+        ["run", "--once", "--settle", "inf"],
+    ],
+)
+def test_wrong_usage_exits_with_2(path: Path, arguments: list[str]) -> None:
+    done = run(path, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Usage: plsync" in done.stderr

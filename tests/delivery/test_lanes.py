@@ -1,0 +1,171 @@
+"""Which calls keep their order, and what goes out at the same time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+import pytest
+from langchain_core.language_models import FakeListChatModel
+
+from plsync import Journal, PromptLayerCallbackHandler
+from plsync.delivery.policy import Policy
+from plsync.delivery.sender import Engine, Pass
+from plsync.promptlayer.client import PromptLayerClient
+from plsync.testing import PromptLayerServer
+from plsync.testing.endpoints.answers import Answer, Asked
+from tests.support.calls import states, write_calls
+
+
+def record(path: Path, *configs: Mapping[str, Any]) -> list[str]:
+    """A call for each of these configs, its number being the prompt."""
+    handler = PromptLayerCallbackHandler(journal=path)
+    model = FakeListChatModel(responses=["yes"])
+    for number, config in enumerate(configs):
+        model.invoke(str(number), {"callbacks": [handler], **config})  # type: ignore[misc]
+    with Journal.open(path) as journal:
+        return [record.id for record in journal.records(oldest_first=True)]
+
+
+def lanes(path: Path) -> list[int]:
+    with Journal.open(path) as journal:
+        return [record.lane for record in journal.records(oldest_first=True)]
+
+
+@pytest.mark.parametrize("key", ["thread_id", "session_id", "conversation_id"])
+def test_calls_of_a_conversation_share_a_lane(path: Path, key: str) -> None:
+    record(path, *({"metadata": {key: name}} for name in ("a", "b", "a")))
+    first, other, again = lanes(path)
+    assert first == again != 0
+    assert other not in {0, first}
+
+
+def test_calls_of_one_run_share_a_lane(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path)
+    chain = (
+        FakeListChatModel(responses=["yes"]) | (lambda message: message.content) | FakeListChatModel(responses=["no"])
+    )
+    chain.invoke("?", {"callbacks": [handler]})
+    first, second = lanes(path)
+    assert first == second != 0
+
+
+def documented(key: bytes) -> int:
+    """docs/reference/format.md: every writer, whatever it is written in, must find the same lane."""
+    hashed = 0x811C9DC5
+    for byte in key:
+        hashed = ((hashed ^ byte) * 0x01000193) % 2**32
+    return 1 + hashed % 255
+
+
+def test_a_lane_is_the_one_the_format_gives(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path)
+    run_id = UUID("01a21bc6-4929-77a8-95ab-3bd5a63a9369")
+    handler.on_llm_start({}, ["hi"], run_id=uuid4(), metadata={"session_id": "b", "thread_id": "a"})
+    handler.on_llm_start({}, ["hi"], run_id=uuid4(), parent_run_id=run_id, metadata={"thread_id": 7, "session_id": "é"})
+    handler.on_llm_start({}, ["hi"], run_id=uuid4(), parent_run_id=run_id)
+    assert lanes(path) == [71, documented("é".encode()), documented(run_id.bytes)]
+
+
+def test_calls_that_stand_alone_keep_no_order(path: Path) -> None:
+    record(path, {}, {})
+    assert lanes(path) == [0, 0]
+
+
+def test_what_a_hook_takes_out_decides_nothing(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path, redact=lambda event: {**event, "metadata": {}})
+    FakeListChatModel(responses=["yes"]).invoke("?", {"callbacks": [handler], "metadata": {"thread_id": "secret"}})
+    assert lanes(path) == [0]
+
+
+class MeetingServer(PromptLayerServer):
+    """Answers a batch when so many have come in, or none comes any more."""
+
+    def __init__(self, expected: int) -> None:
+        super().__init__()
+        self.most = 0
+        self.order: list[str] = []
+        self._expected = expected
+        self._inside = 0
+        self._meeting = threading.Condition()
+
+    def handle(self, asked: Asked) -> Answer:
+        if asked.path != "/spans-bulk":
+            return super().handle(asked)
+        spans = orjson.loads(asked.body)["spans"]
+        with self._meeting:
+            self._inside += 1
+            self.most = max(self.most, self._inside)
+            self._meeting.notify_all()
+            self._meeting.wait_for(lambda: self.most >= self._expected, timeout=0.2)
+            self._inside -= 1
+            self.order += [span["log_request"]["metadata"]["plsync_id"] for span in spans]
+        return super().handle(asked)
+
+
+@pytest.fixture
+def meeting() -> Iterator[MeetingServer]:
+    with MeetingServer(3) as server:
+        yield server
+
+
+def run_pass(path: Path, server: PromptLayerServer, **more: Any) -> Pass:
+    with Journal.open(path) as journal, PromptLayerClient(server.api_key, server.url) as client:
+        return Engine(journal, client, Policy(settle=0), **more).run_pass()
+
+
+def test_batches_go_out_at_the_same_time(path: Path, meeting: MeetingServer) -> None:
+    record(path, *({} for _ in range(6)))
+    assert run_pass(path, meeting, batch=2, in_flight=3).acked == 6
+    assert meeting.most == 3
+
+
+def test_never_more_than_allowed_are_at_work(path: Path, meeting: MeetingServer) -> None:
+    record(path, *({} for _ in range(8)))
+    run_pass(path, meeting, batch=1, in_flight=2)
+    assert meeting.most == 2
+
+
+def test_a_conversation_goes_out_in_its_order_one_batch_at_a_time(path: Path, meeting: MeetingServer) -> None:
+    ids = record(path, *({"metadata": {"thread_id": "t"}} for _ in range(6)))
+    assert run_pass(path, meeting, batch=2, in_flight=3).acked == 6
+    assert (meeting.most, meeting.order) == (1, ids)
+
+
+def test_conversations_do_not_wait_for_each_other(path: Path, meeting: MeetingServer) -> None:
+    ids = record(path, *({"metadata": {"thread_id": name}} for name in "abcabc"))
+    run_pass(path, meeting, batch=1, in_flight=3)
+    assert meeting.most == 3
+    assert [[record_id for record_id in meeting.order if record_id in ids[lane::3]] for lane in range(3)] == [
+        ids[lane::3] for lane in range(3)
+    ]
+
+
+def test_a_lost_answer_holds_up_its_conversation_alone(path: Path) -> None:
+    one, two, other = record(path, *({"metadata": {"thread_id": name}} for name in "aab"))
+    with PromptLayerServer() as server:
+        server.drop_reply(path="/spans-bulk")
+        run_pass(path, server, batch=1, in_flight=1)
+        # Halted: what is in doubt is looked up first, and only then the second of its conversation is sent.
+        assert states(path) == {one: "in_doubt", two: "pending", other: "pending"}
+        run_pass(path, server, batch=1, in_flight=1)
+        assert set(states(path).values()) == {"acked"}
+        assert [len(server.logs_of(record_id)) for record_id in (one, two, other)] == [1, 1, 1]
+
+
+def test_after_a_failure_one_record_is_tried_before_the_rest(path: Path) -> None:
+    path.mkdir(mode=0o700)
+    write_calls(path, 9)
+    with PromptLayerServer() as server:
+        with Journal.open(path) as journal, PromptLayerClient(server.api_key, server.url) as client:
+            engine = Engine(journal, client, Policy(settle=60), batch=4)
+            server.fail(500, path="/spans-bulk")
+            assert engine.run_pass(carefully=True).in_doubt == 1
+            assert engine.run_pass(carefully=True).acked == 8
+        sizes = [len(request.body["spans"]) for request in server.requests if request.path == "/spans-bulk"]
+        assert sizes[:2] == [1, 1]
+        assert sum(sizes) == 9

@@ -1,0 +1,66 @@
+"""One sender a journal: who it is, how it goes, and what others are told."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from plsync.delivery.lock import current_sender, sole_sender
+from plsync.errors import JournalLocked
+from plsync.journal import Journal
+from tests.support.commands import json_lines, printed
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Iterator[Path]:
+    with Journal.open(tmp_path / "journal", create=True) as journal:
+        yield journal.path
+
+
+def test_a_second_sender_is_told_who_the_first_is(path: Path) -> None:
+    with sole_sender(path), pytest.raises(JournalLocked, match=f"process {os.getpid()}, since "), sole_sender(path):
+        pass
+
+
+def test_the_next_sender_may_begin_when_the_first_has_ended(path: Path) -> None:
+    for _ in range(2):
+        with sole_sender(path):
+            pass
+    assert current_sender(path) is None
+
+
+def test_the_sender_says_how_it_goes(path: Path) -> None:
+    with sole_sender(path) as lock:
+        lock.tell("waiting: no connection to x" + "!" * 1000)
+        lock.tell("idle")
+        sender = current_sender(path)
+        assert sender is not None
+        assert (sender.pid, sender.doing) == (os.getpid(), "idle")
+
+
+def test_a_forked_child_does_not_hold_its_parents_lock(path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    go_on = context.Event()
+    with sole_sender(path):
+        child = context.Process(target=go_on.wait)
+        child.start()
+    try:
+        with sole_sender(path):
+            pass
+    finally:
+        go_on.set()
+        child.join()
+
+
+def test_status_names_the_sender(path: Path) -> None:
+    with sole_sender(path) as lock:
+        lock.tell("waiting: no connection to https://api.promptlayer.com")
+        assert re.search(rf"sender +process {os.getpid()}.*no connection to", printed(path, "status"))
+        (facts,) = json_lines(path, "status")
+        assert facts["sender"]["pid"] == os.getpid()
+    assert re.search(r"sender +none running", printed(path, "status"))

@@ -1,0 +1,444 @@
+"""``plsync run`` as people and schedulers use it: a process, its exit code, and what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from plsync.delivery.lock import sole_sender
+from plsync.journal import Journal
+from plsync.testing import PromptLayerServer
+from tests.support.calls import AT, request_ids, states, wait_until, write_calls
+from tests.support.spooling import SpoolWriter
+
+COMMAND = [sys.executable, "-c", "from plsync.cli import main; main()", "run"]
+
+
+def environment(path: Path, server: PromptLayerServer, **changes: str) -> dict[str, str]:
+    settings = {
+        "PLSYNC_JOURNAL": str(path),
+        "PROMPTLAYER_API_KEY": server.api_key,
+        "PROMPTLAYER_BASE_URL": server.url,
+    }
+    return {**os.environ, **settings, **changes}
+
+
+def run(
+    path: Path, server: PromptLayerServer, *options: str, cwd: Path | None = None, **changes: str
+) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, "--once", *options]
+    env = environment(path, server, **changes)
+    return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+
+
+def start(path: Path, server: PromptLayerServer, *options: str, **changes: str) -> subprocess.Popen[str]:
+    pipe, env = subprocess.PIPE, environment(path, server, **changes)
+    return subprocess.Popen([*COMMAND, *options], env=env, stdout=pipe, stderr=pipe, text=True)
+
+
+def test_all_done_exits_with_0_and_says_so(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 2)
+    done = run(path, server)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 records at PromptLayer." in done.stdout
+    assert "Nothing left" in done.stdout
+
+
+def test_json_is_a_line_for_what_happens_and_one_that_sums_up(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 2)
+    done = run(path, server, "--json")
+    first, *_, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert datetime.fromisoformat(first.pop("at")).tzinfo is not None
+    assert first == {"event": "acked", "number": 2}
+    last.pop("at")
+    assert last == {
+        "event": "end",
+        "acked": 2,
+        "found": 0,
+        "resent": 0,
+        "in_doubt": 0,
+        "dead": 0,
+        "held": 0,
+        "followups": 0,
+        "followups_unclear": 0,
+        "followups_dead": 0,
+        "delivered": 0,
+        "failed": 0,
+        "left": {},
+        "halt": None,
+    }
+
+
+def test_offline_exits_with_3_and_keeps_everything(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 2)
+    with server.offline():
+        done = run(path, server)
+    assert done.returncode == 3
+    assert "no connection to" in done.stdout
+    assert "2 records to send" in done.stdout
+    assert set(states(path).values()) == {"pending"}
+
+
+def test_a_refused_key_exits_with_1_and_a_line_that_says_what_to_do(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 1)
+    done = run(path, server, PROMPTLAYER_API_KEY="pl_wrong")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "PROMPTLAYER_API_KEY" in done.stderr
+    assert "pl_wrong" not in done.stderr + done.stdout
+
+
+def test_no_key_exits_with_1_without_a_request(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 1)
+    done = run(path, server, PROMPTLAYER_API_KEY="")
+    assert (done.returncode, server.requests) == (1, [])
+    assert "export PROMPTLAYER_API_KEY" in done.stderr
+
+
+def test_no_journal_exits_with_1(tmp_path: Path, server: PromptLayerServer) -> None:
+    done = run(tmp_path / "nowhere", server)
+    assert done.returncode == 1
+    assert "nowhere" in done.stderr
+
+
+def test_a_wrong_option_exits_with_2(path: Path, server: PromptLayerServer) -> None:
+    assert run(path, server, "--batch", "0").returncode == 2
+
+
+def test_a_second_sender_exits_with_1(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 1)
+    run(path, server)
+    with sole_sender(path):
+        done = run(path, server)
+    assert done.returncode == 1
+    assert "another `plsync run`" in done.stderr
+
+
+def test_a_dead_record_is_work_left(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 1)
+    server.fail(422)
+    done = run(path, server)
+    assert done.returncode == 3
+    assert "plsync list --state dead" in done.stdout
+
+
+def test_a_short_throttling_is_waited_out(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 2)
+    server.fail(429, headers={"Retry-After": "0"}, times=2)
+    assert run(path, server).returncode == 0
+    assert len(server.request_logs) == 2
+
+
+def test_a_long_throttling_is_work_left(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 2)
+    server.fail(429, headers={"Retry-After": "300"})
+    assert run(path, server).returncode == 3
+    assert len(server.requests) == 1
+
+
+def test_a_lost_reply_is_waited_out_and_looked_up(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 1)
+    server.drop_reply(path="/spans-bulk")
+    done = run(path, server, "--settle", "1")
+    assert done.returncode == 0
+    assert [request.path.startswith("/spans-bulk") for request in server.requests] == [True, False]
+
+
+def test_who_does_not_want_to_wait_for_it_can_stop_the_run(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 1)
+    server.drop_reply(path="/spans-bulk")
+    with start(path, server, "--once") as process:
+        assert process.stdout is not None
+        while "Waiting" not in process.stdout.readline():
+            pass
+        process.terminate()
+        output, _ = process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert "1 record in doubt" in output
+
+
+def test_a_lost_reply_is_looked_up_at_once_when_told_not_to_wait(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 3)
+    server.drop_reply(path="/spans-bulk")
+    assert run(path, server, "--settle", "0").returncode == 0
+    assert len(server.request_logs) == 3
+
+
+def test_what_a_killed_run_may_have_sent_has_to_settle_first(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 1)
+    server.hang(60, path="/spans-bulk")
+    with start(path, server, "--once") as process:
+        wait_until(lambda: len(server.request_logs) == 1)
+        process.kill()
+    done = run(path, server, "--settle", "1")
+    assert done.returncode == 0
+    assert done.stdout.index("Waiting 1 s until what is in doubt") < done.stdout.index("1 record at PromptLayer.")
+    assert len(server.request_logs) == 1
+
+
+def test_a_running_call_is_not_work_left(path: Path, server: PromptLayerServer) -> None:
+    writer = SpoolWriter(path)
+    writer.start({"kind": "chat", "messages": [], "run_id": None}, at=AT)
+    assert run(path, server).returncode == 0
+    writer.close()
+
+
+@pytest.mark.parametrize("logs", [1, 4, 7])
+def test_killed_mid_send_and_run_again_every_record_has_one_log(
+    path: Path, server: PromptLayerServer, logs: int
+) -> None:
+    ids = write_calls(path, 10)
+    with start(path, server, "--once", "--batch", "1", "--settle", "0") as process:
+        wait_until(lambda: len(server.request_logs) >= logs)
+        process.kill()
+    assert run(path, server, "--settle", "0").returncode == 0
+    assert [len(server.logs_of(record_id)) for record_id in ids] == [1] * 10
+    assert request_ids(path) == {record_id: server.logs_of(record_id)[0]["id"] for record_id in ids}
+
+
+def test_killed_before_the_answer_and_run_again_every_record_has_one_log(path: Path, server: PromptLayerServer) -> None:
+    ids = write_calls(path, 5)
+    server.hang(60, path="/spans-bulk")
+    with start(path, server, "--once", "--settle", "0") as process:
+        wait_until(lambda: len(server.request_logs) == 5)
+        process.kill()
+    assert run(path, server, "--settle", "0").returncode == 0
+    assert [len(server.logs_of(record_id)) for record_id in ids] == [1] * 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_the_request_at_hand_and_exits(
+    path: Path, server: PromptLayerServer, number: signal.Signals
+) -> None:
+    write_calls(path, 5)
+    server.hang(1, path="/spans-bulk")
+    with start(path, server, "--batch", "1", "--in-flight", "1") as process:
+        wait_until(lambda: len(server.request_logs) == 1)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert "Traceback" not in errors
+    assert sorted(states(path).values()) == ["acked"] + ["pending"] * 4
+
+
+def test_it_ends_within_a_moment_whatever_hangs(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 5)
+    server.hang(90, path="/spans-bulk", times=5)
+    with start(path, server, "--batch", "1", "--in-flight", "4") as process:
+        wait_until(lambda: len(server.request_logs) == 4)
+        process.terminate()
+        process.communicate(timeout=10)
+    assert process.returncode == 3
+    # What was on its way is in doubt, and known to be.
+    assert sorted(states(path).values()) == ["in_doubt"] * 4 + ["pending"]
+
+
+def test_systemd_is_told_how_it_goes(path: Path, server: PromptLayerServer, tmp_path: Path) -> None:
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(address))
+        manager.settimeout(30)
+        with start(path, server, NOTIFY_SOCKET=str(address)) as process:
+            told = manager.recv(4096)
+            assert told.startswith(b"READY=1")
+            while b"STATUS=idle" not in told:
+                told = manager.recv(4096)
+            process.terminate()
+            while b"STOPPING=1" not in told:
+                told = manager.recv(4096)
+
+
+def test_a_service_may_be_up_before_anything_is_recorded(path: Path, server: PromptLayerServer) -> None:
+    with start(path, server) as process:
+        wait_until((path / "FORMAT").exists)
+        write_calls(path, 1)
+        wait_until(lambda: len(server.request_logs) == 1)
+        process.terminate()
+
+
+def test_it_keeps_running_and_sends_what_comes(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 1)
+    with start(path, server) as process:
+        wait_until(lambda: len(server.request_logs) == 1)
+        write_calls(path, 1)
+        wait_until(lambda: len(server.request_logs) == 2)
+        process.terminate()
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def test_it_waits_for_a_network_that_comes_back(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 1)
+    with server.offline():
+        process = start(path, server)
+        assert process.stdout is not None
+        assert "no connection to" in process.stdout.readline()
+    with process:
+        wait_until(lambda: len(server.request_logs) == 1)
+        process.terminate()
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def test_follow_ups_go_out_with_their_records(path: Path, server: PromptLayerServer) -> None:
+    (record_id,) = write_calls(path, 1)
+    with Journal.open(path) as journal:
+        journal.track.score(record_id, 90)
+    done = run(path, server)
+    assert done.returncode == 0
+    assert "1 follow-up sent." in done.stdout
+    assert server.scores == {server.request_logs[0]["id"]: {"default": 90}}
+
+
+SINK_APP = """
+from pathlib import Path
+
+def on_id(request_id):
+    with Path("seen").open("a") as seen:
+        seen.write(f"{request_id}\\n")
+
+def refuse(request_id):
+    raise ValueError("no room")
+"""
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    directory = tmp_path / "app"
+    directory.mkdir()
+    (directory / "sink_app.py").write_text(SINK_APP)
+    return directory
+
+
+def test_callbacks_of_an_importable_function_are_delivered(path: Path, server: PromptLayerServer, app: Path) -> None:
+    write_calls(path, 3, sink="sink_app:on_id")
+    done = run(path, server, cwd=app)
+    assert done.returncode == 0
+    assert "3 callbacks delivered." in done.stdout
+    assert (app / "seen").read_text().split() == [str(log["id"]) for log in server.request_logs]
+
+
+def test_what_callbacks_print_stays_out_of_the_json(path: Path, server: PromptLayerServer, app: Path) -> None:
+    (app / "sink_app.py").write_text("def on_id(request_id): print('got', request_id)\n")
+    write_calls(path, 1, sink="sink_app:on_id")
+    done = run(path, server, "--json", cwd=app)
+    assert json.loads(done.stdout.splitlines()[-1])["delivered"] == 1
+    assert done.stderr.startswith("got ")
+
+
+def test_callbacks_survive_a_stop_between_ack_and_delivery(path: Path, server: PromptLayerServer, app: Path) -> None:
+    write_calls(path, 2, sink="sink_app:on_id")
+    assert run(path, server, "--no-callbacks", cwd=app).returncode == 3
+    assert not (app / "seen").exists()
+    assert run(path, server, cwd=app).returncode == 0
+    assert len((app / "seen").read_text().split()) == 2
+
+
+def test_a_callback_only_a_program_can_take_is_work_left(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 1, sink="sink_app:main.<locals>.on_id")
+    done = run(path, server)
+    assert done.returncode == 3
+    assert "can only be called by the program that made it" in done.stdout
+
+
+def test_what_a_callback_raised_is_shown_and_kept(path: Path, server: PromptLayerServer, app: Path) -> None:
+    write_calls(path, 1, sink="sink_app:refuse")
+    done = run(path, server, cwd=app)
+    assert done.returncode == 3
+    assert "sink_app:refuse raised ValueError: no room" in done.stdout
+
+
+def test_what_a_callback_says_of_a_request_is_sent_by_the_same_run(
+    path: Path, server: PromptLayerServer, app: Path
+) -> None:
+    (app / "sink_app.py").write_text("from plsync import track\ndef on_id(request_id): track.score(request_id, 80)\n")
+    write_calls(path, 2, sink="sink_app:on_id")
+    assert run(path, server, cwd=app).returncode == 0
+    assert server.scores == {log["id"]: {"default": 80} for log in server.request_logs}
+
+
+def test_a_scripts_function_is_called_when_it_is_named(path: Path, server: PromptLayerServer, app: Path) -> None:
+    write_calls(path, 1, sink="/srv/somewhere/script.py:on_id")
+    assert run(path, server, cwd=app).returncode == 3
+    assert run(path, server, "--callbacks", "sink_app:on_id", cwd=app).returncode == 0
+    assert (app / "seen").read_text().split() == [str(server.request_logs[0]["id"])]
+
+
+def test_a_command_is_run_for_each_id(path: Path, server: PromptLayerServer, app: Path) -> None:
+    write_calls(path, 2)
+    done = run(path, server, "--exec", "sh -c 'echo \"$0\" >> seen' {request_id}", cwd=app)
+    assert done.returncode == 0
+    assert sorted((app / "seen").read_text().split()) == [str(log["id"]) for log in server.request_logs]
+
+
+def test_what_a_command_prints_stays_out_of_the_json(path: Path, server: PromptLayerServer, app: Path) -> None:
+    write_calls(path, 1)
+    done = run(path, server, "--json", "--exec", "echo got {request_id}", cwd=app)
+    assert json.loads(done.stdout.splitlines()[-1])["delivered"] == 1
+    assert "got " in done.stderr
+
+
+@pytest.mark.parametrize("options", [["--callbacks", "nonsense"], ["--exec", "no-such-program {request_id}"]])
+def test_a_callback_that_cannot_be_is_wrong_usage(path: Path, server: PromptLayerServer, options: list[str]) -> None:
+    write_calls(path, 1)
+    assert run(path, server, *options).returncode == 2
+    assert server.requests == []
+
+
+def test_a_callback_that_hangs_keeps_no_run_from_ending(path: Path, server: PromptLayerServer, app: Path) -> None:
+    (app / "sink_app.py").write_text("import threading\ndef on_id(request_id): threading.Event().wait()\n")
+    write_calls(path, 1, sink="sink_app:on_id")
+    with subprocess.Popen(COMMAND, env=environment(path, server), cwd=app) as process:
+        wait_until(lambda: set(states(path).values()) == {"acked"})
+        process.terminate()
+        assert process.wait(10) == 3
+
+
+def test_the_only_connection_is_to_the_configured_server(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 2)
+    watch = (
+        "import socket, sys\n"
+        "def hook(event, args):\n"
+        "    # Netlink is how the kernel tells of changes of the network; nothing leaves the machine by it.\n"
+        "    kernel = event.startswith('socket.') and getattr(args[0], 'family', None) == socket.AF_NETLINK\n"
+        "    if event in ('socket.connect', 'socket.sendto', 'socket.bind') and not kernel:\n"
+        "        print('REACHED', args[1], file=sys.stderr)\n"
+        "    if event == 'socket.getaddrinfo': print('REACHED', (args[0], args[1]), file=sys.stderr)\n"
+        "sys.addaudithook(hook)\n"
+        "from plsync.cli import main; main()"
+    )
+    command = [sys.executable, "-c", watch, "run", "--once"]
+    env = environment(path, server)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True)
+    port = server.url.rpartition(":")[2]
+    reached = {line.replace("'", "") for line in done.stderr.splitlines() if line.startswith("REACHED")}
+    assert reached == {f"REACHED (127.0.0.1, {port})"}
+
+
+def test_the_key_is_nowhere_in_the_journal(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 1)
+    run(path, server)
+    files = [file for file in path.rglob("*") if file.is_file()]
+    assert files
+    assert not any(server.api_key.encode() in file.read_bytes() for file in files)
+
+
+def test_it_imports_neither_langchain_nor_promptlayer(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 1)
+    look = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print('LOADED', sorted({'langchain_core', 'promptlayer'} & set(sys.modules))))\n"
+        "from plsync.cli import main; main()"
+    )
+    command = [sys.executable, "-c", look, "run", "--once"]
+    env = environment(path, server)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True)
+    assert "LOADED []" in done.stdout

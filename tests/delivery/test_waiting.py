@@ -1,0 +1,170 @@
+"""What must not keep what waiting: a long request the next ones, a bad record its neighbours, a failure the rest."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plsync.delivery import sender as engine_module
+from plsync.delivery.followups import FollowUpReport
+from plsync.delivery.policy import Policy
+from plsync.delivery.runner import Runner, Step
+from plsync.delivery.sender import Engine, Pass
+from plsync.delivery.suspects import Suspects
+from plsync.delivery.wake import Wake
+from plsync.journal import Journal
+from plsync.promptlayer.client import PromptLayerClient
+from plsync.promptlayer.outcomes import Ambiguous, Delivered, Outcome
+from plsync.testing import PromptLayerServer
+from tests.support.calls import request_ids, states, wait_until, write_calls
+
+IMPATIENT = Policy(settle=0.0, shortest_pause=0.01, longest_pause=0.02)
+
+
+@pytest.fixture
+def client(server: PromptLayerServer) -> Iterator[PromptLayerClient]:
+    with PromptLayerClient(server.api_key, server.url) as client:
+        yield client
+
+
+def test_a_new_call_does_not_wait_for_a_request_that_takes_long(
+    path: Path, server: PromptLayerServer, client: PromptLayerClient
+) -> None:
+    write_calls(path, 1)
+    server.hang(path="/spans-bulk")
+    with Journal.open(path) as journal:
+        sending = threading.Thread(target=Engine(journal, client, Policy()).run_pass)
+        sending.start()
+        wait_until(lambda: len(server.request_logs) == 1)
+        write_calls(path, 1)
+        wait_until(lambda: len(server.request_logs) == 2, seconds=20)
+        server.stop()
+        sending.join(30)
+
+
+class Unsteady(PromptLayerClient):
+    """Over which every other batch is lost."""
+
+    sends = 0
+
+    def send(self, spans: Sequence[Any]) -> Outcome:
+        self.sends += 1
+        return super().send(spans) if self.sends % 2 else Ambiguous("lost")
+
+
+def test_a_run_goes_on_as_long_as_something_is_delivered_between_failures(
+    path: Path, server: PromptLayerServer
+) -> None:
+    write_calls(path, 12)
+    with Journal.open(path) as journal, Unsteady(server.api_key, server.url) as client, Wake(path) as wake:
+        list(Runner(journal, client, IMPATIENT, wake, batch=1, in_flight=1).once())
+    assert set(states(path).values()) == {"acked"}
+
+
+def test_what_is_said_of_requests_does_not_wait_for_a_long_backlog(
+    path: Path, client: PromptLayerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "_TAKE_IN", 0.0)
+    monkeypatch.setattr(engine_module, "_TURN", 0.0)
+    write_calls(path, 1)
+    with Journal.open(path) as journal, Wake(path) as wake:
+        runner = Runner(journal, client, Policy(), wake, batch=1, in_flight=1)
+        assert delivered_beside_a_score(runner, journal) == ["call", "score", "call", "call"]
+
+
+def test_what_is_said_of_requests_does_not_wait_for_a_link_that_never_drops(
+    path: Path, server: PromptLayerServer
+) -> None:
+    write_calls(path, 1)
+    with Journal.open(path) as journal, Unsteady(server.api_key, server.url) as client, Wake(path) as wake:
+        runner = Runner(journal, client, IMPATIENT, wake, batch=1, in_flight=1)
+        assert delivered_beside_a_score(runner, journal) == ["call", "score", "call", "call"]
+
+
+def delivered_beside_a_score(runner: Runner, journal: Journal) -> list[str]:
+    """What went out, one after the other, when there were three calls to send and a score for one that was there."""
+    list(runner.once())
+    [known] = request_ids(journal.path).values()
+    write_calls(journal.path, 3)
+    journal.track.score(known, 50)
+    return [name for step in runner.once() for name in delivered(step)]
+
+
+def delivered(step: Step) -> list[str]:
+    if isinstance(step, Pass):
+        return ["call"] * step.acked
+    return ["score"] * step.sent if isinstance(step, FollowUpReport) else []
+
+
+def test_records_in_doubt_that_nobody_answers_for_do_not_keep_new_ones_waiting(
+    path: Path, server: PromptLayerServer, client: PromptLayerClient
+) -> None:
+    write_calls(path, 5)
+    with Journal.open(path) as journal:
+        journal.ingest(wait=True)
+        journal.outbox.park([1, 2, 3, 4], "in_doubt", "no answer")
+        server.fail(503, times=100, path="/api/public/v2/traces")
+        sent = Engine(journal, client, Policy(), in_flight=1).run_pass()
+    assert (sent.acked, type(sent.halt)) == (1, Ambiguous)
+
+
+def test_a_record_without_an_answer_is_told_from_its_neighbours(
+    path: Path, server: PromptLayerServer, client: PromptLayerClient
+) -> None:
+    # The last, so that it is not by its place that the others get ahead of it.
+    write_calls(path, 6)
+    server.refuse("question 5", 500)
+    with Journal.open(path) as journal:
+        engine = Engine(journal, client, Policy(settle=0.0))
+        for _ in range(3):
+            engine.run_pass()
+    assert sorted(states(path).values()) == ["acked"] * 5 + ["in_doubt"]
+
+
+def test_a_record_that_fails_by_itself_comes_after_all_others(
+    path: Path, server: PromptLayerServer, client: PromptLayerClient
+) -> None:
+    # As many as there would be tries.
+    write_calls(path, 6)
+    for number in range(3):
+        server.refuse(f"question {number}", 500)
+    with Journal.open(path) as journal:
+        engine = Engine(journal, client, Policy(settle=0.0), batch=1, in_flight=1)
+        for _ in range(4):
+            engine.run_pass(carefully=True)
+    assert list(states(path).values()).count("acked") == 3
+
+
+def test_what_has_a_bad_neighbour_goes_with_fewer_each_time_and_in_its_order(path: Path) -> None:
+    write_calls(path, 8)
+    with Journal.open(path) as journal:
+        records = list(journal.records(oldest_first=True))
+    suspects = Suspects()
+    assert sizes(suspects, records) == [8]
+    suspects.note(records, Ambiguous("500"))
+    assert sizes(suspects, records) == [2, 2, 2, 2]
+    suspects.note(records[:2], Ambiguous("500"))
+    suspects.note(records[4:], Delivered({}))
+    assert sizes(suspects, records) == [1, 1, 2, 4]
+
+
+def sizes(suspects: Suspects, records: Sequence[Any]) -> list[int]:
+    parts = suspects.apart([(record, None) for record in records])
+    assert [record for part in parts for record, _ in part] == records
+    return [len(part) for part in parts]
+
+
+def test_a_record_that_fails_by_itself_rests_longer_each_time(path: Path) -> None:
+    write_calls(path, 1)
+    with Journal.open(path) as journal:
+        one = list(journal.records())
+    suspects = Suspects()
+    rests = []
+    for _ in range(6):
+        suspects.note(one, Ambiguous("500"))
+        rests.append(suspects.rests(one))
+    assert rests == [1, 2, 4, 8, 8, 8]

@@ -1,0 +1,185 @@
+"""Follow-ups in the journal: whom they can be about, and where they show."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import lmdb
+import orjson
+import pytest
+
+from plsync.errors import AmbiguousId, InvalidFollowUp, RecordNotFound
+from plsync.journal import Journal
+from tests.support.calls import AT
+from tests.support.commands import json_lines, printed
+from tests.support.spooling import SpoolWriter, crc32c
+
+RUN = "0f5d3a52-6f0b-4d8e-9a59-0d6f4f6f4a11"
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[SpoolWriter]:
+    opened = SpoolWriter(tmp_path / "journal")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def path(writer: SpoolWriter) -> Path:
+    """A journal with one call of a known run."""
+    writer.call("question", "answer", at=AT, run_id=RUN)
+    return writer.spool.parent
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    with Journal.open(path) as opened:
+        yield opened
+
+
+def only(journal: Journal) -> str:
+    (record,) = journal.records()
+    return record.id
+
+
+@pytest.mark.parametrize("form", [str, UUID, lambda run: UUID(run).hex.upper()])
+def test_a_run_id_names_its_record_in_any_form(journal: Journal, form: type) -> None:
+    # Nothing was taken in before: the call may have ended a moment ago.
+    journal.followups.add("score", {"score": 1}, form(RUN))
+    assert [one.record_id for one in journal.followups.of(RUN)] == [only(journal)]
+
+
+def test_a_record_id_names_its_record(journal: Journal) -> None:
+    record_id = only(journal)
+    for form in (record_id, UUID(record_id), record_id.replace("-", "")):
+        journal.followups.add("score", {"score": 1}, form)
+    assert len(journal.followups.of(record_id)) == 3
+
+
+def test_a_request_id_means_its_record_once_there_is_one_and_is_taken_as_it_is_before(journal: Journal) -> None:
+    record_id = only(journal)
+    journal.outbox.ack([(1, 70)])
+    journal.followups.add("score", {"score": 1}, 70)
+    journal.followups.add("score", {"score": 2}, "70")
+    journal.followups.add("score", {"score": 3}, 71)
+    assert [(one.record_id, one.request_id) for one in journal.followups.of(70)] == [(record_id, 70)] * 2
+    assert [(one.record_id, one.request_id) for one in journal.followups.of(71)] == [(None, 71)]
+
+
+UNKNOWN = UUID("0193aaaa-bbbb-7ccc-8ddd-eeeeffff0009")
+
+
+@pytest.mark.parametrize("unknown", [str(UNKNOWN), UNKNOWN, UNKNOWN.hex])
+def test_for_an_unknown_record_nothing_is_queued(journal: Journal, unknown: str | UUID) -> None:
+    with pytest.raises(RecordNotFound, match="nothing was queued"):
+        journal.followups.add("score", {"score": 1}, unknown)
+    assert journal.stats().followups == 0
+
+
+@pytest.mark.parametrize("wrong", [None, True, 0, -1, 1 << 63, 1.5, "", "abc", "0199a3b2", "1" * 20, b"7", RUN[:-1]])
+def test_what_is_no_id_is_refused(journal: Journal, wrong: object) -> None:
+    with pytest.raises(InvalidFollowUp, match="nothing was queued"):
+        journal.followups.add("score", {"score": 1}, wrong)  # type: ignore[arg-type]
+    assert journal.stats().followups == 0
+
+
+def test_the_run_of_two_records_names_neither(writer: SpoolWriter, journal: Journal) -> None:
+    writer.call("again", "answer", at=AT + 1, run_id=RUN)
+    with pytest.raises(AmbiguousId, match="nothing was queued: give a record id") as raised:
+        journal.followups.add("score", {"score": 1}, RUN)
+    assert all(record.id in str(raised.value) for record in journal.records())
+
+
+@pytest.mark.parametrize("payload", [{"a": {1}}, {"a": "\ud800"}, {1: "a"}])
+def test_what_is_no_json_is_refused(journal: Journal, payload: dict[str, object]) -> None:
+    with pytest.raises(InvalidFollowUp, match="no JSON"):
+        journal.followups.add("metadata", payload, RUN)
+
+
+def test_more_than_a_mebibyte_is_refused(journal: Journal) -> None:
+    with pytest.raises(InvalidFollowUp, match="over the limit of 1048576 bytes; it was not queued"):
+        journal.followups.add("prompt", {"prompt_input_variables": {"text": "x" * (1 << 20)}}, RUN)
+    assert journal.stats().followups == 0
+
+
+def test_another_process_finds_what_was_queued(journal: Journal, path: Path) -> None:
+    journal.followups.add("metadata", {"metadata": {"user": "ü"}}, RUN)
+    (shown,) = json_lines(path, "show", RUN)
+    (followup,) = shown["followups"]
+    assert (
+        followup.items()
+        >= {
+            "number": 1,
+            "op": "metadata",
+            "payload": {"metadata": {"user": "ü"}},
+            "record_id": only(journal),
+            "request_id": None,
+            "state": "pending",
+            "attempts": 0,
+            "due_at": None,
+            "last_error": None,
+        }.items()
+    )
+
+
+def test_status_and_show_tell_what_waits_and_what_was_refused(journal: Journal, path: Path) -> None:
+    journal.followups.add("score", {"score": 40}, RUN)
+    assert "waits for the request id" in printed(path, "show", RUN)
+    assert "follow-ups    1 to be sent" in printed(path, "status")
+    journal.outbox.ack([(1, 70)])
+    assert "waits to be sent" in printed(path, "show", RUN)
+    claimed = journal.followups.claim(10, 0, AT)
+    journal.followups.failed([(claimed[0], "no such request", 0, True)])
+    assert 'score {"score":40}  refused: no such request' in printed(path, "show", RUN)
+    status = printed(path, "status")
+    assert "refused       1 follow-up; the last time: no such request" in status
+    (stats,) = json_lines(path, "status")
+    assert (stats["followups"], stats["followups_dead"], stats["left"]) == (0, 1, {"followups_dead": 1})
+
+
+def test_a_record_that_is_dead_shows_what_it_keeps(journal: Journal, path: Path) -> None:
+    journal.followups.add("score", {"score": 40}, RUN)
+    journal.outbox.park([1], "dead", "bad role")
+    assert "1 to be sent, 1 of them for a record that was refused or is held" in printed(path, "status")
+    assert 'score {"score":40}  waits' in printed(path, "show", RUN)
+
+
+def test_what_was_refused_can_be_sent_again(journal: Journal) -> None:
+    for request_id in (7, 8):
+        journal.followups.add("score", {"score": 1}, request_id)
+    claimed = journal.followups.claim(10, 0, AT)
+    journal.followups.failed([(one, "no", 0, True) for one in claimed])
+    assert [one.request_id for one in journal.followups.dead()] == [7, 8]
+    assert journal.followups.requeue(8) == 1
+    assert journal.followups.requeue() == 1
+    assert [one.state for request_id in (7, 8) for one in journal.followups.of(request_id)] == ["pending", "pending"]
+
+
+def test_a_reader_made_from_the_documentation_finds_every_follow_up(journal: Journal, path: Path) -> None:
+    journal.followups.add("metadata", {"metadata": {"a": "b"}}, RUN)
+    journal.followups.add("score", {"score": 5}, 4711)
+    (claimed,) = journal.followups.claim(10, 0, AT)
+    journal.followups.failed([(claimed, "refused", 0, True)])
+    # A copy: the journal itself is LMDB's to lock.
+    copy = shutil.copytree(path, path.parent / "copy", ignore=shutil.ignore_patterns("lock.mdb"))
+    with (
+        lmdb.open(str(copy / "lmdb"), readonly=True, lock=False, max_dbs=32) as environment,
+        environment.begin() as transaction,
+    ):
+        tree = environment.open_db(b"followups", transaction, create=False)
+        found = []
+        for key, stored in transaction.cursor(db=tree):
+            value = stored[:-4]
+            assert struct.unpack("<I", stored[-4:]) == (crc32c(key + value),)
+            about, target, number = struct.unpack(">BQQ", key)
+            dead, op, error_length, attempts = struct.unpack_from("<BBHI", value)
+            error, payload = value[24 : 24 + error_length], value[24 + error_length :]
+            found.append((about, target, number, dead, op, attempts, error, orjson.loads(payload)))
+    assert found == [
+        (0, 1, 1, 0, 2, 0, b"", {"metadata": {"a": "b"}}),
+        (1, 4711, 2, 1, 1, 1, b"refused", {"score": 5}),
+    ]

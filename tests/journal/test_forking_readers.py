@@ -1,0 +1,88 @@
+"""A fork at any moment while threads read a journal and move its records on: parent and child both go on."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from plsync import Journal
+from tests.support.forks import SECONDS, ended, forked
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork"),
+]
+
+FORKS = 40
+
+
+@pytest.fixture
+def at_work(path: Path) -> Iterator[None]:
+    """Threads that record, take in, read, open and close, all the time."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            with Journal.open(path, create=True) as journal:
+                journal.append({"by": "a thread"})
+                journal.flush()
+                journal.stats()
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    yield
+    over.set()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.usefixtures("at_work")
+def test_a_child_of_a_process_whose_threads_are_at_work_opens_the_journal(path: Path) -> None:
+    def use() -> None:
+        with Journal.open(path, create=True) as journal:
+            assert journal.get(journal.append({"by": "a child"}))
+
+    assert [ended(forked(use)) for _ in range(FORKS)] == [0] * FORKS
+
+
+@pytest.mark.usefixtures("at_work")
+def test_a_child_uses_the_journal_that_its_parents_threads_are_using(path: Path) -> None:
+    with Journal.open(path, create=True) as shared:
+
+        def use() -> None:
+            assert shared.get(shared.append({"by": "a child"}))
+
+        assert [ended(forked(use)) for _ in range(FORKS)] == [0] * FORKS
+
+
+def test_a_child_keeps_no_lock_that_a_thread_of_its_parent_held(path: Path) -> None:
+    """Whoever takes in next would wait for as long as the child lives."""
+    stop, hold = os.pipe()
+    over = threading.Event()
+
+    def wait() -> None:
+        os.close(hold)
+        os.read(stop, 1)
+
+    with Journal.open(path, create=True) as journal:
+
+        def take_in() -> None:
+            while not over.is_set():
+                journal.flush()
+
+        thread = threading.Thread(target=take_in)
+        thread.start()
+        children = [forked(wait) for _ in range(FORKS)]
+        over.set()
+        thread.join(SECONDS / 2)
+        waited_in_vain = thread.is_alive()
+        os.close(hold)
+        assert [ended(pid) for pid in children] == [0] * FORKS
+        thread.join()
+        os.close(stop)
+    assert not waited_in_vain

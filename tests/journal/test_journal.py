@@ -1,0 +1,491 @@
+"""Journals from Python: paging, filters, lookup, following, and moving records on. Against the real store."""
+
+from __future__ import annotations
+
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+
+from plsync import _native
+from plsync.errors import AmbiguousId, JournalError, JournalFormatError, JournalNotFound, PlsyncWarning, RecordNotFound
+from plsync.journal import Journal
+from plsync.journal.callbacks import Failed
+from plsync.journal.filters import Filters, Wanted
+from plsync.journal.record import STATES, STATUSES, Record
+from plsync.recorder.handler import PromptLayerCallbackHandler
+from tests.support.spooling import CACHED, SpoolWriter
+
+T = 1_760_000_000_000
+RUN = "11111111-2222-4333-8444-555555555555"
+TOLD = "app:told"
+
+
+def at(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, timezone.utc)
+
+
+@pytest.fixture
+def journal(path: Path, writer: SpoolWriter) -> Iterator[Journal]:
+    with Journal.open(path) as opened:
+        yield opened
+
+
+def now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def lease(journal: Journal, limit: int) -> list[Record]:
+    """Everything written is taken in, then up to ``limit`` records are taken up for sending."""
+    journal.ingest(wait=True)
+    return journal.outbox.lease(limit, 60_000, now())
+
+
+def ids(records: Iterator[Record]) -> list[str]:
+    return [record.id for record in records]
+
+
+# --- opening ---
+
+
+def test_opening_where_no_journal_is_says_so_and_makes_nothing(path: Path) -> None:
+    with pytest.raises(JournalNotFound, match=r"no journal at .*journal; .*record a call first"):
+        Journal.open(path)
+    assert not path.exists()
+
+
+def test_a_journal_is_made_on_request_for_its_owner_only(path: Path) -> None:
+    with Journal.open(path, create=True) as journal:
+        assert list(journal.records()) == []
+    assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+
+def test_a_directory_whose_name_is_no_utf_8_holds_a_journal_like_any_other(tmp_path: Path) -> None:
+    odd = tmp_path / "j\udcff"
+    try:
+        odd.mkdir()
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    with Journal.open(odd, create=True) as journal:
+        handler = PromptLayerCallbackHandler(journal=odd)
+        GenericFakeChatModel(messages=iter([AIMessage("yes")]), callbacks=[handler]).invoke("hi")
+        journal.append("a note")
+        assert (journal.path, len(list(journal.records()))) == (odd, 2)
+        assert journal.track.score(4711, 90)
+    assert list(tmp_path.iterdir()) == [odd]
+
+
+def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(JournalFormatError, match="not a journal"):
+        Journal.open(tmp_path, create=True)
+
+
+def test_a_newer_format_is_refused(path: Path, writer: SpoolWriter) -> None:
+    marker = path / "FORMAT"
+    marker.write_text(marker.read_text().replace("format 1", "format 99"))
+    with pytest.raises(JournalFormatError, match="upgrade plsync"):
+        Journal.open(path)
+
+
+def test_the_journal_is_where_the_environment_says(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLSYNC_JOURNAL", str(path))
+    with Journal.open(create=True) as journal:
+        assert journal.path == path
+
+
+def test_a_closed_journal_says_so(journal: Journal) -> None:
+    journal.close()
+    with pytest.raises(JournalError, match="closed"):
+        journal.stats()
+
+
+def test_names_and_numbers_agree_with_the_store() -> None:
+    assert [getattr(_native, f"STATE_{name.upper()}") for name in STATES] == list(range(len(STATES)))
+    numbers = {name: getattr(_native, f"END_{name.upper()}") for name in ("ok", "error", "cancelled", "partial")}
+    assert all(STATUSES[number] == name for name, number in numbers.items())
+    assert STATUSES[_native.END_NONE] == "pending"
+    assert STATUSES[_native.END_ABANDONED] == "error"
+
+
+# --- reading ---
+
+
+def test_what_a_handler_recorded_is_read_back(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(pl_tags=["mine"], journal=path)
+    model = GenericFakeChatModel(messages=iter([AIMessage("hello")]), callbacks=[handler])
+    asked = [SystemMessage("be kind"), HumanMessage("hi")]
+    model.invoke(asked, {"tags": ["theirs"]})
+    with Journal.open(path) as journal:
+        (record,) = journal.records()
+    assert (record.kind, record.status, record.state) == ("chat", "ok", "pending")
+    assert record.tags == ["theirs", "mine"]
+    assert record.messages() == asked
+    assert record.output[0]["text"] == "hello"
+    assert record.span_id == _native.span_id(UUID(record.id).bytes)
+
+
+def test_a_model_is_found_as_the_handler_labels_it(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path)
+    names = [
+        "gpt-4o",
+        "meta-llama/Llama-3",
+        "/models/tiny.gguf",
+        "./tiny.bin",
+        "C:\\models\\tiny.bin",
+        "/models/llama/",
+    ]
+    for name in names:
+        model = GenericFakeChatModel(messages=iter([AIMessage("hello")]), metadata={"ls_model_name": name})
+        model.invoke("hi", {"callbacks": [handler]})
+    with Journal.open(path) as journal:
+        by_name = {record.model: record.id for record in journal.records()}
+        assert set(by_name) == set(names)
+        for name in names:
+            assert by_name[name] in ids(journal.records(model=name))
+            wanted = Wanted.of({"model": name})
+            assert wanted.takes(journal.get(by_name[name])._row)
+
+
+def test_records_come_newest_first_or_oldest_first_and_each_once(writer: SpoolWriter, journal: Journal) -> None:
+    written = [writer.call(f"prompt {number}", "answer", at=T + number) for number in range(250)]
+    assert ids(journal.records(oldest_first=True)) == written
+    assert ids(journal.records()) == written[::-1]
+    assert ids(journal.records(limit=120)) == written[:129:-1]
+    assert ids(journal.records(limit=0)) == []
+
+
+def test_what_is_written_while_a_journal_is_open_is_found(writer: SpoolWriter, journal: Journal) -> None:
+    assert list(journal.records()) == []
+    written = writer.call("hi", "hello", at=T)
+    assert ids(journal.records()) == [written]
+    assert journal.get(written).id == written
+
+
+def test_every_given_tag_must_be_there(writer: SpoolWriter, journal: Journal) -> None:
+    both = writer.call("a", "b", at=T, tags=["one", "two"])
+    one = writer.call("a", "b", at=T + 1, tags=["one"])
+    assert ids(journal.records(tag="one")) == [one, both]
+    assert ids(journal.records(tag=["one", "two"])) == [both]
+
+
+def test_a_model_file_is_found_by_its_name(writer: SpoolWriter, journal: Journal) -> None:
+    written = writer.call("a", "b", at=T, params={"model": "tiny.gguf"})
+    writer.call("a", "b", at=T, params={"model": "other"})
+    assert ids(journal.records(model="tiny.gguf")) == [written]
+    assert ids(journal.records(model="/models/tiny.gguf")) == [written]
+    hosted = writer.call("a", "b", at=T, params={"model": "meta-llama/Llama-3"})
+    assert ids(journal.records(model="meta-llama/Llama-3")) == [hosted]
+    assert ids(journal.records(model="Llama-3")) == []
+
+
+def test_status_tells_how_calls_ended(writer: SpoolWriter, journal: Journal) -> None:
+    ended = {}
+    for number, status in enumerate(("ok", "error", "cancelled", "partial")):
+        ended[status] = writer.start({"kind": "llm", "prompts": ["?"]}, at=T + number)
+        writer.end(ended[status], {}, ended=status)
+    running = writer.start({"kind": "llm", "prompts": ["?"]}, at=T + 9)
+    for status, record_id in ended.items():
+        assert ids(journal.records(status=status)) == [record_id]
+    assert ids(journal.records(status="pending")) == [running]
+    assert ids(journal.records(status=["ok", "partial"])) == [ended["partial"], ended["ok"]]
+
+
+def test_a_call_of_a_dead_process_is_an_abandoned_error(writer: SpoolWriter, journal: Journal) -> None:
+    left = writer.start({"kind": "llm", "prompts": ["?"]}, at=T)
+    writer.close()
+    (record,) = journal.records(status="error")
+    assert record.id == left
+    assert record.error is not None
+    assert record.error["type"] == "Abandoned"
+
+
+def test_times_are_inclusive_at_the_start_and_exclusive_at_the_end(writer: SpoolWriter, journal: Journal) -> None:
+    written = [writer.call("a", "b", at=T + second * 1000) for second in range(4)]
+    assert ids(journal.records(since=at(T + 1000), until=at(T + 3000))) == [written[2], written[1]]
+
+
+def test_a_time_before_1970_is_one_like_others(writer: SpoolWriter, journal: Journal) -> None:
+    written = writer.call("a", "b", at=T)
+    long_ago = datetime(1960, 1, 1, tzinfo=timezone.utc)
+    assert ids(journal.records(since=long_ago)) == [written]
+    assert ids(journal.records(until=long_ago)) == []
+
+
+def test_text_is_found_in_request_and_answer_whatever_its_case(writer: SpoolWriter, journal: Journal) -> None:
+    asked = writer.call('the "Eiffel"\ntower', "tall", at=T)
+    answered = writer.call("what is tall?", "the EIFFEL tower", at=T + 1)
+    assert ids(journal.records(text="eiffel")) == [answered, asked]
+    assert ids(journal.records(text='"eiffel"\n')) == [asked]
+    assert ids(journal.records(text="louvre")) == []
+
+
+def test_all_records_of_a_run_are_found(writer: SpoolWriter, journal: Journal) -> None:
+    written = [writer.call("a", "b", at=T + number, run_id=RUN) for number in range(2)]
+    writer.call("a", "b", at=T)
+    assert ids(journal.records(run_id=UUID(RUN), oldest_first=True)) == written
+
+
+def test_wrong_filters_are_refused_at_the_call(journal: Journal) -> None:
+    with pytest.raises(ValueError, match="no time zone"):
+        journal.records(since=datetime(2026, 1, 1))
+    with pytest.raises(ValueError, match="'gone' is not a state: there are pending, leased"):
+        journal.records(state="gone")  # type: ignore[arg-type]
+    for read in (journal.records, journal.follow):
+        with pytest.raises(TypeError, match="no filter is called 'tags': there are tag, model, state"):
+            read(tags="geo")  # type: ignore[call-arg]
+        with pytest.raises(ValueError, match="is no text that can be looked for"):
+            read(text="cut \ud83d")
+
+
+def test_events_that_cannot_be_taken_in_do_not_keep_one_from_looking(writer: SpoolWriter, journal: Journal) -> None:
+    seen = writer.call("a", "b", at=T)
+    assert ids(journal.records()) == [seen]
+    lock = journal.path / "ingest.lock"
+    lock.unlink()
+    lock.mkdir()
+    writer.call("a", "b", at=T)
+    with pytest.warns(PlsyncWarning, match="could not be taken in and stay in the spool"):
+        assert ids(journal.records()) == [seen]
+
+
+# --- one record ---
+
+
+def test_a_record_is_found_by_any_name_it_has(writer: SpoolWriter, journal: Journal) -> None:
+    written = writer.call("a", "b", at=T, run_id=RUN)
+    writer.call("a", "b", at=T - 10**10)
+    (leased, _) = lease(journal, 2)
+    journal.outbox.ack([(leased.seq, 4711)])
+    acked = leased.id
+    for key in (written, written.upper(), written.replace("-", ""), written[:12], UUID(written), RUN):
+        assert journal.get(key).id == written
+    assert journal.get(4711).id == journal.get("4711").id == acked
+
+
+def test_an_unknown_id_says_where_it_looked(writer: SpoolWriter, journal: Journal) -> None:
+    for key in ("ffffffff", RUN, 5, -1, 2**70):
+        with pytest.raises(RecordNotFound, match=r"no record has the id .*; `plsync list`"):
+            journal.get(key)
+    with pytest.raises(RecordNotFound, match="too short"):
+        journal.get("0")
+    with pytest.raises(RecordNotFound, match="not a record id"):
+        journal.get("../../etc")
+
+
+def test_an_ambiguous_id_lists_what_it_could_be(writer: SpoolWriter, journal: Journal) -> None:
+    written = [writer.call("a", "b", at=T, run_id=RUN) for _ in range(2)]
+    for key in (written[0][:8], RUN):
+        with pytest.raises(AmbiguousId, match="more than one record") as raised:
+            journal.get(key)
+        assert all(record_id in str(raised.value) for record_id in written)
+
+
+def test_a_short_id_is_the_ids_beginning_and_names_only_it(writer: SpoolWriter, journal: Journal) -> None:
+    for number in range(40):
+        writer.call("a", "b", at=T + number % 3)
+    for record in journal.records():
+        short = journal.short_id(record)
+        assert record.id.startswith(short)
+        assert journal.get(short).id == record.id
+
+
+# --- following ---
+
+
+def test_following_yields_new_records_and_running_ones_again_when_they_end(
+    writer: SpoolWriter, journal: Journal
+) -> None:
+    writer.call("before", "b", at=T)
+    running = writer.start({"kind": "llm", "prompts": ["?"]}, at=T + 1)
+    before = list(journal.records())
+    coming = journal.follow(poll=0.001, watch=before)
+    new = writer.start({"kind": "llm", "prompts": ["?"]}, at=T + 2)
+    assert seen(coming, 1) == [(new, "pending")]
+    writer.end(running, {})
+    writer.end(new, {}, ended="error")
+    assert sorted(seen(coming, 2)) == sorted([(running, "ok"), (new, "error")])
+
+
+def test_following_filters_like_reading(writer: SpoolWriter, journal: Journal) -> None:
+    coming = journal.follow(poll=0.001, tag="mine", status="ok")
+    writer.call("a", "b", at=T, tags=["theirs"])
+    mine = writer.start({"kind": "llm", "prompts": ["?"]}, at=T, tags=["mine"])
+    threading.Timer(0.02, writer.end, (mine, {})).start()
+    assert seen(coming, 1) == [(mine, "ok")]
+
+
+def test_following_from_a_seq_starts_behind_it(writer: SpoolWriter, journal: Journal) -> None:
+    written = [writer.call("a", "b", at=T + number) for number in range(120)]
+    first = journal.get(written[0])
+    assert [found for found, _ in seen(journal.follow(after=first.seq), 119)] == written[1:]
+
+
+def seen(coming: Iterator[Record], count: int) -> list[tuple[str, str]]:
+    return [(record.id, record.status) for record in islice(coming, count)]
+
+
+@pytest.fixture(scope="module")
+def varied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journal]:
+    """A journal with a bit of everything filters can tell apart."""
+    path = tmp_path_factory.mktemp("varied") / "journal"
+    writer = SpoolWriter(path)
+    for number in range(30):
+        start: dict[str, Any] = {
+            "kind": "llm",
+            "prompts": [f"Prompt {number % 4}"],
+            "params": {"model": f"m{number % 2}"},
+        }
+        start |= {"run_id": RUN} if number % 5 == 0 else {}
+        record_id = writer.start(start, at=T + number, tags=[f"t{number % 3}", "all"])
+        if number % 7:
+            ended = ("ok", "error", "partial")[number % 3]
+            writer.end(record_id, {"llm_output": {"word": f"W{number % 3}"}}, ended=ended, flags=CACHED)
+    with Journal.open(path) as journal:
+        leased = lease(journal, 10)
+        journal.outbox.ack([(record.seq, record.seq) for record in leased[:5]])
+        journal.outbox.park([leased[5].seq], "dead", "refused")
+        yield journal
+    writer.close()
+
+
+MOMENTS = st.none() | st.integers(-2, 32).map(lambda offset: at(T + offset))
+FILTERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "tag": st.lists(st.sampled_from(["t0", "t1", "t2", "all", "none"]), max_size=2),
+        "model": st.sampled_from([None, "m0", "m1", "/dir/m1"]),
+        "state": st.lists(st.sampled_from(STATES), max_size=2),
+        "status": st.lists(st.sampled_from(STATUSES), max_size=2),
+        "since": MOMENTS,
+        "until": MOMENTS,
+        "text": st.sampled_from([None, "prompt 1", "w2", "WORD", "no"]),
+        "run_id": st.sampled_from([None, RUN]),
+    },
+)
+
+
+@given(filters=FILTERS)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+def test_following_and_reading_agree_on_every_filter(varied: Journal, filters: Filters) -> None:
+    wanted = Wanted.of(filters)
+    everything = [record._row for record in varied.records()]
+    assert [row.id.hex() for row in everything if wanted.takes(row)] == [
+        record.trace_id for record in varied.records(**filters)
+    ]
+
+
+# --- the journal itself, and the way to PromptLayer ---
+
+
+def test_a_receipt_says_how_far_the_records_have_got(writer: SpoolWriter, journal: Journal) -> None:
+    for number in range(5):
+        writer.call("a", "b", at=T + number)
+    first, second, third = lease(journal, 3)
+    journal.outbox.ack([(first.seq, 1)])
+    journal.outbox.park([second.seq], "in_doubt", "no answer")
+    journal.outbox.park([third.seq], "dead", "refused")
+    receipt = journal.flush()
+    assert (receipt.journaled, receipt.acked, receipt.in_doubt, receipt.dead) == (5, 1, 1, 1)
+
+
+def test_statistics_count_records_writers_and_failures(writer: SpoolWriter, journal: Journal) -> None:
+    writer.call("a", "b", at=T)
+    writer.start({"kind": "llm", "prompts": ["?"]}, at=T + 5)
+    writer.fail("disk full")
+    stats = journal.stats()
+    assert (stats.records, stats.open, stats.states["pending"]) == (2, 1, 2)
+    assert (stats.failures, stats.last_failure) == (1, "disk full")
+    assert [item.alive for item in stats.writers] == [True]
+    assert stats.oldest_unsent == at(T)
+    assert stats.as_dict()["oldest_unsent"] == "2025-10-09T08:53:20+00:00"
+
+
+def test_records_move_through_their_states(writer: SpoolWriter, journal: Journal) -> None:
+    record_id = writer.call("a", "b", at=T)
+
+    def state() -> tuple[str, int, str | None]:
+        record = journal.get(record_id)
+        return record.state, record.attempts, record.last_error
+
+    journal.ingest(wait=True)
+    (leased,) = journal.outbox.lease(10, 1, now() - 10)
+    assert (leased.id, leased.state) == (record_id, "leased")
+    assert journal.outbox.orphan_leases(now(), now()) == 1
+    assert [record.id for record in journal.outbox.in_doubt(10, now())] == [record_id]
+    journal.outbox.release([leased.seq], 0, "not there")
+    assert state() == ("pending", 1, "not there")
+    journal.outbox.park([leased.seq], "held", "wait")
+    assert state()[::2] == ("held", "wait")
+    assert journal.outbox.requeue([leased.seq]) == 1
+    assert journal.outbox.ack([(leased.seq, 99)]) == 1
+    acked = journal.get(record_id)
+    assert (acked.state, acked.request_id) == ("acked", 99)
+    assert acked.acked_at is not None
+    assert abs(acked.acked_at - datetime.now(timezone.utc)) < timedelta(minutes=1)
+
+
+def test_a_callback_waits_for_its_sink_and_goes_when_done(writer: SpoolWriter, journal: Journal) -> None:
+    record_id = writer.call("a", "b", at=T, sink=TOLD)
+    writer.close()
+    (leased,) = lease(journal, 1)
+    journal.outbox.ack([(leased.seq, 7)])
+    (waiting,) = journal.callbacks.waiting()
+    assert (waiting.sink, waiting.waiting, waiting.owned, waiting.dead) == (TOLD, 1, 0, 0)
+    ((seq, tried, record),) = journal.callbacks.claim(TOLD, None, 10, 1000, now())
+    assert (seq, tried, record.id, record.request_id) == (leased.seq, 0, record_id, 7)
+    journal.callbacks.settle(TOLD, failed=[Failed(seq, "raised", 0, dead=False)])
+    ((_, tried, _),) = journal.callbacks.claim(TOLD, None, 10, 1000, now())
+    assert tried == 1
+    journal.callbacks.settle(TOLD, done=[seq])
+    assert journal.callbacks.waiting() == []
+    assert journal.stats().callbacks == 0
+
+
+def test_every_ring_of_the_doorbell_is_seen(journal: Journal) -> None:
+    doorbell = journal.path / "doorbell"
+    stamps = []
+    for _ in range(20):
+        journal.doorbell()
+        stamps.append(doorbell.stat().st_mtime_ns)
+    assert len(set(stamps)) == 20
+    assert stat.S_IMODE(doorbell.stat().st_mode) == 0o600
+
+
+def test_a_check_of_a_sound_journal_finds_nothing(writer: SpoolWriter, journal: Journal) -> None:
+    writer.call("a", "b", at=T)
+    report = journal.check()
+    assert (report.problems, report.frames) == ([], 2)
+    journal.flush()
+    report = journal.check()
+    assert (report.problems, report.records, report.events) == ([], 1, 2)
+
+
+def test_a_check_finds_a_flipped_bit_and_a_reader_is_told(writer: SpoolWriter, journal: Journal) -> None:
+    writer.call("a" * 200, "b", at=T)
+    content = bytearray(writer.path.read_bytes())
+    content[content.index(b"aaaa")] ^= 1
+    writer.path.write_bytes(content)
+    (problem,) = journal.check().problems
+    assert "checksum" in problem.what
+    assert journal.ingest().damage[0].reason == "the payload's checksum is wrong"
+
+
+def test_append_keeps_a_value_that_is_no_call(tmp_path: Path) -> None:
+    with Journal.open(tmp_path / "journal", create=True) as journal:
+        key = journal.append({"note": "the tape was changed"})
+        other = journal.append(b"\x00bytes")
+        assert (journal.get(key).state, journal.get(other).state) == ("held", "held")
+        assert journal.stats().left == {}
+        assert [record.id for record in journal.records(text="the tape")] == [key]

@@ -1,0 +1,210 @@
+"""``plsync salvage``: a damaged journal comes out as a new one, and what is lost is said."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, ClassVar
+
+import lmdb
+import pytest
+
+import plsync
+from plsync.errors import JournalError, JournalFormatError, JournalNotFound
+from plsync.journal import salvage
+from tests.support.commands import json_lines, printed, run
+from tests.support.spooling import SpoolWriter
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="limits and signals as Linux has them")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Thirty calls; PromptLayer has the first as 70."""
+    writer = SpoolWriter(tmp_path / "journal")
+    for number in range(30):
+        writer.call(f"Question {number}?", f"Answer {number}", at=1_760_000_000_000 + number, tags=["asked"])
+    writer.close()
+    with plsync.Journal.open(tmp_path / "journal") as journal:
+        journal.ingest(wait=True)
+        journal.outbox.ack([(1, 70)])
+    return tmp_path / "journal"
+
+
+def test_a_damaged_journal_is_saved_with_its_ids_states_and_request_ids(path: Path, tmp_path: Path) -> None:
+    with plsync.Journal.open(path) as journal:
+        known = {record.id: (record.state, record.request_id, record.input) for record in journal.records()}
+    # Without its first pages nothing tells whether a record that waits has been sent in a later commit.
+    known = {key: ("in_doubt" if state == "pending" else state, *rest) for key, (state, *rest) in known.items()}
+    data = path / "lmdb" / "data.mdb"
+    data.write_bytes(b"\xff" * 8192 + data.read_bytes()[8192:])
+    damaged = data.read_bytes()
+    text = run(path, "salvage", str(path), str(tmp_path / "saved")).stdout
+    assert "30 records, 1 request id, 0 callbacks, 0 follow-ups saved" in text
+    assert "1 part of the store could not be read" in text
+    assert data.read_bytes() == damaged
+    with plsync.Journal.open(tmp_path / "saved") as saved:
+        assert {record.id: (record.state, record.request_id, record.input) for record in saved.records()} == known
+        assert saved.check().problems == []
+
+
+def test_a_damaged_dictionary_does_no_harm(path: Path, tmp_path: Path) -> None:
+    data = path / "lmdb" / "data.mdb"
+    bytes_before = data.read_bytes()
+    with lmdb.open(str(path / "lmdb"), max_dbs=32, readonly=True) as environment, environment.begin() as transaction:
+        dictionary = transaction.get(b"dict/2", db=environment.open_db(b"meta", transaction, create=False))
+    assert bytes_before.count(dictionary[9000:9100]) == 1
+    data.write_bytes(bytes_before.replace(dictionary[9000:9100], bytes(100)))
+    assert plsync.salvage(path, tmp_path / "saved").records == 30
+    with plsync.Journal.open(tmp_path / "saved") as saved:
+        assert [record.damage for record in saved.records() if record.damage] == []
+    with (
+        lmdb.open(str(tmp_path / "saved" / "lmdb"), max_dbs=32, readonly=True) as environment,
+        environment.begin() as transaction,
+    ):
+        kept = transaction.get(b"dict/2", db=environment.open_db(b"meta", transaction, create=False))
+    assert kept == dictionary
+
+
+def test_a_sound_journal_comes_out_whole(path: Path, tmp_path: Path) -> None:
+    assert "nothing known to be lost" in printed(path, "salvage", str(path), str(tmp_path / "saved"))
+    (report,) = json_lines(path, "salvage", str(path), str(tmp_path / "again"))
+    assert (report["records"], report["acks"], report["lost"], report["damaged"]) == (30, 1, 0, 0)
+
+
+def test_what_is_lost_is_said_and_the_exit_code_tells(path: Path, tmp_path: Path) -> None:
+    (path / "lmdb" / "data.mdb").unlink()
+    done = run(path, "salvage", str(path), str(tmp_path / "saved"))
+    assert done.returncode == 1
+    assert "lost: the store" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["check", "status"])
+@pytest.mark.parametrize("left", [8192, 0])
+def test_a_store_whose_file_was_cut_is_said_with_what_to_do(path: Path, command: str, left: int) -> None:
+    with (path / "lmdb" / "data.mdb").open("rb+") as data:
+        data.truncate(left)
+    done = run(path, command)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cannot be used" in done.stderr
+    assert "`plsync salvage`" in done.stderr
+
+
+def test_a_salvage_needs_a_journal_and_a_new_place(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(JournalNotFound):
+        plsync.salvage(tmp_path / "none", tmp_path / "saved")
+    with pytest.raises(JournalFormatError, match="exists"):
+        plsync.salvage(path, path)
+
+
+def test_the_reading_process_takes_its_modules_from_where_the_caller_has_them(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('the wrong json')")
+    monkeypatch.chdir(tmp_path)
+    assert plsync.salvage(path, "saved").records == 30
+
+
+@on_linux
+def test_a_reading_process_cannot_take_all_memory(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(salvage, "MEMORY", 1 << 20)
+    monkeypatch.setattr(salvage, "MEMORY_PER_BYTE", 0)
+    before = (path / "lmdb" / "data.mdb").read_bytes()
+    # LMDB says so, most other code is ended.
+    with pytest.raises(JournalError, match=r"Cannot allocate memory|was ended by SIGABRT"):
+        plsync.salvage(path, tmp_path / "saved")
+    assert (path / "lmdb" / "data.mdb").read_bytes() == before
+
+
+class Watched(subprocess.Popen[bytes]):
+    """A process that a test can lay its hands on."""
+
+    started: ClassVar[list[Watched]] = []
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.started.append(self)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@pytest.fixture
+def half_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], tuple[Future[Any], subprocess.Popen[bytes], int]]:
+    """Starts a salvage of 8,000 calls and stops its process where a part of them is saved."""
+    writer = SpoolWriter(tmp_path / "journal")
+    for number in range(8_000):
+        writer.call("?", "!", at=1_760_000_000_000 + number)
+    writer.close()
+    with plsync.Journal.open(tmp_path / "journal") as journal:
+        journal.ingest(wait=True)
+    monkeypatch.setattr(Watched, "started", [])
+    monkeypatch.setattr(salvage.subprocess, "Popen", Watched)
+    target = tmp_path / "saved"
+
+    def saved() -> int:
+        # Without LMDB's lock: a process that is stopped while it opens its store has that to itself.
+        try:
+            with (
+                lmdb.open(str(target / "lmdb"), readonly=True, lock=False, max_dbs=32) as environment,
+                environment.begin() as transaction,
+            ):
+                return int(transaction.stat(environment.open_db(b"ids", transaction, create=False))["entries"])
+        except lmdb.Error:
+            return 0
+
+    def start() -> tuple[Future[Any], subprocess.Popen[bytes], int]:
+        salvaging = ThreadPoolExecutor(1).submit(plsync.salvage, tmp_path / "journal", target)
+        until(lambda: bool(Watched.started))
+        (process,) = Watched.started
+
+        def stopped_half_way() -> bool:
+            # It gets on while this sleeps, and not while this looks.
+            process.send_signal(signal.SIGSTOP)
+            if saved():
+                return True
+            process.send_signal(signal.SIGCONT)
+            return False
+
+        until(stopped_half_way)
+        return salvaging, process, saved()
+
+    return start
+
+
+@on_linux
+def test_what_was_saved_before_the_reading_process_died_is_there_and_said(
+    half_way: Callable[[], tuple[Future[Any], subprocess.Popen[bytes], int]], tmp_path: Path
+) -> None:
+    salvaging, process, saved = half_way()
+    process.send_signal(signal.SIGBUS)
+    process.send_signal(signal.SIGCONT)
+    with pytest.raises(JournalError, match=f"was ended by SIGBUS.*{saved:,} records saved before are in .*saved"):
+        salvaging.result(timeout=60)
+    assert 0 < saved < 8_000
+    with plsync.Journal.open(tmp_path / "saved") as journal:
+        assert len(list(journal.records())) == saved
+        assert journal.check().problems == []
+
+
+@on_linux
+def test_a_reading_process_that_comes_to_no_end_is_ended(
+    half_way: Callable[[], tuple[Future[Any], subprocess.Popen[bytes], int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(salvage, "SECONDS", 3.0)
+    monkeypatch.setattr(salvage, "SECONDS_PER_MB", 0.0)
+    salvaging, process, _ = half_way()
+    with pytest.raises(JournalError, match=r"took more than .* records saved before"):
+        salvaging.result(timeout=60)
+    assert process.returncode == -signal.SIGKILL

@@ -1,0 +1,179 @@
+"""Every snippet of README and docs marked ``python`` or ``console`` runs, and every documented field is there.
+
+A snippet runs in a directory and a journal of its own. What it needs beyond that stands in a comment before its
+fence: ``<!-- snippet: recorded -->`` (there are records), ``openai`` (a server that answers as OpenAI does),
+``promptlayer`` (a PromptLayer that has the template ``example``), ``called`` (the snippet's ``pl_id_callback`` is
+called with the id of a request that this PromptLayer has), ``pytest`` (the snippet is a file of tests), ``continues``
+(the snippet before it comes first). One marked ``file NAME`` is written to that file for those after it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import httpx
+import pytest
+
+from plsync.cli import app
+from plsync.journal import Journal
+from plsync.journal.record import FIELDS
+from plsync.journal.reports import CheckReport, Stats
+from plsync.testing import PromptLayerServer
+from tests.support.commands import PYTEST_QUICKLY
+from tests.support.openai_server import OpenAIServer
+from tests.support.snippets import PAGES, ROOT, Snippet, snippets_of
+from tests.support.spooling import SpoolWriter
+
+
+def snippets() -> list[Snippet]:
+    return [snippet for page in PAGES for snippet in snippets_of(page)[0]]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    journal = str(tmp_path / "journal")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {"PATH": path, "HOME": str(tmp_path), "PLSYNC_JOURNAL": journal, "PYTEST_ADDOPTS": PYTEST_QUICKLY}
+
+
+@pytest.fixture
+def openai() -> Iterator[str]:
+    """The base URL of a server that answers completions."""
+    with OpenAIServer("4") as server:
+        yield server.url
+
+
+@pytest.fixture
+def promptlayer() -> Iterator[PromptLayerServer]:
+    with PromptLayerServer() as server:
+        content = [{"type": "text", "text": "What would be a good name for a company that makes {product}?"}]
+        server.add_prompt("example", {"type": "completion", "content": content})
+        yield server
+
+
+@pytest.mark.parametrize("snippet", snippets(), ids=lambda snippet: snippet.place)
+def test_a_snippet_runs(
+    snippet: Snippet, tmp_path: Path, environment: dict[str, str], openai: str, promptlayer: PromptLayerServer
+) -> None:
+    if "gpt4all" in snippet.body.lower():
+        pytest.importorskip("gpt4all", reason="gpt4all has no wheel for this machine")
+    for name, content in snippet.files.items():
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    if "recorded" in snippet.needs:
+        record_calls(tmp_path / "journal")
+    if "openai" in snippet.needs:
+        environment |= {"OPENAI_BASE_URL": openai, "OPENAI_API_KEY": "none"}
+    if "promptlayer" in snippet.needs:
+        environment |= {"PROMPTLAYER_BASE_URL": promptlayer.url, "PROMPTLAYER_API_KEY": promptlayer.api_key}
+    if "pytest" in snippet.needs:
+        (tmp_path / "test_snippet.py").write_text(snippet.body, encoding="utf-8")
+        commands = [[sys.executable, "-m", "pytest", "--quiet", "test_snippet.py"]]
+    elif snippet.language == "python":
+        call = f"\npl_id_callback({logged(promptlayer)})\n" if "called" in snippet.needs else ""
+        commands = [[sys.executable, "-c", snippet.body + call]]
+    else:
+        lines = re.findall(r"^\$ (.*)$", snippet.body, re.MULTILINE)
+        commands = [["bash", "-o", "pipefail", "-c", line] for line in lines]
+    assert commands
+    for command in commands:
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "PlsyncWarning" not in done.stderr
+    if "called" in snippet.needs:
+        with Journal.open(environment["PLSYNC_JOURNAL"], create=True) as journal:
+            assert promptlayer.scores or journal.stats().followups
+
+
+def logged(promptlayer: PromptLayerServer) -> int:
+    """The id of a request that PromptLayer has."""
+    prompt = {"type": "completion", "content": []}
+    times = {"request_start_time": 0.0, "request_end_time": 1.0}
+    log = {"provider": "gpt4all", "model": "tiny", "input": prompt, "output": prompt, **times}
+    headers = {"X-API-KEY": promptlayer.api_key}
+    request_id: int = httpx.post(f"{promptlayer.url}/log-request", json=log, headers=headers).json()["id"]
+    return request_id
+
+
+def record_calls(journal: Path) -> None:
+    writer = SpoolWriter(journal)
+    for number in range(4):
+        start = {"tags": ["langchain", "gpt4all"], "params": {"model": "tiny.gguf"}}
+        writer.call("The capital of France?", "Paris", at=1_790_000_000_000 + number, **start)
+    writer.close()
+
+
+def documented(page: str, heading: str) -> set[str]:
+    """The names in the first column of the table below a heading (or below a sentence that ends in ``prints:``)."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    below = text.split(heading, 1)[1].lstrip("\n")
+    table = re.search(r"(?:^\|.*\n)+", below, re.MULTILINE)
+    assert table
+    rows = table[0].splitlines()[2:]
+    return {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+
+
+def test_every_attribute_of_a_record_is_documented() -> None:
+    assert documented("guide/reading.md", "## A record") == set(FIELDS)
+
+
+def test_every_field_of_status_is_documented() -> None:
+    names = {field.name for field in fields(Stats)} | {"left", "journal", "sender"}
+    assert documented("guide/cli.md", "`status` prints:") == names
+
+
+def test_every_field_of_check_is_documented() -> None:
+    names = {field.name for field in fields(CheckReport)} | {"ok", "journal"}
+    assert documented("guide/cli.md", "`check` prints:") == names
+
+
+def test_every_page_can_be_reached_from_the_readme_in_two_clicks() -> None:
+    from_readme = links(PAGES[0])
+    reached = from_readme | {page for linked in from_readme if linked.suffix == ".md" for page in links(linked)}
+    assert [page for page in PAGES[1:] if page not in reached] == []
+
+
+def test_the_readme_names_every_command() -> None:
+    commands = app.registered_commands + app.registered_groups
+    named = {
+        command
+        for row in re.findall(r"^\| (`plsync .*?) \|", PAGES[0].read_text("utf-8"), re.MULTILINE)
+        for command in re.findall(r"`plsync (\w+)", row)
+    }
+    assert named == {command.name for command in commands}
+
+
+def test_contributing_names_every_target_and_directory() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert targets
+    assert [target for target in targets[1].split() if f"`make {target}`" not in text] == []
+    packages = [path.parent.relative_to(ROOT) for path in (ROOT / "python" / "plsync").glob("*/__init__.py")]
+    assert [package for package in packages if f"`{package.as_posix()}`" not in text] == []
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for target, anchor in targets(page):
+            other = page.parent / target if target else page
+            assert other.exists(), f"{page} links to {target}"
+            assert not anchor or anchor in anchors(other), f"{page} links to {target}#{anchor}"
+
+
+def targets(page: Path) -> list[tuple[str, str]]:
+    """The path and the anchor of each link that stays within the repository."""
+    return re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([\w-]+))?\)", page.read_text(encoding="utf-8"))
+
+
+def links(page: Path) -> set[Path]:
+    return {(page.parent / target).resolve() for target, _ in targets(page)}
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}

@@ -1,0 +1,86 @@
+"""Without a network: recording opens no socket, and `plsync run` waits, without spinning, until there is one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.calls import states, write_calls
+from tests.support.namespace import PREFIX, needs_namespace
+
+# The whole minute is `make crash`'s.
+WATCHED = float(os.environ.get("PLSYNC_OFFLINE_SECONDS", "8"))
+RUN = [*PREFIX, sys.executable, "-c", "from plsync.cli import main; main()", "run"]
+
+
+def environment(path: Path) -> dict[str, str]:
+    return {**os.environ, "PLSYNC_JOURNAL": str(path), "PROMPTLAYER_API_KEY": "pl_key", "PROMPTLAYER_BASE_URL": ""}
+
+
+@pytest.fixture
+def running(path: Path) -> Iterator[subprocess.Popen[str]]:
+    write_calls(path, 3)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(RUN, env=environment(path), stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert "no connection to https://api.promptlayer.com" in process.stdout.readline()
+        yield process
+        process.terminate()
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@needs_namespace
+def test_once_says_so_and_keeps_everything(path: Path) -> None:
+    write_calls(path, 3)
+    done = subprocess.run([*RUN, "--once"], env=environment(path), capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "3 records to send, safe in the journal" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert set(states(path).values()) == {"pending"}
+
+
+@needs_namespace
+@pytest.mark.timeout(WATCHED + 60)
+def test_it_waits_without_spinning(running: subprocess.Popen[str]) -> None:
+    begun, used = time.monotonic(), cpu_seconds(running.pid)
+    with pytest.raises(subprocess.TimeoutExpired):
+        running.wait(WATCHED)
+    assert (cpu_seconds(running.pid) - used) / (time.monotonic() - begun) < 0.01
+
+
+@needs_namespace
+def test_it_can_be_stopped(running: subprocess.Popen[str], path: Path) -> None:
+    running.terminate()
+    _, errors = running.communicate(timeout=30)
+    assert running.returncode == 3
+    assert "Traceback" not in errors
+    assert set(states(path).values()) == {"pending"}
+
+
+@needs_namespace
+def test_recording_needs_no_network(path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from langchain_core.language_models import FakeListChatModel\n"
+        "def hook(event, args):\n"
+        "    if event.startswith('socket.'): print('SOCKET', event)\n"
+        "# Not earlier: urllib3, which LangChain imports, tries out at import whether there is IPv6.\n"
+        "sys.addaudithook(hook)\n"
+        "from plsync import PromptLayerCallbackHandler\n"
+        "model = FakeListChatModel(responses=['yes'])\n"
+        "print(model.invoke('?', {'callbacks': [PromptLayerCallbackHandler()]}).content)\n"
+    )
+    command = [*PREFIX, sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment(path), capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "yes\n"
+    assert len(states(path)) == 1

@@ -1,0 +1,248 @@
+"""A record becomes one span with its request log, in the shapes PromptLayer documents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from plsync.promptlayer.mapping.blueprint import span, span_json
+from plsync.testing.schema import check
+from tests.support.sent import AT, RECORD_ID, Call, StoredRow, answer, human, tagged
+
+
+def test_ids_come_from_the_record_id() -> None:
+    context = Call().span()["context"]
+    assert context == {"trace_id": RECORD_ID.hex(), "span_id": RECORD_ID[8:].hex(), "trace_state": ""}
+
+
+def test_times_are_those_of_the_call_in_monotonic_length() -> None:
+    built = Call().span()
+    assert (built["start_time"], built["end_time"]) == (AT, AT + 2_000_000_000)
+    assert built["log_request"]["request_start_time"] == "2026-11-22T20:14:39.779262Z"
+
+
+def test_times_are_kept_to_the_microsecond() -> None:
+    log = Call(start={"t": 1_700_000_000_000_001_999}, end={"elapsed": 1_000}).log()
+    times = (log["request_start_time"], log["request_end_time"])
+    assert times == ("2023-11-14T22:13:20.000001Z", "2023-11-14T22:13:20.000002Z")
+
+
+def test_a_span_has_no_parent_rather_than_a_parent_that_is_null() -> None:
+    assert "parent_id" not in Call().span()
+
+
+def test_no_log_names_a_prompt() -> None:
+    start = {"metadata": {"prompt_name": "greeting", "prompt_id": 7}, "params": {"model": "m", "prompt_name": "x"}}
+    assert not {key for key in Call(start=start).log() if key.startswith("prompt")}
+
+
+def test_a_span_as_json_is_the_span() -> None:
+    start = orjson.dumps({"kind": "chat", "t": AT, "messages": [human("hi")], "metadata": {"größe": "é"}})
+    record = StoredRow(start, None, 5).record()
+    assert orjson.loads(span_json(record)) == span(record)
+
+
+def test_every_candidate_is_in_the_output_and_their_number_in_the_metadata() -> None:
+    log = Call(end={"generations": [answer("a"), answer("b")]}).log()
+    assert [message["content"][0]["text"] for message in log["output"]["messages"]] == ["a", "b"]
+    assert log["metadata"]["candidates"] == "2"
+    assert "candidates" not in Call(end={"generations": [answer("a")]}).log()["metadata"]
+
+
+def test_every_candidate_of_a_text_model_is_in_the_output() -> None:
+    generations = [tagged("Generation", text=text, generation_info=None) for text in ("a", "b")]
+    log = Call(start={"kind": "llm", "messages": None, "prompts": ["x"]}, end={"generations": generations}).log()
+    assert [block["text"] for block in log["output"]["content"]] == ["a", "b"]
+    assert log["metadata"]["candidates"] == "2"
+
+
+def test_a_decision_is_shown_as_a_message_and_an_answer() -> None:
+    start = {"messages": None, "inputs": {"state": "down", "questions": {"urgent": "?"}}}
+    log = Call(start=start, end={"outputs": {"answers": {"urgent": 0.75}}}).log()
+    (question,), (reply,) = log["input"]["messages"], log["output"]["messages"]
+    assert question["content"][0]["text"] == '{"state":"down","questions":{"urgent":"?"}}'
+    assert (reply["role"], reply["content"][0]["text"]) == ("assistant", '{"answers":{"urgent":0.75}}')
+
+
+def test_an_answer_whose_question_is_lost_is_still_a_chat() -> None:
+    end = orjson.dumps({"t": AT, "generations": [answer("", tool_calls=[{"name": "f", "args": {}, "id": "c"}])]})
+    log = span(StoredRow(None, end, 1, damage="checksum").record())["log_request"]
+    assert (log["input"], log["metadata"]["damage"]) == ({"type": "chat", "messages": []}, "checksum")
+    assert log["output"]["messages"][0]["tool_calls"][0]["id"] == "c"
+
+
+def test_a_text_call_is_a_completion() -> None:
+    generation = tagged("Generation", text="world", generation_info=None)
+    call = Call(start={"kind": "llm", "messages": None, "prompts": ["hello {x}"]}, end={"generations": [generation]})
+    assert call.log()["input"]["content"] == [{"type": "text", "text": "hello {x}"}]
+    assert call.log()["output"]["content"] == [{"type": "text", "text": "world"}]
+
+
+def test_usage_becomes_token_counts_and_details_metadata() -> None:
+    usage = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7, "input_token_details": {"cached": 2}}
+    log = Call(end={"generations": [answer(usage_metadata=usage)]}).log()
+    assert (log["input_tokens"], log["output_tokens"]) == (3, 4)
+    assert log["metadata"].items() >= {"input_token_details.cached": "2"}.items()
+
+
+def test_a_total_that_is_more_than_its_parts_is_metadata() -> None:
+    usage = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 9}
+    assert Call(end={"generations": [answer(usage_metadata=usage)]}).log()["metadata"]["total_tokens"] == "9"
+
+
+def test_negative_or_huge_counts_are_left_out() -> None:
+    usage = {"input_tokens": -1, "output_tokens": 2**63, "total_tokens": 0}
+    log = Call(end={"generations": [answer(usage_metadata=usage)]}).log()
+    assert not {"input_tokens", "output_tokens"} & log.keys()
+
+
+@pytest.mark.parametrize(("flags", "note"), [(1, "cached"), (2, "lossy"), (4, "redacted"), (8, "pruned")])
+def test_what_is_known_of_a_record_is_in_the_metadata(flags: int, note: str) -> None:
+    assert Call(flags=flags).log()["metadata"][note] == "true"
+    assert note not in Call().log()["metadata"]
+
+
+def test_the_callers_metadata_wins_over_what_is_noted() -> None:
+    assert Call(flags=1, start={"metadata": {"cached": "mine"}}).log()["metadata"]["cached"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ({"type": "RateLimitError", "message": "slow"}, "PROVIDER_RATE_LIMIT"),
+        ({"type": "APIStatusError", "message": "", "status_code": 429}, "PROVIDER_RATE_LIMIT"),
+        ({"type": "RateLimitError", "message": "insufficient_quota"}, "PROVIDER_QUOTA_LIMIT"),
+        ({"type": "APIStatusError", "message": "", "status_code": 402}, "PROVIDER_QUOTA_LIMIT"),
+        ({"type": "APITimeoutError", "message": ""}, "PROVIDER_TIMEOUT"),
+        ({"type": "ReadTimeout", "message": ""}, "PROVIDER_TIMEOUT"),
+        ({"type": "AuthenticationError", "message": ""}, "PROVIDER_AUTH_ERROR"),
+        ({"type": "InternalServerError", "module": "openai", "message": ""}, "PROVIDER_ERROR"),
+        ({"type": "OpenAIConnectionError", "module": "langchain_openai.chat_models.base"}, "PROVIDER_ERROR"),
+        ({"type": "ValueError", "module": "builtins", "message": "no"}, "UNKNOWN_ERROR"),
+    ],
+)
+def test_errors_are_sorted_as_promptlayer_sorts_them(error: dict[str, Any], expected: str) -> None:
+    log = Call(end={"error": error}, status="error").log()
+    assert (log["status"], log["error_type"]) == ("ERROR", expected)
+
+
+def test_an_error_keeps_the_partial_answer_and_its_message_cut() -> None:
+    error = {"type": "ValueError", "message": "x" * 2000}
+    log = Call(end={"generations": [answer("par")], "error": error}, status="error").log()
+    assert log["output"]["messages"][0]["content"][0]["text"] == "par"
+    assert len(log["error_message"]) == 1024
+    assert log["metadata"]["plsync_cut"] == "error_message"
+
+
+def test_an_error_names_the_status_of_the_providers_answer() -> None:
+    error = {"type": "RateLimitError", "message": "slow", "status_code": 429}
+    assert Call(end={"error": error}, status="error").log()["metadata"]["error_status_code"] == "429"
+
+
+@pytest.mark.parametrize("status", ["partial", "cancelled"])
+def test_a_call_the_caller_left_is_a_warning(status: str) -> None:
+    log = Call(end={"generations": [answer("par")]}, status=status).log()
+    assert (log["status"], log["error_type"]) == ("WARNING", "PROVIDER_PARTIAL_RESPONSE")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"finish_reason": "length"},
+        {"finish_reason": "content_filter"},
+        {"finish_reason": "MAX_TOKENS"},
+        {"stop_reason": "max_tokens"},
+        {"stop_reason": "refusal"},
+        {"done_reason": "length"},
+        {"stopReason": "guardrail_intervened"},
+        {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
+    ],
+)
+def test_an_answer_cut_short_is_a_warning(metadata: dict[str, Any]) -> None:
+    log = Call(end={"generations": [answer(response_metadata=metadata)]}).log()
+    assert (log["status"], log["error_type"]) == ("WARNING", "PROVIDER_PARTIAL_RESPONSE")
+
+
+@pytest.mark.parametrize("metadata", [{"finish_reason": "stop"}, {"stop_reason": "end_turn"}, {"finish_reason": 1}, {}])
+def test_an_answer_that_ended_by_itself_is_a_success(metadata: dict[str, Any]) -> None:
+    assert Call(end={"generations": [answer(response_metadata=metadata)]}).log()["status"] == "SUCCESS"
+
+
+def test_a_text_cut_short_is_a_warning() -> None:
+    generation = tagged("Generation", text="wor", generation_info={"finish_reason": "length"})
+    call = Call(start={"kind": "llm", "messages": None, "prompts": ["x"]}, end={"generations": [generation]})
+    assert call.log()["status"] == "WARNING"
+
+
+def test_an_abandoned_call_is_an_error_without_output() -> None:
+    start = orjson.dumps({"kind": "chat", "t": AT, "messages": [human("hi")]})
+    built = span(StoredRow(start, None, 5).record())
+    check("Span", built)
+    assert built["log_request"]["status"] == "ERROR"
+    assert built["log_request"]["output"]["messages"] == []
+    assert built["end_time"] == built["start_time"] == AT
+
+
+@pytest.mark.parametrize(
+    ("given_as", "expected"),
+    [
+        ("azure", "openai.azure"),
+        ("google_genai", "google"),
+        ("google_vertexai", "vertexai"),
+        ("amazon_bedrock", "amazon.bedrock"),
+        ("mistralai", "mistral"),
+        ("anthropic", "anthropic"),
+        ("gpt4all", "gpt4all"),
+    ],
+)
+def test_providers_have_promptlayers_names(given_as: str, expected: str) -> None:
+    assert Call(start={"metadata": {"ls_provider": given_as}}).log()["provider"] == expected
+
+
+def test_the_model_is_never_empty() -> None:
+    call = Call(start={"params": {}, "metadata": {}, "class": ["x", "FakeChat"]})
+    assert (call.log()["model"], call.log()["provider"]) == ("FakeChat", "fakechat")
+    assert Call(start={"params": {}, "metadata": {}, "class": None}).log()["model"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    "path", ["/home/me/models/tiny.gguf", "C:\\models\\tiny.gguf", "./tiny.gguf", "models/tiny.gguf"]
+)
+def test_a_model_file_goes_by_its_name_alone(path: str) -> None:
+    assert Call(start={"params": {"model": path}}).log()["model"] == "tiny.gguf"
+
+
+def test_metadata_is_text_and_keeps_the_old_keys() -> None:
+    start = {"metadata": {"user": 7, "deep": {"a": 1}}, "tags": ["lc"], "pl_tags": ["pl"], "parent_run_id": None}
+    metadata = Call(start=start).log()["metadata"]
+    assert (metadata["user"], metadata["deep"]) == ("7", '{"a":1}')
+    assert metadata["plsync_id"] == "0193aaaa-bbbb-7ccc-8ddd-eeeeffff0001"
+    assert metadata["_langchain_run_id"] == "019a0000-0000-7000-8000-000000000001"
+    assert (metadata["_langchain_parent_run_id"], metadata["_langchain_tags"]) == ("None", "['lc', 'pl']")
+
+
+def test_tags_are_cut_and_it_is_noted() -> None:
+    log = Call(start={"tags": ["x" * 600], "pl_tags": ["p"]}).log()
+    assert (log["tags"], log["metadata"]["plsync_cut"]) == (["x" * 512, "p"], "tags")
+
+
+def test_metadata_keys_are_cut_and_it_is_noted() -> None:
+    metadata = Call(start={"metadata": {"k" * 2000: "v"}}).log()["metadata"]
+    assert (metadata["k" * 1024], metadata["plsync_cut"]) == ("v", "metadata keys")
+
+
+def test_nothing_cut_is_nothing_noted() -> None:
+    assert "plsync_cut" not in Call(start={"tags": ["x" * 512], "metadata": {"k" * 1024: "v"}}).log()["metadata"]
+
+
+@pytest.mark.parametrize("name", ["openai.OpenAI", "anthropic.Anthropic"])
+def test_a_span_avoids_names_that_promptlayer_skips(name: str) -> None:
+    assert Call(start={"name": name}).span()["name"] != name
+
+
+def test_openai_says_which_interface_answered() -> None:
+    assert Call().log()["api_type"] == "chat-completions"
+    assert Call(end={"generations": [answer(response_metadata={"id": "resp_1"})]}).log()["api_type"] == "responses"
+    assert "api_type" not in Call(start={"metadata": {"ls_provider": "ollama"}}).log()

@@ -1,0 +1,17 @@
+"""Whatever a record holds, what is sent of it is what PromptLayer takes."""
+
+from __future__ import annotations
+
+import orjson
+from hypothesis import HealthCheck, given, settings
+
+from plsync import Record
+from plsync.promptlayer.mapping.blueprint import span_json
+from plsync.testing.schema import check
+from tests.support.generated_records import RECORDS
+
+
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@given(record=RECORDS)
+def test_every_record_makes_a_span_by_the_schema(record: Record) -> None:
+    check("Span", orjson.loads(span_json(record)))

@@ -1,0 +1,169 @@
+"""Messages of every LangChain class, and the tool calls in them, as PromptLayer's messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.sent import Call, answer, human, received, sent, tagged
+
+
+@pytest.mark.parametrize(
+    ("message", "role"),
+    [
+        (tagged("SystemMessage", type="system", content="x"), "system"),
+        (
+            tagged("SystemMessage", type="system", content="x", additional_kwargs={"__openai_role__": "developer"}),
+            "developer",
+        ),
+        (tagged("HumanMessage", type="human", content="x"), "user"),
+        (tagged("AIMessage", type="ai", content="x"), "assistant"),
+        (tagged("AIMessageChunk", type="AIMessageChunk", content="x"), "assistant"),
+        (tagged("ToolMessage", type="tool", content="x", tool_call_id="c1"), "tool"),
+        (tagged("FunctionMessage", type="function", content="x", name="f"), "function"),
+        (tagged("ChatMessage", type="chat", role="developer", content="x"), "developer"),
+        (tagged("ChatMessage", type="chat", role="narrator", content="x"), "user"),
+        (tagged("ChatMessage", type="chat", role="tool", content="x"), "user"),
+        (tagged("ChatMessage", type="chat", role="assistant", content="x"), "assistant"),
+        (tagged("ChatMessageChunk", type="ChatMessageChunk", role="model", content="x"), "assistant"),
+        (
+            tagged("ChatMessage", type="chat", role="tool", content="x", additional_kwargs={"tool_call_id": "c1"}),
+            "tool",
+        ),
+        (tagged("ChatMessage", type="chat", role="function", content="x", name="f"), "function"),
+        (tagged("ChatMessage", type="chat", role="function", content="x"), "user"),
+        (tagged("HumanMessageChunk", type="HumanMessageChunk", content="x"), "user"),
+        (tagged("SystemMessageChunk", type="SystemMessageChunk", content="x"), "system"),
+        (tagged("ToolMessageChunk", type="ToolMessageChunk", content="x", tool_call_id="c1"), "tool"),
+        (tagged("FunctionMessageChunk", type="FunctionMessageChunk", content="x", name="f"), "function"),
+        ({"role": "system", "content": "x"}, "system"),
+        (tagged("BaseMessage", type="of my own", content="x"), "user"),
+    ],
+)
+def test_each_message_type_has_its_role(message: dict[str, Any], role: str) -> None:
+    assert sent(message)[0]["role"] == role
+    assert sent(message)[0]["content"] == [{"type": "text", "text": "x"}]
+
+
+def test_content_is_always_a_list() -> None:
+    assert sent(tagged("HumanMessage", type="human", content=""))[0]["content"] == []
+
+
+def test_a_tool_message_names_the_call_it_answers() -> None:
+    message = sent(tagged("ToolMessage", type="tool", content="4", tool_call_id="c1", name="add", artifact=[1]))[0]
+    assert (message["tool_call_id"], message["name"]) == ("c1", "add")
+    assert "artifact" not in message
+
+
+def test_a_failed_tool_is_named_in_the_metadata() -> None:
+    failed = tagged("ToolMessage", type="tool", content="boom", tool_call_id="c1", status="error")
+    assert Call(start={"messages": [failed]}).log()["metadata"]["failed_tool_calls"] == "c1"
+
+
+def test_a_remove_message_is_left_out() -> None:
+    assert sent(tagged("RemoveMessage", type="remove", content="", id="m1")) == []
+
+
+def test_tool_calls_carry_their_arguments_as_json() -> None:
+    calls = [{"name": "add", "args": {"a": 1}, "id": "c1", "type": "tool_call"}]
+    message = received(answer("", tool_calls=calls))
+    function = {"name": "add", "arguments": '{"a":1}'}
+    assert message["tool_calls"] == [{"id": "c1", "type": "function", "function": function}]
+    assert message["content"] == []
+
+
+def test_tool_use_in_content_is_not_told_twice() -> None:
+    block = {"type": "tool_use", "id": "c1", "name": "add", "input": {"a": 1}}
+    calls = [{"name": "add", "args": {"a": 1}, "id": "c1", "type": "tool_call"}]
+    message = received(answer([block], tool_calls=calls))
+    assert (len(message["tool_calls"]), message["content"]) == (1, [])
+
+
+def test_tool_use_only_in_content_becomes_a_tool_call() -> None:
+    block = {"type": "tool_use", "id": "c1", "name": "add", "input": {"a": 1}}
+    assert received(answer([block]))["tool_calls"][0]["function"]["name"] == "add"
+
+
+def test_unparsable_tool_arguments_are_kept_and_warned_of() -> None:
+    log = Call(end={"generations": [answer("", invalid_tool_calls=[{"name": "f", "args": "{oops", "id": None}])]}).log()
+    call = log["output"]["messages"][0]["tool_calls"][0]
+    assert (call["id"], call["function"]["arguments"]) == ("call_0", "{oops")
+    assert (log["status"], log["error_type"]) == ("WARNING", "PROVIDER_PARTIAL_RESPONSE")
+
+
+def test_a_role_that_promptlayer_does_not_have_is_the_name() -> None:
+    assert sent(tagged("ChatMessage", type="chat", role="narrator", content="x"))[0]["name"] == "narrator"
+
+
+def test_names_are_kept() -> None:
+    assert sent(human("x", name="bo"))[0]["name"] == "bo"
+    assert "name" not in sent(human("x", name=None))[0]
+
+
+def test_a_message_of_an_unknown_type_that_a_model_made_is_the_assistants() -> None:
+    generation = tagged("ChatGeneration", text="x", message=tagged("BaseMessage", type="of my own", content="x"))
+    assert received(generation)["role"] == "assistant"
+
+
+def test_whatever_is_no_message_is_shown_as_text() -> None:
+    messages = sent("words", {"a": 1}, 7)  # type: ignore[arg-type]
+    assert [message["content"][0]["text"] for message in messages] == ["words", '{"a":1}', "7"]
+
+
+def test_braces_are_no_variables() -> None:
+    message = sent(human('{"a": {b}}'))[0]
+    assert (message["template_format"], message["input_variables"]) == ("jinja2", [])
+
+
+def test_an_answer_of_tool_calls_alone_has_a_list_for_content() -> None:
+    for content in ("", [], None):
+        message = received(answer(content, tool_calls=[{"name": "f", "args": {}, "id": "c1"}]))
+        assert (message["content"], len(message["tool_calls"])) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "tool_call", "id": "c1", "name": "add", "args": {"a": 1}},
+        {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "add", "arguments": '{"a":1}'},
+        {"type": "custom_tool_call", "id": "ct_1", "call_id": "c1", "name": "add", "input": '{"a":1}'},
+        {"type": "invalid_tool_call", "id": "c1", "name": "add", "args": '{"a":1}', "error": "odd"},
+        {"toolUse": {"toolUseId": "c1", "name": "add", "input": {"a": 1}}},
+    ],
+)
+def test_a_call_of_every_provider_that_only_the_content_has_is_a_tool_call(block: dict[str, Any]) -> None:
+    message = received(answer([block]))
+    function = {"name": "add", "arguments": '{"a":1}'}
+    assert message["tool_calls"] == [{"id": "c1", "type": "function", "function": function}]
+    assert message["content"] == []
+    known = received(answer([block], tool_calls=[{"name": "add", "args": {"a": 1}, "id": "c1"}]))
+    assert len(known["tool_calls"]) == 1
+
+
+def test_what_is_left_of_a_stream_is_not_content() -> None:
+    assert received(answer(["x", {"type": "input_json_delta", "partial_json": "{"}]))["content"] == [
+        {"type": "text", "text": "x"}
+    ]
+
+
+def test_a_call_in_the_older_form_of_openai_is_kept() -> None:
+    message = received(answer("", additional_kwargs={"function_call": {"name": "add", "arguments": "{}"}}))
+    assert message["function_call"] == {"name": "add", "arguments": "{}"}
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "tool_result", "tool_use_id": "c1", "content": "4"},
+        {"type": "tool_result", "tool_use_id": "c1", "content": [{"type": "text", "text": "4"}], "is_error": False},
+        {"type": "function_call_output", "call_id": "c1", "output": "4"},
+        {"toolResult": {"toolUseId": "c1", "content": [{"text": "4"}], "status": "success"}},
+        {"toolResult": {"toolUseId": "c1", "content": [{"json": 4}]}},
+    ],
+)
+def test_the_result_of_a_tool_within_a_users_message_is_a_tools_message(block: dict[str, Any]) -> None:
+    tool, user = sent(human([block, {"type": "text", "text": "And now?"}]))
+    assert (tool["role"], tool["tool_call_id"], tool["content"]) == ("tool", "c1", [{"type": "text", "text": "4"}])
+    assert (user["role"], user["content"]) == ("user", [{"type": "text", "text": "And now?"}])
+    assert [message["role"] for message in sent(human([block]))] == ["tool"]

@@ -1,0 +1,78 @@
+"""The way out is the one that the environment names, as httpx users expect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from plsync.promptlayer.client import PromptLayerClient
+from plsync.promptlayer.outcomes import Misdirected, Offline, Throttled
+from tests.support.raw_server import RawServer, answering
+
+VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+        monkeypatch.delenv(variable.lower(), raising=False)
+
+
+@pytest.fixture
+def proxy() -> Iterator[RawServer]:
+    """Answers in the server's place, which is all that is needed to see what it was asked for."""
+    with RawServer(answering("429 Too Many Requests", b"{}")) as proxy:
+        yield proxy
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY", "http_proxy"])
+def test_http_goes_through_the_proxy_with_its_whole_url(
+    proxy: RawServer, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, proxy.url)
+    with PromptLayerClient("pl_key", "http://promptlayer.invalid/base") as client:
+        assert isinstance(client.send([]), Throttled)
+    assert proxy.first_lines == ["POST http://promptlayer.invalid/base/spans-bulk HTTP/1.1"]
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
+def test_https_goes_through_a_tunnel_and_a_proxy_that_refuses_one_is_no_connection(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    with RawServer(answering("407 Proxy Authentication Required")) as proxy:
+        monkeypatch.setenv(variable, proxy.url.replace("//", "//user:hunter2@"))
+        with PromptLayerClient("pl_key", "https://promptlayer.invalid") as client:
+            outcome = client.send([])
+        assert proxy.first_lines == ["CONNECT promptlayer.invalid:443 HTTP/1.1"]
+    assert isinstance(outcome, Offline)
+    assert "407" in outcome.reason
+    assert "hunter2" not in outcome.reason
+
+
+def test_a_proxy_that_wants_to_know_who_asks_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    with RawServer(answering("407 Proxy Authentication Required")) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        with PromptLayerClient("pl_key", "http://promptlayer.invalid") as client:
+            assert isinstance(client.send([]), Misdirected)
+
+
+def test_whom_no_proxy_names_is_asked_without(proxy: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy.url)
+    monkeypatch.setenv("NO_PROXY", "promptlayer.invalid")
+    with PromptLayerClient("pl_key", "http://promptlayer.invalid") as client:
+        assert isinstance(client.send([]), Offline)
+    assert proxy.first_lines == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_server_of_this_machine_is_asked_without(
+    proxy: RawServer, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy.url)
+    with RawServer(answering("429 Too Many Requests", b"{}")) as server:
+        with PromptLayerClient("pl_key", server.url.replace("127.0.0.1", host)) as client:
+            assert isinstance(client.send([]), Throttled)
+        assert server.first_lines == ["POST /spans-bulk HTTP/1.1"]
+    assert proxy.connections == 0

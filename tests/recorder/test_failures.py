@@ -1,0 +1,156 @@
+"""Whatever goes wrong in recording, the model call goes on: the failure is counted, and shown once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import uuid
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+
+from plsync import PromptLayerCallbackHandler
+from tests.support.models import Chat, StreamingChat, records, texts
+
+
+@pytest.fixture
+def unwritable(tmp_path: Path) -> Iterator[Path]:
+    (tmp_path / "file").write_text("not a directory")
+    yield tmp_path / "file" / "journal"
+
+
+def run(program: str, *arguments: object, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *options, "-c", textwrap.dedent(program), *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+
+
+CALLS = """
+import sys
+from langchain_core.language_models import FakeListLLM
+from plsync import PromptLayerCallbackHandler
+handler = PromptLayerCallbackHandler(journal=sys.argv[1])
+for _ in range(2):
+    print(FakeListLLM(responses=["yes"]).invoke("hi", {"callbacks": [handler]}))
+print(handler.failures)
+"""
+
+
+def test_a_journal_that_cannot_be_written_costs_one_warning(unwritable: Path) -> None:
+    done = run(CALLS, unwritable)
+    assert done.stdout.split() == ["yes", "yes", "4"]
+    assert done.stderr.count("PlsyncWarning") == 1
+
+
+def test_where_warnings_are_errors_the_call_goes_on(unwritable: Path) -> None:
+    done = run(CALLS, unwritable, options=("-W", "error::UserWarning"))
+    assert done.stdout.split() == ["yes", "yes", "4"]
+
+
+class Hostile:
+    """Nothing can be asked of it."""
+
+    def __repr__(self) -> str:
+        raise SystemExit("repr")
+
+    def __getattribute__(self, name: str) -> Any:
+        raise KeyboardInterrupt(name)
+
+
+def test_a_value_that_cannot_be_written_costs_only_itself(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path)
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    config: Any = {"callbacks": [handler], "metadata": {"hostile": Hostile(), "cycle": cycle, "kept": (1, 2)}}
+    Chat().invoke("hi", config)
+    (record,) = records(path)
+    assert (record.status, record.lossy, record.metadata["kept"]) == ("ok", True, [1, 2])
+    assert handler.failures == 0
+
+
+class HostileClass(type):
+    """Nothing can be asked of its classes."""
+
+    def __getattribute__(cls, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+class OfHostileClass(metaclass=HostileClass):
+    pass
+
+
+def test_a_value_of_a_class_that_tells_nothing_costs_only_itself(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path)
+    Chat().invoke("hi", {"callbacks": [handler], "metadata": {"hostile": OfHostileClass(), "kept": 1}})
+    (record,) = records(path)
+    assert (record.status, texts(record), record.lossy, record.metadata["kept"]) == ("ok", ["yes"], True, 1)
+    assert handler.failures == 0
+
+
+def test_an_error_that_cannot_say_what_it_is_still_ends_the_call(path: Path) -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise SystemExit("str")
+
+    def fail(_: Any) -> AIMessage:
+        raise Mute
+
+    with pytest.raises(Mute):
+        Chat(reply=fail).invoke("hi", {"callbacks": [PromptLayerCallbackHandler(journal=path)]})
+    (record,) = records(path)
+    assert record.status == "error"
+    assert record.error is not None
+    assert record.error["type"] == "Mute"
+
+
+class Unanswered(Exception):
+    """Has its status in the response, and there was none."""
+
+    @property
+    def status_code(self) -> int:
+        raise RuntimeError("there was no response")
+
+
+def test_an_error_that_cannot_say_its_status_keeps_its_message_and_what_had_arrived(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path)
+    with pytest.raises(Unanswered):
+        list(StreamingChat(fails=Unanswered("cut off")).stream("hi", {"callbacks": [handler]}))
+    (record,) = records(path)
+    assert texts(record) == ["a b c"]
+    assert record.error == {"type": "Unanswered", "message": "cut off", "module": __name__, "status_code": None}
+    assert handler.failures == 0
+
+
+def test_a_status_of_any_kind_of_integer_is_kept_as_the_number_it_is(path: Path) -> None:
+    class NotFound(Exception):
+        status_code = HTTPStatus.NOT_FOUND
+
+    def fail(_: Any) -> AIMessage:
+        raise NotFound
+
+    with pytest.raises(NotFound):
+        Chat(reply=fail).invoke("hi", {"callbacks": [PromptLayerCallbackHandler(journal=path)]})
+    (record,) = records(path)
+    assert record.error is not None
+    assert (record.error["status_code"], record.lossy) == (404, False)
+
+
+def test_an_event_beyond_the_limit_leaves_its_ids_and_times(path: Path) -> None:
+    Chat().invoke("x" * (65 << 20), {"callbacks": [PromptLayerCallbackHandler(journal=path)]})
+    (record,) = records(path)
+    assert (record.status, texts(record), record.input, record.lossy) == ("ok", ["yes"], [], True)
+
+
+def test_nonsense_from_a_caller_is_counted(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path)
+    nonsense: Any = object()
+    handler.on_chat_model_start(nonsense, nonsense, run_id=nonsense)
+    handler.on_llm_end(nonsense, run_id=uuid.uuid4())
+    handler.on_llm_new_token(nonsense, run_id=nonsense)
+    assert handler.failures == 3
+    handler.on_chat_model_start({}, [[HumanMessage("hi")]], run_id=uuid.uuid4(), tags=nonsense, metadata=nonsense)
+    assert records(path)[-1].lossy

@@ -1,0 +1,63 @@
+"""LangChain's official suites for chat models, on ChatOpenAI with a recording; run by ``test_standard.py``.
+
+``PLSYNC_SUITE`` says which way: ``recorded`` against the server at ``OPENAI_BASE_URL``, or ``replayed``, where whoever
+asks the model fails.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_openai import ChatOpenAI
+from langchain_tests.integration_tests import ChatModelIntegrationTests
+from langchain_tests.unit_tests import ChatModelUnitTests
+
+from plsync.replay import Recording
+from plsync.replay.proxy.wrap import graft
+from tests.support.replaying import poisoned_class
+
+REPLAYED = os.environ["PLSYNC_SUITE"] == "replayed"
+LIVE: Any = poisoned_class(ChatOpenAI) if REPLAYED else ChatOpenAI
+
+
+class Recorded:
+    """What both suites are run with: a model whose class is grafted onto the test's own recording."""
+
+    @pytest.fixture(autouse=True)
+    def recording(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+        # The suites fetch their pictures from the network.
+        monkeypatch.setattr(httpx, "get", lambda *_, **__: SimpleNamespace(content=b"a picture " * 500))
+        path = Path(os.environ["PLSYNC_RECORDINGS"]) / f"{type(self).__name__}.{request.node.name}.jsonl"
+        with Recording(path, mode="none" if REPLAYED else "all") as recording:
+            self._recording = recording
+            yield
+        assert REPLAYED or not recording.unused()
+
+    @property
+    def chat_model_class(self) -> type[BaseChatModel]:
+        return graft(LIVE, self._recording).cls
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {"model": "gpt-4o-mini", "api_key": "none", "stream_usage": True}
+
+    supports_json_mode = supports_image_inputs = supports_image_urls = supports_pdf_inputs = True
+    supports_audio_inputs = supports_image_tool_message = supports_pdf_tool_message = True
+    supports_anthropic_inputs = supports_model_override = True
+    model_override_value = "gpt-4o"
+
+
+class TestUnit(Recorded, ChatModelUnitTests):
+    @property
+    def init_from_env_params(self) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
+        return {"OPENAI_API_KEY": "none"}, {"model": "gpt-4o-mini"}, {"openai_api_key": "none"}
+
+
+class TestIntegration(Recorded, ChatModelIntegrationTests):
+    pass

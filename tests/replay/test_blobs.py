@@ -1,0 +1,138 @@
+"""Large binaries lie beside the recording, named by what is in them, exactly as long as a line needs them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.outputs import ChatGenerationChunk
+
+from plsync import Journal, PromptLayerCallbackHandler
+from plsync.errors import NoRecording, RecordingFormatError, ReplayError
+from plsync.replay import Recording, export, with_recording
+from tests.support.generated import same
+from tests.support.models import Chat
+from tests.support.replaying import recorded, replayed
+
+PICTURE = bytes(range(256)) * 40
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "calls.jsonl"
+
+
+def picture(answer: bytes) -> Chat:
+    block = {"type": "image", "base64": base64.b64encode(answer).decode(), "mime_type": "image/png"}
+    return Chat(reply=lambda _: AIMessage([block], additional_kwargs={"raw": answer, "small": b"x"}))
+
+
+def test_large_binaries_lie_beside_the_file_by_what_is_in_them(path: Path) -> None:
+    first = recorded(picture(PICTURE), path).invoke("Draw.")
+    [blob] = (path.parent / "blobs").iterdir()
+    assert blob.read_bytes() == PICTURE
+    assert len(path.read_bytes()) < 1000
+    assert same(replayed(Chat(), path).invoke("Draw."), first)
+
+
+def test_a_picture_that_was_asked_about_is_known_by_its_digest(path: Path) -> None:
+    def question(data: bytes) -> list[BaseMessage]:
+        url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+        return [HumanMessage([{"type": "image_url", "image_url": {"url": url}}])]
+
+    recorded(Chat(), path).invoke(question(PICTURE))
+    assert len(path.read_bytes()) < 1000
+    assert replayed(Chat(), path).invoke(question(PICTURE)).content == "yes"
+    with pytest.raises(NoRecording):
+        replayed(Chat(), path).invoke(question(PICTURE[1:]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a" * 5000, "word " * 1000, "=" * 5000, "AAAB" * 2000 + "\n", "data:text/plain;base64,", "QQ" * 3001],
+)
+def test_what_only_looks_like_base64_comes_back_as_it_was(text: str, path: Path) -> None:
+    recorded(Chat(reply=lambda _: AIMessage(text)), path).invoke("hi")
+    assert replayed(Chat(), path).invoke("hi").content == text
+
+
+def test_a_binary_that_is_missing_or_changed_is_said_to_be(path: Path) -> None:
+    recorded(picture(PICTURE), path).invoke("Draw.")
+    [blob] = (path.parent / "blobs").iterdir()
+    blob.write_bytes(b"other")
+    with pytest.raises(ReplayError, match="is not what its name says"):
+        replayed(Chat(), path).invoke("Draw.")
+    blob.unlink()
+    with pytest.raises(ReplayError, match="was it committed beside the recording"):
+        replayed(Chat(), path).invoke("Draw.")
+
+
+def test_a_name_that_leads_elsewhere_is_not_followed(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    recorded(picture(PICTURE), path).invoke("Draw.")
+    [blob] = (path.parent / "blobs").iterdir()
+    path.write_text(path.read_text().replace(blob.name, "../secret"))
+    with pytest.raises(RecordingFormatError, match="which is no binary"):
+        replayed(Chat(), path).invoke("Draw.")
+
+
+def test_pruning_removes_binaries_nothing_names(path: Path) -> None:
+    with Recording(path, mode="all") as recording:
+        with_recording(picture(PICTURE), recording).invoke("Draw.")
+    recorded(picture(PICTURE[::-1]), path.with_name("other.jsonl")).invoke("Draw.")
+    with Recording(path, mode="all") as recording:
+        with_recording(Chat(), recording).invoke("Draw.")
+        recording.prune()
+    [blob] = (path.parent / "blobs").iterdir()
+    assert blob.read_bytes() == PICTURE[::-1]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_binary_lies_there_only_if_its_line_does(streamed: bool, path: Path) -> None:
+    def asked(model: Any) -> Any:
+        return list(model.stream("Draw.")) if streamed else model.invoke("Draw.")
+
+    class Painter(Chat):
+        def _stream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+            yield ChatGenerationChunk(message=AIMessageChunk("", additional_kwargs={"raw": PICTURE}))
+
+    model = Painter(reply=picture(PICTURE).reply)
+    asked(recorded(model, path, redact=lambda part: part if "messages" in part else None))
+    assert not (path.parent / "blobs").exists()
+
+    def meanwhile(part: dict[str, Any]) -> dict[str, Any]:
+        with Recording(path.with_name("other.jsonl"), mode="all") as other:
+            with_recording(Chat(), other).invoke("hi")
+            other.prune()
+        return part
+
+    first = asked(recorded(model, path, redact=meanwhile))
+    again = asked(replayed(model, path, redact=lambda part: part))
+    assert all(map(same, first, again)) if streamed else same(first, again)
+
+
+def test_a_picture_in_amazons_form_is_known_by_its_digest(path: Path) -> None:
+    def question(data: bytes) -> list[BaseMessage]:
+        return [HumanMessage([{"image": {"format": "png", "source": {"bytes": data}}}, {"text": "What is it?"}])]
+
+    recorded(Chat(), path).invoke(question(PICTURE))
+    assert len(path.read_bytes()) < 1000
+    assert replayed(Chat(), path).invoke(question(PICTURE)).content == "yes"
+    with pytest.raises(NoRecording):
+        replayed(Chat(), path).invoke(question(PICTURE[1:]))
+
+
+def test_an_export_leaves_no_binary_of_a_record_that_was_kept_out(path: Path, tmp_path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=tmp_path / "journal")
+    first = picture(PICTURE).invoke("Draw.", {"callbacks": [handler]})
+    with Journal.open(tmp_path / "journal") as journal:
+        assert export(journal.records(), path, redact=lambda part: part if "messages" in part else None).calls == 0
+        assert not (path.parent / "blobs").exists()
+        assert export(journal.records(), path).calls == 1
+    [blob] = (path.parent / "blobs").iterdir()
+    assert blob.read_bytes() == PICTURE
+    assert same(replayed(Chat(), path).invoke("Draw."), first)

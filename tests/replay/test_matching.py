@@ -1,0 +1,335 @@
+"""Which requests are alike: what varies by itself makes no difference, what matters does."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.language_models._utils import _normalize_messages
+from langchain_core.language_models.chat_models import _format_for_tracing
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    ChatMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from langchain_core.utils.function_calling import convert_to_openai_tool, tool_example_to_messages
+from pydantic import BaseModel, Field
+
+from plsync.errors import NoRecording
+from plsync.replay import Recording, with_recording
+from plsync.replay.matching import Matcher
+from plsync.replay.request.request import of_call
+from tests.support.models import Chat
+from tests.support.replaying import recorded, replayed
+
+
+def key(messages: list[BaseMessage] | str = "hi", match: Any = None, **call: Any) -> str:
+    if isinstance(messages, str):
+        messages = [HumanMessage(messages)]
+    stop = call.pop("stop", None)
+    model = call.pop("model_name", None)
+    return Matcher(match).key(of_call("chat", messages, stop=stop, options=call, model=model))
+
+
+def conversation(call_id: str, message_id: str | None = None) -> list[BaseMessage]:
+    call = {"name": "weather", "args": {"city": "Paris"}, "id": call_id}
+    return [
+        HumanMessage("The weather?", id=message_id),
+        AIMessage("", tool_calls=[call], id=message_id, response_metadata={"id": call_id}),
+        ToolMessage("sunny", tool_call_id=call_id),
+    ]
+
+
+class City(BaseModel):
+    """A city."""
+
+    name: str = Field(description="Its name.")
+
+
+class Town(BaseModel):
+    """A town."""
+
+    name: str = Field(description="Its name.")
+
+
+# --- makes no difference ---
+
+
+def test_ids_of_messages_and_tool_calls() -> None:
+    assert key(conversation("call_a", "id-1")) == key(conversation(str(uuid4()), None))
+
+
+def test_which_tool_call_a_result_answers_does_matter() -> None:
+    def answered(*order: str) -> list[BaseMessage]:
+        calls = [{"name": "f", "args": {}, "id": one} for one in "ab"]
+        return [AIMessage("", tool_calls=calls), *(ToolMessage(one, tool_call_id=one) for one in order)]
+
+    assert key(answered("a", "b")) != key(answered("b", "a"))
+
+
+@pytest.mark.filterwarnings("ignore:.*is in beta")
+def test_examples_with_drawn_ids() -> None:
+    one, other = (key(tool_example_to_messages("Paris", [City(name="Paris")], ["ok"])) for _ in range(2))
+    assert one == other
+
+
+def test_a_chunk_in_the_history_is_its_message() -> None:
+    chunk = AIMessageChunk("", tool_call_chunks=[{"name": "f", "args": "{}", "id": "x", "index": 0}])
+    whole = AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "y"}])
+    assert key([chunk]) == key([whole])
+
+
+def test_blocks_that_say_the_tool_calls_again() -> None:
+    calls = [{"name": "f", "args": {"a": 1}, "id": "x"}]
+    said = AIMessage([{"type": "tool_use", "id": "x", "name": "f", "input": {"a": 1}}], tool_calls=calls)
+    assert key([said]) == key([AIMessage("", tool_calls=calls)])
+
+
+def test_one_block_of_text_is_a_text() -> None:
+    block = {"type": "text", "text": "hi", "id": "lc_1", "index": 0}
+    assert key([HumanMessage([block])]) == key([HumanMessage("hi")]) == key([HumanMessage(["hi"])])
+
+
+@pytest.mark.parametrize("kind", [["string", "null"], {"const": "row"}, 7])
+def test_a_block_whose_type_is_no_text_is_compared_as_it_is(kind: Any) -> None:
+    # As a tool that gives rows of JSON may say it.
+    said = ToolMessage([{"type": kind, "value": 1}], tool_call_id="c1")
+    assert key([said]) != key([ToolMessage([{"type": kind, "value": 2}], tool_call_id="c1")])
+    assert key([said]) == key([said.model_copy(update={"id": "m1"})])
+
+
+def test_addresses_of_objects() -> None:
+    assert key("a <thing at 0x7f00deadbeef>") == key("a <thing at 0x7f0012345678>")
+    assert key("the word 0x7f00deadbeef") != key("the word 0x7f0012345678")
+
+
+def test_signatures_of_links() -> None:
+    def picture(query: str) -> list[BaseMessage]:
+        return [HumanMessage([{"type": "image_url", "image_url": {"url": f"https://x.example/a.png?size=2&{query}"}}])]
+
+    assert key(picture("X-Amz-Signature=1&X-Amz-Date=2")) == key(picture("X-Amz-Signature=3&X-Amz-Date=4"))
+    assert key(picture("page=1")) != key(picture("page=2"))
+
+
+@pytest.mark.parametrize("kind", ["image", "audio", "file"])
+def test_a_medium_in_whatever_form(kind: str) -> None:
+    mime = {"image": "image/png", "audio": "audio/wav", "file": "application/pdf"}[kind]
+    forms: list[dict[str, Any]] = [
+        {"type": kind, "base64": "AAECAw==", "mime_type": mime},
+        {"type": kind, "source_type": "base64", "data": "AAECAw==", "mime_type": mime},
+        {
+            "image": {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAECAw=="}},
+            "audio": {"type": "input_audio", "input_audio": {"data": "AAECAw==", "format": "wav"}},
+            "file": {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAECAw=="}},
+        }[kind],
+    ]
+    if kind == "image":
+        forms.append({"type": "image", "source": {"type": "base64", "media_type": mime, "data": "AAECAw=="}})
+    keys = {
+        key(form([HumanMessage([block])]))
+        for block in forms
+        for form in (
+            list,
+            _normalize_messages,
+            _format_for_tracing,
+            lambda m: _format_for_tracing(_normalize_messages(m)),
+        )
+    }
+    assert len(keys) == 1
+    assert key([HumanMessage([{**forms[0], "base64": "AAAA"}])]) not in keys
+
+
+BASE64 = st.binary(min_size=1, max_size=20).map(lambda data: base64.b64encode(data).decode())
+MIME = st.sampled_from(["image/png", "audio/wav", "application/pdf", "text/plain"])
+
+
+@st.composite
+def medium(draw: st.DrawFn) -> dict[str, Any]:
+    """A picture, sound or file in one of the forms programs use."""
+    kind, data, mime = draw(st.sampled_from(["image", "audio", "file"])), draw(BASE64), draw(MIME)
+    url = draw(st.sampled_from(["https://example.org/a", f"data:{mime};base64,{data}"]))
+    extra = draw(st.sampled_from([{}, {"id": "lc_1"}, {"extras": {"detail": "low"}}, {"filename": "a.pdf"}]))
+    form = draw(st.integers(0, 5))
+    forms: list[dict[str, Any]] = [
+        {"type": kind, "base64": data, "mime_type": mime, **extra},
+        {"type": kind, "source_type": "base64", "data": data, "mime_type": mime},
+        {"type": kind, "url": "https://example.org/a", **extra},
+        {"type": "image_url", "image_url": {"url": url, "detail": "low"}},
+        {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}},
+        {"type": "file", "file": {"filename": "a.pdf", "file_data": f"data:{mime};base64,{data}"}},
+    ]
+    return forms[form]
+
+
+TEXT_BLOCK = st.builds(lambda text: {"type": "text", "text": text}, st.text(max_size=5)) | st.text(max_size=5)
+
+
+@given(st.lists(medium() | TEXT_BLOCK, min_size=1, max_size=4))
+def test_the_form_a_handler_is_shown_has_the_key_of_the_one_a_model_is_given(content: list[Any]) -> None:
+    """What a journal holds went through the one, what a model is asked through the other."""
+    asked = [HumanMessage(content)]
+    assert key(_format_for_tracing(asked)) == key(_normalize_messages(asked)) == key(asked)
+
+
+def test_tools_in_whatever_form() -> None:
+    def weather(city: str) -> str:
+        """The weather."""
+        return city
+
+    openai = convert_to_openai_tool(weather)
+    function = openai["function"]
+    anthropic = {"name": "weather", "description": "The weather.", "input_schema": function["parameters"]}
+    bedrock = {"toolSpec": {**function, "inputSchema": {"json": function["parameters"]}}}
+    strict = {"type": "function", "function": {**function, "strict": True}}
+    keys = {
+        key(tools=[tool]) for tool in (openai, function, anthropic, strict, weather, {"type": "function", **function})
+    }
+    assert len(keys) == 1
+    assert key(tools=[{"toolSpec": {k: v for k, v in bedrock["toolSpec"].items() if k != "parameters"}}]) in keys
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        ["any", "required", True, {"type": "any"}, {"type": "required"}],
+        ["auto", None, False, {"type": "auto"}],
+        ["weather", {"type": "function", "function": {"name": "weather"}}, {"type": "tool", "name": "weather"}],
+    ],
+)
+def test_tool_choices_in_whatever_form(same: list[Any]) -> None:
+    assert len({key(tool_choice=choice) for choice in same}) == 1
+
+
+def test_response_formats_in_whatever_form() -> None:
+    schema = {"title": "City", "type": "object", "properties": {"name": {"type": "string"}}}
+    openai = {"type": "json_schema", "json_schema": {"name": "City", "schema": schema, "strict": True}}
+    assert key(response_format=openai) == key(format=schema) == key(response_schema=schema)
+    said = {**openai, "json_schema": {**openai["json_schema"], "description": "A city."}}  # type: ignore[dict-item]
+    assert key(response_format=said) == key(format={**schema, "description": "A city."}) != key(format=schema)
+    assert key(response_format={"type": "json_object"}) == key(format="json")
+    assert key(response_format={"type": "text"}) == key()
+
+
+def test_sampling_and_the_model_by_default() -> None:
+    assert key(temperature=0.1, model_name="a") == key(temperature=0.9, model_name="b", seed=1) == key()
+
+
+# --- makes a difference ---
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ([HumanMessage("a")], [HumanMessage("b")]),
+        ([HumanMessage("a")], [SystemMessage("a")]),
+        ([HumanMessage("a")], [HumanMessage("a", name="ann")]),
+        ([HumanMessage("a")], [HumanMessage("a"), HumanMessage("a")]),
+        ([ChatMessage("a", role="x")], [ChatMessage("a", role="y")]),
+        ([ToolMessage("a", tool_call_id="1")], [ToolMessage("a", tool_call_id="1", status="error")]),
+        (
+            [AIMessage("", tool_calls=[{"name": "f", "args": {"x": 1}, "id": "1"}])],
+            [AIMessage("", tool_calls=[{"name": "f", "args": {"x": 2}, "id": "1"}])],
+        ),
+    ],
+)
+def test_what_is_said(one: list[BaseMessage], other: list[BaseMessage]) -> None:
+    assert key(one) != key(other)
+
+
+def test_what_is_offered_and_wanted() -> None:
+    city, town = convert_to_openai_tool(City), convert_to_openai_tool(Town)
+    keys = [
+        key(),
+        key(stop=["x"]),
+        key(stop=["y"]),
+        key(tools=[city]),
+        key(tools=[town]),
+        key(tools=[city, town]),
+        key(tools=[city, town], tool_choice="any"),
+        key(tools=[city, town], tool_choice="City"),
+        key(tools=[city, town], tool_choice="Town"),
+        key(tools=[city, town], tool_choice="none"),
+        key(response_format=City),
+        key(response_format=Town),
+        key(response_format={"type": "json_object"}),
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_property_called_title_is_none_of_pydantics_titles() -> None:
+    def tool(**properties: Any) -> dict[str, Any]:
+        return {"name": "f", "parameters": {"type": "object", "properties": properties}}
+
+    assert key(tools=[tool(title={"type": "string"})]) != key(tools=[tool()])
+    assert key(tools=[tool(a={"title": "A", "type": "string"})]) == key(tools=[tool(a={"type": "string"})])
+
+
+# --- match= ---
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "calls.jsonl"
+
+
+def test_stricter(path: Path) -> None:
+    strict = ("messages", "model", "settings")
+    recorded(Chat(), path).invoke("hi", temperature=0)
+    assert replayed(Chat(), path, match=strict).invoke("hi", temperature=0).content == "yes"
+    with pytest.raises(NoRecording, match=r"settings \{'temperature': 0\} were recorded, \{'temperature': 1\} asked"):
+        replayed(Chat(), path, match=strict).invoke("hi", temperature=1)
+
+
+def test_looser(path: Path) -> None:
+    recorded(Chat(), path).invoke("hi", stop=["x"])
+    assert replayed(Chat(), path, match="messages").invoke("hi").content == "yes"
+
+
+def test_ones_own(path: Path) -> None:
+    def last_word(request: dict[str, Any]) -> str:
+        return str(request["messages"][-1]["content"]).split()[-1]
+
+    recorded(Chat(reply=lambda m: AIMessage(m[-1].content)), path).batch(["at 12:01 Paris", "at 12:02 Rome"])
+    replay = replayed(Chat(), path, match=last_word)
+    assert [replay.invoke(question).content for question in ("now Rome", "now Paris")] == [
+        "at 12:02 Rome",
+        "at 12:01 Paris",
+    ]
+
+
+def test_an_unknown_part_is_refused() -> None:
+    with pytest.raises(ValueError, match="no part of a request is called mesages"):
+        Matcher(["mesages"])
+
+
+class Named(Chat):
+    model_name: str = "small"
+
+
+def test_among_calls_that_are_alike_the_one_of_the_same_model_and_settings_is_served(path: Path) -> None:
+    recording = Recording(path, mode="new_episodes")
+    for name in ("small", "large"):
+        for heat in (0, 1):
+            model = Named(model_name=name, reply=lambda _, said=f"{name} {heat}": AIMessage(said))
+            with_recording(model, recording).invoke("hi", temperature=heat)
+    large = replayed(Named(model_name="large"), path)
+    assert large.invoke("hi", temperature=1).content == "large 1"
+    assert large.invoke("hi", temperature=0).content == "large 0"
+    assert large.invoke("hi", temperature=0, model="small").content == "small 0"
+
+
+def test_a_key_somebody_forgot_to_change_does_not_serve_what_was_not_asked(path: Path) -> None:
+    recorded(Chat(), path).invoke("The capital of France?")
+    path.write_text(path.read_text().replace("France", "Spain"))
+    with pytest.raises(NoRecording):
+        replayed(Chat(), path).invoke("The capital of France?")
+    assert replayed(Chat(), path).invoke("The capital of Spain?").content == "yes"

@@ -1,0 +1,176 @@
+"""A request nobody recorded: which call is nearest, where it differs, and that nothing carries on after it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.runnables import RunnableLambda
+
+import plsync.errors
+from plsync.errors import NetworkBlocked, NoRecording, PlsyncError
+from plsync.replay import Recording, with_recording
+from tests.support.models import Chat, StreamingChat
+from tests.support.replaying import poisoned, recorded, replayed
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "calls.jsonl"
+
+
+def miss(model: Any, asked: Any, **kwargs: Any) -> str:
+    with pytest.raises(NoRecording) as raised:
+        model.invoke(asked, **kwargs)
+    return str(raised.value)
+
+
+def weather(city: str) -> str:
+    """The weather in a city."""
+    return city
+
+
+def test_it_names_the_nearest_call_and_shows_the_difference_line_by_line(path: Path) -> None:
+    model = recorded(Chat(), path)
+    system = SystemMessage("You answer in one word.\nYou know every city.")
+    model.invoke("Something else altogether")
+    model.invoke([system, HumanMessage("What is the capital of France? Be brief.")])
+    message = miss(replayed(Chat(), path), [system, HumanMessage("What is the capital of Spain? Be brief.")])
+    assert message.startswith(f"no recorded call in {path} answers this one; no model was asked.")
+    assert "mode='new_episodes'" in message
+    assert "The nearest is in line 3" in message
+    changed = [line.strip() for line in message.splitlines() if line.strip()[:1] in "-+"]
+    assert changed == [
+        "--- recorded",
+        "+++ asked",
+        "-messages[1].content: What is the capital of France?",
+        "+messages[1].content: What is the capital of Spain?",
+    ]
+
+
+def test_a_tool_that_changed_is_shown(path: Path) -> None:
+    tool = {"name": "weather", "description": "The weather.", "parameters": {"type": "object"}}
+    recorded(Chat(), path).invoke("hi", tools=[tool])
+    message = miss(replayed(Chat(), path), "hi", tools=[{**tool, "description": "The weather now."}])
+    assert "-tools[0].description: The weather." in message
+    assert "+tools[0].description: The weather now." in message
+
+
+def test_a_long_prompt_is_shown_where_it_differs(path: Path) -> None:
+    words = [f"word{number}" for number in range(3000)]
+    recorded(Chat(), path).invoke(" ".join(words))
+    words[1500] = "other"
+    message = miss(replayed(Chat(), path), " ".join(words))
+    assert "word1500" in message
+    assert "other" in message
+    assert len(message.splitlines()) < 20
+
+
+def test_without_a_recording_it_says_so(path: Path) -> None:
+    message = miss(replayed(Chat(), path), "hi")
+    assert f"no recorded call in {path} answers this one; no model was asked: nothing is recorded there" in message
+    assert "messages[0].content: hi" in message
+
+
+def test_it_is_found_quickly_in_a_large_recording(path: Path) -> None:
+    model = recorded(Chat(), path)
+    for number in range(300):
+        model.invoke(f"question {number} " + "and so on " * 200)
+    message = miss(replayed(Chat(), path), "question 217! " + "and so on " * 200)
+    assert "question 217" in message
+
+
+# --- nothing carries on after it ---
+
+
+def test_retries_do_not_try_again(path: Path) -> None:
+    recording = Recording(path)
+    model = with_recording(poisoned(Chat()), recording).with_retry(stop_after_attempt=3)
+    with pytest.raises(NoRecording):
+        model.invoke("hi")
+    assert recording.counts.missed == 1
+
+
+def test_fallbacks_do_not_take_over(path: Path) -> None:
+    with pytest.raises(NoRecording):
+        replayed(Chat(), path).with_fallbacks([Chat(reply=lambda _: AIMessage("fallback"))]).invoke("hi")
+
+
+def test_a_program_that_carries_on_after_exceptions_does_not(path: Path) -> None:
+    def careful(question: str) -> str:
+        try:
+            return str(replayed(Chat(), path).invoke(question).content)
+        except Exception:
+            return "Sorry, something went wrong."
+
+    with pytest.raises(NoRecording):
+        RunnableLambda(careful).invoke("hi")
+
+
+async def test_neither_do_tasks_and_batches(path: Path) -> None:
+    model = replayed(Chat(), path)
+    with pytest.raises(NoRecording):
+        await asyncio.wait_for(model.ainvoke("hi"), 5)
+    with pytest.raises(NoRecording):
+        await asyncio.gather(*(model.ainvoke("hi") for _ in range(3)))
+    with pytest.raises(NoRecording):
+        model.batch(["hi"] * 3, return_exceptions=True)
+
+
+def test_it_is_one_of_plsyncs_errors_and_no_exception() -> None:
+    for outcome in (NoRecording, NetworkBlocked):
+        assert issubclass(outcome, PlsyncError)
+        assert not issubclass(outcome, Exception)
+
+
+def test_every_other_error_of_plsync_is_an_exception() -> None:
+    def below(cls: type) -> set[type]:
+        return {cls}.union(*map(below, cls.__subclasses__()))
+
+    ours = {cls for cls in below(PlsyncError) if cls.__module__.startswith("plsync") and cls.__name__[0] != "_"}
+    assert {cls for cls in ours if not issubclass(cls, Exception)} == {PlsyncError, NoRecording, NetworkBlocked}
+    assert {cls.__name__ for cls in ours} <= set(plsync.errors.__all__)
+
+
+# --- streams that were not read to their end ---
+
+
+def test_a_stream_is_served_as_far_as_it_was_read(path: Path) -> None:
+    stream = recorded(StreamingChat(), path).stream("hi")
+    assert [next(stream).text, next(stream).text] == ["a ", "b "]
+    stream.close()
+    again = replayed(StreamingChat(), path).stream("hi")
+    assert [next(again).text, next(again).text] == ["a ", "b "]
+    with pytest.raises(NoRecording, match="stopped reading this answer after 2 chunks"):
+        next(again)
+
+
+def test_such_an_answer_is_not_served_whole(path: Path) -> None:
+    stream = recorded(StreamingChat(), path).stream("hi")
+    next(stream)
+    stream.close()
+    with pytest.raises(NoRecording, match=r"stopped reading this answer \(line 2 of .*\), so it is not known whole"):
+        replayed(StreamingChat(), path).invoke("hi")
+    assert with_recording(StreamingChat(), path, mode="new_episodes").invoke("hi").text == "yes"
+
+
+async def test_nor_is_one_whose_program_was_cancelled(path: Path) -> None:
+    async def read() -> None:
+        async for _ in recorded(StreamingChat(), path).astream("hi"):
+            begun.set()
+            await asyncio.Event().wait()
+
+    begun = asyncio.Event()
+    reader = asyncio.create_task(read())
+    await begun.wait()
+    reader.cancel()
+    await asyncio.gather(reader, return_exceptions=True)
+    while not path.exists():  # the event loop closes the stream nobody reads any more
+        await asyncio.sleep(0)
+    again = replayed(StreamingChat(), path).astream("hi")
+    assert (await anext(again)).text == "a "
+    with pytest.raises(NoRecording):
+        await anext(again)

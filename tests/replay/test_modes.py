@@ -1,0 +1,285 @@
+"""What each mode serves and records, what happens at the end of the answers, and how a recording is kept in order."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatResult
+from langchain_core.rate_limiters import BaseRateLimiter
+from pydantic import Field
+
+from plsync.errors import NoRecording
+from plsync.replay import Recording, with_recording
+from tests.support.models import Chat, SlowChat, StreamingChat
+from tests.support.replaying import lines, poisoned, recorded, replayed
+
+
+class Counted(Chat):
+    """Answers with the question and how often it was asked anything."""
+
+    asked: list[str] = Field(default_factory=list)
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        self.asked.append(str(messages[-1].content))
+        return Chat(reply=lambda _: AIMessage(f"{messages[-1].content} {len(self.asked)}"))._generate(messages)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "calls.jsonl"
+
+
+def said(model: Any, *questions: str) -> list[str]:
+    return [model.invoke(question).content for question in questions]
+
+
+def questions(path: Path) -> list[str]:
+    return [line["request"]["messages"][-1]["content"] for line in lines(path)]
+
+
+# --- modes ---
+
+
+def test_none_never_asks_and_never_writes(path: Path) -> None:
+    with pytest.raises(NoRecording):
+        with_recording(poisoned(Chat()), path).invoke("a")
+    assert not path.exists()
+
+
+class Closed(BaseRateLimiter):
+    """Lets nothing through."""
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        raise AssertionError("the limiter was asked")
+
+    async def aacquire(self, *, blocking: bool = True) -> bool:
+        raise AssertionError("the limiter was asked")
+
+
+def test_what_asks_no_provider_waits_for_no_limiter(path: Path) -> None:
+    assert said(recorded(Counted(), path), "a", "b") == ["a 1", "b 2"]
+    model = replayed(Counted(rate_limiter=Closed()), path)
+    assert model.invoke("a").content == "a 1"
+    assert asyncio.run(model.ainvoke("b")).content == "b 2"
+    with pytest.raises(AssertionError, match="the limiter"):
+        recorded(Counted(rate_limiter=Closed()), path).invoke("c")
+
+
+def test_once_records_into_a_new_recording_and_serves_one_that_exists(path: Path) -> None:
+    assert said(with_recording(Counted(), path, mode="once"), "a", "b", "a") == ["a 1", "b 2", "a 3"]
+    again = with_recording(poisoned(Counted()), path, mode="once")
+    assert said(again, "a", "b", "a") == ["a 1", "b 2", "a 3"]
+    with pytest.raises(NoRecording, match="mode='once'"):
+        again.invoke("c")
+
+
+def test_new_episodes_serves_what_is_there_and_records_the_rest(path: Path) -> None:
+    recorded(Counted(), path).invoke("a")
+    model = Counted()
+    assert said(with_recording(model, path, mode="new_episodes"), "a", "b", "b") == ["a 1", "b 1", "b 2"]
+    assert model.asked == ["b", "b"]
+    assert said(replayed(Counted(), path), "b", "a", "b") == ["b 1", "a 1", "b 2"]
+
+
+def test_all_asks_every_time_and_replaces_what_was_recorded(path: Path) -> None:
+    with Recording(path, mode="all") as first:
+        said(with_recording(Counted(), first), "a", "b")
+    with Recording(path, mode="all") as second:
+        assert said(with_recording(Counted(asked=["before"]), second), "a", "b") == ["a 2", "b 3"]
+    assert said(replayed(Counted(), path), "a", "b") == ["a 2", "b 3"]
+    assert len(lines(path)) == 2
+
+
+def test_an_unknown_mode_is_refused(path: Path) -> None:
+    with pytest.raises(ValueError, match="there are none, once, new_episodes, all"):
+        with_recording(Chat(), path, mode="al")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="speed is above 0"):
+        with_recording(Chat(), path, speed=0)
+    with pytest.raises(ValueError, match="'fail' or 'repeat'"):
+        with_recording(Chat(), path, exhausted="loop")  # type: ignore[arg-type]
+
+
+# --- the same request again ---
+
+
+def test_the_same_request_is_answered_in_the_order_it_was_recorded(path: Path) -> None:
+    said(recorded(Counted(), path), "a", "x", "a")
+    assert said(replayed(Counted(), path), "x", "a", "a") == ["x 2", "a 1", "a 3"]
+
+
+def test_at_the_end_of_the_answers_a_replay_fails(path: Path) -> None:
+    said(recorded(Counted(), path), "a", "a")
+    replay = replayed(Counted(), path)
+    said(replay, "a", "a")
+    with pytest.raises(NoRecording, match=r"recorded 2 times in .*calls\.jsonl, and is asked once more"):
+        replay.invoke("a")
+
+
+def test_or_repeats_the_last_with_a_message_id_of_its_own(path: Path) -> None:
+    said(recorded(Counted(), path), "a", "a")
+    replay = replayed(Counted(), path, exhausted="repeat")
+    answers = [replay.invoke("a") for _ in range(4)]
+    assert [answer.content for answer in answers] == ["a 1", "a 2", "a 2", "a 2"]
+    assert len({answer.id for answer in answers}) == 4
+
+
+def test_a_repeated_stream_has_one_new_id(path: Path) -> None:
+    list(recorded(StreamingChat(), path).stream("a"))
+    replay = replayed(StreamingChat(), path, exhausted="repeat")
+    first, second = ({chunk.id for chunk in replay.stream("a")} for _ in range(2))
+    assert len(first) == len(second) == 1
+    assert first != second
+
+
+def test_each_replay_begins_at_the_beginning(path: Path) -> None:
+    said(recorded(Counted(), path), "a", "a")
+    assert [said(replayed(Counted(), path), "a") for _ in range(3)] == [["a 1"]] * 3
+
+
+def test_models_that_share_a_recording_share_its_answers(path: Path) -> None:
+    said(recorded(Counted(), path), "a", "a")
+    recording = Recording(path)
+    one, other = with_recording(poisoned(Counted()), recording), with_recording(poisoned(Counted()), recording)
+    assert said(one, "a") + said(other, "a") == ["a 1", "a 2"]
+    assert recording.counts.replayed == 2
+
+
+# --- order ---
+
+
+def test_a_recording_is_in_the_order_in_which_calls_began(path: Path) -> None:
+    with Recording(path, mode="all") as recording:
+        model = with_recording(StreamingChat(), recording)
+        stream = model.stream("first")
+        next(stream)
+        model.invoke("second")
+        list(stream)
+    assert questions(path) == ["first", "second"]
+
+
+def test_calls_made_at_the_same_time_are_in_the_order_of_their_requests(path: Path) -> None:
+    for _ in range(3):
+        path.unlink(missing_ok=True)
+        with Recording(path, mode="all") as recording:
+            meet = threading.Barrier(4)
+            with_recording(SlowChat(meet=meet), recording).batch(["d", "b", "c", "a"], {"max_concurrency": 4})
+        assert questions(path) == ["a", "b", "c", "d"]
+
+
+def test_recording_anew_keeps_the_places_and_the_lines_of_answers_that_stayed(path: Path) -> None:
+    answers = {"a": "one", "b": "two", "c": "three"}
+
+    def reply(messages: list[BaseMessage]) -> AIMessage:
+        return AIMessage(answers[str(messages[-1].content)], response_metadata={"id": len(written)})
+
+    written: list[list[str]] = []
+    for asked in ("abc", "cab"):
+        with Recording(path, mode="all") as recording:
+            said(with_recording(Chat(reply=reply), recording), *asked)
+        written.append(path.read_text().splitlines())
+        answers["b"] = "changed"
+    before, after = written
+    assert [old == new for old, new in zip(before, after, strict=True)] == [True, True, False, True]
+    assert "changed" in after[2]
+
+
+def test_a_changed_request_takes_the_place_of_the_one_before_it(path: Path) -> None:
+    for asked in (["a", "b", "c"], ["a", "b?", "c"]):
+        with Recording(path, mode="all") as recording:
+            said(with_recording(Counted(), recording), *asked)
+            recording.prune()
+    assert questions(path) == ["a", "b?", "c"]
+
+
+def test_what_somebody_edits_before_a_recording_is_closed_stays_edited(path: Path) -> None:
+    with Recording(path, mode="all") as recording:
+        said(with_recording(Counted(), recording), "a", "b")
+        path.write_text(path.read_text().replace("a 1", "edited"))
+    assert said(replayed(Counted(), path), "a", "b") == ["edited", "b 2"]
+    assert len(lines(path)) == 2
+
+
+# --- what is not used ---
+
+
+def test_unused_calls_are_found_and_pruned(path: Path) -> None:
+    said(recorded(Counted(), path), "a", "b", "a", "c")
+    recording = Recording(path)
+    said(with_recording(Counted(), recording), "a", "c")
+    assert [call.where for call in recording.unused()] == ["line 3", "line 4"]
+    assert recording.prune() == 2
+    assert questions(path) == ["a", "c"]
+
+
+@pytest.mark.parametrize("mode", ["none", "new_episodes"])
+def test_a_pruned_recording_goes_on_where_it_was(path: Path, mode: Any) -> None:
+    said(recorded(Counted(), path), "a", "b", "c", "b")
+    recording = Recording(path, mode)
+    model = with_recording(Counted(), recording)
+    if mode == "new_episodes":
+        said(model, "new")
+    assert said(model, "c", "b") == ["c 3", "b 2"]
+    recording.prune()
+    assert recording.unused() == []
+    assert recording.prune() == 0
+    if mode == "new_episodes":
+        assert said(model, "b") == ["b 2"]  # by the model, which was asked once before
+    else:
+        with pytest.raises(NoRecording, match="asked once more"):
+            model.invoke("b")
+
+
+def test_nothing_is_unused_where_everything_was_served(path: Path) -> None:
+    said(recorded(Counted(), path), "a", "b")
+    recording = Recording(path, mode="new_episodes")
+    said(with_recording(Counted(), recording), "a", "b", "new")
+    assert recording.unused() == []
+    assert recording.prune() == 0
+    assert questions(path) == ["a", "b", "new"]
+
+
+# --- several at once ---
+
+
+async def test_threads_and_coroutines_record_into_one_file(path: Path) -> None:
+    model = recorded(Chat(reply=lambda messages: AIMessage(f"{messages[-1].content}!")), path)
+    model.batch([f"thread {number}" for number in range(50)])
+    await asyncio.gather(*(model.ainvoke(f"coroutine {number}") for number in range(50)))
+    assert len(lines(path)) == 100
+
+
+RECORDER = """
+import sys
+from langchain_core.language_models import FakeListChatModel
+from plsync.replay import Recording, with_recording
+with Recording(sys.argv[1], mode=sys.argv[2]) as recording:
+    model = with_recording(FakeListChatModel(responses=["answer"]), recording)
+    for number in range(20):
+        model.invoke(f"{sys.argv[3]} {number}")
+"""
+
+
+@pytest.mark.parametrize("mode", ["all", "new_episodes"])
+def test_processes_that_record_into_one_file_do_not_lose_each_others_calls(path: Path, mode: str) -> None:
+    recorded(Chat(), path).invoke("before")
+    recorders = [
+        subprocess.Popen([sys.executable, "-c", RECORDER, str(path), mode, name]) for name in ("one", "two", "three")
+    ]
+    assert [recorder.wait(60) for recorder in recorders] == [0, 0, 0]
+    assert sorted(questions(path)) == sorted(
+        ["before", *(f"{name} {number}" for name in ("one", "two", "three") for number in range(20))]
+    )
+
+
+def test_a_process_that_is_killed_leaves_what_it_had_recorded(path: Path) -> None:
+    killed = RECORDER + "    import os, signal; os.kill(os.getpid(), signal.SIGKILL)\n"
+    done = subprocess.run([sys.executable, "-c", killed, str(path), "all", "x"], check=False, timeout=60)
+    assert done.returncode == -9
+    assert len(lines(path)) == 20

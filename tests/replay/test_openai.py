@@ -1,0 +1,165 @@
+"""OpenAI's own LangChain class with a recording: what is bound, what is raised, and that its key is kept nowhere."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_openai import ChatOpenAI
+from pydantic import BaseModel
+
+from plsync.replay import with_recording
+from tests.support.openai_server import OpenAIServer
+from tests.support.replaying import recorded, replayed
+
+KEY = "sk-a-key-that-is-nobodys"
+
+
+class City(BaseModel):
+    """A city."""
+
+    name: str
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "calls.jsonl"
+
+
+def test_tools_and_structured_output_are_bound_as_the_live_class_binds_them(path: Path) -> None:
+    def weather(city: str) -> str:
+        """The weather in a city."""
+        return city
+
+    live = ChatOpenAI(model="gpt-4o-mini", api_key="none")
+    grafted = with_recording(live, path)
+    assert grafted.bind_tools([weather]).kwargs == live.bind_tools([weather]).kwargs
+    assert grafted.profile == live.profile
+    schema = {"title": "City", "type": "object", "properties": {"name": {"type": "string"}}, "description": "One."}
+    ours, theirs = (model.with_structured_output(schema).first.kwargs for model in (grafted, live))
+    assert ours["response_format"] == theirs["response_format"]
+
+
+def test_what_openai_raises_comes_back_with_the_response(path: Path) -> None:
+    headers = {"retry-after": "7", "set-cookie": "session=whose", "openai-organization": "whose-org"}
+    with OpenAIServer() as server:
+        server.failure = (429, headers, {"message": "Slow down.", "type": "requests", "code": "rate_limit_exceeded"})
+        model = ChatOpenAI(base_url=server.url, api_key="sk-a-key-that-is-nobodys", max_retries=0)
+        with pytest.raises(openai.RateLimitError) as live:
+            recorded(model, path).invoke("hi")
+    with pytest.raises(openai.RateLimitError) as replay:
+        replayed(model, path).invoke("hi")
+    one, other = live.value, replay.value
+    assert str(other) == str(one)
+    assert (other.status_code, other.code, other.body) == (429, "rate_limit_exceeded", one.body)
+    assert other.response.headers["retry-after"] == "7"
+    assert other.response.json() == one.response.json()
+    assert other.request.url == one.request.url
+    assert not any(secret in path.read_text() for secret in ("whose", "nobodys"))
+
+
+def test_keys_and_headers_of_a_model_are_not_recorded(path: Path) -> None:
+    with OpenAIServer() as server:
+        model = ChatOpenAI(
+            base_url=server.url.replace("://", "://user:password-in-link@"),
+            api_key=KEY,
+            default_headers={"X-Api-Key": "gateway-secret-1", "Authorization": "Bearer header-secret"},
+        )
+        recorded(model, path).invoke("hi", extra_headers={"X-Api-Key": "call-secret-12345"})
+    written = path.read_text()
+    assert "Paris is it." in written
+    for secret in (KEY, "password-in-link", "gateway-secret", "header-secret", "call-secret"):
+        assert secret not in written
+
+
+def test_a_key_is_not_recorded_wherever_it_turns_up(path: Path) -> None:
+    class Leaky(ChatOpenAI):
+        def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+            answer = AIMessage(f"my key is {KEY}", response_metadata={"request": {"auth": KEY}})
+            return ChatResult(generations=[ChatGeneration(message=answer)])
+
+    model = Leaky(api_key=KEY)
+    recorded(model, path).invoke(f"What is {KEY}?", user=KEY)
+    assert KEY not in path.read_text()
+    assert replayed(model, path).invoke(f"What is {KEY}?").content == "my key is [redacted]"
+
+
+def test_a_key_in_a_header_is_not_recorded_without_its_scheme_either(path: Path) -> None:
+    with OpenAIServer("You sent token-of-the-gateway.") as server:
+        headers = {"Authorization": "Bearer token-of-the-gateway"}
+        recorded(ChatOpenAI(base_url=server.url, api_key="none", default_headers=headers), path).invoke("hi")
+    assert "token-of-the-gateway" not in path.read_text()
+
+
+WITHOUT_SDK = """
+import sys
+sys.modules |= dict.fromkeys(("openai", "langchain_openai"))  # as if they were not installed
+from langchain_core.exceptions import ModelRateLimitError
+from plsync.errors import RecordedError
+from plsync.replay import load
+try:
+    load(sys.argv[1]).invoke("hi")
+except ModelRateLimitError as error:
+    assert isinstance(error, RecordedError)
+    print(type(error).__name__, error.status_code, error.code, error.response.headers["retry-after"], error)
+"""
+
+
+def test_what_openai_raises_is_told_where_its_sdk_is_not_installed(path: Path) -> None:
+    with OpenAIServer() as server:
+        server.failure = (429, {"retry-after": "7"}, {"message": "Slow down.", "type": "requests", "code": "busy"})
+        with pytest.raises(openai.RateLimitError) as live:
+            recorded(ChatOpenAI(base_url=server.url, api_key=KEY, max_retries=0), path).invoke("hi")
+    command = [sys.executable, "-c", WITHOUT_SDK, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == f"{type(live.value).__name__} 429 busy 7 {live.value}", done.stderr
+
+
+def test_what_is_sent_is_what_the_live_class_sends(path: Path) -> None:
+    def weather(city: str) -> str:
+        """The weather in a city."""
+        return city
+
+    def sent(model: Any) -> list[Any]:
+        server.asked.clear()
+        model.invoke("hi")
+        list(model.stream("hi", stop=["x"]))
+        model.bind_tools([weather], tool_choice="weather").invoke("'Paris'")
+        model.with_structured_output(City).invoke("'Paris'")
+        model.with_structured_output(City, method="json_mode").invoke("'name'")
+        return list(server.asked)
+
+    with OpenAIServer() as server:
+        live = ChatOpenAI(model="gpt-4o-mini", base_url=server.url, api_key=KEY, temperature=0.5, stream_usage=True)
+        first = sent(live)
+        assert sent(recorded(live, path)) == first
+    assert len(first) == 5
+
+
+def test_structured_output_of_a_class_made_in_a_function_comes_back_as_that_class(path: Path) -> None:
+    class River(BaseModel):
+        name: str
+
+    class Country(BaseModel):
+        name: str
+        rivers: list[River] | None = None
+
+    class Answers(ChatOpenAI):
+        def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+            parsed = Country(name="France", rivers=[River(name="Seine")])
+            message = AIMessage(parsed.model_dump_json(), additional_kwargs={"parsed": parsed})
+            return ChatResult(generations=[ChatGeneration(message=message)])
+
+    def asked(model: Any) -> Any:
+        return model.with_structured_output(Country, include_raw=True).invoke("Where?")
+
+    live = Answers(model="gpt-4o-mini", api_key="none")
+    first = asked(recorded(live, path))  # and no warning that something comes back approximately
+    assert isinstance(first["parsed"], Country)
+    assert asked(replayed(live, path)) == first

@@ -1,0 +1,505 @@
+"""The pytest plugin, seen from outside: whole runs of pytest over tests written here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Runs within this process forget what they were the first to import.
+import plsync.replay.proxy.patch  # noqa: F401
+from tests.support.commands import PYTEST_QUICKLY
+
+MODEL = """
+from langchain_core.language_models import FakeListChatModel, FakeListLLM
+
+ANSWER = "{answer}"
+
+def model():
+    return FakeListChatModel(responses=[ANSWER])
+"""
+
+PLAIN = """
+import pytest
+from app import model, ANSWER
+
+def test_one(plsync_recording):
+    assert model().invoke("one").content == "Paris"
+
+@pytest.mark.plsync_recording
+def test_two():
+    assert model().invoke("two").content == "Paris"
+    assert model().invoke("two again").content == "Paris"
+
+def test_without():
+    assert model().invoke("three").content == ANSWER
+"""
+
+
+@pytest.fixture
+def tests(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A directory whose model says ``Paris``; ``live`` changes what it says."""
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(pytester.path))
+    # A file written twice within a second looks unchanged to Python's cache of compiled ones.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    options = f"-p no:cacheprovider {PYTEST_QUICKLY}"
+    loop = "asyncio_mode = auto\nasyncio_default_fixture_loop_scope = function"
+    pytester.makeini(f"[pytest]\naddopts = {options} --strict-markers\n{loop}")
+    live(pytester, "Paris")
+    return pytester
+
+
+def live(pytester: pytest.Pytester, answer: str) -> None:
+    pytester.makepyfile(app=MODEL.format(answer=answer))
+
+
+def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    return pytester.runpytest_inprocess(*arguments)
+
+
+def summary(result: pytest.RunResult) -> str:
+    [line] = [line for line in result.outlines if line.startswith("plsync: ")]
+    return line.removeprefix("plsync: ")
+
+
+def recordings(pytester: pytest.Pytester) -> list[str]:
+    return sorted(str(path.relative_to(pytester.path)) for path in pytester.path.rglob("*.jsonl"))
+
+
+def said(path: Path) -> list[str]:
+    calls = [json.loads(line) for line in path.read_text().splitlines()[1:]]
+    return [call["request"]["messages"][-1]["content"] for call in calls]
+
+
+# --- modes ---
+
+
+def test_calls_are_recorded_once_and_served_from_then_on(tests: pytest.Pytester) -> None:
+    tests.makepyfile(test_app=PLAIN)
+    result = run(tests, "--plsync-record=once")
+    result.assert_outcomes(passed=3)
+    assert summary(result) == "3 recorded, 0 replayed, 0 missed, 0 unused"
+    assert recordings(tests) == ["recordings/test_app/test_one.jsonl", "recordings/test_app/test_two.jsonl"]
+    live(tests, "Rome")
+    result = run(tests)
+    result.assert_outcomes(passed=3)
+    assert summary(result) == "0 recorded, 3 replayed, 0 missed, 0 unused"
+
+
+def test_by_default_nothing_is_asked_and_a_miss_fails_the_test(tests: pytest.Pytester) -> None:
+    tests.makepyfile(test_app=PLAIN)
+    result = run(tests)
+    result.assert_outcomes(passed=1, failed=2)
+    assert summary(result) == "0 recorded, 0 replayed, 2 missed, 0 unused"
+    result.stdout.fnmatch_lines(["*NoRecording: no recorded call in *test_one.jsonl answers this one*"])
+    assert recordings(tests) == []
+
+
+def test_new_episodes_adds_and_all_begins_anew(tests: pytest.Pytester) -> None:
+    def case(*questions: str) -> None:
+        calls = "\n".join(f"    model().invoke({question!r})" for question in questions)
+        tests.makepyfile(test_app=f"from app import model\ndef test_it(plsync_recording):\n{calls}\n")
+
+    path = tests.path / "recordings/test_app/test_it.jsonl"
+    case("a", "b")
+    run(tests, "--plsync-record=all").assert_outcomes(passed=1)
+    case("a", "c")
+    assert summary(run(tests, "--plsync-record=new_episodes")) == "1 recorded, 1 replayed, 0 missed, 1 unused"
+    assert said(path) == ["a", "b", "c"]
+    assert summary(run(tests, "--plsync-record=all")) == "2 recorded, 0 replayed, 0 missed, 0 unused"
+    assert said(path) == ["a", "c"]
+
+
+def test_a_test_that_fails_keeps_what_it_had_recorded(tests: pytest.Pytester) -> None:
+    tests.makepyfile(
+        test_app="from app import model\ndef test_it(plsync_recording):\n    model().invoke('a')\n    assert 0\n"
+    )
+    run(tests, "--plsync-record=all").assert_outcomes(failed=1)
+    assert said(tests.path / "recordings/test_app/test_it.jsonl") == ["a"]
+
+
+# --- kinds of tests ---
+
+
+def test_parametrised_tests_have_a_recording_each(tests: pytest.Pytester) -> None:
+    tests.makepyfile(
+        test_app="""
+        import pytest
+        from app import model
+
+        @pytest.mark.parametrize("city", ["Paris", "a/b c", "a/b_c", "x" * 300, "x" * 301])
+        @pytest.mark.plsync_recording
+        def test_city(city):
+            model().invoke(city)
+
+        @pytest.mark.parametrize("n", [1, pytest.param(2, marks=pytest.mark.plsync_recording)])
+        def test_only_two(n, request):
+            assert ("plsync_recording" in request.fixturenames) == (n == 2)
+        """
+    )
+    run(tests, "--plsync-record=once").assert_outcomes(passed=7)
+    result = run(tests)
+    result.assert_outcomes(passed=7)
+    assert summary(result) == "0 recorded, 5 replayed, 0 missed, 0 unused"
+    assert "recordings/test_app/test_city[Paris].jsonl" in recordings(tests)
+    assert len(recordings(tests)) == 5
+
+
+def test_asynchronous_tests(tests: pytest.Pytester) -> None:
+    tests.makepyfile(
+        test_app="""
+        import asyncio
+        import pytest
+        from app import model
+
+        async def test_it(plsync_recording):
+            answers = await asyncio.gather(*(model().ainvoke(str(n)) for n in range(5)))
+            assert [answer.content for answer in answers] == ["Paris"] * 5
+
+        @pytest.mark.plsync_recording
+        async def test_stream():
+            assert "".join([chunk.content async for chunk in model().astream("s")]) == "Paris"
+        """
+    )
+    run(tests, "--plsync-record=once").assert_outcomes(passed=2)
+    live(tests, "Rome")
+    result = run(tests)
+    result.assert_outcomes(passed=2)
+    assert summary(result) == "0 recorded, 6 replayed, 0 missed, 0 unused"
+
+
+def test_unittest_classes(tests: pytest.Pytester) -> None:
+    tests.makepyfile(
+        test_app="""
+        import unittest
+        import pytest
+        from app import model
+
+        @pytest.mark.plsync_recording
+        class TestMarked(unittest.TestCase):
+            def setUp(self):
+                self.city = model().invoke("in setUp").content
+
+            def test_it(self):
+                self.assertEqual(self.city + model().invoke("in the test").content, "ParisParis")
+
+        class TestAsync(unittest.IsolatedAsyncioTestCase):
+            @pytest.mark.plsync_recording
+            async def test_it(self):
+                self.assertEqual((await model().ainvoke("async")).content, "Paris")
+
+        @pytest.mark.usefixtures("plsync_recording")
+        class TestPlain:
+            def test_it(self):
+                assert model().invoke("plain").content == "Paris"
+        """
+    )
+    run(tests, "--plsync-record=once").assert_outcomes(passed=3)
+    live(tests, "Rome")
+    result = run(tests)
+    result.assert_outcomes(passed=3)
+    assert summary(result) == "0 recorded, 4 replayed, 0 missed, 0 unused"
+    assert "recordings/test_app/TestMarked.test_it.jsonl" in recordings(tests)
+
+
+def test_workers_of_xdist(tests: pytest.Pytester) -> None:
+    tests.makepyfile(
+        test_app="""
+        import pytest
+        from app import model
+
+        @pytest.mark.parametrize("n", range(12))
+        def test_own(n, plsync_recording):
+            assert model().invoke(f"own {n}").content == "Paris"
+
+        @pytest.mark.parametrize("n", range(12))
+        @pytest.mark.plsync_recording("shared.jsonl")
+        def test_shared(n):
+            assert model().invoke(f"shared {n}").content == "Paris"
+        """
+    )
+    (tests.path / "recordings" / "test_app").mkdir(parents=True)
+    (tests.path / "recordings" / "test_app" / "test_gone.jsonl").write_text('{"plsync":"recording","format":1}\n')
+    result = tests.runpytest_subprocess("-n", "2", "--plsync-record=new_episodes")
+    result.assert_outcomes(passed=24)
+    assert summary(result) == "24 recorded, 0 replayed, 0 missed, 0 unused"
+    result.stdout.fnmatch_lines(["*recordings of tests that are gone: recordings/test_app/test_gone.jsonl"])
+    assert sorted(said(tests.path / "shared.jsonl")) == sorted(f"shared {n}" for n in range(12))
+    live(tests, "Rome")
+    result = tests.runpytest_subprocess("-n", "2")
+    result.assert_outcomes(passed=24)
+    assert summary(result) == "0 recorded, 24 replayed, 0 missed, 0 unused"
+
+
+# --- the marker ---
+
+
+def test_the_marker_sets_up_the_recording(tests: pytest.Pytester) -> None:
+    tests.makepyfile(
+        test_app="""
+        import pytest
+        from app import model
+
+        @pytest.mark.plsync_recording(path="cities/all.jsonl", mode="once", match=["messages"], exhausted="repeat")
+        def test_it(plsync_recording):
+            assert plsync_recording.path.name == "all.jsonl"
+            assert model().invoke("a", stop=["x"]).content == "Paris"
+
+        @pytest.mark.plsync_recording("cities/all.jsonl", match=["messages"], exhausted="repeat")
+        def test_again():
+            assert [model().invoke("a").content for _ in range(3)] == ["Paris"] * 3
+        """
+    )
+    run(tests).assert_outcomes(passed=2)
+    assert said(tests.path / "cities" / "all.jsonl") == ["a"]
+    result = run(tests, "--plsync-record=none")
+    result.assert_outcomes(passed=2)
+    assert summary(result) == "0 recorded, 4 replayed, 0 missed, 0 unused"
+
+
+def test_a_model_may_be_given_the_recording_itself(tests: pytest.Pytester) -> None:
+    tests.makepyfile(
+        test_app="""
+        from app import model
+        from plsync.replay import with_recording
+
+        def test_it(plsync_recording):
+            assert with_recording(model(), plsync_recording).invoke("a").content == "Paris"
+        """
+    )
+    run(tests, "--plsync-record=once").assert_outcomes(passed=1)
+    assert summary(run(tests)) == "0 recorded, 1 replayed, 0 missed, 0 unused"
+
+
+# --- what must not go unnoticed ---
+
+
+def test_a_miss_that_was_caught_fails_the_test_after_all(tests: pytest.Pytester) -> None:
+    tests.makepyfile(
+        test_app="""
+        import pytest
+        from app import model
+
+        def careless():
+            try:
+                model().invoke("a")
+            except BaseException:
+                return "sorry"
+
+        def test_it(plsync_recording):
+            assert careless() == "sorry"
+
+        @pytest.mark.plsync_recording(allow_misses=True)
+        def test_on_purpose():
+            assert careless() == "sorry"
+        """
+    )
+    result = run(tests)
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*the test passed, but a call was not answered: no recorded call in *"])
+
+
+def test_unused_calls_and_recordings_of_tests_that_are_gone_are_shown_and_pruned(tests: pytest.Pytester) -> None:
+    tests.makepyfile(test_app=PLAIN, test_other="def test_nothing():\n    pass\n")
+    run(tests, "--plsync-record=once")
+    directory = tests.path / "recordings"
+    (directory / "test_app" / "test_two.jsonl").rename(directory / "test_app" / "test_gone.jsonl")
+    one = directory / "test_app" / "test_one.jsonl"
+    lines = one.read_text().splitlines()
+    one.write_text("\n".join([*lines, lines[1].replace("one", "never asked")]) + "\n")
+    (directory / "elsewhere").mkdir()
+    (directory / "elsewhere" / "kept.jsonl").write_text(one.read_text())
+    result = run(tests, "--deselect=test_app.py::test_two")
+    assert "recordings of tests" not in result.stdout.str()  # not every test was run
+    tests.makepyfile(test_app=PLAIN.replace("def test_two", "def no_test_two"))
+    live(tests, "Paris")
+    result = run(tests)
+    assert summary(result) == "0 recorded, 1 replayed, 0 missed, 1 unused"
+    result.stdout.fnmatch_lines(
+        [
+            "  recorded calls no test used: recordings/test_app/test_one.jsonl: line 3",
+            "  recordings of tests that are gone: recordings/test_app/test_gone.jsonl",
+            "  --plsync-prune removes them",
+        ]
+    )
+    assert said(one) == ["one", "never asked"]
+    result = run(tests, "--plsync-prune")
+    assert said(one) == ["one"]
+    assert recordings(tests) == ["recordings/elsewhere/kept.jsonl", "recordings/test_app/test_one.jsonl"]
+    assert summary(run(tests)) == "0 recorded, 1 replayed, 0 missed, 0 unused"
+
+
+NAMED = """
+import pytest
+from app import model, ANSWER
+
+@pytest.mark.plsync_recording(path="recordings/test_app/named.jsonl")
+def test_one():
+    assert model().invoke("one").content == ANSWER
+
+@pytest.mark.plsync_recording("../{directory}/recordings/test_app/first.jsonl")
+def test_two():
+    assert model().invoke("two").content == ANSWER
+
+@pytest.mark.plsync_recording(path="recordings/test_app/skipped.jsonl")
+@pytest.mark.skipif("ANSWER == 'Rome'")
+def test_three():
+    assert model().invoke("three").content == ANSWER
+"""
+
+
+def test_a_recording_that_a_test_names_is_not_taken_for_one_of_a_test_that_is_gone(tests: pytest.Pytester) -> None:
+    tests.makepyfile(test_app=NAMED.format(directory=tests.path.name))
+    run(tests, "--plsync-record=once").assert_outcomes(passed=3)
+    live(tests, "Rome")
+    result = run(tests, "--plsync-record=all", "--plsync-prune")
+    result.assert_outcomes(passed=2, skipped=1)
+    assert "recordings of tests" not in result.stdout.str()
+    assert recordings(tests) == [f"recordings/test_app/{name}.jsonl" for name in ("first", "named", "skipped")]
+
+
+SHARES = """
+import pytest
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    items[:] = items[:1]  # as plugins do that share tests out among machines
+"""
+
+
+@pytest.mark.parametrize("way", ["--last-failed", "a plugin's"])
+def test_a_run_of_some_tests_prunes_no_recording_of_the_others(tests: pytest.Pytester, way: str) -> None:
+    tests.makepyfile(test_app=PLAIN)
+    run(tests, "--plsync-record=once")
+    before = recordings(tests)
+    if way == "--last-failed":
+        ini = tests.path / "tox.ini"
+        ini.write_text(ini.read_text().replace("-p no:cacheprovider", ""))
+        tests.makepyfile(test_app=PLAIN.replace("def test_two():", "def test_two():\n    assert 0"))
+        run(tests).assert_outcomes(passed=2, failed=1)
+        tests.makepyfile(test_app=PLAIN)
+        result = run(tests, "--last-failed", "--plsync-prune")
+    else:
+        tests.makeconftest(SHARES)
+        result = run(tests, "--plsync-prune")
+    result.assert_outcomes(passed=1)
+    assert recordings(tests) == before
+    assert "recordings of tests" not in result.stdout.str()
+
+
+def test_a_failed_test_prunes_nothing(tests: pytest.Pytester) -> None:
+    tests.makepyfile(test_app=PLAIN)
+    run(tests, "--plsync-record=once")
+    tests.makepyfile(test_app=PLAIN.replace('"two again").content ==', '"two").content !='))
+    run(tests, "--plsync-prune").assert_outcomes(passed=2, failed=1)
+    assert said(tests.path / "recordings/test_app/test_two.jsonl") == ["two", "two again"]
+
+
+# --- the network ---
+
+
+NETWORK = """
+import asyncio, socket, urllib.request
+import httpx, pytest
+from openai import OpenAI
+
+def test_loopback():
+    server = socket.create_server(("127.0.0.1", 0))
+    socket.create_connection(server.getsockname()).close()
+    socket.getaddrinfo("localhost", 80)
+    socket.socketpair()
+
+def test_address():
+    socket.create_connection(("203.0.113.1", 80), timeout=1)
+
+def test_name():
+    urllib.request.urlopen("http://nowhere.invalid/")
+
+def test_datagram():
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("203.0.113.1", 53))
+
+def test_httpx():
+    httpx.get("http://203.0.113.1/", timeout=1)
+
+async def test_async():
+    await asyncio.wait_for(httpx.AsyncClient().get("http://nowhere.invalid/"), 5)
+
+def test_sdk_does_not_retry():
+    OpenAI(api_key="none", base_url="http://nowhere.invalid/", max_retries=5).models.list()
+
+def test_caught():
+    with pytest.raises(Exception):
+        httpx.get("http://203.0.113.1/", timeout=1)
+"""
+
+
+def test_the_network_can_be_kept_out(tests: pytest.Pytester) -> None:
+    tests.makepyfile(test_app=NETWORK)
+    result = tests.runpytest_subprocess("--plsync-block-network", "--timeout=20")
+    result.assert_outcomes(passed=1, failed=7)
+    found = result.stdout.str()
+    assert found.count("NetworkBlocked: a test reached for '203.0.113.1'") >= 4
+    assert found.count("NetworkBlocked: a test reached for 'nowhere.invalid'") >= 3
+
+
+# --- inert until used ---
+
+
+def test_runs_that_do_not_use_it_see_nothing_of_it(tests: pytest.Pytester) -> None:
+    tests.makepyfile(test_plain="def test_it():\n    pass\n")
+    result = run(tests)
+    result.assert_outcomes(passed=1)
+    assert "plsync:" not in result.stdout.str()
+    assert not list(tests.path.glob("recordings"))
+
+
+def test_it_costs_no_import_until_a_test_uses_it() -> None:
+    program = (
+        "import sys; import pytest; before = set(sys.modules); import plsync.replay.pytest_plugin; "
+        "print(sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert set(eval(done.stdout)) <= {  # noqa: S307 - a list of names, from the line above
+        *(
+            "plsync",
+            "plsync._common",
+            "plsync._common.lazy",
+            "plsync.replay",
+            "plsync.replay.recording_paths",
+            "plsync.replay.pytest_plugin",
+        ),
+        *("hashlib", "_hashlib", "_blake2"),
+    }
+
+
+def test_recording_into_a_journal_loads_nothing_of_replay(tmp_path: Path) -> None:
+    program = (
+        "import plsync, sys; assert not [name for name in sys.modules if name.startswith('langchain')]\n"
+        f"plsync.PromptLayerCallbackHandler(journal={str(tmp_path)!r})\n"
+        "heavy = ('plsync.replay', 'langchain_core.language_models')\n"
+        "found = [name for name in sys.modules if name.startswith(heavy)]\n"
+        "assert not found, found"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_it_never_syncs_anything(tests: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMPTLAYER_API_KEY", "pl_nobodys")
+    tests.makepyfile(
+        test_app="""
+        import sys
+        from app import model
+
+        def test_it(plsync_recording):
+            model().invoke("a")
+            heavy = ("plsync.delivery", "plsync.promptlayer", "promptlayer")
+            assert not [name for name in sys.modules if name.startswith(heavy)]
+        """
+    )
+    result = tests.runpytest_subprocess("--plsync-record=once", "--plsync-block-network")
+    result.assert_outcomes(passed=1)
