@@ -27,6 +27,7 @@ pub mod frame;
 mod ids;
 pub mod labels;
 mod layout;
+mod mutex;
 mod os;
 mod salvage;
 mod spool;

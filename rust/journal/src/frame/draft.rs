@@ -145,3 +145,54 @@ impl Draft {
         &self.bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Defect, Header};
+    use crate::state::FLAG_CACHED;
+    use proptest::prelude::*;
+
+    fn framed(labels: &[u8], body: &[u8], number: u64) -> Vec<u8> {
+        let id = RecordId::new();
+        let event = Event { kind: Kind::End, ended: Ended::Ok, flags: FLAG_CACHED, lane: 9, id, labels, body };
+        let mut draft = Draft::new();
+        event.draft(&mut draft);
+        draft.numbered(number).to_vec()
+    }
+
+    #[test]
+    fn zeros_are_a_clean_end() {
+        assert_eq!(Header::read(&[0; HEADER]), Err(Defect::Blank));
+        assert_eq!(Header::read(&[]), Err(Defect::Blank));
+    }
+
+    proptest! {
+        #[test]
+        fn a_frame_reads_back(labels in prop::collection::vec(any::<u8>(), 0..300),
+                              body in prop::collection::vec(any::<u8>(), 0..5000), number: u64) {
+            let bytes = framed(&labels, &body, number);
+            let header = Header::read(&bytes).unwrap();
+            let payload = &bytes[HEADER..HEADER + header.payload_len];
+            prop_assert_eq!(header.verify(payload), Ok(()));
+            prop_assert_eq!(&payload[..header.labels_len], &labels[..]);
+            prop_assert_eq!(&payload[header.labels_len..], &body[..]);
+            prop_assert_eq!((header.number, header.lane, header.frame_len()), (number, 9, bytes.len()));
+        }
+
+        #[test]
+        fn any_flipped_bit_is_noticed(body in prop::collection::vec(any::<u8>(), 1..200), at: prop::sample::Index, bit in 0..8u8) {
+            let mut bytes = framed(b"", &body, 3);
+            let at = at.index(HEADER + body.len());
+            bytes[at] ^= 1 << bit;
+            let intact = Header::read(&bytes)
+                .and_then(|header| header.verify(&bytes[HEADER..HEADER + body.len()]));
+            prop_assert!(intact.is_err());
+        }
+
+        #[test]
+        fn reading_arbitrary_bytes_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Header::read(&bytes);
+        }
+    }
+}

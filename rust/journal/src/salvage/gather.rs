@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::pages::{Entry, Page, Pages};
 use crate::frame::array;
 use crate::store::callbacks::Entry as Callback;
 use crate::store::callbacks::sinks;
+use crate::store::db::pages::{Entry, Page, Pages};
 use crate::store::db::tables::{COUNTED, PART_END, PART_START, sealed_seq, tail_seq, unsealed};
 use crate::store::followups::queue::Queue;
 use crate::store::followups::{Entry as FollowUp, FollowUpKey};
-use crate::store::outbox::acks;
+use crate::store::outbox::ack_order;
 use crate::store::records::row::StateRow;
 use crate::store::records::{dictionary, payload, retention};
 use crate::{Error, RecordId, Result};
@@ -142,7 +142,7 @@ impl Found {
             b"ack_order" => _ = self.ack_order.insert(seq(key)?, numbered(key, value)?),
             b"positions" => {
                 let sink = u32::from_be_bytes(key.try_into().ok()?);
-                self.positions.insert(sink, acks::read_position(key, value).ok()?);
+                self.positions.insert(sink, ack_order::read_position(key, value).ok()?);
             }
             b"labels" => {
                 let number = numbered(key, value)?;
@@ -208,7 +208,7 @@ impl Found {
                     labels.push(key.to_vec());
                 }
             }
-        } else if let (4, Ok(position)) = (key.len(), acks::read_position(key, value)) {
+        } else if let (4, Ok(position)) = (key.len(), ack_order::read_position(key, value)) {
             // The lowest of several: no ack is passed over, whichever commit it was of.
             let known = self.positions.entry(u32::from_be_bytes(array(key, 0))).or_insert(position);
             *known = position.min(*known);

@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::SalvageReport;
 use super::gather::Found;
-use super::pages::Pages;
+use super::report::SalvageReport;
 use crate::frame::array;
 use crate::state::Ended;
 use crate::state::{FLAG_PRUNED, State};
 use crate::store::callbacks::Place;
 use crate::store::callbacks::sinks;
+use crate::store::db::pages::Pages;
 use crate::store::db::tables::{PART_END, PART_START, label_key, record_key, sealed, sealed_seq, seq_key};
 use crate::store::followups::queue::Queue;
 use crate::store::followups::restore;
-use crate::store::outbox::acks;
+use crate::store::outbox::ack_order;
 use crate::store::records::row::StateRow;
 use crate::store::records::transition::Change;
 use crate::store::records::{dictionary, payload, retention};
@@ -52,11 +52,11 @@ pub(super) fn rebuild(store: &Store, pages: &Pages, found: &Found, report: &mut 
         report.followups += done.followups;
         report.lost += done.lost - done.losses.len() as u64;
         for loss in done.losses {
-            report.lose(loss);
+            report.add_loss(loss);
         }
     }
     if found.takers().count() < found.positions.len() {
-        report.lose("which command is given every request id: it is given those that come from now on".into());
+        report.add_loss("which command is given every request id: it is given those that come from now on".into());
     }
     order_acks(store, found, &acked)?;
     follow_requests(store, found, report)
@@ -76,7 +76,7 @@ fn follow_requests(store: &Store, found: &Found, report: &mut SalvageReport) -> 
     })?;
     let lost = (found.followups.len() as u64).saturating_sub(report.followups);
     if lost > 0 {
-        report.lose(format!("{lost} follow-ups, with the records they belong to"));
+        report.add_loss(format!("{lost} follow-ups, with the records they belong to"));
     }
     Ok(())
 }
@@ -98,10 +98,10 @@ fn order_acks(store: &Store, found: &Found, acked: &HashMap<u64, u64>) -> Result
     let passed = |position: u64| order.iter().take_while(|seq| listed[seq] <= position).count() as u64;
     store.db().write(|txn, tables| {
         for (number, seq) in (1..).zip(order.iter().chain(&rest)) {
-            acks::list(txn, tables, number, *seq)?;
+            ack_order::list(txn, tables, number, *seq)?;
         }
         for (sink, position) in found.takers() {
-            acks::set_position(txn, tables, sink, passed(position))?;
+            ack_order::set_position(txn, tables, sink, passed(position))?;
         }
         Ok(())
     })
@@ -116,7 +116,7 @@ fn follow(change: &mut Change, found: &Found, old: Queue, new: Queue) -> Result<
 /// Sinks keep their numbers; the quota and the dictionaries are the journal's own.
 fn copy_names(store: &Store, found: &Found, report: &mut SalvageReport) -> Result<()> {
     if found.meta.get(retention::KEY).is_some_and(|stored| !retention::is_whole(stored)) {
-        report.lose("the quota: set it again".into());
+        report.add_loss("the quota: set it again".into());
     }
     store.db().write(|txn, tables| {
         let mut change = Change::begin(txn, tables, ids::now_ms())?;
@@ -164,7 +164,7 @@ fn write(
     };
     settle(&mut row, bodies.iter().flatten().count(), found.acks.contains_key(&old), found.damaged > 0, report);
     if row.sink != 0 && !found.sinks.contains_key(&row.sink) {
-        report.lose(format!("record {}: where its request id is delivered", id.hex()));
+        report.add_loss(format!("record {}: where its request id is delivered", id.hex()));
         row.sink = 0;
     }
     let seq = change.counts.last_seq + 1;
@@ -221,12 +221,12 @@ fn stateless(found: &Found, id: RecordId, known: bool, end: Option<&[u8]>, repor
     if known {
         row.state = State::InDoubt;
         "salvaged without its state: it may have been sent before".clone_into(&mut row.last_error);
-        report.lose(format!("record {}: its state", id.hex()));
+        report.add_loss(format!("record {}: its state", id.hex()));
     } else {
         row.state = State::Held;
         "salvaged without its id and state: it may have been sent before, under another id"
             .clone_into(&mut row.last_error);
-        report.lose(format!("record {}: its own id and its state; this id is new", id.hex()));
+        report.add_loss(format!("record {}: its own id and its state; this id is new", id.hex()));
     }
     row
 }
@@ -249,7 +249,7 @@ fn earlier(found: &Found, mut row: StateRow, end: Option<&[u8]>, report: &mut Sa
         row.state = State::InDoubt;
         row.not_before = 0;
         "salvaged with an earlier state: it may have been sent since".clone_into(&mut row.last_error);
-        report.lose(format!("record {}: its state, which may be later than the one that was found", row.id.hex()));
+        report.add_loss(format!("record {}: its state, which may be later than the one that was found", row.id.hex()));
     }
     row
 }
@@ -262,7 +262,7 @@ fn settle(row: &mut StateRow, bodies: usize, acked: bool, is_damaged: bool, repo
         row.state = State::InDoubt;
         row.not_before = 0;
         "salvaged without its request id, which PromptLayer still knows".clone_into(&mut row.last_error);
-        report.lose(format!("record {}: its request id", row.id.hex()));
+        report.add_loss(format!("record {}: its request id", row.id.hex()));
     }
     let expected =
         if row.is_pruned() { 0 } else { 1 + usize::from(!matches!(row.ended, Ended::No | Ended::Abandoned)) };
@@ -272,8 +272,8 @@ fn settle(row: &mut StateRow, bodies: usize, acked: bool, is_damaged: bool, repo
             row.state = State::Dead;
             "what it held could not be salvaged".clone_into(&mut row.last_error);
         }
-        report.lose(format!("record {}: its events", row.id.hex()));
+        report.add_loss(format!("record {}: its events", row.id.hex()));
     } else if bodies < expected && is_damaged && row.state != State::Held {
-        report.lose(format!("record {}: one of its two events", row.id.hex()));
+        report.add_loss(format!("record {}: one of its two events", row.id.hex()));
     }
 }

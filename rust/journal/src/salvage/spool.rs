@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::ops::Bound;
 use std::path::Path;
 
-use super::SalvageReport;
 use super::gather::Found;
+use super::report::SalvageReport;
 use crate::os::fs;
 use crate::spool::reader::{Reader, Step};
 use crate::spool::segment::{list, segment_path};
@@ -25,7 +25,10 @@ pub(super) fn take_in(source: &Path, store: &Store, found: Option<&Found>, repor
     let ingested = store.ingest(true)?;
     report.frames = ingested.frames;
     for damage in ingested.damage {
-        report.lose(format!("{} bytes of {} at byte {}: {}", damage.len, damage.segment, damage.offset, damage.reason));
+        report.add_loss(format!(
+            "{} bytes of {} at byte {}: {}",
+            damage.len, damage.segment, damage.offset, damage.reason
+        ));
     }
     // A whole store knew all that had been taken in before, so what it did not know is new.
     if found.is_none_or(|found| found.damaged > 0) {
@@ -102,7 +105,7 @@ fn doubt(store: &Store, had: u64, fresh: &HashSet<RecordId>, report: &mut Salvag
             Ok((next, doubtful))
         })?;
         for (_, id) in doubted {
-            report.lose(format!("record {}: its state", id.hex()));
+            report.add_loss(format!("record {}: its state", id.hex()));
         }
         if next == from {
             return Ok(());

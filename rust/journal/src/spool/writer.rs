@@ -1,18 +1,20 @@
 //! One process's writer: a lock that says it lives, and the segment it appends to.
 
 mod fsync;
+mod unsynced;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::fsync_thread;
 use super::lock::WriterLock;
 use super::segment::{self, Segment};
 use crate::frame::{self, Draft};
+use crate::mutex::lock;
 use crate::os::{fork, fs};
 use crate::{Error, RecordId, Result};
-use fsync::Syncs;
+use unsynced::Unsynced;
 
 pub(crate) struct Writer {
     pub(crate) id: RecordId,
@@ -21,10 +23,11 @@ pub(crate) struct Writer {
     spool: PathBuf,
     active: Mutex<Active>,
     spare: Mutex<Spare>,
-    syncs: Syncs,
+    unsynced: Unsynced,
     gone: AtomicBool,
 }
 
+/// The segment that frames are appended to. After a failed append offset and frame number are those of before.
 struct Active {
     segment: Segment,
     offset: u64,
@@ -52,7 +55,7 @@ impl Writer {
             spool: spool.to_path_buf(),
             active: Mutex::new(Active { offset: segment.start, segment, frames: 1 }),
             spare: Mutex::new(Spare { index: 1, segment: None }),
-            syncs: Syncs::new(),
+            unsynced: Unsynced::new(),
             gone: AtomicBool::new(false),
         })
     }
@@ -63,7 +66,7 @@ impl Writer {
         if payload > frame::MAX_PAYLOAD {
             return Err(Error::TooLarge { len: payload, max: frame::MAX_PAYLOAD });
         }
-        let mut active = held(&self.active);
+        let mut active = lock(&self.active);
         let needed = frame::frame_len(payload) as u64;
         if active.offset + needed > active.segment.size {
             // Another journal may stand in the place of this one by now. There the next segment would be that of a writer whose file is
@@ -84,16 +87,16 @@ impl Writer {
         let index = segment.index;
         drop(active);
         if half_full {
-            fsync_thread::nudge();
+            fsync_thread::wake();
         }
         self.lock.count_event();
-        self.syncs.dirty.store(true, Ordering::Release);
+        self.unsynced.dirty.store(true, Ordering::Release);
         Ok(index)
     }
 
     fn rotate(&self, active: &mut Active, needed: u64) -> Result<()> {
         let room = needed + 4096;
-        let mut spare = held(&self.spare);
+        let mut spare = lock(&self.spare);
         let next = match spare.segment.take().filter(|made| made.size >= room) {
             Some(made) => made,
             None => Segment::create(&self.spool, self.id, spare.index, room.max(active.segment.next_size()), false)?,
@@ -103,7 +106,7 @@ impl Writer {
         let full = std::mem::replace(&mut active.segment, next);
         active.offset = active.segment.start;
         active.frames = 1;
-        self.note_full(full);
+        self.unsynced.add_full(full);
         Ok(())
     }
 
@@ -113,7 +116,7 @@ impl Writer {
 
     fn prepare_spare(&self) {
         let (index, size, half_full) = {
-            let active = held(&self.active);
+            let active = lock(&self.active);
             let Active { segment, offset, .. } = &*active;
             (segment.index + 1, segment.next_size(), *offset * 2 > segment.size)
         };
@@ -123,7 +126,7 @@ impl Writer {
     }
 
     fn make_ahead(&self, index: u32, size: u64) {
-        let mut spare = held(&self.spare);
+        let mut spare = lock(&self.spare);
         // A rotation that came first has made this segment itself, and is filling it.
         if spare.index == index && spare.segment.is_none() {
             // Without a spare the rotation makes a segment itself and reports what fails.
@@ -134,7 +137,7 @@ impl Writer {
     /// Whether somebody removed the journal, moved it away, or removed what is appended to; the next append then makes a new one.
     pub(crate) fn notice_removal(&self) -> bool {
         let (file, path) = {
-            let active = held(&self.active);
+            let active = lock(&self.active);
             (Arc::clone(&active.segment.file), active.segment.path.clone())
         };
         let removed = self.lock.is_gone() || fs::is_displaced(&file, &path);
@@ -151,26 +154,21 @@ impl Writer {
     /// Gives the unused end of the segment back to the file system; a later append starts a new segment.
     #[cfg(unix)]
     pub(crate) fn trim(&self) {
-        let mut active = held(&self.active);
+        let mut active = lock(&self.active);
         let used = active.offset;
         if active.segment.file.set_len(used).is_ok() {
             active.segment.size = used;
         }
-        if let Some(spare) = held(&self.spare).segment.take() {
+        if let Some(spare) = lock(&self.spare).segment.take() {
             let _ = std::fs::remove_file(&spare.path);
         }
     }
 
     /// Removes the files of a writer that lost the race to be its process's.
     pub(crate) fn discard(&self) {
-        let _ = std::fs::remove_file(&held(&self.active).segment.path);
+        let _ = std::fs::remove_file(&lock(&self.active).segment.path);
         self.lock.remove();
     }
-}
-
-/// A panic while the lock was held leaves offset and frame number as they were before it, so the state stays usable.
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -194,7 +192,7 @@ mod tests {
         for _ in 0..3 {
             append(&writer, b"event");
             assert!(writer.tick());
-            assert!(!writer.syncs.dirty.load(Ordering::Acquire), "the events were not synced");
+            assert!(!writer.unsynced.dirty.load(Ordering::Acquire), "the events were not synced");
         }
         assert_eq!(writer.lock.failures(), 1);
         assert!(writer.flush().is_err(), "a flush promises that the names are there");
@@ -204,7 +202,7 @@ mod tests {
     fn a_segment_that_a_rotation_made_first_is_not_made_again() {
         let spool = tempfile::tempdir().unwrap();
         let writer = Writer::create(spool.path()).unwrap();
-        let size = held(&writer.active).segment.size;
+        let size = lock(&writer.active).segment.size;
         append(&writer, b"in the first segment");
         // The sync thread found the first segment half full, and is about to make the second one.
         append(&writer, &vec![b'x'; usize::try_from(size).unwrap()]);

@@ -10,7 +10,7 @@ use super::db::tables::{
     tail_seq, unsealed,
 };
 use super::followups;
-use super::outbox::acks;
+use super::outbox::ack_order;
 use super::records::counts::Counts;
 use super::records::payload;
 use super::records::retention;
@@ -215,7 +215,7 @@ fn check_ack_order(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Re
     for entry in tables.ack_order.iter(txn)? {
         let (key, value) = entry?;
         number += 1;
-        let seq = acks::record(key, value).ok().filter(|_| tail_seq(key).is_ok_and(|key| key == number));
+        let seq = ack_order::record(key, value).ok().filter(|_| tail_seq(key).is_ok_and(|key| key == number));
         let Some(seq) = seq.filter(|seq| *seq <= last_seq) else {
             report.add(place(), format!("entry {number} is damaged"), "the request ids");
             continue;
@@ -231,7 +231,7 @@ fn check_ack_order(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Re
     }
     for entry in tables.positions.iter(txn)? {
         let (key, value) = entry?;
-        let position = acks::read_position(key, value).ok().filter(|position| *position <= number);
+        let position = ack_order::read_position(key, value).ok().filter(|position| *position <= number);
         let sink = key.try_into().map(u32::from_be_bytes).ok();
         let name = sink.map(|sink| sinks::name(txn, tables, sink)).transpose()?.flatten();
         if position.is_none() || name.is_none() {
@@ -247,7 +247,7 @@ fn check_callbacks(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Re
         let (key, value) = entry?;
         let sink = key.first_chunk().map(|sink| u32::from_be_bytes(*sink));
         let takes_all =
-            sink.map(|sink| acks::position(txn, tables, sink)).transpose().is_ok_and(|at| at.flatten().is_some());
+            sink.map(|sink| ack_order::position(txn, tables, sink)).transpose().is_ok_and(|at| at.flatten().is_some());
         let row = load(txn, tables, tail_seq(key)?);
         let is_theirs = row.is_ok_and(|row| takes_all || Some(row.sink) == sink);
         match Entry::decode(key, value) {

@@ -3,7 +3,7 @@
 use super::Store;
 use super::callbacks::waiting;
 use super::followups;
-use super::outbox::acks;
+use super::outbox::ack_order;
 use super::records::counts::Counts;
 use super::records::retention::Quota;
 use super::records::transition::load;
@@ -103,8 +103,8 @@ impl Store {
             stats.callbacks_dead = waiting::dead(txn, tables)?;
             stats.callback_error = waiting::any_error(txn, tables)?;
             stats.callbacks = tables.callbacks.len(txn)?.saturating_sub(stats.callbacks_dead);
-            for sink in acks::takers(txn, tables)? {
-                stats.callbacks += acks::backlog(txn, tables, sink)?;
+            for sink in ack_order::takers(txn, tables)? {
+                stats.callbacks += ack_order::backlog(txn, tables, sink)?;
             }
             let tally = followups::tally(txn, tables)?;
             (stats.followups, stats.followups_stranded) = (tally.waiting, tally.stranded);

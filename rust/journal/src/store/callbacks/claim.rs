@@ -1,26 +1,19 @@
 //! The deliverer's side: entries are leased, kept for longer, and settled.
 
-use std::collections::HashMap;
-use std::ops::Bound;
-use std::path::PathBuf;
+use heed::RwTxn;
 
-use heed::{RoTxn, RwTxn};
-
+use super::Place;
+use super::owners::Owners;
 use super::sinks;
-use super::waiting::owners;
-use super::{NEVER, NOBODY, Place};
-use crate::spool::lock::observe;
 use crate::store::Store;
-use crate::store::db::tables::{PART_END, PART_START, Tables, due_key, record_key};
-use crate::store::outbox::acks;
-use crate::store::query::read_row;
+use crate::store::db::tables::{PART_END, PART_START, Tables, record_key};
+use crate::store::outbox::ack_order;
 use crate::store::records::payload;
+use crate::store::records::read::read_row;
 use crate::store::records::row::Row;
 use crate::store::records::transition::load;
-use crate::{Error, RecordId, Result, layout};
+use crate::{Error, RecordId, Result};
 
-/// Nobody waits so long. A time further ahead, in ms, was set by a clock that has been put right since.
-pub(super) const FAR: u64 = 24 * 3600 * 1000;
 /// Bytes of bodies that are claimed at once, beyond the first.
 const MAX_BYTES: u64 = 4 << 20;
 
@@ -46,67 +39,6 @@ pub struct Refusal {
     pub not_before: u64,
     /// Whether it is not to be tried again.
     pub dead: bool,
-}
-
-/// Who may take what: entries of a process that lives are given to that process only.
-pub(super) struct Owners {
-    spool: PathBuf,
-    /// The writer that asks.
-    writer: Option<RecordId>,
-    seen: HashMap<RecordId, Option<u32>>,
-}
-
-impl Owners {
-    pub(super) fn new(store: &Store, writer: Option<RecordId>) -> Self {
-        Self { spool: layout::spool(store.path()), writer, seen: HashMap::new() }
-    }
-
-    /// The process id of an owner that lives.
-    pub(super) fn pid(&mut self, owner: RecordId) -> Result<Option<u32>> {
-        if owner == NOBODY {
-            return Ok(None);
-        }
-        if let Some(pid) = self.seen.get(&owner) {
-            return Ok(*pid);
-        }
-        let info = observe(&self.spool, owner)?.info;
-        Ok(*self.seen.entry(owner).or_insert(info.alive.then_some(info.pid)))
-    }
-
-    pub(super) fn may_take(&mut self, owner: RecordId) -> Result<bool> {
-        Ok(Some(owner) == self.writer || self.pid(owner)?.is_none())
-    }
-
-    /// Up to `limit` due entries of a sink that may be taken, of each owner the longest due first, each with its time.
-    pub(super) fn due(
-        &mut self,
-        txn: &RoTxn,
-        tables: &Tables,
-        sink: u32,
-        now_ms: u64,
-        limit: usize,
-    ) -> Result<Vec<(Place, u64)>> {
-        let mut due = Vec::new();
-        for owner in owners(txn, tables, sink)? {
-            if !self.may_take(owner)? {
-                continue;
-            }
-            for (from, to) in [(0, now_ms.min(NEVER - 1)), (now_ms.saturating_add(FAR), NEVER - 1)] {
-                let (first, last) = (due_key(sink, owner, from, 0), due_key(sink, owner, to, u64::MAX));
-                if first > last {
-                    continue;
-                }
-                let range = (Bound::Included(&first[..]), Bound::Included(&last[..]));
-                for entry in tables.callbacks_due.range(txn, &range)?.take(limit - due.len()) {
-                    due.push(Place::parse(entry?.0)?);
-                }
-            }
-            if due.len() == limit {
-                break;
-            }
-        }
-        Ok(due)
-    }
 }
 
 /// What one claim comes to hold.
@@ -169,7 +101,8 @@ impl Store {
         // A commit costs a disk sync even when it changes nothing.
         let nothing = self.db().read(|txn, tables| {
             let Some(sink) = sinks::number(txn, tables, sink.as_bytes())? else { return Ok(true) };
-            Ok(acks::unseen(txn, tables, sink, 1)?.is_empty() && owners.due(txn, tables, sink, now_ms, 1)?.is_empty())
+            Ok(ack_order::unseen(txn, tables, sink, 1)?.is_empty()
+                && owners.due(txn, tables, sink, now_ms, 1)?.is_empty())
         })?;
         if nothing || limit == 0 {
             return Ok(Vec::new());
@@ -178,11 +111,11 @@ impl Store {
             let lease_until = now_ms.saturating_add(lease_ms);
             let mut claim = Claim { limit, now_ms, lease_until, bytes: 0, taken: Vec::new() };
             let Some(sink) = sinks::number(txn, tables, sink.as_bytes())? else { return Ok(claim.taken) };
-            for (number, seq) in acks::unseen(txn, tables, sink, limit)? {
+            for (number, seq) in ack_order::unseen(txn, tables, sink, limit)? {
                 if !claim.take(txn, tables, Place::of_nobody(sink, seq), None)? {
                     break;
                 }
-                acks::set_position(txn, tables, sink, number)?;
+                ack_order::set_position(txn, tables, sink, number)?;
             }
             for (place, at) in owners.due(txn, tables, sink, now_ms, limit)? {
                 if !claim.take(txn, tables, place, Some(at))? {

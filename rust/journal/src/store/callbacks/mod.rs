@@ -4,6 +4,7 @@
 //! is found, however much waits. Both are written by [`Place`] alone.
 
 mod claim;
+mod owners;
 pub(crate) mod sinks;
 pub(crate) mod waiting;
 
@@ -15,7 +16,7 @@ use heed::{RoTxn, RwTxn};
 use crate::checksum::crc32c_of;
 use crate::frame::array;
 use crate::store::db::tables::{Tables, callback_key, due_key, tail_seq};
-use crate::store::outbox::acks;
+use crate::store::outbox::ack_order;
 use crate::store::records::transition::load;
 use crate::{Error, RecordId, Result};
 
@@ -90,7 +91,7 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn of(txn: &RoTxn, tables: &Tables, sink: u32, seq: u64) -> Result<Self> {
-        if acks::position(txn, tables, sink)?.is_some() {
+        if ack_order::position(txn, tables, sink)?.is_some() {
             return Ok(Self::of_nobody(sink, seq));
         }
         Ok(Self { sink, seq, owner: load(txn, tables, seq)?.writer })

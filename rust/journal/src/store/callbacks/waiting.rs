@@ -1,15 +1,13 @@
 //! Who waits for what: sinks with entries, those that are due, and dead ones brought back or dropped.
 
-use std::ops::Bound;
-
 use heed::RoTxn;
 
-use super::claim::{FAR, Owners};
+use super::owners::{FAR, Owners, bounds, owners, span};
 use super::sinks;
-use super::{Entry, NEVER, NOBODY, Place};
+use super::{Entry, NEVER, Place};
 use crate::store::Store;
 use crate::store::db::tables::{Tables, callback_key, due_key};
-use crate::store::outbox::acks;
+use crate::store::outbox::ack_order;
 use crate::{RecordId, Result};
 
 /// The sinks that a process may deliver to.
@@ -38,24 +36,9 @@ pub struct Waiting {
     pub last_error: Option<String>,
 }
 
-/// The owners that have entries of a sink.
-pub(super) fn owners(txn: &RoTxn, tables: &Tables, sink: u32) -> Result<Vec<RecordId>> {
-    let mut found = Vec::new();
-    let mut from = due_key(sink, NOBODY, 0, 0).to_vec();
-    while let Some((key, _)) = tables.callbacks_due.get_greater_than_or_equal_to(txn, &from)? {
-        let (place, _) = Place::parse(key)?;
-        if place.sink != sink {
-            break;
-        }
-        found.push(place.owner);
-        from = [&due_key(sink, place.owner, NEVER, u64::MAX)[..], &[0]].concat();
-    }
-    Ok(found)
-}
-
 /// The sinks that have entries, and those that are given every ack.
 fn all_sinks(txn: &RoTxn, tables: &Tables) -> Result<Vec<u32>> {
-    let mut found = acks::takers(txn, tables)?;
+    let mut found = ack_order::takers(txn, tables)?;
     let mut from = vec![0];
     while let Some((key, _)) = tables.callbacks_due.get_greater_than_or_equal_to(txn, &from)? {
         let (place, _) = Place::parse(key)?;
@@ -65,15 +48,6 @@ fn all_sinks(txn: &RoTxn, tables: &Tables) -> Result<Vec<u32>> {
     found.sort_unstable();
     found.dedup();
     Ok(found)
-}
-
-/// The span of keys under which entries of a sink and owner are listed that are due from `from` to `to`, both included.
-fn span(sink: u32, owner: RecordId, from: u64, to: u64) -> ([u8; 36], [u8; 36]) {
-    (due_key(sink, owner, from, 0), due_key(sink, owner, to, u64::MAX))
-}
-
-fn bounds(span: &([u8; 36], [u8; 36])) -> (Bound<&[u8]>, Bound<&[u8]>) {
-    (Bound::Included(&span.0[..]), Bound::Included(&span.1[..]))
 }
 
 fn count(txn: &RoTxn, tables: &Tables, span: &([u8; 36], [u8; 36])) -> Result<u64> {
@@ -130,7 +104,7 @@ impl Store {
         self.db().read(|txn, tables| {
             let mut due = Due::default();
             for sink in all_sinks(txn, tables)? {
-                let mut first = acks::unseen(txn, tables, sink, 1)?.first().map(|_| 0);
+                let mut first = ack_order::unseen(txn, tables, sink, 1)?.first().map(|_| 0);
                 for owner in owners(txn, tables, sink)? {
                     if !asking.may_take(owner)? {
                         continue;
@@ -163,7 +137,7 @@ impl Store {
             let mut all = Vec::new();
             for sink in all_sinks(txn, tables)? {
                 let mut found = Waiting { sink: name(txn, tables, sink)?, ..Waiting::default() };
-                found.waiting = acks::backlog(txn, tables, sink)?;
+                found.waiting = ack_order::backlog(txn, tables, sink)?;
                 for owner in owners(txn, tables, sink)? {
                     let waiting = count(txn, tables, &span(sink, owner, 0, NEVER - 1))?;
                     found.waiting += waiting;
@@ -210,7 +184,7 @@ impl Store {
     pub fn drop_callbacks(&self, sink: &str) -> Result<u64> {
         self.db().write(|txn, tables| {
             let Some(sink) = sinks::number(txn, tables, sink.as_bytes())? else { return Ok(0) };
-            let mut dropped = acks::backlog(txn, tables, sink)?;
+            let mut dropped = ack_order::backlog(txn, tables, sink)?;
             let mut places = Vec::new();
             for owner in owners(txn, tables, sink)? {
                 for entry in tables.callbacks_due.range(txn, &bounds(&span(sink, owner, 0, NEVER)))? {
@@ -222,7 +196,7 @@ impl Store {
                 place.unlist(txn, tables, at)?;
                 place.remove(txn, tables)?;
             }
-            acks::forget_position(txn, tables, sink)?;
+            ack_order::forget_position(txn, tables, sink)?;
             Ok(dropped)
         })
     }

@@ -8,9 +8,9 @@ use std::sync::{PoisonError, RwLock};
 use heed::{Env, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
 
 use super::memory::Mapped;
+use super::pages::is_cut_short;
 use super::upgrade;
 use crate::os::fork;
-use crate::salvage::pages::is_cut_short;
 use crate::store::db::tables::{MAX_TREES, Tables};
 use crate::store::records::dictionary;
 use crate::{Error, RecordId, Result, layout};

@@ -3,5 +3,6 @@
 pub(crate) mod compact;
 pub(crate) mod env;
 mod memory;
+pub(crate) mod pages;
 pub(crate) mod tables;
 mod upgrade;

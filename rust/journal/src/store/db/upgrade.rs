@@ -5,7 +5,7 @@ use heed::{Env, RoTxn, WithoutTls};
 use crate::Result;
 use crate::store::callbacks;
 use crate::store::db::tables::{self, Tables};
-use crate::store::outbox::acks;
+use crate::store::outbox::ack_order;
 use crate::store::records::dictionary;
 
 /// The handles to every tree, in a store that has all that this version writes.
@@ -30,7 +30,7 @@ pub(crate) fn open(env: &Env<WithoutTls>) -> Result<Tables> {
         dictionary::keep_current(&mut txn, &tables)?;
     }
     if !has_all_acks(&txn, &tables)? {
-        acks::list_missing(&mut txn, &tables)?;
+        ack_order::list_missing(&mut txn, &tables)?;
     }
     if !has_all_callbacks(&txn, &tables)? {
         callbacks::list_again(&mut txn, &tables)?;

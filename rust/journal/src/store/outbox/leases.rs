@@ -2,15 +2,15 @@
 
 use heed::RoTxn;
 
-use super::acks;
+use super::ack_order;
 use super::lanes::{Room, due, parked};
 use crate::state::{FLAG_RENEWED, State};
 use crate::store::Store;
 use crate::store::callbacks::{Entry, Place};
 use crate::store::db::tables::{PART_END, PART_START, Tables, record_key, sealed, seq_key};
 use crate::store::followups;
-use crate::store::query::read_row;
 use crate::store::records::payload;
+use crate::store::records::read::read_row;
 use crate::store::records::row::Row;
 use crate::store::records::transition::{Change, load};
 use crate::{Error, Result, ids};
@@ -110,7 +110,7 @@ impl Store {
             let now_ms = ids::now_ms();
             let mut change = Change::begin(txn, tables, now_ms)?;
             let mut new = 0;
-            let mut number = acks::last(change.txn, tables)?;
+            let mut number = ack_order::last(change.txn, tables)?;
             for (seq, request_id) in acked {
                 if load(change.txn, tables, *seq)?.state == State::Acked {
                     continue;
@@ -123,7 +123,7 @@ impl Store {
                 tables.acks.put(change.txn, &seq_key(*seq), &sealed(&seq_key(*seq), value))?;
                 tables.by_request.put(change.txn, &request_id.to_be_bytes(), &seq_key(*seq))?;
                 number += 1;
-                acks::list(change.txn, tables, number, *seq)?;
+                ack_order::list(change.txn, tables, number, *seq)?;
                 if row.sink != 0 {
                     Place::of_writer(row.sink, *seq, row.writer).put(change.txn, tables, &Entry::default())?;
                 }

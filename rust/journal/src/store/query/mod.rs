@@ -3,72 +3,23 @@
 //! Records are listed by id, which is by the time they began. A page costs what it shows: the narrowest index at hand is walked until
 //! the page is full. Only a search for text has to look into bodies.
 
+mod filter;
 mod plan;
 
 use std::ops::Bound;
 
-use heed::RoTxn;
 use memchr::memmem::Finder;
 
 use crate::frame::array;
-use crate::state::Ended;
-use crate::state::State;
 use crate::store::Store;
-use crate::store::callbacks::sinks;
-use crate::store::db::tables::{
-    PART_END, PART_START, Tables, label_key, label_prefix, record_key, seq_key, tail_seq, unsealed,
-};
-use crate::store::query::plan::{Range, is_empty, rarest, walk, work_list};
-use crate::store::records::payload;
+use crate::store::db::tables::{label_prefix, seq_key, tail_seq};
+use crate::store::records::read::read_row;
 use crate::store::records::row::{Row, StateRow};
 use crate::store::records::transition::load;
-use crate::{RecordId, Result, labels};
-
-/// What to look for. The default finds everything, newest first.
-#[derive(Clone, Debug, Default)]
-pub struct Query {
-    /// Labels that a record must all have, see [`crate::labels`].
-    pub labels: Vec<(u8, Vec<u8>)>,
-    /// States it may be in; empty: any.
-    pub states: Vec<State>,
-    /// Ways it may have ended; empty: any.
-    pub ended: Vec<Ended>,
-    /// Earliest start, in milliseconds since the epoch.
-    pub since: Option<u64>,
-    /// Start before this.
-    pub until: Option<u64>,
-    /// Only records before this one, itself excluded.
-    pub before: Option<RecordId>,
-    /// Only records after this one, itself excluded.
-    pub after: Option<RecordId>,
-    /// Text to find in the bodies; ASCII case is ignored.
-    pub text: Option<String>,
-    /// Oldest first instead of newest first.
-    pub oldest_first: bool,
-    /// How many at most; 0: 100.
-    pub limit: usize,
-}
-
-impl Query {
-    /// The label that all records with a wanted end have, if there is one.
-    fn ended_label(&self) -> Option<(u8, Vec<u8>)> {
-        let label = self.ended.first()?.label()?;
-        let shared = self.ended.iter().all(|ended| ended.label() == Some(label));
-        shared.then(|| (labels::ENDED, label.to_vec()))
-    }
-
-    fn range(&self) -> Range {
-        let since = self.since.map(|ms| RecordId::floor(ms).0);
-        let lower = match (self.after, since) {
-            (Some(after), since) if since.is_none_or(|since| after.0 >= since) => Bound::Excluded(after.0),
-            (_, Some(since)) => Bound::Included(since),
-            _ => Bound::Unbounded,
-        };
-        let until = self.until.map(|ms| RecordId::floor(ms).0);
-        let upper = [self.before.map(|id| id.0), until].into_iter().flatten().min();
-        (lower, upper.map_or(Bound::Unbounded, Bound::Excluded))
-    }
-}
+use crate::{RecordId, Result};
+pub use filter::Query;
+use filter::{is_empty, json_escaped, matching};
+use plan::{rarest, walk, work_list};
 
 impl Store {
     /// A page of records.
@@ -170,105 +121,4 @@ impl Store {
             Ok((common.max().unwrap_or(0) + 1).min(32))
         })
     }
-}
-
-/// Reads a record whose state row is at hand.
-pub(super) fn read_row(txn: &RoTxn, tables: &Tables, seq: u64, state: StateRow) -> Result<Row> {
-    let mut damage = None;
-    let mut body = |part| -> Result<Option<Vec<u8>>> {
-        let Some(stored) = tables.records.get(txn, &record_key(seq, part))? else { return Ok(None) };
-        match payload::decode(txn, tables, state.id, part, stored) {
-            Ok(body) => Ok(Some(body)),
-            // One damaged body must not hide the others of a page.
-            Err(error) => {
-                damage = Some(error.to_string());
-                Ok(None)
-            }
-        }
-    };
-    let (start, end) = (body(PART_START)?, body(PART_END)?);
-    let stored = tables.acks.get(txn, &seq_key(seq))?;
-    let ack = stored.and_then(|stored| unsealed(&seq_key(seq), stored)).filter(|value| value.len() >= 16);
-    if stored.is_some() && ack.is_none() {
-        damage = Some("its request id does not match its checksum".to_owned());
-    }
-    let sink = match state.sink {
-        0 => None,
-        number => sinks::name(txn, tables, number)?,
-    };
-    Ok(Row {
-        id: state.id,
-        seq,
-        state: state.state,
-        ended: state.ended,
-        flags: state.flags,
-        attempts: state.attempts,
-        last_error: state.last_error,
-        sink: sink.map(|name| String::from_utf8_lossy(&name).into_owned()),
-        writer: state.writer,
-        start,
-        end,
-        damage,
-        ack: ack.map(|value| (u64::from_le_bytes(array(value, 0)), u64::from_le_bytes(array(value, 8)))),
-        not_before: state.not_before,
-        lane: state.lane,
-        changed_at: state.changed_at,
-    })
-}
-
-fn matching(
-    txn: &RoTxn,
-    tables: &Tables,
-    query: &Query,
-    needle: Option<&Finder>,
-    seq: u64,
-    scratch: &mut Vec<u8>,
-) -> Result<Option<Row>> {
-    let state = load(txn, tables, seq)?;
-    let wanted = (query.states.is_empty() || query.states.contains(&state.state))
-        && (query.ended.is_empty() || query.ended.contains(&state.ended));
-    if !wanted {
-        return Ok(None);
-    }
-    for (kind, value) in &query.labels {
-        if tables.labels.get(txn, &label_key(*kind, value, state.id))?.is_none() {
-            return Ok(None);
-        }
-    }
-    if let Some(needle) = needle
-        && !holds(txn, tables, seq, state.id, needle, scratch)?
-    {
-        return Ok(None);
-    }
-    read_row(txn, tables, seq, state).map(Some)
-}
-
-/// Whether one of a record's bodies holds the text, which is given in lower case. One that cannot be read does not.
-fn holds(txn: &RoTxn, tables: &Tables, seq: u64, id: RecordId, needle: &Finder, body: &mut Vec<u8>) -> Result<bool> {
-    for part in [PART_START, PART_END] {
-        let Some(stored) = tables.records.get(txn, &record_key(seq, part))? else { continue };
-        if payload::decode_into(txn, tables, id, part, stored, body).is_ok() {
-            body.make_ascii_lowercase();
-            if needle.find(body).is_some() {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
-}
-
-/// The text as it stands inside a JSON string.
-fn json_escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '"' => escaped.push_str("\\\""),
-            '\\' => escaped.push_str("\\\\"),
-            '\n' => escaped.push_str("\\n"),
-            '\r' => escaped.push_str("\\r"),
-            '\t' => escaped.push_str("\\t"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }

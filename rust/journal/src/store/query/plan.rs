@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use heed::RoTxn;
 
-use super::Query;
+use super::filter::{Query, Range};
 use crate::Result;
 use crate::state::Ended;
 use crate::state::State;
@@ -16,9 +16,6 @@ use crate::store::records::transition::load;
 const SORT_AT_MOST: u64 = 200_000;
 /// Entries looked at to tell a rare label from a frequent one.
 const LOOK_AT: usize = 10_000;
-
-/// Record ids, which sort by time.
-pub(super) type Range = (Bound<[u8; 16]>, Bound<[u8; 16]>);
 
 /// The key prefix of the label that the fewest records have, as far as a short look tells.
 pub(super) fn rarest(txn: &RoTxn, tables: &Tables, labels: &[(u8, Vec<u8>)]) -> Result<Option<Vec<u8>>> {
@@ -105,11 +102,4 @@ fn in_order(txn: &RoTxn, tables: &Tables, query: &Query, range: &Range, seqs: Ve
         found.reverse();
     }
     Ok(found.into_iter().map(|(_, seq)| seq).collect())
-}
-
-pub(super) fn is_empty(range: &Range) -> bool {
-    match (&range.0, &range.1) {
-        (Bound::Excluded(low) | Bound::Included(low), Bound::Excluded(high) | Bound::Included(high)) => low >= high,
-        _ => false,
-    }
 }

@@ -4,6 +4,10 @@ pub(crate) mod counts;
 pub(crate) mod dictionary;
 pub(crate) mod encoder;
 pub(crate) mod payload;
+pub(crate) mod read;
 pub(crate) mod retention;
 pub(crate) mod row;
 pub(crate) mod transition;
+
+#[cfg(test)]
+mod tests;

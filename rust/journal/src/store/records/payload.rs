@@ -13,12 +13,12 @@ use crate::store::db::tables::{PART_END, PART_START, Tables};
 use crate::{Error, RecordId, Result};
 
 /// codec u8 | kind u8 | dictionary u16 | raw length u32 | CRC-32C of the raw bytes u32 | CRC-32C of the record id u32
-const HEADER: usize = 16;
+pub(super) const HEADER: usize = 16;
 /// Where the owner stands: a body under a damaged key is another's, and says so.
 const OWNER: usize = 12;
 const RAW: u8 = 0;
-const ZSTD: u8 = 1;
-const ZSTD_DICTIONARY: u8 = 2;
+pub(super) const ZSTD: u8 = 1;
+pub(super) const ZSTD_DICTIONARY: u8 = 2;
 
 /// How a body is stored.
 #[derive(Clone, Copy)]
@@ -150,80 +150,4 @@ pub(crate) fn raw_len(stored: &[u8]) -> u64 {
 /// Whether the body is opaque bytes, which are stored but never sent.
 pub(crate) fn is_raw(stored: &[u8]) -> bool {
     stored.get(1) == Some(&(Kind::Raw as u8))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::records::encoder::Encoder;
-    use proptest::prelude::*;
-    use zstd::bulk::Compressor;
-
-    const ID: RecordId = RecordId([7; 16]);
-
-    fn read(stored: &[u8]) -> Result<Vec<u8>> {
-        let mut body = vec![7; 10];
-        decode_with(stored, &mut body, |number| Err(Error::Corrupt(format!("no dictionary {number}"))))?;
-        Ok(body)
-    }
-
-    fn encode(kind: Kind, body: &[u8]) -> Vec<u8> {
-        let mut stored = Vec::new();
-        Encoder::new().unwrap().encode(ID, kind, body, &mut stored).unwrap();
-        stored
-    }
-
-    /// A body as another version stored it.
-    fn stored_with(codec: u8, dictionary: u16, body: &[u8], data: &[u8]) -> Vec<u8> {
-        let mut stored = encode(Kind::Start, body);
-        stored.truncate(HEADER);
-        stored[0] = codec;
-        stored[2..4].copy_from_slice(&dictionary.to_le_bytes());
-        stored.extend_from_slice(data);
-        stored
-    }
-
-    #[test]
-    fn a_body_of_another_dictionary_is_read_with_the_journals_copy() {
-        let other = b"a dictionary without structure is as good as any: the model answered".repeat(20);
-        let body = b"{\"the model answered\": \"a dictionary without structure\"}";
-        let data = Compressor::with_dictionary(3, &other).unwrap().compress(body).unwrap();
-        let stored = stored_with(ZSTD_DICTIONARY, 77, body, &data);
-        let mut read_back = Vec::new();
-        decode_with(&stored, &mut read_back, |number| Ok(if number == 77 { other } else { Vec::new() })).unwrap();
-        assert_eq!(read_back, body);
-        assert!(read(&stored).unwrap_err().to_string().contains("dictionary 77"));
-    }
-
-    #[test]
-    fn other_alphabets_and_long_bodies_are_compressed_too() {
-        for body in
-            ["Ответ модели был верным. ".repeat(40), "模型的回答是正确的。".repeat(40), "Quite long. ".repeat(1000)]
-        {
-            let stored = encode(Kind::End, body.as_bytes());
-            assert!(stored.len() < body.len() / 2);
-            assert_eq!(read(&stored).unwrap(), body.as_bytes());
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_body_reads_back(body in prop::collection::vec(0..4u8, 0..9000)) {
-            let stored = encode(Kind::Start, &body);
-            prop_assert_eq!(read(&stored).unwrap(), &body[..]);
-            prop_assert_eq!(raw_len(&stored), body.len() as u64);
-            let without = zstd::bulk::compress(&body, 1).unwrap();
-            prop_assert_eq!(read(&stored_with(ZSTD, 0, &body, &without)).unwrap(), &body[..]);
-            let first = Compressor::with_dictionary(1, dictionary::bytes(1)).unwrap().compress(&body).unwrap();
-            prop_assert_eq!(read(&stored_with(ZSTD_DICTIONARY, 1, &body, &first)).unwrap(), body);
-        }
-
-        #[test]
-        fn damage_is_noticed_or_harmless(body in prop::collection::vec(any::<u8>(), 1..500), at: prop::sample::Index, bit in 0..8u8) {
-            let mut stored = encode(Kind::End, &body);
-            let at = at.index(stored.len());
-            stored[at] ^= 1 << bit;
-            prop_assert!(!belongs(&stored, ID, PART_END) || read(&stored).map_or(true, |read| read == body));
-        }
-    }
 }

@@ -1,10 +1,13 @@
 //! Limits that are met: a map that is full, or outgrown by another process, and readers that died.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use proptest::prelude::*;
+
 use super::*;
-use crate::store::db::tables::seq_key;
+use crate::store::db::tables::{Puts, seq_key};
 
 const SMALL: Limits = Limits { map: 1 << 20, readers: 2 };
 /// Names the journal to a test that is run as another process.
@@ -189,4 +192,43 @@ fn readers_that_died_are_forgotten_when_a_store_takes_frames_in() {
     other_process("reading", &path).kill();
     store.ingest(true).unwrap();
     assert_eq!(store.db().clear_stale_readers().unwrap(), 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Long keys and values, so that pages are split again and again under the iterator that puts.
+    #[test]
+    fn entries_are_put_where_they_belong_in_any_order(
+        before in prop::collection::vec(any::<u16>(), 0..300),
+        more in prop::collection::vec(any::<u16>(), 1..600),
+        in_order: bool,
+    ) {
+        let entry = |number: &u16, value: u8| (number.to_be_bytes().repeat(40), vec![value; 60]);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        layout::prepare(&path).unwrap();
+        let db = Db::open(&path).unwrap();
+        let mut more = more;
+        if in_order {
+            more.sort_unstable();
+        }
+        db.write(|txn, tables| {
+            for (key, value) in before.iter().map(|number| entry(number, 1)) {
+                tables.damage.put(txn, &key, &value)?;
+            }
+            Ok(())
+        }).unwrap();
+        db.write(|txn, tables| {
+            let mut puts = Puts::into(tables.damage, txn)?;
+            more.iter().map(|number| entry(number, 2)).try_for_each(|(key, value)| puts.put(&key, &value))
+        }).unwrap();
+        let expected: BTreeMap<_, _> =
+            before.iter().map(|number| entry(number, 1)).chain(more.iter().map(|number| entry(number, 2))).collect();
+        let found = db.read(|txn, tables| {
+            let entries = tables.damage.iter(txn)?.map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec())));
+            Ok(entries.collect::<std::result::Result<Vec<_>, _>>()?)
+        }).unwrap();
+        prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+    }
 }

@@ -22,29 +22,29 @@ const TREE: u16 = 2;
 /// Page sizes that systems have.
 const SIZES: [usize; 5] = [4096, 16384, 65536, 8192, 32768];
 
-pub(super) struct Pages {
+pub(crate) struct Pages {
     file: File,
     size: usize,
-    pub(super) count: u64,
+    pub(crate) count: u64,
 }
 
 /// What stands under a key.
-pub(super) struct Entry {
-    pub(super) key: Vec<u8>,
+pub(crate) struct Entry {
+    pub(crate) key: Vec<u8>,
     /// `None` when its pages are not there.
-    pub(super) value: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
     /// The page where the tree begins that the value describes.
-    pub(super) tree: Option<u64>,
+    pub(crate) tree: Option<u64>,
 }
 
-pub(super) enum Page {
+pub(crate) enum Page {
     Branch(Vec<u64>),
     Leaf(Vec<Entry>),
     Other,
 }
 
 impl Pages {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io("cannot open", path))?;
         let len = file.metadata().map_err(Error::io("cannot read", path))?.len();
         let mut pages = Self { file, size: SIZES[0], count: 0 };
@@ -61,7 +61,7 @@ impl Pages {
     }
 
     /// The root of the tree of trees, as of the newest commit that can be read, and whether that is the newest of all.
-    pub(super) fn root(&self) -> Option<(u64, bool)> {
+    pub(crate) fn root(&self) -> Option<(u64, bool)> {
         let metas = [self.meta(0), self.meta(1)];
         let (_, root) = metas.into_iter().flatten().max()?;
         // Commits write the two by turns.
@@ -91,7 +91,7 @@ impl Pages {
     }
 
     /// A page, or `None` when its own structure is broken.
-    pub(super) fn page(&self, number: u64) -> Option<Page> {
+    pub(crate) fn page(&self, number: u64) -> Option<Page> {
         let page = self.read(number, 1)?;
         let flags = u16::from_le_bytes(array(&page, 10));
         if !matches!(flags & 0xf, BRANCH | LEAF) || u64::from_le_bytes(array(&page, 0)) != number {
