@@ -7,7 +7,7 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -type f)
 
 HAS_LIBRARY := import os, sysconfig; find = sysconfig.get_config_var; exit(not os.path.exists(os.path.join(find("LIBDIR"), find("LDLIBRARY"))))
 
-.PHONY: demo test compat crash fuzz lint prose format bench clean
+.PHONY: demo test compat crash fuzz lint prose format bench docs screenshot clean
 .DELETE_ON_ERROR:
 
 demo: .venv/built
@@ -60,6 +60,16 @@ lint: .venv/built
 prose:
 	@$(PYTHON) tools/prose.py $(PATHS)
 
+# The site needs neither plsync nor cargo: build/docs holds its tools alone.
+docs: build/docs/made
+	@build/docs/bin/zensical build --clean --strict >build/docs/log 2>&1; cat build/docs/log
+	@grep -q 'No issues found' build/docs/log && ! grep -q 'griffe:' build/docs/log
+	@echo "To read it: $(PYTHON) -m http.server --directory build/site"
+
+# The picture of the README, drawn from the output of the commands.
+screenshot: .venv/built
+	$(BIN)/python tools/screenshot.py
+
 format: .venv/built
 	cargo fmt --all
 	$(BIN)/ruff check --quiet --fix .
@@ -72,6 +82,12 @@ clean:
 	@test -n "$(PYTHON)" || { echo "No Python 3.10 or newer with venv found; install one or run: make PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet 'maturin>=1.15,<2'
+	@touch $@
+
+build/docs/made: pyproject.toml
+	$(PYTHON) -m venv --clear build/docs
+	build/docs/bin/pip install --quiet 'pip>=25.1'
+	build/docs/bin/pip install --quiet --group docs
 	@touch $@
 
 .venv/built: .venv/made $(RUST)

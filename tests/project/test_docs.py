@@ -16,10 +16,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from types import ModuleType
 
 import httpx
 import pytest
 
+import plsync
+import plsync.replay
+import plsync.testing
 from plsync.cli import app
 from plsync.journal import Journal
 from plsync.journal.record import FIELDS
@@ -136,6 +140,20 @@ def test_every_page_can_be_reached_from_the_readme_in_two_clicks() -> None:
     from_readme = links(PAGES[0])
     reached = from_readme | {page for linked in from_readme if linked.suffix == ".md" for page in links(linked)}
     assert [page for page in PAGES[1:] if page not in reached] == []
+
+
+def test_the_site_lists_every_page() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:", 1)[1]
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in PAGES[1:]}
+    assert set(re.findall(r"\S+\.md", navigation)) == pages
+
+
+@pytest.mark.parametrize("package", [plsync, plsync.replay, plsync.testing])
+def test_every_public_name_is_in_the_api_reference(package: ModuleType) -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "reference" / "api").glob("*.md"))
+    entries = set(re.findall(r"^::: (\S+)", text, re.MULTILINE))
+    errors = {"PlsyncError", "PlsyncWarning", "__version__"}  # a page lists the whole module plsync.errors
+    assert {f"{package.__name__}.{name}" for name in set(package.__all__) - errors} <= entries
 
 
 def test_the_readme_names_every_command() -> None:
