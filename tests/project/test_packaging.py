@@ -1,5 +1,6 @@
 """What a user gets from pip: the right metadata, a typed package, a source distribution that builds."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -12,35 +13,80 @@ from pathlib import Path
 import pytest
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
+import plsync
 from tests.support.root import ROOT
 
 PLATFORMS_WITH_GPT4ALL = [("linux", "x86_64"), ("darwin", "arm64"), ("darwin", "x86_64"), ("win32", "AMD64")]
 PLATFORMS_WITHOUT = [("linux", "aarch64"), ("win32", "ARM64")]
 
 
-def requirements(extra: str, sys_platform: str, platform_machine: str) -> set[str]:
-    environment = dict(default_environment()) | {
-        "extra": extra,
-        "sys_platform": sys_platform,
-        "platform_machine": platform_machine,
-    }
-    declared = map(Requirement, distribution("plsync").requires or [])
-    return {one.name for one in declared if one.marker is None or one.marker.evaluate(environment)}
+# A plain install brought 42 packages when this was written, plsync among them. The rest is room for what they require.
+MOST_PACKAGES = 48
+
+
+def requirements(package: str, extra: str, **environment: str) -> list[Requirement]:
+    """The requirements of an installed package with an extra; ``environment`` replaces markers of this machine."""
+    markers = default_environment() | {"extra": extra} | environment
+    declared = map(Requirement, distribution(package).requires or [])
+    return [one for one in declared if one.marker is None or one.marker.evaluate(markers)]
+
+
+def packages_of_gpt4all(sys_platform: str, machine: str) -> set[str]:
+    found = requirements("plsync", "gpt4all", sys_platform=sys_platform, platform_machine=machine)
+    return {one.name for one in found}
+
+
+def plain_install() -> set[str]:
+    """The names of all packages that ``pip install plsync`` brings to this machine, with plsync."""
+    found: set[tuple[str, str]] = set()
+    left = [("plsync", "")]
+    while left:
+        package, extra = left.pop()
+        if (package, extra) not in found:
+            found.add((package, extra))
+            for one in requirements(package, extra):
+                left += [(canonicalize_name(one.name), wanted) for wanted in ("", *one.extras)]
+    return {package for package, _ in found}
 
 
 @pytest.mark.parametrize(("sys_platform", "machine"), PLATFORMS_WITH_GPT4ALL)
 def test_the_gpt4all_extra_installs_gpt4all_where_it_has_a_wheel(sys_platform: str, machine: str) -> None:
-    assert {"gpt4all", "langchain-community"} <= requirements("gpt4all", sys_platform, machine)
+    assert {"gpt4all", "langchain-community"} <= packages_of_gpt4all(sys_platform, machine)
 
 
 @pytest.mark.parametrize(("sys_platform", "machine"), PLATFORMS_WITHOUT)
 def test_the_gpt4all_extra_installs_where_gpt4all_has_none(sys_platform: str, machine: str) -> None:
-    assert "gpt4all" not in requirements("gpt4all", sys_platform, machine)
+    assert "gpt4all" not in packages_of_gpt4all(sys_platform, machine)
 
 
-def test_the_archived_community_package_is_not_a_hard_dependency() -> None:
-    assert "langchain-community" not in requirements("", sys.platform, "x86_64")
+def test_a_plain_install_brings_neither_the_promptlayer_sdk_nor_the_archived_community_package() -> None:
+    assert not {"promptlayer", "langchain-community", "openai"} & plain_install()
+
+
+def test_a_plain_install_stays_small() -> None:
+    assert len(plain_install()) <= MOST_PACKAGES
+
+
+def test_the_promptlayer_extra_installs_the_sdk() -> None:
+    assert "promptlayer" in {one.name for one in requirements("plsync", "promptlayer")}
+
+
+def test_no_module_of_the_package_imports_the_promptlayer_sdk() -> None:
+    importers = []
+    for path in sorted((ROOT / "python" / "plsync").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                names.append(node.module or "")
+            if any(name.partition(".")[0] == "promptlayer" for name in names):
+                importers.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert not importers
+
+
+def test_the_package_has_the_version_of_its_metadata() -> None:
+    assert plsync.__version__ == version("plsync")
 
 
 def test_the_package_says_where_it_comes_from_and_which_pythons_it_is_tested_on() -> None:
