@@ -47,6 +47,20 @@ def test_the_program_takes_the_servers_options() -> None:
         assert client.get("/stand-in/counts").json()["request_logs"] == 1
 
 
+def test_the_program_serves_templates() -> None:
+    with program("--prompt", "example=A name for {product}?", "--prompt", "other=") as client:
+        template = client.get("/prompt-templates/example").json()["prompt_template"]
+        assert template["content"][0]["text"] == "A name for {product}?"
+        assert client.get("/prompt-templates/other").status_code == 200
+
+
+def test_a_template_without_a_name_is_refused() -> None:
+    command = [sys.executable, "-m", "plsync.testing", "--prompt", "A name for {product}?"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "is not NAME=TEXT" in done.stderr
+
+
 def test_the_program_can_fail_by_plan() -> None:
     with program("--fault-fraction", "1", "--seed", "7") as client:
         statuses = set()

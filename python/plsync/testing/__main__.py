@@ -22,6 +22,8 @@ def main() -> None:
         lag=options.lag,
         keep=options.keep,
     )
+    for name, text in options.prompt:
+        server.add_prompt(name, {"type": "completion", "content": [{"type": "text", "text": text}]})
     if options.fault_fraction:
         server.plan(fraction=options.fault_fraction, seed=options.seed)
     with server:
@@ -42,9 +44,17 @@ def _parser() -> argparse.ArgumentParser:
     add("--keep", choices=("all", "ids"), default="all", help="ids: keep no content, for millions of records")
     add("--max-body", type=int, default=32 << 20, metavar="BYTES", help="beyond which it answers 413")
     add("--search-per-minute", type=int, default=10, help="searches a minute before 429; 0: any number")
+    add("--prompt", type=_prompt, action="append", default=[], metavar="NAME=TEXT", help="a template of its registry")
     add("--fault-fraction", type=float, default=0.0, metavar="PART", help="of the requests that go wrong, 0 to 1")
     add("--seed", type=int, default=0, help="which go wrong, and how")
     return parser
+
+
+def _prompt(option: str) -> tuple[str, str]:
+    name, separator, text = option.partition("=")
+    if not (name and separator):
+        raise argparse.ArgumentTypeError(f"{option!r} is not NAME=TEXT")
+    return name, text
 
 
 if __name__ == "__main__":
