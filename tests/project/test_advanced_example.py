@@ -20,8 +20,8 @@ from tests.support.commands import run
 from tests.support.openai_server import OpenAIServer
 from tests.support.root import ROOT
 from tests.support.sending import send_once
+from tests.support.snippets import snippets_of
 
-DOCS = ROOT
 NAME = "What would be a good name for a company that makes {product}?"
 
 
@@ -50,8 +50,12 @@ def environment(server: PromptLayerServer, tmp_path: Path, monkeypatch: pytest.M
 
 def snippets(page: str, heading: str) -> list[str]:
     """The Python of a page below a heading."""
-    section = (DOCS / page).read_text(encoding="utf-8").split(heading, 1)[1].split("\n## ", 1)[0]
+    section = (ROOT / page).read_text(encoding="utf-8").split(heading, 1)[1].split("\n## ", 1)[0]
     return re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+
+
+def readme_files() -> dict[str, str]:
+    return snippets_of(ROOT / "README.md")[1]
 
 
 def assert_all_arrived(server: PromptLayerServer) -> None:
@@ -69,7 +73,7 @@ def test_the_published_example_runs_with_its_imports_changed(
     server: PromptLayerServer, environment: dict[str, str], tmp_path: Path
 ) -> None:
     """In a program that lives on, as a server does: it calls the function itself."""
-    (example,) = snippets("docs/start/migrating.md", "## The old guide, as it is")
+    (example,) = snippets("docs/start/migrating.md", "## The old guide")
     assert example.startswith("import plsync as promptlayer\nfrom langchain_openai import OpenAI\nfrom plsync import")
     path = tmp_path / "journal"
     assert run(path, "prompts", "pull", **environment).returncode == 0
@@ -98,13 +102,12 @@ def test_the_readmes_example_runs_in_a_program_that_is_gone_when_the_id_comes(
     server: PromptLayerServer, environment: dict[str, str], tmp_path: Path
 ) -> None:
     """The function is in a module, and `plsync run` calls it."""
-    function, program = snippets("README.md", "### Scores, metadata and prompt templates")
-    (tmp_path / "feedback.py").write_text(function)
+    for name in ("feedback.py", "scored.py"):
+        (tmp_path / name).write_text(readme_files()[name])
     path = tmp_path / "journal"
     assert run(path, "prompts", "pull", "example", "--version", "1", **environment).returncode == 0
     with server.offline():
-        ask = [sys.executable, "-c", f"from feedback import pl_id_callback\n{program}"]
-        subprocess.run(ask, cwd=tmp_path, check=True)
+        subprocess.run([sys.executable, "scored.py"], cwd=tmp_path, check=True)
     deliver = [sys.executable, "-c", "from plsync.cli import main; main()", "run", "--once"]
     done = subprocess.run(deliver, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False)
     assert f"prompt layer id  {server.request_logs[0]['id']}" in done.stdout
@@ -113,10 +116,10 @@ def test_the_readmes_example_runs_in_a_program_that_is_gone_when_the_id_comes(
 
 
 def test_nothing_of_it_needs_promptlayers_sdk() -> None:
-    function, program = snippets("README.md", "### Scores, metadata and prompt templates")
-    (example,) = snippets("docs/start/migrating.md", "## The old guide, as it is")
-    imported = re.findall(r"^(?:import|from) (\w+)", function + program + example, re.MULTILINE)
-    assert set(imported) == {"plsync", "langchain_openai"}
+    program = readme_files()["feedback.py"] + readme_files()["scored.py"]
+    (example,) = snippets("docs/start/migrating.md", "## The old guide")
+    imported = re.findall(r"^(?:import|from) (\w+)", program + example, re.MULTILINE)
+    assert set(imported) == {"plsync", "langchain_openai", "feedback"}
 
 
 def wait_for_follow_ups(path: Path, number: int) -> None:

@@ -1,10 +1,16 @@
 """Every snippet of README and docs marked ``python`` or ``console`` runs, and every documented field is there.
 
-A snippet runs in a directory and a journal of its own. What it needs beyond that stands in a comment before its
-fence: ``<!-- snippet: recorded -->`` (there are records), ``openai`` (a server that answers as OpenAI does),
-``promptlayer`` (a PromptLayer that has the template ``example``), ``called`` (the snippet's ``pl_id_callback`` is
-called with the id of a request that this PromptLayer has), ``pytest`` (the snippet is a file of tests), ``continues``
-(the snippet before it comes first). One marked ``file NAME`` is written to that file for those after it.
+Each snippet runs in a new directory, with a new journal. A comment before its fence lists its other needs:
+
+- ``<!-- snippet: recorded -->``: the journal has records.
+- ``openai``: a server answers as OpenAI does.
+- ``promptlayer``: a PromptLayer has the template ``example``.
+- ``called``: the snippet's ``pl_id_callback`` is called with the id of a request of this PromptLayer.
+- ``pytest``: the snippet is a file of tests.
+- ``continues``: the snippet before it runs first.
+- ``file NAME``: the snippet is written to that file for the snippets after it.
+
+A command prints the lines below it, if there are any.
 """
 
 from __future__ import annotations
@@ -65,7 +71,7 @@ def promptlayer() -> Iterator[PromptLayerServer]:
 def test_a_snippet_runs(
     snippet: Snippet, tmp_path: Path, environment: dict[str, str], openai: str, promptlayer: PromptLayerServer
 ) -> None:
-    if "gpt4all" in snippet.body.lower():
+    if "gpt4all" in f"{snippet.body}{snippet.files}".lower():
         pytest.importorskip("gpt4all", reason="gpt4all has no wheel for this machine")
     for name, content in snippet.files.items():
         (tmp_path / name).write_text(content, encoding="utf-8")
@@ -77,18 +83,19 @@ def test_a_snippet_runs(
         environment |= {"PROMPTLAYER_BASE_URL": promptlayer.url, "PROMPTLAYER_API_KEY": promptlayer.api_key}
     if "pytest" in snippet.needs:
         (tmp_path / "test_snippet.py").write_text(snippet.body, encoding="utf-8")
-        commands = [[sys.executable, "-m", "pytest", "--quiet", "test_snippet.py"]]
+        commands = [([sys.executable, "-m", "pytest", "--quiet", "test_snippet.py"], "")]
     elif snippet.language == "python":
         call = f"\npl_id_callback({logged(promptlayer)})\n" if "called" in snippet.needs else ""
-        commands = [[sys.executable, "-c", snippet.body + call]]
+        commands = [([sys.executable, "-c", snippet.body + call], "")]
     else:
-        lines = re.findall(r"^\$ (.*)$", snippet.body, re.MULTILINE)
-        commands = [["bash", "-o", "pipefail", "-c", line] for line in lines]
+        lines = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", snippet.body, re.MULTILINE)
+        commands = [(["bash", "-o", "pipefail", "-c", line], shown) for line, shown in lines]
     assert commands
-    for command in commands:
+    for command, shown in commands:
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "PlsyncWarning" not in done.stderr
+        assert not shown or done.stdout == shown
     if "called" in snippet.needs:
         with Journal.open(environment["PLSYNC_JOURNAL"], create=True) as journal:
             assert promptlayer.scores or journal.stats().followups
@@ -156,11 +163,12 @@ def test_every_public_name_is_in_the_api_reference(package: ModuleType) -> None:
     assert {f"{package.__name__}.{name}" for name in set(package.__all__) - errors} <= entries
 
 
-def test_the_readme_names_every_command() -> None:
+def test_a_table_names_every_command() -> None:
+    page = ROOT / "docs" / "guide" / "cli.md"
     commands = app.registered_commands + app.registered_groups
     named = {
         command
-        for row in re.findall(r"^\| (`plsync .*?) \|", PAGES[0].read_text("utf-8"), re.MULTILINE)
+        for row in re.findall(r"^\| (`plsync .*?) \|", page.read_text("utf-8"), re.MULTILINE)
         for command in re.findall(r"`plsync (\w+)", row)
     }
     assert named == {command.name for command in commands}

@@ -1,4 +1,4 @@
-"""The snippets of README and docs: what they are, what they need, and the files they tell people to make."""
+"""The snippets of README and docs: their code, their needs, and the files that a reader writes."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Snippet:
     needs: set[str]
     body: str
     files: dict[str, str] = field(default_factory=dict)
-    """What the page has had people write before: names and contents."""
+    """The files that the page has shown before: names and contents."""
 
 
 def snippets_of(page: Path) -> tuple[list[Snippet], dict[str, str]]:
-    """The snippets of a page that are run, and all the files it has people write."""
+    """The snippets of a page that run, and all files that the page shows."""
     found: list[Snippet] = []
     files: dict[str, str] = {}
     text = page.read_text(encoding="utf-8")
