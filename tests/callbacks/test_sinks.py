@@ -149,10 +149,10 @@ def test_a_program_that_makes_a_callback_for_each_call_does_not_keep_them_all(
         def on_id(self, request_id: int) -> None:
             """A method of an object that is made for one call."""
 
-    monkeypatch.setattr(in_process, "_MOST", 3)
-    deliverer = in_process.Deliverer(str(tmp_path / "journal"))
+    monkeypatch.setattr(in_process, "_MOST_OF_A_NAME", 3)
+    thread = in_process.CallbackThread(str(tmp_path / "journal"))
     answers = [Answer() for _ in range(5)]
-    names = [deliverer.add(answer.on_id) for answer in answers]
+    names = [thread.add(answer.on_id) for answer in answers]
     first = weakref.ref(answers[0])
     assert len(set(names)) == 5
     answers.clear()
@@ -187,4 +187,4 @@ def test_the_thread_does_not_keep_a_process_alive(tmp_path: Path) -> None:
     """
     command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "journal")]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
-    assert "plsync-deliver" in done.stdout
+    assert "plsync-callbacks" in done.stdout

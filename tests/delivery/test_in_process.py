@@ -13,7 +13,7 @@ import pytest
 from langchain_core.language_models import FakeListChatModel
 
 from plsync import Journal, PromptLayerCallbackHandler
-from plsync.delivery.in_process import OnlineSync
+from plsync.delivery.in_process import DeliveryThread
 from plsync.delivery.lock import sole_sender
 from plsync.delivery.sender import Engine, Pass
 from plsync.errors import JournalError
@@ -78,7 +78,7 @@ def test_where_no_thread_can_be_started_at_the_end_it_is_sent_all_the_same(
 
 
 def test_where_no_thread_can_be_started_at_all_the_program_goes_on(path: Path, server: PromptLayerServer) -> None:
-    done = program(path, server, NO_MORE_THREADS.format(name="plsync-sync") + INVOKE + "print('whole')\n")
+    done = program(path, server, NO_MORE_THREADS.format(name="plsync-delivery") + INVOKE + "print('whole')\n")
     assert done.stdout == "whole\n"
     assert "RuntimeError: cannot join" not in done.stderr
     assert set(states(path).values()) == {"pending"}
@@ -102,7 +102,7 @@ def test_a_server_that_hangs_does_not_keep_the_program_from_ending(path: Path, s
 def test_a_key_that_is_none_is_told_once_and_breaks_nothing(
     path: Path, server: PromptLayerServer, key: str, why: str
 ) -> None:
-    wait = "import threading\n[t.join() for t in threading.enumerate() if t.name == 'plsync-sync']\n"
+    wait = "import threading\n[t.join() for t in threading.enumerate() if t.name == 'plsync-delivery']\n"
     done = program(path, server, (INVOKE + wait) * 3, PROMPTLAYER_API_KEY=key)
     assert done.stderr.count("PlsyncWarning") == 1
     assert why in done.stderr
@@ -125,13 +125,11 @@ def test_a_full_disk_is_told_once_and_sending_goes_on_when_there_is_room(
         return run_pass(engine, **more)
 
     monkeypatch.setattr(Engine, "run_pass", full_at_first)
-    online = OnlineSync(str(path))
-    online.ensure()
+    thread = DeliveryThread(str(path))
+    thread.ensure()
     wait_until(lambda: set(states(path).values()) == {"acked"})
-    online.end(30)
-    assert [
-        record.exc_text is not None for record in caplog.records if record.name == "plsync.delivery.in_process"
-    ] == [True]
+    thread.stop(30)
+    assert [record.exc_text is not None for record in caplog.records if record.name == "plsync.delivery"] == [True]
 
 
 def test_while_another_process_sends_it_waits_for_its_turn(path: Path, server: PromptLayerServer) -> None:
@@ -160,7 +158,7 @@ def test_by_default_no_thread_is_started(path: Path) -> None:
 
     handler = PromptLayerCallbackHandler(journal=path)
     FakeListChatModel(responses=["yes"]).invoke("?", {"callbacks": [handler]})
-    assert "plsync-sync" not in {thread.name for thread in threading.enumerate()}
+    assert "plsync-delivery" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_another_word_for_it_is_refused(path: Path) -> None:

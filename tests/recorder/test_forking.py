@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from plsync._common.forking import Unforked
+from plsync._common.background import ForkGuard
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
@@ -25,7 +25,7 @@ def child_says(question: Callable[[], bool]) -> bool:
 
 
 def test_a_child_finds_the_work_done_that_had_begun() -> None:
-    work, begun, forking = Unforked(60), threading.Event(), threading.Event()
+    work, begun, forking = ForkGuard(60), threading.Event(), threading.Event()
     state = []
 
     def halves() -> None:
@@ -43,7 +43,7 @@ def test_a_child_finds_the_work_done_that_had_begun() -> None:
 
 
 def test_a_fork_does_not_wait_for_ever_and_the_child_can_work() -> None:
-    work, begun, over = Unforked(0.1), threading.Event(), threading.Event()
+    work, begun, over = ForkGuard(0.1), threading.Event(), threading.Event()
 
     def never_done() -> None:
         with work:
@@ -65,7 +65,7 @@ def test_a_fork_does_not_wait_for_ever_and_the_child_can_work() -> None:
 
 
 def test_parent_and_child_both_go_on_after_a_fork() -> None:
-    work = Unforked(60)
+    work = ForkGuard(60)
 
     def works() -> bool:
         with work:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from plsync._common.clock import now_ms
-from plsync._common.forking import Unforked
+from plsync._common.background import ForkGuard
 from plsync.journal.callbacks import Claimed, Failed
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ LEASE: Final = 30.0
 _BATCH: Final = 16
 
 # Not longer: while another process compacts the store, a thread may be in there for a while.
-_in_store: Final = Unforked(1.0)
+_in_store: Final = ForkGuard(1.0)
 
 
 @dataclass

@@ -1,20 +1,17 @@
-"""Delivery in the live process: threads that call ``pl_id_callback`` when a request id has come back.
+"""Calls ``pl_id_callback`` in the program that records: one thread for each journal, and one object for its callbacks.
 
-The journal's doorbell says when. Until it rings for the first time, a program pays for one thread that looks at a file
-four times a second; the journal itself is opened then.
+The journal's doorbell announces request ids. Until the first ring a program pays for one thread that looks at a file
+four times a second. The thread opens the journal after the first ring.
 """
 
 from __future__ import annotations
 
-import atexit
 import logging
-import os
-import threading
 import time
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Final
 
-from plsync._common.forking import importing
+from plsync._common.background import JournalThread, import_guard
 from plsync._native import Recorder
 from plsync.callbacks import sinks
 from plsync.errors import SinkUnavailable
@@ -23,146 +20,99 @@ from plsync.journal.doorbell import Doorbell
 if TYPE_CHECKING:
     from plsync.callbacks.dispatcher import Deliveries
 
-__all__ = ["Deliverer", "attach"]
+__all__ = ["CallbackThread"]
 
-# Callbacks of one name that are kept; a program that makes one for each call would otherwise keep them all.
-_MOST: Final = 10_000
+# A program that makes a callback for each call would otherwise keep all of them.
+_MOST_OF_A_NAME: Final = 10_000
 _RETRY_SECONDS: Final = 30.0
-# What calls that run when the program ends are given to return. Their ids come back if they do not.
+# Calls that run when the program ends have this long to return. The journal keeps the ids of the rest.
 _GRACE_SECONDS: Final = 1.0
 
-_log = logging.getLogger(__name__)
 
+class CallbackThread(JournalThread):
+    """Delivers the request ids of one journal to the callbacks of this process."""
 
-class Deliverer:
-    """Delivers the request ids of one journal to the sinks of this process."""
+    _name = "plsync-callbacks"
+    _purpose = "delivers request ids"
+    _log = logging.getLogger("plsync.callbacks")
 
     def __init__(self, path: str) -> None:
-        """``path``: the journal's directory."""
-        self._path = path
+        super().__init__(path)
         # Any recorder of the journal knows this process's writer id.
         self._recorder = Recorder(path)
         self._sinks: dict[str, Callable[..., Any]] = {}
         self._numbers: dict[str, dict[Hashable, int]] = {}
-        self.forget()
 
-    def forget(self) -> None:
-        """Begin anew: in a forked child its parent's threads do not run."""
-        self._thread: threading.Thread | None = None
+    def _reset(self) -> None:
         self._deliveries: Deliveries | None = None
-        self._stopping = threading.Event()
 
     def add(self, callback: Callable[..., Any]) -> str:
-        """Registers a callback, and returns the name of its sink.
+        """Register a callback.
 
-        Functions made in a loop, or one for each request, go by one name and are still not the same: each later one
-        gets a number, so that an id never reaches another's callback. The oldest of very many are let go; their ids
-        then wait in the journal.
+        Functions made in a loop, or one for each request, share a name. Each later one gets a number, so that an id
+        never reaches another's callback. Of 10,000 functions with one name the oldest is dropped; its ids then wait in
+        the journal.
+
+        Returns:
+            The name of its sink.
         """
         name = sinks.sink_name(callback)
-        numbers = self._numbers.setdefault(name, {})
-        kind = None if sinks.is_importable(callback) else sinks.same_as(callback)
-        number = numbers.setdefault(kind, next(reversed(numbers.values()), 0) + 1)
-        self._sinks[sinks.numbered(name, number)] = callback
-        if len(numbers) > _MOST:
-            del self._sinks[sinks.numbered(name, numbers.pop(next(iter(numbers))))]
+        with self._lock:
+            numbers = self._numbers.setdefault(name, {})
+            kind = None if sinks.is_importable(callback) else sinks.same_as(callback)
+            number = numbers.setdefault(kind, next(reversed(numbers.values()), 0) + 1)
+            self._sinks[sinks.numbered(name, number)] = callback
+            if len(numbers) > _MOST_OF_A_NAME:
+                del self._sinks[sinks.numbered(name, numbers.pop(next(iter(numbers))))]
         return sinks.numbered(name, number)
 
     def may_find(self, sink: str) -> bool:
-        """Whether a callback of this name is attached."""
+        """Whether this process has a callback of this name."""
         return sink in self._sinks
 
     def find(self, sink: str) -> sinks.Callback:
         """The callback of a sink of this process.
 
         Raises:
-            SinkUnavailable: none is attached, or no longer.
+            SinkUnavailable: this process has no such callback, or dropped it.
         """
         callback = self._sinks.get(sink)
         if callback is None:
             raise SinkUnavailable(f"{sink} is not attached in this process")
         return callback
 
-    def ensure(self) -> None:
-        """Sees to it that the thread runs, also in a forked child. Cheap; called with every recorded call."""
-        if self._is_running():
-            return
-        with _lock:
-            if self._is_running() or self._stopping.is_set():
-                return
-            thread = threading.Thread(target=self._run, name="plsync-deliver", daemon=True)
-            try:
-                thread.start()
-                self._thread = thread
-            except RuntimeError:  # no thread to be had, or the interpreter is closing: a later process delivers
-                _log.warning("plsync could not start the thread that delivers request ids", exc_info=True)
-
-    def stop(self, timeout: float) -> None:
-        """Begin no further call; wait so many seconds for those that run."""
+    def stop(self, seconds: float) -> None:
+        """Start no further call, and wait at most ``seconds`` for the calls that run."""
         self._stopping.set()
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + seconds
         if self._deliveries is not None:
-            self._deliveries.stop(timeout)
-        if self._thread is not None:
-            self._thread.join(max(0.0, deadline - time.monotonic()))
+            self._deliveries.stop(seconds)
+        self._join(deadline - time.monotonic())
 
-    def _is_running(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
+    def at_exit(self, since: float) -> None:
+        """Stop, within one second for all journals together."""
+        self.stop(max(0.0, since + _GRACE_SECONDS - time.monotonic()))
 
     def _run(self) -> None:
-        doorbell, stopping = Doorbell(self._path), self._stopping
+        doorbell, stopping = Doorbell(self.path), self._stopping
         while not doorbell.wait(_RETRY_SECONDS, stopping):
             pass
         while not stopping.is_set():
             try:
                 self._deliver()
-            except Exception:
-                # The entries stay in the journal.
-                _log.warning("plsync could not deliver request ids from %s", self._path, exc_info=True)
+            except Exception:  # the entries stay in the journal
+                self._log.warning("plsync could not deliver request ids from %s", self.path, exc_info=True)
             stopping.wait(_RETRY_SECONDS)
 
     def _deliver(self) -> None:
-        with importing:
+        with import_guard:
             from plsync.callbacks.dispatcher import Deliveries  # noqa: PLC0415
             from plsync.journal.journal import Journal  # noqa: PLC0415 - recording alone needs neither
 
-        # Never closed: a call that returns after the stop still stores what became of it.
-        journal = Journal.open(self._path)
+        # Never closed: a call that returns after the stop still stores its result.
+        journal = Journal.open(self.path)
         deliveries = Deliveries(journal, functions=self, writer=lambda: self._recorder.writer_id)
         self._deliveries = deliveries
-        # Told to stop before there was something to stop.
+        # stop() may have run before there was an object to stop.
         if not self._stopping.is_set():
             deliveries.run()
-
-
-_deliverers: dict[str, Deliverer] = {}
-_lock = threading.Lock()
-
-
-def attach(path: str, callback: Callable[..., Any]) -> tuple[Deliverer, str]:
-    """Registers a callback with this process's deliverer of the journal at ``path``; also returns its sink's name."""
-    with _lock:
-        deliverer = _deliverers.get(path)
-        if deliverer is None:
-            deliverer = _deliverers[path] = Deliverer(path)
-        return deliverer, deliverer.add(callback)
-
-
-def _stop() -> None:
-    deadline = time.monotonic() + _GRACE_SECONDS
-    for deliverer in list(_deliverers.values()):
-        deliverer.stop(max(0.0, deadline - time.monotonic()))
-
-
-def _begin_anew() -> None:
-    # In a forked child the lock may be held by a thread that no longer exists.
-    global _lock  # noqa: PLW0603
-    _lock = threading.Lock()
-    for deliverer in _deliverers.values():
-        deliverer.forget()
-
-
-# After the program's own threads, before the interpreter takes the ground from under ours.
-atexit.register(_stop)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from plsync._common.forking import importing
+from plsync._common.background import import_guard
 from plsync._common.paths import current_journal
 from plsync.callbacks.sinks import Callback, adapted
 from plsync.errors import JournalCorrupt
@@ -70,7 +70,7 @@ class FunctionCall:
         result = self._callback(number, record)
         if inspect.isawaitable(result):
             if self._loop is None:
-                with importing:
+                with import_guard:
                     import asyncio  # noqa: PLC0415 - slow to import, and most callbacks do without
                 self._loop = asyncio.new_event_loop()
             self._loop.run_until_complete(_end(result))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
-import re
 import threading
 import time
 from collections import deque
@@ -14,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from plsync._common.clock import now_ms
+from plsync._common.redaction import without_api_keys
 from plsync.callbacks.entries import Entries
 from plsync.callbacks.invoke import Interrupted, Undelivered
 from plsync.journal.callbacks import Claimed, Failed
@@ -36,7 +35,6 @@ _LONGEST_WAIT: Final = 36_000.0
 _MOST_ERRORS: Final = 100
 
 _logger = logging.getLogger(__name__)
-_CREDENTIALS: Final = re.compile(r"(?<=://)[^/\s@]+@|\bpl_[A-Za-z0-9]{16,}")
 
 
 @dataclass
@@ -232,7 +230,4 @@ def _failed(entry: Claimed, error: BaseException) -> Failed:
 def _reason(error: BaseException) -> str:
     """Why a delivery failed, in one line that names no key and no password."""
     text = str(error) if isinstance(error, Undelivered) else f"raised {type(error).__name__}: {error}"
-    if key := os.environ.get("PROMPTLAYER_API_KEY", "").strip():
-        text = text.replace(key, "[redacted]")
-    text = _CREDENTIALS.sub("[redacted]", text)
-    return " ".join(text.split())[:500]
+    return " ".join(without_api_keys(text).split())[:500]

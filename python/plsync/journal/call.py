@@ -7,11 +7,12 @@ are parsed at first use, so paging through a long journal costs what is looked a
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import orjson
 
+from plsync._common.clock import datetime_from_ns
 from plsync._native import FLAG_CACHED, FLAG_LOSSY, FLAG_REDACTED
 from plsync.journal.events import facts
 from plsync.journal.events.facts import CallError, Generation, Usage
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from plsync._native import Row
 
-__all__ = ["STATUSES", "Call", "Kind", "Status", "moment"]
+__all__ = ["STATUSES", "Call", "Kind", "Status"]
 
 Kind = Literal["chat", "llm"]
 Status = Literal["pending", "ok", "error", "cancelled", "partial"]
@@ -184,18 +185,18 @@ class Call:
     @property
     def started_at(self) -> datetime:
         """:attr:`started_ns` as a datetime."""
-        return moment(self.started_ns)
+        return datetime_from_ns(self.started_ns)
 
     @property
     def first_token_at(self) -> datetime | None:
         """Arrival of the first token, when the call streamed."""
         first = self._ended().get("first_token")
-        return moment(self.started_ns + first) if isinstance(first, int) else None
+        return datetime_from_ns(self.started_ns + first) if isinstance(first, int) else None
 
     @property
     def ended_at(self) -> datetime | None:
         """:attr:`ended_ns` as a datetime."""
-        return None if (at := self.ended_ns) is None else moment(at)
+        return None if (at := self.ended_ns) is None else datetime_from_ns(at)
 
     @property
     def chunk_times(self) -> list[int] | None:
@@ -266,9 +267,3 @@ def _parse(body: bytes | None, read: Callable[[bytes], Any] = orjson.loads) -> d
     except orjson.JSONDecodeError:
         return {}
     return parsed if isinstance(parsed, dict) else {}
-
-
-def moment(ns: int) -> datetime:
-    """Nanoseconds since the epoch as a datetime in UTC, exact to the microsecond."""
-    # Not fromtimestamp(): floats cannot hold today's microseconds exactly.
-    return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=ns // 1000)

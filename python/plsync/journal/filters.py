@@ -10,6 +10,7 @@ from uuid import UUID
 
 import orjson
 
+from plsync._common.clock import ms_from_datetime
 from plsync.journal.events import facts
 from plsync.journal.record import STATES, STATUSES, Record, State, Status
 
@@ -136,9 +137,5 @@ def _text(value: str | None) -> str | None:
 
 
 def _milliseconds(at: datetime | None) -> int | None:
-    if at is None:
-        return None
-    if at.utcoffset() is None:
-        raise ValueError(f"{at.isoformat()} has no time zone: give one, e.g. with .astimezone()")
-    # Ids hold no time before 1970, and the store takes none.
-    return max(0, int(at.timestamp() * 1000))
+    # A record id cannot hold a time before 1970, and the store accepts none.
+    return None if at is None else max(0, ms_from_datetime(at))

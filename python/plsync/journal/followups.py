@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, cast
 from uuid import UUID
 
 import orjson
 
+from plsync._common.clock import datetime_from_ms
 from plsync.errors import InvalidFollowUp
 from plsync.journal import lookup
 
@@ -25,7 +26,6 @@ __all__ = ["FollowUp", "FollowUpQueue", "Op"]
 
 Op = Literal["score", "metadata", "prompt", "group"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ class FollowUp:
             request_id=stored.request_id,
             state="dead" if stored.dead else "pending",
             attempts=stored.attempts,
-            due_at=_moment(stored.due) if stored.due else None,
-            queued_at=_moment(stored.queued_at),
+            due_at=datetime_from_ms(stored.due) if stored.due else None,
+            queued_at=datetime_from_ms(stored.queued_at),
             last_error=stored.last_error,
         )
 
@@ -161,7 +161,3 @@ class FollowUpQueue:
     def mend(self, before_ms: int, after_ms: int, longest_ms: int) -> int:
         """Move waits along with a clock set from ``before_ms`` to ``after_ms``, none longer than ``longest_ms``."""
         return self._store.mend_followups(before_ms, after_ms, longest_ms)
-
-
-def _moment(ms: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=ms)

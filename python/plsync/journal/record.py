@@ -9,8 +9,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, final
 
+from plsync._common.clock import datetime_from_ms, datetime_from_ns
 from plsync._native import FLAG_CACHED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED
-from plsync.journal.call import STATUSES, Call, Kind, Status, moment
+from plsync.journal.call import STATUSES, Call, Kind, Status
 from plsync.journal.events.facts import CallError, Generation, Usage
 
 if TYPE_CHECKING:
@@ -113,12 +114,12 @@ class Record(Call):
     @property
     def acked_at(self) -> datetime | None:
         """When the id came back."""
-        return None if (at := self._row.acked_at) is None else moment(at)
+        return None if (at := self._row.acked_at) is None else datetime_from_ns(at)
 
     @property
     def due_at(self) -> datetime | None:
         """When a waiting record is next due."""
-        return None if (at := self._row.not_before) is None else moment(at * 1_000_000)
+        return None if (at := self._row.not_before) is None else datetime_from_ms(at)
 
     @property
     def attempts(self) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
+
+from plsync._common.clock import datetime_from_ms
 
 __all__ = [
     "MOST_BYTES",
@@ -27,7 +29,6 @@ __all__ = [
 MOST_BYTES: Final = (1 << 63) - 1
 """What the store can count to."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +246,7 @@ class Stats:
                 "spool": Spool(**_known(Spool, found["spool"])),
                 "quota": Quota.from_dict(found["quota"]),
                 "writers": [Writer(**_known(Writer, item)) for item in found["writers"]],
-                "oldest_unsent": None if oldest is None else _EPOCH + timedelta(milliseconds=oldest),
+                "oldest_unsent": None if oldest is None else datetime_from_ms(oldest),
             }
         )
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from plsync import _native
-from plsync._common.credentials import without_credentials
-from plsync._common.privacy import without_secrets
+from plsync._common.redaction import without_credentials, without_secrets
 
 __all__ = ["arrived", "describe", "how_ended"]
 

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
 
 from langchain_core.callbacks.base import BaseCallbackHandler
 
-from plsync._common import privacy
 from plsync._common.paths import default_journal
+from plsync._common.redaction import Redact, redact_hook
 from plsync._native import Callbacks, Recorder
 from plsync.callbacks import sinks
 from plsync.recorder import failure
 
 if TYPE_CHECKING:
-    from plsync.callbacks.in_process import Deliverer
-    from plsync.delivery.in_process import OnlineSync
+    from plsync.callbacks.in_process import CallbackThread
+    from plsync.delivery.in_process import DeliveryThread
     from plsync.journal.journal import Journal
 
 __all__ = ["PromptLayerCallbackHandler"]
+
+# Attributes that a pickled handler leaves behind.
+_OF_THIS_PROCESS: Final = frozenset({"_callback_thread", "_delivery_thread", "_recorder"})
 
 
 class PromptLayerCallbackHandler(Callbacks, BaseCallbackHandler):
@@ -62,7 +65,7 @@ class PromptLayerCallbackHandler(Callbacks, BaseCallbackHandler):
         *,
         journal: str | os.PathLike[str] | Journal | None = None,
         durability: Literal["process", "power"] = "process",
-        redact: privacy.Redact | None = None,
+        redact: Redact | None = None,
         content: bool = True,
         sync: Literal["thread"] | None = None,
     ) -> None:
@@ -100,26 +103,27 @@ class PromptLayerCallbackHandler(Callbacks, BaseCallbackHandler):
         self._open()
 
     def _open(self) -> None:
-        self._deliverer: Deliverer | None = None
+        self._callback_thread: CallbackThread | None = None
         if self._callback is not None:
-            from plsync.callbacks.in_process import attach  # noqa: PLC0415 - only handlers with a callback need a thread
+            from plsync.callbacks.in_process import CallbackThread  # noqa: PLC0415 - few handlers need a thread
 
-            self._deliverer, self._sink = attach(self._path, self._callback)
-        self._online: OnlineSync | None = None
+            self._callback_thread = CallbackThread.of(self._path)
+            self._sink = self._callback_thread.add(self._callback)
+        self._delivery_thread: DeliveryThread | None = None
         if self._sync == "thread":
-            from plsync.delivery import in_process  # noqa: PLC0415 - as above
+            from plsync.delivery.in_process import DeliveryThread  # noqa: PLC0415 - few handlers need a thread
 
-            self._online = in_process.attach(self._path)
-        hook = privacy.hook(self._redact, content=self._content)
+            self._delivery_thread = DeliveryThread.of(self._path)
+        hook = redact_hook(self._redact, content=self._content)
         self._recorder = Recorder(self._path, self._durability, pl_tags=self._tags, sink=self._sink, redact=hook)
-        self._attach(self._recorder, self._ensure if self._deliverer or self._online else None)
+        self._attach(self._recorder, self._ensure if self._callback_thread or self._delivery_thread else None)
 
     def _ensure(self) -> None:
         """A call has begun: what is done for this process's calls in the background must run."""
-        if self._deliverer is not None:
-            self._deliverer.ensure()
-        if self._online is not None:
-            self._online.ensure()
+        if self._callback_thread is not None:
+            self._callback_thread.ensure()
+        if self._delivery_thread is not None:
+            self._delivery_thread.ensure()
 
     @property
     def failures(self) -> int:
@@ -187,9 +191,7 @@ class PromptLayerCallbackHandler(Callbacks, BaseCallbackHandler):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process opens the same journal; a callback it can't import stays with the records, by its name."""
-        state = {
-            name: value for name, value in self.__dict__.items() if name not in {"_recorder", "_deliverer", "_online"}
-        }
+        state = {name: value for name, value in self.__dict__.items() if name not in _OF_THIS_PROCESS}
         if self._callback is not None and not sinks.is_importable(self._callback):
             state["_callback"] = None
         return type(self).__new__, (type(self),), state

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from plsync._common.forking import Unforked
+from plsync._common.background import ForkGuard
 from plsync.errors import NoRecording, ReplayError
 from plsync.replay import mismatch
 from plsync.replay.matching import Match, Matcher
@@ -314,7 +314,7 @@ class Recording:
 
 _opened: weakref.WeakSet[Recording] = weakref.WeakSet()
 # A child that a program forks meanwhile opens recordings too.
-_opening = Unforked(1.0)
+_opening = ForkGuard(1.0)
 
 
 def _settle_others(recording: Recording) -> None:

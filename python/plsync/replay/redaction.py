@@ -8,15 +8,13 @@ from typing import Any, Final
 
 import orjson
 
-from plsync._common.credentials import names_a_secret, without_credentials
-from plsync._common.privacy import without_secrets
+from plsync._common.redaction import REDACTED, names_a_secret, without_credentials, without_secrets
 
 __all__ = ["Redact", "hide", "safe_answer", "secrets_of", "shown_headers"]
 
 Redact = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 """Called with what was asked and with what came back; returns what may be kept, or ``None`` to keep nothing."""
 
-_GONE: Final = "[redacted]"
 # Shorter ones stand for a key where none is needed, and are words that may be said.
 _SHORTEST: Final = 12
 # Whose account it is; no key, and nobody else's business.
@@ -53,7 +51,7 @@ def hide(value: Any, secrets: Sequence[str]) -> Any:
         return value
     text = written = orjson.dumps(value)
     for secret in secrets:
-        text = text.replace(orjson.dumps(secret)[1:-1], _GONE.encode())
+        text = text.replace(orjson.dumps(secret)[1:-1], REDACTED.encode())
     return value if text == written else orjson.loads(text)
 
 

@@ -6,11 +6,11 @@ Shapes: PromptLayer's OpenAPI file, schemas ``Span`` and ``LogRequest`` (2026-08
 from __future__ import annotations
 
 import functools
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from plsync._common.clock import datetime_from_ms
 from plsync.promptlayer.mapping import params
 from plsync.promptlayer.mapping.content import contents
 from plsync.promptlayer.mapping.json_values import JSON, string, whole
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["span", "span_json"]
 
-_EPOCH = datetime(1970, 1, 1)
 _LAST_NS = (1 << 63) - 1
 
 _NAMES_NOT_PROCESSED = frozenset({"openai.OpenAI", "anthropic.Anthropic"})
@@ -128,4 +127,4 @@ def _iso(ns: int) -> str:
 # Calls sent together were made together.
 @functools.lru_cache(64)
 def _second(seconds: int) -> str:
-    return (_EPOCH + timedelta(seconds=seconds)).isoformat()
+    return datetime_from_ms(seconds * 1000).replace(tzinfo=None).isoformat()

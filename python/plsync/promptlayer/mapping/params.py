@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from plsync._common.credentials import names_a_secret
+from plsync._common.redaction import names_a_secret
 from plsync.journal.events.facts import short_model
 from plsync.promptlayer.mapping.json_values import JSON, as_dict, string, text
 from plsync.promptlayer.mapping.tools import unknown_tools

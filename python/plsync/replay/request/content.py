@@ -17,7 +17,7 @@ import hashlib
 import re
 from typing import Any, Final
 
-from plsync._common.credentials import without_credentials
+from plsync._common.redaction import without_credentials
 from plsync.replay.request.urls import unsigned
 
 __all__ = ["CallIds", "canonical_content", "clean"]

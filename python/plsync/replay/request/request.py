@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from plsync._common.credentials import without_credentials
+from plsync._common.redaction import without_credentials
 from plsync.journal.events import facts
 from plsync.journal.events.tagged import MESSAGES, TAG, encode
 from plsync.replay.request.content import CallIds, canonical_content, clean

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from plsync._common.privacy import without_secrets
+from plsync._common.redaction import without_secrets
 from plsync.replay.request.content import clean
 
 __all__ = ["CHOICES", "FORMATS", "TOOLS", "canonical_choice", "canonical_format", "canonical_tools"]

@@ -6,7 +6,7 @@ import re
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
-from plsync._common.credentials import names_a_secret, without_credentials
+from plsync._common.redaction import names_a_secret, without_credentials
 
 __all__ = ["unsigned"]
 

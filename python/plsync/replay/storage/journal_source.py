@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 from uuid import UUID
 
+from plsync._common.redaction import REDACTED
 from plsync.journal.events.tagged import TAG
 from plsync.journal.filters import Filters, Wanted
 from plsync.journal.journal import Journal
@@ -170,7 +171,7 @@ def _piece(request: Request) -> str | None:
     said = request.asked.get("prompt") if request.kind == "llm" else (request.asked.get("messages") or [""])[-1]
     lines = [line for text in _texts(said) for line in _CONTROLS.split(text)]
     # Of these, what was written may be another.
-    whole = [line for line in lines if "[redacted]" not in line and "0x" not in line and "sha256:" not in line]
+    whole = [line for line in lines if REDACTED not in line and "0x" not in line and "sha256:" not in line]
     longest = max(whole, key=len, default="")
     return longest[:_PIECE].strip(" ") or None
 

@@ -1,0 +1,256 @@
+"""Redaction: how a credential is recognised, and how credentials and content are removed.
+
+This module alone knows credentials. The native encoder receives ``names_a_secret``, ``without_credentials``,
+``without_secrets``, ``SCHEMA_KEYS`` and ``REDACTED`` from here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+__all__ = [
+    "KEY_VARIABLE",
+    "REDACTED",
+    "SCHEMA_KEYS",
+    "Redact",
+    "api_key",
+    "names_a_secret",
+    "redact_hook",
+    "without_api_keys",
+    "without_content",
+    "without_credentials",
+    "without_secrets",
+]
+
+REDACTED: Final = "[redacted]"
+"""Replaces a credential."""
+
+SCHEMA_KEYS: Final = frozenset({"input_schema", "json_schema", "parameters", "properties", "schema"})
+"""Keys of JSON schemas. A schema names the program's data, and a tool may well take a password."""
+
+KEY_VARIABLE: Final = "PROMPTLAYER_API_KEY"
+
+Redact = Callable[[dict[str, Any]], "dict[str, Any] | None"]
+"""A redact hook: takes an event, returns the event to keep, or None to keep ids and times only."""
+
+# The recorder searches for these words first (names.rs), and calls names_a_secret only when it finds one.
+_SECRET: Final = re.compile(
+    r"(^|[\W_])(authorization|cookies?|credentials?|passphrase|passwd|passwords?|secrets?"
+    r"|(api|access|private|subscription)[\W_]?keys?)([\W_]|$)"
+    # Not every token: `stop_token` and `eos_token` are settings.
+    r"|(^|[\W_])((access|api|auth|bearer|bot|github|hf|hub|id|jwt|private|refresh|security|session)[\W_]?)token$|^token$"
+    r"|^((basic|http|proxy|x)[\W_]?)?auth$",
+    re.I,
+)
+# Words that only a capital separates, as in `clientSecret`.
+_CAMEL_CASE: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+_USER_INFO: Final = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/:@]*:[^\s/@]+@", re.IGNORECASE)
+# A link in running text ends before a quote, a bracket or a space.
+_QUERY: Final = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?\"'<>`]*\?)([^\s\"'<>`)]+)", re.IGNORECASE)
+_PARAMETER: Final = re.compile(r"([^&;#=]+)=([^&;#]+)")
+_SIGNATURE: Final = re.compile(
+    r"^(sig|signature|x-(amz|goog|ms)-(credential|security-token|signature))$", re.IGNORECASE
+)
+# Google names its API key `key`. A shorter value under that name may be a dictionary key.
+_SHORTEST_KEY: Final = 20
+_API_KEYS: Final = re.compile(r"(?<=://)[^/\s@]+@|\bpl_[A-Za-z0-9]{16,}")
+
+_MAX_DEPTH: Final = 100
+
+# Text settings of a model that contain nothing of a request.
+_SETTINGS: Final = frozenset(
+    {
+        "_type",
+        "backend",
+        "deployment_name",
+        "model",
+        "model_id",
+        "model_name",
+        "model_path",
+        "provider",
+        "reasoning_effort",
+        "service_tier",
+        "stream",
+        "streaming",
+    }
+)
+_RESPONSE_FIELDS: Final = (
+    "finish_reason",
+    "model",
+    "model_name",
+    "model_provider",
+    "stop_reason",
+    "system_fingerprint",
+    "token_usage",
+)
+
+
+# --- credentials ---
+
+
+def names_a_secret(key: object) -> bool:
+    """Whether a header or setting of this name holds a credential.
+
+    Args:
+        key: the name, as str or as bytes. Any other object names no credential.
+
+    >>> names_a_secret("X-Api-Key"), names_a_secret("openai_api_key"), names_a_secret("max_tokens")
+    (True, True, False)
+    """
+    name = key.decode("latin-1") if isinstance(key, bytes) else key
+    return isinstance(name, str) and _SECRET.search(_CAMEL_CASE.sub("_", name)) is not None
+
+
+def without_credentials(text: str) -> str:
+    """The text with the passwords, keys and signatures of its links replaced.
+
+    >>> without_credentials("see https://ann:secret@example.org/x?page=1&api_key=secret")
+    'see https://[redacted]@example.org/x?page=1&api_key=[redacted]'
+    """
+    if "://" not in text:
+        return text
+    if "@" in text:
+        text = _USER_INFO.sub(rf"\1{REDACTED}@", text)
+    return _QUERY.sub(_without_keys, text) if "?" in text else text
+
+
+def _without_keys(link: re.Match[str]) -> str:
+    return link[1] + _PARAMETER.sub(_without_key, link[2])
+
+
+def _without_key(parameter: re.Match[str]) -> str:
+    name, value = parameter.groups()
+    is_key = name.lower() == "key" and len(value) >= _SHORTEST_KEY
+    return f"{name}={REDACTED}" if is_key or names_a_secret(name) or _SIGNATURE.match(name) else parameter[0]
+
+
+def api_key() -> str | None:
+    """The value of ``PROMPTLAYER_API_KEY`` without surrounding space; None when it is unset or empty."""
+    return os.environ.get(KEY_VARIABLE, "").strip() or None
+
+
+def without_api_keys(text: str) -> str:
+    """The text with PromptLayer's API keys, and the user names and passwords of links, replaced.
+
+    >>> without_api_keys("pl_0123456789abcdef0123 was refused")
+    '[redacted] was refused'
+    """
+    if key := api_key():
+        text = text.replace(key, REDACTED)
+    return _API_KEYS.sub(REDACTED, text)
+
+
+def without_secrets(value: Any, _parents: tuple[int, ...] = ()) -> Any:
+    """A copy of settings or headers in which credentials are replaced, by their name and in links.
+
+    A container that contains itself, is nested more than 100 deep, or fails to be read is replaced whole.
+
+    >>> without_secrets({"headers": [("Authorization", "Bearer abc")], "temperature": 0})
+    {'headers': [('Authorization', '[redacted]')], 'temperature': 0}
+    """
+    kind = type(value)  # isinstance() would run code of the program's class
+    if not issubclass(kind, (Mapping, list, tuple)):
+        return without_credentials(value) if kind is str else value
+    if id(value) in _parents or len(_parents) >= _MAX_DEPTH:
+        return REDACTED
+    parents = (*_parents, id(value))
+    try:
+        if issubclass(kind, Mapping):
+            return {key: _without_secret(key, item, parents) for key, item in value.items()}
+        if (names := getattr(kind, "_fields", None)) and len(names) == len(value):  # a named tuple
+            return tuple(_without_secret(name, item, parents) for name, item in zip(names, value, strict=True))
+        items = [_without_pair(item, parents) for item in value]
+    except Exception:  # raised by a container class of the program
+        return REDACTED
+    return tuple(items) if issubclass(kind, tuple) else items
+
+
+def _without_secret(key: Any, value: Any, parents: tuple[int, ...]) -> Any:
+    if value is None or key in SCHEMA_KEYS:
+        return value
+    return REDACTED if names_a_secret(key) else without_secrets(value, parents)
+
+
+def _without_pair(item: Any, parents: tuple[int, ...]) -> Any:
+    """An item of a list. Some clients list headers as pairs of name and value."""
+    kind = type(item)
+    if kind in {list, tuple} and len(item) == 2 and names_a_secret(item[0]):
+        return kind((item[0], REDACTED))
+    return without_secrets(item, parents)
+
+
+# --- content ---
+
+
+def redact_hook(redact: Redact | None, *, content: bool) -> Redact | None:
+    """The hook that the recorder calls with each event, or None when it records events unchanged.
+
+    Args:
+        redact: the user's hook.
+        content: False removes the content before the user's hook runs.
+    """
+    if content:
+        return redact
+    if redact is None:
+        return without_content
+    return lambda event: redact(without_content(event))
+
+
+def without_content(event: dict[str, Any]) -> dict[str, Any]:
+    """A copy of an event without content. Ids, times, model, numeric settings, tags and usage stay.
+
+    Args:
+        event: a start or end event with the keys of ``docs/reference/events.md``.
+    """
+    bare = dict(event)
+    for key in ("messages", "prompts"):
+        if key in bare:
+            bare[key] = []
+    for key in ("inputs", "outputs", "options"):
+        if key in bare:
+            bare[key] = None
+    if "params" in bare:
+        bare["params"] = _settings(bare["params"], lambda key: key in _SETTINGS)
+    if "metadata" in bare:
+        bare["metadata"] = _settings(bare["metadata"], lambda key: key.startswith("ls_"))
+    if "generations" in bare:
+        bare["generations"] = [_without_text(generation) for generation in bare["generations"] or []]
+    if bare.get("llm_output"):
+        bare["llm_output"] = _response_fields(bare["llm_output"])
+    if bare.get("error"):
+        bare["error"] = {**bare["error"], "message": "", "response": None}
+    return bare
+
+
+def _settings(values: Any, keeps_text: Callable[[str], bool]) -> dict[str, Any] | None:
+    if not isinstance(values, Mapping):
+        return None
+    numbers = (bool, int, float)
+    return {
+        key: value
+        for key, value in values.items()
+        if isinstance(key, str) and (isinstance(value, numbers) or (isinstance(value, str) and keeps_text(key)))
+    }
+
+
+def _response_fields(values: Any) -> dict[str, Any]:
+    return {key: values[key] for key in _RESPONSE_FIELDS if key in values} if isinstance(values, Mapping) else {}
+
+
+def _without_text(generation: Any) -> Any:
+    """A generation of the same class with its usage and without its content."""
+    info = _response_fields(getattr(generation, "generation_info", None)) or None
+    kept: dict[str, Any] = {"text": "", "generation_info": info}
+    message = getattr(generation, "message", None)
+    if message is not None:
+        kept["message"] = type(message).model_construct(
+            content="",
+            id=message.id,
+            usage_metadata=getattr(message, "usage_metadata", None),
+            response_metadata=_response_fields(message.response_metadata),
+        )
+    return type(generation).model_construct(**kept)
