@@ -55,6 +55,7 @@ lint: .venv/built
 	$(BIN)/mypy
 	@# What Python has on Windows differs most from here.
 	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 python
+	$(BIN)/lint-imports --no-logo --no-cache
 
 # make prose PATHS="docs README.md" reads these alone.
 prose:
