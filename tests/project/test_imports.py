@@ -1,4 +1,7 @@
-"""The rules of imports that hold at start-up. ``lint-imports`` checks the rest; its contracts stand in pyproject.toml."""
+"""The rules of imports that hold at start-up.
+
+``lint-imports`` checks the rest; pyproject.toml has its contracts.
+"""
 
 from __future__ import annotations
 

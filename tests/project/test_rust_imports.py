@@ -23,7 +23,7 @@ class Crate:
         self._exported = {module: dict(self._exports(module)) for module in self._code}
 
     def imports(self) -> dict[str, set[str]]:
-        """The modules that each module imports. A re-export counts for the module that uses the name, not for its own."""
+        """The modules that each module imports. Who uses a re-exported name imports the module that defines it."""
         return {
             "::".join(module) or "crate": {"::".join(found) or "crate" for found in self._targets(module)}
             for module in self._code

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from plsync._common.clock import now_ms
 from plsync._common.background import ForkGuard
+from plsync._common.clock import now_ms
 from plsync.journal.callbacks import Claimed, Failed
 
 if TYPE_CHECKING:

@@ -27,7 +27,6 @@ __all__ = ["FollowUp", "FollowUpQueue", "Op"]
 Op = Literal["score", "metadata", "prompt", "group"]
 
 
-
 @dataclass(frozen=True, slots=True)
 class FollowUp:
     """One follow-up as it waits in the journal."""

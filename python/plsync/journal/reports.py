@@ -30,7 +30,6 @@ MOST_BYTES: Final = (1 << 63) - 1
 """What the store can count to."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What ``flush()`` vouches for: records on disk, and how far they have got. Counts cover the whole journal."""
