@@ -28,7 +28,7 @@ RULES = {
         r"|(?:these|those)(?= (?:are|were|have|had|do|did|can|must|may|will|would|should|come|go|stay)\b|[.,;:)!?]|$)"
         r"|\A(?:this|that)(?= (?:is|was|has|had|does|did|can|must|may|will|would|should|means)\b)"
     ),
-    "a positive predicate": r"(?:is|are|was|were|has|have) none|(?:is|are|was|were) no (?:matter|other)",
+    "a positive predicate": r"(?<!there )(?:is|are|was|were|has|have) none|(?:is|are|was|were) no (?:matter|other)",
     "plain words, no idiom": (
         r"(?<!long )(?<!soon )(?<!far )as (?:it|they) (?:is|are|was|were|stands?|came|comes?)|goes? without saying"
         r"|of (?:its|their|our|one's) own|in vain|once (?:and )?for all|put right|comes? to nothing|be it|all the same"
