@@ -22,7 +22,7 @@ test: .venv/built
 compat: .venv/built
 	tests/compat.sh
 
-# The long form of the crash tests; docs/internals/testing.md has what they do.
+# The long form of the crash tests, which docs/internals/testing.md describes.
 crash: .venv/built
 	PLSYNC_SOAK_RECORDS=10000 PLSYNC_SOAK_KILLS=40 PLSYNC_OFFLINE_SECONDS=60 $(BIN)/pytest tests/delivery/test_soak.py tests/project/test_no_network.py
 	PLSYNC_IMAGES=2000 PLSYNC_FAULTS=1000000 PLSYNC_FLIPS=20000 PLSYNC_SALVAGES=3000 PLSYNC_KILL_ROUNDS=2000 PROPTEST_CASES=4000 \
@@ -53,7 +53,7 @@ lint: .venv/built
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	@# What Python has on Windows differs most from here.
+	@# Windows differs most from Linux in the standard library.
 	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 python
 	$(BIN)/lint-imports --no-logo --no-cache
 
@@ -95,7 +95,7 @@ build/docs/made: pyproject.toml
 	PATH="$(CURDIR)/$(BIN):$$PATH" pip install --quiet --no-build-isolation --editable '.[dev]'
 	@touch $@
 
-# What is measured is built as released wheels are: twice, the second time for the work that benches/pgo.py did with the first.
+# The benches measure a build like a released wheel: built twice, the second time with the profile of benches/pgo.py.
 build/bench/built: .venv/made benches/pgo.py $(RUST) $(shell find python -name '*.py')
 	$(BIN)/python -m venv --clear build/bench
 	@if command -v rustup >/dev/null; then rustup --quiet component add llvm-tools; fi
