@@ -25,7 +25,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.utils.uuid import uuid7
 
 from plsync import PromptLayerCallbackHandler
-from plsync._native import Store
+from plsync._common.native import Store
 
 MODULES = (
     *("argparse", "asyncio", "collections", "csv", "datetime", "decimal", "difflib", "email", "functools"),

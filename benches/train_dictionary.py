@@ -24,7 +24,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
 from plsync import PromptLayerCallbackHandler
-from plsync._native import Store
+from plsync._common.native import Store
 from training_text import answer, question, system_prompt
 
 # Small enough for the compressor's table of it to stay in a core's own cache, which is worth more than what it could

@@ -1,11 +1,16 @@
-"""The Rust core: the recorder (hot path) and the store (everything else).
+"""The Rust core: the recorder, which runs inside the user's call, and the store, which does everything else.
 
-Private: programs use ``plsync.PromptLayerCallbackHandler`` and ``plsync.Journal``. Constants and byte layouts are
-specified in ``docs/reference/format.md``.
+Private. Programs use ``plsync.PromptLayerCallbackHandler`` and ``plsync.Journal``. The modules of plsync import these
+names from ``plsync._common.native``. ``docs/reference/format.md`` specifies the numbers and the byte layouts.
+
+Conventions: ids of records and writers are 16 bytes. Times are ints: ``..._ms`` and ``not_before`` are milliseconds
+since the epoch, unless a text says ns. A method that reads or writes the journal raises JournalError (a class of
+``plsync.errors``) when the disk fails, and JournalCorrupt when stored bytes do not match their checksum.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from types import ModuleType
+from typing import Any, Literal, final
 from uuid import UUID
 
 from langchain_core.messages import BaseMessage
@@ -14,34 +19,67 @@ from typing_extensions import Self
 
 __version__: str
 
-# Sync states of a record, as stored.
-STATE_PENDING: int  # 0
-STATE_LEASED: int  # 1
-STATE_IN_DOUBT: int  # 2
-STATE_ACKED: int  # 3
-STATE_DEAD: int  # 4
-STATE_HELD: int  # 5
+STATES: tuple[Literal["pending", "leased", "in_doubt", "acked", "dead", "held"], ...]
+"""The states of a record. The index of a state is its number."""
 
-# How a call ended, as stored. 0: it has not.
-END_NONE: int  # 0
-END_OK: int  # 1
-END_ERROR: int  # 2
-END_CANCELLED: int  # 3
-END_PARTIAL: int  # 4
-END_ABANDONED: int  # 5: its process is gone and left no end
+ENDS: tuple[Literal["none", "ok", "error", "cancelled", "partial", "abandoned"], ...]
+"""The ways in which a call ends. The index of an end is its number."""
 
-# Bits of an event's flags.
-FLAG_CACHED: int  # 1: answered from a LangChain cache
-FLAG_LOSSY: int  # 2: a value could only be kept approximately
-FLAG_REDACTED: int  # 4: a redact hook or content=False changed or removed content
-FLAG_PRUNED: int  # 8: the quota removed the record's bodies
-FLAG_RENEWED: int  # 16: sent as a second trace, since PromptLayer made no log of the first
+END_ERROR: int
+"""The model raised an error."""
+END_CANCELLED: int
+"""The program cancelled the call."""
+END_PARTIAL: int
+"""The program stopped reading the answer."""
+END_ABANDONED: int
+"""The process ended without recording an end."""
+
+FLAG_CACHED: int
+"""The answer came from a LangChain cache."""
+FLAG_LOSSY: int
+"""The stored form only approximates a value."""
+FLAG_REDACTED: int
+"""A redact hook, or ``content=False``, changed or removed content."""
+FLAG_PRUNED: int
+"""The quota removed the record's bodies."""
+FLAG_RENEWED: int
+"""The record is sent under a second trace id, because PromptLayer made no request log of the first."""
+
+# --- the hand-over ---
+
+def hand_over(
+    errors: ModuleType,
+    *,
+    names_a_secret: Callable[[str], bool],
+    without_credentials: Callable[[str], str],
+    without_secrets: Callable[[Any], Any],
+    schema_keys: frozenset[str],
+    redacted: str,
+) -> None:
+    """Receives the parts of plsync that Rust uses. Only ``plsync._common.native`` calls this, once.
+
+    Until then the native classes and ``encode`` raise RuntimeError.
+
+    Args:
+        errors: the module ``plsync.errors``.
+        names_a_secret: whether a header or setting of this name holds a credential.
+        without_credentials: replaces the passwords and keys in the URLs of a text.
+        without_secrets: replaces the credentials in settings.
+        schema_keys: keys of JSON schemas, whose values are not searched for credentials.
+        redacted: the text that replaces a credential.
+
+    Raises:
+        AttributeError: ``errors`` lacks a class that Rust raises.
+    """
+
+# --- recording ---
 
 @final
 class Recorder:
-    """Writes events of one process into its spool segments. Thread-safe, fork-aware, never opens LMDB or a socket.
+    """Writes the events of one process into its spool segments.
 
-    Opening is lazy: the first event creates the segment.
+    Thread-safe and fork-aware. It opens no LMDB and no socket. The first event creates the segment.
+    ``rust/python/src/recorder/mod.rs`` implements this class.
     """
 
     def __new__(
@@ -53,10 +91,20 @@ class Recorder:
         sink: str | None = None,
         redact: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None,
     ) -> Recorder:
-        """Raises ValueError for another durability than "process" or "power"."""
+        """Opens a recorder for the journal at ``path``.
 
-    # What the handler calls for decision models and failures; none of these raises. `rest` holds LangChain's name,
-    # invocation_params and options.
+        Args:
+            path: the journal's directory; the first event creates it.
+            durability: ``"process"`` or ``"power"``, as for the handler.
+            pl_tags: tags for PromptLayer, written with every start.
+            sink: the name of the function that receives request ids.
+            redact: called with each event before it is encoded; returns the event to keep, or None for ids and times.
+
+        Raises:
+            ValueError: another durability.
+            JournalError: the directory can't be used.
+        """
+
     def decision_start(
         self,
         serialized: Any,
@@ -66,10 +114,19 @@ class Recorder:
         tags: Any,
         metadata: Any,
         rest: dict[str, Any],
-    ) -> None: ...
-    def is_open(self, run_id: UUID) -> bool: ...
+    ) -> None:
+        """Records the start of a chain that stands for an LLM request. Never raises.
+
+        Args:
+            serialized, inputs, run_id, parent_run_id, tags, metadata: LangChain's arguments of ``on_chain_start``.
+            rest: LangChain's further arguments; ``name``, ``invocation_params`` and ``options`` are recorded.
+        """
+
+    def is_open(self, run_id: UUID) -> bool:
+        """Whether a call with this run id has started and not ended."""
+
     def decision_end(self, outputs: Any, run_id: UUID, parent_run_id: UUID | None) -> None:
-        """Ignored unless a decision model's run is open under this id."""
+        """Records the end of such a chain. Ignores the ends of other chains. Never raises."""
 
     def fail(
         self,
@@ -79,33 +136,62 @@ class Recorder:
         decision: bool,
         run_id: UUID,
         parent_run_id: UUID | None,
-    ) -> None: ...
+    ) -> None:
+        """Records the end of a failed call. Never raises.
+
+        Args:
+            ended: END_ERROR, END_CANCELLED or END_PARTIAL.
+            error: the ``error`` of ``docs/reference/events.md``.
+            generations: the part of the answer that had arrived.
+            decision: whether the call is a chain that stands for an LLM request.
+            run_id, parent_run_id: LangChain's.
+        """
+
     def note_failure(self, reason: str) -> None:
-        """Counts an event that could not be recorded; warns once a process."""
+        """Counts an event that could not be recorded. The first one of a process shows a PlsyncWarning."""
 
     def append(self, payload: bytes, *, record_id: bytes | None = None) -> bytes:
-        """Write raw bytes as one opaque event; returns the 16-byte id. For benches and crash tests."""
+        """Writes bytes as one opaque event, and returns the id of its record.
+
+        Raises:
+            RecordingError: ``payload`` has more than 64 MiB.
+            JournalError: the event could not be written.
+        """
 
     def flush(self) -> None:
-        """Force every event written so far by this process to disk (fdatasync). Raises JournalError."""
+        """Brings every event of this process to disk (fdatasync).
+
+        Raises:
+            JournalError: the disk refused.
+        """
 
     @property
     def writer_id(self) -> bytes:
-        """16 bytes, unique to this process and journal (a forked child has another)."""
+        """The id of this process as a writer of the journal. A forked child has another."""
 
     @property
     def failures(self) -> int:
-        """Events of this process that could not be recorded."""
+        """Events of this process that could not be recorded, in whole or in part."""
 
-class Callbacks:
-    """LangChain's callbacks for models, for a handler that derives from this: an event costs no frame of Python.
+class LangChainCallbacks:
+    """LangChain's callbacks for models. ``PromptLayerCallbackHandler`` derives from this class.
 
-    Raise RuntimeError before ``_attach``, and whatever ``started`` raises; a failure to record never shows.
+    A callback runs no Python code of plsync. ``rust/python/src/recorder/callbacks.rs`` implements them. The handler in
+    ``python/plsync/recorder/handler.py`` adds ``on_llm_error`` and the callbacks of chains.
+
+    Every callback raises RuntimeError before ``_attach``. A failure to record is counted, and never raised. A start
+    also raises the exceptions of ``started``.
     """
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Ignores its arguments, which are those of the handler."""
+
     def _attach(self, recorder: Recorder, started: Callable[[], object] | None) -> None:
-        """Says where to record, and what to call after each start. Raises RuntimeError the second time."""
+        """Sets the recorder, and a function that is called after each start.
+
+        Raises:
+            RuntimeError: the handler is attached already.
+        """
 
     def on_chat_model_start(
         self,
@@ -118,7 +204,14 @@ class Callbacks:
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """A chat model begins."""
+        """Records the start of a chat model's call.
+
+        Args:
+            serialized: LangChain's description of the model; only its class is recorded.
+            messages: one list of messages.
+            run_id, parent_run_id, tags, metadata: LangChain's.
+            kwargs: ``invocation_params``, ``options`` and ``name`` are recorded.
+        """
 
     def on_llm_start(
         self,
@@ -131,115 +224,244 @@ class Callbacks:
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """A text model begins."""
+        """Records the start of a text model's call; as ``on_chat_model_start``, with one prompt."""
 
     def on_llm_new_token(self, token: str | list[str | dict[str, Any]], *, run_id: UUID, **kwargs: Any) -> None:
-        """A piece of the answer has come; only its time is kept, the text is in the end."""
+        """Notes the time at which a token arrives. The end event holds the times and the whole text."""
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """As ``on_llm_new_token``, for providers that stream without token callbacks."""
+        """Notes the time of a ``content-block-delta``, for providers that stream without token callbacks."""
 
     def on_llm_end(
         self, response: LLMResult, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
     ) -> None:
-        """A model of either kind has answered."""
+        """Records the answer of a chat model or a text model, with FLAG_CACHED for an answer from LangChain's cache."""
+
+def encode(object: Any, *, redact: bool = False) -> tuple[bytes, bool]:
+    """The JSON bytes of any object in tagged form, and whether they only approximate it.
+
+    Args:
+        object: any object; one that JSON and the tags can't represent is kept as its ``repr``.
+        redact: replaces credentials by ``[redacted]``: values whose name is that of a credential, keys and passwords in
+            URLs, and each ``repr`` that may show one.
+
+    Raises:
+        TypeError, ValueError: orjson refused the object.
+    """
+
+def untagged(event: bytes) -> bytes | None:
+    """An event's JSON in which messages and generations are the objects of their fields.
+
+    The result equals that of ``plsync.journal.events.tagged``. None for an event with another tag, or with JSON in
+    another form than the recorder writes.
+    """
+
+# --- records ---
 
 @final
 class Row:
-    """One record as stored: fixed fields, and the JSON bodies of its events."""
+    """One record as stored: fixed fields, and the JSON bodies of its two events."""
 
     @property
-    def id(self) -> bytes: ...  # 16 bytes, UUIDv7
+    def id(self) -> bytes:
+        """The record's id, a UUIDv7."""
+
     @property
-    def seq(self) -> int: ...  # dense, in ingest order
+    def seq(self) -> int:
+        """The record's number, dense and in the order of ingest."""
+
     @property
-    def state(self) -> int: ...  # STATE_*
+    def state(self) -> int:
+        """The index of the state in STATES."""
+
     @property
-    def ended(self) -> int: ...  # END_*
+    def ended(self) -> int:
+        """The index in ENDS of the way in which the call ended."""
+
     @property
-    def flags(self) -> int: ...  # FLAG_* bits
+    def flags(self) -> int:
+        """The sum of the FLAG_* that apply."""
+
     @property
-    def attempts(self) -> int: ...
+    def attempts(self) -> int:
+        """How many times a sender leased the record."""
+
     @property
-    def last_error(self) -> str | None: ...
+    def last_error(self) -> str | None:
+        """Why the last attempt failed."""
+
     @property
-    def sink(self) -> str | None: ...
+    def sink(self) -> str | None:
+        """The name of the function that receives the request id."""
+
     @property
-    def writer(self) -> bytes: ...
+    def writer(self) -> bytes:
+        """The id of the process that recorded the call."""
+
     @property
-    def start(self) -> bytes | None: ...  # JSON body of the start event, None for an end without a start
+    def start(self) -> bytes | None:
+        """The JSON body of the start event; None for an end without a start."""
+
     @property
-    def end(self) -> bytes | None: ...  # JSON body of the end event
+    def end(self) -> bytes | None:
+        """The JSON body of the end event; None while the call runs."""
+
     @property
-    def size(self) -> int: ...  # bytes of both bodies
+    def size(self) -> int:
+        """Bytes of both bodies."""
+
     @property
-    def damage(self) -> str | None: ...  # why a body could not be read; it is then None
+    def damage(self) -> str | None:
+        """Why a body could not be read. That body is None."""
+
     @property
-    def request_id(self) -> int | None: ...
+    def request_id(self) -> int | None:
+        """PromptLayer's request id."""
+
     @property
-    def acked_at(self) -> int | None: ...  # ns since the epoch
+    def acked_at(self) -> int | None:
+        """When the request id arrived, in ns since the epoch."""
+
     @property
-    def lane(self) -> int: ...  # records of one lane are sent in order; 0 keeps none
+    def lane(self) -> int:
+        """The lane, whose records are sent in order. Lane 0 keeps no order."""
+
     @property
-    def changed_at(self) -> int: ...  # ms since the epoch; when the state last changed
+    def changed_at(self) -> int:
+        """When the state last changed, in ms since the epoch."""
+
     @property
-    def not_before(self) -> int | None: ...  # ms since the epoch; when a pending record is next due
+    def not_before(self) -> int | None:
+        """When a waiting record is next due, in ms since the epoch."""
 
 @final
 class FollowUp:
-    """One follow-up as stored."""
+    """A score, metadata, a prompt link or a group that waits to be sent."""
 
     @property
-    def key(self) -> bytes: ...  # 17 bytes that name it
+    def key(self) -> bytes:
+        """17 bytes that identify the follow-up."""
+
     @property
-    def number(self) -> int: ...
+    def number(self) -> int:
+        """Unique in the journal; later follow-ups have higher numbers."""
+
     @property
-    def op(self) -> str: ...  # score, metadata, prompt or group
+    def op(self) -> str:
+        """``score``, ``metadata``, ``prompt`` or ``group``."""
+
     @property
-    def payload(self) -> bytes: ...  # JSON, without the request id
+    def payload(self) -> bytes:
+        """The JSON body for PromptLayer, without the request id."""
+
     @property
-    def record_id(self) -> bytes | None: ...  # 16 bytes; None for a request that the journal does not know
+    def record_id(self) -> bytes | None:
+        """The record that the follow-up is about; None for a request that is not in the journal."""
+
     @property
-    def request_id(self) -> int | None: ...
+    def request_id(self) -> int | None:
+        """The request that the follow-up is about; None while its record has no request id."""
+
     @property
-    def dead(self) -> bool: ...
+    def dead(self) -> bool:
+        """Whether PromptLayer refused the follow-up. It is kept, and not sent again."""
+
     @property
-    def attempts(self) -> int: ...  # that failed
+    def attempts(self) -> int:
+        """Attempts that failed."""
+
     @property
-    def due(self) -> int: ...  # ms since the epoch; 0: always was
+    def due(self) -> int:
+        """When the follow-up may be sent next, in ms since the epoch; 0 for one without a wait."""
+
     @property
-    def queued_at(self) -> int: ...  # ms since the epoch
+    def queued_at(self) -> int:
+        """When the follow-up was queued, in ms since the epoch."""
+
     @property
-    def last_error(self) -> str | None: ...
+    def last_error(self) -> str | None:
+        """Why the last attempt failed."""
+
+@final
+class FailedFollowUp:
+    """The result of an attempt to send a follow-up that failed."""
+
+    def __new__(cls, key: bytes, error: str, not_before: int, dead: bool) -> FailedFollowUp: ...
+    @property
+    def key(self) -> bytes:
+        """The ``key`` of the follow-up."""
+
+    @property
+    def error(self) -> str:
+        """Why the attempt failed."""
+
+    @property
+    def not_before(self) -> int:
+        """When the follow-up may be sent next, in ms since the epoch."""
+
+    @property
+    def dead(self) -> bool:
+        """Whether the follow-up is never sent again."""
+
+# --- the store ---
 
 @final
 class Store:
-    """An open journal: LMDB plus the spool directory. Thread-safe; one per process and path is shared."""
+    """An open journal: LMDB and the spool directory. Thread-safe. Stores of one path share one environment.
+
+    Each method that writes is one transaction. ``rust/python/src/store/`` implements this class.
+    """
 
     def __new__(cls, path: str, *, create: bool = True, force: bool = False) -> Store:
-        """Raises JournalNotFound (create=False), JournalFormatError, JournalError (permission, corrupt, a network file
-        system unless ``force``)."""
+        """Opens the journal at ``path``.
 
-    @property
-    def path(self) -> str: ...
-    def journal_id(self) -> str:
-        """32 hex digits."""
+        Args:
+            path: the journal's directory.
+            create: make a journal where there is none.
+            force: open a journal on a network file system too.
 
-    def ingest(self, *, wait: bool = False) -> dict[str, Any]:
-        """Move what every segment holds into LMDB; remove segments that are done; sweep calls of dead processes.
-
-        Returns {"ran": bool (False: another process is ingesting and wait is False), "frames": int, "records": int,
-        "duplicates": int, "abandoned": int, "segments_removed": int, "damage": [{"segment", "offset", "reason"}]}.
+        Raises:
+            JournalNotFound: there is no journal, and ``create`` is false.
+            JournalFormatError: the directory is not a journal, or a newer plsync wrote it.
+            JournalCorrupt: the store is damaged as a whole.
+            JournalError: no permission, or a network file system without ``force``.
         """
 
-    def get(self, record_id: bytes) -> Row | None: ...
+    @property
+    def path(self) -> str:
+        """The journal's directory."""
+
+    def journal_id(self) -> str:
+        """The journal's id, 32 hex digits."""
+
+    # --- reading records ---
+
+    def get(self, record_id: bytes) -> Row | None:
+        """The record with this id."""
+
     def resolve(self, nibbles: str, limit: int = 2) -> list[bytes]:
-        """Record ids whose 32-digit lower-case hex form starts with ``nibbles``, oldest first."""
+        """The ids of up to ``limit`` records whose hex form starts with ``nibbles``, oldest first.
+
+        Args:
+            nibbles: lower-case hex digits, at most 32.
+            limit: the most ids.
+        """
 
     def by_label(self, kind: str, value: bytes, limit: int = 100) -> list[bytes]:
-        """Record ids carrying a label, newest first. Kinds: 'r' run id, 'p' parent run id, 't' tag, 'm' model."""
+        """The ids of up to ``limit`` records with a label, newest first.
 
-    def by_request(self, request_id: int) -> bytes | None: ...
+        Args:
+            kind: ``r`` (run id), ``p`` (parent run id), ``t`` (tag) or ``m`` (model).
+            value: the label's value.
+            limit: the most ids.
+
+        Raises:
+            ValueError: ``kind`` is not one character.
+        """
+
+    def by_request(self, request_id: int) -> bytes | None:
+        """The id of the record with this request id."""
+
     def query(
         self,
         *,
@@ -254,41 +476,70 @@ class Store:
         oldest_first: bool = False,
         limit: int = 100,
     ) -> list[Row]:
-        """A page of records by start time. since/until: ms since the epoch, [since, until). text: a substring of the
-        stored JSON bodies, ASCII case ignored. before/after: exclusive record ids, for paging."""
+        """A page of records, ordered by start time.
+
+        Args:
+            labels: pairs of kind and value; a record must have all of them.
+            states, ended: numbers of which a record must have one.
+            since, until: start times in ms since the epoch; ``since`` is inclusive and ``until`` is exclusive.
+            text: a substring of the stored JSON bodies; the case of ASCII letters is ignored.
+            before, after: record ids, exclusive, for paging.
+            oldest_first: the order.
+            limit: the most records.
+
+        Raises:
+            ValueError: an unknown number, or a label kind that is not one character.
+        """
 
     def follow(self, seq: int, limit: int = 100) -> list[Row]:
-        """Records with a sequence number above ``seq``, in order; for ``tail -f``."""
+        """Up to ``limit`` records with a number above ``seq``, in the order of ingest."""
 
-    def last_seq(self) -> int: ...
+    def last_seq(self) -> int:
+        """The number of the newest record; 0 for an empty journal."""
+
     def short_id_length(self, record_id: bytes) -> int:
-        """How many hex digits of this id tell it from every other in the journal."""
+        """The number of leading hex digits that no other id in the journal shares."""
+
+    # --- the journal as a whole; each dict has the keys of a dataclass in plsync.journal.reports ---
+
+    def ingest(self, *, wait: bool = False) -> dict[str, Any]:
+        """Moves the events of every segment into LMDB, and ends the calls of dead processes.
+
+        Args:
+            wait: wait for another process that is ingesting. Otherwise the report's ``ran`` is false.
+
+        Returns:
+            The fields of ``IngestReport``.
+        """
 
     def stats(self) -> dict[str, Any]:
-        """{"format": int, "journal_id": str, "records": int, "open": int, "states": {name: int}, "opaque": int,
-        "callbacks": int,
-        "callbacks_dead": int, "callback_error": str|None, "followups": int, "followups_stranded": int (of those,
-        of dead or held records), "followups_dead": int, "followup_error": str|None,
-        "spool": {"segments": int, "bytes": int}, "lmdb_bytes": int,
-        "used_bytes": int, "raw_bytes": int, "stored_bytes": int, "pruned": int, "dropped": int, "quota": as quota(),
-        "failures": int, "last_failure": str|None,
-        "damaged": int, "damage": [str], "writers": [{"writer": hex, "pid": int, "started_ms": int, "alive": bool,
-        "failures": int, "events": int}], "oldest_unsent": int|None (ms)}."""
+        """The fields of ``Stats`` without ``sinks``; ``oldest_unsent`` is in ms since the epoch."""
 
     def quota(self) -> dict[str, Any]:
-        """{"max_bytes": int|None, "max_age_ms": int|None, "policy": "keep-unsent"|"drop-oldest"}."""
+        """The fields of ``Quota``, with ``max_age_ms`` in place of ``max_age``."""
 
     def set_quota(self, max_bytes: int | None, max_age_ms: int | None, policy: str) -> None:
-        """Raises ValueError for another policy."""
+        """Limits the journal. None stands for no limit.
+
+        Raises:
+            ValueError: ``policy`` is neither ``keep-unsent`` nor ``drop-oldest``.
+        """
 
     def compact(self) -> dict[str, Any]:
-        """Enforce the quota and give space back. {"before": int, "after": int, "pruned": int, "dropped": int}."""
+        """Enforces the quota, and gives free pages back to the file system.
+
+        Returns:
+            The fields of ``CompactReport``.
+
+        Raises:
+            JournalError: the disk has no room for the copy; nothing was changed.
+        """
 
     def check(self) -> dict[str, Any]:
-        """Verify every frame and record. {"frames": int, "records": int, "events": int,
-        "problems": [{"where": str, "what": str, "kept": str}]}."""
+        """Verifies every frame and every record. Changes nothing. Returns the fields of ``CheckReport``."""
 
-    # --- sync: every call is one transaction ---
+    # --- the outbox ---
+
     def lease(
         self,
         limit: int,
@@ -298,163 +549,261 @@ class Store:
         of_lane: int | None = None,
         lane_bytes: int | None = None,
     ) -> list[Row]:
-        """pending -> leased, for closed records that are due, in order. Attempts is raised by one.
+        """Leases records that have ended and are due, in order: pending becomes leased.
 
-        Of a lane that keeps its order no more than of_lane (default: limit) and about lane_bytes (default: max_bytes),
-        and none while earlier ones of it are leased, in doubt or put off. One record is always given.
+        A lane with an earlier record that is leased, in doubt or waiting gives none.
+
+        Args:
+            limit: the most records.
+            lease_ms: the length of the lease, in ms.
+            now_ms: the current time.
+            max_bytes: the most bytes of bodies. The first record may be larger.
+            of_lane: the most records of one lane; ``limit`` by default.
+            lane_bytes: about the most bytes of one lane; ``max_bytes`` by default.
         """
 
     def orphan_leases(self, old_ms: int, due_ms: int) -> int:
-        """leased -> in_doubt, due at due_ms: their sender is gone. Those leased before old_ms at once. How many."""
+        """Puts records that a dead sender had leased in doubt, and returns their number.
+
+        Args:
+            old_ms: records leased before this time are due at once.
+            due_ms: when the other records are due.
+        """
 
     def in_doubt(self, limit: int, now_ms: int) -> list[Row]:
-        """Records in doubt whose not_before has passed."""
+        """Up to ``limit`` records in doubt that are due."""
 
     def ack(self, acks: Sequence[tuple[int, int]]) -> int:
-        """[(seq, request_id)]: -> acked, with its ack, request index and callback entry, in one transaction.
-        A record that is already acked keeps its first request id. Returns how many were newly acked."""
+        """Stores request ids and queues the callbacks. Returns the number of records that were not acked before.
+
+        Args:
+            acks: pairs of a record's number and its request id. A record keeps its first request id.
+        """
 
     def release(self, seqs: Sequence[int], not_before: int, error: str) -> None:
-        """leased or in_doubt -> pending, due again at not_before (ms)."""
+        """Makes leased records and records in doubt pending again, due at ``not_before``."""
 
     def park(self, seqs: Sequence[int], state: int, error: str, not_before: int = 0) -> None:
-        """-> in_doubt, dead or held, with the reason."""
+        """Puts records in doubt, or makes them dead or held.
+
+        Raises:
+            ValueError: another state.
+        """
 
     def renew(self, seqs: Sequence[int], error: str) -> None:
-        """in_doubt -> pending, to be sent as a new trace: PromptLayer has the first one and will make no log of it."""
+        """Makes records in doubt pending, with FLAG_RENEWED: they are sent under a second trace id."""
 
     def next_due(self, now_ms: int) -> int | None:
-        """When the next record that waits for a moment is due (ms): to be sent or looked up, or its lease over."""
+        """When the next waiting record is due: to be sent, to be looked up, or with its lease expired."""
 
     def is_unsettled(self, seq: int) -> bool:
-        """Whether a record up to this seq has ended and is still to be delivered: not yet acked, dead or held."""
+        """Whether a record up to this number has ended, and is not acked, dead or held."""
 
     def mend_waits(self, before_ms: int, after_ms: int, longest_ms: int) -> int:
-        """Move every wait along with a clock set from before to after; none then ends later than longest from now."""
+        """Moves the waits of records after the clock was set, and returns their number.
+
+        Args:
+            before_ms, after_ms: the time before and after the clock was set.
+            longest_ms: the longest wait, in ms from ``after_ms``.
+        """
 
     def requeue(self, seqs: Sequence[int]) -> int:
-        """dead or held -> pending, due now. Returns how many moved."""
+        """Makes dead and held records pending, due at once, and returns their number."""
 
-    # --- acks in the order they came, numbered from 1 without gaps ---
     def acks(self, after: int, limit: int) -> list[tuple[int, Row]]:
-        """Acked records behind the ack with this number, each with the number of its own."""
+        """Up to ``limit`` acked records in the order of their acks, each with the number of its ack.
+
+        Args:
+            after: the number of an ack, exclusive. Acks are numbered from 1 without gaps.
+            limit: the most records.
+        """
 
     def last_ack(self) -> int:
-        """The number of the ack that came last; 0 when there is none."""
+        """The number of the newest ack; 0 when there is none."""
 
-    # --- follow-ups: of one record in order, of different ones side by side; one transaction a call ---
+    # --- follow-ups: those of one record are sent in order ---
+
     def follow_up(
         self, op: str, payload: bytes, *, record_id: bytes | None = None, request_id: int | None = None
     ) -> int | None:
-        """Queue one and return its number; None when there is no such record. A record's request id means the record.
+        """Queues a follow-up, and returns its number; None when there is no such record.
 
-        Raises ValueError (another op, not exactly one target) and InvalidFollowUp (more than 1 MiB)."""
+        Args:
+            op: ``score``, ``metadata``, ``prompt`` or ``group``.
+            payload: the JSON body for PromptLayer, without the request id.
+            record_id: the record that it is about.
+            request_id: the request that it is about. If a record of the journal has this id, it is about the record.
+
+        Raises:
+            ValueError: another ``op``, or not exactly one of ``record_id`` and ``request_id``.
+            InvalidFollowUp: ``payload`` has more than 1 MiB.
+        """
 
     def followups(self, *, record_id: bytes | None = None, request_id: int | None = None) -> list[FollowUp]:
-        """Those of a record or a request, in order, dead ones too."""
+        """The follow-ups of a record or a request in order, dead ones too.
 
-    def dead_followups(self, limit: int = 100) -> list[FollowUp]: ...
+        Raises:
+            ValueError: not exactly one of ``record_id`` and ``request_id``.
+        """
+
+    def dead_followups(self, limit: int = 100) -> list[FollowUp]:
+        """Up to ``limit`` follow-ups that PromptLayer refused."""
+
     def claim_followups(self, limit: int, lease_ms: int, now_ms: int, max_bytes: int = 4 << 20) -> list[FollowUp]:
-        """Due ones whose request id is known: of up to ``limit`` records and requests, in order within each.
+        """Leases due follow-ups whose request id is known, in order within each record or request.
 
-        They are due again after the lease."""
+        Args:
+            limit: the most records and requests.
+            lease_ms: the length of the lease, in ms. The follow-ups are due again after it.
+            now_ms: the current time.
+            max_bytes: the most bytes of payloads. The first may be larger.
+        """
 
     def followups_done(self, keys: Sequence[bytes]) -> None:
-        """Remove them."""
+        """Removes follow-ups that PromptLayer has."""
 
-    def followups_failed(self, failures: Sequence[tuple[bytes, str, int, bool]]) -> None:
-        """[(key, error, not_before in ms, dead)]: pending until then, or dead."""
+    def followups_failed(self, failed: Sequence[FailedFollowUp]) -> None:
+        """Makes claimed follow-ups pending again, or dead."""
 
     def release_followups(self, keys: Sequence[bytes]) -> None:
-        """Claimed and not tried: due at once."""
+        """Gives back claimed follow-ups that were not sent. They are due at once."""
 
     def requeue_followups(self, *, record_id: bytes | None = None, request_id: int | None = None) -> int:
-        """dead -> pending, due now: of one record or request, or of all. Returns how many."""
+        """Makes dead follow-ups pending, due at once: of one record or request, or all. Returns their number.
+
+        Raises:
+            ValueError: both ``record_id`` and ``request_id``.
+        """
 
     def next_followup_due(self) -> int | None:
-        """ms since the epoch; 0: it always was; None: none may be sent."""
+        """When a follow-up may be sent next: ms since the epoch, 0 for at once, None when none may be sent."""
 
     def mend_followups(self, before: int, after: int, longest_ms: int) -> int:
-        """Move waits along with a clock set from ``before`` to ``after`` (ms), none longer than ``longest_ms``."""
+        """As ``mend_waits``, for follow-ups. ``before`` and ``after`` are ms since the epoch."""
+
+# --- callbacks ---
+
+@final
+class ClaimedCallback:
+    """A request id that is leased to the caller, for delivery to a sink."""
+
+    @property
+    def seq(self) -> int:
+        """The record's number. With the sink it identifies the entry."""
+
+    @property
+    def attempts(self) -> int:
+        """Deliveries that were started before."""
+
+    @property
+    def row(self) -> Row:
+        """The record, with its request id."""
+
+@final
+class FailedDelivery:
+    """The result of a delivery that failed."""
+
+    def __new__(cls, seq: int, error: str, not_before: int, dead: bool) -> FailedDelivery: ...
+    @property
+    def seq(self) -> int:
+        """The record's number."""
+
+    @property
+    def error(self) -> str:
+        """Why the delivery failed."""
+
+    @property
+    def not_before(self) -> int:
+        """When to deliver again, in ms since the epoch."""
+
+    @property
+    def dead(self) -> bool:
+        """Whether the request id is never delivered again."""
 
 @final
 class CallbackQueue:
-    """Request ids on their way to their sinks, of an open journal. Each call is one transaction.
+    """Request ids of an open journal that wait for their sinks. Each method is one transaction.
 
-    Entries of a process that lives are given to that process only, which names itself by ``writer`` (None: a process
-    that records nothing). Times are ms since the epoch.
+    ``writer`` is the caller's writer id, or None for a process that records nothing. A process receives the ids of its
+    own records, and those of dead processes. ``rust/python/src/store/callbacks.rs`` implements this class.
     """
 
     def __new__(cls, store: Store) -> CallbackQueue: ...
     def due(self, writer: bytes | None, now_ms: int) -> tuple[list[str], int | None]:
-        """Sinks with something due, and when the next of the others is."""
+        """The sinks with an id that is due, and when the next of the other ids is due."""
 
-    def claim(
-        self, sink: str, writer: bytes | None, limit: int, lease_ms: int, now_ms: int
-    ) -> list[tuple[int, int, Row]]:
-        """Due entries [(seq, deliveries tried before, row)], leased to the caller. At most ``limit``, with bodies of at
-        most 4 MiB beyond the first; an entry that was tried before comes alone."""
+    def claim(self, sink: str, writer: bytes | None, limit: int, lease_ms: int, now_ms: int) -> list[ClaimedCallback]:
+        """Leases due ids of a sink. An id with an earlier attempt comes alone.
+
+        Args:
+            sink: the name of the sink.
+            writer: as above.
+            limit: the most ids. Beyond the first, their records have bodies of at most 4 MiB.
+            lease_ms: the length of the lease, in ms.
+            now_ms: the current time.
+        """
 
     def extend(self, sink: str, seqs: Sequence[int], lease_until: int) -> None:
-        """Keep claimed entries leased."""
+        """Extends the leases of claimed ids to ``lease_until``, in ms since the epoch."""
 
     def settle(
         self,
         sink: str,
         done: Sequence[int] = ...,
-        failed: Sequence[tuple[int, str, int, bool]] = ...,
+        failed: Sequence[FailedDelivery] = ...,
         released: Sequence[int] = ...,
     ) -> None:
-        """What became of claimed entries. done: removed; failed [(seq, error, not_before, dead)]: tried again then, or
-        never; released: not tried after all, due at once."""
+        """Stores the results of claimed ids.
+
+        Args:
+            sink: the name of the sink.
+            done: numbers of records whose ids were delivered; they are removed.
+            failed: deliveries that failed; they wait, or are dead.
+            released: numbers of records whose ids were not delivered; they are due at once.
+        """
 
     def waiting(self) -> list[dict[str, Any]]:
-        """[{"sink": str, "waiting": int, "owned": int (of these, of living processes), "pids": [int] (those),
-        "dead": int, "last_error": str|None}]."""
+        """The sinks with ids that wait or are dead. Each dict has the fields of ``plsync.journal.reports.Waiting``."""
 
     def give_every_ack(self, sink: str) -> None:
-        """Queue every ack from now on for a sink; one that has them already goes on where it is."""
+        """Queues every future ack for a sink. A sink that has them already keeps its position."""
 
     def requeue(self, sink: str) -> int:
-        """Dead entries are due now, and tried as often as new ones. Returns how many."""
+        """Makes the dead ids of a sink due at once, with no attempts. Returns their number."""
 
     def drop(self, sink: str) -> int:
-        """Remove all that waits for a sink, and give it no more acks. Returns how many ids it is not told."""
+        """Removes all ids of a sink, and queues no future ack for it. Returns the number of removed ids."""
+
+# --- watching and salvage ---
 
 @final
 class Watch:
-    """Notices what other processes do to a journal, which has to exist."""
+    """Notices that another process wrote to a journal."""
 
-    def __new__(cls, path: str) -> Watch: ...
+    def __new__(cls, path: str) -> Watch:
+        """Watches the journal at ``path``.
+
+        Raises:
+            JournalError: the journal does not exist, or can't be watched.
+        """
+
     def descriptor(self) -> int | None:
-        """Readable when there is something to look at. None where the system has no such thing: look now and then."""
+        """A file descriptor that becomes readable after a change; None on systems where the caller has to poll."""
 
     def look(self) -> tuple[bool, bool]:
-        """Since the last look: whether there may be events to take in, and new request ids. Never waits."""
-
-def encode(object: Any, *, guarded: bool = False) -> tuple[bytes, bool]:
-    """JSON bytes of any object in plsync's tagged form, and whether something could only be kept approximately.
-
-    ``guarded``: what is a credential by its name, or may show one in its ``repr``, is replaced by ``[redacted]``.
-    """
-
-def untagged(event: bytes) -> bytes | None:
-    """An event's JSON with messages and generations as the objects of their fields, as ``codec.plain`` would have them.
-
-    None when it holds another tag, or is not JSON as handlers write it: ``codec.plain`` then.
-    """
+        """Whether there may be new events, and new request ids, since the last look. Never waits."""
 
 def salvage(source: str, target: str) -> dict[str, Any]:
-    """Read a damaged journal into a new one, in this process. {"records": int, "events": int, "acks": int,
-    "callbacks": int, "followups": int, "frames": int, "damaged": int, "lost": int, "losses": [str]}.
+    """Reads a damaged journal into a new one, in this process.
 
-    Raises JournalNotFound, JournalFormatError (target exists).
+    Args:
+        source: the damaged journal; it is not changed.
+        target: the directory of the new journal.
+
+    Returns:
+        The fields of ``plsync.journal.reports.SalvageReport``.
+
+    Raises:
+        JournalNotFound: there is no journal at ``source``.
+        JournalFormatError: ``target`` exists.
     """
-
-def new_id() -> bytes:
-    """A new record id: UUIDv7, monotonic within the process."""
-
-def span_id(record_id: bytes) -> str:
-    """16 hex digits derived from a record id."""
-
-_Default = Callable[[Any], Any]

@@ -149,9 +149,9 @@ def test_a_stop_waits_no_longer_than_told_for_a_callback_that_hangs(path: Path) 
         now = time.time_ns() // 1_000_000
         # What was not called is due at once, as if it had never been claimed; the other when its lease is over.
         again = journal.callbacks.claim(SLOW, None, 10, 60_000, now)
-        assert [(entry.seq, entry.tried) for entry in again] == [(2, 0), (3, 0)]
+        assert [(entry.seq, entry.attempts) for entry in again] == [(2, 0), (3, 0)]
         (late,) = journal.callbacks.claim(SLOW, None, 1, 1000, now + 31_000)
-        assert (late.seq, late.tried) == (1, 1)
+        assert (late.seq, late.attempts) == (1, 1)
         blocked.set()
         wait_until(lambda: not any(thread.name.startswith("plsync-deliver") for thread in threading.enumerate()))
 

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from plsync.journal import Journal
-from plsync.journal.callbacks import Failed
+from plsync.journal.callbacks import FailedDelivery
 from tests.support.calls import AT
 from tests.support.commands import PLSYNC, environment, json_lines, printed, run
 from tests.support.spooling import SpoolWriter
@@ -59,7 +59,7 @@ def test_status_tells_what_was_given_up_and_why(writer: SpoolWriter, path: Path)
     call(writer, path, "app:on_id", "app:on_id")
     writer.close()
     with Journal.open(path) as journal:
-        given_up = Failed(1, "raised ValueError: no \x1b[2Jroom", 0, dead=True)
+        given_up = FailedDelivery(1, "raised ValueError: no \x1b[2Jroom", 0, dead=True)
         journal.callbacks.settle("app:on_id", failed=[given_up])
     told = printed(path, "status")
     assert "given up      1 callback" in told

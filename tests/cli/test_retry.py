@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from plsync.journal import Journal
+from plsync.journal.followups import FailedFollowUp
 from tests.support.calls import states, write_calls
 from tests.support.commands import json_lines, printed, run
 
@@ -48,7 +49,7 @@ def test_a_records_refused_follow_ups_come_along(refused: tuple[Path, list[str]]
         journal.track.score(record_id, 90)
         journal.outbox.ack([(journal.get(record_id).seq, 7)])
         (followup,) = journal.followups.claim(1, 1000, 0)
-        journal.followups.failed([(followup, "no", 0, True)])
+        journal.followups.failed([FailedFollowUp(followup.key, "no", 0, dead=True)])
     assert json_lines(path, "retry", record_id) == [{"records": 0, "followups": 1, "callbacks": 0}]
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from plsync.errors import AmbiguousId, InvalidFollowUp, RecordNotFound
 from plsync.journal import Journal
+from plsync.journal.followups import FailedFollowUp
 from tests.support.calls import AT
 from tests.support.commands import json_lines, printed
 from tests.support.spooling import SpoolWriter, crc32c
@@ -133,7 +134,7 @@ def test_status_and_show_tell_what_waits_and_what_was_refused(journal: Journal, 
     journal.outbox.ack([(1, 70)])
     assert "waits to be sent" in printed(path, "show", RUN)
     claimed = journal.followups.claim(10, 0, AT)
-    journal.followups.failed([(claimed[0], "no such request", 0, True)])
+    journal.followups.failed([FailedFollowUp(claimed[0].key, "no such request", 0, dead=True)])
     assert 'score {"score":40}  refused: no such request' in printed(path, "show", RUN)
     status = printed(path, "status")
     assert "refused       1 follow-up; the last time: no such request" in status
@@ -152,7 +153,7 @@ def test_what_was_refused_can_be_sent_again(journal: Journal) -> None:
     for request_id in (7, 8):
         journal.followups.add("score", {"score": 1}, request_id)
     claimed = journal.followups.claim(10, 0, AT)
-    journal.followups.failed([(one, "no", 0, True) for one in claimed])
+    journal.followups.failed([FailedFollowUp(one.key, "no", 0, dead=True) for one in claimed])
     assert [one.request_id for one in journal.followups.dead()] == [7, 8]
     assert journal.followups.requeue(8) == 1
     assert journal.followups.requeue() == 1
@@ -163,7 +164,7 @@ def test_a_reader_made_from_the_documentation_finds_every_follow_up(journal: Jou
     journal.followups.add("metadata", {"metadata": {"a": "b"}}, RUN)
     journal.followups.add("score", {"score": 5}, 4711)
     (claimed,) = journal.followups.claim(10, 0, AT)
-    journal.followups.failed([(claimed, "refused", 0, True)])
+    journal.followups.failed([FailedFollowUp(claimed.key, "refused", 0, dead=True)])
     # A copy: the journal itself is LMDB's to lock.
     copy = shutil.copytree(path, path.parent / "copy", ignore=shutil.ignore_patterns("lock.mdb"))
     with (

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 import pytest
@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
-from plsync import _native
+from plsync._common import native
 from plsync.errors import AmbiguousId, JournalError, JournalFormatError, JournalNotFound, PlsyncWarning, RecordNotFound
 from plsync.journal import Journal
-from plsync.journal.callbacks import Failed
+from plsync.journal.callbacks import FailedDelivery
 from plsync.journal.filters import Filters, Wanted
-from plsync.journal.record import STATES, STATUSES, Record
+from plsync.journal.record import STATES, STATUSES, Record, State, Status
 from plsync.recorder.handler import PromptLayerCallbackHandler
 from tests.support.spooling import CACHED, SpoolWriter
 
@@ -112,11 +112,12 @@ def test_a_closed_journal_says_so(journal: Journal) -> None:
 
 
 def test_names_and_numbers_agree_with_the_store() -> None:
-    assert [getattr(_native, f"STATE_{name.upper()}") for name in STATES] == list(range(len(STATES)))
-    numbers = {name: getattr(_native, f"END_{name.upper()}") for name in ("ok", "error", "cancelled", "partial")}
+    assert STATES == get_args(State) == ("pending", "leased", "in_doubt", "acked", "dead", "held")
+    assert STATUSES == ("pending", "ok", "error", "cancelled", "partial", "error")
+    numbers = {name: getattr(native, f"END_{name.upper()}") for name in ("error", "cancelled", "partial")}
     assert all(STATUSES[number] == name for name, number in numbers.items())
-    assert STATUSES[_native.END_NONE] == "pending"
-    assert STATUSES[_native.END_ABANDONED] == "error"
+    assert STATUSES[native.END_ABANDONED] == "error"
+    assert set(STATUSES) == set(get_args(Status))
 
 
 # --- reading ---
@@ -133,7 +134,7 @@ def test_what_a_handler_recorded_is_read_back(path: Path) -> None:
     assert record.tags == ["theirs", "mine"]
     assert record.messages() == asked
     assert record.output[0]["text"] == "hello"
-    assert record.span_id == _native.span_id(UUID(record.id).bytes)
+    assert record.span_id == UUID(record.id).bytes[8:].hex()
 
 
 def test_a_model_is_found_as_the_handler_labels_it(path: Path) -> None:
@@ -443,11 +444,11 @@ def test_a_callback_waits_for_its_sink_and_goes_when_done(writer: SpoolWriter, j
     journal.outbox.ack([(leased.seq, 7)])
     (waiting,) = journal.callbacks.waiting()
     assert (waiting.sink, waiting.waiting, waiting.owned, waiting.dead) == (TOLD, 1, 0, 0)
-    ((seq, tried, record),) = journal.callbacks.claim(TOLD, None, 10, 1000, now())
-    assert (seq, tried, record.id, record.request_id) == (leased.seq, 0, record_id, 7)
-    journal.callbacks.settle(TOLD, failed=[Failed(seq, "raised", 0, dead=False)])
-    ((_, tried, _),) = journal.callbacks.claim(TOLD, None, 10, 1000, now())
-    assert tried == 1
+    ((seq, attempts, record),) = journal.callbacks.claim(TOLD, None, 10, 1000, now())
+    assert (seq, attempts, record.id, record.request_id) == (leased.seq, 0, record_id, 7)
+    journal.callbacks.settle(TOLD, failed=[FailedDelivery(seq, "raised", 0, dead=False)])
+    ((_, attempts, _),) = journal.callbacks.claim(TOLD, None, 10, 1000, now())
+    assert attempts == 1
     journal.callbacks.settle(TOLD, done=[seq])
     assert journal.callbacks.waiting() == []
     assert journal.stats().callbacks == 0

@@ -36,7 +36,8 @@ KEY_VARIABLE: Final = "PROMPTLAYER_API_KEY"
 Redact = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 """A redact hook: takes an event, returns the event to keep, or None to keep ids and times only."""
 
-# The recorder searches for these words first (names.rs), and calls names_a_secret only when it finds one.
+# The recorder searches a name for these words first (rust/python/src/encode/names.rs), and calls names_a_secret only
+# when it finds one.
 _SECRET: Final = re.compile(
     r"(^|[\W_])(authorization|cookies?|credentials?|passphrase|passwd|passwords?|secrets?"
     r"|(api|access|private|subscription)[\W_]?keys?)([\W_]|$)"

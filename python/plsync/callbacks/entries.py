@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from plsync._common.background import ForkGuard
 from plsync._common.clock import now_ms
-from plsync.journal.callbacks import Claimed, Failed
+from plsync.journal.callbacks import ClaimedCallback, FailedDelivery
 
 if TYPE_CHECKING:
     from plsync.journal.journal import Journal
@@ -39,7 +39,7 @@ class Entries:
             sinks, following = self.journal.callbacks.due(self.writer(), now)
         return sinks, None if following is None else (following - now) / 1000
 
-    def claim(self, sink: str) -> list[Claimed]:
+    def claim(self, sink: str) -> list[ClaimedCallback]:
         """Due entries of a sink, leased to this process."""
         with _in_store:
             return self.journal.callbacks.claim(sink, self.writer(), _BATCH, int(LEASE * 1000), now_ms())
@@ -50,7 +50,12 @@ class Entries:
             self.journal.callbacks.extend(sink, seqs, now_ms() + int(LEASE * 1000))
 
     def settle(
-        self, sink: str, *, done: Sequence[int] = (), failed: Sequence[Failed] = (), released: Sequence[int] = ()
+        self,
+        sink: str,
+        *,
+        done: Sequence[int] = (),
+        failed: Sequence[FailedDelivery] = (),
+        released: Sequence[int] = (),
     ) -> None:
         """Store what became of claimed entries."""
         with _in_store:

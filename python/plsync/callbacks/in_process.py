@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Final
 
 from plsync._common.background import JournalThread, import_guard
-from plsync._native import Recorder
+from plsync._common.native import Recorder
 from plsync.callbacks import sinks
 from plsync.errors import SinkUnavailable
 from plsync.journal.doorbell import Doorbell

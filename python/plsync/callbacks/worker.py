@@ -15,7 +15,7 @@ from plsync._common.clock import now_ms
 from plsync._common.redaction import without_api_keys
 from plsync.callbacks.entries import Entries
 from plsync.callbacks.invoke import Interrupted, Undelivered
-from plsync.journal.callbacks import Claimed, Failed
+from plsync.journal.callbacks import ClaimedCallback, FailedDelivery
 
 if TYPE_CHECKING:
     from plsync.callbacks.invoke import Call
@@ -86,11 +86,11 @@ class Worker:
         self._stopping = stopping
         self._lock = threading.Lock()
         self._draining = False
-        self._left: deque[Claimed] = deque()
-        self._calling: Claimed | None = None
+        self._left: deque[ClaimedCallback] = deque()
+        self._calling: ClaimedCallback | None = None
         self._called_at = 0.0
         self._done: list[int] = []
-        self._failed: list[Failed] = []
+        self._failed: list[FailedDelivery] = []
         self._stored_at = 0.0
         self._is_failing = False
 
@@ -177,19 +177,19 @@ class Worker:
                 self.store()
         self.store()
 
-    def _next(self) -> Claimed | None:
+    def _next(self) -> ClaimedCallback | None:
         with self._lock:
             if self._stopping.is_set() or not self._left:
                 return None
             self._calling, self._called_at = self._left.popleft(), time.monotonic()
             return self._calling
 
-    def _deliver(self, entry: Claimed, call: Call) -> None:
-        failed: Failed | None = None
+    def _deliver(self, entry: ClaimedCallback, call: Call) -> None:
+        failed: FailedDelivery | None = None
         try:
-            if entry.tried >= MAX_ATTEMPTS:
-                error = f"was called {entry.tried} times, and each time the process ended before the call did"
-                failed = Failed(entry.seq, error, 0, dead=True)
+            if entry.attempts >= MAX_ATTEMPTS:
+                error = f"was called {entry.attempts} times, and each time the process ended before the call did"
+                failed = FailedDelivery(entry.seq, error, 0, dead=True)
             else:
                 call(entry.record, self._stopping)
         except Interrupted:
@@ -220,11 +220,11 @@ class Worker:
         self._is_failing = True
 
 
-def _failed(entry: Claimed, error: BaseException) -> Failed:
-    attempts = entry.tried + 1
-    wait = min(_FIRST_WAIT * _GROWTH**entry.tried, _LONGEST_WAIT)
+def _failed(entry: ClaimedCallback, error: BaseException) -> FailedDelivery:
+    attempts = entry.attempts + 1
+    wait = min(_FIRST_WAIT * _GROWTH**entry.attempts, _LONGEST_WAIT)
     wait *= random.uniform(0.8, 1.0)  # noqa: S311 - spreads load, guards nothing
-    return Failed(entry.seq, _reason(error), now_ms() + int(wait * 1000), attempts >= MAX_ATTEMPTS)
+    return FailedDelivery(entry.seq, _reason(error), now_ms() + int(wait * 1000), attempts >= MAX_ATTEMPTS)
 
 
 def _reason(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from plsync._common.clock import now_ms
 from plsync.delivery.policy import IN_FLIGHT, RULES, Policy
 from plsync.delivery.workers import Workers
-from plsync.journal.followups import FollowUp
+from plsync.journal.followups import FailedFollowUp, FollowUp
 from plsync.promptlayer.outcomes import Ambiguous, Delivered, Outcome, Throttled
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class FollowUps:
     def _settle(self, answers: Iterable[_Sent], report: FollowUpReport) -> None:
         """Store what the answers mean."""
         done: list[FollowUp] = []
-        failed: list[tuple[FollowUp, str, int, bool]] = []
+        failed: list[FailedFollowUp] = []
         unsent: list[FollowUp] = []
         for sent in answers:
             unsent += sent.unsent
@@ -156,14 +156,14 @@ class FollowUps:
         self._queue.release(unsent)
         report.sent += len(done)
 
-    def _failure(self, followup: FollowUp, outcome: Outcome, report: FollowUpReport) -> tuple[FollowUp, str, int, bool]:
+    def _failure(self, followup: FollowUp, outcome: Outcome, report: FollowUpReport) -> FailedFollowUp:
         rule = RULES[type(outcome)]
         if rule.becomes == "dead":
             report.dead += 1
             if len(report.errors) < _MOST_ERRORS:
                 refused = f"PromptLayer refused a {followup.op} of request {followup.request_id}"
                 report.errors.append(f"{refused}: {outcome.reason}")
-            return followup, outcome.reason, 0, True
+            return FailedFollowUp(followup.key, outcome.reason, 0, dead=True)
         wait = 0.0
         if isinstance(outcome, Throttled):
             wait = outcome.retry_after or 0.0
@@ -173,7 +173,7 @@ class FollowUps:
         if self._halts(outcome):
             self._halted = True
             report.halt = outcome
-        return followup, outcome.reason, now_ms() + int(wait * 1000), False
+        return FailedFollowUp(followup.key, outcome.reason, now_ms() + int(wait * 1000), dead=False)
 
     def _halts(self, outcome: Outcome) -> bool:
         """Whether the next would fare no better. One without a clear answer may be alone in that; several are not."""

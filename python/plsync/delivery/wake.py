@@ -45,7 +45,7 @@ class Wake:
 
     def __init__(self, journal: Path) -> None:
         """Begin to watch. What happens between two waits is not missed."""
-        from plsync._native import Watch  # noqa: PLC0415 - loaded with the first store anyway
+        from plsync._common.native import Watch  # noqa: PLC0415 - loaded with the first store anyway
 
         self._watch = Watch(str(journal))
         self._selector = selectors.DefaultSelector()

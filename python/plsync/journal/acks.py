@@ -13,7 +13,7 @@ from plsync.errors import JournalCorrupt
 from plsync.journal.record import Record
 
 if TYPE_CHECKING:
-    from plsync._native import Store
+    from plsync._common.native import Store
     from plsync.journal.doorbell import Doorbell
 
 __all__ = ["Ack", "end", "read"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import orjson
 
 from plsync._common.clock import datetime_from_ns
-from plsync._native import FLAG_CACHED, FLAG_LOSSY, FLAG_REDACTED
+from plsync._common.native import END_ABANDONED, ENDS, FLAG_CACHED, FLAG_LOSSY, FLAG_REDACTED
 from plsync.journal.events import facts
 from plsync.journal.events.facts import CallError, Generation, Usage
 from plsync.journal.events.tagged import decode, read_plain
@@ -22,16 +22,23 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import LLMResult
 
-    from plsync._native import Row
+    from plsync._common.native import Row
 
 __all__ = ["STATUSES", "Call", "Kind", "Status"]
 
 Kind = Literal["chat", "llm"]
 Status = Literal["pending", "ok", "error", "cancelled", "partial"]
 
-# The numbering of docs/reference/format.md: the position is the stored number. An abandoned call (5) is an error.
-STATUSES: Final[tuple[Status, ...]] = ("pending", "ok", "error", "cancelled", "partial", "error")
-_ABANDONED: Final = 5
+_STATUS_OF_END: Final[dict[str, Status]] = {
+    "none": "pending",
+    "ok": "ok",
+    "error": "error",
+    "cancelled": "cancelled",
+    "partial": "partial",
+    "abandoned": "error",
+}
+STATUSES: Final[tuple[Status, ...]] = tuple(_STATUS_OF_END[end] for end in ENDS)
+"""The status of each end; the index is the number of the end in docs/reference/format.md."""
 
 
 class Call:
@@ -135,7 +142,7 @@ class Call:
     @property
     def error(self) -> CallError | None:
         """Why the call failed; type ``Abandoned`` when its process ended before the call did."""
-        return facts.error(self._ended(), abandoned=self._row.ended == _ABANDONED)
+        return facts.error(self._ended(), abandoned=self._row.ended == END_ABANDONED)
 
     @property
     def cached(self) -> bool:

@@ -5,34 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from plsync._common.native import FailedDelivery
 from plsync.journal.record import Record
 from plsync.journal.reports import Waiting
 
 if TYPE_CHECKING:
-    from plsync._native import CallbackQueue as Native
+    from plsync._common.native import CallbackQueue as Native
 
-__all__ = ["CallbackQueue", "Claimed", "Failed"]
+__all__ = ["CallbackQueue", "ClaimedCallback", "FailedDelivery"]
 
 
-class Claimed(NamedTuple):
-    """An entry that is leased to the caller."""
+class ClaimedCallback(NamedTuple):
+    """A request id that is leased to the caller, who calls the sink's function with it."""
 
     seq: int
-    """The record's number, which with the sink names the entry."""
-    tried: int
-    """Deliveries tried before."""
+    """The number of the record; with the sink it names the entry."""
+    attempts: int
+    """Deliveries that were started before."""
     record: Record
-
-
-class Failed(NamedTuple):
-    """A delivery that did not succeed."""
-
-    seq: int
-    error: str
-    not_before: int
-    """When to try again, in ms since the epoch."""
-    dead: bool
-    """Whether never to try again."""
 
 
 class CallbackQueue:
@@ -69,17 +59,22 @@ class CallbackQueue:
         """Sinks with something due, and when the next of the others is."""
         return self._native.due(writer, now_ms)
 
-    def claim(self, sink: str, writer: bytes | None, limit: int, lease_ms: int, now_ms: int) -> list[Claimed]:
+    def claim(self, sink: str, writer: bytes | None, limit: int, lease_ms: int, now_ms: int) -> list[ClaimedCallback]:
         """Up to ``limit`` due entries of a sink, leased to the caller. One that was tried before comes alone."""
         claimed = self._native.claim(sink, writer, limit, lease_ms, now_ms)
-        return [Claimed(seq, tried, Record(row)) for seq, tried, row in claimed]
+        return [ClaimedCallback(entry.seq, entry.attempts, Record(entry.row)) for entry in claimed]
 
     def extend(self, sink: str, seqs: Sequence[int], lease_until: int) -> None:
         """Keep claimed entries leased."""
         self._native.extend(sink, seqs, lease_until)
 
     def settle(
-        self, sink: str, *, done: Sequence[int] = (), failed: Sequence[Failed] = (), released: Sequence[int] = ()
+        self,
+        sink: str,
+        *,
+        done: Sequence[int] = (),
+        failed: Sequence[FailedDelivery] = (),
+        released: Sequence[int] = (),
     ) -> None:
         """Say what became of claimed entries: delivered, failed, or not tried after all."""
         self._native.settle(sink, done, failed, released)

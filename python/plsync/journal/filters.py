@@ -15,7 +15,7 @@ from plsync.journal.events import facts
 from plsync.journal.record import STATES, STATUSES, Record, State, Status
 
 if TYPE_CHECKING:
-    from plsync._native import Row
+    from plsync._common.native import Row
 
 __all__ = ["Filters", "Wanted"]
 

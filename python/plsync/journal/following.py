@@ -11,7 +11,7 @@ from plsync.journal.filters import Wanted
 from plsync.journal.record import Record
 
 if TYPE_CHECKING:
-    from plsync._native import Store
+    from plsync._common.native import Store
 
 __all__ = ["coming"]
 

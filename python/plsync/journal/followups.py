@@ -15,14 +15,15 @@ from uuid import UUID
 import orjson
 
 from plsync._common.clock import datetime_from_ms
+from plsync._common.native import FailedFollowUp
 from plsync.errors import InvalidFollowUp
 from plsync.journal import lookup
 
 if TYPE_CHECKING:
-    from plsync import _native
+    from plsync._common import native
     from plsync.journal.journal import Journal
 
-__all__ = ["FollowUp", "FollowUpQueue", "Op"]
+__all__ = ["FailedFollowUp", "FollowUp", "FollowUpQueue", "Op"]
 
 Op = Literal["score", "metadata", "prompt", "group"]
 
@@ -53,7 +54,7 @@ class FollowUp:
     """What the last try met."""
 
     @classmethod
-    def of(cls, stored: _native.FollowUp) -> FollowUp:
+    def of(cls, stored: native.FollowUp) -> FollowUp:
         """The store's answer."""
         record_id = stored.record_id
         return cls(
@@ -81,7 +82,7 @@ class FollowUp:
 class FollowUpQueue:
     """The follow-ups of one journal: :attr:`plsync.Journal.followups`. A call that changes some is one transaction."""
 
-    def __init__(self, journal: Journal, store: _native.Store) -> None:
+    def __init__(self, journal: Journal, store: native.Store) -> None:
         """Of an open journal; programs use its ``followups``."""
         self._journal = journal
         self._store = store
@@ -145,9 +146,9 @@ class FollowUpQueue:
         """Remove what PromptLayer has."""
         self._store.followups_done([followup.key for followup in sent])
 
-    def failed(self, failures: Sequence[tuple[FollowUp, str, int, bool]]) -> None:
-        """Keep ``(follow-up, what it met, not before (ms), dead)`` for another time, or for good when dead."""
-        self._store.followups_failed([(followup.key, error, due, dead) for followup, error, due, dead in failures])
+    def failed(self, failed: Sequence[FailedFollowUp]) -> None:
+        """Make claimed follow-ups pending again until their ``not_before``, or dead."""
+        self._store.followups_failed(failed)
 
     def release(self, unsent: Sequence[FollowUp]) -> None:
         """Give back what was claimed and not tried."""

@@ -31,7 +31,7 @@ from plsync.journal.reports import MOST_BYTES, CheckReport, CompactReport, Inges
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from plsync._native import Store
+    from plsync._common.native import Store
     from plsync.track import Tracker
 
 __all__ = ["Journal"]
@@ -65,7 +65,7 @@ class Journal:
             JournalFormatError: the directory is something else, or a newer plsync wrote it.
             JournalError: it cannot be read (permission, disk), or is on a network file system and ``force`` is false.
         """
-        from plsync._native import Store  # noqa: PLC0415 - importing plsync must not load the native module
+        from plsync._common.native import Store  # noqa: PLC0415 - importing plsync must not load the native module
 
         return cls(Store(os.fspath(path if path is not None else default_journal()), create=create, force=force))
 
@@ -206,7 +206,7 @@ class Journal:
             RecordingError: it has more than 64 MiB.
             TypeError: it is no bytes and can't be encoded.
         """
-        from plsync._native import Recorder, encode  # noqa: PLC0415 - as in open
+        from plsync._common.native import Recorder, encode  # noqa: PLC0415 - as in open
 
         body = value if isinstance(value, bytes) else encode(value)[0]
         return str(UUID(bytes=Recorder(str(self.path), durability).append(body)))
@@ -319,7 +319,7 @@ class Journal:
     @property
     def callbacks(self) -> CallbackQueue:
         """The request ids that wait for a ``pl_id_callback``."""
-        from plsync._native import CallbackQueue as Native  # noqa: PLC0415 - as in open
+        from plsync._common.native import CallbackQueue as Native  # noqa: PLC0415 - as in open
 
         return CallbackQueue(Native(self._store))
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from plsync.errors import AmbiguousId, InvalidFollowUp, RecordNotFound
 
 if TYPE_CHECKING:
-    from plsync._native import Row, Store
+    from plsync._common.native import Row, Store
     from plsync.journal.journal import Journal
 
 __all__ = ["abbreviate", "find", "target", "unknown"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from plsync.journal.record import STATES, Record, State
 
 if TYPE_CHECKING:
-    from plsync import _native
+    from plsync._common import native
     from plsync.journal.journal import Journal
 
 __all__ = ["Outbox"]
@@ -18,7 +18,7 @@ __all__ = ["Outbox"]
 class Outbox:
     """The records of one journal that wait to be sent, or are being sent: :attr:`plsync.Journal.outbox`."""
 
-    def __init__(self, journal: Journal, store: _native.Store) -> None:
+    def __init__(self, journal: Journal, store: native.Store) -> None:
         """Of an open journal; programs use its ``outbox``."""
         self._journal = journal
         self._store = store

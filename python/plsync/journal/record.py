@@ -9,20 +9,21 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, final
 
+from plsync._common import native
 from plsync._common.clock import datetime_from_ms, datetime_from_ns
-from plsync._native import FLAG_CACHED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED
+from plsync._common.native import FLAG_CACHED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED
 from plsync.journal.call import STATUSES, Call, Kind, Status
 from plsync.journal.events.facts import CallError, Generation, Usage
 
 if TYPE_CHECKING:
-    from plsync._native import Row
+    from plsync._common.native import Row
 
 __all__ = ["FIELDS", "STATES", "STATUSES", "CallError", "Generation", "Kind", "Record", "State", "Status", "Usage"]
 
 State = Literal["pending", "leased", "in_doubt", "acked", "dead", "held"]
 
-# The numbering of docs/reference/format.md: the position is the stored number.
-STATES: Final[tuple[State, ...]] = ("pending", "leased", "in_doubt", "acked", "dead", "held")
+STATES: Final[tuple[State, ...]] = native.STATES
+"""The states; the index of a state is its number in docs/reference/format.md."""
 # What is told of a record wherever it goes.
 _MARKS: Final = {FLAG_CACHED: "cached", FLAG_LOSSY: "lossy", FLAG_REDACTED: "redacted", FLAG_PRUNED: "pruned"}
 

@@ -1,10 +1,13 @@
-"""What the journal answers when asked about itself: receipts, statistics, results of a check."""
+"""The reports of a journal: receipts, statistics, results of a check.
+
+The native store returns each report as a dict with the fields of its dataclass (rust/python/src/store/report.rs).
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from plsync._common.clock import datetime_from_ms
 
@@ -71,7 +74,7 @@ class IngestReport:
     @classmethod
     def from_dict(cls, found: dict[str, Any]) -> IngestReport:
         """The report of the store's answer."""
-        return cls(**_known(cls, found) | {"damage": [Damage(**_known(Damage, item)) for item in found["damage"]]})
+        return cls(**found | {"damage": [Damage(**item) for item in found["damage"]]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ class Writer:
 
 
 Policy = Literal["keep-unsent", "drop-oldest"]
-POLICIES: Final[tuple[Policy, ...]] = ("keep-unsent", "drop-oldest")
+POLICIES: Final[tuple[Policy, ...]] = get_args(Policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,12 +242,12 @@ class Stats:
         """The statistics of the store's answers."""
         oldest = found["oldest_unsent"]
         return cls(
-            **_known(cls, found)
+            **found
             | {
                 "sinks": sinks,
-                "spool": Spool(**_known(Spool, found["spool"])),
+                "spool": Spool(**found["spool"]),
                 "quota": Quota.from_dict(found["quota"]),
-                "writers": [Writer(**_known(Writer, item)) for item in found["writers"]],
+                "writers": [Writer(**item) for item in found["writers"]],
                 "oldest_unsent": None if oldest is None else datetime_from_ms(oldest),
             }
         )
@@ -294,16 +297,8 @@ class CheckReport:
     @classmethod
     def from_dict(cls, found: dict[str, Any]) -> CheckReport:
         """The report of the store's answer."""
-        return cls(
-            **_known(cls, found) | {"problems": [Problem(**_known(Problem, item)) for item in found["problems"]]}
-        )
+        return cls(**found | {"problems": [Problem(**item) for item in found["problems"]]})
 
     def as_dict(self) -> dict[str, Any]:
         """The same names, JSON-able."""
         return asdict(self)
-
-
-def _known(cls: type[Any], found: dict[str, Any]) -> dict[str, Any]:
-    """The entries that are fields of ``cls``: a store may say more than this version reads."""
-    names = {item.name for item in fields(cls)}
-    return {name: value for name, value in found.items() if name in names}

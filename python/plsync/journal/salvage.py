@@ -67,12 +67,12 @@ def salvage(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> S
 
 def child(source: str, target: str, memory: str) -> None:
     """What the process of its own does: the report, or the error, as JSON on standard output."""
-    from plsync import _native  # noqa: PLC0415 - importing plsync must not load the native module
+    from plsync._common import native  # noqa: PLC0415 - importing plsync must not load the native module
 
     _limit(int(memory))
     answer: dict[str, Any]
     try:
-        answer = _native.salvage(source, target)
+        answer = native.salvage(source, target)
     except errors.PlsyncError as error:
         answer = {"error": type(error).__name__, "message": str(error)}
     sys.stdout.write(json.dumps(answer))
@@ -121,12 +121,12 @@ def _failed(source: Path, target: Path, how: str) -> errors.JournalError:
 
 def _kept(target: Path) -> str:
     """What stands in a new journal that is not complete. It is sound: only whole transactions are in it."""
-    from plsync import _native  # noqa: PLC0415 - importing plsync must not load the native module
+    from plsync._common import native  # noqa: PLC0415 - importing plsync must not load the native module
 
     if not target.exists():
         return "nothing was saved"
     try:
-        records = _native.Store(str(target), create=False).stats()["records"]
+        records = native.Store(str(target), create=False).stats()["records"]
     except errors.PlsyncError as error:
         return f"what was saved in {target} cannot be read: {error}"
     if not records:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from plsync import _native
+from plsync._common.native import END_CANCELLED, END_ERROR, END_PARTIAL
 from plsync._common.redaction import without_credentials, without_secrets
 
 __all__ = ["arrived", "describe", "how_ended"]
@@ -17,10 +17,10 @@ _CANCELLED = frozenset({"Cancelled", "CancelledError"})
 def how_ended(error: BaseException) -> int:
     """The ``END_*`` constant for an exception: cancelled, partial (the consumer stopped reading) or error."""
     if isinstance(error, GeneratorExit):
-        return _native.END_PARTIAL
+        return END_PARTIAL
     if any(base.__name__ in _CANCELLED for base in type(error).__mro__):
-        return _native.END_CANCELLED
-    return _native.END_ERROR
+        return END_CANCELLED
+    return END_ERROR
 
 
 def describe(error: BaseException, http: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from uuid import UUID
 
 from langchain_core.callbacks.base import BaseCallbackHandler
 
+from plsync._common.native import LangChainCallbacks, Recorder
 from plsync._common.paths import default_journal
 from plsync._common.redaction import Redact, redact_hook
-from plsync._native import Callbacks, Recorder
 from plsync.callbacks import sinks
 from plsync.recorder import failure
 
@@ -30,7 +30,11 @@ __all__ = ["PromptLayerCallbackHandler"]
 _OF_THIS_PROCESS: Final = frozenset({"_callback_thread", "_delivery_thread", "_recorder"})
 
 
-class PromptLayerCallbackHandler(Callbacks, BaseCallbackHandler):
+# The callbacks of models are native, so that they run no Python code: on_chat_model_start, on_llm_start,
+# on_llm_new_token, on_stream_event and on_llm_end. rust/python/src/recorder/callbacks.rs implements them, and
+# LangChainCallbacks in python/plsync/_native.pyi documents them. This file has the callbacks of failed calls, and those
+# of chains.
+class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
     """Records every call of the models it is attached to; ``plsync run`` sends them to PromptLayer.
 
     >>> from langchain_core.language_models import FakeListLLM
@@ -130,7 +134,7 @@ class PromptLayerCallbackHandler(Callbacks, BaseCallbackHandler):
         """Events of this process and journal that could not be recorded, in whole or in part."""
         return self._recorder.failures
 
-    # --- models: what the native callbacks leave over ---------------------------------------------------------------
+    # --- models: on_chat_model_start and the callbacks of calls that succeed are in LangChainCallbacks ---------------
 
     def on_llm_error(
         self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any

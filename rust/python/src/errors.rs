@@ -1,46 +1,48 @@
 //! Journal errors as exceptions of `plsync.errors`, each with advice on what to do.
 
 use plsync_journal::Error;
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+
+use crate::handover;
 
 /// The Python exception for a journal error.
 pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
+    let classes = &handover::get(py).errors;
     let (class, advice) = match error {
         Error::NotFound(_) => (
-            "JournalNotFound",
+            &classes.not_found,
             "nothing was recorded there yet; check --journal or PLSYNC_JOURNAL, or record a call first",
         ),
         Error::Format { .. } => {
-            ("JournalFormatError", "nothing was changed; check --journal or PLSYNC_JOURNAL, or choose another path")
+            (&classes.format, "nothing was changed; check --journal or PLSYNC_JOURNAL, or choose another path")
         }
-        Error::Newer { .. } => ("JournalFormatError", "nothing was changed; upgrade plsync"),
+        Error::Newer { .. } => (&classes.format, "nothing was changed; upgrade plsync"),
         Error::Exists(_) => {
-            ("JournalFormatError", "nothing was changed; a salvage makes a directory of its own: choose another path")
+            (&classes.format, "nothing was changed; a salvage makes a directory of its own: choose another path")
         }
         Error::Network { .. } => (
-            "JournalError",
+            &classes.journal,
             "nothing was changed; choose a path on a local disk (--journal or PLSYNC_JOURNAL), or set \
              PLSYNC_ALLOW_NETWORK_FS=1 if no other machine uses this journal",
         ),
-        Error::Locked(_) => ("JournalLocked", "nothing was changed; try again when the other process is done"),
+        Error::Locked(_) => (&classes.locked, "nothing was changed; try again when the other process is done"),
         Error::PoisonedByFork => (
-            "JournalError",
+            &classes.journal,
             "recording goes on; read the journal in another process, or fork before threads use it (or spawn instead)",
         ),
         error if error.needs_salvage() => (
-            "JournalCorrupt",
+            &classes.corrupt,
             "nothing was changed, and recording goes on; `plsync salvage` writes what can be read into a new journal",
         ),
-        Error::Corrupt(_) => ("JournalCorrupt", "the rest of the journal is not affected; run `plsync check`"),
-        Error::TooLarge { .. } => ("RecordingError", "shorten it with a redact hook"),
-        Error::FollowUpTooLarge { .. } => ("InvalidFollowUp", "send less of it"),
+        Error::Corrupt(_) => (&classes.corrupt, "the rest of the journal is not affected; run `plsync check`"),
+        Error::TooLarge { .. } => (&classes.recording, "shorten it with a redact hook"),
+        Error::FollowUpTooLarge { .. } => (&classes.invalid_followup, "send less of it"),
         _ => {
             let advice = "what was acknowledged before is kept; run `plsync check`";
-            ("JournalError", error.io_cause().map_or(advice, advice_for))
+            (&classes.journal, error.io_cause().map_or(advice, advice_for))
         }
     };
-    raise(py, class, format!("{error}; {advice}"))
+    PyErr::from_type(class.bind(py).clone(), format!("{error}; {advice}"))
 }
 
 fn advice_for(error: &std::io::Error) -> &'static str {
@@ -58,12 +60,6 @@ fn advice_for(error: &std::io::Error) -> &'static str {
         std::io::ErrorKind::ReadOnlyFilesystem => "choose a path on a writable file system, or copy the journal to one",
         _ => "what was recorded before is kept",
     }
-}
-
-fn raise(py: Python<'_>, class: &str, message: String) -> PyErr {
-    let made =
-        py.import("plsync.errors").and_then(|errors| errors.getattr(class)).and_then(|class| class.call1((&message,)));
-    made.map_or_else(|_| PyRuntimeError::new_err(message), PyErr::from_value)
 }
 
 /// Turns a journal result into a Python result.

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use pyo3::prelude::*;
 
 use crate::errors::OrRaise;
+use crate::handover;
 
 #[pyclass(module = "plsync._native", frozen)]
 pub(crate) struct Watch(Mutex<plsync_journal::Watch>);
@@ -14,6 +15,7 @@ pub(crate) struct Watch(Mutex<plsync_journal::Watch>);
 impl Watch {
     #[new]
     fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        handover::require(py)?;
         let watch = py.detach(|| plsync_journal::Watch::new(&path)).or_raise(py)?;
         Ok(Self(Mutex::new(watch)))
     }

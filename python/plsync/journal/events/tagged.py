@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from plsync._native import encode, untagged
+from plsync._common.native import encode, untagged
 
 __all__ = [
     "MESSAGES",

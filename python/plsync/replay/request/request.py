@@ -89,7 +89,7 @@ def of_call(
     if not options:
         return Request(kind, found | _stop(stop), _short(model), class_name)
     options = {key: _schema_of(key, value) for key, value in options.items()}
-    tagged = _tagged(options, guarded=True)
+    tagged = _tagged(options, redact=True)
     named = next((tagged[key] for key in MODEL_NAMES if isinstance(tagged.get(key), str)), model)
     settings = {key: value for key, value in tagged.items() if key not in _NO_SETTINGS and value is not None}
     asked = found | _stop(stop) | _offered(tagged)
@@ -106,7 +106,7 @@ def of_model(kind: Kind, model: Any) -> dict[str, Any]:
         # A text model's callbacks are told the stop words of the call alone.
         params = model._get_invocation_params() if kind == "chat" else {**_fields(model), "stop": None}
         kept = {key: _schema_of(key, params[key]) for key in _PARTS if params.get(key) is not None}
-        tagged = _tagged(kept, guarded=True) if kept else {}
+        tagged = _tagged(kept, redact=True) if kept else {}
     except Exception:  # a model that was never initialised, or cannot tell
         return {}
     return _stop(tagged.get("stop")) | _offered(tagged)
@@ -141,8 +141,8 @@ def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _tagged(value: Any, *, guarded: bool = False) -> Any:
-    return orjson.loads(encode(value, guarded=guarded)[0])
+def _tagged(value: Any, *, redact: bool = False) -> Any:
+    return orjson.loads(encode(value, redact=redact)[0])
 
 
 def _short(model: str | None) -> str | None:

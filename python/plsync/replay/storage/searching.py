@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from plsync._native import Row, Store
+    from plsync._common.native import Row, Store
 
 __all__ = ["oldest_first"]
 

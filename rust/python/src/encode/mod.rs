@@ -18,6 +18,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBytes;
 
+use crate::handover;
 pub(crate) use tags::class_path;
 pub(crate) use untagged::remove_tags;
 
@@ -28,21 +29,22 @@ const MAX_NODES: usize = 1_000_000;
 
 /// The JSON bytes of any object, and whether they only approximate it.
 #[pyfunction]
-#[pyo3(name = "encode", signature = (object, *, guarded = false))]
-pub(crate) fn encode_any<'py>(object: &Bound<'py, PyAny>, guarded: bool) -> PyResult<(Bound<'py, PyBytes>, bool)> {
+#[pyo3(name = "encode", signature = (object, *, redact = false))]
+pub(crate) fn encode_any<'py>(object: &Bound<'py, PyAny>, redact: bool) -> PyResult<(Bound<'py, PyBytes>, bool)> {
+    handover::require(object.py())?;
     let mut out = Vec::new();
-    let lossy = write_value(&mut out, object, guarded)?;
+    let lossy = write_value(&mut out, object, redact)?;
     Ok((PyBytes::new(object.py(), &out), lossy))
 }
 
-/// Appends the JSON of any object. `guarded` replaces the credentials in it. Returns true when the JSON only approximates the object.
-pub(crate) fn write_value(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, guarded: bool) -> PyResult<bool> {
+/// Appends the JSON of any object. With `redacting`, credentials in it are replaced. Returns true when the JSON only approximates the object.
+pub(crate) fn write_value(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, redacting: bool) -> PyResult<bool> {
     let start = out.len();
-    if plain::write(out, object, guarded).is_ok() {
+    if plain::write(out, object, redacting).is_ok() {
         return Ok(false);
     }
     out.truncate(start);
-    let mut copier = tagged::Copier::new(guarded);
+    let mut copier = tagged::Copier::new(redacting);
     let copy = copier.copy(object, 0)?;
     out.extend_from_slice(dumps(&copy)?.as_bytes());
     Ok(copier.lossy)

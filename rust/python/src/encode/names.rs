@@ -6,9 +6,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::text;
+use crate::handover;
 
-/// Left alone, as `privacy.py` leaves them: the names in JSON schemas are the program's data.
-const SCHEMAS: [&str; 5] = ["input_schema", "json_schema", "parameters", "properties", "schema"];
 /// The longest JSON text of a cached name, in bytes.
 const MAX_TEXT: usize = 38;
 /// The last word in the name of a token that is a credential.
@@ -107,11 +106,11 @@ fn inspect(key: &Bound<'_, PyString>) -> Option<Name> {
     json.push(b':');
     let mut text = [0; MAX_TEXT];
     text.get_mut(..json.len())?.copy_from_slice(&json);
-    Some(Name { key: key.clone().unbind(), text, len: u8::try_from(json.len()).ok()?, hint: hint_of(name) })
+    Some(Name { key: key.clone().unbind(), text, len: u8::try_from(json.len()).ok()?, hint: hint_of(key.py(), name) })
 }
 
 /// The hint of a name whose value is not searched for credentials.
-pub(super) fn unguarded_hint_of(name: &str) -> Hint {
+pub(super) fn unredacted_hint_of(name: &str) -> Hint {
     match name {
         "response_metadata" | "generation_info" => Hint::Metadata,
         "headers" => Hint::Headers,
@@ -120,11 +119,11 @@ pub(super) fn unguarded_hint_of(name: &str) -> Hint {
 }
 
 /// The hint of a name whose value is searched for credentials.
-pub(super) fn hint_of(name: &str) -> Hint {
-    let unguarded = unguarded_hint_of(name);
-    if unguarded != Hint::Plain {
-        unguarded
-    } else if SCHEMAS.contains(&name) {
+pub(super) fn hint_of(py: Python<'_>, name: &str) -> Hint {
+    let unredacted = unredacted_hint_of(name);
+    if unredacted != Hint::Plain {
+        unredacted
+    } else if handover::get(py).redaction.schema_keys.contains(name) {
         Hint::Schema
     } else if is_suspect(name) {
         Hint::Suspect
@@ -168,6 +167,7 @@ mod tests {
     fn a_name_is_cached_at_its_second_use() {
         Python::initialize();
         Python::attach(|py| {
+            handover::stand_in(py);
             let key = PyString::new(py, "api_key \"quoted\"");
             let mut names = Box::new(Names::new());
             assert!(names.find(&key).is_none());
@@ -183,6 +183,7 @@ mod tests {
     fn tags_and_long_names_are_never_cached() {
         Python::initialize();
         Python::attach(|py| {
+            handover::stand_in(py);
             let (tag, long) = (PyString::new(py, "$"), PyString::new(py, &"x".repeat(MAX_TEXT)));
             let mut names = Box::new(Names::new());
             for _ in 0..3 {

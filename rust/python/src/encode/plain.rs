@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString};
 
 use super::classes::{self, Kind, Recent};
-use super::names::{Hint, Names, hint_of, names, unguarded_hint_of};
+use super::names::{Hint, Names, hint_of, names, unredacted_hint_of};
 use super::{MAX_DEPTH, MAX_NODES, secrets, text};
 
 /// The object has a part that is not plain. [`super::tagged`] encodes such an object.
@@ -19,9 +19,9 @@ type Written = Result<(), NotPlain>;
 ///
 /// An object is plain when it consists of the built-in JSON types and of `langchain_core` objects of these. Subclasses are not plain,
 /// nor are infinite floats, integers beyond 64 bits, lone surrogates, and keys that are tags.
-/// `guarded` objects are plain only without suspicious names.
-pub(super) fn write(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, guarded: bool) -> Written {
-    Writer { out, nodes: 0, names: names(), classes: Recent::default(), guarded, metadata: false }.value(object, 0)
+/// `redacting` objects are plain only without suspicious names.
+pub(super) fn write(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, redacting: bool) -> Written {
+    Writer { out, nodes: 0, names: names(), classes: Recent::default(), redacting, metadata: false }.value(object, 0)
 }
 
 struct Writer<'a> {
@@ -29,8 +29,8 @@ struct Writer<'a> {
     nodes: usize,
     names: Option<MutexGuard<'static, Names>>,
     classes: Recent,
-    guarded: bool,
-    /// The next dict is the metadata of an answer, of which only headers are guarded.
+    redacting: bool,
+    /// The next dict is the metadata of an answer, of which only headers are redacting.
     metadata: bool,
 }
 
@@ -72,7 +72,7 @@ impl Writer<'_> {
 
     fn text(&mut self, value: &Bound<'_, PyString>) -> Written {
         let value = value.to_str().map_err(|_| NotPlain)?;
-        if self.guarded && secrets::may_be_in_url(value) {
+        if self.redacting && secrets::may_be_in_url(value) {
             return Err(NotPlain);
         }
         text::write(self.out, value);
@@ -124,7 +124,7 @@ impl Writer<'_> {
                 self.out.push(b',');
                 text::write(self.out, key);
                 self.out.push(b':');
-                if self.guarded { hint_of(key) } else { unguarded_hint_of(key) }
+                if self.redacting { hint_of(py, key) } else { unredacted_hint_of(key) }
             };
             self.write_under(hint, metadata, &value, depth + 1)?;
         }
@@ -137,23 +137,23 @@ impl Writer<'_> {
     /// Writes the value under a key with this hint.
     fn write_under(&mut self, hint: Hint, in_metadata: bool, value: &Bound<'_, PyAny>, depth: usize) -> Written {
         match hint {
-            Hint::Suspect if self.guarded && !value.is_none() => Err(NotPlain),
-            Hint::Schema if self.guarded => {
-                self.guarded = false;
+            Hint::Suspect if self.redacting && !value.is_none() => Err(NotPlain),
+            Hint::Schema if self.redacting => {
+                self.redacting = false;
                 self.value(value, depth)?;
-                self.guarded = true;
+                self.redacting = true;
                 Ok(())
             }
-            Hint::Metadata if !self.guarded => {
+            Hint::Metadata if !self.redacting => {
                 self.metadata = true;
                 self.value(value, depth)?;
                 self.metadata = false;
                 Ok(())
             }
             Hint::Headers if in_metadata => {
-                self.guarded = true;
+                self.redacting = true;
                 self.value(value, depth)?;
-                self.guarded = false;
+                self.redacting = false;
                 Ok(())
             }
             _ => self.value(value, depth),
@@ -167,7 +167,7 @@ impl Writer<'_> {
         }
         let mut separator = b'[';
         for item in list {
-            if self.guarded && is_suspect_header(&item) {
+            if self.redacting && is_suspect_header(&item) {
                 return Err(NotPlain);
             }
             self.out.push(separator);
@@ -205,5 +205,5 @@ fn is_suspect_header(item: &Bound<'_, PyAny>) -> bool {
     let Ok(pair) = item.cast_exact::<PyList>() else { return false };
     let Ok(name) = pair.get_item(0) else { return false };
     let name = name.cast_exact::<PyString>().ok().and_then(|name| name.to_str().ok());
-    pair.len() == 2 && name.is_some_and(|name| hint_of(name) == Hint::Suspect)
+    pair.len() == 2 && name.is_some_and(|name| hint_of(item.py(), name) == Hint::Suspect)
 }

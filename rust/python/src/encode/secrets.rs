@@ -8,10 +8,13 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
-use super::names::{Hint, has_word, hint_of, unguarded_hint_of};
+use super::names::{Hint, has_word, hint_of, unredacted_hint_of};
+use crate::handover;
 
-/// Replaces a credential.
-pub(crate) const GONE: &str = "[redacted]";
+/// The text that replaces a credential.
+pub(super) fn redacted(py: Python<'_>) -> Bound<'_, PyAny> {
+    PyString::new(py, &handover::get(py).redaction.redacted).into_any()
+}
 
 /// The hint of a key, with [`Hint::Suspect`] only for keys that do name a credential. Names of headers may be bytes.
 pub(super) fn checked_hint(key: &Bound<'_, PyAny>) -> Hint {
@@ -22,15 +25,15 @@ pub(super) fn checked_hint(key: &Bound<'_, PyAny>) -> Hint {
             Err(_) => return Hint::Plain,
         },
     };
-    match hint_of(&name.to_string_lossy()) {
+    match hint_of(name.py(), &name.to_string_lossy()) {
         Hint::Suspect if is_harmless(name) => Hint::Plain,
         hint => hint,
     }
 }
 
 /// The hint of a key whose value is not searched for credentials.
-pub(super) fn unguarded_hint(key: &Bound<'_, PyAny>) -> Hint {
-    key.cast::<PyString>().ok().and_then(|name| name.to_str().ok()).map_or(Hint::Plain, unguarded_hint_of)
+pub(super) fn unredacted_hint(key: &Bound<'_, PyAny>) -> Hint {
+    key.cast::<PyString>().ok().and_then(|name| name.to_str().ok()).map_or(Hint::Plain, unredacted_hint_of)
 }
 
 /// A named tuple as a plain tuple with its credentials replaced. None for any other object.
@@ -39,7 +42,7 @@ pub(super) fn cleared_named_tuple<'py>(object: &Bound<'py, PyAny>) -> Option<Bou
     let values = object.cast::<PyTuple>().ok()?;
     let names = object.get_type().getattr(intern!(py, "_fields")).ok()?.cast_into::<PyTuple>().ok()?;
     let under = |(name, value): (Bound<'py, PyAny>, Bound<'py, PyAny>)| match checked_hint(&name) {
-        Hint::Suspect if !value.is_none() => PyString::new(py, GONE).into_any(),
+        Hint::Suspect if !value.is_none() => redacted(py),
         _ => value,
     };
     let cleared: Vec<_> = names.iter().zip(values.iter()).map(under).collect();
@@ -60,7 +63,7 @@ pub(super) fn header_name<'py>(item: &Bound<'py, PyAny>) -> Option<Bound<'py, Py
 /// A header pair with its value replaced.
 pub(super) fn cleared_header<'py>(pair: &Bound<'py, PyAny>, name: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = pair.py();
-    let items = [name, PyString::new(py, GONE).into_any()];
+    let items = [name, redacted(py)];
     Ok(if pair.is_exact_instance_of::<PyTuple>() {
         PyTuple::new(py, items)?.into_any()
     } else {
@@ -71,15 +74,14 @@ pub(super) fn cleared_header<'py>(pair: &Bound<'py, PyAny>, name: Bound<'py, PyA
 /// Whether a suspicious name does not name a credential. A check that fails counts as a credential.
 fn is_harmless(name: &Bound<'_, PyString>) -> bool {
     let py = name.py();
-    let checked =
-        py.import("plsync._common.credentials").and_then(|module| module.call_method1("names_a_secret", (name,)));
+    let checked = handover::get(py).redaction.names_a_secret.bind(py).call1((name,));
     checked.and_then(|is_secret| is_secret.is_truthy()).is_ok_and(|is_secret| !is_secret)
 }
 
 /// A `repr` with its credentials replaced. A `repr` may show any text, so one with a word from names of credentials is replaced whole.
 pub(super) fn cleared_repr(py: Python<'_>, repr: String) -> String {
     if has_word(&repr, true) {
-        GONE.into()
+        handover::get(py).redaction.redacted.clone()
     } else if may_be_in_url(&repr) {
         without_credentials(&PyString::new(py, &repr)).to_string()
     } else {
@@ -95,16 +97,15 @@ pub(super) fn may_be_in_url(text: &str) -> bool {
 /// A text with the passwords and keys of its URLs replaced.
 pub(super) fn without_credentials<'py>(text: &Bound<'py, PyString>) -> Bound<'py, PyString> {
     let py = text.py();
-    let redaction = py.import("plsync._common.credentials");
-    let cleared = redaction.and_then(|module| module.call_method1(intern!(py, "without_credentials"), (text,)));
+    let redaction = &handover::get(py).redaction;
+    let cleared = redaction.without_credentials.bind(py).call1((text,));
     let cleared = cleared.and_then(|text| Ok(text.cast_into::<PyString>()?));
-    cleared.unwrap_or_else(|_| PyString::new(py, GONE))
+    cleared.unwrap_or_else(|_| PyString::new(py, &redaction.redacted))
 }
 
 /// Settings as a redact hook receives them: with their credentials replaced.
 pub(crate) fn without_secrets(values: Bound<'_, PyAny>) -> Bound<'_, PyAny> {
     let py = values.py();
-    let redaction = py.import("plsync._common.privacy");
-    let cleared = redaction.and_then(|module| module.call_method1(intern!(py, "without_secrets"), (values,)));
-    cleared.unwrap_or_else(|_| PyString::new(py, GONE).into_any())
+    let cleared = handover::get(py).redaction.without_secrets.bind(py).call1((values,));
+    cleared.unwrap_or_else(|_| redacted(py))
 }

@@ -22,8 +22,8 @@ pub(super) struct Copier {
     /// The copy only approximates a value.
     pub(super) lossy: bool,
     /// Credentials are replaced.
-    guarded: bool,
-    /// The next dict is the metadata of an answer, of which only headers are guarded.
+    redacting: bool,
+    /// The next dict is the metadata of an answer, of which only headers are redacting.
     metadata: bool,
     nodes: usize,
     /// The addresses of the containers around the current object. A cycle leads back to one of them.
@@ -31,8 +31,8 @@ pub(super) struct Copier {
 }
 
 impl Copier {
-    pub(super) fn new(guarded: bool) -> Self {
-        Self { guarded, ..Self::default() }
+    pub(super) fn new(redacting: bool) -> Self {
+        Self { redacting, ..Self::default() }
     }
 
     /// The tagged copy of `object`. `depth` is the number of JSON containers around it.
@@ -43,7 +43,7 @@ impl Copier {
             return Ok(object.clone());
         }
         if let Ok(text) = object.cast_exact::<PyString>() {
-            if self.guarded && text.to_str().is_ok_and(secrets::may_be_in_url) {
+            if self.redacting && text.to_str().is_ok_and(secrets::may_be_in_url) {
                 return copy_str(&secrets::without_credentials(text));
             }
             return copy_str(text);
@@ -131,24 +131,24 @@ impl Copier {
         if value.is_none() {
             return self.copy(value, depth);
         }
-        match if self.guarded { secrets::checked_hint(key) } else { secrets::unguarded_hint(key) } {
-            Hint::Suspect => Ok(PyString::new(key.py(), secrets::GONE).into_any()),
+        match if self.redacting { secrets::checked_hint(key) } else { secrets::unredacted_hint(key) } {
+            Hint::Suspect => Ok(secrets::redacted(key.py())),
             Hint::Schema => {
-                self.guarded = false;
+                self.redacting = false;
                 let copied = self.copy(value, depth);
-                self.guarded = true;
+                self.redacting = true;
                 copied
             }
-            Hint::Metadata if !self.guarded => {
+            Hint::Metadata if !self.redacting => {
                 self.metadata = true;
                 let copied = self.copy(value, depth);
                 self.metadata = false;
                 copied
             }
             Hint::Headers if in_metadata => {
-                self.guarded = true;
+                self.redacting = true;
                 let copied = self.copy(value, depth);
-                self.guarded = false;
+                self.redacting = false;
                 copied
             }
             Hint::Plain | Hint::Metadata | Hint::Headers => self.copy(value, depth),
@@ -164,7 +164,7 @@ impl Copier {
     }
 
     fn copy_item<'py>(&mut self, item: &Bound<'py, PyAny>, depth: usize) -> Copied<'py> {
-        if self.guarded
+        if self.redacting
             && let Some(name) = secrets::header_name(item)
             && secrets::checked_hint(&name) == Hint::Suspect
         {
@@ -250,7 +250,7 @@ impl Copier {
         if bases.contains(&known.enumeration)? {
             return self.copy(&object.getattr(intern!(py, "value"))?, depth).map(Some);
         }
-        if self.guarded
+        if self.redacting
             && let Some(cleared) = secrets::cleared_named_tuple(object)
         {
             return self.copy(&cleared, depth).map(Some);
@@ -297,7 +297,7 @@ impl Copier {
             |error| format!("<repr failed: {}>", class_path(&error.get_type(py))),
             |text| text.to_string_lossy().chars().take(MAX_REPR).collect(),
         );
-        let text = if self.guarded { secrets::cleared_repr(py, text) } else { text };
+        let text = if self.redacting { secrets::cleared_repr(py, text) } else { text };
         tag(py, "repr", Some(&class_path(&object.get_type())), PyString::new(py, &text).as_any())
     }
 }

@@ -18,7 +18,7 @@ use super::run_id::RunId;
 
 /// The base class of the handler. Its callbacks record after `_attach`.
 #[pyclass(frozen, subclass, module = "plsync._native")]
-pub(crate) struct Callbacks {
+pub(crate) struct LangChainCallbacks {
     attached: PyOnceLock<Attached>,
 }
 
@@ -32,7 +32,7 @@ struct Attached {
 type Ignored<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
 #[pymethods]
-impl Callbacks {
+impl LangChainCallbacks {
     /// Ignores its arguments: Python passes those of the handler.
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
@@ -136,7 +136,7 @@ impl Callbacks {
         let _ = tags;
         let py = run_id.py();
         let recorder = self.attached(py)?.recorder.get();
-        recorder.guarded(py, || {
+        recorder.without_raising(py, || {
             let generations = response.getattr(intern!(py, "generations"))?;
             // LangChain returns a list of candidates for each prompt, and a run has exactly one prompt.
             let generations = match generations.cast_exact::<PyList>() {
@@ -154,7 +154,7 @@ impl Callbacks {
     }
 }
 
-impl Callbacks {
+impl LangChainCallbacks {
     fn attached(&self, py: Python<'_>) -> PyResult<&Attached> {
         let attached = self.attached.get(py);
         attached.ok_or_else(|| PyRuntimeError::new_err("this handler was made without calling its __init__"))
@@ -179,7 +179,7 @@ impl Callbacks {
         let attached = self.attached(py)?;
         let recorder = attached.recorder.get();
         let decision = false;
-        recorder.guarded(py, || {
+        recorder.without_raising(py, || {
             recorder.start(CallStart {
                 kind,
                 decision,
@@ -202,7 +202,7 @@ impl Callbacks {
 
     fn add_arrival(&self, run_id: &Bound<'_, PyAny>, arrival: Arrival) -> PyResult<()> {
         let recorder = self.attached(run_id.py())?.recorder.get();
-        recorder.guarded(run_id.py(), || {
+        recorder.without_raising(run_id.py(), || {
             // Read before the lock is taken: an id of an unknown class may run Python code.
             let run_id = RunId::read(run_id)?;
             recorder.open_runs().add_arrival(run_id.0, arrival);

@@ -24,8 +24,9 @@ use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::encode::class_path;
 use crate::errors::OrRaise;
+use crate::handover;
 use call::{CallEnd, CallStart};
-pub(crate) use callbacks::Callbacks;
+pub(crate) use callbacks::LangChainCallbacks;
 use open_runs::OpenRuns;
 use run_id::RunId;
 use warning::warn_once;
@@ -53,6 +54,7 @@ impl Recorder {
         sink: Option<String>,
         redact: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
+        handover::require(py)?;
         let durability = match durability {
             "process" => Durability::Process,
             "power" => Durability::Power,
@@ -78,7 +80,7 @@ impl Recorder {
         rest: &Bound<'_, PyDict>,
     ) {
         let py = run_id.py();
-        self.guarded(py, || {
+        self.without_raising(py, || {
             let params = rest.get_item(intern!(py, "invocation_params"))?;
             let options = rest.get_item(intern!(py, "options"))?;
             let name = rest.get_item(intern!(py, "name"))?;
@@ -110,7 +112,7 @@ impl Recorder {
         parent_run_id: Option<&Bound<'_, PyAny>>,
     ) {
         let py = run_id.py();
-        self.guarded(py, || {
+        self.without_raising(py, || {
             let end = CallEnd { decision: true, ..CallEnd::new(Ended::Ok, ("outputs", outputs.clone())) };
             self.finish(end, run_id, parent_run_id)
         });
@@ -127,7 +129,7 @@ impl Recorder {
         parent_run_id: Option<&Bound<'_, PyAny>>,
     ) {
         let py = run_id.py();
-        self.guarded(py, || {
+        self.without_raising(py, || {
             let ended = Ended::from_u8(ended).unwrap_or(Ended::Error);
             let content = ("generations", generations.clone());
             let end = CallEnd { decision, error: Some(error.clone()), ..CallEnd::new(ended, content) };
@@ -176,7 +178,7 @@ impl Recorder {
     }
 
     /// Runs `work`. An error or a panic of it is counted and does not reach the caller.
-    fn guarded(&self, py: Python<'_>, work: impl FnOnce() -> PyResult<()>) {
+    fn without_raising(&self, py: Python<'_>, work: impl FnOnce() -> PyResult<()>) {
         let reason = match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(())) => return,
             Ok(Err(error)) => {
@@ -201,12 +203,13 @@ mod tests {
         Python::initialize();
         let directory = tempfile::tempdir().unwrap();
         Python::attach(|py| {
+            handover::stand_in(py);
             let path = directory.path().join("journal");
             let recorder = Recorder::new(py, path, "process", Vec::new(), None, None).unwrap();
-            recorder.guarded(py, || Err(PyValueError::new_err("an error")));
-            recorder.guarded(py, || panic!("a panic"));
+            recorder.without_raising(py, || Err(PyValueError::new_err("an error")));
+            recorder.without_raising(py, || panic!("a panic"));
             assert_eq!(recorder.failures(), 2);
-            recorder.guarded(py, || Ok(()));
+            recorder.without_raising(py, || Ok(()));
             assert_eq!(recorder.failures(), 2);
         });
     }

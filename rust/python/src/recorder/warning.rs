@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
 
+use crate::handover;
+
 static WARNED: AtomicBool = AtomicBool::new(false);
 
 /// Shows a `PlsyncWarning` the first time; later failures are only counted.
@@ -12,7 +14,7 @@ pub(super) fn warn_once(py: Python<'_>, reason: &str) {
         return;
     }
     let warn = || {
-        let class = py.import("plsync.errors")?.getattr("PlsyncWarning")?;
+        let class = &handover::get(py).errors.warning;
         let message = format!(
             "plsync could not record all of an LLM call ({reason}). The call itself is not affected; \
              further failures are only counted, see `plsync status`."

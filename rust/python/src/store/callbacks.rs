@@ -2,10 +2,46 @@
 
 use plsync_journal::{RecordId, Refusal, Store as Journal};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::PyDict;
 
+use super::report::dicts;
 use super::{Row, Store};
 use crate::errors::OrRaise;
+
+/// A callback that is leased to the caller.
+#[pyclass(module = "plsync._native", frozen, get_all)]
+pub(crate) struct ClaimedCallback {
+    seq: u64,
+    attempts: u32,
+    row: Py<Row>,
+}
+
+/// A delivery that failed.
+#[pyclass(module = "plsync._native", frozen, get_all, eq, from_py_object)]
+#[derive(Clone, PartialEq)]
+pub(crate) struct FailedDelivery {
+    seq: u64,
+    error: String,
+    not_before: u64,
+    dead: bool,
+}
+
+#[pymethods]
+impl FailedDelivery {
+    #[new]
+    #[pyo3(signature = (seq, error, not_before, dead))]
+    fn new(seq: u64, error: String, not_before: u64, dead: bool) -> Self {
+        Self { seq, error, not_before, dead }
+    }
+
+    fn __repr__(&self) -> String {
+        let Self { seq, error, not_before, dead } = self;
+        format!(
+            "FailedDelivery(seq={seq}, error={error:?}, not_before={not_before}, dead={})",
+            if *dead { "True" } else { "False" }
+        )
+    }
+}
 
 #[pyclass(module = "plsync._native", frozen)]
 pub(crate) struct CallbackQueue(Journal);
@@ -30,10 +66,14 @@ impl CallbackQueue {
         limit: usize,
         lease_ms: u64,
         now_ms: u64,
-    ) -> PyResult<Vec<(u64, u32, Row)>> {
+    ) -> PyResult<Vec<ClaimedCallback>> {
         let writer = writer.map(RecordId);
         let claimed = py.detach(|| self.0.claim_callbacks(sink, writer, limit, lease_ms, now_ms)).or_raise(py)?;
-        Ok(claimed.into_iter().map(|callback| (callback.seq, callback.attempts, Row(callback.row))).collect())
+        let claimed = claimed.into_iter().map(|callback| {
+            let row = Py::new(py, Row(callback.row))?;
+            Ok(ClaimedCallback { seq: callback.seq, attempts: callback.attempts, row })
+        });
+        claimed.collect()
     }
 
     fn extend(&self, py: Python<'_>, sink: &str, seqs: Vec<u64>, lease_until: u64) -> PyResult<()> {
@@ -46,27 +86,19 @@ impl CallbackQueue {
         py: Python<'_>,
         sink: &str,
         done: Vec<u64>,
-        failed: Vec<(u64, String, u64, bool)>,
+        failed: Vec<FailedDelivery>,
         released: Vec<u64>,
     ) -> PyResult<()> {
-        let refusal = |(seq, error, not_before, dead)| Refusal { seq, error, not_before, dead };
-        let failed: Vec<_> = failed.into_iter().map(refusal).collect();
+        let failed = failed.into_iter().map(|failed| {
+            let FailedDelivery { seq, error, not_before, dead } = failed;
+            Refusal { seq, error, not_before, dead }
+        });
+        let failed: Vec<_> = failed.collect();
         py.detach(|| self.0.settle_callbacks(sink, &done, &failed, &released)).or_raise(py)
     }
 
-    fn waiting<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let all = PyList::empty(py);
-        for waiting in py.detach(|| self.0.waiting_callbacks()).or_raise(py)? {
-            let entry = PyDict::new(py);
-            entry.set_item("sink", waiting.sink)?;
-            entry.set_item("waiting", waiting.waiting)?;
-            entry.set_item("owned", waiting.owned)?;
-            entry.set_item("pids", waiting.pids)?;
-            entry.set_item("dead", waiting.dead)?;
-            entry.set_item("last_error", waiting.last_error)?;
-            all.append(entry)?;
-        }
-        Ok(all)
+    fn waiting<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        dicts(py, py.detach(|| self.0.waiting_callbacks()).or_raise(py)?)
     }
 
     fn give_every_ack(&self, py: Python<'_>, sink: &str) -> PyResult<()> {

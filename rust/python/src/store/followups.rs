@@ -69,6 +69,33 @@ impl FollowUp {
     }
 }
 
+/// A follow-up that failed.
+#[pyclass(module = "plsync._native", frozen, get_all, eq, from_py_object)]
+#[derive(Clone, PartialEq)]
+pub(crate) struct FailedFollowUp {
+    key: FollowUpKey,
+    error: String,
+    not_before: u64,
+    dead: bool,
+}
+
+#[pymethods]
+impl FailedFollowUp {
+    #[new]
+    #[pyo3(signature = (key, error, not_before, dead))]
+    fn new(key: FollowUpKey, error: String, not_before: u64, dead: bool) -> Self {
+        Self { key, error, not_before, dead }
+    }
+
+    fn __repr__(&self) -> String {
+        let Self { error, not_before, dead, .. } = self;
+        format!(
+            "FailedFollowUp(error={error:?}, not_before={not_before}, dead={})",
+            if *dead { "True" } else { "False" }
+        )
+    }
+}
+
 #[pymethods]
 impl Store {
     #[pyo3(signature = (op, payload, *, record_id = None, request_id = None))]
@@ -118,11 +145,13 @@ impl Store {
         py.detach(|| self.journal().followups_done(&keys)).or_raise(py)
     }
 
-    fn followups_failed(&self, py: Python<'_>, failures: Vec<(FollowUpKey, String, u64, bool)>) -> PyResult<()> {
-        let failures =
-            failures.into_iter().map(|(key, error, not_before, dead)| Failure { key, error, not_before, dead });
-        let failures: Vec<_> = failures.collect();
-        py.detach(|| self.journal().followups_failed(&failures)).or_raise(py)
+    fn followups_failed(&self, py: Python<'_>, failed: Vec<FailedFollowUp>) -> PyResult<()> {
+        let failed = failed.into_iter().map(|failed| {
+            let FailedFollowUp { key, error, not_before, dead } = failed;
+            Failure { key, error, not_before, dead }
+        });
+        let failed: Vec<_> = failed.collect();
+        py.detach(|| self.journal().followups_failed(&failed)).or_raise(py)
     }
 
     fn release_followups(&self, py: Python<'_>, keys: Vec<FollowUpKey>) -> PyResult<()> {

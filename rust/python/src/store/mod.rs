@@ -7,6 +7,7 @@ mod callbacks;
 mod followups;
 mod maintenance;
 mod outbox;
+mod report;
 mod row;
 
 use std::ffi::OsStr;
@@ -17,8 +18,9 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::errors::OrRaise;
-pub(crate) use callbacks::CallbackQueue;
-pub(crate) use followups::FollowUp;
+use crate::handover;
+pub(crate) use callbacks::{CallbackQueue, ClaimedCallback, FailedDelivery};
+pub(crate) use followups::{FailedFollowUp, FollowUp};
 pub(crate) use maintenance::salvage;
 pub(crate) use row::Row;
 use row::rows;
@@ -37,6 +39,7 @@ impl Store {
     #[new]
     #[pyo3(signature = (path, *, create = true, force = false))]
     fn new(py: Python<'_>, path: PathBuf, create: bool, force: bool) -> PyResult<Self> {
+        handover::require(py)?;
         let open = if force { Journal::open_anyway } else { Journal::open };
         py.detach(|| open(&path, create)).or_raise(py).map(Self)
     }

@@ -1,0 +1,22 @@
+"""The native module, with the parts of plsync that it needs. Import its names from here, never from ``plsync._native``.
+
+Rust imports no module of plsync by itself. It raises the classes of :mod:`plsync.errors`, and asks Python which names
+hold credentials. Importing this module hands both over, once a process. Without that, the native classes raise
+RuntimeError.
+"""
+
+from __future__ import annotations
+
+from plsync import errors
+from plsync._common import redaction
+from plsync._native import *  # noqa: F403, TID251
+from plsync._native import hand_over  # noqa: TID251
+
+hand_over(
+    errors,
+    names_a_secret=redaction.names_a_secret,
+    without_credentials=redaction.without_credentials,
+    without_secrets=redaction.without_secrets,
+    schema_keys=redaction.SCHEMA_KEYS,
+    redacted=redaction.REDACTED,
+)

@@ -1,0 +1,102 @@
+//! The Python objects of plsync that Rust uses: exception classes and redaction functions.
+//!
+//! Rust imports no module of plsync. `python/plsync/_common/native.py` calls [`hand_over`] once, right after it loads the native
+//! module. A class that `plsync.errors` lacks fails that import. A native class or function that is used without a hand-over raises
+//! `RuntimeError`, so no event is recorded without redaction.
+
+use std::collections::HashSet;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+/// The classes of `plsync.errors` that Rust raises or warns with.
+#[derive(FromPyObject)]
+pub(crate) struct ErrorClasses {
+    #[pyo3(attribute("JournalError"))]
+    pub(crate) journal: Py<PyType>,
+    #[pyo3(attribute("JournalNotFound"))]
+    pub(crate) not_found: Py<PyType>,
+    #[pyo3(attribute("JournalFormatError"))]
+    pub(crate) format: Py<PyType>,
+    #[pyo3(attribute("JournalLocked"))]
+    pub(crate) locked: Py<PyType>,
+    #[pyo3(attribute("JournalCorrupt"))]
+    pub(crate) corrupt: Py<PyType>,
+    #[pyo3(attribute("RecordingError"))]
+    pub(crate) recording: Py<PyType>,
+    #[pyo3(attribute("InvalidFollowUp"))]
+    pub(crate) invalid_followup: Py<PyType>,
+    #[pyo3(attribute("PlsyncWarning"))]
+    pub(crate) warning: Py<PyType>,
+}
+
+/// The redaction that the encoder uses.
+pub(crate) struct Redaction {
+    /// Whether a header or setting of this name holds a credential.
+    pub(crate) names_a_secret: Py<PyAny>,
+    /// Replaces the passwords and keys in the URLs of a text.
+    pub(crate) without_credentials: Py<PyAny>,
+    /// Replaces the credentials in settings, for a redact hook.
+    pub(crate) without_secrets: Py<PyAny>,
+    /// Keys of JSON schemas, whose values are not searched for credentials.
+    pub(crate) schema_keys: HashSet<String>,
+    /// The text that replaces a credential.
+    pub(crate) redacted: String,
+}
+
+pub(crate) struct HandedOver {
+    pub(crate) errors: ErrorClasses,
+    pub(crate) redaction: Redaction,
+}
+
+static HANDED_OVER: PyOnceLock<HandedOver> = PyOnceLock::new();
+
+/// Takes the module `plsync.errors` and the parts of the redaction. Later calls have no effect.
+#[pyfunction]
+#[pyo3(signature = (errors, *, names_a_secret, without_credentials, without_secrets, schema_keys, redacted))]
+pub(crate) fn hand_over(
+    py: Python<'_>,
+    errors: ErrorClasses,
+    names_a_secret: Py<PyAny>,
+    without_credentials: Py<PyAny>,
+    without_secrets: Py<PyAny>,
+    schema_keys: HashSet<String>,
+    redacted: String,
+) {
+    let redaction = Redaction { names_a_secret, without_credentials, without_secrets, schema_keys, redacted };
+    // A program may drop and import the package again. The recorder keeps the first objects.
+    let _ = HANDED_OVER.set(py, HandedOver { errors, redaction });
+}
+
+/// Raises `RuntimeError` before the hand-over. Every exported class and function that may call [`get`] calls this first.
+pub(crate) fn require(py: Python<'_>) -> PyResult<()> {
+    HANDED_OVER.get(py).map(|_| ()).ok_or_else(|| {
+        PyRuntimeError::new_err(
+            "plsync._native was imported on its own, without the errors and the redaction of plsync; nothing was done: import its \
+             names from plsync._common.native",
+        )
+    })
+}
+
+/// The objects that Python handed over.
+///
+/// # Panics
+///
+/// Before the hand-over, which [`require`] rules out.
+pub(crate) fn get(py: Python<'_>) -> &'static HandedOver {
+    HANDED_OVER.get(py).expect("`require` was called before")
+}
+
+/// Hands over stand-ins, for unit tests without the Python package.
+#[cfg(test)]
+pub(crate) fn stand_in(py: Python<'_>) {
+    let code = c"
+JournalError = JournalNotFound = JournalFormatError = JournalLocked = JournalCorrupt = RecordingError = RuntimeError
+InvalidFollowUp, PlsyncWarning = ValueError, UserWarning
+";
+    let errors = PyModule::from_code(py, code, c"errors.py", c"errors").unwrap().extract().unwrap();
+    let same = || py.eval(c"lambda value: value", None, None).unwrap().unbind();
+    hand_over(py, errors, same(), same(), same(), HashSet::from(["schema".into()]), "[redacted]".into());
+}

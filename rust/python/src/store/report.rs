@@ -1,0 +1,71 @@
+//! Reports of the journal as Python dicts, from which `python/plsync/journal/reports.py` makes dataclasses.
+//!
+//! A dict has the keys of the dataclass. A test compares the two, and the compiler compares the keys with the journal's structs.
+
+use plsync_journal::{
+    CheckReport, CompactReport, Damage, FORMAT, IngestReport, Problem, Quota, SalvageReport, State, Stats, Waiting,
+    WriterInfo,
+};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{IntoPyDict, PyDict};
+
+pub(super) trait Report {
+    fn to_dict(self, py: Python<'_>) -> PyResult<Bound<'_, PyDict>>;
+}
+
+/// Implements [`Report`] for a struct: a dict with the struct's fields.
+///
+/// The fields after `except` are left out, and the entries after `with` are added. The entries may use all fields. A field that is in
+/// neither list does not compile.
+macro_rules! report {
+    ($report:ident { $($field:ident),* $(,)? } $(except { $($left_out:ident $(: $ignored:pat)?),* })? $(with |$py:ident| { $($key:literal: $entry:expr),* $(,)? })?) => {
+        impl Report for $report {
+            fn to_dict(self, py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+                let Self { $($field,)* $($($left_out $(: $ignored)?,)*)? } = self;
+                let dict = PyDict::new(py);
+                $(dict.set_item(intern!(py, stringify!($field)), $field)?;)*
+                $(let $py = py; $(dict.set_item(intern!(py, $key), $entry)?;)*)?
+                Ok(dict)
+            }
+        }
+    };
+}
+
+report!(IngestReport { ran, frames, records, duplicates, abandoned, segments_removed } except { damage } with |py| {
+    "damage": dicts(py, damage)?,
+});
+report!(Damage { segment, offset, reason } except { len: _ });
+report!(Stats {
+    journal_id, records, open, opaque, callbacks, callbacks_dead, callback_error, followups, followups_stranded, followups_dead,
+    followup_error, lmdb_bytes, used_bytes, raw_bytes, stored_bytes, failures, last_failure, pruned, dropped, damaged, damage,
+    oldest_unsent,
+} except { states, segments, spool_bytes, quota, writers } with |py| {
+    "format": FORMAT,
+    "states": std::iter::zip(State::ALL.map(State::name), states).into_py_dict(py)?,
+    "spool": [("segments", segments), ("bytes", spool_bytes)].into_py_dict(py)?,
+    "quota": quota.to_dict(py)?,
+    "writers": dicts(py, writers)?,
+});
+report!(WriterInfo { pid, started_ms, alive, failures, events } except { id, last_failure: _ } with |_py| {
+    "writer": id.hex(),
+});
+report!(Quota { max_bytes, max_age_ms } except { policy } with |_py| {
+    "policy": policy.name(),
+});
+report!(CompactReport { before, after } except { pruned } with |_py| {
+    "pruned": pruned.acked,
+    "dropped": pruned.unsent,
+});
+report!(CheckReport { frames, records, events } except { problems } with |py| {
+    "problems": dicts(py, problems)?,
+});
+report!(Problem { what, kept } except { place } with |_py| {
+    "where": place,
+});
+report!(SalvageReport { records, events, acks, callbacks, followups, frames, damaged, lost, losses });
+report!(Waiting { sink, waiting, owned, pids, dead, last_error });
+
+pub(super) fn dicts<T: Report>(py: Python<'_>, reports: Vec<T>) -> PyResult<Vec<Bound<'_, PyDict>>> {
+    reports.into_iter().map(|report| report.to_dict(py)).collect()
+}

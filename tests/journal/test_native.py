@@ -1,0 +1,123 @@
+"""The native module and its Python side agree: names, fields of reports, and the objects that Rust receives."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import plsync
+from plsync._common import native
+from plsync.journal import reports
+from plsync.journal.callbacks import ClaimedCallback, FailedDelivery
+from plsync.journal.followups import FailedFollowUp
+from tests.support.spooling import SpoolWriter
+
+STUB = ast.parse((Path(plsync.__file__).parent / "_native.pyi").read_text())
+
+NOW = 1_800_000_000_000
+
+
+def fields(report: type[Any]) -> set[str]:
+    return {field.name for field in dataclasses.fields(report)}
+
+
+def test_the_stub_has_the_names_of_the_module() -> None:
+    stubbed = {node.name for node in STUB.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
+    stubbed |= {
+        node.target.id for node in STUB.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+    assert stubbed == set(sys.modules["plsync._native"].__all__)
+
+
+@pytest.mark.parametrize(
+    "stub", [node for node in STUB.body if isinstance(node, ast.ClassDef)], ids=lambda node: node.name
+)
+def test_the_stub_has_the_methods_of_each_class(stub: ast.ClassDef) -> None:
+    stubbed = {node.name for node in stub.body if isinstance(node, ast.FunctionDef)} - {"__new__"}
+    assert stubbed == {name for name in vars(getattr(native, stub.name)) if not name.startswith("__")}
+
+
+def test_reports_have_the_fields_of_their_dataclasses(path: Path, writer: SpoolWriter, tmp_path: Path) -> None:
+    writer.call("A damaged question?", "Answer", at=1_760_000_000_000)
+    writer.call("Question?", "Answer", at=1_760_000_000_001)
+    writer.path.write_bytes(writer.path.read_bytes().replace(b"damaged", b"DAMAGED", 1))
+    store = native.Store(str(path))
+    check = store.check()
+    ingested = store.ingest(wait=True)
+    stats = store.stats()
+    assert set(check) == fields(reports.CheckReport)
+    assert set(check["problems"][0]) == fields(reports.Problem)
+    assert set(ingested) == fields(reports.IngestReport)
+    assert set(ingested["damage"][0]) == fields(reports.Damage)
+    assert set(stats) == fields(reports.Stats) - {"sinks"}
+    assert set(stats["spool"]) == fields(reports.Spool)
+    assert set(stats["writers"][0]) == fields(reports.Writer)
+    assert set(stats["quota"]) == fields(reports.Quota) - {"max_age"} | {"max_age_ms"}
+    assert set(store.compact()) == fields(reports.CompactReport)
+    assert set(native.salvage(str(path), str(tmp_path / "new"))) == fields(reports.SalvageReport)
+
+
+@pytest.fixture
+def queue(path: Path, writer: SpoolWriter) -> native.CallbackQueue:
+    """The callback queue of a journal in which the request id 7 waits for ``app:sink``."""
+    writer.call("Question?", "Answer", at=1_760_000_000_000, sink="app:sink")
+    writer.close()
+    store = native.Store(str(path))
+    store.ingest(wait=True)
+    store.ack([(row.seq, 7) for row in store.lease(1, 1000, NOW)])
+    return native.CallbackQueue(store)
+
+
+def test_a_waiting_sink_has_the_fields_of_its_dataclass(queue: native.CallbackQueue) -> None:
+    assert [set(sink) for sink in queue.waiting()] == [fields(reports.Waiting)]
+
+
+def test_a_claimed_callback_has_the_fields_of_its_python_class(queue: native.CallbackQueue) -> None:
+    (claimed,) = queue.claim("app:sink", None, 10, 1000, NOW)
+    assert (claimed.seq, claimed.attempts, claimed.row.request_id) == (1, 0, 7)
+    named = {name for name in vars(native.ClaimedCallback) if not name.startswith("__")}
+    assert named - {"row"} == {*ClaimedCallback._fields} - {"record"}
+
+
+def test_failed_deliveries_and_follow_ups_compare_by_value() -> None:
+    delivery, followup = FailedDelivery(1, "refused", 2, dead=False), FailedFollowUp(b"k" * 17, "refused", 2, dead=True)
+    assert delivery == FailedDelivery(1, "refused", 2, dead=False)
+    assert delivery != FailedDelivery(1, "refused", 2, dead=True)
+    assert followup == FailedFollowUp(b"k" * 17, "refused", 2, dead=True)
+    assert repr(delivery) == 'FailedDelivery(seq=1, error="refused", not_before=2, dead=False)'
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "Store('journal')",
+        "Recorder('journal')",
+        "Watch('journal')",
+        "encode({'api_key': 'k'}, redact=True)",
+        "salvage('journal', 'new')",
+    ],
+)
+def test_without_the_hand_over_nothing_is_done(use: str, tmp_path: Path) -> None:
+    code = f"from plsync._native import *\ntry: {use}\nexcept RuntimeError as error: print(error)"
+    assert "import its names from plsync._common.native" in python(code, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_hand_over_without_a_class_fails(tmp_path: Path) -> None:
+    code = """
+from plsync import _native, errors
+del errors.JournalCorrupt
+import plsync._common.native
+"""
+    assert "AttributeError" in python(code, tmp_path)
+
+
+def python(code: str, directory: Path) -> str:
+    done = subprocess.run([sys.executable, "-c", code], cwd=directory, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
