@@ -127,21 +127,29 @@ def comments(lines: list[str], marks: str) -> Iterator[Text]:
 def python(path: Path) -> Iterator[tuple[int, str, bool]]:
     """Docstrings, comments, names, and (of the package alone) messages of a Python file."""
     source = path.read_text(encoding="utf-8")
-    tree, lines = ast.parse(source), source.splitlines()
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             yield from ((*text, True) for text in paragraphs(node.value.value, node.lineno))
             node.value.value = ""
         elif name := getattr(node, "name", None) or getattr(node, "arg", None) or assigned(node):
             yield getattr(node, "lineno", 1), name.replace("_", " "), False
-    strings: set[int] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str)):
-            strings.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     if "python" in path.relative_to(ROOT).parts[:1]:
         yield from ((line, text, True) for line, text in messages(tree))
-    kept = [line if n not in strings or line.lstrip().startswith("#") else "" for n, line in enumerate(lines, 1)]
-    yield from ((*text, True) for text in comments(kept, "#(?!!)"))
+    yield from ((*text, True) for text in comments(without_strings(source, tree), "#(?!!)"))
+
+
+def without_strings(source: str, tree: ast.AST) -> list[str]:
+    """The lines of a source with blanks in place of its strings; a ``#`` that is left starts a comment."""
+    lines = [bytearray(line, "utf-8") for line in source.splitlines()]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+            for number in range(node.lineno, node.end_lineno + 1 if node.end_lineno else node.lineno):
+                line = lines[number - 1]
+                first = node.col_offset if number == node.lineno else 0
+                last = node.end_col_offset or 0 if number == node.end_lineno else len(line)
+                line[first : max(first, last)] = b" " * max(0, last - first)
+    return [line.decode() for line in lines]
 
 
 def assigned(node: ast.AST) -> str:
