@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from plsync.testing import PromptLayerServer
 from tests.support.spooling import SpoolWriter
-from tests.support.standing_in import connected
+from tests.support.stand_in import client_of
 
 pytest_plugins = ["pytester"]
 
@@ -55,5 +55,5 @@ def server() -> Iterator[PromptLayerServer]:
 @pytest.fixture
 def client(server: PromptLayerServer) -> Iterator[httpx.Client]:
     """A client of it that has its key."""
-    with connected(server) as client:
+    with client_of(server) as client:
         yield client

@@ -22,7 +22,7 @@ from plsync.journal.followups import FollowUp
 from plsync.promptlayer.client import PromptLayerClient
 from plsync.promptlayer.outcomes import Ambiguous, Misdirected, Offline, Throttled, Unauthorized
 from plsync.testing import PromptLayerServer
-from plsync.testing.endpoints.answers import Answer, Asked, failure
+from plsync.testing.endpoints.http import Request, Response, error_response
 from tests.support.calls import write_calls
 from tests.support.sending import send_once
 
@@ -335,8 +335,8 @@ class _Front(PromptLayerServer):
         super().__init__(api_key=behind.api_key)
         self._behind = behind
 
-    def handle(self, asked: Asked) -> Answer:
-        return self._behind.handle(asked)
+    def handle(self, request: Request) -> Response:
+        return self._behind.handle(request)
 
 
 class _Sulking(_Front):
@@ -346,10 +346,10 @@ class _Sulking(_Front):
         super().__init__(behind)
         self._sulks_at = request_id
 
-    def handle(self, asked: Asked) -> Answer:
-        if orjson.loads(asked.body or b"{}").get("request_id") == self._sulks_at:
-            return failure(500, "an error of ours")
-        return super().handle(asked)
+    def handle(self, request: Request) -> Response:
+        if orjson.loads(request.body or b"{}").get("request_id") == self._sulks_at:
+            return error_response(500, "an error of ours")
+        return super().handle(request)
 
 
 class _Hanging(_Front):
@@ -360,9 +360,9 @@ class _Hanging(_Front):
         self.asked = threading.Event()
         self.hang(300)
 
-    def take(self, path: str) -> Any:
+    def take_fault(self, path: str) -> Any:
         self.asked.set()
-        return super().take(path)
+        return super().take_fault(path)
 
 
 class _Counting(_Front):
@@ -373,8 +373,8 @@ class _Counting(_Front):
         self._number = number
         self.reached = threading.Event()
 
-    def handle(self, asked: Asked) -> Answer:
-        answer = super().handle(asked)
+    def handle(self, request: Request) -> Response:
+        answer = super().handle(request)
         if len(self.requests) + 1 >= self._number:
             self.reached.set()
         return answer
@@ -387,6 +387,6 @@ class _Meeting(_Front):
         super().__init__(behind)
         self._all_here = threading.Barrier(number, timeout=30)
 
-    def handle(self, asked: Asked) -> Answer:
+    def handle(self, request: Request) -> Response:
         self._all_here.wait()
-        return super().handle(asked)
+        return super().handle(request)

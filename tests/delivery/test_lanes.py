@@ -17,7 +17,7 @@ from plsync.delivery.policy import Policy
 from plsync.delivery.sender import Engine, Pass
 from plsync.promptlayer.client import PromptLayerClient
 from plsync.testing import PromptLayerServer
-from plsync.testing.endpoints.answers import Answer, Asked
+from plsync.testing.endpoints.http import Request, Response
 from tests.support.calls import states, write_calls
 
 
@@ -93,10 +93,10 @@ class MeetingServer(PromptLayerServer):
         self._inside = 0
         self._meeting = threading.Condition()
 
-    def handle(self, asked: Asked) -> Answer:
-        if asked.path != "/spans-bulk":
-            return super().handle(asked)
-        spans = orjson.loads(asked.body)["spans"]
+    def handle(self, request: Request) -> Response:
+        if request.path != "/spans-bulk":
+            return super().handle(request)
+        spans = orjson.loads(request.body)["spans"]
         with self._meeting:
             self._inside += 1
             self.most = max(self.most, self._inside)
@@ -104,7 +104,7 @@ class MeetingServer(PromptLayerServer):
             self._meeting.wait_for(lambda: self.most >= self._expected, timeout=0.2)
             self._inside -= 1
             self.order += [span["log_request"]["metadata"]["plsync_id"] for span in spans]
-        return super().handle(asked)
+        return super().handle(request)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from plsync.promptlayer.outcomes import (
     Unauthorized,
 )
 from plsync.testing import PromptLayerServer
-from plsync.testing.endpoints.answers import Answer, Asked
+from plsync.testing.endpoints.http import Request, Response
 from tests.support.calls import states, write_calls
 from tests.support.raw_server import (
     Behaviour,
@@ -222,9 +222,9 @@ def test_the_table_stands_in_the_docs() -> None:
 class _ForgetfulServer(PromptLayerServer):
     """Leaves the last record's id out of its answer."""
 
-    def handle(self, asked: Asked) -> Answer:
-        answer = super().handle(asked)
-        if asked.path != "/spans-bulk":
+    def handle(self, request: Request) -> Response:
+        answer = super().handle(request)
+        if request.path != "/spans-bulk":
             return answer
         told = orjson.loads(answer.body)
         return answer._replace(body=orjson.dumps({**told, "request_logs": told["request_logs"][:-1]}))

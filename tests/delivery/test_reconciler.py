@@ -18,7 +18,7 @@ from plsync.journal.record import Record
 from plsync.promptlayer.client import PromptLayerClient
 from plsync.promptlayer.outcomes import Throttled
 from plsync.testing import PromptLayerServer
-from plsync.testing.endpoints.answers import Answer, Asked
+from plsync.testing.endpoints.http import Request, Response
 from tests.support.calls import request_ids, states, write_calls
 
 SEARCH = "/api/public/v2/requests/search"
@@ -37,18 +37,18 @@ class LoglessServer(PromptLayerServer):
         self._shows_at = shows_at
         self._makes_logs = makes_logs
 
-    def handle(self, asked: Asked) -> Answer:
-        if asked.path == "/spans-bulk":
+    def handle(self, request: Request) -> Response:
+        if request.path == "/spans-bulk":
             self.batches += 1
             if not self._makes_logs(self.batches):
-                batch = orjson.loads(asked.body)
+                batch = orjson.loads(request.body)
                 without = [{**span, "log_request": None} for span in batch["spans"]]
-                asked = asked._replace(body=orjson.dumps({**batch, "spans": without}))
-        answer = super().handle(asked)
+                request = request._replace(body=orjson.dumps({**batch, "spans": without}))
+        answer = super().handle(request)
         told = orjson.loads(answer.body)
-        if asked.path == "/spans-bulk" and self._shows_at > 0:
+        if request.path == "/spans-bulk" and self._shows_at > 0:
             told["request_logs"] = []
-        elif "/traces/" in asked.path:
+        elif "/traces/" in request.path:
             self.looks += 1
             for span in told.get("spans", []) if self.looks < self._shows_at else []:
                 span["request_log_id"] = None
@@ -110,7 +110,7 @@ def test_of_two_logs_the_first_is_kept(path: Path, passes: Any) -> None:
         run_pass()
         first = server.logs_of(record_id)[0]
         body = orjson.dumps(_log(first))
-        server.handle(Asked("POST", "/log-request", {"x-api-key": server.api_key}, body, {}))
+        server.handle(Request("POST", "/log-request", {"x-api-key": server.api_key}, body, {}))
         assert len(server.logs_of(record_id)) == 2
         run_pass()
         assert request_ids(path) == {record_id: first["id"]}

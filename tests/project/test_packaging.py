@@ -138,7 +138,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         "rust/python/src/lib.rs",
         "python/plsync/_native.pyi",
         "python/plsync/py.typed",
-        "python/plsync/testing/tiny_model.py",
+        "python/plsync/testing/gguf/tiny_model.py",
     ],
 )
 def test_the_source_distribution_holds_what_a_build_needs(sdist: set[str], name: str) -> None:

@@ -1,4 +1,4 @@
-"""What a test can ask the stand-in of what was logged, and what it says when it was not."""
+"""The stand-in's assertions about request logs, and their failure messages."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def any_server(request: pytest.FixtureRequest) -> Iterator[PromptLayerServer]:
 def log(server: PromptLayerServer, record_id: str = ID, **change: Any) -> int:
     """Send a record's span with its log; returns the request id."""
     trace_id = record_id.replace("-", "")
-    asked = {"role": "user", "content": [{"type": "text", "text": "The capital of France?"}]}
+    question = {"role": "user", "content": [{"type": "text", "text": "The capital of France?"}]}
     call = {"id": "c", "type": "function", "function": {"name": "look_up", "arguments": '{"of":"France"}'}}
-    told = {"role": "assistant", "content": [{"type": "text", "text": "Paris"}], "tool_calls": [call]}
+    answer = {"role": "assistant", "content": [{"type": "text", "text": "Paris"}], "tool_calls": [call]}
     request = {
         "provider": "openai",
         "model": "gpt-4o",
-        "input": {"type": "chat", "messages": [asked]},
-        "output": {"type": "chat", "messages": [told]},
+        "input": {"type": "chat", "messages": [question]},
+        "output": {"type": "chat", "messages": [answer]},
         "tags": ["geo"],
         "metadata": {"plsync_id": record_id, "user": "u1"},
         **change,
@@ -46,13 +46,13 @@ def log(server: PromptLayerServer, record_id: str = ID, **change: Any) -> int:
         "log_request": request,
     }
     headers = {"X-API-KEY": server.api_key}
-    answer = httpx.post(f"{server.url}/spans-bulk", json={"spans": [span]}, headers=headers, trust_env=False)
-    request_id: int = answer.json()["request_logs"][0]["id"]
+    response = httpx.post(f"{server.url}/spans-bulk", json={"spans": [span]}, headers=headers, trust_env=False)
+    request_id: int = response.json()["request_logs"][0]["id"]
     return request_id
 
 
 @pytest.mark.parametrize(
-    "what",
+    "criteria",
     [
         {},
         {"prompt": "capital"},
@@ -65,13 +65,13 @@ def log(server: PromptLayerServer, record_id: str = ID, **change: Any) -> int:
         {"prompt": "capital", "answer": "Paris", "tag": "geo", "times": 1},
     ],
 )
-def test_what_was_logged_is_found_by_what_it_says(server: PromptLayerServer, what: dict[str, Any]) -> None:
+def test_a_log_is_found_by_its_content(server: PromptLayerServer, criteria: dict[str, Any]) -> None:
     request_id = log(server)
-    assert server.assert_logged(**what)["id"] == request_id
+    assert server.assert_logged(**criteria)["id"] == request_id
 
 
 @pytest.mark.parametrize(
-    "what",
+    "criteria",
     [
         {"prompt": "Spain"},
         {"answer": "Madrid"},
@@ -82,29 +82,29 @@ def test_what_was_logged_is_found_by_what_it_says(server: PromptLayerServer, wha
         {"prompt": "capital", "tag": "history"},
     ],
 )
-def test_what_was_not_logged_is_not_found(server: PromptLayerServer, what: dict[str, Any]) -> None:
+def test_a_log_with_other_content_is_not_found(server: PromptLayerServer, criteria: dict[str, Any]) -> None:
     log(server)
-    server.assert_not_logged(**what)
+    server.assert_not_logged(**criteria)
     with pytest.raises(AssertionError) as raised:
-        server.assert_logged(**what)
-    told = str(raised.value)
-    assert f"no request log has {next(iter(what))}=" in told
-    assert "1001 openai/gpt-4o SUCCESS tags=['geo']: 'The capital of France?' -> 'Paris look_up" in told
+        server.assert_logged(**criteria)
+    message = str(raised.value)
+    assert f"no request log has {next(iter(criteria))}=" in message
+    assert "1001 openai/gpt-4o SUCCESS tags=['geo']: 'The capital of France?' -> 'Paris look_up" in message
 
 
-def test_nothing_logged_is_said_so(server: PromptLayerServer) -> None:
+def test_the_message_states_that_nothing_was_logged(server: PromptLayerServer) -> None:
     server.assert_not_logged()
     with pytest.raises(AssertionError, match="nothing was logged"):
         server.assert_logged()
 
 
-def test_how_often_it_was_logged_counts(server: PromptLayerServer) -> None:
+def test_the_number_of_matching_logs_is_asserted(server: PromptLayerServer) -> None:
     log(server)
     log(server, OTHER)
     server.assert_logged(tag="geo", times=2)
     with pytest.raises(AssertionError, match=r"2 request logs, not 1, have tag='geo'"):
         server.assert_logged(tag="geo", times=1)
-    with pytest.raises(AssertionError, match=r"2 logged:(?s:.*)none was to have tag='geo'"):
+    with pytest.raises(AssertionError, match=r"2 logged:(?s:.*)the test expects no log with tag='geo'"):
         server.assert_not_logged(tag="geo")
 
 
@@ -113,7 +113,7 @@ def test_the_newest_match_is_returned(server: PromptLayerServer) -> None:
     assert server.assert_logged(tag="geo")["id"] < log(server, OTHER) == server.assert_logged(tag="geo")["id"]
 
 
-def test_every_record_once_is_right(any_server: PromptLayerServer) -> None:
+def test_exactly_one_log_for_each_record_passes(any_server: PromptLayerServer) -> None:
     log(any_server)
     log(any_server, OTHER)
     any_server.assert_exactly_once([ID, OTHER])
@@ -134,13 +134,13 @@ def test_a_record_logged_twice_is_named(any_server: PromptLayerServer) -> None:
         any_server.assert_exactly_once([ID])
 
 
-def test_a_record_nobody_made_is_named(any_server: PromptLayerServer) -> None:
+def test_an_unexpected_record_is_named(any_server: PromptLayerServer) -> None:
     log(any_server)
-    with pytest.raises(AssertionError, match=rf"1 logged though not asked for \({ID}\)"):
+    with pytest.raises(AssertionError, match=rf"1 logged but not expected \({ID}\)"):
         any_server.assert_exactly_once([])
 
 
-def test_a_record_sent_under_other_ids_is_still_that_record(server: PromptLayerServer) -> None:
+def test_a_record_sent_with_another_trace_id_is_found_by_its_metadata(server: PromptLayerServer) -> None:
     log(server, OTHER, metadata={"plsync_id": ID})
     server.assert_exactly_once([ID])
 
@@ -151,7 +151,7 @@ def test_scores_are_asserted(server: PromptLayerServer) -> None:
     body = {"request_id": request_id, "score": 80}
     httpx.post(f"{server.url}/rest/track-score", json=body, headers=headers, trust_env=False)
     server.assert_scored(request_id, 80)
-    with pytest.raises(AssertionError, match=r"no score 81 named 'default', but \{'default': 80\}"):
+    with pytest.raises(AssertionError, match=r"no score 81 named 'default'; its scores: \{'default': 80\}"):
         server.assert_scored(request_id, 81)
-    with pytest.raises(AssertionError, match="none at all"):
+    with pytest.raises(AssertionError, match="its scores: no scores"):
         server.assert_scored(request_id + 1, 80)

@@ -1,4 +1,4 @@
-"""The stand-in fails when, as often and in the way it is told to."""
+"""The stand-in's faults: which requests fail, how often, and how."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import httpx
 import pytest
 
 from plsync.testing import Fault, PromptLayerServer
-from tests.support.standing_in import LOG
+from tests.support.stand_in import LOG
 
 
 def log(client: httpx.Client, **options: Any) -> httpx.Response:
     return client.post("/log-request", json=LOG, **options)
 
 
-def test_failures_happen_as_often_as_ordered(client: httpx.Client, server: PromptLayerServer) -> None:
+def test_a_failure_happens_the_requested_number_of_times(client: httpx.Client, server: PromptLayerServer) -> None:
     server.fail(429, times=2, headers={"Retry-After": "3"}, path="/log-request")
-    answers = [log(client) for _ in range(3)]
-    assert [answer.status_code for answer in answers] == [429, 429, 201]
-    assert answers[0].headers["Retry-After"] == "3"
+    responses = [log(client) for _ in range(3)]
+    assert [response.status_code for response in responses] == [429, 429, 201]
+    assert responses[0].headers["Retry-After"] == "3"
     assert len(server.request_logs) == 1
 
 
-def test_a_failure_can_come_after_the_work_was_done(client: httpx.Client, server: PromptLayerServer) -> None:
+def test_a_failure_can_come_after_the_request_was_processed(client: httpx.Client, server: PromptLayerServer) -> None:
     server.fail(500, processed=True)
     assert log(client).status_code == 500
     assert len(server.request_logs) == 1
@@ -46,7 +46,7 @@ def test_a_hanging_server_lets_the_client_time_out(client: httpx.Client, server:
         log(client, timeout=0.1)
 
 
-def test_closing_the_server_lets_go_of_hanging_requests() -> None:
+def test_stopping_the_server_releases_hanging_requests() -> None:
     started = time.monotonic()
     with PromptLayerServer() as server, httpx.Client(trust_env=False) as client:
         server.hang(60)
@@ -55,7 +55,7 @@ def test_closing_the_server_lets_go_of_hanging_requests() -> None:
     assert time.monotonic() - started < 30
 
 
-def test_offline_refuses_connections_and_comes_back(client: httpx.Client, server: PromptLayerServer) -> None:
+def test_an_offline_server_refuses_connections_and_comes_back(client: httpx.Client, server: PromptLayerServer) -> None:
     assert log(client).status_code == 201
     with server.offline(), pytest.raises(httpx.ConnectError):
         log(client)
@@ -69,14 +69,14 @@ def test_a_request_can_be_reset(client: httpx.Client, server: PromptLayerServer)
     assert (server.request_logs, server.requests[-1].status) == ([], None)
 
 
-def test_a_reset_can_come_after_the_work_was_done(client: httpx.Client, server: PromptLayerServer) -> None:
+def test_a_reset_can_come_after_the_request_was_processed(client: httpx.Client, server: PromptLayerServer) -> None:
     server.reset(processed=True)
     with pytest.raises(httpx.ReadError):
         log(client)
     assert len(server.request_logs) == 1
 
 
-def test_a_reset_can_come_while_the_body_is_on_its_way(server: PromptLayerServer) -> None:
+def test_a_reset_can_come_before_the_body_is_read(server: PromptLayerServer) -> None:
     server.reset(unread=True)
     address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
     with socket.create_connection(address, timeout=10) as connection:
@@ -85,41 +85,41 @@ def test_a_reset_can_come_while_the_body_is_on_its_way(server: PromptLayerServer
             connection.recv(1)
 
 
-def test_an_answer_can_end_too_early(client: httpx.Client, server: PromptLayerServer) -> None:
+def test_a_response_can_be_truncated(client: httpx.Client, server: PromptLayerServer) -> None:
     server.truncate()
     with pytest.raises(httpx.RemoteProtocolError, match="complete message body"):
         log(client)
     assert len(server.request_logs) == 1
 
 
-def test_an_answer_can_trickle(client: httpx.Client, server: PromptLayerServer) -> None:
+def test_a_response_can_come_in_pieces(client: httpx.Client, server: PromptLayerServer) -> None:
     server.trickle(0.2)
     with client.stream("POST", "/log-request", json=LOG) as response:
         assert len(list(response.iter_raw())) > 1
     assert len(server.request_logs) == 1
 
 
-def test_an_answer_can_be_garbage(client: httpx.Client, server: PromptLayerServer) -> None:
+def test_a_response_can_be_garbage(client: httpx.Client, server: PromptLayerServer) -> None:
     server.garbage()
-    answer = log(client)
-    assert (answer.status_code, answer.headers["Content-Type"]) == (201, "application/json")
+    response = log(client)
+    assert (response.status_code, response.headers["Content-Type"]) == (201, "application/json")
     with pytest.raises(ValueError, match=r"codec|JSON|Expecting"):
-        answer.json()
+        response.json()
 
 
-def test_a_captive_portal_answers_in_its_place(client: httpx.Client, server: PromptLayerServer) -> None:
+def test_a_captive_portal_can_respond(client: httpx.Client, server: PromptLayerServer) -> None:
     server.portal()
-    answer = log(client)
-    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html")
+    response = log(client)
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "text/html")
     assert server.request_logs == []
 
 
-def test_an_answer_can_have_another_content_type(client: httpx.Client, server: PromptLayerServer) -> None:
+def test_a_response_can_have_another_content_type(client: httpx.Client, server: PromptLayerServer) -> None:
     server.fail(201, headers={"Content-Type": "text/plain"}, body=b"{}")
     assert log(client).headers.get_list("Content-Type") == ["text/plain"]
 
 
-def test_a_body_can_be_refused_for_what_it_holds(client: httpx.Client, server: PromptLayerServer) -> None:
+def test_a_body_with_a_refused_text_is_refused(client: httpx.Client, server: PromptLayerServer) -> None:
     server.refuse("poison", 413)
     assert [client.post("/log-request", json={**LOG, "tags": [tag]}).status_code for tag in ("poison", "p")] == [
         413,
@@ -129,7 +129,7 @@ def test_a_body_can_be_refused_for_what_it_holds(client: httpx.Client, server: P
     assert client.post("/log-request", json={**LOG, "tags": ["poison"]}).status_code == 201
 
 
-def test_what_went_wrong_is_noted(client: httpx.Client, server: PromptLayerServer) -> None:
+def test_faults_are_recorded_with_their_requests(client: httpx.Client, server: PromptLayerServer) -> None:
     server.fail(503)
     log(client)
     log(client)
@@ -144,7 +144,7 @@ def outcomes(plan: Callable[[PromptLayerServer], None], paths: list[str]) -> lis
         return [client.get(f"{server.url}{path}", headers=headers).status_code for path in paths]
 
 
-def test_a_plan_hits_its_part_of_the_requests_the_same_for_the_same_seed() -> None:
+def test_a_plan_fails_a_fraction_of_the_requests_and_repeats_with_its_seed() -> None:
     def plan(seed: int) -> list[int]:
         faults = [Fault("fail", status=500), Fault("fail", status=503)]
         return outcomes(lambda server: server.plan(fraction=0.5, seed=seed, faults=faults), ["/nothing"] * 100)
@@ -155,14 +155,14 @@ def test_a_plan_hits_its_part_of_the_requests_the_same_for_the_same_seed() -> No
     assert plan(1) == first != plan(2)
 
 
-def test_a_plan_may_be_for_one_endpoint() -> None:
+def test_a_plan_can_be_limited_to_a_path() -> None:
     def plan(server: PromptLayerServer) -> None:
         server.plan(fraction=1.0, faults=[Fault("fail", status=500)], path="/spans")
 
     assert outcomes(plan, ["/spans-bulk", "/nothing", "/spans-bulk"]) == [500, 404, 500]
 
 
-def test_what_is_ordered_comes_before_what_is_planned(client: httpx.Client, server: PromptLayerServer) -> None:
+def test_queued_faults_come_before_planned_faults(client: httpx.Client, server: PromptLayerServer) -> None:
     server.plan(fraction=1.0, faults=[Fault("fail", status=500)])
     server.fail(418)
     assert [log(client).status_code for _ in range(2)] == [418, 500]
@@ -171,14 +171,12 @@ def test_what_is_ordered_comes_before_what_is_planned(client: httpx.Client, serv
 
 
 @pytest.mark.parametrize("wrong", [{"fraction": 1.1}, {"fraction": -0.1}, {"fraction": 0.5, "faults": []}])
-def test_a_plan_that_cannot_be_is_refused(server: PromptLayerServer, wrong: dict[str, Any]) -> None:
+def test_an_invalid_plan_is_rejected(server: PromptLayerServer, wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="fraction"):
         server.plan(**wrong)
 
 
-def test_every_fault_of_a_bad_network_leaves_the_server_working(
-    client: httpx.Client, server: PromptLayerServer
-) -> None:
+def test_the_server_works_after_every_network_fault(client: httpx.Client, server: PromptLayerServer) -> None:
     server.plan(fraction=0.5, seed=3)
     met = 0
     for _ in range(200):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import httpx
 
 from tests.support.root import ROOT
-from tests.support.standing_in import TRACE, send, span
+from tests.support.stand_in import TRACE, send, span
 
 
 @contextlib.contextmanager
@@ -61,7 +61,7 @@ def test_a_template_without_a_name_is_refused() -> None:
     assert "is not NAME=TEXT" in done.stderr
 
 
-def test_the_program_can_fail_by_plan() -> None:
+def test_the_program_can_fail_at_random() -> None:
     with program("--fault-fraction", "1", "--seed", "7") as client:
         statuses = set()
         for _ in range(30):

@@ -1,4 +1,4 @@
-"""PromptLayer's own SDK, unchanged, works against the stand-in."""
+"""PromptLayer's SDK, unchanged, works against the stand-in."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_request_joins_a_group(client: PromptLayer, server: PromptLayerServer,
     assert server.groups == {group_id: [request_id]}
 
 
-def test_a_log_with_everything_is_stored_whole(client: PromptLayer, server: PromptLayerServer) -> None:
+def test_a_log_with_every_field_is_stored_in_full(client: PromptLayer, server: PromptLayerServer) -> None:
     server.add_prompt("greeting", prompt("user", "Hi {name}"))
     log = client.log_request(
         provider="openai",
@@ -109,7 +109,7 @@ def test_a_log_with_everything_is_stored_whole(client: PromptLayer, server: Prom
     assert (log["id"], server.scores) == (stored["id"], {stored["id"]: {"wit": 90}})
 
 
-def test_a_log_that_promptlayer_would_refuse_is_refused(client: PromptLayer, server: PromptLayerServer) -> None:
+def test_an_invalid_log_is_refused(client: PromptLayer, server: PromptLayerServer) -> None:
     with pytest.raises(PromptLayerAPIError):
         client.log_request(
             provider="openai",
@@ -131,20 +131,20 @@ async def test_the_async_client_tracks_too(server: PromptLayerServer, request_id
     client = AsyncPromptLayer(api_key=server.api_key, base_url=server.url)
     assert await client.track.score(request_id, 80)
     assert await client.track.metadata(request_id, {"user": "u1"})
-    # Not track.prompt(): in promptlayer 1.5.16 the asynchronous one passes its arguments in a wrong order.
+    # Not track.prompt(): the asynchronous client of promptlayer 1.5.16 passes its arguments in the wrong order.
     group_id = await client.group.create()
     assert await client.track.group(request_id, group_id)
     assert (server.scores, server.groups) == ({request_id: {"default": 80}}, {group_id: [request_id]})
     assert server.metadata[request_id]["user"] == "u1"
 
 
-def test_a_template_comes_rendered(client: PromptLayer, server: PromptLayerServer) -> None:
+def test_a_template_is_rendered(client: PromptLayer, server: PromptLayerServer) -> None:
     server.add_prompt("greeting", prompt("user", "Hi {name}"), labels=["prod"])
     template = client.templates.get("greeting", {"label": "prod", "input_variables": {"name": "Bo"}})
     assert template["prompt_template"] == prompt("user", "Hi Bo")
 
 
-def test_a_template_that_is_not_there_is_not_found(client: PromptLayer) -> None:
+def test_an_unknown_template_is_not_found(client: PromptLayer) -> None:
     with pytest.raises(PromptLayerNotFoundError):
         client.templates.get("nowhere")
 
@@ -173,7 +173,7 @@ async def test_the_async_client_reads_templates_too(server: PromptLayerServer) -
     assert [found["prompt_name"] for found in await client.templates.all()] == ["greeting"]
 
 
-def test_the_sdks_own_cache_renders_what_it_fetched_once(server: PromptLayerServer) -> None:
+def test_the_sdks_cache_renders_a_template_that_was_fetched_once(server: PromptLayerServer) -> None:
     server.add_prompt("greeting", prompt("user", "Hi {name}"))
     client = PromptLayer(api_key=server.api_key, base_url=server.url, cache_ttl_seconds=60)
     for name in ("Bo", "Al"):
@@ -184,7 +184,7 @@ def test_the_sdks_own_cache_renders_what_it_fetched_once(server: PromptLayerServ
 
 @pytest.fixture
 def openai(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIServer]:
-    # The SDK keeps one client of OpenAI's for the whole process.
+    # The SDK caches one OpenAI client for the whole process.
     monkeypatch.setattr("promptlayer.utils._llm_client_cache", {})
     with OpenAIServer("Hi Bo!") as openai:
         monkeypatch.setenv("OPENAI_API_KEY", "none")
@@ -197,16 +197,16 @@ def add_runnable(server: PromptLayerServer) -> None:
     server.add_prompt("greeting", prompt("user", "Greet {name}"), metadata={"model": model})
 
 
-def test_run_logs_what_it_asked_and_links_the_prompt(
+def test_run_logs_its_request_and_links_the_prompt(
     client: PromptLayer, server: PromptLayerServer, openai: OpenAIServer
 ) -> None:
     add_runnable(server)
     group_id = client.group.create()
-    asked = {"input_variables": {"name": "Bo"}, "tags": ["t"], "metadata": {"user": "u1"}, "group_id": group_id}
-    answer = client.run("greeting", **asked)
+    arguments = {"input_variables": {"name": "Bo"}, "tags": ["t"], "metadata": {"user": "u1"}, "group_id": group_id}
+    result = client.run("greeting", **arguments)
     log = server.assert_logged(prompt="Greet Bo", answer="Hi Bo!", tag="t", model="gpt-4o", metadata={"user": "u1"})
-    assert answer["request_id"] == log["id"]
-    assert answer["prompt_blueprint"]["prompt_template"]["messages"][0]["content"][0]["text"] == "Greet Bo"
+    assert result["request_id"] == log["id"]
+    assert result["prompt_blueprint"]["prompt_template"]["messages"][0]["content"][0]["text"] == "Greet Bo"
     assert server.prompt_links[log["id"]] == {
         "prompt_name": "greeting",
         "version": 1,
@@ -216,7 +216,9 @@ def test_run_logs_what_it_asked_and_links_the_prompt(
     assert openai.asked[0]["temperature"] == 0.5
 
 
-def test_run_logs_what_a_provider_refused(client: PromptLayer, server: PromptLayerServer, openai: OpenAIServer) -> None:
+def test_run_logs_a_request_that_the_provider_refused(
+    client: PromptLayer, server: PromptLayerServer, openai: OpenAIServer
+) -> None:
     add_runnable(server)
     openai.failure = (401, {}, {"message": "no", "type": "auth", "code": "invalid_api_key"})
     with pytest.raises(Exception, match="no"):

@@ -1,4 +1,4 @@
-"""Where plsync is installed, pytest has fixtures for the tests of programs that use it."""
+"""The pytest fixtures that come with plsync."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from plsync import Journal, PromptLayerCallbackHandler
 from plsync.testing import PromptLayerServer
 
 
-def test_the_server_is_where_the_environment_says(promptlayer_server: PromptLayerServer) -> None:
+def test_the_environment_holds_the_url_and_the_key_of_the_server(promptlayer_server: PromptLayerServer) -> None:
     assert os.environ["PROMPTLAYER_BASE_URL"] == promptlayer_server.url
     headers = {"X-API-KEY": os.environ["PROMPTLAYER_API_KEY"]}
-    answer = httpx.get(f"{promptlayer_server.url}/prompt-templates", headers=headers, trust_env=False)
-    assert answer.status_code == 200
+    response = httpx.get(f"{promptlayer_server.url}/prompt-templates", headers=headers, trust_env=False)
+    assert response.status_code == 200
 
 
-def test_the_journal_is_this_tests_own(plsync_journal: Path) -> None:
+def test_the_fixture_sets_the_journal_of_the_test(plsync_journal: Path) -> None:
     assert not plsync_journal.exists()
     PromptLayerCallbackHandler().on_llm_start({}, ["hi"], run_id=uuid4())
     with Journal.open() as journal:
         assert Path(journal.path) == plsync_journal
 
 
-def test_a_suite_that_needs_neither_pays_for_neither(pytester: pytest.Pytester) -> None:
+def test_a_suite_without_the_fixtures_imports_neither_package(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import sys

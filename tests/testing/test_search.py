@@ -9,15 +9,15 @@ import httpx
 import pytest
 
 from plsync.testing import PromptLayerServer
-from tests.support.standing_in import connected
+from tests.support.stand_in import client_of
 
 SEARCH = "/api/public/v2/requests/search"
 
 
 @pytest.fixture
 def client() -> Iterator[httpx.Client]:
-    """Of a stand-in with three logs: 1001 to 1003."""
-    with PromptLayerServer(search_per_minute=None) as server, connected(server) as client:
+    """A client of a stand-in with three logs: 1001 to 1003."""
+    with PromptLayerServer(search_per_minute=None) as server, client_of(server) as client:
         for number, (words, answer) in enumerate([("France?", "Paris"), ("Spain?", "Madrid"), ("Italy?", "Rome")]):
             log = {
                 "provider": "openai",
@@ -35,9 +35,9 @@ def client() -> Iterator[httpx.Client]:
 
 
 def found(client: httpx.Client, **query: Any) -> list[int]:
-    answer = client.post(SEARCH, json=query)
-    assert answer.status_code == 200, answer.text
-    return [item["id"] for item in answer.json()["items"]]
+    response = client.post(SEARCH, json=query)
+    assert response.status_code == 200, response.text
+    return [item["id"] for item in response.json()["items"]]
 
 
 def by(field: str, operator: str, value: Any = None, nested_key: str | None = None) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def by(field: str, operator: str, value: Any = None, nested_key: str | None = No
         (by("status", "is", "SUCCESS"), {1001, 1002, 1003}),
     ],
 )
-def test_a_filter_finds_what_it_says(client: httpx.Client, condition: dict[str, Any], ids: set[int]) -> None:
+def test_a_filter_finds_its_logs(client: httpx.Client, condition: dict[str, Any], ids: set[int]) -> None:
     assert set(found(client, filter_group={"filters": [condition]})) == ids
 
 
@@ -76,19 +76,19 @@ def test_filters_combine_and_nest(client: httpx.Client) -> None:
     assert found(client, filter_group={"logic": "AND", "filters": [either, by("engine", "is", "gpt-1")]}) == [1002]
 
 
-def test_words_are_looked_for_in_prompt_and_answer(client: httpx.Client) -> None:
+def test_a_query_searches_prompt_and_output(client: httpx.Client) -> None:
     assert found(client, q="rome") == [1003]
     assert found(client, q="?") == [1003, 1002, 1001]
 
 
-def test_the_newest_comes_first_unless_an_order_is_asked_for(client: httpx.Client) -> None:
+def test_the_newest_log_comes_first_by_default(client: httpx.Client) -> None:
     assert found(client) == [1003, 1002, 1001]
     assert found(client, sort_by="input_tokens", sort_order="asc") == [1001, 1002, 1003]
 
 
 def test_results_come_in_pages(client: httpx.Client) -> None:
-    answer = client.post(SEARCH, json={"per_page": 2}).json()
-    assert (len(answer["items"]), answer["total"], answer["pages"], answer["has_next"]) == (2, 3, 2, True)
+    response = client.post(SEARCH, json={"per_page": 2}).json()
+    assert (len(response["items"]), response["total"], response["pages"], response["has_next"]) == (2, 3, 2, True)
     assert found(client, per_page=2, page=2) == [1001]
 
 
@@ -105,5 +105,5 @@ def test_results_come_in_pages(client: httpx.Client) -> None:
         ({"filter_group": {}}, 422),
     ],
 )
-def test_a_search_that_cannot_be_is_refused(client: httpx.Client, query: dict[str, Any], status: int) -> None:
+def test_an_invalid_search_is_refused(client: httpx.Client, query: dict[str, Any], status: int) -> None:
     assert client.post(SEARCH, json=query).status_code == status

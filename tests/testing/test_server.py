@@ -1,4 +1,4 @@
-"""The PromptLayer stand-in answers as PromptLayer documents it."""
+"""The endpoints of the stand-in respond as PromptLayer documents them."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ import httpx
 import pytest
 
 from plsync.testing import PromptLayerServer
-from tests.support.standing_in import LOG, TRACE, connected, send, span
+from tests.support.stand_in import LOG, TRACE, client_of, send, span
 
 
-def test_a_batch_answers_with_request_ids_by_span_id(client: httpx.Client, server: PromptLayerServer) -> None:
-    answer = send(client, span("a" * 16), span("b" * 16))
-    assert answer.status_code == 201
-    assert {log["span_id"] for log in answer.json()["request_logs"]} == {"a" * 16, "b" * 16}
-    assert [log["id"] for log in server.request_logs] == [log["id"] for log in answer.json()["request_logs"]]
+def test_a_batch_returns_request_ids_by_span_id(client: httpx.Client, server: PromptLayerServer) -> None:
+    response = send(client, span("a" * 16), span("b" * 16))
+    assert response.status_code == 201
+    assert {log["span_id"] for log in response.json()["request_logs"]} == {"a" * 16, "b" * 16}
+    assert [log["id"] for log in server.request_logs] == [log["id"] for log in response.json()["request_logs"]]
 
 
 def test_a_batch_with_one_bad_span_stores_nothing(client: httpx.Client, server: PromptLayerServer) -> None:
-    answer = send(client, span("a" * 16), span("b" * 16, score=101))
-    assert answer.status_code == 422
-    assert answer.json()["detail"][0]["loc"] == ["spans", 1, "log_request", "score"]
+    response = send(client, span("a" * 16), span("b" * 16, score=101))
+    assert response.status_code == 422
+    assert response.json()["detail"][0]["loc"] == ["spans", 1, "log_request", "score"]
     assert server.spans == []
 
 
-def test_the_first_of_a_span_id_within_a_batch_wins(client: httpx.Client, server: PromptLayerServer) -> None:
+def test_the_first_span_with_an_id_wins_within_a_batch(client: httpx.Client, server: PromptLayerServer) -> None:
     send(client, span(model="first"), span(model="second"))
     assert [log["model"] for log in server.request_logs] == ["first"]
 
 
-def test_a_closed_trace_takes_no_more_spans(client: httpx.Client, server: PromptLayerServer) -> None:
+def test_a_closed_trace_rejects_further_spans(client: httpx.Client, server: PromptLayerServer) -> None:
     send(client, span(), close_after=True)
     again = send(client, span(), close_after=True).json()
     assert again["rejection_reason"] == "trace_closed"
@@ -50,8 +50,8 @@ def test_a_trace_can_be_closed_once(client: httpx.Client) -> None:
 
 
 def test_a_log_that_names_an_unknown_prompt_is_skipped_silently(client: httpx.Client) -> None:
-    answer = send(client, span(prompt_name="nowhere")).json()
-    assert answer["success"] and answer["spans"] and not answer["request_logs"]
+    response = send(client, span(prompt_name="nowhere")).json()
+    assert response["success"] and response["spans"] and not response["request_logs"]
 
 
 def test_a_trace_lists_the_request_ids_of_its_spans(client: httpx.Client) -> None:
@@ -88,7 +88,7 @@ def test_search_finds_requests_by_metadata(client: httpx.Client) -> None:
 
 def test_searches_are_limited() -> None:
     body = {"filter_group": {"filters": []}}
-    with PromptLayerServer(search_per_minute=1) as server, connected(server) as client:
+    with PromptLayerServer(search_per_minute=1) as server, client_of(server) as client:
         statuses = [client.post("/api/public/v2/requests/search", json=body).status_code for _ in range(2)]
     assert statuses == [200, 429]
 
@@ -116,9 +116,9 @@ def test_searches_are_limited() -> None:
     ],
 )
 def test_a_malformed_log_is_refused_with_its_reason(client: httpx.Client, change: dict[str, Any]) -> None:
-    answer = client.post("/log-request", json={**LOG, **change})
-    assert answer.status_code == 422
-    assert answer.json()["detail"]
+    response = client.post("/log-request", json={**LOG, **change})
+    assert response.status_code == 422
+    assert response.json()["detail"]
 
 
 @pytest.mark.parametrize("missing", LOG)
@@ -128,34 +128,34 @@ def test_every_required_field_of_a_log_is_required(client: httpx.Client, missing
     assert client.post("/log-request", json=body).status_code == 422
 
 
-def test_a_log_without_times_takes_those_of_its_span(client: httpx.Client) -> None:
-    one = span()
-    del one["log_request"]["request_start_time"], one["log_request"]["request_end_time"]
-    assert send(client, one).status_code == 201
+def test_a_log_without_times_is_accepted_with_its_span(client: httpx.Client) -> None:
+    timeless = span()
+    del timeless["log_request"]["request_start_time"], timeless["log_request"]["request_end_time"]
+    assert send(client, timeless).status_code == 201
 
 
 @pytest.mark.parametrize("score", [101, -1, 50.5, "50", True])
 def test_a_score_is_a_whole_number_up_to_100(client: httpx.Client, score: Any) -> None:
     request_id = client.post("/log-request", json=LOG).json()["id"]
-    answer = client.post("/rest/track-score", json={"request_id": request_id, "score": score})
-    assert answer.status_code == 422
+    response = client.post("/rest/track-score", json={"request_id": request_id, "score": score})
+    assert response.status_code == 422
 
 
-def test_follow_ups_reach_their_request(client: httpx.Client, server: PromptLayerServer) -> None:
+def test_followups_reach_their_request(client: httpx.Client, server: PromptLayerServer) -> None:
     server.add_prompt("greeting", {"type": "completion", "content": []})
     request_id = client.post("/log-request", json=LOG).json()["id"]
-    for what, body in {
+    for kind, body in {
         "score": {"score": 7, "name": "wit"},
         "metadata": {"metadata": {"user": "u1"}},
         "prompt": {"prompt_name": "greeting"},
     }.items():
-        assert client.post(f"/rest/track-{what}", json={"request_id": request_id, **body}).status_code == 200
+        assert client.post(f"/rest/track-{kind}", json={"request_id": request_id, **body}).status_code == 200
     assert server.scores == {request_id: {"wit": 7}}
     assert server.metadata[request_id] == {"user": "u1"}
     assert server.prompt_links[request_id]["version"] == 1
 
 
-def test_prompt_templates_come_by_version_and_label(client: httpx.Client, server: PromptLayerServer) -> None:
+def test_prompt_templates_are_found_by_version_and_label(client: httpx.Client, server: PromptLayerServer) -> None:
     for text in ("one", "two"):
         server.add_prompt("a/b", {"type": "completion", "content": [{"type": "text", "text": text}]}, labels=["prod"])
     path = "/prompt-templates/a%2Fb"
@@ -165,38 +165,38 @@ def test_prompt_templates_come_by_version_and_label(client: httpx.Client, server
 
 
 def test_a_wrong_key_is_refused(client: httpx.Client, server: PromptLayerServer) -> None:
-    answer = client.post("/log-request", json=LOG, headers={"X-API-KEY": "pl_other"})
-    assert answer.status_code == 401
+    response = client.post("/log-request", json=LOG, headers={"X-API-KEY": "pl_other"})
+    assert response.status_code == 401
     assert server.request_logs == []
 
 
-def test_the_key_is_not_kept_in_what_was_received(client: httpx.Client, server: PromptLayerServer) -> None:
+def test_received_requests_hold_no_key(client: httpx.Client, server: PromptLayerServer) -> None:
     client.post("/create-group", json={"api_key": server.api_key})
     assert server.api_key not in repr(server.requests)
 
 
 def test_other_methods_are_not_allowed(client: httpx.Client, server: PromptLayerServer) -> None:
-    answers = [client.put("/log-request", json=LOG), client.patch("/log-request"), client.delete("/log-request")]
-    assert [answer.status_code for answer in answers] == [405, 405, 405]
+    responses = [client.put("/log-request", json=LOG), client.patch("/log-request"), client.delete("/log-request")]
+    assert [response.status_code for response in responses] == [405, 405, 405]
     assert [request.method for request in server.requests] == ["PUT", "PATCH", "DELETE"]
     assert client.get("/log-request").json()["message"] == "Method not allowed"
 
 
-def test_a_body_too_large_is_refused_unread() -> None:
+def test_a_body_that_is_too_large_is_refused_unread() -> None:
     with PromptLayerServer(max_body=100) as server, httpx.Client(trust_env=False) as client:
-        answer = client.post(f"{server.url}/log-request", content=b"x" * 101)
-    assert answer.status_code == 413
-    assert answer.headers["Connection"] == "close"
+        response = client.post(f"{server.url}/log-request", content=b"x" * 101)
+    assert response.status_code == 413
+    assert response.headers["Connection"] == "close"
 
 
-def test_spans_of_any_shape_are_taken_without_validation() -> None:
-    with PromptLayerServer(validate=False) as server, connected(server) as client:
+def test_without_validation_spans_of_any_shape_are_accepted() -> None:
+    with PromptLayerServer(validate=False) as server, client_of(server) as client:
         assert send(client, span(score=101)).status_code == 201
         assert client.post("/spans-bulk", json={"spans": [{"name": "no context"}]}).status_code == 422
 
 
-def test_a_log_that_lags_shows_in_its_answer_first() -> None:
-    with PromptLayerServer(lag=3600) as server, connected(server) as client:
+def test_traces_and_searches_show_a_log_after_the_lag() -> None:
+    with PromptLayerServer(lag=3600) as server, client_of(server) as client:
         assert send(client, span(metadata={"plsync_id": "x"})).json()["request_logs"]
         assert client.get(f"/api/public/v2/traces/{TRACE}").json()["spans"][0]["request_log_id"] is None
         condition = {"field": "metadata", "operator": "key_equals", "nested_key": "plsync_id", "value": "x"}
@@ -204,23 +204,23 @@ def test_a_log_that_lags_shows_in_its_answer_first() -> None:
         assert found.json()["items"] == []
 
 
-def test_a_lag_passes() -> None:
-    with PromptLayerServer(lag=0.01) as server, connected(server) as client:
+def test_a_log_shows_when_the_lag_has_passed() -> None:
+    with PromptLayerServer(lag=0.01) as server, client_of(server) as client:
         request_id = send(client, span()).json()["request_logs"][0]["id"]
         deadline = time.monotonic() + 30
         while client.get(f"/api/public/v2/traces/{TRACE}").json()["spans"][0]["request_log_id"] != request_id:
             assert time.monotonic() < deadline
 
 
-def test_answers_are_late_by_the_latency() -> None:
-    with PromptLayerServer(latency=0.05) as server, connected(server) as client:
+def test_a_response_is_delayed_by_the_latency() -> None:
+    with PromptLayerServer(latency=0.05) as server, client_of(server) as client:
         started = time.monotonic()
         client.get("/nothing")
         assert time.monotonic() - started >= 0.05
 
 
-def test_ids_alone_can_be_kept() -> None:
-    with PromptLayerServer(keep="ids") as server, connected(server) as client:
+def test_the_server_can_keep_ids_alone() -> None:
+    with PromptLayerServer(keep="ids") as server, client_of(server) as client:
         ids = [log["id"] for log in send(client, span("a" * 16), span("b" * 16)).json()["request_logs"]]
         send(client, span("a" * 16, trace_id="0194" * 8), close_after=True)
         trace = client.get(f"/api/public/v2/traces/{TRACE}").json()["spans"]
@@ -230,9 +230,9 @@ def test_ids_alone_can_be_kept() -> None:
         assert send(client, span("a" * 16, trace_id="0194" * 8)).json()["rejection_reason"] == "trace_closed"
 
 
-def test_a_span_sent_again_has_a_second_log_whatever_is_kept() -> None:
+def test_a_span_sent_twice_has_two_logs_in_either_storage() -> None:
     for keep in ("all", "ids"):
-        with PromptLayerServer(keep=keep) as server, connected(server) as client:
+        with PromptLayerServer(keep=keep) as server, client_of(server) as client:
             first, second = (send(client, span()).json() for _ in range(2))
             assert first["spans"] == second["spans"]
             trace = client.get(f"/api/public/v2/traces/{TRACE}").json()["spans"]
@@ -242,7 +242,7 @@ def test_a_span_sent_again_has_a_second_log_whatever_is_kept() -> None:
 
 def test_connections_and_requests_are_counted(server: PromptLayerServer) -> None:
     for _ in range(2):
-        with connected(server) as client:
+        with client_of(server) as client:
             send(client, span())
             counts = client.get("/stand-in/counts").json()
     assert counts == {"connections": 2, "requests": 3, "faults": 0, "spans": 2, "request_logs": 2}
@@ -256,7 +256,7 @@ def test_a_body_may_be_compressed(client: httpx.Client, server: PromptLayerServe
     assert client.post("/spans-bulk", content=b"not gzip", headers=headers).status_code == 400
 
 
-def test_a_body_that_unpacks_to_too_much_is_refused() -> None:
-    with PromptLayerServer(max_body=100_000) as server, connected(server) as client:
+def test_a_body_that_is_too_large_unpacked_is_refused() -> None:
+    with PromptLayerServer(max_body=100_000) as server, client_of(server) as client:
         content = gzip.compress(b"[" + b" " * 100_000)
         assert client.post("/spans-bulk", content=content, headers={"Content-Encoding": "gzip"}).status_code == 413

@@ -1,4 +1,4 @@
-"""The stand-in's Prompt Registry: versions, labels, listing, publishing, what a client takes."""
+"""The stand-in's Prompt Registry: versions, labels, listing, publishing and rendering."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import pytest
 from plsync.testing import PromptLayerServer
 
 
-def said(text: str, role: str = "user", **more: Any) -> dict[str, Any]:
+def chat(text: str, role: str = "user", **more: Any) -> dict[str, Any]:
     return {"type": "chat", "messages": [{"role": role, "content": [{"type": "text", "text": text}], **more}]}
 
 
 def listed(client: httpx.Client, **query: Any) -> list[str]:
-    """Names and versions that the list gives."""
-    answer = client.get("/prompt-templates", params=query)
-    assert answer.status_code == 200
-    return [f"{item['prompt_name']} {item['version']}" for item in answer.json()["items"]]
+    """The names and versions in the listing."""
+    response = client.get("/prompt-templates", params=query)
+    assert response.status_code == 200
+    return [f"{item['prompt_name']} {item['version']}" for item in response.json()["items"]]
 
 
-def test_versions_are_numbered_and_the_newest_is_the_one(client: httpx.Client, server: PromptLayerServer) -> None:
-    assert [server.add_prompt("a/b", said(text)) for text in ("one", "two")] == [1, 2]
+def test_versions_are_numbered_and_the_newest_is_the_default(client: httpx.Client, server: PromptLayerServer) -> None:
+    assert [server.add_prompt("a/b", chat(text)) for text in ("one", "two")] == [1, 2]
     path = "/prompt-templates/a%2Fb"
     assert client.get(path).json()["version"] == 2
-    assert client.get(path, params={"version": 1}).json()["prompt_template"] == said("one")
+    assert client.get(path, params={"version": 1}).json()["prompt_template"] == chat("one")
     assert client.get(path, params={"version": 3}).status_code == 404
     assert client.get("/prompt-templates/1").json()["prompt_name"] == "a/b"
     assert client.get("/prompt-templates/nowhere").status_code == 404
 
 
 def test_a_label_is_on_one_version_and_moves(client: httpx.Client, server: PromptLayerServer) -> None:
-    server.add_prompt("p", said("one"), labels=["prod", "dev"])
-    server.add_prompt("p", said("two"), labels=["prod"])
+    server.add_prompt("p", chat("one"), labels=["prod", "dev"])
+    server.add_prompt("p", chat("two"), labels=["prod"])
     labels = client.get("/prompt-templates/p/labels").json()["release_labels"]
     assert {label["release_label"]: label["prompt_version_number"] for label in labels} == {"dev": 1, "prod": 2}
     assert client.get("/prompt-templates/p", params={"label": "prod"}).json()["version"] == 2
@@ -44,16 +44,16 @@ def test_a_label_is_on_one_version_and_moves(client: httpx.Client, server: Promp
 def test_a_version_is_a_number_above_0(
     client: httpx.Client, server: PromptLayerServer, version: str, status: int
 ) -> None:
-    server.add_prompt("p", said("one"))
+    server.add_prompt("p", chat("one"))
     assert client.get("/prompt-templates/p", params={"version": version}).status_code == status
 
 
 def test_the_list_has_the_newest_or_the_labelled_version_of_each(
     client: httpx.Client, server: PromptLayerServer
 ) -> None:
-    server.add_prompt("greeting", said("one"), labels=["prod"])
-    server.add_prompt("greeting", said("two"))
-    server.add_prompt("farewell", said("bye"))
+    server.add_prompt("greeting", chat("one"), labels=["prod"])
+    server.add_prompt("greeting", chat("two"))
+    server.add_prompt("farewell", chat("bye"))
     assert listed(client) == ["greeting 2", "farewell 1"]
     assert listed(client, label="prod") == ["greeting 1"]
     assert listed(client, name="WELL") == ["farewell 1"]
@@ -63,10 +63,12 @@ def test_the_list_has_the_newest_or_the_labelled_version_of_each(
 
 def test_the_list_comes_in_pages(client: httpx.Client, server: PromptLayerServer) -> None:
     for number in range(5):
-        server.add_prompt(f"p{number}", said("x"))
-    answer = client.get("/prompt-templates", params={"page": 2, "per_page": 2}).json()
-    assert [item["prompt_name"] for item in answer["items"]] == ["p2", "p3"]
-    assert {key: answer[key] for key in ("page", "pages", "total", "has_next", "has_prev", "next_num", "prev_num")} == {
+        server.add_prompt(f"p{number}", chat("x"))
+    response = client.get("/prompt-templates", params={"page": 2, "per_page": 2}).json()
+    assert [item["prompt_name"] for item in response["items"]] == ["p2", "p3"]
+    assert {
+        key: response[key] for key in ("page", "pages", "total", "has_next", "has_prev", "next_num", "prev_num")
+    } == {
         "page": 2,
         "pages": 3,
         "total": 5,
@@ -77,10 +79,10 @@ def test_the_list_comes_in_pages(client: httpx.Client, server: PromptLayerServer
     }
 
 
-def test_the_list_can_tell_what_is_new(client: httpx.Client, server: PromptLayerServer) -> None:
-    server.add_prompt("old", said("x"))
+def test_the_list_can_be_limited_by_time_of_change(client: httpx.Client, server: PromptLayerServer) -> None:
+    server.add_prompt("old", chat("x"))
     since = client.get("/prompt-templates/old").json()["created_at"]
-    server.add_prompt("new", said("x"))
+    server.add_prompt("new", chat("x"))
     assert listed(client, updated_after=since) == ["old 1", "new 1"]
     assert listed(client, updated_before="2020-01-01T00:00:00Z") == []
     assert client.get("/prompt-templates", params={"updated_after": "yesterday"}).status_code == 422
@@ -89,13 +91,17 @@ def test_the_list_can_tell_what_is_new(client: httpx.Client, server: PromptLayer
 def test_a_template_can_be_published(client: httpx.Client) -> None:
     body = {
         "prompt_template": {"prompt_name": "p", "tags": ["t"]},
-        "prompt_version": {"prompt_template": said("Hi"), "commit_message": "first"},
+        "prompt_version": {"prompt_template": chat("Hi"), "commit_message": "first"},
         "release_labels": ["prod"],
     }
-    answer = client.post("/rest/prompt-templates", json=body)
-    assert (answer.status_code, answer.json()["version_number"], answer.json()["release_labels"]) == (201, 1, ["prod"])
+    response = client.post("/rest/prompt-templates", json=body)
+    assert (response.status_code, response.json()["version_number"], response.json()["release_labels"]) == (
+        201,
+        1,
+        ["prod"],
+    )
     row = client.get("/prompt-templates/p").json()
-    assert (row["prompt_template"], row["tags"], row["commit_message"]) == (said("Hi"), ["t"], "first")
+    assert (row["prompt_template"], row["tags"], row["commit_message"]) == (chat("Hi"), ["t"], "first")
     assert listed(client, tags="t") == ["p 1"]
     assert listed(client, tags="u") == []
 
@@ -106,26 +112,26 @@ def test_a_template_can_be_published(client: httpx.Client) -> None:
         {"prompt_template": {}},
         {"prompt_template": {"prompt_name": ""}},
         {"prompt_version": {"prompt_template": {"type": "chat", "messages": [{"role": "robot"}]}}},
-        {"prompt_version": {"prompt_template": said("Hi"), "commit_message": "x" * 73}},
+        {"prompt_version": {"prompt_template": chat("Hi"), "commit_message": "x" * 73}},
     ],
 )
 def test_a_malformed_template_is_refused(client: httpx.Client, change: dict[str, Any]) -> None:
-    body = {"prompt_template": {"prompt_name": "p"}, "prompt_version": {"prompt_template": said("Hi")}}
+    body = {"prompt_template": {"prompt_name": "p"}, "prompt_version": {"prompt_template": chat("Hi")}}
     assert client.post("/rest/prompt-templates", json={**body, **change}).status_code == 422
 
 
 def rendered(client: httpx.Client, **body: Any) -> dict[str, Any]:
-    answer = client.post("/prompt-templates/p", json=body)
-    assert answer.status_code == 200
-    found: dict[str, Any] = answer.json()
+    response = client.post("/prompt-templates/p", json=body)
+    assert response.status_code == 200
+    found: dict[str, Any] = response.json()
     return found
 
 
 @pytest.mark.parametrize(
     ("template", "filled"),
     [
-        (said("Hi {name} {{x}} {other}"), "Hi Bo {{x}} {other}"),
-        (said("Hi {{ name }} {x}", template_format="jinja2"), "Hi Bo {x}"),
+        (chat("Hi {name} {{x}} {other}"), "Hi Bo {{x}} {other}"),
+        (chat("Hi {{ name }} {x}", template_format="jinja2"), "Hi Bo {x}"),
     ],
 )
 def test_variables_are_filled_in(
@@ -138,18 +144,18 @@ def test_variables_are_filled_in(
     assert raw["prompt_template"] == template
 
 
-def test_a_template_with_a_model_comes_as_a_clients_arguments(client: httpx.Client, server: PromptLayerServer) -> None:
-    template = {"type": "chat", "messages": said("Be kind", "system")["messages"] + said("Hi {name}")["messages"]}
+def test_a_template_with_a_model_has_the_arguments_of_a_client(client: httpx.Client, server: PromptLayerServer) -> None:
+    template = {"type": "chat", "messages": chat("Be kind", "system")["messages"] + chat("Hi {name}")["messages"]}
     model = {"provider": "openai", "name": "gpt-4o", "parameters": {"temperature": 0.5}}
     server.add_prompt("p", template, metadata={"model": model})
-    asked = {"input_variables": {"name": "Bo"}}
+    arguments = {"input_variables": {"name": "Bo"}}
     user = {"role": "user", "content": "Hi Bo"}
     settings = {"model": "gpt-4o", "temperature": 0.5}
-    assert rendered(client, **asked)["llm_kwargs"] == {
+    assert rendered(client, **arguments)["llm_kwargs"] == {
         **settings,
         "messages": [{"role": "system", "content": "Be kind"}, user],
     }
-    assert rendered(client, provider="anthropic", **asked)["llm_kwargs"] == {
+    assert rendered(client, provider="anthropic", **arguments)["llm_kwargs"] == {
         **settings,
         "max_tokens": 1024,
         "system": "Be kind",
@@ -159,5 +165,5 @@ def test_a_template_with_a_model_comes_as_a_clients_arguments(client: httpx.Clie
 
 
 def test_a_template_without_a_model_has_no_arguments(client: httpx.Client, server: PromptLayerServer) -> None:
-    server.add_prompt("p", said("Hi"))
+    server.add_prompt("p", chat("Hi"))
     assert rendered(client)["llm_kwargs"] is None

@@ -1,4 +1,4 @@
-"""The tiny model's file: the same on every run, and refused where it could not keep its promise."""
+"""The tiny model's file is the same on every run; answers that the model cannot distinguish are rejected."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def test_it_is_small_enough_to_write_in_every_test_run(tmp_path: Path) -> None:
     assert write_tiny_model(tmp_path / "tiny.gguf").stat().st_size < 512 * 1024
 
 
-def test_it_returns_the_path_it_was_given(tmp_path: Path) -> None:
+def test_it_returns_the_path_of_its_argument(tmp_path: Path) -> None:
     target = tmp_path / "tiny.gguf"
     assert write_tiny_model(str(target)) == target
 
@@ -25,10 +25,10 @@ def test_it_returns_the_path_it_was_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keyword", ["", "two words", " padded", "line\nbreak"])
 def test_a_keyword_must_be_one_word(tmp_path: Path, keyword: str) -> None:
     with pytest.raises(ValueError, match="one word"):
-        write_tiny_model(tmp_path / "tiny.gguf", answers={keyword: "Never said."})
+        write_tiny_model(tmp_path / "tiny.gguf", answers={keyword: "Unused."})
 
 
-def test_replies_must_be_told_apart(tmp_path: Path) -> None:
+def test_replies_must_end_differently(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="ends like another"):
         write_tiny_model(tmp_path / "tiny.gguf", answers={"one": "Yes.", "two": "Yes."})
 

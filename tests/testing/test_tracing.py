@@ -1,4 +1,4 @@
-"""The stand-in's ways in for others than plsync: OpenTelemetry, and the requests of PromptLayer's older clients."""
+"""Endpoints for other clients than plsync: OpenTelemetry, and PromptLayer's older clients."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ def span(**change: Any) -> dict[str, Any]:
     return {"traceId": TRACE, "spanId": SPAN, "name": "chat", "kind": 3, "attributes": attributes, **times, **change}
 
 
-def test_spans_of_opentelemetry_are_kept(client: httpx.Client, server: PromptLayerServer) -> None:
-    answer = client.post("/v1/traces", json=export(span(status={"code": 2})))
-    assert (answer.status_code, answer.json()) == (200, {"partialSuccess": None})
-    (kept,) = server.spans
-    assert (kept["trace_id"], kept["span_id"], kept["kind"]) == (TRACE, SPAN, "SpanKind.CLIENT")
-    assert kept["attributes"] == {"gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 3, "stop": ["x"]}
-    assert kept["status"] == {"status_code": "StatusCode.ERROR"}
+def test_spans_of_opentelemetry_are_stored(client: httpx.Client, server: PromptLayerServer) -> None:
+    response = client.post("/v1/traces", json=export(span(status={"code": 2})))
+    assert (response.status_code, response.json()) == (200, {"partialSuccess": None})
+    (stored,) = server.spans
+    assert (stored["trace_id"], stored["span_id"], stored["kind"]) == (TRACE, SPAN, "SpanKind.CLIENT")
+    assert stored["attributes"] == {"gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 3, "stop": ["x"]}
+    assert stored["status"] == {"status_code": "StatusCode.ERROR"}
 
 
-def test_spans_with_ids_that_are_none_are_rejected(client: httpx.Client, server: PromptLayerServer) -> None:
-    answer = client.post("/v1/traces", json=export(span(), span(spanId="ab")))
-    assert answer.json()["partialSuccess"]["rejectedSpans"] == 1
+def test_spans_with_invalid_ids_are_rejected(client: httpx.Client, server: PromptLayerServer) -> None:
+    response = client.post("/v1/traces", json=export(span(), span(spanId="ab")))
+    assert response.json()["partialSuccess"]["rejectedSpans"] == 1
     assert len(server.spans) == 1
 
 
 def test_a_closed_trace_is_a_conflict(client: httpx.Client) -> None:
     assert client.post("/v1/traces", params={"close_after": "true"}, json=export(span())).status_code == 200
-    answer = client.post("/v1/traces", json=export(span(spanId="cd" * 8)))
-    assert (answer.status_code, answer.json()["trace_ids"]) == (409, [TRACE])
+    response = client.post("/v1/traces", json=export(span(spanId="cd" * 8)))
+    assert (response.status_code, response.json()["trace_ids"]) == (409, [TRACE])
 
 
 @pytest.mark.parametrize(
@@ -57,11 +57,11 @@ def test_a_closed_trace_is_a_conflict(client: httpx.Client) -> None:
         (b"", "application/x-protobuf", 422),
     ],
 )
-def test_what_is_no_export_is_refused(client: httpx.Client, content: bytes, kind: str, status: int) -> None:
+def test_a_body_that_is_not_an_export_is_refused(client: httpx.Client, content: bytes, kind: str, status: int) -> None:
     assert client.post("/v1/traces", content=content, headers={"Content-Type": kind}).status_code == status
 
 
-def test_what_the_old_langchain_handler_sent_is_logged(server: PromptLayerServer) -> None:
+def test_texts_of_the_old_langchain_handler_are_logged(server: PromptLayerServer) -> None:
     """The body of langchain-community's handler, with promptlayer 1.0.11."""
     body = {
         "function_name": "langchain_core.language_models.fake.FakeListLLM",
@@ -75,9 +75,9 @@ def test_what_the_old_langchain_handler_sent_is_logged(server: PromptLayerServer
         "metadata": {"_langchain_run_id": "01a204e5"},
         "api_key": server.api_key,
     }
-    answer = httpx.post(f"{server.url}/track-request", json=body, trust_env=False)
+    response = httpx.post(f"{server.url}/track-request", json=body, trust_env=False)
     log = server.assert_logged(prompt="hi", answer="hello", tag="t", metadata={"_langchain_run_id": "01a204e5"})
-    assert answer.json()["request_id"] == log["id"]
+    assert response.json()["request_id"] == log["id"]
     assert "api_key" not in log
 
 

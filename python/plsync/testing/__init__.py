@@ -1,6 +1,16 @@
-"""A PromptLayer stand-in for tests, demos and your own suites: a real HTTP server on loopback.
+"""A PromptLayer stand-in for tests and demos: a real HTTP server on loopback.
 
-It answers with PromptLayer's documented shapes, validates requests strictly, and can be told to fail.
+Its responses have the shapes that PromptLayer documents. It validates every request and can fail on demand.
+
+- :class:`PromptLayerServer`: the server, with assertions about its request logs.
+- :class:`Fault`: one failure of the network or the server, for :meth:`PromptLayerServer.plan`.
+- :class:`Faults`: the methods that inject failures. :class:`PromptLayerServer` inherits them.
+- :class:`Received`: one request that the server received.
+- :mod:`plsync.testing.tiny_model`: writes a tiny language model that GPT4All and llama.cpp run.
+
+pytest finds two fixtures where plsync is installed: ``promptlayer_server`` and ``plsync_journal``.
+
+The server needs pydantic, which comes with langchain-core.
 
 >>> from plsync.testing import PromptLayerServer
 >>> with PromptLayerServer() as server:
@@ -22,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fault", "Faults", "PromptLayerServer", "Received"]
 
-# pytest loads this package in every suite; most of those need no server.
+# pytest loads this package in every suite, and most suites need no server.
 __getattr__, __dir__ = exports(
     __name__,
     {

@@ -1,4 +1,4 @@
-"""``python -m plsync.testing``: serve a PromptLayer stand-in until interrupted."""
+"""``python -m plsync.testing``: run a PromptLayer stand-in until it is interrupted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from plsync.testing.server import DEFAULT_API_KEY, PromptLayerServer
 
 
 def main() -> None:
-    """Print the two lines to export, the URL first, then serve until Ctrl-C."""
+    """Print the two variables to export, the URL first, then serve until Ctrl-C."""
     options = _parser().parse_args()
     server = PromptLayerServer(
         api_key=options.api_key,
@@ -36,17 +36,17 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m plsync.testing", description="A PromptLayer stand-in on loopback.")
     add = parser.add_argument
-    add("--port", type=int, default=0, help="port on 127.0.0.1 (default: any free one)")
-    add("--api-key", default=DEFAULT_API_KEY, help="the key it accepts (default: %(default)s)")
-    add("--latency", type=float, default=0.0, metavar="SECONDS", help="by which each answer is late")
-    add("--lag", type=float, default=0.0, metavar="SECONDS", help="before a log shows in its trace and in searches")
-    add("--no-validate", dest="validate", action="store_false", help="take spans and logs of any shape")
+    add("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free port)")
+    add("--api-key", default=DEFAULT_API_KEY, help="the API key to accept (default: %(default)s)")
+    add("--latency", type=float, default=0.0, metavar="SECONDS", help="delay of each response")
+    add("--lag", type=float, default=0.0, metavar="SECONDS", help="delay until traces and searches show a log")
+    add("--no-validate", dest="validate", action="store_false", help="accept spans and logs of any shape")
     add("--keep", choices=("all", "ids"), default="all", help="ids: keep no content, for millions of records")
-    add("--max-body", type=int, default=32 << 20, metavar="BYTES", help="beyond which it answers 413")
-    add("--search-per-minute", type=int, default=10, help="searches a minute before 429; 0: any number")
-    add("--prompt", type=_prompt, action="append", default=[], metavar="NAME=TEXT", help="a template of its registry")
-    add("--fault-fraction", type=float, default=0.0, metavar="PART", help="of the requests that go wrong, 0 to 1")
-    add("--seed", type=int, default=0, help="which go wrong, and how")
+    add("--max-body", type=int, default=32 << 20, metavar="BYTES", help="longest request body; a longer one gets 413")
+    add("--search-per-minute", type=int, default=10, help="searches a minute before 429; 0: no limit")
+    add("--prompt", type=_prompt, action="append", default=[], metavar="NAME=TEXT", help="a prompt template to serve")
+    add("--fault-fraction", type=float, default=0.0, metavar="PART", help="part of the requests that fail, 0 to 1")
+    add("--seed", type=int, default=0, help="seed that chooses the failing requests and their faults")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""What a test wants to know of what was logged, with messages that say what was there instead."""
+"""Assertions about the stand-in's request logs. A failed assertion lists the logs that exist."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from plsync.testing.state.keeping import JSON
-from plsync.testing.state.texts import said
+from plsync.testing.state.prompt_text import prompt_text
+from plsync.testing.state.storage import JSON
 
 __all__ = ["Assertions", "record_of"]
 
 _TRACE = re.compile("[0-9a-f]{32}")
-_SHOWN = 10
-_WORDS = 60
+_LISTED = 10
+_EXCERPT = 60
 
 
 class Assertions(ABC):
-    """Assertions over request logs. Each raises ``AssertionError`` and lists what there was."""
+    """Assertions about request logs. Each raises ``AssertionError`` with a list of the logs that exist."""
 
     @property
     @abstractmethod
     def request_logs(self) -> list[JSON]:
-        """Every request log."""
+        """Every request log, oldest first."""
 
     @property
     @abstractmethod
     def scores(self) -> dict[int, dict[str, int]]:
-        """Scores by request id and name."""
+        """Scores (0 to 100) by request id and score name."""
 
     def find_logs(
         self,
@@ -42,21 +42,24 @@ class Assertions(ABC):
         record_id: str | None = None,
         **fields: Any,
     ) -> list[JSON]:
-        """The request logs that match all of this, oldest first.
+        """The request logs that match every argument, oldest first.
 
         Args:
-            prompt: a part of what was asked, in any message or the prompt.
-            answer: a part of what was answered; of tool calls, of their names and arguments.
-            tag: one of its tags.
-            metadata: keys and values among its metadata.
-            record_id: the plsync record it came from.
-            fields: the log's own fields, such as ``model="gpt-4o"``, ``status="ERROR"`` or ``span_id=...``.
+            prompt: a part of the input: of the prompt or of any message.
+            answer: a part of the output: of its text, or of the names and arguments of its tool calls.
+            tag: one of the tags.
+            metadata: keys and values that the metadata contains.
+            record_id: the id of the plsync record.
+            fields: other fields of the log, such as ``model="gpt-4o"``, ``status="ERROR"`` or ``span_id=...``.
+
+        Returns:
+            The matching logs: the bodies as received, with ``id``, ``span_id`` and ``trace_id``.
         """
 
         def matches(log: JSON) -> bool:
             return (
-                (prompt is None or prompt in said(log.get("input")))
-                and (answer is None or answer in said(log.get("output")))
+                (prompt is None or prompt in prompt_text(log.get("input")))
+                and (answer is None or answer in prompt_text(log.get("output")))
                 and (tag is None or tag in log.get("tags", ()))
                 and (metadata or {}).items() <= log["metadata"].items()
                 and (record_id is None or record_of(log) == record_id)
@@ -65,8 +68,18 @@ class Assertions(ABC):
 
         return [log for log in self.request_logs if matches(log)]
 
-    def assert_logged(self, *, times: int | None = None, **what: Any) -> JSON:
-        """Some request log matches ``what`` (see ``find_logs``); with ``times``, exactly so many. Returns the newest.
+    def assert_logged(self, *, times: int | None = None, **criteria: Any) -> JSON:
+        """Assert that a request log matches.
+
+        Args:
+            times: the exact number of matching logs; None for one or more.
+            criteria: the arguments of :meth:`find_logs`.
+
+        Returns:
+            The newest matching log.
+
+        Raises:
+            AssertionError: no log matches, or another number than ``times``.
 
         >>> from plsync.testing import PromptLayerServer
         >>> with PromptLayerServer() as server:
@@ -74,69 +87,91 @@ class Assertions(ABC):
         Traceback (most recent call last):
         AssertionError: no request log has model='gpt-4o', prompt='capital of France'; nothing was logged
         """
-        found = self.find_logs(**what)
+        found = self.find_logs(**criteria)
         if not found or (times is not None and len(found) != times):
             number = "no request log has" if not found else f"{len(found)} request logs, not {times}, have"
-            raise AssertionError(f"{number} {_told(what)}; {_summary(self.request_logs)}")
+            raise AssertionError(f"{number} {_shown(criteria)}; {_summary(self.request_logs)}")
         return found[-1]
 
-    def assert_not_logged(self, **what: Any) -> None:
-        """No request log matches ``what`` (see ``find_logs``); without any, nothing was logged at all."""
-        found = self.find_logs(**what)
+    def assert_not_logged(self, **criteria: Any) -> None:
+        """Assert that no request log matches; without arguments, that there are no logs.
+
+        Args:
+            criteria: the arguments of :meth:`find_logs`.
+
+        Raises:
+            AssertionError: a log matches.
+        """
+        found = self.find_logs(**criteria)
         if found:
-            raise AssertionError(f"{_summary(found)}; none was to have {_told(what) or 'been logged'}")
+            unwanted = f"no log with {_shown(criteria)}" if criteria else "no logs"
+            raise AssertionError(f"{_summary(found)}; the test expects {unwanted}")
 
     def assert_exactly_once(self, record_ids: Iterable[str], *, others: bool = False) -> None:
-        """Each of these plsync records has one request log: none is missing, and none was logged twice.
+        """Assert that each plsync record has exactly one request log.
 
-        ``others``: whether there may be logs of anything else.
+        Args:
+            record_ids: the ids of the records.
+            others: whether logs of other records are allowed.
+
+        Raises:
+            AssertionError: a record has no log or several, or there are other logs and ``others`` is false.
         """
-        wanted = set(record_ids)
-        counted = Counter(map(record_of, self.request_logs))
+        expected = set(record_ids)
+        logs = Counter(map(record_of, self.request_logs))
         wrong = {
-            "missing": [record_id for record_id in wanted if record_id not in counted],
-            "logged more than once": [record_id for record_id in wanted if counted[record_id] > 1],
-            "logged though not asked for": [] if others else [str(one) for one in counted if one not in wanted],
+            "missing": [record_id for record_id in expected if record_id not in logs],
+            "logged more than once": [record_id for record_id in expected if logs[record_id] > 1],
+            "logged but not expected": [] if others else [str(logged) for logged in logs if logged not in expected],
         }
-        told = [f"{len(ids)} {what} ({_some(sorted(ids))})" for what, ids in wrong.items() if ids]
-        if told:
-            raise AssertionError(f"of {len(wanted)} records: {'; '.join(told)}")
+        problems = [f"{len(ids)} {problem} ({_first(sorted(ids))})" for problem, ids in wrong.items() if ids]
+        if problems:
+            raise AssertionError(f"of {len(expected)} records: {'; '.join(problems)}")
 
     def assert_scored(self, request_id: int, score: int, *, name: str = "default") -> None:
-        """A request has this score under this name."""
+        """Assert that a request has a score.
+
+        Args:
+            request_id: PromptLayer's request id.
+            score: the expected score, 0 to 100.
+            name: the name of the score.
+
+        Raises:
+            AssertionError: the request has another score or no score of that name.
+        """
         found = self.scores.get(request_id, {})
         if found.get(name) != score:
             raise AssertionError(
-                f"request {request_id} has no score {score} named {name!r}, but {found or 'none at all'}"
+                f"request {request_id} has no score {score} named {name!r}; its scores: {found or 'no scores'}"
             )
 
 
 def record_of(log: JSON) -> str | None:
-    """The plsync record that a log came from; where only ids are kept, by its trace."""
+    """The id of the plsync record of a log; derived from the trace id where the server keeps only ids."""
     record_id: str | None = log["metadata"].get("plsync_id")
     if record_id is None and not log["metadata"] and _TRACE.fullmatch(log["trace_id"] or ""):
         return str(UUID(log["trace_id"]))
     return record_id
 
 
-def _told(what: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in what.items())
+def _shown(criteria: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in criteria.items())
 
 
 def _summary(logs: list[JSON]) -> str:
     if not logs:
         return "nothing was logged"
-    lines = [_line(log) for log in logs[-_SHOWN:]]
-    more = f"\n  and {len(logs) - len(lines)} before these" if len(logs) > len(lines) else ""
+    lines = [_line(log) for log in logs[-_LISTED:]]
+    more = f"\n  and {len(logs) - len(lines)} older logs" if len(logs) > len(lines) else ""
     return f"{len(logs)} logged:\n  " + "\n  ".join(lines) + more
 
 
 def _line(log: JSON) -> str:
-    asked, answered = (" ".join(said(log.get(side)).split())[:_WORDS] for side in ("input", "output"))
+    prompt, output = (" ".join(prompt_text(log.get(side)).split())[:_EXCERPT] for side in ("input", "output"))
     tags = f" tags={log['tags']}" if log.get("tags") else ""
     status = log.get("status", "SUCCESS")
-    return f"{log['id']} {log.get('provider')}/{log.get('model')} {status}{tags}: {asked!r} -> {answered!r}"
+    return f"{log['id']} {log.get('provider')}/{log.get('model')} {status}{tags}: {prompt!r} -> {output!r}"
 
 
-def _some(ids: list[str]) -> str:
+def _first(ids: list[str]) -> str:
     return ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")

@@ -1,4 +1,4 @@
-"""One client's connection to the stand-in: HTTP in, faults, HTTP out."""
+"""HTTP for the stand-in: the listening server, and one handler a connection, which applies faults."""
 
 from __future__ import annotations
 
@@ -8,113 +8,176 @@ import io
 import os
 import socket
 import struct
-from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING, Any, cast
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl, urlsplit
 
-from plsync.testing.endpoints.answers import Answer, Asked, Refused, failure
+from plsync.testing.endpoints.http import HTTPError, Request, Response, error_response
 from plsync.testing.faults import Fault
 
-if TYPE_CHECKING:
-    from plsync.testing.server import PromptLayerServer, _HTTPServer
+__all__ = ["Application", "HTTPServer"]
 
 _PIECES = 20
 
 
+class Application(Protocol):
+    """The part of the stand-in that connections call."""
+
+    max_body: int
+    """Bytes of the longest request body."""
+    latency: float
+    """Seconds that each response is delayed."""
+
+    def take_fault(self, path: str) -> Fault | None:
+        """The fault for the next request to this path."""
+
+    def handle(self, request: Request) -> Response:
+        """The response to a request."""
+
+    def record_request(self, request: Request, status: int | None, fault: Fault | None) -> None:
+        """Add a request to the log of requests."""
+
+    def count_connection(self) -> None:
+        """Count a new connection."""
+
+    def wait(self, seconds: float) -> None:
+        """Hold a request back; returns early when the stand-in stops."""
+
+
+class HTTPServer(ThreadingHTTPServer):
+    """Listens on loopback, and tracks its open connections, so that ``offline()`` can cut them."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+    loop: threading.Thread
+
+    def __init__(self, application: Application, port: int) -> None:
+        self.application = application
+        self._open: set[Connection] = set()
+        self._open_lock = threading.Lock()
+        super().__init__(("127.0.0.1", port), Connection)
+
+    def add_connection(self, connection: Connection) -> None:
+        """Track and count an open connection."""
+        with self._open_lock:
+            self._open.add(connection)
+        self.application.count_connection()
+
+    def remove_connection(self, connection: Connection) -> None:
+        """Forget a closed connection."""
+        with self._open_lock:
+            self._open.discard(connection)
+
+    def close_connections(self) -> None:
+        """Shut every open connection down."""
+        with self._open_lock:
+            connections = list(self._open)
+        for connection in connections:
+            connection.shut_down()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Ignore clients that disconnect; print any other error, which is a bug of the stand-in."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
 class Connection(BaseHTTPRequestHandler):
-    """Reads requests until the client goes away or a fault cuts the line."""
+    """Reads requests until the client disconnects or a fault closes the connection."""
 
     protocol_version = "HTTP/1.1"
     server_version = "plsync-stand-in"
     disable_nagle_algorithm = True
 
     @property
-    def _server(self) -> _HTTPServer:
-        return cast("_HTTPServer", self.server)
+    def _http_server(self) -> HTTPServer:
+        return cast("HTTPServer", self.server)
 
     @property
-    def _app(self) -> PromptLayerServer:
-        return self._server.app
+    def _application(self) -> Application:
+        return self._http_server.application
 
     def setup(self) -> None:
-        """Let the server know of this connection."""
+        """Register the connection with its server."""
         super().setup()
-        self._server.opened(self)
+        self._http_server.add_connection(self)
 
     def finish(self) -> None:
-        """Let the server forget it."""
-        self._server.closed(self)
+        """Unregister the connection."""
+        self._http_server.remove_connection(self)
         with contextlib.suppress(OSError):
             super().finish()
 
-    def cut(self) -> None:
-        """Hang up at once, from any thread."""
+    def shut_down(self) -> None:
+        """Shut the socket down at once, from any thread."""
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
 
     def do_GET(self) -> None:
-        """Serve a request, of whatever method."""
-        self._serve(self.command)
+        """Serve one request; every method ends up here."""
+        url = urlsplit(self.path)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(self.command, url.path, headers, b"", dict(parse_qsl(url.query)))
+        fault = self._application.take_fault(url.path)
+        if fault is not None and fault.unread:
+            self._application.record_request(request, None, fault)
+            self._apply(fault, _fault_response(fault))
+            return
+        try:
+            request = request._replace(body=self._read_body())
+        except HTTPError as error:
+            self.close_connection = True
+            self._application.record_request(request, error.response.status, None)
+            self._reply(error.response)
+            return
+        if fault is None:
+            response = self._application.handle(request)
+            self._application.record_request(request, response.status, None)
+            self._reply(response)
+        else:
+            self._serve_with(fault, request)
 
     do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Stay silent: ``requests`` is the log."""
+        """Print nothing: ``requests`` is the log."""
 
-    def _serve(self, method: str) -> None:
-        url = urlsplit(self.path)
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        asked = Asked(method, url.path, headers, b"", dict(parse_qsl(url.query)))
-        fault = self._app.take(url.path)
-        if fault is not None and fault.unread:
-            self._app.note(asked, None, fault)
-            self._suffer(fault, failure(fault.status, "A fault was ordered"))
-            return
-        try:
-            asked = asked._replace(body=self._read_body(method))
-        except Refused as refused:
-            self.close_connection = True
-            self._app.note(asked, refused.answer.status, None)
-            self._reply(refused.answer)
-            return
-        if fault is None:
-            answer = self._app.handle(asked)
-            self._app.note(asked, answer.status, None)
-            self._reply(answer)
-            return
-        answer = self._app.handle(asked) if fault.processed else failure(fault.status, "A fault was ordered")
-        told = fault.kind not in {"drop", "reset"} and (fault.kind != "hang" or fault.processed)
-        status = fault.status if fault.kind == "fail" else answer.status
-        self._app.note(asked, status if told else None, fault)
-        self._suffer(fault, answer)
+    def _serve_with(self, fault: Fault, request: Request) -> None:
+        response = self._application.handle(request) if fault.processed else _fault_response(fault)
+        replies = fault.kind not in {"drop", "reset"} and (fault.kind != "hang" or fault.processed)
+        status = fault.status if fault.kind == "fail" else response.status
+        self._application.record_request(request, status if replies else None, fault)
+        self._apply(fault, response)
 
-    def _suffer(self, fault: Fault, answer: Answer) -> None:
-        """Let the client have what the fault makes of an answer."""
+    def _apply(self, fault: Fault, response: Response) -> None:
+        """Send a response, or a part of it, as the fault demands."""
         if fault.kind == "fail":
-            body = failure(fault.status, "A fault was ordered").body if fault.body is None else fault.body
-            self._reply(Answer(fault.status, body, fault.headers))
+            body = _fault_response(fault).body if fault.body is None else fault.body
+            self._reply(Response(fault.status, body, fault.headers))
         elif fault.kind == "hang":
-            self._app.wait(fault.seconds)
+            self._application.wait(fault.seconds)
             if fault.processed:
-                self._reply(answer)
+                self._reply(response)
             else:
                 self._hang_up()
         elif fault.kind == "trickle":
-            self._reply(answer, over=fault.seconds)
+            self._reply(response, over=fault.seconds)
         elif fault.kind == "truncate":
-            self._reply(answer, part=len(answer.body) // 2)
+            self._reply(response, part=len(response.body) // 2)
             self._hang_up()
         elif fault.kind == "reset":
             self._reset()
         else:
             self._hang_up()
 
-    def _read_body(self, method: str) -> bytes:
-        length = self.headers.get("Content-Length", "" if method == "POST" else "0")
+    def _read_body(self) -> bytes:
+        length = self.headers.get("Content-Length", "" if self.command == "POST" else "0")
         if not (length.isascii() and length.isdecimal()):
-            raise Refused(failure(411, "Content-Length is required"))
-        if int(length) > self._app.max_body:
-            raise Refused(failure(413, f"The body is larger than {self._app.max_body} bytes"))
+            raise HTTPError(error_response(411, "Content-Length is required"))
+        if int(length) > self._application.max_body:
+            raise HTTPError(error_response(413, f"The body is larger than {self._application.max_body} bytes"))
         body = self.rfile.read(int(length))
         if self.headers.get("Content-Encoding", "").lower() == "gzip":
             body = self._unzip(body)
@@ -123,40 +186,44 @@ class Connection(BaseHTTPRequestHandler):
     def _unzip(self, body: bytes) -> bytes:
         try:
             with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
-                plain = file.read(self._app.max_body + 1)
+                plain = file.read(self._application.max_body + 1)
         except (OSError, EOFError):
-            raise Refused(failure(400, "The body is not gzip")) from None
-        if len(plain) > self._app.max_body:
-            raise Refused(failure(413, f"The body is larger than {self._app.max_body} bytes"))
+            raise HTTPError(error_response(400, "The body is not gzip")) from None
+        if len(plain) > self._application.max_body:
+            raise HTTPError(error_response(413, f"The body is larger than {self._application.max_body} bytes"))
         return plain
 
-    def _reply(self, answer: Answer, *, over: float = 0.0, part: int | None = None) -> None:
-        if self._app.latency:
-            self._app.wait(self._app.latency)
-        self.send_response(answer.status)
+    def _reply(self, response: Response, *, over: float = 0.0, part: int | None = None) -> None:
+        if self._application.latency:
+            self._application.wait(self._application.latency)
+        self.send_response(response.status)
         if self.close_connection:
-            # Or the client asks the next thing of a connection that is about to be closed.
+            # Without this header the client would send its next request on a connection that is about to close.
             self.send_header("Connection", "close")
-        fixed = {"Content-Type": "application/json", "Content-Length": str(len(answer.body))}
-        for name, value in {**fixed, **answer.headers}.items():
+        defaults = {"Content-Type": "application/json", "Content-Length": str(len(response.body))}
+        for name, value in {**defaults, **response.headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        body = answer.body[:part]
+        body = response.body[:part]
         if not over:
             self.wfile.write(body)
             return
         size = -(-len(body) // _PIECES) or 1
         for start in range(0, len(body), size):
-            self._app.wait(over / _PIECES)
+            self._application.wait(over / _PIECES)
             self.wfile.write(body[start : start + size])
 
     def _hang_up(self) -> None:
         self.close_connection = True
-        self.cut()
+        self.shut_down()
 
     def _reset(self) -> None:
-        """Closing a socket that lingers for no time sends a reset."""
+        """Close the socket with a linger time of zero, which sends a reset."""
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        # Past the files that share the socket: they would keep it open.
+        # Close the descriptor itself: the files that share the socket would keep it open.
         os.close(self.connection.detach())
+
+
+def _fault_response(fault: Fault) -> Response:
+    return error_response(fault.status, "The test injected a fault")

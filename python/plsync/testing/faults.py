@@ -1,4 +1,4 @@
-"""Faults to order: what should go wrong with which requests."""
+"""Failures of the network and of the server, which a test injects into the stand-in."""
 
 from __future__ import annotations
 
@@ -19,22 +19,32 @@ _PORTAL = b"<!doctype html><title>Welcome</title><form>Accept the terms to use t
 
 @dataclass(frozen=True)
 class Fault:
-    """One misfortune that a request may meet.
+    """One failure that a request can meet.
 
-    ``kind``: ``fail`` answers with ``status``, ``headers`` and ``body``; ``drop`` closes the connection without a
-    word; ``reset`` resets it; ``hang`` waits ``seconds`` before it answers; ``trickle`` lets the answer take
-    ``seconds``; ``truncate`` closes the connection in the middle of the answer.
+    The values of ``kind``:
+
+    - ``fail``: respond with ``status``, ``headers`` and ``body``.
+    - ``drop``: close the connection without a response.
+    - ``reset``: reset the connection.
+    - ``hang``: wait ``seconds``, then respond.
+    - ``trickle``: send the response in pieces over ``seconds``.
+    - ``truncate``: close the connection in the middle of the response.
+
+    >>> from plsync.testing import Fault, PromptLayerServer
+    >>> with PromptLayerServer() as server:
+    ...     server.plan(fraction=0.3, seed=1, faults=[Fault("drop", processed=True), Fault("fail", status=503)])
     """
 
     kind: Kind
     processed: bool = False
-    """Whether the server does what was asked before things go wrong."""
+    """Whether the server processes the request before it fails."""
     status: int = 500
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
+    """The body of a ``fail``; None for PromptLayer's error body."""
     seconds: float = 0.0
     unread: bool = False
-    """Whether it happens before the request's body is read."""
+    """Whether the request fails before the server reads its body."""
 
 
 _AT_ONCE = {"Retry-After": "0"}
@@ -56,7 +66,7 @@ NETWORK_FAULTS: Final[tuple[Fault, ...]] = (
     Fault("fail", status=201, body=b"\x00\xffnot JSON", processed=True),
     Fault("fail", status=200, body=_PORTAL, headers={"Content-Type": "text/html"}),
 )
-"""What a bad network and a bad day of PromptLayer bring, before and after a request was stored."""
+"""Failures of bad networks and of a failing PromptLayer, before and after the server stores a request."""
 
 
 @dataclass
@@ -69,31 +79,35 @@ class _Order:
 
 
 class _Plan:
-    """Faults for a random part of the requests, the same for the same seed."""
+    """Faults for a random part of the requests. The same seed chooses the same requests and faults."""
 
     def __init__(self, fraction: float, seed: int, faults: Sequence[Fault], path: str | None) -> None:
         self._fraction = fraction
-        self._random = random.Random(seed)  # noqa: S311 - misfortune need not be secret
+        self._random = random.Random(seed)  # noqa: S311 - faults need no cryptographic randomness
         self._faults = list(faults)
         self._path = path
 
     def draw(self, path: str) -> Fault | None:
         if self._path is not None and not path.startswith(self._path):
             return None
-        # Both are drawn for every request, so that the n-th meets the same whatever became of those before it.
+        # Every request draws both numbers, so the faults of later requests do not depend on earlier results.
         happens, fault = self._random.random() < self._fraction, self._random.choice(self._faults)
         return fault if happens else None
 
 
 class Faults:
-    """A queue of faults, and a plan for when it is empty.
+    """A queue of faults, and random plans for requests that the queue does not cover.
 
-    Each request takes the first fault whose ``path`` is a prefix of its own, or whatever the plan has for it. Faults
-    with ``processed`` happen after the server has done what was asked, so that only the answer is lost.
+    A request takes the first queued fault whose ``path`` is a prefix of the request's path. ``path=None`` fits all.
+    With ``processed`` the server processes the request first, so that only the response is lost.
+
+    >>> from plsync.testing import PromptLayerServer
+    >>> with PromptLayerServer() as server:
+    ...     server.fail(429, headers={"Retry-After": "1"}, times=2)
+    ...     server.drop_reply(path="/spans-bulk")
     """
 
     def __init__(self) -> None:
-        """Start with nothing wrong."""
         self._lock = threading.Lock()
         self._queue: list[_Order] = []
         self._plans: list[_Plan] = []
@@ -111,70 +125,70 @@ class Faults:
         path: str | None = None,
         processed: bool = False,
     ) -> None:
-        """Answer the next ``times`` requests with ``status``; without a ``body``, with PromptLayer's error body."""
+        """Respond to the next ``times`` requests with ``status``; ``body`` defaults to PromptLayer's error body."""
         self.order(Fault("fail", processed, status, headers or {}, body), times=times, path=path)
 
     def garbage(self, *, times: int = 1, path: str | None = None, processed: bool = True) -> None:
-        """Answer the next ``times`` requests with 201 and bytes that are no JSON."""
+        """Respond to the next ``times`` requests with 201 and bytes that are not JSON."""
         self.fail(201, body=b"\x00\xffnot JSON", times=times, path=path, processed=processed)
 
     def portal(self, *, times: int = 1, path: str | None = None) -> None:
-        """Answer the next ``times`` requests as a captive portal does: 200, and a page to log in."""
+        """Respond to the next ``times`` requests like a captive portal: 200 and a login page."""
         self.fail(200, body=_PORTAL, headers={"Content-Type": "text/html"}, times=times, path=path)
 
     def drop_reply(self, *, times: int = 1, path: str | None = None, processed: bool = True) -> None:
-        """Do what the next ``times`` requests ask, then close the connection without a word: the lost reply."""
+        """Process the next ``times`` requests, then close the connection without a response."""
         self.order(Fault("drop", processed), times=times, path=path)
 
     def reset(self, *, times: int = 1, path: str | None = None, processed: bool = False, unread: bool = False) -> None:
-        """Reset the connections of the next ``times`` requests; with ``unread``, while their bodies are on the way."""
+        """Reset the connections of the next ``times`` requests; with ``unread`` before their bodies are read."""
         self.order(Fault("reset", processed, unread=unread), times=times, path=path)
 
     def hang(
         self, seconds: float = math.inf, *, times: int = 1, path: str | None = None, processed: bool = True
     ) -> None:
-        """Keep the next ``times`` requests waiting ``seconds`` for an answer, or until the server closes."""
+        """Delay the responses to the next ``times`` requests by ``seconds``, or until the server stops."""
         self.order(Fault("hang", processed, seconds=seconds), times=times, path=path)
 
     def trickle(self, seconds: float, *, times: int = 1, path: str | None = None, processed: bool = True) -> None:
-        """Let the answers to the next ``times`` requests come in pieces over ``seconds``."""
+        """Send the responses to the next ``times`` requests in pieces over ``seconds``."""
         self.order(Fault("trickle", processed, seconds=seconds), times=times, path=path)
 
     def truncate(self, *, times: int = 1, path: str | None = None, processed: bool = True) -> None:
-        """Close the connection in the middle of the answers to the next ``times`` requests."""
+        """Close the connection in the middle of the responses to the next ``times`` requests."""
         self.order(Fault("truncate", processed), times=times, path=path)
 
     def refuse(self, text: str, status: int = 422) -> None:
-        """Refuse every request whose body has this text in it, until ``clear()``: what PromptLayer cannot digest."""
+        """Respond with ``status`` to every request whose body contains ``text``, until ``clear()``: a poison record."""
         with self._lock:
             self._refused.append((text.encode(), status))
 
     def order(self, fault: Fault, *, times: int = 1, path: str | None = None) -> None:
-        """Let the next ``times`` requests meet this fault."""
+        """Queue ``fault`` for the next ``times`` requests."""
         with self._lock:
             self._queue.append(_Order(fault, times, path))
 
     def plan(
         self, *, fraction: float, seed: int = 0, faults: Sequence[Fault] = NETWORK_FAULTS, path: str | None = None
     ) -> None:
-        """Let a random part of all requests from now on meet one of ``faults``.
+        """Let a random part of all further requests fail.
 
         Args:
-            fraction: of the requests, 0 to 1.
-            seed: the n-th request meets the same for the same seed.
-            faults: what to choose from.
-            path: only requests whose path starts with this.
+            fraction: the part of the requests that fail, 0 to 1.
+            seed: the same seed chooses the same requests and faults.
+            faults: the faults to choose from.
+            path: only requests whose path starts with this text can fail; None for all.
 
         Raises:
-            ValueError: ``fraction`` is not between 0 and 1, or there are no faults to choose from.
+            ValueError: ``fraction`` is not between 0 and 1, or ``faults`` is empty.
         """
         if not 0 <= fraction <= 1 or not faults:
-            raise ValueError("a plan needs a fraction from 0 to 1, and at least one fault")
+            raise ValueError("a plan needs a fraction from 0 to 1 and at least one fault; no plan was added")
         with self._lock:
             self._plans.append(_Plan(fraction, seed, faults, path))
 
     def clear(self) -> None:
-        """Forget every fault that has not happened, every plan, and what is refused."""
+        """Remove every queued fault, every plan and every refused text."""
         with self._lock:
             self._queue.clear()
             self._plans.clear()
@@ -182,28 +196,28 @@ class Faults:
 
     @property
     def faults_met(self) -> dict[str, int]:
-        """How many requests met a fault, by its kind."""
+        """The number of requests that met a fault, by its kind."""
         with self._lock:
             return dict(self._met)
 
-    def take(self, path: str) -> Fault | None:
-        """The fault that this request meets, if any."""
+    def take_fault(self, path: str) -> Fault | None:
+        """The fault for the next request to ``path``, or None; a queued fault is used up."""
         with self._lock:
             fault = self._next(path)
             if fault is not None:
                 self._met[fault.kind] += 1
             return fault
 
-    def refusal(self, body: bytes) -> int | None:
-        """The status this body is refused with, if it is."""
+    def refused_status(self, body: bytes) -> int | None:
+        """The status for a body with a refused text, or None."""
         return next((status for text, status in self._refused if text in body), None)
 
     def wait(self, seconds: float) -> None:
-        """Hold a request back; returns early when the server closes."""
+        """Hold a request back; returns early when the server stops."""
         self._stopping.wait(None if math.isinf(seconds) else seconds)
 
     def stop(self) -> None:
-        """Let go of everything held back."""
+        """Release every request that a fault holds back."""
         self._stopping.set()
 
     def _next(self, path: str) -> Fault | None:

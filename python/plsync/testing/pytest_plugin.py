@@ -1,4 +1,4 @@
-"""Fixtures for the tests of programs that use plsync or PromptLayer; pytest finds them where plsync is installed."""
+"""pytest fixtures for programs that use plsync or PromptLayer. pytest finds them where plsync is installed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["plsync_journal", "promptlayer_server"]
 
 @pytest.fixture
 def promptlayer_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[PromptLayerServer]:
-    """A PromptLayer on loopback, and ``PROMPTLAYER_BASE_URL`` and ``PROMPTLAYER_API_KEY`` set to reach it."""
+    """A PromptLayer stand-in on loopback; sets ``PROMPTLAYER_BASE_URL`` and ``PROMPTLAYER_API_KEY`` to reach it."""
     from plsync.testing import PromptLayerServer  # noqa: PLC0415 - every suite loads this file, few need a server
 
     with PromptLayerServer() as server:
@@ -27,7 +27,7 @@ def promptlayer_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[PromptLayerS
 
 @pytest.fixture
 def plsync_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where this test's journal is; ``PLSYNC_JOURNAL`` names it. It is created by the first call that is recorded."""
+    """The path of this test's journal; sets ``PLSYNC_JOURNAL`` to it. The first recorded call creates the journal."""
     path = tmp_path / "plsync-journal"
     monkeypatch.setenv("PLSYNC_JOURNAL", str(path))
     return path

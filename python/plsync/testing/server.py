@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from http.server import ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Literal
 
 import orjson
 
 from plsync.testing.assertions import Assertions, record_of
-from plsync.testing.connection import Connection
+from plsync.testing.connection import HTTPServer
 from plsync.testing.endpoints import LEGACY_PATHS, all_routes
-from plsync.testing.endpoints.answers import Answer, Asked, failure, ok
+from plsync.testing.endpoints.http import Response, Request, error_response, json_response
 from plsync.testing.faults import Fault, Faults
-from plsync.testing.state.keeping import KeptIds, KeptWhole
+from plsync.testing.state.storage import IdStorage, FullStorage
 from plsync.testing.state.registry import Registry
 from plsync.testing.state.workspace import JSON, Workspace
 
@@ -30,22 +28,27 @@ DEFAULT_API_KEY = "pl_stand_in"
 
 @dataclass(frozen=True)
 class Received:
-    """One request as it came in, without the key; ``status`` is None when nothing was said.
+    """One request that the stand-in received, without the API key.
 
-    Header names are lower case.
+    >>> from plsync.testing import Received
+    >>> Received("GET", "/prompt-templates", {}, b'{"page": 1}', 200).body
+    {'page': 1}
     """
 
     method: str
     path: str
     headers: Mapping[str, str]
+    """Header values by lower-case name."""
     content: bytes
+    """The body."""
     status: int | None
+    """The status of the response; None if the server sent no response."""
     fault: Fault | None = None
-    """What went wrong with it on purpose."""
+    """The injected fault, or None."""
 
     @cached_property
     def body(self) -> Any:
-        """The content as JSON; None when there was none, or it was no JSON."""
+        """The parsed JSON body; None if the body is empty or not JSON."""
         try:
             return orjson.loads(self.content)
         except orjson.JSONDecodeError:
@@ -53,17 +56,21 @@ class Received:
 
 
 class PromptLayerServer(Faults, Assertions):
-    """A PromptLayer to test against; start it with ``with``.
+    """A PromptLayer stand-in. It listens inside its ``with`` block.
 
     Args:
-        api_key: the key it accepts, in ``X-API-KEY`` or, on the SDK's older endpoints, as ``api_key`` in the body.
-        port: a port on 127.0.0.1; 0 takes a free one.
-        max_body: bytes of a request body beyond which it answers 413.
-        search_per_minute: searches allowed a minute before 429; None for no limit.
-        validate: whether spans and logs have to be as PromptLayer's OpenAPI file describes them.
-        latency: seconds by which each answer is late.
-        lag: seconds before a log that came with a span shows in its trace and in searches.
-        keep: ``"all"``, or ``"ids"`` to keep of spans and logs their ids alone and no requests, for millions of them.
+        api_key: the accepted key. Clients send it as ``X-API-KEY``; older SDK endpoints as ``api_key`` in the body.
+        port: a port on 127.0.0.1; 0 for a free port.
+        max_body: bytes of the longest request body; the response to a longer one is 413.
+        search_per_minute: searches a minute; the response to any further search is 429. None for no limit.
+        validate: whether spans and logs must match PromptLayer's OpenAPI file.
+        latency: seconds that each response is delayed.
+        lag: seconds before traces and searches show a log.
+        keep: ``"all"``, or ``"ids"`` to store only the ids of spans and logs, and no requests. A million records then
+            take about 200 MB.
+
+    Raises:
+        OSError: on entering ``with``: the port is in use.
 
     >>> from plsync.testing import PromptLayerServer
     >>> with PromptLayerServer() as server:
@@ -83,7 +90,6 @@ class PromptLayerServer(Faults, Assertions):
         lag: float = 0.0,
         keep: Literal["all", "ids"] = "all",
     ) -> None:
-        """Prepare; nothing listens before ``with``."""
         super().__init__()
         self.api_key = api_key
         self.max_body = max_body
@@ -92,35 +98,33 @@ class PromptLayerServer(Faults, Assertions):
         self._keeps_requests = keep == "all"
         self._port = port
         self._state = threading.RLock()
-        self._connections = 0
-        self._answered = 0
+        self._connection_count = 0
+        self._request_count = 0
         self._registry = Registry()
-        self._workspace = Workspace(KeptWhole() if keep == "all" else KeptIds(), lag)
+        self._workspace = Workspace(FullStorage() if keep == "all" else IdStorage(), lag)
         self._routes = all_routes(
             self._workspace, self._registry, validate=validate, search_per_minute=search_per_minute
         )
-        self._http: _HTTPServer | None = None
+        self._http: HTTPServer | None = None
 
     def __enter__(self) -> PromptLayerServer:
-        """Listen."""
         self._listen()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go of requests held back, and stop listening."""
         self.stop()
         self._hang_up()
 
     @property
     def url(self) -> str:
-        """Where it listens; usable as ``PROMPTLAYER_BASE_URL``."""
+        """The base URL, for ``PROMPTLAYER_BASE_URL``: ``http://127.0.0.1:PORT``."""
         return f"http://127.0.0.1:{self._port}"
 
     @contextlib.contextmanager
     def offline(self) -> Iterator[None]:
-        """Inside this block nothing listens on the port: connections are refused."""
+        """Refuse every connection inside this ``with`` block; open connections are cut."""
         self._hang_up()
         try:
             yield
@@ -129,27 +133,27 @@ class PromptLayerServer(Faults, Assertions):
 
     @property
     def request_logs(self) -> list[JSON]:
-        """Every request log: the body as sent, with its ``id``, ``span_id`` and ``trace_id``."""
+        """Every request log, oldest first: the body as received, with ``id``, ``span_id`` and ``trace_id``."""
         with self._state:
-            logs = self._workspace.kept.logs()
+            logs = self._workspace.storage.logs()
         return list(logs)
 
     @property
     def spans(self) -> list[JSON]:
-        """Every span as sent, with its row ``id`` and ``request_log_id``."""
+        """Every span as received, with its row ``id`` and ``request_log_id``."""
         with self._state:
-            spans = self._workspace.kept.spans()
+            spans = self._workspace.storage.spans()
         return list(spans)
 
     @property
     def closed_traces(self) -> set[str]:
-        """Traces that take no more spans."""
+        """The ids of closed traces, which reject further spans."""
         with self._state:
-            return set(self._workspace.kept.closed())
+            return set(self._workspace.storage.closed())
 
     @property
     def scores(self) -> dict[int, dict[str, int]]:
-        """Scores by request id and name."""
+        """Scores (0 to 100) by request id and score name."""
         with self._state:
             return {request_id: dict(scores) for request_id, scores in self._workspace.scores.items()}
 
@@ -160,7 +164,7 @@ class PromptLayerServer(Faults, Assertions):
 
     @property
     def prompt_links(self) -> dict[int, JSON]:
-        """The prompt each request was linked to, by request id."""
+        """Prompt links by request id: ``prompt_name``, ``version`` and ``input_variables``."""
         with self._state:
             return {request_id: dict(link) for request_id, link in self._workspace.prompt_links.items()}
 
@@ -172,56 +176,71 @@ class PromptLayerServer(Faults, Assertions):
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many ``connections`` and ``requests`` there were, how many met a fault, how many spans and logs came."""
+        """The numbers of ``connections``, ``requests``, ``faults``, ``spans`` and ``request_logs``."""
         with self._state:
             return {
-                "connections": self._connections,
-                "requests": self._answered,
+                "connections": self._connection_count,
+                "requests": self._request_count,
                 "faults": sum(self.faults_met.values()),
                 "spans": self._workspace.spans_stored,
                 "request_logs": self._workspace.logs_stored,
             }
 
     def logs_of(self, record_id: str) -> list[JSON]:
-        """The request logs of one plsync record; more than one means it was delivered twice."""
+        """The request logs of one plsync record; two or more mean that it was delivered twice."""
         return [log for log in self.request_logs if record_of(log) == record_id]
 
     def add_prompt(
         self, name: str, template: JSON, *, labels: Iterable[str] = (), metadata: Mapping[str, Any] | None = None
     ) -> int:
-        """Publish a version of a prompt template (a blueprint); returns its number."""
+        """Publish a version of a prompt template.
+
+        Args:
+            name: the name of the template.
+            template: PromptLayer's prompt blueprint, a dict with ``type`` ``"completion"`` or ``"chat"``.
+            labels: release labels that move to this version.
+            metadata: metadata of the version, such as ``{"model": {...}}``.
+
+        Returns:
+            The version number, 1 for the first version.
+        """
         with self._state:
             return self._registry.add(name, template, labels=labels, metadata=metadata).number
 
-    def handle(self, asked: Asked) -> Answer:
-        """Answer one request, whatever it came by."""
-        if not self._authorised(asked):
-            return failure(401, "Invalid API key")
-        if asked.path == "/stand-in/counts":
-            return ok(self.counts)
-        refused = self.refusal(asked.body)
+    def handle(self, request: Request) -> Response:
+        """The response to one request. Subclasses override this method to change a response."""
+        if not self._authorised(request):
+            return error_response(401, "Invalid API key")
+        if request.path == "/stand-in/counts":
+            return json_response(self.counts)
+        refused = self.refused_status(request.body)
         if refused is not None:
-            return failure(refused, "What is in this body is poison: refused as ordered")
+            return error_response(refused, "The test refuses bodies with this text")
         with self._state:
-            return self._routes.answer(asked)
+            return self._routes.respond(request)
 
-    def note(self, asked: Asked, status: int | None, fault: Fault | None) -> None:
-        """Keep what was received for ``requests``."""
+    def record_request(self, request: Request, status: int | None, fault: Fault | None) -> None:
+        """Add a request to ``requests``, without the API key."""
         with self._state:
-            self._answered += 1
+            self._request_count += 1
         if not self._keeps_requests:
             return
-        shown = {key: value for key, value in asked.headers.items() if key != "x-api-key"}
-        content = asked.body if self.api_key.encode() not in asked.body else _without_key(asked.body)
-        self.requests.append(Received(asked.method, asked.path, shown, content, status, fault))
+        shown = {key: value for key, value in request.headers.items() if key != "x-api-key"}
+        content = request.body if self.api_key.encode() not in request.body else _without_key(request.body)
+        self.requests.append(Received(request.method, request.path, shown, content, status, fault))
 
-    def _authorised(self, asked: Asked) -> bool:
-        if asked.path.startswith(LEGACY_PATHS):
-            return bool(_given_key(asked.body) == self.api_key)
-        return bool(asked.headers.get("x-api-key") == self.api_key)
+    def count_connection(self) -> None:
+        """Count a new connection."""
+        with self._state:
+            self._connection_count += 1
+
+    def _authorised(self, request: Request) -> bool:
+        if request.path.startswith(LEGACY_PATHS):
+            return bool(_key_in(request.body) == self.api_key)
+        return bool(request.headers.get("x-api-key") == self.api_key)
 
     def _listen(self) -> None:
-        self._http = _HTTPServer(self, self._port)
+        self._http = HTTPServer(self, self._port)
         self._port = self._http.server_address[1]
         thread = threading.Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, name="plsync-stand-in", daemon=True
@@ -238,12 +257,8 @@ class PromptLayerServer(Faults, Assertions):
         http.server_close()
         http.close_connections()
 
-    def _connected(self) -> None:
-        with self._state:
-            self._connections += 1
 
-
-def _given_key(body: bytes) -> Any:
+def _key_in(body: bytes) -> Any:
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -259,38 +274,3 @@ def _without_key(body: bytes) -> bytes:
     return orjson.dumps(
         {key: value for key, value in parsed.items() if key != "api_key"} if isinstance(parsed, dict) else None
     )
-
-
-class _HTTPServer(ThreadingHTTPServer):
-    """Knows the stand-in it serves, and its open connections, so that going offline cuts them."""
-
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-    loop: threading.Thread
-
-    def __init__(self, app: PromptLayerServer, port: int) -> None:
-        self.app = app
-        self._open: set[Connection] = set()
-        self._open_lock = threading.Lock()
-        super().__init__(("127.0.0.1", port), Connection)
-
-    def opened(self, connection: Connection) -> None:
-        with self._open_lock:
-            self._open.add(connection)
-        self.app._connected()
-
-    def closed(self, connection: Connection) -> None:
-        with self._open_lock:
-            self._open.discard(connection)
-
-    def close_connections(self) -> None:
-        with self._open_lock:
-            connections = list(self._open)
-        for connection in connections:
-            connection.cut()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news; anything else is a bug of ours and must be seen."""
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handle_error(request, client_address)

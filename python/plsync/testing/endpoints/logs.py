@@ -1,15 +1,15 @@
-"""Endpoints of request logs: they come in one by one, are read back, and searched for."""
+"""Endpoints that store, return and search request logs."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 
-from plsync.testing.endpoints.answers import Answer, Asked, failure, ok, parse
+from plsync.testing.endpoints.http import Response, Request, error_response, json_response, parse_json
 from plsync.testing.endpoints.routes import Route
 from plsync.testing.schema import check
 from plsync.testing.state.registry import Registry
-from plsync.testing.state.search import Unsupported
+from plsync.testing.state.search import UnsupportedQuery
 from plsync.testing.state.workspace import JSON, Workspace
 
 __all__ = ["Logs"]
@@ -21,7 +21,6 @@ class Logs:
     def __init__(
         self, workspace: Workspace, registry: Registry, *, validate: bool, search_per_minute: int | None
     ) -> None:
-        """Serve this workspace. ``search_per_minute``: answer 429 beyond it."""
         self._workspace = workspace
         self._registry = registry
         self._validate = validate
@@ -29,7 +28,7 @@ class Logs:
         self._searches: deque[float] = deque()
 
     def routes(self) -> list[Route]:
-        """What these endpoints answer."""
+        """The paths of these endpoints."""
         requests = "/api/public/v2/requests"
         return [
             ("POST", "/log-request", self._log_request),
@@ -37,44 +36,44 @@ class Logs:
             ("GET", f"{requests}/([^/]+)", self._request),
         ]
 
-    def _log_request(self, asked: Asked) -> Answer:
-        log = parse(asked.body)
+    def _log_request(self, request: Request) -> Response:
+        log = parse_json(request.body)
         if self._validate or not isinstance(log, dict):
             check("LogRequest", log)
         if log.get("prompt_name"):
             self._registry.get(log["prompt_name"], version=log.get("prompt_version_number"))
-        log_id = self._workspace.add_log(asked.body)
+        log_id = self._workspace.add_log(request.body)
         if log.get("score"):
             self._workspace.score(log_id, log.get("score_name") or "default", log["score"])
-        answer = {"id": log_id, "prompt_version": None, "status": log.get("status", "SUCCESS")}
-        return ok(answer | {key: log.get(key) for key in ("error_type", "error_message")}, 201)
+        created = {"id": log_id, "prompt_version": None, "status": log.get("status", "SUCCESS")}
+        return json_response(created | {key: log.get(key) for key in ("error_type", "error_message")}, 201)
 
-    def _request(self, asked: Asked) -> Answer:
-        log = self._workspace.log(asked.identifier)
+    def _request(self, request: Request) -> Response:
+        log = self._workspace.log(request.identifier)
         numbers = {key: log.get(key) or 0 for key in ("input_tokens", "output_tokens", "price")}
         copied = {key: log.get(key) for key in ("provider", "model", "request_start_time", "request_end_time")}
         model = {"provider": log.get("provider"), "name": log.get("model"), "parameters": log.get("parameters") or {}}
         blueprint = {"prompt_template": log.get("input"), "metadata": {"model": model}, "inference_client_name": None}
-        answer: JSON = {"success": True, "request_id": log["id"], "prompt_blueprint": blueprint}
+        found: JSON = {"success": True, "request_id": log["id"], "prompt_blueprint": blueprint}
         tokens = {"tokens": numbers["input_tokens"] + numbers["output_tokens"]}
-        return ok(answer | copied | numbers | tokens | {"trace_id": log["trace_id"]})
+        return json_response(found | copied | numbers | tokens | {"trace_id": log["trace_id"]})
 
-    def _search(self, asked: Asked) -> Answer:
-        if self._is_too_much():
-            return failure(429, "Rate limit exceeded. Please retry later.")
-        search = parse(asked.body)
+    def _search(self, request: Request) -> Response:
+        if self._is_over_limit():
+            return error_response(429, "Rate limit exceeded. Please retry later.")
+        search = parse_json(request.body)
         check("Search", search)
         try:
             found = self._workspace.search(search)
-        except Unsupported as error:
-            return failure(400, str(error))
+        except UnsupportedQuery as error:
+            return error_response(400, str(error))
         page, per_page = search.get("page") or 1, search.get("per_page") or 10
         pages = -(-len(found) // per_page)
         items = [self._listed(log) for log in found[(page - 1) * per_page : page * per_page]]
-        answer: JSON = {"success": True, "items": items, "page": page, "pages": pages, "per_page": per_page}
-        more = {"has_next": page < pages, "has_prev": page > 1}
+        listing: JSON = {"success": True, "items": items, "page": page, "pages": pages, "per_page": per_page}
+        neighbours = {"has_next": page < pages, "has_prev": page > 1}
         numbers = {"next_num": page + 1 if page < pages else None, "prev_num": page - 1 if page > 1 else None}
-        return ok(answer | {"total": len(found)} | more | numbers)
+        return json_response(listing | {"total": len(found)} | neighbours | numbers)
 
     def _listed(self, log: JSON) -> JSON:
         scores = self._workspace.scores.get(log["id"], {})
@@ -90,7 +89,7 @@ class Logs:
             "prompt_name": self._workspace.prompt_links.get(log["id"], {}).get("prompt_name"),
         }
 
-    def _is_too_much(self) -> bool:
+    def _is_over_limit(self) -> bool:
         if self._search_per_minute is None:
             return False
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""``/v1/traces``: spans as OpenTelemetry exports them, and PromptLayer's SDK when it traces."""
+"""``/v1/traces``: spans in the format of OpenTelemetry exporters and of PromptLayer's SDK."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
-from plsync.testing.endpoints.answers import Answer, Asked, Refused, failure, ok, parse
+from plsync.testing.endpoints.http import Response, Request, HTTPError, error_response, json_response, parse_json
 from plsync.testing.endpoints.routes import Route
-from plsync.testing.state.keeping import JSON
+from plsync.testing.state.storage import JSON
 from plsync.testing.state.workspace import Workspace
 
 __all__ = ["OpenTelemetry"]
@@ -25,51 +25,57 @@ _KINDS = ("INTERNAL", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 class OpenTelemetry:
     """``/v1/traces``, protobuf or JSON.
 
-    PromptLayer makes request logs of ``gen_ai.*`` spans, in its own time. Here they stay spans.
+    PromptLayer turns ``gen_ai.*`` spans into request logs, some time later. The stand-in stores spans only.
     """
 
     def __init__(self, workspace: Workspace) -> None:
-        """Serve this workspace."""
         self._workspace = workspace
 
     def routes(self) -> list[Route]:
-        """What this endpoint answers."""
+        """The path of this endpoint."""
         return [("POST", "/v1/traces", self._export)]
 
-    def _export(self, asked: Asked) -> Answer:
-        spans = list(_spans(_read(asked)))
+    def _export(self, request: Request) -> Response:
+        spans = list(_spans(_read(request)))
         valid = [span for span in spans if all(_ID[key].fullmatch(str(span.get(key))) for key in _ID)]
         traces = {span["traceId"] for span in valid}
         closed = sorted(trace_id for trace_id in traces if self._workspace.is_closed(trace_id))
         if closed:
-            return ok({"error": f"Trace already closed: {closed[0]}", "trace_ids": closed}, 409)
-        batch = {"spans": [_as_bulk(span) for span in valid], "close_after": asked.query.get("close_after") == "true"}
+            return json_response({"error": f"Trace already closed: {closed[0]}", "trace_ids": closed}, 409)
+        batch = {"spans": [_as_bulk(span) for span in valid], "close_after": request.query.get("close_after") == "true"}
         self._workspace.add_spans(batch, orjson.dumps(batch), ())
         rejected = len(spans) - len(valid)
-        if asked.headers.get("content-type") == _PROTOBUF and not rejected:
-            return Answer(200, b"", {"Content-Type": _PROTOBUF})  # an empty ExportTraceServiceResponse
+        if request.headers.get("content-type") == _PROTOBUF and not rejected:
+            return Response(200, b"", {"Content-Type": _PROTOBUF})  # an empty ExportTraceServiceResponse
         partial = {"rejectedSpans": rejected, "errorMessage": "Invalid traceId or spanId length"} if rejected else None
-        return ok({"partialSuccess": partial})
+        return json_response({"partialSuccess": partial})
 
 
-def _read(asked: Asked) -> Any:
-    kind = asked.headers.get("content-type", "").partition(";")[0]
+def _read(request: Request) -> Any:
+    kind = request.headers.get("content-type", "").partition(";")[0]
     if kind == "application/json":
-        return parse(asked.body)
+        return parse_json(request.body)
     if kind != _PROTOBUF:
-        raise Refused(failure(415, "Content-Type must be application/x-protobuf or application/json"))
-    # Both come with PromptLayer's SDK, and are heavy.
-    from google.protobuf.json_format import MessageToDict  # noqa: PLC0415
-    from google.protobuf.message import DecodeError  # noqa: PLC0415
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest  # noqa: PLC0415
-
-    try:
-        export = MessageToDict(ExportTraceServiceRequest.FromString(asked.body))
-    except DecodeError:
-        raise Refused(failure(422, "The body is not an ExportTraceServiceRequest")) from None
+        raise HTTPError(error_response(415, "Content-Type must be application/x-protobuf or application/json"))
+    export = _decode(request.body)
     for span in _spans(export):
         span.update({key: base64.b64decode(span[key]).hex() for key in (*_ID, "parentSpanId") if key in span})
     return export
+
+
+def _decode(body: bytes) -> Any:
+    # PromptLayer's SDK installs both packages. They are slow to import.
+    try:
+        from google.protobuf.json_format import MessageToDict  # noqa: PLC0415
+        from google.protobuf.message import DecodeError  # noqa: PLC0415
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest  # noqa: PLC0415
+    except ImportError:
+        message = "The stand-in reads protobuf with opentelemetry-proto; install it, or send JSON"
+        raise HTTPError(error_response(501, message)) from None
+    try:
+        return MessageToDict(ExportTraceServiceRequest.FromString(body))
+    except DecodeError:
+        raise HTTPError(error_response(422, "The body is not an ExportTraceServiceRequest")) from None
 
 
 def _spans(export: Any) -> Iterator[JSON]:
@@ -78,11 +84,11 @@ def _spans(export: Any) -> Iterator[JSON]:
             for scope in resource["scopeSpans"]:
                 yield from scope["spans"]
     except (KeyError, TypeError):
-        raise Refused(failure(422, "The body is not an ExportTraceServiceRequest")) from None
+        raise HTTPError(error_response(422, "The body is not an ExportTraceServiceRequest")) from None
 
 
 def _as_bulk(span: JSON) -> JSON:
-    """As a span of ``/spans-bulk``."""
+    """The span in the form of ``/spans-bulk``."""
     status, kind = span.get("status", {}), span.get("kind", 1)
     code = status.get("code", 0)
     return {

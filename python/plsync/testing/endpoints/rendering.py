@@ -1,4 +1,4 @@
-"""A prompt template with its variables filled in, and as the arguments of a provider's client."""
+"""Fills in the variables of a prompt template, and turns it into the arguments of a provider's client."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from plsync.testing.state.keeping import JSON
+from plsync.testing.state.storage import JSON
 
 __all__ = ["llm_kwargs", "render"]
 
@@ -18,7 +18,7 @@ _FILLED = frozenset({"messages", "content", "text"})
 
 
 def render(template: JSON, variables: Mapping[str, str]) -> JSON:
-    """Fill in variables wherever the template holds text; those without a value stay as they are.
+    """Fill in the variables in all text of a template. A variable without a value stays.
 
     >>> render({"type": "completion", "content": [{"type": "text", "text": "Hi {name}"}]}, {"name": "Bo"})["content"]
     [{'type': 'text', 'text': 'Hi Bo'}]
@@ -30,8 +30,8 @@ def render(template: JSON, variables: Mapping[str, str]) -> JSON:
         if isinstance(part, list):
             return [fill(item, pattern) for item in part]
         if isinstance(part, dict):
-            own = _VARIABLE.get(part.get("template_format", ""), pattern)
-            return {key: fill(value, own) if key in _FILLED else value for key, value in part.items()}
+            nested = _VARIABLE.get(part.get("template_format", ""), pattern)
+            return {key: fill(value, nested) if key in _FILLED else value for key, value in part.items()}
         return part
 
     rendered: JSON = fill(template, _VARIABLE["f-string"])
@@ -39,9 +39,9 @@ def render(template: JSON, variables: Mapping[str, str]) -> JSON:
 
 
 def llm_kwargs(template: JSON, metadata: JSON, provider: str | None = None) -> JSON | None:
-    """What OpenAI's or Anthropic's client takes for this template; None for another provider, or without a model.
+    """The arguments of OpenAI's or Anthropic's client for this template: model, parameters and text.
 
-    Text alone: what else a template may hold is left out.
+    Images, tools and other content are left out. None for another provider, and for a template without a model.
     """
     model = metadata.get("model")
     if not isinstance(model, dict) or not model.get("name"):
@@ -51,14 +51,14 @@ def llm_kwargs(template: JSON, metadata: JSON, provider: str | None = None) -> J
     if provider not in {"openai", "anthropic"}:
         return None
     if template["type"] == "completion":
-        return {**settings, "prompt": _words(template["content"])}
-    messages = [{"role": said["role"], "content": _words(said.get("content"))} for said in template["messages"]]
+        return {**settings, "prompt": _text(template["content"])}
+    messages = [{"role": message["role"], "content": _text(message.get("content"))} for message in template["messages"]]
     if provider == "openai":
         return {**settings, "messages": messages}
-    system = "\n".join(said["content"] for said in messages if said["role"] in {"system", "developer"})
-    rest = [said for said in messages if said["role"] in {"user", "assistant"}]
+    system = "\n".join(message["content"] for message in messages if message["role"] in {"system", "developer"})
+    rest = [message for message in messages if message["role"] in {"user", "assistant"}]
     return {"max_tokens": 1024, **settings, "messages": rest, **({"system": system} if system else {})}
 
 
-def _words(content: list[JSON] | None) -> str:
+def _text(content: list[JSON] | None) -> str:
     return "".join(block["text"] for block in content or [] if block.get("type") == "text")

@@ -1,11 +1,11 @@
-"""Endpoints of traces: spans come in, traces are read and closed."""
+"""Endpoints that store spans, and return and close traces."""
 
 from __future__ import annotations
 
 import uuid
 from datetime import datetime, timedelta, timezone
 
-from plsync.testing.endpoints.answers import Answer, Asked, Refused, failure, ok, parse
+from plsync.testing.endpoints.http import Response, Request, HTTPError, error_response, json_response, parse_json
 from plsync.testing.endpoints.routes import Route
 from plsync.testing.schema import check
 from plsync.testing.state.registry import Registry
@@ -20,13 +20,12 @@ class Traces:
     """``/spans-bulk`` and ``/api/public/v2/traces``."""
 
     def __init__(self, workspace: Workspace, registry: Registry, *, validate: bool) -> None:
-        """Serve this workspace; without ``validate`` any span with a name and ids is taken."""
         self._workspace = workspace
         self._registry = registry
         self._validate = validate
 
     def routes(self) -> list[Route]:
-        """What these endpoints answer."""
+        """The paths of these endpoints."""
         trace = "/api/public/v2/traces/([^/]+)"
         return [
             ("POST", "/spans-bulk", self._spans_bulk),
@@ -34,28 +33,28 @@ class Traces:
             ("POST", f"{trace}/close", self._close),
         ]
 
-    def _spans_bulk(self, asked: Asked) -> Answer:
-        bulk = parse(asked.body)
+    def _spans_bulk(self, request: Request) -> Response:
+        bulk = parse_json(request.body)
         if self._validate:
             check("SpansBulk", bulk)
-        elif not _usable(bulk):
-            raise Refused(failure(422, "Not a batch of spans with names and ids"))
-        return ok(self._workspace.add_spans(bulk, asked.body, self._registry.names()), 201)
+        elif not _has_names_and_ids(bulk):
+            raise HTTPError(error_response(422, "Not a batch of spans with names and ids"))
+        return json_response(self._workspace.add_spans(bulk, request.body, self._registry.names()), 201)
 
-    def _trace(self, asked: Asked) -> Answer:
-        spans = [_with_dates(span) for span in self._workspace.trace(asked.identifier)]
-        return ok({"success": True, "trace_id": asked.identifier, "spans": spans})
+    def _trace(self, request: Request) -> Response:
+        spans = [_with_dates(span) for span in self._workspace.trace(request.identifier)]
+        return json_response({"success": True, "trace_id": request.identifier, "spans": spans})
 
-    def _close(self, asked: Asked) -> Answer:
-        if not self._workspace.close(asked.identifier):
-            return failure(409, "Trace already closed")
+    def _close(self, request: Request) -> Response:
+        if not self._workspace.close(request.identifier):
+            return error_response(409, "Trace already closed")
         now = datetime.now(timezone.utc).isoformat()
-        closure = {"id": str(uuid.uuid4()), "workspace_id": 1, "trace_id": asked.identifier, "status": "closed"}
-        return ok({"success": True, "closure": {**closure, "created_at": now, "updated_at": now}}, 201)
+        closure = {"id": str(uuid.uuid4()), "workspace_id": 1, "trace_id": request.identifier, "status": "closed"}
+        return json_response({"success": True, "closure": {**closure, "created_at": now, "updated_at": now}}, 201)
 
 
 def _with_dates(span: JSON) -> JSON:
-    """A span as it is listed: nanoseconds come in, dates go out."""
+    """The span with its times as ISO 8601; the request has nanoseconds."""
     return {**span, "start_time": _date(span["start_time"]), "end_time": _date(span["end_time"])}
 
 
@@ -63,8 +62,8 @@ def _date(ns: int | None) -> str | None:
     return None if ns is None else (_EPOCH + timedelta(microseconds=ns // 1000)).isoformat()
 
 
-def _usable(bulk: JSON) -> bool:
-    """Whether a batch that nobody validated can be stored."""
+def _has_names_and_ids(bulk: JSON) -> bool:
+    """Whether an unvalidated batch can be stored."""
     try:
         return all(
             span["name"] and span["context"]["trace_id"] and span["context"]["span_id"] for span in bulk["spans"]

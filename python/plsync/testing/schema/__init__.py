@@ -1,19 +1,35 @@
-"""What PromptLayer takes, in types of our own, as strictly as its OpenAPI file describes them."""
+"""The request bodies that PromptLayer accepts, typed as strictly as its OpenAPI file describes them."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import Any
 
-from pydantic import TypeAdapter
+try:
+    from pydantic import TypeAdapter, ValidationError
+except ImportError as error:
+    raise ImportError(
+        "plsync.testing needs pydantic, which langchain-core brings; nothing was started: "
+        "install it with pip install 'pydantic>=2.7,<3'"
+    ) from error
 
 from plsync.testing.schema import bodies
 
-__all__ = ["check"]
+__all__ = ["ValidationError", "check"]
 
 
 def check(name: str, body: Any) -> Any:
-    """The body, if it is one of this type of ``bodies``; raises pydantic's ``ValidationError`` if it is not.
+    """Validate a request body.
+
+    Args:
+        name: the name of a type in :mod:`plsync.testing.schema.bodies`.
+        body: the parsed JSON.
+
+    Returns:
+        ``body``, unchanged.
+
+    Raises:
+        ValidationError: ``body`` is not of that type.
 
     >>> check("TrackGroup", {"request_id": 1, "group_id": 2, "more": 3})
     {'request_id': 1, 'group_id': 2, 'more': 3}

@@ -1,4 +1,7 @@
-"""The request bodies PromptLayer accepts, as its OpenAPI file (2026-08-21) and its SDK (1.5.16) describe them."""
+"""The request bodies that PromptLayer accepts.
+
+Sources: its OpenAPI file (2026-08-21) and its SDK (1.5.16).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ STATUSES_OF_ERROR_TYPES = {
     "VARIABLE_MISSING_OR_EMPTY": {"WARNING"},
     "UNKNOWN_ERROR": {"WARNING", "ERROR"},
 }
-"""Which statuses an ``error_type`` may stand beside."""
+"""The statuses that each ``error_type`` is allowed with."""
 
 
 def _is_moment(value: str) -> str:
@@ -39,14 +42,14 @@ def _error_type_fits_status(log: Any) -> Any:
 
 @with_config(ConfigDict(strict=True))
 class Body(TypedDict):
-    """No coercion: a number is not a string. Unknown keys pass, as no schema of PromptLayer's forbids them.
+    """Strict: a number is not a string. Unknown keys pass, because no schema of PromptLayer forbids them.
 
-    What a body is made of takes the same rules from it.
+    Nested types inherit the same rules.
     """
 
 
 Time = Annotated[str, AfterValidator(_is_moment)] | float
-"""ISO 8601 by the schema; epoch seconds, as the SDK sends them, are accepted as well."""
+"""ISO 8601 according to the schema; epoch seconds, which the SDK sends, are accepted as well."""
 
 Id = int | str
 Score = Annotated[int, Field(ge=0, le=100)]
@@ -104,11 +107,11 @@ LogRequest = Annotated[_LogRequest, AfterValidator(_error_type_fits_status)]
 """The body of ``POST /log-request``."""
 
 SpanLogRequest = Annotated[_SpanLogRequest, AfterValidator(_error_type_fits_status)]
-"""A log attached to a span, which lends it the times it leaves out."""
+"""A log attached to a span. The span's times replace missing times of the log."""
 
 
 class SpanContext(Body):
-    """Which span it is."""
+    """The ids of a span."""
 
     trace_id: Name
     span_id: Name
@@ -116,14 +119,14 @@ class SpanContext(Body):
 
 
 class SpanStatus(Body):
-    """How the spanned work ended."""
+    """The result of the work that the span covers."""
 
     status_code: Literal["StatusCode.OK", "StatusCode.ERROR", "StatusCode.UNSET"]
     description: NotRequired[str | None]
 
 
 class SpanResource(Body):
-    """What the span comes from."""
+    """The program that made the span."""
 
     attributes: dict[str, str]
     schema_url: str
@@ -163,14 +166,14 @@ class TrackScore(Body):
 
 
 class TrackMetadata(Body):
-    """Metadata for a request; a key that is there already is replaced."""
+    """Metadata for a request; an existing key is replaced."""
 
     request_id: Id
     metadata: dict[str, str]
 
 
 class TrackPrompt(Body):
-    """The prompt template a request came from."""
+    """The prompt template that a request was made from."""
 
     request_id: Id
     prompt_name: str
@@ -180,14 +183,14 @@ class TrackPrompt(Body):
 
 
 class TrackGroup(Body):
-    """The group a request belongs to."""
+    """The group that a request belongs to."""
 
     request_id: int
     group_id: int
 
 
 class TrackRequest(Body):
-    """The body of ``POST /track-request``, by which the SDK logs what its ``run()`` did."""
+    """The body of ``POST /track-request``, with which the SDK logs a call of ``run()``."""
 
     function_name: str
     provider_type: NotRequired[str | None]
@@ -251,7 +254,7 @@ class GetTemplate(Body):
 
 
 class PublishedTemplate(Body):
-    """Which template a version is published for."""
+    """The template that a version is published for."""
 
     prompt_name: Annotated[str, Field(min_length=1, max_length=512)]
     tags: NotRequired[list[str] | None]

@@ -1,4 +1,4 @@
-"""The content blocks of PromptLayer's prompt blueprint, as its OpenAPI file (2026-08-21) describes them."""
+"""The content blocks of PromptLayer's prompt blueprint. Source: its OpenAPI file (2026-08-21)."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Thinking(TypedDict):
 
 
 class ImageURL(TypedDict):
-    """Where an image is."""
+    """The location of an image."""
 
     url: str
     detail: NotRequired[str | None]
@@ -94,7 +94,7 @@ class Image(TypedDict):
 
 
 class MediaSource(TypedDict):
-    """A file: its MIME type, and where or what it is."""
+    """A file: its MIME type, and its URL or content."""
 
     title: NotRequired[str]
     type: NotRequired[str | None]
@@ -110,14 +110,14 @@ class Media(TypedDict):
 
 
 class MediaVariable(TypedDict):
-    """A file to be filled in."""
+    """A variable for a file."""
 
     type: Literal["media_variable"]
     name: str
 
 
 class OutputMedia(TypedDict):
-    """A file that a model made."""
+    """A file that a model generated."""
 
     type: Literal["output_media"]
     url: str
@@ -128,7 +128,7 @@ class OutputMedia(TypedDict):
 
 
 class Code(TypedDict):
-    """Code that a model wrote to be run by its provider."""
+    """Code that a model wrote and its provider runs."""
 
     type: Literal["code"]
     code: str
@@ -137,7 +137,7 @@ class Code(TypedDict):
 
 
 class CodeExecutionResult(TypedDict):
-    """What that code printed."""
+    """The output of that code."""
 
     type: Literal["code_execution_result"]
     output: str
@@ -154,7 +154,7 @@ class ServerToolUse(TypedDict):
 
 
 class WebSearchResult(TypedDict):
-    """One page that a web search found."""
+    """One page of a web search's results."""
 
     type: NotRequired[Literal["web_search_result"]]
     url: NotRequired[str]
@@ -164,7 +164,7 @@ class WebSearchResult(TypedDict):
 
 
 class WebSearchToolResult(TypedDict):
-    """What a web search found."""
+    """The results of a web search."""
 
     type: Literal["web_search_tool_result"]
     tool_use_id: str
@@ -172,7 +172,7 @@ class WebSearchToolResult(TypedDict):
 
 
 class BashCodeExecutionToolResult(TypedDict):
-    """What a shell command of Anthropic's code execution gave."""
+    """The result of a shell command in Anthropic's code execution."""
 
     type: Literal["bash_code_execution_tool_result"]
     tool_use_id: str
@@ -180,7 +180,7 @@ class BashCodeExecutionToolResult(TypedDict):
 
 
 class TextEditorCodeExecutionToolResult(TypedDict):
-    """What a file operation of Anthropic's code execution gave."""
+    """The result of a file operation in Anthropic's code execution."""
 
     type: Literal["text_editor_code_execution_tool_result"]
     tool_use_id: str
@@ -198,7 +198,7 @@ class McpListTools(TypedDict):
 
 
 class McpCall(TypedDict):
-    """A call of a tool on an MCP server, and what it gave."""
+    """A call of a tool on an MCP server, and its result."""
 
     type: Literal["mcp_call"]
     id: NotRequired[str | None]
@@ -211,7 +211,7 @@ class McpCall(TypedDict):
 
 
 class McpApprovalRequest(TypedDict):
-    """The question whether a tool on an MCP server may be called."""
+    """A request to approve a tool call on an MCP server."""
 
     type: Literal["mcp_approval_request"]
     id: NotRequired[str | None]
@@ -221,7 +221,7 @@ class McpApprovalRequest(TypedDict):
 
 
 class McpApprovalResponse(TypedDict):
-    """The answer to that question."""
+    """The approval or denial of a tool call on an MCP server."""
 
     type: Literal["mcp_approval_response"]
     approval_request_id: str
@@ -239,7 +239,7 @@ class ShellCall(TypedDict):
 
 
 class ShellCallOutput(TypedDict):
-    """What that command gave."""
+    """The result of OpenAI's shell tool."""
 
     type: Literal["shell_call_output"]
     id: NotRequired[str | None]
@@ -259,7 +259,7 @@ class ApplyPatchCall(TypedDict):
 
 
 class ApplyPatchCallOutput(TypedDict):
-    """What that change gave."""
+    """The result of OpenAI's patch tool."""
 
     type: Literal["apply_patch_call_output"]
     id: NotRequired[str | None]

@@ -1,4 +1,4 @@
-"""Messages and prompts of PromptLayer's blueprint, as its OpenAPI file (2026-08-21) describes them."""
+"""Messages and prompts of PromptLayer's blueprint. Source: its OpenAPI file (2026-08-21)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class FunctionCall(TypedDict):
 
 
 class ToolCall(TypedDict):
-    """A call of a tool, asked for by a model."""
+    """A model's request to call a tool."""
 
     id: str
     type: NotRequired[Literal["function"]]
@@ -27,7 +27,7 @@ class ToolCall(TypedDict):
 
 
 class Message(TypedDict):
-    """What every message may have."""
+    """The fields of every message."""
 
     input_variables: NotRequired[list[str]]
     template_format: NotRequired[Literal["f-string", "jinja2"]]
@@ -50,7 +50,7 @@ class Developer(Message):
 
 
 class User(Message):
-    """What a person said."""
+    """A message from a person."""
 
     role: Literal["user"]
     content: list[Content]
@@ -58,7 +58,7 @@ class User(Message):
 
 
 class Assistant(Message):
-    """What a model said. ``content`` may be null or missing by the schema; the dashboard then shows nothing."""
+    """A model's message. The schema allows ``content`` to be null or missing; the dashboard then shows nothing."""
 
     role: Literal["assistant"]
     content: NotRequired[list[Content] | None]
@@ -68,7 +68,7 @@ class Assistant(Message):
 
 
 class Tool(Message):
-    """A tool's answer."""
+    """The result of a tool."""
 
     role: Literal["tool"]
     content: list[Content]
@@ -77,7 +77,7 @@ class Tool(Message):
 
 
 class Function(Message):
-    """A function's answer, the older form of a tool's."""
+    """The result of a function, the older form of a tool's result."""
 
     role: Literal["function"]
     content: NotRequired[list[Content] | None]
@@ -85,7 +85,7 @@ class Function(Message):
 
 
 class Placeholder(Message):
-    """Where messages will be filled in; in templates only."""
+    """A placeholder for messages; only templates have it."""
 
     role: Literal["placeholder"]
     content: NotRequired[list[Content] | None]
@@ -129,7 +129,7 @@ class BuiltInTool(TypedDict):
 
 
 class FunctionName(TypedDict):
-    """A function by name."""
+    """A reference to a function."""
 
     name: str
 
@@ -142,7 +142,7 @@ class ToolChoice(TypedDict):
 
 
 class CompletionPrompt(TypedDict):
-    """The prompt, or the answer, of a text model."""
+    """The prompt or the output of a text model."""
 
     type: Literal["completion"]
     content: list[Content]
@@ -151,7 +151,7 @@ class CompletionPrompt(TypedDict):
 
 
 class ChatPrompt(TypedDict):
-    """The messages of a chat model's prompt or answer."""
+    """The messages of a chat model's prompt or output."""
 
     type: Literal["chat"]
     messages: list[AnyMessage]

@@ -1,1 +1,1 @@
-"""What the stand-in keeps, in memory: spans, logs and what is attached to them, and prompt templates."""
+"""The stand-in's data, in memory: spans, logs, follow-ups and prompt templates."""

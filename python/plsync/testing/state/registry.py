@@ -1,4 +1,4 @@
-"""The Prompt Registry of the stand-in: versions and release labels."""
+"""The stand-in's Prompt Registry: versions and release labels."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Version:
     commit_message: str | None
     created_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     labels: dict[str, int] = field(default_factory=dict)
-    """Release labels on it, with their ids."""
+    """The ids of its release labels, by label."""
 
-    def row(self, tags: Iterable[str]) -> JSON:
-        """It as the endpoints tell of it; a copy."""
+    def as_json(self, tags: Iterable[str]) -> JSON:
+        """The version as endpoints return it, a copy."""
         return copy.deepcopy(
             {
                 "id": self.prompt_id,
@@ -52,14 +52,13 @@ class Registry:
     """Prompt templates by name, each with its versions in order."""
 
     def __init__(self) -> None:
-        """Start empty."""
         self._versions: dict[str, list[Version]] = {}
         self._tags: dict[str, list[str]] = {}
         self._version_ids = itertools.count(1)
         self._label_ids = itertools.count(1)
 
     def names(self) -> Collection[str]:
-        """Every template's name."""
+        """The names of all templates."""
         return self._versions.keys()
 
     def add(
@@ -72,7 +71,7 @@ class Registry:
         tags: Iterable[str] = (),
         commit_message: str | None = None,
     ) -> Version:
-        """Publish a new version of a template. Labels move to it; tags are the template's."""
+        """Publish a new version of a template. ``labels`` move to it; ``tags`` belong to the template."""
         versions = self._versions.setdefault(name, [])
         prompt_id = versions[0].prompt_id if versions else len(self._versions)
         added = Version(
@@ -83,12 +82,16 @@ class Registry:
             moved = [older.labels.pop(label) for older in versions if label in older.labels]
             added.labels[label] = moved[0] if moved else next(self._label_ids)
         versions.append(added)
-        own = self._tags.setdefault(name, [])
-        own += [tag for tag in tags if tag not in own]
+        known_tags = self._tags.setdefault(name, [])
+        known_tags += [tag for tag in tags if tag not in known_tags]
         return added
 
     def get(self, identifier: str, *, version: int | None = None, label: str | None = None) -> JSON:
-        """One version: the labelled one, else the numbered one, else the newest. Raises ``NotFound``."""
+        """One version: by label, else by number, else the newest.
+
+        Raises:
+            NotFound: the template has no such version.
+        """
         versions = self.versions(identifier)
         if label is not None:
             chosen = [row for row in versions if label in row.labels]
@@ -99,22 +102,26 @@ class Registry:
         if not chosen:
             wanted = f"label {label!r}" if label is not None else f"version {version}"
             raise NotFound(f"Prompt template {identifier!r} has no {wanted}")
-        return chosen[0].row(self._tags[chosen[0].name])
+        return chosen[0].as_json(self._tags[chosen[0].name])
 
     def versions(self, identifier: str) -> list[Version]:
-        """Every version of a template, by its name or id. Raises ``NotFound``."""
+        """Every version of a template, by its name or id.
+
+        Raises:
+            NotFound: there is no such template.
+        """
         for name, versions in self._versions.items():
             if identifier in {name, str(versions[0].prompt_id)}:
                 return versions
         raise NotFound(f"Prompt template {identifier!r} not found")
 
-    def listed(self, *, name: str | None = None, label: str | None = None, tags: Iterable[str] = ()) -> list[JSON]:
-        """The newest version of each template (with ``label``: the labelled one), oldest template first."""
+    def list_newest(self, *, name: str | None = None, label: str | None = None, tags: Iterable[str] = ()) -> list[JSON]:
+        """The newest version of each template, or the version with ``label``; the oldest template first."""
         found: list[JSON] = []
-        for own_name, versions in self._versions.items():
+        for known_name, versions in self._versions.items():
             chosen = [row for row in versions if label is None or label in row.labels]
-            matches = name is None or name.lower() in own_name.lower()
-            if chosen and matches and set(tags) <= set(self._tags[own_name]):
-                row = chosen[-1].row(self._tags[own_name])
+            matches = name is None or name.lower() in known_name.lower()
+            if chosen and matches and set(tags) <= set(self._tags[known_name]):
+                row = chosen[-1].as_json(self._tags[known_name])
                 found.append({**row, "updated_at": row["created_at"], "external_ids": [], "is_snippet": False})
         return found

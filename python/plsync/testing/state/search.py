@@ -1,22 +1,22 @@
-"""Which logs a search finds: PromptLayer's filters, as far as logs in memory can answer them."""
+"""PromptLayer's search filters, applied to the logs in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from plsync.testing.state.keeping import JSON
-from plsync.testing.state.texts import said
+from plsync.testing.state.storage import JSON
+from plsync.testing.state.prompt_text import prompt_text
 
-__all__ = ["Unsupported", "find"]
+__all__ = ["UnsupportedQuery", "find_logs"]
 
 _FIELDS: Mapping[str, Callable[[JSON], Any]] = {
     "pl_id": lambda log: log["id"],
     "prompt_id": lambda log: log.get("prompt_id"),
     "engine": lambda log: log.get("model"),
     "provider_type": lambda log: log.get("provider"),
-    "input_text": lambda log: said(log.get("input")),
-    "output_text": lambda log: said(log.get("output")),
+    "input_text": lambda log: prompt_text(log.get("input")),
+    "output_text": lambda log: prompt_text(log.get("output")),
     "prompt_version_number": lambda log: log.get("prompt_version_number"),
     "input_tokens": lambda log: log.get("input_tokens") or 0,
     "output_tokens": lambda log: log.get("output_tokens") or 0,
@@ -60,22 +60,26 @@ _OPPOSITES = {
 }
 
 
-class Unsupported(Exception):
-    """A filter or an order that the stand-in does not know, or that cannot be applied to the field."""
+class UnsupportedQuery(Exception):
+    """The stand-in does not know a filter or an order, or cannot apply it to the field."""
 
 
-def find(logs: Iterable[JSON], query: JSON) -> list[JSON]:
-    """The logs that a search asks for, in its order: by default newest first. Raises ``Unsupported``."""
-    words = (query.get("q") or "").lower()
-    found = [log for log in logs if _matches(log, query.get("filter_group")) and words in _text(log)][::-1]
+def find_logs(logs: Iterable[JSON], query: JSON) -> list[JSON]:
+    """The logs that match a search, in its order; newest first by default.
+
+    Raises:
+        UnsupportedQuery: the search has a filter or an order that the stand-in does not support.
+    """
+    text = (query.get("q") or "").lower()
+    found = [log for log in logs if _matches(log, query.get("filter_group")) and text in _text(log)][::-1]
     key, order = query.get("sort_by"), query.get("sort_order")
     if (key is None) != (order is None) or (key is not None and key not in _SORTED_BY):
-        raise Unsupported(f"sort_by and sort_order go together, and sort_by is one of {sorted(_SORTED_BY)}")
+        raise UnsupportedQuery(f"sort_by and sort_order go together, and sort_by is one of {sorted(_SORTED_BY)}")
     return found if key is None else sorted(found, key=_FIELDS[key], reverse=order == "desc")
 
 
 def _text(log: JSON) -> str:
-    return f"{said(log.get('input'))}\n{said(log.get('output'))}".lower()
+    return f"{prompt_text(log.get('input'))}\n{prompt_text(log.get('output'))}".lower()
 
 
 def _matches(log: JSON, group: JSON | None) -> bool:
@@ -90,7 +94,7 @@ def _holds(log: JSON, condition: JSON) -> bool:
     if operator in _OPPOSITES:
         return not _holds(log, {**condition, "operator": _OPPOSITES[operator]})
     if field not in _FIELDS or operator not in _OPERATORS:
-        raise Unsupported(f"The stand-in cannot search by {field} with {operator}")
+        raise UnsupportedQuery(f"The stand-in cannot search by {field} with {operator}")
     found = _FIELDS[field](log)
     if field == "metadata":
         found = found.get(condition.get("nested_key"))
@@ -99,4 +103,4 @@ def _holds(log: JSON, condition: JSON) -> bool:
     try:
         return _OPERATORS[operator](found, wanted)
     except (TypeError, IndexError):
-        raise Unsupported(f"{field} cannot be compared by {operator} with {wanted!r}") from None
+        raise UnsupportedQuery(f"{field} cannot be compared by {operator} with {wanted!r}") from None

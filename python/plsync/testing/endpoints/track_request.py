@@ -1,4 +1,4 @@
-"""``/track-request``: the log that PromptLayer's SDK sends of what its ``run()`` did, and the old LangChain handler."""
+"""``/track-request``: the logs that PromptLayer's SDK sends for ``run()``, and the logs of the old LangChain handler."""
 
 from __future__ import annotations
 
@@ -6,47 +6,46 @@ from typing import Any
 
 import orjson
 
-from plsync.testing.endpoints.answers import Answer, Asked, ok, parse
+from plsync.testing.endpoints.http import Response, Request, json_response, parse_json
 from plsync.testing.endpoints.routes import Route
 from plsync.testing.schema import check
-from plsync.testing.state.keeping import JSON
+from plsync.testing.state.storage import JSON
 from plsync.testing.state.registry import Registry
 from plsync.testing.state.workspace import Workspace
 
-__all__ = ["Tracked"]
+__all__ = ["TrackRequest"]
 
-_KEPT = ("tags", "metadata", "prompt_id", "prompt_input_variables", "status", "error_type", "error_message")
+_COPIED = ("tags", "metadata", "prompt_id", "prompt_input_variables", "status", "error_type", "error_message")
 
 
-class Tracked:
+class TrackRequest:
     """``/track-request`` and ``/rest/track-request``.
 
-    PromptLayer reads the request and the response in each provider's form. Here it is done for OpenAI's and
-    Anthropic's texts and for LangChain's; of anything else the log has the ``kwargs`` and the ``request_response``.
+    PromptLayer parses the request and the response of every provider. The stand-in parses texts of OpenAI, Anthropic
+    and LangChain. The log of another call has the raw ``kwargs`` and ``request_response``.
     """
 
     def __init__(self, workspace: Workspace, registry: Registry) -> None:
-        """Serve this workspace."""
         self._workspace = workspace
         self._registry = registry
 
     def routes(self) -> list[Route]:
-        """What these endpoints answer."""
+        """The paths of these endpoints."""
         return [("POST", "/(?:rest/)?track-request", self._track)]
 
-    def _track(self, asked: Asked) -> Answer:
-        track = check("TrackRequest", parse(asked.body))
-        given, response = track["kwargs"], track["request_response"]
+    def _track(self, request: Request) -> Response:
+        track = check("TrackRequest", parse_json(request.body))
+        arguments, response = track["kwargs"], track["request_response"]
         log: JSON = {
             "provider": track.get("provider_type") or "unknown",
-            "model": given.get("model") or track["function_name"],
+            "model": arguments.get("model") or track["function_name"],
             "function_name": track["function_name"],
-            "input": _prompt(given.get("messages") or given.get("prompt") or track.get("args"), given.get("system")),
-            "output": _prompt(_answers(response), None),
-            "kwargs": given,
+            "input": _prompt(_input(track), arguments.get("system")),
+            "output": _prompt(_output(response), None),
+            "kwargs": arguments,
             "request_response": response,
             **{key: track[key] for key in ("request_start_time", "request_end_time")},
-            **{key: track[key] for key in _KEPT if track.get(key) is not None},
+            **{key: track[key] for key in _COPIED if track.get(key) is not None},
         }
         log_id = self._workspace.add_log(orjson.dumps(log), span_id=track.get("span_id"))
         if track.get("group_id") is not None:
@@ -57,12 +56,17 @@ class Tracked:
             variables = track.get("prompt_input_variables") or {}
             self._workspace.link_prompt(log_id, {**link, "input_variables": variables})
         blueprint = {"prompt_template": log["input"]} if track.get("return_prompt_blueprint") else None
-        answer = {"success": True, "request_id": log_id, "prompt_blueprint": blueprint}
-        return ok({**answer, "message": "Request tracked successfully"})
+        created = {"success": True, "request_id": log_id, "prompt_blueprint": blueprint}
+        return json_response({**created, "message": "Request tracked successfully"})
 
 
-def _answers(response: Any) -> Any:
-    """What was answered: OpenAI's choices, Anthropic's message, LangChain's text or messages."""
+def _input(track: JSON) -> Any:
+    """The messages, the prompt or the arguments of a call."""
+    return track["kwargs"].get("messages") or track["kwargs"].get("prompt") or track.get("args")
+
+
+def _output(response: Any) -> Any:
+    """The text or messages of a response: OpenAI's choices, Anthropic's message, LangChain's text or messages."""
     if not isinstance(response, dict):
         return response
     choices = response.get("choices")
@@ -71,8 +75,8 @@ def _answers(response: Any) -> Any:
     return [response] if "content" in response else response.get("text")
 
 
-def _prompt(said: Any, system: Any) -> JSON:
-    items = [item for item in (said if isinstance(said, list) else [said]) if item]
+def _prompt(content: Any, system: Any) -> JSON:
+    items = [item for item in (content if isinstance(content, list) else [content]) if item]
     if all(isinstance(item, str) for item in items) and not system:
         return {"type": "completion", "content": [_text(item) for item in items]}
     first = [{"role": "system", "content": system}] if system else []
@@ -80,12 +84,12 @@ def _prompt(said: Any, system: Any) -> JSON:
 
 
 def _message(item: Any) -> JSON:
-    given = item if isinstance(item, dict) else {"content": item}
-    content = given.get("content")
+    message = item if isinstance(item, dict) else {"content": item}
+    content = message.get("content")
     blocks = [_text(content)] if isinstance(content, str) else content or []
-    calls = {"tool_calls": given["tool_calls"]} if given.get("tool_calls") else {}
-    return {"role": given.get("role", "assistant"), "content": blocks, **calls}
+    calls = {"tool_calls": message["tool_calls"]} if message.get("tool_calls") else {}
+    return {"role": message.get("role", "assistant"), "content": blocks, **calls}
 
 
-def _text(words: Any) -> JSON:
-    return {"type": "text", "text": str(words)}
+def _text(content: Any) -> JSON:
+    return {"type": "text", "text": str(content)}

@@ -1,4 +1,4 @@
-"""Bodies for a PromptLayer stand-in, and clients that send them."""
+"""Request bodies for the PromptLayer stand-in, and a client that sends them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def span(span_id: str = "a" * 16, trace_id: str = TRACE, **log: Any) -> dict[str
     }
 
 
-def connected(server: PromptLayerServer) -> httpx.Client:
+def client_of(server: PromptLayerServer) -> httpx.Client:
     return httpx.Client(base_url=server.url, headers={"X-API-KEY": server.api_key}, trust_env=False, timeout=10)
 
 

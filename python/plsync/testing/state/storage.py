@@ -1,4 +1,4 @@
-"""How the stand-in keeps spans and logs: whole, or, for millions of them, their ids alone."""
+"""Stores spans and logs: in full, or as ids alone for millions of records."""
 
 from __future__ import annotations
 
@@ -9,50 +9,50 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
-__all__ = ["JSON", "Kept", "KeptIds", "KeptWhole", "Sent"]
+__all__ = ["JSON", "FullStorage", "IdStorage", "Payload", "Storage"]
 
 JSON = dict[str, Any]
 
 
-class Sent(NamedTuple):
-    """A span or log as it came: the request's body, and the place of the span in it (None: the body is a log)."""
+class Payload(NamedTuple):
+    """The body of a request, and the index of a span in it; the index is ``None`` for a log."""
 
     content: bytes
     place: int | None = None
 
 
-class Kept(Protocol):
-    """Spans by trace, and logs."""
+class Storage(Protocol):
+    """Spans by trace, and logs by id."""
 
-    def put_span(self, row_id: int, span: JSON, log_id: int | None, sent: Sent) -> None:
-        """Store a span, in place of one with the same ids, and its log."""
+    def put_span(self, row_id: int, span: JSON, log_id: int | None, payload: Payload) -> None:
+        """Store a span and its log; replaces a span with the same ids."""
 
-    def put_log(self, log_id: int, sent: Sent) -> None:
-        """Store a log that came alone."""
+    def put_log(self, log_id: int, payload: Payload) -> None:
+        """Store a log that came without a span."""
 
     def row_of(self, trace_id: str, span_id: str) -> int | None:
-        """The number of a span, if it is there."""
+        """The row number of a span, or None."""
 
     def trace(self, trace_id: str) -> list[JSON]:
-        """The spans of a trace in short; none when there is no such trace."""
+        """Summaries of the spans of a trace; empty if there is no such trace."""
 
     def is_closed(self, trace_id: str) -> bool:
-        """Whether a trace takes no more spans."""
+        """Whether a trace is closed."""
 
     def close(self, trace_id: str) -> None:
-        """Let a trace take no more spans."""
+        """Close a trace: it rejects further spans."""
 
     def closed(self) -> Iterator[str]:
-        """The traces that take no more."""
+        """The ids of closed traces."""
 
     def spans(self) -> Iterator[JSON]:
-        """Every span there is now; it may be read without the lock."""
+        """Every span at this moment; the caller may read it without the lock."""
 
     def log(self, log_id: int) -> JSON | None:
-        """One log."""
+        """One log, or None."""
 
     def logs(self) -> Iterator[JSON]:
-        """Every log there is now, oldest first; it may be read without the lock."""
+        """Every log at this moment, oldest first; the caller may read it without the lock."""
 
     def add_metadata(self, log_id: int, metadata: dict[str, str]) -> None:
         """Add to the metadata of a log."""
@@ -62,61 +62,60 @@ class _Row(NamedTuple):
     row_id: int
     span_id: str
     log_id: int | None
-    sent: Sent
+    payload: Payload
 
 
-class KeptWhole:
-    """Everything as it was sent.
+class FullStorage:
+    """Stores spans and logs in full, as received bytes.
 
-    Kept as the bytes that came: parsed, they take five times the memory, and Python's garbage collector goes through
-    all of it again and again, which costs more than everything else the stand-in does.
+    Parsed objects would take five times the memory. Python's garbage collector would also traverse them again and again,
+    which costs more than all other work of the stand-in.
     """
 
     def __init__(self) -> None:
-        """Start empty."""
         self._traces: dict[str, tuple[_Row, ...]] = {}
-        self._logs: dict[int, Sent] = {}
-        self._added: dict[int, dict[str, str]] = {}
+        self._logs: dict[int, Payload] = {}
+        self._metadata: dict[int, dict[str, str]] = {}
         self._closed: set[str] = set()
 
-    def put_span(self, row_id: int, span: JSON, log_id: int | None, sent: Sent) -> None:
-        """Store a span, in place of one with the same ids, and its log."""
+    def put_span(self, row_id: int, span: JSON, log_id: int | None, payload: Payload) -> None:
+        """Store a span and its log; replaces a span with the same ids."""
         trace_id, span_id = span["context"]["trace_id"], span["context"]["span_id"]
         others = tuple(row for row in self._traces.get(trace_id, ()) if row.row_id != row_id)
-        self._traces[trace_id] = (*others, _Row(row_id, span_id, log_id, sent))
+        self._traces[trace_id] = (*others, _Row(row_id, span_id, log_id, payload))
         if log_id is not None:
-            self._logs[log_id] = sent
+            self._logs[log_id] = payload
 
-    def put_log(self, log_id: int, sent: Sent) -> None:
-        """Store a log that came alone."""
-        self._logs[log_id] = sent
+    def put_log(self, log_id: int, payload: Payload) -> None:
+        """Store a log that came without a span."""
+        self._logs[log_id] = payload
 
     def row_of(self, trace_id: str, span_id: str) -> int | None:
-        """The number of a span, if it is there."""
+        """The row number of a span, or None."""
         return next((row.row_id for row in self._traces.get(trace_id, ()) if row.span_id == span_id), None)
 
     def trace(self, trace_id: str) -> list[JSON]:
-        """The spans of a trace in short."""
+        """Summaries of the spans of a trace; empty if there is no such trace."""
         rows = self._traces.get(trace_id, ())
-        return [_short(row.row_id, row.span_id, row.log_id, _parsed(row.sent)) for row in rows]
+        return [_summary(row.row_id, row.span_id, row.log_id, _parse(row.payload)) for row in rows]
 
     def is_closed(self, trace_id: str) -> bool:
-        """Whether a trace takes no more spans."""
+        """Whether a trace is closed."""
         return trace_id in self._closed
 
     def close(self, trace_id: str) -> None:
-        """Let a trace take no more spans."""
+        """Close a trace: it rejects further spans."""
         self._closed.add(trace_id)
 
     def closed(self) -> Iterator[str]:
-        """The traces that take no more."""
+        """The ids of closed traces."""
         return iter(self._closed)
 
     def spans(self) -> Iterator[JSON]:
-        """Every span as sent, with its row ``id``, its ids and ``request_log_id``."""
+        """Every span as received, with its row ``id``, ``span_id``, ``trace_id`` and ``request_log_id``."""
         return (
             {
-                **_parsed(row.sent),
+                **_parse(row.payload),
                 "id": row.row_id,
                 "span_id": row.span_id,
                 "trace_id": trace_id,
@@ -127,50 +126,50 @@ class KeptWhole:
         )
 
     def log(self, log_id: int) -> JSON | None:
-        """One log."""
-        sent = self._logs.get(log_id)
-        return None if sent is None else self._whole(log_id, sent)
+        """One log, or None."""
+        payload = self._logs.get(log_id)
+        return None if payload is None else self._full_log(log_id, payload)
 
     def logs(self) -> Iterator[JSON]:
-        """Every log as sent, with its ``id``, ``span_id`` and ``trace_id``."""
-        return (self._whole(log_id, sent) for log_id, sent in list(self._logs.items()))
+        """Every log as received, with its ``id``, ``span_id`` and ``trace_id``."""
+        return (self._full_log(log_id, payload) for log_id, payload in list(self._logs.items()))
 
     def add_metadata(self, log_id: int, metadata: dict[str, str]) -> None:
         """Add to the metadata of a log."""
-        self._added.setdefault(log_id, {}).update(metadata)
+        self._metadata.setdefault(log_id, {}).update(metadata)
 
-    def _whole(self, log_id: int, sent: Sent) -> JSON:
-        parsed = _parsed(sent)
-        log, context = (parsed, {}) if sent.place is None else (parsed["log_request"], parsed["context"])
-        metadata = {**(log.get("metadata") or {}), **self._added.get(log_id, {})}
+    def _full_log(self, log_id: int, payload: Payload) -> JSON:
+        parsed = _parse(payload)
+        log, context = (parsed, {}) if payload.place is None else (parsed["log_request"], parsed["context"])
+        metadata = {**(log.get("metadata") or {}), **self._metadata.get(log_id, {})}
         ids = {"id": log_id, "span_id": context.get("span_id"), "trace_id": context.get("trace_id")}
         return {**log, **ids, "metadata": metadata}
 
 
-class KeptIds:
-    """Ids alone: about 250 bytes a span. Logs have no content, and those without a span are only counted."""
+class IdStorage:
+    """Stores ids alone, about 250 bytes a span. Logs have no content; logs without a span are only counted."""
 
     _ROW = struct.Struct("<QQI")
     _OPEN, _CLOSED = b"\0", b"\1"
 
     def __init__(self) -> None:
-        """Start empty."""
-        # One bytes object a trace, since Python objects for each number would be most of the memory: whether it is
-        # closed, then for each span, in the order they came, its row, its log (0: none), the length of its id, its id.
+        # One bytes object a trace: Python objects for each number would take most of the memory. The first byte is 1 if
+        # the trace is closed. Each span follows, in order of arrival: its row, its log (0: no log), the length of its
+        # id, its id.
         self._traces: dict[str, bytes] = {}
 
-    def put_span(self, row_id: int, span: JSON, log_id: int | None, sent: Sent) -> None:
-        """Store a span's ids; one that comes again is there twice, with the same row."""
+    def put_span(self, row_id: int, span: JSON, log_id: int | None, payload: Payload) -> None:
+        """Store a span's ids. A span that is sent twice is stored twice, with the same row."""
         context = span["context"]
         trace_id, span_id = context["trace_id"], context["span_id"].encode()
         packed = self._ROW.pack(row_id, log_id or 0, len(span_id)) + span_id
         self._traces[trace_id] = self._traces.get(trace_id, self._OPEN) + packed
 
-    def put_log(self, log_id: int, sent: Sent) -> None:
-        """Nothing is kept of it."""
+    def put_log(self, log_id: int, payload: Payload) -> None:
+        """Do nothing: only the workspace counts logs without a span."""
 
     def row_of(self, trace_id: str, span_id: str) -> int | None:
-        """The number of a span, if it is there."""
+        """The row number of a span, or None."""
         if trace_id not in self._traces:
             return None
         return next((row for row, _, found in self._rows(trace_id) if found == span_id), None)
@@ -178,18 +177,18 @@ class KeptIds:
     def trace(self, trace_id: str) -> list[JSON]:
         """The ids of the spans of a trace."""
         newest = {span: (row, log) for row, log, span in self._rows(trace_id)}
-        return [_short(row, span, log or None, {}) for span, (row, log) in newest.items()]
+        return [_summary(row, span, log or None, {}) for span, (row, log) in newest.items()]
 
     def is_closed(self, trace_id: str) -> bool:
-        """Whether a trace takes no more spans."""
+        """Whether a trace is closed."""
         return self._traces.get(trace_id, self._OPEN)[:1] == self._CLOSED
 
     def close(self, trace_id: str) -> None:
-        """Let a trace take no more spans."""
+        """Close a trace: it rejects further spans."""
         self._traces[trace_id] = self._CLOSED + self._traces[trace_id][1:]
 
     def closed(self) -> Iterator[str]:
-        """The traces that take no more."""
+        """The ids of closed traces."""
         return (trace_id for trace_id in self._traces if self.is_closed(trace_id))
 
     def spans(self) -> Iterator[JSON]:
@@ -206,7 +205,7 @@ class KeptIds:
         )
 
     def log(self, log_id: int) -> JSON | None:
-        """One log's ids, found by looking at all."""
+        """The ids of one log, or None; scans every trace."""
         return next((log for log in self.logs() if log["id"] == log_id), None)
 
     def logs(self) -> Iterator[JSON]:
@@ -219,7 +218,7 @@ class KeptIds:
         )
 
     def add_metadata(self, log_id: int, metadata: dict[str, str]) -> None:
-        """Nothing is kept of it."""
+        """Do nothing: this storage keeps no metadata."""
 
     def _rows(self, trace_id: str) -> Iterator[tuple[int, int, str]]:
         packed = self._traces.get(trace_id, self._OPEN)
@@ -232,19 +231,19 @@ class KeptIds:
 
 
 @lru_cache(maxsize=4)
-def _loaded(content: bytes) -> Any:
-    """The same few batches are asked for again and again: spans are listed in the order they came."""
+def _load(content: bytes) -> Any:
+    """Parse a body. Spans are listed in order of arrival, so consecutive calls parse the same few batches."""
     return orjson.loads(content)
 
 
-def _parsed(sent: Sent) -> JSON:
-    body: JSON = _loaded(sent.content)
-    if sent.place is None:
+def _parse(payload: Payload) -> JSON:
+    body: JSON = _load(payload.content)
+    if payload.place is None:
         return body
-    span: JSON = body["spans"][sent.place]
+    span: JSON = body["spans"][payload.place]
     return span
 
 
-def _short(row_id: int, span_id: str, log_id: int | None, span: JSON) -> JSON:
-    listed = {key: span.get(key) for key in ("name", "parent_id", "start_time", "end_time")}
-    return {"id": row_id, "span_id": span_id, "request_log_id": log_id, **listed}
+def _summary(row_id: int, span_id: str, log_id: int | None, span: JSON) -> JSON:
+    fields = {key: span.get(key) for key in ("name", "parent_id", "start_time", "end_time")}
+    return {"id": row_id, "span_id": span_id, "request_log_id": log_id, **fields}

@@ -1,8 +1,8 @@
-"""Endpoints that add something to a request: scores, metadata, prompts, groups; the REST ones and the SDK's."""
+"""Endpoints for follow-ups to a request: scores, metadata, prompt links, groups. REST and SDK paths."""
 
 from __future__ import annotations
 
-from plsync.testing.endpoints.answers import Answer, Asked, ok, parse
+from plsync.testing.endpoints.http import Response, Request, json_response, parse_json
 from plsync.testing.endpoints.routes import Route
 from plsync.testing.schema import check
 from plsync.testing.state.registry import Registry
@@ -15,12 +15,11 @@ class FollowUps:
     """``/rest/track-*``, ``/library-track-*``, ``/track-group`` and ``/create-group``."""
 
     def __init__(self, workspace: Workspace, registry: Registry) -> None:
-        """Serve this workspace."""
         self._workspace = workspace
         self._registry = registry
 
     def routes(self) -> list[Route]:
-        """What these endpoints answer."""
+        """The paths of these endpoints."""
         return [
             ("POST", "/(?:rest/|library-)track-score", self._score),
             ("POST", "/(?:rest/|library-)track-metadata", self._metadata),
@@ -29,19 +28,19 @@ class FollowUps:
             ("POST", "/create-group", self._create_group),
         ]
 
-    def _score(self, asked: Asked) -> Answer:
-        track = _read("TrackScore", asked)
+    def _score(self, request: Request) -> Response:
+        track = _read("TrackScore", request)
         name = track.get("name") or track.get("score_name") or "default"
         self._workspace.score(track["request_id"], name, track["score"])
         return _tracked("Score")
 
-    def _metadata(self, asked: Asked) -> Answer:
-        track = _read("TrackMetadata", asked)
+    def _metadata(self, request: Request) -> Response:
+        track = _read("TrackMetadata", request)
         self._workspace.add_metadata(track["request_id"], track["metadata"])
         return _tracked("Metadata")
 
-    def _prompt(self, asked: Asked) -> Answer:
-        track = _read("TrackPrompt", asked)
+    def _prompt(self, request: Request) -> Response:
+        track = _read("TrackPrompt", request)
         version = track.get("version")
         row = self._registry.get(
             track["prompt_name"], version=None if version is None else int(version), label=track.get("label")
@@ -51,19 +50,19 @@ class FollowUps:
         self._workspace.link_prompt(track["request_id"], {**link, "input_variables": variables})
         return _tracked("Prompt")
 
-    def _group(self, asked: Asked) -> Answer:
-        track = _read("TrackGroup", asked)
+    def _group(self, request: Request) -> Response:
+        track = _read("TrackGroup", request)
         self._workspace.join_group(track["request_id"], track["group_id"])
         return _tracked("Group")
 
-    def _create_group(self, _asked: Asked) -> Answer:
-        return ok({"success": True, "id": self._workspace.add_group()})
+    def _create_group(self, _request: Request) -> Response:
+        return json_response({"success": True, "id": self._workspace.add_group()})
 
 
-def _read(name: str, asked: Asked) -> JSON:
-    body: JSON = check(name, parse(asked.body))
+def _read(name: str, request: Request) -> JSON:
+    body: JSON = check(name, parse_json(request.body))
     return body
 
 
-def _tracked(what: str) -> Answer:
-    return ok({"success": True, "message": f"{what} tracked successfully"})
+def _tracked(subject: str) -> Response:
+    return json_response({"success": True, "message": f"{subject} tracked successfully"})

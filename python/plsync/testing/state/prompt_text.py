@@ -1,16 +1,16 @@
-"""The text of prompts and answers."""
+"""The text of prompts and outputs, for searches and assertions."""
 
 from __future__ import annotations
 
-from plsync.testing.state.keeping import JSON
+from plsync.testing.state.storage import JSON
 
-__all__ = ["said"]
+__all__ = ["prompt_text"]
 
 
-def said(prompt: JSON | None) -> str:
-    """The text of a prompt or an answer, tool calls included, line by line.
+def prompt_text(prompt: JSON | None) -> str:
+    """The text of a prompt or an output, one line for each block and each tool call.
 
-    >>> said({"type": "completion", "content": [{"type": "text", "text": "hi"}]})
+    >>> prompt_text({"type": "completion", "content": [{"type": "text", "text": "hi"}]})
     'hi'
     """
     if not prompt:

@@ -27,14 +27,14 @@ _TENSOR_F32: Final = 0
 
 @dataclass(frozen=True)
 class ArrayOf:
-    """The type of an array value: one item type for all of it."""
+    """The type of an array value: its items share one type."""
 
     item: int
 
 
 @dataclass
 class Matrix:
-    """A float32 tensor of ``rows`` by ``cols``, all zero at first; ``rows=None`` makes a vector."""
+    """A float32 tensor of ``rows`` by ``cols``, initially zero; ``rows=None`` makes a vector."""
 
     rows: int | None
     cols: int
@@ -70,11 +70,14 @@ def ones(cols: int) -> Matrix:
 
 
 def gguf_bytes(pairs: Sequence[tuple[str, int | ArrayOf, Any]], tensors: Mapping[str, Matrix]) -> bytes:
-    """A whole GGUF file.
+    """Encode a GGUF file.
 
     Args:
-        pairs: The metadata: key, type (one of this module's constants, or ``ArrayOf`` one of them) and value.
-        tensors: The weights by name; each is stored as float32.
+        pairs: the metadata: key, type (one of this module's constants, or ``ArrayOf`` one of them) and value.
+        tensors: the weights by name; each is stored as float32.
+
+    Returns:
+        The bytes of the file.
     """
     head = bytearray(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(pairs)))
     for key, kind, value in pairs:

@@ -1,0 +1,1 @@
+"""GGUF files: the container format, and a tiny language model in it."""
