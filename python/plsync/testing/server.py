@@ -15,10 +15,10 @@ import orjson
 from plsync.testing.assertions import Assertions, record_of
 from plsync.testing.connection import HTTPServer
 from plsync.testing.endpoints import LEGACY_PATHS, all_routes
-from plsync.testing.endpoints.http import Response, Request, error_response, json_response
+from plsync.testing.endpoints.http import Request, Response, error_response, json_response
 from plsync.testing.faults import Fault, Faults
-from plsync.testing.state.storage import IdStorage, FullStorage
 from plsync.testing.state.registry import Registry
+from plsync.testing.state.storage import FullStorage, IdStorage
 from plsync.testing.state.workspace import JSON, Workspace
 
 __all__ = ["DEFAULT_API_KEY", "PromptLayerServer", "Received"]

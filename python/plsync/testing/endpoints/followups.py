@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plsync.testing.endpoints.http import Response, Request, json_response, parse_json
+from plsync.testing.endpoints.http import Request, Response, json_response, parse_json
 from plsync.testing.endpoints.routes import Route
 from plsync.testing.schema import check
 from plsync.testing.state.registry import Registry

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 
-from plsync.testing.endpoints.http import Response, Request, error_response, json_response, parse_json
+from plsync.testing.endpoints.http import Request, Response, error_response, json_response, parse_json
 from plsync.testing.endpoints.routes import Route
 from plsync.testing.schema import check
 from plsync.testing.state.registry import Registry

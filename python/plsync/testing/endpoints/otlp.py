@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from plsync.testing.endpoints.http import Response, Request, HTTPError, error_response, json_response, parse_json
+from plsync.testing.endpoints.http import HTTPError, Request, Response, error_response, json_response, parse_json
 from plsync.testing.endpoints.routes import Route
 from plsync.testing.state.storage import JSON
 from plsync.testing.state.workspace import Workspace

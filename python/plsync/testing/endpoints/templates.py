@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from plsync.testing.endpoints.http import Response, Request, HTTPError, json_response, parse_json
+from plsync.testing.endpoints.http import HTTPError, Request, Response, json_response, parse_json
 from plsync.testing.endpoints.rendering import llm_kwargs, render
 from plsync.testing.endpoints.routes import Route
 from plsync.testing.schema import check

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import datetime, timedelta, timezone
 
-from plsync.testing.endpoints.http import Response, Request, HTTPError, error_response, json_response, parse_json
+from plsync.testing.endpoints.http import HTTPError, Request, Response, error_response, json_response, parse_json
 from plsync.testing.endpoints.routes import Route
 from plsync.testing.schema import check
 from plsync.testing.state.registry import Registry

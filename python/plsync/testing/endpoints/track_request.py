@@ -1,4 +1,4 @@
-"""``/track-request``: the logs that PromptLayer's SDK sends for ``run()``, and the logs of the old LangChain handler."""
+"""``/track-request``: logs of PromptLayer's SDK for ``run()``, and logs of the old LangChain handler."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 import orjson
 
-from plsync.testing.endpoints.http import Response, Request, json_response, parse_json
+from plsync.testing.endpoints.http import Request, Response, json_response, parse_json
 from plsync.testing.endpoints.routes import Route
 from plsync.testing.schema import check
-from plsync.testing.state.storage import JSON
 from plsync.testing.state.registry import Registry
+from plsync.testing.state.storage import JSON
 from plsync.testing.state.workspace import Workspace
 
 __all__ = ["TrackRequest"]

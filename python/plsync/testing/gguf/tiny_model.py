@@ -1,14 +1,14 @@
 """A language model small enough to write in a test: 0.4 MB, no download, no training, real inference.
 
-The file is a GGUF of the llama architecture, and GPT4All and llama.cpp load it. Its weights are set by hand: they encode
+The file is a GGUF of the llama architecture, and GPT4All and llama.cpp load it. Its weights are set by hand and encode
 a lookup table. A keyword anywhere in the prompt selects one fixed reply. A prompt without a keyword gets the default.
 The text ends after the reply.
 
 The best token leads the next one by at least 40 logits. The reply is therefore the same at any usual temperature, and a
 test may compare it literally.
 
-Pass ``n_threads=1`` to GPT4All. Its native threads wait by spinning: LangChain's default of 4 threads on two cores makes
-a token about a thousand times slower.
+Pass ``n_threads=1`` to GPT4All. Its native threads wait by spinning: LangChain's default of 4 threads makes a token
+about a thousand times slower on two cores.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def _vocabulary(replies: list[list[str]], keywords: list[str]) -> tuple[list[str
 
 
 def _weights(tokens: list[str], replies: Mapping[str, list[str]], fallback: list[str]) -> dict[str, Matrix]:
-    # One layer. Dimension 0 is "any token". Each piece has one dimension; each keyword has two, "present" and "recalled".
+    # One layer. Dimension 0 is "any token". A piece has one dimension; a keyword has two, "present" and "recalled".
     # Query and key are zero, so attention is a plain mean over the prompt: it detects a keyword, not its position.
     keywords, index = list(replies), {token: i for i, token in enumerate(tokens)}
     pieces = [piece for reply in [*replies.values(), fallback] for piece in reply]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from plsync.testing.state.storage import JSON
 from plsync.testing.state.prompt_text import prompt_text
+from plsync.testing.state.storage import JSON
 
 __all__ = ["UnsupportedQuery", "find_logs"]
 

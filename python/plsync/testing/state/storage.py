@@ -68,8 +68,8 @@ class _Row(NamedTuple):
 class FullStorage:
     """Stores spans and logs in full, as received bytes.
 
-    Parsed objects would take five times the memory. Python's garbage collector would also traverse them again and again,
-    which costs more than all other work of the stand-in.
+    Parsed objects would take five times the memory. Python's garbage collector would also traverse them again and
+    again, which costs more than all other work of the stand-in.
     """
 
     def __init__(self) -> None:

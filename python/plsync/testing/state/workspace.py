@@ -6,8 +6,8 @@ import itertools
 import time
 from collections.abc import Collection
 
-from plsync.testing.state.storage import JSON, Storage, FullStorage, Payload
 from plsync.testing.state.search import find_logs
+from plsync.testing.state.storage import JSON, FullStorage, Payload, Storage
 
 __all__ = ["JSON", "NotFound", "Workspace"]
 
