@@ -4,6 +4,7 @@
 //! orjson writes the copy.
 
 mod classes;
+mod limits;
 mod names;
 mod plain;
 pub(crate) mod secrets;
@@ -21,11 +22,6 @@ use pyo3::types::PyBytes;
 use crate::handover;
 pub(crate) use tags::class_path;
 pub(crate) use untagged::remove_tags;
-
-/// The deepest nesting of JSON containers. orjson allows 254.
-const MAX_DEPTH: usize = 200;
-/// The most values of one object: containers that share their parts would otherwise grow without limit.
-const MAX_NODES: usize = 1_000_000;
 
 /// The JSON bytes of any object, and whether they only approximate it.
 #[pyfunction]

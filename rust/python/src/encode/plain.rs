@@ -7,8 +7,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString};
 
 use super::classes::{self, Kind, Recent};
+use super::limits::{MAX_DEPTH, MAX_NODES};
 use super::names::{Hint, Names, hint_of, names, unredacted_hint_of};
-use super::{MAX_DEPTH, MAX_NODES, secrets, text};
+use super::{secrets, text};
 
 /// The object has a part that is not plain. [`super::tagged`] encodes such an object.
 pub(super) struct NotPlain;

@@ -9,9 +9,10 @@ use pyo3::types::{
 };
 
 use super::classes::{self, Kind, exact_builtin, members};
+use super::limits::{MAX_DEPTH, MAX_NODES};
 use super::names::Hint;
 use super::tags::{Copied, base64, class_path, copy_float, copy_str, model, tag};
-use super::{MAX_DEPTH, MAX_NODES, secrets, stdlib};
+use super::{secrets, stdlib};
 
 /// The longest `repr` that is kept, in characters.
 const MAX_REPR: usize = 2000;

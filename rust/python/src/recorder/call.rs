@@ -1,17 +1,17 @@
-//! The start event and the end event of a call, made from the arguments of `LangChain`'s callbacks.
+//! The calls of a recorder: each has a start event and an end event, made from the arguments of `LangChain`'s callbacks.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use plsync_journal::{Ended, Kind, RecordId};
+use plsync_journal::{Ended, Kind, RecordId, Spool};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList};
 
-use super::Recorder;
 use super::cached::kind_of;
 use super::event;
 use super::field::{Envelope, Value};
-use super::open_runs::{Closing, Run};
+use super::open_runs::{Arrival, Closing, OpenRuns, Run};
 use super::run_id::RunId;
 
 /// The arguments of a start callback.
@@ -49,7 +49,37 @@ impl<'py> CallEnd<'py> {
     }
 }
 
-impl Recorder {
+/// The open calls, and the settings that their events share.
+pub(super) struct Calls {
+    pub(super) spool: Spool,
+    pl_tags: Py<PyList>,
+    sink: Option<String>,
+    redact: Option<Py<PyAny>>,
+    /// Locked for a few instructions at a time, with the GIL held and without running Python code.
+    open_runs: Mutex<OpenRuns>,
+}
+
+impl Calls {
+    pub(super) fn new(spool: Spool, pl_tags: Py<PyList>, sink: Option<String>, redact: Option<Py<PyAny>>) -> Self {
+        Self { spool, pl_tags, sink, redact, open_runs: Mutex::default() }
+    }
+
+    pub(super) fn is_open(&self, run_id: &Bound<'_, PyAny>) -> bool {
+        RunId::read(run_id).is_ok_and(|run_id| self.open_runs().is_open(run_id.0))
+    }
+
+    /// Notes the time at which a part of the answer arrives.
+    pub(super) fn add_arrival(&self, run_id: &Bound<'_, PyAny>, arrival: Arrival) -> PyResult<()> {
+        // Read before the lock is taken: an id of an unknown class may run Python code.
+        let run_id = RunId::read(run_id)?;
+        self.open_runs().add_arrival(run_id.0, arrival);
+        Ok(())
+    }
+
+    fn open_runs(&self) -> MutexGuard<'_, OpenRuns> {
+        self.open_runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Opens a run and writes its start event.
     pub(super) fn start(&self, call: CallStart<'_, '_>) -> PyResult<()> {
         let py = call.run_id.py();

@@ -14,7 +14,6 @@ use super::Recorder;
 use super::cached::is_cached;
 use super::call::{CallEnd, CallStart, Content};
 use super::open_runs::Arrival;
-use super::run_id::RunId;
 
 /// The base class of the handler. Its callbacks record after `_attach`.
 #[pyclass(frozen, subclass, module = "plsync._native")]
@@ -148,7 +147,7 @@ impl LangChainCallbacks {
                 llm_output: response.getattr(intern!(py, "llm_output")).ok(),
                 ..CallEnd::new(Ended::Ok, ("generations", generations))
             };
-            recorder.finish(end, run_id, parent_run_id)
+            recorder.calls.finish(end, run_id, parent_run_id)
         });
         Ok(())
     }
@@ -180,7 +179,7 @@ impl LangChainCallbacks {
         let recorder = attached.recorder.get();
         let decision = false;
         recorder.without_raising(py, || {
-            recorder.start(CallStart {
+            recorder.calls.start(CallStart {
                 kind,
                 decision,
                 content,
@@ -202,12 +201,7 @@ impl LangChainCallbacks {
 
     fn add_arrival(&self, run_id: &Bound<'_, PyAny>, arrival: Arrival) -> PyResult<()> {
         let recorder = self.attached(run_id.py())?.recorder.get();
-        recorder.without_raising(run_id.py(), || {
-            // Read before the lock is taken: an id of an unknown class may run Python code.
-            let run_id = RunId::read(run_id)?;
-            recorder.open_runs().add_arrival(run_id.0, arrival);
-            Ok(())
-        });
+        recorder.without_raising(run_id.py(), || recorder.calls.add_arrival(run_id, arrival));
         Ok(())
     }
 }

@@ -14,7 +14,6 @@ mod warning;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use plsync_journal::{Durability, Ended, Event, Kind, RecordId, Spool};
 use pyo3::exceptions::PyValueError;
@@ -25,21 +24,14 @@ use pyo3::types::{PyBytes, PyDict, PyList};
 use crate::encode::class_path;
 use crate::errors::OrRaise;
 use crate::handover;
-use call::{CallEnd, CallStart};
+use call::{CallEnd, CallStart, Calls};
 pub(crate) use callbacks::LangChainCallbacks;
-use open_runs::OpenRuns;
-use run_id::RunId;
 use warning::warn_once;
 
 /// Writes events of one process into its spool segments.
 #[pyclass(frozen, module = "plsync._native")]
 pub(crate) struct Recorder {
-    spool: Spool,
-    pl_tags: Py<PyList>,
-    sink: Option<String>,
-    redact: Option<Py<PyAny>>,
-    /// Locked for a few instructions at a time, with the GIL held and without running Python code.
-    open_runs: Mutex<OpenRuns>,
+    calls: Calls,
 }
 
 #[pymethods]
@@ -65,7 +57,7 @@ impl Recorder {
         };
         let spool = Spool::open(&path, durability).or_raise(py)?;
         let pl_tags = PyList::new(py, pl_tags)?.unbind();
-        Ok(Self { spool, pl_tags, sink, redact, open_runs: Mutex::default() })
+        Ok(Self { calls: Calls::new(spool, pl_tags, sink, redact) })
     }
 
     /// Records the start of a chain that stands for an LLM request. `rest` holds `LangChain`'s other arguments.
@@ -84,7 +76,7 @@ impl Recorder {
             let params = rest.get_item(intern!(py, "invocation_params"))?;
             let options = rest.get_item(intern!(py, "options"))?;
             let name = rest.get_item(intern!(py, "name"))?;
-            self.start(CallStart {
+            self.calls.start(CallStart {
                 kind: "chat",
                 decision: true,
                 content: ("inputs", inputs.clone()),
@@ -101,7 +93,7 @@ impl Recorder {
     }
 
     fn is_open(&self, run_id: &Bound<'_, PyAny>) -> bool {
-        RunId::read(run_id).is_ok_and(|run_id| self.open_runs().is_open(run_id.0))
+        self.calls.is_open(run_id)
     }
 
     /// Records the end of such a chain. Ends of other chains are ignored.
@@ -114,7 +106,7 @@ impl Recorder {
         let py = run_id.py();
         self.without_raising(py, || {
             let end = CallEnd { decision: true, ..CallEnd::new(Ended::Ok, ("outputs", outputs.clone())) };
-            self.finish(end, run_id, parent_run_id)
+            self.calls.finish(end, run_id, parent_run_id)
         });
     }
 
@@ -133,13 +125,13 @@ impl Recorder {
             let ended = Ended::from_u8(ended).unwrap_or(Ended::Error);
             let content = ("generations", generations.clone());
             let end = CallEnd { decision, error: Some(error.clone()), ..CallEnd::new(ended, content) };
-            self.finish(end, run_id, parent_run_id)
+            self.calls.finish(end, run_id, parent_run_id)
         });
     }
 
     /// Counts an event that could not be recorded, and warns once.
     fn note_failure(&self, py: Python<'_>, reason: &str) {
-        py.detach(|| self.spool.note_failure(reason));
+        py.detach(|| self.calls.spool.note_failure(reason));
         warn_once(py, reason);
     }
 
@@ -152,31 +144,27 @@ impl Recorder {
     ) -> PyResult<Bound<'py, PyBytes>> {
         let id = record_id.map_or_else(RecordId::new, RecordId);
         let event = Event { kind: Kind::Raw, ended: Ended::No, flags: 0, lane: 0, id, labels: &[], body: payload };
-        py.detach(|| self.spool.append(&event)).or_raise(py)?;
+        py.detach(|| self.calls.spool.append(&event)).or_raise(py)?;
         Ok(PyBytes::new(py, &id.0))
     }
 
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.spool.flush()).or_raise(py)
+        py.detach(|| self.calls.spool.flush()).or_raise(py)
     }
 
     #[getter]
     fn writer_id<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let id = py.detach(|| self.spool.writer_id()).or_raise(py)?;
+        let id = py.detach(|| self.calls.spool.writer_id()).or_raise(py)?;
         Ok(PyBytes::new(py, &id.0))
     }
 
     #[getter]
     fn failures(&self) -> u64 {
-        self.spool.failures()
+        self.calls.spool.failures()
     }
 }
 
 impl Recorder {
-    fn open_runs(&self) -> MutexGuard<'_, OpenRuns> {
-        self.open_runs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Runs `work`. An error or a panic of it is counted and does not reach the caller.
     fn without_raising(&self, py: Python<'_>, work: impl FnOnce() -> PyResult<()>) {
         let reason = match catch_unwind(AssertUnwindSafe(work)) {
