@@ -58,7 +58,7 @@ def plain(text: str) -> str:
 def sentences(text: str) -> Iterator[str]:
     """The sentences of a plain text."""
     text = re.sub(r"\b(e\.g|i\.e|etc|vs|cf|No|Dr)\.", r"\1", " ".join(text.split()))
-    yield from re.split(r"(?<=[.!?])[)\]]?\s+(?=[A-Z(\[\d])", text)
+    yield from re.split(r"(?<=[.!?])[)\]]?\s+(?=[A-Z(\[\d]|plsync\b)", text)
 
 
 def problems(text: str, *, counted: bool = True) -> Iterator[str]:

@@ -34,7 +34,7 @@ ANSWERS: Final = (
     Answer("400, 413, 422: the payload was refused", Rejected, statuses=frozenset({400, 413, 422})),
     Answer("401, 403: the key was refused", Unauthorized, statuses=frozenset({401, 403})),
     # The server, or a proxy before it, gave up waiting; or something is there already. Either may have been stored.
-    Answer("408, 409: given up, or in conflict with what is there", Ambiguous, statuses=frozenset({408, 409})),
+    Answer("408, 409: timed out, or in conflict with stored data", Ambiguous, statuses=frozenset({408, 409})),
     Answer("425, 429: not now", Throttled, statuses=frozenset({425, 429})),
     Answer("another 4xx: not an API that plsync knows", Misdirected, statuses=range(400, 500)),
     Answer("5xx", Ambiguous, statuses=range(500, 600)),
@@ -49,7 +49,7 @@ ANSWERS: Final = (
     ),
     Answer("a connection lost, or silent for too long", Ambiguous, failures=(httpx.HTTPError, Unreadable)),
     # A redirect to nowhere, a head that httpx trips over: what a captive portal says must not end the run.
-    Answer("an answer that nobody can read", Ambiguous, failures=(Exception,)),
+    Answer("an unreadable answer", Ambiguous, failures=(Exception,)),
 )
 """The first row that matches counts."""
 
