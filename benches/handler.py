@@ -57,7 +57,7 @@ class FixedChat(BaseChatModel):
 
     def _stream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         for _ in range(TOKENS):
-            yield ChatGenerationChunk(message=AIMessageChunk("token "))
+            yield ChatGenerationChunk(message=AIMessageChunk(content="token "))
 
 
 class Noop(BaseCallbackHandler):

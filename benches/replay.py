@@ -174,7 +174,7 @@ class Slow(BaseChatModel):
     def _stream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         for number in range(100):
             time.sleep(0.02 if number == 0 else 0)
-            yield ChatGenerationChunk(message=AIMessageChunk("word "))
+            yield ChatGenerationChunk(message=AIMessageChunk(content="word "))
 
 
 def streamed(directory: Path, rounds: int) -> dict[str, dict[str, float]]:

@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from plsync.journal import Journal
-from plsync.journal.record import FIELDS, Record
+from plsync.journal.record import FIELDS, Record, State
 from tests.support.commands import PLSYNC, environment, json_lines, printed, run
 from tests.support.spooling import CACHED, LOSSY, REDACTED, SpoolWriter
 
@@ -20,7 +21,7 @@ T = 1_760_000_000_000  # 2025-10-09 08:53:20 UTC
 LOCAL = "2025-10-09 08:53:20"
 
 
-def message(kind: str, content: object, **fields: object) -> dict[str, object]:
+def message(kind: str, content: object, **fields: object) -> dict[str, Any]:
     name = {"system": "SystemMessage", "human": "HumanMessage", "ai": "AIMessage", "tool": "ToolMessage"}[kind]
     return {"$": name, "v": {"type": kind, "content": content, **fields}}
 
@@ -38,7 +39,7 @@ def ack(path: Path, request_id: int) -> None:
         journal.outbox.ack([(leased.seq, request_id)])
 
 
-def park(path: Path, state: str, reason: str) -> None:
+def park(path: Path, state: State, reason: str) -> None:
     (leased,) = lease(path, 1)
     with Journal.open(path) as journal:
         journal.outbox.park([leased.seq], state, reason)

@@ -14,6 +14,7 @@ import orjson
 import pytest
 
 from plsync import track
+from plsync._common.clock import now_ms
 from plsync.delivery import followups as sending
 from plsync.delivery.followups import FollowUpReport, FollowUps
 from plsync.delivery.policy import Policy
@@ -72,7 +73,7 @@ def bodies(server: PromptLayerServer, path: str = "/rest/") -> list[dict[str, An
 
 
 def skip_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    later = sending.now_ms() + int(seconds * 1000)
+    later = vars(sending)["now_ms"]() + int(seconds * 1000)
     monkeypatch.setattr(sending, "now_ms", lambda: later)
 
 
@@ -258,7 +259,7 @@ def test_what_a_dead_sender_had_claimed_is_sent_when_its_claim_is_over(
 ) -> None:
     track.metadata(acked[0], {"a": "b"})
     with Journal.open(path) as journal:
-        assert len(journal.followups.claim(10, 60_000, sending.now_ms())) == 1
+        assert len(journal.followups.claim(10, 60_000, now_ms())) == 1
     assert not send(path, server).moved
     skip_time(monkeypatch, 61)
     assert send(path, server).sent == 1

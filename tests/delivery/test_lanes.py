@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import orjson
 import pytest
 from langchain_core.language_models import FakeListChatModel
+from langchain_core.runnables import RunnableConfig
 
 from plsync import Journal, PromptLayerCallbackHandler
 from plsync.delivery.policy import Policy
@@ -26,7 +27,7 @@ def record(path: Path, *configs: Mapping[str, Any]) -> list[str]:
     handler = PromptLayerCallbackHandler(journal=path)
     model = FakeListChatModel(responses=["yes"])
     for number, config in enumerate(configs):
-        model.invoke(str(number), {"callbacks": [handler], **config})  # type: ignore[misc]
+        model.invoke(str(number), cast("RunnableConfig", {"callbacks": [handler], **config}))
     with Journal.open(path) as journal:
         return [record.id for record in journal.records(oldest_first=True)]
 
@@ -88,7 +89,7 @@ class MeetingServer(PromptLayerServer):
     def __init__(self, expected: int) -> None:
         super().__init__()
         self.most = 0
-        self.order: list[str] = []
+        self.arrived: list[str] = []
         self._expected = expected
         self._inside = 0
         self._meeting = threading.Condition()
@@ -103,7 +104,7 @@ class MeetingServer(PromptLayerServer):
             self._meeting.notify_all()
             self._meeting.wait_for(lambda: self.most >= self._expected, timeout=0.2)
             self._inside -= 1
-            self.order += [span["log_request"]["metadata"]["plsync_id"] for span in spans]
+            self.arrived += [span["log_request"]["metadata"]["plsync_id"] for span in spans]
         return super().handle(request)
 
 
@@ -133,14 +134,14 @@ def test_never_more_than_allowed_are_at_work(path: Path, meeting: MeetingServer)
 def test_a_conversation_goes_out_in_its_order_one_batch_at_a_time(path: Path, meeting: MeetingServer) -> None:
     ids = record(path, *({"metadata": {"thread_id": "t"}} for _ in range(6)))
     assert run_pass(path, meeting, batch=2, in_flight=3).acked == 6
-    assert (meeting.most, meeting.order) == (1, ids)
+    assert (meeting.most, meeting.arrived) == (1, ids)
 
 
 def test_conversations_do_not_wait_for_each_other(path: Path, meeting: MeetingServer) -> None:
     ids = record(path, *({"metadata": {"thread_id": name}} for name in "abcabc"))
     run_pass(path, meeting, batch=1, in_flight=3)
     assert meeting.most == 3
-    assert [[record_id for record_id in meeting.order if record_id in ids[lane::3]] for lane in range(3)] == [
+    assert [[record_id for record_id in meeting.arrived if record_id in ids[lane::3]] for lane in range(3)] == [
         ids[lane::3] for lane in range(3)
     ]
 

@@ -66,10 +66,10 @@ MB = 1 << 20
 KB = 1 << 10
 
 
-def pace_after(*requests: tuple[int, float], of: type[Delivered | Ambiguous | Throttled] = Delivered) -> int:
+def pace_after(*requests: tuple[int, float], of: type[Ambiguous | Throttled] | None = None) -> int:
     """What a request may bring after these, of which (bytes, seconds) are known; the timeout is 30 s."""
     pace = Pace(30.0, 4 * MB)
-    outcome = Delivered({}) if of is Delivered else of("so it went")
+    outcome = of("so it went") if of else Delivered({})
     for size, seconds in requests:
         pace.note(size, seconds, outcome)
     return pace.most_bytes

@@ -89,6 +89,7 @@ def delivered_beside_a_score(runner: Runner, journal: Journal) -> list[str]:
     """What went out, one after the other, when there were three calls to send and a score for one that was there."""
     list(runner.once())
     [known] = request_ids(journal.path).values()
+    assert known is not None
     write_calls(journal.path, 3)
     journal.track.score(known, 50)
     return [name for step in runner.once() for name in delivered(step)]

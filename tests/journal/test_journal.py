@@ -192,8 +192,9 @@ def test_a_model_file_is_found_by_its_name(writer: SpoolWriter, journal: Journal
 
 
 def test_status_tells_how_calls_ended(writer: SpoolWriter, journal: Journal) -> None:
-    ended = {}
-    for number, status in enumerate(("ok", "error", "cancelled", "partial")):
+    statuses: tuple[Status, ...] = ("ok", "error", "cancelled", "partial")
+    ended: dict[Status, str] = {}
+    for number, status in enumerate(statuses):
         ended[status] = writer.start({"kind": "llm", "prompts": ["?"]}, at=T + number)
         writer.end(ended[status], {}, ended=status)
     running = writer.start({"kind": "llm", "prompts": ["?"]}, at=T + 9)

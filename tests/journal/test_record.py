@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration
 
 from plsync.journal.record import FIELDS, STATES, Record
 from tests.support.sent import StoredRow
@@ -218,7 +219,9 @@ def test_messages_and_result_are_langchains_own_objects() -> None:
     assert [type(message) for message in read.messages()] == [HumanMessage]
     result = read.result()
     assert result is not None
-    assert type(result.generations[0][0].message) is AIMessage
+    (generation,) = result.generations[0]
+    assert isinstance(generation, ChatGeneration)
+    assert type(generation.message) is AIMessage
     assert result.llm_output == {"a": 1}
     assert record(CHAT, ended=ENDED["pending"]).result() is None
 

@@ -38,7 +38,9 @@ def path(tmp_path: Path) -> Path:
 
 def test_a_damaged_journal_is_saved_with_its_ids_states_and_request_ids(path: Path, tmp_path: Path) -> None:
     with plsync.Journal.open(path) as journal:
-        known = {record.id: (record.state, record.request_id, record.input) for record in journal.records()}
+        known: dict[str, tuple[Any, ...]] = {
+            record.id: (record.state, record.request_id, record.input) for record in journal.records()
+        }
     # Without its first pages nothing tells whether a record that waits has been sent in a later commit.
     known = {key: ("in_doubt" if state == "pending" else state, *rest) for key, (state, *rest) in known.items()}
     data = path / "lmdb" / "data.mdb"
@@ -58,6 +60,7 @@ def test_a_damaged_dictionary_does_no_harm(path: Path, tmp_path: Path) -> None:
     bytes_before = data.read_bytes()
     with lmdb.open(str(path / "lmdb"), max_dbs=32, readonly=True) as environment, environment.begin() as transaction:
         dictionary = transaction.get(b"dict/2", db=environment.open_db(b"meta", transaction, create=False))
+    assert dictionary is not None
     assert bytes_before.count(dictionary[9000:9100]) == 1
     data.write_bytes(bytes_before.replace(dictionary[9000:9100], bytes(100)))
     assert plsync.salvage(path, tmp_path / "saved").records == 30
@@ -150,7 +153,7 @@ def half_way(
     with plsync.Journal.open(tmp_path / "journal") as journal:
         journal.ingest(wait=True)
     monkeypatch.setattr(Watched, "started", [])
-    monkeypatch.setattr(salvage.subprocess, "Popen", Watched)
+    monkeypatch.setattr("plsync.journal.salvage.subprocess.Popen", Watched)
     target = tmp_path / "saved"
 
     def saved() -> int:

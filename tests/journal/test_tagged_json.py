@@ -9,7 +9,7 @@ import json
 import math
 import subprocess
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import pytest
@@ -173,6 +173,11 @@ class OwnMessage(messages.HumanMessage):
     pass
 
 
+class Pair(NamedTuple):
+    a: int
+    b: int
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -181,8 +186,8 @@ class OwnMessage(messages.HumanMessage):
         (Parsed(answer=42), {"answer": 42}),
         (Loud("quiet"), "quiet"),
         (collections.OrderedDict(a=1), {"a": 1}),
-        (collections.namedtuple("Pair", "a b")(1, 2), (1, 2)),
-        (OwnMessage("hi"), messages.HumanMessage("hi")),
+        (Pair(1, 2), (1, 2)),
+        (OwnMessage(content="hi"), messages.HumanMessage("hi")),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableBinding
 from langchain_core.tools import tool
 
 from plsync import Journal
@@ -23,7 +24,15 @@ def demo_modules(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_offline(program: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    command = [*prefix, sys.executable, "-W", "ignore::DeprecationWarning", DEMO / "offline.py", program, *arguments]
+    command: list[str | Path] = [
+        *prefix,
+        sys.executable,
+        "-W",
+        "ignore::DeprecationWarning",
+        DEMO / "offline.py",
+        program,
+        *arguments,
+    ]
     return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
@@ -86,7 +95,7 @@ def test_the_story_ends_with_nothing_left_and_sends_nothing_twice(
 ) -> None:
     pytest.importorskip("gpt4all")
     monkeypatch.delenv("PROMPTLAYER_API_KEY", raising=False)
-    command = [sys.executable, DEMO / "main.py", tmp_path / "demo"]
+    command: list[str | Path] = [sys.executable, DEMO / "main.py", tmp_path / "demo"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -132,4 +141,5 @@ def test_the_scripted_model_sends_the_schemas_of_its_tools() -> None:
         """Rewind the tape."""
 
     bound = ScriptedChat(script=[]).bind_tools([rewind])
+    assert isinstance(bound, RunnableBinding)
     assert [schema["function"]["name"] for schema in bound.kwargs["tools"]] == ["rewind"]

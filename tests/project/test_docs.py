@@ -37,7 +37,8 @@ from plsync.journal.reports import CheckReport, Stats
 from plsync.testing import PromptLayerServer
 from tests.support.commands import PYTEST_QUICKLY
 from tests.support.openai_server import OpenAIServer
-from tests.support.snippets import PAGES, ROOT, Snippet, snippets_of
+from tests.support.root import ROOT
+from tests.support.snippets import PAGES, Snippet, snippets_of
 from tests.support.spooling import SpoolWriter
 
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from importlib.metadata import distribution, version
 from importlib.resources import files
 from pathlib import Path
+from typing import cast
 
 import pytest
 from packaging.markers import default_environment
@@ -28,7 +29,7 @@ MOST_PACKAGES = 48
 
 def requirements(package: str, extra: str, **environment: str) -> list[Requirement]:
     """The requirements of an installed package with an extra; ``environment`` replaces markers of this machine."""
-    markers = {**default_environment(), "extra": extra, **environment}
+    markers = {**cast("dict[str, str]", default_environment()), "extra": extra, **environment}
     declared = map(Requirement, distribution(package).requires or [])
     return [one for one in declared if one.marker is None or one.marker.evaluate(markers)]
 

@@ -15,7 +15,8 @@ import pytest
 
 from tests.support.commands import PYTEST_QUICKLY
 from tests.support.openai_server import OpenAIServer
-from tests.support.snippets import ROOT, snippets_of
+from tests.support.root import ROOT
+from tests.support.snippets import snippets_of
 
 KEY = "sk-a-key-that-is-nobodys"
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langchain_core.language_models import FakeListLLM, GenericFakeChatModel
@@ -21,6 +21,7 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
+from langchain_core.runnables import RunnableConfig
 
 from plsync import PromptLayerCallbackHandler, Record
 from plsync.delivery.policy import Policy
@@ -38,9 +39,10 @@ def send(path: Path, server: PromptLayerServer) -> list[dict[str, Any]]:
     return server.request_logs
 
 
-def ask(path: Path, answer: BaseMessage, *messages: BaseMessage, **config: Any) -> None:
+def ask(path: Path, answer: AIMessage, *messages: BaseMessage, **config: Any) -> None:
     model = GenericFakeChatModel(messages=iter([answer]))
-    model.invoke(list(messages), config={"callbacks": [PromptLayerCallbackHandler(journal=path)], **config})
+    config["callbacks"] = [PromptLayerCallbackHandler(journal=path)]
+    model.invoke(list(messages), config=cast("RunnableConfig", config))
 
 
 def test_a_text_call_arrives(path: Path, server: PromptLayerServer) -> None:
@@ -61,8 +63,8 @@ def test_a_turn_after_a_tool_call_arrives_whole(path: Path, server: PromptLayerS
         HumanMessage("1 + 2?"),
         AIMessage("", tool_calls=[call]),
         ToolMessage("3", tool_call_id="c1", name="add"),
-        FunctionMessage("3", name="add"),
-        ChatMessage("Go on.", role="developer"),
+        FunctionMessage(content="3", name="add"),
+        ChatMessage(content="Go on.", role="developer"),
     )
     (log,) = send(path, server)
     roles = [message["role"] for message in log["input"]["messages"]]
@@ -153,6 +155,6 @@ def test_the_next_process_with_the_same_callback_takes_what_was_left(path: Path,
     first = subprocess.run([sys.executable, script, path], capture_output=True, text=True, timeout=60, check=True)
     assert first.stdout == ""
     (log,) = send(path, server)
-    second = [sys.executable, script, path, "wait"]
+    second: list[str | Path] = [sys.executable, script, path, "wait"]
     later = subprocess.run(second, capture_output=True, text=True, timeout=60, check=True)
     assert later.stdout.split() == [str(log["id"])]

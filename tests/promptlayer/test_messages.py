@@ -117,7 +117,8 @@ def test_braces_are_no_variables() -> None:
 
 
 def test_an_answer_of_tool_calls_alone_has_a_list_for_content() -> None:
-    for content in ("", [], None):
+    contents: list[Any] = ["", [], None]
+    for content in contents:
         message = received(answer(content, tool_calls=[{"name": "f", "args": {}, "id": "c1"}]))
         assert (message["content"], len(message["tool_calls"])) == ([], 1)
 

@@ -128,7 +128,7 @@ def test_tool_calls_and_their_answers_are_messages_of_their_own_kind() -> None:
     answered = filled({"role": "tool", "content": texts("It is {sum}."), "tool_call_id": "c1", "name": "add"}, sum=3)
     assert answered == ToolMessage("It is 3.", tool_call_id="c1", name="add")
     older = filled({"role": "function", "content": texts("{sum}"), "name": "add"}, sum=3)
-    assert older == FunctionMessage("3", name="add")
+    assert older == FunctionMessage(content="3", name="add")
     called = filled({"role": "assistant", "content": None, "function_call": {"name": "add", "arguments": "{}"}})
     assert called.additional_kwargs == {"function_call": {"name": "add", "arguments": "{}"}}
 

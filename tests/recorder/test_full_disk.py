@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from langchain_core.language_models import FakeListLLM
+from langchain_core.runnables import RunnableConfig
 
 from plsync import Journal, PlsyncWarning, PromptLayerCallbackHandler
 from plsync.errors import JournalError
@@ -46,7 +47,7 @@ def test_calls_go_on_and_what_was_recorded_stays_and_the_rest_is_counted(disk: P
     path = disk / "journal"
     handler = PromptLayerCallbackHandler(journal=path)
     model = FakeListLLM(responses=["Paris"])
-    config = {"callbacks": [handler]}
+    config: RunnableConfig = {"callbacks": [handler]}
     with Journal.open(path, create=True) as journal:
         model.invoke("before", config=config)
         assert journal.flush().journaled == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import threading
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,7 @@ def test_a_failing_call_keeps_its_error(model: Any, handler: PromptLayerCallback
 
 
 def test_each_attempt_of_a_retry_is_a_record(handler: PromptLayerCallbackHandler, path: Path) -> None:
-    replies = iter([ConnectionError("down"), AIMessage("up")])
+    replies: Iterator[Exception | AIMessage] = iter([ConnectionError("down"), AIMessage("up")])
 
     def reply(_: Any) -> AIMessage:
         answer = next(replies)

@@ -62,7 +62,8 @@ def test_an_importable_callback_is_pickled_with_its_handler(path: Path) -> None:
 def test_a_child_process_records_beside_its_parent(method: str, path: Path) -> None:
     handler = PromptLayerCallbackHandler(journal=path)
     called(handler, "before")
-    child = multiprocessing.get_context(method).Process(target=called, args=(handler, "child"))
+    context: Any = multiprocessing.get_context(method)
+    child = context.Process(target=called, args=(handler, "child"))
     child.start()
     called(handler, "after")
     child.join(60)

@@ -66,6 +66,7 @@ def test_a_stream_with_usage(settings: dict[str, Any], path: Path) -> None:
     (record,) = records(path)
     assert (record.status, texts(record)) == ("ok", ["Paris is it."])
     assert record.first_token_at is not None
+    assert record.chunk_times is not None
     assert len(record.chunk_times) >= len(["Paris ", "is ", "it."])
     sent = span(record)["log_request"]
     assert (sent["api_type"], sent["input_tokens"], sent["output_tokens"]) == ("chat-completions", 8, 2)

@@ -68,8 +68,8 @@ def server(path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 
 
 def test_workers_forked_after_loading_record_every_request(server: Server, path: Path) -> None:
-    asked = []
-    workers = set()
+    asked: list[str] = []
+    workers: set[int] = set()
     with ThreadPoolExecutor(4) as pool:
         while len(workers) < 2 or len(asked) < 20:
             paths = [f"/{len(asked) + number}" for number in range(4)]
@@ -84,7 +84,8 @@ def test_workers_forked_after_loading_record_every_request(server: Server, path:
     found = records(path)
     assert sorted(texts(record)[0] for record in found if record.status == "ok") == sorted(["loaded", *asked])
     (killed,) = [record for record in found if record.status != "ok"]
-    assert (killed.error or {})["type"] == "Abandoned"
+    assert killed.error is not None
+    assert killed.error["type"] == "Abandoned"
     assert killed.input[0]["content"] == "last words"
     with Journal.open(path) as journal:
         assert journal.check().problems == []

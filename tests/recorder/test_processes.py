@@ -117,7 +117,8 @@ def test_a_worker_killed_in_a_call_costs_no_other_anything(path: Path) -> None:
     assert [ended(pid) for pid in others] == [0] * 3
     holds(path, answers(["loading", "first", "a", "b", "instead"]))
     (lost,) = [record for record in records(path) if record.status == "error"]
-    assert (lost.error or {})["type"] == "Abandoned"
+    assert lost.error is not None
+    assert lost.error["type"] == "Abandoned"
     assert lost.input[0]["content"] == "last words"
 
 

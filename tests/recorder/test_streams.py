@@ -54,6 +54,7 @@ def test_protocol_events_and_tokens_are_not_counted_twice(handler: PromptLayerCa
     list(StreamingChat().stream_events("hi", {"callbacks": [handler]}, version="v3"))
     (record,) = records(path)
     assert (record.status, texts(record)) == ("ok", ["a b c"])
+    assert record.chunk_times is not None
     assert len(record.chunk_times) == len(StreamingChat().words)
 
 
@@ -87,7 +88,9 @@ def test_an_answer_that_had_only_begun_to_reason_is_kept_beside_its_headers(
         def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
             # As with ChatOpenAI(include_response_headers=True).
             metadata = {"headers": {"x-request-id": "req_1"}}
-            chunk = AIMessageChunk("", additional_kwargs={"reasoning_content": "hm"}, response_metadata=metadata)
+            chunk = AIMessageChunk(
+                content="", additional_kwargs={"reasoning_content": "hm"}, response_metadata=metadata
+            )
             yield ChatGenerationChunk(message=chunk)
             raise ConnectionError("cut")
 

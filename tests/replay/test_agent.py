@@ -23,7 +23,7 @@ from tests.support.models import Chat
 from tests.support.openai_server import OpenAIServer
 from tests.support.replaying import lines, poisoned, recorded, replayed
 
-QUESTION = {"messages": [HumanMessage("How warm is it in Paris?")]}
+QUESTION: Any = {"messages": [HumanMessage("How warm is it in Paris?")]}
 
 
 class Report(BaseModel):
@@ -155,10 +155,10 @@ def test_a_tool_that_changed_is_a_miss_that_shows_it(path: Path, live: ChatOpenA
 
 
 async def test_a_miss_ends_the_run_whatever_the_graph_retries(path: Path) -> None:
-    def ask(state: dict[str, Any]) -> dict[str, Any]:
+    def ask(state: State) -> dict[str, Any]:
         return {"messages": [model.invoke(state["messages"])]}
 
-    async def ask_async(state: dict[str, Any]) -> dict[str, Any]:
+    async def ask_async(state: State) -> dict[str, Any]:
         return {"messages": [await model.ainvoke(state["messages"])]}
 
     recording = Recording(path)
@@ -182,7 +182,7 @@ def test_a_repeated_answer_stays_a_message_of_its_own_in_the_state(path: Path) -
     recorded(Chat(), path).invoke("hi")
     model = replayed(Chat(), path, exhausted="repeat")
 
-    def ask(state: dict[str, Any]) -> dict[str, Any]:
+    def ask(state: State) -> dict[str, Any]:
         return {"messages": [model.invoke("hi")]}
 
     graph = StateGraph(State)

@@ -98,7 +98,7 @@ def test_a_binary_lies_there_only_if_its_line_does(streamed: bool, path: Path) -
 
     class Painter(Chat):
         def _stream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
-            yield ChatGenerationChunk(message=AIMessageChunk("", additional_kwargs={"raw": PICTURE}))
+            yield ChatGenerationChunk(message=AIMessageChunk(content="", additional_kwargs={"raw": PICTURE}))
 
     model = Painter(reply=picture(PICTURE).reply)
     asked(recorded(model, path, redact=lambda part: part if "messages" in part else None))

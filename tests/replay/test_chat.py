@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.language_models import BaseChatModel, FakeListChatModel
+from langchain_core.language_models import BaseChatModel, FakeListChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import ConfigurableField
 
 from plsync.replay import with_recording
@@ -40,14 +40,14 @@ class CutChat(Chat):
     """Streams chunks of every kind: empty ones, tool calls in pieces, usage, an empty last one."""
 
     pieces: tuple[AIMessageChunk, ...] = (
-        AIMessageChunk("", response_metadata={"model_provider": "cut"}),
-        AIMessageChunk("Pa", response_metadata={"model_provider": "cut"}),
-        AIMessageChunk("ris", response_metadata={"model_provider": "cut"}),
-        AIMessageChunk("", tool_call_chunks=[{"name": "weather", "args": "", "id": "c1", "index": 0}]),
-        AIMessageChunk("", tool_call_chunks=[{"name": None, "args": '{"city": "Pa', "id": None, "index": 0}]),
-        AIMessageChunk("", tool_call_chunks=[{"name": None, "args": 'ris"}', "id": None, "index": 0}]),
-        AIMessageChunk("", usage_metadata=USAGE),
-        AIMessageChunk("", chunk_position="last", response_metadata={"finish_reason": "stop"}),
+        AIMessageChunk(content="", response_metadata={"model_provider": "cut"}),
+        AIMessageChunk(content="Pa", response_metadata={"model_provider": "cut"}),
+        AIMessageChunk(content="ris", response_metadata={"model_provider": "cut"}),
+        AIMessageChunk(content="", tool_call_chunks=[{"name": "weather", "args": "", "id": "c1", "index": 0}]),
+        AIMessageChunk(content="", tool_call_chunks=[{"name": None, "args": '{"city": "Pa', "id": None, "index": 0}]),
+        AIMessageChunk(content="", tool_call_chunks=[{"name": None, "args": 'ris"}', "id": None, "index": 0}]),
+        AIMessageChunk(content="", usage_metadata=USAGE),
+        AIMessageChunk(content="", chunk_position="last", response_metadata={"finish_reason": "stop"}),
     )
 
     def _stream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
@@ -69,7 +69,7 @@ class AsyncChat(Chat):
     ) -> AsyncIterator[ChatGenerationChunk]:
         for word in ("a", "b"):
             await asyncio.sleep(0)
-            yield ChatGenerationChunk(message=AIMessageChunk(word))
+            yield ChatGenerationChunk(message=AIMessageChunk(content=word))
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def chunks_equal(one: list[Any], other: list[Any]) -> bool:
 def test_an_answer_comes_back_as_the_same_message_to_the_last_field(path: Path) -> None:
     model = Chat(reply=lambda _: RICH.model_copy())
     first = recorded(model, path).invoke("The capital of France?")
-    assert first.id.startswith("lc_run--")
+    assert (first.id or "").startswith("lc_run--")
     assert same(replayed(model, path).invoke("The capital of France?"), first)
 
 
@@ -150,7 +150,7 @@ def test_a_recorder_that_goes_while_its_file_is_replayed_moves_no_call(path: Pat
 
 def test_batches_come_back_in_their_order(path: Path) -> None:
     model = Chat(reply=lambda messages: AIMessage(f"{messages[-1].content}!"))
-    questions = [f"question {number}" for number in range(20)]
+    questions: list[LanguageModelInput] = [f"question {number}" for number in range(20)]
     first = recorded(model, path).batch(questions)
     assert [same(*pair) for pair in zip(replayed(model, path).batch(questions), first, strict=True)] == [True] * 20
     assert [message.content for message in first] == [f"{question}!" for question in questions]
@@ -158,7 +158,7 @@ def test_batches_come_back_in_their_order(path: Path) -> None:
 
 async def test_concurrent_calls_come_back_whatever_the_order(path: Path) -> None:
     model = Chat(reply=lambda messages: AIMessage(f"{messages[-1].content}!"))
-    questions = [f"question {number}" for number in range(20)]
+    questions: list[LanguageModelInput] = [f"question {number}" for number in range(20)]
     first = await recorded(model, path).abatch(questions)
     replay = replayed(model, path)
     again = await asyncio.gather(*(replay.ainvoke(question) for question in reversed(questions)))
@@ -175,9 +175,11 @@ def test_generate_gives_every_candidate_and_what_the_provider_said(path: Path) -
     again = replayed(Several(), path).generate([[AIMessage("x")], [AIMessage("y")]])
     assert again.generations == first.generations
     assert [[one.text for one in several] for several in again.generations] == [["a", "b", "c"]] * 2
-    assert [[one.message.id for one in several] for several in again.generations] == [
-        [one.message.id for one in several] for several in first.generations
-    ]
+    assert message_ids(again) == message_ids(first)
+
+
+def message_ids(result: LLMResult) -> list[list[str | None]]:
+    return [[one.message.id for one in several if isinstance(one, ChatGeneration)] for several in result.generations]
 
 
 def test_what_the_callbacks_see_is_the_same(path: Path) -> None:
@@ -206,7 +208,7 @@ def test_tokens_a_model_reports_during_a_plain_call_are_reported_again(path: Pat
             self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **_: Any
         ) -> ChatResult:
             for word in ("Pa", "ris"):
-                run_manager.on_llm_new_token(word, chunk=ChatGenerationChunk(message=AIMessageChunk(word)))
+                run_manager.on_llm_new_token(word, chunk=ChatGenerationChunk(message=AIMessageChunk(content=word)))
             return ChatResult(generations=[ChatGeneration(message=AIMessage("Paris"))])
 
     class Ear(BaseCallbackHandler):
@@ -224,6 +226,7 @@ def test_tokens_a_model_reports_during_a_plain_call_are_reported_again(path: Pat
 def test_objects_are_new_each_time(path: Path) -> None:
     recorded(Chat(reply=lambda _: RICH.model_copy()), path).invoke("What?")
     one = replayed(Chat(), path).invoke("What?")
+    assert isinstance(one.content, list)
     one.content.append("changed")
     one.tool_calls[0]["args"]["city"] = "Rome"
     other = replayed(Chat(), path).invoke("What?")
@@ -250,7 +253,7 @@ def test_a_stream_is_not_held_back_while_it_is_recorded(path: Path) -> None:
         def _stream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
             for word in ("one", "two"):
                 given.append(word)
-                yield ChatGenerationChunk(message=AIMessageChunk(word))
+                yield ChatGenerationChunk(message=AIMessageChunk(content=word))
 
     stream = recorded(Watched(), path).stream("What?")
     assert next(stream).content == "one"

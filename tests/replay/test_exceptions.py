@@ -229,7 +229,7 @@ class Nosy(Chat):
     other: Any = None
 
     def _stream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
-        yield ChatGenerationChunk(message=AIMessageChunk("a"))
+        yield ChatGenerationChunk(message=AIMessageChunk(content="a"))
         self.other.invoke("b")
 
 

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from langchain.chat_models import init_chat_model
@@ -107,7 +107,7 @@ def test_tools_are_found_however_they_were_offered(path: Path, live: ChatOpenAI)
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
 @pytest.mark.parametrize("schema", [City, City.model_json_schema() | {"description": "A city."}])
 def test_structured_output_is_found_however_it_was_asked_for(
-    method: str, schema: Any, path: Path, live: ChatOpenAI
+    method: Literal["json_schema", "function_calling"], schema: Any, path: Path, live: ChatOpenAI
 ) -> None:
     first = recorded(live, path).with_structured_output(schema, method=method).invoke("Say 'Paris'")
     again = load(path).with_structured_output(schema).invoke("Say 'Paris'")
@@ -210,7 +210,7 @@ def test_other_threads_are_served_too(path: Path) -> None:
     answers: list[str] = []
     for mode in ("all", "none"):
         with record_all(path, mode=mode):
-            thread = threading.Thread(target=lambda: answers.append(Chat().invoke("hi").content))
+            thread = threading.Thread(target=lambda: answers.append(Chat().invoke("hi").text))
             thread.start()
             thread.join()
     assert answers == ["yes", "yes"]

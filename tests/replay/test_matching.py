@@ -83,7 +83,7 @@ def test_examples_with_drawn_ids() -> None:
 
 
 def test_a_chunk_in_the_history_is_its_message() -> None:
-    chunk = AIMessageChunk("", tool_call_chunks=[{"name": "f", "args": "{}", "id": "x", "index": 0}])
+    chunk = AIMessageChunk(content="", tool_call_chunks=[{"name": "f", "args": "{}", "id": "x", "index": 0}])
     whole = AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "y"}])
     assert key([chunk]) == key([whole])
 
@@ -157,7 +157,8 @@ def medium(draw: st.DrawFn) -> dict[str, Any]:
     """A picture, sound or file in one of the forms programs use."""
     kind, data, mime = draw(st.sampled_from(["image", "audio", "file"])), draw(BASE64), draw(MIME)
     url = draw(st.sampled_from(["https://example.org/a", f"data:{mime};base64,{data}"]))
-    extra = draw(st.sampled_from([{}, {"id": "lc_1"}, {"extras": {"detail": "low"}}, {"filename": "a.pdf"}]))
+    extras: list[dict[str, Any]] = [{}, {"id": "lc_1"}, {"extras": {"detail": "low"}}, {"filename": "a.pdf"}]
+    extra = draw(st.sampled_from(extras))
     form = draw(st.integers(0, 5))
     forms: list[dict[str, Any]] = [
         {"type": kind, "base64": data, "mime_type": mime, **extra},
@@ -176,7 +177,7 @@ TEXT_BLOCK = st.builds(lambda text: {"type": "text", "text": text}, st.text(max_
 @given(st.lists(medium() | TEXT_BLOCK, min_size=1, max_size=4))
 def test_the_form_a_handler_is_shown_has_the_key_of_the_one_a_model_is_given(content: list[Any]) -> None:
     """What a journal holds went through the one, what a model is asked through the other."""
-    asked = [HumanMessage(content)]
+    asked: list[BaseMessage] = [HumanMessage(content)]
     assert key(_format_for_tracing(asked)) == key(_normalize_messages(asked)) == key(asked)
 
 
@@ -233,7 +234,7 @@ def test_sampling_and_the_model_by_default() -> None:
         ([HumanMessage("a")], [SystemMessage("a")]),
         ([HumanMessage("a")], [HumanMessage("a", name="ann")]),
         ([HumanMessage("a")], [HumanMessage("a"), HumanMessage("a")]),
-        ([ChatMessage("a", role="x")], [ChatMessage("a", role="y")]),
+        ([ChatMessage(content="a", role="x")], [ChatMessage(content="a", role="y")]),
         ([ToolMessage("a", tool_call_id="1")], [ToolMessage("a", tool_call_id="1", status="error")]),
         (
             [AIMessage("", tool_calls=[{"name": "f", "args": {"x": 1}, "id": "1"}])],

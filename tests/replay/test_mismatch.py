@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,7 @@ def test_every_other_error_of_plsync_is_an_exception() -> None:
 def test_a_stream_is_served_as_far_as_it_was_read(path: Path) -> None:
     stream = recorded(StreamingChat(), path).stream("hi")
     assert [next(stream).text, next(stream).text] == ["a ", "b "]
+    assert isinstance(stream, Generator)
     stream.close()
     again = replayed(StreamingChat(), path).stream("hi")
     assert [next(again).text, next(again).text] == ["a ", "b "]
@@ -151,6 +153,7 @@ def test_a_stream_is_served_as_far_as_it_was_read(path: Path) -> None:
 def test_such_an_answer_is_not_served_whole(path: Path) -> None:
     stream = recorded(StreamingChat(), path).stream("hi")
     next(stream)
+    assert isinstance(stream, Generator)
     stream.close()
     with pytest.raises(NoRecording, match=r"stopped reading this answer \(line 2 of .*\), so it is not known whole"):
         replayed(StreamingChat(), path).invoke("hi")

@@ -11,6 +11,7 @@ import openai
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables import RunnableBinding, RunnableSequence
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
@@ -32,6 +33,12 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "calls.jsonl"
 
 
+def kwargs_of(bound: Any) -> Any:
+    """What a model is called with by a runnable that is bound to it."""
+    assert isinstance(bound, RunnableBinding)
+    return bound.kwargs
+
+
 def test_tools_and_structured_output_are_bound_as_the_live_class_binds_them(path: Path) -> None:
     def weather(city: str) -> str:
         """The weather in a city."""
@@ -39,10 +46,13 @@ def test_tools_and_structured_output_are_bound_as_the_live_class_binds_them(path
 
     live = ChatOpenAI(model="gpt-4o-mini", api_key="none")
     grafted = with_recording(live, path)
-    assert grafted.bind_tools([weather]).kwargs == live.bind_tools([weather]).kwargs
+    bound = [model.bind_tools([weather]) for model in (grafted, live)]
+    assert kwargs_of(bound[0]) == kwargs_of(bound[1])
     assert grafted.profile == live.profile
     schema = {"title": "City", "type": "object", "properties": {"name": {"type": "string"}}, "description": "One."}
-    ours, theirs = (model.with_structured_output(schema).first.kwargs for model in (grafted, live))
+    structured = [model.with_structured_output(schema) for model in (grafted, live)]
+    assert all(isinstance(one, RunnableSequence) for one in structured)
+    ours, theirs = (kwargs_of(one.first) for one in structured if isinstance(one, RunnableSequence))
     assert ours["response_format"] == theirs["response_format"]
 
 

@@ -28,7 +28,8 @@ pytestmark = pytest.mark.filterwarnings("error")
 @st.composite
 def answer(draw: st.DrawFn, cls: type[BaseMessage] = AIMessage) -> Any:
     """An answer, its fields filled past validation, as providers do."""
-    made: Any = cls.model_construct(
+    construct: Any = cls.model_construct
+    made: Any = construct(
         content=draw(st.text() | st.lists(st.text() | FIELDS, max_size=3)),
         additional_kwargs=draw(FIELDS),
         response_metadata=draw(FIELDS),

@@ -55,7 +55,7 @@ class Slow(Chat):
     def _stream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         for word, pause in (("a", 0.5), ("b", 0.1), ("c", 0.1)):
             self.clock.sleep(pause)
-            yield ChatGenerationChunk(message=AIMessageChunk(word))
+            yield ChatGenerationChunk(message=AIMessageChunk(content=word))
         self.clock.sleep(0.2)
 
 

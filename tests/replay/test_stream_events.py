@@ -10,6 +10,7 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk
 
 from plsync.errors import NoRecording
@@ -29,12 +30,13 @@ class ToolChat(Chat):
         self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> Iterator[ChatGenerationChunk]:
         call = {"name": "weather", "args": '{"city": "Paris"}', "id": "c1", "index": 2}
+        usage: UsageMetadata = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
         for message in (
-            AIMessageChunk([{"type": "reasoning", "reasoning": "hm", "index": 0}], id="msg-1"),
-            AIMessageChunk([{"type": "text", "text": "Pa", "index": 1}], id="msg-1"),
-            AIMessageChunk([{"type": "text", "text": "ris", "index": 1}], id="msg-1"),
-            AIMessageChunk("", tool_call_chunks=[call], id="msg-1"),
-            AIMessageChunk("", usage_metadata={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}, id="msg-1"),
+            AIMessageChunk(content=[{"type": "reasoning", "reasoning": "hm", "index": 0}], id="msg-1"),
+            AIMessageChunk(content=[{"type": "text", "text": "Pa", "index": 1}], id="msg-1"),
+            AIMessageChunk(content=[{"type": "text", "text": "ris", "index": 1}], id="msg-1"),
+            AIMessageChunk(content="", tool_call_chunks=[call], id="msg-1"),
+            AIMessageChunk(content="", usage_metadata=usage, id="msg-1"),
         ):
             chunk = ChatGenerationChunk(message=message)
             if run_manager:

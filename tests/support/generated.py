@@ -74,5 +74,5 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, BaseModel):
         return same(one.__dict__, other.__dict__) and same(one.__pydantic_extra__ or {}, other.__pydantic_extra__ or {})
     if isinstance(one, dt.datetime):
-        return one == other and one.utcoffset() == other.utcoffset()
+        return bool(one == other) and one.utcoffset() == other.utcoffset()
     return bool(one == other)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 from hypothesis import strategies as st
 
+from plsync import Record
 from plsync.journal.events.tagged import encode
 from plsync.promptlayer.mapping.content import anthropic, bedrock, google, media, openai, standard
 from tests.support.generated import FIELDS, message
@@ -203,8 +204,14 @@ EVENTS = (
     | st.tuples(STARTS.map(orjson.dumps) | BYTES, ENDS.map(orjson.dumps) | BYTES)
     | written()
 )
+
+
+def _stored(events: tuple[bytes | None, bytes | None], ended: int, flags: int, damage: str | None) -> Record:
+    return StoredRow(*events, ended, flags, damage=damage).record()
+
+
 RECORDS = st.builds(
-    lambda events, ended, flags, damage: StoredRow(*events, ended, flags, damage=damage).record(),
+    _stored,
     EVENTS,
     st.integers(0, 5),
     st.integers(0, 15),

@@ -74,7 +74,7 @@ class Call:
         }
         end = {"v": 1, "t": AT + 5_000_000_000, "elapsed": 2_000_000_000, "generations": [], **self.end}
         events = orjson.dumps(start), orjson.dumps(end)
-        row = StoredRow(*events, STATUSES.index(self.status), self.flags, damage=self.damage)  # type: ignore[arg-type]
+        row = StoredRow(*events, STATUSES.index(self.status), self.flags, damage=self.damage)
         built = span(row.record())
         check("Span", orjson.loads(orjson.dumps(built)))
         return built

@@ -114,7 +114,7 @@ def test_an_invalid_log_is_refused(client: PromptLayer, server: PromptLayerServe
         client.log_request(
             provider="openai",
             model="gpt-4o",
-            input={"type": "chat", "messages": [{"role": "user", "content": "a plain string"}]},  # type: ignore[arg-type]
+            input={"type": "chat", "messages": [{"role": "user", "content": "a plain string"}]},
             output=prompt("assistant", "Hi!"),
             request_start_time=1.5,
             request_end_time=2.5,
@@ -230,7 +230,7 @@ def test_traces_arrive_and_the_log_of_a_run_is_on_its_span(server: PromptLayerSe
     add_runnable(server)
     client = PromptLayer(api_key=server.api_key, base_url=server.url, enable_tracing=True)
 
-    @client.traceable(name="greet everyone")
+    @client.traceable(name="greet everyone")  # type: ignore[untyped-decorator]
     def greet() -> Any:
         return client.run("greeting", input_variables={"name": "Bo"})
 

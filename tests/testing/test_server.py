@@ -87,7 +87,7 @@ def test_search_finds_requests_by_metadata(client: httpx.Client) -> None:
 
 
 def test_searches_are_limited() -> None:
-    body = {"filter_group": {"filters": []}}
+    body: dict[str, Any] = {"filter_group": {"filters": []}}
     with PromptLayerServer(search_per_minute=1) as server, client_of(server) as client:
         statuses = [client.post("/api/public/v2/requests/search", json=body).status_code for _ in range(2)]
     assert statuses == [200, 429]
@@ -144,11 +144,12 @@ def test_a_score_is_a_whole_number_up_to_100(client: httpx.Client, score: Any) -
 def test_followups_reach_their_request(client: httpx.Client, server: PromptLayerServer) -> None:
     server.add_prompt("greeting", {"type": "completion", "content": []})
     request_id = client.post("/log-request", json=LOG).json()["id"]
-    for kind, body in {
+    bodies: dict[str, dict[str, Any]] = {
         "score": {"score": 7, "name": "wit"},
         "metadata": {"metadata": {"user": "u1"}},
         "prompt": {"prompt_name": "greeting"},
-    }.items():
+    }
+    for kind, body in bodies.items():
         assert client.post(f"/rest/track-{kind}", json={"request_id": request_id, **body}).status_code == 200
     assert server.scores == {request_id: {"wit": 7}}
     assert server.metadata[request_id] == {"user": "u1"}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
@@ -20,6 +20,9 @@ from plsync.testing.faults import Fault, Faults
 from plsync.testing.state.registry import Registry
 from plsync.testing.state.storage import FullStorage, IdStorage
 from plsync.testing.state.workspace import JSON, Workspace
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["DEFAULT_API_KEY", "PromptLayerServer", "Received"]
 
@@ -107,7 +110,7 @@ class PromptLayerServer(Faults, Assertions):
         )
         self._http: HTTPServer | None = None
 
-    def __enter__(self) -> PromptLayerServer:
+    def __enter__(self) -> Self:
         self._listen()
         return self
 
