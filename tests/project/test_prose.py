@@ -100,5 +100,5 @@ def test_texts_are_found_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_linter_passes_its_source() -> None:
-    command = [sys.executable, ROOT / "tools" / "prose.py", "tools"]
+    command = [sys.executable, str(ROOT / "tools" / "prose.py"), "tools"]
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
