@@ -37,13 +37,13 @@ fuzz:
 		-artifact_prefix=target/fuzz/ target/fuzz/corpus/$$parser || exit 1; done
 
 bench: build/bench/built
-	$(BENCH)/python benches/handler.py
-	$(BENCH)/python benches/imports.py
-	$(BENCH)/python benches/ingest.py
-	$(BENCH)/python benches/stand_in.py
-	$(BENCH)/python benches/callbacks.py
-	$(BENCH)/python benches/sync.py
-	$(BENCH)/python benches/replay.py
+	$(BENCH)/python benches/python/handler.py
+	$(BENCH)/python benches/python/imports.py
+	$(BENCH)/python benches/python/ingest.py
+	$(BENCH)/python benches/python/testing.py
+	$(BENCH)/python benches/python/callbacks.py
+	$(BENCH)/python benches/python/delivery.py
+	$(BENCH)/python benches/python/replay.py
 	cargo run --quiet --release --package plsync-benches --bin append
 	cargo run --quiet --release --package plsync-benches --bin million
 
@@ -95,8 +95,8 @@ build/docs/made: pyproject.toml
 	PATH="$(CURDIR)/$(BIN):$$PATH" pip install --quiet --no-build-isolation --editable '.[dev]'
 	@touch $@
 
-# The benches measure a build like a released wheel: built twice, the second time with the profile of benches/pgo.py.
-build/bench/built: .venv/made benches/pgo.py $(RUST) $(shell find python -name '*.py')
+# The benches measure a build like a released wheel: built twice, the second time with the profile of benches/python/pgo.py.
+build/bench/built: .venv/made benches/python/pgo.py $(RUST) $(shell find python -name '*.py')
 	$(BIN)/python -m venv --clear build/bench
 	@if command -v rustup >/dev/null; then rustup --quiet component add llvm-tools; fi
 	MATURIN_PGO=1 CARGO_TARGET_DIR=$(CURDIR)/build/bench/target $(BENCH)/pip install --quiet '.[dev]'

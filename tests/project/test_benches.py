@@ -11,4 +11,4 @@ BENCHES = ROOT / "benches"
 
 
 def test_what_release_builds_are_optimised_for_can_be_run() -> None:
-    subprocess.run([sys.executable, BENCHES / "pgo.py", "--calls", "1"], check=True)
+    subprocess.run([sys.executable, BENCHES / "python" / "pgo.py", "--calls", "1"], check=True)

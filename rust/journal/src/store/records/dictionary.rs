@@ -18,7 +18,7 @@ pub(crate) const SHIPPED: usize = 2;
 /// Larger ones are not read from a journal.
 const MAX: usize = 64 << 10;
 
-/// `benches/train_dictionary.py` made them.
+/// `benches/python/train_dictionary.py` made them.
 static BYTES: [&[u8]; SHIPPED] = [include_bytes!("../../../dict/1.zdict"), include_bytes!("../../../dict/2.zdict")];
 
 pub(crate) fn key(number: u16) -> Vec<u8> {

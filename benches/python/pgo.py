@@ -1,6 +1,6 @@
 """The work that release builds are optimised for: ``maturin build --pgo`` runs it with a build that counts.
 
-Usage: python benches/pgo.py [--calls N]
+Usage: python benches/python/pgo.py [--calls N]
 
 What happens often here is what the compiler makes quick and keeps together; what does not happen at all counts as rare.
 Nothing is timed. It needs plsync's own dependencies and no others.
@@ -19,10 +19,10 @@ from typing import Any
 from langchain_core.language_models import FakeListLLM
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from handler import BIG, SMALL, FixedChat
+from common import BIG, SMALL, FixedChat, stand_in
+from delivery import drained
 from plsync import Journal, PromptLayerCallbackHandler
 from plsync.replay import with_recording
-from sync import drained, serving
 from training_text import answer, question, system_prompt
 
 # What is done with a few calls, so that recording and storing them outweighs it.
@@ -111,7 +111,7 @@ def main() -> None:
         record(path, FEW)
         look(path)
         replay(path)
-        with serving() as url:
+        with stand_in("--no-validate", "--keep", "ids") as url:
             drained(path, url)
 
 

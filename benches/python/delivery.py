@@ -1,6 +1,6 @@
 """How fast a backlog reaches PromptLayer, beside a loop over the SDK's ``log_request``, in one run.
 
-Usage: python benches/sync.py [--records N] [--backlog N] [--json]
+Usage: python benches/python/delivery.py [--records N] [--backlog N] [--json]
 
 The stand-in runs in a process of its own, without validation, as it would otherwise be what is measured. Both sides
 send the same chat calls of about 3 KB. ``--backlog`` sends so many records with ``plsync run --once`` and watches its
@@ -26,7 +26,7 @@ from typing import Any
 import httpx
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
-from handler import FixedChat
+from common import FixedChat
 from plsync import Journal, PromptLayerCallbackHandler
 from plsync.delivery.policy import Policy
 from plsync.delivery.sender import Engine

@@ -1,6 +1,6 @@
-"""What importing plsync and making a handler adds to a program that uses LangChain's callbacks already.
+"""The cost of ``import plsync`` and a new handler, for a program that uses LangChain's callbacks already.
 
-Usage: python benches/imports.py [--rounds N]
+Usage: python benches/python/imports.py [--rounds N]
 """
 
 from __future__ import annotations
@@ -22,16 +22,15 @@ WORKS = {
 
 
 def milliseconds(work: str, journal: str) -> float:
-    """How long a fresh interpreter takes for ``work``."""
+    """The time that ``work`` takes in a fresh interpreter."""
     command = [sys.executable, "-c", CLOCK.format(work=work)]
-    found = subprocess.run(
-        command, capture_output=True, text=True, check=True, env=os.environ | {"PLSYNC_JOURNAL": journal}
-    )
-    return float(found.stdout)
+    environment = os.environ | {"PLSYNC_JOURNAL": journal}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return float(done.stdout)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="What importing plsync costs.")
+    parser = argparse.ArgumentParser(description="The cost of importing plsync.")
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
     times: dict[str, list[float]] = {name: [] for name in WORKS}
@@ -40,11 +39,12 @@ def main() -> None:
             for name, work in WORKS.items():
                 times[name].append(milliseconds(work, f"{directory}/journal"))
     print(f"milliseconds to import (Python {platform.python_version()}, {os.cpu_count()} cores)")
-    medians = {name: statistics.median(found[1:]) for name, found in times.items()}
+    # The first round reads the files from the disk.
+    medians = {name: statistics.median(samples[1:]) for name, samples in times.items()}
     for name, median in medians.items():
         print(f"{name:34}{median:8.1f}")
-    base, ours = medians.values()
-    print(f"{'plsync adds':34}{ours - base:8.1f}")
+    base, with_plsync = medians.values()
+    print(f"{'plsync adds':34}{with_plsync - base:8.1f}")
 
 
 if __name__ == "__main__":

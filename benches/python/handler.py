@@ -1,10 +1,10 @@
-"""What recording costs a LangChain call, beside its peers, in one run.
+"""The cost of recording for a LangChain call, beside other recorders, in one run.
 
-Usage: python benches/handler.py [--calls N] [--json]
+Usage: python benches/python/handler.py [--calls N] [--json]
 
-Each peer is a callback handler on the same model, called in turn within every round, so that noise hits all alike.
-A figure is the median over the rounds of the median call with this peer, minus that with a handler that does nothing in
-the same round. Streaming is per token. What a call with the latter takes says how fast the machine was meanwhile.
+Each peer is a callback handler on the same model. All peers have their turn within every round, so that noise hits all
+of them alike. A figure is a difference within a round: the median call with the peer, minus the median call with a
+handler that does nothing. The table has the median over the rounds. A streamed call is divided by its tokens.
 """
 
 from __future__ import annotations
@@ -12,56 +12,31 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import sqlite3
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
 from uuid import UUID
 
-import langchain_core
 import orjson
 from langchain_core.callbacks.base import BaseCallbackHandler
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import LLMResult
 
+from common import BIG, SMALL, TOKENS, FixedChat, machine, round_medians
 from plsync import PromptLayerCallbackHandler
 
-TOKENS = 100
 ROUND = 50
-
-SMALL: list[BaseMessage] = [HumanMessage("What is the capital of France?")]
-BIG: list[BaseMessage] = [
-    SystemMessage("s" * 400),
-    *(message for i in range(5) for message in (HumanMessage(f"{i} " + "q" * 700), AIMessage("a" * 820))),
-]
-
-
-class FixedChat(BaseChatModel):
-    """Answers at once, so that what is measured is the framework and the handler."""
-
-    @property
-    def _llm_type(self) -> str:
-        return "fixed"
-
-    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        usage = {"input_tokens": 7, "output_tokens": 1, "total_tokens": 8}
-        answer = AIMessage("Paris", usage_metadata=usage, response_metadata={"model_name": "fixed"})
-        return ChatResult(generations=[ChatGeneration(message=answer)])
-
-    def _stream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
-        for _ in range(TOKENS):
-            yield ChatGenerationChunk(message=AIMessageChunk(content="token "))
 
 
 class Noop(BaseCallbackHandler):
-    """The framework's own price for a handler."""
+    """Does nothing: its cost is the framework's."""
 
     run_inline = True
 
@@ -75,8 +50,8 @@ class Noop(BaseCallbackHandler):
         pass
 
 
-class Writes(Noop):
-    """Nothing but two writes a call of as many bytes as plsync's, into a file made ready as its segments are."""
+class RawWrites(Noop):
+    """Two writes a call, of as many bytes as plsync writes, into a file that was filled and synced before."""
 
     ROOM = 16 << 20
 
@@ -99,8 +74,8 @@ class Writes(Noop):
         self.at += os.pwrite(self.file, full[:size], self.at)
 
 
-class Written(BaseCallbackHandler):
-    """The same events made in Python; ``keep`` is how they are stored."""
+class PythonRecorder(BaseCallbackHandler):
+    """Builds the events of plsync in Python. A subclass stores them in ``store``."""
 
     run_inline = True
 
@@ -119,7 +94,7 @@ class Written(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         self.open[run_id] = (time.monotonic_ns(), [])
-        self.keep(
+        self.store(
             run_id,
             {
                 "v": 1,
@@ -143,7 +118,7 @@ class Written(BaseCallbackHandler):
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         started, tokens = self.open.pop(run_id)
-        self.keep(
+        self.store(
             run_id,
             {
                 "v": 1,
@@ -157,7 +132,7 @@ class Written(BaseCallbackHandler):
             },
         )
 
-    def keep(self, run_id: UUID, event: dict[str, Any]) -> None:
+    def store(self, run_id: UUID, event: dict[str, Any]) -> None:
         raise NotImplementedError
 
 
@@ -165,21 +140,21 @@ def _fields(value: Any) -> Any:
     return str(value) if isinstance(value, str) else {"$": type(value).__name__, "v": value.__dict__}
 
 
-class Orjson(Written):
-    """orjson and one write a event to an ordinary file."""
+class Orjson(PythonRecorder):
+    """Encodes with orjson and appends each event to an ordinary file, one write an event."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__()
         self.file = os.open(directory / "events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
-    def keep(self, run_id: UUID, event: dict[str, Any]) -> None:
+    def store(self, run_id: UUID, event: dict[str, Any]) -> None:
         os.write(self.file, orjson.dumps(event, default=_fields, option=orjson.OPT_PASSTHROUGH_SUBCLASS) + b"\n")
 
 
-class Sqlite(Written):
-    """SQLite in WAL mode with the standard library's json, as recorders are usually made at home.
+class Sqlite(PythonRecorder):
+    """Encodes with the standard library's json and inserts each event into SQLite in WAL mode.
 
-    Its own default, ``full``, syncs every commit; ``normal`` leaves that to the checkpoints.
+    ``full``, SQLite's default, syncs every commit. ``normal`` syncs at checkpoints.
     """
 
     def __init__(self, directory: Path, synchronous: str) -> None:
@@ -189,64 +164,56 @@ class Sqlite(Written):
         self.database.execute(f"pragma synchronous={synchronous}")
         self.database.execute("create table events (run_id text, event text)")
 
-    def keep(self, run_id: UUID, event: dict[str, Any]) -> None:
+    def store(self, run_id: UUID, event: dict[str, Any]) -> None:
         self.database.execute("insert into events values (?, ?)", (str(run_id), json.dumps(event, default=_fields)))
 
 
 def langsmith_tracer() -> BaseCallbackHandler:
-    """LangChain's own tracer with a client that sends nothing."""
+    """LangChain's tracer with a client that sends nothing."""
     from langchain_core.tracers import LangChainTracer  # noqa: PLC0415
 
     return LangChainTracer(client=mock.MagicMock(tracing_queue=None))
 
 
-def measure(
-    work: Callable[[BaseCallbackHandler], Any], peers: dict[str, BaseCallbackHandler], calls: int
-) -> dict[str, float]:
-    """Median microseconds of ``work`` with the first peer, and what each other costs over it.
+Work = Callable[[BaseCallbackHandler], object]
 
-    Differences are taken within a round, so that a machine whose speed drifts tells the same.
+
+def measure(work: Work, peers: dict[str, BaseCallbackHandler], calls: int) -> dict[str, float]:
+    """Median microseconds of ``work`` with the first peer, and the extra microseconds with each other peer.
+
+    A difference is taken within a round, so that a drift of the machine's speed does not change it.
     """
     baseline = next(iter(peers))
-    rounds: dict[str, list[float]] = {name: [] for name in peers}
-    for handler in peers.values():
-        for _ in range(ROUND):
-            work(handler)
-    for _ in range(max(1, calls // ROUND)):
-        medians = {name: _median(work, handler) for name, handler in peers.items()}
-        for name, median in medians.items():
-            rounds[name].append(median - (medians[baseline] if name != baseline else 0.0))
-    return {name: statistics.median(differences) for name, differences in rounds.items()}
-
-
-def _median(work: Callable[[BaseCallbackHandler], Any], handler: BaseCallbackHandler) -> float:
-    samples = []
-    for _ in range(ROUND):
-        begin = time.perf_counter_ns()
-        work(handler)
-        samples.append(time.perf_counter_ns() - begin)
-    return statistics.median(samples) / 1000
+    rounds = round_medians({name: partial(work, handler) for name, handler in peers.items()}, calls, ROUND)
+    return {
+        name: statistics.median(times[name] - (times[baseline] if name != baseline else 0.0) for times in rounds)
+        for name in peers
+    }
 
 
 def rows(calls: int, directory: Path) -> dict[str, dict[str, float]]:
-    """Microseconds over the no-op handler, by situation and peer."""
+    """Microseconds by situation and peer: the no-op handler's own, and those of each other peer over it."""
     model = FixedChat()
-    works: dict[str, tuple[Callable[[BaseCallbackHandler], Any], int, int]] = {
-        "1 message": (lambda handler: model.invoke(SMALL, {"callbacks": [handler]}), calls, 1),
-        "11 messages, 8 KB": (lambda handler: model.invoke(BIG, {"callbacks": [handler]}), calls, 1),
-        "a streamed token": (
-            lambda handler: [None for _ in model.stream(SMALL, {"callbacks": [handler]})],
-            calls // 10,
-            TOKENS,
-        ),
+
+    def invoke(messages: list[BaseMessage]) -> Work:
+        return lambda handler: model.invoke(messages, {"callbacks": [handler]})
+
+    def stream(handler: BaseCallbackHandler) -> None:
+        for _ in model.stream(SMALL, {"callbacks": [handler]}):
+            pass
+
+    works: dict[str, tuple[Work, int, int]] = {
+        "1 message": (invoke(SMALL), calls, 1),
+        "11 messages, 8 KB": (invoke(BIG), calls, 1),
+        "a streamed token": (stream, calls // 10, TOKENS),
     }
     peers: dict[str, BaseCallbackHandler] = {
         "no-op": Noop(),
         "plsync": PromptLayerCallbackHandler(journal=directory / "journal"),
-        "those writes alone": Writes(directory),
+        "those writes alone": RawWrites(directory),
         "orjson + os.write": Orjson(directory),
         "SQLite WAL + json": Sqlite(directory, "full"),
-        "the same, normal sync": Sqlite(directory, "normal"),
+        "SQLite, normal sync": Sqlite(directory, "normal"),
         "LangChainTracer": langsmith_tracer(),
     }
     table = {}
@@ -256,17 +223,16 @@ def rows(calls: int, directory: Path) -> dict[str, dict[str, float]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="What recording costs a LangChain call.")
+    parser = argparse.ArgumentParser(description="The cost of recording for a LangChain call.")
     parser.add_argument("--calls", type=int, default=2000, help="calls for each peer and situation (default: 2000)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as directory:
         table = rows(options.calls, Path(directory))
-    machine = f"Python {platform.python_version()}, langchain-core {langchain_core.__version__}, {os.cpu_count()} cores"
     if options.json:
-        json.dump({"machine": machine, "microseconds": table}, sys.stdout, indent=2)
+        json.dump({"machine": machine(), "microseconds": table}, sys.stdout, indent=2)
         return
-    print(f"microseconds over a handler that does nothing ({machine})")
+    print(f"microseconds over a handler that does nothing ({machine()})")
     peers = "".join(f"{peer:>26}" for peer in list(next(iter(table.values())))[1:])
     print(f"{'':20}{peers}{'(no-op itself)':>20}{'plsync, of that':>18}")
     for name, (baseline, *costs) in ((name, row.values()) for name, row in table.items()):

@@ -1,6 +1,6 @@
 """Request ids on their way back: how soon, how many a second, beside what, and what waiting for them costs.
 
-Usage: python benches/callbacks.py [--ids N] [--rounds N] [--idle SECONDS]
+Usage: python benches/python/callbacks.py [--ids N] [--rounds N] [--idle SECONDS]
 
 The peer is the queue that one would write: a table in SQLite (WAL, each commit synced), from which a row is taken, and
 deleted when the function has returned. It repeats one call after a crash where plsync may repeat 16; it does not know

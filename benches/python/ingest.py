@@ -1,10 +1,10 @@
-"""Moving records from the spool into the store, beside py-lmdb writing the same bytes.
+"""The cost of moving records from the spool into the store, beside py-lmdb that writes the same bytes.
 
-Usage: python benches/ingest.py [--records N] [--rounds N]
+Usage: python benches/python/ingest.py [--records N] [--rounds N]
 
-The records are chat calls of about 3 KB, recorded by the real handler, with docstrings of the standard library as
+The records are chat calls of about 3 KB. The real handler records them, with docstrings of the standard library as
 conversation. plsync reads them from its spool, verifies and compresses them, indexes labels and state, and commits.
-py-lmdb writes the same bodies as they are, one key each, in transactions of 100. Both sync every commit.
+py-lmdb writes the same bodies uncompressed, one key each, in transactions of 100. Both sync every commit.
 """
 
 from __future__ import annotations
@@ -21,23 +21,39 @@ from uuid import uuid4
 
 import lmdb
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.utils.uuid import uuid7
 
 from plsync import PromptLayerCallbackHandler
 from plsync._common.native import Store
 
-MODULES = (
-    *("argparse", "asyncio", "collections", "csv", "datetime", "decimal", "difflib", "email", "functools"),
-    *("heapq", "http", "inspect", "itertools", "json", "logging"),
-)
+MODULES = [
+    "argparse",
+    "asyncio",
+    "collections",
+    "csv",
+    "datetime",
+    "decimal",
+    "difflib",
+    "email",
+    "functools",
+    "heapq",
+    "http",
+    "inspect",
+    "itertools",
+    "json",
+    "logging",
+]
 CLASS = {"id": ["langchain_openai", "chat_models", "base", "ChatOpenAI"]}
 METADATA = {"ls_provider": "openai", "ls_model_name": "gpt-4o", "ls_model_type": "chat", "ls_temperature": 0.0}
 PARAMS = {"model": "gpt-4o", "model_name": "gpt-4o", "stream": False, "temperature": 0.0, "_type": "openai-chat"}
+USAGE: UsageMetadata = {"input_tokens": 400, "output_tokens": 90, "total_tokens": 490}
+ANSWER_METADATA = {"model_name": "gpt-4o", "finish_reason": "stop"}
 
 
-def sentences() -> list[str]:
-    """English as people write it for other people: the documentation of the standard library."""
+def docstrings() -> list[str]:
+    """English prose: the longer docstrings of the standard library."""
     texts = []
     for name in MODULES:
         module = importlib.import_module(name)
@@ -49,16 +65,16 @@ def sentences() -> list[str]:
 
 
 def record(path: Path, count: int, texts: list[str]) -> None:
-    """Records ``count`` chat calls of about 3 KB, as LangChain would have them recorded."""
+    """Record ``count`` chat calls of about 3 KB with the arguments that LangChain passes."""
     handler = PromptLayerCallbackHandler(pl_tags=["bench"], journal=path)
     for number in range(count):
         run_id = uuid7()
-        piece = lambda offset: texts[(number * 7 + offset * 13) % len(texts)][:360]  # noqa: B023, E731
+        parts = [texts[(number * 7 + offset * 13) % len(texts)][:360] for offset in range(5)]
         messages: list[BaseMessage] = [
-            SystemMessage(piece(0)),
-            HumanMessage(piece(1)),
-            AIMessage(piece(2)),
-            HumanMessage(piece(3)),
+            SystemMessage(parts[0]),
+            HumanMessage(parts[1]),
+            AIMessage(parts[2]),
+            HumanMessage(parts[3]),
         ]
         handler.on_chat_model_start(
             CLASS,
@@ -69,15 +85,12 @@ def record(path: Path, count: int, texts: list[str]) -> None:
             invocation_params=PARAMS,
             name="ChatOpenAI",
         )
-        usage = {"input_tokens": 400, "output_tokens": 90, "total_tokens": 490}
-        answer = AIMessage(
-            piece(4)[:360], usage_metadata=usage, response_metadata={"model_name": "gpt-4o", "finish_reason": "stop"}
-        )
+        answer = AIMessage(parts[4], usage_metadata=USAGE, response_metadata=ANSWER_METADATA)
         handler.on_llm_end(LLMResult(generations=[[ChatGeneration(message=answer)]]), run_id=run_id)
 
 
 def ingest_us(directory: Path, count: int, texts: list[str]) -> tuple[float, list[bytes], float]:
-    """Microseconds a record, the bodies, and the share of their size that is stored."""
+    """Microseconds a record, the bodies, and the stored share of their size."""
     path = directory / f"journal-{uuid4()}"
     record(path, count, texts)
     store = Store(str(path))
@@ -107,11 +120,11 @@ def py_lmdb_us(directory: Path, bodies: list[bytes]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="What ingesting costs.")
+    parser = argparse.ArgumentParser(description="The cost of ingesting.")
     parser.add_argument("--records", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    texts = sentences()
+    texts = docstrings()
     ours, peers, shares, size = [], [], [], 0
     with tempfile.TemporaryDirectory() as directory:
         for _ in range(options.rounds):
@@ -129,7 +142,7 @@ def main() -> None:
         f"plsync, compressed to {statistics.median(shares):.0%} and indexed   "
         f"{statistics.median(ours):6.1f} us a record"
     )
-    print(f"py-lmdb, as they are, by the hundred      {statistics.median(peers):6.1f} us a record")
+    print(f"py-lmdb, uncompressed, by the hundred     {statistics.median(peers):6.1f} us a record")
     print(f"plsync / py-lmdb                          {ratio:6.2f}")
 
 

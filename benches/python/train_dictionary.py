@@ -1,6 +1,6 @@
 """Train the dictionary that the journal compresses bodies with.
 
-    python benches/train_dictionary.py rust/journal/dict/2.zdict
+    python benches/python/train_dictionary.py rust/journal/dict/2.zdict
 
 The events are what the handler itself writes for calls of the usual models, with text of ``training_text.py``. The same
 versions of LangChain and zstandard give the same bytes. A dictionary that has been released is never changed or

@@ -1,6 +1,6 @@
 """What a replayed call costs, beside its peers, in one run.
 
-Usage: python benches/replay.py [--calls N] [--json]
+Usage: python benches/python/replay.py [--calls N] [--json]
 
 The call is a plain invoke. Peers are called in turn within every round, so that noise hits all alike; figures are
 medians. A FakeListChatModel answers out of its memory: what replay takes over it is what replay costs. The others
@@ -24,7 +24,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import langchain_core
 import vcr

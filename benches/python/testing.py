@@ -1,6 +1,6 @@
 """How many records a second the PromptLayer stand-in takes: a bench against it measures the sender, if it is faster.
 
-Usage: python benches/stand_in.py [--batches N] [--rounds N]
+Usage: python benches/python/testing.py [--batches N] [--rounds N]
 
 The stand-in runs in a process of its own, as ``python -m plsync.testing``. Another process sends it batches of 100
 spans of 3.2 KB with their logs, made beforehand, over 1, 4 and 16 connections at a time. Medians of rounds.
