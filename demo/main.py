@@ -1,8 +1,8 @@
-"""The whole way of a record, told step by step: ``make demo``.
+"""The way of a record, step by step: ``make demo``.
 
-It records without a network, looks at the journal, then delivers it to PromptLayer: to a stand-in on this machine, or
-to your workspace if ``PROMPTLAYER_API_KEY`` is set. Everything it writes is in one directory, ``build/demo`` or the one
-given as argument, which is emptied first.
+The demo records without a network, lists the journal, and delivers it. It delivers to a stand-in on this machine, or to
+your workspace if ``PROMPTLAYER_API_KEY`` is set. It writes into one directory, ``build/demo`` or its argument, and
+empties that directory first.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PLSYNC = Path(sys.executable).with_name("plsync")
 
 
 def main(directory: Path) -> None:
-    """Tell the story; the first step that fails ends it."""
+    """Run the steps; the first failure ends the demo."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     os.environ["PLSYNC_JOURNAL"] = os.fspath(directory / "journal")
@@ -32,33 +32,33 @@ def main(directory: Path) -> None:
     os.environ["PYTHONPATH"] = os.fspath(HERE)
 
     title("1. Record, without a network")
-    say("A real GPT4All runs a tiny model. A chat model calls a tool. A call fails. plsync records them all.")
+    explain("A real GPT4All runs a tiny model. A chat model calls a tool. A call fails. plsync records them all.")
     record(write_tiny_model(directory / "tiny.gguf"))
 
-    title("2. Look")
+    title("2. Read the journal")
     plsync("list")
-    say("One of them in full: the request in which the model asked for a tool.")
+    explain("One record in full: the request whose answer has a tool call.")
     plsync("show", record_with_a_tool_call())
 
     title("3. Deliver to PromptLayer")
     deliver()
 
-    title("That was plsync")
-    say(f"The application is demo/record.py, its callback demo/scores.py. The journal is {directory / 'journal'}.")
+    title("Files")
+    explain(f"The application is demo/record.py, its callback demo/scores.py. The journal is {directory / 'journal'}.")
 
 
 def record(model: Path) -> None:
     """Run the application where it has no network."""
     namespace = empty_network()
     where = "in an empty network namespace, and " if namespace else ""
-    say(f"The application runs {where}with sockets forbidden:")
-    # The warning is langchain-community's: it says at import that it is archived.
+    explain(f"The application runs {where}with sockets forbidden:")
+    # langchain-community warns at import that it is archived.
     python = [sys.executable, "-W", "ignore::DeprecationWarning"]
     run([*namespace, *python, HERE / "offline.py", HERE / "record.py", model], hide="Failed to load libllamamodel")
 
 
 def record_with_a_tool_call() -> str:
-    """The id of the record whose answer asks for a tool."""
+    """The id of the record whose answer has a tool call."""
     with Journal.open() as journal:
         return next(record.id for record in journal.records() if record.tool_calls)
 
@@ -68,27 +68,27 @@ def deliver() -> None:
     real = bool(os.environ.get("PROMPTLAYER_API_KEY"))
     with nullcontext() if real else PromptLayerServer() as stand_in:
         if stand_in is None:
-            say("PROMPTLAYER_API_KEY is set, so this goes to your PromptLayer workspace.")
+            explain("PROMPTLAYER_API_KEY is set, so the records go to your PromptLayer workspace.")
         else:
-            say("PROMPTLAYER_API_KEY is not set, so a stand-in for PromptLayer runs on this machine.")
+            explain("PROMPTLAYER_API_KEY is not set, so a stand-in for PromptLayer runs on this machine.")
             os.environ |= {"PROMPTLAYER_BASE_URL": stand_in.url, "PROMPTLAYER_API_KEY": stand_in.api_key}
-        say("Each record gets its PromptLayer request id, and the application's callback is called with it:")
+        explain("Each record gets its PromptLayer request id, and the application's callback is called with it:")
         plsync("run", "--once")
         plsync("status")
-        say("A second run finds nothing to send:")
+        explain("A second run finds nothing to send:")
         plsync("run", "--once")
         if stand_in is not None:
             scored = sum(bool(scores) for scores in stand_in.scores.values())
-            say(f"PromptLayer holds {len(stand_in.request_logs)} requests, {scored} of them with a score.")
+            explain(f"PromptLayer holds {len(stand_in.request_logs)} requests, {scored} of them with a score.")
 
 
 def title(text: str) -> None:
-    """Begin a chapter."""
+    """Print a heading."""
     print(f"\n{text}\n{'=' * len(text)}\n", flush=True)
 
 
-def say(text: str) -> None:
-    """Tell the reader what comes next."""
+def explain(text: str) -> None:
+    """Print an explanation."""
     print(f"{text}\n", flush=True)
 
 
@@ -99,9 +99,9 @@ def plsync(*arguments: str) -> None:
 
 
 def run(command: list[str | Path], *, hide: str | None = None) -> None:
-    """Run one step; a step that fails ends the demo.
+    """Run one step; a failure ends the demo.
 
-    ``hide``: the beginning of error lines that would only disturb (GPT4All names CUDA libraries it can do without).
+    ``hide``: the beginning of lines of standard error to drop. GPT4All names CUDA libraries that it does not need.
     """
     with subprocess.Popen(command, stderr=subprocess.PIPE if hide else None, text=True) as step:
         for line in step.stderr or ():

@@ -1,4 +1,4 @@
-"""The application: it talks to models, and plsync records what was said. Nothing here needs a network.
+"""The application: it calls models, and plsync records the calls. It needs no network.
 
 Usage: python record.py MODEL.gguf
 """
@@ -41,7 +41,7 @@ def agent_turn() -> None:
     request = model.invoke(messages, config={"callbacks": [handler]})
     results = [tape_counter.invoke(wanted) for wanted in request.tool_calls]
     reply = model.invoke([*messages, request, *results], config={"callbacks": [handler]})
-    print(f"   chat model called {request.tool_calls[0]['name']}, then said {reply.text!r}")
+    print(f"   chat model called {request.tool_calls[0]['name']}, then answered {reply.text!r}")
 
 
 def failing_call() -> None:

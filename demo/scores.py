@@ -1,4 +1,4 @@
-"""What the application does with a PromptLayer request id, once there is one."""
+"""The application's callback for PromptLayer's request ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A chat model that follows a script: it stands in for a hosted model on a machine that has none."""
+"""A chat model that follows a script, in place of a hosted model."""
 
 from __future__ import annotations
 

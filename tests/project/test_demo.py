@@ -1,4 +1,4 @@
-"""The demo's pieces do what the story says of them."""
+"""The parts of the demo, and the demo as a whole."""
 
 import socket
 import subprocess
@@ -124,7 +124,7 @@ def test_the_callback_scores_the_request(monkeypatch: pytest.MonkeyPatch, capsys
     assert f"on_request_id({logged['id']})" in capsys.readouterr().out
 
 
-def test_the_scripted_model_says_its_lines_in_order_and_raises_its_errors() -> None:
+def test_the_scripted_model_answers_in_order_and_raises_its_errors() -> None:
     from scripted import ScriptedChat  # noqa: PLC0415
 
     model = ScriptedChat(script=[AIMessage("one"), TimeoutError("two")])
