@@ -621,7 +621,7 @@ class Store:
     def last_ack(self) -> int:
         """The number of the newest ack; 0 when there is none."""
 
-    # --- follow-ups: those of one record are sent in order ---
+    # --- follow-ups; the follow-ups of one record are sent in order ---
 
     def follow_up(
         self, op: str, payload: bytes, *, record_id: bytes | None = None, request_id: int | None = None

@@ -18,7 +18,7 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         }
         Error::Newer { .. } => (&classes.format, "nothing was changed; upgrade plsync"),
         Error::Exists(_) => {
-            (&classes.format, "nothing was changed; a salvage makes a directory of its own: choose another path")
+            (&classes.format, "nothing was changed; a salvage makes a new directory: choose another path")
         }
         Error::Network { .. } => (
             &classes.journal,
@@ -32,13 +32,13 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         ),
         error if error.needs_salvage() => (
             &classes.corrupt,
-            "nothing was changed, and recording goes on; `plsync salvage` writes what can be read into a new journal",
+            "nothing was changed, and recording goes on; `plsync salvage` writes all readable records into a new journal",
         ),
         Error::Corrupt(_) => (&classes.corrupt, "the rest of the journal is not affected; run `plsync check`"),
         Error::TooLarge { .. } => (&classes.recording, "shorten it with a redact hook"),
-        Error::FollowUpTooLarge { .. } => (&classes.invalid_followup, "send less of it"),
+        Error::FollowUpTooLarge { .. } => (&classes.invalid_followup, "shorten it"),
         _ => {
-            let advice = "what was acknowledged before is kept; run `plsync check`";
+            let advice = "records stored before are kept; run `plsync check`";
             (&classes.journal, error.io_cause().map_or(advice, advice_for))
         }
     };
@@ -51,14 +51,14 @@ fn advice_for(error: &std::io::Error) -> &'static str {
             "the journal belongs to one user; run as its owner, or choose another path"
         }
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-            "what was recorded before is kept; free some space"
+            "calls recorded before are kept; free some space"
         }
         std::io::ErrorKind::WouldBlock => {
-            "recording goes on; either the system has no thread to give, or a process with this one's id has it open, in another \
-             container: let them share process ids (docker run --pid)"
+            "recording goes on; either the system allows no further thread, or a process of another container with the same \
+             process id has the journal open: let the containers share process ids (docker run --pid)"
         }
         std::io::ErrorKind::ReadOnlyFilesystem => "choose a path on a writable file system, or copy the journal to one",
-        _ => "what was recorded before is kept",
+        _ => "calls recorded before are kept",
     }
 }
 

@@ -33,7 +33,9 @@ pub(crate) fn encode_any<'py>(object: &Bound<'py, PyAny>, redact: bool) -> PyRes
     Ok((PyBytes::new(object.py(), &out), lossy))
 }
 
-/// Appends the JSON of any object. With `redacting`, credentials in it are replaced. Returns true when the JSON only approximates the object.
+/// Appends the JSON of any object. With `redacting`, credentials in it are replaced.
+///
+/// Returns true when the JSON only approximates the object.
 pub(crate) fn write_value(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, redacting: bool) -> PyResult<bool> {
     let start = out.len();
     if plain::write(out, object, redacting).is_ok() {

@@ -1,4 +1,4 @@
-//! A cache of frequent dict keys: the JSON text of a key, and the hint that it gives about its value.
+//! A cache of frequent dict keys: the JSON text of a key, and a hint about the value under it.
 
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
@@ -17,7 +17,7 @@ const AUTH: &str = "auth";
 /// The number of slots. The address of a name decides its slot.
 const SLOTS: usize = 256;
 
-/// The hint that a name gives about the value under it.
+/// A hint of a name about the value under it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hint {
     /// No hint.
@@ -66,8 +66,8 @@ static NAMES: Mutex<Names> = Mutex::new(Names::new());
 
 /// The cache, for use while the GIL is held.
 ///
-/// None when this thread uses it further up the stack: up to Python 3.11 an allocation may collect garbage, and a finaliser of the
-/// program may then encode an object.
+/// None when this thread uses it further up the stack. That happens up to Python 3.11: an allocation may collect garbage, and a
+/// finaliser of the program may encode an object.
 pub(super) fn names() -> Option<MutexGuard<'static, Names>> {
     match NAMES.try_lock() {
         Ok(names) => Some(names),

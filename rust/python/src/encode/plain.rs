@@ -18,8 +18,8 @@ type Written = Result<(), NotPlain>;
 
 /// Appends the JSON of a plain object. After an error the appended bytes are incomplete.
 ///
-/// An object is plain when it consists of the built-in JSON types and of `langchain_core` objects of these. Subclasses are not plain,
-/// nor are infinite floats, integers beyond 64 bits, lone surrogates, and keys that are tags.
+/// An object is plain when it consists of the built-in JSON types and of `langchain_core` objects with plain fields. Subclasses of
+/// these types are not plain, nor are infinite floats, integers beyond 64 bits, lone surrogates, and keys that are tags.
 /// `redacting` objects are plain only without suspicious names.
 pub(super) fn write(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, redacting: bool) -> Written {
     Writer { out, nodes: 0, names: names(), classes: Recent::default(), redacting, metadata: false }.value(object, 0)
@@ -43,8 +43,8 @@ impl Writer<'_> {
         }
         let class = object.get_type_ptr();
         let is = |exact: *mut ffi::PyTypeObject| std::ptr::eq(class, exact);
-        // SAFETY: the addresses are those of the interpreter's static type objects. Each unchecked cast follows the comparison
-        // that proves it.
+        // SAFETY: the compared addresses belong to the interpreter's static type objects. Each unchecked cast follows the
+        // comparison that proves it.
         unsafe {
             if is(&raw mut ffi::PyUnicode_Type) {
                 return self.text(object.cast_unchecked());

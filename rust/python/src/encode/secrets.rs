@@ -1,7 +1,7 @@
 //! Credentials in settings, in metadata and in the headers of an answer: found by their names, and replaced.
 //!
 //! [`super::plain`] searches plain objects as it writes them. A suspicious name makes it give up, and [`super::tagged`] takes over:
-//! that asks `redaction.py` about the name, and also searches objects that are not plain.
+//! the copier has `redaction.py` check the name, and also searches objects that are not plain.
 
 use memchr::memchr2;
 use pyo3::intern;
@@ -78,7 +78,8 @@ fn is_harmless(name: &Bound<'_, PyString>) -> bool {
     checked.and_then(|is_secret| is_secret.is_truthy()).is_ok_and(|is_secret| !is_secret)
 }
 
-/// A `repr` with its credentials replaced. A `repr` may show any text, so one with a word from names of credentials is replaced whole.
+/// A `repr` with its credentials replaced. A `repr` may show any text: one with a word from names of credentials is replaced as a
+/// whole.
 pub(super) fn cleared_repr(py: Python<'_>, repr: String) -> String {
     if has_word(&repr, true) {
         handover::get(py).redaction.redacted.clone()

@@ -1,4 +1,4 @@
-//! Types and functions of the standard library that have a tag of their own, or are needed to make one.
+//! Types and functions of the standard library that have a tag, or are needed to make one.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;

@@ -1,6 +1,7 @@
 //! Copies objects in the tagged form of `docs/reference/events.md`.
 //!
-//! Python code (a `repr`, an `isoformat`) may run during the copy and may change any container. So only copies of containers are walked.
+//! Python code (a `repr`, an `isoformat`) may run during the copy, and may change any container. So the copier walks only copies of
+//! containers.
 
 use pyo3::intern;
 use pyo3::prelude::*;

@@ -65,8 +65,8 @@ fn is_special(byte: u8) -> u8 {
     u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\')
 }
 
-/// Tests eight bytes at once, after "Determine if a word has a byte less than n" in Anderson's "Bit Twiddling Hacks". Only the lowest
-/// marked byte is exact.
+/// Tests eight bytes at once, after "Determine if a word has a byte less than n" in Anderson's "Bit Twiddling Hacks". The lowest
+/// marked byte is the first special byte; higher marks may be wrong.
 fn first_special_in(word: [u8; 8]) -> Option<usize> {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGH: u64 = ONES << 7;

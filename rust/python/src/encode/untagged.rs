@@ -1,7 +1,7 @@
 //! Removes the tags of messages and generations from an event, so that each reads as the object of its fields.
 //!
-//! Nearly all tags of an event are of these two kinds. Removing them before the event is parsed costs a fifth of removing them after.
-//! `plain` in `journal/events/tagged.py` removes every other tag, and gives the same result for the tags that are removed here.
+//! Nearly all tags of an event are of these two kinds. Removing them before parsing costs a fifth of removing them after.
+//! `plain` in `journal/events/tagged.py` removes every other tag, and has the same result for the tags that are removed here.
 
 use memchr::memchr2;
 use pyo3::prelude::*;

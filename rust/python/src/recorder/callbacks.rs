@@ -1,7 +1,7 @@
 //! `LangChain`'s callbacks for models: `on_chat_model_start`, `on_llm_start`, `on_llm_new_token`, `on_stream_event`, `on_llm_end`.
 //!
-//! `PromptLayerCallbackHandler` in `python/plsync/recorder/handler.py` derives from this class: such a callback runs no Python code of
-//! plsync. The handler keeps the callbacks of failed calls and of chains, and its `__init__` calls `_attach`.
+//! `PromptLayerCallbackHandler` in `python/plsync/recorder/handler.py` derives from this class. A callback of this class runs no
+//! Python code of plsync. The handler keeps the callbacks of failed calls and of chains, and its `__init__` calls `_attach`.
 
 use plsync_journal::{Ended, FLAG_CACHED};
 use pyo3::exceptions::PyRuntimeError;
@@ -27,12 +27,13 @@ struct Attached {
     on_started: Option<Py<PyAny>>,
 }
 
-/// An argument that `LangChain` passes by name and the recorder ignores. A signature that names it spares the call a dict of the rest.
+/// An argument that `LangChain` passes by name and the recorder ignores. The signature names it, so that Python makes no dict of
+/// further arguments.
 type Ignored<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
 #[pymethods]
 impl LangChainCallbacks {
-    /// Ignores its arguments: Python passes those of the handler.
+    /// Ignores its arguments, which are meant for the handler's `__init__`.
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {

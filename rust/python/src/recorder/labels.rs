@@ -1,6 +1,6 @@
 //! The labels and the lane of an event: the store searches and orders records by them without reading a body.
 //!
-//! Both are taken from the fields as they are written, after the redact hook: a label never shows content that the hook removed.
+//! Both are taken from the written fields, after the redact hook: a label never shows content that the hook removed.
 
 use plsync_journal::{Draft, Kind, labels};
 use pyo3::intern;

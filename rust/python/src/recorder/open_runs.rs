@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use plsync_journal::RecordId;
 
-/// The most open runs. Without a limit, runs that `LangChain` never closes would stay for ever.
+/// The most open runs. Without a limit, runs that `LangChain` never closes would fill the memory.
 const MAX_RUNS: usize = 65_536;
 /// The number of oldest runs that are forgotten at once when the limit is reached.
 const FORGET: usize = 4096;
@@ -57,7 +57,7 @@ impl Run {
 pub(super) struct OpenRuns {
     runs: HashMap<u128, Run>,
     /// Run ids repeat, even among runs that are open at once. Later starts of an open id wait here in their order.
-    /// An end belongs to the start of its own thread, if that thread started one. Otherwise the first end belongs to the first start.
+    /// An end belongs to the start in the same thread, if there is one. Otherwise the first end belongs to the first start.
     waiting: VecDeque<(u128, Run)>,
     closed: VecDeque<u128>,
 }
@@ -125,7 +125,7 @@ impl OpenRuns {
         }
     }
 
-    /// The index in `waiting` of this thread's run; None when the thread has none there, or the run in `runs` is its own.
+    /// The index in `waiting` of this thread's run. None when it has no run there, or when the run in `runs` is this thread's.
     fn waiting_here(&self, run_id: u128) -> Option<usize> {
         if self.waiting.is_empty() {
             return None;

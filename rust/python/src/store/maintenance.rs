@@ -42,7 +42,7 @@ impl Store {
     }
 }
 
-/// Writes what can be read of a damaged journal into a new one.
+/// Writes all readable records of a damaged journal into a new one.
 #[pyfunction]
 pub(crate) fn salvage(py: Python<'_>, source: PathBuf, target: PathBuf) -> PyResult<Bound<'_, PyDict>> {
     handover::require(py)?;

@@ -16,10 +16,14 @@ pub(super) trait Report {
 
 /// Implements [`Report`] for a struct: a dict with the struct's fields.
 ///
-/// The fields after `except` are left out, and the entries after `with` are added. The entries may use all fields. A field that is in
-/// neither list does not compile.
+/// The fields after `except` are left out, and the entries after `with` are added. The entries may use all fields. A struct with a
+/// field in neither list does not compile.
 macro_rules! report {
-    ($report:ident { $($field:ident),* $(,)? } $(except { $($left_out:ident $(: $ignored:pat)?),* })? $(with |$py:ident| { $($key:literal: $entry:expr),* $(,)? })?) => {
+    (
+        $report:ident { $($field:ident),* $(,)? }
+        $(except { $($left_out:ident $(: $ignored:pat)?),* })?
+        $(with |$py:ident| { $($key:literal: $entry:expr),* $(,)? })?
+    ) => {
         impl Report for $report {
             fn to_dict(self, py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
                 let Self { $($field,)* $($($left_out $(: $ignored)?,)*)? } = self;
