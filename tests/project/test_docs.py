@@ -150,6 +150,10 @@ def test_every_page_can_be_reached_from_the_readme_in_two_clicks() -> None:
     assert [page for page in PAGES[1:] if page not in reached] == []
 
 
+def test_the_readme_has_at_most_700_words() -> None:
+    assert len(PAGES[0].read_text(encoding="utf-8").split()) <= 700
+
+
 def test_the_site_lists_every_page() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:", 1)[1]
     pages = {page.relative_to(ROOT / "docs").as_posix() for page in PAGES[1:]}
