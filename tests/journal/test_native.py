@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 import plsync
-from plsync._common import native
+from plsync._common import native, redaction
 from plsync.journal import reports
 from plsync.journal.callbacks import ClaimedCallback, FailedDelivery
 from plsync.journal.followups import FailedFollowUp
@@ -91,6 +94,14 @@ def test_failed_deliveries_and_follow_ups_compare_by_value() -> None:
     assert delivery != FailedDelivery(1, "refused", 2, dead=True)
     assert followup == FailedFollowUp(b"k" * 17, "refused", 2, dead=True)
     assert repr(delivery) == 'FailedDelivery(seq=1, error="refused", not_before=2, dead=False)'
+
+
+@settings(max_examples=40)
+@given(st.from_regex(redaction._SECRET, alphabet=st.characters(max_codepoint=127)))
+def test_the_encoder_redacts_each_name_of_a_credential(name: str) -> None:
+    assume(redaction.names_a_secret(name))
+    encoded, _ = native.encode({name: "value"}, redact=True)
+    assert orjson.loads(encoded) == {name: redaction.REDACTED}
 
 
 @pytest.mark.parametrize(
