@@ -134,7 +134,9 @@ pub(super) fn hint_of(py: Python<'_>, name: &str) -> Hint {
 
 /// Whether a name contains a word from names of credentials. Many settings contain `token` or `auth`: these count at the end only.
 fn is_suspect(name: &str) -> bool {
-    has_word(name, false) || ends(name, TOKEN) || ends(name, AUTH)
+    // The `$` of a Python pattern also matches before a final newline.
+    let line = name.strip_suffix('\n').unwrap_or(name);
+    has_word(name, false) || ends(line, TOKEN) || ends(line, AUTH)
 }
 
 /// Whether a text contains a word from names of credentials. With `tokens` the word `token` counts too.
