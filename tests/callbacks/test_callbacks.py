@@ -136,8 +136,8 @@ def skip_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 
 
 def set_time(monkeypatch: pytest.MonkeyPatch, ms: int) -> None:
-    for module in ("entries", "worker"):
-        monkeypatch.setattr(f"plsync.callbacks.{module}.now_ms", lambda: ms)
+    for module in ("journal.callbacks", "callbacks.worker", "callbacks.dispatcher"):
+        monkeypatch.setattr(f"plsync.{module}.now_ms", lambda: ms)
 
 
 def test_the_wait_after_a_failure_grows_but_not_without_end(acked: Journal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,10 +18,9 @@ import pytest
 
 from plsync._common.clock import now_ms
 from plsync.callbacks.dispatcher import MAX_ATTEMPTS, Deliveries
-from plsync.callbacks.entries import LEASE, Entries
 from plsync.errors import JournalError, SinkUnavailable
 from plsync.journal import Journal
-from plsync.journal.callbacks import CallbackQueue
+from plsync.journal.callbacks import LEASE, CallbackQueue
 from plsync.journal.record import Record
 from tests.support.calls import AT, wait_until
 from tests.support.spooling import SpoolWriter
@@ -160,18 +159,18 @@ def test_a_long_call_keeps_its_lease(path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("plsync.callbacks.pool._EXTEND", 0.01)
     monkeypatch.setattr("plsync.callbacks.dispatcher._TEND", 0.01)
     release, begun = threading.Event(), threading.Event()
-    extend, extended = Entries.extend, [0]
+    extend, extended = CallbackQueue.extend, [0]
 
-    def noted(entries: Entries, sink: str, seqs: Sequence[int]) -> None:
+    def noted(queue: CallbackQueue, sink: str, seqs: Sequence[int]) -> None:
         at = now_ms()
-        extend(entries, sink, seqs)
+        extend(queue, sink, seqs)
         extended.append(at)
 
     def work(request_id: int) -> None:
         begun.set()
         assert release.wait(60)
 
-    monkeypatch.setattr(Entries, "extend", noted)
+    monkeypatch.setattr(CallbackQueue, "extend", noted)
     with calls(path, [SLOW] * 2) as journal:
         ack(journal, [1, 2])
         with delivering(journal, {SLOW: work}) as deliveries:

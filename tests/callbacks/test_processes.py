@@ -23,8 +23,8 @@ PROGRAM = """
 import os, sys, threading, time
 from langchain_core.language_models import FakeListLLM
 from plsync import PromptLayerCallbackHandler
-import plsync.callbacks.entries
-plsync.callbacks.entries.LEASE = 0.2
+import plsync.journal.callbacks
+plsync.journal.callbacks.LEASE = 0.2
 
 journal, calls = sys.argv[1], int(sys.argv[2])
 
@@ -187,11 +187,11 @@ def test_a_handler_whose_process_has_no_journal_yet_costs_nothing(tmp_path: Path
 
 DELIVER = """
 import sys
-import plsync.callbacks.entries
+import plsync.journal.callbacks
 from plsync.journal import Journal
 from plsync.callbacks.dispatcher import Deliveries
 from plsync.callbacks.command import Command
-plsync.callbacks.entries.LEASE = 0.2
+plsync.journal.callbacks.LEASE = 0.2
 with Journal.open(sys.argv[1]) as journal:
     deliveries = Deliveries(journal, command=Command(sys.argv[2]))
     deliveries.start()

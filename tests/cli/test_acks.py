@@ -50,7 +50,7 @@ def test_status_says_that_a_running_program_delivers_its_own(writer: SpoolWriter
 def test_status_counts_ids_that_wait_for_a_command(writer: SpoolWriter, path: Path) -> None:
     writer.call("question", "answer", at=AT)
     with Journal.open(path) as journal:
-        journal.callbacks.give_every_ack("exec")
+        journal.callbacks.subscribe("exec")
     ack(path, 1)
     assert "  1 for exec: `plsync run --exec COMMAND` runs it" in printed(path, "status").splitlines()
 

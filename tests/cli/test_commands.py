@@ -350,7 +350,7 @@ def test_new_events_that_cannot_be_taken_in_are_a_note(writer: SpoolWriter, path
     (path / "ingest.lock").mkdir()
     done = run(path, "list", PYTHONWARNINGS="default")
     assert done.returncode == 0
-    assert re.search(r"^plsync: the newest events could not be taken in and stay in the spool: ", done.stderr)
+    assert re.search(r"^plsync: the newest events could not be ingested, and stay in the spool: ", done.stderr)
 
 
 def test_a_journal_can_be_named_before_and_after_the_command(writer: SpoolWriter, path: Path, tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_a_cursor_of_acks_that_are_gone_is_refused_instead_of_skipping(journal: 
     journal.outbox.ack([(3, 103)])
     (ack,) = journal.acks()
     beyond = ack.cursor.replace("-1", "-2")
-    with pytest.raises(ValueError, match="before it was put back"):
+    with pytest.raises(ValueError, match="before it was restored"):
         journal.acks(beyond)
 
 

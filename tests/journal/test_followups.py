@@ -90,14 +90,14 @@ def test_what_is_no_id_is_refused(journal: Journal, wrong: object) -> None:
 
 def test_the_run_of_two_records_names_neither(writer: SpoolWriter, journal: Journal) -> None:
     writer.call("again", "answer", at=AT + 1, run_id=RUN)
-    with pytest.raises(AmbiguousId, match="nothing was queued: give a record id") as raised:
+    with pytest.raises(AmbiguousId, match="nothing was queued: use a record id") as raised:
         journal.followups.add("score", {"score": 1}, RUN)
     assert all(record.id in str(raised.value) for record in journal.records())
 
 
 @pytest.mark.parametrize("payload", [{"a": {1}}, {"a": "\ud800"}, {1: "a"}])
 def test_what_is_no_json_is_refused(journal: Journal, payload: dict[str, object]) -> None:
-    with pytest.raises(InvalidFollowUp, match="no JSON"):
+    with pytest.raises(InvalidFollowUp, match="not JSON"):
         journal.followups.add("metadata", payload, RUN)
 
 

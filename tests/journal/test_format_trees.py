@@ -16,7 +16,7 @@ import orjson
 import pytest
 
 from plsync import Journal
-from plsync.journal.reports import Quota
+from plsync.journal import Quota
 from tests.support.root import ROOT
 from tests.support.spooling import SpoolWriter, crc32c
 
@@ -62,7 +62,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, ids: list[bytes]) -> Iterato
     ids.append(bytes.fromhex(running.replace("-", "")))
     with Journal.open(path) as journal:
         journal.ingest(wait=True)
-        journal.callbacks.give_every_ack("command")
+        journal.callbacks.subscribe("command")
         journal.outbox.ack([(2, 1002), (1, 1001)])
         journal._store.park([3], DEAD, "no", 0)
         journal._store.park([4], IN_DOUBT, "hm", T + 99)

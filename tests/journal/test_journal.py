@@ -22,7 +22,7 @@ from plsync._common import native
 from plsync.errors import AmbiguousId, JournalError, JournalFormatError, JournalNotFound, PlsyncWarning, RecordNotFound
 from plsync.journal import Journal
 from plsync.journal.callbacks import FailedDelivery
-from plsync.journal.filters import Filters, Wanted
+from plsync.journal.filters import Filters, Query
 from plsync.journal.record import STATES, STATUSES, Record, State, Status
 from plsync.recorder.handler import PromptLayerCallbackHandler
 from tests.support.spooling import CACHED, SpoolWriter
@@ -155,8 +155,8 @@ def test_a_model_is_found_as_the_handler_labels_it(path: Path) -> None:
         assert set(by_name) == set(names)
         for name in names:
             assert by_name[name] in ids(journal.records(model=name))
-            wanted = Wanted.of({"model": name})
-            assert wanted.takes(journal.get(by_name[name])._row)
+            wanted = Query.of({"model": name})
+            assert wanted.matches(journal.get(by_name[name])._row)
 
 
 def test_records_come_newest_first_or_oldest_first_and_each_once(writer: SpoolWriter, journal: Journal) -> None:
@@ -242,12 +242,12 @@ def test_all_records_of_a_run_are_found(writer: SpoolWriter, journal: Journal) -
 def test_wrong_filters_are_refused_at_the_call(journal: Journal) -> None:
     with pytest.raises(ValueError, match="no time zone"):
         journal.records(since=datetime(2026, 1, 1))
-    with pytest.raises(ValueError, match="'gone' is not a state: there are pending, leased"):
+    with pytest.raises(ValueError, match="'gone' is not a state: use pending, leased"):
         journal.records(state="gone")  # type: ignore[arg-type]
     for read in (journal.records, journal.follow):
-        with pytest.raises(TypeError, match="no filter is called 'tags': there are tag, model, state"):
+        with pytest.raises(TypeError, match="'tags' is not a filter: the filters are tag, model, state"):
             read(tags="geo")  # type: ignore[call-arg]
-        with pytest.raises(ValueError, match="is no text that can be looked for"):
+        with pytest.raises(ValueError, match="contains a lone surrogate"):
             read(text="cut \ud83d")
 
 
@@ -258,7 +258,7 @@ def test_events_that_cannot_be_taken_in_do_not_keep_one_from_looking(writer: Spo
     lock.unlink()
     lock.mkdir()
     writer.call("a", "b", at=T)
-    with pytest.warns(PlsyncWarning, match="could not be taken in and stay in the spool"):
+    with pytest.warns(PlsyncWarning, match="could not be ingested, and stay in the spool"):
         assert ids(journal.records()) == [seen]
 
 
@@ -381,9 +381,9 @@ FILTERS = st.fixed_dictionaries(
 @given(filters=FILTERS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
 def test_following_and_reading_agree_on_every_filter(varied: Journal, filters: Filters) -> None:
-    wanted = Wanted.of(filters)
+    wanted = Query.of(filters)
     everything = [record._row for record in varied.records()]
-    assert [row.id.hex() for row in everything if wanted.takes(row)] == [
+    assert [row.id.hex() for row in everything if wanted.matches(row)] == [
         record.trace_id for record in varied.records(**filters)
     ]
 

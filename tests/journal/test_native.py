@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import plsync
 from plsync._common import native, redaction
-from plsync.journal import reports
+from plsync.journal import Quota, reports
 from plsync.journal.callbacks import ClaimedCallback, FailedDelivery
 from plsync.journal.followups import FailedFollowUp
 from tests.support.spooling import SpoolWriter
@@ -61,7 +61,7 @@ def test_reports_have_the_fields_of_their_dataclasses(path: Path, writer: SpoolW
     assert set(stats) == fields(reports.Stats) - {"sinks"}
     assert set(stats["spool"]) == fields(reports.Spool)
     assert set(stats["writers"][0]) == fields(reports.Writer)
-    assert set(stats["quota"]) == fields(reports.Quota) - {"max_age"} | {"max_age_ms"}
+    assert set(stats["quota"]) == fields(Quota) - {"max_age"} | {"max_age_ms"}
     assert set(store.compact()) == fields(reports.CompactReport)
     assert set(native.salvage(str(path), str(tmp_path / "new"))) == fields(reports.SalvageReport)
 
@@ -78,7 +78,7 @@ def queue(path: Path, writer: SpoolWriter) -> native.CallbackQueue:
 
 
 def test_a_waiting_sink_has_the_fields_of_its_dataclass(queue: native.CallbackQueue) -> None:
-    assert [set(sink) for sink in queue.waiting()] == [fields(reports.Waiting)]
+    assert [set(sink) for sink in queue.waiting()] == [fields(reports.SinkBacklog)]
 
 
 def test_a_claimed_callback_has_the_fields_of_its_python_class(queue: native.CallbackQueue) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from plsync.journal import Journal
-from plsync.journal.reports import Quota
+from plsync.journal import Journal, Quota
 from tests.support.commands import json_lines, printed, run
 from tests.support.spooling import SpoolWriter
 

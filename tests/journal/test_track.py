@@ -118,13 +118,13 @@ INVALID: list[tuple[Call, str]] = [
     (lambda: track.prompt(1, "n" * 513, {}), "at most 512"),
     (lambda: track.prompt(1, "p", ["a"]), "a dict by name"),  # type: ignore[arg-type]
     (lambda: track.prompt(1, "p", {1: "a"}), "a dict by name"),  # type: ignore[dict-item]
-    (lambda: track.prompt(1, "p", {"a": object()}), "no JSON"),
+    (lambda: track.prompt(1, "p", {"a": object()}), "not JSON"),
     (lambda: track.prompt(1, "p", {}, 0), "version"),
     (lambda: track.prompt(1, "p", {}, True), "version"),
     (lambda: track.prompt(1, "p", {}, label=""), "label"),
     (lambda: track.group(1, 0), "group id"),
     (lambda: track.group(1, True), "group id"),
-    (lambda: track.score(None, 5), "None is no request id"),  # type: ignore[arg-type]
+    (lambda: track.score(None, 5), "None is not a request id"),  # type: ignore[arg-type]
 ]
 
 

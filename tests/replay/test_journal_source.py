@@ -18,8 +18,8 @@ from langchain_openai import ChatOpenAI
 
 from plsync import Journal, PromptLayerCallbackHandler
 from plsync.errors import JournalNotFound, NoRecording, ReplayError
+from plsync.journal import scan
 from plsync.replay import Recording, export, load, with_recording
-from plsync.replay.storage import journal_source, searching
 from tests.support.commands import json_lines, printed, run
 from tests.support.models import Chat, StreamingChat
 from tests.support.openai_server import OpenAIServer
@@ -244,7 +244,7 @@ def test_a_call_that_was_found_once_is_not_searched_for_again(
     def search(*_: Any) -> Any:
         raise AssertionError("searched")
 
-    monkeypatch.setattr(journal_source, "oldest_first", search)
+    monkeypatch.setattr(scan, "oldest_first", search)
     replay = with_recording(Chat(), journal)
     assert [replay.invoke(question) for question in ("a", "secret", "a")] == first
 
@@ -395,7 +395,7 @@ def test_the_pace_of_the_field_is_kept(journal: Path, path: Path) -> None:
 def test_a_large_journal_is_searched_from_its_oldest_record_on(
     journal: Path, monkeypatch: pytest.MonkeyPatch, caches: None
 ) -> None:
-    monkeypatch.setattr(searching, "_SMALL", 0)
+    monkeypatch.setattr(scan, "_SMALL", 0)
     writer = SpoolWriter(journal)
     # Unevenly in time: most within a second, some in one millisecond, one long before and one long after.
     moments = [1_780_000_000_000, *(1_790_000_000_000 + 10 * number for number in range(60)), 1_799_000_000_000]

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from plsync.callbacks.entries import Entries
+from plsync._common.clock import now_ms
 from plsync.callbacks.invoke import Call, FunctionCall
 from plsync.callbacks.pool import Pool
 from plsync.callbacks.resolve import Functions, import_sink
@@ -63,7 +63,9 @@ class Deliveries:
             heard: called, by any thread, when there is something for :meth:`reports`.
         """
         self._heard = heard
-        self._entries = Entries(journal, writer)
+        self._journal = journal
+        self._queue = journal.callbacks
+        self._writer = writer
         self._functions = functions
         self._command = command
         self._doorbell = Doorbell(journal.path)
@@ -84,7 +86,7 @@ class Deliveries:
             JournalError: the journal could not be written to.
         """
         if self._command is not None:
-            self._entries.journal.callbacks.give_every_ack(COMMAND)
+            self._queue.subscribe(COMMAND)
         self._dispatcher.start()
 
     def ring(self) -> None:
@@ -145,8 +147,8 @@ class Deliveries:
 
     def _dispatch(self) -> float:
         """Give every sink that has something due a thread; in how many seconds to look again."""
-        due, following = self._entries.due()
-        seconds = _REVISIT if following is None else min(_REVISIT, max(0.05, following))
+        due, next_due = self._queue.due(self._writer())
+        seconds = _REVISIT if next_due is None else min(_REVISIT, max(0.05, (next_due - now_ms()) / 1000))
         for sink in due:
             if self._may_call(sink) and not self._pool.assign(sink):
                 seconds = min(seconds, _TEND)
@@ -158,7 +160,7 @@ class Deliveries:
         return self._functions is not None and self._functions.may_find(sink)
 
     def _make_call(self, sink: str) -> Call:
-        journal = self._entries.journal.path
+        journal = self._journal.path
         if sink == COMMAND and self._command is not None:
             return self._command.call(journal)
         if self._functions is None:
@@ -167,14 +169,15 @@ class Deliveries:
 
     def _is_done(self) -> bool:
         # First what is due, then who is busy: what is claimed in between is seen with either.
-        due, _ = self._entries.due()
+        due, _ = self._queue.due(self._writer())
         return not any(map(self._may_call, due)) and not self._pool.is_busy()
 
     # --- for the pool ---
 
     def worker(self, sink: str) -> Worker:
         """A new worker for a sink."""
-        return Worker(sink, functools.partial(self._make_call, sink), self._entries, self.told, self.stopping)
+        make = functools.partial(self._make_call, sink)
+        return Worker(sink, make, self._queue, self._writer, told=self.told, stopping=self.stopping)
 
     def told(self, report: DeliveryReport) -> None:
         """Something was stored."""
@@ -198,10 +201,10 @@ def deliver(journal: Journal, sinks: Mapping[str, Callable[..., Any]], writer: b
         writer: this process's own writer id, to be given its own entries; None takes only those of dead processes.
     """
     report = DeliveryReport()
-    entries = Entries(journal, lambda: writer)
-    for sink in [sink for sink in entries.due()[0] if sink in sinks]:
+    queue = journal.callbacks
+    for sink in [sink for sink in queue.due(writer)[0] if sink in sinks]:
         make = functools.partial(FunctionCall, sinks[sink], journal.path)
-        worker = Worker(sink, make, entries, report.add, threading.Event())
+        worker = Worker(sink, make, queue, lambda: writer, told=report.add, stopping=threading.Event())
         try:
             worker.drain()
         finally:

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from plsync._common.clock import now_ms
 from plsync._common.redaction import without_api_keys
-from plsync.callbacks.entries import Entries
 from plsync.callbacks.invoke import Interrupted, Undelivered
-from plsync.journal.callbacks import ClaimedCallback, FailedDelivery
+from plsync.journal.callbacks import CallbackQueue, ClaimedCallback, FailedDelivery
 
 if TYPE_CHECKING:
     from plsync.callbacks.invoke import Call
@@ -65,7 +64,9 @@ class Worker:
         self,
         sink: str,
         make: Callable[[], Call],
-        entries: Entries,
+        queue: CallbackQueue,
+        writer: Callable[[], bytes | None],
+        *,
         told: Callable[[DeliveryReport], None],
         stopping: threading.Event,
     ) -> None:
@@ -74,14 +75,16 @@ class Worker:
         Args:
             sink: whose entries it delivers.
             make: makes what calls the sink, in the thread that will.
-            entries: where they wait.
+            queue: where they wait.
+            writer: the writer id of this process, if it records; None for one that does not.
             told: is given what was stored.
             stopping: once it is set no further call begins.
         """
         self.sink = sink
         self._make = make
         self._call: Call | None = None
-        self._entries = entries
+        self._queue = queue
+        self._writer = writer
         self._told = told
         self._stopping = stopping
         self._lock = threading.Lock()
@@ -109,7 +112,7 @@ class Worker:
             while not self._stopping.is_set():
                 # First what is left of before, should the journal have failed in the middle of it.
                 self._deliver_all(self._call)
-                claimed = self._entries.claim(self.sink)
+                claimed = self._queue.claim(self.sink, self._writer())
                 if not claimed:
                     break
                 with self._lock:
@@ -133,7 +136,7 @@ class Worker:
         if not done and not failed:
             return
         try:
-            self._entries.settle(self.sink, done=done, failed=failed)
+            self._queue.settle(self.sink, done=done, failed=failed)
         except BaseException:
             with self._lock:
                 self._done, self._failed = done + self._done, failed + self._failed
@@ -148,7 +151,7 @@ class Worker:
             released = [entry.seq for entry in self._left]
             self._left.clear()
         if released:
-            self._entries.settle(self.sink, released=released)
+            self._queue.settle(self.sink, released=released)
 
     def extend(self) -> None:
         """Keep leased what this worker has."""
@@ -156,7 +159,7 @@ class Worker:
             seqs = [entry.seq for entry in self._left] + self._done + [entry.seq for entry in self._failed]
             seqs += [] if self._calling is None else [self._calling.seq]
         if seqs:
-            self._entries.extend(self.sink, seqs)
+            self._queue.extend(self.sink, seqs)
 
     @property
     def is_busy(self) -> bool:

@@ -13,7 +13,7 @@ from rich.text import Text
 from plsync.cli import humanize, options
 from plsync.cli.console import fact, json_line, out, safe
 from plsync.journal.journal import Journal
-from plsync.journal.reports import MOST_BYTES, POLICIES, Policy, Quota
+from plsync.journal.quota import MAX_BYTES, QUOTA_POLICIES, Quota, QuotaPolicy
 
 __all__ = ["quota"]
 
@@ -31,7 +31,7 @@ def size(value: str) -> int | None:
         return None
     found = _BYTES.fullmatch(value)
     number = int(found[1]) * _UNITS[found[2].lower()] if found else None
-    if number is None or number > MOST_BYTES:
+    if number is None or number > MAX_BYTES:
         raise typer.BadParameter(f"{value!r} is neither a size like 500MB or 2GB nor none")
     return number
 
@@ -44,12 +44,12 @@ def age(value: str) -> timedelta | None:
         raise typer.BadParameter(f"{value!r} is neither an age like 12h, 30d or 8w nor none") from None
 
 
-def policy(value: str) -> Policy:
+def policy(value: str) -> QuotaPolicy:
     """A policy's name."""
-    for name in POLICIES:
+    for name in QUOTA_POLICIES:
         if value == name:
             return name
-    raise typer.BadParameter(f"{value!r} is none of {', '.join(POLICIES)}")
+    raise typer.BadParameter(f"{value!r} is none of {', '.join(QUOTA_POLICIES)}")
 
 
 def quota(
@@ -61,7 +61,7 @@ def quota(
         str | None, typer.Option("--max-age", metavar="AGE", help="Content at most so old: 12h, 30d, or none.")
     ] = None,
     policy_name: Annotated[
-        str | None, typer.Option("--policy", metavar="NAME", help=f"What may go: {' or '.join(POLICIES)}.")
+        str | None, typer.Option("--policy", metavar="NAME", help=f"What may go: {' or '.join(QUOTA_POLICIES)}.")
     ] = None,
     json: options.Json = False,
     journal: options.Journal = None,

@@ -13,7 +13,7 @@ from plsync.cli import humanize, options
 from plsync.cli.console import fact, json_line, out, safe
 from plsync.delivery.lock import current_sender
 from plsync.journal.journal import Journal
-from plsync.journal.reports import Stats, Waiting
+from plsync.journal.reports import SinkBacklog, Stats
 
 __all__ = ["status"]
 
@@ -82,14 +82,14 @@ def _facts(journal: Journal, stats: Stats) -> Iterator[Text]:
         yield from (safe(f"  {where}") for where in stats.damage)
 
 
-def _sinks(sinks: list[Waiting], line: Callable[[Waiting], str]) -> Iterator[Text]:
+def _sinks(sinks: list[SinkBacklog], line: Callable[[SinkBacklog], str]) -> Iterator[Text]:
     for sink in sinks[:_MOST_SINKS]:
         yield safe(f"  {line(sink)}")
     if len(sinks) > _MOST_SINKS:
         yield safe(f"  and {humanize.count(len(sinks) - _MOST_SINKS, 'function')} more; --json lists them")
 
 
-def _waiting(sink: Waiting) -> str:
+def _waiting(sink: SinkBacklog) -> str:
     """How many ids wait for a sink, and who or what brings them there."""
     if sink.owned == sink.waiting:
         pids = ", ".join(map(str, sink.pids))
@@ -106,7 +106,7 @@ def _waiting(sink: Waiting) -> str:
     return f"{sink.waiting:,} for {sink.sink}: {how}{running}{failed}"
 
 
-def _given_up(sink: Waiting) -> str:
+def _given_up(sink: SinkBacklog) -> str:
     return f"{sink.dead:,} for {sink.sink}: it {sink.last_error or 'failed'}"
 
 

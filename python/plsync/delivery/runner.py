@@ -168,8 +168,8 @@ class Runner:
     def _mend_waits(self) -> None:
         before, after = self._clock.set_since() or (now_ms(),) * 2
         longest = int(self._policy.longest_wait * 1000)
-        self._journal.outbox.mend_waits(before, after, longest)
-        self._journal.followups.mend(before, after, longest)
+        self._journal.outbox.shift_waits(before, after, longest)
+        self._journal.followups.shift_waits(before, after, longest)
 
     def _pause(self, outcome: Outcome) -> Iterator[Step]:
         """Wait out a failure. Without a network, one cheap probe ends each wait, and the journal is left alone."""

@@ -1,7 +1,10 @@
 """The journal: an LMDB store behind a spool, with one module for each of its queues.
 
->>> from plsync import Journal
->>> Journal.open("./calls").stats().records
+Its public names load on first use.
+
+>>> from plsync.journal import Journal
+>>> with Journal.open(create=True) as journal:
+...     journal.stats().dropped
 0
 """
 
@@ -12,15 +15,51 @@ from typing import TYPE_CHECKING
 from plsync._common.lazy import exports
 
 if TYPE_CHECKING:
+    from plsync.journal.acks import Ack as Ack
+    from plsync.journal.filters import Filters as Filters
+    from plsync.journal.followups import FollowUp as FollowUp
     from plsync.journal.journal import Journal as Journal
+    from plsync.journal.quota import Quota as Quota
     from plsync.journal.record import Record as Record
+    from plsync.journal.reports import CheckReport as CheckReport
+    from plsync.journal.reports import CompactReport as CompactReport
+    from plsync.journal.reports import IngestReport as IngestReport
+    from plsync.journal.reports import Receipt as Receipt
+    from plsync.journal.reports import SalvageReport as SalvageReport
+    from plsync.journal.reports import SinkBacklog as SinkBacklog
+    from plsync.journal.reports import Stats as Stats
 
-__all__ = ["Journal", "Record"]
+__all__ = [
+    "Ack",
+    "CheckReport",
+    "CompactReport",
+    "Filters",
+    "FollowUp",
+    "IngestReport",
+    "Journal",
+    "Quota",
+    "Receipt",
+    "Record",
+    "SalvageReport",
+    "SinkBacklog",
+    "Stats",
+]
 
 __getattr__, __dir__ = exports(
     __name__,
     {
+        "Ack": "plsync.journal.acks",
+        "CheckReport": "plsync.journal.reports",
+        "CompactReport": "plsync.journal.reports",
+        "Filters": "plsync.journal.filters",
+        "FollowUp": "plsync.journal.followups",
+        "IngestReport": "plsync.journal.reports",
         "Journal": "plsync.journal.journal",
+        "Quota": "plsync.journal.quota",
+        "Receipt": "plsync.journal.reports",
         "Record": "plsync.journal.record",
+        "SalvageReport": "plsync.journal.reports",
+        "SinkBacklog": "plsync.journal.reports",
+        "Stats": "plsync.journal.reports",
     },
 )

@@ -1,4 +1,4 @@
-"""Request ids as they came, for programs that fetch them: in order, each once, from wherever a program was before."""
+"""The acks of a journal: request ids in the order of their arrival, read from a cursor on."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ if TYPE_CHECKING:
     from plsync._common.native import Store
     from plsync.journal.doorbell import Doorbell
 
-__all__ = ["Ack", "end", "read"]
+__all__ = ["Ack", "last_cursor", "read"]
 
 _PAGE: Final = 100
-# A ring may be missed; the store is asked again after this.
+# A ring may be missed. The store is queried again after this many seconds.
 _REVISIT_SECONDS: Final = 30.0
 _CURSOR: Final = re.compile(r"([0-9a-f]{8})-([0-9]{1,19})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """PromptLayer has a record, under this request id."""
+    """PromptLayer's request id of one record. See :meth:`plsync.Journal.acks`."""
 
     record_id: str
     request_id: int
     run_id: str | None
-    """LangChain's run id; None when it was not seen, or went to the journal's quota."""
+    """LangChain's run id. None when the journal has no start of the call, or the quota removed it."""
     acked_at: datetime
-    """When the id came, in UTC."""
+    """When the request id arrived, in UTC."""
     cursor: str
-    """Stands for this ack: ``since=`` it, those after it are read. To be kept as it is."""
+    """The position behind this ack, for ``Journal.acks(since=...)``."""
 
     def as_dict(self) -> dict[str, Any]:
         """The same names, JSON-able; the time as ISO 8601 text."""
         return asdict(self) | {"acked_at": self.acked_at.isoformat()}
 
 
-def end(store: Store) -> str:
+def last_cursor(store: Store) -> str:
     """The cursor behind the newest ack."""
     return _cursor(store.journal_id(), store.last_ack())
 
 
 def read(store: Store, doorbell: Doorbell, since: str | None, limit: int | None, wait: float) -> Iterator[Ack]:
-    """The acks after ``since``, oldest first. See ``Journal.acks``."""
+    """The acks behind ``since``, oldest first. See :meth:`plsync.Journal.acks`."""
     return _pages(store, doorbell, _number(store, since), limit, wait)
 
 
@@ -62,12 +62,12 @@ def _pages(store: Store, doorbell: Doorbell, number: int, limit: int | None, wai
             number = at
             yield _ack(Record(row), _cursor(journal, at))
         left = None if left is None else left - len(page)
-        if not page and not _comes(store, doorbell, number, wait):
+        if not page and not _wait_for_next(store, doorbell, number, wait):
             return
 
 
-def _comes(store: Store, doorbell: Doorbell, number: int, seconds: float) -> bool:
-    """Wait for the next ack; whether it came."""
+def _wait_for_next(store: Store, doorbell: Doorbell, number: int, seconds: float) -> bool:
+    """Wait for an ack behind ``number``. Returns False when the time runs out."""
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
         doorbell.wait(min(left, _REVISIT_SECONDS))
@@ -79,7 +79,8 @@ def _comes(store: Store, doorbell: Doorbell, number: int, seconds: float) -> boo
 def _ack(record: Record, cursor: str) -> Ack:
     if record.request_id is None or record.acked_at is None:
         raise JournalCorrupt(
-            f"the request id of record {record.id} is damaged; `plsync salvage` has it looked up at PromptLayer again"
+            f"the request id of record {record.id} is damaged; "
+            "`plsync salvage` makes a journal that looks it up at PromptLayer again"
         )
     return Ack(record.id, record.request_id, record.run_id, record.acked_at, cursor)
 
@@ -89,7 +90,7 @@ def _cursor(journal: str, number: int) -> str:
 
 
 def _number(store: Store, cursor: str | None) -> int:
-    """What a cursor stands for: the number of an ack in this journal."""
+    """The number of a cursor's ack in this journal."""
     if cursor is None:
         return 0
     found = _CURSOR.fullmatch(cursor)
@@ -98,7 +99,7 @@ def _number(store: Store, cursor: str | None) -> int:
     number = int(found[2])
     if found[1] != store.journal_id()[-8:] or number > store.last_ack():
         raise ValueError(
-            f"{cursor!r} is the cursor of another journal, or of this one before it was put back or salvaged; "
+            f"{cursor!r} is the cursor of another journal, or of this journal before it was restored or salvaged; "
             "leave it out to read all acks"
         )
     return number

@@ -1,72 +1,125 @@
-"""The callback queue of a journal: request ids that wait until their sinks have taken them."""
+"""The callback queue of a journal: request ids that wait for their sinks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from plsync._common.background import ForkGuard
+from plsync._common.clock import now_ms
 from plsync._common.native import FailedDelivery
 from plsync.journal.record import Record
-from plsync.journal.reports import Waiting
+from plsync.journal.reports import SinkBacklog
 
 if TYPE_CHECKING:
     from plsync._common.native import CallbackQueue as Native
 
-__all__ = ["CallbackQueue", "ClaimedCallback", "FailedDelivery"]
+__all__ = ["LEASE", "CallbackQueue", "ClaimedCallback", "FailedDelivery"]
+
+LEASE: Final = 30.0
+"""Seconds for which a claimed entry is leased. A living process extends its leases well before they end."""
+
+_BATCH: Final = 16
+
+# The native store has a fork guard, too, but a fork that waits there holds the GIL. This guard lets other threads run
+# meanwhile. Its time is short: while another process compacts the store, a call may take long.
+_fork_guard: Final = ForkGuard(1.0)
 
 
 class ClaimedCallback(NamedTuple):
-    """A request id that is leased to the caller, who calls the sink's function with it."""
+    """An entry that is leased to the caller."""
 
     seq: int
-    """The number of the record; with the sink it names the entry."""
+    """The record's number. The number and the sink identify the entry."""
     attempts: int
-    """Deliveries that were started before."""
+    """Deliveries attempted before."""
     record: Record
 
 
 class CallbackQueue:
-    """What ``Journal.callbacks`` gives. Each call is one transaction; times are ms since the epoch.
+    """The callbacks of one journal: :attr:`plsync.Journal.callbacks`. Each call is one transaction.
 
-    ``writer`` names a process that records, by its writer id: it is given the entries of its own records, and those of
-    processes that are gone. Without one only the latter.
+    >>> from plsync import Journal
+    >>> with Journal.open(create=True) as journal:
+    ...     journal.callbacks.waiting()
+    []
     """
 
     def __init__(self, native: Native) -> None:
-        """Wraps the queue of an open store."""
+        """Programs use :attr:`plsync.Journal.callbacks`."""
         self._native = native
 
-    def waiting(self) -> list[Waiting]:
-        """Every sink that something waits for, or was given up for."""
-        return [Waiting(**entry) for entry in self._native.waiting()]
+    def waiting(self) -> list[SinkBacklog]:
+        """The sinks that have request ids to receive, or whose deliveries were given up."""
+        return [SinkBacklog(**entry) for entry in self._native.waiting()]
 
     def requeue(self, sink: str | None = None) -> int:
-        """Have what was given up tried again as if it were new, of one sink or of all. Returns how many ids."""
+        """Make the dead entries of a sink due now, with no attempts counted; of all sinks by default.
+
+        Returns:
+            How many request ids.
+        """
         sinks = [entry.sink for entry in self.waiting()] if sink is None else [sink]
         return sum(map(self._native.requeue, sinks))
 
     def drop(self, sink: str) -> int:
-        """Never deliver what waits for a sink, or was given up. Returns how many ids it is not told.
+        """Remove all entries of a sink, dead ones included. The records keep their request ids.
 
-        The records keep their request ids. A command that is given every id (``plsync run --exec``) is given none
-        any more until it is named again.
+        A command that receives every id (``plsync run --exec``) receives no more, until it is named again.
+
+        Returns:
+            How many request ids.
         """
         return self._native.drop(sink)
 
-    # --- delivering ---
+    def subscribe(self, sink: str) -> None:
+        """Queue every later ack for a sink. A sink that is subscribed keeps its position."""
+        self._native.give_every_ack(sink)
 
-    def due(self, writer: bytes | None, now_ms: int) -> tuple[list[str], int | None]:
-        """Sinks with something due, and when the next of the others is."""
-        return self._native.due(writer, now_ms)
+    # --- delivery ---
+    #
+    # `writer` is the writer id of a process that records. Such a process receives the entries of its own records,
+    # and the entries of dead processes. Any other process receives only the entries of dead processes.
 
-    def claim(self, sink: str, writer: bytes | None, limit: int, lease_ms: int, now_ms: int) -> list[ClaimedCallback]:
-        """Up to ``limit`` due entries of a sink, leased to the caller. One that was tried before comes alone."""
-        claimed = self._native.claim(sink, writer, limit, lease_ms, now_ms)
-        return [ClaimedCallback(entry.seq, entry.attempts, Record(entry.row)) for entry in claimed]
+    def due(self, writer: bytes | None, now: int | None = None) -> tuple[list[str], int | None]:
+        """The sinks with due entries.
 
-    def extend(self, sink: str, seqs: Sequence[int], lease_until: int) -> None:
-        """Keep claimed entries leased."""
-        self._native.extend(sink, seqs, lease_until)
+        Args:
+            writer: the writer id of this process, if it records.
+            now: the time, in ms since the epoch; the clock's by default.
+
+        Returns:
+            Their names, and when the next entry of another sink is due, in ms since the epoch.
+        """
+        with _fork_guard:
+            return self._native.due(writer, now_ms() if now is None else now)
+
+    def claim(
+        self,
+        sink: str,
+        writer: bytes | None,
+        limit: int = _BATCH,
+        lease_ms: int | None = None,
+        now: int | None = None,
+    ) -> list[ClaimedCallback]:
+        """Lease due entries of a sink to the caller.
+
+        Args:
+            sink: the name of the sink.
+            writer: the writer id of this process, if it records.
+            limit: the most entries. An entry that was attempted before comes alone.
+            lease_ms: how long the lease lasts, in ms (default: :data:`LEASE`).
+            now: the time, in ms since the epoch; the clock's by default.
+        """
+        lease_ms = int(LEASE * 1000) if lease_ms is None else lease_ms
+        with _fork_guard:
+            claimed = self._native.claim(sink, writer, limit, lease_ms, now_ms() if now is None else now)
+            return [ClaimedCallback(entry.seq, entry.attempts, Record(entry.row)) for entry in claimed]
+
+    def extend(self, sink: str, seqs: Sequence[int]) -> None:
+        """Lease claimed entries for another :data:`LEASE` seconds."""
+        with _fork_guard:
+            self._native.extend(sink, seqs, now_ms() + int(LEASE * 1000))
 
     def settle(
         self,
@@ -76,9 +129,13 @@ class CallbackQueue:
         failed: Sequence[FailedDelivery] = (),
         released: Sequence[int] = (),
     ) -> None:
-        """Say what became of claimed entries: delivered, failed, or not tried after all."""
-        self._native.settle(sink, done, failed, released)
+        """Store the results of claimed entries.
 
-    def give_every_ack(self, sink: str) -> None:
-        """Queue every ack that comes from now on for a sink; one that has them already goes on where it is."""
-        self._native.give_every_ack(sink)
+        Args:
+            sink: the name of the sink.
+            done: delivered; the entries are removed.
+            failed: failed; retried at their time, or dead.
+            released: not attempted; due at once.
+        """
+        with _fork_guard:
+            self._native.settle(sink, done, failed, released)

@@ -1,6 +1,6 @@
-"""The journal's ``doorbell``: a file that is touched whenever request ids have come, for programs that wait for them.
+"""The journal's ``doorbell``: a file whose time changes when request ids arrive, for programs that wait for them.
 
-It is a hint. What there is to know is in the journal, so a ring that is missed costs time and nothing else.
+It is a hint. The journal holds the request ids, so a missed ring costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -13,46 +13,54 @@ from typing import Final
 
 __all__ = ["POLL_SECONDS", "Doorbell"]
 
-# Looking four times a second costs 0.05 % of a core, and works on every system and file system alike.
+# Four polls a second cost 0.05 % of a core, and work on every system and file system.
 POLL_SECONDS: Final = 0.25
 
 
 class Doorbell:
-    """One program's ear at the doorbell of a journal."""
+    """The doorbell of a journal. Each object remembers the last ring that it noticed."""
 
     def __init__(self, journal: str | os.PathLike[str]) -> None:
         """``journal``: its directory."""
         self._path = Path(journal) / "doorbell"
-        self._heard: tuple[int, int] | None = None
+        self._noticed: tuple[int, int] | None = None
 
     def ring(self) -> None:
-        """Tell programs that wait that there may be something for them.
+        """Wake the programs that wait for request ids.
 
         Raises:
-            OSError: the file cannot be made (full disk, permission).
+            OSError: the file cannot be created or changed (full disk, permission).
         """
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
-            # Set by hand: the kernel's own stamp is too coarse to tell two rings within a tick apart.
+            # An explicit time: the kernel's own is too coarse to separate two rings within a tick.
             now = time.time_ns()
             os.utime(descriptor if os.utime in os.supports_fd else self._path, ns=(now, now))
         finally:
             os.close(descriptor)
 
     def rang(self) -> bool:
-        """Whether it was rung since the last look; the first look tells whether it ever was.
+        """Whether it was rung since the last call. The first call returns whether it was ever rung.
 
-        Look first, then read what there is: whatever comes in between rings once more.
+        Call this first, then read the journal: an id that arrives in between rings once more.
         """
         try:
             found = os.stat(self._path)
-        except OSError:  # nobody has rung yet
+        except OSError:  # never rung
             return False
-        heard, self._heard = self._heard, (found.st_mtime_ns, found.st_ino)
-        return heard != self._heard
+        noticed, self._noticed = self._noticed, (found.st_mtime_ns, found.st_ino)
+        return noticed != self._noticed
 
     def wait(self, seconds: float, woken: threading.Event | None = None) -> bool:
-        """Wait until it rings, ``woken`` is set, or so many seconds have passed; whether it rang or was woken."""
+        """Wait for a ring.
+
+        Args:
+            seconds: the longest wait.
+            woken: also ends the wait, once it is set.
+
+        Returns:
+            False when the time ran out.
+        """
         woken = woken or threading.Event()
         deadline = time.monotonic() + seconds
         while not self.rang():

@@ -1,9 +1,9 @@
-"""Which records are wanted: as the store is asked, and as a single row is tested."""
+"""Filters of records, as the user writes them and as the store applies them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 from uuid import UUID
@@ -17,35 +17,44 @@ from plsync.journal.record import STATES, STATUSES, Record, State, Status
 if TYPE_CHECKING:
     from plsync._common.native import Row
 
-__all__ = ["Filters", "Wanted"]
+__all__ = ["Filters", "Query"]
 
 _LABEL_MAX: Final = 255
 
 
 class Filters(TypedDict, total=False):
-    """The filters of ``Journal.records()`` and ``Journal.follow()``; a record must pass all that are given."""
+    """The filters of ``Journal.records()`` and ``Journal.follow()``. A record must pass all of them.
+
+    >>> from datetime import datetime, timedelta, timezone
+    >>> from plsync import Journal
+    >>> from plsync.journal import Filters
+    >>> failed_today: Filters = {"status": "error", "since": datetime.now(timezone.utc) - timedelta(days=1)}
+    >>> with Journal.open(create=True) as journal:
+    ...     for record in journal.records(**failed_today):
+    ...         print(record.id, record.error)
+    """
 
     tag: str | Iterable[str]
-    """A tag, or several that must all be there (LangChain's or ``pl_tags``)."""
+    """A tag of the record (LangChain's or ``pl_tags``), or several that it must all have."""
     model: str | None
-    """A model's whole name; of a model file, its file name."""
+    """The whole name of the model. For a model file: its file name."""
     state: State | Iterable[State]
-    """A sync state, or several of which one must hold."""
+    """The sync state of the record, or several of which it must have one."""
     status: Status | Iterable[Status]
-    """How the call ended; likewise."""
+    """The status of the call, or several of which it must have one."""
     since: datetime | None
-    """Earliest start, inclusive; a datetime with a time zone."""
+    """The earliest start, inclusive: a datetime with a time zone."""
     until: datetime | None
-    """Latest start, exclusive; likewise."""
+    """The latest start, exclusive: a datetime with a time zone."""
     text: str | None
-    """Something the request or the answer contains; case is ignored for ASCII letters."""
+    """A text that the request or the response contains. The case of ASCII letters is ignored."""
     run_id: str | UUID | None
     """LangChain's run id."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Filters, checked and in the store's terms."""
+class Query:
+    """Checked filters, in the store's terms."""
 
     labels: tuple[tuple[str, bytes], ...]
     states: tuple[int, ...] | None
@@ -55,15 +64,16 @@ class Wanted:
     text: str | None
 
     @classmethod
-    def of(cls, filters: Filters) -> Wanted:
-        """Checks them.
+    def of(cls, filters: Filters) -> Query:
+        """Check filters, and translate them.
 
         Raises:
-            ValueError: no time zone, an unknown state or status, a run id that is no UUID, half a character.
-            TypeError: a filter there is not.
+            ValueError: a datetime without time zone, an unknown state or status, an invalid run id, or a text with a
+                lone surrogate.
+            TypeError: an unknown filter.
         """
         for name in filters.keys() - Filters.__annotations__.keys():
-            raise TypeError(f"no filter is called {name!r}: there are {', '.join(Filters.__annotations__)}")
+            raise TypeError(f"{name!r} is not a filter: the filters are {', '.join(Filters.__annotations__)}")
         labels = [("t", _label(tag)) for tag in _several(filters.get("tag", ()))]
         if model := filters.get("model"):
             labels.append(("m", _label(facts.short_model(model))))
@@ -78,12 +88,12 @@ class Wanted:
             text=_text(filters.get("text")),
         )
 
-    def query(self) -> dict[str, Any]:
-        """Arguments for ``Store.query``."""
-        return {name: getattr(self, name) for name in ("labels", "states", "ended", "since", "until", "text")}
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments for ``Store.query``."""
+        return asdict(self)
 
-    def takes(self, row: Row) -> bool:
-        """Whether one row passes, by the rules the store follows."""
+    def matches(self, row: Row) -> bool:
+        """Whether a single row passes, by the rules that the store applies."""
         if self.states is not None and row.state not in self.states:
             return False
         if self.ended is not None and row.ended not in self.ended:
@@ -91,19 +101,19 @@ class Wanted:
         at = int.from_bytes(row.id[:6], "big")
         if at < (self.since or 0) or (self.until is not None and at >= self.until):
             return False
-        if self.text is not None and not any(_holds(body, self.text) for body in (row.start, row.end)):
+        if self.text is not None and not any(_contains(body, self.text) for body in (row.start, row.end)):
             return False
         return not self.labels or set(self.labels) <= _labels(Record(row))
 
 
-def _holds(body: bytes | None, text: str) -> bool:
-    # Bodies are searched as they are stored, and there a quote or a newline is escaped.
+def _contains(body: bytes | None, text: str) -> bool:
+    # Bodies are stored as JSON, in which a quote or a newline is escaped.
     return body is not None and orjson.dumps(text)[1:-1].lower() in body.lower()
 
 
 def _labels(record: Record) -> set[tuple[str, bytes]]:
     labels = {("t", _label(tag)) for tag in record.tags}
-    # Only what the request named is a label: the answer and the class are looked at for want of better.
+    # Only the request's own name of the model is a label. `Record.model` may come from the response or the class.
     if model := facts.model(record.metadata, record.params):
         labels.add(("m", _label(facts.short_model(model))))
     if record.run_id:
@@ -120,11 +130,11 @@ def _label(value: str) -> bytes:
     return value.encode("utf-8", "surrogatepass")[:_LABEL_MAX]
 
 
-def _numbers(names: Sequence[str], wanted: str | Iterable[str], what: str) -> tuple[int, ...] | None:
+def _numbers(names: Sequence[str], wanted: str | Iterable[str], noun: str) -> tuple[int, ...] | None:
     chosen = _several(wanted)
     for name in chosen:
         if name not in names:
-            raise ValueError(f"{name!r} is not a {what}: there are {', '.join(dict.fromkeys(names))}")
+            raise ValueError(f"{name!r} is not a {noun}: use {', '.join(dict.fromkeys(names))}")
     return tuple(number for number, name in enumerate(names) if name in chosen) or None
 
 
@@ -132,7 +142,7 @@ def _text(value: str | None) -> str | None:
     try:
         (value or "").encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{value!r} is no text that can be looked for: it has half a character") from None
+        raise ValueError(f"{value!r} contains a lone surrogate, and no stored text does: leave it out") from None
     return value or None
 
 

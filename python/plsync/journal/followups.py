@@ -1,12 +1,12 @@
-"""Follow-ups: scores, metadata, prompt links and groups of a request, from when they are queued until they are sent.
+"""Follow-ups: scores, metadata, prompt links and groups of a request, from queueing until delivery.
 
-:mod:`plsync.track` queues them, ``plsync run`` sends them. They wait for the request id of their record, and keep their
-order within it.
+:mod:`plsync.track` queues them, and ``plsync run`` sends them. A follow-up waits for the request id of its record. The
+follow-ups of one record are sent in order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -21,7 +21,7 @@ from plsync.journal import lookup
 
 if TYPE_CHECKING:
     from plsync._common import native
-    from plsync.journal.journal import Journal
+    from plsync.journal.doorbell import Doorbell
 
 __all__ = ["FailedFollowUp", "FollowUp", "FollowUpQueue", "Op"]
 
@@ -30,32 +30,32 @@ Op = Literal["score", "metadata", "prompt", "group"]
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
-    """One follow-up as it waits in the journal."""
+    """One follow-up in the journal."""
 
     key: bytes
-    """What names it to the store."""
+    """Its key in the store."""
     number: int
     """Unique in the journal; later ones are higher."""
     op: Op
     payload: dict[str, Any]
-    """What PromptLayer is sent, without the request id."""
+    """The body that PromptLayer receives, without the request id."""
     record_id: str | None
-    """The record it is about; None for a request that the journal does not know."""
+    """Its record; None for a request that the journal does not know."""
     request_id: int | None
-    """PromptLayer's id; None while the record has none yet."""
+    """PromptLayer's request id; None while the record has none yet."""
     state: Literal["pending", "dead"]
-    """``dead``: PromptLayer refused it; it is kept, and not sent again by itself."""
+    """``dead``: PromptLayer refused it. It is kept, and sent again only after a requeue."""
     attempts: int
-    """Tries that failed."""
+    """Attempts that failed."""
     due_at: datetime | None
-    """Not sent before this; None: whenever its record has its request id, and those before it are sent."""
+    """Not sent before this time. None: sent as soon as its record has a request id and earlier ones are sent."""
     queued_at: datetime
     last_error: str | None
-    """What the last try met."""
+    """Why the last attempt failed."""
 
     @classmethod
     def of(cls, stored: native.FollowUp) -> FollowUp:
-        """The store's answer."""
+        """The follow-up of a native one."""
         record_id = stored.record_id
         return cls(
             key=stored.key,
@@ -80,19 +80,34 @@ class FollowUp:
 
 
 class FollowUpQueue:
-    """The follow-ups of one journal: :attr:`plsync.Journal.followups`. A call that changes some is one transaction."""
+    """The follow-ups of one journal: :attr:`plsync.Journal.followups`. Each call that changes some is one transaction.
 
-    def __init__(self, journal: Journal, store: native.Store) -> None:
-        """Of an open journal; programs use its ``followups``."""
-        self._journal = journal
-        self._store = store
+    >>> from plsync import Journal
+    >>> with Journal.open(create=True) as journal:
+    ...     journal.followups.add("score", {"score": 90}, 4711)
+    ...     [followup.payload for followup in journal.followups.of(4711)]
+    1
+    [{'score': 90}]
+    """
 
-    def add(self, op: Op, payload: dict[str, Any], about: int | str | UUID) -> int:
-        """Queue a follow-up; when this returns it is on disk. What PromptLayer takes is :mod:`plsync.track`'s affair.
+    def __init__(self, store: native.Store, doorbell: Doorbell, ingest: Callable[[], object]) -> None:
+        """Programs use :attr:`plsync.Journal.followups`.
 
         Args:
-            op: what to do to the request.
-            payload: the body that PromptLayer is sent, without ``request_id``.
+            store: the journal's.
+            doorbell: rung after a follow-up is queued, for a sender that waits.
+            ingest: moves recent calls from the spool into the store.
+        """
+        self._store = store
+        self._doorbell = doorbell
+        self._ingest = ingest
+
+    def add(self, op: Op, payload: dict[str, Any], about: int | str | UUID) -> int:
+        """Queue a follow-up. It is on disk when this returns. :mod:`plsync.journal.tracker` checks payloads.
+
+        Args:
+            op: the operation.
+            payload: the body that PromptLayer receives, without ``request_id``.
             about: a request id, a record id or a run id.
 
         Returns:
@@ -101,63 +116,83 @@ class FollowUpQueue:
         Raises:
             RecordNotFound: no record has the id.
             AmbiguousId: more than one record has the run id.
-            InvalidFollowUp: it is no JSON, or of more than 1 MiB; or ``about`` is none of these.
-            JournalError: it could not be written.
+            InvalidFollowUp: the payload is not JSON or exceeds 1 MiB, or ``about`` is not an id.
+            JournalError: the journal could not be written.
         """
         try:
             body = orjson.dumps(payload)
         except (TypeError, ValueError) as error:
-            raise InvalidFollowUp(f"a {op} that is no JSON ({error}) cannot be sent; nothing was queued") from error
-        target = lookup.target(self._journal, self._store, about)
-        number = self._store.follow_up(op, body, **target)
-        if number is None:  # nothing removes records, so only damage can have come in between
+            raise InvalidFollowUp(f"the {op} is not JSON ({error}); nothing was queued: use JSON values") from error
+        number = self._store.follow_up(op, body, **self._target(about))
+        if number is None:  # nothing removes records, so the store was damaged in between
             raise lookup.unknown(about, self._store.path)
-        self._journal.doorbell()
+        self._doorbell.ring()
         return number
 
     def of(self, about: int | str | UUID) -> list[FollowUp]:
-        """Those of one record or request, in the order they are sent; dead ones among them.
+        """The follow-ups of one record or request, in the order of delivery, dead ones included.
 
         Raises:
             RecordNotFound, AmbiguousId, InvalidFollowUp: as :meth:`add`.
         """
-        target = lookup.target(self._journal, self._store, about)
-        return list(map(FollowUp.of, self._store.followups(**target)))
+        return list(map(FollowUp.of, self._store.followups(**self._target(about))))
 
     def dead(self, limit: int = 100) -> list[FollowUp]:
-        """Those that PromptLayer refused."""
+        """At most ``limit`` follow-ups that PromptLayer refused."""
         return list(map(FollowUp.of, self._store.dead_followups(limit)))
 
     def requeue(self, about: int | str | UUID | None = None) -> int:
-        """Make dead follow-ups pending again, due now: of one record or request, or all; how many."""
-        target = {} if about is None else lookup.target(self._journal, self._store, about)
+        """Make the dead follow-ups of one record or request pending, due now; of all records by default.
+
+        Returns:
+            How many follow-ups.
+
+        Raises:
+            RecordNotFound, AmbiguousId, InvalidFollowUp: as :meth:`add`.
+        """
+        target = lookup.Target() if about is None else self._target(about)
         return self._store.requeue_followups(**target)
 
-    # --- sending ---
+    def _target(self, about: int | str | UUID) -> lookup.Target:
+        return lookup.target(self._store, about, self._ingest)
+
+    # --- delivery ---
 
     def claim(self, limit: int, lease_ms: int, now_ms: int) -> list[FollowUp]:
-        """Take those of up to ``limit`` requests for sending, in order within each.
+        """Lease the due follow-ups of at most ``limit`` requests, in order within each.
 
-        Should nobody say how it went, they are due again after the lease.
+        Args:
+            limit: the most requests.
+            lease_ms: the follow-ups are due again after this, unless :meth:`done` or :meth:`failed` settles them.
+            now_ms: the time, in ms since the epoch.
         """
         return list(map(FollowUp.of, self._store.claim_followups(limit, lease_ms, now_ms)))
 
     def done(self, sent: Sequence[FollowUp]) -> None:
-        """Remove what PromptLayer has."""
+        """Remove delivered follow-ups."""
         self._store.followups_done([followup.key for followup in sent])
 
     def failed(self, failed: Sequence[FailedFollowUp]) -> None:
-        """Make claimed follow-ups pending again until their ``not_before``, or dead."""
+        """Store the failures of claimed follow-ups."""
         self._store.followups_failed(failed)
 
     def release(self, unsent: Sequence[FollowUp]) -> None:
-        """Give back what was claimed and not tried."""
+        """Release claimed follow-ups that were not sent."""
         self._store.release_followups([followup.key for followup in unsent])
 
     def next_due(self) -> int | None:
-        """When one may be sent next, ms since the epoch; None when none can be."""
+        """When the next follow-up is due, in ms since the epoch. None when none can be sent."""
         return self._store.next_followup_due()
 
-    def mend(self, before_ms: int, after_ms: int, longest_ms: int) -> int:
-        """Move waits along with a clock set from ``before_ms`` to ``after_ms``, none longer than ``longest_ms``."""
+    def shift_waits(self, before_ms: int, after_ms: int, longest_ms: int) -> int:
+        """Correct the waits of follow-ups after the wall clock was set.
+
+        Args:
+            before_ms: the time that the clock would show, in ms since the epoch.
+            after_ms: the time that it shows.
+            longest_ms: the longest wait that remains.
+
+        Returns:
+            How many follow-ups.
+        """
         return self._store.mend_followups(before_ms, after_ms, longest_ms)

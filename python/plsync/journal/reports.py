@@ -1,4 +1,4 @@
-"""The reports of a journal: receipts, statistics, results of a check.
+"""Reports of the journal: receipts, statistics, results of a check.
 
 The native store returns each report as a dict with the fields of its dataclass (rust/python/src/store/report.rs).
 """
@@ -6,64 +6,68 @@ The native store returns each report as a dict with the fields of its dataclass 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Final, Literal, get_args
+from datetime import datetime
+from typing import Any, Final
 
 from plsync._common.clock import datetime_from_ms
+from plsync.journal.quota import Quota
 
 __all__ = [
-    "MOST_BYTES",
-    "POLICIES",
     "CheckReport",
     "CompactReport",
     "Damage",
     "IngestReport",
-    "Policy",
     "Problem",
-    "Quota",
     "Receipt",
     "SalvageReport",
+    "SinkBacklog",
     "Spool",
     "Stats",
-    "Waiting",
     "Writer",
 ]
 
-MOST_BYTES: Final = (1 << 63) - 1
-"""What the store can count to."""
+_RECEIPT_STATES: Final = ("acked", "in_doubt", "dead")
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What ``flush()`` vouches for: records on disk, and how far they have got. Counts cover the whole journal."""
+    """The result of ``Journal.flush()``: how many records are on disk, and in which states. It counts all records."""
 
     journaled: int
     """Records in the journal, safe on disk."""
     acked: int
-    """Of those, records PromptLayer has answered with an id."""
+    """Of these records, those with a request id of PromptLayer."""
     in_doubt: int
-    """Records that were sent but not answered clearly; they are looked up before anything is sent again."""
+    """Records that were sent without a clear response. They are looked up before they are sent again."""
     dead: int
-    """Records PromptLayer refused; kept, never sent again by itself."""
+    """Records that PromptLayer refused. They are kept, and sent again only after a requeue."""
     waiting: int
-    """Records that have ended and are still to be delivered, those in doubt among them."""
+    """Records of ended calls that are still to be delivered, those in doubt included."""
+
+    @classmethod
+    def from_stats(cls, found: dict[str, Any]) -> Receipt:
+        """The receipt of the store's statistics."""
+        states = found["states"]
+        waiting = states["pending"] - found["open"] + states["leased"] + states["in_doubt"]
+        return cls(journaled=found["records"], waiting=waiting, **{name: states[name] for name in _RECEIPT_STATES})
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A stretch of a spool segment that could not be read."""
+    """A part of a spool segment that could not be read."""
 
     segment: str
     offset: int
+    """In bytes."""
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What moving events from the spool into the journal did."""
+    """The result of moving events from the spool into the store."""
 
     ran: bool
-    """False when another process was ingesting and this one did not wait."""
+    """False when another process was ingesting and this process did not wait."""
     frames: int = 0
     records: int = 0
     duplicates: int = 0
@@ -73,13 +77,13 @@ class IngestReport:
 
     @classmethod
     def from_dict(cls, found: dict[str, Any]) -> IngestReport:
-        """The report of the store's answer."""
+        """The report of the store's dict."""
         return cls(**found | {"damage": [Damage(**item) for item in found["damage"]]})
 
 
 @dataclass(frozen=True, slots=True)
 class Spool:
-    """The segments events are written to before they are ingested."""
+    """The segments that hold events until an ingest."""
 
     segments: int
     bytes: int
@@ -90,53 +94,28 @@ class Writer:
     """A process that writes, or wrote, into the journal."""
 
     writer: str
+    """Its writer id: 32 hex digits."""
     pid: int
     started_ms: int
-    """When it began to write, ms since the epoch."""
+    """When it began to write, in ms since the epoch."""
     alive: bool
     failures: int
-    """Events it could not record."""
+    """Events that it could not record."""
     events: int
-
-
-Policy = Literal["keep-unsent", "drop-oldest"]
-POLICIES: Final[tuple[Policy, ...]] = get_args(Policy)
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """How much a journal may hold, and what goes first. By default everything stays."""
-
-    max_bytes: int | None = None
-    """Bytes of the store in use (``Stats.used_bytes``)."""
-    max_age: timedelta | None = None
-    """Since a call began."""
-    policy: Policy = "keep-unsent"
-    """``keep-unsent``: only what was sent loses its content; ``drop-oldest``: then the oldest of the rest."""
-
-    @classmethod
-    def from_dict(cls, found: dict[str, Any]) -> Quota:
-        """The quota of the store's answer."""
-        age = found["max_age_ms"]
-        return cls(found["max_bytes"], None if age is None else timedelta(milliseconds=age), found["policy"])
-
-    def as_dict(self) -> dict[str, Any]:
-        """The same names, JSON-able; the age in seconds."""
-        return asdict(self) | {"max_age": self.max_age and self.max_age.total_seconds()}
 
 
 @dataclass(frozen=True, slots=True)
 class CompactReport:
-    """What a compaction did."""
+    """The result of a compaction."""
 
     before: int
-    """Bytes of the store's file."""
+    """Bytes of the store's file before."""
     after: int
-    """Bytes of it now."""
+    """Bytes of the store's file afterwards."""
     pruned: int
-    """Acked records whose content the quota removed first."""
+    """Acked records whose content the quota removed."""
     dropped: int
-    """Records never sent whose content it removed."""
+    """Records that were never sent, and whose content the quota removed."""
 
     def as_dict(self) -> dict[str, Any]:
         """The same names, JSON-able."""
@@ -145,26 +124,26 @@ class CompactReport:
 
 @dataclass(frozen=True, slots=True)
 class SalvageReport:
-    """What a salvage kept, and what it could not."""
+    """The result of a salvage."""
 
     records: int
     """Records in the new journal."""
     events: int
     """Events read from the damaged store."""
     acks: int
-    """Request ids read from it."""
+    """Request ids read from the damaged store."""
     callbacks: int
-    """Callbacks that still wait."""
+    """Callbacks that wait."""
     followups: int
-    """Follow-ups that wait, or were refused."""
+    """Follow-ups that wait, or that PromptLayer refused."""
     frames: int
     """Events read from the spool that the store did not have."""
     damaged: int
-    """Pages and entries of the store that could not be read; what they held may have been found elsewhere."""
+    """Pages and entries of the store that could not be read. Their content may exist elsewhere."""
     lost: int
-    """How many things are lost."""
+    """How many losses there are."""
     losses: list[str]
-    """What is lost; of very many the first."""
+    """One line a loss; of very many, the first."""
 
     def as_dict(self) -> dict[str, Any]:
         """The same names, JSON-able."""
@@ -172,74 +151,80 @@ class SalvageReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """A sink, and how many request ids wait for it."""
+class SinkBacklog:
+    """The request ids that wait for one sink."""
 
     sink: str
     waiting: int
     """Ids still to be delivered."""
     owned: int
-    """Of these, ids that belong to programs which are running: each delivers its own."""
+    """Of these ids, those of running programs. Each program delivers its own."""
     pids: list[int]
-    """The processes of those programs."""
+    """The process ids of these programs."""
     dead: int
-    """Ids given up after too many failures."""
+    """Ids whose delivery was given up after too many failures."""
     last_error: str | None
     """Why a delivery failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """The journal in numbers. Sizes in bytes."""
+    """The journal in numbers. Sizes are in bytes.
+
+    >>> from plsync import Journal
+    >>> with Journal.open(create=True) as journal:
+    ...     journal.stats().spool.segments
+    0
+    """
 
     format: int
     journal_id: str
     records: int
     open: int
-    """Records whose call has not ended."""
+    """Records of calls that have not ended."""
     states: dict[str, int]
-    """Records by state; every state is there."""
+    """Records by state, with all states."""
     opaque: int
-    """Records made by ``Journal.append``: held, with nothing to send."""
+    """Records made by ``Journal.append``. They are held, and never sent."""
     callbacks: int
     """Callbacks still to be delivered."""
     callbacks_dead: int
     """Callbacks given up after too many failures."""
     callback_error: str | None
     """Why a callback failed."""
-    sinks: list[Waiting]
-    """Who they wait for, and who they were given up for."""
+    sinks: list[SinkBacklog]
+    """The callbacks by sink."""
     followups: int
     """Scores, metadata, prompt links and groups that wait for a request id, or to be sent."""
     followups_stranded: int
-    """Of those, the ones of records that are dead or held."""
+    """Of these follow-ups, those of dead or held records."""
     followups_dead: int
     """Follow-ups that PromptLayer refused."""
     followup_error: str | None
-    """Why it refused one of them."""
+    """Why PromptLayer refused one of them."""
     spool: Spool
     lmdb_bytes: int
     used_bytes: int
     raw_bytes: int
     stored_bytes: int
     pruned: int
-    """Acked records whose bodies the quota removed."""
+    """Acked records whose content the quota removed."""
     dropped: int
-    """Records never sent whose bodies it removed."""
+    """Records that were never sent, and whose content the quota removed."""
     quota: Quota
     failures: int
     """Events that could not be recorded, over all writers."""
     last_failure: str | None
     damaged: int
-    """Stretches of the spool that could not be read when they were taken in."""
+    """Parts of the spool that an ingest could not read."""
     damage: list[str]
-    """Where and why, for the newest of them."""
+    """The place and the reason of the newest damages."""
     writers: list[Writer]
     oldest_unsent: datetime | None
 
     @classmethod
-    def from_dict(cls, found: dict[str, Any], sinks: list[Waiting]) -> Stats:
-        """The statistics of the store's answers."""
+    def from_dict(cls, found: dict[str, Any], sinks: list[SinkBacklog]) -> Stats:
+        """The statistics of the store's dict."""
         oldest = found["oldest_unsent"]
         return cls(
             **found
@@ -254,15 +239,15 @@ class Stats:
 
     @property
     def left(self) -> dict[str, int]:
-        """What is still to be done: records by state, ``callbacks``, ``followups``, and those refused.
+        """The work left: records by state, ``callbacks``, ``followups``, and refused follow-ups.
 
-        Only what there is; calls that are running do not count.
+        Without zeros. Calls that are running do not count.
         """
         work = {state: number for state, number in self.states.items() if state != "acked"}
         work["pending"] = max(0, work["pending"] - self.open)
         work["held"] = max(0, work["held"] - self.opaque)
         work |= {"callbacks": self.callbacks, "followups": self.followups, "followups_dead": self.followups_dead}
-        return {what: number for what, number in work.items() if number}
+        return {name: number for name, number in work.items() if number}
 
     def as_dict(self) -> dict[str, Any]:
         """The same names, JSON-able; times as ISO 8601 text."""
@@ -272,31 +257,35 @@ class Stats:
 
     @property
     def over_quota(self) -> bool:
-        """Whether the store holds more bytes than its quota, because its policy lets nothing more go."""
+        """Whether the store holds more bytes than its quota. Then its policy protects the rest."""
         return self.quota.max_bytes is not None and self.used_bytes > self.quota.max_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing a check found wrong: where, what, and what is still there."""
+    """One problem that a check found."""
 
     where: str
     what: str
     kept: str
+    """The part that is still readable."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What a check read, and what was wrong with it."""
+    """The result of a check."""
 
     frames: int
+    """Frames of the spool that were read."""
     records: int
+    """Records of the store that were read."""
     events: int
+    """Events of these records."""
     problems: list[Problem]
 
     @classmethod
     def from_dict(cls, found: dict[str, Any]) -> CheckReport:
-        """The report of the store's answer."""
+        """The report of the store's dict."""
         return cls(**found | {"problems": [Problem(**item) for item in found["problems"]]})
 
     def as_dict(self) -> dict[str, Any]:

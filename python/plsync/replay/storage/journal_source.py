@@ -10,18 +10,16 @@ import os
 import re
 from collections.abc import Iterator
 from typing import Any, Final
-from uuid import UUID
 
 from plsync._common.redaction import REDACTED
 from plsync.journal.events.tagged import TAG
-from plsync.journal.filters import Filters, Wanted
+from plsync.journal.filters import Filters, Query
 from plsync.journal.journal import Journal
 from plsync.journal.record import Record
 from plsync.replay.matching import Matcher, digest
 from plsync.replay.request.request import Request, of_record
 from plsync.replay.storage.recorded_call import Call, data_of
 from plsync.replay.storage.search_cache import Remembered
-from plsync.replay.storage.searching import oldest_first
 
 __all__ = ["JournalCalls", "call_of"]
 
@@ -44,7 +42,7 @@ class JournalCalls:
         self._filters = filters or {}
         self._found: dict[str, list[Call]] = {}
         self._searches: dict[str, Iterator[Call]] = {}
-        self._remembered = Remembered(journal._store.stats()["journal_id"])
+        self._remembered = Remembered(journal.id)
 
     @classmethod
     def open(
@@ -65,7 +63,7 @@ class JournalCalls:
     def matching(self, request: Request, key: str) -> list[Call]:
         """The oldest calls with this key: each time one more, as long as there are more."""
         found = self._found.setdefault(key, [])
-        name = digest([key, request.model, repr(self._query())])
+        name = digest([key, request.model, repr(Query.of(self._filters).arguments())])
         call = self._recall(name, len(found), key)
         if call is None:
             search = self._searches.get(key)
@@ -81,10 +79,8 @@ class JournalCalls:
     def _recall(self, name: str, number: int, key: str) -> Call | None:
         """The match an earlier run found, if it still is one."""
         record_id = self._remembered.get(name, number)
-        row = None if record_id is None else self._journal._store.get(UUID(record_id).bytes)
-        if row is None or not Wanted.of(self._filters).takes(row):
-            return None
-        call = call_of(Record(row))
+        record = None if record_id is None else self._journal.peek(record_id, **self._filters)
+        call = None if record is None else call_of(record)
         return call if call is not None and self._matcher.key(call.request) == key else None
 
     def sample(self) -> list[Call]:
@@ -104,17 +100,17 @@ class JournalCalls:
         """A journal keeps everything within its records."""
         raise KeyError(name)
 
-    def _query(self, text: str | None = None, model: str | None = None) -> dict[str, Any]:
-        wanted: Filters = {**self._filters}
-        wanted["text"] = wanted.get("text") or text
-        wanted["model"] = wanted.get("model") or model
-        return Wanted.of(wanted).query()
+    def _narrowed(self, text: str | None, model: str | None) -> Filters:
+        filters: Filters = {**self._filters}
+        filters["text"] = filters.get("text") or text
+        filters["model"] = filters.get("model") or model
+        return filters
 
     def _search(self, request: Request, key: str, seen: set[str]) -> Iterator[Call]:
         # Those of the same model first: the others answer only when it has none.
         for model in (request.model, None) if request.model else (None,):
-            for row in oldest_first(self._journal._store, self._query(_piece(request), model)):
-                call = call_of(Record(row))
+            for record in self._journal.scan(**self._narrowed(_piece(request), model)):
+                call = call_of(record)
                 if call is not None and call.where not in seen and self._matcher.key(call.request) == key:
                     seen.add(call.where)
                     yield call

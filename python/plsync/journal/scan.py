@@ -1,7 +1,7 @@
-"""A journal searched for a text, oldest record first, by two threads.
+"""Searches a journal for a text, oldest record first, with two threads.
 
-The store looks into one record after the other, outside Python's lock. So it is asked for two stretches of time at
-once, which grow from the oldest records on: what is found early costs little, what is found late half.
+The store reads one record after the other, without the GIL. So two spans of time are searched at once. The spans grow
+from the oldest record on: an early match costs little, and a late match costs half of a search in one thread.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 __all__ = ["oldest_first"]
 
-# Pages grow: the first match is wanted most often, and often no other.
+# Pages grow, because most searches end at the first match.
 _FIRST_PAGE, _LARGEST_PAGE = 1, 64
-# Below that a search takes no time worth a thread.
+# A smaller journal, or a shorter span in ms, is searched by one thread.
 _SMALL: Final = 500
-_STRETCHES: Final = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
+_SPANS: Final = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
 
 
 def oldest_first(store: Store, query: dict[str, Any]) -> Iterator[Row]:
-    """The rows a query finds.
+    """The rows of a query.
 
     Args:
         store: the journal's.
@@ -38,13 +38,13 @@ def oldest_first(store: Store, query: dict[str, Any]) -> Iterator[Row]:
         yield from _pages(store, query, _page(store, query))
         return
     before = begin
-    for share in _STRETCHES:
+    for share in _SPANS:
         until = begin + int((end - begin) * share) + (share == 1)
         middle = (before + until) // 2
         halves = [{**query, "since": since, "until": to} for since, to in ((before, middle), (middle, until))]
         helper = ThreadPoolExecutor(1)
         second = helper.submit(_page, store, halves[1])
-        helper.shutdown(wait=False)  # its thread goes when it has searched, also if nobody asks for more
+        helper.shutdown(wait=False)  # its thread ends after the search, also when the caller stops early
         yield from _pages(store, halves[0], _page(store, halves[0]))
         yield from _pages(store, halves[1], second.result())
         before = until
@@ -55,7 +55,7 @@ def _page(store: Store, query: dict[str, Any]) -> list[Row]:
 
 
 def _pages(store: Store, query: dict[str, Any], page: list[Row]) -> Iterator[Row]:
-    """A page, and those behind it."""
+    """A page, and the pages behind it."""
     size = _FIRST_PAGE
     yield from page
     while len(page) == size:

@@ -1,0 +1,213 @@
+"""The reading half of a journal: opening it, records, acks. :class:`plsync.Journal` adds the other half.
+
+Reading first ingests the events that programs have written to the spool, so it finds every call that has returned.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from plsync._common.paths import default_journal
+from plsync.errors import JournalError, PlsyncWarning
+from plsync.journal import acks, lookup, scan, tail
+from plsync.journal.acks import Ack
+from plsync.journal.doorbell import Doorbell
+from plsync.journal.filters import Filters, Query
+from plsync.journal.record import Record
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from plsync._common.native import Store
+
+__all__ = ["JournalReader"]
+
+_PAGE: Final = 100
+
+
+class JournalReader:
+    """An open journal, for reading. Programs use :class:`plsync.Journal`."""
+
+    def __init__(self, store: Store) -> None:
+        """Programs call :meth:`open`."""
+        self._opened: Store | None = store
+        self.path = Path(store.path)
+        """The journal's directory."""
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str] | None = None, *, create: bool = False, force: bool = False) -> Self:
+        """Open a journal.
+
+        Args:
+            path: its directory. Default: ``PLSYNC_JOURNAL``, else the user data directory.
+            create: create the journal if there is none.
+            force: open it on a network file system, too. Locks may fail there.
+
+        Raises:
+            JournalNotFound: there is no journal, and ``create`` is false.
+            JournalFormatError: the directory is not a journal, or a newer plsync wrote it.
+            JournalError: it cannot be read (permission, disk), or is on a network file system and ``force`` is false.
+        """
+        from plsync._common.native import Store  # noqa: PLC0415 - importing plsync must not load the native module
+
+        return cls(Store(os.fspath(path if path is not None else default_journal()), create=create, force=force))
+
+    def close(self) -> None:
+        """Release the journal. Later calls raise JournalError."""
+        self._opened = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Journal {self.path}{'' if self._opened else ' (closed)'}>"
+
+    @property
+    def _store(self) -> Store:
+        if self._opened is None:
+            raise JournalError(f"this Journal of {self.path} is closed; nothing was lost: open it again")
+        return self._opened
+
+    @property
+    def id(self) -> str:
+        """The journal's own id: 32 hex digits."""
+        return self._store.journal_id()
+
+    # --- records ---
+
+    def records(
+        self, *, limit: int | None = None, oldest_first: bool = False, **filters: Unpack[Filters]
+    ) -> Iterator[Record]:
+        """The records that pass every filter (:class:`plsync.journal.Filters`), read a page at a time.
+
+        Args:
+            limit: the most records; None for all.
+            oldest_first: in the order of the calls; else newest first.
+            filters: ``tag, model, state, status, since, until, text, run_id``.
+
+        Raises:
+            ValueError: a datetime without time zone, an unknown state or status, an invalid run id, or a text with a
+                lone surrogate.
+            TypeError: an unknown filter.
+        """
+        return self._pages(Query.of(filters).arguments(), limit, oldest_first)
+
+    def _pages(self, query: dict[str, Any], limit: int | None, oldest_first: bool) -> Iterator[Record]:
+        self._ingest_or_warn()
+        left = limit
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(_PAGE, left)
+            rows = self._store.query(**query, oldest_first=oldest_first, limit=size)
+            yield from map(Record, rows)
+            if len(rows) < size:
+                return
+            query["after" if oldest_first else "before"] = rows[-1].id
+            left = None if left is None else left - size
+
+    def scan(self, **filters: Unpack[Filters]) -> Iterator[Record]:
+        """The records that pass every filter, oldest first, searched by two threads. Ingests nothing.
+
+        Faster than :meth:`records` when ``text`` is among the filters and the caller stops early.
+
+        Raises:
+            ValueError, TypeError: as :meth:`records`.
+        """
+        return map(Record, scan.oldest_first(self._store, Query.of(filters).arguments()))
+
+    def get(self, key: str | int | UUID) -> Record:
+        """One record.
+
+        Args:
+            key: its id, an abbreviation of it (4 digits or more), a run id, or PromptLayer's request id.
+
+        Raises:
+            RecordNotFound: no record has that id.
+            AmbiguousId: more than one record has it; the message lists them.
+        """
+        self._ingest_or_warn()
+        return Record(lookup.find(self._store, key))
+
+    def peek(self, record_id: str, **filters: Unpack[Filters]) -> Record | None:
+        """The record with this whole id if it passes every filter, else None. Ingests nothing.
+
+        Raises:
+            ValueError: ``record_id`` is not a UUID; else as :meth:`records`.
+            TypeError: as :meth:`records`.
+        """
+        row = self._store.get(UUID(record_id).bytes)
+        return Record(row) if row is not None and Query.of(filters).matches(row) else None
+
+    def follow(
+        self,
+        *,
+        after: int | None = None,
+        watch: Iterable[Record] = (),
+        poll: float = 0.5,
+        **filters: Unpack[Filters],
+    ) -> Iterator[Record]:
+        """New records, without end. A record of a running call comes again when the call has ended.
+
+        Args:
+            after: start behind this ``seq`` (default: :meth:`last_seq` now).
+            watch: records read before. Those of running calls come again when the call has ended.
+            poll: seconds between two polls.
+            filters: as for :meth:`records`.
+
+        Raises:
+            ValueError, TypeError: as :meth:`records`.
+        """
+        seq = self.last_seq() if after is None else after
+        query = Query.of(filters)
+        return tail.follow(self._store, self._ingest_or_warn, query, after=seq, watch=watch, poll=poll)
+
+    def last_seq(self) -> int:
+        """The ``seq`` of the newest record in the store; 0 when there is none."""
+        self._ingest_or_warn()
+        return self._store.last_seq()
+
+    def short_id(self, record: Record, *, digits: int = 8) -> str:
+        """The shortest beginning of a record's id that names only this record, and at least ``digits`` long."""
+        return lookup.abbreviate(record.id, max(digits, self._store.short_id_length(UUID(record.id).bytes)))
+
+    def _ingest_or_warn(self) -> None:
+        store = self._store
+        # On a full disk the stored records can still be read.
+        try:
+            store.ingest(wait=True)
+        except JournalError as error:
+            message = f"the newest events could not be ingested, and stay in the spool: {error}"
+            warnings.warn(message, PlsyncWarning, stacklevel=3)
+
+    # --- acks ---
+
+    def acks(self, since: str | None = None, *, limit: int | None = None, wait: float = 0.0) -> Iterator[Ack]:
+        """PromptLayer's request ids in the order of their arrival, each once.
+
+        >>> from plsync import Journal
+        >>> with Journal.open(create=True) as journal:
+        ...     for ack in journal.acks():
+        ...         print(ack.record_id, ack.request_id)
+
+        Args:
+            since: the ``cursor`` of an :class:`plsync.journal.Ack`; later ids follow. None: from the first id on.
+            limit: the most ids; None for all.
+            wait: how many seconds to wait for the next id at the end; ``math.inf`` waits without end. An id that
+                another process stores is noticed within a second.
+
+        Raises:
+            ValueError: ``since`` is not a cursor of this journal.
+            JournalCorrupt: a stored id is damaged.
+        """
+        return acks.read(self._store, Doorbell(self.path), since, limit, wait)
+
+    def ack_cursor(self) -> str:
+        """The cursor behind the newest ack: :meth:`acks` from it returns later ids only."""
+        return acks.last_cursor(self._store)
