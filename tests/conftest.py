@@ -1,4 +1,4 @@
-"""What holds for every test."""
+"""Settings of every test."""
 
 import signal
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from tests.support.stand_in import client_of
 
 pytest_plugins = ["pytester"]
 
-# The first run on a machine makes hypothesis' tables of characters, and a machine may have other things to do: how long
-# it takes to make an example says nothing of what is tested.
+# hypothesis builds its tables of characters in its first run, and a machine may be busy. So the time to generate an
+# example is no failure.
 settings.register_profile("plsync", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("plsync")
 

@@ -1,5 +1,6 @@
-//! A segment with damage anywhere and arbitrary bytes behind it: reading ends, every frame that was left alone is found, nothing is
-//! found that was not written, and where a frame is missing damage is reported.
+//! Reads a segment with flipped bits, and with arbitrary bytes behind it.
+//!
+//! Reading ends. It finds every undamaged frame and no other, and reports damage in place of a missing frame.
 #![no_main]
 
 use std::cell::RefCell;
@@ -10,14 +11,14 @@ use libfuzzer_sys::fuzz_target;
 use plsync_journal::{Ended, Event, Kind, RecordId, frame, read_segment};
 use tempfile::NamedTempFile;
 
-/// Frames' bodies, where to flip which bits, and what stands behind the last frame.
+/// Bodies of frames, places and bits to flip, and the bytes behind the last frame.
 type Input = (Vec<Vec<u8>>, Vec<(u16, u8)>, Vec<u8>);
 
 thread_local! {
     static FILE: RefCell<NamedTempFile> = RefCell::new(file());
 }
 
-/// In memory where there is such a place: a disk would take most of the time.
+/// In memory, if the system has such a directory: a disk would take most of the time.
 fn file() -> NamedTempFile {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { NamedTempFile::new_in(memory) } else { NamedTempFile::new() }.unwrap()
@@ -56,7 +57,7 @@ fuzz_target!(|input: Input| {
                 at += 1;
             } else {
                 assert!(!whole, "a whole frame was not found");
-                assert!(!damage.is_empty(), "a frame is missing, and nothing was said");
+                assert!(!damage.is_empty(), "a frame is missing, and no damage is reported");
             }
         }
         assert_eq!(found.len(), at, "something was found that was not written");

@@ -137,5 +137,5 @@ def test_the_arguments_stand_where_the_old_handler_had_them() -> None:
     )
     for parameter, its_old in zip(ours, theirs, strict=False):
         assert (parameter.name, parameter.kind, parameter.default) == (its_old.name, its_old.kind, its_old.default)
-    # What is new can only be given by its name, so that nothing that was ever written means something else now.
+    # New parameters are keyword-only, so that no existing call changes its meaning.
     assert {parameter.kind for parameter in ours[len(theirs) :]} == {inspect.Parameter.KEYWORD_ONLY}

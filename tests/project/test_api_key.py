@@ -21,7 +21,7 @@ MAIN = (
     "from plsync.cli import main; main()\n"
 )
 RUN = [sys.executable, "-X", "dev", "-c", MAIN]
-# Whatever any library has to say, said.
+# Every library logs everything.
 VERBOSE = "import logging; logging.basicConfig(level=logging.DEBUG)\n"
 
 
@@ -39,7 +39,7 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def said(path: Path, server: PromptLayerServer, command: list[str], key: str = KEY) -> str:
+def output(path: Path, server: PromptLayerServer, command: list[str], key: str = KEY) -> str:
     settings = {"PLSYNC_JOURNAL": str(path), "PROMPTLAYER_API_KEY": key, "PROMPTLAYER_BASE_URL": server.url}
     env = {**os.environ, **settings}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=100, check=False)
@@ -59,17 +59,17 @@ def test_a_run_that_meets_everything_shows_it_nowhere(path: Path, server: Prompt
     server.plan(seed=3, fraction=0.5)
     text = ""
     for _ in range(3):
-        text += said(path, server, [*RUN, "run", "--once", "--settle", "0", "--batch", "2", *option])
+        text += output(path, server, [*RUN, "run", "--once", "--settle", "0", "--batch", "2", *option])
     server.clear()
-    text += said(path, server, [*RUN, "run", "--once", "--settle", "0"])
-    text += said(path, server, [*RUN, "status"]) + said(path, server, [*RUN, "list", "--json"])
+    text += output(path, server, [*RUN, "run", "--once", "--settle", "0"])
+    text += output(path, server, [*RUN, "status"]) + output(path, server, [*RUN, "list", "--json"])
     assert len(server.request_logs) == 20
     assert_unseen(path, text)
 
 
 def test_a_key_that_is_refused_is_not_repeated(path: Path, server: PromptLayerServer) -> None:
     server.fail(401, body=f'{{"success": false, "message": "no such key: {KEY}"}}'.encode())
-    assert_unseen(path, said(path, server, [*RUN, "run", "--once"]))
+    assert_unseen(path, output(path, server, [*RUN, "run", "--once"]))
 
 
 def test_a_program_that_sends_by_itself_logs_it_nowhere(path: Path, server: PromptLayerServer) -> None:
@@ -80,7 +80,7 @@ def test_a_program_that_sends_by_itself_logs_it_nowhere(path: Path, server: Prom
         "FakeListChatModel(responses=['yes']).invoke('?', {'callbacks': [handler]})\n"
         "print(Journal.open().flush(wait='acked', timeout=60))\n"
     )
-    text = said(path, server, [sys.executable, "-c", code])
+    text = output(path, server, [sys.executable, "-c", code])
     assert "waiting=0" in text
     assert "httpcore" in text
     assert_unseen(path, text)

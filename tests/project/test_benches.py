@@ -10,5 +10,5 @@ from tests.support.root import ROOT
 BENCHES = ROOT / "benches"
 
 
-def test_what_release_builds_are_optimised_for_can_be_run() -> None:
+def test_the_profile_of_release_builds_can_be_run() -> None:
     subprocess.run([sys.executable, BENCHES / "python" / "pgo.py", "--calls", "1"], check=True)

@@ -76,7 +76,7 @@ def test_the_handler_loads_no_network_no_delivery_and_no_model_classes() -> None
 
 
 @pytest.mark.parametrize("package", ["plsync/cli", "plsync/delivery", "plsync/callbacks", "plsync/promptlayer"])
-def test_what_works_on_records_loads_no_langchain(package: str) -> None:
+def test_a_package_that_works_on_records_loads_no_langchain(package: str) -> None:
     assert not {name for name in loaded(*_modules(package)) if name.startswith("langchain")}
 
 

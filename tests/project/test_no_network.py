@@ -40,7 +40,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 @needs_namespace
-def test_once_says_so_and_keeps_everything(path: Path) -> None:
+def test_once_reports_waiting_records_and_keeps_them(path: Path) -> None:
     write_calls(path, 3)
     done = subprocess.run([*RUN, "--once"], env=environment(path), capture_output=True, text=True, check=False)
     assert done.returncode == 3

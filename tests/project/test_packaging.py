@@ -1,4 +1,4 @@
-"""What a user gets from pip: the right metadata, a typed package, a source distribution that builds."""
+"""The package that pip installs: its metadata, its types, and a source distribution that builds."""
 
 import ast
 import re
@@ -23,7 +23,7 @@ PLATFORMS_WITH_GPT4ALL = [("linux", "x86_64"), ("darwin", "arm64"), ("darwin", "
 PLATFORMS_WITHOUT = [("linux", "aarch64"), ("win32", "ARM64")]
 
 
-# A plain install brought 42 packages when this was written, plsync among them. The rest is room for what they require.
+# A plain install has 42 packages, with plsync. The rest is room for new requirements of these packages.
 MOST_PACKAGES = 48
 
 
@@ -58,7 +58,7 @@ def test_the_gpt4all_extra_installs_gpt4all_where_it_has_a_wheel(sys_platform: s
 
 
 @pytest.mark.parametrize(("sys_platform", "machine"), PLATFORMS_WITHOUT)
-def test_the_gpt4all_extra_installs_where_gpt4all_has_none(sys_platform: str, machine: str) -> None:
+def test_the_gpt4all_extra_installs_on_a_platform_without_a_wheel(sys_platform: str, machine: str) -> None:
     assert "gpt4all" not in packages_of_gpt4all(sys_platform, machine)
 
 
@@ -92,7 +92,7 @@ def test_the_package_has_the_version_of_its_metadata() -> None:
     assert plsync.__version__ == version("plsync")
 
 
-def test_the_package_says_where_it_comes_from_and_which_pythons_it_is_tested_on() -> None:
+def test_the_metadata_has_urls_and_the_tested_pythons() -> None:
     metadata = distribution("plsync").metadata
     urls = dict(url.split(", ", 1) for url in metadata.get_all("Project-URL", []))
     assert {"Repository", "Documentation", "Changelog", "Issues"} <= urls.keys()
@@ -106,7 +106,7 @@ def test_the_package_says_where_it_comes_from_and_which_pythons_it_is_tested_on(
     assert metadata["Requires-Python"] == f">={tested[0]}"
 
 
-def test_the_package_tells_type_checkers_that_it_is_typed() -> None:
+def test_the_package_is_marked_as_typed() -> None:
     assert files("plsync").joinpath("py.typed").is_file()
 
 
@@ -142,7 +142,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         "python/plsync/testing/gguf/tiny_model.py",
     ],
 )
-def test_the_source_distribution_holds_what_a_build_needs(sdist: set[str], name: str) -> None:
+def test_the_source_distribution_holds_the_files_of_a_build(sdist: set[str], name: str) -> None:
     assert name in sdist
 
 

@@ -32,14 +32,14 @@ from plsync.testing import PromptLayerServer
 
 
 def send(path: Path, server: PromptLayerServer) -> list[dict[str, Any]]:
-    """The request logs that came of what the journal holds."""
+    """Send the records of the journal, and return the request logs."""
     with Journal.open(path) as journal, PromptLayerClient(server.api_key, server.url) as client:
         result = Engine(journal, client, Policy()).run_pass()
         assert (result.dead, result.in_doubt, result.halt) == (0, 0, None)
     return server.request_logs
 
 
-def ask(path: Path, answer: AIMessage, *messages: BaseMessage, **config: Any) -> None:
+def invoke(path: Path, answer: AIMessage, *messages: BaseMessage, **config: Any) -> None:
     model = GenericFakeChatModel(messages=iter([answer]))
     config["callbacks"] = [PromptLayerCallbackHandler(journal=path)]
     model.invoke(list(messages), config=cast("RunnableConfig", config))
@@ -56,7 +56,7 @@ def test_a_text_call_arrives(path: Path, server: PromptLayerServer) -> None:
 
 def test_a_turn_after_a_tool_call_arrives_whole(path: Path, server: PromptLayerServer) -> None:
     call = {"name": "add", "args": {"a": 1, "b": 2}, "id": "c1"}
-    ask(
+    invoke(
         path,
         AIMessage("It is 3.", usage_metadata={"input_tokens": 9, "output_tokens": 4, "total_tokens": 13}),
         SystemMessage("You add."),
@@ -81,7 +81,7 @@ def test_images_and_files_arrive_in_promptlayers_form(path: Path, server: Prompt
         {"type": "file", "base64": "QQ==", "mime_type": "application/pdf", "filename": "a.pdf"},
         {"type": "audio", "base64": "QQ==", "mime_type": "audio/wav"},
     ]
-    ask(path, AIMessage("A cat."), HumanMessage(blocks))
+    invoke(path, AIMessage("A cat."), HumanMessage(blocks))
     (log,) = send(path, server)
     kinds = [block["type"] for block in log["input"]["messages"][0]["content"]]
     assert kinds[0] == "text"
@@ -108,7 +108,7 @@ def test_a_failing_call_arrives_as_an_error(path: Path, server: PromptLayerServe
 
 def test_tags_metadata_and_odd_values_arrive_as_text(path: Path, server: PromptLayerServer) -> None:
     odd = {"user": 7, "set": {1}, "lone": "\ud800", "big": 1 << 80, "nan": float("nan")}
-    ask(path, AIMessage("yo"), HumanMessage("hi \ud800"), metadata=odd, tags=["lc"])
+    invoke(path, AIMessage("yo"), HumanMessage("hi \ud800"), metadata=odd, tags=["lc"])
     (log,) = send(path, server)
     assert all(isinstance(value, str) for value in log["metadata"].values())
     assert (log["metadata"]["user"], log["tags"]) == ("7", ["lc"])
@@ -131,13 +131,13 @@ def test_the_callback_of_a_living_process_fires_when_another_sends(path: Path, s
     }
     command = [sys.executable, "-c", "from plsync.cli import main; main()", "run", "--once"]
     done = subprocess.run(command, env={**os.environ, **environment}, timeout=60, check=False)
-    assert done.returncode in {0, 3}  # 3: it may look for what is left before this process has taken its callback
+    assert done.returncode in {0, 3}  # 3: its last check may come before this process has claimed the callback
     assert fired.wait(30)
     assert [request_id for request_id, _ in seen] == [server.request_logs[0]["id"]]
     assert seen[0][1].output[0]["text"] == "Paris"
 
 
-def test_the_next_process_with_the_same_callback_takes_what_was_left(path: Path, server: PromptLayerServer) -> None:
+def test_the_next_process_with_the_same_callback_takes_the_waiting_ids(path: Path, server: PromptLayerServer) -> None:
     program = (
         "import sys, threading\n"
         "from langchain_core.language_models import FakeListLLM\n"

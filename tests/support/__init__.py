@@ -1,1 +1,1 @@
-"""What the tests share: models, servers, journals and processes."""
+"""Helpers of the tests: models, servers, journals and processes."""

@@ -1,4 +1,4 @@
-"""Calls in a journal, for tests of what happens to them afterwards."""
+"""Calls in a journal, for tests of their delivery."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def request_ids(path: Path) -> dict[str, int | None]:
 
 
 def acknowledge(path: Path) -> int:
-    """Gives every record of a journal a request id, as sync does; returns how many."""
+    """Store a request id for every record of a journal, and return the number of records."""
     with Journal.open(path) as journal:
         journal.ingest()
         leased = journal.outbox.lease(100, 60_000, time.time_ns() // 1_000_000)

@@ -27,7 +27,7 @@ def run(journal: Path, *arguments: str, **variables: str) -> subprocess.Complete
 
 
 def printed(journal: Path, *arguments: str, **variables: str) -> str:
-    """What it printed; it must have ended well, with nothing on standard error but notes."""
+    """The standard output of a command that exits with 0 and without a traceback."""
     done = run(journal, *arguments, **variables)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
@@ -35,7 +35,7 @@ def printed(journal: Path, *arguments: str, **variables: str) -> str:
 
 
 def json_lines(journal: Path, *arguments: str) -> list[dict[str, Any]]:
-    """What it printed with ``--json``."""
+    """The objects that a command prints with ``--json``."""
     return [json.loads(line) for line in printed(journal, *arguments, "--json").splitlines()]
 
 

@@ -12,7 +12,7 @@ SECONDS = 20
 
 
 def forked(run: Callable[[], None]) -> int:
-    """A child that runs this and is gone, without what pytest would do at its end; an alarm ends one that hangs."""
+    """Fork a child that runs this and exits without pytest's clean-up; an alarm ends a child that hangs."""
     pid = os.fork()
     if pid == 0:
         code = 1

@@ -1,4 +1,4 @@
-"""Messages as any provider may send them, drawn by hypothesis, and what it means that two are the same."""
+"""Messages of any provider, drawn by hypothesis, and a comparison of two of them."""
 
 from __future__ import annotations
 

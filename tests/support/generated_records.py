@@ -1,4 +1,4 @@
-"""Whole records as hypothesis draws them: what handlers write, what providers might leave in it, and junk."""
+"""Whole records, drawn by hypothesis: events of the handler, values of providers, and junk."""
 
 from __future__ import annotations
 

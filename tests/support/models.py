@@ -1,4 +1,4 @@
-"""Models for tests of the handler, each with one way of its own."""
+"""Models for tests of the handler: one behaviour each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from plsync import Journal, Record
 
 
 def records(path: Path) -> list[Record]:
-    """What a journal holds, oldest first."""
+    """The records of a journal, oldest first."""
     with Journal.open(path) as journal:
         return list(journal.records(oldest_first=True))
 
@@ -28,7 +28,7 @@ def texts(record: Record) -> list[str]:
 
 
 class Chat(BaseChatModel):
-    """Answers with what ``reply`` makes of the messages, or raises what it raises."""
+    """Answers with the result of ``reply`` on the messages, or raises its exception."""
 
     reply: Callable[[list[BaseMessage]], AIMessage | list[AIMessage]] = lambda messages: AIMessage("yes")
 
@@ -56,7 +56,7 @@ class StreamingChat(Chat):
 
 
 class StuckChat(Chat):
-    """Never answers; ``begun`` is set once it is asked."""
+    """Never answers; sets ``begun`` when it is called."""
 
     begun: Any = None
 

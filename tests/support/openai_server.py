@@ -1,4 +1,4 @@
-"""A server that answers as OpenAI's does, as far as its clients can tell.
+"""A server that answers as OpenAI's API does.
 
 Shapes: OpenAI's API reference for ``/chat/completions``, ``/completions`` and ``/responses``, and its guide
 to streaming.
@@ -21,12 +21,15 @@ TOOL_ARGUMENTS = {"city": "Paris"}
 
 
 class OpenAIServer:
-    """Says ``text`` to everyone on loopback, or calls the tool it is offered, until told to fail.
+    """Answers on loopback with ``text``, or with a call of the offered tool.
 
-    A tool is called once a turn, with arguments of its schema: the numbers and the quoted words of the last message,
-    or ``Paris``. A response format is answered in the same way. ``asked`` has every request in order; ``failure`` is
-    the status, headers and error of every answer from then on; ``cut`` ends streams with an error in place of the last
-    piece.
+    It calls a tool once a turn, with arguments of its schema: the numbers and the quoted words of the last message, or
+    ``Paris``. It fills a response format in the same way.
+
+    Attributes:
+        asked: every request, in order.
+        failure: the status, headers and error of every later answer.
+        cut: True ends a stream with an error in place of the last piece.
     """
 
     def __init__(self, text: str = "Paris is it.") -> None:

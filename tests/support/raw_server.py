@@ -1,4 +1,4 @@
-"""A server below HTTP: it says what it is told to, byte by byte, and counts who came."""
+"""A server below HTTP: it sends given bytes, and counts connections and requests."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class RawServer:
 
 
 def answering(status: str, body: bytes = b"", *, headers: str = "", length: int | None = None) -> Behaviour:
-    """Answer every request of a connection with this; ``length`` promises so many bytes, however many there are."""
+    """Answer every request of a connection with this body; ``length`` is the announced number of bytes."""
 
     def behave(line: Line) -> None:
         while line.read_request():
@@ -121,12 +121,12 @@ def answering(status: str, body: bytes = b"", *, headers: str = "", length: int 
 
 
 def reset_at_once(line: Line) -> None:
-    """Hang up with a reset, before anything is said."""
+    """Reset the connection before the request."""
     line.reset()
 
 
 def reset_within_the_request(line: Line) -> None:
-    """Hang up with a reset once the request has begun to come."""
+    """Reset the connection after the first byte of the request."""
     line.socket.recv(1)
     line.reset()
 
@@ -144,13 +144,13 @@ def closed_after_the_request(line: Line) -> None:
 
 
 def silent(line: Line) -> None:
-    """Take the request, and say nothing."""
+    """Read the request, and send nothing."""
     line.read_request()
     line.socket.recv(1)
 
 
 def dripping(line: Line) -> None:
-    """Answer a byte at a time, for ever."""
+    """Answer one byte at a time, without end."""
     line.read_request()
     line.socket.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 1000000\r\n\r\n")
     while True:

@@ -1,4 +1,4 @@
-"""Sends what a journal holds, as ``plsync run --once`` does, with everything in one process."""
+"""Sends the records of a journal, as ``plsync run --once`` does, in one process."""
 
 from __future__ import annotations
 

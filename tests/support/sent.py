@@ -1,4 +1,4 @@
-"""A call as the handler would have written it, and what is sent of it."""
+"""A call as the handler writes it, and the request log that plsync sends."""
 
 from __future__ import annotations
 
@@ -105,24 +105,24 @@ def asked(**params: Any) -> dict[str, Any]:
 
 
 def sent(*messages: dict[str, Any]) -> list[dict[str, Any]]:
-    """What is sent of messages to a model."""
+    """The messages of the request log, for messages to a model."""
     found: list[dict[str, Any]] = Call(start={"messages": list(messages)}).log()["input"]["messages"]
     return found
 
 
 def received(generation: dict[str, Any]) -> dict[str, Any]:
-    """What is sent of a model's answer."""
+    """The message of the request log, for a model's answer."""
     found: list[dict[str, Any]] = Call(end={"generations": [generation]}).log()["output"]["messages"]
     return found[0]
 
 
 def content_of(block: Any) -> list[dict[str, Any]]:
-    """What is sent of a content block to a model."""
+    """The blocks of the request log, for a content block to a model."""
     content: list[dict[str, Any]] = sent(human([block]))[0]["content"]
     return content
 
 
 def output_of(block: Any) -> list[dict[str, Any]]:
-    """What is sent of a content block of a model's answer."""
+    """The blocks of the request log, for a content block of a model's answer."""
     content: list[dict[str, Any]] = received(answer([block]))["content"]
     return content

@@ -1,4 +1,4 @@
-"""A link between a client and a server that carries so many bytes a second, whoever they belong to."""
+"""A link between a client and a server with a limit in bytes a second for all connections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from tests.support.raw_server import Line, RawServer
 
-# Small pieces and small buffers: what a client has sent is then mostly still on its way.
+# Small pieces and small buffers, so that most of the sent bytes are still on the link.
 _PIECE = 4096
 
 

@@ -1,6 +1,6 @@
 """A second writer of the spool format, in a few lines of Python and from docs/reference/format.md alone.
 
-It gives tests what a live handler cannot: chosen times, processes that died, broken bytes.
+Unlike a live handler it writes chosen times, processes that died, and broken bytes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class SpoolWriter:
         self._append(SEGMENT, self.writer, b"", described)
 
     def close(self) -> None:
-        """The process is gone. Its last events are told of like those of a live handler, after they were written."""
+        """End the process. The writer file reports its last failures, as a live handler's does."""
         if not self._lock.closed:
             self._note(failures=self._failures, reason=self._reason)
             self._lock.close()
