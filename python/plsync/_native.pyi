@@ -102,7 +102,6 @@ class Recorder:
 
         Raises:
             ValueError: another durability.
-            JournalError: the directory can't be used.
         """
 
     def decision_start(

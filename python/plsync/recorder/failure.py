@@ -1,4 +1,4 @@
-"""What a failed call leaves: how it ended, its error, and the part of the answer that had arrived."""
+"""Describes a failed call: the way it ended, its error, and the part of the answer that had arrived."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from plsync._common.redaction import without_credentials, without_secrets
 
 __all__ = ["arrived", "describe", "how_ended"]
 
-# By name: importing asyncio, concurrent.futures or anyio to recognise theirs would cost more than recording does.
+# Compared by name: importing asyncio, concurrent.futures or anyio would cost more than recording a call.
 _CANCELLED = frozenset({"Cancelled", "CancelledError"})
 
 
@@ -24,15 +24,20 @@ def how_ended(error: BaseException) -> int:
 
 
 def describe(error: BaseException, http: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The ``error`` of an end event; ``http`` is what LangChain saw of the provider's response."""
+    """The ``error`` of an end event (``docs/reference/events.md``).
+
+    Args:
+        error: the exception of the call.
+        http: the metadata of the provider's HTTP response, as returned by :func:`arrived`.
+    """
     kind = type(error)
     try:
         message = without_credentials(str(error))
-    except BaseException as raised:  # an exception that cannot say what it is still gets recorded
+    except BaseException as raised:  # an exception without a text is recorded too
         message = f"<str failed: {type(raised).__name__}>"
     try:
         status = getattr(error, "status_code", None)
-    except BaseException:  # a property may look into a response that never came
+    except BaseException:  # a property may read a response that never arrived
         status = None
     if not isinstance(status, int) and http is not None:
         status = http.get("status_code")
@@ -50,7 +55,7 @@ def describe(error: BaseException, http: Mapping[str, Any] | None = None) -> dic
 def arrived(response: Any) -> tuple[list[Any], Mapping[str, Any] | None]:
     """The generations that hold a part of the answer, and the metadata of the provider's HTTP response.
 
-    LangChain puts both into one list: the metadata as a generation with no content of its own.
+    LangChain puts both into one list: the metadata is a generation without content.
     """
     generations = [one for several in getattr(response, "generations", None) or [] for one in several]
     http = [metadata for one in generations if (metadata := _http_metadata(one)) is not None]
@@ -59,7 +64,7 @@ def arrived(response: Any) -> tuple[list[Any], Mapping[str, Any] | None]:
 
 def _http_metadata(generation: Any) -> Mapping[str, Any] | None:
     message = getattr(generation, "message", None)
-    # What had arrived of a stream is made of chunks, and may hold headers beside an answer that has no content yet.
+    # A part of a stream consists of chunks. A chunk may hold headers beside an answer without content.
     if getattr(message, "type", None) != "ai":
         return None
     metadata = getattr(message, "response_metadata", None)

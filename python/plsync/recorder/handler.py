@@ -1,7 +1,7 @@
-"""The LangChain callback handler: every LLM request of a program, written to the journal as it happens.
+"""The LangChain callback handler, which writes every LLM request of a program to the journal.
 
-Nothing in here, or in what it imports, opens a socket or waits for a disk. What LangChain calls when, and why the
-handler is shaped as it is, is in ``docs/internals/handler.md``.
+Neither this module nor an import of it opens a socket or waits for a disk. ``docs/internals/handler.md`` explains
+LangChain's callbacks and the design of the handler.
 """
 
 from __future__ import annotations
@@ -30,12 +30,11 @@ __all__ = ["PromptLayerCallbackHandler"]
 _OF_THIS_PROCESS: Final = frozenset({"_callback_thread", "_delivery_thread", "_recorder"})
 
 
-# The callbacks of models are native, so that they run no Python code: on_chat_model_start, on_llm_start,
-# on_llm_new_token, on_stream_event and on_llm_end. rust/python/src/recorder/callbacks.rs implements them, and
-# LangChainCallbacks in python/plsync/_native.pyi documents them. This file has the callbacks of failed calls, and those
-# of chains.
+# The callbacks of models are native: on_chat_model_start, on_llm_start, on_llm_new_token, on_stream_event, on_llm_end.
+# rust/python/src/recorder/callbacks.rs implements them, and LangChainCallbacks in python/plsync/_native.pyi documents
+# them. This file has the callbacks of failed calls and of chains.
 class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
-    """Records every call of the models it is attached to; ``plsync run`` sends them to PromptLayer.
+    """Records every call of its models in a journal. ``plsync run`` sends the records to PromptLayer.
 
     >>> from langchain_core.language_models import FakeListLLM
     >>> from plsync import Journal, PromptLayerCallbackHandler
@@ -46,14 +45,14 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
     ...     next(journal.records(tag="langchain")).output[0]["text"]
     'Paris'
 
-    A failure to record never reaches the model call: it is counted, shown once as a ``PlsyncWarning``, and reported by
-    ``plsync status``. The handler can be copied, pickled, used from many threads, and survives a fork.
+    A failure to record never reaches the model call. It is counted for ``plsync status``, and the first one shows a
+    ``PlsyncWarning``. The handler can be copied, pickled and used from many threads, and it survives a fork.
     """
 
-    # On the event loop rather than in its thread pool, where an end would wait for the next model call to finish.
+    # LangChain's thread pool would delay the end of a call until a thread is free (docs/internals/handler.md).
     run_inline = True
     raise_error = False
-    # Plain attributes, read at every event; None of these is a request to a model.
+    # Plain attributes, because LangChain reads them at every event.
     ignore_llm = False
     ignore_chat_model = False
     ignore_chain = False
@@ -73,26 +72,26 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
         content: bool = True,
         sync: Literal["thread"] | None = None,
     ) -> None:
-        """Attaches to a journal; nothing is written or created before the first call.
+        """Attaches to a journal. The first call creates and writes the journal.
 
         Args:
-            pl_id_callback: called with PromptLayer's request id (an int) when a record has been sent, or with the id
-                and the ``Record`` if it takes two arguments. At least once for each record, from a thread of this
-                process; after this process has ended, by the next that attaches the same function.
+            pl_id_callback: called with PromptLayer's request id (an int) after a record was sent. A function of two
+                arguments also receives the ``Record``. A thread of this process calls it at least once for each
+                record. After this process has ended, the next process that attaches the same function calls it.
             pl_tags: a tag for PromptLayer, or several.
             journal: the journal's directory, or an open ``Journal``. Default: ``PLSYNC_JOURNAL``, else the user's data
                 directory.
-            durability: ``"process"``: a recorded event survives the death of the process, and a power cut costs at most
-                200 ms. ``"power"``: each event is on disk before the call goes on.
-            redact: called with each event, a dict with the keys of ``docs/reference/events.md``, before it is encoded.
-                Returns the dict to keep (a new one; the values are the program's own objects and must not be changed),
-                or None to keep ids and times only. If it raises, the same is kept.
+            durability: with ``"process"`` a recorded event survives the death of the process, and a power cut loses at
+                most 200 ms. With ``"power"`` each event is on disk before the call continues.
+            redact: called with each event before it is encoded. The event is a dict with the keys of
+                ``docs/reference/events.md``, and its values are objects of the program that must not change. The hook
+                returns a new dict to keep, or None to keep ids and times only. A hook that raises counts as None.
             content: False keeps prompts, messages, answers and error texts out of the journal.
-            sync: ``"thread"`` also sends the records, from a thread of this process, as ``plsync run`` does. By default
-                nothing here uses a network.
+            sync: ``"thread"`` also sends the records, in a thread of this process, like ``plsync run``. By default the
+                handler uses no network.
 
         Raises:
-            ValueError: ``durability`` or ``sync`` is none of those.
+            ValueError: another ``durability`` or ``sync``.
         """
         if sync not in {None, "thread"}:
             raise ValueError(f'sync is "thread" or None, not {sync!r}')
@@ -123,7 +122,7 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
         self._attach(self._recorder, self._ensure if self._callback_thread or self._delivery_thread else None)
 
     def _ensure(self) -> None:
-        """A call has begun: what is done for this process's calls in the background must run."""
+        """Starts the background threads of this process. Called after each start of a call."""
         if self._callback_thread is not None:
             self._callback_thread.ensure()
         if self._delivery_thread is not None:
@@ -139,7 +138,7 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
     def on_llm_error(
         self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
     ) -> None:
-        """A model has failed, was cancelled, or nobody reads its answer any more."""
+        """Records the end of a call that failed, was cancelled, or has no reader any more."""
         self._fail(error, kwargs.get("response"), run_id, parent_run_id, decision=False)
 
     # --- decision models: requests that LangChain reports as chains -------------------------------------------------
@@ -156,19 +155,19 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
         run_type: str | None = None,
         **kwargs: Any,
     ) -> None:
-        """A chain begins; it is recorded only when it stands for a request to a model."""
+        """Records the start of a chain that stands for an LLM request. Ignores other chains."""
         if run_type == "llm":
             self._recorder.decision_start(serialized, inputs, run_id, parent_run_id, tags, metadata, kwargs)
             self._ensure()
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
-        """A chain has ended."""
+        """Records the end of such a chain."""
         self._recorder.decision_end(outputs, run_id, parent_run_id)
 
     def on_chain_error(
         self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
     ) -> None:
-        """A chain has failed."""
+        """Records the end of such a chain that failed."""
         if self._recorder.is_open(run_id):
             self._fail(error, None, run_id, parent_run_id, decision=True)
 
@@ -178,7 +177,7 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
         try:
             generations, http = failure.arrived(response)
             described = failure.describe(error, http)
-        except BaseException as raised:  # whatever a provider's exception does, the end is recorded
+        except BaseException as raised:  # an exception of a provider may raise anything, and the end is recorded still
             self._recorder.note_failure(f"a failed call could not be described: {type(raised).__name__}")
             generations, described = [], {"type": type(error).__name__, "module": None, "message": ""}
         self._recorder.fail(failure.how_ended(error), described, generations, decision, run_id, parent_run_id)
@@ -186,22 +185,24 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
     # --- copies -----------------------------------------------------------------------------------------------------
 
     def __copy__(self) -> PromptLayerCallbackHandler:
-        """The handler itself: LangChain copies models with their handlers, and they record to one place."""
+        """Returns the handler itself. LangChain copies a model with its handlers, which share one recorder."""
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PromptLayerCallbackHandler:
-        """The handler itself."""
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Another process opens the same journal; a callback it can't import stays with the records, by its name."""
+        """Pickles the settings. Another process opens the same journal.
+
+        A callback that it cannot import is left behind. The records keep the callback's name.
+        """
         state = {name: value for name, value in self.__dict__.items() if name not in _OF_THIS_PROCESS}
         if self._callback is not None and not sinks.is_importable(self._callback):
             state["_callback"] = None
         return type(self).__new__, (type(self),), state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Opens the journal again, by its path."""
+        """Opens the journal by its path."""
         self.__dict__.update(state)
         self._open()
 

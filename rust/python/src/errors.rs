@@ -54,8 +54,8 @@ fn advice_for(error: &std::io::Error) -> &'static str {
             "calls recorded before are kept; free some space"
         }
         std::io::ErrorKind::WouldBlock => {
-            "recording goes on; either the system allows no further thread, or a process of another container with the same \
-             process id has the journal open: let the containers share process ids (docker run --pid)"
+            "recording goes on; either the system allows no further thread, or a process with the same process id in another \
+             container has the journal open: let the containers share process ids (docker run --pid)"
         }
         std::io::ErrorKind::ReadOnlyFilesystem => "choose a path on a writable file system, or copy the journal to one",
         _ => "calls recorded before are kept",
