@@ -188,10 +188,11 @@ def test_contributing_names_every_target_and_directory() -> None:
     assert [package for package in packages if f"`{package.as_posix()}`" not in text] == []
 
 
-def test_every_path_in_contributing_exists() -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    paths = re.findall(r"`((?:python|rust|tests|tools|benches|docs)/[\w./-]+)`", text)
-    assert [path for path in paths if not (ROOT / path).exists()] == []
+def test_every_path_in_a_page_exists() -> None:
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md"]:
+        text = page.read_text(encoding="utf-8")
+        paths = re.findall(r"`((?:python|rust|tests|tools|benches|demo|fuzz|docs)/[\w./-]+)`", text)
+        assert [path for path in paths if not (ROOT / path).exists()] == [], page
 
 
 def test_links_between_pages_lead_somewhere() -> None:
