@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from plsync import Journal
-from plsync.callbacks.dispatcher import Deliveries
+from plsync.callbacks.dispatcher import CallbackDispatcher
 
 RECORD = """
 import sys
@@ -101,13 +101,13 @@ def drain(path: Path, slow: float | None) -> float:
             sink.sink: (lambda _: called.release()) if sink.sink.endswith("fast") else (lambda _: time.sleep(slow or 0))
             for sink in journal.callbacks.waiting()
         }
-        deliveries = Deliveries(journal, functions=Functions(functions))
+        dispatcher = CallbackDispatcher(journal, functions=Functions(functions))
         began = time.perf_counter()
-        deliveries.start()
+        dispatcher.start()
         for _ in range(fast):
             called.acquire()
         took = time.perf_counter() - began
-        deliveries.stop(10)
+        dispatcher.stop(10)
     return took
 
 

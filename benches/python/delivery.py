@@ -28,8 +28,8 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from common import FixedChat
 from plsync import Journal, PromptLayerCallbackHandler
-from plsync.delivery.policy import Policy
-from plsync.delivery.sender import Engine
+from plsync.delivery.policy import SendPolicy
+from plsync.delivery.sender import Sender
 from plsync.promptlayer.client import PromptLayerClient
 from plsync.promptlayer.mapping.blueprint import span
 from plsync.testing.server import DEFAULT_API_KEY
@@ -68,12 +68,12 @@ def record(path: Path, calls: int) -> None:
 
 
 def drained(path: Path, url: str) -> float:
-    """Records a second that the engine delivers."""
+    """Records a second that the sender delivers."""
     with Journal.open(path) as journal, PromptLayerClient(DEFAULT_API_KEY, url) as client:
         journal.ingest(wait=True)
-        engine = Engine(journal, client, Policy())
+        sender = Sender(journal, client, SendPolicy())
         begun = time.perf_counter()
-        result = engine.run_pass()
+        result = sender.run_pass()
         rate = result.acked / (time.perf_counter() - begun)
         assert result.halt is None
     return rate

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from plsync.callbacks.dispatcher import MAX_ATTEMPTS, DeliveryReport, deliver
+from plsync.callbacks.worker import MAX_ATTEMPTS, CallbackReport
 from plsync.journal import Journal
 from plsync.journal.record import Record
 from tests.support.calls import request_ids, write_calls
+from tests.support.delivering import deliver
 from tests.support.spooling import SpoolWriter
 
 SINK = "app:on_id"
@@ -39,7 +40,7 @@ def now_ms() -> int:
 def test_a_callback_with_one_argument_gets_every_request_id(acked: Journal) -> None:
     seen: list[int] = []
     report = deliver(acked, {SINK: seen.append})
-    assert report == DeliveryReport(delivered=3)
+    assert report == CallbackReport(delivered=3)
     assert sorted(seen) == sorted(filter(None, request_ids(acked.path).values()))
     assert all(type(request_id) is int for request_id in seen)
 
@@ -54,7 +55,7 @@ def test_a_callback_with_two_arguments_gets_the_record_too(acked: Journal) -> No
 def test_a_delivered_callback_is_not_delivered_again(acked: Journal) -> None:
     seen: list[int] = []
     deliver(acked, {SINK: seen.append})
-    assert deliver(acked, {SINK: seen.append}) == DeliveryReport()
+    assert deliver(acked, {SINK: seen.append}) == CallbackReport()
     assert len(seen) == 3
 
 
@@ -93,7 +94,7 @@ def test_a_callback_is_given_up_after_ten_attempts(acked: Journal, monkeypatch: 
     assert [report.failed for report in reports] == [3] * 9 + [0]
     assert reports[-1].dead == 3
     skip_time(monkeypatch, 1_000_000)
-    assert deliver(acked, {SINK: refuse}) == DeliveryReport()
+    assert deliver(acked, {SINK: refuse}) == CallbackReport()
     assert acked.callbacks.requeue(SINK) == 3
     assert deliver(acked, {SINK: lambda _: None}).delivered == 3
 
@@ -116,7 +117,7 @@ def test_a_crash_in_a_callback_delivers_it_again(acked: Journal) -> None:
 
 
 def test_other_sinks_are_left_alone(acked: Journal) -> None:
-    assert deliver(acked, {"app:other": lambda _: None}) == DeliveryReport()
+    assert deliver(acked, {"app:other": lambda _: None}) == CallbackReport()
     assert acked.callbacks.due(None, now_ms())[0] == [SINK]
 
 
@@ -125,7 +126,7 @@ def test_a_living_process_delivers_for_itself(path: Path) -> None:
     writer.call("question", "answer", at=1_790_000_000_000, sink=SINK)
     with Journal.open(path) as journal:
         acknowledge(journal)
-        assert deliver(journal, {SINK: lambda _: None}) == DeliveryReport()
+        assert deliver(journal, {SINK: lambda _: None}) == CallbackReport()
         assert deliver(journal, {SINK: lambda _: None}, writer.writer).delivered == 1
     writer.close()
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from plsync.callbacks.command import Command
-from plsync.callbacks.dispatcher import Deliveries
+from plsync.callbacks.dispatcher import CallbackDispatcher
 from plsync.callbacks.sinks import COMMAND
 from plsync.journal import Journal
 from tests.support.calls import wait_until, write_calls
@@ -35,13 +35,13 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 @contextlib.contextmanager
-def delivering(journal: Journal, line: str, **options: Any) -> Iterator[Deliveries]:
-    deliveries = Deliveries(journal, command=Command(line, **options))
-    deliveries.start()
+def delivering(journal: Journal, line: str, **options: Any) -> Iterator[CallbackDispatcher]:
+    dispatcher = CallbackDispatcher(journal, command=Command(line, **options))
+    dispatcher.start()
     try:
-        yield deliveries
+        yield dispatcher
     finally:
-        assert deliveries.stop(30)
+        assert dispatcher.stop(30)
 
 
 def python(program: str, *arguments: str) -> str:
@@ -65,10 +65,10 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_is_given_the_id_as_one_argument(journal: Journal) -> None:
     line = python(SEEN, "--id={request_id}", "{record_id}", "{journal}", '{"id": {request_id}}', "$HOME; exit 1")
-    with delivering(journal, line) as deliveries:
+    with delivering(journal, line) as dispatcher:
         journal.outbox.ack([(2, 4711)])
-        assert deliveries.finish(30)
-        assert [report.delivered for report in deliveries.reports()] == [1]
+        assert dispatcher.finish(30)
+        assert [report.delivered for report in dispatcher.reports()] == [1]
     ((arguments, _),) = seen()
     record = journal.get(4711)
     assert arguments == ["--id=4711", record.id, str(journal.path), '{"id": 4711}', "$HOME; exit 1"]
@@ -80,9 +80,9 @@ def test_its_environment_tells_the_same_and_holds_no_prompt(tmp_path: Path) -> N
     writer.close()
     with Journal.open(tmp_path / "journal") as journal:
         journal.ingest(wait=True)
-        with delivering(journal, python(SEEN, "{run_id}")) as deliveries:
+        with delivering(journal, python(SEEN, "{run_id}")) as dispatcher:
             journal.outbox.ack([(1, 7)])
-            assert deliveries.finish(30)
+            assert dispatcher.finish(30)
     ((arguments, environment),) = seen()
     assert arguments == [RUN_ID]
     told = {name: value for name, value in environment.items() if name.startswith("PLSYNC_")}
@@ -101,42 +101,42 @@ def test_its_environment_tells_the_same_and_holds_no_prompt(tmp_path: Path) -> N
 def test_ids_of_before_the_first_time_are_left_alone_and_later_ones_never_missed(journal: Journal) -> None:
     journal.outbox.ack([(1, 101)])
     line = python(SEEN, "{request_id}")
-    with delivering(journal, line) as deliveries:
+    with delivering(journal, line) as dispatcher:
         journal.outbox.ack([(3, 103)])
-        assert deliveries.finish(30)
+        assert dispatcher.finish(30)
     # While no command is given, the ids wait for one.
     journal.outbox.ack([(2, 102), (4, 104)])
     assert journal.stats().left["callbacks"] == 2
-    with delivering(journal, line) as deliveries:
-        assert deliveries.finish(30)
+    with delivering(journal, line) as dispatcher:
+        assert dispatcher.finish(30)
     assert [arguments for arguments, _ in seen()] == [["103"], ["102"], ["104"]]
     assert "callbacks" not in journal.stats().left
 
 
 def test_a_code_other_than_0_has_it_run_again_later(journal: Journal) -> None:
-    with delivering(journal, python("import sys; sys.exit(int(sys.argv[1]) % 2)", "{request_id}")) as deliveries:
+    with delivering(journal, python("import sys; sys.exit(int(sys.argv[1]) % 2)", "{request_id}")) as dispatcher:
         journal.outbox.ack([(1, 1), (2, 2)])
-        assert deliveries.finish(30)
-        (report,) = deliveries.reports()
+        assert dispatcher.finish(30)
+        (report,) = dispatcher.reports()
     assert (report.delivered, report.failed, report.errors) == (1, 1, ["exec ended with exit code 1"])
     (waiting,) = journal.callbacks.waiting()
     assert (waiting.sink, waiting.waiting, waiting.last_error) == (COMMAND, 1, "ended with exit code 1")
 
 
 def test_a_failing_id_does_not_hold_up_the_next(journal: Journal) -> None:
-    with delivering(journal, python(f"{SEEN}; sys.exit(sys.argv[1] == '1')", "{request_id}")) as deliveries:
+    with delivering(journal, python(f"{SEEN}; sys.exit(sys.argv[1] == '1')", "{request_id}")) as dispatcher:
         journal.outbox.ack([(1, 1)])
-        assert deliveries.finish(30)
+        assert dispatcher.finish(30)
         journal.outbox.ack([(2, 2), (3, 3)])
-        assert deliveries.finish(30)
+        assert dispatcher.finish(30)
     assert [arguments for arguments, _ in seen()] == [["1"], ["2"], ["3"]]
 
 
 def test_a_command_that_was_ended_by_a_signal_failed(journal: Journal) -> None:
-    with delivering(journal, python("import os; os.kill(os.getpid(), 9)")) as deliveries:
+    with delivering(journal, python("import os; os.kill(os.getpid(), 9)")) as dispatcher:
         journal.outbox.ack([(1, 1)])
-        assert deliveries.finish(30)
-        (report,) = deliveries.reports()
+        assert dispatcher.finish(30)
+        (report,) = dispatcher.reports()
     assert report.errors == ["exec was ended by SIGKILL"]
 
 
@@ -159,21 +159,21 @@ def is_gone(pid: int) -> bool:
 
 
 def test_a_command_that_takes_too_long_is_stopped_with_what_it_started(journal: Journal) -> None:
-    with delivering(journal, python(CHILD), timeout=1) as deliveries:
+    with delivering(journal, python(CHILD), timeout=1) as dispatcher:
         journal.outbox.ack([(1, 1)])
-        assert deliveries.finish(30)
-        (report,) = deliveries.reports()
+        assert dispatcher.finish(30)
+        (report,) = dispatcher.reports()
     assert report.errors == ["exec took more than 1 s, and was stopped"]
     assert is_gone(int(Path("child").read_text()))
 
 
 def test_a_stop_ends_a_running_command_and_its_id_comes_back_as_if_new(journal: Journal) -> None:
-    deliveries = Deliveries(journal, command=Command(python(CHILD)))
-    deliveries.start()
+    dispatcher = CallbackDispatcher(journal, command=Command(python(CHILD)))
+    dispatcher.start()
     journal.outbox.ack([(1, 1), (2, 2)])
     wait_until(lambda: Path("child").exists() and Path("child").read_text().endswith("\n"))
     began = time.monotonic()
-    assert deliveries.stop(30)
+    assert dispatcher.stop(30)
     assert time.monotonic() - began < 15
     assert is_gone(int(Path("child").read_text()))
     with delivering(journal, python(SEEN, "{request_id}")) as again:
@@ -184,9 +184,9 @@ def test_a_stop_ends_a_running_command_and_its_id_comes_back_as_if_new(journal: 
 def test_it_reads_nothing_and_writes_where_it_is_told(journal: Journal, tmp_path: Path) -> None:
     with (tmp_path / "output").open("wb") as output:
         line = python("import sys; print(repr(sys.stdin.read()))")
-        with delivering(journal, line, stdout=output.fileno()) as deliveries:
+        with delivering(journal, line, stdout=output.fileno()) as dispatcher:
             journal.outbox.ack([(1, 1)])
-            assert deliveries.finish(30)
+            assert dispatcher.finish(30)
     assert (tmp_path / "output").read_text() == "''\n"
 
 
@@ -210,10 +210,10 @@ def test_a_program_that_has_gone_since_is_a_failure_like_others(journal: Journal
     program.chmod(0o700)
     command = Command(str(program))
     program.unlink()
-    deliveries = Deliveries(journal, command=command)
-    deliveries.start()
+    dispatcher = CallbackDispatcher(journal, command=command)
+    dispatcher.start()
     journal.outbox.ack([(1, 1)])
-    assert deliveries.finish(30)
-    (report,) = deliveries.reports()
+    assert dispatcher.finish(30)
+    (report,) = dispatcher.reports()
     assert report.errors[0].startswith("exec could not be run: ")
-    assert deliveries.stop(30)
+    assert dispatcher.stop(30)

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from plsync._common.clock import now_ms
-from plsync.callbacks.dispatcher import MAX_ATTEMPTS, Deliveries
+from plsync.callbacks.dispatcher import CallbackDispatcher
+from plsync.callbacks.worker import MAX_ATTEMPTS
 from plsync.errors import JournalError, SinkUnavailable
 from plsync.journal import Journal
 from plsync.journal.callbacks import LEASE, CallbackQueue
@@ -56,21 +57,21 @@ def calls(path: Path, sinks: Sequence[str]) -> Iterator[Journal]:
 
 
 @contextlib.contextmanager
-def delivering(journal: Journal, functions: Mapping[str, Callable[..., Any]]) -> Iterator[Deliveries]:
-    deliveries = Deliveries(journal, functions=Live(functions))
-    deliveries.start()
+def delivering(journal: Journal, functions: Mapping[str, Callable[..., Any]]) -> Iterator[CallbackDispatcher]:
+    dispatcher = CallbackDispatcher(journal, functions=Live(functions))
+    dispatcher.start()
     try:
-        yield deliveries
+        yield dispatcher
     finally:
-        assert deliveries.stop(30)
+        assert dispatcher.stop(30)
 
 
 def ack(journal: Journal, seqs: Sequence[int]) -> None:
     journal.outbox.ack([(seq, 1000 + seq) for seq in seqs])
 
 
-def delivered(deliveries: Deliveries) -> int:
-    return sum(report.delivered for report in deliveries.reports())
+def delivered(dispatcher: CallbackDispatcher) -> int:
+    return sum(report.delivered for report in dispatcher.reports())
 
 
 def test_a_thousand_callbacks_are_delivered_beside_one_that_does_not_return(path: Path) -> None:
@@ -82,11 +83,11 @@ def test_a_thousand_callbacks_are_delivered_beside_one_that_does_not_return(path
 
     with calls(path, [SLOW, *[FAST] * 1000]) as journal:
         ack(journal, range(1, 1002))
-        with delivering(journal, {SLOW: hang, FAST: seen.append}) as deliveries:
+        with delivering(journal, {SLOW: hang, FAST: seen.append}) as dispatcher:
             wait_until(lambda: len(seen) == 1000)
             blocked.set()
-            assert deliveries.finish(30)
-            assert delivered(deliveries) == 1001
+            assert dispatcher.finish(30)
+            assert delivered(dispatcher) == 1001
     assert sorted(seen) == list(range(1002, 2002))
 
 
@@ -100,9 +101,9 @@ def test_a_callback_that_raises_holds_up_neither_its_own_nor_other_ids(path: Pat
 
     with calls(path, [SLOW, FAST] * 20) as journal:
         ack(journal, range(1, 41))
-        with delivering(journal, {SLOW: raise_for_odd, FAST: seen.append}) as deliveries:
-            assert deliveries.finish(30)
-            (report,) = deliveries.reports()
+        with delivering(journal, {SLOW: raise_for_odd, FAST: seen.append}) as dispatcher:
+            assert dispatcher.finish(30)
+            (report,) = dispatcher.reports()
     assert (report.delivered, report.failed) == (20, 20)
     assert sorted(seen) == list(range(1002, 1041, 2))
 
@@ -119,12 +120,12 @@ def test_ids_of_a_sink_go_on_when_one_call_takes_long(path: Path, monkeypatch: p
 
     with calls(path, [FAST] * 50) as journal:
         ack(journal, range(1, 51))
-        with delivering(journal, {FAST: hang_once}) as deliveries:
+        with delivering(journal, {FAST: hang_once}) as dispatcher:
             wait_until(lambda: len(seen) == 49)
             assert 1003 not in seen
             blocked.set()
-            assert deliveries.finish(30)
-            reports = deliveries.reports()
+            assert dispatcher.finish(30)
+            reports = dispatcher.reports()
     assert sum(report.delivered for report in reports) == 50
     assert any("takes more than" in line for report in reports for line in report.errors)
     assert len(seen) == 50
@@ -139,11 +140,11 @@ def test_a_stop_waits_no_longer_than_told_for_a_callback_that_hangs(path: Path) 
 
     with calls(path, [SLOW] * 3) as journal:
         ack(journal, [1, 2, 3])
-        deliveries = Deliveries(journal, functions=Live({SLOW: hang}))
-        deliveries.start()
+        dispatcher = CallbackDispatcher(journal, functions=Live({SLOW: hang}))
+        dispatcher.start()
         assert begun.wait(30)
         began = time.monotonic()
-        assert not deliveries.stop(0.2)
+        assert not dispatcher.stop(0.2)
         assert time.monotonic() - began < 10
         now = time.time_ns() // 1_000_000
         # What was not called is due at once, as if it had never been claimed; the other when its lease is over.
@@ -152,11 +153,11 @@ def test_a_stop_waits_no_longer_than_told_for_a_callback_that_hangs(path: Path) 
         (late,) = journal.callbacks.claim(SLOW, None, 1, 1000, now + 31_000)
         assert (late.seq, late.attempts) == (1, 1)
         blocked.set()
-        wait_until(lambda: not any(thread.name.startswith("plsync-deliver") for thread in threading.enumerate()))
+        assert dispatcher.stop(30)
 
 
 def test_a_long_call_keeps_its_lease(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("plsync.callbacks.pool._EXTEND", 0.01)
+    monkeypatch.setattr("plsync.callbacks.dispatcher._EXTEND", 0.01)
     monkeypatch.setattr("plsync.callbacks.dispatcher._TEND", 0.01)
     release, begun = threading.Event(), threading.Event()
     extend, extended = CallbackQueue.extend, [0]
@@ -173,15 +174,15 @@ def test_a_long_call_keeps_its_lease(path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(CallbackQueue, "extend", noted)
     with calls(path, [SLOW] * 2) as journal:
         ack(journal, [1, 2])
-        with delivering(journal, {SLOW: work}) as deliveries:
+        with delivering(journal, {SLOW: work}) as dispatcher:
             assert begun.wait(30)
             called = now_ms()
             wait_until(lambda: extended[-1] > called)
             # When the lease of the claim is over, that of the extension is not.
             assert journal.callbacks.claim(SLOW, None, 10, 1, called + int(LEASE * 1000)) == []
             release.set()
-            assert deliveries.finish(30)
-            assert delivered(deliveries) == 2
+            assert dispatcher.finish(30)
+            assert delivered(dispatcher) == 2
 
 
 def test_what_another_process_acks_is_delivered(path: Path) -> None:
@@ -203,12 +204,12 @@ def test_each_sink_gets_its_own_ids_in_whatever_order_they_come(path: Path) -> N
     functions = {sink: seen[sink].append for sink in ("app:a", "app:b", "app:c")}
     seqs = list(range(1, 91))
     order.shuffle(seqs)
-    with calls(path, sinks) as journal, delivering(journal, functions) as deliveries:
+    with calls(path, sinks) as journal, delivering(journal, functions) as dispatcher:
         for start in range(0, 90, 7):
             ack(journal, seqs[start : start + 7])
-            deliveries.ring()
+            dispatcher.ring()
         wait_until(lambda: sum(map(len, seen.values())) == 90)
-        assert deliveries.finish(30)
+        assert dispatcher.finish(30)
     for sink, ids in seen.items():
         assert sorted(ids) == [1001 + at for at, of in enumerate(sinks) if of == sink]
 
@@ -232,8 +233,8 @@ def test_very_many_sinks_share_a_few_threads(path: Path) -> None:
     sinks = [f"app:sink{number}" for number in range(100)]
     with calls(path, sinks) as journal:
         ack(journal, range(1, 101))
-        with delivering(journal, dict.fromkeys(sinks, take)) as deliveries:
-            assert deliveries.finish(60)
+        with delivering(journal, dict.fromkeys(sinks, take)) as dispatcher:
+            assert dispatcher.finish(60)
     assert sorted(seen) == list(range(1001, 1101))
     assert 1 < most <= 16
 
@@ -253,11 +254,11 @@ def test_what_could_not_be_stored_is_stored_later_and_not_called_again(
     seen: list[int] = []
     with calls(path, [FAST] * 5) as journal:
         ack(journal, range(1, 6))
-        with delivering(journal, {FAST: seen.append}) as deliveries:
+        with delivering(journal, {FAST: seen.append}) as dispatcher:
             reports = []
 
             def told() -> int:
-                reports.extend(deliveries.reports())
+                reports.extend(dispatcher.reports())
                 return sum(report.delivered for report in reports)
 
             # What was stored is told of a moment later.
@@ -271,8 +272,8 @@ def test_sinks_without_a_function_are_left_alone(path: Path) -> None:
     seen: list[int] = []
     with calls(path, [FAST, "app:elsewhere"]) as journal:
         ack(journal, [1, 2])
-        with delivering(journal, {FAST: seen.append}) as deliveries:
-            assert deliveries.finish(30)
+        with delivering(journal, {FAST: seen.append}) as dispatcher:
+            assert dispatcher.finish(30)
     assert seen == [1001]
 
 
@@ -285,10 +286,10 @@ def test_a_function_that_cannot_be_found_after_all_holds_up_nothing(path: Path) 
 
     with calls(path, [SLOW, FAST]) as journal:
         ack(journal, [1, 2])
-        deliveries = Deliveries(journal, functions=Hopeful({FAST: seen.append}))
-        deliveries.start()
-        assert deliveries.finish(30)
-        assert deliveries.stop(30)
+        dispatcher = CallbackDispatcher(journal, functions=Hopeful({FAST: seen.append}))
+        dispatcher.start()
+        assert dispatcher.finish(30)
+        assert dispatcher.stop(30)
     assert seen == [1002]
 
 
@@ -302,9 +303,9 @@ def test_an_id_whose_callback_ends_the_process_is_given_up_and_its_neighbours_ar
             (alone,) = journal.callbacks.claim(FAST, None, 3, 0, now - 1000)
             assert alone.seq == 1
         seen: list[int] = []
-        with delivering(journal, {FAST: seen.append}) as deliveries:
-            assert deliveries.finish(30)
-            (report,) = deliveries.reports()
+        with delivering(journal, {FAST: seen.append}) as dispatcher:
+            assert dispatcher.finish(30)
+            (report,) = dispatcher.reports()
         assert (report.delivered, report.dead) == (2, 1)
         assert sorted(seen) == [1002, 1003]
         (waiting,) = journal.callbacks.waiting()
@@ -320,10 +321,10 @@ def test_async_callbacks_of_a_sink_keep_their_loop_while_ids_come(path: Path) ->
     async def on_id(request_id: int, record: Record) -> None:
         loops.append(asyncio.get_running_loop())
 
-    with calls(path, [FAST] * 4) as journal, delivering(journal, {FAST: on_id}) as deliveries:
+    with calls(path, [FAST] * 4) as journal, delivering(journal, {FAST: on_id}) as dispatcher:
         for seq in (1, 2, 3, 4):
             ack(journal, [seq])
-            assert deliveries.finish(30)
+            assert dispatcher.finish(30)
     assert len(loops) == 4
     assert len(set(loops)) == 1
     assert loops[0].is_closed()
@@ -332,17 +333,17 @@ def test_async_callbacks_of_a_sink_keep_their_loop_while_ids_come(path: Path) ->
 def test_reports_are_given_once(path: Path) -> None:
     with calls(path, [FAST] * 2) as journal:
         ack(journal, [1, 2])
-        with delivering(journal, {FAST: lambda _: None}) as deliveries:
-            assert deliveries.finish(30)
-            assert delivered(deliveries) == 2
-            assert deliveries.reports() == []
+        with delivering(journal, {FAST: lambda _: None}) as dispatcher:
+            assert dispatcher.finish(30)
+            assert delivered(dispatcher) == 2
+            assert dispatcher.reports() == []
 
 
 def test_finishing_ends_with_its_time(path: Path) -> None:
     blocked = threading.Event()
     with calls(path, [SLOW]) as journal:
         ack(journal, [1])
-        with delivering(journal, {SLOW: lambda _: blocked.wait(60)}) as deliveries:
-            assert not deliveries.finish(0.3)
+        with delivering(journal, {SLOW: lambda _: blocked.wait(60)}) as dispatcher:
+            assert not dispatcher.finish(0.3)
             blocked.set()
-            assert deliveries.finish(30)
+            assert dispatcher.finish(30)

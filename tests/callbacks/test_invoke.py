@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from plsync._common.paths import current_journal, default_journal
-from plsync.callbacks.dispatcher import DeliveryReport, deliver
+from plsync.callbacks.worker import CallbackReport
 from plsync.journal import Journal
 from tests.support.calls import acknowledge, write_calls
+from tests.support.delivering import deliver
 
 SINK = "app:on_id"
 
@@ -37,7 +38,7 @@ def test_a_coroutine_function_is_run_to_its_end(acked: Journal) -> None:
         await asyncio.sleep(0)
         seen.append(request_id)
 
-    assert deliver(acked, {SINK: on_id}) == DeliveryReport(delivered=3)
+    assert deliver(acked, {SINK: on_id}) == CallbackReport(delivered=3)
     assert len(seen) == 3
 
 

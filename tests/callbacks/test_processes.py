@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from plsync.callbacks.dispatcher import deliver
 from plsync.journal import Journal
 from tests.support.calls import acknowledge, wait_until, write_calls
+from tests.support.delivering import deliver
 
 # Records calls, tells when it has, and runs callbacks until its input ends.
 PROGRAM = """
@@ -189,15 +189,15 @@ DELIVER = """
 import sys
 import plsync.journal.callbacks
 from plsync.journal import Journal
-from plsync.callbacks.dispatcher import Deliveries
+from plsync.callbacks.dispatcher import CallbackDispatcher
 from plsync.callbacks.command import Command
 plsync.journal.callbacks.LEASE = 0.2
 with Journal.open(sys.argv[1]) as journal:
-    deliveries = Deliveries(journal, command=Command(sys.argv[2]))
-    deliveries.start()
+    dispatcher = CallbackDispatcher(journal, command=Command(sys.argv[2]))
+    dispatcher.start()
     print("started", flush=True)
     sys.stdin.read()
-    deliveries.stop(30)
+    dispatcher.stop(30)
 """
 
 

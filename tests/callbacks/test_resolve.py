@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from plsync.callbacks.resolve import Importable, import_sink
-from plsync.callbacks.sinks import kind_of
+from plsync.callbacks.resolve import ImportableFunctions, import_sink
+from plsync.callbacks.sinks import sink_kind
 from plsync.errors import SinkUnavailable
 
 
@@ -91,18 +91,18 @@ def test_a_module_that_fails_to_import_says_why(app: Path) -> None:
     ],
 )
 def test_a_sinks_name_tells_who_can_be_given_its_ids(sink: str, kind: str) -> None:
-    assert kind_of(sink) == kind
+    assert sink_kind(sink) == kind
 
 
 def test_a_function_takes_the_place_of_a_scripts_of_its_name(app: Path) -> None:
-    functions = Importable(["sink_app:on_id", "sink_app:Handler.on_id"])
+    functions = ImportableFunctions(["sink_app:on_id", "sink_app:Handler.on_id"])
     for sink in ("/srv/app.py:on_id", "/elsewhere/tool.py:on_id", "__main__:on_id"):
         assert functions.find(sink)(7) == 7
     assert functions.find("/srv/app.py:Handler.on_id")(7) == -7
 
 
 def test_no_function_takes_the_place_of_one_of_another_name(app: Path) -> None:
-    functions = Importable(["sink_app:on_id"])
+    functions = ImportableFunctions(["sink_app:on_id"])
     with pytest.raises(SinkUnavailable, match="plsync run --callbacks module:on_score"):
         functions.find("/srv/app.py:on_score")
     assert not functions.may_find("/srv/app.py:on_score")
@@ -111,7 +111,7 @@ def test_no_function_takes_the_place_of_one_of_another_name(app: Path) -> None:
 
 def test_of_functions_of_one_name_that_of_the_scripts_module_is_taken(app: Path) -> None:
     (app / "other_app.py").write_text("def on_id(request_id): return 100 + request_id\n")
-    functions = Importable(["sink_app:on_id", "other_app:on_id"])
+    functions = ImportableFunctions(["sink_app:on_id", "other_app:on_id"])
     assert functions.find("/srv/other_app.py:on_id")(7) == 107
     assert functions.find("/srv/sink_app.py:on_id")(7) == 7
     with pytest.raises(SinkUnavailable):
@@ -120,7 +120,7 @@ def test_of_functions_of_one_name_that_of_the_scripts_module_is_taken(app: Path)
 
 def test_a_sink_of_any_kind_can_be_given_a_function_by_its_name(app: Path) -> None:
     named = "/srv/a=b.py:main.<locals>.on_id@12"
-    functions = Importable([f"{named}=sink_app:on_id", "sink_app:on_id=sink_app:Handler.on_id"])
+    functions = ImportableFunctions([f"{named}=sink_app:on_id", "sink_app:on_id=sink_app:Handler.on_id"])
     assert functions.find(named)(7) == 7
     assert functions.find("sink_app:on_id")(7) == -7
     with pytest.raises(SinkUnavailable, match="by the program that made it"):
@@ -128,19 +128,19 @@ def test_a_sink_of_any_kind_can_be_given_a_function_by_its_name(app: Path) -> No
 
 
 def test_what_is_given_may_be_any_callable(app: Path) -> None:
-    assert Importable(["s=sink_app:handler"]).find("s")(7) == 7
+    assert ImportableFunctions(["s=sink_app:handler"]).find("s")(7) == 7
 
 
 @pytest.mark.parametrize("given", ["", "sink_app", "sink_app.on_id", "s=", "sink_app:<lambda>", "/srv/app.py:on_id"])
 def test_what_names_no_function_is_wrong_usage(app: Path, given: str) -> None:
     with pytest.raises(ValueError, match="module:function"):
-        Importable([given])
+        ImportableFunctions([given])
 
 
 @pytest.mark.parametrize("given", ["missing_app:on_id", "sink_app:missing", "broken_app:on_id", "sink_app:number"])
 def test_a_function_that_is_given_has_to_be_there(app: Path, given: str) -> None:
     with pytest.raises(SinkUnavailable):
-        Importable([given])
+        ImportableFunctions([given])
 
 
 def test_a_module_that_exits_when_imported_is_unavailable_and_no_more(app: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_module_that_exits_when_imported_is_unavailable_and_no_more(app: Path)
 
 def test_a_module_that_failed_is_not_imported_again(app: Path) -> None:
     (app / "counting_app.py").write_text("import sys\nsys.counted = getattr(sys, 'counted', 0) + 1\nraise OSError\n")
-    functions = Importable()
+    functions = ImportableFunctions()
     for _ in range(3):
         with pytest.raises(SinkUnavailable):
             functions.find("counting_app:on_id")

@@ -80,7 +80,7 @@ def test_a_name_fits_a_label_and_stays_its_own() -> None:
 )
 def test_a_callback_gets_the_record_when_it_takes_one(callback: Any, expected: list[Any]) -> None:
     record: Any = "record"
-    assert sinks.adapted(callback)(7, record) == expected
+    assert sinks.with_record(callback)(7, record) == expected
 
 
 def test_an_id_is_delivered_while_the_process_lives(tmp_path: Path) -> None:
@@ -136,10 +136,10 @@ def test_a_callback_made_again_is_the_same_one_while_it_holds_nothing() -> None:
 
     made_again = [(lambda _: 1) for _ in range(2)]
     methods = Methods()
-    assert sinks.same_as(made_again[0]) == sinks.same_as(made_again[1])
-    assert sinks.same_as(methods.on_id) == sinks.same_as(methods.on_id)
+    assert sinks.identity(made_again[0]) == sinks.identity(made_again[1])
+    assert sinks.identity(methods.on_id) == sinks.identity(methods.on_id)
     one, other = holding("x"), holding("x")
-    assert sinks.same_as(one) != sinks.same_as(other)
+    assert sinks.identity(one) != sinks.identity(other)
 
 
 def test_a_program_that_makes_a_callback_for_each_call_does_not_keep_them_all(

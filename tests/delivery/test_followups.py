@@ -16,12 +16,13 @@ import pytest
 from plsync import track
 from plsync._common.clock import now_ms
 from plsync.delivery import followups as sending
-from plsync.delivery.followups import FollowUpReport, FollowUps
-from plsync.delivery.policy import Policy
+from plsync.delivery.followups import FollowUpSender
+from plsync.delivery.policy import SendPolicy
+from plsync.delivery.reports import FollowUpReport
 from plsync.journal import Journal
 from plsync.journal.followups import FollowUp
 from plsync.promptlayer.client import PromptLayerClient
-from plsync.promptlayer.outcomes import Ambiguous, Misdirected, Offline, Throttled, Unauthorized
+from plsync.promptlayer.outcomes import Ambiguous, Misdirected, Throttled, Unauthorized, Unreachable
 from plsync.testing import PromptLayerServer
 from plsync.testing.endpoints.http import Request, Response, error_response
 from tests.support.calls import write_calls
@@ -55,12 +56,12 @@ def acked(path: Path, server: PromptLayerServer) -> list[int]:
 
 def send(path: Path, server: PromptLayerServer, *, settle: float = 0.0, **more: Any) -> FollowUpReport:
     stopped = more.pop("stopped", lambda: False)
-    policy = Policy(settle=settle, timeout=more.pop("timeout", 10.0))
+    policy = SendPolicy(settle=settle, timeout=more.pop("timeout", 10.0))
     with (
         Journal.open(path) as journal,
         PromptLayerClient(more.pop("key", server.api_key), server.url, timeout=policy.timeout) as client,
     ):
-        return FollowUps(journal, client, policy, **more).send_due(stopped)
+        return FollowUpSender(journal, client, policy, **more).send_due(stopped)
 
 
 def waiting(path: Path, about: int | str) -> list[FollowUp]:
@@ -167,7 +168,7 @@ def test_offline_keeps_everything(path: Path, server: PromptLayerServer, acked: 
         track.score(request_id, 2)
     with server.offline():
         report = send(path, server)
-    assert isinstance(report.halt, Offline)
+    assert isinstance(report.halt, Unreachable)
     assert (report.moved, [len(waiting(path, request_id)) for request_id in acked]) == (False, [2, 2, 2])
     assert send(path, server).sent == 6
     assert server.scores == {request_id: {"default": 2} for request_id in acked}
@@ -218,7 +219,7 @@ def test_one_without_a_clear_answer_is_sent_again_when_it_has_settled_and_those_
     assert len(waiting(path, acked[0])) == 2
     skip_time(monkeypatch, 59)
     assert not send(path, server, settle=60).moved
-    skip_time(monkeypatch, 60 + Policy().longest_pause)
+    skip_time(monkeypatch, 60 + SendPolicy().longest_pause)
     assert send(path, server, settle=60).sent == 2
     assert [body["metadata"]["a"] for body in bodies(server)] == ["1", "3", "1", "2"]
     assert server.metadata[acked[0]]["a"] == "2"
@@ -297,13 +298,13 @@ KILLED = """
 import sys, time
 from plsync.journal import Journal
 from plsync.delivery import followups
-from plsync.delivery.policy import Policy
+from plsync.delivery.policy import SendPolicy
 from plsync.promptlayer.client import PromptLayerClient
 
 path, url, key, later = sys.argv[1:]
 followups.now_ms = lambda: time.time_ns() // 1_000_000 + int(later)
 with Journal.open(path) as journal, PromptLayerClient(key, url) as client:
-    followups.FollowUps(journal, client, Policy()).send_due()
+    followups.FollowUpSender(journal, client, SendPolicy()).send_due()
 """
 
 
@@ -314,14 +315,14 @@ def test_a_sender_killed_at_any_moment_loses_nothing_and_ends_with_the_last_word
         for request_id in acked:
             track.metadata(request_id, {f"key {number % 7}": str(number)})
     # Each time when the claims of the one before are over.
-    a_claim_later = int(Policy().lease * 1000) + 1
+    a_claim_later = int(SendPolicy().lease * 1000) + 1
     for kill in range(6):
         with _Counting(1 + 3 * kill, server) as counting:
             command = [sys.executable, "-c", KILLED, str(path), counting.url, server.api_key]
             with subprocess.Popen([*command, str(kill * a_claim_later)]) as sender:
                 assert counting.reached.wait(60)
                 sender.kill()
-    skip_time(monkeypatch, Policy().lease * 6 + 1)
+    skip_time(monkeypatch, SendPolicy().lease * 6 + 1)
     assert send(path, server).sent > 0
     last = {f"key {number % 7}": str(number) for number in range(60)}
     for request_id in acked:

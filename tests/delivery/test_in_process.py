@@ -1,10 +1,11 @@
-"""Sending from within the program: `sync="thread"`, and waiting for it."""
+"""Sending by the program that records (`sync="thread"`), and waiting for its delivery."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,8 @@ from langchain_core.language_models import FakeListChatModel
 from plsync import Journal, PromptLayerCallbackHandler
 from plsync.delivery.in_process import DeliveryThread
 from plsync.delivery.lock import sole_sender
-from plsync.delivery.sender import Engine, Pass
+from plsync.delivery.reports import PassReport
+from plsync.delivery.sender import Sender
 from plsync.errors import JournalError
 from plsync.testing import PromptLayerServer
 from tests.support.calls import states, wait_until, write_calls
@@ -45,7 +47,7 @@ def program(path: Path, server: PromptLayerServer, code: str, **more: str) -> su
 INVOKE = "model.invoke('?', {'callbacks': [handler]})\n"
 
 
-def test_what_is_recorded_is_sent_while_the_program_runs(path: Path, server: PromptLayerServer) -> None:
+def test_records_are_sent_while_the_program_runs(path: Path, server: PromptLayerServer) -> None:
     wait = "print(Journal.open().flush(wait='acked', timeout=60))\n"
     done = program(path, server, INVOKE + INVOKE + wait)
     assert "acked=2" in done.stdout
@@ -53,7 +55,7 @@ def test_what_is_recorded_is_sent_while_the_program_runs(path: Path, server: Pro
     assert done.stderr == ""
 
 
-def test_what_is_left_at_the_end_is_sent_before_the_program_ends(path: Path, server: PromptLayerServer) -> None:
+def test_unsent_records_are_sent_before_the_program_ends(path: Path, server: PromptLayerServer) -> None:
     program(path, server, INVOKE)
     assert set(states(path).values()) == {"acked"}
 
@@ -69,15 +71,13 @@ threading.Thread.start = refuse
 """
 
 
-def test_where_no_thread_can_be_started_at_the_end_it_is_sent_all_the_same(
-    path: Path, server: PromptLayerServer
-) -> None:
+def test_records_are_sent_at_the_end_even_if_no_request_thread_can_start(path: Path, server: PromptLayerServer) -> None:
     done = program(path, server, NO_MORE_THREADS.format(name="plsync-send") + INVOKE)
     assert set(states(path).values()) == {"acked"}
     assert done.stderr == ""
 
 
-def test_where_no_thread_can_be_started_at_all_the_program_goes_on(path: Path, server: PromptLayerServer) -> None:
+def test_the_program_runs_on_if_the_sending_thread_cannot_start(path: Path, server: PromptLayerServer) -> None:
     done = program(path, server, NO_MORE_THREADS.format(name="plsync-delivery") + INVOKE + "print('whole')\n")
     assert done.stdout == "whole\n"
     assert "RuntimeError: cannot join" not in done.stderr
@@ -94,12 +94,12 @@ def test_without_a_network_the_program_ends_and_keeps_everything(path: Path, ser
 def test_a_server_that_hangs_does_not_keep_the_program_from_ending(path: Path, server: PromptLayerServer) -> None:
     server.hang(90, path="/spans-bulk")
     program(path, server, INVOKE)
-    # Where Python starts no threads at its end it stays leased, and the next sender puts it in doubt.
+    # If Python starts no thread at its end the record stays leased, and the next sender puts it in doubt.
     assert set(states(path).values()) <= {"in_doubt", "leased"}
 
 
 @pytest.mark.parametrize(("key", "why"), [("", "PROMPTLAYER_API_KEY is not set"), ("pl_wrong", "refused the API key")])
-def test_a_key_that_is_none_is_told_once_and_breaks_nothing(
+def test_a_missing_or_wrong_key_is_warned_of_once_and_breaks_nothing(
     path: Path, server: PromptLayerServer, key: str, why: str
 ) -> None:
     wait = "import threading\n[t.join() for t in threading.enumerate() if t.name == 'plsync-delivery']\n"
@@ -109,7 +109,7 @@ def test_a_key_that_is_none_is_told_once_and_breaks_nothing(
     assert set(states(path).values()) == {"pending"}
 
 
-def test_a_full_disk_is_told_once_and_sending_goes_on_when_there_is_room(
+def test_a_full_disk_is_logged_once_and_sending_continues_when_there_is_room(
     path: Path, server: PromptLayerServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.mkdir(mode=0o700)
@@ -117,14 +117,14 @@ def test_a_full_disk_is_told_once_and_sending_goes_on_when_there_is_room(
     monkeypatch.setattr("plsync.delivery.in_process._RETRY", 0.01)
     for name, value in environment(path, server).items():
         monkeypatch.setenv(name, value)
-    run_pass, refusals = Engine.run_pass, [JournalError("the disk is full")] * 3
+    run_pass, refusals = Sender.run_pass, [JournalError("the disk is full")] * 3
 
-    def full_at_first(engine: Engine, **more: bool) -> Pass:
+    def full_at_first(sender: Sender, **more: bool) -> PassReport:
         if refusals:
             raise refusals.pop()
-        return run_pass(engine, **more)
+        return run_pass(sender, **more)
 
-    monkeypatch.setattr(Engine, "run_pass", full_at_first)
+    monkeypatch.setattr(Sender, "run_pass", full_at_first)
     thread = DeliveryThread(str(path))
     thread.ensure()
     wait_until(lambda: set(states(path).values()) == {"acked"})
@@ -132,7 +132,7 @@ def test_a_full_disk_is_told_once_and_sending_goes_on_when_there_is_room(
     assert [record.exc_text is not None for record in caplog.records if record.name == "plsync.delivery"] == [True]
 
 
-def test_while_another_process_sends_it_waits_for_its_turn(path: Path, server: PromptLayerServer) -> None:
+def test_the_thread_waits_while_another_process_sends(path: Path, server: PromptLayerServer) -> None:
     with Journal.open(path, create=True), sole_sender(path):
         done = program(path, server, INVOKE)
     assert done.stderr == ""
@@ -154,37 +154,36 @@ def test_a_forked_child_sends_for_itself(path: Path, server: PromptLayerServer) 
 
 
 def test_by_default_no_thread_is_started(path: Path) -> None:
-    import threading  # noqa: PLC0415
-
+    before = set(threading.enumerate())
     handler = PromptLayerCallbackHandler(journal=path)
     FakeListChatModel(responses=["yes"]).invoke("?", {"callbacks": [handler]})
-    assert "plsync-delivery" not in {thread.name for thread in threading.enumerate()}
+    assert "plsync-delivery" not in {thread.name for thread in set(threading.enumerate()) - before}
 
 
-def test_another_word_for_it_is_refused(path: Path) -> None:
+def test_an_unknown_value_of_sync_is_refused(path: Path) -> None:
     with pytest.raises(ValueError, match="thread"):
         PromptLayerCallbackHandler(journal=path, sync="process")  # type: ignore[arg-type]
 
 
-def _settle(journal: Journal, how: str) -> None:
+def _settle(journal: Journal, state: str) -> None:
     (leased,) = journal.outbox.lease(1, 1000, time.time_ns() // 1_000_000)
-    if how == "acked":
+    if state == "acked":
         journal.outbox.ack([(leased.seq, 7)])
     else:
-        journal.outbox.park([leased.seq], "dead" if how == "dead" else "held", "no")
+        journal.outbox.park([leased.seq], "dead" if state == "dead" else "held", "no")
 
 
-@pytest.mark.parametrize("how", ["acked", "dead", "held"])
-def test_waiting_for_delivery_ends_with_a_record_in_whatever_state_is_its_last(path: Path, how: str) -> None:
+@pytest.mark.parametrize("state", ["acked", "dead", "held"])
+def test_waiting_for_delivery_ends_when_a_record_reaches_a_final_state(path: Path, state: str) -> None:
     path.mkdir(mode=0o700)
     write_calls(path, 1)
     with Journal.open(path) as journal:
         assert journal.flush(wait="acked", timeout=0.05).waiting == 1
-        _settle(journal, how)
+        _settle(journal, state)
         assert journal.flush(wait="acked").waiting == 0
 
 
-def test_a_record_that_came_later_is_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_delivery_ignores_later_records(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.mkdir(mode=0o700)
     write_calls(path, 1)
     with Journal.open(path) as journal:

@@ -1,4 +1,4 @@
-"""Which calls keep their order, and what goes out at the same time."""
+"""Lanes: the calls that keep their order, and the batches that are sent at the same time."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_core.runnables import RunnableConfig
 
 from plsync import Journal, PromptLayerCallbackHandler
-from plsync.delivery.policy import Policy
-from plsync.delivery.sender import Engine, Pass
+from plsync.delivery.policy import SendPolicy
+from plsync.delivery.reports import PassReport
+from plsync.delivery.sender import Sender
 from plsync.promptlayer.client import PromptLayerClient
 from plsync.testing import PromptLayerServer
 from plsync.testing.endpoints.http import Request, Response
@@ -23,7 +24,7 @@ from tests.support.calls import states, write_calls
 
 
 def record(path: Path, *configs: Mapping[str, Any]) -> list[str]:
-    """A call for each of these configs, its number being the prompt."""
+    """Record a call for each config, with its number as the prompt; return the record ids."""
     handler = PromptLayerCallbackHandler(journal=path)
     model = FakeListChatModel(responses=["yes"])
     for number, config in enumerate(configs):
@@ -56,14 +57,14 @@ def test_calls_of_one_run_share_a_lane(path: Path) -> None:
 
 
 def documented(key: bytes) -> int:
-    """docs/reference/format.md: every writer, whatever it is written in, must find the same lane."""
+    """The lane by docs/reference/format.md. Writers in other languages compute the same."""
     hashed = 0x811C9DC5
     for byte in key:
         hashed = ((hashed ^ byte) * 0x01000193) % 2**32
     return 1 + hashed % 255
 
 
-def test_a_lane_is_the_one_the_format_gives(path: Path) -> None:
+def test_a_lane_is_computed_as_the_format_documents(path: Path) -> None:
     handler = PromptLayerCallbackHandler(journal=path)
     run_id = UUID("01a21bc6-4929-77a8-95ab-3bd5a63a9369")
     handler.on_llm_start({}, ["hi"], run_id=uuid4(), metadata={"session_id": "b", "thread_id": "a"})
@@ -72,19 +73,19 @@ def test_a_lane_is_the_one_the_format_gives(path: Path) -> None:
     assert lanes(path) == [71, documented("é".encode()), documented(run_id.bytes)]
 
 
-def test_calls_that_stand_alone_keep_no_order(path: Path) -> None:
+def test_calls_without_a_conversation_or_run_have_no_lane(path: Path) -> None:
     record(path, {}, {})
     assert lanes(path) == [0, 0]
 
 
-def test_what_a_hook_takes_out_decides_nothing(path: Path) -> None:
+def test_metadata_that_a_hook_removes_does_not_set_the_lane(path: Path) -> None:
     handler = PromptLayerCallbackHandler(journal=path, redact=lambda event: {**event, "metadata": {}})
     FakeListChatModel(responses=["yes"]).invoke("?", {"callbacks": [handler], "metadata": {"thread_id": "secret"}})
     assert lanes(path) == [0]
 
 
 class MeetingServer(PromptLayerServer):
-    """Answers a batch when so many have come in, or none comes any more."""
+    """Responds to a batch once ``expected`` batches have come, or 0.2 s after the last."""
 
     def __init__(self, expected: int) -> None:
         super().__init__()
@@ -114,24 +115,24 @@ def meeting() -> Iterator[MeetingServer]:
         yield server
 
 
-def run_pass(path: Path, server: PromptLayerServer, **more: Any) -> Pass:
+def run_pass(path: Path, server: PromptLayerServer, **more: Any) -> PassReport:
     with Journal.open(path) as journal, PromptLayerClient(server.api_key, server.url) as client:
-        return Engine(journal, client, Policy(settle=0), **more).run_pass()
+        return Sender(journal, client, SendPolicy(settle=0), **more).run_pass()
 
 
-def test_batches_go_out_at_the_same_time(path: Path, meeting: MeetingServer) -> None:
+def test_batches_are_sent_at_the_same_time(path: Path, meeting: MeetingServer) -> None:
     record(path, *({} for _ in range(6)))
     assert run_pass(path, meeting, batch=2, in_flight=3).acked == 6
     assert meeting.most == 3
 
 
-def test_never_more_than_allowed_are_at_work(path: Path, meeting: MeetingServer) -> None:
+def test_requests_in_flight_stay_within_the_limit(path: Path, meeting: MeetingServer) -> None:
     record(path, *({} for _ in range(8)))
     run_pass(path, meeting, batch=1, in_flight=2)
     assert meeting.most == 2
 
 
-def test_a_conversation_goes_out_in_its_order_one_batch_at_a_time(path: Path, meeting: MeetingServer) -> None:
+def test_a_conversation_is_sent_in_order_one_batch_at_a_time(path: Path, meeting: MeetingServer) -> None:
     ids = record(path, *({"metadata": {"thread_id": "t"}} for _ in range(6)))
     assert run_pass(path, meeting, batch=2, in_flight=3).acked == 6
     assert (meeting.most, meeting.arrived) == (1, ids)
@@ -146,27 +147,27 @@ def test_conversations_do_not_wait_for_each_other(path: Path, meeting: MeetingSe
     ]
 
 
-def test_a_lost_answer_holds_up_its_conversation_alone(path: Path) -> None:
+def test_a_lost_response_delays_its_conversation_alone(path: Path) -> None:
     one, two, other = record(path, *({"metadata": {"thread_id": name}} for name in "aab"))
     with PromptLayerServer() as server:
         server.drop_reply(path="/spans-bulk")
         run_pass(path, server, batch=1, in_flight=1)
-        # Halted: what is in doubt is looked up first, and only then the second of its conversation is sent.
+        # The pass has halted. The next one looks up the first record before it sends the second.
         assert states(path) == {one: "in_doubt", two: "pending", other: "pending"}
         run_pass(path, server, batch=1, in_flight=1)
         assert set(states(path).values()) == {"acked"}
         assert [len(server.logs_of(record_id)) for record_id in (one, two, other)] == [1, 1, 1]
 
 
-def test_after_a_failure_one_record_is_tried_before_the_rest(path: Path) -> None:
+def test_after_a_failure_a_single_record_is_sent_before_the_rest(path: Path) -> None:
     path.mkdir(mode=0o700)
     write_calls(path, 9)
     with PromptLayerServer() as server:
         with Journal.open(path) as journal, PromptLayerClient(server.api_key, server.url) as client:
-            engine = Engine(journal, client, Policy(settle=60), batch=4)
+            sender = Sender(journal, client, SendPolicy(settle=60), batch=4)
             server.fail(500, path="/spans-bulk")
-            assert engine.run_pass(carefully=True).in_doubt == 1
-            assert engine.run_pass(carefully=True).acked == 8
+            assert sender.run_pass(probe_first=True).in_doubt == 1
+            assert sender.run_pass(probe_first=True).acked == 8
         sizes = [len(request.body["spans"]) for request in server.requests if request.path == "/spans-bulk"]
         assert sizes[:2] == [1, 1]
         assert sum(sizes) == 9

@@ -1,4 +1,4 @@
-"""One sender a journal: who it is, how it goes, and what others are told."""
+"""One sender for each journal: its lock, and the report of its activity to other processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def path(tmp_path: Path) -> Iterator[Path]:
         yield journal.path
 
 
-def test_a_second_sender_is_told_who_the_first_is(path: Path) -> None:
+def test_the_error_of_a_second_sender_names_the_first(path: Path) -> None:
     with sole_sender(path), pytest.raises(JournalLocked, match=f"process {os.getpid()}, since "), sole_sender(path):
         pass
 
@@ -34,10 +34,10 @@ def test_the_next_sender_may_begin_when_the_first_has_ended(path: Path) -> None:
     assert current_sender(path) is None
 
 
-def test_the_sender_says_how_it_goes(path: Path) -> None:
+def test_the_lock_file_holds_the_activity_of_the_sender(path: Path) -> None:
     with sole_sender(path) as lock:
-        lock.tell("waiting: no connection to x" + "!" * 1000)
-        lock.tell("idle")
+        lock.report("waiting: no connection to x" + "!" * 1000)
+        lock.report("idle")
         sender = current_sender(path)
         assert sender is not None
         assert (sender.pid, sender.doing) == (os.getpid(), "idle")
@@ -45,21 +45,21 @@ def test_the_sender_says_how_it_goes(path: Path) -> None:
 
 def test_a_forked_child_does_not_hold_its_parents_lock(path: Path) -> None:
     context = multiprocessing.get_context("fork")
-    go_on = context.Event()
+    may_end = context.Event()
     with sole_sender(path):
-        child = context.Process(target=go_on.wait)
+        child = context.Process(target=may_end.wait)
         child.start()
     try:
         with sole_sender(path):
             pass
     finally:
-        go_on.set()
+        may_end.set()
         child.join()
 
 
 def test_status_names_the_sender(path: Path) -> None:
     with sole_sender(path) as lock:
-        lock.tell("waiting: no connection to https://api.promptlayer.com")
+        lock.report("waiting: no connection to https://api.promptlayer.com")
         assert re.search(rf"sender +process {os.getpid()}.*no connection to", printed(path, "status"))
         (facts,) = json_lines(path, "status")
         assert facts["sender"]["pid"] == os.getpid()

@@ -13,20 +13,21 @@ import orjson
 import pytest
 import trustme
 
-from plsync.delivery.policy import RULES, Policy
-from plsync.delivery.sender import Engine, Pass
+from plsync.delivery.policy import RULES, Action, SendPolicy
+from plsync.delivery.reports import PassReport
+from plsync.delivery.sender import Sender
 from plsync.journal import Journal
-from plsync.promptlayer.answers import ANSWERS
 from plsync.promptlayer.client import PromptLayerClient
 from plsync.promptlayer.outcomes import (
+    OUTCOMES,
     Ambiguous,
     Delivered,
     Misdirected,
-    Offline,
     Outcome,
-    Rejected,
+    Refused,
     Throttled,
     Unauthorized,
+    Unreachable,
 )
 from plsync.testing import PromptLayerServer
 from plsync.testing.endpoints.http import Request, Response
@@ -85,9 +86,9 @@ IN_DOUBT = [
     Met("an answer that never ends", dripping, Ambiguous, "in_doubt"),
 ]
 CLEAR = [
-    Met("400", answering("400 Bad Request", REFUSED), Rejected, "dead"),
-    Met("413", answering("413 Content Too Large", REFUSED), Rejected, "dead"),
-    Met("422", answering("422 Unprocessable Content", REFUSED), Rejected, "dead"),
+    Met("400", answering("400 Bad Request", REFUSED), Refused, "dead"),
+    Met("413", answering("413 Content Too Large", REFUSED), Refused, "dead"),
+    Met("422", answering("422 Unprocessable Content", REFUSED), Refused, "dead"),
     Met("401", answering("401 Unauthorized", REFUSED), Unauthorized, "pending"),
     Met("403", answering("403 Forbidden", REFUSED), Unauthorized, "pending"),
     Met("404", answering("404 Not Found", REFUSED), Misdirected, "pending"),
@@ -97,12 +98,12 @@ CLEAR = [
 ]
 
 
-def send(path: Path, url: str, timeout: float = 0.5) -> Pass:
+def send(path: Path, url: str, timeout: float = 0.5) -> PassReport:
     """One record, offered once; what is in doubt settles for a minute."""
     write_calls(path, 1)
-    policy = Policy(settle=60, timeout=timeout)
+    policy = SendPolicy(settle=60, timeout=timeout)
     with Journal.open(path) as journal, PromptLayerClient("pl_key", url, timeout=timeout) as client:
-        return Engine(journal, client, policy).run_pass()
+        return Sender(journal, client, policy).run_pass()
 
 
 @pytest.mark.parametrize("met", IN_DOUBT + CLEAR, ids=lambda met: met.what)
@@ -111,8 +112,8 @@ def test_each_answer_is_met_once_and_means_what_the_table_says(path: Path, met: 
         result = send(path, server.url)
         assert (server.connections, server.requests) == (1, met.requests)
     assert set(states(path).values()) == {met.becomes}
-    assert RULES[met.outcome].becomes == met.becomes
-    halting = RULES[met.outcome].then != "go on"
+    assert RULES[met.outcome].state == met.becomes
+    halting = RULES[met.outcome].action is not Action.CONTINUE
     assert type(result.halt) is (met.outcome if halting else type(None))
 
 
@@ -121,23 +122,23 @@ def test_a_reset_before_the_request_is_met_once(path: Path) -> None:
     with RawServer(reset_at_once) as server:
         result = send(path, server.url)
         assert (server.connections, server.requests) == (1, 0)
-    assert isinstance(result.halt, Offline | Ambiguous)
-    assert set(states(path).values()) == {RULES[type(result.halt)].becomes}
+    assert isinstance(result.halt, Unreachable | Ambiguous)
+    assert set(states(path).values()) == {RULES[type(result.halt)].state}
 
 
 def test_a_whole_answer_is_an_ack(path: Path) -> None:
     with PromptLayerServer() as server:
         write_calls(path, 1)
         with Journal.open(path) as journal, PromptLayerClient(server.api_key, server.url) as client:
-            assert Engine(journal, client, Policy()).run_pass().halt is None
-    assert set(states(path).values()) == {RULES[Delivered].becomes}
+            assert Sender(journal, client, SendPolicy()).run_pass().halt is None
+    assert set(states(path).values()) == {RULES[Delivered].state}
 
 
 def test_an_answer_for_a_part_leaves_the_rest_in_doubt(path: Path) -> None:
     write_calls(path, 2)
     with _ForgetfulServer() as server:
         with Journal.open(path) as journal, PromptLayerClient(server.api_key, server.url) as client:
-            result = Engine(journal, client, Policy()).run_pass()
+            result = Sender(journal, client, SendPolicy()).run_pass()
         assert (result.acked, result.in_doubt, result.halt) == (1, 1, None)
     assert sorted(states(path).values()) == ["acked", "in_doubt"]
 
@@ -164,13 +165,13 @@ def _full_backlog() -> Iterator[str]:
 
 @pytest.mark.parametrize("url", [_refused(), "http://promptlayer.invalid"], ids=["refused", "no such name"])
 def test_without_a_connection_nothing_was_sent(path: Path, url: str) -> None:
-    assert isinstance(send(path, url).halt, Offline)
-    assert set(states(path).values()) == {RULES[Offline].becomes} == {"pending"}
+    assert isinstance(send(path, url).halt, Unreachable)
+    assert set(states(path).values()) == {RULES[Unreachable].state} == {"pending"}
 
 
 def test_a_connection_that_takes_too_long_was_none(path: Path) -> None:
     with _full_backlog() as url:
-        assert isinstance(send(path, url).halt, Offline)
+        assert isinstance(send(path, url).halt, Unreachable)
     assert set(states(path).values()) == {"pending"}
 
 
@@ -191,7 +192,7 @@ def test_a_certificate_nobody_vouches_for_is_no_connection_and_says_what_to_do(
     with RawServer(silent, tls=serving(authority)) as server:
         result = send(path, server.url)
         assert server.requests == 0
-    assert isinstance(result.halt, Offline)
+    assert isinstance(result.halt, Unreachable)
     assert "SSL_CERT_FILE" in result.halt.reason
     assert set(states(path).values()) == {"pending"}
 
@@ -209,14 +210,14 @@ def test_a_certificate_authority_of_the_environment_is_trusted(
 
 def test_every_row_of_the_table_is_met() -> None:
     statuses = [met.what[:3] for met in IN_DOUBT + CLEAR if met.what[:3].isdigit()] + ["201", "302", "799"]
-    met = {next(row.met for row in ANSWERS if int(status) in row.statuses) for status in statuses}
-    assert met == {row.met for row in ANSWERS if row.statuses}
-    assert [row.outcome for row in ANSWERS if row.failures] == [Offline, Ambiguous, Ambiguous]
+    met = {next(row.response for row in OUTCOMES if int(status) in row.statuses) for status in statuses}
+    assert met == {row.response for row in OUTCOMES if row.statuses}
+    assert [row.outcome for row in OUTCOMES if row.errors] == [Unreachable, Ambiguous, Ambiguous]
 
 
 def test_the_table_stands_in_the_docs() -> None:
     page = (ROOT / "docs" / "internals" / "sending.md").read_text()
-    assert [row.met for row in ANSWERS if f"| {row.met} |" not in page] == []
+    assert [row.response for row in OUTCOMES if f"| {row.response} |" not in page] == []
 
 
 class _ForgetfulServer(PromptLayerServer):

@@ -1,4 +1,4 @@
-"""Spans that PromptLayer has without their request logs: looked up again, searched for, sent anew, given up."""
+"""Spans that PromptLayer has without a request log: looked up again, searched for, sent again, held."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 import orjson
 import pytest
 
-from plsync.delivery.policy import Policy
-from plsync.delivery.sender import Engine, Pass
+from plsync.delivery.policy import SendPolicy
+from plsync.delivery.reports import PassReport
+from plsync.delivery.sender import Sender
 from plsync.journal import Journal
 from plsync.journal.record import Record
 from plsync.promptlayer.client import PromptLayerClient
@@ -25,15 +26,17 @@ SEARCH = "/api/public/v2/requests/search"
 
 
 class LoglessServer(PromptLayerServer):
-    """Stores spans and does not say which logs are theirs: by a lookup not before the ``shows_at``-th, or not at all.
+    """Stores spans, and leaves their request ids out of its responses.
 
-    ``makes_logs`` is asked for each batch; without, there is nothing to find by a search either.
+    Args:
+        shows_at: the number of the first look-up whose response has the ids.
+        makes_logs: takes the number of a batch; False stores its spans without logs, so that a search finds none.
     """
 
     def __init__(self, *, shows_at: int = 1000, makes_logs: Callable[[int], bool] = lambda _: True) -> None:
         super().__init__()
         self.batches = 0
-        self.looks = 0
+        self.lookups = 0
         self._shows_at = shows_at
         self._makes_logs = makes_logs
 
@@ -45,24 +48,24 @@ class LoglessServer(PromptLayerServer):
                 without = [{**span, "log_request": None} for span in batch["spans"]]
                 request = request._replace(body=orjson.dumps({**batch, "spans": without}))
         answer = super().handle(request)
-        told = orjson.loads(answer.body)
+        content = orjson.loads(answer.body)
         if request.path == "/spans-bulk" and self._shows_at > 0:
-            told["request_logs"] = []
+            content["request_logs"] = []
         elif "/traces/" in request.path:
-            self.looks += 1
-            for span in told.get("spans", []) if self.looks < self._shows_at else []:
+            self.lookups += 1
+            for span in content.get("spans", []) if self.lookups < self._shows_at else []:
                 span["request_log_id"] = None
-        return answer._replace(body=orjson.dumps(told))
+        return answer._replace(body=orjson.dumps(content))
 
 
 @pytest.fixture
-def passes(path: Path) -> Iterator[Callable[[PromptLayerServer], Callable[[], Pass]]]:
-    """Passes over the journal; after ``looks=0`` there is no second look before the search."""
+def passes(path: Path) -> Iterator[Callable[[PromptLayerServer], Callable[[], PassReport]]]:
+    """Makes passes over the journal. With ``lookups=0`` the search follows the first look-up."""
     with contextlib.ExitStack() as stack, Journal.open(path, create=True) as journal:
 
-        def of(server: PromptLayerServer, looks: int = 0) -> Callable[[], Pass]:
+        def of(server: PromptLayerServer, lookups: int = 0) -> Callable[[], PassReport]:
             client = stack.enter_context(PromptLayerClient(server.api_key, server.url))
-            return Engine(journal, client, Policy(settle=0, looks=looks)).run_pass
+            return Sender(journal, client, SendPolicy(settle=0, lookups=lookups)).run_pass
 
         yield of
 
@@ -73,10 +76,10 @@ def only(path: Path) -> Record:
         return record
 
 
-def test_an_id_that_shows_up_late_is_adopted(path: Path, passes: Any) -> None:
+def test_an_id_that_a_later_look_up_finds_is_stored(path: Path, passes: Any) -> None:
     (record_id,) = write_calls(path, 1)
     with LoglessServer(shows_at=2) as server:
-        run_pass = passes(server, looks=5)
+        run_pass = passes(server, lookups=5)
         assert run_pass().in_doubt == 1
         deadline = time.monotonic() + 30
         while not run_pass().found:
@@ -85,10 +88,10 @@ def test_an_id_that_shows_up_late_is_adopted(path: Path, passes: Any) -> None:
         assert server.batches == 1
 
 
-def test_each_look_waits_twice_as_long_as_the_one_before() -> None:
-    policy = Policy(settle=60, looks=5)
+def test_each_look_up_waits_twice_as_long_as_the_one_before() -> None:
+    policy = SendPolicy(settle=60, lookups=5)
     waits = [0]
-    while (wait := policy.next_look(waits[-1])) is not None:
+    while (wait := policy.next_lookup(waits[-1])) is not None:
         waits.append(wait)
     assert waits[1:] == [60_000, 120_000, 240_000, 480_000, 960_000]
 
@@ -103,7 +106,7 @@ def test_a_log_that_the_trace_does_not_show_is_searched_for(path: Path, passes: 
         assert (server.batches, len(server.request_logs)) == (1, 1)
 
 
-def test_of_two_logs_the_first_is_kept(path: Path, passes: Any) -> None:
+def test_of_two_logs_the_first_counts(path: Path, passes: Any) -> None:
     (record_id,) = write_calls(path, 1)
     with LoglessServer() as server:
         run_pass = passes(server)
@@ -116,7 +119,7 @@ def test_of_two_logs_the_first_is_kept(path: Path, passes: Any) -> None:
         assert request_ids(path) == {record_id: first["id"]}
 
 
-def test_a_record_without_a_log_is_sent_anew_under_other_ids(path: Path, passes: Any) -> None:
+def test_a_record_without_a_log_is_sent_again_under_new_ids(path: Path, passes: Any) -> None:
     (record_id,) = write_calls(path, 1)
     own = record_id.replace("-", "")
     with LoglessServer(shows_at=0, makes_logs=lambda batch: batch > 1) as server:
@@ -142,7 +145,7 @@ def test_a_second_span_without_a_log_is_held(path: Path, passes: Any) -> None:
     assert "plsync retry" in (only(path).last_error or "")
 
 
-def test_a_search_that_is_throttled_decides_nothing(path: Path, passes: Any) -> None:
+def test_a_throttled_search_changes_nothing(path: Path, passes: Any) -> None:
     write_calls(path, 1)
     with LoglessServer() as server:
         run_pass = passes(server)
@@ -154,7 +157,7 @@ def test_a_search_that_is_throttled_decides_nothing(path: Path, passes: Any) -> 
         assert only(path).due_at is not None
 
 
-def test_a_throttled_look_up_leaves_the_others_for_later(path: Path, passes: Any) -> None:
+def test_a_throttled_look_up_leaves_the_remaining_records_for_later(path: Path, passes: Any) -> None:
     write_calls(path, 3)
     with PromptLayerServer() as server:
         run_pass = passes(server)

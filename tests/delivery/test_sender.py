@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from plsync.delivery.lock import sole_sender
-from plsync.delivery.policy import RULES, Policy
-from plsync.delivery.sender import Engine, Pass
+from plsync.delivery.policy import RULES, SendPolicy
+from plsync.delivery.reports import PassReport
+from plsync.delivery.sender import Sender
 from plsync.errors import JournalLocked
 from plsync.journal import Journal
 from plsync.promptlayer.client import PromptLayerClient
-from plsync.promptlayer.outcomes import Ambiguous, Misdirected, Offline, Throttled, Unauthorized
+from plsync.promptlayer.outcomes import Ambiguous, Misdirected, Throttled, Unauthorized, Unreachable
 from plsync.testing import PromptLayerServer
 from tests.support.calls import AT, request_ids, states, wait_until, write_calls
 from tests.support.spooling import SpoolWriter
@@ -27,14 +28,14 @@ TRACES = "/api/public/v2/traces/"
 
 def run_pass(
     path: Path, server: PromptLayerServer, *, key: str | None = None, settle: float = 0.0, **more: Any
-) -> Pass:
-    policy = Policy(settle=settle, timeout=more.pop("timeout", 10.0))
+) -> PassReport:
+    policy = SendPolicy(settle=settle, timeout=more.pop("timeout", 10.0))
     more.setdefault("in_flight", 1)
     with (
         Journal.open(path) as journal,
         PromptLayerClient(key or server.api_key, server.url, timeout=policy.timeout) as client,
     ):
-        return Engine(journal, client, policy, **more).run_pass()
+        return Sender(journal, client, policy, **more).run_pass()
 
 
 def posts(server: PromptLayerServer, path: str = BULK) -> int:
@@ -86,7 +87,7 @@ def test_offline_keeps_everything_pending(path: Path, server: PromptLayerServer)
     write_calls(path, 3)
     with server.offline():
         result = run_pass(path, server, batch=1)
-    assert isinstance(result.halt, Offline)
+    assert isinstance(result.halt, Unreachable)
     assert set(states(path).values()) == {"pending"}
     assert run_pass(path, server).acked == 3
 
@@ -144,7 +145,7 @@ def test_a_dead_record_says_why(path: Path) -> None:
     with _PoisonedServer(record_id, 422) as server:
         run_pass(path, server)
     with Journal.open(path) as journal:
-        assert "poison" in (journal.get(record_id).last_error or "")
+        assert "refuses" in (journal.get(record_id).last_error or "")
 
 
 def test_throttling_keeps_the_batch_until_the_time_the_server_named(path: Path, server: PromptLayerServer) -> None:
@@ -302,12 +303,17 @@ def test_what_a_dead_sender_had_leased_is_looked_up(path: Path, server: PromptLa
 
 
 def test_a_pass_leaves_no_threads_behind(path: Path, server: PromptLayerServer) -> None:
+    before = set(threading.enumerate())
     write_calls(path, 3)
     server.fail(500, path=BULK)
-    # The first sends, the second looks up what is in doubt.
+    # The first pass sends records, the second looks them up.
     for _ in range(2):
         run_pass(path, server, in_flight=3)
-    wait_until(lambda: not {"plsync-send", "plsync-look-up"} & {thread.name for thread in threading.enumerate()})
+
+    def left_behind() -> set[str]:
+        return {thread.name for thread in set(threading.enumerate()) - before}
+
+    wait_until(lambda: not {"plsync-send", "plsync-look-up"} & left_behind())
 
 
 def test_one_sender_a_journal(path: Path) -> None:
@@ -331,8 +337,8 @@ def test_acks_ring_the_doorbell(path: Path, server: PromptLayerServer) -> None:
 
 
 def test_only_payload_causes_end_a_record() -> None:
-    dead = {outcome.__name__ for outcome, rule in RULES.items() if rule.becomes == "dead"}
-    assert dead == {"Rejected"}
+    dead = {outcome.__name__ for outcome, rule in RULES.items() if rule.state == "dead"}
+    assert dead == {"Refused"}
 
 
 class _PoisonedServer(PromptLayerServer):

@@ -1,4 +1,4 @@
-"""Links that are slow: a request brings what they can carry."""
+"""Slow links: the size of requests adapts to them, and a slow upload is not a timeout."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import trustme
 from langchain_core.language_models import FakeListChatModel
 
 from plsync import Journal, PromptLayerCallbackHandler
-from plsync.delivery.pace import Pace
-from plsync.delivery.policy import Policy
-from plsync.delivery.sender import Engine, Pass
+from plsync.delivery.batching import BatchSizer
+from plsync.delivery.policy import SendPolicy
+from plsync.delivery.reports import PassReport
+from plsync.delivery.sender import Sender
 from plsync.promptlayer.client import PromptLayerClient
 from plsync.promptlayer.outcomes import Ambiguous, Delivered, Throttled
 from plsync.testing import PromptLayerServer
@@ -22,21 +23,21 @@ from tests.support.slow_link import SlowLink
 
 
 def record_pages(path: Path, number: int, metadata: dict[str, str]) -> None:
-    """Calls of about 5 KB."""
+    """Record calls of about 5 KB each."""
     model = FakeListChatModel(responses=["an answer"], callbacks=[PromptLayerCallbackHandler(journal=path)])
     for index in range(number):
         model.invoke(f"{index} " + "a page of text " * 300, {"metadata": metadata})
 
 
 @pytest.mark.parametrize("metadata", [{}, {"thread_id": "one"}], ids=["apart", "a conversation"])
-def test_a_slow_link_is_given_no_more_than_it_carries_in_time(path: Path, metadata: dict[str, str]) -> None:
-    # In batches of 200 the first answer would come after three seconds.
+def test_requests_over_a_slow_link_are_answered_in_time(path: Path, metadata: dict[str, str]) -> None:
+    # The first response to a batch of 200 would come after three seconds.
     record_pages(path, 300, metadata)
     with PromptLayerServer() as server, SlowLink(server.url, 500_000) as link:
-        policy = Policy(timeout=2.0)
+        policy = SendPolicy(timeout=2.0)
         with Journal.open(path) as journal, PromptLayerClient(server.api_key, link.url, timeout=2.0) as client:
-            sent = Engine(journal, client, policy).run_pass()
-    assert sent == Pass(acked=300)
+            sent = Sender(journal, client, policy).run_pass()
+    assert sent == PassReport(acked=300)
     assert set(states(path).values()) == {"acked"}
 
 
@@ -47,7 +48,7 @@ def serving(authority: trustme.CA) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize("secured", [False, True], ids=["http", "https"])
-def test_a_body_that_takes_longer_than_the_timeout_is_no_silence(
+def test_an_upload_may_take_longer_than_the_timeout(
     tmp_path: Path, secured: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authority = trustme.CA()
@@ -66,37 +67,37 @@ MB = 1 << 20
 KB = 1 << 10
 
 
-def pace_after(*requests: tuple[int, float], of: type[Ambiguous | Throttled] | None = None) -> int:
-    """What a request may bring after these, of which (bytes, seconds) are known; the timeout is 30 s."""
-    pace = Pace(30.0, 4 * MB)
-    outcome = of("so it went") if of else Delivered({})
+def max_bytes_after(*requests: tuple[int, float], of: type[Ambiguous | Throttled] | None = None) -> int:
+    """The limit of the next request after requests of (bytes, seconds), with a timeout of 30 s."""
+    sizer = BatchSizer(30.0, 4 * MB)
+    outcome = of("no details") if of else Delivered({})
     for size, seconds in requests:
-        pace.note(size, seconds, outcome)
-    return pace.most_bytes
+        sizer.observe(size, seconds, outcome)
+    return sizer.max_bytes
 
 
-def test_a_good_link_is_filled_within_a_few_answers() -> None:
-    assert pace_after((30 * KB, 0.1), (500 * KB, 0.4)) == 4 * MB
+def test_requests_over_a_fast_link_grow_to_the_limit_within_two_responses() -> None:
+    assert max_bytes_after((30 * KB, 0.1), (500 * KB, 0.4)) == 4 * MB
 
 
-def test_a_fair_link_is_filled_more_carefully() -> None:
-    assert pace_after(*[(30 * KB, 1.0)] * 3) == 128 * KB
-    assert pace_after(*[(30 * KB, 1.0)] * 3, *[(120 * KB, 2.0)] * 3) == 512 * KB
+def test_requests_over_a_moderate_link_grow_after_three_quick_responses() -> None:
+    assert max_bytes_after(*[(30 * KB, 1.0)] * 3) == 128 * KB
+    assert max_bytes_after(*[(30 * KB, 1.0)] * 3, *[(120 * KB, 2.0)] * 3) == 512 * KB
 
 
-def test_one_quick_answer_among_late_ones_says_nothing_of_more() -> None:
-    # Six requests share a link, and those that are first leave it to the others.
-    assert pace_after(*[(30 * KB, 2.0), (30 * KB, 3.0), (30 * KB, 15.0)] * 4) == pace_after()
+def test_one_quick_response_among_late_ones_changes_nothing() -> None:
+    # Six requests share a link, and the first to end leaves its share to the rest.
+    assert max_bytes_after(*[(30 * KB, 2.0), (30 * KB, 3.0), (30 * KB, 15.0)] * 4) == max_bytes_after()
 
 
-def test_what_was_small_or_took_its_time_says_nothing_of_more() -> None:
-    assert pace_after((5 * KB, 0.1), (60 * KB, 20.0)) == pace_after()
+def test_small_requests_and_slow_responses_change_nothing() -> None:
+    assert max_bytes_after((5 * KB, 0.1), (60 * KB, 20.0)) == max_bytes_after()
 
 
-def test_requests_that_get_no_answer_are_made_smaller_down_to_a_few_records() -> None:
-    assert pace_after((60 * KB, 30.0), of=Ambiguous) < pace_after()
-    assert pace_after(*[(60 * KB, 30.0)] * 9, of=Ambiguous) == 16 * KB
+def test_requests_shrink_after_timeouts_down_to_16_kilobytes() -> None:
+    assert max_bytes_after((60 * KB, 30.0), of=Ambiguous) < max_bytes_after()
+    assert max_bytes_after(*[(60 * KB, 30.0)] * 9, of=Ambiguous) == 16 * KB
 
 
-def test_throttling_says_nothing_of_the_link() -> None:
-    assert pace_after((60 * KB, 0.1), of=Throttled) == pace_after()
+def test_throttling_does_not_change_the_size_of_requests() -> None:
+    assert max_bytes_after((60 * KB, 0.1), of=Throttled) == max_bytes_after()

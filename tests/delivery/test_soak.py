@@ -1,4 +1,4 @@
-"""The whole way under fire: a bad network, a sender that is killed again and again, and what must hold in the end."""
+"""The whole way of records over a faulty network, with a sender that is killed several times."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def on_id(request_id, record):
         track.score(request_id, request_id % 101)
 """
 
-# As `plsync run`, with pauses that suit a test: everything else is its own.
+# `plsync run` with shorter pauses.
 RUN = (
     "import functools\n"
     "from plsync.delivery import policy\n"
-    "policy.Policy = functools.partial(policy.Policy, shortest_pause=0.01, longest_pause=0.2)\n"
+    "policy.SendPolicy = functools.partial(policy.SendPolicy, shortest_pause=0.01, longest_pause=0.2)\n"
     "from plsync.cli import main\n"
     "main()\n"
 )
@@ -48,7 +48,7 @@ RUN = (
 
 @pytest.fixture
 def server() -> Iterator[PromptLayerServer]:
-    # Slow enough that a kill finds something at work, whatever the number of records.
+    # Slow enough that each kill finds a request in flight, for any number of records.
     with PromptLayerServer(search_per_minute=None, latency=0.01) as server:
         server.plan(seed=SEED, fraction=0.4)
         yield server
@@ -63,7 +63,7 @@ def app(tmp_path: Path) -> Path:
 
 
 def record(path: Path) -> dict[str, str]:
-    """Calls of a process that is gone; the prompt of each, by record id."""
+    """Record calls of a process that has ended; return their prompts by record id."""
     path.mkdir(mode=0o700)
     writer = SpoolWriter(path)
     prompts = [f"prompt {number} " + "x" * (number % 700) for number in range(RECORDS)]

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from plsync.delivery import sender as engine_module
-from plsync.delivery.followups import FollowUpReport
-from plsync.delivery.policy import Policy
-from plsync.delivery.runner import Runner, Step
-from plsync.delivery.sender import Engine, Pass
-from plsync.delivery.suspects import Suspects
+from plsync.delivery import sender as sender_module
+from plsync.delivery.batching import Quarantine
+from plsync.delivery.policy import SendPolicy
+from plsync.delivery.reports import FollowUpReport, PassReport, Step
+from plsync.delivery.runner import Runner
+from plsync.delivery.sender import Sender
 from plsync.delivery.wake import Wake
 from plsync.journal import Journal
 from plsync.promptlayer.client import PromptLayerClient
@@ -22,7 +22,7 @@ from plsync.promptlayer.outcomes import Ambiguous, Delivered, Outcome
 from plsync.testing import PromptLayerServer
 from tests.support.calls import request_ids, states, wait_until, write_calls
 
-IMPATIENT = Policy(settle=0.0, shortest_pause=0.01, longest_pause=0.02)
+IMPATIENT = SendPolicy(settle=0.0, shortest_pause=0.01, longest_pause=0.02)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_a_new_call_does_not_wait_for_a_request_that_takes_long(
     write_calls(path, 1)
     server.hang(path="/spans-bulk")
     with Journal.open(path) as journal:
-        sending = threading.Thread(target=Engine(journal, client, Policy()).run_pass)
+        sending = threading.Thread(target=Sender(journal, client, SendPolicy()).run_pass)
         sending.start()
         wait_until(lambda: len(server.request_logs) == 1)
         write_calls(path, 1)
@@ -68,11 +68,11 @@ def test_a_run_goes_on_as_long_as_something_is_delivered_between_failures(
 def test_what_is_said_of_requests_does_not_wait_for_a_long_backlog(
     path: Path, client: PromptLayerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "_TAKE_IN", 0.0)
-    monkeypatch.setattr(engine_module, "_TURN", 0.0)
+    monkeypatch.setattr(sender_module, "_INGEST_EVERY", 0.0)
+    monkeypatch.setattr(sender_module, "_LONGEST_TURN", 0.0)
     write_calls(path, 1)
     with Journal.open(path) as journal, Wake(path) as wake:
-        runner = Runner(journal, client, Policy(), wake, batch=1, in_flight=1)
+        runner = Runner(journal, client, SendPolicy(), wake, batch=1, in_flight=1)
         assert delivered_beside_a_score(runner, journal) == ["call", "score", "call", "call"]
 
 
@@ -96,7 +96,7 @@ def delivered_beside_a_score(runner: Runner, journal: Journal) -> list[str]:
 
 
 def delivered(step: Step) -> list[str]:
-    if isinstance(step, Pass):
+    if isinstance(step, PassReport):
         return ["call"] * step.acked
     return ["score"] * step.sent if isinstance(step, FollowUpReport) else []
 
@@ -109,7 +109,7 @@ def test_records_in_doubt_that_nobody_answers_for_do_not_keep_new_ones_waiting(
         journal.ingest(wait=True)
         journal.outbox.park([1, 2, 3, 4], "in_doubt", "no answer")
         server.fail(503, times=100, path="/api/public/v2/traces")
-        sent = Engine(journal, client, Policy(), in_flight=1).run_pass()
+        sent = Sender(journal, client, SendPolicy(), in_flight=1).run_pass()
     assert (sent.acked, type(sent.halt)) == (1, Ambiguous)
 
 
@@ -120,9 +120,9 @@ def test_a_record_without_an_answer_is_told_from_its_neighbours(
     write_calls(path, 6)
     server.refuse("question 5", 500)
     with Journal.open(path) as journal:
-        engine = Engine(journal, client, Policy(settle=0.0))
+        sender = Sender(journal, client, SendPolicy(settle=0.0))
         for _ in range(3):
-            engine.run_pass()
+            sender.run_pass()
     assert sorted(states(path).values()) == ["acked"] * 5 + ["in_doubt"]
 
 
@@ -134,9 +134,9 @@ def test_a_record_that_fails_by_itself_comes_after_all_others(
     for number in range(3):
         server.refuse(f"question {number}", 500)
     with Journal.open(path) as journal:
-        engine = Engine(journal, client, Policy(settle=0.0), batch=1, in_flight=1)
+        sender = Sender(journal, client, SendPolicy(settle=0.0), batch=1, in_flight=1)
         for _ in range(4):
-            engine.run_pass(carefully=True)
+            sender.run_pass(probe_first=True)
     assert list(states(path).values()).count("acked") == 3
 
 
@@ -144,17 +144,17 @@ def test_what_has_a_bad_neighbour_goes_with_fewer_each_time_and_in_its_order(pat
     write_calls(path, 8)
     with Journal.open(path) as journal:
         records = list(journal.records(oldest_first=True))
-    suspects = Suspects()
-    assert sizes(suspects, records) == [8]
-    suspects.note(records, Ambiguous("500"))
-    assert sizes(suspects, records) == [2, 2, 2, 2]
-    suspects.note(records[:2], Ambiguous("500"))
-    suspects.note(records[4:], Delivered({}))
-    assert sizes(suspects, records) == [1, 1, 2, 4]
+    quarantine = Quarantine()
+    assert sizes(quarantine, records) == [8]
+    quarantine.observe(records, Ambiguous("500"))
+    assert sizes(quarantine, records) == [2, 2, 2, 2]
+    quarantine.observe(records[:2], Ambiguous("500"))
+    quarantine.observe(records[4:], Delivered({}))
+    assert sizes(quarantine, records) == [1, 1, 2, 4]
 
 
-def sizes(suspects: Suspects, records: Sequence[Any]) -> list[int]:
-    parts = suspects.apart([(record, None) for record in records])
+def sizes(quarantine: Quarantine, records: Sequence[Any]) -> list[int]:
+    parts = quarantine.split([(record, None) for record in records])
     assert [record for part in parts for record, _ in part] == records
     return [len(part) for part in parts]
 
@@ -163,9 +163,9 @@ def test_a_record_that_fails_by_itself_rests_longer_each_time(path: Path) -> Non
     write_calls(path, 1)
     with Journal.open(path) as journal:
         one = list(journal.records())
-    suspects = Suspects()
+    quarantine = Quarantine()
     rests = []
     for _ in range(6):
-        suspects.note(one, Ambiguous("500"))
-        rests.append(suspects.rests(one))
+        quarantine.observe(one, Ambiguous("500"))
+        rests.append(quarantine.backoff_factor(one))
     assert rests == [1, 2, 4, 8, 8, 8]

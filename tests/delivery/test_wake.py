@@ -1,4 +1,4 @@
-"""Waiting: what ends a wait, and what a clock that is set does to it."""
+"""Waits of a run: the events that end them, and the effect of a change of the clock."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from plsync._common import clock
-from plsync.delivery.breaker import Breaker
-from plsync.delivery.policy import Policy
+from plsync.delivery.policy import SendPolicy
+from plsync.delivery.runner import Breaker
 from plsync.delivery.wake import Wake, Woken
 from plsync.journal import Journal
-from plsync.promptlayer.outcomes import Ambiguous, Offline, Throttled
+from plsync.promptlayer.outcomes import Ambiguous, Throttled, Unreachable
 from tests.support.namespace import PREFIX, needs_namespace
 
 LONG = 60.0
@@ -50,20 +50,20 @@ def test_a_follow_up_ends_a_wait(journal: Journal, wake: Wake) -> None:
     assert wake.wait(LONG, Woken.RUNG) is Woken.RUNG
 
 
-def test_what_is_not_waited_for_ends_no_wait(journal: Journal, wake: Wake) -> None:
+def test_an_event_outside_of_until_does_not_interrupt(journal: Journal, wake: Wake) -> None:
     journal.append(b"x")
-    assert wake.wait(0.5, Woken.NETWORK) is not Woken.CALLED
+    assert wake.wait(0.5, Woken.NETWORK) is not Woken.INTERRUPTED
 
 
-def test_a_call_ends_any_wait(wake: Wake) -> None:
-    threading.Timer(0.05, wake.call).start()
-    assert Woken.CALLED in wake.wait(LONG, Woken.NOTHING)
+def test_an_interrupt_ends_any_wait(wake: Wake) -> None:
+    threading.Timer(0.05, wake.interrupt).start()
+    assert Woken.INTERRUPTED in wake.wait(LONG, Woken.NOTHING)
 
 
-def test_a_call_before_the_wait_ends_it(wake: Wake) -> None:
+def test_an_interrupt_before_the_wait_ends_it(wake: Wake) -> None:
     for _ in range(100_000):
-        wake.call()
-    assert Woken.CALLED in wake.wait(LONG, Woken.NOTHING)
+        wake.interrupt()
+    assert Woken.INTERRUPTED in wake.wait(LONG, Woken.NOTHING)
 
 
 @needs_namespace
@@ -81,15 +81,15 @@ def test_a_change_of_the_network_ends_a_wait(journal: Journal) -> None:
     assert done.stdout.strip() == str(Woken.NETWORK)
 
 
-def test_time_asleep_counts(journal: Journal, wake: Wake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that sleeps stops its monotonic clock; the wait is measured by one that runs on."""
+def test_time_asleep_counts_as_waiting(journal: Journal, wake: Wake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that sleeps stops its monotonic clock. A wait uses a clock that runs on."""
     begun, asleep = clock.elapsed(), iter([0.0, 1.0, 3600.0])
     monkeypatch.setattr("plsync.delivery.wake.elapsed", lambda: begun + next(asleep))
     monkeypatch.setattr("plsync.delivery.wake._SLICE", 0.01)
     assert wake.wait(600, Woken.NOTHING) is Woken.NOTHING
 
 
-def test_a_clock_that_is_set_is_noticed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_of_the_wall_clock_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     wall = clock.WallClock()
     assert wall.set_since() is None
     now = time.time()
@@ -101,14 +101,14 @@ def test_a_clock_that_is_set_is_noticed_once(monkeypatch: pytest.MonkeyPatch) ->
     assert wall.set_since() is None
 
 
-def test_a_network_that_flaps_is_looked_for_often_and_one_long_gone_seldom() -> None:
-    policy = Policy()
-    assert {policy.pause(n, Offline(""), since=10.0 * n) <= 1.5 for n in range(1, 60)} == {True}
-    assert max(policy.pause(500, Offline(""), since=86_400.0) for _ in range(200)) > 15
+def test_probes_are_frequent_at_first_and_rare_without_a_network_for_long() -> None:
+    policy = SendPolicy()
+    assert {policy.pause(n, Unreachable(""), since=10.0 * n) <= 1.5 for n in range(1, 60)} == {True}
+    assert max(policy.pause(500, Unreachable(""), since=86_400.0) for _ in range(200)) > 15
 
 
 def test_pauses_after_failures_grow_and_a_success_ends_them() -> None:
-    breaker = Breaker(Policy(longest_pause=60.0))
+    breaker = Breaker(SendPolicy(longest_pause=60.0))
     pauses = [breaker.open(Ambiguous("")) for _ in range(50)]
     assert max(pauses[:1]) <= 2
     assert max(pauses) <= 60

@@ -17,7 +17,7 @@ KEY = "pl_ThisIsTheKeyThatNobodyMaySee"
 # Without the pauses after failures, of which there are many here.
 MAIN = (
     "import functools; from plsync.delivery import policy\n"
-    "policy.Policy = functools.partial(policy.Policy, shortest_pause=0.01, longest_pause=0.02)\n"
+    "policy.SendPolicy = functools.partial(policy.SendPolicy, shortest_pause=0.01, longest_pause=0.02)\n"
     "from plsync.cli import main; main()\n"
 )
 RUN = [sys.executable, "-X", "dev", "-c", MAIN]

@@ -24,8 +24,8 @@ from langchain_core.messages import (
 from langchain_core.runnables import RunnableConfig
 
 from plsync import PromptLayerCallbackHandler, Record
-from plsync.delivery.policy import Policy
-from plsync.delivery.sender import Engine
+from plsync.delivery.policy import SendPolicy
+from plsync.delivery.sender import Sender
 from plsync.journal import Journal
 from plsync.promptlayer.client import PromptLayerClient
 from plsync.testing import PromptLayerServer
@@ -34,7 +34,7 @@ from plsync.testing import PromptLayerServer
 def send(path: Path, server: PromptLayerServer) -> list[dict[str, Any]]:
     """Send the records of the journal, and return the request logs."""
     with Journal.open(path) as journal, PromptLayerClient(server.api_key, server.url) as client:
-        result = Engine(journal, client, Policy()).run_pass()
+        result = Sender(journal, client, SendPolicy()).run_pass()
         assert (result.dead, result.in_doubt, result.halt) == (0, 0, None)
     return server.request_logs
 

@@ -1,4 +1,4 @@
-"""The client: one HTTP request a call, and exactly one outcome for whatever comes back."""
+"""The client: each call is one HTTP request, and each response has exactly one outcome."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import orjson
 import pytest
 
-from plsync.delivery.policy import Policy
+from plsync.delivery.policy import SendPolicy
 from plsync.errors import AuthenticationError, SyncError
 from plsync.promptlayer import client as client_module
 from plsync.promptlayer import responses
-from plsync.promptlayer.client import PromptLayerClient, refusal
-from plsync.promptlayer.outcomes import Ambiguous, Delivered, Missing, Offline, Rejected, Throttled, Unauthorized
+from plsync.promptlayer.client import PromptLayerClient, halt_error
+from plsync.promptlayer.outcomes import Ambiguous, Delivered, Missing, Refused, Throttled, Unauthorized, Unreachable
 from plsync.testing import PromptLayerServer
 
 FAR = "Fri, 31 Dec 99999999999999999999 23:59:59 GMT"
@@ -44,7 +44,7 @@ def test_a_closed_port_is_offline() -> None:
     with PromptLayerServer() as server:
         url = server.url
     with PromptLayerClient("pl_key", url) as client:
-        assert isinstance(client.send([]), Offline)
+        assert isinstance(client.send([]), Unreachable)
 
 
 def test_a_password_in_the_url_is_in_no_reason() -> None:
@@ -54,7 +54,7 @@ def test_a_password_in_the_url_is_in_no_reason() -> None:
 
 def test_a_password_in_the_url_is_in_no_error() -> None:
     with PromptLayerClient("pl_test", "http://user:hunter2@127.0.0.1:9") as client:
-        assert "hunter2" not in str(refusal(Unauthorized("401"), client.where))
+        assert "hunter2" not in str(halt_error(Unauthorized("401"), client.address))
     with pytest.raises(SyncError) as caught:
         PromptLayerClient("pl_test", "http://user:hunter2@a..b")
     assert "hunter2" not in str(caught.value)
@@ -62,7 +62,7 @@ def test_a_password_in_the_url_is_in_no_error() -> None:
 
 def test_an_unknown_host_is_offline() -> None:
     with PromptLayerClient("pl_key", "http://promptlayer.invalid") as client:
-        assert isinstance(client.send([]), Offline)
+        assert isinstance(client.send([]), Unreachable)
 
 
 def test_a_redirect_is_not_followed(client: PromptLayerClient, server: PromptLayerServer) -> None:
@@ -71,9 +71,9 @@ def test_a_redirect_is_not_followed(client: PromptLayerClient, server: PromptLay
     assert len(server.requests) == 1
 
 
-# Each made httpx, or the reading of an answer, raise something that is no HTTPError.
+# Each of them has made httpx or the parser raise another error than HTTPError.
 @pytest.mark.parametrize("location", ["javascript:1", "http://xn--a/", "http://[", "//", "http://x:99999/"])
-def test_a_redirect_to_nowhere_is_no_clear_answer(
+def test_a_redirect_to_an_invalid_url_is_ambiguous(
     client: PromptLayerClient, server: PromptLayerServer, location: str
 ) -> None:
     server.fail(302, headers={"Location": location})
@@ -91,7 +91,7 @@ def test_a_redirect_to_nowhere_is_no_clear_answer(
     ],
 )
 @pytest.mark.parametrize("status", [200, 201, 404, 422, 500])
-def test_an_answer_of_any_shape_has_an_outcome(
+def test_a_response_of_any_shape_has_an_outcome(
     client: PromptLayerClient, server: PromptLayerServer, answer: dict[str, Any], status: int
 ) -> None:
     server.fail(status, body=orjson.dumps(answer), times=4)
@@ -99,33 +99,35 @@ def test_an_answer_of_any_shape_has_an_outcome(
         assert "Error" not in outcome.reason
 
 
-def test_what_no_reader_is_prepared_for_is_no_clear_answer(
+def test_a_response_at_which_the_parser_raises_is_ambiguous(
     client: PromptLayerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(responses, "delivery", lambda status, answer: answer["not there"])
+    monkeypatch.setattr(responses, "parse_delivery", lambda status, answer: answer["not there"])
     outcome = client.send([])
     assert isinstance(outcome, Ambiguous)
     assert "not there" in outcome.reason
 
 
 @pytest.mark.parametrize("drops", [1, 2])
-def test_a_lost_reply_is_not_asked_for_again(client: PromptLayerClient, server: PromptLayerServer, drops: int) -> None:
+def test_a_request_without_a_response_is_not_repeated(
+    client: PromptLayerClient, server: PromptLayerServer, drops: int
+) -> None:
     server.drop_reply(times=drops)
     assert isinstance(client.send([]), Ambiguous)
     assert len(server.requests) == 1
 
 
-def test_an_endless_answer_is_cut(
+def test_a_response_that_is_too_long_is_ambiguous(
     client: PromptLayerClient, server: PromptLayerServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "_MAX_ANSWER", 100)
+    monkeypatch.setattr(client_module, "_MAX_RESPONSE", 100)
     server.fail(201, body=b" " * 1000)
     assert isinstance(client.send([]), Ambiguous)
 
 
-def test_a_validation_error_is_told_with_its_place(client: PromptLayerClient) -> None:
+def test_the_reason_of_a_validation_error_names_the_field(client: PromptLayerClient) -> None:
     outcome = client.send([{"name": "x"}])
-    assert isinstance(outcome, Rejected)
+    assert isinstance(outcome, Refused)
     assert outcome.reason.startswith("422 spans.0.context:")
 
 
@@ -150,7 +152,7 @@ def test_the_key_is_in_no_reason(server: PromptLayerServer) -> None:
         (FAR, None),
     ],
 )
-def test_retry_after_is_read_within_reason(
+def test_retry_after_is_limited_to_an_hour(
     client: PromptLayerClient, server: PromptLayerServer, header: str | None, seconds: float | None
 ) -> None:
     server.fail(429, headers={} if header is None else {"Retry-After": header})
@@ -171,7 +173,7 @@ def test_retry_after_may_be_a_date(client: PromptLayerClient, server: PromptLaye
     "url",
     ["", "api.promptlayer.com", "ftp://api.promptlayer.com", "http://", "file:///", "http://a..b", "http://xn--.x"],
 )
-def test_a_url_that_is_none_is_refused_before_anything_is_sent(url: str) -> None:
+def test_an_invalid_url_is_refused_before_anything_is_sent(url: str) -> None:
     with pytest.raises(SyncError, match="PROMPTLAYER_BASE_URL"):
         PromptLayerClient("pl_key", url)
 
@@ -183,7 +185,7 @@ def test_a_url_that_is_none_is_refused_before_anything_is_sent(url: str) -> None
         ("SSL_CERT_FILE", "/nowhere/certificates.pem"),
     ],
 )
-def test_an_environment_without_a_way_out_is_told_apart(
+def test_the_error_of_a_broken_proxy_or_certificate_file_names_its_variable(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -192,29 +194,29 @@ def test_an_environment_without_a_way_out_is_told_apart(
 
 
 @pytest.mark.parametrize("key", ["", "  ", "pl_\nkey", "pl_ké"])
-def test_a_key_that_is_none_is_refused_and_not_shown(key: str) -> None:
+def test_an_invalid_key_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(AuthenticationError) as caught:
         PromptLayerClient(key, "http://127.0.0.1:1")
     assert not key.strip() or key not in str(caught.value)
 
 
 def test_pauses_grow_up_to_a_limit_with_jitter() -> None:
-    policy = Policy(longest_pause=60)
-    pauses = [[policy.pause(failures, Offline("")) for _ in range(50)] for failures in (1, 5, 50, 5000)]
+    policy = SendPolicy(longest_pause=60)
+    pauses = [[policy.pause(failures, Unreachable("")) for _ in range(50)] for failures in (1, 5, 50, 5000)]
     assert max(pauses[0]) <= 2
     assert max(pauses[1]) <= 32
     assert max(pauses[2] + pauses[3]) <= 60
     assert len(set(pauses[1])) > 1
 
 
-def test_the_servers_wish_for_a_pause_wins() -> None:
-    assert Policy().pause(9, Throttled("429", retry_after=3)) == 3
+def test_retry_after_wins_over_the_growing_pause() -> None:
+    assert SendPolicy().pause(9, Throttled("429", retry_after=3)) == 3
 
 
 @pytest.mark.parametrize("retry_after", [0.0, 0.5])
-def test_a_server_that_asks_for_next_to_no_pause_is_not_asked_without_end(retry_after: float) -> None:
+def test_pauses_grow_in_spite_of_a_tiny_retry_after(retry_after: float) -> None:
     throttled = Throttled("429", retry_after=retry_after)
-    pauses = [Policy().pause(failures, throttled) for failures in range(1, 60)]
+    pauses = [SendPolicy().pause(failures, throttled) for failures in range(1, 60)]
     assert min(pauses) >= retry_after
     assert sum(pauses) > 60
-    assert max(pauses) <= Policy().longest_pause
+    assert max(pauses) <= SendPolicy().longest_pause

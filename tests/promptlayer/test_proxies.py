@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from plsync.promptlayer.client import PromptLayerClient
-from plsync.promptlayer.outcomes import Misdirected, Offline, Throttled
+from plsync.promptlayer.outcomes import Misdirected, Throttled, Unreachable
 from tests.support.raw_server import RawServer, answering
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -46,7 +46,7 @@ def test_https_goes_through_a_tunnel_and_a_proxy_that_refuses_one_is_no_connecti
         with PromptLayerClient("pl_key", "https://promptlayer.invalid") as client:
             outcome = client.send([])
         assert proxy.first_lines == ["CONNECT promptlayer.invalid:443 HTTP/1.1"]
-    assert isinstance(outcome, Offline)
+    assert isinstance(outcome, Unreachable)
     assert "407" in outcome.reason
     assert "hunter2" not in outcome.reason
 
@@ -62,7 +62,7 @@ def test_whom_no_proxy_names_is_asked_without(proxy: RawServer, monkeypatch: pyt
     monkeypatch.setenv("ALL_PROXY", proxy.url)
     monkeypatch.setenv("NO_PROXY", "promptlayer.invalid")
     with PromptLayerClient("pl_key", "http://promptlayer.invalid") as client:
-        assert isinstance(client.send([]), Offline)
+        assert isinstance(client.send([]), Unreachable)
     assert proxy.first_lines == []
 
 

@@ -1,1 +1,1 @@
-"""Request ids on their way back: finds the application's callbacks and calls each at least once."""
+"""Delivers request ids to the program: finds each callback, and calls it at least once."""

@@ -1,4 +1,4 @@
-"""``plsync run --exec``: a command for each request id, run without a shell."""
+"""``plsync run --exec``: runs a command for each request id, without a shell."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ __all__ = ["Command", "CommandCall"]
 
 _PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)\}")
 _NAMES: Final = ("request_id", "record_id", "run_id", "trace_id", "span_id", "acked_at", "journal")
-_LOOK_SECONDS: Final = 0.05
-# What a command is given to end by itself: when it is told to, and when plsync is.
+_POLL_SECONDS: Final = 0.05
+# The time for a command to end after SIGTERM, and after the stop of plsync.
 _GRACE_SECONDS: Final = 0.5
 
 
 class Command:
-    """A command line with places for what is known of an id."""
+    """A command line with placeholders for a request id and its record.
+
+    Args:
+        line: it is split into arguments as a POSIX shell would, without running one. ``{request_id}``, ``{record_id}``,
+            ``{run_id}``, ``{trace_id}``, ``{span_id}``, ``{acked_at}`` and ``{journal}`` are replaced. An argument
+            stays one argument, even if a value has spaces.
+        timeout: the longest run, in seconds. A longer run is killed with its child processes, and has failed.
+        stdout: a file descriptor for its output; None: the output of this process.
+
+    Raises:
+        ValueError: the line is empty, has an open quote or an unknown placeholder, or names no program.
+    """
 
     def __init__(self, line: str, *, timeout: float = 60.0, stdout: int | None = None) -> None:
-        """Split ``line`` as a POSIX shell would, without running one.
-
-        Args:
-            line: ``{request_id}``, ``{record_id}``, ``{run_id}``, ``{trace_id}``, ``{span_id}``, ``{acked_at}`` and
-                ``{journal}`` are replaced in its arguments, each of which stays one argument whatever is put in.
-            timeout: seconds it may take; it is stopped then, with what it has started, and counts as failed.
-            stdout: a file descriptor for its output; None: that of this process.
-
-        Raises:
-            ValueError: it is empty, has an open quote or an unknown place, or there is no such program.
-        """
         try:
             self.arguments = shlex.split(line)
         except ValueError as error:
@@ -60,28 +60,32 @@ class Command:
         self.stdout = stdout
 
     def call(self, journal: Path) -> CommandCall:
-        """What runs it, for the ids of a journal."""
+        """A callable that runs the command for the request ids of a journal."""
         return CommandCall(self, journal)
 
     def filled(self, values: Mapping[str, str]) -> list[str]:
-        """The arguments with these values in their places."""
+        """The arguments with each placeholder replaced by its value."""
         return [_PLACEHOLDER.sub(lambda place: values[place[1]], argument) for argument in self.arguments]
 
 
 class CommandCall:
-    """Runs a command for each id, one at a time."""
+    """Runs a command for each request id, one at a time.
+
+    Args:
+        command: the command.
+        journal: the value of ``PLSYNC_JOURNAL`` for the command.
+    """
 
     def __init__(self, command: Command, journal: Path) -> None:
-        """``journal``: ``PLSYNC_JOURNAL`` of the command."""
         self._command = command
         self._journal = journal
 
     def __call__(self, record: Record, stopping: threading.Event) -> None:
-        """Run it, and see to it that it ended well.
+        """Run the command for a record, and wait for its end.
 
         Raises:
-            Undelivered: it could not be run, took too long, or ended with another code than 0.
-            Interrupted: ``stopping`` was set, and it did not end soon.
+            Undelivered: it could not start, took too long, or ended with another exit code than 0.
+            Interrupted: ``stopping`` was set, and the command did not end soon.
         """
         values = {
             "request_id": str(request_id(record)),
@@ -93,33 +97,33 @@ class CommandCall:
             "journal": str(self._journal),
         }
         try:
-            process = subprocess.Popen(  # noqa: S603 - the user's own command; what is put in is never parsed
+            process = subprocess.Popen(  # noqa: S603 - the user's own command; the values are never parsed
                 self._command.filled(values),
                 env={**os.environ, **{f"PLSYNC_{name.upper()}": value for name, value in values.items()}},
                 stdin=subprocess.DEVNULL,
                 stdout=self._command.stdout,
-                # A group of its own: what it started is stopped with it, and Ctrl-C reaches plsync first.
+                # A process group for the command: plsync kills its child processes with it, and alone gets Ctrl-C.
                 start_new_session=os.name == "posix",
             )
         except (OSError, ValueError) as error:
             raise Undelivered(f"could not be run: {error}") from error
         with process:
-            _judge(process, self._command.timeout, stopping)
+            _wait_for_success(process, self._command.timeout, stopping)
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: each call has ended its process."""
 
 
-def _judge(process: subprocess.Popen[Any], timeout: float, stopping: threading.Event) -> None:
+def _wait_for_success(process: subprocess.Popen[Any], timeout: float, stopping: threading.Event) -> None:
     deadline = time.monotonic() + timeout
-    told = False
-    while (code := _wait(process)) is None:
-        if stopping.is_set() and not told:
-            told = True
+    stop_noticed = False
+    while (code := _poll(process)) is None:
+        if stopping.is_set() and not stop_noticed:
+            stop_noticed = True
             deadline = min(deadline, time.monotonic() + _GRACE_SECONDS)
         if time.monotonic() >= deadline:
-            _end(process)
-            if told:
+            _kill(process)
+            if stop_noticed:
                 raise Interrupted
             raise Undelivered(f"took more than {timeout:g} s, and was stopped")
     if code > 0:
@@ -128,25 +132,25 @@ def _judge(process: subprocess.Popen[Any], timeout: float, stopping: threading.E
         raise Undelivered(f"was ended by {signal.Signals(-code).name}")
 
 
-def _wait(process: subprocess.Popen[Any]) -> int | None:
+def _poll(process: subprocess.Popen[Any]) -> int | None:
     try:
-        return process.wait(_LOOK_SECONDS)
+        return process.wait(_POLL_SECONDS)
     except subprocess.TimeoutExpired:
         return None
 
 
-def _end(process: subprocess.Popen[Any]) -> None:
-    """Stop it and what it has started: first asked to, then without."""
+def _kill(process: subprocess.Popen[Any]) -> None:
+    """End a command and its child processes: by SIGTERM, then by SIGKILL."""
     _signal(process, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_GRACE_SECONDS)
-    # Also when it has ended: what it started may go on.
+    # Its child processes may run on after its own end.
     _signal(process, getattr(signal, "SIGKILL", signal.SIGTERM))
     process.wait()
 
 
 def _signal(process: subprocess.Popen[Any], number: int) -> None:
-    # Gone meanwhile, which is what is wanted.
+    # The process may have ended meanwhile.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if sys.platform == "win32":
             process.kill()

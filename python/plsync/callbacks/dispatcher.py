@@ -1,6 +1,6 @@
-"""Request ids on their way back to the application: no sink waits for another, and sending waits for none.
+"""Delivers the request ids of a journal: one thread finds the sinks that are due, and starts a thread for each sink.
 
-How often, when and where functions are called is in ``docs/guarantees/callbacks.md``.
+No sink waits for another, and the sender waits for none. ``docs/guarantees/callbacks.md`` has the guarantees.
 """
 
 from __future__ import annotations
@@ -10,203 +10,231 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from plsync._common.clock import now_ms
-from plsync.callbacks.invoke import Call, FunctionCall
-from plsync.callbacks.pool import Pool
-from plsync.callbacks.resolve import Functions, import_sink
+from plsync.callbacks.invoke import FunctionCall, SinkCall
+from plsync.callbacks.sink_thread import Mailbox, SinkThread
 from plsync.callbacks.sinks import COMMAND
-from plsync.callbacks.worker import MAX_ATTEMPTS, DeliveryReport, Worker
+from plsync.callbacks.worker import LONG_CALL, CallbackReport, SinkWorker
 from plsync.errors import JournalError, SinkUnavailable
 from plsync.journal.doorbell import Doorbell
 
 if TYPE_CHECKING:
     from plsync.callbacks.command import Command
+    from plsync.callbacks.resolve import FunctionFinder
     from plsync.journal.journal import Journal
 
-__all__ = ["MAX_ATTEMPTS", "Deliveries", "DeliveryReport", "deliver", "import_sink"]
+__all__ = ["CallbackDispatcher"]
 
-# Seconds. Without a ring the journal is looked at so often, for entries of processes that have died.
+# All times in seconds. Without a ring the journal is read this often, for the entries of processes that have died.
 _REVISIT: Final = 30.0
-# While a call runs: its neighbours are stored, its lease is extended, and it is noticed when it takes long.
+# While a call runs, this often: settle the sink's finished calls, extend leases, and look for long calls.
 _TEND: Final = 1.0
-_LOOK: Final = 0.02
+_POLL: Final = 0.02
+# Leases are extended well before they end.
+_EXTEND: Final = 10.0
 
-_log = logging.getLogger(__name__)
+# Threads with short calls, all threads, and threads of one sink.
+_MAX_WORKING: Final = 16
+_MAX_THREADS: Final = 80
+_MAX_OF_SINK: Final = 4
+
+_log = logging.getLogger("plsync.callbacks")
 
 
-class Deliveries:
-    """Delivers the request ids of one journal, until it is stopped.
+class CallbackDispatcher:
+    """Delivers the request ids of one journal until it is stopped.
 
-    Nothing here waits for a callback, except :meth:`finish` and, for as long as it is told to, :meth:`stop`.
+    Only :meth:`finish` and :meth:`stop` wait for callbacks, each for a limited time.
+
+    Args:
+        journal: has to stay open until the dispatcher has stopped.
+        functions: finds the functions of sinks; None to call no function.
+        command: is run for each request id from the first time that a journal is delivered with a command.
+        writer: returns the writer id of this process, if it records. The dispatcher then delivers the ids of this
+            process and of processes that have ended. Without a writer id it delivers only for ended processes.
+        on_report: called, in any thread, when :meth:`reports` has something to return.
     """
 
     def __init__(
         self,
         journal: Journal,
         *,
-        functions: Functions | None = None,
+        functions: FunctionFinder | None = None,
         command: Command | None = None,
         writer: Callable[[], bytes | None] = lambda: None,
-        heard: Callable[[], None] = lambda: None,
+        on_report: Callable[[], None] = lambda: None,
     ) -> None:
-        """Prepare.
-
-        Args:
-            journal: stays open until this has stopped.
-            functions: finds the functions of sinks; None: no function is called.
-            command: run for each request id that comes from the first time on that a journal is delivered with one.
-            writer: the writer id of this process, if it records: it delivers for itself, and for processes that are
-                gone. Otherwise only for the latter.
-            heard: called, by any thread, when there is something for :meth:`reports`.
-        """
-        self._heard = heard
         self._journal = journal
         self._queue = journal.callbacks
         self._writer = writer
         self._functions = functions
         self._command = command
         self._doorbell = Doorbell(journal.path)
-        self.stopping = threading.Event()
+        self._mailbox = Mailbox(on_report)
+        self.stopping = self._mailbox.stopping
         """Set when no further call may begin."""
-        self._woken = threading.Event()
-        self._lock = threading.Lock()
-        self._pool = Pool(self)
-        self._report = DeliveryReport()
-        self._dispatcher = threading.Thread(target=self.run, name="plsync-deliver", daemon=True)
+        self._threads: tuple[SinkThread, ...] = ()
+        self._extended_at = time.monotonic()
+        self._dispatching = threading.Thread(target=self.run, name="plsync-deliver", daemon=True)
 
-    # --- for whoever sends ---
+    # --- for any thread ---
 
     def start(self) -> None:
-        """Begin, in a thread.
+        """Start the dispatching thread.
 
         Raises:
-            JournalError: the journal could not be written to.
+            JournalError: the journal could not be written.
         """
         if self._command is not None:
             self._queue.subscribe(COMMAND)
-        self._dispatcher.start()
+        self._dispatching.start()
 
     def ring(self) -> None:
-        """There may be new request ids. Those that other processes store are noticed without."""
-        self._woken.set()
+        """Announce new request ids of this process. For other processes the doorbell rings."""
+        self._mailbox.woken.set()
 
-    def reports(self) -> list[DeliveryReport]:
-        """What has been stored since the last call: one report, or none."""
-        with self._lock:
-            report, self._report = self._report, DeliveryReport()
-        return [] if report == DeliveryReport() else [report]
+    def reports(self) -> list[CallbackReport]:
+        """The results since the last call: one report, or none."""
+        return self._mailbox.take()
 
     def finish(self, timeout: float) -> bool:
-        """Wait until everything that is due now was tried; whether it was, within so many seconds."""
+        """Wait until every id that is due now was tried. Returns False after ``timeout`` seconds."""
         self.ring()
         deadline = time.monotonic() + timeout
         while not self._is_done():
-            if time.monotonic() >= deadline or self.stopping.wait(_LOOK):
+            if time.monotonic() >= deadline or self.stopping.wait(_POLL):
                 return False
         return True
 
     def stop(self, timeout: float) -> bool:
-        """Begin no further call, and wait so many seconds for those that run; whether all have ended.
+        """Begin no further call, and wait up to ``timeout`` seconds for running calls. Returns whether all have ended.
 
-        What was not called is released. A call that goes on keeps its entry leased; it comes back to whoever delivers
-        next.
+        Entries that were not called are released. The entry of a running call stays leased, and is delivered again
+        after its lease if the process ends first.
         """
         self.stopping.set()
         self.ring()
         deadline = time.monotonic() + timeout
-        workers = self._pool.threads()
-        for worker in workers:
-            worker.wake()
-        threads = [thread for thread in (self._dispatcher, *workers) if thread.ident is not None]
-        for thread in threads:
+        sink_threads = self._live_threads()
+        for sink_thread in sink_threads:
+            sink_thread.wake()
+        threads: list[threading.Thread] = [self._dispatching, *sink_threads]
+        started = [thread for thread in threads if thread.ident is not None]
+        for thread in started:
             thread.join(max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in threads)
+        return not any(thread.is_alive() for thread in started)
 
-    # --- the dispatching thread ---
+    # --- for the dispatching thread ---
 
     def run(self) -> None:
-        """Deliver until stopped, in this thread's time."""
+        """Deliver until stopped, in the calling thread."""
         while not self.stopping.is_set():
-            self._woken.clear()
+            self._mailbox.woken.clear()
             self._doorbell.rang()
-            self._pool.tend()
+            self._tend()
             try:
                 seconds = self._dispatch()
             except Exception as error:
-                # What waits is in the journal, and is looked for again.
-                self.trouble(error)
+                # The entries are in the journal, and are read again.
+                self._mailbox.add_error(error)
                 seconds = _REVISIT
-            self._doorbell.wait(seconds, self._woken)
-        with contextlib.suppress(JournalError):  # where it cannot be written to, leases end by themselves
-            for thread in self._pool.threads():
-                thread.worker.put_back()
-                thread.worker.store()
+            self._doorbell.wait(seconds, self._mailbox.woken)
+        with contextlib.suppress(JournalError):  # leases then end by time
+            for thread in self._live_threads():
+                thread.worker.release()
+                thread.worker.settle()
 
     def _dispatch(self) -> float:
-        """Give every sink that has something due a thread; in how many seconds to look again."""
+        """Wake or start a thread for every sink that is due. Returns the seconds until the next look at the journal."""
         due, next_due = self._queue.due(self._writer())
         seconds = _REVISIT if next_due is None else min(_REVISIT, max(0.05, (next_due - now_ms()) / 1000))
         for sink in due:
-            if self._may_call(sink) and not self._pool.assign(sink):
+            if self._may_call(sink) and not self._assign(sink):
                 seconds = min(seconds, _TEND)
-        return min(seconds, _TEND) if self._pool.is_busy() else seconds
+        return min(seconds, _TEND) if self._is_busy() else seconds
+
+    def _assign(self, sink: str) -> bool:
+        """Wake or start a thread for a sink. Returns False when the limits allow none now."""
+        threads = self._live_threads()
+        of_sink = [thread for thread in threads if thread.worker.sink == sink]
+        for thread in of_sink:
+            if not thread.worker.is_stuck:
+                thread.wake()
+                return True
+        if len(of_sink) >= _MAX_OF_SINK or len(threads) >= _MAX_THREADS:
+            return False
+        working = [thread for thread in threads if not thread.worker.is_stuck]
+        if len(working) >= _MAX_WORKING:
+            idle = next((thread for thread in working if not thread.worker.is_busy), None)
+            if idle is not None:
+                idle.dismiss()
+            return False
+        return self._start_thread(sink)
+
+    def _start_thread(self, sink: str) -> bool:
+        make_call = functools.partial(self._make_call, sink)
+        worker = SinkWorker(
+            sink, make_call, self._queue, self._writer, on_report=self._mailbox.add, stopping=self.stopping
+        )
+        thread = SinkThread(worker, self._mailbox)
+        try:
+            self._threads = (*self._live_threads(), thread)
+            thread.start()
+        except RuntimeError as error:  # the system has no more threads, or the interpreter is closing
+            self._threads = tuple(known for known in self._threads if known is not thread)
+            self._mailbox.add_error(error)
+            return False
+        return True
+
+    def _tend(self) -> None:
+        """Settle finished calls, and extend the leases of the rest, also of threads whose calls take long."""
+        extend = time.monotonic() - self._extended_at >= _EXTEND
+        if extend:
+            self._extended_at = time.monotonic()
+        for thread in self._live_threads():
+            try:
+                if thread.worker.is_stuck:
+                    self._release_waiting(thread)
+                else:
+                    thread.is_known_stuck = False
+                thread.worker.settle()
+                if extend:
+                    thread.worker.extend()
+            except Exception as error:
+                self._mailbox.add_error(error)
+
+    def _release_waiting(self, thread: SinkThread) -> None:
+        """Let other threads have the entries that wait behind a long call."""
+        thread.worker.release()
+        if not thread.is_known_stuck:
+            thread.is_known_stuck = True
+            line = f"{thread.worker.sink}: a call takes more than {LONG_CALL:g} s; other ids go on without it"
+            _log.warning(line)
+            self._mailbox.add(CallbackReport(errors=[line]))
+
+    def _live_threads(self) -> list[SinkThread]:
+        return [thread for thread in self._threads if not thread.has_ended]
+
+    def _is_busy(self) -> bool:
+        return any(thread.worker.is_busy for thread in self._live_threads())
 
     def _may_call(self, sink: str) -> bool:
         if sink == COMMAND:
             return self._command is not None
         return self._functions is not None and self._functions.may_find(sink)
 
-    def _make_call(self, sink: str) -> Call:
+    def _make_call(self, sink: str) -> SinkCall:
         journal = self._journal.path
         if sink == COMMAND and self._command is not None:
             return self._command.call(journal)
         if self._functions is None:
-            raise SinkUnavailable(f"no functions are called here, so not {sink} either")
+            raise SinkUnavailable(f"this process calls no functions, so it does not call {sink}")
         return FunctionCall(self._functions.find(sink), journal)
 
     def _is_done(self) -> bool:
-        # First what is due, then who is busy: what is claimed in between is seen with either.
+        # In this order: an entry that is claimed in between is seen as due or as busy.
         due, _ = self._queue.due(self._writer())
-        return not any(map(self._may_call, due)) and not self._pool.is_busy()
-
-    # --- for the pool ---
-
-    def worker(self, sink: str) -> Worker:
-        """A new worker for a sink."""
-        make = functools.partial(self._make_call, sink)
-        return Worker(sink, make, self._queue, self._writer, told=self.told, stopping=self.stopping)
-
-    def told(self, report: DeliveryReport) -> None:
-        """Something was stored."""
-        with self._lock:
-            self._report.add(report)
-        self._heard()
-
-    def trouble(self, error: Exception) -> None:
-        """The journal could not be read or written to."""
-        if not self.stopping.is_set():
-            _log.debug("request ids cannot be delivered", exc_info=error)
-            self.told(DeliveryReport(errors=[f"request ids cannot be delivered now, and stay in the journal: {error}"]))
-
-
-def deliver(journal: Journal, sinks: Mapping[str, Callable[..., Any]], writer: bytes | None = None) -> DeliveryReport:
-    """Call the functions of the sinks that have something due, here and now, one after the other.
-
-    Args:
-        journal: where the entries wait.
-        sinks: callables by sink name; one argument is the id, a second the record.
-        writer: this process's own writer id, to be given its own entries; None takes only those of dead processes.
-    """
-    report = DeliveryReport()
-    queue = journal.callbacks
-    for sink in [sink for sink in queue.due(writer)[0] if sink in sinks]:
-        make = functools.partial(FunctionCall, sinks[sink], journal.path)
-        worker = Worker(sink, make, queue, lambda: writer, told=report.add, stopping=threading.Event())
-        try:
-            worker.drain()
-        finally:
-            worker.close()
-    return report
+        return not any(map(self._may_call, due)) and not self._is_busy()

@@ -18,7 +18,7 @@ from plsync.errors import SinkUnavailable
 from plsync.journal.doorbell import Doorbell
 
 if TYPE_CHECKING:
-    from plsync.callbacks.dispatcher import Deliveries
+    from plsync.callbacks.dispatcher import CallbackDispatcher
 
 __all__ = ["CallbackThread"]
 
@@ -44,7 +44,7 @@ class CallbackThread(JournalThread):
         self._numbers: dict[str, dict[Hashable, int]] = {}
 
     def _reset(self) -> None:
-        self._deliveries: Deliveries | None = None
+        self._dispatcher: CallbackDispatcher | None = None
 
     def add(self, callback: Callable[..., Any]) -> str:
         """Register a callback.
@@ -59,12 +59,12 @@ class CallbackThread(JournalThread):
         name = sinks.sink_name(callback)
         with self._lock:
             numbers = self._numbers.setdefault(name, {})
-            kind = None if sinks.is_importable(callback) else sinks.same_as(callback)
+            kind = None if sinks.is_importable(callback) else sinks.identity(callback)
             number = numbers.setdefault(kind, next(reversed(numbers.values()), 0) + 1)
-            self._sinks[sinks.numbered(name, number)] = callback
+            self._sinks[sinks.numbered_name(name, number)] = callback
             if len(numbers) > _MOST_OF_A_NAME:
-                del self._sinks[sinks.numbered(name, numbers.pop(next(iter(numbers))))]
-        return sinks.numbered(name, number)
+                del self._sinks[sinks.numbered_name(name, numbers.pop(next(iter(numbers))))]
+        return sinks.numbered_name(name, number)
 
     def may_find(self, sink: str) -> bool:
         """Whether this process has a callback of this name."""
@@ -85,8 +85,8 @@ class CallbackThread(JournalThread):
         """Start no further call, and wait at most ``seconds`` for the calls that run."""
         self._stopping.set()
         deadline = time.monotonic() + seconds
-        if self._deliveries is not None:
-            self._deliveries.stop(seconds)
+        if self._dispatcher is not None:
+            self._dispatcher.stop(seconds)
         self._join(deadline - time.monotonic())
 
     def at_exit(self, since: float) -> None:
@@ -106,13 +106,13 @@ class CallbackThread(JournalThread):
 
     def _deliver(self) -> None:
         with import_guard:
-            from plsync.callbacks.dispatcher import Deliveries  # noqa: PLC0415
+            from plsync.callbacks.dispatcher import CallbackDispatcher  # noqa: PLC0415
             from plsync.journal.journal import Journal  # noqa: PLC0415 - recording alone needs neither
 
         # Never closed: a call that returns after the stop still stores its result.
         journal = Journal.open(self.path)
-        deliveries = Deliveries(journal, functions=self, writer=lambda: self._recorder.writer_id)
-        self._deliveries = deliveries
+        dispatcher = CallbackDispatcher(journal, functions=self, writer=lambda: self._recorder.writer_id)
+        self._dispatcher = dispatcher
         # stop() may have run before there was an object to stop.
         if not self._stopping.is_set():
-            deliveries.run()
+            dispatcher.run()

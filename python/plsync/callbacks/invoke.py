@@ -1,4 +1,4 @@
-"""Calling a ``pl_id_callback``: with one argument or two, plain or async, in a context of its own."""
+"""Calls a ``pl_id_callback``: with one argument or two, plain or async, in an empty context."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from plsync._common.background import import_guard
 from plsync._common.paths import current_journal
-from plsync.callbacks.sinks import Callback, adapted
+from plsync.callbacks.sinks import Callback, with_record
 from plsync.errors import JournalCorrupt
 
 if TYPE_CHECKING:
@@ -19,47 +19,56 @@ if TYPE_CHECKING:
 
     from plsync.journal.record import Record
 
-__all__ = ["Call", "FunctionCall", "Interrupted", "Undelivered", "request_id"]
+__all__ = ["FunctionCall", "Interrupted", "SinkCall", "Undelivered", "request_id"]
 
 
 class Interrupted(Exception):
-    """A delivery was cut short because the deliveries are to stop."""
+    """A call was cut short because the dispatcher stops. The id is delivered again later."""
 
 
 class Undelivered(Exception):
-    """A delivery that failed for a reason that needs no type."""
+    """A call failed. The message is the whole reason, without the name of an exception."""
 
 
-class Call(Protocol):
-    """How one sink is given a request id. Raises whatever keeps it from being delivered."""
+class SinkCall(Protocol):
+    """Delivers request ids to one sink, in one thread."""
 
     def __call__(self, record: Record, stopping: threading.Event) -> None:
-        """Deliver. May raise Interrupted once ``stopping`` is set."""
+        """Deliver the request id of a record.
+
+        Raises:
+            Interrupted: ``stopping`` was set before the call returned.
+            BaseException: the id was not delivered.
+        """
 
     def close(self) -> None:
-        """Nothing more is delivered in this thread."""
+        """Release the resources of the thread."""
 
 
 class FunctionCall:
-    """Calls a function of the application. One object a thread."""
+    """Calls a function of the application. Each thread has its own object.
+
+    Args:
+        callback: the function.
+        journal: the value of :data:`plsync._common.paths.current_journal` during a call.
+    """
 
     def __init__(self, callback: Callback, journal: Path) -> None:
-        """``journal``: what :data:`plsync._common.paths.current_journal` is during a call."""
-        self._callback = adapted(callback)
+        self._callback = with_record(callback)
         self._journal = journal
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __call__(self, record: Record, stopping: threading.Event) -> None:
-        """Call it, and run what it returns to its end if that is awaitable."""
-        # Empty, so that a call sees nothing that another has set, nor what whoever started this thread had set.
+        """Call the function, and run an awaitable result to its end."""
+        # An empty context, so that a call sees no variable of another call or of the thread's creator.
         contextvars.Context().run(self._call, request_id(record), record)
 
     def close(self) -> None:
-        """Cancel what async callbacks have left running, and close their loop."""
+        """Cancel the tasks that async callbacks have started, and close their loop."""
         if self._loop is None:
             return
         try:
-            self._loop.run_until_complete(_cancel_others())
+            self._loop.run_until_complete(_cancel_tasks())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         finally:
             self._loop.close()
@@ -73,12 +82,12 @@ class FunctionCall:
                 with import_guard:
                     import asyncio  # noqa: PLC0415 - slow to import, and most callbacks do without
                 self._loop = asyncio.new_event_loop()
-            self._loop.run_until_complete(_end(result))
+            self._loop.run_until_complete(_as_coroutine(result))
         elif inspect.isgenerator(result) or inspect.isasyncgen(result):
-            raise TypeError("it is a generator, of which nothing runs; a callback returns or is awaited")
+            raise TypeError("it is a generator, so its body did not run; a callback returns or is awaited")
 
 
-async def _cancel_others() -> None:
+async def _cancel_tasks() -> None:
     import asyncio  # noqa: PLC0415 - loaded, or there would be no loop
 
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
@@ -87,16 +96,16 @@ async def _cancel_others() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _end(result: Awaitable[Any]) -> None:
+async def _as_coroutine(result: Awaitable[Any]) -> None:
     await result
 
 
 def request_id(record: Record) -> int:
-    """PromptLayer's id of a record that has one.
+    """PromptLayer's id of an acked record.
 
     Raises:
-        JournalCorrupt: what was stored of it is damaged.
+        JournalCorrupt: the record has a callback but no request id.
     """
     if record.request_id is None:
-        raise JournalCorrupt(f"record {record.id} has a callback but no request id; `plsync check` tells more")
+        raise JournalCorrupt(f"record {record.id} has a callback but no request id; `plsync check` finds the damage")
     return record.request_id

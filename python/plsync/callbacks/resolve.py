@@ -1,4 +1,4 @@
-"""Which function a sink's request ids go to, in a process that did not register it."""
+"""Finds the function of a sink, in a process that did not register it."""
 
 from __future__ import annotations
 
@@ -10,60 +10,64 @@ from pathlib import PurePath
 from types import FunctionType
 from typing import Any, Protocol
 
-from plsync.callbacks.sinks import Callback, kind_of, names_function
+from plsync.callbacks.sinks import Callback, is_function_name, sink_kind
 from plsync.errors import SinkUnavailable
 
-__all__ = ["Functions", "Importable", "import_sink"]
+__all__ = ["FunctionFinder", "ImportableFunctions", "import_sink"]
 
 
-class Functions(Protocol):
-    """Finds the functions that sinks stand for."""
+class FunctionFinder(Protocol):
+    """Finds the functions of sinks: the live functions of a program, or importable functions."""
 
     def may_find(self, sink: str) -> bool:
-        """False when it is known that :meth:`find` has none. Takes no time."""
+        """Return False when :meth:`find` is known to fail. Does not import anything."""
 
     def find(self, sink: str) -> Callback:
-        """The function that a sink's ids are given to. May take its time, to import it.
+        """Return the function of a sink. May import its module.
 
         Raises:
-            SinkUnavailable: this process has none; the message says what to do.
+            SinkUnavailable: this process has no such function. The message has the remedy.
         """
 
 
-class Importable:
-    """The functions that can be imported, and those that the user names for sinks that cannot."""
+class ImportableFunctions:
+    """Functions that can be imported, and functions that the user names in place of others.
 
-    def __init__(self, given: Sequence[str] = ()) -> None:
-        """``given``: the values of ``--callbacks``.
+    Args:
+        overrides: the values of ``--callbacks``. ``module:function`` replaces the functions of that name that belong to
+            a script, wherever the script is. ``SINK=module:function`` replaces a single sink, of any kind.
 
-        ``module:function`` stands for the functions of that name that belong to a script, wherever the script is.
-        ``SINK=module:function`` stands for that one sink, which may be of any kind.
+    Raises:
+        ValueError: an override has neither form.
+        SinkUnavailable: an override cannot be imported, or is not callable.
+    """
 
-        Raises:
-            ValueError: one of them is neither.
-            SinkUnavailable: a function cannot be imported, or is none.
-        """
+    def __init__(self, overrides: Sequence[str] = ()) -> None:
         self.unavailable: dict[str, str] = {}
-        """Why a sink has no function here, by its name; of those that were looked for."""
+        """Sinks without a function, with the reason; only sinks that were looked up."""
         self._found: dict[str, Callback] = {}
         self._of_scripts: dict[str, Callback] = {}
-        for value in given:
+        for value in overrides:
             sink, _, name = value.rpartition("=")
-            if not names_function(name):
+            if not is_function_name(name):
                 raise ValueError(f"{value!r} is neither module:function nor SINK=module:function")
-            (self._found if sink else self._of_scripts)[sink or name] = _import_given(name)
+            (self._found if sink else self._of_scripts)[sink or name] = _import_callable(name)
 
     def may_find(self, sink: str) -> bool:
-        """See :class:`Functions`."""
+        """Return False for a sink whose look-up has failed."""
         return sink not in self.unavailable
 
     def find(self, sink: str) -> Callback:
-        """See :class:`Functions`. A module is imported once; one that failed to be is not tried again."""
+        """Return the function of a sink. A module is imported once; a failed import is not repeated.
+
+        Raises:
+            SinkUnavailable: this process has no such function. The message has the remedy.
+        """
         if sink in self.unavailable:
             raise SinkUnavailable(self.unavailable[sink])
         if sink not in self._found:
             try:
-                self._found[sink] = self._of_script(sink) if kind_of(sink) == "script" else import_sink(sink)
+                self._found[sink] = self._of_script(sink) if sink_kind(sink) == "script" else import_sink(sink)
             except SinkUnavailable as error:
                 self.unavailable[sink] = str(error)
                 raise
@@ -71,31 +75,31 @@ class Importable:
 
     def _of_script(self, sink: str) -> Callback:
         script, _, function = sink.rpartition(":")
-        fitting = [name for name in self._of_scripts if name.partition(":")[2] == function]
-        if len(fitting) > 1:
-            # Functions of one name: that of the module which is called like the script.
+        matching = [name for name in self._of_scripts if name.partition(":")[2] == function]
+        if len(matching) > 1:
+            # Several functions share the name: take the one whose module has the name of the script.
             stem = PurePath(script).stem
-            fitting = [name for name in fitting if name.partition(":")[0].rpartition(".")[2] == stem]
-        if len(fitting) == 1:
-            return self._of_scripts[fitting[0]]
+            matching = [name for name in matching if name.partition(":")[0].rpartition(".")[2] == stem]
+        if len(matching) == 1:
+            return self._of_scripts[matching[0]]
         raise SinkUnavailable(
-            f"{sink} is a function of a script, which other programs cannot import: run the script again, "
-            f"or name a function in its place: plsync run --callbacks module:{function}"
+            f"{sink} belongs to a script, which other programs cannot import: run the script again, "
+            f"or name another function: plsync run --callbacks module:{function}"
         )
 
 
 def import_sink(name: str) -> Callback:
-    """The function that a sink's name stands for, when any process can import it.
+    """Import the function of a sink that any process can import.
 
-    Only a plain function of exactly that module and name will do: a name in a journal must not reach anything else.
+    Accepts only a plain function of exactly that module and name: a name in a journal must not reach anything else.
 
     Raises:
-        SinkUnavailable: it is a lambda, a local or a script's function, or cannot be imported.
+        SinkUnavailable: the name belongs to a lambda, a local function or a script, or the import failed.
     """
-    if kind_of(name) != "function":
+    if sink_kind(name) != "function":
         raise SinkUnavailable(
             f"{name} can only be called by the program that made it: run that again, "
-            f"or name a function in its place: plsync run --callbacks '{name}=module:function'"
+            f"or name another function: plsync run --callbacks '{name}=module:function'"
         )
     module_name, qualname = name.split(":")
     if module_name.partition(".")[0] in sys.stdlib_module_names:
@@ -106,10 +110,10 @@ def import_sink(name: str) -> Callback:
     return found
 
 
-def _import_given(name: str) -> Callback:
+def _import_callable(name: str) -> Callback:
     found = _import(name)
     if not callable(found):
-        raise SinkUnavailable(f"{name} is no function")
+        raise SinkUnavailable(f"{name} is not a function")
     return found  # type: ignore[no-any-return]
 
 

@@ -1,4 +1,4 @@
-"""Sinks: the names under which ``pl_id_callback`` functions are found again, also by a later process."""
+"""Sinks: the names under which a process finds ``pl_id_callback`` functions again, in another process too."""
 
 from __future__ import annotations
 
@@ -17,35 +17,34 @@ if TYPE_CHECKING:
 __all__ = [
     "COMMAND",
     "Callback",
-    "Kind",
-    "adapted",
+    "SinkKind",
+    "identity",
+    "is_function_name",
     "is_importable",
-    "kind_of",
-    "names_function",
-    "numbered",
-    "same_as",
+    "numbered_name",
+    "sink_kind",
     "sink_name",
+    "with_record",
 ]
 
 Callback = Callable[..., Any]
 
 COMMAND: Final = "exec"
-"""The sink of ``plsync run --exec``. Functions' sinks have a colon in their names."""
+"""The sink of ``plsync run --exec``. A function's sink has a colon in its name."""
 
-Kind = Literal["function", "script", "object", "command"]
+SinkKind = Literal["function", "script", "object", "command"]
 _FUNCTION: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _PLAIN: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
-# A label of a record holds no more (docs/reference/format.md).
+# The longest label of a record (docs/reference/format.md).
 _MAX_BYTES = 255
 
 
 def sink_name(callback: Callback) -> str:
     """The name of a callback, the same in every process that runs the same program.
 
-    ``module:qualname`` for a function that can be imported; the script's absolute path instead of the module for one
-    defined in ``__main__``; with ``@line`` where the name alone does not tell (lambdas, functions inside functions,
-    other callables).
+    ``module:qualname`` for a function that can be imported. A function of ``__main__`` has the script's absolute path
+    in place of the module. Lambdas, functions inside functions and other callables get ``@line`` behind the name.
 
     >>> import textwrap
     >>> sink_name(textwrap.dedent)
@@ -58,38 +57,50 @@ def sink_name(callback: Callback) -> str:
     if not _resolves(module, qualname, callback):
         code = getattr(function, "__code__", None)
         name = f"{name}@{code.co_firstlineno}" if code is not None else f"{name}@object"
-    return _fitting(name)
+    return _shortened(name)
 
 
-def numbered(name: str, number: int) -> str:
-    """The name of the ``number``-th callback that goes by ``name`` in a process; the first has it as it is."""
-    return name if number == 1 else _fitting(f"{name}#{number}")
+def numbered_name(name: str, number: int) -> str:
+    """The sink of one of several callbacks that share a name in one process.
+
+    The first callback keeps the plain name. Later ones get ``#2``, ``#3``, ...
+
+    >>> numbered_name("app:on_id", 1), numbered_name("app:on_id", 2)
+    ('app:on_id', 'app:on_id#2')
+    """
+    return name if number == 1 else _shortened(f"{name}#{number}")
 
 
-def same_as(callback: Callback) -> Hashable:
-    """Equal for callbacks that do the same: a function made again that holds no values, a method of one object.
+def identity(callback: Callback) -> Hashable:
+    """A key that is equal for callbacks with the same effect.
 
-    It names objects by their ``id``, so it holds only as long as the callback is kept.
+    Two methods of one object are equal, and so are two copies of a function that hold the same objects. The key holds
+    an ``id()`` for each object, so it is valid only as long as the callback is kept.
     """
     if isinstance(callback, MethodType):
         return id(callback.__self__), id(callback.__func__)
     if not isinstance(callback, FunctionType):
         return id(callback)
-    # The cells, not what is in them: two functions may hold the same value now, and others later.
+    # The closure's cells and not their contents: two functions may hold equal values now, and other values later.
     held = (*(callback.__closure__ or ()), *(callback.__defaults__ or ()), *(callback.__kwdefaults__ or {}).values())
     return (callback.__code__, *map(id, held))
 
 
-def names_function(name: str) -> bool:
+def is_function_name(name: str) -> bool:
     """Whether a text has the form ``module:function``."""
     return _FUNCTION.fullmatch(name) is not None
 
 
-def kind_of(sink: str) -> Kind:
-    """What a sink's name says of who can be given its ids.
+def sink_kind(sink: str) -> SinkKind:
+    """The kind of a sink by its name: it decides which process can deliver to the sink.
 
-    ``function``: whoever can import it; ``script``: the script that defines it; ``object``: the program that made it (a
-    lambda, a function inside a function, a method of an object); ``command``: the command of ``plsync run --exec``.
+    - ``function``: any process that can import it
+    - ``script``: the script that defines it
+    - ``object``: the program that made it (a lambda, a function inside a function, a method of an object)
+    - ``command``: ``plsync run --exec``
+
+    >>> sink_kind("app:on_id"), sink_kind("app:main.<locals>.on_id@12")
+    ('function', 'object')
     """
     if sink == COMMAND:
         return "command"
@@ -98,23 +109,23 @@ def kind_of(sink: str) -> Kind:
         return "object"
     if home == "__main__" or "/" in home or "\\" in home:
         return "script"
-    return "function" if names_function(sink) else "object"
+    return "function" if is_function_name(sink) else "object"
 
 
 def is_importable(callback: Callback) -> bool:
-    """Whether another process can find the callback by importing its module."""
+    """Whether another process can import the callback from its module."""
     module, qualname = getattr(callback, "__module__", None), getattr(callback, "__qualname__", None)
     return bool(module and qualname) and _resolves(cast("str", module), cast("str", qualname), callback)
 
 
-def adapted(callback: Callback) -> Callable[[int, Record], Any]:
-    """The callback as a function of the request id and its record, for callbacks that take one argument or two."""
+def with_record(callback: Callback) -> Callable[[int, Record], Any]:
+    """Adapt a callback of one or two arguments to a function of the request id and its record."""
     if _takes_record(callback):
         return callback
     return lambda request_id, _record: callback(request_id)
 
 
-def _fitting(name: str) -> str:
+def _shortened(name: str) -> str:
     encoded = name.encode("utf-8", "surrogateescape")
     if len(encoded) <= _MAX_BYTES:
         return name
@@ -125,18 +136,17 @@ def _fitting(name: str) -> str:
 def _takes_record(callback: Callback) -> bool:
     try:
         signature = inspect.signature(callback)
-    except (TypeError, ValueError):  # some callables written in C do not tell
+    except (TypeError, ValueError):  # some callables written in C have no signature
         return False
     try:
         signature.bind(0, None)
     except TypeError:
         return False
-    return sum(_is_required(parameter) for parameter in signature.parameters.values()) >= 2 or _is_variadic(signature)
+    return sum(_is_positional(parameter) for parameter in signature.parameters.values()) >= 2 or _is_variadic(signature)
 
 
-def _is_required(parameter: inspect.Parameter) -> bool:
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return parameter.kind in positional
+def _is_positional(parameter: inspect.Parameter) -> bool:
+    return parameter.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def _is_variadic(signature: inspect.Signature) -> bool:

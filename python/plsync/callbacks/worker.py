@@ -1,4 +1,4 @@
-"""Delivering to one sink: entries are claimed, its function is called for each, and what became of them is stored."""
+"""Delivers request ids to one sink: claims entries, calls the sink for each, and settles them."""
 
 from __future__ import annotations
 
@@ -17,122 +17,122 @@ from plsync.callbacks.invoke import Interrupted, Undelivered
 from plsync.journal.callbacks import CallbackQueue, ClaimedCallback, FailedDelivery
 
 if TYPE_CHECKING:
-    from plsync.callbacks.invoke import Call
+    from plsync.callbacks.invoke import SinkCall
 
-__all__ = ["LONG_CALL", "MAX_ATTEMPTS", "DeliveryReport", "Worker"]
+__all__ = ["LONG_CALL", "MAX_ATTEMPTS", "CallbackReport", "SinkWorker"]
 
 MAX_ATTEMPTS: Final = 10
 LONG_CALL: Final = 30.0
-"""Seconds after which others no longer wait for a call."""
+"""Seconds after which other entries no longer wait for a call."""
 
-# Calls that returned are stored together, but not kept back for longer: after a crash they would be called again.
-_STORE_EVERY: Final = 0.2
-# Waits between attempts grow by four from 5 s to 10 h: the last is more than a day after the first.
+# Calls that returned are settled together, at this interval: after a crash all unsettled ones are called again.
+_SETTLE_EVERY: Final = 0.2
+# The waits between attempts grow fourfold, from 5 s to 10 h. The last attempt is more than a day after the first.
 _FIRST_WAIT: Final = 5.0
 _GROWTH: Final = 4.0
 _LONGEST_WAIT: Final = 36_000.0
-_MOST_ERRORS: Final = 100
+_MAX_ERRORS: Final = 100
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger("plsync.callbacks")
 
 
 @dataclass
-class DeliveryReport:
-    """What became of request ids on their way to their callbacks."""
+class CallbackReport:
+    """The result of calling sinks with request ids."""
 
     delivered: int = 0
     """Calls that returned."""
     failed: int = 0
-    """Calls that raised; they are tried again later."""
+    """Calls that raised, to be tried again."""
     dead: int = 0
-    """Calls that raised for the last time; the entry is kept with its error."""
+    """Calls that raised for the last time. The journal keeps the entry with its error."""
     errors: list[str] = field(default_factory=list)
-    """What they raised, one line each; of very many the first."""
+    """One line for each failure, for the first 100."""
 
-    def add(self, other: DeliveryReport) -> None:
-        """Take in what another report says."""
+    def add(self, other: CallbackReport) -> None:
+        """Add the numbers and errors of another report."""
         self.delivered += other.delivered
         self.failed += other.failed
         self.dead += other.dead
-        self.errors += other.errors[: _MOST_ERRORS - len(self.errors)]
+        self.errors += other.errors[: _MAX_ERRORS - len(self.errors)]
 
 
-class Worker:
-    """Delivers to one sink. Calls are made by the thread that calls :meth:`drain`; the rest is for any thread."""
+class SinkWorker:
+    """Delivers to one sink. The thread that calls :meth:`drain` makes the calls; any thread may call the rest.
+
+    Args:
+        sink: the sink's name.
+        make_call: makes the callable of the sink, in the thread that calls it.
+        queue: the callback queue of the journal.
+        writer: returns the writer id of this process; None if it does not record.
+        on_report: called with a report after each settlement.
+        stopping: once it is set no further call begins.
+    """
 
     def __init__(
         self,
         sink: str,
-        make: Callable[[], Call],
+        make_call: Callable[[], SinkCall],
         queue: CallbackQueue,
         writer: Callable[[], bytes | None],
         *,
-        told: Callable[[DeliveryReport], None],
+        on_report: Callable[[CallbackReport], None],
         stopping: threading.Event,
     ) -> None:
-        """Prepare.
-
-        Args:
-            sink: whose entries it delivers.
-            make: makes what calls the sink, in the thread that will.
-            queue: where they wait.
-            writer: the writer id of this process, if it records; None for one that does not.
-            told: is given what was stored.
-            stopping: once it is set no further call begins.
-        """
         self.sink = sink
-        self._make = make
-        self._call: Call | None = None
+        self._make_call = make_call
+        self._call: SinkCall | None = None
         self._queue = queue
         self._writer = writer
-        self._told = told
+        self._on_report = on_report
         self._stopping = stopping
         self._lock = threading.Lock()
         self._draining = False
-        self._left: deque[ClaimedCallback] = deque()
+        self._waiting: deque[ClaimedCallback] = deque()
         self._calling: ClaimedCallback | None = None
         self._called_at = 0.0
         self._done: list[int] = []
         self._failed: list[FailedDelivery] = []
-        self._stored_at = 0.0
+        self._settled_at = 0.0
         self._is_failing = False
 
     def drain(self) -> None:
-        """Deliver until nothing is due.
+        """Deliver until no entry is due.
 
         Raises:
-            SinkUnavailable: there is nothing to call here.
-            JournalError: the journal could not be read or written to. What is not stored is kept for the next time.
+            SinkUnavailable: this process cannot call the sink.
+            JournalError: the journal could not be read or written. The worker keeps unsettled results for the next
+                attempt.
         """
-        # Before the first claim: who asks whether anything is left must not see it neither due nor here.
+        # Set before the first claim: in between, an entry is neither due nor in this worker's hands.
         self._draining = True
         try:
-            self.store()
-            self._call = self._call or self._make()
+            self.settle()
+            self._call = self._call or self._make_call()
             while not self._stopping.is_set():
-                # First what is left of before, should the journal have failed in the middle of it.
+                # Entries of an earlier claim come first: the journal may have failed while they were delivered.
                 self._deliver_all(self._call)
                 claimed = self._queue.claim(self.sink, self._writer())
                 if not claimed:
                     break
                 with self._lock:
-                    self._left.extend(claimed)
-            self.put_back()
-            self.store()
+                    self._waiting.extend(claimed)
+            self.release()
+            self.settle()
         finally:
             self._draining = False
 
     def close(self) -> None:
-        """Nothing more is delivered by this thread."""
+        """Release the resources of the sink's callable, in the thread that called it."""
         if self._call is not None:
             self._call.close()
 
-    def store(self) -> None:
-        """Store what became of the calls so far. What could not be stored is kept for the next time."""
+    def settle(self) -> None:
+        """Store the results of finished calls. After an error of the journal they are kept for the next attempt."""
         with self._lock:
             done, failed = self._done, self._failed
             self._done, self._failed = [], []
-            self._stored_at = time.monotonic()
+            self._settled_at = time.monotonic()
         if not done and not failed:
             return
         try:
@@ -141,53 +141,53 @@ class Worker:
             with self._lock:
                 self._done, self._failed = done + self._done, failed + self._failed
             raise
-        dead = sum(one.dead for one in failed)
-        errors = [f"{self.sink} {one.error}" for one in failed]
-        self._told(DeliveryReport(len(done), len(failed) - dead, dead, errors))
+        dead = sum(failure.dead for failure in failed)
+        errors = [f"{self.sink} {failure.error}" for failure in failed]
+        self._on_report(CallbackReport(len(done), len(failed) - dead, dead, errors))
 
-    def put_back(self) -> None:
-        """Release what was claimed and not called yet, for another to take."""
+    def release(self) -> None:
+        """Release the entries that were claimed and not called yet, for another worker."""
         with self._lock:
-            released = [entry.seq for entry in self._left]
-            self._left.clear()
+            released = [entry.seq for entry in self._waiting]
+            self._waiting.clear()
         if released:
             self._queue.settle(self.sink, released=released)
 
     def extend(self) -> None:
-        """Keep leased what this worker has."""
+        """Extend the leases of this worker's entries."""
         with self._lock:
-            seqs = [entry.seq for entry in self._left] + self._done + [entry.seq for entry in self._failed]
+            seqs = [entry.seq for entry in self._waiting] + self._done + [entry.seq for entry in self._failed]
             seqs += [] if self._calling is None else [self._calling.seq]
         if seqs:
             self._queue.extend(self.sink, seqs)
 
     @property
     def is_busy(self) -> bool:
-        """Whether it claims, or has something that is not settled."""
+        """Whether the worker claims entries, or has an entry that is not settled."""
         with self._lock:
-            return bool(self._draining or self._calling or self._left or self._done or self._failed)
+            return bool(self._draining or self._calling or self._waiting or self._done or self._failed)
 
     @property
     def is_stuck(self) -> bool:
-        """Whether its call takes so long that others must not wait for it."""
+        """Whether the present call takes longer than ``LONG_CALL``, so that other entries must not wait for it."""
         with self._lock:
             return self._calling is not None and time.monotonic() - self._called_at > LONG_CALL
 
-    def _deliver_all(self, call: Call) -> None:
+    def _deliver_all(self, call: SinkCall) -> None:
         while (entry := self._next()) is not None:
             self._deliver(entry, call)
-            if time.monotonic() - self._stored_at > _STORE_EVERY:
-                self.store()
-        self.store()
+            if time.monotonic() - self._settled_at > _SETTLE_EVERY:
+                self.settle()
+        self.settle()
 
     def _next(self) -> ClaimedCallback | None:
         with self._lock:
-            if self._stopping.is_set() or not self._left:
+            if self._stopping.is_set() or not self._waiting:
                 return None
-            self._calling, self._called_at = self._left.popleft(), time.monotonic()
+            self._calling, self._called_at = self._waiting.popleft(), time.monotonic()
             return self._calling
 
-    def _deliver(self, entry: ClaimedCallback, call: Call) -> None:
+    def _deliver(self, entry: ClaimedCallback, call: SinkCall) -> None:
         failed: FailedDelivery | None = None
         try:
             if entry.attempts >= MAX_ATTEMPTS:
@@ -198,16 +198,16 @@ class Worker:
         except Interrupted:
             with self._lock:
                 self._calling = None
-                self._left.appendleft(entry)
+                self._waiting.appendleft(entry)
             return
         except KeyboardInterrupt:
-            # In the main thread it is the user's. The entry comes back when its lease is over.
+            # In the main thread it is the user's Ctrl-C. The entry is delivered again after its lease.
             if threading.current_thread() is threading.main_thread():
                 raise
-            failed = _failed(entry, KeyboardInterrupt())
-        except BaseException as error:  # also SystemExit and asyncio's CancelledError: the thread is not the callback's
-            self._log(error)
-            failed = _failed(entry, error)
+            failed = _failure(entry, KeyboardInterrupt())
+        except BaseException as error:  # SystemExit and CancelledError too: a callback must not end plsync's thread
+            self._log_first(error)
+            failed = _failure(entry, error)
         with self._lock:
             self._calling = None
             if failed is None:
@@ -216,14 +216,14 @@ class Worker:
             else:
                 self._failed.append(failed)
 
-    def _log(self, error: BaseException) -> None:
-        """Say where it was raised, for the first of several failures in a row."""
+    def _log_first(self, error: BaseException) -> None:
+        """Log the traceback of the first of several failures in a row."""
         if not self._is_failing and not isinstance(error, Undelivered):
-            _logger.warning("%s raised; it is called again later", self.sink, exc_info=error)
+            _log.warning("%s raised; it is called again later", self.sink, exc_info=error)
         self._is_failing = True
 
 
-def _failed(entry: ClaimedCallback, error: BaseException) -> FailedDelivery:
+def _failure(entry: ClaimedCallback, error: BaseException) -> FailedDelivery:
     attempts = entry.attempts + 1
     wait = min(_FIRST_WAIT * _GROWTH**entry.attempts, _LONGEST_WAIT)
     wait *= random.uniform(0.8, 1.0)  # noqa: S311 - spreads load, guards nothing
@@ -231,6 +231,6 @@ def _failed(entry: ClaimedCallback, error: BaseException) -> FailedDelivery:
 
 
 def _reason(error: BaseException) -> str:
-    """Why a delivery failed, in one line that names no key and no password."""
+    """One line for the journal, of 500 characters at most, without API keys and passwords."""
     text = str(error) if isinstance(error, Undelivered) else f"raised {type(error).__name__}: {error}"
     return " ".join(without_api_keys(text).split())[:500]

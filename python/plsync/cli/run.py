@@ -13,15 +13,16 @@ import typer
 from plsync.cli import options
 from plsync.cli.console import note
 from plsync.cli.systemd import notify
-from plsync.delivery.policy import BATCH, IN_FLIGHT
+from plsync.delivery.limits import MAX_BATCH_RECORDS, MAX_IN_FLIGHT
 from plsync.journal.journal import Journal
 
 if TYPE_CHECKING:
     from plsync.callbacks.command import Command
-    from plsync.callbacks.resolve import Importable
+    from plsync.callbacks.resolve import ImportableFunctions
     from plsync.cli.run_reporter import Story
     from plsync.delivery.lock import SenderLock
-    from plsync.delivery.runner import Runner, Step
+    from plsync.delivery.reports import Step
+    from plsync.delivery.runner import Runner
 
 __all__ = ["WORK_LEFT", "run"]
 
@@ -50,8 +51,8 @@ def run(
     callbacks: Annotated[list[str] | None, _CALLBACKS] = None,
     exec_: Annotated[str | None, _EXEC] = None,
     no_callbacks: Annotated[bool, typer.Option("--no-callbacks", help="Call no functions.")] = False,
-    batch: Annotated[int, _BATCH] = BATCH,
-    in_flight: Annotated[int, _IN_FLIGHT] = IN_FLIGHT,
+    batch: Annotated[int, _BATCH] = MAX_BATCH_RECORDS,
+    in_flight: Annotated[int, _IN_FLIGHT] = MAX_IN_FLIGHT,
     settle: Annotated[float, _SETTLE] = 60.0,
     json: options.Json = False,
     journal: options.Journal = None,
@@ -63,22 +64,22 @@ def run(
     Exits with 0 when all is done, 3 when work is left.
     """
     # An HTTP client is slow to import, and the commands that look need none.
-    from plsync.callbacks.dispatcher import Deliveries  # noqa: PLC0415
+    from plsync.callbacks.dispatcher import CallbackDispatcher  # noqa: PLC0415
     from plsync.cli.run_reporter import Story  # noqa: PLC0415
     from plsync.delivery.lock import sole_sender  # noqa: PLC0415
-    from plsync.delivery.policy import RULES, Policy  # noqa: PLC0415
-    from plsync.delivery.runner import Runner, left  # noqa: PLC0415
+    from plsync.delivery.policy import RULES, Action, SendPolicy  # noqa: PLC0415
+    from plsync.delivery.runner import Runner  # noqa: PLC0415
     from plsync.delivery.wake import Wake  # noqa: PLC0415
-    from plsync.promptlayer.client import PromptLayerClient, refusal  # noqa: PLC0415
+    from plsync.promptlayer.client import PromptLayerClient, halt_error  # noqa: PLC0415
 
-    policy = Policy(settle=settle)
+    policy = SendPolicy(settle=settle)
     story = Story(json)
     functions = None if no_callbacks else _functions(callbacks or [])
     command = None if exec_ is None else _command(exec_, to_stderr=json)
     # A service may be up before the first program records.
     with Journal.open(journal, create=not once) as opened, sole_sender(opened.path) as lock:
-        with PromptLayerClient.of_environment(policy.timeout) as client, Wake(opened.path) as wake:
-            deliveries = Deliveries(opened, functions=functions, command=command, heard=wake.call)
+        with PromptLayerClient.from_environment(policy.timeout) as client, Wake(opened.path) as wake:
+            dispatcher = CallbackDispatcher(opened, functions=functions, command=command, on_report=wake.interrupt)
             runner = Runner(
                 opened,
                 client,
@@ -86,30 +87,30 @@ def run(
                 wake,
                 batch=batch,
                 in_flight=in_flight,
-                deliveries=deliveries,
-                watched=story.watch,
+                dispatcher=dispatcher,
+                on_progress=story.watch,
             )
-            story.expect(sum(left(opened).get(state, 0) for state in ("pending", "in_doubt", "leased")))
+            story.expect(sum(opened.stats().left.get(state, 0) for state in ("pending", "in_doubt", "leased")))
             # What callbacks print must not get between a program and its JSON.
             with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext(), _until_signalled(runner):
                 notify("READY=1", "STATUS=sending")
-                deliveries.start()
+                dispatcher.start()
                 for step in runner.once() if once else runner.forever():
                     _tell(step, story, lock)
-            where = client.where
-        work = left(opened)
+            where = client.address
+        work = opened.stats().left
     story.end(work, [] if functions is None else list(functions.unavailable.values()))
-    if story.halt is not None and RULES[type(story.halt)].then == "stop":
-        raise refusal(story.halt, where)
+    if story.halt is not None and RULES[type(story.halt)].action is Action.STOP:
+        raise halt_error(story.halt, where)
     if work:
         raise typer.Exit(WORK_LEFT)
 
 
-def _functions(given: list[str]) -> Importable:
-    from plsync.callbacks.resolve import Importable  # noqa: PLC0415 - as in run
+def _functions(given: list[str]) -> ImportableFunctions:
+    from plsync.callbacks.resolve import ImportableFunctions  # noqa: PLC0415 - as in run
 
     try:
-        return Importable(given)
+        return ImportableFunctions(given)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--callbacks") from None
 
@@ -124,17 +125,16 @@ def _command(line: str, *, to_stderr: bool) -> Command:
 
 
 def _tell(step: Step, story: Story, lock: SenderLock) -> None:
-    from plsync.delivery.runner import Waiting  # noqa: PLC0415
-    from plsync.delivery.sender import Pass  # noqa: PLC0415 - loaded by now
+    from plsync.delivery.reports import PassReport, Pause  # noqa: PLC0415 - loaded by now
 
     story.tell(step)
-    if isinstance(step, Pass) and step.halt is None:
+    if isinstance(step, PassReport) and step.halt is None:
         doing = "sending" if step.moved else "idle"
-    elif isinstance(step, Waiting) and story.halt is not None:
+    elif isinstance(step, Pause) and story.halt is not None:
         doing = f"waiting: {story.halt.reason}"
     else:
         return
-    lock.tell(doing)
+    lock.report(doing)
     notify(f"STATUS={doing}")
 
 

@@ -6,19 +6,15 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from plsync.callbacks.dispatcher import DeliveryReport
+from plsync.callbacks.worker import CallbackReport
 from plsync.cli import humanize
 from plsync.cli.console import json_line, out, safe
-from plsync.delivery.followups import FollowUpReport
-from plsync.delivery.runner import Step, Waiting
-from plsync.delivery.sender import Pass
-
-if TYPE_CHECKING:
-    from plsync.promptlayer.outcomes import Outcome
+from plsync.delivery.reports import FollowUpReport, PassReport, Pause, Step
+from plsync.promptlayer.outcomes import Outcome, label
 
 __all__ = ["Story"]
 
@@ -56,7 +52,7 @@ class Story:
         """So many are to be sent, as far as is known."""
         self._total = records
 
-    def watch(self, so_far: Pass) -> None:
+    def watch(self, so_far: PassReport) -> None:
         """A pass has got so far."""
         done = so_far.acked + so_far.in_doubt + so_far.dead
         self._teller.further(done, max(done, self._total))
@@ -64,11 +60,11 @@ class Story:
     def tell(self, step: Step) -> None:
         """Count a step, and say what it did when it did something."""
         self._teller.rest()
-        if isinstance(step, Pass):
+        if isinstance(step, PassReport):
             self._pass(step)
         elif isinstance(step, FollowUpReport):
             self._said(step)
-        elif isinstance(step, DeliveryReport):
+        elif isinstance(step, CallbackReport):
             self._add("delivered", step.delivered, "delivered", "callback")
             self._add("failed", step.failed + step.dead, "failed; kept", "callback")
             for error in step.errors:
@@ -85,13 +81,13 @@ class Story:
         """Say what is left."""
         self._teller.rest()
         if self.json:
-            halt = None if self.halt is None else {"outcome": type(self.halt).__name__, **asdict(self.halt)}
+            halt = None if self.halt is None else {"outcome": label(self.halt), **asdict(self.halt)}
             self._teller.say("", event="end", **self.sums, left=work, halt=halt)
             return
         for line in _remains(work, unavailable) or ["Nothing left: every record is at PromptLayer."]:
             self._teller.say(line)
 
-    def _pass(self, step: Pass) -> None:
+    def _pass(self, step: PassReport) -> None:
         self.halt = None
         self._add("acked", step.acked, "at PromptLayer")
         self._add("found", step.found, "of them there already, found by looking them up")
@@ -112,7 +108,7 @@ class Story:
     def _halted(self, halt: Outcome | None) -> None:
         self.halt = halt or self.halt
         if halt is not None:
-            self._teller.say(halt.reason, event="halt", outcome=type(halt).__name__.lower(), reason=halt.reason)
+            self._teller.say(halt.reason, event="halt", outcome=label(halt).lower(), reason=halt.reason)
 
     def _add(self, name: str, number: int, what: str, noun: str = "record") -> None:
         self.sums[name] += number
@@ -199,7 +195,7 @@ class _Every:
         return rate
 
 
-def _waiting(step: Waiting) -> str:
+def _waiting(step: Pause) -> str:
     if step.outcome is None:
         return f"Waiting {step.seconds:.0f} s until what is in doubt can be looked up."
     return f"Trying again in {step.seconds:.0f} s."

@@ -8,7 +8,7 @@ from typing import Final
 
 from rich.text import Text
 
-from plsync.callbacks.sinks import kind_of
+from plsync.callbacks.sinks import sink_kind
 from plsync.cli import humanize, options
 from plsync.cli.console import fact, json_line, out, safe
 from plsync.delivery.lock import current_sender
@@ -100,7 +100,7 @@ def _waiting(sink: SinkBacklog) -> str:
         "script": f"run the script again, or `plsync run --callbacks module:{function}`",
         "object": f"run its program again, or `plsync run --callbacks '{sink.sink}=module:function'`",
         "command": "`plsync run --exec COMMAND` runs it",
-    }[kind_of(sink.sink)]
+    }[sink_kind(sink.sink)]
     running = f", its running program {sink.owned:,} of them" if sink.owned else ""
     failed = f"; it {sink.last_error}" if sink.last_error and not sink.dead else ""
     return f"{sink.waiting:,} for {sink.sink}: {how}{running}{failed}"

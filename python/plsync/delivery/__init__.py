@@ -1,1 +1,1 @@
-"""``plsync run``: sends the outbox to PromptLayer, and looks up the records that are in doubt."""
+"""``plsync run``: sends the records of the outbox to PromptLayer, and looks up records in doubt."""

@@ -66,17 +66,17 @@ class DeliveryThread(JournalThread):
     def _send(self) -> None:
         # An HTTP client is slow to import, and only this thread needs it.
         from plsync.delivery.lock import sole_sender  # noqa: PLC0415
-        from plsync.delivery.policy import RULES, Policy  # noqa: PLC0415
+        from plsync.delivery.policy import RULES, Action, SendPolicy  # noqa: PLC0415
         from plsync.delivery.runner import Runner  # noqa: PLC0415
         from plsync.delivery.wake import Wake  # noqa: PLC0415
         from plsync.journal.journal import Journal  # noqa: PLC0415
-        from plsync.promptlayer.client import PromptLayerClient, refusal  # noqa: PLC0415
+        from plsync.promptlayer.client import PromptLayerClient, halt_error  # noqa: PLC0415
 
-        policy = Policy()
+        policy = SendPolicy()
         with (
             Journal.open(self.path, create=True) as journal,
             sole_sender(journal.path) as lock,
-            PromptLayerClient.of_environment(policy.timeout) as client,
+            PromptLayerClient.from_environment(policy.timeout) as client,
             Wake(journal.path) as wake,
         ):
             self._runner = runner = Runner(journal, client, policy, wake)
@@ -84,11 +84,12 @@ class DeliveryThread(JournalThread):
                 runner.finish()
             try:
                 for _ in runner.forever():
-                    lock.tell("sending" if runner.halt is None else f"waiting: {runner.halt.reason}")
+                    lock.report("sending" if runner.halt is None else f"waiting: {runner.halt.reason}")
             finally:
                 self._runner = None
-            if runner.halt is not None and RULES[type(runner.halt)].then == "stop" and not self._stopping.is_set():
-                raise refusal(runner.halt, client.where)
+            halt = None if self._stopping.is_set() else runner.halt
+            if halt is not None and RULES[type(halt)].action is Action.STOP:
+                raise halt_error(halt, client.address)
 
     def _log_once(self, error: Exception) -> None:
         """Log a repeated error the first time only."""

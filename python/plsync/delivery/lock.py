@@ -1,4 +1,7 @@
-"""One sender a journal: two would send each other's records in doubt. The lock says who it is, and how it is going."""
+"""The lock that allows one sender a journal. Its file names the sender's process and that process's activity.
+
+A second sender would take the first one's leased records for records in doubt.
+"""
 
 from __future__ import annotations
 
@@ -15,48 +18,54 @@ import orjson
 
 from plsync.errors import JournalLocked
 
-__all__ = ["Sender", "SenderLock", "current_sender", "sole_sender"]
+__all__ = ["SenderLock", "SenderProcess", "current_sender", "sole_sender"]
 
-_MOST: Final = 4096
-_TRIES: Final = 5
-_BETWEEN_TRIES: Final = 0.02
+_FILE_SIZE: Final = 4096
+_ATTEMPTS: Final = 5
+_BETWEEN_ATTEMPTS: Final = 0.02
 
 
 @dataclass(frozen=True)
-class Sender:
+class SenderProcess:
     """The process that sends a journal's records."""
 
     pid: int
     since: float
-    """When it began, in seconds since the epoch."""
+    """The time it took the lock, in seconds since the epoch."""
     doing: str
-    """``sending``, ``idle``, or why it waits."""
+    """``sending``, ``idle``, or the reason for a pause."""
 
 
 class SenderLock:
-    """The lock, held."""
+    """The lock while this process holds it.
+
+    Args:
+        descriptor: the file descriptor of the locked file.
+    """
 
     def __init__(self, descriptor: int) -> None:
-        """``descriptor``: of the locked file."""
         self._descriptor = descriptor
         self._since = time.time()
-        self._told = ""
-        self.tell("sending")
+        self._reported = ""
+        self.report("sending")
 
-    def tell(self, doing: str) -> None:
-        """Say how it is going, to whoever asks with :func:`current_sender`."""
-        if doing == self._told:
+    def report(self, doing: str) -> None:
+        """Write the present activity, for :func:`current_sender` in other processes."""
+        if doing == self._reported:
             return
-        self._told = doing
+        self._reported = doing
         text = orjson.dumps({"pid": os.getpid(), "since": self._since, "doing": doing[:300]})
-        # Always as long, so that nothing of an older text is left behind it.
+        # A constant length, so that the end of an older text is overwritten.
         os.lseek(self._descriptor, 0, os.SEEK_SET)
-        os.write(self._descriptor, text.ljust(_MOST - 1) + b"\n")
+        os.write(self._descriptor, text.ljust(_FILE_SIZE - 1) + b"\n")
 
 
 @contextlib.contextmanager
 def sole_sender(journal: Path) -> Iterator[SenderLock]:
-    """Hold ``sync.lock`` of the journal; the system lets go of it when the process dies.
+    """Hold ``sync.lock`` of a journal. The system releases the lock when the process dies.
+
+    Args:
+        journal: the journal's directory.
 
     Raises:
         JournalLocked: another process is sending from this journal.
@@ -64,22 +73,26 @@ def sole_sender(journal: Path) -> Iterator[SenderLock]:
     descriptor = os.open(journal / "sync.lock", os.O_RDWR | os.O_CREAT, 0o600)
     _held.add(descriptor)
     try:
-        if not _lock_soon(descriptor):
+        if not _try_lock(descriptor):
             holder = _read(descriptor)
-            who = "" if holder is None else f" (process {holder.pid}, since {_clock(holder.since)})"
+            who = "" if holder is None else f" (process {holder.pid}, since {_local_time(holder.since)})"
             raise JournalLocked(
-                f"another `plsync run`{who} is at work on {journal}; nothing was sent twice: let it finish, or stop it"
+                f"another `plsync run`{who} sends from {journal}; nothing was sent twice: let it finish, or stop it"
             )
         yield SenderLock(descriptor)
     finally:
-        # A forked child has let go of it already.
+        # A forked child has closed it already.
         if descriptor in _held:
             _held.discard(descriptor)
             os.close(descriptor)
 
 
-def current_sender(journal: Path) -> Sender | None:
-    """Who is sending from this journal right now."""
+def current_sender(journal: Path) -> SenderProcess | None:
+    """The process that sends from a journal now; None when no process does.
+
+    Args:
+        journal: the journal's directory.
+    """
     try:
         descriptor = os.open(journal / "sync.lock", os.O_RDWR)
     except OSError:
@@ -94,20 +107,20 @@ def current_sender(journal: Path) -> Sender | None:
         os.close(descriptor)
 
 
-def _lock_soon(descriptor: int) -> bool:
-    """Take the lock. Whoever looks who has it holds it for an instant, so once is not enough."""
-    for _ in range(_TRIES):
+def _try_lock(descriptor: int) -> bool:
+    """Take the lock, with retries: a process in :func:`current_sender` holds it for an instant."""
+    for _ in range(_ATTEMPTS):
         try:
             _lock(descriptor)
         except OSError:
-            time.sleep(_BETWEEN_TRIES)
+            time.sleep(_BETWEEN_ATTEMPTS)
         else:
             return True
     return False
 
 
-def _let_go() -> None:
-    # The lock belongs to the open file, which a forked child shares: it would outlive the sender in it.
+def _close_in_child() -> None:
+    # A forked child shares the open file, and with it the lock: the lock would outlive the sender.
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()
@@ -115,27 +128,27 @@ def _let_go() -> None:
 
 _held: set[int] = set()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
-def _read(descriptor: int) -> Sender | None:
+def _read(descriptor: int) -> SenderProcess | None:
     try:
         os.lseek(descriptor, 0, os.SEEK_SET)
-        told: dict[str, Any] = orjson.loads(os.read(descriptor, _MOST))
-        return Sender(int(told["pid"]), float(told["since"]), str(told["doing"]))
+        stored: dict[str, Any] = orjson.loads(os.read(descriptor, _FILE_SIZE))
+        return SenderProcess(int(stored["pid"]), float(stored["since"]), str(stored["doing"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _clock(moment: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
+def _local_time(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 if sys.platform == "win32":
     import msvcrt
 
     def _lock(descriptor: int) -> None:
-        # A byte far behind the text: Windows keeps others from reading what is locked.
+        # A byte far behind the text: on Windows other processes cannot read a locked range.
         os.lseek(descriptor, 1 << 30, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 

@@ -1,10 +1,11 @@
-"""What becomes of records after each outcome, as a table; and how long to wait.
+"""The effect of each outcome on the records and on the run, as a table; and the times to wait.
 
-Causes of the network are retried for ever, causes of the payload never.
+A network failure is retried without end. A refused payload is never retried.
 """
 
 from __future__ import annotations
 
+import enum
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,117 +15,129 @@ from plsync.promptlayer.outcomes import (
     Ambiguous,
     Delivered,
     Misdirected,
-    Offline,
     Outcome,
-    Rejected,
+    Refused,
     Throttled,
     Unauthorized,
+    Unreachable,
 )
 
-__all__ = ["BATCH", "IN_FLIGHT", "RULES", "Policy", "Rule"]
+__all__ = ["RULES", "Action", "Rule", "SendPolicy"]
 
-BATCH: Final = 200
-"""Records in one request, at most."""
-IN_FLIGHT: Final = 6
-"""Requests at once."""
+
+class Action(enum.Enum):
+    """The next step of a run after an outcome."""
+
+    CONTINUE = "continue"
+    """Send the next batch."""
+    PAUSE = "pause"
+    """The next batch would fail as well: try again later."""
+    STOP = "stop"
+    """A person has to change a setting first."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What one outcome of a send means."""
+    """The effect of one outcome."""
 
-    becomes: Literal["acked", "pending", "in_doubt", "dead"]
-    """The state of the batch's records (a rejected batch is halved first, until one record is left)."""
-    then: Literal["go on", "pause", "stop"]
-    """``pause``: the same would happen to the next batch, try later. ``stop``: somebody has to change something."""
+    state: Literal["acked", "pending", "in_doubt", "dead"]
+    """The new state of the batch's records. A refused batch is halved first, until one record is left."""
+    action: Action
 
 
 RULES: Final[Mapping[type[Outcome], Rule]] = {
-    Delivered: Rule("acked", "go on"),
-    Rejected: Rule("dead", "go on"),
-    Ambiguous: Rule("in_doubt", "pause"),
-    Throttled: Rule("pending", "pause"),
-    Offline: Rule("pending", "pause"),
-    Unauthorized: Rule("pending", "stop"),
-    Misdirected: Rule("pending", "stop"),
+    Delivered: Rule("acked", Action.CONTINUE),
+    Refused: Rule("dead", Action.CONTINUE),
+    Ambiguous: Rule("in_doubt", Action.PAUSE),
+    Throttled: Rule("pending", Action.PAUSE),
+    Unreachable: Rule("pending", Action.PAUSE),
+    Unauthorized: Rule("pending", Action.STOP),
+    Misdirected: Rule("pending", Action.STOP),
 }
 
-# A link that flaps is back within minutes; until then a look costs one connection, and is taken often.
+# A link that flaps is back within minutes. Until then plsync probes often, at the cost of one connection each.
 _OFTEN: Final = 1.5
 _OFTEN_FOR: Final = 600
 
 
 @dataclass(frozen=True)
-class Policy:
-    """Times, in seconds."""
+class SendPolicy:
+    """The times of a run, in seconds."""
 
     settle: float = 60.0
-    """How long a request whose answer was lost may still be at work in PromptLayer, before it is looked up.
+    """The wait before a record in doubt is looked up: PromptLayer may still be storing it.
 
-    The usual proxies and application servers give up on a request within 60 s; then it is stored or it never will be.
+    The usual proxies and application servers give up on a request within 60 s. After that it is stored or it never
+    will be.
     """
     timeout: float = 30.0
-    """The longest wait for an answer."""
+    """The longest wait for a response."""
     grace: float = 1.25
-    """How long answers and callbacks that are on their way are waited for when the run is stopped.
-
-    With what else there is to do it ends within 2 s.
-    """
+    """The wait for responses and callbacks in flight when the run is stopped. The whole stop takes up to 2 s."""
     shortest_pause: float = 1.0
     longest_pause: float = 300.0
     longest_offline: float = 30.0
-    """Between looks for a network that has been gone for long; a change of the machine's own network wakes earlier."""
-    looks: int = 5
-    """How often a span without a request log is looked up, each time after twice as long, before it is searched for."""
+    """The wait between probes of a network that has been gone for long. A change of the network ends the wait."""
+    lookups: int = 5
+    """Look-ups of a span without a request log, each after twice the wait, before plsync searches for its record."""
 
     def pause(self, failures: int, outcome: Outcome, since: float = 0.0) -> float:
-        """Seconds to wait after the n-th failure in a row, the first of which was ``since`` seconds ago.
+        """Seconds to wait after a failure.
 
-        At least what the server asked for; without a network often at first; else growing, with full jitter. A server
-        that asks for less than ``shortest_pause`` is not asked again and again for all that.
+        The pause grows with each failure, with full jitter. Without a network it stays short at first. A
+        ``Retry-After`` of ``shortest_pause`` or more wins; a shorter one is only the lower bound.
 
-        >>> Policy().pause(1, Throttled("429", retry_after=7.0))
+        Args:
+            failures: failures in a row, with the present failure.
+            outcome: the failure.
+            since: seconds since the first of them.
+
+        >>> SendPolicy().pause(1, Throttled("429", retry_after=7.0))
         7.0
         """
-        asked = (outcome.retry_after or 0.0) if isinstance(outcome, Throttled) else 0.0
-        if asked >= self.shortest_pause:
-            return asked
-        if isinstance(outcome, Offline):
+        retry_after = (outcome.retry_after or 0.0) if isinstance(outcome, Throttled) else 0.0
+        if retry_after >= self.shortest_pause:
+            return retry_after
+        if isinstance(outcome, Unreachable):
             ceiling = _OFTEN if since < _OFTEN_FOR else self.longest_offline
             return random.uniform(ceiling / 2, ceiling)  # noqa: S311 - spreads load, guards nothing
         ceiling = min(self.longest_pause, self.shortest_pause * 2.0 ** min(failures, 30))
-        return random.uniform(asked, ceiling)  # noqa: S311 - as above
+        return random.uniform(retry_after, ceiling)  # noqa: S311 - spreads load, guards nothing
 
-    def next_look(self, waited_ms: int) -> int | None:
-        """After how many ms to look again for a log that was not there after ``waited_ms``; None: not any more."""
-        first = self.first_look * 1000
+    def next_lookup(self, waited_ms: int) -> int | None:
+        """Milliseconds to wait before the next look-up of a missing log; None after the last.
+
+        Args:
+            waited_ms: the wait before the look-up that found no log.
+        """
+        first = self.first_lookup * 1000
         wait = max(first, 2.0 * waited_ms)
-        return int(wait) if wait < first * 2.0**self.looks else None
+        return int(wait) if wait < first * 2.0**self.lookups else None
 
     @property
-    def first_look(self) -> float:
-        """The wait before the first look."""
+    def first_lookup(self) -> float:
+        """The wait before the first look-up."""
         return max(self.settle, 1.0)
 
     @property
-    def last_look(self) -> float:
-        """The wait before the last look."""
-        return self.first_look * 2.0 ** (self.looks - 1)
+    def last_lookup(self) -> float:
+        """The wait before the last look-up."""
+        return self.first_lookup * 2.0 ** (self.lookups - 1)
 
     @property
     def lease(self) -> float:
-        """How long a batch is leased: a send that ran so long ago is over, and has settled."""
+        """The time for which a batch is leased: a request that began before is over, and has settled."""
         return self.timeout + self.settle
 
     @property
-    def longest_delivery(self) -> float:
-        """No batch is at work for longer, however often it is halved: what was taken up before then has settled.
+    def longest_send(self) -> float:
+        """The longest time until a batch is sent and has settled, however often it is halved.
 
-        One record may be long in going out: the 3 MB of an image are, over 1 KB a second.
+        One record may take long: an image of 3 MB takes 50 minutes over 1 KB a second.
         """
         return max(3600.0, 4 * self.timeout) + self.settle
 
     @property
     def longest_wait(self) -> float:
-        """No record is put off for longer; one that seems to be was put off by a clock that has been set since."""
-        return max(3600.0, self.lease, self.last_look)
+        """The longest wait of a record. A due time further ahead was set before a change of the wall clock."""
+        return max(3600.0, self.lease, self.last_lookup)

@@ -1,176 +1,168 @@
-"""Records in doubt: sent, and no clear answer. Each is looked up before anything is sent again."""
+"""Looks up records in doubt: records that were sent and got no clear response. None is sent again before that."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from plsync._common.clock import now_ms
-from plsync.delivery.policy import RULES, Policy
-from plsync.delivery.workers import Workers, unless
-from plsync.promptlayer.outcomes import Ambiguous, Found, Missing, Outcome, Rejected
+from plsync.delivery.policy import RULES, Action, SendPolicy
+from plsync.delivery.reports import ReconcileReport
+from plsync.promptlayer.outcomes import Ambiguous, Found, Missing, Outcome, Refused
+from plsync.promptlayer.request_threads import RequestThreads, call_unless_stopped
 
 if TYPE_CHECKING:
     from plsync.journal.journal import Journal
     from plsync.journal.record import Record
     from plsync.promptlayer.client import PromptLayerClient
 
-__all__ = ["Reconciled", "Reconciler"]
+__all__ = ["Reconciler"]
 
-_AT_ONCE: Final = 1000
-_SEARCHED: Final = 25
+_BATCH: Final = 1000
+_SEARCH_BATCH: Final = 25
 _POLL: Final = 0.1
-# So many answers in a row that are none: it is not the traces.
-_MOST_UNCLEAR: Final = 3
-
-
-@dataclass
-class Reconciled:
-    """What looking up brought to light."""
-
-    acked: int = 0
-    """Records that PromptLayer had all along."""
-    missing: int = 0
-    """Records it never stored: pending again, with the same ids."""
-    renewed: int = 0
-    """Records whose trace it has and makes no log of: pending again, with new ids."""
-    held: int = 0
-    """Records it makes no log of, whatever their ids: kept for somebody's decision."""
-    halt: Outcome | None = None
-    """Why looking up ended early."""
-    _without_log: list[Record] = field(default_factory=list)
+# After this many unclear responses in a row the server is failing, and not the look-up of one trace.
+_MAX_UNCLEAR: Final = 3
 
 
 class Reconciler:
-    """Looks up every record in doubt that has settled. One that cannot be decided stays in doubt."""
+    """Looks up every record in doubt that has settled. A record without a clear result stays in doubt.
+
+    Args:
+        journal: the journal. The caller holds its ``sync.lock``.
+        client: the connection to PromptLayer.
+        policy: the times to wait.
+        in_flight: look-ups at once.
+        stopped: read between look-ups. Once it returns True no further look-up begins.
+        send_last: whether a record that PromptLayer does not have is sent after all other pending records.
+    """
 
     def __init__(
         self,
         journal: Journal,
         client: PromptLayerClient,
-        policy: Policy,
+        policy: SendPolicy,
         in_flight: int,
         stopped: Callable[[], bool],
         *,
-        last: Callable[[Record], bool] = lambda _: False,
+        send_last: Callable[[Record], bool] = lambda _: False,
     ) -> None:
-        """Ask up to ``in_flight`` questions at once, until ``stopped``; ``last``: what is sent again after all else."""
         self._journal = journal
         self._client = client
         self._policy = policy
         self._stopped = stopped
-        self._last = last
+        self._send_last = send_last
         self._unclear_in_a_row = 0
-        self._workers: Workers[Record, Outcome] = Workers(self._look_up, in_flight, "plsync-look-up")
+        self._threads: RequestThreads[Record, Outcome] = RequestThreads(self._look_up, in_flight, "plsync-look-up")
 
-    def run(self) -> Reconciled:
-        """Go through what is due now, once."""
-        result = Reconciled()
+    def run(self) -> ReconcileReport:
+        """Look up every record that is due now, once."""
+        report = ReconcileReport()
         self._unclear_in_a_row = 0
-        while result.halt is None and not self._stopped():
-            due = self._journal.outbox.in_doubt(_AT_ONCE, now_ms())
+        while report.halt is None and not self._stopped():
+            due = self._journal.outbox.in_doubt(_BATCH, now_ms())
             if not due:
                 break
             try:
-                self._ask(due, result)
+                self._look_up_all(due, report)
             finally:
-                self._workers.close()
-            if result.halt is None and result._without_log:
-                self._search(result)
-        return result
+                self._threads.close()
+            if report.halt is None and report.without_log:
+                self._search(report)
+        return report
 
     def _look_up(self, record: Record) -> Outcome:
         return self._client.look_up(record.trace_id)
 
-    def _ask(self, records: Sequence[Record], result: Reconciled) -> None:
-        left = iter(records)
-        asking = True
-        while asking or self._workers.busy:
-            while asking and self._workers.free:
-                record = None if self._stopped() or result.halt is not None else next(left, None)
-                asking = record is not None
+    def _look_up_all(self, records: Sequence[Record], report: ReconcileReport) -> None:
+        remaining = iter(records)
+        submitting = True
+        while submitting or self._threads.busy:
+            while submitting and self._threads.free:
+                record = None if self._stopped() or report.halt is not None else next(remaining, None)
+                submitting = record is not None
                 if record is not None:
-                    self._workers.submit(record)
+                    self._threads.submit(record)
             if self._stopped():
-                # Nothing was sent: what is asked in vain stays as it was.
-                self._workers.abandon()
+                # A look-up changes nothing at PromptLayer, so its record stays in its state.
+                self._threads.abandon()
                 return
-            self._take(self._workers.collect(_POLL), result)
+            self._settle(self._threads.collect(_POLL), report)
 
-    def _take(self, answers: Iterable[tuple[Record, Outcome]], result: Reconciled) -> None:
+    def _settle(self, results: Iterable[tuple[Record, Outcome]], report: ReconcileReport) -> None:
         acks: list[tuple[int, int]] = []
         missing: dict[bool, list[int]] = {False: [], True: []}
-        for record, outcome in answers:
+        for record, outcome in results:
             if isinstance(outcome, Found):
                 request_id = outcome.request_ids.get(record.span_id)
                 if request_id is None:
-                    self._look_again(record, "PromptLayer has its span, but no request log yet", result)
+                    self._look_again(record, "PromptLayer has its span, but no request log yet", report)
                 else:
                     acks.append((record.seq, request_id))
             elif isinstance(outcome, Missing):
-                missing[self._last(record)].append(record.seq)
-            elif isinstance(outcome, Rejected):
-                self._look_again(record, f"PromptLayer would not look it up: {outcome.reason}", result)
+                missing[self._send_last(record)].append(record.seq)
+            elif isinstance(outcome, Refused):
+                self._look_again(record, f"PromptLayer refused to look it up: {outcome.reason}", report)
             elif isinstance(outcome, Ambiguous):
-                self._unclear(record, outcome, result)
+                self._defer(record, outcome, report)
             else:
-                result.halt = outcome
+                report.halt = outcome
             if not isinstance(outcome, Ambiguous):
                 self._unclear_in_a_row = 0
         if acks:
-            result.acked += self._journal.outbox.ack(acks)
-        for last, seqs in missing.items():
+            report.acked += self._journal.outbox.ack(acks)
+        for send_last, seqs in missing.items():
             if seqs:
-                # Of what is due, that comes last which was put off.
-                due = now_ms() if last else 0
-                self._journal.outbox.release(seqs, due, "PromptLayer does not have it: it will be sent again")
-                result.missing += len(seqs)
+                # The outbox leases records without a due time before records with one.
+                due_ms = now_ms() if send_last else 0
+                self._journal.outbox.release(seqs, due_ms, "PromptLayer does not have it: it will be sent again")
+                report.missing += len(seqs)
 
-    def _unclear(self, record: Record, outcome: Ambiguous, result: Reconciled) -> None:
-        """Put it off, and count no look: one trace that PromptLayer always fails at must not keep all else waiting."""
-        wait = max(record.put_off_ms(), int(self._policy.first_look * 1000))
-        self._journal.outbox.park([record.seq], "in_doubt", f"looked up in vain: {outcome.reason}", now_ms() + wait)
+    def _defer(self, record: Record, outcome: Ambiguous, report: ReconcileReport) -> None:
+        """Put a record off without counting the look-up: PromptLayer may always fail at this trace."""
+        wait_ms = max(record.put_off_ms(), int(self._policy.first_lookup * 1000))
+        reason = f"looked up without a clear response: {outcome.reason}"
+        self._journal.outbox.park([record.seq], "in_doubt", reason, now_ms() + wait_ms)
         self._unclear_in_a_row += 1
-        if self._unclear_in_a_row >= _MOST_UNCLEAR:
-            result.halt = outcome
+        if self._unclear_in_a_row >= _MAX_UNCLEAR:
+            report.halt = outcome
 
-    def _look_again(self, record: Record, reason: str, result: Reconciled) -> None:
-        wait = self._policy.next_look(record.put_off_ms())
-        if wait is None:
-            # No longer due, so that this pass does not meet it again; and after this wait its looks are still used up.
-            wait = int(self._policy.last_look * 1000)
-            result._without_log.append(record)
-        self._journal.outbox.park([record.seq], "in_doubt", reason, now_ms() + wait)
+    def _look_again(self, record: Record, reason: str, report: ReconcileReport) -> None:
+        wait_ms = self._policy.next_lookup(record.put_off_ms())
+        if wait_ms is None:
+            # This wait keeps the record out of this pass, and marks its look-ups as used up in the next one.
+            wait_ms = int(self._policy.last_lookup * 1000)
+            report.without_log.append(record)
+        self._journal.outbox.park([record.seq], "in_doubt", reason, now_ms() + wait_ms)
 
-    def _search(self, result: Reconciled) -> None:
-        """The last resort for spans that stay without a log: it may be there and not be shown with the trace."""
-        left, result._without_log = result._without_log, []
-        while left:
-            some, left = left[:_SEARCHED], left[_SEARCHED:]
-            outcome = unless(
-                self._stopped, partial(self._client.search, [record.id for record in some]), "plsync-search"
+    def _search(self, report: ReconcileReport) -> None:
+        """Search for records whose spans stay without a log: PromptLayer may have a log outside of the trace."""
+        remaining, report.without_log = report.without_log, []
+        while remaining:
+            batch, remaining = remaining[:_SEARCH_BATCH], remaining[_SEARCH_BATCH:]
+            outcome = call_unless_stopped(
+                self._stopped, partial(self._client.search, [record.id for record in batch]), "plsync-search"
             )
             if outcome is None:
                 return
             if not isinstance(outcome, Found):
-                # Ten searches a minute are allowed: the others stay put off.
-                if RULES[type(outcome)].then == "stop":
-                    result.halt = outcome
+                # PromptLayer allows ten searches a minute. The remaining records are searched for after their wait.
+                if RULES[type(outcome)].action is Action.STOP:
+                    report.halt = outcome
                 return
-            for record in some:
-                self._decide(record, outcome.request_ids.get(record.id), result)
+            for record in batch:
+                self._decide(record, outcome.request_ids.get(record.id), report)
 
-    def _decide(self, record: Record, request_id: int | None, result: Reconciled) -> None:
+    def _decide(self, record: Record, request_id: int | None, report: ReconcileReport) -> None:
         if request_id is not None:
-            result.acked += self._journal.outbox.ack([(record.seq, request_id)])
+            report.acked += self._journal.outbox.ack([(record.seq, request_id)])
         elif record.renewed:
             reason = "PromptLayer has its span, twice, and makes no request log of it; `plsync retry` looks once more"
             self._journal.outbox.park([record.seq], "held", reason)
-            result.held += 1
+            report.held += 1
         else:
             self._journal.outbox.renew(
                 [record.seq], "PromptLayer stored its span without a log: it is sent under new ids"
             )
-            result.renewed += 1
+            report.renewed += 1

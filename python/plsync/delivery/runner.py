@@ -1,238 +1,280 @@
-"""Pass after pass: once until nothing more can be done now, or for as long as it is wanted."""
+"""The run loop of ``plsync run``: ``once()`` drains the outbox, ``forever()`` keeps it empty."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from plsync._common.clock import WallClock, elapsed, now_ms
-from plsync.callbacks.dispatcher import Deliveries, DeliveryReport
-from plsync.delivery.breaker import Breaker
-from plsync.delivery.followups import FollowUpReport, FollowUps
-from plsync.delivery.policy import BATCH, IN_FLIGHT, RULES, Policy
-from plsync.delivery.sender import Engine, Pass
+from plsync.delivery.followups import FollowUpSender
+from plsync.delivery.limits import MAX_BATCH_RECORDS, MAX_IN_FLIGHT
+from plsync.delivery.policy import RULES, Action, SendPolicy
+from plsync.delivery.reports import FollowUpReport, PassReport, Pause, Step
+from plsync.delivery.sender import Sender
 from plsync.delivery.wake import Wake, Woken
-from plsync.delivery.workers import unless
-from plsync.promptlayer.outcomes import Ambiguous, Offline, Outcome
+from plsync.promptlayer.outcomes import Ambiguous, Outcome, Unreachable
+from plsync.promptlayer.request_threads import call_unless_stopped
 
 if TYPE_CHECKING:
+    from plsync.callbacks.dispatcher import CallbackDispatcher
     from plsync.journal.journal import Journal
     from plsync.promptlayer.client import PromptLayerClient
 
-__all__ = ["Runner", "Step", "Waiting", "left"]
+__all__ = ["Breaker", "Runner"]
 
-# However little happens, the journal is looked at so often: for processes that died, and callbacks due again.
+# All times in seconds. An idle run looks at the journal this often: for dead processes, and for retries that are due.
 _REVISIT: Final = 30.0
-_TRIES: Final = 4
+# once() gives up after this many failures in a row, or before a longer pause.
+_ATTEMPTS: Final = 4
 _PATIENCE: Final = 30.0
-# How long a single run waits for callbacks at its end; their ids come back if that is not enough.
-_LAST_CALLS: Final = 60.0
-# What calls that have ended meanwhile need to be stored.
-_LAST_STORE: Final = 0.1
+# once() waits this long for callbacks at its end. The journal keeps the ids of the rest.
+_CALLBACKS_AT_END: Final = 60.0
+# The least time in which to store callbacks that finish during shutdown.
+_STORE_AT_END: Final = 0.1
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """A pause before the next pass: because of an outcome, or until what is in doubt has settled."""
+class Breaker:
+    """A circuit breaker: it counts failures in a row, and grows the pause between two attempts.
 
-    seconds: float
-    outcome: Outcome | None = None
+    Closed, requests go out. Open, the run pauses; the pass after the pause probes with a single record (half open).
+    """
 
+    def __init__(self, policy: SendPolicy) -> None:
+        self._policy = policy
+        self._since = 0.0
+        self.failures = 0
+        """Failures in a row."""
 
-Step = Pass | FollowUpReport | DeliveryReport | Waiting
+    @property
+    def half_open(self) -> bool:
+        """Whether the last attempt failed."""
+        return self.failures > 0
+
+    def close(self) -> None:
+        """Count a success."""
+        self.failures = 0
+
+    def reset_time(self) -> None:
+        """Let the pauses of a missing network be short again, after the network has changed."""
+        self._since = elapsed()
+
+    def open(self, outcome: Outcome) -> float:
+        """Count a failure, and return the seconds to pause."""
+        if self.failures == 0:
+            self._since = elapsed()
+        self.failures += 1
+        return self._policy.pause(self.failures, outcome, elapsed() - self._since)
 
 
 class Runner:
-    """Runs the engine of one journal. The caller holds the journal's ``sync.lock``."""
+    """Runs rounds over one journal. The caller holds the journal's ``sync.lock``.
+
+    A round is a pass over the records, then the follow-ups; callbacks run beside it in other threads. States::
+
+        ROUND --ok, something moved--------> ROUND
+        ROUND --ok, nothing moved----------> IDLE     once(): the end, if no due time is near
+        ROUND --failed---------------------> PAUSED   the breaker sets the length
+        ROUND --failed, Action.STOP--------> end      forever(): only if no round has succeeded before
+        IDLE ---event, doorbell, due time--> ROUND
+        PAUSED -time is over---------------> ROUND    with a single record first
+        PAUSED -unreachable: probe fails---> PAUSED   the journal is left alone
+        any ----stop(), finish()-----------> end      finish(): after a round in which nothing moved
+
+    Args:
+        journal: the journal.
+        client: the connection to PromptLayer.
+        policy: the times to wait.
+        wake: waits for changes of the journal and of the network.
+        batch: records in one request, at most.
+        in_flight: requests at once.
+        dispatcher: a started dispatcher of callbacks; None to deliver no request ids.
+        on_progress: called with the report of the running pass whenever it has changed.
+    """
 
     def __init__(
         self,
         journal: Journal,
         client: PromptLayerClient,
-        policy: Policy,
+        policy: SendPolicy,
         wake: Wake,
         *,
-        batch: int = BATCH,
-        in_flight: int = IN_FLIGHT,
-        deliveries: Deliveries | None = None,
-        watched: Callable[[Pass], None] = lambda _: None,
+        batch: int = MAX_BATCH_RECORDS,
+        in_flight: int = MAX_IN_FLIGHT,
+        dispatcher: CallbackDispatcher | None = None,
+        on_progress: Callable[[PassReport], None] = lambda _: None,
     ) -> None:
-        """Prepare. ``deliveries`` have been started; None: none are made. ``watched`` is told how far a pass is."""
         self._journal = journal
         self._client = client
         self._policy = policy
         self._wake = wake
-        self._deliveries = deliveries
+        self._dispatcher = dispatcher
         self._stopping = threading.Event()
         self._finishing = threading.Event()
         self._stopped_at: float | None = None
         self._clock = WallClock()
         self._breaker = Breaker(policy)
         self.halt: Outcome | None = None
-        """Why the last round ended early; None when it got through."""
+        """The outcome that ended the last round early; None after a whole round."""
         stopped = self._stopping.is_set
-        self._engine = Engine(
-            journal, client, policy, batch=batch, in_flight=in_flight, stopped=stopped, watched=watched
+        self._sender = Sender(
+            journal, client, policy, batch=batch, in_flight=in_flight, stopped=stopped, on_progress=on_progress
         )
-        self._followups = FollowUps(journal, client, policy, in_flight=in_flight)
+        self._followups = FollowUpSender(journal, client, policy, in_flight=in_flight)
 
     def stop(self) -> None:
-        """End the run as soon as the requests at hand are over. For any thread, and signal handlers."""
+        """End the run as soon as the requests in flight are over. For any thread, and for signal handlers."""
         self._stopped_at = elapsed()
         self._stopping.set()
-        if self._deliveries is not None:
-            self._deliveries.stopping.set()
-        self._wake.call()
+        if self._dispatcher is not None:
+            self._dispatcher.stopping.set()
+        self._wake.interrupt()
 
     def finish(self) -> None:
-        """End the run once nothing more moves. For any thread."""
+        """End the run after the first round in which nothing moves. For any thread."""
         self._finishing.set()
-        self._wake.call()
+        self._wake.interrupt()
 
     @property
     def stopping(self) -> bool:
-        """Whether it was told to stop."""
+        """Whether :meth:`stop` was called."""
         return self._stopping.is_set()
 
     def once(self) -> Iterator[Step]:
-        """Steps until nothing more can be done now.
+        """Run rounds until nothing more can be done now, and yield each step.
 
-        What is in doubt is waited for until it has settled, and short pauses are waited out; a missing network is not.
+        Waits until records in doubt have settled, and waits out short pauses. Does not wait for a missing network.
         """
-        yield from self._once()
-        if self._deliveries is not None:
-            self._deliveries.finish(_LAST_CALLS)
-            yield from self._reports()
+        yield from self._drain()
+        if self._dispatcher is not None:
+            self._dispatcher.finish(_CALLBACKS_AT_END)
+            yield from self._dispatcher.reports()
             if self.halt is None:
-                # What the callbacks said of their requests.
-                yield from self._once()
-        yield from self._last_reports()
+                # Callbacks may have queued follow-ups.
+                yield from self._drain()
+        yield from self._close()
 
-    def _once(self) -> Iterator[Step]:
+    def _drain(self) -> Iterator[Step]:
         while not self.stopping:
-            moved, halt = yield from self._round()
-            if halt is None:
-                self._breaker.close()
-                if moved:
-                    continue
+            moved = yield from self._round()
+            if self.halt is None and moved:
+                continue
+            if self.halt is None:
                 wait = self._until_due(self._policy.lease + 1.0)
                 if wait is None:
                     return
-                yield Waiting(wait)
             else:
-                wait = self._breaker.open(halt)
-                if _gives_up(halt) or self._breaker.failures == _TRIES or wait > _PATIENCE:
+                wait = self._breaker.open(self.halt)
+                if _is_futile(self.halt) or self._breaker.failures == _ATTEMPTS or wait > _PATIENCE:
                     return
-                yield Waiting(wait, halt)
-            yield from self._rest(wait, Woken.NOTHING)
+            yield Pause(wait, self.halt)
+            yield from self._wait(wait, Woken.NOTHING)
 
     def forever(self) -> Iterator[Step]:
-        """Steps until :meth:`stop` or :meth:`finish`, or until somebody has to change something before all else."""
-        yield from self._forever()
-        yield from self._last_reports()
+        """Run rounds until :meth:`stop` or :meth:`finish`, and yield each step.
 
-    def _forever(self) -> Iterator[Step]:
+        Ends early when a person has to change a setting and no round has succeeded yet.
+        """
+        yield from self._keep_empty()
+        yield from self._close()
+
+    def _keep_empty(self) -> Iterator[Step]:
         reached = False
         while not self.stopping:
-            moved, halt = yield from self._round()
-            if halt is None:
-                reached |= moved
-                self._breaker.close()
-                if not moved and self._finishing.is_set():
+            moved = yield from self._round()
+            if self.halt is not None:
+                if self._finishing.is_set() or (RULES[type(self.halt)].action is Action.STOP and not reached):
                     return
-                if not moved:
-                    yield from self._rest(self._until_due(_REVISIT) or _REVISIT, Woken.RECORDED | Woken.RUNG)
-                continue
-            if self._finishing.is_set() or (RULES[type(halt)].then == "stop" and not reached):
+                yield from self._pause(self.halt)
+            elif moved:
+                reached = True
+            elif self._finishing.is_set():
                 return
-            yield from self._pause(halt)
+            else:
+                yield from self._wait(self._until_due(_REVISIT) or _REVISIT, Woken.RECORDED | Woken.RUNG)
 
-    def _round(self) -> Generator[Step, None, tuple[bool, Outcome | None]]:
-        """Records, then what was said of them; whether anything moved, and why it ended early if it did."""
-        self._mend_waits()
-        sent = self._engine.run_pass(carefully=self._breaker.half_open)
-        yield sent
-        said = self._followups.send_due(self._stopping.is_set) if _reached(sent) else FollowUpReport()
-        yield said
-        if self._deliveries is not None and sent.acked:
-            self._deliveries.ring()
+    def _round(self) -> Generator[Step, None, bool]:
+        """Send records, then follow-ups; set :attr:`halt`. Returns whether anything moved."""
+        self._correct_due_times()
+        records = self._sender.run_pass(probe_first=self._breaker.half_open)
+        yield records
+        followups = self._followups.send_due(self._stopping.is_set) if _is_reachable(records) else FollowUpReport()
+        yield followups
+        if self._dispatcher is not None and records.acked:
+            self._dispatcher.ring()
         yield from self._reports()
-        self.halt = sent.halt or said.halt
-        if sent.acked or said.sent:
-            # Failures in a row are without anything delivered between them: a link that drops now and then is one.
+        self.halt = records.halt or followups.halt
+        if self.halt is None or records.acked or followups.sent:
+            # Failures count as in a row only without a delivery between them: a link may drop every minute.
             self._breaker.close()
-        return sent.moved or said.moved, self.halt
+        return records.moved or followups.moved
 
-    def _mend_waits(self) -> None:
+    def _correct_due_times(self) -> None:
+        """Move the due times of the journal after a change of the wall clock."""
         before, after = self._clock.set_since() or (now_ms(),) * 2
         longest = int(self._policy.longest_wait * 1000)
         self._journal.outbox.shift_waits(before, after, longest)
         self._journal.followups.shift_waits(before, after, longest)
 
     def _pause(self, outcome: Outcome) -> Iterator[Step]:
-        """Wait out a failure. Without a network, one cheap probe ends each wait, and the journal is left alone."""
+        """Wait out a failure. Without a network, a probe ends each wait, and the journal is left alone."""
         while not self.stopping:
             wait = self._breaker.open(outcome)
-            yield Waiting(wait, outcome)
-            woken = yield from self._rest(wait, Woken.NETWORK if isinstance(outcome, Offline) else Woken.NOTHING)
+            yield Pause(wait, outcome)
+            is_offline = isinstance(outcome, Unreachable)
+            woken = yield from self._wait(wait, Woken.NETWORK if is_offline else Woken.NOTHING)
             if Woken.NETWORK in woken:
-                self._breaker.hurry()
-            if self._ends() or not isinstance(outcome, Offline):
+                self._breaker.reset_time()
+            if self._is_ending() or not is_offline:
                 return
-            probed = unless(self._ends, self._client.probe, "plsync-probe")
-            if not isinstance(probed, Offline):
+            probed = call_unless_stopped(self._is_ending, self._client.probe, "plsync-probe")
+            if not isinstance(probed, Unreachable):
                 return
             outcome = probed
 
-    def _rest(self, seconds: float, until: Woken) -> Generator[Step, None, Woken]:
-        """Wait so long, or until one of these happens, or the run is to end; what callbacks did meanwhile is told."""
+    def _wait(self, seconds: float, until: Woken) -> Generator[Step, None, Woken]:
+        """Wait for the time, a reason in ``until``, or the end of the run. Yields reports of callbacks meanwhile."""
         deadline = elapsed() + seconds
-        while not self._ends() and (left := deadline - elapsed()) > 0:
+        while not self._is_ending() and (left := deadline - elapsed()) > 0:
             woken = self._wake.wait(left, until)
             yield from self._reports()
             if woken & until:
                 return woken
         return Woken.NOTHING
 
-    def _ends(self) -> bool:
+    def _is_ending(self) -> bool:
         return self.stopping or self._finishing.is_set()
 
-    def _until_due(self, most: float) -> float | None:
-        """Seconds until the next record or follow-up that waits for a moment is due, if that is within ``most``."""
-        dues = [
+    def _until_due(self, longest: float) -> float | None:
+        """Seconds until the next record or follow-up is due; None if that takes longer than ``longest``."""
+        due_times = [
             due
             for due in (self._journal.outbox.next_due(now_ms()), self._journal.followups.next_due())
             if due is not None
         ]
-        if not dues:
+        if not due_times:
             return None
-        # Never at once: what is due by now was just passed over, for a reason.
-        wait = max(0.1, (min(dues) - now_ms()) / 1000)
-        return wait if wait <= most else None
+        # At least a moment: the last round left everything that is due by now alone, for a reason.
+        wait = max(0.1, (min(due_times) - now_ms()) / 1000)
+        return wait if wait <= longest else None
 
     def _reports(self) -> Iterator[Step]:
-        if self._deliveries is not None:
-            yield from self._deliveries.reports()
+        if self._dispatcher is not None:
+            yield from self._dispatcher.reports()
 
-    def _last_reports(self) -> Iterator[Step]:
-        if self._deliveries is not None:
-            # Calls that run have known of a stop for as long as requests have: one grace is for both.
+    def _close(self) -> Iterator[Step]:
+        if self._dispatcher is not None:
+            # One grace serves requests and callbacks: both have known of the stop for the same time.
             over = 0.0 if self._stopped_at is None else elapsed() - self._stopped_at
-            self._deliveries.stop(max(_LAST_STORE, self._policy.grace - over))
+            self._dispatcher.stop(max(_STORE_AT_END, self._policy.grace - over))
         yield from self._reports()
 
 
-def left(journal: Journal) -> dict[str, int]:
-    """What is still to be done, by state, and under ``callbacks``; calls that are running do not count."""
-    return journal.stats().left
+def _is_reachable(report: PassReport) -> bool:
+    """Whether the pass reached PromptLayer. Over a link that drops now and then a pass may never end well."""
+    return report.halt is None or (report.acked > 0 and isinstance(report.halt, Ambiguous | Unreachable))
 
 
-def _reached(sent: Pass) -> bool:
-    """Whether PromptLayer was there: a pass over a link that drops now and then may never end well."""
-    return sent.halt is None or (sent.acked > 0 and isinstance(sent.halt, Ambiguous | Offline))
-
-
-def _gives_up(outcome: Outcome) -> bool:
-    return isinstance(outcome, Offline) or RULES[type(outcome)].then == "stop"
+def _is_futile(outcome: Outcome) -> bool:
+    """Whether a short wait cannot help: there is no network, or a setting is wrong."""
+    return isinstance(outcome, Unreachable) or RULES[type(outcome)].action is Action.STOP

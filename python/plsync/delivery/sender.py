@@ -1,4 +1,4 @@
-"""One pass over the outbox: take in, look up what is in doubt, send what is pending, store what was answered."""
+"""One pass over the outbox: ingest, look up records in doubt, send pending records, store the outcomes."""
 
 from __future__ import annotations
 
@@ -10,285 +10,286 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from plsync._common.clock import now_ms
-from plsync.delivery.batches import batches
-from plsync.delivery.pace import Pace
-from plsync.delivery.policy import BATCH, IN_FLIGHT, RULES, Policy
+from plsync.delivery.batching import BatchSizer, Quarantine, split_into_batches
+from plsync.delivery.limits import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_IN_FLIGHT
+from plsync.delivery.policy import RULES, Action, SendPolicy
 from plsync.delivery.reconciler import Reconciler
-from plsync.delivery.suspects import Suspects
-from plsync.delivery.workers import Workers
+from plsync.delivery.reports import PassReport
 from plsync.promptlayer.mapping.blueprint import span_json
-from plsync.promptlayer.outcomes import Ambiguous, Delivered, Found, Misdirected, Missing, Outcome, Rejected, Throttled
+from plsync.promptlayer.outcomes import Ambiguous, Delivered, Found, Misdirected, Missing, Outcome, Refused, Throttled
+from plsync.promptlayer.request_threads import RequestThreads
 
 if TYPE_CHECKING:
     from plsync.journal.journal import Journal
     from plsync.journal.record import Record
     from plsync.promptlayer.client import PromptLayerClient
 
-__all__ = ["Engine", "Pass"]
+__all__ = ["Sender"]
 
-# Bytes of events in one request, over the best of links.
-_MOST_BYTES: Final = 4 << 20
-# How often new events are taken in while a long backlog is sent, and how often a stop is noticed, in seconds.
-_TAKE_IN: Final = 1.0
+# While a long backlog is sent: the interval between two ingests, and between two looks at the stop flag, in seconds.
+_INGEST_EVERY: Final = 1.0
 _POLL: Final = 0.1
-# After so many seconds of a long backlog, what else is due has its turn: look-ups, scores.
-_TURN: Final = 30.0
+# A pass over a long backlog ends after this many seconds if look-ups or follow-ups are due.
+_LONGEST_TURN: Final = 30.0
 
 
 @dataclass
-class Pass:
-    """What one pass did, in records."""
-
-    acked: int = 0
-    """Now at PromptLayer, with their request ids."""
-    found: int = 0
-    """Of those, found there already when they were looked up."""
-    resent: int = 0
-    """In doubt, looked up, not there: pending again."""
-    in_doubt: int = 0
-    """Sent without a clear answer."""
-    dead: int = 0
-    """Refused for what they hold."""
-    held: int = 0
-    """Kept for somebody's decision: PromptLayer makes no log of them."""
-    halt: Outcome | None = None
-    """Why the pass ended early; None when it got through."""
-
-    @property
-    def moved(self) -> bool:
-        """Whether another pass may find more to do."""
-        return bool(self.acked or self.resent or self.in_doubt or self.dead or self.held)
-
-
-@dataclass
-class _Sent:
-    """What became of one batch, in parts where it had to be halved."""
+class _BatchResult:
+    """The results of sending one batch: of one request, or of several after a split or a refusal."""
 
     outcomes: list[tuple[list[Record], Outcome]] = field(default_factory=list)
-    times: list[tuple[int, float, Outcome]] = field(default_factory=list)
-    """Of each request: the bytes of events it brought, how many seconds it took, and what came of it."""
+    timings: list[tuple[int, float, Outcome]] = field(default_factory=list)
+    """For each request: its bytes of events, its seconds, its outcome."""
     unsent: list[Record] = field(default_factory=list)
     untranslated: list[tuple[Record, str]] = field(default_factory=list)
 
 
-class Engine:
+@dataclass
+class _Turn:
+    """The state of a pass while it sends: whether to lease more records."""
+
+    probing: bool
+    """Send a single record at a time, until PromptLayer has acked one."""
+    refill: bool = True
+    """The outbox may hold records for the free threads."""
+    expired: bool = False
+    """Other work is due after a long turn: lease no more, and wait for the requests in flight."""
+    began: float = field(default_factory=time.monotonic)
+    ingested: float = field(default_factory=time.monotonic)
+
+
+class Sender:
     """Sends the records of one journal. The caller holds the journal's ``sync.lock``.
 
-    The calling thread alone moves records from state to state; workers translate, send and wait for answers.
+    Only the calling thread changes the states of records. Other threads translate, send and wait for responses.
+
+    Args:
+        journal: the journal.
+        client: the connection to PromptLayer.
+        policy: the times to wait.
+        batch: records in one request, at most; fewer on a slow link.
+        in_flight: requests at once.
+        stopped: read between requests. Once it returns True the sender sends no more, and waits ``policy.grace``
+            seconds for the responses in flight.
+        on_progress: called with the report of the running pass whenever it has changed.
     """
 
     def __init__(
         self,
         journal: Journal,
         client: PromptLayerClient,
-        policy: Policy,
+        policy: SendPolicy,
         *,
-        batch: int = BATCH,
-        in_flight: int = IN_FLIGHT,
+        batch: int = MAX_BATCH_RECORDS,
+        in_flight: int = MAX_IN_FLIGHT,
         stopped: Callable[[], bool] = lambda: False,
-        watched: Callable[[Pass], None] = lambda _: None,
+        on_progress: Callable[[PassReport], None] = lambda _: None,
     ) -> None:
-        """Prepare.
-
-        Args:
-            journal: whose records.
-            client: where they go.
-            policy: how long to wait for what.
-            batch: records in one request, at most; fewer where the link does not carry so many in good time.
-            in_flight: requests at once.
-            stopped: asked between requests; then nothing more is sent, and answers have a moment to come.
-            watched: told how far a pass is, whenever it has got further.
-        """
         self._journal = journal
         self._client = client
         self._policy = policy
         self._batch = batch
         self._in_flight = in_flight
         self._stopped = stopped
-        self._watched = watched
+        self._on_progress = on_progress
         self._halted = False
-        self._pace = Pace(policy.timeout, _MOST_BYTES)
-        self._suspects = Suspects()
-        self._workers: Workers[list[Record], _Sent] = Workers(self._deliver, in_flight, "plsync-send")
-        self._reconciler = Reconciler(journal, client, policy, in_flight, stopped, last=self._suspects.failed_alone)
+        self._sizer = BatchSizer(policy.timeout, MAX_BATCH_BYTES)
+        self._quarantine = Quarantine()
+        self._threads: RequestThreads[list[Record], _BatchResult] = RequestThreads(
+            self._send_batch, in_flight, "plsync-send"
+        )
+        self._reconciler = Reconciler(
+            journal, client, policy, in_flight, stopped, send_last=self._quarantine.failed_alone
+        )
 
-    def run_pass(self, *, carefully: bool = False) -> Pass:
-        """Go through the outbox once; ``carefully`` sends a single record first, and the rest when that went well."""
+    def run_pass(self, *, probe_first: bool = False) -> PassReport:
+        """Go through the outbox once.
+
+        Args:
+            probe_first: send a single record, and the rest only after its ack.
+        """
         self._journal.ingest(wait=True)
-        # The lock is ours, so whoever holds a lease is dead. When it died is not known, so settling begins now.
-        self._journal.outbox.orphan_leases(now_ms() - int(self._policy.longest_delivery * 1000), self._settled_ms())
-        result = self._look_up()
-        # A server that answers no look-ups may take records all the same, as many as wait; a single one finds out.
-        unclear = isinstance(result.halt, Ambiguous)
-        if result.halt is None or unclear:
+        # This process holds the lock, so the owner of any lease is dead. Its requests may have ended just now.
+        self._journal.outbox.orphan_leases(now_ms() - int(self._policy.longest_send * 1000), self._settled_ms())
+        report = self._look_up()
+        # A server whose look-ups fail may still accept records: probe it with one new record.
+        unclear = isinstance(report.halt, Ambiguous)
+        if report.halt is None or unclear:
             try:
-                self._send(result, carefully=carefully or unclear)
+                self._send(report, _Turn(probing=probe_first or unclear))
             finally:
-                self._workers.close()
-        return result
+                self._threads.close()
+        return report
 
-    def _look_up(self) -> Pass:
+    def _look_up(self) -> PassReport:
         found = self._reconciler.run()
         resent = found.missing + found.renewed
-        return Pass(acked=found.acked, found=found.acked, resent=resent, held=found.held, halt=found.halt)
+        return PassReport(acked=found.acked, found=found.acked, resent=resent, held=found.held, halt=found.halt)
 
-    def _send(self, result: Pass, *, carefully: bool) -> None:
+    def _send(self, report: PassReport, turn: _Turn) -> None:
         self._halted = False
-        begun = taken_in = time.monotonic()
-        more, over = True, False
-        while True:
-            if time.monotonic() - taken_in > _TAKE_IN:
-                self._journal.ingest()
-                taken_in = time.monotonic()
-                # One request may take minutes: what is new, and there is room for, does not wait for it.
-                more = True
-                over = over or (result.moved and taken_in - begun >= _TURN and self._keeps_waiting())
-            if more and not over and not self._halted and not self._stopped():
-                more = self._hand_out(1 if carefully else self._batch, carefully)
-            if not self._workers.busy:
-                return
+        while self._fill(report, turn):
             if self._stopped():
-                self._settle([done for _, done in self._last_answers()], result)
+                self._settle(self._last_results(), report)
                 return
-            if done := self._workers.collect(_POLL):
-                self._settle([sent for _, sent in done], result)
-                more, carefully = True, carefully and not result.acked
+            if done := self._threads.collect(_POLL):
+                self._settle([result for _, result in done], report)
+                turn.refill = True
+                turn.probing = turn.probing and not report.acked
 
-    def _keeps_waiting(self) -> bool:
-        """Whether something is due that is not for sending records."""
-        now, said = now_ms(), self._journal.followups.next_due()
-        return (said is not None and said <= now) or bool(self._journal.outbox.in_doubt(1, now))
+    def _fill(self, report: PassReport, turn: _Turn) -> bool:
+        """Submit records to the free threads. Returns False when no request is in flight, which ends the pass."""
+        if time.monotonic() - turn.ingested > _INGEST_EVERY:
+            # One request may take minutes. New records that fit beside it do not wait for it.
+            self._journal.ingest()
+            turn.ingested = time.monotonic()
+            turn.refill = True
+            is_long = turn.ingested - turn.began >= _LONGEST_TURN
+            turn.expired = turn.expired or (report.moved and is_long and self._other_work_is_due())
+        if turn.refill and not (turn.expired or self._halted or self._stopped()):
+            turn.refill = self._lease(probing=turn.probing)
+        return self._threads.busy
 
-    def _hand_out(self, size: int, carefully: bool) -> bool:
-        """Lease what fills the workers, and give it to them; False when nothing more is due now."""
-        free = self._workers.free - (self._in_flight - 1 if carefully else 0)
+    def _other_work_is_due(self) -> bool:
+        """Whether a follow-up or a look-up is due."""
+        now, followup_due = now_ms(), self._journal.followups.next_due()
+        return (followup_due is not None and followup_due <= now) or bool(self._journal.outbox.in_doubt(1, now))
+
+    def _lease(self, *, probing: bool) -> bool:
+        """Lease records for the free threads, and submit them. Returns False when no more records are due."""
+        size, free = self._batch, self._threads.free
+        if probing:
+            size, free = 1, free - (self._in_flight - 1)
         if free <= 0:
             return True
-        lease = int(self._policy.lease * 1000)
-        most_bytes = self._pace.most_bytes
+        lease_ms = int(self._policy.lease * 1000)
+        max_bytes = self._sizer.max_bytes
         leased = self._journal.outbox.lease(
-            size * free, lease, now_ms(), most_bytes * free, of_lane=size, lane_bytes=most_bytes
+            size * free, lease_ms, now_ms(), max_bytes * free, of_lane=size, lane_bytes=max_bytes
         )
-        for batch in batches(leased, size, most_bytes):
-            self._workers.submit(batch)
+        for batch in split_into_batches(leased, size, max_bytes):
+            self._threads.submit(batch)
         return bool(leased)
 
-    def _last_answers(self) -> list[tuple[list[Record], _Sent]]:
-        """The answers that come within the grace of a stop; what else is at work is in doubt from now on."""
-        answers = []
+    def _last_results(self) -> list[_BatchResult]:
+        """The results that come within the grace of a stop. The records of all other requests become in doubt."""
+        results: list[_BatchResult] = []
         deadline = time.monotonic() + self._policy.grace
-        while self._workers.busy and (left := deadline - time.monotonic()) > 0:
-            answers += self._workers.collect(left)
-        unanswered = [record.seq for batch in self._workers.abandon() for record in batch]
+        while self._threads.busy and (left := deadline - time.monotonic()) > 0:
+            results += [result for _, result in self._threads.collect(left)]
+        unanswered = [record.seq for batch in self._threads.abandon() for record in batch]
         if unanswered:
-            self._journal.outbox.park(unanswered, "in_doubt", "stopped before the answer came", self._settled_ms())
-        return answers
+            self._journal.outbox.park(unanswered, "in_doubt", "stopped before the response came", self._settled_ms())
+        return results
 
-    def _deliver(self, records: list[Record]) -> _Sent:
-        """Send one batch. PromptLayer takes it whole or not at all, so a refused one is halved to find the culprit.
+    def _send_batch(self, records: list[Record]) -> _BatchResult:
+        """Send one batch. Runs in a request thread.
 
-        What was sent in vain before goes in parts, one after the other: the culprit may be among it as well.
+        PromptLayer stores a batch whole or not at all, so a refused batch is halved until the refused record is alone.
+        Quarantined records go in parts, one request after the other.
         """
-        sent = _Sent()
-        parts = self._suspects.apart(self._translated(records, sent))[::-1]
-        begun = time.monotonic()
+        result = _BatchResult()
+        parts = self._quarantine.split(self._translated(records, result))[::-1]
+        began = time.monotonic()
         while parts:
             part = parts.pop()
             if not part:
                 continue
-            too_long = time.monotonic() - begun > self._policy.longest_delivery / 2
-            if self._halted or (sent.outcomes and (too_long or self._stopped())):
-                sent.unsent += [record for record, _ in part]
+            too_long = time.monotonic() - began > self._policy.longest_send / 2
+            if self._halted or (result.outcomes and (too_long or self._stopped())):
+                result.unsent += [record for record, _ in part]
                 continue
             sent_at = time.monotonic()
             outcome = self._client.send([body for _, body in part])
-            sent.times.append((sum(record.size for record, _ in part), time.monotonic() - sent_at, outcome))
-            if isinstance(outcome, Rejected) and len(part) > 1:
+            result.timings.append((sum(record.size for record, _ in part), time.monotonic() - sent_at, outcome))
+            if isinstance(outcome, Refused) and len(part) > 1:
                 middle = len(part) // 2
                 parts += [part[middle:], part[:middle]]
                 continue
-            if isinstance(outcome, Rejected) and outcome.foreign:
-                outcome = self._confirmed(outcome)
-            self._halted |= not isinstance(outcome, Delivered) and RULES[type(outcome)].then != "go on"
-            sent.outcomes.append(([record for record, _ in part], outcome))
-        return sent
+            if isinstance(outcome, Refused) and outcome.foreign:
+                outcome = self._confirm(outcome)
+            self._halted = self._halted or RULES[type(outcome)].action is not Action.CONTINUE
+            result.outcomes.append(([record for record, _ in part], outcome))
+        return result
 
-    def _confirmed(self, refused: Rejected) -> Outcome:
-        """A refusal in other words than PromptLayer's counts when it is PromptLayer that is asked.
+    def _confirm(self, refused: Refused) -> Outcome:
+        """Accept a refusal that is not PromptLayer's JSON only if a probe reaches PromptLayer.
 
-        Else a server that refuses everything would make dead letters of the whole journal.
+        A proxy that refuses every request would otherwise turn the whole journal into dead records.
         """
         probed = self._client.probe()
         if isinstance(probed, Missing | Found):
             return refused
-        return Misdirected(refused.reason) if isinstance(probed, Rejected) else probed
+        return Misdirected(refused.reason) if isinstance(probed, Refused) else probed
 
-    def _translated(self, records: Sequence[Record], sent: _Sent) -> list[tuple[Record, orjson.Fragment]]:
-        built = []
+    def _translated(self, records: Sequence[Record], result: _BatchResult) -> list[tuple[Record, orjson.Fragment]]:
+        spans = []
         for record in records:
             try:
-                built.append((record, orjson.Fragment(span_json(record))))
+                spans.append((record, orjson.Fragment(span_json(record))))
                 record.let_go()
             except Exception as error:
                 reason = f"plsync could not translate it ({type(error).__name__}: {error}); please report this"
-                sent.untranslated.append((record, reason))
-        return built
+                result.untranslated.append((record, reason))
+        return spans
 
-    def _settle(self, sent: Iterable[_Sent], result: Pass) -> None:
-        """Store what the answers mean for the records they are about."""
+    def _settle(self, results: Iterable[_BatchResult], report: PassReport) -> None:
+        """Store the outcomes in the journal."""
         acks: list[tuple[int, int]] = []
-        for one in sent:
-            for size, seconds, outcome in one.times:
-                self._pace.note(size, seconds, outcome)
-            for records, outcome in one.outcomes:
-                self._suspects.note(records, outcome)
+        for result in results:
+            for size, seconds, outcome in result.timings:
+                self._sizer.observe(size, seconds, outcome)
+            for records, outcome in result.outcomes:
+                self._quarantine.observe(records, outcome)
                 if isinstance(outcome, Delivered):
-                    acks += self._acked(records, outcome, result)
+                    acks += self._acks(records, outcome, report)
                 else:
-                    self._failed(records, outcome, result)
-            for record, reason in one.untranslated:
+                    self._settle_failure(records, outcome, report)
+            for record, reason in result.untranslated:
                 self._journal.outbox.park([record.seq], "dead", reason)
-                result.dead += 1
-            if one.unsent:
-                self._journal.outbox.release([record.seq for record in one.unsent], 0, "not sent yet")
+                report.dead += 1
+            if result.unsent:
+                self._journal.outbox.release([record.seq for record in result.unsent], 0, "not sent yet")
         if acks:
-            result.acked += self._journal.outbox.ack(acks)
-        self._watched(result)
+            report.acked += self._journal.outbox.ack(acks)
+        self._on_progress(report)
 
-    def _acked(self, records: list[Record], delivered: Delivered, result: Pass) -> list[tuple[int, int]]:
+    def _acks(self, records: list[Record], delivered: Delivered, report: PassReport) -> list[tuple[int, int]]:
+        """The acks of a delivered batch. Records without a request id are parked in doubt."""
         acks: list[tuple[int, int]] = []
-        before: list[int] = []
+        closed: list[int] = []
         without_log: list[int] = []
         for record in records:
             span_id = record.span_id
             if span_id in delivered.request_ids:
                 acks.append((record.seq, delivered.request_ids[span_id]))
             else:
-                (before if span_id in delivered.closed else without_log).append(record.seq)
-        if before:
-            # Due at once: the trace is closed, so whatever stored it is over.
-            self._journal.outbox.park(before, "in_doubt", "PromptLayer has its trace already; its id is looked up")
+                (closed if span_id in delivered.closed else without_log).append(record.seq)
+        if closed:
+            # Due at once: the request that closed the trace is over.
+            self._journal.outbox.park(closed, "in_doubt", "PromptLayer has its trace already; its id is looked up")
         if without_log:
-            reason = "PromptLayer stored its span, but gave no request id"
+            reason = "PromptLayer stored its span, but returned no request id"
             self._journal.outbox.park(without_log, "in_doubt", reason, self._settled_ms())
-        result.in_doubt += len(records) - len(acks)
+        report.in_doubt += len(records) - len(acks)
         return acks
 
-    def _failed(self, records: list[Record], outcome: Outcome, result: Pass) -> None:
+    def _settle_failure(self, records: list[Record], outcome: Outcome, report: PassReport) -> None:
         rule = RULES[type(outcome)]
         seqs = [record.seq for record in records]
-        if rule.becomes == "dead":
+        if rule.state == "dead":
             self._journal.outbox.park(seqs, "dead", f"PromptLayer refused it: {outcome.reason}")
-            result.dead += len(seqs)
-        elif rule.becomes == "in_doubt":
-            rests = self._suspects.rests(records)
-            self._journal.outbox.park(seqs, "in_doubt", outcome.reason, self._settled_ms(rests))
-            result.in_doubt += len(seqs)
+            report.dead += len(seqs)
+        elif rule.state == "in_doubt":
+            due_ms = self._settled_ms(self._quarantine.backoff_factor(records))
+            self._journal.outbox.park(seqs, "in_doubt", outcome.reason, due_ms)
+            report.in_doubt += len(seqs)
         else:
             wait = (outcome.retry_after or 0.0) if isinstance(outcome, Throttled) else 0.0
             self._journal.outbox.release(seqs, now_ms() + int(wait * 1000), outcome.reason)
-        if rule.then != "go on":
-            result.halt = outcome
+        if rule.action is not Action.CONTINUE:
+            report.halt = outcome
 
-    def _settled_ms(self, times: int = 1) -> int:
-        return now_ms() + int(self._policy.settle * times * 1000)
+    def _settled_ms(self, factor: int = 1) -> int:
+        """The time, in ms since the epoch, at which a request that ends now has settled."""
+        return now_ms() + int(self._policy.settle * factor * 1000)

@@ -1,4 +1,4 @@
-"""Waiting until there is something to do: a new event, a change of the network, a stop, or a moment."""
+"""Waits until a run has work: a new event, the doorbell, a change of the network, an interrupt, or a due time."""
 
 from __future__ import annotations
 
@@ -18,40 +18,46 @@ if TYPE_CHECKING:
 
 __all__ = ["Wake", "Woken"]
 
-# How soon a machine that was asleep goes on; and where nothing tells of new events, how often they are looked for.
+# The longest single wait, in seconds: a machine that was asleep continues this soon. Without a file watch each slice
+# also looks for new events.
 _SLICE: Final = 5.0
 _SLICE_WITHOUT_WATCH: Final = 0.5
 
-# linux/rtnetlink.h: links, addresses and routes that come and go.
+# Groups of linux/rtnetlink.h: links, addresses and routes that come and go.
 _ROUTE_GROUPS: Final = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 
 
 class Woken(Flag):
-    """Why a wait was over; nothing when its time was."""
+    """The reasons for which a wait ended; ``NOTHING`` after its full time."""
 
     NOTHING = 0
     RECORDED = auto()
-    """There may be events to take in."""
+    """The spool may hold new events."""
     RUNG = auto()
-    """The doorbell rang: there may be request ids, or follow-ups."""
+    """The doorbell rang: the journal may hold new request ids or follow-ups."""
     NETWORK = auto()
     """A link, an address or a route of this machine came or went."""
-    CALLED = auto()
-    """Somebody called :meth:`Wake.call`."""
+    INTERRUPTED = auto()
+    """A thread called :meth:`Wake.interrupt`."""
 
 
 class Wake:
-    """Waits for what concerns one journal. One thread waits; any thread, and a signal handler, may call."""
+    """Waits for changes that concern one journal. It keeps the changes between two waits.
+
+    One thread waits. Any thread, and a signal handler, may interrupt.
+
+    Args:
+        journal: the journal's directory.
+    """
 
     def __init__(self, journal: Path) -> None:
-        """Begin to watch. What happens between two waits is not missed."""
         from plsync._common.native import Watch  # noqa: PLC0415 - loaded with the first store anyway
 
         self._watch = Watch(str(journal))
         self._selector = selectors.DefaultSelector()
-        self._called, self._caller = socket.socketpair()
-        self._caller.setblocking(False)
-        self._selector.register(self._called, selectors.EVENT_READ, Woken.CALLED)
+        self._interrupts, self._interrupter = socket.socketpair()
+        self._interrupter.setblocking(False)
+        self._selector.register(self._interrupts, selectors.EVENT_READ, Woken.INTERRUPTED)
         self._watched = self._watch.descriptor()
         if self._watched is not None:
             self._selector.register(self._watched, selectors.EVENT_READ, Woken.RECORDED)
@@ -60,38 +66,41 @@ class Wake:
             self._selector.register(self._network, selectors.EVENT_READ, Woken.NETWORK)
 
     def __enter__(self) -> Self:
-        """The same."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop watching."""
         self._selector.close()
-        for held in (self._called, self._caller, self._network):
+        for held in (self._interrupts, self._interrupter, self._network):
             if held is not None:
                 held.close()
 
-    def call(self) -> None:
-        """End a wait, also one that begins later."""
-        # A full buffer has enough calls in it; and who is closed waits for nothing.
+    def interrupt(self) -> None:
+        """End the present wait, or the next one."""
+        # A full buffer already holds an interrupt, and a closed socket has no waiting thread.
         with contextlib.suppress(OSError):
-            self._caller.send(b"!")
+            self._interrupter.send(b"!")
 
     def wait(self, seconds: float, until: Woken) -> Woken:
-        """Wait so long, or until one of these happens; a call always ends it. Time asleep counts."""
+        """Wait until one of the reasons in ``until``, an interrupt, or the end of the time.
+
+        Args:
+            seconds: the longest wait. The time that the machine sleeps counts.
+            until: the reasons that end the wait.
+        """
         deadline = elapsed() + seconds
         woken = Woken.NOTHING
-        while not woken & (until | Woken.CALLED) and (left := deadline - elapsed()) > 0:
+        while not woken & (until | Woken.INTERRUPTED) and (left := deadline - elapsed()) > 0:
             woken = self._wait_once(min(left, _SLICE if self._watched is not None else _SLICE_WITHOUT_WATCH))
         return woken
 
     def _wait_once(self, seconds: float) -> Woken:
         ready = {key.data for key, _ in self._selector.select(seconds)}
         woken = Woken.NOTHING
-        if Woken.CALLED in ready:
-            self._called.recv(4096)
-            woken |= Woken.CALLED
+        if Woken.INTERRUPTED in ready:
+            self._interrupts.recv(4096)
+            woken |= Woken.INTERRUPTED
         if Woken.NETWORK in ready and self._network is not None:
             _drain(self._network)
             woken |= Woken.NETWORK
@@ -102,19 +111,19 @@ class Wake:
 
 
 def _network_changes() -> socket.socket | None:
-    """A socket that tells of changes of this machine's network, where the system has one."""
+    """A socket that receives changes of this machine's network; None on systems without one."""
     if sys.platform != "linux":
         return None
     try:
         changes = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
         changes.bind((0, _ROUTE_GROUPS))
-    except OSError:  # a container may forbid it; the pauses then tell
+    except OSError:  # a container may forbid it; the run then waits out its pauses
         return None
     return changes
 
 
 def _drain(changes: socket.socket) -> None:
-    # Which change it was does not matter; a queue that ran over (ENOBUFS) is a change as well.
+    # The kind of change does not matter. A queue that ran over (ENOBUFS) is a change as well.
     with contextlib.suppress(OSError):
         while changes.recv(65536):
             pass

@@ -1,1 +1,1 @@
-"""PromptLayer: its HTTP API, and the mapping of a record to its form."""
+"""PromptLayer's HTTP API, and the mapping of records to its format."""

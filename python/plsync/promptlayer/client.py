@@ -1,6 +1,6 @@
-"""The one place that talks to PromptLayer: a few requests; what their answers mean is read elsewhere.
+"""The client of PromptLayer's HTTP API: one method for each request that plsync makes.
 
-Not through the SDK: its session sends a POST again when the reply is lost, which stores a log twice.
+plsync does not use PromptLayer's SDK: its session repeats a POST whose response is lost, which stores a log twice.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ import orjson
 
 from plsync.errors import AuthenticationError, SyncError
 from plsync.promptlayer import responses, upload
-from plsync.promptlayer.answers import Unreadable, of_failure
-from plsync.promptlayer.outcomes import Offline, Outcome, Unauthorized
+from plsync.promptlayer.outcomes import Outcome, Unauthorized, Unreachable, UnreadableResponse, outcome_of_error
 from plsync.promptlayer.settings import DEFAULT_BASE_URL, KEY_VARIABLE, api_key, base_url
 
 if TYPE_CHECKING:
@@ -28,35 +27,34 @@ if TYPE_CHECKING:
 
     from plsync.journal.followups import Op
 
-__all__ = ["DEFAULT_BASE_URL", "PromptLayerClient", "refusal"]
+__all__ = ["DEFAULT_BASE_URL", "PromptLayerClient", "halt_error"]
 
-_MAX_ANSWER: Final = 16 << 20
-_PAGE: Final = 100
-# Shorter than servers keep an idle connection: one that they close just as it is used again leaves a batch in doubt.
+_MAX_RESPONSE: Final = 16 << 20
+_PAGE_SIZE: Final = 100
+# Seconds. Servers keep idle connections longer. A server that closes one during a request leaves a batch in doubt.
 _KEEP_IDLE: Final = 4.0
-# A network that drops packets in silence is noticed to be back when the next attempt begins.
-_CONNECTING: Final = 10.0
-_MOST_SEARCHED: Final = 25
+# Seconds. A network that drops packets without an error is seen to work again only by the next attempt.
+_CONNECT_TIMEOUT: Final = 10.0
+_MAX_SEARCHED: Final = 25
 
 
 class PromptLayerClient:
     """A connection to PromptLayer. Each call is one HTTP request: no retries, no redirects, bounded in time and size.
 
-    Calls may come from several threads at once; each that is at work has a connection of its own.
+    Any thread may call. Each request in flight has its own connection.
 
     Args:
-        api_key: PromptLayer's key; used for the header and nothing else.
-        base_url: where PromptLayer is.
-        timeout: seconds for each wait for bytes, and for the whole answer; 10 at most for connecting. A body takes
-            what its link needs for it.
+        api_key: PromptLayer's key. It is used for the header ``X-API-KEY`` only.
+        base_url: PromptLayer's URL.
+        timeout: seconds for each wait for bytes, and for the whole response; 10 at most to connect. The upload of a
+            body may take longer.
 
     Raises:
-        AuthenticationError: the key has characters that no key has.
-        SyncError: the URL is not one of HTTP, or the environment's proxy or certificates cannot be used.
+        AuthenticationError: the key is empty, or has characters that no key has.
+        SyncError: the URL is not an HTTP URL, or the environment's proxy or certificates cannot be used.
     """
 
     def __init__(self, api_key: str, base_url: str = DEFAULT_BASE_URL, *, timeout: float = 30.0) -> None:
-        """Prepare; nothing is connected yet."""
         key = api_key.strip()
         if not key or not key.isascii() or not key.isprintable():
             raise AuthenticationError(
@@ -66,22 +64,22 @@ class PromptLayerClient:
         url = _url(base_url)
         if url.scheme not in {"http", "https"} or not url.host:
             raise SyncError(
-                f"PROMPTLAYER_BASE_URL is {_shown(base_url)!r}, which is no http or https URL; nothing was sent: "
-                "correct it"
+                f"PROMPTLAYER_BASE_URL is {_without_password(base_url)!r}, which is not an http or https "
+                "URL; nothing was sent: correct it"
             )
         self._key = key
         self._base_url = str(url)
-        # Reasons are kept with records, and told: a proxy's password in the URL must not be.
-        self.where = str(url.copy_with(userinfo=b""))
+        self.address = str(url.copy_with(userinfo=b""))
+        """The URL without a user name and password: reasons with it are stored and printed."""
         self._timeout = timeout
         try:
             self._http = httpx.Client(
                 headers={"X-API-KEY": key, "User-Agent": "plsync", "Accept": "application/json"},
-                timeout=httpx.Timeout(timeout, connect=min(timeout, _CONNECTING)),
+                timeout=httpx.Timeout(timeout, connect=min(timeout, _CONNECT_TIMEOUT)),
                 limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_IDLE),
                 follow_redirects=False,
-                # A proxy of the environment is for the way out; nothing on this machine is reached through one. Its
-                # certificate authorities (SSL_CERT_FILE, SSL_CERT_DIR) hold everywhere.
+                # The environment's certificate authorities (SSL_CERT_FILE, SSL_CERT_DIR) hold for every server. Its
+                # proxy is for other machines only.
                 verify=httpx.create_ssl_context(),
                 trust_env=not _is_loopback(url.host),
             )
@@ -92,12 +90,12 @@ class PromptLayerClient:
             ) from error
 
     @classmethod
-    def of_environment(cls, timeout: float = 30.0) -> Self:
-        """The client that ``PROMPTLAYER_API_KEY`` and ``PROMPTLAYER_BASE_URL`` ask for.
+    def from_environment(cls, timeout: float = 30.0) -> Self:
+        """A client with the settings of ``PROMPTLAYER_API_KEY`` and ``PROMPTLAYER_BASE_URL``.
 
         Raises:
-            AuthenticationError: there is no key.
-            SyncError: as for the class.
+            AuthenticationError: ``PROMPTLAYER_API_KEY`` is unset, or cannot be a key.
+            SyncError: ``PROMPTLAYER_BASE_URL`` is not an HTTP URL, or the environment's proxy cannot be used.
         """
         key = api_key()
         if key is None:
@@ -108,135 +106,163 @@ class PromptLayerClient:
         return cls(key, base_url(), timeout=timeout)
 
     def __enter__(self) -> Self:
-        """The client itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Closes its connections."""
         self._http.close()
 
     def send(self, spans: Sequence[dict[str, Any] | orjson.Fragment]) -> Outcome:
-        """``POST /spans-bulk``, each trace closed after it: the batch is stored as a whole or not at all."""
+        """``POST /spans-bulk``: store a batch of spans, whole or not at all, and close each trace.
+
+        Args:
+            spans: the ``Span`` objects of PromptLayer's OpenAPI file, as dicts or as encoded JSON.
+        """
         body = orjson.dumps({"spans": spans, "close_after": True})
-        return self._request("POST", "/spans-bulk", body, responses.delivery)
+        return self._request("POST", "/spans-bulk", body, responses.parse_delivery)
 
     def look_up(self, trace_id: str) -> Outcome:
-        """``GET /api/public/v2/traces/{trace_id}``: whether a trace is stored, and the request ids of its spans."""
-        return self._request("GET", f"/api/public/v2/traces/{quote(trace_id, safe='')}", None, responses.trace)
+        """``GET /api/public/v2/traces/{trace_id}``: the request ids of a trace's spans.
+
+        Args:
+            trace_id: 32 hexadecimal digits.
+        """
+        return self._request("GET", f"/api/public/v2/traces/{quote(trace_id, safe='')}", None, responses.parse_trace)
 
     def track(self, op: Op, body: Mapping[str, Any]) -> Outcome:
-        """``POST /rest/track-score``, ``-metadata``, ``-prompt`` or ``-group``: something said of a request."""
-        return self._request("POST", f"/rest/track-{op}", orjson.dumps(body), responses.tracked)
+        """``POST /rest/track-score``, ``-metadata``, ``-prompt`` or ``-group``: attach a follow-up to a request."""
+        return self._request("POST", f"/rest/track-{op}", orjson.dumps(body), responses.parse_tracking)
 
     def search(self, record_ids: Sequence[str]) -> Outcome:
-        """``POST /api/public/v2/requests/search``: the request ids of up to 25 records, by record id.
+        """``POST /api/public/v2/requests/search``: the request ids of records, by the ``plsync_id`` in their metadata.
 
-        By the ``plsync_id`` in their metadata. PromptLayer allows 10 searches a minute, and its index lags behind.
+        PromptLayer allows 10 searches a minute, and its index lags behind.
+
+        Args:
+            record_ids: up to 25 record ids.
         """
         filters = [{"field": "metadata", "operator": "in", "nested_key": "plsync_id", "value": list(record_ids)}]
-        query = {"filter_group": {"logic": "AND", "filters": filters}, "per_page": _MOST_SEARCHED}
-        return self._request("POST", "/api/public/v2/requests/search", orjson.dumps(query), responses.search)
+        query = {"filter_group": {"logic": "AND", "filters": filters}, "per_page": _MAX_SEARCHED}
+        return self._request("POST", "/api/public/v2/requests/search", orjson.dumps(query), responses.parse_search)
 
     def probe(self) -> Outcome:
-        """Whether PromptLayer is reached and takes the key, at the price of looking up a trace that is not there."""
+        """Look up a trace that does not exist: ``Missing`` means that PromptLayer is reachable and accepts the key."""
         return self.look_up("0" * 32)
 
     def template(self, name: str, *, version: int | None = None, label: str | None = None) -> Outcome:
-        """``GET /prompt-templates/{name}``: a template as it was written, its snippets filled in."""
-        asked = {"version": version, "label": label}
-        return self._request("GET", f"/prompt-templates/{_segment(name)}{_query(asked)}", None, responses.template)
+        """``GET /prompt-templates/{name}``: a template with its snippets filled in.
+
+        Args:
+            name: the template's name.
+            version: a version number; None for the latest or for the one with the label.
+            label: a release label.
+        """
+        parameters = {"version": version, "label": label}
+        return self._request(
+            "GET", f"/prompt-templates/{_segment(name)}{_query(parameters)}", None, responses.parse_template
+        )
 
     def labels(self, name: str) -> Outcome:
-        """``GET /prompt-templates/{name}/labels``: which versions of it have which release labels."""
+        """``GET /prompt-templates/{name}/labels``: the release labels of a template, with their versions."""
         return self._request(
-            "GET", f"/prompt-templates/{_segment(name)}/labels", None, responses.listing("release_labels")
+            "GET", f"/prompt-templates/{_segment(name)}/labels", None, responses.list_parser("release_labels")
         )
 
     def templates(self, page: int, *, label: str | None = None, updated_after: str | None = None) -> Outcome:
-        """``GET /prompt-templates``: a page of all templates; with a label, or changed since (ISO 8601)."""
-        asked = {"page": page, "per_page": _PAGE, "label": label, "updated_after": updated_after}
-        return self._request("GET", f"/prompt-templates{_query(asked)}", None, responses.listing("items"))
+        """``GET /prompt-templates``: a page of the list of templates.
 
-    def _request(self, method: str, path: str, body: bytes | None, read: responses.Reader) -> Outcome:
-        outcome = self._asked(method, path, body, read)
-        # Reasons are kept and shown, and a server may repeat what it was sent.
+        Args:
+            page: the number of the page, from 1.
+            label: only templates with this release label.
+            updated_after: only templates that changed since this time (ISO 8601).
+        """
+        parameters = {"page": page, "per_page": _PAGE_SIZE, "label": label, "updated_after": updated_after}
+        return self._request("GET", f"/prompt-templates{_query(parameters)}", None, responses.list_parser("items"))
+
+    def _request(self, method: str, path: str, body: bytes | None, parse: responses.Parser) -> Outcome:
+        outcome = self._exchange(method, path, body, parse)
+        # Reasons are stored and printed, and a server may repeat the key in its response.
         if self._key in outcome.reason:
             return replace(outcome, reason=outcome.reason.replace(self._key, "[the key]"))
         return outcome
 
-    def _asked(self, method: str, path: str, body: bytes | None, read: responses.Reader) -> Outcome:
+    def _exchange(self, method: str, path: str, body: bytes | None, parse: responses.Parser) -> Outcome:
         content, headers = None, {}
         if body is not None:
-            content = upload.pieces(body)
+            content = upload.body_chunks(body)
             headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        url, traced = self._base_url + path, upload.TRACED
+        url, extensions = self._base_url + path, upload.EXTENSIONS
         try:
-            with self._http.stream(method, url, content=content, headers=headers, extensions=traced) as response:
+            with self._http.stream(method, url, content=content, headers=headers, extensions=extensions) as response:
                 status, retry_after = response.status_code, response.headers.get("Retry-After")
-                answer = responses.parsed(self._read(response))
-            found = None if answer is None else read(status, answer)
-            return responses.failed(status, retry_after, answer) if found is None else found
-        except Exception as error:  # whatever an answer does to those who read it: a portal's end no run
-            outcome = of_failure(error)
-            what = "no connection to" if outcome is Offline else "no clear answer from"
-            return outcome(f"{what} {self.where}: {_cause(error)}")
+                answer = responses.parse_json(self._read(response))
+            outcome = None if answer is None else parse(status, answer)
+            return responses.failure(status, retry_after, answer) if outcome is None else outcome
+        except Exception as error:  # a captive portal's response may raise anything, and must not end the run
+            failure = outcome_of_error(error)
+            problem = "no connection to" if failure is Unreachable else "no clear answer from"
+            return failure(f"{problem} {self.address}: {_cause(error)}")
 
     def _read(self, response: httpx.Response) -> bytes:
         deadline = time.monotonic() + self._timeout
         content = bytearray()
         for chunk in response.iter_bytes():
             content += chunk
-            if len(content) > _MAX_ANSWER:
-                raise Unreadable(f"the answer is longer than {_MAX_ANSWER:,} bytes")
+            if len(content) > _MAX_RESPONSE:
+                raise UnreadableResponse(f"the answer is longer than {_MAX_RESPONSE:,} bytes")
             if time.monotonic() > deadline:
-                raise Unreadable("the answer takes too long")
+                raise UnreadableResponse("the answer takes too long")
         return bytes(content)
 
 
-def refusal(outcome: Outcome, where: str) -> SyncError:
-    """What to tell whoever has to change something before anything can be sent."""
+def halt_error(outcome: Outcome, address: str) -> SyncError:
+    """The error to raise for an outcome with which a person has to change a setting.
+
+    Args:
+        outcome: ``Unauthorized`` or ``Misdirected``.
+        address: the client's ``address``.
+    """
     if isinstance(outcome, Unauthorized):
         return AuthenticationError(
-            f"{where} refused the API key ({outcome.reason}); everything is safe in the journal: "
+            f"{address} refused the API key ({outcome.reason}); everything is safe in the journal: "
             "set PROMPTLAYER_API_KEY to a valid key and run this again"
         )
     return SyncError(
-        f"{where} does not answer as PromptLayer does ({outcome.reason}); everything is safe in the journal: "
+        f"{address} does not answer as PromptLayer does ({outcome.reason}); everything is safe in the journal: "
         "check PROMPTLAYER_BASE_URL and run this again"
     )
 
 
 def _url(base_url: str) -> httpx.URL:
-    """The URL, or an empty one where it is none that a connection can be made to."""
+    """The parsed URL; an empty one for a text that names no server."""
     try:
         url = httpx.URL(base_url.strip().rstrip("/"))
-        # As it is done for every connection: `api..promptlayer.com` is found out here, and not by a failing run.
+        # Each connection encodes the name like this. `api..promptlayer.com` should fail here and not during a run.
         url.host.encode("idna")
     except (httpx.InvalidURL, UnicodeError):
         return httpx.URL("")
     return url
 
 
-def _shown(base_url: str) -> str:
-    """What is no URL, without what may be the password in it."""
+def _without_password(base_url: str) -> str:
+    """A text that should have been a URL, without a user name and password."""
     return re.sub(r"(?<=//)[^/]*@", "", base_url)
 
 
 def _segment(name: str) -> str:
-    """A name as one segment of a path, also where it would be a path of its own."""
+    """A name as one segment of a path, also one with slashes or dots."""
     quoted = quote(name, safe="")
     return quoted.replace(".", "%2E") if quoted in {".", ".."} else quoted
 
 
-def _query(asked: Mapping[str, object]) -> str:
-    given = {name: value for name, value in asked.items() if value is not None}
-    return f"?{urlencode(given)}" if given else ""
+def _query(parameters: Mapping[str, object]) -> str:
+    present = {name: value for name, value in parameters.items() if value is not None}
+    return f"?{urlencode(present)}" if present else ""
 
 
 def _cause(error: Exception) -> str:
-    """Why there is no answer, and what to do where it is known."""
+    """The reason of an error, with the remedy if plsync knows one."""
     reason = _reason(error)
     if "CERTIFICATE_VERIFY_FAILED" in reason:
         return f"{reason}; behind a proxy that inspects TLS, set SSL_CERT_FILE to its certificate authority"
@@ -244,7 +270,7 @@ def _cause(error: Exception) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return responses.short(error) or type(error).__name__
+    return responses.one_line(error) or type(error).__name__
 
 
 def _is_loopback(host: str) -> bool:

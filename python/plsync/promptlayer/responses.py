@@ -1,6 +1,7 @@
-"""PromptLayer's answers, read: what is asked of an answer before it counts as the one that was asked for.
+"""Parses PromptLayer's responses into outcomes.
 
-A reader gives the outcome, or None where the answer is another one; :func:`failed` says what that means.
+A parser takes a status and a JSON object. It returns the outcome of the expected response, and None for any other
+response, whose outcome :func:`failure` returns.
 """
 
 from __future__ import annotations
@@ -13,19 +14,38 @@ from typing import Any, Final
 
 import orjson
 
-from plsync.promptlayer.answers import of_status
-from plsync.promptlayer.outcomes import Delivered, Fetched, Found, Missing, Outcome, Rejected, Throttled
+from plsync.promptlayer.outcomes import (
+    Delivered,
+    Fetched,
+    Found,
+    Missing,
+    Outcome,
+    Refused,
+    Throttled,
+    outcome_of_status,
+)
 
-__all__ = ["Reader", "delivery", "failed", "listing", "parsed", "search", "short", "template", "trace", "tracked"]
+__all__ = [
+    "Parser",
+    "failure",
+    "list_parser",
+    "one_line",
+    "parse_delivery",
+    "parse_json",
+    "parse_search",
+    "parse_template",
+    "parse_trace",
+    "parse_tracking",
+]
 
-Reader = Callable[[int, dict[str, Any]], Outcome | None]
+Parser = Callable[[int, dict[str, Any]], Outcome | None]
 
 _MAX_REASON: Final = 300
 _LONGEST_RETRY_AFTER: Final = 3600.0
 
 
-def delivery(status: int, answer: dict[str, Any]) -> Outcome | None:
-    """Of ``POST /spans-bulk``: the request ids by span id."""
+def parse_delivery(status: int, answer: dict[str, Any]) -> Outcome | None:
+    """Parse the response of ``POST /spans-bulk``: ``Delivered`` with the request ids by span id."""
     if status not in {200, 201} or answer.get("success") is not True:
         return None
     ids = _ids(answer.get("request_logs"), "id")
@@ -36,18 +56,18 @@ def delivery(status: int, answer: dict[str, Any]) -> Outcome | None:
     return Delivered({span: request_id for span, request_id in ids.items() if request_id is not None}, closed)
 
 
-def tracked(status: int, answer: dict[str, Any]) -> Outcome | None:
-    """Of ``POST /rest/track-...``: something said of a request was taken."""
+def parse_tracking(status: int, answer: dict[str, Any]) -> Outcome | None:
+    """Parse the response of ``POST /rest/track-...``: ``Delivered`` or ``Refused``."""
     if status == 200 and answer.get("success") is True:
         return Delivered({})
-    # In PromptLayer's own words a 404 is about the request, the prompt or the group that is named.
+    # A 404 with PromptLayer's JSON concerns the request, the prompt or the group. Any other 404 concerns the URL.
     if status in {200, 404} and answer.get("success") is False:
-        return Rejected(f"{status} {_message(answer)}".strip())
+        return Refused(f"{status} {_message(answer)}".strip())
     return None
 
 
-def template(status: int, answer: dict[str, Any]) -> Outcome | None:
-    """Of ``GET /prompt-templates/{name}``."""
+def parse_template(status: int, answer: dict[str, Any]) -> Outcome | None:
+    """Parse the response of ``GET /prompt-templates/{name}``: ``Fetched`` or ``Missing``."""
     if status == 200 and isinstance(answer.get("prompt_template"), dict):
         return Fetched(answer)
     if status == 404 and answer.get("success") is False:
@@ -55,20 +75,23 @@ def template(status: int, answer: dict[str, Any]) -> Outcome | None:
     return None
 
 
-def listing(name: str) -> Reader:
-    """Of what answers with a list under this name."""
+def list_parser(name: str) -> Parser:
+    """A parser of responses that have a list under the key ``name``."""
 
-    def read(status: int, answer: dict[str, Any]) -> Outcome | None:
+    def parse(status: int, answer: dict[str, Any]) -> Outcome | None:
         if status == 200 and isinstance(answer.get(name), list):
             return Fetched(answer)
         return Missing(_message(answer)) if status == 404 and answer.get("success") is False else None
 
-    return read
+    return parse
 
 
-def trace(status: int, answer: dict[str, Any]) -> Outcome | None:
-    """Of ``GET /api/public/v2/traces/{trace_id}``: the request ids by span id, None where there is no log."""
-    # In PromptLayer's own words: something else that says 404 knows nothing of traces.
+def parse_trace(status: int, answer: dict[str, Any]) -> Outcome | None:
+    """Parse the response of ``GET /api/public/v2/traces/{trace_id}``: ``Missing``, or ``Found`` with request ids.
+
+    The ids are by span id; None for a span without a log.
+    """
+    # A 404 without PromptLayer's JSON may be a proxy's, which does not know the trace.
     if status == 404 and answer.get("success") is False:
         return Missing(_message(answer))
     if status == 200 and answer.get("success") is True and isinstance(answer.get("spans"), list):
@@ -76,20 +99,20 @@ def trace(status: int, answer: dict[str, Any]) -> Outcome | None:
     return None
 
 
-def search(status: int, answer: dict[str, Any]) -> Outcome | None:
-    """Of ``POST /api/public/v2/requests/search``: the request ids by record id."""
+def parse_search(status: int, answer: dict[str, Any]) -> Outcome | None:
+    """Parse the response of ``POST /api/public/v2/requests/search``: ``Found`` with the request ids by record id."""
     items = answer.get("items")
     if status != 200 or not isinstance(items, list):
         return None
     found: dict[str, int | None] = {}
     for item in items:
-        # Two logs of one record: the first is the one to keep.
-        for record_id, request_id in _searched(item):
+        # Of two logs of one record the first one counts.
+        for record_id, request_id in _record_ids(item):
             found[record_id] = min(found.get(record_id) or request_id, request_id)
     return Found(found)
 
 
-def _searched(item: Any) -> Iterator[tuple[str, int]]:
+def _record_ids(item: Any) -> Iterator[tuple[str, int]]:
     if not isinstance(item, dict) or not _is_id(item.get("id")):
         return
     metadata = item.get("metadata")
@@ -110,16 +133,22 @@ def _is_id(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 63
 
 
-def failed(status: int, retry_after: str | None, answer: dict[str, Any] | None) -> Outcome:
-    """What an answer means that is not the one asked for."""
-    outcome, reason = of_status(status), f"{status} {_message(answer)}".strip()
+def failure(status: int, retry_after: str | None, answer: dict[str, Any] | None) -> Outcome:
+    """The outcome of a response that is not the expected one.
+
+    Args:
+        status: the HTTP status.
+        retry_after: the value of the ``Retry-After`` header.
+        answer: the JSON object of the response; None if it holds none.
+    """
+    outcome, reason = outcome_of_status(status), f"{status} {_message(answer)}".strip()
     if outcome is Throttled:
         return Throttled(reason, _seconds(retry_after))
-    return Rejected(reason, foreign=answer is None) if outcome is Rejected else outcome(reason)
+    return Refused(reason, foreign=answer is None) if outcome is Refused else outcome(reason)
 
 
-def parsed(content: bytes) -> dict[str, Any] | None:
-    """The JSON object that an answer is; None when it is none."""
+def parse_json(content: bytes) -> dict[str, Any] | None:
+    """The JSON object in a response body; None if the body is anything else."""
     try:
         parsed = orjson.loads(content)
     except orjson.JSONDecodeError:
@@ -127,25 +156,25 @@ def parsed(content: bytes) -> dict[str, Any] | None:
     return parsed if isinstance(parsed, dict) else None
 
 
-def short(value: object) -> str:
-    """A reason on one line, of a length to be kept with a record."""
+def one_line(value: object) -> str:
+    """A reason on one line, of 300 characters at most, to be stored with a record."""
     return " ".join(str(value).split())[:_MAX_REASON]
 
 
 def _message(answer: dict[str, Any] | None) -> str:
-    """PromptLayer's words: ``message`` or ``error``, or the first of a validation's ``detail``."""
+    """PromptLayer's error text: ``message`` or ``error``, or the first ``detail`` of a validation."""
     if answer is None:
         return "(an answer that is not PromptLayer's JSON)"
     detail = answer.get("detail")
     if isinstance(detail, list) and detail and isinstance(detail[0], dict):
         place = detail[0].get("loc")
         where = ".".join(str(part) for part in place) if isinstance(place, list) else ""
-        return short(f"{where}: {detail[0].get('msg')}")
-    return short(answer.get("message") or answer.get("error") or detail or "")
+        return one_line(f"{where}: {detail[0].get('msg')}")
+    return one_line(answer.get("message") or answer.get("error") or detail or "")
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """``Retry-After`` in either of its forms (RFC 9110, 10.2.3), within reason."""
+    """The seconds of a ``Retry-After`` header in either form (RFC 9110, 10.2.3): from 0 to 3,600."""
     if retry_after is None:
         return None
     try:

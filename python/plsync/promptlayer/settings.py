@@ -1,4 +1,4 @@
-"""What the environment says of PromptLayer: the variables of its own SDK."""
+"""PromptLayer's settings from the environment: the same variables as for its SDK."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ _URL_VARIABLE: Final = "PROMPTLAYER_BASE_URL"
 
 
 def base_url() -> str:
-    """``PROMPTLAYER_BASE_URL``, else PromptLayer's own."""
+    """The value of ``PROMPTLAYER_BASE_URL``; PromptLayer's own URL if it is unset or empty."""
     return os.environ.get(_URL_VARIABLE, "").strip() or DEFAULT_BASE_URL

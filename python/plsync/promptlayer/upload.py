@@ -1,4 +1,4 @@
-"""How a body goes out: however long a link takes for it, silence is what is waited for in vain, and not its bytes."""
+"""Uploads a request body with a timeout per chunk, so that a silent link times out and a slow link does not."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-__all__ = ["TRACED", "pieces"]
+__all__ = ["EXTENSIONS", "body_chunks"]
 
-# A write over TLS has one timeout for all it is given, however well it gets on. Larger pieces are for links that took
-# the last one within so many seconds.
-_PIECE: Final = 16 << 10
-_LARGEST_PIECE: Final = 128 << 10
+# One write over TLS has one timeout, however many bytes it has sent. Chunks grow only on links that take one quickly.
+_CHUNK: Final = 16 << 10
+_LARGEST_CHUNK: Final = 128 << 10
+# Seconds.
 _QUICK: Final = 0.1
-# Of what the system has taken and not sent yet. It takes megabytes, which slow links need minutes for, and all the
-# while no answer can come.
-_MOST_UNSENT: Final = 32 << 10
-# Linux and macOS have it.
+# Bytes in the system's send buffer. It would take megabytes, for which a slow link needs minutes, and only then does
+# the wait for the response begin.
+_MAX_UNSENT: Final = 32 << 10
+# Linux and macOS have this option.
 _LOW_WATER: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 
-def pieces(body: bytes) -> Iterator[bytes]:
-    """A body in parts, each of which has a timeout of its own."""
-    begin, size = 0, _PIECE
+def body_chunks(body: bytes) -> Iterator[bytes]:
+    """Split a body into chunks of 16 to 128 KB, each with its own timeout."""
+    begin, size = 0, _CHUNK
     while begin < len(body):
-        given_at = time.monotonic()
+        yielded_at = time.monotonic()
         yield body[begin : begin + size]
         begin += size
-        size = min(size * 2, _LARGEST_PIECE) if time.monotonic() - given_at < _QUICK else _PIECE
+        size = min(size * 2, _LARGEST_CHUNK) if time.monotonic() - yielded_at < _QUICK else _CHUNK
 
 
-def _trace(event: str, info: Mapping[str, Any]) -> None:
-    # Connections to proxies are told of under other names, with the same end.
+def _limit_send_buffer(event: str, info: Mapping[str, Any]) -> None:
+    # The event of a connection to a proxy has another prefix.
     if event.endswith("connect_tcp.complete") and _LOW_WATER is not None:
         connection = info["return_value"].get_extra_info("socket")
-        connection.setsockopt(socket.IPPROTO_TCP, _LOW_WATER, _MOST_UNSENT)
+        connection.setsockopt(socket.IPPROTO_TCP, _LOW_WATER, _MAX_UNSENT)
 
 
-TRACED: Final[Mapping[str, Any]] = {"trace": _trace}
-"""Extensions of a request: new connections are told to hold little that is not on its way."""
+EXTENSIONS: Final[Mapping[str, Any]] = {"trace": _limit_send_buffer}
+"""httpx extensions of a request: each new connection limits the bytes in its send buffer."""

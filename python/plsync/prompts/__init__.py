@@ -136,18 +136,18 @@ def _ask(wanted: Wanted, key: str, base_url: str, timeout: float, max_age: float
         return _instead(wanted, kept, cache, f"it could not be reached {silent_for:.0f} s ago")
     # An HTTP client is slow to import, and the cache alone needs none.
     from plsync.promptlayer.client import PromptLayerClient  # noqa: PLC0415
-    from plsync.promptlayer.outcomes import Ambiguous, Fetched, Missing, Offline, Rejected, Unauthorized  # noqa: PLC0415
+    from plsync.promptlayer.outcomes import Ambiguous, Fetched, Missing, Refused, Unauthorized, Unreachable  # noqa: PLC0415
 
     with PromptLayerClient(key, base_url, timeout=timeout) as client:
         outcome: Outcome = client.template(wanted.name, version=wanted.version, label=wanted.label)
-    _remember(cache, unreachable=isinstance(outcome, Offline | Ambiguous))
+    _remember(cache, unreachable=isinstance(outcome, Unreachable | Ambiguous))
     if isinstance(outcome, Fetched):
         answer = dict(outcome.answer)
         _keep(cache, wanted, answer)
         return Template(Cached(wanted, answer, time.time()), from_cache=False)
     if isinstance(outcome, Missing):
         raise PromptNotFound(f"PromptLayer has no prompt template {wanted}: {outcome.reason}")
-    if isinstance(outcome, Rejected):
+    if isinstance(outcome, Refused):
         raise PromptError(f"PromptLayer would not give the prompt template {wanted}: {outcome.reason}")
     if isinstance(outcome, Unauthorized) and kept is None:
         raise AuthenticationError(

@@ -89,8 +89,8 @@ def pull(
             "PROMPTLAYER_API_KEY is not set; no prompt template was fetched: export PROMPTLAYER_API_KEY=pl_..."
         )
     # An HTTP client is slow to import.
-    from plsync.delivery.workers import Workers  # noqa: PLC0415
     from plsync.promptlayer.client import PromptLayerClient  # noqa: PLC0415
+    from plsync.promptlayer.request_threads import RequestThreads  # noqa: PLC0415
 
     cache = Cache.of(prompt_cache(), settings.base_url(), key)
     pulled = Pulled()
@@ -100,16 +100,16 @@ def pull(
         def fetch(task: list[str]) -> list[_Fetched] | None:
             return _fetch(client, task[0], version, label)
 
-        workers: Workers[list[str], list[_Fetched] | None] = Workers(fetch, _AT_ONCE, "plsync-pull")
+        threads: RequestThreads[list[str], list[_Fetched] | None] = RequestThreads(fetch, _AT_ONCE, "plsync-pull")
         waiting = iter(names) if names else _listed(client, label, cache.pulled_at() if changed else None)
         more = True
-        while more or workers.busy:
-            while more and workers.free:
+        while more or threads.busy:
+            while more and threads.free:
                 name = next(waiting, None)
                 more = name is not None
                 if name is not None:
-                    workers.submit([name])
-            for (name,), found in workers.collect(1.0) if workers.busy else ():
+                    threads.submit([name])
+            for (name,), found in threads.collect(1.0) if threads.busy else ():
                 if found is None:
                     pulled.missing.append(str(Wanted(name, version, label)))
                     continue
@@ -119,7 +119,7 @@ def pull(
                 pulled.templates += 1
                 pulled.versions += len(found)
                 watched(name)
-        workers.close()
+        threads.close()
     cache.set_reachable()
     if not names and label is None:
         cache.set_pulled_at((began - _OVERLAP).isoformat())
@@ -176,8 +176,8 @@ def _answer(ask: Callable[..., Outcome], *arguments: Any, **options: Any) -> dic
         raise AuthenticationError(
             f"PromptLayer refused the API key ({outcome.reason}); {kept}: set PROMPTLAYER_API_KEY"
         )
-    if isinstance(outcome, outcomes.Offline):
+    if isinstance(outcome, outcomes.Unreachable):
         raise Offline(f"PromptLayer cannot be reached ({outcome.reason}); {kept}: pull again when it can")
-    if isinstance(outcome, outcomes.Rejected):
+    if isinstance(outcome, outcomes.Refused):
         raise Rejected(f"PromptLayer refused to list or give a prompt template ({outcome.reason}); {kept}")
     raise SyncError(f"PromptLayer gave no clear answer ({outcome.reason}); {kept}: pull again later")

@@ -1,1 +1,1 @@
-"""The mapping of a record to PromptLayer's form. No module here opens a connection."""
+"""The mapping of a record to PromptLayer's format. No module of this package opens a connection."""

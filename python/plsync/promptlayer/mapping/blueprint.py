@@ -1,6 +1,6 @@
-"""A record as PromptLayer wants it: one span of ``POST /spans-bulk`` with its request log attached.
+"""Maps a record to one span of ``POST /spans-bulk``, with its request log attached.
 
-Shapes: PromptLayer's OpenAPI file, schemas ``Span`` and ``LogRequest`` (2026-08-21).
+Source of the format: PromptLayer's OpenAPI file, schemas ``Span`` and ``LogRequest`` (2026-08-21).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from plsync.promptlayer.mapping.content import contents
 from plsync.promptlayer.mapping.json_values import JSON, string, whole
 from plsync.promptlayer.mapping.messages import messages
 from plsync.promptlayer.mapping.metadata import metadata, tags
-from plsync.promptlayer.mapping.status import outcome
+from plsync.promptlayer.mapping.status import call_status
 from plsync.promptlayer.mapping.tools import tools
 
 if TYPE_CHECKING:
@@ -32,10 +32,13 @@ _NAMES_NOT_PROCESSED = frozenset({"openai.OpenAI", "anthropic.Anthropic"})
 
 
 def span(record: Record) -> JSON:
-    """One span with its request log, ready for JSON.
+    """The span of a record with its request log, ready for JSON.
 
-    The trace and span ids come from the record's id, so that sending a record again is recognisable as such. Whatever
-    is unknown in a record becomes text: this does not raise on odd content.
+    The trace and span ids are derived from the record's id, so PromptLayer recognises a record that is sent again.
+    Unknown content becomes text; no content makes this function raise.
+
+    Returns:
+        An object of the schema ``Span``, with ``log_request`` of the schema ``LogRequest``.
     """
     start, end = _times(record)
     request = _log_request(record, _iso(start), _iso(end))
@@ -57,21 +60,20 @@ def span(record: Record) -> JSON:
 
 
 def span_json(record: Record) -> bytes:
-    """The span as JSON, to be encoded once however often it is sent."""
+    """The span of a record as JSON, in UTF-8."""
     return orjson.dumps(span(record))
 
 
 def _log_request(record: Record, started: str, ended: str) -> JSON:
-    asked, labels, generations, usage = record.params, record.tags, record.output, record.usage
+    settings, labels, generations, usage = record.params, record.tags, record.output, record.usage
     answers = [_answer(generation) for generation in generations]
     provider = params.provider_name(record.provider)
     cut: list[str] = []
-    ending = outcome(record, generations, cut)
+    status = call_status(record, generations, cut)
     kind = record.kind
     if kind == "chat" or any(generation["message"] is not None for generation in generations):
-        # A decision model's input is no list of messages; it is shown as one. And where the start of a call is lost,
-        # only its answer says that it was a chat.
-        sent = {"type": "chat", "messages": messages(record.input), **tools(asked, provider)}
+        # A decision model's input is mapped to messages too. If the start of a chat is lost, its answer has a message.
+        sent = {"type": "chat", "messages": messages(record.input), **tools(settings, provider)}
         received = {"type": "chat", "messages": messages(answers, output=True)}
     else:
         sent, received = _completion(record.input), _completion([generation["text"] for generation in generations])
@@ -82,9 +84,9 @@ def _log_request(record: Record, started: str, ended: str) -> JSON:
         "output": received,
         "request_start_time": started,
         "request_end_time": ended,
-        "parameters": params.parameters(asked, record.options, record.metadata),
+        "parameters": params.parameters(settings, record.options, record.metadata),
         "tags": tags(labels, cut),
-        **ending,
+        **status,
     }
     request["metadata"] = metadata(record, tags=labels, usage=usage, candidates=len(generations), cut=cut)
     if usage is not None:
@@ -92,14 +94,14 @@ def _log_request(record: Record, started: str, ended: str) -> JSON:
             count = whole(usage[key])
             if count is not None and count >= 0:
                 request[key] = count
-    interface = params.api_type(provider, kind, asked, answers)
+    interface = params.api_type(provider, kind, settings, answers)
     if interface is not None:
         request["api_type"] = interface
     return request
 
 
 def _answer(generation: Generation) -> Any:
-    """The message of a candidate; a decision model's has text alone."""
+    """The message of a candidate. A decision model's candidate has text only."""
     message = generation["message"]
     return generation["text"] if message is None else message
 
@@ -114,7 +116,7 @@ def _name(record: Record) -> str:
 
 
 def _times(record: Record) -> tuple[int, int]:
-    """Start and end in ns since the epoch, as 64 bits hold them; an abandoned call took no time."""
+    """Start and end in ns since the epoch, within 64 bits. An abandoned call ends at its start."""
     start = min(max(int(record.started_ns), 0), _LAST_NS)
     return start, min(start + (record.duration_ns or 0), _LAST_NS)
 
@@ -124,7 +126,7 @@ def _iso(ns: int) -> str:
     return f"{_second(seconds)}.{rest // 1000:06}Z"
 
 
-# Calls sent together were made together.
+# A batch has many calls of the same second.
 @functools.lru_cache(64)
 def _second(seconds: int) -> str:
     return datetime_from_ms(seconds * 1000).replace(tzinfo=None).isoformat()

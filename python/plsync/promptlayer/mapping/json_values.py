@@ -1,4 +1,4 @@
-"""Values of a record, read whatever they are: none of these raises on anything that JSON can hold."""
+"""Reads values of any JSON type out of a record. No function here raises for a JSON value."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WHOLE = 1 << 63
 
 
 def text(value: Any) -> str:
-    """A string as it is, ``""`` for None, JSON for the rest."""
+    """A string unchanged, ``""`` for None, and JSON for any other value."""
     if isinstance(value, str):
         return value
     return "" if value is None else json_text(value)
@@ -34,15 +34,15 @@ def as_list(value: Any) -> list[Any]:
 
 
 def string(value: Any) -> str | None:
-    """The value when it is a string that says something, else None."""
+    """The value when it is a string that is not empty, else None."""
     return value if isinstance(value, str) and value else None
 
 
 def first(*candidates: Any) -> str | None:
-    """The first of them that is a string and says something."""
+    """The first candidate that is a string and not empty; None without one."""
     return next((candidate for candidate in candidates if isinstance(candidate, str) and candidate), None)
 
 
 def whole(value: Any) -> int | None:
-    """The value when it is an integer of 64 bits, else None."""
+    """The value when it is an integer of at most 64 bits, else None."""
     return value if isinstance(value, int) and not isinstance(value, bool) and -_WHOLE <= value < _WHOLE else None

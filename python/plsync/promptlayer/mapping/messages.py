@@ -1,4 +1,4 @@
-"""LangChain messages, as the dicts of their fields, as blueprint messages."""
+"""Maps LangChain messages, as the dicts of their fields, to blueprint messages."""
 
 from __future__ import annotations
 
@@ -35,9 +35,13 @@ _ROLES = {
 
 
 def messages(items: Iterable[Any], *, output: bool = False) -> list[Message]:
-    """Blueprint messages. ``output``: a model made them.
+    """Map messages to blueprint messages.
 
-    A ``RemoveMessage`` is an instruction to LangChain and left out. Whatever is no message is shown as text.
+    A ``RemoveMessage`` is an instruction to LangChain and left out. Any other value becomes a message with text.
+
+    Args:
+        items: the messages, each as the dict of its fields.
+        output: whether a model made them.
 
     >>> messages([{"type": "human", "content": "hi"}])[0]["role"]
     'user'
@@ -45,15 +49,15 @@ def messages(items: Iterable[Any], *, output: bool = False) -> list[Message]:
     found: list[Message] = []
     for item in items:
         if not isinstance(item, dict) or "content" not in item:
-            said = item if isinstance(item, str) else json_text(item)
-            found.append(_message("assistant" if output else "user", plain_text(said)))
+            content = item if isinstance(item, str) else json_text(item)
+            found.append(_message("assistant" if output else "user", plain_text(content)))
         elif item.get("type") != "remove":
             found += _converted(item, output)
     return found
 
 
 def failed_tools(items: Iterable[Any]) -> list[str]:
-    """The ``tool_call_id`` of each tool message that reports an error: blueprints have no place for that."""
+    """The ``tool_call_id`` of each tool message that reports an error. Blueprints have no field for it."""
     return [text(as_dict(item).get("tool_call_id")) for item in items if as_dict(item).get("status") == "error"]
 
 
@@ -61,7 +65,7 @@ def _converted(item: Message, output: bool) -> list[Message]:
     kind, name, content = item.get("type"), string(item.get("name")), item.get("content")
     role = _ROLES.get(kind) if isinstance(kind, str) else None
     if role is None:
-        role, name = _spoken_role(item, name, output)
+        role, name = _role_by_name(item, name, output)
     if role == "assistant":
         return [_assistant(item, name, output)]
     if role == "user" and isinstance(content, list):
@@ -76,17 +80,17 @@ def _converted(item: Message, output: bool) -> list[Message]:
     return [converted]
 
 
-def _spoken_role(item: Message, name: str | None, output: bool) -> tuple[str, str | None]:
-    """The ``role`` of a message whose class says nothing of it, and the name: of a role unknown here, the role."""
-    spoken = string(item.get("role"))
-    role = _ROLES.get(spoken or "")
+def _role_by_name(item: Message, name: str | None, output: bool) -> tuple[str, str | None]:
+    """The role and the name of a message whose class implies none. An unknown role becomes the name."""
+    own_role = string(item.get("role"))
+    role = _ROLES.get(own_role or "")
     if role is None or (role == "tool" and _answered_call(item) is None) or (role == "function" and name is None):
-        return "assistant" if output else "user", name or spoken
+        return "assistant" if output else "user", name or own_role
     return role, name
 
 
 def _message(role: str, content: list[Block], name: str | None = None) -> Message:
-    # jinja2, because PromptLayer's default reads the single braces of JSON and code as variables.
+    # jinja2, because PromptLayer's default takes single braces in JSON and code for variables.
     built: Message = {"role": role, "content": content, "template_format": "jinja2", "input_variables": []}
     if name is not None:
         built["name"] = name
@@ -94,7 +98,7 @@ def _message(role: str, content: list[Block], name: str | None = None) -> Messag
 
 
 def _user(content: list[Any], name: str | None) -> list[Message]:
-    """A user's message. Results of tools in it, as Anthropic and Bedrock want them, are messages of their own."""
+    """The messages of a user's message. Anthropic and Bedrock put tool results in it; each becomes a message."""
     found: list[Message] = []
     rest: list[Any] = []
     for part in content:
@@ -109,48 +113,48 @@ def _user(content: list[Any], name: str | None) -> list[Message]:
 
 
 def _assistant(item: Message, name: str | None, output: bool) -> Message:
-    content, beside = item.get("content"), as_dict(item.get("additional_kwargs"))
+    content, additional = item.get("content"), as_dict(item.get("additional_kwargs"))
     parts = content if isinstance(content, list) else []
-    said = contents(content if not parts else [part for part in parts if not tool_calls.is_call(part)], output=output)
-    if beside:
-        said = _with_what_is_beside(said, beside, output)
-    _add_grounding(said, as_dict(item.get("response_metadata")))
-    built = _message("assistant", said, name)
-    made = tool_calls.tool_calls(item, parts)
-    if made:
-        built["tool_calls"] = made
-    function = as_dict(beside.get("function_call"))
-    if not made and string(function.get("name")):
+    blocks = contents(content if not parts else [part for part in parts if not tool_calls.is_call(part)], output=output)
+    if additional:
+        blocks = _with_additional(blocks, additional, output)
+    _add_grounding(blocks, as_dict(item.get("response_metadata")))
+    built = _message("assistant", blocks, name)
+    calls = tool_calls.tool_calls(item, parts)
+    if calls:
+        built["tool_calls"] = calls
+    function = as_dict(additional.get("function_call"))
+    if not calls and string(function.get("name")):
         built["function_call"] = {"name": function["name"], "arguments": text(function.get("arguments"))}
     return built
 
 
-def _with_what_is_beside(said: list[Block], beside: Message, output: bool) -> list[Block]:
-    """Reasoning, refusals, audio and the calls of OpenAI's own tools, for which some providers leave the content."""
-    reasoning = beside.get("reasoning_content") or beside.get("reasoning")
-    if reasoning and not any(block["type"] == "thinking" for block in said):
-        given = {"type": "reasoning", **reasoning} if isinstance(reasoning, dict) else None
-        said = [*(contents([given]) if given else thinking(text(reasoning))), *said]
-    refusal = string(beside.get("refusal"))
-    if refusal is not None and not said:
-        said = plain_text(refusal)
-    outputs = as_list(beside.get("tool_outputs"))
+def _with_additional(blocks: list[Block], additional: Message, output: bool) -> list[Block]:
+    """Add the parts that some providers leave out of the content: reasoning, refusals, audio, OpenAI's own tools."""
+    reasoning = additional.get("reasoning_content") or additional.get("reasoning")
+    if reasoning and not any(block["type"] == "thinking" for block in blocks):
+        structured = {"type": "reasoning", **reasoning} if isinstance(reasoning, dict) else None
+        blocks = [*(contents([structured]) if structured else thinking(text(reasoning))), *blocks]
+    refusal = string(additional.get("refusal"))
+    if refusal is not None and not blocks:
+        blocks = plain_text(refusal)
+    outputs = as_list(additional.get("tool_outputs"))
     if outputs:
-        said = [*contents(outputs, output=output), *said]
-    audio = as_dict(beside.get("audio"))
-    data = first(audio.get("data"), beside.get("audio"))
+        blocks = [*contents(outputs, output=output), *blocks]
+    audio = as_dict(additional.get("audio"))
+    data = first(audio.get("data"), additional.get("audio"))
     if data is not None:
         url = data_url("audio/wav", data)
-        heard = plain_text(text(audio.get("transcript"))) if not said else []
+        transcript = plain_text(text(audio.get("transcript"))) if not blocks else []
         media = {"type": "output_media", "url": url, "mime_type": "audio/wav", "media_type": "audio"}
-        said = [*said, *heard, media]
-    return said
+        blocks = [*blocks, *transcript, media]
+    return blocks
 
 
-def _add_grounding(said: list[Block], metadata: Message) -> None:
+def _add_grounding(blocks: list[Block], metadata: Message) -> None:
     if "grounding_metadata" not in metadata:
         return
-    answer = next((block for block in said if block["type"] == "text" and "annotations" not in block), None)
+    answer = next((block for block in blocks if block["type"] == "text" and "annotations" not in block), None)
     cited = citations(grounding(metadata["grounding_metadata"]), answer["text"]) if answer is not None else []
     if answer is not None and cited:
         answer["annotations"] = cited

@@ -1,4 +1,4 @@
-"""Metadata and tags: the caller's, what has no field of its own, and PromptLayer's limits."""
+"""Maps metadata and tags within PromptLayer's limits, and adds facts that have no field in a request log."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 __all__ = ["KEY_LIMIT", "TAG_LIMIT", "metadata", "tags"]
 
 TAG_LIMIT = 512
-"""Characters that PromptLayer takes of a tag."""
+"""Characters in a tag, at most."""
 KEY_LIMIT = 1024
-"""Characters that PromptLayer takes of a metadata key."""
+"""Characters in a metadata key, at most."""
 
 
 def tags(found: list[str], cut: list[str]) -> list[str]:
-    """The tags within PromptLayer's limit. What was cut is noted in ``cut``."""
+    """The tags within PromptLayer's limit. Appends ``"tags"`` to ``cut`` when one was too long."""
     if max(map(len, found), default=0) <= TAG_LIMIT:
         return found
     cut.append("tags")
@@ -33,18 +33,18 @@ def metadata(
     """The metadata of a log; every value is text.
 
     Args:
-        record: the record. Its own metadata wins over what is noted here.
+        record: the record. Its own metadata wins over the added facts.
         tags: its tags.
-        usage: what was counted: its details have no field of their own.
-        candidates: how many answers the model gave; more than one is noted.
-        cut: what did not fit elsewhere; metadata keys are added to it.
+        usage: token counts. Their details have no field in a request log.
+        candidates: the number of answers; added if it is more than one.
+        cut: the names of fields that were too long. ``"metadata keys"`` is appended when a key was too long.
     """
-    found: JSON = {**_notes(record, usage, candidates), **record.metadata}
+    found: JSON = {**_added(record, usage, candidates), **record.metadata}
     if max(map(len, found), default=0) > KEY_LIMIT:
         cut.append("metadata keys")
         found = {key[:KEY_LIMIT]: value for key, value in found.items()}
     found["plsync_id"] = record.id
-    # The keys of the handler in langchain-community, in its form.
+    # The keys and the format of the handler in langchain-community.
     found["_langchain_run_id"] = record.run_id
     found["_langchain_parent_run_id"] = record.parent_run_id
     found["_langchain_tags"] = str(tags)
@@ -53,8 +53,8 @@ def metadata(
     return {key: value if isinstance(value, str) else _value(value) for key, value in found.items()}
 
 
-def _notes(record: Record, usage: Usage | None, candidates: int) -> JSON:
-    found: JSON = {} if usage is None else _counted(usage)
+def _added(record: Record, usage: Usage | None, candidates: int) -> JSON:
+    found: JSON = {} if usage is None else _token_details(usage)
     for mark in record.marks():
         found[mark] = "true"
     if record.damage is not None:
@@ -70,7 +70,7 @@ def _notes(record: Record, usage: Usage | None, candidates: int) -> JSON:
     return found
 
 
-def _counted(usage: Usage) -> JSON:
+def _token_details(usage: Usage) -> JSON:
     found: JSON = {}
     if usage["total_tokens"] != usage["input_tokens"] + usage["output_tokens"]:
         found["total_tokens"] = usage["total_tokens"]

@@ -1,4 +1,4 @@
-"""Who was asked, and how: provider, model, parameters."""
+"""Maps the provider, the model and the parameters of a call."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROVIDERS: Mapping[str, str] = {
     "anthropic_bedrock": "amazon.bedrock",
     "mistralai": "mistral",
 }
-"""LangChain's ``ls_provider`` where PromptLayer's name differs; any other goes as it is (``gpt4all``, ``ollama``)."""
+"""PromptLayer's name for each ``ls_provider`` of LangChain that differs. Other names stay (``gpt4all``, ``ollama``)."""
 
 _ELSEWHERE = frozenset(
     {"model", "model_name", "model_id", "_type", "tools", "tool_choice", "functions", "function_call"}
@@ -34,7 +34,7 @@ _HEADERS = re.compile(r"(^|_)headers?$", re.I)
 _PASSED_ON = frozenset({"model_kwargs", "extra_body", "extra_query"})
 _STANDARD = {"ls_temperature": "temperature", "ls_max_tokens": "max_tokens", "ls_stop": "stop"}
 _FORMATS = frozenset({"response_format", "text", "format", "tools"})
-"""Where providers are told of it."""
+"""Parameters in which providers receive the format of a structured answer."""
 _OPENAI = frozenset({"openai", "openai.azure"})
 
 
@@ -49,7 +49,7 @@ def provider_name(provider: str | None) -> str:
 
 
 def model_name(model: str | None, fallback: str | None) -> str:
-    """The model, else the fallback; never empty. Of a local file its name only: a path tells of the machine.
+    """The model, else the fallback; never empty. A local file is reduced to its name: a path reveals the machine.
 
     >>> model_name("/home/me/models/tiny.gguf", None)
     'tiny.gguf'
@@ -59,10 +59,12 @@ def model_name(model: str | None, fallback: str | None) -> str:
 
 
 def parameters(params: JSON, options: JSON, metadata: JSON) -> JSON:
-    """Sampling and format parameters: all but names, tools, empty values and anything that may be a secret.
+    """Sampling and format parameters, without names, tools, empty values and values that may be secrets.
 
-    Text models do not tell LangChain's callbacks what a call overrides: that is read from ``metadata``. The format of
-    a structured answer is in ``options`` when the provider was not given one.
+    Args:
+        params: the parameters of the call.
+        options: LangChain's options. They hold the format of a structured answer that the provider did not receive.
+        metadata: the metadata of the call. For text models LangChain passes overridden parameters only there.
     """
     kept = _kept(params)
     for key, name in _STANDARD.items():
@@ -70,15 +72,15 @@ def parameters(params: JSON, options: JSON, metadata: JSON) -> JSON:
             kept.setdefault(name, metadata[key])
     if options.get("stop") is not None:
         kept.setdefault("stop", options["stop"])
-    asked = options.get("ls_structured_output_format")
-    if asked is not None and not _FORMATS & params.keys():
-        kept["response_format"] = _response_format(as_dict(asked))
+    output_format = options.get("ls_structured_output_format")
+    if output_format is not None and not _FORMATS & params.keys():
+        kept["response_format"] = _response_format(as_dict(output_format))
     unknown = unknown_tools(params) if "tools" in params else []
     return {**kept, "tools": unknown} if unknown else kept
 
 
 def api_type(provider: str, kind: str, params: JSON, answers: list[Any]) -> str | None:
-    """Which of OpenAI's interfaces answered; None for any other provider."""
+    """The OpenAI interface that answered, ``responses`` or ``chat-completions``; None for other providers."""
     if provider not in _OPENAI or kind != "chat":
         return None
     metadata = as_dict(as_dict(answers[0] if answers else None).get("response_metadata"))
@@ -86,9 +88,9 @@ def api_type(provider: str, kind: str, params: JSON, answers: list[Any]) -> str 
     return "responses" if responses else "chat-completions"
 
 
-def _response_format(asked: JSON) -> JSON:
-    """LangChain's note of a structured output, in the form that OpenAI has for it."""
-    schema = as_dict(asked.get("schema"))
+def _response_format(output_format: JSON) -> JSON:
+    """LangChain's ``ls_structured_output_format`` as OpenAI's ``response_format``."""
+    schema = as_dict(output_format.get("schema"))
     return {"type": "json_schema", "json_schema": {"name": string(schema.get("title")) or "answer", "schema": schema}}
 
 
@@ -97,6 +99,6 @@ def _kept(params: JSON) -> JSON:
     for key, value in params.items():
         if value is None or key in _ELSEWHERE or names_a_secret(key) or _HEADERS.search(key):
             continue
-        # Not deeper than these: elsewhere a name like "password" may well be part of a schema.
+        # Deeper dicts stay: in a schema, a name like "password" is the name of a field.
         kept[key] = _kept(value) if key in _PASSED_ON and isinstance(value, dict) else value
     return kept

@@ -1,4 +1,4 @@
-"""Tool calls: those LangChain knows of, and those that only the content of a message tells."""
+"""Maps tool calls: the calls that LangChain has parsed, and calls that are only in the content of a message."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _CALLS = frozenset(
     {"tool_call", "tool_call_chunk", "tool_use", "function_call", "custom_tool_call", "invalid_tool_call"}
 )
 _PIECES = frozenset({"input_json_delta", "server_tool_call_chunk"})
-"""What is left of a stream: said in whole elsewhere."""
+"""Fragments of a stream. ``tool_calls`` has the whole call."""
 
 
 class Result(NamedTuple):
-    """What a tool gave, as a block of a message."""
+    """The result of a tool, out of a block of a message."""
 
     call_id: str
     content: Any
 
 
 def is_call(part: Any) -> bool:
-    """Whether a block repeats what ``tool_calls`` says; an assistant's message carries it there.
+    """Whether a block repeats a call of the message's ``tool_calls``.
 
     >>> is_call({"type": "tool_use", "name": "add"}), is_call({"type": "text", "text": "hi"})
     (True, False)
@@ -35,9 +35,9 @@ def is_call(part: Any) -> bool:
 
 
 def tool_calls(message: JSON, parts: list[Any]) -> list[JSON]:
-    """``tool_calls`` first; then what only ``invalid_tool_calls`` or the content's own blocks know of.
+    """The calls of ``tool_calls``, then calls that only ``invalid_tool_calls`` or the content's blocks have.
 
-    The arguments are JSON text; those that a model got wrong, the text it wrote.
+    The arguments are JSON text. Invalid arguments are the text that the model wrote.
     """
     found = [as_dict(call) for call in as_list(message.get("tool_calls")) + as_list(message.get("invalid_tool_calls"))]
     blocks = [{**part, **as_dict(part.get("toolUse"))} for part in parts if is_call(part)]
@@ -56,12 +56,12 @@ def _add_unknown(found: list[JSON], blocks: list[JSON]) -> None:
 
 
 def has_invalid(message: Any) -> bool:
-    """Whether a model asked for a tool with arguments that could not be parsed."""
+    """Whether a message has a tool call whose arguments could not be parsed."""
     return bool(as_list(as_dict(message).get("invalid_tool_calls")))
 
 
 def result(part: Any) -> Result | None:
-    """The result of a tool that a block holds: Anthropic's ``tool_result``, OpenAI's ``function_call_output``, ...
+    """The result of a tool in a block: Anthropic's ``tool_result``, OpenAI's ``function_call_output``, ...
 
     >>> result({"type": "tool_result", "tool_use_id": "c1", "content": "4"})
     Result(call_id='c1', content='4')
@@ -72,15 +72,15 @@ def result(part: Any) -> Result | None:
         return Result(text(block.get("tool_use_id")), block.get("content"))
     if kind in ("function_call_output", "custom_tool_call_output"):
         return Result(text(block.get("call_id")), block.get("output"))
-    given = as_dict(block.get("toolResult"))
-    if kind is None and given:
-        content = [_told(item) for item in as_list(given.get("content"))]
-        return Result(text(given.get("toolUseId")), content)
+    bedrock = as_dict(block.get("toolResult"))
+    if kind is None and bedrock:
+        content = [_unwrapped(item) for item in as_list(bedrock.get("content"))]
+        return Result(text(bedrock.get("toolUseId")), content)
     return None
 
 
-def _told(item: Any) -> Any:
-    """Bedrock wraps JSON that a tool gave."""
+def _unwrapped(item: Any) -> Any:
+    """A tool's JSON without the dict that Bedrock puts around it."""
     return item["json"] if isinstance(item, dict) and set(item) == {"json"} else item
 
 

@@ -1,4 +1,4 @@
-"""Tools, tool choice and functions: each provider's forms as a blueprint's."""
+"""Maps tools, tool choice and functions of each provider to a blueprint's."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ _BUILT_IN = {
     "apply_patch": "apply_patch",
     "text_editor": "text_editor",
 }
-"""PromptLayer's name of a tool that a provider runs, by how the provider's begins (``web_search_20250305``)."""
+"""PromptLayer's name of each provider-run tool, by the start of the provider's name (``web_search_20250305``)."""
 
-_TOLD_BY = frozenset({"tools", "tool_choice", "tool_config", "toolConfig", "functions", "function_call"})
+_TOOL_PARAMETERS = frozenset({"tools", "tool_choice", "tool_config", "toolConfig", "functions", "function_call"})
 
 _SAME = {"any": "required", "tool": "required", "required": "required", "auto": "auto", "none": "none"}
 
 
 def tools(params: JSON, provider: str) -> JSON:
-    """The ``tools``, ``tool_choice``, ``functions`` and ``function_call`` of a chat prompt; only those there are.
+    """The ``tools``, ``tool_choice``, ``functions`` and ``function_call`` of a chat prompt, if the call has them.
 
     >>> tools({"tool_choice": {"type": "any"}}, "anthropic")
     {'tool_choice': 'required'}
     """
     built: JSON = {}
-    if _TOLD_BY.isdisjoint(params):
+    if _TOOL_PARAMETERS.isdisjoint(params):
         return built
     config = as_dict(params.get("toolConfig"))
-    given = as_list(params.get("tools")) or as_list(config.get("tools"))
-    known = [tool for item in given for tool in _tools(item, provider)]
+    items = as_list(params.get("tools")) or as_list(config.get("tools"))
+    known = [tool for item in items for tool in _tools(item, provider)]
     if known:
         built["tools"] = known
     choice = next((c for c in (params.get("tool_choice"), config.get("toolChoice")) if c is not None), None)
@@ -62,12 +62,12 @@ def tools(params: JSON, provider: str) -> JSON:
 
 
 def unknown_tools(params: JSON) -> list[Any]:
-    """Those among the tools for which PromptLayer has no form."""
+    """The tools for which PromptLayer has no format."""
     return [item for item in as_list(params.get("tools")) if not any(True for _ in _tools(item, ""))]
 
 
 def _tools(item: Any, provider: str) -> Iterator[JSON]:
-    """Google and Bedrock put several tools in one."""
+    """The tools of one item. An item of Google or Bedrock may hold several."""
     tool = as_dict(item)
     declared = as_list(tool.get("function_declarations")) + as_list(tool.get("functionDeclarations"))
     for declaration in declared:
@@ -88,7 +88,7 @@ def _tools(item: Any, provider: str) -> Iterator[JSON]:
 
 
 def _function_of(tool: JSON) -> JSON | None:
-    """OpenAI's shapes (nested, and flat in its Responses API), Anthropic's, Bedrock's ``toolSpec``."""
+    """The function of OpenAI (nested, or flat in its Responses API), of Anthropic, or of Bedrock's ``toolSpec``."""
     for key in ("function", "custom", "toolSpec"):
         if isinstance(tool.get(key), dict):
             return _function(tool[key])
@@ -96,19 +96,19 @@ def _function_of(tool: JSON) -> JSON | None:
 
 
 def _function(item: Any) -> JSON | None:
-    given = as_dict(item)
-    name = string(given.get("name"))
+    fields = as_dict(item)
+    name = string(fields.get("name"))
     if name is None:
         return None
-    schema = given.get("parameters") or given.get("input_schema") or as_dict(given.get("inputSchema")).get("json")
+    schema = fields.get("parameters") or fields.get("input_schema") or as_dict(fields.get("inputSchema")).get("json")
     if not isinstance(schema, dict):
-        schema = {"type": "object", "properties": as_dict(given.get("parameter_definitions"))}
-    function: JSON = {"name": name, "description": text(given.get("description")), "parameters": schema}
-    return {**function, "strict": True} if given.get("strict") is True else function
+        schema = {"type": "object", "properties": as_dict(fields.get("parameter_definitions"))}
+    function: JSON = {"name": name, "description": text(fields.get("description")), "parameters": schema}
+    return {**function, "strict": True} if fields.get("strict") is True else function
 
 
 def _tool_choice(choice: Any) -> str | JSON:
-    """OpenAI's and Anthropic's ``type``; Bedrock's form, whose only key is the choice."""
+    """A blueprint's tool choice. OpenAI and Anthropic have a ``type``; Bedrock's only key is the choice."""
     if not isinstance(choice, dict):
         return "required" if choice is True else _SAME.get(text(choice), text(choice))
     for named in (choice, *(as_dict(choice.get(key)) for key in ("function", "custom", "tool"))):
@@ -122,7 +122,7 @@ def _tool_choice(choice: Any) -> str | JSON:
 
 
 def _google_choice(config: Any) -> Any:
-    """Google's ``tool_config``, as OpenAI would say it."""
+    """Google's ``tool_config`` in OpenAI's format."""
     calling = as_dict(config)
     calling = as_dict(calling.get("function_calling_config") or calling.get("functionCallingConfig"))
     names = as_list(calling.get("allowed_function_names") or calling.get("allowedFunctionNames"))

@@ -1,4 +1,4 @@
-"""LangChain content blocks, of its own and of providers' kinds, as blueprint content."""
+"""Maps content blocks of LangChain and of providers to blueprint content."""
 
 from __future__ import annotations
 
@@ -21,9 +21,13 @@ _CONVERTERS: dict[str, Converter] = {
 
 
 def contents(content: Any, *, output: bool = False) -> list[Block]:
-    """The content of a message, or a prompt's text, as a list of blueprint blocks; ``[]`` when it says nothing.
+    """Map the content of a message, or the text of a prompt, to blueprint blocks.
 
-    A block of an unknown kind becomes its JSON as text. ``output``: the model made it, so media is output media.
+    A block of an unknown kind becomes text with its JSON. Empty content becomes ``[]``.
+
+    Args:
+        content: a text, a block, or a list of texts and blocks.
+        output: whether the model made it, so that media is output media.
 
     >>> contents("hi")
     [{'type': 'text', 'text': 'hi'}]
@@ -45,11 +49,11 @@ def _blocks(item: Any, output: bool) -> list[Block]:
         return [] if item is None else plain_text(json_text(item))
     kind = item.get("type")
     if kind == "non_standard" and isinstance(item.get("value"), dict):
-        # What LangChain does not know of a provider's blocks, we may.
+        # LangChain wraps blocks that it does not know. A converter here may know them.
         return _blocks(item["value"], output)
     if kind is None:
-        made = bedrock.untyped(item, output)
+        converted = bedrock.untyped(item, output)
     else:
         converter = _CONVERTERS.get(kind) if isinstance(kind, str) else None
-        made = None if converter is None else converter(item, output)
-    return plain_text(json_text(item)) if made is None else made
+        converted = None if converter is None else converter(item, output)
+    return plain_text(json_text(item)) if converted is None else converted

@@ -1,10 +1,10 @@
-"""Blocks that Anthropic's models leave in the content, and those that are sent to them."""
+"""Maps the blocks of Anthropic's messages, in both directions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from plsync.promptlayer.mapping.content.blocks import Block, Converter, plain_text, thinking, words
+from plsync.promptlayer.mapping.content.blocks import Block, Converter, block_text, plain_text, thinking
 from plsync.promptlayer.mapping.json_values import as_dict, json_text, string, text
 
 __all__ = ["CONVERTERS"]
@@ -15,16 +15,16 @@ def _redacted_thinking(item: Block, _output: bool) -> list[Block] | None:
 
 
 def _server_tool_use(item: Block, _output: bool) -> list[Block] | None:
-    given = item.get("input")
-    if not isinstance(given, dict):
+    arguments = item.get("input")
+    if not isinstance(arguments, dict):
         return None
-    return [{"type": "server_tool_use", "id": text(item.get("id")), "name": text(item.get("name")), "input": given}]
+    return [{"type": "server_tool_use", "id": text(item.get("id")), "name": text(item.get("name")), "input": arguments}]
 
 
 def _web_search_tool_result(item: Block, _output: bool) -> list[Block] | None:
     found = item.get("content")
     if not isinstance(found, list):
-        return None  # an error, for which there is no form
+        return None  # an error, for which PromptLayer has no format
     keys = ("url", "title", "encrypted_content")
     results = [
         {
@@ -58,13 +58,13 @@ def _mcp_tool_use(item: Block, _output: bool) -> list[Block] | None:
 
 
 def _mcp_tool_result(item: Block, _output: bool) -> list[Block] | None:
-    said = words(item.get("content"))
-    result = {"error": said} if item.get("is_error") is True else {"output": said}
+    output = block_text(item.get("content"))
+    result = {"error": output} if item.get("is_error") is True else {"output": output}
     return [{"type": "mcp_call", "id": string(item.get("tool_use_id")), **result}]
 
 
 def _search_result(item: Block, _output: bool) -> list[Block] | None:
-    return plain_text("\n".join(filter(None, (words(item.get(key)) for key in ("title", "source", "content")))))
+    return plain_text("\n".join(filter(None, (block_text(item.get(key)) for key in ("title", "source", "content")))))
 
 
 def _container_upload(item: Block, _output: bool) -> list[Block] | None:

@@ -1,18 +1,18 @@
-"""Blocks of Bedrock's Converse API, which have no ``type``: what they are is their only key."""
+"""Maps the blocks of Bedrock's Converse API. They have no ``type``: their only key is their kind."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from plsync.promptlayer.mapping.content import media
-from plsync.promptlayer.mapping.content.blocks import Block, Converter, nothing, plain_text, thinking, words
+from plsync.promptlayer.mapping.content.blocks import Block, Converter, block_text, no_blocks, plain_text, thinking
 from plsync.promptlayer.mapping.json_values import as_dict, text
 
 __all__ = ["CONVERTERS", "untyped"]
 
 
 def untyped(item: Block, output: bool) -> list[Block] | None:
-    """A block without a ``type``; None when it is not one of Bedrock's.
+    """Map a block without a ``type``. Returns None for a block that is not Bedrock's.
 
     >>> untyped({"text": "hi"}, False)
     [{'type': 'text', 'text': 'hi'}]
@@ -34,24 +34,24 @@ def _reasoning(item: Block, _output: bool) -> list[Block] | None:
 
 def _guard(item: Block, _output: bool) -> list[Block] | None:
     found = as_dict(item.get("guardContent") or item.get("guard_content"))
-    said = found.get("text")
-    return plain_text(words(as_dict(said).get("text") or said))
+    content = found.get("text")
+    return plain_text(block_text(as_dict(content).get("text") or content))
 
 
 def _cited(item: Block, _output: bool) -> list[Block] | None:
-    return plain_text(words(as_dict(item.get("citationsContent")).get("content")))
+    return plain_text(block_text(as_dict(item.get("citationsContent")).get("content")))
 
 
 _UNTYPED: Mapping[str, Converter] = {
     "reasoningContent": _reasoning,
     "guardContent": _guard,
     "citationsContent": _cited,
-    # Where Bedrock may cache what came before: nothing is said.
-    "cachePoint": nothing,
+    # A mark for Bedrock's prompt cache, without content.
+    "cachePoint": no_blocks,
 }
 
 CONVERTERS: Mapping[str, Converter] = {
     "reasoning_content": _reasoning,
     "guard_content": _guard,
-    "cachePoint": nothing,
+    "cachePoint": no_blocks,
 }

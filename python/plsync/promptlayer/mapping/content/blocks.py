@@ -1,4 +1,4 @@
-"""What converters of content blocks share."""
+"""Types and helpers of all converters of content blocks."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Any
 
 from plsync.promptlayer.mapping.json_values import as_dict, string, text
 
-__all__ = ["Block", "Converter", "nothing", "plain_text", "thinking", "words"]
+__all__ = ["Block", "Converter", "block_text", "no_blocks", "plain_text", "thinking"]
 
 Block = dict[str, Any]
 Converter = Callable[[Block, bool], "list[Block] | None"]
-"""From a block, and whether a model made it, to blueprint blocks; None when the block is not of the form expected."""
+"""Takes a block and whether a model made it. Returns blueprint blocks, or None for a block of an unexpected form."""
 
 
-def plain_text(said: str) -> list[Block]:
-    """A text block, unless nothing is said."""
-    return [{"type": "text", "text": said}] if said else []
+def plain_text(content: str) -> list[Block]:
+    """A text block; no block for an empty text."""
+    return [{"type": "text", "text": content}] if content else []
 
 
-def nothing(_item: Block, _output: bool) -> list[Block] | None:
-    """Converts a block that says nothing."""
+def no_blocks(_item: Block, _output: bool) -> list[Block] | None:
+    """Convert a block without content."""
     return []
 
 
 def thinking(reasoning: str, signature: Any = None) -> list[Block]:
-    """A model's reasoning, unless there is none."""
+    """A block with a model's reasoning; no block without reasoning and signature."""
     signed = string(signature)
     if not reasoning and signed is None:
         return []
@@ -33,10 +33,10 @@ def thinking(reasoning: str, signature: Any = None) -> list[Block]:
     return [block] if signed is None else [{**block, "signature": signed}]
 
 
-def words(content: Any) -> str:
-    """The text of blocks within a block; JSON of those that have none.
+def block_text(content: Any) -> str:
+    """The text of the blocks inside a block. A block without text becomes its JSON.
 
-    >>> words([{"type": "text", "text": "a"}, "b", {"n": 1}])
+    >>> block_text([{"type": "text", "text": "a"}, "b", {"n": 1}])
     'a\\nb\\n{"n":1}'
     """
     if not isinstance(content, list):

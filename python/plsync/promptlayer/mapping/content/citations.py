@@ -1,4 +1,4 @@
-"""Citations of LangChain and of providers, as the annotations of a blueprint's text."""
+"""Maps citations of LangChain and of providers to the annotations of a blueprint's text."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from plsync.promptlayer.mapping.json_values import as_dict, as_list, first, stri
 __all__ = ["citations", "grounding"]
 
 
-def citations(items: Iterable[Any], said: str) -> list[Block]:
-    """The annotations of a text ``said``; a citation of nothing in particular is left out.
+def citations(items: Iterable[Any], content: str) -> list[Block]:
+    """Map the citations of a text. A citation without a URL, a file and a title is left out.
 
     >>> citations([{"type": "citation", "url": "http://t", "title": "T"}], "abc")
     [{'type': 'url_citation', 'title': 'T', 'url': 'http://t', 'start_index': 0, 'end_index': 3}]
     """
-    found = (_annotation(as_dict(item), said) for item in items)
+    found = (_annotation(as_dict(item), content) for item in items)
     return [annotation for annotation in found if annotation is not None]
 
 
 def grounding(metadata: Any) -> list[Block]:
-    """Google's grounding as citations of LangChain's form: it is told beside the answer, in ``response_metadata``."""
+    """Convert Google's grounding, which is in ``response_metadata``, to citations in LangChain's format."""
     chunks = as_list(as_dict(metadata).get("grounding_chunks"))
     found: list[Block] = []
     for support in map(as_dict, as_list(as_dict(metadata).get("grounding_supports"))):
@@ -38,19 +38,19 @@ def grounding(metadata: Any) -> list[Block]:
     return found
 
 
-def _annotation(item: Block, said: str) -> Block | None:
+def _annotation(item: Block, content: str) -> Block | None:
     if item.get("type") == "non_standard_annotation":
-        return _annotation(as_dict(item.get("value")), said)
+        return _annotation(as_dict(item.get("value")), content)
     if isinstance(item.get("url_citation"), dict):
         item = item["url_citation"]
     extras = as_dict(item.get("extras"))
     file_id = first(item.get("file_id"), extras.get("file_id"))
     container_id = string(item.get("container_id"))
     if container_id is not None:
-        return {"type": "container_file_citation", "container_id": container_id, **_some(item, _CONTAINER)}
+        return {"type": "container_file_citation", "container_id": container_id, **_present(item, _CONTAINER)}
     url = first(item.get("url"), item.get("source"))
     if url is not None:
-        return _of_url(item, url, said, first(item.get("place_id"), extras.get("place_id")))
+        return _of_url(item, url, content, first(item.get("place_id"), extras.get("place_id")))
     name = first(item.get("filename"), item.get("document_title"), item.get("title"))
     if file_id is None and name is None:
         return None
@@ -60,15 +60,15 @@ def _annotation(item: Block, said: str) -> Block | None:
     return {"type": "file_citation", "index": index, "file_id": file_id or "", "filename": name or ""}
 
 
-def _of_url(item: Block, url: str, said: str, place_id: str | None) -> Block:
-    """Anthropic's citations have no place in the text: they are of the whole of it."""
+def _of_url(item: Block, url: str, content: str, place_id: str | None) -> Block:
+    """A citation of a URL. Anthropic's citations have no position, so they span the whole text."""
     start, end = whole(item.get("start_index")), whole(item.get("end_index"))
     found = {
         "type": "url_citation",
         "title": string(item.get("title")) or url,
         "url": url,
         "start_index": start or 0,
-        "end_index": len(said) if end is None else end,
+        "end_index": len(content) if end is None else end,
     }
     cited = string(item.get("cited_text"))
     if cited is not None:
@@ -82,8 +82,8 @@ def _of_url(item: Block, url: str, said: str, place_id: str | None) -> Block:
 _CONTAINER = {"start_index": whole, "end_index": whole, "filename": string, "file_id": string}
 
 
-def _some(item: Block, wanted: dict[str, Any]) -> Block:
-    read = ((key, reader(item.get(key))) for key, reader in wanted.items())
+def _present(item: Block, readers: dict[str, Any]) -> Block:
+    read = ((key, reader(item.get(key))) for key, reader in readers.items())
     return {key: value for key, value in read if value is not None}
 
 

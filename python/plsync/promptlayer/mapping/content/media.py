@@ -1,11 +1,11 @@
-"""Images, audio, video and files: LangChain's blocks and the providers' own, as blueprint media."""
+"""Maps blocks of images, audio, video and files, of LangChain and of providers, to blueprint media."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from plsync.promptlayer.mapping.content.blocks import Block, Converter, plain_text, words
+from plsync.promptlayer.mapping.content.blocks import Block, Converter, block_text, plain_text
 from plsync.promptlayer.mapping.json_values import as_dict, first, string
 
 __all__ = ["CONVERTERS", "block", "data_url"]
@@ -25,15 +25,24 @@ _KINDS = {
     "media": "media",
 }
 _NESTED = (
-    *("source", "file", "input_audio", "media", "image", "document", "video", "audio"),
-    *("image_url", "audio_url", "video_url"),
+    "source",
+    "file",
+    "input_audio",
+    "media",
+    "image",
+    "document",
+    "video",
+    "audio",
+    "image_url",
+    "audio_url",
+    "video_url",
 )
 _DEFAULT_MIME = {"image": "image/jpeg", "audio": "audio/wav", "video": "video/mp4"}
 _OUTPUT = frozenset({"image", "audio", "video"})
 
 
 class _Source(NamedTuple):
-    """Where the bytes are: a URL, or base64 text."""
+    """The bytes of a block: a URL, or base64 text."""
 
     mime: str
     url: str | None
@@ -41,17 +50,17 @@ class _Source(NamedTuple):
 
 
 def block(item: Block, output: bool) -> list[Block] | None:
-    """A blueprint block, or None when the block does not say where its bytes are.
+    """Map a block of media. Returns None for a block without a URL, bytes, text and file id.
 
-    A file that only the provider has (``file_id``) becomes a text that says so.
+    A file that only the provider has (``file_id``) becomes a text with its id.
 
     >>> block({"type": "image", "url": "https://example.com/cat.png"}, False)
     [{'type': 'image_url', 'image_url': {'url': 'https://example.com/cat.png'}}]
     """
     nested = _nested(item)
-    said = _said(item, nested)
-    if said is not None:
-        return plain_text(said)
+    document = _document_text(item, nested)
+    if document is not None:
+        return plain_text(document)
     kind = _KINDS[item["type"]]
     source = _source(item, nested, kind)
     if source is None:
@@ -72,12 +81,12 @@ def block(item: Block, output: bool) -> list[Block] | None:
 
 
 def data_url(mime: str, base64: str) -> str:
-    """Base64 text as a URL."""
+    """A ``data:`` URL with base64 text."""
     return f"data:{mime};base64,{base64}"
 
 
 def _image_url(item: Block, output: bool) -> list[Block] | None:
-    """OpenAI's ``image_url``, which Google's models answer with as well."""
+    """OpenAI's ``image_url``, which Google's models return as well."""
     source = item.get("image_url")
     url = string(source) or string(as_dict(source).get("url"))
     if url is None:
@@ -89,18 +98,18 @@ def _image_url(item: Block, output: bool) -> list[Block] | None:
 
 
 def _nested(item: Block) -> Block:
-    """What the block holds in a dict of its own: Anthropic's ``source``, OpenAI's ``file``, Bedrock's ``image``, ..."""
+    """The inner dict of a block: Anthropic's ``source``, OpenAI's ``file``, Bedrock's ``image``, ..."""
     found: Block = next((item[key] for key in _NESTED if isinstance(item.get(key), dict)), {})
     inner = found.get("source")
     return {**found, **inner} if isinstance(inner, dict) else found
 
 
-def _said(item: Block, nested: Block) -> str | None:
-    """The text of a document that is given as text."""
+def _document_text(item: Block, nested: Block) -> str | None:
+    """The text of a document that has text in place of bytes."""
     if item.get("source_type") == "text" or nested.get("type") == "text":
         return first(item.get("text"), item.get("data"), nested.get("data"), nested.get("text"))
     if nested.get("type") == "content" or (isinstance(nested.get("text"), str) and "bytes" not in nested):
-        return words(nested.get("content") or nested.get("text")) or None
+        return block_text(nested.get("content") or nested.get("text")) or None
     return None
 
 
@@ -138,7 +147,7 @@ def _title(item: Block, nested: Block) -> str | None:
 
 
 def _mime_of(nested: Block, kind: str) -> str | None:
-    """OpenAI and Bedrock give a format, such as ``mp3``, ``png`` or ``pdf``."""
+    """The MIME type of a nested dict. OpenAI and Bedrock have a format there: ``mp3``, ``png`` or ``pdf``."""
     ending = string(nested.get("format"))
     if ending in {None, "url", "base64", "neither"}:
         return first(nested.get("type")) if "/" in str(nested.get("type")) else None

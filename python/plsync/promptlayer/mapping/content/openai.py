@@ -1,4 +1,4 @@
-"""Blocks that OpenAI's interfaces leave in the content, those of the Responses API above all."""
+"""Maps the blocks of OpenAI's interfaces, most of which are the Responses API's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from plsync.promptlayer.mapping.json_values import as_dict, as_list, json_text, 
 __all__ = ["CONVERTERS"]
 
 _Fields = Mapping[str, Any]
-"""Fields to take over, each with what it is when it is missing or of another kind."""
+"""Names of fields to copy, each with its value when the field is missing or of another type."""
 
 
 def _refusal(item: Block, _output: bool) -> list[Block] | None:
@@ -20,10 +20,10 @@ def _refusal(item: Block, _output: bool) -> list[Block] | None:
 
 
 def _search_call(item: Block, _output: bool) -> list[Block] | None:
-    """A search that OpenAI ran; of the files it found, the JSON."""
-    given = as_dict(item.get("action")) or {"queries": as_list(item.get("queries"))}
+    """A search that OpenAI ran, with its results as JSON text."""
+    arguments = as_dict(item.get("action")) or {"queries": as_list(item.get("queries"))}
     name = item["type"].removesuffix("_call")
-    call: Block = {"type": "server_tool_use", "id": text(item.get("id")), "name": name, "input": given}
+    call: Block = {"type": "server_tool_use", "id": text(item.get("id")), "name": name, "input": arguments}
     return [call, *(plain_text(json_text(item["results"])) if item.get("results") else [])]
 
 
@@ -43,8 +43,8 @@ def _image_generation_call(item: Block, _output: bool) -> list[Block] | None:
     return [{**media, "id": string(item.get("id"))}]
 
 
-def _as_it_is(fields: _Fields, kind: str | None = None) -> Converter:
-    """A block that PromptLayer has under the same names."""
+def _same_names(fields: _Fields, kind: str | None = None) -> Converter:
+    """A converter for a block whose fields have the same names at PromptLayer."""
 
     def convert(item: Block, _output: bool) -> list[Block] | None:
         return [{"type": kind or item["type"], **_copied(item, fields)}]
@@ -57,7 +57,7 @@ def _copied(item: Block, fields: _Fields) -> Block:
 
 
 def _like(value: Any, missing: Any) -> Any:
-    """The value in the type of what stands in for it: a list of objects, an object, a text, or a text or None."""
+    """The value in the type of its default: a list of objects, an object, a text, or a text or None."""
     if isinstance(missing, list):
         return [item for item in as_list(value) if isinstance(item, dict)]
     if isinstance(missing, dict):
@@ -76,15 +76,15 @@ CONVERTERS: Mapping[str, Converter] = {
     "computer_call": _search_call,
     "code_interpreter_call": _code_interpreter_call,
     "image_generation_call": _image_generation_call,
-    "mcp_list_tools": _as_it_is({"id": None, "server_label": "", "tools": [], "error": None}),
-    "mcp_call": _as_it_is(
+    "mcp_list_tools": _same_names({"id": None, "server_label": "", "tools": [], "error": None}),
+    "mcp_call": _same_names(
         {"id": None, "name": "", "server_label": "", "arguments": "", "output": None, "error": None}
         | {"approval_request_id": None}
     ),
-    "mcp_approval_request": _as_it_is({"id": None, "name": "", "arguments": "", "server_label": ""}),
-    "shell_call": _as_it_is({**_CALL, "action": {}}),
-    "local_shell_call": _as_it_is({**_CALL, "action": {}}, "shell_call"),
-    "shell_call_output": _as_it_is({**_CALL, "output": []}),
-    "apply_patch_call": _as_it_is({**_CALL, "operation": {}}),
-    "apply_patch_call_output": _as_it_is({**_CALL, "output": None}),
+    "mcp_approval_request": _same_names({"id": None, "name": "", "arguments": "", "server_label": ""}),
+    "shell_call": _same_names({**_CALL, "action": {}}),
+    "local_shell_call": _same_names({**_CALL, "action": {}}, "shell_call"),
+    "shell_call_output": _same_names({**_CALL, "output": []}),
+    "apply_patch_call": _same_names({**_CALL, "operation": {}}),
+    "apply_patch_call_output": _same_names({**_CALL, "output": None}),
 }

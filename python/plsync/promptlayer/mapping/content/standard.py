@@ -1,4 +1,4 @@
-"""LangChain's own blocks that hold no media: text, reasoning, tools that the provider runs."""
+"""Maps LangChain's standard blocks without media: text, reasoning, and tools that the provider runs."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def _text(item: Block, _output: bool) -> list[Block] | None:
 
 
 def _text_plain(item: Block, output: bool) -> list[Block] | None:
-    said = string(item.get("text"))
-    return plain_text(said) if said else media.block({"mime_type": "text/plain", **item, "type": "file"}, output)
+    content = string(item.get("text"))
+    return plain_text(content) if content else media.block({"mime_type": "text/plain", **item, "type": "file"}, output)
 
 
 def _reasoning(item: Block, _output: bool) -> list[Block] | None:
-    """LangChain's, Anthropic's, Google's and Mistral's; OpenAI's Responses API gives summaries in its place."""
+    """Reasoning of LangChain, Anthropic, Google or Mistral, or the summary of OpenAI's Responses API."""
     signature = item.get("signature") or as_dict(item.get("extras")).get("signature")
-    said = item.get("reasoning") or item.get("thinking")
-    if not isinstance(said, str):
-        parts = as_list(said) or as_list(item.get("summary")) or as_list(item.get("content"))
-        said = "\n\n".join(filter(None, (text(as_dict(part).get("text")) for part in parts)))
-    return thinking(said, signature)
+    reasoning = item.get("reasoning") or item.get("thinking")
+    if not isinstance(reasoning, str):
+        parts = as_list(reasoning) or as_list(item.get("summary")) or as_list(item.get("content"))
+        reasoning = "\n\n".join(filter(None, (text(as_dict(part).get("text")) for part in parts)))
+    return thinking(reasoning, signature)
 
 
 def _server_tool_call(item: Block, _output: bool) -> list[Block] | None:
@@ -53,15 +53,15 @@ def _server_tool_call(item: Block, _output: bool) -> list[Block] | None:
 
 
 def _server_tool_result(item: Block, output: bool) -> list[Block] | None:
-    given, extras = item.get("output"), as_dict(item.get("extras"))
+    output_value, extras = item.get("output"), as_dict(item.get("extras"))
     kind = extras.get("block_type")
     if kind == "code_execution_result":
         outcome = "OUTCOME_OK" if item.get("status") != "error" else "OUTCOME_FAILED"
-        return [{"type": "code_execution_result", "output": text(given), "outcome": outcome}]
+        return [{"type": "code_execution_result", "output": text(output_value), "outcome": outcome}]
     converter = anthropic.CONVERTERS.get(kind) if isinstance(kind, str) else None
     if converter is not None:
-        return converter({"type": kind, "tool_use_id": item.get("tool_call_id"), "content": given}, output)
-    return plain_text(json_text(item)) if given else []
+        return converter({"type": kind, "tool_use_id": item.get("tool_call_id"), "content": output_value}, output)
+    return plain_text(json_text(item)) if output_value else []
 
 
 CONVERTERS: Mapping[str, Converter] = {

@@ -1,0 +1,91 @@
+"""The steps of a run, as reports of passes, look-ups, follow-ups and pauses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from plsync.callbacks.worker import CallbackReport
+
+if TYPE_CHECKING:
+    from plsync.journal.record import Record
+    from plsync.promptlayer.outcomes import Outcome
+
+__all__ = ["FollowUpReport", "PassReport", "Pause", "ReconcileReport", "Step"]
+
+
+@dataclass
+class PassReport:
+    """The result of one pass over the outbox, in records."""
+
+    acked: int = 0
+    """Records that PromptLayer has, with their request ids."""
+    found: int = 0
+    """Of ``acked``: records in doubt that a look-up found."""
+    resent: int = 0
+    """Records in doubt that PromptLayer does not have: pending again."""
+    in_doubt: int = 0
+    """Records sent without a clear response."""
+    dead: int = 0
+    """Records whose payload PromptLayer refused."""
+    held: int = 0
+    """Records that PromptLayer makes no log of. A person decides about them."""
+    halt: Outcome | None = None
+    """The outcome that ended the pass early; None after a whole pass."""
+
+    @property
+    def moved(self) -> bool:
+        """Whether a record changed its state, so that another pass may find more to do."""
+        return bool(self.acked or self.resent or self.in_doubt or self.dead or self.held)
+
+
+@dataclass
+class ReconcileReport:
+    """The result of the look-ups of one pass, in records."""
+
+    acked: int = 0
+    """Records that PromptLayer has."""
+    missing: int = 0
+    """Records that PromptLayer never stored: pending again, with the same ids."""
+    renewed: int = 0
+    """Records whose trace PromptLayer has without a log: pending again, with new ids."""
+    held: int = 0
+    """Records that got no log under new ids either. A person decides about them."""
+    halt: Outcome | None = None
+    """The outcome that ended the look-ups early."""
+    without_log: list[Record] = field(default_factory=list)
+    """Records whose look-ups are used up, and whose search is due."""
+
+
+@dataclass
+class FollowUpReport:
+    """The result of sending follow-ups."""
+
+    sent: int = 0
+    """Follow-ups that PromptLayer has."""
+    dead: int = 0
+    """Follow-ups that PromptLayer refused. The journal keeps them with the reason."""
+    unclear: int = 0
+    """Follow-ups without a clear response, to be sent again later."""
+    halt: Outcome | None = None
+    """The outcome that ended it early; None when no more follow-ups were due."""
+    errors: list[str] = field(default_factory=list)
+    """One line for each refused follow-up, for the first 20."""
+
+    @property
+    def moved(self) -> bool:
+        """Whether a follow-up changed its state."""
+        return bool(self.sent or self.dead or self.unclear)
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A pause before the next round: after a failure, or until records in doubt have settled."""
+
+    seconds: float
+    outcome: Outcome | None = None
+    """The failure; None while records settle."""
+
+
+Step = PassReport | FollowUpReport | CallbackReport | Pause
+"""One step of a run, as :class:`~plsync.delivery.runner.Runner` yields it."""
