@@ -15,6 +15,7 @@ A command prints the lines below it, if there are any.
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import subprocess
@@ -22,6 +23,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from pkgutil import resolve_name
 from types import ModuleType
 
 import httpx
@@ -166,6 +168,14 @@ def test_every_public_name_is_in_the_api_reference(package: ModuleType) -> None:
     entries = set(re.findall(r"^::: (\S+)", text, re.MULTILINE))
     errors = {"PlsyncError", "PlsyncWarning", "__version__"}  # a page lists the whole module plsync.errors
     assert {f"{package.__name__}.{name}" for name in set(package.__all__) - errors} <= entries
+
+
+def test_every_entry_of_the_api_reference_exists() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "reference" / "api").glob("*.md"))
+    for path, members in re.findall(r"^::: (\S+)(?:\n    options:\n      members: \[(.*)\])?", text, re.MULTILINE):
+        entry = resolve_name(path)
+        for name in filter(None, re.split(r",\s*", members)):
+            assert hasattr(entry, name) or f"self.{name} = " in inspect.getsource(entry), f"{path}.{name}"
 
 
 def test_a_table_names_every_command() -> None:
