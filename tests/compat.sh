@@ -1,7 +1,6 @@
 #!/bin/sh
-# The tests of the handler, its codec and its callbacks, and of replay, on the first langchain-core we support, one in
-# between and the newest. Each is laid in front of the one in .venv, without its dependencies: its own code is what is
-# under test.
+# The tests of the handler, tagged JSON, callbacks and replay, on the first supported langchain-core, one in between and
+# the newest. Each version precedes the one in .venv on the path, without its dependencies: only its code is under test.
 set -eu
 cd "$(dirname "$0")/.."
 versions="1.0.0 1.4.9"

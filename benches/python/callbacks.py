@@ -1,10 +1,10 @@
-"""Request ids on their way back: how soon, how many a second, beside what, and what waiting for them costs.
+"""Request ids on their way back: the latency, the rate beside a queue in SQLite, and the cost of waiting.
 
 Usage: python benches/python/callbacks.py [--ids N] [--rounds N] [--idle SECONDS]
 
-The peer is the queue that one would write: a table in SQLite (WAL, each commit synced), from which a row is taken, and
-deleted when the function has returned. It repeats one call after a crash where plsync may repeat 16; it does not know
-which process may take what, and has neither leases nor times to try again.
+The peer is the obvious queue: a table in SQLite (WAL, each commit synced). It marks a row, calls the function, and
+deletes the row. After a crash it repeats one call, where plsync may repeat 16. It has no leases and no retries, and any
+process may take any row.
 """
 
 from __future__ import annotations
@@ -56,27 +56,27 @@ class Functions:
         return self._functions[sink]
 
 
-def latency_ms(path: Path, rounds: int) -> list[float]:
-    """From the commit of an ack in this process to the call in another one that waits."""
+def latencies_ms(path: Path, rounds: int) -> list[float]:
+    """Milliseconds from the commit of an ack in this process to the call in another process that waits."""
     command = [sys.executable, "-c", RECORD, str(path), str(rounds)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        found = []
+        latencies = []
         with Journal.open(path) as journal:
             journal.ingest(wait=True)
             for seq in range(1, rounds + 1):
-                # At any moment of the other's polling.
+                # The ack comes at a random moment of the other process's polling.
                 time.sleep(random.uniform(0.05, 0.5))  # noqa: S311
                 journal.outbox.ack([(seq, 1000 + seq)])
                 acked = time.time_ns()
-                found.append((int(process.stdout.readline()) - acked) / 1e6)
+                latencies.append((int(process.stdout.readline()) - acked) / 1e6)
         process.communicate("")
-    return found
+    return latencies
 
 
-def recorded(path: Path, sinks: list[str]) -> None:
-    """Calls of a process that is gone, one for each of these sinks."""
+def record(path: Path, sinks: list[str]) -> None:
+    """Record one call for each sink, in a process that ends."""
     program = (
         "import sys\n"
         "from langchain_core.language_models import FakeListLLM\n"
@@ -90,17 +90,24 @@ def recorded(path: Path, sinks: list[str]) -> None:
 
 
 def drain(path: Path, slow: float | None) -> float:
-    """Seconds until every fast function was called; with one beside them whose calls take ``slow`` seconds each."""
+    """Seconds until the fast function has all its ids.
+
+    Args:
+        path: a journal with records that ``record`` wrote.
+        slow: the seconds that a call of the slow function takes, or None without a slow function.
+    """
     called = threading.Semaphore(0)
     with Journal.open(path) as journal:
         journal.ingest(wait=True)
         count = journal.last_seq()
         journal.outbox.ack([(seq, seq) for seq in range(1, count + 1)])
-        fast = sum(sink.waiting for sink in journal.callbacks.waiting() if sink.sink.endswith("fast"))
-        functions = {
-            sink.sink: (lambda _: called.release()) if sink.sink.endswith("fast") else (lambda _: time.sleep(slow or 0))
-            for sink in journal.callbacks.waiting()
-        }
+        fast = 0
+        functions: dict[str, Callable[[int], object]] = {}
+        for sink in journal.callbacks.waiting():
+            functions[sink.sink] = lambda _: time.sleep(slow or 0)
+            if sink.sink.endswith("fast"):
+                functions[sink.sink] = lambda _: called.release()
+                fast += sink.waiting
         dispatcher = CallbackDispatcher(journal, functions=Functions(functions))
         began = time.perf_counter()
         dispatcher.start()
@@ -111,8 +118,8 @@ def drain(path: Path, slow: float | None) -> float:
     return took
 
 
-def sqlite(path: Path, count: int) -> float:
-    """Seconds the peer takes."""
+def drain_sqlite(path: Path, count: int) -> float:
+    """Seconds until the peer has called a function for each of ``count`` ids."""
     database = sqlite3.connect(path, isolation_level=None)
     database.execute("pragma journal_mode=wal")
     database.execute("pragma synchronous=full")
@@ -132,7 +139,11 @@ def sqlite(path: Path, count: int) -> float:
 
 
 def idle(path: Path, seconds: float) -> float:
-    """CPU of a process that waits, as a share of one core; of the same without a callback subtracted."""
+    """The CPU of a process that waits for request ids, over the same process without a callback.
+
+    Returns:
+        A share of one core, from 0 to 1.
+    """
     program = (
         "import sys, time\n"
         "from langchain_core.language_models import FakeListLLM\n"
@@ -153,7 +164,6 @@ def idle(path: Path, seconds: float) -> float:
 
 
 def main() -> None:
-    """Prints medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ids", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
@@ -161,28 +171,28 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     with tempfile.TemporaryDirectory() as directory:
-        place = Path(directory)
+        root = Path(directory)
         alone, beside, peer = [], [], []
         for number in range(options.rounds):
-            path = place / f"alone-{number}"
-            recorded(path, ["fast"] * options.ids)
+            path = root / f"alone-{number}"
+            record(path, ["fast"] * options.ids)
             alone.append(drain(path, None))
-            path = place / f"beside-{number}"
-            recorded(path, ["slow", "fast"] * (options.ids // 10) + ["fast"] * (options.ids - options.ids // 10))
+            path = root / f"beside-{number}"
+            record(path, ["slow", "fast"] * (options.ids // 10) + ["fast"] * (options.ids - options.ids // 10))
             beside.append(drain(path, 1.0))
-            peer.append(sqlite(place / f"peer-{number}", options.ids))
+            peer.append(drain_sqlite(root / f"peer-{number}", options.ids))
         per_id = {
             name: statistics.median(times) / options.ids * 1e6
             for name, times in (("plsync", alone), ("beside a function of 1 s a call", beside), ("SQLite", peer))
         }
         for name, micros in per_id.items():
             print(f"{name}: {micros:,.0f} us an id, {1e6 / micros:,.0f} a second ({micros / per_id['SQLite']:.2f} x)")
-        waits = sorted(latency_ms(place / "latency", 40))
+        waits = sorted(latencies_ms(root / "latency", 40))
         print(
             f"from the ack to the call in another process: {statistics.median(waits):.0f} ms, at most {waits[-1]:.0f}"
         )
-        (place / "idle").mkdir()
-        print(f"waiting costs {100 * idle(place / 'idle', options.idle):.3f} % of a core")
+        (root / "idle").mkdir()
+        print(f"waiting costs {100 * idle(root / 'idle', options.idle):.3f} % of a core")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How fast a backlog reaches PromptLayer, beside a loop over the SDK's ``log_request``, in one run.
+"""The rate at which a backlog reaches PromptLayer, beside a loop over the SDK's ``log_request``, in one run.
 
 Usage: python benches/python/delivery.py [--records N] [--backlog N] [--json]
 
-The stand-in runs in a process of its own, without validation, as it would otherwise be what is measured. Both sides
-send the same chat calls of about 3 KB. ``--backlog`` sends so many records with ``plsync run --once`` and watches its
-memory and its rate.
+The stand-in runs in its own process and does not validate, because its work would be measured otherwise. Both sides
+send the same chat calls of about 3 KB. ``--backlog`` sends as many records with ``plsync run --once``, and reads the
+memory of that process and the rate in the first and the last tenth.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
-from common import FixedChat
+from common import FixedChat, stand_in
 from plsync import Journal, PromptLayerCallbackHandler
 from plsync.delivery.policy import SendPolicy
 from plsync.delivery.sender import Sender
@@ -36,8 +36,9 @@ from plsync.testing.server import DEFAULT_API_KEY
 
 ROUNDS = 5
 LATENCIES = (0.0, 0.05)
-# Enough for a median: each of these takes a whole round trip.
+# Each call of the SDK takes a whole round trip, so a median needs few.
 SDK_CALLS = {0.0: 100, 0.05: 20}
+STAND_IN = ["--no-validate", "--keep", "ids"]
 RUN = [sys.executable, "-c", "from plsync.cli import main; main()", "run"]
 
 CALL: list[BaseMessage] = [
@@ -48,129 +49,117 @@ CALL: list[BaseMessage] = [
 ]
 
 
-@contextlib.contextmanager
-def serving(latency: float = 0.0, port: int = 0) -> Iterator[str]:
-    """A stand-in in a process of its own; its URL."""
-    options = ["--no-validate", "--keep", "ids", "--latency", str(latency), "--port", str(port)]
-    command = [sys.executable, "-m", "plsync.testing", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip().partition("=")[2]
-        process.kill()
-
-
 def record(path: Path, calls: int) -> None:
-    """Chat calls of about 3 KB."""
+    """Record chat calls of about 3 KB."""
     handler = PromptLayerCallbackHandler(journal=path, pl_tags=["bench"])
     model = FixedChat()
     for number in range(calls):
         model.invoke(CALL, {"callbacks": [handler], "metadata": {"customer": str(number)}})
 
 
-def drained(path: Path, url: str) -> float:
-    """Records a second that the sender delivers."""
+def send_with_plsync(path: Path, url: str) -> float:
+    """Send a journal in one pass, and return the records a second."""
     with Journal.open(path) as journal, PromptLayerClient(DEFAULT_API_KEY, url) as client:
         journal.ingest(wait=True)
         sender = Sender(journal, client, SendPolicy())
-        begun = time.perf_counter()
+        began = time.perf_counter()
         result = sender.run_pass()
-        rate = result.acked / (time.perf_counter() - begun)
+        rate = result.acked / (time.perf_counter() - began)
         assert result.halt is None
     return rate
 
 
-def looped(path: Path, url: str, calls: int) -> float:
-    """Records a second that a loop over the SDK delivers."""
+def send_with_the_sdk(path: Path, url: str, calls: int) -> float:
+    """Send the newest calls of a journal in a loop over the SDK, and return the records a second."""
     from promptlayer import PromptLayer  # noqa: PLC0415 - slow to import
 
     sdk = PromptLayer(api_key=DEFAULT_API_KEY, base_url=url)
     with Journal.open(path) as journal:
-        logs = [_for_sdk(span(found)["log_request"]) for found in journal.records(limit=calls)]
-    begun = time.perf_counter()
+        logs = [_for_the_sdk(span(one)["log_request"]) for one in journal.records(limit=calls)]
+    began = time.perf_counter()
     for log in logs:
         sdk.log_request(**log)
-    return len(logs) / (time.perf_counter() - begun)
+    return len(logs) / (time.perf_counter() - began)
 
 
-def _for_sdk(log: dict[str, Any]) -> dict[str, Any]:
+def _for_the_sdk(log: dict[str, Any]) -> dict[str, Any]:
     return {**log, "request_start_time": 1.0, "request_end_time": 2.0}
 
 
 def compare(records: int, directory: Path) -> dict[str, dict[str, float]]:
-    """Records a second by latency: medians of both sides, round by round."""
+    """Records a second by latency: the medians of both sides, and the median of their ratio in a round."""
     table = {}
     for latency in LATENCIES:
         ours, theirs = [], []
-        with serving(latency) as url:
+        with stand_in(*STAND_IN, "--latency", str(latency)) as url:
             for number in range(ROUNDS):
                 path = directory / f"{latency}-{number}"
                 record(path, records)
-                ours.append(drained(path, url))
-                theirs.append(looped(path, url, SDK_CALLS[latency]))
+                ours.append(send_with_plsync(path, url))
+                theirs.append(send_with_the_sdk(path, url, SDK_CALLS[latency]))
         ratio = statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
         medians = {"plsync": statistics.median(ours), "SDK": statistics.median(theirs), "ratio": ratio}
         table[f"{latency * 1000:.0f} ms"] = medians
     return table
 
 
-def started(path: Path, url: str, *options: str) -> subprocess.Popen[str]:
-    """``plsync run`` on this journal."""
+def plsync_run(path: Path, url: str, *options: str) -> subprocess.Popen[str]:
+    """Start ``plsync run`` on a journal."""
     settings = {"PLSYNC_JOURNAL": str(path), "PROMPTLAYER_API_KEY": DEFAULT_API_KEY, "PROMPTLAYER_BASE_URL": url}
     command = [*RUN, "--json", *options]
     return subprocess.Popen(command, env={**os.environ, **settings}, stdout=subprocess.PIPE, text=True)
 
 
-def first_acks(directory: Path) -> list[float]:
-    """Seconds from a server's return to the first ack, of a run that has waited for it."""
+def seconds_to_the_first_ack(directory: Path) -> list[float]:
+    """Seconds from the return of a server to the first ack of a run that was waiting for it."""
     seconds = []
     for number in range(ROUNDS):
         path = directory / f"return-{number}"
         record(path, 1)
-        with serving() as url:
-            port = int(url.rpartition(":")[2])
-        with started(path, url) as run:
+        with stand_in(*STAND_IN) as url:
+            port = url.rpartition(":")[2]
+        with plsync_run(path, url) as run:
             assert run.stdout is not None
             while json.loads(run.stdout.readline())["event"] != "waiting":
                 pass
-            # Some way into its pauses, each time another.
+            # The server returns at another moment of the run's pauses in each round.
             time.sleep(3 + number * 0.37)
-            with serving(port=port):
-                begun = time.perf_counter()
+            with stand_in(*STAND_IN, "--port", port):
+                began = time.perf_counter()
                 while json.loads(run.stdout.readline())["event"] != "acked":
                     pass
-                seconds.append(time.perf_counter() - begun)
+                seconds.append(time.perf_counter() - began)
             run.kill()
     return seconds
 
 
 def backlog(records: int, directory: Path) -> dict[str, float]:
-    """A long backlog: peak memory in MB, and the rate in the first and the last tenth."""
+    """Send a long backlog, and return the peak memory in MB and the rates of its first and last tenth."""
     path = directory / "backlog"
     record(path, records)
     with Journal.open(path) as journal:
         journal.ingest(wait=True)
-    seen: list[tuple[float, int]] = []
+    # When the stand-in had received how many records.
+    progress: list[tuple[float, int]] = []
     peak = 0
-    with serving() as url, started(path, url, "--once") as run:
-        while not seen or seen[-1][1] < records:
+    with stand_in(*STAND_IN) as url, plsync_run(path, url, "--once") as run:
+        while not progress or progress[-1][1] < records:
             assert run.poll() in {None, 0}
-            seen.append((time.perf_counter(), httpx.get(f"{url}/stand-in/counts", headers=_KEY).json()["spans"]))
+            counts = httpx.get(f"{url}/stand-in/counts", headers={"X-API-KEY": DEFAULT_API_KEY}).json()
+            progress.append((time.perf_counter(), counts["spans"]))
             peak = max(peak, _peak_kib(run.pid))
             time.sleep(0.2)
     tenth = records // 10
-    first = next(at for at in seen if at[1] >= tenth)
-    last = next(at for at in seen if at[1] >= records - tenth)
-    start = next(at for at in reversed(seen) if at[1] == 0)
-    end = next(at for at in seen if at[1] >= records)
+    first = next(at for at in progress if at[1] >= tenth)
+    last = next(at for at in progress if at[1] >= records - tenth)
+    start = next(at for at in reversed(progress) if at[1] == 0)
+    end = next(at for at in progress if at[1] >= records)
     return {
         "peak MB": peak * 1024 / 1e6,
         "first tenth, records/s": first[1] / (first[0] - start[0]),
         "last tenth, records/s": (end[1] - last[1]) / (end[0] - last[0]),
         "all, records/s": records / (end[0] - start[0]),
     }
-
-
-_KEY = {"X-API-KEY": DEFAULT_API_KEY}
 
 
 def _peak_kib(pid: int) -> int:
@@ -182,17 +171,17 @@ def _peak_kib(pid: int) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="How fast a backlog reaches PromptLayer.")
-    parser.add_argument("--records", type=int, default=2000, help="records a round (default: 2000)")
-    parser.add_argument("--backlog", type=int, default=0, help="also send so many at once (default: none)")
+    parser = argparse.ArgumentParser(description="The rate at which a backlog reaches PromptLayer.")
+    parser.add_argument("--records", type=int, default=2000, help="records in a round (default: 2000)")
+    parser.add_argument("--backlog", type=int, default=0, help="also send a backlog of this size (default: none)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         table = compare(options.records, directory)
-        returned = first_acks(directory)
+        first_acks = seconds_to_the_first_ack(directory)
         long = backlog(options.backlog, directory) if options.backlog else {}
-    acks = {"median": statistics.median(returned), "worst": max(returned)}
+    acks = {"median": statistics.median(first_acks), "worst": max(first_acks)}
     if options.json:
         json.dump({"records_per_second": table, "first_ack_seconds": acks, "backlog": long}, sys.stdout, indent=2)
         return
@@ -201,8 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for latency, row in table.items():
         print(f"{latency:10}{row['plsync']:12,.0f}{row['SDK']:12,.1f}{row['ratio']:9.1f}x")
     print(f"from the server's return to the first ack: {acks['median']:.2f} s, at worst {acks['worst']:.2f} s")
-    for what, figure in long.items():
-        print(f"backlog of {options.backlog:,}: {what}: {figure:,.0f}")
+    for label, figure in long.items():
+        print(f"backlog of {options.backlog:,}: {label}: {figure:,.0f}")
 
 
 if __name__ == "__main__":

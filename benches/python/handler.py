@@ -192,7 +192,7 @@ def measure(work: Work, peers: dict[str, BaseCallbackHandler], calls: int) -> di
 
 
 def rows(calls: int, directory: Path) -> dict[str, dict[str, float]]:
-    """Microseconds by situation and peer: the no-op handler's own, and those of each other peer over it."""
+    """Microseconds by situation and peer. The no-op handler has its time, each other peer the difference to it."""
     model = FixedChat()
 
     def invoke(messages: list[BaseMessage]) -> Work:

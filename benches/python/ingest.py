@@ -3,7 +3,7 @@
 Usage: python benches/python/ingest.py [--records N] [--rounds N]
 
 The records are chat calls of about 3 KB. The real handler records them, with docstrings of the standard library as
-conversation. plsync reads them from its spool, verifies and compresses them, indexes labels and state, and commits.
+conversation. plsync verifies each record of its spool and compresses it. It indexes labels and state, and commits.
 py-lmdb writes the same bodies uncompressed, one key each, in transactions of 100. Both sync every commit.
 """
 

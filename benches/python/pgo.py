@@ -1,9 +1,9 @@
-"""The work that release builds are optimised for: ``maturin build --pgo`` runs it with a build that counts.
+"""The work that release builds are optimised for. ``maturin build --pgo`` runs it with an instrumented build.
 
 Usage: python benches/python/pgo.py [--calls N]
 
-What happens often here is what the compiler makes quick and keeps together; what does not happen at all counts as rare.
-Nothing is timed. It needs plsync's own dependencies and no others.
+The compiler makes frequent work fast and keeps its code together. Work that does not occur here counts as rare. The
+script measures no time, and needs only the dependencies of plsync.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from langchain_core.language_models import FakeListLLM
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from common import BIG, SMALL, FixedChat, stand_in
-from delivery import drained
+from delivery import STAND_IN, send_with_plsync
 from plsync import Journal, PromptLayerCallbackHandler
 from plsync.replay import with_recording
 from training_text import answer, question, system_prompt
 
-# What is done with a few calls, so that recording and storing them outweighs it.
+# Reading, replay and delivery use this many calls, so that recording and storing outweigh them.
 FEW = 100
 
 
@@ -35,7 +35,7 @@ class Failing(FixedChat):
 
 
 def conversations(random: Random) -> Iterator[list[BaseMessage]]:
-    """A question alone, a long talk, one in plain English, and one with a tool in it."""
+    """A short question, a long conversation, one in plain English, and one with a tool call."""
     yield SMALL
     yield BIG
     talk: list[BaseMessage] = [SystemMessage(system_prompt(random))]
@@ -43,12 +43,12 @@ def conversations(random: Random) -> Iterator[list[BaseMessage]]:
         talk += [HumanMessage(question(random)), AIMessage(answer(random, 400))]
     yield [*talk, HumanMessage(question(random))]
     call = {"name": "search", "args": {"query": question(random)}, "id": "call_1", "type": "tool_call"}
-    found = ToolMessage(answer(random, 300), tool_call_id="call_1", name="search")
-    yield [HumanMessage(question(random)), AIMessage("", tool_calls=[call]), found]
+    result = ToolMessage(answer(random, 300), tool_call_id="call_1", name="search")
+    yield [HumanMessage(question(random)), AIMessage("", tool_calls=[call]), result]
 
 
 def record(path: Path, calls: int) -> None:
-    """Calls of every kind, most of them plain ones that end well, and their way into the store."""
+    """Record calls of every kind, most of them plain and successful, and ingest them."""
     random = Random(1)  # noqa: S311
     handler = PromptLayerCallbackHandler(pl_tags=["training"], journal=path)
     model, failing, text = FixedChat(), Failing(), FakeListLLM(responses=["Paris", "Lyon"])
@@ -66,20 +66,20 @@ def record(path: Path, calls: int) -> None:
         journal.ingest(wait=True)
 
 
-def look(path: Path) -> None:
-    """Appends, and what commands ask of a journal."""
+def read(path: Path) -> None:
+    """Append texts, and run the queries that the commands run."""
     with Journal.open(path) as journal:
         for _ in range(FEW):
-            journal.append("4 KB of whatever a program keeps. " * 120)
+            journal.append("4 KB of some text that a program keeps. " * 100)
         journal.flush()
         for _ in range(FEW // 10):
             newest = list(journal.records(limit=50))
-            for found in (
+            for page in (
                 journal.records(limit=50, tag="docs"),
                 journal.records(limit=50, state="pending"),
                 journal.records(limit=50, text="search"),
             ):
-                list(found)
+                list(page)
             for one in newest:
                 journal.get(one.id)
             journal.stats()
@@ -89,7 +89,7 @@ def look(path: Path) -> None:
 
 
 def replay(path: Path) -> None:
-    """Calls recorded into a file, and served from it and from a journal."""
+    """Record calls into a file, and replay them from the file and from a journal."""
     recording = path.parent / "calls.jsonl"
     for model in (
         with_recording(FixedChat(), recording, mode="all"),
@@ -109,10 +109,10 @@ def main() -> None:
         record(Path(directory) / "long", options.calls)
         path = Path(directory) / "short"
         record(path, FEW)
-        look(path)
+        read(path)
         replay(path)
-        with stand_in("--no-validate", "--keep", "ids") as url:
-            drained(path, url)
+        with stand_in(*STAND_IN) as url:
+            send_with_plsync(path, url)
 
 
 if __name__ == "__main__":

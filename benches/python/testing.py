@@ -1,31 +1,31 @@
-"""How many records a second the PromptLayer stand-in takes: a bench against it measures the sender, if it is faster.
+"""The records a second that the PromptLayer stand-in receives. Other benches measure the sender only if it is faster.
 
 Usage: python benches/python/testing.py [--batches N] [--rounds N]
 
-The stand-in runs in a process of its own, as ``python -m plsync.testing``. Another process sends it batches of 100
-spans of 3.2 KB with their logs, made beforehand, over 1, 4 and 16 connections at a time. Medians of rounds.
+The stand-in runs in its own process, as ``python -m plsync.testing``. Another process sends batches of 100 spans with
+their logs, 3.2 KB a span, over 1, 4 and 16 connections. It builds the batches before it starts its clock. The figures
+are medians of rounds.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import http.client
 import multiprocessing
 import os
 import platform
 import statistics
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
+from common import stand_in
+from plsync.testing.server import DEFAULT_API_KEY
+
 OPTIONS: dict[str, list[str]] = {
-    "as it comes": [],
+    "no options": [],
     "--no-validate": ["--no-validate"],
     "--keep ids": ["--keep", "ids"],
     "--keep ids --no-validate": ["--keep", "ids", "--no-validate"],
@@ -35,18 +35,14 @@ BATCH = 100
 
 
 def span(number: int) -> dict[str, Any]:
+    """A span with its log, as the sender builds it for a chat call."""
     words = "The quick brown fox jumps over the lazy dog. " * 16
-    said = {"template_format": "jinja2", "input_variables": []}
-    sent = [
-        {"role": "system", "content": [{"type": "text", "text": words}], **said},
-        {"role": "user", "content": [{"type": "text", "text": words}], **said},
-    ]
-    answer = {"role": "assistant", "content": [{"type": "text", "text": words}], **said}
+    content = {"content": [{"type": "text", "text": words}], "template_format": "jinja2", "input_variables": []}
     log = {
         "provider": "openai",
         "model": "gpt-4o",
-        "input": {"type": "chat", "messages": sent},
-        "output": {"type": "chat", "messages": [answer]},
+        "input": {"type": "chat", "messages": [{"role": role, **content} for role in ("system", "user")]},
+        "output": {"type": "chat", "messages": [{"role": "assistant", **content}]},
         "request_start_time": "2026-11-22T10:00:00.000000Z",
         "request_end_time": "2026-11-22T10:00:01.000000Z",
         "parameters": {"temperature": 0.5},
@@ -69,21 +65,10 @@ def span(number: int) -> dict[str, Any]:
     }
 
 
-@contextlib.contextmanager
-def stand_in(options: list[str]) -> Iterator[tuple[str, str]]:
-    """The host and key of a stand-in in another process."""
-    command = [sys.executable, "-m", "plsync.testing", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            url, key = (line.strip().partition("=")[2] for _, line in zip(range(2), process.stdout or [], strict=False))
-            yield url.partition("//")[2], key
-        finally:
-            process.terminate()
-
-
-def send(host: str, key: str, bodies: list[bytes], connections: int) -> None:
-    """Send every body, over so many connections."""
+def send(host: str, bodies: list[bytes], connections: int) -> None:
+    """Send every body, over ``connections`` connections at a time."""
     left, guard = iter(bodies), threading.Lock()
+    headers = {"X-API-KEY": DEFAULT_API_KEY, "Content-Type": "application/json"}
 
     def work() -> None:
         connection = http.client.HTTPConnection(host)
@@ -92,11 +77,11 @@ def send(host: str, key: str, bodies: list[bytes], connections: int) -> None:
                 body = next(left, None)
             if body is None:
                 return
-            connection.request("POST", "/spans-bulk", body, {"X-API-KEY": key, "Content-Type": "application/json"})
-            answer = connection.getresponse()
-            if answer.status != 201:
-                raise RuntimeError(answer.read())
-            answer.read()
+            connection.request("POST", "/spans-bulk", body, headers)
+            response = connection.getresponse()
+            if response.status != 201:
+                raise RuntimeError(response.read())
+            response.read()
 
     threads = [threading.Thread(target=work) for _ in range(connections)]
     for thread in threads:
@@ -105,17 +90,17 @@ def send(host: str, key: str, bodies: list[bytes], connections: int) -> None:
         thread.join()
 
 
-def timed(host: str, key: str, numbers: range, connections: int, found: Any) -> None:
-    """In a process of its own: how long sending takes, without making what is sent."""
+def time_sending(host: str, numbers: range, connections: int, seconds: Any) -> None:
+    """Put the seconds that sending takes into a queue. Runs in its own process."""
     starts = range(numbers.start, numbers.stop, BATCH)
     bodies = [orjson.dumps({"spans": [span(number) for number in range(start, start + BATCH)]}) for start in starts]
-    begin = time.perf_counter()
-    send(host, key, bodies, connections)
-    found.put(time.perf_counter() - begin)
+    began = time.perf_counter()
+    send(host, bodies, connections)
+    seconds.put(time.perf_counter() - began)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Records a second that the stand-in takes.")
+    parser = argparse.ArgumentParser(description="The records a second that the stand-in receives.")
     parser.add_argument("--batches", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
@@ -124,16 +109,17 @@ def main() -> None:
     print(f"records a second, {size:,} bytes each (Python {platform.python_version()}, {os.cpu_count()} cores)")
     print(f"{'':26}" + "".join(f"{f'{count} connections':>16}" for count in CONNECTIONS))
     context = multiprocessing.get_context("spawn")
-    found = context.Queue()
+    seconds = context.Queue()
     for name, arguments in OPTIONS.items():
         rates: dict[int, list[float]] = {count: [] for count in CONNECTIONS}
-        with stand_in(arguments) as (host, key):
+        with stand_in(*arguments) as url:
+            host = url.partition("//")[2]
             for number in range(options.rounds * len(CONNECTIONS)):
                 count = CONNECTIONS[number % len(CONNECTIONS)]
                 numbers = range(number * records, (number + 1) * records)
-                sender = context.Process(target=timed, args=(host, key, numbers, count, found))
+                sender = context.Process(target=time_sending, args=(host, numbers, count, seconds))
                 sender.start()
-                rates[count].append(records / found.get(timeout=300))
+                rates[count].append(records / seconds.get(timeout=300))
                 sender.join()
         medians = "".join(f"{statistics.median(rates[count]):16,.0f}" for count in CONNECTIONS)
         print(f"{name:26}{medians}")

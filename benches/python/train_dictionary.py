@@ -2,9 +2,9 @@
 
     python benches/python/train_dictionary.py rust/journal/dict/2.zdict
 
-The events are what the handler itself writes for calls of the usual models, with text of ``training_text.py``. The same
-versions of LangChain and zstandard give the same bytes. A dictionary that has been released is never changed or
-removed, because journals name it by its number: a better one gets the next number.
+The handler writes the events, for calls of common models with text of ``training_text.py``. The same versions of
+LangChain and zstandard return the same bytes. A released dictionary is never changed or removed, because journals name
+it by its number. A better dictionary has the next number.
 """
 
 from __future__ import annotations
@@ -27,14 +27,13 @@ from plsync import PromptLayerCallbackHandler
 from plsync._common.native import Store
 from training_text import answer, question, system_prompt
 
-# Small enough for the compressor's table of it to stay in a core's own cache, which is worth more than what it could
-# hold besides.
+# At this size the compressor's table of the dictionary fits into a core's cache, which saves more than a larger one.
 SIZE = 16 << 10
 CALLS = 4000
 # The dictionary's number, which zstd also writes into each frame.
 NUMBER = 2
-# Its codes for single letters are those of the text that the quickest search for repetition leaves over, which is how
-# bodies are compressed (rust/journal/src/store/encoder.rs); so they fit, and no body needs codes of its own.
+# The journal compresses bodies with zstd's fastest search (rust/journal/src/store/records/encoder.rs). A dictionary of
+# the same level has codes for the letters that this search leaves, so no body needs a table of codes.
 LEVEL = -20
 
 _MODELS = (
@@ -63,7 +62,7 @@ _TOOLS = [
 
 
 def events(random: Random) -> Iterator[bytes]:
-    """The bodies of the events of many calls, clocks and ids replaced by chosen ones."""
+    """The bodies of the events of many calls. Drawn numbers replace clocks, so that each run yields the same bytes."""
     with tempfile.TemporaryDirectory() as directory:
         handler = PromptLayerCallbackHandler(journal=directory, pl_tags=["langchain"])
         for _ in range(CALLS):
@@ -172,8 +171,8 @@ def _text(handler: PromptLayerCallbackHandler, random: Random) -> None:
 
 
 def main() -> None:
-    """Train on four fifths of the events and say what the dictionary does to the rest."""
-    samples = list(events(Random(20)))  # noqa: S311 - reproducible, not secret
+    """Train on four fifths of the events, and print the ratio to which the dictionary compresses the rest."""
+    samples: list[bytes | bytearray | memoryview[int]] = list(events(Random(20)))  # noqa: S311 - reproducible, not secret
     held_back = samples[len(samples) * 4 // 5 :]
     trained = zstandard.train_dictionary(
         SIZE, samples[: len(samples) * 4 // 5], dict_id=NUMBER, level=LEVEL, k=2048, d=8

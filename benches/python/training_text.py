@@ -1,6 +1,6 @@
-"""English for training the compression dictionary: questions and answers put together from common turns of phrase.
+"""English for training the compression dictionary: questions and answers, built from common phrases.
 
-The words are the ones people use most with assistants; what is measured elsewhere is other text.
+The words are frequent in conversations with assistants. The benches measure other texts.
 """
 
 from __future__ import annotations
@@ -130,12 +130,12 @@ _FORMS: Final = (
 
 
 def system_prompt(random: Random) -> str:
-    """Instructions as they stand at the beginning of a conversation."""
+    """Instructions for the beginning of a conversation."""
     return _filled(random, random.choice(_SYSTEM))
 
 
 def question(random: Random) -> str:
-    """What a person asks."""
+    """A question of a person."""
     return _filled(random, random.choice(_QUESTIONS))
 
 

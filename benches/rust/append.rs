@@ -1,4 +1,5 @@
-//! What an append costs beside the write it cannot do without: p50 and p99, in turn, in one run, at about 10,000 a second.
+//! The cost of an append beside a bare `pwrite` of the same bytes: p50 and p99, in turns, at about 10,000 a second.
+//!
 //! `cargo run --release -p plsync-benches --bin append`
 #![allow(clippy::print_stdout)] // a report
 
@@ -33,7 +34,7 @@ fn main() {
         let body = vec![b'x'; size];
         let (mut raw, mut appended, mut offset) = (Vec::new(), Vec::new(), 0);
         for _ in 0..ROUNDS {
-            // As fast as a busy server calls its models, not as fast as memory can be filled.
+            // The rate of a busy server, not of a loop without pause.
             std::thread::sleep(PAUSE);
             for _ in 0..ROUND {
                 let start = Instant::now();

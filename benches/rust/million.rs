@@ -1,5 +1,6 @@
-//! A journal of a million records: what appending, ingesting, opening, asking, checking and compacting cost, in time and in memory.
-//! `cargo run --release -p plsync-benches --bin million [records]`.
+//! A journal of a million records: time and memory of append, ingest, open, query, check and compact.
+//!
+//! `cargo run --release -p plsync-benches --bin million [records]`
 #![allow(clippy::print_stdout, clippy::cast_precision_loss)] // a report
 
 use std::fmt::Write;
@@ -11,7 +12,7 @@ use plsync_journal::{Durability, Ended, Event, Kind, Query, RecordId, Spool, Sta
 const WORDS: &str = "the model answered once upon a time there was cassette which replayed its other side to nobody \
     in particular because temperature was zero and every token had been seen before by somebody who wrote tests";
 
-/// About three kilobytes of a chat call as the handler writes it; no two alike.
+/// The two events of a chat call as the handler writes them, 3 KB together. Each number has its own text.
 fn bodies(number: usize) -> (Vec<u8>, Vec<u8>) {
     let words: Vec<&str> = WORDS.split(' ').collect();
     let mut state = number as u64 | 1;
@@ -64,10 +65,9 @@ fn time<T>(work: impl Fn() -> T) -> f64 {
     )
 }
 
-/// Does something, and tells the seconds it took and the most memory this process had meanwhile, in megabytes, pages of mapped files
-/// included.
+/// The result of some work, its seconds, and the peak memory of this process in megabytes, with pages of mapped files.
 fn measured<T>(work: impl FnOnce() -> T) -> (T, f64, f64) {
-    // Forgets the peak of before. Where that is not allowed, peaks are those since the process began.
+    // Resets the peak. Where the system forbids it, a peak counts from the start of the process.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
     let at = Instant::now();
     let done = work();
@@ -78,7 +78,7 @@ fn measured<T>(work: impl FnOnce() -> T) -> (T, f64, f64) {
     (done, seconds, peak)
 }
 
-/// Records a call, and tells what an append took in microseconds.
+/// Records a call, and returns its id and the microseconds of one append.
 fn record(spool: &Spool, number: usize) -> (RecordId, f64) {
     let (start, end) = bodies(number);
     let id = RecordId::new();
@@ -93,16 +93,16 @@ fn record(spool: &Spool, number: usize) -> (RecordId, f64) {
     (id, at.elapsed().as_secs_f64() * 5e5)
 }
 
-/// A line of the table: what was done, and its memory.
-fn line(what: &str, figure: &str, peak: f64) {
-    println!("{what:<44} {figure:>14} {peak:>8.0} MB");
+/// Prints a line of the table.
+fn line(work: &str, figure: &str, peak: f64) {
+    println!("{work:<44} {figure:>14} {peak:>8.0} MB");
 }
 
-fn questions(path: &Path, last: RecordId) {
+fn queries(path: &Path, last: RecordId) {
     let page = Query { limit: 50, ..Query::default() };
     let tagged = |tag: &[u8]| vec![(labels::TAG, tag.to_vec())];
     let both = vec![(labels::MODEL, b"gpt-4o".to_vec()), (labels::TAG, b"rare".to_vec())];
-    for (what, query) in [
+    for (name, query) in [
         ("newest", page.clone()),
         ("oldest first", Query { oldest_first: true, ..page.clone() }),
         ("by a rare tag", Query { labels: tagged(b"rare"), ..page.clone() }),
@@ -114,7 +114,7 @@ fn questions(path: &Path, last: RecordId) {
     ] {
         let store = Store::open(path, false).expect("a store");
         let (took, _, peak) = measured(|| time(|| store.query(&query).map(|page| page.len())));
-        line(&format!("a page of 50, {what}"), &format!("{took:.2} ms"), peak);
+        line(&format!("a page of 50, {name}"), &format!("{took:.2} ms"), peak);
     }
     let store = Store::open(path, false).expect("a store");
     let (seen, seconds, peak) = measured(|| {
@@ -173,7 +173,7 @@ fn main() {
     line("append, p50 of the last", &format!("{last:.2} us"), recording);
     line("ingest, a record", &format!("{:.1} us", ingest_s * 1e6 / records as f64), ingesting);
     line("open and status", &format!("{:.2} ms", opened * 1e3), peak);
-    questions(&path, newest);
+    queries(&path, newest);
     let store = Store::open(&path, false).expect("a store");
     let (report, seconds, peak) = measured(|| store.check().expect("a check"));
     assert_eq!(report.problems, []);

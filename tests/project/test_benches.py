@@ -1,4 +1,4 @@
-"""The benches that others than their readers depend on."""
+"""The benches that a build depends on."""
 
 from __future__ import annotations
 

@@ -146,5 +146,5 @@ def test_the_source_distribution_holds_the_files_of_a_build(sdist: set[str], nam
     assert name in sdist
 
 
-def test_the_source_distribution_holds_no_build_output(sdist: set[str]) -> None:
+def test_the_source_distribution_has_no_build_output(sdist: set[str]) -> None:
     assert not [name for name in sdist if name.endswith((".so", ".pyd", ".pyc"))]
