@@ -23,7 +23,7 @@
     │   ├── RecordingNotFound   there is no recording at that path
     │   ├── RecordingFormatError  written by a newer plsync, or not a recording
     │   └── RecordedError       stands in for a recorded exception whose class is not here
-    ├── NoRecording             no recorded call answers this one; not an Exception
+    ├── NoRecording             no recorded call matches a request; not an Exception
     └── NetworkBlocked          a test tried to reach the network; not an Exception
 
 Each message says what happened, what was kept, and what to do.
@@ -161,7 +161,7 @@ class _Outcome(PlsyncError):
 
 
 class NoRecording(_Outcome):
-    """No recorded call answers this one; no model was asked."""
+    """No recorded call matches this request; no model was called."""
 
 
 class NetworkBlocked(_Outcome):

@@ -27,9 +27,6 @@ NOT_FOR_THE_HANDLER = {
     "promptlayer",
 }
 
-# Modules of circles that are still to be cut. This set only shrinks.
-KNOWN = {"plsync.track", "plsync.replay.proxy.wrap"}
-
 
 def loaded(*modules: str) -> set[str]:
     """The modules that load with these modules, and the names that they import from other packages."""
@@ -88,7 +85,7 @@ def test_a_pytest_plugin_loads_nothing_until_it_is_used(plugin: str) -> None:
 def test_no_circle_of_files_in_the_package() -> None:
     graph = grimp.build_graph("plsync", exclude_type_checking_imports=True, cache_dir=None)
     found = circles({module: graph.find_modules_directly_imported_by(module) for module in graph.modules})
-    assert [circle for circle in found if not KNOWN.intersection(circle)] == []
+    assert found == []
 
 
 def test_an_import_counts_unless_a_function_or_a_type_checker_makes_it(tmp_path: Path) -> None:

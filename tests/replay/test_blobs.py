@@ -64,10 +64,10 @@ def test_a_binary_that_is_missing_or_changed_is_said_to_be(path: Path) -> None:
     recorded(picture(PICTURE), path).invoke("Draw.")
     [blob] = (path.parent / "blobs").iterdir()
     blob.write_bytes(b"other")
-    with pytest.raises(ReplayError, match="is not what its name says"):
+    with pytest.raises(ReplayError, match="does not match its name"):
         replayed(Chat(), path).invoke("Draw.")
     blob.unlink()
-    with pytest.raises(ReplayError, match="was it committed beside the recording"):
+    with pytest.raises(ReplayError, match="commit it beside the recording, or record the call again"):
         replayed(Chat(), path).invoke("Draw.")
 
 
@@ -76,7 +76,7 @@ def test_a_name_that_leads_elsewhere_is_not_followed(path: Path, tmp_path: Path)
     recorded(picture(PICTURE), path).invoke("Draw.")
     [blob] = (path.parent / "blobs").iterdir()
     path.write_text(path.read_text().replace(blob.name, "../secret"))
-    with pytest.raises(RecordingFormatError, match="which is no binary"):
+    with pytest.raises(RecordingFormatError, match="which is not the name of a binary"):
         replayed(Chat(), path).invoke("Draw.")
 
 

@@ -265,12 +265,12 @@ def test_a_stream_is_not_held_back_while_it_is_recorded(path: Path) -> None:
 
 def test_the_model_keeps_its_class_and_the_original_its_own(path: Path) -> None:
     model = FakeListChatModel(responses=["a"], name="mine")
-    grafted = with_recording(model, path)
-    assert isinstance(grafted, FakeListChatModel)
-    assert type(grafted).__name__ == "FakeListChatModel"
-    assert grafted.lc_id() == model.lc_id()
-    assert grafted._identifying_params == model._identifying_params
-    assert grafted.responses == ["a"]
+    proxied = with_recording(model, path)
+    assert isinstance(proxied, FakeListChatModel)
+    assert type(proxied).__name__ == "FakeListChatModel"
+    assert proxied.lc_id() == model.lc_id()
+    assert proxied._identifying_params == model._identifying_params
+    assert proxied.responses == ["a"]
     assert type(model) is FakeListChatModel
 
 

@@ -179,7 +179,7 @@ def test_a_hook_may_keep_a_call_out(where: str, path: Path) -> None:
 
 def test_what_cannot_be_kept_exactly_is_said(path: Path) -> None:
     reply = AIMessage("yes", additional_kwargs={"socket": object()})
-    with pytest.warns(UserWarning, match="comes back only approximately: builtins:object"):
+    with pytest.warns(UserWarning, match="restore an object of this response only approximately: builtins:object"):
         recorded(Chat(reply=lambda _: reply), path).invoke("hi")
     assert replayed(Chat(), path).invoke("hi").content == "yes"
 
@@ -190,14 +190,14 @@ def test_what_cannot_be_kept_exactly_is_said(path: Path) -> None:
 def test_a_file_that_is_no_recording_is_left_alone(path: Path) -> None:
     path.write_text("my notes\n")
     for mode in ("none", "once", "new_episodes", "all"):
-        with pytest.raises(RecordingFormatError, match="is no recording; nothing was changed"):
+        with pytest.raises(RecordingFormatError, match="is not a recording; nothing was changed"):
             with_recording(Chat(), path, mode=mode).invoke("hi")
     assert path.read_text() == "my notes\n"
 
 
 def test_a_newer_format_is_refused(path: Path) -> None:
     path.write_text('{"plsync":"recording","format":2}\n')
-    with pytest.raises(RecordingFormatError, match="has format 2, and this plsync knows 1"):
+    with pytest.raises(RecordingFormatError, match="has format 2, and this plsync reads format 1"):
         replayed(Chat(), path).invoke("hi")
 
 
@@ -235,7 +235,7 @@ def test_a_last_line_whose_end_an_editor_took_is_a_call_like_the_others(path: Pa
         assert replayed(Chat(), path, match=match).invoke("two").content == "yes"
     with Recording(path) as recording:
         with_recording(Chat(), recording).invoke("two")
-        assert [call.where for call in recording.unused()] == ["line 2"]
+        assert [call.location for call in recording.unused()] == ["line 2"]
         assert recording.prune() == 1
     assert [line["request"]["messages"][0]["content"] for line in lines(path)] == ["two"]
     without_the_end()
@@ -251,7 +251,7 @@ def test_a_last_line_whose_end_an_editor_took_is_a_call_like_the_others(path: Pa
 def test_a_line_that_holds_no_call_gives_way_when_the_call_is_recorded_anew(broken: bytes, path: Path) -> None:
     recorded(Chat(), path).invoke("hi")
     path.write_bytes(path.read_bytes().replace(b'"messages"', broken))
-    with pytest.raises(RecordingFormatError, match=r"mend it by hand .* or record it anew"):
+    with pytest.raises(RecordingFormatError, match=r"repair the line .* or record the call again"):
         replayed(Chat(), path).invoke("hi")
     with Recording(path, mode="all") as recording:
         with_recording(Chat(), recording).invoke("hi")
@@ -261,5 +261,5 @@ def test_a_line_that_holds_no_call_gives_way_when_the_call_is_recorded_anew(brok
 
 def test_a_recording_that_cannot_be_written_is_an_error_and_not_a_silence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ReplayError, match=r"cannot be written: .*; what was there before is kept"):
+    with pytest.raises(ReplayError, match=r"cannot be written: .*; its earlier content is kept"):
         with_recording(Chat(), tmp_path / "file" / "calls.jsonl", mode="once").invoke("hi")

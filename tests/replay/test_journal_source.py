@@ -63,7 +63,7 @@ def test_a_call_of_the_field_is_served_with_its_id(journal: Path, handler: Promp
     for source in (journal, str(journal), Journal.open(journal)):
         replay = with_recording(poisoned(Chat()), source)
         assert replay.invoke("The capital of France?") == first
-        with pytest.raises(NoRecording, match=rf"no recorded call in {journal} answers this one"):
+        with pytest.raises(NoRecording, match=rf"no recorded call in {journal} matches this request"):
             replay.invoke("The capital of Spain?")
 
 
@@ -209,7 +209,7 @@ def test_prompts_that_are_hard_to_search_for_are_found(journal: Path, handler: P
 
 def test_a_journal_is_not_recorded_into(journal: Path, handler: PromptLayerCallbackHandler) -> None:
     Chat(callbacks=[handler]).invoke("hi")
-    with pytest.raises(ValueError, match="a journal is recorded by PromptLayerCallbackHandler"):
+    with pytest.raises(ValueError, match="PromptLayerCallbackHandler records into a journal"):
         with_recording(Chat(), journal, mode="once")
     (journal.parent / "empty").mkdir()
     with pytest.raises(JournalNotFound):
@@ -310,7 +310,7 @@ def test_an_export_leaves_a_file_alone_unless_it_is_to_add_to_it(
     Chat(callbacks=[handler]).invoke("hi")
     with Journal.open(journal) as opened:
         export(opened.records(), path)
-        with pytest.raises(ReplayError, match="exists and was left as it is"):
+        with pytest.raises(ReplayError, match="exists and was not changed"):
             export(opened.records(), path)
         export(opened.records(), path, append=True)
     assert len(lines(path)) == 2
@@ -360,7 +360,7 @@ def test_the_command_says_what_it_left_out_and_what_it_did_not_do(journal: Path,
     assert "1 record left out: unfinished, cancelled, or without content" in done.stderr
     again = run(journal, "export", "--recording", str(path))
     assert again.returncode == 1
-    assert "exists and was left as it is: choose another name, or append to it" in again.stderr
+    assert "exists and was not changed: choose another path, or append to it" in again.stderr
     nothing = run(journal, "export", "--recording", str(path.with_name("n.jsonl")), "--tag", "none")
     assert (nothing.returncode, "nothing was written" in nothing.stderr) == (0, True)
     both = run(journal, "export", "0199", "--recording", str(path), "--tag", "a")

@@ -27,7 +27,7 @@ from pydantic import BaseModel, Field
 from plsync.errors import NoRecording
 from plsync.replay import Recording, with_recording
 from plsync.replay.matching import Matcher
-from plsync.replay.request.request import of_call
+from plsync.replay.request.request import request_of_call
 from tests.support.models import Chat
 from tests.support.replaying import recorded, replayed
 
@@ -37,7 +37,7 @@ def key(messages: list[BaseMessage] | str = "hi", match: Any = None, **call: Any
         messages = [HumanMessage(messages)]
     stop = call.pop("stop", None)
     model = call.pop("model_name", None)
-    return Matcher(match).key(of_call("chat", messages, stop=stop, options=call, model=model))
+    return Matcher(match).key(request_of_call("chat", messages, stop=stop, options=call, model=model))
 
 
 def conversation(call_id: str, message_id: str | None = None) -> list[BaseMessage]:
@@ -286,7 +286,9 @@ def test_stricter(path: Path) -> None:
     strict = ("messages", "model", "settings")
     recorded(Chat(), path).invoke("hi", temperature=0)
     assert replayed(Chat(), path, match=strict).invoke("hi", temperature=0).content == "yes"
-    with pytest.raises(NoRecording, match=r"settings \{'temperature': 0\} were recorded, \{'temperature': 1\} asked"):
+    with pytest.raises(
+        NoRecording, match=r"recorded settings \{'temperature': 0\}, requested settings \{'temperature': 1\}"
+    ):
         replayed(Chat(), path, match=strict).invoke("hi", temperature=1)
 
 

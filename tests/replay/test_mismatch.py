@@ -40,13 +40,13 @@ def test_it_names_the_nearest_call_and_shows_the_difference_line_by_line(path: P
     model.invoke("Something else altogether")
     model.invoke([system, HumanMessage("What is the capital of France? Be brief.")])
     message = miss(replayed(Chat(), path), [system, HumanMessage("What is the capital of Spain? Be brief.")])
-    assert message.startswith(f"no recorded call in {path} answers this one; no model was asked.")
+    assert message.startswith(f"no recorded call in {path} matches this request; no model was called.")
     assert "mode='new_episodes'" in message
-    assert "The nearest is in line 3" in message
+    assert "The nearest call is in line 3" in message
     changed = [line.strip() for line in message.splitlines() if line.strip()[:1] in "-+"]
     assert changed == [
         "--- recorded",
-        "+++ asked",
+        "+++ requested",
         "-messages[1].content: What is the capital of France?",
         "+messages[1].content: What is the capital of Spain?",
     ]
@@ -72,7 +72,7 @@ def test_a_long_prompt_is_shown_where_it_differs(path: Path) -> None:
 
 def test_without_a_recording_it_says_so(path: Path) -> None:
     message = miss(replayed(Chat(), path), "hi")
-    assert f"no recorded call in {path} answers this one; no model was asked: nothing is recorded there" in message
+    assert f"no recorded call in {path} matches this request; no model was called: nothing is recorded there" in message
     assert "messages[0].content: hi" in message
 
 
@@ -146,7 +146,7 @@ def test_a_stream_is_served_as_far_as_it_was_read(path: Path) -> None:
     stream.close()
     again = replayed(StreamingChat(), path).stream("hi")
     assert [next(again).text, next(again).text] == ["a ", "b "]
-    with pytest.raises(NoRecording, match="stopped reading this answer after 2 chunks"):
+    with pytest.raises(NoRecording, match="stopped reading this response after 2 chunks"):
         next(again)
 
 
@@ -155,7 +155,7 @@ def test_such_an_answer_is_not_served_whole(path: Path) -> None:
     next(stream)
     assert isinstance(stream, Generator)
     stream.close()
-    with pytest.raises(NoRecording, match=r"stopped reading this answer \(line 2 of .*\), so it is not known whole"):
+    with pytest.raises(NoRecording, match=r"stopped reading this response \(line 2 of .*\), so its end is unknown"):
         replayed(StreamingChat(), path).invoke("hi")
     assert with_recording(StreamingChat(), path, mode="new_episodes").invoke("hi").text == "yes"
 

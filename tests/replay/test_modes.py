@@ -118,7 +118,7 @@ def test_at_the_end_of_the_answers_a_replay_fails(path: Path) -> None:
     said(recorded(Counted(), path), "a", "a")
     replay = replayed(Counted(), path)
     said(replay, "a", "a")
-    with pytest.raises(NoRecording, match=r"recorded 2 times in .*calls\.jsonl, and is asked once more"):
+    with pytest.raises(NoRecording, match=r"recorded 2 times in .*calls\.jsonl, and the program makes it once more"):
         replay.invoke("a")
 
 
@@ -213,7 +213,7 @@ def test_unused_calls_are_found_and_pruned(path: Path) -> None:
     said(recorded(Counted(), path), "a", "b", "a", "c")
     recording = Recording(path)
     said(with_recording(Counted(), recording), "a", "c")
-    assert [call.where for call in recording.unused()] == ["line 3", "line 4"]
+    assert [call.location for call in recording.unused()] == ["line 3", "line 4"]
     assert recording.prune() == 2
     assert questions(path) == ["a", "c"]
 
@@ -232,7 +232,7 @@ def test_a_pruned_recording_goes_on_where_it_was(path: Path, mode: Any) -> None:
     if mode == "new_episodes":
         assert said(model, "b") == ["b 2"]  # by the model, which was asked once before
     else:
-        with pytest.raises(NoRecording, match="asked once more"):
+        with pytest.raises(NoRecording, match="makes it once more"):
             model.invoke("b")
 
 

@@ -45,12 +45,12 @@ def test_tools_and_structured_output_are_bound_as_the_live_class_binds_them(path
         return city
 
     live = ChatOpenAI(model="gpt-4o-mini", api_key="none")
-    grafted = with_recording(live, path)
-    bound = [model.bind_tools([weather]) for model in (grafted, live)]
+    proxied = with_recording(live, path)
+    bound = [model.bind_tools([weather]) for model in (proxied, live)]
     assert kwargs_of(bound[0]) == kwargs_of(bound[1])
-    assert grafted.profile == live.profile
+    assert proxied.profile == live.profile
     schema = {"title": "City", "type": "object", "properties": {"name": {"type": "string"}}, "description": "One."}
-    structured = [model.with_structured_output(schema) for model in (grafted, live)]
+    structured = [model.with_structured_output(schema) for model in (proxied, live)]
     assert all(isinstance(one, RunnableSequence) for one in structured)
     ours, theirs = (kwargs_of(one.first) for one in structured if isinstance(one, RunnableSequence))
     assert ours["response_format"] == theirs["response_format"]

@@ -96,7 +96,7 @@ def test_by_default_nothing_is_asked_and_a_miss_fails_the_test(tests: pytest.Pyt
     result = run(tests)
     result.assert_outcomes(passed=1, failed=2)
     assert summary(result) == "0 recorded, 0 replayed, 2 missed, 0 unused"
-    result.stdout.fnmatch_lines(["*NoRecording: no recorded call in *test_one.jsonl answers this one*"])
+    result.stdout.fnmatch_lines(["*NoRecording: no recorded call in *test_one.jsonl matches this request*"])
     assert recordings(tests) == []
 
 
@@ -301,7 +301,7 @@ def test_a_miss_that_was_caught_fails_the_test_after_all(tests: pytest.Pytester)
     )
     result = run(tests)
     result.assert_outcomes(passed=2, errors=1)
-    result.stdout.fnmatch_lines(["*the test passed, but a call was not answered: no recorded call in *"])
+    result.stdout.fnmatch_lines(["*the test passed, but a model call had no response: no recorded call in *"])
 
 
 def test_unused_calls_and_recordings_of_tests_that_are_gone_are_shown_and_pruned(tests: pytest.Pytester) -> None:
@@ -443,8 +443,8 @@ def test_the_network_can_be_kept_out(tests: pytest.Pytester) -> None:
     result = tests.runpytest_subprocess("--plsync-block-network", "--timeout=20")
     result.assert_outcomes(passed=1, failed=7)
     found = result.stdout.str()
-    assert found.count("NetworkBlocked: a test reached for '203.0.113.1'") >= 4
-    assert found.count("NetworkBlocked: a test reached for 'nowhere.invalid'") >= 3
+    assert found.count("NetworkBlocked: a test tried to reach '203.0.113.1'") >= 4
+    assert found.count("NetworkBlocked: a test tried to reach 'nowhere.invalid'") >= 3
 
 
 # --- inert until used ---

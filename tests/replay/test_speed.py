@@ -10,7 +10,7 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
-from plsync.replay.proxy import capture, intercept, proxy_class
+from plsync.replay.proxy import capture, intercept
 from tests.support.models import Chat
 from tests.support.replaying import lines, recorded, replayed
 
@@ -37,7 +37,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     async def asleep(seconds: float) -> None:
         clock.sleep(seconds)
 
-    for module in (capture, intercept, proxy_class):
+    for module in (capture, intercept):
         monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(intercept, "_asleep", asleep)
     return clock

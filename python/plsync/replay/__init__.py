@@ -1,4 +1,4 @@
-"""Deterministic replay: calls of a model recorded once, and served again without network, key or model.
+"""Deterministic replay: calls of a model are recorded once, and served again without a network, a key or a model.
 
 >>> from langchain_core.language_models import FakeListChatModel
 >>> from plsync.replay import with_recording
@@ -6,7 +6,7 @@
 >>> model.invoke("The capital of France?").content
 'Paris'
 
-The public names live here and load on first use: pytest imports this package in every run.
+The public names load on first use, because pytest imports this package in every run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From a journal into a recording: a failure in the field becomes a test. Needs nothing of LangChain."""
+"""Writes records of a journal into a recording, so that a failure in the field becomes a test. Needs no LangChain."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from plsync.errors import ReplayError
 from plsync.replay.matching import Matcher
-from plsync.replay.redaction import Redact, safe_answer
+from plsync.replay.redaction import Redact, redact_response
 from plsync.replay.request.request import Request
 from plsync.replay.response.packing import pack
-from plsync.replay.storage.blobs import Unwritten
+from plsync.replay.storage.blobs import PendingBlobs
 from plsync.replay.storage.file import RecordingFile, line_of
-from plsync.replay.storage.journal_source import call_of
+from plsync.replay.storage.journal_calls import call_of_record
 
 if TYPE_CHECKING:
     from plsync.journal.record import Record
@@ -25,13 +25,19 @@ __all__ = ["ExportReport", "export"]
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What went into a recording."""
+    """The result of ``export``.
+
+    >>> from pathlib import Path
+    >>> ExportReport(Path("field.jsonl"), calls=2, skipped=1).calls
+    2
+    """
 
     recording: Path
+    """The path of the recording."""
     calls: int
-    """Calls that were written."""
+    """The number of calls that were written."""
     skipped: int
-    """Records whose request or answer is not known in full: unfinished, cancelled, pruned, or with no content kept."""
+    """The number of records that are not complete: unfinished, cancelled, pruned, or recorded without content."""
 
 
 def export(
@@ -41,7 +47,7 @@ def export(
     append: bool = False,
     redact: Redact | None = None,
 ) -> ExportReport:
-    """Write records of a journal into a recording, as calls that can be served.
+    """Write records of a journal into a recording, as calls that replay can serve.
 
     >>> from plsync import Journal
     >>> from plsync.replay import export
@@ -49,36 +55,40 @@ def export(
     ...     report = export(journal.records(tag="langchain", oldest_first=True), "./from-the-field.jsonl")
 
     Args:
-        records: in the order in which the recording is to have them.
-        path: the recording's file.
-        append: add to a recording that exists.
-        redact: as of ``Recording``.
+        records: the records, in the order of the recording's lines.
+        path: the path of the recording.
+        append: add the calls to a recording that exists.
+        redact: a hook that receives each request and each response as JSON. It returns the part that may be kept, or
+            None to skip the record.
+
+    Returns:
+        The path of the recording, and the numbers of written and skipped records.
 
     Raises:
-        ReplayError: the file exists and ``append`` is false, or it cannot be written. Nothing was changed.
+        ReplayError: the file exists and ``append`` is false, or the file cannot be written. Nothing was changed.
     """
     file = RecordingFile(path)
     if file.exists() and not append:
-        raise ReplayError(f"{file.path} exists and was left as it is: choose another name, or append to it")
-    blobs = Unwritten()
-    made = [_line(record, blobs, redact) for record in records]
-    lines = [line for line in made if line is not None]
+        raise ReplayError(f"{file.path} exists and was not changed: choose another path, or append to it")
+    blobs = PendingBlobs()
+    converted = [_line(record, blobs, redact) for record in records]
+    lines = [line for line in converted if line is not None]
     if lines:
-        with file.rewriting() as (before, replace):
-            replace([*before, *lines], blobs)
-    return ExportReport(file.path, len(lines), len(made) - len(lines))
+        with file.rewrite() as (earlier, replace):
+            replace([*earlier, *lines], blobs)
+    return ExportReport(file.path, len(lines), len(converted) - len(lines))
 
 
-def _line(record: Record, blobs: Unwritten, redact: Redact | None) -> bytes | None:
-    call = call_of(record)
+def _line(record: Record, blobs: PendingBlobs, redact: Redact | None) -> bytes | None:
+    call = call_of_record(record)
     if call is None:
         return None
     data = call.data
-    asked: dict[str, Any] | None = data["request"]
-    answer: dict[str, Any] | None = safe_answer(pack(data["answer"], blobs.keep))
+    body: dict[str, Any] | None = data["request"]
+    response: dict[str, Any] | None = redact_response(pack(data["answer"], blobs.add))
     if redact is not None:
-        asked, answer = redact(asked or {}), redact(answer or {})
-    if asked is None or answer is None:
+        body, response = redact(body or {}), redact(response or {})
+    if body is None or response is None:
         return None
-    key = Matcher().key(Request(call.request.kind, asked))
-    return line_of({"key": key, **data, "request": asked, "answer": answer})
+    key = Matcher().key(Request(call.request.kind, body))
+    return line_of({"key": key, **data, "request": body, "answer": response})

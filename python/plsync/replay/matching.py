@@ -1,4 +1,4 @@
-"""Which recorded call answers a request: the key they are found by."""
+"""The key by which a request finds its recorded calls."""
 
 from __future__ import annotations
 
@@ -10,55 +10,62 @@ import orjson
 
 from plsync.replay.request.request import Request
 
-__all__ = ["DEFAULT", "Match", "Matcher", "digest"]
+__all__ = ["DEFAULT_PARTS", "Match", "Matcher", "digest"]
 
-DEFAULT: Final = ("messages", "stop", "tools", "tool_choice", "response_format")
-"""The parts that must be alike; the prompt of a text model counts as ``messages``."""
+DEFAULT_PARTS: Final = ("messages", "stop", "tools", "tool_choice", "response_format")
+"""The parts that must be equal by default. ``messages`` includes the prompt of a text model."""
 
-_MORE: Final = ("model", "class", "settings")
+_OPTIONAL_PARTS: Final = ("model", "class", "settings")
 
 Match = Collection[str] | Callable[[dict[str, Any]], Any]
-"""Names of the parts that must be alike, or a function from a request to what must be."""
+"""Names of the parts that must be equal, or a function from a request to the JSON value that must be equal."""
 
 
 def digest(value: Any) -> str:
-    """16 hex digits that stand for a JSON value; the order of keys does not matter."""
+    """16 hex digits of the SHA-256 of a JSON value; the order of its keys does not count."""
     text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
     return hashlib.sha256(text).hexdigest()[:16]
 
 
 class Matcher:
-    """Makes keys. Two requests with the same key are answered alike."""
+    """Computes keys: two requests match if their keys are equal."""
 
     def __init__(self, match: Match | None = None) -> None:
-        """Raises ValueError: a part there is not."""
-        self._of: Callable[[dict[str, Any]], Any] | None = None
-        self._parts: tuple[str, ...] = DEFAULT
+        """Prepares a matcher.
+
+        Args:
+            match: see ``Match``; ``None`` for the default parts.
+
+        Raises:
+            ValueError: ``match`` has the name of an unknown part.
+        """
+        self._function: Callable[[dict[str, Any]], Any] | None = None
+        self._parts: tuple[str, ...] = DEFAULT_PARTS
         if callable(match):
-            self._of = match
+            self._function = match
         elif match is not None:
             self._parts = (match,) if isinstance(match, str) else tuple(match)
-            unknown = set(self._parts) - {*DEFAULT, *_MORE}
+            unknown = set(self._parts) - {*DEFAULT_PARTS, *_OPTIONAL_PARTS}
             if unknown:
                 raise ValueError(
                     f"no part of a request is called {', '.join(sorted(unknown))}: "
-                    f"there are {', '.join((*DEFAULT, *_MORE))}"
+                    f"there are {', '.join((*DEFAULT_PARTS, *_OPTIONAL_PARTS))}"
                 )
-        self.is_default = self._of is None and set(self._parts) == set(DEFAULT)
+        self.is_default = self._function is None and set(self._parts) == set(DEFAULT_PARTS)
 
     def key(self, request: Request) -> str:
         """The key of a request.
 
         Raises:
-            TypeError: a ``match`` function returned what JSON cannot hold.
+            TypeError: a ``match`` function returned a value that JSON cannot hold.
         """
         return digest([request.kind, self._compared(request)])
 
     def _compared(self, request: Request) -> Any:
-        if self._of is not None:
-            return self._of(request.as_dict())
+        if self._function is not None:
+            return self._function(request.as_dict())
         if self.is_default:
-            return request.asked
-        whole = request.as_dict()
+            return request.body
+        every = request.as_dict()
         names = ("prompt" if name == "messages" and request.kind == "llm" else name for name in self._parts)
-        return {name: whole.get(name) for name in names}
+        return {name: every.get(name) for name in names}

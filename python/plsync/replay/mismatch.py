@@ -1,4 +1,4 @@
-"""What to say when no recorded call answers a request: which one is nearest, and where it differs, line by line."""
+"""The message for a request that no recorded call matches: the nearest call, and a line-by-line difference."""
 
 from __future__ import annotations
 
@@ -12,86 +12,108 @@ import orjson
 
 from plsync.errors import RecordingFormatError
 from plsync.replay.request.request import Request
-from plsync.replay.storage.recorded_call import Call
+from plsync.replay.storage.recorded_call import RecordedCall
 
-__all__ = ["explain", "request_lines"]
+__all__ = ["explain", "explain_stopped", "explain_stream_end", "request_lines"]
 
-# Compared closely; of the others only the lines they share are counted.
-_CLOSELY: Final = 5
+# The number of calls that are compared in full. The number of shared lines selects them.
+_FULL_COMPARISONS: Final = 5
 _FEW_CHARACTERS: Final = 4000
-_MOST_LINES: Final = 60
+_MAX_LINES: Final = 60
 _WIDTH: Final = 110
 
 
-def explain(request: Request, source: str, recorded_calls: Sequence[Call], *, recorded: int, mode: str | None) -> str:
-    """The message of a miss.
+def explain(
+    request: Request, source: str, recorded_calls: Sequence[RecordedCall], *, recorded: int, mode: str | None
+) -> str:
+    """The message for a request that cannot be served.
 
     Args:
-        request: what was asked.
-        source: the recording's file, or the journal.
-        recorded_calls: those to look for the nearest in.
-        recorded: how many answers there were to just this request: all of them have been served.
-        mode: the recording's; ``None`` for a journal.
+        request: the request.
+        source: the path of the recording or journal.
+        recorded_calls: the calls among which the nearest one is searched.
+        recorded: the number of calls that match the request and were all served already.
+        mode: the mode of the recording; ``None`` for a journal.
     """
     if recorded:
         times = "once" if recorded == 1 else f"{recorded} times"
-        advice = "record it anew, or open the recording with exhausted='repeat'"
-        return f"this was recorded {times} in {source}, and is asked once more; no model was asked: {advice}\n" + (
-            "\n".join(f"    {line}" for line in _shortened(request_lines(request)))
-        )
-    head = f"no recorded call in {source} answers this one; no model was asked"
+        head = f"this request was recorded {times} in {source}, and the program makes it once more; no model was called"
+        advice = "record it again, or open the recording with exhausted='repeat'"
+        return f"{head}: {advice}\n{_indented(request_lines(request))}"
+    head = f"no recorded call in {source} matches this request; no model was called"
     nearest = _nearest(request, recorded_calls)
     if nearest is None:
-        asked = "\n".join(f"    {line}" for line in _shortened(request_lines(request)))
-        what = "nothing is recorded there" if not recorded_calls else "nothing like it is recorded there"
-        return f"{head}: {what}. {_advice(mode)}\n{asked}"
-    call, share = nearest
+        reason = "no similar call is recorded" if recorded_calls else "nothing is recorded there"
+        return f"{head}: {reason}. {_advice(mode)}\n{_indented(request_lines(request))}"
+    call, ratio = nearest
     difference = _difference(call.request, request)
-    return f"{head}. {_advice(mode)}\nThe nearest is in {call.where} ({share:.0%} alike):\n{difference}"
+    return f"{head}. {_advice(mode)}\nThe nearest call is in {call.location} ({ratio:.0%} alike):\n{difference}"
+
+
+def explain_stopped(call: RecordedCall, source: str) -> str:
+    """The message for a request whose only recorded response is not complete."""
+    return (
+        f"the recorded program stopped reading this response ({call.location} of {source}), so its end is unknown; "
+        "no model was called: record the call again"
+    )
+
+
+def explain_stream_end(chunks: int, source: str) -> str:
+    """The message for a stream that is read further than the recorded program read it.
+
+    Args:
+        chunks: the number of chunks that were served.
+        source: the path of the recording.
+    """
+    return (
+        f"the recorded program stopped reading this response after {chunks} chunks, so the rest is unknown; "
+        f"they were served from {source}: record the call again"
+    )
 
 
 def request_lines(request: Request) -> list[str]:
-    """A request as lines of ``place: value``; a text of several lines or sentences takes as many.
+    """A request as lines of ``path: value``; a text of several lines or sentences takes one line for each.
 
-    >>> request_lines(Request("llm", {"prompt": "Why? Tell me.", "stop": ["x"]}))
-    ['prompt: Why?', 'prompt| Tell me.', 'stop[0]: x']
+    >>> request_lines(Request("llm", {"prompt": "Why? Please answer.", "stop": ["x"]}))
+    ['prompt: Why?', 'prompt| Please answer.', 'stop[0]: x']
     """
-    lines = list(_lines("", request.asked))
-    # One who matches by these, or is served by them, wants to see them.
+    lines = list(_lines("", request.body))
+    # The model chooses among matching calls, and ``match`` may compare it.
     return lines + ([f"model: {request.model}"] if request.model else [])
 
 
-def _lines(place: str, value: Any) -> Iterator[str]:
+def _lines(path: str, value: Any) -> Iterator[str]:
     if isinstance(value, dict) and value:
         for key, item in value.items():
-            yield from _lines(f"{place}.{key}" if place else str(key), item)
+            yield from _lines(f"{path}.{key}" if path else str(key), item)
     elif isinstance(value, list) and value:
         for number, item in enumerate(value):
-            yield from _lines(f"{place}[{number}]", item)
+            yield from _lines(f"{path}[{number}]", item)
     else:
         text = value if isinstance(value, str) else orjson.dumps(value).decode()
-        first, *rest = _parts(text)
-        yield f"{place}: {first}"
-        yield from (f"{place}| {part}" for part in rest)
+        first, *rest = _pieces(text)
+        yield f"{path}: {first}"
+        yield from (f"{path}| {piece}" for piece in rest)
 
 
-def _parts(text: str) -> list[str]:
-    """Pieces that stay where they are when something before them changes: lines, sentences, then words."""
-    parts: list[str] = []
+def _pieces(text: str) -> list[str]:
+    """Lines, sentences, then words: a change in the text moves no piece behind it."""
+    pieces: list[str] = []
     for line in text.split("\n"):
         for sentence in re.split(r"(?<=[.!?;]) +", line):
-            while_long = sentence
-            while len(while_long) > _WIDTH:
-                cut = while_long.rfind(" ", 1, _WIDTH) + 1 or _WIDTH
-                parts.append(while_long[:cut].rstrip())
-                while_long = while_long[cut:]
-            parts.append(while_long)
-    return parts
+            rest = sentence
+            while len(rest) > _WIDTH:
+                cut = rest.rfind(" ", 1, _WIDTH) + 1 or _WIDTH
+                pieces.append(rest[:cut].rstrip())
+                rest = rest[cut:]
+            pieces.append(rest)
+    return pieces
 
 
-def _nearest(request: Request, calls: Sequence[Call]) -> tuple[Call, float] | None:
-    asked = request_lines(request)
-    wanted = Counter(asked)
+def _nearest(request: Request, calls: Sequence[RecordedCall]) -> tuple[RecordedCall, float] | None:
+    """The most similar call, and its similarity between 0 and 1."""
+    wanted_lines = request_lines(request)
+    wanted = Counter(wanted_lines)
     scored = []
     for number, call in enumerate(calls):
         try:
@@ -99,43 +121,43 @@ def _nearest(request: Request, calls: Sequence[Call]) -> tuple[Call, float] | No
         except RecordingFormatError:
             continue
         shared = sum((wanted & Counter(lines)).values())
-        scored.append((2 * shared / ((len(asked) + len(lines)) or 1), -number, call, lines))
-    best: tuple[float, Call] | None = None
-    for _, _, call, lines in sorted(scored, key=lambda one: one[:2], reverse=True)[:_CLOSELY]:
-        share = _alike(lines, asked)
-        if best is None or share > best[0]:
-            best = share, call
+        scored.append((2 * shared / ((len(wanted_lines) + len(lines)) or 1), -number, call, lines))
+    best: tuple[float, RecordedCall] | None = None
+    for _, _, call, lines in sorted(scored, key=lambda score: score[:2], reverse=True)[:_FULL_COMPARISONS]:
+        ratio = _ratio(lines, wanted_lines)
+        if best is None or ratio > best[0]:
+            best = ratio, call
     return None if best is None else (best[1], best[0])
 
 
-def _alike(lines: list[str], asked: list[str]) -> float:
-    # What is said, and not where: the places are much alike in any two requests.
-    lines, asked = ([re.split(r"[:|] ", line, maxsplit=1)[-1] for line in side] for side in (lines, asked))
-    one, other = "\n".join(lines), "\n".join(asked)
-    # By characters as long as that takes no time.
+def _ratio(lines: list[str], other_lines: list[str]) -> float:
+    # Only values are compared: the paths are similar in any two requests.
+    lines, other_lines = ([re.split(r"[:|] ", line, maxsplit=1)[-1] for line in side] for side in (lines, other_lines))
+    one, other = "\n".join(lines), "\n".join(other_lines)
+    # A comparison by characters is better, and fast enough for short texts.
     if len(one) + len(other) <= _FEW_CHARACTERS:
         return difflib.SequenceMatcher(None, one, other, autojunk=False).ratio()
-    return difflib.SequenceMatcher(None, lines, asked, autojunk=False).ratio()
+    return difflib.SequenceMatcher(None, lines, other_lines, autojunk=False).ratio()
 
 
-def _difference(recorded: Request, asked: Request) -> str:
-    one, other = request_lines(recorded), request_lines(asked)
-    lines = list(difflib.unified_diff(one, other, "recorded", "asked", lineterm="", n=1))
+def _difference(recorded: Request, current: Request) -> str:
+    one, other = request_lines(recorded), request_lines(current)
+    lines = list(difflib.unified_diff(one, other, "recorded", "requested", lineterm="", n=1))
     if not lines:
-        settings = f"settings {recorded.settings} were recorded, {asked.settings} asked"
-        return f"    (alike, but for what `match` compares: {settings})"
-    return "\n".join(f"    {line}" for line in _shortened(lines))
+        settings = f"recorded settings {recorded.settings}, requested settings {current.settings}"
+        return f"    (only parts differ that are not shown, but that `match` compares: {settings})"
+    return _indented(lines)
 
 
-def _shortened(lines: list[str]) -> list[str]:
-    if len(lines) <= _MOST_LINES:
-        return lines
-    return [*lines[:_MOST_LINES], f"... and {len(lines) - _MOST_LINES} more lines"]
+def _indented(lines: list[str]) -> str:
+    if len(lines) > _MAX_LINES:
+        lines = [*lines[:_MAX_LINES], f"... and {len(lines) - _MAX_LINES} more lines"]
+    return "\n".join(f"    {line}" for line in lines)
 
 
 def _advice(mode: str | None) -> str:
     if mode is None:
-        return "Calls that a journal does not have can be recorded into what `plsync export` makes of it"
+        return "To add calls, write the journal into a recording with `plsync export`, and record into that file"
     if mode == "none":
         return "Record it with mode='new_episodes', or `pytest --plsync-record=new_episodes`"
-    return "A recording that exists is only served from in mode='once': use 'new_episodes' to add to it"
+    return "mode='once' only serves a recording that exists: use 'new_episodes' to add to it"

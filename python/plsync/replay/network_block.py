@@ -1,7 +1,7 @@
-"""Tests without a network: Python's own audit of what is done with sockets, and an error for what leaves the machine.
+"""Keeps tests off the network: an audit hook on Python's sockets raises an error for every other machine.
 
-It sees every connection that goes through Python's socket module, whatever client makes it; not those of libraries with
-sockets of their own, such as uvloop and gRPC.
+The hook sees every connection through Python's ``socket`` module, from any HTTP client. It does not see libraries with
+other sockets, for example uvloop and gRPC.
 """
 
 from __future__ import annotations
@@ -11,53 +11,58 @@ import ipaddress
 import socket
 import sys
 from collections.abc import Iterator
+from typing import Final
 
 from plsync.errors import NetworkBlocked
 
-__all__ = ["blocked"]
+__all__ = ["network_blocked"]
 
-_ADDRESSED = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
-_NAMED = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
+# Audit events and the position of their host: https://docs.python.org/3/library/audit_events.html
+_ADDRESS_EVENTS: Final = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
+_NAME_EVENTS: Final = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
 
-_blocks = 0
-_hooked = False
+_active_blocks = 0
+_is_installed = False
 
 
 @contextlib.contextmanager
-def blocked() -> Iterator[None]:
-    """Raise NetworkBlocked wherever the process reaches beyond this machine, until the block ends."""
-    global _blocks, _hooked  # noqa: PLW0603 - audit hooks are for the whole process, and for good
-    if not _hooked:
-        sys.addaudithook(_look)
-        _hooked = True
-    _blocks += 1
+def network_blocked() -> Iterator[None]:
+    """Raise ``NetworkBlocked`` in any thread that contacts another machine, until the block ends."""
+    global _active_blocks, _is_installed  # noqa: PLW0603 - Python has no way to remove an audit hook
+    if not _is_installed:
+        sys.addaudithook(_check_event)
+        _is_installed = True
+    _active_blocks += 1
     try:
         yield
     finally:
-        _blocks -= 1
+        _active_blocks -= 1
 
 
-def _look(event: str, args: tuple[object, ...]) -> None:
-    if not _blocks or not event.startswith("socket."):
+def _check_event(event: str, args: tuple[object, ...]) -> None:
+    if not _active_blocks or not event.startswith("socket."):
         return
-    if event in _ADDRESSED:
-        address = args[1]
-        host = address[0] if isinstance(address, tuple) and address else None
-    elif event in _NAMED:
-        host = args[0]
-    else:
-        return
-    if isinstance(host, (bytes, bytearray)):
-        host = host.decode("utf-8", "replace")
-    if not _is_here(host):
+    host = _host(event, args)
+    if not _is_local(host):
         raise NetworkBlocked(
-            f"a test reached for {host!r}, and --plsync-block-network keeps it from the network; nothing was sent: "
+            f"a test tried to reach {host!r}, which --plsync-block-network forbids; nothing was sent: "
             "record the call (--plsync-record=once), or use a server on this machine"
         )
 
 
-def _is_here(host: object) -> bool:
-    # Addresses of other families are paths or numbers: Unix sockets, the kernel's own.
+def _host(event: str, args: tuple[object, ...]) -> object:
+    """The host that an audit event concerns; ``None`` for events and addresses without one."""
+    host: object = None
+    if event in _ADDRESS_EVENTS:
+        address = args[1]
+        host = address[0] if isinstance(address, tuple) and address else None
+    elif event in _NAME_EVENTS:
+        host = args[0]
+    return host.decode("utf-8", "replace") if isinstance(host, (bytes, bytearray)) else host
+
+
+def _is_local(host: object) -> bool:
+    # Addresses of other families are paths or numbers: Unix sockets, netlink.
     if not isinstance(host, str) or host in ("", "localhost") or host.endswith(".localhost"):
         return True
     try:

@@ -1,7 +1,7 @@
-"""The pytest plugin: one recording a test, beside the test's file.
+"""The pytest plugin: one recording for each test, beside the file of the test.
 
-pytest loads it in every run in which plsync is installed, so it imports nothing until a test uses it, and does nothing
-to tests that do not. ``docs/replay/pytest.md`` says how it is used.
+pytest loads the plugin in every run with plsync installed. So it imports nothing until a test uses it, and does not
+affect other tests. ``docs/replay/pytest.md`` explains its use.
 """
 
 from __future__ import annotations
@@ -26,28 +26,29 @@ _MARKER = (
     f"{_FIXTURE}(path=None, mode=None, match=None, exhausted='fail', speed=None, redact=None, allow_misses=False): "
     "serve the model calls of the test from its recording, or record them (see --plsync-record)."
 )
-_MOST_SHOWN = 10
+_MAX_SHOWN = 10
 
 _passed = pytest.StashKey[bool]()
 _usage = pytest.StashKey[dict[str, Any]]()
 _totals = pytest.StashKey[dict[str, Any]]()
-_collected = pytest.StashKey[recording_paths.Collected]()
+_collected = pytest.StashKey[recording_paths.CollectedTests]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The command line."""
+    """Add the options to the command line."""
     group = parser.getgroup("plsync", "recorded model calls (plsync)")
     group.addoption(
         "--plsync-record",
         choices=_MODES,
         default=None,
-        help="What becomes of model calls in tests with a recording: none (serve it; the default), once (record where "
-        "there is none), new_episodes (record what is missing), all (record everything anew).",
+        help="The mode of recordings. By default (none), recorded calls are served and other calls fail. "
+        "With once, tests without a recording record. With new_episodes, missing calls are recorded. "
+        "With all, every call is recorded again.",
     )
     group.addoption(
         "--plsync-block-network",
         action="store_true",
-        help="Fail tests that reach for the network; this machine and Unix sockets are not it.",
+        help="Fail tests that contact another machine. Loopback addresses and Unix sockets are allowed.",
     )
     group.addoption(
         "--plsync-prune",
@@ -57,10 +58,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker."""
+    """Register the marker."""
     config.addinivalue_line("markers", _MARKER)
     config.stash[_totals] = {"tests": 0, "recorded": 0, "replayed": 0, "missed": 0, "unused": [], "stale": []}
-    config.stash[_collected] = recording_paths.Collected()
+    config.stash[_collected] = recording_paths.CollectedTests()
 
 
 # --- one test ---------------------------------------------------------------------------------------------------------
@@ -68,71 +69,73 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def plsync_recording(request: pytest.FixtureRequest) -> Iterator[Recording]:
-    """The test's recording. While it lasts, every model's calls are served from it or recorded into it."""
+    """The recording of the test. Until the test ends, it serves or records the calls of every model."""
     from plsync.replay.proxy.patch import record_all  # noqa: PLC0415 - it imports LangChain
     from plsync.replay.recording import Recording  # noqa: PLC0415
 
     marker = request.node.get_closest_marker(_FIXTURE)
-    settings = dict(marker.kwargs) if marker else {}
-    settings.pop("path", None)
-    path = _named(request.node) or recording_paths.of_test(request.path, request.node.nodeid)
-    allow_misses = settings.pop("allow_misses", False)
-    mode = request.config.getoption("--plsync-record") or settings.get("mode") or "none"
-    with record_all(Recording(path, **{**settings, "mode": mode})) as recording:
+    options = dict(marker.kwargs) if marker else {}
+    options.pop("path", None)
+    path = _named_path(request.node) or recording_paths.path_of_test(request.path, request.node.nodeid)
+    allow_misses = options.pop("allow_misses", False)
+    mode = request.config.getoption("--plsync-record") or options.get("mode") or "none"
+    with record_all(Recording(path, **{**options, "mode": mode})) as recording:
         yield recording
-    _used(request, recording)
+    _record_usage(request, recording)
     if recording.first_miss is not None and not allow_misses and request.node.stash.get(_passed, False):
-        # Something caught even this; a test that passes all the same has not tested what it says.
-        pytest.fail(f"the test passed, but a call was not answered: {recording.first_miss}", pytrace=False)
+        # The program caught even NoRecording, so the test passed without testing its subject.
+        pytest.fail(f"the test passed, but a model call had no response: {recording.first_miss}", pytrace=False)
 
 
-def _named(item: pytest.Item) -> Path | None:
-    """The recording that a test names itself."""
+def _named_path(item: pytest.Item) -> Path | None:
+    """The recording that the test's marker names."""
     marker = item.get_closest_marker(_FIXTURE)
-    given = (marker.kwargs.get("path") or next(iter(marker.args), None)) if marker else None
-    return recording_paths.given(item.path, given) if given else None
+    path = (marker.kwargs.get("path") or next(iter(marker.args), None)) if marker else None
+    return recording_paths.named_path(item.path, path) if path else None
 
 
-def _used(request: pytest.FixtureRequest, recording: Recording) -> None:
+def _record_usage(request: pytest.FixtureRequest, recording: Recording) -> None:
     passed = request.node.stash.get(_passed, False)
-    unused = [f"{_shown(request.config, recording.path)}: {call.where}" for call in recording.unused()]
-    # A recording may belong to several tests if it was named; then nobody knows here what the others use.
-    own = recording.path == recording_paths.of_test(request.path, request.node.nodeid)
+    unused = [f"{_shown(request.config, recording.path)}: {call.location}" for call in recording.unused()]
+    # Several tests may share a recording that a marker names, and this test does not know the calls of other tests.
+    own = recording.path == recording_paths.path_of_test(request.path, request.node.nodeid)
     if passed and own and (recording.mode == "all" or request.config.getoption("--plsync-prune")):
         recording.prune()
         unused = []
     counts = recording.counts
     request.node.stash[_usage] = {
-        **{"recorded": counts.recorded, "replayed": counts.replayed, "missed": counts.missed},
+        "recorded": counts.recorded,
+        "replayed": counts.replayed,
+        "missed": counts.missed,
         "unused": unused if passed and own else [],
     }
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A test that is marked has the fixture, without naming it."""
+    """Add the fixture to a test that has the marker."""
     names = getattr(item, "fixturenames", None)
     if names is not None and _FIXTURE not in names and item.get_closest_marker(_FIXTURE):
-        # Not in place: tests of one function share the list.
+        # A new list: parametrised tests of one function share the old one.
         item.fixturenames = [_FIXTURE, *names]  # type: ignore[attr-defined]
 
 
-# Wrappers in the old way: pytest loads this plugin wherever plsync is installed, and pytest 7 knows no other.
+# Not ``wrapper``: pytest 7 knows only ``hookwrapper``, and loads this plugin wherever plsync is installed.
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """The network, where it is to be kept out."""
+    """Block the network during a test if the command line demands it."""
     if not item.config.getoption("--plsync-block-network"):
         yield
         return
-    from plsync.replay.network_block import blocked  # noqa: PLC0415 - it stays in the interpreter once it is used
+    from plsync.replay.network_block import network_blocked  # noqa: PLC0415 - its audit hook stays installed
 
-    with blocked():
+    with network_blocked():
         yield
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """What a test used goes with its report, from a worker of xdist to where the summary is written."""
+    """Attach the usage of a recording to the report of its test: xdist sends reports to the main process."""
     outcome: Any = yield
     report = outcome.get_result()
     if call.when == "call":
@@ -141,35 +144,35 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.plsync = item.stash[_usage]
 
 
-# --- all of them ------------------------------------------------------------------------------------------------------
+# --- the run ----------------------------------------------------------------------------------------------------------
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Every test there is, whether or not it will be run."""
+    """Count every test of a module, also a test that will not run."""
     item.config.stash[_collected].found[item.path] += 1
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Which recordings there may be. Modules of which not every test is run say nothing about what is stale."""
+    """Note which recordings the tests need. A module whose tests do not all run cannot have stale recordings."""
     collected = session.config.stash[_collected]
-    collected.partly |= {Path(arg.partition("::")[0]).resolve() for arg in session.config.args if "::" in arg}
+    collected.partial |= {Path(arg.partition("::")[0]).resolve() for arg in session.config.args if "::" in arg}
     collected.tests |= {(item.path, item.nodeid) for item in session.items}
-    collected.named |= {path for path in map(_named, session.items) if path is not None}
-    # Not by what is reported as deselected: plugins that share tests out take them away without a word.
+    collected.named |= {path for path in map(_named_path, session.items) if path is not None}
+    # Counted here, because plugins that distribute tests drop items without reporting them as deselected.
     run = Counter(item.path for item in session.items)
-    collected.partly |= {path for path, number in collected.found.items() if run[path] < number}
-    # Where only tests that failed are run, pytest itself passes over the others before anybody is told.
+    collected.partial |= {path for path, number in collected.found.items() if run[path] < number}
+    # With --last-failed, pytest skips passed tests before it collects them.
     if session.config.getoption("lf", False):
-        collected.partly |= set(run)
+        collected.partial |= set(run)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Recordings that no test has any more; with xdist, one worker looks for them."""
+    """Find the recordings of tests that are gone, and remove them with --plsync-prune; with xdist, in one worker."""
     config = session.config
     worker = getattr(config, "workerinput", None)
     if config.getoption("collectonly") or (worker is not None and worker["workerid"] != "gw0"):
         return
-    stale = recording_paths.stale(config.stash[_collected])
+    stale = recording_paths.stale_recordings(config.stash[_collected])
     if config.getoption("--plsync-prune"):
         for path in stale:
             path.unlink(missing_ok=True)
@@ -181,12 +184,12 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
-    """A worker of xdist is done."""
+    """Add the results of an xdist worker that has ended."""
     node.config.stash[_totals]["stale"] += getattr(node, "workeroutput", {}).get("plsync_stale", [])
 
 
 class _Tally:
-    """Adds up the reports; it needs the config, which a report does not have."""
+    """Adds up the reports. A report has no access to the config, so this plugin object holds the totals."""
 
     def __init__(self, totals: dict[str, Any]) -> None:
         self.totals = totals
@@ -200,12 +203,12 @@ class _Tally:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Begin to add up."""
+    """Register the object that adds up the reports."""
     session.config.pluginmanager.register(_Tally(session.config.stash[_totals]), "plsync-tally")
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """One line, and what to look after."""
+    """Print the totals, and the unused calls and recordings."""
     totals = config.stash[_totals]
     if not totals["tests"] and not totals["stale"]:
         return
@@ -213,10 +216,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     counts = [f"{totals[name]} {name}" for name in ("recorded", "replayed", "missed")]
     terminalreporter.write_line(f"plsync: {', '.join(counts)}, {len(totals['unused'])} unused")
     removed = "recordings of tests that are gone, removed" if pruned else "recordings of tests that are gone"
-    for what, found in (("recorded calls no test used", totals["unused"]), (removed, totals["stale"])):
+    for label, found in (("recorded calls no test used", totals["unused"]), (removed, totals["stale"])):
         if found:
-            more = f" and {len(found) - _MOST_SHOWN} more" if len(found) > _MOST_SHOWN else ""
-            terminalreporter.write_line(f"  {what}: {', '.join(found[:_MOST_SHOWN])}{more}")
+            more = f" and {len(found) - _MAX_SHOWN} more" if len(found) > _MAX_SHOWN else ""
+            terminalreporter.write_line(f"  {label}: {', '.join(found[:_MAX_SHOWN])}{more}")
     if (totals["unused"] or totals["stale"]) and not pruned:
         terminalreporter.write_line("  --plsync-prune removes them")
 

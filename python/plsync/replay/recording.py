@@ -1,10 +1,9 @@
-"""A recording in use: calls are served from it and added to it, by the mode it was opened with."""
+"""``Recording``: a file of recorded calls in use. The mode decides whether a call is served or recorded."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -14,31 +13,31 @@ from typing import TYPE_CHECKING, Any
 from plsync._common.background import ForkGuard
 from plsync.errors import NoRecording, ReplayError
 from plsync.replay import mismatch
-from plsync.replay.matching import Match, Matcher
-from plsync.replay.modes import Counts, Exhausted, Mode, check
-from plsync.replay.redaction import Redact, hide, safe_answer
+from plsync.replay.matching import Matcher
+from plsync.replay.options import Exhausted, Mode, ReplayOptions, check_mode, check_options
+from plsync.replay.playback import Counts, Playback
+from plsync.replay.redaction import redact_response, redact_values
 from plsync.replay.request.request import Request
 from plsync.replay.response.packing import pack
-from plsync.replay.response.response import Answer
-from plsync.replay.storage.blobs import Unwritten
+from plsync.replay.storage.blobs import PendingBlobs
 from plsync.replay.storage.file import RecordingFile, line_of
-from plsync.replay.storage.file_source import FileCalls, where
-from plsync.replay.storage.recorded_call import Call, Source, alike, data_of, is_of, most_alike
-from plsync.replay.storage.writer import Written
+from plsync.replay.storage.file_source import FileSource, line_name
+from plsync.replay.storage.recorded_call import RecordedCall, line_data
+from plsync.replay.storage.writer import RecordingWriter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
-    from plsync.journal.filters import Filters
     from plsync.journal.journal import Journal
+    from plsync.replay.response.response import RecordedResponse
 
-__all__ = ["Recording"]
+__all__ = ["Recording", "as_recording"]
 
 
 class Recording:
-    """Recorded calls, and which of them have been served. Used from any number of threads and models at once.
+    """Recorded calls in use. Any number of threads and models may share a recording.
 
     >>> from langchain_core.language_models import FakeListChatModel
     >>> from plsync.replay import Recording, with_recording
@@ -49,288 +48,252 @@ class Recording:
     """
 
     def __init__(
-        self,
-        path: str | os.PathLike[str] | Journal,
-        mode: Mode = "none",
-        *,
-        match: Match | None = None,
-        exhausted: Exhausted = "fail",
-        speed: float | None = None,
-        redact: Redact | None = None,
-        filters: Filters | None = None,
+        self, path: str | os.PathLike[str] | Journal, mode: Mode = "none", **options: Unpack[ReplayOptions]
     ) -> None:
-        """Opens a recording; nothing is read before the first call.
+        """Opens a recording. Nothing is read before the first call.
 
         Args:
-            path: the file, which need not exist; or a journal, or its directory, whose calls are served as they are.
-            mode: ``none``, ``once``, ``new_episodes`` or ``all``; a journal takes ``none`` alone.
-            match: what must be alike: names of parts (``messages``, ``stop``, ``tools``, ``tool_choice``,
-                ``response_format``, ``model``, ``class``, ``settings``; the first five by default), or a function from
-                a request, a dict, to a JSON value that must be.
-            exhausted: when a request is made more often than recorded: ``fail``, or ``repeat`` the last answer with a
-                fresh message id.
-            speed: serve chunks at the recorded pace, times this; at once by default.
-            redact: called with what was asked and, when recording, with what came back, both as JSON; returns what
-                may be kept, or None to keep nothing: then the call is not recorded.
-            filters: which records of a journal are served: those of ``Journal.records()``.
+            path: a file, which need not exist; or a journal or its directory, whose calls are served.
+            mode: ``none`` (default), ``once``, ``new_episodes`` or ``all``; only ``none`` for a journal.
+            options: these keyword arguments:
+
+                * ``match=None``: the parts of a request that must be equal. Either a list of names: ``messages``,
+                  ``stop``, ``tools``, ``tool_choice``, ``response_format`` (the default), and ``model``, ``class``,
+                  ``settings``. Or a function from a request, a dict, to the JSON value that must be equal.
+                * ``exhausted="fail"``: refuse a request that is made more often than it was recorded. ``"repeat"``
+                  serves its last response again, with a new message id.
+                * ``speed=None``: serve chunks at this multiple of the recorded pace; None serves them at once.
+                * ``redact=None``: a hook that receives a request and, while recording, a response, both as JSON. It
+                  returns the part that may be kept, or None to record nothing.
+                * ``filters=None``: the filters of ``Journal.records()``: a journal serves only these records.
 
         Raises:
-            ValueError: an unknown mode, part or ``exhausted``, a speed that is not above 0, a journal with another
-                mode than ``none``.
+            TypeError: an option is unknown.
+            ValueError: the mode, ``match`` or ``exhausted`` is unknown, ``speed`` is not above 0, or a journal is
+                opened with another mode than ``none``.
         """
-        check(mode, exhausted, speed)
+        check_mode(mode)
+        check_options(options)
+        self.path: Path
+        """The absolute path of the file or journal."""
         self.mode: Mode = mode
-        self.exhausted: Exhausted = exhausted
-        self.speed = speed
-        self.matcher = Matcher(match)
-        self.counts = Counts()
-        self.first_miss: NoRecording | None = None
-        self._settings = {
-            **{"mode": mode, "match": match, "exhausted": exhausted},
-            **{"speed": speed, "redact": redact, "filters": filters},
-        }
-        self._redact = redact
-        self._lock = threading.RLock()
-        self._served: set[str] = set()
-        self._open(path, filters)
-
-    def _open(self, path: str | os.PathLike[str] | Journal, filters: Filters | None) -> None:
-        self._written: Written | None = None
-        self._source: Source
-        self._records_all = self.mode == "all"
+        self.exhausted: Exhausted = options.get("exhausted", "fail")
+        self.speed = options.get("speed")
+        self._options = options
+        self._redact = options.get("redact")
+        self._matcher = Matcher(options.get("match"))
+        self._writer: RecordingWriter | None = None
+        self._records_all = mode == "all"
         if isinstance(path, (str, os.PathLike)) and not os.path.isdir(path):
-            self.path = Path(os.path.abspath(path))
-            _settle_others(self)
-            self._file = RecordingFile(self.path)
-            self._source = FileCalls(self._file, self.matcher)
-            self._records_all |= self.mode == "once" and not self._file.exists()
-            self._written = Written(self._file, anew=self.mode == "all")
+            self._open_file(path)
         else:
-            from plsync.replay.storage.journal_source import JournalCalls  # noqa: PLC0415 - most recordings are files
+            self._open_journal(path)
+        self._lock = self._playback.lock
 
-            if self.mode != "none":
-                raise ValueError(
-                    f"a journal is recorded by PromptLayerCallbackHandler: mode is 'none', not {self.mode!r}"
-                )
-            self._source = JournalCalls.open(path, self.matcher, filters)
-            self.path = Path(self._source.name)
+    def _open_file(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(os.path.abspath(path))
+        _close_others(self)
+        self._file = RecordingFile(self.path)
+        source = FileSource(self._file, self._matcher)
+        self._records_all |= self.mode == "once" and not self._file.exists()
+        self._writer = RecordingWriter(self._file, replace=self.mode == "all")
+        self._playback = Playback(source, self._matcher, self.mode, self.exhausted, is_journal=False)
+
+    def _open_journal(self, path: str | os.PathLike[str] | Journal) -> None:
+        from plsync.replay.storage.journal_source import JournalSource  # noqa: PLC0415 - most recordings are files
+
+        if self.mode != "none":
+            advice = "PromptLayerCallbackHandler records into a journal"
+            raise ValueError(f"a journal is only served, so its mode is 'none', not {self.mode!r}: {advice}")
+        source = JournalSource.open(path, self._matcher, self._options.get("filters"))
+        self.path = Path(source.name)
+        self._playback = Playback(source, self._matcher, self.mode, self.exhausted, is_journal=True)
 
     def __enter__(self) -> Self:
-        """The recording itself."""
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Closes it."""
         self.close()
 
     def __repr__(self) -> str:
-        """Names the file or journal and the mode."""
         return f"<Recording {self.path} mode={self.mode!r}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Another process opens the same file."""
-        return _reopen, (os.fspath(self.path), self._settings)
+        # Another process opens the same file.
+        return _reopen, (os.fspath(self.path), self.mode, self._options)
 
     def __copy__(self) -> Recording:
-        """The recording itself: models are copied, what they are recorded to is not."""
+        # A copy of a model keeps its recording.
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Recording:
-        """The recording itself."""
         return self
 
     # --- serving ---
 
     @property
+    def counts(self) -> Counts:
+        """The numbers of calls since the recording was opened: ``recorded``, ``replayed``, ``missed``."""
+        return self._playback.counts
+
+    @property
+    def first_miss(self) -> NoRecording | None:
+        """The first error for a call without a recording; ``None`` if every call had one."""
+        return self._playback.first_miss
+
+    @property
     def only_serves(self) -> bool:
-        """Whether no model is ever asked."""
+        """Whether the recording never calls a live model."""
         return not self._records_all and self.mode != "new_episodes"
 
-    def prepared(self, request: Request, secrets: tuple[str, ...]) -> Request:
-        """The request as it is kept: without the model's keys, and what the hook takes out."""
+    def redacted(self, request: Request, secrets: tuple[str, ...]) -> Request:
+        """The request that is compared and stored: without the model's keys, and after the ``redact`` hook."""
         if not secrets and self._redact is None:
             return request
-        asked = hide(request.asked, secrets)
+        body = redact_values(request.body, secrets)
         if self._redact is not None:
-            asked = self._redact(asked) or {}
-        return replace(request, asked=asked, settings=hide(request.settings, secrets))
+            body = self._redact(body) or {}
+        return replace(request, body=body, settings=redact_values(request.settings, secrets))
 
-    def find(self, requests: Sequence[Request], *, whole: bool, asks: bool = True) -> Answer | None:
-        """The recorded answer to a request, or ``None`` when the model is to be asked.
+    def find(self, requests: Sequence[Request], *, whole: bool, live: bool = True) -> RecordedResponse | None:
+        """The recorded response to a request, or ``None`` if the live model must be called.
 
         Args:
-            requests: as ``prepared`` returned them: ways to word one request, of which any will do.
-            whole: the answer must not end where the recorded program stopped reading.
-            asks: there is a model that can be asked.
+            requests: the variants of one request, from ``redacted``; any of them may match.
+            whole: the response must be complete: the recorded program read it to its end.
+            live: there is a live model.
 
         Raises:
-            NoRecording: there is none, and the mode does not allow to ask the model.
+            NoRecording: no call matches, and the mode does not allow a live call or there is no live model.
             ReplayError: the recording cannot be read.
         """
-        if self._records_all and asks:
+        if self._records_all and live:
             return None
-        with self._lock:
-            recorded = 0
-            for request in requests:
-                calls = self._candidates(request, whole)
-                recorded += len(calls)
-                waiting = [call for call in calls if call.where not in self._served]
-                repeats = not waiting and bool(calls) and self.exhausted == "repeat"
-                if waiting or repeats:
-                    call = most_alike(request, waiting or calls[::-1])
-                    self._served.add(call.where)
-                    self.counts.replayed += 1
-                    return call.answer(self._source.load, fresh=repeats)
-            if self.mode == "new_episodes" and asks:
-                return None
-            if whole and not recorded and (cut := self._cut(requests)) is not None:
-                raise self._missed(
-                    f"the recorded program stopped reading this answer ({cut.where} of {self._source.name}), so it is "
-                    "not known whole; no model was asked: record the call anew"
-                )
-            sample = [] if recorded else [call for call in self._source.sample() if is_of(requests[0].kind, call)]
-            mode = None if self._written is None else self.mode
-            said = mismatch.explain(requests[0], self._source.name, sample, recorded=recorded, mode=mode)
-            raise self._missed(said)
+        return self._playback.find(requests, whole=whole, live=live)
 
-    def _candidates(self, request: Request, whole: bool) -> list[Call]:
-        calls = self._source.matching(request, self.matcher.key(request))
-        return [call for call in calls if self._may_serve(call, request, whole)]
+    def stopped_after(self, chunks: int) -> NoRecording:
+        """The error for a program that reads a stream further than the recorded program did; it is counted."""
+        return self._playback.missed(mismatch.explain_stream_end(chunks, self._playback.source.name))
 
-    def _cut(self, requests: Sequence[Request]) -> Call | None:
-        """A call that answers in part."""
-        if self._written is None:  # a journal has none
-            return None
-        found = (call for one in requests for call in self._source.matching(one, self.matcher.key(one)))
-        return next((call for call in found if call.stopped), None)
-
-    def _may_serve(self, call: Call, request: Request, whole: bool) -> bool:
-        if whole and call.stopped:
-            return False
-        # Where the right one can be had, none of another model or other settings takes its place.
-        return self.mode != "new_episodes" or alike(request, call.request)[:2] == (True, True)
-
-    def cut_short(self, chunks: int) -> NoRecording:
-        """The error for a stream that is read further than it was when it was recorded; it is counted."""
-        return self._missed(
-            f"the recorded program stopped reading this answer after {chunks} chunks, so what follows is unknown; "
-            f"the chunks were served from {self._source.name}: record the call anew to read on"
-        )
-
-    def _missed(self, message: str) -> NoRecording:
-        with self._lock:
-            self.counts.missed += 1
-            error = NoRecording(message)
-            self.first_miss = self.first_miss or error
-            return error
-
-    def first_call(self) -> Call | None:
-        """A recorded call, to see what kind of model was recorded; ``None`` when there is none."""
-        return self._source.first()
+    def first_call(self) -> RecordedCall | None:
+        """A recorded call, to learn the recorded kind of model; ``None`` without calls."""
+        return self._playback.source.first()
 
     # --- recording ---
 
     def add(
         self,
         request: Request,
-        answer: dict[str, Any],
+        response: dict[str, Any],
         ms: list[int],
         span: tuple[int, int],
         *,
         secrets: tuple[str, ...],
-        blobs: Unwritten,
+        blobs: PendingBlobs,
     ) -> None:
-        """Keep a call that has ended.
+        """Record a call that has ended.
 
         Args:
-            request: as ``prepared`` returned it.
-            answer: as tagged JSON; chunks may be packed.
-            ms: see ``Answer``.
-            span: monotonic ns of its start and its end.
-            secrets: what must not be in it.
-            blobs: large binaries of what is packed.
+            request: the result of ``redacted``.
+            response: tagged JSON; its chunks may be packed.
+            ms: the model's time before each chunk and after the last one, in milliseconds.
+            span: start and end of the call, in monotonic nanoseconds.
+            secrets: texts that the recording must not hold.
+            blobs: the large binaries of packed chunks.
 
         Raises:
-            ReplayError: it cannot be written.
+            ReplayError: the file cannot be written.
         """
-        packed: dict[str, Any] = hide(safe_answer(pack(answer, blobs.keep)), secrets)
+        packed: dict[str, Any] = redact_values(redact_response(pack(response, blobs.add)), secrets)
         if self._redact is not None:
-            kept = self._redact(packed) if request.asked else None
+            kept = self._redact(packed) if request.body else None
             if kept is None:
                 return
             packed = kept
-        line = line_of({"key": Matcher().key(request), **data_of(request, packed, ms)})
+        if self._writer is None:
+            raise ReplayError(f"{self.path} is a journal, which is only served; nothing was changed: use a file")
+        line = line_of({"key": Matcher().key(request), **line_data(request, packed, ms)})
         with self._lock:
-            self._writer().add(line, span, blobs)
+            self._writer.add(line, span, blobs)
             self.counts.recorded += 1
 
-    def _writer(self) -> Written:
-        if self._written is None:
-            raise ReplayError(f"{self.path} is a journal, and only served from; nothing was changed")
-        return self._written
+    # --- maintenance ---
 
-    # --- looking after it ---
-
-    def unused(self) -> list[Call]:
+    def unused(self) -> list[RecordedCall]:
         """The calls of a file that were not served since it was opened; empty for a journal and in mode ``all``."""
-        if self._written is None or self._records_all:
+        if self._writer is None or self._records_all:
             return []
         with self._lock:
-            mine = self._written.lines
-            calls = FileCalls(self._file, self.matcher).calls()
-            return [call for call in calls if call.where not in self._served and call.raw not in mine]
+            own = self._writer.own_lines
+            calls = FileSource(self._file, self._matcher).calls()
+            return [call for call in calls if not self._playback.is_served(call.location) and call.raw not in own]
 
     def prune(self) -> int:
-        """Remove the calls that were not used since it was opened, and binaries nothing names; returns how many.
+        """Remove the calls that were not used since the file was opened, and binaries that no recording names.
 
-        In mode ``all`` those that were not recorded anew are removed.
+        In mode ``all``, the calls that were not recorded again are removed.
+
+        Returns:
+            The number of calls that were removed.
 
         Raises:
-            ReplayError: it cannot be written; nothing was removed.
+            ReplayError: the file cannot be written; nothing was removed.
         """
-        if self._written is None:
+        if self._writer is None:
             return 0
         with self._lock:
             if self._records_all:
-                return self._written.prune(None)
-            pruned = self._written.prune(lambda number: where(number) in self._served)
-            # Other lines have their numbers now, and each that is left was served or is ours.
-            self._source = left = FileCalls(self._file, self.matcher)
-            self._served = {call.where for call in left.calls()}
+                return self._writer.prune(None)
+            pruned = self._writer.prune(lambda number: self._playback.is_served(line_name(number)))
+            # Lines have moved. Every line that is left was served, or this process recorded it.
+            source = FileSource(self._file, self._matcher)
+            self._playback.restart(source, (call.location for call in source.calls()))
             return pruned
 
     def close(self) -> None:
-        """Bring what was recorded into its order. A recording may be used again after that.
+        """Bring the recorded calls into their order. The recording may be used again after that.
 
         Raises:
-            ReplayError: it cannot be written; every call is in it all the same.
+            ReplayError: the file cannot be written; it still holds every call.
         """
-        if self._written is not None:
+        if self._writer is not None:
             with self._lock:
-                self._written.settle()
+                self._writer.sort()
 
 
-_opened: weakref.WeakSet[Recording] = weakref.WeakSet()
-# A child that a program forks meanwhile opens recordings too.
-_opening = ForkGuard(1.0)
+def as_recording(
+    recording: str | os.PathLike[str] | Journal | Recording, mode: Mode, options: ReplayOptions
+) -> Recording:
+    """The recording that an argument names: an open ``Recording`` itself, or the file or journal at a path.
 
-
-def _settle_others(recording: Recording) -> None:
-    """Bring the file into its order first, where others of this process have yet to.
-
-    Calls must not move while they are served, and a model that was recorded and is dropped closes its recording
-    whenever Python's collector comes by.
+    Raises:
+        TypeError, ValueError: see ``Recording``.
     """
-    with _opening:
-        others = [other for other in _opened if other.path == recording.path]
-        _opened.add(recording)
+    check_options(options)
+    return recording if isinstance(recording, Recording) else Recording(recording, mode, **options)
+
+
+_open_recordings: weakref.WeakSet[Recording] = weakref.WeakSet()
+# Without this, a fork could copy the set while another thread changes it.
+_registering = ForkGuard(1.0)
+
+
+def _close_others(recording: Recording) -> None:
+    """Close the other recordings of the same file in this process, so that they sort the file now.
+
+    A line must not move while its call is served. A recording that is no longer used closes only when Python's garbage
+    collector runs.
+    """
+    with _registering:
+        others = [other for other in _open_recordings if other.path == recording.path]
+        _open_recordings.add(recording)
     for other in others:
-        # Whoever records is told when the recording is closed.
+        # The owner of the other recording gets this error when it closes the recording.
         with contextlib.suppress(ReplayError):
             other.close()
 
 
-def _reopen(path: str, settings: dict[str, Any]) -> Recording:
-    return Recording(path, **settings)
+def _reopen(path: str, mode: Mode, options: ReplayOptions) -> Recording:
+    return Recording(path, mode, **options)

@@ -1,30 +1,29 @@
-"""What is kept out of a recording: keys, credentials in headers and links, and what the user's hook takes out."""
+"""Removes keys, passwords and credentials from a recording, and applies the user's ``redact`` hook."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
 
-from plsync._common.redaction import REDACTED, names_a_secret, without_credentials, without_secrets
+from plsync._common.redaction import REDACTED, Redact, names_a_secret, without_credentials, without_secrets
 
-__all__ = ["Redact", "hide", "safe_answer", "secrets_of", "shown_headers"]
+__all__ = ["Redact", "redact_headers", "redact_response", "redact_values", "secrets_in_model"]
 
-Redact = Callable[[dict[str, Any]], "dict[str, Any] | None"]
-"""Called with what was asked and with what came back; returns what may be kept, or ``None`` to keep nothing."""
-
-# Shorter ones stand for a key where none is needed, and are words that may be said.
+# A shorter value is a placeholder for servers without a key, and may be an ordinary word.
 _SHORTEST: Final = 12
-# Whose account it is; no key, and nobody else's business.
-_ACCOUNT: Final = re.compile(r"organi[sz]ation|project|account|set-cookie|forwarded|client-ip|cf-ray", re.IGNORECASE)
+# Headers that name the account. They are no credentials, but they do not belong into a committed file.
+_ACCOUNT_HEADERS: Final = re.compile(
+    r"organi[sz]ation|project|account|set-cookie|forwarded|client-ip|cf-ray", re.IGNORECASE
+)
 _METADATA: Final = frozenset({"generation_info", "llm_output", "response_metadata"})
 _PASSWORD: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/:@]*:([^\s/@]+)@", re.IGNORECASE)
 
 
-def secrets_of(model: Any) -> tuple[str, ...]:
-    """The keys and passwords a model was made with: they may turn up in an error or an answer, and must not be kept."""
+def secrets_in_model(model: Any) -> tuple[str, ...]:
+    """The keys and passwords in a model's fields, longest first: an error or a response may repeat them."""
     found: set[str] = set()
     _collect(vars(model), found, depth=0)
     return tuple(sorted((secret for secret in found if len(secret) >= _SHORTEST), key=len, reverse=True))
@@ -37,7 +36,7 @@ def _collect(values: Mapping[Any, Any], found: set[str], depth: int) -> None:
             found.add(str(value.get_secret_value()))
         elif isinstance(value, str):
             if names_a_secret(name):
-                # A header has its scheme in front: the key may turn up without it.
+                # A header puts a scheme in front of its key, and an error may repeat the key alone.
                 found.update((value, value.rpartition(" ")[2]))
             elif "://" in value and "@" in value:
                 found.update(_PASSWORD.findall(value))
@@ -45,46 +44,46 @@ def _collect(values: Mapping[Any, Any], found: set[str], depth: int) -> None:
             _collect(value, found, depth + 1)
 
 
-def hide(value: Any, secrets: Sequence[str]) -> Any:
-    """JSON in which none of the secrets occurs; the value itself when none did."""
+def redact_values(value: Any, secrets: Sequence[str]) -> Any:
+    """JSON in which every secret is replaced; ``value`` itself if no secret occurs in it."""
     if not secrets:
         return value
-    text = written = orjson.dumps(value)
+    text = original = orjson.dumps(value)
     for secret in secrets:
         text = text.replace(orjson.dumps(secret)[1:-1], REDACTED.encode())
-    return value if text == written else orjson.loads(text)
+    return value if text == original else orjson.loads(text)
 
 
-def safe_answer(answer: dict[str, Any]) -> dict[str, Any]:
-    """An answer whose headers and links hold no credentials.
+def redact_response(response: dict[str, Any]) -> dict[str, Any]:
+    """A response whose metadata and error hold no credentials in headers and links.
 
-    Only what stands beside the content is looked at: what was said stays as it was said.
+    The content stays unchanged: a model may talk about links.
     """
-    return {key: _beside(item) if key == "error" else _said(item) for key, item in answer.items()}
+    return {key: _redact_links(item) if key == "error" else _redact_metadata(item) for key, item in response.items()}
 
 
-def _said(value: Any) -> Any:
+def _redact_metadata(value: Any) -> Any:
     if isinstance(value, list):
-        return [_said(item) for item in value]
+        return [_redact_metadata(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {key: _beside(item) if key in _METADATA else _said(item) for key, item in value.items()}
+    return {key: _redact_links(item) if key in _METADATA else _redact_metadata(item) for key, item in value.items()}
 
 
-def _beside(value: Any) -> Any:
+def _redact_links(value: Any) -> Any:
     if isinstance(value, str):
         return without_credentials(value)
     if isinstance(value, list):
-        return [_beside(item) for item in value]
+        return [_redact_links(item) for item in value]
     if not isinstance(value, dict):
         return value
     return {
-        key: shown_headers(item) if isinstance(item, dict) and key.lower().endswith("headers") else _beside(item)
+        key: redact_headers(item) if isinstance(item, dict) and key.lower().endswith("headers") else _redact_links(item)
         for key, item in value.items()
     }
 
 
-def shown_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers of a response, without credentials and without whose account it was."""
-    kept = {name: value for name, value in dict(headers).items() if not _ACCOUNT.search(name)}
-    return {name: _beside(value) for name, value in without_secrets(kept).items()}
+def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers of an HTTP response, without credentials and without headers that name the account."""
+    kept = {name: value for name, value in dict(headers).items() if not _ACCOUNT_HEADERS.search(name)}
+    return {name: _redact_links(value) for name, value in without_secrets(kept).items()}

@@ -19,7 +19,7 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
 from plsync.replay import Recording
-from plsync.replay.proxy.wrap import graft
+from plsync.replay.proxy.wrap import proxy_class_for
 from tests.support.replaying import poisoned_class
 
 REPLAYED = os.environ["PLSYNC_SUITE"] == "replayed"
@@ -27,7 +27,7 @@ LIVE: Any = poisoned_class(ChatOpenAI) if REPLAYED else ChatOpenAI
 
 
 class Recorded:
-    """What both suites are run with: a model whose class is grafted onto the test's own recording."""
+    """What both suites are run with: a model whose proxy class uses the recording of the test."""
 
     @pytest.fixture(autouse=True)
     def recording(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -41,7 +41,7 @@ class Recorded:
 
     @property
     def chat_model_class(self) -> type[BaseChatModel]:
-        return graft(LIVE, self._recording).cls
+        return proxy_class_for(LIVE, self._recording).cls
 
     @property
     def chat_model_params(self) -> dict[str, Any]:

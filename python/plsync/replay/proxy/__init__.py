@@ -1,1 +1,1 @@
-"""Models whose calls replay intercepts."""
+"""Proxies of models: they intercept calls, and serve or record them."""

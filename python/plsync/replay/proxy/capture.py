@@ -1,4 +1,4 @@
-"""A call being recorded: everything is written down at the moment it is seen, since programs change what they get."""
+"""Captures a live call for its recording. Each part is encoded when it arrives, since a program may change it later."""
 
 from __future__ import annotations
 
@@ -15,161 +15,172 @@ from plsync.journal.events.tagged import encode
 from plsync.replay.recording import Recording
 from plsync.replay.request.request import Request
 from plsync.replay.response.exceptions import describe_error
+from plsync.replay.response.folding import fold
 from plsync.replay.response.packing import pack
-from plsync.replay.response.response import fold
-from plsync.replay.response.restore import approximate
+from plsync.replay.response.restore import first_inexact
 from plsync.replay.response.stream_events import run_message_id
-from plsync.replay.storage.blobs import Unwritten
+from plsync.replay.storage.blobs import PendingBlobs
 
-__all__ = ["Take"]
+__all__ = ["CallCapture"]
 
 
-class Take:
-    """What one call of a model gives, on its way into a recording. The first of the last four methods ends it."""
+class CallCapture:
+    """The response of one live call on its way into a recording.
+
+    The first ``finish_*`` method that is called writes the call. Later ones do nothing.
+    """
 
     def __init__(
-        self, recording: Recording, request: Request, secrets: tuple[str, ...], classes: Sequence[type] = ()
+        self, recording: Recording, request: Request, secrets: tuple[str, ...], call_classes: Sequence[type] = ()
     ) -> None:
-        """The call begins now; ``classes`` are those that objects of the answer may be of."""
-        self._classes = classes
+        """Begins the capture; the time of the call starts now.
+
+        Args:
+            recording: where the call is written.
+            request: the request, from ``Recording.redacted``.
+            secrets: texts that the recording must not hold.
+            call_classes: classes that the call requested; the response may hold objects of them.
+        """
+        self._call_classes = call_classes
         self._recording = recording
         self._request = request
         self._secrets = secrets
-        self._blobs = Unwritten()
+        self._blobs = PendingBlobs()
         self._chunks: list[bytes] = []
         self._events: list[bytes] = []
         self._tokens: list[tuple[str, bytes | None]] = []
-        self._listens = False
-        self._is_whole = False
-        self._is_kept = False
-        self._ids: list[str | None] = []
-        self._run_id: str | None = None
+        self._watches_tokens = False
+        self._has_last_chunk = False
+        self._is_finished = False
+        self._final_ids: list[str | None] = []
+        self._run_message_id: str | None = None
         self._ms: list[int] = []
-        self._began = self._seen = time.monotonic_ns()
+        self._start = self._lap_start = time.monotonic_ns()
 
-    def beside(self, request: Request) -> Take:
-        """The take of another prompt that was asked in the same call."""
-        other = Take(self._recording, request, self._secrets, self._classes)
-        other._began, other._seen = self._began, self._seen
+    def for_prompt(self, request: Request) -> CallCapture:
+        """The capture of another prompt in the same call."""
+        other = CallCapture(self._recording, request, self._secrets, self._call_classes)
+        other._start, other._lap_start = self._start, self._lap_start
         return other
 
-    # --- while it runs ---
+    # --- while the model runs ---
 
-    def resumes(self) -> None:
-        """The model is asked for its next chunk: what the program did in between is not the model's time."""
-        self._seen = time.monotonic_ns()
+    def restart_clock(self) -> None:
+        """Start timing the next part now: the time in which the program used the last part is not the model's."""
+        self._lap_start = time.monotonic_ns()
 
-    def part(self, part: Any) -> None:
-        """The next chunk has come, or the next event of a model that streams events."""
-        self._time()
+    def add_part(self, part: Any) -> None:
+        """Add a chunk, or an event of a model that streams events."""
+        self._end_lap()
         (self._events if isinstance(part, dict) else self._chunks).append(encode(part)[0])
         message = getattr(part, "message", None)
-        self._is_whole = getattr(message, "chunk_position", None) == "last"
+        self._has_last_chunk = getattr(message, "chunk_position", None) == "last"
         if isinstance(part, dict) and part.get("event") == "message-finish":
-            self.streamed()  # LangChain asks for nothing after that
+            self.finish_stream()  # LangChain does not read the stream any further
 
-    def handed_over(self, part: Any) -> None:
-        """The program has had a chunk, and LangChain has given it an id if it had none."""
-        self._ids.append(getattr(getattr(part, "message", None), "id", None))
+    def set_final_id(self, part: Any) -> None:
+        """Note the id of the last chunk: LangChain assigned one after the chunk left the model."""
+        self._final_ids.append(getattr(getattr(part, "message", None), "id", None))
 
-    def listening(self, manager: Any) -> Any:
-        """A callback manager as given, whose tokens are written down on their way."""
+    def watch_tokens(self, manager: Any) -> Any:
+        """A copy of a callback manager that also captures tokens; ``None`` without a manager."""
         if manager is None:
             return None
-        self._listens = True
-        self._run_id = run_message_id(manager)
-        heard = copy.copy(manager)
+        self._watches_tokens = True
+        self._run_message_id = run_message_id(manager)
+        watched = copy.copy(manager)
 
         def on_llm_new_token(token: Any, *args: Any, **kwargs: Any) -> Any:
-            self._token(token, kwargs.get("chunk"))
+            self._add_token(token, kwargs.get("chunk"))
             return manager.on_llm_new_token(token, *args, **kwargs)
 
-        heard.on_llm_new_token = on_llm_new_token
+        watched.on_llm_new_token = on_llm_new_token
         if hasattr(manager, "get_sync"):
-            heard.get_sync = lambda: self.listening(manager.get_sync())
-        return heard
+            watched.get_sync = lambda: self.watch_tokens(manager.get_sync())
+        return watched
 
-    def _token(self, token: Any, chunk: Any) -> None:
+    def _add_token(self, token: Any, chunk: Any) -> None:
         if not self._chunks:
-            self._time()
+            self._end_lap()
         self._tokens.append((str(token), None if chunk is None else encode(chunk)[0]))
 
-    def _time(self) -> None:
+    def _end_lap(self) -> None:
         now = time.monotonic_ns()
-        self._ms.append(_ms(now - self._seen))
-        self._seen = now
+        self._ms.append(_milliseconds(now - self._lap_start))
+        self._lap_start = now
 
-    # --- how it ends ---
+    # --- the end of the call ---
 
-    def returned(self, generations: Sequence[Any], llm_output: Any) -> None:
-        """With a whole answer."""
-        answer = {"generations": _parsed(list(generations))}
+    def finish_whole(self, generations: Sequence[Any], llm_output: Any) -> None:
+        """The model returned a whole response."""
+        response = {"generations": _encoded(list(generations))}
         if llm_output is not None:
-            answer["llm_output"] = _parsed(llm_output)
-        self._keep(answer | self._heard())
+            response["llm_output"] = _encoded(llm_output)
+        self._write(response | self._reported_tokens())
 
-    def streamed(self) -> None:
-        """With the end of a stream."""
-        self._keep(self._received())
+    def finish_stream(self) -> None:
+        """The stream reached its end."""
+        self._write(self._received())
 
-    def stopped(self) -> None:
-        """The program reads no further. Where it has read nothing, there is nothing to serve."""
+    def finish_early(self) -> None:
+        """The program stopped reading the stream. Without any part there is nothing to serve."""
         if self._chunks or self._events:
-            self._keep(self._received() | ({} if self._is_whole else {"stopped": True}))
+            self._write(self._received() | ({} if self._has_last_chunk else {"stopped": True}))
 
-    def raised(self, error: Exception) -> None:
-        """With an exception. One of plsync's own is not the model's, and is not recorded."""
+    def finish_with_error(self, error: Exception) -> None:
+        """The model raised an exception. An exception of plsync does not come from the model and is not recorded."""
         if not isinstance(error, PlsyncError):
-            heard = {} if self._chunks else self._heard()
-            self._keep((self._received() if self._chunks else heard) | {"error": describe_error(error)})
+            received = self._received() if self._chunks else self._reported_tokens()
+            self._write(received | {"error": describe_error(error)})
 
-    def _keep(self, answer: dict[str, Any]) -> None:
-        if self._is_kept:
+    def _write(self, response: dict[str, Any]) -> None:
+        if self._is_finished:
             return
-        self._is_kept = True
-        if (kind := approximate(answer, self._classes)) is not None:
-            message = f"an answer holds what comes back only approximately: {kind}; everything else of it is kept"
+        self._is_finished = True
+        if (inexact := first_inexact(response, self._call_classes)) is not None:
+            message = (
+                f"replay will restore an object of this response only approximately: {inexact}; "
+                "everything else in the response is recorded exactly"
+            )
             warnings.warn(message, PlsyncWarning, stacklevel=2)
-        ended = time.monotonic_ns()
-        self._ms.append(_ms(ended - self._seen))
+        end = time.monotonic_ns()
+        self._ms.append(_milliseconds(end - self._lap_start))
         self._recording.add(
-            self._request, answer, self._ms, (self._began, ended), secrets=self._secrets, blobs=self._blobs
+            self._request, response, self._ms, (self._start, end), secrets=self._secrets, blobs=self._blobs
         )
 
     def _received(self) -> dict[str, Any]:
+        """The parts of a stream in the form of a recording."""
         if self._events:
             return {"events": [orjson.loads(event) for event in self._events]}
-        ids = [*self._ids, *(None for _ in self._chunks)]
-        chunks = [_with_id(orjson.loads(chunk), given) for chunk, given in zip(self._chunks, ids, strict=False)]
-        told = {"told": False} if self._listens and chunks and not self._tokens else {}
-        # Where LangChain's run is known, the id it gives the message of a stream of events.
-        run = {"id": self._run_id} if self._run_id is not None and self._is_chat else {}
-        return {"chunks": fold([pack(chunk, self._blobs.keep) for chunk in chunks]), **run, **told}
+        ids = [*self._final_ids, *(None for _ in self._chunks)]
+        chunks = [_with_id(orjson.loads(chunk), final) for chunk, final in zip(self._chunks, ids, strict=False)]
+        silent = {"told": False} if self._watches_tokens and chunks and not self._tokens else {}
+        # The id that LangChain assigns to the message of a stream of events, if the run is known.
+        is_chat = self._request.kind == "chat"
+        run_id = {"id": self._run_message_id} if self._run_message_id is not None and is_chat else {}
+        return {"chunks": fold([pack(chunk, self._blobs.add) for chunk in chunks]), **run_id, **silent}
 
-    @property
-    def _is_chat(self) -> bool:
-        return self._request.kind == "chat"
-
-    def _heard(self) -> dict[str, Any]:
-        """The tokens of a plain call."""
+    def _reported_tokens(self) -> dict[str, Any]:
+        """The tokens that callbacks received during a plain call."""
         if not self._tokens:
             return {}
         if all(chunk is not None for _, chunk in self._tokens):
             chunks = [orjson.loads(chunk) for _, chunk in self._tokens if chunk is not None]
-            return {"token_chunks": fold([pack(chunk, self._blobs.keep) for chunk in chunks])}
+            return {"token_chunks": fold([pack(chunk, self._blobs.add) for chunk in chunks])}
         return {"tokens": [token for token, _ in self._tokens]}
 
 
-def _parsed(value: Any) -> Any:
+def _encoded(value: Any) -> Any:
     return orjson.loads(encode(value)[0])
 
 
-def _ms(ns: int) -> int:
+def _milliseconds(ns: int) -> int:
     return (ns + 500_000) // 1_000_000
 
 
 def _with_id(chunk: Any, message_id: str | None) -> Any:
-    """A chunk with the id LangChain gave it afterwards."""
+    """A chunk with the id that LangChain assigned to its message."""
     message = chunk.get("v", {}).get("message") if isinstance(chunk, dict) else None
     if message_id is not None and isinstance(message, dict) and message.get("v", {}).get("id", "") is None:
         message["v"]["id"] = message_id

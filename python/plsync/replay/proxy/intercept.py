@@ -1,4 +1,4 @@
-"""One call of a grafted model: looked up in the recording first, then, if the mode allows it, made and recorded."""
+"""One intercepted call: looked up in the recording, and replayed; or, if the mode allows it, made live and recorded."""
 
 from __future__ import annotations
 
@@ -8,141 +8,164 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
-from plsync.replay.proxy.capture import Take
-from plsync.replay.proxy.proxy_class import graft_of, live_view, pace
-from plsync.replay.request.request import MODEL_NAMES, Request, of_call
-from plsync.replay.request.structured_output import wordings
-from plsync.replay.response.response import Answer
+from plsync.replay.proxy.capture import CallCapture
+from plsync.replay.proxy.proxy_class import live_view, proxy_class_of
+from plsync.replay.request.request import MODEL_NAME_FIELDS, Request, request_of_call
+from plsync.replay.request.structured_output import variants
+from plsync.replay.response.response import RecordedResponse
 
-__all__ = ["Ask"]
+__all__ = ["InterceptedCall"]
 
 
-class Ask:
-    """What is asked of a model, and the ways to answer."""
+class InterceptedCall:
+    """One call of a proxied model.
 
-    def __init__(self, model: Any, given: Any, stop: Sequence[str] | None, options: Mapping[str, Any]) -> None:
-        """Nothing happens yet."""
-        graft = graft_of(model)
-        self.given = given
+    ``find_response`` looks for a recorded response. ``replay`` and ``replay_stream`` serve it. Without one, ``record``
+    calls the live model and captures its response.
+    """
+
+    def __init__(self, model: Any, model_input: Any, stop: Sequence[str] | None, options: Mapping[str, Any]) -> None:
+        """Prepares the request of a call.
+
+        Args:
+            model: the proxied model.
+            model_input: a list of messages, or a prompt.
+            stop: the stop words of the call.
+            options: the keyword arguments of the call.
+        """
+        self.model_input = model_input
         self._model = model
-        self._graft = graft
-        self._recording = graft.recording
-        self._secrets, own = graft.about(model)
-        self._classes = _classes(options) if options else ()
+        self._proxy = proxy_class_of(model)
+        self._recording = self._proxy.recording
+        self._secrets, defaults = self._proxy.secrets_and_defaults(model)
+        self._call_classes = _classes(options) if options else ()
         values = vars(model)
-        name = next((values[name] for name in MODEL_NAMES if isinstance(values.get(name), str)), None)
-        ways = [options] if graft.asks else list(wordings(options))
+        name = next((values[field] for field in MODEL_NAME_FIELDS if isinstance(values.get(field), str)), None)
         self._requests = [
-            self._recording.prepared(
-                of_call(graft.kind, given, stop=stop, options=way, model=name, class_name=graft.live.__name__, own=own),
+            self._recording.redacted(
+                request_of_call(
+                    self._proxy.kind,
+                    model_input,
+                    stop=stop,
+                    options=variant,
+                    model=name,
+                    class_name=self._proxy.live_class.__name__,
+                    defaults=defaults,
+                ),
                 self._secrets,
             )
-            for way in ways
+            for variant in ([options] if self._proxy.has_live_model else variants(options))
         ]
 
     @property
     def request(self) -> Request:
-        """What is asked, as it is kept."""
+        """The request as the recording stores it."""
         return self._requests[0]
 
-    def recorded(self, *, whole: bool) -> Answer | None:
-        """The recorded answer; ``None`` when the model is to be asked.
+    def find_response(self, *, whole: bool) -> RecordedResponse | None:
+        """The recorded response; ``None`` if the live model must be called.
+
+        Args:
+            whole: the response must be complete.
 
         Raises:
-            NoRecording: there is no answer, and the mode or the lack of a model does not allow to ask one.
+            NoRecording: nothing matches, and the mode forbids a live call or there is no live model.
         """
-        answer = self._recording.find(self._requests, whole=whole, asks=self._graft.asks)
-        if answer is not None and self._classes:
-            answer.may_hold(self._classes)
-        return answer
+        response = self._recording.find(self._requests, whole=whole, live=self._proxy.has_live_model)
+        if response is not None and self._call_classes:
+            response.allow_classes(self._call_classes)
+        return response
 
     # --- serving ---
 
-    def pauses(self, answer: Answer, parts: int) -> Iterator[float]:
-        """Seconds to wait before each part of an answer, and before its end."""
-        return pace(answer.waits(parts), self._recording.speed)
-
-    def tell(self, answer: Answer, manager: Any) -> None:
-        """Report the tokens that were reported during a plain call, take the time it took, raise what it raised."""
-        tokens = answer.tokens()
+    def replay(self, response: RecordedResponse, manager: Any) -> None:
+        """Report the tokens of a plain call, wait as long as it took, and raise its exception."""
+        tokens = response.tokens()
         if tokens or self._recording.speed:
-            self._tell(answer, tokens, manager)
-        _raise(answer)
-
-    def _tell(self, answer: Answer, tokens: Sequence[tuple[str, Any]], manager: Any) -> None:
-        pauses = self.pauses(answer, len(tokens))
-        for text, chunk in tokens:
+            pauses = self._pauses(response, len(tokens))
+            for text, chunk in tokens:
+                _sleep(next(pauses))
+                if manager is not None:
+                    manager.on_llm_new_token(text, **({} if chunk is None else {"chunk": chunk}))
             _sleep(next(pauses))
-            if manager is not None:
-                manager.on_llm_new_token(text, **({} if chunk is None else {"chunk": chunk}))
-        _sleep(next(pauses))
+        _raise_error(response)
 
-    async def atell(self, answer: Answer, manager: Any) -> None:
-        """As ``tell``, without holding up the event loop."""
-        tokens = answer.tokens()
-        pauses = self.pauses(answer, len(tokens))
+    async def areplay(self, response: RecordedResponse, manager: Any) -> None:
+        """The async form of ``replay``."""
+        tokens = response.tokens()
+        pauses = self._pauses(response, len(tokens))
         for text, chunk in tokens:
             await _asleep(next(pauses))
             if manager is not None:
                 await manager.on_llm_new_token(text, **({} if chunk is None else {"chunk": chunk}))
         await _asleep(next(pauses))
-        _raise(answer)
+        _raise_error(response)
 
-    def serve(self, answer: Answer, parts: Sequence[Any], manager: Any = None) -> Iterator[Any]:
-        """The parts of a stream, each reported to the callbacks if the model did so itself."""
-        pauses = self.pauses(answer, len(parts))
+    def replay_stream(self, response: RecordedResponse, parts: Sequence[Any], manager: Any = None) -> Iterator[Any]:
+        """Yield the parts of a stream. Parts that the model itself reported are reported to the callbacks."""
+        pauses = self._pauses(response, len(parts))
         for part in parts:
             _sleep(next(pauses))
-            if manager is not None and answer.told:
+            if manager is not None and response.reports_chunks:
                 manager.on_llm_new_token(part.text, chunk=part)
             yield part
         _sleep(next(pauses))
-        self._end(answer, len(parts))
+        self._end_stream(response, len(parts))
 
-    async def aserve(self, answer: Answer, parts: Sequence[Any], manager: Any = None) -> AsyncIterator[Any]:
-        """As ``serve``, without holding up the event loop."""
-        pauses = self.pauses(answer, len(parts))
+    async def areplay_stream(
+        self, response: RecordedResponse, parts: Sequence[Any], manager: Any = None
+    ) -> AsyncIterator[Any]:
+        """The async form of ``replay_stream``."""
+        pauses = self._pauses(response, len(parts))
         for part in parts:
             await _asleep(next(pauses))
-            if manager is not None and answer.told:
+            if manager is not None and response.reports_chunks:
                 await manager.on_llm_new_token(part.text, chunk=part)
             yield part
         await _asleep(next(pauses))
-        self._end(answer, len(parts))
+        self._end_stream(response, len(parts))
 
-    def _end(self, answer: Answer, parts: int) -> None:
-        _raise(answer)
-        if answer.stopped:
-            raise self._recording.cut_short(parts)
+    def _end_stream(self, response: RecordedResponse, parts: int) -> None:
+        _raise_error(response)
+        if response.stopped:
+            raise self._recording.stopped_after(parts)
+
+    def _pauses(self, response: RecordedResponse, parts: int) -> Iterator[float]:
+        """Seconds to sleep before each part and before the end; a part that is late shortens the next pause."""
+        speed = self._recording.speed
+        due = time.monotonic()
+        for delay in response.delays(parts):
+            due += delay / speed if speed else 0.0
+            yield max(0.0, due - time.monotonic()) if speed else 0.0
 
     # --- recording ---
 
     @contextlib.contextmanager
-    def live(self) -> Iterator[tuple[Any, Take]]:
-        """The model as it was before the graft, when it is its turn, and what records its answer."""
-        turnstile = self._graft.turnstile(self._model)
-        with turnstile.turn() if turnstile else contextlib.nullcontext():
-            yield live_view(self._model), self._take()
+    def record(self) -> Iterator[tuple[Any, CallCapture]]:
+        """The live model, under its lock if it has one, and the capture of its response."""
+        lock = self._proxy.lock_of(self._model)
+        with lock.hold() if lock else contextlib.nullcontext():
+            yield live_view(self._model), self._capture()
 
     @contextlib.asynccontextmanager
-    async def alive(self) -> AsyncIterator[tuple[Any, Take]]:
-        """As ``live``, without holding up the event loop."""
-        turnstile = self._graft.turnstile(self._model)
-        async with turnstile.async_turn() if turnstile else contextlib.nullcontext():
-            yield live_view(self._model), self._take()
+    async def arecord(self) -> AsyncIterator[tuple[Any, CallCapture]]:
+        """The async form of ``record``."""
+        lock = self._proxy.lock_of(self._model)
+        async with lock.ahold() if lock else contextlib.nullcontext():
+            yield live_view(self._model), self._capture()
 
-    def _take(self) -> Take:
-        return Take(self._recording, self.request, self._secrets, self._classes)
+    def _capture(self) -> CallCapture:
+        return CallCapture(self._recording, self.request, self._secrets, self._call_classes)
 
 
 def _classes(options: Mapping[str, Any]) -> tuple[type, ...]:
-    """Of which a provider's SDK may make objects: response formats and tools that are classes."""
+    """Response formats and tools that are classes: a provider's SDK may return objects of them."""
     values = [item for value in options.values() for item in (value if isinstance(value, (list, tuple)) else [value])]
     return tuple(value for value in values if isinstance(value, type))
 
 
-def _raise(answer: Answer) -> None:
-    error = answer.error()
+def _raise_error(response: RecordedResponse) -> None:
+    error = response.error()
     if error is not None:
         raise error
 

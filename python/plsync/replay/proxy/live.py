@@ -1,13 +1,14 @@
-"""Calls of a live model while they are recorded: nothing is held back, and nothing is changed on its way."""
+"""Calls of a live model while they are recorded. Each part reaches the program at once and unchanged."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextvars import ContextVar, Token
+from types import TracebackType
 from typing import Any
 
-from plsync.replay.proxy.capture import Take
+from plsync.replay.proxy.capture import CallCapture
 from plsync.replay.proxy.proxy_class import accepts
 
 __all__ = ["acall", "astream", "call", "is_model_code", "stream"]
@@ -16,104 +17,116 @@ _model_code: ContextVar[bool] = ContextVar("plsync_model_code", default=False)
 
 
 def is_model_code() -> bool:
-    """Whether a recorded model is at work here: the models it asks in turn are part of its answer."""
+    """Whether the code of a recorded model runs: a model that it calls contributes to its response."""
     return _model_code.get()
 
 
-def call(take: Take, method: Callable[..., Any], *args: Any, run_manager: Any = None, **kwargs: Any) -> Any:
-    """Ask for a whole answer. The take gets the exception there may be, and leaves the answer to the caller."""
-    heard = _heard(take, method, run_manager)
-    try:
-        with _ModelAtWork():
-            return method(*args, **kwargs, **heard)
-    except Exception as error:
-        take.raised(error)
-        raise
+def call(capture: CallCapture, method: Callable[..., Any], *args: Any, run_manager: Any = None, **kwargs: Any) -> Any:
+    """Call a method of the model and return its whole response.
+
+    An exception is captured. The caller captures the response.
+    """
+    manager = _manager_argument(capture, method, run_manager)
+    with _ModelCode(capture):
+        return method(*args, **kwargs, **manager)
 
 
-async def acall(take: Take, method: Callable[..., Any], *args: Any, run_manager: Any = None, **kwargs: Any) -> Any:
-    """As ``call``."""
-    heard = _heard(take, method, run_manager)
-    try:
-        with _ModelAtWork():
-            return await method(*args, **kwargs, **heard)
-    except Exception as error:
-        take.raised(error)
-        raise
+async def acall(
+    capture: CallCapture, method: Callable[..., Any], *args: Any, run_manager: Any = None, **kwargs: Any
+) -> Any:
+    """The async form of ``call``."""
+    manager = _manager_argument(capture, method, run_manager)
+    with _ModelCode(capture):
+        return await method(*args, **kwargs, **manager)
 
 
-def stream(take: Take, method: Callable[..., Any], *args: Any, run_manager: Any = None, **kwargs: Any) -> Iterator[Any]:
-    """Pass on what the model streams, each part as it comes, written down before the program can change it."""
-    parts = method(*args, **kwargs, **_heard(take, method, run_manager))
+def stream(
+    capture: CallCapture, method: Callable[..., Any], *args: Any, run_manager: Any = None, **kwargs: Any
+) -> Iterator[Any]:
+    """Yield the parts of a stream. Each part is captured before the program can change it."""
+    parts = method(*args, **kwargs, **_manager_argument(capture, method, run_manager))
+    model_code = _ModelCode(capture, end=StopIteration)
     while True:
-        take.resumes()
+        capture.restart_clock()
         try:
-            with _ModelAtWork():
+            with model_code:
                 part = next(parts)
         except StopIteration:
             break
-        except Exception as error:
-            take.raised(error)
-            raise
-        take.part(part)
+        capture.add_part(part)
         try:
             yield part
         except GeneratorExit:
             if hasattr(parts, "close"):
                 parts.close()
-            take.handed_over(part)
-            take.stopped()
+            capture.set_final_id(part)
+            capture.finish_early()
             raise
-        take.handed_over(part)
-    take.streamed()
+        capture.set_final_id(part)
+    capture.finish_stream()
 
 
 async def astream(
-    take: Take, method: Callable[..., Any], *args: Any, run_manager: Any = None, **kwargs: Any
+    capture: CallCapture, method: Callable[..., Any], *args: Any, run_manager: Any = None, **kwargs: Any
 ) -> AsyncGenerator[Any, None]:
-    """As ``stream``."""
-    parts = method(*args, **kwargs, **_heard(take, method, run_manager))
+    """The async form of ``stream``."""
+    parts = method(*args, **kwargs, **_manager_argument(capture, method, run_manager))
+    model_code = _ModelCode(capture, end=StopAsyncIteration)
     while True:
-        take.resumes()
+        capture.restart_clock()
         try:
-            with _ModelAtWork():
+            with model_code:
                 part = await anext(parts)
         except StopAsyncIteration:
             break
         except asyncio.CancelledError:
-            take.stopped()
+            capture.finish_early()
             raise
-        except Exception as error:
-            take.raised(error)
-            raise
-        take.part(part)
+        capture.add_part(part)
         try:
             yield part
         except GeneratorExit:
             if hasattr(parts, "aclose"):
                 await parts.aclose()
-            take.handed_over(part)
-            take.stopped()
+            capture.set_final_id(part)
+            capture.finish_early()
             raise
-        take.handed_over(part)
-    take.streamed()
+        capture.set_final_id(part)
+    capture.finish_stream()
 
 
-def _heard(take: Take, method: Callable[..., Any], run_manager: Any) -> dict[str, Any]:
-    """The callback manager, for models that take one."""
+def _manager_argument(capture: CallCapture, method: Callable[..., Any], run_manager: Any) -> dict[str, Any]:
+    """The callback manager as a keyword argument, for a model that has one."""
     if run_manager is None or not accepts(method, "run_manager"):
         return {}
-    return {"run_manager": take.listening(run_manager)}
+    return {"run_manager": capture.watch_tokens(run_manager)}
 
 
-class _ModelAtWork:
-    """Marks a model's own code; a class, since this is passed once for each token."""
+class _ModelCode:
+    """A block that runs the code of a model, and captures the exception that the code raises.
 
-    __slots__ = ("_token",)
+    A class and not a generator: a stream enters the block for each token.
+    """
+
+    __slots__ = ("_capture", "_end", "_token")
     _token: Token[bool]
+
+    def __init__(self, capture: CallCapture, end: type[Exception] | tuple[()] = ()) -> None:
+        """Prepares the block.
+
+        Args:
+            capture: receives the exception.
+            end: the exception that marks the end of a stream, and is not captured.
+        """
+        self._capture = capture
+        self._end = end
 
     def __enter__(self) -> None:
         self._token = _model_code.set(True)
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         _model_code.reset(self._token)
+        if isinstance(exc, Exception) and not isinstance(exc, self._end):
+            self._capture.finish_with_error(exc)

@@ -1,7 +1,7 @@
-"""One call at a time into a model that lives in this process and is not made for two.
+"""A fair lock for models that run inside this process and cannot serve two calls at once.
 
-GPT4All and llama.cpp end the process when two threads use one model. While such a model is recorded its calls take
-turns, from threads and from coroutines alike.
+GPT4All and llama.cpp end the process when two threads use one model. While such a model is recorded, its calls run one
+at a time, from threads and coroutines alike.
 """
 
 from __future__ import annotations
@@ -16,116 +16,116 @@ from typing import Any, Final
 
 from plsync.errors import ReplayError
 
-__all__ = ["Turnstile", "turnstile_of"]
+__all__ = ["FairLock", "lock_for"]
 
-# By the names of LangChain's classes, whichever package they are in. Servers and hosted models take calls as they come.
-_UNSAFE: Final = frozenset(
+# Names of LangChain's classes, from any package. Servers and hosted models serve calls in parallel.
+_UNSAFE_CLASSES: Final = frozenset(
     {"GPT4All", "LlamaCpp", "ChatLlamaCpp", "CTransformers", "ExLlamaV2", "MLXPipeline", "ChatMLX"}
 )
-_MODELS: Final = ("client", "llm", "model", "pipeline")
+_NATIVE_MODEL_FIELDS: Final = ("client", "llm", "model", "pipeline")
 
-_turnstiles: weakref.WeakKeyDictionary[Any, Turnstile] = weakref.WeakKeyDictionary()
-_making = threading.Lock()
+_locks: weakref.WeakKeyDictionary[Any, FairLock] = weakref.WeakKeyDictionary()
+_locks_guard = threading.Lock()
 
 
-class Turnstile:
-    """A lock that may be let go by another thread than took it, and that a coroutine can wait for."""
+class FairLock:
+    """A first-come, first-served lock for threads and coroutines. Another thread than the holder may release it."""
 
     def __init__(self) -> None:
-        """Nobody is through."""
         self._guard = threading.Lock()
         self._waiting: deque[Callable[[], object]] = deque()
         self._holder: object = None
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for one's turn, and keep it.
+    def hold(self) -> Iterator[None]:
+        """Wait for the lock, and hold it inside the block.
 
         Raises:
-            ReplayError: this thread has a turn already, in a stream it has not read to the end: it would wait for ever.
+            ReplayError: this thread holds the lock already, in a stream that it has not read to the end.
         """
-        me = threading.get_ident()
-        come = threading.Event()
-        if not self._enter(me, come.set):
-            come.wait()
-        self._holder = me
+        thread = threading.get_ident()
+        acquired = threading.Event()
+        if not self._acquire(thread, acquired.set):
+            acquired.wait()
+        self._holder = thread
         try:
             yield
         finally:
-            self._leave()
+            self._release()
 
     @contextlib.asynccontextmanager
-    async def async_turn(self) -> AsyncIterator[None]:
-        """The same for a coroutine; its event loop goes on meanwhile."""
-        me = asyncio.current_task()
+    async def ahold(self) -> AsyncIterator[None]:
+        """The async form of ``hold``: the event loop runs on while the coroutine waits."""
+        task = asyncio.current_task()
         loop = asyncio.get_running_loop()
-        come = asyncio.Event()
+        acquired = asyncio.Event()
 
-        def call() -> None:
-            loop.call_soon_threadsafe(come.set)
+        def wake() -> None:
+            loop.call_soon_threadsafe(acquired.set)
 
-        if not self._enter(me, call):
+        if not self._acquire(task, wake):
             try:
-                await come.wait()
+                await acquired.wait()
             except BaseException:
-                self._give_up(call)
+                self._cancel(wake)
                 raise
-        self._holder = me
+        self._holder = task
         try:
             yield
         finally:
-            self._leave()
+            self._release()
 
-    def _enter(self, me: object, call: Callable[[], object]) -> bool:
+    def _acquire(self, owner: object, wake: Callable[[], object]) -> bool:
         with self._guard:
             if self._holder is None and not self._waiting:
-                self._holder = me
+                self._holder = owner
                 return True
-            if self._holder == me:
+            if self._holder == owner:
                 raise ReplayError(
-                    "this model can answer one call at a time, and a stream of it has not been read to its end; "
-                    "nothing was asked: read or close that stream first"
+                    "this model serves one call at a time, and its stream is still open; "
+                    "the model was not called: read or close that stream first"
                 )
-            self._waiting.append(call)
+            self._waiting.append(wake)
             return False
 
-    def _leave(self) -> None:
-        called = False
-        while not called:
+    def _release(self) -> None:
+        is_awake = False
+        while not is_awake:
             with self._guard:
-                call = self._waiting.popleft() if self._waiting else None
-                # Held for the next from now on, so that nobody comes in between.
-                self._holder = call
-            called = call is None
-            if call is not None:
-                with contextlib.suppress(RuntimeError):  # its event loop is closed: nobody waits there any more
-                    call()
-                    called = True
+                wake = self._waiting.popleft() if self._waiting else None
+                # The lock passes to the next in line at once, so that no other call can take it.
+                self._holder = wake
+            is_awake = wake is None
+            if wake is not None:
+                with contextlib.suppress(RuntimeError):  # the event loop of that coroutine is closed
+                    wake()
+                    is_awake = True
 
-    def _give_up(self, call: Callable[[], object]) -> None:
+    def _cancel(self, wake: Callable[[], object]) -> None:
         with self._guard:
-            if call in self._waiting:
-                self._waiting.remove(call)
+            if wake in self._waiting:
+                self._waiting.remove(wake)
                 return
-        # It was our turn, and we are not there.
-        self._leave()
+        # The cancelled coroutine holds the lock already.
+        self._release()
 
 
-def turnstile_of(model: Any, wanted: bool | None) -> Turnstile | None:
-    """The turnstile of a model, shared by all that use the same one underneath; ``None`` when it needs none.
+def lock_for(model: Any, serial: bool | None) -> FairLock | None:
+    """The lock of a model, shared by all LangChain models around one native model; ``None`` without a need.
 
     Args:
         model: a LangChain model.
-        wanted: whether calls take turns; ``None`` for those known to need it.
+        serial: whether calls must run one at a time; ``None`` to decide by the class of the model.
     """
-    known = any(cls.__name__ in _UNSAFE for cls in type(model).__mro__)
-    if not (known if wanted is None else wanted):
+    is_unsafe = any(cls.__name__ in _UNSAFE_CLASSES for cls in type(model).__mro__)
+    if not (is_unsafe if serial is None else serial):
         return None
     values = vars(model)
-    shared = next((values[name] for name in _MODELS if name in values and not isinstance(values[name], str)), model)
-    with _making:
+    natives = (values[name] for name in _NATIVE_MODEL_FIELDS if name in values and not isinstance(values[name], str))
+    native = next(natives, model)
+    with _locks_guard:
         try:
-            return _turnstiles.setdefault(shared, Turnstile())
-        except TypeError:  # it can't be hashed or referred to: by itself, then
-            own: Turnstile = values.setdefault("_plsync_turnstile", Turnstile())
+            return _locks.setdefault(native, FairLock())
+        except TypeError:  # the native model has no hash or no weak references, so the LangChain model keeps the lock
+            own: FairLock = values.setdefault("_plsync_lock", FairLock())
             return own

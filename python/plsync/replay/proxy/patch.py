@@ -1,4 +1,4 @@
-"""Every model of the program with one recording, for a while: also those made deep inside, and those made before."""
+"""``record_all``: patches LangChain, so that every model of the program uses one recording for a while."""
 
 from __future__ import annotations
 
@@ -12,48 +12,54 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.llms import BaseLLM
 
 from plsync.replay.proxy.live import is_model_code
-from plsync.replay.proxy.proxy_class import Graft, is_grafted
-from plsync.replay.proxy.wrap import graft
-from plsync.replay.recording import Recording
+from plsync.replay.proxy.proxy_class import ProxyClass, is_proxy
+from plsync.replay.proxy.wrap import proxy_class_for
+from plsync.replay.recording import Recording, as_recording
 
 if TYPE_CHECKING:
-    from plsync.journal.filters import Filters
+    from typing_extensions import Unpack
+
     from plsync.journal.journal import Journal
-    from plsync.replay.matching import Match
-    from plsync.replay.modes import Exhausted, Mode
-    from plsync.replay.redaction import Redact
+    from plsync.replay.options import Mode, ReplayOptions
 
 __all__ = ["record_all"]
 
-# LangChain's public ways into a model; the others lead through these.
-_ENTRIES: Final = ("generate", "agenerate", "stream", "astream", "stream_events", "astream_events")
+# The public methods of LangChain's models that lead to all other ones.
+_ENTRY_POINTS: Final = ("generate", "agenerate", "stream", "astream", "stream_events", "astream_events")
 
-# Providers refuse to be made without a key, though it is never used.
-_KEYS: Final = (
-    *("ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "CEREBRAS_API_KEY", "COHERE_API_KEY", "DEEPSEEK_API_KEY"),
-    *("FIREWORKS_API_KEY", "GOOGLE_API_KEY", "GROQ_API_KEY", "HUGGINGFACEHUB_API_TOKEN", "MISTRAL_API_KEY"),
-    *("NVIDIA_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY", "PERPLEXITY_API_KEY", "PPLX_API_KEY"),
-    *("TOGETHER_API_KEY", "UPSTAGE_API_KEY", "XAI_API_KEY"),
+# The constructors of these providers' models fail without a key, even if no request is sent.
+_KEY_VARIABLES: Final = (
+    "ANTHROPIC_API_KEY",
+    "AZURE_OPENAI_API_KEY",
+    "CEREBRAS_API_KEY",
+    "COHERE_API_KEY",
+    "DEEPSEEK_API_KEY",
+    "FIREWORKS_API_KEY",
+    "GOOGLE_API_KEY",
+    "GROQ_API_KEY",
+    "HUGGINGFACEHUB_API_TOKEN",
+    "MISTRAL_API_KEY",
+    "NVIDIA_API_KEY",
+    "OPENAI_API_KEY",
+    "OPENROUTER_API_KEY",
+    "PERPLEXITY_API_KEY",
+    "PPLX_API_KEY",
+    "TOGETHER_API_KEY",
+    "UPSTAGE_API_KEY",
+    "XAI_API_KEY",
 )
-_NO_KEY: Final = "no-key-plsync-replays"
+_PLACEHOLDER: Final = "no-key-plsync-replays"
 
 
 @contextlib.contextmanager
 def record_all(
-    recording: str | os.PathLike[str] | Journal | Recording,
-    mode: Mode = "none",
-    *,
-    match: Match | None = None,
-    exhausted: Exhausted = "fail",
-    speed: float | None = None,
-    redact: Redact | None = None,
-    filters: Filters | None = None,
+    recording: str | os.PathLike[str] | Journal | Recording, mode: Mode = "none", **options: Unpack[ReplayOptions]
 ) -> Iterator[Recording]:
-    """Serve the calls of every chat model and text model from a recording, or record them, until the block ends.
+    """Serve or record the calls of every chat model and text model, until the block ends.
 
-    It holds for the whole process, for models made before as well. Those that have a recording of their own keep it.
-    As long as nothing is asked, providers' keys that are not set are set to a text that is none, since their classes
-    cannot be made without.
+    The patch covers the whole process, also models that exist already. A model with its own recording keeps that
+    recording. While the mode forbids live calls, an API key that is not set gets a placeholder: the constructors of
+    providers' models fail without a key.
 
     >>> from langchain_core.language_models import FakeListChatModel
     >>> from plsync.replay import record_all
@@ -62,59 +68,63 @@ def record_all(
     'Paris'
 
     Args:
-        recording: as of ``with_recording``.
-        mode: likewise.
-        match, exhausted, speed, redact, filters: as of ``Recording``.
+        recording: the path of a file; a journal or its directory; or an open ``Recording``, which keeps its own mode
+            and options.
+        mode: ``none`` (default), ``once``, ``new_episodes`` or ``all``: see ``with_recording``.
+        options: ``match=None``, ``exhausted="fail"``, ``speed=None``, ``redact=None``, ``filters=None``:
+            see ``Recording``.
+
+    Returns:
+        A context manager. It returns the open ``Recording``, and closes it at the end of the block.
 
     Raises:
-        ValueError: as ``Recording``.
+        TypeError: an option is unknown.
+        ValueError: see ``Recording``.
     """
-    if not isinstance(recording, Recording):
-        settings: dict[str, Any] = {"match": match, "exhausted": exhausted, "speed": speed, "redact": redact}
-        recording = Recording(recording, mode, filters=filters, **settings)
-    with recording, _without_keys() if recording.only_serves else contextlib.nullcontext(), _grafted(recording):
+    recording = as_recording(recording, mode, options)
+    with recording, _placeholder_keys() if recording.only_serves else contextlib.nullcontext(), _patched(recording):
         yield recording
 
 
 @contextlib.contextmanager
-def _grafted(recording: Recording) -> Iterator[None]:
-    grafts: dict[type, Graft] = {}
+def _patched(recording: Recording) -> Iterator[None]:
+    proxies: dict[type, ProxyClass] = {}
 
-    def seen(model: Any) -> Any:
-        # A model that asks another is recorded with what the other said.
-        if is_grafted(model) or is_model_code():
+    def proxied(model: Any) -> Any:
+        # A model that another model calls contributes to the response of that model, which is recorded.
+        if is_proxy(model) or is_model_code():
             return model
         cls = type(model)
-        if cls not in grafts:
-            grafts[cls] = graft(cls, recording)
-        return grafts[cls].view(model)
+        if cls not in proxies:
+            proxies[cls] = proxy_class_for(cls, recording)
+        return proxies[cls].view_of(model)
 
     with contextlib.ExitStack() as stack:
         for base in (BaseChatModel, BaseLLM):
-            for name in _ENTRIES:
+            for name in _ENTRY_POINTS:
                 if (method := vars(base).get(name)) is not None:
-                    setattr(base, name, _through(seen, method))
+                    setattr(base, name, _with_proxied_self(proxied, method))
                     stack.callback(setattr, base, name, method)
         yield
 
 
-def _through(seen: Callable[[Any], Any], method: Callable[..., Any]) -> Callable[..., Any]:
+def _with_proxied_self(proxied: Callable[[Any], Any], method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
-    def entry(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return method(seen(self), *args, **kwargs)
+    def entry_point(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return method(proxied(self), *args, **kwargs)
 
-    return entry
+    return entry_point
 
 
 @contextlib.contextmanager
-def _without_keys() -> Iterator[None]:
-    missing = [name for name in _KEYS if not os.environ.get(name)]
+def _placeholder_keys() -> Iterator[None]:
+    missing = [name for name in _KEY_VARIABLES if not os.environ.get(name)]
     before = {name: os.environ.get(name) for name in missing}
-    os.environ.update(dict.fromkeys(missing, _NO_KEY))
+    os.environ.update(dict.fromkeys(missing, _PLACEHOLDER))
     try:
         yield
     finally:
         for name, value in before.items():
-            if os.environ.get(name) == _NO_KEY:
+            if os.environ.get(name) == _PLACEHOLDER:
                 os.environ.pop(name)
                 os.environ.update({name: value} if value is not None else {})

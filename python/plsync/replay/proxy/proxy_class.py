@@ -1,8 +1,8 @@
-"""A model's class with its way to the model replaced: recorded calls are served, the others made and recorded.
+"""The proxy class of a model: a subclass whose methods serve recorded calls and record live calls.
 
-The graft is a subclass made for one model and one recording, and the model a copy of it that belongs to that class.
-So everything else about the model is as it was: its type for ``isinstance``, its methods, what it sends. Only the
-methods in which LangChain lets an integration do its work are replaced (``_generate``, ``_stream`` and the others).
+A proxy class belongs to one model class and one recording. The proxied model is a copy of the live model that belongs
+to the proxy class. So ``isinstance``, its methods and its requests do not change. Only the methods that LangChain calls
+to run the model are replaced: ``_generate``, ``_stream`` and their relatives.
 """
 
 from __future__ import annotations
@@ -11,103 +11,116 @@ import abc
 import inspect
 import operator
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from plsync.replay.proxy.one_at_a_time import Turnstile, turnstile_of
+from plsync.replay.proxy.one_at_a_time import FairLock, lock_for
 from plsync.replay.recording import Recording
-from plsync.replay.redaction import secrets_of
-from plsync.replay.request.request import Kind, of_model
+from plsync.replay.redaction import secrets_in_model
+from plsync.replay.request.request import Kind, model_defaults
 
-__all__ = ["Graft", "accepts", "graft_of", "is_grafted", "live_view", "pace"]
+__all__ = ["ProxyClass", "accepts", "is_proxy", "live_view", "proxy_class_of"]
 
-_AT: Final = "__plsync_graft__"
-_SLOTS: Final = ("__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+_ATTRIBUTE: Final = "__plsync_proxy__"
+_PYDANTIC_SLOTS: Final = ("__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+
+Rebuild = Callable[[type, Any, Recording, dict[str, Any]], Any]
+"""Makes a proxied model from the live class, its state, the recording, and settings of ``ProxyClass``."""
 
 
-class Graft:
-    """What the grafted class of a model refers to."""
+class ProxyClass:
+    """A proxy class, and everything that its methods need: ``cls`` is the class itself."""
 
     def __init__(
         self,
-        live: type,
+        live_class: type,
         kind: Kind,
         methods: Mapping[str, Callable[..., Any]],
         recording: Recording,
         *,
-        asks: bool,
+        has_live_model: bool,
         serial: bool | None,
+        rebuild: Rebuild,
     ) -> None:
         """Makes the class.
 
         Args:
-            live: the model's class.
-            kind: which of LangChain's base classes it derives from.
-            methods: what replaces its methods, by name.
-            recording: what calls are served from and recorded to.
-            asks: whether there is a model behind it that can be asked.
-            serial: whether its calls take turns while they are recorded; ``None`` for models known to need it.
+            live_class: the class of the live model.
+            kind: ``chat`` for a subclass of ``BaseChatModel``, ``llm`` for one of ``BaseLLM``.
+            methods: the methods that replace methods of the live class, by name.
+            recording: serves and records the calls.
+            has_live_model: whether there is a live model to call.
+            serial: whether live calls run one at a time; ``None`` to decide by the class of the model.
+            rebuild: makes the proxied model again when it is unpickled. It must be importable by its name.
         """
-        self.live = live
+        self.live_class = live_class
         self.kind = kind
         self.recording = recording
-        self.asks = asks
+        self.has_live_model = has_live_model
         self.serial = serial
-        self._seen: tuple[list[Any], tuple[tuple[str, ...], dict[str, Any]] | None] = ([], None)
-        names = {
+        self.rebuild = rebuild
+        self._field_values: list[Any] = []
+        self._secrets_and_defaults: tuple[tuple[str, ...], dict[str, Any]] | None = None
+        namespace = {
             **methods,
-            **{"__module__": live.__module__, "__qualname__": live.__qualname__, "__doc__": live.__doc__},
-            **{"__slots__": (), "__reduce_ex__": _reduce, _AT: self},
+            "__module__": live_class.__module__,
+            "__qualname__": live_class.__qualname__,
+            "__doc__": live_class.__doc__,
+            "__slots__": (),
+            "__reduce_ex__": _reduce,
+            _ATTRIBUTE: self,
         }
-        # Not type(live)(...): pydantic would build its validator and serializer again, which takes it 15 ms for
-        # ChatOpenAI. The fields are the same, so those of the live class will do.
-        self.cls: type = abc.ABCMeta.__new__(type(live), live.__name__, (live,), names)
+        # Not type(live_class)(...): pydantic would build a validator and a serializer, which takes 15 ms for
+        # ChatOpenAI. The proxy class has the same fields and inherits both.
+        self.cls: type = abc.ABCMeta.__new__(type(live_class), live_class.__name__, (live_class,), namespace)
 
-    def onto(self, model: Any) -> Any:
-        """A copy of the model that belongs to the grafted class."""
-        # A limiter spares a provider, and where none is asked it would only hold up the tests.
-        is_held_up = self.recording.mode == "none" and getattr(model, "rate_limiter", None) is not None
-        copy = model.model_copy(update={"rate_limiter": None} if is_held_up else None)
+    def copy_of(self, model: Any) -> Any:
+        """A copy of a live model that belongs to the proxy class."""
+        # A rate limiter protects the provider. A replay calls no provider, so the limiter would only slow it down.
+        is_limited = self.recording.mode == "none" and getattr(model, "rate_limiter", None) is not None
+        copy = model.model_copy(update={"rate_limiter": None} if is_limited else None)
         object.__setattr__(copy, "__class__", self.cls)
         return copy
 
-    def view(self, model: Any) -> Any:
-        """The same model as one of the grafted class: what one sees, the other sees."""
-        return _seen_as(self.cls, model)
+    def view_of(self, model: Any) -> Any:
+        """A live model as an object of the proxy class: both objects share their state."""
+        return _view(self.cls, model)
 
-    def about(self, model: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
-        """The keys and passwords a model holds, and what it asks in every call; looked for when its fields change."""
+    def secrets_and_defaults(self, model: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """The keys and passwords of a model, and the request parts that it sends with every call.
+
+        They are computed again only when a field of the model has changed.
+        """
         values = list(vars(model).values())
-        seen, about = self._seen
-        if about is None or len(seen) != len(values) or not all(map(operator.is_, seen, values)):
-            about = secrets_of(model), of_model(self.kind, model)
-            self._seen = values, about
-        return about
+        found, known = self._secrets_and_defaults, self._field_values
+        if found is None or len(known) != len(values) or not all(map(operator.is_, known, values)):
+            found = secrets_in_model(model), model_defaults(self.kind, model)
+            self._field_values, self._secrets_and_defaults = values, found
+        return found
 
-    def turnstile(self, model: Any) -> Turnstile | None:
-        """Through which calls of the model go one by one, if they have to."""
-        return turnstile_of(model, self.serial)
-
-
-def is_grafted(model: Any) -> bool:
-    """Whether a model has a recording already."""
-    return hasattr(type(model), _AT)
+    def lock_of(self, model: Any) -> FairLock | None:
+        """The lock that a live call must hold; ``None`` for a model that serves calls in parallel."""
+        return lock_for(model, self.serial)
 
 
-def graft_of(model: Any) -> Graft:
-    """The graft of a grafted model."""
-    found: Graft = getattr(type(model), _AT)
+def is_proxy(model: Any) -> bool:
+    """Whether a model belongs to a proxy class."""
+    return hasattr(type(model), _ATTRIBUTE)
+
+
+def proxy_class_of(model: Any) -> ProxyClass:
+    """The proxy class of a proxied model."""
+    found: ProxyClass = getattr(type(model), _ATTRIBUTE)
     return found
 
 
 def live_view(model: Any) -> Any:
-    """A grafted model as it was before: with its own methods, and the same state."""
-    return _seen_as(graft_of(model).live, model)
+    """A proxied model as an object of its live class: both objects share their state."""
+    return _view(proxy_class_of(model).live_class, model)
 
 
 def accepts(method: Callable[..., Any], name: str) -> bool:
-    """Whether a method takes a keyword argument of this name."""
+    """Whether a method has a keyword argument of this name, or takes any."""
     parameters = _signature(method).parameters
     return name in parameters or any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
 
@@ -116,33 +129,24 @@ if sys.version_info >= (3, 14):
     import annotationlib
 
     def _signature(method: Callable[..., Any]) -> inspect.Signature:
-        # Annotations may name what an integration imports for type checkers alone; evaluating them would raise.
+        # An integration may import the names in its annotations only for type checkers. Evaluating them would raise.
         return inspect.signature(method, annotation_format=annotationlib.Format.FORWARDREF)
 
 else:
     _signature = inspect.signature
 
 
-def pace(waits: Iterator[float], speed: float | None) -> Iterator[float]:
-    """Seconds to sleep before each part, so that parts come at ``speed`` times the recorded pace; 0 for at once."""
-    due = time.monotonic()
-    for wait in waits:
-        due += wait / speed if speed else 0.0
-        yield max(0.0, due - time.monotonic()) if speed else 0.0
-
-
-def _seen_as(cls: type, model: Any) -> Any:
+def _view(cls: type, model: Any) -> Any:
     view: Any = object.__new__(cls)
     object.__setattr__(view, "__dict__", model.__dict__)
-    for slot in _SLOTS:
+    for slot in _PYDANTIC_SLOTS:
         object.__setattr__(view, slot, object.__getattribute__(model, slot))
     return view
 
 
 def _reduce(self: Any, protocol: Any) -> Any:
-    graft = graft_of(self)
-    from plsync.replay.proxy.wrap import regraft  # noqa: PLC0415 - it imports this module
-
-    # Without a model behind it, its class may be one that only unpickles what it has made itself.
-    state = live_view(self).model_copy() if graft.asks else dict(self.__dict__)
-    return regraft, (graft.live, state, graft.recording, {"asks": graft.asks, "serial": graft.serial})
+    proxy = proxy_class_of(self)
+    # Without a live model only the fields are pickled: its class may define methods for pickle that need a live model.
+    state = live_view(self).model_copy() if proxy.has_live_model else dict(self.__dict__)
+    settings = {"has_live_model": proxy.has_live_model, "serial": proxy.serial}
+    return proxy.rebuild, (proxy.live_class, state, proxy.recording, settings)

@@ -1,4 +1,4 @@
-"""Models that are nothing but their recording."""
+"""``load``: a model that consists of its recording, without a live model."""
 
 from __future__ import annotations
 
@@ -18,28 +18,27 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from plsync.errors import RecordingNotFound
-from plsync.replay.proxy.wrap import graft
-from plsync.replay.recording import Recording
-from plsync.replay.request.structured_output import WISH
+from plsync.replay.options import ReplayOptions
+from plsync.replay.proxy.wrap import proxy_class_for
+from plsync.replay.recording import Recording, as_recording
+from plsync.replay.request.structured_output import SCHEMA_OPTION
 
 if TYPE_CHECKING:
     from plsync.journal.filters import Filters
     from plsync.journal.journal import Journal
     from plsync.replay.matching import Match
-    from plsync.replay.modes import Exhausted
+    from plsync.replay.options import Exhausted
     from plsync.replay.redaction import Redact
 
 __all__ = ["RecordedChatModel", "RecordedLLM", "load"]
 
 
-class RecordedChatModel(BaseChatModel):
-    """A chat model with a recording and no model behind it; ``load`` makes one.
+class _Identity:
+    """The identity of a model without a live model, which LangChain passes to callbacks."""
 
-    Tools and structured output are found however the recorded provider was asked for them.
-    """
-
-    recording: str
-    model_name: str | None = None
+    if TYPE_CHECKING:
+        recording: str
+        model_name: str | None
 
     @property
     def _llm_type(self) -> str:
@@ -48,6 +47,22 @@ class RecordedChatModel(BaseChatModel):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         return {"recording": os.path.basename(self.recording), "model_name": self.model_name}
+
+
+# The proxy class replaces ``_generate`` and its relatives in both classes. They are defined because LangChain derives
+# the abilities of a model from the methods of its class.
+
+
+class RecordedChatModel(_Identity, BaseChatModel):
+    """A chat model with a recording and no live model; ``load`` makes one.
+
+    Tools and structured output match in any form in which the recorded provider was called.
+    """
+
+    recording: str
+    """The path of the recording."""
+    model_name: str | None = None
+    """The name of the recorded model."""
 
     def bind_tools(
         self,
@@ -56,22 +71,32 @@ class RecordedChatModel(BaseChatModel):
         tool_choice: Any = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """The model with tools offered to it."""
+        """The model with tools.
+
+        Args:
+            tools: tools in any form that LangChain converts.
+            tool_choice: the tool that the model must call, as for the recorded model.
+            kwargs: more arguments to bind.
+        """
         return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], tool_choice=tool_choice, **kwargs)
 
     def with_structured_output(
         self, schema: dict[str, Any] | type, *, include_raw: bool = False, **kwargs: Any
     ) -> Runnable[LanguageModelInput, Any]:
-        """The model, asked for an answer of a schema; how it was asked when it was recorded does not matter."""
-        model: Runnable[LanguageModelInput, AIMessage] = self.bind(**{WISH: schema})
+        """The model with an output of a schema, in any form in which the recorded provider was called.
+
+        Args:
+            schema: a class or a JSON schema.
+            include_raw: return ``raw``, ``parsed`` and ``parsing_error``.
+            kwargs: ignored; other models take them.
+        """
+        model: Runnable[LanguageModelInput, AIMessage] = self.bind(**{SCHEMA_OPTION: schema})
         parser: Runnable[Any, Any] = RunnableLambda(lambda message: _structured(message, schema))
         if not include_raw:
             return model | parser
         parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
         unparsed = RunnablePassthrough.assign(parsed=lambda _: None)
         return RunnableMap(raw=model) | parsed.with_fallbacks([unparsed], exception_key="parsing_error")
-
-    # What a graft replaces; here only because LangChain asks a class what it can do.
 
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
         raise NotImplementedError
@@ -80,19 +105,13 @@ class RecordedChatModel(BaseChatModel):
         raise NotImplementedError
 
 
-class RecordedLLM(BaseLLM):
-    """A text model with a recording and no model behind it; ``load`` makes one."""
+class RecordedLLM(_Identity, BaseLLM):
+    """A text model with a recording and no live model; ``load`` makes one."""
 
     recording: str
+    """The path of the recording."""
     model_name: str | None = None
-
-    @property
-    def _llm_type(self) -> str:
-        return "plsync-recording"
-
-    @property
-    def _identifying_params(self) -> dict[str, Any]:
-        return {"recording": os.path.basename(self.recording), "model_name": self.model_name}
+    """The name of the recorded model."""
 
     def _generate(self, prompts: list[str], *args: Any, **kwargs: Any) -> LLMResult:
         raise NotImplementedError
@@ -117,45 +136,57 @@ def load(
     filters: Filters | None = None,
     **fields: Any,
 ) -> Any:
-    """A model made of a recording alone: no provider's package, key, client or model file is needed.
+    """A model made of a recording alone, without a provider's package, a key, a client or a model file.
 
     >>> from plsync.replay import load
     >>> load("./capitals.jsonl").invoke("The capital of France?").content
     'Paris'
 
     Args:
-        recording: the recording's file; a journal or its directory; or an open ``Recording``.
-        like: the class the model is to be of, e.g. ``ChatOpenAI``: its methods then are those of the recorded model,
-            and ``fields`` are its fields. It is not initialised, so it has no client and needs no key.
-        kind: ``chat`` or ``llm``; by default what was recorded first.
-        match, exhausted, speed, redact, filters: as of ``Recording``.
-        fields: of the model.
+        recording: the path of a file; a journal or its directory; or an open ``Recording``, which keeps its own
+            options.
+        like: the class of the model, e.g. ``ChatOpenAI``: the model gets its methods, and ``fields`` are its fields.
+            The constructor of the class is not called, so the model has no client and needs no key.
+        kind: ``chat`` or ``llm``; by default the kind of the first recorded call.
+        match: see ``Recording``.
+        exhausted: see ``Recording``.
+        speed: see ``Recording``.
+        redact: see ``Recording``.
+        filters: see ``Recording``.
+        fields: fields of the model.
 
     Returns:
-        A chat model, or a text model.
+        A chat model or a text model.
 
     Raises:
-        RecordingNotFound: nothing is recorded there.
-        RecordingFormatError: it is no recording.
+        RecordingNotFound: the recording has no calls.
+        RecordingFormatError: the file is not a recording.
         TypeError: ``like`` is neither a chat model nor a text model.
+        ValueError: see ``Recording``.
     """
-    if not isinstance(recording, Recording):
-        settings: dict[str, Any] = {"match": match, "exhausted": exhausted, "speed": speed, "redact": redact}
-        recording = Recording(recording, filters=filters, **settings)
+    options: ReplayOptions = {
+        "match": match,
+        "exhausted": exhausted,
+        "speed": speed,
+        "redact": redact,
+        "filters": filters,
+    }
+    recording = as_recording(recording, "none", options)
     first = recording.first_call()
     if first is None:
         raise RecordingNotFound(
-            f"nothing is recorded in {recording.path}; record something there first, or mend the path"
+            f"nothing is recorded in {recording.path}; nothing was created: record calls there first, or correct the "
+            "path"
         )
     if like is not None:
-        return graft(like, recording, asks=False).onto(_of_class(like, fields))
+        return proxy_class_for(like, recording, has_live_model=False).copy_of(_without_constructor(like, fields))
     model: type = RecordedLLM if (kind or first.request.kind) == "llm" else RecordedChatModel
     fields = {"recording": str(recording.path), "model_name": first.request.model, **fields}
-    return graft(model, recording, asks=False).onto(model(**fields))
+    return proxy_class_for(model, recording, has_live_model=False).copy_of(model(**fields))
 
 
-def _of_class(cls: Any, fields: dict[str, Any]) -> Any:
-    """An object of a model's class that no constructor has seen; fields it must have are there, if only as None."""
+def _without_constructor(cls: Any, fields: dict[str, Any]) -> Any:
+    """An object of a model's class without a call of its constructor; a missing field becomes None."""
     model = cls.model_construct(**fields)
     for name in cls.model_fields:
         model.__dict__.setdefault(name, None)

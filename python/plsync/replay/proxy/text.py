@@ -1,140 +1,146 @@
-"""What replaces the methods of a text model."""
+"""The methods that replace methods of a text model in its proxy class."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import GenerationChunk, LLMResult
 
 from plsync.replay.proxy import live
-from plsync.replay.proxy.capture import Take
-from plsync.replay.proxy.intercept import Ask
-from plsync.replay.response.response import Answer
+from plsync.replay.proxy.capture import CallCapture
+from plsync.replay.proxy.intercept import InterceptedCall
 
 __all__ = ["text_methods"]
 
 
-def text_methods(live: type[BaseLLM]) -> dict[str, Callable[..., Any]]:
-    """The methods for a class of text models: no more than it has, since LangChain asks a class what it can do.
+def text_methods(live_class: type[BaseLLM]) -> dict[str, Callable[..., Any]]:
+    """The methods for a class of text models, by name.
 
-    A class that has only ``_call`` has LangChain's ``_generate`` around it, which is replaced.
+    A method that the class lacks is left out: LangChain derives the abilities of a model from the methods of its class.
+    A class that defines only ``_call`` inherits LangChain's ``_generate``, which is replaced.
     """
-    streams = live._stream is not BaseLLM._stream
-    has: dict[str, tuple[Callable[..., Any], bool]] = {
+    streams = live_class._stream is not BaseLLM._stream
+    methods: dict[str, tuple[Callable[..., Any], bool]] = {
         "_generate": (_generate, True),
         "_agenerate": (_agenerate, True),
         "_stream": (_stream, streams),
-        "_astream": (_astream, streams or live._astream is not BaseLLM._astream),
+        "_astream": (_astream, streams or live_class._astream is not BaseLLM._astream),
     }
-    return {name: method for name, (method, wanted) in has.items() if wanted}
+    return {name: method for name, (method, is_needed) in methods.items() if is_needed}
 
 
 def _generate(
     self: Any, prompts: list[str], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> LLMResult:
-    asks = [Ask(self, prompt, stop, kwargs) for prompt in prompts]
-    answers = [ask.recorded(whole=True) for ask in asks]
-    for ask, answer in zip(asks, answers, strict=True):
-        if answer:
-            ask.tell(answer, run_manager)
-    if missing := _missing(asks, answers):
-        with missing[0].live() as (model, take):
-            takes = _takes(take, missing)
-            with _failing_alike(takes):
-                made: LLMResult = live.call(
-                    take, model._generate, _prompts(missing), stop=stop, run_manager=run_manager, **kwargs
-                )
-            _returned(takes, made)
-    else:
-        made = LLMResult(generations=[])
-    return _joined(answers, made)
+    batch = _Batch(self, prompts, stop, kwargs)
+    for intercepted, response in batch.recorded:
+        intercepted.replay(response, run_manager)
+    if not batch.missing:
+        return batch.result(LLMResult(generations=[]))
+    with batch.missing[0].record() as (model, capture):
+        captures = batch.captures(capture)
+        with _shared_error(captures):
+            result: LLMResult = live.call(
+                capture, model._generate, batch.missing_prompts, stop=stop, run_manager=run_manager, **kwargs
+            )
+        _finish(captures, result)
+    return batch.result(result)
 
 
 async def _agenerate(
     self: Any, prompts: list[str], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> LLMResult:
-    asks = [Ask(self, prompt, stop, kwargs) for prompt in prompts]
-    answers = [ask.recorded(whole=True) for ask in asks]
-    for ask, answer in zip(asks, answers, strict=True):
-        if answer:
-            await ask.atell(answer, run_manager)
-    if missing := _missing(asks, answers):
-        async with missing[0].alive() as (model, take):
-            takes = _takes(take, missing)
-            with _failing_alike(takes):
-                made: LLMResult = await live.acall(
-                    take, model._agenerate, _prompts(missing), stop=stop, run_manager=run_manager, **kwargs
-                )
-            _returned(takes, made)
-    else:
-        made = LLMResult(generations=[])
-    return _joined(answers, made)
+    batch = _Batch(self, prompts, stop, kwargs)
+    for intercepted, response in batch.recorded:
+        await intercepted.areplay(response, run_manager)
+    if not batch.missing:
+        return batch.result(LLMResult(generations=[]))
+    async with batch.missing[0].arecord() as (model, capture):
+        captures = batch.captures(capture)
+        with _shared_error(captures):
+            result: LLMResult = await live.acall(
+                capture, model._agenerate, batch.missing_prompts, stop=stop, run_manager=run_manager, **kwargs
+            )
+        _finish(captures, result)
+    return batch.result(result)
 
 
 def _stream(
     self: Any, prompt: str, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> Iterator[GenerationChunk]:
-    ask = Ask(self, prompt, stop, kwargs)
-    if answer := ask.recorded(whole=False):
-        yield from ask.serve(answer, answer.text_chunks(), run_manager)
+    intercepted = InterceptedCall(self, prompt, stop, kwargs)
+    if response := intercepted.find_response(whole=False):
+        yield from intercepted.replay_stream(response, response.text_chunks(), run_manager)
         return
-    with ask.live() as (model, take):
-        yield from live.stream(take, model._stream, prompt, stop=stop, run_manager=run_manager, **kwargs)
+    with intercepted.record() as (model, capture):
+        yield from live.stream(capture, model._stream, prompt, stop=stop, run_manager=run_manager, **kwargs)
 
 
 async def _astream(
     self: Any, prompt: str, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> AsyncIterator[GenerationChunk]:
-    ask = Ask(self, prompt, stop, kwargs)
-    if answer := ask.recorded(whole=False):
-        async for chunk in ask.aserve(answer, answer.text_chunks(), run_manager):
+    intercepted = InterceptedCall(self, prompt, stop, kwargs)
+    if response := intercepted.find_response(whole=False):
+        async for chunk in intercepted.areplay_stream(response, response.text_chunks(), run_manager):
             yield chunk
         return
-    async with ask.alive() as (model, take):
-        chunks = live.astream(take, model._astream, prompt, stop=stop, run_manager=run_manager, **kwargs)
+    async with intercepted.arecord() as (model, capture):
+        chunks = live.astream(capture, model._astream, prompt, stop=stop, run_manager=run_manager, **kwargs)
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
                 yield chunk
 
 
-def _missing(asks: Sequence[Ask], answers: Sequence[Answer | None]) -> list[Ask]:
-    return [ask for ask, answer in zip(asks, answers, strict=True) if answer is None]
+class _Batch:
+    """The prompts of one call: the recorded ones are served, and the missing ones go to the live model together."""
 
+    def __init__(
+        self, model: Any, prompts: Sequence[str], stop: Sequence[str] | None, options: Mapping[str, Any]
+    ) -> None:
+        calls = [InterceptedCall(model, prompt, stop, options) for prompt in prompts]
+        self._responses = [call.find_response(whole=True) for call in calls]
+        found = list(zip(calls, self._responses, strict=True))
+        self.recorded = [(call, response) for call, response in found if response is not None]
+        self.missing = [call for call, response in found if response is None]
 
-def _prompts(asks: Sequence[Ask]) -> list[str]:
-    return [ask.given for ask in asks]
+    @property
+    def missing_prompts(self) -> list[str]:
+        """The prompts without a recorded response."""
+        return [call.model_input for call in self.missing]
 
+    def captures(self, first: CallCapture) -> list[CallCapture]:
+        """One capture for each missing prompt."""
+        return [first, *(first.for_prompt(call.request) for call in self.missing[1:])]
 
-def _takes(take: Take, asks: Sequence[Ask]) -> list[Take]:
-    """One for each prompt of a call."""
-    return [take, *(take.beside(ask.request) for ask in asks[1:])]
+    def result(self, live_result: LLMResult) -> LLMResult:
+        """Recorded and live responses in the order of the prompts."""
+        new = iter(live_result.generations)
+        responses = self._responses
+        generations = [next(new) if response is None else response.generations() for response in responses]
+        outputs = [live_result.llm_output, *(response.llm_output() for response in responses if response)]
+        output = next((output for output in outputs if output), outputs[-1])
+        return LLMResult(generations=generations, llm_output=output)
 
 
 @contextlib.contextmanager
-def _failing_alike(takes: Sequence[Take]) -> Iterator[None]:
-    """Record the exception of the first with the others too: nobody knows whose prompt it was."""
+def _shared_error(captures: Sequence[CallCapture]) -> Iterator[None]:
+    """Capture an exception for every prompt, since any of the prompts may have caused it.
+
+    ``live.call`` captures it for the first prompt.
+    """
     try:
         yield
     except Exception as error:
-        for take in takes[1:]:
-            take.raised(error)
+        for capture in captures[1:]:
+            capture.finish_with_error(error)
         raise
 
 
-def _returned(takes: Sequence[Take], result: LLMResult) -> None:
-    """Record one call a prompt. What was said about all of them goes to the first, as LangChain has it."""
-    outputs = [result.llm_output, *({} for _ in takes[1:])]
-    for take, generations, output in zip(takes, result.generations, outputs, strict=True):
-        take.returned(generations, output)
-
-
-def _joined(answers: Sequence[Answer | None], made: LLMResult) -> LLMResult:
-    """Recorded and new answers in the order of their prompts."""
-    new = iter(made.generations)
-    generations = [next(new) if answer is None else answer.generations() for answer in answers]
-    outputs = [made.llm_output, *(answer.llm_output() for answer in answers if answer)]
-    output = next((output for output in outputs if output), outputs[-1])
-    return LLMResult(generations=generations, llm_output=output)
+def _finish(captures: Sequence[CallCapture], result: LLMResult) -> None:
+    """Write one call for each prompt. Metadata of the whole call goes to the first, where LangChain has it too."""
+    outputs = [result.llm_output, *({} for _ in captures[1:])]
+    for capture, generations, output in zip(captures, result.generations, outputs, strict=True):
+        capture.finish_whole(generations, output)

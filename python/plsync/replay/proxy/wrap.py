@@ -1,4 +1,4 @@
-"""Models with a recording: grafted onto a live one, or with none behind them."""
+"""``with_recording``: a model whose calls are served from a recording, or made live and recorded."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from langchain_core.language_models.llms import BaseLLM
 from langchain_core.runnables import Runnable, RunnableBinding
 
 from plsync.replay.proxy.chat import chat_methods
-from plsync.replay.proxy.proxy_class import Graft
+from plsync.replay.proxy.proxy_class import ProxyClass
 from plsync.replay.proxy.text import text_methods
-from plsync.replay.recording import Recording
+from plsync.replay.recording import Recording, as_recording
 
 if TYPE_CHECKING:
-    from plsync.journal.filters import Filters
-    from plsync.journal.journal import Journal
-    from plsync.replay.matching import Match
-    from plsync.replay.modes import Exhausted, Mode
-    from plsync.replay.redaction import Redact
+    from typing_extensions import Unpack
 
-__all__ = ["graft", "regraft", "with_recording"]
+    from plsync.journal.journal import Journal
+    from plsync.replay.options import Mode, ReplayOptions
+
+__all__ = ["proxy_class_for", "rebuild_proxy", "with_recording"]
 
 Model = TypeVar("Model", bound=Runnable[Any, Any])
 
@@ -31,17 +30,13 @@ def with_recording(
     recording: str | os.PathLike[str] | Journal | Recording,
     mode: Mode = "none",
     *,
-    match: Match | None = None,
-    exhausted: Exhausted = "fail",
-    speed: float | None = None,
-    redact: Redact | None = None,
-    filters: Filters | None = None,
     serial: bool | None = None,
+    **options: Unpack[ReplayOptions],
 ) -> Model:
-    """A copy of a model whose calls are served from a recording, or made and recorded.
+    """A copy of a model whose calls are served from a recording, or made live and recorded.
 
-    The copy is of the model's own class and behaves as it did: ``isinstance``, ``bind_tools``,
-    ``with_structured_output``, and what is sent to the provider.
+    The copy belongs to a subclass of the model's class. ``isinstance``, ``bind_tools``, ``with_structured_output`` and
+    the requests to the provider do not change.
 
     >>> from langchain_core.language_models import FakeListChatModel
     >>> from plsync.replay import with_recording
@@ -50,48 +45,64 @@ def with_recording(
     'Paris'
 
     Args:
-        model: a chat model or a text model of LangChain's, or one with arguments bound to it.
-        recording: the recording's file; a journal or its directory; or an open ``Recording``, which brings its own
-            mode and settings.
-        mode: ``none`` serves what is recorded, ``once`` records into a new file and serves an existing one,
-            ``new_episodes`` serves what is recorded and records the rest, ``all`` records everything anew.
-        match, exhausted, speed, redact, filters: as of ``Recording``.
-        serial: let calls take turns while they are recorded; by default, calls of models known to need it.
+        model: a chat model or a text model of LangChain, or such a model with bound arguments.
+        recording: the path of a file; a journal or its directory; or an open ``Recording``, which keeps its own mode
+            and options.
+        mode: ``none`` (default) serves recorded calls. ``once`` records into a new file, and serves an existing one.
+            ``new_episodes`` serves recorded calls and records other calls. ``all`` records every call again.
+        serial: make live calls one at a time; by default only for models that need it (GPT4All, llama.cpp, ...).
+        options: ``match=None``, ``exhausted="fail"``, ``speed=None``, ``redact=None``, ``filters=None``:
+            see ``Recording``.
+
+    Returns:
+        The copy.
 
     Raises:
-        TypeError: the model is none of these.
-        ValueError: as ``Recording``.
+        TypeError: ``model`` is not such a model, or an option is unknown.
+        ValueError: see ``Recording``.
     """
-    if not isinstance(recording, Recording):
-        settings: dict[str, Any] = {"match": match, "exhausted": exhausted, "speed": speed, "redact": redact}
-        recording = Recording(recording, mode, filters=filters, **settings)
+    recording = as_recording(recording, mode, options)
     if isinstance(model, RunnableBinding):
         return cast("Model", model.model_copy(update={"bound": with_recording(model.bound, recording, serial=serial)}))
     if not isinstance(model, (BaseChatModel, BaseLLM)):
         raise TypeError(
             f"with_recording takes a chat model or a text model, not {type(model).__name__}: "
-            "give it the model, and build the chain of what it returns"
+            "pass the model, and build the chain from the result"
         )
-    return cast("Model", graft(type(model), recording, serial=serial).onto(model))
+    return cast("Model", proxy_class_for(type(model), recording, serial=serial).copy_of(model))
 
 
-def graft(live: type, recording: Recording, *, asks: bool = True, serial: bool | None = None) -> Graft:
-    """The graft of a model's class onto a recording. Raises TypeError when it is no model's."""
-    if issubclass(live, BaseChatModel):
-        return Graft(live, "chat", chat_methods(live), recording, asks=asks, serial=serial)
-    if issubclass(live, BaseLLM):
-        return Graft(live, "llm", text_methods(live), recording, asks=asks, serial=serial)
-    raise TypeError(f"{live.__name__} is neither a chat model nor a text model")
+def proxy_class_for(
+    live_class: type, recording: Recording, *, has_live_model: bool = True, serial: bool | None = None
+) -> ProxyClass:
+    """The proxy class of a model class for a recording; ``ProxyClass`` explains the arguments.
+
+    Raises:
+        TypeError: the class is neither a chat model nor a text model.
+    """
+    settings: dict[str, Any] = {"has_live_model": has_live_model, "serial": serial, "rebuild": rebuild_proxy}
+    if issubclass(live_class, BaseChatModel):
+        return ProxyClass(live_class, "chat", chat_methods(live_class), recording, **settings)
+    if issubclass(live_class, BaseLLM):
+        return ProxyClass(live_class, "llm", text_methods(live_class), recording, **settings)
+    raise TypeError(f"{live_class.__name__} is neither a chat model nor a text model")
 
 
-def regraft(live: type, state: Any, recording: Recording, settings: dict[str, Any]) -> Any:
-    """A grafted model as another process unpickles it: of its fields, when there is no model behind it."""
-    model = _of_fields(live, state) if isinstance(state, dict) else state
-    return graft(live, recording, **settings).onto(model)
+def rebuild_proxy(live_class: type, state: Any, recording: Recording, settings: dict[str, Any]) -> Any:
+    """A proxied model that is unpickled.
+
+    Args:
+        live_class: the class of the live model.
+        state: the live model; without a live model, its fields.
+        recording: serves and records the calls.
+        settings: keyword arguments of ``proxy_class_for``.
+    """
+    model = _from_fields(live_class, state) if isinstance(state, dict) else state
+    return proxy_class_for(live_class, recording, **settings).copy_of(model)
 
 
-def _of_fields(live: type, fields: dict[str, Any]) -> Any:
-    model: Any = object.__new__(live)
+def _from_fields(live_class: type, fields: dict[str, Any]) -> Any:
+    model: Any = object.__new__(live_class)
     for slot, value in (
         ("__dict__", fields),
         ("__pydantic_fields_set__", set(fields)),

@@ -1,1 +1,1 @@
-"""Requests to models as replay compares them."""
+"""Requests in the canonical form in which replay compares, stores and shows them."""

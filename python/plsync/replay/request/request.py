@@ -1,8 +1,8 @@
-"""What a model is asked, in the one form that is compared, stored and shown.
+"""A model request in its canonical form.
 
-A request is made of a call that is about to happen or of a record in a journal. What matters is in ``asked``: messages
-or prompt, stop words, tools, tool choice, response format. Beside it stand the model and its settings, which decide
-between recorded calls that are otherwise alike.
+A request comes from a live call or from a record of a journal. Its ``body`` holds everything that lookups compare by
+default: messages or prompt, stop words, tools, tool choice, response format. Model and settings stand beside the body.
+They choose among recorded calls whose bodies are equal.
 """
 
 from __future__ import annotations
@@ -16,25 +16,53 @@ import orjson
 from plsync._common.redaction import without_credentials
 from plsync.journal.events import facts
 from plsync.journal.events.tagged import MESSAGES, TAG, encode
-from plsync.replay.request.content import CallIds, canonical_content, clean
-from plsync.replay.request.tools import CHOICES, FORMATS, TOOLS, canonical_choice, canonical_format, canonical_tools
+from plsync.replay.request.content import CallIds, canonical_content, scrub
+from plsync.replay.request.tools import (
+    CHOICE_OPTIONS,
+    FORMAT_OPTIONS,
+    TOOL_OPTIONS,
+    canonical_choice,
+    canonical_format,
+    canonical_tools,
+)
 
-__all__ = ["MODEL_NAMES", "Kind", "Request", "of_call", "of_model", "of_record"]
+__all__ = ["MODEL_NAME_FIELDS", "Kind", "Request", "model_defaults", "request_of_call", "request_of_record"]
 
 Kind = Literal["chat", "llm"]
+"""``chat`` for a chat model (a list of messages), ``llm`` for a text model (one prompt)."""
 
-_TYPES: Final = {
-    **{"AIMessage": "ai", "HumanMessage": "human", "SystemMessage": "system", "ToolMessage": "tool"},
-    **{"FunctionMessage": "function", "ChatMessage": "chat", "RemoveMessage": "remove", "BaseMessage": "base"},
+_MESSAGE_TYPES: Final = {
+    "AIMessage": "ai",
+    "HumanMessage": "human",
+    "SystemMessage": "system",
+    "ToolMessage": "tool",
+    "FunctionMessage": "function",
+    "ChatMessage": "chat",
+    "RemoveMessage": "remove",
+    "BaseMessage": "base",
 }
-MODEL_NAMES: Final = ("model", "model_name", "model_id", "model_path")
-_PARTS: Final = ("stop", *TOOLS, *CHOICES, *FORMATS)
-# Said to LangChain, or about the transport; none of it is a setting of the model.
-_NO_SETTINGS: Final = frozenset(
+MODEL_NAME_FIELDS: Final = ("model", "model_name", "model_id", "model_path")
+"""The fields and keyword arguments that hold a model's name; the first one that is set counts."""
+
+_BODY_OPTIONS: Final = ("stop", *TOOL_OPTIONS, *CHOICE_OPTIONS, *FORMAT_OPTIONS)
+# Options of LangChain and of the transport. The rest are settings of the model.
+_NOT_SETTINGS: Final = frozenset(
     {
-        *(*TOOLS, *CHOICES, *FORMATS, *MODEL_NAMES),
-        *("_type", "stop", "stream", "streaming", "ls_structured_output_format", "structured_output_format"),
-        *("headers", "extra_headers", "default_headers", "timeout", "config"),
+        *TOOL_OPTIONS,
+        *CHOICE_OPTIONS,
+        *FORMAT_OPTIONS,
+        *MODEL_NAME_FIELDS,
+        "_type",
+        "stop",
+        "stream",
+        "streaming",
+        "ls_structured_output_format",
+        "structured_output_format",
+        "headers",
+        "extra_headers",
+        "default_headers",
+        "timeout",
+        "config",
     }
 )
 
@@ -44,97 +72,99 @@ class Request:
     """One request: a conversation, or one prompt."""
 
     kind: Kind
-    asked: dict[str, Any]
-    """``messages`` or ``prompt``; ``stop``, ``tools``, ``tool_choice``, ``response_format`` where there is one."""
+    body: dict[str, Any]
+    """``messages`` or ``prompt``, and if set ``stop``, ``tools``, ``tool_choice``, ``response_format``."""
     model: str | None = None
-    """The model's name; of a model file, its file name."""
+    """The model's name. For a model file, its file name."""
     class_name: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
-    """What this one call sets besides: ``temperature``, ``n_predict``, ..."""
+    """The other options of this call: ``temperature``, ``n_predict``, ..."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The parts of ``asked``, and ``kind``, ``model``, ``class`` and ``settings``."""
+        """The keys of ``body``, and ``kind``, ``model``, ``class`` and ``settings``."""
         return {
             "kind": self.kind,
-            **self.asked,
+            **self.body,
             "model": self.model,
             "class": self.class_name,
             "settings": self.settings,
         }
 
 
-def of_call(
+def request_of_call(
     kind: Kind,
-    given: Any,
+    model_input: Any,
     *,
     stop: Iterable[str] | None = None,
     options: Mapping[str, Any],
     model: str | None = None,
     class_name: str | None = None,
-    own: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Request:
-    """The request of a call.
+    """The request of a live call.
 
     Args:
-        kind: what ``given`` is: a list of messages, or a prompt.
-        given: LangChain's objects.
-        stop: the stop words.
-        options: the call's keyword arguments, as the model gets them.
-        model: the model's name, unless ``options`` names another.
+        kind: the type of ``model_input``.
+        model_input: a list of LangChain's messages, or a prompt.
+        stop: the stop words of the call.
+        options: the keyword arguments of the call.
+        model: the model's name, unless ``options`` has another.
         class_name: the name of the model's class.
-        own: what the model asks in every call, as ``of_model`` returned it.
+        defaults: the result of ``model_defaults`` for the model.
     """
-    said = {"messages": _messages(_tagged(given))} if kind == "chat" else {"prompt": clean(_tagged(given))}
-    found = {**said, **(own or {})}
+    content = (
+        {"messages": _messages(_tagged(model_input))} if kind == "chat" else {"prompt": scrub(_tagged(model_input))}
+    )
+    found = {**content, **(defaults or {})}
     if not options:
-        return Request(kind, found | _stop(stop), _short(model), class_name)
-    options = {key: _schema_of(key, value) for key, value in options.items()}
+        return Request(kind, found | _stop(stop), _short_name(model), class_name)
+    options = {key: _with_schemas(key, value) for key, value in options.items()}
     tagged = _tagged(options, redact=True)
-    named = next((tagged[key] for key in MODEL_NAMES if isinstance(tagged.get(key), str)), model)
-    settings = {key: value for key, value in tagged.items() if key not in _NO_SETTINGS and value is not None}
-    asked = found | _stop(stop) | _offered(tagged)
-    return Request(kind, asked, _short(named), class_name, clean(settings))
+    name = next((tagged[key] for key in MODEL_NAME_FIELDS if isinstance(tagged.get(key), str)), model)
+    settings = {key: value for key, value in tagged.items() if key not in _NOT_SETTINGS and value is not None}
+    body = found | _stop(stop) | _tools_and_format(tagged)
+    return Request(kind, body, _short_name(name), class_name, scrub(settings))
 
 
-def of_model(kind: Kind, model: Any) -> dict[str, Any]:
-    """What a model asks in every call, since it was made so: stop words, tools, tool choice, response format.
+def model_defaults(kind: Kind, model: Any) -> dict[str, Any]:
+    """The part of the body that a model sends with every call: stop words, tools, tool choice, response format.
 
-    These are found where LangChain itself finds them to tell callbacks, so that a call has the same request here as
-    in a journal.
+    They come from the invocation parameters that LangChain passes to callbacks. So a live call and its record in a
+    journal have the same body.
     """
     try:
-        # A text model's callbacks are told the stop words of the call alone.
+        # Callbacks of a text model receive only the stop words of the call.
         params = model._get_invocation_params() if kind == "chat" else {**_fields(model), "stop": None}
-        kept = {key: _schema_of(key, params[key]) for key in _PARTS if params.get(key) is not None}
+        kept = {key: _with_schemas(key, params[key]) for key in _BODY_OPTIONS if params.get(key) is not None}
         tagged = _tagged(kept, redact=True) if kept else {}
-    except Exception:  # a model that was never initialised, or cannot tell
+    except Exception:  # the model was never initialised, or its parameters raise
         return {}
-    return _stop(tagged.get("stop")) | _offered(tagged)
+    return _stop(tagged.get("stop")) | _tools_and_format(tagged)
 
 
 def _fields(model: Any) -> dict[str, Any]:
-    # LangChain renamed it in 1.4, and warns of the old name.
+    # langchain-core 1.4 renamed ``dict`` to ``asdict`` and warns about the old name.
     fields: dict[str, Any] = getattr(model, "asdict", model.dict)()
     return fields
 
 
-def of_record(start: Mapping[str, Any]) -> Request | None:
-    """The request of a record's start event (``docs/reference/events.md``); ``None`` when it holds none.
+def request_of_record(start: Mapping[str, Any]) -> Request | None:
+    """The request in a record's start event (``docs/reference/events.md``); ``None`` for an event without content.
 
-    The settings stay empty: an event does not tell those of the call from those of the model.
+    The settings stay empty: an event does not separate options of the call from settings of the model.
     """
     params, options, metadata = (_dict(start.get(key)) for key in ("params", "options", "metadata"))
     if isinstance(start.get("messages"), list) and start["messages"]:
         kind: Kind = "chat"
-        found = {"messages": _messages(start["messages"])}
+        content = {"messages": _messages(start["messages"])}
     elif isinstance(prompts := start.get("prompts"), list) and prompts:
-        kind, found = "llm", {"prompt": clean(prompts[0])}
+        kind, content = "llm", {"prompt": scrub(prompts[0])}
     else:
         return None
     stop = options.get("stop") or params.get("stop")
     model = facts.model(metadata, params)
-    asked = found | _stop(stop) | _offered(params)
-    return Request(kind, asked, _short(model), facts.class_name(start))
+    body = content | _stop(stop) | _tools_and_format(params)
+    return Request(kind, body, _short_name(model), facts.class_name(start))
 
 
 def _dict(value: Any) -> dict[str, Any]:
@@ -145,22 +175,22 @@ def _tagged(value: Any, *, redact: bool = False) -> Any:
     return orjson.loads(encode(value, redact=redact)[0])
 
 
-def _short(model: str | None) -> str | None:
+def _short_name(model: str | None) -> str | None:
     return without_credentials(facts.short_model(model)) if model else None
 
 
 def _stop(stop: Any) -> dict[str, Any]:
-    if isinstance(stop, dict):  # tagged: a tuple
+    if isinstance(stop, dict):  # tagged JSON of a tuple
         stop = stop.get("v")
     words = [stop] if isinstance(stop, str) else list(stop) if isinstance(stop, Iterable) else []
     return {"stop": words} if words else {}
 
 
-def _offered(options: Mapping[str, Any]) -> dict[str, Any]:
+def _tools_and_format(options: Mapping[str, Any]) -> dict[str, Any]:
     """Tools, tool choice and response format among keyword arguments or invocation parameters."""
-    tools = next((options[key] for key in TOOLS if options.get(key)), None)
-    choice = next((options[key] for key in CHOICES if options.get(key)), None)
-    form = next((options[key] for key in FORMATS if options.get(key)), None)
+    tools = next((options[key] for key in TOOL_OPTIONS if options.get(key)), None)
+    choice = next((options[key] for key in CHOICE_OPTIONS if options.get(key)), None)
+    form = next((options[key] for key in FORMAT_OPTIONS if options.get(key)), None)
     found = {
         "tools": canonical_tools(tools) if tools else None,
         "tool_choice": canonical_choice(choice),
@@ -169,21 +199,21 @@ def _offered(options: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _schema_of(key: str, value: Any) -> Any:
-    """Tools and formats given as classes or functions, as the schema LangChain makes of them."""
-    if key in TOOLS and isinstance(value, (list, tuple)):
-        return [_function(tool) for tool in value]
-    return _function(value) if key in FORMATS and isinstance(value, type) else value
+def _with_schemas(key: str, value: Any) -> Any:
+    """An option whose classes and functions are replaced by the schemas that LangChain makes of them."""
+    if key in TOOL_OPTIONS and isinstance(value, (list, tuple)):
+        return [_function_schema(tool) for tool in value]
+    return _function_schema(value) if key in FORMAT_OPTIONS and isinstance(value, type) else value
 
 
-def _function(tool: Any) -> Any:
+def _function_schema(tool: Any) -> Any:
     if isinstance(tool, Mapping):
         return tool
     from langchain_core.utils.function_calling import convert_to_openai_function  # noqa: PLC0415 - heavy
 
     try:
         return convert_to_openai_function(tool)
-    except Exception:  # whatever a provider takes for a tool, it can be compared as it is
+    except Exception:  # a tool in a provider's own form is compared unchanged
         return tool
 
 
@@ -193,25 +223,25 @@ def _messages(tagged: list[Any]) -> list[Any]:
 
 
 def _message(tagged: Any, ids: CallIds) -> Any:
-    if isinstance(tagged, dict) and tagged.get(TAG) == "as":  # a message class of the program's own
+    if isinstance(tagged, dict) and tagged.get(TAG) == "as":  # a message class of the program
         tagged = tagged["v"]
     tag = tagged.get(TAG) if isinstance(tagged, dict) else None
     fields = tagged.get("v") if tag in MESSAGES else None
     if not isinstance(tag, str) or not isinstance(fields, dict):
-        return clean(tagged)
-    found: dict[str, Any] = {"type": _TYPES[tag.removesuffix("Chunk")]}
+        return scrub(tagged)
+    found: dict[str, Any] = {"type": _MESSAGE_TYPES[tag.removesuffix("Chunk")]}
     if "role" in fields:
         found["role"] = fields["role"]
     if fields.get("name"):
         found["name"] = fields["name"]
-    calls = fields.get("tool_calls") or []
-    found["content"] = canonical_content(fields.get("content"), ids, calls_elsewhere=bool(calls))
+    tool_calls = fields.get("tool_calls") or []
+    found["content"] = canonical_content(fields.get("content"), ids, skip_tool_calls=bool(tool_calls))
     for key in ("tool_calls", "invalid_tool_calls"):
         if isinstance(fields.get(key), list) and fields[key]:
-            found[key] = [_call(call, ids) for call in fields[key]]
+            found[key] = [_tool_call(call, ids) for call in fields[key]]
     extra = fields.get("additional_kwargs")
-    if not calls and isinstance(extra, dict) and extra.get("function_call"):
-        found["function_call"] = clean(extra["function_call"])
+    if not tool_calls and isinstance(extra, dict) and extra.get("function_call"):
+        found["function_call"] = scrub(extra["function_call"])
     if tag.startswith("ToolMessage"):
         found["tool_call_id"] = ids.name(fields.get("tool_call_id"))
         if fields.get("status") == "error":
@@ -219,7 +249,7 @@ def _message(tagged: Any, ids: CallIds) -> Any:
     return found
 
 
-def _call(call: Any, ids: CallIds) -> Any:
+def _tool_call(call: Any, ids: CallIds) -> Any:
     if not isinstance(call, dict):
-        return clean(call)
-    return {"name": call.get("name"), "args": clean(call.get("args")), "id": ids.name(call.get("id"))}
+        return scrub(call)
+    return {"name": call.get("name"), "args": scrub(call.get("args")), "id": ids.name(call.get("id"))}

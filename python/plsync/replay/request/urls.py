@@ -1,4 +1,4 @@
-"""Links without what is drawn anew each time they are handed out."""
+"""Links without the parts that a server generates for each download."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from plsync._common.redaction import names_a_secret, without_credentials
 
-__all__ = ["unsigned"]
+__all__ = ["without_signature"]
 
-# What is drawn anew each time such a link is handed out.
+# Query parameters that sign a link or limit its lifetime (AWS, Google Cloud, Azure, CloudFront).
 _SIGNING: Final = re.compile(
     r"^(x-(amz|goog|ms)-.*|sig|signature|key-pair-id|policy|expires|key|se|sp|sr|st|sv|skoid)$", re.IGNORECASE
 )
 
 
-def unsigned(link: str) -> str:
-    """A link without what is drawn anew each time it is handed out: user, password, signature, expiry."""
+def without_signature(link: str) -> str:
+    """A link without user, password, signature and expiry.
+
+    >>> without_signature("https://example.org/cat.png?page=1&X-Amz-Signature=2f0e")
+    'https://example.org/cat.png?page=1'
+    """
     try:
         parts = urlsplit(link)
         pairs = parse_qsl(parts.query, keep_blank_values=True)

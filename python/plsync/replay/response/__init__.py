@@ -1,1 +1,1 @@
-"""Recorded answers and errors, and the objects that replay restores from them."""
+"""Recorded responses and errors, and the objects that replay restores from them."""

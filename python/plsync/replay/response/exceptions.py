@@ -1,9 +1,9 @@
-"""Exceptions as a recording holds them, and raised again.
+"""Exceptions in a recording: described as JSON, and rebuilt to be raised again.
 
-An exception comes back as its own class when this process has that class: imported by the program, or in one of a few
-modules known to hold providers' exceptions. It is made without its constructor, which may want more than was recorded,
-and gets its arguments and the attributes JSON can hold. Otherwise a stand-in of the same name takes its place, which
-derives from the nearest built-in class the original derived from. Nothing a file names is called.
+An exception is rebuilt as its own class if this process has that class. Either the program imported the class, or its
+module is known to define providers' exceptions. The constructor is not called, since it may need values that were not
+recorded. The rebuilt exception has the arguments, and the attributes that JSON can hold. Without the class, a stand-in
+of the same name derives from the nearest built-in base class. Nothing that a file names is called.
 """
 
 from __future__ import annotations
@@ -17,69 +17,75 @@ import orjson
 
 from plsync.errors import PlsyncError, RecordedError
 from plsync.journal.events.tagged import TAG, Rebuilder, encode
-from plsync.replay.redaction import shown_headers
+from plsync.replay.redaction import redact_headers
 from plsync.replay.response.restore import imported_class
 
 __all__ = ["describe_error", "rebuild_error"]
 
-# Their exceptions are what programs catch; importing them does nothing but define classes.
-_KNOWN: Final = frozenset({"anthropic", "httpx", "httpx2", "langchain_core", "openai"})
-_HTTP: Final = ("httpx2", "httpx")
-_DEPTH: Final = 3
+# Programs catch exceptions of these modules. Importing such a module only defines classes.
+_PROVIDER_MODULES: Final = frozenset({"anthropic", "httpx", "httpx2", "langchain_core", "openai"})
+_HTTP_MODULES: Final = ("httpx2", "httpx")
+_MAX_CAUSES: Final = 3
 _LARGEST_BODY: Final = 65536
+_TRANSFER_HEADERS: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
 def describe_error(error: BaseException, depth: int = 0) -> dict[str, Any]:
-    """An exception as tagged JSON: class, bases, message, arguments, attributes, and what caused it."""
+    """An exception as tagged JSON: class, bases, message, arguments, attributes, and its cause.
+
+    Args:
+        error: the exception.
+        depth: the number of causes that were already described.
+    """
     kind = type(error)
-    # The args of an OSError lack the file's name.
+    # ``args`` of an OSError lacks the file name.
     args = OSError.__reduce__(error)[1] if isinstance(error, OSError) else error.args
     described: dict[str, Any] = {
         "class": _path(kind),
         "bases": [_path(base) for base in kind.__mro__[1:] if issubclass(base, Exception)],
-        "message": _kept(_message(error)),
-        "args": [_kept(value) for value in args],
+        "message": _to_json(_message(error)),
+        "args": [_to_json(value) for value in args],
         "attributes": {
-            name: _kept(value) for name, value in vars(error).items() if isinstance(name, str) and _can_keep(value)
+            name: _to_json(value) for name, value in vars(error).items() if isinstance(name, str) and _is_kept(value)
         },
     }
     if not described["attributes"]:
         del described["attributes"]
-    if isinstance(error.__cause__, Exception) and depth < _DEPTH:
+    if isinstance(error.__cause__, Exception) and depth < _MAX_CAUSES:
         described["cause"] = describe_error(error.__cause__, depth + 1)
     return described
 
 
-def rebuild_error(described: dict[str, Any], restored: Rebuilder) -> Exception:
-    """The exception again: of its class, or a ``RecordedError`` that stands in for it.
+def rebuild_error(described: dict[str, Any], restore: Rebuilder) -> Exception:
+    """The described exception: of the recorded class, or a ``RecordedError`` that stands in for it.
 
     Args:
-        described: what ``describe_error`` returned, packed.
-        restored: makes objects of it.
+        described: the packed result of ``describe_error``.
+        restore: restores objects from tagged JSON.
     """
-    message = str(_given(described.get("message", ""), restored))
-    args = tuple(_given(value, restored) for value in described.get("args") or [])
-    attributes = {name: _given(value, restored) for name, value in (described.get("attributes") or {}).items()}
-    error = _of_its_class(described, message, args, attributes) or _stand_in(described, message, attributes)
+    message = str(_from_json(described.get("message", ""), restore))
+    args = tuple(_from_json(value, restore) for value in described.get("args") or [])
+    attributes = {name: _from_json(value, restore) for name, value in (described.get("attributes") or {}).items()}
+    error = _own_class(described, message, args, attributes) or _stand_in(described, message, attributes)
     if isinstance(described.get("cause"), dict):
-        error.__cause__ = rebuild_error(described["cause"], restored)
+        error.__cause__ = rebuild_error(described["cause"], restore)
     return error
 
 
-def _of_its_class(
+def _own_class(
     described: dict[str, Any], message: str, args: tuple[Any, ...], attributes: dict[str, Any]
 ) -> Exception | None:
     cls = _exception_class(described.get("class"))
     if cls is None:
         return None
     try:
-        # Built-in classes keep some of their state where only their constructor reaches, and theirs is harmless.
+        # Only the constructor of a built-in class sets all of its state, and that constructor is harmless.
         base: Any = next(base for base in cls.__mro__ if base.__module__ == "builtins")
         error: Exception = cls(*args) if base is cls else base.__new__(cls, *args)
     except Exception:
         return None
-    _furnish(error, attributes, error.args if base is cls else args)
-    return error if _message(error) == message else _saying(error, message)
+    _set_state(error, attributes, error.args if base is cls else args)
+    return error if _message(error) == message else _with_message(error, message)
 
 
 def _stand_in(described: dict[str, Any], message: str, attributes: dict[str, Any]) -> Exception:
@@ -87,35 +93,35 @@ def _stand_in(described: dict[str, Any], message: str, attributes: dict[str, Any
     module, _, name = path.partition(":")
     bases = (_exception_class(base) for base in described.get("bases") or [])
     nearest = next((base for base in bases if base is not None), Exception)
-    names = {"__module__": module or __name__, "__str__": lambda _: message}
+    namespace = {"__module__": module or __name__, "__str__": lambda _: message}
     try:
-        cls: Any = type(name.rpartition(".")[2] or "RecordedError", (RecordedError, nearest), names)
+        cls: Any = type(name.rpartition(".")[2] or "RecordedError", (RecordedError, nearest), namespace)
         error: Exception = cls.__new__(cls)
-    except TypeError:  # a base that cannot be combined or needs arguments
-        error = type(name or "RecordedError", (RecordedError,), names)()
-    _furnish(error, attributes, (message,))
+    except TypeError:  # the base class cannot be combined or needs arguments
+        error = type(name or "RecordedError", (RecordedError,), namespace)()
+    _set_state(error, attributes, (message,))
     return error
 
 
-def _furnish(error: Exception, attributes: dict[str, Any], args: tuple[Any, ...]) -> None:
+def _set_state(error: Exception, attributes: dict[str, Any], args: tuple[Any, ...]) -> None:
     with contextlib.suppress(Exception):
         error.args = args
     with contextlib.suppress(TypeError):  # a class without a __dict__
         vars(error).update(attributes)
 
 
-def _saying(error: Exception, message: str) -> Exception:
-    """The same exception where its own words need what was not recorded."""
+def _with_message(error: Exception, message: str) -> Exception:
+    """The exception with a fixed text, for a class whose ``__str__`` needs values that were not recorded."""
     cls = type(error)
-    names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__str__": lambda _: message}
+    namespace = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__str__": lambda _: message}
     with contextlib.suppress(TypeError):
-        error.__class__ = type(cls.__name__, (cls,), names)
+        error.__class__ = type(cls.__name__, (cls,), namespace)
     return error
 
 
 def _exception_class(path: object) -> type[Exception] | None:
     module, _, name = path.partition(":") if isinstance(path, str) else ("", "", "")
-    if module.partition(".")[0] in _KNOWN and module not in sys.modules and name.isidentifier():
+    if module.partition(".")[0] in _PROVIDER_MODULES and module not in sys.modules and name.isidentifier():
         with contextlib.suppress(ImportError):
             importlib.import_module(module.partition(".")[0])
     found = imported_class(path)
@@ -138,12 +144,12 @@ def _message(error: BaseException) -> str:
 # --- arguments and attributes ---
 
 
-def _can_keep(value: Any) -> bool:
-    return _is_http(value) is not None or not encode(value)[1]
+def _is_kept(value: Any) -> bool:
+    return _http_kind(value) is not None or not encode(value)[1]
 
 
-def _kept(value: Any) -> Any:
-    kind = _is_http(value)
+def _to_json(value: Any) -> Any:
+    kind = _http_kind(value)
     if kind is None:
         return orjson.loads(encode(value)[0])
     request = value if kind == "Request" else getattr(value, "_request", None)
@@ -151,38 +157,36 @@ def _kept(value: Any) -> Any:
     if request is not None:
         kept |= {"method": str(request.method), "url": str(request.url)}
     if kind == "Response":
-        kept |= {"status": int(value.status_code), "headers": shown_headers(value.headers), "body": _body(value)}
+        kept |= {"status": int(value.status_code), "headers": redact_headers(value.headers), "body": _body(value)}
     return kept
 
 
-def _given(value: Any, restored: Rebuilder) -> Any:
-    return _http(value) if isinstance(value, dict) and value.get(TAG) == "http" else restored(value)
+def _from_json(value: Any, restore: Rebuilder) -> Any:
+    return _http_object(value) if isinstance(value, dict) and value.get(TAG) == "http" else restore(value)
 
 
-def _is_http(value: Any) -> str | None:
-    """``Request`` or ``Response`` if it is one of httpx's."""
+def _http_kind(value: Any) -> str | None:
+    """``Request`` or ``Response`` for an object of httpx; ``None`` for any other value."""
     kind = type(value)
-    is_one = kind.__name__ in ("Request", "Response") and kind.__module__.partition(".")[0] in _HTTP
-    return kind.__name__ if is_one else None
+    is_http = kind.__name__ in ("Request", "Response") and kind.__module__.partition(".")[0] in _HTTP_MODULES
+    return kind.__name__ if is_http else None
 
 
 def _body(response: Any) -> str | None:
     try:
         text: str = response.text
-    except Exception:  # a stream nobody has read
+    except Exception:  # a stream that was never read
         return None
     return text if len(text) <= _LARGEST_BODY else None
 
 
-def _http(kept: dict[str, Any]) -> Any:
-    """What providers' exceptions carry, so that ``error.response.headers`` works; httpx's own class."""
-    httpx = next((sys.modules[name] for name in _HTTP if name in sys.modules), None) or importlib.import_module("httpx")
+def _http_object(kept: dict[str, Any]) -> Any:
+    """The request or response that an exception carries, of httpx's own class: for ``error.response.headers``."""
+    imported = (sys.modules[name] for name in _HTTP_MODULES if name in sys.modules)
+    httpx = next(imported, None) or importlib.import_module("httpx")
     request = httpx.Request(kept["method"], kept["url"]) if "method" in kept else None
     if kept.get("c") != "Response":
         return request
-    # The body was decoded when it was recorded.
-    headers = {name: value for name, value in kept["headers"].items() if name.lower() not in _OF_THE_WIRE}
+    # The recorded body is decoded already.
+    headers = {name: value for name, value in kept["headers"].items() if name.lower() not in _TRANSFER_HEADERS}
     return httpx.Response(kept["status"], headers=headers, text=kept.get("body") or "", request=request)
-
-
-_OF_THE_WIRE: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})

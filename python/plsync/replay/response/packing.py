@@ -1,8 +1,7 @@
-"""Answers as a recording holds them: tagged JSON without what goes without saying, large binaries apart.
+"""The compact form of a response: default fields dropped, large binaries moved to separate files.
 
-A message has a dozen fields, of which most are empty; a recording is read by people, so it holds the others. A field
-that is missing has the value every message starts with. Base64 of some size moves into a file of its own, named by
-its content, and its place says which.
+People read and review recordings, and most of a message's dozen fields are empty. So a field that is missing has its
+default value. A large base64 text moves into a file that is named by its content; a reference takes its place.
 """
 
 from __future__ import annotations
@@ -15,11 +14,14 @@ from typing import Any, Final
 
 from plsync.journal.events.tagged import TAG
 
-__all__ = ["BLOB", "REQUIRED", "default", "pack", "text_of"]
+__all__ = ["BLOB", "REQUIRED", "default_value", "message_text", "pack"]
 
 BLOB: Final = "blob"
+"""The tag of a reference to a large binary."""
 REQUIRED: Final[Any] = object()
-# In bytes of base64. A smaller picture does no harm to a diff.
+"""The result of ``default_value`` for a field that has no default."""
+
+# In bytes of base64. Below that a picture is short enough for a diff.
 _LARGE: Final = 4096
 _BASE64: Final = re.compile(r"(data:[^,]{0,200};base64,)?([A-Za-z0-9+/]+={0,2})", re.ASCII)
 
@@ -30,7 +32,7 @@ _GENERATION: Final[Mapping[str, Any]] = {"generation_info": None}
 
 
 def _defaults() -> dict[str, Mapping[str, Any]]:
-    """By class, what its fields hold when nobody sets them, ``type`` among them."""
+    """The default values of each class's fields, ``type`` included."""
     plain = {"Human": "human", "System": "system", "Function": "function", "Chat": "chat"}
     found: dict[str, Mapping[str, Any]] = {}
     for name, kind in plain.items():
@@ -52,21 +54,21 @@ def _defaults() -> dict[str, Mapping[str, Any]]:
 _DEFAULTS: Final = _defaults()
 
 
-def pack(value: Any, keep: Callable[[bytes], str]) -> Any:
-    """The short form of parsed tagged JSON.
+def pack(value: Any, store_blob: Callable[[bytes], str]) -> Any:
+    """The compact form of parsed tagged JSON.
 
     Args:
-        value: what ``plsync.journal.events.tagged.encode`` wrote, parsed. It is not changed.
-        keep: stores a large binary and returns the name it is found by.
+        value: the parsed output of ``plsync.journal.events.tagged.encode``. It is not changed.
+        store_blob: stores a large binary and returns its name.
     """
     if isinstance(value, str):
-        return _apart(value, keep) if len(value) >= _LARGE else value
+        return _move_base64(value, store_blob) if len(value) >= _LARGE else value
     if isinstance(value, list):
-        return [pack(item, keep) for item in value]
+        return [pack(item, store_blob) for item in value]
     if not isinstance(value, dict):
         return value
     tag = value.get(TAG)
-    packed = {key: pack(item, keep) for key, item in value.items()}
+    packed = {key: pack(item, store_blob) for key, item in value.items()}
     if tag in ("bytes", "bytearray") and isinstance(packed.get("v"), dict):
         return {**packed["v"], "as": tag}
     if tag in _DEFAULTS and isinstance(packed.get("v"), dict):
@@ -74,13 +76,16 @@ def pack(value: Any, keep: Callable[[bytes], str]) -> Any:
     return packed
 
 
-def default(tag: str, field: str) -> Any:
-    """What a missing field of a packed object holds (if it is a container, an empty one); ``REQUIRED`` for nothing."""
+def default_value(tag: str, field: str) -> Any:
+    """The value of a missing field in a packed object; ``REQUIRED`` for a field without a default.
+
+    A default that is a container is empty. The caller makes a new one for each object.
+    """
     return _DEFAULTS.get(tag, {}).get(field, REQUIRED)
 
 
-def text_of(fields: Mapping[str, Any]) -> str | None:
-    """The text of a packed generation that does not say it: that of its message, whose content is a text."""
+def message_text(fields: Mapping[str, Any]) -> str | None:
+    """The content of a packed generation's message, if it is a text: then the generation's ``text`` is left out."""
     message = fields.get("message")
     inner = message.get("v") if isinstance(message, dict) else None
     content = inner.get("content") if isinstance(inner, dict) else None
@@ -90,17 +95,17 @@ def text_of(fields: Mapping[str, Any]) -> str | None:
 def _without_defaults(tag: str, fields: dict[str, Any]) -> dict[str, Any]:
     defaults = _DEFAULTS[tag]
     kept = {key: item for key, item in fields.items() if key not in defaults or not _same(item, defaults[key])}
-    if "text" in kept and _same(kept["text"], text_of(fields)):
+    if "text" in kept and _same(kept["text"], message_text(fields)):
         del kept["text"]
     return kept
 
 
 def _same(one: Any, other: Any) -> bool:
-    # Not ==, for which True is 1 and an absent number 0.0 is 0.
+    # For == True is 1 and 0.0 is 0, and both would come back with another type.
     return type(one) is type(other) and one == other
 
 
-def _apart(text: str, keep: Callable[[bytes], str]) -> Any:
+def _move_base64(text: str, store_blob: Callable[[bytes], str]) -> Any:
     found = _BASE64.fullmatch(text)
     if found is None:
         return text
@@ -108,7 +113,7 @@ def _apart(text: str, keep: Callable[[bytes], str]) -> Any:
         raw = base64.b64decode(found[2], validate=True)
     except (binascii.Error, ValueError):
         return text
-    if base64.b64encode(raw).decode() != found[2]:  # another way to write the same bytes would not come back
+    if base64.b64encode(raw).decode() != found[2]:  # another encoding of these bytes would not be restored
         return text
-    blob: dict[str, Any] = {TAG: BLOB, "v": keep(raw)}
+    blob: dict[str, Any] = {TAG: BLOB, "v": store_blob(raw)}
     return blob | {"before": found[1]} if found[1] else blob

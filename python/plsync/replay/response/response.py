@@ -1,94 +1,91 @@
-"""What came back from a model, as a recording holds it, and made into LangChain's objects again.
+"""The recorded response of a model, restored as LangChain's objects.
 
-An answer was recorded as it was asked for: whole, or as a stream of chunks. It is served either way: chunks are summed
-as LangChain sums them, a whole answer is streamed as one chunk, since where a model would have cut it nobody knows.
+A response was recorded in the form in which the program requested it: whole, or as a stream of chunks. It is served in
+either form. LangChain's own function adds up the chunks. A whole response is streamed as one chunk: the original chunk
+boundaries are unknown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any
 
-import orjson
 from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessageChunk, message_chunk_to_message
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, Generation, GenerationChunk
 
-from plsync.journal.events.tagged import TAG
 from plsync.replay.response.exceptions import rebuild_error
+from plsync.replay.response.folding import unfold
 from plsync.replay.response.restore import Restorer
-from plsync.replay.response.stream_events import message_of
+from plsync.replay.response.stream_events import message_from_events
 
-__all__ = ["Answer", "fold", "unfold"]
-
-# Where the text of a chunk is, by its class.
-_TEXT_AT: Final = {"ChatGenerationChunk": ("message", "v", "content"), "GenerationChunk": ("text",)}
+__all__ = ["RecordedResponse"]
 
 
-class Answer:
-    """One recorded answer. Every call of a method makes new objects: programs change what they are given."""
+class RecordedResponse:
+    """One recorded response. Each call of a method makes new objects, since a program may change them."""
 
     def __init__(
         self,
         data: dict[str, Any],
         *,
         ms: Sequence[int] = (),
-        load: Callable[[str], bytes],
-        fresh: bool = False,
+        load_blob: Callable[[str], bytes],
+        new_ids: bool = False,
     ) -> None:
-        """Wraps an answer.
+        """Wraps a response.
 
         Args:
-            data: ``generations`` and ``llm_output``, or ``chunks``; ``tokens``, ``error``, ``stopped``.
-            ms: how long the model took, before each chunk and after the last, in ms.
-            load: a large binary, by its name.
-            fresh: leave out message ids, so that LangChain gives new ones: a message served twice must not be taken
-                for one and the same.
+            data: the value of ``answer`` in a recording (``docs/reference/recordings.md``).
+            ms: the model's time before each chunk and after the last one, in milliseconds.
+            load_blob: returns the large binary of a name.
+            new_ids: leave out message ids, so that LangChain assigns new ones. LangGraph would take a message that is
+                served twice with one id for a single message.
         """
         self._data = data
         self._ms = ms
-        self._restored = Restorer(load)
-        self._fresh = fresh
+        self._restore = Restorer(load_blob)
+        self._new_ids = new_ids
 
-    def may_hold(self, classes: Sequence[type]) -> None:
-        """Tell it of classes the call was made with, whose objects an answer may have."""
-        self._restored.known = classes
+    def allow_classes(self, classes: Sequence[type]) -> None:
+        """Allow the classes that the call requested: the response may hold objects of them."""
+        self._restore.call_classes = classes
 
     @property
     def stopped(self) -> bool:
-        """Whether the program stopped reading before the end: what would have followed is unknown."""
+        """Whether the recorded program stopped reading before the end, so that the rest is unknown."""
         return bool(self._data.get("stopped"))
 
     @property
-    def told(self) -> bool:
-        """Whether the model itself reported each chunk to the callbacks, if it was given a way to."""
+    def reports_chunks(self) -> bool:
+        """Whether the model itself reported each chunk to the callbacks."""
         return self._data.get("told") is not False
 
     @property
     def message_id(self) -> str | None:
-        """The id LangChain gave, or would have given, the message of a stream of events."""
-        if self._fresh:
+        """The id that LangChain assigned, or would have assigned, to the message of a stream of events."""
+        if self._new_ids:
             return None
         if isinstance(self._data.get("id"), str):
             return str(self._data["id"])
-        given = (chunk.message.id for chunk in self.chat_chunks())
-        return next((one for one in given if isinstance(one, str) and one.startswith("lc_run-")), None)
+        ids = (chunk.message.id for chunk in self.chat_chunks())
+        return next((found for found in ids if isinstance(found, str) and found.startswith("lc_run-")), None)
 
     @property
     def events(self) -> list[Any] | None:
-        """The events of a model that streams those of ``stream_events(version="v3")`` itself."""
+        """The events of a model that itself implements ``stream_events(version="v3")``; ``None`` for other models."""
         found = self._data.get("events")
-        return None if found is None else self._restored(found)
+        return None if found is None else self._restore(found)
 
     def error(self) -> Exception | None:
-        """The exception it ended with."""
+        """The exception that ended the call; ``None`` for a call that succeeded."""
         described = self._data.get("error")
-        return None if described is None else rebuild_error(described, self._restored)
+        return None if described is None else rebuild_error(described, self._restore)
 
-    def waits(self, parts: int) -> Iterator[float]:
-        """Seconds before each of so many parts, and before the end."""
+    def delays(self, parts: int) -> Iterator[float]:
+        """Seconds before each of ``parts`` parts, and before the end."""
         *before, end = self._ms or (0,)
-        if not before:  # a whole answer: it came at the end
+        if not before:  # a whole response arrived at the end
             before, end = [end], 0
         if len(before) > parts:
             before, end = [], sum(self._ms)
@@ -97,7 +94,7 @@ class Answer:
         yield end / 1000
 
     def tokens(self) -> list[tuple[str, Any]]:
-        """What was reported to callbacks during a plain call: texts, each with its chunk or ``None``."""
+        """The tokens that callbacks received during a plain call: texts, each with its chunk or ``None``."""
         if "token_chunks" not in self._data and "tokens" not in self._data:
             return []
         if (texts := self._data.get("tokens")) is not None:
@@ -107,48 +104,48 @@ class Answer:
     # --- chat models ---
 
     def chat_result(self) -> ChatResult:
-        """The whole answer of a chat model."""
-
+        """The whole response of a chat model."""
         if (events := self.events) is not None:
-            return ChatResult(generations=[ChatGeneration(message=message_of(events))])
+            return ChatResult(generations=[ChatGeneration(message=message_from_events(events))])
         if "generations" not in self._data:
-            return generate_from_stream(iter(_ended(self.chat_chunks(ended=True))))
-        generations = self._restored(self._data["generations"])
+            return generate_from_stream(iter(_with_last_chunk(self.chat_chunks(with_last=True))))
+        generations = self._restore(self._data["generations"])
         for generation in generations:
-            if self._fresh:
+            if self._new_ids:
                 generation.message.id = None
-        whole = [
-            ChatGeneration(message=message_chunk_to_message(one.message), generation_info=one.generation_info)
-            if one.type == "ChatGenerationChunk"
-            else one
-            for one in generations
+        messages = [
+            ChatGeneration(
+                message=message_chunk_to_message(generation.message), generation_info=generation.generation_info
+            )
+            if generation.type == "ChatGenerationChunk"
+            else generation
+            for generation in generations
         ]
-        fields = {"generations": whole, "llm_output": self._restored(self._data.get("llm_output"))}
-        result: ChatResult = self._restored.with_fields("ChatResult", fields, {})
+        fields = {"generations": messages, "llm_output": self._restore(self._data.get("llm_output"))}
+        result: ChatResult = self._restore.with_fields("ChatResult", fields, {})
         return result
 
-    def chat_chunks(self, *, ended: bool = False) -> list[ChatGenerationChunk]:
-        """The chunks of a chat model's answer.
+    def chat_chunks(self, *, with_last: bool = False) -> list[ChatGenerationChunk]:
+        """The chunks of a chat model's response.
 
         Args:
-            ended: with the empty last chunk LangChain puts at the end of a stream that has none. It gives that the id
-                of its run, and only where it gave the others the same is that the recorded one.
+            with_last: add the empty last chunk that LangChain adds to a stream without one. LangChain assigns it the
+                id of the run. That id was recorded only if the other chunks have it too.
         """
         if "generations" in self._data or "events" in self._data:
-            return self._one_chunk()
+            return self._single_chunk()
         chunks: list[ChatGenerationChunk] = self._chunks("chunks")
         for chunk in chunks:
-            if self._fresh:
+            if self._new_ids:
                 chunk.message.id = None
-            elif ended and chunk.message.id is None:
+            elif with_last and chunk.message.id is None:
                 chunk.message.id = self._data.get("id")
-        if not ended or self._fresh or self.stopped or "error" in self._data:
+        if not with_last or self._new_ids or self.stopped or "error" in self._data:
             return chunks
-        own = all(str(chunk.message.id).startswith("lc_run-") for chunk in chunks)
-        return _ended(chunks) if own else chunks
+        has_run_id = all(str(chunk.message.id).startswith("lc_run-") for chunk in chunks)
+        return _with_last_chunk(chunks) if has_run_id else chunks
 
-    def _one_chunk(self) -> list[ChatGenerationChunk]:
-
+    def _single_chunk(self) -> list[ChatGenerationChunk]:
         result = self.chat_result()
         if not result.generations:
             return []
@@ -162,88 +159,50 @@ class Answer:
 
     def generations(self) -> list[Generation]:
         """The candidates of a text model."""
-
         if "generations" in self._data:
             return [
-                Generation(text=one.text, generation_info=one.generation_info)
-                if type(one).__name__ == "GenerationChunk"
-                else one
-                for one in self._restored(self._data["generations"])
+                Generation(text=generation.text, generation_info=generation.generation_info)
+                if type(generation).__name__ == "GenerationChunk"
+                else generation
+                for generation in self._restore(self._data["generations"])
             ]
         chunks = self.text_chunks()
         if not chunks:
             return []
-        whole = chunks[0]
+        total = chunks[0]
         for chunk in chunks[1:]:
-            whole += chunk
-        return [Generation(text=whole.text, generation_info=whole.generation_info)]
+            total += chunk
+        return [Generation(text=total.text, generation_info=total.generation_info)]
 
     def llm_output(self) -> dict[str, Any] | None:
-        """What a text model's provider said about the call."""
-        found: dict[str, Any] | None = self._restored(self._data.get("llm_output"))
+        """The provider's metadata about the call of a text model."""
+        found: dict[str, Any] | None = self._restore(self._data.get("llm_output"))
         return found
 
     def text_chunks(self) -> list[GenerationChunk]:
-        """The chunks of a text model's answer."""
-
+        """The chunks of a text model's response."""
         if "generations" not in self._data:
             return self._chunks("chunks")
-        return [GenerationChunk(text=one.text, generation_info=one.generation_info) for one in self.generations()[:1]]
+        return [
+            GenerationChunk(text=generation.text, generation_info=generation.generation_info)
+            for generation in self.generations()[:1]
+        ]
 
     def _chunks(self, key: str) -> list[Any]:
-        found: list[Any] = self._restored(unfold(self._data.get(key) or []))
+        found: list[Any] = self._restore(unfold(self._data.get(key) or []))
         return found
 
 
-def fold(chunks: Sequence[Any]) -> list[Any]:
-    """Packed chunks, shortened: a text stands for a chunk that is like the one before it but for its text."""
-    folded: list[Any] = []
-    before: bytes | None = None
-    for chunk in chunks:
-        text, rest = _split(chunk)
-        kept = None if rest is None else orjson.dumps(rest)
-        folded.append(text if kept is not None and kept == before else chunk)
-        before = kept
-    return folded
-
-
-def unfold(folded: Sequence[Any]) -> list[Any]:
-    """The chunks that ``fold`` was given."""
-    chunks: list[Any] = []
-    for item in folded:
-        chunks.append(_with_text(chunks[-1], item) if isinstance(item, str) and chunks else item)
-    return chunks
-
-
-def _split(chunk: Any) -> tuple[Any, Any]:
-    """The text of a chunk, and the chunk without it; ``(None, None)`` when it has none of its own."""
-    path = _TEXT_AT.get(chunk.get(TAG, "")) if isinstance(chunk, dict) else None
-    text = chunk.get("v") if path else None
-    for step in path or ():
-        text = text.get(step) if isinstance(text, dict) else None
-    return (text, _with_text(chunk, "")) if isinstance(text, str) else (None, None)
-
-
-def _with_text(chunk: dict[str, Any], text: str) -> dict[str, Any]:
-    fields = chunk["v"]
-    if chunk[TAG] == "GenerationChunk":
-        return {**chunk, "v": {**fields, "text": text}}
-    message = fields["message"]
-    return {**chunk, "v": {**fields, "message": {**message, "v": {**message["v"], "content": text}}}}
-
-
 def _as_chunk(message: Any) -> AIMessageChunk:
-    """A message as the only chunk of its stream; chunks stay what they are."""
-
+    """A message as the only chunk of its stream."""
     if isinstance(message, AIMessageChunk):
         return message
     fields = {name: value for name, value in message.__dict__.items() if name in AIMessageChunk.model_fields}
     return AIMessageChunk(**{**fields, "type": "AIMessageChunk", "chunk_position": "last"})
 
 
-def _ended(chunks: list[ChatGenerationChunk]) -> list[ChatGenerationChunk]:
-    """With the empty last chunk of a stream that has none."""
-
+def _with_last_chunk(chunks: list[ChatGenerationChunk]) -> list[ChatGenerationChunk]:
+    """The chunks of a stream that ends with a chunk marked as its last."""
     last = chunks[-1].message if chunks else None
     if not isinstance(last, AIMessageChunk) or last.chunk_position:
         return chunks

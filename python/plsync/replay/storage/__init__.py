@@ -1,1 +1,1 @@
-"""Where recorded calls lie: the recording file and its blobs, or a journal."""
+"""Where recorded calls are stored: a recording's file, or a journal."""

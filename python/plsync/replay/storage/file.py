@@ -1,7 +1,8 @@
 """The file of a recording: JSON lines, one call a line, and large binaries beside it.
 
-Layout: ``docs/reference/recordings.md``. A line is appended when its call has ended, so nothing recorded is lost with
-the process; what changes more of the file writes a new one and renames it. Processes take turns by a lock.
+``docs/reference/recordings.md`` describes the layout. A line is appended when its call ends, so a process that dies
+loses no recorded call. Any larger change writes a new file and renames it. A lock keeps two processes from writing at
+once.
 """
 
 from __future__ import annotations
@@ -16,57 +17,59 @@ from typing import Any, BinaryIO, Final
 import orjson
 
 from plsync.errors import RecordingFormatError, ReplayError
-from plsync.replay.storage.blobs import Blobs, Unwritten
+from plsync.replay.storage.blobs import BlobDirectory, PendingBlobs
 
 __all__ = ["FORMAT", "RecordingFile", "key_of", "line_of"]
 
 FORMAT: Final = 1
+"""The format that this module writes, and the only one that it reads."""
+
 _HEADER: Final = b'{"plsync":"recording","format":%d}' % FORMAT
-# So much of it is the same in every format.
-_KIND: Final = 22
+# Every format begins with the same bytes of the header.
+_COMMON_HEADER: Final = _HEADER[:22]
 _BLOBS: Final = "blobs"
-# Where the key of a line is: found without parsing the rest.
+# The key stands first in its line, so that it is found without parsing the line.
 _BEFORE_KEY: Final = b'{"key":"'
-_KEY_BEGINS: Final = len(_BEFORE_KEY)
-_KEY_ENDS: Final = _KEY_BEGINS + 16
-_HEAD: Final = _KEY_ENDS + 1
+_KEY_START: Final = len(_BEFORE_KEY)
+_KEY_END: Final = _KEY_START + 16
+_KEY_LINE: Final = _KEY_END + 1
 _BUFFER: Final = 1 << 18
 
 
 def line_of(call: dict[str, Any]) -> bytes:
-    """A call as one line, without its end. Its key comes first."""
+    """A call as one line, without a line end. ``key`` must be the first key of ``call``."""
     return orjson.dumps(call)
 
 
 def key_of(line: bytes) -> bytes | None:
-    """The key in a line; ``None`` when it is not where it is written."""
-    is_there = line.startswith(_BEFORE_KEY) and line[_KEY_ENDS : _KEY_ENDS + 1] == b'"'
-    return line[_KEY_BEGINS:_KEY_ENDS] if is_there else None
+    """The key at the start of a line; ``None`` for a line that starts with anything else."""
+    has_key = line.startswith(_BEFORE_KEY) and line[_KEY_END : _KEY_END + 1] == b'"'
+    return line[_KEY_START:_KEY_END] if has_key else None
 
 
-def _keys(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
+def _scan_keys(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
     buffer, filled, base = bytearray(_BUFFER), 0, file.tell()
     while True:
-        if filled == len(buffer):  # a line longer than that
+        if filled == len(buffer):  # a line longer than the buffer
             buffer.extend(bytes(len(buffer)))
         with memoryview(buffer) as view:
             read = file.readinto(view[filled:])  # type: ignore[attr-defined]
         if not read:
-            if _is_whole(last := bytes(buffer[:filled])):
+            if _is_complete(last := bytes(buffer[:filled])):
                 yield base, key_of(last)
             return
         filled += read
         start = 0
         while (end := buffer.find(b"\n", start, filled)) >= 0:
             if end > start:
-                yield base + start, key_of(bytes(buffer[start : start + _HEAD]))
+                yield base + start, key_of(bytes(buffer[start : start + _KEY_LINE]))
             start = end + 1
         buffer[: filled - start] = buffer[start:filled]
         base, filled = base + start, filled - start
 
 
-def _is_whole(last: bytes) -> bool:
-    """Whether a last line without its end is a call: an editor took the end away. Else a process was killed in it."""
+def _is_complete(last: bytes) -> bool:
+    """Whether a last line without a line end is a call. Otherwise a process was killed while it wrote the line."""
     try:
         return bool(orjson.loads(last))
     except orjson.JSONDecodeError:
@@ -74,45 +77,47 @@ def _is_whole(last: bytes) -> bool:
 
 
 class RecordingFile:
-    """The lines of one recording. Reading takes no lock: whole lines appear at once."""
+    """The lines of one recording. Reading takes no lock, because a line is written at once."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Nothing is read or made yet."""
+        """Refers to a file. Nothing is read or created."""
         self.path = Path(path)
-        self._blobs = Blobs(self.path.parent / _BLOBS)
+        self._blobs = BlobDirectory(self.path.parent / _BLOBS)
 
     def exists(self) -> bool:
-        """Whether anything was recorded here."""
+        """Whether the file exists."""
         return self.path.is_file()
 
     def read(self) -> list[bytes]:
-        """The lines, one a call; empty when there is no file.
+        """The lines, one a call; empty without a file.
 
         Raises:
-            RecordingFormatError: it is no recording, or a newer plsync wrote it.
-            ReplayError: it cannot be read.
+            RecordingFormatError: the file is not a recording, or a newer plsync wrote it.
+            ReplayError: the file cannot be read.
         """
         with self._reading() as file:
             if file is None:
                 return []
-            found = (line.removesuffix(b"\n") for line in file if line.endswith(b"\n") or _is_whole(line))
+            found = (line.removesuffix(b"\n") for line in file if line.endswith(b"\n") or _is_complete(line))
             return [line for line in found if line]
 
     def keys(self) -> Iterator[tuple[int, bytes | None]]:
-        """Where each line begins, and the key in it: a long recording is not read into memory for one of its calls.
+        """The offset and the key of each line: serving one call does not read a long recording into memory.
 
         Raises:
-            RecordingFormatError, ReplayError: as ``read``.
+            RecordingFormatError: see ``read``.
+            ReplayError: see ``read``.
         """
         with self._reading() as file:
             if file is not None:
-                yield from _keys(file)
+                yield from _scan_keys(file)
 
     def line_at(self, start: int) -> bytes:
-        """The line that begins there, if nobody has changed the file meanwhile.
+        """The line at an offset, provided that the file was not changed since ``keys``.
 
         Raises:
-            RecordingFormatError, ReplayError: as ``read``.
+            RecordingFormatError: see ``read``.
+            ReplayError: see ``read``.
         """
         with self._reading() as file:
             if file is None:
@@ -122,7 +127,7 @@ class RecordingFile:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[BinaryIO | None]:
-        """The file behind its first line; ``None`` when there is none, or nothing in it."""
+        """The file, read up to the end of its header; ``None`` for an empty or missing file."""
         try:
             with self.path.open("rb") as file:
                 head = file.readline()
@@ -134,68 +139,70 @@ class RecordingFile:
         except OSError as error:
             raise ReplayError(f"{self.path} cannot be read: {error.strerror}; nothing was changed") from error
 
-    def append(self, line: bytes, blobs: Unwritten | None = None) -> None:
-        """Add one line, and the binaries it names.
+    def append(self, line: bytes, blobs: PendingBlobs | None = None) -> None:
+        """Add one line, and the binaries that it names.
 
         Raises:
-            ReplayError: it cannot be written; what was there before is kept.
+            ReplayError: the file cannot be written; the earlier lines are kept.
         """
         with self._writing():
-            # Under one lock with the line: a binary that no line names may be swept away at any time.
+            # Under the same lock as the line: a sweep removes a binary that no line names.
             self._blobs.write(blobs.named_in([line]) if blobs else {})
-            torn = self._torn()
+            cut = self._ends_within_line()
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
-                start = _HEADER + b"\n" if os.fstat(descriptor).st_size == 0 else b"\n" if torn else b""
+                start = _HEADER + b"\n" if os.fstat(descriptor).st_size == 0 else b"\n" if cut else b""
                 _write(descriptor, start + line + b"\n")
             finally:
                 os.close(descriptor)
 
     @contextlib.contextmanager
-    def rewriting(self) -> Iterator[tuple[list[bytes], Any]]:
-        """The lines, and a function that replaces them all at once; nobody else writes meanwhile.
+    def rewrite(self) -> Iterator[tuple[list[bytes], Any]]:
+        """The lines, and a function that replaces all of them; no other process writes inside the block.
 
-        It takes the lines, and binaries that new ones name.
+        The function takes the new lines, and the pending binaries that they name.
 
         Raises:
-            RecordingFormatError, ReplayError: as ``read`` and ``append``.
+            RecordingFormatError: see ``read``.
+            ReplayError: the file cannot be read or written; the earlier lines are kept.
         """
         with self._writing():
             yield self.read(), self._replace
 
-    def _replace(self, lines: Sequence[bytes], blobs: Unwritten | None = None) -> None:
+    def _replace(self, lines: Sequence[bytes], blobs: PendingBlobs | None = None) -> None:
         self._blobs.write(blobs.named_in(lines) if blobs else {})
-        fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             with contextlib.suppress(OSError):
-                os.chmod(fresh, self.path.stat().st_mode & 0o777)
+                os.chmod(temporary, self.path.stat().st_mode & 0o777)
             _write(descriptor, b"".join(line + b"\n" for line in (_HEADER, *lines)))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.replace(fresh, self.path)
+        os.replace(temporary, self.path)
 
     # --- large binaries ---
 
-    def load(self, name: str) -> bytes:
+    def load_blob(self, name: str) -> bytes:
         """The binary of a name.
 
         Raises:
-            ReplayError: it is missing, or is not what its name says.
+            RecordingFormatError: the name is not a name of a binary.
+            ReplayError: the binary is missing, or its content does not match its name.
         """
         return self._blobs.load(name, self.path)
 
     def sweep(self) -> None:
-        """Remove the binaries that no recording beside this one names.
+        """Remove the binaries that no recording of the directory names.
 
         Raises:
-            ReplayError: they cannot be removed.
+            ReplayError: a binary cannot be removed.
         """
         with self._writing():
-            self._blobs.sweep(_HEADER[:_KIND])
+            self._blobs.sweep(_COMMON_HEADER)
 
-    # --- how ---
+    # --- checks and locks ---
 
     def _check(self, head: bytes) -> None:
         try:
@@ -203,18 +210,17 @@ class RecordingFile:
         except orjson.JSONDecodeError:
             header = None
         if not isinstance(header, dict) or header.get("plsync") != "recording":
-            raise RecordingFormatError(f"{self.path} is no recording; nothing was changed: choose another path")
+            raise RecordingFormatError(f"{self.path} is not a recording; nothing was changed: choose another path")
         if header.get("format") != FORMAT:
-            found = f"{self.path} has format {header.get('format')}, and this plsync knows {FORMAT}"
+            found = f"{self.path} has format {header.get('format')}, and this plsync reads format {FORMAT}"
             raise RecordingFormatError(f"{found}; nothing was changed: use the plsync that wrote it, or a newer one")
 
-    def _torn(self) -> bool:
-        """Whether the file ends within a line."""
+    def _ends_within_line(self) -> bool:
         try:
             with self.path.open("rb") as file:
                 file.seek(-1, os.SEEK_END)
                 return file.read() != b"\n"
-        except OSError:  # not there, or empty
+        except OSError:  # the file is missing or empty
             return False
 
     @contextlib.contextmanager
@@ -230,7 +236,7 @@ def _as_replay_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ReplayError(f"{path} cannot be written: {error.strerror}; what was there before is kept") from error
+        raise ReplayError(f"{path} cannot be written: {error.strerror}; its earlier content is kept") from error
 
 
 def _write(descriptor: int, data: bytes) -> None:
@@ -241,7 +247,7 @@ def _write(descriptor: int, data: bytes) -> None:
 
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    descriptor = _lockable(path)
+    descriptor = _open_locked(path)
     try:
         yield
     finally:
@@ -251,7 +257,7 @@ def _lock(path: Path) -> Iterator[None]:
 if sys.platform == "win32":
     import msvcrt
 
-    def _lockable(path: Path) -> int:
+    def _open_locked(path: Path) -> int:
         descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
         msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
         return descriptor
@@ -259,12 +265,12 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _lockable(path: Path) -> int:
-        # The directory: it stays when the file is replaced, and no lock file is left beside the recordings.
+    def _open_locked(path: Path) -> int:
+        # The directory is locked: it outlives the files that are replaced, and leaves no lock file to commit.
         descriptor = os.open(path.parent, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError:  # a network file system may refuse to lock what is only read
+        except OSError:  # a network file system may refuse to lock a read-only descriptor
             os.close(descriptor)
             descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)

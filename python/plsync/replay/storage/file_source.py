@@ -1,4 +1,4 @@
-"""The calls of a recording's file, found by their key."""
+"""The calls of a recording's file, found by their keys."""
 
 from __future__ import annotations
 
@@ -8,89 +8,95 @@ from plsync.errors import RecordingFormatError
 from plsync.replay.matching import Matcher
 from plsync.replay.request.request import Request
 from plsync.replay.storage.file import RecordingFile
-from plsync.replay.storage.recorded_call import Call
+from plsync.replay.storage.recorded_call import RecordedCall
 
-__all__ = ["FileCalls", "where"]
+__all__ = ["FileSource", "line_name"]
 
 
-class FileCalls:
-    """The calls of a file, by key. A line is cut out and parsed when it is looked at."""
+class FileSource:
+    """The calls of a file, by key. A line is read and parsed when its call is needed."""
 
     def __init__(self, file: RecordingFile, matcher: Matcher) -> None:
-        """Nothing is read yet."""
+        """Refers to a file. Nothing is read before the first lookup."""
         self._file = file
         self._matcher = matcher
         self._starts: list[int] | None = None
-        # By key, the number of its only call. A list for each would have Python's collector go through the program.
-        self._only: dict[bytes, int] = {}
-        self._several: dict[bytes, list[int]] = {}
-        self._found: dict[str, list[Call]] = {}
+        # The number of the first call of each key, and every number of keys with several calls. One list for each key
+        # would make Python's garbage collector walk through the whole program.
+        self._first_number: dict[bytes, int] = {}
+        self._numbers: dict[bytes, list[int]] = {}
+        self._found: dict[str, list[RecordedCall]] = {}
         self._computed = False
-        self.load = file.load
+        self.load_blob = file.load_blob
 
     @property
     def name(self) -> str:
-        """The file."""
+        """The path of the file."""
         return str(self._file.path)
 
-    def calls(self) -> Iterator[Call]:
+    def calls(self) -> Iterator[RecordedCall]:
         """Every call, in order."""
         for number, line in enumerate(self._file.read()):
-            yield Call(where(number), line, self.name)
+            yield RecordedCall(line_name(number), line, self.name)
 
-    def matching(self, request: Request, key: str) -> list[Call]:
+    def matching(self, request: Request, key: str) -> list[RecordedCall]:
         """The calls with this key, in order."""
         if key not in self._found:
             self._found[key] = self._look_up(key)
         return self._found[key]
 
-    def sample(self) -> list[Call]:
+    def sample(self) -> list[RecordedCall]:
         """Every call."""
         return list(self.calls())
 
-    def first(self) -> Call | None:
-        """The first call."""
+    def first(self) -> RecordedCall | None:
+        """The first call; ``None`` without calls."""
         return next(self.calls(), None)
 
-    def _look_up(self, key: str) -> list[Call]:
+    def _look_up(self, key: str) -> list[RecordedCall]:
         if self._matcher.is_default and not self._computed:
-            found = self._as_written(key)
-            if found and all(self._is(call, key) for call in found):
+            found = self._with_stored_key(key)
+            if found and all(self._has_key(call, key) for call in found):
                 return found
-        # Matched otherwise than the keys in the lines say; or somebody edited a request by hand, or it is not there.
+        # The stored keys do not decide in three cases. The matcher is not the default one, an edited line has an old
+        # key, or no line has this key.
         if not self._computed:
             self._computed = True
-            computed: dict[str, list[Call]] = {}
+            computed: dict[str, list[RecordedCall]] = {}
             for call in self.calls():
                 computed.setdefault(self._matcher.key(call.request), []).append(call)
             self._found = {**computed, **self._found}
         return self._found.get(key, [])
 
-    def _is(self, call: Call, key: str) -> bool:
+    def _has_key(self, call: RecordedCall, key: str) -> bool:
         try:
             return self._matcher.key(call.request) == key
-        except RecordingFormatError:  # somebody changed the file meanwhile, and another line begins elsewhere
+        except RecordingFormatError:  # the file was changed, and the offset is inside another line
             return False
 
-    def _as_written(self, key: str) -> list[Call]:
-        """By the keys in the lines, which are found without parsing them."""
+    def _with_stored_key(self, key: str) -> list[RecordedCall]:
+        """The calls whose lines hold this key; only their lines are parsed."""
         if self._starts is None:
             self._starts = []
-            for number, (start, written) in enumerate(self._file.keys()):
+            for number, (start, stored) in enumerate(self._file.keys()):
                 self._starts.append(start)
-                found = written or self._matcher.key(self._call(number).request).encode()
-                first = self._only.setdefault(found, number)
+                found = stored or self._matcher.key(self._call(number).request).encode()
+                first = self._first_number.setdefault(found, number)
                 if first != number:
-                    self._several.setdefault(found, [first]).append(number)
-        only = self._only.get(key.encode())
-        return [self._call(number) for number in self._several.get(key.encode(), () if only is None else (only,))]
+                    self._numbers.setdefault(found, [first]).append(number)
+        first_number = self._first_number.get(key.encode())
+        numbers = self._numbers.get(key.encode(), () if first_number is None else (first_number,))
+        return [self._call(number) for number in numbers]
 
-    def _call(self, number: int) -> Call:
+    def _call(self, number: int) -> RecordedCall:
         assert self._starts is not None  # noqa: S101 - for the type checker
-        return Call(where(number), self._file.line_at(self._starts[number]), self.name)
+        return RecordedCall(line_name(number), self._file.line_at(self._starts[number]), self.name)
 
 
-def where(number: int) -> str:
-    """What people find the call of this number by, counted from 0."""
-    # The first line says what the file is.
+def line_name(number: int) -> str:
+    """The line of a call, as people count: calls are numbered from 0, and line 1 is the header.
+
+    >>> line_name(0)
+    'line 2'
+    """
     return f"line {number + 2}"

@@ -1,7 +1,7 @@
-"""The calls of a journal, served as they were recorded there.
+"""The calls of a journal, served straight from its records.
 
-A journal has no index by what was asked. It is searched, in the core, for a piece of the request's own text, oldest
-call first, until a call is found that asks the same; nothing else of it is read.
+A journal has no index of requests. So the core searches it for a piece of the request's text, oldest record first,
+until a record matches. No other record is read.
 """
 
 from __future__ import annotations
@@ -12,92 +12,95 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from plsync._common.redaction import REDACTED
-from plsync.journal.events.tagged import TAG
 from plsync.journal.filters import Filters, Query
 from plsync.journal.journal import Journal
-from plsync.journal.record import Record
 from plsync.replay.matching import Matcher, digest
-from plsync.replay.request.request import Request, of_record
-from plsync.replay.storage.recorded_call import Call, data_of
-from plsync.replay.storage.search_cache import Remembered
+from plsync.replay.request.request import Request
+from plsync.replay.storage.journal_calls import LOCATION, call_of_record
+from plsync.replay.storage.recorded_call import RecordedCall
+from plsync.replay.storage.search_cache import SearchCache
 
-__all__ = ["JournalCalls", "call_of"]
+__all__ = ["JournalSource"]
 
 _SAMPLE: Final = 200
-_WHERE: Final = "record "
-# Enough to tell conversations apart, and short enough to be looked for quickly.
-_PIECE: Final = 80
-# Written in more ways than one in JSON.
+# Long enough to distinguish conversations, and short enough for a fast search.
+_SEARCH_CHARACTERS: Final = 80
+# JSON has several spellings of control characters.
 _CONTROLS: Final = re.compile(r"[\x00-\x1f]+")
-_ABANDONED: Final = "Abandoned"
 
 
-class JournalCalls:
-    """The calls of a journal whose answer is known, by key."""
+class JournalSource:
+    """The calls of a journal whose responses are complete, by key."""
 
     def __init__(self, journal: Journal, matcher: Matcher, filters: Filters | None = None) -> None:
-        """Only records that pass the filters are looked at."""
+        """Refers to an open journal.
+
+        Args:
+            journal: the journal.
+            matcher: computes the keys.
+            filters: the filters of ``Journal.records()``; other records are not served.
+        """
         self._journal = journal
         self._matcher = matcher
         self._filters = filters or {}
-        self._found: dict[str, list[Call]] = {}
-        self._searches: dict[str, Iterator[Call]] = {}
-        self._remembered = Remembered(journal.id)
+        self._found: dict[str, list[RecordedCall]] = {}
+        self._searches: dict[str, Iterator[RecordedCall]] = {}
+        self._cache = SearchCache(journal.id)
 
     @classmethod
     def open(
         cls, journal: str | os.PathLike[str] | Journal, matcher: Matcher, filters: Filters | None = None
-    ) -> JournalCalls:
-        """The calls of an open journal, or of the one in a directory.
+    ) -> JournalSource:
+        """The calls of an open journal, or of the journal in a directory.
 
         Raises:
-            JournalError: there is none, or it cannot be read.
+            JournalError: the directory holds no journal, or the journal cannot be read.
         """
         return cls(journal if isinstance(journal, Journal) else Journal.open(journal), matcher, filters)
 
     @property
     def name(self) -> str:
-        """The journal's directory."""
+        """The directory of the journal."""
         return str(self._journal.path)
 
-    def matching(self, request: Request, key: str) -> list[Call]:
-        """The oldest calls with this key: each time one more, as long as there are more."""
+    def matching(self, request: Request, key: str) -> list[RecordedCall]:
+        """The oldest calls with this key. Each lookup finds one more, until there are no more."""
         found = self._found.setdefault(key, [])
-        name = digest([key, request.model, repr(Query.of(self._filters).arguments())])
-        call = self._recall(name, len(found), key)
+        search_name = digest([key, request.model, repr(Query.of(self._filters).arguments())])
+        call = self._cached(search_name, len(found), key)
         if call is None:
             search = self._searches.get(key)
             if search is None:
                 self._journal.ingest()
-                search = self._searches[key] = self._search(request, key, {call.where for call in found})
+                search = self._searches[key] = self._search(request, key, {call.location for call in found})
             call = next(search, None)
         if call is not None:
-            self._remembered.add(name, len(found), call.where.removeprefix(_WHERE))
+            self._cache.add(search_name, len(found), call.location.removeprefix(LOCATION))
             found.append(call)
         return found
 
-    def _recall(self, name: str, number: int, key: str) -> Call | None:
-        """The match an earlier run found, if it still is one."""
-        record_id = self._remembered.get(name, number)
+    def _cached(self, search_name: str, number: int, key: str) -> RecordedCall | None:
+        """The match that an earlier run found, if its record still matches."""
+        record_id = self._cache.get(search_name, number)
         record = None if record_id is None else self._journal.peek(record_id, **self._filters)
-        call = None if record is None else call_of(record)
+        call = None if record is None else call_of_record(record)
         return call if call is not None and self._matcher.key(call.request) == key else None
 
-    def sample(self) -> list[Call]:
+    def sample(self) -> list[RecordedCall]:
         """The newest calls."""
         return list(self._newest(_SAMPLE))
 
-    def first(self) -> Call | None:
-        """The newest call."""
+    def first(self) -> RecordedCall | None:
+        """The newest call; ``None`` without calls."""
         return next(self._newest(_SAMPLE), None)
 
-    def _newest(self, limit: int) -> Iterator[Call]:
+    def _newest(self, limit: int) -> Iterator[RecordedCall]:
         for record in self._journal.records(limit=limit, **self._filters):
-            if (call := call_of(record)) is not None:
+            if (call := call_of_record(record)) is not None:
                 yield call
 
-    def load(self, name: str) -> bytes:
-        """A journal keeps everything within its records."""
+    def load_blob(self, name: str) -> bytes:
+        """Raises KeyError: a journal keeps binaries inside its records."""
         raise KeyError(name)
 
     def _narrowed(self, text: str | None, model: str | None) -> Filters:
@@ -106,70 +109,24 @@ class JournalCalls:
         filters["model"] = filters.get("model") or model
         return filters
 
-    def _search(self, request: Request, key: str, seen: set[str]) -> Iterator[Call]:
-        # Those of the same model first: the others answer only when it has none.
+    def _search(self, request: Request, key: str, skip: set[str]) -> Iterator[RecordedCall]:
+        # Records of the same model come first. Another model's record serves only if there is no such record.
         for model in (request.model, None) if request.model else (None,):
-            for record in self._journal.scan(**self._narrowed(_piece(request), model)):
-                call = call_of(record)
-                if call is not None and call.where not in seen and self._matcher.key(call.request) == key:
-                    seen.add(call.where)
+            for record in self._journal.scan(**self._narrowed(_search_text(request), model)):
+                call = call_of_record(record)
+                if call is not None and call.location not in skip and self._matcher.key(call.request) == key:
+                    skip.add(call.location)
                     yield call
 
 
-def call_of(record: Record) -> Call | None:
-    """A record as a recorded call; ``None`` when its request or its answer is not known in full."""
-    start, end = record.events()
-    request = of_record(start) if not (record.pruned or record.damage) else None
-    answer = _answer(record, end) if request is not None else None
-    if request is None or answer is None:
-        return None
-    took = record.duration_ns
-    data = data_of(request, answer, [] if took is None else [took // 1_000_000])
-    return Call(f"{_WHERE}{record.id}", data)
-
-
-def _answer(record: Record, end: dict[str, Any]) -> dict[str, Any] | None:
-    if record.status == "error":
-        return _failed(end)
-    generations = end.get("generations")
-    if record.status != "ok" or not isinstance(generations, list) or not generations:
-        return None
-    output = end.get("llm_output")
-    return {"generations": generations} | ({} if output is None else {"llm_output": output})
-
-
-def _failed(end: dict[str, Any]) -> dict[str, Any] | None:
-    """The exception, as far as a journal holds it."""
-    error = end.get("error")
-    if not isinstance(error, dict) or error.get("type") in (None, _ABANDONED):
-        return None
-    attributes: dict[str, Any] = {}
-    if error.get("status_code") is not None:
-        attributes["status_code"] = error["status_code"]
-    http = error.get("response")
-    if isinstance(http, dict):
-        attributes |= {key: http[key] for key in ("body", "request_id") if key in http}
-        headers = http.get("headers")
-        attributes["response"] = {
-            TAG: "http",
-            "c": "Response",
-            "status": http.get("status_code") or error.get("status_code") or 500,
-            "headers": headers if isinstance(headers, dict) else {},
-            "body": None,
-        }
-    path = f"{error.get('module')}:{error['type']}"
-    message = error.get("message") or ""
-    return {"error": {"class": path, "message": message, "args": [message], "attributes": attributes}}
-
-
-def _piece(request: Request) -> str | None:
-    """A piece of what was said last that is found in the record as it is written here."""
-    said = request.asked.get("prompt") if request.kind == "llm" else (request.asked.get("messages") or [""])[-1]
-    lines = [line for text in _texts(said) for line in _CONTROLS.split(text)]
-    # Of these, what was written may be another.
-    whole = [line for line in lines if REDACTED not in line and "0x" not in line and "sha256:" not in line]
-    longest = max(whole, key=len, default="")
-    return longest[:_PIECE].strip(" ") or None
+def _search_text(request: Request) -> str | None:
+    """A piece of the last message or prompt that a matching record contains literally."""
+    last = request.body.get("prompt") if request.kind == "llm" else (request.body.get("messages") or [""])[-1]
+    lines = [line for text in _texts(last) for line in _CONTROLS.split(text)]
+    # The canonical form has replaced something in such a line.
+    literal = [line for line in lines if REDACTED not in line and "0x" not in line and "sha256:" not in line]
+    longest = max(literal, key=len, default="")
+    return longest[:_SEARCH_CHARACTERS].strip(" ") or None
 
 
 def _texts(value: Any) -> Iterator[str]:

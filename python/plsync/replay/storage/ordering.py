@@ -1,8 +1,8 @@
-"""The order of a recording: the same calls recorded anew give the same lines in the same places.
+"""The order of a recording: recording the same calls again writes the same lines in the same places.
 
-Calls end in any order, and their lines are appended as they do. When a recording is closed, calls it had before keep
-their places, and each new one follows the one that began before it. Calls that ran at the same time are put in the
-order of their requests, since which of them began first is chance.
+Calls end in any order, and each line is appended when its call ends. Closing a recording sorts the file. Lines that the
+file had before keep their places. A new line follows the line of the call that began before it. Calls that ran at the
+same time are sorted by their requests, since chance decides which of them began first.
 """
 
 from __future__ import annotations
@@ -17,101 +17,112 @@ import orjson
 from plsync.journal.events.tagged import MESSAGES, TAG
 from plsync.replay.storage.file import key_of
 
-__all__ = ["New", "settled"]
+__all__ = ["NewLine", "ordered_lines"]
 
-# Of a message: what differs each time the same answer is given.
+# Parts of a message that differ each time a model returns the same response.
 _VARYING: Final = frozenset({"id", "created", "created_at", "request_id", "system_fingerprint"})
-_CALLS: Final = ("tool_calls", "tool_call_chunks", "invalid_tool_calls")
+_TOOL_CALLS: Final = ("tool_calls", "tool_call_chunks", "invalid_tool_calls")
 
 
 @dataclass(frozen=True, slots=True)
-class New:
-    """A line this process has recorded, and monotonic ns of its call's start and end."""
+class NewLine:
+    """A line that this process has recorded, and when its call ran."""
 
     line: bytes
-    began: int
-    ended: int
+    start_ns: int
+    """Start of the call, in monotonic nanoseconds."""
+    end_ns: int
+    """End of the call, likewise."""
 
 
-def settled(lines: Sequence[bytes], new: list[New], before: Sequence[bytes] = ()) -> list[bytes]:
-    """The lines in their order.
+def ordered_lines(lines: Sequence[bytes], new: list[NewLine], old: Sequence[bytes] = ()) -> list[bytes]:
+    """The lines of a file in their order.
 
     Args:
-        lines: the file as it is, what is new included.
-        new: what this process has added. A line that says the same as the one it would replace becomes that one.
-        before: lines that what is new may replace: those the file had when it was to be recorded anew.
+        lines: every line of the file, the new ones included.
+        new: the lines of this process. A line whose response did not change becomes the line that it replaces.
+        old: the lines that new lines may replace, because the recording is made again.
     """
-    mine, old = Counter(one.line for one in new), Counter(before)
-    order: list[bytes] = []
-    places: dict[bytes | None, deque[int]] = defaultdict(deque)
-    there: Counter[bytes] = Counter()
-    for line in lines:
-        if mine[line]:
-            mine[line] -= 1
-            there[line] += 1
+    order, places, present = _split(lines, new, old)
+    followers: list[list[bytes]] = [[] for _ in range(len(order) + 1)]
+    place = len(order)  # behind the last line
+    new[:] = _by_time(new)
+    for number, added in enumerate(new):
+        if not present[added.line]:  # the user edited or removed the line, and the edit stays
             continue
-        if old[line]:
-            old[line] -= 1
+        present[added.line] -= 1
+        if replaceable := places[key_of(added.line)]:
+            place = replaceable.popleft()
+            if _same_response(order[place], added.line):
+                new[number] = replace(added, line=order[place])
+            else:
+                order[place] = added.line
+        else:
+            followers[place].append(added.line)
+    return [line for number, own in enumerate([*order, None]) for line in (own, *followers[number]) if line is not None]
+
+
+def _split(
+    lines: Sequence[bytes], new: Sequence[NewLine], old: Sequence[bytes]
+) -> tuple[list[bytes], defaultdict[bytes | None, deque[int]], Counter[bytes]]:
+    """The lines that are not new, the places of replaceable lines by key, and the new lines that the file holds."""
+    unseen, replaceable = Counter(added.line for added in new), Counter(old)
+    order: list[bytes] = []
+    places: defaultdict[bytes | None, deque[int]] = defaultdict(deque)
+    present: Counter[bytes] = Counter()
+    for line in lines:
+        if unseen[line]:
+            unseen[line] -= 1
+            present[line] += 1
+            continue
+        if replaceable[line]:
+            replaceable[line] -= 1
             places[key_of(line)].append(len(order))
         order.append(line)
-    followers: list[list[bytes]] = [[] for _ in range(len(order) + 1)]
-    last = len(order)  # behind everything
-    new[:] = _in_order(new)
-    for number, one in enumerate(new):
-        if not there[one.line]:  # edited or removed meanwhile, and that is to stay
-            continue
-        there[one.line] -= 1
-        if replaced := places[key_of(one.line)]:
-            last = replaced.popleft()
-            if _says_the_same(order[last], one.line):
-                new[number] = replace(one, line=order[last])
-            else:
-                order[last] = one.line
-        else:
-            followers[last].append(one.line)
-    return [line for place, own in enumerate([*order, None]) for line in (own, *followers[place]) if line is not None]
+    return order, places, present
 
 
-def _in_order(new: Sequence[New]) -> list[New]:
-    ordered: list[New] = []
-    together: list[New] = []
-    until = 0
-    for one in sorted(new, key=lambda one: one.began):
-        if together and one.began >= until:
-            ordered += sorted(together, key=_by_request)
-            together = []
-        together.append(one)
-        until = max(until, one.ended)
-    return ordered + sorted(together, key=_by_request)
+def _by_time(new: Sequence[NewLine]) -> list[NewLine]:
+    """New lines by start; lines of calls that overlap by request."""
+    ordered: list[NewLine] = []
+    overlapping: list[NewLine] = []
+    end = 0
+    for added in sorted(new, key=lambda added: added.start_ns):
+        if overlapping and added.start_ns >= end:
+            ordered += sorted(overlapping, key=_request_bytes)
+            overlapping = []
+        overlapping.append(added)
+        end = max(end, added.end_ns)
+    return ordered + sorted(overlapping, key=_request_bytes)
 
 
-def _by_request(one: New) -> bytes:
-    return orjson.dumps(orjson.loads(one.line)["request"], option=orjson.OPT_SORT_KEYS)
+def _request_bytes(added: NewLine) -> bytes:
+    return orjson.dumps(orjson.loads(added.line)["request"], option=orjson.OPT_SORT_KEYS)
 
 
-def _says_the_same(old: bytes, new: bytes) -> bool:
-    """Whether an answer differs from the one before only in what always differs: then the old line may stay."""
+def _same_response(old: bytes, new: bytes) -> bool:
+    """Whether two lines differ only in values that always vary, so that the old line may stay."""
     try:
         one, other = orjson.loads(old), orjson.loads(new)
-    except orjson.JSONDecodeError:  # somebody broke the old line; what is recorded anew mends it
+    except orjson.JSONDecodeError:  # the old line is damaged, and the new one repairs it
         return False
-    return bool(_lasting({**one, "ms": None}) == _lasting({**other, "ms": None}))
+    return bool(_without_varying({**one, "ms": None}) == _without_varying({**other, "ms": None}))
 
 
-def _lasting(value: Any) -> Any:
+def _without_varying(value: Any) -> Any:
     if isinstance(value, list):
-        return [_lasting(item) for item in value]
+        return [_without_varying(item) for item in value]
     if not isinstance(value, dict):
         return value
     fields = value.get("v")
     if value.get(TAG) in MESSAGES and isinstance(fields, dict):
-        value = {**value, "v": _without_varying(fields)}
-    return {key: _lasting(item) for key, item in value.items()}
+        value = {**value, "v": _stable_fields(fields)}
+    return {key: _without_varying(item) for key, item in value.items()}
 
 
-def _without_varying(fields: dict[str, Any]) -> dict[str, Any]:
+def _stable_fields(fields: dict[str, Any]) -> dict[str, Any]:
     kept = {key: item for key, item in fields.items() if key != "id"}
-    for key in _CALLS:
+    for key in _TOOL_CALLS:
         if isinstance(kept.get(key), list):
             kept[key] = [{**call, "id": None} if isinstance(call, dict) else call for call in kept[key]]
     if isinstance(metadata := kept.get("response_metadata"), dict):

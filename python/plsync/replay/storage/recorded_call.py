@@ -1,4 +1,4 @@
-"""A recorded call, wherever it is kept."""
+"""A recorded call: the request, its response, and where it is stored."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ from plsync.errors import RecordingFormatError
 from plsync.replay.request.request import Kind, Request
 
 if TYPE_CHECKING:
-    from plsync.replay.response.response import Answer
+    from plsync.replay.response.response import RecordedResponse
 
-__all__ = ["Call", "Source", "alike", "data_of", "is_of", "most_alike"]
+__all__ = ["CallSource", "RecordedCall", "closest", "has_kind", "line_data", "similarity"]
+
+_PARTS = ("request", "answer")
 
 
 @dataclass(slots=True, eq=False)
-class Call:
-    """A request and its answer, parsed at first use: most calls of a recording are never looked at."""
+class RecordedCall:
+    """A request and its response. They are parsed at first use, since most calls of a recording are never used."""
 
-    where: str
-    """What people find it by: ``line 5``, or a record's id."""
+    location: str
+    """Where people find the call: ``line 5``, or ``record`` and its id."""
     raw: bytes | dict[str, Any]
-    """One line of a recording (``docs/reference/recordings.md``), as it is or parsed."""
+    """One line of a recording (``docs/reference/recordings.md``), unparsed or parsed."""
     source: str = ""
-    """The file it is in."""
+    """The path of the recording."""
 
     @property
     def data(self) -> dict[str, Any]:
-        """The line as an object.
+        """The parsed line.
 
         Raises:
-            RecordingFormatError: it holds no call.
+            RecordingFormatError: the line holds no call.
         """
         if isinstance(self.raw, bytes):
             try:
@@ -41,84 +43,80 @@ class Call:
             except orjson.JSONDecodeError:
                 found = None
             if not isinstance(found, dict) or not all(isinstance(found.get(part), dict) for part in _PARTS):
-                advice = "nothing was changed: mend it by hand (a conflict of a merge?) or record it anew"
-                raise RecordingFormatError(f"{self.where} of {self.source} holds no recorded call; {advice}")
+                advice = "nothing was changed: repair the line (a merge conflict?) or record the call again"
+                raise RecordingFormatError(f"{self.location} of {self.source} holds no recorded call; {advice}")
             self.raw = found
         return self.raw
 
     @property
     def request(self) -> Request:
-        """What was asked."""
+        """The request in its canonical form."""
         data = self.data
         kind: Kind = "chat" if data.get("kind") == "chat" else "llm"
         return Request(kind, data["request"], data.get("model"), data.get("class"), data.get("settings") or {})
 
-    def answer(self, load: Callable[[str], bytes], *, fresh: bool = False) -> Answer:
-        """What came back; ``load`` gives large binaries by their name."""
-        from plsync.replay.response.response import Answer  # noqa: PLC0415 - only serving needs LangChain
+    def response(self, load_blob: Callable[[str], bytes], *, new_ids: bool = False) -> RecordedResponse:
+        """The response; ``RecordedResponse`` explains the arguments."""
+        from plsync.replay.response.response import RecordedResponse  # noqa: PLC0415 - only serving needs LangChain
 
         data = self.data
-        return Answer(data["answer"], ms=data.get("ms") or (), load=load, fresh=fresh)
+        return RecordedResponse(data["answer"], ms=data.get("ms") or (), load_blob=load_blob, new_ids=new_ids)
 
     @property
     def stopped(self) -> bool:
-        """Whether the program that recorded it stopped reading before the answer ended."""
+        """Whether the recorded program stopped reading before the response ended."""
         return bool(self.data["answer"].get("stopped"))
 
 
-_PARTS = ("request", "answer")
-
-
-def data_of(request: Request, answer: dict[str, Any], ms: Sequence[int]) -> dict[str, Any]:
-    """A call as ``Call.data`` has it."""
+def line_data(request: Request, response: dict[str, Any], ms: Sequence[int]) -> dict[str, Any]:
+    """A call as the value of ``RecordedCall.data``, without its key."""
     return {
         "kind": request.kind,
         "model": request.model,
         "class": request.class_name,
         **({"settings": request.settings} if request.settings else {}),
-        "request": request.asked,
-        "answer": answer,
+        "request": request.body,
+        "answer": response,
         "ms": ms,
     }
 
 
-class Source(Protocol):
-    """Where recorded calls come from."""
+class CallSource(Protocol):
+    """A file or a journal that holds recorded calls."""
 
     @property
     def name(self) -> str:
-        """The file or journal, for messages."""
+        """The path of the file or journal, for messages."""
 
-    def matching(self, request: Request, key: str) -> list[Call]:
+    def matching(self, request: Request, key: str) -> list[RecordedCall]:
         """The calls with this key, in the order in which they are served."""
 
-    def sample(self) -> list[Call]:
-        """Calls among which the one nearest to a request is looked for."""
+    def sample(self) -> list[RecordedCall]:
+        """The calls among which a mismatch looks for the nearest one."""
 
-    def first(self) -> Call | None:
-        """Any call, to see what kind of model was recorded."""
+    def first(self) -> RecordedCall | None:
+        """Any call, to learn the recorded kind of model; ``None`` without calls."""
 
-    def load(self, name: str) -> bytes:
-        """A large binary, by its name."""
+    def load_blob(self, name: str) -> bytes:
+        """The large binary of a name."""
 
 
-def is_of(kind: Kind, call: Call) -> bool:
+def has_kind(kind: Kind, call: RecordedCall) -> bool:
     """Whether a call was made to a model of this kind."""
     try:
         return call.request.kind == kind
-    except RecordingFormatError:  # a line that holds no call is named when it is needed
+    except RecordingFormatError:  # a damaged line is reported when its call is needed
         return False
 
 
-def most_alike(request: Request, calls: list[Call]) -> Call:
-    """The first of the calls that was made with the same model and settings, as far as there is one."""
+def closest(request: Request, calls: list[RecordedCall]) -> RecordedCall:
+    """The call whose model, settings and class are most similar; the first one of several."""
     if len(calls) == 1:
         return calls[0]
+    return max(calls, key=lambda call: similarity(request, call.request))
 
-    return max(calls, key=lambda call: alike(request, call.request))
 
-
-def alike(one: Request, other: Request) -> tuple[bool, bool, bool]:
-    """Whether model, settings and class are the same."""
-    model = None in (one.model, other.model) or one.model == other.model
-    return model, one.settings == other.settings, one.class_name == other.class_name
+def similarity(one: Request, other: Request) -> tuple[bool, bool, bool]:
+    """Whether two requests have the same model, the same settings and the same class."""
+    same_model = None in (one.model, other.model) or one.model == other.model
+    return same_model, one.settings == other.settings, one.class_name == other.class_name

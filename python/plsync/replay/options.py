@@ -1,0 +1,65 @@
+"""How a recording is used: its mode, and the options of ``Recording``, ``with_recording`` and ``record_all``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
+
+if TYPE_CHECKING:
+    from plsync.journal.filters import Filters
+    from plsync.replay.matching import Match
+    from plsync.replay.redaction import Redact
+
+__all__ = ["Exhausted", "Mode", "ReplayOptions", "check_mode", "check_options"]
+
+Mode = Literal["none", "once", "new_episodes", "all"]
+"""How a recording treats a call.
+
+``none`` serves recorded calls and refuses other calls. ``once`` records into a new recording and serves an existing
+one. ``new_episodes`` serves recorded calls and records other calls. ``all`` records every call.
+"""
+
+Exhausted = Literal["fail", "repeat"]
+"""The reaction to a request that is made more often than it was recorded."""
+
+
+class ReplayOptions(TypedDict, total=False):
+    """The options of ``Recording``, ``with_recording`` and ``record_all``."""
+
+    match: Match | None
+    """The parts of a request that must be equal: names of parts, or a function from a request to a JSON value."""
+    exhausted: Exhausted
+    """For a request that is made more often than it was recorded: ``fail`` (default) or ``repeat``."""
+    speed: float | None
+    """Serve chunks at this multiple of the recorded pace; ``None`` (default) serves them at once."""
+    redact: Redact | None
+    """A hook that returns the part of a request or response that may be kept, or ``None`` to keep nothing."""
+    filters: Filters | None
+    """The filters of ``Journal.records()``: only these records of a journal are served."""
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Check the names and values of replay options.
+
+    Raises:
+        TypeError: an option is unknown.
+        ValueError: ``exhausted`` is unknown, or ``speed`` is not above 0.
+    """
+    known = ReplayOptions.__annotations__
+    for name in options.keys() - known.keys():
+        raise TypeError(f"no replay option is called {name!r}: there are {', '.join(known)}")
+    exhausted, speed = options.get("exhausted", "fail"), options.get("speed")
+    if exhausted not in get_args(Exhausted):
+        raise ValueError(f"exhausted is 'fail' or 'repeat', not {exhausted!r}")
+    if speed is not None and not speed > 0:
+        raise ValueError(f"speed is above 0, or None to serve at once, not {speed!r}")
+
+
+def check_mode(mode: str) -> None:
+    """Check the name of a mode.
+
+    Raises:
+        ValueError: the mode is unknown.
+    """
+    if mode not in get_args(Mode):
+        raise ValueError(f"{mode!r} is not a mode: there are {', '.join(get_args(Mode))}")

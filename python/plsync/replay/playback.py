@@ -1,0 +1,132 @@
+"""Serves recorded calls: finds the call that matches a request, serves each call once, and counts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from plsync.errors import NoRecording
+from plsync.replay import mismatch
+from plsync.replay.matching import Matcher
+from plsync.replay.options import Exhausted, Mode
+from plsync.replay.request.request import Request
+from plsync.replay.storage.recorded_call import CallSource, RecordedCall, closest, has_kind, similarity
+
+if TYPE_CHECKING:
+    from plsync.replay.response.response import RecordedResponse
+
+__all__ = ["Counts", "Playback"]
+
+
+@dataclass(slots=True)
+class Counts:
+    """The calls of a recording since it was opened."""
+
+    recorded: int = 0
+    """Calls that were made and recorded."""
+    replayed: int = 0
+    """Calls that were served from the recording."""
+    missed: int = 0
+    """Calls that raised ``NoRecording``."""
+
+
+class Playback:
+    """Recorded calls, and which of them were served. Any number of threads may use it at once."""
+
+    def __init__(
+        self, source: CallSource, matcher: Matcher, mode: Mode, exhausted: Exhausted, *, is_journal: bool
+    ) -> None:
+        """Prepares the playback of a source.
+
+        Args:
+            source: the file or journal.
+            matcher: computes the keys.
+            mode: the mode of the recording.
+            exhausted: the reaction to a request that is made more often than it was recorded.
+            is_journal: the source is a journal, which nothing can be recorded into.
+        """
+        self.source = source
+        self.counts = Counts()
+        self.first_miss: NoRecording | None = None
+        self.lock = threading.RLock()
+        self._matcher = matcher
+        self._mode = mode
+        self._exhausted = exhausted
+        self._is_journal = is_journal
+        self._served: set[str] = set()
+
+    def is_served(self, location: str) -> bool:
+        """Whether the call at this location was served."""
+        return location in self._served
+
+    def restart(self, source: CallSource, served: Iterable[str]) -> None:
+        """Continue with another state of the file.
+
+        Args:
+            source: the file after a change.
+            served: the new locations of the calls that were served.
+        """
+        self.source = source
+        self._served = set(served)
+
+    def find(self, requests: Sequence[Request], *, whole: bool, live: bool) -> RecordedResponse | None:
+        """The recorded response to a request, or ``None`` if the live model must be called.
+
+        Args:
+            requests: the variants of one request; any of them may match.
+            whole: the response must be complete.
+            live: there is a live model.
+
+        Raises:
+            NoRecording: no call matches, and the mode does not allow a live call.
+            ReplayError: the recording cannot be read.
+        """
+        with self.lock:
+            recorded = 0
+            for request in requests:
+                calls = self._candidates(request, whole)
+                recorded += len(calls)
+                unserved = [call for call in calls if call.location not in self._served]
+                repeats = not unserved and bool(calls) and self._exhausted == "repeat"
+                if unserved or repeats:
+                    call = closest(request, unserved or calls[::-1])
+                    self._served.add(call.location)
+                    self.counts.replayed += 1
+                    return call.response(self.source.load_blob, new_ids=repeats)
+            if self._mode == "new_episodes" and live:
+                return None
+            raise self.missed(self._mismatch(requests, whole=whole, recorded=recorded))
+
+    def _candidates(self, request: Request, whole: bool) -> list[RecordedCall]:
+        calls = self.source.matching(request, self._matcher.key(request))
+        return [call for call in calls if self._may_serve(call, request, whole)]
+
+    def _may_serve(self, call: RecordedCall, request: Request, whole: bool) -> bool:
+        if whole and call.stopped:
+            return False
+        # This mode can record the exact call, so a call of another model or with other settings must not replace it.
+        return self._mode != "new_episodes" or similarity(request, call.request)[:2] == (True, True)
+
+    def _mismatch(self, requests: Sequence[Request], *, whole: bool, recorded: int) -> str:
+        if whole and not recorded and (call := self._stopped_call(requests)) is not None:
+            return mismatch.explain_stopped(call, self.source.name)
+        sample = [] if recorded else [call for call in self.source.sample() if has_kind(requests[0].kind, call)]
+        mode = None if self._is_journal else self._mode
+        return mismatch.explain(requests[0], self.source.name, sample, recorded=recorded, mode=mode)
+
+    def _stopped_call(self, requests: Sequence[Request]) -> RecordedCall | None:
+        """A matching call whose response is not complete. A journal has no such calls."""
+        if self._is_journal:
+            return None
+        found = (call for request in requests for call in self.source.matching(request, self._matcher.key(request)))
+        return next((call for call in found if call.stopped), None)
+
+    def missed(self, message: str) -> NoRecording:
+        """The error for a call without a recording; it is counted."""
+        with self.lock:
+            self.counts.missed += 1
+            error = NoRecording(message)
+            self.first_miss = self.first_miss or error
+            return error
