@@ -1,4 +1,4 @@
-"""What ``plsync status`` says of request ids on their way back, and ``plsync acks``, which shows them."""
+"""Request ids on their way back to the program: ``plsync status``, and ``plsync acks``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SINKS = ["app:on_id", "/srv/app.py:on_id", "/srv/app.py:main.<locals>.<lambda>@1
 
 
 def call(writer: SpoolWriter, path: Path, *sinks: str) -> None:
-    """Calls that wait for these sinks, all acked."""
+    """Acked calls whose ids wait for these sinks."""
     for number, sink in enumerate(sinks):
         writer.call(f"question {number}", "answer", at=AT + number, sink=sink)
     ack(path, *range(1, len(sinks) + 1))
@@ -28,23 +28,23 @@ def ack(path: Path, *seqs: int) -> None:
         journal.outbox.ack([(seq, 1000 + seq) for seq in seqs])
 
 
-def test_status_says_who_waits_and_what_to_do(writer: SpoolWriter, path: Path) -> None:
+def test_status_lists_each_sink_and_the_next_step(writer: SpoolWriter, path: Path) -> None:
     call(writer, path, *SINKS, SINKS[0])
     writer.close()
-    told = printed(path, "status").splitlines()
-    assert "  2 for app:on_id: `plsync run` calls it" in told
-    assert ("  1 for /srv/app.py:on_id: run the script again, or `plsync run --callbacks module:on_id`") in told
+    text = printed(path, "status").splitlines()
+    assert "  2 for app:on_id: `plsync run` calls it" in text
+    assert ("  1 for /srv/app.py:on_id: run the script again, or `plsync run --callbacks module:on_id`") in text
     assert (
         "  1 for /srv/app.py:main.<locals>.<lambda>@12: run its program again, "
         "or `plsync run --callbacks '/srv/app.py:main.<locals>.<lambda>@12=module:function'`"
-    ) in told
+    ) in text
 
 
-def test_status_says_that_a_running_program_delivers_its_own(writer: SpoolWriter, path: Path) -> None:
+def test_status_reports_that_a_running_program_delivers_its_ids(writer: SpoolWriter, path: Path) -> None:
     call(writer, path, SINKS[2])
-    told = printed(path, "status")
+    text = printed(path, "status")
     (live,) = json_lines(path, "status")[0]["writers"]
-    assert f"its program is running, and calls it (process {live['pid']})" in told
+    assert f"its running program calls it (process {live['pid']})" in text
 
 
 def test_status_counts_ids_that_wait_for_a_command(writer: SpoolWriter, path: Path) -> None:
@@ -55,18 +55,18 @@ def test_status_counts_ids_that_wait_for_a_command(writer: SpoolWriter, path: Pa
     assert "  1 for exec: `plsync run --exec COMMAND` runs it" in printed(path, "status").splitlines()
 
 
-def test_status_tells_what_was_given_up_and_why(writer: SpoolWriter, path: Path) -> None:
+def test_status_shows_failed_callbacks_and_the_reason(writer: SpoolWriter, path: Path) -> None:
     call(writer, path, "app:on_id", "app:on_id")
     writer.close()
     with Journal.open(path) as journal:
         given_up = FailedDelivery(1, "raised ValueError: no \x1b[2Jroom", 0, dead=True)
         journal.callbacks.settle("app:on_id", failed=[given_up])
-    told = printed(path, "status")
-    assert "given up      1 callback" in told
-    assert "  1 for app:on_id: it raised ValueError: no \\x1b[2Jroom" in told
-    assert "tried again" in told
-    (told_json,) = json_lines(path, "status")
-    assert told_json["sinks"] == [
+    text = printed(path, "status")
+    assert "given up      1 callback" in text
+    assert "  1 for app:on_id: it raised ValueError: no \\x1b[2Jroom" in text
+    assert "retries the failed callbacks" in text
+    (status,) = json_lines(path, "status")
+    assert status["sinks"] == [
         {
             "sink": "app:on_id",
             "waiting": 1,
@@ -78,15 +78,15 @@ def test_status_tells_what_was_given_up_and_why(writer: SpoolWriter, path: Path)
     ]
 
 
-def test_status_does_not_list_a_function_for_each_request(writer: SpoolWriter, path: Path) -> None:
+def test_status_shortens_a_long_list_of_functions(writer: SpoolWriter, path: Path) -> None:
     call(writer, path, *[f"app:made@3#{number}" for number in range(2, 40)])
     writer.close()
-    told = printed(path, "status")
-    assert told.count(" for app:made@3") == 10
-    assert "and 28 functions more" in told
+    text = printed(path, "status")
+    assert text.count(" for app:made@3") == 10
+    assert "and 28 functions more" in text
 
 
-def test_acks_are_listed_in_the_order_they_came(writer: SpoolWriter, path: Path) -> None:
+def test_acks_are_listed_in_the_order_of_arrival(writer: SpoolWriter, path: Path) -> None:
     ids = [writer.call(f"question {number}", "answer", at=AT + number) for number in range(3)]
     ack(path, 3, 1)
     lines = [line.split() for line in printed(path, "acks").splitlines()]
@@ -109,7 +109,7 @@ def test_a_cursor_of_another_journal_is_wrong_usage(writer: SpoolWriter, path: P
     assert "leave it out" in done.stderr
 
 
-def test_acks_that_are_followed_come_as_they_are_stored(writer: SpoolWriter, path: Path) -> None:
+def test_acks_with_follow_prints_each_new_ack(writer: SpoolWriter, path: Path) -> None:
     for number in range(3):
         writer.call(f"question {number}", "answer", at=AT + number)
     ack(path, 2)

@@ -1,4 +1,4 @@
-"""The looking commands, run as users run them, on a real journal."""
+"""The commands that read, run as processes on a real journal."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def lease(path: Path, limit: int) -> list[Record]:
 
 
 def ack(path: Path, request_id: int) -> None:
-    """The oldest record that is due is at PromptLayer."""
+    """Ack the oldest record that is due."""
     (leased,) = lease(path, 1)
     with Journal.open(path) as journal:
         journal.outbox.ack([(leased.seq, request_id)])
@@ -86,10 +86,10 @@ def test_no_line_is_wider_than_the_terminal(writer: SpoolWriter, path: Path) -> 
         assert max(map(len, lines)) == columns
 
 
-def test_list_says_when_there_may_be_more(writer: SpoolWriter, path: Path) -> None:
+def test_list_prints_a_note_when_there_may_be_more_records(writer: SpoolWriter, path: Path) -> None:
     for number in range(3):
         writer.call("a", "b", at=T + number)
-    assert "2 shown; there may be more" in run(path, "list", "-n", "2").stderr
+    assert "2 records shown; there may be more" in run(path, "list", "-n", "2").stderr
     assert run(path, "list", "-n", "4").stderr == ""
 
 
@@ -138,8 +138,8 @@ def test_an_age_that_reaches_back_before_1970_leaves_nothing_out(writer: SpoolWr
     assert json_lines(path, "list", "--until", "1969-12-31") == []
 
 
-def test_an_empty_list_says_what_to_do(path: Path, writer: SpoolWriter) -> None:
-    assert "nothing is recorded in" in run(path, "list").stderr
+def test_an_empty_list_prints_the_next_step(path: Path, writer: SpoolWriter) -> None:
+    assert " is empty; attach PromptLayerCallbackHandler" in run(path, "list").stderr
     writer.call("a", "b", at=T)
     assert "no record matches" in run(path, "list", "--tag", "none").stderr
 
@@ -147,10 +147,10 @@ def test_an_empty_list_says_what_to_do(path: Path, writer: SpoolWriter) -> None:
 # --- show ---
 
 
-def test_show_tells_a_call_as_a_conversation(writer: SpoolWriter, path: Path) -> None:
+def test_show_prints_a_call_as_a_conversation(writer: SpoolWriter, path: Path) -> None:
     call = {"name": "add", "args": {"a": 1, "b": [2, 3]}, "id": "call_1", "type": "tool_call"}
     picture = [{"type": "text", "text": "Add these"}, {"type": "image_url", "image_url": {"url": "data:"}}]
-    asked = [
+    messages = [
         message("system", "Be brief."),
         message("human", picture),
         message("ai", "", tool_calls=[call]),
@@ -158,7 +158,7 @@ def test_show_tells_a_call_as_a_conversation(writer: SpoolWriter, path: Path) ->
     ]
     tools = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]
     start = {
-        "kind": "chat", "messages": asked, "params": {"model": "m", "temperature": 0.5, "tools": tools},
+        "kind": "chat", "messages": messages, "params": {"model": "m", "temperature": 0.5, "tools": tools},
         "metadata": {"ls_provider": "openai", "team": {"a": 1}}, "run_id": "11111111-2222-4333-8444-555555555555",
     }  # fmt: skip
     record_id = writer.start(start, at=T, tags=["agent"])
@@ -207,7 +207,7 @@ Metadata
     )
 
 
-def test_show_tells_an_error_and_what_happens_next(writer: SpoolWriter, path: Path) -> None:
+def test_show_prints_an_error_and_the_next_step(writer: SpoolWriter, path: Path) -> None:
     record_id = writer.start({"kind": "llm", "prompts": ["one\ntwo"]}, at=T, flags=LOSSY | REDACTED)
     error = {"type": "RateLimitError", "module": "openai", "message": "slow down", "status_code": 429}
     writer.end(record_id, {"error": error}, ended="error")
@@ -215,24 +215,24 @@ def test_show_tells_an_error_and_what_happens_next(writer: SpoolWriter, path: Pa
     page = printed(path, "show", record_id)
     assert "\nInput\n  one\n  two\n" in page
     assert "\nError\n  RateLimitError (429): slow down\n" in page
-    assert "state         dead after 1 attempt: 422: no model: kept here, not sent again by itself" in page
-    assert "some values could only be kept approximately" in page
-    assert "content was changed or left out" in page
+    assert "state         dead after 1 attempt: 422: no model: kept here, not sent until `plsync retry`" in page
+    assert "some values were stored in an approximate form" in page
+    assert "redacted or removed content" in page
 
 
 @pytest.mark.parametrize(
-    ("ended", "told"),
+    ("ended", "shown"),
     [
         (None, "pending: still running"),
         ("cancelled", "cancelled: the program cancelled the call"),
         ("partial", "partial: the program stopped reading the stream"),
     ],
 )
-def test_show_tells_how_a_call_ended(writer: SpoolWriter, path: Path, ended: str | None, told: str) -> None:
+def test_show_prints_the_status_of_a_call(writer: SpoolWriter, path: Path, ended: str | None, shown: str) -> None:
     record_id = writer.start({"kind": "llm", "prompts": ["?"]}, at=T)
     if ended:
         writer.end(record_id, {}, ended=ended)
-    assert f"status        {told}" in printed(path, "show", record_id)
+    assert f"status        {shown}" in printed(path, "show", record_id)
 
 
 def test_show_finds_a_record_by_its_request_id(writer: SpoolWriter, path: Path) -> None:
@@ -242,7 +242,7 @@ def test_show_finds_a_record_by_its_request_id(writer: SpoolWriter, path: Path) 
     assert "state         acked #4711, 20" in printed(path, "show", record_id)
 
 
-def test_control_characters_and_markup_are_shown_not_obeyed(writer: SpoolWriter, path: Path) -> None:
+def test_control_characters_and_markup_are_escaped(writer: SpoolWriter, path: Path) -> None:
     evil = "\x0b\x0c\x1c\x85\u2028\x1b[2J\x1b]0;title\x07 [bold red]loud[/] \x9b1m \u202egnp \r:smile:"
     writer.call(evil, evil, at=T, tags=[evil], params={"model": "m\x1bodel"}, metadata={evil: evil})
     (record,) = json_lines(path, "list")
@@ -256,12 +256,12 @@ def test_control_characters_and_markup_are_shown_not_obeyed(writer: SpoolWriter,
         assert ":smile:" in page
 
 
-def test_a_terminal_that_cannot_show_a_character_gets_its_escape(writer: SpoolWriter, path: Path) -> None:
+def test_a_terminal_without_a_character_gets_its_escape(writer: SpoolWriter, path: Path) -> None:
     record_id = writer.call("naïve \U0001f600", "b", at=T)
     assert r"na\xefve \U0001f600" in printed(path, "show", record_id, PYTHONIOENCODING="ascii")
 
 
-def test_colours_mark_only_what_they_are_about(writer: SpoolWriter, path: Path) -> None:
+def test_colours_cover_only_their_values(writer: SpoolWriter, path: Path) -> None:
     record_id = writer.call("hi", "hello", at=T, tags=["one"])
     terminal = {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "160"}
     page = printed(path, "show", record_id, **terminal)
@@ -274,56 +274,58 @@ def test_colours_mark_only_what_they_are_about(writer: SpoolWriter, path: Path) 
 # --- status and check ---
 
 
-def test_status_says_what_waits_and_what_to_do(writer: SpoolWriter, path: Path) -> None:
+def test_status_shows_waiting_records_failures_and_the_next_step(writer: SpoolWriter, path: Path) -> None:
     for number in range(4):
         writer.call("a", "b", at=T + number)
     writer.start({"kind": "llm", "prompts": ["?"]}, at=T + 9)
     ack(path, 1)
     park(path, "dead", "refused")
     writer.fail("disk full \x1b[2J")
-    told = printed(path, "status")
-    assert re.search(r"records +5, of which 1 still running\n", told)
-    assert re.search(r"pending +3 +\(waiting to be sent, the oldest for \d+ d\)", told)
-    assert re.search(r"dead +1 +\(refused by PromptLayer; kept here\)", told)
-    assert re.search(r"acked +1 ", told)
-    assert re.search(r"writers +process \d+ ", told)
-    assert re.search(r"not recorded +1 event; the last time: disk full \\x1b\[2J", told)
-    assert "Next: `plsync run` sends what waits" in told
-    assert "`plsync list --state dead` shows what was refused" in told
+    text = printed(path, "status")
+    assert re.search(r"records +5, of which 1 still running\n", text)
+    assert re.search(r"pending +3 +\(waiting to be sent, the oldest for \d+ d\)", text)
+    assert re.search(r"dead +1 +\(refused by PromptLayer; kept here\)", text)
+    assert re.search(r"acked +1 ", text)
+    assert re.search(r"writers +process \d+ ", text)
+    assert re.search(r"not recorded +1 event; the last reason: disk full \\x1b\[2J", text)
+    assert "Next: `plsync run` sends the waiting records" in text
+    assert "`plsync list --state dead` lists the refused records" in text
 
 
-def test_status_says_when_nothing_is_left(writer: SpoolWriter, path: Path) -> None:
-    assert "Nothing is recorded yet" in printed(path, "status")
+def test_status_reports_that_nothing_is_left(writer: SpoolWriter, path: Path) -> None:
+    assert "The journal is empty" in printed(path, "status")
     writer.call("a", "b", at=T)
     ack(path, 1)
-    assert "Nothing left: every record is at PromptLayer" in printed(path, "status")
+    assert "Nothing left: PromptLayer has every record and follow-up, every callback is delivered." in printed(
+        path, "status"
+    )
 
 
 def test_status_counts_callbacks_as_work(writer: SpoolWriter, path: Path) -> None:
-    writer.call("a", "b", at=T, sink="app:told")
+    writer.call("a", "b", at=T, sink="app:on_id")
     ack(path, 1)
-    told = printed(path, "status")
-    assert re.search(r"callbacks +1 to be delivered", told)
-    assert "Nothing left" not in told
+    text = printed(path, "status")
+    assert re.search(r"callbacks +1 to deliver", text)
+    assert "Nothing left" not in text
 
 
 def test_status_in_json_has_the_numbers(writer: SpoolWriter, path: Path) -> None:
     writer.call("a", "b", at=T)
-    (told,) = json_lines(path, "status")
-    assert told["journal"] == str(path)
-    assert (told["records"], told["states"]["pending"], told["left"]) == (1, 1, {"pending": 1})
-    assert told["writers"][0]["alive"] is True
-    assert told["oldest_unsent"] == "2025-10-09T08:53:20+00:00"
+    (status,) = json_lines(path, "status")
+    assert status["journal"] == str(path)
+    assert (status["records"], status["states"]["pending"], status["left"]) == (1, 1, {"pending": 1})
+    assert status["writers"][0]["alive"] is True
+    assert status["oldest_unsent"] == "2025-10-09T08:53:20+00:00"
 
 
-def test_check_of_a_sound_journal_is_content(writer: SpoolWriter, path: Path) -> None:
+def test_check_finds_no_damage_in_an_intact_journal(writer: SpoolWriter, path: Path) -> None:
     writer.call("a", "b", at=T)
     printed(path, "list")
-    assert printed(path, "check") == f"1 record, 2 events, 2 frames read in {path}: everything is as written\n"
+    assert printed(path, "check") == f"1 record, 2 events, 2 frames read in {path}: no damage\n"
     assert json_lines(path, "check")[0]["ok"] is True
 
 
-def test_check_names_what_is_damaged_and_exits_with_1(writer: SpoolWriter, path: Path) -> None:
+def test_check_lists_the_damaged_parts_and_exits_with_1(writer: SpoolWriter, path: Path) -> None:
     writer.call("a" * 200, "b", at=T)
     content = bytearray(writer.path.read_bytes())
     content[content.index(b"aaaa")] ^= 1
@@ -335,15 +337,15 @@ def test_check_names_what_is_damaged_and_exits_with_1(writer: SpoolWriter, path:
     assert "1 problem\n" in done.stdout
     checked = run(path, "check", "--json")
     assert checked.returncode == 1
-    (told,) = map(json.loads, checked.stdout.splitlines())
-    assert (told["ok"], len(told["problems"])) == (False, 1)
-    assert sorted(told["problems"][0]) == ["kept", "what", "where"]
+    (status,) = map(json.loads, checked.stdout.splitlines())
+    assert (status["ok"], len(status["problems"])) == (False, 1)
+    assert sorted(status["problems"][0]) == ["kept", "what", "where"]
 
 
 # --- all of them ---
 
 
-def test_new_events_that_cannot_be_taken_in_are_a_note(writer: SpoolWriter, path: Path) -> None:
+def test_a_failed_ingest_is_a_note(writer: SpoolWriter, path: Path) -> None:
     writer.call("a", "b", at=T)
     assert run(path, "status").returncode == 0
     (path / "ingest.lock").unlink()
@@ -361,7 +363,7 @@ def test_a_journal_can_be_named_before_and_after_the_command(writer: SpoolWriter
 
 
 @pytest.mark.parametrize("json_or_not", [[], ["--json"]])
-def test_a_reader_that_has_enough_ends_it_quietly(writer: SpoolWriter, path: Path, json_or_not: list[str]) -> None:
+def test_a_closed_pipe_ends_the_command_quietly(writer: SpoolWriter, path: Path, json_or_not: list[str]) -> None:
     for number in range(60):
         writer.call("a" * 2000, "b", at=T + number)
     command = [str(PLSYNC), "list", "-n", "60", *json_or_not]
@@ -375,30 +377,30 @@ def test_a_reader_that_has_enough_ends_it_quietly(writer: SpoolWriter, path: Pat
     assert listing.returncode == 0
 
 
-def test_a_path_that_is_no_utf_8_can_be_told_in_json(path: Path, tmp_path: Path) -> None:
+def test_json_can_hold_a_path_that_is_not_utf_8(path: Path, tmp_path: Path) -> None:
     odd = tmp_path / "j\udcff"
     try:
         SpoolWriter(odd).close()
     except OSError:
         pytest.skip("this file system takes no such name")
-    [told] = json_lines(path, "status", "--journal", str(odd))
-    assert Path(told["journal"]) == odd
+    [status] = json_lines(path, "status", "--journal", str(odd))
+    assert Path(status["journal"]) == odd
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["status"], ["show", "zz"]])
-def test_a_process_without_standard_output_or_error_does_its_work(
+def test_a_command_works_without_standard_output_or_error(
     writer: SpoolWriter, path: Path, arguments: list[str]
 ) -> None:
     writer.call("a", "b", at=T)
     shell = ["sh", "-c", 'exec "$0" "$@" >&-', str(PLSYNC), *arguments]
     done = subprocess.run(shell, env=environment(path), stderr=subprocess.PIPE, encoding="utf-8", check=False)
-    said = "is not a record id" if "zz" in arguments else ""
-    assert (said in done.stderr, done.stderr.count("\n"), done.returncode) == (True, bool(said), bool(said))
+    error = "is not a record id" if "zz" in arguments else ""
+    assert (error in done.stderr, done.stderr.count("\n"), done.returncode) == (True, bool(error), bool(error))
     shell[2] += " 2>&-"
-    assert subprocess.run(shell, env=environment(path), check=False).returncode == bool(said)
+    assert subprocess.run(shell, env=environment(path), check=False).returncode == bool(error)
 
 
-def test_looking_imports_neither_langchain_nor_a_client(writer: SpoolWriter, path: Path) -> None:
+def test_commands_that_read_import_neither_langchain_nor_a_client(writer: SpoolWriter, path: Path) -> None:
     record_id = writer.call("a", "b", at=T)
     program = (
         "import sys; from plsync.cli import app\n"

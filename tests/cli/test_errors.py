@@ -1,4 +1,4 @@
-"""What commands say, in one line, of what they cannot do."""
+"""Errors of the command: one line, with the reason and the next step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = 1_760_000_000_000
 
 
 @pytest.mark.parametrize("command", ["status", "list", "tail", "check"])
-def test_no_journal_is_said_in_one_line(tmp_path: Path, command: str) -> None:
+def test_a_missing_journal_is_an_error_of_one_line(tmp_path: Path, command: str) -> None:
     for arguments in ([command], [command, "--json"]):
         done = run(tmp_path / "none", *arguments)
         assert (done.returncode, done.stdout) == (1, "")
@@ -25,7 +25,7 @@ def test_no_journal_is_said_in_one_line(tmp_path: Path, command: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_directory_is_not_taken_for_a_journal(tmp_path: Path) -> None:
+def test_another_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     done = run(tmp_path, "list")
     assert done.returncode == 1
@@ -34,7 +34,7 @@ def test_another_directory_is_not_taken_for_a_journal(tmp_path: Path) -> None:
     )
 
 
-def test_a_journal_that_lost_its_marker_is_refused_with_the_way_out(path: Path, tmp_path: Path) -> None:
+def test_the_error_of_a_journal_without_its_marker_names_salvage(path: Path, tmp_path: Path) -> None:
     Chat().invoke("hi", {"callbacks": [PromptLayerCallbackHandler(journal=path)]})
     (path / "FORMAT").unlink()
     done = run(path, "list")
@@ -44,14 +44,14 @@ def test_a_journal_that_lost_its_marker_is_refused_with_the_way_out(path: Path, 
     assert "hi" in run(tmp_path / "saved", "list").stdout
 
 
-def test_a_file_is_not_taken_for_a_journal(tmp_path: Path) -> None:
+def test_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("dear")
     done = run(tmp_path / "file", "status")
     assert done.returncode == 1
     assert re.fullmatch(r"plsync: \S+ is not a journal: it is a file.*; nothing was changed; .*\n", done.stderr)
 
 
-def test_a_journal_of_a_newer_plsync_is_left_alone(writer: SpoolWriter, path: Path) -> None:
+def test_a_journal_of_a_newer_plsync_is_refused_and_unchanged(writer: SpoolWriter, path: Path) -> None:
     marker = path / "FORMAT"
     marker.write_text(marker.read_text().replace("format 1", "format 99"))
     done = run(path, "status")
@@ -62,15 +62,15 @@ def test_a_journal_of_a_newer_plsync_is_left_alone(writer: SpoolWriter, path: Pa
     )
 
 
-def test_a_damaged_name_of_the_format_is_no_reason_to_give_up(writer: SpoolWriter, path: Path) -> None:
+def test_the_error_of_a_damaged_marker_names_salvage(writer: SpoolWriter, path: Path) -> None:
     (path / "FORMAT").write_text("plsynk journal")
     done = run(path, "status")
     assert done.returncode == 1
     assert "`plsync salvage` reads the rest" in done.stderr
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is refused to root")
-def test_a_journal_one_may_not_read_is_said_in_one_line(writer: SpoolWriter, path: Path) -> None:
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read every file")
+def test_a_journal_without_read_permission_is_an_error_of_one_line(writer: SpoolWriter, path: Path) -> None:
     path.chmod(0)
     try:
         done = run(path, "status", "--journal", str(path))
@@ -81,7 +81,7 @@ def test_a_journal_one_may_not_read_is_said_in_one_line(writer: SpoolWriter, pat
 
 
 @pytest.mark.parametrize("wrong", ["ffffffff", "zz", "1"])
-def test_an_unknown_id_is_said_in_one_line(writer: SpoolWriter, path: Path, wrong: str) -> None:
+def test_an_unknown_id_is_an_error_of_one_line(writer: SpoolWriter, path: Path, wrong: str) -> None:
     done = run(path, "show", wrong)
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"plsync: .*\n", done.stderr)

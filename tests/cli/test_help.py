@@ -1,4 +1,4 @@
-"""What ``plsync --help`` offers: commands and options are a promise."""
+"""``plsync --help``: the commands and options are public API."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ OPTIONS = {
     "prompts": set(),
 }
 PROMPTS = {"pull": {"--version", "--label", "--changed"}, "list": set()}
-# A salvage names both of its journals; prompts are in none.
+# Salvage has its journals as arguments; prompts use no journal.
 COMMON = {"salvage": EVERYWHERE - {"--journal"}, "prompts": {"-h", "--help"}}
 
 
 def options(text: str) -> set[str]:
-    """The options at the beginning of a line of a help text, whatever is drawn around it."""
+    """The options at the beginning of the lines of a help text, without the frame around it."""
     starts = [re.match(r"[^\w-]*((?:-{1,2}[a-z][\w-]*[ ,]*)+)", line) for line in text.splitlines()]
     return {option for start in starts if start for option in re.findall(r"-{1,2}[a-z][\w-]*", start[1])}
 
@@ -67,8 +67,8 @@ def documented() -> str:
 
 
 @pytest.mark.parametrize("command", [*OPTIONS, *(f"prompts {command}" for command in PROMPTS)])
-def test_help_is_not_broken_anew_where_it_was_broken(tmp_path: Path, command: str) -> None:
-    """Lines of a paragraph stay lines: after one that is too long for a terminal nothing may follow."""
+def test_help_has_no_short_lines_within_a_paragraph(tmp_path: Path, command: str) -> None:
+    """typer keeps the line breaks of a docstring. Only the last line of a paragraph may exceed a terminal's width."""
     text = printed(tmp_path, *command.split(), "--help", COLUMNS="300").split("╭", 1)[0]
     for paragraph in re.split(r"\n\s*\n", text):
         assert max(map(len, map(str.strip, paragraph.splitlines()[:-1])), default=0) <= 78, paragraph
@@ -80,5 +80,5 @@ def test_without_a_command_help_is_shown(tmp_path: Path) -> None:
     assert done.returncode == 2
 
 
-def test_version_is_the_packages(tmp_path: Path) -> None:
+def test_version_prints_the_version_of_the_package(tmp_path: Path) -> None:
     assert printed(tmp_path, "--version") == f"plsync {version('plsync')}\n"

@@ -1,4 +1,4 @@
-"""`plsync retry`: another try for what was refused or given up."""
+"""``plsync retry``: dead and held records, refused follow-ups, failed callbacks."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ def refused(tmp_path: Path) -> tuple[Path, list[str]]:
     return path, ids
 
 
-def test_a_record_that_is_named_is_pending_again(refused: tuple[Path, list[str]]) -> None:
+def test_a_named_record_becomes_pending(refused: tuple[Path, list[str]]) -> None:
     path, (dead, held, _) = refused
-    assert "1 record: to be tried again" in printed(path, "retry", dead)
+    assert "1 record: the next `plsync run` retries." in printed(path, "retry", dead)
     assert (states(path)[dead], states(path)[held]) == ("pending", "held")
 
 
-def test_all_of_a_state_are_pending_again(refused: tuple[Path, list[str]]) -> None:
+def test_all_records_of_a_state_become_pending(refused: tuple[Path, list[str]]) -> None:
     path, (dead, held, _) = refused
     assert json_lines(path, "retry", "--state", "held") == [{"records": 1, "followups": 0, "callbacks": 0}]
     assert (states(path)[dead], states(path)[held]) == ("dead", "pending")
 
 
-def test_what_still_waits_needs_none(refused: tuple[Path, list[str]]) -> None:
+def test_a_pending_record_needs_no_retry(refused: tuple[Path, list[str]]) -> None:
     path, (*_, pending) = refused
-    assert "Nothing there was refused" in printed(path, "retry", pending)
+    assert "Nothing to retry" in printed(path, "retry", pending)
 
 
-def test_a_records_refused_follow_ups_come_along(refused: tuple[Path, list[str]]) -> None:
+def test_the_refused_follow_ups_of_a_named_record_are_retried(refused: tuple[Path, list[str]]) -> None:
     path, (record_id, *_) = refused
     with Journal.open(path) as journal:
         journal.outbox.requeue([journal.get(record_id).seq])
@@ -54,7 +54,7 @@ def test_a_records_refused_follow_ups_come_along(refused: tuple[Path, list[str]]
 
 
 @pytest.mark.parametrize("arguments", [[], ["--state", "acked"]])
-def test_what_can_be_retried_has_to_be_said(refused: tuple[Path, list[str]], arguments: list[str]) -> None:
+def test_wrong_arguments_exit_with_2(refused: tuple[Path, list[str]], arguments: list[str]) -> None:
     assert run(refused[0], "retry", *arguments).returncode == 2
 
 

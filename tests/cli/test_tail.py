@@ -1,4 +1,4 @@
-"""``plsync tail``: the newest records, and those that follow."""
+"""``plsync tail``: the newest records, and with ``-f`` new records."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.support.spooling import SpoolWriter
 T = 1_760_000_000_000
 
 
-class Following:
-    """A ``plsync tail -f`` that runs beside the test."""
+class TailProcess:
+    """A ``plsync tail -f`` process that runs during the test."""
 
     def __init__(self, journal: Path, *options: str) -> None:
         command = [str(PLSYNC), "tail", "-f", *options]
@@ -33,19 +33,19 @@ class Following:
     def record(self) -> dict[str, Any]:
         return dict(json.loads(self.line()))
 
-    def said(self) -> str:
+    def note(self) -> str:
         assert self.process.stderr is not None
         return self.process.stderr.readline()
 
     def interrupt(self) -> tuple[int, str, str]:
         self.process.send_signal(signal.SIGINT)
-        rest, errors = self.process.communicate(timeout=30)
-        return self.process.returncode, rest, errors
+        output, errors = self.process.communicate(timeout=30)
+        return self.process.returncode, output, errors
 
 
 @pytest.fixture
-def following(path: Path, writer: SpoolWriter) -> Iterator[Following]:
-    started = Following(path, "--json", "--tag", "mine", "-n", "2")
+def following(path: Path, writer: SpoolWriter) -> Iterator[TailProcess]:
+    started = TailProcess(path, "--json", "--tag", "mine", "-n", "2")
     yield started
     started.process.kill()
     started.process.communicate()
@@ -59,37 +59,37 @@ def test_tail_shows_the_newest_records_newest_last(writer: SpoolWriter, path: Pa
     assert last.endswith("prompt 11")
 
 
-def test_tail_f_shows_records_as_they_come_and_again_when_they_end(writer: SpoolWriter, following: Following) -> None:
+def test_tail_f_shows_new_records_and_again_when_they_end(writer: SpoolWriter, following: TailProcess) -> None:
     before = writer.call("a", "b", at=T, tags=["mine"])
     assert following.record()["id"] == before
     writer.call("a", "b", at=T + 1, tags=["theirs"])
     running = writer.start({"kind": "llm", "prompts": ["?"]}, at=T + 2, tags=["mine"])
-    seen = following.record()
-    assert (seen["id"], seen["status"]) == (running, "pending")
+    shown = following.record()
+    assert (shown["id"], shown["status"]) == (running, "pending")
     writer.end(running, {}, ended="error")
-    seen = following.record()
-    assert (seen["id"], seen["status"]) == (running, "error")
+    shown = following.record()
+    assert (shown["id"], shown["status"]) == (running, "error")
 
 
-def test_a_call_that_was_running_when_tail_began_comes_again_when_it_ends(writer: SpoolWriter, path: Path) -> None:
+def test_tail_f_shows_a_running_call_again_when_it_ends(writer: SpoolWriter, path: Path) -> None:
     running = writer.start({"kind": "llm", "prompts": ["slow?"]}, at=T)
-    tail = Following(path)
+    tail = TailProcess(path)
     assert "pending" in tail.line()
     writer.end(running, {}, ended="ok")
     assert "ok" in tail.line()
     assert tail.interrupt() == (0, "", "")
 
 
-def test_an_interrupt_ends_tail_f_quietly(writer: SpoolWriter, following: Following) -> None:
+def test_an_interrupt_ends_tail_f_quietly(writer: SpoolWriter, following: TailProcess) -> None:
     writer.call("a", "b", at=T, tags=["mine"])
     assert following.record()["status"] == "ok"
     assert following.interrupt() == (0, "", "")
 
 
-def test_tail_f_waits_for_the_first_call_that_is_recorded(path: Path) -> None:
-    tail = Following(path, "--json")
+def test_tail_f_waits_for_a_missing_journal(path: Path) -> None:
+    tail = TailProcess(path, "--json")
     try:
-        assert tail.said() == f"plsync: nothing was recorded at {path} yet; waiting for the first call\n"
+        assert tail.note() == f"plsync: there is no journal at {path} yet; waiting for the first call\n"
         writer = SpoolWriter(path)
         for number in range(2):
             written = writer.call("a", "b", at=T + number)
@@ -101,13 +101,13 @@ def test_tail_f_waits_for_the_first_call_that_is_recorded(path: Path) -> None:
         tail.process.communicate()
 
 
-def test_an_interrupt_ends_the_wait_too(path: Path) -> None:
-    tail = Following(path)
-    assert "waiting" in tail.said()
+def test_an_interrupt_ends_the_wait_for_a_journal(path: Path) -> None:
+    tail = TailProcess(path)
+    assert "waiting" in tail.note()
     assert tail.interrupt() == (0, "", "")
 
 
-def test_without_f_a_journal_that_is_not_there_is_an_error(path: Path) -> None:
+def test_without_f_a_missing_journal_is_an_error(path: Path) -> None:
     done = run(path, "tail")
     assert done.returncode == 1
     assert "no journal at" in done.stderr

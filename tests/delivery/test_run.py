@@ -180,7 +180,8 @@ def test_what_a_killed_run_may_have_sent_has_to_settle_first(path: Path, server:
         process.kill()
     done = run(path, server, "--settle", "1")
     assert done.returncode == 0
-    assert done.stdout.index("Waiting 1 s until what is in doubt") < done.stdout.index("1 record at PromptLayer.")
+    waiting = done.stdout.index("Waiting 1 s before the look-up of records in doubt")
+    assert waiting < done.stdout.index("1 record at PromptLayer.")
     assert len(server.request_logs) == 1
 
 

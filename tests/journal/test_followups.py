@@ -130,14 +130,14 @@ def test_another_process_finds_what_was_queued(journal: Journal, path: Path) -> 
 def test_status_and_show_tell_what_waits_and_what_was_refused(journal: Journal, path: Path) -> None:
     journal.followups.add("score", {"score": 40}, RUN)
     assert "waits for the request id" in printed(path, "show", RUN)
-    assert "follow-ups    1 to be sent" in printed(path, "status")
+    assert "follow-ups    1 to send" in printed(path, "status")
     journal.outbox.ack([(1, 70)])
     assert "waits to be sent" in printed(path, "show", RUN)
     claimed = journal.followups.claim(10, 0, AT)
     journal.followups.failed([FailedFollowUp(claimed[0].key, "no such request", 0, dead=True)])
     assert 'score {"score":40}  refused: no such request' in printed(path, "show", RUN)
     status = printed(path, "status")
-    assert "refused       1 follow-up; the last time: no such request" in status
+    assert "refused       1 follow-up; the last reason: no such request" in status
     (stats,) = json_lines(path, "status")
     assert (stats["followups"], stats["followups_dead"], stats["left"]) == (0, 1, {"followups_dead": 1})
 
@@ -145,7 +145,7 @@ def test_status_and_show_tell_what_waits_and_what_was_refused(journal: Journal, 
 def test_a_record_that_is_dead_shows_what_it_keeps(journal: Journal, path: Path) -> None:
     journal.followups.add("score", {"score": 40}, RUN)
     journal.outbox.park([1], "dead", "bad role")
-    assert "1 to be sent, 1 of them for a record that was refused or is held" in printed(path, "status")
+    assert "1 to send, 1 of them for a refused or held record" in printed(path, "status")
     assert 'score {"score":40}  waits' in printed(path, "show", RUN)
 
 

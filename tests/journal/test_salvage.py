@@ -75,7 +75,7 @@ def test_a_damaged_dictionary_does_no_harm(path: Path, tmp_path: Path) -> None:
 
 
 def test_a_sound_journal_comes_out_whole(path: Path, tmp_path: Path) -> None:
-    assert "nothing known to be lost" in printed(path, "salvage", str(path), str(tmp_path / "saved"))
+    assert "no known losses" in printed(path, "salvage", str(path), str(tmp_path / "saved"))
     (report,) = json_lines(path, "salvage", str(path), str(tmp_path / "again"))
     assert (report["records"], report["acks"], report["lost"], report["damaged"]) == (30, 1, 0, 0)
 

@@ -63,7 +63,7 @@ def test_a_pruned_record_says_so_and_keeps_its_request_id(path: Path) -> None:
         assert [found.id for found in journal.records(tag="planets")][-1] == record.id
         assert journal.check().problems == []
     assert "pruned" in printed(path, "list").splitlines()[-1]
-    assert "(pruned: the content went to the quota)" in printed(path, "show", "70")
+    assert "(pruned: the quota removed the content)" in printed(path, "show", "70")
     assert json_lines(path, "show", "70")[0]["pruned"] is True
 
 

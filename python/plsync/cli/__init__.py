@@ -1,7 +1,7 @@
-"""The ``plsync`` command: one module a command, on the public API of ``plsync``.
+"""The ``plsync`` command, built on the public API of ``plsync``; one module a command.
 
-Exit codes: 0 all done, 1 an error (one line on stderr says what to do), 2 wrong usage, 3 work left (``run`` only).
-Looking imports neither LangChain nor an HTTP client.
+Exit codes: 0 done, 1 an error (one line on stderr explains it), 2 wrong usage, 3 work is left (``run`` only).
+Commands that only read import neither LangChain nor an HTTP client.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from plsync._common.paths import JOURNAL_VARIABLE
-from plsync.cli import console, options, prompts
+from plsync.cli import options, output, prompts
 from plsync.cli.acks import acks
 from plsync.cli.check import check
 from plsync.cli.compact import compact
@@ -39,16 +39,17 @@ app = typer.Typer(
 )
 
 
+_VERSION = typer.Option("--version", help="Print the version and exit.", callback=output.print_version, is_eager=True)
+
+
 @app.callback()
 def plsync(
     journal: options.Journal = None,
-    _version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=console.version, is_eager=True)
-    ] = False,
+    _version: Annotated[bool, _VERSION] = False,
 ) -> None:
-    """A flight recorder for LLM calls: look at what was recorded, and send it to PromptLayer."""
+    """A flight recorder for LLM calls: read the journal, and send its records to PromptLayer."""
     if journal is not None:
-        # Before the command's name the option means what the variable means.
+        # Before the command's name, the option sets the variable for every command.
         os.environ[JOURNAL_VARIABLE] = str(journal)
 
 
@@ -69,13 +70,15 @@ app.add_typer(prompts.app, name="prompts")
 
 def main() -> None:
     """Run the command line and exit."""
-    console.prepare()
-    console.show_warnings()
+    output.prepare_streams()
+    output.print_warnings()
     try:
         app()
     except PlsyncError as error:
-        console.fail(str(error))
+        output.exit_with_error(str(error))
     except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        console.fail(f"{error.strerror or error}{where}; what was recorded is kept: mend this and run it again")
+        path = f": {error.filename}" if error.filename else ""
+        output.exit_with_error(
+            f"{error.strerror or error}{path}; every recorded event is kept: remove the cause and run the command again"
+        )
     sys.exit(1)

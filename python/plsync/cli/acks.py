@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from plsync.cli import humanize, options
-from plsync.cli.console import json_line, out, safe
+from plsync.cli.output import escaped, print_json, stdout_console
 from plsync.journal.journal import Journal
 
 __all__ = ["acks"]
@@ -17,15 +17,15 @@ __all__ = ["acks"]
 def acks(
     *,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="CURSOR", help="Only those after the one that has this cursor.")
+        str | None, typer.Option("--since", metavar="CURSOR", help="Only acks after the ack with this cursor.")
     ] = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Keep on, as they come.")] = False,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Print new acks until interrupted.")] = False,
     limit: Annotated[int | None, typer.Option("-n", "--limit", min=0, metavar="N", help="Show at most N.")] = None,
     json: options.Json = False,
     journal: options.Journal = None,
 ) -> None:
-    """Show PromptLayer's request ids in the order they came, each with its record and a cursor to go on from."""
-    console = out()
+    """List PromptLayer's request ids in the order of arrival, each with its record and a cursor for --since."""
+    console = stdout_console()
     with Journal.open(journal) as opened:
         try:
             found = opened.acks(since, limit=limit, wait=math.inf if follow else 0.0)
@@ -34,9 +34,9 @@ def acks(
         try:
             for ack in found:
                 if json:
-                    json_line(ack.as_dict())
+                    print_json(ack.as_dict())
                 else:
-                    line = f"{humanize.when(ack.acked_at)}  #{ack.request_id}  {ack.record_id}  {ack.cursor}"
-                    console.print(safe(line), soft_wrap=True)
+                    line = f"{humanize.local_time(ack.acked_at)}  #{ack.request_id}  {ack.record_id}  {ack.cursor}"
+                    console.print(escaped(line), soft_wrap=True)
         except KeyboardInterrupt:
             return

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import typer
+from rich.text import Text
 
 from plsync.cli import humanize, options
-from plsync.cli.console import json_line, out, safe
+from plsync.cli.output import escaped, print_json, stdout_console
 from plsync.journal.journal import Journal
+from plsync.journal.reports import CheckReport
 
 __all__ = ["check"]
 
@@ -14,26 +16,31 @@ __all__ = ["check"]
 def check(json: options.Json = False, journal: options.Journal = None) -> None:
     """Verify every frame and every record against its checksum. Changes nothing.
 
-    Exits with 1 when something is wrong, after saying what and where.
+    Lists the damaged parts and exits with 1 if there are any.
     """
     with Journal.open(journal) as opened:
         report = opened.check()
         if json:
-            json_line({"journal": str(opened.path), "ok": not report.problems, **report.as_dict()})
+            print_json({"journal": str(opened.path), "ok": not report.problems, **report.as_dict()})
         else:
-            console = out()
-            for problem in report.problems:
-                console.print(safe(f"{problem.where}: {problem.what}", "red"))
-                console.print(safe(f"  kept: {problem.kept}"))
-            read = ", ".join(
-                humanize.count(number, noun)
-                for number, noun in ((report.records, "record"), (report.events, "event"), (report.frames, "frame"))
-            )
-            verdict = humanize.count(len(report.problems), "problem") if report.problems else "everything is as written"
-            console.print(safe(f"{read} read in {opened.path}: {verdict}"))
-            if report.problems:
-                console.print(
-                    "What is not listed is sound and can be read and sent. Copy the directory before anything else."
-                )
+            console = stdout_console()
+            for line in _lines(report, str(opened.path)):
+                console.print(line)
         if report.problems:
             raise typer.Exit(1)
+
+
+def _lines(report: CheckReport, path: str) -> list[Text]:
+    lines = []
+    for problem in report.problems:
+        lines += [escaped(f"{problem.where}: {problem.what}", "red"), escaped(f"  kept: {problem.kept}")]
+    read = ", ".join(
+        humanize.count(number, noun)
+        for number, noun in ((report.records, "record"), (report.events, "event"), (report.frames, "frame"))
+    )
+    verdict = humanize.count(len(report.problems), "problem") if report.problems else "no damage"
+    lines.append(escaped(f"{read} read in {path}: {verdict}"))
+    if report.problems:
+        lines.append(Text("All other parts are intact and can be read and sent."))
+        lines.append(Text("Next: copy the directory. `plsync salvage` writes the readable records to a new journal."))
+    return lines

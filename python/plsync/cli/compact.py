@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from plsync.cli import humanize, options
-from plsync.cli.console import json_line, out, safe
+from plsync.cli.output import escaped, print_json, stdout_console
 from plsync.journal.journal import Journal
 
 __all__ = ["compact"]
 
 
 def compact(json: options.Json = False, journal: options.Journal = None) -> None:
-    """Give unused space back to the file system. Recording goes on meanwhile.
+    """Return unused space to the file system. Programs can record meanwhile.
 
-    What the quota does not allow (`plsync quota`) is removed first. Needs room for a copy of what is kept.
+    Removes content beyond the quota first (`plsync quota`). Needs free space for a copy of the remaining data.
     """
     with Journal.open(journal) as opened:
         opened.ingest(wait=True)
         report = opened.compact()
         if json:
-            json_line({"journal": str(opened.path), **report.as_dict()})
+            print_json({"journal": str(opened.path), **report.as_dict()})
             return
-        console = out()
+        console = stdout_console()
         if report.pruned:
-            console.print(safe(f"{humanize.count(report.pruned, 'sent record')} lost their content to the quota"))
+            console.print(escaped(f"The quota removed the content of {humanize.count(report.pruned, 'sent record')}."))
         if report.dropped:
-            gone = f"{humanize.count(report.dropped, 'record')} that were never sent lost their content to the quota"
-            console.print(safe(gone, "red"))
-        console.print(safe(f"{humanize.size(report.before)} before, {humanize.size(report.after)} now: {opened.path}"))
+            removed = humanize.count(report.dropped, "unsent record")
+            console.print(escaped(f"The quota removed the content of {removed}; PromptLayer will not get it.", "red"))
+        sizes = f"{humanize.size(report.before)} before, {humanize.size(report.after)} now"
+        console.print(escaped(f"{sizes}: {opened.path}"))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from plsync.cli import humanize, options
-from plsync.cli.console import json_line, note, out, safe
+from plsync.cli.output import escaped, print_json, print_note, stdout_console
 from plsync.journal.journal import Journal
 from plsync.journal.record import Record
 
@@ -19,13 +19,13 @@ __all__ = ["export"]
 def export(
     ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ID", help="Only these records, in this order; ids as `plsync show` takes them."),
+        typer.Argument(metavar="ID", help="Only these records, in this order; ids as for `plsync show`."),
     ] = None,
     *,
     recording: Annotated[
         Path, typer.Option("--recording", metavar="FILE", readable=False, help="The recording to write, a .jsonl file.")
     ],
-    append: Annotated[bool, typer.Option("--append", help="Add to a recording that exists.")] = False,
+    append: Annotated[bool, typer.Option("--append", help="Add to an existing recording.")] = False,
     tag: options.Tag = None,
     model: options.Model = None,
     state: options.State = None,
@@ -39,16 +39,16 @@ def export(
     json: options.Json = False,
     journal: options.Journal = None,
 ) -> None:
-    """Turn records into a recording, so that a test can replay them: a failure in the field becomes a test.
+    """Write records to a recording that tests can replay: a failure in the field becomes a test.
 
-    Oldest calls first. Records without a known answer are left out. With --json: how many were written and left out.
+    Oldest calls first. Skips records without a complete request and answer. With --json: the numbers of both.
     """
-    # It compares requests as replay does, which other commands need not load.
+    # This module compares requests as replay does; other commands do not need it.
     from plsync.replay.exporter import export as export_records  # noqa: PLC0415
 
     filters = options.filters(tag=tag, model=model, state=state, status=status, since=since, until=until, text=text)
     if ids and (any(filters.values()) or limit is not None):
-        raise typer.BadParameter("give ids or filters, not both")
+        raise typer.BadParameter("ids and filters exclude each other; pass one of them")
     with Journal.open(journal) as opened:
         if ids:
             chosen: Iterable[Record] = map(opened.get, ids)
@@ -58,11 +58,12 @@ def export(
             chosen = reversed(list(opened.records(limit=limit, **filters)))
         report = export_records(chosen, recording, append=append)
     if json:
-        json_line({"recording": str(report.recording), "calls": report.calls, "skipped": report.skipped})
+        print_json({"recording": str(report.recording), "calls": report.calls, "skipped": report.skipped})
     elif report.calls:
         written = f"{humanize.count(report.calls, 'call')} written to {report.recording}"
-        out().print(safe(f"{written}: replay it with plsync.replay.load() or with_recording()"), soft_wrap=True)
+        line = escaped(f"{written}: replay it with plsync.replay.load() or with_recording()")
+        stdout_console().print(line, soft_wrap=True)
     else:
-        note("no record with a known answer matches; nothing was written: `plsync list` shows what there is")
+        print_note("no record with a complete answer matches; nothing was written: `plsync list` shows all records")
     if report.skipped:
-        note(f"{humanize.count(report.skipped, 'record')} left out: unfinished, cancelled, or without content")
+        print_note(f"{humanize.count(report.skipped, 'record')} skipped: unfinished, cancelled, or without content")

@@ -1,4 +1,4 @@
-"""Figures and states in the words people use."""
+"""Formats numbers, times and states of records for people."""
 
 from __future__ import annotations
 
@@ -9,19 +9,31 @@ from rich.text import Text
 
 from plsync.journal.record import Record
 
-__all__ = ["age", "content", "count", "duration", "preview", "size", "span", "state", "status", "tokens", "when"]
+__all__ = [
+    "age",
+    "content",
+    "count",
+    "duration",
+    "interval",
+    "local_time",
+    "preview",
+    "size",
+    "state",
+    "status",
+    "tokens",
+]
 
 _STATUS_STYLES = {"ok": "green", "error": "red", "pending": "cyan", "cancelled": "yellow", "partial": "yellow"}
 _STATE_STYLES = {"acked": "green", "in_doubt": "yellow", "held": "yellow", "dead": "red"}
 
 
 def count(number: int, noun: str) -> str:
-    """``1 record``, ``2,000 records``."""
+    """A number with its noun: ``1 record``, ``2,000 records``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def size(number: int) -> str:
-    """Bytes: ``812 B``, ``3.4 MB``."""
+    """A number of bytes: ``812 B``, ``3.4 MB``."""
     value = float(number)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000 or unit == "GB":
@@ -31,7 +43,7 @@ def size(number: int) -> str:
 
 
 def duration(ns: int | None) -> str:
-    """``3 ms``, ``1.25 s``, ``2 min 5 s``."""
+    """A duration in nanoseconds: ``3 ms``, ``1.25 s``, ``2 min 5 s``; empty for None."""
     if ns is None:
         return ""
     seconds = ns / 1e9
@@ -40,46 +52,46 @@ def duration(ns: int | None) -> str:
     return f"{seconds:.2f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
 
 
-def span(length: timedelta) -> str:
-    """A length of time in its largest whole unit: ``90 s``, ``12 h``, ``30 d``."""
-    for unit, one in (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("min", timedelta(minutes=1))):
-        if length >= one and length % one == timedelta():
-            return f"{length // one:,} {unit}"
+def interval(length: timedelta) -> str:
+    """An interval in its largest whole unit: ``90 s``, ``12 h``, ``30 d``."""
+    for name, unit in (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("min", timedelta(minutes=1))):
+        if length >= unit and length % unit == timedelta():
+            return f"{length // unit:,} {name}"
     return f"{length.total_seconds():g} s"
 
 
 def age(at: datetime) -> str:
-    """How long ago: ``5 min``, ``3 h``, ``2 d``."""
+    """The time since ``at``: ``5 min``, ``3 h``, ``2 d``."""
     minutes = max(timedelta(), datetime.now(timezone.utc) - at) // timedelta(minutes=1)
     if minutes < 60:
         return f"{minutes} min"
     return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} d"
 
 
-def when(at: datetime) -> str:
-    """Local date and time to the second."""
+def local_time(at: datetime) -> str:
+    """Date and time in the local zone, to the second."""
     return f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def tokens(record: Record) -> str:
-    """Tokens in and out: ``12→34``."""
+    """Input and output tokens: ``12→34``; empty if the record has no usage."""
     usage = record.usage
     return f"{usage['input_tokens']:,}→{usage['output_tokens']:,}" if usage else ""
 
 
 def status(record: Record) -> Text:
-    """How the call ended."""
+    """The status of the call, in its colour."""
     return Text(f"{record.status}{' (cached)' if record.cached else ''}", style=_STATUS_STYLES[record.status])
 
 
 def state(record: Record) -> Text:
-    """The sync state, with PromptLayer's request id once there is one."""
+    """The sync state in its colour, and PromptLayer's request id if there is one."""
     request = "" if record.request_id is None else f" #{record.request_id}"
     return Text(record.state.replace("_", " ") + request, style=_STATE_STYLES.get(record.state, ""))
 
 
 def content(value: Any) -> str:
-    """A message's content as text: blocks one after the other, media named by their type."""
+    """The content of a message as text, one line a block; media by their type, such as ``[image]``."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
@@ -88,9 +100,9 @@ def content(value: Any) -> str:
 
 
 def preview(record: Record) -> str:
-    """What stands for the input on one line: the last message or prompt with something in it."""
+    """The input in one line: the last message or prompt that is not empty."""
     if record.pruned:
-        return "(pruned: the content went to the quota)"
+        return "(pruned: the quota removed the content)"
     for item in reversed(record.input):
         text = content(item.get("content", item) if isinstance(item, dict) else item)
         if text.strip():
@@ -104,6 +116,6 @@ def _block(block: Any) -> str:
     for key in ("text", "reasoning", "thinking", "refusal"):
         if isinstance(block.get(key), str):
             return str(block[key]) if key == "text" else f"({key}) {block[key]}"
-    # Tool calls are shown from the message's own list.
+    # The message's list of tool calls is shown instead of these blocks.
     kind = str(block.get("type", "block"))
     return "" if kind in {"tool_call", "tool_use", "function_call"} else f"[{kind.removesuffix('_url')}]"

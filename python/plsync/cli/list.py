@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from plsync.cli import options
-from plsync.cli.console import json_line, note, out
-from plsync.cli.table import lines
+from plsync.cli.output import print_json, print_note, stdout_console
+from plsync.cli.record_table import table_lines
 from plsync.journal.journal import Journal
 
 __all__ = ["list_records"]
@@ -26,23 +26,23 @@ def list_records(
 ) -> None:
     """List records, newest first.
 
-    Options of different kinds must all match. With --json: one record a line, as `plsync show --json` prints it.
+    A record must pass every filter. With --json: one record a line, as `plsync show --json` prints it.
     """
     filters = options.filters(tag=tag, model=model, state=state, status=status, since=since, until=until, text=text)
     with Journal.open(journal) as opened:
         page = opened.records(limit=limit, oldest_first=oldest_first, **filters)
         if json:
             for record in page:
-                json_line(record.as_dict())
+                print_json(record.as_dict())
             return
         records = list(page)
         if records:
-            console = out()
-            for line in lines(opened, records, console.width):
+            console = stdout_console()
+            for line in table_lines(opened, records, console.width):
                 console.print(line, soft_wrap=True)
         elif any(filters.values()):
-            note("no record matches; `plsync list` without filters shows the newest")
+            print_note("no record matches; `plsync list` without filters shows the newest records")
         else:
-            note(f"nothing is recorded in {opened.path} yet; attach PromptLayerCallbackHandler to a model and call it")
+            print_note(f"the journal {opened.path} is empty; attach PromptLayerCallbackHandler to a model and call it")
         if records and len(records) == limit:
-            note(f"{limit} shown; there may be more: -n shows more, --until and the other filters choose others")
+            print_note(f"{limit} records shown; there may be more: -n shows more, --until shows older records")

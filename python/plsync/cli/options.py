@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their values are read."""
+"""Options that several commands share, and the parsers of their values."""
 
 from __future__ import annotations
 
@@ -21,22 +21,30 @@ _STATES: Final = ", ".join(get_args(StateName))
 _STATUSES: Final = ", ".join(get_args(StatusName))
 
 
-def span(value: str) -> timedelta:
-    """A length of time, from ``90s``, ``2h``, ``3d``. Raises ValueError for anything else."""
+def parse_interval(value: str) -> timedelta:
+    """An interval such as ``90s``, ``2h`` or ``3d``.
+
+    Raises:
+        ValueError: the value is not an interval.
+    """
     if not (found := _AGO.fullmatch(value)):
         raise ValueError(value)
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
-def moment(value: str) -> datetime:
-    """A time with its zone, from ISO 8601 (local time unless it names a zone) or how long ago (``2h``, ``3d``)."""
+def parse_time(value: str) -> datetime:
+    """A time with a zone: ISO 8601, local without a zone, or an age such as ``2h`` or ``3d``.
+
+    Raises:
+        BadParameter: the value is neither.
+    """
     if _AGO.fullmatch(value):
         try:
-            return datetime.now().astimezone() - span(value)
-        except OverflowError:  # an age beyond the calendar's
+            return datetime.now().astimezone() - parse_interval(value)
+        except OverflowError:  # a time before year 1
             return datetime.min.replace(tzinfo=timezone.utc)
     try:
-        # Python 3.10 does not know the Z.
+        # Python 3.10 does not parse a Z.
         at = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", value))
         return at if at.tzinfo else at.astimezone()
     except (ValueError, OverflowError, OSError):
@@ -45,18 +53,18 @@ def moment(value: str) -> datetime:
         ) from None
 
 
-def state(value: str) -> str:
-    """A sync state."""
+def parse_state(value: str) -> str:
+    """The name of a sync state."""
     return _one_of(value.replace("-", "_"), get_args(StateName))
 
 
-def status(value: str) -> str:
-    """How a call ended."""
+def parse_status(value: str) -> str:
+    """The status of a call."""
     return _one_of(value, get_args(StatusName))
 
 
-def text(value: str) -> str:
-    """A text to look for."""
+def parse_text(value: str) -> str:
+    """A text to search for."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -74,7 +82,7 @@ def filters(
     until: datetime | None,
     text: str | None,
 ) -> Filters:
-    """The filters as :class:`plsync.Journal` takes them."""
+    """The filters in the form of :meth:`plsync.Journal.records`."""
     return {
         "tag": tag or (),
         "model": model,
@@ -88,7 +96,7 @@ def filters(
 
 def _one_of(value: str, names: tuple[str, ...]) -> str:
     if value not in names:
-        raise typer.BadParameter(f"{value!r} is none of {', '.join(names)}")
+        raise typer.BadParameter(f"{value!r} is unknown; use one of {', '.join(names)}")
     return value
 
 
@@ -97,7 +105,7 @@ Journal = Annotated[
     typer.Option(
         "--journal",
         metavar="PATH",
-        # Opening it says better what is wrong, and what to do.
+        # Journal.open() reports a wrong path better than typer.
         readable=False,
         help="The journal's directory. Default: $PLSYNC_JOURNAL, else the user data directory.",
     ),
@@ -107,23 +115,28 @@ Limit = Annotated[int, typer.Option("-n", "--limit", min=0, metavar="N", help="S
 OldestFirst = Annotated[bool, typer.Option("--oldest-first", help="Show the oldest records first.")]
 Tag = Annotated[
     list[str] | None,
-    typer.Option("--tag", metavar="TAG", help="Only with this tag; again for each that must be there."),
+    typer.Option("--tag", metavar="TAG", help="Only records with this tag; repeat it for several tags."),
 ]
-Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Only this model (its whole name).")]
+Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Only this model, by its full name.")]
 State = Annotated[
     list[str] | None,
-    typer.Option("--state", metavar="STATE", parser=state, help=f"Only in this sync state: {_STATES}."),
+    typer.Option("--state", metavar="STATE", parser=parse_state, help=f"Only records in this state: {_STATES}."),
 ]
 Status = Annotated[
     list[str] | None,
-    typer.Option("--status", metavar="STATUS", parser=status, help=f"Only calls that ended so: {_STATUSES}."),
+    typer.Option("--status", metavar="STATUS", parser=parse_status, help=f"Only calls with this status: {_STATUSES}."),
 ]
 Since = Annotated[
     datetime | None,
-    typer.Option("--since", metavar="TIME", parser=moment, help="Only started at or after: ISO 8601, or 2h, 3d ago."),
+    typer.Option(
+        "--since", metavar="TIME", parser=parse_time, help="Only calls since then: ISO 8601, or an age: 2h, 3d."
+    ),
 ]
-Until = Annotated[datetime | None, typer.Option("--until", metavar="TIME", parser=moment, help="Only started before.")]
+Until = Annotated[
+    datetime | None,
+    typer.Option("--until", metavar="TIME", parser=parse_time, help="Only calls that started before then."),
+]
 Text = Annotated[
     str | None,
-    typer.Option("--text", metavar="TEXT", parser=text, help="Only with this text in request or answer."),
+    typer.Option("--text", metavar="TEXT", parser=parse_text, help="Only records with this text in request or answer."),
 ]

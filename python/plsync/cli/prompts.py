@@ -1,4 +1,4 @@
-"""``plsync prompts``: the templates that are kept for times without a network."""
+"""``plsync prompts``: the cache of prompt templates."""
 
 from __future__ import annotations
 
@@ -9,84 +9,96 @@ import typer
 
 from plsync._common.paths import prompt_cache
 from plsync.cli import humanize, options
-from plsync.cli.console import json_line, note, out, safe
+from plsync.cli.output import escaped, print_json, print_note, stdout_console
 from plsync.prompts.cache import Cached, caches
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    no_args_is_help=True, help="Fetch prompt templates for times without a network, and see what is kept."
-)
+app = typer.Typer(no_args_is_help=True, help="Fetch prompt templates into a cache, and list the cached templates.")
 
 
 @app.command()
 def pull(
     *,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Which templates. Default: all of the workspace.")
+        list[str] | None, typer.Argument(metavar="NAME", help="The templates to fetch. Default: all of the workspace.")
     ] = None,
-    version: Annotated[int | None, typer.Option("--version", min=1, metavar="N", help="This version alone.")] = None,
+    version: Annotated[int | None, typer.Option("--version", min=1, metavar="N", help="Only this version.")] = None,
     label: Annotated[
-        str | None, typer.Option("--label", metavar="LABEL", help="The version with this release label alone.")
+        str | None, typer.Option("--label", metavar="LABEL", help="Only the version with this release label.")
     ] = None,
     changed: Annotated[
-        bool, typer.Option("--changed", help="Only those changed since all were pulled; may miss a label that moved.")
+        bool, typer.Option("--changed", help="Only templates changed since the last full pull; may miss a moved label.")
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Fetch prompt templates, so that `plsync.prompts.get` has them without a network.
+    """Fetch prompt templates, so that `plsync.prompts.get` needs no network.
 
-    Of each the newest version, and those with a release label.
-    The key comes from PROMPTLAYER_API_KEY.
-    Exits with 1 when PromptLayer does not have what was asked for.
+    Fetches the newest version and all labelled versions of each template.
+    Reads the key from PROMPTLAYER_API_KEY.
+    Exits with 1 if PromptLayer lacks a template, version or label.
     """
-    from plsync.prompts.pulling import pull as pull_prompts  # noqa: PLC0415 - the commands that look need no network
+    from plsync.prompts.pulling import pull as pull_prompts  # noqa: PLC0415 - imports an HTTP client
 
-    console = out()
+    console = stdout_console()
     pulled = pull_prompts(
         names or (),
         version=version,
         label=label,
         changed=changed,
-        watched=(lambda _: None) if json else lambda name: console.print(safe(name)),
+        watched=(lambda _: None) if json else lambda name: console.print(escaped(name)),
     )
     if json:
-        json_line({"cache": str(prompt_cache()), **pulled.as_dict()})
+        print_json({"cache": str(prompt_cache()), **pulled.as_dict()})
     else:
         for missing in pulled.missing:
-            console.print(safe(f"PromptLayer has no prompt template {missing}", "red"))
+            console.print(escaped(f"PromptLayer has no prompt template {missing}", "red"))
         fetched = f"{humanize.count(pulled.templates, 'template')} in {humanize.count(pulled.versions, 'version')}"
-        console.print(safe(f"{fetched} fetched into {prompt_cache()}"), soft_wrap=True)
+        console.print(escaped(f"{fetched} fetched into {prompt_cache()}"), soft_wrap=True)
     if pulled.missing:
         raise typer.Exit(1)
 
 
 @app.command("list")
 def list_prompts(json: options.Json = False) -> None:
-    """List the prompt templates that are kept. With --json: one object a line."""
-    console = out()
+    """List the cached prompt templates. With --json: one object a line."""
+    console = stdout_console()
     found = [(cache.base_url, entry) for cache in caches(prompt_cache()) for entry in cache.entries()]
-    found.sort(key=lambda pair: (pair[0], *_place(pair[1])))
+    found.sort(key=lambda pair: (pair[0], *_sort_key(pair[1])))
     if not found and not json:
-        note(f"no prompt template is kept in {prompt_cache()}; `plsync prompts pull` fetches them")
+        print_note(f"the cache {prompt_cache()} has no prompt templates; `plsync prompts pull` fetches them")
     for base_url, entry in found:
-        wanted = entry.wanted
-        at = datetime.fromtimestamp(entry.fetched_at, timezone.utc)
         if json:
-            asked = {"name": wanted.name, "asked_version": wanted.version, "asked_label": wanted.label}
-            shown = {**asked, "version": entry.answer.get("version"), "fetched_at": at.isoformat(), "bytes": entry.size}
-            json_line({"base_url": base_url, **shown})
+            print_json(_as_dict(base_url, entry))
         else:
-            console.print(safe(f"{wanted.name}  {_asked(entry)}  fetched {humanize.age(at)} ago"), soft_wrap=True)
+            age = humanize.age(_fetched_at(entry))
+            console.print(escaped(f"{entry.wanted.name}  {_request(entry)}  fetched {age} ago"), soft_wrap=True)
 
 
-def _place(entry: Cached) -> tuple[str, int, bool, bool, str]:
-    """By name and version; a version before the labels it has, and those before the newest."""
+def _as_dict(base_url: str, entry: Cached) -> dict[str, object]:
+    return {
+        "base_url": base_url,
+        "name": entry.wanted.name,
+        "asked_version": entry.wanted.version,
+        "asked_label": entry.wanted.label,
+        "version": entry.answer.get("version"),
+        "fetched_at": _fetched_at(entry).isoformat(),
+        "bytes": entry.size,
+    }
+
+
+def _fetched_at(entry: Cached) -> datetime:
+    return datetime.fromtimestamp(entry.fetched_at, timezone.utc)
+
+
+def _sort_key(entry: Cached) -> tuple[str, int, bool, bool, str]:
+    """By name, then version: the version's entry, its labels, then the entry of the newest version."""
     wanted = entry.wanted
     return wanted.name, _version(entry), wanted.version is None, wanted.label is None, wanted.label or ""
 
 
-def _asked(entry: Cached) -> str:
+def _request(entry: Cached) -> str:
+    """The version or label that the entry was fetched by, and its version."""
     if entry.wanted.label is not None:
         return f"label {entry.wanted.label}: version {_version(entry)}"
     return f"version {_version(entry)}" if entry.wanted.version is not None else f"newest: version {_version(entry)}"

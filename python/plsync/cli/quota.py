@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from plsync.cli import humanize, options
-from plsync.cli.console import fact, json_line, out, safe
+from plsync.cli.output import escaped, labelled, print_json, stdout_console
 from plsync.journal.journal import Journal
 from plsync.journal.quota import MAX_BYTES, QUOTA_POLICIES, Quota, QuotaPolicy
 
@@ -20,81 +20,94 @@ __all__ = ["quota"]
 _BYTES: Final = re.compile(r"(\d{1,15})\s*([kmgt]?)b?", re.IGNORECASE)
 _UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _MEANINGS: Final = {
-    "keep-unsent": "what PromptLayer has taken loses its content, the oldest first; the rest always stays",
-    "drop-oldest": "what PromptLayer has taken loses its content first, then the oldest of the rest",
+    "keep-unsent": "removes the content of records that PromptLayer has, the oldest first, and of no other record",
+    "drop-oldest": "removes the content of records that PromptLayer has, then of the oldest unsent records",
 }
 
 
-def size(value: str) -> int | None:
-    """Bytes, from ``500MB``, ``2GB``; ``none`` for no limit."""
+def parse_size(value: str) -> int | None:
+    """A number of bytes such as ``500MB`` or ``2GB``; None for ``none``.
+
+    Raises:
+        BadParameter: the value is neither.
+    """
     if value == "none":
         return None
     found = _BYTES.fullmatch(value)
     number = int(found[1]) * _UNITS[found[2].lower()] if found else None
     if number is None or number > MAX_BYTES:
-        raise typer.BadParameter(f"{value!r} is neither a size like 500MB or 2GB nor none")
+        raise typer.BadParameter(f"{value!r} is not a size; use a size such as 500MB or 2GB, or none")
     return number
 
 
-def age(value: str) -> timedelta | None:
-    """A span of time, from ``12h``, ``30d``; ``none`` for no limit."""
+def parse_age(value: str) -> timedelta | None:
+    """An age such as ``12h`` or ``30d``; None for ``none``.
+
+    Raises:
+        BadParameter: the value is neither.
+    """
     try:
-        return None if value == "none" else options.span(value)
+        return None if value == "none" else options.parse_interval(value)
     except ValueError:
-        raise typer.BadParameter(f"{value!r} is neither an age like 12h, 30d or 8w nor none") from None
+        raise typer.BadParameter(f"{value!r} is not an age; use an age such as 12h, 30d or 8w, or none") from None
 
 
-def policy(value: str) -> QuotaPolicy:
-    """A policy's name."""
+def parse_policy(value: str) -> QuotaPolicy:
+    """The name of a policy.
+
+    Raises:
+        BadParameter: there is no such policy.
+    """
     for name in QUOTA_POLICIES:
         if value == name:
             return name
-    raise typer.BadParameter(f"{value!r} is none of {', '.join(QUOTA_POLICIES)}")
+    raise typer.BadParameter(f"{value!r} is unknown; use one of {', '.join(QUOTA_POLICIES)}")
 
 
 def quota(
     *,
     max_bytes: Annotated[
-        str | None, typer.Option("--max-bytes", metavar="SIZE", help="At most so much in use: 500MB, 2GB, or none.")
+        str | None, typer.Option("--max-bytes", metavar="SIZE", help="The most bytes in use: 500MB, 2GB, or none.")
     ] = None,
     max_age: Annotated[
-        str | None, typer.Option("--max-age", metavar="AGE", help="Content at most so old: 12h, 30d, or none.")
+        str | None, typer.Option("--max-age", metavar="AGE", help="The greatest age of content: 12h, 30d, or none.")
     ] = None,
     policy_name: Annotated[
-        str | None, typer.Option("--policy", metavar="NAME", help=f"What may go: {' or '.join(QUOTA_POLICIES)}.")
+        str | None,
+        typer.Option("--policy", metavar="NAME", help=f"The content to remove: {' or '.join(QUOTA_POLICIES)}."),
     ] = None,
     json: options.Json = False,
     journal: options.Journal = None,
 ) -> None:
-    """Show or set how much the journal may hold. Without a quota everything stays.
+    """Show or set the limits of the journal. Without limits it keeps everything.
 
-    A quota is kept with the journal and enforced from then on, whichever
-    program takes events in. A record that has to go loses its content and
-    keeps its id, tags, state and request id.
+    The journal stores its quota, and every program enforces it.
+    A record beyond the quota loses its content.
+    It keeps its id, tags, state and request id.
     """
     with Journal.open(journal) as opened:
-        wanted = opened.quota()
+        new = opened.quota()
         if max_bytes is not None:
-            wanted = replace(wanted, max_bytes=size(max_bytes))
+            new = replace(new, max_bytes=parse_size(max_bytes))
         if max_age is not None:
-            wanted = replace(wanted, max_age=age(max_age))
+            new = replace(new, max_age=parse_age(max_age))
         if policy_name is not None:
-            wanted = replace(wanted, policy=policy(policy_name))
-        if wanted != opened.quota():
-            opened.set_quota(wanted)
+            new = replace(new, policy=parse_policy(policy_name))
+        if new != opened.quota():
+            opened.set_quota(new)
         if json:
-            json_line({"journal": str(opened.path), **wanted.as_dict()})
+            print_json({"journal": str(opened.path), **new.as_dict()})
             return
-        console = out()
-        for line in _lines(wanted):
+        console = stdout_console()
+        for line in _lines(new):
             console.print(line, soft_wrap=True)
 
 
 def _lines(quota: Quota) -> list[Text]:
     limit_bytes = "no limit" if quota.max_bytes is None else humanize.size(quota.max_bytes)
-    limit_age = "no limit" if quota.max_age is None else humanize.span(quota.max_age)
+    limit_age = "no limit" if quota.max_age is None else humanize.interval(quota.max_age)
     return [
-        fact("max bytes", safe(limit_bytes)),
-        fact("max age", safe(limit_age)),
-        fact("policy", safe(f"{quota.policy}: {_MEANINGS[quota.policy]}")),
+        labelled("max bytes", escaped(limit_bytes)),
+        labelled("max age", escaped(limit_age)),
+        labelled("policy", escaped(f"{quota.policy}: {_MEANINGS[quota.policy]}")),
     ]

@@ -7,26 +7,32 @@ from typing import Annotated, Literal, cast
 import typer
 
 from plsync.cli import humanize, options
-from plsync.cli.console import json_line, out, safe
+from plsync.cli.output import escaped, print_json, stdout_console
 from plsync.journal.journal import Journal
 from plsync.journal.record import Record
 
 __all__ = ["retry"]
 
 _PAGE = 1000
+_NOUNS = {"records": "record", "followups": "follow-up", "callbacks": "callback"}
 
-_IDS = typer.Argument(metavar="ID", help="Records: ids, abbreviations, run ids or request ids.", show_default=False)
+_IDS = typer.Argument(metavar="ID", help="Records: ids, first digits, run ids or request ids.", show_default=False)
 _FOLLOW_UPS = typer.Option("--follow-ups", help="All follow-ups that PromptLayer refused.")
-_CALLBACKS = typer.Option("--callbacks", help="All callbacks that were given up.")
+_CALLBACKS = typer.Option("--callbacks", help="All callbacks that plsync gave up.")
 
 
-def _given_up(value: str) -> str:
+def parse_state(value: str) -> str:
+    """``dead`` or ``held``, the states that plsync never leaves without a retry.
+
+    Raises:
+        BadParameter: the value is another state or no state.
+    """
     if value not in {"dead", "held"}:
-        raise typer.BadParameter(f"{value!r} is neither dead nor held: everything else is sent by itself")
+        raise typer.BadParameter(f"{value!r} is neither dead nor held: `plsync run` sends all other records anyway")
     return value
 
 
-_STATE = typer.Option("--state", metavar="STATE", parser=_given_up, help="All records in this state: dead or held.")
+_STATE = typer.Option("--state", metavar="STATE", parser=parse_state, help="All records in this state: dead or held.")
 
 
 def retry(
@@ -38,28 +44,29 @@ def retry(
     json: options.Json = False,
     journal: options.Journal = None,
 ) -> None:
-    """Give what was refused or given up another try with the next `plsync run`.
+    """Let the next `plsync run` retry refused records and failed callbacks.
 
-    A record that is named brings its refused follow-ups along. What still waits needs no retry.
+    A record id also retries the record's refused follow-ups. Waiting records need no retry.
     """
     if not (ids or state or follow_ups or callbacks):
-        raise typer.BadParameter("name records, or say --state, --follow-ups or --callbacks")
+        raise typer.BadParameter("nothing to retry: pass ids, --state, --follow-ups or --callbacks")
     with Journal.open(journal) as opened:
-        named = [opened.get(found) for found in ids or []]
+        named = [opened.get(record_id) for record_id in ids or []]
         moved = {
             "records": _records(opened, named, cast("list[Literal['dead', 'held']]", state or [])),
             "followups": _follow_ups(opened, named, everything=follow_ups),
             "callbacks": opened.callbacks.requeue() if callbacks else 0,
         }
     if json:
-        json_line(moved)
+        print_json(moved)
         return
-    nouns = {"records": "record", "followups": "follow-up", "callbacks": "callback"}
-    what = [humanize.count(number, nouns[name]) for name, number in moved.items() if number]
+    counts = ", ".join(humanize.count(number, _NOUNS[name]) for name, number in moved.items() if number)
     line = (
-        f"{', '.join(what)}: to be tried again by `plsync run`." if what else "Nothing there was refused or given up."
+        f"{counts}: the next `plsync run` retries."
+        if counts
+        else "Nothing to retry: no refused record or follow-up and no failed callback matches."
     )
-    out().print(safe(line))
+    stdout_console().print(escaped(line))
 
 
 def _records(journal: Journal, named: list[Record], states: list[Literal["dead", "held"]]) -> int:

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from plsync.cli import options
-from plsync.cli.console import note
+from plsync.cli.output import print_note
 from plsync.cli.systemd import notify
 from plsync.delivery.limits import MAX_BATCH_RECORDS, MAX_IN_FLIGHT
 from plsync.journal.journal import Journal
 
 if TYPE_CHECKING:
     from plsync.callbacks.command import Command
+    from plsync.callbacks.dispatcher import CallbackDispatcher
     from plsync.callbacks.resolve import ImportableFunctions
-    from plsync.cli.run_reporter import Story
+    from plsync.cli.run_reporter import RunReporter
     from plsync.delivery.lock import SenderLock
     from plsync.delivery.reports import Step
     from plsync.delivery.runner import Runner
@@ -28,26 +29,26 @@ __all__ = ["WORK_LEFT", "run"]
 
 WORK_LEFT: Final = 3
 
-_BATCH = typer.Option("--batch", min=1, max=1000, metavar="N", help="Send at most N records in one request.")
-_IN_FLIGHT = typer.Option("--in-flight", min=1, max=64, metavar="N", help="Have at most N requests at work at once.")
+_BATCH = typer.Option("--batch", min=1, max=1000, metavar="N", help="Send at most N records in a request.")
+_IN_FLIGHT = typer.Option("--in-flight", min=1, max=64, metavar="N", help="Send at most N requests at a time.")
 _CALLBACKS = typer.Option(
     "--callbacks",
     metavar="[SINK=]MODULE:FUNCTION",
-    help="Give ids of a script's function, or of this sink, to that function; again for more.",
+    help="Call this function for a script's function or for SINK; repeat it for more.",
 )
-_EXEC = typer.Option("--exec", metavar="COMMAND", help="Run it for each new request id: 'cmd {request_id}'.")
+_EXEC = typer.Option("--exec", metavar="COMMAND", help="Run a command for each new request id: 'cmd {request_id}'.")
 _SETTLE = typer.Option(
     "--settle",
     min=0,
     max=86_400,
     metavar="SECONDS",
-    help="Wait so long before a record without a clear answer is looked up.",
+    help="The time before a record without a clear answer is looked up.",
 )
 
 
 def run(
     *,
-    once: Annotated[bool, typer.Option("--once", help="Send what waits, then exit.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Send the waiting records, then exit.")] = False,
     callbacks: Annotated[list[str] | None, _CALLBACKS] = None,
     exec_: Annotated[str | None, _EXEC] = None,
     no_callbacks: Annotated[bool, typer.Option("--no-callbacks", help="Call no functions.")] = False,
@@ -57,15 +58,15 @@ def run(
     json: options.Json = False,
     journal: options.Journal = None,
 ) -> None:
-    """Send what the journal holds to PromptLayer, and hand the request ids back.
+    """Send the journal's records to PromptLayer, and deliver the request ids to callbacks.
 
-    The key comes from PROMPTLAYER_API_KEY and is stored nowhere.
-    PROMPTLAYER_BASE_URL names another server than PromptLayer's own.
-    Exits with 0 when all is done, 3 when work is left.
+    Reads the key from PROMPTLAYER_API_KEY and stores it nowhere.
+    PROMPTLAYER_BASE_URL names another server.
+    Exits with 0 when all is done, with 3 when work is left.
     """
-    # An HTTP client is slow to import, and the commands that look need none.
+    # An HTTP client is slow to import, and commands that only read need none.
     from plsync.callbacks.dispatcher import CallbackDispatcher  # noqa: PLC0415
-    from plsync.cli.run_reporter import Story  # noqa: PLC0415
+    from plsync.cli.run_reporter import RunReporter  # noqa: PLC0415
     from plsync.delivery.lock import sole_sender  # noqa: PLC0415
     from plsync.delivery.policy import RULES, Action, SendPolicy  # noqa: PLC0415
     from plsync.delivery.runner import Runner  # noqa: PLC0415
@@ -73,10 +74,10 @@ def run(
     from plsync.promptlayer.client import PromptLayerClient, halt_error  # noqa: PLC0415
 
     policy = SendPolicy(settle=settle)
-    story = Story(json)
+    reporter = RunReporter(json)
     functions = None if no_callbacks else _functions(callbacks or [])
     command = None if exec_ is None else _command(exec_, to_stderr=json)
-    # A service may be up before the first program records.
+    # A service may start before the first program records, so it creates the journal.
     with Journal.open(journal, create=not once) as opened, sole_sender(opened.path) as lock:
         with PromptLayerClient.from_environment(policy.timeout) as client, Wake(opened.path) as wake:
             dispatcher = CallbackDispatcher(opened, functions=functions, command=command, on_report=wake.interrupt)
@@ -88,29 +89,36 @@ def run(
                 batch=batch,
                 in_flight=in_flight,
                 dispatcher=dispatcher,
-                on_progress=story.watch,
+                on_progress=reporter.progress,
             )
-            story.expect(sum(opened.stats().left.get(state, 0) for state in ("pending", "in_doubt", "leased")))
-            # What callbacks print must not get between a program and its JSON.
-            with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext(), _until_signalled(runner):
-                notify("READY=1", "STATUS=sending")
-                dispatcher.start()
-                for step in runner.once() if once else runner.forever():
-                    _tell(step, story, lock)
+            reporter.expect(sum(opened.stats().left.get(state, 0) for state in ("pending", "in_doubt", "leased")))
+            _run_steps(runner, dispatcher, reporter, lock, once=once)
             where = client.address
         work = opened.stats().left
-    story.end(work, [] if functions is None else list(functions.unavailable.values()))
-    if story.halt is not None and RULES[type(story.halt)].action is Action.STOP:
-        raise halt_error(story.halt, where)
+    reporter.finish(work, [] if functions is None else list(functions.unavailable.values()))
+    if reporter.halt is not None and RULES[type(reporter.halt)].action is Action.STOP:
+        raise halt_error(reporter.halt, where)
     if work:
         raise typer.Exit(WORK_LEFT)
 
 
-def _functions(given: list[str]) -> ImportableFunctions:
+def _run_steps(
+    runner: Runner, dispatcher: CallbackDispatcher, reporter: RunReporter, lock: SenderLock, *, once: bool
+) -> None:
+    # With --json the prints of callbacks go to stderr, so that stdout holds nothing but JSON.
+    redirected = contextlib.redirect_stdout(sys.stderr) if reporter.json else contextlib.nullcontext()
+    with redirected, _until_signalled(runner):
+        notify("READY=1", "STATUS=sending")
+        dispatcher.start()
+        for step in runner.once() if once else runner.forever():
+            _report(step, reporter, lock)
+
+
+def _functions(callbacks: list[str]) -> ImportableFunctions:
     from plsync.callbacks.resolve import ImportableFunctions  # noqa: PLC0415 - as in run
 
     try:
-        return ImportableFunctions(given)
+        return ImportableFunctions(callbacks)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--callbacks") from None
 
@@ -124,14 +132,15 @@ def _command(line: str, *, to_stderr: bool) -> Command:
         raise typer.BadParameter(str(error), param_hint="--exec") from None
 
 
-def _tell(step: Step, story: Story, lock: SenderLock) -> None:
+def _report(step: Step, reporter: RunReporter, lock: SenderLock) -> None:
+    """Report a step to the user, to readers of the sender's lock, and to systemd."""
     from plsync.delivery.reports import PassReport, Pause  # noqa: PLC0415 - loaded by now
 
-    story.tell(step)
+    reporter.report(step)
     if isinstance(step, PassReport) and step.halt is None:
         doing = "sending" if step.moved else "idle"
-    elif isinstance(step, Pause) and story.halt is not None:
-        doing = f"waiting: {story.halt.reason}"
+    elif isinstance(step, Pause) and reporter.halt is not None:
+        doing = f"waiting: {reporter.halt.reason}"
     else:
         return
     lock.report(doing)
@@ -140,12 +149,12 @@ def _tell(step: Step, story: Story, lock: SenderLock) -> None:
 
 @contextlib.contextmanager
 def _until_signalled(runner: Runner) -> Iterator[None]:
-    """SIGINT and SIGTERM stop the runner: answers on their way have a moment to come, and what came is stored."""
+    """Stop the runner on SIGINT and SIGTERM. It waits a moment for responses, and stores them."""
 
     def stop(number: int, _frame: Any) -> None:
         if runner.stopping:
             raise KeyboardInterrupt
-        note(f"plsync: {signal.Signals(number).name}: finishing the requests at hand; once more to stop at once")
+        print_note(f"plsync: {signal.Signals(number).name}: finishing open requests; repeat it to stop at once")
         notify("STOPPING=1")
         runner.stop()
 

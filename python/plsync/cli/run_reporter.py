@@ -1,4 +1,4 @@
-"""What ``plsync run`` says at work: a bar where somebody watches, else plain lines, or JSON lines for programs."""
+"""The output of ``plsync run``: a progress bar in a terminal, plain lines in a pipe, JSON lines for programs."""
 
 from __future__ import annotations
 
@@ -12,215 +12,231 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from plsync.callbacks.worker import CallbackReport
 from plsync.cli import humanize
-from plsync.cli.console import json_line, out, safe
+from plsync.cli.output import escaped, print_json, stdout_console
 from plsync.delivery.reports import FollowUpReport, PassReport, Pause, Step
 from plsync.promptlayer.outcomes import Outcome, label
 
-__all__ = ["Story"]
+__all__ = ["RunReporter"]
 
-# Plain lines about a long backlog, at most so often, in seconds.
-_LINE_EVERY: Final = 10.0
+# The least seconds between two progress lines.
+_PROGRESS_INTERVAL: Final = 10.0
 
 _SUMS: Final = (
-    *("acked", "found", "resent", "in_doubt", "dead", "held"),
-    *("followups", "followups_unclear", "followups_dead", "delivered", "failed"),
+    "acked",
+    "found",
+    "resent",
+    "in_doubt",
+    "dead",
+    "held",
+    "followups",
+    "followups_unclear",
+    "followups_dead",
+    "delivered",
+    "failed",
 )
 
 
-class _Teller(Protocol):
-    def say(self, line: str, **facts: Any) -> None: ...
+class _Output(Protocol):
+    def report(self, line: str, **fields: Any) -> None:
+        """Print an event: ``line`` for people, ``fields`` for programs."""
 
-    def further(self, done: int, total: int) -> None: ...
+    def progress(self, done: int, total: int) -> None:
+        """Show the progress of a pass, in records."""
 
-    def rest(self) -> None: ...
+    def pause(self) -> None:
+        """Remove the progress display until the next progress."""
 
 
 @dataclass
-class Story:
-    """Counts what happened, and has it told."""
+class RunReporter:
+    """Reports the steps of a run, and sums them up.
+
+    Args:
+        json: print one JSON object a line.
+    """
 
     json: bool
     sums: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_SUMS, 0))
+    """The sum of each number that was reported, by its event."""
     halt: Outcome | None = None
+    """The outcome that ended the last pass early; None if it ended normally."""
     _total: int = 0
 
     def __post_init__(self) -> None:
-        """Choose how to tell it."""
-        self._teller: _Teller = _Programs() if self.json else _Watched() if sys.stdout.isatty() else _Lines()
+        self._output: _Output = _JsonOutput() if self.json else _BarOutput() if sys.stdout.isatty() else _LineOutput()
 
     def expect(self, records: int) -> None:
-        """So many are to be sent, as far as is known."""
+        """Set the number of records to send, for the progress."""
         self._total = records
 
-    def watch(self, so_far: PassReport) -> None:
-        """A pass has got so far."""
-        done = so_far.acked + so_far.in_doubt + so_far.dead
-        self._teller.further(done, max(done, self._total))
+    def progress(self, sent: PassReport) -> None:
+        """Show the progress of a pass that is running."""
+        done = sent.acked + sent.in_doubt + sent.dead
+        self._output.progress(done, max(done, self._total))
 
-    def tell(self, step: Step) -> None:
-        """Count a step, and say what it did when it did something."""
-        self._teller.rest()
+    def report(self, step: Step) -> None:
+        """Add a step to the sums, and print its effects."""
+        self._output.pause()
         if isinstance(step, PassReport):
-            self._pass(step)
+            self._report_pass(step)
         elif isinstance(step, FollowUpReport):
-            self._said(step)
+            self._report_followups(step)
         elif isinstance(step, CallbackReport):
             self._add("delivered", step.delivered, "delivered", "callback")
             self._add("failed", step.failed + step.dead, "failed; kept", "callback")
             for error in step.errors:
-                self._teller.say(error, event="callback_error", reason=error)
+                self._output.report(error, event="callback_error", reason=error)
         else:
-            self._teller.say(_waiting(step), event="waiting", seconds=round(step.seconds, 3))
+            self._output.report(_pause_line(step), event="waiting", seconds=round(step.seconds, 3))
 
-    def say(self, line: str, **facts: Any) -> None:
-        """Something else, for people and, with its facts, for programs."""
-        self._teller.rest()
-        self._teller.say(line, **facts)
+    def finish(self, left: dict[str, int], unavailable: list[str]) -> None:
+        """Print the remaining work.
 
-    def end(self, work: dict[str, int], unavailable: list[str]) -> None:
-        """Say what is left."""
-        self._teller.rest()
+        Args:
+            left: the numbers of records by state, and of callbacks and follow-ups.
+            unavailable: one message for each callback function that could not be imported.
+        """
+        self._output.pause()
         if self.json:
             halt = None if self.halt is None else {"outcome": label(self.halt), **asdict(self.halt)}
-            self._teller.say("", event="end", **self.sums, left=work, halt=halt)
+            self._output.report("", event="end", **self.sums, left=left, halt=halt)
             return
-        for line in _remains(work, unavailable) or ["Nothing left: every record is at PromptLayer."]:
-            self._teller.say(line)
+        for line in _left_lines(left, unavailable) or ["Nothing left: every record is at PromptLayer."]:
+            self._output.report(line)
 
-    def _pass(self, step: PassReport) -> None:
+    def _report_pass(self, step: PassReport) -> None:
         self.halt = None
         self._add("acked", step.acked, "at PromptLayer")
-        self._add("found", step.found, "of them there already, found by looking them up")
-        self._add("resent", step.resent, "never arrived; will be sent again")
-        self._add("in_doubt", step.in_doubt, "in doubt: sent, no clear answer; looked up before sent again")
+        self._add("found", step.found, "already at PromptLayer, found by a look-up")
+        self._add("resent", step.resent, "not at PromptLayer, found by a look-up; the run resends")
+        self._add("in_doubt", step.in_doubt, "in doubt: sent without a clear answer; looked up before a resend")
         self._add("dead", step.dead, "refused; kept, see `plsync list --state dead`")
         self._add("held", step.held, "held: PromptLayer makes no log of it; see `plsync list --state held`")
-        self._halted(step.halt)
+        self._report_halt(step.halt)
 
-    def _said(self, step: FollowUpReport) -> None:
+    def _report_followups(self, step: FollowUpReport) -> None:
         self._add("followups", step.sent, "sent", "follow-up")
-        self._add("followups_unclear", step.unclear, "without a clear answer; sent again later", "follow-up")
-        self._add("followups_dead", step.dead, "refused; kept", "follow-up")
+        self._add("followups_unclear", step.unclear, "sent without a clear answer; resent later", "follow-up")
+        self._add("followups_dead", step.dead, "refused; kept, see `plsync show ID`", "follow-up")
         for error in step.errors:
-            self._teller.say(error, event="followup_error", reason=error)
-        self._halted(step.halt)
+            self._output.report(error, event="followup_error", reason=error)
+        self._report_halt(step.halt)
 
-    def _halted(self, halt: Outcome | None) -> None:
+    def _report_halt(self, halt: Outcome | None) -> None:
         self.halt = halt or self.halt
         if halt is not None:
-            self._teller.say(halt.reason, event="halt", outcome=label(halt).lower(), reason=halt.reason)
+            self._output.report(halt.reason, event="halt", outcome=label(halt).lower(), reason=halt.reason)
 
-    def _add(self, name: str, number: int, what: str, noun: str = "record") -> None:
-        self.sums[name] += number
+    def _add(self, event: str, number: int, text: str, noun: str = "record") -> None:
+        self.sums[event] += number
         if number:
-            self._teller.say(f"{humanize.count(number, noun)} {what}.", event=name, number=number)
+            self._output.report(f"{humanize.count(number, noun)} {text}.", event=event, number=number)
 
 
-class _Programs:
+class _JsonOutput:
     """JSON, one object a line."""
 
     def __init__(self) -> None:
-        self._every = _Every()
-        # What callbacks print is sent elsewhere meanwhile.
-        self._out = sys.stdout
+        self._rate = _ProgressRate()
+        # A run redirects the prints of callbacks from stdout to stderr. JSON still goes to stdout.
+        self._stdout = sys.stdout
 
-    def say(self, line: str, **facts: Any) -> None:
-        if facts:
-            json_line({"event": facts.pop("event", "note"), "at": _now(), **facts}, self._out)
+    def report(self, line: str, **fields: Any) -> None:
+        if fields:
+            print_json({"event": fields.pop("event", "note"), "at": _now(), **fields}, self._stdout)
 
-    def further(self, done: int, total: int) -> None:
-        if rate := self._every.rate(done):
-            self.say("", event="progress", done=done, total=total, per_second=round(rate, 1))
+    def progress(self, done: int, total: int) -> None:
+        if rate := self._rate.due(done):
+            self.report("", event="progress", done=done, total=total, per_second=round(rate, 1))
 
-    def rest(self) -> None:
-        self._every = _Every()
+    def pause(self) -> None:
+        self._rate = _ProgressRate()
 
 
-class _Lines:
-    """Plain lines, a few about a long backlog."""
+class _LineOutput:
+    """Plain lines, with a progress line every ten seconds."""
 
     def __init__(self) -> None:
-        self._every = _Every()
+        self._rate = _ProgressRate()
 
-    def say(self, line: str, **facts: Any) -> None:
-        out().print(safe(line), soft_wrap=True)
+    def report(self, line: str, **fields: Any) -> None:
+        stdout_console().print(escaped(line), soft_wrap=True)
 
-    def further(self, done: int, total: int) -> None:
-        if rate := self._every.rate(done):
-            left = humanize.duration(int((total - done) / rate * 1e9))
-            self.say(f"{done:,} of {humanize.count(total, 'record')} sent, {rate:,.0f} a second, {left} left.")
+    def progress(self, done: int, total: int) -> None:
+        if rate := self._rate.due(done):
+            remaining = humanize.duration(int((total - done) / rate * 1e9))
+            self.report(f"{done:,} of {humanize.count(total, 'record')} sent, {rate:,.0f} a second, {remaining} left.")
 
-    def rest(self) -> None:
-        self._every = _Every()
+    def pause(self) -> None:
+        self._rate = _ProgressRate()
 
 
-class _Watched:
-    """A bar with rate and time left, and lines above it."""
+class _BarOutput:
+    """A progress bar with the rate and the remaining time, and plain lines above it."""
 
     def __init__(self) -> None:
         self._bar: Progress | None = None
 
-    def say(self, line: str, **facts: Any) -> None:
-        out().print(safe(line), soft_wrap=True)
+    def report(self, line: str, **fields: Any) -> None:
+        stdout_console().print(escaped(line), soft_wrap=True)
 
-    def further(self, done: int, total: int) -> None:
+    def progress(self, done: int, total: int) -> None:
         if self._bar is None:
             columns = (SpinnerColumn(), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-            self._bar = Progress(*columns, TimeRemainingColumn(), console=out(), transient=True)
+            self._bar = Progress(*columns, TimeRemainingColumn(), console=stdout_console(), transient=True)
             self._bar.add_task("", rate="")
             self._bar.start()
         task = self._bar.tasks[0]
         rate = f"{task.speed:,.0f}/s" if task.speed else ""
         self._bar.update(task.id, completed=done, total=total, rate=rate)
 
-    def rest(self) -> None:
+    def pause(self) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
 
-class _Every:
-    """Says now and then how fast it goes."""
+class _ProgressRate:
+    """The rate of progress since the last progress line."""
 
     def __init__(self) -> None:
         self._at, self._done = time.monotonic(), 0
 
-    def rate(self, done: int) -> float | None:
-        """Records a second since the last answer, when it is time for one."""
+    def due(self, done: int) -> float | None:
+        """Records a second since the last line; None if the next line is not due yet."""
         passed = time.monotonic() - self._at
-        if passed < _LINE_EVERY or done == self._done:
+        if passed < _PROGRESS_INTERVAL or done == self._done:
             return None
         rate = (done - self._done) / passed
         self._at, self._done = time.monotonic(), done
         return rate
 
 
-def _waiting(step: Pause) -> str:
+def _pause_line(step: Pause) -> str:
     if step.outcome is None:
-        return f"Waiting {step.seconds:.0f} s until what is in doubt can be looked up."
+        return f"Waiting {step.seconds:.0f} s before the look-up of records in doubt."
     return f"Trying again in {step.seconds:.0f} s."
 
 
-def _remains(work: dict[str, int], unavailable: list[str]) -> list[str]:
+def _left_lines(left: dict[str, int], unavailable: list[str]) -> list[str]:
     lines = []
-    if unsent := work.get("pending"):
-        lines.append(f"Left: {humanize.count(unsent, 'record')} to send, safe in the journal; run this again.")
-    # A lease that is still there is a stopped run's: nobody knows how far it got.
-    if doubtful := work.get("in_doubt", 0) + work.get("leased", 0):
-        lines.append(f"Left: {humanize.count(doubtful, 'record')} in doubt; run this again in a while to look them up.")
-    if dead := work.get("dead"):
-        lines.append(f"Left: {humanize.count(dead, 'record')} refused; `plsync list --state dead` shows them.")
-    if held := work.get("held"):
-        lines.append(f"Left: {humanize.count(held, 'record')} held back; `plsync list --state held` shows them.")
-    if unsaid := work.get("followups"):
-        lines.append(f"Left: {humanize.count(unsaid, 'follow-up')} to send, once their records are at PromptLayer.")
-    if refused := work.get("followups_dead"):
+    if pending := left.get("pending"):
+        lines.append(f"Left: {humanize.count(pending, 'record')} to send, kept in the journal; run this again.")
+    # A leased record at the end of a run belongs to a run that was killed. It may have been sent.
+    if in_doubt := left.get("in_doubt", 0) + left.get("leased", 0):
+        lines.append(f"Left: {humanize.count(in_doubt, 'record')} in doubt; run this again later to look them up.")
+    if dead := left.get("dead"):
+        lines.append(f"Left: {humanize.count(dead, 'record')} refused; `plsync list --state dead` lists them.")
+    if held := left.get("held"):
+        lines.append(f"Left: {humanize.count(held, 'record')} held back; `plsync list --state held` lists them.")
+    if followups := left.get("followups"):
+        lines.append(f"Left: {humanize.count(followups, 'follow-up')} to send after their records; run this again.")
+    if refused := left.get("followups_dead"):
+        lines.append(f"Left: {humanize.count(refused, 'follow-up')} refused; `plsync show ID` shows the reason.")
+    if callbacks := left.get("callbacks"):
         lines.append(
-            f"Left: {humanize.count(refused, 'follow-up')} refused; `plsync show ID` of their record says why."
-        )
-    if waiting := work.get("callbacks"):
-        lines.append(
-            f"Left: {humanize.count(waiting, 'callback')} to deliver, by the program they belong to or later here."
+            f"Left: {humanize.count(callbacks, 'callback')} to deliver by their program or by a later run;"
+            " `plsync status` lists them."
         )
         lines += unavailable
     return lines

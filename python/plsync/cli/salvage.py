@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from plsync.cli import humanize, options
-from plsync.cli.console import json_line, out, safe
+from plsync.cli.output import escaped, print_json, stdout_console
+from plsync.journal.reports import SalvageReport
 from plsync.journal.salvage import salvage as salvage_journal
 
 __all__ = ["salvage"]
@@ -16,34 +19,43 @@ __all__ = ["salvage"]
 
 def salvage(
     source: Annotated[
-        Path, typer.Argument(metavar="SRC", readable=False, help="The damaged journal's directory. Only read.")
+        Path, typer.Argument(metavar="SRC", readable=False, help="The directory of the damaged journal. Only read.")
     ],
     target: Annotated[
-        Path, typer.Argument(metavar="DST", readable=False, help="A directory to make, for what can be saved.")
+        Path, typer.Argument(metavar="DST", readable=False, help="The directory of the new journal. Must not exist.")
     ],
     json: options.Json = False,
 ) -> None:
-    """Write what can be read of a damaged journal into a new one. Stop the programs that write to it first.
+    """Write the readable records of a damaged journal to a new one. Stop programs that write to it first.
 
-    Records keep their ids, states and request ids. Exits with 1 when something is lost, after saying what.
+    Records keep their ids, states and request ids. Lists the losses and exits with 1 if there are any.
     """
     report = salvage_journal(source, target)
     if json:
-        json_line({"journal": str(target), **report.as_dict()})
+        print_json({"journal": str(target), **report.as_dict()})
     else:
-        console = out()
-        for loss in report.losses:
-            console.print(safe(f"lost: {loss}", "red"), soft_wrap=True)
-        saved = ((report.records, "record"), (report.acks, "request id"), (report.callbacks, "callback"))
-        kept = ", ".join(humanize.count(number, noun) for number, noun in (*saved, (report.followups, "follow-up")))
-        lost = humanize.count(report.lost, "thing") + " lost" if report.lost else "nothing known to be lost"
-        console.print(safe(f"{kept} saved in {target}: {lost}"), soft_wrap=True)
-        if report.damaged:
-            parts = humanize.count(report.damaged, "part")
-            console.print(
-                safe(f"{parts} of the store could not be read; what is not listed as lost was found elsewhere")
-            )
-        advice = f"Next: `plsync check --journal {target}`, then put it in the place of the old one."
-        console.print(safe(advice), soft_wrap=True)
+        console = stdout_console()
+        for line in _lines(report, target):
+            console.print(line, soft_wrap=True)
     if report.lost:
         raise typer.Exit(1)
+
+
+def _lines(report: SalvageReport, target: Path) -> Iterator[Text]:
+    for loss in report.losses:
+        yield escaped(f"lost: {loss}", "red")
+    saved = ", ".join(
+        humanize.count(number, noun)
+        for number, noun in (
+            (report.records, "record"),
+            (report.acks, "request id"),
+            (report.callbacks, "callback"),
+            (report.followups, "follow-up"),
+        )
+    )
+    lost = humanize.count(report.lost, "item") + " lost" if report.lost else "no known losses"
+    yield escaped(f"{saved} saved in {target}: {lost}")
+    if report.damaged:
+        parts = humanize.count(report.damaged, "part")
+        yield escaped(f"{parts} of the store could not be read. Data not listed as lost was recovered from elsewhere.")
+    yield escaped(f"Next: `plsync check --journal {target}`, then move it to the place of the old journal.")

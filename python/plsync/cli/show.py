@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from plsync.cli import options
-from plsync.cli.console import json_line, out
-from plsync.cli.page import record_page
+from plsync.cli.output import print_json, stdout_console
+from plsync.cli.record_page import record_page
 from plsync.journal.journal import Journal
 
 __all__ = ["show"]
@@ -18,13 +18,13 @@ def show(
     id: Annotated[
         str,
         typer.Argument(
-            metavar="ID", help="A record id or its first digits, as `plsync list` shows them; a run id; a request id."
+            metavar="ID", help="A record id or its first digits as in `plsync list`; a run id; a request id."
         ),
     ],
     json: options.Json = False,
     journal: options.Journal = None,
 ) -> None:
-    """Show one record whole: the conversation, what came back, and how far it has got.
+    """Show one record in full: conversation, answer, state, and follow-ups.
 
     With --json: one object, described in docs/guide/cli.md.
     """
@@ -32,8 +32,8 @@ def show(
         record = opened.get(id)
         followups = opened.followups.of(record.id)
         if json:
-            json_line(record.as_dict() | {"followups": [followup.as_dict() for followup in followups]})
+            print_json(record.as_dict() | {"followups": [followup.as_dict() for followup in followups]})
         else:
-            console = out()
+            console = stdout_console()
             for line in record_page(record, followups):
                 console.print(line, soft_wrap=True)

@@ -10,90 +10,90 @@ from rich.text import Text
 
 from plsync.callbacks.sinks import sink_kind
 from plsync.cli import humanize, options
-from plsync.cli.console import fact, json_line, out, safe
+from plsync.cli.output import escaped, labelled, print_json, stdout_console
 from plsync.delivery.lock import current_sender
 from plsync.journal.journal import Journal
 from plsync.journal.reports import SinkBacklog, Stats
 
 __all__ = ["status"]
 
-# A program that makes a function for each request leaves one sink for each.
+# A program that creates a function for each request creates a sink for each.
 _MOST_SINKS: Final = 10
 
 _MEANINGS = {
     "pending": "waiting to be sent",
     "leased": "being sent",
-    "in_doubt": "sent, no clear answer; looked up before anything is sent again",
-    "held": "held back until somebody lets them go",
+    "in_doubt": "sent without a clear answer; looked up before a resend",
+    "held": "held back until `plsync retry`",
     "dead": "refused by PromptLayer; kept here",
-    "acked": "PromptLayer has them",
+    "acked": "stored by PromptLayer",
 }
 
 
 def status(json: options.Json = False, journal: options.Journal = None) -> None:
-    """Say what is recorded, what waits, what failed, and what to do next."""
+    """Show the numbers of records, the waiting work, the failures, and the next step."""
     with Journal.open(journal) as opened:
         stats = opened.stats()
         if json:
             sender = current_sender(opened.path)
-            json_line({"journal": str(opened.path), **stats.as_dict(), "sender": sender and asdict(sender)})
+            print_json({"journal": str(opened.path), **stats.as_dict(), "sender": sender and asdict(sender)})
             return
-        console = out()
+        console = stdout_console()
         for line in (*_facts(opened, stats), Text(), *_advice(stats)):
             console.print(line, soft_wrap=True)
 
 
 def _facts(journal: Journal, stats: Stats) -> Iterator[Text]:
     disk = humanize.size(stats.lmdb_bytes + stats.spool.bytes)
-    yield fact("journal", safe(f"{journal.path}  ({disk} on disk)"))
+    yield labelled("journal", escaped(f"{journal.path}  ({disk} on disk)"))
     running = f", of which {stats.open:,} still running" if stats.open else ""
-    yield fact("records", safe(f"{stats.records:,}{running}"))
+    yield labelled("records", escaped(f"{stats.records:,}{running}"))
     for name, meaning in _MEANINGS.items():
         if number := stats.states.get(name, 0):
             oldest = stats.oldest_unsent if name == "pending" else None
             since = f", the oldest for {humanize.age(oldest)}" if oldest else ""
-            yield fact(f"  {name.replace('_', ' ')}", safe(f"{number:,}  ({meaning}{since})"))
+            yield labelled(f"  {name.replace('_', ' ')}", escaped(f"{number:,}  ({meaning}{since})"))
     if stats.pruned:
-        yield fact("pruned", safe(f"{stats.pruned:,}  (sent; their content went to the quota)"))
+        yield labelled("pruned", escaped(f"{stats.pruned:,}  (sent; the quota removed their content)"))
     if stats.dropped:
-        yield fact("dropped", safe(f"{stats.dropped:,}  (never sent; their content went to the quota)", "red"))
+        yield labelled("dropped", escaped(f"{stats.dropped:,}  (never sent; the quota removed their content)", "red"))
     if stats.callbacks:
-        yield fact("callbacks", safe(f"{stats.callbacks:,} to be delivered"))
+        yield labelled("callbacks", escaped(f"{stats.callbacks:,} to deliver"))
         yield from _sinks([sink for sink in stats.sinks if sink.waiting], _waiting)
     if stats.callbacks_dead:
-        yield fact("given up", safe(humanize.count(stats.callbacks_dead, "callback"), "red"))
+        yield labelled("given up", escaped(humanize.count(stats.callbacks_dead, "callback"), "red"))
         yield from _sinks([sink for sink in stats.sinks if sink.dead], _given_up)
     if stats.followups:
-        stranded = f", {stats.followups_stranded:,} of them for a record that was refused or is held"
-        waiting = f"{stats.followups:,} to be sent{stranded if stats.followups_stranded else ''}"
-        yield fact("follow-ups", safe(f"{waiting}  (scores, metadata, prompt links, groups)"))
+        stranded = f", {stats.followups_stranded:,} of them for a refused or held record"
+        waiting = f"{stats.followups:,} to send{stranded if stats.followups_stranded else ''}"
+        yield labelled("follow-ups", escaped(f"{waiting}  (scores, metadata, prompt links, groups)"))
     if stats.followups_dead:
-        yield fact("refused", _last(humanize.count(stats.followups_dead, "follow-up"), stats.followup_error))
+        yield labelled("refused", _last(humanize.count(stats.followups_dead, "follow-up"), stats.followup_error))
     live = [
         f"process {writer.pid} ({humanize.count(writer.events, 'event')})" for writer in stats.writers if writer.alive
     ]
-    yield fact("writers", safe(", ".join(live) or "none running"))
+    yield labelled("writers", escaped(", ".join(live) or "none running"))
     sender = current_sender(journal.path)
-    yield fact("sender", safe("none running" if sender is None else f"process {sender.pid}, {sender.doing}"))
+    yield labelled("sender", escaped("none running" if sender is None else f"process {sender.pid}, {sender.doing}"))
     if stats.failures:
-        yield fact("not recorded", _last(humanize.count(stats.failures, "event"), stats.last_failure))
+        yield labelled("not recorded", _last(humanize.count(stats.failures, "event"), stats.last_failure))
     if stats.damaged:
-        yield fact("damaged", safe(f"{humanize.count(stats.damaged, 'part')} of the spool", "red"))
-        yield from (safe(f"  {where}") for where in stats.damage)
+        yield labelled("damaged", escaped(f"{humanize.count(stats.damaged, 'part')} of the spool", "red"))
+        yield from (escaped(f"  {where}") for where in stats.damage)
 
 
 def _sinks(sinks: list[SinkBacklog], line: Callable[[SinkBacklog], str]) -> Iterator[Text]:
     for sink in sinks[:_MOST_SINKS]:
-        yield safe(f"  {line(sink)}")
+        yield escaped(f"  {line(sink)}")
     if len(sinks) > _MOST_SINKS:
-        yield safe(f"  and {humanize.count(len(sinks) - _MOST_SINKS, 'function')} more; --json lists them")
+        yield escaped(f"  and {humanize.count(len(sinks) - _MOST_SINKS, 'function')} more; --json lists them")
 
 
 def _waiting(sink: SinkBacklog) -> str:
-    """How many ids wait for a sink, and who or what brings them there."""
+    """The number of ids that wait for a sink, and the way to deliver them."""
     if sink.owned == sink.waiting:
         pids = ", ".join(map(str, sink.pids))
-        return f"{sink.waiting:,} for {sink.sink}: its program is running, and calls it (process {pids})"
+        return f"{sink.waiting:,} for {sink.sink}: its running program calls it (process {pids})"
     function = sink.sink.rpartition(":")[2]
     how = {
         "function": "`plsync run` calls it",
@@ -101,7 +101,7 @@ def _waiting(sink: SinkBacklog) -> str:
         "object": f"run its program again, or `plsync run --callbacks '{sink.sink}=module:function'`",
         "command": "`plsync run --exec COMMAND` runs it",
     }[sink_kind(sink.sink)]
-    running = f", its running program {sink.owned:,} of them" if sink.owned else ""
+    running = f"; its running program calls it for {sink.owned:,} of them" if sink.owned else ""
     failed = f"; it {sink.last_error}" if sink.last_error and not sink.dead else ""
     return f"{sink.waiting:,} for {sink.sink}: {how}{running}{failed}"
 
@@ -110,38 +110,36 @@ def _given_up(sink: SinkBacklog) -> str:
     return f"{sink.dead:,} for {sink.sink}: it {sink.last_error or 'failed'}"
 
 
-def _last(what: str, reason: str | None) -> Text:
-    return safe(f"{what}; the last time: {reason}" if reason else what, "red")
+def _last(number: str, reason: str | None) -> Text:
+    return escaped(f"{number}; the last reason: {reason}" if reason else number, "red")
 
 
 def _advice(stats: Stats) -> list[Text]:
     lines = []
     left = stats.left
     if stats.failures:
-        lines.append("Some events were not recorded; the reason is above, most often a full disk or missing rights.")
+        lines.append("Some events were not recorded, for the reason above. Check free disk space and permissions.")
     if stats.damaged:
-        lines.append("Parts of the spool were damaged and could not be taken in; everything else was.")
+        lines.append("Damaged parts of the spool were not ingested; all other parts were. `plsync check` lists them.")
     if stats.over_quota:
-        lines.append("The journal is over its quota, and the policy lets nothing more go; see `plsync quota`.")
+        lines.append("The journal is over its quota, and its policy protects the rest: see `plsync quota`.")
     if left.keys() & {"pending", "leased", "in_doubt"}:
-        lines.append("Next: `plsync run` sends what waits, once this machine can reach PromptLayer.")
+        lines.append("Next: `plsync run` sends the waiting records as soon as this machine reaches PromptLayer.")
     elif "callbacks" in left:
-        lines.append("Next: what is said above delivers the callbacks.")
+        lines.append("Next: deliver the callbacks as listed above.")
     if "followups" in left and not left.keys() & {"pending", "leased", "in_doubt"}:
-        lines.append("Next: `plsync run` sends the follow-ups whose record is at PromptLayer.")
+        lines.append("Next: `plsync run` sends the follow-ups of records that PromptLayer has.")
     if "followups_dead" in left:
-        lines.append("`plsync show ID` shows the follow-ups of a record, and why PromptLayer refused one.")
+        lines.append("`plsync show ID` shows the refused follow-ups of a record, and the reason.")
     if stats.callbacks_dead:
-        lines.append("`plsync retry --callbacks` has the callbacks that were given up tried again.")
+        lines.append("`plsync retry --callbacks` retries the failed callbacks.")
     if "dead" in left:
-        lines.append("`plsync list --state dead` shows what was refused, `plsync show ID` why.")
+        lines.append("`plsync list --state dead` lists the refused records, `plsync show ID` shows the reason.")
     if "held" in left:
-        lines.append("`plsync list --state held` shows what is held back, `plsync show ID` why.")
+        lines.append("`plsync list --state held` lists the held records, `plsync show ID` shows the reason.")
     if not stats.records:
-        lines.append("Nothing is recorded yet: attach PromptLayerCallbackHandler to a model and call it.")
+        lines.append("The journal is empty: attach PromptLayerCallbackHandler to a model and call it.")
     elif not left:
-        running = f"; {humanize.count(stats.open, 'call')} still running" if stats.open else ""
-        lines.append(
-            f"Nothing left: every record is at PromptLayer, with what followed it, every callback delivered{running}."
-        )
-    return [safe(line) for line in lines]
+        running = f" {humanize.count(stats.open, 'call')} still running." if stats.open else ""
+        lines.append(f"Nothing left: PromptLayer has every record and follow-up, every callback is delivered.{running}")
+    return [escaped(line) for line in lines]

@@ -10,22 +10,23 @@ import typer
 
 from plsync._common.paths import default_journal
 from plsync.cli import options
-from plsync.cli.console import json_line, note, out
-from plsync.cli.table import lines
+from plsync.cli.output import print_json, print_note, stdout_console
+from plsync.cli.record_table import table_lines
 from plsync.errors import JournalNotFound
 from plsync.journal.journal import Journal
 from plsync.journal.record import Record
 
 __all__ = ["tail"]
 
-# Seconds between two looks for a journal that is not there yet.
+# Seconds between two checks for a journal that does not exist yet.
 POLL = 0.2
 
 
 def tail(
     *,
     follow: Annotated[
-        bool, typer.Option("-f", "--follow", help="Keep on, as calls are made; a call comes again when it ends.")
+        bool,
+        typer.Option("-f", "--follow", help="Print new calls until interrupted; running calls again at their end."),
     ] = False,
     tag: options.Tag = None,
     model: options.Model = None,
@@ -38,18 +39,18 @@ def tail(
     json: options.Json = False,
     journal: options.Journal = None,
 ) -> None:
-    """Show the newest records, the newest last; with -f, those that follow too, even if there is no journal yet.
+    """List the newest records, the newest last. With -f also new records; waits for a missing journal.
 
     With --json: one record a line, as `plsync show --json` prints it.
     """
     filters = options.filters(tag=tag, model=model, state=state, status=status, since=since, until=until, text=text)
-    console = out()
+    console = stdout_console()
 
     def show(record: Record) -> None:
         if json:
-            json_line(record.as_dict())
+            print_json(record.as_dict())
         else:
-            console.print(*list(lines(opened, [record], console.width))[1:], soft_wrap=True)
+            console.print(*list(table_lines(opened, [record], console.width))[1:], soft_wrap=True)
 
     try:
         with _wait_for(journal or default_journal()) if follow else Journal.open(journal) as opened:
@@ -61,7 +62,7 @@ def tail(
                 return
             shown = {(record.id, record.status) for record in page}
             for record in opened.follow(after=newest, watch=page, **filters):
-                # What came in while the page was read is in both.
+                # A record that arrived while the page was read is in both.
                 if (record.id, record.status) not in shown:
                     show(record)
     except KeyboardInterrupt:
@@ -69,13 +70,13 @@ def tail(
 
 
 def _wait_for(path: Path) -> Journal:
-    """The journal there, once something has been recorded."""
-    is_said = False
+    """Open the journal as soon as it exists."""
+    is_announced = False
     while True:
         try:
             return Journal.open(path)
         except JournalNotFound:
-            if not is_said:
-                note(f"plsync: nothing was recorded at {path} yet; waiting for the first call")
-                is_said = True
+            if not is_announced:
+                print_note(f"plsync: there is no journal at {path} yet; waiting for the first call")
+                is_announced = True
         time.sleep(POLL)

@@ -1,4 +1,4 @@
-"""One record as a page for a person: facts, conversation, answer, and what the call was made with."""
+"""One record as a page for people: facts, conversation, answer, parameters and metadata."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import orjson
 from rich.text import Text
 
 from plsync.cli import humanize
-from plsync.cli.console import fact, one_line, safe
+from plsync.cli.output import escaped, labelled, one_line
 from plsync.journal.events.facts import calls
 from plsync.journal.followups import FollowUp
 from plsync.journal.record import Record
@@ -19,14 +19,14 @@ __all__ = ["record_page"]
 
 
 def record_page(record: Record, followups: Sequence[FollowUp] = ()) -> Iterator[Text]:
-    """The page, line by line."""
+    """The lines of the page."""
     yield from _facts(record)
     if followups:
         yield from _section("Follow-ups")
         yield from map(_followup, followups)
     yield from _section("Input")
     if not record.input:
-        yield safe("  (pruned: the content went to the quota)" if record.pruned else "  (none recorded)", "dim")
+        yield escaped("  (pruned: the quota removed the content)" if record.pruned else "  (none recorded)", "dim")
     for item in record.input:
         yield from _message(item) if record.kind == "chat" else _body(str(item))
     for number, generation in enumerate(record.output, 1):
@@ -35,37 +35,39 @@ def record_page(record: Record, followups: Sequence[FollowUp] = ()) -> Iterator[
     if error := record.error:
         yield from _section("Error")
         code = f" ({error['status_code']})" if error["status_code"] is not None else ""
-        yield safe(f"  {error['type']}{code}: {error['message']}".replace("\n", "\n  "), "red")
+        yield escaped(f"  {error['type']}{code}: {error['message']}".replace("\n", "\n  "), "red")
     yield from _values("Parameters", _without_schemas(record.params))
     yield from _values("Options", {name: value for name, value in record.options.items() if value is not None})
     yield from _values("Metadata", record.metadata)
 
 
 def _facts(record: Record) -> Iterator[Text]:
-    yield fact("record", safe(record.id, "yellow"))
+    yield labelled("record", escaped(record.id, "yellow"))
     if record.run_id:
-        yield fact("run", safe(record.run_id + (f", part of {record.parent_run_id}" if record.parent_run_id else "")))
-    made_by = " · ".join(filter(None, (record.model, record.provider, record.name, record.kind)))
-    yield fact("call", one_line(made_by))
-    yield fact("status", Text.assemble(humanize.status(record), safe(_status_note(record))))
-    yield fact("started", safe(_times(record)))
+        yield labelled(
+            "run", escaped(record.run_id + (f", part of {record.parent_run_id}" if record.parent_run_id else ""))
+        )
+    call = " · ".join(filter(None, (record.model, record.provider, record.name, record.kind)))
+    yield labelled("call", one_line(call))
+    yield labelled("status", Text.assemble(humanize.status(record), escaped(_status_note(record))))
+    yield labelled("started", escaped(_times(record)))
     if usage := record.usage:
         spent = f"{usage['input_tokens']:,} in, {usage['output_tokens']:,} out, {usage['total_tokens']:,} in all"
-        yield fact("tokens", safe(spent))
+        yield labelled("tokens", escaped(spent))
     if record.tags:
-        yield fact("tags", one_line(", ".join(record.tags)))
-    yield fact("state", Text.assemble(humanize.state(record), safe(_state_note(record))))
+        yield labelled("tags", one_line(", ".join(record.tags)))
+    yield labelled("state", Text.assemble(humanize.state(record), escaped(_state_note(record))))
     if record.sink:
-        yield fact("callback", one_line(record.sink))
+        yield labelled("callback", one_line(record.sink))
     if record.lossy:
-        yield fact("note", safe("some values could only be kept approximately"))
+        yield labelled("note", escaped("some values were stored in an approximate form"))
     if record.redacted:
-        yield fact("note", safe("content was changed or left out before it was written"))
+        yield labelled("note", escaped("plsync redacted or removed content before it wrote the record"))
 
 
 def _status_note(record: Record) -> str:
     notes = {
-        "pending": ": still running, or its end has not been written yet",
+        "pending": ": still running, or its end is not written yet",
         "partial": ": the program stopped reading the stream before its end",
         "cancelled": ": the program cancelled the call",
     }
@@ -73,35 +75,35 @@ def _status_note(record: Record) -> str:
 
 
 def _state_note(record: Record) -> str:
-    """What happens next, and what happened last."""
+    """The next step for the record, and the reason of its last failure."""
     tries = f" after {humanize.count(record.attempts, 'attempt')}" if record.attempts else ""
     reason = f": {record.last_error}" if record.last_error else ""
     if record.state == "acked":
-        return f", {humanize.when(record.acked_at)}" if record.acked_at else ""
+        return f", {humanize.local_time(record.acked_at)}" if record.acked_at else ""
     if record.state == "pending" and record.status == "pending":
-        return ": sent once the call has ended"
+        return ": `plsync run` sends it when the call has ended"
     return {
         "pending": f"{tries}{reason}: `plsync run` sends it",
         "leased": f"{tries}: being sent",
-        "in_doubt": f"{tries}{reason}: `plsync run` looks it up before it sends it again",
-        "held": f"{tries}{reason}: kept here, not sent until it is let go",
-        "dead": f"{tries}{reason}: kept here, not sent again by itself",
+        "in_doubt": f"{tries}{reason}: `plsync run` looks it up before it resends it",
+        "held": f"{tries}{reason}: kept here, not sent until `plsync retry`",
+        "dead": f"{tries}{reason}: kept here, not sent until `plsync retry`",
     }[record.state]
 
 
 def _followup(followup: FollowUp) -> Text:
-    """What is to be sent, and what has kept it."""
+    """The follow-up, and the reason of its last failure."""
     sent = Text.assemble(f"  {followup.op} ", one_line(_json(followup.payload), 100))
     tries = f" after {humanize.count(followup.attempts, 'attempt')}" if followup.attempts else ""
     reason = f": {followup.last_error}" if followup.last_error else ""
     if followup.state == "dead":
-        return sent + safe(f"  refused{reason}", "red")
-    what = "to be sent" if followup.request_id is not None else "for the request id"
-    return sent + safe(f"  waits {what}{tries}{reason}", "yellow")
+        return sent + escaped(f"  refused{reason}", "red")
+    waits = "waits to be sent" if followup.request_id is not None else "waits for the request id"
+    return sent + escaped(f"  {waits}{tries}{reason}", "yellow")
 
 
 def _times(record: Record) -> str:
-    parts = [humanize.when(record.started_at)]
+    parts = [humanize.local_time(record.started_at)]
     if record.duration_ns is not None:
         parts.append(f"took {humanize.duration(record.duration_ns)}")
     if record.first_token_at is not None:
@@ -116,22 +118,22 @@ def _message(message: Any) -> Iterator[Text]:
     if not isinstance(message, dict):
         yield from _body(str(message))
         return
-    who = " ".join(str(part) for part in (message.get("type", "input"), message.get("name")) if part)
+    sender = " ".join(str(part) for part in (message.get("type", "input"), message.get("name")) if part)
     if message.get("tool_call_id"):
-        who += f" answers {message['tool_call_id']}"
-    yield Text("  ") + one_line(who).append(":")
+        sender += f" answers {message['tool_call_id']}"
+    yield Text("  ") + one_line(sender).append(":")
     yield from _body(humanize.content(message.get("content", _json(message))), indent=4)
     for call in calls(message, "tool_calls"):
         arguments = ", ".join(f"{name}={_json(value)}" for name, value in _items(call.get("args")))
-        yield safe(f"    → {call.get('name')}({arguments})  {call.get('id') or ''}".rstrip(), "cyan")
+        yield escaped(f"    → {call.get('name')}({arguments})  {call.get('id') or ''}".rstrip(), "cyan")
     for call in calls(message, "invalid_tool_calls"):
-        yield safe(f"    → {call.get('name')}({call.get('args')}) is not a valid call: {call.get('error')}", "red")
+        yield escaped(f"    → {call.get('name')}({call.get('args')}) is not a valid call: {call.get('error')}", "red")
 
 
 def _body(text: str, indent: int = 2) -> Iterator[Text]:
-    # Not splitlines(): it would take some control characters for line ends and hide them.
+    # Not splitlines(): it treats some control characters as line ends and would hide them.
     for line in text.split("\n") if text else ():
-        yield Text(" " * indent) + safe(line)
+        yield Text(" " * indent) + escaped(line)
 
 
 def _section(title: str) -> Iterator[Text]:
@@ -143,11 +145,11 @@ def _values(title: str, values: dict[str, Any]) -> Iterator[Text]:
     if values:
         yield from _section(title)
         for name, value in values.items():
-            yield Text("  ") + one_line(name) + Text(": ") + safe(value if isinstance(value, str) else _json(value))
+            yield Text("  ") + one_line(name) + Text(": ") + escaped(value if isinstance(value, str) else _json(value))
 
 
 def _without_schemas(params: dict[str, Any]) -> dict[str, Any]:
-    """Parameters with tools by name: their schemas fill pages, and ``--json`` has them."""
+    """The parameters, with tools by name. Their schemas fill pages; ``--json`` prints them."""
     return {
         name: _tool_names(value) if name == "tools" else value for name, value in params.items() if value is not None
     }

@@ -1,4 +1,4 @@
-"""Records as lines in columns, for ``list`` and ``tail``."""
+"""Records as a table, for ``list`` and ``tail``."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Final
 from rich.text import Text
 
 from plsync.cli import humanize
-from plsync.cli.console import one_line
+from plsync.cli.output import one_line
 from plsync.journal.events.facts import short_model
 from plsync.journal.journal import Journal
 from plsync.journal.record import Record
 
-__all__ = ["lines"]
+__all__ = ["table_lines"]
 
-# Name, widest, and whether it stays where there is little room. The input takes what is left.
+# Name, greatest width, and whether a narrow terminal shows the column. The input takes the remaining width.
 _COLUMNS: Final = (
     ("ID", 36, True),
     ("STARTED", 19, True),
@@ -27,21 +27,21 @@ _COLUMNS: Final = (
     ("TAGS", 24, False),
     ("INPUT", 200, True),
 )
-_ROOMY: Final = 110
+_WIDE: Final = 110
 _NARROW_MODEL: Final = 12
 
 
-def lines(journal: Journal, records: Sequence[Record], width: int) -> Iterator[Text]:
-    """A heading and a line a record, columns as wide as these records need and no line longer than ``width``."""
+def table_lines(journal: Journal, records: Sequence[Record], width: int) -> Iterator[Text]:
+    """A heading, then one line a record. Columns fit these records; no line is longer than ``width``."""
     table = [[Text(name, style="bold") for name, _, _ in _COLUMNS], *(_cells(journal, record) for record in records)]
-    roomy = width >= _ROOMY
-    for row in table[1:] if not roomy else []:
+    is_wide = width >= _WIDE
+    for row in table[1:] if not is_wide else []:
         row[1] = row[1][5:]  # the year
         row[2].truncate(_NARROW_MODEL, overflow="ellipsis")
     columns = [
         _padded([row[number] for row in table], widest)
         for number, (_, widest, stays) in enumerate(_COLUMNS)
-        if stays or roomy
+        if stays or is_wide
     ]
     for cells in zip(*columns, strict=True):
         line = Text("  ").join(cells)
@@ -60,7 +60,7 @@ def _padded(cells: list[Text], widest: int) -> list[Text]:
 def _cells(journal: Journal, record: Record) -> list[Text]:
     return [
         Text(journal.short_id(record), style="yellow"),
-        Text(humanize.when(record.started_at)),
+        Text(humanize.local_time(record.started_at)),
         one_line(short_model(record.model or "")),
         humanize.status(record),
         humanize.state(record),

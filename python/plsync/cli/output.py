@@ -1,0 +1,137 @@
+"""Standard output and standard error: text for people, JSON for programs, errors in one line.
+
+A journal holds text from models and users. Control characters and markup in it are escaped before a terminal gets them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import warnings
+from typing import Any, Final, NoReturn, TextIO
+
+import orjson
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from plsync.errors import PlsyncWarning
+
+__all__ = [
+    "escaped",
+    "exit_with_error",
+    "labelled",
+    "one_line",
+    "prepare_streams",
+    "print_json",
+    "print_note",
+    "print_version",
+    "print_warnings",
+    "stdout_console",
+]
+
+# C0 and C1 controls except newline and tab; bidirectional marks; line ends other than newline; surrogates.
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_PIPE_WIDTH: Final = 160
+_LABEL_WIDTH: Final = 14
+
+
+class _StdoutConsole(Console):
+    def on_broken_pipe(self) -> None:
+        exit_on_broken_pipe()
+
+
+def stdout_console() -> Console:
+    """A console on standard output: as wide as the terminal, or 160 columns in a pipe."""
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
+    return _StdoutConsole(highlight=False, markup=False, emoji=False, width=width)
+
+
+def print_json(value: Any, to: TextIO | None = None) -> None:
+    """Print one JSON object as one line, unbuffered, on standard output or on the stream ``to``."""
+    stream = to or sys.stdout
+    try:
+        text = orjson.dumps(value).decode()
+    except TypeError:  # a path that is not UTF-8
+        text = json.dumps(value, separators=(",", ":"))
+    # JSON allows some control characters unescaped. Escaped, they neither reach a terminal nor end a line.
+    line = _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    try:
+        stream.buffer.write(line.encode() + b"\n")
+        stream.buffer.flush()
+    except BrokenPipeError:
+        exit_on_broken_pipe()
+
+
+def escaped(value: object, style: str = "") -> Text:
+    """The value as text whose control characters are escaped, and whose markup has no effect."""
+    visible = _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), str(value))
+    return Text(visible.expandtabs(4), style=style)
+
+
+def one_line(value: object, limit: int = 200) -> Text:
+    """The beginning of a text on one line, at most ``limit`` characters."""
+    # A prompt may have megabytes, so it is cut before it is split.
+    line = " ".join(str(value)[: limit * 4].split())
+    return escaped(line if len(line) <= limit else line[: limit - 1] + "…")
+
+
+def labelled(label: str, value: Text) -> Text:
+    """A line with a bold label in a column of its width."""
+    return Text.assemble((label.ljust(_LABEL_WIDTH), "bold"), value)
+
+
+def print_note(message: str) -> None:
+    """Print one line on standard error."""
+    print(escaped(message).plain, file=sys.stderr)
+
+
+def exit_with_error(message: str) -> NoReturn:
+    """Print an error as one line on standard error, and exit with 1."""
+    print_note(f"plsync: {' '.join(message.split())}")
+    raise SystemExit(1)
+
+
+def exit_on_broken_pipe() -> NoReturn:
+    """Exit quietly with 0: the reader of the output has closed it, as ``| head`` does."""
+    # The interpreter flushes stdout at exit, and would report the closed pipe again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(0)
+
+
+def prepare_streams() -> None:
+    """Escape characters that the terminal cannot encode, and replace missing streams."""
+    sys.stdout = sys.stdout or _null_stream()
+    sys.stderr = sys.stderr or _null_stream()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _null_stream() -> TextIO:
+    # The descriptor stays open until the process ends.
+    return open(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)
+
+
+def print_warnings() -> None:
+    """Print plsync's warnings as one line on standard error. Python still shows all other warnings."""
+    show_as_python = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, PlsyncWarning):
+            print_note(f"plsync: {message}")
+        else:
+            show_as_python(message, category, *where, **more)
+
+    warnings.showwarning = show
+
+
+def print_version(requested: bool) -> None:
+    """Print the version and exit, if ``--version`` was passed."""
+    if requested:
+        import importlib.metadata  # noqa: PLC0415 - slow to import
+
+        print(f"plsync {importlib.metadata.version('plsync')}")
+        raise typer.Exit
