@@ -1,35 +1,39 @@
-"""Every error plsync raises, one tree under ``PlsyncError``.
+"""Every error of plsync, in one tree under ``PlsyncError``, and its warnings.
 
 ::
 
     PlsyncError
-    ├── JournalError            the journal directory or its files
-    │   ├── JournalNotFound     there is no journal at that path
-    │   ├── JournalFormatError  written by a newer plsync, or not a journal
-    │   ├── JournalLocked       another process holds what this call needs
-    │   └── JournalCorrupt      a frame or record does not match its checksum
-    ├── RecordNotFound          no record has that id (or abbreviation)
-    ├── AmbiguousId             more than one record starts with that abbreviation
-    ├── InvalidFollowUp         a score, metadata, prompt link or group PromptLayer would not take (a ValueError)
-    ├── PromptError             a prompt template that cannot be had, or not in the form asked for
-    │   ├── PromptNotFound      PromptLayer has no such template, version or label
-    │   └── PromptUnavailable   it was never fetched, and PromptLayer cannot be asked
-    ├── RecordingError          an event could not be written (never raised into a model call)
-    ├── SyncError               talking to PromptLayer
-    │   ├── Offline             no connection could be made; nothing was sent
-    │   ├── AuthenticationError the API key is missing or was refused
-    │   └── Rejected            PromptLayer understood the request and refused it
-    ├── ReplayError             recordings and their replay
-    │   ├── RecordingNotFound   there is no recording at that path
-    │   ├── RecordingFormatError  written by a newer plsync, or not a recording
-    │   └── RecordedError       stands in for a recorded exception whose class is not here
-    ├── NoRecording             no recorded call matches a request; not an Exception
-    └── NetworkBlocked          a test tried to reach the network; not an Exception
+    ├── JournalError              the journal directory, or a file in it, cannot be used
+    │   ├── JournalNotFound       there is no journal at the path
+    │   ├── JournalFormatError    the directory is not a journal, or a newer plsync wrote it
+    │   ├── JournalLocked         another process holds the lock that the call needs
+    │   └── JournalCorrupt        stored bytes do not match their checksum
+    ├── RecordNotFound            no record has the id or abbreviation
+    ├── AmbiguousId               more than one record has the id or abbreviation
+    ├── InvalidFollowUp           PromptLayer would refuse a score, metadata, prompt link or group (a ValueError)
+    ├── SinkUnavailable           this process cannot import the function of a callback
+    ├── PromptError               a prompt template is not available, or not in the requested form
+    │   ├── PromptNotFound        PromptLayer has no such template, version or label
+    │   └── PromptUnavailable     the template is not cached, and PromptLayer cannot be reached
+    ├── RecordingError            an event could not be written (never raised into a model call)
+    ├── SyncError                 a request to PromptLayer failed
+    │   ├── Offline               no connection could be made; nothing was sent
+    │   ├── AuthenticationError   the API key is missing, or PromptLayer refused it
+    │   └── Rejected              PromptLayer refused a request
+    ├── ReplayError               a recording could not be read, written or replayed
+    │   ├── RecordingNotFound     there is no recording at the path
+    │   ├── RecordingFormatError  the file is not a recording, or a newer plsync wrote it
+    │   └── RecordedError         replaces a recorded exception whose class this process lacks
+    ├── NoRecording               no recorded call matches a request; not an Exception
+    └── NetworkBlocked            a test tried to use the network; not an Exception
 
-Each message says what happened, what was kept, and what to do.
+    PlsyncWarning
+    └── StalePrompt               PromptLayer could not be reached; the template comes from the cache
 
-The last two are outcomes of a test, as pytest's own are. A program that retries, falls back or carries on after an
-``Exception`` would turn them into a test that passes, so they are none; ``except PlsyncError`` catches them all.
+Each message states the failure, the data that was kept, and the next step.
+
+``NoRecording`` and ``NetworkBlocked`` are outcomes of a test, like pytest's own. A program may retry or ignore an
+``Exception``, and the test would then pass. So both derive from BaseException; ``except PlsyncError`` catches them.
 """
 
 from __future__ import annotations
@@ -67,15 +71,15 @@ __all__ = [
 
 
 class PlsyncError(BaseException):
-    """The root of every error raised by plsync; all but ``NoRecording`` and ``NetworkBlocked`` are Exceptions too."""
+    """The root of all errors of plsync. All but ``NoRecording`` and ``NetworkBlocked`` are Exceptions, too."""
 
 
 class JournalError(PlsyncError, Exception):
-    """The journal directory, or a file in it, could not be used."""
+    """The journal directory, or a file in it, cannot be used."""
 
 
 class JournalNotFound(JournalError):
-    """There is no journal at the given path."""
+    """There is no journal at the path."""
 
 
 class JournalFormatError(JournalError):
@@ -83,7 +87,7 @@ class JournalFormatError(JournalError):
 
 
 class JournalLocked(JournalError):
-    """Another process holds a lock this operation needs."""
+    """Another process holds the lock that the call needs."""
 
 
 class JournalCorrupt(JournalError):
@@ -91,23 +95,23 @@ class JournalCorrupt(JournalError):
 
 
 class RecordNotFound(PlsyncError, Exception):
-    """No record has the given id or abbreviation."""
+    """No record has the id or abbreviation."""
 
 
 class AmbiguousId(PlsyncError, Exception):
-    """More than one record id starts with the given abbreviation."""
+    """More than one record has the id or abbreviation."""
 
 
 class InvalidFollowUp(PlsyncError, ValueError):
-    """A score, metadata, a prompt link or a group is none that PromptLayer would take; it was not queued."""
+    """PromptLayer would refuse a score, metadata, a prompt link or a group. It was not queued."""
 
 
 class SinkUnavailable(PlsyncError, Exception):
-    """A callback's function cannot be imported by this process; its entries wait for one that can."""
+    """This process cannot import the function of a callback. Its request ids wait for another process."""
 
 
 class PromptError(PlsyncError, Exception):
-    """A prompt template cannot be had, or not in the form that was asked for."""
+    """A prompt template is not available, or not in the requested form."""
 
 
 class PromptNotFound(PromptError):
@@ -115,27 +119,27 @@ class PromptNotFound(PromptError):
 
 
 class PromptUnavailable(PromptError):
-    """A template is not in the cache, and PromptLayer cannot be asked for it."""
+    """A template is not cached, and PromptLayer cannot be reached."""
 
 
 class RecordingError(PlsyncError, Exception):
-    """An event could not be written to the spool; the model call is not affected."""
+    """An event could not be written to the spool. The model call is not affected."""
 
 
 class SyncError(PlsyncError, Exception):
-    """A sync could not be completed; everything unsent stays in the journal."""
+    """A request to PromptLayer failed. The journal keeps every unsent record."""
 
 
 class Offline(SyncError):
-    """PromptLayer could not be reached; nothing was sent."""
+    """PromptLayer could not be reached. Nothing was sent."""
 
 
 class AuthenticationError(SyncError):
-    """The PromptLayer API key is missing or was refused."""
+    """The PromptLayer API key is missing, or PromptLayer refused it."""
 
 
 class Rejected(SyncError):
-    """PromptLayer refused a request; the record is kept."""
+    """PromptLayer refused a request. The record is kept."""
 
 
 class ReplayError(PlsyncError, Exception):
@@ -143,7 +147,7 @@ class ReplayError(PlsyncError, Exception):
 
 
 class RecordingNotFound(ReplayError):
-    """There is no recording at the given path."""
+    """There is no recording at the path."""
 
 
 class RecordingFormatError(ReplayError):
@@ -151,26 +155,27 @@ class RecordingFormatError(ReplayError):
 
 
 class RecordedError(ReplayError):
-    """A recorded exception of a class this process does not have; its subclass carries the name and the attributes."""
+    """Replaces a recorded exception whose class this process lacks. A subclass has its name and attributes."""
 
 
-class _Outcome(PlsyncError):
-    # LangChain's agenerate takes what is no Exception for an answer and looks at these, before it raises it.
+class _TestOutcome(PlsyncError):
+    # LangChain's agenerate treats an error that is not an Exception as a result. It reads these attributes first, and
+    # raises the error afterwards.
     generations: ClassVar[tuple[()]] = ()
     llm_output: ClassVar[None] = None
 
 
-class NoRecording(_Outcome):
-    """No recorded call matches this request; no model was called."""
+class NoRecording(_TestOutcome):
+    """No recorded call matches a request. No model was called."""
 
 
-class NetworkBlocked(_Outcome):
-    """A test tried to reach the network under ``--plsync-block-network``."""
+class NetworkBlocked(_TestOutcome):
+    """A test tried to use the network under ``--plsync-block-network``."""
 
 
 class PlsyncWarning(UserWarning):
-    """Shown once when something could not be recorded."""
+    """An event could not be recorded, or another problem that plsync works around. Shown once."""
 
 
 class StalePrompt(PlsyncWarning):
-    """PromptLayer could not be asked for a prompt template: this is the one it had when it was asked last."""
+    """PromptLayer could not be reached. The prompt template comes from the cache and may be outdated."""

@@ -1,6 +1,6 @@
 """Scores, metadata, prompt links and groups for requests, under the names of PromptLayer's SDK.
 
-The calls need no network and no key, unlike those of the SDK. Each is queued durably in the journal. ``plsync run``
+Unlike the SDK's, these calls need no network and no key. Each is queued durably in the journal. ``plsync run``
 sends them in order, once the request has its id. A request is named by PromptLayer's request id. Before there is one,
 it is named by the id of its record or by LangChain's run id.
 

@@ -41,8 +41,8 @@ from tests.support.generated import FIELDS, VALUES, message, same
     ],
 )
 def test_plain_gives_values_any_json_writer_takes(tagged: object, expected: object) -> None:
-    assert codec.plain(tagged) == expected
-    json.dumps(codec.plain(tagged), allow_nan=False).encode()
+    assert codec.to_plain(tagged) == expected
+    json.dumps(codec.to_plain(tagged), allow_nan=False).encode()
 
 
 TAGS = (
@@ -68,35 +68,35 @@ anything = st.recursive(
 
 @given(anything)
 def test_json_that_no_handler_wrote_has_a_plain_form_too(value: Any) -> None:
-    json.dumps(codec.plain(value), allow_nan=False)
+    json.dumps(codec.to_plain(value), allow_nan=False)
 
 
 @given(anything, st.sampled_from([0, orjson.OPT_INDENT_2]))
 def test_the_plain_form_read_from_json_is_that_of_the_parsed_json(value: Any, style: int) -> None:
     data = orjson.dumps(value, option=style)
-    assert codec.read_plain(data) == codec.plain(orjson.loads(data))
+    assert codec.decode_plain(data) == codec.to_plain(orjson.loads(data))
 
 
 @given(st.lists(VALUES | message(), max_size=3))
 def test_the_plain_form_read_from_an_event_is_that_of_the_parsed_event(value: Any) -> None:
     data, _ = encode(value)
-    assert codec.read_plain(data) == codec.plain(orjson.loads(data))
+    assert codec.decode_plain(data) == codec.to_plain(orjson.loads(data))
 
 
 def test_what_is_no_json_has_no_plain_form() -> None:
     for data in (b"", b"{", b'{"$":"AIMessage","v":{}', b'{"$":"AIMessage","v":{]}}', b"\xff"):
         with pytest.raises(orjson.JSONDecodeError):
-            codec.read_plain(data)
+            codec.decode_plain(data)
 
 
 def test_json_nested_deeper_than_handlers_write_is_cut() -> None:
     nested = orjson.loads(b'{"a":' * 900 + b"1" + b"}" * 900)
-    assert orjson.dumps([[codec.plain(nested)]]).startswith(b'[[{"a":{"a":')
+    assert orjson.dumps([[codec.to_plain(nested)]]).startswith(b'[[{"a":{"a":')
 
 
 def test_plain_does_not_import_langchain() -> None:
     program = (
-        "import sys; from plsync.journal.events import tagged; tagged.plain({'$': 'AIMessage', 'v': {}})\n"
+        "import sys; from plsync.journal.events import tagged; tagged.to_plain({'$': 'AIMessage', 'v': {}})\n"
         "print(*sys.modules)"
     )
     modules = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
@@ -137,7 +137,7 @@ def test_generations_come_back_as_they_were(value: Any, text: str, info: Any, is
 
 @given(VALUES | message())
 def test_whatever_is_written_has_a_plain_form(value: Any) -> None:
-    found = codec.plain(orjson.loads(encode(value)[0]))
+    found = codec.to_plain(orjson.loads(encode(value)[0]))
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
@@ -217,4 +217,4 @@ def test_nesting_without_end_is_cut() -> None:
     for value in (deep, wide):
         data, lossy = encode(value)
         assert lossy
-        codec.plain(orjson.loads(data))
+        codec.to_plain(orjson.loads(data))

@@ -1,1 +1,1 @@
-"""What every layer uses: clock, paths, background threads, redaction. Private to plsync."""
+"""Helpers for all layers: clock, paths, background threads, redaction. Private to plsync."""

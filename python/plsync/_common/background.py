@@ -1,7 +1,7 @@
 """Background threads of a recording program: one for each journal, and guards against forks.
 
-A forked child has none of its parent's threads. A lock that such a thread held stays locked in the child, and a module
-that it was importing stays half imported. :class:`ForkGuard` lets a fork wait for such work.
+A forked child lacks its parent's threads. A lock that such a thread held stays locked in the child, and a module that
+it was importing stays half imported. :class:`ForkGuard` lets a fork wait for such work.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class JournalThread:
     _name: ClassVar[str]
     """The thread's name."""
     _purpose: ClassVar[str]
-    """What the thread does, to complete the log message "plsync could not start the thread that ..."."""
+    """The work of the thread. It completes the log message "plsync could not start the thread that ..."."""
     _log: ClassVar[logging.Logger]
 
     def __init_subclass__(cls) -> None:

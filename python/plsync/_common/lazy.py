@@ -7,34 +7,37 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+__all__ = ["exports"]
 
-def exports(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The ``__getattr__`` and ``__dir__`` of a package whose names are defined in its modules.
+
+def exports(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """The ``__getattr__`` and ``__dir__`` of a package whose names are defined in other modules.
 
     Args:
-        package: the package's ``__name__``.
-        homes: the module that defines each public name. A module of the package is its own home.
+        package: the package's ``__name__``. The package must be loaded.
+        modules: the module that defines each public name. A submodule of the package maps to itself.
 
     Returns:
-        ``__getattr__``, which imports a name's home and keeps the value in the package, and ``__dir__``.
-        ``__getattr__`` raises AttributeError for a name that is not in ``homes``.
+        ``__getattr__``, which imports the module of a name and keeps the value in the package, and ``__dir__``.
+        ``__getattr__`` raises AttributeError for a name that is not in ``modules``.
 
-    >>> getter, _ = exports("plsync.replay", {"load": "plsync.replay.proxy.standalone"})
-    >>> getter("load").__name__
-    'load'
+    >>> import plsync
+    >>> getter, _ = exports("plsync", {"Journal": "plsync.journal.journal"})
+    >>> getter("Journal").__name__
+    'Journal'
     """
     face = sys.modules[package]
 
     def get(name: str) -> Any:
-        home = homes.get(name)
-        if home is None:
+        path = modules.get(name)
+        if path is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module = importlib.import_module(home)
-        value = module if home == f"{package}.{name}" else getattr(module, name)
+        module = importlib.import_module(path)
+        value = module if path == f"{package}.{name}" else getattr(module, name)
         setattr(face, name, value)
         return value
 
     def names() -> list[str]:
-        return sorted({*vars(face), *homes})
+        return sorted({*vars(face), *modules})
 
     return get, names

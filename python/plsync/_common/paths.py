@@ -1,4 +1,4 @@
-"""Where the journal and the prompt templates are when nobody says."""
+"""The default directories of the journal and of the prompt templates."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from typing import Final
 
 __all__ = ["JOURNAL_VARIABLE", "PROMPTS_VARIABLE", "current_journal", "default_journal", "prompt_cache"]
 
-JOURNAL_VARIABLE = "PLSYNC_JOURNAL"
-PROMPTS_VARIABLE = "PLSYNC_PROMPTS"
+JOURNAL_VARIABLE: Final = "PLSYNC_JOURNAL"
+PROMPTS_VARIABLE: Final = "PLSYNC_PROMPTS"
 
 current_journal: Final[ContextVar[Path | None]] = ContextVar("plsync.current_journal", default=None)
-"""Inside a ``pl_id_callback``: the journal its request id was delivered from."""
+"""Inside a ``pl_id_callback``: the journal that its request id comes from."""
 
 
 def default_journal() -> Path:
-    """The journal to use when none is named.
+    """The directory of the journal when the program names none.
 
-    Inside a ``pl_id_callback`` the one it is called from. Else the directory named by ``PLSYNC_JOURNAL``, else
-    ``journal`` in the platform's user data directory of plsync.
+    Inside a ``pl_id_callback`` it is the journal of the request id. Else it is the directory in
+    ``PLSYNC_JOURNAL``. Else it is ``journal`` in the platform's user data directory of plsync.
     """
     if (current := current_journal.get()) is not None:
         return current
-    if given := os.environ.get(JOURNAL_VARIABLE):
-        return Path(given).expanduser()
+    if named := os.environ.get(JOURNAL_VARIABLE):
+        return Path(named).expanduser()
     return _user_data() / "journal"
 
 
 def prompt_cache() -> Path:
-    """Where prompt templates are kept: ``PLSYNC_PROMPTS``, else ``prompts`` in the same user data directory.
+    """The directory of the prompt templates: ``PLSYNC_PROMPTS``, else ``prompts`` in the user data directory.
 
-    Not the platform's cache directory, which may be emptied at any time: nothing brings a template back offline.
+    It is not in the platform's cache directory, which may be emptied at any time: a template cannot be fetched offline.
     """
-    if given := os.environ.get(PROMPTS_VARIABLE):
-        return Path(given).expanduser()
+    if named := os.environ.get(PROMPTS_VARIABLE):
+        return Path(named).expanduser()
     return _user_data() / "prompts"
 
 
 def _user_data() -> Path:
-    import platformdirs  # noqa: PLC0415 - recording with a journal of one's own must not cost its import
+    import platformdirs  # noqa: PLC0415 - a program that names its journal must not pay for this import
 
     return platformdirs.user_data_path("plsync", appauthor=False)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from plsync.cli import humanize
 from plsync.cli.output import escaped, labelled, one_line
-from plsync.journal.events.facts import calls
+from plsync.journal.events.facts import tool_calls_at
 from plsync.journal.followups import FollowUp
 from plsync.journal.record import Record
 
@@ -123,10 +123,10 @@ def _message(message: Any) -> Iterator[Text]:
         sender += f" answers {message['tool_call_id']}"
     yield Text("  ") + one_line(sender).append(":")
     yield from _body(humanize.content(message.get("content", _json(message))), indent=4)
-    for call in calls(message, "tool_calls"):
+    for call in tool_calls_at(message, "tool_calls"):
         arguments = ", ".join(f"{name}={_json(value)}" for name, value in _items(call.get("args")))
         yield escaped(f"    → {call.get('name')}({arguments})  {call.get('id') or ''}".rstrip(), "cyan")
-    for call in calls(message, "invalid_tool_calls"):
+    for call in tool_calls_at(message, "invalid_tool_calls"):
         yield escaped(f"    → {call.get('name')}({call.get('args')}) is not a valid call: {call.get('error')}", "red")
 
 

@@ -121,7 +121,7 @@ class Reconciler:
 
     def _defer(self, record: Record, outcome: Ambiguous, report: ReconcileReport) -> None:
         """Put a record off without counting the look-up: PromptLayer may always fail at this trace."""
-        wait_ms = max(record.put_off_ms(), int(self._policy.first_lookup * 1000))
+        wait_ms = max(record.backoff_ms(), int(self._policy.first_lookup * 1000))
         reason = f"looked up without a clear response: {outcome.reason}"
         self._journal.outbox.park([record.seq], "in_doubt", reason, now_ms() + wait_ms)
         self._unclear_in_a_row += 1
@@ -129,7 +129,7 @@ class Reconciler:
             report.halt = outcome
 
     def _look_again(self, record: Record, reason: str, report: ReconcileReport) -> None:
-        wait_ms = self._policy.next_lookup(record.put_off_ms())
+        wait_ms = self._policy.next_lookup(record.backoff_ms())
         if wait_ms is None:
             # This wait keeps the record out of this pass, and marks its look-ups as used up in the next one.
             wait_ms = int(self._policy.last_lookup * 1000)

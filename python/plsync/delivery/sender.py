@@ -227,7 +227,7 @@ class Sender:
         for record in records:
             try:
                 spans.append((record, orjson.Fragment(span_json(record))))
-                record.let_go()
+                record.drop_parsed()
             except Exception as error:
                 reason = f"plsync could not translate it ({type(error).__name__}: {error}); please report this"
                 result.untranslated.append((record, reason))

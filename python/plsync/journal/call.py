@@ -1,7 +1,7 @@
-"""What the two events of a call say: what was asked, what came back, when.
+"""The facts of a call: its request, its response, its times. All are read from the call's two events.
 
-Everything is read from the JSON bodies of the events (``docs/reference/events.md``) and the flags beside them. Bodies
-are parsed at first use, so paging through a long journal costs what is looked at and no more.
+The bodies of the events are JSON (``docs/reference/events.md``). A body is parsed at first use, so paging through a
+long journal parses only the records that a program looks at.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from plsync._common.clock import datetime_from_ns
 from plsync._common.native import END_ABANDONED, ENDS, FLAG_CACHED, FLAG_LOSSY, FLAG_REDACTED
 from plsync.journal.events import facts
 from plsync.journal.events.facts import CallError, Generation, Usage
-from plsync.journal.events.tagged import decode, read_plain
+from plsync.journal.events.tagged import decode, decode_plain
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from plsync._common.native import Row
 
-__all__ = ["STATUSES", "Call", "Kind", "Status"]
+__all__ = ["STATUSES", "CallEvents", "CallKind", "Status"]
 
-Kind = Literal["chat", "llm"]
+CallKind = Literal["chat", "llm"]
 Status = Literal["pending", "ok", "error", "cancelled", "partial"]
 
 _STATUS_OF_END: Final[dict[str, Status]] = {
@@ -41,92 +41,92 @@ STATUSES: Final[tuple[Status, ...]] = tuple(_STATUS_OF_END[end] for end in ENDS)
 """The status of each end; the index is the number of the end in docs/reference/format.md."""
 
 
-class Call:
-    """The part of a :class:`plsync.Record` that was written as it was called, and never changes after its end."""
+class CallEvents:
+    """The content of a record's two events. Immutable once the call has ended."""
 
     __slots__ = ("_end", "_output", "_row", "_start")
 
     def __init__(self, row: Row) -> None:
-        """Wraps a stored row; programs get records from :class:`plsync.Journal`."""
+        """Programs get records from :class:`plsync.Journal`."""
         self._row = row
         self._start: dict[str, Any] | None = None
         self._end: dict[str, Any] | None = None
         self._output: list[Generation] | None = None
 
-    # --- what was asked ---
+    # --- request ---
 
     @property
     def run_id(self) -> str | None:
         """LangChain's run id. Not unique: LangChain repeats it when a config is used again."""
-        return facts.text(self._either("run_id"))
+        return facts.nonempty_text(self._from_either("run_id"))
 
     @property
     def parent_run_id(self) -> str | None:
-        """The run this call was part of."""
-        return facts.text(self._either("parent_run_id"))
+        """The run id of the run that made this call."""
+        return facts.nonempty_text(self._from_either("parent_run_id"))
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> CallKind:
         """``chat`` (messages) or ``llm`` (a prompt)."""
-        return "chat" if self._either("kind") == "chat" else "llm"
+        return "chat" if self._from_either("kind") == "chat" else "llm"
 
     @property
     def name(self) -> str | None:
-        """The run's name, else the model class's."""
-        return facts.text(self._started().get("name")) or self.class_name
+        """The run's name, else the name of the model class."""
+        return facts.nonempty_text(self._start_event().get("name")) or self.class_name
 
     @property
     def class_name(self) -> str | None:
-        """The model class's name, e.g. ``ChatOpenAI``."""
-        return facts.class_name(self._started())
+        """The name of the model class, e.g. ``ChatOpenAI``."""
+        return facts.class_name(self._start_event())
 
     @property
     def model(self) -> str | None:
-        """The model's name as the request gives it, else the answer; else the model class's name."""
-        return facts.model(self.metadata, self.params) or facts.answered_model(self.output) or self.class_name
+        """The model's name in the request, else in the response, else the name of the model class."""
+        return facts.model(self.metadata, self.params) or facts.response_model(self.output) or self.class_name
 
     @property
     def provider(self) -> str | None:
-        """LangChain's ``ls_provider``, e.g. ``openai``; else the model class's name in lower case."""
-        return facts.text(self.metadata.get("ls_provider")) or (self.class_name or "").lower() or None
+        """LangChain's ``ls_provider``, e.g. ``openai``, else the name of the model class in lower case."""
+        return facts.nonempty_text(self.metadata.get("ls_provider")) or (self.class_name or "").lower() or None
 
     @property
     def input(self) -> list[Any]:
-        """Message dicts (chat) or prompt strings (llm); empty when the start was not seen."""
-        return facts.given(self._started())
+        """Message dicts (chat) or prompt strings (llm). Empty when the journal has no start of the call."""
+        return facts.inputs(self._start_event())
 
     @property
     def params(self) -> dict[str, Any]:
         """LangChain's ``invocation_params``: model, temperature, tools, ..."""
-        return facts.fields(self._started(), "params")
+        return facts.dict_at(self._start_event(), "params")
 
     @property
     def options(self) -> dict[str, Any]:
         """LangChain's ``options``: stop words, structured output format."""
-        return facts.fields(self._started(), "options")
+        return facts.dict_at(self._start_event(), "options")
 
     @property
     def tags(self) -> list[str]:
         """LangChain's tags, then the handler's ``pl_tags``; each once, in order."""
-        return facts.tags(self._started())
+        return facts.tags(self._start_event())
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """LangChain's metadata, the user's own keys among them."""
-        return facts.fields(self._started(), "metadata")
+        """LangChain's metadata, with the user's own keys."""
+        return facts.dict_at(self._start_event(), "metadata")
 
-    # --- what came back ---
+    # --- response ---
 
     @property
     def status(self) -> Status:
-        """How the call ended; ``pending`` while it has not. A call whose process died is an ``error``."""
+        """How the call ended; ``pending`` while it runs. A call whose process died is an ``error``."""
         return STATUSES[self._row.ended]
 
     @property
     def output(self) -> list[Generation]:
-        """The candidates; on errors, what had arrived."""
+        """The candidates of the response. Of a failed call, the part that arrived."""
         if self._output is None:
-            self._output = facts.generations(self._ended())
+            self._output = facts.generations(self._end_event())
         return self._output
 
     @property
@@ -136,22 +136,22 @@ class Call:
 
     @property
     def usage(self) -> Usage | None:
-        """Tokens used, or ``None`` when nobody counted."""
-        return facts.usage(self.output, self._ended())
+        """The tokens used; ``None`` when the provider reported no count."""
+        return facts.usage(self.output, self._end_event())
 
     @property
     def error(self) -> CallError | None:
-        """Why the call failed; type ``Abandoned`` when its process ended before the call did."""
-        return facts.error(self._ended(), abandoned=self._row.ended == END_ABANDONED)
+        """Why the call failed. The type is ``Abandoned`` when its process ended before the call."""
+        return facts.error(self._end_event(), abandoned=self._row.ended == END_ABANDONED)
 
     @property
     def cached(self) -> bool:
-        """Answered from a LangChain cache: no model ran."""
+        """The response came from a LangChain cache: no model ran."""
         return bool(self._row.flags & FLAG_CACHED)
 
     @property
     def lossy(self) -> bool:
-        """A value could only be kept approximately."""
+        """A value was kept only approximately."""
         return bool(self._row.flags & FLAG_LOSSY)
 
     @property
@@ -161,15 +161,15 @@ class Call:
 
     @property
     def damage(self) -> str | None:
-        """Why a stored event could not be read, when one could not: what it held is then missing here."""
+        """Why a stored event is unreadable; its content is then missing here. ``None`` when all events are readable."""
         return self._row.damage
 
-    # --- when ---
+    # --- times ---
 
     @property
     def started_ns(self) -> int:
-        """Start, ns since the epoch; when the start was not seen, the moment of the end."""
-        for body in (self._started(), self._ended()):
+        """The start, in ns since the epoch. The end, when the journal has no start of the call."""
+        for body in (self._start_event(), self._end_event()):
             if isinstance(at := body.get("t"), int):
                 return at
         # The first 48 bits of a UUIDv7 are ms since the epoch.
@@ -177,16 +177,16 @@ class Call:
 
     @property
     def ended_ns(self) -> int | None:
-        """End, ns since the epoch, never before the start; ``None`` while the call runs and when it was abandoned."""
+        """The end, in ns since the epoch, never before the start. ``None`` for a running or abandoned call."""
         return None if (duration := self.duration_ns) is None else self.started_ns + duration
 
     @property
     def duration_ns(self) -> int | None:
-        """How long the call took, in ns of monotonic time; ``None`` when it has no end."""
-        end = self._ended()
+        """The duration of the call, in ns of monotonic time. ``None`` for a running or abandoned call."""
+        end = self._end_event()
         if isinstance(elapsed := end.get("elapsed"), int):
             return elapsed
-        # Without a monotonic figure the wall clock has to do, and it may have been set back in between.
+        # Without a monotonic figure only the wall clock is left, and it may have been set back in between.
         return max(0, end["t"] - self.started_ns) if isinstance(end.get("t"), int) else None
 
     @property
@@ -196,8 +196,8 @@ class Call:
 
     @property
     def first_token_at(self) -> datetime | None:
-        """Arrival of the first token, when the call streamed."""
-        first = self._ended().get("first_token")
+        """The arrival of the first token, of a call that streamed."""
+        first = self._end_event().get("first_token")
         return datetime_from_ns(self.started_ns + first) if isinstance(first, int) else None
 
     @property
@@ -207,33 +207,33 @@ class Call:
 
     @property
     def chunk_times(self) -> list[int] | None:
-        """µs from the start to each token event, when the call streamed."""
-        times = self._ended().get("chunks")
+        """µs from the start to each token event, of a call that streamed."""
+        times = self._end_event().get("chunks")
         return times if isinstance(times, list) else None
 
     @property
     def size(self) -> int:
-        """Bytes of its events, as JSON."""
+        """The bytes of its events, as JSON."""
         return self._row.size
 
-    # --- as other things ---
+    # --- conversions ---
 
     def events(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The start and the end event (``docs/reference/events.md``); empty for an event that is missing."""
         return _parse(self._row.start), _parse(self._row.end)
 
     def messages(self) -> list[BaseMessage]:
-        """The input as LangChain messages, each of its own class; empty for a text model (see :attr:`input`)."""
+        """The input as LangChain messages of their original classes. Empty for a text model (see :attr:`input`)."""
         found = _parse(self._row.start, decode).get("messages")
         return found if isinstance(found, list) else []
 
     def result(self) -> LLMResult | None:
-        """The answer as LangChain's ``LLMResult``; ``None`` while there is no end."""
+        """The response as LangChain's ``LLMResult``; ``None`` for a running call."""
         if self._row.end is None:
             return None
-        from langchain_core.outputs import LLMResult  # noqa: PLC0415 - looking must not cost LangChain's import
+        from langchain_core.outputs import LLMResult  # noqa: PLC0415 - reading must not cost LangChain's import
 
-        # A redact hook may have put anything in the place of either.
+        # A redact hook may have replaced both fields by any value.
         end = _parse(self._row.end, decode)
         generations, output = end.get("generations"), end.get("llm_output")
         return LLMResult(
@@ -241,32 +241,29 @@ class Call:
             llm_output=output if isinstance(output, dict) else None,
         )
 
-    def let_go(self) -> None:
-        """Drop what was parsed; it is parsed again when it is asked for.
+    def drop_parsed(self) -> None:
+        """Drop the parsed events. The next access parses them again.
 
-        Of many records that are kept at once the parsed form takes much memory, and Python's collector goes through it.
+        A program that keeps many records saves memory and time of the garbage collector.
         """
         self._start = self._end = self._output = None
 
-    def _started(self) -> dict[str, Any]:
+    def _start_event(self) -> dict[str, Any]:
         if self._start is None:
-            self._start = _parse(self._row.start, read_plain)
+            self._start = _parse(self._row.start, decode_plain)
         return self._start
 
-    def _ended(self) -> dict[str, Any]:
+    def _end_event(self) -> dict[str, Any]:
         if self._end is None:
-            self._end = _parse(self._row.end, read_plain)
+            self._end = _parse(self._row.end, decode_plain)
         return self._end
 
-    def _either(self, key: str) -> Any:
-        return self._started().get(key) or self._ended().get(key)
+    def _from_either(self, key: str) -> Any:
+        return self._start_event().get(key) or self._end_event().get(key)
 
 
 def _parse(body: bytes | None, read: Callable[[bytes], Any] = orjson.loads) -> dict[str, Any]:
-    """The event, as it was written or as another reader has it; empty for bytes that are none.
-
-    Programs may append such bytes as opaque events.
-    """
+    """The event in a body, as ``read`` returns it. Empty for other bytes, which ``Journal.append`` allows."""
     if body is None:
         return {}
     try:

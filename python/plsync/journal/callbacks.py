@@ -78,7 +78,7 @@ class CallbackQueue:
 
     # --- delivery ---
     #
-    # `writer` is the writer id of a process that records. Such a process receives the entries of its own records,
+    # `writer` is the writer id of a process that records. It receives the entries of its records,
     # and the entries of dead processes. Any other process receives only the entries of dead processes.
 
     def due(self, writer: bytes | None, now: int | None = None) -> tuple[list[str], int | None]:

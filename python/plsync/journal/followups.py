@@ -42,7 +42,7 @@ class FollowUp:
     record_id: str | None
     """Its record; None for a request that the journal does not know."""
     request_id: int | None
-    """PromptLayer's request id; None while the record has none yet."""
+    """PromptLayer's request id; None until PromptLayer has acked the record."""
     state: Literal["pending", "dead"]
     """``dead``: PromptLayer refused it. It is kept, and sent again only after a requeue."""
     attempts: int

@@ -99,7 +99,7 @@ class Journal(JournalReader):
         return Quota.from_dict(self._store.quota())
 
     def set_quota(self, quota: Quota) -> None:
-        """Limit what the journal holds. The quota is stored in the journal, and enforced by every ingest.
+        """Limit the size of the journal. The quota is stored in the journal, and enforced by every ingest.
 
         A pruned record keeps its id, tags, state and request id, and loses its content (:attr:`Record.pruned`).
 

@@ -157,7 +157,7 @@ class JournalReader:
 
         Args:
             after: start behind this ``seq`` (default: :meth:`last_seq` now).
-            watch: records read before. Those of running calls come again when the call has ended.
+            watch: records read before. A record of a running call comes again when the call has ended.
             poll: seconds between two polls.
             filters: as for :meth:`records`.
 

@@ -158,7 +158,7 @@ class SinkBacklog:
     waiting: int
     """Ids still to be delivered."""
     owned: int
-    """Of these ids, those of running programs. Each program delivers its own."""
+    """How many of these ids belong to running programs. Each program delivers its own."""
     pids: list[int]
     """The process ids of these programs."""
     dead: int
@@ -197,7 +197,7 @@ class Stats:
     followups: int
     """Scores, metadata, prompt links and groups that wait for a request id, or to be sent."""
     followups_stranded: int
-    """Of these follow-ups, those of dead or held records."""
+    """How many of these follow-ups belong to dead or held records."""
     followups_dead: int
     """Follow-ups that PromptLayer refused."""
     followup_error: str | None
@@ -267,6 +267,7 @@ class Problem:
 
     where: str
     what: str
+    """The damage."""
     kept: str
     """The part that is still readable."""
 

@@ -1,7 +1,7 @@
-"""Getting a journal back that a disk has damaged.
+"""Salvages a journal that a disk has damaged.
 
-The damaged journal is read in a process of its own. The reader trusts nothing it reads, but a disk that fails, or a
-file that claims to hold all there is, can still end a process; then it is that one, and the caller gets an error.
+A child process reads the damaged journal, and checks each byte before use. A failing disk or a corrupt size can still
+end a process. Then the child ends, and the caller gets an error.
 """
 
 from __future__ import annotations
@@ -19,28 +19,37 @@ from plsync.journal.reports import SalvageReport
 
 __all__ = ["salvage"]
 
-# What the reading process may take, beside a share for each byte of the damaged journal; what it finds it holds in
-# memory.
+# Limits of the child process. They grow with the size of the damaged journal, because it keeps its finds in memory.
 SECONDS = 600.0
 SECONDS_PER_MB = 1.0
 MEMORY = 1 << 30
 MEMORY_PER_BYTE = 4
 
-# The modules come from where the caller has them, and from nowhere else.
+# The child imports modules only from the caller's path.
 _CHILD = "import sys; sys.path[:] = sys.argv[4:]; from plsync.journal.salvage import child; child(*sys.argv[1:4])"
 
 
 def salvage(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> SalvageReport:
-    """Write what can be read of the journal at ``source`` into a new one at ``target``.
+    """Write every readable record of a damaged journal into a new journal.
 
-    Records keep their ids, states, request ids and callbacks. One whose state is lost comes out in doubt, and is looked
-    up before it is sent again. ``source`` is only read; programs that still write to it should be stopped first.
+    Records keep their ids, states, request ids and callbacks. A record whose state is lost becomes in doubt, and is
+    looked up before it is sent again.
+
+    Args:
+        source: the directory of the damaged journal. It is only read. Stop the programs that write to it first.
+        target: the directory of the new journal, which must not exist.
 
     Raises:
         JournalNotFound: there is no directory at ``source``.
         JournalFormatError: ``target`` exists.
-        JournalError: a directory cannot be read or written, or the process that read ``source`` died, or took more than
-            ten minutes and a second for each MB. What it had saved by then is in ``target``.
+        JournalError: a directory cannot be read or written. Or the process that read ``source`` died, or exceeded ten
+            minutes plus a second for each MB; ``target`` then has the records saved before.
+
+    >>> from plsync import Journal, salvage
+    >>> Journal.open("./damaged", create=True).append({"kept": True}) != ""
+    True
+    >>> salvage("./damaged", "./repaired").records
+    1
     """
     source, target = Path(source), Path(target)
     size = _size(source)
@@ -59,14 +68,14 @@ def salvage(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> S
     try:
         answer = json.loads(done.stdout)
     except ValueError:
-        raise _failed(source, target, _end_of(done)) from None
+        raise _failed(source, target, _describe_end(done)) from None
     if "error" in answer:
         raise getattr(errors, answer["error"])(answer["message"])
     return SalvageReport(**answer)
 
 
 def child(source: str, target: str, memory: str) -> None:
-    """What the process of its own does: the report, or the error, as JSON on standard output."""
+    """Run in the child process: write the report, or the error, as JSON to standard output."""
     from plsync._common import native  # noqa: PLC0415 - importing plsync must not load the native module
 
     _limit(int(memory))
@@ -79,9 +88,9 @@ def child(source: str, target: str, memory: str) -> None:
 
 
 def _limit(memory: int) -> None:
-    """Memory of its own, which maps of files are not; and no copy of it is left on the disk when it crashes."""
+    """Limit anonymous memory (file mappings do not count), and disable core dumps."""
     if sys.platform != "win32":
-        import resource  # noqa: PLC0415 - there is none on Windows
+        import resource  # noqa: PLC0415 - Windows lacks this module
 
         _, allowed = resource.getrlimit(resource.RLIMIT_DATA)
         if allowed == resource.RLIM_INFINITY or memory < allowed:
@@ -90,7 +99,7 @@ def _limit(memory: int) -> None:
 
 
 def _size(journal: Path) -> int:
-    """Bytes of all its files, as far as they can be seen."""
+    """Bytes of all files of a journal that can be listed."""
     sizes = [0]
     for directory, _, names in os.walk(journal):
         for name in names:
@@ -101,7 +110,7 @@ def _size(journal: Path) -> int:
     return sum(sizes)
 
 
-def _end_of(done: subprocess.CompletedProcess[bytes]) -> str:
+def _describe_end(done: subprocess.CompletedProcess[bytes]) -> str:
     if done.returncode < 0:
         try:
             name = signal.Signals(-done.returncode).name
@@ -110,8 +119,8 @@ def _end_of(done: subprocess.CompletedProcess[bytes]) -> str:
         ended = f"was ended by {name}"
     else:
         ended = f"ended with code {done.returncode}"
-    said = done.stderr.decode(errors="replace").strip().splitlines()
-    return f"{ended} ({said[-1]})" if said else ended
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    return f"{ended} ({lines[-1]})" if lines else ended
 
 
 def _failed(source: Path, target: Path, how: str) -> errors.JournalError:
@@ -120,7 +129,7 @@ def _failed(source: Path, target: Path, how: str) -> errors.JournalError:
 
 
 def _kept(target: Path) -> str:
-    """What stands in a new journal that is not complete. It is sound: only whole transactions are in it."""
+    """The content of an incomplete new journal. It is sound: it has only whole transactions."""
     from plsync._common import native  # noqa: PLC0415 - importing plsync must not load the native module
 
     if not target.exists():
@@ -128,7 +137,7 @@ def _kept(target: Path) -> str:
     try:
         records = native.Store(str(target), create=False).stats()["records"]
     except errors.PlsyncError as error:
-        return f"what was saved in {target} cannot be read: {error}"
+        return f"the records saved in {target} cannot be read: {error}"
     if not records:
         return f"nothing was saved; remove {target} before the next try"
-    return f"{records:,} records saved before are in {target}; keep them, or remove it before the next try"
+    return f"{records:,} records saved before are in {target}; keep them, or remove {target} before the next try"

@@ -28,7 +28,7 @@ def follow(
         ingest: moves recent events from the spool into the store. Called after each pause.
         query: which records to return.
         after: the ``seq`` behind which to begin.
-        watch: records read before. Those of running calls come again when the call has ended.
+        watch: records read before. A record of a running call comes again when the call has ended.
         poll: seconds between two polls.
     """
     seq = after

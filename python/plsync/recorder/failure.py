@@ -1,21 +1,21 @@
-"""Describes a failed call: the way it ended, its error, and the part of the answer that had arrived."""
+"""Describes a failed call: how it ended, its error, and the part of the response that arrived."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from plsync._common.native import END_CANCELLED, END_ERROR, END_PARTIAL
 from plsync._common.redaction import without_credentials, without_secrets
 
-__all__ = ["arrived", "describe", "how_ended"]
+__all__ = ["describe", "partial_response", "way_of_ending"]
 
-# Compared by name: importing asyncio, concurrent.futures or anyio would cost more than recording a call.
-_CANCELLED = frozenset({"Cancelled", "CancelledError"})
+# By name: importing asyncio, concurrent.futures or anyio for their classes would cost more than recording does.
+_CANCELLED: Final = frozenset({"Cancelled", "CancelledError"})
 
 
-def how_ended(error: BaseException) -> int:
-    """The ``END_*`` constant for an exception: cancelled, partial (the consumer stopped reading) or error."""
+def way_of_ending(error: BaseException) -> int:
+    """The ``END_*`` constant of an exception: cancelled, partial (the consumer stopped reading) or error."""
     if isinstance(error, GeneratorExit):
         return END_PARTIAL
     if any(base.__name__ in _CANCELLED for base in type(error).__mro__):
@@ -24,16 +24,16 @@ def how_ended(error: BaseException) -> int:
 
 
 def describe(error: BaseException, http: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The ``error`` of an end event (``docs/reference/events.md``).
+    """The ``error`` field of an end event.
 
     Args:
         error: the exception of the call.
-        http: the metadata of the provider's HTTP response, as returned by :func:`arrived`.
+        http: LangChain's metadata of the provider's HTTP response, if there is one.
     """
     kind = type(error)
     try:
         message = without_credentials(str(error))
-    except BaseException as raised:  # an exception without a text is recorded too
+    except BaseException as raised:  # an exception whose str() fails is recorded, too
         message = f"<str failed: {type(raised).__name__}>"
     try:
         status = getattr(error, "status_code", None)
@@ -52,10 +52,10 @@ def describe(error: BaseException, http: Mapping[str, Any] | None = None) -> dic
     return described
 
 
-def arrived(response: Any) -> tuple[list[Any], Mapping[str, Any] | None]:
-    """The generations that hold a part of the answer, and the metadata of the provider's HTTP response.
+def partial_response(response: Any) -> tuple[list[Any], Mapping[str, Any] | None]:
+    """The generations with a part of the response, and the metadata of the provider's HTTP response.
 
-    LangChain puts both into one list: the metadata is a generation without content.
+    LangChain lists both together. The metadata is in a generation without content.
     """
     generations = [one for several in getattr(response, "generations", None) or [] for one in several]
     http = [metadata for one in generations if (metadata := _http_metadata(one)) is not None]
@@ -64,7 +64,7 @@ def arrived(response: Any) -> tuple[list[Any], Mapping[str, Any] | None]:
 
 def _http_metadata(generation: Any) -> Mapping[str, Any] | None:
     message = getattr(generation, "message", None)
-    # A part of a stream consists of chunks. A chunk may hold headers beside an answer without content.
+    # A partial stream consists of chunks. They may have headers beside a response that has no content yet.
     if getattr(message, "type", None) != "ai":
         return None
     metadata = getattr(message, "response_metadata", None)

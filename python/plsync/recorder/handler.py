@@ -175,12 +175,12 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
         self, error: BaseException, response: Any, run_id: UUID, parent_run_id: UUID | None, *, decision: bool
     ) -> None:
         try:
-            generations, http = failure.arrived(response)
+            generations, http = failure.partial_response(response)
             described = failure.describe(error, http)
         except BaseException as raised:  # an exception of a provider may raise anything, and the end is recorded still
             self._recorder.note_failure(f"a failed call could not be described: {type(raised).__name__}")
             generations, described = [], {"type": type(error).__name__, "module": None, "message": ""}
-        self._recorder.fail(failure.how_ended(error), described, generations, decision, run_id, parent_run_id)
+        self._recorder.fail(failure.way_of_ending(error), described, generations, decision, run_id, parent_run_id)
 
     # --- copies -----------------------------------------------------------------------------------------------------
 

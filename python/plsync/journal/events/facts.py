@@ -1,8 +1,8 @@
-"""What a record's events say only between the lines: model, provider, usage, tool calls.
+"""Extracts facts from the events of a call: model, provider, usage, tool calls.
 
-Functions over event bodies in their plain form (``codec.plain``). Providers and LangChain versions put the same fact in
-different places; each function lists the places it looks in, nearest to the truth first. Whatever is missing or of
-another shape than expected counts as not said: a journal must be readable whatever a model integration wrote into it.
+The functions take event bodies in plain form (:func:`plsync.journal.events.tagged.to_plain`). Providers and versions
+of LangChain store one fact in different places. Each function reads these places in order, the most reliable first. A
+value that is missing or has another shape counts as absent: a journal stays readable with every model integration.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["CallError", "Generation", "Usage"]
 
 
 class Generation(TypedDict):
-    """One candidate answer; ``message`` holds the fields of the LangChain message, ``None`` for text models."""
+    """One candidate of a response. ``message`` has the fields of the LangChain message; ``None`` for text models."""
 
     text: str
     message: dict[str, Any] | None
@@ -25,7 +25,7 @@ class Generation(TypedDict):
 
 
 class CallError(TypedDict):
-    """Why a call failed; ``status_code`` when the exception had one."""
+    """Why a call failed. ``status_code`` comes from the exception, or is absent (None)."""
 
     type: str
     message: str
@@ -34,7 +34,7 @@ class CallError(TypedDict):
 
 
 class Usage(TypedDict, total=False):
-    """Token counts, named as in LangChain's ``UsageMetadata``; details only when the provider gave them."""
+    """Token counts, named as in LangChain's ``UsageMetadata``; details only when the provider reports them."""
 
     input_tokens: int
     output_tokens: int
@@ -43,19 +43,19 @@ class Usage(TypedDict, total=False):
     output_token_details: dict[str, Any]
 
 
-def fields(body: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """``body[key]`` if it is an object, else an empty one."""
+def dict_at(body: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """``body[key]`` if it is a dict, else an empty dict."""
     value = body.get(key)
     return value if isinstance(value, dict) else {}
 
 
-def text(value: object) -> str | None:
-    """``value`` if it is a text with something in it."""
+def nonempty_text(value: object) -> str | None:
+    """``value`` if it is a text and not empty, else None."""
     return value if isinstance(value, str) and value else None
 
 
 def tags(start: Mapping[str, Any]) -> list[str]:
-    """LangChain's tags, then the handler's; each once."""
+    """LangChain's tags, then the handler's ``pl_tags``; each once."""
     found: dict[str, None] = {}
     for key in ("tags", "pl_tags"):
         if isinstance(listed := start.get(key), list):
@@ -65,23 +65,23 @@ def tags(start: Mapping[str, Any]) -> list[str]:
 
 
 def class_name(start: Mapping[str, Any]) -> str | None:
-    """The last part of the model class's path."""
+    """The name of the model class: the last part of its path."""
     path = start.get("class")
-    return text(path[-1]) if isinstance(path, list) and path else None
+    return nonempty_text(path[-1]) if isinstance(path, list) and path else None
 
 
 def model(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> str | None:
-    """The model's name as the request gave it."""
-    if found := text(metadata.get("ls_model_name")):
+    """The model's name in the request."""
+    if found := nonempty_text(metadata.get("ls_model_name")):
         return found
     for key in ("model", "model_name", "model_id", "model_path"):
-        if found := text(params.get(key)):
+        if found := nonempty_text(params.get(key)):
             return found
     return None
 
 
 def short_model(name: str) -> str:
-    """What a model is listed, found and sent by: its name, or the file name when it is the path of a local model.
+    """The name under which a model is listed, found and sent. Of the path of a local model: the file name.
 
     >>> short_model("/models/tiny.gguf"), short_model("meta-llama/Llama-3")
     ('tiny.gguf', 'meta-llama/Llama-3')
@@ -90,14 +90,18 @@ def short_model(name: str) -> str:
     return re.split(r"[/\\]", name.rstrip("/\\"))[-1] if is_path else name
 
 
-def answered_model(output: list[Generation]) -> str | None:
-    """The model's name as the answer gave it."""
-    metadata = _answer(output).get("response_metadata")
-    return (text(metadata.get("model_name")) or text(metadata.get("model"))) if isinstance(metadata, dict) else None
+def response_model(output: list[Generation]) -> str | None:
+    """The model's name in the response."""
+    metadata = _first_message(output).get("response_metadata")
+    return (
+        (nonempty_text(metadata.get("model_name")) or nonempty_text(metadata.get("model")))
+        if isinstance(metadata, dict)
+        else None
+    )
 
 
-def given(start: Mapping[str, Any]) -> list[Any]:
-    """The input: messages, prompts, or what a decision model was given."""
+def inputs(start: Mapping[str, Any]) -> list[Any]:
+    """The input: messages, prompts, or the inputs of a decision model."""
     for key in ("messages", "prompts", "inputs"):
         if (value := start.get(key)) is not None:
             return value if isinstance(value, list) else [value]
@@ -105,7 +109,7 @@ def given(start: Mapping[str, Any]) -> list[Any]:
 
 
 def generations(end: Mapping[str, Any]) -> list[Generation]:
-    """The candidates; a decision model's outputs count as one."""
+    """The candidates of the response. The outputs of a decision model count as one candidate."""
     found = end.get("generations")
     output = [_generation(item) for item in found if isinstance(item, dict)] if isinstance(found, list) else []
     if not output and (outputs := end.get("outputs")) is not None:
@@ -116,33 +120,33 @@ def generations(end: Mapping[str, Any]) -> list[Generation]:
 
 def tool_calls(output: list[Generation]) -> list[dict[str, Any]]:
     """The tool calls of every candidate."""
-    return [call for item in output for call in calls(item["message"] or {}, "tool_calls")]
+    return [call for item in output for call in tool_calls_at(item["message"] or {}, "tool_calls")]
 
 
-def calls(message: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+def tool_calls_at(message: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     """The tool calls under ``tool_calls`` or ``invalid_tool_calls`` of a message."""
     found = message.get(key)
     return [call for call in found if isinstance(call, dict)] if isinstance(found, list) else []
 
 
 def usage(output: list[Generation], end: Mapping[str, Any]) -> Usage | None:
-    """The answer's ``usage_metadata``, else what ``llm_output`` or a decision counted under one of its usual names."""
-    counted = _answer(output).get("usage_metadata")
+    """The tokens used: ``usage_metadata`` of the first message, else the counts in ``llm_output`` or in a decision."""
+    counted = _first_message(output).get("usage_metadata")
     if not isinstance(counted, dict) or not counted:
-        elsewhere = fields(end, "llm_output") or fields(end, "outputs")
+        elsewhere = dict_at(end, "llm_output") or dict_at(end, "outputs")
         counted = next((elsewhere[key] for key in ("token_usage", "usage") if elsewhere.get(key)), None)
     if not isinstance(counted, dict):
         return None
-    asked = _count(counted, "input_tokens", "prompt_tokens")
-    answered = _count(counted, "output_tokens", "completion_tokens")
+    input_tokens = _count(counted, "input_tokens", "prompt_tokens")
+    output_tokens = _count(counted, "output_tokens", "completion_tokens")
     total = _count(counted, "total_tokens")
-    if asked is None and answered is None and total is None:
+    if input_tokens is None and output_tokens is None and total is None:
         return None
-    asked, answered = asked or 0, answered or 0
+    input_tokens, output_tokens = input_tokens or 0, output_tokens or 0
     found: Usage = {
-        "input_tokens": asked,
-        "output_tokens": answered,
-        "total_tokens": asked + answered if total is None else total,
+        "input_tokens": input_tokens,
+        "output_tokens": output_tokens,
+        "total_tokens": input_tokens + output_tokens if total is None else total,
     }
     if isinstance(details := counted.get("input_token_details"), dict):
         found["input_token_details"] = details
@@ -152,18 +156,18 @@ def usage(output: list[Generation], end: Mapping[str, Any]) -> Usage | None:
 
 
 def error(end: Mapping[str, Any], *, abandoned: bool) -> CallError | None:
-    """What the call failed with; type ``Abandoned`` when its process ended before the call did."""
-    if found := fields(end, "error"):
+    """The error of the call. The type is ``Abandoned`` when its process ended before the call."""
+    if found := dict_at(end, "error"):
         status_code = found.get("status_code")
         return {
-            "type": text(found.get("type")) or "Exception",
-            "message": text(found.get("message")) or "",
-            "module": text(found.get("module")),
+            "type": nonempty_text(found.get("type")) or "Exception",
+            "message": nonempty_text(found.get("message")) or "",
+            "module": nonempty_text(found.get("module")),
             "status_code": status_code if isinstance(status_code, int) else None,
         }
     if not abandoned:
         return None
-    message = "the process ended before the call did: the request was kept, an answer never came"
+    message = "the process ended before the call did: the journal has the request, and no response"
     return {"type": "Abandoned", "message": message, "module": None, "status_code": None}
 
 
@@ -176,7 +180,7 @@ def _generation(item: Mapping[str, Any]) -> Generation:
     }
 
 
-def _answer(output: list[Generation]) -> dict[str, Any]:
+def _first_message(output: list[Generation]) -> dict[str, Any]:
     return (output[0]["message"] or {}) if output else {}
 
 

@@ -1,7 +1,7 @@
-"""The tagged JSON of ``docs/reference/events.md``, read back: as objects (``decode``) or as plain values (``plain``).
+"""Decodes the tagged JSON of ``docs/reference/events.md``: to objects (``decode``) or to plain values (``to_plain``).
 
-``plain`` needs nothing of LangChain, so programs that only look at a journal stay light. ``decode`` builds objects of
-a fixed list of langchain_core classes; nothing a journal names is ever imported or called.
+``to_plain`` does not import LangChain, so a program that only reads a journal stays small. ``decode`` makes objects of
+a fixed list of langchain_core classes. It never imports or calls a name out of a journal.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ __all__ = [
     "TAG",
     "Rebuilder",
     "decode",
+    "decode_plain",
     "encode",
     "model_class",
-    "plain",
-    "read_plain",
     "rebuild",
+    "to_plain",
 ]
 
 TAG = "$"
-# Handlers write 200 levels at most; orjson, which has to write it again, 254.
+# Handlers write at most 200 levels. orjson, which writes the values again, takes 254.
 _MAX_DEPTH = 240
 
 MESSAGES = frozenset(
@@ -66,68 +66,74 @@ _PLAIN_ALREADY = frozenset({str, int, bool, type(None)})
 _ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 
 
-def plain(value: Any, depth: int = 0) -> Any:
-    """Values any JSON writer takes, from parsed tagged JSON; never raises, whatever the JSON holds.
+def to_plain(value: Any, depth: int = 0) -> Any:
+    """Plain JSON values of parsed tagged JSON. Never raises.
 
-    Messages and generations become the dict of their fields, bytes stay base64 text, tuples and sets become lists, a
-    timedelta its seconds, NaN and infinities ``None``, integers beyond 64 bits their decimal text. What only looks like
-    a tagged value becomes its ``v``; what is nested deeper than a handler writes is left out. ``value`` is taken over:
-    lists and dicts in it are changed where they are.
+    A message or a generation becomes the dict of its fields. A tuple or a set becomes a list, a timedelta its seconds.
+    NaN and infinities become ``None``, integers beyond 64 bits their decimal text. Bytes stay base64 text. An unknown
+    tag yields its ``v``. Deeper levels than a handler writes are left out.
 
-    >>> plain({"$": "HumanMessage", "v": {"content": "hi", "score": {"$": "float", "v": "nan"}}})
+    Args:
+        value: the parsed JSON. Its lists and dicts are changed in place.
+        depth: the level of ``value`` in the whole.
+
+    >>> to_plain({"$": "HumanMessage", "v": {"content": "hi", "score": {"$": "float", "v": "nan"}}})
     {'content': 'hi', 'score': None}
     """
     if depth > _MAX_DEPTH:
         return None
-    # Most values are plain as they are, or empty, and passed over without a call: this is much of the cost of reading a
-    # record.
+    # Most values are plain already, or empty. The loops skip them without a call: a call each would be much of the cost
+    # of reading a record.
     if isinstance(value, dict):
         tag = value.get(TAG)
         if isinstance(tag, str):
             return _plain_tagged(tag, value, depth + 1)
         for key, item in value.items():
             if type(item) not in _PLAIN_ALREADY and item:
-                value[key] = plain(item, depth + 1)
+                value[key] = to_plain(item, depth + 1)
         return value
     if isinstance(value, list):
         for index, item in enumerate(value):
             if type(item) not in _PLAIN_ALREADY and item:
-                value[index] = plain(item, depth + 1)
+                value[index] = to_plain(item, depth + 1)
         return value
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def read_plain(data: bytes) -> Any:
-    """What ``plain`` gives for this JSON. Raises ``orjson.JSONDecodeError`` (a ``ValueError``) when it is none.
+def decode_plain(data: bytes) -> Any:
+    """Plain JSON values of tagged JSON, as :func:`to_plain` returns them.
 
-    >>> read_plain(b'{"$":"HumanMessage","v":{"content":"hi"}}')
+    Raises:
+        orjson.JSONDecodeError: ``data`` is not JSON. Also a ValueError.
+
+    >>> decode_plain(b'{"$":"HumanMessage","v":{"content":"hi"}}')
     {'content': 'hi'}
     """
-    # Most events hold no tags but those that can be left out before the JSON is parsed.
+    # Most events have only tags that can be removed before the JSON is parsed.
     without_tags = untagged(data)
-    return plain(orjson.loads(data)) if without_tags is None else orjson.loads(without_tags)
+    return to_plain(orjson.loads(data)) if without_tags is None else orjson.loads(without_tags)
 
 
 def _plain_tagged(tag: str, value: dict[str, Any], depth: int) -> Any:
     inner = value.get("v")
     if tag in MESSAGES or tag in OUTPUTS:
-        own = plain(inner, depth)
+        own = to_plain(inner, depth)
         fields: dict[str, Any] = own if isinstance(own, dict) else {}
-        extras = plain(value["x"], depth) if "x" in value else None
+        extras = to_plain(value["x"], depth) if "x" in value else None
         return {**fields, **extras} if isinstance(extras, dict) else fields
     if tag == "dict" and isinstance(inner, list):
         return _plain_pairs(inner, depth)
     special = _PLAIN.get(tag)
     if special is not None:
-        # Values that are none of our writing may be anything: Journal.append takes any bytes.
+        # Journal.append takes any bytes, so a value may have any shape.
         with contextlib.suppress(TypeError, ValueError, OverflowError):
             return special(inner)
-    return plain(inner, depth)
+    return to_plain(inner, depth)
 
 
 def _plain_pairs(pairs: list[Any], depth: int) -> dict[str, Any]:
     whole = (pair for pair in pairs if isinstance(pair, list) and len(pair) == 2)
-    return {key if isinstance(key, str) else str(plain(key, depth)): plain(item, depth) for key, item in whole}
+    return {key if isinstance(key, str) else str(to_plain(key, depth)): to_plain(item, depth) for key, item in whole}
 
 
 def _plain_str(text: str) -> str:
@@ -146,24 +152,29 @@ _PLAIN: Mapping[str, Callable[[Any], Any]] = {
 
 
 def decode(data: bytes) -> Any:
-    """The objects that were encoded: messages and generations of langchain_core, and values JSON lacks.
+    """The objects of tagged JSON: messages and generations of langchain_core, and values that JSON lacks.
 
-    A value kept only approximately (tags ``as`` and ``repr``) comes back in its approximate form. Raises
-    ``orjson.JSONDecodeError`` (a ``ValueError``) when ``data`` is not JSON.
+    A value that was kept only approximately (tags ``as`` and ``repr``) comes back in its approximate form.
+
+    Raises:
+        orjson.JSONDecodeError: ``data`` is not JSON. Also a ValueError.
+
+    >>> decode(b'[{"$":"uuid","v":"0199a3b2-c4d5-7e6f-8a9b-0c1d2e3f4a5b"}]')
+    [UUID('0199a3b2-c4d5-7e6f-8a9b-0c1d2e3f4a5b')]
     """
     return rebuild(orjson.loads(data))
 
 
 def rebuild(value: Any) -> Any:
-    """Objects from tagged JSON that is already parsed; see ``decode``."""
+    """The objects of parsed tagged JSON, as :func:`decode` returns them."""
     return _rebuild(value)
 
 
 class Rebuilder:
-    """Makes objects of parsed tagged JSON. Recordings, which know more than the tags of a journal, derive from it."""
+    """Makes objects of parsed tagged JSON. Recordings have more tags than a journal, and a subclass for them."""
 
     def __call__(self, value: Any) -> Any:
-        """The objects; what is JSON already stays."""
+        """The objects of ``value``. A JSON value without a tag stays."""
         if isinstance(value, list):
             return [self(item) for item in value]
         if not isinstance(value, dict):
@@ -181,15 +192,15 @@ class Rebuilder:
         return self.with_fields(tag, self(value.get("v") or {}), self(value.get("x") or {}))
 
     def other(self, tag: str, value: dict[str, Any]) -> Any:
-        """What is kept only approximately, in its approximate form; and what only looks like a tagged value."""
+        """A value of another tag: the approximate form of ``as``, else the dict itself."""
         return self(value["v"]) if tag == "as" else {key: self(item) for key, item in value.items()}
 
     @staticmethod
     def with_fields(tag: str, fields: dict[str, Any], extras: dict[str, Any]) -> Any:
-        """An object of this class with just these fields."""
+        """An object of the class ``tag`` with exactly the given fields."""
         cls, allows_extras = model_class(tag)
-        # Past pydantic's own __setattr__: the fields are restored as they were, also those a validator would change.
-        # And past model_construct, which works out defaults nobody needs, for a hundred times as long.
+        # Not by pydantic's __setattr__: a validator could change a field. Not by model_construct: it takes a hundred
+        # times as long, for defaults that are not needed here.
         model = object.__new__(cls)
         object.__setattr__(model, "__dict__", fields)
         object.__setattr__(model, "__pydantic_fields_set__", fields.keys() | extras.keys())
@@ -200,8 +211,8 @@ class Rebuilder:
 
 @functools.cache
 def model_class(tag: str) -> tuple[Any, bool]:
-    """The class, and whether it takes more than its fields."""
-    from langchain_core import messages, outputs  # noqa: PLC0415  (heavy, and only decoding needs them)
+    """The class of a tag, and whether it allows extra fields."""
+    from langchain_core import messages, outputs  # noqa: PLC0415 - slow to import, and only decoding needs them
 
     cls = getattr(messages if tag in MESSAGES else outputs, tag)
     return cls, cls.model_config.get("extra") == "allow"
@@ -217,7 +228,7 @@ def _rebuild_moment(kind: type[dt.datetime] | type[dt.time], value: dict[str, An
     try:
         named = moment.replace(tzinfo=zoneinfo.ZoneInfo(zone))
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        return moment  # this machine does not know the zone: the offset in the text still holds
+        return moment  # an unknown zone on this machine: the offset in the text is still right
     if moment.tzinfo is not None and named.utcoffset() != moment.utcoffset():
         return named.replace(fold=1)
     return named
@@ -229,7 +240,7 @@ def _rebuild_pairs(rebuild: Rebuilder, pairs: Iterable[tuple[Any, Any]]) -> dict
         rebuilt = rebuild(key)
         try:
             result[rebuilt] = rebuild(item)
-        except TypeError:  # the key was only kept approximately, and its approximation is not hashable
+        except TypeError:  # the key was kept only approximately, and its approximate form is not hashable
             result[str(rebuilt)] = rebuild(item)
     return result
 
@@ -237,7 +248,7 @@ def _rebuild_pairs(rebuild: Rebuilder, pairs: Iterable[tuple[Any, Any]]) -> dict
 def _rebuild_set(kind: type[set[Any]] | type[frozenset[Any]], members: list[Any]) -> Any:
     try:
         return kind(members)
-    except TypeError:  # as above: an approximation that is not hashable
+    except TypeError:  # as above
         return members
 
 
