@@ -1,4 +1,4 @@
-"""Request ids reach the application's callbacks: each at least once, none lost, with what they raised kept."""
+"""Delivery of request ids to callbacks: at least once each, and errors are kept."""
 
 from __future__ import annotations
 
@@ -37,29 +37,29 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def test_a_callback_with_one_argument_gets_every_request_id(acked: Journal) -> None:
-    seen: list[int] = []
-    report = deliver(acked, {SINK: seen.append})
+def test_a_callback_with_one_argument_receives_every_request_id(acked: Journal) -> None:
+    received: list[int] = []
+    report = deliver(acked, {SINK: received.append})
     assert report == CallbackReport(delivered=3)
-    assert sorted(seen) == sorted(filter(None, request_ids(acked.path).values()))
-    assert all(type(request_id) is int for request_id in seen)
+    assert sorted(received) == sorted(filter(None, request_ids(acked.path).values()))
+    assert all(type(request_id) is int for request_id in received)
 
 
-def test_a_callback_with_two_arguments_gets_the_record_too(acked: Journal) -> None:
-    seen: list[tuple[int, Record]] = []
-    deliver(acked, {SINK: lambda request_id, record: seen.append((request_id, record))})
-    assert all(record.request_id == request_id and record.status == "ok" for request_id, record in seen)
-    assert len(seen) == 3
+def test_a_callback_with_two_arguments_receives_the_record_too(acked: Journal) -> None:
+    received: list[tuple[int, Record]] = []
+    deliver(acked, {SINK: lambda request_id, record: received.append((request_id, record))})
+    assert all(record.request_id == request_id and record.status == "ok" for request_id, record in received)
+    assert len(received) == 3
 
 
 def test_a_delivered_callback_is_not_delivered_again(acked: Journal) -> None:
-    seen: list[int] = []
-    deliver(acked, {SINK: seen.append})
-    assert deliver(acked, {SINK: seen.append}) == CallbackReport()
-    assert len(seen) == 3
+    received: list[int] = []
+    deliver(acked, {SINK: received.append})
+    assert deliver(acked, {SINK: received.append}) == CallbackReport()
+    assert len(received) == 3
 
 
-def test_a_callback_that_raises_is_kept_with_what_it_raised(acked: Journal) -> None:
+def test_the_id_of_a_callback_that_raises_is_kept_with_the_error(acked: Journal) -> None:
     def refuse(request_id: int) -> None:
         raise ValueError(f"no room for {request_id}")
 
@@ -83,7 +83,7 @@ def test_a_failed_callback_is_tried_again_later(acked: Journal, monkeypatch: pyt
     assert deliver(acked, {SINK: fail_once}).delivered == 3
 
 
-def test_a_callback_is_given_up_after_ten_attempts(acked: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_callback_is_dead_after_ten_attempts(acked: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(request_id: int) -> None:
         raise ValueError
 
@@ -99,19 +99,19 @@ def test_a_callback_is_given_up_after_ten_attempts(acked: Journal, monkeypatch: 
     assert deliver(acked, {SINK: lambda _: None}).delivered == 3
 
 
-def test_one_failing_callback_keeps_no_other_from_being_delivered(acked: Journal) -> None:
-    seen: list[int] = []
+def test_a_failing_callback_does_not_delay_other_ids(acked: Journal) -> None:
+    received: list[int] = []
 
     def refuse_first(request_id: int) -> None:
-        seen.append(request_id)
-        if len(seen) == 1:
+        received.append(request_id)
+        if len(received) == 1:
             raise ValueError
 
     report = deliver(acked, {SINK: refuse_first})
     assert (report.delivered, report.failed) == (2, 1)
 
 
-def test_a_crash_in_a_callback_delivers_it_again(acked: Journal) -> None:
+def test_an_id_whose_process_crashed_is_delivered_again(acked: Journal) -> None:
     assert len(acked.callbacks.claim(SINK, None, 10, 1, now_ms() - 10)) == 3
     assert deliver(acked, {SINK: lambda _: None}).delivered == 3
 
@@ -121,7 +121,7 @@ def test_other_sinks_are_left_alone(acked: Journal) -> None:
     assert acked.callbacks.due(None, now_ms())[0] == [SINK]
 
 
-def test_a_living_process_delivers_for_itself(path: Path) -> None:
+def test_the_ids_of_a_living_process_are_delivered_by_that_process_alone(path: Path) -> None:
     writer = SpoolWriter(path)
     writer.call("question", "answer", at=1_790_000_000_000, sink=SINK)
     with Journal.open(path) as journal:
@@ -141,7 +141,7 @@ def set_time(monkeypatch: pytest.MonkeyPatch, ms: int) -> None:
         monkeypatch.setattr(f"plsync.{module}.now_ms", lambda: ms)
 
 
-def test_the_wait_after_a_failure_grows_but_not_without_end(acked: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_wait_after_failures_grows_to_ten_hours(acked: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
     now = now_ms()
     for _ in range(MAX_ATTEMPTS - 1):

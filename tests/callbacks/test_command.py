@@ -1,4 +1,4 @@
-"""A command for each request id: run without a shell, until it ends well."""
+"""`--exec`: a command for each request id, run without a shell until it succeeds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RUN_ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
-    """A journal of six calls, in a directory whose name has a space in it."""
+    """A journal of six calls, in a directory with a space in its name."""
     path = tmp_path / "the journal"
     write_calls(path, 6)
     with Journal.open(path) as journal:
@@ -45,49 +45,49 @@ def delivering(journal: Journal, line: str, **options: Any) -> Iterator[Callback
 
 
 def python(program: str, *arguments: str) -> str:
-    """A command line that runs this program."""
+    """A command line that runs a Python program."""
     return shlex.join([sys.executable, "-S", "-c", program, *arguments])
 
 
-SEEN = "import json, os, sys; print(json.dumps([sys.argv[1:], dict(os.environ)]), file=open('seen', 'a'))"
+LOG_RUN = "import json, os, sys; print(json.dumps([sys.argv[1:], dict(os.environ)]), file=open('runs', 'a'))"
 
 
-def seen() -> list[tuple[list[str], dict[str, str]]]:
+def runs() -> list[tuple[list[str], dict[str, str]]]:
     """Arguments and environment of each command that ran."""
-    path = Path("seen")
+    path = Path("runs")
     return [tuple(json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_it_is_given_the_id_as_one_argument(journal: Journal) -> None:
-    line = python(SEEN, "--id={request_id}", "{record_id}", "{journal}", '{"id": {request_id}}', "$HOME; exit 1")
+def test_each_placeholder_stays_within_one_argument(journal: Journal) -> None:
+    line = python(LOG_RUN, "--id={request_id}", "{record_id}", "{journal}", '{"id": {request_id}}', "$HOME; exit 1")
     with delivering(journal, line) as dispatcher:
         journal.outbox.ack([(2, 4711)])
         assert dispatcher.finish(30)
         assert [report.delivered for report in dispatcher.reports()] == [1]
-    ((arguments, _),) = seen()
+    ((arguments, _),) = runs()
     record = journal.get(4711)
     assert arguments == ["--id=4711", record.id, str(journal.path), '{"id": 4711}', "$HOME; exit 1"]
 
 
-def test_its_environment_tells_the_same_and_holds_no_prompt(tmp_path: Path) -> None:
+def test_the_environment_holds_the_ids_and_no_prompt(tmp_path: Path) -> None:
     writer = SpoolWriter(tmp_path / "journal")
-    record_id = writer.call("what nobody else may read", "answer", at=1_790_000_000_000, run_id=RUN_ID)
+    record_id = writer.call("a confidential prompt", "answer", at=1_790_000_000_000, run_id=RUN_ID)
     writer.close()
     with Journal.open(tmp_path / "journal") as journal:
         journal.ingest(wait=True)
-        with delivering(journal, python(SEEN, "{run_id}")) as dispatcher:
+        with delivering(journal, python(LOG_RUN, "{run_id}")) as dispatcher:
             journal.outbox.ack([(1, 7)])
             assert dispatcher.finish(30)
-    ((arguments, environment),) = seen()
+    ((arguments, environment),) = runs()
     assert arguments == [RUN_ID]
-    told = {name: value for name, value in environment.items() if name.startswith("PLSYNC_")}
-    assert told.pop("PLSYNC_ACKED_AT").endswith("+00:00")
-    assert told == {
+    variables = {name: value for name, value in environment.items() if name.startswith("PLSYNC_")}
+    assert variables.pop("PLSYNC_ACKED_AT").endswith("+00:00")
+    assert variables == {
         "PLSYNC_REQUEST_ID": "7",
         "PLSYNC_RECORD_ID": record_id,
         "PLSYNC_RUN_ID": RUN_ID,
@@ -95,25 +95,25 @@ def test_its_environment_tells_the_same_and_holds_no_prompt(tmp_path: Path) -> N
         "PLSYNC_SPAN_ID": record_id.replace("-", "")[16:],
         "PLSYNC_JOURNAL": str(tmp_path / "journal"),
     }
-    assert "nobody else" not in json.dumps(environment)
+    assert "confidential" not in json.dumps(environment)
 
 
-def test_ids_of_before_the_first_time_are_left_alone_and_later_ones_never_missed(journal: Journal) -> None:
+def test_a_command_runs_for_each_id_after_its_first_run_and_for_none_before(journal: Journal) -> None:
     journal.outbox.ack([(1, 101)])
-    line = python(SEEN, "{request_id}")
+    line = python(LOG_RUN, "{request_id}")
     with delivering(journal, line) as dispatcher:
         journal.outbox.ack([(3, 103)])
         assert dispatcher.finish(30)
-    # While no command is given, the ids wait for one.
+    # Ids that come while no command runs wait for one.
     journal.outbox.ack([(2, 102), (4, 104)])
     assert journal.stats().left["callbacks"] == 2
     with delivering(journal, line) as dispatcher:
         assert dispatcher.finish(30)
-    assert [arguments for arguments, _ in seen()] == [["103"], ["102"], ["104"]]
+    assert [arguments for arguments, _ in runs()] == [["103"], ["102"], ["104"]]
     assert "callbacks" not in journal.stats().left
 
 
-def test_a_code_other_than_0_has_it_run_again_later(journal: Journal) -> None:
+def test_a_command_that_fails_is_retried_later(journal: Journal) -> None:
     with delivering(journal, python("import sys; sys.exit(int(sys.argv[1]) % 2)", "{request_id}")) as dispatcher:
         journal.outbox.ack([(1, 1), (2, 2)])
         assert dispatcher.finish(30)
@@ -123,16 +123,16 @@ def test_a_code_other_than_0_has_it_run_again_later(journal: Journal) -> None:
     assert (waiting.sink, waiting.waiting, waiting.last_error) == (COMMAND, 1, "ended with exit code 1")
 
 
-def test_a_failing_id_does_not_hold_up_the_next(journal: Journal) -> None:
-    with delivering(journal, python(f"{SEEN}; sys.exit(sys.argv[1] == '1')", "{request_id}")) as dispatcher:
+def test_a_failing_id_does_not_delay_the_next(journal: Journal) -> None:
+    with delivering(journal, python(f"{LOG_RUN}; sys.exit(sys.argv[1] == '1')", "{request_id}")) as dispatcher:
         journal.outbox.ack([(1, 1)])
         assert dispatcher.finish(30)
         journal.outbox.ack([(2, 2), (3, 3)])
         assert dispatcher.finish(30)
-    assert [arguments for arguments, _ in seen()] == [["1"], ["2"], ["3"]]
+    assert [arguments for arguments, _ in runs()] == [["1"], ["2"], ["3"]]
 
 
-def test_a_command_that_was_ended_by_a_signal_failed(journal: Journal) -> None:
+def test_the_error_of_a_killed_command_names_the_signal(journal: Journal) -> None:
     with delivering(journal, python("import os; os.kill(os.getpid(), 9)")) as dispatcher:
         journal.outbox.ack([(1, 1)])
         assert dispatcher.finish(30)
@@ -149,7 +149,7 @@ CHILD = (
 
 
 def is_gone(pid: int) -> bool:
-    """Whether a process has ended; nobody may have waited for it yet."""
+    """Whether a process has ended, or is a zombie."""
     try:
         os.kill(pid, 0)
         status = Path(f"/proc/{pid}/stat").read_text(encoding="ascii") if sys.platform == "linux" else ""
@@ -158,7 +158,7 @@ def is_gone(pid: int) -> bool:
     return status.rpartition(")")[2].split()[:1] == ["Z"]
 
 
-def test_a_command_that_takes_too_long_is_stopped_with_what_it_started(journal: Journal) -> None:
+def test_a_command_that_takes_too_long_is_killed_with_its_children(journal: Journal) -> None:
     with delivering(journal, python(CHILD), timeout=1) as dispatcher:
         journal.outbox.ack([(1, 1)])
         assert dispatcher.finish(30)
@@ -167,7 +167,7 @@ def test_a_command_that_takes_too_long_is_stopped_with_what_it_started(journal: 
     assert is_gone(int(Path("child").read_text()))
 
 
-def test_a_stop_ends_a_running_command_and_its_id_comes_back_as_if_new(journal: Journal) -> None:
+def test_a_stop_kills_a_running_command_and_its_id_is_delivered_again(journal: Journal) -> None:
     dispatcher = CallbackDispatcher(journal, command=Command(python(CHILD)))
     dispatcher.start()
     journal.outbox.ack([(1, 1), (2, 2)])
@@ -176,12 +176,12 @@ def test_a_stop_ends_a_running_command_and_its_id_comes_back_as_if_new(journal: 
     assert dispatcher.stop(30)
     assert time.monotonic() - began < 15
     assert is_gone(int(Path("child").read_text()))
-    with delivering(journal, python(SEEN, "{request_id}")) as again:
+    with delivering(journal, python(LOG_RUN, "{request_id}")) as again:
         assert again.finish(30)
-    assert [arguments for arguments, _ in seen()] == [["1"], ["2"]]
+    assert [arguments for arguments, _ in runs()] == [["1"], ["2"]]
 
 
-def test_it_reads_nothing_and_writes_where_it_is_told(journal: Journal, tmp_path: Path) -> None:
+def test_a_command_has_no_input_and_writes_to_the_given_output(journal: Journal, tmp_path: Path) -> None:
     with (tmp_path / "output").open("wb") as output:
         line = python("import sys; print(repr(sys.stdin.read()))")
         with delivering(journal, line, stdout=output.fileno()) as dispatcher:
@@ -199,12 +199,12 @@ def test_it_reads_nothing_and_writes_where_it_is_told(journal: Journal, tmp_path
         ("no-such-program-anywhere {request_id}", "no program 'no-such-program-anywhere'"),
     ],
 )
-def test_a_command_that_cannot_be_run_is_refused_at_once(line: str, why: str) -> None:
+def test_an_invalid_command_is_refused_at_once(line: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         Command(line)
 
 
-def test_a_program_that_has_gone_since_is_a_failure_like_others(journal: Journal, tmp_path: Path) -> None:
+def test_a_program_that_has_been_removed_counts_as_a_failure(journal: Journal, tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o700)

@@ -1,4 +1,4 @@
-"""How a callback is called: plain or async, in a context of its own, and whatever it raises."""
+"""Calls of a callback: plain or async, in an empty context, with any exception."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ def acked(tmp_path: Path) -> Iterator[Journal]:
 
 
 def test_a_coroutine_function_is_run_to_its_end(acked: Journal) -> None:
-    seen: list[int] = []
+    received: list[int] = []
 
     async def on_id(request_id: int) -> None:
         await asyncio.sleep(0)
-        seen.append(request_id)
+        received.append(request_id)
 
     assert deliver(acked, {SINK: on_id}) == CallbackReport(delivered=3)
-    assert len(seen) == 3
+    assert len(received) == 3
 
 
 def test_an_async_callback_can_take_the_record_too(acked: Journal) -> None:
-    seen: list[str] = []
+    received: list[str] = []
 
     async def on_id(request_id: int, record: Any) -> None:
         await asyncio.sleep(0)
-        seen.append(record.output[0]["text"])
+        received.append(record.output[0]["text"])
 
     deliver(acked, {SINK: on_id})
-    assert sorted(seen) == ["answer 0", "answer 1", "answer 2"]
+    assert sorted(received) == ["answer 0", "answer 1", "answer 2"]
 
 
-class Sender:
-    """Callable objects may be async as well."""
+class AsyncCallable:
+    """An object whose call and method are async."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, int]] = []
@@ -66,19 +66,19 @@ class Sender:
         self.sent.append((kind, request_id))
 
 
-def test_whatever_returns_an_awaitable_is_awaited(acked: Journal) -> None:
-    sender = Sender()
-    deliver(acked, {SINK: sender})
-    assert len(sender.sent) == 3
+def test_an_object_with_an_async_call_is_awaited(acked: Journal) -> None:
+    callback = AsyncCallable()
+    deliver(acked, {SINK: callback})
+    assert len(callback.sent) == 3
 
 
-def test_a_function_that_returns_a_future_is_waited_for(acked: Journal) -> None:
-    sender = Sender()
-    deliver(acked, {SINK: functools.partial(sender.method, "partial")})
-    assert [kind for kind, _ in sender.sent] == ["partial"] * 3
+def test_a_partial_of_an_async_method_is_awaited(acked: Journal) -> None:
+    callback = AsyncCallable()
+    deliver(acked, {SINK: functools.partial(callback.method, "partial")})
+    assert [kind for kind, _ in callback.sent] == ["partial"] * 3
 
 
-def test_async_calls_share_a_loop_which_is_none_of_the_programs(acked: Journal) -> None:
+def test_async_calls_share_a_loop_that_is_not_the_programs(acked: Journal) -> None:
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def on_id(request_id: int) -> None:
@@ -94,7 +94,7 @@ def test_async_calls_share_a_loop_which_is_none_of_the_programs(acked: Journal) 
     assert loops[0].is_closed()
 
 
-def test_what_an_async_callback_leaves_running_is_cancelled_in_the_end(acked: Journal) -> None:
+def test_tasks_that_an_async_callback_leaves_are_cancelled_at_the_end(acked: Journal) -> None:
     left: list[asyncio.Task[None]] = []
 
     async def on_id(request_id: int) -> None:
@@ -105,7 +105,7 @@ def test_what_an_async_callback_leaves_running_is_cancelled_in_the_end(acked: Jo
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), asyncio.CancelledError(), GeneratorExit()])
-def test_whatever_is_raised_is_the_callbacks_failure_alone(acked: Journal, error: BaseException) -> None:
+def test_any_exception_is_a_failure_of_the_callback_alone(acked: Journal, error: BaseException) -> None:
     def plain(request_id: int) -> None:
         raise error
 
@@ -118,7 +118,7 @@ def test_whatever_is_raised_is_the_callbacks_failure_alone(acked: Journal, error
         assert deliver(acked, {SINK: in_a_coroutine}).failed == 3
 
 
-def test_a_generator_function_does_not_pass_for_delivered(acked: Journal) -> None:
+def test_a_generator_function_counts_as_failed(acked: Journal) -> None:
     def on_id(request_id: int) -> Iterator[int]:
         yield request_id
 
@@ -127,40 +127,40 @@ def test_a_generator_function_does_not_pass_for_delivered(acked: Journal) -> Non
     assert "generator" in report.errors[0]
 
 
-def test_a_call_knows_the_journal_its_id_comes_from(acked: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_journal_of_a_call_is_its_ids_journal(acked: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLSYNC_JOURNAL", "/nowhere")
-    seen: list[Path] = []
+    received: list[Path] = []
 
-    deliver(acked, {SINK: lambda _: seen.append(default_journal())})
-    assert seen == [acked.path] * 3
+    deliver(acked, {SINK: lambda _: received.append(default_journal())})
+    assert received == [acked.path] * 3
     assert (current_journal.get(), str(default_journal())) == (None, "/nowhere")
 
 
-def test_an_async_call_knows_its_journal_too(acked: Journal) -> None:
-    seen: list[Path] = []
+def test_the_default_journal_of_an_async_call_is_its_ids_journal(acked: Journal) -> None:
+    received: list[Path] = []
 
     async def on_id(request_id: int) -> None:
         await asyncio.sleep(0)
-        seen.append(default_journal())
+        received.append(default_journal())
 
     deliver(acked, {SINK: on_id})
-    assert seen == [acked.path] * 3
+    assert received == [acked.path] * 3
 
 
-def test_a_call_sees_no_context_but_its_own(acked: Journal) -> None:
+def test_a_call_has_an_empty_context(acked: Journal) -> None:
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
     variable.set("the program's")
-    seen: list[str] = []
+    received: list[str] = []
 
     def on_id(request_id: int) -> None:
-        seen.append(variable.get())
+        received.append(variable.get())
         variable.set("another call's")
 
     deliver(acked, {SINK: on_id})
-    assert seen == ["unset"] * 3
+    assert received == ["unset"] * 3
 
 
-def test_what_is_kept_of_an_error_holds_no_key(acked: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stored_error_holds_no_key_and_no_password(acked: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROMPTLAYER_API_KEY", "secret-of-mine")
 
     def on_id(request_id: int) -> None:
@@ -172,7 +172,7 @@ def test_what_is_kept_of_an_error_holds_no_key(acked: Journal, monkeypatch: pyte
     assert waiting.last_error == first.removeprefix("app:on_id ")
 
 
-def test_the_log_shows_where_it_was_raised_once(acked: Journal, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_traceback_of_repeated_failures_is_logged_once(acked: Journal, caplog: pytest.LogCaptureFixture) -> None:
     def on_id(request_id: int) -> None:
         raise ValueError("no room")
 
@@ -183,7 +183,7 @@ def test_the_log_shows_where_it_was_raised_once(acked: Journal, caplog: pytest.L
     assert entry.exc_info
 
 
-def test_a_call_is_made_in_the_thread_that_delivers(acked: Journal) -> None:
-    seen: set[int] = set()
-    deliver(acked, {SINK: lambda _: seen.add(threading.get_ident())})
-    assert seen == {threading.get_ident()}
+def test_a_call_is_made_in_the_delivering_thread(acked: Journal) -> None:
+    received: set[int] = set()
+    deliver(acked, {SINK: lambda _: received.add(threading.get_ident())})
+    assert received == {threading.get_ident()}

@@ -1,4 +1,4 @@
-"""Delivery by real programs: killed in a callback, forked, ended while one hangs, or doing nothing at all."""
+"""Delivery by real programs: killed in a callback, forked, ended during a call, or without a journal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from plsync.journal import Journal
 from tests.support.calls import acknowledge, wait_until, write_calls
 from tests.support.delivering import deliver
 
-# Records calls, tells when it has, and runs callbacks until its input ends.
+# Records calls, prints "recorded", and runs callbacks until its input ends.
 PROGRAM = """
 import os, sys, threading, time
 from langchain_core.language_models import FakeListLLM
@@ -28,18 +28,18 @@ plsync.journal.callbacks.LEASE = 0.2
 
 journal, calls = sys.argv[1], int(sys.argv[2])
 
-def say(*words):
+def write(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
 def on_id(request_id):
-    say("begin", request_id)
+    write("begin", request_id)
     {body}
-    say("end", request_id)
+    write("end", request_id)
 
 handler = PromptLayerCallbackHandler(on_id, journal=journal)
 for number in range(calls):
     FakeListLLM(responses=["yes"]).invoke("hi", {{"callbacks": [handler]}})
-say("recorded")
+write("recorded")
 {then}
 """
 WAIT = "sys.stdin.read()"
@@ -52,7 +52,7 @@ def program(tmp_path: Path, body: str, then: str = WAIT) -> Path:
 
 
 def start(script: Path, journal: Path, calls: int) -> subprocess.Popen[str]:
-    """The program, once it has recorded its calls."""
+    """Start the program, and wait until it has recorded its calls."""
     command = [sys.executable, str(script), str(journal), str(calls)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -69,18 +69,18 @@ def words(output: str, first: str) -> list[int]:
     return [int(line.split()[1]) for line in output.splitlines() if line.startswith(first)]
 
 
-def test_what_a_kill_cut_short_is_delivered_by_the_next_process_of_the_script(tmp_path: Path) -> None:
+def test_ids_of_a_killed_process_are_delivered_by_the_next_process_of_the_script(tmp_path: Path) -> None:
     hanging = program(tmp_path, "if request_id == 1002: time.sleep(600)")
     journal = tmp_path / "journal"
     with start(hanging, journal, 4) as first:
         assert acknowledge(journal) == 4
-        seen = lines(first, 3)
-        assert seen == [["begin", "1001"], ["end", "1001"], ["begin", "1002"]]
+        received = lines(first, 3)
+        assert received == [["begin", "1001"], ["end", "1001"], ["begin", "1002"]]
         first.send_signal(signal.SIGKILL)
         first.communicate()
-    program(tmp_path, "if request_id == 1005: say('last')")
+    program(tmp_path, "if request_id == 1005: write('last')")
     with start(hanging, journal, 1) as second:
-        # Its own id comes last: those of the dead process have been due for longer.
+        # Its own id comes last: the dead process's ids have been due for longer.
         assert acknowledge(journal) == 1
         ended: set[str] = set()
         while not {"1002", "1003", "1004", "1005"} <= ended:
@@ -106,7 +106,7 @@ def test_a_program_ends_while_its_callback_hangs_and_the_id_is_kept(tmp_path: Pa
         assert (waiting.sink, waiting.waiting, waiting.owned) == (f"{script}:on_id", 2, 0)
 
 
-def test_a_call_that_runs_when_the_program_ends_is_let_return(tmp_path: Path) -> None:
+def test_a_call_that_runs_at_the_end_of_the_program_may_return(tmp_path: Path) -> None:
     script = program(tmp_path, "time.sleep(0.3)")
     journal = tmp_path / "journal"
     with start(script, journal, 3) as process:
@@ -117,14 +117,14 @@ def test_a_call_that_runs_when_the_program_ends_is_let_return(tmp_path: Path) ->
     began = [1001, *words(output, "begin")]
     assert words(output, "end") == began
     with Journal.open(journal) as opened:
-        # What has returned is stored, and what was not begun is due at once.
-        seen: list[int] = []
-        deliver(opened, {f"{script}:on_id": seen.append})
-        assert sorted(began + seen) == [1001, 1002, 1003]
+        # Returned calls are settled, and ids that were not delivered are due at once.
+        received: list[int] = []
+        deliver(opened, {f"{script}:on_id": received.append})
+        assert sorted(began + received) == [1001, 1002, 1003]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
-def test_children_forked_amid_deliveries_deliver_their_own(tmp_path: Path) -> None:
+def test_children_that_are_forked_during_deliveries_deliver_their_own_ids(tmp_path: Path) -> None:
     then = """
 import warnings
 warnings.simplefilter("ignore")
@@ -133,24 +133,24 @@ for _ in range(6):
     pid = os.fork()
     if pid == 0:
         FakeListLLM(responses=["yes"]).invoke("hi", {"callbacks": [handler]})
-        say("forked", os.getpid())
+        write("forked", os.getpid())
         time.sleep(600)
         os._exit(1)
     children.append(pid)
     FakeListLLM(responses=["yes"]).invoke("hi", {"callbacks": [handler]})
-say("forks", *children)
+write("forks", *children)
 sys.stdin.read()
 for pid in children:
     os.kill(pid, 9)
     os.waitpid(pid, 0)
 """
-    script = program(tmp_path, "say('in', os.getpid())", then)
+    script = program(tmp_path, "write('in', os.getpid())", then)
     journal = tmp_path / "journal"
     with start(script, journal, 200) as process:
-        told: list[list[str]] = []
+        deliveries: list[list[str]] = []
         forked: set[str] = set()
         children: Sequence[str] = ()
-        # Ids come while it forks.
+        # The program forks while ids come.
         while not children or len(forked) < len(children):
             acknowledge(journal)
             ((kind, *rest),) = lines(process, 1)
@@ -159,14 +159,14 @@ for pid in children:
             elif kind == "forks":
                 children = rest
             else:
-                told.append([kind, *rest])
+                deliveries.append([kind, *rest])
         while acknowledge(journal):
             pass
-        while sum(kind == "in" for kind, *_ in told) < 212:
-            told += lines(process, 1)
+        while sum(kind == "in" for kind, *_ in deliveries) < 212:
+            deliveries += lines(process, 1)
         process.communicate("", timeout=60)
     by: dict[str, int] = {}
-    for kind, *rest in told:
+    for kind, *rest in deliveries:
         if kind == "in":
             by[rest[0]] = by.get(rest[0], 0) + 1
     assert by == {str(process.pid): 206, **dict.fromkeys(children, 1)}
@@ -185,7 +185,7 @@ def test_a_handler_whose_process_has_no_journal_yet_costs_nothing(tmp_path: Path
     assert not (tmp_path / "journal").exists()
 
 
-DELIVER = """
+RUN_COMMAND = """
 import sys
 import plsync.journal.callbacks
 from plsync.journal import Journal
@@ -204,20 +204,20 @@ with Journal.open(sys.argv[1]) as journal:
 def test_a_command_whose_plsync_was_killed_is_run_again(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     write_calls(journal, 2)
-    seen, hold = tmp_path / "seen", tmp_path / "hold"
+    received, hold = tmp_path / "received", tmp_path / "hold"
     hold.touch()
     command = (
-        f"import os, sys, time; print(sys.argv[1], os.getpid(), file=open({str(seen)!r}, 'a'))\n"
+        f"import os, sys, time; print(sys.argv[1], os.getpid(), file=open({str(received)!r}, 'a'))\n"
         f"while os.path.exists({str(hold)!r}): time.sleep(0.05)"
     )
     line = shlex.join([sys.executable, "-S", "-c", command, "{request_id}"])
 
     def runs() -> list[str]:
-        lines = seen.read_text().splitlines() if seen.exists() else []
+        lines = received.read_text().splitlines() if received.exists() else []
         return [line.split()[0] for line in lines]
 
     def deliver() -> subprocess.Popen[str]:
-        program = [sys.executable, "-c", DELIVER, str(journal), line]
+        program = [sys.executable, "-c", RUN_COMMAND, str(journal), line]
         process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         assert process.stdout.readline() == "started\n"
@@ -227,7 +227,7 @@ def test_a_command_whose_plsync_was_killed_is_run_again(tmp_path: Path) -> None:
         assert acknowledge(journal) == 2
         wait_until(lambda: runs() == ["1001"])
         first.send_signal(signal.SIGKILL)
-    # What it ran goes on for a while, and its end tells nobody.
+    # The command of the killed process runs on, and no process reads its exit code.
     hold.unlink()
     with deliver() as second, Journal.open(journal) as opened:
         wait_until(lambda: opened.callbacks.waiting() == [])

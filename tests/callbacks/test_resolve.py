@@ -1,4 +1,4 @@
-"""What a sink's name stands for in another process: a function it can import, or one that the user names for it."""
+"""The function of a sink in another process: imported by its name, or replaced by the user."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from plsync.errors import SinkUnavailable
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory with an application's module, as the working directory."""
+    """A directory with an application's module; it is the working directory."""
     directory = tmp_path / "app"
     directory.mkdir()
     (directory / "sink_app.py").write_text(
@@ -66,12 +66,12 @@ def test_a_function_of_a_module_in_the_working_directory_is_found(app: Path, nam
         "a:b:c",
     ],
 )
-def test_nothing_but_a_plain_function_of_its_own_module_is_imported(app: Path, name: str) -> None:
+def test_only_a_plain_function_of_exactly_that_module_is_imported(app: Path, name: str) -> None:
     with pytest.raises(SinkUnavailable):
         import_sink(name)
 
 
-def test_a_module_that_fails_to_import_says_why(app: Path) -> None:
+def test_the_error_of_a_failed_import_has_its_reason(app: Path) -> None:
     with pytest.raises(SinkUnavailable, match="RuntimeError: no database"):
         import_sink("broken_app:on_id")
 
@@ -90,18 +90,18 @@ def test_a_module_that_fails_to_import_says_why(app: Path) -> None:
         ("exec", "command"),
     ],
 )
-def test_a_sinks_name_tells_who_can_be_given_its_ids(sink: str, kind: str) -> None:
+def test_the_kind_of_a_sink_follows_from_its_name(sink: str, kind: str) -> None:
     assert sink_kind(sink) == kind
 
 
-def test_a_function_takes_the_place_of_a_scripts_of_its_name(app: Path) -> None:
+def test_a_function_replaces_a_scripts_function_of_the_same_name(app: Path) -> None:
     functions = ImportableFunctions(["sink_app:on_id", "sink_app:Handler.on_id"])
     for sink in ("/srv/app.py:on_id", "/elsewhere/tool.py:on_id", "__main__:on_id"):
         assert functions.find(sink)(7) == 7
     assert functions.find("/srv/app.py:Handler.on_id")(7) == -7
 
 
-def test_no_function_takes_the_place_of_one_of_another_name(app: Path) -> None:
+def test_a_function_does_not_replace_a_function_of_another_name(app: Path) -> None:
     functions = ImportableFunctions(["sink_app:on_id"])
     with pytest.raises(SinkUnavailable, match="plsync run --callbacks module:on_score"):
         functions.find("/srv/app.py:on_score")
@@ -109,7 +109,7 @@ def test_no_function_takes_the_place_of_one_of_another_name(app: Path) -> None:
     assert functions.may_find("/srv/app.py:on_id")
 
 
-def test_of_functions_of_one_name_that_of_the_scripts_module_is_taken(app: Path) -> None:
+def test_of_several_functions_the_one_of_the_scripts_module_is_used(app: Path) -> None:
     (app / "other_app.py").write_text("def on_id(request_id): return 100 + request_id\n")
     functions = ImportableFunctions(["sink_app:on_id", "other_app:on_id"])
     assert functions.find("/srv/other_app.py:on_id")(7) == 107
@@ -118,7 +118,7 @@ def test_of_functions_of_one_name_that_of_the_scripts_module_is_taken(app: Path)
         functions.find("/srv/third_app.py:on_id")
 
 
-def test_a_sink_of_any_kind_can_be_given_a_function_by_its_name(app: Path) -> None:
+def test_a_sink_of_any_kind_can_be_replaced_by_name(app: Path) -> None:
     named = "/srv/a=b.py:main.<locals>.on_id@12"
     functions = ImportableFunctions([f"{named}=sink_app:on_id", "sink_app:on_id=sink_app:Handler.on_id"])
     assert functions.find(named)(7) == 7
@@ -127,23 +127,23 @@ def test_a_sink_of_any_kind_can_be_given_a_function_by_its_name(app: Path) -> No
         functions.find("/srv/app.py:main.<locals>.on_id@13")
 
 
-def test_what_is_given_may_be_any_callable(app: Path) -> None:
+def test_a_replacement_may_be_any_callable(app: Path) -> None:
     assert ImportableFunctions(["s=sink_app:handler"]).find("s")(7) == 7
 
 
-@pytest.mark.parametrize("given", ["", "sink_app", "sink_app.on_id", "s=", "sink_app:<lambda>", "/srv/app.py:on_id"])
-def test_what_names_no_function_is_wrong_usage(app: Path, given: str) -> None:
+@pytest.mark.parametrize("override", ["", "sink_app", "sink_app.on_id", "s=", "sink_app:<lambda>", "/srv/app.py:on_id"])
+def test_an_override_without_a_function_is_wrong_usage(app: Path, override: str) -> None:
     with pytest.raises(ValueError, match="module:function"):
-        ImportableFunctions([given])
+        ImportableFunctions([override])
 
 
-@pytest.mark.parametrize("given", ["missing_app:on_id", "sink_app:missing", "broken_app:on_id", "sink_app:number"])
-def test_a_function_that_is_given_has_to_be_there(app: Path, given: str) -> None:
+@pytest.mark.parametrize("override", ["missing_app:on_id", "sink_app:missing", "broken_app:on_id", "sink_app:number"])
+def test_an_override_has_to_exist(app: Path, override: str) -> None:
     with pytest.raises(SinkUnavailable):
-        ImportableFunctions([given])
+        ImportableFunctions([override])
 
 
-def test_a_module_that_exits_when_imported_is_unavailable_and_no_more(app: Path) -> None:
+def test_a_module_that_exits_during_import_is_unavailable(app: Path) -> None:
     (app / "exiting_app.py").write_text("raise SystemExit(3)\n")
     with pytest.raises(SinkUnavailable, match="SystemExit"):
         import_sink("exiting_app:on_id")

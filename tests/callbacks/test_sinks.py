@@ -1,4 +1,4 @@
-"""A callback is found again by its name, and delivered to in the process that registered it."""
+"""Names of callbacks, and delivery in the process that registered them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Methods:
         """A callback of an object."""
 
 
-def test_a_function_goes_by_module_and_name() -> None:
+def test_the_sink_of_a_function_is_its_module_and_name() -> None:
     assert sinks.sink_name(on_id) == f"{__name__}:on_id"
     assert sinks.is_importable(on_id)
 
 
-def test_what_cannot_be_imported_is_told_apart_by_its_line() -> None:
+def test_the_sink_of_a_local_function_has_its_line() -> None:
     def local(request_id: int) -> None:
         """A callback in a function."""
 
@@ -48,17 +48,17 @@ def test_what_cannot_be_imported_is_told_apart_by_its_line() -> None:
         assert not sinks.is_importable(callback)
 
 
-def test_a_script_goes_by_its_path(tmp_path: Path) -> None:
+def test_the_sink_of_a_scripts_function_has_the_path_of_the_script(tmp_path: Path) -> None:
     script = tmp_path / "app.py"
     script.write_text("from plsync.callbacks import sinks\ndef on_id(i): pass\nprint(sinks.sink_name(on_id))\n")
     found = subprocess.run([sys.executable, "app.py"], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert found.stdout.strip() == f"{os.path.realpath(script)}:on_id"
 
 
-def test_a_name_fits_a_label_and_stays_its_own() -> None:
+def test_a_long_name_is_shortened_and_stays_unique() -> None:
     def named(name: str) -> Any:
         def callback(request_id: int) -> None:
-            """Renamed below."""
+            """A callback that is renamed below."""
 
         callback.__qualname__ = name
         return callback
@@ -78,7 +78,7 @@ def test_a_name_fits_a_label_and_stays_its_own() -> None:
         (lambda request_id, *, flag=False: [request_id, flag], [7, False]),
     ],
 )
-def test_a_callback_gets_the_record_when_it_takes_one(callback: Any, expected: list[Any]) -> None:
+def test_a_callback_with_a_second_argument_receives_the_record(callback: Any, expected: list[Any]) -> None:
     record: Any = "record"
     assert sinks.with_record(callback)(7, record) == expected
 
@@ -99,7 +99,7 @@ def test_an_id_is_delivered_while_the_process_lives(tmp_path: Path) -> None:
     assert content == "hi"
 
 
-def test_callbacks_made_by_one_line_each_get_their_own_ids(tmp_path: Path) -> None:
+def test_each_of_several_callbacks_of_one_line_receives_its_own_ids(tmp_path: Path) -> None:
     delivered: list[tuple[str, str]] = []
     done = threading.Event()
 
@@ -130,7 +130,7 @@ def test_callbacks_made_by_one_line_each_get_their_own_ids(tmp_path: Path) -> No
     assert sorted(delivered) == [(name, name) for name in sorted(callbacks)]
 
 
-def test_a_callback_made_again_is_the_same_one_while_it_holds_nothing() -> None:
+def test_two_copies_of_a_function_without_state_are_identical() -> None:
     def holding(value: str) -> Any:
         return lambda _: value
 
@@ -142,12 +142,10 @@ def test_a_callback_made_again_is_the_same_one_while_it_holds_nothing() -> None:
     assert sinks.identity(one) != sinks.identity(other)
 
 
-def test_a_program_that_makes_a_callback_for_each_call_does_not_keep_them_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_oldest_of_many_callbacks_of_one_name_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Answer:
         def on_id(self, request_id: int) -> None:
-            """A method of an object that is made for one call."""
+            """A callback of an object that serves one call."""
 
     monkeypatch.setattr(in_process, "_MOST_OF_A_NAME", 3)
     thread = in_process.CallbackThread(str(tmp_path / "journal"))
@@ -160,7 +158,7 @@ def test_a_program_that_makes_a_callback_for_each_call_does_not_keep_them_all(
     assert first() is None
 
 
-def test_what_a_dead_process_left_goes_to_the_same_sink(tmp_path: Path) -> None:
+def test_ids_of_a_dead_process_are_delivered_to_the_same_sink(tmp_path: Path) -> None:
     delivered: list[int] = []
     done = threading.Event()
 

@@ -1,4 +1,4 @@
-"""What becomes of follow-ups, for every way a request to PromptLayer can turn out."""
+"""The state of follow-ups after each outcome of a request to PromptLayer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from plsync import track
 from plsync._common.clock import now_ms
-from plsync.delivery import followups as sending
+from plsync.delivery import followups as followups_module
 from plsync.delivery.followups import FollowUpSender
 from plsync.delivery.policy import SendPolicy
 from plsync.delivery.reports import FollowUpReport
@@ -48,7 +48,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def acked(path: Path, server: PromptLayerServer) -> list[int]:
-    """Three records that PromptLayer has; their request ids."""
+    """The request ids of three records that PromptLayer has."""
     write_calls(path, 3)
     send_once(path, server)
     return [log["id"] for log in server.request_logs]
@@ -74,11 +74,11 @@ def bodies(server: PromptLayerServer, path: str = "/rest/") -> list[dict[str, An
 
 
 def skip_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    later = vars(sending)["now_ms"]() + int(seconds * 1000)
-    monkeypatch.setattr(sending, "now_ms", lambda: later)
+    later = vars(followups_module)["now_ms"]() + int(seconds * 1000)
+    monkeypatch.setattr(followups_module, "now_ms", lambda: later)
 
 
-def test_what_was_said_offline_arrives_with_the_record(path: Path, server: PromptLayerServer) -> None:
+def test_follow_ups_that_were_queued_offline_are_sent_with_the_record(path: Path, server: PromptLayerServer) -> None:
     first, second = write_calls(path, 2)
     track.score(first, 100)
     track.metadata(first, {"foo": "bar"})
@@ -94,7 +94,7 @@ def test_what_was_said_offline_arrives_with_the_record(path: Path, server: Promp
     assert server.prompt_links == {one["id"]: link}
 
 
-def test_a_group_that_the_sdk_made_takes_requests(path: Path, server: PromptLayerServer, acked: list[int]) -> None:
+def test_requests_are_added_to_a_group_of_the_sdk(path: Path, server: PromptLayerServer, acked: list[int]) -> None:
     from promptlayer import PromptLayer  # noqa: PLC0415 - slow to import, and needed here alone
 
     group_id = PromptLayer(api_key=server.api_key, base_url=server.url).group.create()
@@ -104,7 +104,9 @@ def test_a_group_that_the_sdk_made_takes_requests(path: Path, server: PromptLaye
     assert sorted(server.groups[group_id]) == acked
 
 
-def test_what_was_sent_is_gone_and_not_sent_again(path: Path, server: PromptLayerServer, acked: list[int]) -> None:
+def test_a_sent_follow_up_is_removed_and_not_sent_again(
+    path: Path, server: PromptLayerServer, acked: list[int]
+) -> None:
     track.score(acked[0], 1)
     assert send(path, server).sent == 1
     assert not send(path, server).moved
@@ -117,7 +119,7 @@ def test_the_key_is_in_the_header_and_nowhere_else(path: Path, server: PromptLay
     assert bodies(server) == [{"request_id": acked[0], "score": 1}]
 
 
-def test_those_of_a_request_keep_their_order(path: Path, server: PromptLayerServer, acked: list[int]) -> None:
+def test_follow_ups_of_a_request_are_sent_in_order(path: Path, server: PromptLayerServer, acked: list[int]) -> None:
     for number in range(50):
         for request_id in acked:
             track.metadata(request_id, {"last": str(number)})
@@ -127,7 +129,9 @@ def test_those_of_a_request_keep_their_order(path: Path, server: PromptLayerServ
         assert sent == [str(number) for number in range(50)]
 
 
-def test_a_request_id_from_elsewhere_is_sent_as_it_is(path: Path, server: PromptLayerServer, acked: list[int]) -> None:
+def test_a_follow_up_may_name_a_request_of_another_journal(
+    path: Path, server: PromptLayerServer, acked: list[int]
+) -> None:
     other = path.parent / "other"
     track.score(acked[0], 33, journal=other)
     assert send(other, server).sent == 1
@@ -135,7 +139,7 @@ def test_a_request_id_from_elsewhere_is_sent_as_it_is(path: Path, server: Prompt
 
 
 @pytest.mark.parametrize("status", [400, 404, 413, 422])
-def test_what_promptlayer_refuses_is_kept_with_its_reason_and_holds_up_nothing(
+def test_a_refused_follow_up_is_kept_with_its_reason_and_delays_nothing(
     path: Path, server: PromptLayerServer, acked: list[int], status: int
 ) -> None:
     body = b'{"success": false, "message": "no such thing"}'
@@ -150,7 +154,7 @@ def test_what_promptlayer_refuses_is_kept_with_its_reason_and_holds_up_nothing(
     assert not send(path, server).moved
 
 
-def test_a_prompt_that_does_not_exist_is_refused_and_linked_when_it_does(
+def test_a_link_to_a_missing_prompt_is_dead_and_can_be_retried(
     path: Path, server: PromptLayerServer, acked: list[int]
 ) -> None:
     track.prompt(acked[0], "unknown", {})
@@ -192,7 +196,7 @@ def test_a_404_that_is_not_promptlayers_stops_and_keeps_everything(
     assert send(path, server).sent == 1
 
 
-def test_throttling_waits_as_long_as_the_server_says(
+def test_throttling_waits_for_the_time_of_retry_after(
     path: Path, server: PromptLayerServer, acked: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     track.score(acked[0], 1)
@@ -207,7 +211,7 @@ def test_throttling_waits_as_long_as_the_server_says(
     assert send(path, server).sent == 1
 
 
-def test_one_without_a_clear_answer_is_sent_again_when_it_has_settled_and_those_behind_it_wait(
+def test_a_follow_up_without_a_clear_response_is_sent_again_before_later_ones_of_its_request(
     path: Path, server: PromptLayerServer, acked: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     track.metadata(acked[0], {"a": "1"})
@@ -226,7 +230,9 @@ def test_one_without_a_clear_answer_is_sent_again_when_it_has_settled_and_those_
 
 
 @pytest.mark.parametrize("status", [500, 503, 302, 408])
-def test_an_unclear_status_is_no_answer(path: Path, server: PromptLayerServer, acked: list[int], status: int) -> None:
+def test_an_unclear_status_counts_as_no_response(
+    path: Path, server: PromptLayerServer, acked: list[int], status: int
+) -> None:
     track.score(acked[0], 1)
     server.fail(status, path=SCORE)
     report = send(path, server)
@@ -234,17 +240,17 @@ def test_an_unclear_status_is_no_answer(path: Path, server: PromptLayerServer, a
     assert waiting(path, acked[0])[0].attempts == 1
 
 
-def test_one_that_never_gets_an_answer_does_not_keep_the_others(
+def test_a_follow_up_that_always_fails_does_not_delay_other_requests(
     path: Path, server: PromptLayerServer, acked: list[int]
 ) -> None:
     for request_id in acked:
         track.score(request_id, 1)
-    with _Sulking(acked[0], server) as sulking:
-        report = send(path, sulking)
+    with _FailingAtOne(acked[0], server) as failing:
+        report = send(path, failing)
     assert (report.sent, report.unclear, report.halt) == (2, 1, None)
 
 
-def test_a_server_that_gives_no_clear_answer_to_anybody_is_left_alone(
+def test_sending_halts_after_three_unclear_responses_in_a_row(
     path: Path, server: PromptLayerServer, acked: list[int]
 ) -> None:
     for request_id in range(acked[-1] + 1, acked[-1] + 20):
@@ -255,7 +261,7 @@ def test_a_server_that_gives_no_clear_answer_to_anybody_is_left_alone(
     assert 3 <= len(bodies(server)) <= 4
 
 
-def test_what_a_dead_sender_had_claimed_is_sent_when_its_claim_is_over(
+def test_a_follow_up_that_a_dead_sender_claimed_is_sent_after_its_lease(
     path: Path, server: PromptLayerServer, acked: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     track.metadata(acked[0], {"a": "b"})
@@ -266,7 +272,7 @@ def test_what_a_dead_sender_had_claimed_is_sent_when_its_claim_is_over(
     assert send(path, server).sent == 1
 
 
-def test_a_stop_is_heeded_between_requests_and_loses_nothing(
+def test_a_stop_ends_sending_between_requests_and_loses_nothing(
     path: Path, server: PromptLayerServer, acked: list[int]
 ) -> None:
     for request_id in acked:
@@ -282,7 +288,7 @@ def test_a_stop_does_not_wait_for_a_server_that_hangs(path: Path, server: Prompt
     track.score(acked[0], 1)
     with _Hanging(server) as hanging:
         began = time.monotonic()
-        assert not send(path, hanging, stopped=hanging.asked.is_set, timeout=60).moved
+        assert not send(path, hanging, stopped=hanging.requested.is_set, timeout=60).moved
         assert time.monotonic() - began < 30
     assert len(waiting(path, acked[0])) == 1
 
@@ -308,18 +314,18 @@ with Journal.open(path) as journal, PromptLayerClient(key, url) as client:
 """
 
 
-def test_a_sender_killed_at_any_moment_loses_nothing_and_ends_with_the_last_word(
+def test_a_sender_killed_at_any_moment_loses_nothing_and_the_last_value_wins(
     path: Path, server: PromptLayerServer, acked: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(60):
         for request_id in acked:
             track.metadata(request_id, {f"key {number % 7}": str(number)})
-    # Each time when the claims of the one before are over.
-    a_claim_later = int(SendPolicy().lease * 1000) + 1
+    # Each sender starts after the leases of the one before have ended.
+    one_lease = int(SendPolicy().lease * 1000) + 1
     for kill in range(6):
         with _Counting(1 + 3 * kill, server) as counting:
             command = [sys.executable, "-c", KILLED, str(path), counting.url, server.api_key]
-            with subprocess.Popen([*command, str(kill * a_claim_later)]) as sender:
+            with subprocess.Popen([*command, str(kill * one_lease)]) as sender:
                 assert counting.reached.wait(60)
                 sender.kill()
     skip_time(monkeypatch, SendPolicy().lease * 6 + 1)
@@ -331,47 +337,47 @@ def test_a_sender_killed_at_any_moment_loses_nothing_and_ends_with_the_last_word
 
 
 class _Front(PromptLayerServer):
-    """A server of its own kind in front of another's workspace."""
+    """A server with the workspace of another server."""
 
-    def __init__(self, behind: PromptLayerServer) -> None:
-        super().__init__(api_key=behind.api_key)
-        self._behind = behind
-
-    def handle(self, request: Request) -> Response:
-        return self._behind.handle(request)
-
-
-class _Sulking(_Front):
-    """Gives one request no clear answer, ever."""
-
-    def __init__(self, request_id: int, behind: PromptLayerServer) -> None:
-        super().__init__(behind)
-        self._sulks_at = request_id
+    def __init__(self, inner: PromptLayerServer) -> None:
+        super().__init__(api_key=inner.api_key)
+        self._inner = inner
 
     def handle(self, request: Request) -> Response:
-        if orjson.loads(request.body or b"{}").get("request_id") == self._sulks_at:
+        return self._inner.handle(request)
+
+
+class _FailingAtOne(_Front):
+    """Responds to the follow-ups of one request with status 500."""
+
+    def __init__(self, request_id: int, inner: PromptLayerServer) -> None:
+        super().__init__(inner)
+        self._failing_id = request_id
+
+    def handle(self, request: Request) -> Response:
+        if orjson.loads(request.body or b"{}").get("request_id") == self._failing_id:
             return error_response(500, "an error of ours")
         return super().handle(request)
 
 
 class _Hanging(_Front):
-    """Takes a request and says nothing."""
+    """Reads a request and never responds."""
 
-    def __init__(self, behind: PromptLayerServer) -> None:
-        super().__init__(behind)
-        self.asked = threading.Event()
+    def __init__(self, inner: PromptLayerServer) -> None:
+        super().__init__(inner)
+        self.requested = threading.Event()
         self.hang(300)
 
     def take_fault(self, path: str) -> Any:
-        self.asked.set()
+        self.requested.set()
         return super().take_fault(path)
 
 
 class _Counting(_Front):
-    """Tells when so many requests have come."""
+    """Sets an event after ``number`` requests."""
 
-    def __init__(self, number: int, behind: PromptLayerServer) -> None:
-        super().__init__(behind)
+    def __init__(self, number: int, inner: PromptLayerServer) -> None:
+        super().__init__(inner)
         self._number = number
         self.reached = threading.Event()
 
@@ -383,12 +389,12 @@ class _Counting(_Front):
 
 
 class _Meeting(_Front):
-    """Answers when so many requests have come, and not before."""
+    """Responds only once ``number`` requests are in flight."""
 
-    def __init__(self, number: int, behind: PromptLayerServer) -> None:
-        super().__init__(behind)
-        self._all_here = threading.Barrier(number, timeout=30)
+    def __init__(self, number: int, inner: PromptLayerServer) -> None:
+        super().__init__(inner)
+        self._barrier = threading.Barrier(number, timeout=30)
 
     def handle(self, request: Request) -> Response:
-        self._all_here.wait()
+        self._barrier.wait()
         return super().handle(request)

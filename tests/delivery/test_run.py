@@ -1,4 +1,4 @@
-"""``plsync run`` as people and schedulers use it: a process, its exit code, and what it says."""
+"""``plsync run`` as a process: its exit code and its output."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def start(path: Path, server: PromptLayerServer, *options: str, **changes: str) 
     return subprocess.Popen([*COMMAND, *options], env=env, stdout=pipe, stderr=pipe, text=True)
 
 
-def test_all_done_exits_with_0_and_says_so(path: Path, server: PromptLayerServer) -> None:
+def test_a_drained_journal_exits_with_0_and_prints_that(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 2)
     done = run(path, server)
     assert (done.returncode, done.stderr) == (0, "")
@@ -52,7 +52,7 @@ def test_all_done_exits_with_0_and_says_so(path: Path, server: PromptLayerServer
     assert "Nothing left" in done.stdout
 
 
-def test_json_is_a_line_for_what_happens_and_one_that_sums_up(path: Path, server: PromptLayerServer) -> None:
+def test_json_has_a_line_for_each_event_and_one_with_the_sums(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 2)
     done = run(path, server, "--json")
     first, *_, last = [json.loads(line) for line in done.stdout.splitlines()]
@@ -87,7 +87,7 @@ def test_offline_exits_with_3_and_keeps_everything(path: Path, server: PromptLay
     assert set(states(path).values()) == {"pending"}
 
 
-def test_a_refused_key_exits_with_1_and_a_line_that_says_what_to_do(path: Path, server: PromptLayerServer) -> None:
+def test_a_refused_key_exits_with_1_and_a_line_with_the_remedy(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 1)
     done = run(path, server, PROMPTLAYER_API_KEY="pl_wrong")
     assert done.returncode == 1
@@ -144,7 +144,7 @@ def test_a_long_throttling_is_work_left(path: Path, server: PromptLayerServer) -
     assert len(server.requests) == 1
 
 
-def test_a_lost_reply_is_waited_out_and_looked_up(path: Path, server: PromptLayerServer) -> None:
+def test_a_record_whose_response_was_lost_settles_and_is_looked_up(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 1)
     server.drop_reply(path="/spans-bulk")
     done = run(path, server, "--settle", "1")
@@ -152,7 +152,7 @@ def test_a_lost_reply_is_waited_out_and_looked_up(path: Path, server: PromptLaye
     assert [request.path.startswith("/spans-bulk") for request in server.requests] == [True, False]
 
 
-def test_who_does_not_want_to_wait_for_it_can_stop_the_run(path: Path, server: PromptLayerServer) -> None:
+def test_a_signal_ends_the_wait_for_a_record_in_doubt(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 1)
     server.drop_reply(path="/spans-bulk")
     with start(path, server, "--once") as process:
@@ -165,14 +165,14 @@ def test_who_does_not_want_to_wait_for_it_can_stop_the_run(path: Path, server: P
     assert "1 record in doubt" in output
 
 
-def test_a_lost_reply_is_looked_up_at_once_when_told_not_to_wait(path: Path, server: PromptLayerServer) -> None:
+def test_with_settle_0_a_lost_response_is_looked_up_at_once(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 3)
     server.drop_reply(path="/spans-bulk")
     assert run(path, server, "--settle", "0").returncode == 0
     assert len(server.request_logs) == 3
 
 
-def test_what_a_killed_run_may_have_sent_has_to_settle_first(path: Path, server: PromptLayerServer) -> None:
+def test_a_record_that_a_killed_run_may_have_sent_settles_first(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 1)
     server.hang(60, path="/spans-bulk")
     with start(path, server, "--once") as process:
@@ -216,7 +216,7 @@ def test_killed_before_the_answer_and_run_again_every_record_has_one_log(path: P
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_finishes_the_request_at_hand_and_exits(
+def test_a_signal_lets_the_requests_in_flight_finish(
     path: Path, server: PromptLayerServer, number: signal.Signals
 ) -> None:
     write_calls(path, 5)
@@ -230,7 +230,7 @@ def test_a_signal_finishes_the_request_at_hand_and_exits(
     assert sorted(states(path).values()) == ["acked"] + ["pending"] * 4
 
 
-def test_it_ends_within_a_moment_whatever_hangs(path: Path, server: PromptLayerServer) -> None:
+def test_a_stop_takes_seconds_even_if_all_requests_hang(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 5)
     server.hang(90, path="/spans-bulk", times=5)
     with start(path, server, "--batch", "1", "--in-flight", "4") as process:
@@ -238,26 +238,26 @@ def test_it_ends_within_a_moment_whatever_hangs(path: Path, server: PromptLayerS
         process.terminate()
         process.communicate(timeout=10)
     assert process.returncode == 3
-    # What was on its way is in doubt, and known to be.
+    # Records in flight are in doubt.
     assert sorted(states(path).values()) == ["in_doubt"] * 4 + ["pending"]
 
 
-def test_systemd_is_told_how_it_goes(path: Path, server: PromptLayerServer, tmp_path: Path) -> None:
+def test_systemd_receives_the_status(path: Path, server: PromptLayerServer, tmp_path: Path) -> None:
     address = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(address))
         manager.settimeout(30)
         with start(path, server, NOTIFY_SOCKET=str(address)) as process:
-            told = manager.recv(4096)
-            assert told.startswith(b"READY=1")
-            while b"STATUS=idle" not in told:
-                told = manager.recv(4096)
+            received = manager.recv(4096)
+            assert received.startswith(b"READY=1")
+            while b"STATUS=idle" not in received:
+                received = manager.recv(4096)
             process.terminate()
-            while b"STOPPING=1" not in told:
-                told = manager.recv(4096)
+            while b"STOPPING=1" not in received:
+                received = manager.recv(4096)
 
 
-def test_a_service_may_be_up_before_anything_is_recorded(path: Path, server: PromptLayerServer) -> None:
+def test_a_run_may_start_before_anything_is_recorded(path: Path, server: PromptLayerServer) -> None:
     with start(path, server) as process:
         wait_until((path / "FORMAT").exists)
         write_calls(path, 1)
@@ -265,7 +265,7 @@ def test_a_service_may_be_up_before_anything_is_recorded(path: Path, server: Pro
         process.terminate()
 
 
-def test_it_keeps_running_and_sends_what_comes(path: Path, server: PromptLayerServer) -> None:
+def test_without_once_later_records_are_sent(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 1)
     with start(path, server) as process:
         wait_until(lambda: len(server.request_logs) == 1)
@@ -276,7 +276,7 @@ def test_it_keeps_running_and_sends_what_comes(path: Path, server: PromptLayerSe
     assert process.returncode == 0
 
 
-def test_it_waits_for_a_network_that_comes_back(path: Path, server: PromptLayerServer) -> None:
+def test_a_run_waits_for_the_network(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 1)
     with server.offline():
         process = start(path, server)
@@ -289,7 +289,7 @@ def test_it_waits_for_a_network_that_comes_back(path: Path, server: PromptLayerS
     assert process.returncode == 0
 
 
-def test_follow_ups_go_out_with_their_records(path: Path, server: PromptLayerServer) -> None:
+def test_follow_ups_are_sent_with_their_records(path: Path, server: PromptLayerServer) -> None:
     (record_id,) = write_calls(path, 1)
     with Journal.open(path) as journal:
         journal.track.score(record_id, 90)
@@ -303,8 +303,8 @@ SINK_APP = """
 from pathlib import Path
 
 def on_id(request_id):
-    with Path("seen").open("a") as seen:
-        seen.write(f"{request_id}\\n")
+    with Path("ids").open("a") as file:
+        file.write(f"{request_id}\\n")
 
 def refuse(request_id):
     raise ValueError("no room")
@@ -324,10 +324,10 @@ def test_callbacks_of_an_importable_function_are_delivered(path: Path, server: P
     done = run(path, server, cwd=app)
     assert done.returncode == 0
     assert "3 callbacks delivered." in done.stdout
-    assert (app / "seen").read_text().split() == [str(log["id"]) for log in server.request_logs]
+    assert (app / "ids").read_text().split() == [str(log["id"]) for log in server.request_logs]
 
 
-def test_what_callbacks_print_stays_out_of_the_json(path: Path, server: PromptLayerServer, app: Path) -> None:
+def test_output_of_callbacks_stays_out_of_the_json(path: Path, server: PromptLayerServer, app: Path) -> None:
     (app / "sink_app.py").write_text("def on_id(request_id): print('got', request_id)\n")
     write_calls(path, 1, sink="sink_app:on_id")
     done = run(path, server, "--json", cwd=app)
@@ -338,26 +338,26 @@ def test_what_callbacks_print_stays_out_of_the_json(path: Path, server: PromptLa
 def test_callbacks_survive_a_stop_between_ack_and_delivery(path: Path, server: PromptLayerServer, app: Path) -> None:
     write_calls(path, 2, sink="sink_app:on_id")
     assert run(path, server, "--no-callbacks", cwd=app).returncode == 3
-    assert not (app / "seen").exists()
+    assert not (app / "ids").exists()
     assert run(path, server, cwd=app).returncode == 0
-    assert len((app / "seen").read_text().split()) == 2
+    assert len((app / "ids").read_text().split()) == 2
 
 
-def test_a_callback_only_a_program_can_take_is_work_left(path: Path, server: PromptLayerServer) -> None:
+def test_a_callback_of_a_local_function_is_work_left(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 1, sink="sink_app:main.<locals>.on_id")
     done = run(path, server)
     assert done.returncode == 3
     assert "can only be called by the program that made it" in done.stdout
 
 
-def test_what_a_callback_raised_is_shown_and_kept(path: Path, server: PromptLayerServer, app: Path) -> None:
+def test_the_error_of_a_callback_is_printed_and_kept(path: Path, server: PromptLayerServer, app: Path) -> None:
     write_calls(path, 1, sink="sink_app:refuse")
     done = run(path, server, cwd=app)
     assert done.returncode == 3
     assert "sink_app:refuse raised ValueError: no room" in done.stdout
 
 
-def test_what_a_callback_says_of_a_request_is_sent_by_the_same_run(
+def test_a_score_that_a_callback_queues_is_sent_by_the_same_run(
     path: Path, server: PromptLayerServer, app: Path
 ) -> None:
     (app / "sink_app.py").write_text("from plsync import track\ndef on_id(request_id): track.score(request_id, 80)\n")
@@ -366,21 +366,21 @@ def test_what_a_callback_says_of_a_request_is_sent_by_the_same_run(
     assert server.scores == {log["id"]: {"default": 80} for log in server.request_logs}
 
 
-def test_a_scripts_function_is_called_when_it_is_named(path: Path, server: PromptLayerServer, app: Path) -> None:
+def test_callbacks_replaces_the_function_of_a_script(path: Path, server: PromptLayerServer, app: Path) -> None:
     write_calls(path, 1, sink="/srv/somewhere/script.py:on_id")
     assert run(path, server, cwd=app).returncode == 3
     assert run(path, server, "--callbacks", "sink_app:on_id", cwd=app).returncode == 0
-    assert (app / "seen").read_text().split() == [str(server.request_logs[0]["id"])]
+    assert (app / "ids").read_text().split() == [str(server.request_logs[0]["id"])]
 
 
 def test_a_command_is_run_for_each_id(path: Path, server: PromptLayerServer, app: Path) -> None:
     write_calls(path, 2)
-    done = run(path, server, "--exec", "sh -c 'echo \"$0\" >> seen' {request_id}", cwd=app)
+    done = run(path, server, "--exec", "sh -c 'echo \"$0\" >> ids' {request_id}", cwd=app)
     assert done.returncode == 0
-    assert sorted((app / "seen").read_text().split()) == [str(log["id"]) for log in server.request_logs]
+    assert sorted((app / "ids").read_text().split()) == [str(log["id"]) for log in server.request_logs]
 
 
-def test_what_a_command_prints_stays_out_of_the_json(path: Path, server: PromptLayerServer, app: Path) -> None:
+def test_output_of_a_command_stays_out_of_the_json(path: Path, server: PromptLayerServer, app: Path) -> None:
     write_calls(path, 1)
     done = run(path, server, "--json", "--exec", "echo got {request_id}", cwd=app)
     assert json.loads(done.stdout.splitlines()[-1])["delivered"] == 1
@@ -388,13 +388,13 @@ def test_what_a_command_prints_stays_out_of_the_json(path: Path, server: PromptL
 
 
 @pytest.mark.parametrize("options", [["--callbacks", "nonsense"], ["--exec", "no-such-program {request_id}"]])
-def test_a_callback_that_cannot_be_is_wrong_usage(path: Path, server: PromptLayerServer, options: list[str]) -> None:
+def test_an_invalid_callback_is_wrong_usage(path: Path, server: PromptLayerServer, options: list[str]) -> None:
     write_calls(path, 1)
     assert run(path, server, *options).returncode == 2
     assert server.requests == []
 
 
-def test_a_callback_that_hangs_keeps_no_run_from_ending(path: Path, server: PromptLayerServer, app: Path) -> None:
+def test_a_run_ends_while_a_callback_hangs(path: Path, server: PromptLayerServer, app: Path) -> None:
     (app / "sink_app.py").write_text("import threading\ndef on_id(request_id): threading.Event().wait()\n")
     write_calls(path, 1, sink="sink_app:on_id")
     with subprocess.Popen(COMMAND, env=environment(path, server), cwd=app) as process:
@@ -408,7 +408,7 @@ def test_the_only_connection_is_to_the_configured_server(path: Path, server: Pro
     watch = (
         "import socket, sys\n"
         "def hook(event, args):\n"
-        "    # Netlink is how the kernel tells of changes of the network; nothing leaves the machine by it.\n"
+        "    # Netlink sockets report changes of the network, and send nothing out of the machine.\n"
         "    kernel = event.startswith('socket.') and getattr(args[0], 'family', None) == socket.AF_NETLINK\n"
         "    if event in ('socket.connect', 'socket.sendto', 'socket.bind') and not kernel:\n"
         "        print('REACHED', args[1], file=sys.stderr)\n"

@@ -1,4 +1,4 @@
-"""What becomes of records, for every way a request to PromptLayer can turn out."""
+"""The state of records after each outcome of a request to PromptLayer."""
 
 from __future__ import annotations
 
@@ -121,7 +121,9 @@ def test_one_poison_record_is_isolated_from_its_batch(path: Path, status: int, p
         assert len(server.request_logs) == 6
 
 
-def test_a_refusal_in_other_words_counts_when_promptlayer_is_there(path: Path, server: PromptLayerServer) -> None:
+def test_a_refusal_that_is_not_promptlayers_counts_if_promptlayer_is_reachable(
+    path: Path, server: PromptLayerServer
+) -> None:
     write_calls(path, 3)
     server.fail(413, body=b"<html>nginx</html>", path=BULK, times=3)
     result = run_pass(path, server)
@@ -132,7 +134,7 @@ def test_a_refusal_in_other_words_counts_when_promptlayer_is_there(path: Path, s
 def test_a_server_that_refuses_everything_makes_no_dead_letters(
     path: Path, server: PromptLayerServer, status: int
 ) -> None:
-    """As nginx does where it is asked in plain text at the port for TLS."""
+    """nginx does so for plain HTTP at its port for TLS."""
     write_calls(path, 20)
     server.fail(status, body=b"<html>400 The plain HTTP request was sent to HTTPS port</html>", times=1000)
     assert isinstance(run_pass(path, server).halt, Misdirected)
@@ -140,7 +142,7 @@ def test_a_server_that_refuses_everything_makes_no_dead_letters(
     assert len(server.requests) < 10
 
 
-def test_a_dead_record_says_why(path: Path) -> None:
+def test_a_dead_record_keeps_promptlayers_reason(path: Path) -> None:
     (record_id,) = write_calls(path, 1)
     with _PoisonedServer(record_id, 422) as server:
         run_pass(path, server)
@@ -148,7 +150,7 @@ def test_a_dead_record_says_why(path: Path) -> None:
         assert "refuses" in (journal.get(record_id).last_error or "")
 
 
-def test_throttling_keeps_the_batch_until_the_time_the_server_named(path: Path, server: PromptLayerServer) -> None:
+def test_throttling_keeps_the_batch_for_the_time_of_retry_after(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 2)
     server.fail(429, headers={"Retry-After": "60"}, path=BULK)
     result = run_pass(path, server)
@@ -170,7 +172,7 @@ def test_an_unclear_status_leaves_the_batch_in_doubt(path: Path, server: PromptL
 
 
 @pytest.mark.parametrize("body", [b"<html>sign in</html>", b"[]", b'{"success": false}', b""])
-def test_an_answer_that_is_not_promptlayers_leaves_the_batch_in_doubt(
+def test_a_response_that_is_not_promptlayers_leaves_the_batch_in_doubt(
     path: Path, server: PromptLayerServer, body: bytes
 ) -> None:
     write_calls(path, 1)
@@ -179,7 +181,7 @@ def test_an_answer_that_is_not_promptlayers_leaves_the_batch_in_doubt(
     assert set(states(path).values()) == {"in_doubt"}
 
 
-def test_a_lost_reply_is_adopted_without_a_second_log(path: Path, server: PromptLayerServer) -> None:
+def test_a_record_whose_response_was_lost_is_found_without_a_second_log(path: Path, server: PromptLayerServer) -> None:
     ids = write_calls(path, 2)
     server.drop_reply(path=BULK)
     assert run_pass(path, server).in_doubt == 2
@@ -188,7 +190,7 @@ def test_a_lost_reply_is_adopted_without_a_second_log(path: Path, server: Prompt
     assert (len(server.request_logs), posts(server)) == (2, 1)
 
 
-def test_a_timeout_is_adopted_without_a_second_log(path: Path, server: PromptLayerServer) -> None:
+def test_a_record_whose_request_timed_out_is_found_without_a_second_log(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 1)
     server.hang(60, path=BULK)
     assert isinstance(run_pass(path, server, timeout=0.2).halt, Ambiguous)
@@ -235,7 +237,7 @@ def test_a_failing_look_up_leaves_the_record_in_doubt(path: Path, server: Prompt
     assert posts(server) == 1
 
 
-def test_a_trace_that_cannot_be_looked_up_does_not_keep_the_others(path: Path, server: PromptLayerServer) -> None:
+def test_a_failing_look_up_does_not_delay_other_records(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 1)
     server.drop_reply(path=BULK)
     run_pass(path, server)
@@ -246,7 +248,7 @@ def test_a_trace_that_cannot_be_looked_up_does_not_keep_the_others(path: Path, s
     assert sorted(states(path).values()) == ["acked"] * 3 + ["in_doubt"]
 
 
-def test_a_server_that_fails_at_every_look_up_is_left_alone(path: Path, server: PromptLayerServer) -> None:
+def test_look_ups_halt_after_three_failures_in_a_row(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 9)
     server.drop_reply(path=BULK)
     run_pass(path, server)
@@ -255,7 +257,7 @@ def test_a_server_that_fails_at_every_look_up_is_left_alone(path: Path, server: 
     assert sum(request.path.startswith(TRACES) for request in server.requests) == 3
 
 
-def test_a_404_that_is_not_promptlayers_is_no_reason_to_send_again(path: Path, server: PromptLayerServer) -> None:
+def test_a_404_that_is_not_promptlayers_does_not_resend_the_record(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 1)
     server.drop_reply(path=BULK)
     run_pass(path, server)
@@ -284,7 +286,7 @@ def test_a_span_without_a_request_id_stays_in_doubt(path: Path, server: PromptLa
 
 
 @pytest.mark.parametrize("request_id", ['"7"', "true", "-1", "null", "99999999999999999999"])
-def test_a_request_id_that_is_none_is_not_stored(path: Path, server: PromptLayerServer, request_id: str) -> None:
+def test_an_invalid_request_id_is_not_stored(path: Path, server: PromptLayerServer, request_id: str) -> None:
     (record_id,) = write_calls(path, 1)
     span_id = record_id.replace("-", "")[16:]
     body = f'{{"success": true, "spans": [], "request_logs": [{{"id": {request_id}, "span_id": "{span_id}"}}]}}'
@@ -293,7 +295,7 @@ def test_a_request_id_that_is_none_is_not_stored(path: Path, server: PromptLayer
     assert request_ids(path) == {record_id: None}
 
 
-def test_what_a_dead_sender_had_leased_is_looked_up(path: Path, server: PromptLayerServer) -> None:
+def test_records_that_a_dead_sender_leased_are_looked_up(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 2)
     with Journal.open(path) as journal:
         journal.ingest(wait=True)
@@ -316,7 +318,7 @@ def test_a_pass_leaves_no_threads_behind(path: Path, server: PromptLayerServer) 
     wait_until(lambda: not {"plsync-send", "plsync-look-up"} & left_behind())
 
 
-def test_one_sender_a_journal(path: Path) -> None:
+def test_a_journal_has_one_sender_at_a_time(path: Path) -> None:
     path.mkdir(mode=0o700)
     with sole_sender(path), pytest.raises(JournalLocked, match="plsync run"), sole_sender(path):
         pass
@@ -324,7 +326,7 @@ def test_one_sender_a_journal(path: Path) -> None:
         pass
 
 
-def test_a_stopped_engine_sends_no_further_batch(path: Path, server: PromptLayerServer) -> None:
+def test_a_stopped_sender_sends_no_further_batch(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 4)
     run_pass(path, server, batch=1, stopped=lambda: posts(server) >= 2)
     assert sorted(states(path).values()) == ["acked", "acked", "pending", "pending"]
@@ -336,13 +338,13 @@ def test_acks_ring_the_doorbell(path: Path, server: PromptLayerServer) -> None:
     assert (path / "doorbell").exists()
 
 
-def test_only_payload_causes_end_a_record() -> None:
+def test_only_a_refused_payload_makes_a_record_dead() -> None:
     dead = {outcome.__name__ for outcome, rule in RULES.items() if rule.state == "dead"}
     assert dead == {"Refused"}
 
 
 class _PoisonedServer(PromptLayerServer):
-    """Refuses, with its batch, one record."""
+    """Refuses every batch with one record in it."""
 
     def __init__(self, record_id: str, status: int) -> None:
         super().__init__()

@@ -30,8 +30,8 @@ from plsync import track
 
 
 def on_id(request_id, record):
-    with Path("seen").open("a") as seen:
-        seen.write(f"{record.id} {request_id}\\n")
+    with Path("ids").open("a") as file:
+        file.write(f"{record.id} {request_id}\\n")
     if request_id % 10 == 0:
         track.score(request_id, request_id % 101)
 """
@@ -120,7 +120,7 @@ def test_every_record_arrives_once_and_every_id_comes_back(
     with Journal.open(path) as journal:
         assert {found.id: found.request_id for found in journal.records()} == ids
         assert journal.check().problems == []
-    seen = {tuple(line.split()) for line in (app / "seen").read_text().splitlines()}
-    assert seen == {(record_id, str(request_id)) for record_id, request_id in ids.items()}
+    delivered = {tuple(line.split()) for line in (app / "ids").read_text().splitlines()}
+    assert delivered == {(record_id, str(request_id)) for record_id, request_id in ids.items()}
     scored = {request_id: {"default": request_id % 101} for request_id in ids.values() if request_id % 10 == 0}
     assert server.scores == scored

@@ -1,4 +1,4 @@
-"""What must not keep what waiting: a long request the next ones, a bad record its neighbours, a failure the rest."""
+"""Independence of delays: a long request, a poison record or a failure does not delay other work."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_new_call_does_not_wait_for_a_request_that_takes_long(
 
 
 class Unsteady(PromptLayerClient):
-    """Over which every other batch is lost."""
+    """A client that loses every second batch."""
 
     sends = 0
 
@@ -56,16 +56,14 @@ class Unsteady(PromptLayerClient):
         return super().send(spans) if self.sends % 2 else Ambiguous("lost")
 
 
-def test_a_run_goes_on_as_long_as_something_is_delivered_between_failures(
-    path: Path, server: PromptLayerServer
-) -> None:
+def test_a_run_continues_while_batches_are_delivered_between_failures(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 12)
     with Journal.open(path) as journal, Unsteady(server.api_key, server.url) as client, Wake(path) as wake:
         list(Runner(journal, client, IMPATIENT, wake, batch=1, in_flight=1).once())
     assert set(states(path).values()) == {"acked"}
 
 
-def test_what_is_said_of_requests_does_not_wait_for_a_long_backlog(
+def test_follow_ups_do_not_wait_for_a_long_backlog(
     path: Path, client: PromptLayerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sender_module, "_INGEST_EVERY", 0.0)
@@ -76,9 +74,7 @@ def test_what_is_said_of_requests_does_not_wait_for_a_long_backlog(
         assert delivered_beside_a_score(runner, journal) == ["call", "score", "call", "call"]
 
 
-def test_what_is_said_of_requests_does_not_wait_for_a_link_that_never_drops(
-    path: Path, server: PromptLayerServer
-) -> None:
+def test_follow_ups_do_not_wait_until_a_link_is_stable(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 1)
     with Journal.open(path) as journal, Unsteady(server.api_key, server.url) as client, Wake(path) as wake:
         runner = Runner(journal, client, IMPATIENT, wake, batch=1, in_flight=1)
@@ -86,7 +82,7 @@ def test_what_is_said_of_requests_does_not_wait_for_a_link_that_never_drops(
 
 
 def delivered_beside_a_score(runner: Runner, journal: Journal) -> list[str]:
-    """What went out, one after the other, when there were three calls to send and a score for one that was there."""
+    """The order of delivery of three new calls and of a score for a delivered call."""
     list(runner.once())
     [known] = request_ids(journal.path).values()
     assert known is not None
@@ -101,7 +97,7 @@ def delivered(step: Step) -> list[str]:
     return ["score"] * step.sent if isinstance(step, FollowUpReport) else []
 
 
-def test_records_in_doubt_that_nobody_answers_for_do_not_keep_new_ones_waiting(
+def test_new_records_do_not_wait_for_look_ups_that_fail(
     path: Path, server: PromptLayerServer, client: PromptLayerClient
 ) -> None:
     write_calls(path, 5)
@@ -113,10 +109,10 @@ def test_records_in_doubt_that_nobody_answers_for_do_not_keep_new_ones_waiting(
     assert (sent.acked, type(sent.halt)) == (1, Ambiguous)
 
 
-def test_a_record_without_an_answer_is_told_from_its_neighbours(
+def test_a_poison_record_is_isolated_from_its_batch(
     path: Path, server: PromptLayerServer, client: PromptLayerClient
 ) -> None:
-    # The last, so that it is not by its place that the others get ahead of it.
+    # The last of them, so that the rest does not overtake it by its position.
     write_calls(path, 6)
     server.refuse("question 5", 500)
     with Journal.open(path) as journal:
@@ -126,10 +122,10 @@ def test_a_record_without_an_answer_is_told_from_its_neighbours(
     assert sorted(states(path).values()) == ["acked"] * 5 + ["in_doubt"]
 
 
-def test_a_record_that_fails_by_itself_comes_after_all_others(
+def test_a_record_that_fails_alone_is_sent_last(
     path: Path, server: PromptLayerServer, client: PromptLayerClient
 ) -> None:
-    # As many as there would be tries.
+    # There are fewer passes than records to deliver.
     write_calls(path, 6)
     for number in range(3):
         server.refuse(f"question {number}", 500)
@@ -140,7 +136,7 @@ def test_a_record_that_fails_by_itself_comes_after_all_others(
     assert list(states(path).values()).count("acked") == 3
 
 
-def test_what_has_a_bad_neighbour_goes_with_fewer_each_time_and_in_its_order(path: Path) -> None:
+def test_a_suspect_shares_a_request_with_a_quarter_as_many_records_each_time(path: Path) -> None:
     write_calls(path, 8)
     with Journal.open(path) as journal:
         records = list(journal.records(oldest_first=True))
@@ -159,13 +155,13 @@ def sizes(quarantine: Quarantine, records: Sequence[Any]) -> list[int]:
     return [len(part) for part in parts]
 
 
-def test_a_record_that_fails_by_itself_rests_longer_each_time(path: Path) -> None:
+def test_the_wait_of_a_record_that_fails_alone_doubles_up_to_eight_times(path: Path) -> None:
     write_calls(path, 1)
     with Journal.open(path) as journal:
         one = list(journal.records())
     quarantine = Quarantine()
-    rests = []
+    factors = []
     for _ in range(6):
         quarantine.observe(one, Ambiguous("500"))
-        rests.append(quarantine.backoff_factor(one))
-    assert rests == [1, 2, 4, 8, 8, 8]
+        factors.append(quarantine.backoff_factor(one))
+    assert factors == [1, 2, 4, 8, 8, 8]

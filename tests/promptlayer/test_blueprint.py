@@ -1,4 +1,4 @@
-"""A record becomes one span with its request log, in the shapes PromptLayer documents."""
+"""The mapping of a record to a span with its request log, in PromptLayer's documented format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_ids_come_from_the_record_id() -> None:
     assert context == {"trace_id": RECORD_ID.hex(), "span_id": RECORD_ID[8:].hex(), "trace_state": ""}
 
 
-def test_times_are_those_of_the_call_in_monotonic_length() -> None:
+def test_times_start_with_the_call_and_last_for_its_monotonic_duration() -> None:
     built = Call().span()
     assert (built["start_time"], built["end_time"]) == (AT, AT + 2_000_000_000)
     assert built["log_request"]["request_start_time"] == "2026-11-22T20:14:39.779262Z"
@@ -29,16 +29,16 @@ def test_times_are_kept_to_the_microsecond() -> None:
     assert times == ("2023-11-14T22:13:20.000001Z", "2023-11-14T22:13:20.000002Z")
 
 
-def test_a_span_has_no_parent_rather_than_a_parent_that_is_null() -> None:
+def test_a_span_has_no_parent_field() -> None:
     assert "parent_id" not in Call().span()
 
 
-def test_no_log_names_a_prompt() -> None:
+def test_a_log_has_no_prompt_name() -> None:
     start = {"metadata": {"prompt_name": "greeting", "prompt_id": 7}, "params": {"model": "m", "prompt_name": "x"}}
     assert not {key for key in Call(start=start).log() if key.startswith("prompt")}
 
 
-def test_a_span_as_json_is_the_span() -> None:
+def test_span_json_is_the_span_as_json() -> None:
     start = orjson.dumps({"kind": "chat", "t": AT, "messages": [human("hi")], "metadata": {"größe": "é"}})
     record = StoredRow(start, None, 5).record()
     assert orjson.loads(span_json(record)) == span(record)
@@ -58,7 +58,7 @@ def test_every_candidate_of_a_text_model_is_in_the_output() -> None:
     assert log["metadata"]["candidates"] == "2"
 
 
-def test_a_decision_is_shown_as_a_message_and_an_answer() -> None:
+def test_a_decision_is_mapped_to_a_message_and_an_answer() -> None:
     start = {"messages": None, "inputs": {"state": "down", "questions": {"urgent": "?"}}}
     log = Call(start=start, end={"outputs": {"answers": {"urgent": 0.75}}}).log()
     (question,), (reply,) = log["input"]["messages"], log["output"]["messages"]
@@ -66,7 +66,7 @@ def test_a_decision_is_shown_as_a_message_and_an_answer() -> None:
     assert (reply["role"], reply["content"][0]["text"]) == ("assistant", '{"answers":{"urgent":0.75}}')
 
 
-def test_an_answer_whose_question_is_lost_is_still_a_chat() -> None:
+def test_an_answer_without_its_start_event_is_a_chat() -> None:
     end = orjson.dumps({"t": AT, "generations": [answer("", tool_calls=[{"name": "f", "args": {}, "id": "c"}])]})
     log = span(StoredRow(None, end, 1, damage="checksum").record())["log_request"]
     assert (log["input"], log["metadata"]["damage"]) == ({"type": "chat", "messages": []}, "checksum")
@@ -80,14 +80,14 @@ def test_a_text_call_is_a_completion() -> None:
     assert call.log()["output"]["content"] == [{"type": "text", "text": "world"}]
 
 
-def test_usage_becomes_token_counts_and_details_metadata() -> None:
+def test_usage_becomes_token_counts_and_its_details_become_metadata() -> None:
     usage = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7, "input_token_details": {"cached": 2}}
     log = Call(end={"generations": [answer(usage_metadata=usage)]}).log()
     assert (log["input_tokens"], log["output_tokens"]) == (3, 4)
     assert log["metadata"].items() >= {"input_token_details.cached": "2"}.items()
 
 
-def test_a_total_that_is_more_than_its_parts_is_metadata() -> None:
+def test_a_total_above_the_sum_of_its_parts_is_in_the_metadata() -> None:
     usage = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 9}
     assert Call(end={"generations": [answer(usage_metadata=usage)]}).log()["metadata"]["total_tokens"] == "9"
 
@@ -99,12 +99,12 @@ def test_negative_or_huge_counts_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(("flags", "note"), [(1, "cached"), (2, "lossy"), (4, "redacted"), (8, "pruned")])
-def test_what_is_known_of_a_record_is_in_the_metadata(flags: int, note: str) -> None:
+def test_the_flags_of_a_record_are_in_the_metadata(flags: int, note: str) -> None:
     assert Call(flags=flags).log()["metadata"][note] == "true"
     assert note not in Call().log()["metadata"]
 
 
-def test_the_callers_metadata_wins_over_what_is_noted() -> None:
+def test_the_callers_metadata_wins_over_added_facts() -> None:
     assert Call(flags=1, start={"metadata": {"cached": "mine"}}).log()["metadata"]["cached"] == "mine"
 
 
@@ -123,12 +123,12 @@ def test_the_callers_metadata_wins_over_what_is_noted() -> None:
         ({"type": "ValueError", "module": "builtins", "message": "no"}, "UNKNOWN_ERROR"),
     ],
 )
-def test_errors_are_sorted_as_promptlayer_sorts_them(error: dict[str, Any], expected: str) -> None:
+def test_errors_have_the_category_of_promptlayers_sdk(error: dict[str, Any], expected: str) -> None:
     log = Call(end={"error": error}, status="error").log()
     assert (log["status"], log["error_type"]) == ("ERROR", expected)
 
 
-def test_an_error_keeps_the_partial_answer_and_its_message_cut() -> None:
+def test_an_error_keeps_the_partial_answer_and_a_shortened_message() -> None:
     error = {"type": "ValueError", "message": "x" * 2000}
     log = Call(end={"generations": [answer("par")], "error": error}, status="error").log()
     assert log["output"]["messages"][0]["content"][0]["text"] == "par"
@@ -136,13 +136,13 @@ def test_an_error_keeps_the_partial_answer_and_its_message_cut() -> None:
     assert log["metadata"]["plsync_cut"] == "error_message"
 
 
-def test_an_error_names_the_status_of_the_providers_answer() -> None:
+def test_the_status_code_of_an_error_is_in_the_metadata() -> None:
     error = {"type": "RateLimitError", "message": "slow", "status_code": 429}
     assert Call(end={"error": error}, status="error").log()["metadata"]["error_status_code"] == "429"
 
 
 @pytest.mark.parametrize("status", ["partial", "cancelled"])
-def test_a_call_the_caller_left_is_a_warning(status: str) -> None:
+def test_a_call_that_the_caller_ended_is_a_warning(status: str) -> None:
     log = Call(end={"generations": [answer("par")]}, status=status).log()
     assert (log["status"], log["error_type"]) == ("WARNING", "PROVIDER_PARTIAL_RESPONSE")
 
@@ -160,17 +160,17 @@ def test_a_call_the_caller_left_is_a_warning(status: str) -> None:
         {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
     ],
 )
-def test_an_answer_cut_short_is_a_warning(metadata: dict[str, Any]) -> None:
+def test_an_incomplete_answer_is_a_warning(metadata: dict[str, Any]) -> None:
     log = Call(end={"generations": [answer(response_metadata=metadata)]}).log()
     assert (log["status"], log["error_type"]) == ("WARNING", "PROVIDER_PARTIAL_RESPONSE")
 
 
 @pytest.mark.parametrize("metadata", [{"finish_reason": "stop"}, {"stop_reason": "end_turn"}, {"finish_reason": 1}, {}])
-def test_an_answer_that_ended_by_itself_is_a_success(metadata: dict[str, Any]) -> None:
+def test_a_complete_answer_is_a_success(metadata: dict[str, Any]) -> None:
     assert Call(end={"generations": [answer(response_metadata=metadata)]}).log()["status"] == "SUCCESS"
 
 
-def test_a_text_cut_short_is_a_warning() -> None:
+def test_an_incomplete_text_is_a_warning() -> None:
     generation = tagged("Generation", text="wor", generation_info={"finish_reason": "length"})
     call = Call(start={"kind": "llm", "messages": None, "prompts": ["x"]}, end={"generations": [generation]})
     assert call.log()["status"] == "WARNING"
@@ -186,7 +186,7 @@ def test_an_abandoned_call_is_an_error_without_output() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given_as", "expected"),
+    ("langchain_name", "expected"),
     [
         ("azure", "openai.azure"),
         ("google_genai", "google"),
@@ -197,8 +197,8 @@ def test_an_abandoned_call_is_an_error_without_output() -> None:
         ("gpt4all", "gpt4all"),
     ],
 )
-def test_providers_have_promptlayers_names(given_as: str, expected: str) -> None:
-    assert Call(start={"metadata": {"ls_provider": given_as}}).log()["provider"] == expected
+def test_providers_get_promptlayers_names(langchain_name: str, expected: str) -> None:
+    assert Call(start={"metadata": {"ls_provider": langchain_name}}).log()["provider"] == expected
 
 
 def test_the_model_is_never_empty() -> None:
@@ -210,11 +210,11 @@ def test_the_model_is_never_empty() -> None:
 @pytest.mark.parametrize(
     "path", ["/home/me/models/tiny.gguf", "C:\\models\\tiny.gguf", "./tiny.gguf", "models/tiny.gguf"]
 )
-def test_a_model_file_goes_by_its_name_alone(path: str) -> None:
+def test_a_model_file_is_reduced_to_its_name(path: str) -> None:
     assert Call(start={"params": {"model": path}}).log()["model"] == "tiny.gguf"
 
 
-def test_metadata_is_text_and_keeps_the_old_keys() -> None:
+def test_metadata_is_text_and_has_the_keys_of_the_community_handler() -> None:
     start = {"metadata": {"user": 7, "deep": {"a": 1}}, "tags": ["lc"], "pl_tags": ["pl"], "parent_run_id": None}
     metadata = Call(start=start).log()["metadata"]
     assert (metadata["user"], metadata["deep"]) == ("7", '{"a":1}')
@@ -223,17 +223,17 @@ def test_metadata_is_text_and_keeps_the_old_keys() -> None:
     assert (metadata["_langchain_parent_run_id"], metadata["_langchain_tags"]) == ("None", "['lc', 'pl']")
 
 
-def test_tags_are_cut_and_it_is_noted() -> None:
+def test_long_tags_are_cut_and_the_metadata_has_that() -> None:
     log = Call(start={"tags": ["x" * 600], "pl_tags": ["p"]}).log()
     assert (log["tags"], log["metadata"]["plsync_cut"]) == (["x" * 512, "p"], "tags")
 
 
-def test_metadata_keys_are_cut_and_it_is_noted() -> None:
+def test_long_metadata_keys_are_cut_and_the_metadata_has_that() -> None:
     metadata = Call(start={"metadata": {"k" * 2000: "v"}}).log()["metadata"]
     assert (metadata["k" * 1024], metadata["plsync_cut"]) == ("v", "metadata keys")
 
 
-def test_nothing_cut_is_nothing_noted() -> None:
+def test_without_a_cut_the_metadata_has_no_mark() -> None:
     assert "plsync_cut" not in Call(start={"tags": ["x" * 512], "metadata": {"k" * 1024: "v"}}).log()["metadata"]
 
 
@@ -242,7 +242,7 @@ def test_a_span_avoids_names_that_promptlayer_skips(name: str) -> None:
     assert Call(start={"name": name}).span()["name"] != name
 
 
-def test_openai_says_which_interface_answered() -> None:
+def test_a_log_of_openai_names_the_interface() -> None:
     assert Call().log()["api_type"] == "chat-completions"
     assert Call(end={"generations": [answer(response_metadata={"id": "resp_1"})]}).log()["api_type"] == "responses"
     assert "api_type" not in Call(start={"metadata": {"ls_provider": "ollama"}}).log()

@@ -1,4 +1,4 @@
-"""Whatever a record holds, what is sent of it is what PromptLayer takes."""
+"""Spans of generated records, against PromptLayer's schema."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ from tests.support.generated_records import RECORDS
 
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(record=RECORDS)
-def test_every_record_makes_a_span_by_the_schema(record: Record) -> None:
+def test_every_record_has_a_span_that_fits_the_schema(record: Record) -> None:
     check("Span", orjson.loads(span_json(record)))

@@ -1,4 +1,4 @@
-"""Content blocks, LangChain's own and those that providers leave, as PromptLayer's."""
+"""The mapping of content blocks of LangChain and of providers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from tests.support.sent import answer, content_of, output_of, received
         ("words", {"type": "text", "text": "words"}),
     ],
 )
-def test_each_content_block_has_its_form(block: Any, expected: dict[str, Any]) -> None:
+def test_each_content_block_is_mapped(block: Any, expected: dict[str, Any]) -> None:
     assert content_of(block) == [expected]
 
 
@@ -64,7 +64,7 @@ def test_media_that_a_model_made_is_output_media() -> None:
     assert received(answer([block]))["content"] == [made]
 
 
-def test_reasoning_beside_the_content_comes_first() -> None:
+def test_additional_reasoning_comes_first() -> None:
     content = received(answer("yo", additional_kwargs={"reasoning_content": "hm"}))["content"]
     assert [block["type"] for block in content] == ["thinking", "text"]
 
@@ -171,7 +171,7 @@ def image(url: str) -> list[dict[str, Any]]:
             {"type": "media", "media": {"title": "T", "type": "image/png", "url": "http://i", "format": "url"}},
             image("http://i"),
         ),
-        # nobody's
+        # of no known provider
         (None, []),
         (7, text("7")),
         ({"a": 1}, text('{"a":1}')),
@@ -179,7 +179,7 @@ def image(url: str) -> list[dict[str, Any]]:
         ({"type": "image"}, text('{"type":"image"}')),
     ],
 )
-def test_a_block_of_every_provider_that_is_sent_has_its_form(block: Any, expected: list[dict[str, Any]]) -> None:
+def test_an_input_block_of_every_provider_is_mapped(block: Any, expected: list[dict[str, Any]]) -> None:
     assert content_of(block) == expected
 
 
@@ -368,12 +368,12 @@ PAGE = {"type": "web_search_result", "url": "http://p", "title": "T", "encrypted
         ({"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, thinking("hm")),
     ],
 )
-def test_a_block_of_every_provider_that_a_model_made_has_its_form(block: Any, expected: list[dict[str, Any]]) -> None:
+def test_an_output_block_of_every_provider_is_mapped(block: Any, expected: list[dict[str, Any]]) -> None:
     assert output_of(block) == expected
 
 
 def cited(**annotation: Any) -> list[dict[str, Any]]:
-    """The annotations sent of a text with this one."""
+    """The annotations of the request log, for a text with one annotation."""
     found: list[dict[str, Any]] = output_of({"type": "text", "text": "abc", "annotations": [annotation]})[0].get(
         "annotations", []
     )
@@ -429,20 +429,20 @@ WEB = {"title": "T", "url": "http://t", "start_index": 0, "end_index": 1}
         ),
     ],
 )
-def test_a_citation_of_every_kind_has_its_form(annotation: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_a_citation_of_every_kind_is_mapped(annotation: dict[str, Any], expected: dict[str, Any]) -> None:
     assert cited(**annotation) == [expected]
 
 
-def test_a_citation_of_nothing_in_particular_is_left_out() -> None:
+def test_a_citation_without_a_source_is_left_out() -> None:
     assert cited(type="citation", cited_text="c") == []
 
 
-def test_anthropics_citations_are_beside_its_text() -> None:
+def test_anthropics_citations_become_annotations() -> None:
     block = {"type": "text", "text": "abc", "citations": [{"type": "web_search_result_location", "url": "http://t"}]}
     assert output_of(block)[0]["annotations"][0]["url"] == "http://t"
 
 
-def test_what_google_grounds_an_answer_on_is_cited() -> None:
+def test_googles_grounding_becomes_annotations() -> None:
     grounding = {
         "grounding_chunks": [{"web": {"uri": "http://a", "title": "A"}}, {"maps": {"uri": "http://b", "placeId": "p"}}],
         "grounding_supports": [
@@ -458,33 +458,33 @@ def test_what_google_grounds_an_answer_on_is_cited() -> None:
 
 
 @pytest.mark.parametrize(
-    "beside",
+    "additional",
     [
         {"reasoning_content": "hm"},
         {"reasoning": "hm"},
         {"reasoning": {"id": "r", "type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}},
     ],
 )
-def test_reasoning_beside_the_content_comes_first_in_every_form(beside: dict[str, Any]) -> None:
-    assert received(answer("yo", additional_kwargs=beside))["content"] == [*thinking("hm"), *text("yo")]
+def test_additional_reasoning_comes_first_in_every_format(additional: dict[str, Any]) -> None:
+    assert received(answer("yo", additional_kwargs=additional))["content"] == [*thinking("hm"), *text("yo")]
 
 
-def test_reasoning_is_not_told_twice() -> None:
-    said = [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "yo"}]
-    assert received(answer(said, additional_kwargs={"reasoning_content": "hm"}))["content"] == said
+def test_reasoning_is_not_repeated() -> None:
+    content = [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "yo"}]
+    assert received(answer(content, additional_kwargs={"reasoning_content": "hm"}))["content"] == content
 
 
-def test_a_refusal_beside_the_content_is_what_was_said() -> None:
+def test_an_additional_refusal_becomes_the_text() -> None:
     assert received(answer("", additional_kwargs={"refusal": "no"}))["content"] == text("no")
 
 
-def test_audio_beside_the_content_is_heard_and_read() -> None:
+def test_additional_audio_becomes_media_and_its_transcript_text() -> None:
     audio = {"id": "a", "data": "QQ==", "transcript": "yo", "expires_at": 1}
     content = received(answer("", additional_kwargs={"audio": audio}))["content"]
     assert content == [*text("yo"), *made("audio", "audio/wav", "data:audio/wav;base64,QQ==")]
 
 
-def test_calls_of_openais_own_tools_beside_the_content_come_first() -> None:
+def test_additional_calls_of_openais_own_tools_come_first() -> None:
     outputs = [{"type": "web_search_call", "id": "s1", "action": {}}]
     content = received(answer("yo", additional_kwargs={"tool_outputs": outputs}))["content"]
     assert [block["type"] for block in content] == ["server_tool_use", "text"]

@@ -1,4 +1,4 @@
-"""Messages of every LangChain class, and the tool calls in them, as PromptLayer's messages."""
+"""The mapping of messages of every LangChain class, with their tool calls."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_content_is_always_a_list() -> None:
     assert sent(tagged("HumanMessage", type="human", content=""))[0]["content"] == []
 
 
-def test_a_tool_message_names_the_call_it_answers() -> None:
+def test_a_tool_message_has_the_id_of_its_call() -> None:
     message = sent(tagged("ToolMessage", type="tool", content="4", tool_call_id="c1", name="add", artifact=[1]))[0]
     assert (message["tool_call_id"], message["name"]) == ("c1", "add")
     assert "artifact" not in message
@@ -73,7 +73,7 @@ def test_tool_calls_carry_their_arguments_as_json() -> None:
     assert message["content"] == []
 
 
-def test_tool_use_in_content_is_not_told_twice() -> None:
+def test_tool_use_in_content_is_not_repeated() -> None:
     block = {"type": "tool_use", "id": "c1", "name": "add", "input": {"a": 1}}
     calls = [{"name": "add", "args": {"a": 1}, "id": "c1", "type": "tool_call"}]
     message = received(answer([block], tool_calls=calls))
@@ -85,14 +85,14 @@ def test_tool_use_only_in_content_becomes_a_tool_call() -> None:
     assert received(answer([block]))["tool_calls"][0]["function"]["name"] == "add"
 
 
-def test_unparsable_tool_arguments_are_kept_and_warned_of() -> None:
+def test_invalid_tool_arguments_are_kept_and_make_a_warning() -> None:
     log = Call(end={"generations": [answer("", invalid_tool_calls=[{"name": "f", "args": "{oops", "id": None}])]}).log()
     call = log["output"]["messages"][0]["tool_calls"][0]
     assert (call["id"], call["function"]["arguments"]) == ("call_0", "{oops")
     assert (log["status"], log["error_type"]) == ("WARNING", "PROVIDER_PARTIAL_RESPONSE")
 
 
-def test_a_role_that_promptlayer_does_not_have_is_the_name() -> None:
+def test_a_role_that_promptlayer_does_not_have_becomes_the_name() -> None:
     assert sent(tagged("ChatMessage", type="chat", role="narrator", content="x"))[0]["name"] == "narrator"
 
 
@@ -101,17 +101,17 @@ def test_names_are_kept() -> None:
     assert "name" not in sent(human("x", name=None))[0]
 
 
-def test_a_message_of_an_unknown_type_that_a_model_made_is_the_assistants() -> None:
+def test_an_output_message_of_an_unknown_type_is_the_assistants() -> None:
     generation = tagged("ChatGeneration", text="x", message=tagged("BaseMessage", type="of my own", content="x"))
     assert received(generation)["role"] == "assistant"
 
 
-def test_whatever_is_no_message_is_shown_as_text() -> None:
+def test_a_value_that_is_not_a_message_becomes_text() -> None:
     messages = sent("words", {"a": 1}, 7)  # type: ignore[arg-type]
     assert [message["content"][0]["text"] for message in messages] == ["words", '{"a":1}', "7"]
 
 
-def test_braces_are_no_variables() -> None:
+def test_braces_do_not_become_variables() -> None:
     message = sent(human('{"a": {b}}'))[0]
     assert (message["template_format"], message["input_variables"]) == ("jinja2", [])
 
@@ -133,7 +133,7 @@ def test_an_answer_of_tool_calls_alone_has_a_list_for_content() -> None:
         {"toolUse": {"toolUseId": "c1", "name": "add", "input": {"a": 1}}},
     ],
 )
-def test_a_call_of_every_provider_that_only_the_content_has_is_a_tool_call(block: dict[str, Any]) -> None:
+def test_a_call_that_only_the_content_has_becomes_a_tool_call(block: dict[str, Any]) -> None:
     message = received(answer([block]))
     function = {"name": "add", "arguments": '{"a":1}'}
     assert message["tool_calls"] == [{"id": "c1", "type": "function", "function": function}]
@@ -142,13 +142,13 @@ def test_a_call_of_every_provider_that_only_the_content_has_is_a_tool_call(block
     assert len(known["tool_calls"]) == 1
 
 
-def test_what_is_left_of_a_stream_is_not_content() -> None:
+def test_fragments_of_a_stream_are_left_out() -> None:
     assert received(answer(["x", {"type": "input_json_delta", "partial_json": "{"}]))["content"] == [
         {"type": "text", "text": "x"}
     ]
 
 
-def test_a_call_in_the_older_form_of_openai_is_kept() -> None:
+def test_a_call_in_openais_older_format_is_kept() -> None:
     message = received(answer("", additional_kwargs={"function_call": {"name": "add", "arguments": "{}"}}))
     assert message["function_call"] == {"name": "add", "arguments": "{}"}
 
@@ -163,7 +163,7 @@ def test_a_call_in_the_older_form_of_openai_is_kept() -> None:
         {"toolResult": {"toolUseId": "c1", "content": [{"json": 4}]}},
     ],
 )
-def test_the_result_of_a_tool_within_a_users_message_is_a_tools_message(block: dict[str, Any]) -> None:
+def test_a_tool_result_in_a_users_message_becomes_a_tool_message(block: dict[str, Any]) -> None:
     tool, user = sent(human([block, {"type": "text", "text": "And now?"}]))
     assert (tool["role"], tool["tool_call_id"], tool["content"]) == ("tool", "c1", [{"type": "text", "text": "4"}])
     assert (user["role"], user["content"]) == ("user", [{"type": "text", "text": "And now?"}])

@@ -1,4 +1,4 @@
-"""The way out is the one that the environment names, as httpx users expect."""
+"""The proxies of the environment, which the client uses as httpx does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
 @pytest.fixture(autouse=True)
-def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in VARIABLES:
         monkeypatch.delenv(variable, raising=False)
         monkeypatch.delenv(variable.lower(), raising=False)
@@ -22,13 +22,13 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def proxy() -> Iterator[RawServer]:
-    """Answers in the server's place, which is all that is needed to see what it was asked for."""
+    """A proxy that responds itself, and keeps the first line of each request."""
     with RawServer(answering("429 Too Many Requests", b"{}")) as proxy:
         yield proxy
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY", "http_proxy"])
-def test_http_goes_through_the_proxy_with_its_whole_url(
+def test_an_http_request_reaches_the_proxy_with_the_whole_url(
     proxy: RawServer, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv(variable, proxy.url)
@@ -38,7 +38,7 @@ def test_http_goes_through_the_proxy_with_its_whole_url(
 
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
-def test_https_goes_through_a_tunnel_and_a_proxy_that_refuses_one_is_no_connection(
+def test_a_proxy_that_refuses_a_tunnel_for_https_makes_promptlayer_unreachable(
     monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     with RawServer(answering("407 Proxy Authentication Required")) as proxy:
@@ -51,14 +51,14 @@ def test_https_goes_through_a_tunnel_and_a_proxy_that_refuses_one_is_no_connecti
     assert "hunter2" not in outcome.reason
 
 
-def test_a_proxy_that_wants_to_know_who_asks_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_requires_authentication_for_http_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     with RawServer(answering("407 Proxy Authentication Required")) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         with PromptLayerClient("pl_key", "http://promptlayer.invalid") as client:
             assert isinstance(client.send([]), Misdirected)
 
 
-def test_whom_no_proxy_names_is_asked_without(proxy: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_in_no_proxy_is_reached_directly(proxy: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy.url)
     monkeypatch.setenv("NO_PROXY", "promptlayer.invalid")
     with PromptLayerClient("pl_key", "http://promptlayer.invalid") as client:
@@ -67,7 +67,7 @@ def test_whom_no_proxy_names_is_asked_without(proxy: RawServer, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_server_of_this_machine_is_asked_without(
+def test_a_server_of_this_machine_is_reached_directly(
     proxy: RawServer, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy.url)

@@ -1,4 +1,4 @@
-"""Parameters, tools and tool choice of every provider, as PromptLayer's."""
+"""The mapping of parameters, tools and tool choice of every provider."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.sent import Call, asked
+from tests.support.sent import Call, log_with
 
 
 def test_parameters_leave_secrets_out() -> None:
@@ -54,31 +54,31 @@ def test_tools_of_every_shape_become_function_tools(tool: dict[str, Any]) -> Non
     ],
 )
 def test_a_tool_the_provider_runs_is_built_in(tool: dict[str, Any], kind: str) -> None:
-    (built_in,) = asked(tools=[tool], provider="anthropic")["input"]["tools"]
+    (built_in,) = log_with(tools=[tool], provider="anthropic")["input"]["tools"]
     assert (built_in["type"], built_in["provider"], built_in["config"]) == (kind, "anthropic", tool)
     assert built_in["id"] and built_in["name"]
 
 
 def test_google_declares_several_functions_in_one_tool() -> None:
     tools = [{"function_declarations": [{"name": "a"}, {"name": "b"}]}, {"google_search": {}}]
-    built = asked(tools=tools)["input"]["tools"]
+    built = log_with(tools=tools)["input"]["tools"]
     assert [tool.get("function", tool)["name"] for tool in built] == ["a", "b", "google_search"]
 
 
-def test_a_tool_without_a_schema_takes_nothing() -> None:
-    (tool,) = asked(tools=[{"type": "custom", "custom": {"name": "f"}}])["input"]["tools"]
+def test_a_tool_without_a_schema_has_no_parameters() -> None:
+    (tool,) = log_with(tools=[{"type": "custom", "custom": {"name": "f"}}])["input"]["tools"]
     assert tool["function"] == {"name": "f", "description": "", "parameters": {"type": "object", "properties": {}}}
 
 
 def test_a_strict_tool_stays_strict() -> None:
-    (tool,) = asked(tools=[{"type": "function", "function": {"name": "f", "strict": True}}])["input"]["tools"]
+    (tool,) = log_with(tools=[{"type": "function", "function": {"name": "f", "strict": True}}])["input"]["tools"]
     assert tool["function"]["strict"] is True
 
 
 def test_functions_in_openais_older_form_are_kept() -> None:
-    prompt = asked(functions=[{"name": "f", "parameters": {}}, 7], function_call={"name": "f"})["input"]
+    prompt = log_with(functions=[{"name": "f", "parameters": {}}, 7], function_call={"name": "f"})["input"]
     assert ([function["name"] for function in prompt["functions"]], prompt["function_call"]) == (["f"], {"name": "f"})
-    assert asked(functions=[{"name": "f"}], function_call="auto")["input"]["function_call"] == "auto"
+    assert log_with(functions=[{"name": "f"}], function_call="auto")["input"]["function_call"] == "auto"
 
 
 def test_an_unknown_tool_stays_among_the_parameters() -> None:
@@ -111,8 +111,8 @@ FORCED = {"type": "function", "function": {"name": "add"}}
         ({"a": 1, "b": 2}, '{"a":1,"b":2}'),
     ],
 )
-def test_a_choice_of_tools_in_every_form_is_said_as_openai_says_it(choice: Any, expected: Any) -> None:
-    assert asked(tool_choice=choice)["input"]["tool_choice"] == expected
+def test_a_tool_choice_of_any_provider_is_mapped_to_openais(choice: Any, expected: Any) -> None:
+    assert log_with(tool_choice=choice)["input"]["tool_choice"] == expected
 
 
 @pytest.mark.parametrize(
@@ -124,31 +124,31 @@ def test_a_choice_of_tools_in_every_form_is_said_as_openai_says_it(choice: Any, 
         ({"mode": "NONE"}, "none"),
     ],
 )
-def test_googles_tool_config_is_a_choice(calling: dict[str, Any], expected: Any) -> None:
-    assert asked(tool_config={"function_calling_config": calling})["input"]["tool_choice"] == expected
+def test_googles_tool_config_is_mapped_to_a_tool_choice(calling: dict[str, Any], expected: Any) -> None:
+    assert log_with(tool_config={"function_calling_config": calling})["input"]["tool_choice"] == expected
 
 
 def test_bedrocks_tool_config_holds_tools_and_choice() -> None:
     tools = {"tools": [{"toolSpec": {"name": "add"}}], "toolChoice": {"tool": {"name": "add"}}}
-    prompt = asked(toolConfig=tools)["input"]
+    prompt = log_with(toolConfig=tools)["input"]
     assert (prompt["tools"][0]["function"]["name"], prompt["tool_choice"]) == ("add", FORCED)
 
 
 def test_a_response_format_is_a_parameter() -> None:
     form = {"type": "json_schema", "json_schema": {"name": "Joke", "schema": {"type": "object"}}}
-    assert asked(response_format=form)["parameters"]["response_format"] == form
+    assert log_with(response_format=form)["parameters"]["response_format"] == form
 
 
-def test_a_structured_output_that_the_provider_was_not_told_of_is_a_response_format() -> None:
-    asked_for = {"kwargs": {"method": "json_mode"}, "schema": {"title": "Joke", "type": "object"}}
-    start = {"options": {"ls_structured_output_format": asked_for}}
-    form = {"type": "json_schema", "json_schema": {"name": "Joke", "schema": asked_for["schema"]}}
+def test_a_structured_output_of_langchain_alone_becomes_a_response_format() -> None:
+    output_format = {"kwargs": {"method": "json_mode"}, "schema": {"title": "Joke", "type": "object"}}
+    start = {"options": {"ls_structured_output_format": output_format}}
+    form = {"type": "json_schema", "json_schema": {"name": "Joke", "schema": output_format["schema"]}}
     assert Call(start=start).log()["parameters"]["response_format"] == form
-    told = Call(start={**start, "params": {"format": {"type": "object"}}}).log()["parameters"]
-    assert told == {"format": {"type": "object"}}
+    parameters = Call(start={**start, "params": {"format": {"type": "object"}}}).log()["parameters"]
+    assert parameters == {"format": {"type": "object"}}
 
 
-def test_what_a_call_of_a_text_model_overrides_is_read_from_its_metadata() -> None:
+def test_parameters_that_a_text_call_overrides_are_read_from_its_metadata() -> None:
     metadata = {"ls_temperature": 0.5, "ls_max_tokens": 7, "ls_provider": "openai"}
     log = Call(start={"params": {"temperature": 0.1}, "metadata": metadata, "options": {"stop": ["x"]}}).log()
     assert log["parameters"] == {"temperature": 0.1, "max_tokens": 7, "stop": ["x"]}

@@ -98,7 +98,7 @@ def answer(content: Any = "yo", **fields: Any) -> dict[str, Any]:
     return tagged("ChatGeneration", text=text, message=message, generation_info=None)
 
 
-def asked(**params: Any) -> dict[str, Any]:
+def log_with(**params: Any) -> dict[str, Any]:
     """The log of a call with these parameters."""
     provider = params.pop("provider", "openai")
     return Call(start={"params": params, "metadata": {"ls_provider": provider}}).log()
