@@ -213,9 +213,15 @@ def test_the_cases_cover_every_row_of_the_table() -> None:
     assert [row.outcome for row in OUTCOMES if row.errors] == [Unreachable, Ambiguous, Ambiguous]
 
 
-def test_the_table_stands_in_the_docs() -> None:
+def test_the_table_of_the_docs_has_the_state_and_the_action_of_each_response() -> None:
     page = (ROOT / "docs" / "internals" / "sending.md").read_text()
-    assert [row.response for row in OUTCOMES if f"| {row.response} |" not in page] == []
+    lines = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| ")]
+    documented = {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in lines}
+    actions = {Action.CONTINUE: "the next batch", Action.PAUSE: "pause", Action.STOP: "stop"}
+    for row in OUTCOMES:
+        state, action = documented[row.response]
+        assert RULES[row.outcome].state.replace("_", " ") in state
+        assert action == actions[RULES[row.outcome].action]
 
 
 class _ForgetfulServer(PromptLayerServer):

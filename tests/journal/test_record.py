@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration
 
 from plsync.journal.record import FIELDS, STATES, Record
-from tests.support.sent import StoredRow
+from tests.support.request_log import StoredRow
 
 ID = UUID("0199a3b2-c4d5-7e6f-8a9b-0c1d2e3f4a5b")
 RUN = "11111111-2222-4333-8444-555555555555"

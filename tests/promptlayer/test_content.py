@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.sent import answer, content_of, output_of, received
+from tests.support.request_log import answer, input_blocks, output_blocks, output_message
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ from tests.support.sent import answer, content_of, output_of, received
     ],
 )
 def test_each_content_block_is_mapped(block: Any, expected: dict[str, Any]) -> None:
-    assert content_of(block) == [expected]
+    assert input_blocks(block) == [expected]
 
 
 def test_media_that_a_model_made_is_output_media() -> None:
@@ -61,11 +61,11 @@ def test_media_that_a_model_made_is_output_media() -> None:
         "mime_type": "image/png",
         "media_type": "image",
     }
-    assert received(answer([block]))["content"] == [made]
+    assert output_message(answer([block]))["content"] == [made]
 
 
 def test_additional_reasoning_comes_first() -> None:
-    content = received(answer("yo", additional_kwargs={"reasoning_content": "hm"}))["content"]
+    content = output_message(answer("yo", additional_kwargs={"reasoning_content": "hm"}))["content"]
     assert [block["type"] for block in content] == ["thinking", "text"]
 
 
@@ -180,7 +180,7 @@ def image(url: str) -> list[dict[str, Any]]:
     ],
 )
 def test_an_input_block_of_every_provider_is_mapped(block: Any, expected: list[dict[str, Any]]) -> None:
-    assert content_of(block) == expected
+    assert input_blocks(block) == expected
 
 
 def thinking(words: str, **more: str) -> list[dict[str, Any]]:
@@ -369,12 +369,12 @@ PAGE = {"type": "web_search_result", "url": "http://p", "title": "T", "encrypted
     ],
 )
 def test_an_output_block_of_every_provider_is_mapped(block: Any, expected: list[dict[str, Any]]) -> None:
-    assert output_of(block) == expected
+    assert output_blocks(block) == expected
 
 
 def cited(**annotation: Any) -> list[dict[str, Any]]:
     """The annotations of the request log, for a text with one annotation."""
-    found: list[dict[str, Any]] = output_of({"type": "text", "text": "abc", "annotations": [annotation]})[0].get(
+    found: list[dict[str, Any]] = output_blocks({"type": "text", "text": "abc", "annotations": [annotation]})[0].get(
         "annotations", []
     )
     return found
@@ -439,7 +439,7 @@ def test_a_citation_without_a_source_is_left_out() -> None:
 
 def test_anthropics_citations_become_annotations() -> None:
     block = {"type": "text", "text": "abc", "citations": [{"type": "web_search_result_location", "url": "http://t"}]}
-    assert output_of(block)[0]["annotations"][0]["url"] == "http://t"
+    assert output_blocks(block)[0]["annotations"][0]["url"] == "http://t"
 
 
 def test_googles_grounding_becomes_annotations() -> None:
@@ -449,7 +449,7 @@ def test_googles_grounding_becomes_annotations() -> None:
             {"segment": {"start_index": 0, "end_index": 2, "text": "ab"}, "grounding_chunk_indices": [0, 1, 9]}
         ],
     }
-    block = received(answer("abc", response_metadata={"grounding_metadata": grounding}))["content"][0]
+    block = output_message(answer("abc", response_metadata={"grounding_metadata": grounding}))["content"][0]
     assert [(found["type"], found["url"]) for found in block["annotations"]] == [
         ("url_citation", "http://a"),
         ("map_citation", "http://b"),
@@ -466,25 +466,25 @@ def test_googles_grounding_becomes_annotations() -> None:
     ],
 )
 def test_additional_reasoning_comes_first_in_every_format(additional: dict[str, Any]) -> None:
-    assert received(answer("yo", additional_kwargs=additional))["content"] == [*thinking("hm"), *text("yo")]
+    assert output_message(answer("yo", additional_kwargs=additional))["content"] == [*thinking("hm"), *text("yo")]
 
 
 def test_reasoning_is_not_repeated() -> None:
     content = [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "yo"}]
-    assert received(answer(content, additional_kwargs={"reasoning_content": "hm"}))["content"] == content
+    assert output_message(answer(content, additional_kwargs={"reasoning_content": "hm"}))["content"] == content
 
 
 def test_an_additional_refusal_becomes_the_text() -> None:
-    assert received(answer("", additional_kwargs={"refusal": "no"}))["content"] == text("no")
+    assert output_message(answer("", additional_kwargs={"refusal": "no"}))["content"] == text("no")
 
 
 def test_additional_audio_becomes_media_and_its_transcript_text() -> None:
     audio = {"id": "a", "data": "QQ==", "transcript": "yo", "expires_at": 1}
-    content = received(answer("", additional_kwargs={"audio": audio}))["content"]
+    content = output_message(answer("", additional_kwargs={"audio": audio}))["content"]
     assert content == [*text("yo"), *made("audio", "audio/wav", "data:audio/wav;base64,QQ==")]
 
 
 def test_additional_calls_of_openais_own_tools_come_first() -> None:
     outputs = [{"type": "web_search_call", "id": "s1", "action": {}}]
-    content = received(answer("yo", additional_kwargs={"tool_outputs": outputs}))["content"]
+    content = output_message(answer("yo", additional_kwargs={"tool_outputs": outputs}))["content"]
     assert [block["type"] for block in content] == ["server_tool_use", "text"]

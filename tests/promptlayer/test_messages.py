@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.sent import Call, answer, human, received, sent, tagged
+from tests.support.request_log import LoggedCall, answer, human, input_messages, output_message, tagged
 
 
 @pytest.mark.parametrize(
@@ -42,32 +42,34 @@ from tests.support.sent import Call, answer, human, received, sent, tagged
     ],
 )
 def test_each_message_type_has_its_role(message: dict[str, Any], role: str) -> None:
-    assert sent(message)[0]["role"] == role
-    assert sent(message)[0]["content"] == [{"type": "text", "text": "x"}]
+    assert input_messages(message)[0]["role"] == role
+    assert input_messages(message)[0]["content"] == [{"type": "text", "text": "x"}]
 
 
 def test_content_is_always_a_list() -> None:
-    assert sent(tagged("HumanMessage", type="human", content=""))[0]["content"] == []
+    assert input_messages(tagged("HumanMessage", type="human", content=""))[0]["content"] == []
 
 
 def test_a_tool_message_has_the_id_of_its_call() -> None:
-    message = sent(tagged("ToolMessage", type="tool", content="4", tool_call_id="c1", name="add", artifact=[1]))[0]
+    message = input_messages(
+        tagged("ToolMessage", type="tool", content="4", tool_call_id="c1", name="add", artifact=[1])
+    )[0]
     assert (message["tool_call_id"], message["name"]) == ("c1", "add")
     assert "artifact" not in message
 
 
 def test_a_failed_tool_is_named_in_the_metadata() -> None:
     failed = tagged("ToolMessage", type="tool", content="boom", tool_call_id="c1", status="error")
-    assert Call(start={"messages": [failed]}).log()["metadata"]["failed_tool_calls"] == "c1"
+    assert LoggedCall(start={"messages": [failed]}).log()["metadata"]["failed_tool_calls"] == "c1"
 
 
 def test_a_remove_message_is_left_out() -> None:
-    assert sent(tagged("RemoveMessage", type="remove", content="", id="m1")) == []
+    assert input_messages(tagged("RemoveMessage", type="remove", content="", id="m1")) == []
 
 
 def test_tool_calls_carry_their_arguments_as_json() -> None:
     calls = [{"name": "add", "args": {"a": 1}, "id": "c1", "type": "tool_call"}]
-    message = received(answer("", tool_calls=calls))
+    message = output_message(answer("", tool_calls=calls))
     function = {"name": "add", "arguments": '{"a":1}'}
     assert message["tool_calls"] == [{"id": "c1", "type": "function", "function": function}]
     assert message["content"] == []
@@ -76,50 +78,52 @@ def test_tool_calls_carry_their_arguments_as_json() -> None:
 def test_tool_use_in_content_is_not_repeated() -> None:
     block = {"type": "tool_use", "id": "c1", "name": "add", "input": {"a": 1}}
     calls = [{"name": "add", "args": {"a": 1}, "id": "c1", "type": "tool_call"}]
-    message = received(answer([block], tool_calls=calls))
+    message = output_message(answer([block], tool_calls=calls))
     assert (len(message["tool_calls"]), message["content"]) == (1, [])
 
 
 def test_tool_use_only_in_content_becomes_a_tool_call() -> None:
     block = {"type": "tool_use", "id": "c1", "name": "add", "input": {"a": 1}}
-    assert received(answer([block]))["tool_calls"][0]["function"]["name"] == "add"
+    assert output_message(answer([block]))["tool_calls"][0]["function"]["name"] == "add"
 
 
 def test_invalid_tool_arguments_are_kept_and_make_a_warning() -> None:
-    log = Call(end={"generations": [answer("", invalid_tool_calls=[{"name": "f", "args": "{oops", "id": None}])]}).log()
+    log = LoggedCall(
+        end={"generations": [answer("", invalid_tool_calls=[{"name": "f", "args": "{oops", "id": None}])]}
+    ).log()
     call = log["output"]["messages"][0]["tool_calls"][0]
     assert (call["id"], call["function"]["arguments"]) == ("call_0", "{oops")
     assert (log["status"], log["error_type"]) == ("WARNING", "PROVIDER_PARTIAL_RESPONSE")
 
 
 def test_a_role_that_promptlayer_does_not_have_becomes_the_name() -> None:
-    assert sent(tagged("ChatMessage", type="chat", role="narrator", content="x"))[0]["name"] == "narrator"
+    assert input_messages(tagged("ChatMessage", type="chat", role="narrator", content="x"))[0]["name"] == "narrator"
 
 
 def test_names_are_kept() -> None:
-    assert sent(human("x", name="bo"))[0]["name"] == "bo"
-    assert "name" not in sent(human("x", name=None))[0]
+    assert input_messages(human("x", name="bo"))[0]["name"] == "bo"
+    assert "name" not in input_messages(human("x", name=None))[0]
 
 
 def test_an_output_message_of_an_unknown_type_is_the_assistants() -> None:
     generation = tagged("ChatGeneration", text="x", message=tagged("BaseMessage", type="of my own", content="x"))
-    assert received(generation)["role"] == "assistant"
+    assert output_message(generation)["role"] == "assistant"
 
 
 def test_a_value_that_is_not_a_message_becomes_text() -> None:
-    messages = sent("words", {"a": 1}, 7)  # type: ignore[arg-type]
+    messages = input_messages("words", {"a": 1}, 7)  # type: ignore[arg-type]
     assert [message["content"][0]["text"] for message in messages] == ["words", '{"a":1}', "7"]
 
 
 def test_braces_do_not_become_variables() -> None:
-    message = sent(human('{"a": {b}}'))[0]
+    message = input_messages(human('{"a": {b}}'))[0]
     assert (message["template_format"], message["input_variables"]) == ("jinja2", [])
 
 
 def test_an_answer_of_tool_calls_alone_has_a_list_for_content() -> None:
     contents: list[Any] = ["", [], None]
     for content in contents:
-        message = received(answer(content, tool_calls=[{"name": "f", "args": {}, "id": "c1"}]))
+        message = output_message(answer(content, tool_calls=[{"name": "f", "args": {}, "id": "c1"}]))
         assert (message["content"], len(message["tool_calls"])) == ([], 1)
 
 
@@ -134,22 +138,22 @@ def test_an_answer_of_tool_calls_alone_has_a_list_for_content() -> None:
     ],
 )
 def test_a_call_that_only_the_content_has_becomes_a_tool_call(block: dict[str, Any]) -> None:
-    message = received(answer([block]))
+    message = output_message(answer([block]))
     function = {"name": "add", "arguments": '{"a":1}'}
     assert message["tool_calls"] == [{"id": "c1", "type": "function", "function": function}]
     assert message["content"] == []
-    known = received(answer([block], tool_calls=[{"name": "add", "args": {"a": 1}, "id": "c1"}]))
+    known = output_message(answer([block], tool_calls=[{"name": "add", "args": {"a": 1}, "id": "c1"}]))
     assert len(known["tool_calls"]) == 1
 
 
 def test_fragments_of_a_stream_are_left_out() -> None:
-    assert received(answer(["x", {"type": "input_json_delta", "partial_json": "{"}]))["content"] == [
+    assert output_message(answer(["x", {"type": "input_json_delta", "partial_json": "{"}]))["content"] == [
         {"type": "text", "text": "x"}
     ]
 
 
 def test_a_call_in_openais_older_format_is_kept() -> None:
-    message = received(answer("", additional_kwargs={"function_call": {"name": "add", "arguments": "{}"}}))
+    message = output_message(answer("", additional_kwargs={"function_call": {"name": "add", "arguments": "{}"}}))
     assert message["function_call"] == {"name": "add", "arguments": "{}"}
 
 
@@ -164,7 +168,7 @@ def test_a_call_in_openais_older_format_is_kept() -> None:
     ],
 )
 def test_a_tool_result_in_a_users_message_becomes_a_tool_message(block: dict[str, Any]) -> None:
-    tool, user = sent(human([block, {"type": "text", "text": "And now?"}]))
+    tool, user = input_messages(human([block, {"type": "text", "text": "And now?"}]))
     assert (tool["role"], tool["tool_call_id"], tool["content"]) == ("tool", "c1", [{"type": "text", "text": "4"}])
     assert (user["role"], user["content"]) == ("user", [{"type": "text", "text": "And now?"}])
-    assert [message["role"] for message in sent(human([block]))] == ["tool"]
+    assert [message["role"] for message in input_messages(human([block]))] == ["tool"]

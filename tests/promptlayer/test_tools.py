@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.sent import Call, log_with
+from tests.support.request_log import LoggedCall, log_with
 
 
 def test_parameters_leave_secrets_out() -> None:
     params = {"model": "m", "temperature": 0.5, "max_tokens": 3, "openai_api_key": "k", "auth_token": "t", "stop": None}
-    assert Call(start={"params": params}).log()["parameters"] == {"temperature": 0.5, "max_tokens": 3}
+    assert LoggedCall(start={"params": params}).log()["parameters"] == {"temperature": 0.5, "max_tokens": 3}
     passed_on = {"model_kwargs": {"extra_headers": {"x": "k"}, "seed": 1}}
-    assert Call(start={"params": passed_on}).log()["parameters"] == {"model_kwargs": {"seed": 1}}
+    assert LoggedCall(start={"params": passed_on}).log()["parameters"] == {"model_kwargs": {"seed": 1}}
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_parameters_leave_secrets_out() -> None:
     ],
 )
 def test_tools_of_every_shape_become_function_tools(tool: dict[str, Any]) -> None:
-    prompt = Call(start={"params": {"tools": [tool], "tool_choice": "auto"}}).log()["input"]
+    prompt = LoggedCall(start={"params": {"tools": [tool], "tool_choice": "auto"}}).log()["input"]
     function = {"name": "add", "description": "d", "parameters": {"type": "object"}}
     assert (prompt["tools"], prompt["tool_choice"]) == ([{"type": "function", "function": function}], "auto")
 
@@ -82,7 +82,7 @@ def test_functions_in_openais_older_form_are_kept() -> None:
 
 
 def test_an_unknown_tool_stays_among_the_parameters() -> None:
-    log = Call(start={"params": {"tools": [{"type": "teleport"}]}}).log()
+    log = LoggedCall(start={"params": {"tools": [{"type": "teleport"}]}}).log()
     assert log["parameters"]["tools"] == [{"type": "teleport"}]
 
 
@@ -143,12 +143,12 @@ def test_a_structured_output_of_langchain_alone_becomes_a_response_format() -> N
     output_format = {"kwargs": {"method": "json_mode"}, "schema": {"title": "Joke", "type": "object"}}
     start = {"options": {"ls_structured_output_format": output_format}}
     form = {"type": "json_schema", "json_schema": {"name": "Joke", "schema": output_format["schema"]}}
-    assert Call(start=start).log()["parameters"]["response_format"] == form
-    parameters = Call(start={**start, "params": {"format": {"type": "object"}}}).log()["parameters"]
+    assert LoggedCall(start=start).log()["parameters"]["response_format"] == form
+    parameters = LoggedCall(start={**start, "params": {"format": {"type": "object"}}}).log()["parameters"]
     assert parameters == {"format": {"type": "object"}}
 
 
 def test_parameters_that_a_text_call_overrides_are_read_from_its_metadata() -> None:
     metadata = {"ls_temperature": 0.5, "ls_max_tokens": 7, "ls_provider": "openai"}
-    log = Call(start={"params": {"temperature": 0.1}, "metadata": metadata, "options": {"stop": ["x"]}}).log()
+    log = LoggedCall(start={"params": {"temperature": 0.1}, "metadata": metadata, "options": {"stop": ["x"]}}).log()
     assert log["parameters"] == {"temperature": 0.1, "max_tokens": 7, "stop": ["x"]}

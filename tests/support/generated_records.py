@@ -9,7 +9,7 @@ from plsync import Record
 from plsync.journal.events.tagged import encode
 from plsync.promptlayer.mapping.content import anthropic, bedrock, google, media, openai, standard
 from tests.support.generated import FIELDS, message
-from tests.support.sent import AT, StoredRow
+from tests.support.request_log import AT, StoredRow
 
 ANYTHING = st.recursive(
     st.none()

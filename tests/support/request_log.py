@@ -46,8 +46,8 @@ class StoredRow:
 
 
 @dataclass
-class Call:
-    """One call; ``start`` and ``end`` replace parts of its events."""
+class LoggedCall:
+    """A call and the span that plsync sends. ``start`` and ``end`` replace fields of its events."""
 
     start: dict[str, Any] = field(default_factory=dict)
     end: dict[str, Any] = field(default_factory=dict)
@@ -101,28 +101,28 @@ def answer(content: Any = "yo", **fields: Any) -> dict[str, Any]:
 def log_with(**params: Any) -> dict[str, Any]:
     """The log of a call with these parameters."""
     provider = params.pop("provider", "openai")
-    return Call(start={"params": params, "metadata": {"ls_provider": provider}}).log()
+    return LoggedCall(start={"params": params, "metadata": {"ls_provider": provider}}).log()
 
 
-def sent(*messages: dict[str, Any]) -> list[dict[str, Any]]:
+def input_messages(*messages: dict[str, Any]) -> list[dict[str, Any]]:
     """The messages of the request log, for messages to a model."""
-    found: list[dict[str, Any]] = Call(start={"messages": list(messages)}).log()["input"]["messages"]
+    found: list[dict[str, Any]] = LoggedCall(start={"messages": list(messages)}).log()["input"]["messages"]
     return found
 
 
-def received(generation: dict[str, Any]) -> dict[str, Any]:
+def output_message(generation: dict[str, Any]) -> dict[str, Any]:
     """The message of the request log, for a model's answer."""
-    found: list[dict[str, Any]] = Call(end={"generations": [generation]}).log()["output"]["messages"]
+    found: list[dict[str, Any]] = LoggedCall(end={"generations": [generation]}).log()["output"]["messages"]
     return found[0]
 
 
-def content_of(block: Any) -> list[dict[str, Any]]:
+def input_blocks(block: Any) -> list[dict[str, Any]]:
     """The blocks of the request log, for a content block to a model."""
-    content: list[dict[str, Any]] = sent(human([block]))[0]["content"]
+    content: list[dict[str, Any]] = input_messages(human([block]))[0]["content"]
     return content
 
 
-def output_of(block: Any) -> list[dict[str, Any]]:
+def output_blocks(block: Any) -> list[dict[str, Any]]:
     """The blocks of the request log, for a content block of a model's answer."""
-    content: list[dict[str, Any]] = received(answer([block]))["content"]
+    content: list[dict[str, Any]] = output_message(answer([block]))["content"]
     return content
