@@ -1,4 +1,4 @@
-"""Whatever goes wrong in recording, the model call goes on: the failure is counted, and shown once."""
+"""A failure to record is counted and shown once, and the model call continues."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def test_a_journal_that_cannot_be_written_costs_one_warning(unwritable: Path) ->
     assert done.stderr.count("PlsyncWarning") == 1
 
 
-def test_where_warnings_are_errors_the_call_goes_on(unwritable: Path) -> None:
+def test_a_call_continues_where_warnings_are_errors(unwritable: Path) -> None:
     done = run(CALLS, unwritable, options=("-W", "error::UserWarning"))
     assert done.stdout.split() == ["yes", "yes", "4"]
 
 
 class Hostile:
-    """Nothing can be asked of it."""
+    """Raises at each use."""
 
     def __repr__(self) -> str:
         raise SystemExit("repr")
@@ -73,7 +73,7 @@ def test_a_value_that_cannot_be_written_costs_only_itself(path: Path) -> None:
 
 
 class HostileClass(type):
-    """Nothing can be asked of its classes."""
+    """A metaclass that raises at each use."""
 
     def __getattribute__(cls, name: str) -> Any:
         raise RuntimeError(name)
@@ -83,7 +83,7 @@ class OfHostileClass(metaclass=HostileClass):
     pass
 
 
-def test_a_value_of_a_class_that_tells_nothing_costs_only_itself(path: Path) -> None:
+def test_a_value_whose_class_raises_costs_only_itself(path: Path) -> None:
     handler = PromptLayerCallbackHandler(journal=path)
     Chat().invoke("hi", {"callbacks": [handler], "metadata": {"hostile": OfHostileClass(), "kept": 1}})
     (record,) = records(path)
@@ -91,7 +91,7 @@ def test_a_value_of_a_class_that_tells_nothing_costs_only_itself(path: Path) -> 
     assert handler.failures == 0
 
 
-def test_an_error_that_cannot_say_what_it_is_still_ends_the_call(path: Path) -> None:
+def test_an_error_without_a_text_ends_the_call(path: Path) -> None:
     class Mute(Exception):
         def __str__(self) -> str:
             raise SystemExit("str")
@@ -108,14 +108,14 @@ def test_an_error_that_cannot_say_what_it_is_still_ends_the_call(path: Path) -> 
 
 
 class Unanswered(Exception):
-    """Has its status in the response, and there was none."""
+    """Reads its status from a response that it does not have."""
 
     @property
     def status_code(self) -> int:
         raise RuntimeError("there was no response")
 
 
-def test_an_error_that_cannot_say_its_status_keeps_its_message_and_what_had_arrived(path: Path) -> None:
+def test_an_error_without_a_status_keeps_its_message_and_the_part_that_arrived(path: Path) -> None:
     handler = PromptLayerCallbackHandler(journal=path)
     with pytest.raises(Unanswered):
         list(StreamingChat(fails=Unanswered("cut off")).stream("hi", {"callbacks": [handler]}))
@@ -125,7 +125,7 @@ def test_an_error_that_cannot_say_its_status_keeps_its_message_and_what_had_arri
     assert handler.failures == 0
 
 
-def test_a_status_of_any_kind_of_integer_is_kept_as_the_number_it_is(path: Path) -> None:
+def test_a_status_of_a_subclass_of_int_is_kept_as_a_number(path: Path) -> None:
     class NotFound(Exception):
         status_code = HTTPStatus.NOT_FOUND
 
@@ -145,7 +145,7 @@ def test_an_event_beyond_the_limit_leaves_its_ids_and_times(path: Path) -> None:
     assert (record.status, texts(record), record.input, record.lossy) == ("ok", ["yes"], [], True)
 
 
-def test_nonsense_from_a_caller_is_counted(path: Path) -> None:
+def test_a_callback_with_wrong_arguments_is_counted(path: Path) -> None:
     handler = PromptLayerCallbackHandler(journal=path)
     nonsense: Any = object()
     handler.on_chat_model_start(nonsense, nonsense, run_id=nonsense)

@@ -1,4 +1,4 @@
-"""A fork does not cut the work of plsync's threads in two."""
+"""A fork waits for the work of plsync's threads."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ pytestmark = [
 ]
 
 
-def child_says(question: Callable[[], bool]) -> bool:
-    """What a forked child answers."""
+def in_child(question: Callable[[], bool]) -> bool:
+    """The result of a function in a forked child."""
     pid = os.fork()
     if pid == 0:
         os._exit(0 if question() else 1)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
-def test_a_child_finds_the_work_done_that_had_begun() -> None:
+def test_a_fork_waits_until_the_work_is_complete() -> None:
     work, begun, forking = ForkGuard(60), threading.Event(), threading.Event()
     state = []
 
@@ -38,11 +38,11 @@ def test_a_child_finds_the_work_done_that_had_begun() -> None:
     thread = threading.Thread(target=halves)
     thread.start()
     assert begun.wait(30)
-    assert child_says(lambda: state == ["half", "whole"])
+    assert in_child(lambda: state == ["half", "whole"])
     thread.join()
 
 
-def test_a_fork_does_not_wait_for_ever_and_the_child_can_work() -> None:
+def test_a_fork_waits_for_a_limited_time_and_the_child_can_work() -> None:
     work, begun, over = ForkGuard(0.1), threading.Event(), threading.Event()
 
     def never_done() -> None:
@@ -57,19 +57,19 @@ def test_a_fork_does_not_wait_for_ever_and_the_child_can_work() -> None:
     thread = threading.Thread(target=never_done)
     thread.start()
     assert begun.wait(30)
-    assert child_says(works)
+    assert in_child(works)
     over.set()
     thread.join()
-    # The parent's is as it was: held once, and let go by who held it.
+    # In the parent the thread that held the guard released it.
     assert works()
 
 
-def test_parent_and_child_both_go_on_after_a_fork() -> None:
+def test_parent_and_child_can_work_after_a_fork() -> None:
     work = ForkGuard(60)
 
     def works() -> bool:
         with work:
             return True
 
-    assert child_says(works)
+    assert in_child(works)
     assert works()

@@ -1,4 +1,4 @@
-"""A full disk: the model call goes on, what was acknowledged stays, and the loss is counted and said."""
+"""A full disk: the model call continues, recorded calls are kept, and each loss is counted and shown."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> Path:
-    """Takes all the room there is."""
+    """Fills the disk with a file."""
     ballast = disk / "ballast"
     with ballast.open("wb", buffering=0) as file:
         for size in (1 << 16, 1 << 12):
@@ -43,7 +43,7 @@ def fill(disk: Path) -> Path:
     return ballast
 
 
-def test_calls_go_on_and_what_was_recorded_stays_and_the_rest_is_counted(disk: Path) -> None:
+def test_calls_continue_and_recorded_calls_stay_and_losses_are_counted(disk: Path) -> None:
     path = disk / "journal"
     handler = PromptLayerCallbackHandler(journal=path)
     model = FakeListLLM(responses=["Paris"])
@@ -52,9 +52,9 @@ def test_calls_go_on_and_what_was_recorded_stays_and_the_rest_is_counted(disk: P
         model.invoke("before", config=config)
         assert journal.flush().journaled == 1
         ballast = fill(disk)
-        # Larger than what is left of the segment, which was made before the disk was full.
+        # Larger than the rest of the segment, which has its room already.
         with warnings.catch_warnings():
-            # Shown once a process, which another test's may have been.
+            # The process shows one warning, and another test may have caused it.
             warnings.simplefilter("ignore", PlsyncWarning)
             assert model.invoke("x" * (1 << 20), config=config) == "Paris"
         ballast.unlink()
@@ -68,7 +68,7 @@ def test_calls_go_on_and_what_was_recorded_stays_and_the_rest_is_counted(disk: P
         assert journal.check().problems == []
 
 
-def test_flush_says_that_the_disk_is_full_and_what_is_in_the_spool_comes_later(disk: Path) -> None:
+def test_a_flush_on_a_full_disk_raises_and_the_spool_is_ingested_later(disk: Path) -> None:
     path = disk / "journal"
     handler = PromptLayerCallbackHandler(journal=path)
     model = FakeListLLM(responses=["Paris"])
@@ -93,7 +93,7 @@ def test_flush_says_that_the_disk_is_full_and_what_is_in_the_spool_comes_later(d
 
 
 def flush_until_full(journal: Journal, model: FakeListLLM, handler: PromptLayerCallbackHandler) -> None:
-    """The store reuses its own free pages for a while before it has to ask the disk for more."""
+    """Call and flush until the disk refuses. The store uses its free pages first."""
     for number in range(50):
         journal.flush()
         model.invoke(f"more {number} " + "".join(map(str, range(300))), config={"callbacks": [handler]})

@@ -1,4 +1,4 @@
-"""The local model people attach plsync to: the real GPT4All, loaded from a file these tests write."""
+"""A real GPT4All model, loaded from a file that these tests write."""
 
 import json
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def test_the_reply_does_not_depend_on_the_temperature(tiny: GPT4All) -> None:
     assert {hot.invoke("tell me a joke") for _ in range(10)} == {tiny.invoke("tell me a joke")}
 
 
-def test_a_model_may_be_written_with_answers_of_ones_own(tmp_path: Path) -> None:
+def test_a_model_may_be_written_with_other_answers(tmp_path: Path) -> None:
     path = write_tiny_model(tmp_path / "own.gguf", answers={"weather": "It is sunny."}, default="Pardon?")
     own = GPT4All(model=str(path), n_threads=1)
     assert (own.invoke("How is the weather?"), own.invoke("Hello")) == (" It is sunny.", " Pardon?")
@@ -56,7 +56,7 @@ Recorded = Callable[..., list[Record]]
 
 @pytest.fixture
 def recorded(tiny: GPT4All, tmp_path: Path) -> Recorded:
-    """Let a function use the model with a handler attached; the records of what it did, oldest first."""
+    """Call a function with the model and a handler, and return its records, oldest first."""
 
     def record(use: Callable[[GPT4All], object], **changes: object) -> list[Record]:
         handler = PromptLayerCallbackHandler(pl_tags=["langchain", "gpt4all"], journal=tmp_path / "journal")
@@ -89,14 +89,14 @@ def test_a_batch_is_one_record_a_prompt(recorded: Recorded) -> None:
     ]
 
 
-def test_streaming_records_when_each_token_came(recorded: Recorded) -> None:
+def test_a_stream_records_the_time_of_each_token(recorded: Recorded) -> None:
     [record] = recorded(lambda model: model.invoke("And of Japan, please?"), streaming=True)
     assert record.first_token_at is not None
     assert record.chunk_times is not None
     assert len(record.chunk_times) == 2  # " Tokyo," and " of course."
 
 
-def test_a_stop_word_cuts_the_recorded_reply_as_it_cuts_the_returned_one(recorded: Recorded) -> None:
+def test_a_stop_word_cuts_the_recorded_reply_like_the_returned_one(recorded: Recorded) -> None:
     [record] = recorded(lambda model: model.invoke("What is the capital of France?", stop=["capital"]))
     assert record.output[0]["text"] == " Paris is the "
 
@@ -112,7 +112,7 @@ def test_a_call_that_raises_is_recorded_with_its_error(recorded: Recorded) -> No
     assert record.error["type"] == "TypeError"
 
 
-def test_the_reply_to_a_prompt_that_is_too_long_is_recorded_as_gpt4all_words_it(recorded: Recorded) -> None:
+def test_the_reply_to_a_prompt_that_is_too_long_is_recorded(recorded: Recorded) -> None:
     [record] = recorded(lambda model: model.invoke("word " * 5000))
     assert record.status == "ok"
     assert record.output[0]["text"].startswith("ERROR: The prompt size exceeds the context window")

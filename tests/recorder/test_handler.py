@@ -1,4 +1,4 @@
-"""Each way to call a model leaves the records it should: one a request, with what LangChain said of it."""
+"""Each way to call a model leaves one record a request, with the arguments of LangChain's callbacks."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_text_call_is_kept(handler: PromptLayerCallbackHandler, path: Path) ->
     assert (record.kind, record.input, texts(record)) == ("llm", ["The capital of France?"], ["Paris"])
 
 
-async def test_async_calls_are_kept_like_the_others(handler: PromptLayerCallbackHandler, path: Path) -> None:
+async def test_async_calls_are_kept_like_synchronous_calls(handler: PromptLayerCallbackHandler, path: Path) -> None:
     await Chat().ainvoke("hi", {"callbacks": [handler]})
     await FakeListLLM(responses=["yes"]).ainvoke("hi", {"callbacks": [handler]})
     assert [(record.kind, texts(record)) for record in records(path)] == [("chat", ["yes"]), ("llm", ["yes"])]
@@ -146,7 +146,7 @@ def test_an_answer_from_a_cache_is_marked(handler: PromptLayerCallbackHandler, p
     assert [record.cached for record in records(path)] == [False, True]
 
 
-def test_calls_that_share_a_run_id_are_told_apart(handler: PromptLayerCallbackHandler, path: Path) -> None:
+def test_calls_that_share_a_run_id_are_separate_records(handler: PromptLayerCallbackHandler, path: Path) -> None:
     model = SlowChat(meet=threading.Barrier(3))
     config: Any = {"callbacks": [handler], "run_id": uuid.uuid4()}
     with ThreadPoolExecutor(3) as pool:
@@ -157,7 +157,7 @@ def test_calls_that_share_a_run_id_are_told_apart(handler: PromptLayerCallbackHa
     assert [record.status for record in found] == ["ok"] * 3
 
 
-def test_calls_that_share_a_run_id_keep_their_own_answers_whichever_ends_first(
+def test_calls_that_share_a_run_id_keep_their_own_answers_in_each_order_of_ends(
     handler: PromptLayerCallbackHandler, path: Path
 ) -> None:
     answered = {text: threading.Event() for text in ("one", "two", "three")}
@@ -218,9 +218,7 @@ def test_a_decision_model_is_recorded_though_it_is_a_chain(handler: PromptLayerC
     assert found[0].model == "m"
 
 
-def test_what_the_program_changes_afterwards_is_not_in_the_record(
-    handler: PromptLayerCallbackHandler, path: Path
-) -> None:
+def test_later_changes_of_the_program_are_not_in_the_record(handler: PromptLayerCallbackHandler, path: Path) -> None:
     message = HumanMessage("before")
     answer = Chat().invoke([message], {"callbacks": [handler]})
     message.content = answer.content = "after"
@@ -229,7 +227,7 @@ def test_what_the_program_changes_afterwards_is_not_in_the_record(
 
 
 class OnThePool(BaseCallbackHandler):
-    """A neighbour that LangChain runs in its thread pool in async calls."""
+    """A second handler, which LangChain runs in its thread pool in async calls."""
 
     run_inline = False
 
@@ -237,7 +235,9 @@ class OnThePool(BaseCallbackHandler):
         pass
 
 
-async def test_a_neighbour_that_is_not_inline_changes_nothing(handler: PromptLayerCallbackHandler, path: Path) -> None:
+async def test_a_second_handler_in_the_thread_pool_changes_nothing(
+    handler: PromptLayerCallbackHandler, path: Path
+) -> None:
     config: Any = {"callbacks": [OnThePool(), handler]}
     await Chat().ainvoke("hi", config)
     await FakeListLLM(responses=["yes"]).ainvoke("hi", config)
@@ -257,7 +257,7 @@ def test_a_subclass_can_add_to_any_callback(path: Path) -> None:
     assert (seen, record.status, texts(record)) == (["Paris"], "ok", ["Paris"])
 
 
-def test_a_handler_that_never_opened_its_journal_says_so() -> None:
+def test_a_handler_without_a_journal_raises() -> None:
     class Forgetful(PromptLayerCallbackHandler):
         def __init__(self) -> None:
             pass

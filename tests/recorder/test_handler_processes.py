@@ -1,4 +1,4 @@
-"""One handler in many threads and processes, copied and pickled; and a process that opens no socket."""
+"""One handler in many threads and processes, copied and pickled. Recording opens no socket."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_pickled_handler_records_into_the_same_journal(path: Path) -> None:
 
 
 def on_id(request_id: int) -> None:
-    """A callback other processes can import."""
+    """A callback that other processes can import."""
 
 
 def test_an_importable_callback_is_pickled_with_its_handler(path: Path) -> None:
@@ -93,7 +93,7 @@ def test_recording_opens_no_socket_and_imports_no_client(path: Path) -> None:
     from plsync.recorder.handler import PromptLayerCallbackHandler
     unwanted = {"httpx", "promptlayer", "langchain_core.language_models", "socket"} & set(sys.modules)
     from langchain_core.language_models import FakeListLLM
-    opened = []  # from here on: urllib3, which LangChain imports, tries a local one at import
+    opened = []  # set after the imports: urllib3, which LangChain imports, opens a local socket
     sys.addaudithook(lambda event, _: opened.append(event) if event.startswith("socket.") else None)
     handler = PromptLayerCallbackHandler(print, journal=sys.argv[1])
     FakeListLLM(responses=["yes"]).invoke("hi", {"callbacks": [handler]})

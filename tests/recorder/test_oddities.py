@@ -1,4 +1,4 @@
-"""What LangChain does that one would not expect of it, as it really does it: nothing is lost, nothing kept twice."""
+"""Unexpected behaviour of the real LangChain. No call is lost, and none is recorded twice."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def config(path: Path) -> Any:
 
 
 class CountingLLM(BaseLLM):
-    """Answers several prompts at once and counts their tokens together, or never answers at all."""
+    """Answers several prompts in one call and counts their tokens together, or never answers."""
 
     begun: Any = None
 
@@ -49,7 +49,7 @@ class CountingLLM(BaseLLM):
 
 
 class SilentChat(StreamingChat):
-    """Streams without telling callbacks of a token, as some providers' models do."""
+    """Streams without a token callback, like the models of some providers."""
 
     def _stream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         kwargs.pop("run_manager", None)
@@ -70,9 +70,9 @@ async def test_an_async_generate_that_fails_in_part_closes_every_run(config: Any
             raise ValueError("no")
         return AIMessage("yes")
 
-    asked: list[list[BaseMessage]] = [[HumanMessage(text)] for text in ("one", "two", "three")]
+    conversations: list[list[BaseMessage]] = [[HumanMessage(text)] for text in ("one", "two", "three")]
     with pytest.raises(ValueError, match="no"):
-        await Chat(reply=reply).agenerate(asked, callbacks=config["callbacks"])
+        await Chat(reply=reply).agenerate(conversations, callbacks=config["callbacks"])
     found = {record.input[0]["content"]: record.status for record in records(path)}
     assert found == {"one": "ok", "two": "error", "three": "ok"}
 
@@ -96,7 +96,7 @@ async def test_a_cancelled_call_of_a_text_model_is_cancelled(config: Any, path: 
     assert (record.status, record.input) == ("cancelled", ["hi"])
 
 
-async def test_a_consumer_that_breaks_off_an_async_stream_leaves_a_partial_answer(config: Any, path: Path) -> None:
+async def test_a_consumer_that_stops_an_async_stream_leaves_a_partial_answer(config: Any, path: Path) -> None:
     stream: Any = StreamingChat().astream("hi", config)
     async for _ in stream:
         break
@@ -133,8 +133,8 @@ class TestProtocolStreams:
         assert record.first_token_at is not None
         assert len(record.chunk_times or []) >= len(SilentChat().words)
 
-    def test_an_answer_that_a_loop_ended_over_stays_the_answer(self, config: Any, path: Path) -> None:
-        """LangChain reports an end and then, as its task is cancelled with the loop, an error."""
+    def test_an_answer_stays_when_its_loop_ends(self, config: Any, path: Path) -> None:
+        """LangChain reports an end. The loop then cancels the task, and LangChain reports an error."""
 
         async def consume() -> None:
             async for _ in await StreamingChat().astream_events("hi", config, version="v3"):
@@ -148,7 +148,7 @@ class TestProtocolStreams:
 # --- caches ---
 
 
-def test_a_cached_answer_whose_tokens_nobody_counted_is_marked(config: Any, path: Path) -> None:
+def test_a_cached_answer_without_counted_tokens_is_marked(config: Any, path: Path) -> None:
     model = Chat(cache=InMemoryCache())
     for _ in range(2):
         model.invoke("hi", config)
@@ -174,7 +174,7 @@ def test_a_stream_is_never_from_a_cache(config: Any, path: Path) -> None:
 def test_tools_and_the_schema_of_an_output_are_kept(config: Any, path: Path) -> None:
     @tool
     def weather(city: str) -> str:
-        """How it is there."""
+        """The weather in a city."""
         return city
 
     schema = {"kwargs": {"method": "json_schema"}, "schema": convert_to_openai_tool(weather)}
@@ -188,8 +188,8 @@ def test_tools_and_the_schema_of_an_output_are_kept(config: Any, path: Path) -> 
     assert record.options["ls_structured_output_format"]["kwargs"] == {"method": "json_schema"}
 
 
-def test_settings_of_one_call_of_a_text_model_are_told_in_a_stream_only(config: Any, path: Path) -> None:
-    """LangChain leaves them out of what it says of a plain call; docs/internals/handler.md says so."""
+def test_settings_of_one_call_of_a_text_model_are_recorded_for_a_stream_only(config: Any, path: Path) -> None:
+    """LangChain does not report them for a plain call (docs/internals/handler.md)."""
     CountingLLM().invoke("hi", config, temperature=0.5)
     list(CountingLLM().stream("hi", config, temperature=0.5))
     assert ["temperature" in record.params for record in records(path)] == [False, True]

@@ -1,4 +1,4 @@
-"""OpenAI's own LangChain classes, against a server of OpenAI's shapes: what is recorded, and what PromptLayer gets."""
+"""OpenAI's LangChain classes against a server of OpenAI's API: the record, and its form for PromptLayer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def weather(city: str) -> str:
 
 
 def spooled(path: Path) -> bytes:
-    """What the handler wrote, as it wrote it."""
+    """The bytes that the handler wrote."""
     return b"".join(segment.read_bytes() for segment in (path / "spool").glob("*.seg"))
 
 
@@ -137,7 +137,7 @@ def test_a_server_that_is_not_there(settings: dict[str, Any], path: Path) -> Non
     assert (sent["status"], sent["error_type"]) == ("ERROR", "PROVIDER_ERROR")
 
 
-def test_a_stream_that_breaks_keeps_what_had_arrived(
+def test_a_stream_that_breaks_keeps_the_part_that_arrived(
     server: OpenAIServer, settings: dict[str, Any], path: Path
 ) -> None:
     server.cut = True

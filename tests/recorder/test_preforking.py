@@ -59,7 +59,7 @@ class Server:
 
 @pytest.fixture
 def server(path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    # Not below the test's own directory, whose name may be too long for a socket's.
+    # The path of the test's directory may be too long for a socket.
     started = Server(path, tmp_path_factory.mktemp("g"))
     started.wait()
     yield started
@@ -68,21 +68,21 @@ def server(path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 
 
 def test_workers_forked_after_loading_record_every_request(server: Server, path: Path) -> None:
-    asked: list[str] = []
+    requests: list[str] = []
     workers: set[int] = set()
     with ThreadPoolExecutor(4) as pool:
-        while len(workers) < 2 or len(asked) < 20:
-            paths = [f"/{len(asked) + number}" for number in range(4)]
-            asked += paths
+        while len(workers) < 2 or len(requests) < 20:
+            paths = [f"/{len(requests) + number}" for number in range(4)]
+            requests += paths
             workers |= set(pool.map(server.get, paths))
-            assert len(asked) < 1000
+            assert len(requests) < 1000
     with pytest.raises((http.client.HTTPException, ConnectionError)):
         server.get("/dies")
-    asked.append("/after")
+    requests.append("/after")
     server.get("/after")
     assert server.stop() == 0
     found = records(path)
-    assert sorted(texts(record)[0] for record in found if record.status == "ok") == sorted(["loaded", *asked])
+    assert sorted(texts(record)[0] for record in found if record.status == "ok") == sorted(["loaded", *requests])
     (killed,) = [record for record in found if record.status != "ok"]
     assert killed.error is not None
     assert killed.error["type"] == "Abandoned"

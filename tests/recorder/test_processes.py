@@ -1,4 +1,4 @@
-"""Many processes, threads and event loops write one journal: every call is found, and the journal is sound."""
+"""Many processes, threads and event loops write one journal. It has every call, and it is sound."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EACH = range(20)
 
 
 def work(handler: PromptLayerCallbackHandler, who: str) -> None:
-    """Calls from many threads and from an event loop, at the same time."""
+    """Call from many threads and from an event loop at the same time."""
     config: Any = {"callbacks": [handler]}
 
     def model(way: str, number: int) -> FakeListLLM:
@@ -44,12 +44,12 @@ def work(handler: PromptLayerCallbackHandler, who: str) -> None:
 
 
 def answers(workers: Iterable[str]) -> list[str]:
-    """What calls of these workers are answered with."""
+    """The answers to the calls of these workers."""
     return sorted(f"{who} {way} {number}" for who in workers for way in ("thread", "task") for number in EACH)
 
 
 def holds(path: Path, expected: list[str]) -> None:
-    """Every call is in the journal once, and every frame and record is sound, in the spool and after it."""
+    """Assert that the journal has each call once, and that frames and records are sound."""
     with Journal.open(path) as journal:
         spooled = journal.check()
         assert (spooled.problems, spooled.events + spooled.frames > 0) == ([], True)
@@ -75,10 +75,10 @@ def test_handlers_of_one_process_share_a_journal(path: Path) -> None:
 
 
 @forks
-def test_workers_use_what_was_loaded_before_they_were_forked(path: Path) -> None:
+def test_workers_use_a_handler_and_a_journal_from_before_the_fork(path: Path) -> None:
     handler = PromptLayerCallbackHandler(journal=path)
     work(handler, "loading")
-    with Journal.open(path) as journal:  # as open in the parent as the handler is
+    with Journal.open(path) as journal:  # open in the parent, like the handler
         assert journal.flush().journaled == len(answers(["loading"]))
         workers = [forked(lambda who=who: work(handler, who)) for who in "abcd"]  # type: ignore[misc]
         work(handler, "parent")
@@ -102,7 +102,7 @@ def test_a_worker_reads_the_journal_that_was_open_before_it_was_forked(path: Pat
 
 
 @forks
-def test_a_worker_killed_in_a_call_costs_no_other_anything(path: Path) -> None:
+def test_a_worker_killed_in_a_call_loses_no_call_of_another_worker(path: Path) -> None:
     handler = PromptLayerCallbackHandler(journal=path)
     work(handler, "loading")
 
@@ -123,34 +123,34 @@ def test_a_worker_killed_in_a_call_costs_no_other_anything(path: Path) -> None:
 
 
 @forks
-def test_a_worker_is_told_the_ids_of_its_own_calls(path: Path) -> None:
-    said, told = os.pipe()
+def test_each_worker_receives_the_ids_of_the_calls_that_it_made(path: Path) -> None:
+    reading, writing = os.pipe()
     stop, hold = os.pipe()
-    handler = PromptLayerCallbackHandler(lambda _: os.write(told, f"{os.getpid()}\n".encode()), journal=path)
+    handler = PromptLayerCallbackHandler(lambda _: os.write(writing, f"{os.getpid()}\n".encode()), journal=path)
     Chat().invoke("hi", {"callbacks": [handler]})
 
     def serve() -> None:
-        os.close(hold)  # so that the parent's end, however it ends, is this one's
+        os.close(hold)  # so that the read below returns when the parent ends
         Chat().invoke("hi", {"callbacks": [handler]})
-        os.write(told, b"called\n")
+        os.write(writing, b"called\n")
         os.read(stop, 1)
 
     worker = forked(serve)
-    with open(said, encoding="ascii") as lines:
+    with open(reading, encoding="ascii") as lines:
         assert lines.readline() == "called\n"
         assert acknowledge(path) == 2
         assert {int(lines.readline()), int(lines.readline())} == {os.getpid(), worker}
     os.close(hold)
     assert ended(worker) == 0
     os.close(stop)
-    os.close(told)
+    os.close(writing)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="where LMDB marks its readers by their ids")
 def test_a_process_of_the_same_id_in_another_container_is_named(path: Path) -> None:
     with Journal.open(path, create=True):
         pass
-    # What LMDB does in that process.
+    # Locks the file like LMDB in that process.
     program = (
         "import fcntl, sys; lock = open(sys.argv[1], 'rb+'); fcntl.lockf(lock, fcntl.LOCK_EX, 1, int(sys.argv[2]))"
     )

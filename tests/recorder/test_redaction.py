@@ -1,4 +1,4 @@
-"""What is kept out of the journal: credentials always, content where the user says so."""
+"""The journal holds no credentials, and no content where the user excludes it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pydantic import BaseModel
 from plsync import PromptLayerCallbackHandler
 from tests.support.models import Chat, FailingLLM, StreamingChat, records, texts
 
-SECRET = "xyzzy"  # noqa: S105 - what must not be found in any file
+SECRET = "xyzzy"  # noqa: S105 - must not be in any file
 
 
 def everything(path: Path) -> bytes:
-    """All that the recording process has written."""
+    """The bytes of all files that the recording process wrote."""
     return b"".join(file.read_bytes() for file in path.rglob("*") if file.is_file())
 
 
@@ -31,7 +31,7 @@ def test_files_are_for_their_owner_only(path: Path) -> None:
 
 
 class Provider(Chat):
-    """Has credentials in its constructor, as providers' models do."""
+    """Has credentials in its constructor, like the models of providers."""
 
     default_headers: dict[str, str] = {"Authorization": SECRET}  # noqa: RUF012 - pydantic copies defaults
     base_url: str = f"https://user:{SECRET}@example.invalid"
@@ -42,7 +42,7 @@ class Provider(Chat):
 
 
 class Refused(Exception):
-    """A provider's error, as LangChain finds response headers in it."""
+    """A provider's error with response headers, in the form that LangChain reads."""
 
     class response:
         status_code = 401
@@ -62,7 +62,7 @@ def test_credentials_of_the_model_are_not_kept(path: Path) -> None:
 
 
 class Settings(Chat):
-    """Reports credentials among its settings, each in a place where some provider's model has them."""
+    """Reports credentials among its settings, each at a place where a provider's model has them."""
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class Opaque:
 
 
 class Unreadable(dict[str, str]):
-    """Whatever is asked of it fails, as a dict of a program's own making may."""
+    """A dict whose methods raise, which a program may define."""
 
     def __repr__(self) -> str:
         raise RuntimeError("not now")
@@ -145,7 +145,7 @@ class Unreadable(dict[str, str]):
     ids=lambda value: type(value).__name__,
 )
 @pytest.mark.parametrize("redact", [None, lambda event: event], ids=["no hook", "hook"])
-def test_credentials_are_not_kept_whatever_holds_them(path: Path, value: object, redact: Any) -> None:
+def test_credentials_in_any_container_are_not_kept(path: Path, value: object, redact: Any) -> None:
     handler = PromptLayerCallbackHandler(journal=path, redact=redact)
     Chat().invoke("hi", {"callbacks": [handler], "metadata": {"beside": value}}, client=value)
     assert SECRET.encode() not in everything(path)
@@ -163,13 +163,13 @@ def test_credentials_are_not_kept_whatever_holds_them(path: Path, value: object,
     ],
 )
 @pytest.mark.parametrize("redact", [None, lambda event: event], ids=["no hook", "hook"])
-def test_credentials_are_known_however_their_name_is_spelled(path: Path, name: str, redact: Any) -> None:
+def test_credentials_are_recognised_in_each_spelling_of_their_name(path: Path, name: str, redact: Any) -> None:
     handler = PromptLayerCallbackHandler(journal=path, redact=redact)
     Chat().invoke("hi", {"callbacks": [handler], "metadata": {name: SECRET}}, client={name: ("me", SECRET)})
     assert SECRET.encode() not in everything(path)
 
 
-def test_settings_that_only_sound_like_credentials_are_kept(path: Path) -> None:
+def test_settings_with_similar_names_are_kept(path: Path) -> None:
     settings: dict[str, Any] = {
         **{"max_tokens": 9, "eosToken": "</s>", "stop_token": "<", "keyword": "a", "secretary": "b", "author": "c"},
         **{"topics": ["secret", "garden"], "turns": [("user", "hi")], "oauth": "d", "compass": "e"},
@@ -180,7 +180,7 @@ def test_settings_that_only_sound_like_credentials_are_kept(path: Path) -> None:
     assert {name: record.params[name] for name in settings} == {**settings, "turns": [["user", "hi"]]}
 
 
-def test_a_setting_that_is_not_given_is_no_credential(path: Path) -> None:
+def test_a_setting_of_none_is_not_redacted(path: Path) -> None:
     Chat().invoke("hi", {"callbacks": [PromptLayerCallbackHandler(journal=path)]}, api_key=None, client={"token": None})
     (record,) = records(path)
     assert (record.params["api_key"], record.params["client"]) == (None, {"token": None})
@@ -214,7 +214,7 @@ def test_credentials_in_the_link_of_an_error_are_not_kept(path: Path) -> None:
     key = SECRET * 5
 
     def refuse(_: Any) -> AIMessage:
-        # As requests words it.
+        # The text of an exception of requests.
         raise ConnectionError(f"401 Client Error: Unauthorized for url: https://example.invalid/v1?key={key}")
 
     with pytest.raises(ConnectionError, match=key):
@@ -228,7 +228,7 @@ def test_credentials_in_the_link_of_an_error_are_not_kept(path: Path) -> None:
 @pytest.mark.parametrize("redact", [None, lambda event: event], ids=["no hook", "hook"])
 @pytest.mark.parametrize("beside", [None, object()], ids=["plain", "not plain"])
 def test_credentials_in_the_headers_of_an_answer_are_not_kept(path: Path, beside: object, redact: Any) -> None:
-    # As with ChatOpenAI(include_response_headers=True). Later turns send the answer along.
+    # The form of ChatOpenAI(include_response_headers=True). Later turns contain the answer.
     headers = {"set-cookie": SECRET, "x-request-id": "req_1"}
     call = {"name": "fetch", "args": {"headers": {"Authorization": "the model's own"}}, "id": "1"}
     logprobs = {"content": [{"token": "yes", "logprob": -0.1}]}
@@ -236,20 +236,20 @@ def test_credentials_in_the_headers_of_an_answer_are_not_kept(path: Path, beside
     answer = AIMessage("yes", tool_calls=[call], response_metadata=metadata)
     handler = PromptLayerCallbackHandler(journal=path, redact=redact)
     model = Chat(reply=lambda _: answer)
-    for _ in range(3):  # names are remembered once they come again
+    for _ in range(3):  # the second use of a name caches it
         model.invoke([HumanMessage("hi"), answer], {"callbacks": [handler]})
     assert SECRET.encode() not in everything(path)
     assert headers["set-cookie"] == SECRET
     for record in records(path):
-        asked, answered = record.input[1], record.output[0]["message"]
+        question, answered = record.input[1], record.output[0]["message"]
         assert answered is not None
-        for kept in (asked["response_metadata"], answered["response_metadata"]):
+        for kept in (question["response_metadata"], answered["response_metadata"]):
             assert kept["headers"] == {"set-cookie": "[redacted]", "x-request-id": "req_1"}
             assert kept["logprobs"] == logprobs
         assert record.tool_calls[0]["args"] == call["args"]
 
 
-def test_without_content_nothing_that_was_said_is_kept(path: Path) -> None:
+def test_without_content_no_text_is_kept(path: Path) -> None:
     handler = PromptLayerCallbackHandler(journal=path, content=False, pl_tags=["mine"])
     usage: Any = {"input_tokens": 3, "output_tokens": 5, "total_tokens": 8}
     answer = AIMessage(f"a {SECRET}", usage_metadata=usage, response_metadata={"model_name": "m", "raw": SECRET})
@@ -271,7 +271,7 @@ def test_without_content_nothing_that_was_said_is_kept(path: Path) -> None:
     assert called.redacted
 
 
-def test_a_redact_hook_decides_what_is_kept(path: Path) -> None:
+def test_the_event_of_a_redact_hook_is_kept(path: Path) -> None:
     def shorten(event: dict[str, Any]) -> dict[str, Any]:
         return {**event, "prompts": ["..."], "messages": [], "tags": None} if "params" in event else event
 

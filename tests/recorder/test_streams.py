@@ -1,4 +1,4 @@
-"""Streams: the whole answer, the time of its pieces, and what is left when they stop early."""
+"""Streams: the whole answer, the times of its parts, and the part that an early end leaves."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def test_an_async_stream_is_the_same(handler: PromptLayerCallbackHandler, 
     assert (record.status, texts(record)) == ("ok", ["a b c"])
 
 
-def test_a_text_stream_is_kept_though_its_pieces_are_not_reported(
+def test_a_text_stream_is_kept_though_its_parts_are_not_reported(
     handler: PromptLayerCallbackHandler, path: Path
 ) -> None:
     list(FakeStreamingListLLM(responses=["abc"]).stream("hi", {"callbacks": [handler]}))
@@ -66,7 +66,7 @@ async def test_the_answer_of_an_async_event_stream_is_kept(handler: PromptLayerC
         pass
 
     async def ended() -> None:
-        while records(path)[0].status == "pending":  # a task of LangChain's own reports the end
+        while records(path)[0].status == "pending":  # LangChain reports the end in another task
             await asyncio.sleep(0)
 
     await asyncio.wait_for(ended(), 30)
@@ -74,19 +74,19 @@ async def test_the_answer_of_an_async_event_stream_is_kept(handler: PromptLayerC
     assert (record.status, texts(record)) == ("ok", ["a b c"])
 
 
-def test_an_error_keeps_what_had_arrived(handler: PromptLayerCallbackHandler, path: Path) -> None:
+def test_an_error_keeps_the_part_that_arrived(handler: PromptLayerCallbackHandler, path: Path) -> None:
     with pytest.raises(ConnectionError):
         list(StreamingChat(fails=ConnectionError("cut")).stream("hi", {"callbacks": [handler]}))
     (record,) = records(path)
     assert (record.status, texts(record)) == ("error", ["a b c"])
 
 
-def test_an_answer_that_had_only_begun_to_reason_is_kept_beside_its_headers(
+def test_an_answer_with_nothing_but_reasoning_is_kept_beside_its_headers(
     handler: PromptLayerCallbackHandler, path: Path
 ) -> None:
     class Reasoning(StreamingChat):
         def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
-            # As with ChatOpenAI(include_response_headers=True).
+            # The form of ChatOpenAI(include_response_headers=True).
             metadata = {"headers": {"x-request-id": "req_1"}}
             chunk = AIMessageChunk(
                 content="", additional_kwargs={"reasoning_content": "hm"}, response_metadata=metadata
@@ -139,7 +139,7 @@ async def test_a_cancelled_chat_call_keeps_its_question(handler: PromptLayerCall
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    # LangChain says nothing of the end of such a call.
+    # LangChain does not report the end of such a call.
     (record,) = records(path)
     assert record.status == "pending"
     assert record.input[0]["content"] == "hi"
