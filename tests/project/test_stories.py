@@ -60,7 +60,7 @@ def test_the_suite_of_a_rag_chain(tmp_path: Path, run: Run, server: OpenAIServer
     write(tmp_path, "rag.py", "test_rag.py")
     recorded = run("pytest", "--plsync-record=once", server=server)
     assert "3 passed" in recorded.stdout, recorded.stdout
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2
     recordings = {path.name: path.read_text() for path in sorted((tmp_path / "recordings" / "test_rag").iterdir())}
     assert len(recordings) == 2
     assert not any(KEY in text for text in recordings.values())
@@ -94,7 +94,7 @@ def test_a_failure_in_the_field_becomes_a_test(tmp_path: Path, run: Run, server:
     edit(tmp_path / "forecast.py", r"(\d+) degrees", r"(\d+)")
     after = run("pytest", "--plsync-block-network", "test_forecast.py")
     assert "1 passed" in after.stdout, after.stdout
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2
 
 
 def test_a_demo_at_the_recorded_pace(tmp_path: Path, run: Run, server: OpenAIServer) -> None:

@@ -1,4 +1,4 @@
-"""LangGraph's agents, run whole from a recording."""
+"""LangGraph's agents, replayed from a recording."""
 
 from __future__ import annotations
 
@@ -57,28 +57,28 @@ def agent(model: Any, **settings: Any) -> Any:
     return create_agent(model, [temperature], **settings)
 
 
-def said(state: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    """What was said, with the ids of what the model said; those of questions and results are drawn."""
+def conversation(state: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """The messages of a state. Only the model's messages keep their ids: LangGraph generates the other ids."""
     return [
         (message.type, message.content, (message.id, message.tool_calls) if isinstance(message, AIMessage) else None)
         for message in state["messages"]
     ]
 
 
-def test_an_agent_runs_whole(path: Path, live: ChatOpenAI) -> None:
-    first = said(agent(recorded(live, path)).invoke(QUESTION))
+def test_an_agent_replays_its_run(path: Path, live: ChatOpenAI) -> None:
+    first = conversation(agent(recorded(live, path)).invoke(QUESTION))
     assert [kind for kind, *_ in first] == ["human", "ai", "tool", "ai"]
-    assert said(agent(replayed(live, path)).invoke(QUESTION)) == first
+    assert conversation(agent(replayed(live, path)).invoke(QUESTION)) == first
 
 
-async def test_asynchronously_too(path: Path, live: ChatOpenAI) -> None:
-    first = said(await agent(recorded(live, path)).ainvoke(QUESTION))
+async def test_an_agent_replays_its_run_asynchronously(path: Path, live: ChatOpenAI) -> None:
+    first = conversation(await agent(recorded(live, path)).ainvoke(QUESTION))
     assert len(first) == 4
-    assert said(await agent(replayed(live, path)).ainvoke(QUESTION)) == first
+    assert conversation(await agent(replayed(live, path)).ainvoke(QUESTION)) == first
 
 
 @pytest.mark.parametrize("way", ["messages", "updates", "values"])
-def test_a_streamed_run_comes_in_the_same_pieces(way: str, path: Path, live: ChatOpenAI) -> None:
+def test_a_streamed_run_has_the_same_pieces(way: str, path: Path, live: ChatOpenAI) -> None:
     def pieces(model: Any) -> list[str]:
         return [str(_content(piece)) for piece in agent(model).stream(QUESTION, stream_mode=way)]
 
@@ -88,7 +88,7 @@ def test_a_streamed_run_comes_in_the_same_pieces(way: str, path: Path, live: Cha
 
 
 def _content(piece: Any) -> Any:
-    """A piece of a stream without what LangGraph draws anew."""
+    """A piece of a stream without the values that LangGraph generates for each run."""
     if isinstance(piece, dict):
         return {name: _content(value) for name, value in piece.items()}
     if isinstance(piece, (list, tuple)):
@@ -96,7 +96,7 @@ def _content(piece: Any) -> Any:
     return (piece.type, piece.content) if isinstance(piece, BaseMessage) else piece
 
 
-def test_with_a_structured_answer(path: Path, live: ChatOpenAI) -> None:
+def test_an_agent_replays_a_structured_response(path: Path, live: ChatOpenAI) -> None:
     settings: dict[str, Any] = {"response_format": Report}
     first = agent(recorded(live, path), **settings).invoke(QUESTION)
     again = agent(replayed(live, path), **settings).invoke(QUESTION)
@@ -104,38 +104,40 @@ def test_with_a_structured_answer(path: Path, live: ChatOpenAI) -> None:
     assert again["structured_response"] == first["structured_response"]
 
 
-def test_from_a_recording_alone(path: Path, live: ChatOpenAI) -> None:
-    first = said(agent(recorded(live, path)).invoke(QUESTION))
-    assert said(agent(load(path)).invoke(QUESTION)) == first
+def test_an_agent_runs_from_a_recording_alone(path: Path, live: ChatOpenAI) -> None:
+    first = conversation(agent(recorded(live, path)).invoke(QUESTION))
+    assert conversation(agent(load(path)).invoke(QUESTION)) == first
 
 
-def test_a_structured_answer_from_a_recording_alone(path: Path, live: ChatOpenAI) -> None:
+def test_a_structured_response_comes_from_a_recording_alone(path: Path, live: ChatOpenAI) -> None:
     first = agent(recorded(live, path), response_format=Report).invoke(QUESTION)
     again = agent(load(path), response_format=Report).invoke(QUESTION)
     assert isinstance(first["structured_response"], Report)
     assert again["structured_response"] == first["structured_response"]
 
 
-def test_made_from_a_string(path: Path, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_with_a_model_from_a_string_is_replayed(
+    path: Path, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     with record_all(path, mode="once"):
-        first = said(agent("openai:gpt-4o-mini").invoke(QUESTION))
+        first = conversation(agent("openai:gpt-4o-mini").invoke(QUESTION))
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1")
     monkeypatch.delenv("OPENAI_API_KEY")
     with record_all(path) as replay:
-        assert said(agent("openai:gpt-4o-mini").invoke(QUESTION)) == first
+        assert conversation(agent("openai:gpt-4o-mini").invoke(QUESTION)) == first
     assert (replay.counts.replayed, len(replay.unused())) == (2, 0)
 
 
-def test_from_the_journal_of_the_field_and_its_export(path: Path, tmp_path: Path, live: ChatOpenAI) -> None:
+def test_an_agent_runs_from_a_journal_and_from_its_export(path: Path, tmp_path: Path, live: ChatOpenAI) -> None:
     journal = tmp_path / "journal"
     handler = PromptLayerCallbackHandler(journal=journal)
-    first = said(agent(live).invoke(QUESTION, {"callbacks": [handler]}))
-    assert said(agent(with_recording(poisoned(live), journal)).invoke(QUESTION)) == first
+    first = conversation(agent(live).invoke(QUESTION, {"callbacks": [handler]}))
+    assert conversation(agent(with_recording(poisoned(live), journal)).invoke(QUESTION)) == first
     with Journal.open(journal) as opened:
         export(opened.records(oldest_first=True), path)
-    assert said(agent(replayed(live, path)).invoke(QUESTION)) == first
+    assert conversation(agent(replayed(live, path)).invoke(QUESTION)) == first
 
 
 def in_kelvin() -> Any:
@@ -146,7 +148,7 @@ def in_kelvin() -> Any:
     return temperature
 
 
-def test_a_tool_that_changed_is_a_miss_that_shows_it(path: Path, live: ChatOpenAI) -> None:
+def test_a_changed_tool_is_a_mismatch_that_shows_the_change(path: Path, live: ChatOpenAI) -> None:
     agent(recorded(live, path)).invoke(QUESTION)
     with pytest.raises(NoRecording) as raised:
         create_agent(replayed(live, path), [in_kelvin()]).invoke(QUESTION)
@@ -154,40 +156,40 @@ def test_a_tool_that_changed_is_a_miss_that_shows_it(path: Path, live: ChatOpenA
     assert "+messages[2].content: 294 kelvin in Paris" in str(raised.value)
 
 
-async def test_a_miss_ends_the_run_whatever_the_graph_retries(path: Path) -> None:
-    def ask(state: State) -> dict[str, Any]:
+async def test_a_mismatch_ends_the_run_despite_retries_of_the_graph(path: Path) -> None:
+    def call_model(state: State) -> dict[str, Any]:
         return {"messages": [model.invoke(state["messages"])]}
 
-    async def ask_async(state: State) -> dict[str, Any]:
+    async def acall_model(state: State) -> dict[str, Any]:
         return {"messages": [await model.ainvoke(state["messages"])]}
 
     recording = Recording(path)
     model = with_recording(poisoned(Chat()), recording)
-    for number, node in enumerate((ask, ask_async), 1):
+    for number, node in enumerate((call_model, acall_model), 1):
         graph = StateGraph(State)
-        graph.add_node("ask", node, retry_policy=RetryPolicy(max_attempts=3, initial_interval=0.01))
-        graph.add_edge(START, "ask")
+        graph.add_node("call", node, retry_policy=RetryPolicy(max_attempts=3, initial_interval=0.01))
+        graph.add_edge(START, "call")
         with pytest.raises(NoRecording):
             await graph.compile().ainvoke(QUESTION)
         assert recording.counts.missed == number
 
 
 class State(TypedDict):
-    """The messages so far; LangGraph takes messages with the same id for one."""
+    """The conversation. LangGraph merges messages with the same id."""
 
     messages: Annotated[list[AnyMessage], add_messages]
 
 
-def test_a_repeated_answer_stays_a_message_of_its_own_in_the_state(path: Path) -> None:
+def test_a_repeated_response_is_a_new_message_in_the_state(path: Path) -> None:
     recorded(Chat(), path).invoke("hi")
     model = replayed(Chat(), path, exhausted="repeat")
 
-    def ask(state: State) -> dict[str, Any]:
+    def call_model(state: State) -> dict[str, Any]:
         return {"messages": [model.invoke("hi")]}
 
     graph = StateGraph(State)
-    graph.add_node("one", ask)
-    graph.add_node("two", ask)
+    graph.add_node("one", call_model)
+    graph.add_node("two", call_model)
     graph.add_edge(START, "one")
     graph.add_edge("one", "two")
     graph.add_edge("two", END)
@@ -195,7 +197,7 @@ def test_a_repeated_answer_stays_a_message_of_its_own_in_the_state(path: Path) -
     assert [message.content for message in state["messages"]] == ["yes", "yes"]
 
 
-def test_an_agent_is_as_many_lines_as_calls(path: Path, live: ChatOpenAI) -> None:
+def test_an_agent_writes_one_line_for_each_call(path: Path, live: ChatOpenAI) -> None:
     agent(recorded(live, path)).invoke(QUESTION)
     first, second = lines(path)
     assert [message["type"] for message in second["request"]["messages"]] == ["human", "ai", "tool"]

@@ -1,4 +1,4 @@
-"""Large binaries lie beside the recording, named by what is in them, exactly as long as a line needs them."""
+"""Large binaries: files beside the recording, named by their content, that exist only while a line names them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def picture(answer: bytes) -> Chat:
     return Chat(reply=lambda _: AIMessage([block], additional_kwargs={"raw": answer, "small": b"x"}))
 
 
-def test_large_binaries_lie_beside_the_file_by_what_is_in_them(path: Path) -> None:
+def test_large_binaries_are_files_named_by_their_content(path: Path) -> None:
     first = recorded(picture(PICTURE), path).invoke("Draw.")
     [blob] = (path.parent / "blobs").iterdir()
     assert blob.read_bytes() == PICTURE
@@ -39,7 +39,7 @@ def test_large_binaries_lie_beside_the_file_by_what_is_in_them(path: Path) -> No
     assert same(replayed(Chat(), path).invoke("Draw."), first)
 
 
-def test_a_picture_that_was_asked_about_is_known_by_its_digest(path: Path) -> None:
+def test_a_picture_in_a_request_is_compared_by_its_digest(path: Path) -> None:
     def question(data: bytes) -> list[BaseMessage]:
         url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
         return [HumanMessage([{"type": "image_url", "image_url": {"url": url}}])]
@@ -55,12 +55,12 @@ def test_a_picture_that_was_asked_about_is_known_by_its_digest(path: Path) -> No
     "text",
     ["a" * 5000, "word " * 1000, "=" * 5000, "AAAB" * 2000 + "\n", "data:text/plain;base64,", "QQ" * 3001],
 )
-def test_what_only_looks_like_base64_comes_back_as_it_was(text: str, path: Path) -> None:
+def test_a_text_that_resembles_base64_comes_back_unchanged(text: str, path: Path) -> None:
     recorded(Chat(reply=lambda _: AIMessage(text)), path).invoke("hi")
     assert replayed(Chat(), path).invoke("hi").content == text
 
 
-def test_a_binary_that_is_missing_or_changed_is_said_to_be(path: Path) -> None:
+def test_a_missing_or_changed_binary_is_an_error(path: Path) -> None:
     recorded(picture(PICTURE), path).invoke("Draw.")
     [blob] = (path.parent / "blobs").iterdir()
     blob.write_bytes(b"other")
@@ -71,7 +71,7 @@ def test_a_binary_that_is_missing_or_changed_is_said_to_be(path: Path) -> None:
         replayed(Chat(), path).invoke("Draw.")
 
 
-def test_a_name_that_leads_elsewhere_is_not_followed(path: Path, tmp_path: Path) -> None:
+def test_a_name_that_leads_out_of_the_directory_is_refused(path: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"secret")
     recorded(picture(PICTURE), path).invoke("Draw.")
     [blob] = (path.parent / "blobs").iterdir()
@@ -80,7 +80,7 @@ def test_a_name_that_leads_elsewhere_is_not_followed(path: Path, tmp_path: Path)
         replayed(Chat(), path).invoke("Draw.")
 
 
-def test_pruning_removes_binaries_nothing_names(path: Path) -> None:
+def test_pruning_removes_binaries_that_no_line_names(path: Path) -> None:
     with Recording(path, mode="all") as recording:
         with_recording(picture(PICTURE), recording).invoke("Draw.")
     recorded(picture(PICTURE[::-1]), path.with_name("other.jsonl")).invoke("Draw.")
@@ -92,8 +92,8 @@ def test_pruning_removes_binaries_nothing_names(path: Path) -> None:
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_a_binary_lies_there_only_if_its_line_does(streamed: bool, path: Path) -> None:
-    def asked(model: Any) -> Any:
+def test_a_binary_is_stored_only_together_with_its_line(streamed: bool, path: Path) -> None:
+    def draw(model: Any) -> Any:
         return list(model.stream("Draw.")) if streamed else model.invoke("Draw.")
 
     class Painter(Chat):
@@ -101,21 +101,21 @@ def test_a_binary_lies_there_only_if_its_line_does(streamed: bool, path: Path) -
             yield ChatGenerationChunk(message=AIMessageChunk(content="", additional_kwargs={"raw": PICTURE}))
 
     model = Painter(reply=picture(PICTURE).reply)
-    asked(recorded(model, path, redact=lambda part: part if "messages" in part else None))
+    draw(recorded(model, path, redact=lambda part: part if "messages" in part else None))
     assert not (path.parent / "blobs").exists()
 
-    def meanwhile(part: dict[str, Any]) -> dict[str, Any]:
+    def prune_another_recording(part: dict[str, Any]) -> dict[str, Any]:
         with Recording(path.with_name("other.jsonl"), mode="all") as other:
             with_recording(Chat(), other).invoke("hi")
             other.prune()
         return part
 
-    first = asked(recorded(model, path, redact=meanwhile))
-    again = asked(replayed(model, path, redact=lambda part: part))
+    first = draw(recorded(model, path, redact=prune_another_recording))
+    again = draw(replayed(model, path, redact=lambda part: part))
     assert all(map(same, first, again)) if streamed else same(first, again)
 
 
-def test_a_picture_in_amazons_form_is_known_by_its_digest(path: Path) -> None:
+def test_a_picture_in_the_form_of_amazon_is_compared_by_its_digest(path: Path) -> None:
     def question(data: bytes) -> list[BaseMessage]:
         return [HumanMessage([{"image": {"format": "png", "source": {"bytes": data}}}, {"text": "What is it?"}])]
 
@@ -126,7 +126,7 @@ def test_a_picture_in_amazons_form_is_known_by_its_digest(path: Path) -> None:
         replayed(Chat(), path).invoke(question(PICTURE[1:]))
 
 
-def test_an_export_leaves_no_binary_of_a_record_that_was_kept_out(path: Path, tmp_path: Path) -> None:
+def test_an_export_stores_no_binary_of_a_skipped_record(path: Path, tmp_path: Path) -> None:
     handler = PromptLayerCallbackHandler(journal=tmp_path / "journal")
     first = picture(PICTURE).invoke("Draw.", {"callbacks": [handler]})
     with Journal.open(tmp_path / "journal") as journal:

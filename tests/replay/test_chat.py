@@ -1,4 +1,4 @@
-"""A chat model recorded and replayed: whatever way it is asked, the same objects come out, and no model is asked."""
+"""A chat model recorded and replayed: every kind of call returns the same objects, and no live model is called."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class CutChat(Chat):
 
 
 class AsyncChat(Chat):
-    """Has async methods of its own, and no stream but an async one."""
+    """Has native async methods, and only an async stream."""
 
     async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
         await asyncio.sleep(0)
@@ -81,14 +81,14 @@ def chunks_equal(one: list[Any], other: list[Any]) -> bool:
     return len(one) == len(other) and all(map(same, one, other))
 
 
-def test_an_answer_comes_back_as_the_same_message_to_the_last_field(path: Path) -> None:
+def test_a_replayed_message_equals_the_recorded_one_in_every_field(path: Path) -> None:
     model = Chat(reply=lambda _: RICH.model_copy())
     first = recorded(model, path).invoke("The capital of France?")
     assert (first.id or "").startswith("lc_run--")
     assert same(replayed(model, path).invoke("The capital of France?"), first)
 
 
-def test_a_stream_comes_back_cut_as_it_was(path: Path) -> None:
+def test_a_replayed_stream_has_the_recorded_chunks(path: Path) -> None:
     first = list(recorded(CutChat(), path).stream("Where?"))
     again = list(replayed(CutChat(), path).stream("Where?"))
     assert len(first) == len(CutChat().pieces)
@@ -96,7 +96,7 @@ def test_a_stream_comes_back_cut_as_it_was(path: Path) -> None:
     assert chunks_equal(again, first)
 
 
-async def test_asynchronous_calls_come_back_too(path: Path) -> None:
+async def test_async_calls_are_replayed(path: Path) -> None:
     recording = recorded(CutChat(reply=lambda _: RICH.model_copy()), path)
     first = await recording.ainvoke("What?")
     chunks = [chunk async for chunk in recording.astream("Where?")]
@@ -105,7 +105,7 @@ async def test_asynchronous_calls_come_back_too(path: Path) -> None:
     assert chunks_equal([chunk async for chunk in replay.astream("Where?")], chunks)
 
 
-async def test_a_model_with_async_methods_of_its_own_is_recorded_through_them(path: Path) -> None:
+async def test_native_async_methods_of_a_model_are_recorded(path: Path) -> None:
     recording = recorded(AsyncChat(), path)
     first = await recording.ainvoke("What?")
     chunks = [chunk async for chunk in recording.astream("Where?")]
@@ -125,21 +125,21 @@ def test_a_call_made_once_is_recorded_once(path: Path) -> None:
     assert len(lines(path)) == 1
 
 
-def test_a_recorder_that_goes_while_its_file_is_replayed_moves_no_call(path: Path) -> None:
-    first_began, second_is_over = threading.Event(), threading.Event()
+def test_a_recording_that_is_collected_during_a_replay_moves_no_call(path: Path) -> None:
+    first_started, second_ended = threading.Event(), threading.Event()
 
     def answer(messages: list[BaseMessage]) -> AIMessage:
         if messages[-1].content == "first":
-            first_began.set()
-            second_is_over.wait(10)
+            first_started.set()
+            second_ended.wait(10)
         return AIMessage(f"{messages[-1].content}!")
 
     recorder = recorded(Chat(reply=answer), path)
     with ThreadPoolExecutor() as pool:
         first = pool.submit(recorder.invoke, "first")
-        first_began.wait(10)
+        first_started.wait(10)
         recorder.invoke("second")
-        second_is_over.set()
+        second_ended.set()
         first.result()
     replay = replayed(Chat(), path)
     assert replay.invoke("second").content == "second!"
@@ -148,7 +148,7 @@ def test_a_recorder_that_goes_while_its_file_is_replayed_moves_no_call(path: Pat
     assert replay.invoke("first").content == "first!"
 
 
-def test_batches_come_back_in_their_order(path: Path) -> None:
+def test_batches_are_replayed_in_order(path: Path) -> None:
     model = Chat(reply=lambda messages: AIMessage(f"{messages[-1].content}!"))
     questions: list[LanguageModelInput] = [f"question {number}" for number in range(20)]
     first = recorded(model, path).batch(questions)
@@ -156,7 +156,7 @@ def test_batches_come_back_in_their_order(path: Path) -> None:
     assert [message.content for message in first] == [f"{question}!" for question in questions]
 
 
-async def test_concurrent_calls_come_back_whatever_the_order(path: Path) -> None:
+async def test_concurrent_calls_are_replayed_in_any_order(path: Path) -> None:
     model = Chat(reply=lambda messages: AIMessage(f"{messages[-1].content}!"))
     questions: list[LanguageModelInput] = [f"question {number}" for number in range(20)]
     first = await recorded(model, path).abatch(questions)
@@ -165,7 +165,7 @@ async def test_concurrent_calls_come_back_whatever_the_order(path: Path) -> None
     assert [message.content for message in again[::-1]] == [message.content for message in first]
 
 
-def test_generate_gives_every_candidate_and_what_the_provider_said(path: Path) -> None:
+def test_generate_returns_every_candidate_and_the_metadata_of_the_provider(path: Path) -> None:
     class Several(Chat):
         def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
             made = [ChatGeneration(message=AIMessage(text), generation_info={"at": text}) for text in "abc"]
@@ -182,27 +182,27 @@ def message_ids(result: LLMResult) -> list[list[str | None]]:
     return [[one.message.id for one in several if isinstance(one, ChatGeneration)] for several in result.generations]
 
 
-def test_what_the_callbacks_see_is_the_same(path: Path) -> None:
-    class Ear(BaseCallbackHandler):
+def test_callbacks_receive_the_recorded_events(path: Path) -> None:
+    class Listener(BaseCallbackHandler):
         def __init__(self) -> None:
-            self.heard: list[Any] = []
+            self.received: list[Any] = []
 
         def on_chat_model_start(self, serialized: Any, messages: Any, **kwargs: Any) -> None:
-            self.heard.append((serialized, messages, kwargs["invocation_params"], kwargs["name"]))
+            self.received.append((serialized, messages, kwargs["invocation_params"], kwargs["name"]))
 
         def on_llm_new_token(self, token: Any, *, chunk: Any = None, **kwargs: Any) -> None:
-            self.heard.append((token, chunk))
+            self.received.append((token, chunk))
 
         def on_llm_end(self, response: Any, **kwargs: Any) -> None:
-            self.heard.append(response.generations)
+            self.received.append(response.generations)
 
-    live, replay = Ear(), Ear()
+    live, replay = Listener(), Listener()
     list(recorded(CutChat(), path).stream("Where?", {"callbacks": [live]}))
     list(replayed(CutChat(), path).stream("Where?", {"callbacks": [replay]}))
-    assert replay.heard == live.heard
+    assert replay.received == live.received
 
 
-def test_tokens_a_model_reports_during_a_plain_call_are_reported_again(path: Path) -> None:
+def test_tokens_of_a_plain_call_are_reported_again(path: Path) -> None:
     class Talking(Chat):
         def _generate(
             self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **_: Any
@@ -211,19 +211,19 @@ def test_tokens_a_model_reports_during_a_plain_call_are_reported_again(path: Pat
                 run_manager.on_llm_new_token(word, chunk=ChatGenerationChunk(message=AIMessageChunk(content=word)))
             return ChatResult(generations=[ChatGeneration(message=AIMessage("Paris"))])
 
-    class Ear(BaseCallbackHandler):
+    class Listener(BaseCallbackHandler):
         def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
-            heard.append((token, kwargs["chunk"]))
+            received.append((token, kwargs["chunk"]))
 
-    heard: list[Any] = []
-    recorded(Talking(), path).invoke("Where?", {"callbacks": [Ear()]})
-    live, heard = heard, []
-    replayed(Talking(), path).invoke("Where?", {"callbacks": [Ear()]})
-    assert heard == live
-    assert [token for token, _ in heard] == ["Pa", "ris"]
+    received: list[Any] = []
+    recorded(Talking(), path).invoke("Where?", {"callbacks": [Listener()]})
+    live, received = received, []
+    replayed(Talking(), path).invoke("Where?", {"callbacks": [Listener()]})
+    assert received == live
+    assert [token for token, _ in received] == ["Pa", "ris"]
 
 
-def test_objects_are_new_each_time(path: Path) -> None:
+def test_each_replay_returns_new_objects(path: Path) -> None:
     recorded(Chat(reply=lambda _: RICH.model_copy()), path).invoke("What?")
     one = replayed(Chat(), path).invoke("What?")
     assert isinstance(one.content, list)
@@ -234,36 +234,36 @@ def test_objects_are_new_each_time(path: Path) -> None:
     assert other.tool_calls == RICH.tool_calls
 
 
-def test_what_a_program_does_to_a_message_is_not_recorded(path: Path) -> None:
+def test_a_later_change_of_a_message_is_not_recorded(path: Path) -> None:
     class Kept(Chat):
         kept: Any = None
 
         def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
             return ChatResult(generations=[ChatGeneration(message=self.kept)])
 
-    model = recorded(Kept(kept=AIMessage("as it was")), path)
+    model = recorded(Kept(kept=AIMessage("original")), path)
     model.invoke("What?").content = "changed"
-    assert lines(path)[0]["answer"]["generations"][0]["v"]["message"]["v"]["content"] == "as it was"
+    assert lines(path)[0]["answer"]["generations"][0]["v"]["message"]["v"]["content"] == "original"
 
 
-def test_a_stream_is_not_held_back_while_it_is_recorded(path: Path) -> None:
-    given: list[str] = []
+def test_a_recorded_stream_is_not_buffered(path: Path) -> None:
+    yielded: list[str] = []
 
     class Watched(Chat):
         def _stream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
             for word in ("one", "two"):
-                given.append(word)
+                yielded.append(word)
                 yield ChatGenerationChunk(message=AIMessageChunk(content=word))
 
     stream = recorded(Watched(), path).stream("What?")
     assert next(stream).content == "one"
-    assert given == ["one"]
+    assert yielded == ["one"]
 
 
-# --- the model is what it was ---
+# --- the proxied model ---
 
 
-def test_the_model_keeps_its_class_and_the_original_its_own(path: Path) -> None:
+def test_a_proxied_model_keeps_its_class_and_the_live_model_is_unchanged(path: Path) -> None:
     model = FakeListChatModel(responses=["a"], name="mine")
     proxied = with_recording(model, path)
     assert isinstance(proxied, FakeListChatModel)
@@ -274,20 +274,20 @@ def test_the_model_keeps_its_class_and_the_original_its_own(path: Path) -> None:
     assert type(model) is FakeListChatModel
 
 
-def test_it_streams_only_if_it_did() -> None:
+def test_a_proxied_model_streams_only_if_the_live_model_does() -> None:
     assert with_recording(StreamingChat(), "x.jsonl")._should_stream(async_api=False, stream=True)
     assert not with_recording(Chat(), "x.jsonl")._should_stream(async_api=False, stream=True)
     assert with_recording(AsyncChat(), "x.jsonl")._should_stream(async_api=True, stream=True)
     assert not with_recording(AsyncChat(), "x.jsonl")._should_stream(async_api=False, stream=True)
 
 
-def test_a_model_without_streaming_streams_its_answer_whole_as_before(path: Path) -> None:
+def test_a_model_without_streaming_yields_its_response_as_one_chunk(path: Path) -> None:
     first = list(recorded(Chat(), path).stream("hi"))
     assert [type(chunk) for chunk in first] == [AIMessage]
     assert chunks_equal(list(replayed(Chat(), path).stream("hi")), first)
 
 
-def test_copies_and_configured_models_stay_with_the_recording(path: Path) -> None:
+def test_copies_and_configured_models_keep_the_recording(path: Path) -> None:
     recorded(FakeListChatModel(responses=["Paris"]), path).batch(["hi"] * 4)
     model = with_recording(FakeListChatModel(responses=["live"]), path)
     configurable = model.configurable_fields(sleep=ConfigurableField(id="sleep"))
@@ -300,17 +300,17 @@ def test_copies_and_configured_models_stay_with_the_recording(path: Path) -> Non
     assert [one.invoke("hi").content for one in copies] == ["Paris"] * 4
 
 
-def test_another_process_unpickles_it_with_its_recording(path: Path) -> None:
+def test_a_proxied_model_is_unpickled_with_its_recording(path: Path) -> None:
     recorded(FakeListChatModel(responses=["Paris"]), path).invoke("hi")
     model = pickle.loads(pickle.dumps(with_recording(FakeListChatModel(responses=["live"]), path)))  # noqa: S301
     assert isinstance(model, FakeListChatModel)
     assert model.invoke("hi").content == "Paris"
 
 
-def test_state_a_model_keeps_while_it_is_recorded_is_its_own(path: Path) -> None:
+def test_a_recorded_model_updates_its_state(path: Path) -> None:
     model = recorded(FakeListChatModel(responses=["one", "two"]), path)
     assert [model.invoke(question).content for question in "ab"] == ["one", "two"]
-    assert model.i == 0  # after "two" it begins anew
+    assert model.i == 0  # reset after the last response
 
 
 def test_bound_arguments_stay_bound(path: Path) -> None:
@@ -320,6 +320,6 @@ def test_bound_arguments_stay_bound(path: Path) -> None:
     assert with_recording(bound, path).invoke("hi").content == "yes"
 
 
-def test_what_is_no_model_is_refused(path: Path) -> None:
+def test_a_chain_is_refused(path: Path) -> None:
     with pytest.raises(TypeError, match="takes a chat model or a text model, not RunnableSequence"):
         with_recording(Chat() | (lambda message: message), path)

@@ -1,4 +1,4 @@
-"""Exceptions are recordings too: raised again as their class, with what they carry, and without running anything."""
+"""Recorded exceptions: raised again as their class, with their attributes, and without a call of a constructor."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 
 
 class TooBusy(Exception):
-    """Like those of SDKs: its constructor wants keywords, and makes its text of them."""
+    """Resembles exceptions of SDKs: its constructor has only keywords, and builds the text from them."""
 
     def __init__(self, *, after: int, hints: list[str]) -> None:
         super().__init__(f"come back after {after} s")
@@ -37,7 +37,7 @@ class TooBusy(Exception):
 
 
 class Wordless(Exception):
-    """Its text needs what cannot be recorded."""
+    """Its text needs a value that cannot be recorded."""
 
     def __init__(self, code: object) -> None:
         super().__init__()
@@ -88,14 +88,14 @@ def test_an_exception_comes_back_as_its_class_with_its_arguments(error: Exceptio
     assert getattr(again, "filename", None) == getattr(error, "filename", None)
 
 
-def test_attributes_come_back_where_the_constructor_would_want_more(path: Path) -> None:
+def test_attributes_come_back_although_the_constructor_has_other_arguments(path: Path) -> None:
     again = raised_again(TooBusy(after=7, hints=["a"]), path)
     assert type(again) is TooBusy
     assert (str(again), again.after, again.hints) == ("come back after 7 s", 7, ["a"])
     assert not hasattr(again, "lock")
 
 
-def test_the_text_comes_back_where_the_class_cannot_make_it(path: Path) -> None:
+def test_the_text_comes_back_although_the_class_cannot_build_it(path: Path) -> None:
     again = raised_again(Wordless(types.SimpleNamespace(number=3)), path)
     assert isinstance(again, Wordless)
     assert (type(again).__name__, str(again)) == ("Wordless", "code 3")
@@ -109,7 +109,7 @@ def test_the_cause_comes_back(path: Path) -> None:
     assert again.__cause__.args == ("inner",)
 
 
-def test_retries_see_the_error_and_then_the_answer(path: Path) -> None:
+def test_retries_receive_the_error_and_then_the_response(path: Path) -> None:
     outcomes: Iterator[Any] = iter([ConnectionError("first"), AIMessage("then")])
 
     def reply(_: list[BaseMessage]) -> AIMessage:
@@ -118,15 +118,15 @@ def test_retries_see_the_error_and_then_the_answer(path: Path) -> None:
             raise outcome
         return outcome  # type: ignore[no-any-return]
 
-    def tried(model: BaseChatModel) -> Any:
+    def retried(model: BaseChatModel) -> Any:
         return model.with_retry(wait_exponential_jitter=False).invoke("hi").content
 
-    assert tried(recorded(Chat(reply=reply), path)) == "then"
+    assert retried(recorded(Chat(reply=reply), path)) == "then"
     assert [set(line["answer"]) for line in lines(path)] == [{"error"}, {"generations"}]
-    assert tried(replayed(Chat(), path)) == "then"
+    assert retried(replayed(Chat(), path)) == "then"
 
 
-def test_a_stream_that_broke_breaks_at_the_same_chunk(path: Path) -> None:
+def test_a_broken_stream_breaks_at_the_same_chunk(path: Path) -> None:
     def read(model: BaseChatModel) -> list[str]:
         words: list[str] = []
         with pytest.raises(ConnectionError, match="gone"):
@@ -139,21 +139,21 @@ def test_a_stream_that_broke_breaks_at_the_same_chunk(path: Path) -> None:
         replayed(model, path).invoke("hi")
 
 
-async def test_asynchronous_calls_raise_too(path: Path) -> None:
+async def test_async_calls_raise_the_exception(path: Path) -> None:
     with pytest.raises(TooBusy):
         await recorded(failing(TooBusy(after=1, hints=[])), path).ainvoke("hi")
     with pytest.raises(TooBusy):
         await replayed(Chat(), path).ainvoke("hi")
 
 
-# --- of classes that are not there ---
+# --- missing classes ---
 
 
 def without_class(path: Path, name: str) -> None:
     path.write_text(path.read_text().replace(f"{__name__}:{name}", f"gone.away:{name}"))
 
 
-def test_a_stand_in_of_the_same_name_takes_the_place_of_a_class_that_is_not_there(path: Path) -> None:
+def test_a_stand_in_of_the_same_name_replaces_a_missing_class(path: Path) -> None:
     class OutOfQuota(ConnectionError):
         pass
 
@@ -170,7 +170,7 @@ def test_a_stand_in_of_the_same_name_takes_the_place_of_a_class_that_is_not_ther
 
 
 @pytest.mark.parametrize(
-    "named",
+    "path_in_file",
     [
         "os:system",
         "builtins:exec",
@@ -182,20 +182,18 @@ def test_a_stand_in_of_the_same_name_takes_the_place_of_a_class_that_is_not_ther
         "os:path.x",
     ],
 )
-def test_nothing_but_an_exception_is_made_of_what_a_file_names(named: Any, path: Path) -> None:
+def test_a_file_can_only_name_an_exception(path_in_file: Any, path: Path) -> None:
     with pytest.raises(ValueError, match="sure"):
         recorded(failing(ValueError("sure")), path).invoke("hi")
     head, line = path.read_text().splitlines()
     call = json.loads(line)
-    call["answer"]["error"] |= {"class": named, "bases": [named]}
+    call["answer"]["error"] |= {"class": path_in_file, "bases": [path_in_file]}
     path.write_text(f"{head}\n{json.dumps(call, separators=(',', ':'))}\n")
     with pytest.raises(RecordedError, match="sure"):
         replayed(Chat(), path).invoke("hi")
 
 
-def test_a_module_that_is_not_imported_is_not_imported_for_an_exception(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_module_is_imported_for_an_exception(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "trap_of_plsync.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(TooBusy):
@@ -213,18 +211,18 @@ def test_no_constructor_of_the_class_is_called(path: Path) -> None:
             return super().__new__(cls, *args)
 
     made: list[Any] = []
-    setattr(sys.modules[__name__], "Trap", Trap)  # noqa: B010 - found there by its name
+    setattr(sys.modules[__name__], "Trap", Trap)  # noqa: B010 - the restorer looks it up by name
     Trap.__qualname__ = "Trap"
     again = raised_again(Trap("x"), path)
     assert type(again) is Trap
     assert made == [("x",)]
 
 
-# --- what is none of the model's errors ---
+# --- errors that do not come from the model ---
 
 
 class Nosy(Chat):
-    """Asks another model, which has no recording."""
+    """Calls another model, which has no recording."""
 
     other: Any = None
 
@@ -233,7 +231,7 @@ class Nosy(Chat):
         self.other.invoke("b")
 
 
-def test_a_miss_within_a_model_is_not_recorded_as_its_error(path: Path, tmp_path: Path) -> None:
+def test_a_mismatch_inside_a_model_is_not_recorded_as_its_error(path: Path, tmp_path: Path) -> None:
     model = Nosy(other=replayed(Chat(), tmp_path / "none.jsonl"))
     with pytest.raises(PlsyncError):
         list(recorded(model, path).stream("hi"))

@@ -1,4 +1,4 @@
-"""The file of a recording: what is in it, what is never in it, and what becomes of one that is damaged."""
+"""The file of a recording: its content, the redaction of secrets, and damaged files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "calls.jsonl"
 
 
-# --- what is in it ---
+# --- content ---
 
 
 def test_a_call_is_a_line_that_people_can_read(path: Path) -> None:
@@ -40,28 +40,28 @@ def test_a_call_is_a_line_that_people_can_read(path: Path) -> None:
     )
 
 
-def test_a_stream_is_its_words(path: Path) -> None:
+def test_a_stream_is_stored_as_its_words(path: Path) -> None:
     list(recorded(StreamingChat(), path).stream("Where?"))
     first, *others = lines(path)[0]["answer"]["chunks"]
     assert first["v"]["message"]["v"]["content"] == "a "
     assert others == ["b ", "c"]
 
 
-def test_nobody_else_can_read_it(path: Path) -> None:
+def test_only_the_user_can_read_a_recording(path: Path) -> None:
     recorded(Chat(), path).invoke("hi")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_directories_are_made_as_needed(tmp_path: Path) -> None:
+def test_missing_directories_are_created(tmp_path: Path) -> None:
     path = tmp_path / "recordings" / "deep" / "calls.jsonl"
     recorded(Chat(), path).invoke("hi")
     assert replayed(Chat(), path).invoke("hi").content == "yes"
 
 
-# --- what is never in it ---
+# --- redaction ---
 
 
-def test_response_headers_are_without_credentials_and_accounts(path: Path) -> None:
+def test_response_headers_lose_credentials_and_accounts(path: Path) -> None:
     headers = {
         **{"set-cookie": "session=1", "x-request-id": "req_1", "openai-organization": "org-1"},
         **{"authorization": "Bearer x", "content-type": "application/json"},
@@ -77,16 +77,16 @@ def test_response_headers_are_without_credentials_and_accounts(path: Path) -> No
     assert metadata["base"] == "http://[redacted]@host/"
 
 
-def test_what_was_said_is_left_alone(path: Path) -> None:
+def test_the_content_of_a_response_is_not_redacted(path: Path) -> None:
     args = {"headers": {"Authorization": "Bearer made-up"}, "url": "http://ann:secret@host/"}
     call = {"name": "http", "args": args, "id": "c1", "type": "tool_call"}
-    said = AIMessage("Use http://ann:secret@host/", tool_calls=[call])
-    recorded(Chat(reply=lambda _: said), path).invoke("hi")
+    reply = AIMessage("Use http://ann:secret@host/", tool_calls=[call])
+    recorded(Chat(reply=lambda _: reply), path).invoke("hi")
     again = replayed(Chat(), path).invoke("hi")
-    assert (again.content, again.tool_calls) == (said.content, [call])
+    assert (again.content, again.tool_calls) == (reply.content, [call])
 
 
-def test_links_with_passwords_in_a_question_are_matched_without_them(path: Path) -> None:
+def test_a_request_matches_without_the_passwords_in_its_links(path: Path) -> None:
     recorded(Chat(), path).invoke("Fetch http://ann:secret@host/x")
     assert "secret" not in path.read_text()
     assert replayed(Chat(), path).invoke("Fetch http://bob:another@host/x").content == "yes"
@@ -96,7 +96,7 @@ def test_links_with_passwords_in_a_question_are_matched_without_them(path: Path)
     "parameter",
     ["api_key=SECRET", "access_token=SECRET", "key=AIzaSECRET-of-some-length", "X-Amz-Signature=SECRET", "sig=SECRET"],
 )
-def test_links_with_keys_in_a_question_are_matched_without_them(parameter: str, path: Path) -> None:
+def test_a_request_matches_without_the_keys_in_its_links(parameter: str, path: Path) -> None:
     recorded(Chat(), path).invoke(f"Fetch <https://host/x?page=2&{parameter}&z=3>, please.")
     assert "SECRET" not in path.read_text()
     assert "page=2" in path.read_text()
@@ -106,13 +106,13 @@ def test_links_with_keys_in_a_question_are_matched_without_them(parameter: str, 
         replayed(Chat(), path).invoke(f"Fetch <https://host/x?page=3&{parameter}&z=3>, please.")
 
 
-def test_what_a_link_says_besides_is_compared(path: Path) -> None:
+def test_other_parameters_of_a_link_are_compared(path: Path) -> None:
     recorded(Chat(), path).invoke("Fetch https://host/x?key=france&tokens=3")
     with pytest.raises(NoRecording):
         replayed(Chat(), path).invoke("Fetch https://host/x?key=spain&tokens=3")
 
 
-def test_servers_offered_as_tools_are_kept_without_what_opens_them(path: Path) -> None:
+def test_servers_among_the_tools_are_stored_without_credentials(path: Path) -> None:
     def server(secret: str) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {secret}"}
         url = f"https://tools.example/mcp?api_key={secret}"
@@ -124,20 +124,20 @@ def test_servers_offered_as_tools_are_kept_without_what_opens_them(path: Path) -
 
 
 class Client:
-    """Shows more of itself than it should."""
+    """Its repr shows a key."""
 
     def __repr__(self) -> str:
         return "Client(api_key='SECRET')"
 
 
-def test_settings_are_kept_without_credentials_whatever_holds_them(path: Path) -> None:
+def test_settings_are_stored_without_credentials_in_any_container(path: Path) -> None:
     recorded(Chat(), path).invoke("hi", client=Client(), headers=OrderedDict(Authorization="SECRET"), seed=3)
     assert "SECRET" not in path.read_text()
     assert '"seed":3' in path.read_text()
     assert replayed(Chat(), path).invoke("hi", client=Client()).content == "yes"
 
 
-def test_links_of_an_error_are_kept_without_credentials(path: Path) -> None:
+def test_links_of_an_error_are_stored_without_credentials(path: Path) -> None:
     request = httpx.Request("POST", "https://host/chat?api-version=1&sig=SECRET&api-key=SECRET")
     response = httpx.Response(307, headers={"location": "https://ann:SECRET@host/"}, request=request)
 
@@ -153,7 +153,7 @@ def test_links_of_an_error_are_kept_without_credentials(path: Path) -> None:
     assert replay.value.response.status_code == 307
 
 
-def test_a_hook_takes_out_the_rest(path: Path) -> None:
+def test_a_hook_removes_the_rest(path: Path) -> None:
     def without_names(part: dict[str, Any]) -> dict[str, Any]:
         return dict(json.loads(json.dumps(part).replace("Ann", "NAME").replace("Bob", "NAME")))
 
@@ -163,21 +163,21 @@ def test_a_hook_takes_out_the_rest(path: Path) -> None:
     assert replayed(model, path, redact=without_names).invoke("Bob").content == "Hello NAME"
 
 
-@pytest.mark.parametrize("where", ["messages", "generations"])
-def test_a_hook_may_keep_a_call_out(where: str, path: Path) -> None:
-    def not_that(part: dict[str, Any]) -> dict[str, Any] | None:
-        return None if where in part and "secret" in json.dumps(part) else part
+@pytest.mark.parametrize("part_name", ["messages", "generations"])
+def test_a_hook_may_exclude_a_call(part_name: str, path: Path) -> None:
+    def without_secret(part: dict[str, Any]) -> dict[str, Any] | None:
+        return None if part_name in part and "secret" in json.dumps(part) else part
 
-    model = recorded(Chat(reply=lambda messages: AIMessage(messages[-1].content)), path, redact=not_that)
+    model = recorded(Chat(reply=lambda messages: AIMessage(messages[-1].content)), path, redact=without_secret)
     assert [model.invoke(question).content for question in ("secret", "open")] == ["secret", "open"]
     assert len(lines(path)) == 1
-    replay = replayed(Chat(), path, redact=not_that)
+    replay = replayed(Chat(), path, redact=without_secret)
     assert replay.invoke("open").content == "open"
     with pytest.raises(NoRecording):
         replay.invoke("secret")
 
 
-def test_what_cannot_be_kept_exactly_is_said(path: Path) -> None:
+def test_an_object_that_cannot_be_restored_exactly_is_reported(path: Path) -> None:
     reply = AIMessage("yes", additional_kwargs={"socket": object()})
     with pytest.warns(UserWarning, match="restore an object of this response only approximately: builtins:object"):
         recorded(Chat(reply=lambda _: reply), path).invoke("hi")
@@ -187,7 +187,7 @@ def test_what_cannot_be_kept_exactly_is_said(path: Path) -> None:
 # --- damage ---
 
 
-def test_a_file_that_is_no_recording_is_left_alone(path: Path) -> None:
+def test_a_file_that_is_not_a_recording_is_not_changed(path: Path) -> None:
     path.write_text("my notes\n")
     for mode in ("none", "once", "new_episodes", "all"):
         with pytest.raises(RecordingFormatError, match="is not a recording; nothing was changed"):
@@ -202,7 +202,7 @@ def test_a_newer_format_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["<<<<<<< HEAD", "{}", "[]", '{"key":"0123456789abcdef","kind":"chat"}', "\x00"])
-def test_a_line_that_holds_no_call_is_named(line: str, path: Path) -> None:
+def test_a_line_that_holds_no_call_is_reported_by_its_number(line: str, path: Path) -> None:
     with Recording(path, mode="all") as recording:
         with_recording(Chat(), recording).invoke("hi")
     with path.open("a") as file:
@@ -211,7 +211,7 @@ def test_a_line_that_holds_no_call_is_named(line: str, path: Path) -> None:
         replayed(Chat(), path).invoke("other")
 
 
-def test_a_line_cut_short_by_a_killed_process_is_passed_over_and_kept_apart(path: Path) -> None:
+def test_a_line_that_a_killed_process_cut_short_is_skipped_and_kept(path: Path) -> None:
     model = recorded(Chat(), path)
     model.invoke("one")
     model.invoke("two")
@@ -222,15 +222,15 @@ def test_a_line_cut_short_by_a_killed_process_is_passed_over_and_kept_apart(path
     assert replayed(Chat(), path).invoke("three").content == "yes"
 
 
-def test_a_last_line_whose_end_an_editor_took_is_a_call_like_the_others(path: Path) -> None:
-    def without_the_end() -> None:
+def test_a_last_line_without_a_line_end_is_a_call(path: Path) -> None:
+    def remove_line_end() -> None:
         path.write_bytes(path.read_bytes().removesuffix(b"\n"))
 
     with Recording(path, mode="all") as recording:
         model = with_recording(Chat(), recording)
         model.invoke("one")
         model.invoke("two")
-    without_the_end()
+    remove_line_end()
     for match in (None, ("messages", "model")):
         assert replayed(Chat(), path, match=match).invoke("two").content == "yes"
     with Recording(path) as recording:
@@ -238,7 +238,7 @@ def test_a_last_line_whose_end_an_editor_took_is_a_call_like_the_others(path: Pa
         assert [call.location for call in recording.unused()] == ["line 2"]
         assert recording.prune() == 1
     assert [line["request"]["messages"][0]["content"] for line in lines(path)] == ["two"]
-    without_the_end()
+    remove_line_end()
     with Recording(path, mode="new_episodes") as recording:
         model = with_recording(Chat(), recording)
         model.invoke("two")
@@ -248,7 +248,7 @@ def test_a_last_line_whose_end_an_editor_took_is_a_call_like_the_others(path: Pa
 
 
 @pytest.mark.parametrize("broken", [b'"messages', b"\xff"])
-def test_a_line_that_holds_no_call_gives_way_when_the_call_is_recorded_anew(broken: bytes, path: Path) -> None:
+def test_a_damaged_line_is_replaced_when_the_call_is_recorded_again(broken: bytes, path: Path) -> None:
     recorded(Chat(), path).invoke("hi")
     path.write_bytes(path.read_bytes().replace(b'"messages"', broken))
     with pytest.raises(RecordingFormatError, match=r"repair the line .* or record the call again"):
@@ -259,7 +259,7 @@ def test_a_line_that_holds_no_call_gives_way_when_the_call_is_recorded_anew(brok
     assert replayed(Chat(), path).invoke("hi").content == "yes"
 
 
-def test_a_recording_that_cannot_be_written_is_an_error_and_not_a_silence(tmp_path: Path) -> None:
+def test_a_recording_that_cannot_be_written_raises_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ReplayError, match=r"cannot be written: .*; its earlier content is kept"):
         with_recording(Chat(), tmp_path / "file" / "calls.jsonl", mode="once").invoke("hi")

@@ -1,4 +1,4 @@
-"""A journal's calls served as they are, and made into a recording."""
+"""The calls of a journal: served by replay, and exported into a recording."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def weather(city: str) -> str:
     return city
 
 
-# --- as it is ---
+# --- served ---
 
 
-def test_a_call_of_the_field_is_served_with_its_id(journal: Path, handler: PromptLayerCallbackHandler) -> None:
+def test_a_call_of_a_journal_is_served_with_its_id(journal: Path, handler: PromptLayerCallbackHandler) -> None:
     first = Chat(callbacks=[handler]).invoke("The capital of France?")
     for source in (journal, str(journal), Journal.open(journal)):
         replay = with_recording(poisoned(Chat()), source)
@@ -67,7 +67,7 @@ def test_a_call_of_the_field_is_served_with_its_id(journal: Path, handler: Promp
             replay.invoke("The capital of Spain?")
 
 
-def test_a_stream_of_the_field_is_served_whole_and_as_one_chunk(
+def test_a_stream_of_a_journal_is_served_whole_and_as_one_chunk(
     journal: Path, handler: PromptLayerCallbackHandler
 ) -> None:
     list(StreamingChat(callbacks=[handler]).stream("Where?"))
@@ -77,38 +77,38 @@ def test_a_stream_of_the_field_is_served_whole_and_as_one_chunk(
     )
 
 
-def test_a_text_model_too(journal: Path, handler: PromptLayerCallbackHandler) -> None:
+def test_a_call_of_a_text_model_is_served(journal: Path, handler: PromptLayerCallbackHandler) -> None:
     FakeListLLM(responses=["Paris"], callbacks=[handler]).invoke("Where?")
     assert with_recording(FakeListLLM(responses=["no"]), journal).invoke("Where?") == "Paris"
     assert load(journal).invoke("Where?") == "Paris"
 
 
-def test_requests_of_openai_match_what_the_handler_was_shown(
+def test_requests_to_openai_match_the_recorded_events(
     journal: Path, handler: PromptLayerCallbackHandler, server: OpenAIServer
 ) -> None:
     model = ChatOpenAI(model="gpt-4o-mini", base_url=server.url, api_key=KEY, callbacks=[handler])
     picture = {"type": "image", "base64": "AAEC", "mime_type": "image/png"}
     call = {"name": "weather", "args": {"city": "Paris"}, "id": "call_9"}
-    asked: list[Any] = [
+    messages: list[Any] = [
         SystemMessage("Be brief."),
         HumanMessage([{"type": "text", "text": "And this?"}, picture]),
         AIMessage("", tool_calls=[call]),
         ToolMessage("sunny", tool_call_id="call_9"),
     ]
-    wants: list[Any] = [
-        lambda model: model.invoke(asked),
+    requests: list[Any] = [
+        lambda model: model.invoke(messages),
         lambda model: model.bind_tools([weather], tool_choice="any").invoke("The weather?"),
         lambda model: model.with_structured_output({"title": "City", "type": "object", "properties": {}}).invoke(
             "Say it"
         ),
         lambda model: model.invoke("Stop?", stop=["x"]),
     ]
-    first = [want(model) for want in wants]
+    first = [request(model) for request in requests]
     replay = with_recording(poisoned(ChatOpenAI(model="gpt-4o-mini", api_key="none")), journal)
-    assert [want(replay) for want in wants] == first
+    assert [request(replay) for request in requests] == first
 
 
-def test_the_same_request_is_served_in_the_order_of_the_field(
+def test_repeated_requests_are_served_in_their_recorded_order(
     journal: Path, handler: PromptLayerCallbackHandler
 ) -> None:
     number = iter(range(10))
@@ -135,7 +135,7 @@ def test_stop_words_in_a_tuple_are_stop_words(journal: Path, handler: PromptLaye
     assert lines(path)[0]["request"]["stop"] == ["a", "b"]
 
 
-def test_a_value_that_is_no_stop_word_keeps_no_record_from_being_exported(journal: Path, path: Path) -> None:
+def test_an_invalid_stop_word_does_not_prevent_an_export(journal: Path, path: Path) -> None:
     writer = SpoolWriter(journal)
     writer.call("hi", "yes", at=1_760_000_000_000, params={"model": "m", "stop": 5})
     writer.close()
@@ -143,7 +143,7 @@ def test_a_value_that_is_no_stop_word_keeps_no_record_from_being_exported(journa
         assert export(opened.records(), path).calls == 1
 
 
-def test_an_error_of_the_field_is_raised_again(
+def test_an_error_of_a_journal_is_raised_again(
     journal: Path, handler: PromptLayerCallbackHandler, server: OpenAIServer
 ) -> None:
     server.failure = (429, {"retry-after": "7"}, {"message": "Slow down.", "code": "rate_limit_exceeded"})
@@ -157,13 +157,13 @@ def test_an_error_of_the_field_is_raised_again(
     assert replay.value.response.headers["retry-after"] == "7"
 
 
-def test_calls_whose_answer_is_not_known_are_passed_over(journal: Path) -> None:
+def test_calls_without_a_complete_response_are_skipped(journal: Path) -> None:
     writer = SpoolWriter(journal)
-    said = {"kind": "chat", "messages": [{"$": "HumanMessage", "v": {"type": "human", "content": "hi"}}]}
+    start = {"kind": "chat", "messages": [{"$": "HumanMessage", "v": {"type": "human", "content": "hi"}}]}
     reply = {"$": "ChatGeneration", "v": {"text": "part", "message": {"$": "AIMessage", "v": {"content": "part"}}}}
-    writer.start(said, at=1_790_000_000_000)
+    writer.start(start, at=1_790_000_000_000)
     for number, ended in enumerate(("partial", "cancelled")):
-        writer.end(writer.start(said, at=1_790_000_000_001 + number), {"generations": [reply]}, ended=ended)
+        writer.end(writer.start(start, at=1_790_000_000_001 + number), {"generations": [reply]}, ended=ended)
     writer.call("hi", "whole", at=1_790_000_000_005)
     writer.close()
     replay = with_recording(Chat(), journal)
@@ -172,7 +172,7 @@ def test_calls_whose_answer_is_not_known_are_passed_over(journal: Path) -> None:
         replay.invoke("hi")
 
 
-def test_filters_choose_what_is_served(journal: Path) -> None:
+def test_filters_choose_the_records_that_are_served(journal: Path) -> None:
     for tag in ("old", "new"):
         handler = PromptLayerCallbackHandler(journal=journal, pl_tags=[tag])
         Chat(reply=lambda _, tag=tag: AIMessage(tag), callbacks=[handler]).invoke("hi")
@@ -207,7 +207,7 @@ def test_prompts_that_are_hard_to_search_for_are_found(journal: Path, handler: P
     assert [replay.invoke(prompt).content for prompt in prompts] == prompts
 
 
-def test_a_journal_is_not_recorded_into(journal: Path, handler: PromptLayerCallbackHandler) -> None:
+def test_recording_into_a_journal_is_refused(journal: Path, handler: PromptLayerCallbackHandler) -> None:
     Chat(callbacks=[handler]).invoke("hi")
     with pytest.raises(ValueError, match="PromptLayerCallbackHandler records into a journal"):
         with_recording(Chat(), journal, mode="once")
@@ -216,13 +216,13 @@ def test_a_journal_is_not_recorded_into(journal: Path, handler: PromptLayerCallb
         with_recording(Chat(), journal.parent / "empty")
 
 
-def test_a_journal_has_nothing_unused_and_nothing_to_prune(journal: Path, handler: PromptLayerCallbackHandler) -> None:
+def test_a_journal_has_no_unused_calls(journal: Path, handler: PromptLayerCallbackHandler) -> None:
     Chat(callbacks=[handler]).invoke("hi")
     with Recording(journal) as recording:
         assert (recording.unused(), recording.prune()) == ([], 0)
 
 
-# --- what was found before ---
+# --- the search cache ---
 
 
 @pytest.fixture
@@ -231,15 +231,15 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "plsync" / "replay"
 
 
-def test_a_call_that_was_found_once_is_not_searched_for_again(
+def test_a_cached_call_is_not_searched_again(
     cache: Path, journal: Path, handler: PromptLayerCallbackHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Chat(reply=lambda messages: AIMessage(f"{messages[-1].content}!"), callbacks=[handler])
     first = [model.invoke(question) for question in ("a", "secret", "a")]
     replay = with_recording(Chat(), journal)
     assert [replay.invoke(question) for question in ("a", "secret", "a")] == first
-    [remembered] = cache.iterdir()
-    assert (remembered.stat().st_mode & 0o777, b"secret" in remembered.read_bytes()) == (0o600, False)
+    [cache_file] = cache.iterdir()
+    assert (cache_file.stat().st_mode & 0o777, b"secret" in cache_file.read_bytes()) == (0o600, False)
 
     def search(*_: Any) -> Any:
         raise AssertionError("searched")
@@ -250,22 +250,22 @@ def test_a_call_that_was_found_once_is_not_searched_for_again(
 
 
 @pytest.mark.parametrize("wrong", ["junk\n", '["x",0,"y"]\n[1]\n{}\n', "other records"])
-def test_what_is_remembered_wrongly_is_not_believed(
+def test_a_wrong_cache_entry_is_not_used(
     wrong: str, cache: Path, journal: Path, handler: PromptLayerCallbackHandler
 ) -> None:
     model = Chat(reply=lambda messages: AIMessage(f"{messages[-1].content}!"), callbacks=[handler])
     for question in ("a", "b"):
         model.invoke(question)
         with_recording(Chat(), journal).invoke(question)
-    [remembered] = cache.iterdir()
+    [cache_file] = cache.iterdir()
     if wrong == "other records":
-        (name, _, one), (other_name, _, other) = map(json.loads, remembered.read_text().splitlines())
+        (name, _, one), (other_name, _, other) = map(json.loads, cache_file.read_text().splitlines())
         wrong = f"{json.dumps([name, 0, other])}\n{json.dumps([other_name, 0, one])}\n"
-    remembered.write_text(wrong)
+    cache_file.write_text(wrong)
     assert [with_recording(Chat(), journal).invoke(question).content for question in ("a", "b")] == ["a!", "b!"]
 
 
-def test_a_cache_that_cannot_be_written_does_no_harm(
+def test_a_cache_that_cannot_be_written_is_ignored(
     cache: Path, journal: Path, handler: PromptLayerCallbackHandler
 ) -> None:
     cache.parent.parent.write_text("in the way")
@@ -286,7 +286,9 @@ def test_records_become_a_recording(journal: Path, handler: PromptLayerCallbackH
     assert [replay.invoke(question) for question in ("a", "b", "a")] == first
 
 
-def test_an_export_is_written_as_a_recording_is(journal: Path, handler: PromptLayerCallbackHandler, path: Path) -> None:
+def test_an_export_has_the_format_of_a_recording(
+    journal: Path, handler: PromptLayerCallbackHandler, path: Path
+) -> None:
     Chat(callbacks=[handler]).invoke("Where?")
     with Journal.open(journal) as opened:
         export(opened.records(), path)
@@ -304,7 +306,7 @@ def test_an_export_is_written_as_a_recording_is(journal: Path, handler: PromptLa
     }
 
 
-def test_an_export_leaves_a_file_alone_unless_it_is_to_add_to_it(
+def test_an_export_changes_an_existing_file_only_with_append(
     journal: Path, handler: PromptLayerCallbackHandler, path: Path
 ) -> None:
     Chat(callbacks=[handler]).invoke("hi")
@@ -331,8 +333,8 @@ def test_the_command_exports_by_filters_and_by_ids(journal: Path, path: Path) ->
     for tag in ("one", "two"):
         handler = PromptLayerCallbackHandler(journal=journal, pl_tags=[tag])
         Chat(reply=lambda _, tag=tag: AIMessage(tag), callbacks=[handler]).invoke("hi")
-    said = printed(journal, "export", "--recording", str(path), "--tag", "two")
-    assert said == f"1 call written to {path}: replay it with plsync.replay.load() or with_recording()\n"
+    output = printed(journal, "export", "--recording", str(path), "--tag", "two")
+    assert output == f"1 call written to {path}: replay it with plsync.replay.load() or with_recording()\n"
     assert load(path).invoke("hi").content == "two"
     [one, two] = [record["id"] for record in json_lines(journal, "list", "--oldest-first")]
     [report] = json_lines(journal, "export", two, one, "--recording", str(path), "--append")
@@ -341,7 +343,7 @@ def test_the_command_exports_by_filters_and_by_ids(journal: Path, path: Path) ->
     assert [loaded.invoke("hi").content for _ in range(3)] == ["two", "two", "one"]
 
 
-def test_the_newest_can_be_chosen_and_come_oldest_first(
+def test_the_newest_records_are_exported_oldest_first(
     journal: Path, handler: PromptLayerCallbackHandler, path: Path
 ) -> None:
     for number in range(3):
@@ -350,7 +352,7 @@ def test_the_newest_can_be_chosen_and_come_oldest_first(
     assert [line["request"]["messages"][0]["content"] for line in lines(path)] == ["1", "2"]
 
 
-def test_the_command_says_what_it_left_out_and_what_it_did_not_do(journal: Path, path: Path) -> None:
+def test_the_command_reports_skipped_records_and_refusals(journal: Path, path: Path) -> None:
     writer = SpoolWriter(journal)
     writer.call("hi", "yes", at=1_790_000_000_000, tags=["a"])
     writer.start({"kind": "chat", "messages": []}, at=1_790_000_000_001, tags=["a"])
@@ -367,7 +369,7 @@ def test_the_command_says_what_it_left_out_and_what_it_did_not_do(journal: Path,
     assert (both.returncode, "give ids or filters, not both" in both.stderr) == (2, True)
 
 
-def test_exporting_needs_nothing_of_langchain(journal: Path, handler: PromptLayerCallbackHandler, path: Path) -> None:
+def test_exporting_does_not_import_langchain(journal: Path, handler: PromptLayerCallbackHandler, path: Path) -> None:
     Chat(callbacks=[handler]).invoke("hi")
     program = (
         "import sys; from plsync import Journal; from plsync.replay import export\n"
@@ -378,12 +380,12 @@ def test_exporting_needs_nothing_of_langchain(journal: Path, handler: PromptLaye
     assert load(path).invoke("hi").content == "yes"
 
 
-def test_the_pace_of_the_field_is_kept(journal: Path, path: Path) -> None:
+def test_the_duration_of_a_call_is_exported(journal: Path, path: Path) -> None:
     writer = SpoolWriter(journal)
     record_id = writer.start({"kind": "llm", "prompts": ["hi"]}, at=1_790_000_000_000)
     reply = {"$": "Generation", "v": {"text": "yes"}}
-    took = timedelta(seconds=2)
-    writer.end(record_id, {"generations": [reply], "elapsed": took // timedelta(microseconds=1) * 1000})
+    duration = timedelta(seconds=2)
+    writer.end(record_id, {"generations": [reply], "elapsed": duration // timedelta(microseconds=1) * 1000})
     writer.close()
     printed(journal, "export", "--recording", str(path))
     assert lines(path)[0]["ms"] == [2000]
@@ -404,8 +406,8 @@ def test_a_large_journal_is_searched_from_its_oldest_record_on(
         writer.call("again" if number % 3 else f"question {number}", str(number), at=at)
     writer.close()
     with Journal.open(journal) as opened:
-        said = [(record.input[0]["content"], record.output[0]["text"]) for record in opened.records(oldest_first=True)]
-    expected = [answer for question, answer in said if question == "again"]
+        calls = [(record.input[0]["content"], record.output[0]["text"]) for record in opened.records(oldest_first=True)]
+    expected = [answer for question, answer in calls if question == "again"]
     replay = with_recording(Chat(), journal)
     assert [replay.invoke("again").content for _ in expected] == expected
     with pytest.raises(NoRecording):

@@ -66,7 +66,7 @@ def test_a_chat_model_of_a_recording(path: Path) -> None:
         loaded.invoke("c")
 
 
-async def test_it_is_asked_in_every_way(path: Path) -> None:
+async def test_a_loaded_model_serves_every_kind_of_call(path: Path) -> None:
     recorded(Chat(), path).batch(["hi"] * 4)
     loaded = load(path)
     assert (await loaded.ainvoke("hi")).content == "yes"
@@ -86,7 +86,7 @@ async def test_a_text_model_streams_asynchronously(path: Path) -> None:
     assert [word async for word in load(path).astream("hi")] == ["a b"]
 
 
-def test_of_a_recording_of_both_kinds_the_kind_can_be_chosen(path: Path) -> None:
+def test_the_kind_can_be_chosen_from_a_recording_of_both_kinds(path: Path) -> None:
     recording = Recording(path, mode="new_episodes")
     with_recording(Chat(), recording).invoke("hi")
     with_recording(CallbackLLM(), recording).invoke("hi")
@@ -94,19 +94,19 @@ def test_of_a_recording_of_both_kinds_the_kind_can_be_chosen(path: Path) -> None
     assert load(path, kind="llm").invoke("hi") == "a b"
 
 
-def test_the_recorded_models_name_is_told(path: Path, live: ChatOpenAI) -> None:
+def test_a_loaded_model_has_the_name_of_the_recorded_model(path: Path, live: ChatOpenAI) -> None:
     recorded(live, path).invoke("hi")
     assert load(path).model_name == "gpt-4o-mini"
 
 
-def test_tools_are_found_however_they_were_offered(path: Path, live: ChatOpenAI) -> None:
+def test_tools_match_in_any_form(path: Path, live: ChatOpenAI) -> None:
     first = recorded(live, path).bind_tools([weather], tool_choice="weather").invoke("The weather in Paris?")
     assert load(path).bind_tools([weather], tool_choice="weather").invoke("The weather in Paris?") == first
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
 @pytest.mark.parametrize("schema", [City, City.model_json_schema() | {"description": "A city."}])
-def test_structured_output_is_found_however_it_was_asked_for(
+def test_structured_output_matches_in_any_form(
     method: Literal["json_schema", "function_calling"], schema: Any, path: Path, live: ChatOpenAI
 ) -> None:
     first = recorded(live, path).with_structured_output(schema, method=method).invoke("Say 'Paris'")
@@ -118,7 +118,7 @@ def test_structured_output_is_found_however_it_was_asked_for(
     assert isinstance(raw["raw"], AIMessage)
 
 
-def test_an_answer_that_does_not_fit_the_schema_is_an_error_of_parsing(path: Path, live: ChatOpenAI) -> None:
+def test_a_response_that_does_not_fit_the_schema_is_a_parsing_error(path: Path, live: ChatOpenAI) -> None:
     model = recorded(live, path)
     with pytest.raises(OutputParserException):
         model.with_structured_output(City, method="json_mode").invoke("Say it in JSON")
@@ -127,21 +127,21 @@ def test_an_answer_that_does_not_fit_the_schema_is_an_error_of_parsing(path: Pat
     assert raw["parsing_error"] is not None
 
 
-def test_a_model_like_the_recorded_one_asks_as_that_asks(path: Path, live: ChatOpenAI) -> None:
+def test_a_model_of_the_recorded_class_sends_the_same_requests(path: Path, live: ChatOpenAI) -> None:
     first = recorded(live, path).with_structured_output(City).invoke("Say 'Paris'")
     like = load(path, ChatOpenAI, model="gpt-4o-mini")
     assert isinstance(like, ChatOpenAI)
     assert like.with_structured_output(City).invoke("Say 'Paris'") == first
 
 
-def test_a_class_with_fields_nobody_gives_is_loaded_all_the_same(path: Path) -> None:
+def test_a_class_is_loaded_without_its_required_fields(path: Path) -> None:
     recorded(FakeListLLM(responses=["a"]), path).invoke("hi")
     assert load(path, FakeListLLM).invoke("hi") == "a"
     with pytest.raises(TypeError, match="str is neither a chat model nor a text model"):
         load(path, str)
 
 
-def test_without_a_recording_there_is_nothing_to_load(path: Path) -> None:
+def test_loading_without_a_recording_raises_an_error(path: Path) -> None:
     with pytest.raises(RecordingNotFound, match="nothing is recorded in"):
         load(path)
     path.write_text("notes\n")
@@ -165,7 +165,7 @@ def test_every_model_is_recorded_and_served(path: Path) -> None:
     assert (replay.counts.replayed, replay.counts.missed) == (3, 0)
 
 
-async def test_asynchronous_calls_and_events_too(path: Path) -> None:
+async def test_async_calls_and_events_are_recorded_and_served(path: Path) -> None:
     model = StreamingChat()
 
     async def program() -> list[Any]:
@@ -182,13 +182,13 @@ async def test_asynchronous_calls_and_events_too(path: Path) -> None:
 
 @pytest.mark.skipif("stream_events" not in vars(BaseChatModel), reason="langchain-core has no v3 yet")
 @pytest.mark.filterwarnings("ignore:.*in beta")
-def test_events_of_version_3_too(path: Path) -> None:
+def test_events_of_version_3_are_recorded_and_served(path: Path) -> None:
     for mode in ("all", "none"):
         with record_all(path, mode=mode):
             assert StreamingChat().stream_events("hi", version="v3").output.text == "a b c"
 
 
-def test_the_live_model_is_not_asked(path: Path) -> None:
+def test_the_live_model_is_not_called(path: Path) -> None:
     with record_all(path, mode="all"):
         StreamingChat().invoke("a")
     with record_all(path):
@@ -197,7 +197,7 @@ def test_the_live_model_is_not_asked(path: Path) -> None:
             poisoned(StreamingChat()).invoke("b")
 
 
-def test_it_ends_with_the_block(path: Path) -> None:
+def test_the_patch_ends_with_the_block(path: Path) -> None:
     before = {base: dict(vars(base)) for base in (BaseChatModel,)}
     with record_all(path, mode="all"):
         pass
@@ -206,7 +206,7 @@ def test_it_ends_with_the_block(path: Path) -> None:
     assert not path.exists()
 
 
-def test_other_threads_are_served_too(path: Path) -> None:
+def test_other_threads_are_served(path: Path) -> None:
     answers: list[str] = []
     for mode in ("all", "none"):
         with record_all(path, mode=mode):
@@ -217,7 +217,7 @@ def test_other_threads_are_served_too(path: Path) -> None:
     assert len(lines(path)) == 1
 
 
-def test_a_model_with_a_recording_of_its_own_keeps_it(path: Path, tmp_path: Path) -> None:
+def test_a_model_with_another_recording_keeps_it(path: Path, tmp_path: Path) -> None:
     own = tmp_path / "own.jsonl"
     with record_all(path, mode="all"):
         recorded(Chat(), own).invoke("hi")
@@ -225,7 +225,7 @@ def test_a_model_with_a_recording_of_its_own_keeps_it(path: Path, tmp_path: Path
     assert not path.exists()
 
 
-def test_a_model_that_asks_another_is_recorded_once(path: Path) -> None:
+def test_a_model_that_calls_another_model_is_recorded_once(path: Path) -> None:
     class Router(Chat):
         inner: Any = None
 
@@ -256,10 +256,10 @@ def test_a_model_made_from_a_string_is_recorded_and_served_without_a_key(
     with record_all(path):
         assert program() == first
     assert "OPENAI_API_KEY" not in os.environ
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
-def test_two_at_a_time_serve_the_inner_first(path: Path, tmp_path: Path) -> None:
+def test_the_inner_of_two_recordings_serves_first(path: Path, tmp_path: Path) -> None:
     inner = tmp_path / "inner.jsonl"
     with record_all(path, mode="all"):
         with record_all(inner, mode="all"):

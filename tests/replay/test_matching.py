@@ -1,4 +1,4 @@
-"""Which requests are alike: what varies by itself makes no difference, what matters does."""
+"""Requests that match: values that vary from run to run do not count, all other values count."""
 
 from __future__ import annotations
 
@@ -61,58 +61,58 @@ class Town(BaseModel):
     name: str = Field(description="Its name.")
 
 
-# --- makes no difference ---
+# --- parts that do not count ---
 
 
-def test_ids_of_messages_and_tool_calls() -> None:
+def test_ids_of_messages_and_tool_calls_do_not_count() -> None:
     assert key(conversation("call_a", "id-1")) == key(conversation(str(uuid4()), None))
 
 
-def test_which_tool_call_a_result_answers_does_matter() -> None:
-    def answered(*order: str) -> list[BaseMessage]:
+def test_the_tool_call_of_a_result_counts() -> None:
+    def results(*order: str) -> list[BaseMessage]:
         calls = [{"name": "f", "args": {}, "id": one} for one in "ab"]
         return [AIMessage("", tool_calls=calls), *(ToolMessage(one, tool_call_id=one) for one in order)]
 
-    assert key(answered("a", "b")) != key(answered("b", "a"))
+    assert key(results("a", "b")) != key(results("b", "a"))
 
 
 @pytest.mark.filterwarnings("ignore:.*is in beta")
-def test_examples_with_drawn_ids() -> None:
+def test_generated_ids_of_examples_do_not_count() -> None:
     one, other = (key(tool_example_to_messages("Paris", [City(name="Paris")], ["ok"])) for _ in range(2))
     assert one == other
 
 
-def test_a_chunk_in_the_history_is_its_message() -> None:
+def test_a_chunk_equals_its_message() -> None:
     chunk = AIMessageChunk(content="", tool_call_chunks=[{"name": "f", "args": "{}", "id": "x", "index": 0}])
     whole = AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "y"}])
     assert key([chunk]) == key([whole])
 
 
-def test_blocks_that_say_the_tool_calls_again() -> None:
+def test_blocks_that_repeat_tool_calls_do_not_count() -> None:
     calls = [{"name": "f", "args": {"a": 1}, "id": "x"}]
-    said = AIMessage([{"type": "tool_use", "id": "x", "name": "f", "input": {"a": 1}}], tool_calls=calls)
-    assert key([said]) == key([AIMessage("", tool_calls=calls)])
+    message = AIMessage([{"type": "tool_use", "id": "x", "name": "f", "input": {"a": 1}}], tool_calls=calls)
+    assert key([message]) == key([AIMessage("", tool_calls=calls)])
 
 
-def test_one_block_of_text_is_a_text() -> None:
+def test_a_single_text_block_equals_its_text() -> None:
     block = {"type": "text", "text": "hi", "id": "lc_1", "index": 0}
     assert key([HumanMessage([block])]) == key([HumanMessage("hi")]) == key([HumanMessage(["hi"])])
 
 
 @pytest.mark.parametrize("kind", [["string", "null"], {"const": "row"}, 7])
-def test_a_block_whose_type_is_no_text_is_compared_as_it_is(kind: Any) -> None:
-    # As a tool that gives rows of JSON may say it.
-    said = ToolMessage([{"type": kind, "value": 1}], tool_call_id="c1")
-    assert key([said]) != key([ToolMessage([{"type": kind, "value": 2}], tool_call_id="c1")])
-    assert key([said]) == key([said.model_copy(update={"id": "m1"})])
+def test_a_block_whose_type_is_not_a_text_is_compared_unchanged(kind: Any) -> None:
+    # A tool that returns rows of JSON may return such a block.
+    message = ToolMessage([{"type": kind, "value": 1}], tool_call_id="c1")
+    assert key([message]) != key([ToolMessage([{"type": kind, "value": 2}], tool_call_id="c1")])
+    assert key([message]) == key([message.model_copy(update={"id": "m1"})])
 
 
-def test_addresses_of_objects() -> None:
+def test_addresses_of_objects_do_not_count() -> None:
     assert key("a <thing at 0x7f00deadbeef>") == key("a <thing at 0x7f0012345678>")
     assert key("the word 0x7f00deadbeef") != key("the word 0x7f0012345678")
 
 
-def test_signatures_of_links() -> None:
+def test_signatures_of_links_do_not_count() -> None:
     def picture(query: str) -> list[BaseMessage]:
         return [HumanMessage([{"type": "image_url", "image_url": {"url": f"https://x.example/a.png?size=2&{query}"}}])]
 
@@ -121,7 +121,7 @@ def test_signatures_of_links() -> None:
 
 
 @pytest.mark.parametrize("kind", ["image", "audio", "file"])
-def test_a_medium_in_whatever_form(kind: str) -> None:
+def test_all_forms_of_a_medium_are_equal(kind: str) -> None:
     mime = {"image": "image/png", "audio": "audio/wav", "file": "application/pdf"}[kind]
     forms: list[dict[str, Any]] = [
         {"type": kind, "base64": "AAECAw==", "mime_type": mime},
@@ -175,13 +175,13 @@ TEXT_BLOCK = st.builds(lambda text: {"type": "text", "text": text}, st.text(max_
 
 
 @given(st.lists(medium() | TEXT_BLOCK, min_size=1, max_size=4))
-def test_the_form_a_handler_is_shown_has_the_key_of_the_one_a_model_is_given(content: list[Any]) -> None:
-    """What a journal holds went through the one, what a model is asked through the other."""
-    asked: list[BaseMessage] = [HumanMessage(content)]
-    assert key(_format_for_tracing(asked)) == key(_normalize_messages(asked)) == key(asked)
+def test_the_forms_of_handler_and_model_have_the_same_key(content: list[Any]) -> None:
+    """A journal has the form of the handler, and a live call has the form of the model."""
+    messages: list[BaseMessage] = [HumanMessage(content)]
+    assert key(_format_for_tracing(messages)) == key(_normalize_messages(messages)) == key(messages)
 
 
-def test_tools_in_whatever_form() -> None:
+def test_all_forms_of_a_tool_are_equal() -> None:
     def weather(city: str) -> str:
         """The weather."""
         return city
@@ -206,25 +206,25 @@ def test_tools_in_whatever_form() -> None:
         ["weather", {"type": "function", "function": {"name": "weather"}}, {"type": "tool", "name": "weather"}],
     ],
 )
-def test_tool_choices_in_whatever_form(same: list[Any]) -> None:
+def test_all_forms_of_a_tool_choice_are_equal(same: list[Any]) -> None:
     assert len({key(tool_choice=choice) for choice in same}) == 1
 
 
-def test_response_formats_in_whatever_form() -> None:
+def test_all_forms_of_a_response_format_are_equal() -> None:
     schema = {"title": "City", "type": "object", "properties": {"name": {"type": "string"}}}
     openai = {"type": "json_schema", "json_schema": {"name": "City", "schema": schema, "strict": True}}
     assert key(response_format=openai) == key(format=schema) == key(response_schema=schema)
-    said = {**openai, "json_schema": {**openai["json_schema"], "description": "A city."}}  # type: ignore[dict-item]
-    assert key(response_format=said) == key(format={**schema, "description": "A city."}) != key(format=schema)
+    described = {**openai, "json_schema": {**openai["json_schema"], "description": "A city."}}  # type: ignore[dict-item]
+    assert key(response_format=described) == key(format={**schema, "description": "A city."}) != key(format=schema)
     assert key(response_format={"type": "json_object"}) == key(format="json")
     assert key(response_format={"type": "text"}) == key()
 
 
-def test_sampling_and_the_model_by_default() -> None:
+def test_sampling_and_the_model_do_not_count_by_default() -> None:
     assert key(temperature=0.1, model_name="a") == key(temperature=0.9, model_name="b", seed=1) == key()
 
 
-# --- makes a difference ---
+# --- parts that count ---
 
 
 @pytest.mark.parametrize(
@@ -242,11 +242,11 @@ def test_sampling_and_the_model_by_default() -> None:
         ),
     ],
 )
-def test_what_is_said(one: list[BaseMessage], other: list[BaseMessage]) -> None:
+def test_messages_count(one: list[BaseMessage], other: list[BaseMessage]) -> None:
     assert key(one) != key(other)
 
 
-def test_what_is_offered_and_wanted() -> None:
+def test_tools_and_formats_count() -> None:
     city, town = convert_to_openai_tool(City), convert_to_openai_tool(Town)
     keys = [
         key(),
@@ -266,7 +266,7 @@ def test_what_is_offered_and_wanted() -> None:
     assert len(set(keys)) == len(keys)
 
 
-def test_a_property_called_title_is_none_of_pydantics_titles() -> None:
+def test_a_property_called_title_counts() -> None:
     def tool(**properties: Any) -> dict[str, Any]:
         return {"name": "f", "parameters": {"type": "object", "properties": properties}}
 
@@ -282,7 +282,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "calls.jsonl"
 
 
-def test_stricter(path: Path) -> None:
+def test_match_can_be_stricter(path: Path) -> None:
     strict = ("messages", "model", "settings")
     recorded(Chat(), path).invoke("hi", temperature=0)
     assert replayed(Chat(), path, match=strict).invoke("hi", temperature=0).content == "yes"
@@ -292,12 +292,12 @@ def test_stricter(path: Path) -> None:
         replayed(Chat(), path, match=strict).invoke("hi", temperature=1)
 
 
-def test_looser(path: Path) -> None:
+def test_match_can_be_looser(path: Path) -> None:
     recorded(Chat(), path).invoke("hi", stop=["x"])
     assert replayed(Chat(), path, match="messages").invoke("hi").content == "yes"
 
 
-def test_ones_own(path: Path) -> None:
+def test_match_can_be_a_function(path: Path) -> None:
     def last_word(request: dict[str, Any]) -> str:
         return str(request["messages"][-1]["content"]).split()[-1]
 
@@ -318,19 +318,19 @@ class Named(Chat):
     model_name: str = "small"
 
 
-def test_among_calls_that_are_alike_the_one_of_the_same_model_and_settings_is_served(path: Path) -> None:
+def test_among_matching_calls_one_with_the_same_model_and_settings_is_served(path: Path) -> None:
     recording = Recording(path, mode="new_episodes")
     for name in ("small", "large"):
-        for heat in (0, 1):
-            model = Named(model_name=name, reply=lambda _, said=f"{name} {heat}": AIMessage(said))
-            with_recording(model, recording).invoke("hi", temperature=heat)
+        for temperature in (0, 1):
+            model = Named(model_name=name, reply=lambda _, text=f"{name} {temperature}": AIMessage(text))
+            with_recording(model, recording).invoke("hi", temperature=temperature)
     large = replayed(Named(model_name="large"), path)
     assert large.invoke("hi", temperature=1).content == "large 1"
     assert large.invoke("hi", temperature=0).content == "large 0"
     assert large.invoke("hi", temperature=0, model="small").content == "small 0"
 
 
-def test_a_key_somebody_forgot_to_change_does_not_serve_what_was_not_asked(path: Path) -> None:
+def test_an_old_key_in_an_edited_line_is_not_used(path: Path) -> None:
     recorded(Chat(), path).invoke("The capital of France?")
     path.write_text(path.read_text().replace("France", "Spain"))
     with pytest.raises(NoRecording):

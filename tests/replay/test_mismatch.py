@@ -1,4 +1,4 @@
-"""A request nobody recorded: which call is nearest, where it differs, and that nothing carries on after it."""
+"""Requests without a recorded call: the message shows the nearest call, and the program does not carry on."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "calls.jsonl"
 
 
-def miss(model: Any, asked: Any, **kwargs: Any) -> str:
+def mismatch(model: Any, request: Any, **kwargs: Any) -> str:
     with pytest.raises(NoRecording) as raised:
-        model.invoke(asked, **kwargs)
+        model.invoke(request, **kwargs)
     return str(raised.value)
 
 
@@ -34,12 +34,12 @@ def weather(city: str) -> str:
     return city
 
 
-def test_it_names_the_nearest_call_and_shows_the_difference_line_by_line(path: Path) -> None:
+def test_the_message_names_the_nearest_call_and_shows_the_difference(path: Path) -> None:
     model = recorded(Chat(), path)
     system = SystemMessage("You answer in one word.\nYou know every city.")
     model.invoke("Something else altogether")
     model.invoke([system, HumanMessage("What is the capital of France? Be brief.")])
-    message = miss(replayed(Chat(), path), [system, HumanMessage("What is the capital of Spain? Be brief.")])
+    message = mismatch(replayed(Chat(), path), [system, HumanMessage("What is the capital of Spain? Be brief.")])
     assert message.startswith(f"no recorded call in {path} matches this request; no model was called.")
     assert "mode='new_episodes'" in message
     assert "The nearest call is in line 3" in message
@@ -52,42 +52,42 @@ def test_it_names_the_nearest_call_and_shows_the_difference_line_by_line(path: P
     ]
 
 
-def test_a_tool_that_changed_is_shown(path: Path) -> None:
+def test_a_changed_tool_is_shown(path: Path) -> None:
     tool = {"name": "weather", "description": "The weather.", "parameters": {"type": "object"}}
     recorded(Chat(), path).invoke("hi", tools=[tool])
-    message = miss(replayed(Chat(), path), "hi", tools=[{**tool, "description": "The weather now."}])
+    message = mismatch(replayed(Chat(), path), "hi", tools=[{**tool, "description": "The weather now."}])
     assert "-tools[0].description: The weather." in message
     assert "+tools[0].description: The weather now." in message
 
 
-def test_a_long_prompt_is_shown_where_it_differs(path: Path) -> None:
+def test_only_the_difference_of_a_long_prompt_is_shown(path: Path) -> None:
     words = [f"word{number}" for number in range(3000)]
     recorded(Chat(), path).invoke(" ".join(words))
     words[1500] = "other"
-    message = miss(replayed(Chat(), path), " ".join(words))
+    message = mismatch(replayed(Chat(), path), " ".join(words))
     assert "word1500" in message
     assert "other" in message
     assert len(message.splitlines()) < 20
 
 
-def test_without_a_recording_it_says_so(path: Path) -> None:
-    message = miss(replayed(Chat(), path), "hi")
+def test_a_missing_recording_is_reported(path: Path) -> None:
+    message = mismatch(replayed(Chat(), path), "hi")
     assert f"no recorded call in {path} matches this request; no model was called: nothing is recorded there" in message
     assert "messages[0].content: hi" in message
 
 
-def test_it_is_found_quickly_in_a_large_recording(path: Path) -> None:
+def test_the_nearest_call_is_found_in_a_large_recording(path: Path) -> None:
     model = recorded(Chat(), path)
     for number in range(300):
         model.invoke(f"question {number} " + "and so on " * 200)
-    message = miss(replayed(Chat(), path), "question 217! " + "and so on " * 200)
+    message = mismatch(replayed(Chat(), path), "question 217! " + "and so on " * 200)
     assert "question 217" in message
 
 
-# --- nothing carries on after it ---
+# --- no program carries on ---
 
 
-def test_retries_do_not_try_again(path: Path) -> None:
+def test_retries_stop(path: Path) -> None:
     recording = Recording(path)
     model = with_recording(poisoned(Chat()), recording).with_retry(stop_after_attempt=3)
     with pytest.raises(NoRecording):
@@ -100,18 +100,18 @@ def test_fallbacks_do_not_take_over(path: Path) -> None:
         replayed(Chat(), path).with_fallbacks([Chat(reply=lambda _: AIMessage("fallback"))]).invoke("hi")
 
 
-def test_a_program_that_carries_on_after_exceptions_does_not(path: Path) -> None:
-    def careful(question: str) -> str:
+def test_a_program_that_catches_exceptions_does_not_carry_on(path: Path) -> None:
+    def apologise(question: str) -> str:
         try:
             return str(replayed(Chat(), path).invoke(question).content)
         except Exception:
             return "Sorry, something went wrong."
 
     with pytest.raises(NoRecording):
-        RunnableLambda(careful).invoke("hi")
+        RunnableLambda(apologise).invoke("hi")
 
 
-async def test_neither_do_tasks_and_batches(path: Path) -> None:
+async def test_tasks_and_batches_do_not_carry_on(path: Path) -> None:
     model = replayed(Chat(), path)
     with pytest.raises(NoRecording):
         await asyncio.wait_for(model.ainvoke("hi"), 5)
@@ -121,7 +121,7 @@ async def test_neither_do_tasks_and_batches(path: Path) -> None:
         model.batch(["hi"] * 3, return_exceptions=True)
 
 
-def test_it_is_one_of_plsyncs_errors_and_no_exception() -> None:
+def test_no_recording_is_a_plsync_error_but_not_an_exception() -> None:
     for outcome in (NoRecording, NetworkBlocked):
         assert issubclass(outcome, PlsyncError)
         assert not issubclass(outcome, Exception)
@@ -139,7 +139,7 @@ def test_every_other_error_of_plsync_is_an_exception() -> None:
 # --- streams that were not read to their end ---
 
 
-def test_a_stream_is_served_as_far_as_it_was_read(path: Path) -> None:
+def test_a_stream_is_served_up_to_its_last_recorded_chunk(path: Path) -> None:
     stream = recorded(StreamingChat(), path).stream("hi")
     assert [next(stream).text, next(stream).text] == ["a ", "b "]
     assert isinstance(stream, Generator)
@@ -150,7 +150,7 @@ def test_a_stream_is_served_as_far_as_it_was_read(path: Path) -> None:
         next(again)
 
 
-def test_such_an_answer_is_not_served_whole(path: Path) -> None:
+def test_an_incomplete_response_is_not_served_whole(path: Path) -> None:
     stream = recorded(StreamingChat(), path).stream("hi")
     next(stream)
     assert isinstance(stream, Generator)
@@ -160,7 +160,7 @@ def test_such_an_answer_is_not_served_whole(path: Path) -> None:
     assert with_recording(StreamingChat(), path, mode="new_episodes").invoke("hi").text == "yes"
 
 
-async def test_nor_is_one_whose_program_was_cancelled(path: Path) -> None:
+async def test_a_cancelled_stream_is_incomplete(path: Path) -> None:
     async def read() -> None:
         async for _ in recorded(StreamingChat(), path).astream("hi"):
             begun.set()
@@ -171,7 +171,7 @@ async def test_nor_is_one_whose_program_was_cancelled(path: Path) -> None:
     await begun.wait()
     reader.cancel()
     await asyncio.gather(reader, return_exceptions=True)
-    while not path.exists():  # the event loop closes the stream nobody reads any more
+    while not path.exists():  # the event loop closes the abandoned stream
         await asyncio.sleep(0)
     again = replayed(StreamingChat(), path).astream("hi")
     assert (await anext(again)).text == "a "

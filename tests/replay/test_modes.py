@@ -1,4 +1,4 @@
-"""What each mode serves and records, what happens at the end of the answers, and how a recording is kept in order."""
+"""Modes: the calls that are served and recorded, the last recorded response, and the order of a recording."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.support.replaying import lines, poisoned, recorded, replayed
 
 
 class Counted(Chat):
-    """Answers with the question and how often it was asked anything."""
+    """Replies with the question and the number of the call."""
 
-    asked: list[str] = Field(default_factory=list)
+    received: list[str] = Field(default_factory=list)
 
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        self.asked.append(str(messages[-1].content))
-        return Chat(reply=lambda _: AIMessage(f"{messages[-1].content} {len(self.asked)}"))._generate(messages)
+        self.received.append(str(messages[-1].content))
+        return Chat(reply=lambda _: AIMessage(f"{messages[-1].content} {len(self.received)}"))._generate(messages)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "calls.jsonl"
 
 
-def said(model: Any, *questions: str) -> list[str]:
+def replies(model: Any, *questions: str) -> list[str]:
     return [model.invoke(question).content for question in questions]
 
 
@@ -47,24 +47,24 @@ def questions(path: Path) -> list[str]:
 # --- modes ---
 
 
-def test_none_never_asks_and_never_writes(path: Path) -> None:
+def test_none_calls_no_model_and_writes_nothing(path: Path) -> None:
     with pytest.raises(NoRecording):
         with_recording(poisoned(Chat()), path).invoke("a")
     assert not path.exists()
 
 
 class Closed(BaseRateLimiter):
-    """Lets nothing through."""
+    """Refuses every request."""
 
     def acquire(self, *, blocking: bool = True) -> bool:
-        raise AssertionError("the limiter was asked")
+        raise AssertionError("the limiter was called")
 
     async def aacquire(self, *, blocking: bool = True) -> bool:
-        raise AssertionError("the limiter was asked")
+        raise AssertionError("the limiter was called")
 
 
-def test_what_asks_no_provider_waits_for_no_limiter(path: Path) -> None:
-    assert said(recorded(Counted(), path), "a", "b") == ["a 1", "b 2"]
+def test_a_replay_does_not_wait_for_a_rate_limiter(path: Path) -> None:
+    assert replies(recorded(Counted(), path), "a", "b") == ["a 1", "b 2"]
     model = replayed(Counted(rate_limiter=Closed()), path)
     assert model.invoke("a").content == "a 1"
     assert asyncio.run(model.ainvoke("b")).content == "b 2"
@@ -72,28 +72,28 @@ def test_what_asks_no_provider_waits_for_no_limiter(path: Path) -> None:
         recorded(Counted(rate_limiter=Closed()), path).invoke("c")
 
 
-def test_once_records_into_a_new_recording_and_serves_one_that_exists(path: Path) -> None:
-    assert said(with_recording(Counted(), path, mode="once"), "a", "b", "a") == ["a 1", "b 2", "a 3"]
+def test_once_records_into_a_new_recording_and_serves_an_existing_one(path: Path) -> None:
+    assert replies(with_recording(Counted(), path, mode="once"), "a", "b", "a") == ["a 1", "b 2", "a 3"]
     again = with_recording(poisoned(Counted()), path, mode="once")
-    assert said(again, "a", "b", "a") == ["a 1", "b 2", "a 3"]
+    assert replies(again, "a", "b", "a") == ["a 1", "b 2", "a 3"]
     with pytest.raises(NoRecording, match="mode='once'"):
         again.invoke("c")
 
 
-def test_new_episodes_serves_what_is_there_and_records_the_rest(path: Path) -> None:
+def test_new_episodes_serves_recorded_calls_and_records_other_calls(path: Path) -> None:
     recorded(Counted(), path).invoke("a")
     model = Counted()
-    assert said(with_recording(model, path, mode="new_episodes"), "a", "b", "b") == ["a 1", "b 1", "b 2"]
-    assert model.asked == ["b", "b"]
-    assert said(replayed(Counted(), path), "b", "a", "b") == ["b 1", "a 1", "b 2"]
+    assert replies(with_recording(model, path, mode="new_episodes"), "a", "b", "b") == ["a 1", "b 1", "b 2"]
+    assert model.received == ["b", "b"]
+    assert replies(replayed(Counted(), path), "b", "a", "b") == ["b 1", "a 1", "b 2"]
 
 
-def test_all_asks_every_time_and_replaces_what_was_recorded(path: Path) -> None:
+def test_all_records_every_call_and_replaces_the_recording(path: Path) -> None:
     with Recording(path, mode="all") as first:
-        said(with_recording(Counted(), first), "a", "b")
+        replies(with_recording(Counted(), first), "a", "b")
     with Recording(path, mode="all") as second:
-        assert said(with_recording(Counted(asked=["before"]), second), "a", "b") == ["a 2", "b 3"]
-    assert said(replayed(Counted(), path), "a", "b") == ["a 2", "b 3"]
+        assert replies(with_recording(Counted(received=["before"]), second), "a", "b") == ["a 2", "b 3"]
+    assert replies(replayed(Counted(), path), "a", "b") == ["a 2", "b 3"]
     assert len(lines(path)) == 2
 
 
@@ -109,21 +109,21 @@ def test_an_unknown_mode_is_refused(path: Path) -> None:
 # --- the same request again ---
 
 
-def test_the_same_request_is_answered_in_the_order_it_was_recorded(path: Path) -> None:
-    said(recorded(Counted(), path), "a", "x", "a")
-    assert said(replayed(Counted(), path), "x", "a", "a") == ["x 2", "a 1", "a 3"]
+def test_repeated_requests_are_served_in_their_recorded_order(path: Path) -> None:
+    replies(recorded(Counted(), path), "a", "x", "a")
+    assert replies(replayed(Counted(), path), "x", "a", "a") == ["x 2", "a 1", "a 3"]
 
 
-def test_at_the_end_of_the_answers_a_replay_fails(path: Path) -> None:
-    said(recorded(Counted(), path), "a", "a")
+def test_a_replay_fails_after_the_last_recorded_response(path: Path) -> None:
+    replies(recorded(Counted(), path), "a", "a")
     replay = replayed(Counted(), path)
-    said(replay, "a", "a")
+    replies(replay, "a", "a")
     with pytest.raises(NoRecording, match=r"recorded 2 times in .*calls\.jsonl, and the program makes it once more"):
         replay.invoke("a")
 
 
-def test_or_repeats_the_last_with_a_message_id_of_its_own(path: Path) -> None:
-    said(recorded(Counted(), path), "a", "a")
+def test_exhausted_repeat_serves_the_last_response_with_new_ids(path: Path) -> None:
+    replies(recorded(Counted(), path), "a", "a")
     replay = replayed(Counted(), path, exhausted="repeat")
     answers = [replay.invoke("a") for _ in range(4)]
     assert [answer.content for answer in answers] == ["a 1", "a 2", "a 2", "a 2"]
@@ -138,23 +138,23 @@ def test_a_repeated_stream_has_one_new_id(path: Path) -> None:
     assert first != second
 
 
-def test_each_replay_begins_at_the_beginning(path: Path) -> None:
-    said(recorded(Counted(), path), "a", "a")
-    assert [said(replayed(Counted(), path), "a") for _ in range(3)] == [["a 1"]] * 3
+def test_each_replay_starts_with_the_first_response(path: Path) -> None:
+    replies(recorded(Counted(), path), "a", "a")
+    assert [replies(replayed(Counted(), path), "a") for _ in range(3)] == [["a 1"]] * 3
 
 
-def test_models_that_share_a_recording_share_its_answers(path: Path) -> None:
-    said(recorded(Counted(), path), "a", "a")
+def test_models_that_share_a_recording_share_its_responses(path: Path) -> None:
+    replies(recorded(Counted(), path), "a", "a")
     recording = Recording(path)
     one, other = with_recording(poisoned(Counted()), recording), with_recording(poisoned(Counted()), recording)
-    assert said(one, "a") + said(other, "a") == ["a 1", "a 2"]
+    assert replies(one, "a") + replies(other, "a") == ["a 1", "a 2"]
     assert recording.counts.replayed == 2
 
 
 # --- order ---
 
 
-def test_a_recording_is_in_the_order_in_which_calls_began(path: Path) -> None:
+def test_a_recording_is_sorted_by_the_start_of_its_calls(path: Path) -> None:
     with Recording(path, mode="all") as recording:
         model = with_recording(StreamingChat(), recording)
         stream = model.stream("first")
@@ -164,7 +164,7 @@ def test_a_recording_is_in_the_order_in_which_calls_began(path: Path) -> None:
     assert questions(path) == ["first", "second"]
 
 
-def test_calls_made_at_the_same_time_are_in_the_order_of_their_requests(path: Path) -> None:
+def test_simultaneous_calls_are_sorted_by_their_requests(path: Path) -> None:
     for _ in range(3):
         path.unlink(missing_ok=True)
         with Recording(path, mode="all") as recording:
@@ -173,16 +173,16 @@ def test_calls_made_at_the_same_time_are_in_the_order_of_their_requests(path: Pa
         assert questions(path) == ["a", "b", "c", "d"]
 
 
-def test_recording_anew_keeps_the_places_and_the_lines_of_answers_that_stayed(path: Path) -> None:
+def test_recording_again_keeps_places_and_unchanged_lines(path: Path) -> None:
     answers = {"a": "one", "b": "two", "c": "three"}
 
     def reply(messages: list[BaseMessage]) -> AIMessage:
         return AIMessage(answers[str(messages[-1].content)], response_metadata={"id": len(written)})
 
     written: list[list[str]] = []
-    for asked in ("abc", "cab"):
+    for batch in ("abc", "cab"):
         with Recording(path, mode="all") as recording:
-            said(with_recording(Chat(reply=reply), recording), *asked)
+            replies(with_recording(Chat(reply=reply), recording), *batch)
         written.append(path.read_text().splitlines())
         answers["b"] = "changed"
     before, after = written
@@ -190,62 +190,62 @@ def test_recording_anew_keeps_the_places_and_the_lines_of_answers_that_stayed(pa
     assert "changed" in after[2]
 
 
-def test_a_changed_request_takes_the_place_of_the_one_before_it(path: Path) -> None:
-    for asked in (["a", "b", "c"], ["a", "b?", "c"]):
+def test_a_changed_request_keeps_its_place(path: Path) -> None:
+    for batch in (["a", "b", "c"], ["a", "b?", "c"]):
         with Recording(path, mode="all") as recording:
-            said(with_recording(Counted(), recording), *asked)
+            replies(with_recording(Counted(), recording), *batch)
             recording.prune()
     assert questions(path) == ["a", "b?", "c"]
 
 
-def test_what_somebody_edits_before_a_recording_is_closed_stays_edited(path: Path) -> None:
+def test_an_edit_before_the_recording_is_closed_is_kept(path: Path) -> None:
     with Recording(path, mode="all") as recording:
-        said(with_recording(Counted(), recording), "a", "b")
+        replies(with_recording(Counted(), recording), "a", "b")
         path.write_text(path.read_text().replace("a 1", "edited"))
-    assert said(replayed(Counted(), path), "a", "b") == ["edited", "b 2"]
+    assert replies(replayed(Counted(), path), "a", "b") == ["edited", "b 2"]
     assert len(lines(path)) == 2
 
 
-# --- what is not used ---
+# --- unused calls ---
 
 
 def test_unused_calls_are_found_and_pruned(path: Path) -> None:
-    said(recorded(Counted(), path), "a", "b", "a", "c")
+    replies(recorded(Counted(), path), "a", "b", "a", "c")
     recording = Recording(path)
-    said(with_recording(Counted(), recording), "a", "c")
+    replies(with_recording(Counted(), recording), "a", "c")
     assert [call.location for call in recording.unused()] == ["line 3", "line 4"]
     assert recording.prune() == 2
     assert questions(path) == ["a", "c"]
 
 
 @pytest.mark.parametrize("mode", ["none", "new_episodes"])
-def test_a_pruned_recording_goes_on_where_it_was(path: Path, mode: Any) -> None:
-    said(recorded(Counted(), path), "a", "b", "c", "b")
+def test_a_pruned_recording_continues(path: Path, mode: Any) -> None:
+    replies(recorded(Counted(), path), "a", "b", "c", "b")
     recording = Recording(path, mode)
     model = with_recording(Counted(), recording)
     if mode == "new_episodes":
-        said(model, "new")
-    assert said(model, "c", "b") == ["c 3", "b 2"]
+        replies(model, "new")
+    assert replies(model, "c", "b") == ["c 3", "b 2"]
     recording.prune()
     assert recording.unused() == []
     assert recording.prune() == 0
     if mode == "new_episodes":
-        assert said(model, "b") == ["b 2"]  # by the model, which was asked once before
+        assert replies(model, "b") == ["b 2"]  # from the model, after one earlier call
     else:
         with pytest.raises(NoRecording, match="makes it once more"):
             model.invoke("b")
 
 
-def test_nothing_is_unused_where_everything_was_served(path: Path) -> None:
-    said(recorded(Counted(), path), "a", "b")
+def test_no_call_is_unused_after_all_were_served(path: Path) -> None:
+    replies(recorded(Counted(), path), "a", "b")
     recording = Recording(path, mode="new_episodes")
-    said(with_recording(Counted(), recording), "a", "b", "new")
+    replies(with_recording(Counted(), recording), "a", "b", "new")
     assert recording.unused() == []
     assert recording.prune() == 0
     assert questions(path) == ["a", "b", "new"]
 
 
-# --- several at once ---
+# --- concurrency ---
 
 
 async def test_threads_and_coroutines_record_into_one_file(path: Path) -> None:
@@ -267,7 +267,7 @@ with Recording(sys.argv[1], mode=sys.argv[2]) as recording:
 
 
 @pytest.mark.parametrize("mode", ["all", "new_episodes"])
-def test_processes_that_record_into_one_file_do_not_lose_each_others_calls(path: Path, mode: str) -> None:
+def test_processes_that_record_into_one_file_lose_no_calls(path: Path, mode: str) -> None:
     recorded(Chat(), path).invoke("before")
     recorders = [
         subprocess.Popen([sys.executable, "-c", RECORDER, str(path), mode, name]) for name in ("one", "two", "three")
@@ -278,7 +278,7 @@ def test_processes_that_record_into_one_file_do_not_lose_each_others_calls(path:
     )
 
 
-def test_a_process_that_is_killed_leaves_what_it_had_recorded(path: Path) -> None:
+def test_a_killed_process_leaves_its_recorded_calls(path: Path) -> None:
     killed = RECORDER + "    import os, signal; os.kill(os.getpid(), signal.SIGKILL)\n"
     done = subprocess.run([sys.executable, "-c", killed, str(path), "all", "x"], check=False, timeout=60)
     assert done.returncode == -9

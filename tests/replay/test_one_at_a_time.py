@@ -1,4 +1,4 @@
-"""Models that must not be used by two at a time take one call after the other while they are recorded."""
+"""Models that cannot serve two calls at once: while they are recorded, their calls run one at a time."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tests.support.replaying import recorded, replayed
 
 
 class Native:
-    """What such a model holds: it dies when two are in it."""
+    """A native model that fails when two calls are inside."""
 
     def __init__(self) -> None:
         self.inside = threading.Semaphore(1)
-        self.together = 0
+        self.collisions = 0
 
     def __enter__(self) -> None:
         if not self.inside.acquire(blocking=False):
-            self.together += 1
+            self.collisions += 1
             raise AssertionError("two at a time")
 
     def __exit__(self, *_: object) -> None:
@@ -33,7 +33,7 @@ class Native:
 
 
 class GPT4All(LLM):
-    """Known by its name."""
+    """Unsafe by the name of its class."""
 
     client: Any
 
@@ -53,7 +53,7 @@ class GPT4All(LLM):
 
 
 class Other(GPT4All):
-    """Derives from one that is known."""
+    """Derives from an unsafe class."""
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def in_threads(model: Any, number: int) -> list[str]:
 def test_threads_take_turns(model: type[GPT4All], path: Path) -> None:
     native = Native()
     assert in_threads(recorded(model(client=native), path), 8) == [f"p{number}" for number in range(8)]
-    assert native.together == 0
+    assert native.collisions == 0
 
 
 async def test_coroutines_take_turns(path: Path) -> None:
@@ -83,20 +83,20 @@ async def test_coroutines_take_turns(path: Path) -> None:
     model = recorded(GPT4All(client=native), path)
     answers = await asyncio.gather(*(model.ainvoke(f"p{number}") for number in range(40)))
     assert answers == [f"p{number}" for number in range(40)]
-    assert native.together == 0
+    assert native.collisions == 0
 
 
-async def test_asynchronous_streams_take_turns_though_each_is_run_by_threads(path: Path) -> None:
+async def test_async_streams_take_turns_although_threads_run_them(path: Path) -> None:
     async def read(number: int) -> list[str]:
         return [word async for word in model.astream(f"{number} is it")]
 
     native = Native()
     model = recorded(GPT4All(client=native), path)
     assert await asyncio.gather(*map(read, range(40))) == [[str(number), "is", "it"] for number in range(40)]
-    assert native.together == 0
+    assert native.collisions == 0
 
 
-async def test_who_gives_up_waiting_is_passed_over(path: Path) -> None:
+async def test_a_cancelled_waiter_is_skipped(path: Path) -> None:
     model = recorded(GPT4All(client=Native()), path)
     stream = model.astream("a b")
     assert await anext(stream) == "a"
@@ -107,7 +107,7 @@ async def test_who_gives_up_waiting_is_passed_over(path: Path) -> None:
     assert await asyncio.gather(*waiting[1:]) == ["p1", "p2"]
 
 
-def test_models_that_share_one_underneath_share_the_turns(path: Path) -> None:
+def test_models_around_one_native_model_share_a_lock(path: Path) -> None:
     native = Native()
     models = [recorded(GPT4All(client=native), path.with_name(f"{number}.jsonl")) for number in range(4)]
     threads = [threading.Thread(target=model.batch, args=(["a", "b"],)) for model in models]
@@ -115,10 +115,10 @@ def test_models_that_share_one_underneath_share_the_turns(path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert native.together == 0
+    assert native.collisions == 0
 
 
-def test_a_second_call_within_a_stream_fails_instead_of_waiting_for_ever(path: Path) -> None:
+def test_a_second_call_inside_a_stream_fails_without_a_deadlock(path: Path) -> None:
     model = recorded(GPT4All(client=Native()), path)
     stream = model.stream("a b")
     next(stream)
@@ -128,26 +128,26 @@ def test_a_second_call_within_a_stream_fails_instead_of_waiting_for_ever(path: P
     assert model.invoke("c") == "c"
 
 
-async def test_so_does_one_within_an_asynchronous_stream(path: Path) -> None:
+async def test_a_second_call_inside_an_async_stream_fails(path: Path) -> None:
     model = recorded(GPT4All(client=Native()), path)
     async for _ in model.astream("a b"):
         with pytest.raises(ReplayError, match="read or close that stream first"):
             await model.ainvoke("c")
 
 
-def test_others_are_asked_together_unless_one_wants_turns(path: Path) -> None:
+def test_safe_models_run_concurrently_unless_serial_is_set(path: Path) -> None:
     class Safe(GPT4All):
         __qualname__ = "Safe"
 
         def _call(self, prompt: str, *args: Any, **kwargs: Any) -> str:
-            met.wait(timeout=30)
+            barrier.wait(timeout=30)
             return prompt
 
-    met = threading.Barrier(4)
+    barrier = threading.Barrier(4)
     in_threads(recorded(Safe(client=Native()), path, serial=False), 4)
     native = Native()
     in_threads(recorded(Other(client=native), path, serial=True), 4)
-    assert native.together == 0
+    assert native.collisions == 0
 
 
 def test_replays_do_not_wait_for_each_other(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""OpenAI's own LangChain class with a recording: what is bound, what is raised, and that its key is kept nowhere."""
+"""OpenAI's LangChain class with a recording: bindings, exceptions, and the redaction of its key."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def path(tmp_path: Path) -> Path:
 
 
 def kwargs_of(bound: Any) -> Any:
-    """What a model is called with by a runnable that is bound to it."""
+    """The arguments that a runnable binds to its model."""
     assert isinstance(bound, RunnableBinding)
     return bound.kwargs
 
 
-def test_tools_and_structured_output_are_bound_as_the_live_class_binds_them(path: Path) -> None:
+def test_tools_and_structured_output_have_the_bindings_of_the_live_class(path: Path) -> None:
     def weather(city: str) -> str:
         """The weather in a city."""
         return city
@@ -56,7 +56,7 @@ def test_tools_and_structured_output_are_bound_as_the_live_class_binds_them(path
     assert ours["response_format"] == theirs["response_format"]
 
 
-def test_what_openai_raises_comes_back_with_the_response(path: Path) -> None:
+def test_an_openai_error_comes_back_with_its_response(path: Path) -> None:
     headers = {"retry-after": "7", "set-cookie": "session=whose", "openai-organization": "whose-org"}
     with OpenAIServer() as server:
         server.failure = (429, headers, {"message": "Slow down.", "type": "requests", "code": "rate_limit_exceeded"})
@@ -88,7 +88,7 @@ def test_keys_and_headers_of_a_model_are_not_recorded(path: Path) -> None:
         assert secret not in written
 
 
-def test_a_key_is_not_recorded_wherever_it_turns_up(path: Path) -> None:
+def test_a_key_is_not_recorded_in_any_place(path: Path) -> None:
     class Leaky(ChatOpenAI):
         def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
             answer = AIMessage(f"my key is {KEY}", response_metadata={"request": {"auth": KEY}})
@@ -121,7 +121,7 @@ except ModelRateLimitError as error:
 """
 
 
-def test_what_openai_raises_is_told_where_its_sdk_is_not_installed(path: Path) -> None:
+def test_an_openai_error_is_raised_without_its_sdk(path: Path) -> None:
     with OpenAIServer() as server:
         server.failure = (429, {"retry-after": "7"}, {"message": "Slow down.", "type": "requests", "code": "busy"})
         with pytest.raises(openai.RateLimitError) as live:
@@ -131,19 +131,19 @@ def test_what_openai_raises_is_told_where_its_sdk_is_not_installed(path: Path) -
     assert done.stdout.strip() == f"{type(live.value).__name__} 429 busy 7 {live.value}", done.stderr
 
 
-def test_what_is_sent_is_what_the_live_class_sends(path: Path) -> None:
+def test_a_proxied_model_sends_the_requests_of_the_live_class(path: Path) -> None:
     def weather(city: str) -> str:
         """The weather in a city."""
         return city
 
     def sent(model: Any) -> list[Any]:
-        server.asked.clear()
+        server.requests.clear()
         model.invoke("hi")
         list(model.stream("hi", stop=["x"]))
         model.bind_tools([weather], tool_choice="weather").invoke("'Paris'")
         model.with_structured_output(City).invoke("'Paris'")
         model.with_structured_output(City, method="json_mode").invoke("'name'")
-        return list(server.asked)
+        return list(server.requests)
 
     with OpenAIServer() as server:
         live = ChatOpenAI(model="gpt-4o-mini", base_url=server.url, api_key=KEY, temperature=0.5, stream_usage=True)
@@ -166,10 +166,10 @@ def test_structured_output_of_a_class_made_in_a_function_comes_back_as_that_clas
             message = AIMessage(parsed.model_dump_json(), additional_kwargs={"parsed": parsed})
             return ChatResult(generations=[ChatGeneration(message=message)])
 
-    def asked(model: Any) -> Any:
+    def structured_output(model: Any) -> Any:
         return model.with_structured_output(Country, include_raw=True).invoke("Where?")
 
     live = Answers(model="gpt-4o-mini", api_key="none")
-    first = asked(recorded(live, path))  # and no warning that something comes back approximately
+    first = structured_output(recorded(live, path))  # without a warning about an inexact object
     assert isinstance(first["parsed"], Country)
-    assert asked(replayed(live, path)) == first
+    assert structured_output(replayed(live, path)) == first

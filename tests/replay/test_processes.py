@@ -28,7 +28,7 @@ from plsync.replay.network_block import network_blocked
 def shown(value):
     return value if isinstance(value, str) else [type(value).__name__, value.model_dump(exclude_none=True)]
 
-async def asked(model):
+async def responses(model):
     found = [shown(model.invoke("whole")), [shown(chunk) for chunk in model.stream("stream")]]
     found.append(shown(await model.ainvoke("whole, async")))
     found.append([shown(chunk) async for chunk in model.astream("stream, async")])
@@ -43,20 +43,20 @@ def shown(value: Any) -> Any:
     return [type(value).__name__, value.model_dump(exclude_none=True)] if isinstance(value, BaseMessage) else value
 
 
-async def asked(model: Any) -> list[Any]:
-    """As above."""
+async def responses(model: Any) -> list[Any]:
+    """The responses to every kind of call. ``SHOWN`` has the same function for the other process."""
     found: list[Any] = [shown(model.invoke("whole")), [shown(chunk) for chunk in model.stream("stream")]]
     found.append(shown(await model.ainvoke("whole, async")))
     found.append([shown(chunk) async for chunk in model.astream("stream, async")])
     return json.loads(json.dumps(found))  # type: ignore[no-any-return]
 
 
-def elsewhere(program: str, path: Path) -> Any:
-    """What a program prints in a process of its own that has nothing but the recording."""
+def run_elsewhere(program: str, path: Path) -> Any:
+    """The result of a program in another process that has only the recording."""
     lines = "\n".join(f"    {line}" for line in program.strip().splitlines())
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(path.parent)}
     done = subprocess.run(
-        [sys.executable, "-c", f"{SHOWN}{lines}\n    print(json.dumps(asyncio.run(asked(model))))", str(path)],
+        [sys.executable, "-c", f"{SHOWN}{lines}\n    print(json.dumps(asyncio.run(responses(model))))", str(path)],
         env=environment,
         cwd=path.parent,
         capture_output=True,
@@ -67,8 +67,8 @@ def elsewhere(program: str, path: Path) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def without_the_end_of_langchain(found: Any) -> Any:
-    """Streams without the id of the empty chunk LangChain puts behind those of a provider that has its own ids."""
+def without_last_id(found: Any) -> Any:
+    """Streams without the id of LangChain's last chunk: it differs if the provider assigns message ids."""
     for stream in (found[1], found[3]):
         if isinstance(stream[-1], list):
             stream[-1][1].pop("id", None)
@@ -86,8 +86,8 @@ model = with_recording(ChatOpenAI(model="gpt-4o-mini", api_key="none", base_url=
         """,
         """
 from langchain.chat_models import init_chat_model
-for_the_time_being = record_all(path)
-for_the_time_being.__enter__()
+patch = record_all(path)
+patch.__enter__()
 model = init_chat_model("openai:gpt-4o-mini")
         """,
     ],
@@ -99,8 +99,8 @@ async def test_chat_openai(program: str, tmp_path: Path) -> None:
         live = ChatOpenAI(
             model="gpt-4o-mini", base_url=server.url, api_key="sk-a-key-that-is-nobodys", stream_usage=True
         )
-        first = await asked(recorded(live, path))
-    assert without_the_end_of_langchain(elsewhere(program, path)) == without_the_end_of_langchain(first)
+        first = await responses(recorded(live, path))
+    assert without_last_id(run_elsewhere(program, path)) == without_last_id(first)
 
 
 async def test_openais_text_model(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ async def test_openais_text_model(tmp_path: Path) -> None:
         first = [live_answer := recorded(live, path).invoke("whole")]
     assert live_answer == "Paris is it."
     program = "model = load(path)\nprint(json.dumps([model.invoke('whole')]))\nsys.exit()"
-    assert elsewhere(program, path) == first
+    assert run_elsewhere(program, path) == first
 
 
 @pytest.mark.parametrize(
@@ -126,10 +126,10 @@ async def test_gpt4all(program: str, tmp_path: Path) -> None:
     from langchain_community.llms import GPT4All  # noqa: PLC0415
 
     path, file = tmp_path / "calls.jsonl", write_tiny_model(tmp_path / "tiny.gguf")
-    first = await asked(recorded(GPT4All(model=str(file), n_threads=1), path))
+    first = await responses(recorded(GPT4All(model=str(file), n_threads=1), path))
     assert first[0] == " I am a tiny local model without any knowledge."
     file.unlink()
-    assert elsewhere(program, path) == first
+    assert run_elsewhere(program, path) == first
     assert str(tmp_path) not in path.read_text()
 
 
@@ -150,8 +150,8 @@ threads = [threading.Thread(target=model.invoke, args=("tell me a joke",)) for _
 """
 
 
-def test_gpt4all_survives_calls_at_the_same_time_while_it_is_recorded(tmp_path: Path) -> None:
-    """Without turns it ends the process: SIGSEGV or SIGABRT."""
+def test_gpt4all_survives_concurrent_calls_while_it_is_recorded(tmp_path: Path) -> None:
+    """Without the lock the process ends with SIGSEGV or SIGABRT."""
     pytest.importorskip("gpt4all")
     file, path = write_tiny_model(tmp_path / "tiny.gguf"), tmp_path / "calls.jsonl"
     done = subprocess.run([sys.executable, "-c", TOGETHER, str(file), str(path)], capture_output=True, check=False)
@@ -168,7 +168,7 @@ def test_gpt4all_survives_calls_at_the_same_time_while_it_is_recorded(tmp_path: 
     ],
     ids=["load", "with_recording"],
 )
-async def test_a_fake_that_streams(program: str, tmp_path: Path) -> None:
+async def test_a_fake_model_that_streams(program: str, tmp_path: Path) -> None:
     path = tmp_path / "calls.jsonl"
-    first = await asked(recorded(StreamingChat(), path))
-    assert elsewhere(program, path) == first
+    first = await responses(recorded(StreamingChat(), path))
+    assert run_elsewhere(program, path) == first

@@ -1,4 +1,4 @@
-"""Whatever a model may return, replay returns it equal: drawn messages, whole and in chunks."""
+"""Replay returns an equal response for every response of a model: generated messages, whole and in chunks."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tests.support.replaying import recorded, replayed
 THOROUGHLY = settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
-# What is drawn looks like a link with a password or like headers once in a long while.
+# A generated text rarely resembles a link with a password, or headers.
 pytestmark = pytest.mark.filterwarnings("error")
 
 
 @st.composite
 def answer(draw: st.DrawFn, cls: type[BaseMessage] = AIMessage) -> Any:
-    """An answer, its fields filled past validation, as providers do."""
+    """A response whose fields were set without validation, as providers do."""
     construct: Any = cls.model_construct
     made: Any = construct(
         content=draw(st.text() | st.lists(st.text() | FIELDS, max_size=3)),
@@ -47,7 +47,7 @@ def answer(draw: st.DrawFn, cls: type[BaseMessage] = AIMessage) -> Any:
 
 @st.composite
 def chunk(draw: st.DrawFn) -> Any:
-    """A piece of an answer as providers cut them: text, blocks, tool calls in part, usage, or nothing at all."""
+    """A chunk of a provider: text, blocks, partial tool calls, usage, or nothing at all."""
     call = st.fixed_dictionaries(
         {
             "name": st.none() | st.text(max_size=5),
@@ -70,7 +70,7 @@ def chunk(draw: st.DrawFn) -> Any:
 
 
 class Raw(Chat):
-    """Gives what it was made with."""
+    """Returns its fields."""
 
     whole: Any = None
     pieces: Any = ()
@@ -89,7 +89,7 @@ class Raw(Chat):
 
 
 class RawText(BaseLLM):
-    """The same for text."""
+    """Returns its fields as a text model."""
 
     texts: Any
     information: Any = None
@@ -105,11 +105,11 @@ class RawText(BaseLLM):
 
 @given(answers=st.lists(answer(), min_size=1, max_size=3), information=st.none() | FIELDS)
 @THOROUGHLY
-def test_answers_come_back_equal(answers: list[Any], information: Any) -> None:
+def test_responses_come_back_equal(answers: list[Any], information: Any) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "calls.jsonl"
         model = Raw(whole=answers, information=information)
-        # Past what LangChain makes of an answer, which it does alike to both.
+        # Not ``invoke``: LangChain would change both responses in the same way.
         first = recorded(model, path)._generate([AIMessage("hi")])
         again = replayed(model, path)._generate([AIMessage("hi")])
     assert same(again.llm_output, first.llm_output)
@@ -132,7 +132,7 @@ def test_large_binaries_of_every_kind_come_back_equal(tmp_path: Path) -> None:
 
 @given(pieces=st.lists(chunk(), min_size=1, max_size=5), information=st.none() | FIELDS)
 @THOROUGHLY
-def test_streams_come_back_cut_as_they_were(pieces: list[Any], information: Any) -> None:
+def test_streams_come_back_with_the_same_chunks(pieces: list[Any], information: Any) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "calls.jsonl"
         model = Raw(pieces=[piece.model_copy(deep=True) for piece in pieces], information=information)
@@ -140,13 +140,13 @@ def test_streams_come_back_cut_as_they_were(pieces: list[Any], information: Any)
         again = list(replayed(model, path)._stream([AIMessage("hi")]))
     served = [one.message for one in again]
     assert all(same(one, other) for one, other in zip(served, pieces, strict=False))
-    # Where no chunk has a provider's id, the end LangChain puts there is served too.
+    # If no chunk has an id of the provider, LangChain's last chunk is served too.
     assert len(served) - len(pieces) in (0, 1)
 
 
 @given(message=message())
 @THOROUGHLY
-def test_requests_of_any_messages_are_found_again(message: Any) -> None:
+def test_requests_with_any_message_match(message: Any) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "calls.jsonl"
         recorded(Raw(whole=[AIMessage("yes")]), path)._generate([message])

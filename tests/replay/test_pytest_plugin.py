@@ -1,4 +1,4 @@
-"""The pytest plugin, seen from outside: whole runs of pytest over tests written here."""
+"""The pytest plugin, through whole runs of pytest over the tests in this file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-# Runs within this process forget what they were the first to import.
+# A run inside this process drops the modules that it imports first.
 import plsync.replay.proxy.patch  # noqa: F401
 from tests.support.commands import PYTEST_QUICKLY
 
@@ -41,7 +41,7 @@ def test_without():
 
 @pytest.fixture
 def tests(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """A directory whose model says ``Paris``; ``live`` changes what it says."""
+    """A directory with a model that replies ``Paris``; ``live`` changes the reply."""
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(pytester.path))
     # A file written twice within a second looks unchanged to Python's cache of compiled ones.
@@ -71,7 +71,7 @@ def recordings(pytester: pytest.Pytester) -> list[str]:
     return sorted(str(path.relative_to(pytester.path)) for path in pytester.path.rglob("*.jsonl"))
 
 
-def said(path: Path) -> list[str]:
+def questions(path: Path) -> list[str]:
     calls = [json.loads(line) for line in path.read_text().splitlines()[1:]]
     return [call["request"]["messages"][-1]["content"] for call in calls]
 
@@ -91,7 +91,7 @@ def test_calls_are_recorded_once_and_served_from_then_on(tests: pytest.Pytester)
     assert summary(result) == "0 recorded, 3 replayed, 0 missed, 0 unused"
 
 
-def test_by_default_nothing_is_asked_and_a_miss_fails_the_test(tests: pytest.Pytester) -> None:
+def test_by_default_no_model_is_called_and_a_missing_call_fails_the_test(tests: pytest.Pytester) -> None:
     tests.makepyfile(test_app=PLAIN)
     result = run(tests)
     result.assert_outcomes(passed=1, failed=2)
@@ -100,7 +100,7 @@ def test_by_default_nothing_is_asked_and_a_miss_fails_the_test(tests: pytest.Pyt
     assert recordings(tests) == []
 
 
-def test_new_episodes_adds_and_all_begins_anew(tests: pytest.Pytester) -> None:
+def test_new_episodes_adds_calls_and_all_replaces_them(tests: pytest.Pytester) -> None:
     def case(*questions: str) -> None:
         calls = "\n".join(f"    model().invoke({question!r})" for question in questions)
         tests.makepyfile(test_app=f"from app import model\ndef test_it(plsync_recording):\n{calls}\n")
@@ -110,17 +110,17 @@ def test_new_episodes_adds_and_all_begins_anew(tests: pytest.Pytester) -> None:
     run(tests, "--plsync-record=all").assert_outcomes(passed=1)
     case("a", "c")
     assert summary(run(tests, "--plsync-record=new_episodes")) == "1 recorded, 1 replayed, 0 missed, 1 unused"
-    assert said(path) == ["a", "b", "c"]
+    assert questions(path) == ["a", "b", "c"]
     assert summary(run(tests, "--plsync-record=all")) == "2 recorded, 0 replayed, 0 missed, 0 unused"
-    assert said(path) == ["a", "c"]
+    assert questions(path) == ["a", "c"]
 
 
-def test_a_test_that_fails_keeps_what_it_had_recorded(tests: pytest.Pytester) -> None:
+def test_a_failed_test_keeps_its_recorded_calls(tests: pytest.Pytester) -> None:
     tests.makepyfile(
         test_app="from app import model\ndef test_it(plsync_recording):\n    model().invoke('a')\n    assert 0\n"
     )
     run(tests, "--plsync-record=all").assert_outcomes(failed=1)
-    assert said(tests.path / "recordings/test_app/test_it.jsonl") == ["a"]
+    assert questions(tests.path / "recordings/test_app/test_it.jsonl") == ["a"]
 
 
 # --- kinds of tests ---
@@ -150,7 +150,7 @@ def test_parametrised_tests_have_a_recording_each(tests: pytest.Pytester) -> Non
     assert len(recordings(tests)) == 5
 
 
-def test_asynchronous_tests(tests: pytest.Pytester) -> None:
+def test_async_tests_are_recorded_and_served(tests: pytest.Pytester) -> None:
     tests.makepyfile(
         test_app="""
         import asyncio
@@ -173,7 +173,7 @@ def test_asynchronous_tests(tests: pytest.Pytester) -> None:
     assert summary(result) == "0 recorded, 6 replayed, 0 missed, 0 unused"
 
 
-def test_unittest_classes(tests: pytest.Pytester) -> None:
+def test_unittest_classes_are_recorded_and_served(tests: pytest.Pytester) -> None:
     tests.makepyfile(
         test_app="""
         import unittest
@@ -207,7 +207,7 @@ def test_unittest_classes(tests: pytest.Pytester) -> None:
     assert "recordings/test_app/TestMarked.test_it.jsonl" in recordings(tests)
 
 
-def test_workers_of_xdist(tests: pytest.Pytester) -> None:
+def test_workers_of_xdist_share_a_recording(tests: pytest.Pytester) -> None:
     tests.makepyfile(
         test_app="""
         import pytest
@@ -229,7 +229,7 @@ def test_workers_of_xdist(tests: pytest.Pytester) -> None:
     result.assert_outcomes(passed=24)
     assert summary(result) == "24 recorded, 0 replayed, 0 missed, 0 unused"
     result.stdout.fnmatch_lines(["*recordings of tests that are gone: recordings/test_app/test_gone.jsonl"])
-    assert sorted(said(tests.path / "shared.jsonl")) == sorted(f"shared {n}" for n in range(12))
+    assert sorted(questions(tests.path / "shared.jsonl")) == sorted(f"shared {n}" for n in range(12))
     live(tests, "Rome")
     result = tests.runpytest_subprocess("-n", "2")
     result.assert_outcomes(passed=24)
@@ -239,7 +239,7 @@ def test_workers_of_xdist(tests: pytest.Pytester) -> None:
 # --- the marker ---
 
 
-def test_the_marker_sets_up_the_recording(tests: pytest.Pytester) -> None:
+def test_the_marker_configures_the_recording(tests: pytest.Pytester) -> None:
     tests.makepyfile(
         test_app="""
         import pytest
@@ -256,13 +256,13 @@ def test_the_marker_sets_up_the_recording(tests: pytest.Pytester) -> None:
         """
     )
     run(tests).assert_outcomes(passed=2)
-    assert said(tests.path / "cities" / "all.jsonl") == ["a"]
+    assert questions(tests.path / "cities" / "all.jsonl") == ["a"]
     result = run(tests, "--plsync-record=none")
     result.assert_outcomes(passed=2)
     assert summary(result) == "0 recorded, 4 replayed, 0 missed, 0 unused"
 
 
-def test_a_model_may_be_given_the_recording_itself(tests: pytest.Pytester) -> None:
+def test_with_recording_takes_the_recording_of_the_fixture(tests: pytest.Pytester) -> None:
     tests.makepyfile(
         test_app="""
         from app import model
@@ -276,10 +276,10 @@ def test_a_model_may_be_given_the_recording_itself(tests: pytest.Pytester) -> No
     assert summary(run(tests)) == "0 recorded, 1 replayed, 0 missed, 0 unused"
 
 
-# --- what must not go unnoticed ---
+# --- reports ---
 
 
-def test_a_miss_that_was_caught_fails_the_test_after_all(tests: pytest.Pytester) -> None:
+def test_a_caught_mismatch_fails_the_test(tests: pytest.Pytester) -> None:
     tests.makepyfile(
         test_app="""
         import pytest
@@ -327,9 +327,9 @@ def test_unused_calls_and_recordings_of_tests_that_are_gone_are_shown_and_pruned
             "  --plsync-prune removes them",
         ]
     )
-    assert said(one) == ["one", "never asked"]
+    assert questions(one) == ["one", "never asked"]
     result = run(tests, "--plsync-prune")
-    assert said(one) == ["one"]
+    assert questions(one) == ["one"]
     assert recordings(tests) == ["recordings/elsewhere/kept.jsonl", "recordings/test_app/test_one.jsonl"]
     assert summary(run(tests)) == "0 recorded, 1 replayed, 0 missed, 0 unused"
 
@@ -353,7 +353,7 @@ def test_three():
 """
 
 
-def test_a_recording_that_a_test_names_is_not_taken_for_one_of_a_test_that_is_gone(tests: pytest.Pytester) -> None:
+def test_a_recording_that_a_marker_names_is_not_stale(tests: pytest.Pytester) -> None:
     tests.makepyfile(test_app=NAMED.format(directory=tests.path.name))
     run(tests, "--plsync-record=once").assert_outcomes(passed=3)
     live(tests, "Rome")
@@ -368,12 +368,12 @@ import pytest
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    items[:] = items[:1]  # as plugins do that share tests out among machines
+    items[:] = items[:1]  # like a plugin that distributes tests among machines
 """
 
 
 @pytest.mark.parametrize("way", ["--last-failed", "a plugin's"])
-def test_a_run_of_some_tests_prunes_no_recording_of_the_others(tests: pytest.Pytester, way: str) -> None:
+def test_a_partial_run_prunes_no_recording_of_other_tests(tests: pytest.Pytester, way: str) -> None:
     tests.makepyfile(test_app=PLAIN)
     run(tests, "--plsync-record=once")
     before = recordings(tests)
@@ -397,7 +397,7 @@ def test_a_failed_test_prunes_nothing(tests: pytest.Pytester) -> None:
     run(tests, "--plsync-record=once")
     tests.makepyfile(test_app=PLAIN.replace('"two again").content ==', '"two").content !='))
     run(tests, "--plsync-prune").assert_outcomes(passed=2, failed=1)
-    assert said(tests.path / "recordings/test_app/test_two.jsonl") == ["two", "two again"]
+    assert questions(tests.path / "recordings/test_app/test_two.jsonl") == ["two", "two again"]
 
 
 # --- the network ---
@@ -438,7 +438,7 @@ def test_caught():
 """
 
 
-def test_the_network_can_be_kept_out(tests: pytest.Pytester) -> None:
+def test_the_network_can_be_blocked(tests: pytest.Pytester) -> None:
     tests.makepyfile(test_app=NETWORK)
     result = tests.runpytest_subprocess("--plsync-block-network", "--timeout=20")
     result.assert_outcomes(passed=1, failed=7)
@@ -447,10 +447,10 @@ def test_the_network_can_be_kept_out(tests: pytest.Pytester) -> None:
     assert found.count("NetworkBlocked: a test tried to reach 'nowhere.invalid'") >= 3
 
 
-# --- inert until used ---
+# --- runs without the plugin ---
 
 
-def test_runs_that_do_not_use_it_see_nothing_of_it(tests: pytest.Pytester) -> None:
+def test_the_plugin_does_not_affect_other_runs(tests: pytest.Pytester) -> None:
     tests.makepyfile(test_plain="def test_it():\n    pass\n")
     result = run(tests)
     result.assert_outcomes(passed=1)
@@ -458,7 +458,7 @@ def test_runs_that_do_not_use_it_see_nothing_of_it(tests: pytest.Pytester) -> No
     assert not list(tests.path.glob("recordings"))
 
 
-def test_it_costs_no_import_until_a_test_uses_it() -> None:
+def test_the_plugin_imports_nothing_until_a_test_uses_it() -> None:
     program = (
         "import sys; import pytest; before = set(sys.modules); import plsync.replay.pytest_plugin; "
         "print(sorted(set(sys.modules) - before))"
@@ -488,7 +488,7 @@ def test_recording_into_a_journal_loads_nothing_of_replay(tmp_path: Path) -> Non
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_it_never_syncs_anything(tests: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plugin_never_sends_records(tests: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROMPTLAYER_API_KEY", "pl_nobodys")
     tests.makepyfile(
         test_app="""

@@ -1,4 +1,4 @@
-"""The pace of a recorded answer, by a clock that tests turn."""
+"""The pace of a recorded response, with a clock that the tests advance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.replaying import lines, recorded, replayed
 
 
 class Clock:
-    """Stands in for ``time`` and for ``asyncio`` as far as they sleep."""
+    """Replaces ``time``, and the sleep of ``asyncio``."""
 
     now = 100.0
 
@@ -44,7 +44,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 class Slow(Chat):
-    """Takes its time: 0.5 s to the first word, 0.1 s to each other, 0.2 s to the end; 2 s for a whole answer."""
+    """Takes 0.5 s to the first word, 0.1 s to each other word and 0.2 s to the end; 2 s for a whole response."""
 
     clock: Any
 
@@ -64,47 +64,47 @@ def path(tmp_path: Path, clock: Clock) -> Path:
     path = tmp_path / "calls.jsonl"
     model = recorded(Slow(clock=clock), path)
     for _ in model.stream("stream"):
-        clock.sleep(3)  # what the program does meanwhile is none of the model's time
+        clock.sleep(3)  # the time of the program does not count
     model.invoke("whole")
     return path
 
 
-def arrivals(stream: Iterator[Any], clock: Clock, *, works: float = 0.0) -> list[float]:
+def arrivals(stream: Iterator[Any], clock: Clock, *, pause_after: float = 0.0) -> list[float]:
     found, begun = [], clock.now
     for chunk in stream:
         if chunk.content:
             found.append(round(clock.now - begun, 3))
-            clock.sleep(works)
+            clock.sleep(pause_after)
     return [*found, round(clock.now - begun, 3)]
 
 
-def test_the_pace_is_recorded_without_what_the_program_did_in_between(path: Path) -> None:
+def test_the_pace_excludes_the_time_of_the_program(path: Path) -> None:
     assert [line["ms"] for line in lines(path)] == [[500, 100, 100, 200], [2000]]
 
 
-def test_by_default_everything_comes_at_once(path: Path, clock: Clock) -> None:
+def test_by_default_all_chunks_arrive_at_once(path: Path, clock: Clock) -> None:
     assert arrivals(replayed(Slow(clock=clock), path).stream("stream"), clock) == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(("speed", "expected"), [(1.0, [0.5, 0.6, 0.7, 0.9]), (10, [0.05, 0.06, 0.07, 0.09])])
-def test_a_stream_is_served_at_its_pace(speed: float, expected: list[float], path: Path, clock: Clock) -> None:
+def test_a_stream_is_served_at_its_recorded_pace(speed: float, expected: list[float], path: Path, clock: Clock) -> None:
     assert arrivals(replayed(Slow(clock=clock), path, speed=speed).stream("stream"), clock) == expected
 
 
 def test_a_slow_reader_is_not_slowed_further(path: Path, clock: Clock) -> None:
     model = replayed(Slow(clock=clock), path, speed=1)
-    assert arrivals(model.stream("stream"), clock, works=0.08) == [0.5, 0.6, 0.7, 0.9]
+    assert arrivals(model.stream("stream"), clock, pause_after=0.08) == [0.5, 0.6, 0.7, 0.9]
     model = replayed(Slow(clock=clock), path, speed=1)
-    assert arrivals(model.stream("stream"), clock, works=1) == [0.5, 1.5, 2.5, 3.5]
+    assert arrivals(model.stream("stream"), clock, pause_after=1) == [0.5, 1.5, 2.5, 3.5]
 
 
-def test_a_whole_answer_takes_its_time(path: Path, clock: Clock) -> None:
+def test_a_whole_response_takes_its_recorded_time(path: Path, clock: Clock) -> None:
     begun = clock.now
     replayed(Slow(clock=clock), path, speed=2).invoke("whole")
     assert clock.now - begun == 1
 
 
-async def test_asynchronously_too(path: Path, clock: Clock) -> None:
+async def test_async_calls_keep_the_pace(path: Path, clock: Clock) -> None:
     model = replayed(Slow(clock=clock), path, speed=1)
     begun = clock.now
     found = [round(clock.now - begun, 3) async for chunk in model.astream("stream") if chunk.content]
@@ -113,7 +113,7 @@ async def test_asynchronously_too(path: Path, clock: Clock) -> None:
     assert round(clock.now - begun, 3) == 2.9
 
 
-def test_each_is_served_the_other_way_in_the_same_time(path: Path, clock: Clock) -> None:
+def test_the_other_form_of_a_response_takes_the_same_time(path: Path, clock: Clock) -> None:
     begun = clock.now
     replayed(Slow(clock=clock), path, speed=1).invoke("stream")
     assert round(clock.now - begun, 3) == 0.9

@@ -1,4 +1,4 @@
-"""Streams of events, of the newest version and of the one before, recorded and replayed."""
+"""Streams of events of versions 3 and 2, recorded and replayed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ToolChat(Chat):
 
 
 class EventChat(Chat):
-    """Streams events of its own, as integrations made for version 3 do."""
+    """Streams native events, like integrations for version 3."""
 
     def _events(self) -> Iterator[dict[str, Any]]:
         yield {"event": "message-start", "role": "ai", "id": "own-1"}
@@ -88,7 +88,7 @@ def test_events_and_their_message_come_back_the_same(model: Any, path: Path) -> 
 
 
 @pytest.mark.parametrize("model", [ToolChat(), StreamingChat(), EventChat()], ids=lambda model: type(model).__name__)
-async def test_asynchronously_too(model: Any, path: Path) -> None:
+async def test_async_events_and_their_message_come_back_the_same(model: Any, path: Path) -> None:
     events, output = await astreamed(recorded(model, path))
     assert len(events) > 4
     assert await astreamed(replayed(model, path)) == (events, output)
@@ -104,7 +104,7 @@ def test_a_recorded_model_streams_the_events_it_streamed_before(path: Path) -> N
 
 
 @pytest.mark.parametrize("model", [ToolChat(), EventChat()], ids=lambda model: type(model).__name__)
-def test_events_are_served_from_other_ways_of_asking_and_the_other_way_round(model: Any, path: Path) -> None:
+def test_events_and_other_kinds_of_calls_serve_each_other(model: Any, path: Path) -> None:
     text = model.invoke("Where?").text if isinstance(model, StreamingChat) else "Paris"
     _, output = streamed(recorded(model, path))
     assert replayed(model, path).invoke("Where?").text == text
@@ -118,26 +118,26 @@ def test_events_are_served_from_other_ways_of_asking_and_the_other_way_round(mod
     assert streamed(replayed(EventChat(), path))[1].text == "yes"
 
 
-def test_the_callbacks_hear_what_they_heard(path: Path) -> None:
-    class Ear(BaseCallbackHandler):
+def test_callbacks_receive_the_recorded_events(path: Path) -> None:
+    class Listener(BaseCallbackHandler):
         def __init__(self) -> None:
-            self.heard: list[Any] = []
+            self.received: list[Any] = []
 
         def on_llm_new_token(self, token: Any, *, chunk: Any = None, **kwargs: Any) -> None:
-            self.heard.append((token, chunk))
+            self.received.append((token, chunk))
 
         def on_stream_event(self, event: Any, **kwargs: Any) -> None:
-            self.heard.append(event)
+            self.received.append(event)
 
         def on_llm_end(self, response: Any, **kwargs: Any) -> None:
-            self.heard.append(response.generations)
+            self.received.append(response.generations)
 
     for model in (ToolChat(), StreamingChat()):
         path.unlink(missing_ok=True)
-        live, replay = Ear(), Ear()
+        live, replay = Listener(), Listener()
         list(recorded(model, path).stream_events("Where?", {"callbacks": [live]}, version="v3"))
         list(replayed(model, path).stream_events("Where?", {"callbacks": [replay]}, version="v3"))
-        assert replay.heard == live.heard
+        assert replay.received == live.received
 
 
 def test_an_error_in_the_stream_comes_back(path: Path) -> None:
@@ -148,18 +148,18 @@ def test_an_error_in_the_stream_comes_back(path: Path) -> None:
             list(stream)
 
 
-def test_a_miss_is_raised_by_the_stream(path: Path) -> None:
+def test_the_stream_raises_a_mismatch(path: Path) -> None:
     stream = replayed(ToolChat(), path).stream_events("Where?", version="v3")
     with pytest.raises(NoRecording):
         list(stream)
 
 
-def test_it_is_recorded_once(path: Path) -> None:
+def test_a_stream_of_events_is_recorded_once(path: Path) -> None:
     streamed(recorded(ToolChat(), path))
     assert len(lines(path)) == 1
 
 
-async def test_events_of_version_2(path: Path) -> None:
+async def test_events_of_version_2_come_back_the_same(path: Path) -> None:
     async def events(model: BaseChatModel) -> list[Any]:
         found = [event async for event in model.astream_events("Where?", version="v2")]
         return [(event["event"], event["data"].get("chunk"), event["data"].get("output")) for event in found]
@@ -170,7 +170,7 @@ async def test_events_of_version_2(path: Path) -> None:
         assert [name for name, *_ in first].count("on_chat_model_stream") > 2
         again = await events(replayed(model, path))
         assert [name for name, *_ in again] == [name for name, *_ in first]
-        # The chunk LangChain itself puts at the end of ToolChat's has the id of the run.
+        # LangChain adds a last chunk to the stream of ToolChat, with the id of the run.
         chunks, others = ([chunk for _, chunk, _ in found if chunk is not None] for found in (first, again))
         assert others[:-1] == chunks[:-1]
         assert others[-1].model_copy(update={"id": chunks[-1].id}) == chunks[-1]

@@ -1,4 +1,4 @@
-"""A text model recorded and replayed: those with ``_call`` alone, those with ``_generate``, those that stream."""
+"""Text models recorded and replayed: with only ``_call``, with ``_generate``, and with streaming."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.replaying import lines, recorded, replayed
 
 
 class Several(BaseLLM):
-    """Answers all prompts in one call, two candidates each, and counts tokens for all of them together."""
+    """Returns two candidates for each prompt of a call, and one count of tokens for the whole call."""
 
     calls: int = 0
 
@@ -38,7 +38,7 @@ class Several(BaseLLM):
 
 
 class Streaming(CallbackLLM):
-    """Streams, and reports each chunk itself, as LangChain's text models do."""
+    """Streams, and reports each chunk itself, like LangChain's text models."""
 
     def _stream(
         self, prompt: str, stop: Any = None, run_manager: Any = None, **kwargs: Any
@@ -56,17 +56,17 @@ class Streaming(CallbackLLM):
             yield chunk
 
 
-class Ear(BaseCallbackHandler):
-    """Writes down what is reported."""
+class Listener(BaseCallbackHandler):
+    """Keeps the events that it receives."""
 
     def __init__(self) -> None:
-        self.heard: list[Any] = []
+        self.received: list[Any] = []
 
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, **kwargs: Any) -> None:
-        self.heard.append((token, chunk))
+        self.received.append((token, chunk))
 
     def on_llm_end(self, response: Any, **kwargs: Any) -> None:
-        self.heard.append((response.generations, response.llm_output))
+        self.received.append((response.generations, response.llm_output))
 
 
 @pytest.fixture
@@ -74,58 +74,58 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "calls.jsonl"
 
 
-def test_an_answer_comes_back(path: Path) -> None:
+def test_a_response_comes_back(path: Path) -> None:
     assert recorded(FakeListLLM(responses=["Paris"]), path).invoke("Where?") == "Paris"
     replay = replayed(FakeListLLM(responses=["no"]), path)
     assert isinstance(replay, FakeListLLM)
     assert replay.invoke("Where?") == "Paris"
 
 
-async def test_asynchronous_calls_too(path: Path) -> None:
+async def test_async_calls_are_replayed(path: Path) -> None:
     assert await recorded(FakeListLLM(responses=["Paris"]), path).ainvoke("Where?") == "Paris"
     assert await replayed(FakeListLLM(responses=["no"]), path).ainvoke("Where?") == "Paris"
 
 
-def test_a_model_with_call_alone_streams_its_answer_whole_as_before(path: Path) -> None:
+def test_a_model_with_only_call_streams_its_response_as_one_chunk(path: Path) -> None:
     assert list(recorded(CallbackLLM(), path).stream("Where?")) == ["a b"]
     assert list(replayed(CallbackLLM(), path).stream("Where?")) == ["a b"]
 
 
 def test_tokens_reported_without_chunks_are_reported_again(path: Path) -> None:
-    live, replay = Ear(), Ear()
+    live, replay = Listener(), Listener()
     recorded(CallbackLLM(), path).invoke("Where?", {"callbacks": [live]})
     replayed(CallbackLLM(), path).invoke("Where?", {"callbacks": [replay]})
-    assert replay.heard == live.heard
-    assert [token for token, _ in replay.heard[:2]] == ["a ", "b"]
+    assert replay.received == live.received
+    assert [token for token, _ in replay.received[:2]] == ["a ", "b"]
 
 
-async def test_tokens_are_reported_in_asynchronous_calls_too(path: Path) -> None:
-    live, replay = Ear(), Ear()
+async def test_tokens_are_reported_in_async_calls(path: Path) -> None:
+    live, replay = Listener(), Listener()
     await recorded(CallbackLLM(), path).ainvoke("Where?", {"callbacks": [live]})
     await replayed(CallbackLLM(), path).ainvoke("Where?", {"callbacks": [replay]})
-    assert replay.heard == live.heard
+    assert replay.received == live.received
 
 
 @pytest.mark.parametrize("reports", [True, False])
-def test_a_stream_comes_back_cut_and_reported_as_it_was(path: Path, reports: bool) -> None:
+def test_a_stream_has_the_recorded_chunks_and_reports(path: Path, reports: bool) -> None:
     class Mute(Streaming):
         def _stream(self, prompt: str, *args: Any, **kwargs: Any) -> Iterator[GenerationChunk]:
             yield from super()._stream(prompt)
 
     model = Streaming() if reports else Mute()
-    live, replay = Ear(), Ear()
+    live, replay = Listener(), Listener()
     assert list(recorded(model, path).stream("Where?", {"callbacks": [live]})) == ["Pa", "ris", ""]
     assert list(replayed(model, path).stream("Where?", {"callbacks": [replay]})) == ["Pa", "ris", ""]
-    assert replay.heard == live.heard
-    assert len(replay.heard) == (4 if reports else 1)
+    assert replay.received == live.received
+    assert len(replay.received) == (4 if reports else 1)
 
 
-async def test_an_asynchronous_stream_too(path: Path) -> None:
+async def test_an_async_stream_has_the_recorded_chunks(path: Path) -> None:
     assert [word async for word in recorded(Streaming(), path).astream("Where?")] == ["Pa", "ris", ""]
     assert [word async for word in replayed(Streaming(), path).astream("Where?")] == ["Pa", "ris", ""]
 
 
-def test_a_stream_is_served_whole_and_a_whole_answer_streamed(path: Path) -> None:
+def test_a_stream_is_served_whole_and_a_whole_response_is_streamed(path: Path) -> None:
     model = recorded(Streaming(), path)
     list(model.stream("streamed"))
     model.invoke("whole")
@@ -135,7 +135,7 @@ def test_a_stream_is_served_whole_and_a_whole_answer_streamed(path: Path) -> Non
     assert generation == Generation(text="Paris", generation_info={"finish_reason": "stop"})
 
 
-def test_several_prompts_are_one_call_and_a_record_each(path: Path) -> None:
+def test_several_prompts_are_one_live_call_and_one_line_each(path: Path) -> None:
     model = recorded(Several(), path)
     first = model.generate(["a", "b"])
     assert model.calls == 1
@@ -146,7 +146,7 @@ def test_several_prompts_are_one_call_and_a_record_each(path: Path) -> None:
     assert replayed(Several(), path).batch(["b", "a"]) == ["b 1", "a 1"]
 
 
-def test_only_prompts_that_are_not_recorded_are_asked(path: Path) -> None:
+def test_only_missing_prompts_reach_the_model(path: Path) -> None:
     recorded(Several(), path).generate(["b"])
     model = with_recording(Several(), path, mode="new_episodes")
     answers = model.generate(["a", "b", "c"])
@@ -154,7 +154,7 @@ def test_only_prompts_that_are_not_recorded_are_asked(path: Path) -> None:
     assert [line["request"]["prompt"] for line in lines(path)] == ["b", "a", "c"]
 
 
-async def test_abatch_too(path: Path) -> None:
+async def test_abatch_is_replayed(path: Path) -> None:
     assert await recorded(Several(), path).abatch(["a", "b"]) == ["a 1", "b 1"]
     assert await replayed(Several(), path).abatch(["b", "a"]) == ["b 1", "a 1"]
 
@@ -175,20 +175,20 @@ def test_an_error_comes_back(path: Path) -> None:
         assert raised.type is ValueError
 
 
-async def test_an_error_of_several_prompts_is_the_error_of_each(path: Path) -> None:
-    asked: dict[str, Any] = {"inputs": ["Where?", "When?"], "return_exceptions": True}
-    live = recorded(FailingLLM(), path).batch(**asked)
+async def test_an_error_of_several_prompts_is_recorded_for_each(path: Path) -> None:
+    batch: dict[str, Any] = {"inputs": ["Where?", "When?"], "return_exceptions": True}
+    live = recorded(FailingLLM(), path).batch(**batch)
     assert len(lines(path)) == 2
-    again = replayed(FailingLLM(), path).batch(**asked)
+    again = replayed(FailingLLM(), path).batch(**batch)
     assert list(map(repr, again)) == list(map(repr, live)) == ["ValueError('out of order')"] * 2
-    await recorded(FailingLLM(), path).abatch(**asked)
-    assert list(map(repr, await replayed(FailingLLM(), path).abatch(**asked))) == list(map(repr, live))
+    await recorded(FailingLLM(), path).abatch(**batch)
+    assert list(map(repr, await replayed(FailingLLM(), path).abatch(**batch))) == list(map(repr, live))
     with pytest.raises(ValueError, match=r"^out of order$"):
         replayed(FailingLLM(), path).invoke("When?")
 
 
 class PathLLM(LLM):
-    """A local model, whose name is where its file is."""
+    """A local model, named by the path of its file."""
 
     model: str
 
@@ -200,7 +200,7 @@ class PathLLM(LLM):
         return "yes"
 
 
-def test_half_of_a_pair_of_surrogates_in_a_prompt_is_no_hindrance(path: Path) -> None:
+def test_a_lone_surrogate_in_a_prompt_is_recorded(path: Path) -> None:
     assert recorded(FakeListLLM(responses=["yes"]), path).invoke("cut \ud83d") == "yes"
     assert replayed(FakeListLLM(responses=["no"]), path).invoke("cut \ud83d") == "yes"
     with pytest.raises(NoRecording):
@@ -208,7 +208,7 @@ def test_half_of_a_pair_of_surrogates_in_a_prompt_is_no_hindrance(path: Path) ->
 
 
 class JsonLLM(FakeListLLM):
-    """Answers in JSON because it was made so."""
+    """Requests JSON by default."""
 
     format: str = "json"
 
@@ -217,14 +217,14 @@ class JsonLLM(FakeListLLM):
         return {"format": self.format}
 
 
-def test_a_format_that_the_model_was_made_with_counts_and_finding_it_warns_of_nothing(path: Path) -> None:
+def test_the_default_format_of_a_model_counts_and_causes_no_warning(path: Path) -> None:
     with warnings.catch_warnings(record=True) as shown:
         recorded(JsonLLM(responses=["{}"]), path).invoke("hi")
     assert [str(one.message) for one in shown] == []
     assert lines(path)[0]["request"] == {"prompt": "hi", "response_format": "json"}
 
 
-def test_where_a_model_file_is_makes_no_difference(path: Path) -> None:
+def test_the_directory_of_a_model_file_does_not_count(path: Path) -> None:
     strict = ("messages", "model")
     recorded(PathLLM(model="/home/ann/models/tiny.gguf"), path).invoke("hi")
     assert lines(path)[0]["model"] == "tiny.gguf"

@@ -27,7 +27,7 @@ class OpenAIServer:
     ``Paris``. It fills a response format in the same way.
 
     Attributes:
-        asked: every request, in order.
+        requests: every request, in order.
         failure: the status, headers and error of every later answer.
         cut: True ends a stream with an error in place of the last piece.
     """
@@ -36,21 +36,21 @@ class OpenAIServer:
         self.text = text
         self.failure: tuple[int, dict[str, str], JSON] | None = None
         self.cut = False
-        self.asked: list[JSON] = []
+        self.requests: list[JSON] = []
         app = self
 
         class Connection(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                app.asked.append(asked)
+                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                app.requests.append(request)
                 if app.failure is not None:
                     status, headers, error = app.failure
                     return self._send(status, "application/json", json.dumps({"error": error}), headers)
                 answer = {"/chat/completions": app.chat, "/completions": app.completion, "/responses": app.response}
-                found = answer[self.path](asked)
-                if isinstance(found, dict):
-                    return self._send(200, "application/json", json.dumps(found), {})
-                events = "".join(f"data: {json.dumps(event)}\n\n" for event in found)
+                response = answer[self.path](request)
+                if isinstance(response, dict):
+                    return self._send(200, "application/json", json.dumps(response), {})
+                events = "".join(f"data: {json.dumps(event)}\n\n" for event in response)
                 return self._send(200, "text/event-stream", f"{events}data: [DONE]\n\n", {})
 
             def _send(self, status: int, kind: str, body: str, headers: dict[str, str]) -> None:
@@ -62,7 +62,7 @@ class OpenAIServer:
                 self.wfile.write(body.encode())
 
             def log_message(self, *_: object) -> None:
-                """Requests are no news."""
+                """Log nothing."""
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Connection)
         self._thread = threading.Thread(target=self._http.serve_forever)
@@ -79,22 +79,22 @@ class OpenAIServer:
         self._thread.join()
         self._http.server_close()
 
-    def chat(self, asked: JSON) -> JSON | Iterator[JSON]:
+    def chat(self, request: JSON) -> JSON | Iterator[JSON]:
         """``/chat/completions``."""
-        if asked.get("stream"):
-            return self._chunks(asked)
-        message = self._message(asked)
+        if request.get("stream"):
+            return self._chunks(request)
+        message = self._message(request)
         reason = "tool_calls" if "tool_calls" in message else "stop"
         choice = {"index": 0, "finish_reason": reason, "message": {"role": "assistant", **message}}
-        return _completion("chat.completion", asked, choices=[choice], usage=USAGE)
+        return _completion("chat.completion", request, choices=[choice], usage=USAGE)
 
-    def _chunks(self, asked: JSON) -> Iterator[JSON]:
+    def _chunks(self, request: JSON) -> Iterator[JSON]:
         def chunk(delta: JSON, reason: str | None = None) -> JSON:
             choice = {"index": 0, "delta": delta, "finish_reason": reason}
-            return _completion("chat.completion.chunk", asked, choices=[choice])
+            return _completion("chat.completion.chunk", request, choices=[choice])
 
         yield chunk({"role": "assistant", "content": ""})
-        message = self._message(asked)
+        message = self._message(request)
         if "tool_calls" in message:
             (call,) = message["tool_calls"]
             whole = call["function"]["arguments"]
@@ -109,26 +109,26 @@ class OpenAIServer:
             yield {"error": {"message": "The server had an error.", "type": "server_error", "code": None}}
             return
         yield chunk({}, "tool_calls" if "tool_calls" in message else "stop")
-        if (asked.get("stream_options") or {}).get("include_usage"):
-            yield _completion("chat.completion.chunk", asked, choices=[], usage=USAGE)
+        if (request.get("stream_options") or {}).get("include_usage"):
+            yield _completion("chat.completion.chunk", request, choices=[], usage=USAGE)
 
-    def _message(self, asked: JSON) -> JSON:
-        last = asked["messages"][-1]
-        if asked.get("tools") and last["role"] != "tool":
-            return _calls(asked)
-        form = asked.get("response_format") or {"type": "text"}
+    def _message(self, request: JSON) -> JSON:
+        last = request["messages"][-1]
+        if request.get("tools") and last["role"] != "tool":
+            return _calls(request)
+        form = request.get("response_format") or {"type": "text"}
         if form["type"] == "json_schema":
             return {"content": json.dumps(_filled(form["json_schema"]["schema"], last))}
         if form["type"] == "json_object":
             return {"content": json.dumps({name: "Paris" for name in _quoted(last)})}
         return {"content": self.text}
 
-    def completion(self, asked: JSON) -> JSON:
+    def completion(self, request: JSON) -> JSON:
         """``/completions``."""
         choice = {"index": 0, "finish_reason": "stop", "text": self.text, "logprobs": None}
-        return _completion("text_completion", asked, choices=[choice], usage=USAGE)
+        return _completion("text_completion", request, choices=[choice], usage=USAGE)
 
-    def response(self, asked: JSON) -> JSON:
+    def response(self, request: JSON) -> JSON:
         """``/responses``."""
         content = {"type": "output_text", "text": self.text, "annotations": []}
         message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [content]}
@@ -136,20 +136,26 @@ class OpenAIServer:
             **{"input_tokens": 8, "output_tokens": 2, "total_tokens": 10},
             **{"input_tokens_details": {"cached_tokens": 3}, "output_tokens_details": {"reasoning_tokens": 1}},
         }
-        answered = {"id": "resp_1", "object": "response", "created_at": 1, "model": asked["model"], "output": [message]}
+        answered = {
+            "id": "resp_1",
+            "object": "response",
+            "created_at": 1,
+            "model": request["model"],
+            "output": [message],
+        }
         settings = {"parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
         return {**answered, **settings, "status": "completed", "error": None, "usage": usage}
 
 
-def _completion(kind: str, asked: JSON, **rest: Any) -> JSON:
-    return {"id": "chatcmpl-1", "object": kind, "created": 1, "model": asked["model"], **rest}
+def _completion(kind: str, request: JSON, **fields: Any) -> JSON:
+    return {"id": "chatcmpl-1", "object": kind, "created": 1, "model": request["model"], **fields}
 
 
-def _calls(asked: JSON) -> JSON:
-    tools = {tool["function"]["name"]: tool["function"] for tool in asked["tools"]}
-    choice = asked.get("tool_choice")
+def _calls(request: JSON) -> JSON:
+    tools = {tool["function"]["name"]: tool["function"] for tool in request["tools"]}
+    choice = request.get("tool_choice")
     tool = tools[choice["function"]["name"]] if isinstance(choice, dict) else next(iter(tools.values()))
-    arguments = _filled(tool.get("parameters") or {}, asked["messages"][-1])
+    arguments = _filled(tool.get("parameters") or {}, request["messages"][-1])
     function = {"name": tool["name"], "arguments": json.dumps(arguments)}
     return {"content": None, "tool_calls": [{"id": "call_1", "type": "function", "function": function}]}
 

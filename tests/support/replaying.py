@@ -1,4 +1,4 @@
-"""Recording a model and replaying it, for tests: the model behind a replay is poisoned."""
+"""Helpers that record a model and replay it. A live call fails during a replay."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _STREAMS = ("_stream", "_astream", "_stream_chat_model_events", "_astream_chat_m
 
 
 def poisoned_class(cls: type) -> type:
-    """The same class of models, but whoever asks one fails."""
+    """A subclass of the same name whose live calls fail."""
 
     def refuse(*_: Any, **__: Any) -> Any:
-        raise AssertionError("the live model was asked")
+        raise AssertionError("the live model was called")
 
     base = BaseChatModel if issubclass(cls, BaseChatModel) else BaseLLM
     streams = [name for name in _STREAMS if getattr(cls, name, None) is not getattr(base, name, None)]
@@ -30,22 +30,22 @@ def poisoned_class(cls: type) -> type:
 
 
 def poisoned(model: Model) -> Model:
-    """The same model, but whoever asks it fails."""
+    """A copy of the model whose live calls fail."""
     copy: Any = model.model_copy()  # type: ignore[attr-defined]
     object.__setattr__(copy, "__class__", poisoned_class(type(model)))
     return copy  # type: ignore[no-any-return]
 
 
 def recorded(model: Model, path: Path, **settings: Any) -> Model:
-    """The model, recording into a file."""
+    """The model; its calls are recorded into a file."""
     return with_recording(model, path, mode="all", **settings)
 
 
 def replayed(model: Model, path: Path, **settings: Any) -> Model:
-    """The model, served from a file and from nothing else."""
+    """The model; its calls are served from a file, and a live call fails."""
     return with_recording(poisoned(model), path, **settings)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """The calls of a recording, as they stand in the file."""
+    """The parsed lines of a recording, without its header."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[1:]]

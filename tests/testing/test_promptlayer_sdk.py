@@ -213,7 +213,7 @@ def test_run_logs_its_request_and_links_the_prompt(
         "input_variables": {"name": "Bo"},
     }
     assert server.groups == {group_id: [log["id"]]}
-    assert openai.asked[0]["temperature"] == 0.5
+    assert openai.requests[0]["temperature"] == 0.5
 
 
 def test_run_logs_a_request_that_the_provider_refused(

@@ -1,7 +1,7 @@
-"""LangChain's official suites for chat models, on ChatOpenAI with a recording; run by ``test_standard.py``.
+"""LangChain's official suites for chat models, on ChatOpenAI with a recording; ``test_standard.py`` runs them.
 
-``PLSYNC_SUITE`` says which way: ``recorded`` against the server at ``OPENAI_BASE_URL``, or ``replayed``, where whoever
-asks the model fails.
+``PLSYNC_SUITE`` chooses the run. ``recorded`` calls the server at ``OPENAI_BASE_URL``. In ``replayed``, a live call
+fails.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ LIVE: Any = poisoned_class(ChatOpenAI) if REPLAYED else ChatOpenAI
 
 
 class Recorded:
-    """What both suites are run with: a model whose proxy class uses the recording of the test."""
+    """The settings of both suites: a model whose proxy class uses the recording of the test."""
 
     @pytest.fixture(autouse=True)
     def recording(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
-        # The suites fetch their pictures from the network.
+        # The suites download their pictures.
         monkeypatch.setattr(httpx, "get", lambda *_, **__: SimpleNamespace(content=b"a picture " * 500))
         path = Path(os.environ["PLSYNC_RECORDINGS"]) / f"{type(self).__name__}.{request.node.name}.jsonl"
         with Recording(path, mode="none" if REPLAYED else "all") as recording:

@@ -1,4 +1,4 @@
-"""LangChain's official suites for chat models pass on a recorded model, and on its replay with nothing behind it."""
+"""LangChain's official suites for chat models pass on a recorded model, and on its replay without a live model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLUGINS = ("cacheprovider", "langsmith_plugin", "codspeed", "hypothesispytest", 
 
 
 def run(way: str, directory: Path, url: str) -> str:
-    """What pytest says of the suite, run in another process."""
+    """The output of pytest for the suite, run in another process."""
     environment = {
         **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
         **{"PLSYNC_SUITE": way, "PLSYNC_RECORDINGS": str(directory / "recordings")},
@@ -41,12 +41,12 @@ def run(way: str, directory: Path, url: str) -> str:
 def test_the_official_suites_pass_recorded_and_replayed(tmp_path: Path) -> None:
     with OpenAIServer() as server:
         recorded = run("recorded", tmp_path, server.url)
-        asked = len(server.asked)
+        live_calls = len(server.requests)
     replayed = run("replayed", tmp_path, "http://127.0.0.1:1")
-    assert asked > 60
-    for said in (recorded, replayed):
-        passed = re.search(r"(\d+) passed, 1 skipped", said)
-        assert passed, said
+    assert live_calls > 60
+    for output in (recorded, replayed):
+        passed = re.search(r"(\d+) passed, 1 skipped", output)
+        assert passed, output
         assert int(passed[1]) >= 59
-        # That one compares a provider's latency with a cassette of its HTTP.
-        assert "VCR not set up." in said
+        # The skipped test compares a provider's latency with a cassette of its HTTP.
+        assert "VCR not set up." in output
