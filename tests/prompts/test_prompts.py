@@ -1,4 +1,4 @@
-"""``plsync.prompts``: templates from PromptLayer while it can be asked, from disk when it cannot."""
+"""``plsync.prompts``: templates from PromptLayer, and from the cache when it does not respond."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from plsync.errors import (
     PromptUnavailable,
     StalePrompt,
 )
-from plsync.prompts import cache as kept
-from plsync.prompts.pulling import pull
+from plsync.prompts import cache as cache_module
+from plsync.prompts.pull import pull
 from plsync.testing import PromptLayerServer
 
 
-def text(words: str) -> dict[str, Any]:
-    return {"type": "completion", "content": [{"type": "text", "text": words}], "input_variables": []}
+def text(content: str) -> dict[str, Any]:
+    return {"type": "completion", "content": [{"type": "text", "text": content}], "input_variables": []}
 
 
 @pytest.fixture
@@ -56,24 +56,24 @@ def use(monkeypatch: pytest.MonkeyPatch, server: PromptLayerServer, key: str | N
     monkeypatch.setenv("PROMPTLAYER_API_KEY", key or server.api_key)
 
 
-def words(template: prompts.Template) -> str:
+def text_of(template: prompts.Template) -> str:
     found: str = template["prompt_template"]["content"][0]["text"]
     return found
 
 
-def ask_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prompts, "_LEAVE_ALONE", 0.0)
+def query_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("plsync.prompts.fetch._RETRY_AFTER", 0.0)
 
 
-def test_a_template_comes_from_promptlayer_by_version_by_label_and_newest(server: PromptLayerServer) -> None:
+def test_a_template_is_fetched_by_version_by_label_and_newest(server: PromptLayerServer) -> None:
     newest, first, labelled = prompts.get("example"), prompts.get("example", 1), prompts.get("example", label="prod")
-    assert (newest["version"], words(newest)) == (2, "A name for {product}, please.")
+    assert (newest["version"], text_of(newest)) == (2, "A name for {product}, please.")
     assert first == labelled
-    assert (first["version"], words(first), first.from_cache, first.stale) == (1, "Name {product}.", False, False)
+    assert (first["version"], text_of(first), first.from_cache, first.stale) == (1, "Name {product}.", False, False)
 
 
 @pytest.mark.parametrize("name", ["team/greeting", "50 % off?", "über #1", "a&b=c", "..", "%2F"])
-def test_a_name_may_be_anything(server: PromptLayerServer, name: str) -> None:
+def test_a_name_may_hold_any_character(server: PromptLayerServer, name: str) -> None:
     server.add_prompt(name, text("hi"), labels=["a/b c&d"])
     assert prompts.get(name)["prompt_name"] == name
     assert prompts.get(name, label="a/b c&d")["prompt_name"] == name
@@ -81,9 +81,12 @@ def test_a_name_may_be_anything(server: PromptLayerServer, name: str) -> None:
         assert prompts.get(name)["prompt_name"] == name
 
 
-def test_offline_the_template_is_the_one_of_before_and_says_so(server: PromptLayerServer) -> None:
+def test_offline_the_cached_copy_is_returned_with_a_warning(server: PromptLayerServer) -> None:
     online = prompts.get("example")
-    with server.offline(), pytest.warns(StalePrompt, match=r"'example' .*no connection.* this is version 2, .* UTC"):
+    with (
+        server.offline(),
+        pytest.warns(StalePrompt, match=r"'example' .*no connection.* the cached copy is version 2, .* UTC"),
+    ):
         offline = prompts.get("example")
     assert (dict(offline), offline.from_cache, offline.stale) == (
         {key: value for key, value in online.items() if key not in {"success", "llm_kwargs"}},
@@ -92,7 +95,7 @@ def test_offline_the_template_is_the_one_of_before_and_says_so(server: PromptLay
     )
 
 
-def test_a_version_does_not_change_so_offline_it_is_not_stale(server: PromptLayerServer) -> None:
+def test_offline_a_numbered_version_is_not_stale(server: PromptLayerServer) -> None:
     prompts.get("example", version=1)
     with server.offline(), warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -100,10 +103,10 @@ def test_a_version_does_not_change_so_offline_it_is_not_stale(server: PromptLaye
     assert (offline.from_cache, offline.stale) == (True, False)
 
 
-def test_whatever_was_fetched_is_there_by_its_version_too(server: PromptLayerServer) -> None:
+def test_a_fetched_label_is_cached_by_its_version_too(server: PromptLayerServer) -> None:
     prompts.get("example", label="prod")
     with server.offline():
-        assert words(prompts.get("example", version=1)) == "Name {product}."
+        assert text_of(prompts.get("example", version=1)) == "Name {product}."
 
 
 def test_the_cache_survives_the_process(server: PromptLayerServer) -> None:
@@ -114,27 +117,29 @@ def test_the_cache_survives_the_process(server: PromptLayerServer) -> None:
     assert done.stdout.strip() == "1"
 
 
-def test_a_template_never_fetched_is_an_error_that_names_what_is_there(server: PromptLayerServer) -> None:
+def test_the_error_of_a_missing_copy_lists_the_cached_versions(server: PromptLayerServer) -> None:
     prompts.get("example", label="prod")
     with server.offline(), pytest.raises(PromptUnavailable) as raised:
         prompts.get("example")
-    said = str(raised.value)
-    assert "was never fetched" in said
-    assert "'example' with label 'prod', version 1 of 'example'" in said
-    assert "plsync prompts pull" in said
+    message = str(raised.value)
+    assert "was never fetched" in message
+    assert "'example' with label 'prod', version 1 of 'example'" in message
+    assert "plsync prompts pull" in message
 
 
 @pytest.mark.parametrize(
-    "asked", [{"name": "other"}, {"name": "example", "version": 9}, {"name": "example", "label": "x"}]
+    "arguments", [{"name": "other"}, {"name": "example", "version": 9}, {"name": "example", "label": "x"}]
 )
-def test_what_promptlayer_does_not_have_is_not_found(server: PromptLayerServer, asked: dict[str, Any]) -> None:
+def test_an_unknown_template_version_or_label_is_not_found(
+    server: PromptLayerServer, arguments: dict[str, Any]
+) -> None:
     with pytest.raises(PromptNotFound) as raised:
-        prompts.get(**asked)
+        prompts.get(**arguments)
     assert isinstance(raised.value, PlsyncError)
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "arguments",
     [
         {"name": ""},
         {"name": None},
@@ -149,30 +154,28 @@ def test_what_promptlayer_does_not_have_is_not_found(server: PromptLayerServer, 
         {"name": "a", "label": "cut \ud83d"},
     ],
 )
-def test_what_makes_no_sense_is_refused_before_anybody_is_asked(
-    server: PromptLayerServer, asked: dict[str, Any]
-) -> None:
+def test_invalid_arguments_are_refused_without_a_request(server: PromptLayerServer, arguments: dict[str, Any]) -> None:
     with pytest.raises(PromptError):
-        prompts.get(**asked)
-    if isinstance(asked["name"], str):
+        prompts.get(**arguments)
+    if isinstance(arguments["name"], str):
         with pytest.raises(PromptError):
-            pull([asked["name"]], version=asked.get("version"), label=asked.get("label"))
+            pull([arguments["name"]], version=arguments.get("version"), label=arguments.get("label"))
     assert server.requests == []
 
 
-def test_without_a_key_the_cache_answers_and_nobody_is_asked(
+def test_without_a_key_the_cached_copy_is_returned_without_a_request(
     server: PromptLayerServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompts.get("example")
     monkeypatch.delenv("PROMPTLAYER_API_KEY")
-    asked = len(server.requests)
+    requests = len(server.requests)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         template = prompts.get("example")
-    assert (template.from_cache, template.stale, len(server.requests)) == (True, True, asked)
+    assert (template.from_cache, template.stale, len(server.requests)) == (True, True, requests)
 
 
-def test_without_a_key_a_template_never_fetched_is_an_error_that_says_what_to_do(
+def test_without_a_key_and_a_cached_copy_the_error_names_the_variable(
     server: PromptLayerServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PROMPTLAYER_API_KEY")
@@ -180,7 +183,7 @@ def test_without_a_key_a_template_never_fetched_is_an_error_that_says_what_to_do
         prompts.get("example")
 
 
-def test_a_refused_key_is_told_and_the_cache_of_a_good_one_is_not_opened_to_it(
+def test_a_refused_key_cannot_read_the_cache_of_another_key(
     server: PromptLayerServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompts.get("example")
@@ -189,27 +192,27 @@ def test_a_refused_key_is_told_and_the_cache_of_a_good_one_is_not_opened_to_it(
         prompts.get("example")
 
 
-def test_a_key_that_is_refused_later_still_has_what_it_fetched(server: PromptLayerServer) -> None:
+def test_a_key_that_is_refused_later_still_reads_its_cache(server: PromptLayerServer) -> None:
     prompts.get("example")
     server.fail(401, path="/prompt-templates/")
     with pytest.warns(StalePrompt, match="401"):
         assert prompts.get("example").stale
 
 
-def test_each_workspace_has_its_own_templates(monkeypatch: pytest.MonkeyPatch) -> None:
-    with PromptLayerServer() as one, PromptLayerServer() as other:
-        one.add_prompt("example", text("one's"))
-        other.add_prompt("example", text("other's"))
-        for server in (one, other):
+def test_each_workspace_has_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    with PromptLayerServer() as first, PromptLayerServer() as second:
+        first.add_prompt("example", text("first"))
+        second.add_prompt("example", text("second"))
+        for server in (first, second):
             use(monkeypatch, server)
             prompts.get("example")
-        for server, expected in ((one, "one's"), (other, "other's")):
+        for server, expected in ((first, "first"), (second, "second")):
             use(monkeypatch, server)
             with server.offline(), pytest.warns(StalePrompt):
-                assert words(prompts.get("example")) == expected
+                assert text_of(prompts.get("example")) == expected
 
 
-def test_with_the_templates_of_two_keys_and_none_set_nobody_guesses(
+def test_without_a_key_and_with_two_caches_none_is_chosen(
     server: PromptLayerServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompts.get("example")
@@ -217,11 +220,11 @@ def test_with_the_templates_of_two_keys_and_none_set_nobody_guesses(
     use(monkeypatch, server)
     prompts.get("example")
     monkeypatch.delenv("PROMPTLAYER_API_KEY")
-    with pytest.raises(AuthenticationError, match="2 keys"):
+    with pytest.raises(AuthenticationError, match="2 API keys"):
         prompts.get("example")
 
 
-def test_the_cache_is_this_users_alone_and_holds_no_key(
+def test_the_cache_is_private_and_holds_no_key(
     server: PromptLayerServer, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROMPTLAYER_BASE_URL", server.url.replace("http://", "http://user:secret@"))
@@ -236,7 +239,7 @@ def test_the_cache_is_this_users_alone_and_holds_no_key(
         assert all(secret not in str(path) for path in found)
 
 
-def test_offline_is_asked_once_in_a_while_and_not_each_time(
+def test_after_a_failed_query_there_is_no_query_for_a_while(
     server: PromptLayerServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompts.get("example", version=1)
@@ -247,11 +250,11 @@ def test_offline_is_asked_once_in_a_while_and_not_each_time(
         prompts.get("other")
     assert len(server.requests) == 1 + 1
     server.clear()
-    ask_again_at_once(monkeypatch)
+    query_again_at_once(monkeypatch)
     assert not prompts.get("example", version=1).from_cache
 
 
-def test_a_server_that_hangs_costs_the_timeout_and_no_more(server: PromptLayerServer) -> None:
+def test_a_hanging_server_costs_at_most_the_timeout(server: PromptLayerServer) -> None:
     prompts.get("example", version=1)
     server.hang(60)
     began = time.monotonic()
@@ -259,17 +262,17 @@ def test_a_server_that_hangs_costs_the_timeout_and_no_more(server: PromptLayerSe
     assert time.monotonic() - began < 20
 
 
-def test_an_answer_ends_the_time_of_not_asking(server: PromptLayerServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_ends_the_time_without_queries(server: PromptLayerServer, monkeypatch: pytest.MonkeyPatch) -> None:
     prompts.get("example")
     with server.offline(), pytest.warns(StalePrompt):
         prompts.get("example")
     with monkeypatch.context() as patch:
-        ask_again_at_once(patch)
+        query_again_at_once(patch)
         prompts.get("example")
     assert not prompts.get("example").from_cache
 
 
-def test_a_clock_that_was_set_back_does_not_keep_from_asking(
+def test_queries_go_on_after_the_clock_was_set_back(
     server: PromptLayerServer, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with server.offline(), pytest.raises(PromptUnavailable):
@@ -280,14 +283,14 @@ def test_a_clock_that_was_set_back_does_not_keep_from_asking(
 
 
 @pytest.mark.parametrize("status", [500, 503, 429, 302, 404])
-def test_an_answer_that_is_none_of_promptlayers_is_no_reason_to_fail(server: PromptLayerServer, status: int) -> None:
+def test_a_response_of_another_server_falls_back_to_the_cache(server: PromptLayerServer, status: int) -> None:
     prompts.get("example")
     server.fail(status, body=b"<html>sign in</html>", path="/prompt-templates/")
     with pytest.warns(StalePrompt):
         assert prompts.get("example").from_cache
 
 
-def test_a_template_young_enough_is_not_asked_for_again(server: PromptLayerServer) -> None:
+def test_a_copy_younger_than_max_age_is_used_without_a_query(server: PromptLayerServer) -> None:
     prompts.get("example", max_age=60)
     template = prompts.get("example", max_age=60)
     assert (template.from_cache, template.stale, len(server.requests)) == (True, False, 1)
@@ -296,7 +299,7 @@ def test_a_template_young_enough_is_not_asked_for_again(server: PromptLayerServe
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"v": 1, "name": "other", "answer": {}}', b'{"v": 2}'])
-def test_a_damaged_entry_is_fetched_again_and_offline_it_is_none(
+def test_a_damaged_copy_counts_as_missing_and_is_fetched_again(
     server: PromptLayerServer, cache: Path, damage: bytes
 ) -> None:
     prompts.get("example")
@@ -311,22 +314,20 @@ def test_a_damaged_entry_is_fetched_again_and_offline_it_is_none(
         assert prompts.get("example")["version"] == 2
 
 
-def test_a_cache_that_cannot_be_written_costs_a_warning_and_not_the_template(
-    server: PromptLayerServer, cache: Path
-) -> None:
+def test_a_cache_that_cannot_be_written_is_a_warning(server: PromptLayerServer, cache: Path) -> None:
     cache.write_text("a file where the directory should be")
     with pytest.warns(PlsyncWarning) as shown:
         assert prompts.get("example")["version"] == 2
-    assert any("could not be kept" in str(one.message) for one in shown)
+    assert any("could not be cached" in str(warning.message) for warning in shown)
     with server.offline(), pytest.warns(PlsyncWarning), pytest.raises(PromptUnavailable, match="was never fetched"):
         prompts.get("example")
 
 
-def test_the_cache_is_bounded_and_the_oldest_go(
+def test_the_cache_drops_its_oldest_templates_beyond_its_limit(
     server: PromptLayerServer, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept, "_MOST_ENTRIES", 6)
-    monkeypatch.setattr(kept, "_LOOK_EVERY", 1)
+    monkeypatch.setattr(cache_module, "_MAX_TEMPLATES", 6)
+    monkeypatch.setattr(cache_module, "_CHECK_EVERY", 1)
     for number in range(10):
         server.add_prompt(f"template {number}", text("hi"))
         prompts.get(f"template {number}")
@@ -340,30 +341,30 @@ def test_the_cache_is_bounded_and_the_oldest_go(
     assert len(list(cache.rglob("*.json"))) <= 6 + 2 + 1
 
 
-def test_a_template_beyond_all_measure_is_given_and_not_kept(
+def test_a_template_beyond_the_size_limit_is_returned_but_not_cached(
     server: PromptLayerServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(cache_module, "_MAX_TEMPLATE_BYTES", 1000)
     server.add_prompt("long", text("x" * 2000))
-    with pytest.warns(PlsyncWarning, match="could not be kept"):
-        assert words(prompts.get("long")) == "x" * 2000
+    with pytest.warns(PlsyncWarning, match="could not be cached"):
+        assert text_of(prompts.get("long")) == "x" * 2000
     with server.offline(), pytest.raises(PromptUnavailable):
         prompts.get("long")
 
 
-def test_processes_write_the_same_template_side_by_side(server: PromptLayerServer, cache: Path) -> None:
+def test_several_processes_can_write_the_same_template(server: PromptLayerServer, cache: Path) -> None:
     program = "from plsync import prompts\nfor _ in range(10): prompts.get('example')"
     running = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(3)]
-    assert [one.wait(60) for one in running] == [0, 0, 0]
+    assert [process.wait(60) for process in running] == [0, 0, 0]
     assert all(json.loads(path.read_bytes()) for path in cache.rglob("*.json"))
     assert not [path for path in cache.rglob(".*")]
 
 
-def test_the_old_name_for_the_package_gives_the_same_function(server: PromptLayerServer) -> None:
+def test_the_package_is_an_attribute_of_plsync(server: PromptLayerServer) -> None:
     assert plsync.prompts is prompts
 
 
-def test_from_the_cache_no_http_client_is_imported(server: PromptLayerServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_key_no_http_client_is_imported(server: PromptLayerServer, monkeypatch: pytest.MonkeyPatch) -> None:
     prompts.get("example")
     monkeypatch.delenv("PROMPTLAYER_API_KEY")
     program = (

@@ -1,4 +1,4 @@
-"""``plsync prompts``: filling the cache before going offline, and seeing what is in it."""
+"""``plsync prompts``: fill the cache before a time without a network, and list it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from plsync import prompts
 from plsync.errors import AuthenticationError, Offline, PromptError, PromptUnavailable, Rejected, SyncError
-from plsync.prompts.pulling import Pulled, pull
+from plsync.prompts.pull import PullReport, pull
 from plsync.testing import PromptLayerServer
 from tests.support.commands import run
 
@@ -21,8 +21,8 @@ LIST = "/prompt-templates"
 _A_SECOND = timedelta(seconds=1)
 
 
-def text(words: str) -> dict[str, Any]:
-    return {"type": "completion", "content": [{"type": "text", "text": words}]}
+def text(content: str) -> dict[str, Any]:
+    return {"type": "completion", "content": [{"type": "text", "text": content}]}
 
 
 @pytest.fixture
@@ -55,10 +55,10 @@ def command(tmp_path: Path, environment: dict[str, str]) -> Any:
     return command
 
 
-def kept(name: str, **asked: Any) -> str | None:
-    """What the template says offline, if it is there."""
+def cached(name: str, **options: Any) -> str | None:
+    """The text of a template; None if PromptLayer does not respond and there is no copy."""
     try:
-        template = prompts.get(name, **asked)
+        template = prompts.get(name, **options)
     except PromptUnavailable:
         return None
     found: str = template["prompt_template"]["content"][0]["text"]
@@ -66,25 +66,25 @@ def kept(name: str, **asked: Any) -> str | None:
 
 
 @pytest.mark.filterwarnings("ignore::plsync.errors.StalePrompt")
-def test_a_pull_fetches_every_template_newest_and_labelled(server: PromptLayerServer) -> None:
-    assert pull() == Pulled(templates=2, versions=4)
+def test_a_pull_fetches_the_newest_and_the_labelled_versions_of_each_template(server: PromptLayerServer) -> None:
+    assert pull() == PullReport(templates=2, versions=4)
     with server.offline():
-        assert [kept("example", label=label) for label in ("prod", "staging", "dev")] == ["one", "two", "two"]
-        assert [kept("example", version=version) for version in (1, 2, 3)] == ["one", "two", "three"]
-        assert (kept("example"), kept("team/other")) == ("three", "other")
+        assert [cached("example", label=label) for label in ("prod", "staging", "dev")] == ["one", "two", "two"]
+        assert [cached("example", version=version) for version in (1, 2, 3)] == ["one", "two", "three"]
+        assert (cached("example"), cached("team/other")) == ("three", "other")
 
 
 @pytest.mark.filterwarnings("ignore::plsync.errors.StalePrompt")
-def test_names_a_label_or_a_version_choose_what_is_fetched(server: PromptLayerServer) -> None:
-    assert pull(["team/other"]) == Pulled(templates=1, versions=1)
-    assert pull(["example"], version=2) == Pulled(templates=1, versions=1)
-    assert pull(label="prod") == Pulled(templates=1, versions=1)
+def test_names_a_label_or_a_version_limit_the_pull(server: PromptLayerServer) -> None:
+    assert pull(["team/other"]) == PullReport(templates=1, versions=1)
+    assert pull(["example"], version=2) == PullReport(templates=1, versions=1)
+    assert pull(label="prod") == PullReport(templates=1, versions=1)
     with server.offline():
-        assert (kept("team/other"), kept("example"), kept("example", label="dev")) == ("other", None, None)
-        assert (kept("example", version=2), kept("example", label="prod")) == ("two", "one")
+        assert (cached("team/other"), cached("example"), cached("example", label="dev")) == ("other", None, None)
+        assert (cached("example", version=2), cached("example", label="prod")) == ("two", "one")
 
 
-def test_more_than_a_page_of_templates_is_fetched_whole(server: PromptLayerServer) -> None:
+def test_all_pages_of_templates_are_fetched(server: PromptLayerServer) -> None:
     for number in range(230):
         server.add_prompt(f"template {number}", text("hi"))
     assert pull().templates == 232
@@ -92,69 +92,69 @@ def test_more_than_a_page_of_templates_is_fetched_whole(server: PromptLayerServe
     assert len(pages) == 3
 
 
-def test_only_what_was_changed_since_is_fetched_again(
+def test_changed_fetches_only_templates_that_changed_since_the_last_pull(
     server: PromptLayerServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("plsync.prompts.pulling._OVERLAP", -_A_SECOND)
+    monkeypatch.setattr("plsync.prompts.pull._OVERLAP", -_A_SECOND)
     pull()
-    assert pull(changed=True) == Pulled()
-    monkeypatch.setattr("plsync.prompts.pulling._OVERLAP", _A_SECOND)
+    assert pull(changed=True) == PullReport()
+    monkeypatch.setattr("plsync.prompts.pull._OVERLAP", _A_SECOND)
     pull()
     assert pull(changed=True).templates == 2
 
 
-def test_before_everything_was_pulled_once_everything_has_changed(server: PromptLayerServer) -> None:
+def test_changed_fetches_all_templates_before_the_first_complete_pull(server: PromptLayerServer) -> None:
     pull(["example"])
     assert pull(changed=True).templates == 2
 
 
-def test_what_promptlayer_does_not_have_is_named_and_the_rest_fetched(server: PromptLayerServer) -> None:
+def test_missing_templates_are_listed_and_the_rest_is_fetched(server: PromptLayerServer) -> None:
     assert pull(["nothing", "example"]).missing == ["'nothing'"]
-    assert pull(["example"], label="nowhere") == Pulled(missing=["'example' with label 'nowhere'"])
+    assert pull(["example"], label="nowhere") == PullReport(missing=["'example' with label 'nowhere'"])
     assert pull(["example"], version=9).missing == ["version 9 of 'example'"]
 
 
-def test_a_version_takes_a_name() -> None:
-    with pytest.raises(PromptError, match="give its name"):
+def test_a_version_needs_a_name() -> None:
+    with pytest.raises(PromptError, match="needs the name"):
         pull(version=1)
 
 
-def test_offline_a_pull_says_so_and_keeps_what_is_there(server: PromptLayerServer) -> None:
+def test_an_offline_pull_is_an_error_and_keeps_the_cache(server: PromptLayerServer) -> None:
     pull()
     with server.offline():
-        with pytest.raises(Offline, match="what was fetched before is kept"):
+        with pytest.raises(Offline, match="templates that were fetched before are kept"):
             pull()
-        assert kept("example", version=1) == "one"
+        assert cached("example", version=1) == "one"
 
 
 @pytest.mark.parametrize(
     ("status", "error"), [(401, AuthenticationError), (422, Rejected), (500, SyncError), (302, SyncError)]
 )
-def test_a_pull_that_fails_says_why(server: PromptLayerServer, status: int, error: type[Exception]) -> None:
+def test_the_error_of_a_pull_has_the_reason(server: PromptLayerServer, status: int, error: type[Exception]) -> None:
     server.fail(status, path=LIST)
     with pytest.raises(error, match=str(status)):
         pull()
 
 
-def test_a_pull_waits_when_it_is_asked_to(server: PromptLayerServer) -> None:
+def test_a_throttled_pull_waits_and_retries(server: PromptLayerServer) -> None:
     server.fail(429, headers={"Retry-After": "0"}, times=2, path=LIST)
     assert pull().templates == 2
 
 
-def test_without_a_key_nothing_is_pulled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pull_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PROMPTLAYER_API_KEY")
     with pytest.raises(AuthenticationError, match="PROMPTLAYER_API_KEY is not set"):
         pull()
 
 
-def test_a_pull_ends_the_time_of_not_asking(server: PromptLayerServer) -> None:
+def test_a_pull_ends_the_time_without_queries(server: PromptLayerServer) -> None:
     with server.offline(), pytest.raises(PromptUnavailable):
         prompts.get("example")
     pull()
     assert not prompts.get("example").from_cache
 
 
-def test_the_command_says_what_it_fetched(command: Any, tmp_path: Path) -> None:
+def test_the_command_prints_the_fetched_templates(command: Any, tmp_path: Path) -> None:
     done = command("pull")
     assert done.returncode == 0
     assert sorted(done.stdout.splitlines()) == sorted(
@@ -164,7 +164,7 @@ def test_the_command_says_what_it_fetched(command: Any, tmp_path: Path) -> None:
     assert printed == {"cache": str(tmp_path / "prompts"), "templates": 1, "versions": 3, "missing": []}
 
 
-def test_the_command_exits_with_1_when_something_is_missing_or_cannot_be_fetched(
+def test_the_command_exits_with_1_when_a_template_is_missing_or_cannot_be_fetched(
     command: Any, server: PromptLayerServer
 ) -> None:
     done = command("pull", "nothing", "example")
@@ -179,7 +179,7 @@ def test_the_command_exits_with_1_when_something_is_missing_or_cannot_be_fetched
     assert (done.returncode, "export PROMPTLAYER_API_KEY" in done.stderr) == (1, True)
 
 
-def test_the_list_shows_what_is_kept_without_a_network(command: Any, server: PromptLayerServer) -> None:
+def test_the_list_shows_the_cache_without_a_network(command: Any, server: PromptLayerServer) -> None:
     done = command("list")
     assert (done.returncode, done.stdout) == (0, "")
     assert "`plsync prompts pull` fetches them" in done.stderr

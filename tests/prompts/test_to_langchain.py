@@ -1,4 +1,4 @@
-"""PromptLayer's templates as LangChain's: what they are filled in with, and what they then say."""
+"""The conversion of PromptLayer's templates to LangChain's: variables, and formatted messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from plsync.prompts.to_langchain import to_langchain
 from plsync.testing.schema import check
 
 
-def answer(prompt: dict[str, Any]) -> dict[str, Any]:
+def response(prompt: dict[str, Any]) -> dict[str, Any]:
     return {"prompt_name": "example", "version": 3, "prompt_template": prompt}
 
 
@@ -32,26 +32,26 @@ def media(**media: str) -> dict[str, Any]:
     return {"type": "media", "media": media}
 
 
-def message(role: str, *content: dict[str, Any], **more: Any) -> dict[str, Any]:
+def message(role: str, *content: dict[str, Any], **fields: Any) -> dict[str, Any]:
     """A chat of one message."""
-    return {"type": "chat", "messages": [{"role": role, "content": list(content), **more}]}
+    return {"type": "chat", "messages": [{"role": role, "content": list(content), **fields}]}
 
 
 def completion(*content: str, form: str = "f-string") -> PromptTemplate:
-    made = to_langchain(answer({"type": "completion", "content": texts(*content), "template_format": form}))
-    assert isinstance(made, PromptTemplate)
-    return made
+    converted = to_langchain(response({"type": "completion", "content": texts(*content), "template_format": form}))
+    assert isinstance(converted, PromptTemplate)
+    return converted
 
 
 def chat(*messages: dict[str, Any]) -> ChatPromptTemplate:
-    made = to_langchain(answer({"type": "chat", "messages": list(messages)}))
-    assert isinstance(made, ChatPromptTemplate)
-    return made
+    converted = to_langchain(response({"type": "chat", "messages": list(messages)}))
+    assert isinstance(converted, ChatPromptTemplate)
+    return converted
 
 
 def filled(message: dict[str, Any], **variables: Any) -> BaseMessage:
-    (made,) = chat(message).format_messages(**variables)
-    return made
+    (converted,) = chat(message).format_messages(**variables)
+    return converted
 
 
 def test_a_completion_is_a_prompt_template() -> None:
@@ -61,7 +61,7 @@ def test_a_completion_is_a_prompt_template() -> None:
     assert template.metadata == {"promptlayer_prompt_name": "example", "promptlayer_version": 3}
 
 
-def test_jinja2_is_filled_in_as_such() -> None:
+def test_a_jinja2_template_is_formatted_by_jinja2() -> None:
     template = completion("{% for one in many %}<{{ one }}>{% endfor %} {literal}", form="jinja2")
     assert template.input_variables == ["many"]
     assert template.format(many=["a", "b"]) == "<a><b> {literal}"
@@ -73,13 +73,13 @@ def test_jinja2_runs_in_a_sandbox() -> None:
         template.format()
 
 
-def test_doubled_braces_are_braces() -> None:
+def test_doubled_braces_become_braces() -> None:
     assert completion('{{"name": "{name}"}}').format(name="Bo") == '{"name": "Bo"}'
 
 
 @pytest.mark.parametrize("text", ['{"name": "Bo"}', "{", "{a.b}", "{a[0]}", "{0}", "{a:{b}}"])
-def test_braces_that_are_no_variable_are_an_error_that_says_what_to_do(text: str) -> None:
-    with pytest.raises(PromptError, match=r"version 3 of the prompt template 'example'.*have to be doubled"):
+def test_the_error_of_undoubled_braces_names_the_next_step(text: str) -> None:
+    with pytest.raises(PromptError, match=r"version 3 of the prompt template 'example'.*double the braces"):
         completion(text)
 
 
@@ -97,20 +97,20 @@ def test_a_chat_is_a_chat_prompt_template_with_a_format_for_each_message() -> No
     ]
 
 
-def test_a_template_takes_part_in_a_chain() -> None:
+def test_a_converted_template_works_in_a_chain() -> None:
     template = chat({"role": "user", "content": texts("{a}")})
     assert template.invoke({"a": "hi"}).to_messages() == [HumanMessage("hi")]
 
 
-def test_a_placeholder_takes_messages() -> None:
+def test_a_placeholder_becomes_a_list_of_messages() -> None:
     template = chat({"role": "placeholder", "name": "history"}, {"role": "user", "content": texts("And now?")})
     history = [HumanMessage("hi"), AIMessage("hello")]
     assert template.format_messages(history=history) == [*history, HumanMessage("And now?")]
 
 
-def test_a_developers_message_is_marked_as_langchain_openai_marks_it() -> None:
-    made = filled({"role": "developer", "content": texts("Be brief.")})
-    assert made == SystemMessage("Be brief.", additional_kwargs={"__openai_role__": "developer"})
+def test_a_developer_message_has_the_mark_of_langchain_openai() -> None:
+    converted = filled({"role": "developer", "content": texts("Be brief.")})
+    assert converted == SystemMessage("Be brief.", additional_kwargs={"__openai_role__": "developer"})
 
 
 def test_names_are_kept() -> None:
@@ -120,13 +120,13 @@ def test_names_are_kept() -> None:
     assert filled({"role": "assistant", **named}, who="Bo") == AIMessage("I am Bo.", name="bo")
 
 
-def test_tool_calls_and_their_answers_are_messages_of_their_own_kind() -> None:
+def test_tool_calls_and_tool_results_become_langchain_messages() -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
-    asked = filled({"role": "assistant", "content": [], "tool_calls": [call]})
-    assert isinstance(asked, AIMessage)
-    assert asked.tool_calls == [{"type": "tool_call", "id": "c1", "name": "add", "args": {"a": 1}}]
-    answered = filled({"role": "tool", "content": texts("It is {sum}."), "tool_call_id": "c1", "name": "add"}, sum=3)
-    assert answered == ToolMessage("It is 3.", tool_call_id="c1", name="add")
+    calling = filled({"role": "assistant", "content": [], "tool_calls": [call]})
+    assert isinstance(calling, AIMessage)
+    assert calling.tool_calls == [{"type": "tool_call", "id": "c1", "name": "add", "args": {"a": 1}}]
+    result = filled({"role": "tool", "content": texts("It is {sum}."), "tool_call_id": "c1", "name": "add"}, sum=3)
+    assert result == ToolMessage("It is 3.", tool_call_id="c1", name="add")
     older = filled({"role": "function", "content": texts("{sum}"), "name": "add"}, sum=3)
     assert older == FunctionMessage(content="3", name="add")
     called = filled({"role": "assistant", "content": None, "function_call": {"name": "add", "arguments": "{}"}})
@@ -138,8 +138,8 @@ def test_an_empty_message_is_an_empty_text() -> None:
     assert filled({"role": "user", "content": "a plain {kind}"}, kind="text") == HumanMessage("a plain text")
 
 
-def test_images_files_and_thoughts_stay_what_they_are() -> None:
-    made = filled(
+def test_images_files_and_thoughts_are_copied() -> None:
+    converted = filled(
         {
             "role": "user",
             "content": [
@@ -153,7 +153,7 @@ def test_images_files_and_thoughts_stay_what_they_are() -> None:
         },
         this="it",
     )
-    assert made.content == [
+    assert converted.content == [
         {"type": "text", "text": "What is it?"},
         {"type": "image_url", "image_url": {"url": "https://example.com/{a}.png", "detail": "low"}},
         {"type": "file", "mime_type": "application/pdf", "base64": "QQ==", "filename": "a.pdf"},
@@ -163,10 +163,10 @@ def test_images_files_and_thoughts_stay_what_they_are() -> None:
     ]
 
 
-def test_a_jinja2_message_may_hold_an_image_too() -> None:
+def test_a_jinja2_message_can_hold_an_image() -> None:
     image = {"type": "image_url", "image_url": {"url": "https://example.com/{{a}}.png"}}
-    made = filled({"role": "user", "content": [*texts("{{ a }}"), image], "template_format": "jinja2"}, a="cat")
-    assert made.content == [
+    converted = filled({"role": "user", "content": [*texts("{{ a }}"), image], "template_format": "jinja2"}, a="cat")
+    assert converted.content == [
         {"type": "text", "text": "cat"},
         {"type": "image_url", "image_url": {"url": "https://example.com/{{a}}.png"}},
     ]
@@ -174,32 +174,35 @@ def test_a_jinja2_message_may_hold_an_image_too() -> None:
 
 def test_an_image_that_is_a_variable_is_filled_in() -> None:
     image = {"type": "image_url", "image_url": {"url": ""}, "image_variable": "photo"}
-    made = filled({"role": "user", "content": [image]}, photo="data:image/png;base64,QQ==")
-    assert made.content == [{"type": "image_url", "image_url": {"url": "data:image/png;base64,QQ=="}}]
+    converted = filled({"role": "user", "content": [image]}, photo="data:image/png;base64,QQ==")
+    assert converted.content == [{"type": "image_url", "image_url": {"url": "data:image/png;base64,QQ=="}}]
 
 
 @pytest.mark.parametrize(
     ("prompt", "reason"),
     [
         (message("user", {"type": "media_variable", "name": "a"}), "media_variable"),
-        (message("critic"), "the role 'critic'"),
+        (message("critic"), "the unknown role 'critic'"),
         (message("user", *texts("a"), template_format="mustache"), "mustache"),
         (message("user", *texts("{% if a %}"), template_format="jinja2"), "TemplateSyntaxError: Unexpected end"),
         (
             message("assistant", tool_calls=[{"id": "c1", "function": {"name": "f", "arguments": "[1]"}}]),
-            r"no object: \[1\]",
+            r"not an object: \[1\]",
         ),
         (message("tool"), "tool_call_id"),
-        ({"type": "completion", "content": [{"type": "image_url", "image_url": {"url": "a"}}]}, "a completion is text"),
+        (
+            {"type": "completion", "content": [{"type": "image_url", "image_url": {"url": "a"}}]},
+            "a completion has only text",
+        ),
         ({"type": "chat"}, "messages"),
     ],
 )
-def test_what_langchain_has_no_place_for_is_an_error_that_names_it(prompt: dict[str, Any], reason: str) -> None:
+def test_the_error_of_an_unsupported_part_names_the_part(prompt: dict[str, Any], reason: str) -> None:
     with pytest.raises(PromptError, match=reason):
-        to_langchain(answer(prompt))
+        to_langchain(response(prompt))
 
 
-def test_the_templates_of_these_tests_are_ones_that_promptlayer_takes() -> None:
+def test_promptlayer_accepts_the_templates_of_these_tests() -> None:
     developer = {"role": "developer", "content": texts("Be brief."), "name": "bo"}
     log = {"provider": "p", "model": "m", "request_start_time": 0.0, "request_end_time": 1.0}
     prompt = {"type": "chat", "messages": [developer, {"role": "placeholder", "name": "history"}]}

@@ -10,7 +10,7 @@ import typer
 from plsync._common.paths import prompt_cache
 from plsync.cli import humanize, options
 from plsync.cli.output import escaped, print_json, print_note, stdout_console
-from plsync.prompts.cache import Cached, caches
+from plsync.prompts.cache import CachedTemplate, all_caches
 
 __all__ = ["app"]
 
@@ -38,24 +38,24 @@ def pull(
     Reads the key from PROMPTLAYER_API_KEY.
     Exits with 1 if PromptLayer lacks a template, version or label.
     """
-    from plsync.prompts.pulling import pull as pull_prompts  # noqa: PLC0415 - imports an HTTP client
+    from plsync.prompts.pull import pull as pull_prompts  # noqa: PLC0415 - imports an HTTP client
 
     console = stdout_console()
-    pulled = pull_prompts(
+    report = pull_prompts(
         names or (),
         version=version,
         label=label,
         changed=changed,
-        watched=(lambda _: None) if json else lambda name: console.print(escaped(name)),
+        on_fetched=(lambda _: None) if json else lambda name: console.print(escaped(name)),
     )
     if json:
-        print_json({"cache": str(prompt_cache()), **pulled.as_dict()})
+        print_json({"cache": str(prompt_cache()), **report.as_dict()})
     else:
-        for missing in pulled.missing:
+        for missing in report.missing:
             console.print(escaped(f"PromptLayer has no prompt template {missing}", "red"))
-        fetched = f"{humanize.count(pulled.templates, 'template')} in {humanize.count(pulled.versions, 'version')}"
+        fetched = f"{humanize.count(report.templates, 'template')} in {humanize.count(report.versions, 'version')}"
         console.print(escaped(f"{fetched} fetched into {prompt_cache()}"), soft_wrap=True)
-    if pulled.missing:
+    if report.missing:
         raise typer.Exit(1)
 
 
@@ -63,7 +63,7 @@ def pull(
 def list_prompts(json: options.Json = False) -> None:
     """List the cached prompt templates. With --json: one object a line."""
     console = stdout_console()
-    found = [(cache.base_url, entry) for cache in caches(prompt_cache()) for entry in cache.entries()]
+    found = [(cache.base_url, entry) for cache in all_caches(prompt_cache()) for entry in cache.entries()]
     found.sort(key=lambda pair: (pair[0], *_sort_key(pair[1])))
     if not found and not json:
         print_note(f"the cache {prompt_cache()} has no prompt templates; `plsync prompts pull` fetches them")
@@ -72,38 +72,38 @@ def list_prompts(json: options.Json = False) -> None:
             print_json(_as_dict(base_url, entry))
         else:
             age = humanize.age(_fetched_at(entry))
-            console.print(escaped(f"{entry.wanted.name}  {_request(entry)}  fetched {age} ago"), soft_wrap=True)
+            console.print(escaped(f"{entry.key.name}  {_request(entry)}  fetched {age} ago"), soft_wrap=True)
 
 
-def _as_dict(base_url: str, entry: Cached) -> dict[str, object]:
+def _as_dict(base_url: str, entry: CachedTemplate) -> dict[str, object]:
     return {
         "base_url": base_url,
-        "name": entry.wanted.name,
-        "asked_version": entry.wanted.version,
-        "asked_label": entry.wanted.label,
-        "version": entry.answer.get("version"),
+        "name": entry.key.name,
+        "asked_version": entry.key.version,
+        "asked_label": entry.key.label,
+        "version": entry.response.get("version"),
         "fetched_at": _fetched_at(entry).isoformat(),
         "bytes": entry.size,
     }
 
 
-def _fetched_at(entry: Cached) -> datetime:
+def _fetched_at(entry: CachedTemplate) -> datetime:
     return datetime.fromtimestamp(entry.fetched_at, timezone.utc)
 
 
-def _sort_key(entry: Cached) -> tuple[str, int, bool, bool, str]:
+def _sort_key(entry: CachedTemplate) -> tuple[str, int, bool, bool, str]:
     """By name, then version: the version's entry, its labels, then the entry of the newest version."""
-    wanted = entry.wanted
-    return wanted.name, _version(entry), wanted.version is None, wanted.label is None, wanted.label or ""
+    key = entry.key
+    return key.name, _version(entry), key.version is None, key.label is None, key.label or ""
 
 
-def _request(entry: Cached) -> str:
+def _request(entry: CachedTemplate) -> str:
     """The version or label that the entry was fetched by, and its version."""
-    if entry.wanted.label is not None:
-        return f"label {entry.wanted.label}: version {_version(entry)}"
-    return f"version {_version(entry)}" if entry.wanted.version is not None else f"newest: version {_version(entry)}"
+    if entry.key.label is not None:
+        return f"label {entry.key.label}: version {_version(entry)}"
+    return f"version {_version(entry)}" if entry.key.version is not None else f"newest: version {_version(entry)}"
 
 
-def _version(entry: Cached) -> int:
-    version = entry.answer.get("version")
+def _version(entry: CachedTemplate) -> int:
+    version = entry.response.get("version")
     return version if isinstance(version, int) else 0

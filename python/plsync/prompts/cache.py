@@ -1,8 +1,9 @@
-"""Prompt templates on disk: what was fetched, for whom, and when.
+"""The cache of prompt templates on disk.
 
-A directory for each PromptLayer and key, named by a keyed hash of both, so that the templates of one workspace never
-answer for another's; the key itself is nowhere. In it a JSON file for each template as it was asked for: by version,
-by label, or the newest. Everything is written under another name and renamed, so that a reader finds it whole.
+Each pair of server and API key has a directory, so that a template of one workspace is never used for another. The
+directory's name is a keyed hash of both; the key itself is not stored. A directory holds a JSON file for each template
+key: for a version, for a label, or for the newest version. A file is written under a temporary name and then renamed,
+so a reader never sees a part of it.
 """
 
 from __future__ import annotations
@@ -20,159 +21,127 @@ from urllib.parse import urlsplit
 import orjson
 
 from plsync.errors import PromptError
+from plsync.prompts.template_key import TemplateKey
 
-__all__ = ["Cache", "Cached", "Wanted", "caches"]
+__all__ = ["CachedTemplate", "TemplateCache", "all_caches"]
 
-# A template larger than this is not kept; beyond these the oldest go.
-_MOST_BYTES: Final = 4 << 20
-_MOST_ENTRIES: Final = 10_000
-_MOST_IN_ALL: Final = 256 << 20
-# How often the bounds are looked at, in entries written.
-_LOOK_EVERY: Final = 100
-# No version is as high as that.
-_END: Final = 1 << 63
+# The limits of one template, and of a directory. A directory beyond its limits loses its oldest templates.
+_MAX_TEMPLATE_BYTES: Final = 4 << 20
+_MAX_TEMPLATES: Final = 10_000
+_MAX_BYTES: Final = 256 << 20
+# The number of writes between two checks of the limits.
+_CHECK_EVERY: Final = 100
 _SALT: Final = "salt"
 _ABOUT: Final = "about.json"
 _UNREACHABLE: Final = "unreachable"
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which template: a version of it, the one with a label, or the newest."""
+class CachedTemplate:
+    """A template with PromptLayer's response, and the time of the response."""
 
-    name: str
-    version: int | None = None
-    label: str | None = None
-
-    @classmethod
-    def of(cls, name: str, version: int | None = None, label: str | None = None) -> Wanted:
-        """What a program asks for. Raises PromptError: it makes no sense."""
-        if not _is_text(name):
-            raise PromptError(f"a prompt template's name is a text, not {name!r}")
-        is_whole = isinstance(version, int) and not isinstance(version, bool)
-        if version is not None and not (is_whole and 0 < version < _END):
-            raise PromptError(f"a prompt template's version is a whole number above 0, not {version!r}")
-        if label is not None and not _is_text(label):
-            raise PromptError(f"a release label is a text, not {label!r}")
-        if version is not None and label is not None:
-            raise PromptError(f"version {version} and label {label!r} of {name!r} are asked for; give one of them")
-        return cls(name, version, label)
-
-    def __str__(self) -> str:
-        """As it stands in messages."""
-        if self.label is not None:
-            return f"{self.name!r} with label {self.label!r}"
-        return f"{self.name!r}" if self.version is None else f"version {self.version} of {self.name!r}"
-
-    @property
-    def file(self) -> str:
-        """The file it is kept in. A name may be anything, so it is hashed."""
-        asked = orjson.dumps([self.name, self.version, self.label])
-        return f"{hashlib.blake2b(asked, digest_size=16).hexdigest()}.json"
-
-
-@dataclass(frozen=True)
-class Cached:
-    """A template as PromptLayer had it at a moment."""
-
-    wanted: Wanted
-    answer: dict[str, Any]
-    """PromptLayer's answer to ``GET /prompt-templates/{name}``."""
+    key: TemplateKey
+    response: dict[str, Any]
+    """PromptLayer's response to ``GET /prompt-templates/{name}``."""
     fetched_at: float
     """Seconds since the epoch."""
     size: int = 0
-    """Bytes on disk."""
+    """The number of bytes on disk."""
 
 
-class Cache:
-    """The templates of one PromptLayer and key."""
+class TemplateCache:
+    """The cached templates of one server and API key.
+
+    Args:
+        directory: the directory; the first write creates it.
+        base_url: the server's URL, without credentials; None to read it from the directory.
+    """
 
     def __init__(self, directory: Path, base_url: str | None = None) -> None:
-        """In this directory, which need not exist; ``base_url`` is noted in it."""
         self.directory = directory
         self._base_url = base_url
-        self._written = 0
+        self._writes = 0
 
     @classmethod
-    def of(cls, root: Path, base_url: str, api_key: str) -> Cache:
-        """The one that belongs to this key at this URL."""
-        where = _without_credentials(base_url)
-        asked = f"{where}\0{api_key}".encode("utf-8", "surrogateescape")
-        return cls(root / hashlib.blake2b(asked, key=_salt(root), digest_size=16).hexdigest(), where)
+    def of(cls, root: Path, base_url: str, api_key: str) -> TemplateCache:
+        """The cache of a server and API key, below the directory ``root``."""
+        url = _without_credentials(base_url)
+        owner = f"{url}\0{api_key}".encode("utf-8", "surrogateescape")
+        return cls(root / hashlib.blake2b(owner, key=_salt(root), digest_size=16).hexdigest(), url)
 
     @property
     def base_url(self) -> str:
-        """Where its templates are from."""
-        noted = _read(self.directory / _ABOUT) or {}
-        return self._base_url or str(noted.get("base_url", ""))
+        """The URL of the server; empty if it is unknown."""
+        about = _read(self.directory / _ABOUT) or {}
+        return self._base_url or str(about.get("base_url", ""))
 
-    def get(self, wanted: Wanted) -> Cached | None:
-        """A template, if it is there and can be read."""
-        return _entry(self.directory / wanted.file, wanted)
+    def get(self, key: TemplateKey) -> CachedTemplate | None:
+        """A template; None if it is missing or its file is damaged."""
+        return _entry(self.directory / key.file_name, key)
 
-    def put(self, wanted: Wanted, answer: dict[str, Any]) -> None:
-        """Keep a template, as it was asked for and by its version.
+    def put(self, key: TemplateKey, response: dict[str, Any]) -> None:
+        """Store a template under its key, and under its version.
 
         Raises:
-            OSError: it cannot be written.
-            PromptError: it is larger than any template should be.
+            OSError: the cache cannot be written.
+            PromptError: the template has more than 4 MiB.
         """
-        kept = {key: value for key, value in answer.items() if key not in {"success", "llm_kwargs"}}
-        version = answer.get("version")
-        asked = {wanted, Wanted(wanted.name, version)} if isinstance(version, int) else {wanted}
-        for one in asked:
-            entry = {"v": 1, "name": one.name, "version": one.version, "label": one.label}
-            content = orjson.dumps(entry | {"fetched_at": time.time(), "answer": kept})
-            if len(content) > _MOST_BYTES:
-                raise PromptError(f"{wanted} has more than {_MOST_BYTES >> 20} MiB")
-            _write(self.directory / one.file, content)
-        if self._written == 0:
-            self._note()
-        if self._written % _LOOK_EVERY == 0:
-            self._shrink()
-        self._written += 1
+        stored = {name: value for name, value in response.items() if name not in {"success", "llm_kwargs"}}
+        version = response.get("version")
+        keys = {key, TemplateKey(key.name, version)} if isinstance(version, int) else {key}
+        for each in keys:
+            entry = {"v": 1, "name": each.name, "version": each.version, "label": each.label}
+            content = orjson.dumps(entry | {"fetched_at": time.time(), "answer": stored})
+            if len(content) > _MAX_TEMPLATE_BYTES:
+                raise PromptError(f"{key} has more than {_MAX_TEMPLATE_BYTES >> 20} MiB and was not cached")
+            _write(self.directory / each.file_name, content)
+        if self._writes == 0:
+            self._write_about()
+        if self._writes % _CHECK_EVERY == 0:
+            self._enforce_limits()
+        self._writes += 1
 
-    def entries(self) -> Iterator[Cached]:
-        """Everything that can be read, in no order."""
+    def entries(self) -> Iterator[CachedTemplate]:
+        """All readable templates, in no particular order."""
         for path in _files(self.directory):
             if entry := _entry(path):
                 yield entry
 
     def pulled_at(self) -> str | None:
-        """What was changed before this moment (ISO 8601) was there when everything was fetched last."""
-        noted = (_read(self.directory / _ABOUT) or {}).get("pulled_at")
-        return noted if isinstance(noted, str) else None
+        """The time (ISO 8601) up to which the last pull of all templates fetched changes; None before the first."""
+        pulled_at = (_read(self.directory / _ABOUT) or {}).get("pulled_at")
+        return pulled_at if isinstance(pulled_at, str) else None
 
     def set_pulled_at(self, moment: str) -> None:
-        """Everything was fetched."""
-        self._note(pulled_at=moment)
+        """Store the time (ISO 8601) of a pull of all templates."""
+        self._write_about(pulled_at=moment)
 
-    # --- what is not there, and since when ---
+    # --- failed queries ---
 
     def set_unreachable(self) -> None:
-        """PromptLayer was asked just now, in vain."""
+        """Store that a query failed just now."""
         _write(self.directory / _UNREACHABLE, b"")
 
     def set_reachable(self) -> None:
-        """It answered."""
+        """Store that PromptLayer responded."""
         with contextlib.suppress(FileNotFoundError):
             (self.directory / _UNREACHABLE).unlink()
 
-    def unreachable_for(self) -> float | None:
-        """Seconds since it was asked in vain, if nothing has been heard of it since."""
+    def seconds_since_failure(self) -> float | None:
+        """Seconds since the last query, if it failed; None if PromptLayer responded to it."""
         with contextlib.suppress(OSError):
             age = time.time() - (self.directory / _UNREACHABLE).stat().st_mtime
-            # A clock that was set tells nothing.
+            # A negative age means that the clock was set back. Then the time of the failure is unknown.
             return age if age >= 0 else None
         return None
 
-    def _note(self, **what: str) -> None:
-        noted = _read(self.directory / _ABOUT) or {}
-        noted.pop("size", None)
-        _write(self.directory / _ABOUT, orjson.dumps({**noted, "base_url": self.base_url, **what}))
+    def _write_about(self, **changes: str) -> None:
+        about = _read(self.directory / _ABOUT) or {}
+        about.pop("size", None)
+        _write(self.directory / _ABOUT, orjson.dumps({**about, "base_url": self.base_url, **changes}))
 
-    def _shrink(self) -> None:
-        """Let the oldest go where there are too many."""
+    def _enforce_limits(self) -> None:
+        """Remove the oldest templates beyond the limits."""
         found = []
         for path in _files(self.directory):
             with contextlib.suppress(OSError):  # another process may have removed it
@@ -182,51 +151,43 @@ class Cache:
         total = 0
         for number, (_, size, path) in enumerate(found, 1):
             total += size
-            if number > _MOST_ENTRIES or total > _MOST_IN_ALL:
+            if number > _MAX_TEMPLATES or total > _MAX_BYTES:
                 path.unlink(missing_ok=True)
 
 
-def caches(root: Path, base_url: str | None = None) -> list[Cache]:
-    """Every cache that holds something; with ``base_url`` those of that PromptLayer."""
+def all_caches(root: Path, base_url: str | None = None) -> list[TemplateCache]:
+    """Every cache below ``root`` that holds a template; with ``base_url`` only caches of that server."""
     try:
-        found = [Cache(path) for path in sorted(root.iterdir()) if path.is_dir()]
+        found = [TemplateCache(path) for path in sorted(root.iterdir()) if path.is_dir()]
     except FileNotFoundError:
         return []
-    shown = None if base_url is None else _without_credentials(base_url)
-    return [cache for cache in found if any(_files(cache.directory)) and shown in {None, cache.base_url}]
-
-
-def _is_text(value: object) -> bool:
-    """Whether it says something, in whole characters."""
-    try:
-        return isinstance(value, str) and bool(value.encode())
-    except UnicodeEncodeError:  # half of a pair of surrogates
-        return False
+    url = None if base_url is None else _without_credentials(base_url)
+    return [cache for cache in found if any(_files(cache.directory)) and url in {None, cache.base_url}]
 
 
 def _files(directory: Path) -> Iterator[Path]:
-    # Where nothing can be listed nothing can be read either.
+    # An unreadable directory counts as empty.
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
             if entry.name.endswith(".json") and entry.name != _ABOUT:
                 yield Path(entry.path)
 
 
-def _entry(path: Path, wanted: Wanted | None = None) -> Cached | None:
-    kept = _read(path)
-    if kept is None or kept.get("v") != 1 or not isinstance(kept.get("answer"), dict):
+def _entry(path: Path, key: TemplateKey | None = None) -> CachedTemplate | None:
+    entry = _read(path)
+    if entry is None or entry.get("v") != 1 or not isinstance(entry.get("answer"), dict):
         return None
-    found, at = Wanted(kept.get("name", ""), kept.get("version"), kept.get("label")), kept.get("fetched_at")
-    if found != (wanted or found) or not isinstance(at, float):
+    found, at = TemplateKey(entry.get("name", ""), entry.get("version"), entry.get("label")), entry.get("fetched_at")
+    if found != (key or found) or not isinstance(at, float):
         return None
-    return Cached(found, kept["answer"], at, kept["size"])
+    return CachedTemplate(found, entry["answer"], at, entry["size"])
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """A file's JSON object with its ``size``; None when there is none that can be read: it is fetched again."""
+    """The JSON object in a file, with its ``size``; None if the file is missing or damaged."""
     try:
         with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
+            content = file.read(_MAX_TEMPLATE_BYTES + 1)
         parsed = orjson.loads(content)
     except (OSError, orjson.JSONDecodeError):
         return None
@@ -235,30 +196,30 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    unnamed = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
-    descriptor = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with open(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(unnamed, path)
+        os.replace(temporary, path)
     except BaseException:
-        unnamed.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
 def _salt(root: Path) -> bytes:
-    """Random bytes of this machine, so that the names of directories tell nothing of keys."""
+    """Random bytes of this machine, so that the name of a directory reveals nothing about its API key."""
     path = root / _SALT
     with contextlib.suppress(OSError):
         if salt := path.read_bytes()[:64]:
             return salt
     try:
         _write(path, os.urandom(32))
-    except OSError:  # where this cannot be written nothing else can, and there is nothing to find again
+    except OSError:  # nothing else can be written either, so nothing has to be found again
         return os.urandom(32)
-    # Another process may have made one at the same time: the last counts for both.
+    # Another process may have written a salt at the same time. The last one counts for both.
     return path.read_bytes()[:64]
 
 

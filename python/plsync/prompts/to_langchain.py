@@ -1,8 +1,8 @@
-"""PromptLayer's prompt templates as LangChain's.
+"""Converts PromptLayer's prompt templates to LangChain's.
 
-A completion becomes a ``PromptTemplate``, a chat a ``ChatPromptTemplate``, text in either of PromptLayer's template
-formats (``jinja2`` runs in LangChain's sandbox). Whatever is no text is taken as it is: PromptLayer fills in variables
-in text alone, and in images that are variables themselves.
+A completion becomes a ``PromptTemplate``, a chat a ``ChatPromptTemplate``. Text may use either of PromptLayer's
+template formats; ``jinja2`` runs in LangChain's sandbox. Other content is copied: PromptLayer fills in variables only
+in text, and in images that are variables.
 """
 
 from __future__ import annotations
@@ -35,46 +35,53 @@ Format = Literal["f-string", "jinja2"]
 Part = StringPromptTemplate | ImagePromptTemplate | DictPromptTemplate
 Content = StringPromptTemplate | list[Part]
 
-# LangChain's standard blocks, by the first half of a MIME type.
+# LangChain's standard blocks by the first part of a MIME type.
 _MEDIA: Final = {"image": "image", "audio": "audio", "video": "video"}
 _NAME: Final = re.compile(r"[\w -]+")
 
 
 class FilledMessagePromptTemplate(BaseMessagePromptTemplate):
-    """A message of any class whose content is filled in, and whose other fields are what they are."""
+    """A message of any class: its content has variables, its other fields are fixed."""
 
     content: HumanMessagePromptTemplate
-    """Gives the content."""
+    """The template of the content."""
     message_class: type[BaseMessage]
     fields: dict[str, Any]
-    """The message's other fields: a name, tool calls, ..."""
+    """Other fields of the message, such as a name or tool calls."""
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
-        """No: LangChain would look for it among its own classes."""
+        """False, because LangChain can only load classes of its packages."""
         return False
 
     @property
     def input_variables(self) -> list[str]:
-        """Those of the content."""
+        """The variables of the content."""
         return self.content.input_variables
 
     def format_messages(self, **kwargs: Any) -> list[BaseMessage]:
-        """The message, filled in."""
+        """The message with its variables filled in."""
         content = self.content.format(**kwargs).content
         return [self.message_class(content=content, **self.fields)]
 
     def pretty_repr(self, html: bool = False) -> str:
-        """For people."""
-        shown = self.content.pretty_repr(html=html)
-        return shown.replace("Human Message", f"{self.message_class.__name__.removesuffix('Message')} Message", 1)
+        """A representation for people."""
+        title = f"{self.message_class.__name__.removesuffix('Message')} Message"
+        return self.content.pretty_repr(html=html).replace("Human Message", title, 1)
 
 
 def to_langchain(template: JSON) -> PromptTemplate | ChatPromptTemplate:
-    """A LangChain prompt template of PromptLayer's answer.
+    """Convert a prompt template.
+
+    Args:
+        template: PromptLayer's response to ``GET /prompt-templates/{name}``.
 
     Raises:
-        PromptError: it holds something that LangChain's templates have no place for; says what.
+        PromptError: LangChain's templates have no place for a part of it. The message names the part.
+
+    >>> content = [{"type": "text", "text": "A name for {product}?"}]
+    >>> to_langchain({"prompt_template": {"type": "completion", "content": content}}).format(product="toasters")
+    'A name for toasters?'
     """
     prompt = template["prompt_template"]
     named = {"promptlayer_prompt_name": template.get("prompt_name"), "promptlayer_version": template.get("version")}
@@ -85,13 +92,13 @@ def to_langchain(template: JSON) -> PromptTemplate | ChatPromptTemplate:
         return ChatPromptTemplate(messages=messages, metadata=named)
     except PromptError as error:
         raise PromptError(f"{_named(template)} cannot be a LangChain template: {error}") from None
-    except ImportError:  # jinja2 is missing, and that is what helps to know
+    except ImportError:  # jinja2 is missing; its message names the package to install
         raise
-    except Exception as error:  # what LangChain's classes, and jinja2, say of a text they cannot read
+    except Exception as error:  # LangChain's classes and jinja2 raise many types for a text they cannot parse
         reason = " ".join(str(error).split())
         raise PromptError(
             f"{_named(template)} cannot be a LangChain template ({type(error).__name__}: {reason}); in an f-string "
-            "template, braces that are no variable have to be doubled"
+            "template, double the braces that are not a variable"
         ) from error
 
 
@@ -103,15 +110,15 @@ def _message(message: JSON) -> BaseMessagePromptTemplate | MessagesPlaceholder:
     role = message["role"]
     if role == "placeholder":
         return MessagesPlaceholder(variable_name=message["name"])
-    make = _ROLES.get(role)
-    if make is None:
-        raise PromptError(f"a message has the role {role!r}")
+    convert = _ROLES.get(role)
+    if convert is None:
+        raise PromptError(f"a message has the unknown role {role!r}")
     content = _content(message)
-    return make(content, message)
+    return convert(content, message)
 
 
 def _content(message: JSON) -> Content:
-    """Text alone is a text, as most models' classes expect; anything else is a list of blocks."""
+    """The content of a message: a text if it has only text, as most models expect; else a list of blocks."""
     blocks = _blocks(message.get("content"))
     if not blocks or (len(blocks) == 1 and blocks[0].get("type") == "text"):
         return _text(blocks[0]["text"] if blocks else "", _format(message))
@@ -119,7 +126,7 @@ def _content(message: JSON) -> Content:
 
 
 def _system(content: Content, message: JSON) -> BaseMessagePromptTemplate:
-    # The mark by which langchain_openai knows a developer's message.
+    # langchain_openai recognises a developer message by this mark.
     extra = {"__openai_role__": "developer"} if message["role"] == "developer" else {}
     if name := message.get("name"):
         return _filled(SystemMessage, content, name=name, additional_kwargs=extra)
@@ -170,7 +177,7 @@ def _tool_call(call: JSON) -> dict[str, Any]:
     function = call["function"]
     arguments = orjson.loads(function.get("arguments") or "{}")
     if not isinstance(arguments, dict):
-        raise PromptError(f"the arguments of a call of {function['name']!r} are no object: {function['arguments']}")
+        raise PromptError(f"the arguments of a call of {function['name']!r} are not an object: {function['arguments']}")
     return {"type": "tool_call", "id": call["id"], "name": function["name"], "args": arguments}
 
 
@@ -184,15 +191,15 @@ def _part(block: JSON, form: Format) -> Part:
         return _constant(_media(block["media"]))
     if kind == "thinking":
         return _constant({key: value for key, value in block.items() if value is not None})
-    raise PromptError(f"it has a block of the type {kind!r}, for which LangChain's templates have no place")
+    raise PromptError(f"LangChain's templates have no place for its block of the type {kind!r}")
 
 
-def _text(text: str, form: Format, **more: Any) -> PromptTemplate:
-    made = PromptTemplate.from_template(text, template_format=form, **more)
-    # JSON in a text reads as a field too, whose name begins with a quote.
-    if form == "f-string" and (odd := [name for name in made.input_variables if not _NAME.fullmatch(name)]):
-        raise ValueError(f"{odd[0]!r} is no variable's name")
-    return made
+def _text(text: str, form: Format, **settings: Any) -> PromptTemplate:
+    converted = PromptTemplate.from_template(text, template_format=form, **settings)
+    # LangChain parses JSON in a text as a variable whose name begins with a quote.
+    if form == "f-string" and (invalid := [name for name in converted.input_variables if not _NAME.fullmatch(name)]):
+        raise ValueError(f"{invalid[0]!r} is not the name of a variable")
+    return converted
 
 
 def _image(block: JSON) -> ImagePromptTemplate:
@@ -220,7 +227,7 @@ def _constant(block: JSON) -> DictPromptTemplate:
 
 
 def _doubled(value: Any) -> Any:
-    """With its braces doubled, so that filling in leaves it as it was."""
+    """The value with its braces doubled: LangChain's formatting then restores it."""
     if isinstance(value, str):
         return value.replace("{", "{{").replace("}", "}}")
     if isinstance(value, Mapping):
@@ -231,7 +238,7 @@ def _doubled(value: Any) -> Any:
 def _all_text(content: Any) -> str:
     blocks = _blocks(content)
     if others := [str(block.get("type")) for block in blocks if block.get("type") != "text"]:
-        raise PromptError(f"a completion is text, and it has a block of the type {others[0]!r}")
+        raise PromptError(f"a completion has only text, but it has a block of the type {others[0]!r}")
     return "".join(block["text"] for block in blocks)
 
 
@@ -244,5 +251,5 @@ def _blocks(content: Any) -> list[JSON]:
 def _format(part: JSON) -> Format:
     form = part.get("template_format") or "f-string"
     if form not in {"f-string", "jinja2"}:
-        raise PromptError(f"its template format is {form!r}")
+        raise PromptError(f"its template format {form!r} is unknown")
     return "jinja2" if form == "jinja2" else "f-string"

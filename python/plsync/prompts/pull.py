@@ -1,0 +1,210 @@
+"""Fills the cache of prompt templates before a time without a network: ``plsync prompts pull``."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from plsync._common.paths import prompt_cache
+from plsync.errors import AuthenticationError, Offline, PromptError, Rejected, SyncError
+from plsync.promptlayer import settings
+from plsync.prompts.cache import TemplateCache
+from plsync.prompts.template_key import TemplateKey
+
+if TYPE_CHECKING:
+    from plsync.promptlayer.client import PromptLayerClient
+    from plsync.promptlayer.outcomes import Outcome
+
+__all__ = ["PullReport", "pull"]
+
+_THREADS: Final = 4
+_TRIES: Final = 4
+_LONGEST_PAUSE: Final = 60.0
+# The clocks of PromptLayer and this machine differ, so --changed also fetches changes shortly before the last pull.
+_OVERLAP: Final = timedelta(hours=1)
+
+_Response: TypeAlias = dict[str, Any]
+
+
+@dataclass
+class PullReport:
+    """The templates that a pull fetched, and the templates that PromptLayer does not have."""
+
+    templates: int = 0
+    """The number of templates with a fetched version."""
+    versions: int = 0
+    """The number of fetched versions."""
+    missing: list[str] = field(default_factory=list)
+    """Missing templates, versions and labels, such as ``version 9 of 'example'``."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as a dict that JSON can hold."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Version:
+    """One fetched version, and the keys to store it under."""
+
+    response: _Response
+    keys: list[TemplateKey]
+
+
+def pull(
+    names: Iterable[str] = (),
+    *,
+    version: int | None = None,
+    label: str | None = None,
+    changed: bool = False,
+    on_fetched: Callable[[str], object] = lambda _: None,
+) -> PullReport:
+    """Fetch prompt templates into the cache: the newest version and all labelled versions of each.
+
+    Args:
+        names: names of templates; empty for all templates of the workspace.
+        version: fetch only this version. It needs ``names``.
+        label: fetch only the version with this label.
+        changed: fetch only templates that changed since the last pull of all templates. PromptLayer does not document
+            whether a moved label counts as a change.
+        on_fetched: is called with the name of each fetched template.
+
+    Returns:
+        The numbers of fetched templates and versions, and the missing ones.
+
+    Raises:
+        AuthenticationError: the key is missing, or PromptLayer refused it.
+        Offline: no connection to PromptLayer. Templates that were fetched before are kept.
+        Rejected: PromptLayer refused a request. Templates that were fetched before are kept.
+        SyncError: PromptLayer sent no clear answer. Templates that were fetched before are kept.
+        PromptError: an argument is invalid.
+        OSError: the cache cannot be written.
+    """
+    names = list(names)
+    _check(names, version, label)
+    api_key, base_url = settings.api_key(), settings.base_url()
+    if api_key is None:
+        raise AuthenticationError(
+            "PROMPTLAYER_API_KEY is not set; no prompt template was fetched: export PROMPTLAYER_API_KEY=pl_..."
+        )
+    # An HTTP client is slow to import.
+    from plsync.promptlayer.client import PromptLayerClient  # noqa: PLC0415
+
+    cache = TemplateCache.of(prompt_cache(), base_url, api_key)
+    report = PullReport()
+    began = datetime.now(timezone.utc)
+    with PromptLayerClient(api_key, base_url) as client:
+        wanted = iter(names) if names else _names(client, label, cache.pulled_at() if changed else None)
+        for name, versions in _fetch_all(wanted, lambda name: _fetch(client, name, version, label)):
+            if versions is None:
+                report.missing.append(str(TemplateKey(name, version, label)))
+                continue
+            _store(cache, versions)
+            report.templates += 1
+            report.versions += len(versions)
+            on_fetched(name)
+    cache.set_reachable()
+    if not names and label is None:
+        cache.set_pulled_at((began - _OVERLAP).isoformat())
+    return report
+
+
+def _check(names: list[str], version: int | None, label: str | None) -> None:
+    if version is not None and (not names or label is not None):
+        raise PromptError("a version needs the name of its template, and excludes a label; no template was fetched")
+    for name in names:
+        TemplateKey.checked(name, version, label)
+
+
+def _store(cache: TemplateCache, versions: list[_Version]) -> None:
+    for version in versions:
+        for key in version.keys:
+            cache.put(key, version.response)
+
+
+def _fetch_all(
+    names: Iterator[str], fetch: Callable[[str], list[_Version] | None]
+) -> Iterator[tuple[str, list[_Version] | None]]:
+    """Each name with its fetched versions, in order of completion; a few threads fetch at a time."""
+    from plsync.promptlayer.request_threads import RequestThreads  # noqa: PLC0415 - as the client
+
+    # The threads tell items apart by identity, so each name goes in a list.
+    threads: RequestThreads[list[str], list[_Version] | None] = RequestThreads(
+        lambda item: fetch(item[0]), _THREADS, "plsync-pull"
+    )
+    more = True
+    while more or threads.busy:
+        while more and threads.free:
+            name = next(names, None)
+            more = name is not None
+            if name is not None:
+                threads.submit([name])
+        for (name,), versions in threads.collect(1.0) if threads.busy else ():
+            yield name, versions
+    threads.close()
+
+
+def _fetch(client: PromptLayerClient, name: str, version: int | None, label: str | None) -> list[_Version] | None:
+    """The versions of one template to store; None if PromptLayer does not have it."""
+    first = _request(client.template, name, version=version, label=label)
+    if first is None:
+        return None
+    fetched = {first["version"]: _Version(first, [TemplateKey(name, version, label)])}
+    if version is None and label is None:
+        for released in (_request(client.labels, name) or {}).get("release_labels", ()):
+            number = released["prompt_version_number"]
+            if number not in fetched and (found := _request(client.template, name, version=number)) is not None:
+                fetched[number] = _Version(found, [])
+            if number in fetched:
+                fetched[number].keys.append(TemplateKey(name, label=released["release_label"]))
+    return list(fetched.values())
+
+
+def _names(client: PromptLayerClient, label: str | None, changed_since: str | None) -> Iterator[str]:
+    """The names of all templates, page by page."""
+    page = 1
+    while page:
+        response = _request(client.templates, page, label=label, updated_after=changed_since) or {}
+        for item in response.get("items", ()):
+            yield item["prompt_name"]
+        page = page + 1 if response.get("has_next") else 0
+
+
+def _request(method: Callable[..., Outcome], *arguments: Any, **options: Any) -> _Response | None:
+    """PromptLayer's response; None if it does not have the object. Waits and retries when it is throttled.
+
+    Raises:
+        AuthenticationError, Offline, Rejected, SyncError: see :func:`pull`.
+    """
+    from plsync.promptlayer.outcomes import Fetched, Missing, Throttled  # noqa: PLC0415 - as the client
+
+    pause = threading.Event()
+    for tries in range(1, _TRIES + 1):
+        outcome = method(*arguments, **options)
+        if isinstance(outcome, Fetched):
+            return dict(outcome.answer)
+        if isinstance(outcome, Missing):
+            return None
+        if not isinstance(outcome, Throttled) or tries == _TRIES:
+            break
+        wait = 2.0**tries if outcome.retry_after is None else outcome.retry_after
+        pause.wait(min(wait, _LONGEST_PAUSE))
+    raise _error(outcome)
+
+
+def _error(outcome: Outcome) -> SyncError:
+    from plsync.promptlayer.outcomes import Refused, Unauthorized, Unreachable  # noqa: PLC0415 - as the client
+
+    reason = outcome.reason
+    kept = "templates that were fetched before are kept"
+    if isinstance(outcome, Unauthorized):
+        return AuthenticationError(
+            f"PromptLayer refused the API key ({reason}); {kept}: set PROMPTLAYER_API_KEY to a valid key"
+        )
+    if isinstance(outcome, Unreachable):
+        return Offline(f"PromptLayer cannot be reached ({reason}); {kept}: pull again when there is a network")
+    if isinstance(outcome, Refused):
+        return Rejected(f"PromptLayer refused to list or return a prompt template ({reason}); {kept}: check the name")
+    return SyncError(f"PromptLayer sent no clear answer ({reason}); {kept}: pull again later")
