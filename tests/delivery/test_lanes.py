@@ -85,7 +85,7 @@ def test_metadata_that_a_hook_removes_does_not_set_the_lane(path: Path) -> None:
 
 
 class MeetingServer(PromptLayerServer):
-    """Responds to a batch once ``expected`` batches have come, or 0.2 s after the last."""
+    """Responds to a batch once ``expected`` batches are in flight, or after 0.2 s."""
 
     def __init__(self, expected: int) -> None:
         super().__init__()

@@ -125,7 +125,7 @@ def test_a_poison_record_is_isolated_from_its_batch(
 def test_a_record_that_fails_alone_is_sent_last(
     path: Path, server: PromptLayerServer, client: PromptLayerClient
 ) -> None:
-    # There are fewer passes than records to deliver.
+    # Each pass begins with a single record. The three failing ones could use up the first three passes.
     write_calls(path, 6)
     for number in range(3):
         server.refuse(f"question {number}", 500)

@@ -225,12 +225,12 @@ def test_metadata_is_text_and_has_the_keys_of_the_community_handler() -> None:
     assert (metadata["_langchain_parent_run_id"], metadata["_langchain_tags"]) == ("None", "['lc', 'pl']")
 
 
-def test_long_tags_are_cut_and_the_metadata_has_that() -> None:
+def test_long_tags_are_cut_with_a_mark_in_the_metadata() -> None:
     log = LoggedCall(start={"tags": ["x" * 600], "pl_tags": ["p"]}).log()
     assert (log["tags"], log["metadata"]["plsync_cut"]) == (["x" * 512, "p"], "tags")
 
 
-def test_long_metadata_keys_are_cut_and_the_metadata_has_that() -> None:
+def test_long_metadata_keys_are_cut_with_a_mark_in_the_metadata() -> None:
     metadata = LoggedCall(start={"metadata": {"k" * 2000: "v"}}).log()["metadata"]
     assert (metadata["k" * 1024], metadata["plsync_cut"]) == ("v", "metadata keys")
 

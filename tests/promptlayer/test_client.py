@@ -40,7 +40,7 @@ def test_a_trace_id_cannot_reach_another_path(client: PromptLayerClient, server:
     assert server.requests[-1].path == "/api/public/v2/traces/..%2Frequests%2F1"
 
 
-def test_a_closed_port_is_offline() -> None:
+def test_a_closed_port_is_unreachable() -> None:
     with PromptLayerServer() as server:
         url = server.url
     with PromptLayerClient("pl_key", url) as client:
@@ -60,7 +60,7 @@ def test_a_password_in_the_url_is_in_no_error() -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_an_unknown_host_is_offline() -> None:
+def test_an_unknown_host_is_unreachable() -> None:
     with PromptLayerClient("pl_key", "http://promptlayer.invalid") as client:
         assert isinstance(client.send([]), Unreachable)
 

@@ -1,4 +1,4 @@
-"""A network of a test's own, without a way out: Linux's network namespaces."""
+"""Runs a command in an empty network: Linux's network namespaces."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def _available() -> bool:
 
 
 needs_namespace: Final = pytest.mark.skipif(
-    not _available(), reason="needs Linux with util-linux and iproute2, and leave to make a network namespace"
+    not _available(), reason="needs Linux with util-linux and iproute2, and the permission to make a network namespace"
 )

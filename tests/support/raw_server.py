@@ -19,7 +19,7 @@ class Line:
         self._server = server
 
     def read_request(self) -> bool:
-        """Read one whole request, and count it; False when the client has gone."""
+        """Read one whole request, and count it. Returns False when the client has closed the connection."""
         received = b""
         while b"\r\n\r\n" not in received:
             if not (chunk := self.socket.recv(65536)):
@@ -36,11 +36,11 @@ class Line:
         return True
 
     def hang_up(self) -> None:
-        """Close it as programs do."""
+        """Close the connection in both directions."""
         self.socket.shutdown(socket.SHUT_RDWR)
 
     def reset(self) -> None:
-        """Close it with a reset."""
+        """Close the connection with a TCP reset."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
@@ -49,7 +49,7 @@ Behaviour = Callable[[Line], None]
 
 
 class RawServer:
-    """Listens on 127.0.0.1, and has every connection meet one behaviour."""
+    """Listens on 127.0.0.1, and applies one behaviour to every connection."""
 
     def __init__(self, behaviour: Behaviour, *, tls: ssl.SSLContext | None = None) -> None:
         self.connections = 0
@@ -62,7 +62,7 @@ class RawServer:
 
     @property
     def requests(self) -> int:
-        """How many whole requests came."""
+        """The number of whole requests."""
         return len(self.first_lines)
 
     @property
@@ -106,7 +106,14 @@ class RawServer:
 
 
 def answering(status: str, body: bytes = b"", *, headers: str = "", length: int | None = None) -> Behaviour:
-    """Answer every request of a connection with this body; ``length`` is the announced number of bytes."""
+    """Respond to every request of a connection with ``body``.
+
+    Args:
+        status: the code and the phrase.
+        body: the bytes of the body.
+        headers: further lines, each with ``\\r\\n`` at its end.
+        length: the value of ``Content-Length``; the length of the body by default.
+    """
 
     def behave(line: Line) -> None:
         while line.read_request():
@@ -132,13 +139,13 @@ def reset_within_the_request(line: Line) -> None:
 
 
 def reset_after_the_request(line: Line) -> None:
-    """Take the request, and hang up with a reset."""
+    """Read the request, and reset the connection."""
     line.read_request()
     line.reset()
 
 
 def closed_after_the_request(line: Line) -> None:
-    """Take the request, and hang up without a word."""
+    """Read the request, and close the connection without a response."""
     line.read_request()
     line.hang_up()
 
@@ -150,7 +157,7 @@ def silent(line: Line) -> None:
 
 
 def dripping(line: Line) -> None:
-    """Answer one byte at a time, without end."""
+    """Respond one byte at a time, without end."""
     line.read_request()
     line.socket.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 1000000\r\n\r\n")
     while True:
@@ -159,7 +166,7 @@ def dripping(line: Line) -> None:
 
 
 def garbage(line: Line) -> None:
-    """Answer with something that is no HTTP."""
+    """Respond with bytes that are not HTTP."""
     line.read_request()
     line.socket.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
     line.hang_up()

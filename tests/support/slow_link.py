@@ -16,7 +16,7 @@ _PIECE = 4096
 
 
 class SlowLink(RawServer):
-    """Passes everything on to ``url`` and back; towards it at ``bytes_a_second``."""
+    """Forwards connections to ``url``, and limits the bytes that it sends there to ``bytes_a_second``."""
 
     def __init__(self, url: str, bytes_a_second: int) -> None:
         super().__init__(self._connect)
@@ -52,7 +52,7 @@ class SlowLink(RawServer):
             target.shutdown(socket.SHUT_WR)
 
     def _wait_for_turn(self, size: int) -> None:
-        """All connections share the link: each piece has its time on it, one after the other."""
+        """All connections share the link: one piece is on it at a time."""
         with self._turn:
             begins = max(self._free_at, time.monotonic())
             self._free_at = begins + size * self._seconds

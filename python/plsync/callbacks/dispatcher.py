@@ -78,7 +78,7 @@ class CallbackDispatcher:
         """Set when no further call may begin."""
         self._threads: tuple[SinkThread, ...] = ()
         self._extended_at = time.monotonic()
-        self._dispatching = threading.Thread(target=self.run, name="plsync-deliver", daemon=True)
+        self._dispatching = threading.Thread(target=self.run, name="plsync-dispatch", daemon=True)
 
     # --- for any thread ---
 

@@ -58,7 +58,7 @@ class SinkThread(threading.Thread):
     """The thread of one sink's worker. It lingers when no id is due, and so does the event loop of async callbacks."""
 
     def __init__(self, worker: SinkWorker, mailbox: Mailbox) -> None:
-        super().__init__(name=f"plsync-deliver {worker.sink}", daemon=True)
+        super().__init__(name=f"plsync-callback {worker.sink}", daemon=True)
         self.worker = worker
         self.is_known_stuck = False
         """Whether its long call has been reported."""

@@ -104,7 +104,7 @@ class SinkWorker:
             JournalError: the journal could not be read or written. The worker keeps unsettled results for the next
                 attempt.
         """
-        # Set before the first claim: in between, an entry is neither due nor in this worker's hands.
+        # Set before the first claim: an entry that is being claimed is no longer due, and not yet in `_waiting`.
         self._draining = True
         try:
             self.settle()
