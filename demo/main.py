@@ -72,7 +72,7 @@ def deliver() -> None:
         else:
             explain("PROMPTLAYER_API_KEY is not set, so a stand-in for PromptLayer runs on this machine.")
             os.environ |= {"PROMPTLAYER_BASE_URL": stand_in.url, "PROMPTLAYER_API_KEY": stand_in.api_key}
-        explain("Each record gets its PromptLayer request id, and the application's callback is called with it:")
+        explain("Each record gets a PromptLayer request id, and plsync calls the application's callback with the id:")
         plsync("run", "--once")
         plsync("status")
         explain("A second run finds nothing to send:")
@@ -101,14 +101,16 @@ def plsync(*arguments: str) -> None:
 def run(command: list[str | Path], *, hide: str | None = None) -> None:
     """Run one step; a failure ends the demo.
 
-    ``hide``: the beginning of lines of standard error to drop. GPT4All names CUDA libraries that it does not need.
+    ``hide``: the beginning of lines of standard error to drop. GPT4All lists CUDA libraries that it does not need.
     """
     with subprocess.Popen(command, stderr=subprocess.PIPE if hide else None, text=True) as step:
         for line in step.stderr or ():
             if hide and not line.startswith(hide):
                 print(line, end="", file=sys.stderr)
     if step.returncode:
-        sys.exit(f"This step ended with status {step.returncode}. The journal is {os.environ['PLSYNC_JOURNAL']}.")
+        sys.exit(
+            f"This step failed with status {step.returncode}. The journal is kept in {os.environ['PLSYNC_JOURNAL']}."
+        )
     print(flush=True)
 
 

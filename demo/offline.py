@@ -1,4 +1,4 @@
-"""Run a Python program that may not use the network: ``python offline.py PROGRAM [ARGUMENT ...]``."""
+"""Runs a Python program without the network: ``python offline.py PROGRAM [ARGUMENT ...]``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _NETWORK_EVENTS = frozenset({"socket.bind", "socket.connect", "socket.getaddrinf
 
 
 def empty_network() -> list[str]:
-    """The command that starts another one in a network namespace with nothing in it; empty where that cannot be done.
+    """The prefix of a command that runs in an empty network namespace; an empty list if this user cannot create one.
 
-    It takes the network from native code as well, which an audit hook does not see. Linux only, and not for every user.
+    The namespace also stops native code, which Python's audit hooks do not see. It needs Linux.
     """
     command = ["unshare", "--map-root-user", "--net"]
     if (
@@ -25,7 +25,7 @@ def empty_network() -> list[str]:
 
 
 def forbid_sockets() -> None:
-    """From here on, binding or connecting a socket or looking up a host name in Python raises PermissionError."""
+    """Let Python raise PermissionError when it binds or connects a socket, or resolves a host name."""
 
     def refuse(event: str, _arguments: tuple[object, ...]) -> None:
         if event in _NETWORK_EVENTS:
@@ -35,7 +35,7 @@ def forbid_sockets() -> None:
 
 
 def main(program: str, *arguments: str) -> None:
-    """Run ``program`` as ``python program`` would, without sockets."""
+    """Run ``program`` with its arguments, without sockets."""
     forbid_sockets()
     sys.argv = [program, *arguments]
     runpy.run_path(program, run_name="__main__")

@@ -32,20 +32,20 @@ def tape_counter(recorder: str) -> int:
 
 
 def agent_turn() -> None:
-    """A turn in which the model calls a tool: two requests, one with a tool call in its answer, one with its result."""
-    call = {"name": "tape_counter", "args": {"recorder": "kitchen"}, "id": "call_1"}
-    script = [AIMessage("", tool_calls=[call]), AIMessage("The kitchen recorder stands at 1742.")]
+    """A tool call in two requests: the first answer has the call, the second request has its result."""
+    tool_call = {"name": "tape_counter", "args": {"recorder": "kitchen"}, "id": "call_1"}
+    script = [AIMessage("", tool_calls=[tool_call]), AIMessage("The kitchen recorder stands at 1742.")]
     model = ScriptedChat(script=script).bind_tools([tape_counter])
     handler = PromptLayerCallbackHandler(pl_tags=["langchain", "agent"], pl_id_callback=on_request_id)
     messages: list[BaseMessage] = [HumanMessage("Where does the tape in the kitchen stand?")]
     request = model.invoke(messages, config={"callbacks": [handler]})
-    results = [tape_counter.invoke(wanted) for wanted in request.tool_calls]
+    results = [tape_counter.invoke(call) for call in request.tool_calls]
     reply = model.invoke([*messages, request, *results], config={"callbacks": [handler]})
     print(f"   chat model called {request.tool_calls[0]['name']}, then answered {reply.text!r}")
 
 
 def failing_call() -> None:
-    """A call that goes wrong is recorded too, with its error."""
+    """A failed call; plsync records it with its error."""
     model = ScriptedChat(script=[TimeoutError("no answer from the model within 30 s")])
     handler = PromptLayerCallbackHandler(pl_tags=["langchain", "agent"], pl_id_callback=on_request_id)
     try:

@@ -6,9 +6,9 @@ from promptlayer import PromptLayer
 
 
 def on_request_id(promptlayer_request_id: int) -> None:
-    """Score the request; ``plsync run`` calls this with the id of each record it delivers.
+    """Score a request. ``plsync run`` calls this function with the request id of each record that it delivers.
 
-    It may be called more than once with the same id, so it does nothing that must happen only once.
+    The function may receive an id twice. Setting the same score twice has no further effect.
     """
     PromptLayer().track.score(request_id=promptlayer_request_id, score=100)
     print(f"   on_request_id({promptlayer_request_id}): score 100 set")

@@ -15,7 +15,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 
 class ScriptedChat(BaseChatModel):
-    """Answers with the next message of ``script``, or raises it if it is an exception."""
+    """Returns the next message of ``script``, or raises it if it is an exception."""
 
     model: str = "scripted-1"
     script: list[Any]
@@ -35,10 +35,10 @@ class ScriptedChat(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        line = self.script.pop(0)
-        if isinstance(line, Exception):
-            raise line
-        return ChatResult(generations=[ChatGeneration(message=line)])
+        answer = self.script.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return ChatResult(generations=[ChatGeneration(message=answer)])
 
     def bind_tools(
         self,
@@ -47,5 +47,5 @@ class ScriptedChat(BaseChatModel):
         tool_choice: str | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Send the tools' schemas along, as hosted chat models do."""
+        """Add the schemas of the tools to each request, as hosted chat models do."""
         return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], tool_choice=tool_choice, **kwargs)

@@ -45,7 +45,7 @@ def run_offline(program: Path, *arguments: str, prefix: tuple[str, ...] = ()) ->
         "socket.socket(type=socket.SOCK_DGRAM).sendto(b'', ('127.0.0.1', 9))",
     ],
 )
-def test_a_program_run_offline_gets_an_error_from_every_use_of_a_socket(tmp_path: Path, attempt: str) -> None:
+def test_an_offline_program_cannot_use_a_socket(tmp_path: Path, attempt: str) -> None:
     program = tmp_path / "program.py"
     program.write_text(f"import socket\n{attempt}\n")
     done = run_offline(program)
@@ -53,13 +53,13 @@ def test_a_program_run_offline_gets_an_error_from_every_use_of_a_socket(tmp_path
     assert "PermissionError: socket." in done.stderr
 
 
-def test_a_program_run_offline_sees_its_own_arguments(tmp_path: Path) -> None:
+def test_an_offline_program_receives_its_arguments(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text("import sys\nprint(sys.argv[1:], __name__)\n")
     assert run_offline(program, "a", "b").stdout == "['a', 'b'] __main__\n"
 
 
-def test_an_empty_network_reaches_not_even_this_machine() -> None:
+def test_an_empty_network_does_not_reach_this_machine() -> None:
     from offline import empty_network  # noqa: PLC0415 - the demo's directory is on the path only in a test
 
     if not (prefix := empty_network()):
@@ -70,9 +70,7 @@ def test_an_empty_network_reaches_not_even_this_machine() -> None:
     assert "Network is unreachable" in done.stderr
 
 
-def test_the_application_records_its_five_calls_without_a_network(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_application_records_five_calls_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gpt4all")
     monkeypatch.setenv("PLSYNC_JOURNAL", str(tmp_path / "journal"))
     model = write_tiny_model(tmp_path / "tiny.gguf")
@@ -90,9 +88,7 @@ def test_the_application_records_its_five_calls_without_a_network(
     assert [record.sink for record in records] == ["scores:on_request_id"] * 5
 
 
-def test_the_story_ends_with_nothing_left_and_sends_nothing_twice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_demo_leaves_nothing_and_sends_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gpt4all")
     monkeypatch.delenv("PROMPTLAYER_API_KEY", raising=False)
     command: list[str | Path] = [sys.executable, DEMO / "main.py", tmp_path / "demo"]
