@@ -25,7 +25,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(scope="session", autouse=True)
 def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The user's own caches are neither read nor written."""
+    """Keep the tests away from the user's caches."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -33,13 +33,13 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a journal will be."""
+    """The path of a journal that does not exist yet."""
     return tmp_path / "journal"
 
 
 @pytest.fixture
 def writer(path: Path) -> Iterator[SpoolWriter]:
-    """Another process's hand in that journal."""
+    """A writer of that journal, in place of another process."""
     opened = SpoolWriter(path)
     yield opened
     opened.close()
@@ -47,13 +47,13 @@ def writer(path: Path) -> Iterator[SpoolWriter]:
 
 @pytest.fixture
 def server() -> Iterator[PromptLayerServer]:
-    """A PromptLayer on loopback."""
+    """A stand-in for PromptLayer on loopback."""
     with PromptLayerServer() as server:
         yield server
 
 
 @pytest.fixture
 def client(server: PromptLayerServer) -> Iterator[httpx.Client]:
-    """A client of it that has its key."""
+    """An HTTP client with the key of the stand-in."""
     with client_of(server) as client:
         yield client

@@ -1,4 +1,4 @@
-"""Request ids can be fetched: in the order they came, each once, from wherever a program was before."""
+"""Programs read request ids in the order of their arrival, each once, from a cursor on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RUN_ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 
 @pytest.fixture
 def journal(path: Path) -> Iterator[Journal]:
-    """A journal of five calls of a process that is gone."""
+    """A journal with five calls of a process that has ended."""
     write_calls(path, 5)
     with Journal.open(path) as journal:
         journal.ingest(wait=True)
@@ -34,7 +34,7 @@ def ids(acks: Iterator[Ack]) -> list[int]:
     return [ack.request_id for ack in acks]
 
 
-def test_acks_come_in_the_order_they_came(journal: Journal) -> None:
+def test_acks_keep_the_order_of_their_arrival(journal: Journal) -> None:
     assert list(journal.acks()) == []
     journal.outbox.ack([(4, 104), (2, 102)])
     journal.outbox.ack([(1, 101)])
@@ -42,7 +42,7 @@ def test_acks_come_in_the_order_they_came(journal: Journal) -> None:
     assert ids(journal.acks(limit=2)) == [104, 102]
 
 
-def test_an_ack_says_which_record_and_when(path: Path) -> None:
+def test_an_ack_has_its_record_and_its_time(path: Path) -> None:
     writer = SpoolWriter(path)
     record_id = writer.call("question", "answer", at=1_790_000_000_000, run_id=RUN_ID)
     other = writer.call("question", "answer", at=1_790_000_000_001)
@@ -63,7 +63,7 @@ def test_an_ack_says_which_record_and_when(path: Path) -> None:
     }
 
 
-def test_a_cursor_goes_on_where_it_was_also_in_another_process(journal: Journal) -> None:
+def test_a_cursor_continues_in_another_process(journal: Journal) -> None:
     journal.outbox.ack([(3, 103), (5, 105), (1, 101)])
     first, *_ = journal.acks()
     assert ids(journal.acks(first.cursor)) == [105, 101]
@@ -80,7 +80,7 @@ def test_a_cursor_goes_on_where_it_was_also_in_another_process(journal: Journal)
     assert ids(journal.acks(first.cursor)) == [105, 101, 102]
 
 
-def test_a_cursor_at_the_end_gives_what_is_still_to_come(journal: Journal) -> None:
+def test_a_cursor_at_the_end_yields_later_acks(journal: Journal) -> None:
     journal.outbox.ack([(3, 103)])
     cursor = journal.ack_cursor()
     assert ids(journal.acks(cursor)) == []
@@ -98,7 +98,7 @@ def test_more_than_a_page_is_read_to_its_end(path: Path) -> None:
         assert ids(journal.acks(limit=150)) == order[:150]
 
 
-def test_a_cursor_outlives_a_compaction(journal: Journal) -> None:
+def test_a_cursor_survives_a_compaction(journal: Journal) -> None:
     journal.outbox.ack([(3, 103), (5, 105)])
     first, _ = journal.acks()
     journal.compact()
@@ -106,13 +106,13 @@ def test_a_cursor_outlives_a_compaction(journal: Journal) -> None:
 
 
 @pytest.mark.parametrize("cursor", ["", "7", "00000000-1", "zzzzzzzz-1", "-1"])
-def test_a_cursor_that_is_none_of_this_journal_is_refused(journal: Journal, cursor: str) -> None:
+def test_a_cursor_of_another_journal_is_refused(journal: Journal, cursor: str) -> None:
     journal.outbox.ack([(3, 103)])
     with pytest.raises(ValueError, match="leave it out"):
         journal.acks(cursor)
 
 
-def test_a_cursor_of_acks_that_are_gone_is_refused_instead_of_skipping(journal: Journal) -> None:
+def test_a_cursor_beyond_the_last_ack_is_refused(journal: Journal) -> None:
     journal.outbox.ack([(3, 103)])
     (ack,) = journal.acks()
     beyond = ack.cursor.replace("-1", "-2")
@@ -120,7 +120,7 @@ def test_a_cursor_of_acks_that_are_gone_is_refused_instead_of_skipping(journal: 
         journal.acks(beyond)
 
 
-def test_who_waits_is_given_the_next_ack_at_once(journal: Journal) -> None:
+def test_a_waiting_reader_receives_the_next_ack_at_once(journal: Journal) -> None:
     journal.outbox.ack([(3, 103)])
     came: list[float] = []
     seen: list[int] = []
@@ -135,7 +135,7 @@ def test_who_waits_is_given_the_next_ack_at_once(journal: Journal) -> None:
     consumer = threading.Thread(target=consume)
     consumer.start()
     assert began.wait(30)
-    # In another process, as `plsync run` is.
+    # Another process acks, like `plsync run`.
     acknowledge = (
         "import sys\n"
         "from plsync import Journal\n"
@@ -145,16 +145,16 @@ def test_who_waits_is_given_the_next_ack_at_once(journal: Journal) -> None:
     acked = time.monotonic()
     consumer.join(30)
     assert seen == [103, 101, 102]
-    assert came[-1] - acked < 10  # without the ring it would look again after 30
+    assert came[-1] - acked < 10  # without the ring the next poll would come after 30 seconds
 
 
-def test_who_waits_in_vain_is_let_go(journal: Journal) -> None:
+def test_a_wait_without_an_ack_ends(journal: Journal) -> None:
     began = time.monotonic()
     assert list(journal.acks(wait=0.3)) == []
     assert 0.3 <= time.monotonic() - began < 10
 
 
-def test_no_ack_is_missed_or_given_twice_while_they_come(path: Path) -> None:
+def test_a_reader_beside_a_sender_receives_each_ack_once(path: Path) -> None:
     write_calls(path, 200)
     with Journal.open(path) as journal:
         journal.ingest(wait=True)
@@ -176,7 +176,7 @@ def test_no_ack_is_missed_or_given_twice_while_they_come(path: Path) -> None:
     assert seen == [1000 + seq for seq in order]
 
 
-def test_a_closed_journal_says_so(journal: Journal) -> None:
+def test_reading_a_closed_journal_raises(journal: Journal) -> None:
     journal.close()
     with pytest.raises(JournalError, match="closed"):
         journal.acks()

@@ -1,4 +1,4 @@
-"""Follow-ups in the journal: whom they can be about, and where they show."""
+"""Follow-ups in the journal: the ids that name their request, and the places that show them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def only(journal: Journal) -> str:
 
 @pytest.mark.parametrize("form", [str, UUID, lambda run: UUID(run).hex.upper()])
 def test_a_run_id_names_its_record_in_any_form(journal: Journal, form: type) -> None:
-    # Nothing was taken in before: the call may have ended a moment ago.
+    # Nothing was ingested before: the call may have ended just now.
     journal.followups.add("score", {"score": 1}, form(RUN))
     assert [one.record_id for one in journal.followups.of(RUN)] == [only(journal)]
 
@@ -61,7 +61,7 @@ def test_a_record_id_names_its_record(journal: Journal) -> None:
     assert len(journal.followups.of(record_id)) == 3
 
 
-def test_a_request_id_means_its_record_once_there_is_one_and_is_taken_as_it_is_before(journal: Journal) -> None:
+def test_a_request_id_names_its_record_after_the_ack_and_itself_before(journal: Journal) -> None:
     record_id = only(journal)
     journal.outbox.ack([(1, 70)])
     journal.followups.add("score", {"score": 1}, 70)
@@ -82,13 +82,13 @@ def test_for_an_unknown_record_nothing_is_queued(journal: Journal, unknown: str 
 
 
 @pytest.mark.parametrize("wrong", [None, True, 0, -1, 1 << 63, 1.5, "", "abc", "0199a3b2", "1" * 20, b"7", RUN[:-1]])
-def test_what_is_no_id_is_refused(journal: Journal, wrong: object) -> None:
+def test_a_value_that_is_not_an_id_is_refused(journal: Journal, wrong: object) -> None:
     with pytest.raises(InvalidFollowUp, match="nothing was queued"):
         journal.followups.add("score", {"score": 1}, wrong)  # type: ignore[arg-type]
     assert journal.stats().followups == 0
 
 
-def test_the_run_of_two_records_names_neither(writer: SpoolWriter, journal: Journal) -> None:
+def test_the_run_id_of_two_records_is_ambiguous(writer: SpoolWriter, journal: Journal) -> None:
     writer.call("again", "answer", at=AT + 1, run_id=RUN)
     with pytest.raises(AmbiguousId, match="nothing was queued: use a record id") as raised:
         journal.followups.add("score", {"score": 1}, RUN)
@@ -96,18 +96,18 @@ def test_the_run_of_two_records_names_neither(writer: SpoolWriter, journal: Jour
 
 
 @pytest.mark.parametrize("payload", [{"a": {1}}, {"a": "\ud800"}, {1: "a"}])
-def test_what_is_no_json_is_refused(journal: Journal, payload: dict[str, object]) -> None:
+def test_a_payload_that_is_not_json_is_refused(journal: Journal, payload: dict[str, object]) -> None:
     with pytest.raises(InvalidFollowUp, match="not JSON"):
         journal.followups.add("metadata", payload, RUN)
 
 
-def test_more_than_a_mebibyte_is_refused(journal: Journal) -> None:
+def test_a_payload_beyond_a_mebibyte_is_refused(journal: Journal) -> None:
     with pytest.raises(InvalidFollowUp, match="over the limit of 1048576 bytes; it was not queued"):
         journal.followups.add("prompt", {"prompt_input_variables": {"text": "x" * (1 << 20)}}, RUN)
     assert journal.stats().followups == 0
 
 
-def test_another_process_finds_what_was_queued(journal: Journal, path: Path) -> None:
+def test_another_process_finds_a_queued_follow_up(journal: Journal, path: Path) -> None:
     journal.followups.add("metadata", {"metadata": {"user": "ü"}}, RUN)
     (shown,) = json_lines(path, "show", RUN)
     (followup,) = shown["followups"]
@@ -127,7 +127,7 @@ def test_another_process_finds_what_was_queued(journal: Journal, path: Path) -> 
     )
 
 
-def test_status_and_show_tell_what_waits_and_what_was_refused(journal: Journal, path: Path) -> None:
+def test_status_and_show_list_waiting_and_refused_follow_ups(journal: Journal, path: Path) -> None:
     journal.followups.add("score", {"score": 40}, RUN)
     assert "waits for the request id" in printed(path, "show", RUN)
     assert "follow-ups    1 to send" in printed(path, "status")
@@ -142,14 +142,14 @@ def test_status_and_show_tell_what_waits_and_what_was_refused(journal: Journal, 
     assert (stats["followups"], stats["followups_dead"], stats["left"]) == (0, 1, {"followups_dead": 1})
 
 
-def test_a_record_that_is_dead_shows_what_it_keeps(journal: Journal, path: Path) -> None:
+def test_a_dead_record_shows_its_stranded_follow_ups(journal: Journal, path: Path) -> None:
     journal.followups.add("score", {"score": 40}, RUN)
     journal.outbox.park([1], "dead", "bad role")
     assert "1 to send, 1 of them for a refused or held record" in printed(path, "status")
     assert 'score {"score":40}  waits' in printed(path, "show", RUN)
 
 
-def test_what_was_refused_can_be_sent_again(journal: Journal) -> None:
+def test_a_refused_follow_up_can_be_sent_again(journal: Journal) -> None:
     for request_id in (7, 8):
         journal.followups.add("score", {"score": 1}, request_id)
     claimed = journal.followups.claim(10, 0, AT)
@@ -165,7 +165,7 @@ def test_a_reader_made_from_the_documentation_finds_every_follow_up(journal: Jou
     journal.followups.add("score", {"score": 5}, 4711)
     (claimed,) = journal.followups.claim(10, 0, AT)
     journal.followups.failed([FailedFollowUp(claimed.key, "refused", 0, dead=True)])
-    # A copy: the journal itself is LMDB's to lock.
+    # A copy, because LMDB has locked the journal itself.
     copy = shutil.copytree(path, path.parent / "copy", ignore=shutil.ignore_patterns("lock.mdb"))
     with (
         lmdb.open(str(copy / "lmdb"), readonly=True, lock=False, max_dbs=32) as environment,

@@ -1,4 +1,4 @@
-"""A fork at any moment while threads read a journal and move its records on: parent and child both go on."""
+"""A process forks while its threads use a journal. Parent and child both continue."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FORKS = 40
 
 @pytest.fixture
 def at_work(path: Path) -> Iterator[None]:
-    """Threads that record, take in, read, open and close, all the time."""
+    """Threads that open, write, ingest, read and close a journal until the end of the test."""
     over = threading.Event()
 
     def work() -> None:
@@ -42,7 +42,7 @@ def at_work(path: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("at_work")
-def test_a_child_of_a_process_whose_threads_are_at_work_opens_the_journal(path: Path) -> None:
+def test_a_child_of_a_process_with_busy_threads_opens_the_journal(path: Path) -> None:
     def use() -> None:
         with Journal.open(path, create=True) as journal:
             assert journal.get(journal.append({"by": "a child"}))
@@ -51,7 +51,7 @@ def test_a_child_of_a_process_whose_threads_are_at_work_opens_the_journal(path: 
 
 
 @pytest.mark.usefixtures("at_work")
-def test_a_child_uses_the_journal_that_its_parents_threads_are_using(path: Path) -> None:
+def test_a_child_uses_the_open_journal_of_its_parents_busy_threads(path: Path) -> None:
     with Journal.open(path, create=True) as shared:
 
         def use() -> None:
@@ -61,7 +61,7 @@ def test_a_child_uses_the_journal_that_its_parents_threads_are_using(path: Path)
 
 
 def test_a_child_keeps_no_lock_that_a_thread_of_its_parent_held(path: Path) -> None:
-    """Whoever takes in next would wait for as long as the child lives."""
+    """With such a lock, the next ingest would wait for the end of the child."""
     stop, hold = os.pipe()
     over = threading.Event()
 
@@ -71,18 +71,18 @@ def test_a_child_keeps_no_lock_that_a_thread_of_its_parent_held(path: Path) -> N
 
     with Journal.open(path, create=True) as journal:
 
-        def take_in() -> None:
+        def flush_repeatedly() -> None:
             while not over.is_set():
                 journal.flush()
 
-        thread = threading.Thread(target=take_in)
+        thread = threading.Thread(target=flush_repeatedly)
         thread.start()
         children = [forked(wait) for _ in range(FORKS)]
         over.set()
         thread.join(SECONDS / 2)
-        waited_in_vain = thread.is_alive()
+        is_stuck = thread.is_alive()
         os.close(hold)
         assert [ended(pid) for pid in children] == [0] * FORKS
         thread.join()
         os.close(stop)
-    assert not waited_in_vain
+    assert not is_stuck

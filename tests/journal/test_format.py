@@ -24,7 +24,7 @@ from tests.support.spooling import SpoolWriter, crc32c
 
 STATES = ("pending", "leased", "in_doubt", "acked", "dead", "held")
 
-# Ordinary prose, in words that no dictionary was trained on.
+# Plain prose, in words that no dictionary was trained on.
 _PROSE = """The lighthouse keeper wrote down the wind every evening, though nobody had asked for it
 since the harbour closed.
 His notebooks fill two shelves in the museum now, and a student from Bergen has begun to compare them with the
@@ -111,7 +111,7 @@ def _body(record_id: bytes, stored: bytes, meta: dict[bytes, bytes]) -> bytes:
 
 
 def read_copy(journal: Path, to: Path) -> dict[bytes, dict[str, Any]]:
-    """What the reader finds in a copy of a journal: the journal itself is LMDB's to lock."""
+    """The records that the reader finds in a copy of a journal. LMDB has locked the journal itself."""
     return Reader(shutil.copytree(journal, to, ignore=shutil.ignore_patterns("lock.mdb"))).records
 
 
@@ -154,7 +154,7 @@ def test_a_reader_made_from_the_documentation_finds_every_record(tmp_path: Path,
             assert (record["state"], record["request_id"]) == (known[record_id.hex()].state, row.request_id)
 
 
-def test_what_is_still_in_the_spool_is_found_too(tmp_path: Path) -> None:
+def test_the_reader_finds_events_in_the_spool(tmp_path: Path) -> None:
     writer = SpoolWriter(tmp_path / "journal")
     record_id = writer.call("How deep is the lake?", "Very", at=1_760_000_000_000)
     running = writer.start({"kind": "chat", "messages": []}, at=1_760_000_000_001)
@@ -168,7 +168,7 @@ def test_what_is_still_in_the_spool_is_found_too(tmp_path: Path) -> None:
     assert sorted(record["ended"] for record in found.values()) == [0, 1]
 
 
-def test_chat_calls_in_ordinary_english_take_less_than_half_of_their_json(tmp_path: Path) -> None:
+def test_chat_calls_in_plain_english_take_less_than_half_of_their_json(tmp_path: Path) -> None:
     handler = PromptLayerCallbackHandler(journal=tmp_path)
     for number in range(50):
         record_prose(handler, number)

@@ -1,6 +1,6 @@
-"""Every tree of the store is as docs/reference/format.md has it: keys, values, checksums, and what stands where.
+"""Every tree of the store follows docs/reference/format.md: keys, values, checksums.
 
-What is read here is read with LMDB and the tables of the document, not with plsync.
+The tests read the trees with LMDB and the tables of the document, without plsync.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, ids: list[bytes]) -> Iterato
         }
 
 
-def test_the_trees_are_those_of_the_document(store: dict[str, Tree]) -> None:
+def test_the_store_has_the_trees_of_the_document(store: dict[str, Tree]) -> None:
     table = DOCUMENT.split("| tree | key | value |", 1)[1].split("\n\n", 1)[0]
     documented = {row.split("|")[1].strip(" `") for row in table.splitlines()[2:]} - {""}
     assert set(store) == documented
@@ -97,7 +97,7 @@ def test_meta_has_the_format_the_counts_the_quota_and_the_dictionaries(store: di
     assert (last, without_end, damaged, failures) == (7, 1, 0, 0)
     assert raw >= stored > 0
     assert states == [2, 0, 1, 2, 1, 1]
-    assert counts[17] == 3  # the number given last to a follow-up
+    assert counts[17] == 3  # the last number of a follow-up
     assert not any(counts[18:])
     quota = meta[b"quota"]
     assert struct.unpack_from("<QQB", quota) == (10**12, 30 * 86_400_000, 1)
@@ -107,7 +107,7 @@ def test_meta_has_the_format_the_counts_the_quota_and_the_dictionaries(store: di
             assert 0 < len(value) <= 64 << 10
 
 
-def test_cursors_say_how_far_a_segment_was_read(store: dict[str, Tree]) -> None:
+def test_cursors_hold_the_position_in_a_segment(store: dict[str, Tree]) -> None:
     ((key, value),) = store["cursors"].items()
     assert (len(key), key[16:]) == (20, be(0, 4))
     offset, stepped_over = struct.unpack_from("<QB", value)
@@ -124,9 +124,7 @@ def test_ids_and_labels_lead_to_sequence_numbers(store: dict[str, Tree], ids: li
     assert found == {(b"r", bytes(16)), (b"t", b"t"), (b"m", b"m.gguf")}
 
 
-def test_bodies_stand_under_their_part_and_state_rows_under_their_number(
-    store: dict[str, Tree], ids: list[bytes]
-) -> None:
+def test_bodies_are_stored_by_part_and_state_rows_by_number(store: dict[str, Tree], ids: list[bytes]) -> None:
     parts = {be(seq) + bytes([part]) for seq in range(1, 7) for part in (0, 1)}
     assert set(store["records"]) == parts | {be(7) + b"\0"}
     for key, row in store["state"].items():
@@ -145,7 +143,7 @@ def number_of(store: dict[str, Tree], sink: bytes) -> int:
     return int.from_bytes(store["sinks"][b"n" + sink][:4], "big")
 
 
-def test_a_record_stands_in_exactly_one_list(store: dict[str, Tree]) -> None:
+def test_a_record_is_in_exactly_one_list(store: dict[str, Tree]) -> None:
     (key,) = store["outbox"]
     assert (len(key), key[9:], store["outbox"][key]) == (17, be(6), b"")
     ((key, value),) = store["open"].items()
@@ -175,7 +173,7 @@ def test_sinks_have_numbers_and_names(store: dict[str, Tree]) -> None:
     assert (key, value) == (be(number_of(store, b"command"), 4), le(0) + seal(key, le(0)))
 
 
-def test_callbacks_stand_once_more_under_the_time_they_are_due(store: dict[str, Tree]) -> None:
+def test_callbacks_are_indexed_by_their_due_time(store: dict[str, Tree]) -> None:
     sink = be(number_of(store, b"app:got"), 4)
     assert set(store["callbacks"]) == {sink + be(1), sink + be(2)}
     writers = {key: row[40:56] for key, row in store["state"].items()}
@@ -188,22 +186,22 @@ def test_callbacks_stand_once_more_under_the_time_they_are_due(store: dict[str, 
     assert len(store["callbacks_due"]) == 2
 
 
-def test_follow_ups_are_kept_by_what_they_are_about(store: dict[str, Tree]) -> None:
+def test_follow_ups_are_stored_by_their_record_or_request(store: dict[str, Tree]) -> None:
     read = {}
     for key, value in store["followups"].items():
-        about, what, number = struct.unpack(">BQQ", key)
+        kind, subject, number = struct.unpack(">BQQ", key)
         dead, op, error, failed, due, queued = struct.unpack_from("<BBHIQQ", value)
         assert (dead, error, failed, due) == (0, 0, 0, 0)
         assert queued > T
         assert value[-4:] == seal(key, value[:-4])
-        read[number] = (about, what, op, orjson.loads(value[24:-4]))
-    assert [(about, what, op) for about, what, op, _ in (read[1], read[2], read[3])] == [
+        read[number] = (kind, subject, op, orjson.loads(value[24:-4]))
+    assert [(kind, subject, op) for kind, subject, op, _ in (read[1], read[2], read[3])] == [
         (0, 1, 1),
         (0, 6, 2),
         (1, 4711, 1),
     ]
     assert all("request_id" not in payload for *_, payload in read.values())
-    # The record that has no request id yet has nothing to be sent; what was said of the other two may go at once.
+    # One record lacks a request id, so its follow-up is not due. The other two are due at once.
     assert set(store["followup_work"]) == {b"\0" + be(0) + b"\0" + be(1), b"\0" + be(0) + b"\1" + be(4711)}
     assert all(value == seal(key, b"") for key, value in store["followup_work"].items())
 

@@ -1,4 +1,4 @@
-"""Journals from Python: paging, filters, lookup, following, and moving records on. Against the real store."""
+"""Journals from Python, on the real store: paging, filters, lookup, following, and the states of records."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.spooling import CACHED, SpoolWriter
 
 T = 1_760_000_000_000
 RUN = "11111111-2222-4333-8444-555555555555"
-TOLD = "app:told"
+SINK = "app:on_id"
 
 
 def at(ms: int) -> datetime:
@@ -47,7 +47,7 @@ def now() -> int:
 
 
 def lease(journal: Journal, limit: int) -> list[Record]:
-    """Everything written is taken in, then up to ``limit`` records are taken up for sending."""
+    """Ingest all events, then lease at most ``limit`` records."""
     journal.ingest(wait=True)
     return journal.outbox.lease(limit, 60_000, now())
 
@@ -59,19 +59,19 @@ def ids(records: Iterator[Record]) -> list[str]:
 # --- opening ---
 
 
-def test_opening_where_no_journal_is_says_so_and_makes_nothing(path: Path) -> None:
+def test_opening_a_missing_journal_raises_and_creates_nothing(path: Path) -> None:
     with pytest.raises(JournalNotFound, match=r"no journal at .*journal; .*record a call first"):
         Journal.open(path)
     assert not path.exists()
 
 
-def test_a_journal_is_made_on_request_for_its_owner_only(path: Path) -> None:
+def test_a_journal_is_created_on_request_for_its_owner_only(path: Path) -> None:
     with Journal.open(path, create=True) as journal:
         assert list(journal.records()) == []
     assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
 
-def test_a_directory_whose_name_is_no_utf_8_holds_a_journal_like_any_other(tmp_path: Path) -> None:
+def test_a_journal_works_in_a_directory_whose_name_is_not_utf_8(tmp_path: Path) -> None:
     odd = tmp_path / "j\udcff"
     try:
         odd.mkdir()
@@ -86,7 +86,7 @@ def test_a_directory_whose_name_is_no_utf_8_holds_a_journal_like_any_other(tmp_p
     assert list(tmp_path.iterdir()) == [odd]
 
 
-def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_a_directory_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(JournalFormatError, match="not a journal"):
         Journal.open(tmp_path, create=True)
@@ -99,13 +99,13 @@ def test_a_newer_format_is_refused(path: Path, writer: SpoolWriter) -> None:
         Journal.open(path)
 
 
-def test_the_journal_is_where_the_environment_says(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_names_the_default_journal(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLSYNC_JOURNAL", str(path))
     with Journal.open(create=True) as journal:
         assert journal.path == path
 
 
-def test_a_closed_journal_says_so(journal: Journal) -> None:
+def test_a_closed_journal_raises(journal: Journal) -> None:
     journal.close()
     with pytest.raises(JournalError, match="closed"):
         journal.stats()
@@ -123,16 +123,16 @@ def test_names_and_numbers_agree_with_the_store() -> None:
 # --- reading ---
 
 
-def test_what_a_handler_recorded_is_read_back(path: Path) -> None:
+def test_a_recorded_call_is_read_back(path: Path) -> None:
     handler = PromptLayerCallbackHandler(pl_tags=["mine"], journal=path)
     model = GenericFakeChatModel(messages=iter([AIMessage("hello")]), callbacks=[handler])
-    asked = [SystemMessage("be kind"), HumanMessage("hi")]
-    model.invoke(asked, {"tags": ["theirs"]})
+    messages = [SystemMessage("be kind"), HumanMessage("hi")]
+    model.invoke(messages, {"tags": ["theirs"]})
     with Journal.open(path) as journal:
         (record,) = journal.records()
     assert (record.kind, record.status, record.state) == ("chat", "ok", "pending")
     assert record.tags == ["theirs", "mine"]
-    assert record.messages() == asked
+    assert record.messages() == messages
     assert record.output[0]["text"] == "hello"
     assert record.span_id == UUID(record.id).bytes[8:].hex()
 
@@ -167,14 +167,14 @@ def test_records_come_newest_first_or_oldest_first_and_each_once(writer: SpoolWr
     assert ids(journal.records(limit=0)) == []
 
 
-def test_what_is_written_while_a_journal_is_open_is_found(writer: SpoolWriter, journal: Journal) -> None:
+def test_calls_written_while_a_journal_is_open_are_found(writer: SpoolWriter, journal: Journal) -> None:
     assert list(journal.records()) == []
     written = writer.call("hi", "hello", at=T)
     assert ids(journal.records()) == [written]
     assert journal.get(written).id == written
 
 
-def test_every_given_tag_must_be_there(writer: SpoolWriter, journal: Journal) -> None:
+def test_a_record_must_have_every_tag_of_a_filter(writer: SpoolWriter, journal: Journal) -> None:
     both = writer.call("a", "b", at=T, tags=["one", "two"])
     one = writer.call("a", "b", at=T + 1, tags=["one"])
     assert ids(journal.records(tag="one")) == [one, both]
@@ -191,7 +191,7 @@ def test_a_model_file_is_found_by_its_name(writer: SpoolWriter, journal: Journal
     assert ids(journal.records(model="Llama-3")) == []
 
 
-def test_status_tells_how_calls_ended(writer: SpoolWriter, journal: Journal) -> None:
+def test_status_shows_how_calls_ended(writer: SpoolWriter, journal: Journal) -> None:
     statuses: tuple[Status, ...] = ("ok", "error", "cancelled", "partial")
     ended: dict[Status, str] = {}
     for number, status in enumerate(statuses):
@@ -218,18 +218,18 @@ def test_times_are_inclusive_at_the_start_and_exclusive_at_the_end(writer: Spool
     assert ids(journal.records(since=at(T + 1000), until=at(T + 3000))) == [written[2], written[1]]
 
 
-def test_a_time_before_1970_is_one_like_others(writer: SpoolWriter, journal: Journal) -> None:
+def test_a_time_before_1970_is_accepted(writer: SpoolWriter, journal: Journal) -> None:
     written = writer.call("a", "b", at=T)
     long_ago = datetime(1960, 1, 1, tzinfo=timezone.utc)
     assert ids(journal.records(since=long_ago)) == [written]
     assert ids(journal.records(until=long_ago)) == []
 
 
-def test_text_is_found_in_request_and_answer_whatever_its_case(writer: SpoolWriter, journal: Journal) -> None:
-    asked = writer.call('the "Eiffel"\ntower', "tall", at=T)
-    answered = writer.call("what is tall?", "the EIFFEL tower", at=T + 1)
-    assert ids(journal.records(text="eiffel")) == [answered, asked]
-    assert ids(journal.records(text='"eiffel"\n')) == [asked]
+def test_text_is_found_in_request_and_response_in_any_case(writer: SpoolWriter, journal: Journal) -> None:
+    in_request = writer.call('the "Eiffel"\ntower', "tall", at=T)
+    in_response = writer.call("what is tall?", "the EIFFEL tower", at=T + 1)
+    assert ids(journal.records(text="eiffel")) == [in_response, in_request]
+    assert ids(journal.records(text='"eiffel"\n')) == [in_request]
     assert ids(journal.records(text="louvre")) == []
 
 
@@ -251,7 +251,7 @@ def test_wrong_filters_are_refused_at_the_call(journal: Journal) -> None:
             read(text="cut \ud83d")
 
 
-def test_events_that_cannot_be_taken_in_do_not_keep_one_from_looking(writer: SpoolWriter, journal: Journal) -> None:
+def test_a_failed_ingest_does_not_prevent_reading(writer: SpoolWriter, journal: Journal) -> None:
     seen = writer.call("a", "b", at=T)
     assert ids(journal.records()) == [seen]
     lock = journal.path / "ingest.lock"
@@ -265,7 +265,7 @@ def test_events_that_cannot_be_taken_in_do_not_keep_one_from_looking(writer: Spo
 # --- one record ---
 
 
-def test_a_record_is_found_by_any_name_it_has(writer: SpoolWriter, journal: Journal) -> None:
+def test_a_record_is_found_by_each_of_its_ids(writer: SpoolWriter, journal: Journal) -> None:
     written = writer.call("a", "b", at=T, run_id=RUN)
     writer.call("a", "b", at=T - 10**10)
     (leased, _) = lease(journal, 2)
@@ -276,7 +276,7 @@ def test_a_record_is_found_by_any_name_it_has(writer: SpoolWriter, journal: Jour
     assert journal.get(4711).id == journal.get("4711").id == acked
 
 
-def test_an_unknown_id_says_where_it_looked(writer: SpoolWriter, journal: Journal) -> None:
+def test_the_error_for_an_unknown_id_names_the_journal(writer: SpoolWriter, journal: Journal) -> None:
     for key in ("ffffffff", RUN, 5, -1, 2**70):
         with pytest.raises(RecordNotFound, match=r"no record has the id .*; `plsync list`"):
             journal.get(key)
@@ -286,7 +286,7 @@ def test_an_unknown_id_says_where_it_looked(writer: SpoolWriter, journal: Journa
         journal.get("../../etc")
 
 
-def test_an_ambiguous_id_lists_what_it_could_be(writer: SpoolWriter, journal: Journal) -> None:
+def test_the_error_for_an_ambiguous_id_lists_its_records(writer: SpoolWriter, journal: Journal) -> None:
     written = [writer.call("a", "b", at=T, run_id=RUN) for _ in range(2)]
     for key in (written[0][:8], RUN):
         with pytest.raises(AmbiguousId, match="more than one record") as raised:
@@ -294,7 +294,7 @@ def test_an_ambiguous_id_lists_what_it_could_be(writer: SpoolWriter, journal: Jo
         assert all(record_id in str(raised.value) for record_id in written)
 
 
-def test_a_short_id_is_the_ids_beginning_and_names_only_it(writer: SpoolWriter, journal: Journal) -> None:
+def test_a_short_id_begins_the_id_and_names_only_its_record(writer: SpoolWriter, journal: Journal) -> None:
     for number in range(40):
         writer.call("a", "b", at=T + number % 3)
     for record in journal.records():
@@ -328,7 +328,7 @@ def test_following_filters_like_reading(writer: SpoolWriter, journal: Journal) -
     assert seen(coming, 1) == [(mine, "ok")]
 
 
-def test_following_from_a_seq_starts_behind_it(writer: SpoolWriter, journal: Journal) -> None:
+def test_following_after_a_seq_starts_behind_it(writer: SpoolWriter, journal: Journal) -> None:
     written = [writer.call("a", "b", at=T + number) for number in range(120)]
     first = journal.get(written[0])
     assert [found for found, _ in seen(journal.follow(after=first.seq), 119)] == written[1:]
@@ -340,7 +340,7 @@ def seen(coming: Iterator[Record], count: int) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def varied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journal]:
-    """A journal with a bit of everything filters can tell apart."""
+    """A journal with different values for every filter."""
     path = tmp_path_factory.mktemp("varied") / "journal"
     writer = SpoolWriter(path)
     for number in range(30):
@@ -388,10 +388,10 @@ def test_following_and_reading_agree_on_every_filter(varied: Journal, filters: F
     ]
 
 
-# --- the journal itself, and the way to PromptLayer ---
+# --- maintenance and queues ---
 
 
-def test_a_receipt_says_how_far_the_records_have_got(writer: SpoolWriter, journal: Journal) -> None:
+def test_a_receipt_counts_the_records_by_state(writer: SpoolWriter, journal: Journal) -> None:
     for number in range(5):
         writer.call("a", "b", at=T + number)
     first, second, third = lease(journal, 3)
@@ -438,24 +438,24 @@ def test_records_move_through_their_states(writer: SpoolWriter, journal: Journal
     assert abs(acked.acked_at - datetime.now(timezone.utc)) < timedelta(minutes=1)
 
 
-def test_a_callback_waits_for_its_sink_and_goes_when_done(writer: SpoolWriter, journal: Journal) -> None:
-    record_id = writer.call("a", "b", at=T, sink=TOLD)
+def test_a_callback_waits_for_its_sink_until_it_is_done(writer: SpoolWriter, journal: Journal) -> None:
+    record_id = writer.call("a", "b", at=T, sink=SINK)
     writer.close()
     (leased,) = lease(journal, 1)
     journal.outbox.ack([(leased.seq, 7)])
     (waiting,) = journal.callbacks.waiting()
-    assert (waiting.sink, waiting.waiting, waiting.owned, waiting.dead) == (TOLD, 1, 0, 0)
-    ((seq, attempts, record),) = journal.callbacks.claim(TOLD, None, 10, 1000, now())
+    assert (waiting.sink, waiting.waiting, waiting.owned, waiting.dead) == (SINK, 1, 0, 0)
+    ((seq, attempts, record),) = journal.callbacks.claim(SINK, None, 10, 1000, now())
     assert (seq, attempts, record.id, record.request_id) == (leased.seq, 0, record_id, 7)
-    journal.callbacks.settle(TOLD, failed=[FailedDelivery(seq, "raised", 0, dead=False)])
-    ((_, attempts, _),) = journal.callbacks.claim(TOLD, None, 10, 1000, now())
+    journal.callbacks.settle(SINK, failed=[FailedDelivery(seq, "raised", 0, dead=False)])
+    ((_, attempts, _),) = journal.callbacks.claim(SINK, None, 10, 1000, now())
     assert attempts == 1
-    journal.callbacks.settle(TOLD, done=[seq])
+    journal.callbacks.settle(SINK, done=[seq])
     assert journal.callbacks.waiting() == []
     assert journal.stats().callbacks == 0
 
 
-def test_every_ring_of_the_doorbell_is_seen(journal: Journal) -> None:
+def test_every_ring_of_the_doorbell_sets_a_new_time(journal: Journal) -> None:
     doorbell = journal.path / "doorbell"
     stamps = []
     for _ in range(20):
@@ -465,7 +465,7 @@ def test_every_ring_of_the_doorbell_is_seen(journal: Journal) -> None:
     assert stat.S_IMODE(doorbell.stat().st_mode) == 0o600
 
 
-def test_a_check_of_a_sound_journal_finds_nothing(writer: SpoolWriter, journal: Journal) -> None:
+def test_a_check_of_a_sound_journal_finds_no_problem(writer: SpoolWriter, journal: Journal) -> None:
     writer.call("a", "b", at=T)
     report = journal.check()
     assert (report.problems, report.frames) == ([], 2)
@@ -474,7 +474,7 @@ def test_a_check_of_a_sound_journal_finds_nothing(writer: SpoolWriter, journal: 
     assert (report.problems, report.records, report.events) == ([], 1, 2)
 
 
-def test_a_check_finds_a_flipped_bit_and_a_reader_is_told(writer: SpoolWriter, journal: Journal) -> None:
+def test_a_check_and_a_reader_find_a_flipped_bit(writer: SpoolWriter, journal: Journal) -> None:
     writer.call("a" * 200, "b", at=T)
     content = bytearray(writer.path.read_bytes())
     content[content.index(b"aaaa")] ^= 1
@@ -484,7 +484,7 @@ def test_a_check_finds_a_flipped_bit_and_a_reader_is_told(writer: SpoolWriter, j
     assert journal.ingest().damage[0].reason == "the payload's checksum is wrong"
 
 
-def test_append_keeps_a_value_that_is_no_call(tmp_path: Path) -> None:
+def test_append_keeps_a_value_that_is_not_a_call(tmp_path: Path) -> None:
     with Journal.open(tmp_path / "journal", create=True) as journal:
         key = journal.append({"note": "the tape was changed"})
         other = journal.append(b"\x00bytes")

@@ -1,4 +1,4 @@
-"""Where the system gives a process no more threads, the journal is taken in and read without them."""
+"""A process that cannot start more threads ingests and reads a journal without them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from plsync import Journal
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits as Linux has them")
 
-# Root is never refused a thread.
+# The system never refuses a thread to root.
 PROGRAM = """
 import os, resource, sys
 from plsync import Journal
@@ -35,13 +35,13 @@ with Journal.open(sys.argv[1], create=True) as journal:
 
 @pytest.fixture
 def path() -> Iterator[Path]:
-    """A place that a user with fewer rights than root can write to."""
+    """A path where a user without the rights of root can write."""
     with tempfile.TemporaryDirectory() as directory:
         os.chmod(directory, 0o777)  # noqa: S103 - for as long as the test runs
         yield Path(directory, "journal")
 
 
-def test_all_is_taken_in_and_checked_without_threads(path: Path) -> None:
+def test_a_journal_is_ingested_and_checked_without_threads(path: Path) -> None:
     command = [sys.executable, "-c", textwrap.dedent(PROGRAM), str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr

@@ -1,4 +1,4 @@
-"""Records: what is read out of event bodies, whatever a provider put where."""
+"""Records: the facts in event bodies of different providers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ CHAT = {
 }
 
 
-def test_a_chat_record_has_what_was_asked_and_what_came_back() -> None:
+def test_a_chat_record_has_its_request_and_its_response() -> None:
     calls = [{"name": "add", "args": {"a": 1}, "id": "c1", "type": "tool_call"}]
     read = record(CHAT, {"v": 1, "t": T + 5, "elapsed": 2_000_000, "generations": [answer(tool_calls=calls)]})
     assert (read.id, read.run_id, read.kind, read.status) == (str(ID), RUN, "chat", "ok")
@@ -95,7 +95,7 @@ def test_a_decision_models_inputs_and_outputs_are_read() -> None:
         ({}, {}, None),
     ],
 )
-def test_the_model_is_found_where_providers_put_it(
+def test_the_model_is_found_in_the_places_that_providers_use(
     start: dict[str, Any], end: dict[str, Any], model: str | None
 ) -> None:
     assert record(start, end).model == model
@@ -152,7 +152,7 @@ def test_a_call_whose_process_died_is_an_error_of_type_abandoned() -> None:
 
 
 @pytest.mark.parametrize("status", ["pending", "ok", "error", "cancelled", "partial"])
-def test_status_is_how_the_call_ended(status: str) -> None:
+def test_status_follows_from_the_end_of_the_call(status: str) -> None:
     assert record(CHAT, ended=ENDED[status]).status == status
 
 
@@ -214,7 +214,7 @@ def test_records_are_read_only() -> None:
         record(CHAT).status = "ok"  # type: ignore[misc]
 
 
-def test_messages_and_result_are_langchains_own_objects() -> None:
+def test_messages_and_result_are_langchains_objects() -> None:
     read = record(CHAT, {"generations": [answer(tool_calls=[], invalid_tool_calls=[])], "llm_output": {"a": 1}})
     assert [type(message) for message in read.messages()] == [HumanMessage]
     result = read.result()
@@ -241,13 +241,13 @@ def test_a_body_of_any_shape_can_be_read(start: dict[str, Any] | None, end: dict
     assert orjson.loads(orjson.dumps(as_dict))["id"] == str(ID)
 
 
-def test_opaque_bytes_are_a_record_too() -> None:
+def test_opaque_bytes_make_a_record() -> None:
     read = StoredRow(start=b"\xff not json", ended=0).record()
     assert (read.kind, read.status, read.input) == ("llm", "pending", [])
     assert (read.messages(), read.result()) == ([], None)
 
 
-def test_what_a_hook_put_in_the_place_of_content_is_no_message() -> None:
+def test_a_hooks_replacement_of_messages_is_not_a_message() -> None:
     hidden = record({"messages": "[hidden]"}, {"generations": "[hidden]", "llm_output": "[hidden]"}, ended=1)
     result = hidden.result()
     assert result is not None

@@ -1,4 +1,4 @@
-"""``plsync salvage``: a damaged journal comes out as a new one, and what is lost is said."""
+"""``plsync salvage`` makes a new journal of a damaged one, and reports the losses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="limits and signal
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Thirty calls; PromptLayer has the first as 70."""
+    """A journal of thirty calls. PromptLayer has acked the first with the request id 70."""
     writer = SpoolWriter(tmp_path / "journal")
     for number in range(30):
         writer.call(f"Question {number}?", f"Answer {number}", at=1_760_000_000_000 + number, tags=["asked"])
@@ -36,12 +36,12 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal"
 
 
-def test_a_damaged_journal_is_saved_with_its_ids_states_and_request_ids(path: Path, tmp_path: Path) -> None:
+def test_a_damaged_journal_keeps_its_ids_states_and_request_ids(path: Path, tmp_path: Path) -> None:
     with plsync.Journal.open(path) as journal:
         known: dict[str, tuple[Any, ...]] = {
             record.id: (record.state, record.request_id, record.input) for record in journal.records()
         }
-    # Without its first pages nothing tells whether a record that waits has been sent in a later commit.
+    # Without its first pages the store does not show whether a later commit sent a waiting record.
     known = {key: ("in_doubt" if state == "pending" else state, *rest) for key, (state, *rest) in known.items()}
     data = path / "lmdb" / "data.mdb"
     data.write_bytes(b"\xff" * 8192 + data.read_bytes()[8192:])
@@ -74,13 +74,13 @@ def test_a_damaged_dictionary_does_no_harm(path: Path, tmp_path: Path) -> None:
     assert kept == dictionary
 
 
-def test_a_sound_journal_comes_out_whole(path: Path, tmp_path: Path) -> None:
+def test_a_sound_journal_is_copied_whole(path: Path, tmp_path: Path) -> None:
     assert "no known losses" in printed(path, "salvage", str(path), str(tmp_path / "saved"))
     (report,) = json_lines(path, "salvage", str(path), str(tmp_path / "again"))
     assert (report["records"], report["acks"], report["lost"], report["damaged"]) == (30, 1, 0, 0)
 
 
-def test_what_is_lost_is_said_and_the_exit_code_tells(path: Path, tmp_path: Path) -> None:
+def test_losses_are_printed_and_set_the_exit_code(path: Path, tmp_path: Path) -> None:
     (path / "lmdb" / "data.mdb").unlink()
     done = run(path, "salvage", str(path), str(tmp_path / "saved"))
     assert done.returncode == 1
@@ -89,7 +89,7 @@ def test_what_is_lost_is_said_and_the_exit_code_tells(path: Path, tmp_path: Path
 
 @pytest.mark.parametrize("command", ["check", "status"])
 @pytest.mark.parametrize("left", [8192, 0])
-def test_a_store_whose_file_was_cut_is_said_with_what_to_do(path: Path, command: str, left: int) -> None:
+def test_the_error_for_a_truncated_store_names_the_next_step(path: Path, command: str, left: int) -> None:
     with (path / "lmdb" / "data.mdb").open("rb+") as data:
         data.truncate(left)
     done = run(path, command)
@@ -98,14 +98,14 @@ def test_a_store_whose_file_was_cut_is_said_with_what_to_do(path: Path, command:
     assert "`plsync salvage`" in done.stderr
 
 
-def test_a_salvage_needs_a_journal_and_a_new_place(path: Path, tmp_path: Path) -> None:
+def test_a_salvage_needs_a_journal_and_a_new_directory(path: Path, tmp_path: Path) -> None:
     with pytest.raises(JournalNotFound):
         plsync.salvage(tmp_path / "none", tmp_path / "saved")
     with pytest.raises(JournalFormatError, match="exists"):
         plsync.salvage(path, path)
 
 
-def test_the_reading_process_takes_its_modules_from_where_the_caller_has_them(
+def test_the_child_imports_its_modules_from_the_callers_path(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "json.py").write_text("raise SystemExit('the wrong json')")
@@ -114,18 +114,18 @@ def test_the_reading_process_takes_its_modules_from_where_the_caller_has_them(
 
 
 @on_linux
-def test_a_reading_process_cannot_take_all_memory(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_of_the_child_is_limited(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(salvage, "MEMORY", 1 << 20)
     monkeypatch.setattr(salvage, "MEMORY_PER_BYTE", 0)
     before = (path / "lmdb" / "data.mdb").read_bytes()
-    # LMDB says so, most other code is ended.
+    # LMDB raises an error, most other code aborts.
     with pytest.raises(JournalError, match=r"Cannot allocate memory|was ended by SIGABRT"):
         plsync.salvage(path, tmp_path / "saved")
     assert (path / "lmdb" / "data.mdb").read_bytes() == before
 
 
 class Watched(subprocess.Popen[bytes]):
-    """A process that a test can lay its hands on."""
+    """A process that a test can stop and signal."""
 
     started: ClassVar[list[Watched]] = []
 
@@ -145,7 +145,7 @@ def until(condition: Callable[[], bool]) -> None:
 def half_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], tuple[Future[Any], subprocess.Popen[bytes], int]]:
-    """Starts a salvage of 8,000 calls and stops its process where a part of them is saved."""
+    """Starts a salvage of 8,000 calls, and stops its process after a part of the calls is saved."""
     writer = SpoolWriter(tmp_path / "journal")
     for number in range(8_000):
         writer.call("?", "!", at=1_760_000_000_000 + number)
@@ -157,7 +157,7 @@ def half_way(
     target = tmp_path / "saved"
 
     def saved() -> int:
-        # Without LMDB's lock: a process that is stopped while it opens its store has that to itself.
+        # Without LMDB's lock, which a process holds while it opens its store.
         try:
             with (
                 lmdb.open(str(target / "lmdb"), readonly=True, lock=False, max_dbs=32) as environment,
@@ -173,7 +173,7 @@ def half_way(
         (process,) = Watched.started
 
         def stopped_half_way() -> bool:
-            # It gets on while this sleeps, and not while this looks.
+            # The process runs while this thread sleeps, and stands still while this thread reads the store.
             process.send_signal(signal.SIGSTOP)
             if saved():
                 return True
@@ -187,7 +187,7 @@ def half_way(
 
 
 @on_linux
-def test_what_was_saved_before_the_reading_process_died_is_there_and_said(
+def test_records_saved_before_the_child_died_are_kept_and_counted(
     half_way: Callable[[], tuple[Future[Any], subprocess.Popen[bytes], int]], tmp_path: Path
 ) -> None:
     salvaging, process, saved = half_way()
@@ -202,7 +202,7 @@ def test_what_was_saved_before_the_reading_process_died_is_there_and_said(
 
 
 @on_linux
-def test_a_reading_process_that_comes_to_no_end_is_ended(
+def test_a_child_that_takes_too_long_is_killed(
     half_way: Callable[[], tuple[Future[Any], subprocess.Popen[bytes], int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(salvage, "SECONDS", 3.0)

@@ -1,4 +1,4 @@
-"""Quota and compaction, as users meet them."""
+"""Quota and compaction, by command and from Python."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = 1_760_000_000_000
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Three calls about planets; PromptLayer has the first as 70."""
+    """A journal of three calls about planets. PromptLayer has acked the first with the request id 70."""
     writer = SpoolWriter(tmp_path / "journal")
     for number, planet in enumerate(("Mercury", "Venus", "Earth")):
         writer.call(f"How far is {planet}?", f"{planet} is far", at=T + number, tags=["planets"])
@@ -28,14 +28,14 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal"
 
 
-def test_without_a_quota_nothing_is_limited(path: Path) -> None:
+def test_without_a_quota_a_journal_has_no_limit(path: Path) -> None:
     assert json_lines(path, "quota") == [
         {"journal": str(path), "max_bytes": None, "max_age": None, "policy": "keep-unsent"}
     ]
     assert "no limit" in printed(path, "quota")
 
 
-def test_a_quota_is_set_piece_by_piece(path: Path) -> None:
+def test_each_part_of_a_quota_is_set_alone(path: Path) -> None:
     printed(path, "quota", "--max-bytes", "2GB")
     printed(path, "quota", "--max-age", "30d", "--policy", "drop-oldest")
     with Journal.open(path) as journal:
@@ -49,13 +49,13 @@ def test_a_quota_is_set_piece_by_piece(path: Path) -> None:
     "wrong",
     [("--max-bytes", "much"), ("--max-bytes", "99999999TB"), ("--max-age", "-1d"), ("--policy", "drop-all")],
 )
-def test_a_limit_that_is_none_is_refused(path: Path, wrong: tuple[str, str]) -> None:
+def test_an_invalid_limit_is_refused(path: Path, wrong: tuple[str, str]) -> None:
     done = run(path, "quota", *wrong)
     assert done.returncode == 2
     assert wrong[1] in done.stderr
 
 
-def test_a_pruned_record_says_so_and_keeps_its_request_id(path: Path) -> None:
+def test_a_pruned_record_shows_its_mark_and_keeps_its_request_id(path: Path) -> None:
     printed(path, "quota", "--max-bytes", "0")
     with Journal.open(path) as journal:
         record = journal.get(70)
@@ -67,7 +67,7 @@ def test_a_pruned_record_says_so_and_keeps_its_request_id(path: Path) -> None:
     assert json_lines(path, "show", "70")[0]["pruned"] is True
 
 
-def test_status_counts_what_the_quota_took_and_says_when_it_could_not(path: Path) -> None:
+def test_status_counts_pruned_records_and_reports_a_quota_that_is_exceeded(path: Path) -> None:
     printed(path, "quota", "--max-bytes", "0")
     text = printed(path, "status")
     assert re.search(r"pruned +1 ", text)
@@ -76,7 +76,7 @@ def test_status_counts_what_the_quota_took_and_says_when_it_could_not(path: Path
     assert (stats["pruned"], stats["dropped"], stats["quota"]["over"]) == (1, 0, True)
 
 
-def test_what_was_never_sent_goes_only_when_the_policy_says_so_and_is_counted(path: Path) -> None:
+def test_unsent_records_lose_their_content_only_by_policy_and_are_counted(path: Path) -> None:
     printed(path, "quota", "--max-bytes", "0", "--policy", "drop-oldest")
     assert re.search(r"dropped +2 ", printed(path, "status"))
     dropped = [record for record in json_lines(path, "list") if record["state"] == "dead"]
@@ -84,7 +84,7 @@ def test_what_was_never_sent_goes_only_when_the_policy_says_so_and_is_counted(pa
     assert all(record["pruned"] and "quota" in record["last_error"] for record in dropped)
 
 
-def test_compact_gives_space_back_and_says_how_much(path: Path) -> None:
+def test_compact_returns_space_and_reports_its_size(path: Path) -> None:
     printed(path, "quota", "--max-bytes", "0")
     assert "before" in printed(path, "compact")
     (report,) = json_lines(path, "compact")
@@ -95,7 +95,7 @@ def test_compact_gives_space_back_and_says_how_much(path: Path) -> None:
         assert journal.check().problems == []
 
 
-def test_an_open_journal_sees_through_a_compaction(path: Path) -> None:
+def test_an_open_journal_reads_on_after_a_compaction(path: Path) -> None:
     with Journal.open(path) as journal:
         assert journal.stats().records == 3
         printed(path, "compact")
@@ -103,7 +103,7 @@ def test_an_open_journal_sees_through_a_compaction(path: Path) -> None:
     assert json_lines(path, "status")[0]["states"]["acked"] == 2
 
 
-def test_a_quota_beyond_what_the_store_counts_is_refused(path: Path) -> None:
+def test_a_quota_beyond_the_largest_limit_is_refused(path: Path) -> None:
     with Journal.open(path) as journal, pytest.raises(ValueError, match=f"at most {(1 << 63) - 1} bytes"):
         journal.set_quota(Quota(max_bytes=1 << 70))
 

@@ -1,4 +1,4 @@
-"""What a journal stores comes back as it was."""
+"""Encoded values survive a round trip through a journal."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tests.support.generated import FIELDS, VALUES, message, same
         ([{"a": [None, True, 1.5]}], [{"a": [None, True, 1.5]}]),
     ],
 )
-def test_plain_gives_values_any_json_writer_takes(tagged: object, expected: object) -> None:
+def test_plain_values_can_be_written_as_json(tagged: object, expected: object) -> None:
     assert codec.to_plain(tagged) == expected
     json.dumps(codec.to_plain(tagged), allow_nan=False).encode()
 
@@ -67,23 +67,23 @@ anything = st.recursive(
 
 
 @given(anything)
-def test_json_that_no_handler_wrote_has_a_plain_form_too(value: Any) -> None:
+def test_json_of_any_origin_has_a_plain_form(value: Any) -> None:
     json.dumps(codec.to_plain(value), allow_nan=False)
 
 
 @given(anything, st.sampled_from([0, orjson.OPT_INDENT_2]))
-def test_the_plain_form_read_from_json_is_that_of_the_parsed_json(value: Any, style: int) -> None:
+def test_json_decodes_to_the_plain_form_of_its_parsed_value(value: Any, style: int) -> None:
     data = orjson.dumps(value, option=style)
     assert codec.decode_plain(data) == codec.to_plain(orjson.loads(data))
 
 
 @given(st.lists(VALUES | message(), max_size=3))
-def test_the_plain_form_read_from_an_event_is_that_of_the_parsed_event(value: Any) -> None:
+def test_an_event_decodes_to_the_plain_form_of_its_parsed_value(value: Any) -> None:
     data, _ = encode(value)
     assert codec.decode_plain(data) == codec.to_plain(orjson.loads(data))
 
 
-def test_what_is_no_json_has_no_plain_form() -> None:
+def test_bytes_that_are_not_json_have_no_plain_form() -> None:
     for data in (b"", b"{", b'{"$":"AIMessage","v":{}', b'{"$":"AIMessage","v":{]}}', b"\xff"):
         with pytest.raises(orjson.JSONDecodeError):
             codec.decode_plain(data)
@@ -94,7 +94,7 @@ def test_json_nested_deeper_than_handlers_write_is_cut() -> None:
     assert orjson.dumps([[codec.to_plain(nested)]]).startswith(b'[[{"a":{"a":')
 
 
-def test_plain_does_not_import_langchain() -> None:
+def test_to_plain_does_not_import_langchain() -> None:
     program = (
         "import sys; from plsync.journal.events import tagged; tagged.to_plain({'$': 'AIMessage', 'v': {}})\n"
         "print(*sys.modules)"
@@ -107,27 +107,27 @@ def test_decode_knows_only_a_fixed_list_of_classes() -> None:
     assert codec.decode(b'{"$":"Popen","v":["true"]}') == {"$": "Popen", "v": ["true"]}
 
 
-def test_decode_restores_what_json_lacks() -> None:
+def test_decode_restores_values_that_json_lacks() -> None:
     assert math.isnan(codec.decode(b'{"$":"float","v":"nan"}'))
     assert codec.decode(b'{"$":"dict","v":[[{"$":"tuple","v":[1]},{"$":"bytes","v":"AAE="}]]}') == {(1,): b"\x00\x01"}
 
 
 @given(VALUES)
-def test_values_come_back_as_they_were(value: Any) -> None:
+def test_values_survive_a_round_trip(value: Any) -> None:
     data, lossy = encode(value)
     assert not lossy
     assert same(codec.decode(data), value)
 
 
 @given(message())
-def test_messages_come_back_as_they_were(value: Any) -> None:
+def test_messages_survive_a_round_trip(value: Any) -> None:
     data, lossy = encode(value)
     assert not lossy
     assert same(codec.decode(data), value)
 
 
 @given(message(), st.text(), st.none() | FIELDS, st.booleans())
-def test_generations_come_back_as_they_were(value: Any, text: str, info: Any, is_chunk: bool) -> None:
+def test_generations_survive_a_round_trip(value: Any, text: str, info: Any, is_chunk: bool) -> None:
     cls = outputs.ChatGenerationChunk if is_chunk else outputs.ChatGeneration
     generation = cls.model_construct(text=text, message=value, generation_info=info)
     data, lossy = encode([generation])
@@ -136,7 +136,7 @@ def test_generations_come_back_as_they_were(value: Any, text: str, info: Any, is
 
 
 @given(VALUES | message())
-def test_whatever_is_written_has_a_plain_form(value: Any) -> None:
+def test_every_encoded_value_has_a_plain_form(value: Any) -> None:
     found = codec.to_plain(orjson.loads(encode(value)[0]))
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
@@ -207,7 +207,7 @@ def test_other_objects_are_kept_by_their_repr_cut_short() -> None:
     assert codec.decode(data) == "x" * 2000
 
 
-def test_nesting_without_end_is_cut() -> None:
+def test_endless_nesting_is_cut() -> None:
     deep: Any = ()
     for _ in range(1000):
         deep = (deep, [])

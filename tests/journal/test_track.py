@@ -1,4 +1,4 @@
-"""``plsync.track``: what the SDK's calls say, kept until PromptLayer can be told."""
+"""``plsync.track`` queues the calls of PromptLayer's SDK until they can be sent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RUN = "0f5d3a52-6f0b-4d8e-9a59-0d6f4f6f4a11"
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The process's own journal, with one call of a known run."""
+    """The default journal of the process, with one call of a known run."""
     path = tmp_path / "journal"
     monkeypatch.setenv("PLSYNC_JOURNAL", str(path))
     writer = SpoolWriter(path)
@@ -38,7 +38,7 @@ def queued(path: Path, about: int | str) -> list[tuple[str, dict[str, Any]]]:
         return [(one.op, one.payload) for one in journal.followups.of(about)]
 
 
-def test_each_call_is_queued_as_promptlayer_takes_it(path: Path) -> None:
+def test_each_call_is_queued_with_the_payload_of_promptlayers_api(path: Path) -> None:
     assert track.score(RUN, 100) is True
     assert track.score(RUN, 0, "style") is True
     assert track.metadata(RUN, {"foo": "bar"}) is True
@@ -56,14 +56,14 @@ def test_each_call_is_queued_as_promptlayer_takes_it(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["score", "metadata", "prompt", "group"])
-def test_the_arguments_are_the_sdks_in_name_and_order(name: str) -> None:
+def test_the_arguments_have_the_names_and_order_of_the_sdk(name: str) -> None:
     theirs = list(inspect.signature(getattr(TrackManager, name)).parameters.values())[1:]
     for ours in (getattr(track, name), getattr(track.Tracker(None), name)):  # type: ignore[arg-type]
         given = [one for one in inspect.signature(ours).parameters.values() if one.name != "journal"]
         assert [(one.name, one.default) for one in given] == [(one.name, one.default) for one in theirs]
 
 
-def test_a_journal_has_the_same_calls(path: Path) -> None:
+def test_a_journal_has_the_same_functions(path: Path) -> None:
     with Journal.open(path) as journal:
         (record,) = journal.records()
         assert journal.track.score(record.id, 90)
@@ -73,7 +73,7 @@ def test_a_journal_has_the_same_calls(path: Path) -> None:
     assert [op for op, _ in queued(path, RUN)] == ["score", "metadata", "prompt", "group"]
 
 
-def test_a_request_id_alone_needs_no_journal_to_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_id_creates_a_missing_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLSYNC_JOURNAL", str(tmp_path / "new"))
     assert track.score(request_id=4711, score=50)
     assert queued(tmp_path / "new", 4711) == [("score", {"score": 50})]
@@ -87,7 +87,7 @@ def test_a_journal_can_be_named(path: Path, tmp_path: Path) -> None:
     assert (queued(path, 4711), queued(path, 4712)) == ([], [("score", {"score": 60})])
 
 
-def test_inside_using_calls_go_to_its_journal_and_elsewhere_they_do_not(path: Path, tmp_path: Path) -> None:
+def test_only_calls_inside_using_go_to_its_journal(path: Path, tmp_path: Path) -> None:
     with track.using(tmp_path / "callback's"):
         track.score(1, 1)
         track.score(2, 2, journal=path)
@@ -129,7 +129,7 @@ INVALID: list[tuple[Call, str]] = [
 
 
 @pytest.mark.parametrize(("call", "reason"), INVALID, ids=[f"{number}" for number in range(len(INVALID))])
-def test_what_promptlayer_would_not_take_is_refused_and_not_queued(path: Path, call: Call, reason: str) -> None:
+def test_an_invalid_follow_up_is_refused_and_not_queued(path: Path, call: Call, reason: str) -> None:
     with pytest.raises(InvalidFollowUp) as raised:
         call()
     assert reason in str(raised.value)
@@ -147,21 +147,21 @@ def test_an_unknown_record_is_an_error_at_once(path: Path) -> None:
         assert journal.stats().followups == 0
 
 
-def test_what_was_queued_before_a_request_id_comes_is_found_under_it_after(path: Path) -> None:
+def test_a_follow_up_queued_before_the_ack_is_found_by_request_id_afterwards(path: Path) -> None:
     track.score(RUN, 40)
     acknowledge(path)
     track.score(1001, 41)
     assert [payload["score"] for _, payload in queued(path, 1001)] == [40, 41]
 
 
-def test_what_was_queued_survives_the_process(path: Path) -> None:
+def test_a_queued_follow_up_survives_the_process(path: Path) -> None:
     program = "import os\nfrom plsync import track\ntrack.score(4711, 7)\nos.kill(os.getpid(), 9)"
     done = subprocess.run([sys.executable, "-c", program], check=False)
     assert done.returncode == -9
     assert queued(path, 4711) == [("score", {"score": 7})]
 
 
-def test_processes_queue_side_by_side_and_lose_nothing(path: Path) -> None:
+def test_processes_queue_at_the_same_time_without_a_loss(path: Path) -> None:
     program = "import sys\nfrom plsync import track\nfor number in range(20): track.score(int(sys.argv[1]), number)"
     running = [subprocess.Popen([sys.executable, "-c", program, str(request)]) for request in (1, 1, 2)]
     assert [one.wait(60) for one in running] == [0, 0, 0]
@@ -181,6 +181,6 @@ def test_tracking_imports_neither_langchain_nor_the_sdk_nor_an_http_client() -> 
     assert done.stdout.strip() == "[]"
 
 
-def test_the_old_name_for_the_package_gives_the_same_functions() -> None:
+def test_the_package_exports_track() -> None:
     assert plsync.track is track
     assert "track" in dir(plsync)

@@ -1,4 +1,4 @@
-"""Waiting for another process that takes events in: a signal does not end it, unless its handler says so."""
+"""A call waits while another process ingests. A signal ends the wait only if its handler raises."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 @pytest.fixture
-def let_go(journal: Journal) -> Iterator[Callable[[], None]]:
-    """Somebody takes in, until this is called."""
+def release(journal: Journal) -> Iterator[Callable[[], None]]:
+    """Hold the ingest lock, like another process, until the test calls this function."""
     with (journal.path / "ingest.lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield lambda: fcntl.flock(lock, fcntl.LOCK_UN)
@@ -36,7 +36,7 @@ def let_go(journal: Journal) -> Iterator[Callable[[], None]]:
 
 @pytest.fixture
 def on_signal() -> Iterator[Callable[[Callable[[], Any]], None]]:
-    """Has a function called when a signal comes, which it does soon."""
+    """Sets a function as the handler of a signal that arrives soon."""
 
     def handle(function: Callable[[], Any]) -> None:
         def handler(number: int, frame: FrameType | None) -> None:
@@ -53,15 +53,15 @@ OnSignal = Callable[[Callable[[], Any]], None]
 
 
 @pytest.mark.parametrize("wait", [Journal.flush, Journal.compact])
-def test_a_signal_is_handled_and_the_wait_goes_on(
-    wait: Callable[[Journal], Any], journal: Journal, let_go: Callable[[], None], on_signal: OnSignal
+def test_a_signal_is_handled_and_the_wait_continues(
+    wait: Callable[[Journal], Any], journal: Journal, release: Callable[[], None], on_signal: OnSignal
 ) -> None:
-    on_signal(let_go)
+    on_signal(release)
     wait(journal)
     assert journal.flush().journaled == 1
 
 
-@pytest.mark.usefixtures("let_go")
+@pytest.mark.usefixtures("release")
 def test_a_handler_that_raises_ends_the_wait(journal: Journal, on_signal: OnSignal) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt

@@ -18,7 +18,7 @@ QUESTIONS = {"urgent": decisions.Noul(instructions="Must somebody answer at once
 
 
 class Judge(decisions.BaseDecisionModel):  # type: ignore[misc, name-defined]
-    """Finds everything urgent, or is out of order."""
+    """Classifies every state as urgent, or raises."""
 
     model: str = "judge-1"
     fails: bool = False
@@ -55,7 +55,7 @@ def test_a_decision_is_kept(config: dict[str, Any], path: Path) -> None:
     is_kept(record)
 
 
-async def test_an_async_decision_is_the_same(config: dict[str, Any], path: Path) -> None:
+async def test_an_async_decision_is_recorded_alike(config: dict[str, Any], path: Path) -> None:
     await Judge().ainvoke({"state": "Production is down.", "questions": QUESTIONS}, config)
     (record,) = records(path)
     is_kept(record)

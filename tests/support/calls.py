@@ -13,7 +13,7 @@ AT = 1_790_000_000_000
 
 
 def write_calls(path: Path, number: int, *, sink: str | None = None) -> list[str]:
-    """Finished chat calls, of a process that is gone since; returns their ids, oldest first."""
+    """Write finished chat calls of a process that has ended since. Returns their ids, oldest first."""
     writer = SpoolWriter(path)
     start = {} if sink is None else {"sink": sink}
     ids = [writer.call(f"question {index}", f"answer {index}", at=AT + index, **start) for index in range(number)]
@@ -43,8 +43,8 @@ def acknowledge(path: Path) -> int:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Returns when the condition holds; fails if it does not come to."""
+    """Return when the condition holds; fail after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "this never came true"
+        assert time.monotonic() < deadline, "the condition never held"
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Children made by fork, for tests."""
+"""Forked child processes for tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SECONDS = 20
 
 
 def forked(run: Callable[[], None]) -> int:
-    """Fork a child that runs this and exits without pytest's clean-up; an alarm ends a child that hangs."""
+    """Fork a child that calls ``run`` and exits without pytest's clean-up. An alarm ends a child that hangs."""
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -27,5 +27,5 @@ def forked(run: Callable[[], None]) -> int:
 
 
 def ended(pid: int) -> int:
-    """How it ended: its exit code, or minus the signal."""
+    """The exit code of a child, or minus the signal that ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

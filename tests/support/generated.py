@@ -63,7 +63,7 @@ def message(draw: st.DrawFn) -> Any:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equal, and of the same classes all the way down."""
+    """Whether two values are equal, and of the same classes at every depth."""
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):

@@ -67,7 +67,7 @@ class StuckChat(Chat):
 
 
 class SlowChat(Chat):
-    """Waits for every call that has begun, so that all are open at the same time."""
+    """Waits until every call has begun, so that all calls are open at once."""
 
     meet: Any = None
 
@@ -91,7 +91,7 @@ class CallbackLLM(LLM):
 
 
 class FailingLLM(LLM):
-    """A text model that is out of order."""
+    """A text model that always raises."""
 
     @property
     def _llm_type(self) -> str:

@@ -43,7 +43,7 @@ class SpoolWriter:
             self._lock.close()
 
     def start(self, body: dict[str, Any] | bytes, *, at: int, tags: list[str] | None = None, flags: int = 0) -> str:
-        """A call begins ``at`` ms since the epoch; returns the record id."""
+        """Write the start of a call, ``at`` ms since the epoch. Returns the record id."""
         record_id = _new_id(at)
         labels = [(b"t", tag.encode()) for tag in tags or []]
         if isinstance(body, dict):
@@ -57,12 +57,12 @@ class SpoolWriter:
         return str(UUID(bytes=record_id))
 
     def end(self, record_id: str, body: dict[str, Any], *, ended: str = "ok", flags: int = 0) -> None:
-        """The call is over."""
+        """Write the end of a call."""
         encoded = orjson.dumps({"v": 1, "elapsed": 1_000_000, "error": None, **body})
         self._append(END, UUID(record_id).bytes, b"", encoded, flags=flags, ended=ENDED[ended])
 
     def call(self, prompt: str, answer: str, *, at: int, **start: Any) -> str:
-        """A chat call that went well."""
+        """Write a chat call that succeeded. Returns the record id."""
         message = {"$": "HumanMessage", "v": {"type": "human", "content": prompt}}
         tags = start.pop("tags", None)
         record_id = self.start({"kind": "chat", "messages": [message], **start}, at=at, tags=tags)
@@ -71,7 +71,7 @@ class SpoolWriter:
         return record_id
 
     def fail(self, reason: str) -> None:
-        """An event could not be recorded."""
+        """Count an event that could not be recorded."""
         self._note(failures=1, reason=reason)
 
     def _note(self, *, failures: int, reason: str) -> None:
@@ -114,7 +114,7 @@ _TABLE = [_table_entry(byte) for byte in range(256)]
 
 
 def _new_id(at: int) -> bytes:
-    """UUIDv7 of a moment, ms since the epoch."""
+    """A UUIDv7 of a time in ms since the epoch."""
     random = int.from_bytes(os.urandom(10), "big")
     value = (at << 80) | (random & ~(0xF << 76) & ~(0x3 << 62)) | (0x7 << 76) | (0x2 << 62)
     return value.to_bytes(16, "big")
