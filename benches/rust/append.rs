@@ -7,7 +7,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-use plsync_journal::{Durability, Ended, Event, Kind, RecordId, Spool, Store};
+use plsync_journal::{Durability, Event, FrameKind, Head, RecordId, Spool, Store};
 
 const SEGMENT: u64 = 16 << 20;
 const ROUNDS: usize = 1000;
@@ -45,8 +45,7 @@ fn main() {
             for _ in 0..ROUND {
                 let start = Instant::now();
                 let id = RecordId::new();
-                let event =
-                    Event { kind: Kind::Raw, ended: Ended::No, flags: 0, lane: 0, id, labels: &[], body: &body };
+                let event = Event { head: Head::new(FrameKind::Raw, id), labels: &[], body: &body };
                 spool.append(&event).expect("room");
                 appended.push(start.elapsed().as_nanos());
             }

@@ -5,9 +5,9 @@
 
 use std::fmt::Write;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use plsync_journal::{Durability, Ended, Event, Kind, Query, RecordId, Spool, State, Store, labels};
+use plsync_journal::{Durability, Ended, Event, FrameKind, Head, Query, RecordId, Spool, State, Store, labels};
 
 const WORDS: &str = "the model answered once upon a time there was cassette which replayed its other side to nobody \
     in particular because temperature was zero and every token had been seen before by somebody who wrote tests";
@@ -86,10 +86,11 @@ fn record(spool: &Spool, number: usize) -> (RecordId, f64) {
     labels::push(&mut section, labels::TAG, if number % 1000 == 7 { b"rare" } else { b"bench" });
     labels::push(&mut section, labels::MODEL, b"gpt-4o");
     labels::push(&mut section, labels::RUN, &(number as u128).to_be_bytes());
-    let event = Event { kind: Kind::Start, ended: Ended::No, flags: 0, lane: 0, id, labels: &section, body: &start };
+    let event = Event { head: Head::new(FrameKind::Start, id), labels: &section, body: &start };
     let at = Instant::now();
     spool.append(&event).expect("room");
-    spool.append(&Event { kind: Kind::End, ended: Ended::Ok, labels: &[], body: &end, ..event }).expect("room");
+    let head = Head { ended: Ended::Ok, ..Head::new(FrameKind::End, id) };
+    spool.append(&Event { head, labels: &[], body: &end }).expect("room");
     (id, at.elapsed().as_secs_f64() * 5e5)
 }
 
@@ -107,7 +108,7 @@ fn queries(path: &Path, last: RecordId) {
         ("oldest first", Query { oldest_first: true, ..page.clone() }),
         ("by a rare tag", Query { labels: tagged(b"rare"), ..page.clone() }),
         ("by two labels", Query { labels: both, ..page.clone() }),
-        ("by time", Query { until: Some(last.unix_ms() - 1000), ..page.clone() }),
+        ("by time", Query { until: Some(last.made_at() - Duration::from_secs(1)), ..page.clone() }),
         ("by state pending", Query { states: vec![State::Pending], ..page.clone() }),
         ("by state dead", Query { states: vec![State::Dead], ..page.clone() }),
         ("by a frequent word", Query { text: Some("cassette".into()), ..page.clone() }),

@@ -8,7 +8,7 @@ use std::io::{Seek, Write};
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use plsync_journal::{Ended, Event, Kind, RecordId, frame, read_segment};
+use plsync_journal::{Event, FrameKind, Head, RecordId, frame, read_segment};
 use tempfile::NamedTempFile;
 
 /// Bodies of frames, places and bits to flip, and the bytes behind the last frame.
@@ -18,7 +18,7 @@ thread_local! {
     static FILE: RefCell<NamedTempFile> = RefCell::new(file());
 }
 
-/// In memory, if the system has such a directory: a disk would take most of the time.
+/// A file in memory where the system has a directory for that: a disk would take most of the time.
 fn file() -> NamedTempFile {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { NamedTempFile::new_in(memory) } else { NamedTempFile::new() }.unwrap()
@@ -30,10 +30,10 @@ fuzz_target!(|input: Input| {
     let mut frames = Vec::new();
     for (number, body) in (0..).zip(&bodies) {
         let id = RecordId::new();
-        let event = Event { kind: Kind::Raw, ended: Ended::No, flags: 0, lane: 0, id, labels: &[], body };
+        let event = Event { head: Head::new(FrameKind::Raw, id), labels: &[], body };
         let from = bytes.len();
         bytes.extend(frame::framed(&event, number));
-        // Padding belongs to no frame.
+        // Padding is not part of a frame.
         frames.push((id, from..from + frame::HEADER + body.len(), body));
     }
     let mut damaged = Vec::new();
@@ -60,6 +60,6 @@ fuzz_target!(|input: Input| {
                 assert!(!damage.is_empty(), "a frame is missing, and no damage is reported");
             }
         }
-        assert_eq!(found.len(), at, "something was found that was not written");
+        assert_eq!(found.len(), at, "a frame was found that was not written");
     });
 });

@@ -598,7 +598,7 @@ class Store:
     def is_unsettled(self, seq: int) -> bool:
         """Whether a record up to this number has ended, and is not acked, dead or held."""
 
-    def mend_waits(self, before_ms: int, after_ms: int, longest_ms: int) -> int:
+    def shift_waits(self, before_ms: int, after_ms: int, longest_ms: int) -> int:
         """Moves the waits of records after the clock was set, and returns their number.
 
         Args:
@@ -677,8 +677,8 @@ class Store:
     def next_followup_due(self) -> int | None:
         """When a follow-up may be sent next: ms since the epoch, 0 for at once, None when none may be sent."""
 
-    def mend_followups(self, before: int, after: int, longest_ms: int) -> int:
-        """As ``mend_waits``, for follow-ups. ``before`` and ``after`` are ms since the epoch."""
+    def shift_followup_waits(self, before_ms: int, after_ms: int, longest_ms: int) -> int:
+        """Like ``shift_waits``, for follow-ups."""
 
 # --- callbacks ---
 
@@ -764,7 +764,7 @@ class CallbackQueue:
     def waiting(self) -> list[dict[str, Any]]:
         """The sinks with ids that wait or are dead. Each dict has the fields of ``plsync.journal.reports.Waiting``."""
 
-    def give_every_ack(self, sink: str) -> None:
+    def subscribe(self, sink: str) -> None:
         """Queues every future ack for a sink. A sink that has them already keeps its position."""
 
     def requeue(self, sink: str) -> int:
@@ -789,8 +789,8 @@ class Watch:
     def descriptor(self) -> int | None:
         """A file descriptor that becomes readable after a change; None on systems where the caller has to poll."""
 
-    def look(self) -> tuple[bool, bool]:
-        """Whether there may be new events, and new request ids, since the last look. Never waits."""
+    def poll(self) -> tuple[bool, bool]:
+        """Whether there may be new events, and new request ids, since the last poll. Never waits."""
 
 def salvage(source: str, target: str) -> dict[str, Any]:
     """Reads a damaged journal into a new one, in this process.

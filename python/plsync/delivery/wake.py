@@ -105,7 +105,7 @@ class Wake:
             _drain(self._network)
             woken |= Woken.NETWORK
         if Woken.RECORDED in ready or self._watched is None:
-            recorded, rung = self._watch.look()
+            recorded, rung = self._watch.poll()
             woken |= (Woken.RECORDED if recorded else Woken.NOTHING) | (Woken.RUNG if rung else Woken.NOTHING)
         return woken
 

@@ -74,7 +74,7 @@ class CallbackQueue:
 
     def subscribe(self, sink: str) -> None:
         """Queue every later ack for a sink. A sink that is subscribed keeps its position."""
-        self._native.give_every_ack(sink)
+        self._native.subscribe(sink)
 
     # --- delivery ---
     #

@@ -195,4 +195,4 @@ class FollowUpQueue:
         Returns:
             How many follow-ups.
         """
-        return self._store.mend_followups(before_ms, after_ms, longest_ms)
+        return self._store.shift_followup_waits(before_ms, after_ms, longest_ms)

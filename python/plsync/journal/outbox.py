@@ -125,7 +125,7 @@ class Outbox:
         Returns:
             How many records.
         """
-        return self._store.mend_waits(before_ms, after_ms, longest_ms)
+        return self._store.shift_waits(before_ms, after_ms, longest_ms)
 
     def requeue(self, seqs: Sequence[int]) -> int:
         """Make dead or held records pending, due now. Returns how many."""

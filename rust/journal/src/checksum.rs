@@ -6,11 +6,11 @@ pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(bytes)
 }
 
-/// That of the parts, one after the other.
+/// The checksum of the parts, one after the other.
 pub(crate) fn crc32c_of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u32 {
     let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
     parts.into_iter().for_each(|part| digest.update(part));
-    // Of the library's 64 bits a CRC of 32 fills the lower half.
+    // The library returns 64 bits, of which a CRC of 32 bits fills the lower half.
     u32::try_from(digest.finalize()).unwrap_or_default()
 }
 
@@ -26,9 +26,9 @@ mod tests {
     }
 
     proptest! {
-        /// Against the definition, bit by bit: the library has another way for each processor and length.
+        /// Against the definition, bit by bit: the library computes it differently for each processor and length.
         #[test]
-        fn every_length_and_cut_gives_what_the_definition_says(bytes in prop::collection::vec(any::<u8>(), 0..3000), cut: prop::sample::Index) {
+        fn every_length_and_cut_agrees_with_the_definition(bytes in prop::collection::vec(any::<u8>(), 0..3000), cut: prop::sample::Index) {
             let mut expected = u32::MAX;
             for byte in &bytes {
                 expected ^= u32::from(*byte);

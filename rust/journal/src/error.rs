@@ -1,4 +1,4 @@
-//! One error type: what happened, where, and what the caller may do about it.
+//! The one error type of the crate: what happened, and where.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no journal at this path.
+    /// The path holds no journal.
     #[error("no journal at {}", .0.display())]
     NotFound(PathBuf),
-    /// The path holds something else.
+    /// The path holds other files.
     #[error("{} is not a journal: {reason}", path.display())]
     Format {
         /// The journal directory.
@@ -21,7 +21,7 @@ pub enum Error {
         /// What was found there.
         reason: String,
     },
-    /// A later version wrote it, in a format this one does not know.
+    /// A later version wrote the journal, in a format this version does not know.
     #[error("{} was written by a newer plsync: {reason}", path.display())]
     Newer {
         /// The journal directory, or the file in it.
@@ -29,7 +29,7 @@ pub enum Error {
         /// What this version does not know.
         reason: String,
     },
-    /// A new journal is to be made where something is already.
+    /// The path of a new journal exists already.
     #[error("{} exists", .0.display())]
     Exists(PathBuf),
     /// The path is on a network file system.
@@ -46,7 +46,7 @@ pub enum Error {
     /// The fork that made this process cut off a thread that worked on a store, whose locks may stay held for ever.
     #[error("this process was forked while a thread of its parent worked on a journal, so it cannot read a journal")]
     PoisonedByFork,
-    /// Stored bytes don't match their checksum or their own structure.
+    /// Stored bytes do not match their checksum or their own structure.
     #[error("damaged: {0}")]
     Corrupt(String),
     /// The store as a whole cannot be used.
@@ -54,30 +54,33 @@ pub enum Error {
     Broken {
         /// The journal directory, or that of the store.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the store.
         reason: &'static str,
     },
+    /// This crate broke one of its own rules. The journal is not damaged.
+    #[error("a bug in plsync: {0}")]
+    Internal(&'static str),
     /// An event is larger than a frame may be.
     #[error("an event of {len} bytes is over the limit of {max} bytes; it was not recorded")]
     TooLarge {
-        /// Bytes asked for.
+        /// Bytes of the event.
         len: usize,
         /// Bytes allowed.
         max: usize,
     },
-    /// A follow-up is larger than one may be.
+    /// A follow-up is larger than allowed.
     #[error("a follow-up of {len} bytes is over the limit of {max} bytes; it was not queued")]
     FollowUpTooLarge {
-        /// Bytes asked for.
+        /// Bytes of the follow-up.
         len: usize,
         /// Bytes allowed.
         max: usize,
     },
     /// The operating system refused.
-    #[error("{what} {}: {source}", path.display())]
+    #[error("{action} {}: {source}", path.display())]
     Io {
-        /// What was tried, as a verb: "cannot write".
-        what: &'static str,
+        /// The action that failed: "cannot write".
+        action: &'static str,
         /// The file or directory.
         path: PathBuf,
         /// The cause.
@@ -89,7 +92,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What the operating system said, if it was the one that refused.
+    /// The operating system's error, if that is the cause.
     pub fn io_cause(&self) -> Option<&io::Error> {
         match self {
             Self::Io { source, .. } | Self::Lmdb(heed::Error::Io(source)) => Some(source),
@@ -97,14 +100,14 @@ impl Error {
         }
     }
 
-    /// Whether the store is damaged to an extent that only a salvage gets anything out of it.
+    /// Whether the store is so damaged that only a salvage can read from it.
     pub fn needs_salvage(&self) -> bool {
         use heed::MdbError::{Corrupted, Invalid, PageNotFound};
         matches!(self, Self::Broken { .. } | Self::Lmdb(heed::Error::Mdb(Corrupted | Invalid | PageNotFound)))
     }
 
-    pub(crate) fn io(what: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
-        move |source| Self::Io { what, path, source }
+        move |source| Self::Io { action, path, source }
     }
 }

@@ -1,21 +1,21 @@
-//! Frames: how an event lies in a segment. `docs/reference/format.md` has the byte table. Here one is read; `draft` makes them.
+//! Frames: an event as a segment stores it. `docs/reference/format.md` has the byte table. This module reads frames; `draft` writes them.
 //!
-//! The header has a checksum of its own, so that a damaged length can't swallow what follows it.
+//! The header has a checksum of its own, so a damaged length cannot swallow the frames after it.
 
 mod draft;
 
 use crate::RecordId;
 use crate::checksum::crc32c;
-use crate::state::{Ended, Kind};
+use crate::state::{Ended, FrameKind, Lane};
 #[cfg(fuzzing)]
 pub use draft::framed;
 pub use draft::{Draft, Event, Head};
 
 /// Bytes of a frame header.
 pub const HEADER: usize = 48;
-/// The largest payload (labels and body) of a frame.
+/// The largest payload (labels and body) of a frame, in bytes.
 pub const MAX_PAYLOAD: usize = 64 << 20;
-/// Frames start at multiples of this.
+/// Frames start at multiples of this many bytes.
 pub const ALIGN: usize = 8;
 
 const MAGIC: [u8; 4] = *b"PLSF";
@@ -24,38 +24,38 @@ const VERSION: u8 = 1;
 /// A decoded header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// What the frame holds; `None` for a kind of a later version, which is skipped.
-    pub kind: Option<Kind>,
+    /// What the frame holds; `None` for a kind of a later version, which readers skip.
+    pub kind: Option<FrameKind>,
     /// How the call ended.
     pub ended: Ended,
     /// `FLAG_*` bits.
     pub flags: u8,
     /// The lane.
-    pub lane: u8,
+    pub lane: Lane,
     /// Bytes of labels and body together.
     pub payload_len: usize,
     /// Bytes of labels.
     pub labels_len: usize,
     /// The frame's number in its segment, from 0.
     pub number: u64,
-    /// The record (or, in a segment's first frame, the writer).
+    /// The record, or, in a segment's first frame, the writer.
     pub id: RecordId,
     /// CRC-32C of the payload.
     pub crc: u32,
 }
 
-/// Why bytes are no frame.
+/// Why bytes are not a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defect {
-    /// Nothing was written here: the clean end of a segment.
+    /// All bytes are zero: the clean end of a segment.
     Blank,
-    /// Something was, but it is no whole, intact frame.
+    /// The bytes are not a whole, intact frame.
     Damaged(&'static str),
-    /// A newer version wrote it.
+    /// A newer version wrote the frame.
     Newer,
 }
 
-/// Bytes a frame with this payload takes.
+/// Bytes of a frame with this payload.
 pub fn frame_len(payload_len: usize) -> usize {
     (HEADER + payload_len).next_multiple_of(ALIGN)
 }
@@ -79,12 +79,12 @@ impl Header {
             return Err(Defect::Newer);
         }
         let header = Self {
-            kind: Kind::from_u8(bytes[5]),
+            kind: FrameKind::from_u8(bytes[5]),
             flags: bytes[6],
-            ended: Ended::from_u8(bytes[7]).ok_or(Defect::Damaged("it ended in no known way"))?,
+            ended: Ended::from_u8(bytes[7]).ok_or(Defect::Damaged("its end is of an unknown kind"))?,
             payload_len: u32::from_le_bytes(array(bytes, 8)) as usize,
             labels_len: usize::from(u16::from_le_bytes(array(bytes, 12))),
-            lane: bytes[14],
+            lane: Lane(bytes[14]),
             number: u64::from_le_bytes(array(bytes, 16)),
             id: RecordId(array(bytes, 24)),
             crc: u32::from_le_bytes(array(bytes, 40)),
@@ -95,7 +95,7 @@ impl Header {
         Ok(header)
     }
 
-    /// Bytes from this frame's start to the next one's.
+    /// Bytes from this frame's start to the next frame's start.
     pub fn frame_len(&self) -> usize {
         frame_len(self.payload_len)
     }
@@ -110,6 +110,7 @@ impl Header {
     }
 }
 
+/// The `N` bytes from `at`, as an array.
 pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let mut out = [0; N];
     out.copy_from_slice(&bytes[at..at + N]);

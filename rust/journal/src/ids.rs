@@ -1,7 +1,8 @@
-//! Record ids: `UUIDv7`, made here because `LangChain`'s run ids repeat.
+//! Ids and numbers: of records, requests and sinks.
 //!
-//! The first 60 bits of an id are time (milliseconds, then the fraction of a millisecond in 4096ths, RFC 9562 method 3), so ids sort
-//! by the moment they were made; within a process they are strictly increasing even when the clock is not.
+//! A record's id is a `UUIDv7` made here, because `LangChain`'s run ids repeat. Its first 60 bits are time (milliseconds, then the
+//! fraction of a millisecond in 4096ths, RFC 9562 method 3), so ids sort by the moment they were made. Within a process they strictly
+//! increase, even when the clock goes back.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -9,15 +10,56 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::os::fork;
+use crate::time::Millis;
 
 /// The id of a record, or of a writer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordId(pub [u8; 16]);
 
+/// A record's place in the order of ingestion, from 1, without gaps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    /// A number that no record reaches.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// The number after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// `PromptLayer`'s id of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The number of a sink in one store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SinkId(pub(crate) u32);
+
+impl SinkId {
+    /// Stands for "no sink" in a row.
+    pub(crate) const NONE: Self = Self(0);
+}
+
 /// Milliseconds in the high bits, 4096ths of one in the low twelve; never goes back within a process.
 static LAST_TICK: AtomicU64 = AtomicU64::new(0);
 
-/// How many random bytes are drawn from the system at once.
+/// How many random bytes one system call reads.
 const POOL: usize = 512;
 
 struct Pool {
@@ -34,13 +76,13 @@ impl RecordId {
     /// A new id, above every id this process has made before.
     ///
     /// # Panics
-    /// When the operating system has no randomness to give.
-    #[allow(clippy::new_without_default)] // two calls never agree, which is not what Default promises
+    /// When the operating system has no random bytes.
+    #[allow(clippy::new_without_default)] // two calls never agree, and Default promises that they do
     pub fn new() -> Self {
         Self::at(SystemTime::now())
     }
 
-    /// The same, where the time has been read already.
+    /// Like [`Self::new`], for a time that was read already.
     ///
     /// # Panics
     /// As [`Self::new`].
@@ -56,20 +98,20 @@ impl RecordId {
     }
 
     /// The smallest id of a millisecond, for ranges over time.
-    pub fn floor(unix_ms: u64) -> Self {
+    pub fn floor(at: Millis) -> Self {
         let mut id = [0; 16];
-        id[..6].copy_from_slice(&(unix_ms.min((1 << 48) - 1)).to_be_bytes()[2..]);
+        id[..6].copy_from_slice(&(at.0.min((1 << 48) - 1)).to_be_bytes()[2..]);
         Self(id)
     }
 
-    /// When the id was made, in milliseconds since the epoch.
-    pub fn unix_ms(&self) -> u64 {
+    /// When the id was made.
+    pub fn made_at(&self) -> Millis {
         let mut ms = [0; 8];
         ms[2..].copy_from_slice(&self.0[..6]);
-        u64::from_be_bytes(ms)
+        Millis(u64::from_be_bytes(ms))
     }
 
-    /// The 64-bit span id that goes with this record: its low half, which holds the random bits.
+    /// The 64-bit span id of this record: the low half of the id, which holds the random bits.
     pub fn span_id(&self) -> [u8; 8] {
         let mut span = [0; 8];
         span.copy_from_slice(&self.0[8..]);
@@ -104,12 +146,6 @@ impl fmt::Debug for RecordId {
     }
 }
 
-/// Milliseconds since the epoch.
-pub(crate) fn now_ms() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
-}
-
 fn next_tick(now: Duration) -> u64 {
     let fraction = u64::from(now.subsec_nanos() % 1_000_000) * 4096 / 1_000_000;
     let tick = ((now.as_secs() * 1000 + u64::from(now.subsec_millis())) << 12) | fraction;
@@ -121,7 +157,7 @@ fn next_tick(now: Duration) -> u64 {
 
 fn random8() -> [u8; 8] {
     RANDOM.with_borrow_mut(|pool| {
-        // A forked child inherits the pool; using it would repeat the parent's ids.
+        // A forked child inherits the pool, and would repeat its parent's ids.
         let generation = fork::generation();
         if pool.used + 8 > POOL || pool.generation != generation {
             getrandom::fill(&mut pool.bytes).expect("the operating system gives random bytes");
@@ -147,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn hex_round_trips() {
+    fn an_id_reads_back_from_its_hex_form() {
         let id = RecordId::new();
         assert_eq!(RecordId::from_hex(&id.hex()), Some(id));
         assert_eq!(RecordId::from_hex("zz"), None);
@@ -156,7 +192,7 @@ mod tests {
     #[test]
     fn the_time_in_an_id_is_now() {
         let id = RecordId::new();
-        assert!(now_ms().abs_diff(id.unix_ms()) < 10_000);
-        assert!(RecordId::floor(id.unix_ms()) <= id);
+        assert!(Millis::now().0.abs_diff(id.made_at().0) < 10_000);
+        assert!(RecordId::floor(id.made_at()) <= id);
     }
 }

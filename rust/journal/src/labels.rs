@@ -1,19 +1,19 @@
 //! Labels: the few short values of a record that can be searched without reading its body.
 //!
-//! In a frame they stand before the body as `kind u8 | length u8 | value`, repeated. The store indexes each of them except the sink.
+//! In a frame they come before the body, as `kind u8 | length u8 | value`, repeated. The store indexes each of them except the sink.
 
-/// What `LangChain` calls the run.
+/// `LangChain`'s id of the run.
 pub const RUN: u8 = b'r';
-/// The run this one belongs to.
+/// `LangChain`'s id of the parent run.
 pub const PARENT: u8 = b'p';
 /// A tag.
 pub const TAG: u8 = b't';
 /// The model's name.
 pub const MODEL: u8 = b'm';
-/// Where the request id is delivered.
+/// The sink that receives the request id.
 pub const SINK: u8 = b's';
 
-/// How the call ended, when not well. Set by the store; in a frame it is ignored.
+/// How the call ended, unless with an answer. Set by the store, and ignored in a frame.
 pub const ENDED: u8 = b'e';
 
 /// Longest value of a label, in bytes.
@@ -21,12 +21,12 @@ pub const MAX_VALUE: usize = 255;
 /// Longest label section of a frame, in bytes.
 pub const MAX_SECTION: usize = u16::MAX as usize;
 
-/// Adds a label to a section; a longer value is cut, a label that no longer fits is left out.
+/// Adds a label to a section. A value that is too long is cut; a label that does not fit any more is left out.
 pub fn push(section: &mut Vec<u8>, kind: u8, value: &[u8]) {
     push_after(section, 0, kind, value);
 }
 
-/// The same, for a section that begins `start` bytes into a buffer.
+/// Like [`push`], for a section that begins `start` bytes into a buffer.
 pub(crate) fn push_after(buffer: &mut Vec<u8>, start: usize, kind: u8, value: &[u8]) {
     let value = &value[..value.len().min(MAX_VALUE)];
     if buffer.len() - start + 2 + value.len() <= MAX_SECTION {
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_section_reads_back_what_was_pushed() {
+    fn a_section_reads_back() {
         let mut section = Vec::new();
         push(&mut section, TAG, b"langchain");
         push(&mut section, RUN, &[7; 16]);

@@ -1,11 +1,11 @@
-//! What a journal directory holds, and how one comes to be.
+//! The files of a journal directory, and how a new one is made.
 
 use std::path::{Path, PathBuf};
 
 use crate::os::fs;
 use crate::{Error, RecordId, Result};
 
-/// The format this version writes, and the newest it reads.
+/// The format this version writes, and the newest format it reads.
 pub const FORMAT: u32 = 1;
 
 const MARKER: &str = "FORMAT";
@@ -20,7 +20,7 @@ pub(crate) fn lmdb(journal: &Path, number: u32) -> PathBuf {
     if number == 0 { journal.join("lmdb") } else { journal.join(format!("lmdb-{number}")) }
 }
 
-/// The numbers of the stores a journal holds, in order. The last one counts; others are what a compaction left to be removed.
+/// The numbers of the stores in a journal, in order. The last one is current; a compaction left the rest to be removed.
 pub(crate) fn list_lmdb(journal: &Path) -> Result<Vec<u32>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(journal).map_err(Error::io("cannot list", journal))? {
@@ -59,20 +59,20 @@ pub(crate) fn prepare(journal: &Path) -> Result<PathBuf> {
     Ok(spool)
 }
 
-/// Makes the journal's names durable: its own, and those in it. Another process may have made them a moment ago, and what is
-/// stored below them is no more durable than they are.
+/// Syncs the journal's names: its own, and those in it. Another process may have just made them, and a file is no more durable than
+/// its name.
 pub(crate) fn sync_names(journal: &Path) -> Result<()> {
     fs::sync_name(journal)?;
     fs::sync_dir(journal)
 }
 
-/// What to do about a file that plsync would not write.
+/// Advice about a file that plsync did not write.
 const DAMAGED: &str = "(if it was damaged, `plsync salvage` reads the rest)";
 
-/// What to do where a file is missing that plsync would have written first.
+/// Advice about a missing file that plsync writes first.
 const LOST: &str = " (if that was lost, `plsync salvage` reads the rest)";
 
-/// Says whether the directory is a journal this version can use.
+/// Checks that the directory is a journal this version can use.
 pub(crate) fn verify(journal: &Path) -> Result<()> {
     let refuse = |reason: String| Error::Format { path: journal.to_path_buf(), reason };
     let marker = journal.join(MARKER);
@@ -80,7 +80,7 @@ pub(crate) fn verify(journal: &Path) -> Result<()> {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let foreign = holds_foreign_files(journal);
-            // Whoever makes a journal names its format first: if the listing showed more, the marker is there by now.
+            // The marker is the first file of a new journal: if the listing showed another file, the marker exists by now.
             if marker.exists() {
                 return verify(journal);
             }
@@ -106,11 +106,11 @@ pub(crate) fn verify(journal: &Path) -> Result<()> {
             path: journal.to_path_buf(),
             reason: format!("it has format {format}, this version reads up to {FORMAT}"),
         }),
-        None => Err(refuse(format!("its FORMAT file names no format {DAMAGED}"))),
+        None => Err(refuse(format!("its FORMAT file does not name a format {DAMAGED}"))),
     }
 }
 
-/// Whether there is anything but the marker, or a marker that another process is writing.
+/// Whether the directory holds a file that is neither the marker nor a marker that another process is writing.
 fn holds_foreign_files(journal: &Path) -> bool {
     std::fs::read_dir(journal)
         .is_ok_and(|entries| entries.flatten().any(|entry| !entry.file_name().to_string_lossy().starts_with(MARKER)))

@@ -1,19 +1,19 @@
 //! The plsync journal: an append-only spool in front of an LMDB store.
 //!
-//! A process that records appends [`Event`]s through a [`Spool`]: one frame, one write. Any process that reads opens the
-//! [`Store`], which moves what the spools hold into LMDB in group commits and answers questions about it. The byte layouts are
-//! specified in `docs/reference/format.md`.
+//! A recording process appends [`Event`]s through a [`Spool`]: one frame, one write. A reading process opens the [`Store`], which moves
+//! the frames of the spool into LMDB in group commits, and queries it. `docs/reference/format.md` specifies the byte layouts.
 //!
 //! ```
-//! use plsync_journal::{Durability, Ended, Event, Kind, Query, RecordId, Spool, Store};
+//! use plsync_journal::{Durability, Ended, Event, FrameKind, Head, Query, RecordId, Spool, Store};
 //!
 //! let dir = tempfile::tempdir().unwrap();
 //! let journal = dir.path().join("journal");
 //! let spool = Spool::open(&journal, Durability::Process).unwrap();
 //! let id = RecordId::new();
-//! let start = Event { kind: Kind::Start, ended: Ended::No, flags: 0, lane: 0, id, labels: &[], body: b"{\"v\":1}" };
+//! let start = Event { head: Head::new(FrameKind::Start, id), labels: &[], body: b"{\"v\":1}" };
 //! spool.append(&start).unwrap();
-//! spool.append(&Event { kind: Kind::End, ended: Ended::Ok, ..start }).unwrap();
+//! let end = Head { ended: Ended::Ok, ..Head::new(FrameKind::End, id) };
+//! spool.append(&Event { head: end, ..start }).unwrap();
 //!
 //! let store = Store::open(&journal, false).unwrap();
 //! store.ingest(true).unwrap();
@@ -33,27 +33,32 @@ mod salvage;
 mod spool;
 mod state;
 mod store;
+mod time;
 
 pub use error::{Error, Result};
 pub use frame::{Draft, Event, Head};
-pub use ids::RecordId;
+pub use ids::{RecordId, RequestId, Seq};
 pub use layout::FORMAT;
 pub use os::network_fs::ALLOW_VARIABLE;
-pub use os::watch::{Seen, Watch};
+pub use os::watch::{Changes, Watch};
 pub use salvage::{SalvageReport, salvage};
 pub use spool::lock::WriterInfo;
 pub use spool::reader::Damage;
 #[cfg(fuzzing)]
 pub use spool::reader::read_segment;
 pub use spool::{Durability, SYNC_EVERY, Spool};
-pub use state::{Ended, FLAG_CACHED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED, Kind, State};
+pub use state::{
+    Ended, FLAG_CACHED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED, FrameKind, Lane, Parked, State,
+};
 pub use store::Store;
-pub use store::callbacks::{Callback, Due, Refusal, Waiting};
+pub use store::callbacks::{ClaimedCallback, DueSinks, FailedDelivery, SinkBacklog};
 pub use store::check::{CheckReport, Problem};
 pub use store::db::compact::CompactReport;
-pub use store::followups::{Failure, FollowUp, FollowUpKey, Op, Target};
+pub use store::followups::{FailedFollowUp, FollowUp, FollowUpKey, Op, Target};
 pub use store::ingest::IngestReport;
+pub use store::outbox::{AckedRow, LeaseLimits, Limits};
 pub use store::query::Query;
-pub use store::records::retention::{Policy, Pruned, Quota};
-pub use store::records::row::Row;
+pub use store::records::retention::{Pruned, Quota, QuotaPolicy};
+pub use store::records::row::{Ack, Row};
 pub use store::stats::Stats;
+pub use time::{ClockChange, Millis};

@@ -1,8 +1,8 @@
 //! The words a record's state consists of: what an event is, how a call ended, where its record is, and flags.
 //!
-//! Their numbers are part of the format: `docs/format.md`.
+//! Their numbers are part of the format: `docs/reference/format.md`.
 
-/// Reads an enum's stored number.
+/// Gives an enum its list of values, and reads its stored number.
 macro_rules! stored_as_u8 {
     ($name:ident { $($variant:ident),* $(,)? }) => {
         impl $name {
@@ -23,7 +23,7 @@ macro_rules! stored_as_u8 {
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Kind {
+pub enum FrameKind {
     /// The first frame of a segment: which process writes it.
     Segment = 1,
     /// The start of a call.
@@ -34,7 +34,9 @@ pub enum Kind {
     Raw = 4,
 }
 
-stored_as_u8!(Kind { Segment, Start, End, Raw });
+pub(crate) use stored_as_u8;
+
+stored_as_u8!(FrameKind { Segment, Start, End, Raw });
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +102,49 @@ impl State {
             Self::Held => "held",
         }
     }
+}
+
+/// A state in which a sender leaves a record that it did not deliver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parked {
+    /// It was sent, and no answer came.
+    InDoubt,
+    /// `PromptLayer` refused it.
+    Dead,
+    /// It waits for a decision of the user.
+    Held,
+}
+
+impl From<Parked> for State {
+    fn from(parked: Parked) -> Self {
+        match parked {
+            Parked::InDoubt => Self::InDoubt,
+            Parked::Dead => Self::Dead,
+            Parked::Held => Self::Held,
+        }
+    }
+}
+
+impl TryFrom<State> for Parked {
+    type Error = State;
+
+    fn try_from(state: State) -> Result<Self, State> {
+        match state {
+            State::InDoubt => Ok(Self::InDoubt),
+            State::Dead => Ok(Self::Dead),
+            State::Held => Ok(Self::Held),
+            other => Err(other),
+        }
+    }
+}
+
+/// The records of one lane are sent in the order they were recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lane(pub u8);
+
+impl Lane {
+    /// The lane that keeps no order.
+    pub const UNORDERED: Self = Self(0);
 }
 
 /// A flag of events: the answer came from a cache.

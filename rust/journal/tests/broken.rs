@@ -1,4 +1,4 @@
-//! A store that is damaged as a whole: whoever opens it is told, and goes on living.
+//! A store that is damaged as a whole: opening it returns an error and does not kill the process.
 
 mod common;
 
@@ -9,7 +9,7 @@ use common::{Bench, assert_sound};
 use plsync_journal::{Error, Store};
 use tempfile::TempDir;
 
-/// A journal of 2,000 calls, and its store's file.
+/// A journal of 2,000 calls, and the file of its store.
 fn journal() -> (TempDir, PathBuf, PathBuf) {
     let bench = Bench::new();
     for number in 0..2000 {
@@ -42,7 +42,7 @@ fn a_store_whose_file_has_lost_its_end_is_refused() {
 }
 
 #[test]
-fn an_emptied_store_is_refused_and_left_as_it_is() {
+fn an_empty_store_is_refused_and_not_changed() {
     let (_dir, path, data) = journal();
     cut(&data, 0);
     assert!(matches!(refused(&path), Error::Broken { .. }));
@@ -50,16 +50,16 @@ fn an_emptied_store_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-fn a_store_that_is_gone_is_not_made_anew() {
+fn a_missing_store_is_not_made_again() {
     let (_dir, path, _) = journal();
     std::fs::remove_dir_all(path.join("lmdb")).unwrap();
     assert!(matches!(refused(&path), Error::Broken { .. }));
 }
 
 #[test]
-fn a_page_at_the_end_that_no_commit_leads_to_may_be_missing() {
+fn an_unused_page_at_the_end_may_be_missing() {
     let (_dir, path, data) = journal();
-    // The newest of the two commits then claims a page more than the file has, as after one that let go of its last page.
+    // The newer commit then counts one page more than the file has, as after a commit that freed its last page.
     let file = std::fs::File::options().read(true).write(true).open(&data).unwrap();
     let last = data.metadata().unwrap().len() / 4096;
     for meta in [0, 4096] {

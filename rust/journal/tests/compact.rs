@@ -1,4 +1,4 @@
-//! Compaction while others read, write and die.
+//! Compaction while other processes read, write and die.
 
 mod common;
 
@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Bench, assert_sound, event};
-use plsync_journal::{Durability, Ended, Kind, Query, Quota, RecordId, Spool, Store};
+use common::{Bench, ack, assert_sound, end, request_id, row, start};
+use plsync_journal::{Durability, Ended, Query, Quota, RecordId, RequestId, Seq, Spool, State, Store};
 
 const CHILD: &str = "PLSYNC_TEST_COMPACT_CHILD";
 
@@ -26,7 +26,7 @@ fn spawn(role: &str, journal: &Path) -> Child {
         .unwrap()
 }
 
-/// Not a test of its own: a process that appends some events for each line it reads, and says what was acknowledged.
+/// Not a test of its own: a process that appends some events for each line it reads, and prints the ids of acknowledged ones.
 #[test]
 fn appending_child() {
     let Ok(journal) = std::env::var(CHILD) else { return };
@@ -34,14 +34,14 @@ fn appending_child() {
     for _ in std::io::stdin().lines() {
         for _ in 0..200 {
             let id = RecordId::new();
-            spool.append(&event(Kind::Start, Ended::No, id, &[], &body(id))).unwrap();
-            spool.append(&event(Kind::End, Ended::Ok, id, &[], &body(id))).unwrap();
+            spool.append(&start(id, &[], &body(id))).unwrap();
+            spool.append(&end(id, Ended::Ok, &body(id))).unwrap();
             writeln!(std::io::stdout(), "\n!{}", id.hex()).unwrap();
         }
     }
 }
 
-/// Not a test of its own: a process that compacts without end.
+/// Not a test of its own: a process that compacts until it is killed.
 #[test]
 fn compacting_child() {
     let Ok(journal) = std::env::var(CHILD) else { return };
@@ -52,23 +52,23 @@ fn compacting_child() {
     }
 }
 
-/// Not a test of its own: a process that keeps the store open, and acks what it is told.
+/// Not a test of its own: a process that keeps the store open, and acks the record of each line it reads.
 #[test]
 fn acking_child() {
     let Ok(journal) = std::env::var(CHILD) else { return };
     let store = Store::open(Path::new(&journal), false).unwrap();
     for line in std::io::stdin().lines() {
         let seq: u64 = line.unwrap().parse().unwrap();
-        writeln!(std::io::stdout(), "\n!{}", store.ack(&[(seq, seq)]).unwrap()).unwrap();
+        writeln!(std::io::stdout(), "\n!{}", ack(&store, Seq(seq), seq)).unwrap();
     }
 }
 
-/// The next line that a child said, without its mark.
-fn heard(output: &mut impl BufRead) -> Option<String> {
+/// The next line that a child printed, without its mark.
+fn next_line(output: &mut impl BufRead) -> Option<String> {
     let mut line = String::new();
     while output.read_line(&mut line).unwrap() > 0 {
-        if let Some(said) = line.trim_end().strip_prefix('!') {
-            return Some(said.to_owned());
+        if let Some(text) = line.trim_end().strip_prefix('!') {
+            return Some(text.to_owned());
         }
         line.clear();
     }
@@ -81,24 +81,24 @@ fn stores(journal: &Path) -> Vec<String> {
 }
 
 #[test]
-fn space_of_pruned_records_is_given_back() {
+fn compaction_frees_the_space_of_pruned_records() {
     let bench = Bench::new();
     let ids: Vec<_> = (0..2000)
         .map(|_| {
             let id = RecordId::new();
-            bench.spool.append(&event(Kind::Start, Ended::No, id, &[], &body(id))).unwrap();
-            bench.spool.append(&event(Kind::End, Ended::Ok, id, &[], &body(id))).unwrap();
+            bench.spool.append(&start(id, &[], &body(id))).unwrap();
+            bench.spool.append(&end(id, Ended::Ok, &body(id))).unwrap();
             id
         })
         .collect();
     let store = bench.store();
-    store.ack(&(1..=2000).map(|seq| (seq, seq)).collect::<Vec<_>>()).unwrap();
+    store.ack(&(1..=2000).map(|seq| (Seq(seq), RequestId(seq))).collect::<Vec<_>>()).unwrap();
     store.set_quota(&Quota { max_bytes: Some(0), ..Quota::default() }).unwrap();
     let report = store.compact().unwrap();
     assert_eq!(report.pruned.acked, 2000);
     assert!(report.after < report.before / 2, "{report:?}");
     assert_eq!(stores(&bench.path), ["lmdb-1"]);
-    assert_eq!(store.by_request(1000).unwrap(), Some(ids[999]));
+    assert_eq!(store.by_request(RequestId(1000)).unwrap(), Some(ids[999]));
     assert_sound(&store);
 }
 
@@ -108,10 +108,10 @@ fn every_acknowledged_record_survives_compactions_under_a_writer() {
     let mut child = spawn("appending_child", &bench.path);
     let (mut input, mut output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
     writeln!(input, "go").unwrap();
-    let mut acknowledged = vec![heard(&mut output).unwrap()];
+    let mut acknowledged = vec![next_line(&mut output).unwrap()];
     let store = Store::open(&bench.path, false).unwrap();
     let reading = std::thread::spawn(move || {
-        acknowledged.extend(std::iter::from_fn(|| heard(&mut output)));
+        acknowledged.extend(std::iter::from_fn(|| next_line(&mut output)));
         acknowledged
     });
     for _ in 0..10 {
@@ -126,13 +126,13 @@ fn every_acknowledged_record_survives_compactions_under_a_writer() {
     store.ingest(true).unwrap();
     for id in &acknowledged {
         let id = RecordId::from_hex(id).unwrap();
-        assert_eq!(store.get(id).unwrap().unwrap().end, Some(body(id)));
+        assert_eq!(row(&store, id).end, Some(body(id)));
     }
     assert_sound(&store);
 }
 
 #[test]
-fn a_process_that_has_the_store_open_goes_on_with_the_new_one() {
+fn a_process_with_an_open_store_continues_with_the_new_one() {
     let bench = Bench::new();
     let ids: Vec<_> = (0..4).map(|_| bench.call("acked elsewhere")).collect();
     let store = bench.store();
@@ -140,8 +140,8 @@ fn a_process_that_has_the_store_open_goes_on_with_the_new_one() {
     let (mut input, mut output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
     for (id, seq) in ids.iter().zip(1..) {
         writeln!(input, "{seq}").unwrap();
-        assert_eq!(heard(&mut output).unwrap(), "1");
-        assert_eq!(store.get(*id).unwrap().unwrap().ack.unwrap().0, seq, "written to a store nobody reads any more");
+        assert_eq!(next_line(&mut output).unwrap(), "1");
+        assert_eq!(request_id(&row(&store, *id)), seq, "written to a store that no process reads any more");
         store.compact().unwrap();
     }
     drop(input);
@@ -150,7 +150,7 @@ fn a_process_that_has_the_store_open_goes_on_with_the_new_one() {
 }
 
 #[test]
-fn writers_in_a_row_with_compactions_lose_nothing() {
+fn acks_between_compactions_are_not_lost() {
     let bench = Bench::new();
     for _ in 0..60 {
         bench.call("acked");
@@ -158,14 +158,14 @@ fn writers_in_a_row_with_compactions_lose_nothing() {
     let store = bench.store();
     let mut child = spawn("compacting_child", &bench.path);
     let mut output = BufReader::new(child.stdout.take().unwrap());
-    let compactions = std::thread::spawn(move || std::iter::from_fn(|| heard(&mut output)).count());
+    let compactions = std::thread::spawn(move || std::iter::from_fn(|| next_line(&mut output)).count());
     for seq in 1..=60 {
-        assert_eq!(store.ack(&[(seq, seq)]).unwrap(), 1);
+        assert_eq!(ack(&store, Seq(seq), seq), 1);
     }
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(compactions.join().unwrap() > 0);
-    assert_eq!(store.stats().unwrap().states[3], 60);
+    assert_eq!(store.stats().unwrap().states[State::Acked as usize], 60);
     assert_sound(&store);
 }
 
@@ -179,8 +179,8 @@ fn a_compaction_killed_at_any_moment_leaves_one_whole_store() {
         drop(bench.store());
         let mut child = spawn("compacting_child", &bench.path);
         let mut output = BufReader::new(child.stdout.take().unwrap());
-        heard(&mut output).unwrap();
-        // Any moment of the next compaction is a valid one to die at.
+        next_line(&mut output).unwrap();
+        // The process may die at any moment of the next compaction.
         let until = Instant::now() + Duration::from_micros(round * 400);
         while Instant::now() < until {
             std::hint::spin_loop();
@@ -193,6 +193,6 @@ fn a_compaction_killed_at_any_moment_leaves_one_whole_store() {
     }
     let store = bench.store();
     store.compact().unwrap();
-    assert_eq!(stores(&bench.path).len(), 1, "what killed compactions left is gone");
+    assert_eq!(stores(&bench.path).len(), 1, "the leftovers of killed compactions are gone");
     assert_eq!(store.query(&Query { limit: 2000, ..Query::default() }).unwrap().len(), 1000);
 }

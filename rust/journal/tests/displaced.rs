@@ -1,19 +1,19 @@
-//! A journal that is moved away, or loses files, under a program that records: what is acknowledged from then on is kept.
+//! A journal that is moved away, or loses files, while a program records: later acknowledged events are kept.
 
 mod common;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{Bench, assert_sound, event, segments};
-use plsync_journal::{Ended, Kind, RecordId, Store};
+use common::{Bench, assert_sound, raw, segments};
+use plsync_journal::{RecordId, Store};
 
-/// Records events of 1 KB, more than the first segment takes.
+/// Records events of 1 KB, more than fit into the first segment.
 fn record(bench: &Bench, mut between: impl FnMut()) -> Vec<RecordId> {
     let ids: Vec<_> = std::iter::repeat_with(RecordId::new).take(1000).collect();
     for chunk in ids.chunks(50) {
         for id in chunk {
-            bench.spool.append(&event(Kind::Raw, Ended::No, *id, &[], &[b'x'; 1000])).unwrap();
+            bench.spool.append(&raw(*id, &[b'x'; 1000])).unwrap();
         }
         between();
     }
@@ -26,7 +26,7 @@ fn move_away(bench: &Bench) -> std::path::PathBuf {
     aside
 }
 
-/// Every event is in one of the two journals.
+/// Asserts that every event is in one of the two journals.
 fn assert_kept(ids: &[RecordId], journals: [&Path; 2]) {
     let stores = journals.map(|path| Store::open(path, false).unwrap());
     for store in &stores {
@@ -38,7 +38,7 @@ fn assert_kept(ids: &[RecordId], journals: [&Path; 2]) {
 }
 
 #[test]
-fn nothing_is_lost_when_another_journal_takes_the_place_of_the_one_written_to() {
+fn no_event_is_lost_when_another_journal_replaces_the_open_one() {
     let bench = Bench::new();
     bench.call("before");
     let aside = move_away(&bench);
@@ -48,7 +48,7 @@ fn nothing_is_lost_when_another_journal_takes_the_place_of_the_one_written_to() 
 }
 
 #[test]
-fn a_journal_that_was_moved_away_is_made_anew() {
+fn a_journal_that_was_moved_away_is_made_again() {
     let bench = Bench::new();
     bench.call("before");
     let aside = move_away(&bench);
@@ -57,7 +57,7 @@ fn a_journal_that_was_moved_away_is_made_anew() {
 }
 
 #[test]
-fn events_go_on_after_the_segment_they_went_into_was_removed() {
+fn events_are_recorded_after_their_segment_was_removed() {
     let bench = Bench::new();
     bench.call("lost");
     for path in segments(&bench.path) {

@@ -1,22 +1,24 @@
-//! Follow-ups against a model of them: for each record a list. Whatever is done in whatever order, both show the same.
+//! Follow-ups against a model of them, which has a list for each record. After any steps in any order, both show the same.
 
 mod common;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use common::{Bench, assert_sound, workplace};
-use plsync_journal::{Failure, FollowUp, FollowUpKey, Op, RecordId, State, Store, Target};
+use common::{Bench, LEASE, NOW, assert_sound, limits, ms, workplace};
+use plsync_journal::{
+    ClockChange, FailedFollowUp, FollowUp, FollowUpKey, Millis, Op, Parked, RecordId, RequestId, Seq, Store, Target,
+};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-const LEASE: u64 = 1000;
 const RECORDS: usize = 4;
-/// No record has these ids.
-const BARE: [u64; 2] = [7, 8];
+/// Requests that no record has.
+const BARE: [RequestId; 2] = [RequestId(7), RequestId(8)];
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Of one of the records, or of a bare request.
+    /// Queues a follow-up of a record, or of a request without one.
     FollowUp(usize),
     Ack(usize),
     Kill(usize),
@@ -26,7 +28,7 @@ enum Step {
     Release(Index),
     Requeue(Option<usize>),
     Wait(u16),
-    /// The clock is set by so much; no wait is longer than the second number.
+    /// Sets the clock by a number of milliseconds, and limits every wait to the second number.
     SetClock(i16, u16),
     Reopen,
 }
@@ -53,7 +55,7 @@ fn step() -> impl Strategy<Value = Step> {
 struct Entry {
     number: u64,
     attempts: u32,
-    due: u64,
+    due: Millis,
     is_dead: bool,
     last_error: String,
 }
@@ -65,8 +67,8 @@ struct Pair {
     acked: [bool; RECORDS],
     killed: [bool; RECORDS],
     queues: BTreeMap<usize, Vec<Entry>>,
-    given: u64,
-    now: u64,
+    last_number: u64,
+    now: Millis,
 }
 
 impl Pair {
@@ -75,7 +77,7 @@ impl Pair {
         let ids = (0..RECORDS).map(|_| bench.call("followed")).collect();
         let store = Some(bench.store());
         let (acked, killed) = ([false; RECORDS], [false; RECORDS]);
-        Self { bench, store, ids, acked, killed, queues: BTreeMap::new(), given: 0, now: 1_900_000_000_000 }
+        Self { bench, store, ids, acked, killed, queues: BTreeMap::new(), last_number: 0, now: NOW }
     }
 
     fn store(&self) -> &Store {
@@ -108,13 +110,13 @@ impl Pair {
             Step::FollowUp(queue) => self.follow_up(*queue),
             Step::Ack(record) => {
                 let seq = *record as u64 + 1;
-                let new = self.store().ack(&[(seq, 100 + seq)]).unwrap();
+                let new = common::ack(self.store(), Seq(seq), 100 + seq);
                 assert_eq!(new, u64::from(!self.acked[*record]));
                 self.acked[*record] = true;
                 self.killed[*record] = false;
             }
             Step::Kill(record) => {
-                self.store().park(&[*record as u64 + 1], State::Dead, "refused", 0).unwrap();
+                self.store().park(&[Seq(*record as u64 + 1)], Parked::Dead, Millis::EPOCH, "refused").unwrap();
                 self.killed[*record] = !self.acked[*record];
             }
             Step::Claim(limit) => self.claim(*limit),
@@ -125,9 +127,9 @@ impl Pair {
             }
             Step::Fail(index, delay, dead) => {
                 let Some((key, queue, at)) = self.choose(*index) else { return };
-                let not_before = self.now + u64::from(*delay);
-                let failure = Failure { key, error: "reason".into(), not_before, dead: *dead };
-                self.store().followups_failed(&[failure]).unwrap();
+                let not_before = self.now + ms((*delay).into());
+                let failed = FailedFollowUp { key, error: "reason".into(), not_before, dead: *dead };
+                self.store().followups_failed(&[failed]).unwrap();
                 let entry = self.entry(queue, at);
                 (entry.due, entry.is_dead, entry.attempts) = (not_before, *dead, entry.attempts + 1);
                 entry.last_error = "reason".into();
@@ -135,11 +137,11 @@ impl Pair {
             Step::Release(index) => {
                 let Some((key, queue, at)) = self.choose(*index) else { return };
                 self.store().release_followups(&[key]).unwrap();
-                self.entry(queue, at).due = 0;
+                self.entry(queue, at).due = Millis::EPOCH;
             }
             Step::Requeue(queue) => self.requeue(*queue),
-            Step::Wait(ms) => self.now += u64::from(*ms),
-            Step::SetClock(by, longest) => self.set_clock(i64::from(*by), u64::from(*longest)),
+            Step::Wait(wait) => self.now = self.now + ms((*wait).into()),
+            Step::SetClock(by, longest) => self.set_clock((*by).into(), ms((*longest).into())),
             Step::Reopen => {
                 self.store = None;
                 self.store = Some(Store::open(&self.bench.path, false).unwrap());
@@ -148,16 +150,22 @@ impl Pair {
     }
 
     fn follow_up(&mut self, queue: usize) {
-        self.given += 1;
+        self.last_number += 1;
         let number = self.store().follow_up(self.target(queue), Op::Score, b"{}").unwrap();
-        assert_eq!(number, Some(self.given));
-        let entry = Entry { number: self.given, attempts: 0, due: 0, is_dead: false, last_error: String::new() };
+        assert_eq!(number, Some(self.last_number));
+        let entry = Entry {
+            number: self.last_number,
+            attempts: 0,
+            due: Millis::EPOCH,
+            is_dead: false,
+            last_error: String::new(),
+        };
         self.queues.entry(queue).or_default().push(entry);
     }
 
     fn claim(&mut self, limit: usize) {
-        let claimed = self.store().claim_followups(limit, LEASE, self.now, 1 << 20).unwrap();
-        // By when their first is due, records before bare requests.
+        let claimed = self.store().claim_followups(limits(limit), LEASE, self.now).unwrap();
+        // Ordered by the due time of their first follow-up, and records before requests.
         let mut due: Vec<_> = (self.queues.keys().copied())
             .filter(|queue| self.is_released(*queue))
             .filter_map(|queue| self.waiting(queue).next().map(|first| (first.due, queue)))
@@ -186,27 +194,29 @@ impl Pair {
         let mut moved = 0;
         for (of, entries) in &mut self.queues {
             for entry in entries.iter_mut().filter(|entry| entry.is_dead && queue.is_none_or(|queue| queue == *of)) {
-                (entry.is_dead, entry.due) = (false, 0);
+                (entry.is_dead, entry.due) = (false, Millis::EPOCH);
                 moved += 1;
             }
         }
         assert_eq!(self.store().requeue_followups(target).unwrap(), moved);
     }
 
-    fn set_clock(&mut self, by: i64, longest: u64) {
-        let (before, after) = (self.now, self.now.saturating_add_signed(by));
+    fn set_clock(&mut self, by: i64, longest: Duration) {
+        let (before, after) = (self.now, Millis(self.now.0.saturating_add_signed(by)));
         self.now = after;
-        let mended = |at: u64| if at > before { (at - before + after).min(after + longest) } else { at };
+        let shifted = |at: Millis| {
+            if at > before { (after + ms(at.0 - before.0)).min(after + longest) } else { at }
+        };
         let released: Vec<_> = self.queues.keys().copied().filter(|queue| self.is_released(*queue)).collect();
         for queue in released {
             for entry in self.queues.get_mut(&queue).unwrap().iter_mut().filter(|entry| !entry.is_dead) {
-                entry.due = mended(entry.due);
+                entry.due = shifted(entry.due);
             }
         }
-        self.store().mend_followups(before, after, longest).unwrap();
+        self.store().shift_followup_waits(ClockChange { before, after }, longest).unwrap();
     }
 
-    /// Both show the same.
+    /// Asserts that the store and the model show the same.
     fn compare(&self) {
         for queue in 0..RECORDS + BARE.len() {
             let found = self.store().followups(self.target(queue)).unwrap();
@@ -239,7 +249,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn follow_ups_do_what_their_model_does(steps in prop::collection::vec(step(), 1..60)) {
+    fn follow_ups_agree_with_their_model(steps in prop::collection::vec(step(), 1..60)) {
         let mut pair = Pair::new();
         for step in &steps {
             pair.run(step);

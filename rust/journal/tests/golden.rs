@@ -1,12 +1,15 @@
-//! The golden journal is read whole, and a flipped bit in its spool is noticed and costs one event at most.
+//! The golden journal is read completely, and a flipped bit in its spool is noticed and costs one event at most.
 
 mod common;
 
-use common::{assert_sound, event, golden, segments};
-use plsync_journal::{Durability, Ended, Event, FLAG_LOSSY, Kind, RecordId, Refusal, Spool, State, Store, labels};
+use common::{assert_sound, end, golden, limits, ms, segments, start};
+use plsync_journal::{
+    Durability, Ended, Event, FLAG_LOSSY, FailedDelivery, FrameKind, Head, Lane, Millis, Parked, RecordId, RequestId,
+    Seq, Spool, Store, labels,
+};
 
 #[test]
-fn the_golden_journal_is_read_whole() {
+fn the_golden_journal_is_read_completely() {
     let dir = common::workplace();
     let path = dir.path().join("journal");
     golden::copy_to(&path);
@@ -38,7 +41,7 @@ fn a_flipped_bit_in_the_spool_is_noticed_and_costs_one_event_at_most() {
             assert_eq!(found, expected, "bit {bit} of byte {at} went unnoticed");
         }
         let records = |lines: &[String]| lines.iter().filter(|line| is_record(line)).cloned().collect::<Vec<_>>();
-        // Sequence numbers move up behind a record that is gone.
+        // A lost record shifts the sequence numbers after it.
         let without_seq = |line: &String| {
             line.split('\t')
                 .enumerate()
@@ -57,7 +60,7 @@ fn is_record(line: &str) -> bool {
     line.split('\t').next().is_some_and(|first| RecordId::from_hex(first).is_some())
 }
 
-/// Writes the golden journal of a new format. Only for that: what is committed stands for the journals that users have.
+/// Writes the golden journal of a new format. For a new format only: the committed journals represent those of users.
 #[test]
 #[ignore = "run by hand, once a format"]
 fn make_the_golden_journal() {
@@ -72,7 +75,7 @@ fn make_the_golden_journal() {
     for call in 24..40 {
         record(&spool, call);
     }
-    // What a reader finds once this process is gone.
+    // The journal as a reader finds it once this process is gone.
     let dir = common::workplace();
     let copy = dir.path().join("journal");
     common::copy(&path, &copy);
@@ -84,7 +87,7 @@ fn make_the_golden_journal() {
     std::fs::remove_file(path.join("ingest.lock")).unwrap();
 }
 
-/// One call: some without an end, some with an error, some opaque, one larger than a page of the store.
+/// Records one call. Some have no end, some end with an error, some are opaque, and one is larger than a page of the store.
 fn record(spool: &Spool, call: usize) {
     let id = RecordId::new();
     let mut section = Vec::new();
@@ -94,51 +97,48 @@ fn record(spool: &Spool, call: usize) {
     if call.is_multiple_of(3) {
         labels::push(&mut section, labels::SINK, b"app:on_request_id");
     }
-    // Most compress well; one is too large for a page of the store all the same.
+    // Most bodies compress well. One is larger than a page of the store even when it is compressed.
     let words = match call {
         7 => std::iter::repeat_with(|| RecordId::new().hex()).take(200).collect(),
         _ => "Once upon a time there was a llama that kept a journal. ".repeat(1 + call),
     };
-    let start = format!(
+    let body = format!(
         "{{\"v\":1,\"kind\":\"llm\",\"prompts\":[\"Tell me story {call}\"],\"tags\":[\"{}\"]}}",
         golden::TAGS[call % 2]
     );
     if call % 13 == 12 {
-        return spool.append(&event(Kind::Raw, Ended::No, id, &section, start.as_bytes())).unwrap();
+        let head = Head::new(FrameKind::Raw, id);
+        return spool.append(&Event { head, labels: &section, body: body.as_bytes() }).unwrap();
     }
-    spool
-        .append(&Event {
-            lane: u8::from(call.is_multiple_of(4)),
-            ..event(Kind::Start, Ended::No, id, &section, start.as_bytes())
-        })
-        .unwrap();
+    let mut event = start(id, &section, body.as_bytes());
+    event.head.lane = Lane(u8::from(call.is_multiple_of(4)));
+    spool.append(&event).unwrap();
     if call % 11 == 10 {
         return;
     }
     let ended = [Ended::Ok, Ended::Ok, Ended::Error, Ended::Cancelled, Ended::Partial][call % 5];
-    let end = format!("{{\"v\":1,\"generations\":[{{\"text\":\"{words}\"}}],\"error\":null}}");
-    spool
-        .append(&Event {
-            flags: if call.is_multiple_of(6) { FLAG_LOSSY } else { 0 },
-            ..event(Kind::End, ended, id, &[], end.as_bytes())
-        })
-        .unwrap();
+    let body = format!("{{\"v\":1,\"generations\":[{{\"text\":\"{words}\"}}],\"error\":null}}");
+    let mut event = end(id, ended, body.as_bytes());
+    event.head.flags = if call.is_multiple_of(6) { FLAG_LOSSY } else { 0 };
+    spool.append(&event).unwrap();
 }
 
-/// Brings records into each state there is.
+/// Brings records into every state.
 fn send(store: &Store) {
-    const LATER: u64 = 4_000_000_000_000;
-    let leased = store.lease(14, 60_000, LATER, 1 << 20).unwrap();
+    const LATER: Millis = Millis(4_000_000_000_000);
+    const SINK: &str = "app:on_request_id";
+    let leased = store.lease(limits(14), ms(60_000), LATER).unwrap();
     let seqs: Vec<_> = leased.iter().map(|row| row.seq).collect();
-    store.ack(&seqs[..7].iter().map(|seq| (*seq, 70_000 + seq)).collect::<Vec<_>>()).unwrap();
+    let acks = seqs[..7].iter().map(|seq| (*seq, RequestId(70_000 + seq.0)));
+    store.ack(&acks.collect::<Vec<(Seq, RequestId)>>()).unwrap();
     store.release(&seqs[7..9], LATER, "offline").unwrap();
-    store.park(&seqs[9..11], State::InDoubt, "no answer within 30 s", LATER).unwrap();
-    store.park(&seqs[11..12], State::Dead, "422: messages must not be empty", 0).unwrap();
-    store.park(&seqs[12..13], State::Held, "by hand", 0).unwrap();
-    let [callback, ..] = &store.claim_callbacks("app:on_request_id", Some(leased[0].writer), 9, 0, LATER).unwrap()[..]
-    else {
+    store.park(&seqs[9..11], Parked::InDoubt, LATER, "no answer within 30 s").unwrap();
+    store.park(&seqs[11..12], Parked::Dead, Millis::EPOCH, "422: messages must not be empty").unwrap();
+    store.park(&seqs[12..13], Parked::Held, Millis::EPOCH, "by hand").unwrap();
+    let [callback, ..] = &store.claim_callbacks(SINK, Some(leased[0].writer), 9, ms(0), LATER).unwrap()[..] else {
         panic!("a callback waits")
     };
-    let refused = Refusal { seq: callback.seq, error: "connection refused".into(), not_before: LATER, dead: false };
-    store.settle_callbacks("app:on_request_id", &[], &[refused], &[]).unwrap();
+    let error = "connection refused".into();
+    let failed = FailedDelivery { seq: callback.seq, error, not_before: LATER, dead: false };
+    store.settle_callbacks(SINK, &[], &[failed], &[]).unwrap();
 }

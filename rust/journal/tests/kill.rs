@@ -1,7 +1,7 @@
-//! kill -9 at any moment: what a returned append promised is there, and nothing else is.
+//! kill -9 at any moment: every acknowledged event is in the journal, and no event that was never issued.
 //!
-//! The oracle: the child reports an id only after `append` returned (an obligation). After the kill, every obligation must be in the
-//! journal with its payload intact, nothing may be there that was never issued, and a fresh event still flows.
+//! The child prints an id only after `append` returned, which acknowledges it. After the kill, every acknowledged event must be in the
+//! journal with its payload intact, and a fresh event must be recorded.
 
 mod common;
 
@@ -11,19 +11,19 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use common::{assert_sound, event};
-use plsync_journal::{Durability, Ended, Kind, Query, RecordId, Spool, Store};
+use common::{assert_sound, end, raw, start};
+use plsync_journal::{Durability, Ended, Query, RecordId, Spool, Store};
 
 const CHILD: &str = "PLSYNC_TEST_KILL_CHILD";
 const THREADS: usize = 4;
 
-/// The body that belongs to an id, so that any mix-up shows.
+/// The body of an id, which no other id has.
 fn body(id: RecordId) -> Vec<u8> {
     let length = 20 + usize::from(id.0[15]) * 40;
     id.hex().bytes().cycle().take(length).collect()
 }
 
-/// Not a test of its own: what the killed process runs.
+/// Not a test of its own: the process that is killed.
 #[test]
 fn child() {
     let Ok(journal) = std::env::var(CHILD) else { return };
@@ -33,11 +33,11 @@ fn child() {
             scope.spawn(|| {
                 loop {
                     let id = RecordId::new();
-                    // Issued before the append: it may be in the journal.
+                    // Issued: from here on the event may be in the journal.
                     report('?', id);
-                    spool.append(&event(Kind::Start, Ended::No, id, &[], &body(id))).unwrap();
-                    spool.append(&event(Kind::End, Ended::Ok, id, &[], &body(id))).unwrap();
-                    // Acknowledged: it must be.
+                    spool.append(&start(id, &[], &body(id))).unwrap();
+                    spool.append(&end(id, Ended::Ok, &body(id))).unwrap();
+                    // Acknowledged: from here on it must be in the journal.
                     report('!', id);
                 }
             });
@@ -46,7 +46,7 @@ fn child() {
 }
 
 fn report(mark: char, id: RecordId) {
-    // One write a line: a line is never torn by the kill, because pipes take up to 4,096 bytes whole.
+    // One write a line: the kill never cuts a line, because a pipe accepts up to 4,096 bytes at once.
     let line = format!("\n{mark}{}\n", id.hex());
     std::io::stdout().write_all(line.as_bytes()).unwrap();
     std::io::stdout().flush().unwrap();
@@ -61,28 +61,28 @@ fn spawn(journal: &Path) -> Child {
         .unwrap()
 }
 
-/// Runs a child, kills it after about `lines` lines of output, and returns what it said: id -> acknowledged.
-fn killed_after(journal: &Path, lines: usize) -> HashMap<RecordId, bool> {
+/// Runs a child, and kills it after about `lines` lines of output. Returns the ids that it printed, and whether each was acknowledged.
+fn run_and_kill(journal: &Path, lines: usize) -> HashMap<RecordId, bool> {
     let mut child = spawn(journal);
-    let mut said = HashMap::new();
+    let mut ids = HashMap::new();
     let mut output = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
-    let mut seen = 0;
+    let mut count = 0;
     while output.read_line(&mut line).unwrap() > 0 {
         let text = line.trim_end();
         if let Some(id) = text.get(1..).and_then(RecordId::from_hex) {
-            said.entry(id)
+            ids.entry(id)
                 .and_modify(|acknowledged| *acknowledged |= text.starts_with('!'))
                 .or_insert(text.starts_with('!'));
-            seen += 1;
-            if seen == lines {
+            count += 1;
+            if count == lines {
                 child.kill().unwrap();
             }
         }
         line.clear();
     }
     child.wait().unwrap();
-    said
+    ids
 }
 
 #[test]
@@ -92,42 +92,42 @@ fn every_acknowledged_record_survives_kill_9_and_nothing_else_appears() {
     let mut acknowledged = 0;
     let mut issued = HashSet::new();
     for round in 0..rounds {
-        // One journal sees many kills, the others one.
+        // One journal is used in many rounds, and each other journal in one.
         let journal = dir.path().join(format!("journal-{}", if round % 4 == 0 { 0 } else { round }));
-        let said = killed_after(&journal, 1 + (round * 37) % 401);
-        issued.extend(said.keys().copied());
-        // Killed early, the child has made no journal yet.
+        let ids = run_and_kill(&journal, 1 + (round * 37) % 401);
+        issued.extend(ids.keys().copied());
+        // A child that was killed early has made no journal yet.
         let store = Store::open(&journal, true).unwrap();
         store.ingest(true).unwrap();
-        for (id, must) in &said {
+        for (id, is_acknowledged) in &ids {
             let row = store.get(*id).unwrap();
-            if *must {
+            if *is_acknowledged {
                 let row = row.unwrap_or_else(|| panic!("round {round}: {id:?} was acknowledged and is gone"));
                 assert_eq!((row.start, row.end), (Some(body(*id)), Some(body(*id))), "round {round}");
                 acknowledged += 1;
             }
         }
         for row in store.query(&Query { limit: usize::MAX, ..Query::default() }).unwrap() {
-            assert_eq!(row.start.or(row.end), Some(body(row.id)), "round {round}: not what was written");
+            assert_eq!(row.start.or(row.end), Some(body(row.id)), "round {round}: another body was written");
             assert!(issued.contains(&row.id), "round {round}: {:?} was never issued", row.id);
         }
         assert_sound(&store);
         let fresh = RecordId::new();
         issued.insert(fresh);
         let spool = Spool::open(&journal, Durability::Process).unwrap();
-        spool.append(&event(Kind::Raw, Ended::No, fresh, &[], &body(fresh))).unwrap();
+        spool.append(&raw(fresh, &body(fresh))).unwrap();
         store.ingest(true).unwrap();
-        assert!(store.get(fresh).unwrap().is_some(), "round {round}: a fresh event no longer flows");
+        assert!(store.get(fresh).unwrap().is_some(), "round {round}: a fresh event is not recorded");
         drop(store);
         if round % 4 != 0 {
             std::fs::remove_dir_all(&journal).unwrap();
         }
     }
-    assert!(acknowledged > rounds, "the children were killed before they could promise anything");
+    assert!(acknowledged > rounds, "the children were killed before they acknowledged an event");
 }
 
 #[test]
-fn an_ingester_killed_at_any_moment_loses_and_doubles_nothing() {
+fn an_ingester_killed_at_any_moment_neither_loses_nor_repeats_a_record() {
     let bench = common::Bench::new();
     for round in 0..10 {
         for _ in 0..300 {
@@ -139,7 +139,7 @@ fn an_ingester_killed_at_any_moment_loses_and_doubles_nothing() {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        // How far it gets differs from round to round; any point is a valid one to die at.
+        // Each round kills the ingester at another moment.
         let _ = child.wait_timeout(Duration::from_micros(round * 1500));
         child.kill().unwrap();
         child.wait().unwrap();

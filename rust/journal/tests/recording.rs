@@ -2,27 +2,27 @@
 
 mod common;
 
-use common::{Bench, assert_sound, event, segments};
+use common::{Bench, assert_sound, end, row, segments, start};
 use plsync_journal::frame::MAX_PAYLOAD;
-use plsync_journal::{Durability, Ended, Error, Kind, Query, RecordId, Spool, Store};
+use plsync_journal::{Durability, Ended, Error, Query, RecordId, Seq, Spool, Store};
 
 #[test]
 fn a_call_becomes_one_record_with_both_its_bodies() {
     let bench = Bench::new();
     let id = bench.call("gpt4all");
-    let row = bench.store().get(id).unwrap().unwrap();
+    let row = row(&bench.store(), id);
     assert_eq!((row.start.as_deref(), row.end.as_deref()), (Some(&b"{\"start\":1}"[..]), Some(&b"{\"end\":1}"[..])));
-    assert_eq!((row.ended, row.seq, row.sink.as_deref()), (Ended::Ok, 1, Some("app:sink")));
+    assert_eq!((row.ended, row.seq, row.sink.as_deref()), (Ended::Ok, Seq(1), Some("app:sink")));
 }
 
 #[test]
 fn an_end_may_come_long_after_its_start() {
     let bench = Bench::new();
     let id = bench.start("slow", b"{}");
-    assert_eq!(bench.store().get(id).unwrap().unwrap().ended, Ended::No);
+    assert_eq!(row(&bench.store(), id).ended, Ended::No);
     bench.end(id, b"{}");
     let store = bench.store();
-    assert_eq!(store.get(id).unwrap().unwrap().ended, Ended::Ok);
+    assert_eq!(row(&store, id).ended, Ended::Ok);
     assert_sound(&store);
 }
 
@@ -31,7 +31,7 @@ fn an_end_without_a_start_is_kept() {
     let bench = Bench::new();
     let id = RecordId::new();
     bench.end(id, b"{\"answer\":42}");
-    let row = bench.store().get(id).unwrap().unwrap();
+    let row = row(&bench.store(), id);
     assert_eq!((row.start, row.ended), (None, Ended::Ok));
 }
 
@@ -39,9 +39,9 @@ fn an_end_without_a_start_is_kept() {
 fn the_first_end_wins() {
     let bench = Bench::new();
     let id = bench.call("twice");
-    bench.spool.append(&event(Kind::End, Ended::Cancelled, id, &[], b"late")).unwrap();
+    bench.spool.append(&end(id, Ended::Cancelled, b"late")).unwrap();
     let store = bench.store();
-    let row = store.get(id).unwrap().unwrap();
+    let row = row(&store, id);
     assert_eq!((row.ended, row.end.as_deref()), (Ended::Ok, Some(&b"{\"end\":1}"[..])));
     assert_sound(&store);
 }
@@ -55,7 +55,7 @@ fn ingesting_the_same_segments_again_changes_nothing() {
     let (_keep, path) = bench.after_death();
     let store = bench.store();
     assert_eq!(store.stats().unwrap().records, 50);
-    // A crash between the commit and the removal of segments: the store has the records and the spool still does too.
+    // A crash between the commit and the removal of segments: both the store and the spool have the events.
     common::copy(&path.join("spool"), &bench.path.join("spool"));
     let report = store.ingest(true).unwrap();
     assert_eq!((report.records, store.stats().unwrap().records), (0, 50));
@@ -83,7 +83,7 @@ fn a_body_larger_than_a_segment_is_recorded() {
     let id = bench.start("image", &body);
     let after = bench.call("after");
     let store = bench.store();
-    assert_eq!(store.get(id).unwrap().unwrap().start, Some(body));
+    assert_eq!(row(&store, id).start, Some(body));
     assert!(store.get(after).unwrap().is_some());
 }
 
@@ -92,7 +92,7 @@ fn a_body_over_the_limit_is_refused_and_loses_nothing_else() {
     let bench = Bench::new();
     let before = bench.call("before");
     let body = vec![0; MAX_PAYLOAD + 1];
-    let refused = bench.spool.append(&event(Kind::Start, Ended::No, RecordId::new(), &[], &body));
+    let refused = bench.spool.append(&start(RecordId::new(), &[], &body));
     assert!(matches!(refused, Err(Error::TooLarge { .. })));
     let after = bench.call("after");
     let store = bench.store();
@@ -115,11 +115,11 @@ fn threads_share_one_writer_and_lose_nothing() {
 }
 
 #[test]
-fn power_durability_records_the_same() {
+fn an_event_with_power_durability_is_stored() {
     let bench = Bench::new();
     let spool = Spool::open(&bench.path, Durability::Power).unwrap();
     let id = RecordId::new();
-    spool.append(&event(Kind::Start, Ended::No, id, &[], b"{}")).unwrap();
+    spool.append(&start(id, &[], b"{}")).unwrap();
     assert!(bench.store().get(id).unwrap().is_some());
 }
 
@@ -144,7 +144,7 @@ fn records_are_written_while_another_thread_ingests() {
 }
 
 #[test]
-fn a_removed_journal_is_made_anew() {
+fn a_removed_journal_is_made_again() {
     let bench = Bench::new();
     bench.call("lost");
     std::fs::remove_dir_all(&bench.path).unwrap();
@@ -159,7 +159,7 @@ fn a_removed_journal_is_made_anew() {
 }
 
 #[test]
-fn threads_that_all_make_the_journal_at_once_agree_on_one() {
+fn threads_that_make_the_journal_at_once_share_one_writer() {
     for _ in 0..50 {
         let bench = Bench::new();
         std::thread::scope(|scope| {
@@ -173,7 +173,7 @@ fn threads_that_all_make_the_journal_at_once_agree_on_one() {
 }
 
 #[test]
-fn a_call_that_another_process_ended_is_whole() {
+fn a_call_that_another_process_ended_is_complete() {
     let (parent, child) = (Bench::new(), Bench::new());
     let id = parent.start("forked", b"{\"start\":1}");
     child.end(id, b"{\"end\":1}");
@@ -182,14 +182,14 @@ fn a_call_that_another_process_ended_is_whole() {
     common::copy(&other.join("spool"), &path.join("spool"));
     let store = Store::open(&path, false).unwrap();
     store.ingest(true).unwrap();
-    let row = store.get(id).unwrap().unwrap();
+    let row = row(&store, id);
     assert!(row.start.is_some() && row.end.is_some());
     assert_eq!((row.ended, row.sink.as_deref()), (Ended::Ok, Some("app:sink")));
     assert_sound(&store);
 }
 
 #[test]
-fn nothing_is_lost_when_segments_are_left_while_they_are_written() {
+fn no_event_is_lost_when_a_segment_is_finished_during_appends() {
     let bench = Bench::new();
     bench.call("first");
     let store = Store::open(&bench.path, false).unwrap();
@@ -207,18 +207,18 @@ fn nothing_is_lost_when_segments_are_left_while_they_are_written() {
 }
 
 #[test]
-fn more_than_one_commit_takes_is_stored_in_the_order_of_recording() {
+fn many_commits_keep_the_order_of_recording() {
     let bench = Bench::new();
     let second = Spool::open(&bench.path, Durability::Process).unwrap();
     let mut ids = Vec::new();
-    // By two writers in turn, each call ended by whoever begins the hundredth after it: many commits later, for some.
+    // Two writers in turn start calls. Each call ends a hundred calls later, which is many commits later for some.
     for number in 0..12_000_usize {
         let id = RecordId::new();
         let body = format!("{{\"call\":{number}}}");
         let spool = if number % 3 == 0 { &second } else { &bench.spool };
-        spool.append(&event(Kind::Start, Ended::No, id, &[], body.as_bytes())).unwrap();
+        spool.append(&start(id, &[], body.as_bytes())).unwrap();
         if let Some(earlier) = number.checked_sub(100) {
-            let end = event(Kind::End, Ended::Ok, ids[earlier], &[], b"{}");
+            let end = end(ids[earlier], Ended::Ok, b"{}");
             bench.spool.append(&end).unwrap();
             if number % 5 == 0 {
                 second.append(&end).unwrap();
@@ -229,7 +229,7 @@ fn more_than_one_commit_takes_is_stored_in_the_order_of_recording() {
     let store = Store::open(&bench.path, false).unwrap();
     let report = store.ingest(true).unwrap();
     assert_eq!((report.records, report.frames, report.duplicates), (12_000, 23_900, 2380));
-    let found: Vec<_> = (0..12).flat_map(|page| store.follow(page * 1000, 1000).unwrap()).collect();
+    let found: Vec<_> = (0..12).flat_map(|page| store.follow(Seq(page * 1000), 1000).unwrap()).collect();
     assert_eq!(found.iter().map(|row| row.id).collect::<Vec<_>>(), ids);
     for (number, row) in found.iter().enumerate() {
         assert_eq!(row.start.as_deref(), Some(format!("{{\"call\":{number}}}").as_bytes()));

@@ -1,13 +1,13 @@
-//! What a dead process leaves behind.
+//! Recovery from the leftovers of a dead process, and from damage.
 
 mod common;
 
 use std::os::unix::fs::FileExt;
 
-use common::{Bench, assert_sound, segments};
+use common::{Bench, assert_sound, open, row, segments};
 use plsync_journal::{Ended, Error, Query, State, Store};
 
-/// Where a needle stands in a file.
+/// The offset of a needle in a file.
 fn find(path: &std::path::Path, needle: &[u8]) -> u64 {
     let bytes = std::fs::read(path).unwrap();
     bytes.windows(needle.len()).position(|window| window == needle).unwrap() as u64
@@ -25,9 +25,9 @@ fn a_call_that_was_running_when_its_process_died_is_closed_as_abandoned() {
     let (_keep, path) = bench.after_death();
     let store = Store::open(&path, false).unwrap();
     assert_eq!(store.ingest(true).unwrap().abandoned, 1);
-    let row = store.get(cut).unwrap().unwrap();
-    assert_eq!((row.ended, row.state, row.start.is_some()), (Ended::Abandoned, State::Pending, true));
-    assert_eq!(store.get(done).unwrap().unwrap().ended, Ended::Ok);
+    let abandoned = row(&store, cut);
+    assert_eq!((abandoned.ended, abandoned.state, abandoned.start.is_some()), (Ended::Abandoned, State::Pending, true));
+    assert_eq!(row(&store, done).ended, Ended::Ok);
     let failed = Query { ended: vec![Ended::Error, Ended::Abandoned], ..Query::default() };
     assert_eq!(store.query(&failed).unwrap().iter().map(|row| row.id).collect::<Vec<_>>(), [cut]);
     assert_sound(&store);
@@ -39,7 +39,7 @@ fn a_call_of_a_living_process_stays_open() {
     let id = bench.start("running", b"{}");
     let store = bench.store();
     assert_eq!(store.ingest(true).unwrap().abandoned, 0);
-    assert_eq!(store.get(id).unwrap().unwrap().ended, Ended::No);
+    assert_eq!(row(&store, id).ended, Ended::No);
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn a_torn_tail_costs_only_the_torn_frame() {
 }
 
 #[test]
-fn damage_in_the_middle_costs_only_its_frame_and_the_segment_is_set_aside() {
+fn damage_in_the_middle_costs_only_its_frame_and_the_segment_is_kept() {
     let bench = Bench::new();
     let before = bench.call("before");
     let hit = bench.start("hit", b"{\"needle\":\"HERE\"}");
@@ -78,7 +78,7 @@ fn damage_in_the_middle_costs_only_its_frame_and_the_segment_is_set_aside() {
 }
 
 #[test]
-fn a_damaged_length_does_not_swallow_what_follows() {
+fn a_damaged_length_does_not_swallow_the_frames_after_it() {
     let bench = Bench::new();
     bench.call("before");
     let hit = bench.start("hit", b"{\"needle\":\"HERE\"}");
@@ -87,13 +87,12 @@ fn a_damaged_length_does_not_swallow_what_follows() {
     let segment = segments(&path)[0].clone();
     let header = find(&segment, &hit.0) - 24;
     write_at(&segment, &0x00ff_ffffu32.to_le_bytes(), header + 8);
-    let store = Store::open(&path, false).unwrap();
-    store.ingest(true).unwrap();
+    let store = open(&path);
     assert!(store.get(after).unwrap().is_some());
 }
 
 #[test]
-fn what_was_read_before_an_error_is_stored() {
+fn events_read_before_an_error_are_stored() {
     let bench = Bench::new();
     let before: Vec<_> = (0..3000).map(|_| bench.call("before")).collect();
     let newer = bench.start("newer", b"{}");
@@ -109,21 +108,20 @@ fn what_was_read_before_an_error_is_stored() {
     let store = Store::open(&path, false).unwrap();
     assert!(store.ingest(true).unwrap_err().to_string().contains("newer plsync"));
     let kept = before.iter().filter(|id| store.get(**id).unwrap().is_some()).count();
-    // All but those of the chunk in which reading failed.
+    // All except those of the chunk in which reading failed.
     assert!(kept >= 2700, "{kept} of 3000");
     assert!(segment.exists());
 }
 
 #[test]
-fn a_segment_that_a_dead_process_was_making_is_removed() {
+fn an_unfinished_segment_of_a_dead_process_is_removed() {
     let bench = Bench::new();
     bench.call("whole");
     let (_keep, path) = bench.after_death();
     let unfinished =
         segments(&path)[0].with_file_name(format!("{}-00000007.new", bench.spool.writer_id().unwrap().hex()));
     std::fs::write(&unfinished, b"half").unwrap();
-    let store = Store::open(&path, false).unwrap();
-    store.ingest(true).unwrap();
+    let store = open(&path);
     assert_eq!(store.stats().unwrap().records, 1);
     assert!(!unfinished.exists());
 }
@@ -134,8 +132,7 @@ fn failures_of_a_dead_writer_are_still_counted() {
     bench.call("ok");
     bench.spool.note_failure("disk full");
     let (_keep, path) = bench.after_death();
-    let store = Store::open(&path, false).unwrap();
-    store.ingest(true).unwrap();
+    let store = open(&path);
     let stats = store.stats().unwrap();
     assert_eq!((stats.failures, stats.last_failure.as_deref(), stats.writers.len()), (1, Some("disk full"), 0));
     store.ingest(true).unwrap();
@@ -143,7 +140,7 @@ fn failures_of_a_dead_writer_are_still_counted() {
 }
 
 #[test]
-fn a_newer_format_is_refused_and_left_alone() {
+fn a_newer_format_is_refused() {
     let bench = Bench::new();
     bench.call("old");
     let marker = bench.path.join("FORMAT");
@@ -154,7 +151,7 @@ fn a_newer_format_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_directory_that_is_no_journal_is_refused() {
+fn a_directory_with_other_files_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(Store::open(&dir.path().join("none"), false), Err(Error::NotFound(_))));
     std::fs::write(dir.path().join("thesis.tex"), "mine").unwrap();
@@ -182,7 +179,7 @@ fn a_flipped_bit_in_the_store_is_reported_and_hides_nothing_else() {
 }
 
 #[test]
-fn files_are_the_owners_alone() {
+fn only_the_owner_may_read_the_files() {
     use std::os::unix::fs::PermissionsExt;
     fn walk(path: &std::path::Path) {
         let mode = std::fs::metadata(path).unwrap().permissions().mode() & 0o777;

@@ -1,36 +1,41 @@
-//! What a quota removes, and what it never does.
+//! The records that a quota prunes, and those that it keeps.
 
 mod common;
 
-use common::{Bench, assert_sound, event};
-use plsync_journal::{Durability, Ended, FLAG_PRUNED, Kind, Policy, Query, Quota, RecordId, Spool, State, Store};
+use std::time::Duration;
 
-const NOTHING: Quota = Quota { max_bytes: Some(0), max_age_ms: None, policy: Policy::KeepUnsent };
+use common::{Bench, LATER, SINK, assert_sound, end, lease_at, row, start};
+use plsync_journal::{
+    Durability, Ended, FLAG_PRUNED, Millis, Parked, Query, Quota, QuotaPolicy, RecordId, RequestId, Seq, Spool, State,
+    Store,
+};
 
-/// A call without a sink: nobody waits for its request id.
+/// A quota that prunes every record that it may prune.
+const NOTHING: Quota = Quota { max_bytes: Some(0), max_age: None, policy: QuotaPolicy::KeepUnsent };
+
+/// Records a call without a sink, so that no callback keeps its content.
 fn call(bench: &Bench) -> RecordId {
     let id = RecordId::new();
     let spool = Spool::open(&bench.path, Durability::Process).unwrap();
     let body = id.hex().repeat(100);
-    spool.append(&event(Kind::Start, Ended::No, id, &[], body.as_bytes())).unwrap();
-    spool.append(&event(Kind::End, Ended::Ok, id, &[], body.as_bytes())).unwrap();
+    spool.append(&start(id, &[], body.as_bytes())).unwrap();
+    spool.append(&end(id, Ended::Ok, body.as_bytes())).unwrap();
     id
 }
 
 fn ack(store: &Store, id: RecordId, request_id: u64) {
-    let seq = store.get(id).unwrap().unwrap().seq;
-    store.ack(&[(seq, request_id)]).unwrap();
+    common::ack(store, row(store, id).seq, request_id);
 }
 
 fn is_pruned(store: &Store, id: RecordId) -> bool {
-    let row = store.get(id).unwrap().unwrap();
+    let row = row(store, id);
     let flagged = row.flags & FLAG_PRUNED != 0;
     assert_eq!(flagged, row.start.is_none() && row.end.is_none());
     flagged
 }
 
 #[test]
-fn nothing_goes_without_a_quota() {
+fn nothing_is_pruned_without_a_quota() {
     let bench = Bench::new();
     let id = call(&bench);
     let store = bench.store();
@@ -49,16 +54,16 @@ fn an_acked_record_keeps_its_id_state_and_request_id() {
     store.set_quota(&NOTHING).unwrap();
     store.ingest(true).unwrap();
     assert!(is_pruned(&store, sent) && !is_pruned(&store, unsent));
-    let row = store.get(sent).unwrap().unwrap();
-    assert_eq!((row.state, row.ended, row.ack.map(|ack| ack.0)), (State::Acked, Ended::Ok, Some(7)));
-    assert_eq!(store.by_request(7).unwrap(), Some(sent));
+    let row = row(&store, sent);
+    assert_eq!((row.state, row.ended, common::request_id(&row)), (State::Acked, Ended::Ok, 7));
+    assert_eq!(store.by_request(RequestId(7)).unwrap(), Some(sent));
     let stats = store.stats().unwrap();
-    assert_eq!((stats.pruned, stats.dropped, stats.records), (1, 0, 2));
+    assert_eq!((stats.pruned_acked, stats.pruned_unsent, stats.records), (1, 0, 2));
     assert_sound(&store);
 }
 
 #[test]
-fn a_record_acked_late_is_still_found() {
+fn a_record_acked_late_is_still_pruned() {
     let bench = Bench::new();
     let ids: Vec<_> = (0..5).map(|_| call(&bench)).collect();
     let store = bench.store();
@@ -68,7 +73,7 @@ fn a_record_acked_late_is_still_found() {
         store.ingest(true).unwrap();
         assert!(is_pruned(&store, ids[at]));
     }
-    assert_eq!(store.stats().unwrap().pruned, 3);
+    assert_eq!(store.stats().unwrap().pruned_acked, 3);
 }
 
 #[test]
@@ -80,58 +85,59 @@ fn a_record_whose_callback_waits_is_kept_until_it_is_delivered() {
     store.set_quota(&NOTHING).unwrap();
     store.ingest(true).unwrap();
     assert!(!is_pruned(&store, id));
-    store.settle_callbacks("app:sink", &[store.get(id).unwrap().unwrap().seq], &[], &[]).unwrap();
+    store.settle_callbacks(SINK, &[row(&store, id).seq], &[], &[]).unwrap();
     store.ingest(true).unwrap();
     assert!(is_pruned(&store, id));
 }
 
 #[test]
-fn drop_oldest_takes_acked_records_first_and_says_what_it_dropped() {
+fn drop_oldest_prunes_acked_records_first_and_counts_unsent_ones() {
     let bench = Bench::new();
     let (sent, waits, refused) = (call(&bench), call(&bench), call(&bench));
     let store = bench.store();
     ack(&store, sent, 7);
-    let seq = store.get(refused).unwrap().unwrap().seq;
-    store.park(&[seq], State::Dead, "refused", 0).unwrap();
-    store.set_quota(&Quota { policy: Policy::DropOldest, ..NOTHING }).unwrap();
+    let seq = row(&store, refused).seq;
+    store.park(&[seq], Parked::Dead, Millis::EPOCH, "refused").unwrap();
+    store.set_quota(&Quota { policy: QuotaPolicy::DropOldest, ..NOTHING }).unwrap();
     store.ingest(true).unwrap();
     for id in [sent, waits, refused] {
         assert!(is_pruned(&store, id));
     }
-    let row = store.get(waits).unwrap().unwrap();
-    assert_eq!(row.state, State::Dead);
-    assert!(row.last_error.contains("quota"));
-    assert_eq!(store.get(refused).unwrap().unwrap().last_error, "refused");
-    assert_eq!((store.stats().unwrap().pruned, store.stats().unwrap().dropped), (1, 2));
-    assert_eq!(store.requeue(&[row.seq, seq]).unwrap(), 0, "there is nothing left to send");
+    let dropped = row(&store, waits);
+    assert_eq!(dropped.state, State::Dead);
+    assert!(dropped.last_error.contains("quota"));
+    assert_eq!(row(&store, refused).last_error, "refused");
+    let stats = store.stats().unwrap();
+    assert_eq!((stats.pruned_acked, stats.pruned_unsent), (1, 2));
+    assert_eq!(store.requeue(&[dropped.seq, seq]).unwrap(), 0, "there is nothing left to send");
     assert_sound(&store);
 }
 
 #[test]
-fn drop_oldest_leaves_what_may_be_on_its_way_and_what_still_runs() {
+fn drop_oldest_keeps_leased_and_open_records() {
     let bench = Bench::new();
     let leased = call(&bench);
     let store = bench.store();
-    store.lease(10, 60_000, 1 << 50, 1 << 20).unwrap();
+    lease_at(&store, 10, LATER);
     let running = bench.start("running", &b"{\"prompt\":\"?\"}".repeat(100));
-    store.set_quota(&Quota { policy: Policy::DropOldest, ..NOTHING }).unwrap();
+    store.set_quota(&Quota { policy: QuotaPolicy::DropOldest, ..NOTHING }).unwrap();
     store.ingest(true).unwrap();
     assert!(!is_pruned(&store, leased) && !is_pruned(&store, running));
 }
 
 #[test]
-fn age_spares_the_young() {
+fn a_maximum_age_prunes_only_older_records() {
     let bench = Bench::new();
     let (old, young) = (call(&bench), call(&bench));
     let store = bench.store();
     ack(&store, old, 1);
     ack(&store, young, 2);
-    store.set_quota(&Quota { max_age_ms: Some(3_600_000), ..Quota::default() }).unwrap();
+    store.set_quota(&Quota { max_age: Some(Duration::from_hours(1)), ..Quota::default() }).unwrap();
     store.ingest(true).unwrap();
     assert!(!is_pruned(&store, old) && !is_pruned(&store, young));
-    store.set_quota(&Quota { max_age_ms: Some(0), ..Quota::default() }).unwrap();
-    // Old is what began in an earlier millisecond.
-    while RecordId::new().unix_ms() <= young.unix_ms() {
+    store.set_quota(&Quota { max_age: Some(Duration::ZERO), ..Quota::default() }).unwrap();
+    // A record is old from the next millisecond on.
+    while RecordId::new().made_at() <= young.made_at() {
         std::hint::spin_loop();
     }
     store.ingest(true).unwrap();
@@ -139,19 +145,20 @@ fn age_spares_the_young() {
 }
 
 #[test]
-fn bytes_go_only_as_far_as_they_must() {
+fn a_maximum_size_prunes_no_more_than_needed() {
     let bench = Bench::new();
     let ids: Vec<_> = (0..3000).map(|_| call(&bench)).collect();
     let store = bench.store();
-    let acks: Vec<_> = (1..=3000).map(|seq| (seq, seq)).collect();
+    let acks: Vec<_> = (1..=3000).map(|seq| (Seq(seq), RequestId(seq))).collect();
     store.ack(&acks).unwrap();
     let used = store.stats().unwrap().used_bytes;
     store.set_quota(&Quota { max_bytes: Some(used - used / 8), ..Quota::default() }).unwrap();
     store.ingest(true).unwrap();
     let stats = store.stats().unwrap();
     assert!(stats.used_bytes <= used - used / 8);
-    assert!(stats.pruned > 0 && stats.pruned < 2000, "{} of 3000 pruned", stats.pruned);
-    assert!(is_pruned(&store, ids[0]) && !is_pruned(&store, ids[2999]), "the oldest go first");
+    let pruned = stats.pruned_acked;
+    assert!(pruned > 0 && pruned < 2000, "{pruned} of 3000 pruned");
+    assert!(is_pruned(&store, ids[0]) && !is_pruned(&store, ids[2999]), "the oldest are pruned first");
     assert_eq!(store.query(&Query { limit: 5000, ..Query::default() }).unwrap().len(), 3000);
     assert_sound(&store);
 }
@@ -179,7 +186,7 @@ fn a_damaged_quota_removes_nothing_and_is_reported() {
     assert!(!is_pruned(&store, id));
     assert_eq!(store.quota().unwrap(), Quota::default());
     let problems = store.check().unwrap().problems;
-    assert!(problems.len() == 1 && problems[0].what.contains("quota"), "{problems:?}");
+    assert!(problems.len() == 1 && problems[0].description.contains("quota"), "{problems:?}");
     store.set_quota(&Quota::default()).unwrap();
     assert_sound(&store);
 }

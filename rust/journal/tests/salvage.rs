@@ -1,4 +1,4 @@
-//! What is saved of a damaged journal: whatever can still be proved right, and nothing that cannot.
+//! Salvage of a damaged journal: it keeps every entry that a checksum proves, and invents nothing.
 
 mod common;
 
@@ -6,21 +6,22 @@ use std::collections::{BTreeMap, HashSet};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use common::{Bench, assert_sound, event};
+use common::{Bench, LEASE, NOW, SINK, ack, assert_sound, end, ms, request_id, row, start};
 use plsync_journal::{
-    Ended, Error, FLAG_PRUNED, Kind, Op, Query, RecordId, Row, SalvageReport, State, Store, Target, labels, salvage,
+    Ended, Error, FLAG_PRUNED, Millis, Op, Parked, Query, RecordId, RequestId, Row, SalvageReport, Seq, State, Store,
+    Target, labels, salvage,
 };
 use tempfile::TempDir;
 
 const PAGE: u64 = 4096;
-const NOW: u64 = 1_900_000_000_000;
 
 fn body(id: RecordId) -> Vec<u8> {
-    // Some bodies are small, some take pages of their own.
+    // Some bodies are small, and some have pages of their own.
     id.hex().bytes().rev().cycle().take(100 + usize::from(id.0[15]) * 40).map(|byte| byte ^ (id.0[14] & 15)).collect()
 }
 
-/// A journal of 300 calls: every third acked, some callbacks waiting, every second followed up, one dead, and 20 still in the spool.
+/// A journal of 300 calls. Every third is acked, every second has a follow-up, one is dead, and some callbacks wait. 20 more calls are
+/// in the spool.
 struct Damaged {
     _dir: TempDir,
     path: PathBuf,
@@ -34,25 +35,25 @@ fn journal() -> Damaged {
         let id = RecordId::new();
         let mut section = Vec::new();
         labels::push(&mut section, labels::TAG, b"tagged");
-        labels::push(&mut section, labels::SINK, b"app:sink");
-        bench.spool.append(&event(Kind::Start, Ended::No, id, &section, &body(id))).unwrap();
-        bench.spool.append(&event(Kind::End, Ended::Ok, id, &[], &body(id))).unwrap();
+        labels::push(&mut section, labels::SINK, SINK.as_bytes());
+        bench.spool.append(&start(id, &section, &body(id))).unwrap();
+        bench.spool.append(&end(id, Ended::Ok, &body(id))).unwrap();
         id
     };
     let mut ids: Vec<_> = (0..300).map(|_| call()).collect();
     let store = bench.store();
-    store.give_every_ack("exec").unwrap();
+    store.subscribe("exec").unwrap();
     // Not in the order of their calls.
     for seq in (1..=100).rev().map(|nth| 3 * nth - 2) {
-        store.ack(&[(seq, 1000 + seq)]).unwrap();
+        ack(&store, Seq(seq), 1000 + seq);
     }
-    // Two of the first five that the command was given are done, and it was not given the other 95 yet.
-    store.claim_callbacks("exec", None, 5, 1000, NOW).unwrap();
-    store.settle_callbacks("exec", &[298, 289], &[], &[]).unwrap();
+    // The command has received five request ids, of which two are done. 95 more wait.
+    store.claim_callbacks("exec", None, 5, LEASE, NOW).unwrap();
+    store.settle_callbacks("exec", &[Seq(298), Seq(289)], &[], &[]).unwrap();
     for id in ids.iter().step_by(2) {
         store.follow_up(Target::Record(*id), Op::Metadata, &body(*id)).unwrap();
     }
-    store.park(&[2], State::Dead, "refused", 0).unwrap();
+    store.park(&[Seq(2)], Parked::Dead, Millis::EPOCH, "refused").unwrap();
     drop(store);
     ids.extend((0..20).map(|_| call()));
     let (dir, path) = bench.after_death();
@@ -94,10 +95,10 @@ fn all(store: &Store) -> Vec<Row> {
     store.query(&Query { limit: 10_000, ..Query::default() }).unwrap()
 }
 
-/// Every record that is there is what was recorded, as far as it is there.
-fn assert_honest(store: &Store, journal: &Damaged, report: &SalvageReport) {
+/// Asserts that every part of every salvaged record is as it was recorded.
+fn assert_true_to(store: &Store, journal: &Damaged, report: &SalvageReport) {
     assert_sound(store);
-    let ordered: HashSet<_> = store.acks(0, 10_000).unwrap().into_iter().map(|(_, row)| row.id).collect();
+    let ordered: HashSet<_> = store.acks(0, 10_000).unwrap().into_iter().map(|acked| acked.row.id).collect();
     for row in all(store) {
         let bodies: Vec<_> = [row.start, row.end].into_iter().flatten().collect();
         let Some(at) = journal.ids.iter().position(|id| *id == row.id) else {
@@ -115,49 +116,49 @@ fn assert_honest(store: &Store, journal: &Damaged, report: &SalvageReport) {
         } else {
             State::Pending
         };
-        // Where the state is lost nothing is sent by guess.
+        // A record without its state must not be sent unchecked.
         let is_safe = row.state == expected || row.state != State::Pending && row.state != State::Acked;
         assert!(is_safe, "record {at} of {expected:?} became {:?}", row.state);
-        if let Some((request_id, _)) = row.ack {
-            assert_eq!(at as u64 + 1001, request_id);
+        if let Some(ack) = row.ack {
+            assert_eq!(RequestId(at as u64 + 1001), ack.request_id);
             assert!(ordered.contains(&row.id), "{:?} has no place among the acks", row.id);
         }
         for followup in store.followups(Target::Record(row.id)).unwrap() {
-            assert!(followup.payload == body(row.id), "{:?} is followed by what is another's", row.id);
+            assert!(followup.payload == body(row.id), "{:?} has the follow-up of another record", row.id);
         }
         if row.flags & FLAG_PRUNED != 0 {
             assert!(report.losses.iter().any(|loss| loss.contains(&row.id.hex())));
         }
         if row.sink.is_none() && row.state != State::InDoubt {
-            assert!(report.lost > 0, "{:?} lost its sink, and nobody says so", row.id);
+            assert!(report.lost > 0, "{:?} lost its sink, and no loss is reported", row.id);
         }
     }
 }
 
 #[test]
-fn of_a_sound_journal_everything_is_kept() {
+fn everything_is_kept_of_an_intact_journal() {
     let journal = journal();
     let (report, store) = journal.salvage();
     assert_eq!((report.lost, report.damaged, report.losses.len()), (0, 0, 0));
     assert_eq!((report.records, report.events, report.acks, report.callbacks, report.frames), (320, 600, 100, 103, 40));
     assert_eq!(report.followups, 150);
-    assert_honest(&store, &journal, &report);
-    let order: Vec<_> = store.acks(0, 1000).unwrap().iter().map(|(_, row)| row.ack.unwrap().0).collect();
+    assert_true_to(&store, &journal, &report);
+    let order: Vec<_> = store.acks(0, 1000).unwrap().iter().map(|acked| request_id(&acked.row)).collect();
     assert_eq!(order, (1..=100).rev().map(|nth| 3 * nth + 998).collect::<Vec<_>>());
-    let mut given = Vec::new();
+    let mut received = Vec::new();
     loop {
-        let claimed = store.claim_callbacks("exec", None, 10, 1000, NOW + 1000).unwrap();
+        let claimed = store.claim_callbacks("exec", None, 10, LEASE, NOW + ms(1000)).unwrap();
         if claimed.is_empty() {
             break;
         }
-        given.extend(claimed.iter().map(|callback| callback.row.ack.unwrap().0));
+        received.extend(claimed.iter().map(|callback| request_id(&callback.row)));
     }
-    given.sort_unstable();
+    received.sort_unstable();
     let rest = (1..=300).step_by(3).filter(|seq| ![298, 289].contains(seq)).map(|seq| 1000 + seq);
-    assert_eq!(given, rest.collect::<Vec<_>>(), "what the command had done is not done again");
-    assert_eq!(store.by_request(1001).unwrap(), Some(journal.ids[0]));
+    assert_eq!(received, rest.collect::<Vec<_>>(), "the command receives no finished request id again");
+    assert_eq!(store.by_request(RequestId(1001)).unwrap(), Some(journal.ids[0]));
     assert_eq!(store.by_label(labels::TAG, b"tagged", 1000).unwrap().len(), 320);
-    let dead = store.get(journal.ids[1]).unwrap().unwrap();
+    let dead = row(&store, journal.ids[1]);
     assert_eq!(
         (dead.state, dead.last_error.as_str(), dead.sink.as_deref()),
         (State::Dead, "refused", Some("app:sink"))
@@ -166,19 +167,19 @@ fn of_a_sound_journal_everything_is_kept() {
 }
 
 #[test]
-fn without_the_pages_where_everything_begins_every_record_is_found() {
+fn every_record_is_found_without_the_meta_pages() {
     let journal = journal();
     journal.overwrite(&vec![0xa5; 2 * usize::try_from(PAGE).unwrap()], 0);
     let (report, store) = journal.salvage();
     assert!(report.damaged > 0);
     assert_eq!(report.records, 320);
-    assert_honest(&store, &journal, &report);
+    assert_true_to(&store, &journal, &report);
     assert_eq!(all(&store).iter().filter(|row| row.start.is_some() && row.end.is_some()).count(), 320);
     assert_eq!((report.acks, report.followups), (100, 150));
 }
 
 #[test]
-fn whichever_page_is_lost_the_rest_is_saved_and_nothing_is_made_up() {
+fn losing_any_page_costs_only_its_entries() {
     let journal = journal();
     let pages = std::fs::metadata(journal.data()).unwrap().len() / PAGE;
     let whole = std::fs::read(journal.data()).unwrap();
@@ -186,7 +187,7 @@ fn whichever_page_is_lost_the_rest_is_saved_and_nothing_is_made_up() {
         journal.overwrite(&whole, 0);
         journal.overwrite(&vec![0xa5; usize::try_from(PAGE).unwrap()], page * PAGE);
         let (report, store) = journal.salvage();
-        assert_honest(&store, &journal, &report);
+        assert_true_to(&store, &journal, &report);
         let kept = all(&store).iter().filter(|row| row.start.is_some() && row.end.is_some()).count();
         assert!(kept >= 280, "page {page}: {kept} of 320 records have both events");
         drop(store);
@@ -195,17 +196,17 @@ fn whichever_page_is_lost_the_rest_is_saved_and_nothing_is_made_up() {
 }
 
 #[test]
-fn a_file_cut_in_half_gives_what_is_in_its_first_half() {
+fn the_first_half_of_a_file_is_salvaged() {
     let journal = journal();
     let len = std::fs::metadata(journal.data()).unwrap().len();
     std::fs::OpenOptions::new().write(true).open(journal.data()).unwrap().set_len(len / 2 + 100).unwrap();
     let (report, store) = journal.salvage();
     assert!(report.damaged > 0 && report.records > 20);
-    assert_honest(&store, &journal, &report);
+    assert_true_to(&store, &journal, &report);
 }
 
 #[test]
-fn flipped_bits_cost_what_they_hit() {
+fn flipped_bits_cost_only_the_entries_they_hit() {
     let journal = journal();
     let whole = std::fs::read(journal.data()).unwrap();
     let rounds = std::env::var("PLSYNC_SALVAGES").ok().and_then(|flips| flips.parse().ok()).unwrap_or(120);
@@ -221,33 +222,33 @@ fn flipped_bits_cost_what_they_hit() {
         journal.overwrite(&bytes, 0);
         let saved = std::panic::catch_unwind(|| {
             let (report, store) = journal.salvage();
-            assert_honest(&store, &journal, &report);
+            assert_true_to(&store, &journal, &report);
             let kept = all(&store).iter().filter(|row| row.start.is_some() && row.end.is_some()).count();
             assert!(kept >= 320 - flips * 40, "{flips} flips: {kept} of 320 records have both events");
         });
         if saved.is_err() {
-            // Ids are new each time, so the seed alone would not bring this journal back.
+            // Ids are new in each run, so the seed alone does not reproduce this journal.
             let path = journal.path.clone();
             std::mem::forget(journal);
-            panic!("seed {seed}; the damaged journal stays at {}", path.display());
+            panic!("seed {seed}; the damaged journal is kept at {}", path.display());
         }
         std::fs::remove_dir_all(&journal.target).unwrap();
     }
 }
 
 #[test]
-fn without_a_store_the_spool_is_saved() {
+fn the_spool_is_salvaged_without_a_store() {
     let journal = journal();
     std::fs::remove_file(journal.data()).unwrap();
     let (report, store) = journal.salvage();
-    // All that the spool holds may have been in the store, and sent.
+    // Every event of the spool may have been in the store, and may have been sent.
     assert!(report.records >= 20 && report.lost == report.records + 1);
     assert!(all(&store).iter().all(|row| row.state == State::InDoubt));
-    assert_honest(&store, &journal, &report);
+    assert_true_to(&store, &journal, &report);
 }
 
 #[test]
-fn a_store_that_holds_nothing_any_more_is_said_to_be_lost() {
+fn an_empty_store_is_reported_as_lost() {
     let journal = journal();
     let data = std::fs::File::options().write(true).open(journal.data()).unwrap();
     data.set_len(0).unwrap();
@@ -258,7 +259,7 @@ fn a_store_that_holds_nothing_any_more_is_said_to_be_lost() {
 #[test]
 fn a_journal_of_a_newer_format_is_refused() {
     let bench = Bench::new();
-    bench.call("of tomorrow");
+    bench.call("newer");
     std::fs::write(bench.path.join("FORMAT"), "plsync journal\nformat 99\nid 0\n").unwrap();
     let target = bench.dir.path().join("target");
     assert!(matches!(salvage(&bench.path, &target), Err(Error::Newer { .. })));
@@ -266,7 +267,7 @@ fn a_journal_of_a_newer_format_is_refused() {
 }
 
 #[test]
-fn a_format_that_the_store_contradicts_is_not_believed() {
+fn a_format_that_the_store_contradicts_is_ignored() {
     let journal = journal();
     std::fs::write(journal.path.join("FORMAT"), "plsync journal\nformat 99\nid 0\n").unwrap();
     let (report, _) = journal.salvage();
@@ -274,7 +275,7 @@ fn a_format_that_the_store_contradicts_is_not_believed() {
 }
 
 #[test]
-fn what_is_there_already_is_not_written_over() {
+fn an_existing_target_is_not_overwritten() {
     let journal = journal();
     std::fs::create_dir(&journal.target).unwrap();
     assert!(salvage(&journal.path, &journal.target).unwrap_err().to_string().contains("exists"));

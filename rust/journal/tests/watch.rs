@@ -1,17 +1,17 @@
-//! Noticing what other processes do to a journal.
+//! The watch notices the changes of other processes.
 
 mod common;
 
 use std::time::{Duration, Instant};
 
 use common::Bench;
-use plsync_journal::{Seen, Watch};
+use plsync_journal::{Changes, Watch};
 
-/// Looks until something was seen.
-fn wait_for(watch: &mut Watch, wanted: impl Fn(&Seen) -> bool) -> bool {
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(20) {
-        if wanted(&watch.look().unwrap()) {
+/// Polls until the wanted change is noticed; false after 20 seconds.
+fn wait_for(watch: &mut Watch, is_wanted: impl Fn(&Changes) -> bool) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(20) {
+        if is_wanted(&watch.poll().unwrap()) {
             return true;
         }
         std::thread::yield_now();
@@ -24,10 +24,10 @@ fn an_event_of_a_known_writer_is_noticed() {
     let bench = Bench::new();
     bench.call("before");
     let mut watch = Watch::new(&bench.path).unwrap();
-    // What the sync thread still has to do for the call of before.
-    assert!(wait_for(&mut watch, |seen| seen.recorded));
+    // The fsync thread has yet to sync the call before.
+    assert!(wait_for(&mut watch, |changes| changes.events));
     bench.call("after");
-    assert!(wait_for(&mut watch, |seen| seen.recorded));
+    assert!(wait_for(&mut watch, |changes| changes.events));
 }
 
 #[test]
@@ -36,17 +36,17 @@ fn the_first_event_of_a_new_writer_is_noticed() {
     plsync_journal::Store::open(&bench.path, true).unwrap();
     let mut watch = Watch::new(&bench.path).unwrap();
     bench.call("first");
-    assert!(wait_for(&mut watch, |seen| seen.recorded));
+    assert!(wait_for(&mut watch, |changes| changes.events));
 }
 
 #[test]
-fn ingesting_and_looking_at_writers_is_no_event() {
+fn ingesting_and_reading_writers_is_not_an_event() {
     let bench = Bench::new();
     let mut watch = Watch::new(&bench.path).unwrap();
     let store = plsync_journal::Store::open(&bench.path, true).unwrap();
     store.ingest(true).unwrap();
     store.stats().unwrap();
-    assert_eq!(watch.look().unwrap(), Seen::default());
+    assert_eq!(watch.poll().unwrap(), Changes::default());
 }
 
 #[test]
@@ -54,12 +54,12 @@ fn the_doorbell_is_noticed() {
     let bench = Bench::new();
     let mut watch = Watch::new(&bench.path).unwrap();
     std::fs::File::create(bench.path.join("doorbell")).unwrap();
-    assert!(wait_for(&mut watch, |seen| seen.rung));
+    assert!(wait_for(&mut watch, |changes| changes.doorbell));
     std::fs::File::options()
         .write(true)
         .open(bench.path.join("doorbell"))
         .unwrap()
         .set_modified(std::time::SystemTime::now())
         .unwrap();
-    assert!(wait_for(&mut watch, |seen| seen.rung));
+    assert!(wait_for(&mut watch, |changes| changes.doorbell));
 }

@@ -34,6 +34,7 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
             &classes.corrupt,
             "nothing was changed, and recording goes on; `plsync salvage` writes all readable records into a new journal",
         ),
+        Error::Internal(_) => (&classes.journal, "the journal is not damaged; please report this"),
         Error::Corrupt(_) => (&classes.corrupt, "the rest of the journal is not affected; run `plsync check`"),
         Error::TooLarge { .. } => (&classes.recording, "shorten it with a redact hook"),
         Error::FollowUpTooLarge { .. } => (&classes.invalid_followup, "shorten it"),

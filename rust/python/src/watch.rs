@@ -24,8 +24,8 @@ impl Watch {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).descriptor()
     }
 
-    fn look(&self, py: Python<'_>) -> PyResult<(bool, bool)> {
-        let seen = py.detach(|| self.0.lock().unwrap_or_else(PoisonError::into_inner).look()).or_raise(py)?;
-        Ok((seen.recorded, seen.rung))
+    fn poll(&self, py: Python<'_>) -> PyResult<(bool, bool)> {
+        let changes = py.detach(|| self.0.lock().unwrap_or_else(PoisonError::into_inner).poll()).or_raise(py)?;
+        Ok((changes.events, changes.doorbell))
     }
 }

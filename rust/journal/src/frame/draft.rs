@@ -1,58 +1,52 @@
-//! Frames that are being made, each in one piece of memory from its header to its end.
+//! Frames that are being written, each in one piece of memory from its header to its end.
 
 use super::{HEADER, MAGIC, VERSION, frame_len};
 use crate::checksum::crc32c;
-use crate::state::{Ended, Kind};
+use crate::state::{Ended, FrameKind, Lane};
 use crate::{RecordId, labels};
 
-/// What stands in a frame's header before its labels and body are known.
+/// The header fields of a frame, except those that follow from its labels and body.
 #[derive(Clone, Copy, Debug)]
 pub struct Head {
     /// What the frame holds.
-    pub kind: Kind,
-    /// How the call ended; [`Ended::No`] unless `kind` is [`Kind::End`].
+    pub kind: FrameKind,
+    /// How the call ended; [`Ended::No`] unless `kind` is [`FrameKind::End`].
     pub ended: Ended,
     /// `FLAG_*` bits.
     pub flags: u8,
-    /// Records of one lane are sent in order.
-    pub lane: u8,
+    /// The lane of the record.
+    pub lane: Lane,
     /// The record.
     pub id: RecordId,
 }
 
-/// An event to write.
+impl Head {
+    /// The head of a frame without end, flags or lane.
+    pub fn new(kind: FrameKind, id: RecordId) -> Self {
+        Self { kind, ended: Ended::No, flags: 0, lane: Lane::UNORDERED, id }
+    }
+}
+
+/// An event to append.
 #[derive(Clone, Copy, Debug)]
 pub struct Event<'a> {
-    /// What it is.
-    pub kind: Kind,
-    /// How the call ended; [`Ended::No`] unless `kind` is [`Kind::End`].
-    pub ended: Ended,
-    /// `FLAG_*` bits.
-    pub flags: u8,
-    /// Records of one lane are sent in order.
-    pub lane: u8,
-    /// The record.
-    pub id: RecordId,
+    /// Its kind, end, flags, lane and record.
+    pub head: Head,
     /// See [`crate::labels`].
     pub labels: &'a [u8],
-    /// The bytes to keep.
+    /// The bytes to store.
     pub body: &'a [u8],
 }
 
 impl Event<'_> {
-    fn head(&self) -> Head {
-        let &Self { kind, ended, flags, lane, id, .. } = self;
-        Head { kind, ended, flags, lane, id }
-    }
-
-    /// Puts the event into a draft, complete but for its number.
+    /// Writes the event into a draft, complete except for its number.
     pub(crate) fn draft(&self, draft: &mut Draft) {
         draft.fill(self);
-        draft.finish(&self.head());
+        draft.finish(&self.head);
     }
 }
 
-/// The bytes of a frame, for those who damage them.
+/// The bytes of a frame, for fuzzing.
 #[cfg(fuzzing)]
 #[must_use]
 pub fn framed(event: &Event<'_>, number: u64) -> Vec<u8> {
@@ -61,7 +55,7 @@ pub fn framed(event: &Event<'_>, number: u64) -> Vec<u8> {
     draft.numbered(number).to_vec()
 }
 
-/// An event on its way to a segment: room for the header, then labels, then the body, all where they are written from.
+/// An event on its way to a segment: room for the header, then labels, then the body, in the memory that is written out.
 pub struct Draft {
     bytes: Vec<u8>,
     labels_len: usize,
@@ -75,7 +69,7 @@ impl Default for Draft {
 }
 
 impl Draft {
-    /// Holds no memory yet.
+    /// An empty draft, which holds no memory yet.
     pub const fn new() -> Self {
         Self { bytes: Vec::new(), labels_len: 0, payload_len: 0 }
     }
@@ -87,14 +81,14 @@ impl Draft {
         self.labels_len = 0;
     }
 
-    /// Adds a label, before the body begins; a longer value is cut, a label that no longer fits is left out.
+    /// Adds a label, before the body begins. A value that is too long is cut; a label that does not fit any more is left out.
     pub fn label(&mut self, kind: u8, value: &[u8]) {
         debug_assert_eq!(self.bytes.len(), HEADER + self.labels_len);
         labels::push_after(&mut self.bytes, HEADER, kind, value);
         self.labels_len = self.bytes.len() - HEADER;
     }
 
-    /// Where the body is appended; what stands there already has to stay.
+    /// The memory to append the body to. The caller must keep the bytes that are in it already.
     pub fn body(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
@@ -104,7 +98,7 @@ impl Draft {
         self.bytes.truncate(HEADER + self.labels_len);
     }
 
-    /// Memory that is held.
+    /// Bytes of memory that the draft holds.
     pub fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
@@ -121,7 +115,7 @@ impl Draft {
         self.bytes.extend_from_slice(event.body);
     }
 
-    /// Completes the frame but for its number.
+    /// Completes the frame except for its number.
     pub(crate) fn finish(&mut self, head: &Head) {
         self.payload_len = self.bytes.len() - HEADER;
         debug_assert!(self.labels_len <= labels::MAX_SECTION);
@@ -132,12 +126,12 @@ impl Draft {
         header[4..8].copy_from_slice(&[VERSION, head.kind as u8, head.flags, head.ended as u8]);
         header[8..12].copy_from_slice(&u32::try_from(self.payload_len).unwrap_or(u32::MAX).to_le_bytes());
         header[12..14].copy_from_slice(&u16::try_from(self.labels_len).unwrap_or(u16::MAX).to_le_bytes());
-        header[14..16].copy_from_slice(&[head.lane, 0]);
+        header[14..16].copy_from_slice(&[head.lane.0, 0]);
         header[24..40].copy_from_slice(&head.id.0);
         header[40..44].copy_from_slice(&crc.to_le_bytes());
     }
 
-    /// The frame, as the one with this number in its segment.
+    /// The bytes of the frame, with its number in its segment.
     pub(crate) fn numbered(&mut self, number: u64) -> &[u8] {
         self.bytes[16..24].copy_from_slice(&number.to_le_bytes());
         let header_crc = crc32c(&self.bytes[..44]);
@@ -155,7 +149,8 @@ mod tests {
 
     fn framed(labels: &[u8], body: &[u8], number: u64) -> Vec<u8> {
         let id = RecordId::new();
-        let event = Event { kind: Kind::End, ended: Ended::Ok, flags: FLAG_CACHED, lane: 9, id, labels, body };
+        let head = Head { ended: Ended::Ok, flags: FLAG_CACHED, lane: Lane(9), ..Head::new(FrameKind::End, id) };
+        let event = Event { head, labels, body };
         let mut draft = Draft::new();
         event.draft(&mut draft);
         draft.numbered(number).to_vec()
@@ -177,7 +172,7 @@ mod tests {
             prop_assert_eq!(header.verify(payload), Ok(()));
             prop_assert_eq!(&payload[..header.labels_len], &labels[..]);
             prop_assert_eq!(&payload[header.labels_len..], &body[..]);
-            prop_assert_eq!((header.number, header.lane, header.frame_len()), (number, 9, bytes.len()));
+            prop_assert_eq!((header.number, header.lane, header.frame_len()), (number, Lane(9), bytes.len()));
         }
 
         #[test]

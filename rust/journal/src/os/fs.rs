@@ -1,20 +1,20 @@
-//! The few file operations a journal needs, with the permissions it promises: files 0600, directories 0700.
+//! The file operations of a journal, with the permissions it promises: files 0600, directories 0700.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::path::Path;
 
-use crate::os::fork::CloseOnFork;
+use super::fork::CloseOnFork;
 use crate::{Error, Result};
 
-/// Makes a directory and its parents, readable by the owner alone. Their names are durable when it returns.
+/// Makes a directory and its parents, readable by the owner alone. Their names are synced on return.
 pub(crate) fn make_dir(path: &Path) -> Result<()> {
-    let made: Vec<&Path> = path.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
+    let missing: Vec<&Path> = path.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path).map_err(Error::io("cannot create", path))?;
-    made.into_iter().try_for_each(sync_name)
+    missing.into_iter().try_for_each(sync_name)
 }
 
 /// Makes a file that must not exist yet, readable and writable by the owner alone.
@@ -22,7 +22,7 @@ pub(crate) fn create_new(path: &Path) -> Result<File> {
     options().create_new(true).open(path).map_err(Error::io("cannot create", path))
 }
 
-/// Opens a file for its lock, making it when it is not there.
+/// Opens a file for its lock; makes it when it does not exist.
 pub(crate) fn open_lock(path: &Path) -> Result<CloseOnFork> {
     CloseOnFork::open(|| options().create(true).truncate(false).open(path)).map_err(Error::io("cannot open", path))
 }
@@ -35,40 +35,40 @@ fn options() -> OpenOptions {
     options
 }
 
-/// Makes the names in a directory durable, where the file system can be asked to.
+/// Syncs the names in a directory, where the file system supports that.
 pub(crate) fn sync_dir(path: &Path) -> Result<()> {
     // Windows has no handle for this and needs none: NTFS journals names.
     if !cfg!(unix) {
         return Ok(());
     }
     match File::open(path).map_err(Error::io("cannot sync", path))?.sync_all() {
-        // File systems that know no such thing, as some in user space. PostgreSQL and SQLite go on there too.
-        Err(error) if is_unheard_of(&error) => Ok(()),
+        // Some file systems in user space cannot sync a directory. PostgreSQL and SQLite ignore that error too.
+        Err(error) if is_unsupported(&error) => Ok(()),
         synced => synced.map_err(Error::io("cannot sync", path)),
     }
 }
 
 #[cfg(unix)]
-fn is_unheard_of(error: &std::io::Error) -> bool {
+fn is_unsupported(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EBADF | libc::ENOSYS | libc::ENOTSUP))
 }
 
 #[cfg(not(unix))]
-fn is_unheard_of(_: &std::io::Error) -> bool {
+fn is_unsupported(_: &std::io::Error) -> bool {
     false
 }
 
-/// Makes a directory's own name durable, in the directory it stands in.
+/// Syncs the name of a file or directory in its parent directory.
 pub(crate) fn sync_name(path: &Path) -> Result<()> {
     let parent = path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
     match parent.map_or(Ok(()), sync_dir) {
-        // A directory that may be written to and not read: there is no way to ask for more.
+        // The directory may be written to but not read, so it cannot be synced.
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
         synced => synced,
     }
 }
 
-/// Writes a small file in one step: after a crash it holds the old bytes or the new, never a part.
+/// Replaces a small file atomically: after a crash it holds the old bytes or the new bytes, and never a mix.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     use std::io::Write;
     let temporary = path.with_extension(format!("tmp-{}", crate::RecordId::new().hex()));
@@ -108,7 +108,7 @@ pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Re
     std::os::windows::fs::FileExt::seek_read(file, bytes, offset)
 }
 
-/// Whether a file is no longer what stands under its name: it was removed, or moved away with its directory.
+/// Whether an open file is no longer the file under its name: it was removed, or moved away with its directory.
 pub(crate) fn is_displaced(file: &File, path: &Path) -> bool {
     match (file.metadata(), std::fs::metadata(path)) {
         (Ok(opened), Ok(named)) => !is_same(&opened, &named),
@@ -147,27 +147,27 @@ mod lock_tests {
     use super::*;
 
     #[test]
-    fn a_lock_does_not_live_on_in_a_child() {
+    fn a_forked_child_does_not_keep_a_lock() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let lock = open_lock(&path).unwrap();
         lock.lock().unwrap();
-        let (mut wait, over) = pipe().unwrap();
-        let (mut begun, mut begins) = pipe().unwrap();
+        let (mut exit, parent_done) = pipe().unwrap();
+        let (mut started, mut starting) = pipe().unwrap();
         // SAFETY: the child writes to a pipe, reads from another and ends, all of which are allowed between fork and exec.
         let child = unsafe { libc::fork() };
         if child == 0 {
-            drop(over);
-            let _ = begins.write(&[0]);
-            let _ = wait.read(&mut [0]);
+            drop(parent_done);
+            let _ = starting.write(&[0]);
+            let _ = exit.read(&mut [0]);
             // SAFETY: _exit has no preconditions.
             unsafe { libc::_exit(0) };
         }
-        begun.read_exact(&mut [0]).unwrap();
+        started.read_exact(&mut [0]).unwrap();
         drop(lock);
         assert!(open_lock(&path).unwrap().try_lock().is_ok());
-        drop(over);
-        // SAFETY: the child is this process's own, and nobody else waits for it.
+        drop(parent_done);
+        // SAFETY: the child is this process's own, and no other thread waits for it.
         unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
     }
 }

@@ -1,5 +1,5 @@
-//! Network file systems, where a journal cannot keep its promises: locks may not reach other machines, and a memory map sees neither
-//! their writes nor, at times, its own.
+//! Network file systems, where a journal cannot keep its promises: locks may not reach other machines, and a memory map may miss
+//! the writes of other machines and even its own.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::{Error, Result};
 /// Set to 1 to use a journal on a network file system all the same.
 pub const ALLOW_VARIABLE: &str = "PLSYNC_ALLOW_NETWORK_FS";
 
-/// Numbers that Linux's statfs(2) gives, and whose file system has each.
+/// The numbers by which statfs(2) of Linux names network file systems.
 #[cfg(any(target_os = "linux", test))]
 const KINDS: [(u64, &str); 13] = [
     (0x6969, "NFS"),
@@ -27,7 +27,7 @@ const KINDS: [(u64, &str); 13] = [
 ];
 #[cfg(any(target_os = "linux", test))]
 const FUSE: u64 = 0x6573_5546;
-/// What FUSE mounts that reach over a network are called. Other FUSE mounts are local.
+/// The names of FUSE mounts that use a network. Other FUSE mounts are local.
 #[cfg(any(target_os = "linux", test))]
 const FUSE_KINDS: [&str; 14] = [
     "sshfs",
@@ -51,12 +51,12 @@ pub(crate) fn refuse(path: &Path) -> Result<()> {
     if std::env::var_os(ALLOW_VARIABLE).is_some_and(|value| value == "1") {
         return Ok(());
     }
-    // Of a journal that is still to be made, the directory it will be in.
+    // A new journal will be in the first of its parents that exists.
     let Some(existing) = path.ancestors().find(|ancestor| ancestor.exists()) else { return Ok(()) };
     kind_at(existing).map_or(Ok(()), |kind| Err(Error::Network { path: path.to_path_buf(), kind }))
 }
 
-/// The network file system that these facts name; `mount` is the mount's type as mountinfo has it, e.g. `fuse.sshfs`.
+/// The network file system with this number of statfs(2); `mount` is the mount's type in mountinfo, such as `fuse.sshfs`.
 #[cfg(any(target_os = "linux", test))]
 fn network_kind(magic: u64, mount: Option<&str>) -> Option<String> {
     if magic == FUSE {
@@ -68,19 +68,29 @@ fn network_kind(magic: u64, mount: Option<&str>) -> Option<String> {
 
 #[cfg(target_os = "linux")]
 fn kind_at(path: &Path) -> Option<String> {
+    // The type's width and sign differ between platforms; the numbers have 32 bits.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::unnecessary_cast)]
+    let magic = u64::from(statfs(path)?.f_type as u32);
+    network_kind(magic, mount_type(path).as_deref())
+}
+
+#[cfg(target_os = "macos")]
+fn kind_at(path: &Path) -> Option<String> {
+    let is_local = statfs(path)?.f_flags & libc::MNT_LOCAL as u32 != 0;
+    (!is_local).then(|| "remote".to_owned())
+}
+
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn statfs(path: &Path) -> Option<libc::statfs> {
     use std::os::unix::ffi::OsStrExt;
     let name = std::ffi::CString::new(path.as_os_str().as_bytes()).ok()?;
     let mut found = std::mem::MaybeUninit::<libc::statfs>::uninit();
-    // SAFETY: `name` ends with a zero and `found` has room for what statfs writes.
+    // SAFETY: `name` ends with a zero and `found` has room for the structure that statfs writes.
     if unsafe { libc::statfs(name.as_ptr(), found.as_mut_ptr()) } != 0 {
         return None;
     }
     // SAFETY: statfs returned 0, so it has filled the structure.
-    let found = unsafe { found.assume_init() };
-    // The type's width and sign differ between platforms; the numbers have 32 bits.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::unnecessary_cast)]
-    let magic = u64::from(found.f_type as u32);
-    network_kind(magic, mount_type(path).as_deref())
+    Some(unsafe { found.assume_init() })
 }
 
 /// The type of the mount that a path is on.
@@ -94,25 +104,10 @@ fn mount_type(path: &Path) -> Option<String> {
     mount.split(" - ").nth(1)?.split(' ').next().map(str::to_owned)
 }
 
-#[cfg(target_os = "macos")]
-fn kind_at(path: &Path) -> Option<String> {
-    use std::os::unix::ffi::OsStrExt;
-    let name = std::ffi::CString::new(path.as_os_str().as_bytes()).ok()?;
-    let mut found = std::mem::MaybeUninit::<libc::statfs>::uninit();
-    // SAFETY: `name` ends with a zero and `found` has room for what statfs writes.
-    if unsafe { libc::statfs(name.as_ptr(), found.as_mut_ptr()) } != 0 {
-        return None;
-    }
-    // SAFETY: statfs returned 0, so it has filled the structure.
-    let found = unsafe { found.assume_init() };
-    let is_local = found.f_flags & libc::MNT_LOCAL as u32 != 0;
-    (!is_local).then(|| "remote".to_owned())
-}
-
 #[cfg(windows)]
 fn kind_at(path: &Path) -> Option<String> {
     use std::path::{Component, Prefix};
-    // A drive letter that stands for a share becomes the share.
+    // canonicalize replaces the drive letter of a share by the share.
     match path.canonicalize().ok()?.components().next()? {
         Component::Prefix(prefix) if matches!(prefix.kind(), Prefix::UNC(..) | Prefix::VerbatimUNC(..)) => {
             Some("remote".to_owned())
@@ -138,22 +133,22 @@ mod tests {
     }
 
     #[test]
-    fn local_ones_are_not() {
-        // ext4, xfs, btrfs, tmpfs, overlayfs, zfs, apfs has none.
+    fn local_file_systems_are_not_refused() {
+        // ext4, xfs, btrfs, tmpfs, overlayfs, zfs.
         for magic in [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630, 0x2fc1_2fc1] {
             assert_eq!(network_kind(magic, Some("ext4")), None);
         }
     }
 
     #[test]
-    fn of_fuse_mounts_those_are_that_say_so() {
+    fn fuse_mounts_are_refused_by_their_name() {
         assert_eq!(network_kind(FUSE, Some("fuse.sshfs")).as_deref(), Some("sshfs"));
         assert_eq!(network_kind(FUSE, Some("fuse.gocryptfs")), None);
         assert_eq!(network_kind(FUSE, None), None);
     }
 
     #[test]
-    fn a_temporary_directory_is_taken() {
+    fn a_temporary_directory_is_accepted() {
         let dir = tempfile::tempdir().unwrap();
         refuse(&dir.path().join("not/made/yet")).unwrap();
     }

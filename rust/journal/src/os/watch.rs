@@ -1,40 +1,40 @@
-//! What other processes do to a journal, without asking again and again.
+//! Watches a journal for the changes of other processes.
 //!
-//! A process that records saves its writer file after each sync that had something to do, at most [`crate::SYNC_EVERY`] after an
-//! event: that file is watched, and not the segments, so that watching adds nothing to what an append costs. Whoever stores
-//! request ids touches `doorbell`.
+//! A recording process saves its writer file after each sync that wrote events, at most [`crate::SYNC_EVERY`] after an event. The
+//! watch is on that file and not on the segments, so it adds nothing to the cost of an append. A process that stores request ids
+//! touches the file `doorbell`.
 
 use std::path::Path;
 
 use crate::Result;
 
-/// What was noticed since the last look.
+/// Changes since the last poll.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// There may be events that were not ingested.
-    pub recorded: bool,
-    /// There may be request ids that are new.
-    pub rung: bool,
+pub struct Changes {
+    /// There may be events that are not ingested yet.
+    pub events: bool,
+    /// There may be new request ids.
+    pub doorbell: bool,
 }
 
 /// Watches one journal.
 pub struct Watch(imp::Watch);
 
 impl Watch {
-    /// Begins to watch the journal in `path`, which has to exist.
+    /// Starts to watch the journal in `path`, which must exist.
     pub fn new(path: &Path) -> Result<Self> {
         imp::Watch::new(path).map(Self)
     }
 
-    /// What becomes readable when there is something to [`Watch::look`] at; `None` where the system has no such thing, and looking
-    /// every second or so has to do.
+    /// A file descriptor that becomes readable when [`Watch::poll`] has changes to return; `None` on systems without one, where the
+    /// caller polls about once a second.
     pub fn descriptor(&self) -> Option<i32> {
         self.0.descriptor()
     }
 
-    /// What has happened since the last look. Never waits.
-    pub fn look(&mut self) -> Result<Seen> {
-        self.0.look()
+    /// The changes since the last poll. Never waits.
+    pub fn poll(&mut self) -> Result<Changes> {
+        self.0.poll()
     }
 }
 
@@ -50,7 +50,7 @@ mod imp {
     use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
     use rustix::io::Errno;
 
-    use crate::os::watch::{DOORBELL, Seen, WRITER};
+    use super::{Changes, DOORBELL, WRITER};
     use crate::{Error, Result, layout};
 
     pub(super) struct Watch {
@@ -67,12 +67,12 @@ mod imp {
             let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC);
             let inotify = inotify.map_err(|error| failed(journal, error))?;
             let names = WatchFlags::CREATE | WatchFlags::MOVED_TO;
-            // Touching a file is one or the other, as one of its times is set or both.
+            // Touching a file is MODIFY or ATTRIB, depending on which of its times are set.
             let touched = WatchFlags::ATTRIB | WatchFlags::MODIFY;
             let of_journal = inotify::add_watch(&inotify, journal, names | touched);
             let of_journal = of_journal.map_err(|error| failed(journal, error))?;
             let of_spool = inotify::add_watch(&inotify, &spool, names).map_err(|error| failed(&spool, error))?;
-            // Listed after the directory is watched: a writer that comes in between is seen twice, and not never.
+            // Listed after the watch starts: a writer that is added in between is seen twice instead of never.
             let listed = std::fs::read_dir(&spool).map_err(Error::io("cannot list", &spool))?;
             let watch = Self { inotify, spool, of_journal, of_spool };
             for entry in listed {
@@ -81,38 +81,38 @@ mod imp {
             Ok(watch)
         }
 
-        #[allow(clippy::unnecessary_wraps)] // other systems have none
+        #[allow(clippy::unnecessary_wraps)] // other systems have no descriptor
         pub(super) fn descriptor(&self) -> Option<i32> {
             Some(self.inotify.as_raw_fd())
         }
 
-        pub(super) fn look(&mut self) -> Result<Seen> {
-            let mut seen = Seen::default();
+        pub(super) fn poll(&mut self) -> Result<Changes> {
+            let mut changes = Changes::default();
             let mut buffer = [MaybeUninit::uninit(); 4096];
             let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
             loop {
                 let event = match reader.next() {
                     Ok(event) => event,
-                    Err(Errno::AGAIN) => return Ok(seen),
+                    Err(Errno::AGAIN) => return Ok(changes),
                     Err(Errno::INTR) => continue,
                     Err(error) => return Err(Error::io("cannot watch", &self.spool)(error.into())),
                 };
                 let name = event.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
                 if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
-                    seen = Seen { recorded: true, rung: true };
+                    changes = Changes { events: true, doorbell: true };
                 } else if event.events().contains(ReadFlags::IGNORED) {
-                    // A dead writer's file is gone.
+                    // A dead writer's file was removed.
                 } else if event.wd() == self.of_journal {
-                    seen.rung |= name == DOORBELL;
+                    changes.doorbell |= name == DOORBELL;
                 } else if event.wd() == self.of_spool {
-                    seen.recorded |= self.add_writer(&name);
+                    changes.events |= self.add_writer(&name);
                 } else {
-                    seen.recorded = true;
+                    changes.events = true;
                 }
             }
         }
 
-        /// Watches a writer's file; false when the name is not one's. One that is gone already has nothing to tell.
+        /// Watches a writer's file; false when the name is not that of a writer. A file that is gone already needs no watch.
         fn add_writer(&self, name: &str) -> bool {
             let is_writer = name.ends_with(WRITER);
             if is_writer {
@@ -130,31 +130,31 @@ mod imp {
     use std::path::{Path, PathBuf};
     use std::time::SystemTime;
 
-    use crate::os::watch::{DOORBELL, Seen, WRITER};
+    use super::{Changes, DOORBELL, WRITER};
     use crate::{Error, Result, layout};
 
     pub(super) struct Watch {
         journal: PathBuf,
         spool: PathBuf,
         writers: BTreeMap<OsString, Option<SystemTime>>,
-        rung: Option<SystemTime>,
+        doorbell: Option<SystemTime>,
     }
 
     impl Watch {
         pub(super) fn new(journal: &Path) -> Result<Self> {
             let spool = layout::prepare(journal)?;
-            let mut watch = Self { journal: journal.to_path_buf(), spool, writers: BTreeMap::new(), rung: None };
-            watch.look()?;
+            let mut watch = Self { journal: journal.to_path_buf(), spool, writers: BTreeMap::new(), doorbell: None };
+            watch.poll()?;
             Ok(watch)
         }
 
-        #[allow(clippy::unused_self)] // as where there is one
+        #[allow(clippy::unused_self)] // has the signature of Linux
         pub(super) fn descriptor(&self) -> Option<i32> {
             None
         }
 
-        pub(super) fn look(&mut self) -> Result<Seen> {
-            let rung = std::fs::metadata(self.journal.join(DOORBELL)).and_then(|meta| meta.modified()).ok();
+        pub(super) fn poll(&mut self) -> Result<Changes> {
+            let doorbell = std::fs::metadata(self.journal.join(DOORBELL)).and_then(|meta| meta.modified()).ok();
             let mut writers = BTreeMap::new();
             for entry in std::fs::read_dir(&self.spool).map_err(Error::io("cannot list", &self.spool))? {
                 let entry = entry.map_err(Error::io("cannot list", &self.spool))?;
@@ -162,9 +162,9 @@ mod imp {
                     writers.insert(entry.file_name(), entry.metadata().and_then(|meta| meta.modified()).ok());
                 }
             }
-            let seen = Seen { recorded: writers != self.writers, rung: rung != self.rung };
-            (self.writers, self.rung) = (writers, rung);
-            Ok(seen)
+            let changes = Changes { events: writers != self.writers, doorbell: doorbell != self.doorbell };
+            (self.writers, self.doorbell) = (writers, doorbell);
+            Ok(changes)
         }
     }
 }

@@ -1,66 +1,65 @@
-//! Collecting what a damaged store still holds. Whatever is taken proved itself by a checksum of its own.
+//! Gathers the intact entries of a damaged store. Each entry is verified by its own checksum.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::frame::array;
-use crate::store::callbacks::Entry as Callback;
-use crate::store::callbacks::sinks;
+use crate::ids::SinkId;
+use crate::store::callbacks::{Entry as Callback, sinks};
 use crate::store::db::pages::{Entry, Page, Pages};
 use crate::store::db::tables::{COUNTED, PART_END, PART_START, sealed_seq, tail_seq, unsealed};
 use crate::store::followups::queue::Queue;
 use crate::store::followups::{Entry as FollowUp, FollowUpKey};
 use crate::store::outbox::ack_order;
-use crate::store::records::row::StateRow;
+use crate::store::records::row::{Ack, StateRow};
 use crate::store::records::{dictionary, payload, retention};
-use crate::{Error, RecordId, Result};
+use crate::{Error, RecordId, Result, Seq};
 
-/// The place of a stored body: a leaf page, and which of its entries.
+/// The location of a stored body: a leaf page, and the index of an entry in it.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct Location {
     page: u64,
     entry: usize,
 }
 
-/// What was found, by the numbers that records had.
+/// The entries that were found. Records have the numbers of the damaged store.
 #[derive(Default)]
 pub(super) struct Found {
-    pub(super) rows: BTreeMap<u64, StateRow>,
-    /// Those of them that stood where no tree leads to, and may be an earlier state of their record.
-    pub(super) strays: HashSet<u64>,
-    /// Whether what the trees lead to is of the newest commit.
+    pub(super) rows: BTreeMap<Seq, StateRow>,
+    /// Rows of pages that no tree leads to, which may be an earlier state of their record.
+    pub(super) strays: HashSet<Seq>,
+    /// Whether the trees are those of the newest commit.
     pub(super) is_newest: bool,
-    pub(super) ids: BTreeMap<u64, RecordId>,
-    /// Where bodies of a record's part stand. The key of a body has no checksum, so there may be several, of which one belongs.
-    pub(super) bodies: HashMap<(u64, u8), Vec<Place>>,
-    /// Request id and when it came, as stored.
-    pub(super) acks: HashMap<u64, [u8; 16]>,
+    pub(super) ids: BTreeMap<Seq, RecordId>,
+    /// The bodies of a record's part. The key of a body has no checksum, so there may be several, of which one belongs there.
+    pub(super) bodies: HashMap<(Seq, u8), Vec<Location>>,
+    pub(super) acks: HashMap<Seq, Ack>,
     /// Number of an ack -> record.
-    pub(super) ack_order: BTreeMap<u64, u64>,
-    /// Sink -> number of the ack it was given last.
-    pub(super) positions: BTreeMap<u32, u64>,
-    pub(super) labels: HashMap<u64, Vec<Vec<u8>>>,
+    pub(super) ack_order: BTreeMap<u64, Seq>,
+    /// Subscribed sink -> number of the last ack it received.
+    pub(super) positions: BTreeMap<SinkId, u64>,
+    pub(super) labels: HashMap<Seq, Vec<Vec<u8>>>,
     /// (sink, record) -> entry.
-    pub(super) callbacks: HashMap<(u32, u64), Callback>,
+    pub(super) callbacks: HashMap<(SinkId, Seq), Callback>,
     pub(super) followups: BTreeMap<FollowUpKey, FollowUp>,
-    pub(super) sinks: BTreeMap<u32, Vec<u8>>,
+    pub(super) sinks: BTreeMap<SinkId, Vec<u8>>,
     pub(super) meta: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// (writer, segment) -> how far it was taken in. What is missing here was not taken in at all, if the tree is whole.
+    /// (writer, segment) -> the offset up to which it was ingested. If the tree is whole, a segment without a cursor was not ingested.
     pub(super) cursors: HashMap<(RecordId, u32), u64>,
     /// Pages and entries that could not be read.
     pub(super) damaged: u64,
-    /// The named trees of which everything could be read.
+    /// The named trees that could be read completely.
     whole: HashSet<Vec<u8>>,
 }
 
-/// Reads what the newest commit reaches. If that is not whole, also what stands in other pages: copies that earlier commits left,
-/// and trees whose upper pages are lost.
+/// Gathers the entries of the newest commit. If that is damaged, also those of all other pages: copies of earlier commits, and trees
+/// whose upper pages are lost.
 pub(super) fn gather(pages: &Pages) -> Found {
     let mut found = Found::default();
-    let mut seen = HashSet::new();
+    let mut visited = HashSet::new();
     let mut trees: Vec<(Vec<u8>, u64)> = Vec::new();
     let (root, is_newest) = pages.root().unzip();
     if let Some(root) = root {
-        visit(pages, root, &mut seen, &mut found, &mut |_, _, _, entry| {
+        visit(pages, root, &mut visited, &mut found, &mut |_, _, _, entry| {
             trees.extend(entry.tree.map(|root| (entry.key.clone(), root)));
         });
     }
@@ -70,8 +69,8 @@ pub(super) fn gather(pages: &Pages) -> Found {
     trees.sort_by_key(|(name, _)| name != b"meta");
     for (name, root) in &trees {
         let before = found.damaged;
-        visit(pages, *root, &mut seen, &mut found, &mut |found, page, at, entry| {
-            if found.take(name, Place { page, entry: at }, entry).is_none() {
+        visit(pages, *root, &mut visited, &mut found, &mut |found, page, at, entry| {
+            if found.take(name, Location { page, entry: at }, entry).is_none() {
                 found.damaged += 1;
             }
         });
@@ -80,11 +79,11 @@ pub(super) fn gather(pages: &Pages) -> Found {
         }
     }
     if found.damaged > 0 {
-        let rows: HashSet<u64> = found.rows.keys().copied().collect();
-        for number in (2..pages.count).filter(|number| !seen.contains(number)) {
+        let rows: HashSet<Seq> = found.rows.keys().copied().collect();
+        for number in (2..pages.count).filter(|number| !visited.contains(number)) {
             let Some(Page::Leaf(entries)) = pages.page(number) else { continue };
             for (at, entry) in entries.iter().enumerate() {
-                found.take_if_missing(&rows, Place { page: number, entry: at }, entry);
+                found.take_if_missing(&rows, Location { page: number, entry: at }, entry);
             }
         }
     }
@@ -93,15 +92,15 @@ pub(super) fn gather(pages: &Pages) -> Found {
 
 type Visit<'v> = dyn FnMut(&mut Found, u64, usize, &Entry) + 'v;
 
-fn visit(pages: &Pages, root: u64, seen: &mut HashSet<u64>, found: &mut Found, take: &mut Visit) {
+fn visit(pages: &Pages, root: u64, visited: &mut HashSet<u64>, found: &mut Found, take: &mut Visit) {
     let mut left = vec![root];
     while let Some(number) = left.pop() {
         // An empty tree has no root; LMDB marks it by all ones.
         if number == u64::MAX {
             continue;
         }
-        // A page that two others lead to belongs to one of them at most.
-        if !seen.insert(number) {
+        // A page with two parents belongs to one of them at most.
+        if !visited.insert(number) {
             found.damaged += 1;
             continue;
         }
@@ -114,39 +113,39 @@ fn visit(pages: &Pages, root: u64, seen: &mut HashSet<u64>, found: &mut Found, t
             }
             Some(Page::Other) | None => {
                 found.damaged += 1;
-                // Its entries may be readable on their own.
-                seen.remove(&number);
+                // Its entries may still be readable one by one.
+                visited.remove(&number);
             }
         }
     }
 }
 
 impl Found {
-    /// Takes an entry of a named tree; `None` when it is not what it should be.
-    fn take(&mut self, tree: &[u8], place: Place, entry: &Entry) -> Option<()> {
+    /// Takes an entry of a named tree; `None` when the entry is damaged.
+    fn take(&mut self, tree: &[u8], location: Location, entry: &Entry) -> Option<()> {
         let (key, value) = (&entry.key[..], entry.value.as_deref()?);
         match tree {
             b"meta" => _ = self.meta.insert(key.to_vec(), value.to_vec()),
             b"state" => _ = self.rows.insert(seq(key)?, StateRow::decode(seq(key)?, value).ok()?),
             b"ids" => {
                 let id = RecordId(key.try_into().ok()?);
-                self.ids.insert(numbered(key, value)?, id);
+                self.ids.insert(sealed_target(key, value)?, id);
             }
             b"records" => {
                 let at = (seq(key.get(..8)?)?, *key.get(8)?);
                 (payload::part_of(value) == Some(at.1)).then_some(())?;
                 self.body(value).ok()?;
-                self.bodies.entry(at).or_default().push(place);
+                self.bodies.entry(at).or_default().push(location);
             }
-            b"acks" => _ = self.acks.insert(seq(key)?, *unsealed(key, value)?.first_chunk()?),
-            b"ack_order" => _ = self.ack_order.insert(seq(key)?, numbered(key, value)?),
+            b"acks" => _ = self.acks.insert(seq(key)?, Ack::decode(*unsealed(key, value)?.first_chunk()?)),
+            b"ack_order" => _ = self.ack_order.insert(seq(key)?.0, sealed_target(key, value)?),
             b"positions" => {
-                let sink = u32::from_be_bytes(key.try_into().ok()?);
+                let sink = SinkId(u32::from_be_bytes(key.try_into().ok()?));
                 self.positions.insert(sink, ack_order::read_position(key, value).ok()?);
             }
             b"labels" => {
-                let number = numbered(key, value)?;
-                self.labels.entry(number).or_default().push(key.to_vec());
+                let target = sealed_target(key, value)?;
+                self.labels.entry(target).or_default().push(key.to_vec());
             }
             b"callbacks" => {
                 let at = callback(key)?;
@@ -159,7 +158,7 @@ impl Found {
             b"cursors" => {
                 let (writer, segment) = (key.first_chunk::<16>()?, key.get(16..)?.try_into().ok()?);
                 let segment = u32::from_be_bytes(segment);
-                // What says that a dead writer's failures are counted has no value.
+                // The entry that marks a dead writer's failures as counted has no value.
                 if let Some(offset) = unsealed(key, value).and_then(|value| value.first_chunk()) {
                     self.cursors.insert((RecordId(*writer), segment), u64::from_le_bytes(*offset));
                 } else if segment != COUNTED {
@@ -170,15 +169,15 @@ impl Found {
                 let (name, number) = sinks::read(key, value)?;
                 self.sinks.insert(number, name);
             }
-            // Work lists and indexes are made anew.
+            // Work lists and indexes are rebuilt.
             _ => {}
         }
         Some(())
     }
 
-    /// Takes an entry of a page that no tree leads to, if it fills a gap. What tree it belonged to shows by the checksum that is
-    /// right. Of a row's earlier copies the newest counts.
-    fn take_if_missing(&mut self, reached: &HashSet<u64>, place: Place, entry: &Entry) {
+    /// Takes an entry of a page that no tree leads to, if it fills a gap. The checksum that matches shows the entry's tree. Of several
+    /// copies of a row, the newest is taken.
+    fn take_if_missing(&mut self, reached: &HashSet<Seq>, location: Location, entry: &Entry) {
         let (key, Some(value)) = (&entry.key[..], entry.value.as_deref()) else { return };
         if let Some((name, number)) = sinks::read(key, value) {
             self.sinks.entry(number).or_insert(name);
@@ -190,16 +189,16 @@ impl Found {
                     self.strays.insert(number);
                 }
             } else if let Some(ack) = unsealed(key, value).and_then(|ack| ack.try_into().ok()) {
-                self.acks.entry(number).or_insert(ack);
-            } else if let Some(record) = numbered(key, value) {
-                self.ack_order.entry(number).or_insert(record);
+                self.acks.entry(number).or_insert(Ack::decode(ack));
+            } else if let Some(record) = sealed_target(key, value) {
+                self.ack_order.entry(number.0).or_insert(record);
             }
         } else if key.len() == 9 && matches!(key[8], PART_START | PART_END) {
-            let at = (u64::from_be_bytes(array(key, 0)), key[8]);
+            let at = (Seq(u64::from_be_bytes(array(key, 0))), key[8]);
             if payload::part_of(value) == Some(at.1) && self.body(value).is_ok() {
-                self.bodies.entry(at).or_default().push(place);
+                self.bodies.entry(at).or_default().push(location);
             }
-        } else if let Some(number) = numbered(key, value) {
+        } else if let Some(number) = sealed_target(key, value) {
             if let Ok(id) = key.try_into() {
                 self.ids.entry(number).or_insert(RecordId(id));
             } else {
@@ -209,8 +208,8 @@ impl Found {
                 }
             }
         } else if let (4, Ok(position)) = (key.len(), ack_order::read_position(key, value)) {
-            // The lowest of several: no ack is passed over, whichever commit it was of.
-            let known = self.positions.entry(u32::from_be_bytes(array(key, 0))).or_insert(position);
+            // The lowest of several, so that no ack is skipped.
+            let known = self.positions.entry(SinkId(u32::from_be_bytes(array(key, 0)))).or_insert(position);
             *known = position.min(*known);
         } else if let Some(at) = callback(key)
             && self.has_gaps(b"callbacks")
@@ -226,49 +225,49 @@ impl Found {
         }
     }
 
-    /// The format that the store says it has.
+    /// The format number in the store.
     pub(super) fn format(&self) -> Option<u32> {
         self.meta.get(&b"format"[..]).and_then(|value| value.first_chunk()).map(|bytes| u32::from_le_bytes(*bytes))
     }
 
-    /// Whether there is no trace of any record.
+    /// Whether no record was found.
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.ids.is_empty() && self.bodies.is_empty()
     }
 
-    /// Whether entries of a work list may be missing. What an earlier commit had of it may be done since, and counts only then.
+    /// Whether entries of a tree may be missing. Only then are entries of earlier commits used, which may be outdated.
     fn has_gaps(&self, tree: &[u8]) -> bool {
         !self.whole.contains(tree)
     }
 
-    /// Whether a segment without a cursor was not taken in at all.
+    /// Whether a segment without a cursor was certainly not ingested.
     pub(super) fn has_every_cursor(&self) -> bool {
         self.is_newest && !self.has_gaps(b"cursors")
     }
 
-    /// The sinks that are given every ack and whose names are known, each with its position.
-    pub(super) fn takers(&self) -> impl Iterator<Item = (u32, u64)> {
+    /// The subscribed sinks whose names are known, each with its position.
+    pub(super) fn subscribers(&self) -> impl Iterator<Item = (SinkId, u64)> {
         let known = self.positions.iter().filter(|(sink, _)| self.sinks.contains_key(sink));
         known.map(|(sink, position)| (*sink, *position))
     }
 
     /// Whether the row of a record may be that of an earlier commit.
-    pub(super) fn is_earlier(&self, number: u64) -> bool {
+    pub(super) fn is_earlier(&self, number: Seq) -> bool {
         !self.is_newest || self.strays.contains(&number)
     }
 
-    /// The id of the record that had this number: its row, its entry among the ids and each of its labels tell.
-    pub(super) fn id(&self, number: u64) -> Option<RecordId> {
+    /// The id of the record with this number: from its row, its entry in `ids`, or one of its labels.
+    pub(super) fn id(&self, number: Seq) -> Option<RecordId> {
         let label = || self.labels.get(&number)?.iter().find_map(|key| key.last_chunk()).copied();
         let row = self.rows.get(&number).map(|row| row.id);
         row.or_else(|| self.ids.get(&number).copied()).or_else(|| label().map(RecordId))
     }
 
-    /// The stored bodies of a record, start and end. Without an id they are those of whichever record its start belonged to.
-    pub(super) fn stored(&self, pages: &Pages, number: u64, id: Option<RecordId>) -> [Option<Vec<u8>>; 2] {
+    /// The stored bodies of a record, start and end. Without an id, those of the record to which the start belongs.
+    pub(super) fn stored(&self, pages: &Pages, number: Seq, id: Option<RecordId>) -> [Option<Vec<u8>>; 2] {
         let candidates = |part| {
-            let places = self.bodies.get(&(number, part)).map_or(&[][..], Vec::as_slice);
-            places.iter().filter_map(move |place| place.read(pages))
+            let locations = self.bodies.get(&(number, part)).map_or(&[][..], Vec::as_slice);
+            locations.iter().filter_map(move |location| location.read(pages))
         };
         if let Some(id) = id {
             return [PART_START, PART_END]
@@ -280,7 +279,7 @@ impl Found {
         [start, end]
     }
 
-    /// A stored body as it was recorded.
+    /// The body in a stored body.
     pub(super) fn body(&self, stored: &[u8]) -> Result<Vec<u8>> {
         let mut body = Vec::new();
         payload::decode_with(stored, &mut body, |number| {
@@ -291,30 +290,30 @@ impl Found {
     }
 }
 
-impl Place {
+impl Location {
     fn read(self, pages: &Pages) -> Option<Vec<u8>> {
         let Some(Page::Leaf(mut entries)) = pages.page(self.page) else { return None };
         (self.entry < entries.len()).then(|| entries.swap_remove(self.entry).value)?
     }
 }
 
-fn seq(bytes: &[u8]) -> Option<u64> {
-    bytes.try_into().ok().map(u64::from_be_bytes)
+fn seq(bytes: &[u8]) -> Option<Seq> {
+    bytes.try_into().ok().map(u64::from_be_bytes).map(Seq)
 }
 
-/// The number that an entry of an index leads to, if its seal is right.
-fn numbered(key: &[u8], value: &[u8]) -> Option<u64> {
-    let number = tail_seq(value).ok()?;
-    (sealed_seq(key, number)[..] == *value).then_some(number)
+/// The record that an entry of an index leads to, if its seal is right.
+fn sealed_target(key: &[u8], value: &[u8]) -> Option<Seq> {
+    let seq = tail_seq(value).ok()?;
+    (sealed_seq(key, seq)[..] == *value).then_some(seq)
 }
 
-/// The sink and the record of an entry of the callback queue.
-fn callback(key: &[u8]) -> Option<(u32, u64)> {
+/// The sink and the record in a key of the callback queue.
+fn callback(key: &[u8]) -> Option<(SinkId, Seq)> {
     let key: &[u8; 12] = key.try_into().ok()?;
-    Some((u32::from_be_bytes(array(key, 0)), u64::from_be_bytes(array(key, 4))))
+    Some((SinkId(u32::from_be_bytes(array(key, 0))), Seq(u64::from_be_bytes(array(key, 4)))))
 }
 
-/// A follow-up with its key, if its seal is right.
+/// A follow-up and its key, if its seal is right.
 fn followup(key: &[u8], value: &[u8]) -> Option<(FollowUpKey, FollowUp)> {
     Queue::of(key)?;
     Some((key.try_into().ok()?, FollowUp::decode(key, value).ok()?))

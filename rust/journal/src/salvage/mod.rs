@@ -1,4 +1,5 @@
-//! Salvage: what can be read of a damaged journal, written into a new one. The damaged one is only ever read, and never by LMDB.
+//! Salvage: copies all that can be read of a damaged journal into a new one. The damaged journal is never written to, and LMDB never
+//! opens it.
 
 mod gather;
 mod rebuild;
@@ -12,7 +13,7 @@ use crate::{Error, FORMAT, Result, Store, layout};
 use gather::gather;
 pub use report::SalvageReport;
 
-/// Writes what can be read of the journal in `source` into a new one in `target`. Records keep their ids, states and acks.
+/// Copies all that can be read of the journal in `source` into a new one in `target`. Records keep their ids, states and acks.
 pub fn salvage(source: &Path, target: &Path) -> Result<SalvageReport> {
     if !source.is_dir() {
         return Err(Error::NotFound(source.to_path_buf()));
@@ -27,7 +28,7 @@ pub fn salvage(source: &Path, target: &Path) -> Result<SalvageReport> {
         read = Some((gather(&pages), pages));
     }
     match layout::verify(source) {
-        // Unless it is the FORMAT file that is damaged, and the store says so.
+        // Refused, unless the store contradicts the FORMAT file, which is damaged then.
         Err(newer @ Error::Newer { .. })
             if read.as_ref().and_then(|(found, _)| found.format()).is_none_or(|format| format > FORMAT) =>
         {
@@ -46,7 +47,7 @@ pub fn salvage(source: &Path, target: &Path) -> Result<SalvageReport> {
         report.add_loss("the store: there is no data.mdb".into());
     }
     let found = read.map(|(found, _)| found);
-    spool::take_in(source, &store, found.as_ref(), &mut report)?;
+    spool::ingest(source, &store, found.as_ref(), &mut report)?;
     report.records = store.stats()?.records;
     Ok(report)
 }

@@ -1,39 +1,38 @@
-//! Writing what was found into the new journal, record by record in the order they had.
+//! Writes the gathered entries into the new journal, record by record in their old order.
 
 use std::collections::{BTreeSet, HashMap};
 
 use super::gather::Found;
 use super::report::SalvageReport;
 use crate::frame::array;
-use crate::state::Ended;
-use crate::state::{FLAG_PRUNED, State};
-use crate::store::callbacks::Place;
-use crate::store::callbacks::sinks;
+use crate::ids::SinkId;
+use crate::state::{Ended, FLAG_PRUNED, State};
+use crate::store::callbacks::{EntryKey, sinks};
 use crate::store::db::pages::Pages;
-use crate::store::db::tables::{PART_END, PART_START, label_key, record_key, sealed, sealed_seq, seq_key};
+use crate::store::db::tables::{PART_END, PART_START, label_key, record_key, request_key, sealed, sealed_seq, seq_key};
 use crate::store::followups::queue::Queue;
 use crate::store::followups::restore;
 use crate::store::outbox::ack_order;
 use crate::store::records::row::StateRow;
 use crate::store::records::transition::Change;
 use crate::store::records::{dictionary, payload, retention};
-use crate::{RecordId, Result, Store, ids};
+use crate::{Millis, RecordId, Result, Seq, Store};
 
-/// Records written in one transaction.
+/// The number of records written in one transaction.
 const BATCH: usize = 1000;
-/// A number beyond this is not one that sinks were given.
+/// Sinks never get a number beyond this.
 const MAX_SINKS: u32 = 100_000;
 
 pub(super) fn rebuild(store: &Store, pages: &Pages, found: &Found, report: &mut SalvageReport) -> Result<()> {
-    let mut seqs: BTreeSet<u64> =
+    let mut seqs: BTreeSet<Seq> =
         found.rows.keys().chain(found.ids.keys()).chain(found.labels.keys()).copied().collect();
     seqs.extend(found.bodies.keys().map(|(seq, _)| *seq));
-    let seqs: Vec<u64> = seqs.into_iter().collect();
+    let seqs: Vec<Seq> = seqs.into_iter().collect();
     copy_names(store, found, report)?;
     let mut acked = HashMap::new();
     for batch in seqs.chunks(BATCH) {
         let done = store.db().write(|txn, tables| {
-            let mut change = Change::begin(txn, tables, ids::now_ms())?;
+            let mut change = Change::begin(txn, tables, Millis::now())?;
             let mut part = SalvageReport::default();
             let mut written = Vec::new();
             for old in batch {
@@ -55,36 +54,36 @@ pub(super) fn rebuild(store: &Store, pages: &Pages, found: &Found, report: &mut 
             report.add_loss(loss);
         }
     }
-    if found.takers().count() < found.positions.len() {
-        report.add_loss("which command is given every request id: it is given those that come from now on".into());
+    if found.subscribers().count() < found.positions.len() {
+        report.add_loss("the command that receives every request id: it receives only new request ids".into());
     }
     order_acks(store, found, &acked)?;
-    follow_requests(store, found, report)
+    copy_request_followups(store, found, report)
 }
 
-/// Follow-ups of requests that no record has, and how many are lost with their record.
-fn follow_requests(store: &Store, found: &Found, report: &mut SalvageReport) -> Result<()> {
+/// Copies the follow-ups of requests without a record, and counts those that are lost with their record.
+fn copy_request_followups(store: &Store, found: &Found, report: &mut SalvageReport) -> Result<()> {
     let requests: BTreeSet<Queue> = found.followups.keys().filter_map(|key| Queue::of(key)).collect();
     report.followups += store.db().write(|txn, tables| {
-        let mut change = Change::begin(txn, tables, ids::now_ms())?;
+        let mut change = Change::begin(txn, tables, Millis::now())?;
         let mut restored = 0;
         for queue in requests.iter().filter(|queue| matches!(queue, Queue::Request(_))) {
-            restored += follow(&mut change, found, *queue, *queue)?;
+            restored += copy_followups(&mut change, found, *queue, *queue)?;
         }
         change.finish()?;
         Ok(restored)
     })?;
     let lost = (found.followups.len() as u64).saturating_sub(report.followups);
     if lost > 0 {
-        report.add_loss(format!("{lost} follow-ups, with the records they belong to"));
+        report.add_loss(format!("{lost} follow-ups of lost records"));
     }
     Ok(())
 }
 
-/// Lists acks in the order they had, and behind them those whose place in it is lost. Who was given every ack goes on behind the
-/// last that it was given.
-fn order_acks(store: &Store, found: &Found, acked: &HashMap<u64, u64>) -> Result<()> {
-    let mut listed: HashMap<u64, u64> = HashMap::new();
+/// Lists acks in their old order, and then those whose number is lost. A subscribed sink continues after the last ack it received.
+/// `acked` has the new number of each old one.
+fn order_acks(store: &Store, found: &Found, acked: &HashMap<Seq, Seq>) -> Result<()> {
+    let mut listed: HashMap<Seq, u64> = HashMap::new();
     let mut order = Vec::new();
     for (number, old) in &found.ack_order {
         if let Some(seq) = acked.get(old)
@@ -93,41 +92,43 @@ fn order_acks(store: &Store, found: &Found, acked: &HashMap<u64, u64>) -> Result
             order.push(*seq);
         }
     }
-    let mut rest: Vec<u64> = acked.values().filter(|seq| !listed.contains_key(seq)).copied().collect();
+    let mut rest: Vec<Seq> = acked.values().filter(|seq| !listed.contains_key(seq)).copied().collect();
     rest.sort_unstable();
-    let passed = |position: u64| order.iter().take_while(|seq| listed[seq] <= position).count() as u64;
+    let received = |position: u64| order.iter().take_while(|seq| listed[seq] <= position).count() as u64;
     store.db().write(|txn, tables| {
         for (number, seq) in (1..).zip(order.iter().chain(&rest)) {
             ack_order::list(txn, tables, number, *seq)?;
         }
-        for (sink, position) in found.takers() {
-            ack_order::set_position(txn, tables, sink, passed(position))?;
+        for (sink, position) in found.subscribers() {
+            ack_order::set_position(txn, tables, sink, received(position))?;
         }
         Ok(())
     })
 }
 
-/// Stores what followed `old` as what follows `new`.
-fn follow(change: &mut Change, found: &Found, old: Queue, new: Queue) -> Result<u64> {
+/// Copies the follow-ups of the queue `old` to the queue `new`.
+fn copy_followups(change: &mut Change, found: &Found, old: Queue, new: Queue) -> Result<u64> {
     let entries = found.followups.range(old.key(0)..=old.key(u64::MAX));
     restore(change, new, entries.map(|(key, entry)| (u64::from_be_bytes(array(key, 9)), entry)))
 }
 
-/// Sinks keep their numbers; the quota and the dictionaries are the journal's own.
+/// Copies the sinks, which keep their numbers, the quota and the dictionaries.
 fn copy_names(store: &Store, found: &Found, report: &mut SalvageReport) -> Result<()> {
     if found.meta.get(retention::KEY).is_some_and(|stored| !retention::is_whole(stored)) {
         report.add_loss("the quota: set it again".into());
     }
     store.db().write(|txn, tables| {
-        let mut change = Change::begin(txn, tables, ids::now_ms())?;
-        // Whatever numbers were lost stay taken, so that no later sink is given one of them.
-        for number in 1..=found.sinks.keys().copied().max().unwrap_or(0).min(MAX_SINKS) {
-            let name = found.sinks.get(&number).cloned();
-            sinks::put(&mut change, &name.unwrap_or_else(|| format!("lost:{number}").into_bytes()), number)?;
+        let mut change = Change::begin(txn, tables, Millis::now())?;
+        // Lost numbers stay in use, so that no later sink gets one of them.
+        let last = found.sinks.keys().copied().max().unwrap_or_default().0.min(MAX_SINKS);
+        for number in 1..=last {
+            let name = found.sinks.get(&SinkId(number)).cloned();
+            let name = name.unwrap_or_else(|| format!("lost:{number}").into_bytes());
+            sinks::put(&mut change, &name, SinkId(number))?;
         }
         change.finish()?;
         for (key, value) in &found.meta {
-            // Of the dictionaries that this version has, the copy, which may be damaged, is not needed.
+            // The copy of a dictionary that this version ships may be damaged, and is not needed.
             let value = dictionary::shipped(key).unwrap_or(value);
             if key.starts_with(b"dict/") || (key == retention::KEY && retention::is_whole(value)) {
                 tables.meta.put(txn, key, value)?;
@@ -137,20 +138,20 @@ fn copy_names(store: &Store, found: &Found, report: &mut SalvageReport) -> Resul
     })
 }
 
-/// Writes a record and returns its number, if enough of it is known.
+/// Writes a record and returns its new number; `None` when too little of it is known.
 fn write(
     change: &mut Change,
     pages: &Pages,
     found: &Found,
-    old: u64,
+    old: Seq,
     report: &mut SalvageReport,
-) -> Result<Option<u64>> {
+) -> Result<Option<Seq>> {
     let known = found.id(old);
     let id = known.unwrap_or_else(RecordId::new);
     let is_pruned = found.rows.get(&old).is_some_and(StateRow::is_pruned);
     let mut bodies = if is_pruned { [None, None] } else { found.stored(pages, old, known) };
     let is_empty = bodies.iter().all(Option::is_none);
-    // A body alone whose key is damaged leads to a number that a record has already, or to none.
+    // A single body with a damaged key may have the number of another record, or of none.
     if (known.is_none() && is_empty) || change.tables.ids.get(change.txn, &id.0)?.is_some() {
         return Ok(None);
     }
@@ -158,16 +159,16 @@ fn write(
         bodies.iter_mut().flatten().for_each(|stored| payload::assign(stored, id));
     }
     let mut row = match found.rows.get(&old) {
-        Some(row) if found.is_earlier(old) => earlier(found, row.clone(), bodies[1].as_deref(), report),
+        Some(row) if found.is_earlier(old) => outdated_row(found, row.clone(), bodies[1].as_deref(), report),
         Some(row) => row.clone(),
-        None => stateless(found, id, known.is_some(), bodies[1].as_deref(), report),
+        None => new_row(found, id, known.is_some(), bodies[1].as_deref(), report),
     };
-    settle(&mut row, bodies.iter().flatten().count(), found.acks.contains_key(&old), found.damaged > 0, report);
-    if row.sink != 0 && !found.sinks.contains_key(&row.sink) {
-        report.add_loss(format!("record {}: where its request id is delivered", id.hex()));
-        row.sink = 0;
+    reconcile(&mut row, bodies.iter().flatten().count(), found.acks.contains_key(&old), found.damaged > 0, report);
+    if row.sink != SinkId::NONE && !found.sinks.contains_key(&row.sink) {
+        report.add_loss(format!("record {}: the sink of its request id", id.hex()));
+        row.sink = SinkId::NONE;
     }
-    let seq = change.counts.last_seq + 1;
+    let seq = change.counts.last_seq.next();
     change.counts.last_seq = seq;
     change.tables.ids.put(change.txn, &id.0, &sealed_seq(&id.0, seq))?;
     for (part, stored) in [PART_START, PART_END].into_iter().zip(&bodies) {
@@ -182,41 +183,42 @@ fn write(
         change.tables.labels.put(change.txn, key, &sealed_seq(key, seq))?;
     }
     if let Some(ack) = found.acks.get(&old) {
-        change.tables.acks.put(change.txn, &seq_key(seq), &sealed(&seq_key(seq), ack.to_vec()))?;
-        let request_id = u64::from_le_bytes(array(ack, 0));
-        change.tables.by_request.put(change.txn, &request_id.to_be_bytes(), &seq_key(seq))?;
+        let stored = sealed(&seq_key(seq), ack.encode().to_vec());
+        change.tables.acks.put(change.txn, &seq_key(seq), &stored)?;
+        change.tables.by_request.put(change.txn, &request_key(ack.request_id), &seq_key(seq))?;
         report.acks += 1;
     }
     if row.state == State::Acked {
         if let Some(entry) = found.callbacks.get(&(row.sink, old)) {
-            Place::of_writer(row.sink, seq, row.writer).put(change.txn, change.tables, entry)?;
+            EntryKey::owned(row.sink, seq, row.writer).put(change.txn, change.tables, entry)?;
             report.callbacks += 1;
         }
-        for (sink, _) in found.takers() {
+        for (sink, _) in found.subscribers() {
             if let Some(entry) = found.callbacks.get(&(sink, old)) {
-                Place::of_nobody(sink, seq).put(change.txn, change.tables, entry)?;
+                EntryKey::unowned(sink, seq).put(change.txn, change.tables, entry)?;
                 report.callbacks += 1;
             }
         }
     }
     if row.is_pruned() {
-        let counter = if row.state == State::Acked { &mut change.counts.pruned } else { &mut change.counts.dropped };
+        let counter =
+            if row.state == State::Acked { &mut change.counts.pruned_acked } else { &mut change.counts.pruned_unsent };
         *counter += 1;
     }
-    // The label that tells how a call ended goes with the row, which may say otherwise now.
+    // The label of the call's end follows from the row, whose end may have changed.
     for ended in [Ended::Error, Ended::Cancelled, Ended::Partial] {
         if let Some(label) = ended.label() {
             change.tables.labels.delete(change.txn, &label_key(crate::labels::ENDED, label, id))?;
         }
     }
     change.insert(seq, &row)?;
-    report.followups += follow(change, found, Queue::Record(old), Queue::Record(seq))?;
+    report.followups += copy_followups(change, found, Queue::Record(old), Queue::Record(seq))?;
     Ok(Some(seq))
 }
 
-/// The row of a record whose own is lost. It may have been sent, so it is not sent again without a look.
-fn stateless(found: &Found, id: RecordId, known: bool, end: Option<&[u8]>, report: &mut SalvageReport) -> StateRow {
-    let mut row = StateRow::new(id, RecordId([0; 16]), ids::now_ms());
+/// A new row for a record whose row is lost. The record may have been sent, so it must be looked up before it is sent.
+fn new_row(found: &Found, id: RecordId, known: bool, end: Option<&[u8]>, report: &mut SalvageReport) -> StateRow {
+    let mut row = StateRow::new(id, RecordId([0; 16]), Millis::now());
     row.ended = ended(found, end);
     if known {
         row.state = State::InDoubt;
@@ -231,7 +233,7 @@ fn stateless(found: &Found, id: RecordId, known: bool, end: Option<&[u8]>, repor
     row
 }
 
-/// How a call ended, as far as its end tells.
+/// How a call ended, by its end event.
 fn ended(found: &Found, end: Option<&[u8]>) -> Ended {
     match end.and_then(|stored| found.body(stored).ok()) {
         None => Ended::Abandoned,
@@ -240,27 +242,27 @@ fn ended(found: &Found, end: Option<&[u8]>) -> Ended {
     }
 }
 
-/// The row of a record whose own may be lost, as an earlier commit left it. What waited then may have been sent since.
-fn earlier(found: &Found, mut row: StateRow, end: Option<&[u8]>, report: &mut SalvageReport) -> StateRow {
+/// The row of a record as an earlier commit left it, when the newest row may be lost. A record that waited then may have been sent since.
+fn outdated_row(found: &Found, mut row: StateRow, end: Option<&[u8]>, report: &mut SalvageReport) -> StateRow {
     if row.state == State::Pending {
         if matches!(row.ended, Ended::No | Ended::Abandoned) {
             row.ended = ended(found, end);
         }
         row.state = State::InDoubt;
-        row.not_before = 0;
+        row.not_before = Millis::EPOCH;
         "salvaged with an earlier state: it may have been sent since".clone_into(&mut row.last_error);
-        report.add_loss(format!("record {}: its state, which may be later than the one that was found", row.id.hex()));
+        report.add_loss(format!("record {}: its state, of which only an earlier one was found", row.id.hex()));
     }
     row
 }
 
 /// Makes row, bodies and ack agree.
-fn settle(row: &mut StateRow, bodies: usize, acked: bool, is_damaged: bool, report: &mut SalvageReport) {
+fn reconcile(row: &mut StateRow, bodies: usize, acked: bool, is_damaged: bool, report: &mut SalvageReport) {
     if acked {
         row.state = State::Acked;
     } else if row.state == State::Acked {
         row.state = State::InDoubt;
-        row.not_before = 0;
+        row.not_before = Millis::EPOCH;
         "salvaged without its request id, which PromptLayer still knows".clone_into(&mut row.last_error);
         report.add_loss(format!("record {}: its request id", row.id.hex()));
     }
@@ -270,7 +272,7 @@ fn settle(row: &mut StateRow, bodies: usize, acked: bool, is_damaged: bool, repo
         row.flags |= FLAG_PRUNED;
         if row.state != State::Acked {
             row.state = State::Dead;
-            "what it held could not be salvaged".clone_into(&mut row.last_error);
+            "its content could not be salvaged".clone_into(&mut row.last_error);
         }
         report.add_loss(format!("record {}: its events", row.id.hex()));
     } else if bodies < expected && is_damaged && row.state != State::Held {

@@ -1,4 +1,4 @@
-//! Taking in what the spool of a damaged journal holds. What the store had is known there by its id.
+//! Ingests the spool of a damaged journal. Events that the store had are recognised by their id.
 
 use std::collections::HashSet;
 use std::ops::Bound;
@@ -13,15 +13,15 @@ use crate::state::State;
 use crate::store::db::tables::{seq_key, tail_seq};
 use crate::store::records::row::StateRow;
 use crate::store::records::transition::Change;
-use crate::{Error, RecordId, Result, Store, ids, layout};
+use crate::{Error, Millis, RecordId, Result, Seq, Store, layout};
 
-/// Records changed in one transaction.
+/// The number of rows read in one transaction.
 const BATCH: usize = 1000;
 
-/// Takes the segments of `source` into the new journal. `found` is what its damaged store held, if there is one.
-pub(super) fn take_in(source: &Path, store: &Store, found: Option<&Found>, report: &mut SalvageReport) -> Result<()> {
+/// Ingests the segments of `source` into the new journal. `found` has the entries of its damaged store, if there is one.
+pub(super) fn ingest(source: &Path, store: &Store, found: Option<&Found>, report: &mut SalvageReport) -> Result<()> {
     copy_segments(source, store.path())?;
-    let had = store.last_seq()?;
+    let last = store.last_seq()?;
     let ingested = store.ingest(true)?;
     report.frames = ingested.frames;
     for damage in ingested.damage {
@@ -30,14 +30,14 @@ pub(super) fn take_in(source: &Path, store: &Store, found: Option<&Found>, repor
             damage.len, damage.segment, damage.offset, damage.reason
         ));
     }
-    // A whole store knew all that had been taken in before, so what it did not know is new.
+    // An intact store had every ingested event, so an event that it did not have is new.
     if found.is_none_or(|found| found.damaged > 0) {
-        doubt(store, had, &never_taken_in(source, found)?, report)?;
+        mark_in_doubt(store, last, &never_ingested(source, found)?, report)?;
     }
     Ok(())
 }
 
-/// Brings the segments over, those set aside too.
+/// Copies the segments, also those that were set aside.
 fn copy_segments(source: &Path, target: &Path) -> Result<()> {
     let (from, to) = (layout::spool(source), layout::spool(target));
     if !from.is_dir() {
@@ -57,41 +57,41 @@ fn copy_segments(source: &Path, target: &Path) -> Result<()> {
     fs::sync_dir(&to)
 }
 
-/// The records of which an event lies beyond the place up to which its segment was taken in. They were not complete in the store, so
-/// they were not sent. What was taken in and is lost there may have been.
-fn never_taken_in(source: &Path, found: Option<&Found>) -> Result<HashSet<RecordId>> {
+/// The records with an event behind the offset up to which its segment was ingested. The store did not have all of them, so they were
+/// not sent. A record that was ingested and is lost may have been sent.
+fn never_ingested(source: &Path, found: Option<&Found>) -> Result<HashSet<RecordId>> {
     let spool = layout::spool(source);
-    let mut fresh = HashSet::new();
-    let (Some(found), true) = (found, spool.is_dir()) else { return Ok(fresh) };
+    let mut records = HashSet::new();
+    let (Some(found), true) = (found, spool.is_dir()) else { return Ok(records) };
     for (writer, index) in list(&spool)? {
         let known = found.cursors.get(&(writer, index)).copied();
         let Some(offset) = known.or(found.has_every_cursor().then_some(0)) else { continue };
         let mut reader = Reader::open(&segment_path(&spool, writer, index), offset)?;
         loop {
             match reader.last()? {
-                Step::Frame(frame) => _ = fresh.insert(frame.id),
+                Step::Frame(frame) => _ = records.insert(frame.id),
                 Step::Skipped(_) => {}
                 Step::End | Step::Torn(_) => break,
             }
         }
     }
-    Ok(fresh)
+    Ok(records)
 }
 
-/// Leaves the records above `had` to be looked up at `PromptLayer`, unless they are known not to have been sent.
-fn doubt(store: &Store, had: u64, fresh: &HashSet<RecordId>, report: &mut SalvageReport) -> Result<()> {
-    let mut from = had + 1;
+/// Moves the records after `last` to "in doubt", to be looked up at `PromptLayer`, unless they are known as `unsent`.
+fn mark_in_doubt(store: &Store, last: Seq, unsent: &HashSet<RecordId>, report: &mut SalvageReport) -> Result<()> {
+    let mut from = last.next();
     loop {
         let (next, doubted) = store.db().write(|txn, tables| {
-            let mut change = Change::begin(txn, tables, ids::now_ms())?;
+            let mut change = Change::begin(txn, tables, Millis::now())?;
             let (mut doubtful, mut next) = (Vec::new(), from);
             let first = seq_key(from);
             let range = (Bound::Included(&first[..]), Bound::Unbounded);
             for entry in tables.state.range(change.txn, &range)?.take(BATCH) {
                 let (key, value) = entry?;
-                next = tail_seq(key)? + 1;
+                next = tail_seq(key)?.next();
                 let row = StateRow::decode(tail_seq(key)?, value)?;
-                if row.state == State::Pending && !fresh.contains(&row.id) {
+                if row.state == State::Pending && !unsent.contains(&row.id) {
                     doubtful.push((tail_seq(key)?, row.id));
                 }
             }

@@ -1,4 +1,4 @@
-//! The writer file, `<writer>.lock`: locked as long as its process lives, and where the process counts its failures.
+//! The writer file, `<writer>.lock`: its process holds its lock while it lives, and counts its failures in it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::frame::array;
 use crate::os::fork::CloseOnFork;
 use crate::os::fs;
-use crate::{Error, RecordId, Result, ids};
+use crate::time::Millis;
+use crate::{Error, RecordId, Result};
 
 const MAGIC: [u8; 4] = *b"PLSW";
 const LEN: usize = 256;
@@ -18,22 +19,22 @@ const REASON: usize = 40;
 pub(crate) struct WriterLock {
     file: CloseOnFork,
     path: PathBuf,
-    started_ms: u64,
+    started: Millis,
     failures: AtomicU64,
     events: AtomicU64,
     reason: Mutex<Vec<u8>>,
 }
 
-/// What anybody can read of a writer.
+/// A writer as its file describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriterInfo {
     /// The writer.
     pub id: RecordId,
     /// Its process id.
     pub pid: u32,
-    /// When it began, in milliseconds since the epoch.
-    pub started_ms: u64,
-    /// Whether its process lives.
+    /// When it started.
+    pub started: Millis,
+    /// Whether its process is alive.
     pub alive: bool,
     /// Events it could not record.
     pub failures: u64,
@@ -46,7 +47,7 @@ pub struct WriterInfo {
 impl WriterLock {
     pub(crate) fn create(spool: &Path, id: RecordId) -> Result<Self> {
         let path = lock_path(spool, id);
-        // Locked before it gets its name, so that nobody ever sees it unlocked while its process lives.
+        // Locked before it gets its name, so that no reader finds it unlocked while its process lives.
         let unnamed = spool.join(format!("{}.new", id.hex()));
         let file = CloseOnFork::open(|| fs::create_new(&unnamed))?;
         if let Err(error) = file.lock() {
@@ -56,7 +57,7 @@ impl WriterLock {
         let lock = Self {
             file,
             path: path.clone(),
-            started_ms: ids::now_ms(),
+            started: Millis::now(),
             failures: AtomicU64::new(0),
             events: AtomicU64::new(0),
             reason: Mutex::default(),
@@ -65,7 +66,7 @@ impl WriterLock {
         match std::fs::rename(&unnamed, &path) {
             Ok(()) => Ok(lock),
             Err(error) => {
-                // On a full disk every event comes by here again.
+                // On a full disk every event fails here, and would leave another file.
                 let _ = std::fs::remove_file(&unnamed);
                 Err(Error::io("cannot create", &path)(error))
             }
@@ -93,12 +94,12 @@ impl WriterLock {
         fs::is_displaced(&self.file, &self.path)
     }
 
-    /// Writes the counters out. They inform; a disk that refuses them has already been counted as a failure in memory.
+    /// Writes the counters to the file. An error is ignored: the failure of such a disk is already counted in memory.
     pub(crate) fn save(&self) {
         let mut bytes = [0; LEN];
         bytes[..4].copy_from_slice(&MAGIC);
         bytes[4..8].copy_from_slice(&std::process::id().to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.started_ms.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.started.0.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.failures.load(Ordering::Relaxed).to_le_bytes());
         bytes[24..32].copy_from_slice(&self.events.load(Ordering::Relaxed).to_le_bytes());
         if let Ok(reason) = self.reason.lock() {
@@ -107,7 +108,7 @@ impl WriterLock {
         let _ = fs::write_at(&self.file, &bytes, 0);
     }
 
-    /// Takes the file away again, for a writer that never wrote.
+    /// Removes the file of a writer that never wrote.
     pub(crate) fn remove(&self) {
         let _ = std::fs::remove_file(&self.path);
     }
@@ -118,17 +119,24 @@ pub(crate) fn lock_path(spool: &Path, id: RecordId) -> PathBuf {
     spool.join(format!("{}.lock", id.hex()))
 }
 
-/// A writer as another process sees it. Holding `guard` keeps a dead writer's files from being cleaned up twice.
+/// A writer as another process sees it. The `guard` of a dead writer keeps a second process from removing its files.
 pub(crate) struct Observed {
     pub(crate) info: WriterInfo,
     pub(crate) guard: Option<CloseOnFork>,
 }
 
-/// Looks at a writer: alive when its lock is held. A writer without a file is dead and was counted before.
+/// Reads a writer's file. A writer is alive while its lock is held. A writer without a file is dead, and its failures are counted.
 pub(crate) fn observe(spool: &Path, id: RecordId) -> Result<Observed> {
     let path = lock_path(spool, id);
-    let mut info =
-        WriterInfo { id, pid: 0, started_ms: 0, alive: false, failures: 0, events: 0, last_failure: String::new() };
+    let mut info = WriterInfo {
+        id,
+        pid: 0,
+        started: Millis::EPOCH,
+        alive: false,
+        failures: 0,
+        events: 0,
+        last_failure: String::new(),
+    };
     let file = match CloseOnFork::open(|| File::options().read(true).write(true).open(&path)) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Observed { info, guard: None }),
@@ -143,7 +151,7 @@ pub(crate) fn observe(spool: &Path, id: RecordId) -> Result<Observed> {
     let mut bytes = [0; LEN];
     if fs::read_at(&file, &mut bytes, 0).is_ok_and(|read| read == LEN) && bytes[..4] == MAGIC {
         info.pid = u32::from_le_bytes(array(&bytes, 4));
-        info.started_ms = u64::from_le_bytes(array(&bytes, 8));
+        info.started = Millis(u64::from_le_bytes(array(&bytes, 8)));
         info.failures = u64::from_le_bytes(array(&bytes, 16));
         info.events = u64::from_le_bytes(array(&bytes, 24));
         let reason = bytes[REASON..].split(|byte| *byte == 0).next().unwrap_or_default();

@@ -115,7 +115,7 @@ impl Spool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::{Ended, Kind};
+    use crate::state::FrameKind;
 
     /// Set in a process that runs one test alone, because the other tests start the thread as well.
     const ALONE: &str = "PLSYNC_TEST_ALONE";
@@ -135,7 +135,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let spool = Spool::open(&dir.path().join("journal"), Durability::Process).unwrap();
         let id = RecordId::new();
-        let event = Event { kind: Kind::Raw, ended: Ended::No, flags: 0, lane: 0, id, labels: &[], body: b"event" };
+        let event = Event { head: Head::new(FrameKind::Raw, id), labels: &[], body: b"event" };
         spool.append(&event).unwrap();
         fsync_thread::forget();
         spool.append(&event).unwrap();

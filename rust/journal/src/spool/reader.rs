@@ -1,49 +1,49 @@
-//! Reading a segment: frame by frame from an offset, stopping at the first place that holds none.
+//! Reads a segment frame by frame from an offset, up to the first place without a frame.
 
 use std::fs::File;
 use std::path::PathBuf;
 
 use crate::frame::{self, Defect, HEADER, Header};
 use crate::os::fs;
-use crate::state::{Ended, Kind};
+use crate::state::{Ended, FrameKind, Lane};
 use crate::{Error, RecordId, Result};
 
 const CHUNK: usize = 256 << 10;
 
-/// Bytes in a segment that are no frame.
+/// Bytes in a segment that are not a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// The segment's file name.
     pub segment: String,
     /// Where the bytes start.
     pub offset: u64,
-    /// How many there are.
+    /// How many bytes there are.
     pub len: u64,
-    /// What is wrong with them.
+    /// Why they are not a frame.
     pub reason: &'static str,
 }
 
-/// A frame as it was read. Its payload is with the reader until that reads on.
+/// A frame as it was read. The reader holds its payload until it reads the next frame.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
-    pub(crate) kind: Kind,
+    pub(crate) kind: FrameKind,
     pub(crate) ended: Ended,
     pub(crate) flags: u8,
-    pub(crate) lane: u8,
+    pub(crate) lane: Lane,
     pub(crate) id: RecordId,
     at: u64,
     payload_len: usize,
     labels_len: usize,
 }
 
-/// What stands at a reader's position.
+/// What a reader finds at its position.
 pub(crate) enum Step {
     Frame(Frame),
-    /// Nothing more, or nothing yet.
+    /// The end, so far.
     End,
-    /// Something that is not a whole frame, and no frame after it: being written, or torn by the writer's death.
+    /// Bytes that are not a whole frame, without a frame after them: a writer is at work, or its death tore the frame.
     Torn(Damage),
-    /// Damage with frames after it; the reader has moved past it.
+    /// Damage with frames after it. The reader has moved past it.
     Skipped(Damage),
 }
 
@@ -63,25 +63,25 @@ impl Reader {
         Ok(Self { file, name, offset, buffer: Vec::new(), buffer_at: 0 })
     }
 
-    /// The next frame that holds an event. After [`Step::End`] and [`Step::Torn`] it looks at the file anew.
+    /// The next frame that holds an event. After [`Step::End`] and [`Step::Torn`] the next call reads the file again.
     pub(crate) fn next(&mut self) -> Result<Step> {
         loop {
             match self.try_frame()? {
                 Ok(header) => {
                     let at = self.offset;
                     self.offset += header.frame_len() as u64;
-                    // A kind of a later version has a known length: it is stepped over.
-                    let Some(kind) = header.kind.filter(|kind| *kind != Kind::Segment) else { continue };
+                    // A kind of a later version has a known length, so it can be skipped.
+                    let Some(kind) = header.kind.filter(|kind| *kind != FrameKind::Segment) else { continue };
                     let Header { ended, flags, lane, id, payload_len, labels_len, .. } = header;
                     return Ok(Step::Frame(Frame { kind, ended, flags, lane, id, at, payload_len, labels_len }));
                 }
                 Err(Defect::Blank) => {
-                    // What was read ahead may be older than what a living writer has written since.
+                    // A living writer may have written since these bytes were read.
                     self.buffer.clear();
                     return Ok(Step::End);
                 }
                 Err(Defect::Newer) => {
-                    let reason = "its frames have a version this one does not know".into();
+                    let reason = "its frames have a version that this version does not know".into();
                     return Err(Error::Newer { path: self.name.clone().into(), reason });
                 }
                 Err(Defect::Damaged(reason)) => return self.resync(reason),
@@ -94,7 +94,7 @@ impl Reader {
         self.payload(frame.at, frame.payload_len).split_at_checked(frame.labels_len).unwrap_or_default()
     }
 
-    /// The next frame of a segment that nobody writes to any more: zeros are its end only where nothing follows them.
+    /// The next frame of a segment that no writer appends to any more: zeros end it only when nothing follows them.
     pub(crate) fn last(&mut self) -> Result<Step> {
         match self.next()? {
             Step::End if self.written_until()? > self.offset => self.resync("zeros where a frame should be"),
@@ -110,8 +110,8 @@ impl Reader {
             self.buffer.clear();
             return Ok(Step::Torn(Damage { segment: self.name.clone(), offset: from, len, reason }));
         };
-        // The writer may have been in the middle of this frame when it was first looked at. Frames are written one after
-        // the other, so now that a later one is there this one is either whole or damaged.
+        // The writer may have been writing this frame when it was first read. Frames are written one after the other, so once a
+        // later frame exists this one is either whole or damaged.
         self.buffer.clear();
         self.offset = from;
         if self.try_frame()?.is_ok() {
@@ -142,7 +142,7 @@ impl Reader {
         }
     }
 
-    /// Where the last byte that isn't zero stands, rounded up to a frame's start.
+    /// The end of the last byte that is not zero, rounded up to a frame's start.
     fn written_until(&mut self) -> Result<u64> {
         let (mut at, mut last) = (self.offset, self.offset);
         loop {
@@ -158,14 +158,14 @@ impl Reader {
         }
     }
 
-    /// The header of the frame at the offset, if the frame is whole; its payload is then in the buffer.
+    /// The header of the frame at the offset, if the frame is whole. Its payload is then in the buffer.
     fn try_frame(&mut self) -> Result<std::result::Result<Header, Defect>> {
         self.fill(self.offset, HEADER)?;
         let header = match Header::read(self.window(self.offset)) {
             Ok(header) => header,
             Err(defect) => return Ok(Err(defect)),
         };
-        // `payload_len` is within MAX_PAYLOAD; the buffer never grows beyond what the file holds.
+        // `payload_len` is within MAX_PAYLOAD, and the buffer never grows beyond the file.
         self.fill(self.offset, HEADER + header.payload_len)?;
         Ok(header.verify(self.payload(self.offset, header.payload_len)).map(|()| header))
     }
@@ -179,12 +179,12 @@ impl Reader {
         skip.and_then(|skip| self.buffer.get(skip..)).unwrap_or_default()
     }
 
-    /// Makes at least `wanted` bytes from `at` available, as far as the file has them.
+    /// Reads at least `wanted` bytes from `at` into the buffer, as far as the file has them.
     fn fill(&mut self, at: u64, wanted: usize) -> Result<()> {
         if self.window(at).len() >= wanted {
             return Ok(());
         }
-        // Without an answer it is not empty: an empty one would be put away.
+        // An error must not count as an empty segment, which would be removed.
         let held = self.file.metadata().map_err(Error::io("cannot read", &self.name))?.len().saturating_sub(at);
         let length = wanted.max(CHUNK).min(usize::try_from(held).unwrap_or(usize::MAX));
         self.buffer.resize(length, 0);
@@ -203,7 +203,7 @@ impl Reader {
     }
 }
 
-/// All that a finished segment holds: the ids and bodies of its frames, and its damage. For `fuzz/`.
+/// The ids and bodies of the frames of a finished segment, and its damage. For `fuzz/`.
 #[cfg(fuzzing)]
 pub fn read_segment(path: &std::path::Path) -> Result<(Vec<(RecordId, Vec<u8>)>, Vec<Damage>)> {
     let mut reader = Reader::open(&path.to_path_buf(), 0)?;
@@ -224,11 +224,11 @@ pub fn read_segment(path: &std::path::Path) -> Result<(Vec<(RecordId, Vec<u8>)>,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{Draft, Event, frame_len};
+    use crate::frame::{Draft, Event, Head, frame_len};
 
     fn frame(number: u64, body: &[u8]) -> (RecordId, Vec<u8>) {
         let id = RecordId::new();
-        let event = Event { kind: Kind::Start, ended: Ended::No, flags: 0, lane: 0, id, labels: &[], body };
+        let event = Event { head: Head::new(FrameKind::Start, id), labels: &[], body };
         let mut draft = Draft::new();
         event.draft(&mut draft);
         let bytes = draft.numbered(number).to_vec();
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_after_the_end_was_read_is_found() {
+    fn a_frame_written_after_the_end_was_read_is_found() {
         let (file, mut reader) = segment();
         let ((first, bytes), (second, more)) = (frame(0, b"one"), frame(1, b"two"));
         fs::write_at(file.as_file(), &bytes, 0).unwrap();
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn a_frame_that_was_being_written_is_found_when_it_is_whole() {
         let (file, mut reader) = segment();
-        // Its body looks like frames begin in it.
+        // Its body holds the magic of a frame many times.
         let (id, bytes) = frame(0, &b"PLSF----".repeat(40));
         fs::write_at(file.as_file(), &bytes[..200], 0).unwrap();
         assert!(matches!(reader.next().unwrap(), Step::Torn(Damage { offset: 0, .. })));
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_end_a_finished_segment_only_where_nothing_follows() {
+    fn zeros_end_a_finished_segment_only_when_nothing_follows() {
         let (file, mut reader) = segment();
         let (id, bytes) = frame(1, b"behind");
         fs::write_at(file.as_file(), &bytes, 4096).unwrap();

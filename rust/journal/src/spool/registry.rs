@@ -53,14 +53,14 @@ impl Shared {
         }
     }
 
-    /// The writer that this process made, if it can still be used.
+    /// The writer that this process new, if it can still be used.
     pub(super) fn current(&self) -> Option<&'static Writer> {
         // SAFETY: a published writer is never freed (see `make`).
         let writer = unsafe { self.writer.load(Ordering::Acquire).as_ref() }?;
         (writer.generation == fork::generation() && !writer.is_gone()).then_some(writer)
     }
 
-    /// The writer of this process, made when there is none.
+    /// The writer of this process, new when there is none.
     pub(super) fn writer(&self) -> Result<&'static Writer> {
         self.current().map_or_else(|| self.make(), Ok)
     }
@@ -69,16 +69,16 @@ impl Shared {
     fn make(&self) -> Result<&'static Writer> {
         let old = self.writer.load(Ordering::Acquire);
         let spool = layout::prepare(&self.path)?;
-        let made = Box::into_raw(Box::new(Writer::create(&spool)?));
+        let new = Box::into_raw(Box::new(Writer::create(&spool)?));
         // The old writer, inherited through a fork or of a removed journal, stays allocated: other threads may hold it,
         // and its files are either closed already or harmless.
-        if self.writer.compare_exchange(old, made, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        if self.writer.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             start_fsync_thread();
             // SAFETY: published just now, and published writers are never freed.
-            return Ok(unsafe { &*made });
+            return Ok(unsafe { &*new });
         }
         // SAFETY: this pointer came from into_raw above and was not published.
-        let lost = unsafe { Box::from_raw(made) };
+        let lost = unsafe { Box::from_raw(new) };
         lost.discard();
         drop(lost);
         self.writer()

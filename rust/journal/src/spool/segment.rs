@@ -1,17 +1,18 @@
-//! Segment files: made ahead with written zeros, so that an append changes no file size and costs one copy into the page cache.
+//! Segment files. They are filled with zeros ahead of time, so an append changes no file size and costs one copy to the page cache.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::frame::{Draft, Event};
+use crate::frame::{Draft, Event, Head};
 use crate::os::{boot, fork, fs};
-use crate::state::{Ended, Kind};
-use crate::{Error, RecordId, Result, ids};
+use crate::state::FrameKind;
+use crate::time::Millis;
+use crate::{Error, RecordId, Result};
 
-/// Size of a writer's first segment; each further one is four times as large, up to [`LARGEST`].
+/// Bytes of a writer's first segment. Each later segment is four times as large, up to [`LARGEST`].
 pub(crate) const FIRST: u64 = 256 << 10;
-/// Size at which segments stop growing.
+/// Bytes at which segments stop growing.
 pub(crate) const LARGEST: u64 = 16 << 20;
 
 const SUFFIX: &str = ".seg";
@@ -19,29 +20,29 @@ const UNFINISHED: &str = ".new";
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
-/// A segment its writer can append to.
+/// A segment that its writer can append to.
 pub(crate) struct Segment {
     pub(crate) file: Arc<File>,
     pub(crate) path: PathBuf,
     pub(crate) index: u32,
     pub(crate) size: u64,
-    /// Where the frame after the first one goes.
+    /// Where the second frame starts.
     pub(crate) start: u64,
-    slot: Option<usize>,
+    slot: fork::Slot,
 }
 
 impl Segment {
-    /// Makes a segment of `size` bytes. It carries its first frame, and has its name only once it is complete. Made `ahead`
-    /// it is written full of zeros; made while a caller waits it only has its length, and each append pays for its blocks.
+    /// Makes a segment of `size` bytes with its first frame. The file gets its name once it is complete. With `ahead` it is filled
+    /// with zeros. Without, a caller waits for it: it only gets its length, and each append allocates its own blocks.
     pub(crate) fn create(spool: &Path, writer: RecordId, index: u32, size: u64, ahead: bool) -> Result<Self> {
         let path = segment_path(spool, writer, index);
         let unnamed = unfinished_path(spool, writer, index);
         let file = fs::create_new(&unnamed)?;
-        let made = prepare(&file, writer, index, size, ahead).and_then(|start| {
+        let prepared = prepare(&file, writer, index, size, ahead).and_then(|start| {
             std::fs::rename(&unnamed, &path)?;
             Ok(start)
         });
-        match made {
+        match prepared {
             Ok(start) => Ok(Self { slot: fork::register(&file), file: Arc::new(file), path, index, size, start }),
             Err(error) => {
                 let _ = std::fs::remove_file(&unnamed);
@@ -64,13 +65,12 @@ impl Drop for Segment {
 
 fn prepare(file: &File, writer: RecordId, index: u32, size: u64, ahead: bool) -> std::io::Result<u64> {
     let body = describe(index);
-    let event =
-        Event { kind: Kind::Segment, ended: Ended::No, flags: 0, lane: 0, id: writer, labels: &[], body: &body };
+    let event = Event { head: Head::new(FrameKind::Segment, writer), labels: &[], body: &body };
     let mut draft = Draft::new();
     event.draft(&mut draft);
     if ahead {
-        // Linux caches a file in pieces as its first writes were. At multiples of their size all are of that size, and an append
-        // dirties one or two; pieces of a megabyte would cost it more again.
+        // Linux caches a file in folios of the size of its first writes. An append dirties one or two of these, and a large folio
+        // costs more to write back.
         for offset in (0..size).step_by(ZEROS.len()) {
             let step = (size - offset).min(ZEROS.len() as u64);
             fs::write_at(file, &ZEROS[..usize::try_from(step).unwrap_or(ZEROS.len())], offset)?;
@@ -83,13 +83,13 @@ fn prepare(file: &File, writer: RecordId, index: u32, size: u64, ahead: bool) ->
     Ok(first.len() as u64)
 }
 
-/// The body of a segment's first frame: who writes it, and when it was made.
+/// The body of a segment's first frame: its writer's process and boot, and when it was made.
 fn describe(index: u32) -> Vec<u8> {
     let mut body = Vec::with_capacity(40);
     body.extend_from_slice(&crate::FORMAT.to_le_bytes());
     body.extend_from_slice(&index.to_le_bytes());
     body.extend_from_slice(&std::process::id().to_le_bytes());
-    body.extend_from_slice(&ids::now_ms().to_le_bytes());
+    body.extend_from_slice(&Millis::now().0.to_le_bytes());
     body.extend_from_slice(&boot::boot_id());
     body
 }
@@ -98,7 +98,7 @@ pub(crate) fn segment_path(spool: &Path, writer: RecordId, index: u32) -> PathBu
     path_with(spool, writer, index, SUFFIX)
 }
 
-/// Where a segment stands while it is made.
+/// The path of a segment that is not complete yet.
 pub(crate) fn unfinished_path(spool: &Path, writer: RecordId, index: u32) -> PathBuf {
     path_with(spool, writer, index, UNFINISHED)
 }
@@ -107,12 +107,12 @@ fn path_with(spool: &Path, writer: RecordId, index: u32, suffix: &str) -> PathBu
     spool.join(format!("{}-{index:08}{suffix}", writer.hex()))
 }
 
-/// The segments in a spool, by writer and index; writers in the order they began.
+/// The segments in a spool, by writer and index; writers in the order they started.
 pub(crate) fn list(spool: &Path) -> Result<Vec<(RecordId, u32)>> {
     list_with(spool, SUFFIX)
 }
 
-/// Segments that were still being made; of a dead writer they will stay so.
+/// Segments that are not complete yet. Those of a dead writer never will be.
 pub(crate) fn list_unfinished(spool: &Path) -> Result<Vec<(RecordId, u32)>> {
     list_with(spool, UNFINISHED)
 }
@@ -131,7 +131,7 @@ fn list_with(spool: &Path, suffix: &str) -> Result<Vec<(RecordId, u32)>> {
     Ok(found)
 }
 
-/// The writers that have a writer file in a spool.
+/// The writers that have a file in a spool.
 pub(crate) fn list_writers(spool: &Path) -> Result<Vec<RecordId>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(spool).map_err(Error::io("cannot list", spool))? {

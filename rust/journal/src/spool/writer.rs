@@ -1,4 +1,4 @@
-//! One process's writer: a lock that says it lives, and the segment it appends to.
+//! The writer of one process: a lock that shows it is alive, and the segment it appends to.
 
 mod fsync;
 mod unsynced;
@@ -36,10 +36,10 @@ struct Active {
 
 /// The segment after the active one.
 struct Spare {
-    /// Its index. Both who makes it hold the lock while they do: made a second time it would take the name of the first, and
-    /// what was appended to that would be gone.
+    /// Its index. A thread that makes the segment holds the lock: a second segment of this index would take the name of the first,
+    /// whose events would be lost.
     index: u32,
-    /// Made by the sync thread, so that a rotation costs the caller nothing.
+    /// Made by the fsync thread, so that a rotation costs the caller nothing.
     segment: Option<Segment>,
 }
 
@@ -60,7 +60,7 @@ impl Writer {
         })
     }
 
-    /// Writes one frame: when this returns, the event survives the death of this process. Returns the segment's index.
+    /// Writes one frame, and returns its segment's index. From then on the event survives the death of this process.
     pub(crate) fn append(&self, draft: &mut Draft) -> Result<u32> {
         let payload = draft.payload_len();
         if payload > frame::MAX_PAYLOAD {
@@ -69,15 +69,15 @@ impl Writer {
         let mut active = lock(&self.active);
         let needed = frame::frame_len(payload) as u64;
         if active.offset + needed > active.segment.size {
-            // Another journal may stand in the place of this one by now. There the next segment would be that of a writer whose file is
-            // missing, and so of a dead one, to be removed.
+            // Another journal may be at this path by now. The next segment would be of a writer without a file there, so a reader
+            // would take the writer for dead and remove the segment.
             if self.lock.is_gone() {
                 return Err(self.displaced());
             }
             self.rotate(&mut active, needed)?;
         }
         let Active { segment, offset, frames } = &mut *active;
-        // On an error nothing moves on: the next frame overwrites whatever part of this one arrived.
+        // After an error the offset stays, and the next frame overwrites the part of this one that was written.
         let written = fs::write_at(&segment.file, draft.numbered(*frames), *offset);
         written.map_err(Error::io("cannot write", &segment.path))?;
         let half = segment.size / 2;
@@ -97,8 +97,8 @@ impl Writer {
     fn rotate(&self, active: &mut Active, needed: u64) -> Result<()> {
         let room = needed + 4096;
         let mut spare = lock(&self.spare);
-        let next = match spare.segment.take().filter(|made| made.size >= room) {
-            Some(made) => made,
+        let next = match spare.segment.take().filter(|segment| segment.size >= room) {
+            Some(segment) => segment,
             None => Segment::create(&self.spool, self.id, spare.index, room.max(active.segment.next_size()), false)?,
         };
         spare.index += 1;
@@ -127,14 +127,14 @@ impl Writer {
 
     fn make_ahead(&self, index: u32, size: u64) {
         let mut spare = lock(&self.spare);
-        // A rotation that came first has made this segment itself, and is filling it.
+        // A rotation that came first has made this segment itself, and appends to it.
         if spare.index == index && spare.segment.is_none() {
-            // Without a spare the rotation makes a segment itself and reports what fails.
+            // Without a spare the rotation makes a segment itself, and returns its error.
             spare.segment = Segment::create(&self.spool, self.id, index, size, true).ok();
         }
     }
 
-    /// Whether somebody removed the journal, moved it away, or removed what is appended to; the next append then makes a new one.
+    /// Whether the journal was removed or moved away, or its segment was removed. The next append then makes a new writer.
     pub(crate) fn notice_removal(&self) -> bool {
         let (file, path) = {
             let active = lock(&self.active);
@@ -151,7 +151,7 @@ impl Writer {
         self.gone.load(Ordering::Acquire)
     }
 
-    /// Gives the unused end of the segment back to the file system; a later append starts a new segment.
+    /// Frees the unused end of the segment. A later append starts a new segment.
     #[cfg(unix)]
     pub(crate) fn trim(&self) {
         let mut active = lock(&self.active);
@@ -174,18 +174,18 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::Event;
-    use crate::state::{Ended, Kind};
+    use crate::frame::{Event, Head};
+    use crate::state::FrameKind;
 
     fn append(writer: &Writer, body: &[u8]) {
         let id = RecordId::new();
         let mut draft = Draft::new();
-        Event { kind: Kind::Start, ended: Ended::No, flags: 0, lane: 0, id, labels: &[], body }.draft(&mut draft);
+        Event { head: Head::new(FrameKind::Start, id), labels: &[], body }.draft(&mut draft);
         writer.append(&mut draft).unwrap();
     }
 
     #[test]
-    fn a_directory_that_cannot_be_synced_is_one_failure_and_keeps_no_data_from_the_disk() {
+    fn a_directory_that_cannot_be_synced_is_one_failure_and_its_files_are_synced() {
         let spool = tempfile::tempdir().unwrap();
         let mut writer = Writer::create(spool.path()).unwrap();
         writer.spool = spool.path().join("missing");
@@ -195,19 +195,19 @@ mod tests {
             assert!(!writer.unsynced.dirty.load(Ordering::Acquire), "the events were not synced");
         }
         assert_eq!(writer.lock.failures(), 1);
-        assert!(writer.flush().is_err(), "a flush promises that the names are there");
+        assert!(writer.flush().is_err(), "a flush promises that the names are on disk");
     }
 
     #[test]
-    fn a_segment_that_a_rotation_made_first_is_not_made_again() {
+    fn a_segment_that_a_rotation_made_is_not_made_again() {
         let spool = tempfile::tempdir().unwrap();
         let writer = Writer::create(spool.path()).unwrap();
         let size = lock(&writer.active).segment.size;
         append(&writer, b"in the first segment");
-        // The sync thread found the first segment half full, and is about to make the second one.
+        // The fsync thread found the first segment half full, and is about to make the second one.
         append(&writer, &vec![b'x'; usize::try_from(size).unwrap()]);
         writer.make_ahead(1, size);
         let file = std::fs::read(segment::segment_path(spool.path(), writer.id, 1)).unwrap();
-        assert!(file.windows(8).any(|window| window == b"xxxxxxxx"), "what was appended has lost its name");
+        assert!(file.windows(8).any(|window| window == b"xxxxxxxx"), "the appended event has lost its name");
     }
 }

@@ -1,6 +1,6 @@
-//! The store: the LMDB side of a journal. Whoever reads opens it; recording never does.
+//! The store: the LMDB side of a journal. Readers open it; recording never does.
 //!
-//! Every change is one synchronous transaction over data, state and work lists together, so there is no moment at which they disagree.
+//! Every change is one synchronous transaction over data, state and work lists, so these always agree.
 
 pub(crate) mod callbacks;
 pub(crate) mod check;
@@ -14,8 +14,9 @@ pub(crate) mod stats;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
+use crate::mutex::lock;
 use crate::os::{fork, network_fs};
 use crate::{Error, Result, layout};
 use db::env::Db;
@@ -31,18 +32,18 @@ struct Shared {
     db: Db,
 }
 
-/// LMDB must not open one file twice in a process.
+/// The open stores by path: LMDB must not open one file twice in a process.
 static OPEN: Mutex<Option<HashMap<PathBuf, Weak<Shared>>>> = Mutex::new(None);
 
 impl Store {
     /// Opens the journal in `path`; with `create`, makes it when there is none. Refuses network file systems.
     pub fn open(path: &Path, create: bool) -> Result<Self> {
         network_fs::refuse(path)?;
-        Self::open_anyway(path, create)
+        Self::open_on_any_fs(path, create)
     }
 
-    /// The same on any file system, for those who know that no other machine uses the journal.
-    pub fn open_anyway(path: &Path, create: bool) -> Result<Self> {
+    /// Like [`Self::open`], on any file system. The caller must know that no other machine uses the journal.
+    pub fn open_on_any_fs(path: &Path, create: bool) -> Result<Self> {
         if create {
             layout::prepare(path)?;
         } else {
@@ -50,7 +51,7 @@ impl Store {
         }
         let path = path.canonicalize().map_err(Error::io("cannot open", path))?;
         let _guard = fork::enter()?;
-        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = lock(&OPEN);
         let open = open.get_or_insert_default();
         if let Some(shared) = open.get(&path).and_then(Weak::upgrade) {
             return Ok(Self { shared });

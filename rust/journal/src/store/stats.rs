@@ -1,7 +1,10 @@
-//! What `plsync status` shows, from counters and tree sizes alone.
+//! The numbers of `plsync status`, from counters and tree sizes.
+
+use heed::RoTxn;
 
 use super::Store;
-use super::callbacks::waiting;
+use super::callbacks::backlog;
+use super::db::tables::{Tables, tail_seq};
 use super::followups;
 use super::outbox::ack_order;
 use super::records::counts::Counts;
@@ -9,7 +12,7 @@ use super::records::retention::Quota;
 use super::records::transition::load;
 use crate::spool::segment::{list, segment_path};
 use crate::state::State;
-use crate::{Result, WriterInfo, layout};
+use crate::{Millis, Result, Seq, WriterInfo, layout};
 
 /// A journal's numbers.
 #[derive(Clone, Debug, Default)]
@@ -26,48 +29,48 @@ pub struct Stats {
     pub opaque: u64,
     /// Request ids that wait for their sink.
     pub callbacks: u64,
-    /// Request ids that their sink kept refusing.
+    /// Request ids that are not tried again.
     pub callbacks_dead: u64,
-    /// Why a callback was refused last.
+    /// Why a callback failed last.
     pub callback_error: Option<String>,
     /// Follow-ups that wait for a request id, or to be sent.
     pub followups: u64,
-    /// Of those, the ones of records that are dead or held.
+    /// How many of these belong to dead or held records.
     pub followups_stranded: u64,
-    /// Follow-ups that were refused.
+    /// Follow-ups that `PromptLayer` refused.
     pub followups_dead: u64,
-    /// Why one was refused last.
+    /// Why a follow-up was refused last.
     pub followup_error: Option<String>,
-    /// Segments, and their bytes on disk.
+    /// The number of segments.
     pub segments: u64,
     /// Bytes of all segments.
     pub spool_bytes: u64,
-    /// Bytes of the LMDB file, and of its pages in use.
+    /// Bytes of the LMDB file.
     pub lmdb_bytes: u64,
-    /// Bytes of pages in use.
+    /// Bytes of its pages in use.
     pub used_bytes: u64,
     /// Bytes of all bodies before compression.
     pub raw_bytes: u64,
     /// Bytes of all bodies as stored.
     pub stored_bytes: u64,
-    /// Events that could not be recorded, over all writers.
+    /// Events that could not be recorded, of all writers.
     pub failures: u64,
-    /// Why the last of them failed.
+    /// Why the last of these failed.
     pub last_failure: Option<String>,
     /// Acked records whose bodies the quota removed.
-    pub pruned: u64,
-    /// Records never sent whose bodies it removed.
-    pub dropped: u64,
+    pub pruned_acked: u64,
+    /// Records never sent whose bodies the quota removed.
+    pub pruned_unsent: u64,
     /// How much the journal may hold.
     pub quota: Quota,
-    /// Stretches of segments that held no frame.
+    /// Ranges of bytes in segments that were not a frame.
     pub damaged: u64,
-    /// The latest of them, in words.
+    /// The latest of these, in words.
     pub damage: Vec<String>,
     /// Writers with a file in the spool.
     pub writers: Vec<WriterInfo>,
-    /// When the oldest unsent record began, in milliseconds since the epoch.
-    pub oldest_unsent: Option<u64>,
+    /// When the oldest unsent record started.
+    pub oldest_unsent: Option<Millis>,
 }
 
 impl Store {
@@ -81,7 +84,7 @@ impl Store {
         let spool = layout::spool(self.path());
         let segments = if spool.is_dir() { list(&spool)? } else { Vec::new() };
         let size = |(writer, index): &(_, _)| {
-            // A segment that was ingested meanwhile has no size any more.
+            // An ingester may have removed the segment in between.
             std::fs::metadata(segment_path(&spool, *writer, *index)).map_or(0, |meta| meta.len())
         };
         let (lmdb_bytes, used_bytes) = self.db().sizes()?;
@@ -96,14 +99,14 @@ impl Store {
                 stored_bytes: counts.stored_bytes,
                 failures: counts.failures,
                 damaged: counts.damaged,
-                pruned: counts.pruned,
-                dropped: counts.dropped,
+                pruned_acked: counts.pruned_acked,
+                pruned_unsent: counts.pruned_unsent,
                 ..Stats::default()
             };
-            stats.callbacks_dead = waiting::dead(txn, tables)?;
-            stats.callback_error = waiting::any_error(txn, tables)?;
+            stats.callbacks_dead = backlog::dead(txn, tables)?;
+            stats.callback_error = backlog::any_error(txn, tables)?;
             stats.callbacks = tables.callbacks.len(txn)?.saturating_sub(stats.callbacks_dead);
-            for sink in ack_order::takers(txn, tables)? {
+            for sink in ack_order::subscribers(txn, tables)? {
                 stats.callbacks += ack_order::backlog(txn, tables, sink)?;
             }
             let tally = followups::tally(txn, tables)?;
@@ -114,17 +117,7 @@ impl Store {
             for entry in tables.damage.rev_iter(txn)?.take(10) {
                 stats.damage.push(String::from_utf8_lossy(entry?.1).into_owned());
             }
-            // Lanes hold their oldest record first; so does each of the other lists, by sequence number.
-            let mut oldest: Option<u64> = None;
-            for tree in [tables.outbox, tables.open, tables.parked] {
-                for entry in tree.iter(txn)?.take(1000) {
-                    let seq = crate::store::db::tables::tail_seq(entry?.0)?;
-                    oldest = Some(oldest.map_or(seq, |least| least.min(seq)));
-                }
-            }
-            if let Some(seq) = oldest {
-                stats.oldest_unsent = Some(load(txn, tables, seq)?.id.unix_ms());
-            }
+            stats.oldest_unsent = oldest_unsent(txn, tables)?;
             Ok(stats)
         })?;
         stats.journal_id = self.journal_id()?;
@@ -139,8 +132,22 @@ impl Store {
         Ok(stats)
     }
 
-    /// The sequence number given last.
-    pub fn last_seq(&self) -> Result<u64> {
+    /// The newest sequence number.
+    pub fn last_seq(&self) -> Result<Seq> {
         self.db().read(|txn, tables| Ok(Counts::load(txn, tables)?.last_seq))
     }
+}
+
+/// When the oldest of the first unsent records started.
+fn oldest_unsent(txn: &RoTxn, tables: &Tables) -> Result<Option<Millis>> {
+    /// A lane has its oldest record first, and each other list is ordered by sequence number.
+    const FIRST: usize = 1000;
+    let mut oldest: Option<Seq> = None;
+    for tree in [tables.outbox, tables.open, tables.parked] {
+        for entry in tree.iter(txn)?.take(FIRST) {
+            let seq = tail_seq(entry?.0)?;
+            oldest = Some(oldest.map_or(seq, |least| least.min(seq)));
+        }
+    }
+    oldest.map(|seq| Ok(load(txn, tables, seq)?.id.made_at())).transpose()
 }

@@ -1,10 +1,10 @@
-//! The golden journal: one that an earlier version wrote, with a list of what is in it. Every later version must read all of it.
+//! The golden journal: a journal of an earlier version, with a list of its content. Every later version must read all of it.
 
 use std::path::{Path, PathBuf};
 
 use plsync_journal::{Query, Row, Store, labels};
 
-/// The labels it uses.
+/// The labels of its records.
 pub const TAGS: [&str; 2] = ["gpt4all", "night-shift"];
 pub const MODEL: &str = "orca-mini-3b";
 
@@ -12,17 +12,17 @@ pub fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/format-1")
 }
 
-/// What must be found in it, a line each.
+/// The lines of the manifest, which must be found in it.
 pub fn expected() -> Vec<String> {
     std::fs::read_to_string(directory().join("manifest.tsv")).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// A copy to read, since reading moves what the spool holds into the store.
+/// Copies the journal: reading one moves the events of its spool into the store.
 pub fn copy_to(path: &Path) {
     super::copy(&directory().join("journal"), path);
 }
 
-/// What a journal holds, in the form of the manifest: its records, what its indexes find, and what waits.
+/// The content of a journal in the form of the manifest: its records, its indexes, and its counts.
 pub fn contents(store: &Store) -> plsync_journal::Result<Vec<String>> {
     let all = Query { limit: usize::MAX, oldest_first: true, ..Query::default() };
     let mut lines: Vec<String> = store.query(&all)?.iter().map(line).collect();
@@ -32,13 +32,14 @@ pub fn contents(store: &Store) -> plsync_journal::Result<Vec<String>> {
         lines.push(format!("label\t{}\t{value}\t{}", char::from(kind), ids.join(" ")));
     }
     for row in store.query(&all)? {
-        if let Some((request, _)) = row.ack {
-            let found = store.by_request(request)?.map(|id| id.hex());
-            lines.push(format!("request\t{request}\t{}", found.unwrap_or_default()));
+        if let Some(ack) = row.ack {
+            let found = store.by_request(ack.request_id)?.map(|id| id.hex());
+            lines.push(format!("request\t{}\t{}", ack.request_id, found.unwrap_or_default()));
         }
     }
     let stats = store.stats()?;
-    let sinks = store.callback_sinks()?.join(" ");
+    let backlogs = store.callback_backlogs()?.into_iter().filter(|backlog| backlog.waiting > 0);
+    let sinks = backlogs.map(|backlog| backlog.sink).collect::<Vec<_>>().join(" ");
     lines.push(format!("numbers\t{}\t{:?}\t{}\t{sinks}", stats.records, stats.states, stats.callbacks));
     Ok(lines)
 }
@@ -58,7 +59,7 @@ fn line(row: &Row) -> String {
         row.writer.hex(),
         row.sink.clone().unwrap_or_default(),
         row.last_error.clone(),
-        row.ack.map_or_else(String::new, |(request, when)| format!("{request} {when}")),
+        row.ack.map_or_else(String::new, |ack| format!("{} {}", ack.request_id, ack.at)),
         text(&row.start),
         text(&row.end),
     ]

@@ -1,11 +1,11 @@
-//! This program again, as a process that may die.
+//! Runs this test program again, as a process that may die.
 
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 const VARIABLE: &str = "PLSYNC_TEST_CHILD";
-/// A child that takes longer hangs, and is ended by its alarm.
+/// A child that takes longer hangs, and its alarm ends it.
 const LIMIT_SECONDS: u32 = 120;
 
 /// Starts the test `name` as a process of its own. `arguments` are paths or words without tabs.
@@ -20,7 +20,7 @@ pub fn spawn(name: &str, arguments: &[&str]) -> Child {
         .unwrap()
 }
 
-/// The arguments of this process, when it is such a child.
+/// The arguments of this process, if it is a child.
 pub fn arguments() -> Option<Vec<String>> {
     let arguments = std::env::var(VARIABLE).ok()?;
     // SAFETY: alarm has no preconditions.
@@ -28,29 +28,29 @@ pub fn arguments() -> Option<Vec<String>> {
     Some(arguments.split('\t').map(str::to_owned).collect())
 }
 
-/// Writes a line of its own for the parent, whatever the test harness has written before it.
-pub fn say(text: &str) {
+/// Prints lines for the parent, on lines of their own in the output of the test harness.
+pub fn print(text: &str) {
     let mut output = std::io::stdout().lock();
     write!(output, "\n{text}\n").and_then(|()| output.flush()).unwrap();
 }
 
-/// Waits for a child: its output, or how it failed.
+/// Waits for a child. Returns its output, or how it failed.
 pub fn output(child: Child) -> Result<String, String> {
     let output = child.wait_with_output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() {
         return Ok(text(&output.stdout));
     }
-    let said = text(&output.stderr);
-    Err(format!("{}: {}", output.status, said.lines().take(8).collect::<Vec<_>>().join(" | ")))
+    let errors = text(&output.stderr);
+    Err(format!("{}: {}", output.status, errors.lines().take(8).collect::<Vec<_>>().join(" | ")))
 }
 
-/// Reads a journal in a process of its own, and says how it fails the oracle.
+/// Checks a journal against the oracle in a process of its own. Returns how it fails.
 pub fn judge(journal: &Path, marks: &Path) -> Result<(), String> {
     output(spawn("child::judging", &[journal.to_str().unwrap(), marks.to_str().unwrap()])).map(drop)
 }
 
-/// Not a test of its own.
+/// Not a test of its own: the process that checks a journal.
 #[test]
 fn judging() {
     let Some(arguments) = arguments() else { return };

@@ -1,8 +1,8 @@
-//! A disk, as far as POSIX binds it: what was synced is there after a power cut, of everything else any part may be.
+//! A disk that guarantees no more than POSIX: synced data survives a power cut, and any part of the rest may survive.
 //!
-//! Stricter than any one file system: a file's sync brings neither its name nor its directory along, unsynced pages arrive in any order
-//! or in part, unsynced names come and go one by one. After a failed sync the pages it should have written count as clean, as in
-//! Linux: a later sync that succeeds says nothing about them.
+//! It is stricter than any real file system. The sync of a file syncs neither its name nor its directory. Unsynced pages arrive in any
+//! order or in part, and unsynced names change one by one. After a failed sync its pages count as clean, as in Linux: a later successful
+//! sync does not cover them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -32,9 +32,9 @@ enum Node {
 #[derive(Default)]
 struct File {
     durable: Vec<u8>,
-    /// What was written to each page since, in order.
+    /// The later writes to each page, in order.
     pages: BTreeMap<usize, Vec<Piece>>,
-    /// The sizes it had since, with the moment of each.
+    /// The later sizes, with the moment of each.
     sizes: Vec<(u64, usize)>,
 }
 
@@ -44,7 +44,7 @@ struct Piece {
     at: usize,
     bytes: Vec<u8>,
     /// A sync of it failed, and its page was not written to since.
-    given_up: bool,
+    abandoned: bool,
 }
 
 #[derive(Default)]
@@ -81,13 +81,13 @@ impl Disk {
         Self { nodes: vec![Node::Dir(Dir::default())], handles: HashMap::new(), syncs: HashMap::new(), now: 0 }
     }
 
-    /// Takes one entry of the log into account.
+    /// Applies one entry of the log.
     pub fn step(&mut self, op: &Op) {
         self.now += 1;
         match op {
             Op::Open { handle, create, truncate, path } => {
                 let node = self.find(path).or_else(|| create.then(|| self.link(path, Node::File(File::default()))));
-                let node = node.unwrap_or_else(|| panic!("{path} was opened and is not there"));
+                let node = node.unwrap_or_else(|| panic!("{path} was opened and does not exist"));
                 if *truncate {
                     let now = self.now;
                     self.file(node).sizes.push((now, 0));
@@ -108,16 +108,16 @@ impl Disk {
             }
             Op::SyncBegin { handle, sync } => _ = self.syncs.insert(*sync, (self.handles[handle], self.now)),
             Op::SyncEnd { sync, ok } => {
-                let (node, began) = self.syncs.remove(sync).expect("a sync ends after it began");
+                let (node, began) = self.syncs.remove(sync).expect("a sync starts before it ends");
                 match &mut self.nodes[node] {
                     Node::File(file) if *ok => file.settle(began),
-                    Node::File(file) => file.give_up(began),
+                    Node::File(file) => file.abandon(began),
                     Node::Dir(dir) if *ok => dir.settle(began),
                     Node::Dir(_) => {}
                 }
             }
             Op::Rename { from, to } => {
-                let node = self.find(from).unwrap_or_else(|| panic!("{from} was renamed and is not there"));
+                let node = self.find(from).unwrap_or_else(|| panic!("{from} was renamed and does not exist"));
                 let ((dir, old), (same, new)) = (self.parent(from), self.parent(to));
                 assert_eq!(dir, same, "a journal renames within a directory");
                 self.change(dir, Change::Rename(old, new, node));
@@ -131,7 +131,7 @@ impl Disk {
         }
     }
 
-    /// Writes what the disk may hold if the power fails now.
+    /// Writes a possible content of the disk after a power cut at this moment.
     pub fn cut(&self, random: &mut Rng, into: &Path) {
         self.restore(0, random, into);
     }
@@ -177,7 +177,7 @@ impl Disk {
 
     fn parent(&self, path: &str) -> (NodeId, String) {
         let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
-        (self.find(dir).unwrap_or_else(|| panic!("{dir} is not there")), name.to_owned())
+        (self.find(dir).unwrap_or_else(|| panic!("{dir} does not exist")), name.to_owned())
     }
 }
 
@@ -188,11 +188,11 @@ impl File {
             let (page, at) = (offset / PAGE, offset % PAGE);
             let (piece, rest) = bytes.split_at(bytes.len().min(PAGE - at));
             let pieces = self.pages.entry(page).or_default();
-            // The page is dirty again, with all it holds.
+            // The whole page is dirty again.
             for earlier in pieces.iter_mut() {
-                earlier.given_up = false;
+                earlier.abandoned = false;
             }
-            pieces.push(Piece { when, at, bytes: piece.to_vec(), given_up: false });
+            pieces.push(Piece { when, at, bytes: piece.to_vec(), abandoned: false });
             offset += piece.len();
             bytes = rest;
         }
@@ -205,25 +205,25 @@ impl File {
         self.sizes.last().map_or(self.durable.len(), |(_, size)| *size)
     }
 
-    /// What happened before `moment` is durable from now on.
+    /// Makes everything before `moment` durable.
     fn settle(&mut self, moment: u64) {
         let settled = self.sizes.iter().rev().find(|(when, _)| *when < moment).map(|(_, size)| *size);
         self.sizes.retain(|(when, _)| *when >= moment);
         let size = settled.unwrap_or(self.durable.len());
         for (page, pieces) in &mut self.pages {
-            let due = pieces.iter().filter(|piece| piece.when < moment && !piece.given_up);
+            let due = pieces.iter().filter(|piece| piece.when < moment && !piece.abandoned);
             for piece in due {
                 put(&mut self.durable, page * PAGE + piece.at, &piece.bytes);
             }
-            pieces.retain(|piece| piece.when >= moment || piece.given_up);
+            pieces.retain(|piece| piece.when >= moment || piece.abandoned);
         }
         self.pages.retain(|_, pieces| !pieces.is_empty());
         self.durable.resize(size, 0);
     }
 
-    fn give_up(&mut self, moment: u64) {
+    fn abandon(&mut self, moment: u64) {
         let pieces = self.pages.values_mut().flatten();
-        pieces.filter(|piece| piece.when < moment).for_each(|piece| piece.given_up = true);
+        pieces.filter(|piece| piece.when < moment).for_each(|piece| piece.abandoned = true);
     }
 
     fn restore(&self, random: &mut Rng) -> Vec<u8> {
@@ -233,9 +233,9 @@ impl File {
         match random.u8(0..6) {
             0 => whole(0),
             1 => whole(last + 1),
-            // In order, up to somewhere.
+            // All writes up to a random moment.
             2 => whole(random.choice(&moments).copied().unwrap_or(0)),
-            // Each page as it was at some moment of its own, or each sector.
+            // Each page, or each sector, as it was at a moment of its own.
             style => {
                 let unit = if style == 3 { PAGE } else { SECTOR };
                 let mut chosen = HashMap::new();
@@ -264,7 +264,7 @@ impl File {
         earlier.map_or(self.durable.len(), |(_, size)| *size)
     }
 
-    /// The durable bytes with those written since that `arrived`, sector by sector.
+    /// The durable bytes, with the later sectors that `arrived`.
     fn assemble(&self, mut arrived: impl FnMut(usize, u64) -> bool, size: usize) -> Vec<u8> {
         let mut content = self.durable.clone();
         for (page, pieces) in &self.pages {
@@ -299,7 +299,7 @@ impl Dir {
         let kept = match random.u8(0..4) {
             0 => 0,
             1 => self.pending.len(),
-            // File systems with a journal keep names in order.
+            // File systems with a journal keep the order of names.
             2 => random.usize(..=self.pending.len()),
             _ => {
                 self.pending.iter().filter(|_| random.bool()).for_each(|(_, change)| change.apply(&mut entries));

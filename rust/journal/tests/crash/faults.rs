@@ -1,14 +1,14 @@
-//! I/O failures: each system call of a journal's life fails once, and then the next, and so on.
+//! I/O failures: one system call of a journal's life fails, a different one in each run.
 //!
-//! Whatever fails, the program goes on, it is told, what was acknowledged is there, and afterwards everything works again: in the
-//! same process and in the next.
+//! After each failure the program continues and has received an error. Acknowledged events are in the journal. Afterwards everything
+//! works again, in the same process and in the next.
 
 use std::path::Path;
 
-use plsync_journal::{Durability, RecordId, Result, Spool, Store};
+use plsync_journal::{Durability, Millis, RecordId, RequestId, Result, Spool, Store};
 
-use crate::child::{self, say};
-use crate::common::workplace;
+use crate::child::{self, print};
+use crate::common::{LATER, LEASE, SINK, limits, ms, workplace};
 use crate::count;
 use crate::interpose::{Plan, fail, stop};
 use crate::oracle::{END, Oracle, START, append, body};
@@ -22,7 +22,7 @@ fn working() {
     let plan = Plan { at: number(1), errno, lasting: number(3) != 0, short: number(4) != 0 };
     let disk = Path::new(&arguments[0]);
     let journal = disk.join("journal");
-    // A panic anywhere must show, on the timer thread too.
+    // A panic must end the process, also on the fsync thread.
     std::panic::set_hook(Box::new(|panic| {
         eprintln!("{panic}");
         std::process::abort();
@@ -34,18 +34,22 @@ fn working() {
     let (calls, failed) = stop();
     let spool = Spool::open(&journal, Durability::Power).unwrap();
     errors += usize::try_from(spool.failures()).unwrap();
-    say(&format!("calls {calls}\nerrors {errors}\nfailed {}", failed.unwrap_or_default()));
+    print(&format!("calls {calls}\nerrors {errors}\nfailed {}", failed.unwrap_or_default()));
     let fresh = RecordId::new();
-    say(&format!("? {}", fresh.hex()));
-    append(&spool, fresh, START).expect("a fresh event is taken");
-    say(&format!("{START} {}", fresh.hex()));
+    print(&format!("? {}", fresh.hex()));
+    append(&spool, fresh, START).expect("a fresh event is appended");
+    print(&format!("{START} {}", fresh.hex()));
     let store = Store::open(&journal, true).expect("the store opens again");
     store.ingest(true).expect("the spool is ingested again");
-    assert_eq!(store.get(fresh).unwrap().and_then(|row| row.start), Some(body(fresh, START)), "a fresh event flows");
+    assert_eq!(
+        store.get(fresh).unwrap().and_then(|row| row.start),
+        Some(body(fresh, START)),
+        "a fresh event is recorded"
+    );
     store.stats().expect("the numbers can be read again");
 }
 
-/// Uses all of the journal; every error is counted, and nothing but what returned without one is promised.
+/// Uses the whole journal, and returns the number of errors. Only an operation without an error makes a promise.
 fn exercise(journal: &Path, store: &mut Option<Store>) -> usize {
     let spools = [Durability::Process, Durability::Power].map(|durability| Spool::open(journal, durability).unwrap());
     let mut errors = 0;
@@ -67,31 +71,31 @@ fn exercise(journal: &Path, store: &mut Option<Store>) -> usize {
 }
 
 fn call(spool: Spool, id: RecordId) -> Result<()> {
-    say(&format!("? {}", id.hex()));
+    print(&format!("? {}", id.hex()));
     for part in [START, END] {
         append(&spool, id, part)?;
-        say(&format!("{part} {}", id.hex()));
+        print(&format!("{part} {}", id.hex()));
     }
     Ok(())
 }
 
-/// All that a sender does.
+/// Does the work of a sender.
 fn read(journal: &Path, kept: &mut Option<Store>) -> Result<()> {
-    const LATER: u64 = u64::MAX >> 1;
     let store = Store::open(journal, true)?;
     *kept = Some(store.clone());
     store.ingest(true)?;
-    let leased = store.lease(4, 1000, LATER, 1 << 20)?;
+    let leased = store.lease(limits(4), LEASE, LATER)?;
     let [first, rest @ ..] = &leased[..] else { return Ok(()) };
-    store.ack(&[(first.seq, 1_000_000 + first.seq)])?;
-    say(&format!("a {} {}", first.id.hex(), 1_000_000 + first.seq));
-    store.release(&rest.iter().map(|row| row.seq).collect::<Vec<_>>(), 0, "offline")?;
-    for callback in store.claim_callbacks("app:sink", Some(first.writer), 10, 1000, LATER)? {
-        store.extend_callbacks("app:sink", &[callback.seq], LATER + 2000)?;
-        store.settle_callbacks("app:sink", &[callback.seq], &[], &[])?;
+    let request_id = RequestId(1_000_000 + first.seq.0);
+    store.ack(&[(first.seq, request_id)])?;
+    print(&format!("a {} {request_id}", first.id.hex()));
+    store.release(&rest.iter().map(|row| row.seq).collect::<Vec<_>>(), Millis::EPOCH, "offline")?;
+    for callback in store.claim_callbacks(SINK, Some(first.writer), 10, LEASE, LATER)? {
+        store.extend_callbacks(SINK, &[callback.seq], LATER + ms(2000))?;
+        store.settle_callbacks(SINK, &[callback.seq], &[], &[])?;
     }
-    store.give_every_ack("exec")?;
-    store.claim_callbacks("exec", None, 10, 1000, LATER)?;
+    store.subscribe("exec")?;
+    store.claim_callbacks("exec", None, 10, LEASE, LATER)?;
     store.compact()?;
     store.check()?;
     store.stats().map(drop)
@@ -103,7 +107,7 @@ struct Outcome {
     failed: String,
 }
 
-/// One life with one failure, judged by the next process.
+/// Runs one life with one failure. The next process checks the journal.
 fn try_plan(plan: Plan) -> std::result::Result<Outcome, String> {
     let dir = workplace();
     let disk = dir.path().join("disk");
@@ -111,18 +115,19 @@ fn try_plan(plan: Plan) -> std::result::Result<Outcome, String> {
     let numbers = [plan.at, u64::try_from(plan.errno).unwrap(), u64::from(plan.lasting), u64::from(plan.short)];
     let numbers = numbers.map(|number| number.to_string());
     let [at, errno, lasting, short] = numbers.each_ref().map(String::as_str);
-    let said = child::output(child::spawn("faults::working", &[disk.to_str().unwrap(), at, errno, lasting, short]))?;
+    let output = child::output(child::spawn("faults::working", &[disk.to_str().unwrap(), at, errno, lasting, short]))?;
     let mut oracle = Oracle::default();
-    said.lines().for_each(|line| oracle.hear(line));
+    output.lines().for_each(|line| oracle.add(line));
     let marks = dir.path().join("marks");
     oracle.save(&marks);
     child::judge(&disk.join("journal"), &marks)?;
-    let value = |key: &str| said.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default().trim().to_owned();
+    let value =
+        |key: &str| output.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default().trim().to_owned();
     let number = |key: &str| value(key).parse().unwrap();
     Ok(Outcome { calls: number("calls "), errors: number("errors "), failed: value("failed ") })
 }
 
-/// Tries a failure of this kind at some of the calls, and panics with what went wrong.
+/// Tries a failure of this kind at some of the calls, and panics with the broken promises.
 fn try_everywhere(kind: Plan) {
     let calls = try_plan(Plan { at: u64::MAX, ..kind }).unwrap().calls;
     let step = (calls / u64::try_from(count("PLSYNC_FAULTS", 160) / 4).unwrap()).max(1);
@@ -132,8 +137,8 @@ fn try_everywhere(kind: Plan) {
         let plan = Plan { at, ..kind };
         match try_plan(plan) {
             Err(failure) => failures.push(format!("\ncall {at}: {failure}")),
-            Ok(outcome) if outcome.errors == 0 && !informs(&outcome.failed) => {
-                failures.push(format!("\ncall {at}: {} failed, and nobody was told", outcome.failed));
+            Ok(outcome) if outcome.errors == 0 && !may_be_silent(&outcome.failed) => {
+                failures.push(format!("\ncall {at}: {} failed without an error", outcome.failed));
             }
             Ok(_) => {}
         }
@@ -142,10 +147,10 @@ fn try_everywhere(kind: Plan) {
     assert!(failures.is_empty(), "{} of {} runs fail with {kind:?}:{shown}", failures.len(), calls / step);
 }
 
-/// Whether nobody need be told of what failed: a writer's own file, whose counters are written again with the next event; a
-/// segment that was being made ahead, in whose place the rotation makes one; the removal of a store that has a successor, which the
-/// next compaction sees to; or nothing, in a life of fewer calls.
-fn informs(failed: &str) -> bool {
+/// Whether a call may fail without an error. Such calls are a write of a writer's file, whose counters are written again with the next
+/// event; work on a segment that is made ahead, because the rotation makes another; and the removal of an old store, because the next
+/// compaction repeats it. A run with fewer calls has no failure.
+fn may_be_silent(failed: &str) -> bool {
     let name = failed.rsplit('/').next().unwrap_or_default();
     failed.is_empty()
         || failed.contains("journal/lmdb.old-")

@@ -1,23 +1,23 @@
 //! Flipped bits in the store's file: each is noticed or harmless.
 //!
-//! LMDB trusts its file, so it is opened in a process of its own; when that one dies, the damage was noticed too.
+//! LMDB trusts its file, so a process of its own opens it. When that process dies, the damage counts as noticed.
 
 use std::path::Path;
 
 use plsync_journal::Store;
 
-use crate::child::{self, say};
+use crate::child::{self, print};
 use crate::common::{golden, workplace};
 use crate::count;
 
-/// Not a test of its own: reads a damaged store, and says what it finds.
+/// Not a test of its own: reads a damaged store, and prints the result.
 #[test]
 fn reading() {
     let Some(arguments) = child::arguments() else { return };
     let journal = Path::new(&arguments[0]);
     let found = read(journal);
-    say(&match found {
-        Err(noticed) => format!("noticed {noticed}"),
+    print(&match found {
+        Err(problem) => format!("noticed {problem}"),
         Ok(contents) if contents == golden::expected() => "harmless".to_owned(),
         Ok(contents) => {
             let changed = contents.iter().find(|line| !golden::expected().contains(line));
@@ -26,12 +26,12 @@ fn reading() {
     });
 }
 
-/// What a check of the store and a reader find: an error or a problem, or the contents.
+/// Checks and reads a journal. Returns its content, or the first error or problem.
 fn read(journal: &Path) -> Result<Vec<String>, String> {
     let store = Store::open(journal, false).map_err(|error| error.to_string())?;
     let sound = || {
         let problems = store.check().map_err(|error| error.to_string())?.problems;
-        problems.first().map_or(Ok(()), |problem| Err(format!("{}: {}", problem.place, problem.what)))
+        problems.first().map_or(Ok(()), |problem| Err(format!("{}: {}", problem.place, problem.description)))
     };
     sound()?;
     let report = store.ingest(true).map_err(|error| error.to_string())?;
@@ -55,15 +55,16 @@ fn a_flipped_bit_in_the_store_is_noticed_or_harmless() {
         let (at, bit) = (fastrand::usize(..bytes.len()), fastrand::u8(..8));
         bytes[at] ^= 1 << bit;
         std::fs::write(&file, bytes).unwrap();
-        let said = child::output(child::spawn("flips::reading", &[path.to_str().unwrap()]));
-        let said = said.as_deref().map_or("noticed", |said| {
-            said.lines()
+        let output = child::output(child::spawn("flips::reading", &[path.to_str().unwrap()]));
+        let result = output.as_deref().map_or("noticed", |output| {
+            output
+                .lines()
                 .find(|line| ["noticed", "harmless", "silent"].iter().any(|word| line.starts_with(word)))
                 .unwrap()
         });
-        noticed += usize::from(said.starts_with("noticed"));
-        if said.starts_with("silent") {
-            silent.push(format!("bit {bit} of byte {at}: {said}"));
+        noticed += usize::from(result.starts_with("noticed"));
+        if result.starts_with("silent") {
+            silent.push(format!("bit {bit} of byte {at}: {result}"));
         }
         std::fs::remove_dir_all(&path).unwrap();
     }

@@ -1,5 +1,5 @@
-//! Power cuts: the log of a journal's life is cut anywhere, of what was not synced any part is dropped, reordered or torn, and the
-//! journal that results is opened.
+//! Power cuts: the log of a journal's life is cut at a random place. Of the unsynced writes any part is dropped, reordered or torn, and
+//! the resulting journal is opened.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::{child, count, workload};
 
 const WORKERS: usize = 2;
 
-/// Builds images of cuts within the first `until` entries, judges each in a process of its own, and panics with what was broken.
+/// Builds images of cuts within the first `until` entries, and checks each in a process of its own. Panics with the broken promises.
 fn try_images(dir: &Path, ops: &[Op], until: usize, images: usize) {
     let seed = u64::try_from(count("PLSYNC_SEED", 0)).unwrap();
     let seed = if seed == 0 { fastrand::u64(..) >> 16 } else { seed };
@@ -40,7 +40,7 @@ fn try_share(dir: &Path, ops: &[Op], until: usize, images: usize, seed: u64, wor
         for op in &ops[at..cut] {
             disk.step(op);
             if let Op::Mark(mark) = op {
-                oracle.hear(mark);
+                oracle.add(mark);
             }
         }
         at = cut;
@@ -58,14 +58,14 @@ fn try_share(dir: &Path, ops: &[Op], until: usize, images: usize, seed: u64, wor
 }
 
 #[test]
-fn a_power_cut_takes_nothing_that_was_promised_and_never_the_journal() {
+fn a_power_cut_breaks_no_promise() {
     let dir = workplace();
     let ops = workload::record(dir.path(), 0);
     try_images(dir.path(), &ops, ops.len(), count("PLSYNC_IMAGES", 300) * 2 / 3);
 }
 
 #[test]
-fn a_power_cut_while_the_journal_is_made_leaves_none_or_a_whole_one() {
+fn a_power_cut_while_the_journal_is_made_leaves_no_journal_or_a_whole_one() {
     let dir = workplace();
     let ops = workload::record(dir.path(), 0);
     let made = ops.iter().position(|op| matches!(op, Op::Rename { to, .. } if to == "journal/lmdb")).unwrap();
@@ -73,7 +73,7 @@ fn a_power_cut_while_the_journal_is_made_leaves_none_or_a_whole_one() {
 }
 
 #[test]
-fn a_power_cut_after_failed_syncs_takes_nothing_that_was_promised() {
+fn a_power_cut_after_failed_syncs_breaks_no_promise() {
     let dir = workplace();
     let ops = workload::record(dir.path(), 3);
     assert!(ops.iter().any(|op| matches!(op, Op::SyncEnd { ok: false, .. })));

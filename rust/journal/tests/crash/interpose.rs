@@ -1,8 +1,8 @@
-//! The system calls of a journal, taken over below the spool and LMDB alike.
+//! Intercepts the system calls of a journal, of the spool and of LMDB alike.
 //!
-//! These functions have the names of the C library's. The linker binds every call in this program to them, those of Rust's standard
-//! library and of LMDB included, so nothing has to be preloaded. They pass everything on to the kernel; for files below one
-//! directory they also write a log ([`capture`]) or make a chosen call fail ([`fail`]).
+//! These functions have the names of the C library. The linker binds every call in this program to them, also those of Rust's standard
+//! library and of LMDB, so nothing is preloaded. They pass each call to the kernel. For files below one directory they also write a log
+//! ([`capture`]) or make a chosen call fail ([`fail`]).
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 use std::path::Path;
@@ -16,16 +16,16 @@ use crate::log::Op;
 /// Which call fails, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// The call's number, from 1, among those that concern the journal.
+    /// The call's number among the calls that concern the journal, from 1.
     pub at: u64,
     pub errno: c_int,
     /// Whether all later writing calls fail too, as on a full or dying disk.
     pub lasting: bool,
-    /// Whether a write does half of its work first.
+    /// Whether a failing write writes half of its bytes.
     pub short: bool,
 }
 
-/// What a call would do.
+/// The kind of a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sort {
     Read,
@@ -39,7 +39,7 @@ struct Interposer {
     base: Vec<u8>,
     log: Option<c_int>,
     plan: Option<Plan>,
-    /// Every so many syncs of a segment fail; 0: none.
+    /// Every n-th sync of a segment fails; 0 for none.
     failing_syncs: u64,
     calls: AtomicU64,
     segment_syncs: AtomicU64,
@@ -51,23 +51,23 @@ static ACTIVE: AtomicPtr<Interposer> = AtomicPtr::new(std::ptr::null_mut());
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 const TRACKED: usize = 1024;
-/// Descriptors of files below the base -> their handles in the log; 0: none.
+/// The log's handle of each descriptor below the base; 0 for none.
 static HANDLES: [AtomicU64; TRACKED] = [const { AtomicU64::new(0) }; TRACKED];
 static SEGMENTS: [AtomicU64; TRACKED] = [const { AtomicU64::new(0) }; TRACKED];
 
-/// From now on, logs what this process does to files below `base`. With `failing_syncs` = n every n-th sync of a segment fails.
+/// Starts to log the operations of this process on files below `base`. With `failing_syncs` = n every n-th sync of a segment fails.
 pub fn capture(base: &Path, log: &Path, failing_syncs: u64) {
     use std::os::fd::IntoRawFd;
     let file = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
     start(base, Some(file.into_raw_fd()), None, failing_syncs);
 }
 
-/// From now on, makes a call that concerns files below `base` fail.
+/// Makes a later call on files below `base` fail.
 pub fn fail(base: &Path, plan: Plan) {
     start(base, None, Some(plan), 0);
 }
 
-/// Ends [`fail`]; says how many calls were counted and which one failed.
+/// Ends [`fail`]. Returns the number of calls, and the call that failed.
 pub fn stop() -> (u64, Option<String>) {
     let ended = ACTIVE.swap(std::ptr::null_mut(), Ordering::AcqRel);
     // SAFETY: only `start` sets the pointer, to a leaked box that is never freed.
@@ -75,7 +75,7 @@ pub fn stop() -> (u64, Option<String>) {
     (ended.calls.load(Ordering::Relaxed), locked(&ended.failed).take())
 }
 
-/// Puts a mark into the log, between what happened before and what happens after.
+/// Writes a mark to the log, between the earlier and the later operations.
 pub fn mark(text: String) {
     if let Some(active) = active() {
         let _order = active.in_order();
@@ -106,7 +106,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Held while a call is made and logged, so that the log's order is the order of effects, over all processes.
+/// Held while a call is made and logged, so that the log has the order of effects, over all processes.
 struct InOrder<'a> {
     _threads: MutexGuard<'a, ()>,
     log: Option<c_int>,
@@ -139,21 +139,21 @@ impl Interposer {
         assert_eq!(usize::try_from(written), Ok(bytes.len()), "the log must be whole");
     }
 
-    /// The path below the base, if it is one of the journal's; empty for the base itself.
+    /// The path below the base, if the journal owns it; empty for the base itself.
     fn below(&self, path: &str) -> Option<String> {
         let below = path.as_bytes().strip_prefix(&self.base[..])?;
         let below = if below.is_empty() { below } else { below.strip_prefix(b"/")? };
-        // LMDB's table of readers and locks is shared memory; LMDB makes it anew after a reboot.
+        // LMDB's table of readers and locks is shared memory, which LMDB makes again after a reboot.
         (self.log.is_none() || !below.ends_with(b"lock.mdb")).then(|| String::from_utf8_lossy(below).into_owned())
     }
 
-    /// Whether this call is to fail: the error, and whether half of it is done first.
-    fn verdict(&self, sort: Sort, what: impl FnOnce() -> String) -> Option<(c_int, bool)> {
+    /// The error of a call that must fail, and whether it does half of its work first.
+    fn verdict(&self, sort: Sort, describe: impl FnOnce() -> String) -> Option<(c_int, bool)> {
         let plan = self.plan?;
         let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         let later = plan.lasting && number > plan.at && matches!(sort, Sort::Write | Sort::Sync);
         if number == plan.at {
-            *locked(&self.failed) = Some(what());
+            *locked(&self.failed) = Some(describe());
         } else if !later {
             return None;
         }
@@ -187,7 +187,7 @@ fn refuse(errno: c_int) -> c_long {
     -1
 }
 
-/// The absolute path that `path` names, seen from an open directory.
+/// The absolute path of `path`, relative to an open directory.
 unsafe fn absolute(directory: c_int, path: *const c_char) -> String {
     // SAFETY: the caller of the C function gave a C string.
     let path = unsafe { CStr::from_ptr(path) }.to_string_lossy().into_owned();
@@ -286,7 +286,7 @@ fn sync(fd: c_int, number: c_long) -> c_int {
         let _order = active.in_order();
         active.write(&Op::SyncBegin { handle, sync });
     }
-    // Not in order: what is written while a sync runs may or may not be covered by it.
+    // Not in order: a sync may or may not cover a write that happens while it runs.
     let result = if active.sync_fails(fd) { refuse(libc::EIO) } else { real() };
     let _order = active.in_order();
     active.write(&Op::SyncEnd { sync, ok: result == 0 });
@@ -296,7 +296,7 @@ fn sync(fd: c_int, number: c_long) -> c_int {
     int(result)
 }
 
-/// A call on a name: made in order, logged when it succeeds.
+/// Makes a call on a name in order, and logs it when it succeeds.
 fn named(sort: Sort, path: &str, real: impl FnOnce() -> c_long, op: impl FnOnce(&Interposer, String) -> Op) -> c_int {
     let Some((active, below)) = active().and_then(|active| Some((active, active.below(path)?))) else {
         return int(real());
@@ -332,12 +332,12 @@ unsafe fn remove_at(directory: c_int, path: *const c_char, flags: c_int) -> c_in
     named(Sort::Name, &target, real, |_, path| Op::Remove { path })
 }
 
-/// Defines the C library's functions. The contract of each is that of its manual page; the kernel checks what it is given.
-macro_rules! take_over {
+/// Defines functions of the C library. The contract of each is that of its manual page, and the kernel checks its arguments.
+macro_rules! intercept {
     ($($(#[$attribute:meta])* fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty $body:block)*) => {
         $(
             $(#[$attribute])*
-            // SAFETY: it has the C library's signature and does what that function does; nothing else in this program has its name.
+            // SAFETY: it has the signature and the effect of the C library's function, and no other function in this program has its name.
             #[unsafe(no_mangle)]
             unsafe extern "C" fn $name($($argument: $type),*) -> $result {
                 // SAFETY: the caller keeps the C function's contract, and the arguments are passed on unchanged.
@@ -348,7 +348,7 @@ macro_rules! take_over {
     };
 }
 
-take_over! {
+intercept! {
     fn open(path: *const c_char, flags: c_int, mode: mode_t) -> c_int { open_at(libc::AT_FDCWD, path, flags, mode) }
     fn open64(path: *const c_char, flags: c_int, mode: mode_t) -> c_int { open_at(libc::AT_FDCWD, path, flags, mode) }
     fn openat(dir: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int { open_at(dir, path, flags, mode) }
@@ -400,7 +400,7 @@ take_over! {
     fn fsync(fd: c_int) -> c_int { sync(fd, libc::SYS_fsync) }
     fn fdatasync(fd: c_int) -> c_int { sync(fd, libc::SYS_fdatasync) }
     fn msync(address: *mut c_void, length: size_t, flags: c_int) -> c_int {
-        // Only a writable map needs it, and the store has none.
+        // Only a writable map needs msync, and the store has none.
         assert!(active().is_none(), "the log does not cover maps");
         int(libc::syscall(libc::SYS_msync, address, length, flags))
     }

@@ -1,4 +1,4 @@
-//! What a process asked of the file system, in the order in which it took effect, with the promises it made in between.
+//! The log of a process's file operations, in the order of their effects, with the promises made in between.
 
 use std::path::Path;
 
@@ -23,12 +23,12 @@ pub enum Op {
         handle: u64,
         len: u64,
     },
-    /// A sync began: it covers what was written before this point.
+    /// A sync started. It covers every earlier write.
     SyncBegin {
         handle: u64,
         sync: u64,
     },
-    /// It came back.
+    /// A sync returned.
     SyncEnd {
         sync: u64,
         ok: bool,
@@ -37,14 +37,14 @@ pub enum Op {
         from: String,
         to: String,
     },
-    /// A name was taken away, of a file or of a directory.
+    /// A file or a directory was removed.
     Remove {
         path: String,
     },
     MakeDir {
         path: String,
     },
-    /// Something the program under test was promised, or is about to ask for; see `oracle`.
+    /// A promise to the program under test, or an operation that it is about to start; see `oracle`.
     Mark(String),
 }
 
@@ -101,7 +101,7 @@ impl Op {
     }
 }
 
-/// Reads a log that processes have written.
+/// Reads the log of all processes.
 pub fn read(path: &Path) -> Vec<Op> {
     let bytes = std::fs::read(path).unwrap();
     let mut rest = &bytes[..];

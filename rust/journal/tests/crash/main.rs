@@ -1,6 +1,6 @@
-//! Power cuts and I/O failures: the promises of a journal, held against everything a disk may do.
+//! Power cuts and I/O failures: a journal keeps its promises, whatever the disk does.
 //!
-//! `docs/internals/testing.md` says how it works. `PLSYNC_IMAGES` and `PLSYNC_FAULTS` set how much is tried.
+//! `docs/internals/testing.md` explains these tests. `PLSYNC_IMAGES` and `PLSYNC_FAULTS` set the number of tries.
 #![cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
 
 mod child;
@@ -16,6 +16,6 @@ mod oracle;
 mod workload;
 
 /// A number from the environment.
-fn count(variable: &str, usual: usize) -> usize {
-    std::env::var(variable).ok().and_then(|number| number.parse().ok()).unwrap_or(usual)
+fn count(variable: &str, default: usize) -> usize {
+    std::env::var(variable).ok().and_then(|number| number.parse().ok()).unwrap_or(default)
 }

@@ -1,32 +1,34 @@
-//! What the program under test was promised, and whether a journal keeps it.
+//! The oracle: the promises made to the program under test, and whether a journal keeps them.
 //!
-//! Five properties: every acknowledged event is there; nothing is there that was not issued; bodies belong to their ids; acks that
-//! were committed are there, and so are follow-ups until they are sent; a fresh event still flows.
+//! Five properties: the journal has every acknowledged event. It has no event that was not issued. Bodies belong to their ids. It has
+//! every committed ack, and every follow-up until it is sent. A fresh event is recorded.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use plsync_journal::{Durability, Ended, Event, Kind, Query, RecordId, Spool, Store, Target};
+use plsync_journal::{
+    Durability, Ended, Event, FrameKind, Head, Query, RecordId, RequestId, Spool, Store, Target, labels,
+};
 
 /// Event parts, as marks name them.
 pub const START: char = 's';
 pub const END: char = 'e';
 /// Marks of a follow-up: it is promised, it is about to be removed, its removal is promised.
-pub const FOLLOWED: char = 'f';
+pub const QUEUED: char = 'f';
 pub const SENDING: char = 'x';
 pub const SENT: char = 'd';
 
-/// `? id`: about to be appended. `s id`, `e id`: its start, its end is promised. `a id number`: this request id is. `f id`, `x id`,
-/// `d id`: its follow-up.
+/// The promises, read from marks. `? id`: the event is about to be appended. `s id`, `e id`: its start or its end is promised.
+/// `a id number`: its request id is promised. `f id`, `x id`, `d id`: marks of its follow-up.
 #[derive(Clone, Debug, Default)]
 pub struct Oracle {
     issued: HashSet<RecordId>,
     promised: HashSet<(char, RecordId)>,
-    acked: HashMap<RecordId, u64>,
-    followed: HashMap<RecordId, char>,
+    acked: HashMap<RecordId, RequestId>,
+    followups: HashMap<RecordId, char>,
 }
 
-/// The body that belongs to an event, so that any mix-up shows. Some are larger than a page.
+/// The body of an event, which no other event has. Some bodies are larger than a page.
 pub fn body(id: RecordId, part: char) -> Vec<u8> {
     let length = 20 + usize::from(id.0[15]) * if id.0[14] < 16 { 90 } else { 12 };
     let seed = format!("{part}{}", id.hex());
@@ -35,57 +37,59 @@ pub fn body(id: RecordId, part: char) -> Vec<u8> {
 
 /// One half of a record.
 pub fn append(spool: &Spool, id: RecordId, part: char) -> plsync_journal::Result<()> {
-    let (kind, ended) = if part == START { (Kind::Start, Ended::No) } else { (Kind::End, Ended::Ok) };
-    let mut labels = Vec::new();
-    plsync_journal::labels::push(&mut labels, plsync_journal::labels::SINK, b"app:sink");
-    spool.append(&Event { kind, ended, flags: 0, lane: 0, id, labels: &labels, body: &body(id, part) })
+    let (kind, ended) = if part == START { (FrameKind::Start, Ended::No) } else { (FrameKind::End, Ended::Ok) };
+    let mut section = Vec::new();
+    labels::push(&mut section, labels::SINK, b"app:sink");
+    let head = Head { ended, ..Head::new(kind, id) };
+    spool.append(&Event { head, labels: &section, body: &body(id, part) })
 }
 
 impl Oracle {
-    pub fn hear(&mut self, mark: &str) {
+    /// Adds the promise of a mark.
+    pub fn add(&mut self, mark: &str) {
         let mut words = mark.split(' ');
         let kind = words.next().and_then(|word| word.chars().next());
         let (Some(kind), Some(id)) = (kind, words.next().and_then(RecordId::from_hex)) else { return };
         match (kind, words.next()) {
             ('?', None) => _ = self.issued.insert(id),
             (START | END, None) => _ = self.promised.insert((kind, id)),
-            (FOLLOWED | SENDING | SENT, None) => self.follow(id, kind),
-            ('a', Some(number)) => _ = self.acked.insert(id, number.parse().unwrap()),
+            (QUEUED | SENDING | SENT, None) => self.add_followup(id, kind),
+            ('a', Some(number)) => _ = self.acked.insert(id, RequestId(number.parse().unwrap())),
             _ => {}
         }
     }
 
-    /// The process that sends a follow-up may be heard before the one that queued it.
-    fn follow(&mut self, id: RecordId, mark: char) {
-        let rank = |mark: char| [FOLLOWED, SENDING, SENT].iter().position(|known| *known == mark);
-        let known = self.followed.entry(id).or_insert(mark);
+    /// The mark of the process that sends a follow-up may come before the mark of the process that queued it.
+    fn add_followup(&mut self, id: RecordId, mark: char) {
+        let rank = |mark: char| [QUEUED, SENDING, SENT].iter().position(|known| *known == mark);
+        let known = self.followups.entry(id).or_insert(mark);
         if rank(mark) > rank(*known) {
             *known = mark;
         }
     }
 
     pub fn promises(&self) -> usize {
-        self.promised.len() + self.acked.len() + self.followed.len()
+        self.promised.len() + self.acked.len() + self.followups.len()
     }
 
     pub fn save(&self, path: &Path) {
         let issued = self.issued.iter().map(|id| format!("? {}\n", id.hex()));
         let promised = self.promised.iter().map(|(part, id)| format!("{part} {}\n", id.hex()));
         let acked = self.acked.iter().map(|(id, number)| format!("a {} {number}\n", id.hex()));
-        let followed = self.followed.iter().map(|(id, mark)| format!("{mark} {}\n", id.hex()));
-        let lines = issued.chain(promised).chain(acked).chain(followed);
+        let followups = self.followups.iter().map(|(id, mark)| format!("{mark} {}\n", id.hex()));
+        let lines = issued.chain(promised).chain(acked).chain(followups);
         std::fs::write(path, lines.collect::<String>()).unwrap();
     }
 
     pub fn load(path: &Path) -> Self {
         let mut oracle = Self::default();
-        std::fs::read_to_string(path).unwrap().lines().for_each(|line| oracle.hear(line));
+        std::fs::read_to_string(path).unwrap().lines().for_each(|line| oracle.add(line));
         oracle
     }
 
-    /// Opens the journal and panics on any property it breaks.
+    /// Opens the journal, and panics on any property that it breaks.
     pub fn judge(&self, journal: &Path) {
-        // Where nothing was promised there may be no journal yet; then one can be made.
+        // Without a promise there may be no journal yet. Then it must be possible to make one.
         let store = Store::open(journal, self.promises() == 0).expect("the journal opens");
         store.ingest(true).expect("the spool is ingested");
         for (part, id) in &self.promised {
@@ -101,16 +105,16 @@ impl Oracle {
         }
         for (id, number) in &self.acked {
             let ack = store.get(*id).unwrap().and_then(|row| row.ack);
-            assert_eq!(ack.map(|(number, _)| number), Some(*number), "{id:?} was acked");
+            assert_eq!(ack.map(|ack| ack.request_id), Some(*number), "{id:?} was acked");
         }
-        for (id, mark) in &self.followed {
+        for (id, mark) in &self.followups {
             let found = store.followups(Target::Record(*id)).unwrap();
             assert!(
-                found.iter().all(|followup| followup.payload == body(*id, FOLLOWED)),
-                "{id:?} is followed by another's"
+                found.iter().all(|followup| followup.payload == body(*id, QUEUED)),
+                "{id:?} has the follow-up of another record"
             );
             match *mark {
-                FOLLOWED => assert_eq!(found.len(), 1, "{id:?}: its follow-up was acknowledged and is gone"),
+                QUEUED => assert_eq!(found.len(), 1, "{id:?}: its follow-up was acknowledged and is gone"),
                 SENT => assert_eq!(found.len(), 0, "{id:?}: its follow-up was sent and is here again"),
                 _ => assert!(found.len() <= 1),
             }
@@ -118,12 +122,12 @@ impl Oracle {
         assert_eq!(store.check().expect("the journal is checked").problems, []);
         let fresh = RecordId::new();
         let spool = Spool::open(journal, Durability::Power).unwrap();
-        append(&spool, fresh, START).expect("a fresh event is taken");
+        append(&spool, fresh, START).expect("a fresh event is appended");
         store.ingest(true).unwrap();
         assert_eq!(
             store.get(fresh).unwrap().and_then(|row| row.start),
             Some(body(fresh, START)),
-            "a fresh event flows"
+            "a fresh event is recorded"
         );
     }
 }

@@ -1,18 +1,18 @@
-//! What the journal is used for while its system calls are logged: recording, flushing, ingesting, sending and compacting, in several
-//! processes.
+//! The workload whose system calls are logged: several processes record, flush, ingest, send and compact.
 
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use plsync_journal::{Durability, Op as FollowUp, RecordId, Spool, Store, Target};
+use plsync_journal::{Durability, Millis, Op as FollowUp, RecordId, RequestId, Spool, Store, Target};
 
 use crate::child;
+use crate::common::{LATER, limits, ms};
 use crate::interpose::{capture, mark};
 use crate::log::{self, Op};
-use crate::oracle::{END, FOLLOWED, SENDING, SENT, START, append, body};
+use crate::oracle::{END, QUEUED, SENDING, SENT, START, append, body};
 
-/// Runs the processes of one life of a journal, and returns what they did.
+/// Runs the processes of one life of a journal, and returns the log of their operations.
 pub fn record(dir: &Path, failing_syncs: u64) -> Vec<Op> {
     let log = dir.join("log");
     std::fs::create_dir(dir.join("disk")).unwrap();
@@ -30,7 +30,7 @@ pub fn record(dir: &Path, failing_syncs: u64) -> Vec<Op> {
     log::read(&log)
 }
 
-/// Not a test of its own: one process.
+/// Not a test of its own: one process of the workload.
 #[test]
 fn working() {
     let Some(arguments) = child::arguments() else { return };
@@ -40,7 +40,7 @@ fn working() {
     match role.as_str() {
         "writer" => {
             write(&journal);
-            // SAFETY: _exit has no preconditions. This process ends as if it were killed: its segment keeps its size, its calls stay open.
+            // SAFETY: _exit has no preconditions. The process ends as if it were killed: its segment keeps its size, its calls stay open.
             unsafe { libc::_exit(0) };
         }
         "reader" => {
@@ -52,7 +52,7 @@ fn working() {
     }
 }
 
-/// Events whose appends have returned, and that nothing has brought to disk yet.
+/// Events whose appends have returned, and which are not synced yet.
 #[derive(Default)]
 struct Unpromised(Mutex<Vec<(char, RecordId)>>);
 
@@ -61,7 +61,7 @@ impl Unpromised {
         self.0.lock().unwrap().push((part, id));
     }
 
-    /// Runs what is to bring them to disk, and says so if it says so.
+    /// Runs a sync, and marks the events as promised if it succeeds.
     fn settle(&self, work: impl FnOnce() -> bool) {
         let returned = std::mem::take(&mut *self.0.lock().unwrap());
         if work() {
@@ -83,7 +83,7 @@ fn write(journal: &Path) {
     }
 }
 
-/// One model call. Errors are the disk's affair: what is not promised is not expected.
+/// Records one model call. Errors are ignored: an event that is not promised is not expected.
 fn call(spool: Spool, power: bool, left_open: bool, unpromised: &Unpromised) {
     let id = RecordId::new();
     mark(format!("? {}", id.hex()));
@@ -99,8 +99,8 @@ fn call(spool: Spool, power: bool, left_open: bool, unpromised: &Unpromised) {
 fn everything(journal: &Path) {
     let unpromised = Unpromised::default();
     let over = AtomicBool::new(false);
-    let made = Spool::open(journal, Durability::Process).unwrap();
-    call(made, false, false, &unpromised);
+    let spool = Spool::open(journal, Durability::Process).unwrap();
+    call(spool, false, false, &unpromised);
     std::thread::scope(|scope| {
         let threads = [Durability::Process, Durability::Process, Durability::Power].map(|durability| {
             let (spool, unpromised) = (Spool::open(journal, durability).unwrap(), &unpromised);
@@ -112,7 +112,7 @@ fn everything(journal: &Path) {
         });
         scope.spawn(|| {
             while !over.load(Ordering::Acquire) {
-                unpromised.settle(|| made.flush().is_ok());
+                unpromised.settle(|| spool.flush().is_ok());
                 read(journal, &unpromised);
                 compact(journal);
             }
@@ -122,40 +122,40 @@ fn everything(journal: &Path) {
         }
         over.store(true, Ordering::Release);
     });
-    call(made, false, false, &unpromised);
-    unpromised.settle(|| made.flush().is_ok());
-    call(made, false, true, &unpromised);
+    call(spool, false, false, &unpromised);
+    unpromised.settle(|| spool.flush().is_ok());
+    call(spool, false, true, &unpromised);
 }
 
-/// Ingests, sends a few records and takes their request ids.
+/// Ingests, sends a few records and stores their request ids.
 fn read(journal: &Path, unpromised: &Unpromised) {
     let store = Store::open(journal, true).unwrap();
     unpromised.settle(|| store.ingest(true).is_ok());
-    let leased = store.lease(5, 60_000, u64::MAX >> 1, 1 << 20).unwrap();
-    let acks: Vec<_> = leased.iter().map(|row| (row.seq, 1_000_000 + row.seq)).collect();
+    let leased = store.lease(limits(5), ms(60_000), LATER).unwrap();
+    let acks: Vec<_> = leased.iter().map(|row| (row.seq, RequestId(1_000_000 + row.seq.0))).collect();
     if store.ack(&acks[..acks.len() / 2]).is_ok() {
         for row in &leased[..acks.len() / 2] {
-            mark(format!("a {} {}", row.id.hex(), 1_000_000 + row.seq));
+            mark(format!("a {} {}", row.id.hex(), 1_000_000 + row.seq.0));
         }
     }
-    // One that is acked: it is not leased again.
-    follow(&store, leased[..acks.len() / 2].first().map(|row| row.id));
+    // An acked record, because it is not leased again.
+    follow_up(&store, leased[..acks.len() / 2].first().map(|row| row.id));
     let rest: Vec<_> = acks[acks.len() / 2..].iter().map(|(seq, _)| *seq).collect();
-    store.release(&rest, 0, "offline").unwrap();
+    store.release(&rest, Millis::EPOCH, "offline").unwrap();
 }
 
-/// Puts a copy of the store in its place. When it fails the old one counts.
+/// Compacts the store. When that fails the old store stays.
 fn compact(journal: &Path) {
     let _ = Store::open(journal, false).unwrap().compact();
 }
 
 /// Queues a follow-up of a record, and sends some that are due.
-fn follow(store: &Store, id: Option<RecordId>) {
+fn follow_up(store: &Store, id: Option<RecordId>) {
     let Some(id) = id else { return };
-    if let Ok(Some(_)) = store.follow_up(Target::Record(id), FollowUp::Metadata, &body(id, FOLLOWED)) {
-        mark(format!("{FOLLOWED} {}", id.hex()));
+    if let Ok(Some(_)) = store.follow_up(Target::Record(id), FollowUp::Metadata, &body(id, QUEUED)) {
+        mark(format!("{QUEUED} {}", id.hex()));
     }
-    for followup in store.claim_followups(2, 60_000, u64::MAX >> 1, 1 << 20).unwrap_or_default() {
+    for followup in store.claim_followups(limits(2), ms(60_000), LATER).unwrap_or_default() {
         let Some(id) = followup.record else { continue };
         mark(format!("{SENDING} {}", id.hex()));
         if store.followups_done(&[followup.key]).is_ok() {

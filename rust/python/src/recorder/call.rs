@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use plsync_journal::{Ended, Kind, RecordId, Spool};
+use plsync_journal::{Ended, FrameKind, RecordId, Spool};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -108,7 +108,7 @@ impl Calls {
             ("metadata".into(), Value::Settings(call.metadata.cloned())),
         ];
         let sink = self.sink.as_deref();
-        let envelope = Envelope { kind: Kind::Start, ended: Ended::No, flags: 0, id, run_id, parent_run_id, sink };
+        let envelope = Envelope { kind: FrameKind::Start, ended: Ended::No, flags: 0, id, run_id, parent_run_id, sink };
         event::write(py, &self.spool, self.redact.as_ref(), envelope, &fields)
     }
 
@@ -152,7 +152,7 @@ impl Calls {
             ("chunks".into(), Value::Times(arrivals)),
         ]);
         let envelope = Envelope {
-            kind: Kind::End,
+            kind: FrameKind::End,
             ended: end.ended,
             flags: end.flags,
             id: run.as_ref().map_or_else(RecordId::new, |run| run.id),

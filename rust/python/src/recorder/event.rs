@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 
-use plsync_journal::{Draft, Error, FLAG_LOSSY, FLAG_REDACTED, Head, Spool};
+use plsync_journal::{Draft, Error, FLAG_LOSSY, FLAG_REDACTED, Head, Lane, Spool};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -161,7 +161,7 @@ fn append(
     py: Python<'_>,
     spool: &Spool,
     envelope: &Envelope<'_>,
-    lane: u8,
+    lane: Lane,
     draft: &mut Draft,
 ) -> plsync_journal::Result<()> {
     let &Envelope { kind, ended, flags, id, .. } = envelope;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use plsync_journal::{Ended, Kind, RecordId};
+use plsync_journal::{Ended, FrameKind, RecordId};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
@@ -12,7 +12,7 @@ use crate::encode::{text, write_value};
 
 /// The parts of an event that stand outside its body.
 pub(super) struct Envelope<'a> {
-    pub(super) kind: Kind,
+    pub(super) kind: FrameKind,
     pub(super) ended: Ended,
     pub(super) flags: u8,
     pub(super) id: RecordId,

@@ -2,7 +2,7 @@
 //!
 //! Both are taken from the written fields, after the redact hook: a label never shows content that the hook removed.
 
-use plsync_journal::{Draft, Kind, labels};
+use plsync_journal::{Draft, FrameKind, Lane, labels};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
@@ -19,7 +19,7 @@ pub(super) fn push_labels(draft: &mut Draft, envelope: &Envelope<'_>, fields: &[
     if let Some(parent) = envelope.parent_run_id {
         draft.label(labels::PARENT, &parent.bytes());
     }
-    if envelope.kind != Kind::Start {
+    if envelope.kind != FrameKind::Start {
         return;
     }
     if let Some(sink) = envelope.sink {
@@ -38,17 +38,17 @@ pub(super) fn push_labels(draft: &mut Draft, envelope: &Envelope<'_>, fields: &[
 }
 
 /// The lane of a start: calls of one conversation, else of one run, are sent in order. Every other event has lane 0.
-pub(super) fn lane_of(envelope: &Envelope<'_>, fields: &[Field<'_, '_>]) -> u8 {
-    if envelope.kind != Kind::Start {
-        return 0;
+pub(super) fn lane_of(envelope: &Envelope<'_>, fields: &[Field<'_, '_>]) -> Lane {
+    if envelope.kind != FrameKind::Start {
+        return Lane::UNORDERED;
     }
     let of_conversation =
         object(fields, "metadata").and_then(|metadata| conversation_lane(metadata.cast_exact().ok()?));
-    of_conversation.or_else(|| envelope.parent_run_id.map(lane_of_run)).unwrap_or(0)
+    of_conversation.or_else(|| envelope.parent_run_id.map(lane_of_run)).unwrap_or_default()
 }
 
 /// `LangSmith` and `LangGraph` name a conversation by one of these keys.
-fn conversation_lane(metadata: &Bound<'_, PyDict>) -> Option<u8> {
+fn conversation_lane(metadata: &Bound<'_, PyDict>) -> Option<Lane> {
     let py = metadata.py();
     [intern!(py, "thread_id"), intern!(py, "session_id"), intern!(py, "conversation_id")].into_iter().find_map(|name| {
         let id = metadata.get_item(name).ok()??;
@@ -56,14 +56,14 @@ fn conversation_lane(metadata: &Bound<'_, PyDict>) -> Option<u8> {
     })
 }
 
-fn lane_of_run(run_id: RunId) -> u8 {
+fn lane_of_run(run_id: RunId) -> Lane {
     hashed_lane(&run_id.bytes())
 }
 
 /// FNV-1a, which spreads short texts evenly enough over 255 lanes.
-fn hashed_lane(bytes: &[u8]) -> u8 {
+fn hashed_lane(bytes: &[u8]) -> Lane {
     let hash = bytes.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
-    u8::try_from(hash % LANES).map_or(0, |lane| lane + 1)
+    u8::try_from(hash % LANES).map_or(Lane::UNORDERED, |lane| Lane(lane + 1))
 }
 
 fn push_model(draft: &mut Draft, fields: &[Field<'_, '_>]) {

@@ -15,7 +15,7 @@ mod warning;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use plsync_journal::{Durability, Ended, Event, Kind, RecordId, Spool};
+use plsync_journal::{Durability, Ended, Event, FrameKind, Head, RecordId, Spool};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -143,7 +143,7 @@ impl Recorder {
         record_id: Option<[u8; 16]>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let id = record_id.map_or_else(RecordId::new, RecordId);
-        let event = Event { kind: Kind::Raw, ended: Ended::No, flags: 0, lane: 0, id, labels: &[], body: payload };
+        let event = Event { head: Head::new(FrameKind::Raw, id), labels: &[], body: payload };
         py.detach(|| self.calls.spool.append(&event)).or_raise(py)?;
         Ok(PyBytes::new(py, &id.0))
     }

@@ -1,11 +1,13 @@
 //! `CallbackQueue`: request ids that wait for a sink. Each Python method is one call of the journal crate.
 
-use plsync_journal::{RecordId, Refusal, Store as Journal};
+use std::time::Duration;
+
+use plsync_journal::{FailedDelivery as Failed, Millis, RecordId, Seq, Store as Journal};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::report::dicts;
-use super::{Row, Store};
+use super::{Row, Store, seqs};
 use crate::errors::OrRaise;
 
 /// A callback that is leased to the caller.
@@ -54,8 +56,8 @@ impl CallbackQueue {
     }
 
     fn due(&self, py: Python<'_>, writer: Option<[u8; 16]>, now_ms: u64) -> PyResult<(Vec<String>, Option<u64>)> {
-        let due = py.detach(|| self.0.due_callbacks(writer.map(RecordId), now_ms)).or_raise(py)?;
-        Ok((due.sinks, due.next))
+        let due = py.detach(|| self.0.due_callbacks(writer.map(RecordId), Millis(now_ms))).or_raise(py)?;
+        Ok((due.sinks, due.next.map(|next| next.0)))
     }
 
     fn claim(
@@ -67,17 +69,17 @@ impl CallbackQueue {
         lease_ms: u64,
         now_ms: u64,
     ) -> PyResult<Vec<ClaimedCallback>> {
-        let writer = writer.map(RecordId);
-        let claimed = py.detach(|| self.0.claim_callbacks(sink, writer, limit, lease_ms, now_ms)).or_raise(py)?;
+        let (writer, lease, now) = (writer.map(RecordId), Duration::from_millis(lease_ms), Millis(now_ms));
+        let claimed = py.detach(|| self.0.claim_callbacks(sink, writer, limit, lease, now)).or_raise(py)?;
         let claimed = claimed.into_iter().map(|callback| {
             let row = Py::new(py, Row(callback.row))?;
-            Ok(ClaimedCallback { seq: callback.seq, attempts: callback.attempts, row })
+            Ok(ClaimedCallback { seq: callback.seq.0, attempts: callback.attempts, row })
         });
         claimed.collect()
     }
 
     fn extend(&self, py: Python<'_>, sink: &str, seqs: Vec<u64>, lease_until: u64) -> PyResult<()> {
-        py.detach(|| self.0.extend_callbacks(sink, &seqs, lease_until)).or_raise(py)
+        py.detach(|| self.0.extend_callbacks(sink, &self::seqs(seqs), Millis(lease_until))).or_raise(py)
     }
 
     #[pyo3(signature = (sink, done = Vec::new(), failed = Vec::new(), released = Vec::new()))]
@@ -91,18 +93,19 @@ impl CallbackQueue {
     ) -> PyResult<()> {
         let failed = failed.into_iter().map(|failed| {
             let FailedDelivery { seq, error, not_before, dead } = failed;
-            Refusal { seq, error, not_before, dead }
+            Failed { seq: Seq(seq), error, not_before: Millis(not_before), dead }
         });
         let failed: Vec<_> = failed.collect();
+        let (done, released) = (seqs(done), seqs(released));
         py.detach(|| self.0.settle_callbacks(sink, &done, &failed, &released)).or_raise(py)
     }
 
     fn waiting<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
-        dicts(py, py.detach(|| self.0.waiting_callbacks()).or_raise(py)?)
+        dicts(py, py.detach(|| self.0.callback_backlogs()).or_raise(py)?)
     }
 
-    fn give_every_ack(&self, py: Python<'_>, sink: &str) -> PyResult<()> {
-        py.detach(|| self.0.give_every_ack(sink)).or_raise(py)
+    fn subscribe(&self, py: Python<'_>, sink: &str) -> PyResult<()> {
+        py.detach(|| self.0.subscribe(sink)).or_raise(py)
     }
 
     fn requeue(&self, py: Python<'_>, sink: &str) -> PyResult<u64> {

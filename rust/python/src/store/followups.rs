@@ -1,6 +1,11 @@
 //! `Store`: the queue of follow-ups, which are scores, metadata, prompt links and groups.
 
-use plsync_journal::{Failure, FollowUp as Stored, FollowUpKey, Op, RecordId, Target};
+use std::time::Duration;
+
+use plsync_journal::{
+    ClockChange, FailedFollowUp as Failed, FollowUp as Stored, FollowUpKey, Limits, Millis, Op, RecordId, RequestId,
+    Target,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -40,7 +45,7 @@ impl FollowUp {
 
     #[getter]
     fn request_id(&self) -> Option<u64> {
-        self.0.request
+        self.0.request.map(|id| id.0)
     }
 
     #[getter]
@@ -55,12 +60,12 @@ impl FollowUp {
 
     #[getter]
     fn due(&self) -> u64 {
-        self.0.due
+        self.0.due.0
     }
 
     #[getter]
     fn queued_at(&self) -> u64 {
-        self.0.queued_at
+        self.0.queued_at.0
     }
 
     #[getter]
@@ -136,9 +141,11 @@ impl Store {
         limit: usize,
         lease_ms: u64,
         now_ms: u64,
-        max_bytes: usize,
+        max_bytes: u64,
     ) -> PyResult<Vec<FollowUp>> {
-        Ok(all(py.detach(|| self.journal().claim_followups(limit, lease_ms, now_ms, max_bytes)).or_raise(py)?))
+        let limits = Limits { records: limit, bytes: max_bytes };
+        let lease = Duration::from_millis(lease_ms);
+        Ok(all(py.detach(|| self.journal().claim_followups(limits, lease, Millis(now_ms))).or_raise(py)?))
     }
 
     fn followups_done(&self, py: Python<'_>, keys: Vec<FollowUpKey>) -> PyResult<()> {
@@ -148,7 +155,7 @@ impl Store {
     fn followups_failed(&self, py: Python<'_>, failed: Vec<FailedFollowUp>) -> PyResult<()> {
         let failed = failed.into_iter().map(|failed| {
             let FailedFollowUp { key, error, not_before, dead } = failed;
-            Failure { key, error, not_before, dead }
+            Failed { key, error, not_before: Millis(not_before), dead }
         });
         let failed: Vec<_> = failed.collect();
         py.detach(|| self.journal().followups_failed(&failed)).or_raise(py)
@@ -165,18 +172,19 @@ impl Store {
     }
 
     fn next_followup_due(&self, py: Python<'_>) -> PyResult<Option<u64>> {
-        py.detach(|| self.journal().next_followup_due()).or_raise(py)
+        Ok(py.detach(|| self.journal().next_followup_due()).or_raise(py)?.map(|due| due.0))
     }
 
-    fn mend_followups(&self, py: Python<'_>, before: u64, after: u64, longest_ms: u64) -> PyResult<u64> {
-        py.detach(|| self.journal().mend_followups(before, after, longest_ms)).or_raise(py)
+    fn shift_followup_waits(&self, py: Python<'_>, before_ms: u64, after_ms: u64, longest_ms: u64) -> PyResult<u64> {
+        let clock = ClockChange { before: Millis(before_ms), after: Millis(after_ms) };
+        py.detach(|| self.journal().shift_followup_waits(clock, Duration::from_millis(longest_ms))).or_raise(py)
     }
 }
 
 fn target(record_id: Option<[u8; 16]>, request_id: Option<u64>) -> PyResult<Option<Target>> {
     match (record_id, request_id) {
         (Some(id), None) => Ok(Some(Target::Record(RecordId(id)))),
-        (None, Some(id)) => Ok(Some(Target::Request(id))),
+        (None, Some(id)) => Ok(Some(Target::Request(RequestId(id)))),
         (None, None) => Ok(None),
         (Some(_), Some(_)) => Err(PyValueError::new_err("a follow-up is about a record or a request, not both")),
     }

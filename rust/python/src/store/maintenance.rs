@@ -2,8 +2,9 @@
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use plsync_journal::{Error, Policy, Quota};
+use plsync_journal::{Error, Quota, QuotaPolicy};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -29,7 +30,8 @@ impl Store {
     }
 
     fn set_quota(&self, py: Python<'_>, max_bytes: Option<u64>, max_age_ms: Option<u64>, policy: &str) -> PyResult<()> {
-        let quota = Quota { max_bytes, max_age_ms, policy: policy_named(policy)? };
+        let max_age = max_age_ms.map(Duration::from_millis);
+        let quota = Quota { max_bytes, max_age, policy: policy_named(policy)? };
         py.detach(|| self.journal().set_quota(&quota)).or_raise(py)
     }
 
@@ -49,10 +51,13 @@ pub(crate) fn salvage(py: Python<'_>, source: PathBuf, target: PathBuf) -> PyRes
     py.detach(|| plsync_journal::salvage(&source, &target)).or_raise(py)?.to_dict(py)
 }
 
-fn policy_named(name: &str) -> PyResult<Policy> {
-    let found = Policy::ALL.into_iter().find(|policy| policy.name() == name);
+fn policy_named(name: &str) -> PyResult<QuotaPolicy> {
+    let found = QuotaPolicy::ALL.into_iter().find(|policy| policy.name() == name);
     found.ok_or_else(|| {
-        PyValueError::new_err(format!("a policy is {}, not {name}", Policy::ALL.map(Policy::name).join(" or ")))
+        PyValueError::new_err(format!(
+            "a policy is {}, not {name}",
+            QuotaPolicy::ALL.map(QuotaPolicy::name).join(" or ")
+        ))
     })
 }
 

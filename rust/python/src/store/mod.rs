@@ -13,7 +13,7 @@ mod row;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use plsync_journal::{Ended, Query, RecordId, State, Store as Journal};
+use plsync_journal::{Ended, Millis, Query, RecordId, RequestId, Seq, State, Store as Journal};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -40,7 +40,7 @@ impl Store {
     #[pyo3(signature = (path, *, create = true, force = false))]
     fn new(py: Python<'_>, path: PathBuf, create: bool, force: bool) -> PyResult<Self> {
         handover::require(py)?;
-        let open = if force { Journal::open_anyway } else { Journal::open };
+        let open = if force { Journal::open_on_any_fs } else { Journal::open };
         py.detach(|| open(&path, create)).or_raise(py).map(Self)
     }
 
@@ -71,7 +71,7 @@ impl Store {
     }
 
     fn by_request(&self, py: Python<'_>, request_id: u64) -> PyResult<Option<[u8; 16]>> {
-        Ok(py.detach(|| self.0.by_request(request_id)).or_raise(py)?.map(|id| id.0))
+        Ok(py.detach(|| self.0.by_request(RequestId(request_id))).or_raise(py)?.map(|id| id.0))
     }
 
     #[pyo3(signature = (*, labels = Vec::new(), states = None, ended = None, since = None, until = None, text = None,
@@ -96,8 +96,8 @@ impl Store {
             labels: labels.collect::<PyResult<_>>()?,
             states: states.unwrap_or_default().into_iter().map(state).collect::<PyResult<_>>()?,
             ended: ended.unwrap_or_default().into_iter().map(end).collect::<PyResult<_>>()?,
-            since,
-            until,
+            since: since.map(Millis),
+            until: until.map(Millis),
             before: before.map(RecordId),
             after: after.map(RecordId),
             text,
@@ -109,16 +109,20 @@ impl Store {
 
     #[pyo3(signature = (seq, limit = 100))]
     fn follow(&self, py: Python<'_>, seq: u64, limit: usize) -> PyResult<Vec<Row>> {
-        Ok(rows(py.detach(|| self.0.follow(seq, limit)).or_raise(py)?))
+        Ok(rows(py.detach(|| self.0.follow(Seq(seq), limit)).or_raise(py)?))
     }
 
     fn last_seq(&self, py: Python<'_>) -> PyResult<u64> {
-        py.detach(|| self.0.last_seq()).or_raise(py)
+        Ok(py.detach(|| self.0.last_seq()).or_raise(py)?.0)
     }
 
     fn short_id_length(&self, py: Python<'_>, record_id: [u8; 16]) -> PyResult<usize> {
         py.detach(|| self.0.short_id_length(RecordId(record_id))).or_raise(py)
     }
+}
+
+fn seqs(numbers: Vec<u64>) -> Vec<Seq> {
+    numbers.into_iter().map(Seq).collect()
 }
 
 fn state(number: u8) -> PyResult<State> {

@@ -1,11 +1,13 @@
 //! `Store`: the outbox, from which records are leased and sent, and the acks that come back.
 
-use plsync_journal::State;
+use std::time::Duration;
+
+use plsync_journal::{ClockChange, LeaseLimits, Limits, Millis, Parked, RequestId, Seq};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::row::{Row, rows};
-use super::{Store, state};
+use super::{Store, seqs, state};
 use crate::errors::OrRaise;
 
 #[pymethods]
@@ -22,61 +24,62 @@ impl Store {
         of_lane: Option<usize>,
         lane_bytes: Option<u64>,
     ) -> PyResult<Vec<Row>> {
-        let of_lane = of_lane.unwrap_or(limit);
-        let lane_bytes = lane_bytes.unwrap_or(max_bytes);
-        let leased =
-            py.detach(|| self.journal().lease_of_lanes(limit, of_lane, lease_ms, now_ms, max_bytes, lane_bytes));
-        Ok(rows(leased.or_raise(py)?))
+        let limits = LeaseLimits {
+            total: Limits { records: limit, bytes: max_bytes },
+            per_lane: Limits { records: of_lane.unwrap_or(limit), bytes: lane_bytes.unwrap_or(max_bytes) },
+        };
+        let lease = Duration::from_millis(lease_ms);
+        Ok(rows(py.detach(|| self.journal().lease(limits, lease, Millis(now_ms))).or_raise(py)?))
     }
 
     fn orphan_leases(&self, py: Python<'_>, old_ms: u64, due_ms: u64) -> PyResult<u64> {
-        py.detach(|| self.journal().orphan_leases(old_ms, due_ms)).or_raise(py)
+        py.detach(|| self.journal().orphan_leases(Millis(old_ms), Millis(due_ms))).or_raise(py)
     }
 
     fn in_doubt(&self, py: Python<'_>, limit: usize, now_ms: u64) -> PyResult<Vec<Row>> {
-        Ok(rows(py.detach(|| self.journal().in_doubt(limit, now_ms)).or_raise(py)?))
+        Ok(rows(py.detach(|| self.journal().in_doubt(limit, Millis(now_ms))).or_raise(py)?))
     }
 
     fn ack(&self, py: Python<'_>, acks: Vec<(u64, u64)>) -> PyResult<u64> {
+        let acks: Vec<_> = acks.into_iter().map(|(seq, id)| (Seq(seq), RequestId(id))).collect();
         py.detach(|| self.journal().ack(&acks)).or_raise(py)
     }
 
     fn release(&self, py: Python<'_>, seqs: Vec<u64>, not_before: u64, error: &str) -> PyResult<()> {
-        py.detach(|| self.journal().release(&seqs, not_before, error)).or_raise(py)
+        py.detach(|| self.journal().release(&self::seqs(seqs), Millis(not_before), error)).or_raise(py)
     }
 
     #[pyo3(signature = (seqs, state, error, not_before = 0))]
     fn park(&self, py: Python<'_>, seqs: Vec<u64>, state: u8, error: &str, not_before: u64) -> PyResult<()> {
-        let state = self::state(state)?;
-        if !matches!(state, State::InDoubt | State::Dead | State::Held) {
-            return Err(PyValueError::new_err("a record is parked as in doubt, dead or held"));
-        }
-        py.detach(|| self.journal().park(&seqs, state, error, not_before)).or_raise(py)
+        let state = Parked::try_from(self::state(state)?)
+            .map_err(|_| PyValueError::new_err("a record is parked as in doubt, dead or held"))?;
+        py.detach(|| self.journal().park(&self::seqs(seqs), state, Millis(not_before), error)).or_raise(py)
     }
 
     fn renew(&self, py: Python<'_>, seqs: Vec<u64>, error: &str) -> PyResult<()> {
-        py.detach(|| self.journal().renew(&seqs, error)).or_raise(py)
+        py.detach(|| self.journal().renew(&self::seqs(seqs), error)).or_raise(py)
     }
 
     fn next_due(&self, py: Python<'_>, now_ms: u64) -> PyResult<Option<u64>> {
-        py.detach(|| self.journal().next_due(now_ms)).or_raise(py)
+        Ok(py.detach(|| self.journal().next_due(Millis(now_ms))).or_raise(py)?.map(|due| due.0))
     }
 
     fn is_unsettled(&self, py: Python<'_>, seq: u64) -> PyResult<bool> {
-        py.detach(|| self.journal().is_unsettled(seq)).or_raise(py)
+        py.detach(|| self.journal().is_unsettled(Seq(seq))).or_raise(py)
     }
 
-    fn mend_waits(&self, py: Python<'_>, before_ms: u64, after_ms: u64, longest_ms: u64) -> PyResult<u64> {
-        py.detach(|| self.journal().mend_waits(before_ms, after_ms, longest_ms)).or_raise(py)
+    fn shift_waits(&self, py: Python<'_>, before_ms: u64, after_ms: u64, longest_ms: u64) -> PyResult<u64> {
+        let clock = ClockChange { before: Millis(before_ms), after: Millis(after_ms) };
+        py.detach(|| self.journal().shift_waits(clock, Duration::from_millis(longest_ms))).or_raise(py)
     }
 
     fn requeue(&self, py: Python<'_>, seqs: Vec<u64>) -> PyResult<u64> {
-        py.detach(|| self.journal().requeue(&seqs)).or_raise(py)
+        py.detach(|| self.journal().requeue(&self::seqs(seqs))).or_raise(py)
     }
 
     fn acks(&self, py: Python<'_>, after: u64, limit: usize) -> PyResult<Vec<(u64, Row)>> {
         let acked = py.detach(|| self.journal().acks(after, limit)).or_raise(py)?;
-        Ok(acked.into_iter().map(|(number, row)| (number, Row(row))).collect())
+        Ok(acked.into_iter().map(|acked| (acked.number, Row(acked.row))).collect())
     }
 
     fn last_ack(&self, py: Python<'_>) -> PyResult<u64> {

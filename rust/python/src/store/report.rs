@@ -3,7 +3,7 @@
 //! A dict has the keys of the dataclass. A test compares the two, and the compiler compares the keys with the journal's structs.
 
 use plsync_journal::{
-    CheckReport, CompactReport, Damage, FORMAT, IngestReport, Problem, Quota, SalvageReport, State, Stats, Waiting,
+    CheckReport, CompactReport, Damage, FORMAT, IngestReport, Problem, Quota, SalvageReport, SinkBacklog, State, Stats,
     WriterInfo,
 };
 use pyo3::intern;
@@ -42,19 +42,23 @@ report!(IngestReport { ran, frames, records, duplicates, abandoned, segments_rem
 report!(Damage { segment, offset, reason } except { len: _ });
 report!(Stats {
     journal_id, records, open, opaque, callbacks, callbacks_dead, callback_error, followups, followups_stranded, followups_dead,
-    followup_error, lmdb_bytes, used_bytes, raw_bytes, stored_bytes, failures, last_failure, pruned, dropped, damaged, damage,
-    oldest_unsent,
-} except { states, segments, spool_bytes, quota, writers } with |py| {
+    followup_error, lmdb_bytes, used_bytes, raw_bytes, stored_bytes, failures, last_failure, damaged, damage,
+} except { states, segments, spool_bytes, pruned_acked, pruned_unsent, quota, writers, oldest_unsent } with |py| {
     "format": FORMAT,
     "states": std::iter::zip(State::ALL.map(State::name), states).into_py_dict(py)?,
     "spool": [("segments", segments), ("bytes", spool_bytes)].into_py_dict(py)?,
+    "pruned": pruned_acked,
+    "dropped": pruned_unsent,
     "quota": quota.to_dict(py)?,
+    "oldest_unsent": oldest_unsent.map(|at| at.0),
     "writers": dicts(py, writers)?,
 });
-report!(WriterInfo { pid, started_ms, alive, failures, events } except { id, last_failure: _ } with |_py| {
+report!(WriterInfo { pid, alive, failures, events } except { id, started, last_failure: _ } with |_py| {
     "writer": id.hex(),
+    "started_ms": started.0,
 });
-report!(Quota { max_bytes, max_age_ms } except { policy } with |_py| {
+report!(Quota { max_bytes } except { max_age, policy } with |_py| {
+    "max_age_ms": max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
     "policy": policy.name(),
 });
 report!(CompactReport { before, after } except { pruned } with |_py| {
@@ -64,11 +68,12 @@ report!(CompactReport { before, after } except { pruned } with |_py| {
 report!(CheckReport { frames, records, events } except { problems } with |py| {
     "problems": dicts(py, problems)?,
 });
-report!(Problem { what, kept } except { place } with |_py| {
+report!(Problem { kept } except { place, description } with |_py| {
     "where": place,
+    "what": description,
 });
 report!(SalvageReport { records, events, acks, callbacks, followups, frames, damaged, lost, losses });
-report!(Waiting { sink, waiting, owned, pids, dead, last_error });
+report!(SinkBacklog { sink, waiting, owned, pids, dead, last_error });
 
 pub(super) fn dicts<T: Report>(py: Python<'_>, reports: Vec<T>) -> PyResult<Vec<Bound<'_, PyDict>>> {
     reports.into_iter().map(|report| report.to_dict(py)).collect()

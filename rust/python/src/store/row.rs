@@ -16,7 +16,7 @@ impl Row {
 
     #[getter]
     fn seq(&self) -> u64 {
-        self.0.seq
+        self.0.seq.0
     }
 
     #[getter]
@@ -76,27 +76,27 @@ impl Row {
 
     #[getter]
     fn request_id(&self) -> Option<u64> {
-        self.0.ack.map(|(request_id, _)| request_id)
+        self.0.ack.map(|ack| ack.request_id.0)
     }
 
     #[getter]
     fn acked_at(&self) -> Option<u64> {
-        self.0.ack.map(|(_, at_ms)| at_ms * 1_000_000)
+        self.0.ack.map(|ack| ack.at.0 * 1_000_000)
     }
 
     #[getter]
     fn lane(&self) -> u8 {
-        self.0.lane
+        self.0.lane.0
     }
 
     #[getter]
     fn changed_at(&self) -> u64 {
-        self.0.changed_at
+        self.0.changed_at.0
     }
 
     #[getter]
     fn not_before(&self) -> Option<u64> {
-        Some(self.0.not_before).filter(|at| *at > 0)
+        Some(self.0.not_before.0).filter(|at| *at > 0)
     }
 }
 

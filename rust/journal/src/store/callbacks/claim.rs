@@ -1,10 +1,11 @@
-//! The deliverer's side: entries are leased, kept for longer, and settled.
+//! The deliverer's side: it claims entries, extends their leases, and settles them.
+
+use std::time::Duration;
 
 use heed::RwTxn;
 
-use super::Place;
 use super::owners::Owners;
-use super::sinks;
+use super::{EntryKey, sinks};
 use crate::store::Store;
 use crate::store::db::tables::{PART_END, PART_START, Tables, record_key};
 use crate::store::outbox::ack_order;
@@ -12,113 +13,113 @@ use crate::store::records::payload;
 use crate::store::records::read::read_row;
 use crate::store::records::row::Row;
 use crate::store::records::transition::load;
-use crate::{Error, RecordId, Result};
+use crate::{Error, Millis, RecordId, Result, Seq};
 
-/// Bytes of bodies that are claimed at once, beyond the first.
+/// Bytes of bodies that are claimed at once, beyond the first record.
 const MAX_BYTES: u64 = 4 << 20;
 
 /// A claimed entry.
 #[derive(Clone, Debug)]
-pub struct Callback {
-    /// The record's sequence number, which with the sink names the entry.
-    pub seq: u64,
-    /// Deliveries that were tried before.
+pub struct ClaimedCallback {
+    /// The record's number. With the sink it identifies the entry.
+    pub seq: Seq,
+    /// How many deliveries were tried before.
     pub attempts: u32,
     /// The record, with its request id.
     pub row: Row,
 }
 
-/// What became of a delivery that did not succeed.
+/// A delivery that failed.
 #[derive(Clone, Debug)]
-pub struct Refusal {
-    /// The record's sequence number.
-    pub seq: u64,
-    /// Why.
+pub struct FailedDelivery {
+    /// The record's number.
+    pub seq: Seq,
+    /// Why the delivery failed.
     pub error: String,
-    /// When to try again, in milliseconds since the epoch.
-    pub not_before: u64,
-    /// Whether it is not to be tried again.
+    /// When to try again.
+    pub not_before: Millis,
+    /// Whether the entry is dead: it is not tried again.
     pub dead: bool,
 }
 
-/// What one claim comes to hold.
+/// A claim that is being made.
 struct Claim {
     limit: usize,
-    now_ms: u64,
-    lease_until: u64,
+    now: Millis,
+    lease_until: Millis,
     bytes: u64,
-    taken: Vec<Callback>,
+    taken: Vec<ClaimedCallback>,
 }
 
 impl Claim {
-    /// Leases one more entry, a new one or one that is listed under a time; false when the claim is full.
-    fn take(&mut self, txn: &mut RwTxn, tables: &Tables, place: Place, at: Option<u64>) -> Result<bool> {
-        let mut entry = place.get(txn, tables)?.unwrap_or_default();
+    /// Leases one more entry: a new one, or one that is listed under a due time. Returns false when the claim is full.
+    fn take(&mut self, txn: &mut RwTxn, tables: &Tables, key: EntryKey, listed: Option<Millis>) -> Result<bool> {
+        let mut entry = key.get(txn, tables)?.unwrap_or_default();
         let mut bytes = 0;
         for part in [PART_START, PART_END] {
-            bytes += tables.records.get(txn, &record_key(place.seq, part))?.map_or(0, payload::raw_len);
+            bytes += tables.records.get(txn, &record_key(key.seq, part))?.map_or(0, payload::raw_len);
         }
         let is_full = self.taken.len() == self.limit || self.bytes + bytes > MAX_BYTES;
-        // One that was tried before may be why its process died, and goes alone: the others of a batch are not tried so often.
+        // An entry that was tried before may have killed its process. It is claimed alone, so that the next death costs no other
+        // entry an attempt.
         if !self.taken.is_empty() && (is_full || entry.attempts > 0 || self.taken[0].attempts > 0) {
             return Ok(false);
         }
-        match load(txn, tables, place.seq).and_then(|state| read_row(txn, tables, place.seq, state)) {
+        match load(txn, tables, key.seq).and_then(|state| read_row(txn, tables, key.seq, state)) {
             Ok(row) => {
-                // A due time that a wrong clock set has been overruled.
-                (entry.due, entry.lease_until) = (entry.due.min(self.now_ms), self.lease_until);
+                // Overrules a due time that a wrong clock set.
+                (entry.due, entry.lease_until) = (entry.due.min(self.now), self.lease_until);
                 entry.attempts += 1;
                 self.bytes += bytes;
-                self.taken.push(Callback { seq: place.seq, attempts: entry.attempts - 1, row });
+                self.taken.push(ClaimedCallback { seq: key.seq, attempts: entry.attempts - 1, row });
             }
-            // One damaged record must not keep the others from being delivered.
-            Err(Error::Corrupt(what)) => {
-                (entry.dead, entry.last_error) = (true, format!("its record is damaged: {what}"));
+            // One damaged record must not keep other entries from being delivered.
+            Err(Error::Corrupt(damage)) => {
+                (entry.dead, entry.last_error) = (true, format!("its record is damaged: {damage}"));
             }
             Err(error) => return Err(error),
         }
-        if let Some(at) = at {
-            // Of a damaged entry the list alone knows the time.
-            place.unlist(txn, tables, at)?;
+        if let Some(due) = listed {
+            // The time of a damaged entry is in the list alone.
+            key.unlist(txn, tables, due)?;
         }
-        place.put(txn, tables, &entry)?;
+        key.put(txn, tables, &entry)?;
         Ok(true)
     }
 }
 
 impl Store {
-    /// Up to `limit` due entries of a sink, leased to the caller. Entries of records whose process still lives are given only to
-    /// that process, which names itself by its `writer`. An entry that was tried before comes alone.
+    /// Up to `limit` due entries of a sink, leased to the caller for `lease` from `now`. Entries of a record whose process lives go
+    /// to that process only, which identifies itself by its `writer`. An entry that was tried before is returned alone.
     pub fn claim_callbacks(
         &self,
         sink: &str,
         writer: Option<RecordId>,
         limit: usize,
-        lease_ms: u64,
-        now_ms: u64,
-    ) -> Result<Vec<Callback>> {
+        lease: Duration,
+        now: Millis,
+    ) -> Result<Vec<ClaimedCallback>> {
         let mut owners = Owners::new(self, writer);
         // A commit costs a disk sync even when it changes nothing.
-        let nothing = self.db().read(|txn, tables| {
+        let is_idle = self.db().read(|txn, tables| {
             let Some(sink) = sinks::number(txn, tables, sink.as_bytes())? else { return Ok(true) };
-            Ok(ack_order::unseen(txn, tables, sink, 1)?.is_empty()
-                && owners.due(txn, tables, sink, now_ms, 1)?.is_empty())
+            let has_new = !ack_order::unreceived(txn, tables, sink, 1)?.is_empty();
+            Ok(!has_new && owners.due(txn, tables, sink, now, 1)?.is_empty())
         })?;
-        if nothing || limit == 0 {
+        if is_idle || limit == 0 {
             return Ok(Vec::new());
         }
         self.db().write(|txn, tables| {
-            let lease_until = now_ms.saturating_add(lease_ms);
-            let mut claim = Claim { limit, now_ms, lease_until, bytes: 0, taken: Vec::new() };
+            let mut claim = Claim { limit, now, lease_until: now + lease, bytes: 0, taken: Vec::new() };
             let Some(sink) = sinks::number(txn, tables, sink.as_bytes())? else { return Ok(claim.taken) };
-            for (number, seq) in ack_order::unseen(txn, tables, sink, limit)? {
-                if !claim.take(txn, tables, Place::of_nobody(sink, seq), None)? {
+            for (number, seq) in ack_order::unreceived(txn, tables, sink, limit)? {
+                if !claim.take(txn, tables, EntryKey::unowned(sink, seq), None)? {
                     break;
                 }
                 ack_order::set_position(txn, tables, sink, number)?;
             }
-            for (place, at) in owners.due(txn, tables, sink, now_ms, limit)? {
-                if !claim.take(txn, tables, place, Some(at))? {
+            for (key, due) in owners.due(txn, tables, sink, now, limit)? {
+                if !claim.take(txn, tables, key, Some(due))? {
                     break;
                 }
             }
@@ -126,34 +127,41 @@ impl Store {
         })
     }
 
-    /// Keeps claimed entries leased until `lease_until`, in milliseconds since the epoch.
-    pub fn extend_callbacks(&self, sink: &str, seqs: &[u64], lease_until: u64) -> Result<()> {
+    /// Extends the leases of claimed entries until `lease_until`.
+    pub fn extend_callbacks(&self, sink: &str, seqs: &[Seq], lease_until: Millis) -> Result<()> {
         self.db().write(|txn, tables| {
             let Some(sink) = sinks::number(txn, tables, sink.as_bytes())? else { return Ok(()) };
             for seq in seqs {
-                Place::of(txn, tables, sink, *seq)?.change(txn, tables, |entry| entry.lease_until = lease_until)?;
+                let key = EntryKey::find(txn, tables, sink, *seq)?;
+                key.change(txn, tables, |entry| entry.lease_until = lease_until)?;
             }
             Ok(())
         })
     }
 
-    /// What became of claimed entries. `done`: the sink has the id, they are removed. `released`: they were not tried after all,
-    /// and are due again at once.
-    pub fn settle_callbacks(&self, sink: &str, done: &[u64], failed: &[Refusal], released: &[u64]) -> Result<()> {
+    /// Settles claimed entries. `done`: the sink has the request id, and the entry is removed. `failed`: the entry waits, or is dead.
+    /// `released`: the delivery was not tried, and the entry is due again at once.
+    pub fn settle_callbacks(
+        &self,
+        sink: &str,
+        done: &[Seq],
+        failed: &[FailedDelivery],
+        released: &[Seq],
+    ) -> Result<()> {
         self.db().write(|txn, tables| {
             let Some(sink) = sinks::number(txn, tables, sink.as_bytes())? else { return Ok(()) };
             for seq in done {
-                Place::of(txn, tables, sink, *seq)?.remove(txn, tables)?;
+                EntryKey::find(txn, tables, sink, *seq)?.remove(txn, tables)?;
             }
-            for refusal in failed {
-                Place::of(txn, tables, sink, refusal.seq)?.change(txn, tables, |entry| {
-                    (entry.due, entry.lease_until, entry.dead) = (refusal.not_before, 0, refusal.dead);
-                    entry.last_error.clone_from(&refusal.error);
+            for FailedDelivery { seq, error, not_before, dead } in failed {
+                EntryKey::find(txn, tables, sink, *seq)?.change(txn, tables, |entry| {
+                    (entry.due, entry.lease_until, entry.dead) = (*not_before, Millis::EPOCH, *dead);
+                    entry.last_error.clone_from(error);
                 })?;
             }
             for seq in released {
-                Place::of(txn, tables, sink, *seq)?.change(txn, tables, |entry| {
-                    (entry.due, entry.lease_until) = (0, 0);
+                EntryKey::find(txn, tables, sink, *seq)?.change(txn, tables, |entry| {
+                    (entry.due, entry.lease_until) = (Millis::EPOCH, Millis::EPOCH);
                     entry.attempts = entry.attempts.saturating_sub(1);
                 })?;
             }

@@ -1,41 +1,46 @@
-//! The callback queue: one entry a sink and acked record, there until the sink has taken the request id.
+//! The callback queue: one entry for each sink and acked record, until the sink has received the request id.
 //!
-//! `callbacks` holds the entries. `callbacks_due` lists each once more under the time it is due, so that finding what is due costs what
-//! is found, however much waits. Both are written by [`Place`] alone.
+//! `callbacks` holds the entries. `callbacks_due` lists each entry once more under its due time, so a search for due entries does not
+//! read the waiting ones. Only [`EntryKey`] writes both.
 
+pub(crate) mod backlog;
 mod claim;
 mod owners;
 pub(crate) mod sinks;
-pub(crate) mod waiting;
 
-pub use claim::{Callback, Refusal};
-pub use waiting::{Due, Waiting};
+pub use backlog::{DueSinks, SinkBacklog};
+pub use claim::{ClaimedCallback, FailedDelivery};
 
 use heed::{RoTxn, RwTxn};
 
 use crate::checksum::crc32c_of;
 use crate::frame::array;
+use crate::ids::SinkId;
 use crate::store::db::tables::{Tables, callback_key, due_key, tail_seq};
 use crate::store::outbox::ack_order;
 use crate::store::records::transition::load;
-use crate::{Error, RecordId, Result};
+use crate::{Error, Millis, RecordId, Result, Seq};
 
-/// attempts u32 | dead u8 | 0 x 3 | due u64 | lease until u64 | CRC-32C of the key and of all but itself u32 | last error
+/// attempts u32 | dead u8 | 0 x 3 | due u64 | lease until u64 | CRC-32C of the key and of all other bytes u32 | last error
 const FIXED: usize = 28;
 const CRC: usize = 24;
+/// The longest error text of an entry, in bytes.
+const MAX_ERROR: usize = 1000;
 
-/// When a dead entry is due.
-const NEVER: u64 = u64::MAX;
-/// The owner of entries that no process in particular delivers.
-const NOBODY: RecordId = RecordId([0; 16]);
+/// The due time of a dead entry.
+const NEVER: Millis = Millis::MAX;
+/// The last due time of an entry that is not dead.
+const LAST: Millis = Millis(u64::MAX - 1);
+/// The owner of entries that any process may deliver.
+const NO_OWNER: RecordId = RecordId([0; 16]);
 
-/// How far the delivery of one request id has come.
+/// The state of one delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Entry {
     attempts: u32,
     dead: bool,
-    due: u64,
-    lease_until: u64,
+    due: Millis,
+    lease_until: Millis,
     last_error: String,
 }
 
@@ -44,19 +49,19 @@ impl Entry {
         self.dead
     }
 
-    /// The time it is listed under.
-    fn due_at(&self) -> u64 {
-        if self.dead { NEVER } else { self.due.max(self.lease_until).min(NEVER - 1) }
+    /// The time under which the entry is listed.
+    fn due_at(&self) -> Millis {
+        if self.dead { NEVER } else { self.due.max(self.lease_until).min(LAST) }
     }
 
-    /// The entry as it stands under `key`, which its checksum covers too.
+    /// The stored form. The checksum covers the key too.
     fn encode(&self, key: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(FIXED + self.last_error.len());
         bytes.extend_from_slice(&self.attempts.to_le_bytes());
         bytes.extend_from_slice(&[u8::from(self.dead), 0, 0, 0]);
-        bytes.extend_from_slice(&self.due.to_le_bytes());
-        bytes.extend_from_slice(&self.lease_until.to_le_bytes());
-        let error = &self.last_error.as_bytes()[..self.last_error.floor_char_boundary(1000)];
+        bytes.extend_from_slice(&self.due.0.to_le_bytes());
+        bytes.extend_from_slice(&self.lease_until.0.to_le_bytes());
+        let error = &self.last_error.as_bytes()[..self.last_error.floor_char_boundary(MAX_ERROR)];
         let crc = crc32c_of([key, &bytes, error]);
         bytes.extend_from_slice(&crc.to_le_bytes());
         bytes.extend_from_slice(error);
@@ -74,51 +79,53 @@ impl Entry {
         Ok(Self {
             attempts: u32::from_le_bytes(array(bytes, 0)),
             dead: bytes[4] != 0,
-            due: u64::from_le_bytes(array(bytes, 8)),
-            lease_until: u64::from_le_bytes(array(bytes, 16)),
+            due: Millis(u64::from_le_bytes(array(bytes, 8))),
+            lease_until: Millis(u64::from_le_bytes(array(bytes, 16))),
             last_error: String::from_utf8_lossy(&bytes[FIXED..]).into_owned(),
         })
     }
 }
 
-/// Where an entry stands: its sink and record, and the process that delivers it as long as it lives, which is the record's writer.
+/// The key of an entry: its sink, its record, and its owner. The owner is the record's writer, whose process delivers the entry while
+/// it lives.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    sink: u32,
-    seq: u64,
+pub(crate) struct EntryKey {
+    sink: SinkId,
+    seq: Seq,
     owner: RecordId,
 }
 
-impl Place {
-    pub(crate) fn of(txn: &RoTxn, tables: &Tables, sink: u32, seq: u64) -> Result<Self> {
+impl EntryKey {
+    /// The key of a record's entry. Reads the record to find the owner.
+    pub(crate) fn find(txn: &RoTxn, tables: &Tables, sink: SinkId, seq: Seq) -> Result<Self> {
         if ack_order::position(txn, tables, sink)?.is_some() {
-            return Ok(Self::of_nobody(sink, seq));
+            return Ok(Self::unowned(sink, seq));
         }
-        Ok(Self { sink, seq, owner: load(txn, tables, seq)?.writer })
+        Ok(Self::owned(sink, seq, load(txn, tables, seq)?.writer))
     }
 
-    /// The place of an entry whose record's writer is at hand.
-    pub(crate) fn of_writer(sink: u32, seq: u64, owner: RecordId) -> Self {
+    /// The key of an entry whose owner is known.
+    pub(crate) fn owned(sink: SinkId, seq: Seq, owner: RecordId) -> Self {
         Self { sink, seq, owner }
     }
 
-    /// The place of an entry of a sink that is given every ack.
-    pub(crate) fn of_nobody(sink: u32, seq: u64) -> Self {
-        Self { sink, seq, owner: NOBODY }
+    /// The key of an entry of a subscribed sink.
+    pub(crate) fn unowned(sink: SinkId, seq: Seq) -> Self {
+        Self { sink, seq, owner: NO_OWNER }
     }
 
-    /// The entry that is there. A damaged one counts as new: what it stood for is delivered once more.
+    /// The entry under this key. A damaged entry counts as new, so its request id is delivered once more.
     fn get(self, txn: &RoTxn, tables: &Tables) -> Result<Option<Entry>> {
         let key = callback_key(self.sink, self.seq);
         Ok(tables.callbacks.get(txn, &key)?.map(|value| Entry::decode(&key, value).unwrap_or_default()))
     }
 
-    /// Stores an entry instead of the one that is there.
+    /// Stores an entry, and replaces the one under this key.
     pub(crate) fn put(self, txn: &mut RwTxn, tables: &Tables, entry: &Entry) -> Result<()> {
         self.remove(txn, tables)?;
         let key = callback_key(self.sink, self.seq);
         tables.callbacks.put(txn, &key, &entry.encode(&key))?;
-        Ok(tables.callbacks_due.put(txn, &self.listed(entry.due_at()), &[])?)
+        Ok(tables.callbacks_due.put(txn, &self.due_key(entry.due_at()), &[])?)
     }
 
     /// Removes the entry, if there is one.
@@ -137,43 +144,44 @@ impl Place {
         self.put(txn, tables, &entry)
     }
 
-    /// Removes the entry from the list, where it stands under this time.
-    fn unlist(self, txn: &mut RwTxn, tables: &Tables, due: u64) -> Result<()> {
-        tables.callbacks_due.delete(txn, &self.listed(due))?;
+    /// Removes the entry from the list of due times.
+    fn unlist(self, txn: &mut RwTxn, tables: &Tables, due: Millis) -> Result<()> {
+        tables.callbacks_due.delete(txn, &self.due_key(due))?;
         Ok(())
     }
 
-    fn listed(self, due: u64) -> [u8; 36] {
+    fn due_key(self, due: Millis) -> [u8; 36] {
         due_key(self.sink, self.owner, due, self.seq)
     }
 
-    /// A place by the key it is listed under, and the time in that key.
-    fn parse(key: &[u8]) -> Result<(Self, u64)> {
-        let key: &[u8; 36] = key.try_into().map_err(|_| Error::Corrupt("a key of the store is malformed".into()))?;
-        let place =
-            Self { sink: u32::from_be_bytes(array(key, 0)), owner: RecordId(array(key, 4)), seq: tail_seq(key)? };
-        Ok((place, u64::from_be_bytes(array(key, 20))))
+    /// Reads a key of the list of due times: the entry's key, and its time.
+    fn parse(key: &[u8]) -> Result<(Self, Millis)> {
+        let key: &[u8; 36] = key.try_into().map_err(|_| malformed())?;
+        let sink = SinkId(u32::from_be_bytes(array(key, 0)));
+        let entry = Self { sink, owner: RecordId(array(key, 4)), seq: tail_seq(key)? };
+        Ok((entry, Millis(u64::from_be_bytes(array(key, 20)))))
     }
 }
 
-/// Whether an entry, which stands under this key, is listed where it is looked for.
+/// Whether the entry under a key is listed under its due time.
 pub(crate) fn is_listed(txn: &RoTxn, tables: &Tables, key: &[u8], entry: &Entry) -> Result<bool> {
-    let key: &[u8; 12] = key.try_into().map_err(|_| Error::Corrupt("a key of the store is malformed".into()))?;
-    let place = Place::of(txn, tables, u32::from_be_bytes(array(key, 0)), tail_seq(key)?)?;
-    Ok(tables.callbacks_due.get(txn, &place.listed(entry.due_at()))?.is_some())
+    let key: &[u8; 12] = key.try_into().map_err(|_| malformed())?;
+    let sink = SinkId(u32::from_be_bytes(array(key, 0)));
+    let due_key = EntryKey::find(txn, tables, sink, tail_seq(key)?)?.due_key(entry.due_at());
+    Ok(tables.callbacks_due.get(txn, &due_key)?.is_some())
 }
 
-/// Makes the list of what is due anew.
-pub(crate) fn list_again(txn: &mut RwTxn, tables: &Tables) -> Result<()> {
+/// Rebuilds the list of due times.
+pub(crate) fn rebuild_due_list(txn: &mut RwTxn, tables: &Tables) -> Result<()> {
     tables.callbacks_due.clear(txn)?;
     let mut listed = Vec::new();
     for entry in tables.callbacks.iter(txn)? {
         let (key, value) = entry?;
         let [a, b, c, d, ..] = *key else { continue };
-        let (sink, seq) = (u32::from_be_bytes([a, b, c, d]), tail_seq(key)?);
+        let (sink, seq) = (SinkId(u32::from_be_bytes([a, b, c, d])), tail_seq(key)?);
         // A damaged record must not keep the journal from being opened.
-        let place = Place::of(txn, tables, sink, seq).unwrap_or(Place::of_nobody(sink, seq));
-        listed.push(place.listed(Entry::decode(key, value).unwrap_or_default().due_at()));
+        let entry_key = EntryKey::find(txn, tables, sink, seq).unwrap_or(EntryKey::unowned(sink, seq));
+        listed.push(entry_key.due_key(Entry::decode(key, value).unwrap_or_default().due_at()));
     }
     // In order, so that the tree's pages are filled one after the other.
     listed.sort_unstable();
@@ -181,4 +189,8 @@ pub(crate) fn list_again(txn: &mut RwTxn, tables: &Tables) -> Result<()> {
         tables.callbacks_due.put(txn, &key, &[])?;
     }
     Ok(())
+}
+
+fn malformed() -> Error {
+    Error::Corrupt("a key of the store is malformed".into())
 }

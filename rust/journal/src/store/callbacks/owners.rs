@@ -1,69 +1,74 @@
-//! Owners: which process may deliver an entry.
+//! Owners: which process may deliver an entry. While the process of an owner lives, only that process may.
 
 use std::collections::HashMap;
 use std::ops::Bound;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use heed::RoTxn;
 
-use super::{NEVER, NOBODY, Place};
+use super::{EntryKey, LAST, NEVER, NO_OWNER};
+use crate::ids::SinkId;
 use crate::spool::lock::observe;
 use crate::store::Store;
 use crate::store::db::tables::{Tables, due_key};
-use crate::{RecordId, Result, layout};
+use crate::{Millis, RecordId, Result, Seq, layout};
 
-/// Nobody waits so long. A time further ahead, in ms, was set by a clock that has been put right since.
-pub(super) const FAR: u64 = 24 * 3600 * 1000;
-/// Who may take what: entries of a process that lives are given to that process only.
+/// A due time further ahead than this is treated as due: it was set while the clock was wrong.
+pub(super) const MAX_DUE_AHEAD: Duration = Duration::from_hours(24);
+
+/// Which owners' entries one process may take.
 pub(super) struct Owners {
     spool: PathBuf,
-    /// The writer that asks.
+    /// The writer of the process.
     writer: Option<RecordId>,
-    seen: HashMap<RecordId, Option<u32>>,
+    /// The process ids of the owners that are known so far; `None` for dead ones.
+    pids: HashMap<RecordId, Option<u32>>,
 }
 
 impl Owners {
     pub(super) fn new(store: &Store, writer: Option<RecordId>) -> Self {
-        Self { spool: layout::spool(store.path()), writer, seen: HashMap::new() }
+        Self { spool: layout::spool(store.path()), writer, pids: HashMap::new() }
     }
 
-    /// The process id of an owner that lives.
+    /// The process id of a living owner; `None` for a dead one.
     pub(super) fn pid(&mut self, owner: RecordId) -> Result<Option<u32>> {
-        if owner == NOBODY {
+        if owner == NO_OWNER {
             return Ok(None);
         }
-        if let Some(pid) = self.seen.get(&owner) {
+        if let Some(pid) = self.pids.get(&owner) {
             return Ok(*pid);
         }
         let info = observe(&self.spool, owner)?.info;
-        Ok(*self.seen.entry(owner).or_insert(info.alive.then_some(info.pid)))
+        Ok(*self.pids.entry(owner).or_insert(info.alive.then_some(info.pid)))
     }
 
     pub(super) fn may_take(&mut self, owner: RecordId) -> Result<bool> {
         Ok(Some(owner) == self.writer || self.pid(owner)?.is_none())
     }
 
-    /// Up to `limit` due entries of a sink that may be taken, of each owner the longest due first, each with its time.
+    /// Up to `limit` due entries of a sink that the process may take, each with its due time. The entries of one owner are ordered by
+    /// due time.
     pub(super) fn due(
         &mut self,
         txn: &RoTxn,
         tables: &Tables,
-        sink: u32,
-        now_ms: u64,
+        sink: SinkId,
+        now: Millis,
         limit: usize,
-    ) -> Result<Vec<(Place, u64)>> {
+    ) -> Result<Vec<(EntryKey, Millis)>> {
         let mut due = Vec::new();
         for owner in owners(txn, tables, sink)? {
             if !self.may_take(owner)? {
                 continue;
             }
-            for (from, to) in [(0, now_ms.min(NEVER - 1)), (now_ms.saturating_add(FAR), NEVER - 1)] {
+            for (from, to) in [(Millis::EPOCH, now.min(LAST)), (now + MAX_DUE_AHEAD, LAST)] {
                 if from > to {
                     continue;
                 }
-                let entries = tables.callbacks_due.range(txn, &bounds(&span(sink, owner, from, to)))?;
+                let entries = tables.callbacks_due.range(txn, &Span::of(sink, owner, from, to).bounds())?;
                 for entry in entries.take(limit - due.len()) {
-                    due.push(Place::parse(entry?.0)?);
+                    due.push(EntryKey::parse(entry?.0)?);
                 }
             }
             if due.len() == limit {
@@ -75,25 +80,58 @@ impl Owners {
 }
 
 /// The owners that have entries of a sink.
-pub(super) fn owners(txn: &RoTxn, tables: &Tables, sink: u32) -> Result<Vec<RecordId>> {
+pub(super) fn owners(txn: &RoTxn, tables: &Tables, sink: SinkId) -> Result<Vec<RecordId>> {
     let mut found = Vec::new();
-    let mut from = due_key(sink, NOBODY, 0, 0).to_vec();
+    let mut from = due_key(sink, NO_OWNER, Millis::EPOCH, Seq(0)).to_vec();
     while let Some((key, _)) = tables.callbacks_due.get_greater_than_or_equal_to(txn, &from)? {
-        let (place, _) = Place::parse(key)?;
-        if place.sink != sink {
+        let (entry, _) = EntryKey::parse(key)?;
+        if entry.sink != sink {
             break;
         }
-        found.push(place.owner);
-        from = [&due_key(sink, place.owner, NEVER, u64::MAX)[..], &[0]].concat();
+        found.push(entry.owner);
+        from = [&due_key(sink, entry.owner, NEVER, Seq::MAX)[..], &[0]].concat();
     }
     Ok(found)
 }
 
-/// The span of keys under which entries of a sink and owner are listed that are due from `from` to `to`, both included.
-pub(super) fn span(sink: u32, owner: RecordId, from: u64, to: u64) -> ([u8; 36], [u8; 36]) {
-    (due_key(sink, owner, from, 0), due_key(sink, owner, to, u64::MAX))
+/// A range of keys in the list of due times: the entries of a sink and an owner within a range of time.
+pub(super) struct Span {
+    first: [u8; 36],
+    last: [u8; 36],
 }
 
-pub(super) fn bounds(span: &([u8; 36], [u8; 36])) -> (Bound<&[u8]>, Bound<&[u8]>) {
-    (Bound::Included(&span.0[..]), Bound::Included(&span.1[..]))
+impl Span {
+    /// Entries that are due from `from` to `to`, both included.
+    pub(super) fn of(sink: SinkId, owner: RecordId, from: Millis, to: Millis) -> Self {
+        Self { first: due_key(sink, owner, from, Seq(0)), last: due_key(sink, owner, to, Seq::MAX) }
+    }
+
+    /// Entries that are not dead.
+    pub(super) fn alive(sink: SinkId, owner: RecordId) -> Self {
+        Self::of(sink, owner, Millis::EPOCH, LAST)
+    }
+
+    /// Dead entries.
+    pub(super) fn dead(sink: SinkId, owner: RecordId) -> Self {
+        Self::of(sink, owner, NEVER, NEVER)
+    }
+
+    /// All entries.
+    pub(super) fn all(sink: SinkId, owner: RecordId) -> Self {
+        Self::of(sink, owner, Millis::EPOCH, NEVER)
+    }
+
+    pub(super) fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+        (Bound::Included(&self.first[..]), Bound::Included(&self.last[..]))
+    }
+
+    /// The number of entries in the span.
+    pub(super) fn count(&self, txn: &RoTxn, tables: &Tables) -> Result<u64> {
+        let mut entries = 0;
+        for entry in tables.callbacks_due.range(txn, &self.bounds())? {
+            entry?;
+            entries += 1;
+        }
+        Ok(entries)
+    }
 }

@@ -1,8 +1,8 @@
-//! Compaction: gives the space of what was removed back to the file system.
+//! Compaction: returns the space of removed data to the file system.
 //!
-//! LMDB's file never shrinks, so the store is copied without its free pages into a new one beside it, which takes its place by one
-//! rename. Appending goes on meanwhile, because the spool is another place; whoever would write to the store waits, and then finds
-//! the new one. A crash leaves either store whole.
+//! LMDB's file never shrinks. So the store is copied without its free pages into a new one beside it, which replaces it by one
+//! rename. Appending continues meanwhile, because the spool is separate. Writers to the store wait, and then find the new one. A crash
+//! leaves either store whole.
 
 use std::path::Path;
 
@@ -19,20 +19,19 @@ use crate::{Error, RecordId, Result, layout};
 const UNFINISHED: &str = "lmdb.compact-";
 const SUPERSEDED: &str = "lmdb.old-";
 
-/// What a compaction did.
+/// The result of a compaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CompactReport {
     /// Bytes of the data file before.
     pub before: u64,
-    /// Bytes of it now.
+    /// Bytes of the data file after.
     pub after: u64,
-    /// What the quota removed first.
+    /// The records that the quota pruned first.
     pub pruned: Pruned,
 }
 
 impl Store {
-    /// Rewrites the store without the pages it no longer uses. Needs room for the copy; waits for a running ingest, which
-    /// waits in turn.
+    /// Rewrites the store without its free pages. Needs disk space for the copy. Waits for a running ingest, and keeps others waiting.
     pub fn compact(&self) -> Result<CompactReport> {
         let lock_path = layout::ingest_lock(self.path());
         let lock = fs::open_lock(&lock_path)?;
@@ -56,7 +55,7 @@ impl Store {
     }
 }
 
-/// Copies the environment and brings the copy to disk, once it is known to hold as much.
+/// Copies the environment, checks that the copy is complete, and syncs it.
 fn copy_into(env: &Env<WithoutTls>, mapped: &Mapped, target: &Path) -> Result<()> {
     fs::make_dir(target)?;
     let mut file = fs::create_new(&target.join("data.mdb"))?;
@@ -67,7 +66,7 @@ fn copy_into(env: &Env<WithoutTls>, mapped: &Mapped, target: &Path) -> Result<()
     file.sync_all().map_err(Error::io("cannot sync", target))?;
     let copy = open_env(target)?;
     if lengths(&copy)? != lengths(env)? {
-        return Err(Error::Corrupt("the copy holds less than the store; the store was left as it is".into()));
+        return Err(Error::Internal("the compacted copy holds less than the store; the store was not changed"));
     }
     fs::sync_dir(target)
 }
@@ -78,16 +77,16 @@ fn lengths(env: &Env<WithoutTls>) -> Result<Vec<u64>> {
     trees.into_iter().map(|(_, tree)| Ok(tree.len(&txn)?)).collect()
 }
 
-/// Removes what compactions left: unfinished copies, and stores that have a successor, the oldest first. Called with the ingest
-/// lock held, so none is running.
+/// Removes the leftovers of compactions: unfinished copies, and stores that have a successor, the oldest first. The caller holds the
+/// ingest lock, so no compaction runs.
 fn clear(journal: &Path) -> Result<()> {
     let mut stores = layout::list_lmdb(journal)?;
     stores.pop();
     for number in stores {
-        // Under its name the store is whole or not there at all, for those that open it just now.
+        // Renamed first: a process that opens the store finds all of it or none of it.
         let old = journal.join(format!("{SUPERSEDED}{}", RecordId::new().hex()));
         if std::fs::rename(layout::lmdb(journal, number), old).is_err() {
-            // A system that keeps open files from being moved: the next compaction tries again.
+            // Some systems do not rename open files. The next compaction tries again.
             break;
         }
     }
@@ -96,7 +95,7 @@ fn clear(journal: &Path) -> Result<()> {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name.starts_with(UNFINISHED) || name.starts_with(SUPERSEDED) {
-            // Where files in use cannot be removed they stay for the next compaction.
+            // Some systems do not remove open files. The next compaction tries again.
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }

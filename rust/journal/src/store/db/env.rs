@@ -1,4 +1,4 @@
-//! The LMDB environment: made whole or not at all, grown when it is full, never without sync.
+//! The LMDB environment. It is made whole or not at all, grows when it is full, and every commit is synced.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -10,34 +10,34 @@ use heed::{Env, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
 use super::memory::Mapped;
 use super::pages::is_cut_short;
 use super::upgrade;
-use crate::os::fork;
+use crate::os::{fork, fs as os_fs};
 use crate::store::db::tables::{MAX_TREES, Tables};
 use crate::store::records::dictionary;
 use crate::{Error, RecordId, Result, layout};
 
-/// What an environment is opened with.
+/// The limits that an environment is opened with.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
-    /// Address space, not disk: the file is as large as what it holds.
+    /// Bytes of address space, not of disk: the file is only as large as its content.
     map: usize,
-    /// One slot a concurrent read transaction, over all processes.
+    /// Concurrent read transactions, over all processes.
     readers: u32,
 }
 
 const LIMITS: Limits =
     Limits { map: if cfg!(target_pointer_width = "64") { 64 << 30 } else { 512 << 20 }, readers: 1024 };
 
-/// Below this a map is not tried.
-const LEAST_MAP: usize = 16 << 20;
+/// The smallest map to try, in bytes.
+const MIN_MAP: usize = 16 << 20;
 
-/// How often a journal that had a store is searched for it.
-const LOOKS: u32 = 1000;
+/// How often the journal's directory is listed in search of its store.
+const MAX_LISTINGS: u32 = 1000;
 
 pub(crate) struct Db {
     journal: PathBuf,
     limits: Limits,
-    /// Taken for writing only to resize the map or to replace an environment inherited through a fork, both of which need
-    /// that no transaction of this process is running.
+    /// Locked for writing only to resize the map or to replace an environment inherited through a fork. Neither may happen while a
+    /// transaction of this process runs.
     opened: RwLock<Option<Opened>>,
     pub(crate) mapped: Mapped,
 }
@@ -68,7 +68,7 @@ impl Db {
         self.with(|opened| {
             let txn = opened.env.read_txn()?;
             let value = work(&txn, &opened.tables)?;
-            self.mapped.look(&txn, &opened.tables);
+            self.mapped.release_if_due(&txn, &opened.tables);
             Ok(Some(value))
         })
     }
@@ -77,18 +77,18 @@ impl Db {
     pub(crate) fn write<T>(&self, mut work: impl FnMut(&mut RwTxn, &Tables) -> Result<T>) -> Result<T> {
         self.with(|opened| {
             let mut txn = opened.env.write_txn()?;
-            // While this one waited for its turn, a compaction may have replaced the store. From here on none can.
+            // A compaction may have replaced the store while this transaction waited to start. Now it cannot.
             if !self.is_current(opened) {
                 return Ok(None);
             }
             let value = work(&mut txn, &opened.tables)?;
-            self.mapped.look(&txn, &opened.tables);
+            self.mapped.release_if_due(&txn, &opened.tables);
             txn.commit()?;
             Ok(Some(value))
         })
     }
 
-    /// Runs `work` while no process can write to the store, and writes nothing itself. `work` is given the store's number.
+    /// Runs `work` with the store's number while no process can write to the store. Writes nothing itself.
     pub(crate) fn hold_writers<T>(&self, mut work: impl FnMut(&Env<WithoutTls>, u32) -> Result<T>) -> Result<T> {
         self.with(|opened| {
             let txn = opened.env.write_txn()?;
@@ -101,18 +101,18 @@ impl Db {
         })
     }
 
-    /// Bytes of the data file, and bytes of it in use.
+    /// Bytes of the data file, and bytes of its pages in use.
     pub(crate) fn sizes(&self) -> Result<(u64, u64)> {
         self.with(|opened| Ok(Some((opened.env.real_disk_size()?, opened.env.non_free_pages_size()?))))
     }
 
-    /// Whether this is the newest store of the journal. Compactions remove a store only when its successor is in place, and
-    /// in order: so one look at either side tells, whatever happens in between.
+    /// Whether this is the newest store of the journal. Compactions remove stores in order, each after its successor is in place. So
+    /// two checks suffice, whatever happens in between.
     fn is_current(&self, opened: &Opened) -> bool {
         !layout::lmdb(&self.journal, opened.number + 1).exists() && layout::lmdb(&self.journal, opened.number).exists()
     }
 
-    /// Runs `work`, which answers `None` when it found the store replaced, on the newest store.
+    /// Runs `work` on the newest store. `work` returns `None` when the store was replaced, and runs again.
     fn with<T>(&self, mut work: impl FnMut(&Opened) -> Result<Option<T>>) -> Result<T> {
         let _guard = fork::enter()?;
         let (mut cleared, mut replaced) = (false, false);
@@ -131,13 +131,13 @@ impl Db {
                 Ok(None) => {}
                 Err(Error::Lmdb(heed::Error::Mdb(MdbError::MapFull))) => self.resize(true)?,
                 Err(Error::Lmdb(heed::Error::Mdb(MdbError::MapResized))) => self.resize(false)?,
-                // A commit of before could not write its meta page, and LMDB refuses everything in the environment since then.
-                // Opened anew it goes on from the last whole commit.
+                // An earlier commit could not write its meta page, and LMDB refuses every transaction since. Opened again, the
+                // environment is at its last whole commit.
                 Err(Error::Lmdb(heed::Error::Mdb(MdbError::Panic))) if !replaced => {
                     replaced = true;
                     *self.opened.write().unwrap_or_else(PoisonError::into_inner) = None;
                 }
-                // Readers that died kept their slots; those of the living come free by themselves.
+                // Dead readers keep their slots until they are cleared; living readers free theirs.
                 Err(Error::Lmdb(heed::Error::Mdb(MdbError::ReadersFull))) if !cleared => {
                     cleared = true;
                     self.clear_stale_readers()?;
@@ -151,7 +151,7 @@ impl Db {
         opened.generation == fork::generation() && self.is_current(opened)
     }
 
-    /// Frees the slots of readers that died, which keep slots from others and pages from being used again. Says how many.
+    /// Frees the slots of dead readers, and returns how many. Such a slot is lost to other readers, and keeps free pages from reuse.
     pub(crate) fn clear_stale_readers(&self) -> Result<usize> {
         self.with(|opened| Ok(Some(opened.env.clear_stale_readers()?)))
     }
@@ -159,21 +159,21 @@ impl Db {
     fn resize(&self, grow: bool) -> Result<()> {
         let mut guard = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         let Some(opened) = guard.as_ref() else { return Ok(()) };
-        // Zero adopts the size that another process gave the file.
+        // Zero takes the size that another process gave the map.
         let size = if grow { opened.env.info().map_size * 2 } else { 0 };
         // SAFETY: the write side of the lock is held, and every transaction of this process runs under its read side.
         let resized = unsafe { opened.env.resize(size) };
         if resized.is_err() {
-            // LMDB has let go of the map it had, and would read from where it was.
+            // LMDB has unmapped the file, and would read from its old address.
             *guard = None;
         }
         Ok(resized?)
     }
 
-    /// The number of the store that counts; makes the journal's first store.
+    /// The number of the newest store; makes the journal's first store.
     fn newest(&self) -> Result<u32> {
-        for _ in 0..LOOKS {
-            // Asked before the listing: a store was made before anything was ever ingested.
+        for _ in 0..MAX_LISTINGS {
+            // Read before the listing: the store is made before the first ingest, which makes the lock.
             let had_one = layout::ingest_lock(&self.journal).is_file();
             if let Some(newest) = layout::list_lmdb(&self.journal)?.pop() {
                 return Ok(newest);
@@ -183,21 +183,21 @@ impl Db {
                 create(&self.journal, &layout::lmdb(&self.journal, 0), self.limits)?;
                 continue;
             }
-            // A listing is no snapshot: a compaction may have put a store where it had looked and removed one where it had not.
+            // A listing is not a snapshot: a compaction may add a store behind it and remove one ahead of it.
             std::thread::yield_now();
         }
         layout::verify(&self.journal)?;
-        Err(Error::Broken { path: self.journal.clone(), reason: "it is gone; the spool is there" })
+        Err(Error::Broken { path: self.journal.clone(), reason: "it is missing; the spool is there" })
     }
 
-    /// Opens the newest environment: at first, in a forked child, and after a compaction.
+    /// Opens the newest environment: the first time, in a forked child, and after a compaction.
     fn reopen(&self) -> Result<()> {
         let mut guard = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         if guard.as_ref().is_some_and(|opened| self.is_usable(opened)) {
             return Ok(());
         }
-        // An environment inherited from the parent must not be used: LMDB keeps reader slots and locks by process.
-        // Closing it here touches only this process's copies.
+        // LMDB keeps reader slots and locks by process, so a child must not use an environment of its parent. Closing it here
+        // only affects this process's copies.
         drop(guard.take());
         loop {
             let number = self.newest()?;
@@ -207,7 +207,7 @@ impl Db {
                     *guard = Some(opened);
                     return Ok(());
                 }
-                // Compacted meanwhile.
+                // A compaction replaced it in between.
                 Ok(_) => {}
                 Err(_) if !layout::lmdb(&self.journal, number).exists() => {}
                 Err(error) => return Err(error),
@@ -221,7 +221,7 @@ impl Drop for Db {
         let opened = self.opened.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         match fork::enter() {
             Ok(_guard) => drop(opened),
-            // What closing it needs may be held for ever.
+            // A lock that closing needs may be held for ever.
             Err(_) => std::mem::forget(opened),
         }
     }
@@ -230,13 +230,13 @@ impl Drop for Db {
 fn open_opened(path: &Path, number: u32, limits: Limits) -> Result<Opened> {
     let broken = |reason| Error::Broken { path: path.to_path_buf(), reason };
     let data = path.join("data.mdb");
-    // LMDB would take it for one that is still to be made.
+    // LMDB would initialise an empty file as a new store.
     if fs::metadata(&data).is_ok_and(|meta| meta.len() == 0) {
         return Err(broken("its file is empty"));
     }
     let env = open_env_with(path, limits)?;
-    // LMDB maps the whole file without a look at its length, and a process that reads behind the end is killed. Pages that were never
-    // written may be missing there.
+    // LMDB maps the file without checking its length, and a read beyond the end kills the process. Only pages that were never written
+    // may be missing.
     let length = (env.info().last_page_number as u64 + 1) * u64::from(env.stat().page_size);
     if env.real_disk_size()? < length && is_cut_short(&data)? {
         return Err(broken("its file has lost its end"));
@@ -256,29 +256,29 @@ fn open_env_with(path: &Path, limits: Limits) -> Result<Env<WithoutTls>> {
     let mut map = limits.map;
     loop {
         options.map_size(map);
-        // SAFETY: no flags that weaken LMDB are set; the file was made by plsync (its directory carries the format marker), is
-        // readable and writable by its owner alone, and `Store` opens a path once a process.
+        // SAFETY: no flags that weaken LMDB are set; plsync made the file (its directory carries the format marker), its owner
+        // alone can read and write it, and `Store` opens a path once a process.
         match unsafe { options.open(path) } {
-            // A process may be allowed less (`ulimit -v`). The map grows when it has to.
-            Err(heed::Error::Io(error)) if error.kind() == ErrorKind::OutOfMemory && map > LEAST_MAP => map /= 2,
+            // The process may have a lower limit (`ulimit -v`). The map grows when it is full.
+            Err(heed::Error::Io(error)) if error.kind() == ErrorKind::OutOfMemory && map > MIN_MAP => map /= 2,
             opened => return Ok(opened?),
         }
     }
 }
 
-/// Makes the environment under another name first: a crash leaves no half-made store behind.
+/// Makes an environment under a temporary name first, so a crash leaves no incomplete store behind.
 fn create(journal: &Path, path: &Path, limits: Limits) -> Result<()> {
     let unnamed = journal.join(format!("lmdb.new-{}", RecordId::new().hex()));
-    crate::os::fs::make_dir(&unnamed)?;
+    os_fs::make_dir(&unnamed)?;
     let made = fill(&unnamed, limits).and_then(|()| {
-        crate::os::fs::sync_dir(&unnamed)?;
+        os_fs::sync_dir(&unnamed)?;
         match fs::rename(&unnamed, path) {
-            // Another process was faster; its store is as good.
+            // Another process was faster, and its store is as good.
             Err(_) if path.join("data.mdb").exists() => Ok(()),
             renamed => renamed.map_err(Error::io("cannot create", path)),
         }
     });
-    // Gone already where the rename succeeded.
+    // After a successful rename it does not exist any more.
     let _ = fs::remove_dir_all(&unnamed);
     made
 }

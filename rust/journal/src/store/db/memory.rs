@@ -1,5 +1,5 @@
-//! The memory that reading costs. Pages of the data file count as this process's for as long as they are mapped, and nothing unmaps
-//! them while memory is plenty: whoever ingests, sends or searches a large journal would come to look as large as that.
+//! Bounds the memory that reading a store costs. Mapped pages of the data file count as this process's memory, and the system keeps
+//! them mapped while memory is free. Without a bound, a process that reads a large journal would look as large as the journal.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -9,46 +9,46 @@ use heed::RoTxn;
 
 use crate::store::db::tables::Tables;
 
-/// Between two looks. As much as can be read meanwhile comes on top of what is fine.
+/// The time between two checks. The pages read in it come on top of [`TOLERATED`].
 const EVERY: Duration = Duration::from_millis(20);
-/// The same where pages are read without a pause.
+/// The time between two checks while a whole store is read.
 const EVERY_IN_BULK: Duration = Duration::from_millis(4);
-/// Bytes of mapped files that are no matter, on top of those that are not the store's.
-const FINE: u64 = 48 << 20;
+/// Resident mapped bytes tolerated before pages are released, beyond those of other files.
+const TOLERATED: u64 = 48 << 20;
 
-/// What of a data file is mapped.
+/// Releases mapped pages of a data file.
 pub(crate) struct Mapped {
     opened: Instant,
-    /// Milliseconds after that.
-    looked: AtomicU64,
-    /// Bytes of mapped files when there were fewest: libraries, for the most part.
+    /// The last check, in milliseconds after `opened`.
+    checked: AtomicU64,
+    /// The fewest bytes of mapped files so far: mostly libraries.
     others: AtomicU64,
 }
 
 impl Mapped {
     pub(crate) fn new() -> Self {
-        Self { opened: Instant::now(), looked: AtomicU64::new(0), others: AtomicU64::new(resident_of_files()) }
+        Self { opened: Instant::now(), checked: AtomicU64::new(0), others: AtomicU64::new(resident_of_files()) }
     }
 
-    /// Lets the pages go that were read, now and then. For loops over many records; each transaction ends with it, too.
-    pub(crate) fn look(&self, txn: &RoTxn, tables: &Tables) {
+    /// Releases the pages that were read, at most once in a while. For loops over many records and the end of each transaction.
+    pub(crate) fn release_if_due(&self, txn: &RoTxn, tables: &Tables) {
         let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let looked = self.looked.load(Ordering::Relaxed);
-        let is_due = u128::from(now.saturating_sub(looked)) >= EVERY.as_millis();
-        if is_due && self.looked.compare_exchange(looked, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.let_go(anchor(txn, tables));
+        let checked = self.checked.load(Ordering::Relaxed);
+        let is_due = u128::from(now.saturating_sub(checked)) >= EVERY.as_millis();
+        if is_due && self.checked.compare_exchange(checked, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.release(anchor(txn, tables));
         }
     }
 
-    /// Does what reads a whole store, and lets its pages go meanwhile.
+    /// Runs `work`, which reads a whole store, and releases its pages meanwhile.
     pub(crate) fn during<T>(&self, txn: &RoTxn, tables: &Tables, work: impl FnOnce() -> T) -> T {
         let anchor = anchor(txn, tables);
         std::thread::scope(|scope| {
             let (done, wait) = channel::<()>();
-            // Where the system has no thread to give, it costs memory.
+            // Without a thread the work costs memory.
             let _ = std::thread::Builder::new().spawn_scoped(scope, move || {
                 while wait.recv_timeout(EVERY_IN_BULK) == Err(RecvTimeoutError::Timeout) {
-                    self.let_go(anchor);
+                    self.release(anchor);
                 }
             });
             let result = work();
@@ -57,10 +57,10 @@ impl Mapped {
         })
     }
 
-    /// Lets go what is mapped where the anchor lies, which the caller's transaction keeps there.
-    fn let_go(&self, anchor: Option<usize>) {
+    /// Releases the pages of the map that contains the anchor, which the caller's transaction keeps in place.
+    fn release(&self, anchor: Option<usize>) {
         let resident = resident_of_files();
-        let Some(anchor) = anchor.filter(|_| resident > self.others.load(Ordering::Relaxed).saturating_add(FINE))
+        let Some(anchor) = anchor.filter(|_| resident > self.others.load(Ordering::Relaxed).saturating_add(TOLERATED))
         else {
             self.others.fetch_min(resident, Ordering::Relaxed);
             return;
@@ -70,9 +70,9 @@ impl Mapped {
     }
 }
 
-/// An address inside the map of the transaction's store. While the transaction runs nothing else can come to lie there: so what is
-/// mapped at this address is the store, whatever other threads map and unmap. The ids have the anchor since their oldest page is not
-/// written again; a page that the transaction itself has written lies elsewhere, and then nothing is let go.
+/// An address inside the map of the transaction's store. While the transaction runs, the map at this address is the store, whatever
+/// other threads map and unmap. The oldest page of the ids has the anchor, because it is never written again. A page that the
+/// transaction itself has written is outside the map, and then nothing is released.
 fn anchor(txn: &RoTxn, tables: &Tables) -> Option<usize> {
     let (_, value) = tables.ids.first(txn).ok()??;
     Some(value.as_ptr().expose_provenance())
@@ -83,7 +83,7 @@ fn unmap(anchor: usize) {
     let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
     if let Some(map) = maps.lines().filter_map(parse).find(|map| map.contains(&anchor)) {
         // SAFETY: the range is the shared map of a file that LMDB never writes to through it (no WRITEMAP): its pages stay in the page
-        // cache, and whoever reads them next, in this thread or another, finds the same bytes. It is still mapped: see `anchor`.
+        // cache, and the next read, in this thread or another, finds the same bytes. It is still mapped: see `anchor`.
         unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(map.start), map.len(), libc::MADV_DONTNEED) };
     }
 }
@@ -91,7 +91,7 @@ fn unmap(anchor: usize) {
 #[cfg(not(target_os = "linux"))]
 fn unmap(_anchor: usize) {}
 
-/// Bytes of mapped files that count as this process's; none where the system does not say.
+/// Resident bytes of mapped files of this process; 0 on systems that do not report them.
 fn resident_of_files() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: u64 = statm.split(' ').nth(2).and_then(|pages| pages.parse().ok()).unwrap_or(0);
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_all_maps_only_the_stores_are_taken() {
+    fn only_the_map_of_a_store_is_released() {
         let map = |rights, name| {
             format!("7f0000000000-7f0000002000 {rights} 00000000 fe:00 1234                       {name}")
         };

@@ -1,7 +1,7 @@
 //! A reader of LMDB's data file (data format 0.9) that trusts nothing in it.
 //!
-//! LMDB itself follows the numbers it finds and crashes on wrong ones. Here every number is checked against the file before it is
-//! used, so a damaged file costs what is damaged and no more.
+//! LMDB follows the page numbers in its file, and crashes on wrong ones. This reader checks every number against the file before it
+//! uses it, so damage costs only the damaged pages.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -16,10 +16,10 @@ const MAGIC: u32 = 0xbeef_c0de;
 const BRANCH: u16 = 1;
 const LEAF: u16 = 2;
 const META: u16 = 8;
-/// The value is in pages of its own; it is the root of a tree.
+/// A node's flags: the value has pages of its own, or describes a tree.
 const BIG: u16 = 1;
 const TREE: u16 = 2;
-/// Page sizes that systems have.
+/// The page sizes of systems, in bytes.
 const SIZES: [usize; 5] = [4096, 16384, 65536, 8192, 32768];
 
 pub(crate) struct Pages {
@@ -28,12 +28,12 @@ pub(crate) struct Pages {
     pub(crate) count: u64,
 }
 
-/// What stands under a key.
+/// A key and its value.
 pub(crate) struct Entry {
     pub(crate) key: Vec<u8>,
-    /// `None` when its pages are not there.
+    /// `None` when its pages cannot be read.
     pub(crate) value: Option<Vec<u8>>,
-    /// The page where the tree begins that the value describes.
+    /// The root page of the tree that the value describes.
     pub(crate) tree: Option<u64>,
 }
 
@@ -51,7 +51,7 @@ impl Pages {
         for size in SIZES {
             pages.size = size;
             pages.count = len / size as u64;
-            // The second meta page says where pages of this size begin.
+            // The second meta page is at this offset only for the right size.
             if pages.meta(1).is_some() {
                 return Ok(pages);
             }
@@ -60,17 +60,17 @@ impl Pages {
         Ok(pages)
     }
 
-    /// The root of the tree of trees, as of the newest commit that can be read, and whether that is the newest of all.
+    /// The root of the tree of trees of the newest readable commit, and whether that is the newest commit of all.
     pub(crate) fn root(&self) -> Option<(u64, bool)> {
         let metas = [self.meta(0), self.meta(1)];
         let (_, root) = metas.into_iter().flatten().max()?;
-        // Commits write the two by turns.
+        // Commits write the two meta pages in turn.
         let is_newest = matches!(metas, [Some((even, _)), Some((odd, _))]
             if even.is_multiple_of(2) && !odd.is_multiple_of(2) && even.abs_diff(odd) == 1);
         Some((root, is_newest))
     }
 
-    /// The number of the transaction that wrote a meta page, and the root it gives.
+    /// The number of the transaction that wrote a meta page, and its root.
     fn meta(&self, number: u64) -> Option<(u64, u64)> {
         let page = self.meta_page(number)?;
         Some((u64::from_le_bytes(array(&page, HEADER + 128)), u64::from_le_bytes(array(&page, HEADER + 112))))
@@ -83,14 +83,14 @@ impl Pages {
         (is_meta && magic == MAGIC).then_some(page)
     }
 
-    /// Where the newest commit begins: the tree of trees, and that of free pages.
+    /// The roots of the newest commit: of the tree of trees, and of the tree of free pages.
     fn roots(&self) -> Vec<u64> {
         let metas = [self.meta_page(0), self.meta_page(1)].into_iter().flatten();
         let newest = metas.max_by_key(|page| u64::from_le_bytes(array(page, HEADER + 128)));
         newest.map_or_else(Vec::new, |page| [112, 64].map(|at| u64::from_le_bytes(array(&page, HEADER + at))).to_vec())
     }
 
-    /// A page, or `None` when its own structure is broken.
+    /// A page; `None` when its structure is broken.
     pub(crate) fn page(&self, number: u64) -> Option<Page> {
         let page = self.read(number, 1)?;
         let flags = u16::from_le_bytes(array(&page, 10));
@@ -126,7 +126,7 @@ impl Pages {
         Some(Entry { key, value, tree: root.map(u64::from_le_bytes) })
     }
 
-    /// A value in pages of its own, which follow one header.
+    /// A value in pages of its own, behind one header.
     fn big(&self, first: u64, size: usize) -> Option<Vec<u8>> {
         if size > MAX_PAYLOAD + HEADER {
             return None;
@@ -142,7 +142,7 @@ impl Pages {
         let mut bytes = vec![0; usize::try_from(pages).ok()? * self.size];
         let mut filled = 0;
         while filled < bytes.len() {
-            // A sector that the disk does not give is like one that is wrong.
+            // A sector that cannot be read counts as damaged.
             match fs::read_at(&self.file, &mut bytes[filled..], number * self.size as u64 + filled as u64) {
                 Ok(read) if read > 0 => filled += read,
                 _ => return None,
@@ -152,13 +152,13 @@ impl Pages {
     }
 }
 
-/// Whether a page is missing that the newest commit leads to.
+/// Whether a page of the newest commit is missing.
 pub(crate) fn is_cut_short(path: &Path) -> Result<bool> {
     let pages = Pages::open(path)?;
     let mut left = pages.roots();
     let mut seen = HashSet::new();
     while let Some(number) = left.pop() {
-        // An empty tree has no root. A page that two others lead to is damaged, and not missing.
+        // An empty tree has no root. A page with two parents is damaged, but not missing.
         if number == u64::MAX || !seen.insert(number) {
             continue;
         }
@@ -173,7 +173,7 @@ pub(crate) fn is_cut_short(path: &Path) -> Result<bool> {
     Ok(false)
 }
 
-/// The page that a node of a branch leads to: 48 bits, in three parts.
+/// The child page of a branch node: 48 bits, in three parts.
 fn child(node: &[u8]) -> u64 {
     u64::from(u32::from_le_bytes(array(node, 0))) | u64::from(u16::from_le_bytes(array(node, 4))) << 32
 }

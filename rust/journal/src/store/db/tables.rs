@@ -1,18 +1,19 @@
 //! The trees of the store, and their keys. `docs/reference/format.md` has the byte tables.
 //!
-//! Data and state live in different trees, so that a change of state never rewrites a page of payload. Numbers in keys are
-//! big-endian, because LMDB orders keys as bytes.
+//! Data and state have different trees, so a change of state never rewrites a page of payload. Numbers in keys are big-endian,
+//! because LMDB orders keys as bytes.
 
 use heed::types::Bytes;
 use heed::{Database, Env, MdbError, PutFlags, RoTxn, RwIter, RwTxn, WithoutTls};
 
 use crate::checksum::crc32c_of;
-use crate::state::State;
-use crate::{Error, RecordId, Result};
+use crate::ids::SinkId;
+use crate::state::{Lane, State};
+use crate::{Error, Millis, RecordId, RequestId, Result, Seq};
 
 pub(crate) type Tree = Database<Bytes, Bytes>;
 
-/// How many named trees an environment may come to hold, with room for later versions.
+/// How many named trees an environment may hold, with room for later versions.
 pub(crate) const MAX_TREES: u32 = 32;
 
 macro_rules! tables {
@@ -26,7 +27,7 @@ macro_rules! tables {
                 vec![$((stringify!($name), self.$name)),*]
             }
 
-            /// Opens every tree, and makes those that are not there.
+            /// Opens every tree, and makes the missing ones.
             pub(crate) fn create(env: &Env<WithoutTls>, txn: &mut RwTxn) -> Result<Self> {
                 Ok(Self { $($name: env.create_database(txn, Some(stringify!($name)))?,)* })
             }
@@ -42,11 +43,11 @@ macro_rules! tables {
 tables! {
     /// Name -> bytes: the format, the counters.
     meta,
-    /// (writer, segment) -> how far it was ingested.
+    /// (writer, segment) -> the offset up to which it was ingested.
     cursors,
     /// (seq, part) -> an event's stored body.
     records,
-    /// Record id -> seal, seq. Also the order in which records are listed: ids sort by time.
+    /// Record id -> seal, seq. Records are listed in the order of this tree: ids sort by time.
     ids,
     /// (label, record id) -> seal, seq.
     labels,
@@ -58,11 +59,11 @@ tables! {
     open,
     /// (state, seq): leased, in doubt, dead and held records.
     parked,
-    /// seq -> request id and when it came.
+    /// seq -> request id, and when it arrived.
     acks,
-    /// n, dense from 1 -> seal, seq: acks in the order they came.
+    /// n, from 1 without gaps -> seal, seq: acks in the order they arrived.
     ack_order,
-    /// Sink -> how far in that order it has come, for sinks that are given every ack.
+    /// Sink -> the number of the last ack it received, for sinks that receive every ack.
     positions,
     /// Request id -> seq.
     by_request,
@@ -70,20 +71,20 @@ tables! {
     sinks,
     /// (sink, seq) -> delivery state.
     callbacks,
-    /// (sink, owner, when due, seq): the same entries, as they are looked for.
+    /// (sink, owner, when due, seq): the same entries, ordered for the search for due ones.
     callbacks_due,
-    /// Number -> text: damage that ingesting met.
+    /// Number -> text: damage found while ingesting.
     damage,
-    /// (record or request, number) -> what is to be sent after it.
+    /// (record or request, number) -> a follow-up.
     followups,
-    /// What of them is due when, and which are dead.
+    /// When queues of follow-ups are due, and which follow-ups are dead.
     followup_work,
 }
 
-/// Trees that a store of this format may lack, because the version that made it had no use for them.
+/// Trees that a store of this format may lack, because an earlier version made it without them.
 const ADDED: [&str; 5] = ["ack_order", "positions", "callbacks_due", "followups", "followup_work"];
 
-/// Whether the store was made before some of the trees were thought of.
+/// Whether an earlier version made the store without some of the trees.
 pub(crate) fn lacks_added(env: &Env<WithoutTls>, txn: &RoTxn) -> Result<bool> {
     for name in ADDED {
         if env.open_database::<Bytes, Bytes>(txn, Some(name))?.is_none() {
@@ -93,7 +94,7 @@ pub(crate) fn lacks_added(env: &Env<WithoutTls>, txn: &RoTxn) -> Result<bool> {
     Ok(false)
 }
 
-/// Makes those trees, and no other: one that was always there and is missing is damage.
+/// Makes those trees. Any other missing tree is damage.
 pub(crate) fn create_added(env: &Env<WithoutTls>, txn: &mut RwTxn) -> Result<()> {
     for name in ADDED {
         env.create_database::<Bytes, Bytes>(txn, Some(name))?;
@@ -101,44 +102,61 @@ pub(crate) fn create_added(env: &Env<WithoutTls>, txn: &mut RwTxn) -> Result<()>
     Ok(())
 }
 
-/// The start of a record.
+/// The part of a record that its start event is.
 pub(crate) const PART_START: u8 = 0;
-/// Its end.
+/// The part of a record that its end event is.
 pub(crate) const PART_END: u8 = 1;
 
-/// Stands for "this writer's failures have been counted" among its cursors.
+/// The segment index of a cursor that marks a writer's failures as counted.
 pub(crate) const COUNTED: u32 = u32::MAX;
 
-pub(crate) fn seq_key(seq: u64) -> [u8; 8] {
-    seq.to_be_bytes()
+pub(crate) fn seq_key(seq: Seq) -> [u8; 8] {
+    number_key(seq.0)
 }
 
-pub(crate) fn record_key(seq: u64, part: u8) -> [u8; 9] {
-    join(&[&seq.to_be_bytes(), &[part]])
+pub(crate) fn number_key(number: u64) -> [u8; 8] {
+    number.to_be_bytes()
+}
+
+pub(crate) fn request_key(request_id: RequestId) -> [u8; 8] {
+    number_key(request_id.0)
+}
+
+pub(crate) fn sink_key(sink: SinkId) -> [u8; 4] {
+    sink.0.to_be_bytes()
+}
+
+pub(crate) fn record_key(seq: Seq, part: u8) -> [u8; 9] {
+    join(&[&seq_key(seq), &[part]])
 }
 
 pub(crate) fn cursor_key(writer: RecordId, segment: u32) -> [u8; 20] {
     join(&[&writer.0, &segment.to_be_bytes()])
 }
 
-pub(crate) fn outbox_key(lane: u8, not_before: u64, seq: u64) -> [u8; 17] {
-    join(&[&[lane], &not_before.to_be_bytes(), &seq.to_be_bytes()])
+pub(crate) fn outbox_key(lane: Lane, not_before: Millis, seq: Seq) -> [u8; 17] {
+    join(&[&[lane.0], &number_key(not_before.0), &seq_key(seq)])
 }
 
-pub(crate) fn open_key(writer: RecordId, seq: u64) -> [u8; 24] {
-    join(&[&writer.0, &seq.to_be_bytes()])
+pub(crate) fn open_key(writer: RecordId, seq: Seq) -> [u8; 24] {
+    join(&[&writer.0, &seq_key(seq)])
 }
 
-pub(crate) fn parked_key(state: State, seq: u64) -> [u8; 9] {
-    join(&[&[state as u8], &seq.to_be_bytes()])
+pub(crate) fn parked_key(state: State, seq: Seq) -> [u8; 9] {
+    join(&[&[state as u8], &seq_key(seq)])
 }
 
-pub(crate) fn callback_key(sink: u32, seq: u64) -> [u8; 12] {
-    join(&[&sink.to_be_bytes(), &seq.to_be_bytes()])
+/// The part of a key in `parked` that all records of a state share.
+pub(crate) fn parked_prefix(state: State) -> [u8; 1] {
+    [state as u8]
 }
 
-pub(crate) fn due_key(sink: u32, owner: RecordId, due: u64, seq: u64) -> [u8; 36] {
-    join(&[&sink.to_be_bytes(), &owner.0, &due.to_be_bytes(), &seq.to_be_bytes()])
+pub(crate) fn callback_key(sink: SinkId, seq: Seq) -> [u8; 12] {
+    join(&[&sink_key(sink), &seq_key(seq)])
+}
+
+pub(crate) fn due_key(sink: SinkId, owner: RecordId, due: Millis, seq: Seq) -> [u8; 36] {
+    join(&[&sink_key(sink), &owner.0, &number_key(due.0), &seq_key(seq)])
 }
 
 /// The part of a label's key that all its records share.
@@ -154,7 +172,7 @@ pub(crate) fn label_key(kind: u8, value: &[u8], id: RecordId) -> Vec<u8> {
     key
 }
 
-/// The same, in memory that is used again.
+/// Like [`label_key`], appended to memory that the caller reuses.
 pub(crate) fn push_label(key: &mut Vec<u8>, kind: u8, value: &[u8], id: RecordId) {
     push_prefix(key, kind, value);
     key.extend_from_slice(&id.0);
@@ -166,24 +184,29 @@ fn push_prefix(key: &mut Vec<u8>, kind: u8, value: &[u8]) {
     key.extend_from_slice(value);
 }
 
-/// CRC-32C of the rest u32 | seq u64: the sequence number is last, as in every index.
-pub(crate) fn sealed_seq(key: &[u8], seq: u64) -> [u8; 12] {
+/// CRC-32C of key and seq u32 | seq u64: the sequence number is last, as in every index.
+pub(crate) fn sealed_seq(key: &[u8], seq: Seq) -> [u8; 12] {
     join(&[&seal(key, &seq_key(seq)).to_le_bytes(), &seq_key(seq)])
 }
 
+/// The sequence number in the last eight bytes of a key or value.
+pub(crate) fn tail_seq(key: &[u8]) -> Result<Seq> {
+    tail_number(key).map(Seq)
+}
+
 /// The number in the last eight bytes of a key or value.
-pub(crate) fn tail_seq(key: &[u8]) -> Result<u64> {
+pub(crate) fn tail_number(key: &[u8]) -> Result<u64> {
     key.last_chunk::<8>()
         .map(|bytes| u64::from_be_bytes(*bytes))
         .ok_or_else(|| Error::Corrupt("a key of the store is too short".into()))
 }
 
-/// CRC-32C of an entry. LMDB has no checksums of its own; with its key in it, an entry is also known to stand where it belongs.
+/// CRC-32C of an entry: LMDB has no checksums of its own. It covers the key, so it also proves that the value belongs to the key.
 pub(crate) fn seal(key: &[u8], value: &[u8]) -> u32 {
     crc32c_of([key, value])
 }
 
-/// A value with its seal behind it.
+/// A value followed by its seal.
 pub(crate) fn sealed(key: &[u8], mut value: Vec<u8>) -> Vec<u8> {
     let seal = seal(key, &value);
     value.extend_from_slice(&seal.to_le_bytes());
@@ -196,7 +219,7 @@ pub(crate) fn unsealed<'a>(key: &[u8], stored: &'a [u8]) -> Option<&'a [u8]> {
     (seal(key, value).to_le_bytes() == *kept).then_some(value)
 }
 
-/// Puts an entry that is to be the last of its tree, without searching for its place. Where it is not, it is put where it belongs.
+/// Puts an entry at the end of its tree without a search. An entry that does not belong there is put where it belongs.
 pub(crate) fn put_last(tree: Tree, txn: &mut RwTxn, key: &[u8], value: &[u8]) -> Result<()> {
     match tree.put_with_flags(txn, PutFlags::APPEND, key, value) {
         Err(heed::Error::Mdb(MdbError::KeyExist)) => Ok(tree.put(txn, key, value)?),
@@ -204,8 +227,8 @@ pub(crate) fn put_last(tree: Tree, txn: &mut RwTxn, key: &[u8], value: &[u8]) ->
     }
 }
 
-/// Puts many entries into a tree. Where one belongs is first looked for beside the one before it: in the order of their keys the
-/// tree is hardly searched at all.
+/// Puts many entries into a tree. LMDB looks for a key's place beside the previous one first, so entries in the order of their keys
+/// hardly cost a search.
 pub(crate) struct Puts<'t>(RwIter<'t, Bytes, Bytes>);
 
 impl<'t> Puts<'t> {
@@ -214,7 +237,7 @@ impl<'t> Puts<'t> {
     }
 
     pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        // SAFETY: nothing that was read from the tree is held: the iterator is never asked for an entry.
+        // SAFETY: no data read from the tree is held: this iterator never returns an entry.
         Ok(unsafe { self.0.put_current_with_options::<Bytes>(PutFlags::empty(), key, value) }?)
     }
 }

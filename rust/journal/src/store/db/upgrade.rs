@@ -1,4 +1,4 @@
-//! What stores of earlier versions lack, made when they are opened.
+//! Upgrades a store of an earlier version when it is opened: adds its missing trees and entries.
 
 use heed::{Env, RoTxn, WithoutTls};
 
@@ -8,7 +8,7 @@ use crate::store::db::tables::{self, Tables};
 use crate::store::outbox::ack_order;
 use crate::store::records::dictionary;
 
-/// The handles to every tree, in a store that has all that this version writes.
+/// The handles to every tree, after the upgrade.
 pub(crate) fn open(env: &Env<WithoutTls>) -> Result<Tables> {
     let txn = env.read_txn()?;
     if tables::lacks_added(env, &txn)? {
@@ -16,7 +16,7 @@ pub(crate) fn open(env: &Env<WithoutTls>) -> Result<Tables> {
     } else {
         let tables = Tables::open(env, &txn)?;
         let is_current = is_current(&txn, &tables)?;
-        // Handles opened in a read transaction are only kept when it is committed.
+        // LMDB keeps handles of a read transaction only if it is committed.
         txn.commit()?;
         if is_current {
             return Ok(tables);
@@ -26,14 +26,14 @@ pub(crate) fn open(env: &Env<WithoutTls>) -> Result<Tables> {
     tables::create_added(env, &mut txn)?;
     let tables = Tables::open(env, &txn)?;
     if !dictionary::has_current(&txn, &tables)? {
-        // Whoever opens it may come to store bodies that name the dictionary.
+        // This process may store bodies that need the dictionary.
         dictionary::keep_current(&mut txn, &tables)?;
     }
     if !has_all_acks(&txn, &tables)? {
         ack_order::list_missing(&mut txn, &tables)?;
     }
     if !has_all_callbacks(&txn, &tables)? {
-        callbacks::list_again(&mut txn, &tables)?;
+        callbacks::rebuild_due_list(&mut txn, &tables)?;
     }
     txn.commit()?;
     Ok(tables)

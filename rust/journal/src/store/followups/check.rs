@@ -1,4 +1,4 @@
-//! What `check` looks for among follow-ups.
+//! Checks follow-ups and their work list.
 
 use heed::RoTxn;
 
@@ -8,7 +8,7 @@ use crate::Result;
 use crate::store::db::tables::{Tables, unsealed};
 use crate::store::records::transition::load;
 
-/// What is wrong with follow-ups and their work list, in words.
+/// The problems of follow-ups and their work list, in words.
 pub(crate) fn problems(txn: &RoTxn, tables: &Tables) -> Result<Vec<&'static str>> {
     let mut found = Vec::new();
     let (mut listed, mut last) = (0, None);
@@ -19,26 +19,26 @@ pub(crate) fn problems(txn: &RoTxn, tables: &Tables) -> Result<Vec<&'static str>
             continue;
         };
         if matches!(queue, Queue::Record(seq) if load(txn, tables, seq).is_err()) {
-            found.push("a follow-up belongs to no record");
+            found.push("a follow-up has no record");
         }
         let whole = FollowUpKey::try_from(key).ok();
         if whole.map(|key| is_listed_dead(txn, tables, &key)).transpose()? != Some(entry.is_dead) {
-            found.push("a follow-up was refused, or not, and the list of those says otherwise");
+            found.push("the list of dead follow-ups does not match them");
         }
         listed += u64::from(entry.is_dead);
         if last != Some(queue) {
             last = Some(queue);
-            let place = queue.listing(txn, tables)?;
+            let place = queue.work_key(txn, tables)?;
             listed += u64::from(place.is_some());
             if let Some(place) = place
                 && tables.followup_work.get(txn, &place)?.is_none()
             {
-                found.push("follow-ups that may be sent are not listed for it");
+                found.push("follow-ups that may be sent are not in the work list");
             }
         }
     }
     if tables.followup_work.len(txn)? != listed {
-        found.push("the work list of follow-ups has entries that belong to none");
+        found.push("the work list of follow-ups has entries without a follow-up");
     }
     for entry in tables.followup_work.iter(txn)? {
         let (key, value) = entry?;

@@ -1,34 +1,34 @@
 //! Follow-ups as they are stored.
 
 use crate::frame::array;
+use crate::state::stored_as_u8;
 use crate::store::db::tables::{sealed, unsealed};
-use crate::{Error, Result};
+use crate::{Error, Millis, Result};
 
-/// Longest payload of a follow-up, in bytes.
+/// The longest payload of a follow-up, in bytes.
 pub(crate) const MAX_PAYLOAD: usize = 1 << 20;
-/// Longest error text kept with one.
+/// The longest error text of a follow-up, in bytes.
 const MAX_ERROR: usize = 1000;
 /// state u8 | op u8 | length of the error u16 | attempts u32 | due u64 | queued u64, then the error, the payload and the seal.
 const FIXED: usize = 24;
 
-/// What a follow-up does to a request.
+/// The operation of a follow-up on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Op {
-    /// Scores it.
+    /// Scores the request.
     Score = 1,
-    /// Adds metadata.
+    /// Adds metadata to the request.
     Metadata = 2,
-    /// Links it to a prompt template.
+    /// Links the request to a prompt template.
     Prompt = 3,
-    /// Puts it into a group.
+    /// Puts the request into a group.
     Group = 4,
 }
 
-impl Op {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Score, Self::Metadata, Self::Prompt, Self::Group];
+stored_as_u8!(Op { Score, Metadata, Prompt, Group });
 
+impl Op {
     /// The name users see.
     pub fn name(self) -> &'static str {
         match self {
@@ -39,34 +39,34 @@ impl Op {
         }
     }
 
-    /// The operation of this name.
+    /// The operation with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|op| op.name() == name)
     }
 }
 
-/// The value of one entry.
+/// The stored value of a follow-up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) is_dead: bool,
     pub(crate) op: Op,
     pub(crate) attempts: u32,
-    pub(crate) due: u64,
-    pub(crate) queued_at: u64,
+    pub(crate) due: Millis,
+    pub(crate) queued_at: Millis,
     pub(crate) last_error: String,
     pub(crate) payload: Vec<u8>,
 }
 
 impl Entry {
-    /// The entry as it stands under `key`, which its seal covers too.
+    /// The stored form. The seal covers the key too.
     pub(crate) fn encode(&self, key: &[u8]) -> Vec<u8> {
         let error = &self.last_error.as_bytes()[..self.last_error.floor_char_boundary(MAX_ERROR)];
         let mut bytes = Vec::with_capacity(FIXED + error.len() + self.payload.len() + 4);
         bytes.extend_from_slice(&[u8::from(self.is_dead), self.op as u8]);
         bytes.extend_from_slice(&u16::try_from(error.len()).unwrap_or(0).to_le_bytes());
         bytes.extend_from_slice(&self.attempts.to_le_bytes());
-        bytes.extend_from_slice(&self.due.to_le_bytes());
-        bytes.extend_from_slice(&self.queued_at.to_le_bytes());
+        bytes.extend_from_slice(&self.due.0.to_le_bytes());
+        bytes.extend_from_slice(&self.queued_at.0.to_le_bytes());
         bytes.extend_from_slice(error);
         bytes.extend_from_slice(&self.payload);
         sealed(key, bytes)
@@ -79,10 +79,10 @@ impl Entry {
         let (error, payload) = bytes[FIXED..].split_at_checked(error_len).ok_or_else(damaged)?;
         Ok(Self {
             is_dead: bytes[0] != 0,
-            op: Op::ALL.into_iter().find(|op| *op as u8 == bytes[1]).ok_or_else(damaged)?,
+            op: Op::from_u8(bytes[1]).ok_or_else(damaged)?,
             attempts: u32::from_le_bytes(array(bytes, 4)),
-            due: u64::from_le_bytes(array(bytes, 8)),
-            queued_at: u64::from_le_bytes(array(bytes, 16)),
+            due: Millis(u64::from_le_bytes(array(bytes, 8))),
+            queued_at: Millis(u64::from_le_bytes(array(bytes, 16))),
             last_error: String::from_utf8_lossy(error).into_owned(),
             payload: payload.to_vec(),
         })
@@ -98,15 +98,15 @@ mod tests {
             is_dead: true,
             op: Op::Prompt,
             attempts: 3,
-            due: 4,
-            queued_at: 5,
+            due: Millis(4),
+            queued_at: Millis(5),
             last_error: "refusé".into(),
             payload: b"{}".to_vec(),
         }
     }
 
     #[test]
-    fn an_entry_reads_back_under_its_own_key_alone() {
+    fn an_entry_reads_back_under_its_own_key_only() {
         assert_eq!(Entry::decode(b"key", &entry().encode(b"key")).unwrap(), entry());
         assert!(Entry::decode(b"kez", &entry().encode(b"key")).is_err());
         assert!(Entry::decode(b"key", &entry().encode(b"key")[1..]).is_err());

@@ -1,112 +1,101 @@
 //! Follow-ups: scores, metadata, prompt links and groups that wait for a request id, or to be sent.
 //!
-//! Those of one record go out in the order they came, once it has its request id; those of different records do not wait for each
-//! other. One that `PromptLayer` refused is dead, is kept, and holds up nothing.
+//! The follow-ups of one record are sent in order, once the record has its request id. Follow-ups of different records do not wait for
+//! each other. One that `PromptLayer` refused is dead: it is kept, and blocks no other.
 
 mod check;
+mod claim;
 mod entry;
 pub(crate) mod queue;
-mod sending;
 
 use heed::RoTxn;
 
 use crate::frame::array;
 use crate::state::State;
 use crate::store::Store;
-use crate::store::db::tables::{Tables, parked_key, seq_key, tail_seq, unsealed};
+use crate::store::db::tables::{Tables, parked_prefix, request_key, seq_key, tail_seq, unsealed};
+use crate::store::records::row::Ack;
 use crate::store::records::transition::{Change, load};
-use crate::{Error, RecordId, Result, ids};
+use crate::{Error, Millis, RecordId, RequestId, Result};
 pub(crate) use check::problems;
+pub use claim::FailedFollowUp;
 pub(crate) use entry::Entry;
 use entry::MAX_PAYLOAD;
 pub use entry::Op;
 pub use queue::FollowUpKey;
 use queue::{Queue, put, put_work, remove};
 
-/// How many entries are looked at for a number that nobody keeps.
-const LOOK_AT: usize = 100_000;
+/// How many entries are counted at most for a number that has no counter.
+const COUNT_AT_MOST: usize = 100_000;
 
-/// What a follow-up is about.
+/// The record or request of a follow-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// A record, whether or not it has its request id.
     Record(RecordId),
-    /// A request by its id. If a record has that id, it is about the record.
-    Request(u64),
+    /// A request by its id. If a record has that id, the record is meant.
+    Request(RequestId),
 }
 
 /// A follow-up as it is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FollowUp {
-    /// What names it to the store.
+    /// The follow-up's key in the store.
     pub key: FollowUpKey,
-    /// What it does.
+    /// The operation.
     pub op: Op,
-    /// With what: JSON, without the request id.
+    /// The operation's arguments as JSON, without the request id.
     pub payload: Vec<u8>,
-    /// The record it is about, if the journal has it.
+    /// The record, if the journal has it.
     pub record: Option<RecordId>,
-    /// The id of the request, once there is one.
-    pub request: Option<u64>,
-    /// It was refused, and is not sent again by itself.
+    /// The request id, once it is known.
+    pub request: Option<RequestId>,
+    /// Whether `PromptLayer` refused it. A dead follow-up is sent again only when it is requeued.
     pub is_dead: bool,
-    /// Tries that failed.
+    /// How many tries failed.
     pub attempts: u32,
-    /// Not sent before this, in milliseconds since the epoch.
-    pub due: u64,
-    /// When it was queued, in milliseconds since the epoch.
-    pub queued_at: u64,
-    /// What the last try met; empty when there was none.
+    /// When it is due.
+    pub due: Millis,
+    /// When it was queued.
+    pub queued_at: Millis,
+    /// The error of the last try; empty without one.
     pub last_error: String,
 }
 
 impl FollowUp {
-    /// Its number, unique in the journal; later ones are higher.
+    /// The follow-up's number, unique in the journal. Later follow-ups have higher numbers.
     pub fn number(&self) -> u64 {
         u64::from_be_bytes(array(&self.key, 9))
     }
 }
 
-/// A try that failed.
-#[derive(Clone, Debug)]
-pub struct Failure {
-    /// Of which follow-up.
-    pub key: FollowUpKey,
-    /// What it met.
-    pub error: String,
-    /// Not again before this, in milliseconds since the epoch.
-    pub not_before: u64,
-    /// Not again at all.
-    pub dead: bool,
-}
-
-/// What [`Store::stats`] tells of follow-ups.
+/// The numbers of follow-ups in [`Store::stats`].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) waiting: u64,
-    /// Of those, the ones of records that are dead or held.
+    /// How many of these belong to dead or held records.
     pub(crate) stranded: u64,
     pub(crate) dead: u64,
     pub(crate) error: Option<String>,
 }
 
 impl Store {
-    /// Queues a follow-up, durably, and returns its number; `None` when the journal has no such record, and nothing was queued.
+    /// Queues a follow-up, durably, and returns its number. Returns `None` when the journal has no such record; nothing is queued then.
     pub fn follow_up(&self, target: Target, op: Op, payload: &[u8]) -> Result<Option<u64>> {
         if payload.len() > MAX_PAYLOAD {
             return Err(Error::FollowUpTooLarge { len: payload.len(), max: MAX_PAYLOAD });
         }
         self.db().write(|txn, tables| {
             let Some(queue) = find(txn, tables, target)? else { return Ok(None) };
-            let mut change = Change::begin(txn, tables, ids::now_ms())?;
+            let mut change = Change::begin(txn, tables, Millis::now())?;
             change.counts.last_followup += 1;
             let number = change.counts.last_followup;
             let entry = Entry {
                 is_dead: false,
                 op,
                 attempts: 0,
-                due: 0,
-                queued_at: change.now_ms,
+                due: Millis::EPOCH,
+                queued_at: change.now,
                 last_error: String::new(),
                 payload: payload.to_vec(),
             };
@@ -125,7 +114,7 @@ impl Store {
         })
     }
 
-    /// Up to `limit` follow-ups that were refused.
+    /// Up to `limit` dead follow-ups.
     pub fn dead_followups(&self, limit: usize) -> Result<Vec<FollowUp>> {
         self.db().read(|txn, tables| {
             let mut found = Vec::new();
@@ -138,7 +127,7 @@ impl Store {
         })
     }
 
-    /// dead -> waiting, due now: of a record or request, or all. Returns how many.
+    /// dead -> waiting, due now: the follow-ups of a record or request, or all. Returns how many.
     pub fn requeue_followups(&self, target: Option<Target>) -> Result<u64> {
         let keys = self.db().read(|txn, tables| {
             let of = target.map(|target| find(txn, tables, target)).transpose()?;
@@ -147,11 +136,11 @@ impl Store {
                 of => queue::dead(txn, tables, of.flatten(), usize::MAX),
             }
         })?;
-        self.edit(&keys, |_, entry| Some(Entry { is_dead: false, due: 0, ..entry }))?;
+        self.edit(&keys, |_, entry| Some(Entry { is_dead: false, due: Millis::EPOCH, ..entry }))?;
         Ok(keys.len() as u64)
     }
 
-    /// Changes follow-ups in one transaction, or removes those that become `None`. One that is gone is left alone.
+    /// Changes follow-ups in one transaction, or removes those for which `edit` returns `None`. A missing one is skipped.
     fn edit(&self, keys: &[FollowUpKey], edit: impl Fn(usize, Entry) -> Option<Entry>) -> Result<()> {
         if keys.is_empty() {
             return Ok(());
@@ -169,9 +158,9 @@ impl Store {
     }
 }
 
-/// What [`Store::stats`] tells, from sizes, the work list, and the records that will get no request id.
+/// Counts follow-ups, from tree sizes, the work list, and the records that will not get a request id.
 pub(crate) fn tally(txn: &RoTxn, tables: &Tables) -> Result<Tally> {
-    let dead = queue::dead(txn, tables, None, LOOK_AT)?;
+    let dead = queue::dead(txn, tables, None, COUNT_AT_MOST)?;
     let mut tally = Tally { dead: dead.len() as u64, ..Tally::default() };
     tally.waiting = tables.followups.len(txn)?.saturating_sub(tally.dead);
     tally.error = match dead.last() {
@@ -180,7 +169,7 @@ pub(crate) fn tally(txn: &RoTxn, tables: &Tables) -> Result<Tally> {
     };
     if tally.waiting > 0 {
         for state in [State::Dead, State::Held] {
-            for entry in tables.parked.prefix_iter(txn, &parked_key(state, 0)[..1])?.take(LOOK_AT) {
+            for entry in tables.parked.prefix_iter(txn, &parked_prefix(state))?.take(COUNT_AT_MOST) {
                 let queue = Queue::Record(tail_seq(entry?.0)?);
                 tally.stranded += queue.waiting(txn, tables, |_| true)?.len() as u64;
             }
@@ -189,7 +178,7 @@ pub(crate) fn tally(txn: &RoTxn, tables: &Tables) -> Result<Tally> {
     Ok(tally)
 }
 
-/// Stores follow-ups of a queue that has none, with the places they take in the work list. For salvage.
+/// Stores the follow-ups of an empty queue, and lists them in the work lists. For salvage.
 pub(crate) fn restore<'e>(
     change: &mut Change,
     queue: Queue,
@@ -202,7 +191,7 @@ pub(crate) fn restore<'e>(
         change.counts.last_followup = change.counts.last_followup.max(number);
         restored += 1;
     }
-    if let Some(key) = queue.listing(change.txn, tables)? {
+    if let Some(key) = queue.work_key(change.txn, tables)? {
         put_work(change.txn, tables, &key)?;
     }
     Ok(restored)
@@ -212,13 +201,13 @@ fn find(txn: &RoTxn, tables: &Tables, target: Target) -> Result<Option<Queue>> {
     match target {
         Target::Record(id) => Ok(tables.ids.get(txn, &id.0)?.map(tail_seq).transpose()?.map(Queue::Record)),
         Target::Request(id) => {
-            let seq = tables.by_request.get(txn, &id.to_be_bytes())?.map(tail_seq).transpose()?;
+            let seq = tables.by_request.get(txn, &request_key(id))?.map(tail_seq).transpose()?;
             Ok(Some(seq.map_or(Queue::Request(id), Queue::Record)))
         }
     }
 }
 
-/// An entry that is there and can be read.
+/// The entry under a key, if it can be read.
 fn stored(txn: &RoTxn, tables: &Tables, key: &FollowUpKey) -> Result<Option<Entry>> {
     Ok(tables.followups.get(txn, key)?.and_then(|value| Entry::decode(key, value).ok()))
 }
@@ -227,7 +216,7 @@ fn read(txn: &RoTxn, tables: &Tables, queue: Queue, key: FollowUpKey, entry: Ent
     let (record, request) = match queue {
         Queue::Record(seq) => {
             let ack = tables.acks.get(txn, &seq_key(seq))?.and_then(|stored| unsealed(&seq_key(seq), stored));
-            let request = ack.filter(|ack| ack.len() >= 8).map(|ack| u64::from_le_bytes(array(ack, 0)));
+            let request = ack.and_then(|ack| ack.first_chunk()).map(|ack| Ack::decode(*ack).request_id);
             (load(txn, tables, seq).ok().map(|row| row.id), request)
         }
         Queue::Request(id) => (None, Some(id)),

@@ -1,15 +1,15 @@
-//! The queue of one record, or of one bare request id, and where it stands in the work list.
+//! The queue of one record, or of one request without a record, and its entry in the work list.
 //!
-//! The invariant kept here: a queue that may be sent stands in the list of what is due exactly once, at the moment its first
-//! follow-up is due; and every dead follow-up stands in the list of those.
+//! The invariants of this module: a queue that may be sent is in the list of due queues exactly once, at the time its first follow-up
+//! is due, and every dead follow-up is in the list of dead ones.
 
 use std::ops::Bound;
 
 use heed::{RoTxn, RwTxn};
 
 use super::entry::Entry;
-use crate::store::db::tables::{Tables, sealed, seq_key};
-use crate::{Error, Result};
+use crate::store::db::tables::{Tables, number_key, sealed, seq_key};
+use crate::{Error, Millis, RequestId, Result, Seq};
 
 /// The key of a follow-up: kind u8 | record's seq or request id u64 | its number u64.
 pub type FollowUpKey = [u8; 17];
@@ -18,48 +18,48 @@ pub(super) type WorkKey = [u8; 18];
 
 const RECORD: u8 = 0;
 const REQUEST: u8 = 1;
-/// due u64 | kind u8 | seq or request id u64
+/// The list of due queues: due u64 | kind u8 | seq or request id u64.
 const DUE: u8 = 0;
-/// A follow-up's whole key.
+/// The list of dead follow-ups: the follow-up's whole key.
 const DEAD: u8 = 1;
 
-/// Follow-ups that are sent one after the other.
+/// Follow-ups that are sent in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Queue {
-    /// Of a record of the journal, by its sequence number.
-    Record(u64),
-    /// Of a request that the journal does not know.
-    Request(u64),
+    /// The follow-ups of a record, by its sequence number.
+    Record(Seq),
+    /// The follow-ups of a request that no record has.
+    Request(RequestId),
 }
 
 impl Queue {
     pub(crate) fn of(key: &[u8]) -> Option<Self> {
         let id = u64::from_be_bytes(key.get(1..9)?.try_into().ok()?);
         match key[0] {
-            RECORD => Some(Self::Record(id)),
-            REQUEST => Some(Self::Request(id)),
+            RECORD => Some(Self::Record(Seq(id))),
+            REQUEST => Some(Self::Request(RequestId(id))),
             _ => None,
         }
     }
 
     pub(crate) fn prefix(self) -> [u8; 9] {
         let (kind, id) = match self {
-            Self::Record(seq) => (RECORD, seq),
-            Self::Request(id) => (REQUEST, id),
+            Self::Record(Seq(seq)) => (RECORD, seq),
+            Self::Request(RequestId(id)) => (REQUEST, id),
         };
         let mut prefix = [kind; 9];
-        prefix[1..].copy_from_slice(&id.to_be_bytes());
+        prefix[1..].copy_from_slice(&number_key(id));
         prefix
     }
 
     pub(crate) fn key(self, number: u64) -> FollowUpKey {
         let mut key = [0; 17];
         key[..9].copy_from_slice(&self.prefix());
-        key[9..].copy_from_slice(&number.to_be_bytes());
+        key[9..].copy_from_slice(&number_key(number));
         key
     }
 
-    /// Whether there is a request to follow up.
+    /// Whether the request id is known, so that follow-ups may be sent.
     pub(crate) fn is_released(self, txn: &RoTxn, tables: &Tables) -> Result<bool> {
         match self {
             Self::Record(seq) => Ok(tables.acks.get(txn, &seq_key(seq))?.is_some()),
@@ -67,12 +67,12 @@ impl Queue {
         }
     }
 
-    /// Its follow-ups in order. One that cannot be read holds up no other: it is left out here, and told by `check`.
+    /// The follow-ups of the queue in order. One that cannot be read is left out, so it blocks no other; `check` reports it.
     pub(crate) fn entries(self, txn: &RoTxn, tables: &Tables) -> Result<Vec<(FollowUpKey, Entry)>> {
         self.walk(txn, tables, |_| true)
     }
 
-    /// Those that wait, from the first on, as long as `wanted`.
+    /// The follow-ups that are not dead, up to the first that is not `wanted`.
     pub(crate) fn waiting(
         self,
         txn: &RoTxn,
@@ -102,8 +102,8 @@ impl Queue {
         Ok(found)
     }
 
-    /// The place in the work list where it belongs.
-    pub(super) fn listing(self, txn: &RoTxn, tables: &Tables) -> Result<Option<WorkKey>> {
+    /// The key under which the work list must list the queue; `None` when nothing can be sent.
+    pub(super) fn work_key(self, txn: &RoTxn, tables: &Tables) -> Result<Option<WorkKey>> {
         if !self.is_released(txn, tables)? {
             return Ok(None);
         }
@@ -112,16 +112,16 @@ impl Queue {
         Ok(head.first().map(|(_, entry)| self.due_key(entry.due)))
     }
 
-    /// Changes follow-ups of the queue, and moves it in the work list as that asks.
+    /// Changes follow-ups of the queue, and updates its entry in the work list.
     pub(super) fn change(
         self,
         txn: &mut RwTxn,
         tables: &Tables,
         edit: impl FnOnce(&mut RwTxn) -> Result<()>,
     ) -> Result<()> {
-        let before = self.listing(txn, tables)?;
+        let before = self.work_key(txn, tables)?;
         edit(txn)?;
-        let after = self.listing(txn, tables)?;
+        let after = self.work_key(txn, tables)?;
         if before != after {
             if let Some(key) = before {
                 tables.followup_work.delete(txn, &key)?;
@@ -133,23 +133,23 @@ impl Queue {
         Ok(())
     }
 
-    fn due_key(self, due: u64) -> WorkKey {
+    fn due_key(self, due: Millis) -> WorkKey {
         let mut key = [DUE; 18];
-        key[1..9].copy_from_slice(&due.to_be_bytes());
+        key[1..9].copy_from_slice(&number_key(due.0));
         key[9..].copy_from_slice(&self.prefix());
         key
     }
 }
 
-/// Brings the queue of a record, which has its request id since a moment ago, into the work list.
-pub(crate) fn release(txn: &mut RwTxn, tables: &Tables, seq: u64) -> Result<()> {
-    if let Some(key) = Queue::Record(seq).listing(txn, tables)? {
+/// Lists the queue of a record that has just got its request id.
+pub(crate) fn release(txn: &mut RwTxn, tables: &Tables, seq: Seq) -> Result<()> {
+    if let Some(key) = Queue::Record(seq).work_key(txn, tables)? {
         put_work(txn, tables, &key)?;
     }
     Ok(())
 }
 
-/// Stores a follow-up, new or changed. Called within [`Queue::change`].
+/// Stores a new or changed follow-up. For use within [`Queue::change`].
 pub(crate) fn put(txn: &mut RwTxn, tables: &Tables, key: &FollowUpKey, entry: &Entry) -> Result<()> {
     tables.followups.put(txn, key, &entry.encode(key))?;
     if entry.is_dead {
@@ -160,18 +160,18 @@ pub(crate) fn put(txn: &mut RwTxn, tables: &Tables, key: &FollowUpKey, entry: &E
     Ok(())
 }
 
-/// Removes a follow-up. Called within [`Queue::change`].
+/// Removes a follow-up. For use within [`Queue::change`].
 pub(super) fn remove(txn: &mut RwTxn, tables: &Tables, key: &FollowUpKey) -> Result<()> {
     tables.followups.delete(txn, key)?;
     tables.followup_work.delete(txn, &dead_key(key))?;
     Ok(())
 }
 
-/// Up to `limit` entries of the work list that are due at `last` or before, with the queues they lead to.
-pub(super) fn due(txn: &RoTxn, tables: &Tables, last: u64, limit: usize) -> Result<Vec<(WorkKey, Queue)>> {
+/// Up to `limit` entries of the work list that are due at `last` or before, each with its queue.
+pub(super) fn due(txn: &RoTxn, tables: &Tables, last: Millis, limit: usize) -> Result<Vec<(WorkKey, Queue)>> {
     let (first, mut last_key) = ([DUE; 9], [0xff; 18]);
     last_key[0] = DUE;
-    last_key[1..9].copy_from_slice(&last.to_be_bytes());
+    last_key[1..9].copy_from_slice(&number_key(last.0));
     let range = (Bound::Included(&first[..]), Bound::Included(&last_key[..]));
     let entries = tables.followup_work.range(txn, &range)?.take(limit);
     entries
@@ -183,12 +183,12 @@ pub(super) fn due(txn: &RoTxn, tables: &Tables, last: u64, limit: usize) -> Resu
 }
 
 /// When the first queue is due.
-pub(super) fn first_due(txn: &RoTxn, tables: &Tables) -> Result<Option<u64>> {
-    let first = due(txn, tables, u64::MAX, 1)?;
-    Ok(first.first().and_then(|(key, _)| key[1..9].try_into().ok()).map(u64::from_be_bytes))
+pub(super) fn first_due(txn: &RoTxn, tables: &Tables) -> Result<Option<Millis>> {
+    let first = due(txn, tables, Millis::MAX, 1)?;
+    Ok(first.first().and_then(|(key, _)| key[1..9].try_into().ok()).map(u64::from_be_bytes).map(Millis))
 }
 
-/// Up to `limit` keys of dead follow-ups: of one queue, or of all.
+/// Up to `limit` keys of dead follow-ups, of one queue or of all.
 pub(super) fn dead(txn: &RoTxn, tables: &Tables, of: Option<Queue>, limit: usize) -> Result<Vec<FollowUpKey>> {
     let mut prefix = vec![DEAD];
     prefix.extend(of.map(Queue::prefix).into_iter().flatten());

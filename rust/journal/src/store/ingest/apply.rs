@@ -1,38 +1,37 @@
-//! One group commit: frames and the cursors that go with them, in one transaction.
+//! One group commit: frames and their cursors, in one transaction.
 //!
-//! What a record's first events give is collected and written tree by tree, each in the order of its keys: LMDB then fills one page
-//! after the other, and most of the time at the tree's end, where it need not search.
+//! The entries of new records are collected and written tree by tree, in the order of their keys. LMDB then fills one page after the
+//! other, mostly at the tree's end, without a search.
 
 use std::collections::HashMap;
 
 use super::IngestReport;
 use super::chunk::{Chunk, Event, Progress};
 use super::index::Index;
+use crate::ids::SinkId;
 use crate::labels;
-use crate::state::State;
-use crate::state::{Ended, Kind};
+use crate::state::{Ended, FrameKind, State};
 use crate::store::Store;
-use crate::store::callbacks::sinks;
-use crate::store::callbacks::{Entry, Place};
-use crate::store::db::tables::{cursor_key, put_last, record_key, sealed, sealed_seq, seq_key, tail_seq};
+use crate::store::callbacks::{Entry, EntryKey, sinks};
+use crate::store::db::tables::{cursor_key, number_key, put_last, record_key, sealed, sealed_seq, tail_seq};
 use crate::store::records::row::StateRow;
 use crate::store::records::transition::{Change, load};
-use crate::{RecordId, Result, ids};
+use crate::{Millis, RecordId, Result, Seq};
 
-/// How many reports of damage are kept.
-const DAMAGE_KEPT: u64 = 1000;
+/// How many reports of damage are stored.
+const MAX_DAMAGE: u64 = 1000;
 
-/// What one transaction does; made anew when the transaction has to be run again.
+/// The work of one transaction. A transaction that runs again starts with a new one.
 struct Commit<'g, 'c, 't, 'e> {
     change: &'c mut Change<'t, 'e>,
-    /// Records that began in this very group, by their ids. Most end in it too, and are then written once.
+    /// The index of each record that started in this group. Most end in it too, and are then written once.
     fresh: HashMap<RecordId, usize>,
-    /// The same in the order in which they began, which is that of their numbers.
+    /// These records in the order of their starts, which is the order of their numbers.
     records: Vec<Fresh<'g>>,
     /// Their numbers and rows, in the same order.
-    rows: Vec<(u64, StateRow)>,
-    /// Their bodies.
-    bodies: Vec<(u64, u8, &'g [u8])>,
+    rows: Vec<(Seq, StateRow)>,
+    /// Their bodies, by number and part.
+    bodies: Vec<(Seq, u8, &'g [u8])>,
     index: Index<'g>,
     /// The highest id in the store.
     highest: RecordId,
@@ -42,7 +41,7 @@ struct Commit<'g, 'c, 't, 'e> {
 struct Fresh<'g> {
     /// The labels of its first event, which are indexed.
     labels: &'g [u8],
-    /// Its parts that are stored.
+    /// Whether its start and its end are stored.
     has: [bool; 2],
 }
 
@@ -56,7 +55,7 @@ struct Tally {
 impl Store {
     pub(super) fn apply(&self, chunks: &[Chunk], report: &mut IngestReport) -> Result<()> {
         let tally = self.db().write(|txn, tables| {
-            let mut change = Change::begin(txn, tables, ids::now_ms())?;
+            let mut change = Change::begin(txn, tables, Millis::now())?;
             let mut commit = Commit::new(&mut change, chunks.iter().map(|chunk| chunk.events.len()).sum())?;
             for chunk in chunks {
                 for event in &chunk.events {
@@ -80,7 +79,7 @@ impl Store {
 }
 
 impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
-    /// For so many events, most of which are the starts and ends of calls.
+    /// For a number of events, of which most are the starts and ends of calls.
     fn new(change: &'c mut Change<'t, 'e>, events: usize) -> Result<Self> {
         let highest = change.tables.ids.last(change.txn)?.and_then(|(key, _)| key.try_into().ok());
         let highest = RecordId(highest.unwrap_or_default());
@@ -100,15 +99,16 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
         let part = event.part();
         if let Some(at) = self.fresh.get(&event.id) {
             let (fresh, (seq, row)) = (&mut self.records[*at], &mut self.rows[*at]);
-            // A call that a forked child ended may have its end before its start.
+            // A call that a forked child ended may have its end first.
             if std::mem::replace(&mut fresh.has[usize::from(part)], true) {
                 self.tally.duplicates += 1;
                 return Ok(());
             }
-            // An end's labels are the first of its start's.
+            // The labels of an end are a prefix of the labels of its start.
             let is_indexed = fresh.labels.starts_with(section);
             let index = &mut self.index;
-            let sink = if is_indexed { 0 } else { index_labels(self.change, index, event.id, *seq, section)? };
+            let sink =
+                if is_indexed { SinkId::NONE } else { index_labels(self.change, index, event.id, *seq, section)? };
             merge_into(row, event, sink);
             self.bodies.push((*seq, part, stored));
             self.count(event, stored);
@@ -120,9 +120,9 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
         }
     }
 
-    /// The number of a record, which it is given now if it has none, and whether it had one.
-    fn number(&mut self, id: RecordId) -> Result<(u64, bool)> {
-        let (ids, next) = (self.change.tables.ids, self.change.counts.last_seq + 1);
+    /// The number of a record, and whether it had one before. A new record gets the next number.
+    fn number(&mut self, id: RecordId) -> Result<(Seq, bool)> {
+        let (ids, next) = (self.change.tables.ids, self.change.counts.last_seq.next());
         let entry = sealed_seq(&id.0, next);
         if id > self.highest {
             put_last(ids, self.change.txn, &id.0, &entry)?;
@@ -134,10 +134,10 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
         Ok((next, false))
     }
 
-    /// The first event of a record.
-    fn begin(&mut self, seq: u64, event: &Event, section: &'g [u8], stored: &'g [u8]) -> Result<()> {
+    /// Adds the first event of a record.
+    fn begin(&mut self, seq: Seq, event: &Event, section: &'g [u8], stored: &'g [u8]) -> Result<()> {
         let sink = index_labels(self.change, &mut self.index, event.id, seq, section)?;
-        let mut row = StateRow::new(event.id, event.writer, self.change.now_ms);
+        let mut row = StateRow::new(event.id, event.writer, self.change.now);
         merge_into(&mut row, event, sink);
         let mut has = [false; 2];
         has[usize::from(event.part())] = true;
@@ -145,16 +145,16 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
         self.records.push(Fresh { labels: section, has });
         self.rows.push((seq, row));
         self.bodies.push((seq, event.part(), stored));
-        self.change.counts.opaque += u64::from(event.kind == Kind::Raw);
+        self.change.counts.opaque += u64::from(event.kind == FrameKind::Raw);
         self.tally.records += 1;
         self.count(event, stored);
         Ok(())
     }
 
-    /// A further event of a record that was stored before.
-    fn add_to(&mut self, seq: u64, event: &Event, section: &'g [u8], stored: &[u8]) -> Result<()> {
+    /// Adds a further event of a record that was stored before.
+    fn add_to(&mut self, seq: Seq, event: &Event, section: &'g [u8], stored: &[u8]) -> Result<()> {
         let row = load(self.change.txn, self.change.tables, seq)?;
-        // An end after the record was swept replaces the guess, unless the guess has been sent already.
+        // An end after the record was swept replaces "abandoned", unless the record was sent already.
         let open = row.ended == Ended::No || (row.ended == Ended::Abandoned && row.state == State::Pending);
         let key = record_key(seq, event.part());
         let known = self.change.tables.records.get(self.change.txn, &key)?.is_some();
@@ -165,11 +165,12 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
         self.change.tables.records.put(self.change.txn, &key, stored)?;
         self.count(event, stored);
         let sink = index_labels(self.change, &mut self.index, event.id, seq, section)?;
-        let had_sink = row.sink != 0;
+        let had_sink = row.sink != SinkId::NONE;
         let row = self.change.update(seq, |row| merge_into(row, event, sink))?;
-        if row.state == State::Acked && row.sink != 0 && !had_sink {
-            // Only now it is known who waits for the id that came before.
-            Place::of_writer(row.sink, seq, row.writer).put(self.change.txn, self.change.tables, &Entry::default())?;
+        if row.state == State::Acked && row.sink != SinkId::NONE && !had_sink {
+            // The request id arrived before the sink was known.
+            let key = EntryKey::owned(row.sink, seq, row.writer);
+            key.put(self.change.txn, self.change.tables, &Entry::default())?;
         }
         Ok(())
     }
@@ -198,39 +199,39 @@ fn save_progress(change: &mut Change<'_, '_>, step: &Progress) -> Result<()> {
     change.tables.cursors.put(change.txn, &key, &sealed(&key, value))?;
     for damage in &step.damage {
         change.counts.damaged += 1;
-        if change.counts.damaged <= DAMAGE_KEPT {
+        if change.counts.damaged <= MAX_DAMAGE {
             let text = format!("{} at byte {}, {} bytes: {}", damage.segment, damage.offset, damage.len, damage.reason);
-            change.tables.damage.put(change.txn, &seq_key(change.counts.damaged), text.as_bytes())?;
+            change.tables.damage.put(change.txn, &number_key(change.counts.damaged), text.as_bytes())?;
         }
     }
     Ok(())
 }
 
-fn merge_into(row: &mut StateRow, event: &Event, sink: u32) {
+fn merge_into(row: &mut StateRow, event: &Event, sink: SinkId) {
     row.flags |= event.flags;
-    if sink != 0 {
+    if sink != SinkId::NONE {
         row.sink = sink;
     }
     match event.kind {
-        Kind::End => row.ended = event.ended,
-        Kind::Raw => {
+        FrameKind::End => row.ended = event.ended,
+        FrameKind::Raw => {
             row.ended = Ended::Ok;
             row.state = State::Held;
             row.last_error = "opaque bytes, appended without a handler: nothing to send".into();
         }
-        Kind::Start | Kind::Segment => row.lane = event.lane,
+        FrameKind::Start | FrameKind::Segment => row.lane = event.lane,
     }
 }
 
-/// Adds the labels to the index, and returns the number of the sink among them (0: none).
+/// Adds the labels to the index, and returns the sink among them.
 fn index_labels<'g>(
     change: &mut Change<'_, '_>,
     index: &mut Index<'g>,
     id: RecordId,
-    seq: u64,
+    seq: Seq,
     section: &'g [u8],
-) -> Result<u32> {
-    let mut sink = 0;
+) -> Result<SinkId> {
+    let mut sink = SinkId::NONE;
     for (kind, value) in labels::iter(section) {
         if kind == labels::SINK {
             sink = sinks::intern(change, value)?;

@@ -1,28 +1,28 @@
-//! Chunks: a part of the stream of frames, on its way from the spool into the store.
+//! Chunks: parts of the stream of frames, on their way from the spool into the store.
 
 use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::frame::HEADER;
 use crate::spool::reader::{Damage, Frame};
-use crate::state::{Ended, Kind};
+use crate::state::{Ended, FrameKind, Lane};
 use crate::store::db::tables::{PART_END, PART_START};
 use crate::store::records::encoder::Encoder;
 use crate::{RecordId, Result};
 
-/// Frames and bytes of a chunk: few enough to be in the cache still when they are compressed.
+/// The frames and bytes of a full chunk: few enough to stay in the cache until they are compressed.
 const FRAMES: usize = 256;
 const BYTES: usize = 512 << 10;
 
-/// Frames, how far reading them got, and the segments that then hold nothing more. The frames' labels and bodies stand one after
-/// the other, at first as they were read, then as they are stored.
+/// Frames, the offsets up to which segments were read, and the segments that are finished. The labels and bodies of the frames are in
+/// one piece of memory: first as they were read, then in their stored form.
 #[derive(Default)]
 pub(super) struct Chunk {
     pub(super) events: Vec<Event>,
     pub(super) progress: Vec<Progress>,
     pub(super) finished: Vec<Finished>,
     bytes: Vec<u8>,
-    /// Bytes that were read.
+    /// The number of bytes read.
     pub(super) read: usize,
 }
 
@@ -30,13 +30,13 @@ pub(super) struct Chunk {
 pub(super) struct Event {
     pub(super) writer: RecordId,
     pub(super) id: RecordId,
-    pub(super) kind: Kind,
+    pub(super) kind: FrameKind,
     pub(super) ended: Ended,
     pub(super) flags: u8,
-    pub(super) lane: u8,
+    pub(super) lane: Lane,
     /// Bytes of the body before compression.
     pub(super) body_len: usize,
-    /// Where its labels and its body stand in the chunk's bytes.
+    /// The ranges of its labels and its body in the chunk's bytes.
     labels: Range<usize>,
     body: Range<usize>,
 }
@@ -46,30 +46,30 @@ pub(super) struct Progress {
     pub(super) writer: RecordId,
     pub(super) segment: u32,
     pub(super) offset: u64,
-    /// Whether the segment holds bytes that are no frame, with frames after them.
+    /// Whether the segment holds bytes that are not a frame, with frames after them.
     pub(super) damaged: bool,
     pub(super) damage: Vec<Damage>,
 }
 
-/// A segment that nobody will write to again, read to its end.
+/// A segment that was read to its end, and that no writer appends to any more.
 pub(super) struct Finished {
     pub(super) path: PathBuf,
     pub(super) damaged: bool,
 }
 
 impl Chunk {
-    /// An empty one, in memory that is used again.
+    /// An empty chunk that reuses memory.
     pub(super) fn reusing(mut bytes: Vec<u8>) -> Self {
         bytes.clear();
         Self { bytes, ..Self::default() }
     }
 
-    /// Its memory.
+    /// The chunk's memory, for reuse.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 
-    /// Whether there was nothing to read at all.
+    /// Whether nothing was read.
     pub(super) fn is_empty(&self) -> bool {
         self.events.is_empty() && self.progress.is_empty()
     }
@@ -87,8 +87,8 @@ impl Chunk {
         self.events.push(Event { writer, id, kind, ended, flags, lane, body_len, labels, body });
     }
 
-    /// Compresses the bodies, into the memory in `spare`, which is given that of what was read.
-    pub(super) fn squeeze(&mut self, encoder: &mut Encoder, spare: &mut Vec<u8>) -> Result<()> {
+    /// Compresses the bodies into the memory of `spare`, which gets the memory of the chunk in exchange.
+    pub(super) fn compress(&mut self, encoder: &mut Encoder, spare: &mut Vec<u8>) -> Result<()> {
         std::mem::swap(&mut self.bytes, spare);
         self.bytes.clear();
         for event in &mut self.events {
@@ -104,7 +104,7 @@ impl Chunk {
         &self.bytes[event.labels.clone()]
     }
 
-    /// The event's body as it is stored, once it is compressed.
+    /// The stored form of an event's body, once the chunk is compressed.
     pub(super) fn stored(&self, event: &Event) -> &[u8] {
         &self.bytes[event.body.clone()]
     }
@@ -112,7 +112,7 @@ impl Chunk {
 
 impl Event {
     pub(super) fn is_terminal(&self) -> bool {
-        self.kind == Kind::End
+        self.kind == FrameKind::End
     }
 
     pub(super) fn part(&self) -> u8 {

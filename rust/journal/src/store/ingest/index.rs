@@ -1,16 +1,16 @@
 //! The labels of a group of records, on their way into the index.
 //!
-//! Most of them are the same few tags and models again and again. In the order of the index these come to stand beside each other,
-//! and are put one after the other.
+//! Most labels are the same few tags and models. Sorted in the order of the index, equal labels are put one after the other, which
+//! costs LMDB no search.
 
 use crate::store::db::tables::{Puts, push_label, sealed_seq};
 use crate::store::records::transition::Change;
-use crate::{RecordId, Result, labels};
+use crate::{RecordId, Result, Seq, labels};
 
-/// Entries to come.
+/// The entries of a group.
 #[derive(Default)]
 pub(super) struct Index<'g> {
-    /// The runs, each of which is another and most of which come in their order.
+    /// Run ids: all different, and mostly in order already.
     runs: Vec<Entry<'g>>,
     others: Vec<Entry<'g>>,
 }
@@ -19,17 +19,17 @@ struct Entry<'g> {
     kind: u8,
     value: &'g [u8],
     id: RecordId,
-    seq: u64,
+    seq: Seq,
 }
 
 impl<'g> Index<'g> {
-    pub(super) fn add(&mut self, kind: u8, value: &'g [u8], id: RecordId, seq: u64) {
+    pub(super) fn add(&mut self, kind: u8, value: &'g [u8], id: RecordId, seq: Seq) {
         let entries = if kind == labels::RUN { &mut self.runs } else { &mut self.others };
         entries.push(Entry { kind, value, id, seq });
     }
 
     pub(super) fn write(mut self, change: &mut Change<'_, '_>) -> Result<()> {
-        // Both sorts are quick for what they are given, and keep the order of the records, which is nearly that of their ids.
+        // Stable sorts: they keep the order of the records, which is nearly that of their ids, and are fast on sorted input.
         self.runs.sort_by_key(|entry| entry.value);
         self.others.sort_by_key(|entry| (entry.kind, entry.value.len(), entry.value));
         let mut puts = Puts::into(change.tables.labels, change.txn)?;

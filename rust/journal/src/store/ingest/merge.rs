@@ -1,7 +1,7 @@
-//! Reading many segments as one stream, in the order in which calls began.
+//! Reads many segments as one stream, in the order in which calls started.
 //!
-//! A writer's own frames come in their own order. Between writers the one whose next call began first goes first, so that a journal
-//! fed by several processes lists, sends and compresses like one that was written by one.
+//! The frames of one writer stay in their order. Among writers, the one whose next call started first is read first. So a journal of
+//! several processes lists, sends and compresses like a journal of one process.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::frame::array;
 use crate::spool::lock::{self, Observed};
 use crate::spool::reader::{Damage, Frame, Reader, Step};
 use crate::spool::segment::{list, list_writers, segment_path};
-use crate::state::Kind;
+use crate::state::FrameKind;
 use crate::store::Store;
 use crate::store::db::tables::{cursor_key, unsealed};
 use crate::{RecordId, Result};
@@ -19,7 +19,7 @@ pub(super) struct Merge {
     streams: Vec<Stream>,
 }
 
-/// A segment, and where reading it goes on.
+/// A segment, and the offset of its next frame.
 #[derive(Clone, Copy)]
 struct Unread {
     index: u32,
@@ -36,7 +36,7 @@ struct Stream {
     at: usize,
     reader: Option<Reader>,
     peeked: Option<Frame>,
-    /// The latest call this writer began; its ends sort right behind it.
+    /// The latest call that this writer started. Its ends sort directly after it.
     order: RecordId,
     unsaved: Vec<Progress>,
     finished: Vec<Finished>,
@@ -48,7 +48,7 @@ impl Merge {
         writers.extend(list(spool)?.iter().map(|(writer, _)| *writer));
         writers.sort_unstable();
         writers.dedup();
-        // Looked at before its segments are listed and read: what a writer seen dead has written is final.
+        // Observed before its segments are listed and read, so the segments of a dead writer are final.
         let observed = writers.iter().map(|writer| lock::observe(spool, *writer)).collect::<Result<Vec<_>>>()?;
         let segments = list(spool)?;
         let mut streams = Vec::new();
@@ -57,7 +57,7 @@ impl Merge {
             let segments = store.db().read(|txn, tables| {
                 let unread = |index| -> Result<Unread> {
                     let key = cursor_key(writer, index);
-                    // From the start again where the cursor is damaged: what is there already is left alone.
+                    // With a damaged cursor the segment is read from its start: events that are stored already are skipped.
                     let cursor = tables.cursors.get(txn, &key)?.and_then(|value| unsealed(&key, value));
                     let cursor = cursor.filter(|value| value.len() >= 9);
                     Ok(cursor.map_or(Unread { index, offset: 0, damaged: false }, |value| Unread {
@@ -84,13 +84,13 @@ impl Merge {
         Ok(Self { streams })
     }
 
-    /// The next frames of all segments, and how far reading them got. A chunk that is not full says that there are no more.
+    /// The next frames of all segments. There are no more after a chunk that is not full.
     pub(super) fn take(&mut self, spare: Vec<u8>) -> Result<Chunk> {
         let mut chunk = Chunk::reusing(spare);
         while !chunk.is_full() {
             let mut first: Option<(usize, RecordId)> = None;
             for (at, stream) in self.streams.iter_mut().enumerate() {
-                // Writers are in the order they began, and none has a call older than itself.
+                // Writers are in the order they started, and every call of a writer is younger than the writer.
                 if first.is_some_and(|(_, order)| order < stream.writer) {
                     break;
                 }
@@ -110,19 +110,19 @@ impl Merge {
         Ok(chunk)
     }
 
-    /// The writers whose process is gone, as seen before their segments were read.
+    /// The writers whose process was gone before their segments were read.
     pub(super) fn dead(&self) -> impl Iterator<Item = &Observed> {
         self.streams.iter().map(|stream| &stream.observed).filter(|observed| !observed.info.alive)
     }
 
-    /// Whether this writer was alive when ingesting began; `None` for one that had no files then.
+    /// Whether this writer was alive when the ingest started; `None` for a writer that had no files then.
     pub(super) fn is_alive(&self, writer: RecordId) -> Option<bool> {
         self.streams.iter().find(|stream| stream.writer == writer).map(|stream| stream.observed.info.alive)
     }
 }
 
 impl Stream {
-    /// Where this writer's next frame sorts; `None` when it has none now.
+    /// The position of this writer's next frame in the stream; `None` when it has none now.
     fn peek(&mut self) -> Result<Option<RecordId>> {
         while self.peeked.is_none() {
             let Some(&Unread { index, offset, .. }) = self.segments.get(self.at) else { return Ok(None) };
@@ -131,25 +131,25 @@ impl Stream {
             }
             let step = match self.step(Reader::next)? {
                 Step::End | Step::Torn(_) if !self.is_final()? => return Ok(None),
-                // Looked at once more before the segment is left for good: its writer went on after the end was read.
+                // Read once more before the segment is finished: its writer may have appended after the end was read.
                 Step::End | Step::Torn(_) => self.step(Reader::last)?,
                 step => step,
             };
             match step {
                 Step::Frame(frame) => {
-                    if frame.kind != Kind::End {
+                    if frame.kind != FrameKind::End {
                         self.order = self.order.max(frame.id);
                     }
                     self.peeked = Some(frame);
                 }
                 Step::Skipped(damage) => {
                     self.segments[self.at].damaged = true;
-                    self.note(damage);
+                    self.add_damage(damage);
                 }
-                Step::End => self.leave(index),
+                Step::End => self.finish(index),
                 Step::Torn(damage) => {
-                    self.note(damage);
-                    self.leave(index);
+                    self.add_damage(damage);
+                    self.finish(index);
                 }
             }
         }
@@ -161,15 +161,15 @@ impl Stream {
     }
 
     fn pop(&mut self, chunk: &mut Chunk) {
-        self.mark();
+        self.save_progress();
         if let (Some(frame), Some(reader)) = (self.peeked.take(), &self.reader) {
             let (labels, body) = reader.contents(&frame);
             chunk.push(self.writer, &frame, labels, body);
         }
     }
 
-    /// Whether nobody will write to the current segment again: its writer is gone, or has written to a later one. (That a
-    /// later one exists is not enough: writers make segments ahead.)
+    /// Whether the current segment is final: its writer is gone, or has appended to a later segment. (A later segment may exist
+    /// without that: writers make segments ahead.)
     fn is_final(&self) -> Result<bool> {
         if !self.observed.info.alive {
             return Ok(true);
@@ -183,15 +183,15 @@ impl Stream {
         Ok(false)
     }
 
-    fn note(&mut self, damage: Damage) {
-        self.mark();
+    fn add_damage(&mut self, damage: Damage) {
+        self.save_progress();
         if let Some(progress) = self.unsaved.last_mut() {
             progress.damage.push(damage);
         }
     }
 
-    /// Remembers the reader's place, which includes the frame that was peeked.
-    fn mark(&mut self) {
+    /// Stores the reader's offset, which is after the peeked frame, as the segment's progress.
+    fn save_progress(&mut self) {
         let (Some(&Unread { index, damaged, .. }), Some(reader)) = (self.segments.get(self.at), &self.reader) else {
             return;
         };
@@ -201,8 +201,8 @@ impl Stream {
         self.unsaved.push(Progress { writer, segment: index, offset, damaged, damage });
     }
 
-    fn leave(&mut self, index: u32) {
-        self.mark();
+    fn finish(&mut self, index: u32) {
+        self.save_progress();
         let path = segment_path(&self.spool, self.writer, index);
         self.finished.push(Finished { path, damaged: self.segments[self.at].damaged });
         self.reader = None;

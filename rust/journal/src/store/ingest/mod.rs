@@ -1,7 +1,7 @@
-//! The ingester: moves frames from segments into LMDB by synchronous group commits.
+//! The ingester: it moves frames from segments into LMDB by synchronous group commits.
 //!
-//! How far each segment was read is stored in the same transaction as the records it gave, and a record that is already there is
-//! left alone; so whatever is interrupted is simply done again. One ingester runs at a time, whoever holds `ingest.lock`.
+//! One transaction stores the records of a segment and the offset up to which the segment was read. An event that is stored already is
+//! skipped. So an interrupted ingest can be repeated. The process that holds `ingest.lock` is the only ingester.
 
 mod apply;
 mod chunk;
@@ -20,27 +20,27 @@ use crate::{Error, Result, WriterInfo, layout};
 use chunk::Finished;
 use merge::Merge;
 
-/// What an ingest did.
+/// The result of an ingest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IngestReport {
-    /// False when another process was ingesting and this one did not wait.
+    /// False when another process was ingesting, and this one did not wait.
     pub ran: bool,
     /// Events stored.
     pub frames: u64,
-    /// New records among them.
+    /// New records.
     pub records: u64,
-    /// Events that were there already, or came after a call had ended.
+    /// Events that were stored already, or came after the end of their call.
     pub duplicates: u64,
-    /// Calls closed because their process is gone.
+    /// Calls that were closed because their process is gone.
     pub abandoned: u64,
     /// Segments read to their end and removed.
     pub segments_removed: u64,
-    /// Bytes that were no frame.
+    /// Bytes that were not a frame.
     pub damage: Vec<Damage>,
 }
 
 impl Store {
-    /// Brings into the store whatever the spool holds. With `wait`, waits for an ingester that is already running.
+    /// Moves the events of the spool into the store. With `wait`, waits for an ingester that is already running.
     pub fn ingest(&self, wait: bool) -> Result<IngestReport> {
         let mut report = IngestReport::default();
         let spool = layout::spool(self.path());
@@ -59,7 +59,7 @@ impl Store {
             }
         }
         report.ran = true;
-        // As long as they count, no page that changed since is used again.
+        // A dead reader's slot keeps every page freed since from reuse.
         self.db().clear_stale_readers()?;
         let mut merge = Merge::open(self, &spool)?;
         std::thread::scope(|scope| {
@@ -69,16 +69,17 @@ impl Store {
                 let finished: Vec<_> = group.iter_mut().flat_map(|chunk| std::mem::take(&mut chunk.finished)).collect();
                 if !finished.is_empty() {
                     let _guard = fork::enter()?;
-                    // Some file systems take milliseconds to free so many blocks. The next commit need not wait for that.
-                    // Where the system has no thread to give, the next ingest finds them read to their ends.
-                    if let Ok(removal) = Builder::new().spawn_scoped(scope, || put_away(finished)) {
+                    // Some file systems take milliseconds to free the blocks of a segment, and the next commit should not wait.
+                    // Without a thread, the next ingest removes the segments.
+                    if let Ok(removal) = Builder::new().spawn_scoped(scope, || remove_segments(finished)) {
                         removals.push(removal);
                     }
                 }
                 Ok(())
             });
             for removal in removals {
-                let removed = removal.join().map_err(|_| Error::Corrupt("removing segments failed".into()))?;
+                let removed =
+                    removal.join().map_err(|_| Error::Internal("the thread that removes segments panicked"))?;
                 report.segments_removed += removed?;
             }
             stored
@@ -88,7 +89,7 @@ impl Store {
         Ok(report)
     }
 
-    /// Every writer that has a file in the spool, the dead ones too.
+    /// Every writer that has a file in the spool, living or dead.
     pub fn writers(&self) -> Result<Vec<WriterInfo>> {
         let spool = layout::spool(self.path());
         if !spool.is_dir() {
@@ -99,12 +100,12 @@ impl Store {
     }
 }
 
-/// Removes segments whose frames are durable in the store. Should one's name come back after a power cut, the cursor that says how far
-/// it was read is still there: see [`Store::forget_cursors`].
-fn put_away(segments: Vec<Finished>) -> Result<u64> {
+/// Removes segments whose frames are durable in the store, and returns how many. When a power cut undoes a removal, the segment's cursor
+/// is still there: see [`Store::forget_cursors`].
+fn remove_segments(segments: Vec<Finished>) -> Result<u64> {
     let count = segments.len() as u64;
     for Finished { path, damaged } in segments {
-        // A damaged segment may hold bytes that no reader understood: it is set aside, not deleted.
+        // A damaged segment may hold bytes that no reader understood, so it is renamed and not deleted.
         let removed =
             if damaged { std::fs::rename(&path, path.with_extension("damaged")) } else { std::fs::remove_file(&path) };
         removed.map_err(Error::io("cannot remove", &path))?;

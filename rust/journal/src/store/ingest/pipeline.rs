@@ -1,70 +1,72 @@
-//! Reading, compressing and storing at the same time: while LMDB brings one group of chunks to disk, the next are made ready.
+//! The pipeline of an ingest: it reads, compresses and stores at the same time. While LMDB syncs one group of chunks, the next chunks
+//! are prepared.
 //!
-//! Whoever has time takes the next chunk: a thread that does nothing else, and the one that stores whenever nothing is ready for it.
-//! So there are never more at work than there are cores, and none of them waits for long.
+//! Two threads take chunks: a reader thread, and the storing thread while it has nothing to store. So no more threads work than there
+//! are cores, and neither waits for long.
 
 use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::Builder;
 
 use super::chunk::Chunk;
 use super::merge::Merge;
+use crate::mutex::lock;
 use crate::os::fork;
 use crate::store::records::encoder::Encoder;
 use crate::{Error, Result};
 
-/// Threads beside the one that stores.
+/// Reader threads beside the storing thread.
 const THREADS: usize = 1;
-/// Chunks made ready ahead of those that are stored, if they are not large: enough for the time that a commit takes.
+/// Chunks that are prepared ahead, unless they are large: enough for the time of a commit.
 const AHEAD: usize = 32;
-/// Frames that are worth a commit while there are more to come, and frames and bytes beyond which a commit does not wait for more. So
-/// many bytes are also enough to be ready.
+/// Frames for which a commit is worthwhile while there are more to come.
 const WORTHWHILE: usize = 1024;
+/// Frames and bytes of a full group, which is committed at once. No more bytes than this are prepared ahead.
 const FRAMES: usize = 8192;
 const BYTES: usize = 16 << 20;
-/// The largest piece of memory that is used again.
-const KEPT: usize = 4 << 20;
+/// The largest piece of memory that is reused, in bytes.
+const MAX_REUSED: usize = 4 << 20;
 
-/// Gives `store` all that there is to read, in order and compressed, in groups.
+/// Passes all chunks to `store`, compressed, in order and in groups.
 pub(super) fn run(merge: &mut Merge, mut store: impl FnMut(&mut [Chunk]) -> Result<()>) -> Result<()> {
     let first = merge.take(Vec::new())?;
     if first.is_empty() {
         return Ok(());
     }
-    let mut maker = Maker::new()?;
+    let mut worker = Worker::new()?;
     if !first.is_full() {
         // Not worth a thread.
-        return store(&mut [maker.squeeze(first)?]);
+        return store(&mut [worker.compress(first)?]);
     }
-    let work = Work {
+    let shared = Shared {
         source: Mutex::new(Source { merge, first: Some(first), number: 0, ended: false }),
-        made: Mutex::new(Made::default()),
+        prepared: Mutex::new(Prepared::default()),
         changed: Condvar::new(),
     };
     std::thread::scope(|scope| {
         let starting = fork::enter()?;
         for _ in 0..THREADS {
-            // Without it the thread that stores does everything.
-            let _ = Builder::new().spawn_scoped(scope, || work.make_all());
+            // Without a thread the storing thread prepares every chunk.
+            let _ = Builder::new().spawn_scoped(scope, || shared.prepare_all());
         }
         drop(starting);
-        let _released = Unwinding(&work);
-        let stored = work.store_all(&mut maker, &mut store);
-        // The threads end, whether or not there is more to read.
-        work.finish();
+        let _finish = FinishOnPanic(&shared);
+        let stored = shared.store_all(&mut worker, &mut store);
+        // Ends the threads, even when there is more to read.
+        shared.finish();
         stored
     })
 }
 
-/// What the threads share.
-struct Work<'m> {
+/// The state that the threads share.
+struct Shared<'m> {
     source: Mutex<Source<'m>>,
-    made: Mutex<Made>,
-    /// A chunk was made, or taken, or no more are wanted.
+    prepared: Mutex<Prepared>,
+    /// A chunk was prepared or taken, or the pipeline is finished.
     changed: Condvar,
 }
 
-/// Where chunks come from, one after the other.
+/// The source of chunks, which returns them one after the other.
 struct Source<'m> {
     merge: &'m mut Merge,
     first: Option<Chunk>,
@@ -72,47 +74,43 @@ struct Source<'m> {
     ended: bool,
 }
 
-/// Chunks by their numbers.
+/// Prepared chunks by number.
 #[derive(Default)]
-struct Made {
-    ready: BTreeMap<usize, Result<Chunk>>,
-    /// The next to be stored.
+struct Prepared {
+    chunks: BTreeMap<usize, Result<Chunk>>,
+    /// The number of the next chunk to store.
     next: usize,
-    /// How many there are in all, once that is known.
+    /// The number of all chunks, once it is known.
     count: Option<usize>,
     finished: bool,
-    /// Memory that goes round: the system clears what it gives anew, which takes as long as filling it.
+    /// Memory to reuse: the system clears new memory, which takes as long as filling it.
     spare: Vec<Vec<u8>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Work<'_> {
-    /// Makes chunks for as long as there are any to make.
-    fn make_all(&self) {
-        let _released = Unwinding(self);
-        // Without one the thread that stores makes all of them.
-        let Ok(mut maker) = Maker::new() else { return };
+impl Shared<'_> {
+    /// Prepares chunks until there are no more.
+    fn prepare_all(&self) {
+        let _finish = FinishOnPanic(self);
+        // Without a worker the storing thread prepares every chunk.
+        let Ok(mut worker) = Worker::new() else { return };
         loop {
-            let mut made = lock(&self.made);
-            while made.is_enough() && !made.finished {
-                made = self.changed.wait(made).unwrap_or_else(PoisonError::into_inner);
+            let mut prepared = lock(&self.prepared);
+            while prepared.is_enough() && !prepared.finished {
+                prepared = self.changed.wait(prepared).unwrap_or_else(PoisonError::into_inner);
             }
-            if made.finished {
+            if prepared.finished {
                 return;
             }
-            drop(made);
-            if !self.make(&mut maker) {
+            drop(prepared);
+            if !self.prepare(&mut worker) {
                 return;
             }
         }
     }
 
     /// Reads the next chunk and compresses it; false when there is none.
-    fn make(&self, maker: &mut Maker) -> bool {
-        let spare = lock(&self.made).spare.pop().unwrap_or_default();
+    fn prepare(&self, worker: &mut Worker) -> bool {
+        let spare = lock(&self.prepared).spare.pop().unwrap_or_default();
         let mut source = lock(&self.source);
         if source.ended {
             return false;
@@ -126,63 +124,63 @@ impl Work<'_> {
         source.ended = read.as_ref().map_or(true, |chunk| !chunk.is_full());
         let count = source.ended.then_some(number + 1);
         drop(source);
-        let chunk = read.and_then(|chunk| maker.squeeze(chunk));
-        let mut made = lock(&self.made);
-        made.ready.insert(number, chunk);
-        made.count = made.count.or(count);
+        let chunk = read.and_then(|chunk| worker.compress(chunk));
+        let mut prepared = lock(&self.prepared);
+        prepared.chunks.insert(number, chunk);
+        prepared.count = prepared.count.or(count);
         self.changed.notify_all();
         true
     }
 
-    /// Stores what is ready, makes more when too little is.
-    fn store_all(&self, maker: &mut Maker, store: &mut impl FnMut(&mut [Chunk]) -> Result<()>) -> Result<()> {
+    /// Stores prepared chunks, and prepares more when there are too few.
+    fn store_all(&self, worker: &mut Worker, store: &mut impl FnMut(&mut [Chunk]) -> Result<()>) -> Result<()> {
         let mut group = Group::default();
         loop {
-            let mut made = lock(&self.made);
-            while let Some(chunk) = (!group.is_full()).then(|| made.take()).flatten() {
+            let mut prepared = lock(&self.prepared);
+            while let Some(chunk) = (!group.is_full()).then(|| prepared.take()).flatten() {
                 match chunk {
                     Ok(chunk) => group.add(chunk),
                     Err(error) => {
-                        drop(made);
-                        // What was read before an error is stored.
+                        drop(prepared);
+                        // The chunks before an error are stored.
                         return group.store(store).and(Err(error));
                     }
                 }
             }
-            let is_last = made.count == Some(made.next);
+            let is_last = prepared.count == Some(prepared.next);
             if is_last || group.frames >= WORTHWHILE || group.is_full() {
                 self.changed.notify_all();
-                drop(made);
+                drop(prepared);
                 let memory = group.store(store)?;
                 if is_last {
                     return Ok(());
                 }
-                lock(&self.made).spare.extend(memory);
+                lock(&self.prepared).spare.extend(memory);
                 continue;
             }
-            drop(made);
-            if !self.make(maker) {
-                let mut made = lock(&self.made);
-                while !made.is_ready() {
-                    if made.finished {
-                        return Err(Error::Corrupt("a thread that reads the spool failed".into()));
+            drop(prepared);
+            if !self.prepare(worker) {
+                let mut prepared = lock(&self.prepared);
+                while !prepared.is_ready() {
+                    if prepared.finished {
+                        return Err(Error::Internal("a thread that reads the spool panicked"));
                     }
-                    made = self.changed.wait(made).unwrap_or_else(PoisonError::into_inner);
+                    prepared = self.changed.wait(prepared).unwrap_or_else(PoisonError::into_inner);
                 }
             }
         }
     }
 
     fn finish(&self) {
-        lock(&self.made).finished = true;
+        lock(&self.prepared).finished = true;
         self.changed.notify_all();
     }
 }
 
-/// Lets the other threads go where this one panics, so that nobody waits for what it was making.
-struct Unwinding<'w, 'm>(&'w Work<'m>);
+/// Finishes the pipeline when its thread panics, so that no other thread waits for the chunk of that thread.
+struct FinishOnPanic<'s, 'm>(&'s Shared<'m>);
 
-impl Drop for Unwinding<'_, '_> {
+impl Drop for FinishOnPanic<'_, '_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.finish();
@@ -190,37 +188,37 @@ impl Drop for Unwinding<'_, '_> {
     }
 }
 
-impl Made {
-    /// Whether what is ready is all that should be held in memory: one frame alone may have dozens of megabytes.
+impl Prepared {
+    /// Whether enough chunks are held in memory. A single frame may have dozens of megabytes.
     fn is_enough(&self) -> bool {
-        let bytes: usize = self.ready.values().flatten().map(|chunk| chunk.read).sum();
-        self.ready.len() >= AHEAD || bytes >= BYTES
+        let bytes: usize = self.chunks.values().flatten().map(|chunk| chunk.read).sum();
+        self.chunks.len() >= AHEAD || bytes >= BYTES
     }
 
     fn is_ready(&self) -> bool {
-        self.ready.contains_key(&self.next)
+        self.chunks.contains_key(&self.next)
     }
 
     fn take(&mut self) -> Option<Result<Chunk>> {
-        let chunk = self.ready.remove(&self.next)?;
+        let chunk = self.chunks.remove(&self.next)?;
         self.next += 1;
         Some(chunk)
     }
 }
 
-/// What it takes to compress chunks.
-struct Maker {
+/// Compresses chunks.
+struct Worker {
     encoder: Encoder,
     spare: Vec<u8>,
 }
 
-impl Maker {
+impl Worker {
     fn new() -> Result<Self> {
         Ok(Self { encoder: Encoder::new()?, spare: Vec::new() })
     }
 
-    fn squeeze(&mut self, mut chunk: Chunk) -> Result<Chunk> {
-        chunk.squeeze(&mut self.encoder, &mut self.spare)?;
+    fn compress(&mut self, mut chunk: Chunk) -> Result<Chunk> {
+        chunk.compress(&mut self.encoder, &mut self.spare)?;
         Ok(chunk)
     }
 }
@@ -244,13 +242,13 @@ impl Group {
         self.frames >= FRAMES || self.bytes >= BYTES
     }
 
-    /// Stores the chunks, and gives their memory back.
+    /// Stores the chunks, and returns their memory.
     fn store(&mut self, store: &mut impl FnMut(&mut [Chunk]) -> Result<()>) -> Result<Vec<Vec<u8>>> {
         let Self { mut chunks, .. } = std::mem::take(self);
         if !chunks.is_empty() {
             store(&mut chunks)?;
         }
-        Ok(chunks.into_iter().map(Chunk::into_bytes).filter(|bytes| bytes.capacity() <= KEPT).collect())
+        Ok(chunks.into_iter().map(Chunk::into_bytes).filter(|bytes| bytes.capacity() <= MAX_REUSED).collect())
     }
 }
 
@@ -258,21 +256,21 @@ impl Group {
 mod tests {
     use super::*;
 
-    /// So many chunks, for each of which so much was read.
-    fn made(chunks: usize, read: usize) -> Made {
+    /// A number of prepared chunks, with `read` bytes each.
+    fn prepared(chunks: usize, read: usize) -> Prepared {
         let chunk = || {
             let mut chunk = Chunk::reusing(Vec::new());
             chunk.read = read;
             chunk
         };
-        Made { ready: (0..chunks).map(|number| (number, Ok(chunk()))).collect(), ..Made::default() }
+        Prepared { chunks: (0..chunks).map(|number| (number, Ok(chunk()))).collect(), ..Prepared::default() }
     }
 
     #[test]
-    fn few_large_chunks_are_enough_ahead() {
-        assert!(!made(AHEAD - 1, 1 << 10).is_enough());
-        assert!(made(AHEAD, 1 << 10).is_enough());
-        assert!(!made(1, BYTES - 1).is_enough());
-        assert!(made(2, BYTES / 2).is_enough());
+    fn few_large_chunks_are_enough() {
+        assert!(!prepared(AHEAD - 1, 1 << 10).is_enough());
+        assert!(prepared(AHEAD, 1 << 10).is_enough());
+        assert!(!prepared(1, BYTES - 1).is_enough());
+        assert!(prepared(2, BYTES / 2).is_enough());
     }
 }

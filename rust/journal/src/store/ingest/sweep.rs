@@ -1,4 +1,4 @@
-//! After the segments are read: calls of dead processes are closed, and what dead writers left behind is put away.
+//! Cleans up after the segments are read: closes calls of dead processes, and removes the files of dead writers.
 
 use std::path::Path;
 
@@ -11,15 +11,15 @@ use crate::state::Ended;
 use crate::store::Store;
 use crate::store::db::tables::{COUNTED, cursor_key, tail_seq};
 use crate::store::records::transition::Change;
-use crate::{Error, RecordId, Result, ids};
+use crate::{Error, Millis, RecordId, Result};
 
-/// Records closed in one transaction.
+/// The number of records closed in one transaction.
 const BATCH: usize = 1000;
 
 impl Store {
     pub(super) fn sweep(&self, spool: &Path, merge: &Merge, report: &mut IngestReport) -> Result<()> {
         for writer in self.writers_with_open_records()? {
-            // The lock of a writer seen dead is held here until the sweep is over, so only others are asked.
+            // This process holds the locks of the writers in `merge` that are dead, so only other writers are observed again.
             let alive =
                 merge.is_alive(writer).map_or_else(|| Ok(observe(spool, writer)?.info.alive), Ok::<_, Error>)?;
             if !alive {
@@ -34,7 +34,7 @@ impl Store {
                 std::fs::remove_file(&path).map_err(Error::io("cannot remove", &path))?;
             }
             if observed.guard.is_some() && !left.iter().any(|(owner, _)| *owner == observed.info.id) {
-                self.fold(observed)?;
+                self.keep_failures(observed)?;
                 let path = lock_path(spool, observed.info.id);
                 std::fs::remove_file(&path).map_err(Error::io("cannot remove", &path))?;
             }
@@ -64,7 +64,7 @@ impl Store {
             let closed = self.db().write(|txn, tables| {
                 let open = tables.open.prefix_iter(txn, &writer.0)?.take(BATCH);
                 let seqs = open.map(|entry| tail_seq(entry?.0)).collect::<Result<Vec<_>>>()?;
-                let mut change = Change::begin(txn, tables, ids::now_ms())?;
+                let mut change = Change::begin(txn, tables, Millis::now())?;
                 for seq in &seqs {
                     change.update(*seq, |row| row.ended = Ended::Abandoned)?;
                 }
@@ -78,14 +78,14 @@ impl Store {
         }
     }
 
-    /// Keeps a dead writer's failure count before its file goes, once.
-    fn fold(&self, observed: &Observed) -> Result<()> {
+    /// Adds a dead writer's failures to the counters, once, before its file is removed.
+    fn keep_failures(&self, observed: &Observed) -> Result<()> {
         let key = cursor_key(observed.info.id, COUNTED);
         if observed.info.failures == 0 || self.db().read(|txn, tables| Ok(tables.cursors.get(txn, &key)?.is_some()))? {
             return Ok(());
         }
         self.db().write(|txn, tables| {
-            let mut change = Change::begin(txn, tables, ids::now_ms())?;
+            let mut change = Change::begin(txn, tables, Millis::now())?;
             change.counts.failures += observed.info.failures;
             tables.meta.put(change.txn, b"last failure", observed.info.last_failure.as_bytes())?;
             tables.cursors.put(change.txn, &key, &[])?;
@@ -93,7 +93,7 @@ impl Store {
         })
     }
 
-    /// Drops the cursors of segments and writers that are gone.
+    /// Removes the cursors of segments and writers that are gone.
     pub(super) fn forget_cursors(&self, left: &[(RecordId, u32)], spool: &Path) -> Result<()> {
         let stale = self.db().read(|txn, tables| {
             let mut stale = Vec::new();
@@ -112,7 +112,7 @@ impl Store {
         if stale.is_empty() {
             return Ok(());
         }
-        // A segment whose removal a power cut undoes must find its cursor: without one it would be taken in again.
+        // When a power cut undoes the removal of a segment, its cursor must still be there, or it would be ingested again.
         fs::sync_dir(spool)?;
         self.db().write(|txn, tables| {
             for key in &stale {

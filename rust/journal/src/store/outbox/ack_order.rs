@@ -1,53 +1,53 @@
-//! The order in which acks came, and the positions in it of sinks that receive every ack.
+//! The order in which acks arrived, and the positions in it of subscribed sinks, which receive every ack.
 //!
 //! An ack gets its number in the transaction that stores it, and write transactions run one after the other. So a reader that has
-//! seen a number has seen every lower one.
+//! seen a number has seen every lower number.
 
+use std::collections::HashSet;
 use std::ops::Bound;
 
 use heed::{RoTxn, RwTxn};
 
 use crate::frame::array;
-use crate::store::db::tables::{Tables, sealed, sealed_seq, seq_key, tail_seq, unsealed};
-use crate::{Error, Result};
+use crate::ids::SinkId;
+use crate::store::db::tables::{Tables, number_key, sealed, sealed_seq, sink_key, tail_number, tail_seq, unsealed};
+use crate::{Error, Result, Seq};
 
-/// The number given last.
+/// The number of the newest ack; 0 without one.
 pub(crate) fn last(txn: &RoTxn, tables: &Tables) -> Result<u64> {
-    tables.ack_order.last(txn)?.map_or(Ok(0), |(key, _)| tail_seq(key))
+    tables.ack_order.last(txn)?.map_or(Ok(0), |(key, _)| tail_number(key))
 }
 
-/// Gives the ack of a record its number.
-pub(crate) fn list(txn: &mut RwTxn, tables: &Tables, number: u64, seq: u64) -> Result<()> {
-    let key = seq_key(number);
+/// Lists the ack of a record under its number.
+pub(crate) fn list(txn: &mut RwTxn, tables: &Tables, number: u64, seq: Seq) -> Result<()> {
+    let key = number_key(number);
     Ok(tables.ack_order.put(txn, &key, &sealed_seq(&key, seq))?)
 }
 
-/// The record whose ack has a number, if the entry's seal is right.
-pub(crate) fn record(key: &[u8], value: &[u8]) -> Result<u64> {
+/// The record whose ack an entry lists, if the entry's seal is right.
+pub(crate) fn record(key: &[u8], value: &[u8]) -> Result<Seq> {
     let seq = tail_seq(value)?;
     if sealed_seq(key, seq)[..] == *value {
         return Ok(seq);
     }
-    Err(Error::Corrupt(
-        "an entry in the order of acks does not match its checksum; salvage makes the order anew".into(),
-    ))
+    Err(Error::Corrupt("an entry in the order of acks does not match its checksum; salvage rebuilds the order".into()))
 }
 
-/// Up to `limit` acks behind a number, each with its own and its record's.
-pub(crate) fn after(txn: &RoTxn, tables: &Tables, number: u64, limit: usize) -> Result<Vec<(u64, u64)>> {
-    let from = seq_key(number);
+/// Up to `limit` acks after a number: the number and the record of each.
+pub(crate) fn after(txn: &RoTxn, tables: &Tables, number: u64, limit: usize) -> Result<Vec<(u64, Seq)>> {
+    let from = number_key(number);
     let entries = tables.ack_order.range(txn, &(Bound::Excluded(&from[..]), Bound::Unbounded))?.take(limit);
     entries
         .map(|entry| {
             let (key, value) = entry?;
-            Ok((tail_seq(key)?, record(key, value)?))
+            Ok((tail_number(key)?, record(key, value)?))
         })
         .collect()
 }
 
-/// Numbers whatever acks have none yet, in the order of their records: those of before there was an order.
+/// Lists the acks that an earlier version stored without a number, in the order of their records.
 pub(crate) fn list_missing(txn: &mut RwTxn, tables: &Tables) -> Result<()> {
-    let mut listed = std::collections::HashSet::new();
+    let mut listed = HashSet::new();
     for entry in tables.ack_order.iter(txn)? {
         listed.insert(tail_seq(entry?.1)?);
     }
@@ -65,43 +65,43 @@ pub(crate) fn list_missing(txn: &mut RwTxn, tables: &Tables) -> Result<()> {
     Ok(())
 }
 
-/// How far a sink has come that is given every ack; `None` for the others.
-pub(crate) fn position(txn: &RoTxn, tables: &Tables, sink: u32) -> Result<Option<u64>> {
-    let key = sink.to_be_bytes();
+/// The number of the last ack that a subscribed sink received; `None` for sinks that are not subscribed.
+pub(crate) fn position(txn: &RoTxn, tables: &Tables, sink: SinkId) -> Result<Option<u64>> {
+    let key = sink_key(sink);
     tables.positions.get(txn, &key)?.map(|stored| read_position(&key, stored)).transpose()
 }
 
-/// What an entry of `positions` says.
+/// The position in an entry of `positions`.
 pub(crate) fn read_position(key: &[u8], stored: &[u8]) -> Result<u64> {
     let value = unsealed(key, stored).filter(|value| value.len() == 8);
     let value = value.ok_or_else(|| Error::Corrupt("the position of a sink does not match its checksum".into()))?;
     Ok(u64::from_le_bytes(array(value, 0)))
 }
 
-pub(crate) fn set_position(txn: &mut RwTxn, tables: &Tables, sink: u32, number: u64) -> Result<()> {
-    let key = sink.to_be_bytes();
+pub(crate) fn set_position(txn: &mut RwTxn, tables: &Tables, sink: SinkId, number: u64) -> Result<()> {
+    let key = sink_key(sink);
     Ok(tables.positions.put(txn, &key, &sealed(&key, number.to_le_bytes().to_vec()))?)
 }
 
-pub(crate) fn forget_position(txn: &mut RwTxn, tables: &Tables, sink: u32) -> Result<()> {
-    tables.positions.delete(txn, &sink.to_be_bytes())?;
+pub(crate) fn unsubscribe(txn: &mut RwTxn, tables: &Tables, sink: SinkId) -> Result<()> {
+    tables.positions.delete(txn, &sink_key(sink))?;
     Ok(())
 }
 
-/// The sinks that are given every ack.
-pub(crate) fn takers(txn: &RoTxn, tables: &Tables) -> Result<Vec<u32>> {
-    let sink = |key: &[u8]| key.try_into().map(u32::from_be_bytes);
+/// The subscribed sinks.
+pub(crate) fn subscribers(txn: &RoTxn, tables: &Tables) -> Result<Vec<SinkId>> {
+    let sink = |key: &[u8]| key.try_into().map(u32::from_be_bytes).map(SinkId);
     let malformed = |_| Error::Corrupt("a key of the store is malformed".into());
     tables.positions.iter(txn)?.map(|entry| sink(entry?.0).map_err(malformed)).collect()
 }
 
-/// Up to `limit` acks that a sink has not been given yet; none for sinks that are not given every ack.
-pub(crate) fn unseen(txn: &RoTxn, tables: &Tables, sink: u32, limit: usize) -> Result<Vec<(u64, u64)>> {
+/// Up to `limit` acks that a sink has not received yet; none for sinks that are not subscribed.
+pub(crate) fn unreceived(txn: &RoTxn, tables: &Tables, sink: SinkId, limit: usize) -> Result<Vec<(u64, Seq)>> {
     position(txn, tables, sink)?.map_or(Ok(Vec::new()), |position| after(txn, tables, position, limit))
 }
 
-/// How many those are in all.
-pub(crate) fn backlog(txn: &RoTxn, tables: &Tables, sink: u32) -> Result<u64> {
+/// How many acks a sink has not received yet; 0 for sinks that are not subscribed.
+pub(crate) fn backlog(txn: &RoTxn, tables: &Tables, sink: SinkId) -> Result<u64> {
     let last = last(txn, tables)?;
     Ok(position(txn, tables, sink)?.map_or(0, |position| last.saturating_sub(position)))
 }

@@ -1,30 +1,33 @@
-//! Lanes: what may be sent now. Records of a lane go out in the order they were recorded, and what comes next waits for what is
-//! on its way. Lane 0 keeps no order.
+//! Lanes: which records may be sent now. The records of a lane are sent in the order they were recorded, and each waits until the
+//! records before it are settled. Lane 0 keeps no order.
 
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
+use std::time::Duration;
 
 use heed::RoTxn;
 
-use crate::state::State;
+use crate::state::{Lane, State};
 use crate::store::Store;
-use crate::store::db::tables::{Tables, outbox_key, parked_key, tail_seq};
+use crate::store::db::tables::{Tables, outbox_key, parked_prefix, tail_seq};
 use crate::store::records::transition::load;
-use crate::{Error, Result};
+use crate::{Error, Millis, Result, Seq};
 
-/// The lane of records that need not stay in order.
-const FREE: u8 = 0;
+/// States whose records block the records after them in their lane.
+const IN_FLIGHT: [State; 2] = [State::Leased, State::InDoubt];
 
-/// States whose records hold up what follows them in their lane.
-const ON_THEIR_WAY: [State; 2] = [State::Leased, State::InDoubt];
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// A set of lanes.
+type LaneSet = [bool; 256];
 
 impl Store {
-    /// When the next record that waits is due, to be sent or to be looked up. None when none waits for a moment.
-    pub fn next_due(&self, now_ms: u64) -> Result<Option<u64>> {
+    /// When the next waiting record is due, to be sent or to be looked up; `None` when no record waits.
+    pub fn next_due(&self, now: Millis) -> Result<Option<Millis>> {
         self.db().read(|txn, tables| {
             let mut next = None;
-            let mut earliest = |at: u64| next = Some(next.map_or(at, |known: u64| known.min(at)));
+            let mut earliest = |at: Millis| next = Some(next.map_or(at, |known: Millis| known.min(at)));
             for lane in lanes(txn, tables)? {
-                if let Some(key) = first_of(txn, tables, lane, now_ms.saturating_add(1))? {
+                if let Some(key) = first_of(txn, tables, lane, now + MILLISECOND)? {
                     earliest(not_before(&key)?);
                 }
             }
@@ -36,18 +39,18 @@ impl Store {
     }
 
     /// Whether a record with this number or a lower one is still to be delivered: closed, and not yet acked, dead or held.
-    pub fn is_unsettled(&self, seq: u64) -> Result<bool> {
+    pub fn is_unsettled(&self, seq: Seq) -> Result<bool> {
         self.db().read(|txn, tables| {
-            for state in ON_THEIR_WAY {
-                let first = tables.parked.prefix_iter(txn, &parked_key(state, 0)[..1])?.next().transpose()?;
+            for state in IN_FLIGHT {
+                let first = tables.parked.prefix_iter(txn, &parked_prefix(state))?.next().transpose()?;
                 if first.map(|(key, _)| tail_seq(key)).transpose()?.is_some_and(|first| first <= seq) {
                     return Ok(true);
                 }
             }
             for lane in lanes(txn, tables)? {
-                // Those that were never put off stand in order, so one look at the first tells of all of them.
-                let mut seqs = waiting(txn, tables, lane, 0, 0, 1)?;
-                seqs.extend(waiting(txn, tables, lane, 1, u64::MAX, usize::MAX)?);
+                // Records that never waited are in order, so only the first of them matters.
+                let mut seqs = waiting(txn, tables, lane, Millis::EPOCH..=Millis::EPOCH, 1)?;
+                seqs.extend(waiting(txn, tables, lane, Millis(1)..=Millis::MAX, usize::MAX)?);
                 if seqs.into_iter().any(|waiting| waiting <= seq) {
                     return Ok(true);
                 }
@@ -57,27 +60,27 @@ impl Store {
     }
 }
 
-/// Up to `limit` records that may be sent now, in order; no more than `of_lane` of a lane that keeps its order.
-pub(super) fn due(txn: &RoTxn, tables: &Tables, now_ms: u64, limit: usize, of_lane: usize) -> Result<Vec<u64>> {
+/// Up to `limit` records that may be sent now, in order, and at most `per_lane` of each ordered lane.
+pub(super) fn due(txn: &RoTxn, tables: &Tables, now: Millis, limit: usize, per_lane: usize) -> Result<Vec<Seq>> {
     let mut seqs = Vec::new();
-    let mut busy = None;
+    let mut blocked = None;
     for lane in lanes(txn, tables)? {
-        if lane == FREE {
-            seqs.extend(waiting(txn, tables, lane, 0, now_ms, limit)?);
+        if lane == Lane::UNORDERED {
+            seqs.extend(waiting(txn, tables, lane, Millis::EPOCH..=now, limit)?);
             continue;
         }
-        let busy = match &busy {
-            Some(busy) => busy,
-            None => busy.insert(self::busy(txn, tables)?),
+        let blocked = match &blocked {
+            Some(blocked) => blocked,
+            None => blocked.insert(lanes_in_flight(txn, tables)?),
         };
-        // One that has to wait holds up those behind it.
-        if busy[usize::from(lane)] || first_of(txn, tables, lane, now_ms.saturating_add(1))?.is_some() {
+        // A record that waits blocks the records after it.
+        if blocked[usize::from(lane.0)] || first_of(txn, tables, lane, now + MILLISECOND)?.is_some() {
             continue;
         }
-        let mut next = waiting(txn, tables, lane, 0, 0, of_lane)?;
-        next.extend(waiting(txn, tables, lane, 1, now_ms, usize::MAX)?);
+        let mut next = waiting(txn, tables, lane, Millis::EPOCH..=Millis::EPOCH, per_lane)?;
+        next.extend(waiting(txn, tables, lane, Millis(1)..=now, usize::MAX)?);
         next.sort_unstable();
-        next.truncate(of_lane);
+        next.truncate(per_lane);
         seqs.extend(next);
     }
     seqs.sort_unstable();
@@ -85,83 +88,88 @@ pub(super) fn due(txn: &RoTxn, tables: &Tables, now_ms: u64, limit: usize, of_la
     Ok(seqs)
 }
 
-/// What of each lane that keeps its order may still be taken at once.
-pub(super) struct Room {
-    most: u64,
+/// How many bytes one lease may still take of each ordered lane.
+pub(super) struct LaneBytes {
+    max: u64,
     taken: [u64; 256],
 }
 
-impl Room {
-    /// No more than about `most` bytes of each; one record always.
-    pub(super) fn new(most: u64) -> Self {
-        Self { most, taken: [0; 256] }
+impl LaneBytes {
+    /// About `max` bytes of each lane, and at least one record.
+    pub(super) fn new(max: u64) -> Self {
+        Self { max, taken: [0; 256] }
     }
 
-    /// Takes a record, the next of its lane, if there is room: once there is none, there is none for those behind it.
-    pub(super) fn take(&mut self, lane: u8, size: u64) -> bool {
-        let taken = &mut self.taken[usize::from(lane)];
-        if lane == FREE {
+    /// Takes the next record of its lane, if it fits. After one that does not fit, the lane gives no more.
+    pub(super) fn take(&mut self, lane: Lane, size: u64) -> bool {
+        if lane == Lane::UNORDERED {
             return true;
         }
-        let with_it = taken.saturating_add(size.max(1));
-        let fits = *taken == 0 || with_it <= self.most;
-        *taken = if fits { with_it } else { u64::MAX };
+        let taken = &mut self.taken[usize::from(lane.0)];
+        let total = taken.saturating_add(size.max(1));
+        let fits = *taken == 0 || total <= self.max;
+        *taken = if fits { total } else { u64::MAX };
         fits
     }
 }
 
-/// The records of a state that is kept in `parked`.
-pub(super) fn parked(txn: &RoTxn, tables: &Tables, state: State) -> Result<Vec<u64>> {
-    let entries = tables.parked.prefix_iter(txn, &parked_key(state, 0)[..1])?;
+/// The records of a state that `parked` lists.
+pub(super) fn parked(txn: &RoTxn, tables: &Tables, state: State) -> Result<Vec<Seq>> {
+    let entries = tables.parked.prefix_iter(txn, &parked_prefix(state))?;
     entries.map(|entry| tail_seq(entry?.0)).collect()
 }
 
-/// The lanes that have records waiting.
-pub(super) fn lanes(txn: &RoTxn, tables: &Tables) -> Result<Vec<u8>> {
+/// The lanes that have records in the outbox.
+pub(super) fn lanes(txn: &RoTxn, tables: &Tables) -> Result<Vec<Lane>> {
     let mut found = Vec::new();
     let mut from = vec![0];
     while let Some((key, _)) = tables.outbox.get_greater_than_or_equal_to(txn, &from)? {
-        let lane = *key.first().ok_or_else(too_short)?;
+        let lane = Lane(*key.first().ok_or_else(too_short)?);
         found.push(lane);
-        from = outbox_key(lane, u64::MAX, u64::MAX).to_vec();
+        from = outbox_key(lane, Millis::MAX, Seq::MAX).to_vec();
         from.push(0);
     }
     Ok(found)
 }
 
-/// The lanes of which something is on its way.
-fn busy(txn: &RoTxn, tables: &Tables) -> Result<[bool; 256]> {
-    let mut busy = [false; 256];
-    for state in ON_THEIR_WAY {
-        for entry in tables.parked.prefix_iter(txn, &parked_key(state, 0)[..1])? {
+fn lanes_in_flight(txn: &RoTxn, tables: &Tables) -> Result<LaneSet> {
+    let mut found = [false; 256];
+    for state in IN_FLIGHT {
+        for entry in tables.parked.prefix_iter(txn, &parked_prefix(state))? {
             let (key, lane) = entry?;
             let lane = match lane.first() {
                 Some(lane) => *lane,
-                // Stored by a version that kept the lane in the row alone.
-                None => load(txn, tables, tail_seq(key)?)?.lane,
+                // An earlier version stored the lane in the row alone.
+                None => load(txn, tables, tail_seq(key)?)?.lane.0,
             };
-            busy[usize::from(lane)] = true;
+            found[usize::from(lane)] = true;
         }
     }
-    Ok(busy)
+    Ok(found)
 }
 
-/// Up to `limit` records of a lane that wait for a moment from `first` to `last`.
-pub(super) fn waiting(txn: &RoTxn, tables: &Tables, lane: u8, first: u64, last: u64, limit: usize) -> Result<Vec<u64>> {
-    let (first, last) = (outbox_key(lane, first, 0), outbox_key(lane, last, u64::MAX));
+/// Up to `limit` records of a lane in the outbox that are due within a range of time.
+pub(super) fn waiting(
+    txn: &RoTxn,
+    tables: &Tables,
+    lane: Lane,
+    due: RangeInclusive<Millis>,
+    limit: usize,
+) -> Result<Vec<Seq>> {
+    let (first, last) = (outbox_key(lane, *due.start(), Seq(0)), outbox_key(lane, *due.end(), Seq::MAX));
     let range = (Bound::Included(&first[..]), Bound::Included(&last[..]));
     tables.outbox.range(txn, &range)?.take(limit).map(|entry| tail_seq(entry?.0)).collect()
 }
 
-/// The first record of a lane that waits for `from` or a later moment.
-fn first_of(txn: &RoTxn, tables: &Tables, lane: u8, from: u64) -> Result<Option<Vec<u8>>> {
-    let found = tables.outbox.get_greater_than_or_equal_to(txn, &outbox_key(lane, from, 0))?;
-    Ok(found.map(|(key, _)| key.to_vec()).filter(|key| key.first() == Some(&lane)))
+/// The key of the first record of a lane that is due at `from` or later.
+fn first_of(txn: &RoTxn, tables: &Tables, lane: Lane, from: Millis) -> Result<Option<Vec<u8>>> {
+    let found = tables.outbox.get_greater_than_or_equal_to(txn, &outbox_key(lane, from, Seq(0)))?;
+    Ok(found.map(|(key, _)| key.to_vec()).filter(|key| key.first() == Some(&lane.0)))
 }
 
-fn not_before(key: &[u8]) -> Result<u64> {
+fn not_before(key: &[u8]) -> Result<Millis> {
     let bytes = key.get(1..9).and_then(|bytes| bytes.try_into().ok()).ok_or_else(too_short)?;
-    Ok(u64::from_be_bytes(bytes))
+    Ok(Millis(u64::from_be_bytes(bytes)))
 }
 
 fn too_short() -> Error {

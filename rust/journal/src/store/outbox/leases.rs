@@ -1,61 +1,74 @@
-//! The sender's side: leases, acks, and where a record goes when there was no clear answer.
+//! The sender's side: it leases records, and acks, releases or parks them.
+
+use std::time::Duration;
 
 use heed::RoTxn;
 
 use super::ack_order;
-use super::lanes::{Room, due, parked};
-use crate::state::{FLAG_RENEWED, State};
+use super::lanes::{LaneBytes, due, parked};
+use crate::ids::SinkId;
+use crate::state::{FLAG_RENEWED, Parked, State};
 use crate::store::Store;
-use crate::store::callbacks::{Entry, Place};
-use crate::store::db::tables::{PART_END, PART_START, Tables, record_key, sealed, seq_key};
+use crate::store::callbacks::{Entry, EntryKey};
+use crate::store::db::tables::{PART_END, PART_START, Tables, record_key, request_key, sealed, seq_key};
 use crate::store::followups;
 use crate::store::records::payload;
 use crate::store::records::read::read_row;
-use crate::store::records::row::Row;
+use crate::store::records::row::{Ack, Row};
 use crate::store::records::transition::{Change, load};
-use crate::{Error, Result, ids};
+use crate::{Millis, RequestId, Result, Seq};
+
+/// How much to take at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The number of records.
+    pub records: usize,
+    /// Bytes of their events. One record is always returned, whatever its size.
+    pub bytes: u64,
+}
+
+/// How much one lease may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseLimits {
+    /// Of all lanes together.
+    pub total: Limits,
+    /// Of each ordered lane. The rest of the lane waits until these records are settled.
+    pub per_lane: Limits,
+}
+
+impl From<Limits> for LeaseLimits {
+    fn from(total: Limits) -> Self {
+        Self { total, per_lane: total }
+    }
+}
 
 impl Store {
-    /// pending -> leased, for up to `limit` closed records that are due, whose bodies together stay within `max_bytes` (one
-    /// record is always given).
-    pub fn lease(&self, limit: usize, lease_ms: u64, now_ms: u64, max_bytes: u64) -> Result<Vec<Row>> {
-        self.lease_of_lanes(limit, limit, lease_ms, now_ms, max_bytes, max_bytes)
-    }
-
-    /// As [`Self::lease`], and of a lane that keeps its order no more than `of_lane` records and about `lane_bytes` bytes: what
-    /// follows in it waits for these.
-    pub fn lease_of_lanes(
-        &self,
-        limit: usize,
-        of_lane: usize,
-        lease_ms: u64,
-        now_ms: u64,
-        max_bytes: u64,
-        lane_bytes: u64,
-    ) -> Result<Vec<Row>> {
-        // A commit costs a disk sync even when it changes nothing, and an idle sender asks every few seconds.
-        if self.db().read(|txn, tables| due(txn, tables, now_ms, 1, 1))?.is_empty() {
+    /// pending -> leased, for closed records that are due, within the limits. The lease ends `lease` from `now`.
+    pub fn lease(&self, limits: impl Into<LeaseLimits>, lease: Duration, now: Millis) -> Result<Vec<Row>> {
+        let LeaseLimits { total, per_lane } = limits.into();
+        // A commit costs a disk sync even when it changes nothing, and an idle sender calls this every few seconds.
+        if self.db().read(|txn, tables| due(txn, tables, now, 1, 1))?.is_empty() {
             return Ok(Vec::new());
         }
         self.db().write(|txn, tables| {
-            let seqs = due(txn, tables, now_ms, limit, of_lane)?;
+            let seqs = due(txn, tables, now, total.records, per_lane.records)?;
             let mut bytes = 0;
-            let mut room = Room::new(lane_bytes);
+            let mut lane_bytes = LaneBytes::new(per_lane.bytes);
             let mut leased = Vec::new();
-            let mut change = Change::begin(txn, tables, now_ms)?;
+            let mut change = Change::begin(txn, tables, now)?;
             for seq in seqs {
                 let size = size(change.txn, tables, seq)?;
-                if !room.take(load(change.txn, tables, seq)?.lane, size) {
+                if !lane_bytes.take(load(change.txn, tables, seq)?.lane, size) {
                     continue;
                 }
                 bytes += size;
-                if bytes > max_bytes && !leased.is_empty() {
+                if bytes > total.bytes && !leased.is_empty() {
                     break;
                 }
                 let row = change.update(seq, |row| {
                     row.state = State::Leased;
                     row.attempts += 1;
-                    row.lease_until = now_ms + lease_ms;
+                    row.lease_until = now + lease;
                 })?;
                 leased.push((seq, row));
             }
@@ -64,19 +77,19 @@ impl Store {
         })
     }
 
-    /// leased -> in doubt: whoever leased them is gone, and may have been heard. They are due to be looked up at `due_ms`; those
-    /// leased before `old_ms` at once. Returns how many.
-    pub fn orphan_leases(&self, old_ms: u64, due_ms: u64) -> Result<u64> {
+    /// leased -> in doubt, for all leases: their sender is gone, and its requests may have arrived. The records are due to be looked
+    /// up at `due`, and those leased before `old` at once. Returns how many.
+    pub fn orphan_leases(&self, old: Millis, due: Millis) -> Result<u64> {
         if self.db().read(|txn, tables| parked(txn, tables, State::Leased))?.is_empty() {
             return Ok(0);
         }
         self.db().write(|txn, tables| {
             let leased = parked(txn, tables, State::Leased)?;
-            let mut change = Change::begin(txn, tables, ids::now_ms())?;
+            let mut change = Change::begin(txn, tables, Millis::now())?;
             for seq in &leased {
                 change.update(*seq, |row| {
                     row.state = State::InDoubt;
-                    row.not_before = if row.changed_at < old_ms { 0 } else { due_ms };
+                    row.not_before = if row.changed_at < old { Millis::EPOCH } else { due };
                     row.last_error = "its sender stopped before the answer was stored".into();
                 })?;
             }
@@ -86,12 +99,12 @@ impl Store {
     }
 
     /// Up to `limit` records in doubt that are due to be looked up.
-    pub fn in_doubt(&self, limit: usize, now_ms: u64) -> Result<Vec<Row>> {
+    pub fn in_doubt(&self, limit: usize, now: Millis) -> Result<Vec<Row>> {
         self.db().read(|txn, tables| {
             let mut rows = Vec::new();
             for seq in parked(txn, tables, State::InDoubt)? {
                 let state = load(txn, tables, seq)?;
-                if state.not_before <= now_ms {
+                if state.not_before <= now {
                     rows.push(read_row(txn, tables, seq, state)?);
                     if rows.len() == limit {
                         break;
@@ -102,32 +115,30 @@ impl Store {
         })
     }
 
-    /// Stores request ids: `(seq, request id)` each. Ack, its number, index and callback entry come into being together, and
-    /// follow-ups of the record may be sent from then on. A record that is
-    /// already acked keeps its first id. Returns how many were new.
-    pub fn ack(&self, acked: &[(u64, u64)]) -> Result<u64> {
+    /// Stores request ids. One transaction stores the ack, its number, its index entry and its callback entry, and releases the
+    /// record's follow-ups. A record that is already acked keeps its first id. Returns how many acks were new.
+    pub fn ack(&self, acks: &[(Seq, RequestId)]) -> Result<u64> {
         self.db().write(|txn, tables| {
-            let now_ms = ids::now_ms();
-            let mut change = Change::begin(txn, tables, now_ms)?;
+            let mut change = Change::begin(txn, tables, Millis::now())?;
             let mut new = 0;
             let mut number = ack_order::last(change.txn, tables)?;
-            for (seq, request_id) in acked {
-                if load(change.txn, tables, *seq)?.state == State::Acked {
+            for &(seq, request_id) in acks {
+                if load(change.txn, tables, seq)?.state == State::Acked {
                     continue;
                 }
-                let row = change.update(*seq, |row| {
+                let row = change.update(seq, |row| {
                     row.state = State::Acked;
                     row.last_error.clear();
                 })?;
-                let value = [request_id.to_le_bytes(), now_ms.to_le_bytes()].concat();
-                tables.acks.put(change.txn, &seq_key(*seq), &sealed(&seq_key(*seq), value))?;
-                tables.by_request.put(change.txn, &request_id.to_be_bytes(), &seq_key(*seq))?;
+                let value = Ack { request_id, at: change.now }.encode().to_vec();
+                tables.acks.put(change.txn, &seq_key(seq), &sealed(&seq_key(seq), value))?;
+                tables.by_request.put(change.txn, &request_key(request_id), &seq_key(seq))?;
                 number += 1;
-                ack_order::list(change.txn, tables, number, *seq)?;
-                if row.sink != 0 {
-                    Place::of_writer(row.sink, *seq, row.writer).put(change.txn, tables, &Entry::default())?;
+                ack_order::list(change.txn, tables, number, seq)?;
+                if row.sink != SinkId::NONE {
+                    EntryKey::owned(row.sink, seq, row.writer).put(change.txn, tables, &Entry::default())?;
                 }
-                followups::queue::release(change.txn, tables, *seq)?;
+                followups::queue::release(change.txn, tables, seq)?;
                 new += 1;
             }
             change.finish()?;
@@ -135,22 +146,19 @@ impl Store {
         })
     }
 
-    /// leased or in doubt -> pending, due at `not_before` (milliseconds since the epoch).
-    pub fn release(&self, seqs: &[u64], not_before: u64, error: &str) -> Result<()> {
-        self.move_to(seqs, State::Pending, not_before, error)
+    /// leased or in doubt -> pending, due at `not_before`.
+    pub fn release(&self, seqs: &[Seq], not_before: Millis, error: &str) -> Result<()> {
+        self.move_to(State::Pending, seqs, not_before, error)
     }
 
-    /// -> in doubt, dead or held, with the reason.
-    pub fn park(&self, seqs: &[u64], state: State, error: &str, not_before: u64) -> Result<()> {
-        self.move_to(seqs, state, not_before, error)
+    /// -> in doubt, dead or held, with the reason. A record in doubt is due to be looked up at `not_before`.
+    pub fn park(&self, seqs: &[Seq], state: Parked, not_before: Millis, error: &str) -> Result<()> {
+        self.move_to(state.into(), seqs, not_before, error)
     }
 
-    fn move_to(&self, seqs: &[u64], state: State, not_before: u64, error: &str) -> Result<()> {
-        if state == State::Acked || state == State::Leased {
-            return Err(Error::Corrupt(format!("a record becomes {} in another way", state.name())));
-        }
+    fn move_to(&self, state: State, seqs: &[Seq], not_before: Millis, error: &str) -> Result<()> {
         self.db().write(|txn, tables| {
-            let mut change = Change::begin(txn, tables, ids::now_ms())?;
+            let mut change = Change::begin(txn, tables, Millis::now())?;
             for seq in seqs {
                 if load(change.txn, tables, *seq)?.state == State::Acked {
                     continue;
@@ -165,10 +173,10 @@ impl Store {
         })
     }
 
-    /// in doubt -> pending, to be sent as a new trace: `PromptLayer` has the first one and will make no log of it.
-    pub fn renew(&self, seqs: &[u64], error: &str) -> Result<()> {
+    /// in doubt -> pending, to be sent as a new trace: `PromptLayer` has the first trace and will make no log of it.
+    pub fn renew(&self, seqs: &[Seq], error: &str) -> Result<()> {
         self.db().write(|txn, tables| {
-            let mut change = Change::begin(txn, tables, ids::now_ms())?;
+            let mut change = Change::begin(txn, tables, Millis::now())?;
             for seq in seqs {
                 if load(change.txn, tables, *seq)?.state != State::InDoubt {
                     continue;
@@ -176,7 +184,7 @@ impl Store {
                 change.update(*seq, |row| {
                     row.state = State::Pending;
                     row.flags |= FLAG_RENEWED;
-                    row.not_before = 0;
+                    row.not_before = Millis::EPOCH;
                     error.clone_into(&mut row.last_error);
                 })?;
             }
@@ -184,10 +192,10 @@ impl Store {
         })
     }
 
-    /// dead or held -> pending, due now. Opaque and pruned records stay where they are. Returns how many moved.
-    pub fn requeue(&self, seqs: &[u64]) -> Result<u64> {
+    /// dead or held -> pending, due now. Opaque and pruned records stay as they are. Returns how many moved.
+    pub fn requeue(&self, seqs: &[Seq]) -> Result<u64> {
         self.db().write(|txn, tables| {
-            let mut change = Change::begin(txn, tables, ids::now_ms())?;
+            let mut change = Change::begin(txn, tables, Millis::now())?;
             let mut moved = 0;
             for seq in seqs {
                 let raw = tables.records.get(change.txn, &record_key(*seq, PART_START))?.is_some_and(payload::is_raw);
@@ -195,7 +203,7 @@ impl Store {
                 if !raw && !row.is_pruned() && matches!(row.state, State::Dead | State::Held) {
                     change.update(*seq, |row| {
                         row.state = State::Pending;
-                        row.not_before = 0;
+                        row.not_before = Millis::EPOCH;
                     })?;
                     moved += 1;
                 }
@@ -207,7 +215,7 @@ impl Store {
 }
 
 /// Bytes of a record's events.
-fn size(txn: &RoTxn, tables: &Tables, seq: u64) -> Result<u64> {
+fn size(txn: &RoTxn, tables: &Tables, seq: Seq) -> Result<u64> {
     let bytes = |part| Ok(tables.records.get(txn, &record_key(seq, part))?.map_or(0, payload::raw_len));
     bytes(PART_START).and_then(|start: u64| Ok(start + bytes(PART_END)?))
 }

@@ -5,3 +5,6 @@ mod acks;
 mod lanes;
 mod leases;
 mod waits;
+
+pub use acks::AckedRow;
+pub use leases::{LeaseLimits, Limits};

@@ -1,26 +1,25 @@
-//! What waits for a moment, when the clock that moment was told by is set.
+//! Shifts the waits of records when the system's clock is set.
+
+use std::time::Duration;
 
 use heed::RoTxn;
 
 use super::lanes::{lanes, parked, waiting};
-use crate::Result;
 use crate::state::State;
 use crate::store::Store;
 use crate::store::db::tables::Tables;
 use crate::store::records::transition::{Change, load};
+use crate::{ClockChange, Millis, Result, Seq};
 
 impl Store {
-    /// Moves every wait along with a clock that was set from `before` to `after` (milliseconds since the epoch, of the same
-    /// moment), and cuts those that would end more than `longest_ms` from then: no wait is made longer than that. Returns how many
-    /// were moved.
-    pub fn mend_waits(&self, before: u64, after: u64, longest_ms: u64) -> Result<u64> {
-        let last = after.saturating_add(longest_ms);
-        let mended = |at: u64| if at > before { (at - before).saturating_add(after).min(last) } else { at };
+    /// Moves every wait along with the clock, and limits each to `longest` after the change: no wait is made longer than that. Returns
+    /// how many were moved.
+    pub fn shift_waits(&self, clock: ClockChange, longest: Duration) -> Result<u64> {
         let to_move = |txn: &RoTxn, tables: &Tables| {
             let mut moves = Vec::new();
-            for seq in waiting_beyond(txn, tables, before)? {
+            for seq in waiting_beyond(txn, tables, clock.before)? {
                 let row = load(txn, tables, seq)?;
-                let waits = (mended(row.not_before), mended(row.lease_until));
+                let waits = (clock.shift(row.not_before, longest), clock.shift(row.lease_until, longest));
                 if waits != (row.not_before, row.lease_until) {
                     moves.push((seq, waits));
                 }
@@ -33,7 +32,7 @@ impl Store {
         }
         self.db().write(|txn, tables| {
             let moves = to_move(txn, tables)?;
-            let mut change = Change::begin(txn, tables, after)?;
+            let mut change = Change::begin(txn, tables, clock.after)?;
             for (seq, waits) in &moves {
                 change.update(*seq, |row| (row.not_before, row.lease_until) = *waits)?;
             }
@@ -44,10 +43,10 @@ impl Store {
 }
 
 /// Records that may wait for a moment after `before`.
-fn waiting_beyond(txn: &RoTxn, tables: &Tables, before: u64) -> Result<Vec<u64>> {
+fn waiting_beyond(txn: &RoTxn, tables: &Tables, before: Millis) -> Result<Vec<Seq>> {
     let mut seqs = Vec::new();
     for lane in lanes(txn, tables)? {
-        seqs.extend(waiting(txn, tables, lane, before.saturating_add(1), u64::MAX, usize::MAX)?);
+        seqs.extend(waiting(txn, tables, lane, before + Duration::from_millis(1)..=Millis::MAX, usize::MAX)?);
     }
     for state in [State::Leased, State::InDoubt] {
         seqs.extend(parked(txn, tables, state)?);

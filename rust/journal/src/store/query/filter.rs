@@ -1,4 +1,4 @@
-//! Filters: which records a query finds.
+//! Filters: which records match a query.
 
 use std::ops::Bound;
 
@@ -11,38 +11,38 @@ use crate::store::records::payload;
 use crate::store::records::read::read_row;
 use crate::store::records::row::Row;
 use crate::store::records::transition::load;
-use crate::{RecordId, Result, labels};
+use crate::{Millis, RecordId, Result, Seq, labels};
 
-/// Record ids, which sort by time.
+/// A range of record ids, which sort by time.
 pub(super) type Range = (Bound<[u8; 16]>, Bound<[u8; 16]>);
 
-/// What to look for. The default finds everything, newest first.
+/// A query. The default matches every record, newest first.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
-    /// Labels that a record must all have, see [`crate::labels`].
+    /// Labels, all of which a record must have; see [`crate::labels`].
     pub labels: Vec<(u8, Vec<u8>)>,
-    /// States it may be in; empty: any.
+    /// States that match; empty for any state.
     pub states: Vec<State>,
-    /// Ways it may have ended; empty: any.
+    /// Ends that match; empty for any end.
     pub ended: Vec<Ended>,
-    /// Earliest start, in milliseconds since the epoch.
-    pub since: Option<u64>,
-    /// Start before this.
-    pub until: Option<u64>,
-    /// Only records before this one, itself excluded.
+    /// Only records that started at this moment or later.
+    pub since: Option<Millis>,
+    /// Only records that started before this moment.
+    pub until: Option<Millis>,
+    /// Only records before this one, which is excluded.
     pub before: Option<RecordId>,
-    /// Only records after this one, itself excluded.
+    /// Only records after this one, which is excluded.
     pub after: Option<RecordId>,
-    /// Text to find in the bodies; ASCII case is ignored.
+    /// Text that a body must contain; ASCII case is ignored.
     pub text: Option<String>,
     /// Oldest first instead of newest first.
     pub oldest_first: bool,
-    /// How many at most; 0: 100.
+    /// The largest number of records; 0 means 100.
     pub limit: usize,
 }
 
 impl Query {
-    /// The label that all records with a wanted end have, if there is one.
+    /// The label that all records with a matching end share, if there is one.
     pub(super) fn ended_label(&self) -> Option<(u8, Vec<u8>)> {
         let label = self.ended.first()?.label()?;
         let shared = self.ended.iter().all(|ended| ended.label() == Some(label));
@@ -50,18 +50,19 @@ impl Query {
     }
 
     pub(super) fn range(&self) -> Range {
-        let since = self.since.map(|ms| RecordId::floor(ms).0);
+        let since = self.since.map(|since| RecordId::floor(since).0);
         let lower = match (self.after, since) {
             (Some(after), since) if since.is_none_or(|since| after.0 >= since) => Bound::Excluded(after.0),
             (_, Some(since)) => Bound::Included(since),
             _ => Bound::Unbounded,
         };
-        let until = self.until.map(|ms| RecordId::floor(ms).0);
+        let until = self.until.map(|until| RecordId::floor(until).0);
         let upper = [self.before.map(|id| id.0), until].into_iter().flatten().min();
         (lower, upper.map_or(Bound::Unbounded, Bound::Excluded))
     }
 }
 
+/// Whether no id is in the range.
 pub(super) fn is_empty(range: &Range) -> bool {
     match (&range.0, &range.1) {
         (Bound::Excluded(low) | Bound::Included(low), Bound::Excluded(high) | Bound::Included(high)) => low >= high,
@@ -69,12 +70,13 @@ pub(super) fn is_empty(range: &Range) -> bool {
     }
 }
 
+/// The record, if it matches the query. `needle` is the text of the query in lower case, as JSON escapes it.
 pub(super) fn matching(
     txn: &RoTxn,
     tables: &Tables,
     query: &Query,
     needle: Option<&Finder>,
-    seq: u64,
+    seq: Seq,
     scratch: &mut Vec<u8>,
 ) -> Result<Option<Row>> {
     let state = load(txn, tables, seq)?;
@@ -89,15 +91,15 @@ pub(super) fn matching(
         }
     }
     if let Some(needle) = needle
-        && !holds(txn, tables, seq, state.id, needle, scratch)?
+        && !contains(txn, tables, seq, state.id, needle, scratch)?
     {
         return Ok(None);
     }
     read_row(txn, tables, seq, state).map(Some)
 }
 
-/// Whether one of a record's bodies holds the text, which is given in lower case. One that cannot be read does not.
-fn holds(txn: &RoTxn, tables: &Tables, seq: u64, id: RecordId, needle: &Finder, body: &mut Vec<u8>) -> Result<bool> {
+/// Whether one of a record's bodies contains the text, which is in lower case. A body that cannot be read does not.
+fn contains(txn: &RoTxn, tables: &Tables, seq: Seq, id: RecordId, needle: &Finder, body: &mut Vec<u8>) -> Result<bool> {
     for part in [PART_START, PART_END] {
         let Some(stored) = tables.records.get(txn, &record_key(seq, part))? else { continue };
         if payload::decode_into(txn, tables, id, part, stored, body).is_ok() {
@@ -110,7 +112,7 @@ fn holds(txn: &RoTxn, tables: &Tables, seq: u64, id: RecordId, needle: &Finder, 
     Ok(false)
 }
 
-/// The text as it stands inside a JSON string.
+/// The text as a JSON string contains it.
 pub(super) fn json_escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

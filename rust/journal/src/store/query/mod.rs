@@ -1,7 +1,7 @@
-//! Questions: pages of records by time, label, state and text.
+//! Queries: pages of records by time, label, state and text.
 //!
-//! Records are listed by id, which is by the time they began. A page costs what it shows: the narrowest index at hand is walked until
-//! the page is full. Only a search for text has to look into bodies.
+//! Records are listed by id, which is the order of their starts. A query walks the narrowest index until the page is full. Only a
+//! search for text reads bodies.
 
 mod filter;
 mod plan;
@@ -12,11 +12,11 @@ use memchr::memmem::Finder;
 
 use crate::frame::array;
 use crate::store::Store;
-use crate::store::db::tables::{label_prefix, seq_key, tail_seq};
+use crate::store::db::tables::{label_prefix, request_key, seq_key, tail_seq};
 use crate::store::records::read::read_row;
 use crate::store::records::row::{Row, StateRow};
 use crate::store::records::transition::load;
-use crate::{RecordId, Result};
+use crate::{RecordId, RequestId, Result, Seq};
 pub use filter::Query;
 use filter::{is_empty, json_escaped, matching};
 use plan::{rarest, walk, work_list};
@@ -29,8 +29,8 @@ impl Store {
         let needle = needle.as_ref().map(Finder::new);
         self.db().read(|txn, tables| {
             let (mut page, mut scratch) = (Vec::new(), Vec::new());
-            let mut visit = |seq: u64| -> Result<bool> {
-                self.db().mapped.look(txn, tables);
+            let mut visit = |seq: Seq| -> Result<bool> {
+                self.db().mapped.release_if_due(txn, tables);
                 if let Some(row) = matching(txn, tables, query, needle.as_ref(), seq, &mut scratch)? {
                     page.push(row);
                 }
@@ -57,7 +57,7 @@ impl Store {
         })
     }
 
-    /// One record.
+    /// The record with this id.
     pub fn get(&self, id: RecordId) -> Result<Option<Row>> {
         self.db().read(|txn, tables| {
             let Some(seq) = tables.ids.get(txn, &id.0)?.map(tail_seq).transpose()? else { return Ok(None) };
@@ -86,15 +86,15 @@ impl Store {
     }
 
     /// The record that has this request id.
-    pub fn by_request(&self, request_id: u64) -> Result<Option<RecordId>> {
+    pub fn by_request(&self, request_id: RequestId) -> Result<Option<RecordId>> {
         self.db().read(|txn, tables| {
-            let seq = tables.by_request.get(txn, &request_id.to_be_bytes())?.map(tail_seq).transpose()?;
+            let seq = tables.by_request.get(txn, &request_key(request_id))?.map(tail_seq).transpose()?;
             seq.map(|seq| Ok(load(txn, tables, seq)?.id)).transpose()
         })
     }
 
-    /// Records that were stored after this sequence number, in that order.
-    pub fn follow(&self, seq: u64, limit: usize) -> Result<Vec<Row>> {
+    /// Up to `limit` records after this sequence number, in the order of ingestion.
+    pub fn follow(&self, seq: Seq, limit: usize) -> Result<Vec<Row>> {
         self.db().read(|txn, tables| {
             let from = seq_key(seq);
             let range = (Bound::Excluded(&from[..]), Bound::Unbounded);
@@ -108,7 +108,7 @@ impl Store {
         })
     }
 
-    /// How many hex digits tell this id from its neighbours.
+    /// The number of hex digits that distinguish this id from its neighbours.
     pub fn short_id_length(&self, id: RecordId) -> Result<usize> {
         self.db().read(|txn, tables| {
             let below = tables.ids.get_lower_than(txn, &id.0)?;

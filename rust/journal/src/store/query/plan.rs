@@ -1,29 +1,28 @@
-//! Where the records of a page may come from: the narrowest index at hand.
+//! Plans a query: chooses the narrowest index, and walks it.
 
 use std::ops::Bound;
 
 use heed::RoTxn;
 
 use super::filter::{Query, Range};
-use crate::Result;
-use crate::state::Ended;
-use crate::state::State;
-use crate::store::db::tables::{Tables, Tree, label_prefix, parked_key, tail_seq};
+use crate::state::{Ended, State};
+use crate::store::db::tables::{Tables, Tree, label_prefix, parked_prefix, tail_seq};
 use crate::store::records::counts::Counts;
 use crate::store::records::transition::load;
+use crate::{Result, Seq};
 
-/// Up to this many records waiting in work lists are sorted for a page; beyond, walking all records by time finds one sooner.
+/// Up to this many records in work lists are sorted for a page. With more, a walk over all records by time is faster.
 const SORT_AT_MOST: u64 = 200_000;
-/// Entries looked at to tell a rare label from a frequent one.
-const LOOK_AT: usize = 10_000;
+/// The number of entries counted to find the rarest label.
+const COUNT_AT_MOST: usize = 10_000;
 
-/// The key prefix of the label that the fewest records have, as far as a short look tells.
+/// The key prefix of the label that the fewest records have, by a count of at most 10,000 entries.
 pub(super) fn rarest(txn: &RoTxn, tables: &Tables, labels: &[(u8, Vec<u8>)]) -> Result<Option<Vec<u8>>> {
     let mut found: Option<(usize, Vec<u8>)> = None;
     for (kind, value) in labels {
         let prefix = label_prefix(*kind, value);
-        let look = if labels.len() > 1 { LOOK_AT } else { 0 };
-        let count = tables.labels.prefix_iter(txn, &prefix)?.take(look).count();
+        let counted = if labels.len() > 1 { COUNT_AT_MOST } else { 0 };
+        let count = tables.labels.prefix_iter(txn, &prefix)?.take(counted).count();
         if found.as_ref().is_none_or(|(least, _)| count < *least) {
             found = Some((count, prefix));
         }
@@ -31,14 +30,14 @@ pub(super) fn rarest(txn: &RoTxn, tables: &Tables, labels: &[(u8, Vec<u8>)]) -> 
     Ok(found.map(|(_, prefix)| prefix))
 }
 
-/// Visits the entries `prefix | id` with an id in the range until `visit` has enough.
+/// Visits the entries `prefix | id` with an id in the range, until `visit` returns false.
 pub(super) fn walk(
     txn: &RoTxn,
     tree: Tree,
     prefix: &[u8],
     range: &Range,
     oldest_first: bool,
-    visit: &mut impl FnMut(u64) -> Result<bool>,
+    visit: &mut impl FnMut(Seq) -> Result<bool>,
 ) -> Result<()> {
     let key = |id: &[u8; 16]| [prefix, id].concat();
     let low = range.0.as_ref().map(key);
@@ -62,8 +61,8 @@ pub(super) fn walk(
     Ok(())
 }
 
-/// The records of the wanted states in the order asked for, where the work lists make that cheaper than walking all records.
-pub(super) fn work_list(txn: &RoTxn, tables: &Tables, query: &Query, range: &Range) -> Result<Option<Vec<u64>>> {
+/// The records of the query's states, in the query's order; `None` when a walk over all records is cheaper than the work lists.
+pub(super) fn work_list(txn: &RoTxn, tables: &Tables, query: &Query, range: &Range) -> Result<Option<Vec<Seq>>> {
     let counts = Counts::load(txn, tables)?;
     if query.ended == [Ended::No] && counts.open <= SORT_AT_MOST {
         return in_order(txn, tables, query, range, numbers(tables.open.iter(txn)?)?).map(Some);
@@ -78,18 +77,18 @@ pub(super) fn work_list(txn: &RoTxn, tables: &Tables, query: &Query, range: &Ran
             seqs.extend(numbers(tables.open.iter(txn)?)?);
             seqs.extend(numbers(tables.outbox.iter(txn)?)?);
         } else {
-            seqs.extend(numbers(tables.parked.prefix_iter(txn, &parked_key(*state, 0)[..1])?)?);
+            seqs.extend(numbers(tables.parked.prefix_iter(txn, &parked_prefix(*state))?)?);
         }
     }
     in_order(txn, tables, query, range, seqs).map(Some)
 }
 
-fn numbers<'t>(entries: impl Iterator<Item = heed::Result<(&'t [u8], &'t [u8])>>) -> Result<Vec<u64>> {
+fn numbers<'t>(entries: impl Iterator<Item = heed::Result<(&'t [u8], &'t [u8])>>) -> Result<Vec<Seq>> {
     entries.map(|entry| tail_seq(entry?.0)).collect()
 }
 
-/// Those of the records that began within the range, by when they did.
-fn in_order(txn: &RoTxn, tables: &Tables, query: &Query, range: &Range, seqs: Vec<u64>) -> Result<Vec<u64>> {
+/// The records that started within the range, in the query's order.
+fn in_order(txn: &RoTxn, tables: &Tables, query: &Query, range: &Range, seqs: Vec<Seq>) -> Result<Vec<Seq>> {
     let mut found = Vec::with_capacity(seqs.len());
     for seq in seqs {
         let id = load(txn, tables, seq)?.id;

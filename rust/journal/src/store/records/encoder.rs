@@ -1,89 +1,89 @@
-//! Compressing bodies, at the pace at which they are recorded.
+//! Compresses bodies, as fast as they are recorded.
 //!
-//! Most bodies are a page of JSON: names that the dictionary knows, and a few sentences. Those are looked through in large steps,
-//! which finds the names and seldom the words, and the words are written in the dictionary's own codes. That takes less than half of
-//! the time of zstd's fastest regular level, and little more room. Where it leaves too much, the next are looked through in smaller
-//! steps. docs/internals/journal.md has the figures.
+//! Most bodies are a page of JSON: names that the dictionary contains, and a few sentences. For these the search for repetition takes
+//! large steps, which find the names and few of the words. The words are written in the dictionary's own codes. That takes less than
+//! half the time of zstd's fastest regular level, and little more space. When the result is too large, the next bodies are searched in
+//! smaller steps. docs/internals/journal.md has the figures.
 
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::{CParameter, ParamSwitch, Strategy, compress_bound};
 
 use super::dictionary;
 use super::payload::{self, Codec};
-use crate::state::Kind;
+use crate::state::FrameKind;
 use crate::{Error, RecordId, Result};
 
-/// Bodies below this don't get smaller.
+/// Bodies with fewer bytes do not get smaller.
 const MIN: usize = 24;
-/// Longer bodies repeat themselves, which is worth looking for more closely.
+/// Bodies with more bytes repeat themselves, and are searched more closely.
 const SHORT: usize = 4096;
-/// One in so many bytes may be of another alphabet than the dictionary's codes are for.
-const FOREIGN: usize = 16;
-/// What the others are compressed with. Higher levels cost more time than they save here.
+/// One byte in this many may be outside ASCII, for which the dictionary's codes are.
+const ASCII_RATIO: usize = 16;
+/// zstd's level for all other bodies. Higher levels cost more time than they save here.
 const LEVEL: i32 = 1;
-/// Short bodies: how far the search for repetition steps, the shortest it takes, and how many places it remembers (a power of two).
-const STEP: u32 = 24;
+/// The search in short bodies: its steps, the shortest repetition it uses, and the size of its table (a power of two).
+const LARGE_STEP: u32 = 24;
 const SMALL_STEP: u32 = 8;
-const SHORTEST: u32 = 7;
-const PLACES: u32 = 15;
-/// zstd makes codes of its own for a block with more than a kilobyte of letters. Blocks of this size seldom have so many.
+const MIN_MATCH: u32 = 7;
+const HASH_LOG: u32 = 15;
+/// zstd computes codes of its own for a block with more than a kilobyte of letters. Few blocks of this size have that many.
 const BLOCK: u32 = 1280;
 
-/// Bodies after which it is looked at what large steps leave of them, and for how many bodies small ones are then taken.
+/// The number of bodies in a sample of large steps, and the number of bodies for which small steps are then used.
 const SAMPLE: u32 = 128;
-const STAY: u32 = 4096;
-/// Of a hundred bytes large steps may leave so many.
-const ENOUGH: usize = 44;
+const SMALL_STEP_BODIES: u32 = 4096;
+/// The largest result of large steps that is good enough, in percent of the body.
+const GOOD_PERCENT: usize = 44;
 
 /// Compresses bodies, reusing its working memory.
 pub(crate) struct Encoder {
     short: Compressor<'static>,
-    /// The others are made when the first body for them comes.
+    /// The other compressors are made for the first body that needs them.
     small_steps: Option<Compressor<'static>>,
     other: Option<Compressor<'static>>,
     sample: Sample,
     scratch: Vec<u8>,
 }
 
-/// What large steps have left lately.
+/// How well large steps compressed the latest bodies.
 #[derive(Default)]
 struct Sample {
     bodies: u32,
     bytes: usize,
-    left: usize,
-    /// For how many more bodies small steps are taken.
-    staying: u32,
+    compressed: usize,
+    /// For how many more bodies small steps are used.
+    small_steps: u32,
 }
 
 impl Encoder {
     pub(crate) fn new() -> Result<Self> {
         let (small_steps, other) = (None, None);
-        Ok(Self { short: stepping(STEP)?, small_steps, other, sample: Sample::default(), scratch: Vec::new() })
+        Ok(Self { short: stepping(LARGE_STEP)?, small_steps, other, sample: Sample::default(), scratch: Vec::new() })
     }
 
-    /// Appends the body as it is stored.
-    pub(crate) fn encode(&mut self, id: RecordId, kind: Kind, body: &[u8], stored: &mut Vec<u8>) -> Result<()> {
-        let (codec, data) = match self.squeeze(body)? {
-            Some(squeezed) => (Codec::Dictionary(dictionary::CURRENT), squeezed),
+    /// Appends the stored form of a body.
+    pub(crate) fn encode(&mut self, id: RecordId, kind: FrameKind, body: &[u8], stored: &mut Vec<u8>) -> Result<()> {
+        let (codec, data) = match self.compress(body)? {
+            Some(compressed) => (Codec::Dictionary(dictionary::CURRENT), compressed),
             None => (Codec::Raw, body),
         };
         payload::write(codec, id, kind, body, data, stored);
         Ok(())
     }
 
-    /// The body compressed, when that makes it smaller.
-    fn squeeze(&mut self, body: &[u8]) -> Result<Option<&[u8]>> {
+    /// The compressed body, if that is smaller.
+    fn compress(&mut self, body: &[u8]) -> Result<Option<&[u8]>> {
         if body.len() < MIN {
             return Ok(None);
         }
         let usual = is_usual(body);
-        let in_large_steps = usual && !self.sample.stays();
+        let in_large_steps = usual && !self.sample.takes_small_steps();
         let zstd = if in_large_steps {
             &mut self.short
         } else if usual {
-            made(&mut self.small_steps, || stepping(SMALL_STEP))?
+            get_or_make(&mut self.small_steps, || stepping(SMALL_STEP))?
         } else {
-            made(&mut self.other, regular)?
+            get_or_make(&mut self.other, regular)?
         };
         self.scratch.clear();
         self.scratch.reserve(compress_bound(body.len()));
@@ -96,30 +96,30 @@ impl Encoder {
 }
 
 impl Sample {
-    /// Whether the next body is one for small steps.
-    fn stays(&mut self) -> bool {
-        let stays = self.staying > 0;
-        self.staying = self.staying.saturating_sub(1);
-        stays
+    /// Whether the next body is searched in small steps.
+    fn takes_small_steps(&mut self) -> bool {
+        let small = self.small_steps > 0;
+        self.small_steps = self.small_steps.saturating_sub(1);
+        small
     }
 
-    fn add(&mut self, bytes: usize, left: usize) {
+    fn add(&mut self, bytes: usize, compressed: usize) {
         self.bodies += 1;
         self.bytes += bytes;
-        self.left += left;
+        self.compressed += compressed;
         if self.bodies == SAMPLE {
-            let staying = if self.left * 100 > self.bytes * ENOUGH { STAY } else { 0 };
-            *self = Self { staying, ..Self::default() };
+            let is_good = self.compressed * 100 <= self.bytes * GOOD_PERCENT;
+            *self = Self { small_steps: if is_good { 0 } else { SMALL_STEP_BODIES }, ..Self::default() };
         }
     }
 }
 
-/// The compressor in a place, which is made when there is none yet.
-fn made<'a>(
-    place: &'a mut Option<Compressor<'static>>,
+/// The compressor, made when there is none yet.
+fn get_or_make<'a>(
+    compressor: &'a mut Option<Compressor<'static>>,
     make: impl FnOnce() -> Result<Compressor<'static>>,
 ) -> Result<&'a mut Compressor<'static>> {
-    Ok(match place {
+    Ok(match compressor {
         Some(zstd) => zstd,
         missing => missing.insert(make()?),
     })
@@ -130,10 +130,10 @@ fn stepping(step: u32) -> Result<Compressor<'static>> {
     for parameter in [
         CParameter::Strategy(Strategy::ZSTD_fast),
         CParameter::TargetLength(step),
-        CParameter::MinMatch(SHORTEST),
-        CParameter::HashLog(PLACES),
+        CParameter::MinMatch(MIN_MATCH),
+        CParameter::HashLog(HASH_LOG),
         CParameter::MaxBlockSize(BLOCK),
-        // With steps, zstd would leave letters as they are.
+        // With steps, zstd does not compress letters by default.
         CParameter::LiteralCompressionMode(ParamSwitch::Enable),
     ] {
         zstd.set_parameter(parameter).map_err(failed)?;
@@ -149,10 +149,10 @@ fn failed(error: std::io::Error) -> Error {
     Error::io("cannot compress", "in memory")(error)
 }
 
-/// Whether the body is short, and nearly all of it ASCII.
+/// Whether the body is short, and nearly all ASCII.
 fn is_usual(body: &[u8]) -> bool {
-    let foreign = || body.iter().filter(|byte| !byte.is_ascii()).count();
-    body.len() <= SHORT && (body.is_ascii() || foreign() <= body.len() / FOREIGN)
+    let others = || body.iter().filter(|byte| !byte.is_ascii()).count();
+    body.len() <= SHORT && (body.is_ascii() || others() <= body.len() / ASCII_RATIO)
 }
 
 #[cfg(test)]
@@ -164,31 +164,31 @@ mod tests {
         "garden",
     ];
 
-    /// Words without grammar: nothing but single words comes again.
+    /// Words without grammar: only single words repeat.
     fn jumble(random: &mut fastrand::Rng) -> String {
         (0..200).map(|_| random.choice(WORDS).unwrap_or_default()).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
-    fn where_large_steps_leave_too_much_small_ones_are_taken() {
+    fn small_steps_are_used_after_large_steps_compress_badly() {
         let mut random = fastrand::Rng::with_seed(1);
         let mut encoder = Encoder::new().unwrap();
-        let mut left = |bodies: u32| {
+        let mut average = |bodies: u32| {
             let sizes = (0..bodies).map(|_| {
                 let body = jumble(&mut random);
-                encoder.squeeze(body.as_bytes()).unwrap().map_or(body.len(), <[u8]>::len)
+                encoder.compress(body.as_bytes()).unwrap().map_or(body.len(), <[u8]>::len)
             });
             sizes.sum::<usize>() / bodies as usize
         };
-        let (before, after) = (left(SAMPLE), left(100));
+        let (before, after) = (average(SAMPLE), average(100));
         assert!(after * 10 < before * 9, "{before} bytes before, {after} after");
     }
 
     #[test]
-    fn where_they_leave_little_they_go_on() {
+    fn large_steps_stay_in_use_while_they_compress_well() {
         let mut encoder = Encoder::new().unwrap();
         for _ in 0..=SAMPLE {
-            encoder.squeeze(&b"the model answered the question ".repeat(40)).unwrap();
+            encoder.compress(&b"the model answered the question ".repeat(40)).unwrap();
         }
         assert!(encoder.small_steps.is_none());
     }

@@ -1,4 +1,4 @@
-//! Stored bodies: the event's bytes, compressed when that helps, with a checksum of what they must come out as.
+//! Stored bodies: an event's bytes, compressed when that makes them smaller, with a checksum of the uncompressed bytes.
 
 use std::cell::RefCell;
 
@@ -8,13 +8,13 @@ use zstd::bulk::Decompressor;
 use super::dictionary;
 use crate::checksum::crc32c;
 use crate::frame::{MAX_PAYLOAD, array};
-use crate::state::Kind;
+use crate::state::FrameKind;
 use crate::store::db::tables::{PART_END, PART_START, Tables};
 use crate::{Error, RecordId, Result};
 
 /// codec u8 | kind u8 | dictionary u16 | raw length u32 | CRC-32C of the raw bytes u32 | CRC-32C of the record id u32
 pub(super) const HEADER: usize = 16;
-/// Where the owner stands: a body under a damaged key is another's, and says so.
+/// The offset of the owner's checksum, which shows that a body with a damaged key belongs to another record.
 const OWNER: usize = 12;
 const RAW: u8 = 0;
 pub(super) const ZSTD: u8 = 1;
@@ -28,8 +28,8 @@ pub(crate) enum Codec {
     Dictionary(u16),
 }
 
-/// Appends what is stored of a body: a header, and its data.
-pub(crate) fn write(codec: Codec, id: RecordId, kind: Kind, body: &[u8], data: &[u8], stored: &mut Vec<u8>) {
+/// Appends a stored body: a header, and its data.
+pub(crate) fn write(codec: Codec, id: RecordId, kind: FrameKind, body: &[u8], data: &[u8], stored: &mut Vec<u8>) {
     let (codec, dictionary) = match codec {
         Codec::Raw => (RAW, 0),
         Codec::Dictionary(number) => (ZSTD_DICTIONARY, number),
@@ -44,14 +44,14 @@ pub(crate) fn write(codec: Codec, id: RecordId, kind: Kind, body: &[u8], data: &
     stored.extend_from_slice(data);
 }
 
-/// Takes a stored body apart again and checks it, and that it is this part of this record.
+/// Reads a stored body. Fails unless it is intact, and this part of this record.
 pub(crate) fn decode(txn: &RoTxn, tables: &Tables, id: RecordId, part: u8, stored: &[u8]) -> Result<Vec<u8>> {
     let mut body = Vec::new();
     decode_into(txn, tables, id, part, stored, &mut body)?;
     Ok(body)
 }
 
-/// The same, in memory that is used again. Without success what it holds then means nothing.
+/// Like [`decode`], into memory that the caller reuses. After an error its content is undefined.
 pub(crate) fn decode_into(
     txn: &RoTxn,
     tables: &Tables,
@@ -66,13 +66,13 @@ pub(crate) fn decode_into(
     decode_with(stored, body, |number| Ok(dictionary::find(txn, tables, number)?.to_vec()))
 }
 
-/// The same, of whichever record it is, where dictionaries that this version lacks come from elsewhere.
+/// Reads a stored body of any record. `dictionary` returns dictionaries that this version does not ship.
 pub(crate) fn decode_with(
     stored: &[u8],
     body: &mut Vec<u8>,
     dictionary: impl FnOnce(u16) -> Result<Vec<u8>>,
 ) -> Result<()> {
-    let damaged = |what: &str| Error::Corrupt(format!("a stored body {what}"));
+    let damaged = |reason: &str| Error::Corrupt(format!("a stored body {reason}"));
     if stored.len() < HEADER {
         return Err(damaged("is cut short"));
     }
@@ -86,16 +86,16 @@ pub(crate) fn decode_with(
         (RAW, _) => body.extend_from_slice(data),
         (codec @ (ZSTD | ZSTD_DICTIONARY), number) => {
             body.reserve(raw_len);
-            let place = dictionary::place(number);
-            let done = match (codec, place) {
+            let shipped = dictionary::index(number);
+            let done = match (codec, shipped) {
                 (ZSTD, _) => Decompressor::new().and_then(|mut zstd| zstd.decompress_to_buffer(data, body)),
-                (_, Some(place)) => with_shipped_dictionary(place, data, body),
+                (_, Some(index)) => with_shipped_dictionary(index, data, body),
                 (_, None) => Decompressor::with_dictionary(&dictionary(number)?)
                     .and_then(|mut zstd| zstd.decompress_to_buffer(data, body)),
             };
             done.map_err(|_| damaged("does not decompress"))?;
         }
-        _ => return Err(damaged("uses a codec this version doesn't know; upgrade plsync")),
+        _ => return Err(damaged("uses a codec that this version does not know; upgrade plsync")),
     }
     if body.len() != raw_len || crc32c(body) != u32::from_le_bytes(array(stored, 8)) {
         return Err(damaged("does not match its checksum"));
@@ -104,16 +104,16 @@ pub(crate) fn decode_with(
 }
 
 thread_local! {
-    /// Making a context costs more than decompressing a usual body with it.
+    /// A new context costs more than decompressing a usual body with it.
     static CONTEXTS: RefCell<[Option<Decompressor<'static>>; dictionary::SHIPPED]> =
         const { RefCell::new([const { None }; dictionary::SHIPPED]) };
 }
 
-fn with_shipped_dictionary(place: usize, data: &[u8], body: &mut Vec<u8>) -> std::io::Result<usize> {
+fn with_shipped_dictionary(index: usize, data: &[u8], body: &mut Vec<u8>) -> std::io::Result<usize> {
     CONTEXTS.with_borrow_mut(|contexts| {
-        let context = match &mut contexts[place] {
+        let context = match &mut contexts[index] {
             Some(context) => context,
-            missing => missing.insert(Decompressor::with_prepared_dictionary(dictionary::decoder(place))?),
+            missing => missing.insert(Decompressor::with_prepared_dictionary(dictionary::decoder(index))?),
         };
         context.decompress_to_buffer(data, body)
     })
@@ -124,18 +124,18 @@ pub(crate) fn belongs(stored: &[u8], id: RecordId, part: u8) -> bool {
     part_of(stored) == Some(part) && owner(stored) == Some(crc32c(&id.0))
 }
 
-/// What its record's id has for a checksum.
+/// The checksum of its record's id.
 pub(crate) fn owner(stored: &[u8]) -> Option<u32> {
     stored.get(OWNER..HEADER).map(|owner| u32::from_le_bytes(array(owner, 0)))
 }
 
-/// Which part of its record it is.
+/// The part of its record that a stored body is.
 pub(crate) fn part_of(stored: &[u8]) -> Option<u8> {
     let kind = stored.get(1)?;
-    Some(if *kind == Kind::End as u8 { PART_END } else { PART_START })
+    Some(if *kind == FrameKind::End as u8 { PART_END } else { PART_START })
 }
 
-/// Makes a body another record's.
+/// Assigns a stored body to another record.
 pub(crate) fn assign(stored: &mut [u8], id: RecordId) {
     if let Some(owner) = stored.get_mut(OWNER..HEADER) {
         owner.copy_from_slice(&crc32c(&id.0).to_le_bytes());
@@ -149,5 +149,5 @@ pub(crate) fn raw_len(stored: &[u8]) -> u64 {
 
 /// Whether the body is opaque bytes, which are stored but never sent.
 pub(crate) fn is_raw(stored: &[u8]) -> bool {
-    stored.get(1) == Some(&(Kind::Raw as u8))
+    stored.get(1) == Some(&(FrameKind::Raw as u8))
 }

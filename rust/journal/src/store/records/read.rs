@@ -3,20 +3,20 @@
 use heed::RoTxn;
 
 use super::payload;
-use super::row::{Row, StateRow};
-use crate::Result;
-use crate::frame::array;
+use super::row::{Ack, Row, StateRow};
+use crate::ids::SinkId;
 use crate::store::callbacks::sinks;
 use crate::store::db::tables::{PART_END, PART_START, Tables, record_key, seq_key, unsealed};
+use crate::{Result, Seq};
 
-/// Reads a record whose state row is at hand.
-pub(crate) fn read_row(txn: &RoTxn, tables: &Tables, seq: u64, state: StateRow) -> Result<Row> {
+/// Reads the record with this state row.
+pub(crate) fn read_row(txn: &RoTxn, tables: &Tables, seq: Seq, state: StateRow) -> Result<Row> {
     let mut damage = None;
     let mut body = |part| -> Result<Option<Vec<u8>>> {
         let Some(stored) = tables.records.get(txn, &record_key(seq, part))? else { return Ok(None) };
         match payload::decode(txn, tables, state.id, part, stored) {
             Ok(body) => Ok(Some(body)),
-            // One damaged body must not hide the others of a page.
+            // One damaged body must not hide the other records of a page.
             Err(error) => {
                 damage = Some(error.to_string());
                 Ok(None)
@@ -25,12 +25,12 @@ pub(crate) fn read_row(txn: &RoTxn, tables: &Tables, seq: u64, state: StateRow) 
     };
     let (start, end) = (body(PART_START)?, body(PART_END)?);
     let stored = tables.acks.get(txn, &seq_key(seq))?;
-    let ack = stored.and_then(|stored| unsealed(&seq_key(seq), stored)).filter(|value| value.len() >= 16);
+    let ack = stored.and_then(|stored| unsealed(&seq_key(seq), stored)).and_then(|value| value.first_chunk());
     if stored.is_some() && ack.is_none() {
         damage = Some("its request id does not match its checksum".to_owned());
     }
     let sink = match state.sink {
-        0 => None,
+        SinkId::NONE => None,
         number => sinks::name(txn, tables, number)?,
     };
     Ok(Row {
@@ -46,7 +46,7 @@ pub(crate) fn read_row(txn: &RoTxn, tables: &Tables, seq: u64, state: StateRow) 
         start,
         end,
         damage,
-        ack: ack.map(|value| (u64::from_le_bytes(array(value, 0)), u64::from_le_bytes(array(value, 8)))),
+        ack: ack.copied().map(Ack::decode),
         not_before: state.not_before,
         lane: state.lane,
         changed_at: state.changed_at,

@@ -1,43 +1,44 @@
-//! Retention: how much a journal may hold, and what goes first when it holds more.
+//! Retention: how much a journal may hold, and which records are pruned first when it holds more.
 //!
-//! A record that goes loses its bodies. Its id, its labels, its state and its ack stay, so that a request id is found for ever and a
-//! repeated event is still known for what it is. Nothing is removed unless a quota is set.
+//! A pruned record loses its bodies. Its id, labels, state and ack stay. So its request id is found for ever, and a repeated event is
+//! still recognised. Nothing is removed unless a quota is set.
 
 use std::ops::Bound;
+use std::time::Duration;
 
 use super::payload;
 use super::row::StateRow;
 use super::transition::{Change, load};
 use crate::frame::array;
-use crate::state::{FLAG_PRUNED, State};
+use crate::state::{FLAG_PRUNED, State, stored_as_u8};
 use crate::store::Store;
 use crate::store::callbacks::Entry;
 use crate::store::db::tables::{
     PART_END, PART_START, callback_key, parked_key, record_key, sealed, seq_key, tail_seq, unsealed,
 };
-use crate::{Result, ids};
+use crate::time::whole_ms;
+use crate::{Millis, Result, Seq};
 
 pub(crate) const KEY: &[u8] = b"quota";
-/// Bytes of a quota without a seal.
+/// Bytes of a stored quota without a seal.
 const UNSEALED: usize = 17;
-/// Records pruned in one transaction.
+/// The number of records pruned in one transaction.
 const BATCH: usize = 1000;
 
-/// What may be removed when a journal is over its quota.
+/// Which records may be pruned when a journal is over its quota.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Policy {
-    /// Bodies of acked records, the oldest first. What was not sent stays, whatever the quota says.
+pub enum QuotaPolicy {
+    /// Acked records, the oldest first. Records that were not sent stay, even over the quota.
     #[default]
     KeepUnsent = 0,
-    /// When that is not enough, the oldest records that wait, were refused or are held. Each becomes dead and is counted.
+    /// Acked records first, then the oldest records that wait, are dead or are held. Each of these becomes dead, and is counted.
     DropOldest = 1,
 }
 
-impl Policy {
-    /// All policies.
-    pub const ALL: [Self; 2] = [Self::KeepUnsent, Self::DropOldest];
+stored_as_u8!(QuotaPolicy { KeepUnsent, DropOldest });
 
+impl QuotaPolicy {
     /// The name users see.
     pub fn name(self) -> &'static str {
         match self {
@@ -50,78 +51,79 @@ impl Policy {
 /// How much a journal may hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quota {
-    /// Bytes of the store's pages in use; `None`: no limit.
+    /// Bytes of the store's pages in use; `None` for no limit.
     pub max_bytes: Option<u64>,
-    /// Milliseconds since a record began; `None`: no limit.
-    pub max_age_ms: Option<u64>,
-    /// What goes first.
-    pub policy: Policy,
+    /// Time since a record's start; `None` for no limit.
+    pub max_age: Option<Duration>,
+    /// Which records are pruned.
+    pub policy: QuotaPolicy,
 }
 
-/// What enforcing a quota removed.
+/// How many records a quota pruned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// Acked records that lost their bodies.
+    /// Acked records.
     pub acked: u64,
-    /// Records never sent that did.
+    /// Records that were never sent.
     pub unsent: u64,
 }
 
 impl Quota {
     fn encode(&self) -> Vec<u8> {
         let mut bytes = self.max_bytes.unwrap_or(u64::MAX).to_le_bytes().to_vec();
-        bytes.extend_from_slice(&self.max_age_ms.unwrap_or(u64::MAX).to_le_bytes());
+        bytes.extend_from_slice(&self.max_age.map_or(u64::MAX, whole_ms).to_le_bytes());
         bytes.push(self.policy as u8);
         sealed(KEY, bytes)
     }
 
-    /// `None` when it is damaged. Under a policy this version does not know nothing is removed.
+    /// `None` when the quota is damaged. With a policy that this version does not know there is no limit.
     fn decode(stored: &[u8]) -> Option<Self> {
-        // The first versions set no seal.
+        // The first versions stored no seal.
         let bytes = if stored.len() == UNSEALED { stored } else { unsealed(KEY, stored)? };
         let limit = |at| Some(u64::from_le_bytes(array(bytes, at))).filter(|limit| *limit != u64::MAX);
-        let policy = Policy::ALL.into_iter().find(|policy| Some(*policy as u8) == bytes.get(16).copied());
-        Some(policy.map_or_else(Self::default, |policy| Self { max_bytes: limit(0), max_age_ms: limit(8), policy }))
+        let policy = bytes.get(16).and_then(|policy| QuotaPolicy::from_u8(*policy));
+        let max_age = limit(8).map(Duration::from_millis);
+        Some(policy.map_or_else(Self::default, |policy| Self { max_bytes: limit(0), max_age, policy }))
     }
 }
 
-/// What a transaction may remove, at most.
+/// How much one transaction may prune.
 #[derive(Clone, Copy)]
 struct Share {
     records: usize,
     bytes: u64,
-    /// Records that began before this, in milliseconds since the epoch.
-    before_ms: u64,
+    /// Only records that started before this.
+    before: Millis,
 }
 
-/// Whether a stored quota is as it was set.
+/// Whether a stored quota is intact.
 pub(crate) fn is_whole(stored: &[u8]) -> bool {
     Quota::decode(stored).is_some()
 }
 
 impl Store {
-    /// The journal's quota; without limits unless one was set, and where what was set is damaged.
+    /// The journal's quota. It has no limits when none was set, or when the stored one is damaged.
     pub fn quota(&self) -> Result<Quota> {
         self.db().read(|txn, tables| Ok(tables.meta.get(txn, KEY)?.and_then(Quota::decode).unwrap_or_default()))
     }
 
-    /// Sets the journal's quota, for every process that ingests from now on.
+    /// Sets the journal's quota. Every later ingest applies it, in any process.
     pub fn set_quota(&self, quota: &Quota) -> Result<()> {
         self.db().write(|txn, tables| Ok(tables.meta.put(txn, KEY, &quota.encode())?))
     }
 
-    /// Removes what the quota does not allow. Called with the ingest lock held.
+    /// Prunes records beyond the quota. The caller holds the ingest lock.
     pub(crate) fn enforce_quota(&self) -> Result<Pruned> {
         let quota = self.quota()?;
         let mut total = Pruned::default();
-        if let Some(age) = quota.max_age_ms {
-            let before_ms = ids::now_ms().saturating_sub(age);
-            while self.prune(quota.policy, Share { records: BATCH, bytes: u64::MAX, before_ms }, &mut total)? {}
+        if let Some(age) = quota.max_age {
+            let before = Millis::now() - age;
+            while self.prune(quota.policy, Share { records: BATCH, bytes: u64::MAX, before }, &mut total)? {}
         }
         if let Some(max) = quota.max_bytes {
             loop {
                 let over = self.db().sizes()?.1.saturating_sub(max);
-                let share = Share { records: BATCH, bytes: over, before_ms: u64::MAX };
+                let share = Share { records: BATCH, bytes: over, before: Millis::MAX };
                 if over == 0 || !self.prune(quota.policy, share, &mut total)? {
                     break;
                 }
@@ -130,17 +132,17 @@ impl Store {
         Ok(total)
     }
 
-    /// One transaction's worth; whether it found anything.
-    fn prune(&self, policy: Policy, share: Share, total: &mut Pruned) -> Result<bool> {
+    /// Prunes in one transaction. Returns whether it found a record to prune.
+    fn prune(&self, policy: QuotaPolicy, share: Share, total: &mut Pruned) -> Result<bool> {
         let pruned = self.db().write(|txn, tables| {
-            let mut change = Change::begin(txn, tables, ids::now_ms())?;
+            let mut change = Change::begin(txn, tables, Millis::now())?;
             let before = change.counts.clone();
             let mut left = share;
             let acked = prune_acked(&mut change, &mut left)?;
-            let unsent =
-                if policy == Policy::DropOldest && acked == 0 { drop_unsent(&mut change, &mut left)? } else { 0 };
-            change.counts.pruned += acked;
-            change.counts.dropped += unsent;
+            let takes_unsent = policy == QuotaPolicy::DropOldest && acked == 0;
+            let unsent = if takes_unsent { prune_unsent(&mut change, &mut left)? } else { 0 };
+            change.counts.pruned_acked += acked;
+            change.counts.pruned_unsent += unsent;
             // A transaction that changes nothing costs no sync.
             if change.counts != before {
                 change.finish()?;
@@ -168,11 +170,11 @@ fn prune_acked(change: &mut Change, left: &mut Share) -> Result<u64> {
         if row.is_pruned() {
             continue;
         }
-        if chosen.len() == left.records || row.id.unix_ms() >= left.before_ms {
+        if chosen.len() == left.records || row.id.made_at() >= left.before {
             from.get_or_insert(seq);
             break;
         }
-        // Its sink may ask for the record together with the request id.
+        // The sink receives the record together with the request id.
         let key = callback_key(row.sink, seq);
         let waiting = change.tables.callbacks.get(change.txn, &key)?.map(|value| Entry::decode(&key, value));
         if waiting.transpose()?.is_some_and(|entry| !entry.is_dead()) {
@@ -192,15 +194,15 @@ fn prune_acked(change: &mut Change, left: &mut Share) -> Result<u64> {
         change.save(seq, &row)?;
         pruned += 1;
     }
-    change.counts.acked_from = from.unwrap_or(change.counts.last_seq + 1);
+    change.counts.acked_from = from.unwrap_or(change.counts.last_seq.next());
     Ok(pruned)
 }
 
-/// Drops the oldest records of those that are not on their way: records that are leased or in doubt may have arrived.
-fn drop_unsent(change: &mut Change, left: &mut Share) -> Result<u64> {
+/// Prunes the oldest records that were not sent. Leased records and records in doubt stay: they may have arrived.
+fn prune_unsent(change: &mut Change, left: &mut Share) -> Result<u64> {
     let mut seqs = Vec::new();
     for state in [State::Dead, State::Held] {
-        let (first, last) = (parked_key(state, change.counts.parked_from), parked_key(state, u64::MAX));
+        let (first, last) = (parked_key(state, change.counts.parked_from), parked_key(state, Seq::MAX));
         let range = (Bound::Included(&first[..]), Bound::Included(&last[..]));
         for entry in change.tables.parked.range(change.txn, &range)? {
             seqs.push(tail_seq(entry?.0)?);
@@ -210,33 +212,33 @@ fn drop_unsent(change: &mut Change, left: &mut Share) -> Result<u64> {
         seqs.push(tail_seq(entry?.0)?);
     }
     seqs.sort_unstable();
-    let (mut dropped, mut parked_from) = (0, change.counts.last_seq + 1);
+    let (mut pruned, mut parked_from) = (0, change.counts.last_seq.next());
     for seq in seqs {
         let row = load(change.txn, change.tables, seq)?;
         if row.is_pruned() {
             continue;
         }
-        if left.is_used_up() || row.id.unix_ms() >= left.before_ms {
+        if left.is_used_up() || row.id.made_at() >= left.before {
             parked_from = seq;
             break;
         }
         remove_bodies(change, seq, left)?;
-        change.update(seq, drop_row)?;
-        dropped += 1;
+        change.update(seq, mark_pruned)?;
+        pruned += 1;
     }
     change.counts.parked_from = parked_from;
-    Ok(dropped)
+    Ok(pruned)
 }
 
-fn drop_row(row: &mut StateRow) {
+fn mark_pruned(row: &mut StateRow) {
     row.flags |= FLAG_PRUNED;
     if row.state == State::Pending {
         row.state = State::Dead;
-        "never sent: the quota of the journal removed what it held".clone_into(&mut row.last_error);
+        "never sent: the quota of the journal removed its content".clone_into(&mut row.last_error);
     }
 }
 
-fn remove_bodies(change: &mut Change, seq: u64, left: &mut Share) -> Result<()> {
+fn remove_bodies(change: &mut Change, seq: Seq, left: &mut Share) -> Result<()> {
     for part in [PART_START, PART_END] {
         let key = record_key(seq, part);
         let Some(stored) = change.tables.records.get(change.txn, &key)? else { continue };
@@ -255,8 +257,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quota_reads_back_with_its_seal_and_from_before_there_was_one() {
-        let quota = Quota { max_bytes: Some(7), max_age_ms: None, policy: Policy::DropOldest };
+    fn a_quota_reads_back_with_and_without_a_seal() {
+        let quota = Quota { max_bytes: Some(7), max_age: None, policy: QuotaPolicy::DropOldest };
         let stored = quota.encode();
         assert_eq!(Quota::decode(&stored), Some(quota));
         assert_eq!(Quota::decode(&stored[..UNSEALED]), Some(quota));
@@ -269,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn under_an_unknown_policy_nothing_is_removed() {
+    fn a_quota_with_an_unknown_policy_has_no_limits() {
         let mut stored = Quota { max_bytes: Some(7), ..Quota::default() }.encode();
         stored.truncate(16);
         stored.push(9);

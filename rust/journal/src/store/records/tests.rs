@@ -1,4 +1,4 @@
-//! Stored bodies: what `encoder` writes, `payload` reads.
+//! Stored bodies: `payload` reads every body that `encoder` writes.
 
 use proptest::prelude::*;
 use zstd::bulk::Compressor;
@@ -6,7 +6,7 @@ use zstd::bulk::Compressor;
 use super::dictionary;
 use super::encoder::Encoder;
 use super::payload::{HEADER, ZSTD, ZSTD_DICTIONARY, belongs, decode_with, raw_len};
-use crate::state::Kind;
+use crate::state::FrameKind;
 use crate::store::db::tables::PART_END;
 use crate::{Error, RecordId, Result};
 
@@ -18,15 +18,15 @@ fn read(stored: &[u8]) -> Result<Vec<u8>> {
     Ok(body)
 }
 
-fn encode(kind: Kind, body: &[u8]) -> Vec<u8> {
+fn encode(kind: FrameKind, body: &[u8]) -> Vec<u8> {
     let mut stored = Vec::new();
     Encoder::new().unwrap().encode(ID, kind, body, &mut stored).unwrap();
     stored
 }
 
-/// A body as another version stored it.
+/// A stored body of another version.
 fn stored_with(codec: u8, dictionary: u16, body: &[u8], data: &[u8]) -> Vec<u8> {
-    let mut stored = encode(Kind::Start, body);
+    let mut stored = encode(FrameKind::Start, body);
     stored.truncate(HEADER);
     stored[0] = codec;
     stored[2..4].copy_from_slice(&dictionary.to_le_bytes());
@@ -35,7 +35,7 @@ fn stored_with(codec: u8, dictionary: u16, body: &[u8], data: &[u8]) -> Vec<u8> 
 }
 
 #[test]
-fn a_body_of_another_dictionary_is_read_with_the_journals_copy() {
+fn a_body_with_an_unknown_dictionary_is_read_with_the_journals_copy() {
     let other = b"a dictionary without structure is as good as any: the model answered".repeat(20);
     let body = b"{\"the model answered\": \"a dictionary without structure\"}";
     let data = Compressor::with_dictionary(3, &other).unwrap().compress(body).unwrap();
@@ -50,7 +50,7 @@ fn a_body_of_another_dictionary_is_read_with_the_journals_copy() {
 fn other_alphabets_and_long_bodies_are_compressed_too() {
     for body in ["Ответ модели был верным. ".repeat(40), "模型的回答是正确的。".repeat(40), "Quite long. ".repeat(1000)]
     {
-        let stored = encode(Kind::End, body.as_bytes());
+        let stored = encode(FrameKind::End, body.as_bytes());
         assert!(stored.len() < body.len() / 2);
         assert_eq!(read(&stored).unwrap(), body.as_bytes());
     }
@@ -59,7 +59,7 @@ fn other_alphabets_and_long_bodies_are_compressed_too() {
 proptest! {
     #[test]
     fn a_body_reads_back(body in prop::collection::vec(0..4u8, 0..9000)) {
-        let stored = encode(Kind::Start, &body);
+        let stored = encode(FrameKind::Start, &body);
         prop_assert_eq!(read(&stored).unwrap(), &body[..]);
         prop_assert_eq!(raw_len(&stored), body.len() as u64);
         let without = zstd::bulk::compress(&body, 1).unwrap();
@@ -70,7 +70,7 @@ proptest! {
 
     #[test]
     fn damage_is_noticed_or_harmless(body in prop::collection::vec(any::<u8>(), 1..500), at: prop::sample::Index, bit in 0..8u8) {
-        let mut stored = encode(Kind::End, &body);
+        let mut stored = encode(FrameKind::End, &body);
         let at = at.index(stored.len());
         stored[at] ^= 1 << bit;
         prop_assert!(!belongs(&stored, ID, PART_END) || read(&stored).map_or(true, |read| read == body));

@@ -1,35 +1,34 @@
-//! Changes of state. The invariant kept here: a record stands in exactly one work list, the one its row names.
+//! Changes of state. The invariant of this module: a record is in exactly one work list, which follows from its row.
 //!
 //! | row | work list |
 //! | --- | --- |
 //! | pending, without an end | `open` |
 //! | pending, with an end | `outbox` |
 //! | leased, in doubt, dead, held | `parked` |
-//! | acked | none; it has an entry in `acks` |
+//! | acked | none, but it has an entry in `acks` |
 
 use heed::{RoTxn, RwTxn};
 
 use super::counts::Counts;
 use super::row::StateRow;
-use crate::state::Ended;
-use crate::state::State;
+use crate::state::{Ended, State};
 use crate::store::db::tables::{
     Puts, Tables, Tree, label_key, open_key, outbox_key, parked_key, put_last, sealed_seq, seq_key,
 };
-use crate::{Error, Result, labels};
+use crate::{Error, Millis, Result, Seq, labels};
 
-/// A write transaction with the counters it will store.
+/// A write transaction, and the counters that it will store.
 pub(crate) struct Change<'t, 'e> {
     pub(crate) txn: &'t mut RwTxn<'e>,
     pub(crate) tables: &'t Tables,
     pub(crate) counts: Counts,
-    pub(crate) now_ms: u64,
+    pub(crate) now: Millis,
 }
 
 impl<'t, 'e> Change<'t, 'e> {
-    pub(crate) fn begin(txn: &'t mut RwTxn<'e>, tables: &'t Tables, now_ms: u64) -> Result<Self> {
+    pub(crate) fn begin(txn: &'t mut RwTxn<'e>, tables: &'t Tables, now: Millis) -> Result<Self> {
         let counts = Counts::load(txn, tables)?;
-        Ok(Self { txn, tables, counts, now_ms })
+        Ok(Self { txn, tables, counts, now })
     }
 
     pub(crate) fn finish(self) -> Result<()> {
@@ -37,33 +36,33 @@ impl<'t, 'e> Change<'t, 'e> {
     }
 
     /// Stores the first row of a record.
-    pub(crate) fn insert(&mut self, seq: u64, row: &StateRow) -> Result<()> {
+    pub(crate) fn insert(&mut self, seq: Seq, row: &StateRow) -> Result<()> {
         self.enter(seq, row)?;
-        if let Some(Home { list, key, value }) = home(seq, row) {
+        if let Some(Place { list, key, value }) = place(seq, row) {
             list.tree(self.tables).put(self.txn, &key, value)?;
         }
         self.save(seq, row)
     }
 
     /// Stores the first rows of the newest records, in the order of their numbers.
-    pub(crate) fn insert_newest(&mut self, rows: &[(u64, StateRow)]) -> Result<()> {
+    pub(crate) fn insert_newest(&mut self, rows: &[(Seq, StateRow)]) -> Result<()> {
         for (seq, row) in rows {
             self.enter(*seq, row)?;
             put_last(self.tables.state, self.txn, &seq_key(*seq), &row.encode(*seq))?;
         }
-        let mut homes: Vec<_> = rows.iter().filter_map(|(seq, row)| home(*seq, row)).collect();
-        homes.sort_unstable();
-        for homes in homes.chunk_by(|one, next| one.list == next.list) {
-            let mut puts = Puts::into(homes[0].list.tree(self.tables), self.txn)?;
-            for Home { key, value, .. } in homes {
+        let mut places: Vec<_> = rows.iter().filter_map(|(seq, row)| place(*seq, row)).collect();
+        places.sort_unstable();
+        for places in places.chunk_by(|one, next| one.list == next.list) {
+            let mut puts = Puts::into(places[0].list.tree(self.tables), self.txn)?;
+            for Place { key, value, .. } in places {
                 puts.put(key, value)?;
             }
         }
         Ok(())
     }
 
-    /// Counts a row, and notes what else follows from it.
-    fn enter(&mut self, seq: u64, row: &StateRow) -> Result<()> {
+    /// Counts a new row, and updates its label and the bounds of pruning.
+    fn enter(&mut self, seq: Seq, row: &StateRow) -> Result<()> {
         self.count(row, 1);
         if let Some(label) = row.ended.label() {
             let key = label_key(labels::ENDED, label, row.id);
@@ -79,24 +78,24 @@ impl<'t, 'e> Change<'t, 'e> {
         Ok(())
     }
 
-    /// Changes a record's row, moving it to the work list it then belongs to.
-    pub(crate) fn update(&mut self, seq: u64, edit: impl FnOnce(&mut StateRow)) -> Result<StateRow> {
+    /// Changes a record's row, and moves the record to the work list that follows from it.
+    pub(crate) fn update(&mut self, seq: Seq, edit: impl FnOnce(&mut StateRow)) -> Result<StateRow> {
         let mut row = load(self.txn, self.tables, seq)?;
         self.count(&row, -1);
-        if let Some(Home { list, key, .. }) = home(seq, &row) {
+        if let Some(Place { list, key, .. }) = place(seq, &row) {
             list.tree(self.tables).delete(self.txn, &key)?;
         }
         if let Some(label) = row.ended.label() {
             self.tables.labels.delete(self.txn, &label_key(labels::ENDED, label, row.id))?;
         }
         edit(&mut row);
-        row.changed_at = self.now_ms;
+        row.changed_at = self.now;
         self.insert(seq, &row)?;
         Ok(row)
     }
 
-    /// Stores a row whose state and work list stay what they are.
-    pub(crate) fn save(&mut self, seq: u64, row: &StateRow) -> Result<()> {
+    /// Stores a row whose state and work list do not change.
+    pub(crate) fn save(&mut self, seq: Seq, row: &StateRow) -> Result<()> {
         Ok(self.tables.state.put(self.txn, &seq_key(seq), &row.encode(seq))?)
     }
 
@@ -127,26 +126,26 @@ impl List {
     }
 }
 
-/// Where a row stands in a work list, and with what.
+/// A row's entry in a work list.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Home<'r> {
+struct Place<'r> {
     list: List,
     key: Vec<u8>,
     value: &'r [u8],
 }
 
-fn home(seq: u64, row: &StateRow) -> Option<Home<'_>> {
+fn place(seq: Seq, row: &StateRow) -> Option<Place<'_>> {
     let (list, key, value): (_, _, &[u8]) = match (row.state, row.ended) {
         (State::Pending, Ended::No) => (List::Open, open_key(row.writer, seq).to_vec(), &[]),
         (State::Pending, _) => (List::Outbox, outbox_key(row.lane, row.not_before, seq).to_vec(), &[]),
         (State::Acked, _) => return None,
-        // With its lane, so that one walk over the list tells which lanes have to wait.
-        (state, _) => (List::Parked, parked_key(state, seq).to_vec(), std::slice::from_ref(&row.lane)),
+        // With its lane, so that one walk over the list finds the lanes that have to wait.
+        (state, _) => (List::Parked, parked_key(state, seq).to_vec(), std::slice::from_ref(&row.lane.0)),
     };
-    Some(Home { list, key, value })
+    Some(Place { list, key, value })
 }
 
-pub(crate) fn load(txn: &RoTxn, tables: &Tables, seq: u64) -> Result<StateRow> {
+pub(crate) fn load(txn: &RoTxn, tables: &Tables, seq: Seq) -> Result<StateRow> {
     let bytes = tables.state.get(txn, &seq_key(seq))?;
     StateRow::decode(seq, bytes.ok_or_else(|| Error::Corrupt(format!("record {seq} has no state row")))?)
 }

@@ -1,4 +1,4 @@
-//! Limits that are met: a map that is full, or outgrown by another process, and readers that died.
+//! Limits of the environment: a map that is full, or that another process has grown, and readers that died.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -7,11 +7,13 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use proptest::prelude::*;
 
 use super::*;
-use crate::store::db::tables::{Puts, seq_key};
+use crate::store::db::tables::{Puts, number_key};
 
 const SMALL: Limits = Limits { map: 1 << 20, readers: 2 };
-/// Names the journal to a test that is run as another process.
+/// Has the journal's path in a child process.
 const JOURNAL: &str = "PLSYNC_ENV_TEST_JOURNAL";
+/// The line by which a child process reports that it is ready.
+const READY: &str = "ready";
 
 fn journal() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
@@ -22,8 +24,8 @@ fn journal() -> (tempfile::TempDir, PathBuf) {
 
 /// Writes 4 MB, in values of 100 KB.
 fn write(db: &Db) -> Result<()> {
-    for seq in 0..40 {
-        db.write(|txn, tables| Ok(tables.damage.put(txn, &seq_key(seq), &vec![7; 100_000])?))?;
+    for number in 0..40 {
+        db.write(|txn, tables| Ok(tables.damage.put(txn, &number_key(number), &vec![7; 100_000])?))?;
     }
     Ok(())
 }
@@ -32,119 +34,119 @@ fn entries(db: &Db) -> u64 {
     db.read(|txn, tables| Ok(tables.damage.len(txn)?)).unwrap()
 }
 
-/// One of the tests below, run as a process of its own.
-struct Other {
+/// One of the tests below, run as a child process.
+struct OtherProcess {
     process: Child,
-    /// Kept for as long as it may write to it.
-    _said: BufReader<ChildStdout>,
+    /// Kept open while the process may write to it.
+    _output: BufReader<ChildStdout>,
 }
 
-/// Runs it on a journal, and returns when it has said that it has begun.
-fn other_process(test: &str, journal: &Path) -> Other {
+/// Runs a test as a child process, and returns once it is ready.
+fn other_process(test: &str, journal: &Path) -> OtherProcess {
     let name = format!("store::db::env::tests::{test}");
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", &name, "--nocapture"]).env(JOURNAL, journal).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut process = command.spawn().unwrap();
-    let mut said = BufReader::new(process.stdout.take().unwrap());
-    assert!(said.by_ref().lines().any(|line| line.unwrap().contains("begun")), "{test} did not begin");
-    Other { process, _said: said }
+    let mut output = BufReader::new(process.stdout.take().unwrap());
+    assert!(output.by_ref().lines().any(|line| line.unwrap().contains(READY)), "{test} did not start");
+    OtherProcess { process, _output: output }
 }
 
-impl Other {
+impl OtherProcess {
     fn kill(mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 }
 
-/// Not a test but what another process does: it grows the store.
+/// A child process, not a test: it grows the store.
 #[test]
 #[allow(clippy::print_stdout)] // the parent waits for it
-fn growing() {
+fn grows_the_store() {
     let Some(journal) = std::env::var_os(JOURNAL) else { return };
     write(&Db::open(Path::new(&journal)).unwrap()).unwrap();
-    println!("begun");
+    println!("{READY}");
 }
 
-/// Likewise: it reads until it is killed, in every slot there is.
+/// A child process: it holds every reader slot until it is killed.
 #[test]
 #[allow(clippy::print_stdout)] // the parent waits for it
-fn reading() {
+fn holds_every_slot() {
     let Some(journal) = std::env::var_os(JOURNAL) else { return };
     let db = Db::open_with(Path::new(&journal), SMALL).unwrap();
     let guard = db.opened.read().unwrap();
     let env = &guard.as_ref().unwrap().env;
     let _readers = [env.read_txn().unwrap(), env.read_txn().unwrap()];
-    println!("begun");
+    println!("{READY}");
     std::io::stdin().read_line(&mut String::new()).unwrap();
 }
 
-/// Likewise: it has the store open until it is killed.
+/// A child process: it has the store open until it is killed.
 #[test]
 #[allow(clippy::print_stdout)] // the parent waits for it
-fn holding() {
+fn holds_the_store_open() {
     let Some(journal) = std::env::var_os(JOURNAL) else { return };
     let _db = Db::open(Path::new(&journal)).unwrap();
-    println!("begun");
+    println!("{READY}");
     std::io::stdin().read_line(&mut String::new()).unwrap();
 }
 
-/// Lets this process have so many bytes of address space more than it has now.
+/// Limits the address space of this process to `more` bytes beyond its current size.
 #[cfg(target_os = "linux")]
-fn limit(more: u64) {
+fn limit_address_space(more: u64) {
     let statm = fs::read_to_string("/proc/self/statm").unwrap();
     let pages: u64 = statm.split(' ').next().unwrap().parse().unwrap();
     let limits = libc::rlimit { rlim_cur: (pages * 4096).saturating_add(more), rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: the structure is whole.
+    // SAFETY: the structure is fully initialised.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limits) }, 0);
 }
 
-/// Likewise: it may not map much.
+/// A child process: it opens the store with little address space.
 #[test]
 #[cfg(target_os = "linux")]
 #[allow(clippy::print_stdout)] // the parent waits for it
-fn narrow() {
+fn opens_with_little_address_space() {
     let Some(journal) = std::env::var_os(JOURNAL) else { return };
-    limit(512 << 20);
+    limit_address_space(512 << 20);
     let db = Db::open(Path::new(&journal)).unwrap();
     write(&db).unwrap();
     assert_eq!(entries(&db), 40);
-    println!("begun");
+    println!("{READY}");
 }
 
-/// Likewise: it may not map more, and then it may.
+/// A child process: it cannot grow the map, and then it can.
 #[test]
 #[cfg(target_os = "linux")]
 #[allow(clippy::print_stdout)] // the parent waits for it
-fn hemmed() {
+fn cannot_grow_the_map() {
     let Some(journal) = std::env::var_os(JOURNAL) else { return };
     let db = Db::open_with(Path::new(&journal), SMALL).unwrap();
-    limit(1 << 20);
+    limit_address_space(1 << 20);
     let refused = write(&db).unwrap_err();
     assert_eq!(refused.io_cause().map(std::io::Error::kind), Some(std::io::ErrorKind::OutOfMemory), "{refused}");
-    limit(u64::MAX);
+    limit_address_space(u64::MAX);
     db.clear_stale_readers().unwrap();
     write(&db).unwrap();
     assert_eq!(entries(&db), 40);
-    println!("begun");
+    println!("{READY}");
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_process_that_may_not_map_much_has_a_smaller_map() {
+fn a_process_with_little_address_space_has_a_smaller_map() {
     let (_dir, path) = journal();
-    assert!(other_process("narrow", &path).process.wait().unwrap().success());
+    assert!(other_process("opens_with_little_address_space", &path).process.wait().unwrap().success());
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_map_that_cannot_be_grown_is_an_error_and_no_end() {
+fn a_map_that_cannot_grow_is_an_error_and_the_store_stays_usable() {
     let (_dir, path) = journal();
-    assert!(other_process("hemmed", &path).process.wait().unwrap().success());
+    assert!(other_process("cannot_grow_the_map", &path).process.wait().unwrap().success());
 }
 
 #[test]
-fn a_full_map_is_grown() {
+fn a_full_map_grows() {
     let (_dir, path) = journal();
     let db = Db::open_with(&path, SMALL).unwrap();
     write(&db).unwrap();
@@ -153,21 +155,21 @@ fn a_full_map_is_grown() {
 }
 
 #[test]
-fn a_map_that_another_process_outgrew_is_grown_too() {
+fn a_map_that_another_process_has_grown_grows_too() {
     let (_dir, path) = journal();
     let readers = Db::open_with(&path, SMALL).unwrap();
     assert_eq!(entries(&readers), 0);
-    assert!(other_process("growing", &path).process.wait().unwrap().success());
+    assert!(other_process("grows_the_store", &path).process.wait().unwrap().success());
     assert_eq!(entries(&readers), 40);
     write(&readers).unwrap();
     assert_eq!(entries(&readers), 40);
 }
 
 #[test]
-fn slots_of_readers_that_died_are_given_to_the_living() {
+fn slots_of_dead_readers_are_reused() {
     let (_dir, path) = journal();
     let db = Db::open_with(&path, SMALL).unwrap();
-    let others = other_process("reading", &path);
+    let others = other_process("holds_every_slot", &path);
     let full = db.read(|_, _| Ok(())).unwrap_err();
     assert!(matches!(full, Error::Lmdb(heed::Error::Mdb(MdbError::ReadersFull))), "{full}");
     others.kill();
@@ -175,21 +177,21 @@ fn slots_of_readers_that_died_are_given_to_the_living() {
 }
 
 #[test]
-fn readers_that_died_are_forgotten_when_a_store_is_opened() {
+fn opening_a_store_clears_dead_readers() {
     let (_dir, path) = journal();
-    // Without another that has it open LMDB begins anew.
-    let open = other_process("holding", &path);
-    other_process("reading", &path).kill();
+    // LMDB resets the table of readers when no other process has the store open.
+    let open = other_process("holds_the_store_open", &path);
+    other_process("holds_every_slot", &path).kill();
     let db = Db::open(&path).unwrap();
     assert_eq!(db.clear_stale_readers().unwrap(), 0);
     open.kill();
 }
 
 #[test]
-fn readers_that_died_are_forgotten_when_a_store_takes_frames_in() {
+fn ingesting_clears_dead_readers() {
     let (_dir, path) = journal();
     let store = crate::Store::open(&path, false).unwrap();
-    other_process("reading", &path).kill();
+    other_process("holds_every_slot", &path).kill();
     store.ingest(true).unwrap();
     assert_eq!(store.db().clear_stale_readers().unwrap(), 0);
 }
@@ -197,9 +199,9 @@ fn readers_that_died_are_forgotten_when_a_store_takes_frames_in() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
-    /// Long keys and values, so that pages are split again and again under the iterator that puts.
+    /// Long keys and values, so that the puts split many pages under the iterator.
     #[test]
-    fn entries_are_put_where_they_belong_in_any_order(
+    fn entries_are_stored_in_order_whatever_the_order_of_puts(
         before in prop::collection::vec(any::<u16>(), 0..300),
         more in prop::collection::vec(any::<u16>(), 1..600),
         in_order: bool,
