@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import gzip
 import json
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -261,3 +263,10 @@ def test_a_body_that_is_too_large_unpacked_is_refused() -> None:
     with PromptLayerServer(max_body=100_000) as server, client_of(server) as client:
         content = gzip.compress(b"[" + b" " * 100_000)
         assert client.post("/spans-bulk", content=content, headers={"Content-Encoding": "gzip"}).status_code == 413
+
+
+def test_a_missing_pydantic_is_an_error_that_names_the_package() -> None:
+    program = "import sys; sys.modules['pydantic'] = None; import plsync.testing; plsync.testing.PromptLayerServer"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "ImportError: plsync.testing needs pydantic" in done.stderr
+    assert "pip install 'pydantic" in done.stderr

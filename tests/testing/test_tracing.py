@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import httpx
@@ -59,6 +60,14 @@ def test_a_closed_trace_is_a_conflict(client: httpx.Client) -> None:
 )
 def test_a_body_that_is_not_an_export_is_refused(client: httpx.Client, content: bytes, kind: str, status: int) -> None:
     assert client.post("/v1/traces", content=content, headers={"Content-Type": kind}).status_code == status
+
+
+def test_protobuf_without_its_packages_is_refused_with_their_name(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.proto.collector.trace.v1.trace_service_pb2", None)
+    response = client.post("/v1/traces", content=b"", headers={"Content-Type": "application/x-protobuf"})
+    assert (response.status_code, "opentelemetry-proto" in response.json()["message"]) == (501, True)
 
 
 def test_texts_of_the_old_langchain_handler_are_logged(server: PromptLayerServer) -> None:

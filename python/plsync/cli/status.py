@@ -59,16 +59,16 @@ def _facts(journal: Journal, stats: Stats) -> Iterator[Text]:
         yield labelled("dropped", escaped(f"{stats.dropped:,}  (never sent; the quota removed their content)", "red"))
     if stats.callbacks:
         yield labelled("callbacks", escaped(f"{stats.callbacks:,} to deliver"))
-        yield from _sinks([sink for sink in stats.sinks if sink.waiting], _waiting)
+        yield from _sinks([sink for sink in stats.sinks if sink.waiting], _waiting_line)
     if stats.callbacks_dead:
         yield labelled("given up", escaped(humanize.count(stats.callbacks_dead, "callback"), "red"))
-        yield from _sinks([sink for sink in stats.sinks if sink.dead], _given_up)
+        yield from _sinks([sink for sink in stats.sinks if sink.dead], _failed_line)
     if stats.followups:
         stranded = f", {stats.followups_stranded:,} of them for a refused or held record"
         waiting = f"{stats.followups:,} to send{stranded if stats.followups_stranded else ''}"
         yield labelled("follow-ups", escaped(f"{waiting}  (scores, metadata, prompt links, groups)"))
     if stats.followups_dead:
-        yield labelled("refused", _last(humanize.count(stats.followups_dead, "follow-up"), stats.followup_error))
+        yield labelled("refused", _with_reason(humanize.count(stats.followups_dead, "follow-up"), stats.followup_error))
     live = [
         f"process {writer.pid} ({humanize.count(writer.events, 'event')})" for writer in stats.writers if writer.alive
     ]
@@ -76,7 +76,7 @@ def _facts(journal: Journal, stats: Stats) -> Iterator[Text]:
     sender = current_sender(journal.path)
     yield labelled("sender", escaped("none running" if sender is None else f"process {sender.pid}, {sender.doing}"))
     if stats.failures:
-        yield labelled("not recorded", _last(humanize.count(stats.failures, "event"), stats.last_failure))
+        yield labelled("not recorded", _with_reason(humanize.count(stats.failures, "event"), stats.last_failure))
     if stats.damaged:
         yield labelled("damaged", escaped(f"{humanize.count(stats.damaged, 'part')} of the spool", "red"))
         yield from (escaped(f"  {where}") for where in stats.damage)
@@ -89,7 +89,7 @@ def _sinks(sinks: list[SinkBacklog], line: Callable[[SinkBacklog], str]) -> Iter
         yield escaped(f"  and {humanize.count(len(sinks) - _MOST_SINKS, 'function')} more; --json lists them")
 
 
-def _waiting(sink: SinkBacklog) -> str:
+def _waiting_line(sink: SinkBacklog) -> str:
     """The number of ids that wait for a sink, and the way to deliver them."""
     if sink.owned == sink.waiting:
         pids = ", ".join(map(str, sink.pids))
@@ -106,11 +106,11 @@ def _waiting(sink: SinkBacklog) -> str:
     return f"{sink.waiting:,} for {sink.sink}: {how}{running}{failed}"
 
 
-def _given_up(sink: SinkBacklog) -> str:
+def _failed_line(sink: SinkBacklog) -> str:
     return f"{sink.dead:,} for {sink.sink}: it {sink.last_error or 'failed'}"
 
 
-def _last(number: str, reason: str | None) -> Text:
+def _with_reason(number: str, reason: str | None) -> Text:
     return escaped(f"{number}; the last reason: {reason}" if reason else number, "red")
 
 

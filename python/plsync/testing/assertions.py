@@ -54,6 +54,11 @@ class Assertions(ABC):
 
         Returns:
             The matching logs: the bodies as received, with ``id``, ``span_id`` and ``trace_id``.
+
+        >>> from plsync.testing import PromptLayerServer
+        >>> with PromptLayerServer() as server:
+        ...     server.find_logs(prompt="capital of France", model="gpt-4o")
+        []
         """
 
         def matches(log: JSON) -> bool:

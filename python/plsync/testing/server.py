@@ -100,7 +100,7 @@ class PromptLayerServer(Faults, Assertions):
         self.requests: list[Received] = []
         self._keeps_requests = keep == "all"
         self._port = port
-        self._state = threading.RLock()
+        self._workspace_lock = threading.RLock()
         self._connection_count = 0
         self._request_count = 0
         self._registry = Registry()
@@ -137,27 +137,27 @@ class PromptLayerServer(Faults, Assertions):
     @property
     def request_logs(self) -> list[JSON]:
         """Every request log, oldest first: the body as received, with ``id``, ``span_id`` and ``trace_id``."""
-        with self._state:
+        with self._workspace_lock:
             logs = self._workspace.storage.logs()
         return list(logs)
 
     @property
     def spans(self) -> list[JSON]:
         """Every span as received, with its row ``id`` and ``request_log_id``."""
-        with self._state:
+        with self._workspace_lock:
             spans = self._workspace.storage.spans()
         return list(spans)
 
     @property
     def closed_traces(self) -> set[str]:
         """The ids of closed traces, which reject further spans."""
-        with self._state:
+        with self._workspace_lock:
             return set(self._workspace.storage.closed())
 
     @property
     def scores(self) -> dict[int, dict[str, int]]:
         """Scores (0 to 100) by request id and score name."""
-        with self._state:
+        with self._workspace_lock:
             return {request_id: dict(scores) for request_id, scores in self._workspace.scores.items()}
 
     @property
@@ -168,19 +168,19 @@ class PromptLayerServer(Faults, Assertions):
     @property
     def prompt_links(self) -> dict[int, JSON]:
         """Prompt links by request id: ``prompt_name``, ``version`` and ``input_variables``."""
-        with self._state:
+        with self._workspace_lock:
             return {request_id: dict(link) for request_id, link in self._workspace.prompt_links.items()}
 
     @property
     def groups(self) -> dict[int, list[int]]:
         """Request ids by group id."""
-        with self._state:
+        with self._workspace_lock:
             return {group_id: list(members) for group_id, members in self._workspace.groups.items()}
 
     @property
     def counts(self) -> dict[str, int]:
         """The numbers of ``connections``, ``requests``, ``faults``, ``spans`` and ``request_logs``."""
-        with self._state:
+        with self._workspace_lock:
             return {
                 "connections": self._connection_count,
                 "requests": self._request_count,
@@ -207,7 +207,7 @@ class PromptLayerServer(Faults, Assertions):
         Returns:
             The version number, 1 for the first version.
         """
-        with self._state:
+        with self._workspace_lock:
             return self._registry.add(name, template, labels=labels, metadata=metadata).number
 
     def handle(self, request: Request) -> Response:
@@ -219,12 +219,12 @@ class PromptLayerServer(Faults, Assertions):
         refused = self.refused_status(request.body)
         if refused is not None:
             return error_response(refused, "The test refuses bodies with this text")
-        with self._state:
+        with self._workspace_lock:
             return self._routes.respond(request)
 
     def record_request(self, request: Request, status: int | None, fault: Fault | None) -> None:
         """Add a request to ``requests``, without the API key."""
-        with self._state:
+        with self._workspace_lock:
             self._request_count += 1
         if not self._keeps_requests:
             return
@@ -234,7 +234,7 @@ class PromptLayerServer(Faults, Assertions):
 
     def count_connection(self) -> None:
         """Count a new connection."""
-        with self._state:
+        with self._workspace_lock:
             self._connection_count += 1
 
     def _authorised(self, request: Request) -> bool:
