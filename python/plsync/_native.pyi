@@ -545,8 +545,9 @@ class Store:
         lease_ms: int,
         now_ms: int,
         max_bytes: int = 4 << 20,
-        of_lane: int | None = None,
-        lane_bytes: int | None = None,
+        *,
+        per_lane: int | None = None,
+        bytes_per_lane: int | None = None,
     ) -> list[Row]:
         """Leases records that have ended and are due, in order: pending becomes leased.
 
@@ -557,8 +558,8 @@ class Store:
             lease_ms: the length of the lease, in ms.
             now_ms: the current time.
             max_bytes: the most bytes of bodies. The first record may be larger.
-            of_lane: the most records of one lane; ``limit`` by default.
-            lane_bytes: about the most bytes of one lane; ``max_bytes`` by default.
+            per_lane: the most records of one lane; ``limit`` by default.
+            bytes_per_lane: about the most bytes of one lane; ``max_bytes`` by default.
         """
 
     def orphan_leases(self, old_ms: int, due_ms: int) -> int:
@@ -762,7 +763,7 @@ class CallbackQueue:
         """
 
     def waiting(self) -> list[dict[str, Any]]:
-        """The sinks with ids that wait or are dead. Each dict has the fields of ``plsync.journal.reports.Waiting``."""
+        """The sinks with ids that wait or are dead, each with the fields of ``plsync.journal.reports.SinkBacklog``."""
 
     def subscribe(self, sink: str) -> None:
         """Queues every future ack for a sink. A sink that has them already keeps its position."""

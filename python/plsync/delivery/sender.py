@@ -165,7 +165,7 @@ class Sender:
         lease_ms = int(self._policy.lease * 1000)
         max_bytes = self._sizer.max_bytes
         leased = self._journal.outbox.lease(
-            size * free, lease_ms, now_ms(), max_bytes * free, of_lane=size, lane_bytes=max_bytes
+            size * free, lease_ms, now_ms(), max_bytes * free, per_lane=size, bytes_per_lane=max_bytes
         )
         for batch in split_into_batches(leased, size, max_bytes):
             self._threads.submit(batch)

@@ -36,8 +36,8 @@ class Outbox:
         now_ms: int,
         max_bytes: int = 4 << 20,
         *,
-        of_lane: int | None = None,
-        lane_bytes: int | None = None,
+        per_lane: int | None = None,
+        bytes_per_lane: int | None = None,
     ) -> list[Record]:
         """Lease due records for sending: pending becomes leased.
 
@@ -48,10 +48,11 @@ class Outbox:
             lease_ms: how long the lease lasts, in ms.
             now_ms: the time, in ms since the epoch.
             max_bytes: the most bytes of events, about. One record is always leased.
-            of_lane: the most records of one lane (default: ``limit``).
-            lane_bytes: the most bytes of one lane (default: ``max_bytes``).
+            per_lane: the most records of one lane (default: ``limit``).
+            bytes_per_lane: the most bytes of one lane (default: ``max_bytes``).
         """
-        return [Record(row) for row in self._store.lease(limit, lease_ms, now_ms, max_bytes, of_lane, lane_bytes)]
+        rows = self._store.lease(limit, lease_ms, now_ms, max_bytes, per_lane=per_lane, bytes_per_lane=bytes_per_lane)
+        return [Record(row) for row in rows]
 
     def orphan_leases(self, old_ms: int, due_ms: int) -> int:
         """Put the leased records of a dead sender in doubt.

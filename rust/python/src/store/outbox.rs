@@ -12,7 +12,8 @@ use crate::errors::OrRaise;
 
 #[pymethods]
 impl Store {
-    #[pyo3(signature = (limit, lease_ms, now_ms, max_bytes = 4 << 20, of_lane = None, lane_bytes = None))]
+    #[pyo3(signature = (limit, lease_ms, now_ms, max_bytes = 4 << 20, *, per_lane = None,
+                        bytes_per_lane = None))]
     #[allow(clippy::too_many_arguments)] // keyword arguments in Python
     fn lease(
         &self,
@@ -21,12 +22,12 @@ impl Store {
         lease_ms: u64,
         now_ms: u64,
         max_bytes: u64,
-        of_lane: Option<usize>,
-        lane_bytes: Option<u64>,
+        per_lane: Option<usize>,
+        bytes_per_lane: Option<u64>,
     ) -> PyResult<Vec<Row>> {
         let limits = LeaseLimits {
             total: Limits { records: limit, bytes: max_bytes },
-            per_lane: Limits { records: of_lane.unwrap_or(limit), bytes: lane_bytes.unwrap_or(max_bytes) },
+            per_lane: Limits { records: per_lane.unwrap_or(limit), bytes: bytes_per_lane.unwrap_or(max_bytes) },
         };
         let lease = Duration::from_millis(lease_ms);
         Ok(rows(py.detach(|| self.journal().lease(limits, lease, Millis(now_ms))).or_raise(py)?))
