@@ -97,7 +97,7 @@ def test_failed_deliveries_and_follow_ups_compare_by_value() -> None:
 
 
 @settings(max_examples=40)
-@given(st.from_regex(redaction._SECRET, alphabet=st.characters(max_codepoint=127)).map(str.lower))
+@given(st.from_regex(redaction._CREDENTIAL_NAME, alphabet=st.characters(max_codepoint=127)).map(str.lower))
 def test_the_encoder_redacts_each_name_of_a_credential(name: str) -> None:
     for spelled in {name, name.upper()}:
         assert redaction.names_a_secret(spelled)

@@ -6,6 +6,7 @@ This module alone knows credentials. The native encoder receives ``names_a_secre
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -38,27 +39,24 @@ Redact = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 
 # The recorder searches a name for these words first (rust/python/src/encode/names.rs), and calls names_a_secret only
 # when it finds one.
-_SECRET: Final = re.compile(
-    r"(^|[\W_])(authorization|cookies?|credentials?|passphrase|passwd|passwords?|secrets?"
+_CREDENTIAL_NAME: Final = (
+    r"(?i)(^|[\W_])(authorization|cookies?|credentials?|passphrase|passwd|passwords?|secrets?"
     r"|(api|access|private|subscription)[\W_]?keys?)([\W_]|$)"
     # Not every token: `stop_token` and `eos_token` are settings.
     r"|(^|[\W_])((access|api|auth|bearer|bot|github|hf|hub|id|jwt|private|refresh|security|session)[\W_]?)token$|^token$"
-    r"|^((basic|http|proxy|x)[\W_]?)?auth$",
-    re.I,
+    r"|^((basic|http|proxy|x)[\W_]?)?auth$"
 )
 # Words that only a capital separates, as in `clientSecret`.
-_CAMEL_CASE: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_CAMEL_CASE: Final = r"(?<=[a-z0-9])(?=[A-Z])"
 
-_USER_INFO: Final = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/:@]*:[^\s/@]+@", re.IGNORECASE)
+_USER_INFO: Final = r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/:@]*:[^\s/@]+@"
 # A link in running text ends before a quote, a bracket or a space.
-_QUERY: Final = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?\"'<>`]*\?)([^\s\"'<>`)]+)", re.IGNORECASE)
-_PARAMETER: Final = re.compile(r"([^&;#=]+)=([^&;#]+)")
-_SIGNATURE: Final = re.compile(
-    r"^(sig|signature|x-(amz|goog|ms)-(credential|security-token|signature))$", re.IGNORECASE
-)
+_QUERY: Final = r"(?i)(\b[a-z][a-z0-9+.-]*://[^\s?\"'<>`]*\?)([^\s\"'<>`)]+)"
+_PARAMETER: Final = r"([^&;#=]+)=([^&;#]+)"
+_SIGNATURE: Final = r"(?i)^(sig|signature|x-(amz|goog|ms)-(credential|security-token|signature))$"
 # Google names its API key `key`. A shorter value under that name may be a dictionary key.
 _SHORTEST_KEY: Final = 20
-_API_KEYS: Final = re.compile(r"(?<=://)[^/\s@]+@|\bpl_[A-Za-z0-9]{16,}")
+_API_KEYS: Final = r"(?<=://)[^/\s@]+@|\bpl_[A-Za-z0-9]{16,}"
 
 _MAX_DEPTH: Final = 100
 
@@ -90,6 +88,12 @@ _RESPONSE_FIELDS: Final = (
 )
 
 
+@functools.cache
+def _pattern(text: str) -> re.Pattern[str]:
+    # Compiled at first use: compiling all of them would be half of the handler's import.
+    return re.compile(text)
+
+
 # --- credentials ---
 
 
@@ -103,7 +107,7 @@ def names_a_secret(key: object) -> bool:
     (True, True, False)
     """
     name = key.decode("latin-1") if isinstance(key, bytes) else key
-    return isinstance(name, str) and _SECRET.search(_CAMEL_CASE.sub("_", name)) is not None
+    return isinstance(name, str) and _pattern(_CREDENTIAL_NAME).search(_pattern(_CAMEL_CASE).sub("_", name)) is not None
 
 
 def without_credentials(text: str) -> str:
@@ -115,18 +119,18 @@ def without_credentials(text: str) -> str:
     if "://" not in text:
         return text
     if "@" in text:
-        text = _USER_INFO.sub(rf"\1{REDACTED}@", text)
-    return _QUERY.sub(_without_keys, text) if "?" in text else text
+        text = _pattern(_USER_INFO).sub(rf"\1{REDACTED}@", text)
+    return _pattern(_QUERY).sub(_without_keys, text) if "?" in text else text
 
 
 def _without_keys(link: re.Match[str]) -> str:
-    return link[1] + _PARAMETER.sub(_without_key, link[2])
+    return link[1] + _pattern(_PARAMETER).sub(_without_key, link[2])
 
 
 def _without_key(parameter: re.Match[str]) -> str:
     name, value = parameter.groups()
     is_key = name.lower() == "key" and len(value) >= _SHORTEST_KEY
-    return f"{name}={REDACTED}" if is_key or names_a_secret(name) or _SIGNATURE.match(name) else parameter[0]
+    return f"{name}={REDACTED}" if is_key or names_a_secret(name) or _pattern(_SIGNATURE).match(name) else parameter[0]
 
 
 def api_key() -> str | None:
@@ -142,7 +146,7 @@ def without_api_keys(text: str) -> str:
     """
     if key := api_key():
         text = text.replace(key, REDACTED)
-    return _API_KEYS.sub(REDACTED, text)
+    return _pattern(_API_KEYS).sub(REDACTED, text)
 
 
 def without_secrets(value: Any, _parents: tuple[int, ...] = ()) -> Any:
