@@ -228,7 +228,7 @@ def test_workers_of_xdist_share_a_recording(tests: pytest.Pytester) -> None:
     result = tests.runpytest_subprocess("-n", "2", "--plsync-record=new_episodes")
     result.assert_outcomes(passed=24)
     assert summary(result) == "24 recorded, 0 replayed, 0 missed, 0 unused"
-    result.stdout.fnmatch_lines(["*recordings of tests that are gone: recordings/test_app/test_gone.jsonl"])
+    result.stdout.fnmatch_lines(["*recordings of removed tests: recordings/test_app/test_gone.jsonl"])
     assert sorted(questions(tests.path / "shared.jsonl")) == sorted(f"shared {n}" for n in range(12))
     live(tests, "Rome")
     result = tests.runpytest_subprocess("-n", "2")
@@ -304,7 +304,7 @@ def test_a_caught_mismatch_fails_the_test(tests: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*the test passed, but a model call had no response: no recorded call in *"])
 
 
-def test_unused_calls_and_recordings_of_tests_that_are_gone_are_shown_and_pruned(tests: pytest.Pytester) -> None:
+def test_unused_calls_and_recordings_of_removed_tests_are_shown_and_pruned(tests: pytest.Pytester) -> None:
     tests.makepyfile(test_app=PLAIN, test_other="def test_nothing():\n    pass\n")
     run(tests, "--plsync-record=once")
     directory = tests.path / "recordings"
@@ -315,15 +315,15 @@ def test_unused_calls_and_recordings_of_tests_that_are_gone_are_shown_and_pruned
     (directory / "elsewhere").mkdir()
     (directory / "elsewhere" / "kept.jsonl").write_text(one.read_text())
     result = run(tests, "--deselect=test_app.py::test_two")
-    assert "recordings of tests" not in result.stdout.str()  # not every test was run
+    assert "recordings of removed tests" not in result.stdout.str()  # not every test was run
     tests.makepyfile(test_app=PLAIN.replace("def test_two", "def no_test_two"))
     live(tests, "Paris")
     result = run(tests)
     assert summary(result) == "0 recorded, 1 replayed, 0 missed, 1 unused"
     result.stdout.fnmatch_lines(
         [
-            "  recorded calls no test used: recordings/test_app/test_one.jsonl: line 3",
-            "  recordings of tests that are gone: recordings/test_app/test_gone.jsonl",
+            "  recorded calls that no test used: recordings/test_app/test_one.jsonl: line 3",
+            "  recordings of removed tests: recordings/test_app/test_gone.jsonl",
             "  --plsync-prune removes them",
         ]
     )
@@ -359,7 +359,7 @@ def test_a_recording_that_a_marker_names_is_not_stale(tests: pytest.Pytester) ->
     live(tests, "Rome")
     result = run(tests, "--plsync-record=all", "--plsync-prune")
     result.assert_outcomes(passed=2, skipped=1)
-    assert "recordings of tests" not in result.stdout.str()
+    assert "recordings of removed tests" not in result.stdout.str()
     assert recordings(tests) == [f"recordings/test_app/{name}.jsonl" for name in ("first", "named", "skipped")]
 
 
@@ -389,7 +389,7 @@ def test_a_partial_run_prunes_no_recording_of_other_tests(tests: pytest.Pytester
         result = run(tests, "--plsync-prune")
     result.assert_outcomes(passed=1)
     assert recordings(tests) == before
-    assert "recordings of tests" not in result.stdout.str()
+    assert "recordings of removed tests" not in result.stdout.str()
 
 
 def test_a_failed_test_prunes_nothing(tests: pytest.Pytester) -> None:

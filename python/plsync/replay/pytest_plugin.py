@@ -53,7 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--plsync-prune",
         action="store_true",
-        help="Remove recorded calls that a passed test did not use, and recordings of tests that are gone.",
+        help="Remove recorded calls that a passed test did not use, and recordings of removed tests.",
     )
 
 
@@ -167,7 +167,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Find the recordings of tests that are gone, and remove them with --plsync-prune; with xdist, in one worker."""
+    """Find the recordings of removed tests, and delete them with --plsync-prune; with xdist, in one worker."""
     config = session.config
     worker = getattr(config, "workerinput", None)
     if config.getoption("collectonly") or (worker is not None and worker["workerid"] != "gw0"):
@@ -215,8 +215,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     pruned = config.getoption("--plsync-prune")
     counts = [f"{totals[name]} {name}" for name in ("recorded", "replayed", "missed")]
     terminalreporter.write_line(f"plsync: {', '.join(counts)}, {len(totals['unused'])} unused")
-    removed = "recordings of tests that are gone, removed" if pruned else "recordings of tests that are gone"
-    for label, found in (("recorded calls no test used", totals["unused"]), (removed, totals["stale"])):
+    stale = "recordings of removed tests, deleted" if pruned else "recordings of removed tests"
+    for label, found in (("recorded calls that no test used", totals["unused"]), (stale, totals["stale"])):
         if found:
             more = f" and {len(found) - _MAX_SHOWN} more" if len(found) > _MAX_SHOWN else ""
             terminalreporter.write_line(f"  {label}: {', '.join(found[:_MAX_SHOWN])}{more}")

@@ -138,7 +138,10 @@ def load(
 ) -> Any:
     """A model made of a recording alone, without a provider's package, a key, a client or a model file.
 
-    >>> from plsync.replay import load
+    >>> from langchain_core.language_models import FakeListChatModel
+    >>> from plsync.replay import load, with_recording
+    >>> model = with_recording(FakeListChatModel(responses=["Paris"]), "./capitals.jsonl", mode="once")
+    >>> recorded = model.invoke("The capital of France?")
     >>> load("./capitals.jsonl").invoke("The capital of France?").content
     'Paris'
 

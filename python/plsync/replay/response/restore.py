@@ -96,8 +96,8 @@ class Restorer(Rebuilder):
 def imported_class(path: object) -> type | None:
     """The class at ``module:Qualified.Name`` if this process has imported its module; nothing is imported.
 
-    >>> imported_class("pathlib:Path").__name__
-    'Path'
+    >>> imported_class("builtins:dict")
+    <class 'dict'>
     """
     module_name, _, name = path.partition(":") if isinstance(path, str) else ("", "", "")
     found: Any = sys.modules.get(module_name)
