@@ -32,7 +32,7 @@ fuzz_target!(|input: Input| {
         let id = RecordId::new();
         let event = Event { head: Head::new(FrameKind::Raw, id), labels: &[], body };
         let from = bytes.len();
-        bytes.extend(frame::framed(&event, number));
+        bytes.extend(frame::frame_bytes(&event, number));
         // Padding is not part of a frame.
         frames.push((id, from..from + frame::HEADER + body.len(), body));
     }

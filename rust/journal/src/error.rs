@@ -1,4 +1,4 @@
-//! The one error type of the crate: what happened, and where.
+//! The one error type of the crate. A message has the cause and the path.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub enum Error {
     Format {
         /// The journal directory.
         path: PathBuf,
-        /// What was found there.
+        /// Why it is not a journal.
         reason: String,
     },
     /// A later version wrote the journal, in a format this version does not know.
@@ -26,7 +26,7 @@ pub enum Error {
     Newer {
         /// The journal directory, or the file in it.
         path: PathBuf,
-        /// What this version does not know.
+        /// The unknown format or version.
         reason: String,
     },
     /// The path of a new journal exists already.
@@ -43,7 +43,7 @@ pub enum Error {
     /// Another process holds a lock this operation needs.
     #[error("{} is held by another process", .0.display())]
     Locked(PathBuf),
-    /// The fork that made this process cut off a thread that worked on a store, whose locks may stay held for ever.
+    /// The fork that made this process cut off a thread that worked on a store, whose locks may stay held.
     #[error("this process was forked while a thread of its parent worked on a journal, so it cannot read a journal")]
     PoisonedByFork,
     /// Stored bytes do not match their checksum or their own structure.
@@ -52,12 +52,12 @@ pub enum Error {
     /// The store as a whole cannot be used.
     #[error("the store in {} cannot be used: {reason}", path.display())]
     Broken {
-        /// The journal directory, or that of the store.
+        /// The directory of the journal or of the store.
         path: PathBuf,
-        /// What is wrong with the store.
+        /// Why the store cannot be used.
         reason: &'static str,
     },
-    /// This crate broke one of its own rules. The journal is not damaged.
+    /// This crate broke one of its rules. The journal is not damaged.
     #[error("a bug in plsync: {0}")]
     Internal(&'static str),
     /// An event is larger than a frame may be.

@@ -1,6 +1,6 @@
 //! Frames: an event as a segment stores it. `docs/reference/format.md` has the byte table. This module reads frames; `draft` writes them.
 //!
-//! The header has a checksum of its own, so a damaged length cannot swallow the frames after it.
+//! The header has a separate checksum, so a damaged length cannot swallow the frames after it.
 
 mod draft;
 
@@ -8,7 +8,7 @@ use crate::RecordId;
 use crate::checksum::crc32c;
 use crate::state::{Ended, FrameKind, Lane};
 #[cfg(fuzzing)]
-pub use draft::framed;
+pub use draft::frame_bytes;
 pub use draft::{Draft, Event, Head};
 
 /// Bytes of a frame header.
@@ -24,7 +24,7 @@ const VERSION: u8 = 1;
 /// A decoded header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// What the frame holds; `None` for a kind of a later version, which readers skip.
+    /// The kind of the frame; `None` for a kind of a later version, which readers skip.
     pub kind: Option<FrameKind>,
     /// How the call ended.
     pub ended: Ended,

@@ -1,7 +1,7 @@
 //! Ids and numbers: of records, requests and sinks.
 //!
-//! A record's id is a `UUIDv7` made here, because `LangChain`'s run ids repeat. Its first 60 bits are time (milliseconds, then the
-//! fraction of a millisecond in 4096ths, RFC 9562 method 3), so ids sort by the moment they were made. Within a process they strictly
+//! A record's id is a `UUIDv7` made here, because `LangChain`'s run ids repeat. Its first 60 bits are time: milliseconds, then the
+//! fraction of a millisecond in 4096ths (RFC 9562, method 3). So ids sort by the moment they were made. Within a process they strictly
 //! increase, even when the clock goes back.
 
 use std::cell::RefCell;
@@ -24,7 +24,7 @@ impl Seq {
     /// A number that no record reaches.
     pub const MAX: Self = Self(u64::MAX);
 
-    /// The number after this one.
+    /// The next number.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
@@ -160,7 +160,7 @@ fn random8() -> [u8; 8] {
         // A forked child inherits the pool, and would repeat its parent's ids.
         let generation = fork::generation();
         if pool.used + 8 > POOL || pool.generation != generation {
-            getrandom::fill(&mut pool.bytes).expect("the operating system gives random bytes");
+            getrandom::fill(&mut pool.bytes).expect("the operating system has random bytes");
             pool.used = 0;
             pool.generation = generation;
         }

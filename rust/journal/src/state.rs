@@ -1,8 +1,8 @@
-//! The words a record's state consists of: what an event is, how a call ended, where its record is, and flags.
+//! The parts of a record's state. They are its events' kinds, its call's end, its state in the outbox, its lane and its flags.
 //!
 //! Their numbers are part of the format: `docs/reference/format.md`.
 
-/// Gives an enum its list of values, and reads its stored number.
+/// Defines an enum's list of values, and the reading of its stored number.
 macro_rules! stored_as_u8 {
     ($name:ident { $($variant:ident),* $(,)? }) => {
         impl $name {
@@ -20,7 +20,7 @@ macro_rules! stored_as_u8 {
     };
 }
 
-/// What a frame holds.
+/// The kind of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FrameKind {
@@ -59,7 +59,7 @@ pub enum Ended {
 stored_as_u8!(Ended { No, Ok, Error, Cancelled, Partial, Abandoned });
 
 impl Ended {
-    /// The label of a record that ended like this. Open calls and calls with an answer have none.
+    /// The label of a record that ended like this; `None` for open calls and calls with an answer.
     pub(crate) fn label(self) -> Option<&'static [u8]> {
         match self {
             Self::No | Self::Ok => None,

@@ -50,9 +50,9 @@ pub(crate) fn whole_ms(duration: Duration) -> u64 {
 /// A change of the system's clock: two readings of one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockChange {
-    /// The moment by the clock as it was.
+    /// The moment by the old setting of the clock.
     pub before: Millis,
-    /// The moment by the clock as it is now.
+    /// The moment by the new setting of the clock.
     pub after: Millis,
 }
 

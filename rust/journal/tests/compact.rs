@@ -26,7 +26,7 @@ fn spawn(role: &str, journal: &Path) -> Child {
         .unwrap()
 }
 
-/// Not a test of its own: a process that appends some events for each line it reads, and prints the ids of acknowledged ones.
+/// A child process, not a test: it appends some events for each line it reads, and prints the ids of acknowledged ones.
 #[test]
 fn appending_child() {
     let Ok(journal) = std::env::var(CHILD) else { return };
@@ -41,7 +41,7 @@ fn appending_child() {
     }
 }
 
-/// Not a test of its own: a process that compacts until it is killed.
+/// A child process, not a test: it compacts until it is killed.
 #[test]
 fn compacting_child() {
     let Ok(journal) = std::env::var(CHILD) else { return };
@@ -52,7 +52,7 @@ fn compacting_child() {
     }
 }
 
-/// Not a test of its own: a process that keeps the store open, and acks the record of each line it reads.
+/// A child process, not a test: it keeps the store open, and acks the record of each line it reads.
 #[test]
 fn acking_child() {
     let Ok(journal) = std::env::var(CHILD) else { return };

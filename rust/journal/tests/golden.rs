@@ -60,7 +60,7 @@ fn is_record(line: &str) -> bool {
     line.split('\t').next().is_some_and(|first| RecordId::from_hex(first).is_some())
 }
 
-/// Writes the golden journal of a new format. For a new format only: the committed journals represent those of users.
+/// Writes the golden journal of a new format. For a new format only: a committed journal represents the journals of users.
 #[test]
 #[ignore = "run by hand, once a format"]
 fn make_the_golden_journal() {

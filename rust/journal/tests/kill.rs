@@ -23,7 +23,7 @@ fn body(id: RecordId) -> Vec<u8> {
     id.hex().bytes().cycle().take(length).collect()
 }
 
-/// Not a test of its own: the process that is killed.
+/// A child process, not a test: it records until it is killed.
 #[test]
 fn child() {
     let Ok(journal) = std::env::var(CHILD) else { return };
@@ -149,7 +149,7 @@ fn an_ingester_killed_at_any_moment_neither_loses_nor_repeats_a_record() {
     assert_sound(&store);
 }
 
-/// Not a test of its own: an ingester to kill.
+/// A child process, not a test: it ingests until it is killed.
 #[test]
 fn ingesting_child() {
     let Ok(journal) = std::env::var(CHILD) else { return };

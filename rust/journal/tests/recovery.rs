@@ -108,7 +108,7 @@ fn events_read_before_an_error_are_stored() {
     let store = Store::open(&path, false).unwrap();
     assert!(store.ingest(true).unwrap_err().to_string().contains("newer plsync"));
     let kept = before.iter().filter(|id| store.get(**id).unwrap().is_some()).count();
-    // All except those of the chunk in which reading failed.
+    // All except the events of the chunk in which reading failed.
     assert!(kept >= 2700, "{kept} of 3000");
     assert!(segment.exists());
 }

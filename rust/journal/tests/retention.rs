@@ -1,4 +1,4 @@
-//! The records that a quota prunes, and those that it keeps.
+//! The records that a quota prunes, and the records that it keeps.
 
 mod common;
 

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 const PAGE: u64 = 4096;
 
 fn body(id: RecordId) -> Vec<u8> {
-    // Some bodies are small, and some have pages of their own.
+    // Some bodies are small, and some have separate pages.
     id.hex().bytes().rev().cycle().take(100 + usize::from(id.0[15]) * 40).map(|byte| byte ^ (id.0[14] & 15)).collect()
 }
 
@@ -95,7 +95,7 @@ fn all(store: &Store) -> Vec<Row> {
     store.query(&Query { limit: 10_000, ..Query::default() }).unwrap()
 }
 
-/// Asserts that every part of every salvaged record is as it was recorded.
+/// Asserts that every part of every salvaged record equals the recorded one.
 fn assert_true_to(store: &Store, journal: &Damaged, report: &SalvageReport) {
     assert_sound(store);
     let ordered: HashSet<_> = store.acks(0, 10_000).unwrap().into_iter().map(|acked| acked.row.id).collect();

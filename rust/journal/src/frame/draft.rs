@@ -5,10 +5,10 @@ use crate::checksum::crc32c;
 use crate::state::{Ended, FrameKind, Lane};
 use crate::{RecordId, labels};
 
-/// The header fields of a frame, except those that follow from its labels and body.
+/// The header fields of a frame that do not depend on its labels and body.
 #[derive(Clone, Copy, Debug)]
 pub struct Head {
-    /// What the frame holds.
+    /// The kind of the frame.
     pub kind: FrameKind,
     /// How the call ended; [`Ended::No`] unless `kind` is [`FrameKind::End`].
     pub ended: Ended,
@@ -49,10 +49,10 @@ impl Event<'_> {
 /// The bytes of a frame, for fuzzing.
 #[cfg(fuzzing)]
 #[must_use]
-pub fn framed(event: &Event<'_>, number: u64) -> Vec<u8> {
+pub fn frame_bytes(event: &Event<'_>, number: u64) -> Vec<u8> {
     let mut draft = Draft::new();
     event.draft(&mut draft);
-    draft.numbered(number).to_vec()
+    draft.with_number(number).to_vec()
 }
 
 /// An event on its way to a segment: room for the header, then labels, then the body, in the memory that is written out.
@@ -132,7 +132,7 @@ impl Draft {
     }
 
     /// The bytes of the frame, with its number in its segment.
-    pub(crate) fn numbered(&mut self, number: u64) -> &[u8] {
+    pub(crate) fn with_number(&mut self, number: u64) -> &[u8] {
         self.bytes[16..24].copy_from_slice(&number.to_le_bytes());
         let header_crc = crc32c(&self.bytes[..44]);
         self.bytes[44..HEADER].copy_from_slice(&header_crc.to_le_bytes());
@@ -147,13 +147,13 @@ mod tests {
     use crate::state::FLAG_CACHED;
     use proptest::prelude::*;
 
-    fn framed(labels: &[u8], body: &[u8], number: u64) -> Vec<u8> {
+    fn frame_bytes(labels: &[u8], body: &[u8], number: u64) -> Vec<u8> {
         let id = RecordId::new();
         let head = Head { ended: Ended::Ok, flags: FLAG_CACHED, lane: Lane(9), ..Head::new(FrameKind::End, id) };
         let event = Event { head, labels, body };
         let mut draft = Draft::new();
         event.draft(&mut draft);
-        draft.numbered(number).to_vec()
+        draft.with_number(number).to_vec()
     }
 
     #[test]
@@ -166,7 +166,7 @@ mod tests {
         #[test]
         fn a_frame_reads_back(labels in prop::collection::vec(any::<u8>(), 0..300),
                               body in prop::collection::vec(any::<u8>(), 0..5000), number: u64) {
-            let bytes = framed(&labels, &body, number);
+            let bytes = frame_bytes(&labels, &body, number);
             let header = Header::read(&bytes).unwrap();
             let payload = &bytes[HEADER..HEADER + header.payload_len];
             prop_assert_eq!(header.verify(payload), Ok(()));
@@ -177,7 +177,7 @@ mod tests {
 
         #[test]
         fn any_flipped_bit_is_noticed(body in prop::collection::vec(any::<u8>(), 1..200), at: prop::sample::Index, bit in 0..8u8) {
-            let mut bytes = framed(b"", &body, 3);
+            let mut bytes = frame_bytes(b"", &body, 3);
             let at = at.index(HEADER + body.len());
             bytes[at] ^= 1 << bit;
             let intact = Header::read(&bytes)

@@ -2,7 +2,7 @@
 
 use crate::RecordId;
 
-/// The id of this boot, zeros where the system has none.
+/// The id of this boot; zeros on systems without one.
 pub(crate) fn boot_id() -> [u8; 16] {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
         .ok()

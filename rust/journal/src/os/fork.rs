@@ -1,8 +1,8 @@
 //! Fork safety: a guard around work on a store, a number that changes with every fork, and files that a child closes.
 //!
-//! A child has none of its parent's threads. A lock that one of those threads held stays held in the child for ever: a lock of this
-//! crate, of heed's map of environments, of LMDB, or of the C library while it starts a thread. So a fork waits until no thread works
-//! on a store, and no thread starts such work during the fork.
+//! A child does not have the other threads of its parent. A lock that such a thread held stays held in the child. The locks at risk are
+//! those in this crate, in heed, in LMDB, and in the C library while it starts a thread. So a fork waits until no thread works on a
+//! store, and no thread starts such work during the fork.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -82,8 +82,8 @@ pub(crate) fn install_handlers() {
 
 #[cfg(unix)]
 fn install() {
-    // SAFETY: in the child the handler only touches atomics and close(2), both allowed between fork and exec; the other two run in
-    // the parent, where everything is allowed.
+    // SAFETY: in the child the handler only touches atomics and close(2). Both are allowed between fork and exec. The other two
+    // handlers run in the parent, where everything is allowed.
     unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child)) };
 }
 

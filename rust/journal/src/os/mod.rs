@@ -1,4 +1,4 @@
-//! What the journal needs from the operating system.
+//! The journal's interface to the operating system.
 
 pub(crate) mod boot;
 pub(crate) mod fork;

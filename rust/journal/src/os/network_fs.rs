@@ -1,11 +1,11 @@
-//! Network file systems, where a journal cannot keep its promises: locks may not reach other machines, and a memory map may miss
-//! the writes of other machines and even its own.
+//! Network file systems, which are refused: a journal cannot keep its promises there. Locks may not reach other machines, and a memory
+//! map may miss writes.
 
 use std::path::Path;
 
 use crate::{Error, Result};
 
-/// Set to 1 to use a journal on a network file system all the same.
+/// The environment variable that allows a journal on a network file system, when it is 1.
 pub const ALLOW_VARIABLE: &str = "PLSYNC_ALLOW_NETWORK_FS";
 
 /// The numbers by which statfs(2) of Linux names network file systems.

@@ -112,7 +112,7 @@ mod imp {
             }
         }
 
-        /// Watches a writer's file; false when the name is not that of a writer. A file that is gone already needs no watch.
+        /// Watches a writer's file; false when the name is not a writer's. A file that is gone already needs no watch.
         fn add_writer(&self, name: &str) -> bool {
             let is_writer = name.ends_with(WRITER);
             if is_writer {

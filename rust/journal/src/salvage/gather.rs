@@ -6,7 +6,7 @@ use crate::frame::array;
 use crate::ids::SinkId;
 use crate::store::callbacks::{Entry as Callback, sinks};
 use crate::store::db::pages::{Entry, Page, Pages};
-use crate::store::db::tables::{COUNTED, PART_END, PART_START, sealed_seq, tail_seq, unsealed};
+use crate::store::db::tables::{COUNTED, PART_END, PART_START, sealed_seq, tail_seq, without_seal};
 use crate::store::followups::queue::Queue;
 use crate::store::followups::{Entry as FollowUp, FollowUpKey};
 use crate::store::outbox::ack_order;
@@ -27,7 +27,7 @@ pub(super) struct Found {
     pub(super) rows: BTreeMap<Seq, StateRow>,
     /// Rows of pages that no tree leads to, which may be an earlier state of their record.
     pub(super) strays: HashSet<Seq>,
-    /// Whether the trees are those of the newest commit.
+    /// Whether the trees belong to the newest commit.
     pub(super) is_newest: bool,
     pub(super) ids: BTreeMap<Seq, RecordId>,
     /// The bodies of a record's part. The key of a body has no checksum, so there may be several, of which one belongs there.
@@ -51,8 +51,8 @@ pub(super) struct Found {
     whole: HashSet<Vec<u8>>,
 }
 
-/// Gathers the entries of the newest commit. If that is damaged, also those of all other pages: copies of earlier commits, and trees
-/// whose upper pages are lost.
+/// Gathers the entries of the newest commit. If it is damaged, also the entries of all other pages: copies of earlier commits, and
+/// trees whose upper pages are lost.
 pub(super) fn gather(pages: &Pages) -> Found {
     let mut found = Found::default();
     let mut visited = HashSet::new();
@@ -137,7 +137,7 @@ impl Found {
                 self.body(value).ok()?;
                 self.bodies.entry(at).or_default().push(location);
             }
-            b"acks" => _ = self.acks.insert(seq(key)?, Ack::decode(*unsealed(key, value)?.first_chunk()?)),
+            b"acks" => _ = self.acks.insert(seq(key)?, Ack::decode(*without_seal(key, value)?.first_chunk()?)),
             b"ack_order" => _ = self.ack_order.insert(seq(key)?.0, sealed_target(key, value)?),
             b"positions" => {
                 let sink = SinkId(u32::from_be_bytes(key.try_into().ok()?));
@@ -159,7 +159,7 @@ impl Found {
                 let (writer, segment) = (key.first_chunk::<16>()?, key.get(16..)?.try_into().ok()?);
                 let segment = u32::from_be_bytes(segment);
                 // The entry that marks a dead writer's failures as counted has no value.
-                if let Some(offset) = unsealed(key, value).and_then(|value| value.first_chunk()) {
+                if let Some(offset) = without_seal(key, value).and_then(|value| value.first_chunk()) {
                     self.cursors.insert((RecordId(*writer), segment), u64::from_le_bytes(*offset));
                 } else if segment != COUNTED {
                     return None;
@@ -188,7 +188,7 @@ impl Found {
                     self.rows.insert(number, row);
                     self.strays.insert(number);
                 }
-            } else if let Some(ack) = unsealed(key, value).and_then(|ack| ack.try_into().ok()) {
+            } else if let Some(ack) = without_seal(key, value).and_then(|ack| ack.try_into().ok()) {
                 self.acks.entry(number).or_insert(Ack::decode(ack));
             } else if let Some(record) = sealed_target(key, value) {
                 self.ack_order.entry(number.0).or_insert(record);
@@ -251,7 +251,7 @@ impl Found {
         known.map(|(sink, position)| (*sink, *position))
     }
 
-    /// Whether the row of a record may be that of an earlier commit.
+    /// Whether the row of a record may belong to an earlier commit.
     pub(super) fn is_earlier(&self, number: Seq) -> bool {
         !self.is_newest || self.strays.contains(&number)
     }
@@ -263,7 +263,7 @@ impl Found {
         row.or_else(|| self.ids.get(&number).copied()).or_else(|| label().map(RecordId))
     }
 
-    /// The stored bodies of a record, start and end. Without an id, those of the record to which the start belongs.
+    /// The stored bodies of a record, start and end. Without an id, the bodies of the record to which the start belongs.
     pub(super) fn stored(&self, pages: &Pages, number: Seq, id: Option<RecordId>) -> [Option<Vec<u8>>; 2] {
         let candidates = |part| {
             let locations = self.bodies.get(&(number, part)).map_or(&[][..], Vec::as_slice);

@@ -9,7 +9,9 @@ use crate::ids::SinkId;
 use crate::state::{Ended, FLAG_PRUNED, State};
 use crate::store::callbacks::{EntryKey, sinks};
 use crate::store::db::pages::Pages;
-use crate::store::db::tables::{PART_END, PART_START, label_key, record_key, request_key, sealed, sealed_seq, seq_key};
+use crate::store::db::tables::{
+    PART_END, PART_START, label_key, record_key, request_key, sealed_seq, seq_key, with_seal,
+};
 use crate::store::followups::queue::Queue;
 use crate::store::followups::restore;
 use crate::store::outbox::ack_order;
@@ -61,7 +63,7 @@ pub(super) fn rebuild(store: &Store, pages: &Pages, found: &Found, report: &mut 
     copy_request_followups(store, found, report)
 }
 
-/// Copies the follow-ups of requests without a record, and counts those that are lost with their record.
+/// Copies the follow-ups of requests without a record, and counts the follow-ups that are lost with their record.
 fn copy_request_followups(store: &Store, found: &Found, report: &mut SalvageReport) -> Result<()> {
     let requests: BTreeSet<Queue> = found.followups.keys().filter_map(|key| Queue::of(key)).collect();
     report.followups += store.db().write(|txn, tables| {
@@ -183,7 +185,7 @@ fn write(
         change.tables.labels.put(change.txn, key, &sealed_seq(key, seq))?;
     }
     if let Some(ack) = found.acks.get(&old) {
-        let stored = sealed(&seq_key(seq), ack.encode().to_vec());
+        let stored = with_seal(&seq_key(seq), ack.encode().to_vec());
         change.tables.acks.put(change.txn, &seq_key(seq), &stored)?;
         change.tables.by_request.put(change.txn, &request_key(ack.request_id), &seq_key(seq))?;
         report.acks += 1;

@@ -37,7 +37,7 @@ pub(super) fn ingest(source: &Path, store: &Store, found: Option<&Found>, report
     Ok(())
 }
 
-/// Copies the segments, also those that were set aside.
+/// Copies the segments, including damaged ones that were set aside.
 fn copy_segments(source: &Path, target: &Path) -> Result<()> {
     let (from, to) = (layout::spool(source), layout::spool(target));
     if !from.is_dir() {

@@ -86,8 +86,8 @@ impl Spool {
         }
     }
 
-    /// Syncs everything this process appended. Fails when a sync has failed since the last flush, in the background or in this one:
-    /// the events of that sync can be read, and survive a power cut once they are ingested.
+    /// Syncs everything this process appended. Fails when a sync has failed since the last flush, in the background or in this call.
+    /// The events of a failed sync can be read, and survive a power cut once they are ingested.
     pub fn flush(&self) -> Result<()> {
         self.shared.current().map_or(Ok(()), Writer::flush)
     }

@@ -23,7 +23,7 @@ pub struct Damage {
     pub reason: &'static str,
 }
 
-/// A frame as it was read. The reader holds its payload until it reads the next frame.
+/// A frame without its payload. The reader holds its payload until it reads the next frame.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
     pub(crate) kind: FrameKind,
@@ -36,10 +36,10 @@ pub(crate) struct Frame {
     labels_len: usize,
 }
 
-/// What a reader finds at its position.
+/// The result of one step of a reader.
 pub(crate) enum Step {
     Frame(Frame),
-    /// The end, so far.
+    /// The end: a living writer may append more.
     End,
     /// Bytes that are not a whole frame, without a frame after them: a writer is at work, or its death tore the frame.
     Torn(Damage),
@@ -111,7 +111,7 @@ impl Reader {
             return Ok(Step::Torn(Damage { segment: self.name.clone(), offset: from, len, reason }));
         };
         // The writer may have been writing this frame when it was first read. Frames are written one after the other, so once a
-        // later frame exists this one is either whole or damaged.
+        // later frame exists, this frame is either whole or damaged.
         self.buffer.clear();
         self.offset = from;
         if self.try_frame()?.is_ok() {
@@ -231,7 +231,7 @@ mod tests {
         let event = Event { head: Head::new(FrameKind::Start, id), labels: &[], body };
         let mut draft = Draft::new();
         event.draft(&mut draft);
-        let bytes = draft.numbered(number).to_vec();
+        let bytes = draft.with_number(number).to_vec();
         assert_eq!(bytes.len(), frame_len(body.len()));
         (id, bytes)
     }

@@ -8,8 +8,8 @@ use super::writer::Writer;
 use crate::os::fork;
 use crate::{Result, layout};
 
-/// One per process and journal, for the life of the process. A fork may happen at any instruction, so a child must not need a lock
-/// that another thread of its parent may hold: the list and the writer are atomic pointers.
+/// One per process and journal, for the life of the process. A fork may happen at any instruction. A child must not need a lock that
+/// another thread of its parent may hold, so the list and the writer are atomic pointers.
 pub(super) struct Shared {
     path: PathBuf,
     writer: AtomicPtr<Writer>,
@@ -70,8 +70,8 @@ impl Shared {
         let old = self.writer.load(Ordering::Acquire);
         let spool = layout::prepare(&self.path)?;
         let new = Box::into_raw(Box::new(Writer::create(&spool)?));
-        // The old writer, inherited through a fork or of a removed journal, stays allocated: other threads may hold it,
-        // and its files are either closed already or harmless.
+        // The old writer was inherited through a fork, or belongs to a removed journal. It stays allocated: other threads may hold
+        // it, and its files are either closed already or harmless.
         if self.writer.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             start_fsync_thread();
             // SAFETY: published just now, and published writers are never freed.

@@ -51,7 +51,7 @@ impl Segment {
         }
     }
 
-    /// The size of the segment after this one.
+    /// The size of the next segment.
     pub(crate) fn next_size(&self) -> u64 {
         (self.size * 4).clamp(FIRST, LARGEST)
     }
@@ -69,7 +69,7 @@ fn prepare(file: &File, writer: RecordId, index: u32, size: u64, ahead: bool) ->
     let mut draft = Draft::new();
     event.draft(&mut draft);
     if ahead {
-        // Linux caches a file in folios of the size of its first writes. An append dirties one or two of these, and a large folio
+        // Linux caches a file in folios of the size of its first writes. An append dirties one or two folios, and a large one
         // costs more to write back.
         for offset in (0..size).step_by(ZEROS.len()) {
             let step = (size - offset).min(ZEROS.len() as u64);
@@ -78,7 +78,7 @@ fn prepare(file: &File, writer: RecordId, index: u32, size: u64, ahead: bool) ->
     } else {
         file.set_len(size)?;
     }
-    let first = draft.numbered(0);
+    let first = draft.with_number(0);
     fs::write_at(file, first, 0)?;
     Ok(first.len() as u64)
 }
@@ -112,7 +112,7 @@ pub(crate) fn list(spool: &Path) -> Result<Vec<(RecordId, u32)>> {
     list_with(spool, SUFFIX)
 }
 
-/// Segments that are not complete yet. Those of a dead writer never will be.
+/// Segments that are not complete yet. A dead writer's segment stays incomplete.
 pub(crate) fn list_unfinished(spool: &Path) -> Result<Vec<(RecordId, u32)>> {
     list_with(spool, UNFINISHED)
 }

@@ -27,7 +27,7 @@ pub(crate) struct Writer {
     gone: AtomicBool,
 }
 
-/// The segment that frames are appended to. After a failed append offset and frame number are those of before.
+/// The segment that frames are appended to. A failed append changes neither offset nor frame number.
 struct Active {
     segment: Segment,
     offset: u64,
@@ -36,8 +36,8 @@ struct Active {
 
 /// The segment after the active one.
 struct Spare {
-    /// Its index. A thread that makes the segment holds the lock: a second segment of this index would take the name of the first,
-    /// whose events would be lost.
+    /// Its index. A thread that makes the segment holds the lock. Otherwise a second segment of this index could take the name of the
+    /// first, whose events would be lost.
     index: u32,
     /// Made by the fsync thread, so that a rotation costs the caller nothing.
     segment: Option<Segment>,
@@ -72,13 +72,13 @@ impl Writer {
             // Another journal may be at this path by now. The next segment would be of a writer without a file there, so a reader
             // would take the writer for dead and remove the segment.
             if self.lock.is_gone() {
-                return Err(self.displaced());
+                return Err(self.displaced_error());
             }
             self.rotate(&mut active, needed)?;
         }
         let Active { segment, offset, frames } = &mut *active;
-        // After an error the offset stays, and the next frame overwrites the part of this one that was written.
-        let written = fs::write_at(&segment.file, draft.numbered(*frames), *offset);
+        // After an error the offset stays, and the next frame overwrites the bytes of the failed one.
+        let written = fs::write_at(&segment.file, draft.with_number(*frames), *offset);
         written.map_err(Error::io("cannot write", &segment.path))?;
         let half = segment.size / 2;
         let half_full = *offset <= half && *offset + needed > half;
@@ -110,7 +110,7 @@ impl Writer {
         Ok(())
     }
 
-    fn displaced(&self) -> Error {
+    fn displaced_error(&self) -> Error {
         Error::io("cannot write", &self.spool)(std::io::Error::other("the journal was moved away"))
     }
 

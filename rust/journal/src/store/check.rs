@@ -7,7 +7,7 @@ use super::callbacks::sinks;
 use super::callbacks::{self, Entry};
 use super::db::tables::{
     PART_END, PART_START, Tables, label_key, open_key, outbox_key, parked_key, record_key, request_key, sealed_seq,
-    seq_key, tail_number, tail_seq, unsealed,
+    seq_key, tail_number, tail_seq, without_seal,
 };
 use super::followups;
 use super::outbox::ack_order;
@@ -29,9 +29,9 @@ use crate::{RecordId, Result, labels, layout};
 pub struct Problem {
     /// A segment's name, `record <id>`, or a part of the store.
     pub place: String,
-    /// What is wrong there.
+    /// The problem, in words.
     pub description: String,
-    /// What is still intact.
+    /// The part that is still intact.
     pub kept: &'static str,
 }
 
@@ -61,7 +61,7 @@ impl Store {
         self.check_spool(&mut report)?;
         let records = self.db().read(|txn, tables| {
             let mut report = CheckReport::default();
-            self.db().mapped.during(txn, tables, || {
+            self.db().mapped.release_during(txn, tables, || {
                 check_trees(txn, tables, &mut report)?;
                 check_records(txn, tables, &mut report)?;
                 check_lists(txn, tables, &mut report)
@@ -157,7 +157,7 @@ fn check_records(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Resu
             report.add(place(), "it is not listed under its end", "the record");
         }
         if let Some(stored) = tables.acks.get(txn, &seq_key(seq))? {
-            let ack = unsealed(&seq_key(seq), stored).and_then(|value| value.first_chunk());
+            let ack = without_seal(&seq_key(seq), stored).and_then(|value| value.first_chunk());
             let request = ack.map(|ack| request_key(Ack::decode(*ack).request_id));
             let found = request.map(|key| tables.by_request.get(txn, &key)).transpose()?.flatten();
             if found.map(tail_seq).transpose()? != Some(seq) {

@@ -65,7 +65,7 @@ pub struct Stats {
     pub quota: Quota,
     /// Ranges of bytes in segments that were not a frame.
     pub damaged: u64,
-    /// The latest of these, in words.
+    /// The latest damage, in words.
     pub damage: Vec<String>,
     /// Writers with a file in the spool.
     pub writers: Vec<WriterInfo>,
@@ -103,7 +103,7 @@ impl Store {
                 pruned_unsent: counts.pruned_unsent,
                 ..Stats::default()
             };
-            stats.callbacks_dead = backlog::dead(txn, tables)?;
+            stats.callbacks_dead = backlog::count_dead(txn, tables)?;
             stats.callback_error = backlog::any_error(txn, tables)?;
             stats.callbacks = tables.callbacks.len(txn)?.saturating_sub(stats.callbacks_dead);
             for sink in ack_order::subscribers(txn, tables)? {

@@ -8,7 +8,7 @@ const VARIABLE: &str = "PLSYNC_TEST_CHILD";
 /// A child that takes longer hangs, and its alarm ends it.
 const LIMIT_SECONDS: u32 = 120;
 
-/// Starts the test `name` as a process of its own. `arguments` are paths or words without tabs.
+/// Starts the test `name` as a child process. `arguments` are paths or words without tabs.
 pub fn spawn(name: &str, arguments: &[&str]) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
@@ -28,7 +28,7 @@ pub fn arguments() -> Option<Vec<String>> {
     Some(arguments.split('\t').map(str::to_owned).collect())
 }
 
-/// Prints lines for the parent, on lines of their own in the output of the test harness.
+/// Prints whole lines for the parent, apart from the output of the test harness.
 pub fn print(text: &str) {
     let mut output = std::io::stdout().lock();
     write!(output, "\n{text}\n").and_then(|()| output.flush()).unwrap();
@@ -45,14 +45,14 @@ pub fn output(child: Child) -> Result<String, String> {
     Err(format!("{}: {}", output.status, errors.lines().take(8).collect::<Vec<_>>().join(" | ")))
 }
 
-/// Checks a journal against the oracle in a process of its own. Returns how it fails.
-pub fn judge(journal: &Path, marks: &Path) -> Result<(), String> {
-    output(spawn("child::judging", &[journal.to_str().unwrap(), marks.to_str().unwrap()])).map(drop)
+/// Checks a journal against the oracle in a child process. Returns how it fails.
+pub fn check_journal(journal: &Path, marks: &Path) -> Result<(), String> {
+    output(spawn("child::checking", &[journal.to_str().unwrap(), marks.to_str().unwrap()])).map(drop)
 }
 
-/// Not a test of its own: the process that checks a journal.
+/// A child process, not a test: it checks a journal.
 #[test]
-fn judging() {
+fn checking() {
     let Some(arguments) = arguments() else { return };
-    crate::oracle::Oracle::load(Path::new(&arguments[1])).judge(Path::new(&arguments[0]));
+    crate::oracle::Oracle::load(Path::new(&arguments[1])).check(Path::new(&arguments[0]));
 }

@@ -235,7 +235,7 @@ impl File {
             1 => whole(last + 1),
             // All writes up to a random moment.
             2 => whole(random.choice(&moments).copied().unwrap_or(0)),
-            // Each page, or each sector, as it was at a moment of its own.
+            // Each page, or each sector, at a different moment.
             style => {
                 let unit = if style == 3 { PAGE } else { SECTOR };
                 let mut chosen = HashMap::new();

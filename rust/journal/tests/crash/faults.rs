@@ -13,7 +13,7 @@ use crate::count;
 use crate::interpose::{Plan, fail, stop};
 use crate::oracle::{END, Oracle, START, append, body};
 
-/// Not a test of its own: one process whose disk fails.
+/// A child process, not a test: its disk fails.
 #[test]
 fn working() {
     let Some(arguments) = child::arguments() else { return };
@@ -120,7 +120,7 @@ fn try_plan(plan: Plan) -> std::result::Result<Outcome, String> {
     output.lines().for_each(|line| oracle.add(line));
     let marks = dir.path().join("marks");
     oracle.save(&marks);
-    child::judge(&disk.join("journal"), &marks)?;
+    child::check_journal(&disk.join("journal"), &marks)?;
     let value =
         |key: &str| output.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default().trim().to_owned();
     let number = |key: &str| value(key).parse().unwrap();
@@ -147,9 +147,8 @@ fn try_everywhere(kind: Plan) {
     assert!(failures.is_empty(), "{} of {} runs fail with {kind:?}:{shown}", failures.len(), calls / step);
 }
 
-/// Whether a call may fail without an error. Such calls are a write of a writer's file, whose counters are written again with the next
-/// event; work on a segment that is made ahead, because the rotation makes another; and the removal of an old store, because the next
-/// compaction repeats it. A run with fewer calls has no failure.
+/// Whether a call may fail without an error. A writer's file is written again with the next event. A rotation makes the segment that
+/// could not be made ahead. The next compaction removes an old store. A run with fewer calls has no failure.
 fn may_be_silent(failed: &str) -> bool {
     let name = failed.rsplit('/').next().unwrap_or_default();
     failed.is_empty()

@@ -1,6 +1,6 @@
 //! Flipped bits in the store's file: each is noticed or harmless.
 //!
-//! LMDB trusts its file, so a process of its own opens it. When that process dies, the damage counts as noticed.
+//! LMDB trusts its file, so a child process opens it. When that process dies, the damage counts as noticed.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::child::{self, print};
 use crate::common::{golden, workplace};
 use crate::count;
 
-/// Not a test of its own: reads a damaged store, and prints the result.
+/// A child process, not a test: it reads a damaged store, and prints the result.
 #[test]
 fn reading() {
     let Some(arguments) = child::arguments() else { return };

@@ -13,7 +13,7 @@ use crate::{child, count, workload};
 
 const WORKERS: usize = 2;
 
-/// Builds images of cuts within the first `until` entries, and checks each in a process of its own. Panics with the broken promises.
+/// Builds images of cuts within the first `until` entries, and checks each in a child process. Panics with the broken promises.
 fn try_images(dir: &Path, ops: &[Op], until: usize, images: usize) {
     let seed = u64::try_from(count("PLSYNC_SEED", 0)).unwrap();
     let seed = if seed == 0 { fastrand::u64(..) >> 16 } else { seed };
@@ -48,7 +48,7 @@ fn try_share(dir: &Path, ops: &[Op], until: usize, images: usize, seed: u64, wor
         disk.cut(&mut random, &image);
         let marks = dir.join(format!("marks-{worker}"));
         oracle.save(&marks);
-        if let Err(failure) = child::judge(&image.join("journal"), &marks) {
+        if let Err(failure) = child::check_journal(&image.join("journal"), &marks) {
             failures.push(format!("cut at {cut} of {}: {failure}", ops.len()));
         }
         std::fs::remove_dir_all(&image).unwrap();

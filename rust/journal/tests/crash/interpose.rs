@@ -1,6 +1,6 @@
 //! Intercepts the system calls of a journal, of the spool and of LMDB alike.
 //!
-//! These functions have the names of the C library. The linker binds every call in this program to them, also those of Rust's standard
+//! These functions have the names of the C library. The linker binds every call in this program to them, also the calls of Rust's standard
 //! library and of LMDB, so nothing is preloaded. They pass each call to the kernel. For files below one directory they also write a log
 //! ([`capture`]) or make a chosen call fail ([`fail`]).
 
@@ -134,7 +134,7 @@ impl Interposer {
     fn write(&self, op: &Op) {
         let Some(log) = self.log else { return };
         let bytes = op.encode();
-        // SAFETY: the pointer and length are those of a live vector.
+        // SAFETY: the pointer and length belong to a live vector.
         let written = unsafe { libc::syscall(libc::SYS_write, log, bytes.as_ptr(), bytes.len()) };
         assert_eq!(usize::try_from(written), Ok(bytes.len()), "the log must be whole");
     }
@@ -148,7 +148,7 @@ impl Interposer {
     }
 
     /// The error of a call that must fail, and whether it does half of its work first.
-    fn verdict(&self, sort: Sort, describe: impl FnOnce() -> String) -> Option<(c_int, bool)> {
+    fn planned_failure(&self, sort: Sort, describe: impl FnOnce() -> String) -> Option<(c_int, bool)> {
         let plan = self.plan?;
         let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         let later = plan.lasting && number > plan.at && matches!(sort, Sort::Write | Sort::Sync);
@@ -189,14 +189,14 @@ fn refuse(errno: c_int) -> c_long {
 
 /// The absolute path of `path`, relative to an open directory.
 unsafe fn absolute(directory: c_int, path: *const c_char) -> String {
-    // SAFETY: the caller of the C function gave a C string.
+    // SAFETY: the caller of the C function passes a C string.
     let path = unsafe { CStr::from_ptr(path) }.to_string_lossy().into_owned();
     if path.starts_with('/') || directory == libc::AT_FDCWD {
         return path;
     }
     let mut target = [0u8; 4096];
     let link = format!("/proc/self/fd/{directory}\0");
-    // SAFETY: both pointers are those of live buffers, the name ends in a zero, and the length is the buffer's.
+    // SAFETY: both pointers belong to live buffers, the name ends in a zero, and the length is the buffer's.
     let length = unsafe {
         libc::syscall(libc::SYS_readlinkat, libc::AT_FDCWD, link.as_ptr(), target.as_mut_ptr(), target.len())
     };
@@ -216,14 +216,15 @@ fn size(result: c_long) -> ssize_t {
 unsafe fn open_at(directory: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
     // SAFETY: the arguments are the caller's own, for the same call.
     let real = || unsafe { libc::syscall(libc::SYS_openat, directory, path, flags, mode) };
-    // SAFETY: the caller gave a C string.
+    // SAFETY: the caller passes a C string.
     let Some((active, below)) =
         active().and_then(|active| Some((active, active.below(&unsafe { absolute(directory, path) })?)))
     else {
         return int(real());
     };
     let create = flags & libc::O_CREAT != 0;
-    if let Some((errno, _)) = active.verdict(if create { Sort::Write } else { Sort::Read }, || format!("open {below}"))
+    if let Some((errno, _)) =
+        active.planned_failure(if create { Sort::Write } else { Sort::Read }, || format!("open {below}"))
     {
         return int(refuse(errno));
     }
@@ -240,13 +241,13 @@ unsafe fn open_at(directory: c_int, path: *const c_char, flags: c_int, mode: mod
 
 fn put(fd: c_int, bytes: &[u8], offset: Option<u64>) -> ssize_t {
     let real = |bytes: &[u8]| match offset {
-        // SAFETY: the pointer and length are those of a live slice.
+        // SAFETY: the pointer and length belong to a live slice.
         Some(offset) => unsafe { libc::syscall(libc::SYS_pwrite64, fd, bytes.as_ptr(), bytes.len(), offset) },
         // SAFETY: as above.
         None => unsafe { libc::syscall(libc::SYS_write, fd, bytes.as_ptr(), bytes.len()) },
     };
     let Some((active, handle)) = handle(fd) else { return size(real(bytes)) };
-    if let Some((errno, short)) = active.verdict(Sort::Write, || format!("write {}", name(fd))) {
+    if let Some((errno, short)) = active.planned_failure(Sort::Write, || format!("write {}", name(fd))) {
         if short && bytes.len() > 1 {
             return size(real(&bytes[..bytes.len() / 2]));
         }
@@ -278,7 +279,7 @@ fn sync(fd: c_int, number: c_long) -> c_int {
     // SAFETY: syncing has no preconditions.
     let real = || unsafe { libc::syscall(number, fd) };
     let Some((active, handle)) = handle(fd) else { return int(real()) };
-    if let Some((errno, _)) = active.verdict(Sort::Sync, || format!("sync {}", name(fd))) {
+    if let Some((errno, _)) = active.planned_failure(Sort::Sync, || format!("sync {}", name(fd))) {
         return int(refuse(errno));
     }
     let sync = u64::from(std::process::id()) << 32 | NEXT.fetch_add(1, Ordering::Relaxed);
@@ -301,7 +302,7 @@ fn named(sort: Sort, path: &str, real: impl FnOnce() -> c_long, op: impl FnOnce(
     let Some((active, below)) = active().and_then(|active| Some((active, active.below(path)?))) else {
         return int(real());
     };
-    if let Some((errno, _)) = active.verdict(sort, || format!("name {below}")) {
+    if let Some((errno, _)) = active.planned_failure(sort, || format!("name {below}")) {
         return int(refuse(errno));
     }
     let _order = active.in_order();
@@ -313,7 +314,7 @@ fn named(sort: Sort, path: &str, real: impl FnOnce() -> c_long, op: impl FnOnce(
 }
 
 unsafe fn rename_at(from_dir: c_int, from: *const c_char, to_dir: c_int, to: *const c_char) -> c_int {
-    // SAFETY: the caller gave C strings.
+    // SAFETY: the caller passes C strings.
     let (source, target) = unsafe { (absolute(from_dir, from), absolute(to_dir, to)) };
     named(
         Sort::Name,
@@ -325,14 +326,14 @@ unsafe fn rename_at(from_dir: c_int, from: *const c_char, to_dir: c_int, to: *co
 }
 
 unsafe fn remove_at(directory: c_int, path: *const c_char, flags: c_int) -> c_int {
-    // SAFETY: the caller gave a C string.
+    // SAFETY: the caller passes a C string.
     let target = unsafe { absolute(directory, path) };
     // SAFETY: the arguments are the caller's own, for the same call.
     let real = || unsafe { libc::syscall(libc::SYS_unlinkat, directory, path, flags) };
     named(Sort::Name, &target, real, |_, path| Op::Remove { path })
 }
 
-/// Defines functions of the C library. The contract of each is that of its manual page, and the kernel checks its arguments.
+/// Defines functions of the C library. Each has the contract of its manual page, and the kernel checks its arguments.
 macro_rules! intercept {
     ($($(#[$attribute:meta])* fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty $body:block)*) => {
         $(
@@ -375,7 +376,7 @@ intercept! {
         put(fd, &gather(vectors, count), u64::try_from(offset).ok())
     }
     fn pread64(fd: c_int, data: *mut c_void, length: size_t, offset: off64_t) -> ssize_t {
-        if let Some((errno, _)) = handle(fd).and_then(|(active, _)| active.verdict(Sort::Read, || format!("read {}", name(fd)))) {
+        if let Some((errno, _)) = handle(fd).and_then(|(active, _)| active.planned_failure(Sort::Read, || format!("read {}", name(fd)))) {
             return size(refuse(errno));
         }
         size(libc::syscall(libc::SYS_pread64, fd, data, length, offset))
@@ -386,7 +387,7 @@ intercept! {
     fn ftruncate64(fd: c_int, length: off64_t) -> c_int {
         let real = || libc::syscall(libc::SYS_ftruncate, fd, length);
         let Some((active, handle)) = handle(fd) else { return int(real()) };
-        if let Some((errno, _)) = active.verdict(Sort::Write, || format!("truncate {}", name(fd))) {
+        if let Some((errno, _)) = active.planned_failure(Sort::Write, || format!("truncate {}", name(fd))) {
             return int(refuse(errno));
         }
         let _order = active.in_order();
@@ -400,18 +401,18 @@ intercept! {
     fn fsync(fd: c_int) -> c_int { sync(fd, libc::SYS_fsync) }
     fn fdatasync(fd: c_int) -> c_int { sync(fd, libc::SYS_fdatasync) }
     fn msync(address: *mut c_void, length: size_t, flags: c_int) -> c_int {
-        // Only a writable map needs msync, and the store has none.
+        // Only a writable map needs msync, and the store's map is read-only.
         assert!(active().is_none(), "the log does not cover maps");
         int(libc::syscall(libc::SYS_msync, address, length, flags))
     }
     fn flock(fd: c_int, operation: c_int) -> c_int {
-        if let Some((errno, _)) = handle(fd).and_then(|(active, _)| active.verdict(Sort::Name, || format!("lock {}", name(fd)))) {
+        if let Some((errno, _)) = handle(fd).and_then(|(active, _)| active.planned_failure(Sort::Name, || format!("lock {}", name(fd)))) {
             return int(refuse(errno));
         }
         int(libc::syscall(libc::SYS_flock, fd, operation))
     }
     fn mmap(address: *mut c_void, length: size_t, protection: c_int, flags: c_int, fd: c_int, offset: off_t) -> *mut c_void {
-        if let Some((errno, _)) = handle(fd).and_then(|(active, _)| active.verdict(Sort::Read, || format!("map {}", name(fd)))) {
+        if let Some((errno, _)) = handle(fd).and_then(|(active, _)| active.planned_failure(Sort::Read, || format!("map {}", name(fd)))) {
             set_errno(errno);
             return libc::MAP_FAILED;
         }

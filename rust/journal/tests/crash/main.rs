@@ -1,4 +1,4 @@
-//! Power cuts and I/O failures: a journal keeps its promises, whatever the disk does.
+//! Power cuts and I/O failures: a journal keeps its promises on a failing disk.
 //!
 //! `docs/internals/testing.md` explains these tests. `PLSYNC_IMAGES` and `PLSYNC_FAULTS` set the number of tries.
 #![cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]

@@ -88,7 +88,7 @@ impl Oracle {
     }
 
     /// Opens the journal, and panics on any property that it breaks.
-    pub fn judge(&self, journal: &Path) {
+    pub fn check(&self, journal: &Path) {
         // Without a promise there may be no journal yet. Then it must be possible to make one.
         let store = Store::open(journal, self.promises() == 0).expect("the journal opens");
         store.ingest(true).expect("the spool is ingested");

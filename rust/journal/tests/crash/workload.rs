@@ -30,7 +30,7 @@ pub fn record(dir: &Path, failing_syncs: u64) -> Vec<Op> {
     log::read(&log)
 }
 
-/// Not a test of its own: one process of the workload.
+/// A child process, not a test: one process of the workload.
 #[test]
 fn working() {
     let Some(arguments) = child::arguments() else { return };

@@ -19,7 +19,7 @@ impl Writer {
         if index < self.unsynced.abandoned.load(Ordering::Acquire) { Err(self.lost_sync()) } else { Ok(()) }
     }
 
-    /// Syncs everything appended so far. A sync that failed in the background is reported here, once.
+    /// Syncs every appended frame. A sync that failed in the background is reported here, once.
     pub(crate) fn flush(&self) -> Result<()> {
         let reported = self.unsynced.reported.load(Ordering::Acquire);
         let synced = self.sync();
@@ -28,10 +28,10 @@ impl Writer {
         synced.and_then(|()| if failed > reported { Err(self.lost_sync()) } else { Ok(()) })
     }
 
-    /// Syncs everything appended so far, except segments whose earlier sync failed.
+    /// Syncs every appended frame, except in segments whose earlier sync failed.
     pub(crate) fn sync(&self) -> Result<()> {
         let mine = self.unsynced.requested.fetch_add(1, Ordering::AcqRel) + 1;
-        // One sync at a time: the kernel reports a failed sync to one caller, and the other callers must know of it before they
+        // One sync at a time: the kernel reports a failed sync to one caller only. The other callers must know of it before they
         // promise anything.
         let mut covered = lock(&self.unsynced.covered);
         if *covered >= mine {

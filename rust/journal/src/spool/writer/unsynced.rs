@@ -1,4 +1,4 @@
-//! What of a writer's files is on disk.
+//! The parts of a writer's files that may not be on disk yet.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};

@@ -26,7 +26,7 @@ pub struct SinkBacklog {
     pub sink: String,
     /// Request ids still to be delivered.
     pub waiting: u64,
-    /// How many of these are left to living processes.
+    /// How many of the waiting ones are left to living processes.
     pub owned: u64,
     /// The process ids of those processes.
     pub pids: Vec<u32>,
@@ -56,7 +56,7 @@ fn name(txn: &RoTxn, tables: &Tables, sink: SinkId) -> Result<String> {
 }
 
 /// The number of dead entries of all sinks.
-pub(crate) fn dead(txn: &RoTxn, tables: &Tables) -> Result<u64> {
+pub(crate) fn count_dead(txn: &RoTxn, tables: &Tables) -> Result<u64> {
     let mut dead = 0;
     for sink in all_sinks(txn, tables)? {
         for owner in owners(txn, tables, sink)? {

@@ -22,7 +22,7 @@ pub(super) struct Owners {
     spool: PathBuf,
     /// The writer of the process.
     writer: Option<RecordId>,
-    /// The process ids of the owners that are known so far; `None` for dead ones.
+    /// The process ids of known owners; `None` for dead ones.
     pids: HashMap<RecordId, Option<u32>>,
 }
 

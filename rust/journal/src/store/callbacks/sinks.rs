@@ -3,7 +3,7 @@
 use heed::RoTxn;
 
 use crate::ids::SinkId;
-use crate::store::db::tables::{Tables, sealed, sink_key, unsealed};
+use crate::store::db::tables::{Tables, sink_key, with_seal, without_seal};
 use crate::store::records::transition::Change;
 use crate::{Result, labels};
 
@@ -18,14 +18,14 @@ fn number_key(sink: SinkId) -> Vec<u8> {
 /// The number of a sink; `None` when no record has named it.
 pub(crate) fn number(txn: &RoTxn, tables: &Tables, name: &[u8]) -> Result<Option<SinkId>> {
     let key = name_key(name);
-    let value = tables.sinks.get(txn, &key)?.and_then(|stored| unsealed(&key, stored));
+    let value = tables.sinks.get(txn, &key)?.and_then(|stored| without_seal(&key, stored));
     Ok(value.and_then(|value| value.first_chunk()).map(|number| SinkId(u32::from_be_bytes(*number))))
 }
 
 /// The name of a sink, if both of its entries are intact and lead to each other.
 pub(crate) fn name(txn: &RoTxn, tables: &Tables, sink: SinkId) -> Result<Option<Vec<u8>>> {
     let key = number_key(sink);
-    let name = tables.sinks.get(txn, &key)?.and_then(|stored| unsealed(&key, stored)).map(<[u8]>::to_vec);
+    let name = tables.sinks.get(txn, &key)?.and_then(|stored| without_seal(&key, stored)).map(<[u8]>::to_vec);
     Ok(match name {
         Some(name) if number(txn, tables, &name)? == Some(sink) => Some(name),
         _ => None,
@@ -35,9 +35,9 @@ pub(crate) fn name(txn: &RoTxn, tables: &Tables, sink: SinkId) -> Result<Option<
 /// Stores the name and the number of a sink.
 pub(crate) fn put(change: &mut Change<'_, '_>, name: &[u8], sink: SinkId) -> Result<()> {
     let (by_name, by_number) = (name_key(name), number_key(sink));
-    let value = sealed(&by_name, sink_key(sink).to_vec());
+    let value = with_seal(&by_name, sink_key(sink).to_vec());
     change.tables.sinks.put(change.txn, &by_name, &value)?;
-    Ok(change.tables.sinks.put(change.txn, &by_number, &sealed(&by_number, name.to_vec()))?)
+    Ok(change.tables.sinks.put(change.txn, &by_number, &with_seal(&by_number, name.to_vec()))?)
 }
 
 /// The number of a sink. A new sink gets one.
@@ -53,7 +53,7 @@ pub(crate) fn intern(change: &mut Change<'_, '_>, name: &[u8]) -> Result<SinkId>
 
 /// The name and the number in one entry of the tree, if its seal is right.
 pub(crate) fn read(key: &[u8], stored: &[u8]) -> Option<(Vec<u8>, SinkId)> {
-    let value = unsealed(key, stored)?;
+    let value = without_seal(key, stored)?;
     let sink = |bytes: &[u8]| Some(SinkId(u32::from_be_bytes(bytes.try_into().ok()?)));
     match key.split_first()? {
         (b'n', name) => Some((name.to_vec(), sink(value)?)),

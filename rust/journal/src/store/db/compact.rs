@@ -61,7 +61,7 @@ fn copy_into(env: &Env<WithoutTls>, mapped: &Mapped, target: &Path) -> Result<()
     let mut file = fs::create_new(&target.join("data.mdb"))?;
     let txn = env.read_txn()?;
     let tables = Tables::open(env, &txn)?;
-    mapped.during(&txn, &tables, || env.copy_to_file(&mut file, CompactionOption::Enabled))?;
+    mapped.release_during(&txn, &tables, || env.copy_to_file(&mut file, CompactionOption::Enabled))?;
     drop(txn);
     file.sync_all().map_err(Error::io("cannot sync", target))?;
     let copy = open_env(target)?;

@@ -107,7 +107,7 @@ impl Db {
     }
 
     /// Whether this is the newest store of the journal. Compactions remove stores in order, each after its successor is in place. So
-    /// two checks suffice, whatever happens in between.
+    /// two checks suffice, even when a compaction runs in between.
     fn is_current(&self, opened: &Opened) -> bool {
         !layout::lmdb(&self.journal, opened.number + 1).exists() && layout::lmdb(&self.journal, opened.number).exists()
     }
@@ -159,7 +159,7 @@ impl Db {
     fn resize(&self, grow: bool) -> Result<()> {
         let mut guard = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         let Some(opened) = guard.as_ref() else { return Ok(()) };
-        // Zero takes the size that another process gave the map.
+        // Zero takes the size to which another process has grown the map.
         let size = if grow { opened.env.info().map_size * 2 } else { 0 };
         // SAFETY: the write side of the lock is held, and every transaction of this process runs under its read side.
         let resized = unsafe { opened.env.resize(size) };
@@ -221,7 +221,7 @@ impl Drop for Db {
         let opened = self.opened.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         match fork::enter() {
             Ok(_guard) => drop(opened),
-            // A lock that closing needs may be held for ever.
+            // A lock that closing needs may stay held.
             Err(_) => std::mem::forget(opened),
         }
     }
@@ -256,7 +256,7 @@ fn open_env_with(path: &Path, limits: Limits) -> Result<Env<WithoutTls>> {
     let mut map = limits.map;
     loop {
         options.map_size(map);
-        // SAFETY: no flags that weaken LMDB are set; plsync made the file (its directory carries the format marker), its owner
+        // SAFETY: no flags that weaken LMDB are set. plsync made the file, because its directory carries the format marker. Its owner
         // alone can read and write it, and `Store` opens a path once a process.
         match unsafe { options.open(path) } {
             // The process may have a lower limit (`ulimit -v`). The map grows when it is full.

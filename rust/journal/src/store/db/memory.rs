@@ -13,7 +13,7 @@ use crate::store::db::tables::Tables;
 const EVERY: Duration = Duration::from_millis(20);
 /// The time between two checks while a whole store is read.
 const EVERY_IN_BULK: Duration = Duration::from_millis(4);
-/// Resident mapped bytes tolerated before pages are released, beyond those of other files.
+/// Resident mapped bytes tolerated before pages are released, beyond the bytes of other files.
 const TOLERATED: u64 = 48 << 20;
 
 /// Releases mapped pages of a data file.
@@ -21,7 +21,7 @@ pub(crate) struct Mapped {
     opened: Instant,
     /// The last check, in milliseconds after `opened`.
     checked: AtomicU64,
-    /// The fewest bytes of mapped files so far: mostly libraries.
+    /// The fewest bytes of mapped files at any check: mostly libraries.
     others: AtomicU64,
 }
 
@@ -41,7 +41,7 @@ impl Mapped {
     }
 
     /// Runs `work`, which reads a whole store, and releases its pages meanwhile.
-    pub(crate) fn during<T>(&self, txn: &RoTxn, tables: &Tables, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn release_during<T>(&self, txn: &RoTxn, tables: &Tables, work: impl FnOnce() -> T) -> T {
         let anchor = anchor(txn, tables);
         std::thread::scope(|scope| {
             let (done, wait) = channel::<()>();
@@ -70,8 +70,8 @@ impl Mapped {
     }
 }
 
-/// An address inside the map of the transaction's store. While the transaction runs, the map at this address is the store, whatever
-/// other threads map and unmap. The oldest page of the ids has the anchor, because it is never written again. A page that the
+/// An address inside the map of the transaction's store. While the transaction runs, the map at this address is the store, even
+/// when other threads map and unmap files. The oldest page of the ids has the anchor, because it is never written again. A page that the
 /// transaction itself has written is outside the map, and then nothing is released.
 fn anchor(txn: &RoTxn, tables: &Tables) -> Option<usize> {
     let (_, value) = tables.ids.first(txn).ok()??;
@@ -82,8 +82,8 @@ fn anchor(txn: &RoTxn, tables: &Tables) -> Option<usize> {
 fn unmap(anchor: usize) {
     let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
     if let Some(map) = maps.lines().filter_map(parse).find(|map| map.contains(&anchor)) {
-        // SAFETY: the range is the shared map of a file that LMDB never writes to through it (no WRITEMAP): its pages stay in the page
-        // cache, and the next read, in this thread or another, finds the same bytes. It is still mapped: see `anchor`.
+        // SAFETY: the range is the shared map of a file, and LMDB never writes to the file through it (no WRITEMAP). Its pages stay in
+        // the page cache, and the next read, in this thread or another, finds the same bytes. It is still mapped: see `anchor`.
         unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(map.start), map.len(), libc::MADV_DONTNEED) };
     }
 }

@@ -16,7 +16,7 @@ const MAGIC: u32 = 0xbeef_c0de;
 const BRANCH: u16 = 1;
 const LEAF: u16 = 2;
 const META: u16 = 8;
-/// A node's flags: the value has pages of its own, or describes a tree.
+/// A node's flags: the value has separate pages, or describes a tree.
 const BIG: u16 = 1;
 const TREE: u16 = 2;
 /// The page sizes of systems, in bytes.
@@ -126,7 +126,7 @@ impl Pages {
         Some(Entry { key, value, tree: root.map(u64::from_le_bytes) })
     }
 
-    /// A value in pages of its own, behind one header.
+    /// A value in separate pages, behind one header.
     fn big(&self, first: u64, size: usize) -> Option<Vec<u8>> {
         if size > MAX_PAYLOAD + HEADER {
             return None;

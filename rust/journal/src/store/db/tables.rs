@@ -201,20 +201,20 @@ pub(crate) fn tail_number(key: &[u8]) -> Result<u64> {
         .ok_or_else(|| Error::Corrupt("a key of the store is too short".into()))
 }
 
-/// CRC-32C of an entry: LMDB has no checksums of its own. It covers the key, so it also proves that the value belongs to the key.
+/// CRC-32C of an entry, because LMDB stores no checksums. It covers the key, so it also proves that the value belongs to the key.
 pub(crate) fn seal(key: &[u8], value: &[u8]) -> u32 {
     crc32c_of([key, value])
 }
 
 /// A value followed by its seal.
-pub(crate) fn sealed(key: &[u8], mut value: Vec<u8>) -> Vec<u8> {
+pub(crate) fn with_seal(key: &[u8], mut value: Vec<u8>) -> Vec<u8> {
     let seal = seal(key, &value);
     value.extend_from_slice(&seal.to_le_bytes());
     value
 }
 
 /// The value without its seal, if the seal is right.
-pub(crate) fn unsealed<'a>(key: &[u8], stored: &'a [u8]) -> Option<&'a [u8]> {
+pub(crate) fn without_seal<'a>(key: &[u8], stored: &'a [u8]) -> Option<&'a [u8]> {
     let (value, kept) = stored.split_last_chunk::<4>()?;
     (seal(key, value).to_le_bytes() == *kept).then_some(value)
 }

@@ -5,7 +5,7 @@ use heed::RoTxn;
 use super::entry::Entry;
 use super::queue::{FollowUpKey, Queue, is_listed_dead};
 use crate::Result;
-use crate::store::db::tables::{Tables, unsealed};
+use crate::store::db::tables::{Tables, without_seal};
 use crate::store::records::transition::load;
 
 /// The problems of follow-ups and their work list, in words.
@@ -42,7 +42,7 @@ pub(crate) fn problems(txn: &RoTxn, tables: &Tables) -> Result<Vec<&'static str>
     }
     for entry in tables.followup_work.iter(txn)? {
         let (key, value) = entry?;
-        if unsealed(key, value).is_none() {
+        if without_seal(key, value).is_none() {
             found.push("an entry of the work list of follow-ups is damaged");
         }
     }

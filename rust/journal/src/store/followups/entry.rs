@@ -1,8 +1,8 @@
-//! Follow-ups as they are stored.
+//! The stored form of follow-ups.
 
 use crate::frame::array;
 use crate::state::stored_as_u8;
-use crate::store::db::tables::{sealed, unsealed};
+use crate::store::db::tables::{with_seal, without_seal};
 use crate::{Error, Millis, Result};
 
 /// The longest payload of a follow-up, in bytes.
@@ -69,12 +69,12 @@ impl Entry {
         bytes.extend_from_slice(&self.queued_at.0.to_le_bytes());
         bytes.extend_from_slice(error);
         bytes.extend_from_slice(&self.payload);
-        sealed(key, bytes)
+        with_seal(key, bytes)
     }
 
     pub(crate) fn decode(key: &[u8], stored: &[u8]) -> Result<Self> {
         let damaged = || Error::Corrupt("a follow-up does not match its checksum, or is malformed".into());
-        let bytes = unsealed(key, stored).filter(|bytes| bytes.len() >= FIXED).ok_or_else(damaged)?;
+        let bytes = without_seal(key, stored).filter(|bytes| bytes.len() >= FIXED).ok_or_else(damaged)?;
         let error_len = usize::from(u16::from_le_bytes(array(bytes, 2)));
         let (error, payload) = bytes[FIXED..].split_at_checked(error_len).ok_or_else(damaged)?;
         Ok(Self {

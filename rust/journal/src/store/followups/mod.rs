@@ -13,7 +13,7 @@ use heed::RoTxn;
 use crate::frame::array;
 use crate::state::State;
 use crate::store::Store;
-use crate::store::db::tables::{Tables, parked_prefix, request_key, seq_key, tail_seq, unsealed};
+use crate::store::db::tables::{Tables, parked_prefix, request_key, seq_key, tail_seq, without_seal};
 use crate::store::records::row::Ack;
 use crate::store::records::transition::{Change, load};
 use crate::{Error, Millis, RecordId, RequestId, Result};
@@ -37,7 +37,7 @@ pub enum Target {
     Request(RequestId),
 }
 
-/// A follow-up as it is read.
+/// A follow-up and its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FollowUp {
     /// The follow-up's key in the store.
@@ -118,7 +118,7 @@ impl Store {
     pub fn dead_followups(&self, limit: usize) -> Result<Vec<FollowUp>> {
         self.db().read(|txn, tables| {
             let mut found = Vec::new();
-            for key in queue::dead(txn, tables, None, limit)? {
+            for key in queue::dead_keys(txn, tables, None, limit)? {
                 if let (Some(queue), Some(entry)) = (Queue::of(&key), stored(txn, tables, &key)?) {
                     found.push(read(txn, tables, queue, key, entry)?);
                 }
@@ -133,7 +133,7 @@ impl Store {
             let of = target.map(|target| find(txn, tables, target)).transpose()?;
             match of {
                 Some(None) => Ok(Vec::new()),
-                of => queue::dead(txn, tables, of.flatten(), usize::MAX),
+                of => queue::dead_keys(txn, tables, of.flatten(), usize::MAX),
             }
         })?;
         self.edit(&keys, |_, entry| Some(Entry { is_dead: false, due: Millis::EPOCH, ..entry }))?;
@@ -160,7 +160,7 @@ impl Store {
 
 /// Counts follow-ups, from tree sizes, the work list, and the records that will not get a request id.
 pub(crate) fn tally(txn: &RoTxn, tables: &Tables) -> Result<Tally> {
-    let dead = queue::dead(txn, tables, None, COUNT_AT_MOST)?;
+    let dead = queue::dead_keys(txn, tables, None, COUNT_AT_MOST)?;
     let mut tally = Tally { dead: dead.len() as u64, ..Tally::default() };
     tally.waiting = tables.followups.len(txn)?.saturating_sub(tally.dead);
     tally.error = match dead.last() {
@@ -215,7 +215,7 @@ fn stored(txn: &RoTxn, tables: &Tables, key: &FollowUpKey) -> Result<Option<Entr
 fn read(txn: &RoTxn, tables: &Tables, queue: Queue, key: FollowUpKey, entry: Entry) -> Result<FollowUp> {
     let (record, request) = match queue {
         Queue::Record(seq) => {
-            let ack = tables.acks.get(txn, &seq_key(seq))?.and_then(|stored| unsealed(&seq_key(seq), stored));
+            let ack = tables.acks.get(txn, &seq_key(seq))?.and_then(|stored| without_seal(&seq_key(seq), stored));
             let request = ack.and_then(|ack| ack.first_chunk()).map(|ack| Ack::decode(*ack).request_id);
             (load(txn, tables, seq).ok().map(|row| row.id), request)
         }

@@ -1,14 +1,14 @@
 //! The queue of one record, or of one request without a record, and its entry in the work list.
 //!
-//! The invariants of this module: a queue that may be sent is in the list of due queues exactly once, at the time its first follow-up
-//! is due, and every dead follow-up is in the list of dead ones.
+//! This module keeps two invariants. A queue that may be sent is in the list of due queues exactly once, under the due time of its first
+//! follow-up. Every dead follow-up is in the list of dead ones.
 
 use std::ops::Bound;
 
 use heed::{RoTxn, RwTxn};
 
 use super::entry::Entry;
-use crate::store::db::tables::{Tables, number_key, sealed, seq_key};
+use crate::store::db::tables::{Tables, number_key, seq_key, with_seal};
 use crate::{Error, Millis, RequestId, Result, Seq};
 
 /// The key of a follow-up: kind u8 | record's seq or request id u64 | its number u64.
@@ -189,7 +189,7 @@ pub(super) fn first_due(txn: &RoTxn, tables: &Tables) -> Result<Option<Millis>> 
 }
 
 /// Up to `limit` keys of dead follow-ups, of one queue or of all.
-pub(super) fn dead(txn: &RoTxn, tables: &Tables, of: Option<Queue>, limit: usize) -> Result<Vec<FollowUpKey>> {
+pub(super) fn dead_keys(txn: &RoTxn, tables: &Tables, of: Option<Queue>, limit: usize) -> Result<Vec<FollowUpKey>> {
     let mut prefix = vec![DEAD];
     prefix.extend(of.map(Queue::prefix).into_iter().flatten());
     let entries = tables.followup_work.prefix_iter(txn, &prefix)?.take(limit);
@@ -201,7 +201,7 @@ pub(super) fn is_listed_dead(txn: &RoTxn, tables: &Tables, key: &FollowUpKey) ->
 }
 
 pub(super) fn put_work(txn: &mut RwTxn, tables: &Tables, key: &WorkKey) -> Result<()> {
-    Ok(tables.followup_work.put(txn, key, &sealed(key, Vec::new()))?)
+    Ok(tables.followup_work.put(txn, key, &with_seal(key, Vec::new()))?)
 }
 
 fn dead_key(key: &FollowUpKey) -> WorkKey {

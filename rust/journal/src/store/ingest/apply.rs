@@ -13,7 +13,7 @@ use crate::labels;
 use crate::state::{Ended, FrameKind, State};
 use crate::store::Store;
 use crate::store::callbacks::{Entry, EntryKey, sinks};
-use crate::store::db::tables::{cursor_key, number_key, put_last, record_key, sealed, sealed_seq, tail_seq};
+use crate::store::db::tables::{cursor_key, number_key, put_last, record_key, sealed_seq, tail_seq, with_seal};
 use crate::store::records::row::StateRow;
 use crate::store::records::transition::{Change, load};
 use crate::{Millis, RecordId, Result, Seq};
@@ -27,7 +27,7 @@ struct Commit<'g, 'c, 't, 'e> {
     /// The index of each record that started in this group. Most end in it too, and are then written once.
     fresh: HashMap<RecordId, usize>,
     /// These records in the order of their starts, which is the order of their numbers.
-    records: Vec<Fresh<'g>>,
+    records: Vec<NewRecord<'g>>,
     /// Their numbers and rows, in the same order.
     rows: Vec<(Seq, StateRow)>,
     /// Their bodies, by number and part.
@@ -38,7 +38,7 @@ struct Commit<'g, 'c, 't, 'e> {
     tally: Tally,
 }
 
-struct Fresh<'g> {
+struct NewRecord<'g> {
     /// The labels of its first event, which are indexed.
     labels: &'g [u8],
     /// Whether its start and its end are stored.
@@ -142,7 +142,7 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
         let mut has = [false; 2];
         has[usize::from(event.part())] = true;
         self.fresh.insert(event.id, self.records.len());
-        self.records.push(Fresh { labels: section, has });
+        self.records.push(NewRecord { labels: section, has });
         self.rows.push((seq, row));
         self.bodies.push((seq, event.part(), stored));
         self.change.counts.opaque += u64::from(event.kind == FrameKind::Raw);
@@ -196,7 +196,7 @@ fn save_progress(change: &mut Change<'_, '_>, step: &Progress) -> Result<()> {
     let mut value = step.offset.to_le_bytes().to_vec();
     value.push(u8::from(step.damaged));
     let key = cursor_key(step.writer, step.segment);
-    change.tables.cursors.put(change.txn, &key, &sealed(&key, value))?;
+    change.tables.cursors.put(change.txn, &key, &with_seal(&key, value))?;
     for damage in &step.damage {
         change.counts.damaged += 1;
         if change.counts.damaged <= MAX_DAMAGE {

@@ -15,12 +15,12 @@ const FRAMES: usize = 256;
 const BYTES: usize = 512 << 10;
 
 /// Frames, the offsets up to which segments were read, and the segments that are finished. The labels and bodies of the frames are in
-/// one piece of memory: first as they were read, then in their stored form.
+/// one piece of memory: first uncompressed, then in their stored form.
 #[derive(Default)]
 pub(super) struct Chunk {
     pub(super) events: Vec<Event>,
     pub(super) progress: Vec<Progress>,
-    pub(super) finished: Vec<Finished>,
+    pub(super) finished: Vec<FinishedSegment>,
     bytes: Vec<u8>,
     /// The number of bytes read.
     pub(super) read: usize,
@@ -52,7 +52,7 @@ pub(super) struct Progress {
 }
 
 /// A segment that was read to its end, and that no writer appends to any more.
-pub(super) struct Finished {
+pub(super) struct FinishedSegment {
     pub(super) path: PathBuf,
     pub(super) damaged: bool,
 }

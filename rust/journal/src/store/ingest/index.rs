@@ -29,7 +29,7 @@ impl<'g> Index<'g> {
     }
 
     pub(super) fn write(mut self, change: &mut Change<'_, '_>) -> Result<()> {
-        // Stable sorts: they keep the order of the records, which is nearly that of their ids, and are fast on sorted input.
+        // Stable sorts: they keep the order of the records, which nearly equals the order of ids, and are fast on sorted input.
         self.runs.sort_by_key(|entry| entry.value);
         self.others.sort_by_key(|entry| (entry.kind, entry.value.len(), entry.value));
         let mut puts = Puts::into(change.tables.labels, change.txn)?;

@@ -5,14 +5,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::chunk::{Chunk, Finished, Progress};
+use super::chunk::{Chunk, FinishedSegment, Progress};
 use crate::frame::array;
 use crate::spool::lock::{self, Observed};
 use crate::spool::reader::{Damage, Frame, Reader, Step};
 use crate::spool::segment::{list, list_writers, segment_path};
 use crate::state::FrameKind;
 use crate::store::Store;
-use crate::store::db::tables::{cursor_key, unsealed};
+use crate::store::db::tables::{cursor_key, without_seal};
 use crate::{RecordId, Result};
 
 pub(super) struct Merge {
@@ -39,7 +39,7 @@ struct Stream {
     /// The latest call that this writer started. Its ends sort directly after it.
     order: RecordId,
     unsaved: Vec<Progress>,
-    finished: Vec<Finished>,
+    finished: Vec<FinishedSegment>,
 }
 
 impl Merge {
@@ -58,7 +58,7 @@ impl Merge {
                 let unread = |index| -> Result<Unread> {
                     let key = cursor_key(writer, index);
                     // With a damaged cursor the segment is read from its start: events that are stored already are skipped.
-                    let cursor = tables.cursors.get(txn, &key)?.and_then(|value| unsealed(&key, value));
+                    let cursor = tables.cursors.get(txn, &key)?.and_then(|value| without_seal(&key, value));
                     let cursor = cursor.filter(|value| value.len() >= 9);
                     Ok(cursor.map_or(Unread { index, offset: 0, damaged: false }, |value| Unread {
                         index,
@@ -122,7 +122,7 @@ impl Merge {
 }
 
 impl Stream {
-    /// The position of this writer's next frame in the stream; `None` when it has none now.
+    /// The position of this writer's next frame in the stream; `None` without a frame.
     fn peek(&mut self) -> Result<Option<RecordId>> {
         while self.peeked.is_none() {
             let Some(&Unread { index, offset, .. }) = self.segments.get(self.at) else { return Ok(None) };
@@ -204,7 +204,7 @@ impl Stream {
     fn finish(&mut self, index: u32) {
         self.save_progress();
         let path = segment_path(&self.spool, self.writer, index);
-        self.finished.push(Finished { path, damaged: self.segments[self.at].damaged });
+        self.finished.push(FinishedSegment { path, damaged: self.segments[self.at].damaged });
         self.reader = None;
         self.at += 1;
     }

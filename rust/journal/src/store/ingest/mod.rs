@@ -17,13 +17,13 @@ use crate::os::{fork, fs};
 use crate::spool::reader::Damage;
 use crate::store::Store;
 use crate::{Error, Result, WriterInfo, layout};
-use chunk::Finished;
+use chunk::FinishedSegment;
 use merge::Merge;
 
 /// The result of an ingest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IngestReport {
-    /// False when another process was ingesting, and this one did not wait.
+    /// False when another process was ingesting, and this process did not wait.
     pub ran: bool,
     /// Events stored.
     pub frames: u64,
@@ -102,9 +102,9 @@ impl Store {
 
 /// Removes segments whose frames are durable in the store, and returns how many. When a power cut undoes a removal, the segment's cursor
 /// is still there: see [`Store::forget_cursors`].
-fn remove_segments(segments: Vec<Finished>) -> Result<u64> {
+fn remove_segments(segments: Vec<FinishedSegment>) -> Result<u64> {
     let count = segments.len() as u64;
-    for Finished { path, damaged } in segments {
+    for FinishedSegment { path, damaged } in segments {
         // A damaged segment may hold bytes that no reader understood, so it is renamed and not deleted.
         let removed =
             if damaged { std::fs::rename(&path, path.with_extension("damaged")) } else { std::fs::remove_file(&path) };

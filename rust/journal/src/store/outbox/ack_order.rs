@@ -10,7 +10,9 @@ use heed::{RoTxn, RwTxn};
 
 use crate::frame::array;
 use crate::ids::SinkId;
-use crate::store::db::tables::{Tables, number_key, sealed, sealed_seq, sink_key, tail_number, tail_seq, unsealed};
+use crate::store::db::tables::{
+    Tables, number_key, sealed_seq, sink_key, tail_number, tail_seq, with_seal, without_seal,
+};
 use crate::{Error, Result, Seq};
 
 /// The number of the newest ack; 0 without one.
@@ -73,14 +75,14 @@ pub(crate) fn position(txn: &RoTxn, tables: &Tables, sink: SinkId) -> Result<Opt
 
 /// The position in an entry of `positions`.
 pub(crate) fn read_position(key: &[u8], stored: &[u8]) -> Result<u64> {
-    let value = unsealed(key, stored).filter(|value| value.len() == 8);
+    let value = without_seal(key, stored).filter(|value| value.len() == 8);
     let value = value.ok_or_else(|| Error::Corrupt("the position of a sink does not match its checksum".into()))?;
     Ok(u64::from_le_bytes(array(value, 0)))
 }
 
 pub(crate) fn set_position(txn: &mut RwTxn, tables: &Tables, sink: SinkId, number: u64) -> Result<()> {
     let key = sink_key(sink);
-    Ok(tables.positions.put(txn, &key, &sealed(&key, number.to_le_bytes().to_vec()))?)
+    Ok(tables.positions.put(txn, &key, &with_seal(&key, number.to_le_bytes().to_vec()))?)
 }
 
 pub(crate) fn unsubscribe(txn: &mut RwTxn, tables: &Tables, sink: SinkId) -> Result<()> {

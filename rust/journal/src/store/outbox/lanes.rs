@@ -31,7 +31,7 @@ impl Store {
                     earliest(not_before(&key)?);
                 }
             }
-            for seq in parked(txn, tables, State::InDoubt)? {
+            for seq in parked_records(txn, tables, State::InDoubt)? {
                 earliest(load(txn, tables, seq)?.not_before);
             }
             Ok(next)
@@ -49,8 +49,8 @@ impl Store {
             }
             for lane in lanes(txn, tables)? {
                 // Records that never waited are in order, so only the first of them matters.
-                let mut seqs = waiting(txn, tables, lane, Millis::EPOCH..=Millis::EPOCH, 1)?;
-                seqs.extend(waiting(txn, tables, lane, Millis(1)..=Millis::MAX, usize::MAX)?);
+                let mut seqs = waiting_records(txn, tables, lane, Millis::EPOCH..=Millis::EPOCH, 1)?;
+                seqs.extend(waiting_records(txn, tables, lane, Millis(1)..=Millis::MAX, usize::MAX)?);
                 if seqs.into_iter().any(|waiting| waiting <= seq) {
                     return Ok(true);
                 }
@@ -61,12 +61,18 @@ impl Store {
 }
 
 /// Up to `limit` records that may be sent now, in order, and at most `per_lane` of each ordered lane.
-pub(super) fn due(txn: &RoTxn, tables: &Tables, now: Millis, limit: usize, per_lane: usize) -> Result<Vec<Seq>> {
+pub(super) fn due_records(
+    txn: &RoTxn,
+    tables: &Tables,
+    now: Millis,
+    limit: usize,
+    per_lane: usize,
+) -> Result<Vec<Seq>> {
     let mut seqs = Vec::new();
     let mut blocked = None;
     for lane in lanes(txn, tables)? {
         if lane == Lane::UNORDERED {
-            seqs.extend(waiting(txn, tables, lane, Millis::EPOCH..=now, limit)?);
+            seqs.extend(waiting_records(txn, tables, lane, Millis::EPOCH..=now, limit)?);
             continue;
         }
         let blocked = match &blocked {
@@ -77,8 +83,8 @@ pub(super) fn due(txn: &RoTxn, tables: &Tables, now: Millis, limit: usize, per_l
         if blocked[usize::from(lane.0)] || first_of(txn, tables, lane, now + MILLISECOND)?.is_some() {
             continue;
         }
-        let mut next = waiting(txn, tables, lane, Millis::EPOCH..=Millis::EPOCH, per_lane)?;
-        next.extend(waiting(txn, tables, lane, Millis(1)..=now, usize::MAX)?);
+        let mut next = waiting_records(txn, tables, lane, Millis::EPOCH..=Millis::EPOCH, per_lane)?;
+        next.extend(waiting_records(txn, tables, lane, Millis(1)..=now, usize::MAX)?);
         next.sort_unstable();
         next.truncate(per_lane);
         seqs.extend(next);
@@ -100,7 +106,7 @@ impl LaneBytes {
         Self { max, taken: [0; 256] }
     }
 
-    /// Takes the next record of its lane, if it fits. After one that does not fit, the lane gives no more.
+    /// Takes the next record of its lane, if it fits. After one that does not fit, no record of the lane is taken.
     pub(super) fn take(&mut self, lane: Lane, size: u64) -> bool {
         if lane == Lane::UNORDERED {
             return true;
@@ -114,7 +120,7 @@ impl LaneBytes {
 }
 
 /// The records of a state that `parked` lists.
-pub(super) fn parked(txn: &RoTxn, tables: &Tables, state: State) -> Result<Vec<Seq>> {
+pub(super) fn parked_records(txn: &RoTxn, tables: &Tables, state: State) -> Result<Vec<Seq>> {
     let entries = tables.parked.prefix_iter(txn, &parked_prefix(state))?;
     entries.map(|entry| tail_seq(entry?.0)).collect()
 }
@@ -149,7 +155,7 @@ fn lanes_in_flight(txn: &RoTxn, tables: &Tables) -> Result<LaneSet> {
 }
 
 /// Up to `limit` records of a lane in the outbox that are due within a range of time.
-pub(super) fn waiting(
+pub(super) fn waiting_records(
     txn: &RoTxn,
     tables: &Tables,
     lane: Lane,

@@ -5,12 +5,12 @@ use std::time::Duration;
 use heed::RoTxn;
 
 use super::ack_order;
-use super::lanes::{LaneBytes, due, parked};
+use super::lanes::{LaneBytes, due_records, parked_records};
 use crate::ids::SinkId;
 use crate::state::{FLAG_RENEWED, Parked, State};
 use crate::store::Store;
 use crate::store::callbacks::{Entry, EntryKey};
-use crate::store::db::tables::{PART_END, PART_START, Tables, record_key, request_key, sealed, seq_key};
+use crate::store::db::tables::{PART_END, PART_START, Tables, record_key, request_key, seq_key, with_seal};
 use crate::store::followups;
 use crate::store::records::payload;
 use crate::store::records::read::read_row;
@@ -23,7 +23,7 @@ use crate::{Millis, RequestId, Result, Seq};
 pub struct Limits {
     /// The number of records.
     pub records: usize,
-    /// Bytes of their events. One record is always returned, whatever its size.
+    /// Bytes of their events. One record of any size is always returned.
     pub bytes: u64,
 }
 
@@ -47,11 +47,11 @@ impl Store {
     pub fn lease(&self, limits: impl Into<LeaseLimits>, lease: Duration, now: Millis) -> Result<Vec<Row>> {
         let LeaseLimits { total, per_lane } = limits.into();
         // A commit costs a disk sync even when it changes nothing, and an idle sender calls this every few seconds.
-        if self.db().read(|txn, tables| due(txn, tables, now, 1, 1))?.is_empty() {
+        if self.db().read(|txn, tables| due_records(txn, tables, now, 1, 1))?.is_empty() {
             return Ok(Vec::new());
         }
         self.db().write(|txn, tables| {
-            let seqs = due(txn, tables, now, total.records, per_lane.records)?;
+            let seqs = due_records(txn, tables, now, total.records, per_lane.records)?;
             let mut bytes = 0;
             let mut lane_bytes = LaneBytes::new(per_lane.bytes);
             let mut leased = Vec::new();
@@ -80,11 +80,11 @@ impl Store {
     /// leased -> in doubt, for all leases: their sender is gone, and its requests may have arrived. The records are due to be looked
     /// up at `due`, and those leased before `old` at once. Returns how many.
     pub fn orphan_leases(&self, old: Millis, due: Millis) -> Result<u64> {
-        if self.db().read(|txn, tables| parked(txn, tables, State::Leased))?.is_empty() {
+        if self.db().read(|txn, tables| parked_records(txn, tables, State::Leased))?.is_empty() {
             return Ok(0);
         }
         self.db().write(|txn, tables| {
-            let leased = parked(txn, tables, State::Leased)?;
+            let leased = parked_records(txn, tables, State::Leased)?;
             let mut change = Change::begin(txn, tables, Millis::now())?;
             for seq in &leased {
                 change.update(*seq, |row| {
@@ -102,7 +102,7 @@ impl Store {
     pub fn in_doubt(&self, limit: usize, now: Millis) -> Result<Vec<Row>> {
         self.db().read(|txn, tables| {
             let mut rows = Vec::new();
-            for seq in parked(txn, tables, State::InDoubt)? {
+            for seq in parked_records(txn, tables, State::InDoubt)? {
                 let state = load(txn, tables, seq)?;
                 if state.not_before <= now {
                     rows.push(read_row(txn, tables, seq, state)?);
@@ -131,7 +131,7 @@ impl Store {
                     row.last_error.clear();
                 })?;
                 let value = Ack { request_id, at: change.now }.encode().to_vec();
-                tables.acks.put(change.txn, &seq_key(seq), &sealed(&seq_key(seq), value))?;
+                tables.acks.put(change.txn, &seq_key(seq), &with_seal(&seq_key(seq), value))?;
                 tables.by_request.put(change.txn, &request_key(request_id), &seq_key(seq))?;
                 number += 1;
                 ack_order::list(change.txn, tables, number, seq)?;
@@ -192,7 +192,7 @@ impl Store {
         })
     }
 
-    /// dead or held -> pending, due now. Opaque and pruned records stay as they are. Returns how many moved.
+    /// dead or held -> pending, due now. Opaque and pruned records do not move. Returns how many moved.
     pub fn requeue(&self, seqs: &[Seq]) -> Result<u64> {
         self.db().write(|txn, tables| {
             let mut change = Change::begin(txn, tables, Millis::now())?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use heed::RoTxn;
 
-use super::lanes::{lanes, parked, waiting};
+use super::lanes::{lanes, parked_records, waiting_records};
 use crate::state::State;
 use crate::store::Store;
 use crate::store::db::tables::Tables;
@@ -46,10 +46,10 @@ impl Store {
 fn waiting_beyond(txn: &RoTxn, tables: &Tables, before: Millis) -> Result<Vec<Seq>> {
     let mut seqs = Vec::new();
     for lane in lanes(txn, tables)? {
-        seqs.extend(waiting(txn, tables, lane, before + Duration::from_millis(1)..=Millis::MAX, usize::MAX)?);
+        seqs.extend(waiting_records(txn, tables, lane, before + Duration::from_millis(1)..=Millis::MAX, usize::MAX)?);
     }
     for state in [State::Leased, State::InDoubt] {
-        seqs.extend(parked(txn, tables, state)?);
+        seqs.extend(parked_records(txn, tables, state)?);
     }
     Ok(seqs)
 }

@@ -29,9 +29,9 @@ pub struct Query {
     pub since: Option<Millis>,
     /// Only records that started before this moment.
     pub until: Option<Millis>,
-    /// Only records before this one, which is excluded.
+    /// Only records before this id, which is excluded.
     pub before: Option<RecordId>,
-    /// Only records after this one, which is excluded.
+    /// Only records after this id, which is excluded.
     pub after: Option<RecordId>,
     /// Text that a body must contain; ASCII case is ignored.
     pub text: Option<String>,

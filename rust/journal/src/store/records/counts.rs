@@ -30,9 +30,9 @@ pub(crate) struct Counts {
     pub(crate) pruned_acked: u64,
     /// Records never sent whose bodies the quota removed.
     pub(crate) pruned_unsent: u64,
-    /// No acked record before this one has bodies that the quota may remove.
+    /// No acked record before this number has bodies that the quota may remove.
     pub(crate) acked_from: Seq,
-    /// No dead or held record before this one has bodies that the quota may remove.
+    /// No dead or held record before this number has bodies that the quota may remove.
     pub(crate) parked_from: Seq,
     /// The number of the newest follow-up.
     pub(crate) last_followup: u64,

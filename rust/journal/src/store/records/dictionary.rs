@@ -25,7 +25,7 @@ pub(crate) fn key(number: u16) -> Vec<u8> {
     format!("dict/{number}").into_bytes()
 }
 
-/// The index of a dictionary among those that this version ships.
+/// The index of a dictionary among the shipped ones.
 pub(crate) fn index(number: u16) -> Option<usize> {
     usize::from(number).checked_sub(1).filter(|index| *index < SHIPPED)
 }

@@ -1,4 +1,4 @@
-//! Compresses bodies, as fast as they are recorded.
+//! Compresses bodies, no slower than programs record them.
 //!
 //! Most bodies are a page of JSON: names that the dictionary contains, and a few sentences. For these the search for repetition takes
 //! large steps, which find the names and few of the words. The words are written in the dictionary's own codes. That takes less than
@@ -26,7 +26,7 @@ const LARGE_STEP: u32 = 24;
 const SMALL_STEP: u32 = 8;
 const MIN_MATCH: u32 = 7;
 const HASH_LOG: u32 = 15;
-/// zstd computes codes of its own for a block with more than a kilobyte of letters. Few blocks of this size have that many.
+/// zstd computes new codes for a block with more than a kilobyte of letters. Few blocks of this size have that many.
 const BLOCK: u32 = 1280;
 
 /// The number of bodies in a sample of large steps, and the number of bodies for which small steps are then used.

@@ -6,7 +6,7 @@ use super::payload;
 use super::row::{Ack, Row, StateRow};
 use crate::ids::SinkId;
 use crate::store::callbacks::sinks;
-use crate::store::db::tables::{PART_END, PART_START, Tables, record_key, seq_key, unsealed};
+use crate::store::db::tables::{PART_END, PART_START, Tables, record_key, seq_key, without_seal};
 use crate::{Result, Seq};
 
 /// Reads the record with this state row.
@@ -25,7 +25,7 @@ pub(crate) fn read_row(txn: &RoTxn, tables: &Tables, seq: Seq, state: StateRow) 
     };
     let (start, end) = (body(PART_START)?, body(PART_END)?);
     let stored = tables.acks.get(txn, &seq_key(seq))?;
-    let ack = stored.and_then(|stored| unsealed(&seq_key(seq), stored)).and_then(|value| value.first_chunk());
+    let ack = stored.and_then(|stored| without_seal(&seq_key(seq), stored)).and_then(|value| value.first_chunk());
     if stored.is_some() && ack.is_none() {
         damage = Some("its request id does not match its checksum".to_owned());
     }

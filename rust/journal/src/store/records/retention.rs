@@ -1,7 +1,7 @@
 //! Retention: how much a journal may hold, and which records are pruned first when it holds more.
 //!
-//! A pruned record loses its bodies. Its id, labels, state and ack stay. So its request id is found for ever, and a repeated event is
-//! still recognised. Nothing is removed unless a quota is set.
+//! A pruned record loses its bodies. Its id, labels, state and ack stay. So its request id can still be found, and a repeated event is
+//! recognised. Nothing is removed unless a quota is set.
 
 use std::ops::Bound;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::state::{FLAG_PRUNED, State, stored_as_u8};
 use crate::store::Store;
 use crate::store::callbacks::Entry;
 use crate::store::db::tables::{
-    PART_END, PART_START, callback_key, parked_key, record_key, sealed, seq_key, tail_seq, unsealed,
+    PART_END, PART_START, callback_key, parked_key, record_key, seq_key, tail_seq, with_seal, without_seal,
 };
 use crate::time::whole_ms;
 use crate::{Millis, Result, Seq};
@@ -73,13 +73,13 @@ impl Quota {
         let mut bytes = self.max_bytes.unwrap_or(u64::MAX).to_le_bytes().to_vec();
         bytes.extend_from_slice(&self.max_age.map_or(u64::MAX, whole_ms).to_le_bytes());
         bytes.push(self.policy as u8);
-        sealed(KEY, bytes)
+        with_seal(KEY, bytes)
     }
 
     /// `None` when the quota is damaged. With a policy that this version does not know there is no limit.
     fn decode(stored: &[u8]) -> Option<Self> {
         // The first versions stored no seal.
-        let bytes = if stored.len() == UNSEALED { stored } else { unsealed(KEY, stored)? };
+        let bytes = if stored.len() == UNSEALED { stored } else { without_seal(KEY, stored)? };
         let limit = |at| Some(u64::from_le_bytes(array(bytes, at))).filter(|limit| *limit != u64::MAX);
         let policy = bytes.get(16).and_then(|policy| QuotaPolicy::from_u8(*policy));
         let max_age = limit(8).map(Duration::from_millis);
@@ -275,6 +275,6 @@ mod tests {
         let mut stored = Quota { max_bytes: Some(7), ..Quota::default() }.encode();
         stored.truncate(16);
         stored.push(9);
-        assert_eq!(Quota::decode(&sealed(KEY, stored)), Some(Quota::default()));
+        assert_eq!(Quota::decode(&with_seal(KEY, stored)), Some(Quota::default()));
     }
 }

@@ -7,7 +7,7 @@ use crate::state::{Ended, FLAG_PRUNED, Lane, State};
 use crate::store::db::tables::{seal, seq_key};
 use crate::{Error, Millis, RecordId, RequestId, Result, Seq};
 
-/// A record as it is read.
+/// A record: its state, its bodies and its ack.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The record's id.

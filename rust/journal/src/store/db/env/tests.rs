@@ -201,7 +201,7 @@ proptest! {
 
     /// Long keys and values, so that the puts split many pages under the iterator.
     #[test]
-    fn entries_are_stored_in_order_whatever_the_order_of_puts(
+    fn entries_are_stored_in_order_after_puts_in_any_order(
         before in prop::collection::vec(any::<u16>(), 0..300),
         more in prop::collection::vec(any::<u16>(), 1..600),
         in_order: bool,
