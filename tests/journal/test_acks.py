@@ -122,14 +122,14 @@ def test_a_cursor_beyond_the_last_ack_is_refused(journal: Journal) -> None:
 
 def test_a_waiting_reader_receives_the_next_ack_at_once(journal: Journal) -> None:
     journal.outbox.ack([(3, 103)])
-    came: list[float] = []
-    seen: list[int] = []
+    arrivals: list[float] = []
+    received: list[int] = []
     began = threading.Event()
 
     def consume() -> None:
         for ack in journal.acks(wait=30, limit=3):
-            came.append(time.monotonic())
-            seen.append(ack.request_id)
+            arrivals.append(time.monotonic())
+            received.append(ack.request_id)
             began.set()
 
     consumer = threading.Thread(target=consume)
@@ -144,8 +144,8 @@ def test_a_waiting_reader_receives_the_next_ack_at_once(journal: Journal) -> Non
     subprocess.run([sys.executable, "-c", acknowledge, str(journal.path)], check=True, timeout=60)
     acked = time.monotonic()
     consumer.join(30)
-    assert seen == [103, 101, 102]
-    assert came[-1] - acked < 10  # without the ring the next poll would come after 30 seconds
+    assert received == [103, 101, 102]
+    assert arrivals[-1] - acked < 10  # without the ring the next poll would come after 30 seconds
 
 
 def test_a_wait_without_an_ack_ends(journal: Journal) -> None:
@@ -166,14 +166,14 @@ def test_a_reader_beside_a_sender_receives_each_ack_once(path: Path) -> None:
 
         sender = threading.Thread(target=send)
         sender.start()
-        seen: list[int] = []
+        received: list[int] = []
         cursor = None
-        while len(seen) < 200:
-            for ack in journal.acks(cursor, limit=min(7, 200 - len(seen)), wait=30):
-                seen.append(ack.request_id)
+        while len(received) < 200:
+            for ack in journal.acks(cursor, limit=min(7, 200 - len(received)), wait=30):
+                received.append(ack.request_id)
                 cursor = ack.cursor
         sender.join()
-    assert seen == [1000 + seq for seq in order]
+    assert received == [1000 + seq for seq in order]
 
 
 def test_reading_a_closed_journal_raises(journal: Journal) -> None:

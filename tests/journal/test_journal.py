@@ -155,8 +155,8 @@ def test_a_model_is_found_as_the_handler_labels_it(path: Path) -> None:
         assert set(by_name) == set(names)
         for name in names:
             assert by_name[name] in ids(journal.records(model=name))
-            wanted = Query.of({"model": name})
-            assert wanted.matches(journal.get(by_name[name])._row)
+            query = Query.of({"model": name})
+            assert query.matches(journal.get(by_name[name])._row)
 
 
 def test_records_come_newest_first_or_oldest_first_and_each_once(writer: SpoolWriter, journal: Journal) -> None:
@@ -252,14 +252,14 @@ def test_wrong_filters_are_refused_at_the_call(journal: Journal) -> None:
 
 
 def test_a_failed_ingest_does_not_prevent_reading(writer: SpoolWriter, journal: Journal) -> None:
-    seen = writer.call("a", "b", at=T)
-    assert ids(journal.records()) == [seen]
+    stored = writer.call("a", "b", at=T)
+    assert ids(journal.records()) == [stored]
     lock = journal.path / "ingest.lock"
     lock.unlink()
     lock.mkdir()
     writer.call("a", "b", at=T)
     with pytest.warns(PlsyncWarning, match="could not be ingested, and stay in the spool"):
-        assert ids(journal.records()) == [seen]
+        assert ids(journal.records()) == [stored]
 
 
 # --- one record ---
@@ -312,30 +312,30 @@ def test_following_yields_new_records_and_running_ones_again_when_they_end(
     writer.call("before", "b", at=T)
     running = writer.start({"kind": "llm", "prompts": ["?"]}, at=T + 1)
     before = list(journal.records())
-    coming = journal.follow(poll=0.001, watch=before)
+    followed = journal.follow(poll=0.001, watch=before)
     new = writer.start({"kind": "llm", "prompts": ["?"]}, at=T + 2)
-    assert seen(coming, 1) == [(new, "pending")]
+    assert next_records(followed, 1) == [(new, "pending")]
     writer.end(running, {})
     writer.end(new, {}, ended="error")
-    assert sorted(seen(coming, 2)) == sorted([(running, "ok"), (new, "error")])
+    assert sorted(next_records(followed, 2)) == sorted([(running, "ok"), (new, "error")])
 
 
 def test_following_filters_like_reading(writer: SpoolWriter, journal: Journal) -> None:
-    coming = journal.follow(poll=0.001, tag="mine", status="ok")
+    followed = journal.follow(poll=0.001, tag="mine", status="ok")
     writer.call("a", "b", at=T, tags=["theirs"])
     mine = writer.start({"kind": "llm", "prompts": ["?"]}, at=T, tags=["mine"])
     threading.Timer(0.02, writer.end, (mine, {})).start()
-    assert seen(coming, 1) == [(mine, "ok")]
+    assert next_records(followed, 1) == [(mine, "ok")]
 
 
 def test_following_after_a_seq_starts_behind_it(writer: SpoolWriter, journal: Journal) -> None:
     written = [writer.call("a", "b", at=T + number) for number in range(120)]
     first = journal.get(written[0])
-    assert [found for found, _ in seen(journal.follow(after=first.seq), 119)] == written[1:]
+    assert [found for found, _ in next_records(journal.follow(after=first.seq), 119)] == written[1:]
 
 
-def seen(coming: Iterator[Record], count: int) -> list[tuple[str, str]]:
-    return [(record.id, record.status) for record in islice(coming, count)]
+def next_records(followed: Iterator[Record], count: int) -> list[tuple[str, str]]:
+    return [(record.id, record.status) for record in islice(followed, count)]
 
 
 @pytest.fixture(scope="module")
@@ -381,9 +381,9 @@ FILTERS = st.fixed_dictionaries(
 @given(filters=FILTERS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
 def test_following_and_reading_agree_on_every_filter(varied: Journal, filters: Filters) -> None:
-    wanted = Query.of(filters)
+    query = Query.of(filters)
     everything = [record._row for record in varied.records()]
-    assert [row.id.hex() for row in everything if wanted.matches(row)] == [
+    assert [row.id.hex() for row in everything if query.matches(row)] == [
         record.trace_id for record in varied.records(**filters)
     ]
 

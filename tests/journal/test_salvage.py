@@ -88,10 +88,10 @@ def test_losses_are_printed_and_set_the_exit_code(path: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("command", ["check", "status"])
-@pytest.mark.parametrize("left", [8192, 0])
-def test_the_error_for_a_truncated_store_names_the_next_step(path: Path, command: str, left: int) -> None:
+@pytest.mark.parametrize("size", [8192, 0])
+def test_the_error_for_a_truncated_store_names_the_next_step(path: Path, command: str, size: int) -> None:
     with (path / "lmdb" / "data.mdb").open("rb+") as data:
-        data.truncate(left)
+        data.truncate(size)
     done = run(path, command)
     assert (done.returncode, done.stdout) == (1, "")
     assert "cannot be used" in done.stderr

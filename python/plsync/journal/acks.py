@@ -54,14 +54,14 @@ def read(store: Store, doorbell: Doorbell, since: str | None, limit: int | None,
 
 def _pages(store: Store, doorbell: Doorbell, number: int, limit: int | None, wait: float) -> Iterator[Ack]:
     journal = store.journal_id()
-    left = limit
-    while left is None or left > 0:
+    remaining = limit
+    while remaining is None or remaining > 0:
         doorbell.rang()
-        page = store.acks(number, _PAGE if left is None else min(_PAGE, left))
+        page = store.acks(number, _PAGE if remaining is None else min(_PAGE, remaining))
         for at, row in page:
             number = at
             yield _ack(Record(row), _cursor(journal, at))
-        left = None if left is None else left - len(page)
+        remaining = None if remaining is None else remaining - len(page)
         if not page and not _wait_for_next(store, doorbell, number, wait):
             return
 
@@ -69,8 +69,8 @@ def _pages(store: Store, doorbell: Doorbell, number: int, limit: int | None, wai
 def _wait_for_next(store: Store, doorbell: Doorbell, number: int, seconds: float) -> bool:
     """Wait for an ack behind ``number``. Returns False when the time runs out."""
     deadline = time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0:
-        doorbell.wait(min(left, _REVISIT_SECONDS))
+    while (remaining := deadline - time.monotonic()) > 0:
+        doorbell.wait(min(remaining, _REVISIT_SECONDS))
         if store.last_ack() > number:
             return True
     return False

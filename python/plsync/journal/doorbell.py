@@ -64,9 +64,9 @@ class Doorbell:
         woken = woken or threading.Event()
         deadline = time.monotonic() + seconds
         while not self.rang():
-            left = deadline - time.monotonic()
-            if left <= 0:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
                 return False
-            if woken.wait(min(left, POLL_SECONDS)):
+            if woken.wait(min(remaining, POLL_SECONDS)):
                 return True
         return True

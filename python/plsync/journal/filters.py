@@ -130,12 +130,12 @@ def _label(value: str) -> bytes:
     return value.encode("utf-8", "surrogatepass")[:_LABEL_MAX]
 
 
-def _numbers(names: Sequence[str], wanted: str | Iterable[str], noun: str) -> tuple[int, ...] | None:
-    chosen = _several(wanted)
-    for name in chosen:
+def _numbers(names: Sequence[str], chosen: str | Iterable[str], noun: str) -> tuple[int, ...] | None:
+    names_chosen = _several(chosen)
+    for name in names_chosen:
         if name not in names:
             raise ValueError(f"{name!r} is not a {noun}: use {', '.join(dict.fromkeys(names))}")
-    return tuple(number for number, name in enumerate(names) if name in chosen) or None
+    return tuple(number for number, name in enumerate(names) if name in names_chosen) or None
 
 
 def _text(value: str | None) -> str | None:

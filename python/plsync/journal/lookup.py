@@ -80,11 +80,11 @@ def target(store: Store, key: int | str | UUID, ingest: Callable[[], object]) ->
     if not _HEX.fullmatch(text) or len(nibbles) != 32:
         message = f"{text!r} is not a request id, record id or run id; nothing was queued: use the whole id"
         raise InvalidFollowUp(message)
-    wanted = bytes.fromhex(nibbles)
-    ids = _by_record_or_run(store, wanted)
+    id_bytes = bytes.fromhex(nibbles)
+    ids = _by_record_or_run(store, id_bytes)
     if not ids:
         ingest()
-        ids = _by_record_or_run(store, wanted)
+        ids = _by_record_or_run(store, id_bytes)
     if len(ids) > 1:
         raise AmbiguousId(
             f"{text} is the run of more than one record: {_listed(ids)}; nothing was queued: use a record id"
@@ -109,8 +109,8 @@ def abbreviate(record_id: str, digits: int) -> str:
     return record_id[: digits + dashes]
 
 
-def _by_record_or_run(store: Store, wanted: bytes) -> list[bytes]:
-    return [wanted] if store.get(wanted) is not None else store.by_label("r", wanted, _MOST_LISTED + 1)
+def _by_record_or_run(store: Store, id_bytes: bytes) -> list[bytes]:
+    return [id_bytes] if store.get(id_bytes) is not None else store.by_label("r", id_bytes, _MOST_LISTED + 1)
 
 
 def _by_request(store: Store, request_id: int) -> list[bytes]:

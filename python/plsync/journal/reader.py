@@ -102,15 +102,15 @@ class JournalReader:
 
     def _pages(self, query: dict[str, Any], limit: int | None, oldest_first: bool) -> Iterator[Record]:
         self._ingest_or_warn()
-        left = limit
-        while left is None or left > 0:
-            size = _PAGE if left is None else min(_PAGE, left)
+        remaining = limit
+        while remaining is None or remaining > 0:
+            size = _PAGE if remaining is None else min(_PAGE, remaining)
             rows = self._store.query(**query, oldest_first=oldest_first, limit=size)
             yield from map(Record, rows)
             if len(rows) < size:
                 return
             query["after" if oldest_first else "before"] = rows[-1].id
-            left = None if left is None else left - size
+            remaining = None if remaining is None else remaining - size
 
     def scan(self, **filters: Unpack[Filters]) -> Iterator[Record]:
         """The records that pass every filter, oldest first, searched by two threads. Ingests nothing.
