@@ -20,7 +20,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from plsync._common import native
 from plsync.errors import AmbiguousId, JournalError, JournalFormatError, JournalNotFound, PlsyncWarning, RecordNotFound
-from plsync.journal import Journal
+from plsync.journal import Journal, scan
 from plsync.journal.callbacks import FailedDelivery
 from plsync.journal.filters import Filters, Query
 from plsync.journal.record import STATES, STATUSES, Record, State, Status
@@ -388,6 +388,25 @@ def test_following_and_reading_agree_on_every_filter(varied: Journal, filters: F
     ]
 
 
+@pytest.mark.parametrize("threshold", [0, 500], ids=["two threads", "one thread"])
+@given(filters=FILTERS)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+def test_a_scan_finds_the_records_of_every_filter_oldest_first(
+    varied: Journal, threshold: int, filters: Filters
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, "_SMALL", threshold)
+        assert ids(varied.scan(**filters)) == ids(varied.records(oldest_first=True, **filters))
+
+
+def test_peek_returns_a_stored_record_that_passes_the_filters(writer: SpoolWriter, journal: Journal) -> None:
+    written = writer.call("a", "b", at=T, tags=["mine"])
+    assert journal.peek(written) is None
+    journal.ingest()
+    assert journal.peek(written, tag="mine") == journal.get(written)
+    assert journal.peek(written, tag="theirs") is None
+
+
 # --- maintenance and queues ---
 
 
@@ -407,6 +426,7 @@ def test_statistics_count_records_writers_and_failures(writer: SpoolWriter, jour
     writer.start({"kind": "llm", "prompts": ["?"]}, at=T + 5)
     writer.fail("disk full")
     stats = journal.stats()
+    assert journal.id == stats.journal_id
     assert (stats.records, stats.open, stats.states["pending"]) == (2, 1, 2)
     assert (stats.failures, stats.last_failure) == (1, "disk full")
     assert [item.alive for item in stats.writers] == [True]
