@@ -48,7 +48,7 @@ FLAG_RENEWED: int
 # --- the hand-over ---
 
 def hand_over(
-    errors: ModuleType,
+    load_errors: Callable[[], ModuleType],
     *,
     names_a_secret: Callable[[str], bool],
     without_credentials: Callable[[str], str],
@@ -58,18 +58,16 @@ def hand_over(
 ) -> None:
     """Receives the parts of plsync that Rust uses. Only ``plsync._common.native`` calls this, once.
 
-    Until then the native classes and ``encode`` raise RuntimeError.
+    Until then the native classes and ``encode`` raise RuntimeError. If ``plsync.errors`` lacks a class that Rust
+    raises, the first error of the process is an AttributeError.
 
     Args:
-        errors: the module ``plsync.errors``.
+        load_errors: returns the module ``plsync.errors``; called with the first error of the process.
         names_a_secret: whether a header or setting of this name holds a credential.
         without_credentials: replaces the passwords and keys in the URLs of a text.
         without_secrets: replaces the credentials in settings.
         schema_keys: keys of JSON schemas, whose values are not searched for credentials.
         redacted: the text that replaces a credential.
-
-    Raises:
-        AttributeError: ``errors`` lacks a class that Rust raises.
     """
 
 # --- recording ---

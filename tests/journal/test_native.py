@@ -121,11 +121,12 @@ def test_without_the_hand_over_nothing_is_done(use: str, tmp_path: Path) -> None
     assert not list(tmp_path.iterdir())
 
 
-def test_a_hand_over_without_a_class_fails(tmp_path: Path) -> None:
+def test_a_missing_error_class_is_not_replaced_by_another(tmp_path: Path) -> None:
     code = """
-from plsync import _native, errors
+from plsync import errors
+from plsync._common import native
 del errors.JournalCorrupt
-import plsync._common.native
+native.Store("journal", create=False)
 """
     assert "AttributeError" in python(code, tmp_path)
 

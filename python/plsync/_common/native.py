@@ -7,13 +7,21 @@ RuntimeError.
 
 from __future__ import annotations
 
-from plsync import errors
+from types import ModuleType
+
 from plsync._common import redaction
 from plsync._native import *  # noqa: F403, TID251
 from plsync._native import hand_over  # noqa: TID251
 
+
+def _load_errors() -> ModuleType:
+    from plsync import errors  # noqa: PLC0415 - a recording program imports it with its first error
+
+    return errors
+
+
 hand_over(
-    errors,
+    _load_errors,
     names_a_secret=redaction.names_a_secret,
     without_credentials=redaction.without_credentials,
     without_secrets=redaction.without_secrets,

@@ -7,7 +7,10 @@ use crate::handover;
 
 /// The Python exception for a journal error.
 pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
-    let classes = &handover::get(py).errors;
+    let classes = match handover::errors(py) {
+        Ok(classes) => classes,
+        Err(error) => return error,
+    };
     let (class, advice) = match error {
         Error::NotFound(_) => (
             &classes.not_found,

@@ -1,8 +1,8 @@
 //! The Python objects of plsync that Rust uses: exception classes and redaction functions.
 //!
 //! Rust imports no module of plsync. `python/plsync/_common/native.py` calls [`hand_over`] once, right after it loads the native
-//! module. A class that `plsync.errors` lacks fails that import. A native class or function that is used without a hand-over raises
-//! `RuntimeError`, so no event is recorded without redaction.
+//! module. A native class or function that is used without a hand-over raises `RuntimeError`, so no event is recorded without
+//! redaction. `plsync.errors` is loaded with the first error: most recording programs never need it.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
-/// The classes of `plsync.errors` that Rust raises or warns with.
+/// The classes of `plsync.errors` that Rust raises or warns with. The first error of a process reads all of them: a class that
+/// `plsync.errors` lacks makes it an `AttributeError`.
 #[derive(FromPyObject)]
 pub(crate) struct ErrorClasses {
     #[pyo3(attribute("JournalError"))]
@@ -46,19 +47,20 @@ pub(crate) struct Redaction {
     pub(crate) redacted: String,
 }
 
-pub(crate) struct HandedOver {
-    pub(crate) errors: ErrorClasses,
-    pub(crate) redaction: Redaction,
+struct HandedOver {
+    load_errors: Py<PyAny>,
+    errors: PyOnceLock<ErrorClasses>,
+    redaction: Redaction,
 }
 
 static HANDED_OVER: PyOnceLock<HandedOver> = PyOnceLock::new();
 
-/// Takes the module `plsync.errors` and the parts of the redaction. Later calls have no effect.
+/// Takes a function that returns the module `plsync.errors`, and the parts of the redaction. Later calls have no effect.
 #[pyfunction]
-#[pyo3(signature = (errors, *, names_a_secret, without_credentials, without_secrets, schema_keys, redacted))]
+#[pyo3(signature = (load_errors, *, names_a_secret, without_credentials, without_secrets, schema_keys, redacted))]
 pub(crate) fn hand_over(
     py: Python<'_>,
-    errors: ErrorClasses,
+    load_errors: Py<PyAny>,
     names_a_secret: Py<PyAny>,
     without_credentials: Py<PyAny>,
     without_secrets: Py<PyAny>,
@@ -67,10 +69,10 @@ pub(crate) fn hand_over(
 ) {
     let redaction = Redaction { names_a_secret, without_credentials, without_secrets, schema_keys, redacted };
     // A program may drop and import the package again. The recorder keeps the first objects.
-    let _ = HANDED_OVER.set(py, HandedOver { errors, redaction });
+    let _ = HANDED_OVER.set(py, HandedOver { load_errors, errors: PyOnceLock::new(), redaction });
 }
 
-/// Raises `RuntimeError` before the hand-over. Every exported class and function that may call [`get`] calls this first.
+/// Raises `RuntimeError` before the hand-over. Every exported class and function that uses the objects calls this first.
 pub(crate) fn require(py: Python<'_>) -> PyResult<()> {
     HANDED_OVER.get(py).map(|_| ()).ok_or_else(|| {
         PyRuntimeError::new_err(
@@ -80,12 +82,26 @@ pub(crate) fn require(py: Python<'_>) -> PyResult<()> {
     })
 }
 
-/// The objects that Python handed over.
+/// The error classes.
 ///
 /// # Panics
 ///
 /// Before the hand-over, which [`require`] rules out.
-pub(crate) fn get(py: Python<'_>) -> &'static HandedOver {
+pub(crate) fn errors(py: Python<'_>) -> PyResult<&'static ErrorClasses> {
+    let HandedOver { load_errors, errors, .. } = get(py);
+    errors.get_or_try_init(py, || load_errors.bind(py).call0()?.extract())
+}
+
+/// The redaction.
+///
+/// # Panics
+///
+/// Before the hand-over, which [`require`] rules out.
+pub(crate) fn redaction(py: Python<'_>) -> &'static Redaction {
+    &get(py).redaction
+}
+
+fn get(py: Python<'_>) -> &'static HandedOver {
     HANDED_OVER.get(py).expect("`require` was called before")
 }
 
@@ -95,8 +111,12 @@ pub(crate) fn stand_in(py: Python<'_>) {
     let code = c"
 JournalError = JournalNotFound = JournalFormatError = JournalLocked = JournalCorrupt = RecordingError = RuntimeError
 InvalidFollowUp, PlsyncWarning = ValueError, UserWarning
+def load():
+    import types
+    return types.SimpleNamespace(**globals())
 ";
-    let errors = PyModule::from_code(py, code, c"errors.py", c"errors").unwrap().extract().unwrap();
+    let errors = PyModule::from_code(py, code, c"errors.py", c"errors").unwrap();
+    let load_errors = errors.getattr("load").unwrap().unbind();
     let same = || py.eval(c"lambda value: value", None, None).unwrap().unbind();
-    hand_over(py, errors, same(), same(), same(), HashSet::from(["schema".into()]), "[redacted]".into());
+    hand_over(py, load_errors, same(), same(), same(), HashSet::from(["schema".into()]), "[redacted]".into());
 }

@@ -123,7 +123,7 @@ pub(super) fn hint_of(py: Python<'_>, name: &str) -> Hint {
     let unredacted = unredacted_hint_of(name);
     if unredacted != Hint::Plain {
         unredacted
-    } else if handover::get(py).redaction.schema_keys.contains(name) {
+    } else if handover::redaction(py).schema_keys.contains(name) {
         Hint::Schema
     } else if is_suspect(name) {
         Hint::Suspect

@@ -13,7 +13,7 @@ use crate::handover;
 
 /// The text that replaces a credential.
 pub(super) fn redacted(py: Python<'_>) -> Bound<'_, PyAny> {
-    PyString::new(py, &handover::get(py).redaction.redacted).into_any()
+    PyString::new(py, &handover::redaction(py).redacted).into_any()
 }
 
 /// The hint of a key, with [`Hint::Suspect`] only for keys that do name a credential. Names of headers may be bytes.
@@ -74,7 +74,7 @@ pub(super) fn cleared_header<'py>(pair: &Bound<'py, PyAny>, name: Bound<'py, PyA
 /// Whether a suspicious name does not name a credential. A check that fails counts as a credential.
 fn is_harmless(name: &Bound<'_, PyString>) -> bool {
     let py = name.py();
-    let checked = handover::get(py).redaction.names_a_secret.bind(py).call1((name,));
+    let checked = handover::redaction(py).names_a_secret.bind(py).call1((name,));
     checked.and_then(|is_secret| is_secret.is_truthy()).is_ok_and(|is_secret| !is_secret)
 }
 
@@ -82,7 +82,7 @@ fn is_harmless(name: &Bound<'_, PyString>) -> bool {
 /// whole.
 pub(super) fn cleared_repr(py: Python<'_>, repr: String) -> String {
     if has_word(&repr, true) {
-        handover::get(py).redaction.redacted.clone()
+        handover::redaction(py).redacted.clone()
     } else if may_be_in_url(&repr) {
         without_credentials(&PyString::new(py, &repr)).to_string()
     } else {
@@ -98,7 +98,7 @@ pub(super) fn may_be_in_url(text: &str) -> bool {
 /// A text with the passwords and keys of its URLs replaced.
 pub(super) fn without_credentials<'py>(text: &Bound<'py, PyString>) -> Bound<'py, PyString> {
     let py = text.py();
-    let redaction = &handover::get(py).redaction;
+    let redaction = handover::redaction(py);
     let cleared = redaction.without_credentials.bind(py).call1((text,));
     let cleared = cleared.and_then(|text| Ok(text.cast_into::<PyString>()?));
     cleared.unwrap_or_else(|_| PyString::new(py, &redaction.redacted))
@@ -107,6 +107,6 @@ pub(super) fn without_credentials<'py>(text: &Bound<'py, PyString>) -> Bound<'py
 /// Settings as a redact hook receives them: with their credentials replaced.
 pub(crate) fn without_secrets(values: Bound<'_, PyAny>) -> Bound<'_, PyAny> {
     let py = values.py();
-    let cleared = handover::get(py).redaction.without_secrets.bind(py).call1((values,));
+    let cleared = handover::redaction(py).without_secrets.bind(py).call1((values,));
     cleared.unwrap_or_else(|_| redacted(py))
 }

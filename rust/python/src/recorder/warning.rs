@@ -14,7 +14,7 @@ pub(super) fn warn_once(py: Python<'_>, reason: &str) {
         return;
     }
     let warn = || {
-        let class = &handover::get(py).errors.warning;
+        let class = &handover::errors(py)?.warning;
         let message = format!(
             "plsync could not record all of an LLM call ({reason}). The call itself is not affected; \
              further failures are only counted, see `plsync status`."
