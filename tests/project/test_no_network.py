@@ -44,7 +44,7 @@ def test_once_reports_waiting_records_and_keeps_them(path: Path) -> None:
     write_calls(path, 3)
     done = subprocess.run([*RUN, "--once"], env=environment(path), capture_output=True, text=True, check=False)
     assert done.returncode == 3
-    assert "3 records to send, safe in the journal" in done.stdout
+    assert "3 records to send, kept in the journal" in done.stdout
     assert "Traceback" not in done.stderr
     assert set(states(path).values()) == {"pending"}
 
