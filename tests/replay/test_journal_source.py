@@ -359,14 +359,14 @@ def test_the_command_reports_skipped_records_and_refusals(journal: Path, path: P
     writer.close()
     done = run(journal, "export", "--recording", str(path))
     assert done.returncode == 0
-    assert "1 record left out: unfinished, cancelled, or without content" in done.stderr
+    assert "1 record skipped: unfinished, cancelled, or without content" in done.stderr
     again = run(journal, "export", "--recording", str(path))
     assert again.returncode == 1
     assert "exists and was not changed: choose another path, or append to it" in again.stderr
     nothing = run(journal, "export", "--recording", str(path.with_name("n.jsonl")), "--tag", "none")
     assert (nothing.returncode, "nothing was written" in nothing.stderr) == (0, True)
     both = run(journal, "export", "0199", "--recording", str(path), "--tag", "a")
-    assert (both.returncode, "give ids or filters, not both" in both.stderr) == (2, True)
+    assert (both.returncode, "ids and filters exclude each other" in both.stderr) == (2, True)
 
 
 def test_exporting_does_not_import_langchain(journal: Path, handler: PromptLayerCallbackHandler, path: Path) -> None:

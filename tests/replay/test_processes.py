@@ -23,7 +23,7 @@ SHOWN = """
 import asyncio, json, sys, warnings
 warnings.simplefilter("ignore")
 from plsync.replay import load, record_all, with_recording
-from plsync.replay.network_block import network_blocked
+from plsync.replay.network_block import block_network
 
 def shown(value):
     return value if isinstance(value, str) else [type(value).__name__, value.model_dump(exclude_none=True)]
@@ -35,7 +35,7 @@ async def responses(model):
     return found
 
 path = sys.argv[1]
-with network_blocked():
+with block_network():
 """
 
 

@@ -59,9 +59,9 @@ class Matcher:
         Raises:
             TypeError: a ``match`` function returned a value that JSON cannot hold.
         """
-        return digest([request.kind, self._compared(request)])
+        return digest([request.kind, self._compared_value(request)])
 
-    def _compared(self, request: Request) -> Any:
+    def _compared_value(self, request: Request) -> Any:
         if self._function is not None:
             return self._function(request.as_dict())
         if self.is_default:

@@ -15,7 +15,7 @@ from typing import Final
 
 from plsync.errors import NetworkBlocked
 
-__all__ = ["network_blocked"]
+__all__ = ["block_network"]
 
 # Audit events and the position of their host: https://docs.python.org/3/library/audit_events.html
 _ADDRESS_EVENTS: Final = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
@@ -26,7 +26,7 @@ _is_installed = False
 
 
 @contextlib.contextmanager
-def network_blocked() -> Iterator[None]:
+def block_network() -> Iterator[None]:
     """Raise ``NetworkBlocked`` in any thread that contacts another machine, until the block ends."""
     global _active_blocks, _is_installed  # noqa: PLW0603 - Python has no way to remove an audit hook
     if not _is_installed:

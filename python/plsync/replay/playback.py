@@ -97,7 +97,7 @@ class Playback:
                     return call.response(self.source.load_blob, new_ids=repeats)
             if self._mode == "new_episodes" and live:
                 return None
-            raise self.missed(self._mismatch(requests, whole=whole, recorded=recorded))
+            raise self.no_recording(self._mismatch(requests, whole=whole, recorded=recorded))
 
     def _candidates(self, request: Request, whole: bool) -> list[RecordedCall]:
         calls = self.source.matching(request, self._matcher.key(request))
@@ -123,7 +123,7 @@ class Playback:
         found = (call for request in requests for call in self.source.matching(request, self._matcher.key(request)))
         return next((call for call in found if call.stopped), None)
 
-    def missed(self, message: str) -> NoRecording:
+    def no_recording(self, message: str) -> NoRecording:
         """The error for a call without a recording; it is counted."""
         with self.lock:
             self.counts.missed += 1

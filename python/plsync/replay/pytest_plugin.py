@@ -127,9 +127,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     if not item.config.getoption("--plsync-block-network"):
         yield
         return
-    from plsync.replay.network_block import network_blocked  # noqa: PLC0415 - its audit hook stays installed
+    from plsync.replay.network_block import block_network  # noqa: PLC0415 - its audit hook stays installed
 
-    with network_blocked():
+    with block_network():
         yield
 
 

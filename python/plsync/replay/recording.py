@@ -148,7 +148,7 @@ class Recording:
         """Whether the recording never calls a live model."""
         return not self._records_all and self.mode != "new_episodes"
 
-    def redacted(self, request: Request, secrets: tuple[str, ...]) -> Request:
+    def redact_request(self, request: Request, secrets: tuple[str, ...]) -> Request:
         """The request that is compared and stored: without the model's keys, and after the ``redact`` hook."""
         if not secrets and self._redact is None:
             return request
@@ -161,7 +161,7 @@ class Recording:
         """The recorded response to a request, or ``None`` if the live model must be called.
 
         Args:
-            requests: the variants of one request, from ``redacted``; any of them may match.
+            requests: the variants of one request, from ``redact_request``; any of them may match.
             whole: the response must be complete: the recorded program read it to its end.
             live: there is a live model.
 
@@ -173,9 +173,9 @@ class Recording:
             return None
         return self._playback.find(requests, whole=whole, live=live)
 
-    def stopped_after(self, chunks: int) -> NoRecording:
+    def stream_end_error(self, chunks: int) -> NoRecording:
         """The error for a program that reads a stream further than the recorded program did; it is counted."""
-        return self._playback.missed(mismatch.explain_stream_end(chunks, self._playback.source.name))
+        return self._playback.no_recording(mismatch.explain_stream_end(chunks, self._playback.source.name))
 
     def first_call(self) -> RecordedCall | None:
         """A recorded call, to learn the recorded kind of model; ``None`` without calls."""
@@ -196,7 +196,7 @@ class Recording:
         """Record a call that has ended.
 
         Args:
-            request: the result of ``redacted``.
+            request: the result of ``redact_request``.
             response: tagged JSON; its chunks may be packed.
             ms: the model's time before each chunk and after the last one, in milliseconds.
             span: start and end of the call, in monotonic nanoseconds.

@@ -37,7 +37,7 @@ class CallCapture:
 
         Args:
             recording: where the call is written.
-            request: the request, from ``Recording.redacted``.
+            request: the request, from ``Recording.redact_request``.
             secrets: texts that the recording must not hold.
             call_classes: classes that the call requested; the response may hold objects of them.
         """
@@ -113,24 +113,24 @@ class CallCapture:
 
     def finish_whole(self, generations: Sequence[Any], llm_output: Any) -> None:
         """The model returned a whole response."""
-        response = {"generations": _encoded(list(generations))}
+        response = {"generations": _to_json(list(generations))}
         if llm_output is not None:
-            response["llm_output"] = _encoded(llm_output)
+            response["llm_output"] = _to_json(llm_output)
         self._write(response | self._reported_tokens())
 
     def finish_stream(self) -> None:
         """The stream reached its end."""
-        self._write(self._received())
+        self._write(self._received_parts())
 
     def finish_early(self) -> None:
         """The program stopped reading the stream. Without any part there is nothing to serve."""
         if self._chunks or self._events:
-            self._write(self._received() | ({} if self._has_last_chunk else {"stopped": True}))
+            self._write(self._received_parts() | ({} if self._has_last_chunk else {"stopped": True}))
 
     def finish_with_error(self, error: Exception) -> None:
         """The model raised an exception. An exception of plsync does not come from the model and is not recorded."""
         if not isinstance(error, PlsyncError):
-            received = self._received() if self._chunks else self._reported_tokens()
+            received = self._received_parts() if self._chunks else self._reported_tokens()
             self._write(received | {"error": describe_error(error)})
 
     def _write(self, response: dict[str, Any]) -> None:
@@ -149,7 +149,7 @@ class CallCapture:
             self._request, response, self._ms, (self._start, end), secrets=self._secrets, blobs=self._blobs
         )
 
-    def _received(self) -> dict[str, Any]:
+    def _received_parts(self) -> dict[str, Any]:
         """The parts of a stream in the form of a recording."""
         if self._events:
             return {"events": [orjson.loads(event) for event in self._events]}
@@ -171,7 +171,7 @@ class CallCapture:
         return {"tokens": [token for token, _ in self._tokens]}
 
 
-def _encoded(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     return orjson.loads(encode(value)[0])
 
 

@@ -42,7 +42,7 @@ class InterceptedCall:
         values = vars(model)
         name = next((values[field] for field in MODEL_NAME_FIELDS if isinstance(values.get(field), str)), None)
         self._requests = [
-            self._recording.redacted(
+            self._recording.redact_request(
                 request_of_call(
                     self._proxy.kind,
                     model_input,
@@ -128,7 +128,7 @@ class InterceptedCall:
     def _end_stream(self, response: RecordedResponse, parts: int) -> None:
         _raise_error(response)
         if response.stopped:
-            raise self._recording.stopped_after(parts)
+            raise self._recording.stream_end_error(parts)
 
     def _pauses(self, response: RecordedResponse, parts: int) -> Iterator[float]:
         """Seconds to sleep before each part and before the end; a part that is late shortens the next pause."""

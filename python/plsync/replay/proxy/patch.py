@@ -90,7 +90,7 @@ def record_all(
 def _patched(recording: Recording) -> Iterator[None]:
     proxies: dict[type, ProxyClass] = {}
 
-    def proxied(model: Any) -> Any:
+    def proxy_of(model: Any) -> Any:
         # A model that another model calls contributes to the response of that model, which is recorded.
         if is_proxy(model) or is_model_code():
             return model
@@ -103,15 +103,15 @@ def _patched(recording: Recording) -> Iterator[None]:
         for base in (BaseChatModel, BaseLLM):
             for name in _ENTRY_POINTS:
                 if (method := vars(base).get(name)) is not None:
-                    setattr(base, name, _with_proxied_self(proxied, method))
+                    setattr(base, name, _with_proxy_as_self(proxy_of, method))
                     stack.callback(setattr, base, name, method)
         yield
 
 
-def _with_proxied_self(proxied: Callable[[Any], Any], method: Callable[..., Any]) -> Callable[..., Any]:
+def _with_proxy_as_self(proxy_of: Callable[[Any], Any], method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def entry_point(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return method(proxied(self), *args, **kwargs)
+        return method(proxy_of(self), *args, **kwargs)
 
     return entry_point
 

@@ -91,7 +91,7 @@ class RecordedChatModel(_Identity, BaseChatModel):
             kwargs: ignored; other models take them.
         """
         model: Runnable[LanguageModelInput, AIMessage] = self.bind(**{SCHEMA_OPTION: schema})
-        parser: Runnable[Any, Any] = RunnableLambda(lambda message: _structured(message, schema))
+        parser: Runnable[Any, Any] = RunnableLambda(lambda message: _parse_structured(message, schema))
         if not include_raw:
             return model | parser
         parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
@@ -196,7 +196,7 @@ def _without_constructor(cls: Any, fields: dict[str, Any]) -> Any:
     return model
 
 
-def _structured(message: AIMessage, schema: Any) -> Any:
+def _parse_structured(message: AIMessage, schema: Any) -> Any:
     found = message.tool_calls[0]["args"] if message.tool_calls else JsonOutputParser().parse(message.text)
     is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
     return schema(**found) if is_class else found

@@ -112,14 +112,13 @@ def request_of_call(
         class_name: the name of the model's class.
         defaults: the result of ``model_defaults`` for the model.
     """
-    content = (
-        {"messages": _messages(_tagged(model_input))} if kind == "chat" else {"prompt": scrub(_tagged(model_input))}
-    )
+    tagged_input = _to_tagged(model_input)
+    content = {"messages": _messages(tagged_input)} if kind == "chat" else {"prompt": scrub(tagged_input)}
     found = {**content, **(defaults or {})}
     if not options:
         return Request(kind, found | _stop(stop), _short_name(model), class_name)
     options = {key: _with_schemas(key, value) for key, value in options.items()}
-    tagged = _tagged(options, redact=True)
+    tagged = _to_tagged(options, redact=True)
     name = next((tagged[key] for key in MODEL_NAME_FIELDS if isinstance(tagged.get(key), str)), model)
     settings = {key: value for key, value in tagged.items() if key not in _NOT_SETTINGS and value is not None}
     body = found | _stop(stop) | _tools_and_format(tagged)
@@ -136,7 +135,7 @@ def model_defaults(kind: Kind, model: Any) -> dict[str, Any]:
         # Callbacks of a text model receive only the stop words of the call.
         params = model._get_invocation_params() if kind == "chat" else {**_fields(model), "stop": None}
         kept = {key: _with_schemas(key, params[key]) for key in _BODY_OPTIONS if params.get(key) is not None}
-        tagged = _tagged(kept, redact=True) if kept else {}
+        tagged = _to_tagged(kept, redact=True) if kept else {}
     except Exception:  # the model was never initialised, or its parameters raise
         return {}
     return _stop(tagged.get("stop")) | _tools_and_format(tagged)
@@ -171,7 +170,7 @@ def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _tagged(value: Any, *, redact: bool = False) -> Any:
+def _to_tagged(value: Any, *, redact: bool = False) -> Any:
     return orjson.loads(encode(value, redact=redact)[0])
 
 
