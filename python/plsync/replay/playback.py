@@ -97,7 +97,11 @@ class Playback:
                     return call.response(self.source.load_blob, new_ids=repeats)
             if self._mode == "new_episodes" and live:
                 return None
-            raise self.no_recording(self._mismatch(requests, whole=whole, recorded=recorded))
+            raise self._no_recording(self._mismatch(requests, whole=whole, recorded=recorded))
+
+    def stream_end_error(self, chunks: int) -> NoRecording:
+        """The error for a program that reads more than the recorded ``chunks`` of a stream; it is counted."""
+        return self._no_recording(mismatch.explain_stream_end(chunks, self.source.name))
 
     def _candidates(self, request: Request, whole: bool) -> list[RecordedCall]:
         calls = self.source.matching(request, self._matcher.key(request))
@@ -123,8 +127,7 @@ class Playback:
         found = (call for request in requests for call in self.source.matching(request, self._matcher.key(request)))
         return next((call for call in found if call.stopped), None)
 
-    def no_recording(self, message: str) -> NoRecording:
-        """The error for a call without a recording; it is counted."""
+    def _no_recording(self, message: str) -> NoRecording:
         with self.lock:
             self.counts.missed += 1
             error = NoRecording(message)

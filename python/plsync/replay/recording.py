@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from plsync._common.background import ForkGuard
 from plsync.errors import NoRecording, ReplayError
-from plsync.replay import mismatch
 from plsync.replay.matching import Matcher
 from plsync.replay.options import Exhausted, Mode, ReplayOptions, check_mode, check_options
 from plsync.replay.playback import Counts, Playback
@@ -88,7 +87,6 @@ class Recording:
             self._open_file(path)
         else:
             self._open_journal(path)
-        self._lock = self._playback.lock
 
     def _open_file(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(os.path.abspath(path))
@@ -96,8 +94,9 @@ class Recording:
         self._file = RecordingFile(self.path)
         source = FileSource(self._file, self._matcher)
         self._records_all |= self.mode == "once" and not self._file.exists()
-        self._writer = RecordingWriter(self._file, replace=self.mode == "all")
         self._playback = Playback(source, self._matcher, self.mode, self.exhausted, is_journal=False)
+        # Last: another thread may close this recording as soon as it has a writer.
+        self._writer = RecordingWriter(self._file, replace=self.mode == "all")
 
     def _open_journal(self, path: str | os.PathLike[str] | Journal) -> None:
         from plsync.replay.storage.journal_source import JournalSource  # noqa: PLC0415 - most recordings are files
@@ -175,7 +174,7 @@ class Recording:
 
     def stream_end_error(self, chunks: int) -> NoRecording:
         """The error for a program that reads a stream further than the recorded program did; it is counted."""
-        return self._playback.no_recording(mismatch.explain_stream_end(chunks, self._playback.source.name))
+        return self._playback.stream_end_error(chunks)
 
     def first_call(self) -> RecordedCall | None:
         """A recorded call, to learn the recorded kind of model; ``None`` without calls."""
@@ -215,7 +214,7 @@ class Recording:
         if self._writer is None:
             raise ReplayError(f"{self.path} is a journal, which is only served; nothing was changed: use a file")
         line = line_of({"key": Matcher().key(request), **line_data(request, packed, ms)})
-        with self._lock:
+        with self._playback.lock:
             self._writer.add(line, span, blobs)
             self.counts.recorded += 1
 
@@ -225,7 +224,7 @@ class Recording:
         """The calls of a file that were not served since it was opened; empty for a journal and in mode ``all``."""
         if self._writer is None or self._records_all:
             return []
-        with self._lock:
+        with self._playback.lock:
             own = self._writer.own_lines
             calls = FileSource(self._file, self._matcher).calls()
             return [call for call in calls if not self._playback.is_served(call.location) and call.raw not in own]
@@ -243,7 +242,7 @@ class Recording:
         """
         if self._writer is None:
             return 0
-        with self._lock:
+        with self._playback.lock:
             if self._records_all:
                 return self._writer.prune(None)
             pruned = self._writer.prune(lambda number: self._playback.is_served(line_name(number)))
@@ -259,7 +258,7 @@ class Recording:
             ReplayError: the file cannot be written; it still holds every call.
         """
         if self._writer is not None:
-            with self._lock:
+            with self._playback.lock:
                 self._writer.sort()
 
 
