@@ -18,6 +18,7 @@ import pytest
 
 from plsync._common.clock import now_ms
 from plsync.callbacks.dispatcher import CallbackDispatcher
+from plsync.callbacks.sink_thread import SinkThread
 from plsync.callbacks.worker import MAX_ATTEMPTS
 from plsync.errors import JournalError, SinkUnavailable
 from plsync.journal import Journal
@@ -266,6 +267,36 @@ def test_results_that_could_not_be_stored_are_stored_later_without_another_call(
             assert journal.stats().callbacks == 0
     assert sorted(received) == list(range(1001, 1006))
     assert any("the disk is full" in line for report in reports for line in report.errors)
+
+
+def test_ids_are_delivered_once_a_thread_can_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("plsync.callbacks.dispatcher._TEND", 0.05)
+    attempts = 0
+    is_full = True
+
+    def start(thread: SinkThread) -> None:
+        nonlocal attempts
+        attempts += 1
+        if is_full:
+            raise RuntimeError("can't start new thread")
+        threading.Thread.start(thread)
+
+    monkeypatch.setattr(SinkThread, "start", start)
+    received: list[int] = []
+    with calls(path, [FAST]) as journal:
+        ack(journal, [1])
+        with delivering(journal, {FAST: received.append}) as dispatcher:
+            wait_until(lambda: attempts > 0)
+            # Between two attempts lies a pause: the dispatcher must not spin.
+            before = attempts
+            assert not dispatcher.finish(0.5)
+            assert attempts - before <= 20
+            assert received == []
+            is_full = False
+            assert dispatcher.finish(30)
+            (report,) = dispatcher.reports()
+    assert received == [1001]
+    assert any("can't start new thread" in line for line in report.errors)
 
 
 def test_sinks_without_a_function_are_left_alone(path: Path) -> None:
