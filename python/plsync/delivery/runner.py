@@ -79,7 +79,7 @@ class Runner:
         IDLE ---event, doorbell, due time--> ROUND
         PAUSED -time is over---------------> ROUND    with a single record first
         PAUSED -unreachable: probe fails---> PAUSED   the journal is left alone
-        any ----stop(), finish()-----------> end      finish(): after a round in which nothing moved
+        any ----stop(), finish()-----------> end      finish(): after a round that failed or moved nothing
 
     Args:
         journal: the journal.
@@ -131,7 +131,7 @@ class Runner:
         self._wake.interrupt()
 
     def finish(self) -> None:
-        """End the run after the first round in which nothing moves. For any thread."""
+        """End the run after the first round that fails or moves nothing. For any thread."""
         self._finishing.set()
         self._wake.interrupt()
 

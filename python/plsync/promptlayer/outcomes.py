@@ -146,7 +146,7 @@ OUTCOMES: Final = (
     ),
     OutcomeRow("a connection lost, or silent for too long", Ambiguous, errors=(httpx.HTTPError, UnreadableResponse)),
     # httpx fails at some responses of captive portals, such as a redirect to "javascript:". They must not end the run.
-    OutcomeRow("an unreadable answer", Ambiguous, errors=(Exception,)),
+    OutcomeRow("an unreadable response", Ambiguous, errors=(Exception,)),
 )
 """The first row that matches counts."""
 

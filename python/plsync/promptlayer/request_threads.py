@@ -82,7 +82,7 @@ class RequestThreads(Generic[T, R]):
         return abandoned
 
     def close(self) -> None:
-        """Let each thread end after its present item."""
+        """Let the threads end once no submitted item is left. A later item starts new threads."""
         for _ in self._threads:
             self._tasks.put(None)
         self._threads = []

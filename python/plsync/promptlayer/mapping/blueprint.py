@@ -13,7 +13,7 @@ import orjson
 from plsync._common.clock import datetime_from_ms
 from plsync.promptlayer.mapping import params
 from plsync.promptlayer.mapping.content import contents
-from plsync.promptlayer.mapping.json_values import JSON, string, whole
+from plsync.promptlayer.mapping.json_values import JSON, integer, string
 from plsync.promptlayer.mapping.messages import messages
 from plsync.promptlayer.mapping.metadata import metadata, tags
 from plsync.promptlayer.mapping.status import call_status
@@ -91,7 +91,7 @@ def _log_request(record: Record, started: str, ended: str) -> JSON:
     request["metadata"] = metadata(record, tags=labels, usage=usage, candidates=len(generations), cut=cut)
     if usage is not None:
         for key in ("input_tokens", "output_tokens"):
-            count = whole(usage[key])
+            count = integer(usage[key])
             if count is not None and count >= 0:
                 request[key] = count
     interface = params.api_type(provider, kind, settings, answers)

@@ -8,7 +8,7 @@ import orjson
 
 JSON = dict[str, Any]
 
-_WHOLE = 1 << 63
+_LIMIT = 1 << 63
 
 
 def text(value: Any) -> str:
@@ -38,11 +38,11 @@ def string(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def first(*candidates: Any) -> str | None:
+def first_string(*candidates: Any) -> str | None:
     """The first candidate that is a string and not empty; None without one."""
     return next((candidate for candidate in candidates if isinstance(candidate, str) and candidate), None)
 
 
-def whole(value: Any) -> int | None:
+def integer(value: Any) -> int | None:
     """The value when it is an integer of at most 64 bits, else None."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and -_WHOLE <= value < _WHOLE else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and -_LIMIT <= value < _LIMIT else None

@@ -10,7 +10,7 @@ from plsync.promptlayer.mapping.content import Block, contents
 from plsync.promptlayer.mapping.content.blocks import plain_text, thinking
 from plsync.promptlayer.mapping.content.citations import citations, grounding
 from plsync.promptlayer.mapping.content.media import data_url
-from plsync.promptlayer.mapping.json_values import as_dict, as_list, first, json_text, string, text
+from plsync.promptlayer.mapping.json_values import as_dict, as_list, first_string, json_text, string, text
 
 __all__ = ["failed_tools", "messages"]
 
@@ -142,7 +142,7 @@ def _with_additional(blocks: list[Block], additional: Message, output: bool) -> 
     if outputs:
         blocks = [*contents(outputs, output=output), *blocks]
     audio = as_dict(additional.get("audio"))
-    data = first(audio.get("data"), additional.get("audio"))
+    data = first_string(audio.get("data"), additional.get("audio"))
     if data is not None:
         url = data_url("audio/wav", data)
         transcript = plain_text(text(audio.get("transcript"))) if not blocks else []
@@ -161,4 +161,4 @@ def _add_grounding(blocks: list[Block], metadata: Message) -> None:
 
 
 def _answered_call(item: Message) -> str | None:
-    return first(item.get("tool_call_id"), as_dict(item.get("additional_kwargs")).get("tool_call_id"))
+    return first_string(item.get("tool_call_id"), as_dict(item.get("additional_kwargs")).get("tool_call_id"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from plsync.promptlayer.mapping.json_values import JSON, as_dict, as_list, first, string, text
+from plsync.promptlayer.mapping.json_values import JSON, as_dict, as_list, first_string, string, text
 
 __all__ = ["Result", "has_invalid", "is_call", "result", "tool_calls"]
 
@@ -50,7 +50,10 @@ def _add_unknown(found: list[JSON], blocks: list[JSON]) -> None:
     known = {call.get("id") for call in found if isinstance(call.get("id"), str)}
     names = {call.get("name") for call in found if isinstance(call.get("name"), str)}
     for block in blocks:
-        name, call_id = string(block.get("name")), first(block.get("call_id"), block.get("toolUseId"), block.get("id"))
+        name, call_id = (
+            string(block.get("name")),
+            first_string(block.get("call_id"), block.get("toolUseId"), block.get("id")),
+        )
         if name is not None and (call_id not in known if call_id is not None else name not in names):
             found.append({**block, "id": call_id})
 

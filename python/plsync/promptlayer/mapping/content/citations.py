@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from plsync.promptlayer.mapping.content.blocks import Block
-from plsync.promptlayer.mapping.json_values import as_dict, as_list, first, string, whole
+from plsync.promptlayer.mapping.json_values import as_dict, as_list, first_string, integer, string
 
 __all__ = ["citations", "grounding"]
 
 
 def citations(items: Iterable[Any], content: str) -> list[Block]:
-    """Map the citations of a text. A citation without a URL, a file and a title is left out.
+    """Map the citations of a text. A citation that has no URL, no file and no title is left out.
 
     >>> citations([{"type": "citation", "url": "http://t", "title": "T"}], "abc")
     [{'type': 'url_citation', 'title': 'T', 'url': 'http://t', 'start_index': 0, 'end_index': 3}]
@@ -28,7 +28,7 @@ def grounding(metadata: Any) -> list[Block]:
     for support in map(as_dict, as_list(as_dict(metadata).get("grounding_supports"))):
         segment = as_dict(support.get("segment"))
         for number in as_list(support.get("grounding_chunk_indices")):
-            if whole(number) is not None and 0 <= number < len(chunks):
+            if integer(number) is not None and 0 <= number < len(chunks):
                 chunk = as_dict(chunks[number])
                 place = as_dict(chunk.get("maps"))
                 source = {**as_dict(chunk.get("web")), **place}
@@ -44,17 +44,17 @@ def _annotation(item: Block, content: str) -> Block | None:
     if isinstance(item.get("url_citation"), dict):
         item = item["url_citation"]
     extras = as_dict(item.get("extras"))
-    file_id = first(item.get("file_id"), extras.get("file_id"))
+    file_id = first_string(item.get("file_id"), extras.get("file_id"))
     container_id = string(item.get("container_id"))
     if container_id is not None:
         return {"type": "container_file_citation", "container_id": container_id, **_present(item, _CONTAINER)}
-    url = first(item.get("url"), item.get("source"))
+    url = first_string(item.get("url"), item.get("source"))
     if url is not None:
-        return _of_url(item, url, content, first(item.get("place_id"), extras.get("place_id")))
-    name = first(item.get("filename"), item.get("document_title"), item.get("title"))
+        return _of_url(item, url, content, first_string(item.get("place_id"), extras.get("place_id")))
+    name = first_string(item.get("filename"), item.get("document_title"), item.get("title"))
     if file_id is None and name is None:
         return None
-    index = _first_whole(
+    index = _first_integer(
         item.get("index"), item.get("document_index"), extras.get("document_index"), extras.get("index")
     )
     return {"type": "file_citation", "index": index, "file_id": file_id or "", "filename": name or ""}
@@ -62,7 +62,7 @@ def _annotation(item: Block, content: str) -> Block | None:
 
 def _of_url(item: Block, url: str, content: str, place_id: str | None) -> Block:
     """A citation of a URL. Anthropic's citations have no position, so they span the whole text."""
-    start, end = whole(item.get("start_index")), whole(item.get("end_index"))
+    start, end = integer(item.get("start_index")), integer(item.get("end_index"))
     found = {
         "type": "url_citation",
         "title": string(item.get("title")) or url,
@@ -75,11 +75,11 @@ def _of_url(item: Block, url: str, content: str, place_id: str | None) -> Block:
         found["cited_text"] = cited
     if place_id is not None or item.get("type") == "map_citation":
         return {**found, "type": "map_citation", "place_id": place_id}
-    encrypted = first(item.get("encrypted_index"), as_dict(item.get("extras")).get("encrypted_index"))
+    encrypted = first_string(item.get("encrypted_index"), as_dict(item.get("extras")).get("encrypted_index"))
     return found if encrypted is None else {**found, "encrypted_index": encrypted}
 
 
-_CONTAINER = {"start_index": whole, "end_index": whole, "filename": string, "file_id": string}
+_CONTAINER = {"start_index": integer, "end_index": integer, "filename": string, "file_id": string}
 
 
 def _present(item: Block, readers: dict[str, Any]) -> Block:
@@ -87,5 +87,5 @@ def _present(item: Block, readers: dict[str, Any]) -> Block:
     return {key: value for key, value in read if value is not None}
 
 
-def _first_whole(*candidates: Any) -> int:
-    return next((number for number in map(whole, candidates) if number is not None), 0)
+def _first_integer(*candidates: Any) -> int:
+    return next((number for number in map(integer, candidates) if number is not None), 0)

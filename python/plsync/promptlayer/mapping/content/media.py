@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from plsync.promptlayer.mapping.content.blocks import Block, Converter, block_text, plain_text
-from plsync.promptlayer.mapping.json_values import as_dict, first, string
+from plsync.promptlayer.mapping.json_values import as_dict, first_string, string
 
 __all__ = ["CONVERTERS", "block", "data_url"]
 
@@ -50,7 +50,7 @@ class _Source(NamedTuple):
 
 
 def block(item: Block, output: bool) -> list[Block] | None:
-    """Map a block of media. Returns None for a block without a URL, bytes, text and file id.
+    """Map a block of media. Returns None for a block that has no URL, no bytes, no text and no file id.
 
     A file that only the provider has (``file_id``) becomes a text with its id.
 
@@ -107,18 +107,20 @@ def _nested(item: Block) -> Block:
 def _document_text(item: Block, nested: Block) -> str | None:
     """The text of a document that has text in place of bytes."""
     if item.get("source_type") == "text" or nested.get("type") == "text":
-        return first(item.get("text"), item.get("data"), nested.get("data"), nested.get("text"))
+        return first_string(item.get("text"), item.get("data"), nested.get("data"), nested.get("text"))
     if nested.get("type") == "content" or (isinstance(nested.get("text"), str) and "bytes" not in nested):
         return block_text(nested.get("content") or nested.get("text")) or None
     return None
 
 
 def _source(item: Block, nested: Block, kind: str) -> _Source | None:
-    mime = first(item.get("mime_type"), nested.get("media_type"), nested.get("mime_type"), _mime_of(nested, kind))
+    mime = first_string(
+        item.get("mime_type"), nested.get("media_type"), nested.get("mime_type"), _mime_of(nested, kind)
+    )
     mime = mime or _DEFAULT_MIME.get(kind, "application/octet-stream")
     urls = (item.get("url"), item.get("file_url"), item.get("file_uri"), nested.get("url"), nested.get("file_uri"))
-    url = first(*urls, *(item.get(key) for key in ("image_url", "audio_url", "video_url")), _s3(nested))
-    data = first(
+    url = first_string(*urls, *(item.get(key) for key in ("image_url", "audio_url", "video_url")), _s3(nested))
+    data = first_string(
         *(item.get(key) for key in ("base64", "data", "file_data")),
         *(nested.get(key) for key in ("data", "file_data", "bytes")),
     )
@@ -131,26 +133,26 @@ def _source(item: Block, nested: Block, kind: str) -> _Source | None:
 
 def _placeholder(item: Block, nested: Block, kind: str) -> list[Block] | None:
     own = item.get("id") if item.get("source_type") == "id" else None
-    file_id = first(item.get("file_id"), nested.get("file_id"), own)
+    file_id = first_string(item.get("file_id"), nested.get("file_id"), own)
     return None if file_id is None else plain_text(f"[{kind} {file_id}]")
 
 
 def _with_detail(url: str, item: Block, nested: Block) -> Block:
-    detail = first(nested.get("detail"), item.get("detail"), as_dict(item.get("extras")).get("detail"))
+    detail = first_string(nested.get("detail"), item.get("detail"), as_dict(item.get("extras")).get("detail"))
     return {"url": url} if detail is None else {"url": url, "detail": detail}
 
 
 def _title(item: Block, nested: Block) -> str | None:
     extras = as_dict(item.get("extras"))
     own = (item.get("title"), item.get("filename"), extras.get("filename"), extras.get("title"))
-    return first(*own, nested.get("filename"), nested.get("title"), nested.get("name"))
+    return first_string(*own, nested.get("filename"), nested.get("title"), nested.get("name"))
 
 
 def _mime_of(nested: Block, kind: str) -> str | None:
     """The MIME type of a nested dict. OpenAI and Bedrock have a format there: ``mp3``, ``png`` or ``pdf``."""
     ending = string(nested.get("format"))
     if ending in {None, "url", "base64", "neither"}:
-        return first(nested.get("type")) if "/" in str(nested.get("type")) else None
+        return first_string(nested.get("type")) if "/" in str(nested.get("type")) else None
     return f"{kind if kind in _OUTPUT else 'application'}/{ending}"
 
 
