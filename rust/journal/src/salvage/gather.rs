@@ -1,7 +1,8 @@
 //! Gathers the intact entries of a damaged store. Each entry is verified by its own checksum.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
 
+use super::found::{Found, Location};
 use crate::frame::array;
 use crate::ids::SinkId;
 use crate::store::callbacks::{Entry as Callback, sinks};
@@ -11,45 +12,8 @@ use crate::store::followups::queue::Queue;
 use crate::store::followups::{Entry as FollowUp, FollowUpKey};
 use crate::store::outbox::ack_order;
 use crate::store::records::row::{Ack, StateRow};
-use crate::store::records::{dictionary, payload, retention};
-use crate::{Error, RecordId, Result, Seq};
-
-/// The location of a stored body: a leaf page, and the index of an entry in it.
-#[derive(Clone, Copy)]
-pub(super) struct Location {
-    page: u64,
-    entry: usize,
-}
-
-/// The entries that were found. Records have the numbers of the damaged store.
-#[derive(Default)]
-pub(super) struct Found {
-    pub(super) rows: BTreeMap<Seq, StateRow>,
-    /// Rows of pages that no tree leads to, which may be an earlier state of their record.
-    pub(super) strays: HashSet<Seq>,
-    /// Whether the trees belong to the newest commit.
-    pub(super) is_newest: bool,
-    pub(super) ids: BTreeMap<Seq, RecordId>,
-    /// The bodies of a record's part. The key of a body has no checksum, so there may be several, of which one belongs there.
-    pub(super) bodies: HashMap<(Seq, u8), Vec<Location>>,
-    pub(super) acks: HashMap<Seq, Ack>,
-    /// Number of an ack -> record.
-    pub(super) ack_order: BTreeMap<u64, Seq>,
-    /// Subscribed sink -> number of the last ack it received.
-    pub(super) positions: BTreeMap<SinkId, u64>,
-    pub(super) labels: HashMap<Seq, Vec<Vec<u8>>>,
-    /// (sink, record) -> entry.
-    pub(super) callbacks: HashMap<(SinkId, Seq), Callback>,
-    pub(super) followups: BTreeMap<FollowUpKey, FollowUp>,
-    pub(super) sinks: BTreeMap<SinkId, Vec<u8>>,
-    pub(super) meta: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// (writer, segment) -> the offset up to which it was ingested. If the tree is whole, a segment without a cursor was not ingested.
-    pub(super) cursors: HashMap<(RecordId, u32), u64>,
-    /// Pages and entries that could not be read.
-    pub(super) damaged: u64,
-    /// The named trees that could be read completely.
-    whole: HashSet<Vec<u8>>,
-}
+use crate::store::records::{payload, retention};
+use crate::{RecordId, Seq};
 
 /// Gathers the entries of the newest commit. If it is damaged, also the entries of all other pages: copies of earlier commits, and
 /// trees whose upper pages are lost.
@@ -223,77 +187,6 @@ impl Found {
         } else if key.starts_with(b"dict/") || key == retention::KEY {
             self.meta.entry(key.to_vec()).or_insert_with(|| value.to_vec());
         }
-    }
-
-    /// The format number in the store.
-    pub(super) fn format(&self) -> Option<u32> {
-        self.meta.get(&b"format"[..]).and_then(|value| value.first_chunk()).map(|bytes| u32::from_le_bytes(*bytes))
-    }
-
-    /// Whether no record was found.
-    pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.ids.is_empty() && self.bodies.is_empty()
-    }
-
-    /// Whether entries of a tree may be missing. Only then are entries of earlier commits used, which may be outdated.
-    fn has_gaps(&self, tree: &[u8]) -> bool {
-        !self.whole.contains(tree)
-    }
-
-    /// Whether a segment without a cursor was certainly not ingested.
-    pub(super) fn has_every_cursor(&self) -> bool {
-        self.is_newest && !self.has_gaps(b"cursors")
-    }
-
-    /// The subscribed sinks whose names are known, each with its position.
-    pub(super) fn subscribers(&self) -> impl Iterator<Item = (SinkId, u64)> {
-        let known = self.positions.iter().filter(|(sink, _)| self.sinks.contains_key(sink));
-        known.map(|(sink, position)| (*sink, *position))
-    }
-
-    /// Whether the row of a record may belong to an earlier commit.
-    pub(super) fn is_earlier(&self, number: Seq) -> bool {
-        !self.is_newest || self.strays.contains(&number)
-    }
-
-    /// The id of the record with this number: from its row, its entry in `ids`, or one of its labels.
-    pub(super) fn id(&self, number: Seq) -> Option<RecordId> {
-        let label = || self.labels.get(&number)?.iter().find_map(|key| key.last_chunk()).copied();
-        let row = self.rows.get(&number).map(|row| row.id);
-        row.or_else(|| self.ids.get(&number).copied()).or_else(|| label().map(RecordId))
-    }
-
-    /// The stored bodies of a record, start and end. Without an id, the bodies of the record to which the start belongs.
-    pub(super) fn stored(&self, pages: &Pages, number: Seq, id: Option<RecordId>) -> [Option<Vec<u8>>; 2] {
-        let candidates = |part| {
-            let locations = self.bodies.get(&(number, part)).map_or(&[][..], Vec::as_slice);
-            locations.iter().filter_map(move |location| location.read(pages))
-        };
-        if let Some(id) = id {
-            return [PART_START, PART_END]
-                .map(|part| candidates(part).find(|stored| payload::belongs(stored, id, part)));
-        }
-        let start = candidates(PART_START).next();
-        let owner = start.as_deref().and_then(payload::owner);
-        let end = candidates(PART_END).find(|stored| owner.is_none() || payload::owner(stored) == owner);
-        [start, end]
-    }
-
-    /// The body in a stored body.
-    pub(super) fn body(&self, stored: &[u8]) -> Result<Vec<u8>> {
-        let mut body = Vec::new();
-        payload::decode_with(stored, &mut body, |number| {
-            let kept = self.meta.get(&dictionary::key(number)).cloned();
-            kept.ok_or_else(|| Error::Corrupt(format!("dictionary {number} is lost")))
-        })?;
-        Ok(body)
-    }
-}
-
-impl Location {
-    fn read(self, pages: &Pages) -> Option<Vec<u8>> {
-        let Some(Page::Leaf(mut entries)) = pages.page(self.page) else { return None };
-        (self.entry < entries.len()).then(|| entries.swap_remove(self.entry).value)?
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::gather::Found;
+use super::found::Found;
 use super::report::SalvageReport;
 use crate::frame::array;
 use crate::ids::SinkId;
@@ -173,14 +173,7 @@ fn write(
     let seq = change.counts.last_seq.next();
     change.counts.last_seq = seq;
     change.tables.ids.put(change.txn, &id.0, &sealed_seq(&id.0, seq))?;
-    for (part, stored) in [PART_START, PART_END].into_iter().zip(&bodies) {
-        let Some(stored) = stored else { continue };
-        change.tables.records.put(change.txn, &record_key(seq, part), stored)?;
-        change.counts.raw_bytes += payload::raw_len(stored);
-        change.counts.stored_bytes += stored.len() as u64;
-        change.counts.opaque += u64::from(payload::is_raw(stored));
-        report.events += 1;
-    }
+    copy_bodies(change, seq, &bodies, report)?;
     for key in found.labels.get(&old).into_iter().flatten().filter(|key| key.ends_with(&id.0)) {
         change.tables.labels.put(change.txn, key, &sealed_seq(key, seq))?;
     }
@@ -191,16 +184,7 @@ fn write(
         report.acks += 1;
     }
     if row.state == State::Acked {
-        if let Some(entry) = found.callbacks.get(&(row.sink, old)) {
-            EntryKey::owned(row.sink, seq, row.writer).put(change.txn, change.tables, entry)?;
-            report.callbacks += 1;
-        }
-        for (sink, _) in found.subscribers() {
-            if let Some(entry) = found.callbacks.get(&(sink, old)) {
-                EntryKey::unowned(sink, seq).put(change.txn, change.tables, entry)?;
-                report.callbacks += 1;
-            }
-        }
+        report.callbacks += copy_callbacks(change, found, old, seq, &row)?;
     }
     if row.is_pruned() {
         let counter =
@@ -216,6 +200,32 @@ fn write(
     change.insert(seq, &row)?;
     report.followups += copy_followups(change, found, Queue::Record(old), Queue::Record(seq))?;
     Ok(Some(seq))
+}
+
+fn copy_bodies(change: &mut Change, seq: Seq, bodies: &[Option<Vec<u8>>; 2], report: &mut SalvageReport) -> Result<()> {
+    for (part, stored) in [PART_START, PART_END].into_iter().zip(bodies) {
+        let Some(stored) = stored else { continue };
+        change.tables.records.put(change.txn, &record_key(seq, part), stored)?;
+        change.counts.raw_bytes += payload::raw_len(stored);
+        change.counts.stored_bytes += stored.len() as u64;
+        change.counts.opaque += u64::from(payload::is_raw(stored));
+        report.events += 1;
+    }
+    Ok(())
+}
+
+/// Copies the callbacks of an acked record, and returns their number.
+fn copy_callbacks(change: &mut Change, found: &Found, old: Seq, new: Seq, row: &StateRow) -> Result<u64> {
+    let owned = (row.sink, EntryKey::owned(row.sink, new, row.writer));
+    let unowned = found.subscribers().map(|(sink, _)| (sink, EntryKey::unowned(sink, new)));
+    let mut copied = 0;
+    for (sink, key) in std::iter::once(owned).chain(unowned) {
+        if let Some(entry) = found.callbacks.get(&(sink, old)) {
+            key.put(change.txn, change.tables, entry)?;
+            copied += 1;
+        }
+    }
+    Ok(copied)
 }
 
 /// A new row for a record whose row is lost. The record may have been sent, so it must be looked up before it is sent.

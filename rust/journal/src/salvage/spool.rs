@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::Bound;
 use std::path::Path;
 
-use super::gather::Found;
+use super::found::Found;
 use super::report::SalvageReport;
 use crate::os::fs;
 use crate::spool::reader::{Reader, Step};

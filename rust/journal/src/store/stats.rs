@@ -2,17 +2,19 @@
 
 use heed::RoTxn;
 
-use super::Store;
 use super::callbacks::backlog;
 use super::db::tables::{Tables, tail_seq};
-use super::followups;
 use super::outbox::ack_order;
 use super::records::counts::Counts;
 use super::records::retention::Quota;
 use super::records::transition::load;
+use super::{Store, followups};
 use crate::spool::segment::{list, segment_path};
 use crate::state::State;
 use crate::{Millis, Result, Seq, WriterInfo, layout};
+
+/// How many reports of damage are shown.
+const DAMAGE_SHOWN: usize = 10;
 
 /// A journal's numbers.
 #[derive(Clone, Debug, Default)]
@@ -88,38 +90,7 @@ impl Store {
             std::fs::metadata(segment_path(&spool, *writer, *index)).map_or(0, |meta| meta.len())
         };
         let (lmdb_bytes, used_bytes) = self.db().sizes()?;
-        let mut stats = self.db().read(|txn, tables| {
-            let counts = Counts::load(txn, tables)?;
-            let mut stats = Stats {
-                records: tables.state.len(txn)?,
-                open: counts.open,
-                states: counts.states,
-                opaque: counts.opaque,
-                raw_bytes: counts.raw_bytes,
-                stored_bytes: counts.stored_bytes,
-                failures: counts.failures,
-                damaged: counts.damaged,
-                pruned_acked: counts.pruned_acked,
-                pruned_unsent: counts.pruned_unsent,
-                ..Stats::default()
-            };
-            stats.callbacks_dead = backlog::count_dead(txn, tables)?;
-            stats.callback_error = backlog::any_error(txn, tables)?;
-            stats.callbacks = tables.callbacks.len(txn)?.saturating_sub(stats.callbacks_dead);
-            for sink in ack_order::subscribers(txn, tables)? {
-                stats.callbacks += ack_order::backlog(txn, tables, sink)?;
-            }
-            let tally = followups::tally(txn, tables)?;
-            (stats.followups, stats.followups_stranded) = (tally.waiting, tally.stranded);
-            (stats.followups_dead, stats.followup_error) = (tally.dead, tally.error);
-            let last = tables.meta.get(txn, b"last failure")?.map(|text| String::from_utf8_lossy(text).into_owned());
-            stats.last_failure = last;
-            for entry in tables.damage.rev_iter(txn)?.take(10) {
-                stats.damage.push(String::from_utf8_lossy(entry?.1).into_owned());
-            }
-            stats.oldest_unsent = oldest_unsent(txn, tables)?;
-            Ok(stats)
-        })?;
+        let mut stats = self.db().read(store_stats)?;
         stats.journal_id = self.journal_id()?;
         stats.segments = segments.len() as u64;
         stats.spool_bytes = segments.iter().map(size).sum();
@@ -150,4 +121,38 @@ fn oldest_unsent(txn: &RoTxn, tables: &Tables) -> Result<Option<Millis>> {
         }
     }
     oldest.map(|seq| Ok(load(txn, tables, seq)?.id.made_at())).transpose()
+}
+
+/// The numbers that the store has.
+fn store_stats(txn: &RoTxn, tables: &Tables) -> Result<Stats> {
+    let counts = Counts::load(txn, tables)?;
+    let mut stats = Stats {
+        records: tables.state.len(txn)?,
+        open: counts.open,
+        states: counts.states,
+        opaque: counts.opaque,
+        raw_bytes: counts.raw_bytes,
+        stored_bytes: counts.stored_bytes,
+        failures: counts.failures,
+        damaged: counts.damaged,
+        pruned_acked: counts.pruned_acked,
+        pruned_unsent: counts.pruned_unsent,
+        ..Stats::default()
+    };
+    stats.callbacks_dead = backlog::count_dead(txn, tables)?;
+    stats.callback_error = backlog::any_error(txn, tables)?;
+    stats.callbacks = tables.callbacks.len(txn)?.saturating_sub(stats.callbacks_dead);
+    for sink in ack_order::subscribers(txn, tables)? {
+        stats.callbacks += ack_order::backlog(txn, tables, sink)?;
+    }
+    let tally = followups::tally(txn, tables)?;
+    (stats.followups, stats.followups_stranded) = (tally.waiting, tally.stranded);
+    (stats.followups_dead, stats.followup_error) = (tally.dead, tally.error);
+    let last_failure = tables.meta.get(txn, b"last failure")?;
+    stats.last_failure = last_failure.map(|text| String::from_utf8_lossy(text).into_owned());
+    for entry in tables.damage.rev_iter(txn)?.take(DAMAGE_SHOWN) {
+        stats.damage.push(String::from_utf8_lossy(entry?.1).into_owned());
+    }
+    stats.oldest_unsent = oldest_unsent(txn, tables)?;
+    Ok(stats)
 }

@@ -9,14 +9,13 @@ use super::IngestReport;
 use super::chunk::{Chunk, Event, Progress};
 use super::index::Index;
 use crate::ids::SinkId;
-use crate::labels;
 use crate::state::{Ended, FrameKind, State};
 use crate::store::Store;
 use crate::store::callbacks::{Entry, EntryKey, sinks};
 use crate::store::db::tables::{cursor_key, number_key, put_last, record_key, sealed_seq, tail_seq, with_seal};
 use crate::store::records::row::StateRow;
 use crate::store::records::transition::{Change, load};
-use crate::{Millis, RecordId, Result, Seq};
+use crate::{Millis, RecordId, Result, Seq, labels};
 
 /// How many reports of damage are stored.
 const MAX_DAMAGE: u64 = 1000;

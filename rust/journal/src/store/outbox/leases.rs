@@ -8,14 +8,13 @@ use super::ack_order;
 use super::lanes::{LaneBytes, due_records, parked_records};
 use crate::ids::SinkId;
 use crate::state::{FLAG_RENEWED, Parked, State};
-use crate::store::Store;
 use crate::store::callbacks::{Entry, EntryKey};
 use crate::store::db::tables::{PART_END, PART_START, Tables, record_key, request_key, seq_key, with_seal};
-use crate::store::followups;
 use crate::store::records::payload;
 use crate::store::records::read::read_row;
 use crate::store::records::row::{Ack, Row};
 use crate::store::records::transition::{Change, load};
+use crate::store::{Store, followups};
 use crate::{Millis, RequestId, Result, Seq};
 
 /// How much to take at once.

@@ -1,0 +1,144 @@
+//! Checks lists, queues and trees as a whole.
+
+use heed::RoTxn;
+
+use super::report::CheckReport;
+use crate::ids::SinkId;
+use crate::store::callbacks::{self, Entry, sinks};
+use crate::store::db::tables::{Tables, sealed_seq, seq_key, tail_number, tail_seq};
+use crate::store::followups;
+use crate::store::outbox::ack_order;
+use crate::store::records::counts::Counts;
+use crate::store::records::retention;
+use crate::store::records::transition::load;
+use crate::{RecordId, Result};
+
+/// Checks the lengths of trees and counters. Together with the check of each record, equal lengths prove that every record is in
+/// exactly one list.
+pub(super) fn check_lists(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result<()> {
+    let counts = Counts::load(txn, tables)?;
+    let place = || "the store".to_owned();
+    let listed = tables.open.len(txn)? + tables.outbox.len(txn)? + tables.parked.len(txn)? + tables.acks.len(txn)?;
+    if listed != report.records {
+        report.add(place(), format!("{} records have {listed} entries in lists", report.records), "the records");
+    }
+    if tables.ids.len(txn)? != report.records || counts.last_seq.0 != report.records {
+        let (ids, last) = (tables.ids.len(txn)?, counts.last_seq);
+        report.add(place(), format!("{ids} ids and {last} numbers for {} records", report.records), "the records");
+    }
+    if tables.records.len(txn)? != report.events {
+        report.add(place(), "it holds bodies without a record", "the bodies");
+    }
+    if counts.states.iter().sum::<u64>() != report.records || counts.open != tables.open.len(txn)? {
+        report.add(place(), "its counters do not match its records", "the records");
+    }
+    if tables.meta.get(txn, retention::KEY)?.is_some_and(|stored| !retention::is_whole(stored)) {
+        report.add(place(), "its quota is damaged, so there is no limit; set it again", "the records");
+    }
+    for entry in tables.labels.iter(txn)? {
+        let (key, value) = entry?;
+        let id = key.last_chunk::<16>().map(|id| RecordId(*id));
+        let found = id.map(|id| tables.ids.get(txn, &id.0)).transpose()?.flatten();
+        if found.map(tail_seq).transpose()?.map(|seq| sealed_seq(key, seq)).as_ref().map(|value| &value[..])
+            != Some(value)
+        {
+            report.add(place(), "a label is damaged, or has no record", "the records");
+        }
+    }
+    check_ack_order(txn, tables, report)?;
+    check_callbacks(txn, tables, report)
+}
+
+/// Checks that every ack has a number, and that the numbers have no gap.
+fn check_ack_order(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result<()> {
+    let place = || "the order of acks".to_owned();
+    let last_seq = report.records;
+    let mut listed = vec![0_u8; usize::try_from(last_seq / 8).unwrap_or(usize::MAX).saturating_add(1)];
+    let mut number = 0;
+    for entry in tables.ack_order.iter(txn)? {
+        let (key, value) = entry?;
+        number += 1;
+        let seq = ack_order::record(key, value).ok().filter(|_| tail_number(key).is_ok_and(|key| key == number));
+        let Some(seq) = seq.filter(|seq| seq.0 <= last_seq) else {
+            report.add(place(), format!("entry {number} is damaged"), "the request ids");
+            continue;
+        };
+        let (byte, bit) = (usize::try_from(seq.0 / 8).unwrap_or(0), 1 << (seq.0 % 8));
+        if listed[byte] & bit != 0 || tables.acks.get(txn, &seq_key(seq))?.is_none() {
+            report.add(
+                place(),
+                format!("the record of entry {number} has no ack, or two entries"),
+                "the other entries",
+            );
+        }
+        listed[byte] |= bit;
+    }
+    if number != tables.acks.len(txn)? {
+        report.add(place(), format!("it has {number} of {} acks", tables.acks.len(txn)?), "the request ids");
+    }
+    for entry in tables.positions.iter(txn)? {
+        let (key, value) = entry?;
+        let position = ack_order::read_position(key, value).ok().filter(|position| *position <= number);
+        let sink = key.try_into().map(u32::from_be_bytes).map(SinkId).ok();
+        let name = sink.map(|sink| sinks::name(txn, tables, sink)).transpose()?.flatten();
+        if position.is_none() || name.is_none() {
+            report.add(place(), "the position of a sink is damaged", "the request ids");
+        }
+    }
+    Ok(())
+}
+
+fn check_callbacks(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result<()> {
+    let place = || "the callback queue".to_owned();
+    for entry in tables.callbacks.iter(txn)? {
+        let (key, value) = entry?;
+        let sink = key.first_chunk().map(|sink| SinkId(u32::from_be_bytes(*sink)));
+        let position = sink.map(|sink| ack_order::position(txn, tables, sink)).transpose();
+        let is_subscribed = position.is_ok_and(|position| position.flatten().is_some());
+        let row = load(txn, tables, tail_seq(key)?);
+        let is_theirs = row.is_ok_and(|row| is_subscribed || Some(row.sink) == sink);
+        match Entry::decode(key, value) {
+            Ok(entry) if is_theirs => {
+                if !callbacks::is_listed(txn, tables, key, &entry)? {
+                    report.add(place(), "a waiting callback is not listed under its due time", "the request id");
+                }
+            }
+            _ => report.add(place(), "a waiting callback is damaged, or has no record", "the request ids"),
+        }
+    }
+    if tables.callbacks.len(txn)? != tables.callbacks_due.len(txn)? {
+        report.add(place(), "its list of due times has another length", "the request ids");
+    }
+    for problem in followups::problems(txn, tables)? {
+        report.add(place(), problem, "the records");
+    }
+    Ok(())
+}
+
+/// Checks each tree against the length that LMDB stores for it. After damage to a page they differ, or keys are out of order.
+pub(super) fn check_trees(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result<()> {
+    for (name, tree) in tables.all() {
+        let mut entries = 0;
+        let mut last: Option<Vec<u8>> = None;
+        for entry in tree.iter(txn)? {
+            let (key, _) = entry?;
+            if last.as_deref().is_some_and(|last| last >= key) {
+                report.add(format!("tree {name}"), "its keys are out of order", "the entries that can still be found");
+                break;
+            }
+            last = Some(key.to_vec());
+            entries += 1;
+            if entries > tree.len(txn)? {
+                break;
+            }
+        }
+        if entries != tree.len(txn)? {
+            report.add(
+                format!("tree {name}"),
+                format!("{entries} of {} entries are left", tree.len(txn)?),
+                "these entries",
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! Checks every frame of the spool, every record of the store, and that the trees agree.
+
+mod lists;
+mod records;
+mod report;
+
+use crate::spool::lock::observe;
+use crate::spool::reader::{Reader, Step};
+use crate::spool::segment::{list, segment_path};
+use crate::store::Store;
+use crate::{Result, layout};
+use lists::{check_lists, check_trees};
+use records::check_records;
+pub use report::{CheckReport, Problem};
+
+impl Store {
+    /// Reads the whole journal and reports its problems. Changes nothing.
+    pub fn check(&self) -> Result<CheckReport> {
+        let mut report = CheckReport::default();
+        self.check_spool(&mut report)?;
+        let records = self.db().read(|txn, tables| {
+            let mut report = CheckReport::default();
+            self.db().mapped.release_during(txn, tables, || {
+                check_trees(txn, tables, &mut report)?;
+                check_records(txn, tables, &mut report)?;
+                check_lists(txn, tables, &mut report)
+            })?;
+            Ok(report)
+        })?;
+        report.records = records.records;
+        report.events = records.events;
+        report.problems.extend(records.problems);
+        Ok(report)
+    }
+
+    fn check_spool(&self, report: &mut CheckReport) -> Result<()> {
+        let spool = layout::spool(self.path());
+        if !spool.is_dir() {
+            return Ok(());
+        }
+        for (writer, index) in list(&spool)? {
+            let alive = observe(&spool, writer)?.info.alive;
+            let path = segment_path(&spool, writer, index);
+            // An ingester may have removed it after the listing.
+            if !path.exists() {
+                continue;
+            }
+            let mut reader = Reader::open(&path, 0)?;
+            loop {
+                match if alive { reader.next()? } else { reader.last()? } {
+                    Step::Frame(_) => report.frames += 1,
+                    Step::End => break,
+                    Step::Skipped(damage) => {
+                        let damaged = format!("{} bytes from byte {}: {}", damage.len, damage.offset, damage.reason);
+                        report.add(damage.segment, damaged, "all frames before and after");
+                    }
+                    // A living process is writing this frame.
+                    Step::Torn(_) if alive => break,
+                    Step::Torn(damage) => {
+                        let torn = format!("a torn frame of {} bytes at byte {}", damage.len, damage.offset);
+                        report.add(damage.segment, torn, "all frames before it");
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

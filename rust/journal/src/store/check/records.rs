@@ -1,0 +1,95 @@
+//! Checks each record: its row, its bodies, and its entries in indexes and lists.
+
+use heed::RoTxn;
+
+use super::report::CheckReport;
+use crate::ids::SinkId;
+use crate::state::{Ended, State};
+use crate::store::callbacks::sinks;
+use crate::store::db::tables::{
+    PART_END, PART_START, Tables, label_key, open_key, outbox_key, parked_key, record_key, request_key, sealed_seq,
+    seq_key, tail_seq, without_seal,
+};
+use crate::store::records::payload;
+use crate::store::records::row::{Ack, StateRow};
+use crate::{Result, Seq, labels};
+
+pub(super) fn check_records(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result<()> {
+    for entry in tables.state.iter(txn)? {
+        let (key, value) = entry?;
+        let seq = tail_seq(key)?;
+        report.records += 1;
+        let row = match StateRow::decode(seq, value) {
+            Ok(row) => row,
+            Err(error) => {
+                report.add(format!("record {seq}"), error.to_string(), "its bodies");
+                continue;
+            }
+        };
+        check_bodies(txn, tables, seq, &row, report)?;
+        check_work_list(txn, tables, seq, &row, report)?;
+        check_indexes(txn, tables, seq, &row, report)?;
+    }
+    Ok(())
+}
+
+fn place(row: &StateRow) -> String {
+    format!("record {}", row.id.hex())
+}
+
+fn check_bodies(txn: &RoTxn, tables: &Tables, seq: Seq, row: &StateRow, report: &mut CheckReport) -> Result<()> {
+    let mut bodies = 0;
+    for part in [PART_START, PART_END] {
+        let Some(stored) = tables.records.get(txn, &record_key(seq, part))? else { continue };
+        bodies += 1;
+        report.events += 1;
+        if let Err(error) = payload::decode(txn, tables, row.id, part, stored) {
+            let kept = if part == PART_START { "its end, and its state" } else { "its start, and its state" };
+            report.add(place(row), error.to_string(), kept);
+        }
+    }
+    if bodies == 0 && !row.is_pruned() {
+        report.add(place(row), "it has a state and no body", "its state");
+    }
+    Ok(())
+}
+
+fn check_work_list(txn: &RoTxn, tables: &Tables, seq: Seq, row: &StateRow, report: &mut CheckReport) -> Result<()> {
+    let listed = match (row.state, row.ended) {
+        (State::Pending, Ended::No) => tables.open.get(txn, &open_key(row.writer, seq))?,
+        (State::Pending, _) => tables.outbox.get(txn, &outbox_key(row.lane, row.not_before, seq))?,
+        (State::Acked, _) => tables.acks.get(txn, &seq_key(seq))?,
+        (state, _) => tables.parked.get(txn, &parked_key(state, seq))?,
+    };
+    if listed.is_none() {
+        report.add(place(row), format!("it is {} but not listed as such", row.state.name()), "the record");
+    }
+    // Empty when an earlier version stored it, which kept the lane in the row alone.
+    let is_parked = !matches!(row.state, State::Pending | State::Acked);
+    if is_parked && listed.is_some_and(|lane| !lane.is_empty() && *lane != [row.lane.0]) {
+        report.add(place(row), "it is listed under another lane", "the record");
+    }
+    Ok(())
+}
+
+fn check_indexes(txn: &RoTxn, tables: &Tables, seq: Seq, row: &StateRow, report: &mut CheckReport) -> Result<()> {
+    if tables.ids.get(txn, &row.id.0)? != Some(&sealed_seq(&row.id.0, seq)[..]) {
+        report.add(place(row), "it is not listed under its id", "the record");
+    }
+    let label = row.ended.label().map(|label| label_key(labels::ENDED, label, row.id));
+    if label.is_some_and(|key| tables.labels.get(txn, &key).is_ok_and(|found| found.is_none())) {
+        report.add(place(row), "it is not listed under its end", "the record");
+    }
+    if let Some(stored) = tables.acks.get(txn, &seq_key(seq))? {
+        let ack = without_seal(&seq_key(seq), stored).and_then(|value| value.first_chunk());
+        let request = ack.map(|ack| request_key(Ack::decode(*ack).request_id));
+        let found = request.map(|key| tables.by_request.get(txn, &key)).transpose()?.flatten();
+        if found.map(tail_seq).transpose()? != Some(seq) {
+            report.add(place(row), "its request id is damaged, or not listed", "the record");
+        }
+    }
+    if row.sink != SinkId::NONE && sinks::name(txn, tables, row.sink)?.is_none() {
+        report.add(place(row), "its sink has no name, or two", "the record");
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! Compares a store with its model.
+
+use plsync_journal::{Millis, Query, Seq, State};
+
+use crate::SUBSCRIBER;
+use crate::common::{SINK, assert_sound};
+use crate::model::Record;
+use crate::pair::Pair;
+
+impl Pair {
+    /// Compares the backlog of each sink, and the sinks with due entries.
+    fn compare_callbacks(&self) {
+        let (store, model) = (self.store(), &self.model);
+        let writer = self.spool.writer_id().unwrap();
+        let due = store.due_callbacks(Some(writer), model.now).unwrap();
+        let backlogs = store.callback_backlogs().unwrap();
+        let mut next: Option<Millis> = None;
+        for sink in [SINK, SUBSCRIBER] {
+            let of: Vec<_> =
+                model.callbacks.iter().filter(|((of, _), _)| *of == sink).map(|(_, entry)| entry).collect();
+            let backlog =
+                model.received.filter(|_| sink == SUBSCRIBER).map_or(0, |received| model.acks.len() - received);
+            let dead = of.iter().filter(|entry| entry.dead).count();
+            let first = of.iter().filter(|entry| !entry.dead).map(|entry| entry.due_at()).min();
+            let first = if backlog > 0 { Some(Millis::EPOCH) } else { first };
+            assert_eq!(due.sinks.iter().any(|due| due == sink), first.is_some_and(|first| first <= model.now));
+            next = next.into_iter().chain(first.filter(|first| *first > model.now)).min();
+            let shown = backlogs.iter().find(|backlog| backlog.sink == sink).cloned().unwrap_or_default();
+            assert_eq!((shown.waiting, shown.dead), ((of.len() - dead + backlog) as u64, dead as u64));
+            assert_eq!(shown.owned, if sink == SINK { (of.len() - dead) as u64 } else { 0 });
+            assert!(shown.last_error.is_none() || of.iter().any(|entry| entry.error));
+        }
+        assert_eq!(due.next, next);
+    }
+
+    /// Asserts that the store and the model show the same.
+    pub fn compare(&self) {
+        let (store, model) = (self.store(), &self.model);
+        let all = Query { limit: usize::MAX, oldest_first: true, ..Query::default() };
+        let rows = store.query(&all).unwrap();
+        let shown = rows.into_iter().map(|row| {
+            let record = Record {
+                seq: row.seq,
+                state: row.state,
+                ended: row.ended,
+                attempts: row.attempts,
+                flags: row.flags,
+                not_before: row.not_before,
+                last_error: row.last_error,
+                sink: row.sink,
+                start: row.start,
+                end: row.end,
+                request: row.ack.map(|ack| ack.request_id),
+            };
+            (row.id, record)
+        });
+        let expected = model.records.iter().map(|(id, record)| (*id, record.shown.clone()));
+        assert_eq!(shown.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        for state in State::ALL {
+            let of_state = Query { states: vec![state], ..all.clone() };
+            let found: Vec<_> = store.query(&of_state).unwrap().iter().map(|row| row.id).collect();
+            let expected = model.records.iter().filter(|(_, record)| record.shown.state == state).map(|(id, _)| *id);
+            assert_eq!(found, expected.collect::<Vec<_>>());
+        }
+        let doubtful = model.records.values().filter(|record| record.shown.state == State::InDoubt);
+        let doubtful = doubtful.filter(|record| record.shown.not_before <= model.now).count();
+        assert_eq!(store.in_doubt(usize::MAX, model.now).unwrap().len(), doubtful);
+        let unsettled = model.records.values().filter(|record| record.is_unsettled()).map(|record| record.shown.seq);
+        let first = unsettled.min();
+        assert!(!store.is_unsettled(first.map_or(Seq::MAX, |first| Seq(first.0 - 1))).unwrap());
+        assert!(first.is_none_or(|first| store.is_unsettled(first).unwrap()));
+        let waits = model.records.values().filter_map(|record| record.waits_until(model.now));
+        assert_eq!(store.next_due(model.now).unwrap(), waits.min());
+        let stats = store.stats().unwrap();
+        let dead = model.callbacks.values().filter(|entry| entry.dead).count() as u64;
+        let backlog = model.received.map_or(0, |received| model.acks.len() - received);
+        let waiting = (model.callbacks.len() + backlog) as u64 - dead;
+        assert_eq!((stats.callbacks, stats.callbacks_dead), (waiting, dead));
+        assert_eq!(stats.records, model.records.len() as u64);
+        let acked: Vec<_> =
+            store.acks(0, usize::MAX).unwrap().into_iter().map(|acked| (acked.number, acked.row.seq)).collect();
+        assert_eq!(acked, (1..).zip(model.acks.iter().copied()).collect::<Vec<_>>());
+        self.compare_callbacks();
+        assert_sound(store);
+    }
+}

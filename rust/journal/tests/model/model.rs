@@ -1,0 +1,187 @@
+//! The model of a store.
+
+use std::collections::BTreeMap;
+
+use plsync_journal::{Ended, FrameKind, Lane, Millis, RecordId, RequestId, Seq, State};
+use proptest::sample::Index;
+
+use crate::common::SINK;
+
+/// A record as the store shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    pub seq: Seq,
+    pub state: State,
+    pub ended: Ended,
+    pub attempts: u32,
+    pub flags: u8,
+    pub not_before: Millis,
+    pub last_error: String,
+    pub sink: Option<String>,
+    pub start: Option<Vec<u8>>,
+    pub end: Option<Vec<u8>>,
+    pub request: Option<RequestId>,
+}
+
+/// A record, with the properties that the store does not show.
+#[derive(Clone, Debug)]
+pub struct Modelled {
+    pub shown: Record,
+    pub lane: Lane,
+    pub raw: bool,
+    pub leased_at: Millis,
+    pub lease_until: Millis,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Entry {
+    pub attempts: u32,
+    pub dead: bool,
+    pub due: Millis,
+    pub lease_until: Millis,
+    pub error: bool,
+}
+
+impl Entry {
+    pub fn due_at(&self) -> Millis {
+        self.due.max(self.lease_until)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Appended {
+    pub id: RecordId,
+    pub kind: FrameKind,
+    pub ended: Ended,
+    pub lane: Lane,
+    pub sink: bool,
+    pub body: Vec<u8>,
+}
+
+#[derive(Default)]
+pub struct Model {
+    pub now: Millis,
+    pub spool: Vec<Appended>,
+    pub calls: Vec<RecordId>,
+    pub records: BTreeMap<RecordId, Modelled>,
+    pub callbacks: BTreeMap<(&'static str, Seq), Entry>,
+    /// Records in the order of their acks.
+    pub acks: Vec<Seq>,
+    /// How many of these the subscriber has received.
+    pub received: Option<usize>,
+}
+
+impl Model {
+    pub fn ingest(&mut self) {
+        for appended in std::mem::take(&mut self.spool) {
+            let seq = Seq(self.records.len() as u64 + 1);
+            let record = self.records.entry(appended.id).or_insert_with(|| Modelled::new(seq));
+            record.add(appended);
+        }
+    }
+
+    /// The records that a lease returns, in order.
+    pub fn due(&self, limit: usize, per_lane: usize) -> Vec<RecordId> {
+        let waiting = |number: u8| {
+            let mut lane: Vec<_> = self.records.iter().filter(|(_, record)| record.lane == Lane(number)).collect();
+            let is_blocked = lane.iter().any(|(_, record)| record.blocks_lane(self.now));
+            lane.retain(|(_, record)| record.is_due(self.now));
+            let is_ordered = number != 0;
+            lane.sort_by_key(|(_, record)| {
+                (if is_ordered { Millis::EPOCH } else { record.shown.not_before }, record.shown.seq)
+            });
+            let max = if !is_ordered {
+                limit
+            } else if is_blocked {
+                0
+            } else {
+                per_lane
+            };
+            lane.into_iter().take(max).map(|(id, record)| (record.shown.seq, *id)).collect::<Vec<_>>()
+        };
+        let mut due: Vec<_> = (0..3).flat_map(waiting).collect();
+        due.sort_unstable();
+        due.into_iter().take(limit).map(|(_, id)| id).collect()
+    }
+
+    pub fn choose(&self, index: Index) -> Option<RecordId> {
+        (!self.records.is_empty()).then(|| *index.get(&self.records.keys().copied().collect::<Vec<_>>()))
+    }
+
+    pub fn choose_entry(&self, index: Index) -> Option<(&'static str, Seq)> {
+        (!self.callbacks.is_empty()).then(|| *index.get(&self.callbacks.keys().copied().collect::<Vec<_>>()))
+    }
+
+    /// Changes a record unless it is acked. Returns its number.
+    pub fn edit(&mut self, id: RecordId, edit: impl FnOnce(&mut Modelled)) -> Seq {
+        let record = self.records.get_mut(&id).unwrap();
+        if record.shown.state != State::Acked {
+            edit(record);
+        }
+        record.shown.seq
+    }
+}
+
+impl Modelled {
+    pub fn new(seq: Seq) -> Self {
+        let shown = Record {
+            seq,
+            state: State::Pending,
+            ended: Ended::No,
+            attempts: 0,
+            flags: 0,
+            not_before: Millis::EPOCH,
+            last_error: String::new(),
+            sink: None,
+            start: None,
+            end: None,
+            request: None,
+        };
+        Self { shown, lane: Lane(0), raw: false, leased_at: Millis::EPOCH, lease_until: Millis::EPOCH }
+    }
+
+    pub fn add(&mut self, event: Appended) {
+        let shown = &mut self.shown;
+        match event.kind {
+            FrameKind::End if shown.ended != Ended::No => return,
+            FrameKind::End => (shown.ended, shown.end) = (event.ended, Some(event.body)),
+            FrameKind::Raw => {
+                self.raw = true;
+                (shown.ended, shown.state, shown.start) = (Ended::Ok, State::Held, Some(event.body));
+                shown.last_error = "opaque bytes, appended without a handler: nothing to send".into();
+            }
+            FrameKind::Start | FrameKind::Segment => (self.lane, shown.start) = (event.lane, Some(event.body)),
+        }
+        shown.sink = shown.sink.take().or(event.sink.then(|| SINK.to_owned()));
+    }
+
+    pub fn is_unsettled(&self) -> bool {
+        match self.shown.state {
+            State::Pending => self.shown.ended != Ended::No,
+            State::Leased | State::InDoubt => true,
+            State::Acked | State::Dead | State::Held => false,
+        }
+    }
+
+    /// When a waiting record is due.
+    pub fn waits_until(&self, now: Millis) -> Option<Millis> {
+        match self.shown.state {
+            State::Pending if self.shown.ended != Ended::No => Some(self.shown.not_before).filter(|at| *at > now),
+            State::InDoubt => Some(self.shown.not_before),
+            State::Pending | State::Leased | State::Acked | State::Dead | State::Held => None,
+        }
+    }
+
+    /// Whether the records after it in its lane have to wait.
+    pub fn blocks_lane(&self, now: Millis) -> bool {
+        match self.shown.state {
+            State::Leased | State::InDoubt => true,
+            State::Pending => self.shown.ended != Ended::No && self.shown.not_before > now,
+            State::Acked | State::Dead | State::Held => false,
+        }
+    }
+
+    pub fn is_due(&self, now: Millis) -> bool {
+        self.shown.state == State::Pending && self.shown.ended != Ended::No && self.shown.not_before <= now
+    }
+}

@@ -1,0 +1,278 @@
+//! A store and its model, and the steps on both.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use plsync_journal::{
+    ClockChange, Ended, Event, FLAG_RENEWED, FailedDelivery, FrameKind, Head, Lane, LeaseLimits, Limits, Millis,
+    Parked, RecordId, RequestId, Seq, Spool, State, Store, labels,
+};
+use proptest::sample::Index;
+
+use crate::SUBSCRIBER;
+use crate::common::{LEASE, SINK, ms};
+use crate::model::{Appended, Entry, Model};
+use crate::step::Step;
+
+/// A store and its model.
+pub struct Pair {
+    pub path: PathBuf,
+    pub spool: Spool,
+    pub store: Option<Store>,
+    pub model: Model,
+    pub next_request: u64,
+}
+
+impl Pair {
+    pub fn store(&self) -> &Store {
+        self.store.as_ref().unwrap()
+    }
+
+    fn append(&mut self, id: RecordId, kind: FrameKind, ended: Ended, lane: Lane, sink: bool) {
+        let body = format!("{{\"{kind:?}\":\"{}\"}}", id.hex().repeat(1 + usize::from(id.0[15] % 4))).into_bytes();
+        let mut section = Vec::new();
+        labels::push(&mut section, labels::TAG, b"model");
+        if sink {
+            labels::push(&mut section, labels::SINK, SINK.as_bytes());
+        }
+        let head = Head { ended, lane, ..Head::new(kind, id) };
+        self.spool.append(&Event { head, labels: &section, body: &body }).unwrap();
+        self.model.spool.push(Appended { id, kind, ended, lane, sink, body });
+    }
+
+    pub fn run(&mut self, step: &Step) {
+        let now = self.model.now;
+        match step {
+            Step::Start(lane, sink) => {
+                let id = RecordId::new();
+                self.model.calls.push(id);
+                self.append(id, FrameKind::Start, Ended::No, *lane, *sink);
+            }
+            Step::End(call, ended) if !self.model.calls.is_empty() => {
+                let id = *call.get(&self.model.calls);
+                self.append(id, FrameKind::End, *ended, Lane(0), false);
+            }
+            Step::EndAlone(ended) => self.append(RecordId::new(), FrameKind::End, *ended, Lane(0), true),
+            Step::Raw => self.append(RecordId::new(), FrameKind::Raw, Ended::No, Lane(0), false),
+            Step::Ingest => {
+                self.store().ingest(true).unwrap();
+                self.model.ingest();
+            }
+            Step::Reopen => {
+                self.store = None;
+                self.store = Some(Store::open(&self.path, false).unwrap());
+            }
+            Step::Wait(wait) => self.model.now = now + ms((*wait).into()),
+            Step::Lease(limit, per_lane) => self.lease(*limit, *per_lane),
+            Step::Orphan(old, settle) => self.orphan(ms((*old).into()), ms((*settle).into())),
+            Step::Ack(record) => self.ack(*record),
+            Step::Release(record, delay) => self.park(*record, None, now + ms((*delay).into())),
+            Step::Park(record, state, delay) => self.park(*record, Some(*state), now + ms((*delay).into())),
+            Step::Requeue(record) => self.requeue(*record),
+            Step::Renew(record) => self.renew(*record),
+            Step::SetClock(by, longest) => self.set_clock((*by).into(), ms((*longest).into())),
+            Step::Subscribe => {
+                self.store().subscribe(SUBSCRIBER).unwrap();
+                self.model.received.get_or_insert(self.model.acks.len());
+            }
+            Step::Claim(sink, limit) => self.claim(sink, *limit),
+            Step::Extend(entry, _) | Step::Deliver(entry) | Step::Fail(entry, ..) | Step::ReleaseCallback(entry) => {
+                if let Some((sink, seq)) = self.model.choose_entry(*entry) {
+                    self.settle(step, sink, seq);
+                }
+            }
+            Step::RequeueCallbacks(sink) => self.requeue_callbacks(sink),
+            Step::Drop(sink) => self.drop_sink(sink),
+            Step::End(..) => {}
+        }
+    }
+
+    fn settle(&mut self, step: &Step, sink: &'static str, seq: Seq) {
+        let now = self.model.now;
+        let store = self.store.clone().unwrap();
+        let entry = self.model.callbacks.get_mut(&(sink, seq)).unwrap();
+        match step {
+            Step::Extend(_, delay) => {
+                entry.lease_until = now + ms((*delay).into());
+                store.extend_callbacks(sink, &[seq], entry.lease_until).unwrap();
+            }
+            Step::Fail(_, delay, dead) => {
+                let not_before = now + ms((*delay).into());
+                (entry.due, entry.lease_until, entry.dead, entry.error) = (not_before, Millis::EPOCH, *dead, true);
+                let failed = FailedDelivery { seq, error: "no".into(), not_before, dead: *dead };
+                store.settle_callbacks(sink, &[], &[failed], &[]).unwrap();
+            }
+            Step::ReleaseCallback(_) => {
+                (entry.due, entry.lease_until) = (Millis::EPOCH, Millis::EPOCH);
+                entry.attempts = entry.attempts.saturating_sub(1);
+                store.settle_callbacks(sink, &[], &[], &[seq]).unwrap();
+            }
+            _ => {
+                self.model.callbacks.remove(&(sink, seq));
+                store.settle_callbacks(sink, &[seq], &[], &[]).unwrap();
+            }
+        }
+    }
+
+    fn requeue_callbacks(&mut self, sink: &str) {
+        let mut requeued = 0;
+        for ((_, _), entry) in self.model.callbacks.iter_mut().filter(|((of, _), entry)| *of == sink && entry.dead) {
+            (entry.dead, entry.due, entry.attempts) = (false, Millis::EPOCH, 0);
+            requeued += 1;
+        }
+        assert_eq!(self.store().requeue_callbacks(sink).unwrap(), requeued);
+    }
+
+    fn drop_sink(&mut self, sink: &str) {
+        let before = self.model.callbacks.len();
+        self.model.callbacks.retain(|(of, _), _| *of != sink);
+        let mut dropped = (before - self.model.callbacks.len()) as u64;
+        if sink == SUBSCRIBER {
+            dropped += self.model.received.take().map_or(0, |received| self.model.acks.len() - received) as u64;
+        }
+        assert_eq!(self.store().drop_callbacks(sink).unwrap(), dropped);
+    }
+
+    fn lease(&mut self, limit: usize, per_lane: usize) {
+        let now = self.model.now;
+        let limits = |records| Limits { records, bytes: u64::MAX };
+        let limits = LeaseLimits { total: limits(limit), per_lane: limits(per_lane) };
+        let leased = self.store().lease(limits, LEASE, now).unwrap();
+        let expected = self.model.due(limit, per_lane);
+        assert_eq!(leased.iter().map(|row| row.id).collect::<Vec<_>>(), expected);
+        for id in expected {
+            self.model.edit(id, |record| {
+                record.shown.state = State::Leased;
+                record.shown.attempts += 1;
+                (record.leased_at, record.lease_until) = (now, now + LEASE);
+            });
+        }
+    }
+
+    fn orphan(&mut self, old: Duration, settle: Duration) {
+        let now = self.model.now;
+        let mut orphans = 0;
+        for record in self.model.records.values_mut() {
+            if record.shown.state == State::Leased {
+                record.shown.state = State::InDoubt;
+                record.shown.not_before = if record.leased_at < now - old { Millis::EPOCH } else { now + settle };
+                record.shown.last_error = "its sender stopped before the answer was stored".into();
+                orphans += 1;
+            }
+        }
+        assert_eq!(self.store().orphan_leases(now - old, now + settle).unwrap(), orphans);
+    }
+
+    fn ack(&mut self, record: Index) {
+        let Some(id) = self.model.choose(record) else { return };
+        self.next_request += 1;
+        let request = RequestId(self.next_request);
+        let mut new = false;
+        let mut sink = false;
+        let seq = self.model.edit(id, |record| {
+            record.shown.state = State::Acked;
+            record.shown.request = Some(request);
+            record.shown.last_error.clear();
+            (new, sink) = (true, record.shown.sink.is_some());
+        });
+        if new {
+            self.model.acks.push(seq);
+        }
+        if sink {
+            self.model.callbacks.insert((SINK, seq), Entry::default());
+        }
+        assert_eq!(self.store().ack(&[(seq, request)]).unwrap(), u64::from(new));
+        assert_eq!(self.store().by_request(request).unwrap(), new.then_some(id));
+    }
+
+    fn park(&mut self, record: Index, parked: Option<Parked>, not_before: Millis) {
+        let Some(id) = self.model.choose(record) else { return };
+        let seq = self.model.edit(id, |record| {
+            (record.shown.state, record.shown.not_before) = (parked.map_or(State::Pending, State::from), not_before);
+            record.shown.last_error = "reason".into();
+        });
+        match parked {
+            None => self.store().release(&[seq], not_before, "reason").unwrap(),
+            Some(state) => self.store().park(&[seq], state, not_before, "reason").unwrap(),
+        }
+    }
+
+    fn requeue(&mut self, record: Index) {
+        let Some(id) = self.model.choose(record) else { return };
+        let mut moved = 0;
+        let seq = self.model.edit(id, |record| {
+            if !record.raw && matches!(record.shown.state, State::Dead | State::Held) {
+                (record.shown.state, record.shown.not_before) = (State::Pending, Millis::EPOCH);
+                moved = 1;
+            }
+        });
+        assert_eq!(self.store().requeue(&[seq]).unwrap(), moved);
+    }
+
+    fn renew(&mut self, record: Index) {
+        let Some(id) = self.model.choose(record) else { return };
+        let seq = self.model.edit(id, |record| {
+            if record.shown.state == State::InDoubt {
+                (record.shown.state, record.shown.not_before) = (State::Pending, Millis::EPOCH);
+                record.shown.last_error = "no log".into();
+                record.shown.flags |= FLAG_RENEWED;
+            }
+        });
+        self.store().renew(&[seq], "no log").unwrap();
+    }
+
+    fn set_clock(&mut self, by: i64, longest: Duration) {
+        let (before, after) = (self.model.now, Millis(self.model.now.0.saturating_add_signed(by)));
+        self.model.now = after;
+        let shifted = |at: Millis| {
+            if at > before { (after + ms(at.0 - before.0)).min(after + longest) } else { at }
+        };
+        for record in self.model.records.values_mut() {
+            // A record of any other state keeps its old time, which has no effect.
+            let shown = &mut record.shown;
+            let is_sendable = shown.state == State::Pending && shown.ended != Ended::No;
+            if is_sendable || matches!(shown.state, State::Leased | State::InDoubt) {
+                let waits = (shifted(shown.not_before), shifted(record.lease_until));
+                if waits != (shown.not_before, record.lease_until) {
+                    record.leased_at = after;
+                }
+                (shown.not_before, record.lease_until) = waits;
+            }
+        }
+        self.store().shift_waits(ClockChange { before, after }, longest).unwrap();
+    }
+
+    fn claim(&mut self, sink: &'static str, limit: usize) {
+        let now = self.model.now;
+        let writer = self.spool.writer_id().unwrap();
+        let claimed = self.store().claim_callbacks(sink, Some(writer), limit, LEASE, now).unwrap();
+        let claimed: Vec<_> = claimed.iter().map(|callback| (callback.seq, callback.attempts)).collect();
+        let mut expected = Vec::new();
+        if let Some(received) = self.model.received.as_mut().filter(|_| sink == SUBSCRIBER) {
+            for seq in self.model.acks[*received..].iter().take(limit) {
+                self.model.callbacks.insert((sink, *seq), Entry::default());
+                expected.push((*seq, 0));
+                *received += 1;
+            }
+        }
+        let waiting = self.model.callbacks.iter().filter(|((of, _), entry)| *of == sink && !entry.dead);
+        let mut due: Vec<_> = waiting
+            .filter(|(_, entry)| entry.due_at() <= now)
+            .map(|((_, seq), entry)| (entry.due_at(), *seq, entry.attempts))
+            .collect();
+        due.sort_unstable();
+        due.retain(|(_, seq, _)| !expected.iter().any(|(taken, _)| taken == seq));
+        for (_, seq, attempts) in due {
+            // An entry that was tried before is claimed alone.
+            if expected.len() == limit || (!expected.is_empty() && (attempts > 0 || expected[0].1 > 0)) {
+                break;
+            }
+            expected.push((seq, attempts));
+        }
+        for (seq, attempts) in &expected {
+            let entry = self.model.callbacks.get_mut(&(sink, *seq)).unwrap();
+            (entry.attempts, entry.lease_until) = (attempts + 1, now + LEASE);
+        }
+        assert_eq!(claimed, expected);
+    }
+}

@@ -1,0 +1,72 @@
+//! The steps of a run.
+
+use plsync_journal::{Ended, Lane, Parked};
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use crate::SUBSCRIBER;
+use crate::common::SINK;
+
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Appends a start: its lane, and whether it has a sink.
+    Start(Lane, bool),
+    /// Appends an end, of a call that may have ended already.
+    End(Index, Ended),
+    EndAlone(Ended),
+    Raw,
+    Ingest,
+    Reopen,
+    Wait(u16),
+    Lease(usize, usize),
+    /// Another sender takes over: the age of an old lease, and the time in which the other leases settle.
+    Orphan(u16, u16),
+    Ack(Index),
+    Release(Index, u16),
+    Park(Index, Parked, u16),
+    Requeue(Index),
+    Renew(Index),
+    /// Sets the clock by a number of milliseconds, and limits every wait to the second number.
+    SetClock(i16, u16),
+    Subscribe,
+    Claim(&'static str, usize),
+    Extend(Index, u16),
+    Deliver(Index),
+    Fail(Index, u16, bool),
+    ReleaseCallback(Index),
+    RequeueCallbacks(&'static str),
+    Drop(&'static str),
+}
+
+pub fn step() -> impl Strategy<Value = Step> {
+    let ended = prop::sample::select(vec![Ended::Ok, Ended::Error, Ended::Cancelled, Ended::Partial]);
+    let parked = prop::sample::select(vec![Parked::InDoubt, Parked::Dead, Parked::Held]);
+    let sink = prop::sample::select(vec![SINK, SUBSCRIBER]);
+    // Around the ends of leases and delays.
+    let time = prop::sample::select(vec![0u16, 1, 499, 500, 999, 1000, 1001, 3000]);
+    prop_oneof![
+        4 => (0..3u8, any::<bool>()).prop_map(|(lane, sink)| Step::Start(Lane(lane), sink)),
+        4 => (any::<Index>(), ended.clone()).prop_map(|(call, ended)| Step::End(call, ended)),
+        1 => ended.prop_map(Step::EndAlone),
+        1 => Just(Step::Raw),
+        4 => Just(Step::Ingest),
+        1 => Just(Step::Reopen),
+        2 => time.clone().prop_map(Step::Wait),
+        3 => (1..5usize, 1..4usize).prop_map(|(limit, per_lane)| Step::Lease(limit, per_lane)),
+        1 => (time.clone(), time.clone()).prop_map(|(old, settle)| Step::Orphan(old, settle)),
+        3 => any::<Index>().prop_map(Step::Ack),
+        2 => (any::<Index>(), time.clone()).prop_map(|(record, delay)| Step::Release(record, delay)),
+        2 => (any::<Index>(), parked, time.clone()).prop_map(|(record, state, delay)| Step::Park(record, state, delay)),
+        1 => any::<Index>().prop_map(Step::Requeue),
+        1 => any::<Index>().prop_map(Step::Renew),
+        1 => (-2000..2000i16, time.clone()).prop_map(|(by, longest)| Step::SetClock(by, longest)),
+        1 => Just(Step::Subscribe),
+        3 => (sink.clone(), 1..4usize).prop_map(|(sink, limit)| Step::Claim(sink, limit)),
+        1 => (any::<Index>(), time.clone()).prop_map(|(entry, delay)| Step::Extend(entry, delay)),
+        1 => any::<Index>().prop_map(Step::Deliver),
+        2 => (any::<Index>(), time, any::<bool>()).prop_map(|(entry, delay, dead)| Step::Fail(entry, delay, dead)),
+        1 => any::<Index>().prop_map(Step::ReleaseCallback),
+        1 => sink.clone().prop_map(Step::RequeueCallbacks),
+        1 => sink.prop_map(Step::Drop),
+    ]
+}
