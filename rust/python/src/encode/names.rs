@@ -136,28 +136,28 @@ pub(super) fn hint_of(py: Python<'_>, name: &str) -> Hint {
 fn is_suspect(name: &str) -> bool {
     // The `$` of a Python pattern also matches before a final newline.
     let line = name.strip_suffix('\n').unwrap_or(name);
-    has_word(name, false) || ends(line, TOKEN) || ends(line, AUTH)
+    has_word(name, false) || ends_with(line, TOKEN) || ends_with(line, AUTH)
 }
 
 /// Whether a text contains a word from names of credentials. With `tokens` the word `token` counts too.
 pub(super) fn has_word(text: &str, tokens: bool) -> bool {
     let text = text.as_bytes();
     text.iter().enumerate().any(|(at, first)| match first | 0x20 {
-        b'a' => begins(text, at, "authorization"),
-        b'c' => begins(text, at, "cookie") || begins(text, at, "credential"),
-        b'k' => begins(text, at, "key"),
-        b'p' => ["password", "passwd", "passphrase"].iter().any(|word| begins(text, at, word)),
-        b's' => begins(text, at, "secret"),
-        b't' => tokens && begins(text, at, TOKEN),
+        b'a' => starts_with_word(text, at, "authorization"),
+        b'c' => starts_with_word(text, at, "cookie") || starts_with_word(text, at, "credential"),
+        b'k' => starts_with_word(text, at, "key"),
+        b'p' => ["password", "passwd", "passphrase"].iter().any(|word| starts_with_word(text, at, word)),
+        b's' => starts_with_word(text, at, "secret"),
+        b't' => tokens && starts_with_word(text, at, TOKEN),
         _ => false,
     })
 }
 
-fn ends(name: &str, word: &str) -> bool {
-    name.len().checked_sub(word.len()).is_some_and(|at| begins(name.as_bytes(), at, word))
+fn ends_with(name: &str, word: &str) -> bool {
+    name.len().checked_sub(word.len()).is_some_and(|at| starts_with_word(name.as_bytes(), at, word))
 }
 
-fn begins(text: &[u8], at: usize, word: &str) -> bool {
+fn starts_with_word(text: &[u8], at: usize, word: &str) -> bool {
     text[at..].get(..word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word.as_bytes()))
 }
 

@@ -14,14 +14,14 @@ use super::{secrets, text};
 /// The object has a part that is not plain. [`super::tagged`] encodes such an object.
 pub(super) struct NotPlain;
 
-type Written = Result<(), NotPlain>;
+type WriteResult = Result<(), NotPlain>;
 
 /// Appends the JSON of a plain object. After an error the appended bytes are incomplete.
 ///
 /// An object is plain when it consists of the built-in JSON types and of `langchain_core` objects with plain fields. Subclasses of
 /// these types are not plain, nor are infinite floats, integers beyond 64 bits, lone surrogates, and keys that are tags.
 /// `redacting` objects are plain only without suspicious names.
-pub(super) fn write(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, redacting: bool) -> Written {
+pub(super) fn write(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, redacting: bool) -> WriteResult {
     Writer { out, nodes: 0, names: names(), classes: Recent::default(), redacting, metadata: false }.value(object, 0)
 }
 
@@ -36,7 +36,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn value(&mut self, object: &Bound<'_, PyAny>, depth: usize) -> Written {
+    fn value(&mut self, object: &Bound<'_, PyAny>, depth: usize) -> WriteResult {
         self.nodes += 1;
         if depth > MAX_DEPTH || self.nodes > MAX_NODES {
             return Err(NotPlain);
@@ -71,7 +71,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn text(&mut self, value: &Bound<'_, PyString>) -> Written {
+    fn text(&mut self, value: &Bound<'_, PyString>) -> WriteResult {
         let value = value.to_str().map_err(|_| NotPlain)?;
         if self.redacting && secrets::may_be_in_url(value) {
             return Err(NotPlain);
@@ -80,7 +80,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn integer(&mut self, value: &Bound<'_, PyAny>) -> Written {
+    fn integer(&mut self, value: &Bound<'_, PyAny>) -> WriteResult {
         let mut overflow = 0;
         // SAFETY: the object is an int, so only an overflow can occur, which sets no error.
         let number = unsafe { ffi::PyLong_AsLongLongAndOverflow(value.as_ptr(), &raw mut overflow) };
@@ -91,7 +91,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn float(&mut self, value: f64) -> Written {
+    fn float(&mut self, value: f64) -> WriteResult {
         if !value.is_finite() {
             return Err(NotPlain);
         }
@@ -99,7 +99,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn dict(&mut self, dict: &Bound<'_, PyDict>, depth: usize) -> Written {
+    fn dict(&mut self, dict: &Bound<'_, PyDict>, depth: usize) -> WriteResult {
         let metadata = std::mem::take(&mut self.metadata);
         if dict.is_empty() {
             self.out.extend_from_slice(b"{}");
@@ -136,7 +136,7 @@ impl Writer<'_> {
     }
 
     /// Writes the value under a key with this hint.
-    fn write_under(&mut self, hint: Hint, in_metadata: bool, value: &Bound<'_, PyAny>, depth: usize) -> Written {
+    fn write_under(&mut self, hint: Hint, in_metadata: bool, value: &Bound<'_, PyAny>, depth: usize) -> WriteResult {
         match hint {
             Hint::Suspect if self.redacting && !value.is_none() => Err(NotPlain),
             Hint::Schema if self.redacting => {
@@ -161,7 +161,7 @@ impl Writer<'_> {
         }
     }
 
-    fn list(&mut self, list: &Bound<'_, PyList>, depth: usize) -> Written {
+    fn list(&mut self, list: &Bound<'_, PyList>, depth: usize) -> WriteResult {
         if list.is_empty() {
             self.out.extend_from_slice(b"[]");
             return Ok(());
@@ -179,7 +179,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn model(&mut self, object: &Bound<'_, PyAny>, depth: usize) -> Written {
+    fn model(&mut self, object: &Bound<'_, PyAny>, depth: usize) -> WriteResult {
         // The copier inspects new types, because an inspection may run Python code.
         let name = match self.classes.known_kind(object) {
             Some(Kind::Model(name)) => name,

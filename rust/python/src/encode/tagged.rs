@@ -12,7 +12,7 @@ use pyo3::types::{
 use super::classes::{self, Kind, exact_builtin, members};
 use super::limits::{MAX_DEPTH, MAX_NODES};
 use super::names::Hint;
-use super::tags::{Copied, base64, class_path, copy_float, copy_str, model, tag};
+use super::tags::{CopyResult, base64, class_path, copy_float, copy_str, model, tag};
 use super::{secrets, stdlib};
 
 /// The longest `repr` that is kept, in characters.
@@ -38,7 +38,7 @@ impl Copier {
     }
 
     /// The tagged copy of `object`. `depth` is the number of JSON containers around it.
-    pub(super) fn copy<'py>(&mut self, object: &Bound<'py, PyAny>, depth: usize) -> Copied<'py> {
+    pub(super) fn copy<'py>(&mut self, object: &Bound<'py, PyAny>, depth: usize) -> CopyResult<'py> {
         let py = object.py();
         self.nodes += 1;
         if object.is_none() || object.is_exact_instance_of::<PyBool>() {
@@ -65,7 +65,7 @@ impl Copier {
         self.open.push(address);
         let copied = match self.container(object, depth) {
             Ok(Some(copied)) => Ok(copied),
-            Ok(None) => self.foreign(object, depth),
+            Ok(None) => self.approximate(object, depth),
             Err(_) => self.by_repr(object, || object.repr()),
         };
         self.open.pop();
@@ -99,7 +99,7 @@ impl Copier {
         Ok(Some(copied))
     }
 
-    fn copy_dict<'py>(&mut self, dict: &Bound<'py, PyDict>, depth: usize) -> Copied<'py> {
+    fn copy_dict<'py>(&mut self, dict: &Bound<'py, PyDict>, depth: usize) -> CopyResult<'py> {
         let py = dict.py();
         let metadata = std::mem::take(&mut self.metadata);
         let dict = dict.copy()?;
@@ -129,7 +129,7 @@ impl Copier {
         in_metadata: bool,
         value: &Bound<'py, PyAny>,
         depth: usize,
-    ) -> Copied<'py> {
+    ) -> CopyResult<'py> {
         if value.is_none() {
             return self.copy(value, depth);
         }
@@ -157,7 +157,7 @@ impl Copier {
         }
     }
 
-    fn copy_items<'py>(&mut self, items: &Bound<'py, PyTuple>, depth: usize) -> Copied<'py> {
+    fn copy_items<'py>(&mut self, items: &Bound<'py, PyTuple>, depth: usize) -> CopyResult<'py> {
         let copy = PyList::empty(items.py());
         for item in items {
             copy.append(self.copy_item(&item, depth)?)?;
@@ -165,7 +165,7 @@ impl Copier {
         Ok(copy.into_any())
     }
 
-    fn copy_item<'py>(&mut self, item: &Bound<'py, PyAny>, depth: usize) -> Copied<'py> {
+    fn copy_item<'py>(&mut self, item: &Bound<'py, PyAny>, depth: usize) -> CopyResult<'py> {
         if self.redacting
             && let Some(name) = secrets::header_name(item)
             && secrets::checked_hint(&name) == Hint::Suspect
@@ -181,13 +181,13 @@ impl Copier {
         fields: &Bound<'py, PyDict>,
         extras: Option<&Bound<'py, PyDict>>,
         depth: usize,
-    ) -> Copied<'py> {
+    ) -> CopyResult<'py> {
         let fields = self.copy_dict(fields, depth + 1)?;
         let extras = extras.map(|extras| self.copy_dict(extras, depth + 1)).transpose()?;
         model(name, &fields, extras.as_ref())
     }
 
-    fn copy_int<'py>(&mut self, number: &Bound<'py, PyAny>) -> Copied<'py> {
+    fn copy_int<'py>(&mut self, number: &Bound<'py, PyAny>) -> CopyResult<'py> {
         let py = number.py();
         if number.extract::<i64>().is_ok() || number.extract::<u64>().is_ok() {
             return Ok(number.clone());
@@ -201,9 +201,9 @@ impl Copier {
 
     fn copy_stdlib<'py>(&mut self, object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = object.py();
-        let known = stdlib::get(py)?;
+        let stdlib = stdlib::get(py)?;
         let class = object.get_type();
-        let Some(kind) = known.kind(&class) else { return Ok(None) };
+        let Some(kind) = stdlib.kind(&class) else { return Ok(None) };
         Ok(Some(match kind {
             "timedelta" => {
                 let parts = PyList::empty(py);
@@ -217,7 +217,7 @@ impl Copier {
         }))
     }
 
-    fn copy_moment<'py>(&mut self, kind: &str, object: &Bound<'py, PyAny>) -> Copied<'py> {
+    fn copy_moment<'py>(&mut self, kind: &str, object: &Bound<'py, PyAny>) -> CopyResult<'py> {
         let py = object.py();
         let tagged = tag(py, kind, None, &object.call_method0(intern!(py, "isoformat"))?)?;
         if kind != "date" {
@@ -233,7 +233,7 @@ impl Copier {
     }
 
     /// The approximate copy of an object that can't be restored exactly.
-    fn foreign<'py>(&mut self, object: &Bound<'py, PyAny>, depth: usize) -> Copied<'py> {
+    fn approximate<'py>(&mut self, object: &Bound<'py, PyAny>, depth: usize) -> CopyResult<'py> {
         let py = object.py();
         self.lossy = true;
         let nearest = self.nearest(object, depth + 1);
@@ -246,10 +246,10 @@ impl Copier {
     /// The nearest form of an object with known parts. None for any other object.
     fn nearest<'py>(&mut self, object: &Bound<'py, PyAny>, depth: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = object.py();
-        let known = stdlib::get(py)?;
+        let stdlib = stdlib::get(py)?;
         let class = object.get_type();
         let bases = classes::bases(object)?;
-        if bases.contains(&known.enumeration)? {
+        if bases.contains(&stdlib.enumeration)? {
             return self.copy(&object.getattr(intern!(py, "value"))?, depth).map(Some);
         }
         if self.redacting
@@ -264,7 +264,7 @@ impl Copier {
             let Some((fields, extras)) = classes::fields(object) else { return Ok(None) };
             return self.copy_model(name, &fields, extras.as_ref(), depth).map(Some);
         }
-        if bases.iter().any(|base| known.kind_of_base(&base).is_some()) {
+        if bases.iter().any(|base| stdlib.kind_of_base(&base).is_some()) {
             return Ok(Some(object.str()?.into_any()));
         }
         let is_model = class.hasattr(intern!(py, "__pydantic_fields__"))?;
@@ -292,7 +292,7 @@ impl Copier {
         &mut self,
         object: &Bound<'py, PyAny>,
         text: impl FnOnce() -> PyResult<Bound<'py, PyString>>,
-    ) -> Copied<'py> {
+    ) -> CopyResult<'py> {
         let py = object.py();
         self.lossy = true;
         let text = text().map_or_else(

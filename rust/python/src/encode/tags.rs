@@ -6,10 +6,14 @@ use pyo3::types::{PyDict, PyFloat, PyString, PyType};
 
 use super::stdlib;
 
-pub(super) type Copied<'py> = PyResult<Bound<'py, PyAny>>;
+pub(super) type CopyResult<'py> = PyResult<Bound<'py, PyAny>>;
 
 /// `{"$": name, "v": fields[, "x": extras]}`.
-pub(super) fn model<'py>(name: &str, fields: &Bound<'py, PyAny>, extras: Option<&Bound<'py, PyAny>>) -> Copied<'py> {
+pub(super) fn model<'py>(
+    name: &str,
+    fields: &Bound<'py, PyAny>,
+    extras: Option<&Bound<'py, PyAny>>,
+) -> CopyResult<'py> {
     let py = fields.py();
     let tagged = PyDict::new(py);
     tagged.set_item(intern!(py, "$"), name)?;
@@ -20,7 +24,7 @@ pub(super) fn model<'py>(name: &str, fields: &Bound<'py, PyAny>, extras: Option<
     Ok(tagged.into_any())
 }
 
-pub(super) fn tag<'py>(py: Python<'py>, name: &str, class: Option<&str>, value: &Bound<'py, PyAny>) -> Copied<'py> {
+pub(super) fn tag<'py>(py: Python<'py>, name: &str, class: Option<&str>, value: &Bound<'py, PyAny>) -> CopyResult<'py> {
     let tagged = PyDict::new(py);
     tagged.set_item(intern!(py, "$"), name)?;
     if let Some(class) = class {
@@ -30,7 +34,7 @@ pub(super) fn tag<'py>(py: Python<'py>, name: &str, class: Option<&str>, value: 
     Ok(tagged.into_any())
 }
 
-pub(super) fn copy_str<'py>(text: &Bound<'py, PyString>) -> Copied<'py> {
+pub(super) fn copy_str<'py>(text: &Bound<'py, PyString>) -> CopyResult<'py> {
     if text.to_str().is_ok() {
         return Ok(text.clone().into_any());
     }
@@ -38,7 +42,7 @@ pub(super) fn copy_str<'py>(text: &Bound<'py, PyString>) -> Copied<'py> {
     tag(text.py(), "str", None, &base64(&bytes)?)
 }
 
-pub(super) fn copy_float<'py>(number: &Bound<'py, PyFloat>) -> Copied<'py> {
+pub(super) fn copy_float<'py>(number: &Bound<'py, PyFloat>) -> CopyResult<'py> {
     let value = number.value();
     if value.is_finite() {
         return Ok(number.clone().into_any());
@@ -51,7 +55,7 @@ pub(super) fn copy_float<'py>(number: &Bound<'py, PyFloat>) -> Copied<'py> {
     tag(number.py(), "float", None, PyString::new(number.py(), name).as_any())
 }
 
-pub(super) fn base64<'py>(bytes: &Bound<'py, PyAny>) -> Copied<'py> {
+pub(super) fn base64<'py>(bytes: &Bound<'py, PyAny>) -> CopyResult<'py> {
     let py = bytes.py();
     let one_line = PyDict::new(py);
     one_line.set_item(intern!(py, "newline"), false)?;

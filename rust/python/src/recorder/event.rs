@@ -39,11 +39,11 @@ pub(super) fn write(
 ) -> PyResult<()> {
     let Some(hook) = redact else { return write_fields(py, spool, envelope, fields) };
     let before = to_dict(py, fields)?;
-    let mut kept = bare(fields);
+    let mut kept_fields = bare_fields(fields);
     let mut failure = None;
-    match call(hook.bind(py), &before) {
+    match call_hook(hook.bind(py), &before) {
         Ok(Some(after)) => {
-            if changed(&before, &after) {
+            if is_changed(&before, &after) {
                 envelope.flags |= FLAG_REDACTED;
             }
             for (name, value) in &after {
@@ -51,7 +51,7 @@ pub(super) fn write(
                 if !BARE.contains(&name.as_str()) {
                     let is_settings = SETTINGS.contains(&name.as_str());
                     let value = if is_settings { Value::Settings(Some(value)) } else { Value::Object(Some(value)) };
-                    kept.push((name.into(), value));
+                    kept_fields.push((name.into(), value));
                 }
             }
         }
@@ -61,16 +61,16 @@ pub(super) fn write(
             // Only the class of the error is kept: its message may repeat the content.
             let class = class_path(&error.get_type(py));
             let reason = PyString::new(py, &format!("the redact hook raised {class}"));
-            kept.push(("encode_error".into(), Value::Object(Some(reason.into_any()))));
+            kept_fields.push(("encode_error".into(), Value::Object(Some(reason.into_any()))));
             failure =
                 Some(PyRuntimeError::new_err(format!("the redact hook raised {class}, so the content was left out")));
         }
     }
-    write_fields(py, spool, envelope, &kept)?;
+    write_fields(py, spool, envelope, &kept_fields)?;
     failure.map_or(Ok(()), Err)
 }
 
-fn call<'py>(hook: &Bound<'py, PyAny>, event: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, PyDict>>> {
+fn call_hook<'py>(hook: &Bound<'py, PyAny>, event: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, PyDict>>> {
     let redacted = hook.call1((event.copy()?,)).inspect_err(|error| {
         if error.is_instance_of::<PyKeyboardInterrupt>(hook.py()) {
             // The user pressed Ctrl-C while the hook ran. The program receives the interrupt after the event is written.
@@ -93,14 +93,14 @@ fn to_dict<'py>(py: Python<'py>, fields: &[Field<'_, 'py>]) -> PyResult<Bound<'p
     Ok(event)
 }
 
-fn changed(before: &Bound<'_, PyDict>, after: &Bound<'_, PyDict>) -> bool {
+fn is_changed(before: &Bound<'_, PyDict>, after: &Bound<'_, PyDict>) -> bool {
     let is_same = |key, value: &Bound<'_, PyAny>| {
         after.get_item(key).is_ok_and(|found| found.is_some_and(|found| found.is(value)))
     };
     before.len() != after.len() || !before.iter().all(|(key, value)| is_same(key, &value))
 }
 
-fn bare<'a, 'py>(fields: &[Field<'a, 'py>]) -> Vec<Field<'a, 'py>> {
+fn bare_fields<'a, 'py>(fields: &[Field<'a, 'py>]) -> Vec<Field<'a, 'py>> {
     fields.iter().filter(|(name, _)| BARE.contains(&name.as_ref())).cloned().collect()
 }
 
@@ -120,7 +120,7 @@ fn write_fields(py: Python<'_>, spool: &Spool, mut envelope: Envelope<'_>, field
         Ok(written) => written,
         Err(error) => {
             envelope.flags |= FLAG_LOSSY;
-            let mut stub = bare(fields);
+            let mut stub = bare_fields(fields);
             let reason = error.to_string();
             stub.push(("encode_error".into(), Value::Text(&reason)));
             draft.clear_body();

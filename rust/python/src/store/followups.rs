@@ -126,12 +126,12 @@ impl Store {
         request_id: Option<u64>,
     ) -> PyResult<Vec<FollowUp>> {
         let target = one_target(record_id, request_id)?;
-        Ok(all(py.detach(|| self.journal().followups(target)).or_raise(py)?))
+        Ok(wrap(py.detach(|| self.journal().followups(target)).or_raise(py)?))
     }
 
     #[pyo3(signature = (limit = 100))]
     fn dead_followups(&self, py: Python<'_>, limit: usize) -> PyResult<Vec<FollowUp>> {
-        Ok(all(py.detach(|| self.journal().dead_followups(limit)).or_raise(py)?))
+        Ok(wrap(py.detach(|| self.journal().dead_followups(limit)).or_raise(py)?))
     }
 
     #[pyo3(signature = (limit, lease_ms, now_ms, max_bytes = 4 << 20))]
@@ -145,7 +145,7 @@ impl Store {
     ) -> PyResult<Vec<FollowUp>> {
         let limits = Limits { records: limit, bytes: max_bytes };
         let lease = Duration::from_millis(lease_ms);
-        Ok(all(py.detach(|| self.journal().claim_followups(limits, lease, Millis(now_ms))).or_raise(py)?))
+        Ok(wrap(py.detach(|| self.journal().claim_followups(limits, lease, Millis(now_ms))).or_raise(py)?))
     }
 
     fn followups_done(&self, py: Python<'_>, keys: Vec<FollowUpKey>) -> PyResult<()> {
@@ -194,6 +194,6 @@ fn one_target(record_id: Option<[u8; 16]>, request_id: Option<u64>) -> PyResult<
     target(record_id, request_id)?.ok_or_else(|| PyValueError::new_err("a follow-up needs a record or a request"))
 }
 
-fn all(followups: Vec<Stored>) -> Vec<FollowUp> {
+fn wrap(followups: Vec<Stored>) -> Vec<FollowUp> {
     followups.into_iter().map(FollowUp).collect()
 }
