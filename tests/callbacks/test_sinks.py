@@ -147,7 +147,7 @@ def test_the_oldest_of_many_callbacks_of_one_name_is_dropped(tmp_path: Path, mon
         def on_id(self, request_id: int) -> None:
             """A callback of an object that serves one call."""
 
-    monkeypatch.setattr(in_process, "_MOST_OF_A_NAME", 3)
+    monkeypatch.setattr(in_process, "_MAX_SAME_NAME", 3)
     thread = in_process.CallbackThread(str(tmp_path / "journal"))
     answers = [Answer() for _ in range(5)]
     names = [thread.add(answer.on_id) for answer in answers]

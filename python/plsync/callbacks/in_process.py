@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CallbackThread"]
 
-# A program that makes a callback for each call would otherwise keep all of them.
-_MOST_OF_A_NAME: Final = 10_000
+# Callbacks of one name. A program that makes a callback for each call would otherwise keep all of them.
+_MAX_SAME_NAME: Final = 10_000
 _RETRY_SECONDS: Final = 30.0
 # Calls that run when the program ends have this long to return. The journal keeps the ids of the rest.
 _GRACE_SECONDS: Final = 1.0
@@ -62,7 +62,7 @@ class CallbackThread(JournalThread):
             kind = None if sinks.is_importable(callback) else sinks.identity(callback)
             number = numbers.setdefault(kind, next(reversed(numbers.values()), 0) + 1)
             self._sinks[sinks.numbered_name(name, number)] = callback
-            if len(numbers) > _MOST_OF_A_NAME:
+            if len(numbers) > _MAX_SAME_NAME:
                 del self._sinks[sinks.numbered_name(name, numbers.pop(next(iter(numbers))))]
         return sinks.numbered_name(name, number)
 

@@ -35,7 +35,7 @@ _MAX_ERRORS: Final = 20
 
 
 @dataclass
-class _RunResult:
+class _GroupResult:
     """The outcomes of the follow-ups of one request."""
 
     outcomes: list[tuple[FollowUp, Outcome]] = field(default_factory=list)
@@ -62,7 +62,7 @@ class FollowUpSender:
         self._policy = policy
         self._halted = False
         self._unclear_in_a_row = 0
-        self._threads: RequestThreads[list[FollowUp], _RunResult] = RequestThreads(
+        self._threads: RequestThreads[list[FollowUp], _GroupResult] = RequestThreads(
             self._send, in_flight, "plsync-follow-up"
         )
 
@@ -96,11 +96,11 @@ class FollowUpSender:
         if not self._threads.free:
             return True
         claimed = self._queue.claim(self._threads.free, int(self._policy.lease * 1000), now_ms())
-        for _, run in itertools.groupby(claimed, key=lambda followup: followup.request_id):
-            self._threads.submit(list(run))
+        for _, group in itertools.groupby(claimed, key=lambda followup: followup.request_id):
+            self._threads.submit(list(group))
         return bool(claimed)
 
-    def _last_results(self) -> list[_RunResult]:
+    def _last_results(self) -> list[_GroupResult]:
         """The results that come within the grace of a stop. All other claimed follow-ups are sent after their lease."""
         results = []
         deadline = time.monotonic() + self._policy.grace
@@ -109,24 +109,24 @@ class FollowUpSender:
         self._threads.abandon()
         return results
 
-    def _send(self, run: list[FollowUp]) -> _RunResult:
+    def _send(self, group: list[FollowUp]) -> _GroupResult:
         """Send the follow-ups of one request, up to the first that has to be sent again."""
-        result = _RunResult()
+        result = _GroupResult()
         # Each request takes up to the timeout. All of them have to end before the lease does.
         deadline = time.monotonic() + self._policy.timeout
-        for position, followup in enumerate(run):
+        for position, followup in enumerate(group):
             if self._halted or time.monotonic() > deadline:
-                result.unsent = run[position:]
+                result.unsent = group[position:]
                 break
             outcome = self._client.track(followup.op, {"request_id": followup.request_id, **followup.payload})
             result.outcomes.append((followup, outcome))
             if not isinstance(outcome, Delivered) and RULES[type(outcome)].state != "dead":
-                result.unsent = run[position + 1 :]
+                result.unsent = group[position + 1 :]
                 self._halted = self._halted or not isinstance(outcome, Ambiguous)
                 break
         return result
 
-    def _settle(self, results: Iterable[_RunResult], report: FollowUpReport) -> None:
+    def _settle(self, results: Iterable[_GroupResult], report: FollowUpReport) -> None:
         """Store the outcomes in the queue."""
         done: list[FollowUp] = []
         failed: list[FailedFollowUp] = []

@@ -1,4 +1,4 @@
-"""The examples in the docstrings of replay run."""
+"""The examples in the docstrings of the package run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from plsync import Journal
 ROOT = Path(plsync.__file__).parent
 MODULES = sorted(
     ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
-    for path in (ROOT / "replay").rglob("*.py")
+    for path in ROOT.rglob("*.py")
     if ">>>" in path.read_text(encoding="utf-8")
 )
 
