@@ -122,7 +122,8 @@ class FollowUpSender:
             result.outcomes.append((followup, outcome))
             if not isinstance(outcome, Delivered) and RULES[type(outcome)].state != "dead":
                 result.unsent = group[position + 1 :]
-                self._halted = self._halted or not isinstance(outcome, Ambiguous)
+                if not isinstance(outcome, Ambiguous):
+                    self._halted = True
                 break
         return result
 

@@ -208,7 +208,8 @@ class Sender:
                 continue
             if isinstance(outcome, Refused) and outcome.foreign:
                 outcome = self._confirm(outcome)
-            self._halted = self._halted or RULES[type(outcome)].action is not Action.CONTINUE
+            if RULES[type(outcome)].action is not Action.CONTINUE:
+                self._halted = True
             result.outcomes.append(([record for record, _ in part], outcome))
         return result
 
