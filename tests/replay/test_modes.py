@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import subprocess
 import sys
 import threading
@@ -16,7 +17,8 @@ from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import Field
 
 from plsync.errors import NoRecording
-from plsync.replay import Recording, with_recording
+from plsync.replay import Recording, record_all, with_recording
+from plsync.replay.options import ReplayOptions
 from tests.support.models import Chat, SlowChat, StreamingChat
 from tests.support.replaying import lines, poisoned, recorded, replayed
 
@@ -104,6 +106,22 @@ def test_an_unknown_mode_is_refused(path: Path) -> None:
         with_recording(Chat(), path, speed=0)
     with pytest.raises(ValueError, match="'fail' or 'repeat'"):
         with_recording(Chat(), path, exhausted="loop")  # type: ignore[arg-type]
+
+
+def test_an_unknown_option_is_refused(path: Path) -> None:
+    recording = Recording(path)
+    for target in (path, recording):
+        with pytest.raises(TypeError, match="sped"):
+            with_recording(Chat(), target, sped=2)  # type: ignore[call-arg]
+        with pytest.raises(TypeError, match="sped"), record_all(target, sped=2):  # type: ignore[call-arg]
+            pass
+    assert isinstance(with_recording(Chat(), recording, speed=0), Chat)  # an open recording has its own options
+
+
+def test_the_signature_of_a_recording_has_every_option() -> None:
+    path_and_mode, options = (names := list(inspect.signature(Recording).parameters))[:2], names[2:]
+    assert path_and_mode == ["path", "mode"]
+    assert options == list(ReplayOptions.__annotations__)
 
 
 # --- the same request again ---

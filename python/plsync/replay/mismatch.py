@@ -67,7 +67,7 @@ def explain_stream_end(chunks: int, source: str) -> str:
     """
     return (
         f"the recorded program stopped reading this response after {chunks} chunks, so the rest is unknown; "
-        f"they were served from {source}: record the call again"
+        f"the chunks were served from {source}: record the call again to read on"
     )
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from plsync.replay.matching import Match
     from plsync.replay.redaction import Redact
 
-__all__ = ["Exhausted", "Mode", "ReplayOptions", "check_mode", "check_options"]
+__all__ = ["Exhausted", "Mode", "ReplayOptions", "check_names", "check_values"]
 
 Mode = Literal["none", "once", "new_episodes", "all"]
 """How a recording treats a call.
@@ -38,28 +38,26 @@ class ReplayOptions(TypedDict, total=False):
     """The filters of ``Journal.records()``: only these records of a journal are served."""
 
 
-def check_options(options: Mapping[str, Any]) -> None:
-    """Check the names and values of replay options.
+def check_names(options: Mapping[str, Any]) -> None:
+    """Check the names of replay options.
 
     Raises:
         TypeError: an option is unknown.
-        ValueError: ``exhausted`` is unknown, or ``speed`` is not above 0.
     """
     known = ReplayOptions.__annotations__
     for name in options.keys() - known.keys():
         raise TypeError(f"no replay option is called {name!r}: there are {', '.join(known)}")
-    exhausted, speed = options.get("exhausted", "fail"), options.get("speed")
+
+
+def check_values(mode: str, exhausted: str, speed: float | None) -> None:
+    """Check the values of a mode and of replay options.
+
+    Raises:
+        ValueError: the mode or ``exhausted`` is unknown, or ``speed`` is not above 0.
+    """
+    if mode not in get_args(Mode):
+        raise ValueError(f"{mode!r} is not a mode: there are {', '.join(get_args(Mode))}")
     if exhausted not in get_args(Exhausted):
         raise ValueError(f"exhausted is 'fail' or 'repeat', not {exhausted!r}")
     if speed is not None and not speed > 0:
         raise ValueError(f"speed is above 0, or None to serve at once, not {speed!r}")
-
-
-def check_mode(mode: str) -> None:
-    """Check the name of a mode.
-
-    Raises:
-        ValueError: the mode is unknown.
-    """
-    if mode not in get_args(Mode):
-        raise ValueError(f"{mode!r} is not a mode: there are {', '.join(get_args(Mode))}")

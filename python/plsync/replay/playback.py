@@ -71,13 +71,13 @@ class Playback:
         self.source = source
         self._served = set(served)
 
-    def find(self, requests: Sequence[Request], *, whole: bool, live: bool) -> RecordedResponse | None:
+    def find(self, requests: Sequence[Request], *, whole: bool, has_live_model: bool) -> RecordedResponse | None:
         """The recorded response to a request, or ``None`` if the live model must be called.
 
         Args:
             requests: the variants of one request; any of them may match.
             whole: the response must be complete.
-            live: there is a live model.
+            has_live_model: there is a live model to call.
 
         Raises:
             NoRecording: no call matches, and the mode does not allow a live call.
@@ -95,7 +95,7 @@ class Playback:
                     self._served.add(call.location)
                     self.counts.replayed += 1
                     return call.response(self.source.load_blob, new_ids=repeats)
-            if self._mode == "new_episodes" and live:
+            if self._mode == "new_episodes" and has_live_model:
                 return None
             raise self._no_recording(self._mismatch(requests, whole=whole, recorded=recorded))
 

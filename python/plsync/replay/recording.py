@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from plsync._common.background import ForkGuard
 from plsync.errors import NoRecording, ReplayError
-from plsync.replay.matching import Matcher
-from plsync.replay.options import Exhausted, Mode, ReplayOptions, check_mode, check_options
+from plsync.replay.matching import Match, Matcher
+from plsync.replay.options import Exhausted, Mode, ReplayOptions, check_names, check_values
 from plsync.replay.playback import Counts, Playback
-from plsync.replay.redaction import redact_response, redact_values
+from plsync.replay.redaction import Redact, redact_response, redact_values
 from plsync.replay.request.request import Request
 from plsync.replay.response.packing import pack
 from plsync.replay.storage.blobs import PendingBlobs
@@ -27,8 +27,9 @@ from plsync.replay.storage.writer import RecordingWriter
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Self
 
+    from plsync.journal.filters import Filters
     from plsync.journal.journal import Journal
     from plsync.replay.response.response import RecordedResponse
 
@@ -47,46 +48,56 @@ class Recording:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] | Journal, mode: Mode = "none", **options: Unpack[ReplayOptions]
+        self,
+        path: str | os.PathLike[str] | Journal,
+        mode: Mode = "none",
+        *,
+        match: Match | None = None,
+        exhausted: Exhausted = "fail",
+        speed: float | None = None,
+        redact: Redact | None = None,
+        filters: Filters | None = None,
     ) -> None:
         """Opens a recording. Nothing is read before the first call.
 
         Args:
             path: a file, which need not exist; or a journal or its directory, whose calls are served.
             mode: ``none`` (default), ``once``, ``new_episodes`` or ``all``; only ``none`` for a journal.
-            options: these keyword arguments:
-
-                * ``match=None``: the parts of a request that must be equal. Either a list of names: ``messages``,
-                  ``stop``, ``tools``, ``tool_choice``, ``response_format`` (the default), and ``model``, ``class``,
-                  ``settings``. Or a function from a request, a dict, to the JSON value that must be equal.
-                * ``exhausted="fail"``: refuse a request that is made more often than it was recorded. ``"repeat"``
-                  serves its last response again, with a new message id.
-                * ``speed=None``: serve chunks at this multiple of the recorded pace; None serves them at once.
-                * ``redact=None``: a hook that receives a request and, while recording, a response, both as JSON. It
-                  returns the part that may be kept, or None to record nothing.
-                * ``filters=None``: the filters of ``Journal.records()``: a journal serves only these records.
+            match: the parts of a request that must be equal. Either a list of names: ``messages``, ``stop``, ``tools``,
+                ``tool_choice``, ``response_format`` (the default), and ``model``, ``class``, ``settings``. Or a
+                function from a request, a dict, to the JSON value that must be equal.
+            exhausted: ``fail`` refuses a request that is made more often than it was recorded. ``repeat`` serves its
+                last response again, with a new message id.
+            speed: serve chunks at this multiple of the recorded pace; None serves them at once.
+            redact: a hook that receives a request and, while recording, a response, both as JSON. It returns the part
+                that may be kept, or None to record nothing.
+            filters: the filters of ``Journal.records()``: a journal serves only these records.
 
         Raises:
-            TypeError: an option is unknown.
             ValueError: the mode, ``match`` or ``exhausted`` is unknown, ``speed`` is not above 0, or a journal is
                 opened with another mode than ``none``.
         """
-        check_mode(mode)
-        check_options(options)
+        check_values(mode, exhausted, speed)
         self.path: Path
         """The absolute path of the file or journal."""
         self.mode: Mode = mode
-        self.exhausted: Exhausted = options.get("exhausted", "fail")
-        self.speed = options.get("speed")
-        self._options = options
-        self._redact = options.get("redact")
-        self._matcher = Matcher(options.get("match"))
+        self.exhausted: Exhausted = exhausted
+        self.speed = speed
+        self._options: ReplayOptions = {
+            "match": match,
+            "exhausted": exhausted,
+            "speed": speed,
+            "redact": redact,
+            "filters": filters,
+        }
+        self._redact = redact
+        self._matcher = Matcher(match)
         self._writer: RecordingWriter | None = None
         self._records_all = mode == "all"
         if isinstance(path, (str, os.PathLike)) and not os.path.isdir(path):
             self._open_file(path)
         else:
-            self._open_journal(path)
+            self._open_journal(path, filters)
 
     def _open_file(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(os.path.abspath(path))
@@ -98,13 +109,13 @@ class Recording:
         # Last: another thread may close this recording as soon as it has a writer.
         self._writer = RecordingWriter(self._file, replace=self.mode == "all")
 
-    def _open_journal(self, path: str | os.PathLike[str] | Journal) -> None:
+    def _open_journal(self, path: str | os.PathLike[str] | Journal, filters: Filters | None) -> None:
         from plsync.replay.storage.journal_source import JournalSource  # noqa: PLC0415 - most recordings are files
 
         if self.mode != "none":
             advice = "PromptLayerCallbackHandler records into a journal"
             raise ValueError(f"a journal is only served, so its mode is 'none', not {self.mode!r}: {advice}")
-        source = JournalSource.open(path, self._matcher, self._options.get("filters"))
+        source = JournalSource.open(path, self._matcher, filters)
         self.path = Path(source.name)
         self._playback = Playback(source, self._matcher, self.mode, self.exhausted, is_journal=True)
 
@@ -156,21 +167,21 @@ class Recording:
             body = self._redact(body) or {}
         return replace(request, body=body, settings=redact_values(request.settings, secrets))
 
-    def find(self, requests: Sequence[Request], *, whole: bool, live: bool = True) -> RecordedResponse | None:
+    def find(self, requests: Sequence[Request], *, whole: bool, has_live_model: bool = True) -> RecordedResponse | None:
         """The recorded response to a request, or ``None`` if the live model must be called.
 
         Args:
             requests: the variants of one request, from ``redact_request``; any of them may match.
             whole: the response must be complete: the recorded program read it to its end.
-            live: there is a live model.
+            has_live_model: there is a live model to call.
 
         Raises:
             NoRecording: no call matches, and the mode does not allow a live call or there is no live model.
             ReplayError: the recording cannot be read.
         """
-        if self._records_all and live:
+        if self._records_all and has_live_model:
             return None
-        return self._playback.find(requests, whole=whole, live=live)
+        return self._playback.find(requests, whole=whole, has_live_model=has_live_model)
 
     def stream_end_error(self, chunks: int) -> NoRecording:
         """The error for a program that reads a stream further than the recorded program did; it is counted."""
@@ -268,9 +279,10 @@ def as_recording(
     """The recording that an argument names: an open ``Recording`` itself, or the file or journal at a path.
 
     Raises:
-        TypeError, ValueError: see ``Recording``.
+        TypeError: an option is unknown.
+        ValueError: see ``Recording``; the options of an open recording are not used, and not checked.
     """
-    check_options(options)
+    check_names(options)
     return recording if isinstance(recording, Recording) else Recording(recording, mode, **options)
 
 

@@ -71,7 +71,7 @@ class InterceptedCall:
         Raises:
             NoRecording: nothing matches, and the mode forbids a live call or there is no live model.
         """
-        response = self._recording.find(self._requests, whole=whole, live=self._proxy.has_live_model)
+        response = self._recording.find(self._requests, whole=whole, has_live_model=self._proxy.has_live_model)
         if response is not None and self._call_classes:
             response.allow_classes(self._call_classes)
         return response
