@@ -121,11 +121,11 @@ impl Writer {
             (segment.index + 1, segment.next_size(), *offset * 2 > segment.size)
         };
         if half_full {
-            self.make_ahead(index, size);
+            self.make_spare(index, size);
         }
     }
 
-    fn make_ahead(&self, index: u32, size: u64) {
+    fn make_spare(&self, index: u32, size: u64) {
         let mut spare = lock(&self.spare);
         // A rotation that came first has made this segment itself, and appends to it.
         if spare.index == index && spare.segment.is_none() {
@@ -206,7 +206,7 @@ mod tests {
         append(&writer, b"in the first segment");
         // The fsync thread found the first segment half full, and is about to make the second one.
         append(&writer, &vec![b'x'; usize::try_from(size).unwrap()]);
-        writer.make_ahead(1, size);
+        writer.make_spare(1, size);
         let file = std::fs::read(segment::segment_path(spool.path(), writer.id, 1)).unwrap();
         assert!(file.windows(8).any(|window| window == b"xxxxxxxx"), "the appended event has lost its name");
     }
