@@ -58,8 +58,8 @@ def hand_over(
 ) -> None:
     """Receives the parts of plsync that Rust uses. Only ``plsync._common.native`` calls this, once.
 
-    Until then the native classes and ``encode`` raise RuntimeError. If ``plsync.errors`` lacks a class that Rust
-    raises, the first error of the process is an AttributeError.
+    Until then the native classes and ``encode`` raise RuntimeError. While ``load_errors`` fails, a journal error is a
+    RuntimeError with the failure as its cause.
 
     Args:
         load_errors: returns the module ``plsync.errors``; called with the first error of the process.

@@ -131,6 +131,55 @@ native.Store("journal", create=False)
     assert "AttributeError" in python(code, tmp_path)
 
 
+def test_an_error_keeps_its_message_when_the_error_classes_cannot_be_loaded(tmp_path: Path) -> None:
+    """The interpreter imports nothing more while it ends."""
+    output = open_without_a_journal("raise ImportError('the interpreter is ending')", tmp_path)
+    assert "RuntimeError: no journal at missing" in output
+    assert "ImportError: the interpreter is ending" in output
+
+
+def test_an_error_can_occur_while_the_error_classes_are_loaded(tmp_path: Path) -> None:
+    """A finaliser of the program may run then, and fail to record an event."""
+    output = open_without_a_journal("if loads < 3: open_missing()\n    return errors", tmp_path)
+    assert output.count("caught no journal at missing") == 2
+    assert "plsync.errors.JournalNotFound: no journal at missing" in output
+
+
+def open_without_a_journal(load: str, directory: Path) -> str:
+    """The output of a program that opens a missing journal, and loads the error classes by the lines in ``load``."""
+    code = f"""
+from plsync import errors
+from plsync._common import redaction
+from plsync._native import Store, hand_over
+
+loads = 0
+
+def open_missing():
+    try:
+        Store("missing", create=False)
+    except errors.JournalNotFound as error:
+        print("caught", error)
+
+def load():
+    global loads
+    loads += 1
+    {load}
+
+hand_over(
+    load,
+    names_a_secret=redaction.names_a_secret,
+    without_credentials=redaction.without_credentials,
+    without_secrets=redaction.without_secrets,
+    schema_keys=redaction.SCHEMA_KEYS,
+    redacted=redaction.REDACTED,
+)
+Store("missing", create=False)
+"""
+    return python(code, directory)
+
+
 def python(code: str, directory: Path) -> str:
-    done = subprocess.run([sys.executable, "-c", code], cwd=directory, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=directory, capture_output=True, text=True, check=False, timeout=60
+    )
     return done.stdout + done.stderr

@@ -1,15 +1,22 @@
 //! Journal errors as exceptions of `plsync.errors`, each with advice on what to do.
 
 use plsync_journal::Error;
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::handover;
 
 /// The Python exception for a journal error.
+///
+/// When `plsync.errors` can't be loaded, as at the end of the interpreter, it is a `RuntimeError` with the journal's message.
 pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     let classes = match handover::errors(py) {
         Ok(classes) => classes,
-        Err(error) => return error,
+        Err(cause) => {
+            let unclassified = PyRuntimeError::new_err(error.to_string());
+            unclassified.set_cause(py, Some(cause));
+            return unclassified;
+        }
     };
     let (class, advice) = match error {
         Error::NotFound(_) => (

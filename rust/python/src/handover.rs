@@ -11,8 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
-/// The classes of `plsync.errors` that Rust raises or warns with. The first error of a process reads all of them: a class that
-/// `plsync.errors` lacks makes it an `AttributeError`.
+/// The classes of `plsync.errors` that Rust raises or warns with. The first error of a process reads all of them.
 #[derive(FromPyObject)]
 pub(crate) struct ErrorClasses {
     #[pyo3(attribute("JournalError"))]
@@ -89,7 +88,13 @@ pub(crate) fn require(py: Python<'_>) -> PyResult<()> {
 /// Before the hand-over, which [`require`] rules out.
 pub(crate) fn errors(py: Python<'_>) -> PyResult<&'static ErrorClasses> {
     let HandedOver { load_errors, errors, .. } = get(py);
-    errors.get_or_try_init(py, || load_errors.bind(py).call0()?.extract())
+    if let Some(classes) = errors.get(py) {
+        return Ok(classes);
+    }
+    // Not with get_or_try_init, which locks the cell while the import runs. A finaliser of the program may fail to record an event
+    // meanwhile and wait for its own thread. A child that is forked meanwhile would wait for a thread that it lacks.
+    let classes = load_errors.bind(py).call0()?.extract()?;
+    Ok(errors.get_or_init(py, || classes))
 }
 
 /// The redaction.
