@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
+from plsync._common import native
 from plsync.journal.callbacks import CallbackQueue
 from plsync.journal.doorbell import Doorbell
 from plsync.journal.followups import FollowUpQueue
@@ -14,9 +15,6 @@ from plsync.journal.quota import Quota
 from plsync.journal.reader import JournalReader
 from plsync.journal.reports import CheckReport, CompactReport, IngestReport, Receipt, Stats
 from plsync.journal.tracker import Tracker
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Journal"]
 
@@ -50,10 +48,8 @@ class Journal(JournalReader):
             RecordingError: the value has more than 64 MiB.
             TypeError: the value cannot be encoded.
         """
-        from plsync._common.native import Recorder, encode  # noqa: PLC0415 - importing plsync must not load the native module
-
-        body = value if isinstance(value, bytes) else encode(value)[0]
-        return str(UUID(bytes=Recorder(str(self.path), durability).append(body)))
+        body = value if isinstance(value, bytes) else native.encode(value)[0]
+        return str(UUID(bytes=native.Recorder(str(self.path), durability).append(body)))
 
     def flush(self, *, wait: Literal["disk", "acked"] = "disk", timeout: float | None = None) -> Receipt:
         """Bring every event written before, by any process, safely to disk.
@@ -148,9 +144,7 @@ class Journal(JournalReader):
     @property
     def callbacks(self) -> CallbackQueue:
         """The request ids that wait for a ``pl_id_callback``."""
-        from plsync._common.native import CallbackQueue as Native  # noqa: PLC0415 - as in append
-
-        return CallbackQueue(Native(self._store))
+        return CallbackQueue(native.CallbackQueue(self._store))
 
     def doorbell(self) -> None:
         """Wake the programs that wait for request ids. An ack does this."""

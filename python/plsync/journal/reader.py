@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from plsync._common.native import Store
 from plsync._common.paths import default_journal
 from plsync.errors import JournalError, PlsyncWarning
 from plsync.journal import acks, lookup, scan, tail
@@ -22,8 +23,6 @@ from plsync.journal.record import Record
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
-
-    from plsync._common.native import Store
 
 __all__ = ["JournalReader"]
 
@@ -53,8 +52,6 @@ class JournalReader:
             JournalFormatError: the directory is not a journal, or a newer plsync wrote it.
             JournalError: it cannot be read (permission, disk), or is on a network file system and ``force`` is false.
         """
-        from plsync._common.native import Store  # noqa: PLC0415 - importing plsync must not load the native module
-
         return cls(Store(os.fspath(path if path is not None else default_journal()), create=create, force=force))
 
     def close(self) -> None:
