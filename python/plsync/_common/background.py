@@ -75,9 +75,9 @@ class JournalThread:
     def __init__(self, path: str) -> None:
         """``path``: the journal's directory."""
         self.path = path
-        self._begin()
+        self._set_up()
 
-    def _begin(self) -> None:
+    def _set_up(self) -> None:
         # In a forked child a thread that no longer exists may hold the lock.
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -125,10 +125,10 @@ class JournalThread:
     @classmethod
     def _exit(cls) -> None:
         since = time.monotonic()
-        for one in list(cls._by_path.values()):
-            one.at_exit(since)
+        for journal_thread in list(cls._by_path.values()):
+            journal_thread.at_exit(since)
 
     @classmethod
     def _in_child(cls) -> None:
-        for one in cls._by_path.values():
-            one._begin()
+        for journal_thread in cls._by_path.values():
+            journal_thread._set_up()

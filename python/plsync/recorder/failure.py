@@ -57,9 +57,9 @@ def partial_response(response: Any) -> tuple[list[Any], Mapping[str, Any] | None
 
     LangChain lists both together. The metadata is in a generation without content.
     """
-    generations = [one for several in getattr(response, "generations", None) or [] for one in several]
-    http = [metadata for one in generations if (metadata := _http_metadata(one)) is not None]
-    return [one for one in generations if _http_metadata(one) is None], http[0] if http else None
+    generations = [item for of_prompt in getattr(response, "generations", None) or [] for item in of_prompt]
+    http = [metadata for item in generations if (metadata := _http_metadata(item)) is not None]
+    return [item for item in generations if _http_metadata(item) is None], http[0] if http else None
 
 
 def _http_metadata(generation: Any) -> Mapping[str, Any] | None:
