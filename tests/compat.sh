@@ -12,7 +12,7 @@ for version in $versions; do
     test -d "$core" || .venv/bin/pip install --quiet --no-deps --target "$core" "langchain-core==$version"
     echo "langchain-core $version"
     PYTHONPATH="$core" .venv/bin/pytest --quiet -p no:cacheprovider -n auto \
-        tests/recorder/test_handler*.py tests/recorder/test_failures.py tests/recorder/test_oddities.py \
+        tests/recorder/test_handler*.py tests/recorder/test_failures.py tests/recorder/test_langchain_quirks.py \
         tests/recorder/test_redaction.py tests/recorder/test_streams.py tests/recorder/test_decisions.py \
         tests/journal/test_tagged_json.py tests/callbacks/test_sinks.py \
         tests/replay/test_chat.py tests/replay/test_text.py tests/replay/test_stream_events.py \

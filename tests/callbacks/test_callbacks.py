@@ -11,8 +11,8 @@ import pytest
 from plsync.callbacks.worker import MAX_ATTEMPTS, CallbackReport
 from plsync.journal import Journal
 from plsync.journal.record import Record
+from tests.support.callback_worker import deliver
 from tests.support.calls import request_ids, write_calls
-from tests.support.delivering import deliver
 from tests.support.spooling import SpoolWriter
 
 SINK = "app:on_id"

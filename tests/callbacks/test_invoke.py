@@ -16,8 +16,8 @@ import pytest
 from plsync._common.paths import current_journal, default_journal
 from plsync.callbacks.worker import CallbackReport
 from plsync.journal import Journal
+from tests.support.callback_worker import deliver
 from tests.support.calls import acknowledge, write_calls
-from tests.support.delivering import deliver
 
 SINK = "app:on_id"
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from plsync.journal import Journal
+from tests.support.callback_worker import deliver
 from tests.support.calls import acknowledge, wait_until, write_calls
-from tests.support.delivering import deliver
 
 # Records calls, prints "recorded", and runs callbacks until its input ends.
 PROGRAM = """

@@ -12,7 +12,7 @@ from pathlib import Path
 import grimp
 import pytest
 
-from tests.support.circles import circles
+from tests.support.import_cycles import import_cycles
 from tests.support.root import ROOT
 
 SOURCE = ROOT / "python"
@@ -82,9 +82,9 @@ def test_a_pytest_plugin_loads_nothing_until_it_is_used(plugin: str) -> None:
     assert not {"httpx", "langchain_core", "plsync._native", "pydantic"} & loaded(plugin)
 
 
-def test_no_circle_of_files_in_the_package() -> None:
+def test_the_files_of_the_package_have_no_import_cycle() -> None:
     graph = grimp.build_graph("plsync", exclude_type_checking_imports=True, cache_dir=None)
-    found = circles({module: graph.find_modules_directly_imported_by(module) for module in graph.modules})
+    found = import_cycles({module: graph.find_modules_directly_imported_by(module) for module in graph.modules})
     assert found == []
 
 

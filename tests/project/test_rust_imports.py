@@ -1,4 +1,4 @@
-"""No circles among the files of a Rust crate, read from its ``use`` lines and from paths in its code."""
+"""The files of a Rust crate have no import cycle. The imports are its ``use`` lines and the paths in its code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.circles import circles
+from tests.support.import_cycles import import_cycles
 from tests.support.root import ROOT
 
 Names = tuple[str, ...]
@@ -98,14 +98,14 @@ def _expanded(tree: str) -> Iterator[Names]:
 
 
 @pytest.mark.parametrize("crate", ["journal", "python"])
-def test_no_circle_of_files_in_a_crate(crate: str) -> None:
-    assert circles(Crate(ROOT / "rust" / crate / "src").imports()) == []
+def test_the_files_of_a_crate_have_no_import_cycle(crate: str) -> None:
+    assert import_cycles(Crate(ROOT / "rust" / crate / "src").imports()) == []
 
 
-def test_a_circle_is_found_through_a_re_export_and_a_nested_use(tmp_path: Path) -> None:
+def test_a_cycle_is_found_through_a_re_export_and_a_nested_use(tmp_path: Path) -> None:
     (tmp_path / "lib.rs").write_text("mod a;\nmod b;\npub use a::{self, inner::Thing};\n", encoding="utf-8")
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "mod.rs").write_text("pub mod inner;\n", encoding="utf-8")
     (tmp_path / "a" / "inner.rs").write_text("use crate::{std, b::{Other as Else}};\n", encoding="utf-8")
     (tmp_path / "b.rs").write_text("// use crate::a;\nfn f() -> crate::Thing {}\n", encoding="utf-8")
-    assert circles(Crate(tmp_path).imports()) == [["a::inner", "b"]]
+    assert import_cycles(Crate(tmp_path).imports()) == [["a::inner", "b"]]

@@ -18,8 +18,8 @@ from plsync._common.lazy import exports
 if TYPE_CHECKING:
     from plsync.replay.exporter import ExportReport as ExportReport
     from plsync.replay.exporter import export as export
+    from plsync.replay.proxy.load import load as load
     from plsync.replay.proxy.patch import record_all as record_all
-    from plsync.replay.proxy.standalone import load as load
     from plsync.replay.proxy.wrap import with_recording as with_recording
     from plsync.replay.recording import Recording as Recording
 
@@ -31,7 +31,7 @@ __getattr__, __dir__ = exports(
         "ExportReport": "plsync.replay.exporter",
         "Recording": "plsync.replay.recording",
         "export": "plsync.replay.exporter",
-        "load": "plsync.replay.proxy.standalone",
+        "load": "plsync.replay.proxy.load",
         "record_all": "plsync.replay.proxy.patch",
         "with_recording": "plsync.replay.proxy.wrap",
     },

@@ -1,14 +1,14 @@
-"""Circles in a graph of imports."""
+"""Finds import cycles."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
 
 
-def circles(imports: Mapping[str, Set[str]]) -> list[list[str]]:
+def import_cycles(imports: Mapping[str, Set[str]]) -> list[list[str]]:
     """The groups of modules that import each other, directly or through others.
 
-    >>> circles({"a": {"b"}, "b": {"c"}, "c": {"b"}})
+    >>> import_cycles({"a": {"b"}, "b": {"c"}, "c": {"b"}})
     [['b', 'c']]
     """
     reached = {module: _reached(imports, module) for module in imports}

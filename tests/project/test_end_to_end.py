@@ -1,4 +1,4 @@
-"""The whole way: LangChain calls, recorded by the handler, accepted by PromptLayer, their ids handed back."""
+"""End to end: the handler records LangChain calls, PromptLayer accepts them, and the callbacks get their ids."""
 
 from __future__ import annotations
 
