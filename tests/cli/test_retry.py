@@ -27,7 +27,7 @@ def refused(tmp_path: Path) -> tuple[Path, list[str]]:
 
 def test_a_named_record_becomes_pending(refused: tuple[Path, list[str]]) -> None:
     path, (dead, held, _) = refused
-    assert "1 record: the next `plsync run` retries." in printed(path, "retry", dead)
+    assert "1 record to retry in the next `plsync run`." in printed(path, "retry", dead)
     assert (states(path)[dead], states(path)[held]) == ("pending", "held")
 
 

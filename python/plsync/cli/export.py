@@ -41,7 +41,8 @@ def export(
 ) -> None:
     """Write records to a recording that tests can replay: a failure in the field becomes a test.
 
-    Oldest calls first. Skips records without a complete request and answer. With --json: the numbers of both.
+    Oldest calls first. Skips records without a complete request and answer.
+    With --json: the numbers of written and skipped records.
     """
     # This module compares requests as replay does; other commands do not need it.
     from plsync.replay.exporter import export as export_records  # noqa: PLC0415

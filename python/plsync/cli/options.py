@@ -115,7 +115,7 @@ Limit = Annotated[int, typer.Option("-n", "--limit", min=0, metavar="N", help="S
 OldestFirst = Annotated[bool, typer.Option("--oldest-first", help="Show the oldest records first.")]
 Tag = Annotated[
     list[str] | None,
-    typer.Option("--tag", metavar="TAG", help="Only records with this tag; repeat it for several tags."),
+    typer.Option("--tag", metavar="TAG", help="Only records with this tag; repeat it to require several."),
 ]
 Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Only this model, by its full name.")]
 State = Annotated[
@@ -129,12 +129,12 @@ Status = Annotated[
 Since = Annotated[
     datetime | None,
     typer.Option(
-        "--since", metavar="TIME", parser=parse_time, help="Only calls since then: ISO 8601, or an age: 2h, 3d."
+        "--since", metavar="TIME", parser=parse_time, help="Only calls since this time: ISO 8601, or an age: 2h, 3d."
     ),
 ]
 Until = Annotated[
     datetime | None,
-    typer.Option("--until", metavar="TIME", parser=parse_time, help="Only calls that started before then."),
+    typer.Option("--until", metavar="TIME", parser=parse_time, help="Only calls that started before this time."),
 ]
 Text = Annotated[
     str | None,

@@ -28,7 +28,7 @@ def parse_state(value: str) -> str:
         BadParameter: the value is another state or no state.
     """
     if value not in {"dead", "held"}:
-        raise typer.BadParameter(f"{value!r} is neither dead nor held: `plsync run` sends all other records anyway")
+        raise typer.BadParameter(f"{value!r} is neither dead nor held: records in other states need no retry")
     return value
 
 
@@ -44,7 +44,7 @@ def retry(
     json: options.Json = False,
     journal: options.Journal = None,
 ) -> None:
-    """Let the next `plsync run` retry refused records and failed callbacks.
+    """Let the next `plsync run` retry refused or held records, refused follow-ups and failed callbacks.
 
     A record id also retries the record's refused follow-ups. Waiting records need no retry.
     """
@@ -62,7 +62,7 @@ def retry(
         return
     counts = ", ".join(humanize.count(number, _NOUNS[name]) for name, number in moved.items() if number)
     line = (
-        f"{counts}: the next `plsync run` retries."
+        f"{counts} to retry in the next `plsync run`."
         if counts
         else "Nothing to retry: no refused record or follow-up and no failed callback matches."
     )

@@ -34,7 +34,7 @@ _IN_FLIGHT = typer.Option("--in-flight", min=1, max=64, metavar="N", help="Send 
 _CALLBACKS = typer.Option(
     "--callbacks",
     metavar="[SINK=]MODULE:FUNCTION",
-    help="Call this function for a script's function or for SINK; repeat it for more.",
+    help="Call this function with the ids of a script's function, or of SINK; may be repeated.",
 )
 _EXEC = typer.Option("--exec", metavar="COMMAND", help="Run a command for each new request id: 'cmd {request_id}'.")
 _SETTLE = typer.Option(

@@ -108,7 +108,7 @@ class RunReporter:
         self.halt = None
         self._add("acked", step.acked, "at PromptLayer")
         self._add("found", step.found, "already at PromptLayer, found by a look-up")
-        self._add("resent", step.resent, "not at PromptLayer, found by a look-up; the run resends")
+        self._add("resent", step.resent, "not at PromptLayer, as a look-up showed; sent again")
         self._add("in_doubt", step.in_doubt, "in doubt: sent without a clear answer; looked up before a resend")
         self._add("dead", step.dead, "refused; kept, see `plsync list --state dead`")
         self._add("held", step.held, "held: PromptLayer makes no log of it; see `plsync list --state held`")
