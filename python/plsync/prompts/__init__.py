@@ -94,5 +94,5 @@ def get(
 def _stale_message(key: TemplateKey, template: Template) -> str:
     return (
         f"PromptLayer did not return the prompt template {key} ({template.reason}); the cached copy is version "
-        f"{template.get('version')}, the newest on {template.fetched_at:%Y-%m-%d at %H:%M} UTC"
+        f"{template.get('version')}, fetched on {template.fetched_at:%Y-%m-%d at %H:%M} UTC"
     )
