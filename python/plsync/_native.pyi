@@ -50,9 +50,9 @@ FLAG_RENEWED: int
 def hand_over(
     load_errors: Callable[[], ModuleType],
     *,
-    names_a_secret: Callable[[str], bool],
-    without_credentials: Callable[[str], str],
-    without_secrets: Callable[[Any], Any],
+    is_credential_name: Callable[[str], bool],
+    redact_text: Callable[[str], str],
+    redact_settings: Callable[[Any], Any],
     schema_keys: frozenset[str],
     redacted: str,
 ) -> None:
@@ -63,9 +63,9 @@ def hand_over(
 
     Args:
         load_errors: returns the module ``plsync.errors``; called with the first error of the process.
-        names_a_secret: whether a header or setting of this name holds a credential.
-        without_credentials: replaces the passwords and keys in the URLs of a text.
-        without_secrets: replaces the credentials in settings.
+        is_credential_name: whether a header or setting of this name holds a credential.
+        redact_text: replaces the passwords and keys in the URLs of a text.
+        redact_settings: replaces the credentials in settings.
         schema_keys: keys of JSON schemas, whose values are not searched for credentials.
         redacted: the text that replaces a credential.
     """
@@ -316,7 +316,7 @@ class Row:
         """PromptLayer's request id."""
 
     @property
-    def acked_at(self) -> int | None:
+    def acked_at_ns(self) -> int | None:
         """When the request id arrived, in ns since the epoch."""
 
     @property
@@ -324,7 +324,7 @@ class Row:
         """The lane, whose records are sent in order. Lane 0 keeps no order."""
 
     @property
-    def changed_at(self) -> int:
+    def changed_at_ms(self) -> int:
         """When the state last changed, in ms since the epoch."""
 
     @property
@@ -436,11 +436,11 @@ class Store:
     def get(self, record_id: bytes) -> Row | None:
         """The record with this id."""
 
-    def resolve(self, nibbles: str, limit: int = 2) -> list[bytes]:
-        """The ids of up to ``limit`` records whose hex form starts with ``nibbles``, oldest first.
+    def resolve(self, digits: str, limit: int = 2) -> list[bytes]:
+        """The ids of up to ``limit`` records whose hex form starts with ``digits``, oldest first.
 
         Args:
-            nibbles: lower-case hex digits, at most 32.
+            digits: lower-case hex digits, at most 32.
             limit: the most ids.
         """
 
@@ -698,10 +698,10 @@ class ClaimedCallback:
         """The record, with its request id."""
 
 @final
-class FailedDelivery:
-    """The result of a delivery that failed."""
+class FailedCallback:
+    """The result of a call of a sink that failed."""
 
-    def __new__(cls, seq: int, error: str, not_before: int, dead: bool) -> FailedDelivery: ...
+    def __new__(cls, seq: int, error: str, not_before: int, dead: bool) -> FailedCallback: ...
     @property
     def seq(self) -> int:
         """The record's number."""
@@ -748,7 +748,7 @@ class CallbackQueue:
         self,
         sink: str,
         done: Sequence[int] = ...,
-        failed: Sequence[FailedDelivery] = ...,
+        failed: Sequence[FailedCallback] = ...,
         released: Sequence[int] = ...,
     ) -> None:
         """Stores the results of claimed ids.

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from plsync.journal import Journal
-from plsync.journal.callbacks import FailedDelivery
+from plsync.journal.callbacks import FailedCallback
 from tests.support.calls import AT
 from tests.support.commands import PLSYNC, environment, json_lines, printed, run
 from tests.support.spooling import SpoolWriter
@@ -59,7 +59,7 @@ def test_status_shows_failed_callbacks_and_the_reason(writer: SpoolWriter, path:
     call(writer, path, "app:on_id", "app:on_id")
     writer.close()
     with Journal.open(path) as journal:
-        given_up = FailedDelivery(1, "raised ValueError: no \x1b[2Jroom", 0, dead=True)
+        given_up = FailedCallback(1, "raised ValueError: no \x1b[2Jroom", 0, dead=True)
         journal.callbacks.settle("app:on_id", failed=[given_up])
     text = printed(path, "status")
     assert "given up      1 callback" in text

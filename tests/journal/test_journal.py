@@ -21,7 +21,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from plsync._common import native
 from plsync.errors import AmbiguousId, JournalError, JournalFormatError, JournalNotFound, PlsyncWarning, RecordNotFound
 from plsync.journal import Journal, scan
-from plsync.journal.callbacks import FailedDelivery
+from plsync.journal.callbacks import FailedCallback
 from plsync.journal.filters import Filters, Query
 from plsync.journal.record import STATES, STATUSES, Record, State, Status
 from plsync.recorder.handler import PromptLayerCallbackHandler
@@ -467,7 +467,7 @@ def test_a_callback_waits_for_its_sink_until_it_is_done(writer: SpoolWriter, jou
     assert (waiting.sink, waiting.waiting, waiting.owned, waiting.dead) == (SINK, 1, 0, 0)
     ((seq, attempts, record),) = journal.callbacks.claim(SINK, None, 10, 1000, now())
     assert (seq, attempts, record.id, record.request_id) == (leased.seq, 0, record_id, 7)
-    journal.callbacks.settle(SINK, failed=[FailedDelivery(seq, "raised", 0, dead=False)])
+    journal.callbacks.settle(SINK, failed=[FailedCallback(seq, "raised", 0, dead=False)])
     ((_, attempts, _),) = journal.callbacks.claim(SINK, None, 10, 1000, now())
     assert attempts == 1
     journal.callbacks.settle(SINK, done=[seq])

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import plsync
 from plsync._common import native, redaction
 from plsync.journal import Quota, reports
-from plsync.journal.callbacks import ClaimedCallback, FailedDelivery
+from plsync.journal.callbacks import ClaimedCallback, FailedCallback
 from plsync.journal.followups import FailedFollowUp
 from tests.support.spooling import SpoolWriter
 
@@ -89,18 +89,18 @@ def test_a_claimed_callback_has_the_fields_of_its_python_class(queue: native.Cal
 
 
 def test_failed_deliveries_and_follow_ups_compare_by_value() -> None:
-    delivery, followup = FailedDelivery(1, "refused", 2, dead=False), FailedFollowUp(b"k" * 17, "refused", 2, dead=True)
-    assert delivery == FailedDelivery(1, "refused", 2, dead=False)
-    assert delivery != FailedDelivery(1, "refused", 2, dead=True)
+    callback, followup = FailedCallback(1, "refused", 2, dead=False), FailedFollowUp(b"k" * 17, "refused", 2, dead=True)
+    assert callback == FailedCallback(1, "refused", 2, dead=False)
+    assert callback != FailedCallback(1, "refused", 2, dead=True)
     assert followup == FailedFollowUp(b"k" * 17, "refused", 2, dead=True)
-    assert repr(delivery) == 'FailedDelivery(seq=1, error="refused", not_before=2, dead=False)'
+    assert repr(callback) == 'FailedCallback(seq=1, error="refused", not_before=2, dead=False)'
 
 
 @settings(max_examples=40)
 @given(st.from_regex(redaction._CREDENTIAL_NAME, alphabet=st.characters(max_codepoint=127)).map(str.lower))
 def test_the_encoder_redacts_each_name_of_a_credential(name: str) -> None:
     for spelled in {name, name.upper()}:
-        assert redaction.names_a_secret(spelled)
+        assert redaction.is_credential_name(spelled)
         encoded, _ = native.encode({spelled: "value"}, redact=True)
         assert orjson.loads(encoded) == {spelled: redaction.REDACTED}
 
@@ -167,9 +167,9 @@ def load():
 
 hand_over(
     load,
-    names_a_secret=redaction.names_a_secret,
-    without_credentials=redaction.without_credentials,
-    without_secrets=redaction.without_secrets,
+    is_credential_name=redaction.is_credential_name,
+    redact_text=redaction.redact_text,
+    redact_settings=redaction.redact_settings,
     schema_keys=redaction.SCHEMA_KEYS,
     redacted=redaction.REDACTED,
 )

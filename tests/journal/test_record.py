@@ -197,7 +197,7 @@ def test_flags_are_read() -> None:
 
 
 def test_as_dict_has_every_attribute_and_is_json() -> None:
-    acked = {"state": 3, "request_id": 5, "acked_at": T, "not_before": T // 10**6}
+    acked = {"state": 3, "request_id": 5, "acked_at_ns": T, "not_before": T // 10**6}
     as_dict = record(CHAT, {"elapsed": 1, "generations": [answer()]}, **acked).as_dict()
     public = {name for name in dir(Record) if isinstance(getattr(Record, name), property)}
     assert set(as_dict) == set(FIELDS) == public

@@ -32,10 +32,10 @@ class StoredRow:
     sink: str | None = None
     writer: bytes = bytes(16)
     request_id: int | None = None
-    acked_at: int | None = None
+    acked_at_ns: int | None = None
     not_before: int | None = None
     lane: int = 0
-    changed_at: int = 0
+    changed_at_ms: int = 0
 
     @property
     def size(self) -> int:

@@ -22,9 +22,9 @@ def _load_errors() -> ModuleType:
 
 hand_over(
     _load_errors,
-    names_a_secret=redaction.names_a_secret,
-    without_credentials=redaction.without_credentials,
-    without_secrets=redaction.without_secrets,
+    is_credential_name=redaction.is_credential_name,
+    redact_text=redaction.redact_text,
+    redact_settings=redaction.redact_settings,
     schema_keys=redaction.SCHEMA_KEYS,
     redacted=redaction.REDACTED,
 )

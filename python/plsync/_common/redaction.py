@@ -1,7 +1,7 @@
 """Redaction: how a credential is recognised, and how credentials and content are removed.
 
-This module alone knows credentials. The native encoder receives ``names_a_secret``, ``without_credentials``,
-``without_secrets``, ``SCHEMA_KEYS`` and ``REDACTED`` from here.
+This module alone knows credentials. The native encoder receives ``is_credential_name``, ``redact_text``,
+``redact_settings``, ``SCHEMA_KEYS`` and ``REDACTED`` from here.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ __all__ = [
     "SCHEMA_KEYS",
     "Redact",
     "api_key",
-    "names_a_secret",
+    "is_credential_name",
     "redact_hook",
+    "redact_settings",
+    "redact_text",
     "without_api_keys",
     "without_content",
-    "without_credentials",
-    "without_secrets",
 ]
 
 REDACTED: Final = "[redacted]"
@@ -37,8 +37,8 @@ KEY_VARIABLE: Final = "PROMPTLAYER_API_KEY"
 Redact = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 """A redact hook: takes an event, returns the event to keep, or None to keep ids and times only."""
 
-# The recorder searches a name for these words first (rust/python/src/encode/names.rs), and calls names_a_secret only
-# when it finds one.
+# The recorder searches a name for these words first (rust/python/src/encode/key_cache.rs), and calls is_credential_name
+# only when it finds one.
 _CREDENTIAL_NAME: Final = (
     r"(?i)(^|[\W_])(authorization|cookies?|credentials?|passphrase|passwd|passwords?|secrets?"
     r"|(api|access|private|subscription)[\W_]?keys?)([\W_]|$)"
@@ -50,7 +50,7 @@ _CREDENTIAL_NAME: Final = (
 _CAMEL_CASE: Final = r"(?<=[a-z0-9])(?=[A-Z])"
 
 _USER_INFO: Final = r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/:@]*:[^\s/@]+@"
-# A link in running text ends before a quote, a bracket or a space.
+# A URL in running text ends before a quote, a bracket or a space.
 _QUERY: Final = r"(?i)(\b[a-z][a-z0-9+.-]*://[^\s?\"'<>`]*\?)([^\s\"'<>`)]+)"
 _PARAMETER: Final = r"([^&;#=]+)=([^&;#]+)"
 _SIGNATURE: Final = r"(?i)^(sig|signature|x-(amz|goog|ms)-(credential|security-token|signature))$"
@@ -97,40 +97,42 @@ def _pattern(text: str) -> re.Pattern[str]:
 # --- credentials ---
 
 
-def names_a_secret(key: object) -> bool:
+def is_credential_name(key: object) -> bool:
     """Whether a header or setting of this name holds a credential.
 
     Args:
         key: the name, as str or as bytes. Any other object names no credential.
 
-    >>> names_a_secret("X-Api-Key"), names_a_secret("openai_api_key"), names_a_secret("max_tokens")
+    >>> is_credential_name("X-Api-Key"), is_credential_name("openai_api_key"), is_credential_name("max_tokens")
     (True, True, False)
     """
     name = key.decode("latin-1") if isinstance(key, bytes) else key
     return isinstance(name, str) and _pattern(_CREDENTIAL_NAME).search(_pattern(_CAMEL_CASE).sub("_", name)) is not None
 
 
-def without_credentials(text: str) -> str:
-    """The text with the passwords, keys and signatures of its links replaced.
+def redact_text(text: str) -> str:
+    """The text with the passwords, keys and signatures of its URLs replaced.
 
-    >>> without_credentials("see https://ann:secret@example.org/x?page=1&api_key=secret")
+    >>> redact_text("see https://ann:secret@example.org/x?page=1&api_key=secret")
     'see https://[redacted]@example.org/x?page=1&api_key=[redacted]'
     """
     if "://" not in text:
         return text
     if "@" in text:
         text = _pattern(_USER_INFO).sub(rf"\1{REDACTED}@", text)
-    return _pattern(_QUERY).sub(_without_keys, text) if "?" in text else text
+    return _pattern(_QUERY).sub(_redact_url, text) if "?" in text else text
 
 
-def _without_keys(link: re.Match[str]) -> str:
-    return link[1] + _pattern(_PARAMETER).sub(_without_key, link[2])
+def _redact_url(url: re.Match[str]) -> str:
+    return url[1] + _pattern(_PARAMETER).sub(_redact_parameter, url[2])
 
 
-def _without_key(parameter: re.Match[str]) -> str:
+def _redact_parameter(parameter: re.Match[str]) -> str:
     name, value = parameter.groups()
     is_key = name.lower() == "key" and len(value) >= _SHORTEST_KEY
-    return f"{name}={REDACTED}" if is_key or names_a_secret(name) or _pattern(_SIGNATURE).match(name) else parameter[0]
+    return (
+        f"{name}={REDACTED}" if is_key or is_credential_name(name) or _pattern(_SIGNATURE).match(name) else parameter[0]
+    )
 
 
 def api_key() -> str | None:
@@ -139,7 +141,7 @@ def api_key() -> str | None:
 
 
 def without_api_keys(text: str) -> str:
-    """The text with PromptLayer's API keys, and the user names and passwords of links, replaced.
+    """The text with PromptLayer's API keys, and the user names and passwords in URLs, replaced.
 
     >>> without_api_keys("pl_0123456789abcdef0123 was refused")
     '[redacted] was refused'
@@ -149,43 +151,43 @@ def without_api_keys(text: str) -> str:
     return _pattern(_API_KEYS).sub(REDACTED, text)
 
 
-def without_secrets(value: Any, _parents: tuple[int, ...] = ()) -> Any:
-    """A copy of settings or headers in which credentials are replaced, by their name and in links.
+def redact_settings(value: Any, _parents: tuple[int, ...] = ()) -> Any:
+    """A copy of settings or headers in which credentials are replaced, by their name and in URLs.
 
     A container that contains itself, is nested more than 100 deep, or fails to be read is replaced whole.
 
-    >>> without_secrets({"headers": [("Authorization", "Bearer abc")], "temperature": 0})
+    >>> redact_settings({"headers": [("Authorization", "Bearer abc")], "temperature": 0})
     {'headers': [('Authorization', '[redacted]')], 'temperature': 0}
     """
     kind = type(value)  # isinstance() would run code of the program's class
     if not issubclass(kind, (Mapping, list, tuple)):
-        return without_credentials(value) if kind is str else value
+        return redact_text(value) if kind is str else value
     if id(value) in _parents or len(_parents) >= _MAX_DEPTH:
         return REDACTED
     parents = (*_parents, id(value))
     try:
         if issubclass(kind, Mapping):
-            return {key: _without_secret(key, item, parents) for key, item in value.items()}
+            return {key: _redact_setting(key, item, parents) for key, item in value.items()}
         if (names := getattr(kind, "_fields", None)) and len(names) == len(value):  # a named tuple
-            return tuple(_without_secret(name, item, parents) for name, item in zip(names, value, strict=True))
-        items = [_without_pair(item, parents) for item in value]
+            return tuple(_redact_setting(name, item, parents) for name, item in zip(names, value, strict=True))
+        items = [_redact_pair(item, parents) for item in value]
     except Exception:  # raised by a container class of the program
         return REDACTED
     return tuple(items) if issubclass(kind, tuple) else items
 
 
-def _without_secret(key: Any, value: Any, parents: tuple[int, ...]) -> Any:
+def _redact_setting(key: Any, value: Any, parents: tuple[int, ...]) -> Any:
     if value is None or key in SCHEMA_KEYS:
         return value
-    return REDACTED if names_a_secret(key) else without_secrets(value, parents)
+    return REDACTED if is_credential_name(key) else redact_settings(value, parents)
 
 
-def _without_pair(item: Any, parents: tuple[int, ...]) -> Any:
+def _redact_pair(item: Any, parents: tuple[int, ...]) -> Any:
     """An item of a list. Some clients list headers as pairs of name and value."""
     kind = type(item)
-    if kind in {list, tuple} and len(item) == 2 and names_a_secret(item[0]):
+    if kind in {list, tuple} and len(item) == 2 and is_credential_name(item[0]):
         return kind((item[0], REDACTED))
-    return without_secrets(item, parents)
+    return redact_settings(item, parents)
 
 
 # --- content ---

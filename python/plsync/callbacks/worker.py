@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from plsync._common.clock import now_ms
 from plsync._common.redaction import without_api_keys
 from plsync.callbacks.invoke import Interrupted, Undelivered
-from plsync.journal.callbacks import CallbackQueue, ClaimedCallback, FailedDelivery
+from plsync.journal.callbacks import CallbackQueue, ClaimedCallback, FailedCallback
 
 if TYPE_CHECKING:
     from plsync.callbacks.invoke import SinkCall
@@ -92,7 +92,7 @@ class SinkWorker:
         self._calling: ClaimedCallback | None = None
         self._called_at = 0.0
         self._done: list[int] = []
-        self._failed: list[FailedDelivery] = []
+        self._failed: list[FailedCallback] = []
         self._settled_at = 0.0
         self._is_failing = False
 
@@ -188,11 +188,11 @@ class SinkWorker:
             return self._calling
 
     def _deliver(self, entry: ClaimedCallback, call: SinkCall) -> None:
-        failed: FailedDelivery | None = None
+        failed: FailedCallback | None = None
         try:
             if entry.attempts >= MAX_ATTEMPTS:
                 error = f"was called {entry.attempts} times, and each time the process ended before the call did"
-                failed = FailedDelivery(entry.seq, error, 0, dead=True)
+                failed = FailedCallback(entry.seq, error, 0, dead=True)
             else:
                 call(entry.record, self._stopping)
         except Interrupted:
@@ -223,11 +223,11 @@ class SinkWorker:
         self._is_failing = True
 
 
-def _failure(entry: ClaimedCallback, error: BaseException) -> FailedDelivery:
+def _failure(entry: ClaimedCallback, error: BaseException) -> FailedCallback:
     attempts = entry.attempts + 1
     wait = min(_FIRST_WAIT * _GROWTH**entry.attempts, _LONGEST_WAIT)
     wait *= random.uniform(0.8, 1.0)  # noqa: S311 - spreads load, guards nothing
-    return FailedDelivery(entry.seq, _reason(error), now_ms() + int(wait * 1000), attempts >= MAX_ATTEMPTS)
+    return FailedCallback(entry.seq, _reason(error), now_ms() + int(wait * 1000), attempts >= MAX_ATTEMPTS)
 
 
 def _reason(error: BaseException) -> str:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from plsync._common.background import ForkGuard
 from plsync._common.clock import now_ms
-from plsync._common.native import FailedDelivery
+from plsync._common.native import FailedCallback
 from plsync.journal.record import Record
 from plsync.journal.reports import SinkBacklog
 
 if TYPE_CHECKING:
     from plsync._common.native import CallbackQueue as Native
 
-__all__ = ["LEASE", "CallbackQueue", "ClaimedCallback", "FailedDelivery"]
+__all__ = ["LEASE", "CallbackQueue", "ClaimedCallback", "FailedCallback"]
 
 LEASE: Final = 30.0
 """Seconds for which a claimed entry is leased. A living process extends its leases well before they end."""
@@ -126,7 +126,7 @@ class CallbackQueue:
         sink: str,
         *,
         done: Sequence[int] = (),
-        failed: Sequence[FailedDelivery] = (),
+        failed: Sequence[FailedCallback] = (),
         released: Sequence[int] = (),
     ) -> None:
         """Store the results of claimed entries.

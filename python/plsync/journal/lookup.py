@@ -42,15 +42,15 @@ def find(store: Store, key: str | int | UUID) -> Row:
     if isinstance(key, int):
         return _one(store, _by_request(store, key), str(key))
     text = str(key).strip().lower()
-    nibbles = text.replace("-", "")
-    if not _HEX.fullmatch(text) or len(nibbles) > 32:
+    digits = text.replace("-", "")
+    if not _HEX.fullmatch(text) or len(digits) > 32:
         raise RecordNotFound(f"{str(key)!r} is not a record id: ids are hex digits, and `plsync list` shows them")
-    ids = store.resolve(nibbles, _MOST_LISTED + 1) if len(nibbles) >= _SHORTEST else []
-    if not ids and len(nibbles) == 32:
-        ids = store.by_label("r", bytes.fromhex(nibbles), _MOST_LISTED + 1)
+    ids = store.resolve(digits, _MOST_LISTED + 1) if len(digits) >= _SHORTEST else []
+    if not ids and len(digits) == 32:
+        ids = store.by_label("r", bytes.fromhex(digits), _MOST_LISTED + 1)
     if not ids and text.isdecimal():
         ids = _by_request(store, int(text))
-    if not ids and len(nibbles) < _SHORTEST:
+    if not ids and len(digits) < _SHORTEST:
         raise RecordNotFound(f"{text!r} is too short for a record id: use at least {_SHORTEST} of its digits")
     return _one(store, ids, text)
 
@@ -74,13 +74,13 @@ def target(store: Store, key: int | str | UUID, ingest: Callable[[], object]) ->
     if not isinstance(key, str | UUID):
         raise InvalidFollowUp(f"{key!r} is not a request id, record id or run id; nothing was queued")
     text = str(key).strip().lower()
-    nibbles = text.replace("-", "")
+    digits = text.replace("-", "")
     if text.isdecimal() and len(text) <= _LONGEST_REQUEST:
         return _request(int(text))
-    if not _HEX.fullmatch(text) or len(nibbles) != 32:
+    if not _HEX.fullmatch(text) or len(digits) != 32:
         message = f"{text!r} is not a request id, record id or run id; nothing was queued: use the whole id"
         raise InvalidFollowUp(message)
-    id_bytes = bytes.fromhex(nibbles)
+    id_bytes = bytes.fromhex(digits)
     ids = _by_record_or_run(store, id_bytes)
     if not ids:
         ingest()

@@ -158,7 +158,7 @@ class Record(CallEvents):
     @property
     def acked_at(self) -> datetime | None:
         """When the request id arrived."""
-        return None if (at := self._row.acked_at) is None else datetime_from_ns(at)
+        return None if (at := self._row.acked_at_ns) is None else datetime_from_ns(at)
 
     @property
     def due_at(self) -> datetime | None:
@@ -197,7 +197,7 @@ class Record(CallEvents):
 
     def backoff_ms(self) -> int:
         """The wait that its last change of state set, in ms."""
-        return max(0, (self._row.not_before or 0) - self._row.changed_at)
+        return max(0, (self._row.not_before or 0) - self._row.changed_at_ms)
 
     @property
     def sink(self) -> str | None:

@@ -65,7 +65,7 @@ class TemplateCache:
     @classmethod
     def of(cls, root: Path, base_url: str, api_key: str) -> TemplateCache:
         """The cache of a server and API key, below the directory ``root``."""
-        url = _without_credentials(base_url)
+        url = _without_user_info(base_url)
         owner = f"{url}\0{api_key}".encode("utf-8", "surrogateescape")
         return cls(root / hashlib.blake2b(owner, key=_salt(root), digest_size=16).hexdigest(), url)
 
@@ -161,7 +161,7 @@ def all_caches(root: Path, base_url: str | None = None) -> list[TemplateCache]:
         found = [TemplateCache(path) for path in sorted(root.iterdir()) if path.is_dir()]
     except FileNotFoundError:
         return []
-    url = None if base_url is None else _without_credentials(base_url)
+    url = None if base_url is None else _without_user_info(base_url)
     return [cache for cache in found if any(_files(cache.directory)) and url in {None, cache.base_url}]
 
 
@@ -223,6 +223,6 @@ def _salt(root: Path) -> bytes:
     return path.read_bytes()[:64]
 
 
-def _without_credentials(base_url: str) -> str:
+def _without_user_info(base_url: str) -> str:
     parts = urlsplit(base_url.strip().rstrip("/"))
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

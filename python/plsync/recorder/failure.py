@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from plsync._common.native import END_CANCELLED, END_ERROR, END_PARTIAL
-from plsync._common.redaction import without_credentials, without_secrets
+from plsync._common.redaction import redact_settings, redact_text
 
 __all__ = ["describe", "partial_response", "way_of_ending"]
 
@@ -32,7 +32,7 @@ def describe(error: BaseException, http: Mapping[str, Any] | None = None) -> dic
     """
     kind = type(error)
     try:
-        message = without_credentials(str(error))
+        message = redact_text(str(error))
     except BaseException as raised:  # an exception whose str() fails is recorded, too
         message = f"<str failed: {type(raised).__name__}>"
     try:
@@ -48,7 +48,7 @@ def describe(error: BaseException, http: Mapping[str, Any] | None = None) -> dic
         "status_code": int(status) if isinstance(status, int) else None,
     }
     if http is not None:
-        described["response"] = without_secrets(http)
+        described["response"] = redact_settings(http)
     return described
 
 

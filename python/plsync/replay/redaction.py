@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from plsync._common.redaction import REDACTED, Redact, names_a_secret, without_credentials, without_secrets
+from plsync._common.redaction import REDACTED, Redact, is_credential_name, redact_settings, redact_text
 
 __all__ = ["Redact", "redact_headers", "redact_response", "redact_values", "secrets_in_model"]
 
@@ -35,7 +35,7 @@ def _collect(values: Mapping[Any, Any], found: set[str], depth: int) -> None:
         if kind.__name__ == "SecretStr" and kind.__module__.startswith("pydantic"):
             found.add(str(value.get_secret_value()))
         elif isinstance(value, str):
-            if names_a_secret(name):
+            if is_credential_name(name):
                 # A header puts a scheme in front of its key, and an error may repeat the key alone.
                 found.update((value, value.rpartition(" ")[2]))
             elif "://" in value and "@" in value:
@@ -55,11 +55,11 @@ def redact_values(value: Any, secrets: Sequence[str]) -> Any:
 
 
 def redact_response(response: dict[str, Any]) -> dict[str, Any]:
-    """A response whose metadata and error hold no credentials in headers and links.
+    """A response whose metadata and error hold no credentials in headers and URLs.
 
-    The content stays unchanged: a model may talk about links.
+    The content stays unchanged: a model may talk about URLs.
     """
-    return {key: _redact_links(item) if key == "error" else _redact_metadata(item) for key, item in response.items()}
+    return {key: _redact_urls(item) if key == "error" else _redact_metadata(item) for key, item in response.items()}
 
 
 def _redact_metadata(value: Any) -> Any:
@@ -67,18 +67,18 @@ def _redact_metadata(value: Any) -> Any:
         return [_redact_metadata(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {key: _redact_links(item) if key in _METADATA else _redact_metadata(item) for key, item in value.items()}
+    return {key: _redact_urls(item) if key in _METADATA else _redact_metadata(item) for key, item in value.items()}
 
 
-def _redact_links(value: Any) -> Any:
+def _redact_urls(value: Any) -> Any:
     if isinstance(value, str):
-        return without_credentials(value)
+        return redact_text(value)
     if isinstance(value, list):
-        return [_redact_links(item) for item in value]
+        return [_redact_urls(item) for item in value]
     if not isinstance(value, dict):
         return value
     return {
-        key: redact_headers(item) if isinstance(item, dict) and key.lower().endswith("headers") else _redact_links(item)
+        key: redact_headers(item) if isinstance(item, dict) and key.lower().endswith("headers") else _redact_urls(item)
         for key, item in value.items()
     }
 
@@ -86,4 +86,4 @@ def _redact_links(value: Any) -> Any:
 def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers of an HTTP response, without credentials and without headers that name the account."""
     kept = {name: value for name, value in dict(headers).items() if not _ACCOUNT_HEADERS.search(name)}
-    return {name: _redact_links(value) for name, value in without_secrets(kept).items()}
+    return {name: _redact_urls(value) for name, value in redact_settings(kept).items()}

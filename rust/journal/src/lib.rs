@@ -51,7 +51,7 @@ pub use state::{
     Ended, FLAG_CACHED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED, FrameKind, Lane, Parked, State,
 };
 pub use store::Store;
-pub use store::callbacks::{ClaimedCallback, DueSinks, FailedDelivery, SinkBacklog};
+pub use store::callbacks::{ClaimedCallback, DueSinks, FailedCallback, SinkBacklog};
 pub use store::check::{CheckReport, Problem};
 pub use store::db::compact::CompactReport;
 pub use store::followups::{FailedFollowUp, FollowUp, FollowUpKey, Op, Target};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::{
     Bench, LATER, LEASE, NOW, SINK, assert_sound, golden, lease_at, lease_one, ms, request_id, start, waiting_sinks,
 };
-use plsync_journal::{FailedDelivery, Millis, RecordId, RequestId, Seq, State, Store, labels};
+use plsync_journal::{FailedCallback, Millis, RecordId, RequestId, Seq, State, Store, labels};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -56,7 +56,7 @@ fn claim(store: &Store, sink: &str, limit: usize, now: Millis) -> Vec<(u64, u32)
 }
 
 fn fail(store: &Store, seq: u64, not_before: Millis, dead: bool) {
-    let failed = FailedDelivery { seq: Seq(seq), error: "boom".into(), not_before, dead };
+    let failed = FailedCallback { seq: Seq(seq), error: "boom".into(), not_before, dead };
     store.settle_callbacks(SINK, &[], &[failed], &[]).unwrap();
 }
 

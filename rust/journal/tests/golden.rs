@@ -4,7 +4,7 @@ mod common;
 
 use common::{assert_sound, end, golden, limits, ms, segments, start};
 use plsync_journal::{
-    Durability, Ended, Event, FLAG_LOSSY, FailedDelivery, FrameKind, Head, Lane, Millis, Parked, RecordId, RequestId,
+    Durability, Ended, Event, FLAG_LOSSY, FailedCallback, FrameKind, Head, Lane, Millis, Parked, RecordId, RequestId,
     Seq, Spool, Store, labels,
 };
 
@@ -139,6 +139,6 @@ fn send(store: &Store) {
         panic!("a callback waits")
     };
     let error = "connection refused".into();
-    let failed = FailedDelivery { seq: callback.seq, error, not_before: LATER, dead: false };
+    let failed = FailedCallback { seq: callback.seq, error, not_before: LATER, dead: false };
     store.settle_callbacks(SINK, &[], &[failed], &[]).unwrap();
 }

@@ -35,11 +35,11 @@ pub(crate) struct ErrorClasses {
 /// The redaction that the encoder uses.
 pub(crate) struct Redaction {
     /// Whether a header or setting of this name holds a credential.
-    pub(crate) names_a_secret: Py<PyAny>,
+    pub(crate) is_credential_name: Py<PyAny>,
     /// Replaces the passwords and keys in the URLs of a text.
-    pub(crate) without_credentials: Py<PyAny>,
+    pub(crate) redact_text: Py<PyAny>,
     /// Replaces the credentials in settings, for a redact hook.
-    pub(crate) without_secrets: Py<PyAny>,
+    pub(crate) redact_settings: Py<PyAny>,
     /// Keys of JSON schemas, whose values are not searched for credentials.
     pub(crate) schema_keys: HashSet<String>,
     /// The text that replaces a credential.
@@ -56,17 +56,17 @@ static HANDED_OVER: PyOnceLock<HandedOver> = PyOnceLock::new();
 
 /// Takes a function that returns the module `plsync.errors`, and the parts of the redaction. Later calls have no effect.
 #[pyfunction]
-#[pyo3(signature = (load_errors, *, names_a_secret, without_credentials, without_secrets, schema_keys, redacted))]
+#[pyo3(signature = (load_errors, *, is_credential_name, redact_text, redact_settings, schema_keys, redacted))]
 pub(crate) fn hand_over(
     py: Python<'_>,
     load_errors: Py<PyAny>,
-    names_a_secret: Py<PyAny>,
-    without_credentials: Py<PyAny>,
-    without_secrets: Py<PyAny>,
+    is_credential_name: Py<PyAny>,
+    redact_text: Py<PyAny>,
+    redact_settings: Py<PyAny>,
     schema_keys: HashSet<String>,
     redacted: String,
 ) {
-    let redaction = Redaction { names_a_secret, without_credentials, without_secrets, schema_keys, redacted };
+    let redaction = Redaction { is_credential_name, redact_text, redact_settings, schema_keys, redacted };
     // A program may drop and import the package again. The recorder keeps the first objects.
     let _ = HANDED_OVER.set(py, HandedOver { load_errors, errors: PyOnceLock::new(), redaction });
 }

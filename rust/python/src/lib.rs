@@ -18,13 +18,15 @@ mod _native {
     use super::*;
 
     #[pymodule_export]
-    use crate::encode::{encode_any, remove_tags};
+    use crate::encode::encode;
+    #[pymodule_export]
+    use crate::encode::untagged::untagged;
     #[pymodule_export]
     use crate::handover::hand_over;
     #[pymodule_export]
     use crate::recorder::{LangChainCallbacks, Recorder};
     #[pymodule_export]
-    use crate::store::{CallbackQueue, ClaimedCallback, FailedDelivery, FailedFollowUp, FollowUp, Row, Store, salvage};
+    use crate::store::{CallbackQueue, ClaimedCallback, FailedCallback, FailedFollowUp, FollowUp, Row, Store, salvage};
     #[pymodule_export]
     use crate::watch::Watch;
 

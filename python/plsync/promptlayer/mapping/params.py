@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from plsync._common.redaction import names_a_secret
+from plsync._common.redaction import is_credential_name
 from plsync.journal.events.facts import short_model
 from plsync.promptlayer.mapping.json_values import JSON, as_dict, string, text
 from plsync.promptlayer.mapping.tools import unknown_tools
@@ -97,7 +97,7 @@ def _response_format(output_format: JSON) -> JSON:
 def _kept(params: JSON) -> JSON:
     kept: JSON = {}
     for key, value in params.items():
-        if value is None or key in _ELSEWHERE or names_a_secret(key) or _HEADERS.search(key):
+        if value is None or key in _ELSEWHERE or is_credential_name(key) or _HEADERS.search(key):
             continue
         # Deeper dicts stay: in a schema, a name like "password" is the name of a field.
         kept[key] = _kept(value) if key in _PASSED_ON and isinstance(value, dict) else value

@@ -3,7 +3,7 @@
 One picture reaches a model as a block of LangChain 0.x, of LangChain 1.x, or of its provider. Handlers receive a fourth
 form (``_format_for_tracing`` and ``_normalize_messages`` of langchain_core). All four become
 ``{"type": "image", "data": "sha256:..."}``. The canonical form leaves out values that differ in every run: ids and
-numbers of blocks, addresses of objects, signatures of links.
+numbers of blocks, addresses of objects, signatures of URLs.
 
 The functions take parsed tagged JSON (``docs/reference/events.md``). So a live call and a record of a journal get the
 same form.
@@ -17,7 +17,7 @@ import hashlib
 import re
 from typing import Any, Final
 
-from plsync._common.redaction import without_credentials
+from plsync._common.redaction import redact_text
 from plsync.replay.request.urls import without_signature
 
 __all__ = ["CallIds", "canonical_content", "scrub"]
@@ -63,11 +63,11 @@ def canonical_content(content: Any, ids: CallIds, *, skip_tool_calls: bool = Fal
 
 
 def scrub(value: Any) -> Any:
-    """A copy without addresses of objects and without credentials in links."""
+    """A copy without addresses of objects and without credentials in URLs."""
     if isinstance(value, str):
         if "0x" in value:
             value = _ADDRESS.sub(r"\g<1>0x", value)
-        return without_credentials(value)
+        return redact_text(value)
     if isinstance(value, dict):
         return {key: scrub(item) for key, item in value.items()}
     return [scrub(item) for item in value] if isinstance(value, list) else value
@@ -103,16 +103,16 @@ def _block(block: Any, ids: CallIds) -> dict[str, Any]:
 
 
 def _media_block(block: dict[str, Any]) -> dict[str, Any] | None:
-    """A picture, sound or file, identified by its bytes or its link; ``None`` for any other block."""
+    """A picture, sound or file, identified by its bytes or its URL; ``None`` for any other block."""
     kind = _block_type(block)
     inner = block.get(kind) if kind in {"image_url", "input_audio", "file"} else None
     if kind == "image_url":
-        link = inner.get("url") if isinstance(inner, dict) else inner
-        return {"type": "image", **_media_source(link=link)} if isinstance(link, str) else None
+        url = inner.get("url") if isinstance(inner, dict) else inner
+        return {"type": "image", **_media_source(url=url)} if isinstance(url, str) else None
     if kind == "input_audio" and isinstance(inner, dict):
         return {"type": "audio", **_media_source(data=inner.get("data"))}
     if kind == "file" and isinstance(inner, dict):
-        found = _media_source(link=inner.get("file_data"), file_id=inner.get("file_id"))
+        found = _media_source(url=inner.get("file_data"), file_id=inner.get("file_id"))
         return {"type": "file", **found, **_file_name(inner)}
     if kind not in _MEDIA:
         return None
@@ -123,7 +123,7 @@ def _media_block(block: dict[str, Any]) -> dict[str, Any] | None:
     is_id = parts.get("source_type") == "id"
     found = _media_source(
         data=_first(parts, "base64", "data", "bytes"),
-        link=_first(parts, "url", "file_uri"),
+        url=_first(parts, "url", "file_uri"),
         file_id=_first(parts, "file_id", *(["id"] if is_id else [])),
         text=parts.get("text"),
     )
@@ -131,14 +131,14 @@ def _media_block(block: dict[str, Any]) -> dict[str, Any] | None:
     return {"type": str(kind), **found, **({} if kind == "image" else _file_name(block))} if found else None
 
 
-def _media_source(*, data: Any = None, link: Any = None, file_id: Any = None, text: Any = None) -> dict[str, Any]:
+def _media_source(*, data: Any = None, url: Any = None, file_id: Any = None, text: Any = None) -> dict[str, Any]:
     # The media type is left out: one form keeps it, and another form guesses it from the bytes.
-    if isinstance(link, str) and (found := _DATA_URL.match(link)):
-        data, link = link[found.end() :], None
+    if isinstance(url, str) and (found := _DATA_URL.match(url)):
+        data, url = url[found.end() :], None
     if data is not None:
         return {"data": _fingerprint(data)}
-    if isinstance(link, str):
-        return {"url": without_signature(link)}
+    if isinstance(url, str):
+        return {"url": without_signature(url)}
     if file_id is not None:
         return {"file_id": file_id}
     return {} if text is None else {"text": scrub(text)}

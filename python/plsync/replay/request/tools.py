@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from plsync._common.redaction import without_secrets
+from plsync._common.redaction import redact_settings
 from plsync.replay.request.content import scrub
 
 __all__ = [
@@ -60,7 +60,7 @@ def _tool(tool: Any) -> Any:
     if not _is_dict(tool):
         return scrub(tool)
     # An MCP server comes with its credentials. They change from run to run, and a recording must not hold them.
-    tool = without_secrets({key: value for key, value in tool.items() if key not in _CREDENTIAL_KEYS})
+    tool = redact_settings({key: value for key, value in tool.items() if key not in _CREDENTIAL_KEYS})
     inner = next((tool[key] for key in ("function", "toolSpec", "custom") if _is_dict(tool.get(key))), tool)
     name = inner.get("name")
     schema = next((inner[key] for key in _SCHEMA_KEYS if key in inner), None)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use plsync_journal::{
-    ClockChange, Ended, Event, FLAG_RENEWED, FailedDelivery, FrameKind, Head, Lane, LeaseLimits, Limits, Millis,
+    ClockChange, Ended, Event, FLAG_RENEWED, FailedCallback, FrameKind, Head, Lane, LeaseLimits, Limits, Millis,
     Parked, RecordId, RequestId, Seq, Spool, State, Store, labels,
 };
 use proptest::sample::Index;
@@ -99,7 +99,7 @@ impl Pair {
             Step::Fail(_, delay, dead) => {
                 let not_before = now + ms((*delay).into());
                 (entry.due, entry.lease_until, entry.dead, entry.error) = (not_before, Millis::EPOCH, *dead, true);
-                let failed = FailedDelivery { seq, error: "no".into(), not_before, dead: *dead };
+                let failed = FailedCallback { seq, error: "no".into(), not_before, dead: *dead };
                 store.settle_callbacks(sink, &[], &[failed], &[]).unwrap();
             }
             Step::ReleaseCallback(_) => {

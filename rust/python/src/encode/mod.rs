@@ -4,15 +4,15 @@
 //! orjson writes the copy.
 
 mod classes;
+mod key_cache;
 mod limits;
-mod names;
 mod plain;
 pub(crate) mod secrets;
 mod stdlib;
 mod tagged;
 mod tags;
 pub(crate) mod text;
-mod untagged;
+pub(crate) mod untagged;
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -21,12 +21,11 @@ use pyo3::types::PyBytes;
 
 use crate::handover;
 pub(crate) use tags::class_path;
-pub(crate) use untagged::remove_tags;
 
 /// The JSON bytes of any object, and whether they only approximate it.
 #[pyfunction]
-#[pyo3(name = "encode", signature = (object, *, redact = false))]
-pub(crate) fn encode_any<'py>(object: &Bound<'py, PyAny>, redact: bool) -> PyResult<(Bound<'py, PyBytes>, bool)> {
+#[pyo3(signature = (object, *, redact = false))]
+pub(crate) fn encode<'py>(object: &Bound<'py, PyAny>, redact: bool) -> PyResult<(Bound<'py, PyBytes>, bool)> {
     handover::require(object.py())?;
     let mut out = Vec::new();
     let lossy = write_value(&mut out, object, redact)?;

@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString};
 
 use super::classes::{self, Kind, Recent};
+use super::key_cache::{Hint, KeyCache, hint_of, key_cache, unredacted_hint_of};
 use super::limits::{MAX_DEPTH, MAX_NODES};
-use super::names::{Hint, Names, hint_of, names, unredacted_hint_of};
 use super::{secrets, text};
 
 /// The object has a part that is not plain. [`super::tagged`] encodes such an object.
@@ -20,15 +20,16 @@ type WriteResult = Result<(), NotPlain>;
 ///
 /// An object is plain when it consists of the built-in JSON types and of `langchain_core` objects with plain fields. Subclasses of
 /// these types are not plain, nor are infinite floats, integers beyond 64 bits, lone surrogates, and keys that are tags.
-/// `redacting` objects are plain only without suspicious names.
+/// With `redacting`, an object with a suspicious name is not plain.
 pub(super) fn write(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, redacting: bool) -> WriteResult {
-    Writer { out, nodes: 0, names: names(), classes: Recent::default(), redacting, metadata: false }.value(object, 0)
+    Writer { out, nodes: 0, key_cache: key_cache(), classes: Recent::default(), redacting, metadata: false }
+        .value(object, 0)
 }
 
 struct Writer<'a> {
     out: &'a mut Vec<u8>,
     nodes: usize,
-    names: Option<MutexGuard<'static, Names>>,
+    key_cache: Option<MutexGuard<'static, KeyCache>>,
     classes: Recent,
     redacting: bool,
     /// The next dict is the metadata of an answer, of which only headers are redacting.
@@ -114,9 +115,9 @@ impl Writer<'_> {
             // SAFETY: as above; PyDict_Next has set both to objects.
             let (key, value) = unsafe { (Borrowed::from_ptr(py, key), Borrowed::from_ptr(py, value)) };
             let key = key.cast_exact::<PyString>().map_err(|_| NotPlain)?;
-            let hint = if let Some(name) = self.names.as_mut().and_then(|names| names.find(&key)) {
-                name.append(self.out);
-                name.hint()
+            let hint = if let Some(cached) = self.key_cache.as_mut().and_then(|cache| cache.find(&key)) {
+                cached.append(self.out);
+                cached.hint()
             } else {
                 let key = key.to_str().map_err(|_| NotPlain)?;
                 if key == "$" {

@@ -8,11 +8,11 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
-use super::names::{Hint, has_word, hint_of, unredacted_hint_of};
+use super::key_cache::{Hint, has_word, hint_of, unredacted_hint_of};
 use crate::handover;
 
 /// The text that replaces a credential.
-pub(super) fn redacted(py: Python<'_>) -> Bound<'_, PyAny> {
+pub(super) fn replacement(py: Python<'_>) -> Bound<'_, PyAny> {
     PyString::new(py, &handover::redaction(py).redacted).into_any()
 }
 
@@ -37,16 +37,16 @@ pub(super) fn unredacted_hint(key: &Bound<'_, PyAny>) -> Hint {
 }
 
 /// A named tuple as a plain tuple with its credentials replaced. None for any other object.
-pub(super) fn cleared_named_tuple<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyTuple>> {
+pub(super) fn redacted_named_tuple<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyTuple>> {
     let py = object.py();
     let values = object.cast::<PyTuple>().ok()?;
     let names = object.get_type().getattr(intern!(py, "_fields")).ok()?.cast_into::<PyTuple>().ok()?;
     let under = |(name, value): (Bound<'py, PyAny>, Bound<'py, PyAny>)| match checked_hint(&name) {
-        Hint::Suspect if !value.is_none() => redacted(py),
+        Hint::Suspect if !value.is_none() => replacement(py),
         _ => value,
     };
-    let cleared: Vec<_> = names.iter().zip(values.iter()).map(under).collect();
-    if cleared.len() == values.len() { PyTuple::new(py, cleared).ok() } else { None }
+    let redacted: Vec<_> = names.iter().zip(values.iter()).map(under).collect();
+    if redacted.len() == values.len() { PyTuple::new(py, redacted).ok() } else { None }
 }
 
 /// The name in a pair of name and value, the form in which some clients list headers. None for any other item.
@@ -61,9 +61,9 @@ pub(super) fn header_name<'py>(item: &Bound<'py, PyAny>) -> Option<Bound<'py, Py
 }
 
 /// A header pair with its value replaced.
-pub(super) fn cleared_header<'py>(pair: &Bound<'py, PyAny>, name: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn redacted_header<'py>(pair: &Bound<'py, PyAny>, name: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = pair.py();
-    let items = [name, redacted(py)];
+    let items = [name, replacement(py)];
     Ok(if pair.is_exact_instance_of::<PyTuple>() {
         PyTuple::new(py, items)?.into_any()
     } else {
@@ -74,17 +74,17 @@ pub(super) fn cleared_header<'py>(pair: &Bound<'py, PyAny>, name: Bound<'py, PyA
 /// Whether a suspicious name does not name a credential. A check that fails counts as a credential.
 fn is_harmless(name: &Bound<'_, PyString>) -> bool {
     let py = name.py();
-    let checked = handover::redaction(py).names_a_secret.bind(py).call1((name,));
+    let checked = handover::redaction(py).is_credential_name.bind(py).call1((name,));
     checked.and_then(|is_secret| is_secret.is_truthy()).is_ok_and(|is_secret| !is_secret)
 }
 
 /// A `repr` with its credentials replaced. A `repr` may show any text: one with a word from names of credentials is replaced as a
 /// whole.
-pub(super) fn cleared_repr(py: Python<'_>, repr: String) -> String {
+pub(super) fn redacted_repr(py: Python<'_>, repr: String) -> String {
     if has_word(&repr, true) {
         handover::redaction(py).redacted.clone()
     } else if may_be_in_url(&repr) {
-        without_credentials(&PyString::new(py, &repr)).to_string()
+        redact_text(&PyString::new(py, &repr)).to_string()
     } else {
         repr
     }
@@ -96,17 +96,17 @@ pub(super) fn may_be_in_url(text: &str) -> bool {
 }
 
 /// A text with the passwords and keys of its URLs replaced.
-pub(super) fn without_credentials<'py>(text: &Bound<'py, PyString>) -> Bound<'py, PyString> {
+pub(super) fn redact_text<'py>(text: &Bound<'py, PyString>) -> Bound<'py, PyString> {
     let py = text.py();
     let redaction = handover::redaction(py);
-    let cleared = redaction.without_credentials.bind(py).call1((text,));
-    let cleared = cleared.and_then(|text| Ok(text.cast_into::<PyString>()?));
-    cleared.unwrap_or_else(|_| PyString::new(py, &redaction.redacted))
+    let redacted = redaction.redact_text.bind(py).call1((text,));
+    let redacted = redacted.and_then(|text| Ok(text.cast_into::<PyString>()?));
+    redacted.unwrap_or_else(|_| PyString::new(py, &redaction.redacted))
 }
 
 /// Settings as a redact hook receives them: with their credentials replaced.
-pub(crate) fn without_secrets(values: Bound<'_, PyAny>) -> Bound<'_, PyAny> {
+pub(crate) fn redact_settings(values: Bound<'_, PyAny>) -> Bound<'_, PyAny> {
     let py = values.py();
-    let cleared = handover::redaction(py).without_secrets.bind(py).call1((values,));
-    cleared.unwrap_or_else(|_| redacted(py))
+    let redacted = handover::redaction(py).redact_settings.bind(py).call1((values,));
+    redacted.unwrap_or_else(|_| replacement(py))
 }

@@ -10,8 +10,8 @@ use pyo3::types::{
 };
 
 use super::classes::{self, Kind, exact_builtin, members};
+use super::key_cache::Hint;
 use super::limits::{MAX_DEPTH, MAX_NODES};
-use super::names::Hint;
 use super::tags::{CopyResult, base64, class_path, copy_float, copy_str, model, tag};
 use super::{secrets, stdlib};
 
@@ -46,7 +46,7 @@ impl Copier {
         }
         if let Ok(text) = object.cast_exact::<PyString>() {
             if self.redacting && text.to_str().is_ok_and(secrets::may_be_in_url) {
-                return copy_str(&secrets::without_credentials(text));
+                return copy_str(&secrets::redact_text(text));
             }
             return copy_str(text);
         }
@@ -134,7 +134,7 @@ impl Copier {
             return self.copy(value, depth);
         }
         match if self.redacting { secrets::checked_hint(key) } else { secrets::unredacted_hint(key) } {
-            Hint::Suspect => Ok(secrets::redacted(key.py())),
+            Hint::Suspect => Ok(secrets::replacement(key.py())),
             Hint::Schema => {
                 self.redacting = false;
                 let copied = self.copy(value, depth);
@@ -170,7 +170,7 @@ impl Copier {
             && let Some(name) = secrets::header_name(item)
             && secrets::checked_hint(&name) == Hint::Suspect
         {
-            return self.copy(&secrets::cleared_header(item, name)?, depth);
+            return self.copy(&secrets::redacted_header(item, name)?, depth);
         }
         self.copy(item, depth)
     }
@@ -253,9 +253,9 @@ impl Copier {
             return self.copy(&object.getattr(intern!(py, "value"))?, depth).map(Some);
         }
         if self.redacting
-            && let Some(cleared) = secrets::cleared_named_tuple(object)
+            && let Some(redacted) = secrets::redacted_named_tuple(object)
         {
-            return self.copy(&cleared, depth).map(Some);
+            return self.copy(&redacted, depth).map(Some);
         }
         if let Some(exact) = exact_builtin(object)? {
             return self.copy(&exact, depth).map(Some);
@@ -299,7 +299,7 @@ impl Copier {
             |error| format!("<repr failed: {}>", class_path(&error.get_type(py))),
             |text| text.to_string_lossy().chars().take(MAX_REPR).collect(),
         );
-        let text = if self.redacting { secrets::cleared_repr(py, text) } else { text };
+        let text = if self.redacting { secrets::redacted_repr(py, text) } else { text };
         tag(py, "repr", Some(&class_path(&object.get_type())), PyString::new(py, &text).as_any())
     }
 }

@@ -1,7 +1,7 @@
 //! Removes the tags of messages and generations from an event, so that each reads as the object of its fields.
 //!
 //! Nearly all tags of an event are of these two kinds. Removing them before parsing costs a fifth of removing them after.
-//! `plain` in `journal/events/tagged.py` removes every other tag, and has the same result for the tags that are removed here.
+//! `to_plain` in `journal/events/tagged.py` removes every other tag, and has the same result for the tags that are removed here.
 
 use memchr::memchr2;
 use pyo3::prelude::*;
@@ -9,7 +9,7 @@ use pyo3::types::PyBytes;
 
 use super::classes::is_model_tag;
 
-/// The deepest nesting that is searched. Events nest less, and `plain` reads deeper ones.
+/// The deepest nesting that is searched. Events nest less, and `to_plain` reads deeper ones.
 const MAX_DEPTH: usize = 64;
 
 const TAG: &[u8] = br#"{"$":""#;
@@ -26,8 +26,7 @@ enum Open {
 
 /// The JSON without the tags of messages and generations. None for JSON with other tags, or in another form than handlers write.
 #[pyfunction]
-#[pyo3(name = "untagged")]
-pub(crate) fn remove_tags<'py>(py: Python<'py>, event: &[u8]) -> Option<Bound<'py, PyBytes>> {
+pub(crate) fn untagged<'py>(py: Python<'py>, event: &[u8]) -> Option<Bound<'py, PyBytes>> {
     without_tags(event).map(|plain| PyBytes::new(py, &plain))
 }
 

@@ -8,7 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use super::cached::kind_of;
+use super::answer::kind_of;
 use super::event;
 use super::field::{Envelope, Value};
 use super::open_runs::{Arrival, Closing, OpenRuns, Run};

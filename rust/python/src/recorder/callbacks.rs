@@ -11,7 +11,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use super::Recorder;
-use super::cached::is_cached;
+use super::answer::is_cached;
 use super::call::{CallEnd, CallStart, Content};
 use super::open_runs::Arrival;
 

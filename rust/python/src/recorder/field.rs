@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
 use super::run_id::RunId;
-use crate::encode::secrets::without_secrets;
+use crate::encode::secrets::redact_settings;
 use crate::encode::{text, write_value};
 
 /// The parts of an event that stand outside its body.
@@ -75,7 +75,7 @@ impl<'py> Value<'_, 'py> {
             Self::Run(None) | Self::Times([]) => py.None().into_bound(py),
             Self::Times(times) => PyList::new(py, times.iter().map(|time| time / 1000))?.into_any(),
             Self::Object(object) => object.into_pyobject(py)?.into_any(),
-            Self::Settings(values) => values.clone().map(without_secrets).into_pyobject(py)?.into_any(),
+            Self::Settings(values) => values.clone().map(redact_settings).into_pyobject(py)?.into_any(),
         })
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A failure in the recorder never reaches the model call. The recorder counts the failure for `plsync status`, and warns once.
 
-mod cached;
+mod answer;
 mod call;
 mod callbacks;
 mod event;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plsync_journal::{FailedDelivery as Failed, Millis, RecordId, Seq, Store as Journal};
+use plsync_journal::{FailedCallback as Failed, Millis, RecordId, Seq, Store as Journal};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -18,10 +18,10 @@ pub(crate) struct ClaimedCallback {
     row: Py<Row>,
 }
 
-/// A delivery that failed.
+/// A call of a sink that failed.
 #[pyclass(module = "plsync._native", frozen, get_all, eq, from_py_object)]
 #[derive(Clone, PartialEq)]
-pub(crate) struct FailedDelivery {
+pub(crate) struct FailedCallback {
     seq: u64,
     error: String,
     not_before: u64,
@@ -29,7 +29,7 @@ pub(crate) struct FailedDelivery {
 }
 
 #[pymethods]
-impl FailedDelivery {
+impl FailedCallback {
     #[new]
     #[pyo3(signature = (seq, error, not_before, dead))]
     fn new(seq: u64, error: String, not_before: u64, dead: bool) -> Self {
@@ -39,7 +39,7 @@ impl FailedDelivery {
     fn __repr__(&self) -> String {
         let Self { seq, error, not_before, dead } = self;
         format!(
-            "FailedDelivery(seq={seq}, error={error:?}, not_before={not_before}, dead={})",
+            "FailedCallback(seq={seq}, error={error:?}, not_before={not_before}, dead={})",
             if *dead { "True" } else { "False" }
         )
     }
@@ -88,11 +88,11 @@ impl CallbackQueue {
         py: Python<'_>,
         sink: &str,
         done: Vec<u64>,
-        failed: Vec<FailedDelivery>,
+        failed: Vec<FailedCallback>,
         released: Vec<u64>,
     ) -> PyResult<()> {
         let failed = failed.into_iter().map(|failed| {
-            let FailedDelivery { seq, error, not_before, dead } = failed;
+            let FailedCallback { seq, error, not_before, dead } = failed;
             Failed { seq: Seq(seq), error, not_before: Millis(not_before), dead }
         });
         let failed: Vec<_> = failed.collect();

@@ -19,7 +19,7 @@ use pyo3::prelude::*;
 
 use crate::errors::OrRaise;
 use crate::handover;
-pub(crate) use callbacks::{CallbackQueue, ClaimedCallback, FailedDelivery};
+pub(crate) use callbacks::{CallbackQueue, ClaimedCallback, FailedCallback};
 pub(crate) use followups::{FailedFollowUp, FollowUp};
 pub(crate) use maintenance::salvage;
 pub(crate) use row::Row;
@@ -57,9 +57,9 @@ impl Store {
         Ok(py.detach(|| self.0.get(RecordId(record_id))).or_raise(py)?.map(Row))
     }
 
-    #[pyo3(signature = (nibbles, limit = 2))]
-    fn resolve(&self, py: Python<'_>, nibbles: &str, limit: usize) -> PyResult<Vec<[u8; 16]>> {
-        let ids = py.detach(|| self.0.resolve(nibbles, limit)).or_raise(py)?;
+    #[pyo3(signature = (digits, limit = 2))]
+    fn resolve(&self, py: Python<'_>, digits: &str, limit: usize) -> PyResult<Vec<[u8; 16]>> {
+        let ids = py.detach(|| self.0.resolve(digits, limit)).or_raise(py)?;
         Ok(ids.into_iter().map(|id| id.0).collect())
     }
 

@@ -80,7 +80,7 @@ impl Row {
     }
 
     #[getter]
-    fn acked_at(&self) -> Option<u64> {
+    fn acked_at_ns(&self) -> Option<u64> {
         self.0.ack.map(|ack| ack.at.0 * 1_000_000)
     }
 
@@ -90,7 +90,7 @@ impl Row {
     }
 
     #[getter]
-    fn changed_at(&self) -> u64 {
+    fn changed_at_ms(&self) -> u64 {
         self.0.changed_at.0
     }
 

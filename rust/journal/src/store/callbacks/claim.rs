@@ -29,9 +29,9 @@ pub struct ClaimedCallback {
     pub row: Row,
 }
 
-/// A delivery that failed.
+/// A call of a sink that failed.
 #[derive(Clone, Debug)]
-pub struct FailedDelivery {
+pub struct FailedCallback {
     /// The record's number.
     pub seq: Seq,
     /// Why the delivery failed.
@@ -145,7 +145,7 @@ impl Store {
         &self,
         sink: &str,
         done: &[Seq],
-        failed: &[FailedDelivery],
+        failed: &[FailedCallback],
         released: &[Seq],
     ) -> Result<()> {
         self.db().write(|txn, tables| {
@@ -153,7 +153,7 @@ impl Store {
             for seq in done {
                 EntryKey::find(txn, tables, sink, *seq)?.remove(txn, tables)?;
             }
-            for FailedDelivery { seq, error, not_before, dead } in failed {
+            for FailedCallback { seq, error, not_before, dead } in failed {
                 EntryKey::find(txn, tables, sink, *seq)?.change(txn, tables, |entry| {
                     (entry.due, entry.lease_until, entry.dead) = (*not_before, Millis::EPOCH, *dead);
                     entry.last_error.clone_from(error);

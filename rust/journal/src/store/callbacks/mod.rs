@@ -9,7 +9,7 @@ mod owners;
 pub(crate) mod sinks;
 
 pub use backlog::{DueSinks, SinkBacklog};
-pub use claim::{ClaimedCallback, FailedDelivery};
+pub use claim::{ClaimedCallback, FailedCallback};
 
 use heed::{RoTxn, RwTxn};
 

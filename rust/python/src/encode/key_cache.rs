@@ -8,13 +8,13 @@ use pyo3::types::PyString;
 use super::text;
 use crate::handover;
 
-/// The longest JSON text of a cached name, in bytes.
+/// The longest JSON text of a cached key, in bytes.
 const MAX_TEXT: usize = 38;
 /// The last word in the name of a token that is a credential.
 const TOKEN: &str = "token";
 /// The last word in the name of a setting that holds a user and a password.
 const AUTH: &str = "auth";
-/// The number of slots. The address of a name decides its slot.
+/// The number of slots. The address of a key decides its slot.
 const SLOTS: usize = 256;
 
 /// A hint of a name about the value under it.
@@ -24,7 +24,7 @@ pub(super) enum Hint {
     Plain,
     /// The value is a JSON schema.
     Schema,
-    /// The value may be a credential. `names_a_secret` in `redaction.py` decides.
+    /// The value may be a credential. `is_credential_name` in `redaction.py` decides.
     Suspect,
     /// The value is the metadata of an answer.
     Metadata,
@@ -32,16 +32,16 @@ pub(super) enum Hint {
     Headers,
 }
 
-/// A cached name. It owns the string, so that no other string gets the same address.
-pub(super) struct Name {
+/// A cached key. It owns its string, so that no other string gets the same address.
+pub(super) struct CachedKey {
     key: Py<PyString>,
     text: [u8; MAX_TEXT],
     len: u8,
     hint: Hint,
 }
 
-impl Name {
-    /// Appends a comma, the name as a JSON string, and a colon.
+impl CachedKey {
+    /// Appends a comma, the key as a JSON string, and a colon.
     pub(super) fn append(&self, out: &mut Vec<u8>) {
         let end = out.len() + usize::from(self.len);
         // A copy of constant length is a few instructions. A copy of `len` bytes is a slower call.
@@ -54,38 +54,38 @@ impl Name {
     }
 }
 
-/// The cached names, by address.
-pub(super) struct Names {
-    slots: [Option<Name>; SLOTS],
-    /// The address that last missed each slot. A name is cached at its second miss in a row: the names of a single call must not
-    /// evict the names of every call.
+/// The cached keys, by address.
+pub(super) struct KeyCache {
+    slots: [Option<CachedKey>; SLOTS],
+    /// The address that last missed each slot. A key is cached at its second miss in a row: the keys of a single call must not
+    /// evict the keys of every call.
     missed: [usize; SLOTS],
 }
 
-static NAMES: Mutex<Names> = Mutex::new(Names::new());
+static KEY_CACHE: Mutex<KeyCache> = Mutex::new(KeyCache::new());
 
 /// The cache, for use while the GIL is held.
 ///
 /// None when this thread uses it further up the stack. That happens up to Python 3.11: an allocation may collect garbage, and a
 /// finaliser of the program may encode an object.
-pub(super) fn names() -> Option<MutexGuard<'static, Names>> {
-    match NAMES.try_lock() {
-        Ok(names) => Some(names),
+pub(super) fn key_cache() -> Option<MutexGuard<'static, KeyCache>> {
+    match KEY_CACHE.try_lock() {
+        Ok(cache) => Some(cache),
         Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
         Err(TryLockError::WouldBlock) => None,
     }
 }
 
-impl Names {
+impl KeyCache {
     const fn new() -> Self {
         Self { slots: [const { None }; SLOTS], missed: [0; SLOTS] }
     }
 
-    /// The cached form of a name. None at the first use of a name, for a long name, and for a name that plain JSON can't hold.
-    pub(super) fn find(&mut self, key: &Bound<'_, PyString>) -> Option<&Name> {
+    /// The cached form of a key. None at the first use of a key, for a long key, and for a key that plain JSON can't hold.
+    pub(super) fn find(&mut self, key: &Bound<'_, PyString>) -> Option<&CachedKey> {
         let address = key.as_ptr() as usize;
         let slot = (address >> 4 ^ address >> 13) % SLOTS;
-        let is_cached = self.slots[slot].as_ref().is_some_and(|name| name.key.as_ptr() == key.as_ptr());
+        let is_cached = self.slots[slot].as_ref().is_some_and(|cached| cached.key.as_ptr() == key.as_ptr());
         if !is_cached {
             if std::mem::replace(&mut self.missed[slot], address) != address {
                 return None;
@@ -96,7 +96,7 @@ impl Names {
     }
 }
 
-fn inspect(key: &Bound<'_, PyString>) -> Option<Name> {
+fn inspect(key: &Bound<'_, PyString>) -> Option<CachedKey> {
     let name = key.to_str().ok()?;
     if name == "$" || name.len() > MAX_TEXT {
         return None;
@@ -106,7 +106,12 @@ fn inspect(key: &Bound<'_, PyString>) -> Option<Name> {
     json.push(b':');
     let mut text = [0; MAX_TEXT];
     text.get_mut(..json.len())?.copy_from_slice(&json);
-    Some(Name { key: key.clone().unbind(), text, len: u8::try_from(json.len()).ok()?, hint: hint_of(key.py(), name) })
+    Some(CachedKey {
+        key: key.clone().unbind(),
+        text,
+        len: u8::try_from(json.len()).ok()?,
+        hint: hint_of(key.py(), name),
+    })
 }
 
 /// The hint of a name whose value is not searched for credentials.
@@ -166,30 +171,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_cached_at_its_second_use() {
+    fn a_key_is_cached_at_its_second_use() {
         Python::initialize();
         Python::attach(|py| {
             handover::stand_in(py);
             let key = PyString::new(py, "api_key \"quoted\"");
-            let mut names = Box::new(Names::new());
-            assert!(names.find(&key).is_none());
-            let name = names.find(&key).expect("the name is cached");
+            let mut cache = Box::new(KeyCache::new());
+            assert!(cache.find(&key).is_none());
+            let cached = cache.find(&key).expect("the key is cached");
             let mut out = b"[".to_vec();
-            name.append(&mut out);
+            cached.append(&mut out);
             assert_eq!(out, br#"[,"api_key \"quoted\"":"#);
-            assert!(name.hint() == Hint::Suspect);
+            assert!(cached.hint() == Hint::Suspect);
         });
     }
 
     #[test]
-    fn tags_and_long_names_are_never_cached() {
+    fn tags_and_long_keys_are_never_cached() {
         Python::initialize();
         Python::attach(|py| {
             handover::stand_in(py);
             let (tag, long) = (PyString::new(py, "$"), PyString::new(py, &"x".repeat(MAX_TEXT)));
-            let mut names = Box::new(Names::new());
+            let mut cache = Box::new(KeyCache::new());
             for _ in 0..3 {
-                assert!(names.find(&tag).is_none() && names.find(&long).is_none());
+                assert!(cache.find(&tag).is_none() && cache.find(&long).is_none());
             }
         });
     }
