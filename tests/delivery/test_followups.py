@@ -382,10 +382,10 @@ class _Counting(_Front):
         self.reached = threading.Event()
 
     def handle(self, request: Request) -> Response:
-        answer = super().handle(request)
+        response = super().handle(request)
         if len(self.requests) + 1 >= self._number:
             self.reached.set()
-        return answer
+        return response
 
 
 class _Meeting(_Front):

@@ -35,13 +35,13 @@ from tests.support.calls import states, write_calls
 from tests.support.raw_server import (
     Behaviour,
     RawServer,
-    answering,
     closed_after_the_request,
     dripping,
     garbage,
     reset_after_the_request,
     reset_at_once,
     reset_within_the_request,
+    responding,
     silent,
 )
 from tests.support.root import ROOT
@@ -61,24 +61,24 @@ class Case(NamedTuple):
 
 
 IN_DOUBT = [
-    Case("408", answering("408 Request Timeout", REFUSED), Ambiguous, "in_doubt"),
-    Case("409", answering("409 Conflict", REFUSED), Ambiguous, "in_doubt"),
-    Case("500", answering("500 Internal Server Error", REFUSED), Ambiguous, "in_doubt"),
-    Case("502 of a proxy", answering("502 Bad Gateway", b"<html>", headers=HTML), Ambiguous, "in_doubt"),
-    Case("503", answering("503 Service Unavailable", headers="Retry-After: 1\r\n"), Ambiguous, "in_doubt"),
-    Case("504", answering("504 Gateway Timeout"), Ambiguous, "in_doubt"),
-    Case("an unknown status", answering("799 Odd"), Ambiguous, "in_doubt"),
-    Case("captive portal, redirect", answering("302 Found", headers="Location: http://x/\r\n"), Ambiguous, "in_doubt"),
-    Case("captive portal, page", answering("200 OK", b"<html>sign in</html>", headers=HTML), Ambiguous, "in_doubt"),
-    Case("empty", answering("201 Created"), Ambiguous, "in_doubt"),
-    Case("not an object", answering("201 Created", b"[1]"), Ambiguous, "in_doubt"),
-    Case("no success", answering("201 Created", b'{"success": false}'), Ambiguous, "in_doubt"),
+    Case("408", responding("408 Request Timeout", REFUSED), Ambiguous, "in_doubt"),
+    Case("409", responding("409 Conflict", REFUSED), Ambiguous, "in_doubt"),
+    Case("500", responding("500 Internal Server Error", REFUSED), Ambiguous, "in_doubt"),
+    Case("502 of a proxy", responding("502 Bad Gateway", b"<html>", headers=HTML), Ambiguous, "in_doubt"),
+    Case("503", responding("503 Service Unavailable", headers="Retry-After: 1\r\n"), Ambiguous, "in_doubt"),
+    Case("504", responding("504 Gateway Timeout"), Ambiguous, "in_doubt"),
+    Case("an unknown status", responding("799 Odd"), Ambiguous, "in_doubt"),
+    Case("captive portal, redirect", responding("302 Found", headers="Location: http://x/\r\n"), Ambiguous, "in_doubt"),
+    Case("captive portal, page", responding("200 OK", b"<html>sign in</html>", headers=HTML), Ambiguous, "in_doubt"),
+    Case("empty", responding("201 Created"), Ambiguous, "in_doubt"),
+    Case("not an object", responding("201 Created", b"[1]"), Ambiguous, "in_doubt"),
+    Case("no success", responding("201 Created", b'{"success": false}'), Ambiguous, "in_doubt"),
     Case(
-        "JSON by another name", answering("201 Created", b"{}", headers="Content-Type: x/y\r\n"), Ambiguous, "in_doubt"
+        "JSON by another name", responding("201 Created", b"{}", headers="Content-Type: x/y\r\n"), Ambiguous, "in_doubt"
     ),
-    Case("truncated", answering("201 Created", b'{"success": tr', length=400), Ambiguous, "in_doubt"),
+    Case("truncated", responding("201 Created", b'{"success": tr', length=400), Ambiguous, "in_doubt"),
     Case("no HTTP", garbage, Ambiguous, "in_doubt"),
-    Case("redirect to nowhere", answering("302 Found", headers="Location: javascript:1\r\n"), Ambiguous, "in_doubt"),
+    Case("redirect to nowhere", responding("302 Found", headers="Location: javascript:1\r\n"), Ambiguous, "in_doubt"),
     Case("reset within the request", reset_within_the_request, Ambiguous, "in_doubt", requests=0),
     Case("reset after the request", reset_after_the_request, Ambiguous, "in_doubt"),
     Case("closed after the request", closed_after_the_request, Ambiguous, "in_doubt"),
@@ -86,15 +86,15 @@ IN_DOUBT = [
     Case("an endless response", dripping, Ambiguous, "in_doubt"),
 ]
 CLEAR = [
-    Case("400", answering("400 Bad Request", REFUSED), Refused, "dead"),
-    Case("413", answering("413 Content Too Large", REFUSED), Refused, "dead"),
-    Case("422", answering("422 Unprocessable Content", REFUSED), Refused, "dead"),
-    Case("401", answering("401 Unauthorized", REFUSED), Unauthorized, "pending"),
-    Case("403", answering("403 Forbidden", REFUSED), Unauthorized, "pending"),
-    Case("404", answering("404 Not Found", REFUSED), Misdirected, "pending"),
-    Case("425", answering("425 Too Early", REFUSED), Throttled, "pending"),
-    Case("429", answering("429 Too Many Requests", REFUSED), Throttled, "pending"),
-    Case("429, and when", answering("429 Slow", headers="Retry-After: 9\r\n"), Throttled, "pending"),
+    Case("400", responding("400 Bad Request", REFUSED), Refused, "dead"),
+    Case("413", responding("413 Content Too Large", REFUSED), Refused, "dead"),
+    Case("422", responding("422 Unprocessable Content", REFUSED), Refused, "dead"),
+    Case("401", responding("401 Unauthorized", REFUSED), Unauthorized, "pending"),
+    Case("403", responding("403 Forbidden", REFUSED), Unauthorized, "pending"),
+    Case("404", responding("404 Not Found", REFUSED), Misdirected, "pending"),
+    Case("425", responding("425 Too Early", REFUSED), Throttled, "pending"),
+    Case("429", responding("429 Too Many Requests", REFUSED), Throttled, "pending"),
+    Case("429, and when", responding("429 Slow", headers="Retry-After: 9\r\n"), Throttled, "pending"),
 ]
 
 
@@ -201,7 +201,7 @@ def test_a_certificate_authority_of_the_environment_is_trusted(
     bundle = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(bundle)
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-    with RawServer(answering("201 Created", b"{}"), tls=serving(authority)) as server:
+    with RawServer(responding("201 Created", b"{}"), tls=serving(authority)) as server:
         send(path, server.url)
         assert server.requests == 1
 
@@ -228,8 +228,8 @@ class _ForgetfulServer(PromptLayerServer):
     """Leaves the id of the last record out of its response."""
 
     def handle(self, request: Request) -> Response:
-        answer = super().handle(request)
+        response = super().handle(request)
         if request.path != "/spans-bulk":
-            return answer
-        content = orjson.loads(answer.body)
-        return answer._replace(body=orjson.dumps({**content, "request_logs": content["request_logs"][:-1]}))
+            return response
+        content = orjson.loads(response.body)
+        return response._replace(body=orjson.dumps({**content, "request_logs": content["request_logs"][:-1]}))

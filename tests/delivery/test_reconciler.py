@@ -47,15 +47,15 @@ class LoglessServer(PromptLayerServer):
                 batch = orjson.loads(request.body)
                 without = [{**span, "log_request": None} for span in batch["spans"]]
                 request = request._replace(body=orjson.dumps({**batch, "spans": without}))
-        answer = super().handle(request)
-        content = orjson.loads(answer.body)
+        response = super().handle(request)
+        content = orjson.loads(response.body)
         if request.path == "/spans-bulk" and self._shows_at > 0:
             content["request_logs"] = []
         elif "/traces/" in request.path:
             self.lookups += 1
             for span in content.get("spans", []) if self.lookups < self._shows_at else []:
                 span["request_log_id"] = None
-        return answer._replace(body=orjson.dumps(content))
+        return response._replace(body=orjson.dumps(content))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from plsync.promptlayer.client import PromptLayerClient
 from plsync.promptlayer.outcomes import Ambiguous, Delivered, Throttled
 from plsync.testing import PromptLayerServer
 from tests.support.calls import states
-from tests.support.raw_server import RawServer, answering
+from tests.support.raw_server import RawServer, responding
 from tests.support.slow_link import SlowLink
 
 
@@ -54,7 +54,7 @@ def test_an_upload_may_take_longer_than_the_timeout(
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
-    stored = answering("201 Created", b'{"success": true, "request_logs": []}')
+    stored = responding("201 Created", b'{"success": true, "request_logs": []}')
     with (
         RawServer(stored, tls=serving(authority) if secured else None) as server,
         SlowLink(server.url, 400_000) as link,

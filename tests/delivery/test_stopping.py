@@ -75,7 +75,7 @@ def test_a_stop_does_not_wait_for_a_search(path: Path, client: SilentClient) -> 
     write_calls(path, 1)
     with Journal.open(path) as journal:
         journal.ingest(wait=True)
-        journal.outbox.park([1], "in_doubt", "no answer")
+        journal.outbox.park([1], "in_doubt", "no response")
         reconciler = Reconciler(journal, client, SendPolicy(settle=0, lookups=0), 1, client.requested.is_set)
         with in_a_thread(reconciler.run):
             assert client.requested.wait(30)

@@ -103,7 +103,7 @@ def test_new_records_do_not_wait_for_look_ups_that_fail(
     write_calls(path, 5)
     with Journal.open(path) as journal:
         journal.ingest(wait=True)
-        journal.outbox.park([1, 2, 3, 4], "in_doubt", "no answer")
+        journal.outbox.park([1, 2, 3, 4], "in_doubt", "no response")
         server.fail(503, times=100, path="/api/public/v2/traces")
         sent = Sender(journal, client, SendPolicy(), in_flight=1).run_pass()
     assert (sent.acked, type(sent.halt)) == (1, Ambiguous)

@@ -415,7 +415,7 @@ def test_a_receipt_counts_the_records_by_state(writer: SpoolWriter, journal: Jou
         writer.call("a", "b", at=T + number)
     first, second, third = lease(journal, 3)
     journal.outbox.ack([(first.seq, 1)])
-    journal.outbox.park([second.seq], "in_doubt", "no answer")
+    journal.outbox.park([second.seq], "in_doubt", "no response")
     journal.outbox.park([third.seq], "dead", "refused")
     receipt = journal.flush()
     assert (receipt.journaled, receipt.acked, receipt.in_doubt, receipt.dead) == (5, 1, 1, 1)

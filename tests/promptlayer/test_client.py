@@ -81,7 +81,7 @@ def test_a_redirect_to_an_invalid_url_is_ambiguous(
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "body",
     [
         {"detail": [{"loc": 5, "msg": "no"}]},
         {"detail": [{"loc": None}]},
@@ -92,9 +92,9 @@ def test_a_redirect_to_an_invalid_url_is_ambiguous(
 )
 @pytest.mark.parametrize("status", [200, 201, 404, 422, 500])
 def test_a_response_of_any_shape_has_an_outcome(
-    client: PromptLayerClient, server: PromptLayerServer, answer: dict[str, Any], status: int
+    client: PromptLayerClient, server: PromptLayerServer, body: dict[str, Any], status: int
 ) -> None:
-    server.fail(status, body=orjson.dumps(answer), times=4)
+    server.fail(status, body=orjson.dumps(body), times=4)
     for outcome in (client.send([]), client.look_up("f" * 32), client.search(["r"]), client.track("score", {})):
         assert "Error" not in outcome.reason
 
@@ -102,7 +102,7 @@ def test_a_response_of_any_shape_has_an_outcome(
 def test_a_response_at_which_the_parser_raises_is_ambiguous(
     client: PromptLayerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(responses, "parse_delivery", lambda status, answer: answer["not there"])
+    monkeypatch.setattr(responses, "parse_delivery", lambda status, body: body["not there"])
     outcome = client.send([])
     assert isinstance(outcome, Ambiguous)
     assert "not there" in outcome.reason

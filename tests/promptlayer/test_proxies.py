@@ -8,7 +8,7 @@ import pytest
 
 from plsync.promptlayer.client import PromptLayerClient
 from plsync.promptlayer.outcomes import Misdirected, Throttled, Unreachable
-from tests.support.raw_server import RawServer, answering
+from tests.support.raw_server import RawServer, responding
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -23,7 +23,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def proxy() -> Iterator[RawServer]:
     """A proxy that responds itself, and keeps the first line of each request."""
-    with RawServer(answering("429 Too Many Requests", b"{}")) as proxy:
+    with RawServer(responding("429 Too Many Requests", b"{}")) as proxy:
         yield proxy
 
 
@@ -41,7 +41,7 @@ def test_an_http_request_reaches_the_proxy_with_the_whole_url(
 def test_a_proxy_that_refuses_a_tunnel_for_https_makes_promptlayer_unreachable(
     monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    with RawServer(answering("407 Proxy Authentication Required")) as proxy:
+    with RawServer(responding("407 Proxy Authentication Required")) as proxy:
         monkeypatch.setenv(variable, proxy.url.replace("//", "//user:hunter2@"))
         with PromptLayerClient("pl_key", "https://promptlayer.invalid") as client:
             outcome = client.send([])
@@ -52,7 +52,7 @@ def test_a_proxy_that_refuses_a_tunnel_for_https_makes_promptlayer_unreachable(
 
 
 def test_a_proxy_that_requires_authentication_for_http_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    with RawServer(answering("407 Proxy Authentication Required")) as proxy:
+    with RawServer(responding("407 Proxy Authentication Required")) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         with PromptLayerClient("pl_key", "http://promptlayer.invalid") as client:
             assert isinstance(client.send([]), Misdirected)
@@ -71,7 +71,7 @@ def test_a_server_of_this_machine_is_reached_directly(
     proxy: RawServer, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy.url)
-    with RawServer(answering("429 Too Many Requests", b"{}")) as server:
+    with RawServer(responding("429 Too Many Requests", b"{}")) as server:
         with PromptLayerClient("pl_key", server.url.replace("127.0.0.1", host)) as client:
             assert isinstance(client.send([]), Throttled)
         assert server.first_lines == ["POST /spans-bulk HTTP/1.1"]

@@ -105,7 +105,7 @@ class RawServer:
             self._behaviour(Line(connection, self))
 
 
-def answering(status: str, body: bytes = b"", *, headers: str = "", length: int | None = None) -> Behaviour:
+def responding(status: str, body: bytes = b"", *, headers: str = "", length: int | None = None) -> Behaviour:
     """Respond to every request of a connection with ``body``.
 
     Args:

@@ -42,7 +42,7 @@ _SETTLE = typer.Option(
     min=0,
     max=86_400,
     metavar="SECONDS",
-    help="The time before a record without a clear answer is looked up.",
+    help="The time before a record without a clear response is looked up.",
 )
 
 

@@ -109,14 +109,14 @@ class RunReporter:
         self._add("acked", step.acked, "at PromptLayer")
         self._add("found", step.found, "already at PromptLayer, found by a look-up")
         self._add("resent", step.resent, "not at PromptLayer, as a look-up showed; sent again")
-        self._add("in_doubt", step.in_doubt, "in doubt: sent without a clear answer; looked up before a resend")
+        self._add("in_doubt", step.in_doubt, "in doubt: sent without a clear response; looked up before a resend")
         self._add("dead", step.dead, "refused; kept, see `plsync list --state dead`")
         self._add("held", step.held, "held: PromptLayer makes no log of it; see `plsync list --state held`")
         self._report_halt(step.halt)
 
     def _report_followups(self, step: FollowUpReport) -> None:
         self._add("followups", step.sent, "sent", "follow-up")
-        self._add("followups_unclear", step.unclear, "sent without a clear answer; resent later", "follow-up")
+        self._add("followups_unclear", step.unclear, "sent without a clear response; resent later", "follow-up")
         self._add("followups_dead", step.dead, "refused; kept, see `plsync show ID`", "follow-up")
         for error in step.errors:
             self._output.report(error, event="followup_error", reason=error)

@@ -23,7 +23,7 @@ _MOST_SINKS: Final = 10
 _MEANINGS = {
     "pending": "waiting to be sent",
     "leased": "being sent",
-    "in_doubt": "sent without a clear answer; looked up before a resend",
+    "in_doubt": "sent without a clear response; looked up before a resend",
     "held": "held back until `plsync retry`",
     "dead": "refused by PromptLayer; kept here",
     "acked": "stored by PromptLayer",

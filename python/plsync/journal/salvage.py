@@ -66,12 +66,12 @@ def salvage(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> S
     except subprocess.TimeoutExpired:
         raise _failed(source, target, f"took more than {seconds / 60:.0f} minutes") from None
     try:
-        answer = json.loads(done.stdout)
+        result = json.loads(done.stdout)
     except ValueError:
         raise _failed(source, target, _describe_end(done)) from None
-    if "error" in answer:
-        raise getattr(errors, answer["error"])(answer["message"])
-    return SalvageReport(**answer)
+    if "error" in result:
+        raise getattr(errors, result["error"])(result["message"])
+    return SalvageReport(**result)
 
 
 def child(source: str, target: str, memory: str) -> None:
@@ -79,12 +79,12 @@ def child(source: str, target: str, memory: str) -> None:
     from plsync._common import native  # noqa: PLC0415 - importing plsync must not load the native module
 
     _limit(int(memory))
-    answer: dict[str, Any]
+    result: dict[str, Any]
     try:
-        answer = native.salvage(source, target)
+        result = native.salvage(source, target)
     except errors.PlsyncError as error:
-        answer = {"error": type(error).__name__, "message": str(error)}
-    sys.stdout.write(json.dumps(answer))
+        result = {"error": type(error).__name__, "message": str(error)}
+    sys.stdout.write(json.dumps(result))
 
 
 def _limit(memory: int) -> None:

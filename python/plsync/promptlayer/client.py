@@ -33,7 +33,7 @@ _MAX_RESPONSE: Final = 16 << 20
 _PAGE_SIZE: Final = 100
 # Seconds. Servers keep idle connections longer. A server that closes one during a request leaves a batch in doubt.
 _KEEP_IDLE: Final = 4.0
-# Seconds. A network that drops packets without an error is seen to work again only by the next attempt.
+# Seconds. If a network drops packets silently, only the next attempt shows that it works again.
 _CONNECT_TIMEOUT: Final = 10.0
 _MAX_SEARCHED: Final = 25
 
@@ -196,12 +196,12 @@ class PromptLayerClient:
         try:
             with self._http.stream(method, url, content=content, headers=headers, extensions=extensions) as response:
                 status, retry_after = response.status_code, response.headers.get("Retry-After")
-                answer = responses.parse_json(self._read(response))
-            outcome = None if answer is None else parse(status, answer)
-            return responses.failure(status, retry_after, answer) if outcome is None else outcome
+                parsed = responses.parse_json(self._read(response))
+            outcome = None if parsed is None else parse(status, parsed)
+            return responses.failure(status, retry_after, parsed) if outcome is None else outcome
         except Exception as error:  # a captive portal's response may raise anything, and must not end the run
             failure = outcome_of_error(error)
-            problem = "no connection to" if failure is Unreachable else "no clear answer from"
+            problem = "no connection to" if failure is Unreachable else "no clear response from"
             return failure(f"{problem} {self.address}: {_cause(error)}")
 
     def _read(self, response: httpx.Response) -> bytes:
@@ -210,9 +210,9 @@ class PromptLayerClient:
         for chunk in response.iter_bytes():
             content += chunk
             if len(content) > _MAX_RESPONSE:
-                raise UnreadableResponse(f"the answer is longer than {_MAX_RESPONSE:,} bytes")
+                raise UnreadableResponse(f"the response is longer than {_MAX_RESPONSE:,} bytes")
             if time.monotonic() > deadline:
-                raise UnreadableResponse("the answer takes too long")
+                raise UnreadableResponse("the response takes too long")
         return bytes(content)
 
 
@@ -229,7 +229,7 @@ def halt_error(outcome: Outcome, address: str) -> SyncError:
             "set PROMPTLAYER_API_KEY to a valid key and run this again"
         )
     return SyncError(
-        f"{address} does not answer as PromptLayer does ({outcome.reason}); everything is safe in the journal: "
+        f"{address} does not respond as PromptLayer does ({outcome.reason}); everything is safe in the journal: "
         "check PROMPTLAYER_BASE_URL and run this again"
     )
 

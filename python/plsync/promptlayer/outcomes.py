@@ -57,7 +57,7 @@ class Found:
 class Fetched:
     """The resource exists, and the response holds it."""
 
-    answer: Mapping[str, Any]
+    body: Mapping[str, Any]
     """PromptLayer's JSON object."""
     reason: str = "fetched"
 

@@ -44,64 +44,64 @@ _MAX_REASON: Final = 300
 _LONGEST_RETRY_AFTER: Final = 3600.0
 
 
-def parse_delivery(status: int, answer: dict[str, Any]) -> Outcome | None:
+def parse_delivery(status: int, body: dict[str, Any]) -> Outcome | None:
     """Parse the response of ``POST /spans-bulk``: ``Delivered`` with the request ids by span id."""
-    if status not in {200, 201} or answer.get("success") is not True:
+    if status not in {200, 201} or body.get("success") is not True:
         return None
-    ids = _ids(answer.get("request_logs"), "id")
-    rejected = answer.get("rejected_span_ids")
+    ids = _ids(body.get("request_logs"), "id")
+    rejected = body.get("rejected_span_ids")
     closed = (
         frozenset(span for span in rejected if isinstance(span, str)) if isinstance(rejected, list) else frozenset()
     )
     return Delivered({span: request_id for span, request_id in ids.items() if request_id is not None}, closed)
 
 
-def parse_tracking(status: int, answer: dict[str, Any]) -> Outcome | None:
+def parse_tracking(status: int, body: dict[str, Any]) -> Outcome | None:
     """Parse the response of ``POST /rest/track-...``: ``Delivered`` or ``Refused``."""
-    if status == 200 and answer.get("success") is True:
+    if status == 200 and body.get("success") is True:
         return Delivered({})
     # A 404 with PromptLayer's JSON concerns the request, the prompt or the group. Any other 404 concerns the URL.
-    if status in {200, 404} and answer.get("success") is False:
-        return Refused(f"{status} {_message(answer)}".strip())
+    if status in {200, 404} and body.get("success") is False:
+        return Refused(f"{status} {_message(body)}".strip())
     return None
 
 
-def parse_template(status: int, answer: dict[str, Any]) -> Outcome | None:
+def parse_template(status: int, body: dict[str, Any]) -> Outcome | None:
     """Parse the response of ``GET /prompt-templates/{name}``: ``Fetched`` or ``Missing``."""
-    if status == 200 and isinstance(answer.get("prompt_template"), dict):
-        return Fetched(answer)
-    if status == 404 and answer.get("success") is False:
-        return Missing(_message(answer))
+    if status == 200 and isinstance(body.get("prompt_template"), dict):
+        return Fetched(body)
+    if status == 404 and body.get("success") is False:
+        return Missing(_message(body))
     return None
 
 
 def list_parser(name: str) -> Parser:
     """A parser of responses that have a list under the key ``name``."""
 
-    def parse(status: int, answer: dict[str, Any]) -> Outcome | None:
-        if status == 200 and isinstance(answer.get(name), list):
-            return Fetched(answer)
-        return Missing(_message(answer)) if status == 404 and answer.get("success") is False else None
+    def parse(status: int, body: dict[str, Any]) -> Outcome | None:
+        if status == 200 and isinstance(body.get(name), list):
+            return Fetched(body)
+        return Missing(_message(body)) if status == 404 and body.get("success") is False else None
 
     return parse
 
 
-def parse_trace(status: int, answer: dict[str, Any]) -> Outcome | None:
+def parse_trace(status: int, body: dict[str, Any]) -> Outcome | None:
     """Parse the response of ``GET /api/public/v2/traces/{trace_id}``: ``Missing``, or ``Found`` with request ids.
 
     The ids are by span id; None for a span without a log.
     """
     # A 404 without PromptLayer's JSON may be a proxy's, which does not know the trace.
-    if status == 404 and answer.get("success") is False:
-        return Missing(_message(answer))
-    if status == 200 and answer.get("success") is True and isinstance(answer.get("spans"), list):
-        return Found(_ids(answer["spans"], "request_log_id"))
+    if status == 404 and body.get("success") is False:
+        return Missing(_message(body))
+    if status == 200 and body.get("success") is True and isinstance(body.get("spans"), list):
+        return Found(_ids(body["spans"], "request_log_id"))
     return None
 
 
-def parse_search(status: int, answer: dict[str, Any]) -> Outcome | None:
+def parse_search(status: int, body: dict[str, Any]) -> Outcome | None:
     """Parse the response of ``POST /api/public/v2/requests/search``: ``Found`` with the request ids by record id."""
-    items = answer.get("items")
+    items = body.get("items")
     if status != 200 or not isinstance(items, list):
         return None
     found: dict[str, int | None] = {}
@@ -133,18 +133,18 @@ def _is_id(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 63
 
 
-def failure(status: int, retry_after: str | None, answer: dict[str, Any] | None) -> Outcome:
+def failure(status: int, retry_after: str | None, body: dict[str, Any] | None) -> Outcome:
     """The outcome of a response that is not the expected one.
 
     Args:
         status: the HTTP status.
         retry_after: the value of the ``Retry-After`` header.
-        answer: the JSON object of the response; None if it holds none.
+        body: the JSON object of the response; None if it holds none.
     """
-    outcome, reason = outcome_of_status(status), f"{status} {_message(answer)}".strip()
+    outcome, reason = outcome_of_status(status), f"{status} {_message(body)}".strip()
     if outcome is Throttled:
         return Throttled(reason, _seconds(retry_after))
-    return Refused(reason, foreign=answer is None) if outcome is Refused else outcome(reason)
+    return Refused(reason, foreign=body is None) if outcome is Refused else outcome(reason)
 
 
 def parse_json(content: bytes) -> dict[str, Any] | None:
@@ -161,16 +161,16 @@ def one_line(value: object) -> str:
     return " ".join(str(value).split())[:_MAX_REASON]
 
 
-def _message(answer: dict[str, Any] | None) -> str:
+def _message(body: dict[str, Any] | None) -> str:
     """PromptLayer's error text: ``message`` or ``error``, or the first ``detail`` of a validation."""
-    if answer is None:
-        return "(an answer that is not PromptLayer's JSON)"
-    detail = answer.get("detail")
+    if body is None:
+        return "(a response that is not PromptLayer's JSON)"
+    detail = body.get("detail")
     if isinstance(detail, list) and detail and isinstance(detail[0], dict):
         place = detail[0].get("loc")
         where = ".".join(str(part) for part in place) if isinstance(place, list) else ""
         return one_line(f"{where}: {detail[0].get('msg')}")
-    return one_line(answer.get("message") or answer.get("error") or detail or "")
+    return one_line(body.get("message") or body.get("error") or detail or "")
 
 
 def _seconds(retry_after: str | None) -> float | None:

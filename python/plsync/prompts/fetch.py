@@ -83,7 +83,7 @@ def _template(key: TemplateKey, cached: CachedTemplate | None, cache: TemplateCa
     from plsync.promptlayer.outcomes import Fetched, Missing, Refused, Unauthorized  # noqa: PLC0415 - loaded by now
 
     if isinstance(outcome, Fetched):
-        response = dict(outcome.answer)
+        response = dict(outcome.body)
         _store(cache, key, response)
         return Template(CachedTemplate(key, response, time.time()), from_cache=False)
     if isinstance(outcome, Missing):

@@ -78,7 +78,7 @@ def pull(
         AuthenticationError: the key is missing, or PromptLayer refused it.
         Offline: no connection to PromptLayer. Templates that were fetched before are kept.
         Rejected: PromptLayer refused a request. Templates that were fetched before are kept.
-        SyncError: PromptLayer sent no clear answer. Templates that were fetched before are kept.
+        SyncError: PromptLayer sent no clear response. Templates that were fetched before are kept.
         PromptError: an argument is invalid.
         OSError: the cache cannot be written.
     """
@@ -184,7 +184,7 @@ def _request(method: Callable[..., Outcome], *arguments: Any, **options: Any) ->
     for tries in range(1, _TRIES + 1):
         outcome = method(*arguments, **options)
         if isinstance(outcome, Fetched):
-            return dict(outcome.answer)
+            return dict(outcome.body)
         if isinstance(outcome, Missing):
             return None
         if not isinstance(outcome, Throttled) or tries == _TRIES:
@@ -207,4 +207,4 @@ def _error(outcome: Outcome) -> SyncError:
         return Offline(f"PromptLayer cannot be reached ({reason}); {kept}: pull again when there is a network")
     if isinstance(outcome, Refused):
         return Rejected(f"PromptLayer refused to list or return a prompt template ({reason}); {kept}: check the name")
-    return SyncError(f"PromptLayer sent no clear answer ({reason}); {kept}: pull again later")
+    return SyncError(f"PromptLayer sent no clear response ({reason}); {kept}: pull again later")
