@@ -60,6 +60,8 @@ def salvage(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> S
             [sys.executable, "-c", _CHILD, *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
+            # Without memory for a backtrace, a panic would never end.
+            env={**os.environ, "RUST_BACKTRACE": "0"},
             timeout=seconds,
             check=False,
         )
