@@ -143,6 +143,7 @@ mod tests {
 #[cfg(all(test, unix))]
 mod lock_tests {
     use std::io::{Read, Write, pipe};
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -165,7 +166,11 @@ mod lock_tests {
         }
         started.read_exact(&mut [0]).unwrap();
         drop(lock);
-        assert!(open_lock(&path).unwrap().try_lock().is_ok());
+        // A child that another test forks at this moment has the lock until it closes the file.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while open_lock(&path).unwrap().try_lock().is_err() {
+            assert!(Instant::now() < deadline, "the child has the lock");
+        }
         drop(parent_done);
         // SAFETY: the child is this process's own, and no other thread waits for it.
         unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
