@@ -5,19 +5,26 @@ BIN := .venv/bin
 BENCH := build/bench/bin
 RUST := Cargo.toml Cargo.lock $(shell find rust -type f)
 
+# One interpreter for all builds of the bindings: with another one cargo compiles pyo3 anew.
+PYO3 := PYO3_PYTHON=$(CURDIR)/$(BIN)/python
 HAS_LIBRARY := import os, sysconfig; find = sysconfig.get_config_var; exit(not os.path.exists(os.path.join(find("LIBDIR"), find("LDLIBRARY"))))
 
-.PHONY: demo test compat crash fuzz lint prose format bench docs screenshot clean
+.PHONY: demo test test-rust test-python compat crash fuzz lint lint-rust lint-python prose format bench docs screenshot clean
 .DELETE_ON_ERROR:
 
 demo: .venv/built
 	@$(BIN)/python demo/main.py
 
-test: .venv/built
-	cargo test --quiet --package plsync-journal
-	@# The bindings' own unit tests are linked with Python's library, which not every Python brings along.
-	@if $(BIN)/python -c '$(HAS_LIBRARY)'; then PYO3_PYTHON=$(CURDIR)/$(BIN)/python cargo test --quiet --package plsync-python; fi
-	$(BIN)/pytest -n auto
+test: test-python test-rust
+
+test-python: .venv/built
+	$(BIN)/pytest -n auto --dist worksteal
+
+# The unit tests of the bindings link Python's library, which some Pythons lack.
+test-rust: .venv/made
+	@packages='--package plsync-journal'; \
+	if $(BIN)/python -c '$(HAS_LIBRARY)'; then packages="$$packages --package plsync-python"; fi; \
+	echo cargo test --quiet $$packages; $(PYO3) cargo test --quiet $$packages
 
 compat: .venv/built
 	tests/compat.sh
@@ -47,15 +54,20 @@ bench: build/bench/built
 	cargo run --quiet --release --package plsync-benches --bin append
 	cargo run --quiet --release --package plsync-benches --bin million
 
-lint: .venv/built
+lint: lint-rust lint-python
+
+lint-rust: .venv/made
 	cargo fmt --all --check
-	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	$(PYO3) cargo clippy --quiet --workspace --all-targets -- -D warnings
+
+lint-python: .venv/built
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@# Windows differs most from Linux in the standard library.
 	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 python
 	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/python tools/prose.py
 
 # make prose PATHS="docs README.md" reads these alone.
 prose:

@@ -11,7 +11,7 @@ for version in $versions; do
     core="$PWD/build/langchain-core-$version"
     test -d "$core" || .venv/bin/pip install --quiet --no-deps --target "$core" "langchain-core==$version"
     echo "langchain-core $version"
-    PYTHONPATH="$core" .venv/bin/pytest --quiet -p no:cacheprovider -n auto \
+    PYTHONPATH="$core" .venv/bin/pytest --quiet -p no:cacheprovider -n auto --dist worksteal \
         tests/recorder/test_handler*.py tests/recorder/test_failures.py tests/recorder/test_langchain_quirks.py \
         tests/recorder/test_redaction.py tests/recorder/test_streams.py tests/recorder/test_decisions.py \
         tests/journal/test_tagged_json.py tests/callbacks/test_sinks.py \
