@@ -66,8 +66,8 @@ def explain_stream_end(chunks: int, source: str) -> str:
         source: the path of the recording.
     """
     return (
-        f"the recorded program stopped reading this response after {chunks} chunks, so the rest is unknown; "
-        f"the chunks were served from {source}: record the call again to read on"
+        f"the recorded program stopped reading this response after {chunks} chunks, so the rest is unknown. "
+        f"The chunks were served from {source}: record the call again to read on"
     )
 
 
