@@ -159,7 +159,7 @@ def test_a_stop_waits_for_a_hanging_callback_no_longer_than_its_timeout(path: Pa
 
 def test_a_long_call_keeps_its_lease(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("plsync.callbacks.dispatcher._EXTEND", 0.01)
-    monkeypatch.setattr("plsync.callbacks.dispatcher._TEND", 0.01)
+    monkeypatch.setattr("plsync.callbacks.dispatcher._MAINTENANCE_INTERVAL", 0.01)
     release, begun = threading.Event(), threading.Event()
     extend, extended = CallbackQueue.extend, [0]
 
@@ -270,7 +270,7 @@ def test_results_that_could_not_be_stored_are_stored_later_without_another_call(
 
 
 def test_ids_are_delivered_once_a_thread_can_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("plsync.callbacks.dispatcher._TEND", 0.05)
+    monkeypatch.setattr("plsync.callbacks.dispatcher._MAINTENANCE_INTERVAL", 0.05)
     attempts = 0
     is_full = True
 

@@ -84,7 +84,7 @@ def test_follow_ups_that_were_queued_offline_are_sent_with_the_record(path: Path
     track.metadata(first, {"foo": "bar"})
     track.prompt(first, "example", {"product": "toasters"}, version=1)
     track.score(second, 20, "style")
-    assert not send(path, server).moved
+    assert not send(path, server).changed_state
     _, report = send_once(path, server)
     assert (report.sent, report.dead, report.halt) == (4, 0, None)
     (one,), (other,) = server.logs_of(first), server.logs_of(second)
@@ -109,7 +109,7 @@ def test_a_sent_follow_up_is_removed_and_not_sent_again(
 ) -> None:
     track.score(acked[0], 1)
     assert send(path, server).sent == 1
-    assert not send(path, server).moved
+    assert not send(path, server).changed_state
     assert (len(bodies(server)), waiting(path, acked[0])) == (1, [])
 
 
@@ -151,7 +151,7 @@ def test_a_refused_follow_up_is_kept_with_its_reason_and_delays_nothing(
     assert report.errors == [f"PromptLayer refused a metadata of request {acked[0]}: {status} no such thing"]
     (dead,) = waiting(path, acked[0])
     assert (dead.op, dead.state, dead.last_error) == ("metadata", "dead", f"{status} no such thing")
-    assert not send(path, server).moved
+    assert not send(path, server).changed_state
 
 
 def test_a_link_to_a_missing_prompt_is_dead_and_can_be_retried(
@@ -173,7 +173,7 @@ def test_offline_keeps_everything(path: Path, server: PromptLayerServer, acked: 
     with server.offline():
         report = send(path, server)
     assert isinstance(report.halt, Unreachable)
-    assert (report.moved, [len(waiting(path, request_id)) for request_id in acked]) == (False, [2, 2, 2])
+    assert (report.changed_state, [len(waiting(path, request_id)) for request_id in acked]) == (False, [2, 2, 2])
     assert send(path, server).sent == 6
     assert server.scores == {request_id: {"default": 2} for request_id in acked}
 
@@ -206,7 +206,7 @@ def test_throttling_waits_for_the_time_of_retry_after(
     (kept,) = waiting(path, acked[0])
     assert kept.due_at is not None
     assert 30 < kept.due_at.timestamp() - time.time() <= 60
-    assert not send(path, server).moved
+    assert not send(path, server).changed_state
     skip_time(monkeypatch, 61)
     assert send(path, server).sent == 1
 
@@ -222,7 +222,7 @@ def test_a_follow_up_without_a_clear_response_is_sent_again_before_later_ones_of
     assert (report.sent, report.unclear) == (1, 1)
     assert len(waiting(path, acked[0])) == 2
     skip_time(monkeypatch, 59)
-    assert not send(path, server, settle=60).moved
+    assert not send(path, server, settle=60).changed_state
     skip_time(monkeypatch, 60 + SendPolicy().longest_pause)
     assert send(path, server, settle=60).sent == 2
     assert [body["metadata"]["a"] for body in bodies(server)] == ["1", "3", "1", "2"]
@@ -267,7 +267,7 @@ def test_a_follow_up_that_a_dead_sender_claimed_is_sent_after_its_lease(
     track.metadata(acked[0], {"a": "b"})
     with Journal.open(path) as journal:
         assert len(journal.followups.claim(10, 60_000, now_ms())) == 1
-    assert not send(path, server).moved
+    assert not send(path, server).changed_state
     skip_time(monkeypatch, 61)
     assert send(path, server).sent == 1
 
@@ -288,7 +288,7 @@ def test_a_stop_does_not_wait_for_a_server_that_hangs(path: Path, server: Prompt
     track.score(acked[0], 1)
     with _Hanging(server) as hanging:
         began = time.monotonic()
-        assert not send(path, hanging, stopped=hanging.requested.is_set, timeout=60).moved
+        assert not send(path, hanging, stopped=hanging.requested.is_set, timeout=60).changed_state
         assert time.monotonic() - began < 30
     assert len(waiting(path, acked[0])) == 1
 

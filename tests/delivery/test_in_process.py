@@ -126,7 +126,7 @@ def test_a_full_disk_is_logged_once_and_sending_continues_when_there_is_room(
 
     monkeypatch.setattr(Sender, "run_pass", full_at_first)
     thread = DeliveryThread(str(path))
-    thread.ensure()
+    thread.ensure_started()
     wait_until(lambda: set(states(path).values()) == {"acked"})
     thread.stop(30)
     assert [record.exc_text is not None for record in caplog.records if record.name == "plsync.delivery"] == [True]

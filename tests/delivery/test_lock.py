@@ -40,7 +40,7 @@ def test_the_lock_file_holds_the_activity_of_the_sender(path: Path) -> None:
         lock.report("idle")
         sender = current_sender(path)
         assert sender is not None
-        assert (sender.pid, sender.doing) == (os.getpid(), "idle")
+        assert (sender.pid, sender.activity) == (os.getpid(), "idle")
 
 
 def test_a_forked_child_does_not_hold_its_parents_lock(path: Path) -> None:

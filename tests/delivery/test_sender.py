@@ -64,14 +64,14 @@ def test_every_trace_is_closed_with_its_record(path: Path, server: PromptLayerSe
 def test_nothing_is_sent_twice(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 2)
     run_pass(path, server)
-    assert not run_pass(path, server).moved
+    assert not run_pass(path, server).changed_state
     assert len(server.request_logs) == 2
 
 
 def test_a_call_that_still_runs_is_not_sent(path: Path, server: PromptLayerServer) -> None:
     writer = SpoolWriter(path)
     writer.start({"kind": "chat", "messages": [], "run_id": None}, at=AT)
-    assert not run_pass(path, server).moved
+    assert not run_pass(path, server).changed_state
     writer.close()
 
 
@@ -223,7 +223,7 @@ def test_nothing_in_doubt_is_looked_up_or_sent_before_it_has_settled(path: Path,
     server.drop_reply(path=BULK)
     run_pass(path, server, settle=60)
     before = len(server.requests)
-    assert not run_pass(path, server, settle=60).moved
+    assert not run_pass(path, server, settle=60).changed_state
     assert len(server.requests) == before
 
 

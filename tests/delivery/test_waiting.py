@@ -67,7 +67,7 @@ def test_follow_ups_do_not_wait_for_a_long_backlog(
     path: Path, client: PromptLayerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sender_module, "_INGEST_EVERY", 0.0)
-    monkeypatch.setattr(sender_module, "_LONGEST_TURN", 0.0)
+    monkeypatch.setattr(sender_module, "_LONGEST_PASS", 0.0)
     write_calls(path, 1)
     with Journal.open(path) as journal, Wake(path) as wake:
         runner = Runner(journal, client, SendPolicy(), wake, batch=1, in_flight=1)

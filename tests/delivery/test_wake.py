@@ -14,7 +14,7 @@ import pytest
 from plsync._common import clock
 from plsync.delivery.policy import SendPolicy
 from plsync.delivery.runner import Breaker
-from plsync.delivery.wake import Wake, Woken
+from plsync.delivery.wake import Wake, WakeReason
 from plsync.journal import Journal
 from plsync.promptlayer.outcomes import Ambiguous, Throttled, Unreachable
 from tests.support.namespace import PREFIX, needs_namespace
@@ -37,33 +37,33 @@ def wake(journal: Journal) -> Iterator[Wake]:
 def test_an_event_of_another_process_ends_a_wait(journal: Journal, wake: Wake) -> None:
     code = "import sys; from plsync import Journal; Journal.open(sys.argv[1]).append(b'x')"
     with subprocess.Popen([sys.executable, "-c", code, str(journal.path)]):
-        assert wake.wait(LONG, Woken.RECORDED) is Woken.RECORDED
+        assert wake.wait(LONG, WakeReason.RECORDED) is WakeReason.RECORDED
 
 
 def test_an_event_between_two_waits_is_not_missed(journal: Journal, wake: Wake) -> None:
     journal.append(b"x")
-    assert wake.wait(LONG, Woken.RECORDED) is Woken.RECORDED
+    assert wake.wait(LONG, WakeReason.RECORDED) is WakeReason.RECORDED
 
 
 def test_a_follow_up_ends_a_wait(journal: Journal, wake: Wake) -> None:
     journal.track.score(7, 90)
-    assert wake.wait(LONG, Woken.RUNG) is Woken.RUNG
+    assert wake.wait(LONG, WakeReason.RUNG) is WakeReason.RUNG
 
 
 def test_an_event_outside_of_until_does_not_interrupt(journal: Journal, wake: Wake) -> None:
     journal.append(b"x")
-    assert wake.wait(0.5, Woken.NETWORK) is not Woken.INTERRUPTED
+    assert wake.wait(0.5, WakeReason.NETWORK) is not WakeReason.INTERRUPTED
 
 
 def test_an_interrupt_ends_any_wait(wake: Wake) -> None:
     threading.Timer(0.05, wake.interrupt).start()
-    assert Woken.INTERRUPTED in wake.wait(LONG, Woken.NOTHING)
+    assert WakeReason.INTERRUPTED in wake.wait(LONG, WakeReason.NOTHING)
 
 
 def test_an_interrupt_before_the_wait_ends_it(wake: Wake) -> None:
     for _ in range(100_000):
         wake.interrupt()
-    assert Woken.INTERRUPTED in wake.wait(LONG, Woken.NOTHING)
+    assert WakeReason.INTERRUPTED in wake.wait(LONG, WakeReason.NOTHING)
 
 
 @needs_namespace
@@ -71,14 +71,14 @@ def test_a_change_of_the_network_ends_a_wait(journal: Journal) -> None:
     watch = (
         "import subprocess, sys\n"
         "from pathlib import Path\n"
-        "from plsync.delivery.wake import Wake, Woken\n"
+        "from plsync.delivery.wake import Wake, WakeReason\n"
         "with Wake(Path(sys.argv[1])) as wake:\n"
         "    subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)\n"
-        "    print(wake.wait(60, Woken.NETWORK))\n"
+        "    print(wake.wait(60, WakeReason.NETWORK))\n"
     )
     command = [*PREFIX, sys.executable, "-c", watch, str(journal.path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
-    assert done.stdout.strip() == str(Woken.NETWORK)
+    assert done.stdout.strip() == str(WakeReason.NETWORK)
 
 
 def test_time_asleep_counts_as_waiting(journal: Journal, wake: Wake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def test_time_asleep_counts_as_waiting(journal: Journal, wake: Wake, monkeypatch
     begun, asleep = clock.elapsed(), iter([0.0, 1.0, 3600.0])
     monkeypatch.setattr("plsync.delivery.wake.elapsed", lambda: begun + next(asleep))
     monkeypatch.setattr("plsync.delivery.wake._SLICE", 0.01)
-    assert wake.wait(600, Woken.NOTHING) is Woken.NOTHING
+    assert wake.wait(600, WakeReason.NOTHING) is WakeReason.NOTHING
 
 
 def test_a_change_of_the_wall_clock_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:

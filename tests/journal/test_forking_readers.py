@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from plsync import Journal
-from tests.support.forks import SECONDS, ended, forked
+from tests.support.forks import SECONDS, exit_code, forked
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
@@ -47,7 +47,7 @@ def test_a_child_of_a_process_with_busy_threads_opens_the_journal(path: Path) ->
         with Journal.open(path, create=True) as journal:
             assert journal.get(journal.append({"by": "a child"}))
 
-    assert [ended(forked(use)) for _ in range(FORKS)] == [0] * FORKS
+    assert [exit_code(forked(use)) for _ in range(FORKS)] == [0] * FORKS
 
 
 @pytest.mark.usefixtures("at_work")
@@ -57,7 +57,7 @@ def test_a_child_uses_the_open_journal_of_its_parents_busy_threads(path: Path) -
         def use() -> None:
             assert shared.get(shared.append({"by": "a child"}))
 
-        assert [ended(forked(use)) for _ in range(FORKS)] == [0] * FORKS
+        assert [exit_code(forked(use)) for _ in range(FORKS)] == [0] * FORKS
 
 
 def test_a_child_keeps_no_lock_that_a_thread_of_its_parent_held(path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_child_keeps_no_lock_that_a_thread_of_its_parent_held(path: Path) -> N
         thread.join(SECONDS / 2)
         is_stuck = thread.is_alive()
         os.close(hold)
-        assert [ended(pid) for pid in children] == [0] * FORKS
+        assert [exit_code(pid) for pid in children] == [0] * FORKS
         thread.join()
         os.close(stop)
     assert not is_stuck

@@ -155,7 +155,7 @@ def test_a_model_is_found_as_the_handler_labels_it(path: Path) -> None:
         assert set(by_name) == set(names)
         for name in names:
             assert by_name[name] in ids(journal.records(model=name))
-            query = Query.of({"model": name})
+            query = Query.from_filters({"model": name})
             assert query.matches(journal.get(by_name[name])._row)
 
 
@@ -381,7 +381,7 @@ FILTERS = st.fixed_dictionaries(
 @given(filters=FILTERS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
 def test_following_and_reading_agree_on_every_filter(varied: Journal, filters: Filters) -> None:
-    query = Query.of(filters)
+    query = Query.from_filters(filters)
     everything = [record._row for record in varied.records()]
     assert [row.id.hex() for row in everything if query.matches(row)] == [
         record.trace_id for record in varied.records(**filters)

@@ -19,7 +19,7 @@ from langchain_core.language_models import FakeListLLM
 from plsync import Journal, PromptLayerCallbackHandler
 from plsync.errors import JournalError
 from tests.support.calls import acknowledge
-from tests.support.forks import ended, forked
+from tests.support.forks import exit_code, forked
 from tests.support.models import Chat, records, texts
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -82,7 +82,7 @@ def test_workers_use_a_handler_and_a_journal_from_before_the_fork(path: Path) ->
         assert journal.flush().journaled == len(answers(["loading"]))
         workers = [forked(lambda who=who: work(handler, who)) for who in "abcd"]  # type: ignore[misc]
         work(handler, "parent")
-        assert [ended(pid) for pid in workers] == [0] * 4
+        assert [exit_code(pid) for pid in workers] == [0] * 4
     holds(path, answers(["loading", "parent", *"abcd"]))
 
 
@@ -97,7 +97,7 @@ def test_a_worker_reads_the_journal_that_was_open_before_it_was_forked(path: Pat
             work(handler, "a")
             assert len(list(journal.records())) == len(answers(["loading", "a"]))
 
-        assert ended(forked(read)) == 0
+        assert exit_code(forked(read)) == 0
     holds(path, answers(["loading", "a"]))
 
 
@@ -112,9 +112,9 @@ def test_a_worker_killed_in_a_call_loses_no_call_of_another_worker(path: Path) -
 
     killed = forked(dies)
     others = [forked(lambda who=who: work(handler, who)) for who in "ab"]  # type: ignore[misc]
-    assert ended(killed) == -signal.SIGKILL
+    assert exit_code(killed) == -signal.SIGKILL
     others.append(forked(lambda: work(handler, "instead")))
-    assert [ended(pid) for pid in others] == [0] * 3
+    assert [exit_code(pid) for pid in others] == [0] * 3
     holds(path, answers(["loading", "first", "a", "b", "instead"]))
     (lost,) = [record for record in records(path) if record.status == "error"]
     assert lost.error is not None
@@ -141,7 +141,7 @@ def test_each_worker_receives_the_ids_of_the_calls_that_it_made(path: Path) -> N
         assert acknowledge(path) == 2
         assert {int(lines.readline()), int(lines.readline())} == {os.getpid(), worker}
     os.close(hold)
-    assert ended(worker) == 0
+    assert exit_code(worker) == 0
     os.close(stop)
     os.close(writing)
 

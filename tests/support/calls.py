@@ -22,7 +22,7 @@ def write_calls(path: Path, number: int, *, sink: str | None = None) -> list[str
 
 
 def states(path: Path) -> dict[str, str]:
-    """The sync state of every record, by id."""
+    """The state of every record, by id."""
     with Journal.open(path) as journal:
         return {record.id: record.state for record in journal.records()}
 

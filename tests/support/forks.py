@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 
-__all__ = ["SECONDS", "ended", "forked"]
+__all__ = ["SECONDS", "exit_code", "forked"]
 
 SECONDS = 20
 
@@ -26,6 +26,6 @@ def forked(run: Callable[[], None]) -> int:
     return pid
 
 
-def ended(pid: int) -> int:
+def exit_code(pid: int) -> int:
     """The exit code of a child, or minus the signal that ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -1,4 +1,4 @@
-"""Background threads of a recording program: one for each journal, and guards against forks.
+"""Background threads of a recording program: one per journal, and guards against forks.
 
 A forked child lacks its parent's threads. A lock that such a thread held stays locked in the child, and a module that
 it was importing stays half imported. :class:`ForkGuard` lets a fork wait for such work.
@@ -54,11 +54,13 @@ import_guard: Final = ForkGuard(10.0)
 class JournalThread:
     """Work for one journal in a daemon thread of this process.
 
-    :meth:`of` returns the one object for a journal. :meth:`ensure` starts its thread, also in a forked child. At the
-    end of the program :meth:`at_exit` stops it. A subclass implements :meth:`_reset`, :meth:`_run` and :meth:`at_exit`.
+    :meth:`for_journal` returns the one object for a journal. :meth:`ensure_started` starts its thread, also in a forked
+    child. At the end of the program :meth:`at_exit` stops it. A subclass implements :meth:`_reset`, :meth:`_run` and
+    :meth:`at_exit`.
     """
 
     _by_path: ClassVar[dict[str, Any]]
+    _creation_lock: ClassVar[threading.Lock]
     _name: ClassVar[str]
     """The thread's name."""
     _purpose: ClassVar[str]
@@ -67,6 +69,7 @@ class JournalThread:
 
     def __init_subclass__(cls) -> None:
         cls._by_path = {}
+        cls._creation_lock = threading.Lock()
         # atexit calls this after the program's own threads have ended, and before daemon threads are stopped.
         atexit.register(cls._exit)
         if hasattr(os, "register_at_fork"):
@@ -85,12 +88,16 @@ class JournalThread:
         self._reset()
 
     @classmethod
-    def of(cls, path: str) -> Self:
+    def for_journal(cls, path: str) -> Self:
         """This process's object for the journal at ``path``."""
-        found: Self | None = cls._by_path.get(path)
-        return cls._by_path.setdefault(path, cls(path)) if found is None else found
+        # Two handlers of one journal may start in two threads. Two objects would run the journal's callbacks twice.
+        with cls._creation_lock:
+            found: Self | None = cls._by_path.get(path)
+            if found is None:
+                found = cls._by_path[path] = cls(path)
+            return found
 
-    def ensure(self) -> None:
+    def ensure_started(self) -> None:
         """Start the thread unless it runs or was stopped. Cheap: every recorded call calls it."""
         if self._is_running() or self._stopping.is_set():
             return
@@ -130,5 +137,7 @@ class JournalThread:
 
     @classmethod
     def _in_child(cls) -> None:
+        # A thread of the parent may have held the lock.
+        cls._creation_lock = threading.Lock()
         for journal_thread in cls._by_path.values():
             journal_thread._set_up()

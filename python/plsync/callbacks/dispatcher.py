@@ -31,7 +31,7 @@ __all__ = ["CallbackDispatcher"]
 # All times in seconds. Without a ring the journal is read this often, for the entries of processes that have died.
 _REVISIT: Final = 30.0
 # While a call runs, this often: settle the sink's finished calls, extend leases, and look for long calls.
-_TEND: Final = 1.0
+_MAINTENANCE_INTERVAL: Final = 1.0
 _POLL: Final = 0.02
 # Leases are extended well before they end.
 _EXTEND: Final = 10.0
@@ -133,8 +133,8 @@ class CallbackDispatcher:
         """Deliver until stopped, in the calling thread."""
         while not self.stopping.is_set():
             self._mailbox.woken.clear()
-            self._doorbell.rang()
-            self._tend()
+            self._doorbell.has_rung()
+            self._maintain()
             try:
                 seconds = self._dispatch()
             except Exception as error:
@@ -153,8 +153,8 @@ class CallbackDispatcher:
         seconds = _REVISIT if next_due is None else min(_REVISIT, max(0.05, (next_due - now_ms()) / 1000))
         for sink in due:
             if self._may_call(sink) and not self._assign(sink):
-                seconds = min(seconds, _TEND)
-        return min(seconds, _TEND) if self._is_busy() else seconds
+                seconds = min(seconds, _MAINTENANCE_INTERVAL)
+        return min(seconds, _MAINTENANCE_INTERVAL) if self._is_busy() else seconds
 
     def _assign(self, sink: str) -> bool:
         """Wake or start a thread for a sink. Returns False when the limits allow none now."""
@@ -189,7 +189,7 @@ class CallbackDispatcher:
             return False
         return True
 
-    def _tend(self) -> None:
+    def _maintain(self) -> None:
         """Settle finished calls, and extend the leases of the rest, also of threads whose calls take long."""
         extend = time.monotonic() - self._extended_at >= _EXTEND
         if extend:

@@ -85,7 +85,7 @@ def status(record: Record) -> Text:
 
 
 def state(record: Record) -> Text:
-    """The sync state in its colour, and PromptLayer's request id if there is one."""
+    """The state in its colour, and PromptLayer's request id if there is one."""
     request = "" if record.request_id is None else f" #{record.request_id}"
     return Text(record.state.replace("_", " ") + request, style=_STATE_STYLES.get(record.state, ""))
 

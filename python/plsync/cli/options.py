@@ -54,7 +54,7 @@ def parse_time(value: str) -> datetime:
 
 
 def parse_state(value: str) -> str:
-    """The name of a sync state."""
+    """The name of a state."""
     return _one_of(value.replace("-", "_"), get_args(StateName))
 
 

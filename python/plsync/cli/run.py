@@ -138,13 +138,13 @@ def _report(step: Step, reporter: RunReporter, lock: SenderLock) -> None:
 
     reporter.report(step)
     if isinstance(step, PassReport) and step.halt is None:
-        doing = "sending" if step.moved else "idle"
+        activity = "sending" if step.changed_state else "idle"
     elif isinstance(step, Pause) and reporter.halt is not None:
-        doing = f"waiting: {reporter.halt.reason}"
+        activity = f"waiting: {reporter.halt.reason}"
     else:
         return
-    lock.report(doing)
-    notify(f"STATUS={doing}")
+    lock.report(activity)
+    notify(f"STATUS={activity}")
 
 
 @contextlib.contextmanager

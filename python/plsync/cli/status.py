@@ -74,7 +74,7 @@ def _facts(journal: Journal, stats: Stats) -> Iterator[Text]:
     ]
     yield labelled("writers", escaped(", ".join(live) or "none running"))
     sender = current_sender(journal.path)
-    yield labelled("sender", escaped("none running" if sender is None else f"process {sender.pid}, {sender.doing}"))
+    yield labelled("sender", escaped("none running" if sender is None else f"process {sender.pid}, {sender.activity}"))
     if stats.failures:
         yield labelled("not recorded", _with_reason(humanize.count(stats.failures, "event"), stats.last_failure))
     if stats.damaged:

@@ -29,7 +29,7 @@ __all__ = ["FollowUpSender"]
 
 # The interval between two looks at the stop flag, in seconds.
 _POLL: Final = 0.1
-# After this many unclear responses in a row the server is failing, and not one follow-up.
+# After this many unclear responses in a row, assume that the server is failing, not just this follow-up.
 _MAX_UNCLEAR: Final = 3
 _MAX_ERRORS: Final = 20
 

@@ -1,4 +1,4 @@
-"""The lock that allows one sender a journal. Its file names the sender's process and that process's activity.
+"""The lock that allows one sender per journal. Its file names the sender's process and that process's activity.
 
 A second sender would take the first one's leased records for records in doubt.
 """
@@ -32,7 +32,7 @@ class SenderProcess:
     pid: int
     since: float
     """The time it took the lock, in seconds since the epoch."""
-    doing: str
+    activity: str
     """``sending``, ``idle``, or the reason for a pause."""
 
 
@@ -49,12 +49,12 @@ class SenderLock:
         self._reported = ""
         self.report("sending")
 
-    def report(self, doing: str) -> None:
+    def report(self, activity: str) -> None:
         """Write the present activity, for :func:`current_sender` in other processes."""
-        if doing == self._reported:
+        if activity == self._reported:
             return
-        self._reported = doing
-        text = orjson.dumps({"pid": os.getpid(), "since": self._since, "doing": doing[:300]})
+        self._reported = activity
+        text = orjson.dumps({"pid": os.getpid(), "since": self._since, "doing": activity[:300]})
         # A constant length, so that the end of an older text is overwritten.
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         os.write(self._descriptor, text.ljust(_FILE_SIZE - 1) + b"\n")

@@ -22,7 +22,7 @@ __all__ = ["Reconciler"]
 _BATCH: Final = 1000
 _SEARCH_BATCH: Final = 25
 _POLL: Final = 0.1
-# After this many unclear responses in a row the server is failing, and not the look-up of one trace.
+# After this many unclear responses in a row, assume that the server is failing, not just this trace.
 _MAX_UNCLEAR: Final = 3
 
 
@@ -152,9 +152,9 @@ class Reconciler:
                     report.halt = outcome
                 return
             for record in batch:
-                self._decide(record, outcome.request_ids.get(record.id), report)
+                self._settle_searched(record, outcome.request_ids.get(record.id), report)
 
-    def _decide(self, record: Record, request_id: int | None, report: ReconcileReport) -> None:
+    def _settle_searched(self, record: Record, request_id: int | None, report: ReconcileReport) -> None:
         if request_id is not None:
             report.acked += self._journal.outbox.ack([(record.seq, request_id)])
         elif record.renewed:

@@ -34,7 +34,7 @@ class PassReport:
     """The outcome that ended the pass early; None after a whole pass."""
 
     @property
-    def moved(self) -> bool:
+    def changed_state(self) -> bool:
         """Whether a record changed its state, so that another pass may find more to do."""
         return bool(self.acked or self.resent or self.in_doubt or self.dead or self.held)
 
@@ -73,7 +73,7 @@ class FollowUpReport:
     """One line for each refused follow-up, for the first 20."""
 
     @property
-    def moved(self) -> bool:
+    def changed_state(self) -> bool:
         """Whether a follow-up changed its state."""
         return bool(self.sent or self.dead or self.unclear)
 

@@ -12,7 +12,7 @@ from plsync.delivery.limits import MAX_BATCH_RECORDS, MAX_IN_FLIGHT
 from plsync.delivery.policy import RULES, Action, SendPolicy
 from plsync.delivery.reports import FollowUpReport, PassReport, Pause, Step
 from plsync.delivery.sender import Sender
-from plsync.delivery.wake import Wake, Woken
+from plsync.delivery.wake import Wake, WakeReason
 from plsync.promptlayer.outcomes import Ambiguous, Outcome, Unreachable
 from plsync.promptlayer.request_threads import call_unless_stopped
 
@@ -72,14 +72,14 @@ class Runner:
 
     A round is a pass over the records, then the follow-ups; callbacks run beside it in other threads. States::
 
-        ROUND --ok, something moved--------> ROUND
-        ROUND --ok, nothing moved----------> IDLE     once(): the end, if no due time is near
+        ROUND --ok, a state changed-------> ROUND
+        ROUND --ok, no state changed-------> IDLE     once(): the end, if no due time is near
         ROUND --failed---------------------> PAUSED   the breaker sets the length
         ROUND --failed, Action.STOP--------> end      forever(): only if no round has succeeded before
         IDLE ---event, doorbell, due time--> ROUND
         PAUSED -time is over---------------> ROUND    with a single record first
         PAUSED -unreachable: probe fails---> PAUSED   the journal is left alone
-        any ----stop(), finish()-----------> end      finish(): after a round that failed or moved nothing
+        any ----stop(), finish()-----------> end      finish(): after a round that failed or changed no state
 
     Args:
         journal: the journal.
@@ -131,7 +131,7 @@ class Runner:
         self._wake.interrupt()
 
     def finish(self) -> None:
-        """End the run after the first round that fails or moves nothing. For any thread."""
+        """End the run after the first round that fails or changes no state. For any thread."""
         self._finishing.set()
         self._wake.interrupt()
 
@@ -156,8 +156,8 @@ class Runner:
 
     def _drain(self) -> Iterator[Step]:
         while not self.stopping:
-            moved = yield from self._round()
-            if self.halt is None and moved:
+            changed = yield from self._round()
+            if self.halt is None and changed:
                 continue
             if self.halt is None:
                 wait = self._until_due(self._policy.lease + 1.0)
@@ -168,7 +168,7 @@ class Runner:
                 if _is_futile(self.halt) or self._breaker.failures == _ATTEMPTS or wait > _PATIENCE:
                     return
             yield Pause(wait, self.halt)
-            yield from self._wait(wait, Woken.NOTHING)
+            yield from self._wait(wait, WakeReason.NOTHING)
 
     def forever(self) -> Iterator[Step]:
         """Run rounds until :meth:`stop` or :meth:`finish`, and yield each step.
@@ -181,20 +181,20 @@ class Runner:
     def _keep_empty(self) -> Iterator[Step]:
         reached = False
         while not self.stopping:
-            moved = yield from self._round()
+            changed = yield from self._round()
             if self.halt is not None:
                 if self._finishing.is_set() or (RULES[type(self.halt)].action is Action.STOP and not reached):
                     return
                 yield from self._pause(self.halt)
-            elif moved:
+            elif changed:
                 reached = True
             elif self._finishing.is_set():
                 return
             else:
-                yield from self._wait(self._until_due(_REVISIT) or _REVISIT, Woken.RECORDED | Woken.RUNG)
+                yield from self._wait(self._until_due(_REVISIT) or _REVISIT, WakeReason.RECORDED | WakeReason.RUNG)
 
     def _round(self) -> Generator[Step, None, bool]:
-        """Send records, then follow-ups; set :attr:`halt`. Returns whether anything moved."""
+        """Send records, then follow-ups; set :attr:`halt`. Returns whether a record or follow-up changed its state."""
         self._correct_due_times()
         records = self._sender.run_pass(probe_first=self._breaker.half_open)
         yield records
@@ -207,7 +207,7 @@ class Runner:
         if self.halt is None or records.acked or followups.sent:
             # Failures count as in a row only without a delivery between them: a link may drop every minute.
             self._breaker.close()
-        return records.moved or followups.moved
+        return records.changed_state or followups.changed_state
 
     def _correct_due_times(self) -> None:
         """Move the due times of the journal after a change of the wall clock."""
@@ -222,8 +222,8 @@ class Runner:
             wait = self._breaker.open(outcome)
             yield Pause(wait, outcome)
             is_offline = isinstance(outcome, Unreachable)
-            woken = yield from self._wait(wait, Woken.NETWORK if is_offline else Woken.NOTHING)
-            if Woken.NETWORK in woken:
+            reasons = yield from self._wait(wait, WakeReason.NETWORK if is_offline else WakeReason.NOTHING)
+            if WakeReason.NETWORK in reasons:
                 self._breaker.reset_time()
             if self._is_ending() or not is_offline:
                 return
@@ -232,15 +232,15 @@ class Runner:
                 return
             outcome = probed
 
-    def _wait(self, seconds: float, until: Woken) -> Generator[Step, None, Woken]:
+    def _wait(self, seconds: float, until: WakeReason) -> Generator[Step, None, WakeReason]:
         """Wait for the time, a reason in ``until``, or the end of the run. Yields reports of callbacks meanwhile."""
         deadline = elapsed() + seconds
         while not self._is_ending() and (left := deadline - elapsed()) > 0:
-            woken = self._wake.wait(left, until)
+            reasons = self._wake.wait(left, until)
             yield from self._reports()
-            if woken & until:
-                return woken
-        return Woken.NOTHING
+            if reasons & until:
+                return reasons
+        return WakeReason.NOTHING
 
     def _is_ending(self) -> bool:
         return self.stopping or self._finishing.is_set()

@@ -30,7 +30,7 @@ __all__ = ["Sender"]
 _INGEST_EVERY: Final = 1.0
 _POLL: Final = 0.1
 # A pass over a long backlog ends after this many seconds if look-ups or follow-ups are due.
-_LONGEST_TURN: Final = 30.0
+_LONGEST_PASS: Final = 30.0
 
 
 @dataclass
@@ -45,7 +45,7 @@ class _BatchResult:
 
 
 @dataclass
-class _Turn:
+class _PassState:
     """The state of a pass while it sends: whether to lease more records."""
 
     probing: bool
@@ -53,7 +53,7 @@ class _Turn:
     refill: bool = True
     """The outbox may hold records for the free threads."""
     expired: bool = False
-    """Other work is due after a long turn: lease no more, and wait for the requests in flight."""
+    """Other work is due after a long pass: lease no more, and wait for the requests in flight."""
     began: float = field(default_factory=time.monotonic)
     ingested: float = field(default_factory=time.monotonic)
 
@@ -116,7 +116,7 @@ class Sender:
         unclear = isinstance(report.halt, Ambiguous)
         if report.halt is None or unclear:
             try:
-                self._send(report, _Turn(probing=probe_first or unclear))
+                self._send(report, _PassState(probing=probe_first or unclear))
             finally:
                 self._threads.close()
         return report
@@ -126,28 +126,28 @@ class Sender:
         resent = found.missing + found.renewed
         return PassReport(acked=found.acked, found=found.acked, resent=resent, held=found.held, halt=found.halt)
 
-    def _send(self, report: PassReport, turn: _Turn) -> None:
+    def _send(self, report: PassReport, state: _PassState) -> None:
         self._halted = False
-        while self._fill(report, turn):
+        while self._fill(report, state):
             if self._stopped():
                 self._settle(self._last_results(), report)
                 return
             if done := self._threads.collect(_POLL):
                 self._settle([result for _, result in done], report)
-                turn.refill = True
-                turn.probing = turn.probing and not report.acked
+                state.refill = True
+                state.probing = state.probing and not report.acked
 
-    def _fill(self, report: PassReport, turn: _Turn) -> bool:
+    def _fill(self, report: PassReport, state: _PassState) -> bool:
         """Submit records to the free threads. Returns False when no request is in flight, which ends the pass."""
-        if time.monotonic() - turn.ingested > _INGEST_EVERY:
+        if time.monotonic() - state.ingested > _INGEST_EVERY:
             # One request may take minutes. New records that fit beside it do not wait for it.
             self._journal.ingest()
-            turn.ingested = time.monotonic()
-            turn.refill = True
-            is_long = turn.ingested - turn.began >= _LONGEST_TURN
-            turn.expired = turn.expired or (report.moved and is_long and self._other_work_is_due())
-        if turn.refill and not (turn.expired or self._halted or self._stopped()):
-            turn.refill = self._lease(probing=turn.probing)
+            state.ingested = time.monotonic()
+            state.refill = True
+            is_long = state.ingested - state.began >= _LONGEST_PASS
+            state.expired = state.expired or (report.changed_state and is_long and self._other_work_is_due())
+        if state.refill and not (state.expired or self._halted or self._stopped()):
+            state.refill = self._lease(probing=state.probing)
         return self._threads.busy
 
     def _other_work_is_due(self) -> bool:
@@ -216,7 +216,7 @@ class Sender:
     def _confirm(self, refused: Refused) -> Outcome:
         """Accept a refusal that is not PromptLayer's JSON only if a probe reaches PromptLayer.
 
-        A proxy that refuses every request would otherwise turn the whole journal into dead records.
+        A proxy that refuses every request would otherwise make every record of the journal dead.
         """
         probed = self._client.probe()
         if isinstance(probed, Missing | Found):

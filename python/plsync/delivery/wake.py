@@ -16,7 +16,7 @@ from plsync._common.clock import elapsed
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Wake", "Woken"]
+__all__ = ["Wake", "WakeReason"]
 
 # The longest single wait, in seconds: a machine that was asleep continues this soon. Without a file watch each slice
 # also looks for new events.
@@ -27,7 +27,7 @@ _SLICE_WITHOUT_WATCH: Final = 0.5
 _ROUTE_GROUPS: Final = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 
 
-class Woken(Flag):
+class WakeReason(Flag):
     """The reasons for which a wait ended; ``NOTHING`` after its full time."""
 
     NOTHING = 0
@@ -57,13 +57,13 @@ class Wake:
         self._selector = selectors.DefaultSelector()
         self._interrupts, self._interrupter = socket.socketpair()
         self._interrupter.setblocking(False)
-        self._selector.register(self._interrupts, selectors.EVENT_READ, Woken.INTERRUPTED)
+        self._selector.register(self._interrupts, selectors.EVENT_READ, WakeReason.INTERRUPTED)
         self._watched = self._watch.descriptor()
         if self._watched is not None:
-            self._selector.register(self._watched, selectors.EVENT_READ, Woken.RECORDED)
+            self._selector.register(self._watched, selectors.EVENT_READ, WakeReason.RECORDED)
         self._network = _network_changes()
         if self._network is not None:
-            self._selector.register(self._network, selectors.EVENT_READ, Woken.NETWORK)
+            self._selector.register(self._network, selectors.EVENT_READ, WakeReason.NETWORK)
 
     def __enter__(self) -> Self:
         return self
@@ -82,7 +82,7 @@ class Wake:
         with contextlib.suppress(OSError):
             self._interrupter.send(b"!")
 
-    def wait(self, seconds: float, until: Woken) -> Woken:
+    def wait(self, seconds: float, until: WakeReason) -> WakeReason:
         """Wait until one of the reasons in ``until``, an interrupt, or the end of the time.
 
         Args:
@@ -90,24 +90,26 @@ class Wake:
             until: the reasons that end the wait.
         """
         deadline = elapsed() + seconds
-        woken = Woken.NOTHING
-        while not woken & (until | Woken.INTERRUPTED) and (left := deadline - elapsed()) > 0:
-            woken = self._wait_once(min(left, _SLICE if self._watched is not None else _SLICE_WITHOUT_WATCH))
-        return woken
+        reasons = WakeReason.NOTHING
+        while not reasons & (until | WakeReason.INTERRUPTED) and (left := deadline - elapsed()) > 0:
+            reasons = self._wait_once(min(left, _SLICE if self._watched is not None else _SLICE_WITHOUT_WATCH))
+        return reasons
 
-    def _wait_once(self, seconds: float) -> Woken:
+    def _wait_once(self, seconds: float) -> WakeReason:
         ready = {key.data for key, _ in self._selector.select(seconds)}
-        woken = Woken.NOTHING
-        if Woken.INTERRUPTED in ready:
+        reasons = WakeReason.NOTHING
+        if WakeReason.INTERRUPTED in ready:
             self._interrupts.recv(4096)
-            woken |= Woken.INTERRUPTED
-        if Woken.NETWORK in ready and self._network is not None:
+            reasons |= WakeReason.INTERRUPTED
+        if WakeReason.NETWORK in ready and self._network is not None:
             _drain(self._network)
-            woken |= Woken.NETWORK
-        if Woken.RECORDED in ready or self._watched is None:
+            reasons |= WakeReason.NETWORK
+        if WakeReason.RECORDED in ready or self._watched is None:
             recorded, rung = self._watch.poll()
-            woken |= (Woken.RECORDED if recorded else Woken.NOTHING) | (Woken.RUNG if rung else Woken.NOTHING)
-        return woken
+            reasons |= (WakeReason.RECORDED if recorded else WakeReason.NOTHING) | (
+                WakeReason.RUNG if rung else WakeReason.NOTHING
+            )
+        return reasons
 
 
 def _network_changes() -> socket.socket | None:

@@ -39,7 +39,7 @@ class Doorbell:
         finally:
             os.close(descriptor)
 
-    def rang(self) -> bool:
+    def has_rung(self) -> bool:
         """Whether it was rung since the last call. The first call returns whether it was ever rung.
 
         Call this first, then read the journal: an id that arrives in between rings once more.
@@ -63,7 +63,7 @@ class Doorbell:
         """
         woken = woken or threading.Event()
         deadline = time.monotonic() + seconds
-        while not self.rang():
+        while not self.has_rung():
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 return False

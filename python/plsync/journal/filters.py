@@ -39,7 +39,7 @@ class Filters(TypedDict, total=False):
     model: str | None
     """The whole name of the model. For a model file: its file name."""
     state: State | Iterable[State]
-    """The sync state of the record, or several of which it must have one."""
+    """The state of the record, or several of which it must have one."""
     status: Status | Iterable[Status]
     """The status of the call, or several of which it must have one."""
     since: datetime | None
@@ -64,7 +64,7 @@ class Query:
     text: str | None
 
     @classmethod
-    def of(cls, filters: Filters) -> Query:
+    def from_filters(cls, filters: Filters) -> Query:
         """Check filters, and translate them.
 
         Raises:

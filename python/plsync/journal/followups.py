@@ -54,7 +54,7 @@ class FollowUp:
     """Why the last attempt failed."""
 
     @classmethod
-    def of(cls, stored: native.FollowUp) -> FollowUp:
+    def from_native(cls, stored: native.FollowUp) -> FollowUp:
         """The follow-up of a native one."""
         record_id = stored.record_id
         return cls(
@@ -135,11 +135,11 @@ class FollowUpQueue:
         Raises:
             RecordNotFound, AmbiguousId, InvalidFollowUp: as :meth:`add`.
         """
-        return list(map(FollowUp.of, self._store.followups(**self._target(about))))
+        return list(map(FollowUp.from_native, self._store.followups(**self._target(about))))
 
     def dead(self, limit: int = 100) -> list[FollowUp]:
         """At most ``limit`` follow-ups that PromptLayer refused."""
-        return list(map(FollowUp.of, self._store.dead_followups(limit)))
+        return list(map(FollowUp.from_native, self._store.dead_followups(limit)))
 
     def requeue(self, about: int | str | UUID | None = None) -> int:
         """Make the dead follow-ups of one record or request pending, due now; of all records by default.
@@ -166,7 +166,7 @@ class FollowUpQueue:
             lease_ms: the follow-ups are due again after this, unless :meth:`done` or :meth:`failed` settles them.
             now_ms: the time, in ms since the epoch.
         """
-        return list(map(FollowUp.of, self._store.claim_followups(limit, lease_ms, now_ms)))
+        return list(map(FollowUp.from_native, self._store.claim_followups(limit, lease_ms, now_ms)))
 
     def done(self, sent: Sequence[FollowUp]) -> None:
         """Remove delivered follow-ups."""

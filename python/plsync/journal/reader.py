@@ -95,7 +95,7 @@ class JournalReader:
                 lone surrogate.
             TypeError: an unknown filter.
         """
-        return self._pages(Query.of(filters).arguments(), limit, oldest_first)
+        return self._pages(Query.from_filters(filters).arguments(), limit, oldest_first)
 
     def _pages(self, query: dict[str, Any], limit: int | None, oldest_first: bool) -> Iterator[Record]:
         self._ingest_or_warn()
@@ -117,7 +117,7 @@ class JournalReader:
         Raises:
             ValueError, TypeError: as :meth:`records`.
         """
-        return map(Record, scan.oldest_first(self._store, Query.of(filters).arguments()))
+        return map(Record, scan.oldest_first(self._store, Query.from_filters(filters).arguments()))
 
     def get(self, key: str | int | UUID) -> Record:
         """One record.
@@ -140,7 +140,7 @@ class JournalReader:
             TypeError: as :meth:`records`.
         """
         row = self._store.get(UUID(record_id).bytes)
-        return Record(row) if row is not None and Query.of(filters).matches(row) else None
+        return Record(row) if row is not None and Query.from_filters(filters).matches(row) else None
 
     def follow(
         self,
@@ -162,7 +162,7 @@ class JournalReader:
             ValueError, TypeError: as :meth:`records`.
         """
         seq = self.last_seq() if after is None else after
-        query = Query.of(filters)
+        query = Query.from_filters(filters)
         return tail.follow(self._store, self._ingest_or_warn, query, after=seq, watch=watch, poll=poll)
 
     def last_seq(self) -> int:

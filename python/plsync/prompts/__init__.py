@@ -80,7 +80,7 @@ def get(
     >>> prompts.get("example", label="prod", langchain=True).format(product="toasters")  # doctest: +SKIP
     'A name for toasters?'
     """
-    key = TemplateKey.checked(name, version, label)
+    key = TemplateKey.from_arguments(name, version, label)
     api_key, base_url = settings.api_key(), settings.base_url()
     if api_key is None:
         template = from_only_cache(key, base_url)

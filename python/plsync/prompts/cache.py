@@ -63,7 +63,7 @@ class TemplateCache:
         self._writes = 0
 
     @classmethod
-    def of(cls, root: Path, base_url: str, api_key: str) -> TemplateCache:
+    def for_account(cls, root: Path, base_url: str, api_key: str) -> TemplateCache:
         """The cache of a server and API key, below the directory ``root``."""
         url = _without_user_info(base_url)
         owner = f"{url}\0{api_key}".encode("utf-8", "surrogateescape")

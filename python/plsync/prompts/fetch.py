@@ -37,7 +37,7 @@ def from_promptlayer(key: TemplateKey, api_key: str, base_url: str, timeout: flo
         AuthenticationError: PromptLayer refused the key, and there is no cached copy.
         PromptError: PromptLayer refused the request.
     """
-    cache = TemplateCache.of(prompt_cache(), base_url, api_key)
+    cache = TemplateCache.for_account(prompt_cache(), base_url, api_key)
     cached = cache.get(key)
     if cached is not None and 0 <= time.time() - cached.fetched_at < max_age:
         return Template(cached, from_cache=True)

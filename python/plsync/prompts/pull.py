@@ -92,7 +92,7 @@ def pull(
     # An HTTP client is slow to import.
     from plsync.promptlayer.client import PromptLayerClient  # noqa: PLC0415
 
-    cache = TemplateCache.of(prompt_cache(), base_url, api_key)
+    cache = TemplateCache.for_account(prompt_cache(), base_url, api_key)
     report = PullReport()
     began = datetime.now(timezone.utc)
     with PromptLayerClient(api_key, base_url) as client:
@@ -115,7 +115,7 @@ def _check(names: list[str], version: int | None, label: str | None) -> None:
     if version is not None and (not names or label is not None):
         raise PromptError("a version needs the name of its template, and excludes a label; no template was fetched")
     for name in names:
-        TemplateKey.checked(name, version, label)
+        TemplateKey.from_arguments(name, version, label)
 
 
 def _store(cache: TemplateCache, versions: list[_Version]) -> None:

@@ -20,7 +20,7 @@ _VERSION_LIMIT: Final = 1 << 63
 class TemplateKey:
     """A template by version, by release label, or its newest version.
 
-    >>> str(TemplateKey.checked("example", version=2))
+    >>> str(TemplateKey.from_arguments("example", version=2))
     "version 2 of 'example'"
     """
 
@@ -29,7 +29,7 @@ class TemplateKey:
     label: str | None = None
 
     @classmethod
-    def checked(cls, name: str, version: int | None = None, label: str | None = None) -> TemplateKey:
+    def from_arguments(cls, name: str, version: int | None = None, label: str | None = None) -> TemplateKey:
         """The key for the arguments of a program.
 
         Raises:

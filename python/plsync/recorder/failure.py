@@ -8,13 +8,13 @@ from typing import Any, Final
 from plsync._common.native import END_CANCELLED, END_ERROR, END_PARTIAL
 from plsync._common.redaction import redact_settings, redact_text
 
-__all__ = ["describe", "partial_response", "way_of_ending"]
+__all__ = ["describe", "end_of", "partial_response"]
 
 # By name: importing asyncio, concurrent.futures or anyio for their classes would cost more than recording does.
 _CANCELLED: Final = frozenset({"Cancelled", "CancelledError"})
 
 
-def way_of_ending(error: BaseException) -> int:
+def end_of(error: BaseException) -> int:
     """The ``END_*`` constant of an exception: cancelled, partial (the consumer stopped reading) or error."""
     if isinstance(error, GeneratorExit):
         return END_PARTIAL

@@ -110,23 +110,23 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
         if self._callback is not None:
             from plsync.callbacks.in_process import CallbackThread  # noqa: PLC0415 - few handlers need a thread
 
-            self._callback_thread = CallbackThread.of(self._path)
+            self._callback_thread = CallbackThread.for_journal(self._path)
             self._sink = self._callback_thread.add(self._callback)
         self._delivery_thread: DeliveryThread | None = None
         if self._sync == "thread":
             from plsync.delivery.in_process import DeliveryThread  # noqa: PLC0415 - few handlers need a thread
 
-            self._delivery_thread = DeliveryThread.of(self._path)
+            self._delivery_thread = DeliveryThread.for_journal(self._path)
         hook = redact_hook(self._redact, content=self._content)
         self._recorder = Recorder(self._path, self._durability, pl_tags=self._tags, sink=self._sink, redact=hook)
-        self._attach(self._recorder, self._ensure if self._callback_thread or self._delivery_thread else None)
+        self._attach(self._recorder, self._on_started if self._callback_thread or self._delivery_thread else None)
 
-    def _ensure(self) -> None:
+    def _on_started(self) -> None:
         """Starts the background threads of this process. Called after each start of a call."""
         if self._callback_thread is not None:
-            self._callback_thread.ensure()
+            self._callback_thread.ensure_started()
         if self._delivery_thread is not None:
-            self._delivery_thread.ensure()
+            self._delivery_thread.ensure_started()
 
     @property
     def failures(self) -> int:
@@ -158,7 +158,7 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
         """Records the start of a chain that stands for an LLM request. Ignores other chains."""
         if run_type == "llm":
             self._recorder.decision_start(serialized, inputs, run_id, parent_run_id, tags, metadata, kwargs)
-            self._ensure()
+            self._on_started()
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         """Records the end of such a chain."""
@@ -180,7 +180,7 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
         except BaseException as raised:  # an exception of a provider may raise anything, and the end is recorded still
             self._recorder.note_failure(f"a failed call could not be described: {type(raised).__name__}")
             generations, described = [], {"type": type(error).__name__, "module": None, "message": ""}
-        self._recorder.fail(failure.way_of_ending(error), described, generations, decision, run_id, parent_run_id)
+        self._recorder.fail(failure.end_of(error), described, generations, decision, run_id, parent_run_id)
 
     # --- copies -----------------------------------------------------------------------------------------------------
 

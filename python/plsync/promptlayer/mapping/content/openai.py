@@ -53,10 +53,10 @@ def _same_names(fields: _Fields, kind: str | None = None) -> Converter:
 
 
 def _copied(item: Block, fields: _Fields) -> Block:
-    return {name: _like(item.get(name), missing) for name, missing in fields.items()}
+    return {name: _coerced(item.get(name), missing) for name, missing in fields.items()}
 
 
-def _like(value: Any, missing: Any) -> Any:
+def _coerced(value: Any, missing: Any) -> Any:
     """The value in the type of its default: a list of objects, an object, a text, or a text or None."""
     if isinstance(missing, list):
         return [item for item in as_list(value) if isinstance(item, dict)]
