@@ -20,6 +20,8 @@ macro_rules! stored_as_u8 {
     };
 }
 
+pub(crate) use stored_as_u8;
+
 /// The kind of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -33,8 +35,6 @@ pub enum FrameKind {
     /// Opaque bytes, which are stored and never sent.
     Raw = 4,
 }
-
-pub(crate) use stored_as_u8;
 
 stored_as_u8!(FrameKind { Segment, Start, End, Raw });
 

@@ -53,7 +53,7 @@ impl Shared {
         }
     }
 
-    /// The writer that this process new, if it can still be used.
+    /// The writer that this process made, if it can still be used.
     pub(super) fn current(&self) -> Option<&'static Writer> {
         // SAFETY: a published writer is never freed (see `make`).
         let writer = unsafe { self.writer.load(Ordering::Acquire).as_ref() }?;

@@ -69,8 +69,8 @@ fn prepare(file: &File, writer: RecordId, index: u32, size: u64, ahead: bool) ->
     let mut draft = Draft::new();
     event.draft(&mut draft);
     if ahead {
-        // Linux caches a file in folios of the size of its first writes. An append dirties one or two folios, and a large one
-        // costs more to write back.
+        // Linux caches a file in folios of the size of its first writes. Written at multiples of that size, all folios have it, and an
+        // append dirties one or two. With folios of a megabyte an append takes longer.
         for offset in (0..size).step_by(ZEROS.len()) {
             let step = (size - offset).min(ZEROS.len() as u64);
             fs::write_at(file, &ZEROS[..usize::try_from(step).unwrap_or(ZEROS.len())], offset)?;

@@ -27,7 +27,7 @@ pub(crate) struct Writer {
     gone: AtomicBool,
 }
 
-/// The segment that frames are appended to. A failed append changes neither offset nor frame number.
+/// The segment that frames are appended to. An append that fails or panics changes neither offset nor frame number.
 struct Active {
     segment: Segment,
     offset: u64,

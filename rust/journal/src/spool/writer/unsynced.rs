@@ -9,6 +9,7 @@ use crate::spool::segment::Segment;
 pub(super) struct Unsynced {
     /// Full segments whose last frames may not be on disk yet.
     pub(super) full: Mutex<Vec<Segment>>,
+    /// Whether an appended frame may not be on disk yet.
     pub(super) dirty: AtomicBool,
     /// Whether a segment's name may not be on disk yet.
     pub(super) names_dirty: AtomicBool,

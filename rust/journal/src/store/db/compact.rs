@@ -10,9 +10,9 @@ use heed::{CompactionOption, Env, WithoutTls};
 
 use super::env::open_env;
 use super::memory::Mapped;
+use super::tables::Tables;
 use crate::os::fs;
 use crate::store::Store;
-use crate::store::db::tables::Tables;
 use crate::store::records::retention::Pruned;
 use crate::{Error, RecordId, Result, layout};
 

@@ -9,9 +9,9 @@ use heed::{Env, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
 
 use super::memory::Mapped;
 use super::pages::is_cut_short;
+use super::tables::{MAX_TREES, Tables};
 use super::upgrade;
 use crate::os::{fork, fs as os_fs};
-use crate::store::db::tables::{MAX_TREES, Tables};
 use crate::store::records::dictionary;
 use crate::{Error, RecordId, Result, layout};
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use heed::RoTxn;
 
-use crate::store::db::tables::Tables;
+use super::tables::Tables;
 
 /// The time between two checks. The pages read in it come on top of [`TOLERATED`].
 const EVERY: Duration = Duration::from_millis(20);

@@ -2,9 +2,9 @@
 
 use heed::{Env, RoTxn, WithoutTls};
 
+use super::tables::{self, Tables};
 use crate::Result;
 use crate::store::callbacks;
-use crate::store::db::tables::{self, Tables};
 use crate::store::outbox::ack_order;
 use crate::store::records::dictionary;
 

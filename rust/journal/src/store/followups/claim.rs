@@ -40,18 +40,18 @@ impl Store {
                     tables.followup_work.delete(txn, &work)?;
                     continue;
                 }
-                let mut run = Vec::new();
+                let mut of_record = Vec::new();
                 for (key, entry) in queue.waiting(txn, tables, first_due_ones(MAX_OF_RECORD, now))? {
                     bytes += entry.payload.len() as u64;
-                    if bytes > limits.bytes && !(claimed.is_empty() && run.is_empty()) {
+                    if bytes > limits.bytes && !(claimed.is_empty() && of_record.is_empty()) {
                         break;
                     }
-                    run.push((key, entry));
+                    of_record.push((key, entry));
                 }
-                let Some((first, head)) = run.first().cloned() else { break };
+                let Some((first, head)) = of_record.first().cloned() else { break };
                 let leased = Entry { due: now + lease, ..head };
                 queue.change(txn, tables, |txn| put(txn, tables, &first, &leased))?;
-                for (key, entry) in run {
+                for (key, entry) in of_record {
                     let followup = read(txn, tables, queue, key, entry)?;
                     // Without a readable request id the follow-up waits until the journal is repaired.
                     if followup.request.is_some() {

@@ -34,7 +34,7 @@ impl Store {
                 std::fs::remove_file(&path).map_err(Error::io("cannot remove", &path))?;
             }
             if observed.guard.is_some() && !left.iter().any(|(owner, _)| *owner == observed.info.id) {
-                self.keep_failures(observed)?;
+                self.count_failures(observed)?;
                 let path = lock_path(spool, observed.info.id);
                 std::fs::remove_file(&path).map_err(Error::io("cannot remove", &path))?;
             }
@@ -79,7 +79,7 @@ impl Store {
     }
 
     /// Adds a dead writer's failures to the counters, once, before its file is removed.
-    fn keep_failures(&self, observed: &Observed) -> Result<()> {
+    fn count_failures(&self, observed: &Observed) -> Result<()> {
         let key = cursor_key(observed.info.id, COUNTED);
         if observed.info.failures == 0 || self.db().read(|txn, tables| Ok(tables.cursors.get(txn, &key)?.is_some()))? {
             return Ok(());

@@ -82,8 +82,11 @@ impl Quota {
         let bytes = if stored.len() == UNSEALED { stored } else { without_seal(KEY, stored)? };
         let limit = |at| Some(u64::from_le_bytes(array(bytes, at))).filter(|limit| *limit != u64::MAX);
         let policy = bytes.get(16).and_then(|policy| QuotaPolicy::from_u8(*policy));
-        let max_age = limit(8).map(Duration::from_millis);
-        Some(policy.map_or_else(Self::default, |policy| Self { max_bytes: limit(0), max_age, policy }))
+        Some(policy.map_or_else(Self::default, |policy| Self {
+            max_bytes: limit(0),
+            max_age: limit(8).map(Duration::from_millis),
+            policy,
+        }))
     }
 }
 
@@ -271,10 +274,11 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_with_an_unknown_policy_has_no_limits() {
+    fn a_quota_with_an_unknown_or_missing_policy_has_no_limits() {
         let mut stored = Quota { max_bytes: Some(7), ..Quota::default() }.encode();
         stored.truncate(16);
         stored.push(9);
         assert_eq!(Quota::decode(&with_seal(KEY, stored)), Some(Quota::default()));
+        assert_eq!(Quota::decode(&with_seal(KEY, Vec::new())), Some(Quota::default()));
     }
 }
