@@ -167,7 +167,7 @@ mod lock_tests {
         started.read_exact(&mut [0]).unwrap();
         drop(lock);
         // A child that another test forks at this moment has the lock until it closes the file.
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while open_lock(&path).unwrap().try_lock().is_err() {
             assert!(Instant::now() < deadline, "the child has the lock");
         }

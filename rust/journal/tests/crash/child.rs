@@ -47,7 +47,9 @@ pub fn output(child: Child) -> Result<String, String> {
 
 /// Checks a journal against the oracle in a child process. Returns how it fails.
 pub fn check_journal(journal: &Path, marks: &Path) -> Result<(), String> {
-    output(spawn("child::checking", &[journal.to_str().unwrap(), marks.to_str().unwrap()])).map(drop)
+    let output = output(spawn("child::checking", &[journal.to_str().unwrap(), marks.to_str().unwrap()]))?;
+    assert!(output.contains("1 passed"), "the child checked nothing: {output}");
+    Ok(())
 }
 
 /// A child process, not a test: it checks a journal.

@@ -130,6 +130,7 @@ fn try_plan(plan: Plan) -> std::result::Result<Outcome, String> {
 /// Tries a failure of this kind at some of the calls, and panics with the broken promises.
 fn try_everywhere(kind: Plan) {
     let calls = try_plan(Plan { at: u64::MAX, ..kind }).unwrap().calls;
+    assert!(calls > 0, "no call was intercepted");
     let step = (calls / u64::try_from(count("PLSYNC_FAULTS", 160) / 4).unwrap()).max(1);
     let first = fastrand::u64(1..=step);
     let mut failures = Vec::new();
