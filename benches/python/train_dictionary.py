@@ -32,7 +32,7 @@ SIZE = 16 << 10
 CALLS = 4000
 # The dictionary's number, which zstd also writes into each frame.
 NUMBER = 2
-# The journal compresses bodies with zstd's fastest search (rust/journal/src/store/records/encoder.rs). A dictionary of
+# The journal compresses bodies with zstd's fastest search (rust/journal/src/store/records/compressor.rs). A dictionary of
 # the same level has codes for the letters that this search leaves, so no body needs a table of codes.
 LEVEL = -20
 

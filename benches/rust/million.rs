@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use plsync_journal::{Durability, Ended, Event, FrameKind, Head, Query, RecordId, Spool, State, Store, labels};
+use plsync_journal::{CallEnd, Durability, Event, FrameKind, Head, Query, RecordId, Spool, State, Store, labels};
 
 const WORDS: &str = "the model answered once upon a time there was cassette which replayed its other side to nobody \
     in particular because temperature was zero and every token had been seen before by somebody who wrote tests";
@@ -89,7 +89,7 @@ fn record(spool: &Spool, number: usize) -> (RecordId, f64) {
     let event = Event { head: Head::new(FrameKind::Start, id), labels: &section, body: &start };
     let at = Instant::now();
     spool.append(&event).expect("room");
-    let head = Head { ended: Ended::Ok, ..Head::new(FrameKind::End, id) };
+    let head = Head { ended: CallEnd::Ok, ..Head::new(FrameKind::End, id) };
     spool.append(&Event { head, labels: &[], body: &end }).expect("room");
     (id, at.elapsed().as_secs_f64() * 5e5)
 }

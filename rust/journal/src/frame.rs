@@ -6,7 +6,7 @@ mod draft;
 
 use crate::RecordId;
 use crate::checksum::crc32c;
-use crate::state::{Ended, FrameKind, Lane};
+use crate::state::{CallEnd, FrameKind, Lane};
 #[cfg(fuzzing)]
 pub use draft::frame_bytes;
 pub use draft::{Draft, Event, Head};
@@ -27,7 +27,7 @@ pub struct Header {
     /// The kind of the frame; `None` for a kind of a later version, which readers skip.
     pub kind: Option<FrameKind>,
     /// How the call ended.
-    pub ended: Ended,
+    pub ended: CallEnd,
     /// `FLAG_*` bits.
     pub flags: u8,
     /// The lane.
@@ -81,7 +81,7 @@ impl Header {
         let header = Self {
             kind: FrameKind::from_u8(bytes[5]),
             flags: bytes[6],
-            ended: Ended::from_u8(bytes[7]).ok_or(Defect::Damaged("its end is of an unknown kind"))?,
+            ended: CallEnd::from_u8(bytes[7]).ok_or(Defect::Damaged("its end is of an unknown kind"))?,
             payload_len: u32::from_le_bytes(array(bytes, 8)) as usize,
             labels_len: usize::from(u16::from_le_bytes(array(bytes, 12))),
             lane: Lane(bytes[14]),

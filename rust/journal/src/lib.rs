@@ -4,7 +4,7 @@
 //! the frames of the spool into LMDB in group commits, and queries it. `docs/reference/format.md` specifies the byte layouts.
 //!
 //! ```
-//! use plsync_journal::{Durability, Ended, Event, FrameKind, Head, Query, RecordId, Spool, Store};
+//! use plsync_journal::{Durability, CallEnd, Event, FrameKind, Head, Query, RecordId, Spool, Store};
 //!
 //! let dir = tempfile::tempdir().unwrap();
 //! let journal = dir.path().join("journal");
@@ -12,13 +12,13 @@
 //! let id = RecordId::new();
 //! let start = Event { head: Head::new(FrameKind::Start, id), labels: &[], body: b"{\"v\":1}" };
 //! spool.append(&start).unwrap();
-//! let end = Head { ended: Ended::Ok, ..Head::new(FrameKind::End, id) };
+//! let end = Head { ended: CallEnd::Ok, ..Head::new(FrameKind::End, id) };
 //! spool.append(&Event { head: end, ..start }).unwrap();
 //!
 //! let store = Store::open(&journal, false).unwrap();
 //! store.ingest(true).unwrap();
 //! let page = store.query(&Query::default()).unwrap();
-//! assert_eq!((page.len(), page[0].id, page[0].ended), (1, id, Ended::Ok));
+//! assert_eq!((page.len(), page[0].id, page[0].ended), (1, id, CallEnd::Ok));
 //! ```
 
 mod checksum;
@@ -42,13 +42,13 @@ pub use layout::FORMAT;
 pub use os::network_fs::ALLOW_VARIABLE;
 pub use os::watch::{Changes, Watch};
 pub use salvage::{SalvageReport, salvage};
-pub use spool::lock::WriterInfo;
 pub use spool::reader::Damage;
 #[cfg(fuzzing)]
 pub use spool::reader::read_segment;
+pub use spool::writer_file::WriterInfo;
 pub use spool::{Durability, SYNC_EVERY, Spool};
 pub use state::{
-    Ended, FLAG_CACHED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED, FrameKind, Lane, Parked, State,
+    CallEnd, FLAG_CACHED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED, FrameKind, Lane, ParkedState, State,
 };
 pub use store::Store;
 pub use store::callbacks::{ClaimedCallback, DueSinks, FailedCallback, SinkBacklog};
@@ -58,7 +58,7 @@ pub use store::followups::{FailedFollowUp, FollowUp, FollowUpKey, Op, Target};
 pub use store::ingest::IngestReport;
 pub use store::outbox::{AckedRow, LeaseLimits, Limits};
 pub use store::query::Query;
-pub use store::records::retention::{Pruned, Quota, QuotaPolicy};
+pub use store::records::quota::{PruneCounts, Quota, QuotaPolicy};
 pub use store::records::row::{Ack, Row};
 pub use store::stats::Stats;
 pub use time::{ClockChange, Millis};

@@ -41,7 +41,7 @@ stored_as_u8!(FrameKind { Segment, Start, End, Raw });
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Ended {
+pub enum CallEnd {
     /// It has not ended.
     No = 0,
     /// With an answer.
@@ -56,9 +56,9 @@ pub enum Ended {
     Abandoned = 5,
 }
 
-stored_as_u8!(Ended { No, Ok, Error, Cancelled, Partial, Abandoned });
+stored_as_u8!(CallEnd { No, Ok, Error, Cancelled, Partial, Abandoned });
 
-impl Ended {
+impl CallEnd {
     /// The label of a record that ended like this; `None` for open calls and calls with an answer.
     pub(crate) fn label(self) -> Option<&'static [u8]> {
         match self {
@@ -106,7 +106,7 @@ impl State {
 
 /// A state in which a sender leaves a record that it did not deliver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parked {
+pub enum ParkedState {
     /// It was sent, and no answer came.
     InDoubt,
     /// `PromptLayer` refused it.
@@ -115,17 +115,17 @@ pub enum Parked {
     Held,
 }
 
-impl From<Parked> for State {
-    fn from(parked: Parked) -> Self {
+impl From<ParkedState> for State {
+    fn from(parked: ParkedState) -> Self {
         match parked {
-            Parked::InDoubt => Self::InDoubt,
-            Parked::Dead => Self::Dead,
-            Parked::Held => Self::Held,
+            ParkedState::InDoubt => Self::InDoubt,
+            ParkedState::Dead => Self::Dead,
+            ParkedState::Held => Self::Held,
         }
     }
 }
 
-impl TryFrom<State> for Parked {
+impl TryFrom<State> for ParkedState {
     type Error = State;
 
     fn try_from(state: State) -> Result<Self, State> {

@@ -84,7 +84,7 @@ fn acks_are_read_in_the_order_they_arrived() {
 
 #[test]
 fn acks_of_an_older_store_come_first_in_the_order() {
-    let dir = common::workplace();
+    let dir = common::temp_dir();
     let path = dir.path().join("journal");
     golden::copy_to(&path);
     let store = common::open(&path);

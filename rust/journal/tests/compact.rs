@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Bench, ack, assert_sound, end, request_id, row, start};
-use plsync_journal::{Durability, Ended, Query, Quota, RecordId, RequestId, Seq, Spool, State, Store};
+use plsync_journal::{CallEnd, Durability, Query, Quota, RecordId, RequestId, Seq, Spool, State, Store};
 
 const CHILD: &str = "PLSYNC_TEST_COMPACT_CHILD";
 
@@ -35,7 +35,7 @@ fn appending_child() {
         for _ in 0..200 {
             let id = RecordId::new();
             spool.append(&start(id, &[], &body(id))).unwrap();
-            spool.append(&end(id, Ended::Ok, &body(id))).unwrap();
+            spool.append(&end(id, CallEnd::Ok, &body(id))).unwrap();
             writeln!(std::io::stdout(), "\n!{}", id.hex()).unwrap();
         }
     }
@@ -87,7 +87,7 @@ fn compaction_frees_the_space_of_pruned_records() {
         .map(|_| {
             let id = RecordId::new();
             bench.spool.append(&start(id, &[], &body(id))).unwrap();
-            bench.spool.append(&end(id, Ended::Ok, &body(id))).unwrap();
+            bench.spool.append(&end(id, CallEnd::Ok, &body(id))).unwrap();
             id
         })
         .collect();

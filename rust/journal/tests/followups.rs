@@ -2,10 +2,10 @@
 
 mod common;
 
-use common::{Bench, LEASE, MB, NOW, ack, assert_sound, limits, ms, row, workplace};
+use common::{Bench, LEASE, MB, NOW, ack, assert_sound, limits, ms, row, temp_dir};
 use plsync_journal::{
-    ClockChange, FailedFollowUp, FollowUp, FollowUpKey, Limits, Millis, Op, Parked, RecordId, RequestId, Seq, Store,
-    Target, labels,
+    ClockChange, FailedFollowUp, FollowUp, FollowUpKey, Limits, Millis, Op, ParkedState, RecordId, RequestId, Seq,
+    Store, Target, labels,
 };
 use tempfile::TempDir;
 
@@ -16,7 +16,7 @@ const WAIT: std::time::Duration = ms(5000);
 
 /// A journal without records.
 fn empty() -> (TempDir, Store) {
-    let dir = workplace();
+    let dir = temp_dir();
     let store = Store::open(&dir.path().join("journal"), true).unwrap();
     (dir, store)
 }
@@ -178,7 +178,7 @@ fn a_record_that_ends_dead_keeps_its_follow_ups() {
     let id = bench.call("dead");
     let store = bench.store();
     queue(&store, Target::Record(id), "1");
-    store.park(&[Seq(1)], Parked::Dead, Millis::EPOCH, "refused").unwrap();
+    store.park(&[Seq(1)], ParkedState::Dead, Millis::EPOCH, "refused").unwrap();
     assert_eq!(claim(&store, NOW), []);
     let stats = store.stats().unwrap();
     assert_eq!((stats.followups, stats.followups_stranded, stats.followups_dead), (1, 1, 0));
@@ -220,7 +220,7 @@ fn a_wait_is_shifted_when_the_clock_is_set() {
 
 #[test]
 fn a_store_of_a_version_without_follow_ups_accepts_them() {
-    let dir = common::workplace();
+    let dir = common::temp_dir();
     let path = dir.path().join("journal");
     common::golden::copy_to(&path);
     let store = common::open(&path);

@@ -5,9 +5,10 @@ mod common;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::{Bench, LEASE, NOW, assert_sound, limits, ms, workplace};
+use common::{Bench, LEASE, NOW, assert_sound, limits, ms, temp_dir};
 use plsync_journal::{
-    ClockChange, FailedFollowUp, FollowUp, FollowUpKey, Millis, Op, Parked, RecordId, RequestId, Seq, Store, Target,
+    ClockChange, FailedFollowUp, FollowUp, FollowUpKey, Millis, Op, ParkedState, RecordId, RequestId, Seq, Store,
+    Target,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -73,7 +74,7 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        let bench = Bench::within(workplace());
+        let bench = Bench::within(temp_dir());
         let ids = (0..RECORDS).map(|_| bench.call("followed")).collect();
         let store = Some(bench.store());
         let (acked, killed) = ([false; RECORDS], [false; RECORDS]);
@@ -116,7 +117,7 @@ impl Pair {
                 self.killed[*record] = false;
             }
             Step::Kill(record) => {
-                self.store().park(&[Seq(*record as u64 + 1)], Parked::Dead, Millis::EPOCH, "refused").unwrap();
+                self.store().park(&[Seq(*record as u64 + 1)], ParkedState::Dead, Millis::EPOCH, "refused").unwrap();
                 self.killed[*record] = !self.acked[*record];
             }
             Step::Claim(limit) => self.claim(*limit),

@@ -4,13 +4,13 @@ mod common;
 
 use common::{assert_sound, end, golden, limits, ms, segments, start};
 use plsync_journal::{
-    Durability, Ended, Event, FLAG_LOSSY, FailedCallback, FrameKind, Head, Lane, Millis, Parked, RecordId, RequestId,
-    Seq, Spool, Store, labels,
+    CallEnd, Durability, Event, FLAG_LOSSY, FailedCallback, FrameKind, Head, Lane, Millis, ParkedState, RecordId,
+    RequestId, Seq, Spool, Store, labels,
 };
 
 #[test]
 fn the_golden_journal_is_read_completely() {
-    let dir = common::workplace();
+    let dir = common::temp_dir();
     let path = dir.path().join("journal");
     golden::copy_to(&path);
     let store = Store::open(&path, false).unwrap();
@@ -23,7 +23,7 @@ fn the_golden_journal_is_read_completely() {
 fn a_flipped_bit_in_the_spool_is_noticed_and_costs_one_event_at_most() {
     let expected = golden::expected();
     let flips: usize = std::env::var("PLSYNC_FLIPS").ok().and_then(|flips| flips.parse().ok()).unwrap_or(300);
-    let dir = common::workplace();
+    let dir = common::temp_dir();
     let path = dir.path().join("journal");
     golden::copy_to(&path);
     let whole = std::fs::read(&segments(&path)[0]).unwrap();
@@ -76,7 +76,7 @@ fn make_the_golden_journal() {
         record(&spool, call);
     }
     // The journal as a reader finds it once this process is gone.
-    let dir = common::workplace();
+    let dir = common::temp_dir();
     let copy = dir.path().join("journal");
     common::copy(&path, &copy);
     let read = Store::open(&copy, false).unwrap();
@@ -116,7 +116,7 @@ fn record(spool: &Spool, call: usize) {
     if call % 11 == 10 {
         return;
     }
-    let ended = [Ended::Ok, Ended::Ok, Ended::Error, Ended::Cancelled, Ended::Partial][call % 5];
+    let ended = [CallEnd::Ok, CallEnd::Ok, CallEnd::Error, CallEnd::Cancelled, CallEnd::Partial][call % 5];
     let body = format!("{{\"v\":1,\"generations\":[{{\"text\":\"{words}\"}}],\"error\":null}}");
     let mut event = end(id, ended, body.as_bytes());
     event.head.flags = if call.is_multiple_of(6) { FLAG_LOSSY } else { 0 };
@@ -132,9 +132,9 @@ fn send(store: &Store) {
     let acks = seqs[..7].iter().map(|seq| (*seq, RequestId(70_000 + seq.0)));
     store.ack(&acks.collect::<Vec<(Seq, RequestId)>>()).unwrap();
     store.release(&seqs[7..9], LATER, "offline").unwrap();
-    store.park(&seqs[9..11], Parked::InDoubt, LATER, "no answer within 30 s").unwrap();
-    store.park(&seqs[11..12], Parked::Dead, Millis::EPOCH, "422: messages must not be empty").unwrap();
-    store.park(&seqs[12..13], Parked::Held, Millis::EPOCH, "by hand").unwrap();
+    store.park(&seqs[9..11], ParkedState::InDoubt, LATER, "no answer within 30 s").unwrap();
+    store.park(&seqs[11..12], ParkedState::Dead, Millis::EPOCH, "422: messages must not be empty").unwrap();
+    store.park(&seqs[12..13], ParkedState::Held, Millis::EPOCH, "by hand").unwrap();
     let [callback, ..] = &store.claim_callbacks(SINK, Some(leased[0].writer), 9, ms(0), LATER).unwrap()[..] else {
         panic!("a callback waits")
     };

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use common::{assert_sound, end, raw, start};
-use plsync_journal::{Durability, Ended, Query, RecordId, Spool, Store};
+use plsync_journal::{CallEnd, Durability, Query, RecordId, Spool, Store};
 
 const CHILD: &str = "PLSYNC_TEST_KILL_CHILD";
 const THREADS: usize = 4;
@@ -36,7 +36,7 @@ fn child() {
                     // Issued: from here on the event may be in the journal.
                     report('?', id);
                     spool.append(&start(id, &[], &body(id))).unwrap();
-                    spool.append(&end(id, Ended::Ok, &body(id))).unwrap();
+                    spool.append(&end(id, CallEnd::Ok, &body(id))).unwrap();
                     // Acknowledged: from here on it must be in the journal.
                     report('!', id);
                 }

@@ -4,8 +4,8 @@ mod common;
 
 use common::{Bench, LEASE, NOW, ack, assert_sound, lease, lease_at, lease_one, limits, ms, raw, request_id, row};
 use plsync_journal::{
-    ClockChange, Ended, FLAG_RENEWED, Lane, LeaseLimits, Limits, Millis, Parked, Query, RecordId, RequestId, State,
-    Store, labels,
+    CallEnd, ClockChange, FLAG_RENEWED, Lane, LeaseLimits, Limits, Millis, ParkedState, Query, RecordId, RequestId,
+    State, Store, labels,
 };
 
 #[test]
@@ -86,7 +86,7 @@ fn a_record_waits_until_the_one_before_it_in_its_lane_is_settled() {
     let first = leased(NOW);
     assert_eq!(first.iter().map(|row| row.id).collect::<Vec<_>>(), [ids[0], alone]);
     assert!(leased(NOW).is_empty());
-    store.park(&[first[0].seq], Parked::InDoubt, NOW, "lost").unwrap();
+    store.park(&[first[0].seq], ParkedState::InDoubt, NOW, "lost").unwrap();
     assert!(leased(NOW).is_empty());
     store.release(&[first[0].seq], NOW + ms(10), "throttled").unwrap();
     assert!(leased(NOW).is_empty());
@@ -124,7 +124,7 @@ fn a_dead_record_does_not_block_its_lane() {
     let ids = calls_of_lane(&bench, Lane(7), 2);
     let store = bench.store();
     let seq = store.lease(ONE_PER_LANE, LEASE, NOW).unwrap()[0].seq;
-    store.park(&[seq], Parked::Dead, Millis::EPOCH, "refused").unwrap();
+    store.park(&[seq], ParkedState::Dead, Millis::EPOCH, "refused").unwrap();
     assert_eq!(lease(&store, 9)[0].id, ids[1]);
 }
 
@@ -151,7 +151,7 @@ fn a_renewed_record_is_pending_and_flagged() {
     let seq = lease_one(&store);
     store.renew(&[seq], "not in doubt").unwrap();
     assert!(lease(&store, 1).is_empty());
-    store.park(&[seq], Parked::InDoubt, Millis::EPOCH, "no log").unwrap();
+    store.park(&[seq], ParkedState::InDoubt, Millis::EPOCH, "no log").unwrap();
     store.renew(&[seq], "no log was made").unwrap();
     assert_eq!(lease(&store, 1)[0].flags, FLAG_RENEWED);
     assert_sound(&store);
@@ -181,7 +181,7 @@ fn dead_and_held_records_are_requeued_and_opaque_ones_are_not() {
     bench.spool.append(&raw(opaque, b"bytes")).unwrap();
     let store = bench.store();
     let seq = lease_one(&store);
-    store.park(&[seq], Parked::Dead, Millis::EPOCH, "refused: bad role").unwrap();
+    store.park(&[seq], ParkedState::Dead, Millis::EPOCH, "refused: bad role").unwrap();
     let opaque = row(&store, opaque);
     assert_eq!(opaque.state, State::Held);
     assert_eq!(store.requeue(&[seq, opaque.seq]).unwrap(), 1);
@@ -200,9 +200,9 @@ fn records_are_found_by_label_state_time_and_text() {
     assert_eq!(found(&Query { oldest_first: true, ..Query::default() }), [red, blue]);
     assert_eq!(found(&Query { labels: vec![(labels::TAG, b"red".to_vec())], ..Query::default() }), [red]);
     assert_eq!(found(&Query { text: Some("a \"time\"".into()), ..Query::default() }), [red]);
-    assert_eq!(found(&Query { ended: vec![Ended::Ok], ..Query::default() }), [blue]);
-    assert_eq!(found(&Query { ended: vec![Ended::No], ..Query::default() }), [red]);
-    assert_eq!(found(&Query { ended: vec![Ended::Error, Ended::Abandoned], ..Query::default() }), []);
+    assert_eq!(found(&Query { ended: vec![CallEnd::Ok], ..Query::default() }), [blue]);
+    assert_eq!(found(&Query { ended: vec![CallEnd::No], ..Query::default() }), [red]);
+    assert_eq!(found(&Query { ended: vec![CallEnd::Error, CallEnd::Abandoned], ..Query::default() }), []);
     assert_eq!(found(&Query { states: vec![State::Pending], ..Query::default() }), [blue, red]);
     assert_eq!(found(&Query { states: vec![State::Dead], ..Query::default() }), []);
     assert_eq!(found(&Query { before: Some(blue), ..Query::default() }), [red]);

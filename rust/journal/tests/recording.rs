@@ -4,7 +4,7 @@ mod common;
 
 use common::{Bench, assert_sound, end, row, segments, start};
 use plsync_journal::frame::MAX_PAYLOAD;
-use plsync_journal::{Durability, Ended, Error, Query, RecordId, Seq, Spool, Store};
+use plsync_journal::{CallEnd, Durability, Error, Query, RecordId, Seq, Spool, Store};
 
 #[test]
 fn a_call_becomes_one_record_with_both_its_bodies() {
@@ -12,17 +12,17 @@ fn a_call_becomes_one_record_with_both_its_bodies() {
     let id = bench.call("gpt4all");
     let row = row(&bench.store(), id);
     assert_eq!((row.start.as_deref(), row.end.as_deref()), (Some(&b"{\"start\":1}"[..]), Some(&b"{\"end\":1}"[..])));
-    assert_eq!((row.ended, row.seq, row.sink.as_deref()), (Ended::Ok, Seq(1), Some("app:sink")));
+    assert_eq!((row.ended, row.seq, row.sink.as_deref()), (CallEnd::Ok, Seq(1), Some("app:sink")));
 }
 
 #[test]
 fn an_end_may_come_long_after_its_start() {
     let bench = Bench::new();
     let id = bench.start("slow", b"{}");
-    assert_eq!(row(&bench.store(), id).ended, Ended::No);
+    assert_eq!(row(&bench.store(), id).ended, CallEnd::No);
     bench.end(id, b"{}");
     let store = bench.store();
-    assert_eq!(row(&store, id).ended, Ended::Ok);
+    assert_eq!(row(&store, id).ended, CallEnd::Ok);
     assert_sound(&store);
 }
 
@@ -32,17 +32,17 @@ fn an_end_without_a_start_is_kept() {
     let id = RecordId::new();
     bench.end(id, b"{\"answer\":42}");
     let row = row(&bench.store(), id);
-    assert_eq!((row.start, row.ended), (None, Ended::Ok));
+    assert_eq!((row.start, row.ended), (None, CallEnd::Ok));
 }
 
 #[test]
 fn the_first_end_wins() {
     let bench = Bench::new();
     let id = bench.call("twice");
-    bench.spool.append(&end(id, Ended::Cancelled, b"late")).unwrap();
+    bench.spool.append(&end(id, CallEnd::Cancelled, b"late")).unwrap();
     let store = bench.store();
     let row = row(&store, id);
-    assert_eq!((row.ended, row.end.as_deref()), (Ended::Ok, Some(&b"{\"end\":1}"[..])));
+    assert_eq!((row.ended, row.end.as_deref()), (CallEnd::Ok, Some(&b"{\"end\":1}"[..])));
     assert_sound(&store);
 }
 
@@ -109,7 +109,7 @@ fn threads_share_one_writer_and_lose_nothing() {
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
     let store = bench.store();
-    assert!(ids.iter().all(|id| store.get(*id).unwrap().is_some_and(|row| row.ended == Ended::Ok)));
+    assert!(ids.iter().all(|id| store.get(*id).unwrap().is_some_and(|row| row.ended == CallEnd::Ok)));
     assert_eq!(store.stats().unwrap().writers.len(), 1);
     assert_sound(&store);
 }
@@ -184,7 +184,7 @@ fn a_call_that_another_process_ended_is_complete() {
     store.ingest(true).unwrap();
     let row = row(&store, id);
     assert!(row.start.is_some() && row.end.is_some());
-    assert_eq!((row.ended, row.sink.as_deref()), (Ended::Ok, Some("app:sink")));
+    assert_eq!((row.ended, row.sink.as_deref()), (CallEnd::Ok, Some("app:sink")));
     assert_sound(&store);
 }
 
@@ -202,7 +202,7 @@ fn no_event_is_lost_when_a_segment_is_finished_during_appends() {
         writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
     });
     store.ingest(true).unwrap();
-    let lost = ids.iter().filter(|id| store.get(**id).unwrap().is_none_or(|row| row.ended != Ended::Ok)).count();
+    let lost = ids.iter().filter(|id| store.get(**id).unwrap().is_none_or(|row| row.ended != CallEnd::Ok)).count();
     assert_eq!(lost, 0);
 }
 
@@ -218,7 +218,7 @@ fn many_commits_keep_the_order_of_recording() {
         let spool = if number % 3 == 0 { &second } else { &bench.spool };
         spool.append(&start(id, &[], body.as_bytes())).unwrap();
         if let Some(earlier) = number.checked_sub(100) {
-            let end = end(ids[earlier], Ended::Ok, b"{}");
+            let end = end(ids[earlier], CallEnd::Ok, b"{}");
             bench.spool.append(&end).unwrap();
             if number % 5 == 0 {
                 second.append(&end).unwrap();

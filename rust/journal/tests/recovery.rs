@@ -5,7 +5,7 @@ mod common;
 use std::os::unix::fs::FileExt;
 
 use common::{Bench, assert_sound, open, row, segments};
-use plsync_journal::{Ended, Error, Query, State, Store};
+use plsync_journal::{CallEnd, Error, Query, State, Store};
 
 /// The offset of a needle in a file.
 fn find(path: &std::path::Path, needle: &[u8]) -> u64 {
@@ -26,9 +26,12 @@ fn a_call_that_was_running_when_its_process_died_is_closed_as_abandoned() {
     let store = Store::open(&path, false).unwrap();
     assert_eq!(store.ingest(true).unwrap().abandoned, 1);
     let abandoned = row(&store, cut);
-    assert_eq!((abandoned.ended, abandoned.state, abandoned.start.is_some()), (Ended::Abandoned, State::Pending, true));
-    assert_eq!(row(&store, done).ended, Ended::Ok);
-    let failed = Query { ended: vec![Ended::Error, Ended::Abandoned], ..Query::default() };
+    assert_eq!(
+        (abandoned.ended, abandoned.state, abandoned.start.is_some()),
+        (CallEnd::Abandoned, State::Pending, true)
+    );
+    assert_eq!(row(&store, done).ended, CallEnd::Ok);
+    let failed = Query { ended: vec![CallEnd::Error, CallEnd::Abandoned], ..Query::default() };
     assert_eq!(store.query(&failed).unwrap().iter().map(|row| row.id).collect::<Vec<_>>(), [cut]);
     assert_sound(&store);
 }
@@ -39,7 +42,7 @@ fn a_call_of_a_living_process_stays_open() {
     let id = bench.start("running", b"{}");
     let store = bench.store();
     assert_eq!(store.ingest(true).unwrap().abandoned, 0);
-    assert_eq!(row(&store, id).ended, Ended::No);
+    assert_eq!(row(&store, id).ended, CallEnd::No);
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use common::{Bench, LEASE, NOW, SINK, ack, assert_sound, end, ms, request_id, row, start};
 use plsync_journal::{
-    Ended, Error, FLAG_PRUNED, Millis, Op, Parked, Query, RecordId, RequestId, Row, SalvageReport, Seq, State, Store,
-    Target, labels, salvage,
+    CallEnd, Error, FLAG_PRUNED, Millis, Op, ParkedState, Query, RecordId, RequestId, Row, SalvageReport, Seq, State,
+    Store, Target, labels, salvage,
 };
 use tempfile::TempDir;
 
@@ -37,7 +37,7 @@ fn journal() -> Damaged {
         labels::push(&mut section, labels::TAG, b"tagged");
         labels::push(&mut section, labels::SINK, SINK.as_bytes());
         bench.spool.append(&start(id, &section, &body(id))).unwrap();
-        bench.spool.append(&end(id, Ended::Ok, &body(id))).unwrap();
+        bench.spool.append(&end(id, CallEnd::Ok, &body(id))).unwrap();
         id
     };
     let mut ids: Vec<_> = (0..300).map(|_| call()).collect();
@@ -53,7 +53,7 @@ fn journal() -> Damaged {
     for id in ids.iter().step_by(2) {
         store.follow_up(Target::Record(*id), Op::Metadata, &body(*id)).unwrap();
     }
-    store.park(&[Seq(2)], Parked::Dead, Millis::EPOCH, "refused").unwrap();
+    store.park(&[Seq(2)], ParkedState::Dead, Millis::EPOCH, "refused").unwrap();
     drop(store);
     ids.extend((0..20).map(|_| call()));
     let (dir, path) = bench.after_death();
@@ -96,7 +96,7 @@ fn all(store: &Store) -> Vec<Row> {
 }
 
 /// Asserts that every part of every salvaged record equals the recorded one.
-fn assert_true_to(store: &Store, journal: &Damaged, report: &SalvageReport) {
+fn assert_matches(store: &Store, journal: &Damaged, report: &SalvageReport) {
     assert_sound(store);
     let ordered: HashSet<_> = store.acks(0, 10_000).unwrap().into_iter().map(|acked| acked.row.id).collect();
     for row in all(store) {
@@ -142,7 +142,7 @@ fn everything_is_kept_of_an_intact_journal() {
     assert_eq!((report.lost, report.damaged, report.losses.len()), (0, 0, 0));
     assert_eq!((report.records, report.events, report.acks, report.callbacks, report.frames), (320, 600, 100, 103, 40));
     assert_eq!(report.followups, 150);
-    assert_true_to(&store, &journal, &report);
+    assert_matches(&store, &journal, &report);
     let order: Vec<_> = store.acks(0, 1000).unwrap().iter().map(|acked| request_id(&acked.row)).collect();
     assert_eq!(order, (1..=100).rev().map(|nth| 3 * nth + 998).collect::<Vec<_>>());
     let mut received = Vec::new();
@@ -173,7 +173,7 @@ fn every_record_is_found_without_the_meta_pages() {
     let (report, store) = journal.salvage();
     assert!(report.damaged > 0);
     assert_eq!(report.records, 320);
-    assert_true_to(&store, &journal, &report);
+    assert_matches(&store, &journal, &report);
     assert_eq!(all(&store).iter().filter(|row| row.start.is_some() && row.end.is_some()).count(), 320);
     assert_eq!((report.acks, report.followups), (100, 150));
 }
@@ -187,7 +187,7 @@ fn losing_any_page_costs_only_its_entries() {
         journal.overwrite(&whole, 0);
         journal.overwrite(&vec![0xa5; usize::try_from(PAGE).unwrap()], page * PAGE);
         let (report, store) = journal.salvage();
-        assert_true_to(&store, &journal, &report);
+        assert_matches(&store, &journal, &report);
         let kept = all(&store).iter().filter(|row| row.start.is_some() && row.end.is_some()).count();
         assert!(kept >= 280, "page {page}: {kept} of 320 records have both events");
         drop(store);
@@ -202,7 +202,7 @@ fn the_first_half_of_a_file_is_salvaged() {
     std::fs::OpenOptions::new().write(true).open(journal.data()).unwrap().set_len(len / 2 + 100).unwrap();
     let (report, store) = journal.salvage();
     assert!(report.damaged > 0 && report.records > 20);
-    assert_true_to(&store, &journal, &report);
+    assert_matches(&store, &journal, &report);
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn flipped_bits_cost_only_the_entries_they_hit() {
         journal.overwrite(&bytes, 0);
         let saved = std::panic::catch_unwind(|| {
             let (report, store) = journal.salvage();
-            assert_true_to(&store, &journal, &report);
+            assert_matches(&store, &journal, &report);
             let kept = all(&store).iter().filter(|row| row.start.is_some() && row.end.is_some()).count();
             assert!(kept >= 320 - flips * 40, "{flips} flips: {kept} of 320 records have both events");
         });
@@ -244,7 +244,7 @@ fn the_spool_is_salvaged_without_a_store() {
     // Every event of the spool may have been in the store, and may have been sent.
     assert!(report.records >= 20 && report.lost == report.records + 1);
     assert!(all(&store).iter().all(|row| row.state == State::InDoubt));
-    assert_true_to(&store, &journal, &report);
+    assert_matches(&store, &journal, &report);
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod recorder;
 mod store;
 mod watch;
 
-use plsync_journal::{Ended, FLAG_CACHED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED, State};
+use plsync_journal::{CallEnd, FLAG_CACHED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED, State};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -39,23 +39,23 @@ mod _native {
         module.add("FLAG_REDACTED", FLAG_REDACTED)?;
         module.add("FLAG_PRUNED", FLAG_PRUNED)?;
         module.add("FLAG_RENEWED", FLAG_RENEWED)?;
-        module.add("END_ERROR", Ended::Error as u8)?;
-        module.add("END_CANCELLED", Ended::Cancelled as u8)?;
-        module.add("END_PARTIAL", Ended::Partial as u8)?;
-        module.add("END_ABANDONED", Ended::Abandoned as u8)?;
-        module.add("ENDS", PyTuple::new(py, Ended::ALL.map(end_name))?)?;
+        module.add("END_ERROR", CallEnd::Error as u8)?;
+        module.add("END_CANCELLED", CallEnd::Cancelled as u8)?;
+        module.add("END_PARTIAL", CallEnd::Partial as u8)?;
+        module.add("END_ABANDONED", CallEnd::Abandoned as u8)?;
+        module.add("ENDS", PyTuple::new(py, CallEnd::ALL.map(end_name))?)?;
         module.add("STATES", PyTuple::new(py, State::ALL.map(State::name))?)?;
         Ok(())
     }
 }
 
-fn end_name(ended: Ended) -> &'static str {
+fn end_name(ended: CallEnd) -> &'static str {
     match ended {
-        Ended::No => "none",
-        Ended::Ok => "ok",
-        Ended::Error => "error",
-        Ended::Cancelled => "cancelled",
-        Ended::Partial => "partial",
-        Ended::Abandoned => "abandoned",
+        CallEnd::No => "none",
+        CallEnd::Ok => "ok",
+        CallEnd::Error => "error",
+        CallEnd::Cancelled => "cancelled",
+        CallEnd::Partial => "partial",
+        CallEnd::Abandoned => "abandoned",
     }
 }

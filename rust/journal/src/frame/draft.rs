@@ -2,7 +2,7 @@
 
 use super::{HEADER, MAGIC, VERSION, frame_len};
 use crate::checksum::crc32c;
-use crate::state::{Ended, FrameKind, Lane};
+use crate::state::{CallEnd, FrameKind, Lane};
 use crate::{RecordId, labels};
 
 /// The header fields of a frame that do not depend on its labels and body.
@@ -10,8 +10,8 @@ use crate::{RecordId, labels};
 pub struct Head {
     /// The kind of the frame.
     pub kind: FrameKind,
-    /// How the call ended; [`Ended::No`] unless `kind` is [`FrameKind::End`].
-    pub ended: Ended,
+    /// How the call ended; [`CallEnd::No`] unless `kind` is [`FrameKind::End`].
+    pub ended: CallEnd,
     /// `FLAG_*` bits.
     pub flags: u8,
     /// The lane of the record.
@@ -23,7 +23,7 @@ pub struct Head {
 impl Head {
     /// The head of a frame without end, flags or lane.
     pub fn new(kind: FrameKind, id: RecordId) -> Self {
-        Self { kind, ended: Ended::No, flags: 0, lane: Lane::UNORDERED, id }
+        Self { kind, ended: CallEnd::No, flags: 0, lane: Lane::UNORDERED, id }
     }
 }
 
@@ -149,7 +149,7 @@ mod tests {
 
     fn frame_bytes(labels: &[u8], body: &[u8], number: u64) -> Vec<u8> {
         let id = RecordId::new();
-        let head = Head { ended: Ended::Ok, flags: FLAG_CACHED, lane: Lane(9), ..Head::new(FrameKind::End, id) };
+        let head = Head { ended: CallEnd::Ok, flags: FLAG_CACHED, lane: Lane(9), ..Head::new(FrameKind::End, id) };
         let event = Event { head, labels, body };
         let mut draft = Draft::new();
         event.draft(&mut draft);

@@ -2,23 +2,23 @@
 
 use std::collections::HashSet;
 
-use super::found::{Found, Location};
+use super::entries::{Location, SalvagedEntries};
 use crate::frame::array;
 use crate::ids::SinkId;
-use crate::store::callbacks::{Entry as Callback, sinks};
-use crate::store::db::pages::{Entry, Page, Pages};
-use crate::store::db::tables::{COUNTED, PART_END, PART_START, sealed_seq, tail_seq, without_seal};
+use crate::store::callbacks::{CallbackEntry, sinks};
+use crate::store::db::pages::{Page, PageEntry, Pages};
+use crate::store::db::trees::{FAILURES_COUNTED, PART_END, PART_START, sealed_seq, tail_seq, without_seal};
 use crate::store::followups::queue::Queue;
-use crate::store::followups::{Entry as FollowUp, FollowUpKey};
+use crate::store::followups::{FollowUpEntry, FollowUpKey};
 use crate::store::outbox::ack_order;
 use crate::store::records::row::{Ack, StateRow};
-use crate::store::records::{payload, retention};
+use crate::store::records::{body, quota};
 use crate::{RecordId, Seq};
 
 /// Gathers the entries of the newest commit. If it is damaged, also the entries of all other pages: copies of earlier commits, and
 /// trees whose upper pages are lost.
-pub(super) fn gather(pages: &Pages) -> Found {
-    let mut found = Found::default();
+pub(super) fn gather(pages: &Pages) -> SalvagedEntries {
+    let mut found = SalvagedEntries::default();
     let mut visited = HashSet::new();
     let mut trees: Vec<(Vec<u8>, u64)> = Vec::new();
     let (root, is_newest) = pages.root().unzip();
@@ -54,9 +54,9 @@ pub(super) fn gather(pages: &Pages) -> Found {
     found
 }
 
-type Visit<'v> = dyn FnMut(&mut Found, u64, usize, &Entry) + 'v;
+type Visit<'v> = dyn FnMut(&mut SalvagedEntries, u64, usize, &PageEntry) + 'v;
 
-fn visit(pages: &Pages, root: u64, visited: &mut HashSet<u64>, found: &mut Found, take: &mut Visit) {
+fn visit(pages: &Pages, root: u64, visited: &mut HashSet<u64>, found: &mut SalvagedEntries, take: &mut Visit) {
     let mut left = vec![root];
     while let Some(number) = left.pop() {
         // An empty tree has no root; LMDB marks it by all ones.
@@ -84,9 +84,9 @@ fn visit(pages: &Pages, root: u64, visited: &mut HashSet<u64>, found: &mut Found
     }
 }
 
-impl Found {
+impl SalvagedEntries {
     /// Takes an entry of a named tree; `None` when the entry is damaged.
-    fn take(&mut self, tree: &[u8], location: Location, entry: &Entry) -> Option<()> {
+    fn take(&mut self, tree: &[u8], location: Location, entry: &PageEntry) -> Option<()> {
         let (key, value) = (&entry.key[..], entry.value.as_deref()?);
         match tree {
             b"meta" => _ = self.meta.insert(key.to_vec(), value.to_vec()),
@@ -97,7 +97,7 @@ impl Found {
             }
             b"records" => {
                 let at = (seq(key.get(..8)?)?, *key.get(8)?);
-                (payload::part_of(value) == Some(at.1)).then_some(())?;
+                (body::part_of(value) == Some(at.1)).then_some(())?;
                 self.body(value).ok()?;
                 self.bodies.entry(at).or_default().push(location);
             }
@@ -113,7 +113,7 @@ impl Found {
             }
             b"callbacks" => {
                 let at = callback(key)?;
-                self.callbacks.insert(at, Callback::decode(key, value).ok()?);
+                self.callbacks.insert(at, CallbackEntry::decode(key, value).ok()?);
             }
             b"followups" => {
                 let (key, entry) = followup(key, value)?;
@@ -125,7 +125,7 @@ impl Found {
                 // The entry that marks a dead writer's failures as counted has no value.
                 if let Some(offset) = without_seal(key, value).and_then(|value| value.first_chunk()) {
                     self.cursors.insert((RecordId(*writer), segment), u64::from_le_bytes(*offset));
-                } else if segment != COUNTED {
+                } else if segment != FAILURES_COUNTED {
                     return None;
                 }
             }
@@ -141,7 +141,7 @@ impl Found {
 
     /// Takes an entry of a page that no tree leads to, if it fills a gap. The checksum that matches shows the entry's tree. Of several
     /// copies of a row, the newest is taken.
-    fn take_if_missing(&mut self, reached: &HashSet<Seq>, location: Location, entry: &Entry) {
+    fn take_if_missing(&mut self, reached: &HashSet<Seq>, location: Location, entry: &PageEntry) {
         let (key, Some(value)) = (&entry.key[..], entry.value.as_deref()) else { return };
         if let Some((name, number)) = sinks::read(key, value) {
             self.sinks.entry(number).or_insert(name);
@@ -150,7 +150,7 @@ impl Found {
                 let newer = self.rows.get(&number).is_none_or(|known| known.changed_at <= row.changed_at);
                 if newer && !reached.contains(&number) {
                     self.rows.insert(number, row);
-                    self.strays.insert(number);
+                    self.orphan_rows.insert(number);
                 }
             } else if let Some(ack) = without_seal(key, value).and_then(|ack| ack.try_into().ok()) {
                 self.acks.entry(number).or_insert(Ack::decode(ack));
@@ -159,7 +159,7 @@ impl Found {
             }
         } else if key.len() == 9 && matches!(key[8], PART_START | PART_END) {
             let at = (Seq(u64::from_be_bytes(array(key, 0))), key[8]);
-            if payload::part_of(value) == Some(at.1) && self.body(value).is_ok() {
+            if body::part_of(value) == Some(at.1) && self.body(value).is_ok() {
                 self.bodies.entry(at).or_default().push(location);
             }
         } else if let Some(number) = sealed_target(key, value) {
@@ -177,14 +177,14 @@ impl Found {
             *known = position.min(*known);
         } else if let Some(at) = callback(key)
             && self.has_gaps(b"callbacks")
-            && let Ok(entry) = Callback::decode(key, value)
+            && let Ok(entry) = CallbackEntry::decode(key, value)
         {
             self.callbacks.entry(at).or_insert(entry);
         } else if let Some((key, entry)) = followup(key, value) {
             if self.has_gaps(b"followups") {
                 self.followups.entry(key).or_insert(entry);
             }
-        } else if key.starts_with(b"dict/") || key == retention::KEY {
+        } else if key.starts_with(b"dict/") || key == quota::KEY {
             self.meta.entry(key.to_vec()).or_insert_with(|| value.to_vec());
         }
     }
@@ -207,7 +207,7 @@ fn callback(key: &[u8]) -> Option<(SinkId, Seq)> {
 }
 
 /// A follow-up and its key, if its seal is right.
-fn followup(key: &[u8], value: &[u8]) -> Option<(FollowUpKey, FollowUp)> {
+fn followup(key: &[u8], value: &[u8]) -> Option<(FollowUpKey, FollowUpEntry)> {
     Queue::of(key)?;
-    Some((key.try_into().ok()?, FollowUp::decode(key, value).ok()?))
+    Some((key.try_into().ok()?, FollowUpEntry::decode(key, value).ok()?))
 }

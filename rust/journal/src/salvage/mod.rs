@@ -1,7 +1,7 @@
 //! Salvage: copies all that can be read of a damaged journal into a new one. The damaged journal is never written to, and LMDB never
 //! opens it.
 
-mod found;
+mod entries;
 mod gather;
 mod rebuild;
 mod report;

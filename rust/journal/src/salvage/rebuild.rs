@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::found::Found;
+use super::entries::SalvagedEntries;
 use super::report::SalvageReport;
 use crate::frame::array;
 use crate::ids::SinkId;
-use crate::state::{Ended, FLAG_PRUNED, State};
+use crate::state::{CallEnd, FLAG_PRUNED, State};
 use crate::store::callbacks::{EntryKey, sinks};
 use crate::store::db::pages::Pages;
-use crate::store::db::tables::{
+use crate::store::db::trees::{
     PART_END, PART_START, label_key, record_key, request_key, sealed_seq, seq_key, with_seal,
 };
 use crate::store::followups::queue::Queue;
@@ -17,7 +17,7 @@ use crate::store::followups::restore;
 use crate::store::outbox::ack_order;
 use crate::store::records::row::StateRow;
 use crate::store::records::transition::Change;
-use crate::store::records::{dictionary, payload, retention};
+use crate::store::records::{body, dictionary, quota};
 use crate::{Millis, RecordId, Result, Seq, Store};
 
 /// The number of records written in one transaction.
@@ -25,7 +25,7 @@ const BATCH: usize = 1000;
 /// Sinks never get a number beyond this.
 const MAX_SINKS: u32 = 100_000;
 
-pub(super) fn rebuild(store: &Store, pages: &Pages, found: &Found, report: &mut SalvageReport) -> Result<()> {
+pub(super) fn rebuild(store: &Store, pages: &Pages, found: &SalvagedEntries, report: &mut SalvageReport) -> Result<()> {
     let mut seqs: BTreeSet<Seq> =
         found.rows.keys().chain(found.ids.keys()).chain(found.labels.keys()).copied().collect();
     seqs.extend(found.bodies.keys().map(|(seq, _)| *seq));
@@ -33,8 +33,8 @@ pub(super) fn rebuild(store: &Store, pages: &Pages, found: &Found, report: &mut 
     copy_names(store, found, report)?;
     let mut acked = HashMap::new();
     for batch in seqs.chunks(BATCH) {
-        let done = store.db().write(|txn, tables| {
-            let mut change = Change::begin(txn, tables, Millis::now())?;
+        let done = store.db().write(|txn, trees| {
+            let mut change = Change::begin(txn, trees, Millis::now())?;
             let mut part = SalvageReport::default();
             let mut written = Vec::new();
             for old in batch {
@@ -64,10 +64,10 @@ pub(super) fn rebuild(store: &Store, pages: &Pages, found: &Found, report: &mut 
 }
 
 /// Copies the follow-ups of requests without a record, and counts the follow-ups that are lost with their record.
-fn copy_request_followups(store: &Store, found: &Found, report: &mut SalvageReport) -> Result<()> {
+fn copy_request_followups(store: &Store, found: &SalvagedEntries, report: &mut SalvageReport) -> Result<()> {
     let requests: BTreeSet<Queue> = found.followups.keys().filter_map(|key| Queue::of(key)).collect();
-    report.followups += store.db().write(|txn, tables| {
-        let mut change = Change::begin(txn, tables, Millis::now())?;
+    report.followups += store.db().write(|txn, trees| {
+        let mut change = Change::begin(txn, trees, Millis::now())?;
         let mut restored = 0;
         for queue in requests.iter().filter(|queue| matches!(queue, Queue::Request(_))) {
             restored += copy_followups(&mut change, found, *queue, *queue)?;
@@ -84,7 +84,7 @@ fn copy_request_followups(store: &Store, found: &Found, report: &mut SalvageRepo
 
 /// Lists acks in their old order, and then those whose number is lost. A subscribed sink continues after the last ack it received.
 /// `acked` has the new number of each old one.
-fn order_acks(store: &Store, found: &Found, acked: &HashMap<Seq, Seq>) -> Result<()> {
+fn order_acks(store: &Store, found: &SalvagedEntries, acked: &HashMap<Seq, Seq>) -> Result<()> {
     let mut listed: HashMap<Seq, u64> = HashMap::new();
     let mut order = Vec::new();
     for (number, old) in &found.ack_order {
@@ -97,30 +97,30 @@ fn order_acks(store: &Store, found: &Found, acked: &HashMap<Seq, Seq>) -> Result
     let mut rest: Vec<Seq> = acked.values().filter(|seq| !listed.contains_key(seq)).copied().collect();
     rest.sort_unstable();
     let received = |position: u64| order.iter().take_while(|seq| listed[seq] <= position).count() as u64;
-    store.db().write(|txn, tables| {
+    store.db().write(|txn, trees| {
         for (number, seq) in (1..).zip(order.iter().chain(&rest)) {
-            ack_order::list(txn, tables, number, *seq)?;
+            ack_order::list(txn, trees, number, *seq)?;
         }
         for (sink, position) in found.subscribers() {
-            ack_order::set_position(txn, tables, sink, received(position))?;
+            ack_order::set_position(txn, trees, sink, received(position))?;
         }
         Ok(())
     })
 }
 
 /// Copies the follow-ups of the queue `old` to the queue `new`.
-fn copy_followups(change: &mut Change, found: &Found, old: Queue, new: Queue) -> Result<u64> {
+fn copy_followups(change: &mut Change, found: &SalvagedEntries, old: Queue, new: Queue) -> Result<u64> {
     let entries = found.followups.range(old.key(0)..=old.key(u64::MAX));
     restore(change, new, entries.map(|(key, entry)| (u64::from_be_bytes(array(key, 9)), entry)))
 }
 
 /// Copies the sinks, which keep their numbers, the quota and the dictionaries.
-fn copy_names(store: &Store, found: &Found, report: &mut SalvageReport) -> Result<()> {
-    if found.meta.get(retention::KEY).is_some_and(|stored| !retention::is_whole(stored)) {
+fn copy_names(store: &Store, found: &SalvagedEntries, report: &mut SalvageReport) -> Result<()> {
+    if found.meta.get(quota::KEY).is_some_and(|stored| !quota::is_whole(stored)) {
         report.add_loss("the quota: set it again".into());
     }
-    store.db().write(|txn, tables| {
-        let mut change = Change::begin(txn, tables, Millis::now())?;
+    store.db().write(|txn, trees| {
+        let mut change = Change::begin(txn, trees, Millis::now())?;
         // Lost numbers stay in use, so that no later sink gets one of them.
         let last = found.sinks.keys().copied().max().unwrap_or_default().0.min(MAX_SINKS);
         for number in 1..=last {
@@ -132,8 +132,8 @@ fn copy_names(store: &Store, found: &Found, report: &mut SalvageReport) -> Resul
         for (key, value) in &found.meta {
             // The copy of a dictionary that this version ships may be damaged, and is not needed.
             let value = dictionary::shipped(key).unwrap_or(value);
-            if key.starts_with(b"dict/") || (key == retention::KEY && retention::is_whole(value)) {
-                tables.meta.put(txn, key, value)?;
+            if key.starts_with(b"dict/") || (key == quota::KEY && quota::is_whole(value)) {
+                trees.meta.put(txn, key, value)?;
             }
         }
         Ok(())
@@ -144,7 +144,7 @@ fn copy_names(store: &Store, found: &Found, report: &mut SalvageReport) -> Resul
 fn write(
     change: &mut Change,
     pages: &Pages,
-    found: &Found,
+    found: &SalvagedEntries,
     old: Seq,
     report: &mut SalvageReport,
 ) -> Result<Option<Seq>> {
@@ -154,11 +154,11 @@ fn write(
     let mut bodies = if is_pruned { [None, None] } else { found.stored(pages, old, known) };
     let is_empty = bodies.iter().all(Option::is_none);
     // A single body with a damaged key may have the number of another record, or of none.
-    if (known.is_none() && is_empty) || change.tables.ids.get(change.txn, &id.0)?.is_some() {
+    if (known.is_none() && is_empty) || change.trees.ids.get(change.txn, &id.0)?.is_some() {
         return Ok(None);
     }
     if known.is_none() {
-        bodies.iter_mut().flatten().for_each(|stored| payload::assign(stored, id));
+        bodies.iter_mut().flatten().for_each(|stored| body::assign(stored, id));
     }
     let mut row = match found.rows.get(&old) {
         Some(row) if found.is_earlier(old) => outdated_row(found, row.clone(), bodies[1].as_deref(), report),
@@ -172,15 +172,15 @@ fn write(
     }
     let seq = change.counts.last_seq.next();
     change.counts.last_seq = seq;
-    change.tables.ids.put(change.txn, &id.0, &sealed_seq(&id.0, seq))?;
+    change.trees.ids.put(change.txn, &id.0, &sealed_seq(&id.0, seq))?;
     copy_bodies(change, seq, &bodies, report)?;
     for key in found.labels.get(&old).into_iter().flatten().filter(|key| key.ends_with(&id.0)) {
-        change.tables.labels.put(change.txn, key, &sealed_seq(key, seq))?;
+        change.trees.labels.put(change.txn, key, &sealed_seq(key, seq))?;
     }
     if let Some(ack) = found.acks.get(&old) {
         let stored = with_seal(&seq_key(seq), ack.encode().to_vec());
-        change.tables.acks.put(change.txn, &seq_key(seq), &stored)?;
-        change.tables.by_request.put(change.txn, &request_key(ack.request_id), &seq_key(seq))?;
+        change.trees.acks.put(change.txn, &seq_key(seq), &stored)?;
+        change.trees.by_request.put(change.txn, &request_key(ack.request_id), &seq_key(seq))?;
         report.acks += 1;
     }
     if row.state == State::Acked {
@@ -192,9 +192,9 @@ fn write(
         *counter += 1;
     }
     // The label of the call's end follows from the row, whose end may have changed.
-    for ended in [Ended::Error, Ended::Cancelled, Ended::Partial] {
+    for ended in [CallEnd::Error, CallEnd::Cancelled, CallEnd::Partial] {
         if let Some(label) = ended.label() {
-            change.tables.labels.delete(change.txn, &label_key(crate::labels::ENDED, label, id))?;
+            change.trees.labels.delete(change.txn, &label_key(crate::labels::ENDED, label, id))?;
         }
     }
     change.insert(seq, &row)?;
@@ -205,23 +205,23 @@ fn write(
 fn copy_bodies(change: &mut Change, seq: Seq, bodies: &[Option<Vec<u8>>; 2], report: &mut SalvageReport) -> Result<()> {
     for (part, stored) in [PART_START, PART_END].into_iter().zip(bodies) {
         let Some(stored) = stored else { continue };
-        change.tables.records.put(change.txn, &record_key(seq, part), stored)?;
-        change.counts.raw_bytes += payload::raw_len(stored);
+        change.trees.records.put(change.txn, &record_key(seq, part), stored)?;
+        change.counts.raw_bytes += body::raw_len(stored);
         change.counts.stored_bytes += stored.len() as u64;
-        change.counts.opaque += u64::from(payload::is_raw(stored));
+        change.counts.opaque += u64::from(body::is_raw(stored));
         report.events += 1;
     }
     Ok(())
 }
 
 /// Copies the callbacks of an acked record, and returns their number.
-fn copy_callbacks(change: &mut Change, found: &Found, old: Seq, new: Seq, row: &StateRow) -> Result<u64> {
+fn copy_callbacks(change: &mut Change, found: &SalvagedEntries, old: Seq, new: Seq, row: &StateRow) -> Result<u64> {
     let owned = (row.sink, EntryKey::owned(row.sink, new, row.writer));
     let unowned = found.subscribers().map(|(sink, _)| (sink, EntryKey::unowned(sink, new)));
     let mut copied = 0;
     for (sink, key) in std::iter::once(owned).chain(unowned) {
         if let Some(entry) = found.callbacks.get(&(sink, old)) {
-            key.put(change.txn, change.tables, entry)?;
+            key.put(change.txn, change.trees, entry)?;
             copied += 1;
         }
     }
@@ -229,7 +229,13 @@ fn copy_callbacks(change: &mut Change, found: &Found, old: Seq, new: Seq, row: &
 }
 
 /// A new row for a record whose row is lost. The record may have been sent, so it must be looked up before it is sent.
-fn new_row(found: &Found, id: RecordId, known: bool, end: Option<&[u8]>, report: &mut SalvageReport) -> StateRow {
+fn new_row(
+    found: &SalvagedEntries,
+    id: RecordId,
+    known: bool,
+    end: Option<&[u8]>,
+    report: &mut SalvageReport,
+) -> StateRow {
     let mut row = StateRow::new(id, RecordId([0; 16]), Millis::now());
     row.ended = ended(found, end);
     if known {
@@ -246,18 +252,23 @@ fn new_row(found: &Found, id: RecordId, known: bool, end: Option<&[u8]>, report:
 }
 
 /// How a call ended, by its end event.
-fn ended(found: &Found, end: Option<&[u8]>) -> Ended {
+fn ended(found: &SalvagedEntries, end: Option<&[u8]>) -> CallEnd {
     match end.and_then(|stored| found.body(stored).ok()) {
-        None => Ended::Abandoned,
-        Some(body) if memchr::memmem::find(&body, b"\"error\":null").is_some() => Ended::Ok,
-        Some(_) => Ended::Error,
+        None => CallEnd::Abandoned,
+        Some(body) if memchr::memmem::find(&body, b"\"error\":null").is_some() => CallEnd::Ok,
+        Some(_) => CallEnd::Error,
     }
 }
 
 /// The row of a record as an earlier commit left it, when the newest row may be lost. A record that waited then may have been sent since.
-fn outdated_row(found: &Found, mut row: StateRow, end: Option<&[u8]>, report: &mut SalvageReport) -> StateRow {
+fn outdated_row(
+    found: &SalvagedEntries,
+    mut row: StateRow,
+    end: Option<&[u8]>,
+    report: &mut SalvageReport,
+) -> StateRow {
     if row.state == State::Pending {
-        if matches!(row.ended, Ended::No | Ended::Abandoned) {
+        if matches!(row.ended, CallEnd::No | CallEnd::Abandoned) {
             row.ended = ended(found, end);
         }
         row.state = State::InDoubt;
@@ -279,7 +290,7 @@ fn reconcile(row: &mut StateRow, bodies: usize, acked: bool, is_damaged: bool, r
         report.add_loss(format!("record {}: its request id", row.id.hex()));
     }
     let expected =
-        if row.is_pruned() { 0 } else { 1 + usize::from(!matches!(row.ended, Ended::No | Ended::Abandoned)) };
+        if row.is_pruned() { 0 } else { 1 + usize::from(!matches!(row.ended, CallEnd::No | CallEnd::Abandoned)) };
     if bodies == 0 && expected > 0 {
         row.flags |= FLAG_PRUNED;
         if row.state != State::Acked {

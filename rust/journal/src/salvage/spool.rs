@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::ops::Bound;
 use std::path::Path;
 
-use super::found::Found;
+use super::entries::SalvagedEntries;
 use super::report::SalvageReport;
 use crate::os::fs;
 use crate::spool::reader::{Reader, Step};
 use crate::spool::segment::{list, segment_path};
 use crate::state::State;
-use crate::store::db::tables::{seq_key, tail_seq};
+use crate::store::db::trees::{seq_key, tail_seq};
 use crate::store::records::row::StateRow;
 use crate::store::records::transition::Change;
 use crate::{Error, Millis, RecordId, Result, Seq, Store, layout};
@@ -19,7 +19,12 @@ use crate::{Error, Millis, RecordId, Result, Seq, Store, layout};
 const BATCH: usize = 1000;
 
 /// Ingests the segments of `source` into the new journal. `found` has the entries of its damaged store, if there is one.
-pub(super) fn ingest(source: &Path, store: &Store, found: Option<&Found>, report: &mut SalvageReport) -> Result<()> {
+pub(super) fn ingest(
+    source: &Path,
+    store: &Store,
+    found: Option<&SalvagedEntries>,
+    report: &mut SalvageReport,
+) -> Result<()> {
     copy_segments(source, store.path())?;
     let last = store.last_seq()?;
     let ingested = store.ingest(true)?;
@@ -59,7 +64,7 @@ fn copy_segments(source: &Path, target: &Path) -> Result<()> {
 
 /// The records with an event behind the offset up to which its segment was ingested. The store did not have all of them, so they were
 /// not sent. A record that was ingested and is lost may have been sent.
-fn never_ingested(source: &Path, found: Option<&Found>) -> Result<HashSet<RecordId>> {
+fn never_ingested(source: &Path, found: Option<&SalvagedEntries>) -> Result<HashSet<RecordId>> {
     let spool = layout::spool(source);
     let mut records = HashSet::new();
     let (Some(found), true) = (found, spool.is_dir()) else { return Ok(records) };
@@ -82,12 +87,12 @@ fn never_ingested(source: &Path, found: Option<&Found>) -> Result<HashSet<Record
 fn mark_in_doubt(store: &Store, last: Seq, unsent: &HashSet<RecordId>, report: &mut SalvageReport) -> Result<()> {
     let mut from = last.next();
     loop {
-        let (next, doubted) = store.db().write(|txn, tables| {
-            let mut change = Change::begin(txn, tables, Millis::now())?;
+        let (next, doubted) = store.db().write(|txn, trees| {
+            let mut change = Change::begin(txn, trees, Millis::now())?;
             let (mut doubtful, mut next) = (Vec::new(), from);
             let first = seq_key(from);
             let range = (Bound::Included(&first[..]), Bound::Unbounded);
-            for entry in tables.state.range(change.txn, &range)?.take(BATCH) {
+            for entry in trees.state.range(change.txn, &range)?.take(BATCH) {
                 let (key, value) = entry?;
                 next = tail_seq(key)?.next();
                 let row = StateRow::decode(tail_seq(key)?, value)?;

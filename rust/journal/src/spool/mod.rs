@@ -4,11 +4,11 @@
 //! syncs nor keeps memory. A timer thread syncs the appended frames every [`SYNC_EVERY`].
 
 mod fsync_thread;
-pub(crate) mod lock;
 pub(crate) mod reader;
 mod registry;
 pub(crate) mod segment;
 mod writer;
+pub(crate) mod writer_file;
 
 use std::cell::Cell;
 use std::path::Path;
@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 use crate::frame::{Draft, Event, Head};
 use crate::{Error, RecordId, Result};
 pub use fsync_thread::SYNC_EVERY;
-use registry::{Shared, start_fsync_thread};
+use registry::{SharedSpool, start_fsync_thread};
 use writer::Writer;
 
 /// A draft that grew beyond this for one large event is freed.
@@ -40,7 +40,7 @@ pub enum Durability {
 /// A handle for appending to a journal. It is cheap to make: all handles of a process and journal share one writer.
 #[derive(Clone, Copy)]
 pub struct Spool {
-    shared: &'static Shared,
+    shared: &'static SharedSpool,
     durability: Durability,
 }
 
@@ -48,7 +48,7 @@ impl Spool {
     /// A handle for the journal in `path`. The first append creates the journal.
     pub fn open(path: &Path, durability: Durability) -> Result<Self> {
         let path = std::path::absolute(path).map_err(Error::io("cannot resolve", path))?;
-        Ok(Self { shared: Shared::of(&path), durability })
+        Ok(Self { shared: SharedSpool::of(&path), durability })
     }
 
     /// Appends one event.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::frame::{self, Defect, HEADER, Header};
 use crate::os::fs;
-use crate::state::{Ended, FrameKind, Lane};
+use crate::state::{CallEnd, FrameKind, Lane};
 use crate::{Error, RecordId, Result};
 
 const CHUNK: usize = 256 << 10;
@@ -27,7 +27,7 @@ pub struct Damage {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
     pub(crate) kind: FrameKind,
-    pub(crate) ended: Ended,
+    pub(crate) ended: CallEnd,
     pub(crate) flags: u8,
     pub(crate) lane: Lane,
     pub(crate) id: RecordId,

@@ -10,17 +10,17 @@ use crate::{Result, layout};
 
 /// One per process and journal, for the life of the process. A fork may happen at any instruction. A child must not need a lock that
 /// another thread of its parent may hold, so the list and the writer are atomic pointers.
-pub(super) struct Shared {
+pub(super) struct SharedSpool {
     path: PathBuf,
     writer: AtomicPtr<Writer>,
     /// Events that failed before there was a writer.
     pub(super) failures: AtomicU64,
-    next: AtomicPtr<Shared>,
+    next: AtomicPtr<SharedSpool>,
 }
 
-static ALL: AtomicPtr<Shared> = AtomicPtr::new(std::ptr::null_mut());
+static ALL: AtomicPtr<SharedSpool> = AtomicPtr::new(std::ptr::null_mut());
 
-impl Shared {
+impl SharedSpool {
     /// The entry of the journal in `path`, added when it is new.
     pub(super) fn of(path: &Path) -> &'static Self {
         Self::all().find(|shared| shared.path == path).unwrap_or_else(|| Self::add(path.to_path_buf()))
@@ -91,14 +91,14 @@ pub(super) fn start_fsync_thread() {
 }
 
 fn sync_writers() {
-    for writer in Shared::all().filter_map(Shared::current) {
+    for writer in SharedSpool::all().filter_map(SharedSpool::current) {
         writer.tick();
     }
 }
 
 /// At a normal exit the unused part of each segment is freed, so that many short processes leave little behind.
 extern "C" fn leave() {
-    for writer in Shared::all().filter_map(Shared::current) {
+    for writer in SharedSpool::all().filter_map(SharedSpool::current) {
         #[cfg(unix)]
         writer.trim();
         writer.lock.save();

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::fsync_thread;
-use super::lock::WriterLock;
 use super::segment::{self, Segment};
+use super::writer_file::WriterFile;
 use crate::frame::{self, Draft};
 use crate::mutex::lock;
 use crate::os::{fork, fs};
@@ -19,7 +19,7 @@ use unsynced::Unsynced;
 pub(crate) struct Writer {
     pub(crate) id: RecordId,
     pub(crate) generation: u64,
-    pub(crate) lock: WriterLock,
+    pub(crate) lock: WriterFile,
     spool: PathBuf,
     active: Mutex<Active>,
     spare: Mutex<Spare>,
@@ -46,7 +46,7 @@ struct Spare {
 impl Writer {
     pub(crate) fn create(spool: &Path) -> Result<Self> {
         let id = RecordId::new();
-        let lock = WriterLock::create(spool, id)?;
+        let lock = WriterFile::create(spool, id)?;
         let segment = Segment::create(spool, id, 0, segment::FIRST, true).inspect_err(|_| lock.remove())?;
         Ok(Self {
             id,

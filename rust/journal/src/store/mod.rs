@@ -24,16 +24,16 @@ use db::env::Db;
 /// An open journal. Clones, and stores opened on the same path in one process, share one environment.
 #[derive(Clone)]
 pub struct Store {
-    shared: Arc<Shared>,
+    shared: Arc<OpenStore>,
 }
 
-struct Shared {
+struct OpenStore {
     path: PathBuf,
     db: Db,
 }
 
 /// The open stores by path: LMDB must not open one file twice in a process.
-static OPEN: Mutex<Option<HashMap<PathBuf, Weak<Shared>>>> = Mutex::new(None);
+static OPEN: Mutex<Option<HashMap<PathBuf, Weak<OpenStore>>>> = Mutex::new(None);
 
 impl Store {
     /// Opens the journal in `path`; with `create`, makes it when there is none. Refuses network file systems.
@@ -57,7 +57,7 @@ impl Store {
             return Ok(Self { shared });
         }
         open.retain(|_, shared| shared.strong_count() > 0);
-        let shared = Arc::new(Shared { db: Db::open(&path)?, path: path.clone() });
+        let shared = Arc::new(OpenStore { db: Db::open(&path)?, path: path.clone() });
         open.insert(path, Arc::downgrade(&shared));
         Ok(Self { shared })
     }

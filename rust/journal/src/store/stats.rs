@@ -3,10 +3,10 @@
 use heed::RoTxn;
 
 use super::callbacks::backlog;
-use super::db::tables::{Tables, tail_seq};
+use super::db::trees::{Trees, tail_seq};
 use super::outbox::ack_order;
 use super::records::counts::Counts;
-use super::records::retention::Quota;
+use super::records::quota::Quota;
 use super::records::transition::load;
 use super::{Store, followups};
 use crate::spool::segment::{list, segment_path};
@@ -105,29 +105,29 @@ impl Store {
 
     /// The newest sequence number.
     pub fn last_seq(&self) -> Result<Seq> {
-        self.db().read(|txn, tables| Ok(Counts::load(txn, tables)?.last_seq))
+        self.db().read(|txn, trees| Ok(Counts::load(txn, trees)?.last_seq))
     }
 }
 
 /// When the oldest of the first unsent records started.
-fn oldest_unsent(txn: &RoTxn, tables: &Tables) -> Result<Option<Millis>> {
+fn oldest_unsent(txn: &RoTxn, trees: &Trees) -> Result<Option<Millis>> {
     /// A lane has its oldest record first, and each other list is ordered by sequence number.
     const FIRST: usize = 1000;
     let mut oldest: Option<Seq> = None;
-    for tree in [tables.outbox, tables.open, tables.parked] {
+    for tree in [trees.outbox, trees.open, trees.parked] {
         for entry in tree.iter(txn)?.take(FIRST) {
             let seq = tail_seq(entry?.0)?;
             oldest = Some(oldest.map_or(seq, |least| least.min(seq)));
         }
     }
-    oldest.map(|seq| Ok(load(txn, tables, seq)?.id.made_at())).transpose()
+    oldest.map(|seq| Ok(load(txn, trees, seq)?.id.made_at())).transpose()
 }
 
 /// The numbers that the store has.
-fn store_stats(txn: &RoTxn, tables: &Tables) -> Result<Stats> {
-    let counts = Counts::load(txn, tables)?;
+fn store_stats(txn: &RoTxn, trees: &Trees) -> Result<Stats> {
+    let counts = Counts::load(txn, trees)?;
     let mut stats = Stats {
-        records: tables.state.len(txn)?,
+        records: trees.state.len(txn)?,
         open: counts.open,
         states: counts.states,
         opaque: counts.opaque,
@@ -139,20 +139,20 @@ fn store_stats(txn: &RoTxn, tables: &Tables) -> Result<Stats> {
         pruned_unsent: counts.pruned_unsent,
         ..Stats::default()
     };
-    stats.callbacks_dead = backlog::count_dead(txn, tables)?;
-    stats.callback_error = backlog::any_error(txn, tables)?;
-    stats.callbacks = tables.callbacks.len(txn)?.saturating_sub(stats.callbacks_dead);
-    for sink in ack_order::subscribers(txn, tables)? {
-        stats.callbacks += ack_order::backlog(txn, tables, sink)?;
+    stats.callbacks_dead = backlog::count_dead(txn, trees)?;
+    stats.callback_error = backlog::any_error(txn, trees)?;
+    stats.callbacks = trees.callbacks.len(txn)?.saturating_sub(stats.callbacks_dead);
+    for sink in ack_order::subscribers(txn, trees)? {
+        stats.callbacks += ack_order::backlog(txn, trees, sink)?;
     }
-    let tally = followups::tally(txn, tables)?;
+    let tally = followups::tally(txn, trees)?;
     (stats.followups, stats.followups_stranded) = (tally.waiting, tally.stranded);
     (stats.followups_dead, stats.followup_error) = (tally.dead, tally.error);
-    let last_failure = tables.meta.get(txn, b"last failure")?;
+    let last_failure = trees.meta.get(txn, b"last failure")?;
     stats.last_failure = last_failure.map(|text| String::from_utf8_lossy(text).into_owned());
-    for entry in tables.damage.rev_iter(txn)?.take(DAMAGE_SHOWN) {
+    for entry in trees.damage.rev_iter(txn)?.take(DAMAGE_SHOWN) {
         stats.damage.push(String::from_utf8_lossy(entry?.1).into_owned());
     }
-    stats.oldest_unsent = oldest_unsent(txn, tables)?;
+    stats.oldest_unsent = oldest_unsent(txn, trees)?;
     Ok(stats)
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use plsync_journal::{
-    Durability, Ended, Event, FrameKind, Head, Lane, Limits, Millis, RecordId, RequestId, Row, Seq, Spool, Store,
+    CallEnd, Durability, Event, FrameKind, Head, Lane, Limits, Millis, RecordId, RequestId, Row, Seq, Spool, Store,
     labels,
 };
 use tempfile::TempDir;
@@ -31,7 +31,7 @@ pub const fn limits(records: usize) -> Limits {
 }
 
 /// A directory in memory where the system has one: tests do not need a disk's syncs.
-pub fn workplace() -> TempDir {
+pub fn temp_dir() -> TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
@@ -72,7 +72,7 @@ impl Bench {
     }
 
     pub fn end(&self, id: RecordId, body: &[u8]) {
-        self.spool.append(&end(id, Ended::Ok, body)).unwrap();
+        self.spool.append(&end(id, CallEnd::Ok, body)).unwrap();
     }
 
     pub fn call(&self, tag: &str) -> RecordId {
@@ -106,7 +106,7 @@ pub fn start<'a>(id: RecordId, labels: &'a [u8], body: &'a [u8]) -> Event<'a> {
     Event { head: Head::new(FrameKind::Start, id), labels, body }
 }
 
-pub fn end(id: RecordId, ended: Ended, body: &[u8]) -> Event<'_> {
+pub fn end(id: RecordId, ended: CallEnd, body: &[u8]) -> Event<'_> {
     Event { head: Head { ended, ..Head::new(FrameKind::End, id) }, labels: &[], body }
 }
 

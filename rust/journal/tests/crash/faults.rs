@@ -8,7 +8,7 @@ use std::path::Path;
 use plsync_journal::{Durability, Millis, RecordId, RequestId, Result, Spool, Store};
 
 use crate::child::{self, print};
-use crate::common::{LATER, LEASE, SINK, limits, ms, workplace};
+use crate::common::{LATER, LEASE, SINK, limits, ms, temp_dir};
 use crate::count;
 use crate::interpose::{Plan, fail, stop};
 use crate::oracle::{END, Oracle, START, append, body};
@@ -109,7 +109,7 @@ struct Outcome {
 
 /// Runs one life with one failure. The next process checks the journal.
 fn try_plan(plan: Plan) -> std::result::Result<Outcome, String> {
-    let dir = workplace();
+    let dir = temp_dir();
     let disk = dir.path().join("disk");
     std::fs::create_dir(&disk).unwrap();
     let numbers = [plan.at, u64::try_from(plan.errno).unwrap(), u64::from(plan.lasting), u64::from(plan.short)];

@@ -7,7 +7,7 @@ use std::path::Path;
 use plsync_journal::Store;
 
 use crate::child::{self, print};
-use crate::common::{golden, workplace};
+use crate::common::{golden, temp_dir};
 use crate::count;
 
 /// A child process, not a test: it reads a damaged store, and prints the result.
@@ -44,7 +44,7 @@ fn read(journal: &Path) -> Result<Vec<String>, String> {
 
 #[test]
 fn a_flipped_bit_in_the_store_is_noticed_or_harmless() {
-    let dir = workplace();
+    let dir = temp_dir();
     let flips = count("PLSYNC_FLIPS", 300);
     let (mut noticed, mut silent) = (0, Vec::new());
     for _ in 0..flips {

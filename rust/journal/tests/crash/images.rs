@@ -5,7 +5,7 @@ use std::path::Path;
 
 use fastrand::Rng;
 
-use crate::common::workplace;
+use crate::common::temp_dir;
 use crate::disk::Disk;
 use crate::log::Op;
 use crate::oracle::Oracle;
@@ -59,14 +59,14 @@ fn try_share(dir: &Path, ops: &[Op], until: usize, images: usize, seed: u64, wor
 
 #[test]
 fn a_power_cut_breaks_no_promise() {
-    let dir = workplace();
+    let dir = temp_dir();
     let ops = workload::record(dir.path(), 0);
     try_images(dir.path(), &ops, ops.len(), count("PLSYNC_IMAGES", 300) * 2 / 3);
 }
 
 #[test]
 fn a_power_cut_while_the_journal_is_made_leaves_no_journal_or_a_whole_one() {
-    let dir = workplace();
+    let dir = temp_dir();
     let ops = workload::record(dir.path(), 0);
     let made = ops.iter().position(|op| matches!(op, Op::Rename { to, .. } if to == "journal/lmdb")).unwrap();
     try_images(dir.path(), &ops, made + 40, count("PLSYNC_IMAGES", 300) / 6);
@@ -74,7 +74,7 @@ fn a_power_cut_while_the_journal_is_made_leaves_no_journal_or_a_whole_one() {
 
 #[test]
 fn a_power_cut_after_failed_syncs_breaks_no_promise() {
-    let dir = workplace();
+    let dir = temp_dir();
     let ops = workload::record(dir.path(), 3);
     assert!(ops.iter().any(|op| matches!(op, Op::SyncEnd { ok: false, .. })));
     try_images(dir.path(), &ops, ops.len(), count("PLSYNC_IMAGES", 300) / 6);

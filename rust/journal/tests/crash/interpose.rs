@@ -29,7 +29,7 @@ pub struct Plan {
 
 /// The kind of a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Sort {
+enum CallKind {
     Read,
     Write,
     Sync,
@@ -150,16 +150,16 @@ impl Interposer {
     }
 
     /// The error of a call that must fail, and whether it does half of its work first.
-    fn planned_failure(&self, sort: Sort, describe: impl FnOnce() -> String) -> Option<(c_int, bool)> {
+    fn planned_failure(&self, sort: CallKind, describe: impl FnOnce() -> String) -> Option<(c_int, bool)> {
         let plan = self.plan?;
         let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
-        let later = plan.lasting && number > plan.at && matches!(sort, Sort::Write | Sort::Sync);
+        let later = plan.lasting && number > plan.at && matches!(sort, CallKind::Write | CallKind::Sync);
         if number == plan.at {
             *locked(&self.failed) = Some(describe());
         } else if !later {
             return None;
         }
-        Some((plan.errno, plan.short && number == plan.at && sort == Sort::Write))
+        Some((plan.errno, plan.short && number == plan.at && sort == CallKind::Write))
     }
 
     fn sync_fails(&self, fd: c_int) -> bool {
@@ -226,7 +226,7 @@ unsafe fn open_at(directory: c_int, path: *const c_char, flags: c_int, mode: mod
     };
     let create = flags & libc::O_CREAT != 0;
     if let Some((errno, _)) =
-        active.planned_failure(if create { Sort::Write } else { Sort::Read }, || format!("open {below}"))
+        active.planned_failure(if create { CallKind::Write } else { CallKind::Read }, || format!("open {below}"))
     {
         return int(refuse(errno));
     }
@@ -249,7 +249,7 @@ fn put(fd: c_int, bytes: &[u8], offset: Option<u64>) -> ssize_t {
         None => unsafe { libc::syscall(libc::SYS_write, fd, bytes.as_ptr(), bytes.len()) },
     };
     let Some((active, handle)) = handle(fd) else { return size(real(bytes)) };
-    if let Some((errno, short)) = active.planned_failure(Sort::Write, || format!("write {}", name(fd))) {
+    if let Some((errno, short)) = active.planned_failure(CallKind::Write, || format!("write {}", name(fd))) {
         if short && bytes.len() > 1 {
             return size(real(&bytes[..bytes.len() / 2]));
         }
@@ -281,7 +281,7 @@ fn sync(fd: c_int, number: c_long) -> c_int {
     // SAFETY: syncing has no preconditions.
     let real = || unsafe { libc::syscall(number, fd) };
     let Some((active, handle)) = handle(fd) else { return int(real()) };
-    if let Some((errno, _)) = active.planned_failure(Sort::Sync, || format!("sync {}", name(fd))) {
+    if let Some((errno, _)) = active.planned_failure(CallKind::Sync, || format!("sync {}", name(fd))) {
         return int(refuse(errno));
     }
     let sync = u64::from(std::process::id()) << 32 | NEXT.fetch_add(1, Ordering::Relaxed);
@@ -300,7 +300,12 @@ fn sync(fd: c_int, number: c_long) -> c_int {
 }
 
 /// Makes a call on a name in order, and logs it when it succeeds.
-fn named(sort: Sort, path: &str, real: impl FnOnce() -> c_long, op: impl FnOnce(&Interposer, String) -> Op) -> c_int {
+fn named(
+    sort: CallKind,
+    path: &str,
+    real: impl FnOnce() -> c_long,
+    op: impl FnOnce(&Interposer, String) -> Op,
+) -> c_int {
     let Some((active, below)) = active().and_then(|active| Some((active, active.below(path)?))) else {
         return int(real());
     };
@@ -319,7 +324,7 @@ unsafe fn rename_at(from_dir: c_int, from: *const c_char, to_dir: c_int, to: *co
     // SAFETY: the caller passes C strings.
     let (source, target) = unsafe { (absolute(from_dir, from), absolute(to_dir, to)) };
     named(
-        Sort::Name,
+        CallKind::Name,
         &source,
         // SAFETY: the arguments are the caller's own, for the same call.
         || unsafe { libc::syscall(libc::SYS_renameat2, from_dir, from, to_dir, to, 0) },
@@ -332,5 +337,5 @@ unsafe fn remove_at(directory: c_int, path: *const c_char, flags: c_int) -> c_in
     let target = unsafe { absolute(directory, path) };
     // SAFETY: the arguments are the caller's own, for the same call.
     let real = || unsafe { libc::syscall(libc::SYS_unlinkat, directory, path, flags) };
-    named(Sort::Name, &target, real, |_, path| Op::Remove { path })
+    named(CallKind::Name, &target, real, |_, path| Op::Remove { path })
 }

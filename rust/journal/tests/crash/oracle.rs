@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use plsync_journal::{
-    Durability, Ended, Event, FrameKind, Head, Query, RecordId, RequestId, Spool, Store, Target, labels,
+    CallEnd, Durability, Event, FrameKind, Head, Query, RecordId, RequestId, Spool, Store, Target, labels,
 };
 
 /// Event parts, as marks name them.
@@ -37,7 +37,7 @@ pub fn body(id: RecordId, part: char) -> Vec<u8> {
 
 /// One half of a record.
 pub fn append(spool: &Spool, id: RecordId, part: char) -> plsync_journal::Result<()> {
-    let (kind, ended) = if part == START { (FrameKind::Start, Ended::No) } else { (FrameKind::End, Ended::Ok) };
+    let (kind, ended) = if part == START { (FrameKind::Start, CallEnd::No) } else { (FrameKind::End, CallEnd::Ok) };
     let mut section = Vec::new();
     labels::push(&mut section, labels::SINK, b"app:sink");
     let head = Head { ended, ..Head::new(kind, id) };

@@ -9,7 +9,7 @@ mod model;
 mod pair;
 mod step;
 
-use common::{NOW, workplace};
+use common::{NOW, temp_dir};
 use plsync_journal::{Durability, Spool, Store};
 use proptest::prelude::*;
 
@@ -25,7 +25,7 @@ proptest! {
 
     #[test]
     fn the_store_agrees_with_its_model(steps in prop::collection::vec(step(), 1..60)) {
-        let dir = workplace();
+        let dir = temp_dir();
         let path = dir.path().join("journal");
         let store = Some(Store::open(&path, true).unwrap());
         let spool = Spool::open(&path, Durability::Process).unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use plsync_journal::{Ended, FrameKind, Lane, Millis, RecordId, RequestId, Seq, State};
+use plsync_journal::{CallEnd, FrameKind, Lane, Millis, RecordId, RequestId, Seq, State};
 use proptest::sample::Index;
 
 use crate::common::SINK;
@@ -12,7 +12,7 @@ use crate::common::SINK;
 pub struct Record {
     pub seq: Seq,
     pub state: State,
-    pub ended: Ended,
+    pub ended: CallEnd,
     pub attempts: u32,
     pub flags: u8,
     pub not_before: Millis,
@@ -52,7 +52,7 @@ impl Entry {
 pub struct Appended {
     pub id: RecordId,
     pub kind: FrameKind,
-    pub ended: Ended,
+    pub ended: CallEnd,
     pub lane: Lane,
     pub sink: bool,
     pub body: Vec<u8>,
@@ -127,7 +127,7 @@ impl Modelled {
         let shown = Record {
             seq,
             state: State::Pending,
-            ended: Ended::No,
+            ended: CallEnd::No,
             attempts: 0,
             flags: 0,
             not_before: Millis::EPOCH,
@@ -143,11 +143,11 @@ impl Modelled {
     pub fn add(&mut self, event: Appended) {
         let shown = &mut self.shown;
         match event.kind {
-            FrameKind::End if shown.ended != Ended::No => return,
+            FrameKind::End if shown.ended != CallEnd::No => return,
             FrameKind::End => (shown.ended, shown.end) = (event.ended, Some(event.body)),
             FrameKind::Raw => {
                 self.raw = true;
-                (shown.ended, shown.state, shown.start) = (Ended::Ok, State::Held, Some(event.body));
+                (shown.ended, shown.state, shown.start) = (CallEnd::Ok, State::Held, Some(event.body));
                 shown.last_error = "opaque bytes, appended without a handler: nothing to send".into();
             }
             FrameKind::Start | FrameKind::Segment => (self.lane, shown.start) = (event.lane, Some(event.body)),
@@ -157,7 +157,7 @@ impl Modelled {
 
     pub fn is_unsettled(&self) -> bool {
         match self.shown.state {
-            State::Pending => self.shown.ended != Ended::No,
+            State::Pending => self.shown.ended != CallEnd::No,
             State::Leased | State::InDoubt => true,
             State::Acked | State::Dead | State::Held => false,
         }
@@ -166,7 +166,7 @@ impl Modelled {
     /// When a waiting record is due.
     pub fn waits_until(&self, now: Millis) -> Option<Millis> {
         match self.shown.state {
-            State::Pending if self.shown.ended != Ended::No => Some(self.shown.not_before).filter(|at| *at > now),
+            State::Pending if self.shown.ended != CallEnd::No => Some(self.shown.not_before).filter(|at| *at > now),
             State::InDoubt => Some(self.shown.not_before),
             State::Pending | State::Leased | State::Acked | State::Dead | State::Held => None,
         }
@@ -176,12 +176,12 @@ impl Modelled {
     pub fn blocks_lane(&self, now: Millis) -> bool {
         match self.shown.state {
             State::Leased | State::InDoubt => true,
-            State::Pending => self.shown.ended != Ended::No && self.shown.not_before > now,
+            State::Pending => self.shown.ended != CallEnd::No && self.shown.not_before > now,
             State::Acked | State::Dead | State::Held => false,
         }
     }
 
     pub fn is_due(&self, now: Millis) -> bool {
-        self.shown.state == State::Pending && self.shown.ended != Ended::No && self.shown.not_before <= now
+        self.shown.state == State::Pending && self.shown.ended != CallEnd::No && self.shown.not_before <= now
     }
 }

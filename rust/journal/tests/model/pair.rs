@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use plsync_journal::{
-    ClockChange, Ended, Event, FLAG_RENEWED, FailedCallback, FrameKind, Head, Lane, LeaseLimits, Limits, Millis,
-    Parked, RecordId, RequestId, Seq, Spool, State, Store, labels,
+    CallEnd, ClockChange, Event, FLAG_RENEWED, FailedCallback, FrameKind, Head, Lane, LeaseLimits, Limits, Millis,
+    ParkedState, RecordId, RequestId, Seq, Spool, State, Store, labels,
 };
 use proptest::sample::Index;
 
@@ -28,7 +28,7 @@ impl Pair {
         self.store.as_ref().unwrap()
     }
 
-    fn append(&mut self, id: RecordId, kind: FrameKind, ended: Ended, lane: Lane, sink: bool) {
+    fn append(&mut self, id: RecordId, kind: FrameKind, ended: CallEnd, lane: Lane, sink: bool) {
         let body = format!("{{\"{kind:?}\":\"{}\"}}", id.hex().repeat(1 + usize::from(id.0[15] % 4))).into_bytes();
         let mut section = Vec::new();
         labels::push(&mut section, labels::TAG, b"model");
@@ -46,14 +46,14 @@ impl Pair {
             Step::Start(lane, sink) => {
                 let id = RecordId::new();
                 self.model.calls.push(id);
-                self.append(id, FrameKind::Start, Ended::No, *lane, *sink);
+                self.append(id, FrameKind::Start, CallEnd::No, *lane, *sink);
             }
             Step::End(call, ended) if !self.model.calls.is_empty() => {
                 let id = *call.get(&self.model.calls);
                 self.append(id, FrameKind::End, *ended, Lane(0), false);
             }
             Step::EndAlone(ended) => self.append(RecordId::new(), FrameKind::End, *ended, Lane(0), true),
-            Step::Raw => self.append(RecordId::new(), FrameKind::Raw, Ended::No, Lane(0), false),
+            Step::Raw => self.append(RecordId::new(), FrameKind::Raw, CallEnd::No, Lane(0), false),
             Step::Ingest => {
                 self.store().ingest(true).unwrap();
                 self.model.ingest();
@@ -185,7 +185,7 @@ impl Pair {
         assert_eq!(self.store().by_request(request).unwrap(), new.then_some(id));
     }
 
-    fn park(&mut self, record: Index, parked: Option<Parked>, not_before: Millis) {
+    fn park(&mut self, record: Index, parked: Option<ParkedState>, not_before: Millis) {
         let Some(id) = self.model.choose(record) else { return };
         let seq = self.model.edit(id, |record| {
             (record.shown.state, record.shown.not_before) = (parked.map_or(State::Pending, State::from), not_before);
@@ -230,7 +230,7 @@ impl Pair {
         for record in self.model.records.values_mut() {
             // A record of any other state keeps its old time, which has no effect.
             let shown = &mut record.shown;
-            let is_sendable = shown.state == State::Pending && shown.ended != Ended::No;
+            let is_sendable = shown.state == State::Pending && shown.ended != CallEnd::No;
             if is_sendable || matches!(shown.state, State::Leased | State::InDoubt) {
                 let waits = (shifted(shown.not_before), shifted(record.lease_until));
                 if waits != (shown.not_before, record.lease_until) {

@@ -1,6 +1,6 @@
 //! The steps of a run.
 
-use plsync_journal::{Ended, Lane, Parked};
+use plsync_journal::{CallEnd, Lane, ParkedState};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -12,8 +12,8 @@ pub enum Step {
     /// Appends a start: its lane, and whether it has a sink.
     Start(Lane, bool),
     /// Appends an end, of a call that may have ended already.
-    End(Index, Ended),
-    EndAlone(Ended),
+    End(Index, CallEnd),
+    EndAlone(CallEnd),
     Raw,
     Ingest,
     Reopen,
@@ -23,7 +23,7 @@ pub enum Step {
     Orphan(u16, u16),
     Ack(Index),
     Release(Index, u16),
-    Park(Index, Parked, u16),
+    Park(Index, ParkedState, u16),
     Requeue(Index),
     Renew(Index),
     /// Sets the clock by a number of milliseconds, and limits every wait to the second number.
@@ -39,8 +39,8 @@ pub enum Step {
 }
 
 pub fn step() -> impl Strategy<Value = Step> {
-    let ended = prop::sample::select(vec![Ended::Ok, Ended::Error, Ended::Cancelled, Ended::Partial]);
-    let parked = prop::sample::select(vec![Parked::InDoubt, Parked::Dead, Parked::Held]);
+    let ended = prop::sample::select(vec![CallEnd::Ok, CallEnd::Error, CallEnd::Cancelled, CallEnd::Partial]);
+    let parked = prop::sample::select(vec![ParkedState::InDoubt, ParkedState::Dead, ParkedState::Held]);
     let sink = prop::sample::select(vec![SINK, SUBSCRIBER]);
     // Around the ends of leases and delays.
     let time = prop::sample::select(vec![0u16, 1, 499, 500, 999, 1000, 1001, 3000]);

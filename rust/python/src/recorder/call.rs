@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use plsync_journal::{Ended, FrameKind, RecordId, Spool};
+use plsync_journal::{CallEnd, FrameKind, RecordId, Spool};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -15,7 +15,7 @@ use super::open_runs::{Arrival, Closing, OpenRuns, Run};
 use super::run_id::RunId;
 
 /// The arguments of a start callback.
-pub(super) struct CallStart<'a, 'py> {
+pub(super) struct StartArguments<'a, 'py> {
     pub(super) kind: &'static str,
     /// The call is a chain that stands for an LLM request.
     pub(super) decision: bool,
@@ -31,8 +31,8 @@ pub(super) struct CallStart<'a, 'py> {
 }
 
 /// The arguments of an end or error callback.
-pub(super) struct CallEnd<'py> {
-    pub(super) ended: Ended,
+pub(super) struct EndArguments<'py> {
+    pub(super) ended: CallEnd,
     pub(super) decision: bool,
     pub(super) flags: u8,
     pub(super) content: Content<'py>,
@@ -43,8 +43,8 @@ pub(super) struct CallEnd<'py> {
 /// The field of an event that differs between kinds of models: its key and its value.
 pub(super) type Content<'py> = (&'static str, Bound<'py, PyAny>);
 
-impl<'py> CallEnd<'py> {
-    pub(super) fn new(ended: Ended, content: Content<'py>) -> Self {
+impl<'py> EndArguments<'py> {
+    pub(super) fn new(ended: CallEnd, content: Content<'py>) -> Self {
         Self { ended, decision: false, flags: 0, content, llm_output: None, error: None }
     }
 }
@@ -81,7 +81,7 @@ impl Calls {
     }
 
     /// Opens a run and writes its start event.
-    pub(super) fn start(&self, call: CallStart<'_, '_>) -> PyResult<()> {
+    pub(super) fn start(&self, call: StartArguments<'_, '_>) -> PyResult<()> {
         let py = call.run_id.py();
         let now = SystemTime::now();
         let run = Run::new(now, call.decision);
@@ -108,14 +108,15 @@ impl Calls {
             ("metadata".into(), Value::Settings(call.metadata.cloned())),
         ];
         let sink = self.sink.as_deref();
-        let envelope = Envelope { kind: FrameKind::Start, ended: Ended::No, flags: 0, id, run_id, parent_run_id, sink };
+        let envelope =
+            Envelope { kind: FrameKind::Start, ended: CallEnd::No, flags: 0, id, run_id, parent_run_id, sink };
         event::write(py, &self.spool, self.redact.as_ref(), envelope, &fields)
     }
 
     /// Closes a run and writes its end event. A second end of a run is ignored.
     pub(super) fn finish<'py>(
         &self,
-        end: CallEnd<'py>,
+        end: EndArguments<'py>,
         run_id: &Bound<'py, PyAny>,
         parent_run_id: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<()> {

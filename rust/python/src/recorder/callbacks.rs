@@ -3,7 +3,7 @@
 //! `PromptLayerCallbackHandler` in `python/plsync/recorder/handler.py` derives from this class. A callback of this class runs no
 //! Python code of plsync. The handler keeps the callbacks of failed calls and of chains, and its `__init__` calls `_attach`.
 
-use plsync_journal::{Ended, FLAG_CACHED};
+use plsync_journal::{CallEnd, FLAG_CACHED};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -12,7 +12,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use super::Recorder;
 use super::answer::is_cached;
-use super::call::{CallEnd, CallStart, Content};
+use super::call::{Content, EndArguments, StartArguments};
 use super::open_runs::Arrival;
 
 /// The base class of the handler. Its callbacks record after `_attach`.
@@ -143,10 +143,10 @@ impl LangChainCallbacks {
                 Ok(lists) if !lists.is_empty() => lists.get_item(0)?,
                 _ => generations,
             };
-            let end = CallEnd {
+            let end = EndArguments {
                 flags: if is_cached(&generations) { FLAG_CACHED } else { 0 },
                 llm_output: response.getattr(intern!(py, "llm_output")).ok(),
-                ..CallEnd::new(Ended::Ok, ("generations", generations))
+                ..EndArguments::new(CallEnd::Ok, ("generations", generations))
             };
             recorder.calls.finish(end, run_id, parent_run_id)
         });
@@ -180,7 +180,7 @@ impl LangChainCallbacks {
         let recorder = attached.recorder.get();
         let decision = false;
         recorder.without_raising(py, || {
-            recorder.calls.start(CallStart {
+            recorder.calls.start(StartArguments {
                 kind,
                 decision,
                 content,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use plsync_journal::{Ended, FrameKind, RecordId};
+use plsync_journal::{CallEnd, FrameKind, RecordId};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
@@ -13,7 +13,7 @@ use crate::encode::{text, write_value};
 /// The parts of an event that stand outside its body.
 pub(super) struct Envelope<'a> {
     pub(super) kind: FrameKind,
-    pub(super) ended: Ended,
+    pub(super) ended: CallEnd,
     pub(super) flags: u8,
     pub(super) id: RecordId,
     pub(super) run_id: RunId,

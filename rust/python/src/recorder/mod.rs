@@ -15,7 +15,7 @@ mod warning;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use plsync_journal::{Durability, Ended, Event, FrameKind, Head, RecordId, Spool};
+use plsync_journal::{CallEnd, Durability, Event, FrameKind, Head, RecordId, Spool};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -24,7 +24,7 @@ use pyo3::types::{PyBytes, PyDict, PyList};
 use crate::encode::class_path;
 use crate::errors::OrRaise;
 use crate::handover;
-use call::{CallEnd, CallStart, Calls};
+use call::{Calls, EndArguments, StartArguments};
 pub(crate) use callbacks::LangChainCallbacks;
 use warning::warn_once;
 
@@ -76,7 +76,7 @@ impl Recorder {
             let params = rest.get_item(intern!(py, "invocation_params"))?;
             let options = rest.get_item(intern!(py, "options"))?;
             let name = rest.get_item(intern!(py, "name"))?;
-            self.calls.start(CallStart {
+            self.calls.start(StartArguments {
                 kind: "chat",
                 decision: true,
                 content: ("inputs", inputs.clone()),
@@ -105,7 +105,7 @@ impl Recorder {
     ) {
         let py = run_id.py();
         self.without_raising(py, || {
-            let end = CallEnd { decision: true, ..CallEnd::new(Ended::Ok, ("outputs", outputs.clone())) };
+            let end = EndArguments { decision: true, ..EndArguments::new(CallEnd::Ok, ("outputs", outputs.clone())) };
             self.calls.finish(end, run_id, parent_run_id)
         });
     }
@@ -122,9 +122,9 @@ impl Recorder {
     ) {
         let py = run_id.py();
         self.without_raising(py, || {
-            let ended = Ended::from_u8(ended).unwrap_or(Ended::Error);
+            let ended = CallEnd::from_u8(ended).unwrap_or(CallEnd::Error);
             let content = ("generations", generations.clone());
-            let end = CallEnd { decision, error: Some(error.clone()), ..CallEnd::new(ended, content) };
+            let end = EndArguments { decision, error: Some(error.clone()), ..EndArguments::new(ended, content) };
             self.calls.finish(end, run_id, parent_run_id)
         });
     }

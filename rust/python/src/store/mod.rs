@@ -13,7 +13,7 @@ mod row;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use plsync_journal::{Ended, Millis, Query, RecordId, RequestId, Seq, State, Store as Journal};
+use plsync_journal::{CallEnd, Millis, Query, RecordId, RequestId, Seq, State, Store as Journal};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -129,8 +129,8 @@ fn state(number: u8) -> PyResult<State> {
     State::from_u8(number).ok_or_else(|| PyValueError::new_err("a state is a number from 0 to 5"))
 }
 
-fn end(number: u8) -> PyResult<Ended> {
-    Ended::from_u8(number).ok_or_else(|| PyValueError::new_err("the way a call ended is a number from 0 to 5"))
+fn end(number: u8) -> PyResult<CallEnd> {
+    CallEnd::from_u8(number).ok_or_else(|| PyValueError::new_err("the way a call ended is a number from 0 to 5"))
 }
 
 fn label_kind(kind: &str) -> PyResult<u8> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plsync_journal::{ClockChange, LeaseLimits, Limits, Millis, Parked, RequestId, Seq};
+use plsync_journal::{ClockChange, LeaseLimits, Limits, Millis, ParkedState, RequestId, Seq};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -52,7 +52,7 @@ impl Store {
 
     #[pyo3(signature = (seqs, state, error, not_before = 0))]
     fn park(&self, py: Python<'_>, seqs: Vec<u64>, state: u8, error: &str, not_before: u64) -> PyResult<()> {
-        let state = Parked::try_from(self::state(state)?)
+        let state = ParkedState::try_from(self::state(state)?)
             .map_err(|_| PyValueError::new_err("a record is parked as in doubt, dead or held"))?;
         py.detach(|| self.journal().park(&self::seqs(seqs), state, Millis(not_before), error)).or_raise(py)
     }

@@ -3,10 +3,10 @@
 use heed::RoTxn;
 
 use super::owners::{MAX_DUE_AHEAD, Owners, Span, owners};
-use super::{Entry, EntryKey, NEVER, sinks};
+use super::{CallbackEntry, EntryKey, NEVER, sinks};
 use crate::ids::SinkId;
 use crate::store::Store;
-use crate::store::db::tables::{Tables, callback_key, due_key};
+use crate::store::db::trees::{Trees, callback_key, due_key};
 use crate::store::outbox::ack_order;
 use crate::{Millis, RecordId, Result, Seq};
 
@@ -37,10 +37,10 @@ pub struct SinkBacklog {
 }
 
 /// The sinks that have entries or are subscribed.
-fn all_sinks(txn: &RoTxn, tables: &Tables) -> Result<Vec<SinkId>> {
-    let mut found = ack_order::subscribers(txn, tables)?;
+fn all_sinks(txn: &RoTxn, trees: &Trees) -> Result<Vec<SinkId>> {
+    let mut found = ack_order::subscribers(txn, trees)?;
     let mut from = vec![0];
-    while let Some((key, _)) = tables.callbacks_due.get_greater_than_or_equal_to(txn, &from)? {
+    while let Some((key, _)) = trees.callbacks_due.get_greater_than_or_equal_to(txn, &from)? {
         let (EntryKey { sink, .. }, _) = EntryKey::parse(key)?;
         found.push(sink);
         from = [&due_key(sink, RecordId([0xff; 16]), NEVER, Seq::MAX)[..], &[0]].concat();
@@ -50,37 +50,37 @@ fn all_sinks(txn: &RoTxn, tables: &Tables) -> Result<Vec<SinkId>> {
     Ok(found)
 }
 
-fn name(txn: &RoTxn, tables: &Tables, sink: SinkId) -> Result<String> {
-    let name = sinks::name(txn, tables, sink)?.unwrap_or_default();
+fn name(txn: &RoTxn, trees: &Trees, sink: SinkId) -> Result<String> {
+    let name = sinks::name(txn, trees, sink)?.unwrap_or_default();
     Ok(String::from_utf8_lossy(&name).into_owned())
 }
 
 /// The number of dead entries of all sinks.
-pub(crate) fn count_dead(txn: &RoTxn, tables: &Tables) -> Result<u64> {
+pub(crate) fn count_dead(txn: &RoTxn, trees: &Trees) -> Result<u64> {
     let mut dead = 0;
-    for sink in all_sinks(txn, tables)? {
-        for owner in owners(txn, tables, sink)? {
-            dead += Span::dead(sink, owner).count(txn, tables)?;
+    for sink in all_sinks(txn, trees)? {
+        for owner in owners(txn, trees, sink)? {
+            dead += Span::dead(sink, owner).count(txn, trees)?;
         }
     }
     Ok(dead)
 }
 
 /// Why a delivery of a sink and an owner failed: of a dead entry, or else of the entry that is due last.
-fn last_error(txn: &RoTxn, tables: &Tables, sink: SinkId, owner: RecordId) -> Result<Option<String>> {
-    let Some(entry) = tables.callbacks_due.rev_range(txn, &Span::all(sink, owner).bounds())?.next() else {
+fn last_error(txn: &RoTxn, trees: &Trees, sink: SinkId, owner: RecordId) -> Result<Option<String>> {
+    let Some(entry) = trees.callbacks_due.rev_range(txn, &Span::all(sink, owner).bounds())?.next() else {
         return Ok(None);
     };
     let key = callback_key(sink, EntryKey::parse(entry?.0)?.0.seq);
-    let entry = tables.callbacks.get(txn, &key)?.map(|value| Entry::decode(&key, value).unwrap_or_default());
+    let entry = trees.callbacks.get(txn, &key)?.map(|value| CallbackEntry::decode(&key, value).unwrap_or_default());
     Ok(entry.map(|entry| entry.last_error).filter(|error| !error.is_empty()))
 }
 
 /// Why a delivery failed, of the first sink that has a failed one.
-pub(crate) fn any_error(txn: &RoTxn, tables: &Tables) -> Result<Option<String>> {
-    for sink in all_sinks(txn, tables)? {
-        for owner in owners(txn, tables, sink)? {
-            if let Some(error) = last_error(txn, tables, sink, owner)? {
+pub(crate) fn any_error(txn: &RoTxn, trees: &Trees) -> Result<Option<String>> {
+    for sink in all_sinks(txn, trees)? {
+        for owner in owners(txn, trees, sink)? {
+            if let Some(error) = last_error(txn, trees, sink, owner)? {
                 return Ok(Some(error));
             }
         }
@@ -89,12 +89,12 @@ pub(crate) fn any_error(txn: &RoTxn, tables: &Tables) -> Result<Option<String>> 
 }
 
 /// When the first entry of a sink and an owner is due.
-fn first_due(txn: &RoTxn, tables: &Tables, sink: SinkId, owner: RecordId, now: Millis) -> Result<Option<Millis>> {
+fn first_due(txn: &RoTxn, trees: &Trees, sink: SinkId, owner: RecordId, now: Millis) -> Result<Option<Millis>> {
     let span = Span::alive(sink, owner);
     // A time too far ahead counts as due, so the last entry matters as well as the first.
     let edges = [
-        tables.callbacks_due.range(txn, &span.bounds())?.next(),
-        tables.callbacks_due.rev_range(txn, &span.bounds())?.next(),
+        trees.callbacks_due.range(txn, &span.bounds())?.next(),
+        trees.callbacks_due.rev_range(txn, &span.bounds())?.next(),
     ];
     let mut first: Option<Millis> = None;
     for edge in edges.into_iter().flatten() {
@@ -109,17 +109,17 @@ impl Store {
     /// The sinks that have due entries for the process of `writer`; without a writer, for a process that records nothing.
     pub fn due_callbacks(&self, writer: Option<RecordId>, now: Millis) -> Result<DueSinks> {
         let mut takers = Owners::new(self, writer);
-        self.db().read(|txn, tables| {
+        self.db().read(|txn, trees| {
             let mut due = DueSinks::default();
-            for sink in all_sinks(txn, tables)? {
-                let mut first = ack_order::unreceived(txn, tables, sink, 1)?.first().map(|_| Millis::EPOCH);
-                for owner in owners(txn, tables, sink)? {
+            for sink in all_sinks(txn, trees)? {
+                let mut first = ack_order::unreceived(txn, trees, sink, 1)?.first().map(|_| Millis::EPOCH);
+                for owner in owners(txn, trees, sink)? {
                     if takers.may_take(owner)? {
-                        first = first.into_iter().chain(first_due(txn, tables, sink, owner, now)?).min();
+                        first = first.into_iter().chain(first_due(txn, trees, sink, owner, now)?).min();
                     }
                 }
                 match first {
-                    Some(at) if at <= now => due.sinks.push(name(txn, tables, sink)?),
+                    Some(at) if at <= now => due.sinks.push(name(txn, trees, sink)?),
                     Some(at) => due.next = Some(due.next.map_or(at, |next| next.min(at))),
                     None => {}
                 }
@@ -131,20 +131,20 @@ impl Store {
     /// The backlog of every sink that has one.
     pub fn callback_backlogs(&self) -> Result<Vec<SinkBacklog>> {
         let mut takers = Owners::new(self, None);
-        self.db().read(|txn, tables| {
+        self.db().read(|txn, trees| {
             let mut all = Vec::new();
-            for sink in all_sinks(txn, tables)? {
-                let mut backlog = SinkBacklog { sink: name(txn, tables, sink)?, ..SinkBacklog::default() };
-                backlog.waiting = ack_order::backlog(txn, tables, sink)?;
-                for owner in owners(txn, tables, sink)? {
-                    let waiting = Span::alive(sink, owner).count(txn, tables)?;
+            for sink in all_sinks(txn, trees)? {
+                let mut backlog = SinkBacklog { sink: name(txn, trees, sink)?, ..SinkBacklog::default() };
+                backlog.waiting = ack_order::backlog(txn, trees, sink)?;
+                for owner in owners(txn, trees, sink)? {
+                    let waiting = Span::alive(sink, owner).count(txn, trees)?;
                     backlog.waiting += waiting;
-                    backlog.dead += Span::dead(sink, owner).count(txn, tables)?;
+                    backlog.dead += Span::dead(sink, owner).count(txn, trees)?;
                     if let Some(pid) = takers.pid(owner)?.filter(|_| waiting > 0) {
                         backlog.owned += waiting;
                         backlog.pids.push(pid);
                     }
-                    backlog.last_error = last_error(txn, tables, sink, owner)?.or(backlog.last_error);
+                    backlog.last_error = last_error(txn, trees, sink, owner)?.or(backlog.last_error);
                 }
                 if backlog.waiting + backlog.dead > 0 {
                     all.push(backlog);
@@ -156,17 +156,17 @@ impl Store {
 
     /// dead -> due now, with all attempts left, for every dead entry of a sink. Returns how many.
     pub fn requeue_callbacks(&self, sink: &str) -> Result<u64> {
-        self.db().write(|txn, tables| {
-            let Some(sink) = sinks::number(txn, tables, sink.as_bytes())? else { return Ok(0) };
+        self.db().write(|txn, trees| {
+            let Some(sink) = sinks::number(txn, trees, sink.as_bytes())? else { return Ok(0) };
             let mut dead = Vec::new();
-            for owner in owners(txn, tables, sink)? {
-                for entry in tables.callbacks_due.range(txn, &Span::dead(sink, owner).bounds())? {
+            for owner in owners(txn, trees, sink)? {
+                for entry in trees.callbacks_due.range(txn, &Span::dead(sink, owner).bounds())? {
                     dead.push(EntryKey::parse(entry?.0)?);
                 }
             }
             for (key, due) in &dead {
-                key.unlist(txn, tables, *due)?;
-                key.change(txn, tables, |entry| (entry.dead, entry.due, entry.attempts) = (false, Millis::EPOCH, 0))?;
+                key.unlist(txn, trees, *due)?;
+                key.change(txn, trees, |entry| (entry.dead, entry.due, entry.attempts) = (false, Millis::EPOCH, 0))?;
             }
             Ok(dead.len() as u64)
         })
@@ -174,20 +174,20 @@ impl Store {
 
     /// Drops every entry of a sink, and unsubscribes it. Returns how many request ids the sink will not receive.
     pub fn drop_callbacks(&self, sink: &str) -> Result<u64> {
-        self.db().write(|txn, tables| {
-            let Some(sink) = sinks::number(txn, tables, sink.as_bytes())? else { return Ok(0) };
+        self.db().write(|txn, trees| {
+            let Some(sink) = sinks::number(txn, trees, sink.as_bytes())? else { return Ok(0) };
             let mut keys = Vec::new();
-            for owner in owners(txn, tables, sink)? {
-                for entry in tables.callbacks_due.range(txn, &Span::all(sink, owner).bounds())? {
+            for owner in owners(txn, trees, sink)? {
+                for entry in trees.callbacks_due.range(txn, &Span::all(sink, owner).bounds())? {
                     keys.push(EntryKey::parse(entry?.0)?);
                 }
             }
-            let dropped = ack_order::backlog(txn, tables, sink)? + keys.len() as u64;
+            let dropped = ack_order::backlog(txn, trees, sink)? + keys.len() as u64;
             for (key, due) in keys {
-                key.unlist(txn, tables, due)?;
-                key.remove(txn, tables)?;
+                key.unlist(txn, trees, due)?;
+                key.remove(txn, trees)?;
             }
-            ack_order::unsubscribe(txn, tables, sink)?;
+            ack_order::unsubscribe(txn, trees, sink)?;
             Ok(dropped)
         })
     }

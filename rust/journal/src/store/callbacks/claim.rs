@@ -7,9 +7,9 @@ use heed::RwTxn;
 use super::owners::Owners;
 use super::{EntryKey, sinks};
 use crate::store::Store;
-use crate::store::db::tables::{PART_END, PART_START, Tables, record_key};
+use crate::store::db::trees::{PART_END, PART_START, Trees, record_key};
 use crate::store::outbox::ack_order;
-use crate::store::records::payload;
+use crate::store::records::body;
 use crate::store::records::read::read_row;
 use crate::store::records::row::Row;
 use crate::store::records::transition::load;
@@ -53,11 +53,11 @@ struct Claim {
 
 impl Claim {
     /// Leases one more entry: a new one, or one that is listed under a due time. Returns false when the claim is full.
-    fn take(&mut self, txn: &mut RwTxn, tables: &Tables, key: EntryKey, listed: Option<Millis>) -> Result<bool> {
-        let mut entry = key.get(txn, tables)?.unwrap_or_default();
+    fn take(&mut self, txn: &mut RwTxn, trees: &Trees, key: EntryKey, listed: Option<Millis>) -> Result<bool> {
+        let mut entry = key.get(txn, trees)?.unwrap_or_default();
         let mut bytes = 0;
         for part in [PART_START, PART_END] {
-            bytes += tables.records.get(txn, &record_key(key.seq, part))?.map_or(0, payload::raw_len);
+            bytes += trees.records.get(txn, &record_key(key.seq, part))?.map_or(0, body::raw_len);
         }
         let is_full = self.taken.len() == self.limit || self.bytes + bytes > MAX_BYTES;
         // An entry that was tried before may have killed its process. It is claimed alone, so that the next death costs no other
@@ -65,7 +65,7 @@ impl Claim {
         if !self.taken.is_empty() && (is_full || entry.attempts > 0 || self.taken[0].attempts > 0) {
             return Ok(false);
         }
-        match load(txn, tables, key.seq).and_then(|state| read_row(txn, tables, key.seq, state)) {
+        match load(txn, trees, key.seq).and_then(|state| read_row(txn, trees, key.seq, state)) {
             Ok(row) => {
                 // Overrules a due time that a wrong clock set.
                 (entry.due, entry.lease_until) = (entry.due.min(self.now), self.lease_until);
@@ -81,9 +81,9 @@ impl Claim {
         }
         if let Some(due) = listed {
             // The time of a damaged entry is in the list alone.
-            key.unlist(txn, tables, due)?;
+            key.unlist(txn, trees, due)?;
         }
-        key.put(txn, tables, &entry)?;
+        key.put(txn, trees, &entry)?;
         Ok(true)
     }
 }
@@ -101,25 +101,25 @@ impl Store {
     ) -> Result<Vec<ClaimedCallback>> {
         let mut owners = Owners::new(self, writer);
         // A commit costs a disk sync even when it changes nothing.
-        let is_idle = self.db().read(|txn, tables| {
-            let Some(sink) = sinks::number(txn, tables, sink.as_bytes())? else { return Ok(true) };
-            let has_new = !ack_order::unreceived(txn, tables, sink, 1)?.is_empty();
-            Ok(!has_new && owners.due(txn, tables, sink, now, 1)?.is_empty())
+        let is_idle = self.db().read(|txn, trees| {
+            let Some(sink) = sinks::number(txn, trees, sink.as_bytes())? else { return Ok(true) };
+            let has_new = !ack_order::unreceived(txn, trees, sink, 1)?.is_empty();
+            Ok(!has_new && owners.due(txn, trees, sink, now, 1)?.is_empty())
         })?;
         if is_idle || limit == 0 {
             return Ok(Vec::new());
         }
-        self.db().write(|txn, tables| {
+        self.db().write(|txn, trees| {
             let mut claim = Claim { limit, now, lease_until: now + lease, bytes: 0, taken: Vec::new() };
-            let Some(sink) = sinks::number(txn, tables, sink.as_bytes())? else { return Ok(claim.taken) };
-            for (number, seq) in ack_order::unreceived(txn, tables, sink, limit)? {
-                if !claim.take(txn, tables, EntryKey::unowned(sink, seq), None)? {
+            let Some(sink) = sinks::number(txn, trees, sink.as_bytes())? else { return Ok(claim.taken) };
+            for (number, seq) in ack_order::unreceived(txn, trees, sink, limit)? {
+                if !claim.take(txn, trees, EntryKey::unowned(sink, seq), None)? {
                     break;
                 }
-                ack_order::set_position(txn, tables, sink, number)?;
+                ack_order::set_position(txn, trees, sink, number)?;
             }
-            for (key, due) in owners.due(txn, tables, sink, now, limit)? {
-                if !claim.take(txn, tables, key, Some(due))? {
+            for (key, due) in owners.due(txn, trees, sink, now, limit)? {
+                if !claim.take(txn, trees, key, Some(due))? {
                     break;
                 }
             }
@@ -129,11 +129,11 @@ impl Store {
 
     /// Extends the leases of claimed entries until `lease_until`.
     pub fn extend_callbacks(&self, sink: &str, seqs: &[Seq], lease_until: Millis) -> Result<()> {
-        self.db().write(|txn, tables| {
-            let Some(sink) = sinks::number(txn, tables, sink.as_bytes())? else { return Ok(()) };
+        self.db().write(|txn, trees| {
+            let Some(sink) = sinks::number(txn, trees, sink.as_bytes())? else { return Ok(()) };
             for seq in seqs {
-                let key = EntryKey::find(txn, tables, sink, *seq)?;
-                key.change(txn, tables, |entry| entry.lease_until = lease_until)?;
+                let key = EntryKey::find(txn, trees, sink, *seq)?;
+                key.change(txn, trees, |entry| entry.lease_until = lease_until)?;
             }
             Ok(())
         })
@@ -148,19 +148,19 @@ impl Store {
         failed: &[FailedCallback],
         released: &[Seq],
     ) -> Result<()> {
-        self.db().write(|txn, tables| {
-            let Some(sink) = sinks::number(txn, tables, sink.as_bytes())? else { return Ok(()) };
+        self.db().write(|txn, trees| {
+            let Some(sink) = sinks::number(txn, trees, sink.as_bytes())? else { return Ok(()) };
             for seq in done {
-                EntryKey::find(txn, tables, sink, *seq)?.remove(txn, tables)?;
+                EntryKey::find(txn, trees, sink, *seq)?.remove(txn, trees)?;
             }
             for FailedCallback { seq, error, not_before, dead } in failed {
-                EntryKey::find(txn, tables, sink, *seq)?.change(txn, tables, |entry| {
+                EntryKey::find(txn, trees, sink, *seq)?.change(txn, trees, |entry| {
                     (entry.due, entry.lease_until, entry.dead) = (*not_before, Millis::EPOCH, *dead);
                     entry.last_error.clone_from(error);
                 })?;
             }
             for seq in released {
-                EntryKey::find(txn, tables, sink, *seq)?.change(txn, tables, |entry| {
+                EntryKey::find(txn, trees, sink, *seq)?.change(txn, trees, |entry| {
                     (entry.due, entry.lease_until) = (Millis::EPOCH, Millis::EPOCH);
                     entry.attempts = entry.attempts.saturating_sub(1);
                 })?;

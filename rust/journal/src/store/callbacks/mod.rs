@@ -16,7 +16,7 @@ use heed::{RoTxn, RwTxn};
 use crate::checksum::crc32c_of;
 use crate::frame::array;
 use crate::ids::SinkId;
-use crate::store::db::tables::{Tables, callback_key, due_key, tail_seq};
+use crate::store::db::trees::{Trees, callback_key, due_key, tail_seq};
 use crate::store::outbox::ack_order;
 use crate::store::records::transition::load;
 use crate::{Error, Millis, RecordId, Result, Seq};
@@ -36,7 +36,7 @@ const NO_OWNER: RecordId = RecordId([0; 16]);
 
 /// The state of one delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct CallbackEntry {
     attempts: u32,
     dead: bool,
     due: Millis,
@@ -44,7 +44,7 @@ pub(crate) struct Entry {
     last_error: String,
 }
 
-impl Entry {
+impl CallbackEntry {
     pub(crate) fn is_dead(&self) -> bool {
         self.dead
     }
@@ -97,11 +97,11 @@ pub(crate) struct EntryKey {
 
 impl EntryKey {
     /// The key of a record's entry. Reads the record to find the owner.
-    pub(crate) fn find(txn: &RoTxn, tables: &Tables, sink: SinkId, seq: Seq) -> Result<Self> {
-        if ack_order::position(txn, tables, sink)?.is_some() {
+    pub(crate) fn find(txn: &RoTxn, trees: &Trees, sink: SinkId, seq: Seq) -> Result<Self> {
+        if ack_order::position(txn, trees, sink)?.is_some() {
             return Ok(Self::unowned(sink, seq));
         }
-        Ok(Self::owned(sink, seq, load(txn, tables, seq)?.writer))
+        Ok(Self::owned(sink, seq, load(txn, trees, seq)?.writer))
     }
 
     /// The key of an entry whose owner is known.
@@ -115,38 +115,38 @@ impl EntryKey {
     }
 
     /// The entry under this key. A damaged entry counts as new, so its request id is delivered once more.
-    fn get(self, txn: &RoTxn, tables: &Tables) -> Result<Option<Entry>> {
+    fn get(self, txn: &RoTxn, trees: &Trees) -> Result<Option<CallbackEntry>> {
         let key = callback_key(self.sink, self.seq);
-        Ok(tables.callbacks.get(txn, &key)?.map(|value| Entry::decode(&key, value).unwrap_or_default()))
+        Ok(trees.callbacks.get(txn, &key)?.map(|value| CallbackEntry::decode(&key, value).unwrap_or_default()))
     }
 
     /// Stores an entry, and replaces the one under this key.
-    pub(crate) fn put(self, txn: &mut RwTxn, tables: &Tables, entry: &Entry) -> Result<()> {
-        self.remove(txn, tables)?;
+    pub(crate) fn put(self, txn: &mut RwTxn, trees: &Trees, entry: &CallbackEntry) -> Result<()> {
+        self.remove(txn, trees)?;
         let key = callback_key(self.sink, self.seq);
-        tables.callbacks.put(txn, &key, &entry.encode(&key))?;
-        Ok(tables.callbacks_due.put(txn, &self.due_key(entry.due_at()), &[])?)
+        trees.callbacks.put(txn, &key, &entry.encode(&key))?;
+        Ok(trees.callbacks_due.put(txn, &self.due_key(entry.due_at()), &[])?)
     }
 
     /// Removes the entry, if there is one.
-    fn remove(self, txn: &mut RwTxn, tables: &Tables) -> Result<()> {
-        if let Some(entry) = self.get(txn, tables)? {
-            tables.callbacks.delete(txn, &callback_key(self.sink, self.seq))?;
-            self.unlist(txn, tables, entry.due_at())?;
+    fn remove(self, txn: &mut RwTxn, trees: &Trees) -> Result<()> {
+        if let Some(entry) = self.get(txn, trees)? {
+            trees.callbacks.delete(txn, &callback_key(self.sink, self.seq))?;
+            self.unlist(txn, trees, entry.due_at())?;
         }
         Ok(())
     }
 
     /// Changes the entry, if there is one.
-    fn change(self, txn: &mut RwTxn, tables: &Tables, edit: impl FnOnce(&mut Entry)) -> Result<()> {
-        let Some(mut entry) = self.get(txn, tables)? else { return Ok(()) };
+    fn change(self, txn: &mut RwTxn, trees: &Trees, edit: impl FnOnce(&mut CallbackEntry)) -> Result<()> {
+        let Some(mut entry) = self.get(txn, trees)? else { return Ok(()) };
         edit(&mut entry);
-        self.put(txn, tables, &entry)
+        self.put(txn, trees, &entry)
     }
 
     /// Removes the entry from the list of due times.
-    fn unlist(self, txn: &mut RwTxn, tables: &Tables, due: Millis) -> Result<()> {
-        tables.callbacks_due.delete(txn, &self.due_key(due))?;
+    fn unlist(self, txn: &mut RwTxn, trees: &Trees, due: Millis) -> Result<()> {
+        trees.callbacks_due.delete(txn, &self.due_key(due))?;
         Ok(())
     }
 
@@ -164,29 +164,29 @@ impl EntryKey {
 }
 
 /// Whether the entry under a key is listed under its due time.
-pub(crate) fn is_listed(txn: &RoTxn, tables: &Tables, key: &[u8], entry: &Entry) -> Result<bool> {
+pub(crate) fn is_listed(txn: &RoTxn, trees: &Trees, key: &[u8], entry: &CallbackEntry) -> Result<bool> {
     let key: &[u8; 12] = key.try_into().map_err(|_| malformed())?;
     let sink = SinkId(u32::from_be_bytes(array(key, 0)));
-    let due_key = EntryKey::find(txn, tables, sink, tail_seq(key)?)?.due_key(entry.due_at());
-    Ok(tables.callbacks_due.get(txn, &due_key)?.is_some())
+    let due_key = EntryKey::find(txn, trees, sink, tail_seq(key)?)?.due_key(entry.due_at());
+    Ok(trees.callbacks_due.get(txn, &due_key)?.is_some())
 }
 
 /// Rebuilds the list of due times.
-pub(crate) fn rebuild_due_list(txn: &mut RwTxn, tables: &Tables) -> Result<()> {
-    tables.callbacks_due.clear(txn)?;
+pub(crate) fn rebuild_due_list(txn: &mut RwTxn, trees: &Trees) -> Result<()> {
+    trees.callbacks_due.clear(txn)?;
     let mut listed = Vec::new();
-    for entry in tables.callbacks.iter(txn)? {
+    for entry in trees.callbacks.iter(txn)? {
         let (key, value) = entry?;
         let [a, b, c, d, ..] = *key else { continue };
         let (sink, seq) = (SinkId(u32::from_be_bytes([a, b, c, d])), tail_seq(key)?);
         // A damaged record must not keep the journal from being opened.
-        let entry_key = EntryKey::find(txn, tables, sink, seq).unwrap_or(EntryKey::unowned(sink, seq));
-        listed.push(entry_key.due_key(Entry::decode(key, value).unwrap_or_default().due_at()));
+        let entry_key = EntryKey::find(txn, trees, sink, seq).unwrap_or(EntryKey::unowned(sink, seq));
+        listed.push(entry_key.due_key(CallbackEntry::decode(key, value).unwrap_or_default().due_at()));
     }
     // In order, so that the tree's pages are filled one after the other.
     listed.sort_unstable();
     for key in listed {
-        tables.callbacks_due.put(txn, &key, &[])?;
+        trees.callbacks_due.put(txn, &key, &[])?;
     }
     Ok(())
 }

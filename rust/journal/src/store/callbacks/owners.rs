@@ -9,9 +9,9 @@ use heed::RoTxn;
 
 use super::{EntryKey, LAST, NEVER, NO_OWNER};
 use crate::ids::SinkId;
-use crate::spool::lock::observe;
+use crate::spool::writer_file::observe;
 use crate::store::Store;
-use crate::store::db::tables::{Tables, due_key};
+use crate::store::db::trees::{Trees, due_key};
 use crate::{Millis, RecordId, Result, Seq, layout};
 
 /// A due time further ahead than this is treated as due: it was set while the clock was wrong.
@@ -52,13 +52,13 @@ impl Owners {
     pub(super) fn due(
         &mut self,
         txn: &RoTxn,
-        tables: &Tables,
+        trees: &Trees,
         sink: SinkId,
         now: Millis,
         limit: usize,
     ) -> Result<Vec<(EntryKey, Millis)>> {
         let mut due = Vec::new();
-        for owner in owners(txn, tables, sink)? {
+        for owner in owners(txn, trees, sink)? {
             if !self.may_take(owner)? {
                 continue;
             }
@@ -66,7 +66,7 @@ impl Owners {
                 if from > to {
                     continue;
                 }
-                let entries = tables.callbacks_due.range(txn, &Span::of(sink, owner, from, to).bounds())?;
+                let entries = trees.callbacks_due.range(txn, &Span::of(sink, owner, from, to).bounds())?;
                 for entry in entries.take(limit - due.len()) {
                     due.push(EntryKey::parse(entry?.0)?);
                 }
@@ -80,10 +80,10 @@ impl Owners {
 }
 
 /// The owners that have entries of a sink.
-pub(super) fn owners(txn: &RoTxn, tables: &Tables, sink: SinkId) -> Result<Vec<RecordId>> {
+pub(super) fn owners(txn: &RoTxn, trees: &Trees, sink: SinkId) -> Result<Vec<RecordId>> {
     let mut found = Vec::new();
     let mut from = due_key(sink, NO_OWNER, Millis::EPOCH, Seq(0)).to_vec();
-    while let Some((key, _)) = tables.callbacks_due.get_greater_than_or_equal_to(txn, &from)? {
+    while let Some((key, _)) = trees.callbacks_due.get_greater_than_or_equal_to(txn, &from)? {
         let (entry, _) = EntryKey::parse(key)?;
         if entry.sink != sink {
             break;
@@ -126,9 +126,9 @@ impl Span {
     }
 
     /// The number of entries in the span.
-    pub(super) fn count(&self, txn: &RoTxn, tables: &Tables) -> Result<u64> {
+    pub(super) fn count(&self, txn: &RoTxn, trees: &Trees) -> Result<u64> {
         let mut entries = 0;
-        for entry in tables.callbacks_due.range(txn, &self.bounds())? {
+        for entry in trees.callbacks_due.range(txn, &self.bounds())? {
             entry?;
             entries += 1;
         }

@@ -4,58 +4,58 @@ use heed::RoTxn;
 
 use super::report::CheckReport;
 use crate::ids::SinkId;
-use crate::store::callbacks::{self, Entry, sinks};
-use crate::store::db::tables::{Tables, sealed_seq, seq_key, tail_number, tail_seq};
+use crate::store::callbacks::{self, CallbackEntry, sinks};
+use crate::store::db::trees::{Trees, sealed_seq, seq_key, tail_number, tail_seq};
 use crate::store::followups;
 use crate::store::outbox::ack_order;
 use crate::store::records::counts::Counts;
-use crate::store::records::retention;
+use crate::store::records::quota;
 use crate::store::records::transition::load;
 use crate::{RecordId, Result};
 
 /// Checks the lengths of trees and counters. Together with the check of each record, equal lengths prove that every record is in
 /// exactly one list.
-pub(super) fn check_lists(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result<()> {
-    let counts = Counts::load(txn, tables)?;
+pub(super) fn check_lists(txn: &RoTxn, trees: &Trees, report: &mut CheckReport) -> Result<()> {
+    let counts = Counts::load(txn, trees)?;
     let place = || "the store".to_owned();
-    let listed = tables.open.len(txn)? + tables.outbox.len(txn)? + tables.parked.len(txn)? + tables.acks.len(txn)?;
+    let listed = trees.open.len(txn)? + trees.outbox.len(txn)? + trees.parked.len(txn)? + trees.acks.len(txn)?;
     if listed != report.records {
         report.add(place(), format!("{} records have {listed} entries in lists", report.records), "the records");
     }
-    if tables.ids.len(txn)? != report.records || counts.last_seq.0 != report.records {
-        let (ids, last) = (tables.ids.len(txn)?, counts.last_seq);
+    if trees.ids.len(txn)? != report.records || counts.last_seq.0 != report.records {
+        let (ids, last) = (trees.ids.len(txn)?, counts.last_seq);
         report.add(place(), format!("{ids} ids and {last} numbers for {} records", report.records), "the records");
     }
-    if tables.records.len(txn)? != report.events {
+    if trees.records.len(txn)? != report.events {
         report.add(place(), "it holds bodies without a record", "the bodies");
     }
-    if counts.states.iter().sum::<u64>() != report.records || counts.open != tables.open.len(txn)? {
+    if counts.states.iter().sum::<u64>() != report.records || counts.open != trees.open.len(txn)? {
         report.add(place(), "its counters do not match its records", "the records");
     }
-    if tables.meta.get(txn, retention::KEY)?.is_some_and(|stored| !retention::is_whole(stored)) {
+    if trees.meta.get(txn, quota::KEY)?.is_some_and(|stored| !quota::is_whole(stored)) {
         report.add(place(), "its quota is damaged, so there is no limit; set it again", "the records");
     }
-    for entry in tables.labels.iter(txn)? {
+    for entry in trees.labels.iter(txn)? {
         let (key, value) = entry?;
         let id = key.last_chunk::<16>().map(|id| RecordId(*id));
-        let found = id.map(|id| tables.ids.get(txn, &id.0)).transpose()?.flatten();
+        let found = id.map(|id| trees.ids.get(txn, &id.0)).transpose()?.flatten();
         if found.map(tail_seq).transpose()?.map(|seq| sealed_seq(key, seq)).as_ref().map(|value| &value[..])
             != Some(value)
         {
             report.add(place(), "a label is damaged, or has no record", "the records");
         }
     }
-    check_ack_order(txn, tables, report)?;
-    check_callbacks(txn, tables, report)
+    check_ack_order(txn, trees, report)?;
+    check_callbacks(txn, trees, report)
 }
 
 /// Checks that every ack has a number, and that the numbers have no gap.
-fn check_ack_order(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result<()> {
+fn check_ack_order(txn: &RoTxn, trees: &Trees, report: &mut CheckReport) -> Result<()> {
     let place = || "the order of acks".to_owned();
     let last_seq = report.records;
     let mut listed = vec![0_u8; usize::try_from(last_seq / 8).unwrap_or(usize::MAX).saturating_add(1)];
     let mut number = 0;
-    for entry in tables.ack_order.iter(txn)? {
+    for entry in trees.ack_order.iter(txn)? {
         let (key, value) = entry?;
         number += 1;
         let seq = ack_order::record(key, value).ok().filter(|_| tail_number(key).is_ok_and(|key| key == number));
@@ -64,7 +64,7 @@ fn check_ack_order(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Re
             continue;
         };
         let (byte, bit) = (usize::try_from(seq.0 / 8).unwrap_or(0), 1 << (seq.0 % 8));
-        if listed[byte] & bit != 0 || tables.acks.get(txn, &seq_key(seq))?.is_none() {
+        if listed[byte] & bit != 0 || trees.acks.get(txn, &seq_key(seq))?.is_none() {
             report.add(
                 place(),
                 format!("the record of entry {number} has no ack, or two entries"),
@@ -73,14 +73,14 @@ fn check_ack_order(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Re
         }
         listed[byte] |= bit;
     }
-    if number != tables.acks.len(txn)? {
-        report.add(place(), format!("it has {number} of {} acks", tables.acks.len(txn)?), "the request ids");
+    if number != trees.acks.len(txn)? {
+        report.add(place(), format!("it has {number} of {} acks", trees.acks.len(txn)?), "the request ids");
     }
-    for entry in tables.positions.iter(txn)? {
+    for entry in trees.positions.iter(txn)? {
         let (key, value) = entry?;
         let position = ack_order::read_position(key, value).ok().filter(|position| *position <= number);
         let sink = key.try_into().map(u32::from_be_bytes).map(SinkId).ok();
-        let name = sink.map(|sink| sinks::name(txn, tables, sink)).transpose()?.flatten();
+        let name = sink.map(|sink| sinks::name(txn, trees, sink)).transpose()?.flatten();
         if position.is_none() || name.is_none() {
             report.add(place(), "the position of a sink is damaged", "the request ids");
         }
@@ -88,36 +88,36 @@ fn check_ack_order(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Re
     Ok(())
 }
 
-fn check_callbacks(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result<()> {
+fn check_callbacks(txn: &RoTxn, trees: &Trees, report: &mut CheckReport) -> Result<()> {
     let place = || "the callback queue".to_owned();
-    for entry in tables.callbacks.iter(txn)? {
+    for entry in trees.callbacks.iter(txn)? {
         let (key, value) = entry?;
         let sink = key.first_chunk().map(|sink| SinkId(u32::from_be_bytes(*sink)));
-        let position = sink.map(|sink| ack_order::position(txn, tables, sink)).transpose();
+        let position = sink.map(|sink| ack_order::position(txn, trees, sink)).transpose();
         let is_subscribed = position.is_ok_and(|position| position.flatten().is_some());
-        let row = load(txn, tables, tail_seq(key)?);
+        let row = load(txn, trees, tail_seq(key)?);
         let is_theirs = row.is_ok_and(|row| is_subscribed || Some(row.sink) == sink);
-        match Entry::decode(key, value) {
+        match CallbackEntry::decode(key, value) {
             Ok(entry) if is_theirs => {
-                if !callbacks::is_listed(txn, tables, key, &entry)? {
+                if !callbacks::is_listed(txn, trees, key, &entry)? {
                     report.add(place(), "a waiting callback is not listed under its due time", "the request id");
                 }
             }
             _ => report.add(place(), "a waiting callback is damaged, or has no record", "the request ids"),
         }
     }
-    if tables.callbacks.len(txn)? != tables.callbacks_due.len(txn)? {
+    if trees.callbacks.len(txn)? != trees.callbacks_due.len(txn)? {
         report.add(place(), "its list of due times has another length", "the request ids");
     }
-    for problem in followups::problems(txn, tables)? {
+    for problem in followups::problems(txn, trees)? {
         report.add(place(), problem, "the records");
     }
     Ok(())
 }
 
 /// Checks each tree against the length that LMDB stores for it. After damage to a page they differ, or keys are out of order.
-pub(super) fn check_trees(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result<()> {
-    for (name, tree) in tables.all() {
+pub(super) fn check_trees(txn: &RoTxn, trees: &Trees, report: &mut CheckReport) -> Result<()> {
+    for (name, tree) in trees.all() {
         let mut entries = 0;
         let mut last: Option<Vec<u8>> = None;
         for entry in tree.iter(txn)? {

@@ -4,9 +4,9 @@ mod lists;
 mod records;
 mod report;
 
-use crate::spool::lock::observe;
 use crate::spool::reader::{Reader, Step};
 use crate::spool::segment::{list, segment_path};
+use crate::spool::writer_file::observe;
 use crate::store::Store;
 use crate::{Result, layout};
 use lists::{check_lists, check_trees};
@@ -18,12 +18,12 @@ impl Store {
     pub fn check(&self) -> Result<CheckReport> {
         let mut report = CheckReport::default();
         self.check_spool(&mut report)?;
-        let records = self.db().read(|txn, tables| {
+        let records = self.db().read(|txn, trees| {
             let mut report = CheckReport::default();
-            self.db().mapped.release_during(txn, tables, || {
-                check_trees(txn, tables, &mut report)?;
-                check_records(txn, tables, &mut report)?;
-                check_lists(txn, tables, &mut report)
+            self.db().mapped.release_during(txn, trees, || {
+                check_trees(txn, trees, &mut report)?;
+                check_records(txn, trees, &mut report)?;
+                check_lists(txn, trees, &mut report)
             })?;
             Ok(report)
         })?;

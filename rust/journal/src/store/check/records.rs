@@ -4,18 +4,18 @@ use heed::RoTxn;
 
 use super::report::CheckReport;
 use crate::ids::SinkId;
-use crate::state::{Ended, State};
+use crate::state::{CallEnd, State};
 use crate::store::callbacks::sinks;
-use crate::store::db::tables::{
-    PART_END, PART_START, Tables, label_key, open_key, outbox_key, parked_key, record_key, request_key, sealed_seq,
+use crate::store::db::trees::{
+    PART_END, PART_START, Trees, label_key, open_key, outbox_key, parked_key, record_key, request_key, sealed_seq,
     seq_key, tail_seq, without_seal,
 };
-use crate::store::records::payload;
+use crate::store::records::body;
 use crate::store::records::row::{Ack, StateRow};
 use crate::{Result, Seq, labels};
 
-pub(super) fn check_records(txn: &RoTxn, tables: &Tables, report: &mut CheckReport) -> Result<()> {
-    for entry in tables.state.iter(txn)? {
+pub(super) fn check_records(txn: &RoTxn, trees: &Trees, report: &mut CheckReport) -> Result<()> {
+    for entry in trees.state.iter(txn)? {
         let (key, value) = entry?;
         let seq = tail_seq(key)?;
         report.records += 1;
@@ -26,9 +26,9 @@ pub(super) fn check_records(txn: &RoTxn, tables: &Tables, report: &mut CheckRepo
                 continue;
             }
         };
-        check_bodies(txn, tables, seq, &row, report)?;
-        check_work_list(txn, tables, seq, &row, report)?;
-        check_indexes(txn, tables, seq, &row, report)?;
+        check_bodies(txn, trees, seq, &row, report)?;
+        check_work_list(txn, trees, seq, &row, report)?;
+        check_indexes(txn, trees, seq, &row, report)?;
     }
     Ok(())
 }
@@ -37,13 +37,13 @@ fn place(row: &StateRow) -> String {
     format!("record {}", row.id.hex())
 }
 
-fn check_bodies(txn: &RoTxn, tables: &Tables, seq: Seq, row: &StateRow, report: &mut CheckReport) -> Result<()> {
+fn check_bodies(txn: &RoTxn, trees: &Trees, seq: Seq, row: &StateRow, report: &mut CheckReport) -> Result<()> {
     let mut bodies = 0;
     for part in [PART_START, PART_END] {
-        let Some(stored) = tables.records.get(txn, &record_key(seq, part))? else { continue };
+        let Some(stored) = trees.records.get(txn, &record_key(seq, part))? else { continue };
         bodies += 1;
         report.events += 1;
-        if let Err(error) = payload::decode(txn, tables, row.id, part, stored) {
+        if let Err(error) = body::decode(txn, trees, row.id, part, stored) {
             let kept = if part == PART_START { "its end, and its state" } else { "its start, and its state" };
             report.add(place(row), error.to_string(), kept);
         }
@@ -54,12 +54,12 @@ fn check_bodies(txn: &RoTxn, tables: &Tables, seq: Seq, row: &StateRow, report: 
     Ok(())
 }
 
-fn check_work_list(txn: &RoTxn, tables: &Tables, seq: Seq, row: &StateRow, report: &mut CheckReport) -> Result<()> {
+fn check_work_list(txn: &RoTxn, trees: &Trees, seq: Seq, row: &StateRow, report: &mut CheckReport) -> Result<()> {
     let listed = match (row.state, row.ended) {
-        (State::Pending, Ended::No) => tables.open.get(txn, &open_key(row.writer, seq))?,
-        (State::Pending, _) => tables.outbox.get(txn, &outbox_key(row.lane, row.not_before, seq))?,
-        (State::Acked, _) => tables.acks.get(txn, &seq_key(seq))?,
-        (state, _) => tables.parked.get(txn, &parked_key(state, seq))?,
+        (State::Pending, CallEnd::No) => trees.open.get(txn, &open_key(row.writer, seq))?,
+        (State::Pending, _) => trees.outbox.get(txn, &outbox_key(row.lane, row.not_before, seq))?,
+        (State::Acked, _) => trees.acks.get(txn, &seq_key(seq))?,
+        (state, _) => trees.parked.get(txn, &parked_key(state, seq))?,
     };
     if listed.is_none() {
         report.add(place(row), format!("it is {} but not listed as such", row.state.name()), "the record");
@@ -72,23 +72,23 @@ fn check_work_list(txn: &RoTxn, tables: &Tables, seq: Seq, row: &StateRow, repor
     Ok(())
 }
 
-fn check_indexes(txn: &RoTxn, tables: &Tables, seq: Seq, row: &StateRow, report: &mut CheckReport) -> Result<()> {
-    if tables.ids.get(txn, &row.id.0)? != Some(&sealed_seq(&row.id.0, seq)[..]) {
+fn check_indexes(txn: &RoTxn, trees: &Trees, seq: Seq, row: &StateRow, report: &mut CheckReport) -> Result<()> {
+    if trees.ids.get(txn, &row.id.0)? != Some(&sealed_seq(&row.id.0, seq)[..]) {
         report.add(place(row), "it is not listed under its id", "the record");
     }
     let label = row.ended.label().map(|label| label_key(labels::ENDED, label, row.id));
-    if label.is_some_and(|key| tables.labels.get(txn, &key).is_ok_and(|found| found.is_none())) {
+    if label.is_some_and(|key| trees.labels.get(txn, &key).is_ok_and(|found| found.is_none())) {
         report.add(place(row), "it is not listed under its end", "the record");
     }
-    if let Some(stored) = tables.acks.get(txn, &seq_key(seq))? {
+    if let Some(stored) = trees.acks.get(txn, &seq_key(seq))? {
         let ack = without_seal(&seq_key(seq), stored).and_then(|value| value.first_chunk());
         let request = ack.map(|ack| request_key(Ack::decode(*ack).request_id));
-        let found = request.map(|key| tables.by_request.get(txn, &key)).transpose()?.flatten();
+        let found = request.map(|key| trees.by_request.get(txn, &key)).transpose()?.flatten();
         if found.map(tail_seq).transpose()? != Some(seq) {
             report.add(place(row), "its request id is damaged, or not listed", "the record");
         }
     }
-    if row.sink != SinkId::NONE && sinks::name(txn, tables, row.sink)?.is_none() {
+    if row.sink != SinkId::NONE && sinks::name(txn, trees, row.sink)?.is_none() {
         report.add(place(row), "its sink has no name, or two", "the record");
     }
     Ok(())

@@ -9,11 +9,11 @@ use std::path::Path;
 use heed::{CompactionOption, Env, WithoutTls};
 
 use super::env::open_env;
-use super::memory::Mapped;
-use super::tables::Tables;
+use super::memory::MapTrimmer;
+use super::trees::Trees;
 use crate::os::fs;
 use crate::store::Store;
-use crate::store::records::retention::Pruned;
+use crate::store::records::quota::PruneCounts;
 use crate::{Error, RecordId, Result, layout};
 
 const UNFINISHED: &str = "lmdb.compact-";
@@ -27,7 +27,7 @@ pub struct CompactReport {
     /// Bytes of the data file after.
     pub after: u64,
     /// The records that the quota pruned first.
-    pub pruned: Pruned,
+    pub pruned: PruneCounts,
 }
 
 impl Store {
@@ -56,12 +56,12 @@ impl Store {
 }
 
 /// Copies the environment, checks that the copy is complete, and syncs it.
-fn copy_into(env: &Env<WithoutTls>, mapped: &Mapped, target: &Path) -> Result<()> {
+fn copy_into(env: &Env<WithoutTls>, mapped: &MapTrimmer, target: &Path) -> Result<()> {
     fs::make_dir(target)?;
     let mut file = fs::create_new(&target.join("data.mdb"))?;
     let txn = env.read_txn()?;
-    let tables = Tables::open(env, &txn)?;
-    mapped.release_during(&txn, &tables, || env.copy_to_file(&mut file, CompactionOption::Enabled))?;
+    let trees = Trees::open(env, &txn)?;
+    mapped.release_during(&txn, &trees, || env.copy_to_file(&mut file, CompactionOption::Enabled))?;
     drop(txn);
     file.sync_all().map_err(Error::io("cannot sync", target))?;
     let copy = open_env(target)?;
@@ -73,7 +73,7 @@ fn copy_into(env: &Env<WithoutTls>, mapped: &Mapped, target: &Path) -> Result<()
 
 fn lengths(env: &Env<WithoutTls>) -> Result<Vec<u64>> {
     let txn = env.read_txn()?;
-    let trees = Tables::open(env, &txn)?.all();
+    let trees = Trees::open(env, &txn)?.all();
     trees.into_iter().map(|(_, tree)| Ok(tree.len(&txn)?)).collect()
 }
 

@@ -7,9 +7,9 @@ use std::sync::{PoisonError, RwLock};
 
 use heed::{Env, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
 
-use super::memory::Mapped;
+use super::memory::MapTrimmer;
 use super::pages::is_cut_short;
-use super::tables::{MAX_TREES, Tables};
+use super::trees::{MAX_TREES, Trees};
 use super::upgrade;
 use crate::os::{fork, fs as os_fs};
 use crate::store::records::dictionary;
@@ -39,12 +39,12 @@ pub(crate) struct Db {
     /// Locked for writing only to resize the map or to replace an environment inherited through a fork. Neither may happen while a
     /// transaction of this process runs.
     opened: RwLock<Option<Opened>>,
-    pub(crate) mapped: Mapped,
+    pub(crate) mapped: MapTrimmer,
 }
 
 struct Opened {
     env: Env<WithoutTls>,
-    tables: Tables,
+    trees: Trees,
     generation: u64,
     /// See [`layout::lmdb`].
     number: u32,
@@ -57,32 +57,32 @@ impl Db {
 
     fn open_with(journal: &Path, limits: Limits) -> Result<Self> {
         let _guard = fork::enter()?;
-        let (opened, mapped) = (RwLock::new(None), Mapped::new());
+        let (opened, mapped) = (RwLock::new(None), MapTrimmer::new());
         let db = Self { journal: journal.to_path_buf(), limits, opened, mapped };
         db.reopen()?;
         Ok(db)
     }
 
     /// Runs `work` in a read transaction. It may run more than once.
-    pub(crate) fn read<T>(&self, mut work: impl FnMut(&RoTxn, &Tables) -> Result<T>) -> Result<T> {
+    pub(crate) fn read<T>(&self, mut work: impl FnMut(&RoTxn, &Trees) -> Result<T>) -> Result<T> {
         self.with(|opened| {
             let txn = opened.env.read_txn()?;
-            let value = work(&txn, &opened.tables)?;
-            self.mapped.release_if_due(&txn, &opened.tables);
+            let value = work(&txn, &opened.trees)?;
+            self.mapped.release_if_due(&txn, &opened.trees);
             Ok(Some(value))
         })
     }
 
     /// Runs `work` in a write transaction and commits it, durably. It may run more than once, each time from the same state.
-    pub(crate) fn write<T>(&self, mut work: impl FnMut(&mut RwTxn, &Tables) -> Result<T>) -> Result<T> {
+    pub(crate) fn write<T>(&self, mut work: impl FnMut(&mut RwTxn, &Trees) -> Result<T>) -> Result<T> {
         self.with(|opened| {
             let mut txn = opened.env.write_txn()?;
             // A compaction may have replaced the store while this transaction waited to start. Now it cannot.
             if !self.is_current(opened) {
                 return Ok(None);
             }
-            let value = work(&mut txn, &opened.tables)?;
-            self.mapped.release_if_due(&txn, &opened.tables);
+            let value = work(&mut txn, &opened.trees)?;
+            self.mapped.release_if_due(&txn, &opened.trees);
             txn.commit()?;
             Ok(Some(value))
         })
@@ -242,8 +242,8 @@ fn open_opened(path: &Path, number: u32, limits: Limits) -> Result<Opened> {
         return Err(broken("its file has lost its end"));
     }
     env.clear_stale_readers()?;
-    let tables = upgrade::open(&env)?;
-    Ok(Opened { env, tables, generation: fork::generation(), number })
+    let trees = upgrade::open(&env)?;
+    Ok(Opened { env, trees, generation: fork::generation(), number })
 }
 
 pub(crate) fn open_env(path: &Path) -> Result<Env<WithoutTls>> {
@@ -286,9 +286,9 @@ fn create(journal: &Path, path: &Path, limits: Limits) -> Result<()> {
 fn fill(path: &Path, limits: Limits) -> Result<()> {
     let env = open_env_with(path, limits)?;
     let mut txn = env.write_txn()?;
-    let tables = Tables::create(&env, &mut txn)?;
-    tables.meta.put(&mut txn, b"format", &layout::FORMAT.to_le_bytes())?;
-    dictionary::keep_current(&mut txn, &tables)?;
+    let trees = Trees::create(&env, &mut txn)?;
+    trees.meta.put(&mut txn, b"format", &layout::FORMAT.to_le_bytes())?;
+    dictionary::keep_current(&mut txn, &trees)?;
     txn.commit()?;
     Ok(())
 }

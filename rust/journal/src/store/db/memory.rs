@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 use heed::RoTxn;
 
-use super::tables::Tables;
+use super::trees::Trees;
 
-/// The time between two checks. The pages read in it come on top of [`TOLERATED`].
-const EVERY: Duration = Duration::from_millis(20);
+/// The time between two checks. The pages read in it come on top of [`MAX_RESIDENT`].
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// The time between two checks while a whole store is read.
-const EVERY_IN_BULK: Duration = Duration::from_millis(4);
+const BULK_CHECK_INTERVAL: Duration = Duration::from_millis(4);
 /// Resident mapped bytes tolerated before pages are released, beyond the bytes of other files.
-const TOLERATED: u64 = 48 << 20;
+const MAX_RESIDENT: u64 = 48 << 20;
 
 /// Releases mapped pages of a data file.
-pub(crate) struct Mapped {
+pub(crate) struct MapTrimmer {
     opened: Instant,
     /// The last check, in milliseconds after `opened`.
     checked: AtomicU64,
@@ -25,29 +25,29 @@ pub(crate) struct Mapped {
     others: AtomicU64,
 }
 
-impl Mapped {
+impl MapTrimmer {
     pub(crate) fn new() -> Self {
         Self { opened: Instant::now(), checked: AtomicU64::new(0), others: AtomicU64::new(resident_of_files()) }
     }
 
     /// Releases the pages that were read, at most once in a while. For loops over many records and the end of each transaction.
-    pub(crate) fn release_if_due(&self, txn: &RoTxn, tables: &Tables) {
+    pub(crate) fn release_if_due(&self, txn: &RoTxn, trees: &Trees) {
         let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
         let checked = self.checked.load(Ordering::Relaxed);
-        let is_due = u128::from(now.saturating_sub(checked)) >= EVERY.as_millis();
+        let is_due = u128::from(now.saturating_sub(checked)) >= CHECK_INTERVAL.as_millis();
         if is_due && self.checked.compare_exchange(checked, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.release(anchor(txn, tables));
+            self.release(anchor(txn, trees));
         }
     }
 
     /// Runs `work`, which reads a whole store, and releases its pages meanwhile.
-    pub(crate) fn release_during<T>(&self, txn: &RoTxn, tables: &Tables, work: impl FnOnce() -> T) -> T {
-        let anchor = anchor(txn, tables);
+    pub(crate) fn release_during<T>(&self, txn: &RoTxn, trees: &Trees, work: impl FnOnce() -> T) -> T {
+        let anchor = anchor(txn, trees);
         std::thread::scope(|scope| {
             let (done, wait) = channel::<()>();
             // Without a thread the work costs memory.
             let _ = std::thread::Builder::new().spawn_scoped(scope, move || {
-                while wait.recv_timeout(EVERY_IN_BULK) == Err(RecvTimeoutError::Timeout) {
+                while wait.recv_timeout(BULK_CHECK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
                     self.release(anchor);
                 }
             });
@@ -60,7 +60,8 @@ impl Mapped {
     /// Releases the pages of the map that contains the anchor, which the caller's transaction keeps in place.
     fn release(&self, anchor: Option<usize>) {
         let resident = resident_of_files();
-        let Some(anchor) = anchor.filter(|_| resident > self.others.load(Ordering::Relaxed).saturating_add(TOLERATED))
+        let Some(anchor) =
+            anchor.filter(|_| resident > self.others.load(Ordering::Relaxed).saturating_add(MAX_RESIDENT))
         else {
             self.others.fetch_min(resident, Ordering::Relaxed);
             return;
@@ -73,8 +74,8 @@ impl Mapped {
 /// An address inside the map of the transaction's store. While the transaction runs, the map at this address is the store, even
 /// when other threads map and unmap files. The oldest page of the ids has the anchor, because it is never written again. A page that the
 /// transaction itself has written is outside the map, and then nothing is released.
-fn anchor(txn: &RoTxn, tables: &Tables) -> Option<usize> {
-    let (_, value) = tables.ids.first(txn).ok()??;
+fn anchor(txn: &RoTxn, trees: &Trees) -> Option<usize> {
+    let (_, value) = trees.ids.first(txn).ok()??;
     Some(value.as_ptr().expose_provenance())
 }
 

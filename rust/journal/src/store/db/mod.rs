@@ -4,5 +4,5 @@ pub(crate) mod compact;
 pub(crate) mod env;
 mod memory;
 pub(crate) mod pages;
-pub(crate) mod tables;
+pub(crate) mod trees;
 mod upgrade;

@@ -29,7 +29,7 @@ pub(crate) struct Pages {
 }
 
 /// A key and its value.
-pub(crate) struct Entry {
+pub(crate) struct PageEntry {
     pub(crate) key: Vec<u8>,
     /// `None` when its pages cannot be read.
     pub(crate) value: Option<Vec<u8>>,
@@ -39,7 +39,7 @@ pub(crate) struct Entry {
 
 pub(crate) enum Page {
     Branch(Vec<u64>),
-    Leaf(Vec<Entry>),
+    Leaf(Vec<PageEntry>),
     Other,
 }
 
@@ -109,7 +109,7 @@ impl Pages {
         }
     }
 
-    fn entry(&self, page: &[u8], at: usize) -> Option<Entry> {
+    fn entry(&self, page: &[u8], at: usize) -> Option<PageEntry> {
         let node = page.get(at..at + 8)?;
         let size = u32::from_le_bytes(array(node, 0)) as usize;
         let flags = u16::from_le_bytes(array(node, 4));
@@ -123,7 +123,7 @@ impl Pages {
         };
         let is_tree = flags & TREE != 0;
         let root = value.as_deref().filter(|value| is_tree && value.len() >= 48).map(|value| array(value, 40));
-        Some(Entry { key, value, tree: root.map(u64::from_le_bytes) })
+        Some(PageEntry { key, value, tree: root.map(u64::from_le_bytes) })
     }
 
     /// A value in separate pages, behind one header.

@@ -2,51 +2,51 @@
 
 use heed::{Env, RoTxn, WithoutTls};
 
-use super::tables::{self, Tables};
+use super::trees::{self, Trees};
 use crate::Result;
 use crate::store::callbacks;
 use crate::store::outbox::ack_order;
 use crate::store::records::dictionary;
 
 /// The handles to every tree, after the upgrade.
-pub(crate) fn open(env: &Env<WithoutTls>) -> Result<Tables> {
+pub(crate) fn open(env: &Env<WithoutTls>) -> Result<Trees> {
     let txn = env.read_txn()?;
-    if tables::lacks_added(env, &txn)? {
+    if trees::lacks_later_trees(env, &txn)? {
         drop(txn);
     } else {
-        let tables = Tables::open(env, &txn)?;
-        let is_current = is_current(&txn, &tables)?;
+        let trees = Trees::open(env, &txn)?;
+        let is_current = is_current(&txn, &trees)?;
         // LMDB keeps handles of a read transaction only if it is committed.
         txn.commit()?;
         if is_current {
-            return Ok(tables);
+            return Ok(trees);
         }
     }
     let mut txn = env.write_txn()?;
-    tables::create_added(env, &mut txn)?;
-    let tables = Tables::open(env, &txn)?;
-    if !dictionary::has_current(&txn, &tables)? {
+    trees::create_later_trees(env, &mut txn)?;
+    let trees = Trees::open(env, &txn)?;
+    if !dictionary::has_current(&txn, &trees)? {
         // This process may store bodies that need the dictionary.
-        dictionary::keep_current(&mut txn, &tables)?;
+        dictionary::keep_current(&mut txn, &trees)?;
     }
-    if !has_all_acks(&txn, &tables)? {
-        ack_order::list_missing(&mut txn, &tables)?;
+    if !has_all_acks(&txn, &trees)? {
+        ack_order::list_missing(&mut txn, &trees)?;
     }
-    if !has_all_callbacks(&txn, &tables)? {
-        callbacks::rebuild_due_list(&mut txn, &tables)?;
+    if !has_all_callbacks(&txn, &trees)? {
+        callbacks::rebuild_due_list(&mut txn, &trees)?;
     }
     txn.commit()?;
-    Ok(tables)
+    Ok(trees)
 }
 
-fn is_current(txn: &RoTxn, tables: &Tables) -> Result<bool> {
-    Ok(dictionary::has_current(txn, tables)? && has_all_acks(txn, tables)? && has_all_callbacks(txn, tables)?)
+fn is_current(txn: &RoTxn, trees: &Trees) -> Result<bool> {
+    Ok(dictionary::has_current(txn, trees)? && has_all_acks(txn, trees)? && has_all_callbacks(txn, trees)?)
 }
 
-fn has_all_acks(txn: &RoTxn, tables: &Tables) -> Result<bool> {
-    Ok(tables.ack_order.len(txn)? == tables.acks.len(txn)?)
+fn has_all_acks(txn: &RoTxn, trees: &Trees) -> Result<bool> {
+    Ok(trees.ack_order.len(txn)? == trees.acks.len(txn)?)
 }
 
-fn has_all_callbacks(txn: &RoTxn, tables: &Tables) -> Result<bool> {
-    Ok(tables.callbacks_due.len(txn)? == tables.callbacks.len(txn)?)
+fn has_all_callbacks(txn: &RoTxn, trees: &Trees) -> Result<bool> {
+    Ok(trees.callbacks_due.len(txn)? == trees.callbacks.len(txn)?)
 }

@@ -2,7 +2,7 @@
 
 use crate::frame::array;
 use crate::state::stored_as_u8;
-use crate::store::db::tables::{with_seal, without_seal};
+use crate::store::db::trees::{with_seal, without_seal};
 use crate::{Error, Millis, Result};
 
 /// The longest payload of a follow-up, in bytes.
@@ -47,7 +47,7 @@ impl Op {
 
 /// The stored value of a follow-up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct FollowUpEntry {
     pub(crate) is_dead: bool,
     pub(crate) op: Op,
     pub(crate) attempts: u32,
@@ -57,7 +57,7 @@ pub(crate) struct Entry {
     pub(crate) payload: Vec<u8>,
 }
 
-impl Entry {
+impl FollowUpEntry {
     /// The stored form. The seal covers the key too.
     pub(crate) fn encode(&self, key: &[u8]) -> Vec<u8> {
         let error = &self.last_error.as_bytes()[..self.last_error.floor_char_boundary(MAX_ERROR)];
@@ -93,8 +93,8 @@ impl Entry {
 mod tests {
     use super::*;
 
-    fn entry() -> Entry {
-        Entry {
+    fn entry() -> FollowUpEntry {
+        FollowUpEntry {
             is_dead: true,
             op: Op::Prompt,
             attempts: 3,
@@ -107,15 +107,15 @@ mod tests {
 
     #[test]
     fn an_entry_reads_back_under_its_own_key_only() {
-        assert_eq!(Entry::decode(b"key", &entry().encode(b"key")).unwrap(), entry());
-        assert!(Entry::decode(b"kez", &entry().encode(b"key")).is_err());
-        assert!(Entry::decode(b"key", &entry().encode(b"key")[1..]).is_err());
+        assert_eq!(FollowUpEntry::decode(b"key", &entry().encode(b"key")).unwrap(), entry());
+        assert!(FollowUpEntry::decode(b"kez", &entry().encode(b"key")).is_err());
+        assert!(FollowUpEntry::decode(b"key", &entry().encode(b"key")[1..]).is_err());
     }
 
     #[test]
     fn a_long_error_is_cut_between_characters() {
-        let long = Entry { last_error: "é".repeat(2000), ..entry() };
-        let read = Entry::decode(b"key", &long.encode(b"key")).unwrap();
+        let long = FollowUpEntry { last_error: "é".repeat(2000), ..entry() };
+        let read = FollowUpEntry::decode(b"key", &long.encode(b"key")).unwrap();
         assert_eq!((read.last_error, read.payload), ("é".repeat(MAX_ERROR / 2), long.payload));
     }
 }

@@ -13,13 +13,13 @@ use heed::RoTxn;
 use crate::frame::array;
 use crate::state::State;
 use crate::store::Store;
-use crate::store::db::tables::{Tables, parked_prefix, request_key, seq_key, tail_seq, without_seal};
+use crate::store::db::trees::{Trees, parked_prefix, request_key, seq_key, tail_seq, without_seal};
 use crate::store::records::row::Ack;
 use crate::store::records::transition::{Change, load};
 use crate::{Error, Millis, RecordId, RequestId, Result};
 pub(crate) use check::problems;
 pub use claim::FailedFollowUp;
-pub(crate) use entry::Entry;
+pub(crate) use entry::FollowUpEntry;
 use entry::MAX_PAYLOAD;
 pub use entry::Op;
 pub use queue::FollowUpKey;
@@ -85,12 +85,12 @@ impl Store {
         if payload.len() > MAX_PAYLOAD {
             return Err(Error::FollowUpTooLarge { len: payload.len(), max: MAX_PAYLOAD });
         }
-        self.db().write(|txn, tables| {
-            let Some(queue) = find(txn, tables, target)? else { return Ok(None) };
-            let mut change = Change::begin(txn, tables, Millis::now())?;
+        self.db().write(|txn, trees| {
+            let Some(queue) = find(txn, trees, target)? else { return Ok(None) };
+            let mut change = Change::begin(txn, trees, Millis::now())?;
             change.counts.last_followup += 1;
             let number = change.counts.last_followup;
-            let entry = Entry {
+            let entry = FollowUpEntry {
                 is_dead: false,
                 op,
                 attempts: 0,
@@ -99,7 +99,7 @@ impl Store {
                 last_error: String::new(),
                 payload: payload.to_vec(),
             };
-            queue.change(change.txn, tables, |txn| put(txn, tables, &queue.key(number), &entry))?;
+            queue.change(change.txn, trees, |txn| put(txn, trees, &queue.key(number), &entry))?;
             change.finish()?;
             Ok(Some(number))
         })
@@ -107,20 +107,20 @@ impl Store {
 
     /// The follow-ups of a record or request, in order.
     pub fn followups(&self, target: Target) -> Result<Vec<FollowUp>> {
-        self.db().read(|txn, tables| {
-            let Some(queue) = find(txn, tables, target)? else { return Ok(Vec::new()) };
-            let entries = queue.entries(txn, tables)?.into_iter();
-            entries.map(|(key, entry)| read(txn, tables, queue, key, entry)).collect()
+        self.db().read(|txn, trees| {
+            let Some(queue) = find(txn, trees, target)? else { return Ok(Vec::new()) };
+            let entries = queue.entries(txn, trees)?.into_iter();
+            entries.map(|(key, entry)| read(txn, trees, queue, key, entry)).collect()
         })
     }
 
     /// Up to `limit` dead follow-ups.
     pub fn dead_followups(&self, limit: usize) -> Result<Vec<FollowUp>> {
-        self.db().read(|txn, tables| {
+        self.db().read(|txn, trees| {
             let mut found = Vec::new();
-            for key in queue::dead_keys(txn, tables, None, limit)? {
-                if let (Some(queue), Some(entry)) = (Queue::of(&key), stored(txn, tables, &key)?) {
-                    found.push(read(txn, tables, queue, key, entry)?);
+            for key in queue::dead_keys(txn, trees, None, limit)? {
+                if let (Some(queue), Some(entry)) = (Queue::of(&key), stored(txn, trees, &key)?) {
+                    found.push(read(txn, trees, queue, key, entry)?);
                 }
             }
             Ok(found)
@@ -129,28 +129,28 @@ impl Store {
 
     /// dead -> waiting, due now: the follow-ups of a record or request, or all. Returns how many.
     pub fn requeue_followups(&self, target: Option<Target>) -> Result<u64> {
-        let keys = self.db().read(|txn, tables| {
-            let of = target.map(|target| find(txn, tables, target)).transpose()?;
+        let keys = self.db().read(|txn, trees| {
+            let of = target.map(|target| find(txn, trees, target)).transpose()?;
             match of {
                 Some(None) => Ok(Vec::new()),
-                of => queue::dead_keys(txn, tables, of.flatten(), usize::MAX),
+                of => queue::dead_keys(txn, trees, of.flatten(), usize::MAX),
             }
         })?;
-        self.edit(&keys, |_, entry| Some(Entry { is_dead: false, due: Millis::EPOCH, ..entry }))?;
+        self.edit(&keys, |_, entry| Some(FollowUpEntry { is_dead: false, due: Millis::EPOCH, ..entry }))?;
         Ok(keys.len() as u64)
     }
 
     /// Changes follow-ups in one transaction, or removes those for which `edit` returns `None`. A missing one is skipped.
-    fn edit(&self, keys: &[FollowUpKey], edit: impl Fn(usize, Entry) -> Option<Entry>) -> Result<()> {
+    fn edit(&self, keys: &[FollowUpKey], edit: impl Fn(usize, FollowUpEntry) -> Option<FollowUpEntry>) -> Result<()> {
         if keys.is_empty() {
             return Ok(());
         }
-        self.db().write(|txn, tables| {
+        self.db().write(|txn, trees| {
             for (at, key) in keys.iter().enumerate() {
-                let (Some(queue), Some(entry)) = (Queue::of(key), stored(txn, tables, key)?) else { continue };
-                queue.change(txn, tables, |txn| match edit(at, entry) {
-                    Some(entry) => put(txn, tables, key, &entry),
-                    None => remove(txn, tables, key),
+                let (Some(queue), Some(entry)) = (Queue::of(key), stored(txn, trees, key)?) else { continue };
+                queue.change(txn, trees, |txn| match edit(at, entry) {
+                    Some(entry) => put(txn, trees, key, &entry),
+                    None => remove(txn, trees, key),
                 })?;
             }
             Ok(())
@@ -159,19 +159,19 @@ impl Store {
 }
 
 /// Counts follow-ups, from tree sizes, the work list, and the records that will not get a request id.
-pub(crate) fn tally(txn: &RoTxn, tables: &Tables) -> Result<Tally> {
-    let dead = queue::dead_keys(txn, tables, None, COUNT_AT_MOST)?;
+pub(crate) fn tally(txn: &RoTxn, trees: &Trees) -> Result<Tally> {
+    let dead = queue::dead_keys(txn, trees, None, COUNT_AT_MOST)?;
     let mut tally = Tally { dead: dead.len() as u64, ..Tally::default() };
-    tally.waiting = tables.followups.len(txn)?.saturating_sub(tally.dead);
+    tally.waiting = trees.followups.len(txn)?.saturating_sub(tally.dead);
     tally.error = match dead.last() {
-        Some(key) => stored(txn, tables, key)?.map(|entry| entry.last_error),
+        Some(key) => stored(txn, trees, key)?.map(|entry| entry.last_error),
         None => None,
     };
     if tally.waiting > 0 {
         for state in [State::Dead, State::Held] {
-            for entry in tables.parked.prefix_iter(txn, &parked_prefix(state))?.take(COUNT_AT_MOST) {
+            for entry in trees.parked.prefix_iter(txn, &parked_prefix(state))?.take(COUNT_AT_MOST) {
                 let queue = Queue::Record(tail_seq(entry?.0)?);
-                tally.stranded += queue.waiting(txn, tables, |_| true)?.len() as u64;
+                tally.stranded += queue.waiting(txn, trees, |_| true)?.len() as u64;
             }
         }
     }
@@ -182,42 +182,42 @@ pub(crate) fn tally(txn: &RoTxn, tables: &Tables) -> Result<Tally> {
 pub(crate) fn restore<'e>(
     change: &mut Change,
     queue: Queue,
-    entries: impl Iterator<Item = (u64, &'e Entry)>,
+    entries: impl Iterator<Item = (u64, &'e FollowUpEntry)>,
 ) -> Result<u64> {
     let mut restored = 0;
-    let tables = change.tables;
+    let trees = change.trees;
     for (number, entry) in entries {
-        put(change.txn, tables, &queue.key(number), entry)?;
+        put(change.txn, trees, &queue.key(number), entry)?;
         change.counts.last_followup = change.counts.last_followup.max(number);
         restored += 1;
     }
-    if let Some(key) = queue.work_key(change.txn, tables)? {
-        put_work(change.txn, tables, &key)?;
+    if let Some(key) = queue.work_key(change.txn, trees)? {
+        put_work(change.txn, trees, &key)?;
     }
     Ok(restored)
 }
 
-fn find(txn: &RoTxn, tables: &Tables, target: Target) -> Result<Option<Queue>> {
+fn find(txn: &RoTxn, trees: &Trees, target: Target) -> Result<Option<Queue>> {
     match target {
-        Target::Record(id) => Ok(tables.ids.get(txn, &id.0)?.map(tail_seq).transpose()?.map(Queue::Record)),
+        Target::Record(id) => Ok(trees.ids.get(txn, &id.0)?.map(tail_seq).transpose()?.map(Queue::Record)),
         Target::Request(id) => {
-            let seq = tables.by_request.get(txn, &request_key(id))?.map(tail_seq).transpose()?;
+            let seq = trees.by_request.get(txn, &request_key(id))?.map(tail_seq).transpose()?;
             Ok(Some(seq.map_or(Queue::Request(id), Queue::Record)))
         }
     }
 }
 
 /// The entry under a key, if it can be read.
-fn stored(txn: &RoTxn, tables: &Tables, key: &FollowUpKey) -> Result<Option<Entry>> {
-    Ok(tables.followups.get(txn, key)?.and_then(|value| Entry::decode(key, value).ok()))
+fn stored(txn: &RoTxn, trees: &Trees, key: &FollowUpKey) -> Result<Option<FollowUpEntry>> {
+    Ok(trees.followups.get(txn, key)?.and_then(|value| FollowUpEntry::decode(key, value).ok()))
 }
 
-fn read(txn: &RoTxn, tables: &Tables, queue: Queue, key: FollowUpKey, entry: Entry) -> Result<FollowUp> {
+fn read(txn: &RoTxn, trees: &Trees, queue: Queue, key: FollowUpKey, entry: FollowUpEntry) -> Result<FollowUp> {
     let (record, request) = match queue {
         Queue::Record(seq) => {
-            let ack = tables.acks.get(txn, &seq_key(seq))?.and_then(|stored| without_seal(&seq_key(seq), stored));
+            let ack = trees.acks.get(txn, &seq_key(seq))?.and_then(|stored| without_seal(&seq_key(seq), stored));
             let request = ack.and_then(|ack| ack.first_chunk()).map(|ack| Ack::decode(*ack).request_id);
-            (load(txn, tables, seq).ok().map(|row| row.id), request)
+            (load(txn, trees, seq).ok().map(|row| row.id), request)
         }
         Queue::Request(id) => (None, Some(id)),
     };

@@ -7,8 +7,8 @@ use std::ops::Bound;
 
 use heed::{RoTxn, RwTxn};
 
-use super::entry::Entry;
-use crate::store::db::tables::{Tables, number_key, seq_key, with_seal};
+use super::entry::FollowUpEntry;
+use crate::store::db::trees::{Trees, number_key, seq_key, with_seal};
 use crate::{Error, Millis, RequestId, Result, Seq};
 
 /// The key of a follow-up: kind u8 | record's seq or request id u64 | its number u64.
@@ -60,26 +60,26 @@ impl Queue {
     }
 
     /// Whether the request id is known, so that follow-ups may be sent.
-    pub(crate) fn is_released(self, txn: &RoTxn, tables: &Tables) -> Result<bool> {
+    pub(crate) fn is_released(self, txn: &RoTxn, trees: &Trees) -> Result<bool> {
         match self {
-            Self::Record(seq) => Ok(tables.acks.get(txn, &seq_key(seq))?.is_some()),
+            Self::Record(seq) => Ok(trees.acks.get(txn, &seq_key(seq))?.is_some()),
             Self::Request(_) => Ok(true),
         }
     }
 
     /// The follow-ups of the queue in order. One that cannot be read is left out, so it blocks no other; `check` reports it.
-    pub(crate) fn entries(self, txn: &RoTxn, tables: &Tables) -> Result<Vec<(FollowUpKey, Entry)>> {
-        self.walk(txn, tables, |_| true)
+    pub(crate) fn entries(self, txn: &RoTxn, trees: &Trees) -> Result<Vec<(FollowUpKey, FollowUpEntry)>> {
+        self.walk(txn, trees, |_| true)
     }
 
     /// The follow-ups that are not dead, up to the first that is not `wanted`.
     pub(crate) fn waiting(
         self,
         txn: &RoTxn,
-        tables: &Tables,
-        mut wanted: impl FnMut(&Entry) -> bool,
-    ) -> Result<Vec<(FollowUpKey, Entry)>> {
-        let mut found = self.walk(txn, tables, |entry| entry.is_dead || wanted(entry))?;
+        trees: &Trees,
+        mut wanted: impl FnMut(&FollowUpEntry) -> bool,
+    ) -> Result<Vec<(FollowUpKey, FollowUpEntry)>> {
+        let mut found = self.walk(txn, trees, |entry| entry.is_dead || wanted(entry))?;
         found.retain(|(_, entry)| !entry.is_dead);
         Ok(found)
     }
@@ -87,13 +87,15 @@ impl Queue {
     fn walk(
         self,
         txn: &RoTxn,
-        tables: &Tables,
-        mut wanted: impl FnMut(&Entry) -> bool,
-    ) -> Result<Vec<(FollowUpKey, Entry)>> {
+        trees: &Trees,
+        mut wanted: impl FnMut(&FollowUpEntry) -> bool,
+    ) -> Result<Vec<(FollowUpKey, FollowUpEntry)>> {
         let mut found = Vec::new();
-        for stored in tables.followups.prefix_iter(txn, &self.prefix())? {
+        for stored in trees.followups.prefix_iter(txn, &self.prefix())? {
             let (key, value) = stored?;
-            let (Ok(key), Ok(entry)) = (FollowUpKey::try_from(key), Entry::decode(key, value)) else { continue };
+            let (Ok(key), Ok(entry)) = (FollowUpKey::try_from(key), FollowUpEntry::decode(key, value)) else {
+                continue;
+            };
             if !wanted(&entry) {
                 break;
             }
@@ -103,12 +105,12 @@ impl Queue {
     }
 
     /// The key under which the work list must list the queue; `None` when nothing can be sent.
-    pub(super) fn work_key(self, txn: &RoTxn, tables: &Tables) -> Result<Option<WorkKey>> {
-        if !self.is_released(txn, tables)? {
+    pub(super) fn work_key(self, txn: &RoTxn, trees: &Trees) -> Result<Option<WorkKey>> {
+        if !self.is_released(txn, trees)? {
             return Ok(None);
         }
         let mut first = true;
-        let head = self.waiting(txn, tables, |_| std::mem::take(&mut first))?;
+        let head = self.waiting(txn, trees, |_| std::mem::take(&mut first))?;
         Ok(head.first().map(|(_, entry)| self.due_key(entry.due)))
     }
 
@@ -116,18 +118,18 @@ impl Queue {
     pub(super) fn change(
         self,
         txn: &mut RwTxn,
-        tables: &Tables,
+        trees: &Trees,
         edit: impl FnOnce(&mut RwTxn) -> Result<()>,
     ) -> Result<()> {
-        let before = self.work_key(txn, tables)?;
+        let before = self.work_key(txn, trees)?;
         edit(txn)?;
-        let after = self.work_key(txn, tables)?;
+        let after = self.work_key(txn, trees)?;
         if before != after {
             if let Some(key) = before {
-                tables.followup_work.delete(txn, &key)?;
+                trees.followup_work.delete(txn, &key)?;
             }
             if let Some(key) = after {
-                put_work(txn, tables, &key)?;
+                put_work(txn, trees, &key)?;
             }
         }
         Ok(())
@@ -142,38 +144,38 @@ impl Queue {
 }
 
 /// Lists the queue of a record that has just got its request id.
-pub(crate) fn release(txn: &mut RwTxn, tables: &Tables, seq: Seq) -> Result<()> {
-    if let Some(key) = Queue::Record(seq).work_key(txn, tables)? {
-        put_work(txn, tables, &key)?;
+pub(crate) fn release(txn: &mut RwTxn, trees: &Trees, seq: Seq) -> Result<()> {
+    if let Some(key) = Queue::Record(seq).work_key(txn, trees)? {
+        put_work(txn, trees, &key)?;
     }
     Ok(())
 }
 
 /// Stores a new or changed follow-up. For use within [`Queue::change`].
-pub(crate) fn put(txn: &mut RwTxn, tables: &Tables, key: &FollowUpKey, entry: &Entry) -> Result<()> {
-    tables.followups.put(txn, key, &entry.encode(key))?;
+pub(crate) fn put(txn: &mut RwTxn, trees: &Trees, key: &FollowUpKey, entry: &FollowUpEntry) -> Result<()> {
+    trees.followups.put(txn, key, &entry.encode(key))?;
     if entry.is_dead {
-        put_work(txn, tables, &dead_key(key))?;
+        put_work(txn, trees, &dead_key(key))?;
     } else {
-        tables.followup_work.delete(txn, &dead_key(key))?;
+        trees.followup_work.delete(txn, &dead_key(key))?;
     }
     Ok(())
 }
 
 /// Removes a follow-up. For use within [`Queue::change`].
-pub(super) fn remove(txn: &mut RwTxn, tables: &Tables, key: &FollowUpKey) -> Result<()> {
-    tables.followups.delete(txn, key)?;
-    tables.followup_work.delete(txn, &dead_key(key))?;
+pub(super) fn remove(txn: &mut RwTxn, trees: &Trees, key: &FollowUpKey) -> Result<()> {
+    trees.followups.delete(txn, key)?;
+    trees.followup_work.delete(txn, &dead_key(key))?;
     Ok(())
 }
 
 /// Up to `limit` entries of the work list that are due at `last` or before, each with its queue.
-pub(super) fn due(txn: &RoTxn, tables: &Tables, last: Millis, limit: usize) -> Result<Vec<(WorkKey, Queue)>> {
+pub(super) fn due(txn: &RoTxn, trees: &Trees, last: Millis, limit: usize) -> Result<Vec<(WorkKey, Queue)>> {
     let (first, mut last_key) = ([DUE; 9], [0xff; 18]);
     last_key[0] = DUE;
     last_key[1..9].copy_from_slice(&number_key(last.0));
     let range = (Bound::Included(&first[..]), Bound::Included(&last_key[..]));
-    let entries = tables.followup_work.range(txn, &range)?.take(limit);
+    let entries = trees.followup_work.range(txn, &range)?.take(limit);
     entries
         .map(|entry| {
             let key = WorkKey::try_from(entry?.0).map_err(|_| malformed())?;
@@ -183,25 +185,25 @@ pub(super) fn due(txn: &RoTxn, tables: &Tables, last: Millis, limit: usize) -> R
 }
 
 /// When the first queue is due.
-pub(super) fn first_due(txn: &RoTxn, tables: &Tables) -> Result<Option<Millis>> {
-    let first = due(txn, tables, Millis::MAX, 1)?;
+pub(super) fn first_due(txn: &RoTxn, trees: &Trees) -> Result<Option<Millis>> {
+    let first = due(txn, trees, Millis::MAX, 1)?;
     Ok(first.first().and_then(|(key, _)| key[1..9].try_into().ok()).map(u64::from_be_bytes).map(Millis))
 }
 
 /// Up to `limit` keys of dead follow-ups, of one queue or of all.
-pub(super) fn dead_keys(txn: &RoTxn, tables: &Tables, of: Option<Queue>, limit: usize) -> Result<Vec<FollowUpKey>> {
+pub(super) fn dead_keys(txn: &RoTxn, trees: &Trees, of: Option<Queue>, limit: usize) -> Result<Vec<FollowUpKey>> {
     let mut prefix = vec![DEAD];
     prefix.extend(of.map(Queue::prefix).into_iter().flatten());
-    let entries = tables.followup_work.prefix_iter(txn, &prefix)?.take(limit);
+    let entries = trees.followup_work.prefix_iter(txn, &prefix)?.take(limit);
     entries.map(|entry| entry?.0[1..].try_into().map_err(|_| malformed())).collect()
 }
 
-pub(super) fn is_listed_dead(txn: &RoTxn, tables: &Tables, key: &FollowUpKey) -> Result<bool> {
-    Ok(tables.followup_work.get(txn, &dead_key(key))?.is_some())
+pub(super) fn is_listed_dead(txn: &RoTxn, trees: &Trees, key: &FollowUpKey) -> Result<bool> {
+    Ok(trees.followup_work.get(txn, &dead_key(key))?.is_some())
 }
 
-pub(super) fn put_work(txn: &mut RwTxn, tables: &Tables, key: &WorkKey) -> Result<()> {
-    Ok(tables.followup_work.put(txn, key, &with_seal(key, Vec::new()))?)
+pub(super) fn put_work(txn: &mut RwTxn, trees: &Trees, key: &WorkKey) -> Result<()> {
+    Ok(trees.followup_work.put(txn, key, &with_seal(key, Vec::new()))?)
 }
 
 fn dead_key(key: &FollowUpKey) -> WorkKey {

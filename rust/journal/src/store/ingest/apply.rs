@@ -9,10 +9,10 @@ use super::IngestReport;
 use super::chunk::{Chunk, Event, Progress};
 use super::index::Index;
 use crate::ids::SinkId;
-use crate::state::{Ended, FrameKind, State};
+use crate::state::{CallEnd, FrameKind, State};
 use crate::store::Store;
-use crate::store::callbacks::{Entry, EntryKey, sinks};
-use crate::store::db::tables::{cursor_key, number_key, put_last, record_key, sealed_seq, tail_seq, with_seal};
+use crate::store::callbacks::{CallbackEntry, EntryKey, sinks};
+use crate::store::db::trees::{cursor_key, number_key, put_last, record_key, sealed_seq, tail_seq, with_seal};
 use crate::store::records::row::StateRow;
 use crate::store::records::transition::{Change, load};
 use crate::{Millis, RecordId, Result, Seq, labels};
@@ -53,8 +53,8 @@ struct Tally {
 
 impl Store {
     pub(super) fn apply(&self, chunks: &[Chunk], report: &mut IngestReport) -> Result<()> {
-        let tally = self.db().write(|txn, tables| {
-            let mut change = Change::begin(txn, tables, Millis::now())?;
+        let tally = self.db().write(|txn, trees| {
+            let mut change = Change::begin(txn, trees, Millis::now())?;
             let mut commit = Commit::new(&mut change, chunks.iter().map(|chunk| chunk.events.len()).sum())?;
             for chunk in chunks {
                 for event in &chunk.events {
@@ -80,7 +80,7 @@ impl Store {
 impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
     /// For a number of events, of which most are the starts and ends of calls.
     fn new(change: &'c mut Change<'t, 'e>, events: usize) -> Result<Self> {
-        let highest = change.tables.ids.last(change.txn)?.and_then(|(key, _)| key.try_into().ok());
+        let highest = change.trees.ids.last(change.txn)?.and_then(|(key, _)| key.try_into().ok());
         let highest = RecordId(highest.unwrap_or_default());
         Ok(Self {
             change,
@@ -121,7 +121,7 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
 
     /// The number of a record, and whether it had one before. A new record gets the next number.
     fn number(&mut self, id: RecordId) -> Result<(Seq, bool)> {
-        let (ids, next) = (self.change.tables.ids, self.change.counts.last_seq.next());
+        let (ids, next) = (self.change.trees.ids, self.change.counts.last_seq.next());
         let entry = sealed_seq(&id.0, next);
         if id > self.highest {
             put_last(ids, self.change.txn, &id.0, &entry)?;
@@ -152,16 +152,16 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
 
     /// Adds a further event of a record that was stored before.
     fn add_to(&mut self, seq: Seq, event: &Event, section: &'g [u8], stored: &[u8]) -> Result<()> {
-        let row = load(self.change.txn, self.change.tables, seq)?;
+        let row = load(self.change.txn, self.change.trees, seq)?;
         // An end after the record was swept replaces "abandoned", unless the record was sent already.
-        let open = row.ended == Ended::No || (row.ended == Ended::Abandoned && row.state == State::Pending);
+        let open = row.ended == CallEnd::No || (row.ended == CallEnd::Abandoned && row.state == State::Pending);
         let key = record_key(seq, event.part());
-        let known = self.change.tables.records.get(self.change.txn, &key)?.is_some();
+        let known = self.change.trees.records.get(self.change.txn, &key)?.is_some();
         if known || (event.is_terminal() && !open) {
             self.tally.duplicates += 1;
             return Ok(());
         }
-        self.change.tables.records.put(self.change.txn, &key, stored)?;
+        self.change.trees.records.put(self.change.txn, &key, stored)?;
         self.count(event, stored);
         let sink = index_labels(self.change, &mut self.index, event.id, seq, section)?;
         let had_sink = row.sink != SinkId::NONE;
@@ -169,7 +169,7 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
         if row.state == State::Acked && row.sink != SinkId::NONE && !had_sink {
             // The request id arrived before the sink was known.
             let key = EntryKey::owned(row.sink, seq, row.writer);
-            key.put(self.change.txn, self.change.tables, &Entry::default())?;
+            key.put(self.change.txn, self.change.trees, &CallbackEntry::default())?;
         }
         Ok(())
     }
@@ -183,7 +183,7 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
     fn finish(mut self) -> Result<Tally> {
         self.bodies.sort_unstable_by_key(|(seq, part, _)| (*seq, *part));
         for (seq, part, stored) in self.bodies {
-            put_last(self.change.tables.records, self.change.txn, &record_key(seq, part), stored)?;
+            put_last(self.change.trees.records, self.change.txn, &record_key(seq, part), stored)?;
         }
         self.change.insert_newest(&self.rows)?;
         self.index.write(self.change)?;
@@ -195,12 +195,12 @@ fn save_progress(change: &mut Change<'_, '_>, step: &Progress) -> Result<()> {
     let mut value = step.offset.to_le_bytes().to_vec();
     value.push(u8::from(step.damaged));
     let key = cursor_key(step.writer, step.segment);
-    change.tables.cursors.put(change.txn, &key, &with_seal(&key, value))?;
+    change.trees.cursors.put(change.txn, &key, &with_seal(&key, value))?;
     for damage in &step.damage {
         change.counts.damaged += 1;
         if change.counts.damaged <= MAX_DAMAGE {
             let text = format!("{} at byte {}, {} bytes: {}", damage.segment, damage.offset, damage.len, damage.reason);
-            change.tables.damage.put(change.txn, &number_key(change.counts.damaged), text.as_bytes())?;
+            change.trees.damage.put(change.txn, &number_key(change.counts.damaged), text.as_bytes())?;
         }
     }
     Ok(())
@@ -214,7 +214,7 @@ fn merge_into(row: &mut StateRow, event: &Event, sink: SinkId) {
     match event.kind {
         FrameKind::End => row.ended = event.ended,
         FrameKind::Raw => {
-            row.ended = Ended::Ok;
+            row.ended = CallEnd::Ok;
             row.state = State::Held;
             row.last_error = "opaque bytes, appended without a handler: nothing to send".into();
         }

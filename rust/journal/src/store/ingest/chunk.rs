@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use crate::frame::HEADER;
 use crate::spool::reader::{Damage, Frame};
-use crate::state::{Ended, FrameKind, Lane};
-use crate::store::db::tables::{PART_END, PART_START};
-use crate::store::records::encoder::Encoder;
+use crate::state::{CallEnd, FrameKind, Lane};
+use crate::store::db::trees::{PART_END, PART_START};
+use crate::store::records::compressor::BodyCompressor;
 use crate::{RecordId, Result};
 
 /// The frames and bytes of a full chunk: few enough to stay in the cache until they are compressed.
@@ -31,7 +31,7 @@ pub(super) struct Event {
     pub(super) writer: RecordId,
     pub(super) id: RecordId,
     pub(super) kind: FrameKind,
-    pub(super) ended: Ended,
+    pub(super) ended: CallEnd,
     pub(super) flags: u8,
     pub(super) lane: Lane,
     /// Bytes of the body before compression.
@@ -88,7 +88,7 @@ impl Chunk {
     }
 
     /// Compresses the bodies into the memory of `spare`, which gets the memory of the chunk in exchange.
-    pub(super) fn compress(&mut self, encoder: &mut Encoder, spare: &mut Vec<u8>) -> Result<()> {
+    pub(super) fn compress(&mut self, encoder: &mut BodyCompressor, spare: &mut Vec<u8>) -> Result<()> {
         std::mem::swap(&mut self.bytes, spare);
         self.bytes.clear();
         for event in &mut self.events {

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use super::chunk::{Chunk, FinishedSegment, Progress};
 use crate::frame::array;
-use crate::spool::lock::{self, Observed};
 use crate::spool::reader::{Damage, Frame, Reader, Step};
 use crate::spool::segment::{list, list_writers, segment_path};
+use crate::spool::writer_file::{self, WriterStatus};
 use crate::state::FrameKind;
 use crate::store::Store;
-use crate::store::db::tables::{cursor_key, without_seal};
+use crate::store::db::trees::{cursor_key, without_seal};
 use crate::{RecordId, Result};
 
 pub(super) struct Merge {
@@ -31,7 +31,7 @@ struct Unread {
 struct Stream {
     spool: PathBuf,
     writer: RecordId,
-    observed: Observed,
+    observed: WriterStatus,
     segments: Vec<Unread>,
     at: usize,
     reader: Option<Reader>,
@@ -48,17 +48,17 @@ impl Merge {
         writers.extend(list(spool)?.iter().map(|(writer, _)| *writer));
         writers.sort_unstable();
         writers.dedup();
-        // Observed before its segments are listed and read, so the segments of a dead writer are final.
-        let observed = writers.iter().map(|writer| lock::observe(spool, *writer)).collect::<Result<Vec<_>>>()?;
+        // A writer is observed before its segments are listed and read, so the segments of a dead writer are final.
+        let observed = writers.iter().map(|writer| writer_file::observe(spool, *writer)).collect::<Result<Vec<_>>>()?;
         let segments = list(spool)?;
         let mut streams = Vec::new();
         for (writer, observed) in writers.into_iter().zip(observed) {
             let indexes = segments.iter().filter(|(owner, _)| *owner == writer).map(|(_, index)| *index);
-            let segments = store.db().read(|txn, tables| {
+            let segments = store.db().read(|txn, trees| {
                 let unread = |index| -> Result<Unread> {
                     let key = cursor_key(writer, index);
                     // With a damaged cursor the segment is read from its start: events that are stored already are skipped.
-                    let cursor = tables.cursors.get(txn, &key)?.and_then(|value| without_seal(&key, value));
+                    let cursor = trees.cursors.get(txn, &key)?.and_then(|value| without_seal(&key, value));
                     let cursor = cursor.filter(|value| value.len() >= 9);
                     Ok(cursor.map_or(Unread { index, offset: 0, damaged: false }, |value| Unread {
                         index,
@@ -111,7 +111,7 @@ impl Merge {
     }
 
     /// The writers whose process was gone before their segments were read.
-    pub(super) fn dead(&self) -> impl Iterator<Item = &Observed> {
+    pub(super) fn dead(&self) -> impl Iterator<Item = &WriterStatus> {
         self.streams.iter().map(|stream| &stream.observed).filter(|observed| !observed.info.alive)
     }
 

@@ -96,7 +96,7 @@ impl Store {
             return Ok(Vec::new());
         }
         let writers = crate::spool::segment::list_writers(&spool)?;
-        writers.into_iter().map(|id| Ok(crate::spool::lock::observe(&spool, id)?.info)).collect()
+        writers.into_iter().map(|id| Ok(crate::spool::writer_file::observe(&spool, id)?.info)).collect()
     }
 }
 

@@ -12,7 +12,7 @@ use super::chunk::Chunk;
 use super::merge::Merge;
 use crate::mutex::lock;
 use crate::os::fork;
-use crate::store::records::encoder::Encoder;
+use crate::store::records::compressor::BodyCompressor;
 use crate::{Error, Result};
 
 /// Reader threads beside the storing thread.
@@ -20,7 +20,7 @@ const THREADS: usize = 1;
 /// Chunks that are prepared ahead, unless they are large: enough for the time of a commit.
 const AHEAD: usize = 32;
 /// Frames for which a commit is worthwhile while there are more to come.
-const WORTHWHILE: usize = 1024;
+const MIN_GROUP_FRAMES: usize = 1024;
 /// Frames and bytes of a full group, which is committed at once. No more bytes than this are prepared ahead.
 const FRAMES: usize = 8192;
 const BYTES: usize = 16 << 20;
@@ -38,7 +38,7 @@ pub(super) fn run(merge: &mut Merge, mut store: impl FnMut(&mut [Chunk]) -> Resu
         // Not worth a thread.
         return store(&mut [worker.compress(first)?]);
     }
-    let shared = Shared {
+    let shared = SharedState {
         source: Mutex::new(Source { merge, first: Some(first), number: 0, ended: false }),
         prepared: Mutex::new(Prepared::default()),
         changed: Condvar::new(),
@@ -59,7 +59,7 @@ pub(super) fn run(merge: &mut Merge, mut store: impl FnMut(&mut [Chunk]) -> Resu
 }
 
 /// The state that the threads share.
-struct Shared<'m> {
+struct SharedState<'m> {
     source: Mutex<Source<'m>>,
     prepared: Mutex<Prepared>,
     /// A chunk was prepared or taken, or the pipeline is finished.
@@ -87,7 +87,7 @@ struct Prepared {
     spare: Vec<Vec<u8>>,
 }
 
-impl Shared<'_> {
+impl SharedState<'_> {
     /// Prepares chunks until there are no more.
     fn prepare_all(&self) {
         let _finish = FinishOnPanic(self);
@@ -148,7 +148,7 @@ impl Shared<'_> {
                 }
             }
             let is_last = prepared.count == Some(prepared.next);
-            if is_last || group.frames >= WORTHWHILE || group.is_full() {
+            if is_last || group.frames >= MIN_GROUP_FRAMES || group.is_full() {
                 self.changed.notify_all();
                 drop(prepared);
                 let memory = group.store(store)?;
@@ -178,7 +178,7 @@ impl Shared<'_> {
 }
 
 /// Finishes the pipeline when its thread panics, so that no other thread waits for the chunk of that thread.
-struct FinishOnPanic<'s, 'm>(&'s Shared<'m>);
+struct FinishOnPanic<'s, 'm>(&'s SharedState<'m>);
 
 impl Drop for FinishOnPanic<'_, '_> {
     fn drop(&mut self) {
@@ -208,13 +208,13 @@ impl Prepared {
 
 /// Compresses chunks.
 struct Worker {
-    encoder: Encoder,
+    encoder: BodyCompressor,
     spare: Vec<u8>,
 }
 
 impl Worker {
     fn new() -> Result<Self> {
-        Ok(Self { encoder: Encoder::new()?, spare: Vec::new() })
+        Ok(Self { encoder: BodyCompressor::new()?, spare: Vec::new() })
     }
 
     fn compress(&mut self, mut chunk: Chunk) -> Result<Chunk> {

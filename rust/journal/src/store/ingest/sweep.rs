@@ -5,11 +5,11 @@ use std::path::Path;
 use super::IngestReport;
 use super::merge::Merge;
 use crate::os::fs;
-use crate::spool::lock::{Observed, lock_path, observe};
 use crate::spool::segment::{list, list_unfinished, unfinished_path};
-use crate::state::Ended;
+use crate::spool::writer_file::{WriterStatus, lock_path, observe};
+use crate::state::CallEnd;
 use crate::store::Store;
-use crate::store::db::tables::{COUNTED, cursor_key, tail_seq};
+use crate::store::db::trees::{FAILURES_COUNTED, cursor_key, tail_seq};
 use crate::store::records::transition::Change;
 use crate::{Error, Millis, RecordId, Result};
 
@@ -43,10 +43,10 @@ impl Store {
     }
 
     fn writers_with_open_records(&self) -> Result<Vec<RecordId>> {
-        self.db().read(|txn, tables| {
+        self.db().read(|txn, trees| {
             let mut writers = Vec::new();
             let mut after = vec![0];
-            while let Some((key, _)) = tables.open.get_greater_than_or_equal_to(txn, &after)? {
+            while let Some((key, _)) = trees.open.get_greater_than_or_equal_to(txn, &after)? {
                 let Some(writer) = key.first_chunk::<16>() else {
                     return Err(Error::Corrupt("a key of the store is too short".into()));
                 };
@@ -61,12 +61,12 @@ impl Store {
     fn abandon(&self, writer: RecordId) -> Result<u64> {
         let mut total = 0;
         loop {
-            let closed = self.db().write(|txn, tables| {
-                let open = tables.open.prefix_iter(txn, &writer.0)?.take(BATCH);
+            let closed = self.db().write(|txn, trees| {
+                let open = trees.open.prefix_iter(txn, &writer.0)?.take(BATCH);
                 let seqs = open.map(|entry| tail_seq(entry?.0)).collect::<Result<Vec<_>>>()?;
-                let mut change = Change::begin(txn, tables, Millis::now())?;
+                let mut change = Change::begin(txn, trees, Millis::now())?;
                 for seq in &seqs {
-                    change.update(*seq, |row| row.ended = Ended::Abandoned)?;
+                    change.update(*seq, |row| row.ended = CallEnd::Abandoned)?;
                 }
                 change.finish()?;
                 Ok(seqs.len())
@@ -79,30 +79,33 @@ impl Store {
     }
 
     /// Adds a dead writer's failures to the counters, once, before its file is removed.
-    fn count_failures(&self, observed: &Observed) -> Result<()> {
-        let key = cursor_key(observed.info.id, COUNTED);
-        if observed.info.failures == 0 || self.db().read(|txn, tables| Ok(tables.cursors.get(txn, &key)?.is_some()))? {
+    fn count_failures(&self, observed: &WriterStatus) -> Result<()> {
+        let key = cursor_key(observed.info.id, FAILURES_COUNTED);
+        if observed.info.failures == 0 || self.db().read(|txn, trees| Ok(trees.cursors.get(txn, &key)?.is_some()))? {
             return Ok(());
         }
-        self.db().write(|txn, tables| {
-            let mut change = Change::begin(txn, tables, Millis::now())?;
+        self.db().write(|txn, trees| {
+            let mut change = Change::begin(txn, trees, Millis::now())?;
             change.counts.failures += observed.info.failures;
-            tables.meta.put(change.txn, b"last failure", observed.info.last_failure.as_bytes())?;
-            tables.cursors.put(change.txn, &key, &[])?;
+            trees.meta.put(change.txn, b"last failure", observed.info.last_failure.as_bytes())?;
+            trees.cursors.put(change.txn, &key, &[])?;
             change.finish()
         })
     }
 
     /// Removes the cursors of segments and writers that are gone.
     pub(super) fn forget_cursors(&self, left: &[(RecordId, u32)], spool: &Path) -> Result<()> {
-        let stale = self.db().read(|txn, tables| {
+        let stale = self.db().read(|txn, trees| {
             let mut stale = Vec::new();
-            for entry in tables.cursors.iter(txn)? {
+            for entry in trees.cursors.iter(txn)? {
                 let (key, _) = entry?;
                 let (Some(writer), Some(index)) = (key.first_chunk::<16>(), key.last_chunk::<4>()) else { continue };
                 let (writer, index) = (RecordId(*writer), u32::from_be_bytes(*index));
-                let kept =
-                    if index == COUNTED { lock_path(spool, writer).exists() } else { left.contains(&(writer, index)) };
+                let kept = if index == FAILURES_COUNTED {
+                    lock_path(spool, writer).exists()
+                } else {
+                    left.contains(&(writer, index))
+                };
                 if !kept {
                     stale.push(key.to_vec());
                 }
@@ -114,9 +117,9 @@ impl Store {
         }
         // When a power cut undoes the removal of a segment, its cursor must still be there, or it would be ingested again.
         fs::sync_dir(spool)?;
-        self.db().write(|txn, tables| {
+        self.db().write(|txn, trees| {
             for key in &stale {
-                tables.cursors.delete(txn, key)?;
+                trees.cursors.delete(txn, key)?;
             }
             Ok(())
         })

@@ -10,20 +10,20 @@ use heed::{RoTxn, RwTxn};
 
 use crate::frame::array;
 use crate::ids::SinkId;
-use crate::store::db::tables::{
-    Tables, number_key, sealed_seq, sink_key, tail_number, tail_seq, with_seal, without_seal,
+use crate::store::db::trees::{
+    Trees, number_key, sealed_seq, sink_key, tail_number, tail_seq, with_seal, without_seal,
 };
 use crate::{Error, Result, Seq};
 
 /// The number of the newest ack; 0 without one.
-pub(crate) fn last(txn: &RoTxn, tables: &Tables) -> Result<u64> {
-    tables.ack_order.last(txn)?.map_or(Ok(0), |(key, _)| tail_number(key))
+pub(crate) fn last(txn: &RoTxn, trees: &Trees) -> Result<u64> {
+    trees.ack_order.last(txn)?.map_or(Ok(0), |(key, _)| tail_number(key))
 }
 
 /// Lists the ack of a record under its number.
-pub(crate) fn list(txn: &mut RwTxn, tables: &Tables, number: u64, seq: Seq) -> Result<()> {
+pub(crate) fn list(txn: &mut RwTxn, trees: &Trees, number: u64, seq: Seq) -> Result<()> {
     let key = number_key(number);
-    Ok(tables.ack_order.put(txn, &key, &sealed_seq(&key, seq))?)
+    Ok(trees.ack_order.put(txn, &key, &sealed_seq(&key, seq))?)
 }
 
 /// The record whose ack an entry lists, if the entry's seal is right.
@@ -36,9 +36,9 @@ pub(crate) fn record(key: &[u8], value: &[u8]) -> Result<Seq> {
 }
 
 /// Up to `limit` acks after a number: the number and the record of each.
-pub(crate) fn after(txn: &RoTxn, tables: &Tables, number: u64, limit: usize) -> Result<Vec<(u64, Seq)>> {
+pub(crate) fn after(txn: &RoTxn, trees: &Trees, number: u64, limit: usize) -> Result<Vec<(u64, Seq)>> {
     let from = number_key(number);
-    let entries = tables.ack_order.range(txn, &(Bound::Excluded(&from[..]), Bound::Unbounded))?.take(limit);
+    let entries = trees.ack_order.range(txn, &(Bound::Excluded(&from[..]), Bound::Unbounded))?.take(limit);
     entries
         .map(|entry| {
             let (key, value) = entry?;
@@ -48,29 +48,29 @@ pub(crate) fn after(txn: &RoTxn, tables: &Tables, number: u64, limit: usize) -> 
 }
 
 /// Lists the acks that an earlier version stored without a number, in the order of their records.
-pub(crate) fn list_missing(txn: &mut RwTxn, tables: &Tables) -> Result<()> {
+pub(crate) fn list_missing(txn: &mut RwTxn, trees: &Trees) -> Result<()> {
     let mut listed = HashSet::new();
-    for entry in tables.ack_order.iter(txn)? {
+    for entry in trees.ack_order.iter(txn)? {
         listed.insert(tail_seq(entry?.1)?);
     }
     let mut missing = Vec::new();
-    for entry in tables.acks.iter(txn)? {
+    for entry in trees.acks.iter(txn)? {
         let seq = tail_seq(entry?.0)?;
         if !listed.contains(&seq) {
             missing.push(seq);
         }
     }
-    let before = last(txn, tables)?;
+    let before = last(txn, trees)?;
     for (number, seq) in (before + 1..).zip(missing) {
-        list(txn, tables, number, seq)?;
+        list(txn, trees, number, seq)?;
     }
     Ok(())
 }
 
 /// The number of the last ack that a subscribed sink received; `None` for sinks that are not subscribed.
-pub(crate) fn position(txn: &RoTxn, tables: &Tables, sink: SinkId) -> Result<Option<u64>> {
+pub(crate) fn position(txn: &RoTxn, trees: &Trees, sink: SinkId) -> Result<Option<u64>> {
     let key = sink_key(sink);
-    tables.positions.get(txn, &key)?.map(|stored| read_position(&key, stored)).transpose()
+    trees.positions.get(txn, &key)?.map(|stored| read_position(&key, stored)).transpose()
 }
 
 /// The position in an entry of `positions`.
@@ -80,30 +80,30 @@ pub(crate) fn read_position(key: &[u8], stored: &[u8]) -> Result<u64> {
     Ok(u64::from_le_bytes(array(value, 0)))
 }
 
-pub(crate) fn set_position(txn: &mut RwTxn, tables: &Tables, sink: SinkId, number: u64) -> Result<()> {
+pub(crate) fn set_position(txn: &mut RwTxn, trees: &Trees, sink: SinkId, number: u64) -> Result<()> {
     let key = sink_key(sink);
-    Ok(tables.positions.put(txn, &key, &with_seal(&key, number.to_le_bytes().to_vec()))?)
+    Ok(trees.positions.put(txn, &key, &with_seal(&key, number.to_le_bytes().to_vec()))?)
 }
 
-pub(crate) fn unsubscribe(txn: &mut RwTxn, tables: &Tables, sink: SinkId) -> Result<()> {
-    tables.positions.delete(txn, &sink_key(sink))?;
+pub(crate) fn unsubscribe(txn: &mut RwTxn, trees: &Trees, sink: SinkId) -> Result<()> {
+    trees.positions.delete(txn, &sink_key(sink))?;
     Ok(())
 }
 
 /// The subscribed sinks.
-pub(crate) fn subscribers(txn: &RoTxn, tables: &Tables) -> Result<Vec<SinkId>> {
+pub(crate) fn subscribers(txn: &RoTxn, trees: &Trees) -> Result<Vec<SinkId>> {
     let sink = |key: &[u8]| key.try_into().map(u32::from_be_bytes).map(SinkId);
     let malformed = |_| Error::Corrupt("a key of the store is malformed".into());
-    tables.positions.iter(txn)?.map(|entry| sink(entry?.0).map_err(malformed)).collect()
+    trees.positions.iter(txn)?.map(|entry| sink(entry?.0).map_err(malformed)).collect()
 }
 
 /// Up to `limit` acks that a sink has not received yet; none for sinks that are not subscribed.
-pub(crate) fn unreceived(txn: &RoTxn, tables: &Tables, sink: SinkId, limit: usize) -> Result<Vec<(u64, Seq)>> {
-    position(txn, tables, sink)?.map_or(Ok(Vec::new()), |position| after(txn, tables, position, limit))
+pub(crate) fn unreceived(txn: &RoTxn, trees: &Trees, sink: SinkId, limit: usize) -> Result<Vec<(u64, Seq)>> {
+    position(txn, trees, sink)?.map_or(Ok(Vec::new()), |position| after(txn, trees, position, limit))
 }
 
 /// How many acks a sink has not received yet; 0 for sinks that are not subscribed.
-pub(crate) fn backlog(txn: &RoTxn, tables: &Tables, sink: SinkId) -> Result<u64> {
-    let last = last(txn, tables)?;
-    Ok(position(txn, tables, sink)?.map_or(0, |position| last.saturating_sub(position)))
+pub(crate) fn backlog(txn: &RoTxn, trees: &Trees, sink: SinkId) -> Result<u64> {
+    let last = last(txn, trees)?;
+    Ok(position(txn, trees, sink)?.map_or(0, |position| last.saturating_sub(position)))
 }

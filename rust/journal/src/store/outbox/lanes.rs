@@ -8,7 +8,7 @@ use heed::RoTxn;
 
 use crate::state::{Lane, State};
 use crate::store::Store;
-use crate::store::db::tables::{Tables, outbox_key, parked_prefix, tail_seq};
+use crate::store::db::trees::{Trees, outbox_key, parked_prefix, tail_seq};
 use crate::store::records::transition::load;
 use crate::{Error, Millis, Result, Seq};
 
@@ -23,16 +23,16 @@ type LaneSet = [bool; 256];
 impl Store {
     /// When the next waiting record is due, to be sent or to be looked up; `None` when no record waits.
     pub fn next_due(&self, now: Millis) -> Result<Option<Millis>> {
-        self.db().read(|txn, tables| {
+        self.db().read(|txn, trees| {
             let mut next = None;
             let mut earliest = |at: Millis| next = Some(next.map_or(at, |known: Millis| known.min(at)));
-            for lane in lanes(txn, tables)? {
-                if let Some(key) = first_of(txn, tables, lane, now + MILLISECOND)? {
+            for lane in lanes(txn, trees)? {
+                if let Some(key) = first_of(txn, trees, lane, now + MILLISECOND)? {
                     earliest(not_before(&key)?);
                 }
             }
-            for seq in parked_records(txn, tables, State::InDoubt)? {
-                earliest(load(txn, tables, seq)?.not_before);
+            for seq in parked_records(txn, trees, State::InDoubt)? {
+                earliest(load(txn, trees, seq)?.not_before);
             }
             Ok(next)
         })
@@ -40,17 +40,17 @@ impl Store {
 
     /// Whether a record with this number or a lower one is still to be delivered: closed, and not yet acked, dead or held.
     pub fn is_unsettled(&self, seq: Seq) -> Result<bool> {
-        self.db().read(|txn, tables| {
+        self.db().read(|txn, trees| {
             for state in IN_FLIGHT {
-                let first = tables.parked.prefix_iter(txn, &parked_prefix(state))?.next().transpose()?;
+                let first = trees.parked.prefix_iter(txn, &parked_prefix(state))?.next().transpose()?;
                 if first.map(|(key, _)| tail_seq(key)).transpose()?.is_some_and(|first| first <= seq) {
                     return Ok(true);
                 }
             }
-            for lane in lanes(txn, tables)? {
+            for lane in lanes(txn, trees)? {
                 // Records that never waited are in order, so only the first of them matters.
-                let mut seqs = waiting_records(txn, tables, lane, Millis::EPOCH..=Millis::EPOCH, 1)?;
-                seqs.extend(waiting_records(txn, tables, lane, Millis(1)..=Millis::MAX, usize::MAX)?);
+                let mut seqs = waiting_records(txn, trees, lane, Millis::EPOCH..=Millis::EPOCH, 1)?;
+                seqs.extend(waiting_records(txn, trees, lane, Millis(1)..=Millis::MAX, usize::MAX)?);
                 if seqs.into_iter().any(|waiting| waiting <= seq) {
                     return Ok(true);
                 }
@@ -61,30 +61,24 @@ impl Store {
 }
 
 /// Up to `limit` records that may be sent now, in order, and at most `per_lane` of each ordered lane.
-pub(super) fn due_records(
-    txn: &RoTxn,
-    tables: &Tables,
-    now: Millis,
-    limit: usize,
-    per_lane: usize,
-) -> Result<Vec<Seq>> {
+pub(super) fn due_records(txn: &RoTxn, trees: &Trees, now: Millis, limit: usize, per_lane: usize) -> Result<Vec<Seq>> {
     let mut seqs = Vec::new();
     let mut blocked = None;
-    for lane in lanes(txn, tables)? {
+    for lane in lanes(txn, trees)? {
         if lane == Lane::UNORDERED {
-            seqs.extend(waiting_records(txn, tables, lane, Millis::EPOCH..=now, limit)?);
+            seqs.extend(waiting_records(txn, trees, lane, Millis::EPOCH..=now, limit)?);
             continue;
         }
         let blocked = match &blocked {
             Some(blocked) => blocked,
-            None => blocked.insert(lanes_in_flight(txn, tables)?),
+            None => blocked.insert(lanes_in_flight(txn, trees)?),
         };
         // A record that waits blocks the records after it.
-        if blocked[usize::from(lane.0)] || first_of(txn, tables, lane, now + MILLISECOND)?.is_some() {
+        if blocked[usize::from(lane.0)] || first_of(txn, trees, lane, now + MILLISECOND)?.is_some() {
             continue;
         }
-        let mut next = waiting_records(txn, tables, lane, Millis::EPOCH..=Millis::EPOCH, per_lane)?;
-        next.extend(waiting_records(txn, tables, lane, Millis(1)..=now, usize::MAX)?);
+        let mut next = waiting_records(txn, trees, lane, Millis::EPOCH..=Millis::EPOCH, per_lane)?;
+        next.extend(waiting_records(txn, trees, lane, Millis(1)..=now, usize::MAX)?);
         next.sort_unstable();
         next.truncate(per_lane);
         seqs.extend(next);
@@ -120,16 +114,16 @@ impl LaneBytes {
 }
 
 /// The records of a state that `parked` lists.
-pub(super) fn parked_records(txn: &RoTxn, tables: &Tables, state: State) -> Result<Vec<Seq>> {
-    let entries = tables.parked.prefix_iter(txn, &parked_prefix(state))?;
+pub(super) fn parked_records(txn: &RoTxn, trees: &Trees, state: State) -> Result<Vec<Seq>> {
+    let entries = trees.parked.prefix_iter(txn, &parked_prefix(state))?;
     entries.map(|entry| tail_seq(entry?.0)).collect()
 }
 
 /// The lanes that have records in the outbox.
-pub(super) fn lanes(txn: &RoTxn, tables: &Tables) -> Result<Vec<Lane>> {
+pub(super) fn lanes(txn: &RoTxn, trees: &Trees) -> Result<Vec<Lane>> {
     let mut found = Vec::new();
     let mut from = vec![0];
-    while let Some((key, _)) = tables.outbox.get_greater_than_or_equal_to(txn, &from)? {
+    while let Some((key, _)) = trees.outbox.get_greater_than_or_equal_to(txn, &from)? {
         let lane = Lane(*key.first().ok_or_else(too_short)?);
         found.push(lane);
         from = outbox_key(lane, Millis::MAX, Seq::MAX).to_vec();
@@ -138,15 +132,15 @@ pub(super) fn lanes(txn: &RoTxn, tables: &Tables) -> Result<Vec<Lane>> {
     Ok(found)
 }
 
-fn lanes_in_flight(txn: &RoTxn, tables: &Tables) -> Result<LaneSet> {
+fn lanes_in_flight(txn: &RoTxn, trees: &Trees) -> Result<LaneSet> {
     let mut found = [false; 256];
     for state in IN_FLIGHT {
-        for entry in tables.parked.prefix_iter(txn, &parked_prefix(state))? {
+        for entry in trees.parked.prefix_iter(txn, &parked_prefix(state))? {
             let (key, lane) = entry?;
             let lane = match lane.first() {
                 Some(lane) => *lane,
                 // An earlier version stored the lane in the row alone.
-                None => load(txn, tables, tail_seq(key)?)?.lane.0,
+                None => load(txn, trees, tail_seq(key)?)?.lane.0,
             };
             found[usize::from(lane)] = true;
         }
@@ -157,19 +151,19 @@ fn lanes_in_flight(txn: &RoTxn, tables: &Tables) -> Result<LaneSet> {
 /// Up to `limit` records of a lane in the outbox that are due within a range of time.
 pub(super) fn waiting_records(
     txn: &RoTxn,
-    tables: &Tables,
+    trees: &Trees,
     lane: Lane,
     due: RangeInclusive<Millis>,
     limit: usize,
 ) -> Result<Vec<Seq>> {
     let (first, last) = (outbox_key(lane, *due.start(), Seq(0)), outbox_key(lane, *due.end(), Seq::MAX));
     let range = (Bound::Included(&first[..]), Bound::Included(&last[..]));
-    tables.outbox.range(txn, &range)?.take(limit).map(|entry| tail_seq(entry?.0)).collect()
+    trees.outbox.range(txn, &range)?.take(limit).map(|entry| tail_seq(entry?.0)).collect()
 }
 
 /// The key of the first record of a lane that is due at `from` or later.
-fn first_of(txn: &RoTxn, tables: &Tables, lane: Lane, from: Millis) -> Result<Option<Vec<u8>>> {
-    let found = tables.outbox.get_greater_than_or_equal_to(txn, &outbox_key(lane, from, Seq(0)))?;
+fn first_of(txn: &RoTxn, trees: &Trees, lane: Lane, from: Millis) -> Result<Option<Vec<u8>>> {
+    let found = trees.outbox.get_greater_than_or_equal_to(txn, &outbox_key(lane, from, Seq(0)))?;
     Ok(found.map(|(key, _)| key.to_vec()).filter(|key| key.first() == Some(&lane.0)))
 }
 

@@ -7,10 +7,10 @@ use heed::RoTxn;
 use super::ack_order;
 use super::lanes::{LaneBytes, due_records, parked_records};
 use crate::ids::SinkId;
-use crate::state::{FLAG_RENEWED, Parked, State};
-use crate::store::callbacks::{Entry, EntryKey};
-use crate::store::db::tables::{PART_END, PART_START, Tables, record_key, request_key, seq_key, with_seal};
-use crate::store::records::payload;
+use crate::state::{FLAG_RENEWED, ParkedState, State};
+use crate::store::callbacks::{CallbackEntry, EntryKey};
+use crate::store::db::trees::{PART_END, PART_START, Trees, record_key, request_key, seq_key, with_seal};
+use crate::store::records::body;
 use crate::store::records::read::read_row;
 use crate::store::records::row::{Ack, Row};
 use crate::store::records::transition::{Change, load};
@@ -46,18 +46,18 @@ impl Store {
     pub fn lease(&self, limits: impl Into<LeaseLimits>, lease: Duration, now: Millis) -> Result<Vec<Row>> {
         let LeaseLimits { total, per_lane } = limits.into();
         // A commit costs a disk sync even when it changes nothing, and an idle sender calls this every few seconds.
-        if self.db().read(|txn, tables| due_records(txn, tables, now, 1, 1))?.is_empty() {
+        if self.db().read(|txn, trees| due_records(txn, trees, now, 1, 1))?.is_empty() {
             return Ok(Vec::new());
         }
-        self.db().write(|txn, tables| {
-            let seqs = due_records(txn, tables, now, total.records, per_lane.records)?;
+        self.db().write(|txn, trees| {
+            let seqs = due_records(txn, trees, now, total.records, per_lane.records)?;
             let mut bytes = 0;
             let mut lane_bytes = LaneBytes::new(per_lane.bytes);
             let mut leased = Vec::new();
-            let mut change = Change::begin(txn, tables, now)?;
+            let mut change = Change::begin(txn, trees, now)?;
             for seq in seqs {
-                let size = size(change.txn, tables, seq)?;
-                if !lane_bytes.take(load(change.txn, tables, seq)?.lane, size) {
+                let size = size(change.txn, trees, seq)?;
+                if !lane_bytes.take(load(change.txn, trees, seq)?.lane, size) {
                     continue;
                 }
                 bytes += size;
@@ -72,19 +72,19 @@ impl Store {
                 leased.push((seq, row));
             }
             change.finish()?;
-            leased.into_iter().map(|(seq, row)| read_row(txn, tables, seq, row)).collect()
+            leased.into_iter().map(|(seq, row)| read_row(txn, trees, seq, row)).collect()
         })
     }
 
     /// leased -> in doubt, for all leases: their sender is gone, and its requests may have arrived. The records are due to be looked
     /// up at `due`, and those leased before `old` at once. Returns how many.
     pub fn orphan_leases(&self, old: Millis, due: Millis) -> Result<u64> {
-        if self.db().read(|txn, tables| parked_records(txn, tables, State::Leased))?.is_empty() {
+        if self.db().read(|txn, trees| parked_records(txn, trees, State::Leased))?.is_empty() {
             return Ok(0);
         }
-        self.db().write(|txn, tables| {
-            let leased = parked_records(txn, tables, State::Leased)?;
-            let mut change = Change::begin(txn, tables, Millis::now())?;
+        self.db().write(|txn, trees| {
+            let leased = parked_records(txn, trees, State::Leased)?;
+            let mut change = Change::begin(txn, trees, Millis::now())?;
             for seq in &leased {
                 change.update(*seq, |row| {
                     row.state = State::InDoubt;
@@ -99,12 +99,12 @@ impl Store {
 
     /// Up to `limit` records in doubt that are due to be looked up.
     pub fn in_doubt(&self, limit: usize, now: Millis) -> Result<Vec<Row>> {
-        self.db().read(|txn, tables| {
+        self.db().read(|txn, trees| {
             let mut rows = Vec::new();
-            for seq in parked_records(txn, tables, State::InDoubt)? {
-                let state = load(txn, tables, seq)?;
+            for seq in parked_records(txn, trees, State::InDoubt)? {
+                let state = load(txn, trees, seq)?;
                 if state.not_before <= now {
-                    rows.push(read_row(txn, tables, seq, state)?);
+                    rows.push(read_row(txn, trees, seq, state)?);
                     if rows.len() == limit {
                         break;
                     }
@@ -117,12 +117,12 @@ impl Store {
     /// Stores request ids. One transaction stores the ack, its number, its index entry and its callback entry, and releases the
     /// record's follow-ups. A record that is already acked keeps its first id. Returns how many acks were new.
     pub fn ack(&self, acks: &[(Seq, RequestId)]) -> Result<u64> {
-        self.db().write(|txn, tables| {
-            let mut change = Change::begin(txn, tables, Millis::now())?;
+        self.db().write(|txn, trees| {
+            let mut change = Change::begin(txn, trees, Millis::now())?;
             let mut new = 0;
-            let mut number = ack_order::last(change.txn, tables)?;
+            let mut number = ack_order::last(change.txn, trees)?;
             for &(seq, request_id) in acks {
-                if load(change.txn, tables, seq)?.state == State::Acked {
+                if load(change.txn, trees, seq)?.state == State::Acked {
                     continue;
                 }
                 let row = change.update(seq, |row| {
@@ -130,14 +130,14 @@ impl Store {
                     row.last_error.clear();
                 })?;
                 let value = Ack { request_id, at: change.now }.encode().to_vec();
-                tables.acks.put(change.txn, &seq_key(seq), &with_seal(&seq_key(seq), value))?;
-                tables.by_request.put(change.txn, &request_key(request_id), &seq_key(seq))?;
+                trees.acks.put(change.txn, &seq_key(seq), &with_seal(&seq_key(seq), value))?;
+                trees.by_request.put(change.txn, &request_key(request_id), &seq_key(seq))?;
                 number += 1;
-                ack_order::list(change.txn, tables, number, seq)?;
+                ack_order::list(change.txn, trees, number, seq)?;
                 if row.sink != SinkId::NONE {
-                    EntryKey::owned(row.sink, seq, row.writer).put(change.txn, tables, &Entry::default())?;
+                    EntryKey::owned(row.sink, seq, row.writer).put(change.txn, trees, &CallbackEntry::default())?;
                 }
-                followups::queue::release(change.txn, tables, seq)?;
+                followups::queue::release(change.txn, trees, seq)?;
                 new += 1;
             }
             change.finish()?;
@@ -151,15 +151,15 @@ impl Store {
     }
 
     /// -> in doubt, dead or held, with the reason. A record in doubt is due to be looked up at `not_before`.
-    pub fn park(&self, seqs: &[Seq], state: Parked, not_before: Millis, error: &str) -> Result<()> {
+    pub fn park(&self, seqs: &[Seq], state: ParkedState, not_before: Millis, error: &str) -> Result<()> {
         self.move_to(state.into(), seqs, not_before, error)
     }
 
     fn move_to(&self, state: State, seqs: &[Seq], not_before: Millis, error: &str) -> Result<()> {
-        self.db().write(|txn, tables| {
-            let mut change = Change::begin(txn, tables, Millis::now())?;
+        self.db().write(|txn, trees| {
+            let mut change = Change::begin(txn, trees, Millis::now())?;
             for seq in seqs {
-                if load(change.txn, tables, *seq)?.state == State::Acked {
+                if load(change.txn, trees, *seq)?.state == State::Acked {
                     continue;
                 }
                 change.update(*seq, |row| {
@@ -174,10 +174,10 @@ impl Store {
 
     /// in doubt -> pending, to be sent as a new trace: `PromptLayer` has the first trace and will make no log of it.
     pub fn renew(&self, seqs: &[Seq], error: &str) -> Result<()> {
-        self.db().write(|txn, tables| {
-            let mut change = Change::begin(txn, tables, Millis::now())?;
+        self.db().write(|txn, trees| {
+            let mut change = Change::begin(txn, trees, Millis::now())?;
             for seq in seqs {
-                if load(change.txn, tables, *seq)?.state != State::InDoubt {
+                if load(change.txn, trees, *seq)?.state != State::InDoubt {
                     continue;
                 }
                 change.update(*seq, |row| {
@@ -193,12 +193,12 @@ impl Store {
 
     /// dead or held -> pending, due now. Opaque and pruned records do not move. Returns how many moved.
     pub fn requeue(&self, seqs: &[Seq]) -> Result<u64> {
-        self.db().write(|txn, tables| {
-            let mut change = Change::begin(txn, tables, Millis::now())?;
+        self.db().write(|txn, trees| {
+            let mut change = Change::begin(txn, trees, Millis::now())?;
             let mut moved = 0;
             for seq in seqs {
-                let raw = tables.records.get(change.txn, &record_key(*seq, PART_START))?.is_some_and(payload::is_raw);
-                let row = load(change.txn, tables, *seq)?;
+                let raw = trees.records.get(change.txn, &record_key(*seq, PART_START))?.is_some_and(body::is_raw);
+                let row = load(change.txn, trees, *seq)?;
                 if !raw && !row.is_pruned() && matches!(row.state, State::Dead | State::Held) {
                     change.update(*seq, |row| {
                         row.state = State::Pending;
@@ -214,7 +214,7 @@ impl Store {
 }
 
 /// Bytes of a record's events.
-fn size(txn: &RoTxn, tables: &Tables, seq: Seq) -> Result<u64> {
-    let bytes = |part| Ok(tables.records.get(txn, &record_key(seq, part))?.map_or(0, payload::raw_len));
+fn size(txn: &RoTxn, trees: &Trees, seq: Seq) -> Result<u64> {
+    let bytes = |part| Ok(trees.records.get(txn, &record_key(seq, part))?.map_or(0, body::raw_len));
     bytes(PART_START).and_then(|start: u64| Ok(start + bytes(PART_END)?))
 }

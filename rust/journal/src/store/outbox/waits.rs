@@ -7,7 +7,7 @@ use heed::RoTxn;
 use super::lanes::{lanes, parked_records, waiting_records};
 use crate::state::State;
 use crate::store::Store;
-use crate::store::db::tables::Tables;
+use crate::store::db::trees::Trees;
 use crate::store::records::transition::{Change, load};
 use crate::{ClockChange, Millis, Result, Seq};
 
@@ -15,10 +15,10 @@ impl Store {
     /// Moves every wait along with the clock, and limits each to `longest` after the change: no wait is made longer than that. Returns
     /// how many were moved.
     pub fn shift_waits(&self, clock: ClockChange, longest: Duration) -> Result<u64> {
-        let to_move = |txn: &RoTxn, tables: &Tables| {
+        let to_move = |txn: &RoTxn, trees: &Trees| {
             let mut moves = Vec::new();
-            for seq in waiting_beyond(txn, tables, clock.before)? {
-                let row = load(txn, tables, seq)?;
+            for seq in waiting_beyond(txn, trees, clock.before)? {
+                let row = load(txn, trees, seq)?;
                 let waits = (clock.shift(row.not_before, longest), clock.shift(row.lease_until, longest));
                 if waits != (row.not_before, row.lease_until) {
                     moves.push((seq, waits));
@@ -30,9 +30,9 @@ impl Store {
         if self.db().read(to_move)?.is_empty() {
             return Ok(0);
         }
-        self.db().write(|txn, tables| {
-            let moves = to_move(txn, tables)?;
-            let mut change = Change::begin(txn, tables, clock.after)?;
+        self.db().write(|txn, trees| {
+            let moves = to_move(txn, trees)?;
+            let mut change = Change::begin(txn, trees, clock.after)?;
             for (seq, waits) in &moves {
                 change.update(*seq, |row| (row.not_before, row.lease_until) = *waits)?;
             }
@@ -43,13 +43,13 @@ impl Store {
 }
 
 /// Records that may wait for a moment after `before`.
-fn waiting_beyond(txn: &RoTxn, tables: &Tables, before: Millis) -> Result<Vec<Seq>> {
+fn waiting_beyond(txn: &RoTxn, trees: &Trees, before: Millis) -> Result<Vec<Seq>> {
     let mut seqs = Vec::new();
-    for lane in lanes(txn, tables)? {
-        seqs.extend(waiting_records(txn, tables, lane, before + Duration::from_millis(1)..=Millis::MAX, usize::MAX)?);
+    for lane in lanes(txn, trees)? {
+        seqs.extend(waiting_records(txn, trees, lane, before + Duration::from_millis(1)..=Millis::MAX, usize::MAX)?);
     }
     for state in [State::Leased, State::InDoubt] {
-        seqs.extend(parked_records(txn, tables, state)?);
+        seqs.extend(parked_records(txn, trees, state)?);
     }
     Ok(seqs)
 }

@@ -5,9 +5,9 @@ use std::ops::Bound;
 use heed::RoTxn;
 use memchr::memmem::Finder;
 
-use crate::state::{Ended, State};
-use crate::store::db::tables::{PART_END, PART_START, Tables, label_key, record_key};
-use crate::store::records::payload;
+use crate::state::{CallEnd, State};
+use crate::store::db::trees::{PART_END, PART_START, Trees, label_key, record_key};
+use crate::store::records::body;
 use crate::store::records::read::read_row;
 use crate::store::records::row::Row;
 use crate::store::records::transition::load;
@@ -24,7 +24,7 @@ pub struct Query {
     /// States that match; empty for any state.
     pub states: Vec<State>,
     /// Ends that match; empty for any end.
-    pub ended: Vec<Ended>,
+    pub ended: Vec<CallEnd>,
     /// Only records that started at this moment or later.
     pub since: Option<Millis>,
     /// Only records that started before this moment.
@@ -73,36 +73,36 @@ pub(super) fn is_empty(range: &Range) -> bool {
 /// The record, if it matches the query. `needle` is the text of the query in lower case, as JSON escapes it.
 pub(super) fn matching(
     txn: &RoTxn,
-    tables: &Tables,
+    trees: &Trees,
     query: &Query,
     needle: Option<&Finder>,
     seq: Seq,
     scratch: &mut Vec<u8>,
 ) -> Result<Option<Row>> {
-    let state = load(txn, tables, seq)?;
+    let state = load(txn, trees, seq)?;
     let wanted = (query.states.is_empty() || query.states.contains(&state.state))
         && (query.ended.is_empty() || query.ended.contains(&state.ended));
     if !wanted {
         return Ok(None);
     }
     for (kind, value) in &query.labels {
-        if tables.labels.get(txn, &label_key(*kind, value, state.id))?.is_none() {
+        if trees.labels.get(txn, &label_key(*kind, value, state.id))?.is_none() {
             return Ok(None);
         }
     }
     if let Some(needle) = needle
-        && !contains(txn, tables, seq, state.id, needle, scratch)?
+        && !contains(txn, trees, seq, state.id, needle, scratch)?
     {
         return Ok(None);
     }
-    read_row(txn, tables, seq, state).map(Some)
+    read_row(txn, trees, seq, state).map(Some)
 }
 
 /// Whether one of a record's bodies contains the text, which is in lower case. A body that cannot be read does not.
-fn contains(txn: &RoTxn, tables: &Tables, seq: Seq, id: RecordId, needle: &Finder, body: &mut Vec<u8>) -> Result<bool> {
+fn contains(txn: &RoTxn, trees: &Trees, seq: Seq, id: RecordId, needle: &Finder, body: &mut Vec<u8>) -> Result<bool> {
     for part in [PART_START, PART_END] {
-        let Some(stored) = tables.records.get(txn, &record_key(seq, part))? else { continue };
-        if payload::decode_into(txn, tables, id, part, stored, body).is_ok() {
+        let Some(stored) = trees.records.get(txn, &record_key(seq, part))? else { continue };
+        if body::decode_into(txn, trees, id, part, stored, body).is_ok() {
             body.make_ascii_lowercase();
             if needle.find(body).is_some() {
                 return Ok(true);

@@ -12,7 +12,7 @@ use memchr::memmem::Finder;
 
 use crate::frame::array;
 use crate::store::Store;
-use crate::store::db::tables::{label_prefix, request_key, seq_key, tail_seq};
+use crate::store::db::trees::{label_prefix, request_key, seq_key, tail_seq};
 use crate::store::records::read::read_row;
 use crate::store::records::row::{Row, StateRow};
 use crate::store::records::transition::load;
@@ -27,11 +27,11 @@ impl Store {
         let limit = if query.limit == 0 { 100 } else { query.limit };
         let needle = query.text.as_deref().map(|text| json_escaped(text).to_ascii_lowercase());
         let needle = needle.as_ref().map(Finder::new);
-        self.db().read(|txn, tables| {
+        self.db().read(|txn, trees| {
             let (mut page, mut scratch) = (Vec::new(), Vec::new());
             let mut visit = |seq: Seq| -> Result<bool> {
-                self.db().mapped.release_if_due(txn, tables);
-                if let Some(row) = matching(txn, tables, query, needle.as_ref(), seq, &mut scratch)? {
+                self.db().mapped.release_if_due(txn, trees);
+                if let Some(row) = matching(txn, trees, query, needle.as_ref(), seq, &mut scratch)? {
                     page.push(row);
                 }
                 Ok(page.len() < limit)
@@ -42,16 +42,16 @@ impl Store {
             }
             let mut labels = query.labels.clone();
             labels.extend(query.ended_label());
-            if let Some(prefix) = rarest(txn, tables, &labels)? {
-                walk(txn, tables.labels, &prefix, &range, query.oldest_first, &mut visit)?;
-            } else if let Some(seqs) = work_list(txn, tables, query, &range)? {
+            if let Some(prefix) = rarest(txn, trees, &labels)? {
+                walk(txn, trees.labels, &prefix, &range, query.oldest_first, &mut visit)?;
+            } else if let Some(seqs) = work_list(txn, trees, query, &range)? {
                 for seq in seqs {
                     if !visit(seq)? {
                         break;
                     }
                 }
             } else {
-                walk(txn, tables.ids, &[], &range, query.oldest_first, &mut visit)?;
+                walk(txn, trees.ids, &[], &range, query.oldest_first, &mut visit)?;
             }
             Ok(page)
         })
@@ -59,9 +59,9 @@ impl Store {
 
     /// The record with this id.
     pub fn get(&self, id: RecordId) -> Result<Option<Row>> {
-        self.db().read(|txn, tables| {
-            let Some(seq) = tables.ids.get(txn, &id.0)?.map(tail_seq).transpose()? else { return Ok(None) };
-            read_row(txn, tables, seq, load(txn, tables, seq)?).map(Some)
+        self.db().read(|txn, trees| {
+            let Some(seq) = trees.ids.get(txn, &id.0)?.map(tail_seq).transpose()? else { return Ok(None) };
+            read_row(txn, trees, seq, load(txn, trees, seq)?).map(Some)
         })
     }
 
@@ -70,39 +70,39 @@ impl Store {
         let bound =
             |fill: &str| RecordId::from_hex(&format!("{digits}{}", fill.repeat(32_usize.saturating_sub(digits.len()))));
         let (Some(low), Some(high)) = (bound("0"), bound("f")) else { return Ok(Vec::new()) };
-        self.db().read(|txn, tables| {
+        self.db().read(|txn, trees| {
             let range = (Bound::Included(&low.0[..]), Bound::Included(&high.0[..]));
-            tables.ids.range(txn, &range)?.take(limit).map(|entry| Ok(RecordId(array(entry?.0, 0)))).collect()
+            trees.ids.range(txn, &range)?.take(limit).map(|entry| Ok(RecordId(array(entry?.0, 0)))).collect()
         })
     }
 
     /// Up to `limit` ids of records with this label, newest first.
     pub fn by_label(&self, kind: u8, value: &[u8], limit: usize) -> Result<Vec<RecordId>> {
-        self.db().read(|txn, tables| {
+        self.db().read(|txn, trees| {
             let prefix = label_prefix(kind, value);
-            let entries = tables.labels.rev_prefix_iter(txn, &prefix)?.take(limit);
+            let entries = trees.labels.rev_prefix_iter(txn, &prefix)?.take(limit);
             entries.map(|entry| Ok(RecordId(array(entry?.0, prefix.len())))).collect()
         })
     }
 
     /// The record that has this request id.
     pub fn by_request(&self, request_id: RequestId) -> Result<Option<RecordId>> {
-        self.db().read(|txn, tables| {
-            let seq = tables.by_request.get(txn, &request_key(request_id))?.map(tail_seq).transpose()?;
-            seq.map(|seq| Ok(load(txn, tables, seq)?.id)).transpose()
+        self.db().read(|txn, trees| {
+            let seq = trees.by_request.get(txn, &request_key(request_id))?.map(tail_seq).transpose()?;
+            seq.map(|seq| Ok(load(txn, trees, seq)?.id)).transpose()
         })
     }
 
     /// Up to `limit` records after this sequence number, in the order of ingestion.
     pub fn follow(&self, seq: Seq, limit: usize) -> Result<Vec<Row>> {
-        self.db().read(|txn, tables| {
+        self.db().read(|txn, trees| {
             let from = seq_key(seq);
             let range = (Bound::Excluded(&from[..]), Bound::Unbounded);
-            let rows = tables.state.range(txn, &range)?.take(limit);
+            let rows = trees.state.range(txn, &range)?.take(limit);
             rows.map(|entry| {
                 let (key, value) = entry?;
                 let seq = tail_seq(key)?;
-                read_row(txn, tables, seq, StateRow::decode(seq, value)?)
+                read_row(txn, trees, seq, StateRow::decode(seq, value)?)
             })
             .collect()
         })
@@ -110,9 +110,9 @@ impl Store {
 
     /// The number of hex digits that distinguish this id from its neighbours.
     pub fn short_id_length(&self, id: RecordId) -> Result<usize> {
-        self.db().read(|txn, tables| {
-            let below = tables.ids.get_lower_than(txn, &id.0)?;
-            let above = tables.ids.get_greater_than(txn, &id.0)?;
+        self.db().read(|txn, trees| {
+            let below = trees.ids.get_lower_than(txn, &id.0)?;
+            let above = trees.ids.get_greater_than(txn, &id.0)?;
             let hex = id.hex();
             let common = [below, above].into_iter().flatten().map(|(key, _)| {
                 let other = RecordId(array(key, 0)).hex();

@@ -5,8 +5,8 @@ use std::ops::Bound;
 use heed::RoTxn;
 
 use super::filter::{Query, Range};
-use crate::state::{Ended, State};
-use crate::store::db::tables::{Tables, Tree, label_prefix, parked_prefix, tail_seq};
+use crate::state::{CallEnd, State};
+use crate::store::db::trees::{Tree, Trees, label_prefix, parked_prefix, tail_seq};
 use crate::store::records::counts::Counts;
 use crate::store::records::transition::load;
 use crate::{Result, Seq};
@@ -17,12 +17,12 @@ const SORT_AT_MOST: u64 = 200_000;
 const COUNT_AT_MOST: usize = 10_000;
 
 /// The key prefix of the label that the fewest records have, by a count of at most 10,000 entries.
-pub(super) fn rarest(txn: &RoTxn, tables: &Tables, labels: &[(u8, Vec<u8>)]) -> Result<Option<Vec<u8>>> {
+pub(super) fn rarest(txn: &RoTxn, trees: &Trees, labels: &[(u8, Vec<u8>)]) -> Result<Option<Vec<u8>>> {
     let mut found: Option<(usize, Vec<u8>)> = None;
     for (kind, value) in labels {
         let prefix = label_prefix(*kind, value);
         let counted = if labels.len() > 1 { COUNT_AT_MOST } else { 0 };
-        let count = tables.labels.prefix_iter(txn, &prefix)?.take(counted).count();
+        let count = trees.labels.prefix_iter(txn, &prefix)?.take(counted).count();
         if found.as_ref().is_none_or(|(least, _)| count < *least) {
             found = Some((count, prefix));
         }
@@ -62,10 +62,10 @@ pub(super) fn walk(
 }
 
 /// The records of the query's states, in the query's order; `None` when a walk over all records is cheaper than the work lists.
-pub(super) fn work_list(txn: &RoTxn, tables: &Tables, query: &Query, range: &Range) -> Result<Option<Vec<Seq>>> {
-    let counts = Counts::load(txn, tables)?;
-    if query.ended == [Ended::No] && counts.open <= SORT_AT_MOST {
-        return in_order(txn, tables, query, range, numbers(tables.open.iter(txn)?)?).map(Some);
+pub(super) fn work_list(txn: &RoTxn, trees: &Trees, query: &Query, range: &Range) -> Result<Option<Vec<Seq>>> {
+    let counts = Counts::load(txn, trees)?;
+    if query.ended == [CallEnd::No] && counts.open <= SORT_AT_MOST {
+        return in_order(txn, trees, query, range, numbers(trees.open.iter(txn)?)?).map(Some);
     }
     let waiting = query.states.iter().map(|state| counts.states[*state as usize]).sum::<u64>();
     if query.states.is_empty() || query.states.contains(&State::Acked) || waiting > SORT_AT_MOST {
@@ -74,13 +74,13 @@ pub(super) fn work_list(txn: &RoTxn, tables: &Tables, query: &Query, range: &Ran
     let mut seqs = Vec::new();
     for state in &query.states {
         if *state == State::Pending {
-            seqs.extend(numbers(tables.open.iter(txn)?)?);
-            seqs.extend(numbers(tables.outbox.iter(txn)?)?);
+            seqs.extend(numbers(trees.open.iter(txn)?)?);
+            seqs.extend(numbers(trees.outbox.iter(txn)?)?);
         } else {
-            seqs.extend(numbers(tables.parked.prefix_iter(txn, &parked_prefix(*state))?)?);
+            seqs.extend(numbers(trees.parked.prefix_iter(txn, &parked_prefix(*state))?)?);
         }
     }
-    in_order(txn, tables, query, range, seqs).map(Some)
+    in_order(txn, trees, query, range, seqs).map(Some)
 }
 
 fn numbers<'t>(entries: impl Iterator<Item = heed::Result<(&'t [u8], &'t [u8])>>) -> Result<Vec<Seq>> {
@@ -88,10 +88,10 @@ fn numbers<'t>(entries: impl Iterator<Item = heed::Result<(&'t [u8], &'t [u8])>>
 }
 
 /// The records that started within the range, in the query's order.
-fn in_order(txn: &RoTxn, tables: &Tables, query: &Query, range: &Range, seqs: Vec<Seq>) -> Result<Vec<Seq>> {
+fn in_order(txn: &RoTxn, trees: &Trees, query: &Query, range: &Range, seqs: Vec<Seq>) -> Result<Vec<Seq>> {
     let mut found = Vec::with_capacity(seqs.len());
     for seq in seqs {
-        let id = load(txn, tables, seq)?.id;
+        let id = load(txn, trees, seq)?.id;
         if std::ops::RangeBounds::contains(range, &id.0) {
             found.push((id, seq));
         }

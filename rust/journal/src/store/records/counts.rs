@@ -4,7 +4,7 @@ use heed::{RoTxn, RwTxn};
 
 use crate::frame::array;
 use crate::state::State;
-use crate::store::db::tables::Tables;
+use crate::store::db::trees::Trees;
 use crate::{Result, Seq};
 
 const KEY: &[u8] = b"counts";
@@ -39,8 +39,8 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    pub(crate) fn load(txn: &RoTxn, tables: &Tables) -> Result<Self> {
-        let bytes = tables.meta.get(txn, KEY)?.unwrap_or_default();
+    pub(crate) fn load(txn: &RoTxn, trees: &Trees) -> Result<Self> {
+        let bytes = trees.meta.get(txn, KEY)?.unwrap_or_default();
         // A counter that an earlier version did not have is zero.
         let field = |at: usize| bytes.get(at * 8..at * 8 + 8).map_or(0, |field| u64::from_le_bytes(array(field, 0)));
         Ok(Self {
@@ -60,7 +60,7 @@ impl Counts {
         })
     }
 
-    pub(crate) fn save(&self, txn: &mut RwTxn, tables: &Tables) -> Result<()> {
+    pub(crate) fn save(&self, txn: &mut RwTxn, trees: &Trees) -> Result<()> {
         let mut fields = [0; FIELDS];
         fields[..6].copy_from_slice(&[
             self.last_seq.0,
@@ -80,7 +80,7 @@ impl Counts {
             self.last_followup,
         ]);
         let bytes: Vec<u8> = fields.iter().flat_map(|field: &u64| field.to_le_bytes()).collect();
-        Ok(tables.meta.put(txn, KEY, &bytes)?)
+        Ok(trees.meta.put(txn, KEY, &bytes)?)
     }
 
     pub(crate) fn of(&mut self, state: State) -> &mut u64 {

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use heed::{RoTxn, RwTxn};
 use zstd::dict::DecoderDictionary;
 
-use crate::store::db::tables::Tables;
+use crate::store::db::trees::Trees;
 use crate::{Error, Result};
 
 /// The dictionary that new bodies are compressed with.
@@ -53,17 +53,17 @@ pub(crate) fn decoder(index: usize) -> &'static DecoderDictionary<'static> {
 }
 
 /// Whether the journal has a copy of the current dictionary.
-pub(crate) fn has_current(txn: &RoTxn, tables: &Tables) -> Result<bool> {
-    Ok(tables.meta.get(txn, &key(CURRENT))?.is_some())
+pub(crate) fn has_current(txn: &RoTxn, trees: &Trees) -> Result<bool> {
+    Ok(trees.meta.get(txn, &key(CURRENT))?.is_some())
 }
 
 /// Stores a copy of the current dictionary in the journal.
-pub(crate) fn keep_current(txn: &mut RwTxn, tables: &Tables) -> Result<()> {
-    Ok(tables.meta.put(txn, &key(CURRENT), current())?)
+pub(crate) fn keep_current(txn: &mut RwTxn, trees: &Trees) -> Result<()> {
+    Ok(trees.meta.put(txn, &key(CURRENT), current())?)
 }
 
 /// The journal's copy of a dictionary that this version does not ship.
-pub(crate) fn find<'t>(txn: &'t RoTxn, tables: &Tables, number: u16) -> Result<&'t [u8]> {
-    let kept = tables.meta.get(txn, &key(number))?.filter(|bytes| bytes.len() <= MAX);
+pub(crate) fn find<'t>(txn: &'t RoTxn, trees: &Trees, number: u16) -> Result<&'t [u8]> {
+    let kept = trees.meta.get(txn, &key(number))?.filter(|bytes| bytes.len() <= MAX);
     kept.ok_or_else(|| Error::Corrupt(format!("a stored body needs dictionary {number}, which the journal lacks")))
 }

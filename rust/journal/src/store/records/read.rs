@@ -2,19 +2,19 @@
 
 use heed::RoTxn;
 
-use super::payload;
+use super::body;
 use super::row::{Ack, Row, StateRow};
 use crate::ids::SinkId;
 use crate::store::callbacks::sinks;
-use crate::store::db::tables::{PART_END, PART_START, Tables, record_key, seq_key, without_seal};
+use crate::store::db::trees::{PART_END, PART_START, Trees, record_key, seq_key, without_seal};
 use crate::{Result, Seq};
 
 /// Reads the record with this state row.
-pub(crate) fn read_row(txn: &RoTxn, tables: &Tables, seq: Seq, state: StateRow) -> Result<Row> {
+pub(crate) fn read_row(txn: &RoTxn, trees: &Trees, seq: Seq, state: StateRow) -> Result<Row> {
     let mut damage = None;
     let mut body = |part| -> Result<Option<Vec<u8>>> {
-        let Some(stored) = tables.records.get(txn, &record_key(seq, part))? else { return Ok(None) };
-        match payload::decode(txn, tables, state.id, part, stored) {
+        let Some(stored) = trees.records.get(txn, &record_key(seq, part))? else { return Ok(None) };
+        match body::decode(txn, trees, state.id, part, stored) {
             Ok(body) => Ok(Some(body)),
             // One damaged body must not hide the other records of a page.
             Err(error) => {
@@ -24,14 +24,14 @@ pub(crate) fn read_row(txn: &RoTxn, tables: &Tables, seq: Seq, state: StateRow) 
         }
     };
     let (start, end) = (body(PART_START)?, body(PART_END)?);
-    let stored = tables.acks.get(txn, &seq_key(seq))?;
+    let stored = trees.acks.get(txn, &seq_key(seq))?;
     let ack = stored.and_then(|stored| without_seal(&seq_key(seq), stored)).and_then(|value| value.first_chunk());
     if stored.is_some() && ack.is_none() {
         damage = Some("its request id does not match its checksum".to_owned());
     }
     let sink = match state.sink {
         SinkId::NONE => None,
-        number => sinks::name(txn, tables, number)?,
+        number => sinks::name(txn, trees, number)?,
     };
     Ok(Row {
         id: state.id,

@@ -3,8 +3,8 @@
 use crate::checksum::crc32c_of;
 use crate::frame::array;
 use crate::ids::SinkId;
-use crate::state::{Ended, FLAG_PRUNED, Lane, State};
-use crate::store::db::tables::{seal, seq_key};
+use crate::state::{CallEnd, FLAG_PRUNED, Lane, State};
+use crate::store::db::trees::{seal, seq_key};
 use crate::{Error, Millis, RecordId, RequestId, Result, Seq};
 
 /// A record: its state, its bodies and its ack.
@@ -17,7 +17,7 @@ pub struct Row {
     /// Where the record is on its way.
     pub state: State,
     /// How the call ended.
-    pub ended: Ended,
+    pub ended: CallEnd,
     /// The `FLAG_*` bits of its events together, [`FLAG_PRUNED`] and [`crate::FLAG_RENEWED`].
     pub flags: u8,
     /// How often the record was leased.
@@ -80,7 +80,7 @@ const MAX_ERROR: usize = 1000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StateRow {
     pub(crate) state: State,
-    pub(crate) ended: Ended,
+    pub(crate) ended: CallEnd,
     pub(crate) flags: u8,
     pub(crate) lane: Lane,
     pub(crate) attempts: u32,
@@ -97,7 +97,7 @@ impl StateRow {
     pub(crate) fn new(id: RecordId, writer: RecordId, now: Millis) -> Self {
         Self {
             state: State::Pending,
-            ended: Ended::No,
+            ended: CallEnd::No,
             flags: 0,
             lane: Lane::UNORDERED,
             attempts: 0,
@@ -146,7 +146,7 @@ impl StateRow {
         }
         Ok(Self {
             state: State::from_u8(bytes[0]).ok_or_else(damaged)?,
-            ended: Ended::from_u8(bytes[1]).ok_or_else(damaged)?,
+            ended: CallEnd::from_u8(bytes[1]).ok_or_else(damaged)?,
             flags: bytes[2],
             lane: Lane(bytes[3]),
             attempts: u32::from_le_bytes(array(bytes, 4)),
@@ -169,7 +169,7 @@ mod tests {
     fn a_state_row_reads_back() {
         let mut row = StateRow::new(RecordId::new(), RecordId::new(), Millis(7));
         row.state = State::InDoubt;
-        row.ended = Ended::Partial;
+        row.ended = CallEnd::Partial;
         (row.flags, row.lane, row.attempts, row.sink) = (5, Lane(200), 9, SinkId(3));
         (row.not_before, row.lease_until) = (Millis(1), Millis(2));
         row.last_error = "réponse perdue".into();

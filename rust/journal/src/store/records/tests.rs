@@ -1,13 +1,13 @@
-//! Stored bodies: `payload` reads every body that `encoder` writes.
+//! Stored bodies: `body` reads every body that `compressor` writes.
 
 use proptest::prelude::*;
 use zstd::bulk::Compressor;
 
+use super::body::{HEADER, ZSTD, ZSTD_DICTIONARY, belongs, decode_with, raw_len};
+use super::compressor::BodyCompressor;
 use super::dictionary;
-use super::encoder::Encoder;
-use super::payload::{HEADER, ZSTD, ZSTD_DICTIONARY, belongs, decode_with, raw_len};
 use crate::state::FrameKind;
-use crate::store::db::tables::PART_END;
+use crate::store::db::trees::PART_END;
 use crate::{Error, RecordId, Result};
 
 const ID: RecordId = RecordId([7; 16]);
@@ -20,7 +20,7 @@ fn read(stored: &[u8]) -> Result<Vec<u8>> {
 
 fn encode(kind: FrameKind, body: &[u8]) -> Vec<u8> {
     let mut stored = Vec::new();
-    Encoder::new().unwrap().encode(ID, kind, body, &mut stored).unwrap();
+    BodyCompressor::new().unwrap().encode(ID, kind, body, &mut stored).unwrap();
     stored
 }
 

@@ -11,35 +11,35 @@ use heed::{RoTxn, RwTxn};
 
 use super::counts::Counts;
 use super::row::StateRow;
-use crate::state::{Ended, State};
-use crate::store::db::tables::{
-    Puts, Tables, Tree, label_key, open_key, outbox_key, parked_key, put_last, sealed_seq, seq_key,
+use crate::state::{CallEnd, State};
+use crate::store::db::trees::{
+    Puts, Tree, Trees, label_key, open_key, outbox_key, parked_key, put_last, sealed_seq, seq_key,
 };
 use crate::{Error, Millis, Result, Seq, labels};
 
 /// A write transaction, and the counters that it will store.
 pub(crate) struct Change<'t, 'e> {
     pub(crate) txn: &'t mut RwTxn<'e>,
-    pub(crate) tables: &'t Tables,
+    pub(crate) trees: &'t Trees,
     pub(crate) counts: Counts,
     pub(crate) now: Millis,
 }
 
 impl<'t, 'e> Change<'t, 'e> {
-    pub(crate) fn begin(txn: &'t mut RwTxn<'e>, tables: &'t Tables, now: Millis) -> Result<Self> {
-        let counts = Counts::load(txn, tables)?;
-        Ok(Self { txn, tables, counts, now })
+    pub(crate) fn begin(txn: &'t mut RwTxn<'e>, trees: &'t Trees, now: Millis) -> Result<Self> {
+        let counts = Counts::load(txn, trees)?;
+        Ok(Self { txn, trees, counts, now })
     }
 
     pub(crate) fn finish(self) -> Result<()> {
-        self.counts.save(self.txn, self.tables)
+        self.counts.save(self.txn, self.trees)
     }
 
     /// Stores the first row of a record.
     pub(crate) fn insert(&mut self, seq: Seq, row: &StateRow) -> Result<()> {
         self.enter(seq, row)?;
         if let Some(Place { list, key, value }) = place(seq, row) {
-            list.tree(self.tables).put(self.txn, &key, value)?;
+            list.tree(self.trees).put(self.txn, &key, value)?;
         }
         self.save(seq, row)
     }
@@ -48,12 +48,12 @@ impl<'t, 'e> Change<'t, 'e> {
     pub(crate) fn insert_newest(&mut self, rows: &[(Seq, StateRow)]) -> Result<()> {
         for (seq, row) in rows {
             self.enter(*seq, row)?;
-            put_last(self.tables.state, self.txn, &seq_key(*seq), &row.encode(*seq))?;
+            put_last(self.trees.state, self.txn, &seq_key(*seq), &row.encode(*seq))?;
         }
         let mut places: Vec<_> = rows.iter().filter_map(|(seq, row)| place(*seq, row)).collect();
         places.sort_unstable();
         for places in places.chunk_by(|one, next| one.list == next.list) {
-            let mut puts = Puts::into(places[0].list.tree(self.tables), self.txn)?;
+            let mut puts = Puts::into(places[0].list.tree(self.trees), self.txn)?;
             for Place { key, value, .. } in places {
                 puts.put(key, value)?;
             }
@@ -66,7 +66,7 @@ impl<'t, 'e> Change<'t, 'e> {
         self.count(row, 1);
         if let Some(label) = row.ended.label() {
             let key = label_key(labels::ENDED, label, row.id);
-            self.tables.labels.put(self.txn, &key, &sealed_seq(&key, seq))?;
+            self.trees.labels.put(self.txn, &key, &sealed_seq(&key, seq))?;
         }
         if !row.is_pruned() {
             match row.state {
@@ -80,13 +80,13 @@ impl<'t, 'e> Change<'t, 'e> {
 
     /// Changes a record's row, and moves the record to the work list that follows from it.
     pub(crate) fn update(&mut self, seq: Seq, edit: impl FnOnce(&mut StateRow)) -> Result<StateRow> {
-        let mut row = load(self.txn, self.tables, seq)?;
+        let mut row = load(self.txn, self.trees, seq)?;
         self.count(&row, -1);
         if let Some(Place { list, key, .. }) = place(seq, &row) {
-            list.tree(self.tables).delete(self.txn, &key)?;
+            list.tree(self.trees).delete(self.txn, &key)?;
         }
         if let Some(label) = row.ended.label() {
-            self.tables.labels.delete(self.txn, &label_key(labels::ENDED, label, row.id))?;
+            self.trees.labels.delete(self.txn, &label_key(labels::ENDED, label, row.id))?;
         }
         edit(&mut row);
         row.changed_at = self.now;
@@ -96,13 +96,13 @@ impl<'t, 'e> Change<'t, 'e> {
 
     /// Stores a row whose state and work list do not change.
     pub(crate) fn save(&mut self, seq: Seq, row: &StateRow) -> Result<()> {
-        Ok(self.tables.state.put(self.txn, &seq_key(seq), &row.encode(seq))?)
+        Ok(self.trees.state.put(self.txn, &seq_key(seq), &row.encode(seq))?)
     }
 
     fn count(&mut self, row: &StateRow, by: i64) {
         let state = self.counts.of(row.state);
         *state = state.saturating_add_signed(by);
-        if row.state == State::Pending && row.ended == Ended::No {
+        if row.state == State::Pending && row.ended == CallEnd::No {
             self.counts.open = self.counts.open.saturating_add_signed(by);
         }
     }
@@ -113,15 +113,15 @@ impl<'t, 'e> Change<'t, 'e> {
 enum List {
     Open,
     Outbox,
-    Parked,
+    ParkedState,
 }
 
 impl List {
-    fn tree(self, tables: &Tables) -> Tree {
+    fn tree(self, trees: &Trees) -> Tree {
         match self {
-            Self::Open => tables.open,
-            Self::Outbox => tables.outbox,
-            Self::Parked => tables.parked,
+            Self::Open => trees.open,
+            Self::Outbox => trees.outbox,
+            Self::ParkedState => trees.parked,
         }
     }
 }
@@ -136,16 +136,16 @@ struct Place<'r> {
 
 fn place(seq: Seq, row: &StateRow) -> Option<Place<'_>> {
     let (list, key, value): (_, _, &[u8]) = match (row.state, row.ended) {
-        (State::Pending, Ended::No) => (List::Open, open_key(row.writer, seq).to_vec(), &[]),
+        (State::Pending, CallEnd::No) => (List::Open, open_key(row.writer, seq).to_vec(), &[]),
         (State::Pending, _) => (List::Outbox, outbox_key(row.lane, row.not_before, seq).to_vec(), &[]),
         (State::Acked, _) => return None,
         // With its lane, so that one walk over the list finds the lanes that have to wait.
-        (state, _) => (List::Parked, parked_key(state, seq).to_vec(), std::slice::from_ref(&row.lane.0)),
+        (state, _) => (List::ParkedState, parked_key(state, seq).to_vec(), std::slice::from_ref(&row.lane.0)),
     };
     Some(Place { list, key, value })
 }
 
-pub(crate) fn load(txn: &RoTxn, tables: &Tables, seq: Seq) -> Result<StateRow> {
-    let bytes = tables.state.get(txn, &seq_key(seq))?;
+pub(crate) fn load(txn: &RoTxn, trees: &Trees, seq: Seq) -> Result<StateRow> {
+    let bytes = trees.state.get(txn, &seq_key(seq))?;
     StateRow::decode(seq, bytes.ok_or_else(|| Error::Corrupt(format!("record {seq} has no state row")))?)
 }

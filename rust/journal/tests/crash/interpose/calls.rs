@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use libc::{mode_t, off_t, off64_t, size_t, ssize_t};
 
 use super::{
-    HANDLES, Sort, absolute, active, handle, int, name, named, open_at, put, refuse, remove_at, rename_at, set_errno,
-    size, slot, sync,
+    CallKind, HANDLES, absolute, active, handle, int, name, named, open_at, put, refuse, remove_at, rename_at,
+    set_errno, size, slot, sync,
 };
 use crate::log::Op;
 
@@ -54,7 +54,7 @@ intercept! {
         put(fd, &gather(vectors, count), u64::try_from(offset).ok())
     }
     fn pread64(fd: c_int, data: *mut c_void, length: size_t, offset: off64_t) -> ssize_t {
-        if let Some((errno, _)) = handle(fd).and_then(|(active, _)| active.planned_failure(Sort::Read, || format!("read {}", name(fd)))) {
+        if let Some((errno, _)) = handle(fd).and_then(|(active, _)| active.planned_failure(CallKind::Read, || format!("read {}", name(fd)))) {
             return size(refuse(errno));
         }
         size(libc::syscall(libc::SYS_pread64, fd, data, length, offset))
@@ -65,7 +65,7 @@ intercept! {
     fn ftruncate64(fd: c_int, length: off64_t) -> c_int {
         let real = || libc::syscall(libc::SYS_ftruncate, fd, length);
         let Some((active, handle)) = handle(fd) else { return int(real()) };
-        if let Some((errno, _)) = active.planned_failure(Sort::Write, || format!("truncate {}", name(fd))) {
+        if let Some((errno, _)) = active.planned_failure(CallKind::Write, || format!("truncate {}", name(fd))) {
             return int(refuse(errno));
         }
         let _order = active.in_order();
@@ -84,13 +84,13 @@ intercept! {
         int(libc::syscall(libc::SYS_msync, address, length, flags))
     }
     fn flock(fd: c_int, operation: c_int) -> c_int {
-        if let Some((errno, _)) = handle(fd).and_then(|(active, _)| active.planned_failure(Sort::Name, || format!("lock {}", name(fd)))) {
+        if let Some((errno, _)) = handle(fd).and_then(|(active, _)| active.planned_failure(CallKind::Name, || format!("lock {}", name(fd)))) {
             return int(refuse(errno));
         }
         int(libc::syscall(libc::SYS_flock, fd, operation))
     }
     fn mmap(address: *mut c_void, length: size_t, protection: c_int, flags: c_int, fd: c_int, offset: off_t) -> *mut c_void {
-        if let Some((errno, _)) = handle(fd).and_then(|(active, _)| active.planned_failure(Sort::Read, || format!("map {}", name(fd)))) {
+        if let Some((errno, _)) = handle(fd).and_then(|(active, _)| active.planned_failure(CallKind::Read, || format!("map {}", name(fd)))) {
             set_errno(errno);
             return libc::MAP_FAILED;
         }
@@ -111,7 +111,7 @@ intercept! {
     fn mkdir(path: *const c_char, mode: mode_t) -> c_int {
         let target = absolute(libc::AT_FDCWD, path);
         let real = || libc::syscall(libc::SYS_mkdirat, libc::AT_FDCWD, path, mode);
-        named(Sort::Write, &target, real, |_, path| Op::MakeDir { path })
+        named(CallKind::Write, &target, real, |_, path| Op::MakeDir { path })
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use proptest::prelude::*;
 
 use super::*;
-use crate::store::db::tables::{Puts, number_key};
+use crate::store::db::trees::{Puts, number_key};
 
 const SMALL: Limits = Limits { map: 1 << 20, readers: 2 };
 /// Has the journal's path in a child process.
@@ -25,13 +25,13 @@ fn journal() -> (tempfile::TempDir, PathBuf) {
 /// Writes 4 MB, in values of 100 KB.
 fn write(db: &Db) -> Result<()> {
     for number in 0..40 {
-        db.write(|txn, tables| Ok(tables.damage.put(txn, &number_key(number), &vec![7; 100_000])?))?;
+        db.write(|txn, trees| Ok(trees.damage.put(txn, &number_key(number), &vec![7; 100_000])?))?;
     }
     Ok(())
 }
 
 fn entries(db: &Db) -> u64 {
-    db.read(|txn, tables| Ok(tables.damage.len(txn)?)).unwrap()
+    db.read(|txn, trees| Ok(trees.damage.len(txn)?)).unwrap()
 }
 
 /// One of the tests below, run as a child process.
@@ -215,20 +215,20 @@ proptest! {
         if in_order {
             more.sort_unstable();
         }
-        db.write(|txn, tables| {
+        db.write(|txn, trees| {
             for (key, value) in before.iter().map(|number| entry(number, 1)) {
-                tables.damage.put(txn, &key, &value)?;
+                trees.damage.put(txn, &key, &value)?;
             }
             Ok(())
         }).unwrap();
-        db.write(|txn, tables| {
-            let mut puts = Puts::into(tables.damage, txn)?;
+        db.write(|txn, trees| {
+            let mut puts = Puts::into(trees.damage, txn)?;
             more.iter().map(|number| entry(number, 2)).try_for_each(|(key, value)| puts.put(&key, &value))
         }).unwrap();
         let expected: BTreeMap<_, _> =
             before.iter().map(|number| entry(number, 1)).chain(more.iter().map(|number| entry(number, 2))).collect();
-        let found = db.read(|txn, tables| {
-            let entries = tables.damage.iter(txn)?.map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec())));
+        let found = db.read(|txn, trees| {
+            let entries = trees.damage.iter(txn)?.map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec())));
             Ok(entries.collect::<std::result::Result<Vec<_>, _>>()?)
         }).unwrap();
         prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());

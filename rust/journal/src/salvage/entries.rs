@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::ids::SinkId;
-use crate::store::callbacks::Entry as Callback;
+use crate::store::callbacks::CallbackEntry;
 use crate::store::db::pages::{Page, Pages};
-use crate::store::db::tables::{PART_END, PART_START};
-use crate::store::followups::{Entry as FollowUp, FollowUpKey};
+use crate::store::db::trees::{PART_END, PART_START};
+use crate::store::followups::{FollowUpEntry, FollowUpKey};
 use crate::store::records::row::{Ack, StateRow};
-use crate::store::records::{dictionary, payload};
+use crate::store::records::{body, dictionary};
 use crate::{Error, RecordId, Result, Seq};
 
 /// The location of a stored body: a leaf page, and the index of an entry in it.
@@ -20,10 +20,10 @@ pub(super) struct Location {
 
 /// The entries that were found. Records have the numbers of the damaged store.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct SalvagedEntries {
     pub(super) rows: BTreeMap<Seq, StateRow>,
     /// Rows of pages that no tree leads to, which may be an earlier state of their record.
-    pub(super) strays: HashSet<Seq>,
+    pub(super) orphan_rows: HashSet<Seq>,
     /// Whether the trees belong to the newest commit.
     pub(super) is_newest: bool,
     pub(super) ids: BTreeMap<Seq, RecordId>,
@@ -36,8 +36,8 @@ pub(super) struct Found {
     pub(super) positions: BTreeMap<SinkId, u64>,
     pub(super) labels: HashMap<Seq, Vec<Vec<u8>>>,
     /// (sink, record) -> entry.
-    pub(super) callbacks: HashMap<(SinkId, Seq), Callback>,
-    pub(super) followups: BTreeMap<FollowUpKey, FollowUp>,
+    pub(super) callbacks: HashMap<(SinkId, Seq), CallbackEntry>,
+    pub(super) followups: BTreeMap<FollowUpKey, FollowUpEntry>,
     pub(super) sinks: BTreeMap<SinkId, Vec<u8>>,
     pub(super) meta: BTreeMap<Vec<u8>, Vec<u8>>,
     /// (writer, segment) -> the offset up to which it was ingested. If the tree is whole, a segment without a cursor was not ingested.
@@ -48,7 +48,7 @@ pub(super) struct Found {
     pub(super) whole: HashSet<Vec<u8>>,
 }
 
-impl Found {
+impl SalvagedEntries {
     /// The format number in the store.
     pub(super) fn format(&self) -> Option<u32> {
         self.meta.get(&b"format"[..]).and_then(|value| value.first_chunk()).map(|bytes| u32::from_le_bytes(*bytes))
@@ -77,7 +77,7 @@ impl Found {
 
     /// Whether the row of a record may belong to an earlier commit.
     pub(super) fn is_earlier(&self, number: Seq) -> bool {
-        !self.is_newest || self.strays.contains(&number)
+        !self.is_newest || self.orphan_rows.contains(&number)
     }
 
     /// The id of the record with this number: from its row, its entry in `ids`, or one of its labels.
@@ -94,19 +94,18 @@ impl Found {
             locations.iter().filter_map(move |location| location.read(pages))
         };
         if let Some(id) = id {
-            return [PART_START, PART_END]
-                .map(|part| candidates(part).find(|stored| payload::belongs(stored, id, part)));
+            return [PART_START, PART_END].map(|part| candidates(part).find(|stored| body::belongs(stored, id, part)));
         }
         let start = candidates(PART_START).next();
-        let owner = start.as_deref().and_then(payload::owner);
-        let end = candidates(PART_END).find(|stored| owner.is_none() || payload::owner(stored) == owner);
+        let owner = start.as_deref().and_then(body::owner);
+        let end = candidates(PART_END).find(|stored| owner.is_none() || body::owner(stored) == owner);
         [start, end]
     }
 
     /// The body in a stored body.
     pub(super) fn body(&self, stored: &[u8]) -> Result<Vec<u8>> {
         let mut body = Vec::new();
-        payload::decode_with(stored, &mut body, |number| {
+        body::decode_with(stored, &mut body, |number| {
             let kept = self.meta.get(&dictionary::key(number)).cloned();
             kept.ok_or_else(|| Error::Corrupt(format!("dictionary {number} is lost")))
         })?;

@@ -8,8 +8,8 @@
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::{CParameter, ParamSwitch, Strategy, compress_bound};
 
+use super::body::{self, Codec};
 use super::dictionary;
-use super::payload::{self, Codec};
 use crate::state::FrameKind;
 use crate::{Error, RecordId, Result};
 
@@ -36,7 +36,7 @@ const SMALL_STEP_BODIES: u32 = 4096;
 const GOOD_PERCENT: usize = 44;
 
 /// Compresses bodies, reusing its working memory.
-pub(crate) struct Encoder {
+pub(crate) struct BodyCompressor {
     short: Compressor<'static>,
     /// The other compressors are made for the first body that needs them.
     small_steps: Option<Compressor<'static>>,
@@ -55,7 +55,7 @@ struct Sample {
     small_steps: u32,
 }
 
-impl Encoder {
+impl BodyCompressor {
     pub(crate) fn new() -> Result<Self> {
         let (small_steps, other) = (None, None);
         Ok(Self { short: stepping(LARGE_STEP)?, small_steps, other, sample: Sample::default(), scratch: Vec::new() })
@@ -67,7 +67,7 @@ impl Encoder {
             Some(compressed) => (Codec::Dictionary(dictionary::CURRENT), compressed),
             None => (Codec::Raw, body),
         };
-        payload::write(codec, id, kind, body, data, stored);
+        body::write(codec, id, kind, body, data, stored);
         Ok(())
     }
 
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn small_steps_are_used_after_large_steps_compress_badly() {
         let mut random = fastrand::Rng::with_seed(1);
-        let mut encoder = Encoder::new().unwrap();
+        let mut encoder = BodyCompressor::new().unwrap();
         let mut average = |bodies: u32| {
             let sizes = (0..bodies).map(|_| {
                 let body = jumble(&mut random);
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn large_steps_stay_in_use_while_they_compress_well() {
-        let mut encoder = Encoder::new().unwrap();
+        let mut encoder = BodyCompressor::new().unwrap();
         for _ in 0..=SAMPLE {
             encoder.compress(&b"the model answered the question ".repeat(40)).unwrap();
         }

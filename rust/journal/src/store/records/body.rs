@@ -9,7 +9,7 @@ use super::dictionary;
 use crate::checksum::crc32c;
 use crate::frame::{MAX_PAYLOAD, array};
 use crate::state::FrameKind;
-use crate::store::db::tables::{PART_END, PART_START, Tables};
+use crate::store::db::trees::{PART_END, PART_START, Trees};
 use crate::{Error, RecordId, Result};
 
 /// codec u8 | kind u8 | dictionary u16 | raw length u32 | CRC-32C of the raw bytes u32 | CRC-32C of the record id u32
@@ -45,16 +45,16 @@ pub(crate) fn write(codec: Codec, id: RecordId, kind: FrameKind, body: &[u8], da
 }
 
 /// Reads a stored body. Fails unless it is intact, and this part of this record.
-pub(crate) fn decode(txn: &RoTxn, tables: &Tables, id: RecordId, part: u8, stored: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn decode(txn: &RoTxn, trees: &Trees, id: RecordId, part: u8, stored: &[u8]) -> Result<Vec<u8>> {
     let mut body = Vec::new();
-    decode_into(txn, tables, id, part, stored, &mut body)?;
+    decode_into(txn, trees, id, part, stored, &mut body)?;
     Ok(body)
 }
 
 /// Like [`decode`], into memory that the caller reuses. After an error its content is undefined.
 pub(crate) fn decode_into(
     txn: &RoTxn,
-    tables: &Tables,
+    trees: &Trees,
     id: RecordId,
     part: u8,
     stored: &[u8],
@@ -63,7 +63,7 @@ pub(crate) fn decode_into(
     if !belongs(stored, id, part) {
         return Err(Error::Corrupt("a stored body is not this record's".into()));
     }
-    decode_with(stored, body, |number| Ok(dictionary::find(txn, tables, number)?.to_vec()))
+    decode_with(stored, body, |number| Ok(dictionary::find(txn, trees, number)?.to_vec()))
 }
 
 /// Reads a stored body of any record. `dictionary` returns dictionaries that this version does not ship.

@@ -16,7 +16,7 @@ const LEN: usize = 256;
 const REASON: usize = 40;
 
 /// A writer's own side of its file.
-pub(crate) struct WriterLock {
+pub(crate) struct WriterFile {
     file: CloseOnFork,
     path: PathBuf,
     started: Millis,
@@ -44,7 +44,7 @@ pub struct WriterInfo {
     pub last_failure: String,
 }
 
-impl WriterLock {
+impl WriterFile {
     pub(crate) fn create(spool: &Path, id: RecordId) -> Result<Self> {
         let path = lock_path(spool, id);
         // Locked before it gets its name, so that no reader finds it unlocked while its process lives.
@@ -120,13 +120,13 @@ pub(crate) fn lock_path(spool: &Path, id: RecordId) -> PathBuf {
 }
 
 /// A writer as another process sees it. The `guard` of a dead writer keeps a second process from removing its files.
-pub(crate) struct Observed {
+pub(crate) struct WriterStatus {
     pub(crate) info: WriterInfo,
     pub(crate) guard: Option<CloseOnFork>,
 }
 
 /// Reads a writer's file. A writer is alive while its lock is held. A writer without a file is dead, and its failures are counted.
-pub(crate) fn observe(spool: &Path, id: RecordId) -> Result<Observed> {
+pub(crate) fn observe(spool: &Path, id: RecordId) -> Result<WriterStatus> {
     let path = lock_path(spool, id);
     let mut info = WriterInfo {
         id,
@@ -139,7 +139,7 @@ pub(crate) fn observe(spool: &Path, id: RecordId) -> Result<Observed> {
     };
     let file = match CloseOnFork::open(|| File::options().read(true).write(true).open(&path)) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Observed { info, guard: None }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(WriterStatus { info, guard: None }),
         Err(error) => return Err(Error::io("cannot open", &path)(error)),
     };
     let guard = match file.try_lock() {
@@ -157,7 +157,7 @@ pub(crate) fn observe(spool: &Path, id: RecordId) -> Result<Observed> {
         let reason = bytes[REASON..].split(|byte| *byte == 0).next().unwrap_or_default();
         info.last_failure = String::from_utf8_lossy(reason).into_owned();
     }
-    Ok(Observed { info, guard: guard.then_some(file) })
+    Ok(WriterStatus { info, guard: guard.then_some(file) })
 }
 
 #[cfg(test)]
@@ -169,7 +169,7 @@ mod tests {
         let spool = tempfile::tempdir().unwrap();
         let id = RecordId::new();
         std::fs::create_dir(lock_path(spool.path(), id)).unwrap();
-        assert!(WriterLock::create(spool.path(), id).is_err());
+        assert!(WriterFile::create(spool.path(), id).is_err());
         let left: Vec<_> = std::fs::read_dir(spool.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert_eq!(left, [lock_path(spool.path(), id)]);
     }

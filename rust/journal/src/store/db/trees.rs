@@ -16,13 +16,13 @@ pub(crate) type Tree = Database<Bytes, Bytes>;
 /// How many named trees an environment may hold, with room for later versions.
 pub(crate) const MAX_TREES: u32 = 32;
 
-macro_rules! tables {
+macro_rules! trees {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
         /// Handles to every tree.
         #[derive(Clone, Copy)]
-        pub(crate) struct Tables { $($(#[$doc])* pub(crate) $name: Tree,)* }
+        pub(crate) struct Trees { $($(#[$doc])* pub(crate) $name: Tree,)* }
 
-        impl Tables {
+        impl Trees {
             pub(crate) fn all(&self) -> Vec<(&'static str, Tree)> {
                 vec![$((stringify!($name), self.$name)),*]
             }
@@ -40,7 +40,7 @@ macro_rules! tables {
     };
 }
 
-tables! {
+trees! {
     /// Name -> bytes: the format, the counters.
     meta,
     /// (writer, segment) -> the offset up to which it was ingested.
@@ -82,11 +82,11 @@ tables! {
 }
 
 /// Trees that a store of this format may lack, because an earlier version made it without them.
-const ADDED: [&str; 5] = ["ack_order", "positions", "callbacks_due", "followups", "followup_work"];
+const LATER_TREES: [&str; 5] = ["ack_order", "positions", "callbacks_due", "followups", "followup_work"];
 
 /// Whether an earlier version made the store without some of the trees.
-pub(crate) fn lacks_added(env: &Env<WithoutTls>, txn: &RoTxn) -> Result<bool> {
-    for name in ADDED {
+pub(crate) fn lacks_later_trees(env: &Env<WithoutTls>, txn: &RoTxn) -> Result<bool> {
+    for name in LATER_TREES {
         if env.open_database::<Bytes, Bytes>(txn, Some(name))?.is_none() {
             return Ok(true);
         }
@@ -95,8 +95,8 @@ pub(crate) fn lacks_added(env: &Env<WithoutTls>, txn: &RoTxn) -> Result<bool> {
 }
 
 /// Makes those trees. Any other missing tree is damage.
-pub(crate) fn create_added(env: &Env<WithoutTls>, txn: &mut RwTxn) -> Result<()> {
-    for name in ADDED {
+pub(crate) fn create_later_trees(env: &Env<WithoutTls>, txn: &mut RwTxn) -> Result<()> {
+    for name in LATER_TREES {
         env.create_database::<Bytes, Bytes>(txn, Some(name))?;
     }
     Ok(())
@@ -108,7 +108,7 @@ pub(crate) const PART_START: u8 = 0;
 pub(crate) const PART_END: u8 = 1;
 
 /// The segment index of a cursor that marks a writer's failures as counted.
-pub(crate) const COUNTED: u32 = u32::MAX;
+pub(crate) const FAILURES_COUNTED: u32 = u32::MAX;
 
 pub(crate) fn seq_key(seq: Seq) -> [u8; 8] {
     number_key(seq.0)

@@ -1,4 +1,4 @@
-//! Retention: how much a journal may hold, and which records are pruned first when it holds more.
+//! The quota: how much a journal may hold, and which records are pruned first when it holds more.
 //!
 //! A pruned record loses its bodies. Its id, labels, state and ack stay. So its request id can still be found, and a repeated event is
 //! recognised. Nothing is removed unless a quota is set.
@@ -6,14 +6,14 @@
 use std::ops::Bound;
 use std::time::Duration;
 
-use super::payload;
+use super::body;
 use super::row::StateRow;
 use super::transition::{Change, load};
 use crate::frame::array;
 use crate::state::{FLAG_PRUNED, State, stored_as_u8};
 use crate::store::Store;
-use crate::store::callbacks::Entry;
-use crate::store::db::tables::{
+use crate::store::callbacks::CallbackEntry;
+use crate::store::db::trees::{
     PART_END, PART_START, callback_key, parked_key, record_key, seq_key, tail_seq, with_seal, without_seal,
 };
 use crate::time::whole_ms;
@@ -61,7 +61,7 @@ pub struct Quota {
 
 /// How many records a quota pruned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pruned {
+pub struct PruneCounts {
     /// Acked records.
     pub acked: u64,
     /// Records that were never sent.
@@ -107,18 +107,18 @@ pub(crate) fn is_whole(stored: &[u8]) -> bool {
 impl Store {
     /// The journal's quota. It has no limits when none was set, or when the stored one is damaged.
     pub fn quota(&self) -> Result<Quota> {
-        self.db().read(|txn, tables| Ok(tables.meta.get(txn, KEY)?.and_then(Quota::decode).unwrap_or_default()))
+        self.db().read(|txn, trees| Ok(trees.meta.get(txn, KEY)?.and_then(Quota::decode).unwrap_or_default()))
     }
 
     /// Sets the journal's quota. Every later ingest applies it, in any process.
     pub fn set_quota(&self, quota: &Quota) -> Result<()> {
-        self.db().write(|txn, tables| Ok(tables.meta.put(txn, KEY, &quota.encode())?))
+        self.db().write(|txn, trees| Ok(trees.meta.put(txn, KEY, &quota.encode())?))
     }
 
     /// Prunes records beyond the quota. The caller holds the ingest lock.
-    pub(crate) fn enforce_quota(&self) -> Result<Pruned> {
+    pub(crate) fn enforce_quota(&self) -> Result<PruneCounts> {
         let quota = self.quota()?;
-        let mut total = Pruned::default();
+        let mut total = PruneCounts::default();
         if let Some(age) = quota.max_age {
             let before = Millis::now() - age;
             while self.prune(quota.policy, Share { records: BATCH, bytes: u64::MAX, before }, &mut total)? {}
@@ -136,9 +136,9 @@ impl Store {
     }
 
     /// Prunes in one transaction. Returns whether it found a record to prune.
-    fn prune(&self, policy: QuotaPolicy, share: Share, total: &mut Pruned) -> Result<bool> {
-        let pruned = self.db().write(|txn, tables| {
-            let mut change = Change::begin(txn, tables, Millis::now())?;
+    fn prune(&self, policy: QuotaPolicy, share: Share, total: &mut PruneCounts) -> Result<bool> {
+        let pruned = self.db().write(|txn, trees| {
+            let mut change = Change::begin(txn, trees, Millis::now())?;
             let before = change.counts.clone();
             let mut left = share;
             let acked = prune_acked(&mut change, &mut left)?;
@@ -150,11 +150,11 @@ impl Store {
             if change.counts != before {
                 change.finish()?;
             }
-            Ok(Pruned { acked, unsent })
+            Ok(PruneCounts { acked, unsent })
         })?;
         total.acked += pruned.acked;
         total.unsent += pruned.unsent;
-        Ok(pruned != Pruned::default())
+        Ok(pruned != PruneCounts::default())
     }
 }
 
@@ -167,9 +167,9 @@ impl Share {
 fn prune_acked(change: &mut Change, left: &mut Share) -> Result<u64> {
     let (mut chosen, mut from) = (Vec::new(), None);
     let first = seq_key(change.counts.acked_from);
-    for entry in change.tables.acks.range(change.txn, &(Bound::Included(&first[..]), Bound::Unbounded))? {
+    for entry in change.trees.acks.range(change.txn, &(Bound::Included(&first[..]), Bound::Unbounded))? {
         let seq = tail_seq(entry?.0)?;
-        let row = load(change.txn, change.tables, seq)?;
+        let row = load(change.txn, change.trees, seq)?;
         if row.is_pruned() {
             continue;
         }
@@ -179,7 +179,7 @@ fn prune_acked(change: &mut Change, left: &mut Share) -> Result<u64> {
         }
         // The sink receives the record together with the request id.
         let key = callback_key(row.sink, seq);
-        let waiting = change.tables.callbacks.get(change.txn, &key)?.map(|value| Entry::decode(&key, value));
+        let waiting = change.trees.callbacks.get(change.txn, &key)?.map(|value| CallbackEntry::decode(&key, value));
         if waiting.transpose()?.is_some_and(|entry| !entry.is_dead()) {
             from.get_or_insert(seq);
         } else {
@@ -207,17 +207,17 @@ fn prune_unsent(change: &mut Change, left: &mut Share) -> Result<u64> {
     for state in [State::Dead, State::Held] {
         let (first, last) = (parked_key(state, change.counts.parked_from), parked_key(state, Seq::MAX));
         let range = (Bound::Included(&first[..]), Bound::Included(&last[..]));
-        for entry in change.tables.parked.range(change.txn, &range)? {
+        for entry in change.trees.parked.range(change.txn, &range)? {
             seqs.push(tail_seq(entry?.0)?);
         }
     }
-    for entry in change.tables.outbox.iter(change.txn)? {
+    for entry in change.trees.outbox.iter(change.txn)? {
         seqs.push(tail_seq(entry?.0)?);
     }
     seqs.sort_unstable();
     let (mut pruned, mut parked_from) = (0, change.counts.last_seq.next());
     for seq in seqs {
-        let row = load(change.txn, change.tables, seq)?;
+        let row = load(change.txn, change.trees, seq)?;
         if row.is_pruned() {
             continue;
         }
@@ -244,9 +244,9 @@ fn mark_pruned(row: &mut StateRow) {
 fn remove_bodies(change: &mut Change, seq: Seq, left: &mut Share) -> Result<()> {
     for part in [PART_START, PART_END] {
         let key = record_key(seq, part);
-        let Some(stored) = change.tables.records.get(change.txn, &key)? else { continue };
-        let (raw, bytes) = (payload::raw_len(stored), stored.len() as u64);
-        change.tables.records.delete(change.txn, &key)?;
+        let Some(stored) = change.trees.records.get(change.txn, &key)? else { continue };
+        let (raw, bytes) = (body::raw_len(stored), stored.len() as u64);
+        change.trees.records.delete(change.txn, &key)?;
         change.counts.raw_bytes = change.counts.raw_bytes.saturating_sub(raw);
         change.counts.stored_bytes = change.counts.stored_bytes.saturating_sub(bytes);
         left.bytes = left.bytes.saturating_sub(bytes);

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use common::{Bench, LATER, SINK, assert_sound, end, lease_at, row, start};
 use plsync_journal::{
-    Durability, Ended, FLAG_PRUNED, Millis, Parked, Query, Quota, QuotaPolicy, RecordId, RequestId, Seq, Spool, State,
-    Store,
+    CallEnd, Durability, FLAG_PRUNED, Millis, ParkedState, Query, Quota, QuotaPolicy, RecordId, RequestId, Seq, Spool,
+    State, Store,
 };
 
 /// A quota that prunes every record that it may prune.
-const NOTHING: Quota = Quota { max_bytes: Some(0), max_age: None, policy: QuotaPolicy::KeepUnsent };
+const PRUNE_ALL: Quota = Quota { max_bytes: Some(0), max_age: None, policy: QuotaPolicy::KeepUnsent };
 
 /// Records a call without a sink, so that no callback keeps its content.
 fn call(bench: &Bench) -> RecordId {
@@ -19,7 +19,7 @@ fn call(bench: &Bench) -> RecordId {
     let spool = Spool::open(&bench.path, Durability::Process).unwrap();
     let body = id.hex().repeat(100);
     spool.append(&start(id, &[], body.as_bytes())).unwrap();
-    spool.append(&end(id, Ended::Ok, body.as_bytes())).unwrap();
+    spool.append(&end(id, CallEnd::Ok, body.as_bytes())).unwrap();
     id
 }
 
@@ -51,11 +51,11 @@ fn an_acked_record_keeps_its_id_state_and_request_id() {
     let (sent, unsent) = (call(&bench), call(&bench));
     let store = bench.store();
     ack(&store, sent, 7);
-    store.set_quota(&NOTHING).unwrap();
+    store.set_quota(&PRUNE_ALL).unwrap();
     store.ingest(true).unwrap();
     assert!(is_pruned(&store, sent) && !is_pruned(&store, unsent));
     let row = row(&store, sent);
-    assert_eq!((row.state, row.ended, common::request_id(&row)), (State::Acked, Ended::Ok, 7));
+    assert_eq!((row.state, row.ended, common::request_id(&row)), (State::Acked, CallEnd::Ok, 7));
     assert_eq!(store.by_request(RequestId(7)).unwrap(), Some(sent));
     let stats = store.stats().unwrap();
     assert_eq!((stats.pruned_acked, stats.pruned_unsent, stats.records), (1, 0, 2));
@@ -67,7 +67,7 @@ fn a_record_acked_late_is_still_pruned() {
     let bench = Bench::new();
     let ids: Vec<_> = (0..5).map(|_| call(&bench)).collect();
     let store = bench.store();
-    store.set_quota(&NOTHING).unwrap();
+    store.set_quota(&PRUNE_ALL).unwrap();
     for at in [4, 0, 2] {
         ack(&store, ids[at], at as u64);
         store.ingest(true).unwrap();
@@ -82,7 +82,7 @@ fn a_record_whose_callback_waits_is_kept_until_it_is_delivered() {
     let id = bench.call("waits");
     let store = bench.store();
     ack(&store, id, 7);
-    store.set_quota(&NOTHING).unwrap();
+    store.set_quota(&PRUNE_ALL).unwrap();
     store.ingest(true).unwrap();
     assert!(!is_pruned(&store, id));
     store.settle_callbacks(SINK, &[row(&store, id).seq], &[], &[]).unwrap();
@@ -97,8 +97,8 @@ fn drop_oldest_prunes_acked_records_first_and_counts_unsent_ones() {
     let store = bench.store();
     ack(&store, sent, 7);
     let seq = row(&store, refused).seq;
-    store.park(&[seq], Parked::Dead, Millis::EPOCH, "refused").unwrap();
-    store.set_quota(&Quota { policy: QuotaPolicy::DropOldest, ..NOTHING }).unwrap();
+    store.park(&[seq], ParkedState::Dead, Millis::EPOCH, "refused").unwrap();
+    store.set_quota(&Quota { policy: QuotaPolicy::DropOldest, ..PRUNE_ALL }).unwrap();
     store.ingest(true).unwrap();
     for id in [sent, waits, refused] {
         assert!(is_pruned(&store, id));
@@ -120,7 +120,7 @@ fn drop_oldest_keeps_leased_and_open_records() {
     let store = bench.store();
     lease_at(&store, 10, LATER);
     let running = bench.start("running", &b"{\"prompt\":\"?\"}".repeat(100));
-    store.set_quota(&Quota { policy: QuotaPolicy::DropOldest, ..NOTHING }).unwrap();
+    store.set_quota(&Quota { policy: QuotaPolicy::DropOldest, ..PRUNE_ALL }).unwrap();
     store.ingest(true).unwrap();
     assert!(!is_pruned(&store, leased) && !is_pruned(&store, running));
 }
@@ -170,7 +170,7 @@ fn a_damaged_quota_removes_nothing_and_is_reported() {
     let store = bench.store();
     ack(&store, id, 7);
     let max_bytes = 0x0123_4567_89ab_cdef;
-    store.set_quota(&Quota { max_bytes: Some(max_bytes), ..NOTHING }).unwrap();
+    store.set_quota(&Quota { max_bytes: Some(max_bytes), ..PRUNE_ALL }).unwrap();
     drop(store);
     let data = bench.path.join("lmdb/data.mdb");
     let mut bytes = std::fs::read(&data).unwrap();
