@@ -2,9 +2,9 @@
 
 Usage: python benches/python/callbacks.py [--ids N] [--rounds N] [--idle SECONDS]
 
-The peer is the obvious queue: a table in SQLite (WAL, each commit synced). It marks a row, calls the function, and
-deletes the row. After a crash it repeats one call, where plsync may repeat 16. It has no leases and no retries, and any
-process may take any row.
+The peer is the obvious queue: a table in SQLite (WAL, each commit synced). The peer marks a row, calls the function,
+and deletes the row. After a crash it repeats one call, where plsync may repeat 16. The peer has no leases and no
+retries, and any process may take any row.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def main() -> None:
             peer.append(drain_sqlite(root / f"peer-{number}", options.ids))
         per_id = {
             name: statistics.median(times) / options.ids * 1e6
-            for name, times in (("plsync", alone), ("beside a function of 1 s a call", beside), ("SQLite", peer))
+            for name, times in (("plsync", alone), ("beside a function of 1 s per call", beside), ("SQLite", peer))
         }
         for name, micros in per_id.items():
             print(f"{name}: {micros:,.0f} us an id, {1e6 / micros:,.0f} a second ({micros / per_id['SQLite']:.2f} x)")

@@ -58,7 +58,7 @@ def record(path: Path, calls: int) -> None:
 
 
 def send_with_plsync(path: Path, url: str) -> float:
-    """Send a journal in one pass, and return the records a second."""
+    """Send a journal in one pass, and return the records per second."""
     with Journal.open(path) as journal, PromptLayerClient(DEFAULT_API_KEY, url) as client:
         journal.ingest(wait=True)
         sender = Sender(journal, client, SendPolicy())
@@ -70,7 +70,7 @@ def send_with_plsync(path: Path, url: str) -> float:
 
 
 def send_with_the_sdk(path: Path, url: str, calls: int) -> float:
-    """Send the newest calls of a journal in a loop over the SDK, and return the records a second."""
+    """Send the newest calls of a journal in a loop over the SDK, and return the records per second."""
     from promptlayer import PromptLayer  # noqa: PLC0415 - slow to import
 
     sdk = PromptLayer(api_key=DEFAULT_API_KEY, base_url=url)
@@ -87,7 +87,7 @@ def _for_the_sdk(log: dict[str, Any]) -> dict[str, Any]:
 
 
 def compare(records: int, directory: Path) -> dict[str, dict[str, float]]:
-    """Records a second by latency: the medians of both sides, and the median of their ratio in a round."""
+    """Records per second by latency: the medians of both sides, and the median of their ratio in a round."""
     table = {}
     for latency in LATENCIES:
         ours, theirs = [], []
@@ -185,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.json:
         json.dump({"records_per_second": table, "first_ack_seconds": acks, "backlog": long}, sys.stdout, indent=2)
         return
-    print(f"records a second (Python {platform.python_version()}, {os.cpu_count()} cores, {ROUNDS} rounds, medians)")
+    print(f"records per second (Python {platform.python_version()}, {os.cpu_count()} cores, {ROUNDS} rounds, medians)")
     print(f"{'latency':10}{'plsync':>12}{'SDK loop':>12}{'ratio':>10}")
     for latency, row in table.items():
         print(f"{latency:10}{row['plsync']:12,.0f}{row['SDK']:12,.1f}{row['ratio']:9.1f}x")

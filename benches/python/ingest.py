@@ -90,7 +90,7 @@ def record(path: Path, count: int, texts: list[str]) -> None:
 
 
 def ingest_us(directory: Path, count: int, texts: list[str]) -> tuple[float, list[bytes], float]:
-    """Microseconds a record, the bodies, and the stored share of their size."""
+    """Microseconds per record, the bodies, and the stored share of their size."""
     path = directory / f"journal-{uuid4()}"
     record(path, count, texts)
     store = Store(str(path))
@@ -107,7 +107,7 @@ def ingest_us(directory: Path, count: int, texts: list[str]) -> tuple[float, lis
 
 
 def py_lmdb_us(directory: Path, bodies: list[bytes]) -> float:
-    """Microseconds a record for py-lmdb, transactions of 100."""
+    """Microseconds per record for py-lmdb, transactions of 100."""
     environment = lmdb.open(str(directory / f"lmdb-{uuid4()}"), map_size=4 << 30)
     begin = time.perf_counter()
     for first in range(0, len(bodies), 100):
@@ -140,9 +140,9 @@ def main() -> None:
     )
     print(
         f"plsync, compressed to {statistics.median(shares):.0%} and indexed   "
-        f"{statistics.median(ours):6.1f} us a record"
+        f"{statistics.median(ours):6.1f} us per record"
     )
-    print(f"py-lmdb, uncompressed, by the hundred     {statistics.median(peers):6.1f} us a record")
+    print(f"py-lmdb, uncompressed, by the hundred     {statistics.median(peers):6.1f} us per record")
     print(f"plsync / py-lmdb                          {ratio:6.2f}")
 
 

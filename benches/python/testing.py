@@ -1,4 +1,4 @@
-"""The records a second that the PromptLayer stand-in receives. Other benches measure the sender only if it is faster.
+"""The records per second that the PromptLayer stand-in receives. Other benches measure the sender only if it is faster.
 
 Usage: python benches/python/testing.py [--batches N] [--rounds N]
 
@@ -100,13 +100,13 @@ def time_sending(host: str, numbers: range, connections: int, seconds: Any) -> N
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The records a second that the stand-in receives.")
+    parser = argparse.ArgumentParser(description="The records per second that the stand-in receives.")
     parser.add_argument("--batches", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     records = options.batches * BATCH
     size = len(orjson.dumps(span(1)))
-    print(f"records a second, {size:,} bytes each (Python {platform.python_version()}, {os.cpu_count()} cores)")
+    print(f"records per second, {size:,} bytes each (Python {platform.python_version()}, {os.cpu_count()} cores)")
     print(f"{'':26}" + "".join(f"{f'{count} connections':>16}" for count in CONNECTIONS))
     context = multiprocessing.get_context("spawn")
     seconds = context.Queue()

@@ -1,4 +1,4 @@
-"""A flight recorder for LLM calls: recorded locally by a LangChain callback, replayed to PromptLayer by ``plsync run``.
+"""A flight recorder for LLM calls: recorded locally by a LangChain callback, sent to PromptLayer by ``plsync run``.
 
 The public names load on first use, so that ``import plsync`` costs nearly nothing.
 """

@@ -103,7 +103,7 @@ class AmbiguousId(PlsyncError, Exception):
 
 
 class InvalidFollowUp(PlsyncError, ValueError):
-    """PromptLayer would refuse a score, metadata, a prompt link or a group. It was not queued."""
+    """PromptLayer would refuse a score, metadata, a prompt link or a group. The follow-up was not queued."""
 
 
 class SinkUnavailable(PlsyncError, Exception):

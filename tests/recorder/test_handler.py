@@ -1,4 +1,4 @@
-"""Each way to call a model leaves one record a request, with the arguments of LangChain's callbacks."""
+"""Each way to call a model leaves one record per request, with the arguments of LangChain's callbacks."""
 
 from __future__ import annotations
 

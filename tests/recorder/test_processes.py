@@ -1,4 +1,4 @@
-"""Many processes, threads and event loops write one journal. It has every call, and it is sound."""
+"""Many processes, threads and event loops write one journal. The journal has every call, and it is sound."""
 
 from __future__ import annotations
 

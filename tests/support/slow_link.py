@@ -1,4 +1,4 @@
-"""A link between a client and a server with a limit in bytes a second for all connections."""
+"""A link between a client and a server with a limit in bytes per second for all connections."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class JournalThread:
     _name: ClassVar[str]
     """The thread's name."""
     _purpose: ClassVar[str]
-    """The work of the thread. It completes the log message "plsync could not start the thread that ..."."""
+    """The work of the thread. The text completes the log message "plsync could not start the thread that ..."."""
     _log: ClassVar[logging.Logger]
 
     def __init_subclass__(cls) -> None:

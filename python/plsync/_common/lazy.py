@@ -1,4 +1,4 @@
-"""Package faces whose names load on first use, so that importing a package costs nearly nothing."""
+"""Package namespaces whose names load on first use, so that importing a package costs nearly nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def exports(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], A
     >>> getter("Journal").__name__
     'Journal'
     """
-    face = sys.modules[package]
+    namespace = sys.modules[package]
 
     def get(name: str) -> Any:
         path = modules.get(name)
@@ -34,10 +34,10 @@ def exports(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], A
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module = importlib.import_module(path)
         value = module if path == f"{package}.{name}" else getattr(module, name)
-        setattr(face, name, value)
+        setattr(namespace, name, value)
         return value
 
     def names() -> list[str]:
-        return sorted({*vars(face), *modules})
+        return sorted({*vars(namespace), *modules})
 
     return get, names

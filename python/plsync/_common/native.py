@@ -1,7 +1,7 @@
 """The native module, with the parts of plsync that it needs. Import its names from here, never from ``plsync._native``.
 
 Rust imports no module of plsync by itself. It raises the classes of :mod:`plsync.errors`, and calls the redaction of
-Python. Importing this module hands both over, once a process. Without a hand-over, the native classes raise
+Python. Importing this module hands both over, once per process. Without a hand-over, the native classes raise
 RuntimeError.
 """
 

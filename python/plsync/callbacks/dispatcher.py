@@ -1,6 +1,7 @@
 """Delivers the request ids of a journal: one thread finds the sinks that are due, and starts a thread for each sink.
 
-No sink waits for another, and the sender waits for none. ``docs/guarantees/callbacks.md`` has the guarantees.
+No sink waits for another, and the sender waits for none. ``worker.py`` calls a sink, and sets the time of each retry.
+``docs/guarantees/callbacks.md`` has the guarantees.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Calls ``pl_id_callback`` in the program that records: one thread for each journal, and one object for its callbacks.
+"""Calls ``pl_id_callback`` in the program that records: one thread and one object per journal.
 
 The journal's doorbell announces request ids. Until the first ring a program pays for one thread that looks at a file
-four times a second. The thread opens the journal after the first ring.
+four times per second. The thread opens the journal after the first ring.
 """
 
 from __future__ import annotations

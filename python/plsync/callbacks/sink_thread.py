@@ -55,7 +55,7 @@ class Mailbox:
 
 
 class SinkThread(threading.Thread):
-    """The thread of one sink's worker. It lingers when no id is due, and so does the event loop of async callbacks."""
+    """The thread of one sink's worker. The thread lingers when no id is due, and so does its event loop."""
 
     def __init__(self, worker: SinkWorker, mailbox: Mailbox) -> None:
         super().__init__(name=f"plsync-callback {worker.sink}", daemon=True)

@@ -1,4 +1,4 @@
-"""Delivers request ids to one sink: claims entries, calls the sink for each, and settles them."""
+"""Delivers request ids to one sink: claims entries, calls the sink for each, settles them, and retries failed calls."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LONG_CALL: Final = 30.0
 
 # Calls that returned are settled together, at this interval: after a crash all unsettled ones are called again.
 _SETTLE_EVERY: Final = 0.2
-# The waits between attempts grow fourfold, from 5 s to 10 h. The last attempt is more than a day after the first.
+# The waits before a retry grow fourfold, from 5 s to 10 h. The last attempt is more than a day after the first.
 _FIRST_WAIT: Final = 5.0
 _GROWTH: Final = 4.0
 _LONGEST_WAIT: Final = 36_000.0
@@ -43,7 +43,7 @@ class CallbackReport:
     delivered: int = 0
     """Calls that returned."""
     failed: int = 0
-    """Calls that raised, to be tried again."""
+    """Calls that raised, to be retried."""
     dead: int = 0
     """Calls that raised for the last time. The journal keeps the entry with its error."""
     errors: list[str] = field(default_factory=list)
@@ -219,7 +219,7 @@ class SinkWorker:
     def _log_first(self, error: BaseException) -> None:
         """Log the traceback of the first of several failures in a row."""
         if not self._is_failing and not isinstance(error, Undelivered):
-            _log.warning("%s raised; it is called again later", self.sink, exc_info=error)
+            _log.warning("%s raised; plsync retries the call later", self.sink, exc_info=error)
         self._is_failing = True
 
 

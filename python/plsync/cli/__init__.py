@@ -1,7 +1,8 @@
-"""The ``plsync`` command, built on the public API of ``plsync``; one module a command.
+"""The ``plsync`` command, built on the public API of ``plsync``; one module per command.
 
 Exit codes: 0 done, 1 an error (one line on stderr explains it), 2 wrong usage, 3 work is left (``run`` only).
-Commands that only read import neither LangChain nor an HTTP client.
+Commands that only read import neither LangChain nor an HTTP client. ``docs/guide/cli.md`` lists the options and fields;
+``tests/cli/test_help.py`` compares it with ``--help``.
 """
 
 from __future__ import annotations

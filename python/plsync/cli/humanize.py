@@ -91,7 +91,7 @@ def state(record: Record) -> Text:
 
 
 def content(value: Any) -> str:
-    """The content of a message as text, one line a block; media by their type, such as ``[image]``."""
+    """The content of a message as text, one line per block; media by their type, such as ``[image]``."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):

@@ -26,7 +26,7 @@ def list_records(
 ) -> None:
     """List records, newest first.
 
-    A record must pass every filter. With --json: one record a line, as `plsync show --json` prints it.
+    A record must pass every filter. With --json: one record per line, as `plsync show --json` prints it.
     """
     filters = options.filters(tag=tag, model=model, state=state, status=status, since=since, until=until, text=text)
     with Journal.open(journal) as opened:

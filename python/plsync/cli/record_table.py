@@ -32,7 +32,7 @@ _NARROW_MODEL: Final = 12
 
 
 def table_lines(journal: Journal, records: Sequence[Record], width: int) -> Iterator[Text]:
-    """A heading, then one line a record. Columns fit these records; no line is longer than ``width``."""
+    """A heading, then one line per record. Columns fit these records; no line is longer than ``width``."""
     table = [[Text(name, style="bold") for name, _, _ in _COLUMNS], *(_cells(journal, record) for record in records)]
     is_wide = width >= _WIDE
     for row in table[1:] if not is_wide else []:

@@ -149,7 +149,7 @@ def _report(step: Step, reporter: RunReporter, lock: SenderLock) -> None:
 
 @contextlib.contextmanager
 def _until_signalled(runner: Runner) -> Iterator[None]:
-    """Stop the runner on SIGINT and SIGTERM. It waits a moment for responses, and stores them."""
+    """Stop the runner on SIGINT and SIGTERM. The runner waits a moment for responses, and stores them."""
 
     def stop(number: int, _frame: Any) -> None:
         if runner.stopping:

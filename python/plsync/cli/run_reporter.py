@@ -52,7 +52,7 @@ class RunReporter:
     """Reports the steps of a run, and sums them up.
 
     Args:
-        json: print one JSON object a line.
+        json: print one JSON object per line.
     """
 
     json: bool
@@ -134,7 +134,7 @@ class RunReporter:
 
 
 class _JsonOutput:
-    """JSON, one object a line."""
+    """JSON, one object per line."""
 
     def __init__(self) -> None:
         self._rate = _ProgressRate()
@@ -203,7 +203,7 @@ class _ProgressRate:
         self._at, self._done = time.monotonic(), 0
 
     def due(self, done: int) -> float | None:
-        """Records a second since the last line; None if the next line is not due yet."""
+        """Records per second since the last line; None if the next line is not due yet."""
         passed = time.monotonic() - self._at
         if passed < _PROGRESS_INTERVAL or done == self._done:
             return None
@@ -222,7 +222,7 @@ def _left_lines(left: dict[str, int], unavailable: list[str]) -> list[str]:
     lines = []
     if pending := left.get("pending"):
         lines.append(f"Left: {humanize.count(pending, 'record')} to send, kept in the journal; run this again.")
-    # A leased record at the end of a run belongs to a run that was killed. It may have been sent.
+    # A leased record at the end of a run belongs to a run that was killed. The record may have been sent.
     if in_doubt := left.get("in_doubt", 0) + left.get("leased", 0):
         lines.append(f"Left: {humanize.count(in_doubt, 'record')} in doubt; run this again later to look them up.")
     if dead := left.get("dead"):

@@ -1,4 +1,4 @@
-"""Service notifications for systemd, as sd_notify(3) describes them: one datagram a notification."""
+"""Service notifications for systemd, as sd_notify(3) describes them: one datagram per notification."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def tail(
 ) -> None:
     """List the newest records, the newest last. With -f also new records; waits for a missing journal.
 
-    With --json: one record a line, as `plsync show --json` prints it.
+    With --json: one record per line, as `plsync show --json` prints it.
     """
     filters = options.filters(tag=tag, model=model, state=state, status=status, since=since, until=until, text=text)
     console = stdout_console()

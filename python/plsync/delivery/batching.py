@@ -51,15 +51,15 @@ class BatchSizer:
 
     Args:
         timeout: seconds after which the client stops waiting for a response.
-        limit: bytes of events in one request, over the best of links.
+        limit: bytes of events in one request, on the fastest link.
     """
 
-    # Six such requests at once are answered within the usual 30 s on a link of 8 KB a second.
+    # On a link of 8 KB per second, six such requests at once get their responses within the usual 30 s.
     _FIRST: Final = 32 << 10
     # Below this size the bytes no longer decide how long a request takes.
     _LEAST: Final = 16 << 10
     _FACTOR: Final = 4
-    # Parts of the timeout. A request that takes less could be 16 times (4 times) as large and not be late.
+    # Fractions of the timeout: a faster request would still be on time at 16 (4) times the size.
     _AT_ONCE: Final = 1 / 64
     _SOON: Final = 1 / 8
     # Requests share a slow link, and one of them is quick now and then. Only several in a row count.
@@ -69,7 +69,7 @@ class BatchSizer:
         self._timeout = timeout
         self._limit = limit
         self.max_bytes = min(self._FIRST, limit)
-        """For the next request."""
+        """The bytes of events in the next request."""
         self._quick_in_a_row = 0
 
     def observe(self, size: int, seconds: float, outcome: Outcome) -> None:

@@ -133,7 +133,7 @@ class SendPolicy:
     def longest_send(self) -> float:
         """The longest time until a batch is sent and has settled, however often it is halved.
 
-        One record may take long: an image of 3 MB takes 50 minutes over 1 KB a second.
+        One record may take long: an image of 3 MB takes 50 minutes over 1 KB per second.
         """
         return max(3600.0, 4 * self.timeout) + self.settle
 

@@ -147,7 +147,7 @@ class Reconciler:
             if outcome is None:
                 return
             if not isinstance(outcome, Found):
-                # PromptLayer allows ten searches a minute. The remaining records are searched for after their wait.
+                # PromptLayer allows ten searches per minute. The remaining records are searched for after their wait.
                 if RULES[type(outcome)].action is Action.STOP:
                     report.halt = outcome
                 return

@@ -37,7 +37,8 @@ _STORE_AT_END: Final = 0.1
 class Breaker:
     """A circuit breaker: it counts failures in a row, and grows the pause between two attempts.
 
-    Closed, requests go out. Open, the run pauses; the pass after the pause probes with a single record (half open).
+    While closed, requests go out. While open, the run pauses; the pass after the pause probes with a single record
+    (half open).
     """
 
     def __init__(self, policy: SendPolicy) -> None:
@@ -254,7 +255,8 @@ class Runner:
         ]
         if not due_times:
             return None
-        # At least a moment: the last round left everything that is due by now alone, for a reason.
+        # At least 0.1 s: the last round skipped the work that is already due, and an immediate round would skip it
+        # again.
         wait = max(0.1, (min(due_times) - now_ms()) / 1000)
         return wait if wait <= longest else None
 
@@ -264,14 +266,17 @@ class Runner:
 
     def _close(self) -> Iterator[Step]:
         if self._dispatcher is not None:
-            # One grace serves requests and callbacks: both have known of the stop for the same time.
+            # Requests and callbacks share one grace period; both started to stop at the same time.
             over = 0.0 if self._stopped_at is None else elapsed() - self._stopped_at
             self._dispatcher.stop(max(_STORE_AT_END, self._policy.grace - over))
         yield from self._reports()
 
 
 def _is_reachable(report: PassReport) -> bool:
-    """Whether the pass reached PromptLayer. Over a link that drops now and then a pass may never end well."""
+    """Whether the pass reached PromptLayer.
+
+    Over a link that drops now and then, a pass may never finish without a failure.
+    """
     return report.halt is None or (report.acked > 0 and isinstance(report.halt, Ambiguous | Unreachable))
 
 

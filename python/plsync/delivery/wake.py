@@ -42,7 +42,7 @@ class WakeReason(Flag):
 
 
 class Wake:
-    """Waits for changes that concern one journal. It keeps the changes between two waits.
+    """Waits for changes that concern one journal. The object keeps the changes between two waits.
 
     One thread waits. Any thread, and a signal handler, may interrupt.
 

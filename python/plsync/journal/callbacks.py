@@ -107,7 +107,7 @@ class CallbackQueue:
         Args:
             sink: the name of the sink.
             writer: the writer id of this process, if it records.
-            limit: the most entries. An entry that was attempted before comes alone.
+            limit: the maximum number of entries. An entry that was attempted before comes alone.
             lease_ms: how long the lease lasts, in ms (default: :data:`LEASE`).
             now: the time, in ms since the epoch; the clock's by default.
         """

@@ -44,7 +44,7 @@ class FollowUp:
     request_id: int | None
     """PromptLayer's request id; None until PromptLayer has acked the record."""
     state: Literal["pending", "dead"]
-    """``dead``: PromptLayer refused it. It is kept, and sent again only after a requeue."""
+    """``dead``: PromptLayer refused the follow-up. The queue keeps it, and a requeue makes it pending again."""
     attempts: int
     """Attempts that failed."""
     due_at: datetime | None
@@ -103,7 +103,7 @@ class FollowUpQueue:
         self._ingest = ingest
 
     def add(self, op: Op, payload: dict[str, Any], about: int | str | UUID) -> int:
-        """Queue a follow-up. It is on disk when this returns. :mod:`plsync.journal.tracker` checks payloads.
+        """Queue a follow-up. The entry is on disk when this returns. :mod:`plsync.journal.tracker` checks payloads.
 
         Args:
             op: the operation.
@@ -162,7 +162,7 @@ class FollowUpQueue:
         """Lease the due follow-ups of at most ``limit`` requests, in order within each.
 
         Args:
-            limit: the most requests.
+            limit: the maximum number of requests.
             lease_ms: the follow-ups are due again after this, unless :meth:`done` or :meth:`failed` settles them.
             now_ms: the time, in ms since the epoch.
         """

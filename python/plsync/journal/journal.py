@@ -34,7 +34,7 @@ class Journal(JournalReader):
     # --- writing ---
 
     def append(self, value: Any, *, durability: Literal["process", "power"] = "process") -> str:
-        """Record a value that is not an LLM call. It is kept, and never sent.
+        """Record a value that is not an LLM call. The journal keeps the value, and it is never sent.
 
         Args:
             value: bytes, kept unchanged, or any value that ``docs/reference/events.md`` can encode as JSON.
@@ -60,7 +60,7 @@ class Journal(JournalReader):
             timeout: the longest wait in seconds; None waits without end.
 
         Returns:
-            The receipt, also when the time is over: compare :attr:`Receipt.waiting` with 0.
+            The receipt, also after a timeout: compare :attr:`Receipt.waiting` with 0.
 
         Raises:
             JournalError: the disk is full or fails. The events stay in the spool.

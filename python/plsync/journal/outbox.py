@@ -44,12 +44,12 @@ class Outbox:
         A lane with records that are leased, in doubt or delayed yields none.
 
         Args:
-            limit: the most records.
+            limit: the maximum number of records.
             lease_ms: how long the lease lasts, in ms.
             now_ms: the time, in ms since the epoch.
-            max_bytes: the most bytes of events, about. One record is always leased.
-            per_lane: the most records of one lane (default: ``limit``).
-            bytes_per_lane: the most bytes of one lane (default: ``max_bytes``).
+            max_bytes: about the maximum number of bytes of events. One record is always leased.
+            per_lane: the maximum number of records of one lane (default: ``limit``).
+            bytes_per_lane: the maximum number of bytes of one lane (default: ``max_bytes``).
         """
         rows = self._store.lease(limit, lease_ms, now_ms, max_bytes, per_lane=per_lane, bytes_per_lane=bytes_per_lane)
         return [Record(row) for row in rows]

@@ -86,7 +86,7 @@ class JournalReader:
         """The records that pass every filter (:class:`plsync.journal.Filters`), read a page at a time.
 
         Args:
-            limit: the most records; None for all.
+            limit: the maximum number of records; None for all.
             oldest_first: in the order of the calls; else newest first.
             filters: ``tag, model, state, status, since, until, text, run_id``.
 
@@ -150,11 +150,11 @@ class JournalReader:
         poll: float = 0.5,
         **filters: Unpack[Filters],
     ) -> Iterator[Record]:
-        """New records, without end. A record of a running call comes again when the call has ended.
+        """New records, without end. A record whose call runs is yielded again when the call ends.
 
         Args:
             after: start behind this ``seq`` (default: :meth:`last_seq` now).
-            watch: records read before. A record of a running call comes again when the call has ended.
+            watch: records already read whose calls were still running; each is yielded once more when its call ends.
             poll: seconds between two polls.
             filters: as for :meth:`records`.
 
@@ -195,7 +195,7 @@ class JournalReader:
 
         Args:
             since: the ``cursor`` of an :class:`plsync.journal.Ack`; later ids follow. None: from the first id on.
-            limit: the most ids; None for all.
+            limit: the maximum number of ids; None for all.
             wait: how many seconds to wait for the next id at the end; ``math.inf`` waits without end. An id that
                 another process stores is noticed within a second.
 

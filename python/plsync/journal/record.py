@@ -135,7 +135,7 @@ class Record(CallEvents):
 
     @property
     def trace_id(self) -> str:
-        """32 hex digits: the id itself, so that a resend has the same trace id."""
+        """32 hex digits: the id without hyphens, so that a resend has the same trace id. A renewed record has other ids."""
         return self._sent_id().hex()
 
     @property

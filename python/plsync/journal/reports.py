@@ -31,7 +31,7 @@ _RECEIPT_STATES: Final = ("acked", "in_doubt", "dead")
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The result of ``Journal.flush()``: how many records are on disk, and in which states. It counts all records."""
+    """The result of ``Journal.flush()``: how many records of the journal are on disk, and in which states."""
 
     journaled: int
     """Records in the journal, safe on disk."""

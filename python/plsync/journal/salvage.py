@@ -36,7 +36,7 @@ def salvage(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> S
     looked up before it is sent again.
 
     Args:
-        source: the directory of the damaged journal. It is only read. Stop the programs that write to it first.
+        source: the directory of the damaged journal, which is only read. Stop the programs that write to it first.
         target: the directory of the new journal, which must not exist.
 
     Raises:
@@ -131,7 +131,7 @@ def _failed(source: Path, target: Path, how: str) -> errors.JournalError:
 
 
 def _kept(target: Path) -> str:
-    """The content of an incomplete new journal. It is sound: it has only whole transactions."""
+    """The content of an incomplete new journal, which is sound: it has only whole transactions."""
     from plsync._common import native  # noqa: PLC0415 - importing plsync must not load the native module
 
     if not target.exists():

@@ -21,14 +21,14 @@ _PAGE: Final = 100
 def follow(
     store: Store, ingest: Callable[[], None], query: Query, *, after: int, watch: Iterable[Record], poll: float
 ) -> Iterator[Record]:
-    """The records behind ``after``, without end. A record of a running call comes again when the call has ended.
+    """The records behind ``after``, without end. A record whose call runs is yielded again when the call ends.
 
     Args:
-        store: the journal's.
+        store: the store of the journal.
         ingest: moves recent events from the spool into the store. Called after each pause.
         query: which records to return.
         after: the ``seq`` behind which to begin.
-        watch: records read before. A record of a running call comes again when the call has ended.
+        watch: records already read whose calls were still running; each is yielded once more when its call ends.
         poll: seconds between two polls.
     """
     seq = after

@@ -44,7 +44,7 @@ class PromptLayerClient:
     Any thread may call. Each request in flight has its own connection.
 
     Args:
-        api_key: PromptLayer's key. It is used for the header ``X-API-KEY`` only.
+        api_key: PromptLayer's key, used for the header ``X-API-KEY`` only.
         base_url: PromptLayer's URL.
         timeout: seconds for each wait for bytes, and for the whole response; 10 at most to connect. The upload of a
             body may take longer.
@@ -137,7 +137,7 @@ class PromptLayerClient:
     def search(self, record_ids: Sequence[str]) -> Outcome:
         """``POST /api/public/v2/requests/search``: the request ids of records, by the ``plsync_id`` in their metadata.
 
-        PromptLayer allows 10 searches a minute, and its index lags behind.
+        PromptLayer allows 10 searches per minute, and its index lags behind.
 
         Args:
             record_ids: up to 25 record ids.

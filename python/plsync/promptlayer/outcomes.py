@@ -78,7 +78,7 @@ class Failure(_Reasoned):
 
 @dataclass(frozen=True)
 class Refused(Failure):
-    """PromptLayer understood the payload and refused it. It will refuse the same payload again."""
+    """PromptLayer understood the payload and refused it. PromptLayer will refuse the same payload again."""
 
     foreign: bool = False
     """The response is not PromptLayer's JSON: a proxy before it may refuse every request."""

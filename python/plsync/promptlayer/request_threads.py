@@ -23,8 +23,8 @@ _Results: TypeAlias = "queue.SimpleQueue[tuple[T, Callable[[], R]]]"
 class RequestThreads(Generic[T, R]):
     """Up to ``number`` daemon threads that apply one function; one thread submits items and collects results.
 
-    The submitting thread applies the function itself where no thread can start: the system has no more, or Python
-    3.12 is about to end.
+    The submitting thread applies the function itself where no thread can start: the system has no more, or the
+    interpreter is shutting down (Python 3.12).
 
     Args:
         work: the function; takes an item and returns its result.

@@ -1,7 +1,7 @@
 """Parses PromptLayer's responses into outcomes.
 
-A parser takes a status and a JSON object. It returns the outcome of the expected response, and None for any other
-response, whose outcome :func:`failure` returns.
+A parser takes a status and the JSON object of a body. The parser returns the outcome of the expected response, and None
+for any other response, whose outcome :func:`failure` returns.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ _CHUNK: Final = 16 << 10
 _LARGEST_CHUNK: Final = 128 << 10
 # Seconds.
 _QUICK: Final = 0.1
-# Bytes in the system's send buffer. It would take megabytes, for which a slow link needs minutes, and only then does
-# the wait for the response begin.
+# Bytes in the system's send buffer. By default the system buffers megabytes. A slow link needs minutes to drain them,
+# and the wait for the response begins only then.
 _MAX_UNSENT: Final = 32 << 10
 # Linux and macOS have this option.
 _LOW_WATER: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)

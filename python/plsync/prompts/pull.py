@@ -65,7 +65,7 @@ def pull(
 
     Args:
         names: names of templates; empty for all templates of the workspace.
-        version: fetch only this version. It needs ``names``.
+        version: fetch only this version; requires ``names``.
         label: fetch only the version with this label.
         changed: fetch only templates that changed since the last pull of all templates. PromptLayer does not document
             whether a moved label counts as a change.

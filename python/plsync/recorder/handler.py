@@ -45,7 +45,7 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
     ...     next(journal.records(tag="langchain")).output[0]["text"]
     'Paris'
 
-    A failure to record never reaches the model call. It is counted for ``plsync status``, and the first one shows a
+    A failure to record never reaches the model call. ``plsync status`` counts the failures, and the first one shows a
     ``PlsyncWarning``. The handler can be copied, pickled and used from many threads, and it survives a fork.
     """
 

@@ -1,7 +1,7 @@
-"""Keeps tests off the network: an audit hook on Python's sockets raises an error for every other machine.
+"""Keeps tests off the network: an audit hook on Python's sockets raises an error on any connection to another machine.
 
-The hook sees every connection through Python's ``socket`` module, from any HTTP client. It does not see libraries with
-other sockets, for example uvloop and gRPC.
+The hook sees every connection through Python's ``socket`` module, from any HTTP client. Libraries with
+other sockets, for example uvloop and gRPC, escape it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _is_installed = False
 
 @contextlib.contextmanager
 def block_network() -> Iterator[None]:
-    """Raise ``NetworkBlocked`` in any thread that contacts another machine, until the block ends."""
+    """Raise ``NetworkBlocked`` in any thread that contacts another machine, until the ``with`` block ends."""
     global _active_blocks, _is_installed  # noqa: PLW0603 - Python has no way to remove an audit hook
     if not _is_installed:
         sys.addaudithook(_check_event)

@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--no-validate", dest="validate", action="store_false", help="accept spans and logs of any shape")
     add("--keep", choices=("all", "ids"), default="all", help="ids: keep no content, for millions of records")
     add("--max-body", type=int, default=32 << 20, metavar="BYTES", help="longest request body; a longer one gets 413")
-    add("--search-per-minute", type=int, default=10, help="searches a minute before 429; 0: no limit")
+    add("--search-per-minute", type=int, default=10, help="searches per minute before 429; 0: no limit")
     add("--prompt", type=_prompt, action="append", default=[], metavar="NAME=TEXT", help="a prompt template to serve")
     add("--fault-fraction", type=float, default=0.0, metavar="PART", help="part of the requests that fail, 0 to 1")
     add("--seed", type=int, default=0, help="seed that chooses the failing requests and their faults")

@@ -1,4 +1,4 @@
-"""HTTP for the stand-in: the listening server, and one handler a connection, which applies faults."""
+"""HTTP for the stand-in: the listening server, and one handler per connection, which applies faults."""
 
 from __future__ import annotations
 

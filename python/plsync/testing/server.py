@@ -59,13 +59,13 @@ class Received:
 
 
 class PromptLayerServer(Faults, Assertions):
-    """A PromptLayer stand-in. It listens inside its ``with`` block.
+    """A PromptLayer stand-in that listens inside its ``with`` block.
 
     Args:
         api_key: the accepted key. Clients send it as ``X-API-KEY``; older SDK endpoints as ``api_key`` in the body.
         port: a port on 127.0.0.1; 0 for a free port.
         max_body: bytes of the longest request body; the response to a longer one is 413.
-        search_per_minute: searches a minute; the response to any further search is 429. None for no limit.
+        search_per_minute: searches per minute; the response to any further search is 429. None for no limit.
         validate: whether spans and logs must match PromptLayer's OpenAPI file.
         latency: seconds that each response is delayed.
         lag: seconds before traces and searches show a log.

@@ -1,4 +1,4 @@
-"""A language model small enough to write in a test: 0.4 MB, no download, no training, real inference.
+"""A language model small enough to write in a test: 0.3 MB, no download, no training, real inference.
 
 >>> import tempfile
 >>> from plsync.testing.tiny_model import write_tiny_model

@@ -82,8 +82,8 @@ def to_plain(value: Any, depth: int = 0) -> Any:
     """
     if depth > _MAX_DEPTH:
         return None
-    # Most values are plain already, or empty. The loops skip them without a call: a call each would be much of the cost
-    # of reading a record.
+    # Most values are plain already, or empty. The loops skip them without a call: one call per value would be much of
+    # the cost of reading a record.
     if isinstance(value, dict):
         tag = value.get(TAG)
         if isinstance(tag, str):

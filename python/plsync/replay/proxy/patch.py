@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["record_all"]
 
-# The public methods of LangChain's models that lead to all other ones.
+# The public methods of LangChain's models through which all other methods run.
 _ENTRY_POINTS: Final = ("generate", "agenerate", "stream", "astream", "stream_events", "astream_events")
 
 # The constructors of these providers' models fail without a key, even if no request is sent.
@@ -75,7 +75,7 @@ def record_all(
             see ``Recording``.
 
     Returns:
-        A context manager. It returns the open ``Recording``, and closes it at the end of the block.
+        A context manager that returns the open ``Recording``, and closes the recording at the end of the block.
 
     Raises:
         TypeError: an option is unknown.

@@ -51,7 +51,7 @@ class ProxyClass:
             recording: serves and records the calls.
             has_live_model: whether there is a live model to call.
             serial: whether live calls run one at a time; ``None`` to decide by the class of the model.
-            rebuild: makes the proxied model again when it is unpickled. It must be importable by its name.
+            rebuild: makes the proxied model again when it is unpickled. The function must be importable by its name.
         """
         self.live_class = live_class
         self.kind = kind

@@ -58,7 +58,7 @@ def pack(value: Any, store_blob: Callable[[bytes], str]) -> Any:
     """The compact form of parsed tagged JSON.
 
     Args:
-        value: the parsed output of ``plsync.journal.events.tagged.encode``. It is not changed.
+        value: the parsed output of ``plsync._common.native.encode``. The value is not changed.
         store_blob: stores a large binary and returns its name.
     """
     if isinstance(value, str):
@@ -101,7 +101,7 @@ def _without_defaults(tag: str, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    # For == True is 1 and 0.0 is 0, and both would come back with another type.
+    # `==` treats True as 1 and 0.0 as 0, and either would come back with another type.
     return type(one) is type(other) and one == other
 
 

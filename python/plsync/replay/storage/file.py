@@ -1,4 +1,4 @@
-"""The file of a recording: JSON lines, one call a line, and large binaries beside it.
+"""The file of a recording: JSON lines, one call per line, and large binaries beside it.
 
 ``docs/reference/recordings.md`` describes the layout. A line is appended when its call ends, so a process that dies
 loses no recorded call. Any larger change writes a new file and renames it. A lock keeps two processes from writing at
@@ -89,7 +89,7 @@ class RecordingFile:
         return self.path.is_file()
 
     def read(self) -> list[bytes]:
-        """The lines, one a call; empty without a file.
+        """The lines, one per call; empty without a file.
 
         Raises:
             RecordingFormatError: the file is not a recording, or a newer plsync wrote it.

@@ -1,6 +1,6 @@
 """Remembers where a journal's calls were found, so that a test that runs again does not search again.
 
-The cache is one file for each journal in the user's cache directory. It holds digests of requests and record ids. The
+The cache is one file per journal in the user's cache directory. It holds digests of requests and record ids. The
 user may remove it at any time. An entry is used only after its record was read and compared.
 """
 

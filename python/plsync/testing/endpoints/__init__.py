@@ -1,4 +1,4 @@
-"""PromptLayer's endpoints, one subject a module."""
+"""PromptLayer's endpoints, one subject per module."""
 
 from __future__ import annotations
 

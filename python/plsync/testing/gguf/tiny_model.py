@@ -1,4 +1,4 @@
-"""A language model small enough to write in a test: 0.4 MB, no download, no training, real inference.
+"""A language model small enough to write in a test: 0.3 MB, no download, no training, real inference.
 
 The file is a GGUF of the llama architecture, and GPT4All and llama.cpp load it. Its weights are set by hand and encode
 a lookup table. A keyword anywhere in the prompt selects one fixed reply. A prompt without a keyword gets the default.

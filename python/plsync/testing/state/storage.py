@@ -153,9 +153,9 @@ class IdStorage:
     _OPEN, _CLOSED = b"\0", b"\1"
 
     def __init__(self) -> None:
-        # One bytes object a trace: Python objects for each number would take most of the memory. The first byte is 1 if
-        # the trace is closed. Each span follows, in order of arrival: its row, its log (0: no log), the length of its
-        # id, its id.
+        # One bytes object per trace: Python objects for each number would take most of the memory. The first byte is 1
+        # if the trace is closed. Each span follows, in order of arrival: its row, its log (0: no log), the length of
+        # its id, its id.
         self._traces: dict[str, bytes] = {}
 
     def put_span(self, row_id: int, span: JSON, log_id: int | None, payload: Payload) -> None:
