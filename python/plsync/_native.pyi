@@ -441,7 +441,7 @@ class Store:
 
         Args:
             digits: lower-case hex digits, at most 32.
-            limit: the most ids.
+            limit: the maximum number of ids.
         """
 
     def by_label(self, kind: str, value: bytes, limit: int = 100) -> list[bytes]:
@@ -450,7 +450,7 @@ class Store:
         Args:
             kind: ``r`` (run id), ``p`` (parent run id), ``t`` (tag) or ``m`` (model).
             value: the label's value.
-            limit: the most ids.
+            limit: the maximum number of ids.
 
         Raises:
             ValueError: ``kind`` is not one character.
@@ -482,7 +482,7 @@ class Store:
             text: a substring of the stored JSON bodies; the case of ASCII letters is ignored.
             before, after: record ids, exclusive, for paging.
             oldest_first: the order.
-            limit: the most records.
+            limit: the maximum number of records.
 
         Raises:
             ValueError: an unknown number, or a label kind that is not one character.
@@ -552,12 +552,12 @@ class Store:
         A lane with an earlier record that is leased, in doubt or waiting gives none.
 
         Args:
-            limit: the most records.
+            limit: the maximum number of records.
             lease_ms: the length of the lease, in ms.
             now_ms: the current time.
-            max_bytes: the most bytes of bodies. The first record may be larger.
-            per_lane: the most records of one lane; ``limit`` by default.
-            bytes_per_lane: about the most bytes of one lane; ``max_bytes`` by default.
+            max_bytes: the maximum number of bytes of bodies. The first record may be larger.
+            per_lane: the maximum number of records of one lane; ``limit`` by default.
+            bytes_per_lane: about the maximum number of bytes of one lane; ``max_bytes`` by default.
         """
 
     def orphan_leases(self, old_ms: int, due_ms: int) -> int:
@@ -613,7 +613,7 @@ class Store:
 
         Args:
             after: the number of an ack, exclusive. Acks are numbered from 1 without gaps.
-            limit: the most records.
+            limit: the maximum number of records.
         """
 
     def last_ack(self) -> int:
@@ -651,10 +651,10 @@ class Store:
         """Leases due follow-ups whose request id is known, in order within each record or request.
 
         Args:
-            limit: the most records and requests.
+            limit: the maximum number of records and requests.
             lease_ms: the length of the lease, in ms. The follow-ups are due again after it.
             now_ms: the current time.
-            max_bytes: the most bytes of payloads. The first may be larger.
+            max_bytes: the maximum number of bytes of payloads. The first may be larger.
         """
 
     def followups_done(self, keys: Sequence[bytes]) -> None:
@@ -736,7 +736,7 @@ class CallbackQueue:
         Args:
             sink: the name of the sink.
             writer: as above.
-            limit: the most ids. Beyond the first, their records have bodies of at most 4 MiB.
+            limit: the maximum number of ids. Beyond the first, their records have bodies of at most 4 MiB.
             lease_ms: the length of the lease, in ms.
             now_ms: the current time.
         """

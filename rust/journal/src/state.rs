@@ -1,4 +1,4 @@
-//! The parts of a record's state. They are its events' kinds, its call's end, its state in the outbox, its lane and its flags.
+//! The enums and flags of a stored record: event kind, end of the call, state, lane.
 //!
 //! Their numbers are part of the format: `docs/reference/format.md`.
 
@@ -42,17 +42,17 @@ stored_as_u8!(FrameKind { Segment, Start, End, Raw });
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum CallEnd {
-    /// It has not ended.
+    /// The call has not ended.
     No = 0,
-    /// With an answer.
+    /// The model answered.
     Ok = 1,
-    /// With an error.
+    /// The model raised an error.
     Error = 2,
-    /// It was cancelled.
+    /// The program cancelled the call.
     Cancelled = 3,
-    /// Its consumer stopped reading.
+    /// The program stopped reading the answer.
     Partial = 4,
-    /// Its process ended without recording an end.
+    /// The process ended without recording an end.
     Abandoned = 5,
 }
 
@@ -74,17 +74,17 @@ impl CallEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum State {
-    /// It waits to be sent, or has no end yet.
+    /// The record waits to be sent, or its call has not ended.
     Pending = 0,
-    /// A sender has it.
+    /// A sender has leased the record.
     Leased = 1,
-    /// It was sent, and no answer came.
+    /// The record was sent, and no response came.
     InDoubt = 2,
-    /// It has its request id.
+    /// The record has its request id.
     Acked = 3,
-    /// `PromptLayer` refused it.
+    /// `PromptLayer` refused the record.
     Dead = 4,
-    /// It waits for a decision of the user.
+    /// The record waits for a decision of the user.
     Held = 5,
 }
 
@@ -107,11 +107,11 @@ impl State {
 /// A state in which a sender leaves a record that it did not deliver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParkedState {
-    /// It was sent, and no answer came.
+    /// The record was sent, and no response came.
     InDoubt,
-    /// `PromptLayer` refused it.
+    /// `PromptLayer` refused the record.
     Dead,
-    /// It waits for a decision of the user.
+    /// The record waits for a decision of the user.
     Held,
 }
 

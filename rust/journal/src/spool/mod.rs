@@ -1,6 +1,6 @@
 //! The spool: the segments that a journal's processes write, in front of the store.
 //!
-//! Each process has one writer a journal. An append takes no lock that another process or the ingester could hold, and it neither
+//! Each process has one writer per journal. An append takes no lock that another process or the ingester could hold, and it neither
 //! syncs nor keeps memory. A timer thread syncs the appended frames every [`SYNC_EVERY`].
 
 mod fsync_thread;

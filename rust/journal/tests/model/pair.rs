@@ -156,7 +156,7 @@ impl Pair {
             if record.shown.state == State::Leased {
                 record.shown.state = State::InDoubt;
                 record.shown.not_before = if record.leased_at < now - old { Millis::EPOCH } else { now + settle };
-                record.shown.last_error = "its sender stopped before the answer was stored".into();
+                record.shown.last_error = "its sender stopped before the response was stored".into();
                 orphans += 1;
             }
         }

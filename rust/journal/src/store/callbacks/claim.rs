@@ -80,7 +80,7 @@ impl Claim {
             Err(error) => return Err(error),
         }
         if let Some(due) = listed {
-            // The time of a damaged entry is in the list alone.
+            // Only the list has the due time of a damaged entry.
             key.unlist(txn, trees, due)?;
         }
         key.put(txn, trees, &entry)?;

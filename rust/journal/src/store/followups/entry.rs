@@ -9,7 +9,7 @@ use crate::{Error, Millis, Result};
 pub(crate) const MAX_PAYLOAD: usize = 1 << 20;
 /// The longest error text of a follow-up, in bytes.
 const MAX_ERROR: usize = 1000;
-/// state u8 | op u8 | length of the error u16 | attempts u32 | due u64 | queued u64, then the error, the payload and the seal.
+/// dead u8 | op u8 | length of the error u16 | attempts u32 | due u64 | queued u64, then the error, the payload and the seal.
 const FIXED: usize = 24;
 
 /// The operation of a follow-up on a request.

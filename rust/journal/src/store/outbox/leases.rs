@@ -89,7 +89,7 @@ impl Store {
                 change.update(*seq, |row| {
                     row.state = State::InDoubt;
                     row.not_before = if row.changed_at < old { Millis::EPOCH } else { due };
-                    row.last_error = "its sender stopped before the answer was stored".into();
+                    row.last_error = "its sender stopped before the response was stored".into();
                 })?;
             }
             change.finish()?;

@@ -26,7 +26,7 @@ impl Store {
             }
             Ok(moves)
         };
-        // A commit costs a disk sync even when it changes nothing, and at most starts no clock was set.
+        // A commit costs a disk sync even when it changes nothing, and on most starts the clock has not changed.
         if self.db().read(to_move)?.is_empty() {
             return Ok(0);
         }

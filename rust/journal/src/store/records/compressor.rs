@@ -1,9 +1,10 @@
 //! Compresses bodies, no slower than programs record them.
 //!
-//! Most bodies are a page of JSON: names that the dictionary contains, and a few sentences. For these the search for repetition takes
-//! large steps, which find the names and few of the words. The words are written in the dictionary's own codes. That takes less than
-//! half the time of zstd's fastest regular level, and little more space. When the result is too large, the next bodies are searched in
-//! smaller steps. docs/internals/journal.md has the figures.
+//! Most bodies are a page of JSON: names that the dictionary contains, and a few sentences. In short bodies, zstd searches for
+//! matches with a large search step, the `TargetLength` of its fast strategy. Such a search finds the names and few of the words. The
+//! words stay literals, and zstd codes literals with the dictionary's Huffman table. That takes less than half the time of zstd's
+//! fastest regular level, and little more space. When the result is too large, the next bodies get a small search step.
+//! docs/internals/journal.md has the figures.
 
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::{CParameter, ParamSwitch, Strategy, compress_bound};
@@ -15,50 +16,51 @@ use crate::{Error, RecordId, Result};
 
 /// Bodies with fewer bytes do not get smaller.
 const MIN: usize = 24;
-/// Bodies with more bytes repeat themselves, and are searched more closely.
+/// Bodies with more bytes contain matches without the dictionary, and are compressed at [`LEVEL`].
 const SHORT: usize = 4096;
-/// One byte in this many may be outside ASCII, for which the dictionary's codes are.
+/// At most one byte in this many may be outside ASCII: the dictionary's Huffman table was trained on ASCII text.
 const ASCII_RATIO: usize = 16;
 /// zstd's level for all other bodies. Higher levels cost more time than they save here.
 const LEVEL: i32 = 1;
-/// The search in short bodies: its steps, the shortest repetition it uses, and the size of its table (a power of two).
+/// zstd's parameters for short bodies: the search steps, the shortest match, and the logarithm of the size of the hash table.
 const LARGE_STEP: u32 = 24;
 const SMALL_STEP: u32 = 8;
 const MIN_MATCH: u32 = 7;
 const HASH_LOG: u32 = 15;
-/// zstd computes new codes for a block with more than a kilobyte of letters. Few blocks of this size have that many.
+/// The largest block, in bytes. zstd builds a new Huffman table for a block with more than a kilobyte of literals. Few blocks of this
+/// size have as many.
 const BLOCK: u32 = 1280;
 
-/// The number of bodies in a sample of large steps, and the number of bodies for which small steps are then used.
+/// The number of bodies in a sample of the large step, and the number of bodies that then get the small step.
 const SAMPLE: u32 = 128;
 const SMALL_STEP_BODIES: u32 = 4096;
-/// The largest result of large steps that is good enough, in percent of the body.
+/// The largest result of the large step that is good enough, in percent of the body.
 const GOOD_PERCENT: usize = 44;
 
 /// Compresses bodies, reusing its working memory.
 pub(crate) struct BodyCompressor {
-    short: Compressor<'static>,
-    /// The other compressors are made for the first body that needs them.
-    small_steps: Option<Compressor<'static>>,
+    large_step: Compressor<'static>,
+    /// Created for the first body that needs it, as is `other`.
+    small_step: Option<Compressor<'static>>,
     other: Option<Compressor<'static>>,
     sample: Sample,
     scratch: Vec<u8>,
 }
 
-/// How well large steps compressed the latest bodies.
+/// How well the large step compressed the latest bodies.
 #[derive(Default)]
 struct Sample {
     bodies: u32,
     bytes: usize,
     compressed: usize,
-    /// For how many more bodies small steps are used.
-    small_steps: u32,
+    /// How many more bodies get the small step.
+    small_step_bodies: u32,
 }
 
 impl BodyCompressor {
     pub(crate) fn new() -> Result<Self> {
-        let (small_steps, other) = (None, None);
-        Ok(Self { short: stepping(LARGE_STEP)?, small_steps, other, sample: Sample::default(), scratch: Vec::new() })
+        let (small_step, other) = (None, None);
+        Ok(Self { large_step: fast(LARGE_STEP)?, small_step, other, sample: Sample::default(), scratch: Vec::new() })
     }
 
     /// Appends the stored form of a body.
@@ -77,18 +79,18 @@ impl BodyCompressor {
             return Ok(None);
         }
         let usual = is_usual(body);
-        let in_large_steps = usual && !self.sample.takes_small_steps();
-        let zstd = if in_large_steps {
-            &mut self.short
+        let takes_large_step = usual && !self.sample.takes_small_step();
+        let zstd = if takes_large_step {
+            &mut self.large_step
         } else if usual {
-            get_or_make(&mut self.small_steps, || stepping(SMALL_STEP))?
+            get_or_make(&mut self.small_step, || fast(SMALL_STEP))?
         } else {
             get_or_make(&mut self.other, regular)?
         };
         self.scratch.clear();
         self.scratch.reserve(compress_bound(body.len()));
         let written = zstd.compress_to_buffer(body, &mut self.scratch).map_err(failed)?;
-        if in_large_steps {
+        if takes_large_step {
             self.sample.add(body.len(), written);
         }
         Ok((written < body.len()).then_some(&self.scratch))
@@ -96,10 +98,10 @@ impl BodyCompressor {
 }
 
 impl Sample {
-    /// Whether the next body is searched in small steps.
-    fn takes_small_steps(&mut self) -> bool {
-        let small = self.small_steps > 0;
-        self.small_steps = self.small_steps.saturating_sub(1);
+    /// Whether the next body gets the small step.
+    fn takes_small_step(&mut self) -> bool {
+        let small = self.small_step_bodies > 0;
+        self.small_step_bodies = self.small_step_bodies.saturating_sub(1);
         small
     }
 
@@ -109,7 +111,7 @@ impl Sample {
         self.compressed += compressed;
         if self.bodies == SAMPLE {
             let is_good = self.compressed * 100 <= self.bytes * GOOD_PERCENT;
-            *self = Self { small_steps: if is_good { 0 } else { SMALL_STEP_BODIES }, ..Self::default() };
+            *self = Self { small_step_bodies: if is_good { 0 } else { SMALL_STEP_BODIES }, ..Self::default() };
         }
     }
 }
@@ -125,7 +127,8 @@ fn get_or_make<'a>(
     })
 }
 
-fn stepping(step: u32) -> Result<Compressor<'static>> {
+/// A compressor with zstd's fastest strategy.
+fn fast(step: u32) -> Result<Compressor<'static>> {
     let mut zstd = regular()?;
     for parameter in [
         CParameter::Strategy(Strategy::ZSTD_fast),
@@ -133,7 +136,7 @@ fn stepping(step: u32) -> Result<Compressor<'static>> {
         CParameter::MinMatch(MIN_MATCH),
         CParameter::HashLog(HASH_LOG),
         CParameter::MaxBlockSize(BLOCK),
-        // With steps, zstd does not compress letters by default.
+        // With a search step, zstd does not compress literals by default.
         CParameter::LiteralCompressionMode(ParamSwitch::Enable),
     ] {
         zstd.set_parameter(parameter).map_err(failed)?;
@@ -170,13 +173,13 @@ mod tests {
     }
 
     #[test]
-    fn small_steps_are_used_after_large_steps_compress_badly() {
+    fn the_small_step_is_used_after_the_large_step_compresses_badly() {
         let mut random = fastrand::Rng::with_seed(1);
-        let mut encoder = BodyCompressor::new().unwrap();
+        let mut compressor = BodyCompressor::new().unwrap();
         let mut average = |bodies: u32| {
             let sizes = (0..bodies).map(|_| {
                 let body = jumble(&mut random);
-                encoder.compress(body.as_bytes()).unwrap().map_or(body.len(), <[u8]>::len)
+                compressor.compress(body.as_bytes()).unwrap().map_or(body.len(), <[u8]>::len)
             });
             sizes.sum::<usize>() / bodies as usize
         };
@@ -185,11 +188,11 @@ mod tests {
     }
 
     #[test]
-    fn large_steps_stay_in_use_while_they_compress_well() {
-        let mut encoder = BodyCompressor::new().unwrap();
+    fn the_large_step_stays_in_use_while_it_compresses_well() {
+        let mut compressor = BodyCompressor::new().unwrap();
         for _ in 0..=SAMPLE {
-            encoder.compress(&b"the model answered the question ".repeat(40)).unwrap();
+            compressor.compress(&b"the model answered the question ".repeat(40)).unwrap();
         }
-        assert!(encoder.small_steps.is_none());
+        assert!(compressor.small_step.is_none());
     }
 }

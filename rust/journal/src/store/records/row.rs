@@ -1,4 +1,4 @@
-//! State rows: the state of a record, without its bodies.
+//! Rows: a record with its bodies (`Row`), and its stored state (`StateRow`).
 
 use crate::checksum::crc32c_of;
 use crate::frame::array;
@@ -44,7 +44,7 @@ pub struct Row {
     pub changed_at: Millis,
 }
 
-/// The answer of `PromptLayer` to a record.
+/// The response of `PromptLayer` to a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ack {
     /// The request id.
