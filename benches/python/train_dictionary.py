@@ -32,8 +32,8 @@ SIZE = 16 << 10
 CALLS = 4000
 # The dictionary's number, which zstd also writes into each frame.
 NUMBER = 2
-# The journal compresses bodies with zstd's fastest search (rust/journal/src/store/records/compressor.rs). A dictionary of
-# the same level has codes for the letters that this search leaves, so no body needs a table of codes.
+# The journal compresses bodies with zstd's fastest search (rust/journal/src/store/records/compressor.rs). A dictionary
+# of the same level has a Huffman table for the literals of this search. So no body contains one.
 LEVEL = -20
 
 _MODELS = (

@@ -74,7 +74,8 @@ def bodies(server: PromptLayerServer, path: str = "/rest/") -> list[dict[str, An
 
 
 def skip_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    later = vars(followups_module)["now_ms"]() + int(seconds * 1000)
+    """Let the sender read a clock that stands at ``seconds`` from now."""
+    later = now_ms() + int(seconds * 1000)
     monkeypatch.setattr(followups_module, "now_ms", lambda: later)
 
 

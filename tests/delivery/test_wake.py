@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from plsync._common import clock
+from plsync.delivery.breaker import Breaker
 from plsync.delivery.policy import SendPolicy
-from plsync.delivery.runner import Breaker
 from plsync.delivery.wake import Wake, WakeReason
 from plsync.journal import Journal
 from plsync.promptlayer.outcomes import Ambiguous, Throttled, Unreachable

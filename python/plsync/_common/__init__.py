@@ -1,1 +1,1 @@
-"""Helpers for all layers: clock, paths, background threads, redaction. Private to plsync."""
+"""Helpers for all layers: clock, paths, background threads, redaction, the API key. Private to plsync."""

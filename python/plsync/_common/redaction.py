@@ -1,29 +1,23 @@
-"""Redaction: how a credential is recognised, and how credentials and content are removed.
+"""Redaction of credentials: how a credential is recognised and replaced.
 
-This module alone knows credentials. The native encoder receives ``is_credential_name``, ``redact_text``,
-``redact_settings``, ``SCHEMA_KEYS`` and ``REDACTED`` from here.
+This module alone knows credentials. The native encoder (``rust/python/src/encode/secrets.rs``) receives
+``is_credential_name``, ``redact_text``, ``redact_settings``, ``SCHEMA_KEYS`` and ``REDACTED`` from here.
 """
 
 from __future__ import annotations
 
 import functools
-import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 __all__ = [
-    "KEY_VARIABLE",
     "REDACTED",
     "SCHEMA_KEYS",
     "Redact",
-    "api_key",
     "is_credential_name",
-    "redact_hook",
     "redact_settings",
     "redact_text",
-    "without_api_keys",
-    "without_content",
 ]
 
 REDACTED: Final = "[redacted]"
@@ -31,8 +25,6 @@ REDACTED: Final = "[redacted]"
 
 SCHEMA_KEYS: Final = frozenset({"input_schema", "json_schema", "parameters", "properties", "schema"})
 """Keys of JSON schemas. A schema names the program's data, and a tool may well take a password."""
-
-KEY_VARIABLE: Final = "PROMPTLAYER_API_KEY"
 
 Redact = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 """A redact hook: takes an event, returns the event to keep, or None to keep ids and times only."""
@@ -56,45 +48,14 @@ _PARAMETER: Final = r"([^&;#=]+)=([^&;#]+)"
 _SIGNATURE: Final = r"(?i)^(sig|signature|x-(amz|goog|ms)-(credential|security-token|signature))$"
 # Google names its API key `key`. A shorter value under that name may be a dictionary key.
 _SHORTEST_KEY: Final = 20
-_API_KEYS: Final = r"(?<=://)[^/\s@]+@|\bpl_[A-Za-z0-9]{16,}"
 
 _MAX_DEPTH: Final = 100
-
-# Text settings of a model that contain nothing of a request.
-_SETTINGS: Final = frozenset(
-    {
-        "_type",
-        "backend",
-        "deployment_name",
-        "model",
-        "model_id",
-        "model_name",
-        "model_path",
-        "provider",
-        "reasoning_effort",
-        "service_tier",
-        "stream",
-        "streaming",
-    }
-)
-_RESPONSE_FIELDS: Final = (
-    "finish_reason",
-    "model",
-    "model_name",
-    "model_provider",
-    "stop_reason",
-    "system_fingerprint",
-    "token_usage",
-)
 
 
 @functools.cache
 def _pattern(text: str) -> re.Pattern[str]:
     # Compiled at first use: compiling all of them would be half of the handler's import.
     return re.compile(text)
-
-
-# --- credentials ---
 
 
 def is_credential_name(key: object) -> bool:
@@ -135,22 +96,6 @@ def _redact_parameter(parameter: re.Match[str]) -> str:
     )
 
 
-def api_key() -> str | None:
-    """The value of ``PROMPTLAYER_API_KEY`` without surrounding space; None when it is unset or empty."""
-    return os.environ.get(KEY_VARIABLE, "").strip() or None
-
-
-def without_api_keys(text: str) -> str:
-    """The text with PromptLayer's API keys, and the user names and passwords in URLs, replaced.
-
-    >>> without_api_keys("pl_0123456789abcdef0123 was refused")
-    '[redacted] was refused'
-    """
-    if key := api_key():
-        text = text.replace(key, REDACTED)
-    return _pattern(_API_KEYS).sub(REDACTED, text)
-
-
 def redact_settings(value: Any, _parents: tuple[int, ...] = ()) -> Any:
     """A copy of settings or headers in which credentials are replaced, by their name and in URLs.
 
@@ -188,76 +133,3 @@ def _redact_pair(item: Any, parents: tuple[int, ...]) -> Any:
     if kind in {list, tuple} and len(item) == 2 and is_credential_name(item[0]):
         return kind((item[0], REDACTED))
     return redact_settings(item, parents)
-
-
-# --- content ---
-
-
-def redact_hook(redact: Redact | None, *, content: bool) -> Redact | None:
-    """The hook that the recorder calls with each event, or None when it records events unchanged.
-
-    Args:
-        redact: the user's hook.
-        content: False removes the content before the user's hook runs.
-    """
-    if content:
-        return redact
-    if redact is None:
-        return without_content
-    return lambda event: redact(without_content(event))
-
-
-def without_content(event: dict[str, Any]) -> dict[str, Any]:
-    """A copy of an event without content. Ids, times, model, numeric settings, tags and usage stay.
-
-    Args:
-        event: a start or end event with the keys of ``docs/reference/events.md``.
-    """
-    bare = dict(event)
-    for key in ("messages", "prompts"):
-        if key in bare:
-            bare[key] = []
-    for key in ("inputs", "outputs", "options"):
-        if key in bare:
-            bare[key] = None
-    if "params" in bare:
-        bare["params"] = _settings(bare["params"], lambda key: key in _SETTINGS)
-    if "metadata" in bare:
-        bare["metadata"] = _settings(bare["metadata"], lambda key: key.startswith("ls_"))
-    if "generations" in bare:
-        bare["generations"] = [_without_text(generation) for generation in bare["generations"] or []]
-    if bare.get("llm_output"):
-        bare["llm_output"] = _response_fields(bare["llm_output"])
-    if bare.get("error"):
-        bare["error"] = {**bare["error"], "message": "", "response": None}
-    return bare
-
-
-def _settings(values: Any, keeps_text: Callable[[str], bool]) -> dict[str, Any] | None:
-    if not isinstance(values, Mapping):
-        return None
-    numbers = (bool, int, float)
-    return {
-        key: value
-        for key, value in values.items()
-        if isinstance(key, str) and (isinstance(value, numbers) or (isinstance(value, str) and keeps_text(key)))
-    }
-
-
-def _response_fields(values: Any) -> dict[str, Any]:
-    return {key: values[key] for key in _RESPONSE_FIELDS if key in values} if isinstance(values, Mapping) else {}
-
-
-def _without_text(generation: Any) -> Any:
-    """A generation of the same class with its usage and without its content."""
-    info = _response_fields(getattr(generation, "generation_info", None)) or None
-    kept: dict[str, Any] = {"text": "", "generation_info": info}
-    message = getattr(generation, "message", None)
-    if message is not None:
-        kept["message"] = type(message).model_construct(
-            content="",
-            id=message.id,
-            usage_metadata=getattr(message, "usage_metadata", None),
-            response_metadata=_response_fields(message.response_metadata),
-        )
-    return type(generation).model_construct(**kept)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from plsync._common.api_key import redact_api_keys
 from plsync._common.clock import now_ms
-from plsync._common.redaction import without_api_keys
 from plsync.callbacks.invoke import Interrupted, Undelivered
 from plsync.journal.callbacks import CallbackQueue, ClaimedCallback, FailedCallback
 
@@ -233,4 +233,4 @@ def _failure(entry: ClaimedCallback, error: BaseException) -> FailedCallback:
 def _reason(error: BaseException) -> str:
     """One line for the journal, of 500 characters at most, without API keys and passwords."""
     text = str(error) if isinstance(error, Undelivered) else f"raised {type(error).__name__}: {error}"
-    return " ".join(without_api_keys(text).split())[:500]
+    return " ".join(redact_api_keys(text).split())[:500]

@@ -54,12 +54,14 @@ class Reconciler:
         self._stopped = stopped
         self._send_last = send_last
         self._unclear_in_a_row = 0
+        # Records whose look-ups are used up, and whose search is due.
+        self._without_log: list[Record] = []
         self._threads: RequestThreads[Record, Outcome] = RequestThreads(self._look_up, in_flight, "plsync-look-up")
 
     def run(self) -> ReconcileReport:
         """Look up every record that is due now, once."""
         report = ReconcileReport()
-        self._unclear_in_a_row = 0
+        self._unclear_in_a_row, self._without_log = 0, []
         while report.halt is None and not self._stopped():
             due = self._journal.outbox.in_doubt(_BATCH, now_ms())
             if not due:
@@ -68,7 +70,7 @@ class Reconciler:
                 self._look_up_all(due, report)
             finally:
                 self._threads.close()
-            if report.halt is None and report.without_log:
+            if report.halt is None and self._without_log:
                 self._search(report)
         return report
 
@@ -97,13 +99,13 @@ class Reconciler:
             if isinstance(outcome, Found):
                 request_id = outcome.request_ids.get(record.span_id)
                 if request_id is None:
-                    self._look_again(record, "PromptLayer has its span, but no request log yet", report)
+                    self._look_again(record, "PromptLayer has its span, but no request log yet")
                 else:
                     acks.append((record.seq, request_id))
             elif isinstance(outcome, Missing):
                 missing[self._send_last(record)].append(record.seq)
             elif isinstance(outcome, Refused):
-                self._look_again(record, f"PromptLayer refused to look it up: {outcome.reason}", report)
+                self._look_again(record, f"PromptLayer refused to look it up: {outcome.reason}")
             elif isinstance(outcome, Ambiguous):
                 self._defer(record, outcome, report)
             else:
@@ -128,17 +130,17 @@ class Reconciler:
         if self._unclear_in_a_row >= _MAX_UNCLEAR:
             report.halt = outcome
 
-    def _look_again(self, record: Record, reason: str, report: ReconcileReport) -> None:
+    def _look_again(self, record: Record, reason: str) -> None:
         wait_ms = self._policy.next_lookup(record.backoff_ms())
         if wait_ms is None:
             # This wait keeps the record out of this pass, and marks its look-ups as used up in the next one.
             wait_ms = int(self._policy.last_lookup * 1000)
-            report.without_log.append(record)
+            self._without_log.append(record)
         self._journal.outbox.park([record.seq], "in_doubt", reason, now_ms() + wait_ms)
 
     def _search(self, report: ReconcileReport) -> None:
         """Search for records whose spans stay without a log: PromptLayer may have a log outside of the trace."""
-        remaining, report.without_log = report.without_log, []
+        remaining, self._without_log = self._without_log, []
         while remaining:
             batch, remaining = remaining[:_SEARCH_BATCH], remaining[_SEARCH_BATCH:]
             outcome = call_unless_stopped(

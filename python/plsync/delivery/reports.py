@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from plsync.callbacks.worker import CallbackReport
 
 if TYPE_CHECKING:
-    from plsync.journal.record import Record
     from plsync.promptlayer.outcomes import Outcome
 
 __all__ = ["FollowUpReport", "PassReport", "Pause", "ReconcileReport", "Step"]
@@ -53,8 +52,6 @@ class ReconcileReport:
     """Records that got no log under new ids either. A person decides about them."""
     halt: Outcome | None = None
     """The outcome that ended the look-ups early."""
-    without_log: list[Record] = field(default_factory=list)
-    """Records whose look-ups are used up, and whose search is due."""
 
 
 @dataclass

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Final
 
 from plsync._common.clock import WallClock, elapsed, now_ms
+from plsync.delivery.breaker import Breaker
 from plsync.delivery.followups import FollowUpSender
 from plsync.delivery.limits import MAX_BATCH_RECORDS, MAX_IN_FLIGHT
 from plsync.delivery.policy import RULES, Action, SendPolicy
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from plsync.journal.journal import Journal
     from plsync.promptlayer.client import PromptLayerClient
 
-__all__ = ["Breaker", "Runner"]
+__all__ = ["Runner"]
 
 # All times in seconds. An idle run looks at the journal this often: for dead processes, and for retries that are due.
 _REVISIT: Final = 30.0
@@ -32,40 +33,6 @@ _PATIENCE: Final = 30.0
 _CALLBACKS_AT_END: Final = 60.0
 # The least time in which to store callbacks that finish during shutdown.
 _STORE_AT_END: Final = 0.1
-
-
-class Breaker:
-    """A circuit breaker: it counts failures in a row, and grows the pause between two attempts.
-
-    While closed, requests go out. While open, the run pauses; the pass after the pause probes with a single record
-    (half open).
-    """
-
-    def __init__(self, policy: SendPolicy) -> None:
-        self._policy = policy
-        self._since = 0.0
-        self.failures = 0
-        """Failures in a row."""
-
-    @property
-    def half_open(self) -> bool:
-        """Whether the last attempt failed."""
-        return self.failures > 0
-
-    def close(self) -> None:
-        """Count a success."""
-        self.failures = 0
-
-    def reset_time(self) -> None:
-        """Let the pauses of a missing network be short again, after the network has changed."""
-        self._since = elapsed()
-
-    def open(self, outcome: Outcome) -> float:
-        """Count a failure, and return the seconds to pause."""
-        if self.failures == 0:
-            self._since = elapsed()
-        self.failures += 1
-        return self._policy.pause(self.failures, outcome, elapsed() - self._since)
 
 
 class Runner:

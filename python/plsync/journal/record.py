@@ -135,7 +135,7 @@ class Record(CallEvents):
 
     @property
     def trace_id(self) -> str:
-        """32 hex digits: the id without hyphens, so that a resend has the same trace id. A renewed record has other ids."""
+        """32 hex digits: the id without hyphens, the same for a resend. A renewed record has another trace id."""
         return self._sent_id().hex()
 
     @property

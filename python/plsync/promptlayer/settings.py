@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from plsync._common.redaction import KEY_VARIABLE, api_key
+from plsync._common.api_key import KEY_VARIABLE, api_key
 
 __all__ = ["DEFAULT_BASE_URL", "KEY_VARIABLE", "api_key", "base_url"]
 

@@ -15,7 +15,7 @@ from langchain_core.callbacks.base import BaseCallbackHandler
 
 from plsync._common.native import LangChainCallbacks, Recorder
 from plsync._common.paths import default_journal
-from plsync._common.redaction import Redact, redact_hook
+from plsync._common.redaction import Redact
 from plsync.callbacks import sinks
 from plsync.recorder import failure
 
@@ -117,7 +117,7 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
             from plsync.delivery.in_process import DeliveryThread  # noqa: PLC0415 - few handlers need a thread
 
             self._delivery_thread = DeliveryThread.for_journal(self._path)
-        hook = redact_hook(self._redact, content=self._content)
+        hook = self._redact if self._content else _without_content_first(self._redact)
         self._recorder = Recorder(self._path, self._durability, pl_tags=self._tags, sink=self._sink, redact=hook)
         self._attach(self._recorder, self._on_started if self._callback_thread or self._delivery_thread else None)
 
@@ -211,3 +211,10 @@ def _journal_path(journal: str | os.PathLike[str] | Journal | None) -> str:
     if journal is None:
         return str(default_journal())
     return os.path.abspath(journal if isinstance(journal, (str, os.PathLike)) else journal.path)
+
+
+def _without_content_first(redact: Redact | None) -> Redact:
+    """A hook that removes the content of an event, and then calls the user's hook."""
+    from plsync.recorder.content import without_content  # noqa: PLC0415 - few handlers remove the content
+
+    return without_content if redact is None else lambda event: redact(without_content(event))

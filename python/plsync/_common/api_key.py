@@ -1,0 +1,31 @@
+"""PromptLayer's API key: read from the environment, and removed from texts that are stored or logged."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Final
+
+from plsync._common.redaction import REDACTED
+
+__all__ = ["KEY_VARIABLE", "api_key", "redact_api_keys"]
+
+KEY_VARIABLE: Final = "PROMPTLAYER_API_KEY"
+
+_API_KEYS: Final = r"(?<=://)[^/\s@]+@|\bpl_[A-Za-z0-9]{16,}"
+
+
+def api_key() -> str | None:
+    """The value of ``PROMPTLAYER_API_KEY`` without surrounding space; None when it is unset or empty."""
+    return os.environ.get(KEY_VARIABLE, "").strip() or None
+
+
+def redact_api_keys(text: str) -> str:
+    """The text with PromptLayer's API keys, and the user names and passwords in URLs, replaced.
+
+    >>> redact_api_keys("pl_0123456789abcdef0123 was refused")
+    '[redacted] was refused'
+    """
+    if key := api_key():
+        text = text.replace(key, REDACTED)
+    return re.sub(_API_KEYS, REDACTED, text)
