@@ -177,13 +177,13 @@ class LangChainCallbacks:
     ``python/plsync/recorder/handler.py`` adds ``on_llm_error`` and the callbacks of chains.
 
     Every callback raises RuntimeError before ``_attach``. A failure to record is counted, and never raised. A start
-    also raises the exceptions of ``started``.
+    also raises the exceptions of ``on_started``.
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Ignores its arguments, which are those of the handler."""
 
-    def _attach(self, recorder: Recorder, started: Callable[[], object] | None) -> None:
+    def _attach(self, recorder: Recorder, on_started: Callable[[], object] | None) -> None:
         """Sets the recorder, and a function that is called after each start.
 
         Raises:

@@ -40,8 +40,8 @@ impl LangChainCallbacks {
         Self { attached: PyOnceLock::new() }
     }
 
-    fn _attach(&self, py: Python<'_>, recorder: Py<Recorder>, started: Option<Py<PyAny>>) -> PyResult<()> {
-        let attached = self.attached.set(py, Attached { recorder, on_started: started });
+    fn _attach(&self, py: Python<'_>, recorder: Py<Recorder>, on_started: Option<Py<PyAny>>) -> PyResult<()> {
+        let attached = self.attached.set(py, Attached { recorder, on_started });
         attached.map_err(|_| PyRuntimeError::new_err("this handler is attached to its journal already"))
     }
 
@@ -160,7 +160,7 @@ impl LangChainCallbacks {
         attached.ok_or_else(|| PyRuntimeError::new_err("this handler was made without calling its __init__"))
     }
 
-    /// Records a start, then calls the handler's `started`.
+    /// Records a start, then calls the `on_started` of the handler.
     #[allow(clippy::too_many_arguments)] // LangChain's, the same for every kind of model
     fn start<'a, 'py>(
         &self,
