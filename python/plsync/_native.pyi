@@ -436,7 +436,7 @@ class Store:
     def get(self, record_id: bytes) -> Row | None:
         """The record with this id."""
 
-    def resolve(self, digits: str, limit: int = 2) -> list[bytes]:
+    def ids_starting_with(self, digits: str, limit: int = 2) -> list[bytes]:
         """The ids of up to ``limit`` records whose hex form starts with ``digits``, oldest first.
 
         Args:

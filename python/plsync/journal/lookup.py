@@ -45,7 +45,7 @@ def find(store: Store, key: str | int | UUID) -> Row:
     digits = text.replace("-", "")
     if not _HEX.fullmatch(text) or len(digits) > 32:
         raise RecordNotFound(f"{str(key)!r} is not a record id: ids are hex digits, and `plsync list` shows them")
-    ids = store.resolve(digits, _MOST_LISTED + 1) if len(digits) >= _SHORTEST else []
+    ids = store.ids_starting_with(digits, _MOST_LISTED + 1) if len(digits) >= _SHORTEST else []
     if not ids and len(digits) == 32:
         ids = store.by_label("r", bytes.fromhex(digits), _MOST_LISTED + 1)
     if not ids and text.isdecimal():

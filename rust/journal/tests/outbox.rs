@@ -214,8 +214,8 @@ fn records_are_found_by_label_state_time_and_text() {
 
 fn assert_resolves(store: &Store, id: RecordId) {
     let length = store.short_id_length(id).unwrap();
-    assert_eq!(store.resolve(&id.hex()[..length], 2).unwrap(), [id]);
-    assert_eq!(store.resolve(&id.hex()[..length - 1], 2).unwrap().len(), 2);
+    assert_eq!(store.ids_starting_with(&id.hex()[..length], 2).unwrap(), [id]);
+    assert_eq!(store.ids_starting_with(&id.hex()[..length - 1], 2).unwrap().len(), 2);
 }
 
 #[test]
@@ -226,5 +226,5 @@ fn an_id_can_be_shortened_while_it_is_unique() {
     for id in ids {
         assert_resolves(&store, id);
     }
-    assert_eq!(store.resolve("xyz", 2).unwrap(), []);
+    assert_eq!(store.ids_starting_with("xyz", 2).unwrap(), []);
 }

@@ -58,8 +58,8 @@ impl Store {
     }
 
     #[pyo3(signature = (digits, limit = 2))]
-    fn resolve(&self, py: Python<'_>, digits: &str, limit: usize) -> PyResult<Vec<[u8; 16]>> {
-        let ids = py.detach(|| self.0.resolve(digits, limit)).or_raise(py)?;
+    fn ids_starting_with(&self, py: Python<'_>, digits: &str, limit: usize) -> PyResult<Vec<[u8; 16]>> {
+        let ids = py.detach(|| self.0.ids_starting_with(digits, limit)).or_raise(py)?;
         Ok(ids.into_iter().map(|id| id.0).collect())
     }
 

@@ -66,7 +66,7 @@ impl Store {
     }
 
     /// Up to `limit` ids whose hex form starts with these digits, oldest first.
-    pub fn resolve(&self, digits: &str, limit: usize) -> Result<Vec<RecordId>> {
+    pub fn ids_starting_with(&self, digits: &str, limit: usize) -> Result<Vec<RecordId>> {
         let bound =
             |fill: &str| RecordId::from_hex(&format!("{digits}{}", fill.repeat(32_usize.saturating_sub(digits.len()))));
         let (Some(low), Some(high)) = (bound("0"), bound("f")) else { return Ok(Vec::new()) };
