@@ -134,7 +134,7 @@ class CallbackDispatcher:
         """Deliver until stopped, in the calling thread."""
         while not self.stopping.is_set():
             self._mailbox.woken.clear()
-            self._doorbell.has_rung()
+            self._doorbell.has_rung()  # earlier rings are noticed: the journal is read now
             self._maintain()
             try:
                 seconds = self._dispatch()

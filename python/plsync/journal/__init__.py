@@ -1,4 +1,4 @@
-"""The journal: an LMDB store behind a spool, with one module for each of its queues.
+"""The journal: an LMDB store behind a spool, with one module per queue.
 
 Its public names load on first use.
 

@@ -56,7 +56,7 @@ def _pages(store: Store, doorbell: Doorbell, number: int, limit: int | None, wai
     journal = store.journal_id()
     remaining = limit
     while remaining is None or remaining > 0:
-        doorbell.has_rung()
+        doorbell.has_rung()  # earlier rings are noticed: the journal is read now
         page = store.acks(number, _PAGE if remaining is None else min(_PAGE, remaining))
         for at, row in page:
             number = at

@@ -33,14 +33,14 @@ class FollowUp:
     """One follow-up in the journal."""
 
     key: bytes
-    """Its key in the store."""
+    """The key of the follow-up in the store."""
     number: int
     """Unique in the journal; later ones are higher."""
     op: Op
     payload: dict[str, Any]
     """The body that PromptLayer receives, without the request id."""
     record_id: str | None
-    """Its record; None for a request that the journal does not know."""
+    """The id of the record; None for a request that the journal does not know."""
     request_id: int | None
     """PromptLayer's request id; None until PromptLayer has acked the record."""
     state: Literal["pending", "dead"]

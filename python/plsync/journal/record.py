@@ -130,7 +130,7 @@ class Record(CallEvents):
 
     @property
     def seq(self) -> int:
-        """Its number in the journal, from 1 without gaps, in the order of ingest."""
+        """The number of the record in the journal, from 1 without gaps, in the order of ingest."""
         return self._row.seq
 
     @property
@@ -147,7 +147,7 @@ class Record(CallEvents):
 
     @property
     def state(self) -> State:
-        """Its state on the way to PromptLayer."""
+        """The state of the record on the way to PromptLayer."""
         return STATES[self._row.state]
 
     @property

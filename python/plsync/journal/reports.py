@@ -94,7 +94,7 @@ class Writer:
     """A process that writes, or wrote, into the journal."""
 
     writer: str
-    """Its writer id: 32 hex digits."""
+    """The writer id: 32 hex digits."""
     pid: int
     started_ms: int
     """When it began to write, in ms since the epoch."""

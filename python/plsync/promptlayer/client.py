@@ -1,4 +1,4 @@
-"""The client of PromptLayer's HTTP API: one method for each request that plsync makes.
+"""The client of PromptLayer's HTTP API: one method per kind of request.
 
 plsync does not use PromptLayer's SDK: its session repeats a POST whose response is lost, which stores a log twice.
 """

@@ -1,4 +1,4 @@
-"""The pytest plugin: one recording for each test, beside the file of the test.
+"""The pytest plugin: one recording per test, beside the file of the test.
 
 pytest loads the plugin in every run with plsync installed. So it imports nothing until a test uses it, and does not
 affect other tests. ``docs/replay/pytest.md`` explains its use.
