@@ -24,7 +24,7 @@ test-python: .venv/built
 test-rust: .venv/made
 	@packages='--package plsync-journal'; \
 	if $(BIN)/python -c '$(HAS_LIBRARY)'; then packages="$$packages --package plsync-python"; fi; \
-	echo cargo test --quiet $$packages; $(PYO3) cargo test --quiet $$packages
+	echo cargo test --quiet $$packages; MAKEFLAGS= $(PYO3) cargo test --quiet $$packages
 
 compat: .venv/built
 	tests/compat.sh
