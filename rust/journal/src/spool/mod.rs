@@ -95,7 +95,7 @@ impl Spool {
     /// Counts an event that could not be recorded, in a file that readers of the journal find.
     pub fn note_failure(&self, reason: &str) {
         match self.shared.writer() {
-            Ok(writer) => writer.lock.note_failure(reason),
+            Ok(writer) => writer.file.note_failure(reason),
             // Without a writer there is no file to count in, so the number stays in this process.
             Err(_) => _ = self.shared.failures.fetch_add(1, Ordering::Relaxed),
         }
@@ -103,7 +103,7 @@ impl Spool {
 
     /// How many events of this process could not be recorded.
     pub fn failures(&self) -> u64 {
-        self.shared.failures.load(Ordering::Relaxed) + self.shared.current().map_or(0, |writer| writer.lock.failures())
+        self.shared.failures.load(Ordering::Relaxed) + self.shared.current().map_or(0, |writer| writer.file.failures())
     }
 
     /// The id of this process's writer, which is made when there is none yet.

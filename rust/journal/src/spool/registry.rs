@@ -101,6 +101,6 @@ extern "C" fn leave() {
     for writer in SharedSpool::all().filter_map(SharedSpool::current) {
         #[cfg(unix)]
         writer.trim();
-        writer.lock.save();
+        writer.file.save();
     }
 }

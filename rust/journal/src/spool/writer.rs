@@ -19,7 +19,7 @@ use unsynced::Unsynced;
 pub(crate) struct Writer {
     pub(crate) id: RecordId,
     pub(crate) generation: u64,
-    pub(crate) lock: WriterFile,
+    pub(crate) file: WriterFile,
     spool: PathBuf,
     active: Mutex<Active>,
     spare: Mutex<Spare>,
@@ -46,12 +46,12 @@ struct Spare {
 impl Writer {
     pub(crate) fn create(spool: &Path) -> Result<Self> {
         let id = RecordId::new();
-        let lock = WriterFile::create(spool, id)?;
-        let segment = Segment::create(spool, id, 0, segment::FIRST, true).inspect_err(|_| lock.remove())?;
+        let writer_file = WriterFile::create(spool, id)?;
+        let segment = Segment::create(spool, id, 0, segment::FIRST, true).inspect_err(|_| writer_file.remove())?;
         Ok(Self {
             id,
             generation: fork::generation(),
-            lock,
+            file: writer_file,
             spool: spool.to_path_buf(),
             active: Mutex::new(Active { offset: segment.start, segment, frames: 1 }),
             spare: Mutex::new(Spare { index: 1, segment: None }),
@@ -71,7 +71,7 @@ impl Writer {
         if active.offset + needed > active.segment.size {
             // Another journal may be at this path by now. The next segment would be of a writer without a file there, so a reader
             // would take the writer for dead and remove the segment.
-            if self.lock.is_gone() {
+            if self.file.is_gone() {
                 return Err(self.displaced_error());
             }
             self.rotate(&mut active, needed)?;
@@ -89,7 +89,7 @@ impl Writer {
         if half_full {
             fsync_thread::wake();
         }
-        self.lock.count_event();
+        self.file.count_event();
         self.unsynced.dirty.store(true, Ordering::Release);
         Ok(index)
     }
@@ -140,7 +140,7 @@ impl Writer {
             let active = lock(&self.active);
             (Arc::clone(&active.segment.file), active.segment.path.clone())
         };
-        let removed = self.lock.is_gone() || fs::is_displaced(&file, &path);
+        let removed = self.file.is_gone() || fs::is_displaced(&file, &path);
         if removed {
             self.gone.store(true, Ordering::Release);
         }
@@ -167,7 +167,7 @@ impl Writer {
     /// Removes the files of a writer that lost the race to be its process's.
     pub(crate) fn discard(&self) {
         let _ = std::fs::remove_file(&lock(&self.active).segment.path);
-        self.lock.remove();
+        self.file.remove();
     }
 }
 
@@ -194,7 +194,7 @@ mod tests {
             assert!(writer.tick());
             assert!(!writer.unsynced.dirty.load(Ordering::Acquire), "the events were not synced");
         }
-        assert_eq!(writer.lock.failures(), 1);
+        assert_eq!(writer.file.failures(), 1);
         assert!(writer.flush().is_err(), "a flush promises that the names are on disk");
     }
 

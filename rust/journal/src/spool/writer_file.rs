@@ -54,7 +54,7 @@ impl WriterFile {
             let _ = std::fs::remove_file(&unnamed);
             return Err(Error::io("cannot lock", &unnamed)(error));
         }
-        let lock = Self {
+        let writer_file = Self {
             file,
             path: path.clone(),
             started: Millis::now(),
@@ -62,9 +62,9 @@ impl WriterFile {
             events: AtomicU64::new(0),
             reason: Mutex::default(),
         };
-        lock.save();
+        writer_file.save();
         match std::fs::rename(&unnamed, &path) {
-            Ok(()) => Ok(lock),
+            Ok(()) => Ok(writer_file),
             Err(error) => {
                 // On a full disk every event fails here, and would leave another file.
                 let _ = std::fs::remove_file(&unnamed);

@@ -150,16 +150,16 @@ impl Interposer {
     }
 
     /// The error of a call that must fail, and whether it does half of its work first.
-    fn planned_failure(&self, sort: CallKind, describe: impl FnOnce() -> String) -> Option<(c_int, bool)> {
+    fn planned_failure(&self, kind: CallKind, describe: impl FnOnce() -> String) -> Option<(c_int, bool)> {
         let plan = self.plan?;
         let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
-        let later = plan.lasting && number > plan.at && matches!(sort, CallKind::Write | CallKind::Sync);
+        let later = plan.lasting && number > plan.at && matches!(kind, CallKind::Write | CallKind::Sync);
         if number == plan.at {
             *locked(&self.failed) = Some(describe());
         } else if !later {
             return None;
         }
-        Some((plan.errno, plan.short && number == plan.at && sort == CallKind::Write))
+        Some((plan.errno, plan.short && number == plan.at && kind == CallKind::Write))
     }
 
     fn sync_fails(&self, fd: c_int) -> bool {
@@ -301,7 +301,7 @@ fn sync(fd: c_int, number: c_long) -> c_int {
 
 /// Makes a call on a name in order, and logs it when it succeeds.
 fn named(
-    sort: CallKind,
+    kind: CallKind,
     path: &str,
     real: impl FnOnce() -> c_long,
     op: impl FnOnce(&Interposer, String) -> Op,
@@ -309,7 +309,7 @@ fn named(
     let Some((active, below)) = active().and_then(|active| Some((active, active.below(path)?))) else {
         return int(real());
     };
-    if let Some((errno, _)) = active.planned_failure(sort, || format!("name {below}")) {
+    if let Some((errno, _)) = active.planned_failure(kind, || format!("name {below}")) {
         return int(refuse(errno));
     }
     let _order = active.in_order();

@@ -110,9 +110,9 @@ impl Writer {
             if let Err(error) = self.sync()
                 && failures() != before
             {
-                self.lock.note_failure(&error.to_string());
+                self.file.note_failure(&error.to_string());
             }
-            self.lock.save();
+            self.file.save();
         }
         busy
     }

@@ -20,7 +20,7 @@ impl Store {
         self.check_spool(&mut report)?;
         let records = self.db().read(|txn, trees| {
             let mut report = CheckReport::default();
-            self.db().mapped.release_during(txn, trees, || {
+            self.db().trimmer.release_during(txn, trees, || {
                 check_trees(txn, trees, &mut report)?;
                 check_records(txn, trees, &mut report)?;
                 check_lists(txn, trees, &mut report)

@@ -41,7 +41,7 @@ impl Store {
         let pruned = self.enforce_quota()?;
         let copy = self.path().join(format!("{UNFINISHED}{}", RecordId::new().hex()));
         let replaced = self.db().hold_writers(|env, number| {
-            copy_into(env, &self.db().mapped, &copy)?;
+            copy_into(env, &self.db().trimmer, &copy)?;
             let next = layout::lmdb(self.path(), number + 1);
             std::fs::rename(&copy, &next).map_err(Error::io("cannot create", &next))?;
             fs::sync_dir(self.path())
@@ -56,12 +56,12 @@ impl Store {
 }
 
 /// Copies the environment, checks that the copy is complete, and syncs it.
-fn copy_into(env: &Env<WithoutTls>, mapped: &MapTrimmer, target: &Path) -> Result<()> {
+fn copy_into(env: &Env<WithoutTls>, trimmer: &MapTrimmer, target: &Path) -> Result<()> {
     fs::make_dir(target)?;
     let mut file = fs::create_new(&target.join("data.mdb"))?;
     let txn = env.read_txn()?;
     let trees = Trees::open(env, &txn)?;
-    mapped.release_during(&txn, &trees, || env.copy_to_file(&mut file, CompactionOption::Enabled))?;
+    trimmer.release_during(&txn, &trees, || env.copy_to_file(&mut file, CompactionOption::Enabled))?;
     drop(txn);
     file.sync_all().map_err(Error::io("cannot sync", target))?;
     let copy = open_env(target)?;

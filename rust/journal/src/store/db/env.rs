@@ -39,7 +39,7 @@ pub(crate) struct Db {
     /// Locked for writing only to resize the map or to replace an environment inherited through a fork. Neither may happen while a
     /// transaction of this process runs.
     opened: RwLock<Option<Opened>>,
-    pub(crate) mapped: MapTrimmer,
+    pub(crate) trimmer: MapTrimmer,
 }
 
 struct Opened {
@@ -57,8 +57,8 @@ impl Db {
 
     fn open_with(journal: &Path, limits: Limits) -> Result<Self> {
         let _guard = fork::enter()?;
-        let (opened, mapped) = (RwLock::new(None), MapTrimmer::new());
-        let db = Self { journal: journal.to_path_buf(), limits, opened, mapped };
+        let (opened, trimmer) = (RwLock::new(None), MapTrimmer::new());
+        let db = Self { journal: journal.to_path_buf(), limits, opened, trimmer };
         db.reopen()?;
         Ok(db)
     }
@@ -68,7 +68,7 @@ impl Db {
         self.with(|opened| {
             let txn = opened.env.read_txn()?;
             let value = work(&txn, &opened.trees)?;
-            self.mapped.release_if_due(&txn, &opened.trees);
+            self.trimmer.release_if_due(&txn, &opened.trees);
             Ok(Some(value))
         })
     }
@@ -82,7 +82,7 @@ impl Db {
                 return Ok(None);
             }
             let value = work(&mut txn, &opened.trees)?;
-            self.mapped.release_if_due(&txn, &opened.trees);
+            self.trimmer.release_if_due(&txn, &opened.trees);
             txn.commit()?;
             Ok(Some(value))
         })

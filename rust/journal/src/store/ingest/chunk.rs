@@ -88,13 +88,13 @@ impl Chunk {
     }
 
     /// Compresses the bodies into the memory of `spare`, which gets the memory of the chunk in exchange.
-    pub(super) fn compress(&mut self, encoder: &mut BodyCompressor, spare: &mut Vec<u8>) -> Result<()> {
+    pub(super) fn compress(&mut self, compressor: &mut BodyCompressor, spare: &mut Vec<u8>) -> Result<()> {
         std::mem::swap(&mut self.bytes, spare);
         self.bytes.clear();
         for event in &mut self.events {
             event.labels = append(&mut self.bytes, &spare[event.labels.clone()]);
             let from = self.bytes.len();
-            encoder.encode(event.id, event.kind, &spare[event.body.clone()], &mut self.bytes)?;
+            compressor.encode(event.id, event.kind, &spare[event.body.clone()], &mut self.bytes)?;
             event.body = from..self.bytes.len();
         }
         Ok(())

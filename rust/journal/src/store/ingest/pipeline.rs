@@ -208,17 +208,17 @@ impl Prepared {
 
 /// Compresses chunks.
 struct Worker {
-    encoder: BodyCompressor,
+    compressor: BodyCompressor,
     spare: Vec<u8>,
 }
 
 impl Worker {
     fn new() -> Result<Self> {
-        Ok(Self { encoder: BodyCompressor::new()?, spare: Vec::new() })
+        Ok(Self { compressor: BodyCompressor::new()?, spare: Vec::new() })
     }
 
     fn compress(&mut self, mut chunk: Chunk) -> Result<Chunk> {
-        chunk.compress(&mut self.encoder, &mut self.spare)?;
+        chunk.compress(&mut self.compressor, &mut self.spare)?;
         Ok(chunk)
     }
 }

@@ -30,7 +30,7 @@ impl Store {
         self.db().read(|txn, trees| {
             let (mut page, mut scratch) = (Vec::new(), Vec::new());
             let mut visit = |seq: Seq| -> Result<bool> {
-                self.db().mapped.release_if_due(txn, trees);
+                self.db().trimmer.release_if_due(txn, trees);
                 if let Some(row) = matching(txn, trees, query, needle.as_ref(), seq, &mut scratch)? {
                     page.push(row);
                 }
