@@ -4,7 +4,7 @@
 //! the frames of the spool into LMDB in group commits, and queries it. `docs/reference/format.md` specifies the byte layouts.
 //!
 //! ```
-//! use plsync_journal::{Durability, CallEnd, Event, FrameKind, Head, Query, RecordId, Spool, Store};
+//! use plsync_journal::{CallEnd, Durability, Event, FrameKind, Head, Query, RecordId, Spool, Store};
 //!
 //! let dir = tempfile::tempdir().unwrap();
 //! let journal = dir.path().join("journal");

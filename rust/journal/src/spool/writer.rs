@@ -36,8 +36,8 @@ struct Active {
 
 /// The segment after the active one.
 struct Spare {
-    /// Its index. A thread that makes the segment holds the lock. Otherwise a second segment of this index could take the name of the
-    /// first, whose events would be lost.
+    /// The index of the segment. A thread that makes the segment holds the lock. Otherwise a second segment of this index could take
+    /// the name of the first, whose events would be lost.
     index: u32,
     /// Made by the fsync thread, so that a rotation costs the caller nothing.
     segment: Option<Segment>,

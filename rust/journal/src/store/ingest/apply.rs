@@ -27,9 +27,9 @@ struct Commit<'g, 'c, 't, 'e> {
     fresh: HashMap<RecordId, usize>,
     /// These records in the order of their starts, which is the order of their numbers.
     records: Vec<NewRecord<'g>>,
-    /// Their numbers and rows, in the same order.
+    /// The numbers and rows of these records, in the same order.
     rows: Vec<(Seq, StateRow)>,
-    /// Their bodies, by number and part.
+    /// The bodies of these records, by number and part.
     bodies: Vec<(Seq, u8, &'g [u8])>,
     index: Index<'g>,
     /// The highest id in the store.
