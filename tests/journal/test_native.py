@@ -178,6 +178,30 @@ Store("missing", create=False)
     return python(code, directory)
 
 
+@pytest.mark.parametrize("module", ["orjson", "decimal"])
+def test_an_object_can_be_encoded_while_the_encoder_loads_a_module(module: str, tmp_path: Path) -> None:
+    """A finaliser of the program may run during the first import, and record an event."""
+    code = f"""
+import sys
+from plsync._common.native import encode
+
+class Finaliser:
+    found = 0
+
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r} and self.found < 2:
+            self.found += 1
+            print("within", encode((b'', 1))[0].decode())
+
+sys.modules.pop({module!r}, None)
+sys.meta_path.insert(0, Finaliser())
+print("after", encode((b'', 2))[0].decode())
+"""
+    output = python(code, tmp_path)
+    assert output.count("within") == 2
+    assert 'after {"$":"tuple","v":[{"$":"bytes","v":""},2]}' in output
+
+
 def python(code: str, directory: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=directory, capture_output=True, text=True, check=False, timeout=60

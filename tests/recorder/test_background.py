@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 from plsync._common.background import JournalThread
@@ -12,13 +11,16 @@ THREADS = 8
 
 
 class _SlowThread(JournalThread):
-    """Counts its objects, each of which takes a moment to make."""
+    """Counts its objects. The first one waits for a second one, which must not come."""
 
     created = 0
+    created_twice = threading.Event()
 
     def __init__(self, path: str) -> None:
         type(self).created += 1
-        time.sleep(0.05)
+        if type(self).created > 1:
+            self.created_twice.set()
+        self.created_twice.wait(0.2)
         super().__init__(path)
 
     def at_exit(self, since: float) -> None:

@@ -11,6 +11,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
+use crate::once::get_or_load;
+
 /// The classes of `plsync.errors` that Rust raises or warns with. The first error of a process reads all of them.
 #[derive(FromPyObject)]
 pub(crate) struct ErrorClasses {
@@ -88,13 +90,7 @@ pub(crate) fn require(py: Python<'_>) -> PyResult<()> {
 /// Before the hand-over, which [`require`] rules out.
 pub(crate) fn errors(py: Python<'_>) -> PyResult<&'static ErrorClasses> {
     let HandedOver { load_errors, errors, .. } = get(py);
-    if let Some(classes) = errors.get(py) {
-        return Ok(classes);
-    }
-    // Not with get_or_try_init, which locks the cell while the import runs. A finaliser of the program may fail to record an event
-    // meanwhile and wait for its own thread. A child that is forked meanwhile would wait for a thread that it lacks.
-    let classes = load_errors.bind(py).call0()?.extract()?;
-    Ok(errors.get_or_init(py, || classes))
+    get_or_load(errors, py, || load_errors.bind(py).call0()?.extract())
 }
 
 /// The redaction.

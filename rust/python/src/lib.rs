@@ -5,6 +5,7 @@
 mod encode;
 mod errors;
 mod handover;
+mod once;
 mod recorder;
 mod store;
 mod watch;

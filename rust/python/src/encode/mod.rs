@@ -20,6 +20,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBytes;
 
 use crate::handover;
+use crate::once::get_or_load;
 pub(crate) use tags::class_path;
 
 /// The JSON bytes of any object, and whether they only approximate it.
@@ -51,7 +52,6 @@ static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 fn dumps<'py>(copy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let py = copy.py();
-    let dumps =
-        DUMPS.get_or_try_init(py, || Ok::<_, PyErr>(py.import("orjson")?.getattr(intern!(py, "dumps"))?.unbind()))?;
+    let dumps = get_or_load(&DUMPS, py, || Ok(py.import("orjson")?.getattr(intern!(py, "dumps"))?.unbind()))?;
     Ok(dumps.bind(py).call1((copy,))?.cast_into::<PyBytes>()?)
 }

@@ -4,6 +4,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
+use crate::once::get_or_load;
+
 pub(super) struct Stdlib {
     kinds: Vec<(Py<PyType>, &'static str)>,
     pub(super) timezone: Py<PyType>,
@@ -14,7 +16,7 @@ pub(super) struct Stdlib {
 static STDLIB: PyOnceLock<Stdlib> = PyOnceLock::new();
 
 pub(super) fn get(py: Python<'_>) -> PyResult<&'static Stdlib> {
-    STDLIB.get_or_try_init(py, || {
+    get_or_load(&STDLIB, py, || {
         let class = |module: &str, name: &str| Ok::<_, PyErr>(py.import(module)?.getattr(name)?.cast_into()?.unbind());
         Ok(Stdlib {
             kinds: vec![
