@@ -143,6 +143,8 @@ class InterceptedCall:
     @contextlib.contextmanager
     def record(self) -> Iterator[tuple[Any, CallCapture]]:
         """The live model, under its lock if it has one, and the capture of its response."""
+        if (limiter := self._proxy.limiter_of(self._model)) is not None:
+            limiter.acquire(blocking=True)
         lock = self._proxy.lock_of(self._model)
         with lock.hold() if lock else contextlib.nullcontext():
             yield live_view(self._model), self._capture()
@@ -150,6 +152,8 @@ class InterceptedCall:
     @contextlib.asynccontextmanager
     async def arecord(self) -> AsyncIterator[tuple[Any, CallCapture]]:
         """The async form of ``record``."""
+        if (limiter := self._proxy.limiter_of(self._model)) is not None:
+            await limiter.aacquire(blocking=True)
         lock = self._proxy.lock_of(self._model)
         async with lock.ahold() if lock else contextlib.nullcontext():
             yield live_view(self._model), self._capture()

@@ -12,8 +12,10 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.llms import BaseLLM
 
 from plsync.replay.proxy.live import is_model_code
-from plsync.replay.proxy.proxy_class import ProxyClass, is_proxy
-from plsync.replay.proxy.wrap import proxy_class_for
+from plsync.replay.proxy.node_cache import hide_node_caches, show_node_caches
+from plsync.replay.proxy.open_blocks import Block, current_block, open_block
+from plsync.replay.proxy.placeholder_keys import remove_placeholders, set_placeholders
+from plsync.replay.proxy.proxy_class import is_proxy
 from plsync.replay.recording import Recording, as_recording
 
 if TYPE_CHECKING:
@@ -26,29 +28,7 @@ __all__ = ["record_all"]
 
 # The public methods of LangChain's models through which all other methods run.
 _ENTRY_POINTS: Final = ("generate", "agenerate", "stream", "astream", "stream_events", "astream_events")
-
-# The constructors of these providers' models fail without a key, even if no request is sent.
-_KEY_VARIABLES: Final = (
-    "ANTHROPIC_API_KEY",
-    "AZURE_OPENAI_API_KEY",
-    "CEREBRAS_API_KEY",
-    "COHERE_API_KEY",
-    "DEEPSEEK_API_KEY",
-    "FIREWORKS_API_KEY",
-    "GOOGLE_API_KEY",
-    "GROQ_API_KEY",
-    "HUGGINGFACEHUB_API_TOKEN",
-    "MISTRAL_API_KEY",
-    "NVIDIA_API_KEY",
-    "OPENAI_API_KEY",
-    "OPENROUTER_API_KEY",
-    "PERPLEXITY_API_KEY",
-    "PPLX_API_KEY",
-    "TOGETHER_API_KEY",
-    "UPSTAGE_API_KEY",
-    "XAI_API_KEY",
-)
-_PLACEHOLDER: Final = "no-key-plsync-replays"
+_MARK: Final = "__plsync_original__"
 
 
 @contextlib.contextmanager
@@ -58,8 +38,9 @@ def record_all(
     """Serve or record the calls of every chat model and text model, until the block ends.
 
     The patch covers the whole process, also models that exist already. A model with its own recording keeps that
-    recording. While the mode forbids live calls, an API key that is not set gets a placeholder: the constructors of
-    providers' models fail without a key.
+    recording. Blocks may overlap: a call belongs to the block that its task or thread opened last or inherited. Inside
+    a block LangChain's and LangGraph's caches are not used. While the mode forbids live calls, an API key that is not
+    set gets a placeholder: the constructors of providers' models fail without a key.
 
     >>> from langchain_core.language_models import FakeListChatModel
     >>> from plsync.replay import record_all
@@ -82,49 +63,50 @@ def record_all(
         ValueError: see ``Recording``.
     """
     recording = as_recording(recording, mode, options)
-    with recording, _placeholder_keys() if recording.only_serves else contextlib.nullcontext(), _patched(recording):
+    with recording, open_block(recording, _adapt):
         yield recording
 
 
-@contextlib.contextmanager
-def _patched(recording: Recording) -> Iterator[None]:
-    proxies: dict[type, ProxyClass] = {}
-
-    def proxy_of(model: Any) -> Any:
-        # A model that another model calls contributes to the response of that model, which is recorded.
-        if is_proxy(model) or is_model_code():
-            return model
-        cls = type(model)
-        if cls not in proxies:
-            proxies[cls] = proxy_class_for(cls, recording)
-        return proxies[cls].view_of(model)
-
-    with contextlib.ExitStack() as stack:
-        for base in (BaseChatModel, BaseLLM):
-            for name in _ENTRY_POINTS:
-                if (method := vars(base).get(name)) is not None:
-                    setattr(base, name, _with_proxy_as_self(proxy_of, method))
-                    stack.callback(setattr, base, name, method)
-        yield
+_originals: dict[tuple[type, str], Callable[..., Any]] = {}
 
 
-def _with_proxy_as_self(proxy_of: Callable[[Any], Any], method: Callable[..., Any]) -> Callable[..., Any]:
+def _adapt(blocks: tuple[Block, ...]) -> None:
+    """Install the patches with the first block, and remove them with the last one."""
+    if blocks and not _originals:
+        _patch()
+        hide_node_caches()
+    elif not blocks and _originals:
+        _unpatch()
+        show_node_caches()
+    if any(block.only_serves for block in blocks):
+        set_placeholders()
+    else:
+        remove_placeholders()
+
+
+def _patch() -> None:
+    for base in (BaseChatModel, BaseLLM):
+        for name in _ENTRY_POINTS:
+            if (method := vars(base).get(name)) is not None:
+                _originals[base, name] = method
+                setattr(base, name, _with_proxy_as_self(method))
+
+
+def _unpatch() -> None:
+    for (base, name), method in _originals.items():
+        # Another library may have patched the method meanwhile. Its patch stays, and ours passes each call on.
+        if getattr(vars(base)[name], _MARK, None) is method:
+            setattr(base, name, method)
+    _originals.clear()
+
+
+def _with_proxy_as_self(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def entry_point(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return method(proxy_of(self), *args, **kwargs)
+        # A model that another model calls contributes to the response of that model, which is recorded.
+        if is_proxy(self) or is_model_code() or (block := current_block()) is None:
+            return method(self, *args, **kwargs)
+        return method(block.proxy_of(self), *args, **kwargs)
 
+    setattr(entry_point, _MARK, method)
     return entry_point
-
-
-@contextlib.contextmanager
-def _placeholder_keys() -> Iterator[None]:
-    missing = [name for name in _KEY_VARIABLES if not os.environ.get(name)]
-    before = {name: os.environ.get(name) for name in missing}
-    os.environ.update(dict.fromkeys(missing, _PLACEHOLDER))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if os.environ.get(name) == _PLACEHOLDER:
-                os.environ.pop(name)
-                os.environ.update({name: value} if value is not None else {})

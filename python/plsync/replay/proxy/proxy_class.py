@@ -68,6 +68,8 @@ class ProxyClass:
             "__doc__": live_class.__doc__,
             "__slots__": (),
             "__reduce_ex__": _reduce,
+            "cache": _HiddenField(False),
+            **({"rate_limiter": _HiddenField(None)} if kind == "chat" else {}),
             _ATTRIBUTE: self,
         }
         # Not type(live_class)(...): pydantic would build a validator and a serializer, which takes 15 ms for
@@ -76,9 +78,7 @@ class ProxyClass:
 
     def copy_of(self, model: Any) -> Any:
         """A copy of a live model that belongs to the proxy class."""
-        # A rate limiter protects the provider. A replay calls no provider, so the limiter would only slow it down.
-        is_limited = self.recording.mode == "none" and getattr(model, "rate_limiter", None) is not None
-        copy = model.model_copy(update={"rate_limiter": None} if is_limited else None)
+        copy = model.model_copy()
         object.__setattr__(copy, "__class__", self.cls)
         return copy
 
@@ -98,9 +98,33 @@ class ProxyClass:
             self._field_values, self._secrets_and_defaults = values, found
         return found
 
+    def limiter_of(self, model: Any) -> Any:
+        """The rate limiter for live calls of a chat model, or ``None``."""
+        return vars(model).get("rate_limiter") if self.kind == "chat" else None
+
     def lock_of(self, model: Any) -> FairLock | None:
         """The lock that a live call must hold; ``None`` for a model that serves calls in parallel."""
         return lock_for(model, self.serial)
+
+
+class _HiddenField:
+    """A field of the live model that LangChain must not see in the proxied model.
+
+    A cache would answer before the recording, and keep replayed responses. A rate limiter would delay calls that are
+    served; a live call waits for it in ``InterceptedCall``. The value of the model stays in its ``__dict__``.
+    """
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __get__(self, model: Any, owner: type) -> Any:
+        return self if model is None else self._value
+
+    def __set__(self, model: Any, value: object) -> None:
+        vars(model)[self._name] = value
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
 
 
 def is_proxy(model: Any) -> bool:

@@ -1,0 +1,113 @@
+"""The open ``record_all`` blocks of the process, and which of them receives a call.
+
+Blocks of tasks, threads and pytest fixtures overlap and close in any order. So all blocks share one patch of LangChain,
+and each call looks for its block:
+
+- A block of the main thread outside of any event loop covers the whole process. Any other block covers the task or
+  thread that opened it, with the tasks and threads that inherit its context.
+- Of the blocks that cover a call, the one that was opened last receives it.
+- A thread or task without an inherited block uses the block that was opened last in the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any, Final
+
+from plsync._common.background import ForkGuard
+from plsync.replay.proxy.proxy_class import ProxyClass
+from plsync.replay.proxy.wrap import proxy_class_for
+from plsync.replay.recording import Recording
+
+__all__ = ["Block", "current_block", "open_block"]
+
+_numbers: Final = itertools.count()
+_changing: Final = ForkGuard(1.0)
+# Replaced and never changed, so that a call reads it without a lock.
+_open: tuple[Block, ...] = ()
+_inherited: ContextVar[tuple[Block, ...]] = ContextVar("plsync_open_blocks", default=())
+
+
+class Block:
+    """One open block: its recording, and a proxy class for each class of models that it has met."""
+
+    def __init__(self, recording: Recording) -> None:
+        """Prepares a block. ``open_block`` opens it."""
+        self.number = next(_numbers)
+        self.is_open = True
+        self.covers_process = _is_outside_of_tasks()
+        self.only_serves = recording.only_serves
+        self._recording: Recording | None = recording
+        self._proxies: dict[type, ProxyClass] = {}
+
+    def proxy_of(self, model: Any) -> Any:
+        """A live model as an object of its proxy class; the model itself if the block has just closed."""
+        cls = type(model)
+        found = self._proxies.get(cls)
+        if found is None:
+            recording = self._recording
+            if recording is None:
+                return model
+            found = self._proxies.setdefault(cls, proxy_class_for(cls, recording))
+        return found.view_of(model)
+
+    def close(self) -> None:
+        """Release the recording: a context that outlives the block may keep the block."""
+        self.is_open = False
+        self._recording = None
+        self._proxies = {}
+
+
+@contextlib.contextmanager
+def open_block(recording: Recording, on_change: Callable[[tuple[Block, ...]], None]) -> Iterator[Block]:
+    """Open a block until the ``with`` block ends, which may happen in another context or thread.
+
+    Args:
+        recording: serves and records the calls.
+        on_change: receives the open blocks after each change, and runs under the lock of the registry.
+    """
+    block = Block(recording)
+    _change(lambda blocks: (*blocks, block), on_change)
+    _inherited.set((*(other for other in _inherited.get() if other.is_open), block))
+    try:
+        yield block
+    finally:
+        block.close()
+        _inherited.set(tuple(other for other in _inherited.get() if other.is_open))
+        _change(lambda blocks: tuple(other for other in blocks if other is not block), on_change)
+
+
+def current_block() -> Block | None:
+    """The block that receives a call of this context; ``None`` without an open block."""
+    blocks = _open
+    if not blocks:
+        return None
+    inherited = [block for block in _inherited.get() if block.is_open]
+    if not inherited:
+        return blocks[-1]
+    covering = (block for block in blocks if block.covers_process)
+    return max([*inherited, *covering], key=lambda block: block.number)
+
+
+def _change(
+    change: Callable[[tuple[Block, ...]], tuple[Block, ...]], on_change: Callable[[tuple[Block, ...]], None]
+) -> None:
+    global _open  # noqa: PLW0603 - the registry of the process
+    with _changing:
+        _open = change(_open)
+        on_change(_open)
+
+
+def _is_outside_of_tasks() -> bool:
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return True
+    return False

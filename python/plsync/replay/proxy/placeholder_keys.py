@@ -1,0 +1,52 @@
+"""Placeholders for providers' API keys, while recordings are served."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+__all__ = ["KEY_VARIABLES", "remove_placeholders", "set_placeholders"]
+
+# The constructors of these providers' models fail without a key, even if no request is sent.
+KEY_VARIABLES: Final = (
+    "ANTHROPIC_API_KEY",
+    "AZURE_OPENAI_API_KEY",
+    "CEREBRAS_API_KEY",
+    "COHERE_API_KEY",
+    "DEEPSEEK_API_KEY",
+    "FIREWORKS_API_KEY",
+    "GOOGLE_API_KEY",
+    "GROQ_API_KEY",
+    "HUGGINGFACEHUB_API_TOKEN",
+    "MISTRAL_API_KEY",
+    "NVIDIA_API_KEY",
+    "OPENAI_API_KEY",
+    "OPENROUTER_API_KEY",
+    "PERPLEXITY_API_KEY",
+    "PPLX_API_KEY",
+    "TOGETHER_API_KEY",
+    "UPSTAGE_API_KEY",
+    "XAI_API_KEY",
+)
+_PLACEHOLDER: Final = "no-key-plsync-replays"
+
+_before: dict[str, str | None] = {}
+
+
+def set_placeholders() -> None:
+    """Set each key that is not set. The caller holds the lock of the open blocks."""
+    for name in KEY_VARIABLES:
+        value = os.environ.get(name)
+        if not value:
+            _before[name] = value
+            os.environ[name] = _PLACEHOLDER
+
+
+def remove_placeholders() -> None:
+    """Restore the variables that still have the placeholder. The caller holds the lock of the open blocks."""
+    for name, value in _before.items():
+        if os.environ.get(name) == _PLACEHOLDER:
+            del os.environ[name]
+            if value is not None:
+                os.environ[name] = value
+    _before.clear()
