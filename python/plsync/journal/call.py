@@ -14,7 +14,7 @@ import orjson
 
 from plsync._common.clock import datetime_from_ns
 from plsync._common.native import END_ABANDONED, ENDS, FLAG_CACHED, FLAG_LOSSY, FLAG_REDACTED
-from plsync.journal.events import facts
+from plsync.journal.events import facts, params
 from plsync.journal.events.facts import CallError, Generation, Usage
 from plsync.journal.events.tagged import decode, decode_plain
 
@@ -82,13 +82,18 @@ class CallEvents:
 
     @property
     def model(self) -> str | None:
-        """The model's name in the request, else in the response, else the name of the model class."""
-        return facts.model(self.metadata, self.params) or facts.response_model(self.output) or self.class_name
+        """The name of the requested model, else of the model that responded, else of the model class.
+
+        When the request has several names, because a call overrides its model's, the response decides.
+        """
+        requested = facts.models(self.metadata, self.params, self.kind)
+        answered = facts.response_model(self.output, self._end_event()) if len(requested) != 1 else None
+        return facts.requested_model(requested, answered) or self.class_name
 
     @property
     def provider(self) -> str | None:
-        """LangChain's ``ls_provider``, e.g. ``openai``, else the name of the model class in lower case."""
-        return facts.nonempty_text(self.metadata.get("ls_provider")) or (self.class_name or "").lower() or None
+        """LangChain's ``ls_provider``, e.g. ``openai``, else the provider that the model class names."""
+        return facts.provider(self._start_event())
 
     @property
     def input(self) -> list[Any]:
@@ -97,8 +102,8 @@ class CallEvents:
 
     @property
     def params(self) -> dict[str, Any]:
-        """LangChain's ``invocation_params``: model, temperature, tools, ..."""
-        return facts.dict_at(self._start_event(), "params")
+        """LangChain's ``invocation_params``: model, temperature, tools, ... Schemas replace classes."""
+        return params.params(self._start_event())
 
     @property
     def options(self) -> dict[str, Any]:
@@ -240,6 +245,17 @@ class CallEvents:
             generations=[generations if isinstance(generations, list) else []],
             llm_output=output if isinstance(output, dict) else None,
         )
+
+    def llm_output(self) -> dict[str, Any]:
+        """LangChain's ``llm_output``: facts of the whole answer, e.g. token counts. Empty without one."""
+        return facts.dict_at(self._end_event(), "llm_output")
+
+    def error_response(self) -> dict[str, Any]:
+        """The provider's HTTP response to a failed call: ``body``, ``headers``, ``status_code``, ``request_id``.
+
+        Empty without one. A key is missing when LangChain and the exception do not have its value.
+        """
+        return facts.dict_at(facts.dict_at(self._end_event(), "error"), "response")
 
     def drop_parsed(self) -> None:
         """Drop the parsed events. The next access parses them again.

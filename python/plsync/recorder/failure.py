@@ -7,10 +7,12 @@ from typing import Any, Final
 
 from plsync._common.native import END_CANCELLED, END_ERROR, END_PARTIAL
 from plsync._common.redaction import redact_settings, redact_text
+from plsync.recorder.http_error import response_of, status_of
 
 __all__ = ["describe", "end_of", "partial_response"]
 
 # By name: importing asyncio, concurrent.futures or anyio for their classes would cost more than recording does.
+_HTTP_KEYS: Final = frozenset({"body", "headers", "request_id", "status_code"})
 _CANCELLED: Final = frozenset({"Cancelled", "CancelledError"})
 
 
@@ -35,12 +37,12 @@ def describe(error: BaseException, http: Mapping[str, Any] | None = None) -> dic
         message = redact_text(str(error))
     except BaseException as raised:  # an exception whose str() fails is recorded, too
         message = f"<str failed: {type(raised).__name__}>"
-    try:
-        status = getattr(error, "status_code", None)
-    except BaseException:  # a property may read a response that never arrived
-        status = None
-    if not isinstance(status, int) and http is not None:
+    status = status_of(error)
+    if status is None and http is not None:
         status = http.get("status_code")
+    response = response_of(error)
+    if response is not None:
+        http = {**response, **{key: value for key, value in (http or {}).items() if value is not None}}
     described: dict[str, Any] = {
         "type": kind.__name__,
         "module": kind.__module__,
@@ -55,10 +57,10 @@ def describe(error: BaseException, http: Mapping[str, Any] | None = None) -> dic
 def partial_response(response: Any) -> tuple[list[Any], Mapping[str, Any] | None]:
     """The generations with a part of the response, and the metadata of the provider's HTTP response.
 
-    LangChain lists both together. The metadata is in a generation without content.
+    LangChain lists both together. The metadata is in a generation without content, and may be empty.
     """
     generations = [item for of_prompt in getattr(response, "generations", None) or [] for item in of_prompt]
-    http = [metadata for item in generations if (metadata := _http_metadata(item)) is not None]
+    http = [metadata for item in generations if (metadata := _http_metadata(item))]
     return [item for item in generations if _http_metadata(item) is None], http[0] if http else None
 
 
@@ -70,4 +72,4 @@ def _http_metadata(generation: Any) -> Mapping[str, Any] | None:
     metadata = getattr(message, "response_metadata", None)
     if not isinstance(metadata, Mapping) or getattr(message, "content", None) or getattr(message, "tool_calls", None):
         return None
-    return metadata if metadata.keys() & {"body", "headers", "status_code"} else None
+    return metadata if metadata.keys() <= _HTTP_KEYS else None

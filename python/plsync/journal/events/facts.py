@@ -9,11 +9,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict
 
 import orjson
 
+from plsync.journal.events import usage as counts
+from plsync.journal.events.usage import Usage
+
 __all__ = ["CallError", "Generation", "Usage"]
+
+_MODEL_KEYS: Final = (
+    "model",
+    "model_name",
+    "model_id",
+    "model_path",
+    "modelId",
+    "azure_deployment",
+    "deployment_name",
+    "repo_id",
+)
+_ANSWERED_MODEL_KEYS: Final = ("model_name", "model", "model_id", "modelId", "model_version", "modelVersion")
+# The third part of such a path names the provider: ["langchain", "chat_models", "openai", "ChatOpenAI"].
+_UMBRELLAS: Final = frozenset({"langchain", "langchain_community", "langchain_classic"})
+# The messages of google.genai, openai and mistralai start with the HTTP status.
+_STATUS_IN_MESSAGE: Final = re.compile(r"(?:Error code: |HTTP (?:error |status )?|Status(?: code)?[: ] ?)?([45]\d\d)\b")
 
 
 class Generation(TypedDict):
@@ -31,16 +50,6 @@ class CallError(TypedDict):
     message: str
     module: str | None
     status_code: int | None
-
-
-class Usage(TypedDict, total=False):
-    """Token counts, named as in LangChain's ``UsageMetadata``; details only when the provider reports them."""
-
-    input_tokens: int
-    output_tokens: int
-    total_tokens: int
-    input_token_details: dict[str, Any]
-    output_token_details: dict[str, Any]
 
 
 def dict_at(body: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -70,14 +79,53 @@ def class_name(start: Mapping[str, Any]) -> str | None:
     return nonempty_text(path[-1]) if isinstance(path, list) and path else None
 
 
-def model(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> str | None:
-    """The model's name in the request."""
-    if found := nonempty_text(metadata.get("ls_model_name")):
+def provider(start: Mapping[str, Any]) -> str | None:
+    """LangChain's ``ls_provider``, else the provider in the path of the model class, else its name in lower case."""
+    if found := nonempty_text(dict_at(start, "metadata").get("ls_provider")):
         return found
-    for key in ("model", "model_name", "model_id", "model_path"):
-        if found := nonempty_text(params.get(key)):
-            return found
-    return None
+    path = start.get("class")
+    parts = [part for part in path if isinstance(part, str)] if isinstance(path, list) else []
+    if len(parts) > 3 and parts[0] in _UMBRELLAS:
+        return parts[2]
+    if parts and parts[0].startswith("langchain_") and parts[0] not in _UMBRELLAS | {"langchain_core"}:
+        return parts[0].removeprefix("langchain_")
+    return (class_name(start) or "").lower() or None
+
+
+def models(metadata: Mapping[str, Any], params: Mapping[str, Any], kind: str = "llm") -> list[str]:
+    """Every name of the model in the request, each once, the most reliable first.
+
+    A chat model that is bound to another model passes its name in ``params``; a text model passes it in ``metadata``.
+    """
+    own = nonempty_text(metadata.get("ls_model_name"))
+    passed = [name for key in _MODEL_KEYS if (name := nonempty_text(params.get(key)))]
+    found = [*passed[:1], own, *passed[1:]] if kind == "chat" else [own, *passed]
+    return list(dict.fromkeys(name for name in found if name))
+
+
+def model(metadata: Mapping[str, Any], params: Mapping[str, Any], kind: str = "llm") -> str | None:
+    """The most reliable name of the model in the request."""
+    return next(iter(models(metadata, params, kind)), None)
+
+
+def requested_model(requested: list[str], answered: str | None) -> str | None:
+    """The name in the request that the answer confirms, else the first one, else the name in the answer.
+
+    >>> requested_model(["gpt-4o", "gpt-4o-mini"], "gpt-4o-mini-2024-07-18")
+    'gpt-4o-mini'
+    """
+    if answered and len(requested) > 1:
+        bare = _bare_model(answered)
+        # The longest, because the name of one model may start with the name of another.
+        confirmed = max(filter(bare.startswith, map(_bare_model, requested)), key=len, default=None)
+        if confirmed is not None:
+            return next(name for name in requested if _bare_model(name) == confirmed)
+    return requested[0] if requested else answered
+
+
+def _bare_model(name: str) -> str:
+    """A name without a router or a folder before it: ``models/gemini-2.5-flash``, ``openai/gpt-4o``."""
+    return short_model(name).rpartition("/")[2].lower()
 
 
 def short_model(name: str) -> str:
@@ -90,14 +138,14 @@ def short_model(name: str) -> str:
     return re.split(r"[/\\]", name.rstrip("/\\"))[-1] if is_path else name
 
 
-def response_model(output: list[Generation]) -> str | None:
+def response_model(output: list[Generation], end: Mapping[str, Any]) -> str | None:
     """The model's name in the response."""
-    metadata = _first_message(output).get("response_metadata")
-    return (
-        (nonempty_text(metadata.get("model_name")) or nonempty_text(metadata.get("model")))
-        if isinstance(metadata, dict)
-        else None
-    )
+    info = (output[0]["generation_info"] or {}) if output else {}
+    for place in (dict_at(_first_message(output), "response_metadata"), info, dict_at(end, "llm_output")):
+        for key in _ANSWERED_MODEL_KEYS:
+            if found := nonempty_text(place.get(key)):
+                return found
+    return None
 
 
 def inputs(start: Mapping[str, Any]) -> list[Any]:
@@ -130,40 +178,19 @@ def tool_calls_at(message: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
 
 
 def usage(output: list[Generation], end: Mapping[str, Any]) -> Usage | None:
-    """The tokens used: ``usage_metadata`` of the first message, else the counts in ``llm_output`` or in a decision."""
-    counted = _first_message(output).get("usage_metadata")
-    if not isinstance(counted, dict) or not counted:
-        elsewhere = dict_at(end, "llm_output") or dict_at(end, "outputs")
-        counted = next((elsewhere[key] for key in ("token_usage", "usage") if elsewhere.get(key)), None)
-    if not isinstance(counted, dict):
-        return None
-    input_tokens = _count(counted, "input_tokens", "prompt_tokens")
-    output_tokens = _count(counted, "output_tokens", "completion_tokens")
-    total = _count(counted, "total_tokens")
-    if input_tokens is None and output_tokens is None and total is None:
-        return None
-    input_tokens, output_tokens = input_tokens or 0, output_tokens or 0
-    found: Usage = {
-        "input_tokens": input_tokens,
-        "output_tokens": output_tokens,
-        "total_tokens": input_tokens + output_tokens if total is None else total,
-    }
-    if isinstance(details := counted.get("input_token_details"), dict):
-        found["input_token_details"] = details
-    if isinstance(details := counted.get("output_token_details"), dict):
-        found["output_token_details"] = details
-    return found
+    """The tokens used, wherever the answer reports them."""
+    info = (output[0]["generation_info"] or {}) if output else {}
+    return counts.usage(_first_message(output), info, end)
 
 
 def error(end: Mapping[str, Any], *, abandoned: bool) -> CallError | None:
     """The error of the call. The type is ``Abandoned`` when its process ended before the call."""
     if found := dict_at(end, "error"):
-        status_code = found.get("status_code")
         return {
             "type": nonempty_text(found.get("type")) or "Exception",
             "message": nonempty_text(found.get("message")) or "",
             "module": nonempty_text(found.get("module")),
-            "status_code": status_code if isinstance(status_code, int) else None,
+            "status_code": _status_code(found),
         }
     if not abandoned:
         return None
@@ -184,8 +211,11 @@ def _first_message(output: list[Generation]) -> dict[str, Any]:
     return (output[0]["message"] or {}) if output else {}
 
 
-def _count(counted: Mapping[str, Any], *names: str) -> int | None:
-    for name in names:
-        if isinstance(value := counted.get(name), int):
-            return value
-    return None
+def _status_code(error: Mapping[str, Any]) -> int | None:
+    """The HTTP status: of the exception, of the response, or at the start of the message."""
+    for found in (error.get("status_code"), dict_at(error, "response").get("status_code")):
+        if isinstance(found, int):
+            return found
+    # Only an exception of a provider: the message of another one may start with any number.
+    named = _STATUS_IN_MESSAGE.match(nonempty_text(error.get("message")) or "")
+    return int(named[1]) if named and error.get("module") != "builtins" else None

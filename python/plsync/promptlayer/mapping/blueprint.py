@@ -67,6 +67,9 @@ def span_json(record: Record) -> bytes:
 def _log_request(record: Record, started: str, ended: str) -> JSON:
     settings, labels, generations, usage = record.params, record.tags, record.output, record.usage
     answers = [_answer(generation) for generation in generations]
+    if record.status == "error":
+        # LangChain adds an empty message for the response of some providers. An error without an answer has no message.
+        answers = [answer for answer in answers if not _is_empty(answer)]
     provider = params.provider_name(record.provider)
     cut: list[str] = []
     status = call_status(record, generations, cut)
@@ -104,6 +107,11 @@ def _answer(generation: Generation) -> Any:
     """The message of a candidate. A decision model's candidate has text only."""
     message = generation["message"]
     return generation["text"] if message is None else message
+
+
+def _is_empty(answer: Any) -> bool:
+    fields = ("content", "tool_calls", "invalid_tool_calls", "additional_kwargs")
+    return isinstance(answer, dict) and not any(answer.get(field) for field in fields)
 
 
 def _completion(texts: list[Any]) -> JSON:

@@ -7,7 +7,7 @@ from typing import Any
 
 from plsync.promptlayer.mapping import tool_calls
 from plsync.promptlayer.mapping.content import Block, contents
-from plsync.promptlayer.mapping.content.blocks import plain_text, thinking
+from plsync.promptlayer.mapping.content.blocks import plain_text, thinking, unwrapped
 from plsync.promptlayer.mapping.content.citations import citations, grounding
 from plsync.promptlayer.mapping.content.media import data_url
 from plsync.promptlayer.mapping.json_values import as_dict, as_list, first_string, json_text, string, text
@@ -101,7 +101,7 @@ def _user(content: list[Any], name: str | None) -> list[Message]:
     """The messages of a user's message. Anthropic and Bedrock put tool results in it; each becomes a message."""
     found: list[Message] = []
     rest: list[Any] = []
-    for part in content:
+    for part in map(unwrapped, content):
         result = tool_calls.result(part)
         if result is None:
             rest.append(part)
@@ -114,7 +114,7 @@ def _user(content: list[Any], name: str | None) -> list[Message]:
 
 def _assistant(item: Message, name: str | None, output: bool) -> Message:
     content, additional = item.get("content"), as_dict(item.get("additional_kwargs"))
-    parts = content if isinstance(content, list) else []
+    parts = [unwrapped(part) for part in content] if isinstance(content, list) else []
     blocks = contents(content if not parts else [part for part in parts if not tool_calls.is_call(part)], output=output)
     if additional:
         blocks = _with_additional(blocks, additional, output)

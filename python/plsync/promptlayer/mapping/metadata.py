@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from plsync.promptlayer.mapping.json_values import JSON, as_dict, json_text
+from plsync.promptlayer.mapping.json_values import JSON, as_dict, json_text, string
 from plsync.promptlayer.mapping.messages import failed_tools
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def metadata(
         candidates: the number of answers; added if it is more than one.
         cut: the names of fields that were too long. ``"metadata keys"`` is appended when a key was too long.
     """
-    found: JSON = {**_added(record, usage, candidates), **record.metadata}
+    found: JSON = {**_added(record, usage, candidates), **_without_nulls(record.metadata)}
     if max(map(len, found), default=0) > KEY_LIMIT:
         cut.append("metadata keys")
         found = {key[:KEY_LIMIT]: value for key, value in found.items()}
@@ -51,6 +51,11 @@ def metadata(
     if cut:
         found["plsync_cut"] = ", ".join(cut)
     return {key: value if isinstance(value, str) else _value(value) for key, value in found.items()}
+
+
+def _without_nulls(metadata: JSON) -> JSON:
+    """The metadata without nulls, which have no form as text. NaN is one of them."""
+    return {key: value for key, value in metadata.items() if value is not None}
 
 
 def _added(record: Record, usage: Usage | None, candidates: int) -> JSON:
@@ -67,6 +72,8 @@ def _added(record: Record, usage: Usage | None, candidates: int) -> JSON:
     status_code = as_dict(record.error).get("status_code")
     if status_code is not None:
         found["error_status_code"] = status_code
+    if record.error is not None and (request_id := string(record.error_response().get("request_id"))) is not None:
+        found["error_request_id"] = request_id
     return found
 
 

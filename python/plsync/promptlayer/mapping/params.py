@@ -8,6 +8,7 @@ from typing import Any
 
 from plsync._common.redaction import is_credential_name
 from plsync.journal.events.facts import short_model
+from plsync.journal.events.params import response_format
 from plsync.promptlayer.mapping.json_values import JSON, as_dict, string, text
 from plsync.promptlayer.mapping.tools import unknown_tools
 
@@ -74,7 +75,7 @@ def parameters(params: JSON, options: JSON, metadata: JSON) -> JSON:
         kept.setdefault("stop", options["stop"])
     output_format = options.get("ls_structured_output_format")
     if output_format is not None and not _FORMATS & params.keys():
-        kept["response_format"] = _response_format(as_dict(output_format))
+        kept["response_format"] = response_format(as_dict(as_dict(output_format).get("schema")))
     unknown = unknown_tools(params) if "tools" in params else []
     return {**kept, "tools": unknown} if unknown else kept
 
@@ -86,12 +87,6 @@ def api_type(provider: str, kind: str, params: JSON, answers: list[Any]) -> str 
     metadata = as_dict(as_dict(answers[0] if answers else None).get("response_metadata"))
     responses = params.get("use_responses_api") or text(metadata.get("id")).startswith("resp_")
     return "responses" if responses else "chat-completions"
-
-
-def _response_format(output_format: JSON) -> JSON:
-    """LangChain's ``ls_structured_output_format`` as OpenAI's ``response_format``."""
-    schema = as_dict(output_format.get("schema"))
-    return {"type": "json_schema", "json_schema": {"name": string(schema.get("title")) or "answer", "schema": schema}}
 
 
 def _kept(params: JSON) -> JSON:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
-from plsync.promptlayer.mapping.json_values import JSON, as_dict, text
+from plsync.promptlayer.mapping.json_values import JSON, as_dict, as_list, string, text
 from plsync.promptlayer.mapping.tool_calls import has_invalid
 
 if TYPE_CHECKING:
     from plsync.journal.record import Record
 
-__all__ = ["MESSAGE_LIMIT", "call_status", "error_type", "finish_reason"]
+__all__ = ["MESSAGE_LIMIT", "blocked_by", "blocked_in", "call_status", "error_type", "finish_reason"]
 
 MESSAGE_LIMIT = 1024
 """Characters in an error message, at most."""
@@ -20,23 +21,64 @@ _CUT_SHORT = frozenset(
         "length",
         "max_tokens",
         "max_output_tokens",
+        "max_length",
         "model_length",
         "model_context_window_exceeded",
-        "content_filter",
-        "content_filtered",
-        "guardrail_intervened",
-        "refusal",
-        "safety",
-        "recitation",
-        "blocklist",
-        "prohibited_content",
-        "spii",
-        "image_safety",
+        "error",
+        "error_limit",
+        "insufficient_system_resource",
         "malformed_function_call",
+        "malformed_model_output",
+        "malformed_response",
+        "malformed_tool_use",
+        "network_error",
+        "time_limit",
+        "too_many_tool_calls",
+        "unexpected_tool_call",
     }
 )
+_BLOCKED = frozenset(
+    {
+        "blocked",
+        "blocklist",
+        "content_filter",
+        "content_filtered",
+        "error_toxic",
+        "guardrail_intervened",
+        "image_prohibited_content",
+        "image_recitation",
+        "image_safety",
+        "language",
+        "prohibited_content",
+        "recitation",
+        "refusal",
+        "safety",
+        "sensitive",
+        "spii",
+    }
+)
+_BLOCKED_BY = "The provider blocked the answer: {}."
 _REASONS = ("finish_reason", "stop_reason", "done_reason", "stopReason", "reason")
-_PROVIDER_MODULES = ("openai", "anthropic", "google", "mistralai", "boto")
+# The prefixes of enums: ``FinishReason.SAFETY``, ``BLOCK_REASON_SAFETY``.
+_ENUM = re.compile(r"^(\w+\.|(block|finish|stop)_?reason_)(?=\w)")
+_UNBLOCKED = frozenset({"", "unspecified", "blocked_reason_unspecified", "block_reason_unspecified"})
+_PROVIDER_MODULES = (
+    *("openai", "anthropic", "google", "mistralai", "boto"),
+    *("aws", "azure", "cohere", "deepseek", "fireworks", "groq", "litellm", "ollama", "openrouter", "perplexity"),
+    *("together", "xai", "zhipuai"),
+    # The HTTP clients below them.
+    *("aiohttp", "grpc", "httpcore", "httpx", "requests", "urllib3"),
+)
+_RATE_LIMIT = re.compile(r"throttl|too_?many_?requests|rate_?limit|resource_?exhausted", re.I)
+_QUOTA = re.compile(r"quota|insufficient_balance|payment_required|billing", re.I)
+_TIMEOUT = re.compile(r"time_?(d_?)?out|deadline_?exceeded", re.I)
+_AUTH = re.compile(
+    r"authentication|unauthenticated|unauthorized|access_?denied|permission_?denied|unrecognized_?client"
+    r"|expired_?token|invalid_?signature|invalid_?api_?key|no_?credentials|default_?credentials",
+    re.I,
+)
+# botocore raises one class for most errors, and names the error in the message.
+_BOTO = re.compile(r"An error occurred \((\w+)\)")
 
 
 def call_status(record: Record, generations: list[Any], cut: list[str]) -> dict[str, str]:
@@ -60,36 +102,81 @@ def call_status(record: Record, generations: list[Any], cut: list[str]) -> dict[
         return _fields("WARNING", "PROVIDER_PARTIAL_RESPONSE", "The caller cancelled the call.")
     if status == "partial":
         return _fields("WARNING", "PROVIDER_PARTIAL_RESPONSE", "The caller stopped reading before the answer ended.")
-    for generation in generations:
-        reason = finish_reason(generation)
-        if reason in _CUT_SHORT:
-            return _fields("WARNING", "PROVIDER_PARTIAL_RESPONSE", f"The model stopped early: {reason}.")
-        if has_invalid(generation.get("message")):
-            message = "The model called a tool with arguments that are not JSON."
-            return _fields("WARNING", "PROVIDER_PARTIAL_RESPONSE", message)
+    reasons = [reason for generation in generations if (reason := _incomplete(generation)) is not None]
+    if not reasons and (blocked := blocked_in(record.llm_output())) is not None:
+        reasons = [_BLOCKED_BY.format(blocked)]
+    if reasons:
+        return _fields("WARNING", "PROVIDER_PARTIAL_RESPONSE", reasons[0])
     return {"status": "SUCCESS"}
+
+
+def _incomplete(generation: JSON) -> str | None:
+    """Why an answer is incomplete; None for a complete one."""
+    if (blocked := blocked_by(generation)) is not None:
+        return _BLOCKED_BY.format(blocked)
+    if (reason := finish_reason(generation)) in _CUT_SHORT:
+        return f"The model stopped early: {reason}."
+    if has_invalid(generation.get("message")):
+        return "The model called a tool with arguments that are not JSON."
+    return None
 
 
 def error_type(error: JSON) -> str:
     """The category of an error, by the rules of PromptLayer's SDK (``track/error_tracking.py`` of 1.5.16).
 
+    The SDK knows the names and codes of a few providers. This function knows further names of the same errors.
+
     >>> error_type({"type": "RateLimitError", "message": "slow down", "status_code": 429})
     'PROVIDER_RATE_LIMIT'
     """
-    name, code = text(error.get("type")), error.get("status_code")
-    message, module = text(error.get("message")).lower(), text(error.get("module"))
-    if "RateLimitError" in name or code == 429:
-        return "PROVIDER_QUOTA_LIMIT" if "insufficient_quota" in message else "PROVIDER_RATE_LIMIT"
-    if code == 402:
-        return "PROVIDER_QUOTA_LIMIT"
-    if "Timeout" in name or code in (408, 504):
-        return "PROVIDER_TIMEOUT"
-    if code == 401 or "AuthenticationError" in name:
-        return "PROVIDER_AUTH_ERROR"
+    code, module = error.get("status_code"), text(error.get("module"))
+    message = text(error.get("message"))
+    in_message = _BOTO.match(message)
+    name = in_message[1] if in_message else text(error.get("type"))
     # LangChain's packages subclass a provider's errors: langchain_openai.OpenAIConnectionError is one of openai's.
-    if module.removeprefix("langchain_").startswith(_PROVIDER_MODULES) or isinstance(code, int):
-        return "PROVIDER_QUOTA_LIMIT" if "quota" in message else "PROVIDER_ERROR"
+    of_provider = module.removeprefix("langchain_").startswith(_PROVIDER_MODULES) or isinstance(code, int)
+    if "RateLimitError" in name or code == 429 or (of_provider and _RATE_LIMIT.search(name)):
+        return "PROVIDER_QUOTA_LIMIT" if "insufficient_quota" in message.lower() else "PROVIDER_RATE_LIMIT"
+    if code == 402 or (of_provider and _QUOTA.search(name)):
+        return "PROVIDER_QUOTA_LIMIT"
+    if "Timeout" in name or code in (408, 504) or (of_provider and _TIMEOUT.search(name)):
+        return "PROVIDER_TIMEOUT"
+    if code == 401 or "AuthenticationError" in name or (of_provider and (code == 403 or _AUTH.search(name))):
+        return "PROVIDER_AUTH_ERROR"
+    if of_provider:
+        return "PROVIDER_QUOTA_LIMIT" if "quota" in message.lower() else "PROVIDER_ERROR"
     return "UNKNOWN_ERROR"
+
+
+def blocked_by(generation: JSON) -> str | None:
+    """Why the provider blocked a prompt or an answer, or the model refused, in lower case; None if neither happened.
+
+    >>> blocked_by({"message": {"response_metadata": {"prompt_feedback": {"block_reason": "SAFETY"}}}})
+    'safety'
+    """
+    reason = finish_reason(generation)
+    if reason in _BLOCKED:
+        return reason
+    message = as_dict(generation.get("message"))
+    for fields in (as_dict(message.get("response_metadata")), as_dict(generation.get("generation_info"))):
+        found = blocked_in(fields)
+        if found is not None:
+            return found
+    parts = [as_dict(part).get("type") for part in as_list(message.get("content"))]
+    return "refusal" if "refusal" in parts or string(as_dict(message.get("additional_kwargs")).get("refusal")) else None
+
+
+def blocked_in(fields: JSON) -> str | None:
+    """The reason in the metadata of an answer: of a blocked prompt, or of a guardrail that intervened."""
+    feedback = as_dict(fields.get("prompt_feedback") or fields.get("promptFeedback"))
+    reason = feedback.get("block_reason", feedback.get("blockReason"))
+    if isinstance(reason, str) and (named := _named(reason)) not in _UNBLOCKED:
+        return named
+    # Google numbers its reasons in older versions. 0 is no reason.
+    if isinstance(reason, int) and reason:
+        return "blocked"
+    action = fields.get("amazon-bedrock-guardrailAction")
+    return "guardrail_intervened" if action == "INTERVENED" else None
 
 
 def finish_reason(generation: JSON) -> str | None:
@@ -98,8 +185,12 @@ def finish_reason(generation: JSON) -> str | None:
     for fields in (metadata, as_dict(generation.get("generation_info")), as_dict(metadata.get("incomplete_details"))):
         for key in _REASONS if fields else ():
             if isinstance(reason := fields.get(key), str):
-                return reason.lower()
+                return _named(reason)
     return None
+
+
+def _named(reason: str) -> str:
+    return _ENUM.sub("", reason.lower())
 
 
 def _fields(status: str, kind: str, message: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ __all__ = ["Result", "has_invalid", "is_call", "result", "tool_calls"]
 _CALLS = frozenset(
     {"tool_call", "tool_call_chunk", "tool_use", "function_call", "custom_tool_call", "invalid_tool_call"}
 )
-_PIECES = frozenset({"input_json_delta", "server_tool_call_chunk"})
+_PIECES = frozenset({"input_json_delta"})
 """Fragments of a stream. ``tool_calls`` has the whole call."""
 
 
@@ -35,7 +35,7 @@ def is_call(part: Any) -> bool:
 
 
 def tool_calls(message: JSON, parts: list[Any]) -> list[JSON]:
-    """The calls of ``tool_calls``, then calls that only ``invalid_tool_calls`` or the content's blocks have.
+    """The calls of ``tool_calls``, of ``invalid_tool_calls`` and of the content's blocks, in the model's order.
 
     The arguments are JSON text. Invalid arguments are the text that the model wrote.
     """
@@ -43,6 +43,8 @@ def tool_calls(message: JSON, parts: list[Any]) -> list[JSON]:
     blocks = [{**part, **as_dict(part.get("toolUse"))} for part in parts if is_call(part)]
     if blocks:
         _add_unknown(found, blocks)
+    if as_list(message.get("invalid_tool_calls")) and len(found) > 1:
+        _sort(found, message, blocks)
     return [_tool_call(call, index) for index, call in enumerate(found)]
 
 
@@ -50,12 +52,24 @@ def _add_unknown(found: list[JSON], blocks: list[JSON]) -> None:
     known = {call.get("id") for call in found if isinstance(call.get("id"), str)}
     names = {call.get("name") for call in found if isinstance(call.get("name"), str)}
     for block in blocks:
-        name, call_id = (
-            string(block.get("name")),
-            first_string(block.get("call_id"), block.get("toolUseId"), block.get("id")),
-        )
+        name, call_id = string(block.get("name")), _id(block)
         if name is not None and (call_id not in known if call_id is not None else name not in names):
             found.append({**block, "id": call_id})
+
+
+def _sort(found: list[JSON], message: JSON, blocks: list[JSON]) -> None:
+    """Sort the calls in the order of the answer. A call whose place is unknown goes to the end."""
+    additional = as_dict(message.get("additional_kwargs"))
+    ordered = [*blocks, *as_list(message.get("tool_call_chunks")), *as_list(additional.get("tool_calls"))]
+    places: dict[str, int] = {}
+    for call in map(as_dict, ordered):
+        if (call_id := _id(call)) is not None:
+            places.setdefault(call_id, len(places))
+    found.sort(key=lambda call: places.get(_id(call) or "", len(places)))
+
+
+def _id(call: JSON) -> str | None:
+    return first_string(call.get("call_id"), call.get("toolUseId"), call.get("id"))
 
 
 def has_invalid(message: Any) -> bool:
@@ -88,6 +102,7 @@ def _unwrapped(item: Any) -> Any:
 
 
 def _tool_call(call: JSON, index: int) -> JSON:
-    arguments = next((call[key] for key in ("args", "input", "arguments") if call.get(key) is not None), None)
+    keys = ("partial_json", "args", "input", "arguments") if call.get("input") == {} else ("args", "input", "arguments")
+    arguments = next((call[key] for key in keys if call.get(key) is not None), None)
     function = {"name": text(call.get("name")), "arguments": "{}" if arguments is None else text(arguments)}
     return {"id": string(call.get("id")) or f"call_{index}", "type": "function", "function": function}

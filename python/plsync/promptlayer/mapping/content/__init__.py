@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from plsync.promptlayer.mapping.content import anthropic, bedrock, google, media, openai, standard
-from plsync.promptlayer.mapping.content.blocks import Block, Converter, plain_text
+from plsync.promptlayer.mapping.content.blocks import Block, Converter, plain_text, unwrapped
+from plsync.promptlayer.mapping.content.server_tools import with_results
 from plsync.promptlayer.mapping.json_values import json_text
 
 __all__ = ["Block", "contents"]
@@ -37,8 +38,8 @@ def contents(content: Any, *, output: bool = False) -> list[Block]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content else []
     blocks: list[Block] = []
-    for item in content if isinstance(content, list) else [content]:
-        blocks += _blocks(item, output)
+    for item in with_results([unwrapped(part) for part in content]) if isinstance(content, list) else [content]:
+        blocks += _blocks(unwrapped(item), output)
     return blocks
 
 
@@ -48,9 +49,6 @@ def _blocks(item: Any, output: bool) -> list[Block]:
     if not isinstance(item, dict):
         return [] if item is None else plain_text(json_text(item))
     kind = item.get("type")
-    if kind == "non_standard" and isinstance(item.get("value"), dict):
-        # LangChain wraps blocks that it does not know. A converter here may know them.
-        return _blocks(item["value"], output)
     if kind is None:
         converted = bedrock.untyped(item, output)
     else:

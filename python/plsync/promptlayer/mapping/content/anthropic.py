@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from plsync.promptlayer.mapping.content.blocks import Block, Converter, block_text, plain_text, thinking
+from plsync.promptlayer.mapping.content.server_tools import arguments
 from plsync.promptlayer.mapping.json_values import as_dict, json_text, string, text
 
 __all__ = ["CONVERTERS"]
@@ -15,10 +16,8 @@ def _redacted_thinking(item: Block, _output: bool) -> list[Block] | None:
 
 
 def _server_tool_use(item: Block, _output: bool) -> list[Block] | None:
-    arguments = item.get("input")
-    if not isinstance(arguments, dict):
-        return None
-    return [{"type": "server_tool_use", "id": text(item.get("id")), "name": text(item.get("name")), "input": arguments}]
+    call = {"id": text(item.get("id")), "name": text(item.get("name"))}
+    return [{"type": "server_tool_use", **call, "input": arguments(item, "input")}]
 
 
 def _web_search_tool_result(item: Block, _output: bool) -> list[Block] | None:
@@ -54,7 +53,9 @@ def _code_execution_tool_result(item: Block, _output: bool) -> list[Block] | Non
 
 def _mcp_tool_use(item: Block, _output: bool) -> list[Block] | None:
     called = {"name": text(item.get("name")), "server_label": text(item.get("server_name"))}
-    return [{"type": "mcp_call", "id": string(item.get("id")), **called, "arguments": json_text(item.get("input"))}]
+    return [
+        {"type": "mcp_call", "id": string(item.get("id")), **called, "arguments": json_text(arguments(item, "input"))}
+    ]
 
 
 def _mcp_tool_result(item: Block, _output: bool) -> list[Block] | None:

@@ -7,11 +7,22 @@ from typing import Any
 
 from plsync.promptlayer.mapping.json_values import as_dict, string, text
 
-__all__ = ["Block", "Converter", "block_text", "no_blocks", "plain_text", "thinking"]
+__all__ = ["Block", "Converter", "block_text", "no_blocks", "plain_text", "thinking", "unwrapped"]
 
 Block = dict[str, Any]
 Converter = Callable[[Block, bool], "list[Block] | None"]
 """Takes a block and whether a model made it. Returns blueprint blocks, or None for a block of an unexpected form."""
+
+
+def unwrapped(item: Any) -> Any:
+    """A block without LangChain's wrapper. LangChain wraps blocks that it does not know, and a converter may know them.
+
+    >>> unwrapped({"type": "non_standard", "value": {"type": "custom_tool_call"}})
+    {'type': 'custom_tool_call'}
+    """
+    while isinstance(item, dict) and item.get("type") == "non_standard" and isinstance(item.get("value"), dict):
+        item = item["value"]
+    return item
 
 
 def plain_text(content: str) -> list[Block]:

@@ -31,7 +31,8 @@ def _code_interpreter_call(item: Block, _output: bool) -> list[Block] | None:
     call = {"type": "code", "code": text(item.get("code")), **_copied(item, {"id": None, "container_id": None})}
     outputs = [as_dict(output) for output in as_list(item.get("outputs"))]
     results = [text(output.get("logs") or output.get("url") or output) for output in outputs]
-    return [call, *({"type": "code_execution_result", "output": result} for result in results)]
+    outcome = {"outcome": "OUTCOME_FAILED"} if item.get("status") == "failed" else {}
+    return [call, *({"type": "code_execution_result", "output": result, **outcome} for result in results)]
 
 
 def _image_generation_call(item: Block, _output: bool) -> list[Block] | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from plsync.promptlayer.mapping.content import anthropic, media
 from plsync.promptlayer.mapping.content.blocks import Block, Converter, plain_text, thinking
 from plsync.promptlayer.mapping.content.citations import citations
+from plsync.promptlayer.mapping.content.server_tools import arguments
 from plsync.promptlayer.mapping.json_values import as_dict, as_list, json_text, string, text
 
 __all__ = ["CONVERTERS"]
@@ -41,15 +42,14 @@ def _reasoning(item: Block, _output: bool) -> list[Block] | None:
 
 
 def _server_tool_call(item: Block, _output: bool) -> list[Block] | None:
-    name, arguments, extras = text(item.get("name")), item.get("args"), as_dict(item.get("extras"))
-    if name == "code_interpreter" and string(as_dict(arguments).get("code")):
-        return [{"type": "code", "code": as_dict(arguments)["code"], "id": string(item.get("id"))}]
+    name, args, extras = text(item.get("name")), arguments(item, "args"), as_dict(item.get("extras"))
+    if name == "code_interpreter" and string(args.get("code")):
+        return [{"type": "code", "code": args["code"], "id": string(item.get("id"))}]
     if name == "remote_mcp":
         called = {"name": text(extras.get("tool_name")), "server_label": text(extras.get("server_label"))}
-        return [{"type": "mcp_call", "id": string(item.get("id")), **called, "arguments": text(arguments)}]
-    if not isinstance(arguments, dict):
-        arguments = {} if arguments is None else {"arguments": arguments}
-    return [{"type": "server_tool_use", "id": text(item.get("id")), "name": name, "input": arguments}]
+        written = text(item.get("args")) or text(extras.get("arguments"))
+        return [{"type": "mcp_call", "id": string(item.get("id")), **called, "arguments": written}]
+    return [{"type": "server_tool_use", "id": text(item.get("id")), "name": name, "input": args}]
 
 
 def _server_tool_result(item: Block, output: bool) -> list[Block] | None:
@@ -72,5 +72,7 @@ CONVERTERS: Mapping[str, Converter] = {
     "reasoning": _reasoning,
     "thinking": _reasoning,
     "server_tool_call": _server_tool_call,
+    # A stream that was cut leaves a call in pieces.
+    "server_tool_call_chunk": _server_tool_call,
     "server_tool_result": _server_tool_result,
 }
