@@ -40,6 +40,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from plsync._terminal import visible
+
 __all__ = [
     "AmbiguousId",
     "AuthenticationError",
@@ -72,6 +74,10 @@ __all__ = [
 
 class PlsyncError(BaseException):
     """The root of all errors of plsync. All but ``NoRecording`` and ``NetworkBlocked`` are Exceptions, too."""
+
+    def __str__(self) -> str:
+        # A message quotes paths, names and texts of others. It reaches terminals and logs in tracebacks, too.
+        return visible(super().__str__())
 
 
 class JournalError(PlsyncError, Exception):
@@ -175,6 +181,9 @@ class NetworkBlocked(_TestOutcome):
 
 class PlsyncWarning(UserWarning):
     """An event could not be recorded, or another problem that plsync works around. Shown once."""
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class StalePrompt(PlsyncWarning):

@@ -18,6 +18,7 @@ from plsync.journal import Journal
 from plsync.testing import PromptLayerServer
 from tests.support.calls import AT, request_ids, states, wait_until, write_calls
 from tests.support.spooling import SpoolWriter
+from tests.support.terminal import hidden_characters
 
 COMMAND = [sys.executable, "-c", "from plsync.cli import main; main()", "run"]
 
@@ -255,6 +256,25 @@ def test_systemd_receives_the_status(path: Path, server: PromptLayerServer, tmp_
             process.terminate()
             while b"STOPPING=1" not in received:
                 received = manager.recv(4096)
+
+
+def test_no_text_of_a_server_adds_a_state_or_a_control_character_to_a_notification(
+    path: Path, server: PromptLayerServer, tmp_path: Path
+) -> None:
+    write_calls(path, 1)
+    body = b'{"message": "\\u001b[31mRED\\nMAINPID=1\\u2028STOPPING=1\\u202e"}'
+    server.fail(503, body=body, headers={"Content-Type": "application/json"}, times=9)
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(address))
+        manager.settimeout(30)
+        with start(path, server, NOTIFY_SOCKET=str(address)) as process:
+            received = manager.recv(4096)
+            while b"STATUS=waiting" not in received:
+                received = manager.recv(4096)
+            process.terminate()
+    assert received.count(b"\n") == 0
+    assert not hidden_characters(received.decode())
 
 
 def test_a_run_may_start_before_anything_is_recorded(path: Path, server: PromptLayerServer) -> None:

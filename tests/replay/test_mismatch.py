@@ -16,6 +16,7 @@ from plsync.errors import NetworkBlocked, NoRecording, PlsyncError
 from plsync.replay import Recording, with_recording
 from tests.support.models import Chat, StreamingChat
 from tests.support.replaying import poisoned, recorded, replayed
+from tests.support.terminal import hidden_characters
 
 
 @pytest.fixture
@@ -177,3 +178,12 @@ async def test_a_cancelled_stream_is_incomplete(path: Path) -> None:
     assert (await anext(again)).text == "a "
     with pytest.raises(NoRecording):
         await anext(again)
+
+
+def test_no_text_of_a_request_steers_a_terminal_or_begins_a_line(path: Path) -> None:
+    hostile = "\x1b]0;owned\x07\x1b[31mRED\u202e\u200b\rforged\x85forged"
+    recorded(Chat(), path).invoke(hostile, tools=[{"name": "weather", "a\n::error::forged": hostile}])
+    message = mismatch(replayed(Chat(), path), "Hello", tools=[{"name": "weather", "b\n::error::forged": hostile}])
+    assert "RED" in message
+    assert not hidden_characters(message)
+    assert not [line for line in message.splitlines()[2:] if not line.startswith("    ")]

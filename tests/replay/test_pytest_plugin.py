@@ -12,6 +12,7 @@ import pytest
 # A run inside this process drops the modules that it imports first.
 import plsync.replay.proxy.patch  # noqa: F401
 from tests.support.commands import PYTEST_QUICKLY
+from tests.support.terminal import hidden_characters
 
 MODEL = """
 from langchain_core.language_models import FakeListChatModel, FakeListLLM
@@ -503,3 +504,40 @@ def test_the_plugin_never_sends_records(tests: pytest.Pytester, monkeypatch: pyt
     )
     result = tests.runpytest_subprocess("--plsync-record=once", "--plsync-block-network")
     result.assert_outcomes(passed=1)
+
+
+# --- reports ---
+
+
+def test_no_recorded_text_steers_the_terminal_of_a_report(tests: pytest.Pytester) -> None:
+    live(tests, "q\\x1b]0;owned\\x07\\x1b[31mRED\\u202e\\u200b")
+    tests.makepyfile("""
+    import openai
+    import pytest
+    from app import model, ANSWER
+
+    class Broken(Exception):
+        pass
+
+    def test_answer(plsync_recording):
+        answer = model().invoke("one").content
+        raise Broken(answer)
+
+    def test_missed(plsync_recording):
+        model().invoke(model().invoke("two " + ANSWER).content)
+
+    def test_skipped(plsync_recording):
+        pytest.skip(model().invoke("three").content)
+    """)
+    run(tests, "--plsync-record=once")
+    for file in tests.path.rglob("*.jsonl"):
+        file.write_text(file.read_text().replace("two ", "2 "))
+    for arguments in (["-rA"], ["-rA", "--tb=short"], ["-rA", "--tb=line"], ["-rA", "--tb=native", "--showlocals"]):
+        done = run_as_program(tests, *arguments)
+        assert "RED" in done
+        assert not hidden_characters(done), arguments
+
+
+def run_as_program(tests: pytest.Pytester, *arguments: str) -> str:
+    command = [sys.executable, "-m", "pytest", "--color=no", *arguments]
+    return subprocess.run(command, cwd=tests.path, capture_output=True, text=True, check=False, timeout=60).stdout

@@ -108,8 +108,8 @@ class JournalThread:
             try:
                 thread.start()
                 self._thread = thread
-            except RuntimeError:  # no more threads, or the interpreter is closing: the journal keeps the work
-                self._log.warning("plsync could not start the thread that %s", self._purpose, exc_info=True)
+            except RuntimeError as error:  # no more threads, or the interpreter is closing: the journal keeps the work
+                self._log.warning("plsync could not start the thread that %s: %s", self._purpose, error)
 
     def at_exit(self, since: float) -> None:
         """Stop the thread. ``since`` is the value of ``time.monotonic()`` when the program began to end."""

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from plsync._common.clock import now_ms
+from plsync._terminal import visible_line
 from plsync.callbacks.invoke import FunctionCall, SinkCall
 from plsync.callbacks.sink_thread import Mailbox, SinkThread
 from plsync.callbacks.sinks import COMMAND
@@ -212,7 +213,8 @@ class CallbackDispatcher:
         thread.worker.release()
         if not thread.is_known_stuck:
             thread.is_known_stuck = True
-            line = f"{thread.worker.sink}: a call takes more than {LONG_CALL:g} s; other ids go on without it"
+            sink = visible_line(thread.worker.sink)
+            line = f"{sink}: a call takes more than {LONG_CALL:g} s; other ids go on without it"
             _log.warning(line)
             self._mailbox.add(CallbackReport(errors=[line]))
 

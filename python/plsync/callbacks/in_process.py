@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Final
 
 from plsync._common.background import JournalThread, import_guard
+from plsync._common.logged import loggable
 from plsync._common.native import Recorder
 from plsync.callbacks import sinks
 from plsync.errors import SinkUnavailable
@@ -100,8 +101,8 @@ class CallbackThread(JournalThread):
         while not stopping.is_set():
             try:
                 self._deliver()
-            except Exception:  # the entries stay in the journal
-                self._log.warning("plsync could not deliver request ids from %s", self.path, exc_info=True)
+            except Exception as error:  # the entries stay in the journal
+                self._log.warning("plsync could not deliver request ids from %s", self.path, exc_info=loggable(error))
             stopping.wait(_RETRY_SECONDS)
 
     def _deliver(self) -> None:

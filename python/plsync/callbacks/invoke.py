@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextvars
 import inspect
+import logging
 import threading
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from plsync._common.background import import_guard
+from plsync._common.logged import cleaned_line, loggable
 from plsync._common.paths import current_journal
 from plsync.callbacks.sinks import Callback, with_record
 from plsync.errors import JournalCorrupt
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from plsync.journal.record import Record
 
 __all__ = ["FunctionCall", "Interrupted", "SinkCall", "Undelivered", "request_id"]
+
+_log = logging.getLogger("plsync.callbacks")
 
 
 class Interrupted(Exception):
@@ -82,9 +86,20 @@ class FunctionCall:
                 with import_guard:
                     import asyncio  # noqa: PLC0415 - slow to import, and most callbacks do without
                 self._loop = asyncio.new_event_loop()
+                self._loop.set_exception_handler(_log_loop_error)
             self._loop.run_until_complete(_as_coroutine(result))
         elif inspect.isgenerator(result) or inspect.isasyncgen(result):
             raise TypeError("it is a generator, so its body did not run; a callback returns or is awaited")
+
+
+def _log_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log the exception of a task that a callback left behind. asyncio would log its whole text."""
+    error = context.get("exception")
+    _log.error(
+        "a task of a callback: %s",
+        cleaned_line(str(context.get("message"))),
+        exc_info=loggable(error) if isinstance(error, BaseException) else None,
+    )
 
 
 async def _cancel_tasks() -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from plsync._common.logged import cleaned_line, loggable
 from plsync.callbacks.worker import CallbackReport, SinkWorker
 from plsync.errors import SinkUnavailable
 
@@ -44,8 +45,9 @@ class Mailbox:
     def add_error(self, error: Exception) -> None:
         """Report that the journal could not be read or written, or that no thread could start."""
         if not self.stopping.is_set():
-            _log.debug("request ids cannot be delivered", exc_info=error)
-            self.add(CallbackReport(errors=[f"request ids cannot be delivered now, and stay in the journal: {error}"]))
+            _log.debug("request ids cannot be delivered", exc_info=loggable(error))
+            reason = cleaned_line(str(error))
+            self.add(CallbackReport(errors=[f"request ids cannot be delivered now, and stay in the journal: {reason}"]))
 
     def take(self) -> list[CallbackReport]:
         """The sum of the reports since the last call; empty without a report."""
@@ -95,4 +97,7 @@ class SinkThread(threading.Thread):
         finally:
             self.has_ended = True
             self._mailbox.woken.set()
-            self.worker.close()
+            try:
+                self.worker.close()
+            except Exception as error:  # raised by a task or a generator that a callback left behind
+                _log.warning("the event loop of a callback did not close", exc_info=loggable(error))

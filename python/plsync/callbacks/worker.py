@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from plsync._common.api_key import redact_api_keys
 from plsync._common.clock import now_ms
+from plsync._common.logged import cleaned_line, loggable, reason_of
+from plsync._terminal import visible_line
 from plsync.callbacks.invoke import Interrupted, Undelivered
 from plsync.journal.callbacks import CallbackQueue, ClaimedCallback, FailedCallback
 
@@ -219,7 +220,7 @@ class SinkWorker:
     def _log_first(self, error: BaseException) -> None:
         """Log the traceback of the first of several failures in a row."""
         if not self._is_failing and not isinstance(error, Undelivered):
-            _log.warning("%s raised; plsync retries the call later", self.sink, exc_info=error)
+            _log.warning("%s raised; plsync retries the call later", visible_line(self.sink), exc_info=loggable(error))
         self._is_failing = True
 
 
@@ -232,5 +233,4 @@ def _failure(entry: ClaimedCallback, error: BaseException) -> FailedCallback:
 
 def _reason(error: BaseException) -> str:
     """One line for the journal, of 500 characters at most, without API keys and passwords."""
-    text = str(error) if isinstance(error, Undelivered) else f"raised {type(error).__name__}: {error}"
-    return " ".join(redact_api_keys(text).split())[:500]
+    return cleaned_line(str(error)) if isinstance(error, Undelivered) else f"raised {reason_of(error)}"[:500]

@@ -7,13 +7,17 @@ Commands that only read import neither LangChain nor an HTTP client. ``docs/guid
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from plsync._common.paths import JOURNAL_VARIABLE
+from plsync._terminal import visible_line
 from plsync.cli import options, output, prompts
 from plsync.cli.acks import acks
 from plsync.cli.check import check
@@ -31,8 +35,34 @@ from plsync.errors import PlsyncError
 
 __all__ = ["app", "main"]
 
+
+class _Commands(TyperGroup):
+    """The commands. The message of a usage error quotes an argument, which a script may take from elsewhere."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        with _visible_message():
+            return super().make_context(*arguments, **more)
+
+    def invoke(self, *arguments: Any, **more: Any) -> Any:
+        with _visible_message():
+            return super().invoke(*arguments, **more)
+
+
+@contextlib.contextmanager
+def _visible_message() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # The base class of usage errors belongs to click or to typer, which depends on the version of typer.
+        for name in ("message", "option_name"):
+            if isinstance(text := getattr(error, name, None), str):
+                setattr(error, name, visible_line(text))
+        raise
+
+
 app = typer.Typer(
     name="plsync",
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from plsync.cli import humanize, options
-from plsync.cli.output import escaped, print_json, stdout_console
+from plsync.cli.output import print_json, print_line
 from plsync.journal.journal import Journal
 
 __all__ = ["acks"]
@@ -25,7 +25,6 @@ def acks(
     journal: options.Journal = None,
 ) -> None:
     """List PromptLayer's request ids in the order of arrival, each with its record and a cursor for --since."""
-    console = stdout_console()
     with Journal.open(journal) as opened:
         try:
             found = opened.acks(since, limit=limit, wait=math.inf if follow else 0.0)
@@ -37,6 +36,6 @@ def acks(
                     print_json(ack.as_dict())
                 else:
                     line = f"{humanize.local_time(ack.acked_at)}  #{ack.request_id}  {ack.record_id}  {ack.cursor}"
-                    console.print(escaped(line), soft_wrap=True)
+                    print_line(line)
         except KeyboardInterrupt:
             return

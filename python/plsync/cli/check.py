@@ -6,7 +6,7 @@ import typer
 from rich.text import Text
 
 from plsync.cli import humanize, options
-from plsync.cli.output import escaped, print_json, stdout_console
+from plsync.cli.output import escaped, print_json, print_lines, stdout_console
 from plsync.journal.journal import Journal
 from plsync.journal.reports import CheckReport
 
@@ -23,9 +23,7 @@ def check(json: options.Json = False, journal: options.Journal = None) -> None:
         if json:
             print_json({"journal": str(opened.path), "ok": not report.problems, **report.as_dict()})
         else:
-            console = stdout_console()
-            for line in _lines(report, str(opened.path)):
-                console.print(line)
+            print_lines(stdout_console(), _lines(report, str(opened.path)))
         if report.problems:
             raise typer.Exit(1)
 

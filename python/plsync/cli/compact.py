@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from plsync.cli import humanize, options
-from plsync.cli.output import escaped, print_json, stdout_console
+from plsync.cli.output import print_json, print_line
 from plsync.journal.journal import Journal
 
 __all__ = ["compact"]
@@ -20,11 +20,10 @@ def compact(json: options.Json = False, journal: options.Journal = None) -> None
         if json:
             print_json({"journal": str(opened.path), **report.as_dict()})
             return
-        console = stdout_console()
         if report.pruned:
-            console.print(escaped(f"The quota removed the content of {humanize.count(report.pruned, 'sent record')}."))
+            print_line(f"The quota removed the content of {humanize.count(report.pruned, 'sent record')}.")
         if report.dropped:
             removed = humanize.count(report.dropped, "unsent record")
-            console.print(escaped(f"The quota removed the content of {removed}; PromptLayer will not get it.", "red"))
+            print_line(f"The quota removed the content of {removed}; PromptLayer will not get it.", "red")
         sizes = f"{humanize.size(report.before)} before, {humanize.size(report.after)} now"
-        console.print(escaped(f"{sizes}: {opened.path}"))
+        print_line(f"{sizes}: {opened.path}")

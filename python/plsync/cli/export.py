@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from plsync.cli import humanize, options
-from plsync.cli.output import escaped, print_json, print_note, stdout_console
+from plsync.cli.output import print_json, print_line, print_note
 from plsync.journal.journal import Journal
 from plsync.journal.record import Record
 
@@ -62,8 +62,7 @@ def export(
         print_json({"recording": str(report.recording), "calls": report.calls, "skipped": report.skipped})
     elif report.calls:
         written = f"{humanize.count(report.calls, 'call')} written to {report.recording}"
-        line = escaped(f"{written}: replay it with plsync.replay.load() or with_recording()")
-        stdout_console().print(line, soft_wrap=True)
+        print_line(f"{written}: replay it with plsync.replay.load() or with_recording()")
     else:
         print_note("no record with a complete answer matches; nothing was written: `plsync list` shows all records")
     if report.skipped:

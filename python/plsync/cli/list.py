@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from plsync.cli import options
-from plsync.cli.output import print_json, print_note, stdout_console
+from plsync.cli.output import print_json, print_lines, print_note, stdout_console
 from plsync.cli.record_table import table_lines
 from plsync.journal.journal import Journal
 
@@ -38,8 +38,7 @@ def list_records(
         records = list(page)
         if records:
             console = stdout_console()
-            for line in table_lines(opened, records, console.width):
-                console.print(line, soft_wrap=True)
+            print_lines(console, table_lines(opened, records, console.width))
         elif any(filters.values()):
             print_note("no record matches; `plsync list` without filters shows the newest records")
         else:

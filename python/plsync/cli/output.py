@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import warnings
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NoReturn, TextIO
 
 import orjson
@@ -17,25 +17,29 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from plsync._terminal import json_escaped, visible, visible_line
 from plsync.errors import PlsyncWarning
 
 __all__ = [
     "escaped",
     "exit_with_error",
+    "indented",
     "labelled",
     "one_line",
     "prepare_streams",
     "print_json",
+    "print_line",
+    "print_lines",
     "print_note",
     "print_version",
     "print_warnings",
     "stdout_console",
 ]
 
-# C0 and C1 controls except newline and tab; bidirectional marks; line ends other than newline; surrogates.
-_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _PIPE_WIDTH: Final = 160
 _LABEL_WIDTH: Final = 14
+# The indentation of a line that goes on: deeper than the lines of a page, and less than a label.
+_CONTINUED: Final = 6
 
 
 class _StdoutConsole(Console):
@@ -49,6 +53,11 @@ def stdout_console() -> Console:
     return _StdoutConsole(highlight=False, markup=False, emoji=False, width=width)
 
 
+def print_line(text: str, style: str = "") -> None:
+    """Print a text as one line on standard output."""
+    print_lines(stdout_console(), [escaped(text, style)])
+
+
 def print_json(value: Any, to: TextIO | None = None) -> None:
     """Print one JSON object as one line, unbuffered, on standard output or on the stream ``to``."""
     stream = to or sys.stdout
@@ -56,19 +65,39 @@ def print_json(value: Any, to: TextIO | None = None) -> None:
         text = orjson.dumps(value).decode()
     except TypeError:  # a path that is not UTF-8
         text = json.dumps(value, separators=(",", ":"))
-    # JSON allows some control characters unescaped. Escaped, they neither reach a terminal nor end a line.
-    line = _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     try:
-        stream.buffer.write(line.encode() + b"\n")
+        stream.buffer.write(json_escaped(text).encode() + b"\n")
         stream.buffer.flush()
     except BrokenPipeError:
         exit_on_broken_pipe()
 
 
 def escaped(value: object, style: str = "") -> Text:
-    """The value as text whose control characters are escaped, and whose markup has no effect."""
-    visible = _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), str(value))
-    return Text(visible.expandtabs(4), style=style)
+    """The value as one line of text whose control characters are escaped, and whose markup has no effect.
+
+    A newline is escaped too: only :func:`indented` begins lines.
+    """
+    return Text(visible(str(value)).replace("\n", "\\n").expandtabs(4), style=style)
+
+
+def indented(value: object, indent: int, style: str = "") -> Iterator[Text]:
+    """The lines of a text, each behind ``indent`` spaces, so that none can pose as a line of plsync."""
+    # Not splitlines(): it treats some control characters as line ends and would hide them.
+    for line in str(value).split("\n"):
+        yield Text(" " * indent) + escaped(line, style)
+
+
+def print_lines(console: Console, lines: Iterable[Text]) -> None:
+    """Print lines. A terminal gets a line that is too wide in several, of which the later ones are indented.
+
+    The terminal itself would continue the line at the left margin, where a text could pose as a line of plsync.
+    """
+    for line in lines:
+        if not console.is_terminal or line.cell_len <= console.width:
+            console.print(line, soft_wrap=True)
+            continue
+        first, *rest = line.wrap(console, max(1, console.width - _CONTINUED), overflow="fold")
+        console.print(first, *(Text(" " * _CONTINUED) + part for part in rest), sep="\n", soft_wrap=True)
 
 
 def one_line(value: object, limit: int = 200) -> Text:
@@ -85,12 +114,12 @@ def labelled(label: str, value: Text) -> Text:
 
 def print_note(message: str) -> None:
     """Print one line on standard error."""
-    print(escaped(message).plain, file=sys.stderr)
+    print(visible_line(message), file=sys.stderr)
 
 
 def exit_with_error(message: str) -> NoReturn:
     """Print an error as one line on standard error, and exit with 1."""
-    print_note(f"plsync: {' '.join(message.split())}")
+    print_note(f"plsync: {message}")
     raise SystemExit(1)
 
 

@@ -9,7 +9,7 @@ import typer
 
 from plsync._common.paths import prompt_cache
 from plsync.cli import humanize, options
-from plsync.cli.output import escaped, print_json, print_note, stdout_console
+from plsync.cli.output import print_json, print_line, print_note
 from plsync.prompts.cache import CachedTemplate, all_caches
 
 __all__ = ["app"]
@@ -40,21 +40,20 @@ def pull(
     """
     from plsync.prompts.pull import pull as pull_prompts  # noqa: PLC0415 - imports an HTTP client
 
-    console = stdout_console()
     report = pull_prompts(
         names or (),
         version=version,
         label=label,
         changed=changed,
-        on_fetched=(lambda _: None) if json else lambda name: console.print(escaped(name)),
+        on_fetched=(lambda _: None) if json else print_line,
     )
     if json:
         print_json({"cache": str(prompt_cache()), **report.as_dict()})
     else:
         for missing in report.missing:
-            console.print(escaped(f"PromptLayer has no prompt template {missing}", "red"))
+            print_line(f"PromptLayer has no prompt template {missing}", "red")
         fetched = f"{humanize.count(report.templates, 'template')} in {humanize.count(report.versions, 'version')}"
-        console.print(escaped(f"{fetched} fetched into {prompt_cache()}"), soft_wrap=True)
+        print_line(f"{fetched} fetched into {prompt_cache()}")
     if report.missing:
         raise typer.Exit(1)
 
@@ -62,7 +61,6 @@ def pull(
 @app.command("list")
 def list_prompts(json: options.Json = False) -> None:
     """List the cached prompt templates. With --json: one object per line."""
-    console = stdout_console()
     found = [(cache.base_url, entry) for cache in all_caches(prompt_cache()) for entry in cache.entries()]
     found.sort(key=lambda pair: (pair[0], *_sort_key(pair[1])))
     if not found and not json:
@@ -72,7 +70,7 @@ def list_prompts(json: options.Json = False) -> None:
             print_json(_as_dict(base_url, entry))
         else:
             age = humanize.age(_fetched_at(entry))
-            console.print(escaped(f"{entry.key.name}  {_request(entry)}  fetched {age} ago"), soft_wrap=True)
+            print_line(f"{entry.key.name}  {_request(entry)}  fetched {age} ago")
 
 
 def _as_dict(base_url: str, entry: CachedTemplate) -> dict[str, object]:

@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from plsync.cli import humanize, options
-from plsync.cli.output import escaped, labelled, print_json, stdout_console
+from plsync.cli.output import escaped, labelled, print_json, print_lines, stdout_console
 from plsync.journal.journal import Journal
 from plsync.journal.quota import MAX_BYTES, QUOTA_POLICIES, Quota, QuotaPolicy
 
@@ -98,9 +98,7 @@ def quota(
         if json:
             print_json({"journal": str(opened.path), **new.as_dict()})
             return
-        console = stdout_console()
-        for line in _lines(new):
-            console.print(line, soft_wrap=True)
+        print_lines(stdout_console(), _lines(new))
 
 
 def _lines(quota: Quota) -> list[Text]:

@@ -10,7 +10,7 @@ import orjson
 from rich.text import Text
 
 from plsync.cli import humanize
-from plsync.cli.output import escaped, labelled, one_line
+from plsync.cli.output import escaped, indented, labelled, one_line
 from plsync.journal.events.facts import tool_calls_at
 from plsync.journal.followups import FollowUp
 from plsync.journal.record import Record
@@ -28,14 +28,15 @@ def record_page(record: Record, followups: Sequence[FollowUp] = ()) -> Iterator[
     if not record.input:
         yield escaped("  (pruned: the quota removed the content)" if record.pruned else "  (none recorded)", "dim")
     for item in record.input:
-        yield from _message(item) if record.kind == "chat" else _body(str(item))
+        yield from _message(item) if record.kind == "chat" else _body(item)
     for number, generation in enumerate(record.output, 1):
         yield from _section("Output" if len(record.output) == 1 else f"Output {number} of {len(record.output)}")
         yield from _message(generation["message"]) if generation["message"] else _body(generation["text"])
     if error := record.error:
         yield from _section("Error")
         code = f" ({error['status_code']})" if error["status_code"] is not None else ""
-        yield escaped(f"  {error['type']}{code}: {error['message']}".replace("\n", "\n  "), "red")
+        first, *rest = indented(f"{error['type']}{code}: {error['message']}", 4, "red")
+        yield from (first[2:], *rest)
     yield from _values("Parameters", _without_schemas(record.params))
     yield from _values("Options", {name: value for name, value in record.options.items() if value is not None})
     yield from _values("Metadata", record.metadata)
@@ -116,7 +117,7 @@ def _times(record: Record) -> str:
 
 def _message(message: Any) -> Iterator[Text]:
     if not isinstance(message, dict):
-        yield from _body(str(message))
+        yield from _body(message)
         return
     sender = " ".join(str(part) for part in (message.get("type", "input"), message.get("name")) if part)
     if message.get("tool_call_id"):
@@ -130,10 +131,8 @@ def _message(message: Any) -> Iterator[Text]:
         yield escaped(f"    → {call.get('name')}({call.get('args')}) is not a valid call: {call.get('error')}", "red")
 
 
-def _body(text: str, indent: int = 2) -> Iterator[Text]:
-    # Not splitlines(): it treats some control characters as line ends and would hide them.
-    for line in text.split("\n") if text else ():
-        yield Text(" " * indent) + escaped(line)
+def _body(text: object, indent: int = 2) -> Iterator[Text]:
+    return indented(text, indent) if text else iter(())
 
 
 def _section(title: str) -> Iterator[Text]:
@@ -145,7 +144,8 @@ def _values(title: str, values: dict[str, Any]) -> Iterator[Text]:
     if values:
         yield from _section(title)
         for name, value in values.items():
-            yield Text("  ") + one_line(name) + Text(": ") + escaped(value if isinstance(value, str) else _json(value))
+            first, *rest = indented(value if isinstance(value, str) else _json(value), 4)
+            yield from (Text("  ") + one_line(name) + Text(": ") + first[4:], *rest)
 
 
 def _without_schemas(params: dict[str, Any]) -> dict[str, Any]:

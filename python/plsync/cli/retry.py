@@ -7,7 +7,7 @@ from typing import Annotated, Literal, cast
 import typer
 
 from plsync.cli import humanize, options
-from plsync.cli.output import escaped, print_json, stdout_console
+from plsync.cli.output import print_json, print_line
 from plsync.journal.journal import Journal
 from plsync.journal.record import Record
 
@@ -66,7 +66,7 @@ def retry(
         if counts
         else "Nothing to retry: no refused record or follow-up and no failed callback matches."
     )
-    stdout_console().print(escaped(line))
+    print_line(line)
 
 
 def _records(journal: Journal, named: list[Record], states: list[Literal["dead", "held"]]) -> int:

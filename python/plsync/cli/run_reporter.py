@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from plsync.callbacks.worker import CallbackReport
 from plsync.cli import humanize
-from plsync.cli.output import escaped, print_json, stdout_console
+from plsync.cli.output import print_json, print_line, stdout_console
 from plsync.delivery.reports import FollowUpReport, PassReport, Pause, Step
 from plsync.promptlayer.outcomes import Outcome, label
 
@@ -160,7 +160,7 @@ class _LineOutput:
         self._rate = _ProgressRate()
 
     def report(self, line: str, **fields: Any) -> None:
-        stdout_console().print(escaped(line), soft_wrap=True)
+        print_line(line)
 
     def progress(self, done: int, total: int) -> None:
         if rate := self._rate.due(done):
@@ -178,7 +178,7 @@ class _BarOutput:
         self._bar: Progress | None = None
 
     def report(self, line: str, **fields: Any) -> None:
-        stdout_console().print(escaped(line), soft_wrap=True)
+        print_line(line)
 
     def progress(self, done: int, total: int) -> None:
         if self._bar is None:

@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from plsync.cli import humanize, options
-from plsync.cli.output import escaped, print_json, stdout_console
+from plsync.cli.output import escaped, print_json, print_lines, stdout_console
 from plsync.journal.reports import SalvageReport
 from plsync.journal.salvage import salvage as salvage_journal
 
@@ -34,9 +34,7 @@ def salvage(
     if json:
         print_json({"journal": str(target), **report.as_dict()})
     else:
-        console = stdout_console()
-        for line in _lines(report, target):
-            console.print(line, soft_wrap=True)
+        print_lines(stdout_console(), _lines(report, target))
     if report.lost:
         raise typer.Exit(1)
 

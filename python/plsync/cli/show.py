@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from plsync.cli import options
-from plsync.cli.output import print_json, stdout_console
+from plsync.cli.output import print_json, print_lines, stdout_console
 from plsync.cli.record_page import record_page
 from plsync.journal.journal import Journal
 
@@ -34,6 +34,4 @@ def show(
         if json:
             print_json(record.as_dict() | {"followups": [followup.as_dict() for followup in followups]})
         else:
-            console = stdout_console()
-            for line in record_page(record, followups):
-                console.print(line, soft_wrap=True)
+            print_lines(stdout_console(), record_page(record, followups))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Final
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from plsync.callbacks.sinks import sink_kind
 from plsync.cli import humanize, options
-from plsync.cli.output import escaped, labelled, print_json, stdout_console
+from plsync.cli.output import escaped, labelled, print_json, print_lines, stdout_console
 from plsync.delivery.lock import current_sender
 from plsync.journal.journal import Journal
 from plsync.journal.reports import SinkBacklog, Stats
@@ -38,9 +39,7 @@ def status(json: options.Json = False, journal: options.Journal = None) -> None:
             sender = current_sender(opened.path)
             print_json({"journal": str(opened.path), **stats.as_dict(), "sender": sender and asdict(sender)})
             return
-        console = stdout_console()
-        for line in (*_facts(opened, stats), Text(), *_advice(stats)):
-            console.print(line, soft_wrap=True)
+        print_lines(stdout_console(), (*_facts(opened, stats), Text(), *_advice(stats)))
 
 
 def _facts(journal: Journal, stats: Stats) -> Iterator[Text]:
@@ -98,7 +97,7 @@ def _waiting_line(sink: SinkBacklog) -> str:
     how = {
         "function": "`plsync run` calls it",
         "script": f"run the script again, or `plsync run --callbacks module:{function}`",
-        "object": f"run its program again, or `plsync run --callbacks '{sink.sink}=module:function'`",
+        "object": f"run its program again, or `plsync run --callbacks {shlex.quote(f'{sink.sink}=module:function')}`",
         "command": "`plsync run --exec COMMAND` runs it",
     }[sink_kind(sink.sink)]
     running = f"; its running program calls it for {sink.owned:,} of them" if sink.owned else ""

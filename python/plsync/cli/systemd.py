@@ -7,6 +7,8 @@ import os
 import socket
 import sys
 
+from plsync._terminal import visible_line
+
 __all__ = ["notify"]
 
 
@@ -19,4 +21,5 @@ def notify(*states: str) -> None:
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         # An address that begins with @ is in Linux's abstract namespace.
         manager.connect("\0" + address[1:] if address.startswith("@") else address)
-        manager.sendall("\n".join(states).encode())
+        # A status may quote a server. Its text must not add a state, or steer a terminal that shows the status.
+        manager.sendall("\n".join(map(visible_line, states)).encode())

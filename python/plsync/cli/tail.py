@@ -10,7 +10,7 @@ import typer
 
 from plsync._common.paths import default_journal
 from plsync.cli import options
-from plsync.cli.output import print_json, print_note, stdout_console
+from plsync.cli.output import print_json, print_lines, print_note, stdout_console
 from plsync.cli.record_table import table_lines
 from plsync.errors import JournalNotFound
 from plsync.journal.journal import Journal
@@ -50,7 +50,7 @@ def tail(
         if json:
             print_json(record.as_dict())
         else:
-            console.print(*list(table_lines(opened, [record], console.width))[1:], soft_wrap=True)
+            print_lines(console, list(table_lines(opened, [record], console.width))[1:])
 
     try:
         with _wait_for(journal or default_journal()) if follow else Journal.open(journal) as opened:

@@ -12,6 +12,7 @@ import warnings
 from typing import TYPE_CHECKING, Final
 
 from plsync._common.background import JournalThread
+from plsync._common.logged import loggable
 from plsync.errors import JournalFormatError, JournalLocked, PlsyncWarning, SyncError
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class DeliveryThread(JournalThread):
         """Log a repeated error the first time only."""
         if str(error) != self._logged:
             self._logged = str(error)
-            self._log.warning("plsync cannot send from %s, and tries again", self.path, exc_info=error)
+            self._log.warning("plsync cannot send from %s, and tries again", self.path, exc_info=loggable(error))
 
     def _give_up(self, reason: str) -> None:
         """Warn once, and stop for good in this process. The journal keeps the records."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+from plsync._terminal import visible
 from plsync.errors import RecordingFormatError
 from plsync.replay.request.request import Request
 from plsync.replay.storage.recorded_call import RecordedCall
@@ -152,7 +153,8 @@ def _difference(recorded: Request, current: Request) -> str:
 def _indented(lines: list[str]) -> str:
     if len(lines) > _MAX_LINES:
         lines = [*lines[:_MAX_LINES], f"... and {len(lines) - _MAX_LINES} more lines"]
-    return "\n".join(f"    {line}" for line in lines)
+    # A name of a request may have a newline. A line of the message must not begin with a text of the request.
+    return "\n".join("    " + visible(line).replace("\n", "\\n") for line in lines)
 
 
 def _advice(mode: str | None) -> str:

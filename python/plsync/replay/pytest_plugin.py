@@ -6,6 +6,7 @@ affect other tests. ``docs/replay/pytest.md`` explains its use.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from plsync._terminal import visible_line
 from plsync.replay import recording_paths
 
 if TYPE_CHECKING:
@@ -142,6 +144,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         item.stash[_passed] = report.passed
     if call.when == "teardown" and _usage in item.stash:
         report.plsync = item.stash[_usage]
+    if report.longrepr is not None and "plsync.replay.recording" in sys.modules:
+        # The report quotes prompts, answers and exceptions of a recording, which may come from a stranger.
+        from plsync.replay.report_text import make_visible  # noqa: PLC0415 - only a failed test needs it
+
+        report.longrepr = make_visible(report.longrepr)
 
 
 # --- the run ----------------------------------------------------------------------------------------------------------
@@ -219,7 +226,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for label, found in (("recorded calls that no test used", totals["unused"]), (stale, totals["stale"])):
         if found:
             more = f" and {len(found) - _MAX_SHOWN} more" if len(found) > _MAX_SHOWN else ""
-            terminalreporter.write_line(f"  {label}: {', '.join(found[:_MAX_SHOWN])}{more}")
+            terminalreporter.write_line(f"  {label}: {visible_line(', '.join(found[:_MAX_SHOWN]))}{more}")
     if (totals["unused"] or totals["stale"]) and not pruned:
         terminalreporter.write_line("  --plsync-prune removes them")
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import orjson
 
+from plsync._terminal import visible
 from plsync.errors import PlsyncError, RecordedError
 from plsync.journal.events.tagged import TAG, Rebuilder, encode
 from plsync.replay.redaction import redact_headers
@@ -93,7 +94,8 @@ def _stand_in(described: dict[str, Any], message: str, attributes: dict[str, Any
     module, _, name = path.partition(":")
     bases = (_exception_class(base) for base in described.get("bases") or [])
     nearest = next((base for base in bases if base is not None), Exception)
-    namespace = {"__module__": module or __name__, "__str__": lambda _: message}
+    # A class of plsync prints no control character. An exception of the recorded class has exactly the recorded text.
+    namespace = {"__module__": module or __name__, "__str__": lambda _: visible(message)}
     try:
         cls: Any = type(name.rpartition(".")[2] or "RecordedError", (RecordedError, nearest), namespace)
         error: Exception = cls.__new__(cls)
