@@ -409,13 +409,14 @@ class Store:
     Each method that writes is one transaction. ``rust/python/src/store/`` implements this class.
     """
 
-    def __new__(cls, path: str, *, create: bool = True, force: bool = False) -> Store:
+    def __new__(cls, path: str, *, create: bool = True, force: bool = False, verify: bool = False) -> Store:
         """Opens the journal at ``path``.
 
         Args:
             path: the journal's directory.
             create: make a journal where there is none.
             force: open a journal on a network file system too.
+            verify: verify every page of the store first, even if plsync was the last program that wrote to it.
 
         Raises:
             JournalNotFound: there is no journal, and ``create`` is false.

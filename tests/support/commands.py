@@ -14,7 +14,7 @@ PLSYNC = Path(sys.executable).with_name("plsync")
 
 def environment(journal: Path, **variables: str) -> dict[str, str]:
     """A wide, plain terminal in UTC, and nothing of the caller's."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT", "XDG_STATE_HOME") if name in os.environ}
     return {**kept, "PLSYNC_JOURNAL": str(journal), "TZ": "UTC", "PYTHONWARNINGS": "error", **variables}
 
 

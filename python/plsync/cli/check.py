@@ -18,7 +18,7 @@ def check(json: options.Json = False, journal: options.Journal = None) -> None:
 
     Lists the damaged parts and exits with 1 if there are any.
     """
-    with Journal.open(journal) as opened:
+    with Journal.open(journal, verify=True) as opened:
         report = opened.check()
         if json:
             print_json({"journal": str(opened.path), "ok": not report.problems, **report.as_dict()})

@@ -39,20 +39,33 @@ class JournalReader:
         """The journal's directory."""
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str] | None = None, *, create: bool = False, force: bool = False) -> Self:
+    def open(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        create: bool = False,
+        force: bool = False,
+        verify: bool = False,
+    ) -> Self:
         """Open a journal.
+
+        If another program has written to the store since plsync did, every page of the store is verified first. That
+        takes about a second for each two gigabytes.
 
         Args:
             path: its directory. Default: ``PLSYNC_JOURNAL``, else the user data directory.
             create: create the journal if there is none.
             force: open it on a network file system, too. Locks may fail there.
+            verify: verify every page in any case. A failing disk can change a page without a write.
 
         Raises:
             JournalNotFound: there is no journal, and ``create`` is false.
             JournalFormatError: the directory is not a journal, or a newer plsync wrote it.
+            JournalCorrupt: the store is damaged; ``plsync salvage`` writes its readable records into a new journal.
             JournalError: it cannot be read (permission, disk), or is on a network file system and ``force`` is false.
         """
-        return cls(Store(os.fspath(path if path is not None else default_journal()), create=create, force=force))
+        directory = os.fspath(path if path is not None else default_journal())
+        return cls(Store(directory, create=create, force=force, verify=verify))
 
     def close(self) -> None:
         """Release the journal. Later calls raise JournalError."""

@@ -57,6 +57,16 @@ pub enum Error {
         /// Why the store cannot be used.
         reason: &'static str,
     },
+    /// The store's file breaks a rule of LMDB's format, so LMDB must not read it.
+    #[error("the store in {} cannot be used: page {page} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The directory of the store.
+        path: PathBuf,
+        /// The number of the page.
+        page: u64,
+        /// The broken rule.
+        reason: &'static str,
+    },
     /// This crate broke one of its rules. The journal is not damaged.
     #[error("a bug in plsync: {0}")]
     Internal(&'static str),
@@ -103,7 +113,12 @@ impl Error {
     /// Whether the store is so damaged that only a salvage can read from it.
     pub fn needs_salvage(&self) -> bool {
         use heed::MdbError::{Corrupted, Invalid, PageNotFound};
-        matches!(self, Self::Broken { .. } | Self::Lmdb(heed::Error::Mdb(Corrupted | Invalid | PageNotFound)))
+        matches!(
+            self,
+            Self::Broken { .. }
+                | Self::Damaged { .. }
+                | Self::Lmdb(heed::Error::Mdb(Corrupted | Invalid | PageNotFound))
+        )
     }
 
     pub(crate) fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {

@@ -4,4 +4,5 @@ pub(crate) mod boot;
 pub(crate) mod fork;
 pub(crate) mod fs;
 pub(crate) mod network_fs;
+pub(crate) mod user_key;
 pub(crate) mod watch;

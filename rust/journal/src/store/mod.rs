@@ -20,6 +20,7 @@ use crate::mutex::lock;
 use crate::os::{fork, network_fs};
 use crate::{Error, Result, layout};
 use db::env::Db;
+use db::stamp::Stamp;
 
 /// An open journal. Clones, and stores opened on the same path in one process, share one environment.
 #[derive(Clone)]
@@ -60,6 +61,17 @@ impl Store {
         let shared = Arc::new(OpenStore { db: Db::open(&path)?, path: path.clone() });
         open.insert(path, Arc::downgrade(&shared));
         Ok(Self { shared })
+    }
+
+    /// Verifies every page of the newest store in `journal`, and makes a new stamp. Opening a store only does so when another program
+    /// has written to it; a disk changes bytes without a write. Where there is no journal, there is nothing to verify.
+    pub fn verify_pages(journal: &Path) -> Result<()> {
+        match layout::verify(journal) {
+            Err(Error::NotFound(_)) => return Ok(()),
+            verified => verified?,
+        }
+        let newest = layout::list_lmdb(journal)?.pop();
+        newest.map_or(Ok(()), |number| Stamp::verify_always(&layout::lmdb(journal, number)))
     }
 
     /// The journal's directory.

@@ -37,9 +37,12 @@ impl Store {
 #[pymethods]
 impl Store {
     #[new]
-    #[pyo3(signature = (path, *, create = true, force = false))]
-    fn new(py: Python<'_>, path: PathBuf, create: bool, force: bool) -> PyResult<Self> {
+    #[pyo3(signature = (path, *, create = true, force = false, verify = false))]
+    fn new(py: Python<'_>, path: PathBuf, create: bool, force: bool, verify: bool) -> PyResult<Self> {
         handover::require(py)?;
+        if verify {
+            py.detach(|| Journal::verify_pages(&path)).or_raise(py)?;
+        }
         let open = if force { Journal::open_on_any_fs } else { Journal::open };
         py.detach(|| open(&path, create)).or_raise(py).map(Self)
     }

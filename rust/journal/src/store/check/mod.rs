@@ -14,9 +14,11 @@ use records::check_records;
 pub use report::{CheckReport, Problem};
 
 impl Store {
-    /// Reads the whole journal and reports its problems. Changes nothing.
+    /// Reads the whole journal and reports its problems. Changes nothing. A store that LMDB cannot read safely is an error.
     pub fn check(&self) -> Result<CheckReport> {
         let mut report = CheckReport::default();
+        // LMDB must not read a page that breaks its format.
+        self.db().verify_pages()?;
         self.check_spool(&mut report)?;
         let records = self.db().read(|txn, trees| {
             let mut report = CheckReport::default();

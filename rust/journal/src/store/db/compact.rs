@@ -10,6 +10,7 @@ use heed::{CompactionOption, Env, WithoutTls};
 
 use super::env::open_env;
 use super::memory::MapTrimmer;
+use super::stamp::Stamp;
 use super::trees::Trees;
 use crate::os::fs;
 use crate::store::Store;
@@ -64,6 +65,8 @@ fn copy_into(env: &Env<WithoutTls>, trimmer: &MapTrimmer, target: &Path) -> Resu
     trimmer.release_during(&txn, &trees, || env.copy_to_file(&mut file, CompactionOption::Enabled))?;
     drop(txn);
     file.sync_all().map_err(Error::io("cannot sync", target))?;
+    // The copy is verified before it replaces the store, so the next process need not do that.
+    drop(Stamp::admit(target)?);
     let copy = open_env(target)?;
     if lengths(&copy)? != lengths(env)? {
         return Err(Error::Internal("the compacted copy holds less than the store; the store was not changed"));

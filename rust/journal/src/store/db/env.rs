@@ -8,7 +8,7 @@ use std::sync::{PoisonError, RwLock};
 use heed::{Env, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
 
 use super::memory::MapTrimmer;
-use super::pages::is_cut_short;
+use super::stamp::Stamp;
 use super::trees::{MAX_TREES, Trees};
 use super::upgrade;
 use crate::os::{fork, fs as os_fs};
@@ -45,6 +45,7 @@ pub(crate) struct Db {
 struct Opened {
     env: Env<WithoutTls>,
     trees: Trees,
+    stamp: Stamp,
     generation: u64,
     /// See [`layout::lmdb`].
     number: u32,
@@ -83,7 +84,7 @@ impl Db {
             }
             let value = work(&mut txn, &opened.trees)?;
             self.trimmer.release_if_due(&txn, &opened.trees);
-            txn.commit()?;
+            opened.stamp.commit(|| Ok(txn.commit()?))?;
             Ok(Some(value))
         })
     }
@@ -98,6 +99,14 @@ impl Db {
             let value = work(&opened.env, opened.number)?;
             txn.abort();
             Ok(Some(value))
+        })
+    }
+
+    /// Verifies every page of the store. The snapshot of a read transaction keeps its pages in place meanwhile.
+    pub(crate) fn verify_pages(&self) -> Result<()> {
+        self.with(|opened| {
+            let _snapshot = opened.env.read_txn()?;
+            opened.stamp.verify().map(Some)
         })
     }
 
@@ -234,16 +243,11 @@ fn open_opened(path: &Path, number: u32, limits: Limits) -> Result<Opened> {
     if fs::metadata(&data).is_ok_and(|meta| meta.len() == 0) {
         return Err(broken("its file is empty"));
     }
+    let stamp = Stamp::admit(path)?;
     let env = open_env_with(path, limits)?;
-    // LMDB maps the file without checking its length, and a read beyond the end kills the process. Only pages that were never written
-    // may be missing.
-    let length = (env.info().last_page_number as u64 + 1) * u64::from(env.stat().page_size);
-    if env.real_disk_size()? < length && is_cut_short(&data)? {
-        return Err(broken("its file has lost its end"));
-    }
     env.clear_stale_readers()?;
-    let trees = upgrade::open(&env)?;
-    Ok(Opened { env, trees, generation: fork::generation(), number })
+    let trees = upgrade::open(&env, &stamp)?;
+    Ok(Opened { env, trees, stamp, generation: fork::generation(), number })
 }
 
 pub(crate) fn open_env(path: &Path) -> Result<Env<WithoutTls>> {
@@ -256,8 +260,9 @@ fn open_env_with(path: &Path, limits: Limits) -> Result<Env<WithoutTls>> {
     let mut map = limits.map;
     loop {
         options.map_size(map);
-        // SAFETY: no flags that weaken LMDB are set. plsync made the file, because its directory carries the format marker. Its owner
-        // alone can read and write it, and `Store` opens a path once a process.
+        // SAFETY: no flags that weaken LMDB are set. The caller has made the file in a new directory, or admitted it with a `Stamp`.
+        // So this user's plsync wrote it last, or every page was verified. `Store` opens a path once a process. Only a program that
+        // writes to the file without LMDB's lock can break this afterwards, and then it runs as this user.
         match unsafe { options.open(path) } {
             // The process may have a lower limit (`ulimit -v`). The map grows when it is full.
             Err(heed::Error::Io(error)) if error.kind() == ErrorKind::OutOfMemory && map > MIN_MAP => map /= 2,

@@ -4,5 +4,7 @@ pub(crate) mod compact;
 pub(crate) mod env;
 mod memory;
 pub(crate) mod pages;
+pub(crate) mod stamp;
 pub(crate) mod trees;
 mod upgrade;
+mod verify;

@@ -3,7 +3,6 @@
 //! LMDB follows the page numbers in its file, and crashes on wrong ones. This reader checks every number against the file before it
 //! uses it, so damage costs only the damaged pages.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 
@@ -83,13 +82,6 @@ impl Pages {
         (is_meta && magic == MAGIC).then_some(page)
     }
 
-    /// The roots of the newest commit: of the tree of trees, and of the tree of free pages.
-    fn roots(&self) -> Vec<u64> {
-        let metas = [self.meta_page(0), self.meta_page(1)].into_iter().flatten();
-        let newest = metas.max_by_key(|page| u64::from_le_bytes(array(page, HEADER + 128)));
-        newest.map_or_else(Vec::new, |page| [112, 64].map(|at| u64::from_le_bytes(array(&page, HEADER + at))).to_vec())
-    }
-
     /// A page; `None` when its structure is broken.
     pub(crate) fn page(&self, number: u64) -> Option<Page> {
         let page = self.read(number, 1)?;
@@ -150,27 +142,6 @@ impl Pages {
         }
         Some(bytes)
     }
-}
-
-/// Whether a page of the newest commit is missing.
-pub(crate) fn is_cut_short(path: &Path) -> Result<bool> {
-    let pages = Pages::open(path)?;
-    let mut left = pages.roots();
-    let mut seen = HashSet::new();
-    while let Some(number) = left.pop() {
-        // An empty tree has no root. A page with two parents is damaged, but not missing.
-        if number == u64::MAX || !seen.insert(number) {
-            continue;
-        }
-        match pages.page(number) {
-            Some(Page::Branch(children)) => left.extend(children),
-            Some(Page::Leaf(entries)) if entries.iter().all(|entry| entry.value.is_some()) => {
-                left.extend(entries.iter().filter_map(|entry| entry.tree));
-            }
-            _ => return Ok(true),
-        }
-    }
-    Ok(false)
 }
 
 /// The child page of a branch node: 48 bits, in three parts.

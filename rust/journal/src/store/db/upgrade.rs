@@ -2,6 +2,7 @@
 
 use heed::{Env, RoTxn, WithoutTls};
 
+use super::stamp::Stamp;
 use super::trees::{self, Trees};
 use crate::Result;
 use crate::store::callbacks;
@@ -9,7 +10,7 @@ use crate::store::outbox::ack_order;
 use crate::store::records::dictionary;
 
 /// The handles to every tree, after the upgrade.
-pub(crate) fn open(env: &Env<WithoutTls>) -> Result<Trees> {
+pub(crate) fn open(env: &Env<WithoutTls>, stamp: &Stamp) -> Result<Trees> {
     let txn = env.read_txn()?;
     if trees::lacks_later_trees(env, &txn)? {
         drop(txn);
@@ -35,7 +36,7 @@ pub(crate) fn open(env: &Env<WithoutTls>) -> Result<Trees> {
     if !has_all_callbacks(&txn, &trees)? {
         callbacks::rebuild_due_list(&mut txn, &trees)?;
     }
-    txn.commit()?;
+    stamp.commit(|| Ok(txn.commit()?))?;
     Ok(trees)
 }
 
