@@ -163,7 +163,7 @@ def _full_backlog() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-@pytest.mark.parametrize("url", [_refused(), "http://promptlayer.invalid"], ids=["refused", "no such name"])
+@pytest.mark.parametrize("url", [_refused(), "https://promptlayer.invalid"], ids=["refused", "no such name"])
 def test_without_a_connection_nothing_was_sent(path: Path, url: str) -> None:
     assert isinstance(send(path, url).halt, Unreachable)
     assert set(states(path).values()) == {RULES[Unreachable].state} == {"pending"}

@@ -12,8 +12,7 @@ import pytest
 
 from plsync.delivery.policy import SendPolicy
 from plsync.errors import AuthenticationError, SyncError
-from plsync.promptlayer import client as client_module
-from plsync.promptlayer import responses
+from plsync.promptlayer import connection, responses
 from plsync.promptlayer.client import PromptLayerClient, halt_error
 from plsync.promptlayer.outcomes import Ambiguous, Delivered, Missing, Refused, Throttled, Unauthorized, Unreachable
 from plsync.testing import PromptLayerServer
@@ -61,7 +60,7 @@ def test_a_password_in_the_url_is_in_no_error() -> None:
 
 
 def test_an_unknown_host_is_unreachable() -> None:
-    with PromptLayerClient("pl_key", "http://promptlayer.invalid") as client:
+    with PromptLayerClient("pl_key", "https://promptlayer.invalid") as client:
         assert isinstance(client.send([]), Unreachable)
 
 
@@ -120,7 +119,7 @@ def test_a_request_without_a_response_is_not_repeated(
 def test_a_response_that_is_too_long_is_ambiguous(
     client: PromptLayerClient, server: PromptLayerServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "_MAX_RESPONSE", 100)
+    monkeypatch.setattr(connection, "_MAX_CONTENT", 100)
     server.fail(201, body=b" " * 1000)
     assert isinstance(client.send([]), Ambiguous)
 

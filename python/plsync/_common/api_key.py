@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from plsync._common.redaction import REDACTED
+
+if TYPE_CHECKING:
+    from plsync._common.spellings import SecretRedactor
 
 __all__ = ["KEY_VARIABLE", "api_key", "redact_api_keys"]
 
@@ -23,9 +27,18 @@ def api_key() -> str | None:
 def redact_api_keys(text: str) -> str:
     """The text with PromptLayer's API keys, and the user names and passwords in URLs, replaced.
 
+    The key of the environment is found in any spelling, and in parts of eight characters or more.
+
     >>> redact_api_keys("pl_0123456789abcdef0123 was refused")
     '[redacted] was refused'
     """
     if key := api_key():
-        text = text.replace(key, REDACTED)
+        text = _redactor(key)(text)
     return re.sub(_API_KEYS, REDACTED, text)
+
+
+@functools.lru_cache(maxsize=4)
+def _redactor(key: str) -> SecretRedactor:
+    from plsync._common.spellings import SecretRedactor  # noqa: PLC0415 - only failures need it
+
+    return SecretRedactor(key, REDACTED)

@@ -5,21 +5,23 @@ plsync does not use PromptLayer's SDK: its session repeats a POST whose response
 
 from __future__ import annotations
 
-import ipaddress
-import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
-import httpx
 import orjson
 
+from plsync._common.redaction import REDACTED, redact_text
+from plsync._common.spellings import SecretRedactor
 from plsync.errors import AuthenticationError, SyncError
-from plsync.promptlayer import responses, upload
-from plsync.promptlayer.outcomes import Outcome, Unauthorized, Unreachable, UnreadableResponse, outcome_of_error
+from plsync.promptlayer import responses
+from plsync.promptlayer.connection import Connection, Response
+from plsync.promptlayer.exchange import Exchange
+from plsync.promptlayer.outcomes import Outcome, Unauthorized, Unreachable, outcome_of_error
+from plsync.promptlayer.proxies import proxy_of_environment
+from plsync.promptlayer.server_url import ServerURL
 from plsync.promptlayer.settings import DEFAULT_BASE_URL, KEY_VARIABLE, api_key, base_url
 
 if TYPE_CHECKING:
@@ -29,12 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_BASE_URL", "PromptLayerClient", "halt_error"]
 
-_MAX_RESPONSE: Final = 16 << 20
 _PAGE_SIZE: Final = 100
-# Seconds. Servers keep idle connections longer. A server that closes one during a request leaves a batch in doubt.
-_KEEP_IDLE: Final = 4.0
-# Seconds. If a network drops packets silently, only the next attempt shows that it works again.
-_CONNECT_TIMEOUT: Final = 10.0
 _MAX_SEARCHED: Final = 25
 
 
@@ -46,12 +43,12 @@ class PromptLayerClient:
     Args:
         api_key: PromptLayer's key, used for the header ``X-API-KEY`` only.
         base_url: PromptLayer's URL.
-        timeout: seconds for each wait for bytes, and for the whole response; 10 at most to connect. The upload of a
-            body may take longer.
+        timeout: seconds to connect, and seconds for the whole response. The upload of a body may take longer: up to an
+            hour, as long as 512 bytes per second get through.
 
     Raises:
         AuthenticationError: the key is empty, or has characters that no key has.
-        SyncError: the URL is not an HTTP URL, or the environment's proxy or certificates cannot be used.
+        SyncError: the URL cannot be used, or the environment's proxy or certificates cannot.
     """
 
     def __init__(self, api_key: str, base_url: str = DEFAULT_BASE_URL, *, timeout: float = 30.0) -> None:
@@ -61,32 +58,31 @@ class PromptLayerClient:
                 "the PromptLayer API key is empty or holds characters no key has; nothing was sent: "
                 "set PROMPTLAYER_API_KEY again"
             )
-        url = _url(base_url)
-        if url.scheme not in {"http", "https"} or not url.host:
-            raise SyncError(
-                f"PROMPTLAYER_BASE_URL is {_without_password(base_url)!r}, which is not an http or https "
-                "URL; nothing was sent: correct it"
-            )
-        self._key = key
-        self._base_url = str(url)
-        self.address = str(url.copy_with(userinfo=b""))
-        """The URL without a user name and password: reasons with it are stored and printed."""
+        server = ServerURL.parse(base_url)
+        self.address = server.address
+        """Scheme, host and port of the URL: reasons with it are stored and printed."""
         self._timeout = timeout
+        # The environment's proxy is for other machines only.
+        proxy = None if server.is_loopback else proxy_of_environment(server.url)
+        secrets = list(server.secrets)
+        if proxy is not None and proxy.raw_auth is not None:
+            secrets.append(proxy.raw_auth[1].decode("ascii", "replace"))
+        self._redactors = [
+            SecretRedactor(key, "[the key]"),
+            # Whole, because a part of a password may be a common word.
+            *(SecretRedactor(secret, REDACTED, shortest_part=len(secret)) for secret in secrets),
+        ]
+        headers: dict[bytes | str, bytes | str] = {
+            "X-API-KEY": key,
+            "User-Agent": "plsync",
+            "Accept": "application/json",
+        }
         try:
-            self._http = httpx.Client(
-                headers={"X-API-KEY": key, "User-Agent": "plsync", "Accept": "application/json"},
-                timeout=httpx.Timeout(timeout, connect=min(timeout, _CONNECT_TIMEOUT)),
-                limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_IDLE),
-                follow_redirects=False,
-                # The environment's certificate authorities (SSL_CERT_FILE, SSL_CERT_DIR) hold for every server. Its
-                # proxy is for other machines only.
-                verify=httpx.create_ssl_context(),
-                trust_env=not _is_loopback(url.host),
-            )
-        except (httpx.InvalidURL, ImportError, ValueError, OSError) as error:
+            self._connection = Connection(server, headers, timeout, proxy)
+        except OSError as error:
             raise SyncError(
-                f"no connection can be made with the network settings of this environment ({_reason(error)}); nothing "
-                "was sent: correct HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE or SSL_CERT_DIR"
+                f"the certificate authorities of this environment cannot be read ({self._words(error)}); nothing was "
+                "sent: correct SSL_CERT_FILE or SSL_CERT_DIR"
             ) from error
 
     @classmethod
@@ -95,7 +91,7 @@ class PromptLayerClient:
 
         Raises:
             AuthenticationError: ``PROMPTLAYER_API_KEY`` is unset, or cannot be a key.
-            SyncError: ``PROMPTLAYER_BASE_URL`` is not an HTTP URL, or the environment's proxy cannot be used.
+            SyncError: ``PROMPTLAYER_BASE_URL`` cannot be used, or the environment's proxy cannot.
         """
         key = api_key()
         if key is None:
@@ -111,7 +107,7 @@ class PromptLayerClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._http.close()
+        self._connection.close()
 
     def send(self, spans: Sequence[dict[str, Any] | orjson.Fragment]) -> Outcome:
         """``POST /spans-bulk``: store a batch of spans, whole or not at all, and close each trace.
@@ -181,39 +177,34 @@ class PromptLayerClient:
         return self._request("GET", f"/prompt-templates{_query(parameters)}", None, responses.list_parser("items"))
 
     def _request(self, method: str, path: str, body: bytes | None, parse: responses.Parser) -> Outcome:
-        outcome = self._exchange(method, path, body, parse)
-        # Reasons are stored and printed, and a server may repeat the key in its response.
-        if self._key in outcome.reason:
-            return replace(outcome, reason=outcome.reason.replace(self._key, "[the key]"))
-        return outcome
-
-    def _exchange(self, method: str, path: str, body: bytes | None, parse: responses.Parser) -> Outcome:
-        content, headers = None, {}
-        if body is not None:
-            content = upload.body_chunks(body)
-            headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        url, extensions = self._base_url + path, upload.EXTENSIONS
+        exchange = Exchange(self._timeout, len(body or b""))
         try:
-            with self._http.stream(method, url, content=content, headers=headers, extensions=extensions) as response:
-                status, retry_after = response.status_code, response.headers.get("Retry-After")
-                parsed = responses.parse_json(self._read(response))
-            outcome = None if parsed is None else parse(status, parsed)
-            return responses.failure(status, retry_after, parsed) if outcome is None else outcome
+            outcome = self._outcome(self._connection.request(exchange, method, path, body), parse)
         except Exception as error:  # a captive portal's response may raise anything, and must not end the run
-            failure = outcome_of_error(error)
-            problem = "no connection to" if failure is Unreachable else "no clear response from"
-            return failure(f"{problem} {self.address}: {_cause(error)}")
+            if not exchange.sent:
+                return Unreachable(self._reason(f"no connection to {self.address}: {_cause(error)}"))
+            outcome = outcome_of_error(error)(f"no clear response from {self.address}: {_cause(error)}")
+        return replace(outcome, reason=self._reason(outcome.reason))
 
-    def _read(self, response: httpx.Response) -> bytes:
-        deadline = time.monotonic() + self._timeout
-        content = bytearray()
-        for chunk in response.iter_bytes():
-            content += chunk
-            if len(content) > _MAX_RESPONSE:
-                raise UnreadableResponse(f"the response is longer than {_MAX_RESPONSE:,} bytes")
-            if time.monotonic() > deadline:
-                raise UnreadableResponse("the response takes too long")
-        return bytes(content)
+    def _outcome(self, response: Response, parse: responses.Parser) -> Outcome:
+        if response.content is None:
+            note = (
+                f"(a response in the content coding {responses.one_line(response.coding)!r}, which was not requested)"
+            )
+            return responses.failure(response.status, response.retry_after, None, note)
+        parsed = responses.parse_json(response.content)
+        outcome = None if parsed is None else parse(response.status, parsed)
+        return responses.failure(response.status, response.retry_after, parsed) if outcome is None else outcome
+
+    def _reason(self, reason: str) -> str:
+        """A reason to be stored and printed. A server may repeat the key in its response, so it is replaced first."""
+        return responses.short(self._words(reason))
+
+    def _words(self, value: object) -> str:
+        words = responses.one_line(value)
+        for redact in self._redactors:
+            words = redact(words)
+        return redact_text(words)
 
 
 def halt_error(outcome: Outcome, address: str) -> SyncError:
@@ -234,22 +225,6 @@ def halt_error(outcome: Outcome, address: str) -> SyncError:
     )
 
 
-def _url(base_url: str) -> httpx.URL:
-    """The parsed URL; an empty one for a text that names no server."""
-    try:
-        url = httpx.URL(base_url.strip().rstrip("/"))
-        # Each connection encodes the name like this. `api..promptlayer.com` should fail here and not during a run.
-        url.host.encode("idna")
-    except (httpx.InvalidURL, UnicodeError):
-        return httpx.URL("")
-    return url
-
-
-def _without_password(base_url: str) -> str:
-    """A text that should have been a URL, without a user name and password."""
-    return re.sub(r"(?<=//)[^/]*@", "", base_url)
-
-
 def _segment(name: str) -> str:
     """A name as one segment of a path, also one with slashes or dots."""
     quoted = quote(name, safe="")
@@ -263,18 +238,7 @@ def _query(parameters: Mapping[str, object]) -> str:
 
 def _cause(error: Exception) -> str:
     """The reason of an error, with the remedy if plsync knows one."""
-    reason = _reason(error)
+    reason = responses.one_line(error) or type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in reason:
         return f"{reason}; behind a proxy that inspects TLS, set SSL_CERT_FILE to its certificate authority"
     return reason
-
-
-def _reason(error: Exception) -> str:
-    return responses.one_line(error) or type(error).__name__
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

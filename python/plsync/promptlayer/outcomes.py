@@ -9,7 +9,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import httpx
+import httpcore
 
 __all__ = [
     "OUTCOMES",
@@ -114,7 +114,7 @@ _LABELS: Final[Mapping[type[Outcome], str]] = {Refused: "Rejected", Unreachable:
 
 
 class UnreadableResponse(Exception):
-    """The response is too long, or takes too long."""
+    """The response is beyond a limit, or cannot be decoded."""
 
 
 @dataclass(frozen=True)
@@ -142,10 +142,14 @@ OUTCOMES: Final = (
     OutcomeRow(
         "no connection: refused, no route, no such name, no TLS, no proxy",
         Unreachable,
-        errors=(httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError),
+        errors=(httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout, httpcore.ProxyError),
     ),
-    OutcomeRow("a connection lost, or silent for too long", Ambiguous, errors=(httpx.HTTPError, UnreadableResponse)),
-    # httpx fails at some responses of captive portals, such as a redirect to "javascript:". They must not end the run.
+    OutcomeRow(
+        "a connection lost, or silent for too long",
+        Ambiguous,
+        errors=(httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, UnreadableResponse),
+    ),
+    # Responses of captive portals may raise anything. They must not end the run.
     OutcomeRow("an unreadable response", Ambiguous, errors=(Exception,)),
 )
 """The first row that matches counts."""

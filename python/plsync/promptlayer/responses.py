@@ -6,6 +6,7 @@ for any other response, whose outcome :func:`failure` returns.
 
 from __future__ import annotations
 
+import codecs
 import math
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
@@ -36,11 +37,16 @@ __all__ = [
     "parse_template",
     "parse_trace",
     "parse_tracking",
+    "short",
 ]
 
 Parser = Callable[[int, dict[str, Any]], Outcome | None]
 
 _MAX_REASON: Final = 300
+_MAX_WORDS: Final = 4096
+_MAX_PLACES: Final = 20
+_MAX_CONTAINERS: Final = 500_000
+_MAX_RETRY_AFTER: Final = 64
 _LONGEST_RETRY_AFTER: Final = 3600.0
 
 
@@ -133,49 +139,75 @@ def _is_id(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 63
 
 
-def failure(status: int, retry_after: str | None, body: dict[str, Any] | None) -> Outcome:
+def failure(
+    status: int,
+    retry_after: str | None,
+    body: dict[str, Any] | None,
+    note: str = "(a response that is not PromptLayer's JSON)",
+) -> Outcome:
     """The outcome of a response that is not the expected one.
 
     Args:
         status: the HTTP status.
         retry_after: the value of the ``Retry-After`` header.
         body: the JSON object of the response; None if it holds none.
+        note: the reason of a response without a body.
     """
-    outcome, reason = outcome_of_status(status), f"{status} {_message(body)}".strip()
+    outcome, reason = outcome_of_status(status), f"{status} {note if body is None else _message(body)}".strip()
     if outcome is Throttled:
         return Throttled(reason, _seconds(retry_after))
     return Refused(reason, foreign=body is None) if outcome is Refused else outcome(reason)
 
 
 def parse_json(content: bytes) -> dict[str, Any] | None:
-    """The JSON object in a response body; None if the body is anything else."""
+    """The JSON object in a response body; None if the body is anything else.
+
+    A body of millions of lists or objects is not parsed: parsing it would stop all threads of the program for seconds.
+    """
+    if content.count(b"[") + content.count(b"{") > _MAX_CONTAINERS:
+        return None
     try:
-        parsed = orjson.loads(content)
+        parsed = orjson.loads(content.removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError:
         return None
     return parsed if isinstance(parsed, dict) else None
 
 
 def one_line(value: object) -> str:
-    """A reason on one line, of 300 characters at most, to be stored with a record."""
-    return " ".join(str(value).split())[:_MAX_REASON]
+    """The beginning of a text on one line. Its secrets are replaced before :func:`short` cuts it."""
+    return " ".join(_text(value)[:_MAX_WORDS].split())
 
 
-def _message(body: dict[str, Any] | None) -> str:
+def short(words: str) -> str:
+    """A reason to be stored with a record: 300 characters at most, and characters that do not print are escaped."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for each in words[:_MAX_REASON]
+    )[:_MAX_REASON]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, (dict, list)):
+        return str(value)
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # nested too deep
+        return f"({type(value).__name__})"
+
+
+def _message(body: dict[str, Any]) -> str:
     """PromptLayer's error text: ``message`` or ``error``, or the first ``detail`` of a validation."""
-    if body is None:
-        return "(a response that is not PromptLayer's JSON)"
     detail = body.get("detail")
     if isinstance(detail, list) and detail and isinstance(detail[0], dict):
         place = detail[0].get("loc")
-        where = ".".join(str(part) for part in place) if isinstance(place, list) else ""
-        return one_line(f"{where}: {detail[0].get('msg')}")
+        where = ".".join(_text(part)[:_MAX_WORDS] for part in place[:_MAX_PLACES]) if isinstance(place, list) else ""
+        return one_line(f"{where}: {_text(detail[0].get('msg'))}")
     return one_line(body.get("message") or body.get("error") or detail or "")
 
 
 def _seconds(retry_after: str | None) -> float | None:
     """The seconds of a ``Retry-After`` header in either form (RFC 9110, 10.2.3): from 0 to 3,600."""
-    if retry_after is None:
+    if retry_after is None or len(retry_after) > _MAX_RETRY_AFTER:
         return None
     try:
         seconds = float(retry_after)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["EXTENSIONS", "body_chunks"]
+if TYPE_CHECKING:
+    from httpcore import NetworkStream
+
+__all__ = ["body_chunks", "limit_send_buffer"]
 
 # One write over TLS has one timeout, however many bytes it has sent. Chunks grow only on links that take one quickly.
 _CHUNK: Final = 16 << 10
@@ -31,12 +34,7 @@ def body_chunks(body: bytes) -> Iterator[bytes]:
         size = min(size * 2, _LARGEST_CHUNK) if time.monotonic() - yielded_at < _QUICK else _CHUNK
 
 
-def _limit_send_buffer(event: str, info: Mapping[str, Any]) -> None:
-    # The event of a connection to a proxy has another prefix.
-    if event.endswith("connect_tcp.complete") and _LOW_WATER is not None:
-        connection = info["return_value"].get_extra_info("socket")
-        connection.setsockopt(socket.IPPROTO_TCP, _LOW_WATER, _MAX_UNSENT)
-
-
-EXTENSIONS: Final[Mapping[str, Any]] = {"trace": _limit_send_buffer}
-"""httpx extensions of a request: each new connection limits the bytes in its send buffer."""
+def limit_send_buffer(stream: NetworkStream) -> None:
+    """Limit the bytes in the send buffer of a new connection."""
+    if _LOW_WATER is not None:
+        stream.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, _LOW_WATER, _MAX_UNSENT)

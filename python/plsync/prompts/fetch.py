@@ -58,7 +58,7 @@ def from_only_cache(key: TemplateKey, base_url: str) -> Template:
     caches = all_caches(prompt_cache(), base_url)
     if len(caches) > 1:
         raise AuthenticationError(
-            f"the templates of {len(caches)} API keys are cached for {base_url}, and PROMPTLAYER_API_KEY is not set; "
+            f"the templates of {len(caches)} API keys are cached for this server, and PROMPTLAYER_API_KEY is not set; "
             "no template was chosen: set PROMPTLAYER_API_KEY"
         )
     cached = caches[0].get(key) if caches else None

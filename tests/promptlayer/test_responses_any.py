@@ -1,0 +1,148 @@
+"""Responses of any status, headers and body: each has one outcome, and each outcome has a rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plsync.delivery.policy import RULES, SendPolicy
+from plsync.promptlayer import responses
+from plsync.promptlayer.client import PromptLayerClient
+from plsync.promptlayer.outcomes import (
+    OUTCOMES,
+    Delivered,
+    Failure,
+    Fetched,
+    Found,
+    Missing,
+    Outcome,
+    Throttled,
+    label,
+    outcome_of_error,
+)
+from tests.support.raw_server import RawServer, responding
+
+PARSERS = {
+    "delivery": responses.parse_delivery,
+    "trace": responses.parse_trace,
+    "search": responses.parse_search,
+    "tracking": responses.parse_tracking,
+    "template": responses.parse_template,
+    "labels": responses.list_parser("release_labels"),
+    "templates": responses.list_parser("items"),
+}
+NAMES = [
+    "success", "message", "error", "detail", "loc", "msg", "request_logs", "id", "span_id", "rejected_span_ids",
+    "spans", "request_log_id", "items", "metadata", "plsync_id", "prompt_template", "release_labels",
+]  # fmt: skip
+
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 63), (1 << 64) - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=30)
+)
+values = st.recursive(
+    leaves,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), inner),
+    max_leaves=25,
+)
+bodies = st.dictionaries(st.sampled_from(NAMES), values)
+contents = (
+    st.binary(max_size=200)
+    | bodies.map(orjson.dumps)
+    | st.builds(lambda body, cut: orjson.dumps(body)[:cut], bodies, st.integers(0, 60))
+    | st.text(max_size=50).map(lambda text: text.encode("utf-16", "surrogatepass"))
+)
+waits = st.none() | st.text(max_size=30) | st.floats().map(str) | st.integers().map(str) | st.datetimes().map(str)
+
+
+def outcome_of(parser: str, status: int, retry_after: str | None, content: bytes) -> Outcome:
+    body = responses.parse_json(content)
+    outcome = None if body is None else PARSERS[parser](status, body)
+    return responses.failure(status, retry_after, body) if outcome is None else outcome
+
+
+@given(st.sampled_from(list(PARSERS)), st.integers(0, 1200), waits, contents)
+def test_every_response_has_an_outcome(parser: str, status: int, retry_after: str | None, content: bytes) -> None:
+    outcome = outcome_of(parser, status, retry_after, content)
+    assert label(outcome)
+    assert isinstance(outcome.reason, str)
+    if isinstance(outcome, Failure):
+        rule = RULES[type(outcome)]
+        assert rule.state in {"pending", "in_doubt", "dead"}
+    else:
+        assert isinstance(outcome, (Delivered, Found, Fetched, Missing))
+        assert 200 <= status < 300 or (status == 404 and isinstance(outcome, Missing))
+
+
+@given(st.integers(0, 1200), bodies)
+def test_request_ids_are_positive_integers(status: int, body: dict[str, Any]) -> None:
+    for parser in ("delivery", "trace", "search"):
+        outcome = outcome_of(parser, status, None, orjson.dumps(body))
+        if isinstance(outcome, (Delivered, Found)):
+            ids = [request_id for request_id in outcome.request_ids.values() if request_id is not None]
+            assert all(type(request_id) is int and 0 < request_id < 1 << 63 for request_id in ids)
+
+
+@given(waits)
+def test_a_pause_is_finite_with_any_header(retry_after: str | None) -> None:
+    outcome = responses.failure(429, retry_after, None)
+    assert isinstance(outcome, Throttled)
+    assert 0 <= SendPolicy().pause(1, outcome) <= 3600
+
+
+@pytest.mark.parametrize("error", [ValueError, RecursionError, MemoryError, UnicodeError, OSError, KeyError])
+def test_every_error_has_an_outcome(error: type[Exception]) -> None:
+    assert outcome_of_error(error("x")) in {row.outcome for row in OUTCOMES}
+
+
+# Bytes in the place of a status line and headers, as a broken or hostile server sends them.
+HEADS = [
+    b"",
+    b"\r\n\r\n",
+    b"\x00" * 300,
+    b"HTTP/1.1\r\n\r\n",
+    b"HTTP/1.1 099 x\r\n\r\n",
+    b"HTTP/1.1 1000 x\r\n\r\n",
+    b"HTTP/1.1 -1 x\r\n\r\n",
+    b"HTTP/9.9 201 x\r\n\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+    b"HTTP/1.1 204 No Content\r\nContent-Length: 10\r\n\r\n",
+    b"HTTP/1.1 201 x\r\nContent-Length: " + b"9" * 6000 + b"\r\n\r\n",
+    b"HTTP/1.1 201 x\r\nContent-Length: -5\r\n\r\n",
+    b"HTTP/1.1 201 x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+    b"HTTP/1.1 201 x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+    b"HTTP/1.1 201 x\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFFFFF\r\n",
+    b"HTTP/1.1 201 x\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n",
+    b"HTTP/1.1 201 \xff\xfe\r\nX: \xe9\r\nContent-Length: 2\r\n\r\n{}",
+    b"HTTP/1.1 302 x\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 429 x\r\nRetry-After: " + b"1" * 30000 + b"\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 201 x\r\n folded: 1\r\n\r\n",
+    b"\x16\x03\x01\x02\x00",
+]
+
+
+@pytest.mark.parametrize("head", HEADS, ids=range(len(HEADS)))
+def test_every_beginning_of_a_response_has_an_outcome(head: bytes) -> None:
+    def behave(line: Any) -> None:
+        line.read_request()
+        line.socket.sendall(head)
+        line.hang_up()
+
+    with RawServer(behave) as server, PromptLayerClient("pl_key", server.url, timeout=5) as client:
+        outcome = client.send([])
+    assert isinstance(outcome, Failure)
+    assert RULES[type(outcome)]
+    assert outcome.reason.isprintable()
+
+
+@given(st.binary(max_size=80))
+def test_bytes_of_any_kind_have_an_outcome(body: bytes) -> None:
+    with RawServer(responding("201 Created", body)) as server, PromptLayerClient("pl_key", server.url) as client:
+        assert isinstance(client.send([]), (Failure, Delivered))
