@@ -16,6 +16,9 @@ __all__ = ["KEY_VARIABLE", "api_key", "redact_api_keys"]
 
 KEY_VARIABLE: Final = "PROMPTLAYER_API_KEY"
 
+# Characters at each end of a text that are searched for the key in any spelling: a microsecond each.
+_SEARCHED: Final = 32 << 10
+
 _API_KEYS: Final = r"(?<=://)[^/\s@]+@|\bpl_[A-Za-z0-9]{16,}"
 
 
@@ -33,8 +36,17 @@ def redact_api_keys(text: str) -> str:
     '[redacted] was refused'
     """
     if key := api_key():
-        text = _redactor(key)(text)
+        text = _without_key(text, key)
     return re.sub(_API_KEYS, REDACTED, text)
+
+
+def _without_key(text: str, key: str) -> str:
+    redact = _redactor(key)
+    if len(text) <= 2 * _SEARCHED:
+        return redact(text)
+    # Logs and records keep only the beginning or the end of a long text.
+    middle = text[_SEARCHED:-_SEARCHED].replace(key, REDACTED)
+    return redact(text[:_SEARCHED]) + middle + redact(text[-_SEARCHED:])
 
 
 @functools.lru_cache(maxsize=4)
