@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import importlib
-import os
+import shlex
 import sys
+import threading
 from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
 from pathlib import PurePath
-from types import FunctionType
-from typing import Any, Protocol
+from types import FunctionType, ModuleType
+from typing import Any, Final, Protocol
 
+from plsync._common.logged import reason_of
+from plsync.callbacks.module_files import WorkingDirectory
+from plsync.callbacks.module_search import find_module, is_standard, may_define
 from plsync.callbacks.sinks import Callback, is_function_name, sink_kind
 from plsync.errors import SinkUnavailable
 
-__all__ = ["FunctionFinder", "ImportableFunctions", "import_sink"]
+__all__ = ["FunctionFinder", "ImportableFunctions", "import_sink", "source_file"]
+
+_importing: Final = threading.RLock()
 
 
 class FunctionFinder(Protocol):
@@ -45,13 +52,17 @@ class ImportableFunctions:
     def __init__(self, overrides: Sequence[str] = ()) -> None:
         self.unavailable: dict[str, str] = {}
         """Sinks without a function, with the reason; only sinks that were looked up."""
+        self.sources: dict[str, str] = {}
+        """The file that each function came from, by the name of its sink or of the override."""
         self._found: dict[str, Callback] = {}
         self._of_scripts: dict[str, Callback] = {}
         for value in overrides:
             sink, _, name = value.rpartition("=")
             if not is_function_name(name):
                 raise ValueError(f"{value!r} is neither module:function nor SINK=module:function")
-            (self._found if sink else self._of_scripts)[sink or name] = _import_callable(name)
+            found = _import_callable(name)
+            (self._found if sink else self._of_scripts)[sink or name] = found
+            self._note_source(sink or name, found)
 
     def may_find(self, sink: str) -> bool:
         """Return False for a sink whose look-up has failed."""
@@ -71,7 +82,11 @@ class ImportableFunctions:
             except SinkUnavailable as error:
                 self.unavailable[sink] = str(error)
                 raise
+            self._note_source(sink, self._found[sink])
         return self._found[sink]
+
+    def _note_source(self, sink: str, callback: Callback) -> None:
+        self.sources[sink] = source_file(callback) or "a module without a file"
 
     def _of_script(self, sink: str) -> Callback:
         script, _, function = sink.rpartition(":")
@@ -91,7 +106,8 @@ class ImportableFunctions:
 def import_sink(name: str) -> Callback:
     """Import the function of a sink that any process can import.
 
-    Accepts only a plain function of exactly that module and name: a name in a journal must not reach anything else.
+    Accepts only a plain function of exactly that module and name: a name in a journal must not reach anything else. A
+    module whose source has no such function is not run.
 
     Raises:
         SinkUnavailable: the name belongs to a lambda, a local function or a script, or the import failed.
@@ -99,15 +115,18 @@ def import_sink(name: str) -> Callback:
     if sink_kind(name) != "function":
         raise SinkUnavailable(
             f"{name} can only be called by the program that made it: run that again, "
-            f"or name another function: plsync run --callbacks '{name}=module:function'"
+            f"or name another function: plsync run --callbacks {shlex.quote(f'{name}=module:function')}"
         )
-    module_name, qualname = name.split(":")
-    if module_name.partition(".")[0] in sys.stdlib_module_names:
-        raise SinkUnavailable(f"{name} is not a function of an application's module")
-    found = _import(name)
-    if not isinstance(found, FunctionType) or (found.__module__, found.__qualname__) != (module_name, qualname):
+    found = _import(name, applications_only=True)
+    if not isinstance(found, FunctionType) or (found.__module__, found.__qualname__) != tuple(name.split(":")):
         raise SinkUnavailable(f"{name} is not a plain function of that module")
     return found
+
+
+def source_file(callback: Callback) -> str | None:
+    """The file of the module that defines a function; None if it has none."""
+    module = sys.modules.get(getattr(callback, "__module__", None) or type(callback).__module__)
+    return getattr(module, "__file__", None)
 
 
 def _import_callable(name: str) -> Callback:
@@ -117,14 +136,48 @@ def _import_callable(name: str) -> Callback:
     return found  # type: ignore[no-any-return]
 
 
-def _import(name: str) -> Any:
+def _import(name: str, *, applications_only: bool = False) -> Any:
     module_name, qualname = name.split(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    first, *rest = qualname.split(".")
     try:
-        found: Any = importlib.import_module(module_name)
-        for part in qualname.split("."):
+        # One thread at a time: each may add the working directory to sys.path, or remove it.
+        with _importing:
+            module = _import_module(name, module_name, first, applications_only=applications_only)
+        found = getattr(module, first)
+        for part in rest:
             found = getattr(found, part)
+    except SinkUnavailable:
+        raise
     except (Exception, SystemExit) as error:
-        raise SinkUnavailable(f"{name} cannot be imported here ({type(error).__name__}: {error})") from error
+        raise SinkUnavailable(f"{name} cannot be imported here ({reason_of(error)})") from error
     return found
+
+
+def _import_module(name: str, module_name: str, function: str, *, applications_only: bool) -> ModuleType:
+    spec, here = find_module(module_name), None
+    if spec is None:
+        spec, here = _find_here(name, module_name)
+    if applications_only and is_standard(spec):
+        raise SinkUnavailable(f"{name} is not a function of an application's module")
+    if module_name not in sys.modules and not may_define(spec, function):
+        raise SinkUnavailable(f"{name} does not exist: {spec.origin} has no such function, and was not run")
+    added = here is not None and here.add()
+    try:
+        return importlib.import_module(module_name)
+    except BaseException:
+        if here is not None and added:
+            here.remove()
+        raise
+
+
+def _find_here(name: str, module_name: str) -> tuple[ModuleSpec, WorkingDirectory]:
+    """The module of a sink in the working directory, whose files have been checked."""
+    here = WorkingDirectory()
+    missing = f"{name} cannot be imported here (no module named {module_name!r}"
+    if here.is_forbidden:
+        raise SinkUnavailable(f"{missing}, and Python's safe path keeps {here.path} out: set PYTHONPATH={here.path})")
+    spec = find_module(module_name, [str(here.path)])
+    if spec is None:
+        raise SinkUnavailable(f"{missing})")
+    here.check(spec)
+    return spec, here

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -92,7 +92,8 @@ def run(
                 on_progress=reporter.progress,
             )
             reporter.expect(sum(opened.stats().left.get(state, 0) for state in ("pending", "in_doubt", "leased")))
-            _run_steps(runner, dispatcher, reporter, lock, once=once)
+            sources = {} if functions is None else functions.sources
+            _run_steps(runner, dispatcher, reporter, lock, sources, once=once)
             where = client.address
         work = opened.stats().left
     reporter.finish(work, [] if functions is None else list(functions.unavailable.values()))
@@ -103,7 +104,13 @@ def run(
 
 
 def _run_steps(
-    runner: Runner, dispatcher: CallbackDispatcher, reporter: RunReporter, lock: SenderLock, *, once: bool
+    runner: Runner,
+    dispatcher: CallbackDispatcher,
+    reporter: RunReporter,
+    lock: SenderLock,
+    sources: Mapping[str, str],
+    *,
+    once: bool,
 ) -> None:
     # With --json the prints of callbacks go to stderr, so that stdout holds nothing but JSON.
     redirected = contextlib.redirect_stdout(sys.stderr) if reporter.json else contextlib.nullcontext()
@@ -111,7 +118,9 @@ def _run_steps(
         notify("READY=1", "STATUS=sending")
         dispatcher.start()
         for step in runner.once() if once else runner.forever():
+            reporter.report_sources(sources)
             _report(step, reporter, lock)
+        reporter.report_sources(sources)
 
 
 def _functions(callbacks: list[str]) -> ImportableFunctions:

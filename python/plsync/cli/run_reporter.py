@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Final, Protocol
@@ -61,6 +62,7 @@ class RunReporter:
     halt: Outcome | None = None
     """The outcome that ended the last pass early; None if it ended normally."""
     _total: int = 0
+    _sources: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._output: _Output = _JsonOutput() if self.json else _BarOutput() if sys.stdout.isatty() else _LineOutput()
@@ -88,6 +90,17 @@ class RunReporter:
                 self._output.report(error, event="callback_error", reason=error)
         else:
             self._output.report(_pause_line(step), event="waiting", seconds=round(step.seconds, 3))
+
+    def report_sources(self, sources: Mapping[str, str]) -> None:
+        """Print the file of each function that was imported since the last call.
+
+        Args:
+            sources: the files by the names of the sinks. Other threads add to them.
+        """
+        for sink, file in list(sources.items())[len(self._sources) :]:
+            self._sources.append(sink)
+            self._output.pause()
+            self._output.report(f"Callbacks of {sink} call {file}.", event="function", sink=sink, file=file)
 
     def finish(self, left: dict[str, int], unavailable: list[str]) -> None:
         """Print the remaining work.
