@@ -124,7 +124,7 @@ def import_sink(name: str) -> Callback:
 
 
 def source_file(callback: Callback) -> str | None:
-    """The file of the module that defines a function; None if it has none."""
+    """The file of the module that defines a function; None for a module without a file."""
     module = sys.modules.get(getattr(callback, "__module__", None) or type(callback).__module__)
     return getattr(module, "__file__", None)
 

@@ -112,13 +112,17 @@ def _run_steps(
     *,
     once: bool,
 ) -> None:
+    from plsync.callbacks.worker import CallbackReport  # noqa: PLC0415 - loaded by now
+
     # With --json the prints of callbacks go to stderr, so that stdout holds nothing but JSON.
     redirected = contextlib.redirect_stdout(sys.stderr) if reporter.json else contextlib.nullcontext()
     with redirected, _until_signalled(runner):
         notify("READY=1", "STATUS=sending")
         dispatcher.start()
+        reporter.report_sources(sources)
         for step in runner.once() if once else runner.forever():
-            reporter.report_sources(sources)
+            if isinstance(step, CallbackReport):
+                reporter.report_sources(sources)
             _report(step, reporter, lock)
         reporter.report_sources(sources)
 

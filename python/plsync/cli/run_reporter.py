@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
@@ -100,7 +102,7 @@ class RunReporter:
         for sink, file in list(sources.items())[len(self._sources) :]:
             self._sources.append(sink)
             self._output.pause()
-            self._output.report(f"Callbacks of {sink} call {file}.", event="function", sink=sink, file=file)
+            self._output.report(f"{sink} is in {_shown(file)}.", event="function", sink=sink, file=file)
 
     def finish(self, left: dict[str, int], unavailable: list[str]) -> None:
         """Print the remaining work.
@@ -223,6 +225,14 @@ class _ProgressRate:
         rate = (done - self._done) / passed
         self._at, self._done = time.monotonic(), done
         return rate
+
+
+def _shown(file: str) -> str:
+    """The path of a file from the working directory, if it is inside."""
+    try:
+        return os.path.join(".", os.path.relpath(file)) if Path.cwd() in Path(file).parents else file
+    except OSError:  # the working directory was removed
+        return file
 
 
 def _pause_line(step: Pause) -> str:
