@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-# A run inside this process drops the modules that it imports first.
-import plsync.replay.proxy.patch  # noqa: F401
-from tests.support.commands import PYTEST_QUICKLY
+from tests.support.pytest_runs import live, questions, recordings, run, summary
 from tests.support.terminal import hidden_characters
-
-MODEL = """
-from langchain_core.language_models import FakeListChatModel, FakeListLLM
-
-ANSWER = "{answer}"
-
-def model():
-    return FakeListChatModel(responses=[ANSWER])
-"""
 
 PLAIN = """
 import pytest
@@ -38,43 +26,6 @@ def test_two():
 def test_without():
     assert model().invoke("three").content == ANSWER
 """
-
-
-@pytest.fixture
-def tests(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """A directory with a model that replies ``Paris``; ``live`` changes the reply."""
-    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
-    monkeypatch.setenv("PYTHONPATH", str(pytester.path))
-    # A file written twice within a second looks unchanged to Python's cache of compiled ones.
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    options = f"-p no:cacheprovider {PYTEST_QUICKLY}"
-    loop = "asyncio_mode = auto\nasyncio_default_fixture_loop_scope = function"
-    pytester.makeini(f"[pytest]\naddopts = {options} --strict-markers\n{loop}")
-    live(pytester, "Paris")
-    return pytester
-
-
-def live(pytester: pytest.Pytester, answer: str) -> None:
-    pytester.makepyfile(app=MODEL.format(answer=answer))
-
-
-def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return pytester.runpytest_inprocess(*arguments)
-
-
-def summary(result: pytest.RunResult) -> str:
-    [line] = [line for line in result.outlines if line.startswith("plsync: ")]
-    return line.removeprefix("plsync: ")
-
-
-def recordings(pytester: pytest.Pytester) -> list[str]:
-    return sorted(str(path.relative_to(pytester.path)) for path in pytester.path.rglob("*.jsonl"))
-
-
-def questions(path: Path) -> list[str]:
-    calls = [json.loads(line) for line in path.read_text().splitlines()[1:]]
-    return [call["request"]["messages"][-1]["content"] for call in calls]
 
 
 # --- modes ---
@@ -473,6 +424,7 @@ def test_the_plugin_imports_nothing_until_a_test_uses_it() -> None:
             "plsync.replay",
             "plsync.replay.recording_paths",
             "plsync.replay.pytest_plugin",
+            *(f"plsync.replay.pytest_plugin.{name}" for name in ("outcomes", "recordings", "settings")),
         ),
         *("hashlib", "_hashlib", "_blake2"),
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ class ReplayOptions(TypedDict, total=False):
     """A hook that returns the part of a request or response that may be kept, or ``None`` to keep nothing."""
     filters: Filters | None
     """The filters of ``Journal.records()``: only these records of a journal are served."""
+    also: Sequence[str | os.PathLike[str]]
+    """Other recordings, which serve missing calls and are never changed."""
+    record_errors: bool
+    """Whether calls that raised an exception are recorded (default) or left out."""
 
 
 def check_names(options: Mapping[str, Any]) -> None:

@@ -56,6 +56,20 @@ class Playback:
         self._exhausted = exhausted
         self._is_journal = is_journal
         self._served: set[str] = set()
+        self.used_keys: set[str] = set()
+        self._others: list[tuple[CallSource, set[str]]] = []
+
+    def add_sources(self, sources: Iterable[CallSource]) -> None:
+        """Add recordings that serve the calls that the first source lacks."""
+        self._others += [(source, set()) for source in sources]
+
+    def served_in(self, path: str) -> set[str]:
+        """The locations of the calls that another recording served."""
+        return {location for source, served in self._others if source.name == path for location in served}
+
+    def mark_served(self, locations: Iterable[str]) -> None:
+        """Count calls as used that were served elsewhere."""
+        self._served.update(locations)
 
     def is_served(self, location: str) -> bool:
         """Whether the call at this location was served."""
@@ -84,27 +98,46 @@ class Playback:
             ReplayError: the recording cannot be read.
         """
         with self.lock:
-            recorded = 0
-            for request in requests:
-                calls = self._candidates(request, whole)
-                recorded += len(calls)
-                unserved = [call for call in calls if call.location not in self._served]
-                repeats = not unserved and bool(calls) and self._exhausted == "repeat"
-                if unserved or repeats:
-                    call = closest(request, unserved or calls[::-1])
-                    self._served.add(call.location)
-                    self.counts.replayed += 1
-                    return call.response(self.source.load_blob, new_ids=repeats)
+            response, recorded = self._serve(self.source, self._served, requests, whole)
+            if response is None:
+                response = self.find_in_others(requests, whole=whole)
+            if response is not None:
+                return response
             if self._mode == "new_episodes" and has_live_model:
                 return None
             raise self._no_recording(self._mismatch(requests, whole=whole, recorded=recorded))
+
+    def find_in_others(self, requests: Sequence[Request], *, whole: bool) -> RecordedResponse | None:
+        """The response in a source that ``add_sources`` added, or ``None``; see ``find``."""
+        with self.lock:
+            found = (self._serve(source, served, requests, whole)[0] for source, served in self._others)
+            return next((response for response in found if response is not None), None)
+
+    def _serve(
+        self, source: CallSource, served: set[str], requests: Sequence[Request], whole: bool
+    ) -> tuple[RecordedResponse | None, int]:
+        """A response from one source, and the number of its matching calls."""
+        recorded = 0
+        for request in requests:
+            calls = self._candidates(source, request, whole)
+            recorded += len(calls)
+            unserved = [call for call in calls if call.location not in served]
+            repeats = not unserved and bool(calls) and self._exhausted == "repeat"
+            if unserved or repeats:
+                call = closest(request, unserved or calls[::-1])
+                served.add(call.location)
+                self.counts.replayed += 1
+                if source is self.source and isinstance(call.data.get("key"), str):
+                    self.used_keys.add(call.data["key"])
+                return call.response(source.load_blob, new_ids=repeats), recorded
+        return None, recorded
 
     def stream_end_error(self, chunks: int) -> NoRecording:
         """The error for a program that reads more than the recorded ``chunks`` of a stream; it is counted."""
         return self._no_recording(mismatch.explain_stream_end(chunks, self.source.name))
 
-    def _candidates(self, request: Request, whole: bool) -> list[RecordedCall]:
-        calls = self.source.matching(request, self._matcher.key(request))
+    def _candidates(self, source: CallSource, request: Request, whole: bool) -> list[RecordedCall]:
+        calls = source.matching(request, self._matcher.key(request))
         return [call for call in calls if self._may_serve(call, request, whole)]
 
     def _may_serve(self, call: RecordedCall, request: Request, whole: bool) -> bool:

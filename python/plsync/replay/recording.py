@@ -19,7 +19,7 @@ from plsync.replay.redaction import Redact, redact_response, redact_values
 from plsync.replay.request.request import Request
 from plsync.replay.response.packing import pack
 from plsync.replay.storage.blobs import PendingBlobs
-from plsync.replay.storage.file import RecordingFile, line_of
+from plsync.replay.storage.file import RecordingFile, key_of, line_of
 from plsync.replay.storage.file_source import FileSource, line_name
 from plsync.replay.storage.recorded_call import RecordedCall, line_data
 from plsync.replay.storage.writer import RecordingWriter
@@ -57,6 +57,8 @@ class Recording:
         speed: float | None = None,
         redact: Redact | None = None,
         filters: Filters | None = None,
+        also: Sequence[str | os.PathLike[str]] = (),
+        record_errors: bool = True,
     ) -> None:
         """Opens a recording. Nothing is read before the first call.
 
@@ -72,6 +74,9 @@ class Recording:
             redact: a hook that receives a request and, while recording, a response, both as JSON. It returns the part
                 that may be kept, or None to record nothing.
             filters: the filters of ``Journal.records()``: a journal serves only these records.
+            also: other recordings, in the order of their use. They serve missing calls, except in mode
+                ``all``, and are never changed.
+            record_errors: False leaves out calls that raised an exception, so that the next run makes them again.
 
         Raises:
             ValueError: the mode, ``match`` or ``exhausted`` is unknown, ``speed`` is not above 0, or a journal is
@@ -89,8 +94,11 @@ class Recording:
             "speed": speed,
             "redact": redact,
             "filters": filters,
+            "also": tuple(os.path.abspath(other) for other in also),
+            "record_errors": record_errors,
         }
         self._redact = redact
+        self._record_errors = record_errors
         self._matcher = Matcher(match)
         self._writer: RecordingWriter | None = None
         self._records_all = mode == "all"
@@ -98,6 +106,9 @@ class Recording:
             self._open_file(path)
         else:
             self._open_journal(path, filters)
+        if mode != "all":
+            others = map(RecordingFile, self._options["also"])
+            self._playback.add_sources(FileSource(other, self._matcher) for other in others)
 
     def _open_file(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(os.path.abspath(path))
@@ -180,7 +191,11 @@ class Recording:
             ReplayError: the recording cannot be read.
         """
         if self._records_all and has_live_model:
-            return None
+            # A key that cannot be computed is reported now and not in the next run.
+            if not self._matcher.is_default:
+                for request in requests:
+                    self._matcher.key(request)
+            return self._playback.find_in_others(requests, whole=whole)
         return self._playback.find(requests, whole=whole, has_live_model=has_live_model)
 
     def stream_end_error(self, chunks: int) -> NoRecording:
@@ -216,6 +231,8 @@ class Recording:
         Raises:
             ReplayError: the file cannot be written.
         """
+        if "error" in response and not self._record_errors:
+            return
         packed: dict[str, Any] = redact_values(redact_response(pack(response, blobs.add)), secrets)
         if self._redact is not None:
             kept = self._redact(packed) if request.body else None
@@ -230,6 +247,17 @@ class Recording:
             self.counts.recorded += 1
 
     # --- maintenance ---
+
+    def used_keys(self) -> set[str]:
+        """The stored keys of the calls that were served or recorded since the file was opened."""
+        with self._playback.lock:
+            own = self._writer.own_lines if self._writer else ()
+            return self._playback.used_keys | {key.decode() for key in map(key_of, own) if key is not None}
+
+    def keep_used_by(self, other: Recording) -> None:
+        """Count the calls as used that another recording served from this file, see ``also``."""
+        with self._playback.lock:
+            self._playback.mark_served(other._playback.served_in(str(self.path)))
 
     def unused(self) -> list[RecordedCall]:
         """The calls of a file that were not served since it was opened; empty for a journal and in mode ``all``."""

@@ -2,19 +2,69 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import os
 import re
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["CollectedTests", "named_path", "path_of_test", "stale_recordings"]
+__all__ = ["DIRECTORY", "CollectedTests", "Layout", "named_path", "path_of_test", "stale_recordings"]
 
-_DIRECTORY = "recordings"
+DIRECTORY = "recordings"
+"""The name of the directory beside the file of a test."""
+
 _MAX_NAME = 120
 # Characters that a file system refuses, or that are awkward in a shell.
 _AWKWARD = re.compile(r"[^A-Za-z0-9_.,=+@\[\]-]+")
+# The same start in every format.
+_HEADER = b'{"plsync":"recording"'
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where recordings are: in a directory beside each file of tests, or in one directory for all of them."""
+
+    root: Path
+    """pytest's root directory."""
+    directory: str = DIRECTORY
+    """A name: a directory beside each file. With a ``/``: one directory, relative to ``root``."""
+
+    @property
+    def central(self) -> Path | None:
+        """The one directory of all recordings, or ``None``."""
+        is_path = "/" in self.directory or os.sep in self.directory
+        return Path(os.path.abspath(self.root / self.directory)) if is_path else None
+
+    def directory_of(self, folder: Path) -> Path:
+        """The directory for the recordings of the test files in a folder."""
+        central = self.central
+        if central is None:
+            return folder / self.directory
+        return central / folder.relative_to(self.root) if folder.is_relative_to(self.root) else central / folder.name
+
+    def of_module(self, module: Path) -> Path:
+        """The directory for the recordings of a module's tests."""
+        return self.directory_of(module.parent) / module.stem
+
+    def of_test(self, module: Path, nodeid: str) -> Path:
+        """The recording of a test or of a class of tests."""
+        return self.of_module(module) / f"{_file_name(nodeid)}.jsonl"
+
+    def of_whole_module(self, module: Path) -> Path:
+        """The recording of a module."""
+        return self.directory_of(module.parent) / f"{module.stem}.jsonl"
+
+    def of_package(self, folder: Path) -> Path:
+        """The recording of a package."""
+        return self.directory_of(folder) / "pytest-package.jsonl"
+
+    @property
+    def of_session(self) -> Path:
+        """The recording of the whole run."""
+        return self.directory_of(self.root) / "pytest-session.jsonl"
 
 
 @dataclass(slots=True)
@@ -22,13 +72,17 @@ class CollectedTests:
     """The collected tests of a run, and the recordings that they need."""
 
     tests: set[tuple[Path, str]] = field(default_factory=set)
-    """The tests that run: module and node id."""
+    """The tests that run, and their classes: module and node id."""
     found: Counter[Path] = field(default_factory=Counter)
     """The number of tests in each module, with the tests that do not run."""
     partial: set[Path] = field(default_factory=set)
     """The modules of which some tests do not run."""
     named: set[Path] = field(default_factory=set)
     """The recordings that markers name."""
+    whole_folders: set[Path] = field(default_factory=set)
+    """The folders whose modules were all collected."""
+    file_patterns: tuple[str, ...] = ()
+    """pytest's ``python_files``: the names of modules with tests."""
 
 
 def path_of_test(module: Path, nodeid: str) -> Path:
@@ -37,11 +91,7 @@ def path_of_test(module: Path, nodeid: str) -> Path:
     >>> path_of_test(Path("/t/test_rag.py"), "t/test_rag.py::TestRag::test_answer[paris]").as_posix()
     '/t/recordings/test_rag/TestRag.test_answer[paris].jsonl'
     """
-    name = nodeid.partition("::")[2].replace("::", ".")
-    short = _AWKWARD.sub("_", name)[:_MAX_NAME]
-    if short != name:  # two tests must not share a file
-        short = f"{short}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
-    return _directory(module) / f"{short}.jsonl"
+    return Layout(module.parent).of_test(module, nodeid)
 
 
 def named_path(module: Path, path: str | os.PathLike[str]) -> Path:
@@ -49,13 +99,53 @@ def named_path(module: Path, path: str | os.PathLike[str]) -> Path:
     return Path(os.path.abspath(module.parent / path))
 
 
-def stale_recordings(collected: CollectedTests) -> list[Path]:
-    """The recordings without a test, in the directories of modules whose tests all run."""
-    wanted = collected.named | {path_of_test(module, nodeid) for module, nodeid in collected.tests}
-    directories = {_directory(module) for module, _ in collected.tests if module not in collected.partial}
-    found = [path for directory in directories if directory.is_dir() for path in directory.glob("*.jsonl")]
+def stale_recordings(collected: CollectedTests, layout: Layout | None = None) -> list[Path]:
+    """The recordings of removed tests.
+
+    Tests are looked for in modules whose tests all run. Modules are looked for in folders that were collected as a
+    whole.
+    """
+
+    def places(folder: Path) -> Layout:
+        return layout or Layout(folder)
+
+    wanted = collected.named | {places(module.parent).of_test(module, nodeid) for module, nodeid in collected.tests}
+    whole = {module for module, _ in collected.tests if module not in collected.partial}
+    directories = {places(module.parent).of_module(module) for module in whole}
+    found = {path for directory in directories if directory.is_dir() for path in directory.glob("*.jsonl")}
+    folders = {module.parent for module in collected.found} & collected.whole_folders
+    for folder in folders:
+        found |= set(_orphans(folder, places(folder).directory_of(folder), collected.file_patterns))
     return sorted(path for path in found if path not in wanted)
 
 
-def _directory(module: Path) -> Path:
-    return module.parent / _DIRECTORY / module.stem
+def _orphans(folder: Path, directory: Path, patterns: Sequence[str]) -> Iterator[Path]:
+    """The recordings of modules that a folder no longer has."""
+    for entry in directory.iterdir() if directory.is_dir() else ():
+        stem = entry.name.removesuffix(".jsonl")
+        is_of_module = any(fnmatch.fnmatch(f"{stem}.py", pattern) for pattern in patterns)
+        if not is_of_module or any(folder.glob(f"{_literal(stem)}.*")) or (folder / stem).is_dir():
+            continue
+        for path in entry.glob("*.jsonl") if entry.is_dir() else [entry]:
+            if path.suffix == ".jsonl" and _is_recording(path):
+                yield path
+
+
+def _literal(name: str) -> str:
+    return re.sub(r"([*?\[])", r"[\1]", name)
+
+
+def _is_recording(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_HEADER)) == _HEADER
+    except OSError:
+        return False
+
+
+def _file_name(nodeid: str) -> str:
+    name = nodeid.partition("::")[2].replace("::", ".")
+    short = _AWKWARD.sub("_", name)[:_MAX_NAME]
+    if short != name:  # two tests must not share a file
+        short = f"{short}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    return short

@@ -24,7 +24,7 @@ from plsync.replay.proxy.proxy_class import ProxyClass
 from plsync.replay.proxy.wrap import proxy_class_for
 from plsync.replay.recording import Recording
 
-__all__ = ["Block", "current_block", "open_block"]
+__all__ = ["Block", "current_block", "open_block", "reopen_blocks"]
 
 _numbers: Final = itertools.count()
 _changing: Final = ForkGuard(1.0)
@@ -44,6 +44,10 @@ class Block:
         self.only_serves = recording.only_serves
         self._recording: Recording | None = recording
         self._proxies: dict[type, ProxyClass] = {}
+
+    def belongs_to(self, recording: Recording) -> bool:
+        """Whether the block serves and records with this recording."""
+        return self._recording is recording
 
     def proxy_of(self, model: Any) -> Any:
         """A live model as an object of its proxy class; the model itself if the block has just closed."""
@@ -80,6 +84,16 @@ def open_block(recording: Recording, on_change: Callable[[tuple[Block, ...]], No
         block.close()
         _inherited.set(tuple(other for other in _inherited.get() if other.is_open))
         _change(lambda blocks: tuple(other for other in blocks if other is not block), on_change)
+
+
+def reopen_blocks(recording: Recording) -> None:
+    """Treat the blocks of a recording as if they were opened now: they receive calls before blocks opened meanwhile."""
+    global _open  # noqa: PLW0603 - see ``_change``
+    with _changing:
+        again = [block for block in _open if block.belongs_to(recording)]
+        for block in again:
+            block.number = next(_numbers)
+        _open = (*(block for block in _open if block not in again), *again)
 
 
 def current_block() -> Block | None:

@@ -52,7 +52,7 @@ def record_all(
         recording: the path of a file; a journal or its directory; or an open ``Recording``, which keeps its own mode
             and options.
         mode: ``none`` (default), ``once``, ``new_episodes`` or ``all``: see ``with_recording``.
-        options: ``match=None``, ``exhausted="fail"``, ``speed=None``, ``redact=None``, ``filters=None``:
+        options: ``match``, ``exhausted``, ``speed``, ``redact``, ``filters``, ``also``, ``record_errors``:
             see ``Recording``.
 
     Returns:

@@ -51,7 +51,7 @@ def with_recording(
         mode: ``none`` (default) serves recorded calls. ``once`` records into a new file, and serves an existing one.
             ``new_episodes`` serves recorded calls and records other calls. ``all`` records every call again.
         serial: make live calls one at a time; by default only for models that need it (GPT4All, llama.cpp, ...).
-        options: ``match=None``, ``exhausted="fail"``, ``speed=None``, ``redact=None``, ``filters=None``:
+        options: ``match``, ``exhausted``, ``speed``, ``redact``, ``filters``, ``also``, ``record_errors``:
             see ``Recording``.
 
     Returns:

@@ -1,0 +1,178 @@
+"""The final outcomes of tests, and the steps that need them: pruning, totals and the summary.
+
+Subtests, teardowns, strict xfail and reruns change the outcome of a test after its call. So a test counts as passed
+only when its protocol has ended.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from plsync.replay import recording_paths
+from plsync.replay.pytest_plugin.recordings import Use, path_of_item, use_of_item, uses, with_calls
+from plsync.replay.pytest_plugin.settings import layout_of, named_path, scope_of
+
+__all__ = ["Outcomes"]
+
+_MAX_SHOWN: Final = 10
+_COUNTS: Final = ("recorded", "replayed", "missed")
+_SHARED_SCOPES: Final = ("class", "module")
+
+
+class Outcomes:
+    """Collects the reports of tests, prunes recordings, and adds up the totals of all processes."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._reports: dict[str, list[pytest.TestReport]] = {}
+        self._tests = 0
+        self._totals = dict.fromkeys(_COUNTS, 0)
+        # Lists, so that a worker of xdist can send them.
+        self.unused: list[str] = []
+        self.silent: list[str] = []
+        self.stale: list[str] = []
+        self.shared: dict[str, dict[str, list[str]]] = {}
+
+    # --- one test ---
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note the report. The report of a setup begins a new attempt of a plugin that reruns tests."""
+        if not hasattr(report, "node"):  # otherwise a worker of xdist ran the test
+            if report.when == "setup":
+                self._reports[report.nodeid] = []
+            self._reports.setdefault(report.nodeid, []).append(report)
+        usage = getattr(report, "plsync", None)
+        if usage is not None:
+            self._tests += 1
+            for name in _COUNTS:
+                self._totals[name] += usage[name]
+
+    def has_failed(self, nodeid: str) -> bool:
+        """Whether a report of the test's present attempt failed."""
+        return any(report.outcome == "failed" for report in self._reports.get(nodeid, ()))
+
+    def finish(self, item: pytest.Item) -> None:
+        """Prune the recording of a test whose outcome is final, or note its unused calls."""
+        reports = self._reports.pop(item.nodeid, [])
+        use = item.stash.get(use_of_item, None)
+        if use is None:
+            return
+        called = [report for report in reports if report.when == "call"]
+        passed = bool(called) and all(report.outcome == "passed" for report in reports)
+        if use.recording is not None:
+            self._finish_recording(item, use, use.recording, passed)
+        for recording in use.wide:
+            self._share(recording.path, item, recording, passed=passed, is_user=False)
+        needs = self._config.stash[with_calls].intersection(getattr(item, "fixturenames", ()))
+        if passed and use.recording is not None and not any(use.counts.values()) and not needs:
+            self.silent.append(item.nodeid)
+        del item.stash[use_of_item]
+
+    def _finish_recording(self, item: pytest.Item, use: Use, recording: Any, passed: bool) -> None:
+        own = recording.path == layout_of(item.config).of_test(item.path, item.nodeid)
+        if not own:
+            # Other tests share the recording, and this test does not know their calls.
+            self._share(recording.path, item, recording, passed=passed, is_user=True)
+            return
+        for wide in use.wide:
+            recording.keep_used_by(wide)
+        if not passed:
+            return
+        if recording.mode == "all" or item.config.getoption("--plsync-prune"):
+            recording.prune()
+        else:
+            self.unused += [f"{_shown(item.config, recording.path)}: {call.location}" for call in recording.unused()]
+
+    def _share(self, path: Path, item: pytest.Item, recording: Any, *, passed: bool, is_user: bool) -> None:
+        entry = self.shared.setdefault(str(path), {"passed": [], "failed": [], "keys": [], "modes": []})
+        entry["keys"] = sorted({*entry["keys"], *recording.used_keys()})
+        entry["modes"] = sorted({*entry["modes"], recording.mode})
+        if is_user or not passed:
+            entry["passed" if passed else "failed"].append(item.nodeid)
+
+    # --- the run ---
+
+    def for_controller(self) -> dict[str, Any]:
+        """The findings of a worker of xdist."""
+        return {"unused": self.unused, "silent": self.silent, "stale": self.stale, "shared": self.shared}
+
+    def add_worker(self, found: dict[str, Any]) -> None:
+        """Add the findings of a worker of xdist."""
+        self.unused += found.get("unused", [])
+        self.silent += found.get("silent", [])
+        self.stale += found.get("stale", [])
+        for path, entry in found.get("shared", {}).items():
+            mine = self.shared.setdefault(path, {name: [] for name in entry})
+            for name, values in entry.items():
+                mine[name] = sorted({*mine[name], *values})
+
+    def finish_shared(self, expected: dict[str, list[str]]) -> None:
+        """Prune recordings of classes and modules whose tests have all passed, or note their unused calls.
+
+        Args:
+            expected: the ids of all tests of each such recording.
+        """
+        from plsync.replay.storage.file import RecordingFile, key_of  # noqa: PLC0415 - few runs get here
+
+        for path, entry in sorted(self.shared.items()):
+            if entry["failed"] or not set(expected.get(path, [""])) <= set(entry["passed"]):
+                continue
+            file = RecordingFile(path)
+            used = {key.encode() for key in entry["keys"]}
+            unused = [line for line in file.read() if key_of(line) not in (*used, None)]
+            if not unused:
+                continue
+            if self._config.getoption("--plsync-prune") or entry["modes"] == ["all"]:
+                with file.rewrite() as (lines, replace):
+                    replace([line for line in lines if line not in unused])
+                file.sweep()
+            else:
+                numbers = [number for number, line in enumerate(file.read(), 2) if line in unused]
+                self.unused += [f"{_shown(self._config, Path(path))}: line {number}" for number in numbers]
+
+    def print_summary(self, terminalreporter: Any) -> None:
+        """Print the totals, and the unused calls and recordings."""
+        if not self._tests and not self.stale:
+            return
+        from plsync._terminal import visible_line  # noqa: PLC0415 - most runs print no summary
+
+        pruned = self._config.getoption("--plsync-prune")
+        counts = [f"{self._totals[name]} {name}" for name in _COUNTS]
+        terminalreporter.write_line(f"plsync: {', '.join(counts)}, {len(self.unused)} unused")
+        stale = "recordings of removed tests, deleted" if pruned else "recordings of removed tests"
+        for label, found in (
+            ("recorded calls that no test used", self.unused),
+            (stale, self.stale),
+            ("tests with a recording that called no model", self.silent),
+        ):
+            if found:
+                more = f" and {len(found) - _MAX_SHOWN} more" if len(found) > _MAX_SHOWN else ""
+                terminalreporter.write_line(f"  {label}: {visible_line(', '.join(found[:_MAX_SHOWN]))}{more}")
+        if (self.unused or self.stale) and not pruned:
+            terminalreporter.write_line("  --plsync-prune removes them")
+
+    def find_stale(self, collected: recording_paths.CollectedTests) -> None:
+        """Find the recordings of removed tests, and delete them with --plsync-prune."""
+        stale = recording_paths.stale_recordings(collected, layout_of(self._config))
+        if self._config.getoption("--plsync-prune"):
+            for path in stale:
+                path.unlink(missing_ok=True)
+                if not any(path.parent.iterdir()):
+                    path.parent.rmdir()
+        self.stale += [_shown(self._config, path) for path in stale]
+
+
+def expected_users(items: list[pytest.Item], partial: set[Path]) -> dict[str, list[str]]:
+    """The ids of all tests of each recording of a class or module, if all its tests run."""
+    found: dict[str, list[str]] = {}
+    for item in items:
+        if uses(item) and item.path not in partial and named_path(item) is None and scope_of(item) in _SHARED_SCOPES:
+            found.setdefault(str(path_of_item(item)), []).append(item.nodeid)
+    return found
+
+
+def _shown(config: pytest.Config, path: Path) -> str:
+    return str(path.relative_to(config.rootpath)) if path.is_relative_to(config.rootpath) else str(path)

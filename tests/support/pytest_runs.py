@@ -1,0 +1,42 @@
+"""Helpers for whole runs of pytest over tests with recordings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+# A run inside this process drops the modules that it imports first.
+import plsync.replay.proxy.patch  # noqa: F401
+
+MODEL = """
+from langchain_core.language_models import FakeListChatModel, FakeListLLM
+
+ANSWER = "{answer}"
+
+def model():
+    return FakeListChatModel(responses=[ANSWER])
+"""
+
+
+def live(pytester: pytest.Pytester, answer: str) -> None:
+    pytester.makepyfile(app=MODEL.format(answer=answer))
+
+
+def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    return pytester.runpytest_inprocess(*arguments)
+
+
+def summary(result: pytest.RunResult) -> str:
+    [line] = [line for line in result.outlines if line.startswith("plsync: ")]
+    return line.removeprefix("plsync: ")
+
+
+def recordings(pytester: pytest.Pytester) -> list[str]:
+    return sorted(str(path.relative_to(pytester.path)) for path in pytester.path.rglob("*.jsonl"))
+
+
+def questions(path: Path) -> list[str]:
+    calls = [json.loads(line) for line in path.read_text().splitlines()[1:]]
+    return [call["request"]["messages"][-1]["content"] for call in calls]
