@@ -47,15 +47,7 @@ FLAG_RENEWED: int
 
 # --- the hand-over ---
 
-def hand_over(
-    load_errors: Callable[[], ModuleType],
-    *,
-    is_credential_name: Callable[[str], bool],
-    redact_text: Callable[[str], str],
-    redact_settings: Callable[[Any], Any],
-    schema_keys: frozenset[str],
-    redacted: str,
-) -> None:
+def hand_over(load_errors: Callable[[], ModuleType]) -> None:
     """Receives the parts of plsync that Rust uses. Only ``plsync._common.native`` calls this, once.
 
     Until then the native classes and ``encode`` raise RuntimeError. While ``load_errors`` fails, a journal error is a
@@ -63,12 +55,27 @@ def hand_over(
 
     Args:
         load_errors: returns the module ``plsync.errors``; called with the first error of the process.
-        is_credential_name: whether a header or setting of this name holds a credential.
-        redact_text: replaces the passwords and keys in the URLs of a text.
-        redact_settings: replaces the credentials in settings.
-        schema_keys: keys of JSON schemas, whose values are not searched for credentials.
-        redacted: the text that replaces a credential.
     """
+
+# --- redaction: plsync._common.redaction documents these functions ---
+
+def is_credential_name(key: object) -> bool:
+    """Whether a header or setting of this name, a str or bytes, holds a credential."""
+
+def is_url_credential(name: str) -> bool:
+    """Whether a parameter of this name in a URL of a message holds a credential."""
+
+def redact_text(text: str) -> str:
+    """The text of a setting, a name, an error or a log without its credentials."""
+
+def redact_urls(text: str) -> str:
+    """The text of a message without the credentials of its URLs."""
+
+def redact_secrets(text: str, secrets: list[str]) -> str:
+    """The text with secrets of known values replaced, in each of their spellings."""
+
+def redact_settings(value: Any) -> Any:
+    """A copy of settings or headers without credentials."""
 
 # --- recording ---
 

@@ -1,15 +1,13 @@
 """The native module, with the parts of plsync that it needs. Import its names from here, never from ``plsync._native``.
 
-Rust imports no module of plsync by itself. It raises the classes of :mod:`plsync.errors`, and calls the redaction of
-Python. Importing this module hands both over, once per process. Without a hand-over, the native classes raise
-RuntimeError.
+Rust imports no module of plsync by itself. It raises the classes of :mod:`plsync.errors`. Importing this module hands
+them over, once per process. Without a hand-over, the native classes raise RuntimeError.
 """
 
 from __future__ import annotations
 
 from types import ModuleType
 
-from plsync._common import redaction
 from plsync._native import *  # noqa: F403, TID251
 from plsync._native import hand_over  # noqa: TID251
 
@@ -20,11 +18,4 @@ def _load_errors() -> ModuleType:
     return errors
 
 
-hand_over(
-    _load_errors,
-    is_credential_name=redaction.is_credential_name,
-    redact_text=redaction.redact_text,
-    redact_settings=redaction.redact_settings,
-    schema_keys=redaction.SCHEMA_KEYS,
-    redacted=redaction.REDACTED,
-)
+hand_over(_load_errors)

@@ -1,10 +1,7 @@
-//! The Python objects of plsync that Rust uses: exception classes and redaction functions.
+//! The Python objects of plsync that Rust uses: its exception classes.
 //!
 //! Rust imports no module of plsync. `python/plsync/_common/native.py` calls [`hand_over`] once, right after it loads the native
-//! module. A native class or function that is used without a hand-over raises `RuntimeError`, so no event is recorded without
-//! redaction. `plsync.errors` is loaded with the first error: most recording programs never need it.
-
-use std::collections::HashSet;
+//! module. A native class or function that is used without a hand-over raises `RuntimeError`. `plsync.errors` is loaded with the first error: most recording programs never need it.
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -34,51 +31,26 @@ pub(crate) struct ErrorClasses {
     pub(crate) warning: Py<PyType>,
 }
 
-/// The redaction that the encoder uses.
-pub(crate) struct Redaction {
-    /// Whether a header or setting of this name holds a credential.
-    pub(crate) is_credential_name: Py<PyAny>,
-    /// Replaces the passwords and keys in the URLs of a text.
-    pub(crate) redact_text: Py<PyAny>,
-    /// Replaces the credentials in settings, for a redact hook.
-    pub(crate) redact_settings: Py<PyAny>,
-    /// Keys of JSON schemas, whose values are not searched for credentials.
-    pub(crate) schema_keys: HashSet<String>,
-    /// The text that replaces a credential.
-    pub(crate) redacted: String,
-}
-
 struct HandedOver {
     load_errors: Py<PyAny>,
     errors: PyOnceLock<ErrorClasses>,
-    redaction: Redaction,
 }
 
 static HANDED_OVER: PyOnceLock<HandedOver> = PyOnceLock::new();
 
-/// Takes a function that returns the module `plsync.errors`, and the parts of the redaction. Later calls have no effect.
+/// Takes a function that returns the module `plsync.errors`. Later calls have no effect.
 #[pyfunction]
-#[pyo3(signature = (load_errors, *, is_credential_name, redact_text, redact_settings, schema_keys, redacted))]
-pub(crate) fn hand_over(
-    py: Python<'_>,
-    load_errors: Py<PyAny>,
-    is_credential_name: Py<PyAny>,
-    redact_text: Py<PyAny>,
-    redact_settings: Py<PyAny>,
-    schema_keys: HashSet<String>,
-    redacted: String,
-) {
-    let redaction = Redaction { is_credential_name, redact_text, redact_settings, schema_keys, redacted };
+pub(crate) fn hand_over(py: Python<'_>, load_errors: Py<PyAny>) {
     // A program may drop and import the package again. The recorder keeps the first objects.
-    let _ = HANDED_OVER.set(py, HandedOver { load_errors, errors: PyOnceLock::new(), redaction });
+    let _ = HANDED_OVER.set(py, HandedOver { load_errors, errors: PyOnceLock::new() });
 }
 
 /// Raises `RuntimeError` before the hand-over. Every exported class and function that uses the objects calls this first.
 pub(crate) fn require(py: Python<'_>) -> PyResult<()> {
     HANDED_OVER.get(py).map(|_| ()).ok_or_else(|| {
         PyRuntimeError::new_err(
-            "plsync._native was imported on its own, without the errors and the redaction of plsync; nothing was done: import its \
-             names from plsync._common.native",
+            "plsync._native was imported on its own, without the errors of plsync; nothing was done: import its names from \
+             plsync._common.native",
         )
     })
 }
@@ -89,21 +61,8 @@ pub(crate) fn require(py: Python<'_>) -> PyResult<()> {
 ///
 /// Before the hand-over, which [`require`] rules out.
 pub(crate) fn errors(py: Python<'_>) -> PyResult<&'static ErrorClasses> {
-    let HandedOver { load_errors, errors, .. } = get(py);
+    let HandedOver { load_errors, errors } = HANDED_OVER.get(py).expect("`require` was called before");
     get_or_load(errors, py, || load_errors.bind(py).call0()?.extract())
-}
-
-/// The redaction.
-///
-/// # Panics
-///
-/// Before the hand-over, which [`require`] rules out.
-pub(crate) fn redaction(py: Python<'_>) -> &'static Redaction {
-    &get(py).redaction
-}
-
-fn get(py: Python<'_>) -> &'static HandedOver {
-    HANDED_OVER.get(py).expect("`require` was called before")
 }
 
 /// Hands over stand-ins, for unit tests without the Python package.
@@ -118,6 +77,5 @@ def load():
 ";
     let errors = PyModule::from_code(py, code, c"errors.py", c"errors").unwrap();
     let load_errors = errors.getattr("load").unwrap().unbind();
-    let same = || py.eval(c"lambda value: value", None, None).unwrap().unbind();
-    hand_over(py, load_errors, same(), same(), same(), HashSet::from(["schema".into()]), "[redacted]".into());
+    hand_over(py, load_errors);
 }

@@ -7,6 +7,7 @@ mod errors;
 mod handover;
 mod once;
 mod recorder;
+mod redact;
 mod store;
 mod watch;
 
@@ -26,6 +27,10 @@ mod _native {
     use crate::handover::hand_over;
     #[pymodule_export]
     use crate::recorder::{LangChainCallbacks, Recorder};
+    #[pymodule_export]
+    use crate::redact::python::{
+        is_credential_name, is_url_credential, redact_secrets, redact_settings, redact_text, redact_urls,
+    };
     #[pymodule_export]
     use crate::store::{CallbackQueue, ClaimedCallback, FailedCallback, FailedFollowUp, FollowUp, Row, Store, salvage};
     #[pymodule_export]

@@ -17,7 +17,7 @@ import hashlib
 import re
 from typing import Any, Final
 
-from plsync._common.redaction import redact_text
+from plsync._common.redaction import redact_urls
 from plsync.replay.request.urls import without_signature
 
 __all__ = ["CallIds", "canonical_content", "scrub"]
@@ -67,7 +67,7 @@ def scrub(value: Any) -> Any:
     if isinstance(value, str):
         if "0x" in value:
             value = _ADDRESS.sub(r"\g<1>0x", value)
-        return redact_text(value)
+        return redact_urls(value)
     if isinstance(value, dict):
         return {key: scrub(item) for key, item in value.items()}
     return [scrub(item) for item in value] if isinstance(value, list) else value

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from plsync._common.redaction import redact_text
+from plsync._common.redaction import redact_urls
 from plsync.journal.events import facts
 from plsync.journal.events.tagged import MESSAGES, TAG, encode
 from plsync.replay.request.content import CallIds, canonical_content, scrub
@@ -175,7 +175,7 @@ def _to_tagged(value: Any, *, redact: bool = False) -> Any:
 
 
 def _short_name(model: str | None) -> str | None:
-    return redact_text(facts.short_model(model)) if model else None
+    return redact_urls(facts.short_model(model)) if model else None
 
 
 def _stop(stop: Any) -> dict[str, Any]:

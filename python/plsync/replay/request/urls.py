@@ -6,7 +6,7 @@ import re
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
-from plsync._common.redaction import is_credential_name, redact_text
+from plsync._common.redaction import is_url_credential, redact_urls
 
 __all__ = ["without_signature"]
 
@@ -26,9 +26,9 @@ def without_signature(url: str) -> str:
         parts = urlsplit(url)
         pairs = parse_qsl(parts.query, keep_blank_values=True)
     except ValueError:
-        return redact_text(url)
-    kept = [(name, value) for name, value in pairs if not (_SIGNING.match(name) or is_credential_name(name))]
+        return redact_urls(url)
+    kept = [(name, value) for name, value in pairs if not (_SIGNING.match(name) or is_url_credential(name))]
     if len(kept) == len(pairs):
-        return redact_text(url)
+        return redact_urls(url)
     query = "&".join(f"{quote(name)}={quote(value)}" for name, value in kept)
-    return redact_text(urlunsplit(parts._replace(query=query)))
+    return redact_urls(urlunsplit(parts._replace(query=query)))

@@ -6,14 +6,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::text;
-use crate::handover;
+use crate::redact::{self, Name};
 
 /// The longest JSON text of a cached key, in bytes.
 const MAX_TEXT: usize = 38;
-/// The last word in the name of a token that is a credential.
-const TOKEN: &str = "token";
-/// The last word in the name of a setting that holds a user and a password.
-const AUTH: &str = "auth";
 /// The number of slots. The address of a key decides its slot.
 const SLOTS: usize = 256;
 
@@ -24,8 +20,12 @@ pub(super) enum Hint {
     Plain,
     /// The value is a JSON schema.
     Schema,
-    /// The value may be a credential. `is_credential_name` in `redaction.py` decides.
-    Suspect,
+    /// The value is a credential.
+    Credential,
+    /// The value is a credential if it is a text.
+    CredentialText,
+    /// The value is a part of the request, if the name stands at the top of the settings.
+    Request,
     /// The value is the metadata of an answer.
     Metadata,
     /// The value is headers, if the name stands in the metadata of an answer.
@@ -106,64 +106,35 @@ fn inspect(key: &Bound<'_, PyString>) -> Option<CachedKey> {
     json.push(b':');
     let mut text = [0; MAX_TEXT];
     text.get_mut(..json.len())?.copy_from_slice(&json);
-    Some(CachedKey {
-        key: key.clone().unbind(),
-        text,
-        len: u8::try_from(json.len()).ok()?,
-        hint: hint_of(key.py(), name),
-    })
+    Some(CachedKey { key: key.clone().unbind(), text, len: u8::try_from(json.len()).ok()?, hint: hint_of(name) })
 }
 
-/// The hint of a name whose value is not searched for credentials.
-pub(super) fn unredacted_hint_of(name: &str) -> Hint {
+/// The hint of a name.
+pub(super) fn hint_of(name: &str) -> Hint {
     match name {
         "response_metadata" | "generation_info" => Hint::Metadata,
         "headers" => Hint::Headers,
-        _ => Hint::Plain,
+        // The options that replay compares: python/plsync/replay/request/tools.py.
+        "stop"
+        | "tools"
+        | "functions"
+        | "tool_choice"
+        | "function_call"
+        | "tool_config"
+        | "response_format"
+        | "format"
+        | "response_schema"
+        | "response_json_schema"
+        | "output_format"
+        | "output_config"
+        | "guided_json" => Hint::Request,
+        _ if redact::is_schema_key(name) => Hint::Schema,
+        _ => match redact::meaning(name.as_bytes()) {
+            Name::Plain => Hint::Plain,
+            Name::Text => Hint::CredentialText,
+            Name::Credential => Hint::Credential,
+        },
     }
-}
-
-/// The hint of a name whose value is searched for credentials.
-pub(super) fn hint_of(py: Python<'_>, name: &str) -> Hint {
-    let unredacted = unredacted_hint_of(name);
-    if unredacted != Hint::Plain {
-        unredacted
-    } else if handover::redaction(py).schema_keys.contains(name) {
-        Hint::Schema
-    } else if is_suspect(name) {
-        Hint::Suspect
-    } else {
-        Hint::Plain
-    }
-}
-
-/// Whether a name contains a word from names of credentials. Many settings contain `token` or `auth`: these count at the end only.
-fn is_suspect(name: &str) -> bool {
-    // The `$` of a Python pattern also matches before a final newline.
-    let line = name.strip_suffix('\n').unwrap_or(name);
-    has_word(name, false) || ends_with(line, TOKEN) || ends_with(line, AUTH)
-}
-
-/// Whether a text contains a word from names of credentials. With `tokens` the word `token` counts too.
-pub(super) fn has_word(text: &str, tokens: bool) -> bool {
-    let text = text.as_bytes();
-    text.iter().enumerate().any(|(at, first)| match first | 0x20 {
-        b'a' => starts_with_word(text, at, "authorization"),
-        b'c' => starts_with_word(text, at, "cookie") || starts_with_word(text, at, "credential"),
-        b'k' => starts_with_word(text, at, "key"),
-        b'p' => ["password", "passwd", "passphrase"].iter().any(|word| starts_with_word(text, at, word)),
-        b's' => starts_with_word(text, at, "secret"),
-        b't' => tokens && starts_with_word(text, at, TOKEN),
-        _ => false,
-    })
-}
-
-fn ends_with(name: &str, word: &str) -> bool {
-    name.len().checked_sub(word.len()).is_some_and(|at| starts_with_word(name.as_bytes(), at, word))
-}
-
-fn starts_with_word(text: &[u8], at: usize, word: &str) -> bool {
-    text[at..].get(..word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 #[cfg(test)]
@@ -174,7 +145,6 @@ mod tests {
     fn a_key_is_cached_at_its_second_use() {
         Python::initialize();
         Python::attach(|py| {
-            handover::stand_in(py);
             let key = PyString::new(py, "api_key \"quoted\"");
             let mut cache = Box::new(KeyCache::new());
             assert!(cache.find(&key).is_none());
@@ -182,7 +152,7 @@ mod tests {
             let mut out = b"[".to_vec();
             cached.append(&mut out);
             assert_eq!(out, br#"[,"api_key \"quoted\"":"#);
-            assert!(cached.hint() == Hint::Suspect);
+            assert!(cached.hint() == Hint::Credential);
         });
     }
 
@@ -190,7 +160,6 @@ mod tests {
     fn tags_and_long_keys_are_never_cached() {
         Python::initialize();
         Python::attach(|py| {
-            handover::stand_in(py);
             let (tag, long) = (PyString::new(py, "$"), PyString::new(py, &"x".repeat(MAX_TEXT)));
             let mut cache = Box::new(KeyCache::new());
             for _ in 0..3 {

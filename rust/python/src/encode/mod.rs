@@ -7,7 +7,7 @@ mod classes;
 mod key_cache;
 mod limits;
 mod plain;
-pub(crate) mod secrets;
+mod secrets;
 mod stdlib;
 mod tagged;
 mod tags;
@@ -21,6 +21,7 @@ use pyo3::types::PyBytes;
 
 use crate::handover;
 use crate::once::get_or_load;
+pub(crate) use secrets::Part;
 pub(crate) use tags::class_path;
 
 /// The JSON bytes of any object, and whether they only approximate it.
@@ -29,20 +30,21 @@ pub(crate) use tags::class_path;
 pub(crate) fn encode<'py>(object: &Bound<'py, PyAny>, redact: bool) -> PyResult<(Bound<'py, PyBytes>, bool)> {
     handover::require(object.py())?;
     let mut out = Vec::new();
-    let lossy = write_value(&mut out, object, redact)?;
+    let part = if redact { Part::Params } else { Part::Content };
+    let lossy = write_value(&mut out, object, part)?;
     Ok((PyBytes::new(object.py(), &out), lossy))
 }
 
-/// Appends the JSON of any object. With `redacting`, credentials in it are replaced.
+/// Appends the JSON of any object. The part of the event decides which credentials in it are replaced.
 ///
 /// Returns true when the JSON only approximates the object.
-pub(crate) fn write_value(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, redacting: bool) -> PyResult<bool> {
+pub(crate) fn write_value(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, part: Part) -> PyResult<bool> {
     let start = out.len();
-    if plain::write(out, object, redacting).is_ok() {
+    if plain::write(out, object, part).is_ok() {
         return Ok(false);
     }
     out.truncate(start);
-    let mut copier = tagged::Copier::new(redacting);
+    let mut copier = tagged::Copier::new(part);
     let copy = copier.copy(object, 0)?;
     out.extend_from_slice(dumps(&copy)?.as_bytes());
     Ok(copier.lossy)

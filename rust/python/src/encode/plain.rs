@@ -7,9 +7,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString};
 
 use super::classes::{self, Kind, Recent};
-use super::key_cache::{Hint, KeyCache, hint_of, key_cache, unredacted_hint_of};
+use super::key_cache::{Hint, KeyCache, hint_of, key_cache};
 use super::limits::{MAX_DEPTH, MAX_NODES};
-use super::{secrets, text};
+use super::secrets::{self, Part};
+use super::text;
+use crate::redact::REDACTED;
 
 /// The object has a part that is not plain. [`super::tagged`] encodes such an object.
 pub(super) struct NotPlain;
@@ -20,9 +22,8 @@ type WriteResult = Result<(), NotPlain>;
 ///
 /// An object is plain when it consists of the built-in JSON types and of `langchain_core` objects with plain fields. Subclasses of
 /// these types are not plain, nor are infinite floats, integers beyond 64 bits, lone surrogates, and keys that are tags.
-/// With `redacting`, an object with a suspicious name is not plain.
-pub(super) fn write(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, redacting: bool) -> WriteResult {
-    Writer { out, nodes: 0, key_cache: key_cache(), classes: Recent::default(), redacting, metadata: false }
+pub(super) fn write(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, part: Part) -> WriteResult {
+    Writer { out, nodes: 0, key_cache: key_cache(), classes: Recent::default(), part, searched: 0, metadata: false }
         .value(object, 0)
 }
 
@@ -31,8 +32,10 @@ struct Writer<'a> {
     nodes: usize,
     key_cache: Option<MutexGuard<'static, KeyCache>>,
     classes: Recent,
-    redacting: bool,
-    /// The next dict is the metadata of an answer, of which only headers are redacting.
+    part: Part,
+    /// The bytes that were searched for credentials.
+    searched: usize,
+    /// The next dict is the metadata of an answer, of which only headers are searched.
     metadata: bool,
 }
 
@@ -74,10 +77,10 @@ impl Writer<'_> {
 
     fn text(&mut self, value: &Bound<'_, PyString>) -> WriteResult {
         let value = value.to_str().map_err(|_| NotPlain)?;
-        if self.redacting && secrets::may_be_in_url(value) {
-            return Err(NotPlain);
+        match secrets::redact_in(self.part, value, &mut self.searched) {
+            Some(redacted) => text::write(self.out, &redacted),
+            None => text::write(self.out, value),
         }
-        text::write(self.out, value);
         Ok(())
     }
 
@@ -126,7 +129,7 @@ impl Writer<'_> {
                 self.out.push(b',');
                 text::write(self.out, key);
                 self.out.push(b':');
-                if self.redacting { hint_of(py, key) } else { unredacted_hint_of(key) }
+                hint_of(key)
             };
             self.write_under(hint, metadata, &value, depth + 1)?;
         }
@@ -138,28 +141,20 @@ impl Writer<'_> {
 
     /// Writes the value under a key with this hint.
     fn write_under(&mut self, hint: Hint, in_metadata: bool, value: &Bound<'_, PyAny>, depth: usize) -> WriteResult {
-        match hint {
-            Hint::Suspect if self.redacting && !value.is_none() => Err(NotPlain),
-            Hint::Schema if self.redacting => {
-                self.redacting = false;
-                self.value(value, depth)?;
-                self.redacting = true;
-                Ok(())
-            }
-            Hint::Metadata if !self.redacting => {
-                self.metadata = true;
-                self.value(value, depth)?;
-                self.metadata = false;
-                Ok(())
-            }
-            Hint::Headers if in_metadata => {
-                self.redacting = true;
-                self.value(value, depth)?;
-                self.redacting = false;
-                Ok(())
-            }
-            _ => self.value(value, depth),
+        if hint == Hint::Plain && self.part != Part::Params {
+            return self.value(value, depth);
         }
+        let around = self.part;
+        if around != Part::Content && secrets::is_credential(hint, value) {
+            text::write(self.out, REDACTED);
+            return Ok(());
+        }
+        self.part = around.under(hint, in_metadata);
+        self.metadata = hint == Hint::Metadata && around == Part::Content;
+        self.value(value, depth)?;
+        self.metadata = false;
+        self.part = around;
+        Ok(())
     }
 
     fn list(&mut self, list: &Bound<'_, PyList>, depth: usize) -> WriteResult {
@@ -169,12 +164,10 @@ impl Writer<'_> {
         }
         let mut separator = b'[';
         for item in list {
-            if self.redacting && is_suspect_header(&item) {
-                return Err(NotPlain);
-            }
             self.out.push(separator);
             separator = b',';
-            self.value(&item, depth + 1)?;
+            let header = if self.part == Part::Content { None } else { secrets::redacted_header(&item) };
+            self.value(header.as_ref().unwrap_or(&item), depth + 1)?;
         }
         self.out.push(b']');
         Ok(())
@@ -200,12 +193,4 @@ impl Writer<'_> {
         self.out.push(b'}');
         Ok(())
     }
-}
-
-/// Whether an item of a list is a pair of name and value, with a suspicious name.
-fn is_suspect_header(item: &Bound<'_, PyAny>) -> bool {
-    let Ok(pair) = item.cast_exact::<PyList>() else { return false };
-    let Ok(name) = pair.get_item(0) else { return false };
-    let name = name.cast_exact::<PyString>().ok().and_then(|name| name.to_str().ok());
-    pair.len() == 2 && name.is_some_and(|name| hint_of(item.py(), name) == Hint::Suspect)
 }

@@ -1,39 +1,74 @@
-//! Credentials in settings, in metadata and in the headers of an answer: found by their names, and replaced.
-//!
-//! [`super::plain`] searches plain objects as it writes them. A suspicious name makes it give up, and [`super::tagged`] takes over:
-//! the copier has `redaction.py` check the name, and also searches objects that are not plain.
+//! Credentials in the objects of an event, and which parts of an event are searched for them.
 
-use memchr::memchr2;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
-use super::key_cache::{Hint, has_word, hint_of, unredacted_hint_of};
-use crate::handover;
+use super::key_cache::{Hint, hint_of};
+use crate::redact::{self, MAX_TEXT, REDACTED};
 
-/// The text that replaces a credential.
-pub(super) fn replacement(py: Python<'_>) -> Bound<'_, PyAny> {
-    PyString::new(py, &handover::redaction(py).redacted).into_any()
+/// The part of an event that is encoded. It decides which credentials are replaced.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Content: only the headers in the metadata of an answer are searched.
+    Content,
+    /// Settings of a call. The request among them (its tools, stop words and format) is [`Part::Request`].
+    Params,
+    /// Metadata, settings, headers, names and errors: credentials by name, and in every text.
+    Searched,
+    /// Content that stands among settings: credentials by name, and in URLs.
+    Request,
 }
 
-/// The hint of a key, with [`Hint::Suspect`] only for keys that do name a credential. Names of headers may be bytes.
-pub(super) fn checked_hint(key: &Bound<'_, PyAny>) -> Hint {
-    let name = match key.cast::<PyBytes>() {
-        Ok(bytes) => &PyString::new(key.py(), &String::from_utf8_lossy(bytes.as_bytes())),
-        Err(_) => match key.cast::<PyString>() {
-            Ok(name) => name,
-            Err(_) => return Hint::Plain,
-        },
-    };
-    match hint_of(name.py(), &name.to_string_lossy()) {
-        Hint::Suspect if is_harmless(name) => Hint::Plain,
-        hint => hint,
+impl Part {
+    /// The part that the value under a key with this hint belongs to. `in_metadata`: the key stands in the metadata of an answer.
+    pub(super) fn under(self, hint: Hint, in_metadata: bool) -> Self {
+        match (self, hint) {
+            (Self::Params, Hint::Request) => Self::Request,
+            (Self::Params | Self::Searched | Self::Request, Hint::Schema) => Self::Content,
+            (Self::Params, _) | (Self::Request, Hint::Headers) => Self::Searched,
+            (Self::Content, Hint::Headers) if in_metadata => Self::Searched,
+            _ => self,
+        }
     }
 }
 
-/// The hint of a key whose value is not searched for credentials.
-pub(super) fn unredacted_hint(key: &Bound<'_, PyAny>) -> Hint {
-    key.cast::<PyString>().ok().and_then(|name| name.to_str().ok()).map_or(Hint::Plain, unredacted_hint_of)
+/// A text of this part with its credentials replaced; None when it contains none.
+///
+/// `searched` counts the bytes of the event that were searched. The search holds the interpreter's lock, so a text beyond the
+/// limit is replaced unread.
+pub(super) fn redact_in(part: Part, text: &str, searched: &mut usize) -> Option<String> {
+    if part == Part::Content {
+        return None;
+    }
+    *searched = searched.saturating_add(text.len());
+    match part {
+        _ if *searched > MAX_TEXT => Some(REDACTED.to_owned()),
+        Part::Request => redact::redact_urls(text),
+        _ => redact::redact_text(text),
+    }
+}
+
+/// Whether the value under a key with this hint is a credential.
+pub(super) fn is_credential(hint: Hint, value: &Bound<'_, PyAny>) -> bool {
+    match hint {
+        Hint::Credential => !value.is_none(),
+        Hint::CredentialText => value.is_instance_of::<PyString>() || value.is_instance_of::<PyBytes>(),
+        _ => false,
+    }
+}
+
+/// The text that replaces a credential.
+pub(super) fn replacement(py: Python<'_>) -> Bound<'_, PyAny> {
+    PyString::new(py, REDACTED).into_any()
+}
+
+/// The hint of a key. Names of headers may be bytes.
+pub(super) fn hint_of_key(key: &Bound<'_, PyAny>) -> Hint {
+    match key.cast::<PyBytes>() {
+        Ok(bytes) => hint_of(&String::from_utf8_lossy(bytes.as_bytes())),
+        Err(_) => key.cast::<PyString>().map_or(Hint::Plain, |name| hint_of(&name.to_string_lossy())),
+    }
 }
 
 /// A named tuple as a plain tuple with its credentials replaced. None for any other object.
@@ -41,72 +76,32 @@ pub(super) fn redacted_named_tuple<'py>(object: &Bound<'py, PyAny>) -> Option<Bo
     let py = object.py();
     let values = object.cast::<PyTuple>().ok()?;
     let names = object.get_type().getattr(intern!(py, "_fields")).ok()?.cast_into::<PyTuple>().ok()?;
-    let under = |(name, value): (Bound<'py, PyAny>, Bound<'py, PyAny>)| match checked_hint(&name) {
-        Hint::Suspect if !value.is_none() => replacement(py),
-        _ => value,
+    let under = |(name, value): (Bound<'py, PyAny>, Bound<'py, PyAny>)| {
+        if is_credential(hint_of_key(&name), &value) { replacement(py) } else { value }
     };
     let redacted: Vec<_> = names.iter().zip(values.iter()).map(under).collect();
     if redacted.len() == values.len() { PyTuple::new(py, redacted).ok() } else { None }
 }
 
-/// The name in a pair of name and value, the form in which some clients list headers. None for any other item.
-pub(super) fn header_name<'py>(item: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
-    let (len, name) = if let Ok(pair) = item.cast_exact::<PyTuple>() {
-        (pair.len(), pair.get_item(0))
-    } else {
-        let pair = item.cast_exact::<PyList>().ok()?;
-        (pair.len(), pair.get_item(0))
-    };
-    if len == 2 { name.ok() } else { None }
-}
-
-/// A header pair with its value replaced.
-pub(super) fn redacted_header<'py>(pair: &Bound<'py, PyAny>, name: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    let py = pair.py();
-    let items = [name, replacement(py)];
-    Ok(if pair.is_exact_instance_of::<PyTuple>() {
-        PyTuple::new(py, items)?.into_any()
-    } else {
-        PyList::new(py, items)?.into_any()
-    })
-}
-
-/// Whether a suspicious name does not name a credential. A check that fails counts as a credential.
-fn is_harmless(name: &Bound<'_, PyString>) -> bool {
-    let py = name.py();
-    let checked = handover::redaction(py).is_credential_name.bind(py).call1((name,));
-    checked.and_then(|is_secret| is_secret.is_truthy()).is_ok_and(|is_secret| !is_secret)
-}
-
-/// A `repr` with its credentials replaced. A `repr` may show any text: one with a word from names of credentials is replaced as a
-/// whole.
-pub(super) fn redacted_repr(py: Python<'_>, repr: String) -> String {
-    if has_word(&repr, true) {
-        handover::redaction(py).redacted.clone()
-    } else if may_be_in_url(&repr) {
-        redact_text(&PyString::new(py, &repr)).to_string()
-    } else {
-        repr
+/// A header as a pair of name and value, with a credential replaced. Some clients list headers in this form. None for any other item.
+pub(super) fn redacted_header<'py>(item: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    let py = item.py();
+    let is_tuple = item.is_exact_instance_of::<PyTuple>();
+    if !(is_tuple || item.is_exact_instance_of::<PyList>()) || item.len().ok()? != 2 {
+        return None;
     }
+    let (name, value) = (item.get_item(0).ok()?, item.get_item(1).ok()?);
+    if !is_credential(hint_of_key(&name), &value) {
+        return None;
+    }
+    let pair = [name, replacement(py)];
+    Some(if is_tuple { PyTuple::new(py, pair).ok()?.into_any() } else { PyList::new(py, pair).ok()?.into_any() })
 }
 
-/// Whether a text may contain a URL with a password or a key.
-pub(super) fn may_be_in_url(text: &str) -> bool {
-    memchr2(b'@', b'?', text.as_bytes()).is_some() && text.contains("://")
-}
-
-/// A text with the passwords and keys of its URLs replaced.
-pub(super) fn redact_text<'py>(text: &Bound<'py, PyString>) -> Bound<'py, PyString> {
-    let py = text.py();
-    let redaction = handover::redaction(py);
-    let redacted = redaction.redact_text.bind(py).call1((text,));
-    let redacted = redacted.and_then(|text| Ok(text.cast_into::<PyString>()?));
-    redacted.unwrap_or_else(|_| PyString::new(py, &redaction.redacted))
-}
-
-/// Settings as a redact hook receives them: with their credentials replaced.
-pub(crate) fn redact_settings(values: Bound<'_, PyAny>) -> Bound<'_, PyAny> {
-    let py = values.py();
-    let redacted = handover::redaction(py).redact_settings.bind(py).call1((values,));
-    redacted.unwrap_or_else(|_| replacement(py))
+/// A `repr` without credentials. A `repr` may show any text: one with a word from names of credentials is replaced as a whole.
+pub(super) fn redacted_repr(repr: String) -> String {
+    const WORDS: [&str; 10] =
+        ["authorization", "cookie", "credential", "key", "passphrase", "passwd", "password", "pwd", "secret", "token"];
+    let lower = repr.to_ascii_lowercase();
+    if WORDS.iter().any(|word| lower.contains(word)) { REDACTED.to_owned() } else { redact::redact_repr(repr) }
 }

@@ -12,6 +12,7 @@ use pyo3::types::{
 use super::classes::{self, Kind, exact_builtin, members};
 use super::key_cache::Hint;
 use super::limits::{MAX_DEPTH, MAX_NODES};
+use super::secrets::Part;
 use super::tags::{CopyResult, base64, class_path, copy_float, copy_str, model, tag};
 use super::{secrets, stdlib};
 
@@ -19,13 +20,13 @@ use super::{secrets, stdlib};
 const MAX_REPR: usize = 2000;
 
 /// One walk over an object.
-#[derive(Default)]
 pub(super) struct Copier {
     /// The copy only approximates a value.
     pub(super) lossy: bool,
-    /// Credentials are replaced.
-    redacting: bool,
-    /// The next dict is the metadata of an answer, of which only headers are redacting.
+    part: Part,
+    /// The bytes that were searched for credentials.
+    searched: usize,
+    /// The next dict is the metadata of an answer, of which only headers are searched.
     metadata: bool,
     nodes: usize,
     /// The addresses of the containers around the current object. A cycle leads back to one of them.
@@ -33,8 +34,8 @@ pub(super) struct Copier {
 }
 
 impl Copier {
-    pub(super) fn new(redacting: bool) -> Self {
-        Self { redacting, ..Self::default() }
+    pub(super) fn new(part: Part) -> Self {
+        Self { lossy: false, part, searched: 0, metadata: false, nodes: 0, open: Vec::new() }
     }
 
     /// The tagged copy of `object`. `depth` is the number of JSON containers around it.
@@ -45,10 +46,8 @@ impl Copier {
             return Ok(object.clone());
         }
         if let Ok(text) = object.cast_exact::<PyString>() {
-            if self.redacting && text.to_str().is_ok_and(secrets::may_be_in_url) {
-                return copy_str(&secrets::redact_text(text));
-            }
-            return copy_str(text);
+            let redacted = secrets::redact_in(self.part, &text.to_string_lossy(), &mut self.searched);
+            return redacted.map_or_else(|| copy_str(text), |redacted| Ok(PyString::new(py, &redacted).into_any()));
         }
         if object.is_exact_instance_of::<PyInt>() {
             return self.copy_int(object);
@@ -86,6 +85,9 @@ impl Copier {
             let Some((fields, extras)) = classes::fields(object) else { return Ok(None) };
             self.copy_model(name, &fields, extras.as_ref(), depth)?
         } else if let Ok(bytes) = object.cast_exact::<PyBytes>() {
+            if let Some(redacted) = self.redacted_bytes(bytes) {
+                return Ok(Some(redacted));
+            }
             tag(py, "bytes", None, &base64(bytes.as_any())?)?
         } else if let Ok(bytes) = object.cast_exact::<PyByteArray>() {
             tag(py, "bytearray", None, &base64(bytes.as_any())?)?
@@ -97,6 +99,13 @@ impl Copier {
             return self.copy_stdlib(object);
         };
         Ok(Some(copied))
+    }
+
+    /// The text of bytes in which a credential was replaced. None for other bytes.
+    fn redacted_bytes<'py>(&mut self, bytes: &Bound<'py, PyBytes>) -> Option<Bound<'py, PyAny>> {
+        let text = str::from_utf8(bytes.as_bytes()).ok().filter(|_| self.part == Part::Searched)?;
+        let redacted = secrets::redact_in(self.part, text, &mut self.searched)?;
+        Some(PyString::new(bytes.py(), &redacted).into_any())
     }
 
     fn copy_dict<'py>(&mut self, dict: &Bound<'py, PyDict>, depth: usize) -> CopyResult<'py> {
@@ -130,31 +139,16 @@ impl Copier {
         value: &Bound<'py, PyAny>,
         depth: usize,
     ) -> CopyResult<'py> {
-        if value.is_none() {
-            return self.copy(value, depth);
+        let (around, hint) = (self.part, secrets::hint_of_key(key));
+        if around != Part::Content && secrets::is_credential(hint, value) {
+            return Ok(secrets::replacement(key.py()));
         }
-        match if self.redacting { secrets::checked_hint(key) } else { secrets::unredacted_hint(key) } {
-            Hint::Suspect => Ok(secrets::replacement(key.py())),
-            Hint::Schema => {
-                self.redacting = false;
-                let copied = self.copy(value, depth);
-                self.redacting = true;
-                copied
-            }
-            Hint::Metadata if !self.redacting => {
-                self.metadata = true;
-                let copied = self.copy(value, depth);
-                self.metadata = false;
-                copied
-            }
-            Hint::Headers if in_metadata => {
-                self.redacting = true;
-                let copied = self.copy(value, depth);
-                self.redacting = false;
-                copied
-            }
-            Hint::Plain | Hint::Metadata | Hint::Headers => self.copy(value, depth),
-        }
+        self.part = around.under(hint, in_metadata);
+        self.metadata = hint == Hint::Metadata && around == Part::Content;
+        let copied = self.copy(value, depth);
+        self.metadata = false;
+        self.part = around;
+        copied
     }
 
     fn copy_items<'py>(&mut self, items: &Bound<'py, PyTuple>, depth: usize) -> CopyResult<'py> {
@@ -166,13 +160,8 @@ impl Copier {
     }
 
     fn copy_item<'py>(&mut self, item: &Bound<'py, PyAny>, depth: usize) -> CopyResult<'py> {
-        if self.redacting
-            && let Some(name) = secrets::header_name(item)
-            && secrets::checked_hint(&name) == Hint::Suspect
-        {
-            return self.copy(&secrets::redacted_header(item, name)?, depth);
-        }
-        self.copy(item, depth)
+        let header = if self.part == Part::Content { None } else { secrets::redacted_header(item) };
+        self.copy(header.as_ref().unwrap_or(item), depth)
     }
 
     fn copy_model<'py>(
@@ -252,7 +241,7 @@ impl Copier {
         if bases.contains(&stdlib.enumeration)? {
             return self.copy(&object.getattr(intern!(py, "value"))?, depth).map(Some);
         }
-        if self.redacting
+        if self.part != Part::Content
             && let Some(redacted) = secrets::redacted_named_tuple(object)
         {
             return self.copy(&redacted, depth).map(Some);
@@ -299,7 +288,7 @@ impl Copier {
             |error| format!("<repr failed: {}>", class_path(&error.get_type(py))),
             |text| text.to_string_lossy().chars().take(MAX_REPR).collect(),
         );
-        let text = if self.redacting { secrets::redacted_repr(py, text) } else { text };
+        let text = if self.part == Part::Content { text } else { secrets::redacted_repr(text) };
         tag(py, "repr", Some(&class_path(&object.get_type())), PyString::new(py, &text).as_any())
     }
 }

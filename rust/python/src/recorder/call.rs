@@ -99,13 +99,13 @@ impl Calls {
             ("run_id".into(), Value::Run(Some(run_id))),
             ("parent_run_id".into(), Value::Run(parent_run_id)),
             ("class".into(), Value::Object(class)),
-            ("name".into(), Value::Object(call.name.cloned())),
+            ("name".into(), Value::Searched(call.name.cloned())),
             (call.content.0.into(), Value::Object(Some(call.content.1))),
             ("params".into(), Value::Settings(call.params.cloned())),
-            ("options".into(), Value::Object(call.options.cloned())),
-            ("tags".into(), Value::Object(call.tags.cloned())),
-            ("pl_tags".into(), Value::Object(Some(self.pl_tags.bind(py).clone().into_any()))),
-            ("metadata".into(), Value::Settings(call.metadata.cloned())),
+            ("options".into(), Value::Settings(call.options.cloned())),
+            ("tags".into(), Value::Searched(call.tags.cloned())),
+            ("pl_tags".into(), Value::Searched(Some(self.pl_tags.bind(py).clone().into_any()))),
+            ("metadata".into(), Value::Searched(call.metadata.cloned())),
         ];
         let sink = self.sink.as_deref();
         let envelope =
@@ -148,7 +148,7 @@ impl Calls {
         fields.extend([
             (end.content.0.into(), Value::Object(Some(end.content.1))),
             ("llm_output".into(), Value::Object(end.llm_output)),
-            ("error".into(), Value::Object(end.error)),
+            ("error".into(), Value::Searched(end.error)),
             ("first_token".into(), Value::Number(arrivals.first().copied())),
             ("chunks".into(), Value::Times(arrivals)),
         ]);

@@ -17,8 +17,9 @@ use crate::errors::OrRaise;
 /// The keys of a bare event: ids and times, all made by the recorder. A bare event replaces one whose content can't be kept.
 const BARE: [&str; 7] = ["v", "kind", "t", "run_id", "parent_run_id", "elapsed", "first_token"];
 
-/// The keys under which programs and models may pass credentials.
-const SETTINGS: [&str; 2] = ["params", "metadata"];
+/// The keys under which programs and models may pass credentials: settings, then names and errors.
+const SETTINGS: [&str; 2] = ["params", "options"];
+const SEARCHED: [&str; 5] = ["metadata", "name", "tags", "pl_tags", "error"];
 
 /// A thread keeps the draft of its last event for the next one. A draft above this many bytes is freed.
 const KEEP_DRAFT: usize = 256 << 10;
@@ -49,8 +50,11 @@ pub(super) fn write(
             for (name, value) in &after {
                 let name = name.to_string();
                 if !BARE.contains(&name.as_str()) {
-                    let is_settings = SETTINGS.contains(&name.as_str());
-                    let value = if is_settings { Value::Settings(Some(value)) } else { Value::Object(Some(value)) };
+                    let value = match name.as_str() {
+                        name if SETTINGS.contains(&name) => Value::Settings(Some(value)),
+                        name if SEARCHED.contains(&name) => Value::Searched(Some(value)),
+                        _ => Value::Object(Some(value)),
+                    };
                     kept_fields.push((name.into(), value));
                 }
             }

@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
 use super::run_id::RunId;
-use crate::encode::secrets::redact_settings;
-use crate::encode::{text, write_value};
+use crate::encode::{Part, text, write_value};
+use crate::redact::redact_settings;
 
 /// The parts of an event that stand outside its body.
 pub(super) struct Envelope<'a> {
@@ -32,6 +32,8 @@ pub(super) enum Value<'a, 'py> {
     Object(Option<Bound<'py, PyAny>>),
     /// An object in which programs and models may pass credentials; the written form leaves credentials out.
     Settings(Option<Bound<'py, PyAny>>),
+    /// As `Settings`, for names and errors. They contain nothing of a request.
+    Searched(Option<Bound<'py, PyAny>>),
 }
 
 /// A key of the body and its value. The body keeps the order of its fields.
@@ -57,9 +59,15 @@ impl<'py> Value<'_, 'py> {
                 }
                 out.push(b']');
             }
-            Self::Object(Some(object)) => return write_value(out, object, false),
-            Self::Settings(Some(values)) => return write_value(out, values, true),
-            Self::Number(None) | Self::Run(None) | Self::Times(_) | Self::Object(None) | Self::Settings(None) => {
+            Self::Object(Some(object)) => return write_value(out, object, Part::Content),
+            Self::Settings(Some(values)) => return write_value(out, values, Part::Params),
+            Self::Searched(Some(values)) => return write_value(out, values, Part::Searched),
+            Self::Number(None)
+            | Self::Run(None)
+            | Self::Times(_)
+            | Self::Object(None)
+            | Self::Settings(None)
+            | Self::Searched(None) => {
                 out.extend_from_slice(b"null");
             }
         }
@@ -75,7 +83,9 @@ impl<'py> Value<'_, 'py> {
             Self::Run(None) | Self::Times([]) => py.None().into_bound(py),
             Self::Times(times) => PyList::new(py, times.iter().map(|time| time / 1000))?.into_any(),
             Self::Object(object) => object.into_pyobject(py)?.into_any(),
-            Self::Settings(values) => values.clone().map(redact_settings).into_pyobject(py)?.into_any(),
+            Self::Settings(values) | Self::Searched(values) => {
+                values.clone().map(redact_settings).into_pyobject(py)?.into_any()
+            }
         })
     }
 }
@@ -83,7 +93,7 @@ impl<'py> Value<'_, 'py> {
 /// The object under a key; None when the key is absent or holds one of the recorder's own values.
 pub(super) fn object<'a, 'py>(fields: &'a [Field<'_, 'py>], name: &str) -> Option<&'a Bound<'py, PyAny>> {
     fields.iter().find(|(field, _)| field == name).and_then(|(_, value)| match value {
-        Value::Object(object) | Value::Settings(object) => object.as_ref(),
+        Value::Object(object) | Value::Settings(object) | Value::Searched(object) => object.as_ref(),
         _ => None,
     })
 }

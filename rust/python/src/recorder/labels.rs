@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyList, PyString};
 
 use super::field::{Envelope, Field, object};
 use super::run_id::RunId;
+use crate::redact::redact_text;
 
 /// The number of lanes for calls that keep an order. Lane 0 is for calls that stand alone.
 const LANES: u32 = 255;
@@ -31,7 +32,7 @@ pub(super) fn push_labels(draft: &mut Draft, envelope: &Envelope<'_>, fields: &[
         for tag in tags {
             // Subclasses of str count: programs use members of an enum as tags.
             if let Ok(Ok(tag)) = tag.cast::<PyString>().map(|tag| tag.to_str()) {
-                draft.label(labels::TAG, tag.as_bytes());
+                draft.label(labels::TAG, redact_text(tag).as_deref().unwrap_or(tag).as_bytes());
             }
         }
     }
@@ -90,7 +91,8 @@ fn push_first_name<'py, const N: usize>(
     for key in keys {
         let Ok(Some(model)) = values.get_item(key) else { continue };
         if let Ok(Ok(model)) = model.cast::<PyString>().map(|model| model.to_str()) {
-            draft.label(labels::MODEL, short_model(model).as_bytes());
+            let model = redact_text(model).unwrap_or_else(|| model.to_owned());
+            draft.label(labels::MODEL, short_model(&model).as_bytes());
             return true;
         }
     }

@@ -1,0 +1,25 @@
+//! Recognises and replaces credentials: by their names, by their form, in URLs, and by their value where it is known.
+//!
+//! The only place that knows credentials. The encoder uses it directly, Python through `python/plsync/_common/redaction.py`. Every
+//! function takes time in proportion to its text, and texts above [`MAX_TEXT`] are replaced unread.
+
+mod assignment;
+mod bytes;
+mod known;
+mod names;
+mod objects;
+mod output;
+pub(crate) mod python;
+mod settings;
+mod text;
+mod tokens;
+mod urls;
+mod users;
+mod value;
+
+pub(crate) use names::{Name, meaning};
+pub(crate) use objects::is_schema_key;
+pub(crate) use output::{MAX_TEXT, REDACTED};
+pub(crate) use settings::redact_settings;
+pub(crate) use text::{redact_repr, redact_text};
+pub(crate) use urls::redact_urls;
