@@ -47,7 +47,11 @@ FLAG_RENEWED: int
 
 # --- the hand-over ---
 
-def hand_over(load_errors: Callable[[], ModuleType]) -> None:
+def hand_over(
+    load_errors: Callable[[], ModuleType],
+    *,
+    plain_form: Callable[[Any], tuple[str, Any] | None] | None = None,
+) -> None:
     """Receives the parts of plsync that Rust uses. Only ``plsync._common.native`` calls this, once.
 
     Until then the native classes and ``encode`` raise RuntimeError. While ``load_errors`` fails, a journal error is a
@@ -55,6 +59,8 @@ def hand_over(load_errors: Callable[[], ModuleType]) -> None:
 
     Args:
         load_errors: returns the module ``plsync.errors``; called with the first error of the process.
+        plain_form: returns the kind and the plain form of a value that the encoder does not know; None for a value
+            without one. Without it, such a value is kept by its ``repr``.
     """
 
 # --- redaction: plsync._common.redaction documents these functions ---

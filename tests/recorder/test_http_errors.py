@@ -46,7 +46,6 @@ BOTO = {
         ({"code": True, "status": None, "response": "no"}, None),
         ({"response": {"ResponseMetadata": "none"}}, None),
     ],
-    ids=str,
 )
 def test_the_status_is_found_where_clients_keep_it(attributes: dict[str, Any], status: int | None) -> None:
     assert status_of(failing(**attributes)) == status

@@ -47,7 +47,9 @@ class OpenAIServer:
                     status, headers, error = app.failure
                     return self._send(status, "application/json", json.dumps({"error": error}), headers)
                 answer = {"/chat/completions": app.chat, "/completions": app.completion, "/responses": app.response}
-                response = answer[self.path](request)
+                # Azure puts the name of the deployment before the path, and its version behind it.
+                path = self.path.partition("?")[0]
+                response = next(answer[known] for known in answer if path.endswith(known))(request)
                 if isinstance(response, dict):
                     return self._send(200, "application/json", json.dumps(response), {})
                 events = "".join(f"data: {json.dumps(event)}\n\n" for event in response)

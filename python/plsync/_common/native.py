@@ -7,9 +7,10 @@ them over, once per process. Without a hand-over, the native classes raise Runti
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 from plsync._native import *  # noqa: F403, TID251
-from plsync._native import hand_over  # noqa: TID251
+from plsync._native import hand_over, redact_text  # noqa: TID251
 
 
 def _load_errors() -> ModuleType:
@@ -18,4 +19,10 @@ def _load_errors() -> ModuleType:
     return errors
 
 
-hand_over(_load_errors)
+def _plain_form(value: object) -> tuple[str, Any] | None:
+    from plsync._common.plain_forms import plain_form  # noqa: PLC0415 - most programs pass JSON values alone
+
+    return plain_form(value, redact_text)
+
+
+hand_over(_load_errors, plain_form=_plain_form)

@@ -113,8 +113,8 @@ def _contains(body: bytes | None, text: str) -> bool:
 
 def _labels(record: Record) -> set[tuple[str, bytes]]:
     labels = {("t", _label(tag)) for tag in record.tags}
-    # Only the request's own name of the model is a label. `Record.model` may come from the response or the class.
-    if model := facts.model(record.metadata, record.params):
+    # Only the request's own names of the model are labels. `Record.model` may come from the response or the class.
+    for model in facts.labels(record.metadata, record.params):
         labels.add(("m", _label(facts.short_model(model))))
     if record.run_id:
         labels.add(("r", UUID(record.run_id).bytes))

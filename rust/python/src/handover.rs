@@ -33,16 +33,19 @@ pub(crate) struct ErrorClasses {
 
 struct HandedOver {
     load_errors: Py<PyAny>,
+    plain_form: Option<Py<PyAny>>,
     errors: PyOnceLock<ErrorClasses>,
 }
 
 static HANDED_OVER: PyOnceLock<HandedOver> = PyOnceLock::new();
 
-/// Takes a function that returns the module `plsync.errors`. Later calls have no effect.
+/// Takes a function that returns the module `plsync.errors`, and one that returns the plain form of a value that the encoder does
+/// not know. Later calls have no effect.
 #[pyfunction]
-pub(crate) fn hand_over(py: Python<'_>, load_errors: Py<PyAny>) {
+#[pyo3(signature = (load_errors, *, plain_form = None))]
+pub(crate) fn hand_over(py: Python<'_>, load_errors: Py<PyAny>, plain_form: Option<Py<PyAny>>) {
     // A program may drop and import the package again. The recorder keeps the first objects.
-    let _ = HANDED_OVER.set(py, HandedOver { load_errors, errors: PyOnceLock::new() });
+    let _ = HANDED_OVER.set(py, HandedOver { load_errors, plain_form, errors: PyOnceLock::new() });
 }
 
 /// Raises `RuntimeError` before the hand-over. Every exported class and function that uses the objects calls this first.
@@ -65,6 +68,11 @@ pub(crate) fn errors(py: Python<'_>) -> PyResult<&'static ErrorClasses> {
     get_or_load(errors, py, || load_errors.bind(py).call0()?.extract())
 }
 
+/// The function that returns the plain form of a value, if it was handed over.
+pub(crate) fn plain_form(py: Python<'_>) -> Option<&'static Py<PyAny>> {
+    HANDED_OVER.get(py)?.plain_form.as_ref()
+}
+
 /// Hands over stand-ins, for unit tests without the Python package.
 #[cfg(test)]
 pub(crate) fn stand_in(py: Python<'_>) {
@@ -77,5 +85,5 @@ def load():
 ";
     let errors = PyModule::from_code(py, code, c"errors.py", c"errors").unwrap();
     let load_errors = errors.getattr("load").unwrap().unbind();
-    hand_over(py, load_errors);
+    hand_over(py, load_errors, None);
 }

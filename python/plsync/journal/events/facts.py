@@ -108,6 +108,13 @@ def model(metadata: Mapping[str, Any], params: Mapping[str, Any], kind: str = "l
     return next(iter(models(metadata, params, kind)), None)
 
 
+def labels(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
+    """The names of the model by which the store finds a record (``rust/python/src/recorder/labels.rs``)."""
+    passed = next((name for key in _MODEL_KEYS[:4] if (name := nonempty_text(params.get(key)))), None)
+    found = (nonempty_text(metadata.get("ls_model_name")), passed)
+    return list(dict.fromkeys(name for name in found if name))
+
+
 def requested_model(requested: list[str], answered: str | None) -> str | None:
     """The name in the request that the answer confirms, else the first one, else the name in the answer.
 

@@ -154,7 +154,7 @@ _PLAIN: Mapping[str, Callable[[Any], Any]] = {
 def decode(data: bytes) -> Any:
     """The objects of tagged JSON: messages and generations of langchain_core, and values that JSON lacks.
 
-    A value that was kept only approximately (tags ``as`` and ``repr``) comes back in its approximate form.
+    A value without an exact form (tags ``as`` and ``repr``) comes back in its plain form, a class as its JSON schema.
 
     Raises:
         orjson.JSONDecodeError: ``data`` is not JSON. Also a ValueError.
@@ -192,8 +192,8 @@ class Rebuilder:
         return self.with_fields(tag, self(value.get("v") or {}), self(value.get("x") or {}))
 
     def other(self, tag: str, value: dict[str, Any]) -> Any:
-        """A value of another tag: the approximate form of ``as``, else the dict itself."""
-        return self(value["v"]) if tag == "as" else {key: self(item) for key, item in value.items()}
+        """A value of another tag: the plain form of ``as``, the JSON schema of ``class``, else the dict itself."""
+        return self(value["v"]) if tag in ("as", "class") else {key: self(item) for key, item in value.items()}
 
     @staticmethod
     def with_fields(tag: str, fields: dict[str, Any], extras: dict[str, Any]) -> Any:

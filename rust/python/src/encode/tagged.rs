@@ -5,8 +5,9 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple,
+    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple, PyType,
 };
 
 use super::classes::{self, Kind, exact_builtin, members};
@@ -15,9 +16,18 @@ use super::limits::{MAX_DEPTH, MAX_NODES};
 use super::secrets::Part;
 use super::tags::{CopyResult, base64, class_path, copy_float, copy_str, model, tag};
 use super::{secrets, stdlib};
+use crate::handover;
 
 /// The longest `repr` that is kept, in characters.
 const MAX_REPR: usize = 2000;
+
+/// How much of a value its nearest form holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Nearest {
+    Part,
+    /// A client parsed the value out of the text of an answer, and the text is kept, too.
+    Whole,
+}
 
 /// One walk over an object.
 pub(super) struct Copier {
@@ -28,6 +38,7 @@ pub(super) struct Copier {
     searched: usize,
     /// The next dict is the metadata of an answer, of which only headers are searched.
     metadata: bool,
+    nearest: Nearest,
     nodes: usize,
     /// The addresses of the containers around the current object. A cycle leads back to one of them.
     open: Vec<usize>,
@@ -35,7 +46,7 @@ pub(super) struct Copier {
 
 impl Copier {
     pub(super) fn new(part: Part) -> Self {
-        Self { lossy: false, part, searched: 0, metadata: false, nodes: 0, open: Vec::new() }
+        Self { lossy: false, part, searched: 0, metadata: false, nearest: Nearest::Part, nodes: 0, open: Vec::new() }
     }
 
     /// The tagged copy of `object`. `depth` is the number of JSON containers around it.
@@ -139,6 +150,12 @@ impl Copier {
         value: &Bound<'py, PyAny>,
         depth: usize,
     ) -> CopyResult<'py> {
+        if self.nearest == Nearest::Part && key.cast_exact::<PyString>().is_ok_and(|key| key == "parsed") {
+            self.nearest = Nearest::Whole;
+            let copied = self.copy_under(key, in_metadata, value, depth);
+            self.nearest = Nearest::Part;
+            return copied;
+        }
         let (around, hint) = (self.part, secrets::hint_of_key(key));
         if around != Part::Content && secrets::is_credential(hint, value) {
             return Ok(secrets::replacement(key.py()));
@@ -224,22 +241,52 @@ impl Copier {
     /// The approximate copy of an object that can't be restored exactly.
     fn approximate<'py>(&mut self, object: &Bound<'py, PyAny>, depth: usize) -> CopyResult<'py> {
         let py = object.py();
-        self.lossy = true;
-        let nearest = self.nearest(object, depth + 1);
+        let nearest = self.nearest_form(object, depth + 1);
         match nearest {
-            Ok(Some(nearest)) => tag(py, "as", Some(&class_path(&object.get_type())), &nearest),
-            Ok(None) | Err(_) => self.by_repr(object, || object.repr()),
+            Ok(Some(nearest)) => {
+                self.lossy |= self.nearest == Nearest::Part && !equals_its_value(object);
+                tag(py, "as", Some(&class_path(&object.get_type())), &nearest)
+            }
+            Ok(None) => match self.plain_form(object, depth + 1) {
+                Ok(Some(tagged)) => Ok(tagged),
+                Ok(None) | Err(_) => self.by_repr(object, || object.repr()),
+            },
+            Err(_) => self.by_repr(object, || object.repr()),
         }
     }
 
+    /// The tagged plain form of a class or of a library's value. None for any other object. Runs Python code.
+    fn plain_form<'py>(&mut self, object: &Bound<'py, PyAny>, depth: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = object.py();
+        let Some(plain_form) = handover::plain_form(py) else { return Ok(None) };
+        let form = plain_form.bind(py).call1((object,))?;
+        if form.is_none() {
+            return Ok(None);
+        }
+        let (kind, form): (PyBackedStr, Bound<'py, PyAny>) = form.extract()?;
+        if &*kind == "class" {
+            let class = object.cast::<PyType>().map_or_else(|_| class_path(&object.get_type()), class_path);
+            // A fragment is JSON that orjson copies unchanged.
+            let schema = if form.is_instance_of::<PyDict>() { self.copy(&form, depth)? } else { form };
+            return tag(py, "class", Some(&class), &schema).map(Some);
+        }
+        self.lossy |= &*kind == "nearest";
+        let copied = if &*kind == "secret" { secrets::replacement(py) } else { self.copy(&form, depth)? };
+        tag(py, "as", Some(&class_path(&object.get_type())), &copied).map(Some)
+    }
+
     /// The nearest form of an object with known parts. None for any other object.
-    fn nearest<'py>(&mut self, object: &Bound<'py, PyAny>, depth: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn nearest_form<'py>(&mut self, object: &Bound<'py, PyAny>, depth: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = object.py();
         let stdlib = stdlib::get(py)?;
         let class = object.get_type();
         let bases = classes::bases(object)?;
         if bases.contains(&stdlib.enumeration)? {
             return self.copy(&object.getattr(intern!(py, "value"))?, depth).map(Some);
+        }
+        let is_model = class.hasattr(intern!(py, "__pydantic_fields__"))?;
+        if is_model && class.hasattr(intern!(py, "tool_call_schema"))? {
+            return Ok(None);
         }
         if self.part != Part::Content
             && let Some(redacted) = secrets::redacted_named_tuple(object)
@@ -256,7 +303,6 @@ impl Copier {
         if bases.iter().any(|base| stdlib.kind_of_base(&base).is_some()) {
             return Ok(Some(object.str()?.into_any()));
         }
-        let is_model = class.hasattr(intern!(py, "__pydantic_fields__"))?;
         if is_model && let Some((fields, extras)) = classes::fields(object) {
             let all = fields.copy()?;
             if let Some(extras) = extras {
@@ -291,4 +337,15 @@ impl Copier {
         let text = if self.part == Part::Content { text } else { secrets::redacted_repr(text) };
         tag(py, "repr", Some(&class_path(&object.get_type())), PyString::new(py, &text).as_any())
     }
+}
+
+/// Whether an object equals its plain value: a member of an enumeration of texts or integers, and a text or float of numpy.
+fn equals_its_value(object: &Bound<'_, PyAny>) -> bool {
+    let py = object.py();
+    let class = object.get_type();
+    let is_member = || classes::bases(object)?.contains(&stdlib::get(py)?.enumeration);
+    let is_scalar = || PyResult::Ok(class.hasattr(intern!(py, "dtype"))? && class.hasattr(intern!(py, "shape"))?);
+    let is_text_or_number =
+        object.is_instance_of::<PyString>() || object.is_instance_of::<PyInt>() || object.is_instance_of::<PyFloat>();
+    is_text_or_number && (is_member().unwrap_or(false) || is_scalar().unwrap_or(false))
 }

@@ -69,34 +69,32 @@ fn hashed_lane(bytes: &[u8]) -> Lane {
 
 fn push_model(draft: &mut Draft, fields: &[Field<'_, '_>]) {
     let values = |key| object(fields, key).and_then(|values| values.cast_exact::<PyDict>().ok());
-    if let Some(metadata) = values("metadata")
-        && push_first_name(draft, metadata, [intern!(metadata.py(), "ls_model_name")])
-    {
-        return;
-    }
-    if let Some(params) = values("params") {
+    // A call that overrides its model has another name in each of the two.
+    let noted = values("metadata").and_then(|metadata| first_name(metadata, [intern!(metadata.py(), "ls_model_name")]));
+    let passed = values("params").and_then(|params| {
         let py = params.py();
-        let keys =
-            [intern!(py, "model"), intern!(py, "model_name"), intern!(py, "model_id"), intern!(py, "model_path")];
-        push_first_name(draft, params, keys);
+        first_name(
+            params,
+            [intern!(py, "model"), intern!(py, "model_name"), intern!(py, "model_id"), intern!(py, "model_path")],
+        )
+    });
+    let noted = noted.as_ref().and_then(|name| name.to_str().ok());
+    let passed = passed.as_ref().and_then(|name| name.to_str().ok()).filter(|passed| Some(*passed) != noted);
+    for name in [noted, passed].into_iter().flatten() {
+        let redacted = redact_text(name);
+        draft.label(labels::MODEL, short_model(redacted.as_deref().unwrap_or(name)).as_bytes());
     }
 }
 
-/// Adds the model under the first of these keys that holds a text. Returns false when none does.
-fn push_first_name<'py, const N: usize>(
-    draft: &mut Draft,
+/// The model under the first of these keys that holds a text.
+fn first_name<'py, const N: usize>(
     values: &Bound<'py, PyDict>,
     keys: [&Bound<'py, PyString>; N],
-) -> bool {
-    for key in keys {
-        let Ok(Some(model)) = values.get_item(key) else { continue };
-        if let Ok(Ok(model)) = model.cast::<PyString>().map(|model| model.to_str()) {
-            let model = redact_text(model).unwrap_or_else(|| model.to_owned());
-            draft.label(labels::MODEL, short_model(&model).as_bytes());
-            return true;
-        }
-    }
-    false
+) -> Option<Bound<'py, PyString>> {
+    keys.into_iter().find_map(|key| {
+        let model = values.get_item(key).ok()??.cast_into::<PyString>().ok()?;
+        model.to_str().is_ok().then_some(model)
+    })
 }
 
 /// The file name of a local model. `organisation/model` is a name and not a path.
