@@ -282,3 +282,11 @@ def test_the_schema_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for _ in range(5):
         model.invoke("hi", {"callbacks": [PromptLayerCallbackHandler(journal=tmp_path / "j")]})
     assert made == [once]
+
+
+def test_credentials_in_a_schema_are_replaced() -> None:
+    key = "sk-proj-" + "a1B2" * 8
+    settings = create_model("Settings", url=(str, f"https://ann:hunter2@example.org/?api_key={key}"))
+    data = encode({"value": settings}, redact=True)[0]
+    assert b"hunter2" not in data
+    assert key.encode() not in data

@@ -21,7 +21,7 @@ __all__ = ["plain_form"]
 CLASS: Final = "class"
 EXACT: Final = "exact"
 NEAREST: Final = "nearest"
-SECRET: Final = "secret"
+HIDDEN: Final = "hidden"
 
 _MAX_ITEMS: Final = 10_000
 """A larger array, table or collection is cut to its first items."""
@@ -46,8 +46,8 @@ _TEXT_PACKAGES: Final = frozenset({"ipaddress"})
 def plain_form(value: Any, redact: Callable[[str], str] = str) -> tuple[str, Any] | None:
     """The plain form of a value that JSON lacks, and the kind of the form; None for a value without one.
 
-    The kinds: ``class`` (a JSON schema), ``exact`` (a number or text that holds the whole value), ``nearest`` (parts or
-    the first parts of the value), ``secret`` (without a form). The form may hold further values that JSON lacks.
+    The kinds are ``class`` (a JSON schema), ``exact`` (a number or text that holds the whole value), ``nearest`` (parts
+    of the value), and ``hidden`` (a secret, without a form). The form may hold further values that JSON lacks.
 
     Args:
         value: any value.
@@ -70,7 +70,7 @@ _Form = tuple[str, Any]
 
 
 def _secret(value: Any, kind: type) -> _Form | None:
-    return (SECRET, None) if hasattr(kind, "get_secret_value") else None
+    return (HIDDEN, None) if hasattr(kind, "get_secret_value") else None
 
 
 def _array(value: Any, kind: type) -> _Form | None:

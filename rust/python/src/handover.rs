@@ -64,7 +64,7 @@ pub(crate) fn require(py: Python<'_>) -> PyResult<()> {
 ///
 /// Before the hand-over, which [`require`] rules out.
 pub(crate) fn errors(py: Python<'_>) -> PyResult<&'static ErrorClasses> {
-    let HandedOver { load_errors, errors } = HANDED_OVER.get(py).expect("`require` was called before");
+    let HandedOver { load_errors, errors, .. } = HANDED_OVER.get(py).expect("`require` was called before");
     get_or_load(errors, py, || load_errors.bind(py).call0()?.extract())
 }
 

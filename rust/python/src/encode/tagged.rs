@@ -271,7 +271,7 @@ impl Copier {
             return tag(py, "class", Some(&class), &schema).map(Some);
         }
         self.lossy |= &*kind == "nearest";
-        let copied = if &*kind == "secret" { secrets::replacement(py) } else { self.copy(&form, depth)? };
+        let copied = if &*kind == "hidden" { secrets::replacement(py) } else { self.copy(&form, depth)? };
         tag(py, "as", Some(&class_path(&object.get_type())), &copied).map(Some)
     }
 
