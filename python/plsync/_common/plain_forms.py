@@ -46,8 +46,8 @@ _TEXT_PACKAGES: Final = frozenset({"ipaddress"})
 def plain_form(value: Any, redact: Callable[[str], str] = str) -> tuple[str, Any] | None:
     """The plain form of a value that JSON lacks, and the kind of the form; None for a value without one.
 
-    The kinds are ``class`` (a JSON schema), ``exact`` (a number or text that holds the whole value), ``nearest`` (parts
-    of the value), and ``hidden`` (a secret, without a form). The form may hold further values that JSON lacks.
+    The kind ``class`` is a JSON schema. An ``exact`` form is a number or text that holds the whole value, and a
+    ``nearest`` form holds its parts. A ``hidden`` value is a secret. The form may hold further values that JSON lacks.
 
     Args:
         value: any value.
