@@ -59,7 +59,17 @@ class Matcher:
         Raises:
             TypeError: a ``match`` function returned a value that JSON cannot hold.
         """
-        return digest([request.kind, self._compared_value(request)])
+        value = self._compared_value(request)
+        try:
+            return digest([request.kind, value])
+        except TypeError as error:
+            if self._function is None:
+                raise
+            kind = type(value).__name__
+            raise TypeError(
+                f"the match function returned a {kind}, which JSON cannot hold ({error}); no model was called: "
+                "return texts, numbers, lists and dicts"
+            ) from error
 
     def _compared_value(self, request: Request) -> Any:
         if self._function is not None:

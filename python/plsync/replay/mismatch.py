@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -45,7 +46,8 @@ def explain(
     nearest = _nearest(request, recorded_calls)
     if nearest is None:
         reason = "no similar call is recorded" if recorded_calls else "nothing is recorded there"
-        return f"{head}: {reason}. {_advice(mode)}\n{_indented(request_lines(request))}"
+        advice = _advice("new" if mode == "none" and not os.path.exists(source) else mode)
+        return f"{head}: {reason}. {advice}\n{_indented(request_lines(request))}"
     call, ratio = nearest
     difference = _difference(call.request, request)
     return f"{head}. {_advice(mode)}\nThe nearest call is in {call.location} ({ratio:.0%} alike):\n{difference}"
@@ -53,9 +55,27 @@ def explain(
 
 def explain_stopped(call: RecordedCall, source: str) -> str:
     """The message for a request whose only recorded response is not complete."""
+    if call.given_up:
+        return (
+            f"the recorded program cancelled this call ({call.location} of {source}), which only async code replays; "
+            "no model was called: record the call again"
+        )
     return (
         f"the recorded program stopped reading this response ({call.location} of {source}), so its end is unknown; "
         "no model was called: record the call again"
+    )
+
+
+def explain_given_up(waited: float, source: str) -> str:
+    """The message for a program that waits for a call that the recorded program cancelled.
+
+    Args:
+        waited: the seconds after which the recorded program cancelled the call.
+        source: the path of the recording.
+    """
+    return (
+        f"the recorded program cancelled this call after {waited:.1f} s, so its response is unknown, and this program "
+        f"waits longer; no model was called. The call was served from {source}: record the call again"
     )
 
 
@@ -160,6 +180,8 @@ def _indented(lines: list[str]) -> str:
 def _advice(mode: str | None) -> str:
     if mode is None:
         return "To add calls, write the journal into a recording with `plsync export`, and record into that file"
+    if mode == "new":
+        return "Record it with mode='once', or `pytest --plsync-record=once`"
     if mode == "none":
         return "Record it with mode='new_episodes', or `pytest --plsync-record=new_episodes`"
     return "mode='once' only serves a recording that exists: use 'new_episodes' to add to it"

@@ -85,41 +85,45 @@ class Playback:
         self.source = source
         self._served = set(served)
 
-    def find(self, requests: Sequence[Request], *, whole: bool, has_live_model: bool) -> RecordedResponse | None:
+    def find(
+        self, requests: Sequence[Request], *, whole: bool, has_live_model: bool, can_wait: bool = False
+    ) -> RecordedResponse | None:
         """The recorded response to a request, or ``None`` if the live model must be called.
 
         Args:
             requests: the variants of one request; any of them may match.
             whole: the response must be complete.
             has_live_model: there is a live model to call.
+            can_wait: the call can wait until it is cancelled, so that a cancelled call may be served.
 
         Raises:
             NoRecording: no call matches, and the mode does not allow a live call.
             ReplayError: the recording cannot be read.
         """
+        __tracebackhide__ = True
         with self.lock:
-            response, recorded = self._serve(self.source, self._served, requests, whole)
+            response, recorded = self._serve(self.source, self._served, requests, whole, can_wait)
             if response is None:
-                response = self.find_in_others(requests, whole=whole)
+                response = self.find_in_others(requests, whole=whole, can_wait=can_wait)
             if response is not None:
                 return response
             if self._mode == "new_episodes" and has_live_model:
                 return None
             raise self._no_recording(self._mismatch(requests, whole=whole, recorded=recorded))
 
-    def find_in_others(self, requests: Sequence[Request], *, whole: bool) -> RecordedResponse | None:
+    def find_in_others(self, requests: Sequence[Request], *, whole: bool, can_wait: bool) -> RecordedResponse | None:
         """The response in a source that ``add_sources`` added, or ``None``; see ``find``."""
         with self.lock:
-            found = (self._serve(source, served, requests, whole)[0] for source, served in self._others)
+            found = (self._serve(source, served, requests, whole, can_wait)[0] for source, served in self._others)
             return next((response for response in found if response is not None), None)
 
     def _serve(
-        self, source: CallSource, served: set[str], requests: Sequence[Request], whole: bool
+        self, source: CallSource, served: set[str], requests: Sequence[Request], whole: bool, can_wait: bool
     ) -> tuple[RecordedResponse | None, int]:
         """A response from one source, and the number of its matching calls."""
         recorded = 0
         for request in requests:
-            calls = self._candidates(source, request, whole)
+            calls = self._candidates(source, request, whole, can_wait)
             recorded += len(calls)
             unserved = [call for call in calls if call.location not in served]
             repeats = not unserved and bool(calls) and self._exhausted == "repeat"
@@ -136,18 +140,25 @@ class Playback:
         """The error for a program that reads more than the recorded ``chunks`` of a stream; it is counted."""
         return self._no_recording(mismatch.explain_stream_end(chunks, self.source.name))
 
-    def _candidates(self, source: CallSource, request: Request, whole: bool) -> list[RecordedCall]:
-        calls = source.matching(request, self._matcher.key(request))
-        return [call for call in calls if self._may_serve(call, request, whole)]
+    def given_up_error(self, waited: float) -> NoRecording:
+        """The error for a program that waits longer than ``waited`` seconds for a cancelled call; it is counted."""
+        return self._no_recording(mismatch.explain_given_up(waited, self.source.name))
 
-    def _may_serve(self, call: RecordedCall, request: Request, whole: bool) -> bool:
-        if whole and call.stopped:
+    def _candidates(self, source: CallSource, request: Request, whole: bool, can_wait: bool) -> list[RecordedCall]:
+        calls = source.matching(request, self._matcher.key(request))
+        return [call for call in calls if self._may_serve(call, request, whole, can_wait)]
+
+    def _may_serve(self, call: RecordedCall, request: Request, whole: bool, can_wait: bool) -> bool:
+        if call.given_up:
+            if not can_wait:
+                return False
+        elif whole and call.stopped:
             return False
         # This mode can record the exact call, so a call of another model or with other settings must not replace it.
         return self._mode != "new_episodes" or similarity(request, call.request)[:2] == (True, True)
 
     def _mismatch(self, requests: Sequence[Request], *, whole: bool, recorded: int) -> str:
-        if whole and not recorded and (call := self._stopped_call(requests)) is not None:
+        if not recorded and (call := self._stopped_call(requests)) is not None:
             return mismatch.explain_stopped(call, self.source.name)
         sample = [] if recorded else [call for call in self.source.sample() if has_kind(requests[0].kind, call)]
         mode = None if self._is_journal else self._mode

@@ -178,29 +178,37 @@ class Recording:
             body = self._redact(body) or {}
         return replace(request, body=body, settings=redact_values(request.settings, secrets))
 
-    def find(self, requests: Sequence[Request], *, whole: bool, has_live_model: bool = True) -> RecordedResponse | None:
+    def find(
+        self, requests: Sequence[Request], *, whole: bool, has_live_model: bool = True, can_wait: bool = False
+    ) -> RecordedResponse | None:
         """The recorded response to a request, or ``None`` if the live model must be called.
 
         Args:
             requests: the variants of one request, from ``redact_request``; any of them may match.
             whole: the response must be complete: the recorded program read it to its end.
             has_live_model: there is a live model to call.
+            can_wait: the call can wait until it is cancelled, so that a cancelled call may be served.
 
         Raises:
             NoRecording: no call matches, and the mode does not allow a live call or there is no live model.
             ReplayError: the recording cannot be read.
         """
+        __tracebackhide__ = True
         if self._records_all and has_live_model:
             # A key that cannot be computed is reported now and not in the next run.
             if not self._matcher.is_default:
                 for request in requests:
                     self._matcher.key(request)
-            return self._playback.find_in_others(requests, whole=whole)
-        return self._playback.find(requests, whole=whole, has_live_model=has_live_model)
+            return self._playback.find_in_others(requests, whole=whole, can_wait=can_wait)
+        return self._playback.find(requests, whole=whole, has_live_model=has_live_model, can_wait=can_wait)
 
     def stream_end_error(self, chunks: int) -> NoRecording:
         """The error for a program that reads a stream further than the recorded program did; it is counted."""
         return self._playback.stream_end_error(chunks)
+
+    def given_up_error(self, waited: float) -> NoRecording:
+        """The error for a program that waits longer than the recorded program, which waited ``waited`` seconds."""
+        return self._playback.given_up_error(waited)
 
     def first_call(self) -> RecordedCall | None:
         """A recorded call, to learn the recorded kind of model; ``None`` without calls."""

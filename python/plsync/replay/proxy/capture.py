@@ -127,6 +127,11 @@ class CallCapture:
         if self._chunks or self._events:
             self._write(self._received_parts() | ({} if self._has_last_chunk else {"stopped": True}))
 
+    def finish_given_up(self) -> None:
+        """The program cancelled the call. An older plsync serves the line as a stream that was not read to its end."""
+        received = self._received_parts() if self._chunks or self._events else self._reported_tokens()
+        self._write(received | {"stopped": True, "given_up": True})
+
     def finish_with_error(self, error: Exception) -> None:
         """The model raised an exception. An exception of plsync does not come from the model and is not recorded."""
         if not isinstance(error, PlsyncError):

@@ -44,6 +44,7 @@ def chat_methods(live_class: type[BaseChatModel]) -> dict[str, Callable[..., Any
 def _generate(
     self: Any, messages: Messages, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> ChatResult:
+    __tracebackhide__ = True
     intercepted = InterceptedCall(self, messages, stop, kwargs)
     if response := intercepted.find_response(whole=True):
         intercepted.replay(response, run_manager)
@@ -57,8 +58,9 @@ def _generate(
 async def _agenerate(
     self: Any, messages: Messages, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> ChatResult:
+    __tracebackhide__ = True
     intercepted = InterceptedCall(self, messages, stop, kwargs)
-    if response := intercepted.find_response(whole=True):
+    if response := intercepted.find_response(whole=True, can_wait=True):
         await intercepted.areplay(response, run_manager)
         return response.chat_result()
     async with intercepted.arecord() as (model, capture):
@@ -72,6 +74,7 @@ async def _agenerate(
 def _stream(
     self: Any, messages: Messages, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> Iterator[ChatGenerationChunk]:
+    __tracebackhide__ = True
     intercepted = InterceptedCall(self, messages, stop, kwargs)
     if response := intercepted.find_response(whole=False):
         chunks = response.chat_chunks(with_last=run_manager is None)
@@ -84,8 +87,9 @@ def _stream(
 async def _astream(
     self: Any, messages: Messages, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> AsyncIterator[ChatGenerationChunk]:
+    __tracebackhide__ = True
     intercepted = InterceptedCall(self, messages, stop, kwargs)
-    if response := intercepted.find_response(whole=False):
+    if response := intercepted.find_response(whole=False, can_wait=True):
         recorded = response.chat_chunks(with_last=run_manager is None)
         async for chunk in intercepted.areplay_stream(response, recorded, run_manager):
             yield chunk
@@ -100,6 +104,7 @@ async def _astream(
 def _stream_events(
     self: Any, messages: Messages, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> Iterator[Any]:
+    __tracebackhide__ = True
     intercepted = InterceptedCall(self, messages, stop, kwargs)
     if response := intercepted.find_response(whole=False):
         if (events := response.events) is not None:
@@ -118,8 +123,9 @@ def _stream_events(
 async def _astream_events(
     self: Any, messages: Messages, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> AsyncIterator[Any]:
+    __tracebackhide__ = True
     intercepted = InterceptedCall(self, messages, stop, kwargs)
-    if response := intercepted.find_response(whole=False):
+    if response := intercepted.find_response(whole=False, can_wait=True):
         if (events := response.events) is not None:
             parts = intercepted.areplay_stream(response, events)
         else:

@@ -6,15 +6,19 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from plsync.replay.proxy.capture import CallCapture
 from plsync.replay.proxy.proxy_class import live_view, proxy_class_of
+from plsync.replay.proxy.turns import wait_for_turn
 from plsync.replay.request.request import MODEL_NAME_FIELDS, Request, request_of_call
 from plsync.replay.request.structured_output import variants
 from plsync.replay.response.response import RecordedResponse
 
-__all__ = ["InterceptedCall"]
+__all__ = ["InterceptedCall", "replayed_from"]
+
+# Seconds that a program may wait longer than the recorded program for a call that was cancelled.
+_PATIENCE: Final = 30.0
 
 
 class InterceptedCall:
@@ -62,16 +66,20 @@ class InterceptedCall:
         """The request as the recording stores it."""
         return self._requests[0]
 
-    def find_response(self, *, whole: bool) -> RecordedResponse | None:
+    def find_response(self, *, whole: bool, can_wait: bool = False) -> RecordedResponse | None:
         """The recorded response; ``None`` if the live model must be called.
 
         Args:
             whole: the response must be complete.
+            can_wait: the call can wait until it is cancelled, so that a cancelled call may be served.
 
         Raises:
             NoRecording: nothing matches, and the mode forbids a live call or there is no live model.
         """
-        response = self._recording.find(self._requests, whole=whole, has_live_model=self._proxy.has_live_model)
+        __tracebackhide__ = True
+        response = self._recording.find(
+            self._requests, whole=whole, has_live_model=self._proxy.has_live_model, can_wait=can_wait
+        )
         if response is not None and self._call_classes:
             response.allow_classes(self._call_classes)
         return response
@@ -88,18 +96,20 @@ class InterceptedCall:
                 if manager is not None:
                     manager.on_llm_new_token(text, **({} if chunk is None else {"chunk": chunk}))
             _sleep(next(pauses))
-        _raise_error(response)
+        _raise_recorded_error(response)
 
     async def areplay(self, response: RecordedResponse, manager: Any) -> None:
         """The async form of ``replay``."""
         tokens = response.tokens()
         pauses = self._pauses(response, len(tokens))
         for text, chunk in tokens:
-            await _asleep(next(pauses))
+            await self._await_part(next(pauses), 0.0)
             if manager is not None:
                 await manager.on_llm_new_token(text, **({} if chunk is None else {"chunk": chunk}))
-        await _asleep(next(pauses))
-        _raise_error(response)
+        if response.given_up:
+            await self._wait_to_be_cancelled(response)
+        await self._await_part(next(pauses), sum(response.delays(0)))
+        _raise_recorded_error(response)
 
     def replay_stream(self, response: RecordedResponse, parts: Sequence[Any], manager: Any = None) -> Iterator[Any]:
         """Yield the parts of a stream. Parts that the model itself reported are reported to the callbacks."""
@@ -117,16 +127,37 @@ class InterceptedCall:
     ) -> AsyncIterator[Any]:
         """The async form of ``replay_stream``."""
         pauses = self._pauses(response, len(parts))
+        delays = response.delays(len(parts))
         for part in parts:
-            await _asleep(next(pauses))
+            await self._await_part(next(pauses), next(delays))
             if manager is not None and response.reports_chunks:
                 await manager.on_llm_new_token(part.text, chunk=part)
             yield part
-        await _asleep(next(pauses))
+        if response.given_up:
+            await self._wait_to_be_cancelled(response)
+        await self._await_part(next(pauses), next(delays))
         self._end_stream(response, len(parts))
 
+    async def _await_part(self, pause: float, recorded: float) -> None:
+        """Wait at the recorded pace. Without a pace, wait for the calls that end earlier."""
+        if self._recording.speed:
+            await _asleep(pause)
+        else:
+            await wait_for_turn(recorded)
+
+    async def _wait_to_be_cancelled(self, response: RecordedResponse) -> None:
+        """Wait like the model whose call was cancelled.
+
+        Raises:
+            NoRecording: the program waits longer than the recorded program.
+        """
+        waited = sum(response.delays(0))
+        await asyncio.sleep(waited / (self._recording.speed or 1.0) + _PATIENCE)
+        raise self._recording.given_up_error(waited)
+
     def _end_stream(self, response: RecordedResponse, parts: int) -> None:
-        _raise_error(response)
+        __tracebackhide__ = True
+        _raise_recorded_error(response)
         if response.stopped:
             raise self._recording.stream_end_error(parts)
 
@@ -151,11 +182,17 @@ class InterceptedCall:
 
     @contextlib.asynccontextmanager
     async def arecord(self) -> AsyncIterator[tuple[Any, CallCapture]]:
-        """The async form of ``record``."""
-        if (limiter := self._proxy.limiter_of(self._model)) is not None:
-            await limiter.aacquire(blocking=True)
-        lock = self._proxy.lock_of(self._model)
-        async with lock.ahold() if lock else contextlib.nullcontext():
+        """The async form of ``record``. A call that is cancelled while it waits for the model is recorded, too."""
+        waiting = self._capture()
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                if (limiter := self._proxy.limiter_of(self._model)) is not None:
+                    await limiter.aacquire(blocking=True)
+                if (lock := self._proxy.lock_of(self._model)) is not None:
+                    await stack.enter_async_context(lock.ahold())
+            except asyncio.CancelledError:
+                waiting.finish_given_up()
+                raise
             yield live_view(self._model), self._capture()
 
     def _capture(self) -> CallCapture:
@@ -168,7 +205,21 @@ def _classes(options: Mapping[str, Any]) -> tuple[type, ...]:
     return tuple(value for value in values if isinstance(value, type))
 
 
-def _raise_error(response: RecordedResponse) -> None:
+def replayed_from(error: BaseException) -> str | None:
+    """The recording and line of an error that plsync replayed; ``None`` for any other error.
+
+    The error itself has no mark: a test may compare its attributes, its text and its notes.
+    """
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code is _raise_recorded_error.__code__:
+            return str(traceback.tb_frame.f_locals["response"].place)
+        traceback = traceback.tb_next
+    return None
+
+
+def _raise_recorded_error(response: RecordedResponse) -> None:
+    __tracebackhide__ = True
     error = response.error()
     if error is not None:
         raise error

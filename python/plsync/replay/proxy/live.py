@@ -79,9 +79,6 @@ async def astream(
                 part = await anext(parts)
         except StopAsyncIteration:
             break
-        except asyncio.CancelledError:
-            capture.finish_early()
-            raise
         capture.add_part(part)
         try:
             yield part
@@ -103,7 +100,7 @@ def _manager_argument(capture: CallCapture, method: Callable[..., Any], run_mana
 
 
 class _ModelCode:
-    """A block that runs the code of a model, and captures the exception that the code raises.
+    """A block that runs the code of a model, and captures the exception that ends it.
 
     A class and not a generator: a stream enters the block for each token.
     """
@@ -128,5 +125,7 @@ class _ModelCode:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         _model_code.reset(self._token)
-        if isinstance(exc, Exception) and not isinstance(exc, self._end):
+        if isinstance(exc, asyncio.CancelledError):
+            self._capture.finish_given_up()
+        elif isinstance(exc, Exception) and not isinstance(exc, self._end):
             self._capture.finish_with_error(exc)

@@ -103,6 +103,7 @@ def _unpatch() -> None:
 def _with_proxy_as_self(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def entry_point(self: Any, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
         # A model that another model calls contributes to the response of that model, which is recorded.
         if is_proxy(self) or is_model_code() or (block := current_block()) is None:
             return method(self, *args, **kwargs)

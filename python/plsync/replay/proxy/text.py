@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -35,6 +36,7 @@ def text_methods(live_class: type[BaseLLM]) -> dict[str, Callable[..., Any]]:
 def _generate(
     self: Any, prompts: list[str], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> LLMResult:
+    __tracebackhide__ = True
     batch = _Batch(self, prompts, stop, kwargs)
     for intercepted, response in batch.recorded:
         intercepted.replay(response, run_manager)
@@ -53,7 +55,8 @@ def _generate(
 async def _agenerate(
     self: Any, prompts: list[str], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> LLMResult:
-    batch = _Batch(self, prompts, stop, kwargs)
+    __tracebackhide__ = True
+    batch = _Batch(self, prompts, stop, kwargs, can_wait=True)
     for intercepted, response in batch.recorded:
         await intercepted.areplay(response, run_manager)
     if not batch.missing:
@@ -71,6 +74,7 @@ async def _agenerate(
 def _stream(
     self: Any, prompt: str, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> Iterator[GenerationChunk]:
+    __tracebackhide__ = True
     intercepted = InterceptedCall(self, prompt, stop, kwargs)
     if response := intercepted.find_response(whole=False):
         yield from intercepted.replay_stream(response, response.text_chunks(), run_manager)
@@ -82,8 +86,9 @@ def _stream(
 async def _astream(
     self: Any, prompt: str, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> AsyncIterator[GenerationChunk]:
+    __tracebackhide__ = True
     intercepted = InterceptedCall(self, prompt, stop, kwargs)
-    if response := intercepted.find_response(whole=False):
+    if response := intercepted.find_response(whole=False, can_wait=True):
         async for chunk in intercepted.areplay_stream(response, response.text_chunks(), run_manager):
             yield chunk
         return
@@ -98,10 +103,16 @@ class _Batch:
     """The prompts of one call: the recorded ones are served, and the missing ones go to the live model together."""
 
     def __init__(
-        self, model: Any, prompts: Sequence[str], stop: Sequence[str] | None, options: Mapping[str, Any]
+        self,
+        model: Any,
+        prompts: Sequence[str],
+        stop: Sequence[str] | None,
+        options: Mapping[str, Any],
+        *,
+        can_wait: bool = False,
     ) -> None:
         calls = [InterceptedCall(model, prompt, stop, options) for prompt in prompts]
-        self._responses = [call.find_response(whole=True) for call in calls]
+        self._responses = [call.find_response(whole=True, can_wait=can_wait) for call in calls]
         found = list(zip(calls, self._responses, strict=True))
         self.recorded = [(call, response) for call, response in found if response is not None]
         self.missing = [call for call, response in found if response is None]
@@ -133,6 +144,10 @@ def _shared_error(captures: Sequence[CallCapture]) -> Iterator[None]:
     """
     try:
         yield
+    except asyncio.CancelledError:
+        for capture in captures[1:]:
+            capture.finish_given_up()
+        raise
     except Exception as error:
         for capture in captures[1:]:
             capture.finish_with_error(error)

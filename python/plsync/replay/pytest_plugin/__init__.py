@@ -149,6 +149,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     use = item.stash.get(recordings.use_of_item, None)
     if call.when == "teardown" and use is not None:
         report.plsync = dict(use.counts)
+    if call.excinfo is not None and use is not None:
+        report.sections += recordings.sections_of_error(call.excinfo.value)
     if report.longrepr is not None and "plsync.replay.recording" in sys.modules:
         # The report quotes prompts, answers and exceptions of a recording, which may come from a stranger.
         from plsync.replay.report_text import make_visible  # noqa: PLC0415 - only a failed test needs it

@@ -35,6 +35,7 @@ __all__ = [
     "path_of_item",
     "paths_of_item",
     "put_first",
+    "sections_of_error",
     "test_recording",
     "uses",
     "wide_recording",
@@ -236,3 +237,22 @@ def cover_fixture(fixturedef: Any, request: Any) -> _Cover | None:
         # An earlier plsync recorded these calls with the first test that needed the fixture.
         settings.options["also"] = [*settings.options["also"], own]
     return _Cover(fixturedef, request, path, settings)
+
+
+def sections_of_error(error: BaseException) -> list[tuple[str, str]]:
+    """The section of a test's report that names the recordings of replayed errors, so that they do not look live."""
+    from plsync._terminal import visible_line  # noqa: PLC0415 - only a failed test needs it
+    from plsync.replay.proxy.intercept import replayed_from  # noqa: PLC0415 - it imports LangChain
+
+    found: list[str] = []
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        if (place := replayed_from(one)) is not None:
+            found.append(f"{type(one).__name__} was recorded, and replayed from {place}; no model was called")
+        waiting += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
+    return [("plsync", visible_line(line)) for line in found]

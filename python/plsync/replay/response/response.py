@@ -32,6 +32,7 @@ class RecordedResponse:
         ms: Sequence[int] = (),
         load_blob: Callable[[str], bytes],
         new_ids: bool = False,
+        place: str = "",
     ) -> None:
         """Wraps a response.
 
@@ -41,7 +42,9 @@ class RecordedResponse:
             load_blob: returns the large binary of a name.
             new_ids: leave out message ids, so that LangChain assigns new ones. LangGraph would take a message that is
                 served twice with one id for a single message.
+            place: the recording and the line of the call, for messages.
         """
+        self.place = place
         self._data = data
         self._ms = ms
         self._restore = Restorer(load_blob)
@@ -55,6 +58,11 @@ class RecordedResponse:
     def stopped(self) -> bool:
         """Whether the recorded program stopped reading before the end, so that the rest is unknown."""
         return bool(self._data.get("stopped"))
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the recorded program cancelled the call before it ended."""
+        return bool(self._data.get("given_up"))
 
     @property
     def reports_chunks(self) -> bool:

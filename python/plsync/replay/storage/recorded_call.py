@@ -60,12 +60,19 @@ class RecordedCall:
         from plsync.replay.response.response import RecordedResponse  # noqa: PLC0415 - only serving needs LangChain
 
         data = self.data
-        return RecordedResponse(data["answer"], ms=data.get("ms") or (), load_blob=load_blob, new_ids=new_ids)
+        place = f"{self.source}, {self.location}" if self.source else self.location
+        ms = data.get("ms") or ()
+        return RecordedResponse(data["answer"], ms=ms, load_blob=load_blob, new_ids=new_ids, place=place)
 
     @property
     def stopped(self) -> bool:
         """Whether the recorded program stopped reading before the response ended."""
         return bool(self.data["answer"].get("stopped"))
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the recorded program cancelled the call."""
+        return bool(self.data["answer"].get("given_up"))
 
 
 def line_data(request: Request, response: dict[str, Any], ms: Sequence[int]) -> dict[str, Any]:
