@@ -9,7 +9,7 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -type f)
 PYO3 := PYO3_PYTHON=$(CURDIR)/$(BIN)/python
 HAS_LIBRARY := import os, sysconfig; find = sysconfig.get_config_var; exit(not os.path.exists(os.path.join(find("LIBDIR"), find("LDLIBRARY"))))
 
-.PHONY: demo test test-rust test-python compat crash fuzz lint lint-rust lint-python prose format bench docs screenshot clean
+.PHONY: demo test test-rust test-python compat crash fuzz lint lint-rust lint-python prose format bench docs pins screenshot clean
 .DELETE_ON_ERROR:
 
 demo: .venv/built
@@ -79,6 +79,12 @@ docs: build/docs/made
 	@grep -q 'No issues found' build/docs/log && ! grep -q 'griffe:' build/docs/log
 	@echo "To read it: $(PYTHON) -m http.server --directory build/site"
 
+# The pinned versions and hashes in requirements, for a new version or a new requirement.
+pins:
+	$(PYTHON) -m venv build/pins
+	build/pins/bin/pip install --quiet 'uv>=0.9'
+	PATH="$(CURDIR)/build/pins/bin:$$PATH" requirements/pins.sh
+
 # The picture of the README, drawn from the output of the commands.
 screenshot: .venv/built
 	$(BIN)/python tools/screenshot.py
@@ -97,10 +103,9 @@ clean:
 	$(BIN)/pip install --quiet 'maturin>=1.15,<2'
 	@touch $@
 
-build/docs/made: pyproject.toml
+build/docs/made: requirements/docs.txt
 	$(PYTHON) -m venv --clear build/docs
-	build/docs/bin/pip install --quiet 'pip>=25.1'
-	build/docs/bin/pip install --quiet --group docs
+	build/docs/bin/pip install --quiet --require-hashes --requirement requirements/docs.txt
 	@touch $@
 
 .venv/built: .venv/made $(RUST)

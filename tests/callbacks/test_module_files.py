@@ -86,7 +86,7 @@ def test_a_run_names_the_file_of_each_function(here: Path, path: Path, server: P
     write_calls(path, 1, sink="local_app:on_id")
     write_calls(path, 1, sink="/srv/script.py:on_id")
     arguments = ["--callbacks", "local_app:on_id"]
-    printed = run(here, path, server, *arguments).splitlines()
+    printed = {*run(here, path, server, *arguments).splitlines()}
     assert {f"{sink} is in .{os.sep}local_app.py." for sink in ("local_app:on_id", "/srv/script.py:on_id")} <= {
         *printed
     }
