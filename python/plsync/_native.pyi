@@ -805,6 +805,40 @@ class Watch:
     def poll(self) -> tuple[bool, bool]:
         """Whether there may be new events, and new request ids, since the last poll. Never waits."""
 
+# --- the gate for files that Python opens; a refusal is a PermissionError ---
+
+def open_file(path: str, *, write: bool = False, create: bool = False, any_owner: bool = False) -> int:
+    """Opens a regular file and returns its file descriptor. Follows no link, and waits for no FIFO.
+
+    Args:
+        path: the file, in a directory that was admitted.
+        write: open it for reading and writing. A file with a second name (hard link) is refused.
+        create: as ``write``, and create a missing file with mode 0600.
+        any_owner: open it for reading, whoever owns it.
+
+    Raises:
+        OSError: the file is missing or cannot be opened.
+        PermissionError: it is no regular file, or other users control it.
+    """
+
+def admit_directory(path: str, *, look: bool = False) -> None:
+    """Checks the owner and the mode of a directory that the user named.
+
+    Args:
+        path: the directory, or a link to it.
+        look: whether root may use the directory of another user.
+
+    Raises:
+        OSError: the directory is missing or cannot be opened.
+        PermissionError: another user owns it, or other users can write to it.
+    """
+
+def check_directory(path: str) -> None:
+    """Checks a directory inside an admitted directory. Raises OSError like ``admit_directory``, also for a link."""
+
+def exposure(path: str) -> str | None:
+    """A warning if every user can read this file or directory; None on Windows."""
+
 def salvage(source: str, target: str) -> dict[str, Any]:
     """Reads a damaged journal into a new one, in this process.
 

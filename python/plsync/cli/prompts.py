@@ -61,7 +61,7 @@ def pull(
 @app.command("list")
 def list_prompts(json: options.Json = False) -> None:
     """List the cached prompt templates. With --json: one object per line."""
-    found = [(cache.base_url, entry) for cache in all_caches(prompt_cache()) for entry in cache.entries()]
+    found = [(cache.base_url, entry) for cache in all_caches(prompt_cache(), look=True) for entry in cache.entries()]
     found.sort(key=lambda pair: (pair[0], *_sort_key(pair[1])))
     if not found and not json:
         print_note(f"the cache {prompt_cache()} has no prompt templates; `plsync prompts pull` fetches them")

@@ -9,6 +9,7 @@ from typing import Final
 
 from rich.text import Text
 
+from plsync._common.native import exposure
 from plsync.callbacks.sinks import sink_kind
 from plsync.cli import humanize, options
 from plsync.cli.output import escaped, labelled, print_json, print_lines, stdout_console
@@ -20,6 +21,7 @@ __all__ = ["status"]
 
 # A program that creates a function for each request creates a sink for each.
 _MOST_SINKS: Final = 10
+_MOST_SKIPPED: Final = 10
 
 _MEANINGS = {
     "pending": "waiting to be sent",
@@ -37,9 +39,13 @@ def status(json: options.Json = False, journal: options.Journal = None) -> None:
         stats = opened.stats()
         if json:
             sender = current_sender(opened.path)
-            print_json({"journal": str(opened.path), **stats.as_dict(), "sender": sender and asdict(sender)})
+            print_json(
+                {"journal": str(opened.path), **stats.as_dict(), "sender": sender and asdict(sender)}
+                | {"exposed": exposure(str(opened.path))}
+            )
             return
-        print_lines(stdout_console(), (*_facts(opened, stats), Text(), *_advice(stats)))
+        exposed = [escaped(line, "yellow") for line in [exposure(str(opened.path))] if line]
+        print_lines(stdout_console(), (*_facts(opened, stats), Text(), *_advice(stats), *exposed))
 
 
 def _facts(journal: Journal, stats: Stats) -> Iterator[Text]:
@@ -79,6 +85,13 @@ def _facts(journal: Journal, stats: Stats) -> Iterator[Text]:
     if stats.damaged:
         yield labelled("damaged", escaped(f"{humanize.count(stats.damaged, 'part')} of the spool", "red"))
         yield from (escaped(f"  {where}") for where in stats.damage)
+    if stats.skipped:
+        yield labelled("not used", escaped(f"{humanize.count(len(stats.skipped), 'file')} of the spool", "red"))
+        shown = stats.skipped[:_MOST_SKIPPED]
+        yield from (escaped(f"  {file.name}: it {file.reason}") for file in shown)
+        if len(stats.skipped) > len(shown):
+            yield escaped(f"  and {humanize.count(len(stats.skipped) - len(shown), 'file')} more; --json lists them")
+        yield escaped("  All other files are used.")
 
 
 def _sinks(sinks: list[SinkBacklog], line: Callable[[SinkBacklog], str]) -> Iterator[Text]:

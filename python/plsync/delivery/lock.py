@@ -16,7 +16,8 @@ from typing import Any, Final
 
 import orjson
 
-from plsync.errors import JournalLocked
+from plsync._common.files import admit_directory, open_own
+from plsync.errors import JournalError, JournalLocked
 
 __all__ = ["SenderLock", "SenderProcess", "current_sender", "sole_sender"]
 
@@ -69,8 +70,14 @@ def sole_sender(journal: Path) -> Iterator[SenderLock]:
 
     Raises:
         JournalLocked: another process is sending from this journal.
+        JournalError: the journal belongs to another user, or ``sync.lock`` is no file of this user.
     """
-    descriptor = os.open(journal / "sync.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        # Also for root: a sender imports the functions that the journal names.
+        admit_directory(journal)
+        descriptor = open_own(journal / "sync.lock", create=True)
+    except PermissionError as error:
+        raise JournalError(f"{error.filename}: {error.strerror}; nothing was sent") from error
     _held.add(descriptor)
     try:
         if not _try_lock(descriptor):
@@ -94,7 +101,7 @@ def current_sender(journal: Path) -> SenderProcess | None:
         journal: the journal's directory.
     """
     try:
-        descriptor = os.open(journal / "sync.lock", os.O_RDWR)
+        descriptor = open_own(journal / "sync.lock", write=True)
     except OSError:
         return None
     try:

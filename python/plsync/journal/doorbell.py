@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from plsync._common.files import open_own
+
 __all__ = ["POLL_SECONDS", "Doorbell"]
 
 # Four polls a second cost 0.05 % of a core, and work on every system and file system.
@@ -29,9 +31,9 @@ class Doorbell:
         """Wake the programs that wait for request ids.
 
         Raises:
-            OSError: the file cannot be created or changed (full disk, permission).
+            OSError: the file cannot be created or changed (full disk, permission), or is no file of this user.
         """
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
+        descriptor = open_own(self._path, create=True)
         try:
             # An explicit time: the kernel's own is too coarse to separate two rings within a tick.
             now = time.time_ns()
@@ -45,7 +47,7 @@ class Doorbell:
         Call this first, then read the journal: an id that arrives in between rings once more.
         """
         try:
-            found = os.stat(self._path)
+            found = os.lstat(self._path)
         except OSError:  # never rung
             return False
         noticed, self._noticed = self._noticed, (found.st_mtime_ns, found.st_ino)

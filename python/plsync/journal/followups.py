@@ -6,6 +6,7 @@ follow-ups of one record are sent in order.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -126,7 +127,9 @@ class FollowUpQueue:
         number = self._store.follow_up(op, body, **self._target(about))
         if number is None:  # nothing removes records, so the store was damaged in between
             raise lookup.unknown(about, self._store.path)
-        self._doorbell.ring()
+        # The follow-up is queued. Without a doorbell the sender finds it at its next round.
+        with contextlib.suppress(OSError):
+            self._doorbell.ring()
         return number
 
     def of(self, about: int | str | UUID) -> list[FollowUp]:

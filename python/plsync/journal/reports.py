@@ -21,6 +21,7 @@ __all__ = [
     "Receipt",
     "SalvageReport",
     "SinkBacklog",
+    "SkippedFile",
     "Spool",
     "Stats",
     "Writer",
@@ -63,6 +64,15 @@ class Damage:
 
 
 @dataclass(frozen=True, slots=True)
+class SkippedFile:
+    """A file of the spool that cannot be used. The other files are."""
+
+    name: str
+    reason: str
+    """The kind of the file, or its owner."""
+
+
+@dataclass(frozen=True, slots=True)
 class IngestReport:
     """The result of moving events from the spool into the store."""
 
@@ -74,11 +84,13 @@ class IngestReport:
     abandoned: int = 0
     segments_removed: int = 0
     damage: list[Damage] = field(default_factory=list)
+    skipped: list[SkippedFile] = field(default_factory=list)
 
     @classmethod
     def from_dict(cls, found: dict[str, Any]) -> IngestReport:
         """The report of the store's dict."""
-        return cls(**found | {"damage": [Damage(**item) for item in found["damage"]]})
+        skipped = [SkippedFile(**item) for item in found["skipped"]]
+        return cls(**found | {"damage": [Damage(**item) for item in found["damage"]], "skipped": skipped})
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +231,8 @@ class Stats:
     """Parts of the spool that an ingest could not read."""
     damage: list[str]
     """The place and the reason of the newest damages."""
+    skipped: list[SkippedFile]
+    """Files of the spool that cannot be used: another user's, or no regular files. All others are used."""
     writers: list[Writer]
     oldest_unsent: datetime | None
 
@@ -232,6 +246,7 @@ class Stats:
                 "sinks": sinks,
                 "spool": Spool(**found["spool"]),
                 "quota": Quota.from_dict(found["quota"]),
+                "skipped": [SkippedFile(**item) for item in found["skipped"]],
                 "writers": [Writer(**item) for item in found["writers"]],
                 "oldest_unsent": None if oldest is None else datetime_from_ms(oldest),
             }

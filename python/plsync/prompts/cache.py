@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from plsync._common.files import admit_directory, check_directory, create_new, read_own, temporary_beside
 from plsync.errors import PromptError
 from plsync.prompts.template_key import TemplateKey
 
@@ -64,7 +65,12 @@ class TemplateCache:
 
     @classmethod
     def for_account(cls, root: Path, base_url: str, api_key: str) -> TemplateCache:
-        """The cache of a server and API key, below the directory ``root``."""
+        """The cache of a server and API key, below the directory ``root``.
+
+        Raises:
+            PromptError: another user controls the directory, and could replace its templates.
+        """
+        _admit(root)
         url = _without_user_info(base_url)
         owner = f"{url}\0{api_key}".encode("utf-8", "surrogateescape")
         return cls(root / hashlib.blake2b(owner, key=_salt(root), digest_size=16).hexdigest(), url)
@@ -130,7 +136,7 @@ class TemplateCache:
     def seconds_since_failure(self) -> float | None:
         """Seconds since the last query, if it failed; None if PromptLayer responded to it."""
         with contextlib.suppress(OSError):
-            age = time.time() - (self.directory / _UNREACHABLE).stat().st_mtime
+            age = time.time() - (self.directory / _UNREACHABLE).lstat().st_mtime
             # A negative age means that the clock was set back. Then the time of the failure is unknown.
             return age if age >= 0 else None
         return None
@@ -145,7 +151,7 @@ class TemplateCache:
         found = []
         for path in _files(self.directory):
             with contextlib.suppress(OSError):  # another process may have removed it
-                status = path.stat()
+                status = path.lstat()
                 found.append((status.st_mtime, status.st_size, path))
         found.sort(reverse=True)
         total = 0
@@ -155,14 +161,42 @@ class TemplateCache:
                 path.unlink(missing_ok=True)
 
 
-def all_caches(root: Path, base_url: str | None = None) -> list[TemplateCache]:
-    """Every cache below ``root`` that holds a template; with ``base_url`` only caches of that server."""
+def all_caches(root: Path, base_url: str | None = None, *, look: bool = False) -> list[TemplateCache]:
+    """Every cache below ``root`` that holds a template.
+
+    Args:
+        root: the directory of the caches.
+        base_url: only caches of this server.
+        look: the templates are only shown. Then root may read the caches of another user.
+
+    Raises:
+        PromptError: another user controls the directory, and could replace its templates.
+    """
+    _admit(root, look=look)
     try:
-        found = [TemplateCache(path) for path in sorted(root.iterdir()) if path.is_dir()]
+        found = [TemplateCache(path) for path in sorted(root.iterdir()) if _is_own(path)]
     except FileNotFoundError:
         return []
     url = None if base_url is None else _without_user_info(base_url)
     return [cache for cache in found if any(_files(cache.directory)) and url in {None, cache.base_url}]
+
+
+def _admit(root: Path, *, look: bool = False) -> None:
+    """Check who controls the directory of all caches. A missing one is created with the first template."""
+    try:
+        # Any other error is one of reading and writing: nothing can be read from there.
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            admit_directory(root, look=look)
+    except PermissionError as error:
+        raise PromptError(f"{root}: {error.strerror}; no template was read or written") from error
+
+
+def _is_own(directory: Path) -> bool:
+    try:
+        check_directory(directory)
+    except OSError:
+        return False
+    return directory.is_dir()
 
 
 def _files(directory: Path) -> Iterator[Path]:
@@ -186,8 +220,7 @@ def _entry(path: Path, key: TemplateKey | None = None) -> CachedTemplate | None:
 def _read(path: Path) -> dict[str, Any] | None:
     """The JSON object in a file, with its ``size``; None if the file is missing or damaged."""
     try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_TEMPLATE_BYTES + 1)
+        content = read_own(path, _MAX_TEMPLATE_BYTES + 1)
         parsed = orjson.loads(content)
     except (OSError, orjson.JSONDecodeError):
         return None
@@ -196,8 +229,8 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    temporary = temporary_beside(path)
+    descriptor = create_new(temporary)
     try:
         with open(descriptor, "wb") as file:
             file.write(content)
@@ -213,14 +246,14 @@ def _salt(root: Path) -> bytes:
     """Random bytes of this machine, so that the name of a directory reveals nothing about its API key."""
     path = root / _SALT
     with contextlib.suppress(OSError):
-        if salt := path.read_bytes()[:64]:
+        if salt := read_own(path, 64):
             return salt
     try:
         _write(path, os.urandom(32))
     except OSError:  # nothing else can be written either, so nothing has to be found again
         return os.urandom(32)
     # Another process may have written a salt at the same time. The last one counts for both.
-    return path.read_bytes()[:64]
+    return read_own(path, 64)
 
 
 def _without_user_info(base_url: str) -> str:

@@ -40,6 +40,16 @@ pub enum Error {
         /// The file system's name.
         kind: String,
     },
+    /// A file or directory is of another kind than plsync makes, or other users control it.
+    #[error("{} {reason}", path.display())]
+    Refused {
+        /// The file or directory.
+        path: PathBuf,
+        /// Its kind, its owner, or the users that can write to it.
+        reason: String,
+        /// The next step of the user.
+        remedy: String,
+    },
     /// Another process holds a lock this operation needs.
     #[error("{} is held by another process", .0.display())]
     Locked(PathBuf),
@@ -119,6 +129,11 @@ impl Error {
                 | Self::Damaged { .. }
                 | Self::Lmdb(heed::Error::Mdb(Corrupted | Invalid | PageNotFound))
         )
+    }
+
+    /// Whether a file or directory does not exist.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.io_cause().is_some_and(|cause| cause.kind() == io::ErrorKind::NotFound)
     }
 
     pub(crate) fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {

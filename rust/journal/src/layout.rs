@@ -1,8 +1,10 @@
 //! The files of a journal directory, and how a new one is made.
 
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use crate::os::fs;
+use crate::os::gate::{self, Access, Purpose};
+use crate::os::{fs, volume};
 use crate::{Error, RecordId, Result};
 
 /// The format this version writes, and the newest format it reads.
@@ -10,6 +12,8 @@ pub const FORMAT: u32 = 1;
 
 const MARKER: &str = "FORMAT";
 const FIRST_LINE: &str = "plsync journal";
+/// Bytes that are read of the marker, which has three short lines.
+const MARKER_LIMIT: u64 = 4096;
 
 pub(crate) fn spool(journal: &Path) -> PathBuf {
     journal.join("spool")
@@ -30,10 +34,22 @@ pub(crate) fn list_lmdb(journal: &Path) -> Result<Vec<u32>> {
             Some(name) => name.strip_prefix("lmdb-").and_then(|number| number.parse().ok()),
             None => None,
         };
-        found.extend(number.filter(|number| lmdb(journal, *number).join("data.mdb").exists()));
+        if let Some(number) = number
+            && has_store(journal, number)?
+        {
+            found.push(number);
+        }
     }
     found.sort_unstable();
     Ok(found)
+}
+
+/// Whether the journal has the store with this number.
+pub(crate) fn has_store(journal: &Path, number: u32) -> Result<bool> {
+    match gate::is_there(&lmdb(journal, number).join("data.mdb")) {
+        Err(error) if error.io_cause().is_some_and(|cause| cause.kind() == ErrorKind::NotADirectory) => Ok(false),
+        found => found,
+    }
 }
 
 pub(crate) fn ingest_lock(journal: &Path) -> PathBuf {
@@ -41,22 +57,37 @@ pub(crate) fn ingest_lock(journal: &Path) -> PathBuf {
 }
 
 /// Makes the journal directory if there is none, and returns its spool.
-pub(crate) fn prepare(journal: &Path) -> Result<PathBuf> {
+pub(crate) fn prepare(journal: &Path, purpose: Purpose) -> Result<PathBuf> {
     let spool = spool(journal);
-    match verify(journal) {
+    match verify(journal, purpose) {
         Ok(()) => {}
-        Err(Error::NotFound(_)) => {
-            fs::make_dir(journal)?;
-            let text = format!("{FIRST_LINE}\nformat {FORMAT}\nid {}\n", RecordId::new().hex());
-            fs::replace(&journal.join(MARKER), text.as_bytes())?;
-        }
+        Err(Error::NotFound(_)) => make(journal)?,
         Err(error) => return Err(error),
     }
-    if !spool.is_dir() {
-        fs::make_dir(&spool)?;
+    if !has_spool(journal)? {
+        fs::make_inner_dir(&spool)?;
         fs::sync_dir(journal)?;
     }
     Ok(spool)
+}
+
+/// Makes a journal in a directory that is missing or empty.
+fn make(journal: &Path) -> Result<()> {
+    fs::make_dir(journal)?;
+    gate::make_private(journal).map_err(Error::io("cannot make private", journal))?;
+    gate::admit(journal, Purpose::Use)?;
+    let text = format!("{FIRST_LINE}\nformat {FORMAT}\nid {}\n", RecordId::new().hex());
+    fs::replace(&journal.join(MARKER), text.as_bytes())
+}
+
+/// Whether the journal has a spool. Anything else under its name is refused.
+pub(crate) fn has_spool(journal: &Path) -> Result<bool> {
+    let spool = spool(journal);
+    match gate::check_directory(&spool) {
+        Ok(()) => Ok(true),
+        Err(error) if error.is_missing() => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Syncs the journal's names: its own, and those in it. Another process may have just made them, and a file is no more durable than
@@ -72,33 +103,36 @@ const DAMAGED: &str = "(if it was damaged, `plsync salvage` reads the rest)";
 /// Advice about a missing file that plsync writes first.
 const LOST: &str = " (if that was lost, `plsync salvage` reads the rest)";
 
-/// Checks that the directory is a journal this version can use.
-pub(crate) fn verify(journal: &Path) -> Result<()> {
-    let refuse = |reason: String| Error::Format { path: journal.to_path_buf(), reason };
-    let marker = journal.join(MARKER);
-    let text = match std::fs::read_to_string(&marker) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let foreign = holds_foreign_files(journal);
+/// Checks that the directory is a journal that this version and this user can use.
+pub(crate) fn verify(journal: &Path, purpose: Purpose) -> Result<()> {
+    match gate::is_there(&journal.join(MARKER)) {
+        Ok(true) => {
+            gate::admit(journal, purpose)?;
+            verify_format(journal, Access::Read)
+        }
+        Ok(false) => {
+            let foreign = holds_foreign_files(journal)?;
             // The marker is the first file of a new journal: if the listing showed another file, the marker exists by now.
-            if marker.exists() {
-                return verify(journal);
+            if gate::is_there(&journal.join(MARKER))? {
+                return verify(journal, purpose);
             }
-            return Err(if foreign {
-                let lost = if spool(journal).is_dir() { LOST } else { "" };
-                refuse(format!("it holds other files and no FORMAT{lost}"))
-            } else {
-                Error::NotFound(journal.to_path_buf())
-            });
+            let Some(foreign) = foreign else { return Err(Error::NotFound(journal.to_path_buf())) };
+            let lost = if spool(journal).is_dir() { LOST } else { "" };
+            Err(not_a_journal(journal, format!("it holds other files ({foreign}) and no FORMAT{lost}")))
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
-            return Err(refuse("it is a file, not a directory".into()));
+        Err(error) if error.io_cause().is_some_and(|cause| cause.kind() == ErrorKind::NotADirectory) => {
+            Err(not_a_journal(journal, "it is a file, not a directory".into()))
         }
-        Err(error) => return Err(Error::io("cannot read", &marker)(error)),
-    };
+        Err(error) => Err(error),
+    }
+}
+
+/// Checks that this version can read the journal.
+pub(crate) fn verify_format(journal: &Path, access: Access) -> Result<()> {
+    let text = read_marker(journal, access)?;
     let mut lines = text.lines();
     if lines.next() != Some(FIRST_LINE) {
-        return Err(refuse(format!("its FORMAT file is not plsync's {DAMAGED}")));
+        return Err(not_a_journal(journal, format!("its FORMAT file is not plsync's {DAMAGED}")));
     }
     match lines.next().and_then(|line| line.strip_prefix("format ")).and_then(|number| number.parse::<u32>().ok()) {
         Some(format) if format <= FORMAT => Ok(()),
@@ -106,19 +140,42 @@ pub(crate) fn verify(journal: &Path) -> Result<()> {
             path: journal.to_path_buf(),
             reason: format!("it has format {format}, this version reads up to {FORMAT}"),
         }),
-        None => Err(refuse(format!("its FORMAT file does not name a format {DAMAGED}"))),
+        None => Err(not_a_journal(journal, format!("its FORMAT file does not name a format {DAMAGED}"))),
     }
 }
 
-/// Whether the directory holds a file that is neither the marker nor a marker that another process is writing.
-fn holds_foreign_files(journal: &Path) -> bool {
-    std::fs::read_dir(journal)
-        .is_ok_and(|entries| entries.flatten().any(|entry| !entry.file_name().to_string_lossy().starts_with(MARKER)))
+fn not_a_journal(journal: &Path, reason: String) -> Error {
+    Error::Format { path: journal.to_path_buf(), reason }
+}
+
+fn read_marker(journal: &Path, access: Access) -> Result<String> {
+    let marker = journal.join(MARKER);
+    let mut bytes = Vec::new();
+    let read = gate::open(&marker, access)?.take(MARKER_LIMIT).read_to_end(&mut bytes);
+    read.map_err(Error::io("cannot read", &marker))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A file that another program keeps in the directory. It is neither the marker, nor a marker that another process is writing, nor a
+/// file that systems put into directories.
+fn holds_foreign_files(journal: &Path) -> Result<Option<String>> {
+    let entries = match std::fs::read_dir(journal) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("cannot list", journal)(error)),
+    };
+    for entry in entries {
+        let name = entry.map_err(Error::io("cannot list", journal))?.file_name();
+        let name = name.to_string_lossy();
+        if !name.starts_with(MARKER) && !volume::is_system_name(&name) {
+            return Ok(Some(name.into_owned()));
+        }
+    }
+    Ok(None)
 }
 
 /// The journal's own id, 32 hex digits.
 pub(crate) fn journal_id(journal: &Path) -> Result<String> {
-    let marker = journal.join(MARKER);
-    let text = std::fs::read_to_string(&marker).map_err(Error::io("cannot read", &marker))?;
+    let text = read_marker(journal, Access::Read)?;
     Ok(text.lines().find_map(|line| line.strip_prefix("id ")).unwrap_or_default().to_owned())
 }

@@ -39,12 +39,14 @@ pub use error::{Error, Result};
 pub use frame::{Draft, Event, Head};
 pub use ids::{RecordId, RequestId, Seq};
 pub use layout::FORMAT;
+pub use os::gate::{Access, Purpose, TRUST_VARIABLE, admit, check_directory, check_file, exposure, open};
 pub use os::network_fs::ALLOW_VARIABLE;
 pub use os::watch::{Changes, Watch};
 pub use salvage::{SalvageReport, salvage};
 pub use spool::reader::Damage;
 #[cfg(fuzzing)]
 pub use spool::reader::read_segment;
+pub use spool::skipped::SkippedFile;
 pub use spool::writer_file::WriterInfo;
 pub use spool::{Durability, SYNC_EVERY, Spool};
 pub use state::{

@@ -35,6 +35,7 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
             "nothing was changed; choose a path on a local disk (--journal or PLSYNC_JOURNAL), or set \
              PLSYNC_ALLOW_NETWORK_FS=1 if no other machine uses this journal",
         ),
+        Error::Refused { remedy, .. } => (&classes.journal, remedy.as_str()),
         Error::Locked(_) => (&classes.locked, "nothing was changed; try again when the other process is done"),
         Error::PoisonedByFork => (
             &classes.journal,

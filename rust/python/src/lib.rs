@@ -4,6 +4,7 @@
 
 mod encode;
 mod errors;
+mod gate;
 mod handover;
 mod once;
 mod recorder;
@@ -23,6 +24,8 @@ mod _native {
     use crate::encode::encode;
     #[pymodule_export]
     use crate::encode::untagged::untagged;
+    #[pymodule_export]
+    use crate::gate::{admit_directory, check_directory, exposure, open_file};
     #[pymodule_export]
     use crate::handover::hand_over;
     #[pymodule_export]

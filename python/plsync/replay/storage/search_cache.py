@@ -14,6 +14,8 @@ from uuid import UUID
 import orjson
 import platformdirs
 
+from plsync._common.files import open_own, read_own
+
 __all__ = ["SearchCache"]
 
 _MAX_BYTES = 4 << 20
@@ -27,8 +29,9 @@ class SearchCache:
         self._path = Path(platformdirs.user_cache_path("plsync", appauthor=False)) / "replay" / f"{journal_id}.jsonl"
         self._ids: dict[tuple[str, int], str] = {}
         with contextlib.suppress(OSError):
-            if self._path.stat().st_size <= _MAX_BYTES:
-                for line in self._path.read_bytes().splitlines():
+            content = read_own(self._path, _MAX_BYTES + 1)
+            if len(content) <= _MAX_BYTES:
+                for line in content.splitlines():
                     self._parse(line)
 
     def _parse(self, line: bytes) -> None:
@@ -48,9 +51,11 @@ class SearchCache:
         self._ids[search, number] = record_id
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            truncate = os.O_TRUNC if self._path.exists() and self._path.stat().st_size > _MAX_BYTES else 0
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | truncate, 0o600)
+            descriptor = open_own(self._path, create=True)
             try:
+                if os.fstat(descriptor).st_size > _MAX_BYTES:
+                    os.truncate(descriptor, 0)
+                os.lseek(descriptor, 0, os.SEEK_END)
                 os.write(descriptor, orjson.dumps([search, number, record_id]) + b"\n")
             finally:
                 os.close(descriptor)

@@ -1,14 +1,17 @@
 //! The file operations of a journal, with the permissions it promises: files 0600, directories 0700.
 
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata};
 use std::path::Path;
 
 use super::fork::CloseOnFork;
+pub(crate) use super::gate::create_new;
+use super::gate::{self, Access};
 use crate::{Error, Result};
 
 /// Makes a directory and its parents, readable by the owner alone. Their names are synced on return.
 pub(crate) fn make_dir(path: &Path) -> Result<()> {
-    let missing: Vec<&Path> = path.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
+    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && matches!(dir.try_exists(), Ok(false));
+    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -17,22 +20,15 @@ pub(crate) fn make_dir(path: &Path) -> Result<()> {
     missing.into_iter().try_for_each(sync_name)
 }
 
-/// Makes a file that must not exist yet, readable and writable by the owner alone.
-pub(crate) fn create_new(path: &Path) -> Result<File> {
-    options().create_new(true).open(path).map_err(Error::io("cannot create", path))
+/// Makes a directory inside a journal. Like the journal's files, it belongs to the owner of the journal.
+pub(crate) fn make_inner_dir(path: &Path) -> Result<()> {
+    make_dir(path)?;
+    gate::adopt_path(path).map_err(Error::io("cannot change the owner of", path))
 }
 
 /// Opens a file for its lock; makes it when it does not exist.
 pub(crate) fn open_lock(path: &Path) -> Result<CloseOnFork> {
-    CloseOnFork::open(|| options().create(true).truncate(false).open(path)).map_err(Error::io("cannot open", path))
-}
-
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
+    CloseOnFork::open(|| gate::open(path, Access::Create))
 }
 
 /// Syncs the names in a directory, where the file system supports that.

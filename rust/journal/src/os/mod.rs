@@ -3,6 +3,8 @@
 pub(crate) mod boot;
 pub(crate) mod fork;
 pub(crate) mod fs;
+pub(crate) mod gate;
 pub(crate) mod network_fs;
 pub(crate) mod user_key;
+pub(crate) mod volume;
 pub(crate) mod watch;

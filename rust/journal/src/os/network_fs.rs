@@ -52,7 +52,7 @@ pub(crate) fn refuse(path: &Path) -> Result<()> {
         return Ok(());
     }
     // A new journal will be in the first of its parents that exists.
-    let Some(existing) = path.ancestors().find(|ancestor| ancestor.exists()) else { return Ok(()) };
+    let Some(existing) = path.ancestors().find(|ancestor| ancestor.try_exists().unwrap_or(true)) else { return Ok(()) };
     kind_at(existing).map_or(Ok(()), |kind| Err(Error::Network { path: path.to_path_buf(), kind }))
 }
 

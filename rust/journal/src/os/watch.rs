@@ -51,6 +51,7 @@ mod imp {
     use rustix::io::Errno;
 
     use super::{Changes, DOORBELL, WRITER};
+    use crate::os::gate::Purpose;
     use crate::{Error, Result, layout};
 
     pub(super) struct Watch {
@@ -62,7 +63,7 @@ mod imp {
 
     impl Watch {
         pub(super) fn new(journal: &Path) -> Result<Self> {
-            let spool = layout::prepare(journal)?;
+            let spool = layout::prepare(journal, Purpose::Look)?;
             let failed = |path: &Path, error: Errno| Error::io("cannot watch", path)(error.into());
             let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC);
             let inotify = inotify.map_err(|error| failed(journal, error))?;
@@ -116,7 +117,11 @@ mod imp {
         fn add_writer(&self, name: &str) -> bool {
             let is_writer = name.ends_with(WRITER);
             if is_writer {
-                let _ = inotify::add_watch(&self.inotify, self.spool.join(name), WatchFlags::MODIFY);
+                let _ = inotify::add_watch(
+                    &self.inotify,
+                    self.spool.join(name),
+                    WatchFlags::MODIFY | WatchFlags::DONT_FOLLOW,
+                );
             }
             is_writer
         }
@@ -131,6 +136,7 @@ mod imp {
     use std::time::SystemTime;
 
     use super::{Changes, DOORBELL, WRITER};
+    use crate::os::gate::Purpose;
     use crate::{Error, Result, layout};
 
     pub(super) struct Watch {
@@ -142,7 +148,7 @@ mod imp {
 
     impl Watch {
         pub(super) fn new(journal: &Path) -> Result<Self> {
-            let spool = layout::prepare(journal)?;
+            let spool = layout::prepare(journal, Purpose::Look)?;
             let mut watch = Self { journal: journal.to_path_buf(), spool, writers: BTreeMap::new(), doorbell: None };
             watch.poll()?;
             Ok(watch)
@@ -154,7 +160,7 @@ mod imp {
         }
 
         pub(super) fn poll(&mut self) -> Result<Changes> {
-            let doorbell = std::fs::metadata(self.journal.join(DOORBELL)).and_then(|meta| meta.modified()).ok();
+            let doorbell = std::fs::symlink_metadata(self.journal.join(DOORBELL)).and_then(|meta| meta.modified()).ok();
             let mut writers = BTreeMap::new();
             for entry in std::fs::read_dir(&self.spool).map_err(Error::io("cannot list", &self.spool))? {
                 let entry = entry.map_err(Error::io("cannot list", &self.spool))?;

@@ -9,6 +9,7 @@ mod spool;
 
 use std::path::Path;
 
+use crate::os::gate::{self, Access};
 use crate::store::db::pages::Pages;
 use crate::{Error, FORMAT, Result, Store, layout};
 use gather::gather;
@@ -19,16 +20,18 @@ pub fn salvage(source: &Path, target: &Path) -> Result<SalvageReport> {
     if !source.is_dir() {
         return Err(Error::NotFound(source.to_path_buf()));
     }
-    if target.exists() {
+    if std::fs::symlink_metadata(target).is_ok() {
         return Err(Error::Exists(target.to_path_buf()));
     }
     let mut report = SalvageReport::default();
     let mut read = None;
     if let Some(newest) = layout::list_lmdb(source)?.pop() {
-        let pages = Pages::open(&layout::lmdb(source, newest).join("data.mdb"))?;
+        let directory = layout::lmdb(source, newest);
+        gate::check_kind(&directory)?;
+        let pages = Pages::open(&directory.join("data.mdb"))?;
         read = Some((gather(&pages), pages));
     }
-    match layout::verify(source) {
+    match layout::verify_format(source, Access::ReadAny) {
         // Refused, unless the store contradicts the FORMAT file, which is damaged then.
         Err(newer @ Error::Newer { .. })
             if read.as_ref().and_then(|(found, _)| found.format()).is_none_or(|format| format > FORMAT) =>

@@ -7,8 +7,10 @@ use std::path::Path;
 use super::entries::SalvagedEntries;
 use super::report::SalvageReport;
 use crate::os::fs;
+use crate::os::gate::{self, Access};
 use crate::spool::reader::{Reader, Step};
 use crate::spool::segment::{list, segment_path};
+use crate::spool::skipped::SkippedFile;
 use crate::state::State;
 use crate::store::db::trees::{seq_key, tail_seq};
 use crate::store::records::row::StateRow;
@@ -25,7 +27,7 @@ pub(super) fn ingest(
     found: Option<&SalvagedEntries>,
     report: &mut SalvageReport,
 ) -> Result<()> {
-    copy_segments(source, store.path())?;
+    copy_segments(source, store.path(), report)?;
     let last = store.last_seq()?;
     let ingested = store.ingest(true)?;
     report.frames = ingested.frames;
@@ -43,16 +45,24 @@ pub(super) fn ingest(
 }
 
 /// Copies the segments, including damaged ones that were set aside.
-fn copy_segments(source: &Path, target: &Path) -> Result<()> {
+fn copy_segments(source: &Path, target: &Path, report: &mut SalvageReport) -> Result<()> {
     let (from, to) = (layout::spool(source), layout::spool(target));
-    if !from.is_dir() {
-        return Ok(());
+    match gate::check_kind(&from) {
+        Err(error) if error.is_missing() => return Ok(()),
+        checked => checked?,
     }
     for entry in std::fs::read_dir(&from).map_err(Error::io("cannot list", &from))? {
         let path = entry.map_err(Error::io("cannot list", &from))?.path();
         let is_segment = path.extension().is_some_and(|extension| extension == "seg" || extension == "damaged");
-        if let (true, Some(stem)) = (is_segment && path.is_file(), path.file_stem()) {
-            let mut input = std::fs::File::open(&path).map_err(Error::io("cannot open", &path))?;
+        if let (true, Some(stem)) = (is_segment, path.file_stem()) {
+            let mut input = match gate::open(&path, Access::ReadAny) {
+                Ok(input) => input,
+                Err(error) => {
+                    let SkippedFile { name, reason } = SkippedFile::from_error(&path, error)?;
+                    report.add_loss(format!("spool/{name}: it {reason}"));
+                    continue;
+                }
+            };
             let copy = to.join(stem).with_extension("seg");
             let mut output = fs::create_new(&copy)?;
             std::io::copy(&mut input, &mut output).map_err(Error::io("cannot copy", &path))?;
@@ -71,7 +81,10 @@ fn never_ingested(source: &Path, found: Option<&SalvagedEntries>) -> Result<Hash
     for (writer, index) in list(&spool)? {
         let known = found.cursors.get(&(writer, index)).copied();
         let Some(offset) = known.or(found.has_every_cursor().then_some(0)) else { continue };
-        let mut reader = Reader::open(&segment_path(&spool, writer, index), offset)?;
+        // A file that cannot be opened is reported when it is copied.
+        let Ok(mut reader) = Reader::open(&segment_path(&spool, writer, index), offset, Access::ReadAny) else {
+            continue;
+        };
         loop {
             match reader.last()? {
                 Step::Frame(frame) => _ = records.insert(frame.id),

@@ -7,6 +7,8 @@ mod fsync_thread;
 pub(crate) mod reader;
 mod registry;
 pub(crate) mod segment;
+pub(crate) mod skipped;
+pub(crate) mod survey;
 mod writer;
 pub(crate) mod writer_file;
 

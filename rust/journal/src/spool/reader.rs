@@ -1,10 +1,11 @@
 //! Reads a segment frame by frame from an offset, up to the first place without a frame.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::frame::{self, Defect, HEADER, Header};
 use crate::os::fs;
+use crate::os::gate::{self, Access};
 use crate::state::{CallEnd, FrameKind, Lane};
 use crate::{Error, RecordId, Result};
 
@@ -57,8 +58,8 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn open(path: &PathBuf, offset: u64) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io("cannot open", path))?;
+    pub(crate) fn open(path: &Path, offset: u64, access: Access) -> Result<Self> {
+        let file = gate::open(path, access)?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Ok(Self { file, name, offset, buffer: Vec::new(), buffer_at: 0 })
     }
@@ -206,7 +207,7 @@ impl Reader {
 /// The ids and bodies of the frames of a finished segment, and its damage. For `fuzz/`.
 #[cfg(fuzzing)]
 pub fn read_segment(path: &std::path::Path) -> Result<(Vec<(RecordId, Vec<u8>)>, Vec<Damage>)> {
-    let mut reader = Reader::open(&path.to_path_buf(), 0)?;
+    let mut reader = Reader::open(path, 0, Access::ReadAny)?;
     let (mut frames, mut damages) = (Vec::new(), Vec::new());
     loop {
         match reader.last()? {
@@ -240,7 +241,7 @@ mod tests {
     fn segment() -> (tempfile::NamedTempFile, Reader) {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(64 << 10).unwrap();
-        let reader = Reader::open(&file.path().to_path_buf(), 0).unwrap();
+        let reader = Reader::open(file.path(), 0, Access::Read).unwrap();
         (file, reader)
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use super::fsync_thread;
 use super::writer::Writer;
 use crate::os::fork;
+use crate::os::gate::Purpose;
 use crate::{Result, layout};
 
 /// One per process and journal, for the life of the process. A fork may happen at any instruction. A child must not need a lock that
@@ -68,7 +69,7 @@ impl SharedSpool {
     #[cold]
     fn make(&self) -> Result<&'static Writer> {
         let old = self.writer.load(Ordering::Acquire);
-        let spool = layout::prepare(&self.path)?;
+        let spool = layout::prepare(&self.path, Purpose::Use)?;
         let new = Box::into_raw(Box::new(Writer::create(&spool)?));
         // The old writer was inherited through a fork, or belongs to a removed journal. It stays allocated: other threads may hold
         // it, and its files are either closed already or harmless.

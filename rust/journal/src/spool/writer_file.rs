@@ -1,6 +1,5 @@
 //! The writer file, `<writer>.lock`: its process holds its lock while it lives, and counts its failures in it.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::frame::array;
 use crate::os::fork::CloseOnFork;
 use crate::os::fs;
+use crate::os::gate::{self, Access};
+use crate::spool::skipped::SkippedFile;
 use crate::time::Millis;
 use crate::{Error, RecordId, Result};
 
@@ -123,9 +124,12 @@ pub(crate) fn lock_path(spool: &Path, id: RecordId) -> PathBuf {
 pub(crate) struct WriterStatus {
     pub(crate) info: WriterInfo,
     pub(crate) guard: Option<CloseOnFork>,
+    /// Why the file cannot be used.
+    pub(crate) skipped: Option<SkippedFile>,
 }
 
 /// Reads a writer's file. A writer is alive while its lock is held. A writer without a file is dead, and its failures are counted.
+/// Another user's file may be locked, so its writer counts as alive. A file of another kind cannot be locked.
 pub(crate) fn observe(spool: &Path, id: RecordId) -> Result<WriterStatus> {
     let path = lock_path(spool, id);
     let mut info = WriterInfo {
@@ -137,10 +141,14 @@ pub(crate) fn observe(spool: &Path, id: RecordId) -> Result<WriterStatus> {
         events: 0,
         last_failure: String::new(),
     };
-    let file = match CloseOnFork::open(|| File::options().read(true).write(true).open(&path)) {
+    let file = match CloseOnFork::open(|| gate::open(&path, Access::Write)) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(WriterStatus { info, guard: None }),
-        Err(error) => return Err(Error::io("cannot open", &path)(error)),
+        Err(error) if error.is_missing() => return Ok(WriterStatus { info, guard: None, skipped: None }),
+        Err(error) => {
+            info.alive = std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_file());
+            let skipped = SkippedFile::from_error(&path, error)?;
+            return Ok(WriterStatus { info, guard: None, skipped: Some(skipped) });
+        }
     };
     let guard = match file.try_lock() {
         Ok(()) => true,
@@ -157,7 +165,7 @@ pub(crate) fn observe(spool: &Path, id: RecordId) -> Result<WriterStatus> {
         let reason = bytes[REASON..].split(|byte| *byte == 0).next().unwrap_or_default();
         info.last_failure = String::from_utf8_lossy(reason).into_owned();
     }
-    Ok(WriterStatus { info, guard: guard.then_some(file) })
+    Ok(WriterStatus { info, guard: guard.then_some(file), skipped: None })
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::mutex::lock;
+use crate::os::gate::Purpose;
 use crate::os::{fork, network_fs};
 use crate::{Error, Result, layout};
 use db::env::Db;
@@ -46,9 +47,9 @@ impl Store {
     /// Like [`Self::open`], on any file system. The caller must know that no other machine uses the journal.
     pub fn open_on_any_fs(path: &Path, create: bool) -> Result<Self> {
         if create {
-            layout::prepare(path)?;
+            layout::prepare(path, Purpose::Look)?;
         } else {
-            layout::verify(path)?;
+            layout::verify(path, Purpose::Look)?;
         }
         let path = path.canonicalize().map_err(Error::io("cannot open", path))?;
         let _guard = fork::enter()?;
@@ -66,7 +67,7 @@ impl Store {
     /// Verifies every page of the newest store in `journal`, and makes a new stamp. Opening a store only does so when another program
     /// has written to it; a disk changes bytes without a write. Where there is no journal, there is nothing to verify.
     pub fn verify_pages(journal: &Path) -> Result<()> {
-        match layout::verify(journal) {
+        match layout::verify(journal, Purpose::Look) {
             Err(Error::NotFound(_)) => return Ok(()),
             verified => verified?,
         }

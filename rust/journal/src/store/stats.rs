@@ -10,6 +10,8 @@ use super::records::quota::Quota;
 use super::records::transition::load;
 use super::{Store, followups};
 use crate::spool::segment::{list, segment_path};
+use crate::spool::skipped::SkippedFile;
+use crate::spool::survey::list_skipped;
 use crate::state::State;
 use crate::{Millis, Result, Seq, WriterInfo, layout};
 
@@ -69,6 +71,8 @@ pub struct Stats {
     pub damaged: u64,
     /// The latest damage, in words.
     pub damage: Vec<String>,
+    /// Files of the spool that cannot be used.
+    pub skipped: Vec<SkippedFile>,
     /// Writers with a file in the spool.
     pub writers: Vec<WriterInfo>,
     /// When the oldest unsent record started.
@@ -84,10 +88,11 @@ impl Store {
     /// The journal's numbers.
     pub fn stats(&self) -> Result<Stats> {
         let spool = layout::spool(self.path());
-        let segments = if spool.is_dir() { list(&spool)? } else { Vec::new() };
+        let has_spool = layout::has_spool(self.path())?;
+        let segments = if has_spool { list(&spool)? } else { Vec::new() };
         let size = |(writer, index): &(_, _)| {
             // An ingester may have removed the segment in between.
-            std::fs::metadata(segment_path(&spool, *writer, *index)).map_or(0, |meta| meta.len())
+            std::fs::symlink_metadata(segment_path(&spool, *writer, *index)).map_or(0, |meta| meta.len())
         };
         let (lmdb_bytes, used_bytes) = self.db().sizes()?;
         let mut stats = self.db().read(store_stats)?;
@@ -95,6 +100,7 @@ impl Store {
         stats.segments = segments.len() as u64;
         stats.spool_bytes = segments.iter().map(size).sum();
         (stats.lmdb_bytes, stats.used_bytes) = (lmdb_bytes, used_bytes);
+        stats.skipped = if has_spool { list_skipped(&spool)? } else { Vec::new() };
         stats.quota = self.quota()?;
         stats.writers = self.writers()?;
         stats.failures += stats.writers.iter().map(|writer| writer.failures).sum::<u64>();

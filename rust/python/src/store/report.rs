@@ -3,8 +3,8 @@
 //! A dict has the keys of the dataclass. A test compares the two, and the compiler compares the keys with the journal's structs.
 
 use plsync_journal::{
-    CheckReport, CompactReport, Damage, FORMAT, IngestReport, Problem, Quota, SalvageReport, SinkBacklog, State, Stats,
-    WriterInfo,
+    CheckReport, CompactReport, Damage, FORMAT, IngestReport, Problem, Quota, SalvageReport, SinkBacklog, SkippedFile,
+    State, Stats, WriterInfo,
 };
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -36,14 +36,16 @@ macro_rules! report {
     };
 }
 
-report!(IngestReport { ran, frames, records, duplicates, abandoned, segments_removed } except { damage } with |py| {
+report!(IngestReport { ran, frames, records, duplicates, abandoned, segments_removed } except { damage, skipped } with |py| {
     "damage": dicts(py, damage)?,
+    "skipped": dicts(py, skipped)?,
 });
+report!(SkippedFile { name, reason });
 report!(Damage { segment, offset, reason } except { len: _ });
 report!(Stats {
     journal_id, records, open, opaque, callbacks, callbacks_dead, callback_error, followups, followups_stranded, followups_dead,
     followup_error, lmdb_bytes, used_bytes, raw_bytes, stored_bytes, failures, last_failure, damaged, damage,
-} except { states, segments, spool_bytes, pruned_acked, pruned_unsent, quota, writers, oldest_unsent } with |py| {
+} except { states, segments, spool_bytes, pruned_acked, pruned_unsent, quota, skipped, writers, oldest_unsent } with |py| {
     "format": FORMAT,
     "states": std::iter::zip(State::ALL.map(State::name), states).into_py_dict(py)?,
     "spool": [("segments", segments), ("bytes", spool_bytes)].into_py_dict(py)?,
@@ -51,6 +53,7 @@ report!(Stats {
     "dropped": pruned_unsent,
     "quota": quota.to_dict(py)?,
     "oldest_unsent": oldest_unsent.map(|at| at.0),
+    "skipped": dicts(py, skipped)?,
     "writers": dicts(py, writers)?,
 });
 report!(WriterInfo { pid, alive, failures, events } except { id, started, last_failure: _ } with |_py| {

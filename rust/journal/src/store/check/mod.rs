@@ -4,8 +4,11 @@ mod lists;
 mod records;
 mod report;
 
+use crate::os::gate::Access;
 use crate::spool::reader::{Reader, Step};
 use crate::spool::segment::{list, segment_path};
+use crate::spool::skipped::SkippedFile;
+use crate::spool::survey::list_skipped;
 use crate::spool::writer_file::observe;
 use crate::store::Store;
 use crate::{Result, layout};
@@ -37,17 +40,24 @@ impl Store {
 
     fn check_spool(&self, report: &mut CheckReport) -> Result<()> {
         let spool = layout::spool(self.path());
-        if !spool.is_dir() {
+        if !layout::has_spool(self.path())? {
             return Ok(());
+        }
+        for SkippedFile { name, reason } in list_skipped(&spool)? {
+            report.add(format!("spool/{name}"), format!("not used: it {reason}"), "all other files of the spool");
         }
         for (writer, index) in list(&spool)? {
             let alive = observe(&spool, writer)?.info.alive;
             let path = segment_path(&spool, writer, index);
-            // An ingester may have removed it after the listing.
-            if !path.exists() {
-                continue;
-            }
-            let mut reader = Reader::open(&path, 0)?;
+            // An ingester may have removed it after the listing. An unusable file is reported above.
+            let mut reader = match Reader::open(&path, 0, Access::Read) {
+                Ok(reader) => reader,
+                Err(error) if error.is_missing() => continue,
+                Err(error) => {
+                    SkippedFile::from_error(&path, error)?;
+                    continue;
+                }
+            };
             loop {
                 match if alive { reader.next()? } else { reader.last()? } {
                     Step::Frame(_) => report.frames += 1,

@@ -9,10 +9,11 @@ use std::path::Path;
 use heed::{CompactionOption, Env, WithoutTls};
 
 use super::env::open_env;
+use super::files::remove;
 use super::memory::MapTrimmer;
 use super::stamp::Stamp;
 use super::trees::Trees;
-use crate::os::fs;
+use crate::os::{fs, gate};
 use crate::store::Store;
 use crate::store::records::quota::PruneCounts;
 use crate::{Error, RecordId, Result, layout};
@@ -48,7 +49,7 @@ impl Store {
             fs::sync_dir(self.path())
         });
         if let Err(error) = replaced {
-            let _ = std::fs::remove_dir_all(&copy);
+            remove(&copy);
             return Err(error);
         }
         clear(self.path())?;
@@ -58,7 +59,7 @@ impl Store {
 
 /// Copies the environment, checks that the copy is complete, and syncs it.
 fn copy_into(env: &Env<WithoutTls>, trimmer: &MapTrimmer, target: &Path) -> Result<()> {
-    fs::make_dir(target)?;
+    fs::make_inner_dir(target)?;
     let mut file = fs::create_new(&target.join("data.mdb"))?;
     let txn = env.read_txn()?;
     let trees = Trees::open(env, &txn)?;
@@ -97,9 +98,11 @@ fn clear(journal: &Path) -> Result<()> {
         let entry = entry.map_err(Error::io("cannot list", journal))?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with(UNFINISHED) || name.starts_with(SUPERSEDED) {
+        let suffix = name.strip_prefix(UNFINISHED).or_else(|| name.strip_prefix(SUPERSEDED));
+        let is_own = suffix.is_some_and(|suffix| RecordId::from_hex(suffix).is_some());
+        if is_own && gate::check_directory(&entry.path()).is_ok() {
             // Some systems do not remove open files. The next compaction tries again.
-            let _ = std::fs::remove_dir_all(entry.path());
+            remove(&entry.path());
         }
     }
     Ok(())

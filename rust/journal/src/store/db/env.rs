@@ -7,10 +7,12 @@ use std::sync::{PoisonError, RwLock};
 
 use heed::{Env, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
 
+use super::files::{self, DATA};
 use super::memory::MapTrimmer;
 use super::stamp::Stamp;
 use super::trees::{MAX_TREES, Trees};
 use super::upgrade;
+use crate::os::gate::{self, Access};
 use crate::os::{fork, fs as os_fs};
 use crate::store::records::dictionary;
 use crate::{Error, RecordId, Result, layout};
@@ -79,7 +81,7 @@ impl Db {
         self.with(|opened| {
             let mut txn = opened.env.write_txn()?;
             // A compaction may have replaced the store while this transaction waited to start. Now it cannot.
-            if !self.is_current(opened) {
+            if !self.is_current(opened)? {
                 return Ok(None);
             }
             let value = work(&mut txn, &opened.trees)?;
@@ -93,7 +95,7 @@ impl Db {
     pub(crate) fn hold_writers<T>(&self, mut work: impl FnMut(&Env<WithoutTls>, u32) -> Result<T>) -> Result<T> {
         self.with(|opened| {
             let txn = opened.env.write_txn()?;
-            if !self.is_current(opened) {
+            if !self.is_current(opened)? {
                 return Ok(None);
             }
             let value = work(&opened.env, opened.number)?;
@@ -117,8 +119,8 @@ impl Db {
 
     /// Whether this is the newest store of the journal. Compactions remove stores in order, each after its successor is in place. So
     /// two checks suffice, even when a compaction runs in between.
-    fn is_current(&self, opened: &Opened) -> bool {
-        !layout::lmdb(&self.journal, opened.number + 1).exists() && layout::lmdb(&self.journal, opened.number).exists()
+    fn is_current(&self, opened: &Opened) -> Result<bool> {
+        Ok(!layout::has_store(&self.journal, opened.number + 1)? && layout::has_store(&self.journal, opened.number)?)
     }
 
     /// Runs `work` on the newest store. `work` returns `None` when the store was replaced, and runs again.
@@ -128,12 +130,14 @@ impl Db {
         loop {
             let result = {
                 let guard = self.opened.read().unwrap_or_else(PoisonError::into_inner);
-                let Some(opened) = guard.as_ref().filter(|opened| self.is_usable(opened)) else {
-                    drop(guard);
-                    self.reopen()?;
-                    continue;
-                };
-                work(opened)
+                match guard.as_ref() {
+                    Some(opened) if self.is_usable(opened)? => work(opened),
+                    _ => {
+                        drop(guard);
+                        self.reopen()?;
+                        continue;
+                    }
+                }
             };
             match result {
                 Ok(Some(value)) => return Ok(value),
@@ -156,8 +160,8 @@ impl Db {
         }
     }
 
-    fn is_usable(&self, opened: &Opened) -> bool {
-        opened.generation == fork::generation() && self.is_current(opened)
+    fn is_usable(&self, opened: &Opened) -> Result<bool> {
+        Ok(opened.generation == fork::generation() && self.is_current(opened)?)
     }
 
     /// Frees the slots of dead readers, and returns how many. Such a slot is lost to other readers, and keeps free pages from reuse.
@@ -183,26 +187,28 @@ impl Db {
     fn newest(&self) -> Result<u32> {
         for _ in 0..MAX_LISTINGS {
             // Read before the listing: the store is made before the first ingest, which makes the lock.
-            let had_one = layout::ingest_lock(&self.journal).is_file();
+            let had_one = gate::is_there(&layout::ingest_lock(&self.journal))?;
             if let Some(newest) = layout::list_lmdb(&self.journal)?.pop() {
                 return Ok(newest);
             }
             if !had_one {
-                layout::verify(&self.journal)?;
+                layout::verify_format(&self.journal, Access::Read)?;
                 create(&self.journal, &layout::lmdb(&self.journal, 0), self.limits)?;
                 continue;
             }
             // A listing is not a snapshot: a compaction may add a store behind it and remove one ahead of it.
             std::thread::yield_now();
         }
-        layout::verify(&self.journal)?;
+        layout::verify_format(&self.journal, Access::Read)?;
         Err(Error::Broken { path: self.journal.clone(), reason: "it is missing; the spool is there" })
     }
 
     /// Opens the newest environment: the first time, in a forked child, and after a compaction.
     fn reopen(&self) -> Result<()> {
         let mut guard = self.opened.write().unwrap_or_else(PoisonError::into_inner);
-        if guard.as_ref().is_some_and(|opened| self.is_usable(opened)) {
+        if let Some(opened) = guard.as_ref()
+            && self.is_usable(opened)?
+        {
             return Ok(());
         }
         // LMDB keeps reader slots and locks by process, so a child must not use an environment of its parent. Closing it here
@@ -212,13 +218,13 @@ impl Db {
             let number = self.newest()?;
             layout::sync_names(&self.journal)?;
             match open_opened(&layout::lmdb(&self.journal, number), number, self.limits) {
-                Ok(opened) if self.is_current(&opened) => {
+                Ok(opened) if self.is_current(&opened)? => {
                     *guard = Some(opened);
                     return Ok(());
                 }
                 // A compaction replaced it in between.
                 Ok(_) => {}
-                Err(_) if !layout::lmdb(&self.journal, number).exists() => {}
+                Err(_) if !layout::has_store(&self.journal, number)? => {}
                 Err(error) => return Err(error),
             }
         }
@@ -238,9 +244,9 @@ impl Drop for Db {
 
 fn open_opened(path: &Path, number: u32, limits: Limits) -> Result<Opened> {
     let broken = |reason| Error::Broken { path: path.to_path_buf(), reason };
-    let data = path.join("data.mdb");
+    let data = path.join(DATA);
     // LMDB would initialise an empty file as a new store.
-    if fs::metadata(&data).is_ok_and(|meta| meta.len() == 0) {
+    if fs::symlink_metadata(&data).is_ok_and(|meta| meta.len() == 0) {
         return Err(broken("its file is empty"));
     }
     let stamp = Stamp::admit(path)?;
@@ -255,14 +261,17 @@ pub(crate) fn open_env(path: &Path) -> Result<Env<WithoutTls>> {
 }
 
 fn open_env_with(path: &Path, limits: Limits) -> Result<Env<WithoutTls>> {
+    files::check(path)?;
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options.max_dbs(MAX_TREES).max_readers(limits.readers);
     let mut map = limits.map;
     loop {
         options.map_size(map);
-        // SAFETY: no flags that weaken LMDB are set. The caller has made the file in a new directory, or admitted it with a `Stamp`.
-        // So this user's plsync wrote it last, or every page was verified. `Store` opens a path once a process. Only a program that
-        // writes to the file without LMDB's lock can break this afterwards, and then it runs as this user.
+        // SAFETY: no flags that weaken LMDB are set, and `Store` opens a path once a process. `files::check` has just found that both
+        // files are regular files with one name, in directories that other users cannot change. This user or root owns them, or the
+        // user trusts their owner, and no other user can write to them. The caller has made the data file in a new directory, or
+        // admitted it with a `Stamp`: this user's plsync wrote it last, or every page was verified. So only a program of this user or
+        // root that writes to the file without LMDB's lock can break this afterwards.
         match unsafe { options.open(path) } {
             // The process may have a lower limit (`ulimit -v`). The map grows when it is full.
             Err(heed::Error::Io(error)) if error.kind() == ErrorKind::OutOfMemory && map > MIN_MAP => map /= 2,
@@ -274,17 +283,17 @@ fn open_env_with(path: &Path, limits: Limits) -> Result<Env<WithoutTls>> {
 /// Makes an environment under a temporary name first, so a crash leaves no incomplete store behind.
 fn create(journal: &Path, path: &Path, limits: Limits) -> Result<()> {
     let unnamed = journal.join(format!("lmdb.new-{}", RecordId::new().hex()));
-    os_fs::make_dir(&unnamed)?;
+    os_fs::make_inner_dir(&unnamed)?;
     let made = fill(&unnamed, limits).and_then(|()| {
         os_fs::sync_dir(&unnamed)?;
         match fs::rename(&unnamed, path) {
             // Another process was faster, and its store is as good.
-            Err(_) if path.join("data.mdb").exists() => Ok(()),
+            Err(_) if gate::is_there(&path.join(DATA))? => Ok(()),
             renamed => renamed.map_err(Error::io("cannot create", path)),
         }
     });
     // After a successful rename it does not exist any more.
-    let _ = fs::remove_dir_all(&unnamed);
+    files::remove(&unnamed);
     made
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod compact;
 pub(crate) mod env;
+pub(crate) mod files;
 mod memory;
 pub(crate) mod pages;
 pub(crate) mod stamp;

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use crate::frame::{MAX_PAYLOAD, array};
 use crate::os::fs;
+use crate::os::gate::{self, Access};
 use crate::{Error, Result};
 
 const HEADER: usize = 16;
@@ -44,7 +45,7 @@ pub(crate) enum Page {
 
 impl Pages {
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io("cannot open", path))?;
+        let file = gate::open(path, Access::ReadAny)?;
         let len = file.metadata().map_err(Error::io("cannot read", path))?.len();
         let mut pages = Self { file, size: SIZES[0], count: 0 };
         for size in SIZES {

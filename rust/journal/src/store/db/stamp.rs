@@ -12,12 +12,13 @@ use std::time::SystemTime;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
+use super::files::{self, DATA, STAMP};
 use super::verify::{Fault, MISSING, verify};
 use crate::os::fork::CloseOnFork;
+use crate::os::gate::{self, Access};
 use crate::os::{fs, user_key};
 use crate::{Error, Result};
 
-const NAME: &str = "stamp";
 const PREFIX: &[u8] = b"plsync stamp 1 ";
 /// The prefix, 32 hex digits and a newline.
 const LEN: usize = PREFIX.len() + 33;
@@ -49,11 +50,11 @@ impl Stamp {
     }
 
     fn open(store: &Path) -> Result<Self> {
-        let data = store.join("data.mdb");
+        // A file with a second name is refused: a stamp sets the time of the file.
+        files::check(store)?;
         // Writable, because Windows sets the time of no other file.
-        let opened = File::options().read(true).write(cfg!(windows)).open(&data);
-        let data = opened.map_err(Error::io("cannot open", &data))?;
-        let file = fs::open_lock(&store.join(NAME)).ok();
+        let data = gate::open(&store.join(DATA), if cfg!(windows) { Access::Write } else { Access::Read })?;
+        let file = fs::open_lock(&store.join(STAMP)).ok();
         Ok(Self { path: store.to_path_buf(), data, file, key: user_key::get() })
     }
 

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use super::chunk::{Chunk, FinishedSegment, Progress};
 use crate::frame::array;
+use crate::os::gate::Access;
 use crate::spool::reader::{Damage, Frame, Reader, Step};
 use crate::spool::segment::{list, list_writers, segment_path};
+use crate::spool::skipped::SkippedFile;
 use crate::spool::writer_file::{self, WriterStatus};
 use crate::state::FrameKind;
 use crate::store::Store;
@@ -17,6 +19,8 @@ use crate::{RecordId, Result};
 
 pub(super) struct Merge {
     streams: Vec<Stream>,
+    /// Files that could not be used.
+    pub(super) skipped: Vec<SkippedFile>,
 }
 
 /// A segment, and the offset of its next frame.
@@ -40,6 +44,7 @@ struct Stream {
     order: RecordId,
     unsaved: Vec<Progress>,
     finished: Vec<FinishedSegment>,
+    skipped: Vec<SkippedFile>,
 }
 
 impl Merge {
@@ -51,8 +56,9 @@ impl Merge {
         // A writer is observed before its segments are listed and read, so the segments of a dead writer are final.
         let observed = writers.iter().map(|writer| writer_file::observe(spool, *writer)).collect::<Result<Vec<_>>>()?;
         let segments = list(spool)?;
-        let mut streams = Vec::new();
-        for (writer, observed) in writers.into_iter().zip(observed) {
+        let (mut streams, mut skipped) = (Vec::new(), Vec::new());
+        for (writer, mut observed) in writers.into_iter().zip(observed) {
+            skipped.extend(observed.skipped.take());
             let indexes = segments.iter().filter(|(owner, _)| *owner == writer).map(|(_, index)| *index);
             let segments = store.db().read(|txn, trees| {
                 let unread = |index| -> Result<Unread> {
@@ -79,9 +85,10 @@ impl Merge {
                 order: RecordId([0; 16]),
                 unsaved: Vec::new(),
                 finished: Vec::new(),
+                skipped: Vec::new(),
             });
         }
-        Ok(Self { streams })
+        Ok(Self { streams, skipped })
     }
 
     /// The next frames of all segments. There are no more after a chunk that is not full.
@@ -106,6 +113,7 @@ impl Merge {
         for stream in &mut self.streams {
             chunk.progress.append(&mut stream.unsaved);
             chunk.finished.append(&mut stream.finished);
+            self.skipped.append(&mut stream.skipped);
         }
         Ok(chunk)
     }
@@ -127,7 +135,15 @@ impl Stream {
         while self.peeked.is_none() {
             let Some(&Unread { index, offset, .. }) = self.segments.get(self.at) else { return Ok(None) };
             if self.reader.is_none() {
-                self.reader = Some(Reader::open(&segment_path(&self.spool, self.writer, index), offset)?);
+                let path = segment_path(&self.spool, self.writer, index);
+                match Reader::open(&path, offset, Access::Read) {
+                    Ok(reader) => self.reader = Some(reader),
+                    Err(error) => {
+                        self.skipped.push(SkippedFile::from_error(&path, error)?);
+                        self.at += 1;
+                        continue;
+                    }
+                }
             }
             let step = match self.step(Reader::next)? {
                 Step::End | Step::Torn(_) if !self.is_final()? => return Ok(None),
@@ -175,7 +191,15 @@ impl Stream {
             return Ok(true);
         }
         for later in &self.segments[self.at + 1..] {
-            let mut reader = Reader::open(&segment_path(&self.spool, self.writer, later.index), 0)?;
+            let path = segment_path(&self.spool, self.writer, later.index);
+            let mut reader = match Reader::open(&path, 0, Access::Read) {
+                Ok(reader) => reader,
+                Err(error) => {
+                    // It is reported when it is its turn.
+                    SkippedFile::from_error(&path, error)?;
+                    continue;
+                }
+            };
             if later.offset > 0 || matches!(reader.next()?, Step::Frame(_) | Step::Skipped(_)) {
                 return Ok(true);
             }

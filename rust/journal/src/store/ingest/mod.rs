@@ -15,6 +15,7 @@ use std::thread::Builder;
 
 use crate::os::{fork, fs};
 use crate::spool::reader::Damage;
+use crate::spool::skipped::{SkippedFile, remove};
 use crate::store::Store;
 use crate::{Error, Result, WriterInfo, layout};
 use chunk::FinishedSegment;
@@ -37,6 +38,8 @@ pub struct IngestReport {
     pub segments_removed: u64,
     /// Bytes that were not a frame.
     pub damage: Vec<Damage>,
+    /// Files of the spool that could not be used. The events of all other files are stored.
+    pub skipped: Vec<SkippedFile>,
 }
 
 impl Store {
@@ -44,7 +47,7 @@ impl Store {
     pub fn ingest(&self, wait: bool) -> Result<IngestReport> {
         let mut report = IngestReport::default();
         let spool = layout::spool(self.path());
-        if !spool.is_dir() {
+        if !layout::has_spool(self.path())? {
             return Ok(IngestReport { ran: true, ..report });
         }
         let lock_path = layout::ingest_lock(self.path());
@@ -80,10 +83,13 @@ impl Store {
             for removal in removals {
                 let removed =
                     removal.join().map_err(|_| Error::Internal("the thread that removes segments panicked"))?;
-                report.segments_removed += removed?;
+                let (removed, skipped) = removed?;
+                report.segments_removed += removed;
+                report.skipped.extend(skipped);
             }
             stored
         })?;
+        report.skipped.append(&mut merge.skipped);
         self.sweep(&spool, &merge, &mut report)?;
         self.enforce_quota()?;
         Ok(report)
@@ -92,7 +98,7 @@ impl Store {
     /// Every writer that has a file in the spool, living or dead.
     pub fn writers(&self) -> Result<Vec<WriterInfo>> {
         let spool = layout::spool(self.path());
-        if !spool.is_dir() {
+        if !layout::has_spool(self.path())? {
             return Ok(Vec::new());
         }
         let writers = crate::spool::segment::list_writers(&spool)?;
@@ -100,15 +106,21 @@ impl Store {
     }
 }
 
-/// Removes segments whose frames are durable in the store, and returns how many. When a power cut undoes a removal, the segment's cursor
+/// Removes segments whose frames are durable in the store, and returns how many, and which could not be removed. When a power cut undoes a removal, the segment's cursor
 /// is still there: see [`Store::forget_cursors`].
-fn remove_segments(segments: Vec<FinishedSegment>) -> Result<u64> {
-    let count = segments.len() as u64;
+fn remove_segments(segments: Vec<FinishedSegment>) -> Result<(u64, Vec<SkippedFile>)> {
+    let (mut count, mut kept) = (0, Vec::new());
     for FinishedSegment { path, damaged } in segments {
         // A damaged segment may hold bytes that no reader understood, so it is renamed and not deleted.
-        let removed =
-            if damaged { std::fs::rename(&path, path.with_extension("damaged")) } else { std::fs::remove_file(&path) };
-        removed.map_err(Error::io("cannot remove", &path))?;
+        let skipped = if damaged {
+            let renamed = std::fs::rename(&path, path.with_extension("damaged"));
+            let renamed = renamed.map_err(Error::io("cannot rename", &path));
+            renamed.err().map(|error| SkippedFile::from_error(&path, error)).transpose()?
+        } else {
+            remove(&path)?
+        };
+        count += u64::from(skipped.is_none());
+        kept.extend(skipped);
     }
-    Ok(count)
+    Ok((count, kept))
 }

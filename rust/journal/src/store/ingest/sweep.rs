@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::IngestReport;
 use super::merge::Merge;
-use crate::os::fs;
+use crate::os::{fs, gate};
 use crate::spool::segment::{list, list_unfinished, unfinished_path};
+use crate::spool::skipped::remove;
 use crate::spool::writer_file::{WriterStatus, lock_path, observe};
 use crate::state::CallEnd;
 use crate::store::Store;
@@ -30,13 +31,11 @@ impl Store {
         let unfinished = list_unfinished(spool)?;
         for observed in merge.dead() {
             for (writer, index) in unfinished.iter().filter(|(owner, _)| *owner == observed.info.id) {
-                let path = unfinished_path(spool, *writer, *index);
-                std::fs::remove_file(&path).map_err(Error::io("cannot remove", &path))?;
+                report.skipped.extend(remove(&unfinished_path(spool, *writer, *index))?);
             }
             if observed.guard.is_some() && !left.iter().any(|(owner, _)| *owner == observed.info.id) {
                 self.count_failures(observed)?;
-                let path = lock_path(spool, observed.info.id);
-                std::fs::remove_file(&path).map_err(Error::io("cannot remove", &path))?;
+                report.skipped.extend(remove(&lock_path(spool, observed.info.id))?);
             }
         }
         self.forget_cursors(&left, spool)
@@ -102,7 +101,7 @@ impl Store {
                 let (Some(writer), Some(index)) = (key.first_chunk::<16>(), key.last_chunk::<4>()) else { continue };
                 let (writer, index) = (RecordId(*writer), u32::from_be_bytes(*index));
                 let kept = if index == FAILURES_COUNTED {
-                    lock_path(spool, writer).exists()
+                    gate::is_there(&lock_path(spool, writer))?
                 } else {
                     left.contains(&(writer, index))
                 };

@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use proptest::prelude::*;
 
 use super::*;
+use crate::os::gate::Purpose;
 use crate::store::db::trees::{Puts, number_key};
 
 const SMALL: Limits = Limits { map: 1 << 20, readers: 2 };
@@ -18,7 +19,7 @@ const READY: &str = "ready";
 fn journal() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal");
-    layout::prepare(&path).unwrap();
+    layout::prepare(&path, Purpose::Use).unwrap();
     (dir, path)
 }
 
@@ -209,7 +210,7 @@ proptest! {
         let entry = |number: &u16, value: u8| (number.to_be_bytes().repeat(40), vec![value; 60]);
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
-        layout::prepare(&path).unwrap();
+        layout::prepare(&path, Purpose::Use).unwrap();
         let db = Db::open(&path).unwrap();
         let mut more = more;
         if in_order {

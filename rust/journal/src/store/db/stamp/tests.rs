@@ -10,7 +10,7 @@ use crate::store::db::trees::number_key;
 fn journal() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal");
-    layout::prepare(&path).unwrap();
+    layout::prepare(&path, crate::os::gate::Purpose::Use).unwrap();
     write(&Db::open(&path).unwrap(), 0);
     let store = layout::lmdb(&path, 0);
     (dir, store)
@@ -71,7 +71,7 @@ fn a_copy_with_its_stamp_is_verified() {
     let (dir, store) = journal();
     let copy = dir.path().join("copy");
     std::fs::create_dir(&copy).unwrap();
-    for name in ["data.mdb", NAME] {
+    for name in ["data.mdb", STAMP] {
         std::fs::copy(store.join(name), copy.join(name)).unwrap();
     }
     let times = store.join("data.mdb").metadata().unwrap().modified().unwrap();
@@ -95,8 +95,8 @@ fn a_file_that_is_no_stamp_keeps_its_content() {
     let (dir, store) = journal();
     let notes = dir.path().join("notes");
     std::fs::write(&notes, "do not lose this").unwrap();
-    std::fs::remove_file(store.join(NAME)).unwrap();
-    std::fs::hard_link(&notes, store.join(NAME)).unwrap();
+    std::fs::remove_file(store.join(STAMP)).unwrap();
+    std::fs::hard_link(&notes, store.join(STAMP)).unwrap();
     let _ = Stamp::admit(&store);
     assert_eq!(std::fs::read(&notes).unwrap(), b"do not lose this");
 }

@@ -1,0 +1,118 @@
+"""Opens plsync's own files: never through a link, never waiting for a FIFO, and only files of this user or root.
+
+``docs/guarantees/security.md`` has the rules. The native module applies them; a refusal is a PermissionError whose
+``strerror`` states the owner or kind of the file, and the remedy.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import Final
+
+__all__ = ["admit_directory", "check_directory", "create_new", "open_any", "open_own", "read_own", "temporary_beside"]
+
+_IS_UNIX: Final = os.name == "posix"
+_BINARY: Final = getattr(os, "O_BINARY", 0)
+
+
+def open_own(path: str | os.PathLike[str], *, write: bool = False, create: bool = False) -> int:
+    """A file descriptor of a regular file that belongs to this user or root.
+
+    Args:
+        path: the file.
+        write: open it for reading and writing. The file must have one name.
+        create: create it with mode 0600 if it is missing, and open it as with ``write``.
+
+    Raises:
+        OSError: the file is missing or cannot be opened.
+        PermissionError: it is a link or no regular file, or other users control it.
+    """
+    if _IS_UNIX:
+        from plsync._common import native  # noqa: PLC0415 - importing plsync must not load the native module
+
+        return native.open_file(os.fspath(path), write=write, create=create)
+    return _open_regular(path, (os.O_RDWR if write or create else os.O_RDONLY) | (os.O_CREAT if create else 0))
+
+
+def open_any(path: str | os.PathLike[str]) -> int:
+    """A file descriptor for reading a regular file, of any owner: a file that is committed or sent.
+
+    Raises:
+        OSError: the file is missing or cannot be opened.
+        PermissionError: it is a link or no regular file.
+    """
+    if _IS_UNIX:
+        from plsync._common import native  # noqa: PLC0415 - importing plsync must not load the native module
+
+        return native.open_file(os.fspath(path), any_owner=True)
+    return _open_regular(path, os.O_RDONLY)
+
+
+def read_own(path: str | os.PathLike[str], limit: int) -> bytes:
+    """Up to ``limit`` bytes of a file of this user.
+
+    Raises:
+        OSError: as :func:`open_own`.
+    """
+    with open(open_own(path), "rb") as file:
+        return file.read(limit)
+
+
+def create_new(path: str | os.PathLike[str], flags: int = os.O_WRONLY) -> int:
+    """A file descriptor of a new file with mode 0600. An existing name is an error, also a link.
+
+    Raises:
+        OSError: the name exists, or the file cannot be created.
+    """
+    extra = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | _BINARY
+    return os.open(path, flags | os.O_CREAT | os.O_EXCL | extra, 0o600)
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name in the same directory that another user cannot predict."""
+    return path.with_name(f".{path.name[:100]}.{secrets.token_hex(16)}")
+
+
+def admit_directory(path: str | os.PathLike[str], *, look: bool = False) -> None:
+    """Check the owner and the mode of a directory that the user named.
+
+    Args:
+        path: the directory.
+        look: whether root may use the directory of another user.
+
+    Raises:
+        FileNotFoundError: there is no such directory.
+        PermissionError: another user owns it, or other users can write to it.
+    """
+    if _IS_UNIX:
+        from plsync._common import native  # noqa: PLC0415 - importing plsync must not load the native module
+
+        native.admit_directory(os.fspath(path), look=look)
+
+
+def check_directory(path: str | os.PathLike[str]) -> None:
+    """Check a directory inside a directory that was admitted: it is no link, and belongs to this user or root.
+
+    Raises:
+        FileNotFoundError: there is no such directory.
+        PermissionError: it is a link or no directory, or other users control it.
+    """
+    if _IS_UNIX:
+        from plsync._common import native  # noqa: PLC0415 - importing plsync must not load the native module
+
+        native.check_directory(os.fspath(path))
+
+
+def _open_regular(path: str | os.PathLike[str], flags: int) -> int:
+    # For Windows, which has neither FIFOs in directories nor owners in modes.
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise PermissionError(errno.EPERM, "it is not a regular file; move it away", os.fspath(path))
+    except FileNotFoundError:
+        if not flags & os.O_CREAT:
+            raise
+    return os.open(path, flags | _BINARY, 0o600)
