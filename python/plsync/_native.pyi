@@ -836,9 +836,6 @@ def admit_directory(path: str, *, look: bool = False) -> None:
 def check_directory(path: str) -> None:
     """Checks a directory inside an admitted directory. Raises OSError like ``admit_directory``, also for a link."""
 
-def exposure(path: str) -> str | None:
-    """A warning if every user can read this file or directory; None on Windows."""
-
 def salvage(source: str, target: str) -> dict[str, Any]:
     """Reads a damaged journal into a new one, in this process.
 

@@ -9,7 +9,6 @@ from typing import Final
 
 from rich.text import Text
 
-from plsync._common.native import exposure
 from plsync.callbacks.sinks import sink_kind
 from plsync.cli import humanize, options
 from plsync.cli.output import escaped, labelled, print_json, print_lines, stdout_console
@@ -39,12 +38,9 @@ def status(json: options.Json = False, journal: options.Journal = None) -> None:
         stats = opened.stats()
         if json:
             sender = current_sender(opened.path)
-            print_json(
-                {"journal": str(opened.path), **stats.as_dict(), "sender": sender and asdict(sender)}
-                | {"exposed": exposure(str(opened.path))}
-            )
+            print_json({"journal": str(opened.path), **stats.as_dict(), "sender": sender and asdict(sender)})
             return
-        exposed = [escaped(line, "yellow") for line in [exposure(str(opened.path))] if line]
+        exposed = [escaped(stats.exposed, "yellow")] if stats.exposed else []
         print_lines(stdout_console(), (*_facts(opened, stats), Text(), *_advice(stats), *exposed))
 
 

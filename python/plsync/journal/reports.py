@@ -233,6 +233,8 @@ class Stats:
     """The place and the reason of the newest damages."""
     skipped: list[SkippedFile]
     """Files of the spool that cannot be used: another user's, or no regular files. All others are used."""
+    exposed: str | None
+    """A warning if every user can list the journal's directory."""
     writers: list[Writer]
     oldest_unsent: datetime | None
 

@@ -39,7 +39,7 @@ pub use error::{Error, Result};
 pub use frame::{Draft, Event, Head};
 pub use ids::{RecordId, RequestId, Seq};
 pub use layout::FORMAT;
-pub use os::gate::{Access, Purpose, TRUST_VARIABLE, admit, check_directory, check_file, exposure, open};
+pub use os::gate::{Access, Purpose, TRUST_VARIABLE, admit, check_directory, check_file, open};
 pub use os::network_fs::ALLOW_VARIABLE;
 pub use os::watch::{Changes, Watch};
 pub use salvage::{SalvageReport, salvage};

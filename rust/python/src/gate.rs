@@ -35,12 +35,6 @@ pub(crate) fn check_directory(py: Python<'_>, path: PathBuf) -> PyResult<()> {
     py.detach(|| plsync_journal::check_directory(&path)).map_err(|error| to_os_error(py, error))
 }
 
-/// A warning about a file or directory that other users can read.
-#[pyfunction]
-pub(crate) fn exposure(path: PathBuf) -> Option<String> {
-    plsync_journal::exposure(&path)
-}
-
 /// A refusal is a `PermissionError`, so that callers handle it like a refusal of the system.
 fn to_os_error(py: Python<'_>, error: Error) -> PyErr {
     match error {

@@ -25,7 +25,7 @@ mod _native {
     #[pymodule_export]
     use crate::encode::untagged::untagged;
     #[pymodule_export]
-    use crate::gate::{admit_directory, check_directory, exposure, open_file};
+    use crate::gate::{admit_directory, check_directory, open_file};
     #[pymodule_export]
     use crate::handover::hand_over;
     #[pymodule_export]

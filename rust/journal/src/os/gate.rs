@@ -14,8 +14,7 @@ use crate::{Error, Result};
 mod owner;
 mod refusal;
 
-pub use owner::exposure;
-pub(crate) use owner::{adopt, adopt_path, make_private, makes_for_another};
+pub(crate) use owner::{adopt, adopt_path, exposure, make_private, makes_for_another};
 use refusal::refused;
 pub use refusal::{Purpose, TRUST_VARIABLE};
 

@@ -9,6 +9,7 @@ use super::records::counts::Counts;
 use super::records::quota::Quota;
 use super::records::transition::load;
 use super::{Store, followups};
+use crate::os::gate;
 use crate::spool::segment::{list, segment_path};
 use crate::spool::skipped::SkippedFile;
 use crate::spool::survey::list_skipped;
@@ -73,6 +74,8 @@ pub struct Stats {
     pub damage: Vec<String>,
     /// Files of the spool that cannot be used.
     pub skipped: Vec<SkippedFile>,
+    /// A warning if every user can list the journal's directory.
+    pub exposed: Option<String>,
     /// Writers with a file in the spool.
     pub writers: Vec<WriterInfo>,
     /// When the oldest unsent record started.
@@ -101,6 +104,7 @@ impl Store {
         stats.spool_bytes = segments.iter().map(size).sum();
         (stats.lmdb_bytes, stats.used_bytes) = (lmdb_bytes, used_bytes);
         stats.skipped = if has_spool { list_skipped(&spool)? } else { Vec::new() };
+        stats.exposed = gate::exposure(self.path());
         stats.quota = self.quota()?;
         stats.writers = self.writers()?;
         stats.failures += stats.writers.iter().map(|writer| writer.failures).sum::<u64>();

@@ -44,7 +44,7 @@ report!(SkippedFile { name, reason });
 report!(Damage { segment, offset, reason } except { len: _ });
 report!(Stats {
     journal_id, records, open, opaque, callbacks, callbacks_dead, callback_error, followups, followups_stranded, followups_dead,
-    followup_error, lmdb_bytes, used_bytes, raw_bytes, stored_bytes, failures, last_failure, damaged, damage,
+    followup_error, lmdb_bytes, used_bytes, raw_bytes, stored_bytes, failures, last_failure, damaged, damage, exposed,
 } except { states, segments, spool_bytes, pruned_acked, pruned_unsent, quota, skipped, writers, oldest_unsent } with |py| {
     "format": FORMAT,
     "states": std::iter::zip(State::ALL.map(State::name), states).into_py_dict(py)?,

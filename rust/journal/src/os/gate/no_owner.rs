@@ -49,6 +49,6 @@ pub(crate) fn makes_for_another(_: &Path) -> bool {
 }
 
 /// A warning about a directory or file that other users can read, which only Unix has.
-pub fn exposure(_: &Path) -> Option<String> {
+pub(crate) fn exposure(_: &Path) -> Option<String> {
     None
 }

@@ -174,7 +174,7 @@ pub(crate) fn make_private(directory: &Path) -> std::io::Result<()> {
 }
 
 /// A warning about a directory of this user that every user can list; `None` when there is none.
-pub fn exposure(path: &Path) -> Option<String> {
+pub(crate) fn exposure(path: &Path) -> Option<String> {
     let found = std::fs::symlink_metadata(path).ok()?;
     let is_mine = found.uid() == user() && found.mode() & OTHERS_READ != 0;
     if !is_mine || found.is_dir() && is_volume(path, &found) {

@@ -270,8 +270,8 @@ fn open_env_with(path: &Path, limits: Limits) -> Result<Env<WithoutTls>> {
         // SAFETY: no flags that weaken LMDB are set, and `Store` opens a path once a process. `files::check` has just found that both
         // files are regular files with one name, in directories that other users cannot change. This user or root owns them, or the
         // user trusts their owner, and no other user can write to them. The caller has made the data file in a new directory, or
-        // admitted it with a `Stamp`: this user's plsync wrote it last, or every page was verified. So only a program of this user or
-        // root that writes to the file without LMDB's lock can break this afterwards.
+        // admitted it with a `Stamp`. With a stamp, this user's plsync wrote the file last, or every page was verified. So only a program
+        // of this user or root that writes to the file without LMDB's lock can break this afterwards.
         match unsafe { options.open(path) } {
             // The process may have a lower limit (`ulimit -v`). The map grows when it is full.
             Err(heed::Error::Io(error)) if error.kind() == ErrorKind::OutOfMemory && map > MIN_MAP => map /= 2,
