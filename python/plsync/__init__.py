@@ -5,6 +5,8 @@ The public names load on first use, so that ``import plsync`` costs nearly nothi
 
 from __future__ import annotations
 
+import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from plsync._common.lazy import exports
@@ -56,3 +58,8 @@ def __getattr__(name: str) -> Any:
 
         return version("plsync")
     return _export(name)
+
+
+# A process that another process starts has no other place to begin a replay in.
+if os.environ.get("PLSYNC_REPLAY"):
+    importlib.import_module("plsync.replay.proxy.environment").replay_from_environment()

@@ -243,6 +243,20 @@ def test_a_patch_of_another_library_survives_a_block(tmp_path: Path, monkeypatch
     BaseChatModel.generate = BaseChatModel.generate.__wrapped__  # type: ignore[method-assign, attr-defined]
 
 
+def test_a_program_that_chooses_its_provider_by_its_keys_finds_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with record_all(tmp_path / "a.jsonl", placeholder_keys=["OPENAI_API_KEY"]):
+        assert "OPENAI_API_KEY" in os.environ
+        assert "ANTHROPIC_API_KEY" not in os.environ
+        with record_all(tmp_path / "b.jsonl"):
+            assert "ANTHROPIC_API_KEY" in os.environ
+        assert "ANTHROPIC_API_KEY" not in os.environ
+    assert "OPENAI_API_KEY" not in os.environ
+
+
 def test_keys_stay_until_the_last_replaying_block_closes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setenv("XAI_API_KEY", "")

@@ -102,6 +102,7 @@ class Recording:
         self._matcher = Matcher(match)
         self._writer: RecordingWriter | None = None
         self._records_all = mode == "all"
+        self._adds = mode == "new_episodes"
         if isinstance(path, (str, os.PathLike)) and not os.path.isdir(path):
             self._open_file(path)
         else:
@@ -143,7 +144,7 @@ class Recording:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process opens the same file.
-        return _reopen, (os.fspath(self.path), self.mode, self._options)
+        return _reopen, (os.fspath(self.path), "new_episodes" if self._adds else self.mode, self._options)
 
     def __copy__(self) -> Recording:
         # A copy of a model keeps its recording.
@@ -167,7 +168,7 @@ class Recording:
     @property
     def only_serves(self) -> bool:
         """Whether the recording never calls a live model."""
-        return not self._records_all and self.mode != "new_episodes"
+        return not self._records_all and not self._adds
 
     def redact_request(self, request: Request, secrets: tuple[str, ...]) -> Request:
         """The request that is compared and stored: without the model's keys, and after the ``redact`` hook."""

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -36,8 +36,9 @@ _inherited: ContextVar[tuple[Block, ...]] = ContextVar("plsync_open_blocks", def
 class Block:
     """One open block: its recording, and a proxy class for each class of models that it has met."""
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, placeholder_keys: Iterable[str]) -> None:
         """Prepares a block. ``open_block`` opens it."""
+        self.placeholder_keys = tuple(placeholder_keys)
         self.number = next(_numbers)
         self.is_open = True
         self.covers_process = _is_outside_of_tasks()
@@ -68,14 +69,17 @@ class Block:
 
 
 @contextlib.contextmanager
-def open_block(recording: Recording, on_change: Callable[[tuple[Block, ...]], None]) -> Iterator[Block]:
+def open_block(
+    recording: Recording, on_change: Callable[[tuple[Block, ...]], None], placeholder_keys: Iterable[str]
+) -> Iterator[Block]:
     """Open a block until the ``with`` block ends, which may happen in another context or thread.
 
     Args:
         recording: serves and records the calls.
         on_change: receives the open blocks after each change, and runs under the lock of the registry.
+        placeholder_keys: the environment variables that get a placeholder while only recorded calls are served.
     """
-    block = Block(recording)
+    block = Block(recording, placeholder_keys)
     _change(lambda blocks: (*blocks, block), on_change)
     _inherited.set((*(other for other in _inherited.get() if other.is_open), block))
     try:

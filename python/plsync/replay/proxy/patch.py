@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.language_models import BaseChatModel
@@ -14,7 +14,7 @@ from langchain_core.language_models.llms import BaseLLM
 from plsync.replay.proxy.live import is_model_code
 from plsync.replay.proxy.node_cache import hide_node_caches, show_node_caches
 from plsync.replay.proxy.open_blocks import Block, current_block, open_block
-from plsync.replay.proxy.placeholder_keys import remove_placeholders, set_placeholders
+from plsync.replay.proxy.placeholder_keys import KEY_VARIABLES, set_placeholders
 from plsync.replay.proxy.proxy_class import is_proxy
 from plsync.replay.recording import Recording, as_recording
 
@@ -33,7 +33,11 @@ _MARK: Final = "__plsync_original__"
 
 @contextlib.contextmanager
 def record_all(
-    recording: str | os.PathLike[str] | Journal | Recording, mode: Mode = "none", **options: Unpack[ReplayOptions]
+    recording: str | os.PathLike[str] | Journal | Recording,
+    mode: Mode = "none",
+    *,
+    placeholder_keys: Iterable[str] = KEY_VARIABLES,
+    **options: Unpack[ReplayOptions],
 ) -> Iterator[Recording]:
     """Serve or record the calls of every chat model and text model, until the block ends.
 
@@ -52,6 +56,8 @@ def record_all(
         recording: the path of a file; a journal or its directory; or an open ``Recording``, which keeps its own mode
             and options.
         mode: ``none`` (default), ``once``, ``new_episodes`` or ``all``: see ``with_recording``.
+        placeholder_keys: the environment variables that get a placeholder; by default the keys of 18 providers. A
+            program that chooses its provider by the keys that it finds needs the keys of its provider alone.
         options: ``match``, ``exhausted``, ``speed``, ``redact``, ``filters``, ``also``, ``record_errors``:
             see ``Recording``.
 
@@ -63,7 +69,7 @@ def record_all(
         ValueError: see ``Recording``.
     """
     recording = as_recording(recording, mode, options)
-    with recording, open_block(recording, _adapt):
+    with recording, open_block(recording, _adapt, placeholder_keys):
         yield recording
 
 
@@ -78,10 +84,7 @@ def _adapt(blocks: tuple[Block, ...]) -> None:
     elif not blocks and _originals:
         _unpatch()
         show_node_caches()
-    if any(block.only_serves for block in blocks):
-        set_placeholders()
-    else:
-        remove_placeholders()
+    set_placeholders({name for block in blocks if block.only_serves for name in block.placeholder_keys})
 
 
 def _patch() -> None:

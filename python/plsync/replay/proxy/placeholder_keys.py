@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["KEY_VARIABLES", "remove_placeholders", "set_placeholders"]
+__all__ = ["KEY_VARIABLES", "set_placeholders"]
 
 # The constructors of these providers' models fail without a key, even if no request is sent.
 KEY_VARIABLES: Final = (
@@ -33,20 +34,17 @@ _PLACEHOLDER: Final = "no-key-plsync-replays"
 _before: dict[str, str | None] = {}
 
 
-def set_placeholders() -> None:
-    """Set each key that is not set. The caller holds the lock of the open blocks."""
-    for name in KEY_VARIABLES:
-        value = os.environ.get(name)
-        if not value:
-            _before[name] = value
-            os.environ[name] = _PLACEHOLDER
-
-
-def remove_placeholders() -> None:
-    """Restore the variables that still have the placeholder. The caller holds the lock of the open blocks."""
-    for name, value in _before.items():
+def set_placeholders(names: Iterable[str]) -> None:
+    """Set the keys that are not set, and restore all others. The caller holds the lock of the open blocks."""
+    wanted = set(names)
+    for name in [name for name in _before if name not in wanted]:
+        value = _before.pop(name)
         if os.environ.get(name) == _PLACEHOLDER:
             del os.environ[name]
             if value is not None:
                 os.environ[name] = value
-    _before.clear()
+    for name in wanted:
+        value = os.environ.get(name)
+        if not value:
+            _before[name] = value
+            os.environ[name] = _PLACEHOLDER

@@ -121,12 +121,19 @@ def _open(config: pytest.Config, path: Path, settings: Settings) -> Recording:
     from plsync.replay.recording import Recording  # noqa: PLC0415 - it imports LangChain
 
     mode: Mode = settings.mode  # type: ignore[assignment]
-    if mode == "once" and not config.stash[existed].setdefault(path, path.exists()):
-        mode = "new_episodes"
+    is_new = mode == "once" and not config.stash[existed].setdefault(path, path.exists())
     try:
-        return Recording(path, mode, **settings.options)
+        recording = Recording(path, "new_episodes" if is_new else mode, **settings.options)
     except (TypeError, ValueError) as error:
         pytest.fail(f"the recording of the test cannot be opened: {error}", pytrace=False)
+    recording.mode = mode
+    return recording
+
+
+def placeholder_keys(config: pytest.Config) -> dict[str, Any]:
+    """The argument of ``record_all`` that pytest's configuration sets."""
+    names = config.getini("plsync_placeholder_keys")
+    return {"placeholder_keys": names} if names else {}
 
 
 def test_recording(request: pytest.FixtureRequest) -> Iterator[Recording]:
@@ -138,7 +145,7 @@ def test_recording(request: pytest.FixtureRequest) -> Iterator[Recording]:
     use = item.stash.setdefault(use_of_item, Use())
     use.allow_misses = settings.allow_misses
     use.recording = recording = _open(request.config, path_of_item(item), settings)
-    with record_all(recording):
+    with record_all(recording, **placeholder_keys(request.config)):
         yield recording
     use.add(recording)
 
@@ -184,7 +191,7 @@ class _Cover:
         from plsync.replay.proxy.patch import record_all  # noqa: PLC0415 - it imports LangChain
 
         recording = _open(self._config, self._path, self._settings)
-        block = record_all(recording)
+        block = record_all(recording, **placeholder_keys(self._config))
         block.__enter__()
         self._block = recording, block
 

@@ -87,6 +87,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("plsync_redact", "a redact hook, as module:function", default="")
     parser.addini("plsync_exhausted", "fail or repeat", default="")
     parser.addini("plsync_record_errors", "record calls that raised an exception", "bool", default=True)
+    parser.addini("plsync_placeholder_keys", "the API keys that get a placeholder; by default all", "args", default=[])
     parser.addini("plsync_block_network", "as --plsync-block-network", "bool", default=False)
     parser.addini("plsync_allowed_hosts", "as --plsync-allowed-hosts", "args", default=[])
 
