@@ -18,10 +18,18 @@ from tests.support.calls import acknowledge, write_calls
 from tests.support.terminal import hidden_characters
 
 SINK = "app:on_id"
-SECRETS = ["secret-of-mine", "pl_0123456789abcdef0123", "user-password", "query-key", "cause-key"]
+SECRETS = [
+    "secret-of-mine",
+    "pl_0123456789abcdef0123",
+    "user-password",
+    "query-key",
+    "cause-key",
+    "bearer-abcdefghijklmnop",
+    "sk-abcdefghij0123456789",
+]
 FOREIGN = (
     "secret-of-mine \x1b[31m\u202e\nplsync: forged\rhttps://db.example/?api_key=query-key pl_0123456789abcdef0123 "
-    "https://me:user-password@db.example/x"
+    "https://me:user-password@db.example/x Authorization: Bearer bearer-abcdefghijklmnop sk-abcdefghij0123456789"
 )
 
 

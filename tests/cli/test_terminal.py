@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,8 @@ from plsync.journal import Journal
 from plsync.journal.callbacks import FailedCallback
 from plsync.testing import PromptLayerServer
 from tests.support.calls import acknowledge
-from tests.support.commands import json_lines, run
+from tests.support.commands import environment, json_lines, run
+from tests.support.hostile import TEXTS
 from tests.support.spooling import SpoolWriter
 from tests.support.terminal import hidden_characters, on_terminal
 
@@ -32,7 +35,7 @@ FORGED = "harmless\nrecord        forged\n\nOutput\n  forged\nstate         acke
 
 def record(writer: SpoolWriter, text: str) -> str:
     """A record with a foreign text in each of its fields, and an error."""
-    names = [text[start : start + 60] for start in range(0, len(text), 60)]
+    names = [text[start : start + 60] for start in range(0, min(len(text), 600), 60)]
     content = [{"type": "text", "text": text}, {"type": text}, text]
     human = {"$": "HumanMessage", "v": {"type": "human", "name": text, "content": content}}
     call = {"name": text, "args": {text: text}, "id": text}
@@ -163,6 +166,73 @@ def test_a_response_reaches_no_terminal_raw(
         done = run(path, *arguments, **variables)
         assert not hidden_characters(done.stdout + done.stderr)
         assert not re.search("^record +forged", done.stdout + done.stderr, re.MULTILINE)
+
+
+def test_an_unexpected_error_of_a_command_is_visible(path: Path) -> None:
+    program = f"""
+import importlib, plsync.cli, threading
+status = importlib.import_module("plsync.cli.status")
+def fail(*arguments, **more):
+    raise RuntimeError({HOSTILE!r} + " https://ann:password-of-ann@db.example/")
+threads = [threading.Thread(target=fail)]
+def command(*arguments, **more):
+    threads[0].start()
+    threads[0].join()
+    fail()
+status.Journal.open = command
+plsync.cli.main()
+"""
+    command = [sys.executable, "-c", program, "status"]
+    done = subprocess.run(
+        command, env=environment(path), capture_output=True, encoding="utf-8", check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("RuntimeError") >= 2
+    assert "password-of-ann" not in done.stderr
+    assert not hidden_characters(done.stderr)
+
+
+def test_every_text_of_the_hostile_corpus_is_visible(writer: SpoolWriter, path: Path, tmp_path: Path) -> None:
+    texts = [text for text in TEXTS.values() if text.isprintable() or "\ud800" not in text]
+    for text in texts:
+        record(writer, text)
+    writer.fail("".join(texts)[:100])
+    writer.close()
+    names = [*READING, ["compact"], ["retry", "--all"], ["export", str(tmp_path / "calls\x1b[2J.jsonl")]]
+    for command in [one for one in names if one[0] != "show"]:
+        done = run(path, *command)
+        assert "Traceback" not in done.stderr
+        assert not hidden_characters(done.stdout + done.stderr), command
+    for shown in json_lines(path, "list", "-n", "1000"):
+        for more in ([], ["--json"]):
+            assert not hidden_characters(run(path, "show", shown["id"], *more).stdout)
+
+
+def test_names_of_files_and_templates_are_visible(writer: SpoolWriter, path: Path, tmp_path: Path) -> None:
+    writer.call("a", "b", at=T)
+    writer.close()
+    journal = path.rename(tmp_path / "journal\x1b[31m\u202e\n")
+    for command in (
+        ["status"],
+        ["quota"],
+        ["check"],
+        ["compact"],
+        ["salvage", str(journal), str(tmp_path / "new\x1b")],
+    ):
+        done = run(journal, *command)
+        assert done.returncode == 0, done.stderr
+        assert not hidden_characters(done.stdout + done.stderr), command
+    with PromptLayerServer() as server:
+        server.add_prompt("name\x1b[31m\u202e", {"type": "completion", "content": [{"type": "text", "text": "hi"}]})
+        variables = {
+            "PROMPTLAYER_API_KEY": server.api_key,
+            "PROMPTLAYER_BASE_URL": server.url,
+            "PLSYNC_PROMPTS": str(tmp_path / "prompts\x1b[31m"),
+        }
+        for command in (["prompts", "pull"], ["prompts", "list"], ["prompts", "pull", "no\x1b[31mne"]):
+            done = run(journal, *command, **variables)
+            assert "Traceback" not in done.stderr
+            assert not hidden_characters(done.stdout + done.stderr), command
 
 
 # --- the one place ---

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -103,6 +104,7 @@ def main() -> None:
     """Run the command line and exit."""
     output.prepare_streams()
     output.print_warnings()
+    threading.excepthook = lambda failed: output.print_traceback(failed.exc_value or failed.exc_type())
     try:
         app()
     except PlsyncError as error:
@@ -112,4 +114,6 @@ def main() -> None:
         output.exit_with_error(
             f"{error.strerror or error}{path}; every recorded event is kept: remove the cause and run the command again"
         )
+    except Exception as error:
+        output.print_traceback(error)
     sys.exit(1)

@@ -31,6 +31,7 @@ __all__ = [
     "print_line",
     "print_lines",
     "print_note",
+    "print_traceback",
     "print_version",
     "print_warnings",
     "stdout_console",
@@ -155,6 +156,13 @@ def print_warnings() -> None:
             show_as_python(message, category, *where, **more)
 
     warnings.showwarning = show
+
+
+def print_traceback(error: BaseException) -> None:
+    """Print the traceback of an unexpected exception on standard error, without credentials and control characters."""
+    from plsync._common.logged import loggable  # noqa: PLC0415 - only a defect needs it
+
+    print(f"plsync: unexpected error: {loggable(error)}", file=sys.stderr)
 
 
 def print_version(requested: bool) -> None:
