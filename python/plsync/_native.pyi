@@ -40,6 +40,8 @@ FLAG_LOSSY: int
 """The stored form only approximates a value."""
 FLAG_REDACTED: int
 """A redact hook, or ``content=False``, changed or removed content."""
+FLAG_INFERRED: int
+"""No end of the call was reported. The recorder saw that none can come."""
 FLAG_PRUNED: int
 """The quota removed the record's bodies."""
 FLAG_RENEWED: int
@@ -98,9 +100,10 @@ class Recorder:
         path: str,
         durability: str = "process",
         *,
-        pl_tags: list[str] = ...,
+        pl_tags: Sequence[str] = ...,
         sink: str | None = None,
         redact: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None,
+        join: Callable[[list[Any]], list[Any]] | None = None,
     ) -> Recorder:
         """Opens a recorder for the journal at ``path``.
 
@@ -110,6 +113,7 @@ class Recorder:
             pl_tags: tags for PromptLayer, written with every start.
             sink: the name of the function that receives request ids.
             redact: called with each event before it is encoded; returns the event to keep, or None for ids and times.
+            join: makes the generations of a call from the chunks that arrived before it was cancelled or failed.
 
         Raises:
             ValueError: another durability.
@@ -216,9 +220,11 @@ class LangChainCallbacks:
     ) -> None:
         """Records the start of a chat model's call.
 
+        Programs may call this. An argument that is absent or of another class costs only itself.
+
         Args:
             serialized: LangChain's description of the model; only its class is recorded.
-            messages: one list of messages.
+            messages: a list with one list of messages. Several lists are several records.
             run_id, parent_run_id, tags, metadata: LangChain's.
             kwargs: ``invocation_params``, ``options`` and ``name`` are recorded.
         """
@@ -234,10 +240,10 @@ class LangChainCallbacks:
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Records the start of a text model's call; as ``on_chat_model_start``, with one prompt."""
+        """Records the start of a text model's call; as ``on_chat_model_start``, with one prompt or several."""
 
     def on_llm_new_token(self, token: str | list[str | dict[str, Any]], *, run_id: UUID, **kwargs: Any) -> None:
-        """Notes the time at which a token arrives. The end event holds the times and the whole text."""
+        """Notes a token and the time at which it arrives. The record of a cancelled call holds the tokens so far."""
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Notes the time of a ``content-block-delta``, for providers that stream without token callbacks."""

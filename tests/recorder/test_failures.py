@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
 
 from plsync import PromptLayerCallbackHandler
 from tests.support.models import Chat, StreamingChat, records, texts
@@ -139,10 +140,30 @@ def test_a_status_of_a_subclass_of_int_is_kept_as_a_number(path: Path) -> None:
     assert (record.error["status_code"], record.lossy) == (404, False)
 
 
-def test_an_event_beyond_the_limit_leaves_its_ids_and_times(path: Path) -> None:
-    Chat().invoke("x" * (65 << 20), {"callbacks": [PromptLayerCallbackHandler(journal=path)]})
+@pytest.mark.filterwarnings("ignore::plsync.errors.PlsyncWarning")
+def test_a_field_beyond_the_limit_costs_only_itself(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path, pl_tags=["mine"])
+    config: Any = {"callbacks": [handler], "tags": ["geo"], "metadata": {"user": 7}}
+    Chat().invoke("x" * (65 << 20), config)
     (record,) = records(path)
     assert (record.status, texts(record), record.input, record.lossy) == ("ok", ["yes"], [], True)
+    assert (record.tags, record.metadata["user"], record.class_name) == (["geo", "mine"], 7, "Chat")
+    start, _ = record.events()
+    assert start["omitted"] == ["messages"]
+    assert handler.failures == 1
+
+
+@pytest.mark.filterwarnings("ignore::plsync.errors.PlsyncWarning")
+def test_the_largest_of_several_large_fields_go(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path)
+    run_id = uuid.uuid4()
+    handler.on_chat_model_start({}, [[HumanMessage("hi")]], run_id=run_id, tags=["geo"])
+    answer = ChatGeneration(message=AIMessage("x" * (20 << 20)))  # twice: as the text, and in the message
+    handler.on_llm_end(LLMResult(generations=[[answer]], llm_output={"raw": "x" * (30 << 20)}), run_id=run_id)
+    (record,) = records(path)
+    assert (record.status, record.tags, record.output) == ("ok", ["geo"], [])
+    _, end = record.events()
+    assert (end["omitted"], len(end["llm_output"]["raw"])) == (["generations"], 30 << 20)
 
 
 def test_a_callback_with_wrong_arguments_is_counted(path: Path) -> None:

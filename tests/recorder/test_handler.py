@@ -79,7 +79,7 @@ def test_generate_leaves_a_record_for_each_list(handler: PromptLayerCallbackHand
     assert [record.input[0]["content"] for record in records(path)] == ["one", "two"]
 
 
-def test_runs_that_langchain_never_closes_stay_pending(handler: PromptLayerCallbackHandler, path: Path) -> None:
+def test_runs_that_langchain_never_closes_are_cancelled(handler: PromptLayerCallbackHandler, path: Path) -> None:
     def reply(messages: list[Any]) -> AIMessage:
         if messages[0].content == "two":
             raise ValueError("no")
@@ -87,7 +87,7 @@ def test_runs_that_langchain_never_closes_stay_pending(handler: PromptLayerCallb
 
     with pytest.raises(ValueError, match="no"):
         Chat(reply=reply).generate([[HumanMessage(text)] for text in ("one", "two", "three")], callbacks=[handler])
-    assert sorted(record.status for record in records(path)) == ["error", "pending", "pending"]
+    assert sorted(record.status for record in records(path)) == ["cancelled", "cancelled", "error"]
 
 
 def test_several_candidates_are_one_record(handler: PromptLayerCallbackHandler, path: Path) -> None:

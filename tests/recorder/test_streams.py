@@ -141,5 +141,5 @@ async def test_a_cancelled_chat_call_keeps_its_question(handler: PromptLayerCall
         await task
     # LangChain does not report the end of such a call.
     (record,) = records(path)
-    assert record.status == "pending"
+    assert record.status == "cancelled"
     assert record.input[0]["content"] == "hi"

@@ -20,6 +20,8 @@ def end_of(error: BaseException) -> int:
     """The ``END_*`` constant of an exception: cancelled, partial (the consumer stopped reading) or error."""
     if isinstance(error, GeneratorExit):
         return END_PARTIAL
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        return END_CANCELLED  # the only ways to cancel a synchronous call
     if any(base.__name__ in _CANCELLED for base in type(error).__mro__):
         return END_CANCELLED
     return END_ERROR

@@ -17,7 +17,7 @@ from plsync._common.native import LangChainCallbacks, Recorder
 from plsync._common.paths import default_journal
 from plsync._common.redaction import Redact
 from plsync.callbacks import sinks
-from plsync.recorder import failure
+from plsync.recorder import arrived, failure
 
 if TYPE_CHECKING:
     from plsync.callbacks.in_process import CallbackThread
@@ -118,7 +118,9 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
 
             self._delivery_thread = DeliveryThread.for_journal(self._path)
         hook = self._redact if self._content else _without_content_first(self._redact)
-        self._recorder = Recorder(self._path, self._durability, pl_tags=self._tags, sink=self._sink, redact=hook)
+        self._recorder = Recorder(
+            self._path, self._durability, pl_tags=self._tags, sink=self._sink, redact=hook, join=arrived.joined
+        )
         self._attach(self._recorder, self._on_started if self._callback_thread or self._delivery_thread else None)
 
     def _on_started(self) -> None:

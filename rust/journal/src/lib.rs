@@ -36,9 +36,10 @@ mod store;
 mod time;
 
 pub use error::{Error, Result};
-pub use frame::{Draft, Event, Head};
+pub use frame::{Draft, Event, Head, MAX_PAYLOAD};
 pub use ids::{RecordId, RequestId, Seq};
 pub use layout::FORMAT;
+pub use os::fork::generation as process_generation;
 pub use os::gate::{Access, Purpose, TRUST_VARIABLE, admit, check_directory, check_file, open};
 pub use os::network_fs::ALLOW_VARIABLE;
 pub use os::watch::{Changes, Watch};
@@ -50,7 +51,8 @@ pub use spool::skipped::SkippedFile;
 pub use spool::writer_file::WriterInfo;
 pub use spool::{Durability, SYNC_EVERY, Spool};
 pub use state::{
-    CallEnd, FLAG_CACHED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED, FrameKind, Lane, ParkedState, State,
+    CallEnd, FLAG_CACHED, FLAG_INFERRED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED, FrameKind, Lane,
+    ParkedState, State,
 };
 pub use store::Store;
 pub use store::callbacks::{ClaimedCallback, DueSinks, FailedCallback, SinkBacklog};

@@ -157,3 +157,5 @@ pub const FLAG_REDACTED: u8 = 4;
 pub const FLAG_PRUNED: u8 = 8;
 /// A flag of records: `PromptLayer` made no log of the first trace, so the record is sent as a second one.
 pub const FLAG_RENEWED: u8 = 16;
+/// A flag of ends: no end was reported, and the recorder saw that none can come. An end that is reported later replaces it.
+pub const FLAG_INFERRED: u8 = 32;

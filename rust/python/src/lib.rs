@@ -12,7 +12,9 @@ mod redact;
 mod store;
 mod watch;
 
-use plsync_journal::{CallEnd, FLAG_CACHED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED, State};
+use plsync_journal::{
+    CallEnd, FLAG_CACHED, FLAG_INFERRED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED, State,
+};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -46,6 +48,7 @@ mod _native {
         module.add("FLAG_CACHED", FLAG_CACHED)?;
         module.add("FLAG_LOSSY", FLAG_LOSSY)?;
         module.add("FLAG_REDACTED", FLAG_REDACTED)?;
+        module.add("FLAG_INFERRED", FLAG_INFERRED)?;
         module.add("FLAG_PRUNED", FLAG_PRUNED)?;
         module.add("FLAG_RENEWED", FLAG_RENEWED)?;
         module.add("END_ERROR", CallEnd::Error as u8)?;

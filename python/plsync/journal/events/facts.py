@@ -201,7 +201,7 @@ def error(end: Mapping[str, Any], *, abandoned: bool) -> CallError | None:
         }
     if not abandoned:
         return None
-    message = "the process ended before the call did: the journal has the request, and no response"
+    message = "the process has ended, and no end of the call was recorded: the journal has the request, and no response"
     return {"type": "Abandoned", "message": message, "module": None, "status_code": None}
 
 

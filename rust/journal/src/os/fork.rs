@@ -70,7 +70,7 @@ impl Drop for Guard {
 /// A number that differs between a process and each of its forked children.
 ///
 /// A child must not use state stamped with another generation: that state belongs to its parent.
-pub(crate) fn generation() -> u64 {
+pub fn generation() -> u64 {
     install_handlers();
     GENERATION.load(Ordering::Relaxed)
 }

@@ -53,6 +53,12 @@ impl Spool {
         Ok(Self { shared: SharedSpool::of(&path), durability })
     }
 
+    /// Whether this handle writes to the journal of another, with at least its promise.
+    pub fn keeps_all_of(&self, other: &Self) -> bool {
+        let promises = self.durability == Durability::Power || other.durability == Durability::Process;
+        promises && std::ptr::eq(self.shared, other.shared)
+    }
+
     /// Appends one event.
     pub fn append(&self, event: &Event<'_>) -> Result<()> {
         let mut draft = DRAFT.take();

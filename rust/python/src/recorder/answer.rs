@@ -21,3 +21,19 @@ pub(super) fn kind_of(generations: &Bound<'_, PyAny>) -> &'static str {
     let has_message = generations.get_item(0).and_then(|first| first.hasattr("message"));
     if has_message.unwrap_or(false) { "chat" } else { "llm" }
 }
+
+/// The candidates in an `LLMResult`: a list for the first prompt, and lists for further prompts. None for any other object.
+///
+/// `LangChain` returns a list of candidates for each prompt, and a run has exactly one prompt.
+pub(super) fn generations_of<'py>(response: &Bound<'py, PyAny>) -> Option<(Bound<'py, PyAny>, Vec<Bound<'py, PyAny>>)> {
+    let name = intern!(response.py(), "generations");
+    let generations = match response.cast::<PyDict>() {
+        Ok(fields) => fields.get_item(name).ok()??,
+        Err(_) => response.getattr(name).ok()?,
+    };
+    let of_prompts = generations.cast_exact::<PyList>().ok().filter(|lists| !lists.is_empty());
+    let first = of_prompts.and_then(|lists| lists.get_item(0).ok()).filter(PyAnyMethods::is_instance_of::<PyList>);
+    let (Some(of_prompts), Some(first)) = (of_prompts, first) else { return Some((generations, Vec::new())) };
+    let more = if of_prompts.len() == 1 { Vec::new() } else { of_prompts.iter().skip(1).collect() };
+    Some((first, more))
+}

@@ -2,18 +2,22 @@
 //!
 //! `PromptLayerCallbackHandler` in `python/plsync/recorder/handler.py` derives from this class. A callback of this class runs no
 //! Python code of plsync. The handler keeps the callbacks of failed calls and of chains, and its `__init__` calls `_attach`.
+//!
+//! Programs call these functions themselves, too. An argument that is absent or of another class costs only itself.
 
 use plsync_journal::{CallEnd, FLAG_CACHED};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use super::Recorder;
-use super::answer::is_cached;
-use super::call::{Content, EndArguments, StartArguments};
-use super::open_runs::Arrival;
+use super::answer::{generations_of, is_cached};
+use super::calls::{EndArguments, StartArguments};
+use super::run::Arrival;
+use super::tokens::{has_delta, is_token};
+use crate::encode::class_path;
 
 /// The base class of the handler. Its callbacks record after `_attach`.
 #[pyclass(frozen, subclass, module = "plsync._native")]
@@ -27,9 +31,8 @@ struct Attached {
     on_started: Option<Py<PyAny>>,
 }
 
-/// An argument that `LangChain` passes by name and the recorder ignores. The signature names it, so that Python makes no dict of
-/// further arguments.
-type Ignored<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+/// An argument. `LangChain` passes each; other callers may leave it out.
+type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
 #[pymethods]
 impl LangChainCallbacks {
@@ -45,113 +48,181 @@ impl LangChainCallbacks {
         attached.map_err(|_| PyRuntimeError::new_err("this handler is attached to its journal already"))
     }
 
-    #[pyo3(signature = (serialized, messages, *, run_id, parent_run_id = None, tags = None, metadata = None,
+    #[pyo3(signature = (serialized = None, messages = None, *, run_id = None, parent_run_id = None, tags = None, metadata = None,
                         invocation_params = None, options = None, name = None, batch_size = None, **_kwargs))]
     #[allow(clippy::too_many_arguments)] // LangChain's signature
     fn on_chat_model_start(
         &self,
-        serialized: &Bound<'_, PyAny>,
-        messages: &Bound<'_, PyAny>,
-        run_id: &Bound<'_, PyAny>,
-        parent_run_id: Option<&Bound<'_, PyAny>>,
-        tags: Option<&Bound<'_, PyAny>>,
-        metadata: Option<&Bound<'_, PyAny>>,
-        invocation_params: Option<&Bound<'_, PyAny>>,
-        options: Option<&Bound<'_, PyAny>>,
-        name: Option<&Bound<'_, PyAny>>,
-        batch_size: Ignored<'_, '_>,
+        py: Python<'_>,
+        serialized: Argument<'_, '_>,
+        messages: Argument<'_, '_>,
+        run_id: Argument<'_, '_>,
+        parent_run_id: Argument<'_, '_>,
+        tags: Argument<'_, '_>,
+        metadata: Argument<'_, '_>,
+        invocation_params: Argument<'_, '_>,
+        options: Argument<'_, '_>,
+        name: Argument<'_, '_>,
+        batch_size: Argument<'_, '_>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         let _ = batch_size;
+        let none = py.None().into_bound(py);
+        let messages = messages.unwrap_or(&none);
         // LangChain passes a list of conversations, and a run has exactly one.
-        let only = messages.cast_exact::<PyList>().ok().filter(|lists| lists.len() == 1);
-        let messages = only.and_then(|lists| lists.get_item(0).ok()).unwrap_or_else(|| messages.clone());
-        let content = ("messages", messages);
-        let (params, parent) = (invocation_params, parent_run_id);
-        self.start("chat", content, serialized, run_id, parent, tags, metadata, params, options, name)
+        let conversations = messages.cast_exact::<PyList>().ok();
+        let conversations = conversations.filter(|lists| lists.iter().all(|list| list.is_instance_of::<PyList>()));
+        let (first, more) = match conversations {
+            Some(lists) if lists.len() == 1 => (lists.get_item(0)?, Vec::new()),
+            Some(lists) if !lists.is_empty() => (lists.get_item(0)?, lists.iter().skip(1).collect()),
+            _ => (messages.clone(), Vec::new()),
+        };
+        self.start(StartArguments {
+            kind: "chat",
+            decision: false,
+            argument: messages,
+            content: ("messages", first),
+            more,
+            serialized: serialized.unwrap_or(&none),
+            run_id: run_id.unwrap_or(&none),
+            parent_run_id,
+            tags,
+            metadata,
+            params: invocation_params,
+            options,
+            name,
+        })
     }
 
-    #[pyo3(signature = (serialized, prompts, *, run_id, parent_run_id = None, tags = None, metadata = None,
+    #[pyo3(signature = (serialized = None, prompts = None, *, run_id = None, parent_run_id = None, tags = None, metadata = None,
                         invocation_params = None, options = None, name = None, batch_size = None, **_kwargs))]
     #[allow(clippy::too_many_arguments)] // LangChain's signature
     fn on_llm_start(
         &self,
-        serialized: &Bound<'_, PyAny>,
-        prompts: &Bound<'_, PyAny>,
-        run_id: &Bound<'_, PyAny>,
-        parent_run_id: Option<&Bound<'_, PyAny>>,
-        tags: Option<&Bound<'_, PyAny>>,
-        metadata: Option<&Bound<'_, PyAny>>,
-        invocation_params: Option<&Bound<'_, PyAny>>,
-        options: Option<&Bound<'_, PyAny>>,
-        name: Option<&Bound<'_, PyAny>>,
-        batch_size: Ignored<'_, '_>,
+        py: Python<'_>,
+        serialized: Argument<'_, '_>,
+        prompts: Argument<'_, '_>,
+        run_id: Argument<'_, '_>,
+        parent_run_id: Argument<'_, '_>,
+        tags: Argument<'_, '_>,
+        metadata: Argument<'_, '_>,
+        invocation_params: Argument<'_, '_>,
+        options: Argument<'_, '_>,
+        name: Argument<'_, '_>,
+        batch_size: Argument<'_, '_>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         let _ = batch_size;
-        let content = ("prompts", prompts.clone());
-        let (params, parent) = (invocation_params, parent_run_id);
-        self.start("llm", content, serialized, run_id, parent, tags, metadata, params, options, name)
+        let none = py.None().into_bound(py);
+        let prompts = prompts.unwrap_or(&none);
+        let (first, more) = match prompts.cast_exact::<PyList>() {
+            Ok(list) if list.len() > 1 => {
+                let mut each = list.iter().map(|prompt| Ok(PyList::new(py, [prompt])?.into_any()));
+                let first = each.next().unwrap_or_else(|| Ok(prompts.clone()))?;
+                (first, each.collect::<PyResult<_>>()?)
+            }
+            _ => (prompts.clone(), Vec::new()),
+        };
+        self.start(StartArguments {
+            kind: "llm",
+            decision: false,
+            argument: prompts,
+            content: ("prompts", first),
+            more,
+            serialized: serialized.unwrap_or(&none),
+            run_id: run_id.unwrap_or(&none),
+            parent_run_id,
+            tags,
+            metadata,
+            params: invocation_params,
+            options,
+            name,
+        })
     }
 
-    #[pyo3(signature = (token, *, run_id, chunk = None, parent_run_id = None, tags = None, **_kwargs))]
+    #[pyo3(signature = (token = None, *, run_id = None, chunk = None, parent_run_id = None, tags = None, **_kwargs))]
+    #[allow(clippy::too_many_arguments)] // LangChain's signature
     fn on_llm_new_token(
         &self,
-        token: &Bound<'_, PyAny>,
-        run_id: &Bound<'_, PyAny>,
-        chunk: Ignored<'_, '_>,
-        parent_run_id: Ignored<'_, '_>,
-        tags: Ignored<'_, '_>,
-        _kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<()> {
-        let _ = (token, chunk, parent_run_id, tags);
-        self.add_arrival(run_id, Arrival::Token)
-    }
-
-    #[pyo3(signature = (event, *, run_id, parent_run_id = None, tags = None, **_kwargs))]
-    fn on_stream_event(
-        &self,
-        event: &Bound<'_, PyAny>,
-        run_id: &Bound<'_, PyAny>,
-        parent_run_id: Ignored<'_, '_>,
-        tags: Ignored<'_, '_>,
+        py: Python<'_>,
+        token: Argument<'_, '_>,
+        run_id: Argument<'_, '_>,
+        chunk: Argument<'_, '_>,
+        parent_run_id: Argument<'_, '_>,
+        tags: Argument<'_, '_>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         let _ = (parent_run_id, tags);
-        let Ok(event) = event.cast::<PyDict>() else { return Ok(()) };
-        let name = event.get_item(intern!(event.py(), "event"))?;
-        let name = name.as_ref().and_then(|name| name.cast::<PyString>().ok()?.to_str().ok());
-        if name == Some("content-block-delta") { self.add_arrival(run_id, Arrival::StreamEvent) } else { Ok(()) }
+        let Some(piece) = chunk.or(token) else { return Ok(()) };
+        let none = py.None().into_bound(py);
+        let token = token.unwrap_or(&none);
+        let arrival = Arrival::Piece { piece: piece.clone().unbind(), is_token: is_token(token, chunk) };
+        self.add(run_id.unwrap_or(&none), arrival)?;
+        if chunk.is_none() && !token.is_instance_of::<PyString>() && !token.is_instance_of::<PyList>() {
+            let calls = &self.attached(py)?.recorder.get().calls;
+            calls.without_raising(py, || Err(unexpected("token", token, "a text")));
+        }
+        Ok(())
     }
 
-    #[pyo3(signature = (response, *, run_id, parent_run_id = None, tags = None, **_kwargs))]
+    #[pyo3(signature = (event = None, *, run_id = None, parent_run_id = None, tags = None, **_kwargs))]
+    fn on_stream_event(
+        &self,
+        py: Python<'_>,
+        event: Argument<'_, '_>,
+        run_id: Argument<'_, '_>,
+        parent_run_id: Argument<'_, '_>,
+        tags: Argument<'_, '_>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        let _ = (parent_run_id, tags);
+        let (Some(event), Some(run_id)) = (event.and_then(|event| event.cast::<PyDict>().ok()), run_id) else {
+            return Ok(());
+        };
+        let name = event.get_item(intern!(py, "event"))?;
+        let name = name.as_ref().and_then(|name| name.cast::<PyString>().ok()?.to_str().ok());
+        if name == Some("content-block-delta") && has_delta(event) {
+            self.add(run_id, Arrival::StreamEvent)
+        } else {
+            Ok(())
+        }
+    }
+
+    #[pyo3(signature = (response = None, *, run_id = None, parent_run_id = None, tags = None, **_kwargs))]
     fn on_llm_end(
         &self,
-        response: &Bound<'_, PyAny>,
-        run_id: &Bound<'_, PyAny>,
-        parent_run_id: Option<&Bound<'_, PyAny>>,
-        tags: Ignored<'_, '_>,
+        py: Python<'_>,
+        response: Argument<'_, '_>,
+        run_id: Argument<'_, '_>,
+        parent_run_id: Argument<'_, '_>,
+        tags: Argument<'_, '_>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         let _ = tags;
-        let py = run_id.py();
-        let recorder = self.attached(py)?.recorder.get();
-        recorder.without_raising(py, || {
-            let generations = response.getattr(intern!(py, "generations"))?;
-            // LangChain returns a list of candidates for each prompt, and a run has exactly one prompt.
-            let generations = match generations.cast_exact::<PyList>() {
-                Ok(lists) if !lists.is_empty() => lists.get_item(0)?,
-                _ => generations,
-            };
+        let none = py.None().into_bound(py);
+        let (response, run_id) = (response.unwrap_or(&none), run_id.unwrap_or(&none));
+        let calls = &self.attached(py)?.recorder.get().calls;
+        calls.without_raising(py, || {
+            let found = generations_of(response);
+            let is_readable = found.is_some();
+            let (generations, more) = found.unwrap_or((none.clone(), Vec::new()));
             let end = EndArguments {
                 flags: if is_cached(&generations) { FLAG_CACHED } else { 0 },
+                more,
                 llm_output: response.getattr(intern!(py, "llm_output")).ok(),
                 ..EndArguments::new(CallEnd::Ok, ("generations", generations))
             };
-            recorder.calls.finish(end, run_id, parent_run_id)
+            calls.finish(end, run_id, parent_run_id)?;
+            if is_readable { Ok(()) } else { Err(unexpected("response", response, "an LLMResult")) }
         });
         Ok(())
     }
+}
+
+/// The error of an argument of another class.
+fn unexpected(argument: &str, value: &Bound<'_, PyAny>, expected: &str) -> PyErr {
+    let class = class_path(&value.get_type());
+    PyTypeError::new_err(format!("{argument} is {class}, and the record is kept without it: pass {expected}"))
 }
 
 impl LangChainCallbacks {
@@ -161,48 +232,23 @@ impl LangChainCallbacks {
     }
 
     /// Records a start, then calls the `on_started` of the handler.
-    #[allow(clippy::too_many_arguments)] // LangChain's, the same for every kind of model
-    fn start<'a, 'py>(
-        &self,
-        kind: &'static str,
-        content: Content<'py>,
-        serialized: &'a Bound<'py, PyAny>,
-        run_id: &'a Bound<'py, PyAny>,
-        parent_run_id: Option<&'a Bound<'py, PyAny>>,
-        tags: Option<&'a Bound<'py, PyAny>>,
-        metadata: Option<&'a Bound<'py, PyAny>>,
-        params: Option<&'a Bound<'py, PyAny>>,
-        options: Option<&'a Bound<'py, PyAny>>,
-        name: Option<&'a Bound<'py, PyAny>>,
-    ) -> PyResult<()> {
-        let py = run_id.py();
+    fn start(&self, call: StartArguments<'_, '_>) -> PyResult<()> {
+        let py = call.run_id.py();
         let attached = self.attached(py)?;
-        let recorder = attached.recorder.get();
-        let decision = false;
-        recorder.without_raising(py, || {
-            recorder.calls.start(StartArguments {
-                kind,
-                decision,
-                content,
-                serialized,
-                run_id,
-                parent_run_id,
-                tags,
-                metadata,
-                params,
-                options,
-                name,
-            })
-        });
+        let calls = &attached.recorder.get().calls;
+        calls.without_raising(py, || calls.start(call));
         match &attached.on_started {
             Some(on_started) => on_started.call0(py).map(drop),
             None => Ok(()),
         }
     }
 
-    fn add_arrival(&self, run_id: &Bound<'_, PyAny>, arrival: Arrival) -> PyResult<()> {
-        let recorder = self.attached(run_id.py())?.recorder.get();
-        recorder.without_raising(run_id.py(), || recorder.calls.add_arrival(run_id, arrival));
+    fn add(&self, run_id: &Bound<'_, PyAny>, arrival: Arrival) -> PyResult<()> {
+        let calls = &self.attached(run_id.py())?.recorder.get().calls;
+        calls.without_raising(run_id.py(), || {
+            calls.add(run_id, arrival);
+            Ok(())
+        });
         Ok(())
     }
 }

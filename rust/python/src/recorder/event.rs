@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 
-use plsync_journal::{Draft, Error, FLAG_LOSSY, FLAG_REDACTED, Head, Lane, Spool};
-use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyTypeError};
+use plsync_journal::{Draft, Error, FLAG_LOSSY, FLAG_REDACTED, Head, Lane, MAX_PAYLOAD, Spool};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -75,18 +75,20 @@ pub(super) fn write(
 }
 
 fn call_hook<'py>(hook: &Bound<'py, PyAny>, event: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, PyDict>>> {
-    let redacted = hook.call1((event.copy()?,)).inspect_err(|error| {
-        if error.is_instance_of::<PyKeyboardInterrupt>(hook.py()) {
-            // The user pressed Ctrl-C while the hook ran. The program receives the interrupt after the event is written.
-            // SAFETY: an initialised interpreter is all that the call needs.
-            unsafe { ffi::PyErr_SetInterrupt() };
-        }
-    })?;
+    let redacted = hook.call1((event.copy()?,)).inspect_err(|error| interrupt_again(hook.py(), error))?;
     if redacted.is_none() {
         return Ok(None);
     }
     let redacted = redacted.cast_into::<PyDict>();
     redacted.map(Some).map_err(|_| PyTypeError::new_err("a redact hook returns a dict or None"))
+}
+
+/// The user pressed Ctrl-C while the recorder ran Python code. The program receives the interrupt after the event is written.
+pub(super) fn interrupt_again(py: Python<'_>, error: &PyErr) {
+    if error.is_instance_of::<PyKeyboardInterrupt>(py) {
+        // SAFETY: an initialised interpreter is all that the call needs.
+        unsafe { ffi::PyErr_SetInterrupt() };
+    }
 }
 
 fn to_dict<'py>(py: Python<'py>, fields: &[Field<'_, 'py>]) -> PyResult<Bound<'py, PyDict>> {
@@ -120,22 +122,74 @@ fn write_fields(py: Python<'_>, spool: &Spool, mut envelope: Envelope<'_>, field
             other => Ok(other),
         }
     });
-    let written = match written {
-        Ok(written) => written,
+    let (written, failure) = match written {
+        Ok(written) => (written, None),
         Err(error) => {
             envelope.flags |= FLAG_LOSSY;
-            let mut stub = bare_fields(fields);
-            let reason = error.to_string();
-            stub.push(("encode_error".into(), Value::Text(&reason)));
+            interrupt_again(py, &error);
             draft.clear_body();
-            encode(draft.body(), &stub)?;
-            append(py, spool, &envelope, lane, &mut draft)
+            let reason = encode_most(draft.body(), fields);
+            (append(py, spool, &envelope, lane, &mut draft), Some(PyValueError::new_err(reason)))
         }
     };
     if draft.capacity() <= KEEP_DRAFT {
         DRAFT.set(draft);
     }
-    written.or_raise(py)
+    written.or_raise(py)?;
+    failure.map_or(Ok(()), Err)
+}
+
+/// The room for fields in the body of an event; the rest is for the labels and the names of omitted fields.
+const ROOM: usize = MAX_PAYLOAD - (128 << 10);
+
+/// Appends the fields that can be written. Leaves out each field that can't, and the largest fields when all are too large together.
+/// Returns the reason.
+#[cold]
+fn encode_most(body: &mut Vec<u8>, fields: &[Field<'_, '_>]) -> String {
+    let mut omitted: Vec<(&str, String)> = Vec::new();
+    let mut written = Vec::new();
+    for (name, value) in fields {
+        let mut json = Vec::new();
+        match value.write(&mut json) {
+            Ok(_) if BARE.contains(&name.as_ref()) || json.len() < ROOM => written.push((name.as_ref(), json)),
+            Ok(_) => omitted.push((name, size(json.len()))),
+            Err(error) => omitted.push((name, error.to_string())),
+        }
+    }
+    while written.iter().map(|(name, json)| name.len() + json.len() + 4).sum::<usize>() > ROOM {
+        let (name, json) = written.iter_mut().max_by_key(|(_, json)| json.len()).expect("the limit is above 0");
+        omitted.push((name, size(json.len())));
+        *json = b"null".to_vec();
+    }
+    let names: Vec<_> = omitted.iter().map(|(name, reason)| format!("{name} ({reason})")).collect();
+    let reason =
+        format!("left out {}: an event holds {}; shorten it with a redact hook", names.join(", "), size(MAX_PAYLOAD));
+    written.retain(|(name, _)| !omitted.iter().any(|(gone, _)| gone == name));
+    let mut separator = b'{';
+    for (name, json) in written {
+        body.push(separator);
+        separator = b',';
+        text::write(body, name);
+        body.push(b':');
+        body.extend_from_slice(&json);
+    }
+    body.push(separator);
+    text::write(body, "omitted");
+    body.push(b':');
+    let mut separator = b'[';
+    for (name, _) in &omitted {
+        body.push(separator);
+        separator = b',';
+        text::write(body, name);
+    }
+    body.extend_from_slice(b"],\"encode_error\":");
+    text::write(body, &reason);
+    body.push(b'}');
+    reason
+}
+
+fn size(bytes: usize) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
 }
 
 /// Appends the fields as a JSON object. Returns true when the JSON only approximates a value.

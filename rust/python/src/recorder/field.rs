@@ -16,7 +16,7 @@ pub(super) struct Envelope<'a> {
     pub(super) ended: CallEnd,
     pub(super) flags: u8,
     pub(super) id: RecordId,
-    pub(super) run_id: RunId,
+    pub(super) run_id: Option<RunId>,
     pub(super) parent_run_id: Option<RunId>,
     pub(super) sink: Option<&'a str>,
 }

@@ -3,9 +3,9 @@
 //! Both are taken from the written fields, after the redact hook: a label never shows content that the hook removed.
 
 use plsync_journal::{Draft, FrameKind, Lane, labels};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString};
+use pyo3::types::{PyBool, PyDict, PyList, PyString};
+use pyo3::{ffi, intern};
 
 use super::field::{Envelope, Field, object};
 use super::run_id::RunId;
@@ -16,7 +16,9 @@ const LANES: u32 = 255;
 
 /// Adds an event's labels to its draft.
 pub(super) fn push_labels(draft: &mut Draft, envelope: &Envelope<'_>, fields: &[Field<'_, '_>]) {
-    draft.label(labels::RUN, &envelope.run_id.bytes());
+    if let Some(run_id) = envelope.run_id {
+        draft.label(labels::RUN, &run_id.bytes());
+    }
     if let Some(parent) = envelope.parent_run_id {
         draft.label(labels::PARENT, &parent.bytes());
     }
@@ -53,8 +55,24 @@ fn conversation_lane(metadata: &Bound<'_, PyDict>) -> Option<Lane> {
     let py = metadata.py();
     [intern!(py, "thread_id"), intern!(py, "session_id"), intern!(py, "conversation_id")].into_iter().find_map(|name| {
         let id = metadata.get_item(name).ok()??;
-        id.cast_exact::<PyString>().ok()?.to_str().ok().map(|id| hashed_lane(id.as_bytes()))
+        match id.cast::<PyString>() {
+            Ok(text) => text.to_str().ok().map(|id| hashed_lane(id.as_bytes())),
+            Err(_) => lane_of_object(&id),
+        }
     })
+}
+
+/// The lane of a conversation whose id is not a text. The id's text decides, so 17 and "17" are one conversation.
+#[cold]
+fn lane_of_object(id: &Bound<'_, PyAny>) -> Option<Lane> {
+    if id.is_none() {
+        return None;
+    }
+    // SAFETY: the object is alive and the GIL is held; the result is a new reference or null with an error set.
+    let number = unsafe { Bound::from_owned_ptr_or_err(id.py(), ffi::PyNumber_Index(id.as_ptr())) };
+    // The number in an integer of numpy or another library has the text of the same number in Python.
+    let text = if id.is_instance_of::<PyBool>() { id.str() } else { number.as_ref().unwrap_or(id).str() };
+    text.ok()?.to_str().ok().map(|text| hashed_lane(text.as_bytes()))
 }
 
 fn lane_of_run(run_id: RunId) -> Lane {

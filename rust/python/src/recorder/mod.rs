@@ -5,15 +5,21 @@
 mod answer;
 mod call;
 mod callbacks;
+mod calls;
 mod event;
 mod field;
+mod given_up;
+mod id_map;
 mod labels;
 mod open_runs;
+mod run;
 mod run_id;
+mod tokens;
+mod twins;
 mod warning;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use plsync_journal::{CallEnd, Durability, Event, FrameKind, Head, RecordId, Spool};
 use pyo3::exceptions::PyValueError;
@@ -21,30 +27,29 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
-use crate::encode::class_path;
 use crate::errors::OrRaise;
 use crate::handover;
-use call::{Calls, EndArguments, StartArguments};
 pub(crate) use callbacks::LangChainCallbacks;
-use warning::warn_once;
+use calls::{Calls, EndArguments, StartArguments};
 
 /// Writes events of one process into its spool segments.
 #[pyclass(frozen, module = "plsync._native")]
 pub(crate) struct Recorder {
-    calls: Calls,
+    calls: Arc<Calls>,
 }
 
 #[pymethods]
 impl Recorder {
     #[new]
-    #[pyo3(signature = (path, durability = "process", *, pl_tags = Vec::new(), sink = None, redact = None))]
+    #[pyo3(signature = (path, durability = "process", *, pl_tags = Vec::new(), sink = None, redact = None, join = None))]
     fn new(
         py: Python<'_>,
         path: PathBuf,
         durability: &str,
-        pl_tags: Vec<String>,
+        pl_tags: Vec<Py<PyAny>>,
         sink: Option<String>,
         redact: Option<Py<PyAny>>,
+        join: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         handover::require(py)?;
         let durability = match durability {
@@ -57,7 +62,9 @@ impl Recorder {
         };
         let spool = Spool::open(&path, durability).or_raise(py)?;
         let pl_tags = PyList::new(py, pl_tags)?.unbind();
-        Ok(Self { calls: Calls::new(spool, pl_tags, sink, redact) })
+        let calls = Arc::new(Calls::new(spool, pl_tags, sink, redact, join));
+        given_up::watch_exit(py, &calls)?;
+        Ok(Self { calls })
     }
 
     /// Records the start of a chain that stands for an LLM request. `rest` holds `LangChain`'s other arguments.
@@ -72,14 +79,16 @@ impl Recorder {
         rest: &Bound<'_, PyDict>,
     ) {
         let py = run_id.py();
-        self.without_raising(py, || {
+        self.calls.without_raising(py, || {
             let params = rest.get_item(intern!(py, "invocation_params"))?;
             let options = rest.get_item(intern!(py, "options"))?;
             let name = rest.get_item(intern!(py, "name"))?;
             self.calls.start(StartArguments {
                 kind: "chat",
                 decision: true,
+                argument: inputs,
                 content: ("inputs", inputs.clone()),
+                more: Vec::new(),
                 serialized,
                 run_id,
                 parent_run_id,
@@ -104,7 +113,7 @@ impl Recorder {
         parent_run_id: Option<&Bound<'_, PyAny>>,
     ) {
         let py = run_id.py();
-        self.without_raising(py, || {
+        self.calls.without_raising(py, || {
             let end = EndArguments { decision: true, ..EndArguments::new(CallEnd::Ok, ("outputs", outputs.clone())) };
             self.calls.finish(end, run_id, parent_run_id)
         });
@@ -121,7 +130,7 @@ impl Recorder {
         parent_run_id: Option<&Bound<'_, PyAny>>,
     ) {
         let py = run_id.py();
-        self.without_raising(py, || {
+        self.calls.without_raising(py, || {
             let ended = CallEnd::from_u8(ended).unwrap_or(CallEnd::Error);
             let content = ("generations", generations.clone());
             let end = EndArguments { decision, error: Some(error.clone()), ..EndArguments::new(ended, content) };
@@ -131,8 +140,7 @@ impl Recorder {
 
     /// Counts an event that could not be recorded, and warns once.
     fn note_failure(&self, py: Python<'_>, reason: &str) {
-        py.detach(|| self.calls.spool.note_failure(reason));
-        warn_once(py, reason);
+        self.calls.note_failure(py, reason);
     }
 
     #[pyo3(signature = (payload, *, record_id = None))]
@@ -164,21 +172,9 @@ impl Recorder {
     }
 }
 
-impl Recorder {
-    /// Runs `work`. An error or a panic of it is counted and does not reach the caller.
-    fn without_raising(&self, py: Python<'_>, work: impl FnOnce() -> PyResult<()>) {
-        let reason = match catch_unwind(AssertUnwindSafe(work)) {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => {
-                let class = class_path(&error.get_type(py));
-                let text =
-                    error.value(py).str().map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned());
-                format!("{class}: {text}")
-            }
-            Err(_) => "a panic in the recorder".to_owned(),
-        };
-        // A panic while a failure is counted can't be reported anywhere.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.note_failure(py, &reason)));
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.calls.linger();
     }
 }
 
@@ -193,11 +189,11 @@ mod tests {
         Python::attach(|py| {
             handover::stand_in(py);
             let path = directory.path().join("journal");
-            let recorder = Recorder::new(py, path, "process", Vec::new(), None, None).unwrap();
-            recorder.without_raising(py, || Err(PyValueError::new_err("an error")));
-            recorder.without_raising(py, || panic!("a panic"));
+            let recorder = Recorder::new(py, path, "process", Vec::new(), None, None, None).unwrap();
+            recorder.calls.without_raising(py, || Err(PyValueError::new_err("an error")));
+            recorder.calls.without_raising(py, || panic!("a panic"));
             assert_eq!(recorder.failures(), 2);
-            recorder.without_raising(py, || Ok(()));
+            recorder.calls.without_raising(py, || Ok(()));
             assert_eq!(recorder.failures(), 2);
         });
     }

@@ -1,11 +1,13 @@
-//! Calls that have started and not ended: the facts that an end event takes from its start.
+//! The open calls of a recorder, by `LangChain`'s run id.
 
+use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
-use std::thread::{self, ThreadId};
-use std::time::{Instant, SystemTime};
 
 use plsync_journal::RecordId;
+use pyo3::prelude::*;
+
+use super::id_map::Map;
+use super::run::{Arrival, Run};
 
 /// The most open runs. Without a limit, runs that `LangChain` never closes would fill the memory.
 const MAX_RUNS: usize = 65_536;
@@ -13,58 +15,32 @@ const MAX_RUNS: usize = 65_536;
 const FORGET: usize = 4096;
 /// The number of closed runs whose ids are remembered, to recognise a second end.
 const MAX_CLOSED: usize = 1024;
-/// The most arrival times of one call.
-const MAX_ARRIVALS: usize = 1 << 20;
-
-/// A call that has started and not ended.
-pub(super) struct Run {
-    pub(super) id: RecordId,
-    pub(super) started: Instant,
-    /// The run is a chain that stands for an LLM request. Only a chain event closes it.
-    pub(super) decision: bool,
-    /// The thread of the start event.
-    thread: ThreadId,
-    /// Nanoseconds from the start to each token.
-    tokens: Vec<u64>,
-    /// Nanoseconds from the start to each event of the streaming protocol.
-    stream_events: Vec<u64>,
-}
-
-impl Run {
-    pub(super) fn new(now: SystemTime, decision: bool) -> Self {
-        Self {
-            id: RecordId::at(now),
-            started: Instant::now(),
-            decision,
-            thread: thread::current().id(),
-            tokens: Vec::new(),
-            stream_events: Vec::new(),
-        }
-    }
-
-    pub(super) fn elapsed_ns(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-
-    /// Nanoseconds from the start to each part of the answer. Some providers report each token in both ways: tokens win.
-    pub(super) fn arrivals(&self) -> &[u64] {
-        if self.tokens.is_empty() { &self.stream_events } else { &self.tokens }
-    }
-}
 
 /// Open runs by `LangChain`'s run id.
 #[derive(Default)]
 pub(super) struct OpenRuns {
-    runs: HashMap<u128, Run>,
+    runs: Map<u128, Box<Run>>,
     /// Run ids repeat, even among runs that are open at once. Later starts of an open id wait here in their order.
     /// An end belongs to the start in the same thread, if there is one. Otherwise the first end belongs to the first start.
-    waiting: VecDeque<(u128, Run)>,
+    waiting: VecDeque<(u128, Box<Run>)>,
     closed: VecDeque<u128>,
+    /// Runs that were given up. `LangChain` may still report the end of one, if the program passes copies of its run id.
+    given_up: VecDeque<(u128, Box<Run>)>,
+    /// Open runs by the address of the weak reference to their run id.
+    watched: Map<usize, (u128, RecordId)>,
+    /// The asyncio tasks that started open runs, by their address.
+    tasks: Map<usize, Task>,
+}
+
+#[derive(Default)]
+struct Task {
+    open: usize,
+    reference: Option<Py<PyAny>>,
 }
 
 /// The result of closing a run.
 pub(super) enum Closing {
-    Run(Run),
+    Run(Box<Run>),
     /// The run ended before.
     AlreadyClosed,
     /// No start of the run was recorded.
@@ -72,30 +48,38 @@ pub(super) enum Closing {
 }
 
 impl OpenRuns {
-    pub(super) fn open(&mut self, run_id: u128, run: Run) {
-        if self.count() >= MAX_RUNS {
-            self.forget_oldest();
+    /// Opens a run. Returns runs that are forgotten for it, and whether the run's task must be watched from now on.
+    pub(super) fn open(&mut self, run_id: u128, run: Box<Run>) -> (Vec<Run>, bool) {
+        let forgotten = if self.count() >= MAX_RUNS { self.forget_oldest() } else { Vec::new() };
+        let mut is_new_task = false;
+        if run.task != 0 {
+            let task = self.tasks.entry(run.task).or_default();
+            is_new_task = task.open == 0;
+            task.open += 1;
+        }
+        if let Some(watch) = &run.watch {
+            self.watched.insert(watch.as_ptr() as usize, (run_id, run.id));
         }
         match self.runs.entry(run_id) {
             Entry::Vacant(place) => _ = place.insert(run),
             Entry::Occupied(_) => self.waiting.push_back((run_id, run)),
         }
+        (forgotten, is_new_task)
     }
 
     pub(super) fn close(&mut self, run_id: u128, decision: bool) -> Closing {
         let here = self.waiting_here(run_id);
-        let Entry::Occupied(mut place) = self.runs.entry(run_id) else {
-            return if self.closed.contains(&run_id) { Closing::AlreadyClosed } else { Closing::Unknown };
-        };
+        let Entry::Occupied(mut place) = self.runs.entry(run_id) else { return self.close_again(run_id) };
         if place.get().decision != decision {
             return Closing::Unknown;
         }
         let next = here.or_else(|| self.waiting.iter().position(|(id, _)| *id == run_id));
-        let run = match next.and_then(|at| self.waiting.remove(at)) {
+        let mut run = match next.and_then(|at| self.waiting.remove(at)) {
             Some((_, run)) if here.is_some() => run,
             Some((_, next)) => place.insert(next),
             None => place.remove(),
         };
+        self.unwatch(&mut run);
         if self.closed.len() >= MAX_CLOSED {
             self.closed.pop_front();
         }
@@ -103,38 +87,121 @@ impl OpenRuns {
         Closing::Run(run)
     }
 
+    /// Takes a run that was given up. Its end came after all.
+    #[cold]
+    fn close_again(&mut self, run_id: u128) -> Closing {
+        let given_up = self.given_up.iter().position(|(id, _)| *id == run_id);
+        match given_up.and_then(|at| self.given_up.remove(at)) {
+            Some((_, run)) => {
+                self.closed.push_back(run_id);
+                Closing::Run(run)
+            }
+            None if self.closed.contains(&run_id) => Closing::AlreadyClosed,
+            None => Closing::Unknown,
+        }
+    }
+
+    /// Stops watching a run. The last run of a task takes the reference to the task along.
+    fn unwatch(&mut self, run: &mut Run) {
+        if let Some(watch) = &run.watch {
+            self.watched.remove(&(watch.as_ptr() as usize));
+        }
+        if run.task != 0
+            && let Entry::Occupied(mut task) = self.tasks.entry(run.task)
+        {
+            task.get_mut().open -= 1;
+            if task.get().open == 0 {
+                run.task_reference = task.remove().reference;
+            }
+        }
+    }
+
+    /// Keeps the reference to a task that is watched from now on. Returns it when the task's runs have ended meanwhile.
+    pub(super) fn watch_task(&mut self, task: usize, reference: Py<PyAny>) -> Option<Py<PyAny>> {
+        match self.tasks.get_mut(&task) {
+            Some(task) => task.reference.replace(reference),
+            None => Some(reference),
+        }
+    }
+
+    /// The run whose run id a weak reference watches.
+    pub(super) fn watched(&self, reference: usize) -> Option<(u128, RecordId)> {
+        self.watched.get(&reference).copied()
+    }
+
     pub(super) fn is_open(&self, run_id: u128) -> bool {
         self.runs.contains_key(&run_id)
     }
 
-    /// Notes the time at which a part of the answer arrives.
-    pub(super) fn add_arrival(&mut self, run_id: u128, arrival: Arrival) {
+    /// The open run of a record.
+    pub(super) fn get_mut(&mut self, run_id: u128, record: RecordId) -> Option<&mut Run> {
+        let waiting = self.waiting.iter_mut().filter(|(id, _)| *id == run_id).map(|(_, run)| run);
+        let run = self.runs.get_mut(&run_id).into_iter().chain(waiting).find(|run| run.id == record);
+        run.map(|run| &mut **run)
+    }
+
+    /// Adds a part of an answer to its run. Returns it when it isn't kept.
+    pub(super) fn add(&mut self, run_id: u128, arrival: Arrival) -> Option<Arrival> {
         let run = match self.waiting_here(run_id) {
             Some(at) => self.waiting.get_mut(at).map(|(_, run)| run),
             None => self.runs.get_mut(&run_id),
         };
-        if let Some(run) = run {
-            let elapsed = run.elapsed_ns();
-            let times = match arrival {
-                Arrival::Token => &mut run.tokens,
-                Arrival::StreamEvent => &mut run.stream_events,
-            };
-            if times.len() < MAX_ARRIVALS {
-                times.push(elapsed);
-            }
+        let run = match run {
+            None if self.given_up.is_empty() => None,
+            None => self.given_up.iter_mut().find(|(id, _)| *id == run_id).map(|(_, run)| run),
+            run => run,
+        };
+        match run {
+            Some(run) => run.add(arrival),
+            None => Some(arrival),
         }
     }
 
     /// The index in `waiting` of this thread's run. None when it has no run there, or when the run in `runs` is this thread's.
     fn waiting_here(&self, run_id: u128) -> Option<usize> {
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() || self.runs.get(&run_id)?.is_of_this_thread() {
             return None;
         }
-        let here = thread::current().id();
-        if self.runs.get(&run_id)?.thread == here {
-            return None;
-        }
-        self.waiting.iter().position(|(id, run)| *id == run_id && run.thread == here)
+        self.waiting.iter().position(|(id, run)| *id == run_id && run.is_of_this_thread())
+    }
+
+    /// Takes one open run out.
+    pub(super) fn give_up(&mut self, run_id: u128, record: RecordId) -> Option<Box<Run>> {
+        let run = if self.runs.get(&run_id)?.id == record {
+            let next = self.waiting.iter().position(|(id, _)| *id == run_id);
+            match next.and_then(|at| self.waiting.remove(at)) {
+                Some((_, next)) => self.runs.insert(run_id, next),
+                None => self.runs.remove(&run_id),
+            }
+        } else {
+            let at = self.waiting.iter().position(|(id, run)| *id == run_id && run.id == record)?;
+            self.waiting.remove(at).map(|(_, run)| run)
+        };
+        let mut run = run?;
+        self.unwatch(&mut run);
+        Some(run)
+    }
+
+    /// Keeps a run that was given up, for an end that comes after all. Returns a run that is forgotten for it.
+    pub(super) fn remember(&mut self, run_id: u128, run: Box<Run>) -> Option<(u128, Box<Run>)> {
+        self.given_up.push_back((run_id, run));
+        if self.given_up.len() > MAX_CLOSED { self.given_up.pop_front() } else { None }
+    }
+
+    /// The open runs that fulfil a condition, by run id and record.
+    pub(super) fn find(&self, condition: impl Fn(&Run) -> bool) -> Vec<(u128, RecordId)> {
+        let waiting = self.waiting.iter().map(|(run_id, run)| (*run_id, run));
+        let all = self.runs.iter().map(|(run_id, run)| (*run_id, run)).chain(waiting);
+        all.filter(|(_, run)| condition(run)).map(|(run_id, run)| (run_id, run.id)).collect()
+    }
+
+    /// Whether a task started open runs.
+    pub(super) fn has_task(&self, task: usize) -> bool {
+        self.tasks.contains_key(&task)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
     }
 
     fn count(&self) -> usize {
@@ -142,35 +209,30 @@ impl OpenRuns {
     }
 
     #[cold]
-    fn forget_oldest(&mut self) {
+    fn forget_oldest(&mut self) -> Vec<Run> {
         let runs = self.runs.values().chain(self.waiting.iter().map(|(_, run)| run));
         let mut ids: Vec<RecordId> = runs.map(|run| run.id).collect();
         // Record ids sort by the time at which they were made.
         let (_, newest_to_forget, _) = ids.select_nth_unstable(FORGET - 1);
         let limit = *newest_to_forget;
-        self.waiting.retain(|(_, run)| run.id > limit);
-        self.runs.retain(|_, run| run.id > limit);
-        for (run_id, run) in std::mem::take(&mut self.waiting) {
-            self.open(run_id, run);
+        let mut forgotten = Vec::with_capacity(FORGET);
+        for (run_id, record) in self.find(|run| run.id <= limit) {
+            forgotten.extend(self.give_up(run_id, record).map(|run| *run));
         }
+        forgotten
     }
-}
-
-/// How `LangChain` reports a part of an answer.
-#[derive(Clone, Copy)]
-pub(super) enum Arrival {
-    /// By `on_llm_new_token`.
-    Token,
-    /// By `on_stream_event`, an event of the streaming protocol.
-    StreamEvent,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::thread;
+    use std::time::SystemTime;
 
-    fn run() -> Run {
-        Run::new(SystemTime::now(), false)
+    use pyo3::Python;
+
+    fn run() -> Box<Run> {
+        Box::new(Run::new(SystemTime::now(), None, false))
     }
 
     fn close(runs: &mut OpenRuns, run_id: u128) -> Option<RecordId> {
@@ -201,7 +263,7 @@ mod tests {
         for run in [first, second, third] {
             runs.open(7, run);
         }
-        runs.add_arrival(7, Arrival::Token);
+        assert!(runs.add(7, Arrival::StreamEvent).is_none());
         let Closing::Run(run) = runs.close(7, false) else { panic!("the run is open") };
         assert_eq!((run.id, run.arrivals().len()), (ids.1, 1));
         assert_eq!((close(&mut runs, 7), close(&mut runs, 7)), (Some(ids.2), Some(ids.0)));
@@ -219,13 +281,30 @@ mod tests {
     }
 
     #[test]
-    fn stream_events_count_only_in_a_run_without_tokens() {
+    fn a_run_that_was_given_up_can_still_end_once() {
         let mut runs = OpenRuns::default();
-        runs.open(1, run());
-        runs.add_arrival(1, Arrival::StreamEvent);
-        runs.add_arrival(1, Arrival::StreamEvent);
-        runs.add_arrival(1, Arrival::Token);
-        let Closing::Run(run) = runs.close(1, false) else { panic!("the run is open") };
-        assert_eq!(run.arrivals().len(), 1);
+        let (first, second) = (run(), run());
+        let ids = (first.id, second.id);
+        runs.open(7, first);
+        runs.open(7, second);
+        assert!(runs.give_up(7, RecordId([0; 16])).is_none());
+        let given_up = runs.give_up(7, ids.0).expect("the run is open");
+        assert!(runs.remember(7, given_up).is_none());
+        assert_eq!((close(&mut runs, 7), close(&mut runs, 7)), (Some(ids.1), Some(ids.0)));
+        assert!(matches!(runs.close(7, false), Closing::AlreadyClosed));
+    }
+
+    #[test]
+    fn the_open_runs_of_a_task_are_counted() {
+        let mut runs = OpenRuns::default();
+        let of_task = || Box::new(Run { task: 5, ..*run() });
+        assert!(runs.open(1, of_task()).1);
+        assert!(!runs.open(2, of_task()).1);
+        close(&mut runs, 1);
+        assert!(runs.has_task(5));
+        assert_eq!(runs.find(|run| run.task == 5).len(), 1);
+        close(&mut runs, 2);
+        assert!(!runs.has_task(5));
+        assert!(runs.open(3, of_task()).1);
     }
 }

@@ -9,10 +9,11 @@ use super::IngestReport;
 use super::chunk::{Chunk, Event, Progress};
 use super::index::Index;
 use crate::ids::SinkId;
-use crate::state::{CallEnd, FrameKind, State};
+use crate::state::{CallEnd, FLAG_INFERRED, FrameKind, State};
 use crate::store::Store;
 use crate::store::callbacks::{CallbackEntry, EntryKey, sinks};
 use crate::store::db::trees::{cursor_key, number_key, put_last, record_key, sealed_seq, tail_seq, with_seal};
+use crate::store::records::body;
 use crate::store::records::row::StateRow;
 use crate::store::records::transition::{Change, load};
 use crate::{Millis, RecordId, Result, Seq, labels};
@@ -100,7 +101,18 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
             let (fresh, (seq, row)) = (&mut self.records[*at], &mut self.rows[*at]);
             // A call that a forked child ended may have its end first.
             if std::mem::replace(&mut fresh.has[usize::from(part)], true) {
-                self.tally.duplicates += 1;
+                if !replaces(row, event) {
+                    self.tally.duplicates += 1;
+                    return Ok(());
+                }
+                merge_into(row, event, SinkId::NONE);
+                let seq = *seq;
+                if let Some(at) = self.bodies.iter().rposition(|(body, of, _)| (*body, *of) == (seq, part)) {
+                    let (.., replaced) = self.bodies.swap_remove(at);
+                    self.uncount(sizes(replaced));
+                }
+                self.bodies.push((seq, part, stored));
+                self.count(event, stored);
                 return Ok(());
             }
             // The labels of an end are a prefix of the labels of its start.
@@ -156,10 +168,14 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
         // An end after the record was swept replaces "abandoned", unless the record was sent already.
         let open = row.ended == CallEnd::No || (row.ended == CallEnd::Abandoned && row.state == State::Pending);
         let key = record_key(seq, event.part());
-        let known = self.change.trees.records.get(self.change.txn, &key)?.is_some();
-        if known || (event.is_terminal() && !open) {
+        let known = self.change.trees.records.get(self.change.txn, &key)?.map(sizes);
+        let is_new = known.is_none() && (open || !event.is_terminal());
+        if !(is_new || row.state == State::Pending && replaces(&row, event)) {
             self.tally.duplicates += 1;
             return Ok(());
+        }
+        if let Some(replaced) = known {
+            self.uncount(replaced);
         }
         self.change.trees.records.put(self.change.txn, &key, stored)?;
         self.count(event, stored);
@@ -178,6 +194,13 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
         self.change.counts.raw_bytes += event.body_len as u64;
         self.change.counts.stored_bytes += stored.len() as u64;
         self.tally.frames += 1;
+    }
+
+    /// Takes a stored body out of the counts: another replaces it.
+    fn uncount(&mut self, (raw, stored): (u64, u64)) {
+        let counts = &mut self.change.counts;
+        counts.raw_bytes = counts.raw_bytes.saturating_sub(raw);
+        counts.stored_bytes = counts.stored_bytes.saturating_sub(stored);
     }
 
     fn finish(mut self) -> Result<Tally> {
@@ -206,7 +229,20 @@ fn save_progress(change: &mut Change<'_, '_>, step: &Progress) -> Result<()> {
     Ok(())
 }
 
+/// The bytes of a stored body, before and after compression.
+fn sizes(stored: &[u8]) -> (u64, u64) {
+    (body::raw_len(stored), stored.len() as u64)
+}
+
+/// Whether an event is the reported end of a call whose end was inferred.
+fn replaces(row: &StateRow, event: &Event) -> bool {
+    event.is_terminal() && row.flags & FLAG_INFERRED != 0 && event.flags & FLAG_INFERRED == 0
+}
+
 fn merge_into(row: &mut StateRow, event: &Event, sink: SinkId) {
+    if replaces(row, event) {
+        row.flags &= !FLAG_INFERRED;
+    }
     row.flags |= event.flags;
     if sink != SinkId::NONE {
         row.sink = sink;

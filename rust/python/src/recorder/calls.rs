@@ -1,0 +1,233 @@
+//! The calls of a recorder: each has a start event and an end event, made from the arguments of `LangChain`'s callbacks.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use plsync_journal::{CallEnd, FrameKind, RecordId, Spool};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyList};
+
+use super::answer::kind_of;
+use super::event;
+use super::field::{Envelope, Value};
+use super::open_runs::OpenRuns;
+use super::run::{Arrival, Run};
+use super::run_id::{RunId, RunKey, unreadable};
+use super::warning::warn_once;
+use crate::encode::class_path;
+
+/// The arguments of a start callback.
+pub(super) struct StartArguments<'a, 'py> {
+    pub(super) kind: &'static str,
+    /// The call is a chain that stands for an LLM request.
+    pub(super) decision: bool,
+    /// The argument that `LangChain` passes to every handler alike.
+    pub(super) argument: &'a Bound<'py, PyAny>,
+    pub(super) content: Content<'py>,
+    /// Further prompts of the run. `LangChain` passes none.
+    pub(super) more: Vec<Bound<'py, PyAny>>,
+    pub(super) serialized: &'a Bound<'py, PyAny>,
+    pub(super) run_id: &'a Bound<'py, PyAny>,
+    pub(super) parent_run_id: Option<&'a Bound<'py, PyAny>>,
+    pub(super) tags: Option<&'a Bound<'py, PyAny>>,
+    pub(super) metadata: Option<&'a Bound<'py, PyAny>>,
+    pub(super) params: Option<&'a Bound<'py, PyAny>>,
+    pub(super) options: Option<&'a Bound<'py, PyAny>>,
+    pub(super) name: Option<&'a Bound<'py, PyAny>>,
+}
+
+/// The arguments of an end or error callback.
+pub(super) struct EndArguments<'py> {
+    pub(super) ended: CallEnd,
+    pub(super) decision: bool,
+    pub(super) flags: u8,
+    pub(super) content: Content<'py>,
+    /// The answers to further prompts of the run. `LangChain` passes none.
+    pub(super) more: Vec<Bound<'py, PyAny>>,
+    pub(super) llm_output: Option<Bound<'py, PyAny>>,
+    pub(super) error: Option<Bound<'py, PyAny>>,
+}
+
+/// The field of an event that differs between kinds of models: its key and its value.
+pub(super) type Content<'py> = (&'static str, Bound<'py, PyAny>);
+
+impl<'py> EndArguments<'py> {
+    pub(super) fn new(ended: CallEnd, content: Content<'py>) -> Self {
+        Self { ended, decision: false, flags: 0, content, more: Vec::new(), llm_output: None, error: None }
+    }
+}
+
+/// The open calls, and the settings that their events share.
+pub(super) struct Calls {
+    pub(super) spool: Spool,
+    pub(super) pl_tags: Py<PyList>,
+    pub(super) sink: Option<String>,
+    pub(super) redact: Option<Py<PyAny>>,
+    /// Joins the parts of an answer: `python/plsync/recorder/arrived.py`.
+    join: Option<Py<PyAny>>,
+    /// Watches the run ids and tasks of open runs.
+    pub(super) watcher: PyOnceLock<Py<PyAny>>,
+    /// Locked for a few instructions at a time, with the GIL held and without running Python code.
+    open_runs: Mutex<OpenRuns>,
+}
+
+impl Calls {
+    pub(super) fn new(
+        spool: Spool,
+        pl_tags: Py<PyList>,
+        sink: Option<String>,
+        redact: Option<Py<PyAny>>,
+        join: Option<Py<PyAny>>,
+    ) -> Self {
+        Self { spool, pl_tags, sink, redact, join, watcher: PyOnceLock::new(), open_runs: Mutex::default() }
+    }
+
+    pub(super) fn is_open(&self, run_id: &Bound<'_, PyAny>) -> bool {
+        let key = RunKey::read(run_id);
+        self.open_runs().is_open(key.bits)
+    }
+
+    /// Adds a part of an answer that arrives.
+    pub(super) fn add(&self, run_id: &Bound<'_, PyAny>, arrival: Arrival) {
+        // Read before the lock is taken: an id of an unknown class may run Python code.
+        let key = RunKey::read(run_id);
+        let unused = self.open_runs().add(key.bits, arrival);
+        drop(unused);
+    }
+
+    pub(super) fn open_runs(&self) -> MutexGuard<'_, OpenRuns> {
+        self.open_runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the start event of a call.
+    pub(super) fn write_start(
+        &self,
+        call: &StartArguments<'_, '_>,
+        key: RunKey,
+        id: RecordId,
+        now: SystemTime,
+    ) -> PyResult<()> {
+        let py = call.run_id.py();
+        let parent = call.parent_run_id.filter(|parent| !parent.is_none());
+        let parent_run_id = parent.and_then(|parent| RunId::read(parent));
+        // Of the serialized model only the class is kept: the rest holds header values and credentials in URLs.
+        let class = call.serialized.cast::<PyDict>().ok().and_then(|fields| fields.get_item(intern!(py, "id")).ok()?);
+        let fields = [
+            ("v".into(), Value::Number(Some(1))),
+            ("kind".into(), Value::Text(call.kind)),
+            ("t".into(), Value::Number(Some(nanos(now)))),
+            ("run_id".into(), Value::Run(key.id)),
+            ("parent_run_id".into(), Value::Run(parent_run_id)),
+            ("class".into(), Value::Object(class)),
+            ("name".into(), Value::Searched(call.name.cloned())),
+            (call.content.0.into(), Value::Object(Some(call.content.1.clone()))),
+            ("params".into(), Value::Settings(call.params.cloned())),
+            ("options".into(), Value::Settings(call.options.cloned())),
+            ("tags".into(), Value::Searched(call.tags.cloned())),
+            ("pl_tags".into(), Value::Searched(Some(self.pl_tags.bind(py).clone().into_any()))),
+            ("metadata".into(), Value::Searched(call.metadata.cloned())),
+        ];
+        let sink = self.sink.as_deref();
+        let envelope =
+            Envelope { kind: FrameKind::Start, ended: CallEnd::No, flags: 0, id, run_id: key.id, parent_run_id, sink };
+        event::write(py, &self.spool, self.redact.as_ref(), envelope, &fields)?;
+        if key.id.is_none() {
+            return Err(unreadable("run_id", call.run_id));
+        }
+        match parent {
+            Some(parent) if parent_run_id.is_none() => Err(unreadable("parent_run_id", parent)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the end event of a call.
+    pub(super) fn write_end<'py>(
+        &self,
+        py: Python<'py>,
+        mut end: EndArguments<'py>,
+        run: Option<&Run>,
+        key: RunKey,
+        parent_run_id: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        let now = SystemTime::now();
+        // LangChain passes no part of an answer on when a streamed call fails inside a plain one.
+        if let Some(run) = run
+            && end.ended != CallEnd::Ok
+            && end.content.1.is_truthy().is_ok_and(|has_part| !has_part)
+            && let Some(arrived) = self.arrived(py, run)
+        {
+            end.content.1 = arrived;
+        }
+        let parent_run_id = parent_run_id.and_then(|parent| RunId::read(parent));
+        let arrivals = run.map_or(&[][..], Run::arrivals);
+        let mut fields = Vec::with_capacity(11);
+        fields.extend([
+            ("v".into(), Value::Number(Some(1))),
+            ("t".into(), Value::Number(Some(nanos(now)))),
+            ("elapsed".into(), Value::Number(run.map(Run::elapsed_ns))),
+        ]);
+        if run.is_none() {
+            fields.push(("kind".into(), Value::Text(kind_of(&end.content.1))));
+            fields.push(("run_id".into(), Value::Run(key.id)));
+            fields.push(("parent_run_id".into(), Value::Run(parent_run_id)));
+        }
+        fields.extend([
+            (end.content.0.into(), Value::Object(Some(end.content.1))),
+            ("llm_output".into(), Value::Object(end.llm_output)),
+            ("error".into(), Value::Searched(end.error)),
+            ("first_token".into(), Value::Number(arrivals.first().copied())),
+            ("chunks".into(), Value::Times(arrivals)),
+        ]);
+        let envelope = Envelope {
+            kind: FrameKind::End,
+            ended: end.ended,
+            flags: end.flags,
+            id: run.map_or_else(RecordId::new, |run| run.id),
+            run_id: key.id,
+            parent_run_id,
+            sink: None,
+        };
+        event::write(py, &self.spool, self.redact.as_ref(), envelope, &fields)
+    }
+
+    /// The part of an answer that arrived; None without one.
+    fn arrived<'py>(&self, py: Python<'py>, run: &Run) -> Option<Bound<'py, PyAny>> {
+        if run.pieces.is_empty() {
+            return None;
+        }
+        let pieces = PyList::new(py, run.pieces.iter().map(|piece| piece.bind(py))).ok()?;
+        self.join.as_ref()?.bind(py).call1((pieces,)).ok()
+    }
+
+    /// Runs `work`. An error or a panic of it is counted and does not reach the caller.
+    pub(super) fn without_raising(&self, py: Python<'_>, work: impl FnOnce() -> PyResult<()>) {
+        let reason = match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => {
+                event::interrupt_again(py, &error);
+                let class = class_path(&error.get_type(py));
+                let text =
+                    error.value(py).str().map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned());
+                format!("{class}: {text}")
+            }
+            Err(_) => "a panic in the recorder".to_owned(),
+        };
+        // A panic while a failure is counted can't be reported anywhere.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.note_failure(py, &reason)));
+    }
+
+    /// Counts an event that could not be recorded, and warns once.
+    pub(super) fn note_failure(&self, py: Python<'_>, reason: &str) {
+        py.detach(|| self.spool.note_failure(reason));
+        warn_once(py, reason);
+    }
+}
+
+/// Nanoseconds since the epoch.
+fn nanos(time: SystemTime) -> u64 {
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
+}
