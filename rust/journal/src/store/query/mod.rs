@@ -10,13 +10,12 @@ use std::ops::Bound;
 
 use memchr::memmem::Finder;
 
-use crate::frame::array;
 use crate::store::Store;
 use crate::store::db::trees::{label_prefix, request_key, seq_key, tail_seq};
 use crate::store::records::read::read_row;
 use crate::store::records::row::{Row, StateRow};
 use crate::store::records::transition::load;
-use crate::{RecordId, RequestId, Result, Seq};
+use crate::{Error, RecordId, RequestId, Result, Seq};
 pub use filter::Query;
 use filter::{is_empty, json_escaped, matching};
 use plan::{rarest, walk, work_list};
@@ -72,7 +71,7 @@ impl Store {
         let (Some(low), Some(high)) = (bound("0"), bound("f")) else { return Ok(Vec::new()) };
         self.db().read(|txn, trees| {
             let range = (Bound::Included(&low.0[..]), Bound::Included(&high.0[..]));
-            trees.ids.range(txn, &range)?.take(limit).map(|entry| Ok(RecordId(array(entry?.0, 0)))).collect()
+            trees.ids.range(txn, &range)?.take(limit).map(|entry| tail_id(entry?.0)).collect()
         })
     }
 
@@ -81,7 +80,7 @@ impl Store {
         self.db().read(|txn, trees| {
             let prefix = label_prefix(kind, value);
             let entries = trees.labels.rev_prefix_iter(txn, &prefix)?.take(limit);
-            entries.map(|entry| Ok(RecordId(array(entry?.0, prefix.len())))).collect()
+            entries.map(|entry| tail_id(entry?.0)).collect()
         })
     }
 
@@ -114,11 +113,18 @@ impl Store {
             let below = trees.ids.get_lower_than(txn, &id.0)?;
             let above = trees.ids.get_greater_than(txn, &id.0)?;
             let hex = id.hex();
-            let common = [below, above].into_iter().flatten().map(|(key, _)| {
-                let other = RecordId(array(key, 0)).hex();
-                hex.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count()
-            });
-            Ok((common.max().unwrap_or(0) + 1).min(32))
+            let mut longest = 0;
+            for (key, _) in [below, above].into_iter().flatten() {
+                let other = tail_id(key)?.hex();
+                longest = longest.max(hex.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count());
+            }
+            Ok((longest + 1).min(32))
         })
     }
+}
+
+/// The record id in the last sixteen bytes of a key.
+fn tail_id(key: &[u8]) -> Result<RecordId> {
+    let id = key.last_chunk().ok_or_else(|| Error::Corrupt("a key of the store is too short".into()))?;
+    Ok(RecordId(*id))
 }
