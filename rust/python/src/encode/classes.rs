@@ -9,6 +9,8 @@ use pyo3::types::{
 };
 use pyo3::{ffi, intern};
 
+use super::pydantic;
+
 /// The class of `message.text`.
 const TEXT: &str = "TextAccessor";
 
@@ -63,7 +65,8 @@ pub(super) fn known_kind(object: &Bound<'_, PyAny>) -> Option<Kind> {
     known.as_ref()?.get(&(object.get_type_ptr() as usize)).map(|(_, kind)| *kind)
 }
 
-/// The last few types, because most objects of an event share theirs. Valid only while no Python code runs.
+/// The last few types, because most objects of an event share theirs. An address may belong to another type by now, if a finalizer
+/// emptied the cache. So a kind found here is a hint: readers check the object again.
 #[derive(Default)]
 pub(super) struct Recent {
     types: [Option<(usize, Kind)>; 4],
@@ -91,9 +94,10 @@ pub(super) fn kind(object: &Bound<'_, PyAny>) -> Kind {
     }
     let class = object.get_type();
     let kind = match inspect(&class) {
-        None => Kind::Foreign,
         Some(_) if object.is_instance_of::<PyString>() => Kind::Text,
-        Some(tag) => Kind::Model(tag),
+        // A class with a name of LangChain's that is no pydantic model may run code when its attributes are read.
+        Some(tag) if pydantic::is_model(&class) => Kind::Model(tag),
+        _ => Kind::Foreign,
     };
     let evicted = {
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -171,22 +175,6 @@ pub(super) fn nearest_tag(bases: &Bound<'_, PyTuple>) -> Option<&'static str> {
 /// An object's class and its bases, nearest first. Calls the metaclass, which may raise.
 pub(super) fn bases<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
     Ok(object.get_type().getattr(intern!(object.py(), "__mro__"))?.cast_into()?)
-}
-
-/// The field dict and the extras of a pydantic object. Runs no Python code.
-pub(super) fn fields<'py>(object: &Bound<'py, PyAny>) -> Option<(Bound<'py, PyDict>, Option<Bound<'py, PyDict>>)> {
-    let py = object.py();
-    // SAFETY: the object is alive and the GIL is held; the result is a new reference or null with an error set. The generic
-    // functions do not call the class's own __getattribute__ and __getattr__, so no Python code runs.
-    let fields = unsafe {
-        Bound::from_owned_ptr_or_err(py, ffi::PyObject_GenericGetDict(object.as_ptr(), std::ptr::null_mut()))
-    };
-    let name = intern!(py, "__pydantic_extra__");
-    // SAFETY: as above.
-    let extras =
-        unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyObject_GenericGetAttr(object.as_ptr(), name.as_ptr())) };
-    let extras = extras.ok().and_then(|extras| extras.cast_into::<PyDict>().ok()).filter(|extras| !extras.is_empty());
-    Some((fields.ok()?.cast_into::<PyDict>().ok()?, extras))
 }
 
 #[cfg(test)]

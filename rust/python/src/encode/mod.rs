@@ -7,6 +7,7 @@ mod classes;
 mod key_cache;
 mod limits;
 mod plain;
+mod pydantic;
 mod secrets;
 mod stdlib;
 mod tagged;

@@ -1,4 +1,7 @@
-//! Writes the JSON of plain objects in one pass. No Python code runs during the pass, so no object can change.
+//! Writes the JSON of plain objects in one pass.
+//!
+//! The pass calls no code of the objects. But an allocation may start the garbage collector, whose finalizers are Python code and may
+//! change any container. So the writer holds a reference to each container that it walks.
 
 use std::sync::MutexGuard;
 
@@ -6,11 +9,11 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString};
 
-use super::classes::{self, Kind, Recent};
+use super::classes::{Kind, Recent};
 use super::key_cache::{Hint, KeyCache, hint_of, key_cache};
 use super::limits::{MAX_DEPTH, MAX_NODES};
 use super::secrets::{self, Part};
-use super::text;
+use super::{pydantic, text};
 use crate::redact::REDACTED;
 
 /// The object has a part that is not plain. [`super::tagged`] encodes such an object.
@@ -48,16 +51,18 @@ impl Writer<'_> {
         let class = object.get_type_ptr();
         let is = |exact: *mut ffi::PyTypeObject| std::ptr::eq(class, exact);
         // SAFETY: the compared addresses belong to the interpreter's static type objects. Each unchecked cast follows the
-        // comparison that proves it.
+        // comparison that proves it. The class of an exact built-in object does not change.
         unsafe {
             if is(&raw mut ffi::PyUnicode_Type) {
                 return self.text(object.cast_unchecked());
             } else if object.is_none() {
                 self.out.extend_from_slice(b"null");
             } else if is(&raw mut ffi::PyDict_Type) {
-                return self.dict(object.cast_unchecked(), depth);
+                let held = object.clone();
+                return self.dict(held.cast_unchecked(), depth);
             } else if is(&raw mut ffi::PyList_Type) {
-                return self.list(object.cast_unchecked(), depth);
+                let held = object.clone();
+                return self.list(held.cast_unchecked(), depth);
             } else if is(&raw mut ffi::PyBool_Type) {
                 self.out.extend_from_slice(if object.is(&*PyBool::new(object.py(), true)) {
                     b"true"
@@ -69,7 +74,8 @@ impl Writer<'_> {
             } else if is(&raw mut ffi::PyFloat_Type) {
                 return self.float(ffi::PyFloat_AsDouble(object.as_ptr()));
             } else {
-                return self.model(object, depth);
+                let held = object.clone();
+                return self.model(&held, depth);
             }
         }
         Ok(())
@@ -112,10 +118,11 @@ impl Writer<'_> {
         let py = dict.py();
         let start = self.out.len();
         let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
-        // SAFETY: nothing in the loop runs Python code or releases the GIL. So the dict does not change, and it keeps the borrowed
-        // key and value alive.
+        // SAFETY: the caller holds the dict, and the GIL is held. PyDict_Next checks the position against the dict at each call. If
+        // a finalizer has changed the dict, entries are skipped or repeated.
         while unsafe { ffi::PyDict_Next(dict.as_ptr(), &raw mut at, &raw mut key, &raw mut value) } != 0 {
-            // SAFETY: as above; PyDict_Next has set both to objects.
+            // SAFETY: PyDict_Next has set both to objects that the dict holds. Nothing runs Python code until `write_under`. The key is
+            // not used after it, and `value` holds each object that it walks.
             let (key, value) = unsafe { (Borrowed::from_ptr(py, key), Borrowed::from_ptr(py, value)) };
             let key = key.cast_exact::<PyString>().map_err(|_| NotPlain)?;
             let hint = if let Some(cached) = self.key_cache.as_mut().and_then(|cache| cache.find(&key)) {
@@ -177,11 +184,10 @@ impl Writer<'_> {
         // The copier inspects new types, because an inspection may run Python code.
         let name = match self.classes.known_kind(object) {
             Some(Kind::Model(name)) => name,
-            // SAFETY: the object is a str, and reading its text does not depend on its class.
-            Some(Kind::Text) => return self.text(unsafe { object.cast_unchecked() }),
+            Some(Kind::Text) => return self.text(object.cast().map_err(|_| NotPlain)?),
             Some(Kind::Foreign) | None => return Err(NotPlain),
         };
-        let (fields, extras) = classes::fields(object).ok_or(NotPlain)?;
+        let (fields, extras) = pydantic::fields(object).ok_or(NotPlain)?;
         for part in ["{\"$\":\"", name, "\",\"v\":"] {
             self.out.extend_from_slice(part.as_bytes());
         }

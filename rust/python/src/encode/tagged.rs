@@ -15,7 +15,7 @@ use super::key_cache::Hint;
 use super::limits::{MAX_DEPTH, MAX_NODES};
 use super::secrets::Part;
 use super::tags::{CopyResult, base64, class_path, copy_float, copy_str, model, tag};
-use super::{secrets, stdlib};
+use super::{pydantic, secrets, stdlib};
 use crate::handover;
 
 /// The longest `repr` that is kept, in characters.
@@ -93,7 +93,7 @@ impl Copier {
         } else if let Kind::Text = classes::kind(object) {
             self.copy(&classes::exact_str(object)?, depth)?
         } else if let Kind::Model(name) = classes::kind(object) {
-            let Some((fields, extras)) = classes::fields(object) else { return Ok(None) };
+            let Some((fields, extras)) = pydantic::fields(object) else { return Ok(None) };
             self.copy_model(name, &fields, extras.as_ref(), depth)?
         } else if let Ok(bytes) = object.cast_exact::<PyBytes>() {
             if let Some(redacted) = self.redacted_bytes(bytes) {
@@ -297,13 +297,13 @@ impl Copier {
             return self.copy(&exact, depth).map(Some);
         }
         if let Some(name) = classes::nearest_tag(&bases) {
-            let Some((fields, extras)) = classes::fields(object) else { return Ok(None) };
+            let Some((fields, extras)) = pydantic::fields(object) else { return Ok(None) };
             return self.copy_model(name, &fields, extras.as_ref(), depth).map(Some);
         }
         if bases.iter().any(|base| stdlib.kind_of_base(&base).is_some()) {
             return Ok(Some(object.str()?.into_any()));
         }
-        if is_model && let Some((fields, extras)) = classes::fields(object) {
+        if is_model && let Some((fields, extras)) = pydantic::fields(object) {
             let all = fields.copy()?;
             if let Some(extras) = extras {
                 all.update(extras.as_mapping())?;
