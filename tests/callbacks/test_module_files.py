@@ -227,6 +227,16 @@ def test_a_module_that_a_callback_imports_later_is_checked_too(here: Path, local
         on_id(1)
 
 
+def test_the_target_of_a_link_is_checked_with_its_directory(here: Path, tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o777)
+    (tmp_path / "shared" / "elsewhere.py").write_text(function())
+    (here / "local_app.py").symlink_to(tmp_path / "shared" / "elsewhere.py")
+    refused("shared can be written to by every user")
+    (tmp_path / "shared").chmod(0o755)
+    assert import_sink("local_app:on_id")(7) == 7
+
+
 def test_a_directory_that_the_user_names_is_not_checked(
     here: Path, local_app: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

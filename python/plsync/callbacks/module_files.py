@@ -65,7 +65,9 @@ class WorkingDirectory:
         """
         for place in filter(self._holds, _places(spec)):
             inside = [above for above in Path(place).parents if above == self.path or self.path in above.parents]
-            for path in (*reversed(inside), Path(place)):
+            # A link leads to a directory in which another user may be able to replace the file.
+            target = Path(place).resolve()
+            for path in (*reversed(inside), target.parent, target):
                 if reason := refusal(path):
                     raise ImportError(f"{path} {reason}", name=spec.name)
 
