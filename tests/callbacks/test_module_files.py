@@ -20,7 +20,7 @@ from plsync.errors import SinkUnavailable
 from plsync.testing import PromptLayerServer
 from tests.support.calls import write_calls
 from tests.support.commands import PLSYNC, environment
-from tests.support.users import NOBODY, needs_root
+from tests.support.users import STRANGER, needs_root
 
 needs_safe_path = pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no safe path")
 
@@ -195,7 +195,7 @@ def refused(match: str) -> None:
 def test_a_file_or_directory_of_another_user_is_refused(here: Path, local_app: Path, name: str) -> None:
     (here / "__pycache__").mkdir()
     subprocess.run([sys.executable, "-m", "compileall", "-q", str(local_app)], check=True)
-    os.chown(here / name, NOBODY, NOBODY)
+    os.chown(here / name, STRANGER, STRANGER)
     refused("belongs to user 65534")
 
 
@@ -212,7 +212,7 @@ def test_a_file_that_others_can_write_to_is_refused(local_app: Path) -> None:
 
 @needs_root
 def test_a_group_is_trusted_only_if_it_is_the_users_own(here: Path, local_app: Path) -> None:
-    os.chown(here, 0, NOBODY)
+    os.chown(here, 0, STRANGER)
     here.chmod(0o775)
     refused("can be written to by its group 65534")
     os.chown(here, 0, 0)
