@@ -180,3 +180,29 @@ def test_a_caught_miss_fails_beside_subtests(tests: pytest.Pytester) -> None:
     result = run(tests)
     assert result.ret != 0
     result.stdout.fnmatch_lines(["*the test passed, but a model call had no response*"])
+
+
+def test_a_recording_that_cannot_be_pruned_fails_the_run_at_its_end(
+    tests: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tests.makepyfile(test_app=SKIPPED.replace("if os.environ", "if not os.environ"))
+    monkeypatch.setenv("BREAK", "1")
+    run(tests, "--plsync-record=once").assert_outcomes(passed=1)
+    tests.makepyfile(test_app=SKIPPED.replace('model().invoke("b")', "").replace("if os.environ", "if not os.environ"))
+    tests.makeconftest(
+        """
+        import pytest
+        from plsync.errors import ReplayError
+        from plsync.replay import Recording
+
+        @pytest.fixture(autouse=True)
+        def full_disk(monkeypatch):
+            def prune(self):
+                raise ReplayError("the disk is full")
+            Recording.prune = prune
+        """
+    )
+    result = tests.runpytest_subprocess("--plsync-prune")
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*errors: the disk is full"])

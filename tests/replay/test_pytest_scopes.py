@@ -189,14 +189,15 @@ def test_of_the_package(plsync_package_recording):
 
 @pytest.mark.parametrize("processes", [(), ("-n", "2")])
 def test_tests_share_the_recording_of_their_scope(tests: pytest.Pytester, processes: tuple[str, ...]) -> None:
-    tests.makepyfile(test_app=SHARED)
+    package = tests.mkpydir("package")
+    (package / "test_app.py").write_text(SHARED)
     tests.runpytest_subprocess("--plsync-record=once", *processes).assert_outcomes(passed=7)
     found = {path: set(questions(tests.path / path)) for path in recordings(tests)}
     assert found == {
         "recordings/pytest-session.jsonl": {"the same"},
-        "recordings/pytest-package.jsonl": {"the same"},
-        "recordings/test_app.jsonl": {"the same", "index"},
-        "recordings/test_app/TestClass.jsonl": {"the same", "class 0", "class 1", "class 2"},
+        "package/recordings/pytest-package.jsonl": {"the same"},
+        "package/recordings/test_app.jsonl": {"the same", "index"},
+        "package/recordings/test_app/TestClass.jsonl": {"the same", "class 0", "class 1", "class 2"},
     }
     live(tests, "Rome")
     for selection in (["-k", "class or fixture"], ["-k", "2"], [], processes):

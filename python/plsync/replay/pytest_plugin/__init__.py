@@ -103,8 +103,8 @@ def pytest_fixture_setup(fixturedef: Any, request: Any) -> Iterator[None]:
         yield
         return
     # Finalizers run in reverse: ``close`` after the teardown of the fixture, and ``open`` before it.
-    fixturedef.addfinalizer(cover.close)
     cover.open()
+    fixturedef.addfinalizer(cover.close)
     try:
         yield
     finally:
@@ -206,6 +206,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         outcomes.find_stale(config.stash[_collected])
     if worker is None:
         outcomes.finish_shared(config.stash[_expected])
+        if outcomes.problems and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
     else:
         found = {**outcomes.for_controller(), "expected": config.stash[_expected]}
         config.workeroutput["plsync"] = found  # type: ignore[attr-defined]

@@ -6,6 +6,8 @@ only when its protocol has ended.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +36,7 @@ class Outcomes:
         self.unused: list[str] = []
         self.silent: list[str] = []
         self.stale: list[str] = []
+        self.problems: list[str] = []
         self.shared: dict[str, dict[str, list[str]]] = {}
 
     # --- one test ---
@@ -63,13 +66,26 @@ class Outcomes:
         called = [report for report in reports if report.when == "call"]
         passed = bool(called) and all(report.outcome == "passed" for report in reports)
         if use.recording is not None:
-            self._finish_recording(item, use, use.recording, passed)
+            with self._noting_problems():
+                self._finish_recording(item, use, use.recording, passed)
         for recording in use.wide:
             self._share(recording.path, item, recording, passed=passed, is_user=False)
         needs = self._config.stash[with_calls].intersection(getattr(item, "fixturenames", ()))
         if passed and use.recording is not None and not any(use.counts.values()) and not needs:
             self.silent.append(item.nodeid)
         del item.stash[use_of_item]
+
+    @contextlib.contextmanager
+    def _noting_problems(self) -> Iterator[None]:
+        """A recording that cannot be changed must not stop the run: the error fails the run at its end."""
+        try:
+            yield
+        except Exception as error:
+            from plsync.errors import ReplayError  # noqa: PLC0415 - few runs get here
+
+            if not isinstance(error, (ReplayError, OSError)):
+                raise
+            self.problems.append(str(error))
 
     def _finish_recording(self, item: pytest.Item, use: Use, recording: Any, passed: bool) -> None:
         own = recording.path == layout_of(item.config).of_test(item.path, item.nodeid)
@@ -97,13 +113,15 @@ class Outcomes:
 
     def for_controller(self) -> dict[str, Any]:
         """The findings of a worker of xdist."""
-        return {"unused": self.unused, "silent": self.silent, "stale": self.stale, "shared": self.shared}
+        names = ("unused", "silent", "stale", "problems", "shared")
+        return {name: getattr(self, name) for name in names}
 
     def add_worker(self, found: dict[str, Any]) -> None:
         """Add the findings of a worker of xdist."""
         self.unused += found.get("unused", [])
         self.silent += found.get("silent", [])
         self.stale += found.get("stale", [])
+        self.problems += found.get("problems", [])
         for path, entry in found.get("shared", {}).items():
             mine = self.shared.setdefault(path, {name: [] for name in entry})
             for name, values in entry.items():
@@ -115,27 +133,30 @@ class Outcomes:
         Args:
             expected: the ids of all tests of each such recording.
         """
+        for path, entry in sorted(self.shared.items()):
+            if not entry["failed"] and set(expected.get(path, [""])) <= set(entry["passed"]):
+                with self._noting_problems():
+                    self._finish_shared_file(path, entry)
+
+    def _finish_shared_file(self, path: str, entry: dict[str, list[str]]) -> None:
         from plsync.replay.storage.file import RecordingFile, key_of  # noqa: PLC0415 - few runs get here
 
-        for path, entry in sorted(self.shared.items()):
-            if entry["failed"] or not set(expected.get(path, [""])) <= set(entry["passed"]):
-                continue
-            file = RecordingFile(path)
-            used = {key.encode() for key in entry["keys"]}
-            unused = [line for line in file.read() if key_of(line) not in (*used, None)]
-            if not unused:
-                continue
-            if self._config.getoption("--plsync-prune") or entry["modes"] == ["all"]:
-                with file.rewrite() as (lines, replace):
-                    replace([line for line in lines if line not in unused])
-                file.sweep()
-            else:
-                numbers = [number for number, line in enumerate(file.read(), 2) if line in unused]
-                self.unused += [f"{_shown(self._config, Path(path))}: line {number}" for number in numbers]
+        file = RecordingFile(path)
+        used = {None, *(key.encode() for key in entry["keys"])}
+        lines = file.read()
+        unused = [number for number, line in enumerate(lines, 2) if key_of(line) not in used]
+        if not unused:
+            return
+        if self._config.getoption("--plsync-prune") or entry["modes"] == ["all"]:
+            with file.rewrite() as (lines, replace):
+                replace([line for line in lines if key_of(line) in used])
+            file.sweep()
+        else:
+            self.unused += [f"{_shown(self._config, Path(path))}: line {number}" for number in unused]
 
     def print_summary(self, terminalreporter: Any) -> None:
         """Print the totals, and the unused calls and recordings."""
-        if not self._tests and not self.stale:
+        if not self._tests and not self.stale and not self.problems:
             return
         from plsync._terminal import visible_line  # noqa: PLC0415 - most runs print no summary
 
@@ -147,6 +168,7 @@ class Outcomes:
             ("recorded calls that no test used", self.unused),
             (stale, self.stale),
             ("tests with a recording that called no model", self.silent),
+            ("errors", self.problems),
         ):
             if found:
                 more = f" and {len(found) - _MAX_SHOWN} more" if len(found) > _MAX_SHOWN else ""
@@ -159,9 +181,10 @@ class Outcomes:
         stale = recording_paths.stale_recordings(collected, layout_of(self._config))
         if self._config.getoption("--plsync-prune"):
             for path in stale:
-                path.unlink(missing_ok=True)
-                if not any(path.parent.iterdir()):
-                    path.parent.rmdir()
+                with self._noting_problems():
+                    path.unlink(missing_ok=True)
+                    if not any(path.parent.iterdir()):
+                        path.parent.rmdir()
         self.stale += [_shown(self._config, path) for path in stale]
 
 

@@ -104,12 +104,15 @@ def paths_of_item(item: pytest.Item) -> set[Path]:
 
 def _scope_path(node: pytest.Item | pytest.Collector, scope: str) -> Path:
     layout = layout_of(node.config)
-    if scope == "session":
-        return layout.of_session
-    if scope == "package":
-        packages = [parent for parent in node.listchain() if isinstance(parent, pytest.Package)]
-        folder = packages[-1].path if packages else node.path.parent
+    packages = (
+        [parent for parent in node.listchain() if isinstance(parent, pytest.Package)] if scope == "package" else []
+    )
+    if packages:
+        folder = packages[-1].path
         return layout.of_package(folder if folder.is_dir() else folder.parent)
+    # Outside of a package, pytest treats a fixture with its scope as one of the session.
+    if scope in ("package", "session"):
+        return layout.of_session
     if scope == "module":
         return layout.of_whole_module(node.path)
     classes = [parent for parent in node.listchain() if isinstance(parent, pytest.Class)]
@@ -231,16 +234,18 @@ def cover_fixture(fixturedef: Any, request: Any) -> _Cover | None:
     if item is None or scope == "function" or fixturedef.argname in WIDE_FIXTURES:
         return None
     node: Any = request.node
-    needs_it = (
-        fixturedef.argname in user.fixturenames and (scope == "session" or node in user.listchain())
+    needing = [
+        user
         for user in config.stash[users]
-    )
-    if not uses(item) and not any(needs_it):
+        if fixturedef.argname in user.fixturenames and (scope == "session" or node in user.listchain())
+    ]
+    if not needing and not uses(item):
         return None
-    settings = _wide_settings(node, item)
+    # The settings of the first test, in the order of the files, do not depend on the order of the run.
+    settings = _wide_settings(node, needing[0] if needing else item)
     path = _path_of_scope(node, item, scope)
     own = path_of_item(item)
-    if own != path:
+    if uses(item) and own != path:
         # An earlier plsync recorded these calls with the first test that needed the fixture.
         settings.options["also"] = [*settings.options["also"], own]
     return _Cover(fixturedef, request, path, settings)
