@@ -8,7 +8,6 @@ and not from a model. All of them are shown as the escapes that Python uses, suc
 from __future__ import annotations
 
 import functools
-import json
 import re
 from typing import Final
 
@@ -53,4 +52,10 @@ def json_escaped(text: str) -> str:
 
     JSON allows most of them unescaped. They would still reach the terminal, or end a line.
     """
-    return _hidden().sub(lambda found: json.dumps(found[0])[1:-1], text)
+    return _hidden().sub(_json_escape, text)
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    # JSON writes a character beyond U+FFFF as two surrogates.
+    units = found[0].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
