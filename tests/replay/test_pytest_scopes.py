@@ -182,7 +182,8 @@ def test_by_a_fixture(index):
 def test_of_the_session():
     assert call("the same") == "Paris"
 
-def test_of_the_package(plsync_package_recording):
+@pytest.mark.plsync_recording(scope="package")
+def test_of_the_package():
     assert call("the same") == "Paris"
 """
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = [
     "plsync_class_recording",
     "plsync_module_recording",
-    "plsync_package_recording",
     "plsync_recording",
     "plsync_session_recording",
 ]
@@ -78,12 +77,6 @@ def plsync_class_recording(request: pytest.FixtureRequest) -> Recording:
 def plsync_module_recording(request: pytest.FixtureRequest) -> Recording:
     """The recording of the module. The tests and module fixtures that use it share its file."""
     return recordings.wide_recording(request, "module")
-
-
-@pytest.fixture(scope="package")
-def plsync_package_recording(request: pytest.FixtureRequest) -> Recording:
-    """The recording of the package. The tests and package fixtures that use it share its file."""
-    return recordings.wide_recording(request, "package")
 
 
 @pytest.fixture(scope="session")

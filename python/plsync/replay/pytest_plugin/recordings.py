@@ -41,7 +41,8 @@ __all__ = [
     "wide_recording",
 ]
 
-WIDE_FIXTURES: Final = {f"plsync_{scope}_recording": scope for scope in SCOPES[1:]}
+# Without a package: pytest makes one fixture of a plugin with that scope, and not one for each package.
+WIDE_FIXTURES: Final = {f"plsync_{scope}_recording": scope for scope in ("class", "module", "session")}
 
 
 @dataclass(slots=True)
@@ -104,10 +105,8 @@ def paths_of_item(item: pytest.Item) -> set[Path]:
 
 def _scope_path(node: pytest.Item | pytest.Collector, scope: str) -> Path:
     layout = layout_of(node.config)
-    packages = (
-        [parent for parent in node.listchain() if isinstance(parent, pytest.Package)] if scope == "package" else []
-    )
-    if packages:
+    packages = [parent for parent in node.listchain() if isinstance(parent, pytest.Package)]
+    if scope == "package" and packages:
         folder = packages[-1].path
         return layout.of_package(folder if folder.is_dir() else folder.parent)
     # Outside of a package, pytest treats a fixture with its scope as one of the session.
