@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from plsync.testing import PromptLayerServer
+from plsync.testing.state import workspace
 from tests.support.spooling import SpoolWriter
 from tests.support.stand_in import client_of
 
@@ -29,6 +30,14 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def request_ids() -> Iterator[None]:
+    """Let each stand-in in the process of the tests begin at the request id 1001."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workspace, "new_request_id", lambda: 1001)
         yield
 
 

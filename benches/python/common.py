@@ -18,6 +18,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Huma
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
+from plsync.testing.server import DEFAULT_API_KEY
+
 TOKENS = 100
 
 SMALL: list[BaseMessage] = [HumanMessage("What is the capital of France?")]
@@ -85,7 +87,7 @@ def stand_in(*options: str) -> Iterator[str]:
     Yields:
         Its URL. Its key is ``plsync.testing.server.DEFAULT_API_KEY``.
     """
-    command = [sys.executable, "-m", "plsync.testing", *options]
+    command = [sys.executable, "-m", "plsync.testing", "--api-key", DEFAULT_API_KEY, *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

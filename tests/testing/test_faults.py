@@ -80,7 +80,7 @@ def test_a_reset_can_come_before_the_body_is_read(server: PromptLayerServer) -> 
     server.reset(unread=True)
     address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
     with socket.create_connection(address, timeout=10) as connection:
-        connection.sendall(b"POST /log-request HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        connection.sendall(b"POST /log-request HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n")
         with pytest.raises(ConnectionResetError):
             connection.recv(1)
 

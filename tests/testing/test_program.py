@@ -47,6 +47,22 @@ def test_the_program_takes_the_servers_options() -> None:
         assert client.get("/stand-in/counts").json()["request_logs"] == 1
 
 
+def test_two_runs_of_the_program_share_neither_a_key_nor_a_request_id() -> None:
+    keys, ids = set(), set()
+    for _ in range(2):
+        with program() as client:
+            keys.add(client.headers["X-API-KEY"])
+            ids.add(send(client, span()).json()["request_logs"][0]["id"])
+    assert len(keys) == len(ids) == 2
+    assert all(re.fullmatch("pl_[0-9a-f]{32}", key) for key in keys)
+    assert all(0 < request_id < 1 << 53 for request_id in ids)
+
+
+def test_the_first_request_id_can_be_set() -> None:
+    with program("--first-request-id", "501") as client:
+        assert send(client, span()).json()["request_logs"][0]["id"] == 501
+
+
 def test_the_program_serves_templates() -> None:
     with program("--prompt", "example=A name for {product}?", "--prompt", "other=") as client:
         template = client.get("/prompt-templates/example").json()["prompt_template"]

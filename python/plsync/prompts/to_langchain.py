@@ -27,6 +27,7 @@ from langchain_core.prompts.image import ImagePromptTemplate
 from langchain_core.prompts.message import BaseMessagePromptTemplate
 
 from plsync.errors import PromptError
+from plsync.prompts.text_template import TextTemplate
 
 __all__ = ["to_langchain"]
 
@@ -37,6 +38,7 @@ Content = StringPromptTemplate | list[Part]
 
 # LangChain's standard blocks by the first part of a MIME type.
 _MEDIA: Final = {"image": "image", "audio": "audio", "video": "video"}
+_MAX_REASON: Final = 500
 _NAME: Final = re.compile(r"[\w -]+")
 
 
@@ -95,7 +97,7 @@ def to_langchain(template: JSON) -> PromptTemplate | ChatPromptTemplate:
     except ImportError:  # jinja2 is missing; its message names the package to install
         raise
     except Exception as error:  # LangChain's classes and jinja2 raise many types for a text they cannot parse
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split())[:_MAX_REASON]
         raise PromptError(
             f"{_named(template)} cannot be a LangChain template ({type(error).__name__}: {reason}); in an f-string "
             "template, double the braces that are not a variable"
@@ -195,7 +197,7 @@ def _part(block: JSON, form: Format) -> Part:
 
 
 def _text(text: str, form: Format, **settings: Any) -> PromptTemplate:
-    converted = PromptTemplate.from_template(text, template_format=form, **settings)
+    converted = TextTemplate.of(text, form, **settings)
     # LangChain parses JSON in a text as a variable whose name begins with a quote.
     if form == "f-string" and (invalid := [name for name in converted.input_variables if not _NAME.fullmatch(name)]):
         raise ValueError(f"{invalid[0]!r} is not the name of a variable")
@@ -205,6 +207,8 @@ def _text(text: str, form: Format, **settings: Any) -> PromptTemplate:
 def _image(block: JSON) -> ImagePromptTemplate:
     image = {key: value for key, value in block["image_url"].items() if key in {"url", "detail"} and value}
     if variable := block.get("image_variable"):
+        if not _NAME.fullmatch(variable):
+            raise ValueError(f"{variable!r} is not the name of a variable")
         return ImagePromptTemplate(input_variables=[variable], template={**image, "url": f"{{{variable}}}"})
     return ImagePromptTemplate(input_variables=[], template=_doubled(image))
 

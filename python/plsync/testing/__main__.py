@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import secrets
 import threading
 
-from plsync.testing.server import DEFAULT_API_KEY, PromptLayerServer
+from plsync.testing.server import PromptLayerServer
 
 
 def main() -> None:
@@ -21,6 +22,7 @@ def main() -> None:
         latency=options.latency,
         lag=options.lag,
         keep=options.keep,
+        first_request_id=options.first_request_id,
     )
     for name, text in options.prompt:
         server.add_prompt(name, {"type": "completion", "content": [{"type": "text", "text": text}]})
@@ -37,7 +39,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m plsync.testing", description="A PromptLayer stand-in on loopback.")
     add = parser.add_argument
     add("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free port)")
-    add("--api-key", default=DEFAULT_API_KEY, help="the API key to accept (default: %(default)s)")
+    add("--api-key", default=f"pl_{secrets.token_hex(16)}", help="the API key to accept (default: a random key)")
+    add("--first-request-id", type=int, metavar="ID", help="id of the first log (default: a new one in each run)")
     add("--latency", type=float, default=0.0, metavar="SECONDS", help="delay of each response")
     add("--lag", type=float, default=0.0, metavar="SECONDS", help="delay until traces and searches show a log")
     add("--no-validate", dest="validate", action="store_false", help="accept spans and logs of any shape")

@@ -6,10 +6,12 @@ import contextlib
 import gzip
 import io
 import os
+import re
 import socket
 import struct
 import sys
 import threading
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl, urlsplit
@@ -17,9 +19,11 @@ from urllib.parse import parse_qsl, urlsplit
 from plsync.testing.endpoints.http import HTTPError, Request, Response, error_response
 from plsync.testing.faults import Fault
 
-__all__ = ["Application", "HTTPServer"]
+__all__ = ["Application", "HTTPServer", "is_from_a_page"]
 
 _PIECES = 20
+_LONGEST_NUMBER = 18
+_OWN_HOSTS = frozenset({"", "127.0.0.1", "localhost", "[::1]"})
 
 
 class Application(Protocol):
@@ -117,8 +121,15 @@ class Connection(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Serve one request; every method ends up here."""
-        url = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
+        if is_from_a_page(headers):
+            self._refuse(error_response(403, "Web pages may not use the stand-in"))
+            return
+        try:
+            url = urlsplit(self.path)
+        except ValueError:
+            self._refuse(error_response(400, "The path is not a path of a URL"))
+            return
         request = Request(self.command, url.path, headers, b"", dict(parse_qsl(url.query)))
         fault = self._application.take_fault(url.path)
         if fault is not None and fault.unread:
@@ -176,12 +187,19 @@ class Connection(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "" if self.command == "POST" else "0")
         if not (length.isascii() and length.isdecimal()):
             raise HTTPError(error_response(411, "Content-Length is required"))
+        if len(length) > _LONGEST_NUMBER:
+            raise HTTPError(error_response(400, "Content-Length is not a length"))
         if int(length) > self._application.max_body:
             raise HTTPError(error_response(413, f"The body is larger than {self._application.max_body} bytes"))
         body = self.rfile.read(int(length))
         if self.headers.get("Content-Encoding", "").lower() == "gzip":
             body = self._unzip(body)
         return body
+
+    def _refuse(self, response: Response) -> None:
+        """Reply without reading the body, which then is in the way of a next request."""
+        self.close_connection = True
+        self._reply(response)
 
     def _unzip(self, body: bytes) -> bytes:
         try:
@@ -223,6 +241,19 @@ class Connection(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         # Close the descriptor itself: the files that share the socket would keep it open.
         os.close(self.connection.detach())
+
+
+def is_from_a_page(headers: Mapping[str, str]) -> bool:
+    """Whether a browser may have sent the request for a web page.
+
+    A page of another site names its origin. A page after DNS rebinding names its site as the host.
+
+    Args:
+        headers: values by lower-case name.
+    """
+    host = re.sub(r":[0-9]*\Z", "", headers.get("host", ""))
+    is_own = host.lower() in _OWN_HOSTS
+    return not is_own or "origin" in headers or headers.get("sec-fetch-site", "none") != "none"
 
 
 def _fault_response(fault: Fault) -> Response:

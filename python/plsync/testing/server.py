@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -69,6 +70,8 @@ class PromptLayerServer(Faults, Assertions):
         validate: whether spans and logs must match PromptLayer's OpenAPI file.
         latency: seconds that each response is delayed.
         lag: seconds before traces and searches show a log.
+        first_request_id: the id of the first log, for tests that name ids; None for ids that no earlier server has
+            returned.
         keep: ``"all"``, or ``"ids"`` to store only the ids of spans and logs, and no requests. A million records then
             take about 200 MB.
 
@@ -92,6 +95,7 @@ class PromptLayerServer(Faults, Assertions):
         latency: float = 0.0,
         lag: float = 0.0,
         keep: Literal["all", "ids"] = "all",
+        first_request_id: int | None = None,
     ) -> None:
         super().__init__()
         self.api_key = api_key
@@ -104,7 +108,7 @@ class PromptLayerServer(Faults, Assertions):
         self._connection_count = 0
         self._request_count = 0
         self._registry = Registry()
-        self._workspace = Workspace(FullStorage() if keep == "all" else IdStorage(), lag)
+        self._workspace = Workspace(FullStorage() if keep == "all" else IdStorage(), lag, first_request_id)
         self._routes = all_routes(
             self._workspace, self._registry, validate=validate, search_per_minute=search_per_minute
         )
@@ -239,8 +243,8 @@ class PromptLayerServer(Faults, Assertions):
 
     def _authorised(self, request: Request) -> bool:
         if request.path.startswith(LEGACY_PATHS):
-            return bool(_key_in(request.body) == self.api_key)
-        return bool(request.headers.get("x-api-key") == self.api_key)
+            return _is_equal(_key_in(request.body), self.api_key)
+        return _is_equal(request.headers.get("x-api-key"), self.api_key)
 
     def _listen(self) -> None:
         self._http = HTTPServer(self, self._port)
@@ -259,6 +263,10 @@ class PromptLayerServer(Faults, Assertions):
         http.loop.join()
         http.server_close()
         http.close_connections()
+
+
+def _is_equal(key: object, expected: str) -> bool:
+    return isinstance(key, str) and secrets.compare_digest(key.encode(), expected.encode())
 
 
 def _key_in(body: bytes) -> Any:

@@ -11,7 +11,17 @@ from plsync.testing.state.storage import JSON, FullStorage, Payload, Storage
 
 __all__ = ["JSON", "NotFound", "Workspace"]
 
-FIRST_REQUEST_ID = 1001
+_LONGEST_NUMBER = 20
+_EPOCH = 1_767_225_600
+_IDS_PER_SECOND = 100_000
+
+
+def new_request_id() -> int:
+    """A request id that no earlier stand-in on this machine has returned: 100,000 for each second since 2026.
+
+    A journal that two stand-ins have sent to would otherwise hold two records with one id.
+    """
+    return int((time.time() - _EPOCH) * _IDS_PER_SECOND)
 
 
 class NotFound(Exception):
@@ -25,9 +35,10 @@ class Workspace:
         storage: stores spans and logs.
         lag: seconds before traces and searches show a log. PromptLayer does not document this delay; its SDK polls for
             five seconds.
+        first_request_id: the id of the first log; None for an id from the time.
     """
 
-    def __init__(self, storage: Storage | None = None, lag: float = 0.0) -> None:
+    def __init__(self, storage: Storage | None = None, lag: float = 0.0, first_request_id: int | None = None) -> None:
         self.storage: Storage = FullStorage() if storage is None else storage
         self.scores: dict[int, dict[str, int]] = {}
         self.prompt_links: dict[int, JSON] = {}
@@ -38,7 +49,8 @@ class Workspace:
         self._late: dict[int, float] = {}
         self._log_of_span: dict[str, int] = {}
         self._span_rows = itertools.count(1)
-        self._log_ids = itertools.count(FIRST_REQUEST_ID)
+        self._first_id = new_request_id() if first_request_id is None else first_request_id
+        self._log_ids = itertools.count(self._first_id)
         self._group_ids = itertools.count(1)
 
     def add_log(self, content: bytes, *, span_id: str | None = None) -> int:
@@ -173,7 +185,7 @@ class Workspace:
 
     def _check_id(self, request_id: int | str) -> int:
         number = _number(request_id)
-        if not FIRST_REQUEST_ID <= number < FIRST_REQUEST_ID + self.logs_stored:
+        if not self._first_id <= number < self._first_id + self.logs_stored:
             raise NotFound(f"Request {request_id} not found")
         return number
 
@@ -189,4 +201,4 @@ def _has_log(span: JSON, known_prompts: Collection[str]) -> bool:
 
 def _number(request_id: int | str) -> int:
     text = str(request_id)
-    return int(text) if text.isascii() and text.isdecimal() else 0
+    return int(text) if len(text) < _LONGEST_NUMBER and text.isascii() and text.isdecimal() else 0
