@@ -97,7 +97,7 @@ class Recorder:
 
     def __new__(
         cls,
-        path: str,
+        path: str | None,
         durability: str = "process",
         *,
         pl_tags: Sequence[str] = ...,
@@ -108,7 +108,7 @@ class Recorder:
         """Opens a recorder for the journal at ``path``.
 
         Args:
-            path: the journal's directory; the first event creates it.
+            path: the journal's directory; the first event creates it. With None each event is a counted failure.
             durability: ``"process"`` or ``"power"``, as for the handler.
             pl_tags: tags for PromptLayer, written with every start.
             sink: the name of the function that receives request ids.
@@ -148,7 +148,7 @@ class Recorder:
         error: dict[str, Any],
         generations: list[Any],
         decision: bool,
-        run_id: UUID,
+        run_id: UUID | None,
         parent_run_id: UUID | None,
     ) -> None:
         """Records the end of a failed call. Never raises.

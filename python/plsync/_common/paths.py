@@ -21,25 +21,47 @@ def default_journal() -> Path:
 
     Inside a ``pl_id_callback`` it is the journal of the request id. Else it is the directory in
     ``PLSYNC_JOURNAL``. Else it is ``journal`` in the platform's user data directory of plsync.
+
+    Raises:
+        JournalError: the account has no home directory, or the path in ``PLSYNC_JOURNAL`` names none.
     """
     if (current := current_journal.get()) is not None:
         return current
     if named := os.environ.get(JOURNAL_VARIABLE):
-        return Path(named).expanduser()
-    return _user_data() / "journal"
+        return _expanded(named, JOURNAL_VARIABLE)
+    return _user_data(JOURNAL_VARIABLE) / "journal"
 
 
 def prompt_cache() -> Path:
     """The directory of the prompt templates: ``PLSYNC_PROMPTS``, else ``prompts`` in the user data directory.
 
     It is not in the platform's cache directory, which may be emptied at any time: a template cannot be fetched offline.
+
+    Raises:
+        JournalError: the account has no home directory, or the path in ``PLSYNC_PROMPTS`` names none.
     """
     if named := os.environ.get(PROMPTS_VARIABLE):
+        return _expanded(named, PROMPTS_VARIABLE)
+    return _user_data(PROMPTS_VARIABLE) / "prompts"
+
+
+def _expanded(named: str, variable: str) -> Path:
+    try:
         return Path(named).expanduser()
-    return _user_data() / "prompts"
+    except RuntimeError as error:  # of a user without a home, or a user that does not exist
+        raise _no_directory(f"{variable} is {named!r}", variable, error) from None
 
 
-def _user_data() -> Path:
+def _user_data(variable: str) -> Path:
     import platformdirs  # noqa: PLC0415 - a program that names its journal must not pay for this import
 
-    return platformdirs.user_data_path("plsync", appauthor=False)
+    try:
+        return platformdirs.user_data_path("plsync", appauthor=False)
+    except (RuntimeError, KeyError, OSError) as error:  # of an account without a home
+        raise _no_directory("this account has no home directory", variable, error) from None
+
+
+def _no_directory(reason: str, variable: str, error: Exception) -> Exception:
+    from plsync.errors import JournalError  # noqa: PLC0415 - few programs have no home
+
+    return JournalError(f"{reason} ({error}); nothing was changed; set {variable} to the path of a directory")

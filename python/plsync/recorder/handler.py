@@ -7,8 +7,8 @@ LangChain's callbacks and the design of the handler.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from uuid import UUID
 
 from langchain_core.callbacks.base import BaseCallbackHandler
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from plsync.journal.journal import Journal
 
 __all__ = ["PromptLayerCallbackHandler"]
+
+_T = TypeVar("_T")
 
 # Attributes that a pickled handler leaves behind.
 _OF_THIS_PROCESS: Final = frozenset({"_callback_thread", "_delivery_thread", "_recorder"})
@@ -90,13 +92,22 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
             sync: ``"thread"`` also sends the records, in a thread of this process, like ``plsync run``. By default the
                 handler uses no network.
 
+        Any other failure, such as an account without a home directory, is a warning. The calls of the program
+        continue, and ``failures`` counts the events that are lost.
+
         Raises:
-            ValueError: another ``durability`` or ``sync``.
+            ValueError: another ``durability`` or ``sync``, or an argument of another type.
         """
-        if sync not in {None, "thread"}:
+        if sync not in (None, "thread"):
             raise ValueError(f'sync is "thread" or None, not {sync!r}')
-        self._path = _journal_path(journal)
-        self._tags = [pl_tags] if isinstance(pl_tags, str) else list(pl_tags or [])
+        if durability not in ("process", "power"):
+            raise ValueError(f'durability is "process" or "power", not {durability!r}')
+        for name, function in (("pl_id_callback", pl_id_callback), ("redact", redact)):
+            if function is not None and not callable(function):
+                raise ValueError(f"{name} is a function or None, not {type(function).__name__}")
+        self._tags = _tags(pl_tags)
+        self._problems: list[str] = []
+        self._path = self._attempted("the journal has no path", lambda: _journal_path(journal))
         self._durability: Literal["process", "power"] = durability
         self._redact = redact
         self._content = content
@@ -107,21 +118,46 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
 
     def _open(self) -> None:
         self._callback_thread: CallbackThread | None = None
-        if self._callback is not None:
+        self._delivery_thread: DeliveryThread | None = None
+
+        def call_back(path: str, callback: Callable[..., Any]) -> None:
             from plsync.callbacks.in_process import CallbackThread  # noqa: PLC0415 - few handlers need a thread
 
-            self._callback_thread = CallbackThread.for_journal(self._path)
-            self._sink = self._callback_thread.add(self._callback)
-        self._delivery_thread: DeliveryThread | None = None
-        if self._sync == "thread":
+            self._callback_thread = CallbackThread.for_journal(path)
+            self._sink = self._callback_thread.add(callback)
+
+        def deliver(path: str) -> None:
             from plsync.delivery.in_process import DeliveryThread  # noqa: PLC0415 - few handlers need a thread
 
-            self._delivery_thread = DeliveryThread.for_journal(self._path)
+            self._delivery_thread = DeliveryThread.for_journal(path)
+
+        path, callback = self._path, self._callback
+        if path is not None and callback is not None:
+            self._attempted("pl_id_callback is not attached", lambda: call_back(path, callback))
+        if path is not None and self._sync == "thread":
+            self._attempted("the handler does not send", lambda: deliver(path))
         hook = self._redact if self._content else _without_content_first(self._redact)
-        self._recorder = Recorder(
-            self._path, self._durability, pl_tags=self._tags, sink=self._sink, redact=hook, join=arrived.joined
-        )
+
+        def recorder(path: str | None) -> Recorder:
+            return Recorder(
+                path, self._durability, pl_tags=self._tags, sink=self._sink, redact=hook, join=arrived.joined
+            )
+
+        opened = self._attempted("the journal cannot be opened", lambda: recorder(path))
+        self._recorder = recorder(None) if opened is None else opened
+        for problem in self._problems:
+            self._recorder.note_failure(problem)
         self._attach(self._recorder, self._on_started if self._callback_thread or self._delivery_thread else None)
+
+    def _attempted(self, failure: str, attempt: Callable[[], _T]) -> _T | None:
+        """The result of a step of the constructor. A failure is noted, and does not reach the program."""
+        try:
+            return attempt()
+        except _WrongArgument:
+            raise
+        except Exception as error:
+            self._problems.append(f"{failure}: {error}")
+            return None
 
     def _on_started(self) -> None:
         """Starts the background threads of this process. Called after each start of a call."""
@@ -138,7 +174,7 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
     # --- models: on_chat_model_start and the callbacks of calls that succeed are in LangChainCallbacks ---------------
 
     def on_llm_error(
-        self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+        self, error: BaseException, *, run_id: UUID | None = None, parent_run_id: UUID | None = None, **kwargs: Any
     ) -> None:
         """Records the end of a call that failed, was cancelled, or has no reader any more."""
         self._fail(error, kwargs.get("response"), run_id, parent_run_id, decision=False)
@@ -174,7 +210,7 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
             self._fail(error, None, run_id, parent_run_id, decision=True)
 
     def _fail(
-        self, error: BaseException, response: Any, run_id: UUID, parent_run_id: UUID | None, *, decision: bool
+        self, error: BaseException, response: Any, run_id: UUID | None, parent_run_id: UUID | None, *, decision: bool
     ) -> None:
         try:
             generations, http = failure.partial_response(response)
@@ -206,13 +242,30 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Opens the journal by its path."""
         self.__dict__.update(state)
+        self._problems = []
         self._open()
+
+
+class _WrongArgument(ValueError):
+    """An argument of another type."""
 
 
 def _journal_path(journal: str | os.PathLike[str] | Journal | None) -> str:
     if journal is None:
         return str(default_journal())
-    return os.path.abspath(journal if isinstance(journal, (str, os.PathLike)) else journal.path)
+    path = journal if isinstance(journal, (str, os.PathLike)) else getattr(journal, "path", None)
+    if not isinstance(path, (str, os.PathLike)):
+        raise _WrongArgument(f"journal is a path or a Journal, not {type(journal).__name__}")
+    return os.path.abspath(path)
+
+
+def _tags(pl_tags: str | Sequence[str] | None) -> list[str]:
+    if pl_tags is None or isinstance(pl_tags, str):
+        return [] if pl_tags is None else [pl_tags]
+    tags = list(pl_tags) if isinstance(pl_tags, Iterable) else [pl_tags]
+    if odd := [tag for tag in tags if not isinstance(tag, str)]:
+        raise ValueError(f"pl_tags is a text or several, not {type(odd[0]).__name__}")
+    return tags
 
 
 def _without_content_first(redact: Redact | None) -> Redact:

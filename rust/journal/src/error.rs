@@ -13,6 +13,9 @@ pub enum Error {
     /// The path holds no journal.
     #[error("no journal at {}", .0.display())]
     NotFound(PathBuf),
+    /// The handler found no path for its journal.
+    #[error("there is no path for a journal")]
+    NoPath,
     /// The path holds other files.
     #[error("{} is not a journal: {reason}", path.display())]
     Format {

@@ -23,6 +23,7 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
             &classes.not_found,
             "nothing was recorded there yet; check --journal or PLSYNC_JOURNAL, or record a call first",
         ),
+        Error::NoPath => (&classes.journal, "set PLSYNC_JOURNAL to a directory"),
         Error::Format { .. } => {
             (&classes.format, "nothing was changed; check --journal or PLSYNC_JOURNAL, or choose another path")
         }

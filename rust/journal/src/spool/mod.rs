@@ -53,6 +53,11 @@ impl Spool {
         Ok(Self { shared: SharedSpool::of(&path), durability })
     }
 
+    /// A handle without a journal, for a program whose journal has no path. Each append fails, and failures are counted.
+    pub fn nowhere(durability: Durability) -> Self {
+        Self { shared: SharedSpool::of(Path::new("")), durability }
+    }
+
     /// Whether this handle writes to the journal of another, with at least its promise.
     pub fn keeps_all_of(&self, other: &Self) -> bool {
         let promises = self.durability == Durability::Power || other.durability == Durability::Process;

@@ -7,7 +7,7 @@ use super::fsync_thread;
 use super::writer::Writer;
 use crate::os::fork;
 use crate::os::gate::Purpose;
-use crate::{Result, layout};
+use crate::{Error, Result, layout};
 
 /// One per process and journal, for the life of the process. A fork may happen at any instruction. A child must not need a lock that
 /// another thread of its parent may hold, so the list and the writer are atomic pointers.
@@ -68,6 +68,9 @@ impl SharedSpool {
 
     #[cold]
     fn make(&self) -> Result<&'static Writer> {
+        if self.path.as_os_str().is_empty() {
+            return Err(Error::NoPath);
+        }
         let old = self.writer.load(Ordering::Acquire);
         let spool = layout::prepare(&self.path, Purpose::Use)?;
         let new = Box::into_raw(Box::new(Writer::create(&spool)?));

@@ -44,7 +44,7 @@ impl Recorder {
     #[pyo3(signature = (path, durability = "process", *, pl_tags = Vec::new(), sink = None, redact = None, join = None))]
     fn new(
         py: Python<'_>,
-        path: PathBuf,
+        path: Option<PathBuf>,
         durability: &str,
         pl_tags: Vec<Py<PyAny>>,
         sink: Option<String>,
@@ -60,7 +60,10 @@ impl Recorder {
                 return Err(PyValueError::new_err(message));
             }
         };
-        let spool = Spool::open(&path, durability).or_raise(py)?;
+        let spool = match path {
+            Some(path) => Spool::open(&path, durability).or_raise(py)?,
+            None => Spool::nowhere(durability),
+        };
         let pl_tags = PyList::new(py, pl_tags)?.unbind();
         let calls = Arc::new(Calls::new(spool, pl_tags, sink, redact, join));
         given_up::watch_exit(py, &calls)?;
@@ -189,7 +192,7 @@ mod tests {
         Python::attach(|py| {
             handover::stand_in(py);
             let path = directory.path().join("journal");
-            let recorder = Recorder::new(py, path, "process", Vec::new(), None, None, None).unwrap();
+            let recorder = Recorder::new(py, Some(path), "process", Vec::new(), None, None, None).unwrap();
             recorder.calls.without_raising(py, || Err(PyValueError::new_err("an error")));
             recorder.calls.without_raising(py, || panic!("a panic"));
             assert_eq!(recorder.failures(), 2);
