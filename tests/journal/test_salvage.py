@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 import plsync
 from plsync.errors import JournalError, JournalFormatError, JournalNotFound
 from plsync.journal import salvage
-from tests.support.commands import json_lines, printed, run
+from tests.support.commands import PLSYNC, json_lines, printed, run
 from tests.support.spooling import SpoolWriter
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="limits and signals as Linux has them")
@@ -135,6 +136,16 @@ class Watched(subprocess.Popen[bytes]):
         self.started.append(self)
 
 
+def make_large(journal: Path) -> None:
+    """A journal of 8,000 calls, which a salvage saves in several transactions."""
+    writer = SpoolWriter(journal)
+    for number in range(8_000):
+        writer.call("?", "!", at=1_760_000_000_000 + number)
+    writer.close()
+    with plsync.Journal.open(journal) as opened:
+        opened.ingest(wait=True)
+
+
 def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not condition():
@@ -142,31 +153,27 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
+def saved(target: Path) -> int:
+    """The number of records in a new journal, read without LMDB's lock. The salvage holds that lock at times."""
+    try:
+        with (
+            lmdb.open(str(target / "lmdb"), readonly=True, lock=False, max_dbs=32) as environment,
+            environment.begin() as transaction,
+        ):
+            return int(transaction.stat(environment.open_db(b"ids", transaction, create=False))["entries"])
+    except lmdb.Error:
+        return 0
+
+
 @pytest.fixture
 def half_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], tuple[Future[Any], subprocess.Popen[bytes], int]]:
     """Starts a salvage of 8,000 calls, and stops its process after a part of the calls is saved."""
-    writer = SpoolWriter(tmp_path / "journal")
-    for number in range(8_000):
-        writer.call("?", "!", at=1_760_000_000_000 + number)
-    writer.close()
-    with plsync.Journal.open(tmp_path / "journal") as journal:
-        journal.ingest(wait=True)
+    make_large(tmp_path / "journal")
     monkeypatch.setattr(Watched, "started", [])
     monkeypatch.setattr("plsync.journal.salvage.subprocess.Popen", Watched)
     target = tmp_path / "saved"
-
-    def saved() -> int:
-        # Without LMDB's lock, which a process holds while it opens its store.
-        try:
-            with (
-                lmdb.open(str(target / "lmdb"), readonly=True, lock=False, max_dbs=32) as environment,
-                environment.begin() as transaction,
-            ):
-                return int(transaction.stat(environment.open_db(b"ids", transaction, create=False))["entries"])
-        except lmdb.Error:
-            return 0
 
     def start() -> tuple[Future[Any], subprocess.Popen[bytes], int]:
         salvaging = ThreadPoolExecutor(1).submit(plsync.salvage, tmp_path / "journal", target)
@@ -176,13 +183,13 @@ def half_way(
         def stopped_half_way() -> bool:
             # The process runs while this thread sleeps, and stands still while this thread reads the store.
             process.send_signal(signal.SIGSTOP)
-            if saved():
+            if saved(target):
                 return True
             process.send_signal(signal.SIGCONT)
             return False
 
         until(stopped_half_way)
-        return salvaging, process, saved()
+        return salvaging, process, saved(target)
 
     return start
 
@@ -212,3 +219,33 @@ def test_a_child_that_takes_too_long_is_killed(
     with pytest.raises(JournalError, match=r"took more than .* records saved before"):
         salvaging.result(timeout=60)
     assert process.returncode == -signal.SIGKILL
+
+
+@on_linux
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+def test_the_child_ends_with_the_command(how: signal.Signals, tmp_path: Path) -> None:
+    make_large(tmp_path / "journal")
+    target = tmp_path / "saved"
+    command = [str(PLSYNC), "salvage", str(tmp_path / "journal"), str(target)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as parent:
+        children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+        until(lambda: bool(children.read_text().split()))
+        child = int(children.read_text().split()[0])
+
+        def stopped_half_way() -> bool:
+            os.kill(child, signal.SIGSTOP)
+            if saved(target):
+                return True
+            os.kill(child, signal.SIGCONT)
+            return False
+
+        until(stopped_half_way)
+        parent.send_signal(how)
+        if how == signal.SIGINT:
+            os.kill(child, signal.SIGCONT)
+        parent.wait(timeout=30)
+    if how != signal.SIGINT:
+        os.kill(child, signal.SIGCONT)
+    # Its new parent may not have asked for its exit code yet.
+    until(lambda: not Path(f"/proc/{child}/exe").exists())
+    assert saved(target) < 8_000

@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from pathlib import Path
 from typing import Final
 
-__all__ = ["admit_directory", "check_directory", "create_new", "open_any", "open_own", "read_own", "temporary_beside"]
+__all__ = [
+    "admit_directory",
+    "check_directory",
+    "create_new",
+    "is_file",
+    "open_any",
+    "open_own",
+    "read_own",
+    "temporary_beside",
+]
 
 _IS_UNIX: Final = os.name == "posix"
 _BINARY: Final = getattr(os, "O_BINARY", 0)
@@ -72,9 +80,17 @@ def create_new(path: str | os.PathLike[str], flags: int = os.O_WRONLY) -> int:
     return os.open(path, flags | os.O_CREAT | os.O_EXCL | extra, 0o600)
 
 
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a name is a regular file, and no link to one."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
 def temporary_beside(path: Path) -> Path:
     """A name in the same directory that another user cannot predict."""
-    return path.with_name(f".{path.name[:100]}.{secrets.token_hex(16)}")
+    return path.with_name(f".{path.name[:100]}.{os.urandom(16).hex()}")
 
 
 def admit_directory(path: str | os.PathLike[str], *, look: bool = False) -> None:

@@ -6,11 +6,13 @@ end a process. Then the child ends, and the caller gets an error.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +57,12 @@ def salvage(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> S
     size = _size(source)
     seconds = SECONDS + SECONDS_PER_MB * size / 1e6
     arguments = [str(source), str(target), str(MEMORY + MEMORY_PER_BYTE * size), *map(str, sys.path)]
+    # The child reads the pipe, and ends with this process: the system closes the other end then.
+    parent_is_gone, alive = os.pipe()
     try:
         done = subprocess.run(  # noqa: S603 - this interpreter, and our own code
             [sys.executable, "-c", _CHILD, *arguments],
-            stdin=subprocess.DEVNULL,
+            stdin=parent_is_gone,
             capture_output=True,
             # Without memory for a backtrace, a panic would never end.
             env={**os.environ, "RUST_BACKTRACE": "0"},
@@ -67,6 +71,9 @@ def salvage(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> S
         )
     except subprocess.TimeoutExpired:
         raise _failed(source, target, f"took more than {seconds / 60:.0f} minutes") from None
+    finally:
+        os.close(parent_is_gone)
+        os.close(alive)
     try:
         result = json.loads(done.stdout)
     except ValueError:
@@ -80,6 +87,7 @@ def child(source: str, target: str, memory: str) -> None:
     """Run in the child process: write the report, or the error, as JSON to standard output."""
     from plsync._common import native  # noqa: PLC0415 - importing plsync must not load the native module
 
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _limit(int(memory))
     result: dict[str, Any]
     try:
@@ -87,6 +95,14 @@ def child(source: str, target: str, memory: str) -> None:
     except errors.PlsyncError as error:
         result = {"error": type(error).__name__, "message": str(error)}
     sys.stdout.write(json.dumps(result))
+
+
+def _end_with_parent() -> None:
+    """End this process once the standard input ends: the parent died, and nothing reads the report."""
+    with contextlib.suppress(OSError):
+        while os.read(0, 4096):
+            pass
+    os._exit(1)
 
 
 def _limit(memory: int) -> None:

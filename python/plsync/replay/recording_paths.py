@@ -112,22 +112,23 @@ def stale_recordings(collected: CollectedTests, layout: Layout | None = None) ->
     wanted = collected.named | {places(module.parent).of_test(module, nodeid) for module, nodeid in collected.tests}
     whole = {module for module, _ in collected.tests if module not in collected.partial}
     directories = {places(module.parent).of_module(module) for module in whole}
-    found = {path for directory in directories if directory.is_dir() for path in directory.glob("*.jsonl")}
+    found = {path for directory in directories if _is_real(directory) for path in directory.glob("*.jsonl")}
     folders = {module.parent for module in collected.found} & collected.whole_folders
     for folder in folders:
         found |= set(_orphans(folder, places(folder).directory_of(folder), collected.file_patterns))
-    return sorted(path for path in found if path not in wanted)
+    # Another program may have files of this name there.
+    return sorted(path for path in found if path not in wanted and _is_recording(path))
 
 
 def _orphans(folder: Path, directory: Path, patterns: Sequence[str]) -> Iterator[Path]:
     """The recordings of modules that a folder no longer has."""
-    for entry in directory.iterdir() if directory.is_dir() else ():
+    for entry in directory.iterdir() if _is_real(directory) else ():
         stem = entry.name.removesuffix(".jsonl")
         is_of_module = any(fnmatch.fnmatch(f"{stem}.py", pattern) for pattern in patterns)
         if not is_of_module or any(folder.glob(f"{_literal(stem)}.*")) or (folder / stem).is_dir():
             continue
-        for path in entry.glob("*.jsonl") if entry.is_dir() else [entry]:
-            if path.suffix == ".jsonl" and _is_recording(path):
+        for path in entry.glob("*.jsonl") if _is_real(entry) else [entry]:
+            if path.suffix == ".jsonl":
                 yield path
 
 
@@ -135,9 +136,16 @@ def _literal(name: str) -> str:
     return re.sub(r"([*?\[])", r"[\1]", name)
 
 
+def _is_real(directory: Path) -> bool:
+    """Whether a name is a directory, and no link to the files of another program."""
+    return directory.is_dir() and not directory.is_symlink()
+
+
 def _is_recording(path: Path) -> bool:
+    from plsync._common.files import open_any  # noqa: PLC0415 - only runs with recordings get here
+
     try:
-        with path.open("rb") as file:
+        with open(open_any(path), "rb") as file:
             return file.read(len(_HEADER)) == _HEADER
     except OSError:
         return False

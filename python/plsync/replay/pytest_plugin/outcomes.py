@@ -180,9 +180,11 @@ class Outcomes:
         """Find the recordings of removed tests, and delete them with --plsync-prune."""
         stale = recording_paths.stale_recordings(collected, layout_of(self._config))
         if self._config.getoption("--plsync-prune"):
+            from plsync.replay.storage.file import RecordingFile  # noqa: PLC0415 - few runs get here
+
             for path in stale:
                 with self._noting_problems():
-                    path.unlink(missing_ok=True)
+                    RecordingFile(path).remove()
                     if not any(path.parent.iterdir()):
                         path.parent.rmdir()
         self.stale += [_shown(self._config, path) for path in stale]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from plsync._common.files import create_new, is_file, open_any, temporary_beside
 from plsync.errors import RecordingFormatError, ReplayError
 
-__all__ = ["BlobDirectory", "PendingBlobs"]
+__all__ = ["BlobDirectory", "PendingBlobs", "names_in"]
 
 _NAME: Final = re.compile(r"sha256-[0-9a-f]{64}")
 
@@ -30,7 +33,7 @@ class PendingBlobs:
 
     def named_in(self, lines: Iterable[bytes]) -> dict[str, bytes]:
         """The binaries that lines of a recording name: a binary that a hook removed must not be written."""
-        named = {name.decode() for line in lines for name in _names(line)} if self._data else set()
+        named = names_in(lines) if self._data else set()
         return {name: data for name, data in self._data.items() if name in named}
 
 
@@ -46,15 +49,22 @@ class BlobDirectory:
         Raises:
             OSError: a binary cannot be written.
         """
+        if not blobs:
+            return
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._check()
         for name, data in blobs.items():
             target = self.directory / name
-            if target.exists():
+            if is_file(target):
                 continue
-            self.directory.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_name(f".{name}.{os.getpid()}")
-            temporary.write_bytes(data)
-            os.chmod(temporary, 0o600)
-            os.replace(temporary, target)
+            temporary = temporary_beside(target)
+            try:
+                with open(create_new(temporary), "wb") as file:
+                    file.write(data)
+                os.replace(temporary, target)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
 
     def load(self, name: str, recording: Path) -> bytes:
         """The binary of a name.
@@ -74,7 +84,9 @@ class BlobDirectory:
             )
         path = self.directory / name
         try:
-            data = path.read_bytes()
+            self._check()
+            with open(open_any(path), "rb") as file:
+                data = file.read()
         except OSError as error:
             advice = "commit it beside the recording, or record the call again"
             raise ReplayError(f"{path} cannot be read: {error.strerror}; nothing was changed: {advice}") from error
@@ -83,22 +95,35 @@ class BlobDirectory:
             raise ReplayError(f"the content of {path} does not match its name; nothing was changed: {advice}")
         return data
 
-    def sweep(self, header: bytes) -> None:
-        """Remove the binaries that no recording beside the directory names.
+    def sweep(self, dropped: set[str], header: bytes) -> None:
+        """Remove binaries that no recording beside the directory names any more.
 
         Args:
+            dropped: the binaries that removed lines have named. Any other file may belong to another program.
             header: the first bytes of every recording.
 
         Raises:
-            OSError: a binary cannot be removed.
+            OSError: a binary cannot be removed, or the directory is a link.
         """
-        if not self.directory.is_dir():
+        if not dropped or not os.path.lexists(self.directory):
             return
-        files = [path for path in self.directory.parent.iterdir() if path.is_file()]
+        self._check()
+        files = [path for path in self.directory.parent.iterdir() if is_file(path)]
         named = {name for path in files for name in _names_in_file(path, header)}
-        for blob in self.directory.iterdir():
-            if _NAME.fullmatch(blob.name) and blob.name not in named:
-                blob.unlink()
+        for name in dropped - named:
+            if is_file(self.directory / name):
+                (self.directory / name).unlink()
+
+    def _check(self) -> None:
+        """Refuse a link: it may lead to the directory of another program."""
+        if not stat.S_ISDIR(os.lstat(self.directory).st_mode):
+            remedy = f"{self.directory} is a link or a file: replace it by a directory"
+            raise PermissionError(errno.EPERM, remedy, str(self.directory))
+
+
+def names_in(lines: Iterable[bytes]) -> set[str]:
+    """The binaries that lines of a recording name."""
+    return {name.decode() for line in lines for name in _names(line)}
 
 
 def _name(data: bytes) -> str:
@@ -111,7 +136,5 @@ def _names(line: bytes) -> list[bytes]:
 
 def _names_in_file(path: Path, header: bytes) -> set[str]:
     """The binaries that a file names, if it is a recording."""
-    with path.open("rb") as file:
-        if file.read(len(header)) != header:
-            return set()
-        return {name.decode() for line in file for name in _names(line)}
+    with open(open_any(path), "rb") as file:
+        return names_in(file) if file.read(len(header)) == header else set()

@@ -8,7 +8,10 @@ once.
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import os
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,8 +19,9 @@ from typing import Any, BinaryIO, Final
 
 import orjson
 
+from plsync._common.files import create_new, open_any, temporary_beside
 from plsync.errors import RecordingFormatError, ReplayError
-from plsync.replay.storage.blobs import BlobDirectory, PendingBlobs
+from plsync.replay.storage.blobs import BlobDirectory, PendingBlobs, names_in
 
 __all__ = ["FORMAT", "RecordingFile", "key_of", "line_of"]
 
@@ -28,12 +32,16 @@ _HEADER: Final = b'{"plsync":"recording","format":%d}' % FORMAT
 # Every format begins with the same bytes of the header.
 _COMMON_HEADER: Final = _HEADER[:22]
 _BLOBS: Final = "blobs"
+_DIRECTORY: Final = "recordings"
 # The key stands first in its line, so that it is found without parsing the line.
 _BEFORE_KEY: Final = b'{"key":"'
 _KEY_START: Final = len(_BEFORE_KEY)
 _KEY_END: Final = _KEY_START + 16
 _KEY_LINE: Final = _KEY_END + 1
 _BUFFER: Final = 1 << 18
+# The bytes that are read of a first line. A header of any format is shorter.
+_MAX_HEADER: Final = 4096
+_SAFELY: Final = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 
 
 def line_of(call: dict[str, Any]) -> bytes:
@@ -82,11 +90,31 @@ class RecordingFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Refers to a file. Nothing is read or created."""
         self.path = Path(path)
-        self._blobs = BlobDirectory(self.path.parent / _BLOBS)
+        # The binaries that removed lines have named.
+        self._dropped: set[str] = set()
+
+    @functools.cached_property
+    def _target(self) -> Path:
+        """The file that the path leads to. A link may lead to another recording, and not to a file elsewhere."""
+        target = Path(os.path.realpath(self.path))
+        root = Path(os.path.realpath(_root(Path(os.path.abspath(self.path)))))
+        if not target.is_relative_to(root):
+            raise ReplayError(
+                f"{self.path} is a link out of {root}, to {target}; nothing was read or changed: replace it by a file"
+            )
+        return target
+
+    @functools.cached_property
+    def _blobs(self) -> BlobDirectory:
+        return BlobDirectory(self._target.parent / _BLOBS)
 
     def exists(self) -> bool:
-        """Whether the file exists."""
-        return self.path.is_file()
+        """Whether the file exists.
+
+        Raises:
+            ReplayError: the path is a link to a file elsewhere.
+        """
+        return self._target.is_file()
 
     def read(self) -> list[bytes]:
         """The lines, one per call; empty without a file.
@@ -129,8 +157,8 @@ class RecordingFile:
     def _reading(self) -> Iterator[BinaryIO | None]:
         """The file, read up to the end of its header; ``None`` for an empty or missing file."""
         try:
-            with self.path.open("rb") as file:
-                head = file.readline()
+            with open(open_any(self._target), "rb") as file:
+                head = file.readline(_MAX_HEADER)
                 if head:
                     self._check(head)
                 yield file if head else None
@@ -149,8 +177,10 @@ class RecordingFile:
             # Under the same lock as the line: a sweep removes a binary that no line names.
             self._blobs.write(blobs.named_in([line]) if blobs else {})
             cut = self._ends_within_line()
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            descriptor = os.open(self._target, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _SAFELY, 0o600)
             try:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise PermissionError(errno.EPERM, "it is not a regular file", str(self.path))
                 start = _HEADER + b"\n" if os.fstat(descriptor).st_size == 0 else b"\n" if cut else b""
                 _write(descriptor, start + line + b"\n")
             finally:
@@ -167,20 +197,40 @@ class RecordingFile:
             ReplayError: the file cannot be read or written; the earlier lines are kept.
         """
         with self._writing():
-            yield self.read(), self._replace
+            earlier = self.read()
 
-    def _replace(self, lines: Sequence[bytes], blobs: PendingBlobs | None = None) -> None:
+            def replace(lines: Sequence[bytes], blobs: PendingBlobs | None = None) -> None:
+                self._replace(lines, blobs)
+                self._dropped |= names_in(set(earlier).difference(lines))
+
+            yield earlier, replace
+
+    def _replace(self, lines: Sequence[bytes], blobs: PendingBlobs | None) -> None:
         self._blobs.write(blobs.named_in(lines) if blobs else {})
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        temporary = temporary_beside(self._target)
         try:
-            with contextlib.suppress(OSError):
-                os.chmod(temporary, self.path.stat().st_mode & 0o777)
-            _write(descriptor, b"".join(line + b"\n" for line in (_HEADER, *lines)))
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, self.path)
+            with open(create_new(temporary), "wb") as file:
+                with contextlib.suppress(OSError):
+                    os.chmod(temporary, self._target.stat().st_mode & 0o777)
+                file.writelines(line + b"\n" for line in (_HEADER, *lines))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self._target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def remove(self) -> None:
+        """Remove the file, and the binaries that only this recording names.
+
+        Raises:
+            ReplayError: a file cannot be removed.
+        """
+        with self._writing():
+            with contextlib.suppress(ReplayError):
+                self._dropped |= names_in(self.read())
+            self.path.unlink(missing_ok=True)
+            self._blobs.sweep(self._dropped, _COMMON_HEADER)
 
     # --- large binaries ---
 
@@ -194,13 +244,14 @@ class RecordingFile:
         return self._blobs.load(name, self.path)
 
     def sweep(self) -> None:
-        """Remove the binaries that no recording of the directory names.
+        """Remove the binaries that removed lines have named, and that no recording of the directory names.
 
         Raises:
             ReplayError: a binary cannot be removed.
         """
         with self._writing():
-            self._blobs.sweep(_COMMON_HEADER)
+            self._blobs.sweep(self._dropped, _COMMON_HEADER)
+            self._dropped.clear()
 
     # --- checks and locks ---
 
@@ -217,7 +268,7 @@ class RecordingFile:
 
     def _ends_within_line(self) -> bool:
         try:
-            with self.path.open("rb") as file:
+            with open(open_any(self._target), "rb") as file:
                 file.seek(-1, os.SEEK_END)
                 return file.read() != b"\n"
         except OSError:  # the file is missing or empty
@@ -226,9 +277,14 @@ class RecordingFile:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         with _as_replay_error(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with _lock(self.path):
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            with _lock(self._target):
                 yield
+
+
+def _root(path: Path) -> Path:
+    """The directory that a link at this path may not leave: the directory of all recordings, or of this one."""
+    return next((parent for parent in path.parents if parent.name == _DIRECTORY), path.parent)
 
 
 @contextlib.contextmanager
@@ -258,7 +314,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _open_locked(path: Path) -> int:
-        descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | _SAFELY, 0o600)
         msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
         return descriptor
 
@@ -267,11 +323,11 @@ else:
 
     def _open_locked(path: Path) -> int:
         # The directory is locked: it outlives the files that are replaced, and leaves no lock file to commit.
-        descriptor = os.open(path.parent, os.O_RDONLY)
+        descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError:  # a network file system may refuse to lock a read-only descriptor
             os.close(descriptor)
-            descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | _SAFELY, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         return descriptor
