@@ -246,6 +246,6 @@ def test_the_child_ends_with_the_command(how: signal.Signals, tmp_path: Path) ->
         parent.wait(timeout=30)
     if how != signal.SIGINT:
         os.kill(child, signal.SIGCONT)
-    # Its new parent may not have asked for its exit code yet.
+    # Its new parent may not have read its exit code yet.
     until(lambda: not Path(f"/proc/{child}/exe").exists())
     assert saved(target) < 8_000
