@@ -283,7 +283,7 @@ class RecordingFile:
 
 
 def _root(path: Path) -> Path:
-    """The directory that a link at this path may not leave: the directory of all recordings, or the one of this recording."""
+    """The directory that a link may not leave: the directory of all recordings, or else the one of this recording."""
     return next((parent for parent in path.parents if parent.name == _DIRECTORY), path.parent)
 
 
