@@ -17,6 +17,7 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_core.language_models.fake import FakeListLLM
 from langchain_core.rate_limiters import BaseRateLimiter, InMemoryRateLimiter
 from langgraph.cache.memory import InMemoryCache as NodeCache
+from langgraph.func import entrypoint, task
 from langgraph.graph import START, StateGraph
 from langgraph.types import CachePolicy
 
@@ -140,6 +141,31 @@ def test_a_graph_clears_its_own_cache_inside_a_block(path: Path) -> None:
             graph(None, "live").clear_cache()
     assert app.invoke({"answer": ""}) == {"answer": "live"}
     assert not lines(path) if path.exists() else True
+
+
+def test_the_cache_of_tasks_is_not_used(path: Path) -> None:
+    cache: Any = NodeCache()
+    answers = ["cached"]
+
+    def work(question: str) -> str:
+        return str(App(responses=answers[-1:]).invoke(question).content)
+
+    decorator: Any = task(cache_policy=CachePolicy())
+    cached = decorator(work)
+
+    @entrypoint(cache=cache)
+    def program(question: str) -> str:
+        return str(cached(question).result())
+
+    assert program.invoke("q") == program.invoke("q") == "cached"
+    answers.append("live")
+    with record_all(path, "once"):
+        assert [program.invoke("q"), program.invoke("q")] == ["live", "live"]
+    answers.append("-")
+    with record_all(path) as replay:
+        assert [program.invoke("q"), program.invoke("q")] == ["live", "live"]
+        assert replay.unused() == []
+    assert program.invoke("q") == "cached"
 
 
 LATE_IMPORT = """

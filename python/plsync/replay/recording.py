@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import weakref
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from plsync._common.background import ForkGuard
 from plsync.errors import NoRecording, ReplayError
 from plsync.replay.matching import Match, Matcher
 from plsync.replay.options import Exhausted, Mode, ReplayOptions, check_names, check_values
@@ -21,6 +18,7 @@ from plsync.replay.response.packing import pack
 from plsync.replay.storage.blobs import PendingBlobs
 from plsync.replay.storage.file import RecordingFile, key_of, line_of
 from plsync.replay.storage.file_source import FileSource, line_name
+from plsync.replay.storage.open_recordings import close_others
 from plsync.replay.storage.recorded_call import RecordedCall, line_data
 from plsync.replay.storage.writer import RecordingWriter
 
@@ -113,7 +111,7 @@ class Recording:
 
     def _open_file(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(os.path.abspath(path))
-        _close_others(self)
+        close_others(self)
         self._file = RecordingFile(self.path)
         source = FileSource(self._file, self._matcher)
         self._records_all |= self.mode == "once" and not self._file.exists()
@@ -321,26 +319,6 @@ def as_recording(
     """
     check_names(options)
     return recording if isinstance(recording, Recording) else Recording(recording, mode, **options)
-
-
-_open_recordings: weakref.WeakSet[Recording] = weakref.WeakSet()
-# Without this, a fork could copy the set while another thread changes it.
-_registering = ForkGuard(1.0)
-
-
-def _close_others(recording: Recording) -> None:
-    """Close the other recordings of the same file in this process, so that they sort the file now.
-
-    A line must not move while its call is served. A recording that is no longer used closes only when Python's garbage
-    collector runs.
-    """
-    with _registering:
-        others = [other for other in _open_recordings if other.path == recording.path]
-        _open_recordings.add(recording)
-    for other in others:
-        # The owner of the other recording gets this error when it closes the recording.
-        with contextlib.suppress(ReplayError):
-            other.close()
 
 
 def _reopen(path: str, mode: Mode, options: ReplayOptions) -> Recording:

@@ -18,7 +18,7 @@ __all__ = ["wait_for_turn"]
 
 # A loop without a list of ready callbacks gets this many iterations before the next call ends.
 _ITERATIONS: Final = 50
-_MOST_ITERATIONS: Final = 10_000
+_MOST_ITERATIONS: Final = 1000
 
 _numbers: Final = itertools.count()
 _by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns] = weakref.WeakKeyDictionary()
