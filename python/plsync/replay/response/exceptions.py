@@ -3,7 +3,8 @@
 An exception is rebuilt as its own class if this process has that class. Either the program imported the class, or its
 module is known to define providers' exceptions. The constructor is not called, since it may need values that were not
 recorded. The rebuilt exception has the arguments, and the attributes that JSON can hold. Without the class, a stand-in
-of the same name derives from the nearest built-in base class. Nothing that a file names is called.
+of the same name derives from the nearest base class that this process has. Of a class that a file names, no method is
+called: no ``__init__``, ``__init_subclass__``, ``__str__``, ``__del__`` and no property.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from plsync._terminal import visible
 from plsync.errors import PlsyncError, RecordedError
 from plsync.journal.events.tagged import TAG, Rebuilder, encode
 from plsync.replay.redaction import redact_headers
-from plsync.replay.response.restore import imported_class
+from plsync.replay.response.restore import class_mro, imported_class, static_attribute
 
 __all__ = ["describe_error", "rebuild_error"]
 
@@ -28,6 +29,8 @@ _PROVIDER_MODULES: Final = frozenset({"anthropic", "httpx", "httpx2", "langchain
 _HTTP_MODULES: Final = ("httpx2", "httpx")
 _MAX_CAUSES: Final = 3
 _LARGEST_BODY: Final = 65536
+# The text of an exception with such arguments runs no code of a program.
+_PLAIN: Final = frozenset({str, int, float, bool, bytes, type(None)})
 _TRANSFER_HEADERS: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
@@ -77,44 +80,70 @@ def _own_class(
     described: dict[str, Any], message: str, args: tuple[Any, ...], attributes: dict[str, Any]
 ) -> Exception | None:
     cls = _exception_class(described.get("class"))
-    if cls is None:
+    if cls is None or static_attribute(cls, "__del__") is not None:
         return None
     try:
         # Only the constructor of a built-in class sets all of its state, and that constructor is harmless.
-        base: Any = next(base for base in cls.__mro__ if base.__module__ == "builtins")
+        base = _builtin_base(cls)
         error: Exception = cls(*args) if base is cls else base.__new__(cls, *args)
     except Exception:
         return None
     _set_state(error, attributes, error.args if base is cls else args)
-    return error if _message(error) == message else _with_message(error, message)
+    return error if _has_message(error, message) else _with_message(error, message)
 
 
 def _stand_in(described: dict[str, Any], message: str, attributes: dict[str, Any]) -> Exception:
     path = str(described.get("class", ""))
     module, _, name = path.partition(":")
     bases = (_exception_class(base) for base in described.get("bases") or [])
-    nearest = next((base for base in bases if base is not None), Exception)
+    nearest = next((base for base in bases if base is not None and _is_plain_base(base)), Exception)
     # A class of plsync prints no control character. An exception of the recorded class has exactly the recorded text.
     namespace = {"__module__": module or __name__, "__str__": lambda _: visible(message)}
     try:
         cls: Any = type(name.rpartition(".")[2] or "RecordedError", (RecordedError, nearest), namespace)
-        error: Exception = cls.__new__(cls)
+        error: Exception = _builtin_base(cls).__new__(cls)
     except TypeError:  # the base class cannot be combined or needs arguments
         error = type(name or "RecordedError", (RecordedError,), namespace)()
     _set_state(error, attributes, (message,))
     return error
 
 
+def _builtin_base(cls: type) -> Any:
+    return next(base for base in class_mro(cls) if base.__module__ == "builtins")
+
+
+def _is_plain_base(cls: type) -> bool:
+    """Whether a subclass can be made, and removed, without a call of the class's code."""
+    makes_own = isinstance(static_attribute(cls, "__init_subclass__"), classmethod)
+    return type(cls) is type and not makes_own and static_attribute(cls, "__del__") is None
+
+
 def _set_state(error: Exception, attributes: dict[str, Any], args: tuple[Any, ...]) -> None:
-    with contextlib.suppress(Exception):
-        error.args = args
-    with contextlib.suppress(TypeError):  # a class without a __dict__
-        vars(error).update(attributes)
+    # The descriptors of the built-in class: a subclass may have a property of that name.
+    with contextlib.suppress(TypeError):
+        BaseException.__dict__["args"].__set__(error, args)
+    BaseException.__dict__["__dict__"].__get__(error).update(attributes)
+
+
+def _has_message(error: Exception, message: str) -> bool:
+    """Whether the exception's text is the recorded one. Only a text that built-in classes make is computed."""
+    makes_text = next(base for base in class_mro(type(error)) if "__str__" in vars(base))
+    is_builtin = makes_text.__module__ == "builtins" and _is_plain(error.args)
+    is_known = makes_text.__module__.partition(".")[0] in _PROVIDER_MODULES
+    return (is_builtin or is_known) and _message(error) == message
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) is dict:
+        return all(_is_plain(key) and _is_plain(item) for key, item in value.items())
+    return all(map(_is_plain, value)) if type(value) in (list, tuple) else type(value) in _PLAIN
 
 
 def _with_message(error: Exception, message: str) -> Exception:
     """The exception with a fixed text, for a class whose ``__str__`` needs values that were not recorded."""
     cls = type(error)
+    if not _is_plain_base(cls):
+        return error
     namespace = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__str__": lambda _: message}
     with contextlib.suppress(TypeError):
         error.__class__ = type(cls.__name__, (cls,), namespace)
@@ -127,7 +156,7 @@ def _exception_class(path: object) -> type[Exception] | None:
         with contextlib.suppress(ImportError):
             importlib.import_module(module.partition(".")[0])
     found = imported_class(path)
-    if found is None or not issubclass(found, Exception) or issubclass(found, PlsyncError):
+    if found is None or Exception not in class_mro(found) or PlsyncError in class_mro(found):
         return None
     return found
 

@@ -7,19 +7,52 @@ boundaries are unknown.
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from types import NoneType
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
 
 from langchain_core.language_models.chat_models import generate_from_stream
-from langchain_core.messages import AIMessageChunk, message_chunk_to_message
+from langchain_core.messages import AIMessageChunk, BaseMessage, BaseMessageChunk, message_chunk_to_message
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, Generation, GenerationChunk
 
+from plsync._terminal import visible
+from plsync.errors import PlsyncError, RecordingFormatError
 from plsync.replay.response.exceptions import rebuild_error
 from plsync.replay.response.folding import unfold
 from plsync.replay.response.restore import Restorer
 from plsync.replay.response.stream_events import message_from_events
 
 __all__ = ["RecordedResponse"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_G = TypeVar("_G", bound=Generation)
+
+_LONGEST_WAIT: Final = 24 * 3600 * 1000
+"""The longest time that a recorded model may have taken for a part, in milliseconds."""
+
+
+def _restoring(
+    method: Callable[Concatenate[RecordedResponse, _P], _T],
+) -> Callable[Concatenate[RecordedResponse, _P], _T]:
+    """The method, in which any failure means that the line of the recording is malformed."""
+
+    @functools.wraps(method)
+    def restore(response: RecordedResponse, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            return method(response, *args, **kwargs)
+        except (PlsyncError, MemoryError):
+            raise
+        except Exception as error:
+            reason = visible(f"{type(error).__name__}: {error}"[:200])
+            raise RecordingFormatError(
+                f"{response.place} holds a response that cannot be restored ({reason}); nothing was changed: repair "
+                "the line, or record the call again"
+            ) from error
+
+    return cast("Callable[Concatenate[RecordedResponse, _P], _T]", restore)
 
 
 class RecordedResponse:
@@ -70,6 +103,7 @@ class RecordedResponse:
         return self._data.get("told") is not False
 
     @property
+    @_restoring
     def message_id(self) -> str | None:
         """The id that LangChain assigned, or would have assigned, to the message of a stream of events."""
         if self._new_ids:
@@ -80,27 +114,32 @@ class RecordedResponse:
         return next((found for found in ids if isinstance(found, str) and found.startswith("lc_run-")), None)
 
     @property
+    @_restoring
     def events(self) -> list[Any] | None:
         """The events of a model that itself implements ``stream_events(version="v3")``; ``None`` for other models."""
         found = self._data.get("events")
         return None if found is None else self._restore(found)
 
+    @_restoring
     def error(self) -> Exception | None:
         """The exception that ended the call; ``None`` for a call that succeeded."""
         described = self._data.get("error")
         return None if described is None else rebuild_error(described, self._restore)
 
+    @_restoring
     def delays(self, parts: int) -> Iterator[float]:
         """Seconds before each of ``parts`` parts, and before the end."""
+        for ms in self._ms:
+            if not math.isfinite(ms) or not 0 <= ms <= _LONGEST_WAIT:
+                raise ValueError(f"a part that took {ms} ms")
         *before, end = self._ms or (0,)
         if not before:  # a whole response arrived at the end
             before, end = [end], 0
         if len(before) > parts:
             before, end = [], sum(self._ms)
-        yield from (ms / 1000 for ms in before)
-        yield from (0.0 for _ in range(parts - len(before)))
-        yield end / 1000
+        return iter([*(ms / 1000 for ms in before), *([0.0] * (parts - len(before))), end / 1000])
 
+    @_restoring
     def tokens(self) -> list[tuple[str, Any]]:
         """The tokens that callbacks received during a plain call: texts, each with its chunk or ``None``."""
         if "token_chunks" not in self._data and "tokens" not in self._data:
@@ -111,13 +150,14 @@ class RecordedResponse:
 
     # --- chat models ---
 
+    @_restoring
     def chat_result(self) -> ChatResult:
         """The whole response of a chat model."""
         if (events := self.events) is not None:
             return ChatResult(generations=[ChatGeneration(message=message_from_events(events))])
         if "generations" not in self._data:
             return generate_from_stream(iter(_with_last_chunk(self.chat_chunks(with_last=True))))
-        generations = self._restore(self._data["generations"])
+        generations: list[Any] = _all_of(ChatGeneration, self._restore(self._data["generations"]))
         for generation in generations:
             if self._new_ids:
                 generation.message.id = None
@@ -133,6 +173,7 @@ class RecordedResponse:
         result: ChatResult = self._restore.with_fields("ChatResult", fields, {})
         return result
 
+    @_restoring
     def chat_chunks(self, *, with_last: bool = False) -> list[ChatGenerationChunk]:
         """The chunks of a chat model's response.
 
@@ -142,7 +183,7 @@ class RecordedResponse:
         """
         if "generations" in self._data or "events" in self._data:
             return self._single_chunk()
-        chunks: list[ChatGenerationChunk] = self._chunks("chunks")
+        chunks = _all_of(ChatGenerationChunk, self._chunks("chunks"))
         for chunk in chunks:
             if self._new_ids:
                 chunk.message.id = None
@@ -165,6 +206,7 @@ class RecordedResponse:
 
     # --- text models ---
 
+    @_restoring
     def generations(self) -> list[Generation]:
         """The candidates of a text model."""
         if "generations" in self._data:
@@ -172,7 +214,7 @@ class RecordedResponse:
                 Generation(text=generation.text, generation_info=generation.generation_info)
                 if type(generation).__name__ == "GenerationChunk"
                 else generation
-                for generation in self._restore(self._data["generations"])
+                for generation in _all_of(Generation, self._restore(self._data["generations"]))
             ]
         chunks = self.text_chunks()
         if not chunks:
@@ -182,15 +224,17 @@ class RecordedResponse:
             total += chunk
         return [Generation(text=total.text, generation_info=total.generation_info)]
 
+    @_restoring
     def llm_output(self) -> dict[str, Any] | None:
         """The provider's metadata about the call of a text model."""
         found: dict[str, Any] | None = self._restore(self._data.get("llm_output"))
         return found
 
+    @_restoring
     def text_chunks(self) -> list[GenerationChunk]:
         """The chunks of a text model's response."""
         if "generations" not in self._data:
-            return self._chunks("chunks")
+            return _all_of(GenerationChunk, self._chunks("chunks"))
         return [
             GenerationChunk(text=generation.text, generation_info=generation.generation_info)
             for generation in self.generations()[:1]
@@ -199,6 +243,31 @@ class RecordedResponse:
     def _chunks(self, key: str) -> list[Any]:
         found: list[Any] = self._restore(unfold(self._data.get(key) or []))
         return found
+
+
+def _all_of(kind: type[_G], generations: Any) -> list[_G]:
+    """The generations, if each is of this class and has a text, or a message with content."""
+    if not isinstance(generations, list):
+        raise TypeError("no list of generations")
+    for generation in generations:
+        if not isinstance(generation, kind):
+            raise TypeError(f"{type(generation).__name__} in place of {kind.__name__}")
+        if isinstance(generation, ChatGeneration):
+            message_kind = BaseMessageChunk if isinstance(generation, ChatGenerationChunk) else BaseMessage
+            if not _is_message(generation.message, message_kind):
+                raise TypeError("a generation without a message")
+        elif not isinstance(generation.text, str):
+            raise TypeError("a generation without a text")
+    return generations
+
+
+def _is_message(message: Any, kind: type[BaseMessage]) -> bool:
+    if not isinstance(message, kind) or not isinstance(message.id, (str, NoneType)):
+        return False
+    content: Any = message.content
+    return isinstance(content, str) or (
+        isinstance(content, list) and all(isinstance(block, (str, dict)) for block in content)
+    )
 
 
 def _as_chunk(message: Any) -> AIMessageChunk:

@@ -2,16 +2,17 @@
 
 A recording may name classes: pydantic models that a provider put into a message, or subclasses of LangChain's messages.
 Only two sources of classes are used: modules that this process has imported, and classes that the call requested.
-Restoring sets fields and calls no constructor, no validator and no other code that a file names.
+Restoring sets declared fields. It calls no constructor, no validator, no property and no ``__setattr__``. An object of
+a class with a ``__del__`` comes back in its plain form. Only the default factories of private attributes are called.
 """
 
 from __future__ import annotations
 
 import base64
-import dataclasses
 import enum
 import functools
 import sys
+import types
 import typing
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -75,22 +76,70 @@ class Restorer(Rebuilder):
 
     def _instance(self, cls: type, fields: Any) -> Any:
         """An object of ``cls`` with these fields, or ``_UNSET`` if setting fields is not enough."""
-        if issubclass(cls, enum.Enum):
-            members = cls._value2member_map_
+        bases = class_mro(cls)
+        if enum.Enum in bases:
+            members = static_attribute(cls, "_value2member_map_") or {}
             return members.get(fields, _UNSET) if isinstance(fields, (str, int, float)) else _UNSET
-        if not isinstance(fields, dict):
+        if not isinstance(fields, dict) or static_attribute(cls, "__del__") is not None:
             return _UNSET
-        if hasattr(cls, "__pydantic_fields__"):
+        try:
+            if _base_model() not in bases:
+                return _dataclass_object(cls, self(fields))
+            extras: dict[str, Any] = {}
+            own = self(fields)
             if fields.get(TAG) in MESSAGES | OUTPUTS:  # a message of the program's own class
-                message = self(fields)
-                return _pydantic_object(cls, message.__dict__, message.__pydantic_extra__ or {})
-            return _pydantic_object(cls, self(fields), {})
-        if dataclasses.is_dataclass(cls):
-            restored = object.__new__(cls)
-            for name, item in self(fields).items():
-                object.__setattr__(restored, name, item)
-            return restored
-        return _UNSET
+                own, extras = own.__dict__, own.__pydantic_extra__ or {}
+            return _pydantic_object(cls, own, extras)
+        except _Inexact:
+            return _UNSET
+
+
+class _Inexact(Exception):
+    """Fields alone do not make an object of this class."""
+
+
+def class_mro(cls: type) -> tuple[type, ...]:
+    """The bases of a class. Its metaclass is not called."""
+    mro: tuple[type, ...] = type.__dict__["__mro__"].__get__(cls)
+    return mro
+
+
+def static_attribute(cls: type, name: str) -> Any:
+    """An attribute of a class or of its bases, as stored; ``None`` without one. No code of the class is called.
+
+    >>> static_attribute(bool, "__del__") is None
+    True
+    """
+    spaces = (type.__dict__["__dict__"].__get__(base) for base in class_mro(cls))
+    return next((space[name] for space in spaces if name in space), None)
+
+
+@functools.cache
+def _base_model() -> type:
+    from pydantic import BaseModel  # noqa: PLC0415 - only a recording of such objects needs it
+
+    return BaseModel
+
+
+def _new(cls: Any) -> Any:
+    try:
+        return object.__new__(cls)
+    except TypeError as error:  # an abstract class, or a subclass of another built-in class
+        raise _Inexact from error
+
+
+def _dataclass_object(cls: type, fields: Any) -> Any:
+    declared = static_attribute(cls, "__dataclass_fields__")
+    if not isinstance(declared, dict) or not isinstance(fields, dict) or not fields.keys() <= declared.keys():
+        raise _Inexact
+    slots = {name: static_attribute(cls, name) for name in fields}
+    # A property or another descriptor would run its own code.
+    if any(hasattr(type(slot), "__set__") and type(slot) is not types.MemberDescriptorType for slot in slots.values()):
+        raise _Inexact
+    restored = _new(cls)
+    for name, item in fields.items():
+        object.__setattr__(restored, name, item)
+    return restored
 
 
 def imported_class(path: object) -> type | None:
@@ -160,11 +209,13 @@ def _make_default(tag: str, name: str, about: Any) -> Callable[[], Any] | None:
     return None if about.is_required() else lambda: about.get_default(call_default_factory=True)
 
 
-def _pydantic_object(cls: Any, fields: dict[str, Any], extras: dict[str, Any]) -> Any:
+def _pydantic_object(cls: Any, fields: Any, extras: dict[str, Any]) -> Any:
+    if not isinstance(fields, dict):
+        raise _Inexact
     own = {name: item for name, item in fields.items() if name in cls.__pydantic_fields__}
     more = {**{name: item for name, item in fields.items() if name not in own}, **extras}
     private = {name: about.get_default() for name, about in cls.__private_attributes__.items()}
-    restored = object.__new__(cls)
+    restored = _new(cls)
     for name, item in (
         ("__dict__", own),
         ("__pydantic_fields_set__", own.keys() | more.keys()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import orjson
 
@@ -37,16 +37,17 @@ class RecordedCall:
         Raises:
             RecordingFormatError: the line holds no call.
         """
-        if isinstance(self.raw, bytes):
-            try:
-                found = orjson.loads(self.raw)
-            except orjson.JSONDecodeError:
-                found = None
-            if not isinstance(found, dict) or not all(isinstance(found.get(part), dict) for part in _PARTS):
-                advice = "nothing was changed: repair the line (a merge conflict?) or record the call again"
-                raise RecordingFormatError(f"{self.location} of {self.source} holds no recorded call; {advice}")
-            self.raw = found
-        return self.raw
+        if isinstance(self.raw, dict):
+            return self.raw
+        try:
+            found = orjson.loads(self.raw)
+        except orjson.JSONDecodeError:
+            found = None
+        if not _is_call(found):
+            advice = "nothing was changed: repair the line (a merge conflict?) or record the call again"
+            raise RecordingFormatError(f"{self.location} of {self.source} holds no recorded call; {advice}")
+        self.raw = parsed = cast("dict[str, Any]", found)
+        return parsed
 
     @property
     def request(self) -> Request:
@@ -73,6 +74,24 @@ class RecordedCall:
     def given_up(self) -> bool:
         """Whether the recorded program cancelled the call."""
         return bool(self.data["answer"].get("given_up"))
+
+
+def _is_call(found: Any) -> bool:
+    """Whether parsed JSON has the parts of a call, each of its type, and no more levels than JSON may have again."""
+    if not isinstance(found, dict) or not all(isinstance(found.get(part), dict) for part in _PARTS):
+        return False
+    if not all(isinstance(found.get(name), (str, type(None))) for name in ("key", "kind", "model", "class")):
+        return False
+    if not isinstance(found.get("settings"), (dict, type(None))):
+        return False
+    ms = found.get("ms") or []
+    if not isinstance(ms, list) or not all(type(item) in (int, float) for item in ms):
+        return False
+    try:
+        orjson.dumps(found)
+    except TypeError:  # orjson reads deeper levels than it writes
+        return False
+    return True
 
 
 def line_data(request: Request, response: dict[str, Any], ms: Sequence[int]) -> dict[str, Any]:
