@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from langchain_core.messages import (
 from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
 
 from plsync.errors import PromptError
+from plsync.prompts import text_template
 from plsync.prompts.to_langchain import to_langchain
 from plsync.testing.schema import check
 
@@ -216,3 +218,22 @@ def test_a_template_is_shown_to_people() -> None:
     )
     assert "Tool Message" in template.pretty_repr()
     assert "It is {sum}." in template.pretty_repr()
+
+
+@pytest.mark.parametrize(("version", "installs"), [("3.1.5", True), ("2.11", True), ("3.1.6", False), ("4.0", False)])
+def test_a_jinja2_with_a_published_hole_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, installs: bool
+) -> None:
+    metadata = tmp_path / f"jinja2-{version}.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: Jinja2\nVersion: {version}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    text_template._sandbox.cache_clear()
+    try:
+        if installs:
+            with pytest.raises(ImportError, match=r"plsync\[jinja2\]"):
+                text_template.TextTemplate.of("{{ a }}", "jinja2")
+        else:
+            assert text_template.TextTemplate.of("{{ a }}", "jinja2").format(a="b") == "b"
+    finally:
+        text_template._sandbox.cache_clear()

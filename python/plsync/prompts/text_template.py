@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import importlib.metadata
+import re
+from types import ModuleType
+from typing import Any, Final
 
 from langchain_core.prompts import PromptTemplate
 from langchain_core.prompts.string import get_template_variables
@@ -11,6 +15,8 @@ from pydantic import model_validator
 from plsync.prompts.limits import Budget, check_format, fill_in
 
 __all__ = ["TextTemplate"]
+
+_SAFE_JINJA2: Final = (3, 1, 6)
 
 
 class TextTemplate(PromptTemplate):
@@ -35,9 +41,7 @@ class TextTemplate(PromptTemplate):
             check_format(text)
             names = get_template_variables(text, "f-string")
         else:
-            from plsync.prompts import sandbox  # noqa: PLC0415 - jinja2 may be missing
-
-            names = sandbox.variables(text)
+            names = _sandbox().variables(text)
         partial = values.get("partial_variables") or {}
         return {**values, "input_variables": [name for name in names if name not in partial]}
 
@@ -51,7 +55,7 @@ class TextTemplate(PromptTemplate):
             settings: further fields of ``PromptTemplate``.
 
         Raises:
-            ImportError: jinja2 is not installed.
+            ImportError: jinja2 is not installed, or older than 3.1.6.
             Exception: LangChain or jinja2 cannot parse the text, or the text is beyond a limit.
         """
         return cls(template=text, template_format=template_format, input_variables=[], **settings)
@@ -64,9 +68,8 @@ class TextTemplate(PromptTemplate):
         """
         variables = self._merge_partial_and_user_variables(**kwargs)
         if self.template_format == "jinja2":
-            from plsync.prompts import sandbox  # noqa: PLC0415 - jinja2 may be missing
-
-            return sandbox.render(self.template, variables)
+            text: str = _sandbox().render(self.template, variables)
+            return text
         check_format(self.template)
         return fill_in(self.template, (), variables, Budget())
 
@@ -77,6 +80,25 @@ class TextTemplate(PromptTemplate):
     def __radd__(self, other: Any) -> Any:
         """The two texts as one template, with the same limits."""
         return _limited(other + PromptTemplate(**dict(self))) if isinstance(other, PromptTemplate) else NotImplemented
+
+
+@functools.cache
+def _sandbox() -> ModuleType:
+    """The module that fills in jinja2 templates.
+
+    Raises:
+        ImportError: jinja2 is not installed, or its sandbox has published holes.
+    """
+    remedy = "pip install 'plsync[jinja2]'"
+    try:
+        installed = importlib.metadata.version("jinja2")
+    except importlib.metadata.PackageNotFoundError:
+        raise ImportError(f"a prompt template in the format of jinja2 needs the package jinja2: {remedy}") from None
+    if tuple(map(int, re.findall(r"\d+", installed)[:3])) < _SAFE_JINJA2:
+        raise ImportError(f"templates leave the sandbox of jinja2 {installed}; use 3.1.6 or newer: {remedy}")
+    from plsync.prompts import sandbox  # noqa: PLC0415 - jinja2 may be missing
+
+    return sandbox
 
 
 def _limited(template: PromptTemplate) -> TextTemplate:
