@@ -20,6 +20,7 @@ import zstandard
 from plsync.promptlayer.client import PromptLayerClient
 from plsync.promptlayer.outcomes import Ambiguous, Delivered, Missing, Outcome, Refused, Unauthorized, Unreachable
 from plsync.testing import PromptLayerServer
+from tests.support.hostile_responses import BODIES
 from tests.support.raw_server import Behaviour, Line, RawServer, responding
 
 TIMEOUT = 0.6
@@ -218,24 +219,6 @@ def test_cookies_are_not_sent_back() -> None:
         assert client.send([]) == client.send([]) == Delivered({})
     assert len(received) == 2
     assert b"ookie" not in b"".join(received)
-
-
-BODIES = {
-    "deep lists": b"[" * MB,
-    "deep objects": b'{"detail":' * (MB // 10),
-    "deep, closed": b'{"success":true,"message":' + b"[" * 1000 + b"]" * 1000 + b"}",
-    "deep detail": b'{"detail":[{"loc":' + b"[" * 900 + b"]" * 900 + b',"msg":{"a":[[]]}}]}',
-    "a huge integer": b'{"success":true,"request_logs":[{"span_id":"a","id":' + b"9" * MB + b"}]}",
-    "a huge exponent": b'{"success":true,"request_logs":[{"span_id":"a","id":1e999999}]}',
-    "NaN": b'{"success":true,"request_logs":[{"span_id":"a","id":NaN}]}',
-    "a surrogate": rb'{"message":"\ud800"}',
-    "UTF-16": '{"success": true}'.encode("utf-16"),
-    "Latin-1": '{"message": "é"}'.encode("latin-1"),
-    "a long message": b'{"message":"' + b"x " * (4 * MB) + b'"}',
-    "many places": b'{"detail":[{"loc":[' + b"1," * MB + b'1],"msg":"no"}]}',
-    "zero bytes": bytes(1000),
-    "many empty lists": b'{"success":true,"spans":[' + b"[]," * MB + b"[]]}",
-}
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)

@@ -24,6 +24,7 @@ from plsync.promptlayer.outcomes import (
     label,
     outcome_of_error,
 )
+from tests.support.hostile_responses import BODIES, HEADS
 from tests.support.raw_server import RawServer, responding
 
 PARSERS = {
@@ -81,6 +82,13 @@ def test_every_response_has_an_outcome(parser: str, status: int, retry_after: st
         assert 200 <= status < 300 or (status == 404 and isinstance(outcome, Missing))
 
 
+@pytest.mark.parametrize("content", BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize("parser", PARSERS)
+def test_every_body_of_the_hostile_corpus_has_an_outcome(parser: str, content: bytes) -> None:
+    for status in (200, 201, 400, 404, 429, 500):
+        assert label(outcome_of(parser, status, None, content))
+
+
 @given(st.integers(0, 1200), bodies)
 def test_request_ids_are_positive_integers(status: int, body: dict[str, Any]) -> None:
     for parser in ("delivery", "trace", "search"):
@@ -100,32 +108,6 @@ def test_a_pause_is_finite_with_any_header(retry_after: str | None) -> None:
 @pytest.mark.parametrize("error", [ValueError, RecursionError, MemoryError, UnicodeError, OSError, KeyError])
 def test_every_error_has_an_outcome(error: type[Exception]) -> None:
     assert outcome_of_error(error("x")) in {row.outcome for row in OUTCOMES}
-
-
-# Bytes in the place of a status line and headers, as a broken or hostile server sends them.
-HEADS = [
-    b"",
-    b"\r\n\r\n",
-    b"\x00" * 300,
-    b"HTTP/1.1\r\n\r\n",
-    b"HTTP/1.1 099 x\r\n\r\n",
-    b"HTTP/1.1 1000 x\r\n\r\n",
-    b"HTTP/1.1 -1 x\r\n\r\n",
-    b"HTTP/9.9 201 x\r\n\r\n",
-    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
-    b"HTTP/1.1 204 No Content\r\nContent-Length: 10\r\n\r\n",
-    b"HTTP/1.1 201 x\r\nContent-Length: " + b"9" * 6000 + b"\r\n\r\n",
-    b"HTTP/1.1 201 x\r\nContent-Length: -5\r\n\r\n",
-    b"HTTP/1.1 201 x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
-    b"HTTP/1.1 201 x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-    b"HTTP/1.1 201 x\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFFFFF\r\n",
-    b"HTTP/1.1 201 x\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n",
-    b"HTTP/1.1 201 \xff\xfe\r\nX: \xe9\r\nContent-Length: 2\r\n\r\n{}",
-    b"HTTP/1.1 302 x\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n",
-    b"HTTP/1.1 429 x\r\nRetry-After: " + b"1" * 30000 + b"\r\nContent-Length: 0\r\n\r\n",
-    b"HTTP/1.1 201 x\r\n folded: 1\r\n\r\n",
-    b"\x16\x03\x01\x02\x00",
-]
 
 
 @pytest.mark.parametrize("head", HEADS, ids=range(len(HEADS)))

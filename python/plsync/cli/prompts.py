@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -75,7 +76,7 @@ def list_prompts(json: options.Json = False) -> None:
 
 def _as_dict(base_url: str, entry: CachedTemplate) -> dict[str, object]:
     return {
-        "base_url": base_url,
+        "base_url": _shown(base_url),
         "name": entry.key.name,
         "asked_version": entry.key.version,
         "asked_label": entry.key.label,
@@ -83,6 +84,12 @@ def _as_dict(base_url: str, entry: CachedTemplate) -> dict[str, object]:
         "fetched_at": _fetched_at(entry).isoformat(),
         "bytes": entry.size,
     }
+
+
+def _shown(base_url: str) -> str:
+    """The URL without its path, which may hold a token."""
+    url = urlsplit(base_url)
+    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
 
 
 def _fetched_at(entry: CachedTemplate) -> datetime:

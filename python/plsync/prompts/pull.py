@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
+from plsync._common.api_key import redact_api_keys
 from plsync._common.paths import prompt_cache
 from plsync.errors import AuthenticationError, Offline, PromptError, Rejected, SyncError
 from plsync.promptlayer import settings
@@ -21,12 +22,18 @@ if TYPE_CHECKING:
 __all__ = ["PullReport", "pull"]
 
 _THREADS: Final = 4
+# More than any workspace has: a server may list templates and labels without end.
+_MOST_PAGES: Final = 1000
+_MOST_LABELS: Final = 1000
 _TRIES: Final = 4
 _LONGEST_PAUSE: Final = 60.0
 # The clocks of PromptLayer and this machine differ, so --changed also fetches changes shortly before the last pull.
 _OVERLAP: Final = timedelta(hours=1)
 
 _Response: TypeAlias = dict[str, Any]
+
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -151,25 +158,41 @@ def _fetch(client: PromptLayerClient, name: str, version: int | None, label: str
     first = _request(client.template, name, version=version, label=label)
     if first is None:
         return None
-    fetched = {first["version"]: _Version(first, [TemplateKey(name, version, label)])}
+    fetched = {_field(first, "version", int): _Version(first, [TemplateKey(name, version, label)])}
     if version is None and label is None:
-        for released in (_request(client.labels, name) or {}).get("release_labels", ()):
-            number = released["prompt_version_number"]
+        for released in (_request(client.labels, name) or {}).get("release_labels", ())[:_MOST_LABELS]:
+            number = _field(released, "prompt_version_number", int)
             if number not in fetched and (found := _request(client.template, name, version=number)) is not None:
                 fetched[number] = _Version(found, [])
             if number in fetched:
-                fetched[number].keys.append(TemplateKey(name, label=released["release_label"]))
+                fetched[number].keys.append(TemplateKey(name, label=_field(released, "release_label", str)))
     return list(fetched.values())
 
 
 def _names(client: PromptLayerClient, label: str | None, changed_since: str | None) -> Iterator[str]:
     """The names of all templates, page by page."""
     page = 1
-    while page:
+    while 0 < page <= _MOST_PAGES:
         response = _request(client.templates, page, label=label, updated_after=changed_since) or {}
         for item in response.get("items", ()):
-            yield item["prompt_name"]
-        page = page + 1 if response.get("has_next") else 0
+            yield _field(item, "prompt_name", str)
+        page = page + 1 if response.get("has_next") and response.get("items") else 0
+
+
+def _field(entry: Any, name: str, kind: type[T]) -> T:
+    """A field of a list of PromptLayer.
+
+    Raises:
+        SyncError: the entry lacks it, it has another type, or it holds the API key.
+    """
+    value = entry.get(name) if isinstance(entry, dict) else None
+    # A name is printed, and sent back as a part of a URL.
+    if not isinstance(value, kind) or not value or (isinstance(value, str) and redact_api_keys(value) != value):
+        raise SyncError(
+            f"PromptLayer sent no clear response (an entry without a usable {name}); templates that were fetched "
+            "before are kept: check PROMPTLAYER_BASE_URL"
+        )
+    return value
 
 
 def _request(method: Callable[..., Outcome], *arguments: Any, **options: Any) -> _Response | None:

@@ -26,6 +26,7 @@ from langchain_core.prompts.dict import DictPromptTemplate
 from langchain_core.prompts.image import ImagePromptTemplate
 from langchain_core.prompts.message import BaseMessagePromptTemplate
 
+from plsync._common.api_key import redact_api_keys
 from plsync.errors import PromptError
 from plsync.prompts.text_template import TextTemplate
 
@@ -93,15 +94,20 @@ def to_langchain(template: JSON) -> PromptTemplate | ChatPromptTemplate:
         messages = [_message(message) for message in prompt["messages"]]
         return ChatPromptTemplate(messages=messages, metadata=named)
     except PromptError as error:
-        raise PromptError(f"{_named(template)} cannot be a LangChain template: {error}") from None
+        raise PromptError(_words(f"{_named(template)} cannot be a LangChain template: {error}")) from None
     except ImportError:  # jinja2 is missing; its message names the package to install
         raise
     except Exception as error:  # LangChain's classes and jinja2 raise many types for a text they cannot parse
-        reason = " ".join(str(error).split())[:_MAX_REASON]
+        reason = _words(error)
         raise PromptError(
-            f"{_named(template)} cannot be a LangChain template ({type(error).__name__}: {reason}); in an f-string "
-            "template, double the braces that are not a variable"
+            f"{_words(_named(template))} cannot be a LangChain template ({type(error).__name__}: {reason}); in an "
+            "f-string template, double the braces that are not a variable"
         ) from error
+
+
+def _words(value: object) -> str:
+    """A text of a template in one line. An error may quote a template, and a server may put the API key into one."""
+    return " ".join(redact_api_keys(str(value)[: 8 * _MAX_REASON]).split())[:_MAX_REASON]
 
 
 def _named(template: JSON) -> str:

@@ -1,0 +1,107 @@
+"""The hostile corpus of prompt templates: texts that reach for objects, and texts that take time or memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["REACHING_TEMPLATES", "SLOW_TEMPLATES", "VARIABLES"]
+
+REACHING_TEMPLATES = [
+    "{{ x.api_key }}",
+    "{{ x['api_key'] }}",
+    "{{ x.delete_all() }}",
+    "{{ x() }}",
+    "{{ x.__class__ }}",
+    "{{ [x][0].api_key }}",
+    "{{ {'a': x}.a.delete_all() }}",
+    "{{ [x]|map(attribute='api_key')|join }}",
+    "{{ [x]|map('attr', 'api_key')|list }}",
+    "{{ x|attr('api_key') }}",
+    "{{ [x]|selectattr('api_key')|list|length }}{{ [x]|sum('api_key') }}",
+    "{{ [x]|groupby('api_key') }}",
+    "{{ '{0.api_key}'.format(x) }}",
+    "{{ '{x.api_key}'.format(x=x) }}",
+    "{{ '{:{x.api_key}}'.format(1, x=x) }}",
+    "{{ ('{0.api_key}'|safe).format(x) }}",
+    "{{ '{0.api_key}'.format_map({'0': x}) }}",
+    "{% set f = x.delete_all %}{{ f() }}",
+    "{% set ns = namespace(a=x) %}{{ ns.a.delete_all() }}{{ ns.__class__ }}",
+    "{% macro m(a) %}{{ a.delete_all() }}{% endmacro %}{{ m(x) }}",
+    "{% for a in [x] recursive %}{{ a.delete_all() }}{% endfor %}",
+    "{{ range.__globals__ }}",
+    "{{ cycler.__init__.__globals__ }}",
+    "{{ lipsum.__globals__ }}",
+    "{{ self._TemplateReference__context }}",
+    "{{ joiner().__class__ }}{{ loop }}",
+    "{{ dict.__base__.__subclasses__() }}",
+    "{{ ''.join.__self__.__class__ }}",
+    "{{ x.delete_all is callable }}{{ (x.delete_all)() }}",
+    "{% filter upper %}{{ x.api_key }}{% endfilter %}",
+    "{{ caller }}{{ varargs }}{% set x.api_key = 1 %}",
+]
+"""jinja2 templates that reach for attributes and methods of an object `x`, or of jinja2 itself."""
+
+SLOW_TEMPLATES = [
+    "{{ 'a' * 3000000000 }}",
+    "{{ 3000000000 * 'a' }}",
+    "{{ [1] * 3000000000 }}",
+    "{{ 'a'|center(3000000000) }}",
+    "{{ 'a'.center(3000000000) }}{{ 'a'.zfill(3000000000) }}",
+    "{{ '%3000000000d'|format(1) }}",
+    "{{ '%3000000000d' % 1 }}",
+    "{{ '%.3000000000f' % 1.5 }}",
+    "{{ '%*d' % (3000000000, 1) }}",
+    "{{ '{:>3000000000}'.format(1) }}",
+    "{{ '{:{}}'.format(1, 3000000000) }}",
+    "{{ 10 ** 1000000000 }}",
+    "{{ 10 ** (10 ** 10) }}",
+    "{{ 5|round(-1000000000) }}",
+    "{{ range(1000000000)|list }}",
+    "{{ range(1000000000)|sum }}",
+    "{% for a in range(1000000000) %}{% endfor %}",
+    "{% for a in range(99999) %}" * 3 + "{% endfor %}" * 3,
+    "{% for a in xs %}" * 4 + "{% endfor %}" * 4,
+    "{% for a in range(99999) if false %}{% endfor %}" * 300,
+    "{% for a in range(99999) %}" + "{% if a %}{% endif %}" * 300 + "{% endfor %}",
+    "{% for a in range(99999) %}" + "text " * 10000 + "{% endfor %}",
+    "{% for a in range(99999) %}{{ long }}{% endfor %}",
+    "{% for a in range(99999) %}{% if long == other %}{% endif %}{% endfor %}",
+    "{% for a in range(99999) %}{% if 'b' in long %}{% endif %}{% endfor %}",
+    "{% for a in range(99999) %}{% if long is in [other] %}{% endif %}{% endfor %}",
+    "{% for a in range(99999) %}{% set b = long[1:] %}{% endfor %}",
+    "{% for a in range(99999) %}{% set b = long|upper %}{% endfor %}",
+    "{% for a in range(99999) %}{% set b = long.upper() %}{% endfor %}",
+    "{% for a in range(99999) %}{% set b = long ~ a %}{% endfor %}",
+    "{% for a in range(99999) %}{% set b = long + long %}{% endfor %}",
+    "{% set ns = namespace(a='aaaaaaaa') %}{% for i in range(99) %}{% set ns.a = ns.a ~ ns.a %}{% endfor %}",
+    "{% set ns = namespace(a='aaaaaaaa') %}{% for i in range(99) %}{% set ns.a = ns.a + ns.a %}{% endfor %}",
+    "{% set ns = namespace(a=[1]) %}{% for i in range(99) %}{% set ns.a = [ns.a, ns.a] %}{% endfor %}{{ ns.a }}",
+    "{% set ns = namespace(a=3) %}{% for i in range(99) %}{% set ns.a = ns.a * ns.a %}{% endfor %}{{ ns.a }}",
+    "{% set n = namespace(a='ab') %}{% for i in range(99) %}{% set n.a %}{{ n.a }}{{ n.a }}{% endset %}{% endfor %}",
+    "{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}",
+    "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}",
+    "{% macro m() %}"
+    + "{% if a %}{% endif %}" * 3000
+    + "{% endmacro %}{% for a in range(99999) %}{{ m() }}{% endfor %}",
+    "{% for a in [[], []] recursive %}{{ loop([[], []]) }}{{ loop([[], []]) }}{% endfor %}",
+    "{{ long|replace('a', long) }}",
+    "{{ long.replace('a', long) }}",
+    "{{ long|replace('', long) }}",
+    "{{ long|list|join(long) }}",
+    "{{ long.join(long) }}",
+    "{{ lines|indent(99999) }}",
+    "{{ xs|batch(100000000, 'a')|list }}",
+    "{{ xs|slice(100000000)|list }}",
+    "{{ xs|tojson(indent=100000000) }}",
+    "{{ xs|map('one step', -10000000000)|list }}{{ long|replace('a', long) }}",
+    "{{ nested|sum(start=[]) }}",
+]
+"""jinja2 templates that take more time or memory than any honest template, with the variables below."""
+
+VARIABLES: dict[str, Any] = {
+    "xs": list(range(1000)),
+    "long": "a" * 100_000,
+    "other": "a" * 99_999 + "b",
+    "lines": "\n" * 100_000,
+    "nested": [[1]] * 1000,
+}
