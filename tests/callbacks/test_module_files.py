@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from plsync.callbacks.module_files import TRUST_VARIABLE, WorkingDirectory
+from plsync.callbacks.module_files import TRUST_VARIABLE, WorkingDirectory, refusal
 from plsync.callbacks.module_search import find_module, may_define
 from plsync.callbacks.resolve import ImportableFunctions, import_sink
 from plsync.errors import SinkUnavailable
 from plsync.testing import PromptLayerServer
 from tests.support.calls import write_calls
 from tests.support.commands import PLSYNC, environment
-from tests.support.users import STRANGER, needs_root
+from tests.support.users import STRANGER, as_user, needs_root, public_directory
 
 needs_safe_path = pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no safe path")
 
@@ -212,11 +212,16 @@ def test_a_file_that_others_can_write_to_is_refused(local_app: Path) -> None:
 
 @needs_root
 def test_a_group_is_trusted_only_if_it_is_the_users_own(here: Path, local_app: Path) -> None:
-    os.chown(here, 0, STRANGER)
-    here.chmod(0o775)
-    refused("can be written to by its group 65534")
-    os.chown(here, 0, 0)
-    assert import_sink("local_app:on_id")(1) == 7
+    for group in (STRANGER, 0):
+        os.chown(here, 0, group)
+        here.chmod(0o775)
+        refused(f"can be written to by its group {group}")
+    with public_directory() as directory:
+        directory.chmod(0o775)
+        os.chown(directory, STRANGER, STRANGER)
+        assert as_user(STRANGER, lambda: refusal(directory)) is None
+        os.chown(directory, STRANGER, 100)
+        assert "by its group 100" in as_user(STRANGER, lambda: refusal(directory))
 
 
 def test_a_module_that_a_callback_imports_later_is_checked_too(here: Path, local_app: Path) -> None:

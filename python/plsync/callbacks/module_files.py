@@ -108,8 +108,8 @@ def refusal(path: Path) -> str | None:
         reason = f"belongs to user {found.st_uid}, and this process runs as user {os.geteuid()}"
     elif mode & stat.S_IWOTH:
         reason = f"can be written to by every user (mode {stat.S_IMODE(mode):04o})"
-    elif mode & stat.S_IWGRP and found.st_gid != found.st_uid:
-        # With user private groups (umask 002) the group of a user has the user's number.
+    elif mode & stat.S_IWGRP and (found.st_gid != found.st_uid or found.st_uid == 0):
+        # With user private groups (umask 002) the group of a user has the user's number. Root's group may have members.
         reason = f"can be written to by its group {found.st_gid} (mode {stat.S_IMODE(mode):04o})"
     else:
         return None
