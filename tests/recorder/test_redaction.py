@@ -271,6 +271,43 @@ def test_without_content_no_text_is_kept(path: Path) -> None:
     assert called.redacted
 
 
+def test_without_content_only_fixed_facts_are_kept(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path, content=False)
+    number = 123_456_789_012_345
+    usage: Any = {"input_tokens": 3, "output_tokens": 5, "total_tokens": 8, "input_token_details": {SECRET: number}}
+    token_usage = {"prompt_tokens": 3, SECRET: 1, "note": SECRET, "completion_tokens_details": {"reasoning_tokens": 4}}
+    facts = {"model_name": "m", "finish_reason": "stop", "token_usage": token_usage, "eval_count": 7, SECRET: number}
+    answer = AIMessage(f"a {SECRET}", usage_metadata=usage, response_metadata=facts)
+    metadata = {
+        **{"ls_temperature": 0.5, "thread_id": "t1", "langgraph_step": 2},
+        **{
+            "card": number,
+            SECRET: 1,
+            f"ls_{SECRET}": "x",
+            "ls_note": SECRET,
+            "ls_provider": SECRET * 100,
+            "customer": SECRET,
+        },
+    }
+    config: Any = {"callbacks": [handler], "metadata": metadata, "run_name": SECRET}
+    options: dict[str, Any] = {"user": SECRET, "seed": 7, "logit_bias": {SECRET: 1}, "extra_body": {SECRET: SECRET}}
+    Chat(reply=lambda _: answer).invoke(f"a {SECRET}", config, stop=[SECRET], **options)
+    kept = everything(path)
+    assert SECRET.encode() not in kept
+    assert str(number).encode() not in kept
+    (record,) = records(path)
+    found = {name: record.metadata.get(name) for name in ("ls_temperature", "thread_id", "langgraph_step")}
+    assert found == {"ls_temperature": 0.5, "thread_id": "t1", "langgraph_step": 2}
+    assert record.params["seed"] == 7
+    assert record.usage is not None
+    assert record.usage["total_tokens"] == 8
+    message = record.output[0]["message"]
+    assert message is not None
+    counts = {"prompt_tokens": 3, "completion_tokens_details": {"reasoning_tokens": 4}}
+    assert message["response_metadata"]["token_usage"] == counts
+    assert message["response_metadata"]["eval_count"] == 7
+
+
 def test_the_event_of_a_redact_hook_is_kept(path: Path) -> None:
     def shorten(event: dict[str, Any]) -> dict[str, Any]:
         return {**event, "prompts": ["..."], "messages": [], "tags": None} if "params" in event else event

@@ -129,15 +129,18 @@ def cases(table: dict[str, Any]) -> Any:
     return [pytest.param(case, id=name) for name, case in table.items()]
 
 
-def assert_linear(function: Callable[[str], object], make: Callable[[int], str], *, least: int = 50_000) -> None:
+def assert_linear(
+    function: Callable[[str], object], make: Callable[[int], str], *, least: int = 50_000, budget: float = 50e-9
+) -> None:
     """Fails if a text of twice the length takes more than three times as long, unless it takes less than the budget.
 
-    The budget is 50 ms for a million characters. Below it, the clock, the caches and the allocator decide.
+    Below the budget, the clock, the caches and the allocator decide.
 
     Args:
         function: takes the text.
         make: a text of a length, such as a case of ``GROWING``.
         least: the first length, in characters. It grows until the time can be measured.
+        budget: seconds for each character. The default is 50 ms for a million characters.
     """
     length, took = least, _seconds(function, make(least))
     while took < 0.002 and length < 800_000:
@@ -145,7 +148,7 @@ def assert_linear(function: Callable[[str], object], make: Callable[[int], str],
     for _ in range(4):
         took = min(took, _seconds(function, make(length)))
         twice = _seconds(function, make(2 * length))
-        if twice <= max(3 * took, 2 * length * 50e-9):
+        if twice <= max(3 * took, 2 * length * budget):
             return
     raise AssertionError(f"{length} characters take {took:.4f} s, {2 * length} take {twice:.4f} s")
 

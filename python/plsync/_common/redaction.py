@@ -1,7 +1,8 @@
 """Redaction of credentials: how a credential is recognised and replaced.
 
 The native module has the rules, in ``rust/python/src/redact``, and the recorder uses them without Python. This module
-offers them to Python. Every function takes time in proportion to its text, and a text above 8 MiB is replaced unread.
+offers them to Python. Every function takes time in proportion to its text. ``redact_text`` replaces a text above 8 MiB
+unread.
 """
 
 from __future__ import annotations

@@ -1,11 +1,14 @@
 """Removes the content of events: ``PromptLayerCallbackHandler(content=False)``.
 
-``python/plsync/_common/redaction.py`` removes credentials.
+Fixed lists decide which settings, metadata and facts of a response stay. ``python/plsync/_common/redaction.py`` removes
+credentials.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import Any, Final
 
 __all__ = ["without_content"]
@@ -27,6 +30,23 @@ _SETTINGS: Final = frozenset(
         "streaming",
     }
 )
+# Metadata of LangChain and LangGraph: facts of the model, and ids that a program or a library made. A program's other
+# metadata may name its customers.
+_METADATA: Final = frozenset(
+    {
+        "checkpoint_id",
+        "conversation_id",
+        "langgraph_step",
+        "ls_integration",
+        "ls_max_tokens",
+        "ls_model_name",
+        "ls_model_type",
+        "ls_provider",
+        "ls_temperature",
+        "session_id",
+        "thread_id",
+    }
+)
 _RESPONSE_FIELDS: Final = (
     "finish_reason",
     "model",
@@ -34,12 +54,31 @@ _RESPONSE_FIELDS: Final = (
     "model_provider",
     "stop_reason",
     "system_fingerprint",
-    "token_usage",
 )
+# The words in the names of providers' counts. A name with another word may be a text of the program.
+_COUNT_WORDS: Final = frozenset(
+    {
+        *("accepted", "amazon", "audio", "bedrock", "billed", "cache", "cached", "candidates"),
+        *("characters", "completion", "content", "cost", "count", "creation", "details", "duration"),
+        *("ephemeral", "eval", "generated", "groq", "hit", "image", "images", "in", "input"),
+        *("invocation", "latency", "load", "lines", "meta", "metadata", "metrics", "miss", "modality"),
+        *("ms", "n", "ns", "num", "output", "per", "predicted", "prediction", "prompt", "queries"),
+        *("queue", "read", "reasoning", "rejected", "requests", "search", "second", "seconds"),
+        *("server", "text", "thinking", "thoughts", "time", "timings", "token", "tokens", "tool"),
+        *("total", "units", "usage", "use", "video", "web", "write", "x"),
+    }
+)
+_WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+[a-z]*")
+_LONGEST_NAME: Final = 64
+_LONGEST_TEXT: Final = 200
+_DEEPEST_COUNT: Final = 4
+_NUMBERS: Final = (bool, int, float)
 
 
 def without_content(event: dict[str, Any]) -> dict[str, Any]:
-    """A copy of an event without content. Ids, times, model, numeric settings, tags and usage stay.
+    """A copy of an event without content.
+
+    Ids, times, tags, the model, numeric settings, the fixed metadata and the numbers of the usage stay.
 
     Args:
         event: a start or end event with the keys of ``docs/reference/events.md``.
@@ -48,13 +87,13 @@ def without_content(event: dict[str, Any]) -> dict[str, Any]:
     for key in ("messages", "prompts"):
         if key in bare:
             bare[key] = []
-    for key in ("inputs", "outputs", "options"):
+    for key in ("inputs", "outputs", "options", "name"):
         if key in bare:
             bare[key] = None
     if "params" in bare:
-        bare["params"] = _settings(bare["params"], lambda key: key in _SETTINGS)
+        bare["params"] = _settings(bare["params"])
     if "metadata" in bare:
-        bare["metadata"] = _settings(bare["metadata"], lambda key: key.startswith("ls_"))
+        bare["metadata"] = _picked(bare["metadata"], _METADATA)
     if "generations" in bare:
         bare["generations"] = [_without_text(generation) for generation in bare["generations"] or []]
     if bare.get("llm_output"):
@@ -64,19 +103,51 @@ def without_content(event: dict[str, Any]) -> dict[str, Any]:
     return bare
 
 
-def _settings(values: Any, keeps_text: Callable[[str], bool]) -> dict[str, Any] | None:
+def _settings(values: Any) -> dict[str, Any] | None:
+    """The numbers among settings, and the texts of the fixed list."""
     if not isinstance(values, Mapping):
         return None
-    numbers = (bool, int, float)
     return {
         key: value
         for key, value in values.items()
-        if isinstance(key, str) and (isinstance(value, numbers) or (isinstance(value, str) and keeps_text(key)))
+        if isinstance(key, str) and (isinstance(value, _NUMBERS) or (isinstance(value, str) and key in _SETTINGS))
     }
 
 
+def _picked(values: Any, names: Any) -> dict[str, Any]:
+    """The numbers and short texts under these names."""
+    if not isinstance(values, Mapping):
+        return {}
+    return {name: values[name] for name in names if name in values and _is_short(values[name])}
+
+
+def _is_short(value: Any) -> bool:
+    return isinstance(value, _NUMBERS) or (isinstance(value, str) and len(value) <= _LONGEST_TEXT)
+
+
 def _response_fields(values: Any) -> dict[str, Any]:
-    return {key: values[key] for key in _RESPONSE_FIELDS if key in values} if isinstance(values, Mapping) else {}
+    return _picked(values, _RESPONSE_FIELDS) | (_counts(values) or {})
+
+
+def _counts(values: Any, depth: int = 0) -> dict[str, Any] | None:
+    """The numbers under names of counts, as in the token usage of a response."""
+    if not isinstance(values, Mapping) or depth > _DEEPEST_COUNT:
+        return None
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if not isinstance(name, str) or not _is_count(name):
+            continue
+        if isinstance(value, Real):
+            found[name] = int(value) if isinstance(value, Integral) else float(value)
+        elif inner := _counts(value, depth + 1):
+            found[name] = inner
+    return found
+
+
+def _is_count(name: str) -> bool:
+    if len(name) > _LONGEST_NAME or not name.isascii():
+        return False
+    return all(word.lower() in _COUNT_WORDS or word[0].isdigit() for word in _WORD.findall(name))
 
 
 def _without_text(generation: Any) -> Any:
@@ -88,7 +159,7 @@ def _without_text(generation: Any) -> Any:
         kept["message"] = type(message).model_construct(
             content="",
             id=message.id,
-            usage_metadata=getattr(message, "usage_metadata", None),
+            usage_metadata=_counts(getattr(message, "usage_metadata", None)),
             response_metadata=_response_fields(message.response_metadata),
         )
     return type(generation).model_construct(**kept)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from plsync._common.native import END_CANCELLED, END_ERROR, END_PARTIAL
-from plsync._common.redaction import redact_settings, redact_text
+from plsync._common.redaction import redact_secrets, redact_settings, redact_text
 from plsync.recorder.http_error import response_of, status_of
 
 __all__ = ["describe", "end_of", "partial_response"]
@@ -35,8 +35,14 @@ def describe(error: BaseException, http: Mapping[str, Any] | None = None) -> dic
         http: LangChain's metadata of the provider's HTTP response, if there is one.
     """
     kind = type(error)
+    secrets: tuple[str, ...] = ()
     try:
-        message = redact_text(str(error))
+        message = str(error)
+        if message or http is not None:
+            from plsync._common import known_secrets  # noqa: PLC0415 - only calls that fail need it
+
+            secrets = known_secrets.secrets_in_error(error)
+        message = redact_text(redact_secrets(message, secrets))
     except BaseException as raised:  # an exception whose str() fails is recorded, too
         message = f"<str failed: {type(raised).__name__}>"
     status = status_of(error)
@@ -52,8 +58,16 @@ def describe(error: BaseException, http: Mapping[str, Any] | None = None) -> dic
         "status_code": int(status) if isinstance(status, int) else None,
     }
     if http is not None:
-        described["response"] = redact_settings(http)
+        described["response"] = _without_secrets(redact_settings(http), secrets)
     return described
+
+
+def _without_secrets(value: Any, secrets: tuple[str, ...]) -> Any:
+    if not secrets:
+        return value
+    from plsync._common import known_secrets  # noqa: PLC0415 - only calls that fail need it
+
+    return known_secrets.redact_values(value, secrets)
 
 
 def partial_response(response: Any) -> tuple[list[Any], Mapping[str, Any] | None]:

@@ -13,6 +13,7 @@ import orjson
 
 from plsync._terminal import visible
 from plsync.errors import RecordingFormatError
+from plsync.replay import line_diff
 from plsync.replay.request.request import Request
 from plsync.replay.storage.recorded_call import RecordedCall
 
@@ -21,6 +22,10 @@ __all__ = ["explain", "explain_stopped", "explain_stream_end", "request_lines"]
 # The number of calls that are compared in full. The number of shared lines selects them.
 _FULL_COMPARISONS: Final = 5
 _FEW_CHARACTERS: Final = 4000
+# Pairs of equal characters: English of the length above has fewer. Repetitive texts are compared by lines.
+_MOST_PAIRS: Final = 400_000
+_LONGEST_LINE: Final = 400
+_LONGEST_SETTINGS: Final = 4000
 _MAX_LINES: Final = 60
 _WIDTH: Final = 110
 
@@ -122,12 +127,12 @@ def _pieces(text: str) -> list[str]:
     pieces: list[str] = []
     for line in text.split("\n"):
         for sentence in re.split(r"(?<=[.!?;]) +", line):
-            rest = sentence
-            while len(rest) > _WIDTH:
-                cut = rest.rfind(" ", 1, _WIDTH) + 1 or _WIDTH
-                pieces.append(rest[:cut].rstrip())
-                rest = rest[cut:]
-            pieces.append(rest)
+            at = 0
+            while len(sentence) - at > _WIDTH:
+                cut = sentence.rfind(" ", at + 1, at + _WIDTH) + 1 or at + _WIDTH
+                pieces.append(sentence[at:cut].rstrip())
+                at = cut
+            pieces.append(sentence[at:])
     return pieces
 
 
@@ -156,23 +161,27 @@ def _ratio(lines: list[str], other_lines: list[str]) -> float:
     lines, other_lines = ([re.split(r"[:|] ", line, maxsplit=1)[-1] for line in side] for side in (lines, other_lines))
     one, other = "\n".join(lines), "\n".join(other_lines)
     # A comparison by characters is better, and fast enough for short texts.
-    if len(one) + len(other) <= _FEW_CHARACTERS:
+    if len(one) + len(other) <= _FEW_CHARACTERS and line_diff.is_cheap(one, other, _MOST_PAIRS):
         return difflib.SequenceMatcher(None, one, other, autojunk=False).ratio()
-    return difflib.SequenceMatcher(None, lines, other_lines, autojunk=False).ratio()
+    return line_diff.ratio(lines, other_lines)
 
 
 def _difference(recorded: Request, current: Request) -> str:
     one, other = request_lines(recorded), request_lines(current)
-    lines = list(difflib.unified_diff(one, other, "recorded", "requested", lineterm="", n=1))
-    if not lines:
+    changes = list(line_diff.unified(one, other))
+    if not changes:
         settings = f"recorded settings {recorded.settings}, requested settings {current.settings}"
+        if len(settings) > _LONGEST_SETTINGS:
+            settings = f"{settings[:_LONGEST_SETTINGS]}..."
         return f"    (only parts differ that are not shown, but that `match` compares: {settings})"
-    return _indented(lines)
+    return _indented(["--- recorded", "+++ requested", *changes])
 
 
 def _indented(lines: list[str]) -> str:
     if len(lines) > _MAX_LINES:
         lines = [*lines[:_MAX_LINES], f"... and {len(lines) - _MAX_LINES} more lines"]
+    # A line begins with the path of its value, which may be longer than the value.
+    lines = [line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..." for line in lines]
     # A name of a request may have a newline. A line of the message must not begin with a text of the request.
     return "\n".join("    " + visible(line).replace("\n", "\\n") for line in lines)
 

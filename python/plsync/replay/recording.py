@@ -12,7 +12,7 @@ from plsync.errors import NoRecording, ReplayError
 from plsync.replay.matching import Match, Matcher
 from plsync.replay.options import Exhausted, Mode, ReplayOptions, check_names, check_values
 from plsync.replay.playback import Counts, Playback
-from plsync.replay.redaction import Redact, redact_response, redact_values
+from plsync.replay.redaction import Redact, redact_response, redact_values, without_secrets
 from plsync.replay.request.request import Request
 from plsync.replay.response.packing import pack
 from plsync.replay.storage.blobs import PendingBlobs
@@ -240,7 +240,7 @@ class Recording:
         """
         if "error" in response and not self._record_errors:
             return
-        packed: dict[str, Any] = redact_values(redact_response(pack(response, blobs.add)), secrets)
+        packed: dict[str, Any] = without_secrets(redact_response(pack(response, blobs.add)), secrets)
         if self._redact is not None:
             kept = self._redact(packed) if request.body else None
             if kept is None:

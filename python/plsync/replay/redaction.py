@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
 
-from plsync._common.redaction import REDACTED, Redact, is_credential_name, redact_settings, redact_text
+from plsync._common import known_secrets
+from plsync._common.redaction import (
+    REDACTED,
+    Redact,
+    is_credential_name,
+    redact_secrets,
+    redact_settings,
+    redact_text,
+    redact_urls,
+)
 
-__all__ = ["Redact", "redact_headers", "redact_response", "redact_values", "secrets_in_model"]
+__all__ = ["Redact", "redact_headers", "redact_response", "redact_values", "secrets_in_model", "without_secrets"]
 
 # A shorter value is a placeholder for servers without a key, and may be an ordinary word.
 _SHORTEST: Final = 12
@@ -18,8 +27,9 @@ _SHORTEST: Final = 12
 _ACCOUNT_HEADERS: Final = re.compile(
     r"organi[sz]ation|project|account|set-cookie|forwarded|client-ip|cf-ray", re.IGNORECASE
 )
+# Keys of a described exception that name classes.
+_CLASS_NAMES: Final = frozenset({"$", "c", "class", "bases"})
 _METADATA: Final = frozenset({"generation_info", "llm_output", "response_metadata"})
-_PASSWORD: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/:@]*:([^\s/@]+)@", re.IGNORECASE)
 
 
 def secrets_in_model(model: Any) -> tuple[str, ...]:
@@ -39,9 +49,20 @@ def _collect(values: Mapping[Any, Any], found: set[str], depth: int) -> None:
                 # A header puts a scheme in front of its key, and an error may repeat the key alone.
                 found.update((value, value.rpartition(" ")[2]))
             elif "://" in value and "@" in value:
-                found.update(_PASSWORD.findall(value))
+                found.update(_passwords(value))
         elif kind is dict and depth < 2:
             _collect(value, found, depth + 1)
+
+
+def _passwords(text: str) -> list[str]:
+    """The passwords of the URLs in a text."""
+    found = []
+    for behind in text.split("://")[1:]:
+        info, at, _ = re.split(r"[\s/]", behind, maxsplit=1)[0].partition("@")
+        user, colon, password = info.partition(":")
+        if at and colon and password and ":" not in user:
+            found.append(password)
+    return found
 
 
 def redact_values(value: Any, secrets: Sequence[str]) -> Any:
@@ -54,12 +75,23 @@ def redact_values(value: Any, secrets: Sequence[str]) -> Any:
     return value if text == original else orjson.loads(text)
 
 
+def without_secrets(response: dict[str, Any], secrets: Sequence[str]) -> dict[str, Any]:
+    """A response in which every secret is replaced, in each spelling in which a server may repeat it."""
+    text = orjson.dumps(response).decode()
+    if redact_secrets(text, secrets) == text:
+        return response
+    redacted: dict[str, Any] = known_secrets.redact_values(response, tuple(secrets))
+    return redacted
+
+
 def redact_response(response: dict[str, Any]) -> dict[str, Any]:
-    """A response whose metadata and error hold no credentials in headers and URLs.
+    """A response whose error holds no credentials, and whose metadata holds none in headers and URLs.
 
     The content stays unchanged: a model may talk about URLs.
     """
-    return {key: _redact_urls(item) if key == "error" else _redact_metadata(item) for key, item in response.items()}
+    return {
+        key: _redact(item, redact_text) if key == "error" else _redact_metadata(item) for key, item in response.items()
+    }
 
 
 def _redact_metadata(value: Any) -> Any:
@@ -67,23 +99,29 @@ def _redact_metadata(value: Any) -> Any:
         return [_redact_metadata(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {key: _redact_urls(item) if key in _METADATA else _redact_metadata(item) for key, item in value.items()}
+    return {
+        key: _redact(item, redact_urls) if key in _METADATA else _redact_metadata(item) for key, item in value.items()
+    }
 
 
-def _redact_urls(value: Any) -> Any:
+def _redact(value: Any, redact: Callable[[str], str]) -> Any:
     if isinstance(value, str):
-        return redact_text(value)
+        return redact(value)
     if isinstance(value, list):
-        return [_redact_urls(item) for item in value]
+        return [_redact(item, redact) for item in value]
     if not isinstance(value, dict):
         return value
-    return {
-        key: redact_headers(item) if isinstance(item, dict) and key.lower().endswith("headers") else _redact_urls(item)
-        for key, item in value.items()
-    }
+    return {key: _redact_under(key, item, redact) for key, item in value.items()}
+
+
+def _redact_under(key: str, value: Any, redact: Callable[[str], str]) -> Any:
+    if key in _CLASS_NAMES:
+        return value
+    is_headers = isinstance(value, dict) and key.lower().endswith("headers")
+    return redact_headers(value) if is_headers else _redact(value, redact)
 
 
 def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers of an HTTP response, without credentials and without headers that name the account."""
     kept = {name: value for name, value in dict(headers).items() if not _ACCOUNT_HEADERS.search(name)}
-    return {name: _redact_urls(value) for name, value in redact_settings(kept).items()}
+    return {name: _redact(value, redact_text) for name, value in redact_settings(kept).items()}

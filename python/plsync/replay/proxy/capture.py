@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -31,14 +31,18 @@ class CallCapture:
     """
 
     def __init__(
-        self, recording: Recording, request: Request, secrets: tuple[str, ...], call_classes: Sequence[type] = ()
+        self,
+        recording: Recording,
+        request: Request,
+        secrets: Callable[[BaseException | None], tuple[str, ...]],
+        call_classes: Sequence[type] = (),
     ) -> None:
         """Begins the capture; the time of the call starts now.
 
         Args:
             recording: where the call is written.
             request: the request, from ``Recording.redact_request``.
-            secrets: texts that the recording must not hold.
+            secrets: returns the texts that the recording must not hold, from the exception of the call.
             call_classes: classes that the call requested; the response may hold objects of them.
         """
         self._call_classes = call_classes
@@ -136,9 +140,9 @@ class CallCapture:
         """The model raised an exception. An exception of plsync does not come from the model and is not recorded."""
         if not isinstance(error, PlsyncError):
             received = self._received_parts() if self._chunks else self._reported_tokens()
-            self._write(received | {"error": describe_error(error)})
+            self._write(received | {"error": describe_error(error)}, error)
 
-    def _write(self, response: dict[str, Any]) -> None:
+    def _write(self, response: dict[str, Any], error: Exception | None = None) -> None:
         if self._is_finished:
             return
         self._is_finished = True
@@ -150,9 +154,8 @@ class CallCapture:
             warnings.warn(message, PlsyncWarning, stacklevel=2)
         end = time.monotonic_ns()
         self._ms.append(_milliseconds(end - self._lap_start))
-        self._recording.add(
-            self._request, response, self._ms, (self._start, end), secrets=self._secrets, blobs=self._blobs
-        )
+        secrets = self._secrets(error)
+        self._recording.add(self._request, response, self._ms, (self._start, end), secrets=secrets, blobs=self._blobs)
 
     def _received_parts(self) -> dict[str, Any]:
         """The parts of a stream in the form of a recording."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from plsync._common.known_secrets import secrets_in, secrets_in_error
 from plsync.replay.proxy.capture import CallCapture
 from plsync.replay.proxy.proxy_class import live_view, proxy_class_of
 from plsync.replay.proxy.turns import wait_for_turn
@@ -38,6 +39,7 @@ class InterceptedCall:
             options: the keyword arguments of the call.
         """
         self.model_input = model_input
+        self._options = options
         self._model = model
         self._proxy = proxy_class_of(model)
         self._recording = self._proxy.recording
@@ -196,7 +198,14 @@ class InterceptedCall:
             yield live_view(self._model), self._capture()
 
     def _capture(self) -> CallCapture:
-        return CallCapture(self._recording, self.request, self._secrets, self._call_classes)
+        return CallCapture(self._recording, self.request, self._known_secrets, self._call_classes)
+
+    def _known_secrets(self, error: BaseException | None) -> tuple[str, ...]:
+        """The keys and passwords that the live call used. A client may have computed its key during the call."""
+        found = {*self._secrets, *secrets_in(live_view(self._model), self._options)}
+        if error is not None:
+            found.update(secrets_in_error(error))
+        return tuple(sorted(found, key=len, reverse=True))
 
 
 def _classes(options: Mapping[str, Any]) -> tuple[type, ...]:

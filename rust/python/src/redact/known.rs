@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-use super::output::{MAX_TEXT, Output, REDACTED};
+use super::output::Output;
 
 /// A shorter secret is a placeholder for servers without a key, and may be an ordinary word.
 const SHORTEST: usize = 8;
@@ -14,9 +14,6 @@ const SHORTEST_BASE64: usize = 11;
 /// Capitals make no difference, nor do line breaks within a secret, percent-encoding, and backslashes of JSON. Also found is the
 /// base64 of a secret, alone or behind a user name.
 pub(super) fn redact_secrets(text: &str, secrets: &[String]) -> Option<String> {
-    if text.len() > MAX_TEXT {
-        return Some(REDACTED.to_owned());
-    }
     let mut spellings: Vec<String> =
         secrets.iter().filter(|secret| secret.len() >= SHORTEST).flat_map(|secret| spellings(secret)).collect();
     spellings.sort_unstable();
@@ -28,7 +25,7 @@ pub(super) fn redact_secrets(text: &str, secrets: &[String]) -> Option<String> {
         parts.extend(memmem::find_iter(folded.as_bytes(), spelling).map(|at| (at, at + spelling.len())));
     }
     drop(folded);
-    if text.contains(['%', '\\', '\n', '\r']) {
+    if text.contains(['%', '\\', '\n', '\r']) && u32::try_from(text.len()).is_ok() {
         let decoded = Decoded::new(text.as_bytes());
         for spelling in &spellings {
             parts.extend(memmem::find_iter(&decoded.bytes, spelling).map(|at| decoded.part(at, at + spelling.len())));

@@ -58,7 +58,7 @@ const NO_CREDENTIAL_HEADER: &[&str] = &["cache", "idempotency", "page", "request
 /// Words at the end of a name under which a text is a credential.
 const TEXT_AT_END: &[&str] = &["bearer", "pass", "pat"];
 /// Names of one word under which a text is a credential.
-const TEXT_ALONE: &[&str] = &["key", "pin", "pw", "sas"];
+const TEXT_ALONE: &[&str] = &["key", "pin", "pw", "sas", "sig"];
 /// One word for a setting that holds a user and a password.
 const AUTHS: &[&str] = &["auth", "basicauth", "httpauth", "proxyauth", "xauth"];
 /// Words before `auth` in the name of a setting that holds a user and a password.
@@ -168,7 +168,7 @@ fn is_key(before: &Word, word: &Word) -> bool {
 fn may_be_credential(name: &[u8]) -> bool {
     const PARTS: &[&[u8]] = &[
         b"key", b"tok", b"pass", b"pwd", b"pw", b"sec", b"aut", b"cook", b"cred", b"jwt", b"otp", b"bearer", b"pat",
-        b"pin", b"sas",
+        b"pin", b"sas", b"sig",
     ];
     (0..name.len() - 1).any(|at| {
         // Each part begins with one of these letters.
