@@ -9,7 +9,7 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -type f)
 PYO3 := PYO3_PYTHON=$(CURDIR)/$(BIN)/python
 HAS_LIBRARY := import os, sysconfig; find = sysconfig.get_config_var; exit(not os.path.exists(os.path.join(find("LIBDIR"), find("LDLIBRARY"))))
 
-.PHONY: demo test test-rust test-python compat crash fuzz lint lint-rust lint-python prose format bench docs pins screenshot clean
+.PHONY: demo test test-rust test-python compat clients crash fuzz lint lint-rust lint-python prose format bench docs pins screenshot clean
 .DELETE_ON_ERROR:
 
 demo: .venv/built
@@ -28,6 +28,17 @@ test-rust: .venv/made
 
 compat: .venv/built
 	tests/compat.sh
+
+# Every client in docs/reference/clients.md, in an environment that also sees the packages of .venv.
+clients: build/clients/made
+	build/clients/bin/python -m pytest -p no:cacheprovider tests/clients
+
+build/clients/made: .venv/built tests/clients/requirements.txt
+	$(BIN)/python -m venv --clear build/clients
+	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
+		>"$$(build/clients/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/dev.pth"
+	build/clients/bin/pip install --quiet --requirement tests/clients/requirements.txt
+	@touch $@
 
 # The long form of the crash tests, which docs/internals/testing.md describes.
 crash: .venv/built

@@ -32,6 +32,7 @@ _ANSWERED_MODEL_KEYS: Final = ("model_name", "model", "model_id", "modelId", "mo
 # The third part of such a path names the provider: ["langchain", "chat_models", "openai", "ChatOpenAI"].
 _UMBRELLAS: Final = frozenset({"langchain", "langchain_community", "langchain_classic"})
 # The messages of google.genai, openai and mistralai start with the HTTP status.
+_STATUS_IN_BRACKETS: Final = re.compile(r"\[([45]\d\d)\] ")
 _STATUS_IN_MESSAGE: Final = re.compile(r"(?:Error code: |HTTP (?:error |status )?|Status(?: code)?[: ] ?)?([45]\d\d)\b")
 
 
@@ -223,6 +224,10 @@ def _status_code(error: Mapping[str, Any]) -> int | None:
     for found in (error.get("status_code"), dict_at(error, "response").get("status_code")):
         if isinstance(found, int):
             return found
-    # Only an exception of a provider: the message of another one may start with any number.
-    named = _STATUS_IN_MESSAGE.match(nonempty_text(error.get("message")) or "")
-    return int(named[1]) if named and error.get("module") != "builtins" else None
+    message = nonempty_text(error.get("message")) or ""
+    # Only an exception of a client: the message of another one may start with any number.
+    of_client = error.get("module") != "builtins"
+    named = _STATUS_IN_MESSAGE.match(message) if of_client else None
+    if error.get("type") == "Exception":  # NVIDIA's client raises this class
+        named = _STATUS_IN_BRACKETS.match(message)
+    return int(named[1]) if named else None

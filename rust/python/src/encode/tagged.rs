@@ -25,7 +25,7 @@ const MAX_REPR: usize = 2000;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Nearest {
     Part,
-    /// A client parsed the value out of the text of an answer, and the text is kept, too.
+    /// The value is a setting, or a client made it from the JSON of a response. Its JSON form holds all that matters.
     Whole,
 }
 
@@ -150,7 +150,7 @@ impl Copier {
         value: &Bound<'py, PyAny>,
         depth: usize,
     ) -> CopyResult<'py> {
-        if self.nearest == Nearest::Part && key.cast_exact::<PyString>().is_ok_and(|key| key == "parsed") {
+        if self.nearest == Nearest::Part && (self.part == Part::Params || is_made_from_json(key)) {
             self.nearest = Nearest::Whole;
             let copied = self.copy_under(key, in_metadata, value, depth);
             self.nearest = Nearest::Part;
@@ -337,6 +337,17 @@ impl Copier {
         let text = if self.part == Part::Content { text } else { secrets::redacted_repr(text) };
         tag(py, "repr", Some(&class_path(&object.get_type())), PyString::new(py, &text).as_any())
     }
+}
+
+/// Whether a client makes the values under a key from the JSON of a response: facts of an answer, and the object in its text.
+fn is_made_from_json(key: &Bound<'_, PyAny>) -> bool {
+    let name = key.cast_exact::<PyString>().ok().and_then(|key| key.to_str().ok());
+    matches!(
+        name,
+        Some(
+            "parsed" | "additional_kwargs" | "response_metadata" | "generation_info" | "token_usage" | "usage_metadata"
+        )
+    )
 }
 
 /// Whether an object equals its plain value: a member of an enumeration of texts or integers, and a text or float of numpy.
