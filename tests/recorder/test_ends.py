@@ -76,8 +76,8 @@ def test_each_run_ends_once_with_its_last_true_end(steps: list[tuple[str, int, i
         path = Path(directory) / "journal"
         handler = PromptLayerCallbackHandler(journal=path)
         threads = [ThreadPoolExecutor(1) for _ in range(3)]
-        for action, run, thread in steps:
-            threads[thread].submit(act, action, runs[run], handler, path).result()
+        for action, at, thread in steps:
+            threads[thread].submit(act, action, runs[at], handler, path).result()
         for pool in threads:
             pool.shutdown()
         found = {record.run_id: record for record in records(path)} if any(run.status for run in runs) else {}

@@ -88,7 +88,8 @@ async def test_a_graph_whose_client_goes_keeps_the_words_that_arrived(
     graph.add_edge("node", END)
 
     async def respond() -> None:
-        async for part, _ in graph.compile().astream({"messages": [("user", "hi")]}, stream_mode="messages"):
+        app: Any = graph.compile()
+        async for part, _ in app.astream({"messages": [("user", "hi")]}, stream_mode="messages"):
             words.append(part.content)
             if "".join(words) == "Paris is it.":
                 read.set()
