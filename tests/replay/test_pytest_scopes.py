@@ -230,6 +230,31 @@ def test_a_shared_recording_is_pruned_when_all_its_tests_passed(
     assert summary(run(tests)).endswith("0 missed, 0 unused")
 
 
+@pytest.mark.parametrize("option", ["--plsync-prune", "--plsync-record=all"])
+def test_unused_calls_of_a_module_fixture_are_pruned(tests: pytest.Pytester, option: str) -> None:
+    program = FIXTURES.replace('call("Module begins")', "begins()").replace(
+        "@pytest.fixture", "def begins():\n    return call('OLD')\n\n@pytest.fixture", 1
+    )
+    tests.makepyfile(test_app=program)
+    run(tests, "--plsync-record=once").assert_outcomes(passed=5)
+    path = tests.path / "recordings/test_app.jsonl"
+    assert questions(path) == ["OLD", "Module ends"]
+    program = program.replace("OLD", "NEW")
+    tests.makepyfile(test_app=program)
+    run(tests, "--plsync-record=new_episodes", "-k", "first").assert_outcomes(passed=1, deselected=4)
+    assert questions(path) == ["OLD", "Module ends", "NEW"]
+    result = run(tests)
+    result.assert_outcomes(passed=5)
+    result.stdout.fnmatch_lines(["  recorded calls that no test used: recordings/test_app.jsonl: line 2"])
+    tests.makepyfile(test_app=program.replace('call("third") ==', "0 =="))
+    run(tests, option).assert_outcomes(passed=4, failed=1)
+    assert "OLD" in questions(path)
+    tests.makepyfile(test_app=program)
+    run(tests, option).assert_outcomes(passed=5)
+    assert sorted(questions(path)) == ["Module ends", "NEW"]
+    assert summary(run(tests)).endswith("0 missed, 0 unused")
+
+
 def test_a_shared_file_is_recorded_once_by_several_tests(tests: pytest.Pytester) -> None:
     tests.makepyfile(
         test_app="""
@@ -424,3 +449,35 @@ def test_a_fixture_that_an_unmarked_test_sets_up_first_is_recorded(tests: pytest
     run(tests, "-k", "not not_marked").assert_outcomes(passed=1, deselected=1)
     assert recordings(tests) == ["recordings/test_app.jsonl"]
     assert Path(tests.path / recordings(tests)[0]).exists()
+
+
+def test_a_fixture_that_fetches_another_one_keeps_its_recording(tests: pytest.Pytester) -> None:
+    tests.makepyfile(
+        test_app="""
+        import pytest
+        from app import model
+
+        def call(question):
+            assert model().invoke(question).content == "Paris"
+
+        @pytest.fixture(scope="session")
+        def inner():
+            call("inner")
+
+        @pytest.fixture(scope="module")
+        def outer(request):
+            call("before")
+            request.getfixturevalue("inner")
+            call("after")
+
+        @pytest.mark.plsync_recording
+        def test_it(outer):
+            call("it")
+        """
+    )
+    run(tests, "--plsync-record=once").assert_outcomes(passed=1)
+    assert {path.removeprefix("recordings/"): questions(tests.path / path) for path in recordings(tests)} == {
+        "pytest-session.jsonl": ["inner"],
+        "test_app.jsonl": ["before", "after"],
+        "test_app/test_it.jsonl": ["it"],
+    }

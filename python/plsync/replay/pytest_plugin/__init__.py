@@ -48,6 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[recordings.existed] = {}
     config.stash[recordings.current_item] = None
     config.stash[recordings.users] = []
+    config.stash[recordings.open_covers] = []
     config.stash[recordings.with_calls] = set()
 
 
@@ -183,7 +184,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     # With --last-failed, pytest skips passed tests before it collects them.
     if config.getoption("lf", False):
         collected.partial |= set(run)
-    config.stash[_expected] = expected_users(session.items, collected.partial)
+    config.stash[_expected] = expected_users(session.items, collected)
     existed = config.stash[recordings.existed]
     for item in filter(recordings.uses, session.items):
         existed.update({path: path.exists() for path in recordings.paths_of_item(item) if path not in existed})

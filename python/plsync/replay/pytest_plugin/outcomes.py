@@ -14,14 +14,13 @@ from typing import Any, Final
 import pytest
 
 from plsync.replay import recording_paths
-from plsync.replay.pytest_plugin.recordings import Use, path_of_item, use_of_item, uses, with_calls
-from plsync.replay.pytest_plugin.settings import layout_of, named_path, scope_of
+from plsync.replay.pytest_plugin.recordings import Use, shared_paths, use_of_item, uses, with_calls
+from plsync.replay.pytest_plugin.settings import layout_of
 
 __all__ = ["Outcomes"]
 
 _MAX_SHOWN: Final = 10
 _COUNTS: Final = ("recorded", "replayed", "missed")
-_SHARED_SCOPES: Final = ("class", "module")
 
 
 class Outcomes:
@@ -37,6 +36,7 @@ class Outcomes:
         self.silent: list[str] = []
         self.stale: list[str] = []
         self.problems: list[str] = []
+        self.passed: list[str] = []
         self.shared: dict[str, dict[str, list[str]]] = {}
 
     # --- one test ---
@@ -65,11 +65,13 @@ class Outcomes:
             return
         called = [report for report in reports if report.when == "call"]
         passed = bool(called) and all(report.outcome == "passed" for report in reports)
+        if passed:
+            self.passed.append(item.nodeid)
         if use.recording is not None:
             with self._noting_problems():
                 self._finish_recording(item, use, use.recording, passed)
         for recording in use.wide:
-            self._share(recording.path, item, recording, passed=passed, is_user=False)
+            self._share(recording)
         needs = self._config.stash[with_calls].intersection(getattr(item, "fixturenames", ()))
         if passed and use.recording is not None and not any(use.counts.values()) and not needs:
             self.silent.append(item.nodeid)
@@ -91,7 +93,7 @@ class Outcomes:
         own = recording.path == layout_of(item.config).of_test(item.path, item.nodeid)
         if not own:
             # Other tests share the recording, and this test does not know their calls.
-            self._share(recording.path, item, recording, passed=passed, is_user=True)
+            self._share(recording)
             return
         for wide in use.wide:
             recording.keep_used_by(wide)
@@ -102,18 +104,16 @@ class Outcomes:
         else:
             self.unused += [f"{_shown(item.config, recording.path)}: {call.location}" for call in recording.unused()]
 
-    def _share(self, path: Path, item: pytest.Item, recording: Any, *, passed: bool, is_user: bool) -> None:
-        entry = self.shared.setdefault(str(path), {"passed": [], "failed": [], "keys": [], "modes": []})
+    def _share(self, recording: Any) -> None:
+        entry = self.shared.setdefault(str(recording.path), {"keys": [], "modes": []})
         entry["keys"] = sorted({*entry["keys"], *recording.used_keys()})
         entry["modes"] = sorted({*entry["modes"], recording.mode})
-        if is_user or not passed:
-            entry["passed" if passed else "failed"].append(item.nodeid)
 
     # --- the run ---
 
     def for_controller(self) -> dict[str, Any]:
         """The findings of a worker of xdist."""
-        names = ("unused", "silent", "stale", "problems", "shared")
+        names = ("unused", "silent", "stale", "problems", "passed", "shared")
         return {name: getattr(self, name) for name in names}
 
     def add_worker(self, found: dict[str, Any]) -> None:
@@ -122,6 +122,7 @@ class Outcomes:
         self.silent += found.get("silent", [])
         self.stale += found.get("stale", [])
         self.problems += found.get("problems", [])
+        self.passed += found.get("passed", [])
         for path, entry in found.get("shared", {}).items():
             mine = self.shared.setdefault(path, {name: [] for name in entry})
             for name, values in entry.items():
@@ -131,20 +132,21 @@ class Outcomes:
         """Prune recordings of classes and modules whose tests have all passed, or note their unused calls.
 
         Args:
-            expected: the ids of all tests of each such recording.
+            expected: the ids of all tests that use each such recording, by themselves or by a fixture.
         """
-        for path, entry in sorted(self.shared.items()):
-            if not entry["failed"] and set(expected.get(path, [""])) <= set(entry["passed"]):
+        passed = set(self.passed)
+        for path, tests in sorted(expected.items()):
+            # A file that no test used may belong to the program.
+            if path in self.shared and passed.issuperset(tests):
                 with self._noting_problems():
-                    self._finish_shared_file(path, entry)
+                    self._finish_shared_file(path, self.shared[path])
 
     def _finish_shared_file(self, path: str, entry: dict[str, list[str]]) -> None:
         from plsync.replay.storage.file import RecordingFile, key_of  # noqa: PLC0415 - few runs get here
 
         file = RecordingFile(path)
         used = {None, *(key.encode() for key in entry["keys"])}
-        lines = file.read()
-        unused = [number for number, line in enumerate(lines, 2) if key_of(line) not in used]
+        unused = [number for number, line in enumerate(file.read(), 2) if key_of(line) not in used]
         if not unused:
             return
         if self._config.getoption("--plsync-prune") or entry["modes"] == ["all"]:
@@ -190,12 +192,13 @@ class Outcomes:
         self.stale += [_shown(self._config, path) for path in stale]
 
 
-def expected_users(items: list[pytest.Item], partial: set[Path]) -> dict[str, list[str]]:
-    """The ids of all tests of each recording of a class or module, if all its tests run."""
+def expected_users(items: list[pytest.Item], collected: recording_paths.CollectedTests) -> dict[str, list[str]]:
+    """The ids of all tests of each recording of a class or module, if all its tests run and no marker names it."""
     found: dict[str, list[str]] = {}
     for item in items:
-        if uses(item) and item.path not in partial and named_path(item) is None and scope_of(item) in _SHARED_SCOPES:
-            found.setdefault(str(path_of_item(item)), []).append(item.nodeid)
+        if uses(item) and item.path not in collected.partial:
+            for path in shared_paths(item) - collected.named:
+                found.setdefault(str(path), []).append(item.nodeid)
     return found
 
 

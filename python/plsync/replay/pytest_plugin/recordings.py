@@ -36,6 +36,7 @@ __all__ = [
     "paths_of_item",
     "put_first",
     "sections_of_error",
+    "shared_paths",
     "test_recording",
     "uses",
     "wide_recording",
@@ -68,6 +69,7 @@ existed: Final = pytest.StashKey[dict[Path, bool]]()
 current_item: Final = pytest.StashKey[pytest.Item | None]()
 use_of_item: Final = pytest.StashKey[Use]()
 users: Final = pytest.StashKey[list[pytest.Item]]()
+open_covers: Final = pytest.StashKey[list["Recording"]]()
 with_calls: Final = pytest.StashKey[set[str]]()
 _wide: Final = pytest.StashKey[dict[Path, Any]]()
 
@@ -101,6 +103,11 @@ def path_of_item(item: pytest.Item) -> Path:
 def paths_of_item(item: pytest.Item) -> set[Path]:
     """The recordings that a test and its fixtures of wider scopes may use."""
     return {path_of_item(item), *(_scope_path(item, scope) for scope in SCOPES)}
+
+
+def shared_paths(item: pytest.Item) -> set[Path]:
+    """The recordings of the class and the module of a test."""
+    return {_scope_path(item, "class"), _scope_path(item, "module")} - {_scope_path(item, "test")}
 
 
 def _scope_path(node: pytest.Item | pytest.Collector, scope: str) -> Path:
@@ -196,6 +203,7 @@ class _Cover:
         block = record_all(recording, **placeholder_keys(self._config))
         block.__enter__()
         self._block = recording, block
+        self._config.stash[open_covers].append(recording)
 
     def close(self) -> None:
         """Close the recording, and add its counts to the counts of the test."""
@@ -203,7 +211,8 @@ class _Cover:
             return
         (recording, block), self._block = self._block, None
         block.__exit__(None, None, None)
-        self._cover_test_again()
+        self._config.stash[open_covers].remove(recording)
+        self._return_to_outer()
         counts = recording.counts
         if counts.recorded or counts.replayed or counts.missed:
             self._config.stash[with_calls].add(self._name)
@@ -213,14 +222,16 @@ class _Cover:
             use.add(recording)
             use.wide.append(recording)
 
-    def _cover_test_again(self) -> None:
-        """The fixture may have opened another block, which must not receive the calls of the test."""
+    def _return_to_outer(self) -> None:
+        """The fixture may have opened another block, which must not receive calls of an outer fixture or the test."""
         from plsync.replay.proxy.open_blocks import reopen_blocks  # noqa: PLC0415 - it imports LangChain
 
         item = self._config.stash[current_item]
         use = None if item is None else item.stash.get(use_of_item, None)
-        if use is not None and use.recording is not None:
-            reopen_blocks(use.recording)
+        covers = self._config.stash[open_covers]
+        outer = covers[-1] if covers else None if use is None else use.recording
+        if outer is not None:
+            reopen_blocks(outer)
 
 
 def cover_fixture(fixturedef: Any, request: Any) -> _Cover | None:
