@@ -59,6 +59,17 @@ def test_a_program_that_does_not_import_plsync_is_run_under_it(path: Path, tmp_p
     assert "usage: PLSYNC_REPLAY=" in start("", "-m", "plsync.replay", "app.py").stderr
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no safe path")
+def test_a_safe_path_keeps_the_programs_directory_out(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "sibling.py").write_text("print('imported')")
+    (tmp_path / "app.py").write_text("import sys, sibling, os\n")
+    arguments = ["-m", "plsync.replay", str(tmp_path / "app.py")]
+    assert start(f"once:{path}", *arguments).stdout == "imported\n"
+    done = start(f"once:{path}", "-P", *arguments)
+    assert done.stdout == ""
+    assert "No module named 'sibling'" in done.stderr
+
+
 def test_the_processes_of_a_spawned_pool_record_and_replay(path: Path, tmp_path: Path) -> None:
     program = tmp_path / "pool.py"
     program.write_text(SPAWN)

@@ -16,12 +16,18 @@ def main() -> None:
         sys.exit(_USAGE)
     if arguments[0] == "-m":
         sys.argv = arguments[1:]
-        sys.path[0] = os.getcwd()
+        _begin_path_with(os.getcwd())
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     else:
         sys.argv = arguments
-        sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
+        _begin_path_with(os.path.dirname(os.path.abspath(sys.argv[0])))
         runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+def _begin_path_with(directory: str) -> None:
+    # With -P, -I or PYTHONSAFEPATH Python puts no directory of the program on the path.
+    if not (getattr(sys.flags, "safe_path", False) or sys.flags.isolated):
+        sys.path[0] = directory
 
 
 if __name__ == "__main__":
