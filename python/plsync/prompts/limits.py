@@ -58,9 +58,11 @@ class Budget:
         elif isinstance(value, int):
             size = STEP + value.bit_length() // 3
         elif isinstance(value, Mapping):
-            return sum(self.size(key) + self.size(item) for key, item in value.items())
+            self.spend(STEP)
+            return STEP + sum(self.size(key) + self.size(item) for key, item in value.items())
         elif isinstance(value, (list, tuple)):
-            return sum(map(self.size, value))
+            self.spend(STEP)
+            return STEP + sum(map(self.size, value))
         else:
             size = STEP
         self.spend(size)
