@@ -129,6 +129,22 @@ def test_an_unusable_segment_is_reported_and_all_other_segments_are_used(kind: s
     assert (tmp_path / "victim").read_text() == "kept"
 
 
+@pytest.mark.parametrize("place", ["lmdb", "lmdb/data.mdb", f"spool/{WRITER}-00000000.seg"])
+@pytest.mark.parametrize("kind", ["link", "fifo", "device"])
+def test_a_salvage_names_a_planted_file_and_reads_all_others(
+    kind: str, place: str, made: Path, path: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(made, path)
+    in_child(lambda: record(path, "in the spool"))
+    shutil.copytree(made / "lmdb", tmp_path / "victim")
+    plant(path, place, kind, tmp_path / "victim")
+    report = native.salvage(str(path), str(tmp_path / "salvaged"))
+    assert any(place in loss for loss in report["losses"])
+    with Journal.open(tmp_path / "salvaged") as journal:
+        prompts = [str(record.input) for record in journal.records()]
+    assert any("in the spool" in prompt for prompt in prompts)
+
+
 # --- directories of a volume ---
 
 
@@ -202,7 +218,7 @@ def test_the_journal_of_another_user_is_not_recorded_to(mode: int, shared: Path)
     failures = in_child(lambda: recorded_failures(path))
     assert len(failures) == 1
     assert str(path) in failures[0]
-    assert ("belongs to user 65534, and this process runs as root" in failures[0]) or mode == 0o777
+    assert ("belongs to user 65534, and this process runs as root; run as user 65534" in failures[0]) or mode == 0o777
     assert "PLSYNC_TRUST_DIRECTORY" in failures[0]
     assert state_of(path) == before
     refused = as_user(1234, lambda: Journal.open(path).close())

@@ -73,7 +73,10 @@ class TemplateCache:
         _admit(root)
         url = _without_user_info(base_url)
         owner = f"{url}\0{api_key}".encode("utf-8", "surrogateescape")
-        return cls(root / hashlib.blake2b(owner, key=_salt(root), digest_size=16).hexdigest(), url)
+        directory = root / hashlib.blake2b(owner, key=_salt(root), digest_size=16).hexdigest()
+        with _refusing(directory), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            check_directory(directory)
+        return cls(directory, url)
 
     @property
     def base_url(self) -> str:
@@ -183,12 +186,17 @@ def all_caches(root: Path, base_url: str | None = None, *, look: bool = False) -
 
 def _admit(root: Path, *, look: bool = False) -> None:
     """Check who controls the directory of all caches. A missing one is created with the first template."""
+    # Any other error is one of reading and writing: nothing can be read from there.
+    with _refusing(root), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        admit_directory(root, look=look)
+
+
+@contextlib.contextmanager
+def _refusing(directory: Path) -> Iterator[None]:
     try:
-        # Any other error is one of reading and writing: nothing can be read from there.
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            admit_directory(root, look=look)
+        yield
     except PermissionError as error:
-        raise PromptError(f"{root}: {error.strerror}; no template was read or written") from error
+        raise PromptError(f"{directory}: {error.strerror}; no template was read or written") from error
 
 
 def _is_own(directory: Path) -> bool:

@@ -25,11 +25,16 @@ pub fn salvage(source: &Path, target: &Path) -> Result<SalvageReport> {
     }
     let mut report = SalvageReport::default();
     let mut read = None;
-    if let Some(newest) = layout::list_lmdb(source)?.pop() {
-        let directory = layout::lmdb(source, newest);
-        gate::check_kind(&directory)?;
-        let pages = Pages::open(&directory.join("data.mdb"))?;
-        read = Some((gather(&pages), pages));
+    for number in layout::list_lmdb(source)?.into_iter().rev() {
+        let directory = layout::lmdb(source, number);
+        match gate::check_kind(&directory).and_then(|()| Pages::open(&directory.join("data.mdb"))) {
+            Ok(pages) => {
+                read = Some((gather(&pages), pages));
+                break;
+            }
+            Err(Error::Refused { path, reason, .. }) => report.add_loss(format!("{}: it {reason}", path.display())),
+            Err(error) => return Err(error),
+        }
     }
     match layout::verify_format(source, Access::ReadAny) {
         // Refused, unless the store contradicts the FORMAT file, which is damaged then.

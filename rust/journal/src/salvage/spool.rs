@@ -49,6 +49,10 @@ fn copy_segments(source: &Path, target: &Path, report: &mut SalvageReport) -> Re
     let (from, to) = (layout::spool(source), layout::spool(target));
     match gate::check_kind(&from) {
         Err(error) if error.is_missing() => return Ok(()),
+        Err(Error::Refused { path, reason, .. }) => {
+            report.add_loss(format!("{}: it {reason}", path.display()));
+            return Ok(());
+        }
         checked => checked?,
     }
     for entry in std::fs::read_dir(&from).map_err(Error::io("cannot list", &from))? {
@@ -77,7 +81,7 @@ fn copy_segments(source: &Path, target: &Path, report: &mut SalvageReport) -> Re
 fn never_ingested(source: &Path, found: Option<&SalvagedEntries>) -> Result<HashSet<RecordId>> {
     let spool = layout::spool(source);
     let mut records = HashSet::new();
-    let (Some(found), true) = (found, spool.is_dir()) else { return Ok(records) };
+    let (Some(found), true) = (found, gate::check_kind(&spool).is_ok()) else { return Ok(records) };
     for (writer, index) in list(&spool)? {
         let known = found.cursors.get(&(writer, index)).copied();
         let Some(offset) = known.or(found.has_every_cursor().then_some(0)) else { continue };

@@ -60,8 +60,8 @@ fn is_safe_to_share(path: &Path, found: &Metadata) -> bool {
 
 /// Whether the group of a file that it can write to is the owner's own, or one that the directory is shared with on purpose.
 fn is_safe_in_group(found: &Metadata, directory: &Metadata) -> bool {
-    // With user private groups (umask 002) the group of a user has the user's number.
-    let is_private = found.gid() == found.uid();
+    // With user private groups (umask 002) the group of a user has the user's number. Root's group may have more members.
+    let is_private = found.gid() == found.uid() && found.uid() != 0;
     // `fsGroup` of Kubernetes makes all files of a volume writable by the group, and sets this bit.
     let is_asked_for = directory.mode() & SET_GROUP != 0 && directory.gid() == found.gid();
     is_private || is_asked_for && is_member(found.gid())
@@ -80,7 +80,8 @@ fn is_volume(path: &Path, found: &Metadata) -> bool {
 
 fn foreign(path: &Path, found: &Metadata) -> Error {
     let reason = format!("belongs to {}, and this process runs as {}", name(found.uid()), name(user()));
-    refused(path, reason, format!("choose another path, or set {}", trusting(path, "if you trust that user")))
+    let trusting = trusting(path, "if you trust that user");
+    refused(path, reason, format!("run as {}, choose another path, or set {trusting}", name(found.uid())))
 }
 
 fn writable(path: &Path, found: &Metadata) -> Error {

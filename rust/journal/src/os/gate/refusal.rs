@@ -21,6 +21,7 @@ pub(super) fn refused(path: &Path, reason: String, remedy: String) -> Error {
 }
 
 /// Whether the environment trusts the owner of this path.
+#[cfg(unix)]
 pub(super) fn is_trusted(path: &Path) -> bool {
     let Some(listed) = std::env::var_os(TRUST_VARIABLE) else { return false };
     let resolved = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).ok();
