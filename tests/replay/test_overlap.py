@@ -24,6 +24,7 @@ from langchain_core.language_models.llms import BaseLLM
 
 from plsync.errors import NoRecording
 from plsync.replay import Recording, record_all
+from plsync.replay.proxy import open_blocks
 from tests.support.replaying import lines
 
 
@@ -214,6 +215,43 @@ def test_a_generator_that_is_closed_late_leaves_nothing_behind(tmp_path: Path) -
     invoke("after")
     assert questions(tmp_path / "second.jsonl") == ["in the second", "still in the second"]
     assert questions(tmp_path / "first.jsonl") == []
+
+
+def test_a_block_that_is_closed_while_another_one_opens_leaves_nothing_behind(tmp_path: Path) -> None:
+    first = record_all(tmp_path / "first.jsonl", "once")
+    first.__enter__()
+    threshold = gc.get_threshold()
+
+    def collected(phase: str, info: dict[str, int]) -> None:
+        # The garbage collector runs at any allocation, so also inside the registry.
+        gc.callbacks.remove(collected)
+        first.__exit__(None, None, None)
+
+    gc.callbacks.append(collected)
+    gc.set_threshold(1)
+    try:
+        with record_all(tmp_path / "second.jsonl", "once"):
+            gc.set_threshold(*threshold)
+            invoke("in the second")
+    finally:
+        gc.set_threshold(*threshold)
+    assert questions(tmp_path / "second.jsonl") == ["in the second"]
+
+
+def test_a_change_inside_a_change_is_made_after_it(tmp_path: Path) -> None:
+    first, second = (record_all(tmp_path / name, "once") for name in ("first.jsonl", "second.jsonl"))
+    first.__enter__()
+    second.__enter__()
+    closing = [first]
+
+    def close_once(_: object) -> None:
+        while closing:
+            closing.pop().__exit__(None, None, None)
+
+    with open_blocks.open_block(Recording(tmp_path / "third.jsonl", "once"), close_once, ()):
+        invoke("in the third")
+    second.__exit__(None, None, None)
+    assert questions(tmp_path / "third.jsonl") == ["in the third"]
 
 
 def test_an_exception_closes_its_block_alone(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import itertools
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any, Final
@@ -26,10 +27,15 @@ from plsync.replay.recording import Recording
 
 __all__ = ["Block", "current_block", "open_block", "reopen_blocks"]
 
+_Change = Callable[[tuple["Block", ...]], tuple["Block", ...]]
+_OnChange = Callable[[tuple["Block", ...]], None]
+
 _numbers: Final = itertools.count()
 _changing: Final = ForkGuard(1.0)
 # Replaced and never changed, so that a call reads it without a lock.
 _open: tuple[Block, ...] = ()
+_changing_thread: int | None = None
+_deferred: Final[deque[tuple[_Change, _OnChange]]] = deque()
 _inherited: ContextVar[tuple[Block, ...]] = ContextVar("plsync_open_blocks", default=())
 
 
@@ -69,9 +75,7 @@ class Block:
 
 
 @contextlib.contextmanager
-def open_block(
-    recording: Recording, on_change: Callable[[tuple[Block, ...]], None], placeholder_keys: Iterable[str]
-) -> Iterator[Block]:
+def open_block(recording: Recording, on_change: _OnChange, placeholder_keys: Iterable[str]) -> Iterator[Block]:
     """Open a block until the ``with`` block ends, which may happen in another context or thread.
 
     Args:
@@ -92,12 +96,14 @@ def open_block(
 
 def reopen_blocks(recording: Recording) -> None:
     """Treat the blocks of a recording as if they were opened now: they receive calls before blocks opened meanwhile."""
-    global _open  # noqa: PLW0603 - see ``_change``
-    with _changing:
-        again = [block for block in _open if block.belongs_to(recording)]
+
+    def reopened(blocks: tuple[Block, ...]) -> tuple[Block, ...]:
+        again = [block for block in blocks if block.belongs_to(recording)]
         for block in again:
             block.number = next(_numbers)
-        _open = (*(block for block in _open if block not in again), *again)
+        return (*(block for block in blocks if block not in again), *again)
+
+    _change(reopened, lambda _: None)
 
 
 def current_block() -> Block | None:
@@ -112,13 +118,30 @@ def current_block() -> Block | None:
     return max([*inherited, *covering], key=lambda block: block.number)
 
 
-def _change(
-    change: Callable[[tuple[Block, ...]], tuple[Block, ...]], on_change: Callable[[tuple[Block, ...]], None]
-) -> None:
-    global _open  # noqa: PLW0603 - the registry of the process
+def _change(change: _Change, on_change: _OnChange) -> None:
+    """Change the open blocks.
+
+    Python's garbage collector may close a forgotten block at any time, also in a thread that holds the lock. Such a
+    thread makes that change after its own.
+    """
+    global _changing_thread  # noqa: PLW0603 - the registry of the process
+    if _changing_thread == threading.get_ident():
+        _deferred.append((change, on_change))
+        return
     with _changing:
-        _open = change(_open)
-        on_change(_open)
+        _changing_thread = threading.get_ident()
+        try:
+            _apply(change, on_change)
+            while _deferred:
+                _apply(*_deferred.popleft())
+        finally:
+            _changing_thread = None
+
+
+def _apply(change: _Change, on_change: _OnChange) -> None:
+    global _open  # noqa: PLW0603 - the registry of the process
+    _open = change(_open)
+    on_change(_open)
 
 
 def _is_outside_of_tasks() -> bool:
