@@ -229,8 +229,6 @@ mod tests {
     use std::thread;
     use std::time::SystemTime;
 
-    use pyo3::Python;
-
     fn run() -> Box<Run> {
         Box::new(Run::new(SystemTime::now(), None, false))
     }
@@ -297,7 +295,11 @@ mod tests {
     #[test]
     fn the_open_runs_of_a_task_are_counted() {
         let mut runs = OpenRuns::default();
-        let of_task = || Box::new(Run { task: 5, ..*run() });
+        let of_task = || {
+            let mut run = run();
+            run.task = 5;
+            run
+        };
         assert!(runs.open(1, of_task()).1);
         assert!(!runs.open(2, of_task()).1);
         close(&mut runs, 1);
