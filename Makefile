@@ -9,7 +9,7 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -type f)
 PYO3 := PYO3_PYTHON=$(CURDIR)/$(BIN)/python
 HAS_LIBRARY := import os, sysconfig; find = sysconfig.get_config_var; exit(not os.path.exists(os.path.join(find("LIBDIR"), find("LDLIBRARY"))))
 
-.PHONY: demo test test-rust test-python compat clients crash fuzz lint lint-rust lint-python prose format bench docs pins screenshot clean
+.PHONY: demo test test-rust test-python compat clients crash fuzz miri lint lint-rust lint-python prose format bench docs pins screenshot clean
 .DELETE_ON_ERROR:
 
 demo: .venv/built
@@ -47,13 +47,22 @@ crash: .venv/built
 	PLSYNC_IMAGES=2000 PLSYNC_FAULTS=1000000 PLSYNC_FLIPS=20000 PLSYNC_SALVAGES=3000 PLSYNC_KILL_ROUNDS=2000 PROPTEST_CASES=4000 \
 		cargo test --package plsync-journal --test crash --test golden --test kill --test model --test followups_model --test salvage
 
-# A while on each parser of bytes that come from a disk; needs a C++ compiler.
+# A while on each parser of bytes from a disk or a network; needs a C++ compiler and a Python that atheris supports.
+MIRI := frame:: ids:: labels:: verify::tests::pure records::row followups::entry
 FUZZ_SECONDS ?= 60
-fuzz:
+fuzz: .venv/built
 	cd fuzz && cargo build --quiet --release --target-dir ../target/fuzz
-	@for parser in frame segment; do mkdir -p target/fuzz/corpus/$$parser && \
+	@for parser in frame segment store salvage; do mkdir -p target/fuzz/corpus/$$parser && \
 		target/fuzz/*/release/$$parser -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -print_final_stats=1 \
 		-artifact_prefix=target/fuzz/ target/fuzz/corpus/$$parser || exit 1; done
+	@$(BIN)/pip install --quiet 'pip>=25.1' && $(BIN)/pip install --quiet --group fuzz
+	@for parser in recording response; do mkdir -p target/fuzz/corpus/$$parser && \
+		$(BIN)/python -W ignore fuzz/python/$$parser.py -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -print_final_stats=1 \
+		-artifact_prefix=target/fuzz/ target/fuzz/corpus/$$parser || exit 1; done
+
+# The parsers of bytes under Miri, which finds undefined behaviour; needs rustup's nightly toolchain with miri and rust-src.
+miri:
+	MIRIFLAGS=-Zmiri-disable-isolation CARGO_TARGET_DIR=target/miri cargo +nightly miri test --package plsync-journal --lib -- $(MIRI)
 
 bench: build/bench/built
 	$(BENCH)/python benches/python/handler.py

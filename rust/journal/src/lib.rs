@@ -43,6 +43,8 @@ pub use os::fork::generation as process_generation;
 pub use os::gate::{Access, Purpose, TRUST_VARIABLE, admit, check_directory, check_file, open};
 pub use os::network_fs::ALLOW_VARIABLE;
 pub use os::watch::{Changes, Watch};
+#[cfg(fuzzing)]
+pub use salvage::read_pages;
 pub use salvage::{SalvageReport, salvage};
 pub use spool::reader::Damage;
 #[cfg(fuzzing)]
@@ -58,6 +60,8 @@ pub use store::Store;
 pub use store::callbacks::{ClaimedCallback, DueSinks, FailedCallback, SinkBacklog};
 pub use store::check::{CheckReport, Problem};
 pub use store::db::compact::CompactReport;
+#[cfg(fuzzing)]
+pub use store::db::verify::is_sound;
 pub use store::followups::{FailedFollowUp, FollowUp, FollowUpKey, Op, Target};
 pub use store::ingest::IngestReport;
 pub use store::outbox::{AckedRow, LeaseLimits, Limits};

@@ -82,8 +82,8 @@ pub(crate) fn install_handlers() {
 
 #[cfg(unix)]
 fn install() {
-    // SAFETY: in the child the handler only touches atomics and close(2). Both are allowed between fork and exec. The other two
-    // handlers run in the parent, where everything is allowed.
+    // SAFETY: in the child the handler only touches atomics, a thread-local number without a destructor, and close(2). All are allowed
+    // between fork and exec. The other two handlers run in the parent, where everything is allowed.
     unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child)) };
 }
 

@@ -15,6 +15,13 @@ use crate::{Error, FORMAT, Result, Store, layout};
 use gather::gather;
 pub use report::SalvageReport;
 
+/// Reads the entries of a data file as a salvage does. Returns the numbers of records and of damaged pages and entries.
+#[cfg(fuzzing)]
+pub fn read_pages(data: &Path) -> Result<(usize, u64)> {
+    let found = gather(&Pages::open(data)?);
+    Ok((found.rows.len(), found.damaged))
+}
+
 /// Copies all that can be read of the journal in `source` into a new one in `target`. Records keep their ids, states and acks.
 pub fn salvage(source: &Path, target: &Path) -> Result<SalvageReport> {
     if !source.is_dir() {

@@ -174,7 +174,8 @@ impl Db {
         let Some(opened) = guard.as_ref() else { return Ok(()) };
         // Zero takes the size to which another process has grown the map.
         let size = if grow { opened.env.info().map_size * 2 } else { 0 };
-        // SAFETY: the write side of the lock is held, and every transaction of this process runs under its read side.
+        // SAFETY: the write side of the lock is held, and every transaction of this process runs under its read side. A forked child
+        // opens its own environment.
         let resized = unsafe { opened.env.resize(size) };
         if resized.is_err() {
             // LMDB has unmapped the file, and would read from its old address.

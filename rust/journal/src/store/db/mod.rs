@@ -8,4 +8,4 @@ pub(crate) mod pages;
 pub(crate) mod stamp;
 pub(crate) mod trees;
 mod upgrade;
-mod verify;
+pub(crate) mod verify;

@@ -32,6 +32,12 @@ pub(crate) fn verify(file: &dyn Source) -> Result<(), Fault> {
     }
 }
 
+/// Whether LMDB may read these bytes of a data file.
+#[cfg(fuzzing)]
+pub fn is_sound(bytes: &[u8]) -> bool {
+    verify(&bytes).is_ok()
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// The names of the trees.

@@ -167,6 +167,19 @@ fn a_free_page_that_is_in_use_is_found() {
     assert!(check(&bytes).is_err(), "the transaction is in the future");
 }
 
+/// Without LMDB, for Miri.
+#[test]
+fn pure_bytes_are_verified_without_a_panic() {
+    let whole = golden();
+    let mut random = fastrand::Rng::with_seed(7);
+    for _ in 0..if cfg!(miri) { 3 } else { 300 } {
+        let mut bytes = whole.clone();
+        let page = random.usize(..bytes.len() / PAGE) * PAGE;
+        bytes[page + random.usize(..24)] = random.u8(..);
+        let _ = check(&bytes);
+    }
+}
+
 #[test]
 fn verifying_any_bytes_ends_without_a_panic() {
     let files = [golden(), grown(3)];
