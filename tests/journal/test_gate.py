@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -277,6 +278,17 @@ def test_a_journal_of_root_names_its_owner_to_a_user(shared: Path) -> None:
     assert isinstance(refused, JournalError)
     assert "belongs to root, and user 65534 may not open it" in str(refused)
     assert "salvage" not in str(refused)
+
+
+@needs_root
+def test_a_journal_that_its_owner_may_not_read_is_an_error_of_the_system(shared: Path) -> None:
+    shared.chmod(0o777)
+    path = shared / "journal"
+    as_user(STRANGER, lambda: record(path))
+    path.chmod(0)
+    refused = as_user(STRANGER, lambda: Journal.open(path).close())
+    assert isinstance(refused, JournalError)
+    assert re.search(r"cannot read \S+: Permission denied.*; .*run as its owner", str(refused))
 
 
 @needs_root

@@ -122,9 +122,9 @@ pub(crate) fn is_there(path: &Path) -> Result<bool> {
 fn look_at(path: &Path) -> Result<Metadata> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            Err(owner::denied_above(path).unwrap_or_else(|| Error::io("cannot open", path)(error)))
+            Err(owner::denied_above(path).unwrap_or_else(|| Error::io("cannot read", path)(error)))
         }
-        found => found.map_err(Error::io("cannot open", path)),
+        found => found.map_err(Error::io("cannot read", path)),
     }
 }
 
