@@ -3,6 +3,7 @@
 //! Nearly every object is plain JSON, which [`plain`] writes in one pass. [`tagged`] copies any other object into tagged form, and
 //! orjson writes the copy.
 
+mod approximate;
 mod classes;
 mod key_cache;
 mod limits;
