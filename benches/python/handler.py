@@ -10,6 +10,7 @@ handler that does nothing. The table has the median over the rounds. A streamed 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import sqlite3
@@ -28,6 +29,7 @@ import orjson
 from langchain_core.callbacks.base import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import LLMResult
+from pydantic import Field, create_model
 
 from common import BIG, SMALL, TOKENS, FixedChat, machine, round_medians
 from plsync import PromptLayerCallbackHandler
@@ -136,8 +138,19 @@ class PythonRecorder(BaseCallbackHandler):
         raise NotImplementedError
 
 
+SCHEMA = create_model("Invoice", **{f"field_{i}": (str, Field(description="d" * 100)) for i in range(18)})  # type: ignore[call-overload]
+"""A class of a structured answer. Its JSON schema has 3 KB."""
+
+
 def _fields(value: Any) -> Any:
+    if isinstance(value, type):
+        return _schema(value)
     return str(value) if isinstance(value, str) else {"$": type(value).__name__, "v": value.__dict__}
+
+
+@functools.cache
+def _schema(value: Any) -> Any:
+    return value.model_json_schema()
 
 
 class Orjson(PythonRecorder):
@@ -195,8 +208,8 @@ def rows(calls: int, directory: Path) -> dict[str, dict[str, float]]:
     """Microseconds by situation and peer. The no-op handler has its time, each other peer the difference to it."""
     model = FixedChat()
 
-    def invoke(messages: list[BaseMessage]) -> Work:
-        return lambda handler: model.invoke(messages, {"callbacks": [handler]})
+    def invoke(messages: list[BaseMessage], **options: Any) -> Work:
+        return lambda handler: model.invoke(messages, {"callbacks": [handler]}, **options)
 
     def stream(handler: BaseCallbackHandler) -> None:
         for _ in model.stream(SMALL, {"callbacks": [handler]}):
@@ -205,6 +218,7 @@ def rows(calls: int, directory: Path) -> dict[str, dict[str, float]]:
     works: dict[str, tuple[Work, int, int]] = {
         "1 message": (invoke(SMALL), calls, 1),
         "11 messages, 8 KB": (invoke(BIG), calls, 1),
+        "1 message, schema": (invoke(SMALL, response_format=SCHEMA), calls, 1),
         "a streamed token": (stream, calls // 10, TOKENS),
     }
     peers: dict[str, BaseCallbackHandler] = {

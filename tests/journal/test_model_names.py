@@ -38,6 +38,11 @@ def test_the_answer_decides_between_two_names(
     assert record(start, {"generations": [answer(response_metadata=metadata)]}).model == model
 
 
+def test_the_name_that_a_client_repeats_decides_nothing() -> None:
+    start = {"kind": "llm", "metadata": {"ls_model_name": "small"}, "params": {"model_name": "big"}}
+    assert record(start, {"llm_output": {"model_name": "big"}}).model == "small"
+
+
 @pytest.mark.parametrize(
     "end",
     [

@@ -87,8 +87,10 @@ class CallEvents:
         When the request has several names, because a call overrides its model's, the response decides.
         """
         requested = facts.models(self.metadata, self.params, self.kind)
-        answered = facts.response_model(self.output, self._end_event()) if len(requested) != 1 else None
-        return facts.requested_model(requested, answered) or self.class_name
+        if len(requested) == 1:
+            return requested[0]
+        found = facts.requested_model(requested, facts.response_model(self.output))
+        return found or facts.client_model(self._end_event()) or self.class_name
 
     @property
     def provider(self) -> str | None:

@@ -146,14 +146,19 @@ def short_model(name: str) -> str:
     return re.split(r"[/\\]", name.rstrip("/\\"))[-1] if is_path else name
 
 
-def response_model(output: list[Generation], end: Mapping[str, Any]) -> str | None:
-    """The model's name in the response."""
+def response_model(output: list[Generation]) -> str | None:
+    """The model's name in the response of the provider."""
     info = (output[0]["generation_info"] or {}) if output else {}
-    for place in (dict_at(_first_message(output), "response_metadata"), info, dict_at(end, "llm_output")):
-        for key in _ANSWERED_MODEL_KEYS:
-            if found := nonempty_text(place.get(key)):
-                return found
-    return None
+    return _answered_name(dict_at(_first_message(output), "response_metadata")) or _answered_name(info)
+
+
+def client_model(end: Mapping[str, Any]) -> str | None:
+    """The model's name in ``llm_output``. Some clients copy it from the model object, and not from the response."""
+    return _answered_name(dict_at(end, "llm_output"))
+
+
+def _answered_name(place: Mapping[str, Any]) -> str | None:
+    return next((name for key in _ANSWERED_MODEL_KEYS if (name := nonempty_text(place.get(key)))), None)
 
 
 def inputs(start: Mapping[str, Any]) -> list[Any]:

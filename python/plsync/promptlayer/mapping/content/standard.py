@@ -14,6 +14,9 @@ __all__ = ["CONVERTERS"]
 
 
 def _text(item: Block, _output: bool) -> list[Block] | None:
+    if not item.get("text") and string(item.get("name")) and "args" in item:
+        # LangChain adds an empty text to the pieces of a tool call that comes first in a stream.
+        return _server_tool_call(item, _output)
     blocks = plain_text(text(item.get("text")))
     if blocks and len(item) > 2:
         block = blocks[0]

@@ -1,0 +1,200 @@
+"""Facts that clients report in different places: models, statuses, blocked answers, schemas, streamed arguments."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from pydantic import BaseModel
+
+from plsync import Journal, PromptLayerCallbackHandler, Record
+from plsync.promptlayer.mapping.blueprint import span
+from plsync.testing.schema import check
+from tests.support.wire import anthropic, google, openai
+from tests.support.wire.clients import CLIENTS, Client
+from tests.support.wire.server import JSON, Answer, Format, WireServer, json_answer, sse
+
+# Clients warn of their dependencies, and leave sockets to the garbage collector.
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(300)]
+
+
+class City(BaseModel):
+    """A city."""
+
+    name: str
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep clients from requests to other hosts."""
+    for name in ("LITELLM_LOCAL_MODEL_COST_MAP", "AWS_EC2_METADATA_DISABLED"):
+        monkeypatch.setenv(name, "True")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    yield
+    gc.collect()
+
+
+def client_of(name: str) -> Client:
+    client = next(client for client in CLIENTS if client.name == name)
+    if not client.installed:
+        pytest.skip(f"{client.module} is not installed")
+    return client
+
+
+@contextlib.contextmanager
+def serving(name: str, path: Path, answer: Format | None = None) -> Iterator[tuple[Any, Any, WireServer]]:
+    """A model of a client, the config of its handler, and its server."""
+    client = client_of(name)
+    with WireServer(answer or client.answer or openai.answer) as server:
+        yield client.model(server.url), {"callbacks": [PromptLayerCallbackHandler(journal=path)]}, server
+
+
+def record_of(path: Path) -> Record:
+    with Journal.open(path) as journal:
+        (record,) = journal.records()
+    return record
+
+
+def log_of(record: Record) -> JSON:
+    built = span(record)
+    check("Span", orjson.loads(orjson.dumps(built)))
+    log: JSON = built["log_request"]
+    return log
+
+
+@pytest.mark.parametrize("name", ["ChatOpenAI", "OpenAI", "ChatAnthropic", "ChatOllama", "ChatMistralAI", "ChatGroq"])
+def test_the_model_of_a_call_is_the_one_that_the_call_names(path: Path, name: str) -> None:
+    with serving(name, path) as (model, config, server):
+        model.bind(model="other").invoke("hi", config)
+    assert server.requests[0][1]["model"] == "other"
+    record = record_of(path)
+    assert (record.model, log_of(record)["model"]) == ("other", "other")
+    with Journal.open(path) as journal:
+        assert [found.id for found in journal.records(model="other")] == [record.id]
+
+
+def test_a_text_model_with_several_prompts_has_its_model_and_provider(path: Path) -> None:
+    with serving("OllamaLLM", path) as (model, config, _):
+        model.generate(["hi", "ho"], callbacks=config["callbacks"])
+    with Journal.open(path) as journal:
+        assert {(record.model, record.provider) for record in journal.records()} == {("model-1", "ollama")}
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "reason"),
+    [
+        ("ChatGoogleGenerativeAI", google.BLOCKED, "safety"),
+        (
+            "ChatBedrockConverse",
+            json_answer(
+                {
+                    "output": {"message": {"role": "assistant", "content": [{"text": "No."}]}},
+                    "stopReason": "guardrail_intervened",
+                    "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2},
+                    "metrics": {"latencyMs": 1},
+                }
+            ),
+            "guardrail_intervened",
+        ),
+        (
+            "ChatAnthropic",
+            json_answer({**anthropic.message({}), "content": [], "stop_reason": "refusal"}),
+            "refusal",
+        ),
+        (
+            "ChatOpenAI",
+            json_answer(
+                {
+                    "id": "c",
+                    "object": "chat.completion",
+                    "created": 1,
+                    "model": "m",
+                    "choices": [
+                        {
+                            "index": 0,
+                            "finish_reason": "content_filter",
+                            "message": {"role": "assistant", "content": "", "refusal": None},
+                        }
+                    ],
+                    "usage": openai.USAGE,
+                }
+            ),
+            "content_filter",
+        ),
+    ],
+)
+def test_a_blocked_answer_is_a_warning_with_the_providers_reason(
+    path: Path, name: str, answer: Answer, reason: str
+) -> None:
+    with serving(name, path, lambda *_: answer) as (model, config, _):
+        model.invoke("hi", config)
+    record = record_of(path)
+    log = log_of(record)
+    assert (log["status"], log["error_message"]) == ("WARNING", f"The provider blocked the answer: {reason}.")
+    assert not record.lossy
+
+
+@pytest.mark.parametrize("name", ["ChatBedrockConverse", "ChatBedrock", "ChatOpenAI", "ChatAnthropic", "ChatGroq"])
+def test_a_failed_call_has_the_request_id_of_its_provider(path: Path, name: str) -> None:
+    with serving(name, path) as (model, config, server):
+        server.failure = client_of(name).failure
+        with pytest.raises(Exception):  # noqa: B017 - of any client
+            model.invoke("hi", config)
+    log = log_of(record_of(path))
+    assert (log["error_type"], log["output"]["messages"]) == ("PROVIDER_RATE_LIMIT", [])
+    assert (log["metadata"]["error_status_code"], log["metadata"]["error_request_id"]) == ("429", "req-1")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("ChatOpenAI", {"response_format": City}),
+        ("ChatOpenAI (Responses)", {"response_format": City}),
+        ("ChatLiteLLM", {"response_format": City}),
+        ("ChatGoogleGenerativeAI", {"response_schema": City, "response_mime_type": "application/json"}),
+        ("ChatDeepSeek", {"response_format": City}),
+    ],
+)
+def test_a_class_in_the_settings_is_recorded_by_its_schema(path: Path, name: str, settings: JSON) -> None:
+    with serving(name, path) as (model, config, server), contextlib.suppress(Exception):
+        model.invoke("hi", config, **settings)
+        assert b'"name"' in orjson.dumps(server.requests)
+    record = record_of(path)
+    assert b'"properties":{"name":' in orjson.dumps(record.params)
+    assert not record.lossy
+
+
+def streamed(_path: str, request: JSON) -> Answer:
+    """A search of Anthropic's server, and a tool call."""
+    begun, *_ = anthropic.events({**request, "tools": None})
+    blocks: list[tuple[JSON, list[str]]] = [
+        (
+            {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}},
+            ['{"query": ', '"paris"}'],
+        ),
+    ]
+    events = [begun]
+    for index, (block, parts) in enumerate(blocks):
+        events.append({"type": "content_block_start", "index": index, "content_block": block})
+        for part in parts:
+            delta = {"type": "input_json_delta", "partial_json": part}
+            events.append({"type": "content_block_delta", "index": index, "delta": delta})
+        events.append({"type": "content_block_stop", "index": index})
+    ended = {"stop_reason": "end_turn", "stop_sequence": None}
+    events += [{"type": "message_delta", "delta": ended, "usage": {"output_tokens": 2}}, {"type": "message_stop"}]
+    return sse(events, named=True)
+
+
+@pytest.mark.parametrize("version", [None, "v0", "v1"])
+def test_the_arguments_of_a_streamed_server_tool_are_delivered(path: Path, version: str | None) -> None:
+    with serving("ChatAnthropic", path, streamed) as (model, config, _):
+        versioned = model if version is None else model.model_copy(update={"output_version": version})
+        list(versioned.stream("hi", config))
+    (message,) = log_of(record_of(path))["output"]["messages"]
+    (block,) = message["content"]
+    assert (block["type"], block["name"], block["input"]) == ("server_tool_use", "web_search", {"query": "paris"})
