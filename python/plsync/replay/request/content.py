@@ -28,7 +28,7 @@ _VARYING: Final = frozenset({"id", "index"})
 _MEDIA: Final = frozenset({"image", "audio", "video", "file", "document", "text-plain", "media"})
 
 _ADDRESS: Final = re.compile(r"( at )0x[0-9a-fA-F]{6,16}\b")
-_DATA_URL: Final = re.compile(r"data:([\w.+-]+/[\w.+-]+)?[^,]{0,100}?;base64,", re.ASCII)
+_DATA_URL: Final = re.compile(r"data:([\w.+-]{1,100}/[\w.+-]{1,100})?[^,]{0,100}?;base64,", re.ASCII)
 
 
 class CallIds:

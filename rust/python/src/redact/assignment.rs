@@ -4,7 +4,7 @@ use super::bytes::{is_name, length, length_back};
 use super::names::{self, Name};
 use super::tokens::is_prose;
 use super::urls::is_signature;
-use super::value::{self, MAX_GAP, MAX_NAME, Value};
+use super::value::{self, LONG, MAX_GAP, MAX_NAME, Value};
 
 /// A text, and how far the walk over it has come.
 pub(super) struct Walk<'a> {
@@ -39,13 +39,18 @@ impl Walk<'_> {
             is_single = false;
         }
         let is_assigned = sign == b'=' || is_quoted;
+        let is_key = name.eq_ignore_ascii_case(b"key");
+        let is_vague = is_key || (!is_assigned && (meaning == Name::Text || (is_single && !is_password(name))));
+        // The length of a URL decides nothing, and the walk replaces the credentials in it.
+        if is_vague && memchr::memmem::find(&self.text[at..self.text.len().min(at + LONG)], b"://").is_some() {
+            return None;
+        }
         let mut value = value::value(self.text, at + 1, sign, in_url, meaning == Name::Credential && is_assigned)?;
         if is_authorization(name) && self.add_credential(&mut value, sign) {
             return Some((value.start, value.end));
         }
         let shown = &self.text[value.start..value.end];
         let is_kept = if meaning == Name::Text || (is_single && name.eq_ignore_ascii_case(b"token")) {
-            let is_key = name.eq_ignore_ascii_case(b"key");
             shown.iter().all(u8::is_ascii_digit)
                 || ((is_key || !is_assigned) && !value::is_random(shown, in_url && is_key))
         } else if is_assigned {

@@ -10,7 +10,7 @@ pub(super) const MAX_NAME: usize = 64;
 /// The most spaces or backslashes between the parts of an assignment.
 pub(super) const MAX_GAP: usize = 8;
 /// A value of this length is a credential under the name `key`, also without digits.
-const LONG: usize = 20;
+pub(super) const LONG: usize = 20;
 
 /// Where a value is. Containers count as quoted.
 pub(super) struct Value {
