@@ -10,20 +10,12 @@ use super::classes::{self, exact_builtin};
 use super::pydantic;
 use super::secrets::{self, Part};
 use super::stdlib;
-use super::tagged::Copier;
+use super::tagged::{Copier, Nearest};
 use super::tags::{CopyResult, class_path, tag};
 use crate::handover;
 
 /// The longest `repr` that is kept, in characters.
 const MAX_REPR: usize = 2000;
-
-/// How much of a value its nearest form holds.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Nearest {
-    Part,
-    /// The value is a setting, or a client made it from the JSON of a response. Its JSON form holds all that matters.
-    Whole,
-}
 
 impl Copier {
     /// The approximate copy of an object that can't be restored exactly.
@@ -125,17 +117,6 @@ impl Copier {
         let text = if self.part == Part::Content { text } else { secrets::redacted_repr(text) };
         tag(py, "repr", Some(&class_path(&object.get_type())), PyString::new(py, &text).as_any())
     }
-}
-
-/// Whether a client makes the values under a key from the JSON of a response: facts of an answer, and the object in its text.
-pub(super) fn is_made_from_json(key: &Bound<'_, PyAny>) -> bool {
-    let name = key.cast_exact::<PyString>().ok().and_then(|key| key.to_str().ok());
-    matches!(
-        name,
-        Some(
-            "parsed" | "additional_kwargs" | "response_metadata" | "generation_info" | "token_usage" | "usage_metadata"
-        )
-    )
 }
 
 /// Whether an object equals its plain value: a member of an enumeration of texts or integers, and a text or float of numpy.

@@ -9,13 +9,20 @@ use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple,
 };
 
-use super::approximate::{Nearest, is_made_from_json};
 use super::classes::{self, Kind, members};
 use super::key_cache::Hint;
 use super::limits::{MAX_DEPTH, MAX_NODES};
 use super::secrets::Part;
 use super::tags::{CopyResult, base64, class_path, copy_float, copy_str, model, tag};
 use super::{pydantic, secrets, stdlib};
+
+/// How much of a value its nearest form holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nearest {
+    Part,
+    /// The value is a setting, or a client made it from the JSON of a response. Its JSON form holds all that matters.
+    Whole,
+}
 
 /// One walk over an object.
 pub(super) struct Copier {
@@ -225,4 +232,15 @@ impl Copier {
         }
         Ok(tagged)
     }
+}
+
+/// Whether a client makes the values under a key from the JSON of a response: facts of an answer, and the object in its text.
+fn is_made_from_json(key: &Bound<'_, PyAny>) -> bool {
+    let name = key.cast_exact::<PyString>().ok().and_then(|key| key.to_str().ok());
+    matches!(
+        name,
+        Some(
+            "parsed" | "additional_kwargs" | "response_metadata" | "generation_info" | "token_usage" | "usage_metadata"
+        )
+    )
 }
