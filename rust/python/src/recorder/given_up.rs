@@ -164,7 +164,8 @@ impl Calls {
             });
         }
         run.task = 0;
-        drop((run.watch.take(), run.argument.take()));
+        // The record has the parts of the answer. Kept here, they would use memory for a long time.
+        drop((run.watch.take(), run.argument.take(), std::mem::take(&mut run.pieces)));
         drop(run.task_reference.take());
         let forgotten = self.open_runs().remember(run_id, run);
         drop(forgotten);
