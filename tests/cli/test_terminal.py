@@ -143,7 +143,7 @@ def test_no_text_begins_a_line_of_a_page(writer: SpoolWriter, path: Path, column
 
 
 def test_a_suggested_command_quotes_the_name_of_a_sink(writer: SpoolWriter, path: Path) -> None:
-    sink = "app:main.<locals>.on_id@3'; touch /tmp/forged; '"
+    sink = "app:main.<locals>.on_id@3'; touch forged; '"
     writer.call("a", "b", at=T, sink=sink)
     writer.close()
     acknowledge(path)
