@@ -117,7 +117,7 @@ class Recording:
         self._records_all |= self.mode == "once" and not self._file.exists()
         self._playback = Playback(source, self._matcher, self.mode, self.exhausted, is_journal=False)
         # Last: another thread may close this recording as soon as it has a writer.
-        self._writer = RecordingWriter(self._file, replace=self.mode == "all")
+        self._writer = RecordingWriter(self._file, self._matcher, replace=self.mode == "all")
 
     def _open_journal(self, path: str | os.PathLike[str] | Journal, filters: Filters | None) -> None:
         from plsync.replay.storage.journal_source import JournalSource  # noqa: PLC0415 - most recordings are files
@@ -267,12 +267,18 @@ class Recording:
             self._playback.mark_served(other._playback.served_in(str(self.path)))
 
     def unused(self) -> list[RecordedCall]:
-        """The calls of a file that were not served since it was opened; empty for a journal and in mode ``all``."""
-        if self._writer is None or self._records_all:
+        """The calls of a file that ``prune`` would remove; empty for a journal.
+
+        They were not served since the file was opened. In mode ``all`` they were not recorded again.
+        """
+        if self._writer is None:
             return []
         with self._playback.lock:
-            own = self._writer.own_lines
             calls = FileSource(self._file, self._matcher).calls()
+            if self._records_all:
+                left = self._writer.not_replaced()
+                return [call for call in calls if call.raw in left]
+            own = self._writer.own_lines
             return [call for call in calls if not self._playback.is_served(call.location) and call.raw not in own]
 
     def prune(self) -> int:

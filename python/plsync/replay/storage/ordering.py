@@ -7,21 +7,17 @@ same time are sorted by their requests, since chance decides which of them began
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
 
 import orjson
 
-from plsync.journal.events.tagged import MESSAGES, TAG
-from plsync.replay.storage.file import key_of
+from plsync.replay.matching import Matcher
+from plsync.replay.storage.replacing import replaced_places
+from plsync.replay.storage.same_response import same_response
 
 __all__ = ["NewLine", "ordered_lines"]
-
-# Parts of a message that differ each time a model returns the same response.
-_VARYING: Final = frozenset({"id", "created", "created_at", "request_id", "system_fingerprint"})
-_TOOL_CALLS: Final = ("tool_calls", "tool_call_chunks", "invalid_tool_calls")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,40 +31,46 @@ class NewLine:
     """End of the call, likewise."""
 
 
-def ordered_lines(lines: Sequence[bytes], new: list[NewLine], old: Sequence[bytes] = ()) -> list[bytes]:
+def ordered_lines(
+    lines: Sequence[bytes], new: list[NewLine], old: Sequence[bytes] = (), matcher: Matcher | None = None
+) -> list[bytes]:
     """The lines of a file in their order.
 
     Args:
         lines: every line of the file, the new ones included.
         new: the lines of this process. A line whose response did not change becomes the line that it replaces.
         old: the lines that new lines may replace, because the recording is made again.
+        matcher: finds the line that a new line replaces.
     """
-    order, places, present = _split(lines, new, old)
+    order, replaceable, present = _split(lines, new, old)
     followers: list[list[bytes]] = [[] for _ in range(len(order) + 1)]
     place = len(order)  # behind the last line
     new[:] = _by_time(new)
+    held: dict[int, bytes] = {}
     for number, added in enumerate(new):
-        if not present[added.line]:  # the user edited or removed the line, and the edit stays
+        if present[added.line]:  # otherwise the user edited or removed the line, and the edit stays
+            present[added.line] -= 1
+            held[number] = added.line
+    places = replaced_places(held, replaceable, matcher or Matcher())
+    for number, line in held.items():
+        if number not in places:
+            followers[place].append(line)
             continue
-        present[added.line] -= 1
-        if replaceable := places[key_of(added.line)]:
-            place = replaceable.popleft()
-            if _same_response(order[place], added.line):
-                new[number] = replace(added, line=order[place])
-            else:
-                order[place] = added.line
+        place = places[number]
+        if same_response(order[place], line):
+            new[number] = replace(new[number], line=order[place])
         else:
-            followers[place].append(added.line)
+            order[place] = line
     return [line for number, own in enumerate([*order, None]) for line in (own, *followers[number]) if line is not None]
 
 
 def _split(
     lines: Sequence[bytes], new: Sequence[NewLine], old: Sequence[bytes]
-) -> tuple[list[bytes], defaultdict[bytes | None, deque[int]], Counter[bytes]]:
-    """The lines that are not new, the places of replaceable lines by key, and the new lines that the file holds."""
+) -> tuple[list[bytes], dict[int, bytes], Counter[bytes]]:
+    """The lines that are not new, the replaceable lines by place, and the new lines that the file holds."""
     unseen, replaceable = Counter(added.line for added in new), Counter(old)
     order: list[bytes] = []
-    places: defaultdict[bytes | None, deque[int]] = defaultdict(deque)
+    places: dict[int, bytes] = {}
     present: Counter[bytes] = Counter()
     for line in lines:
         if unseen[line]:
@@ -77,7 +79,7 @@ def _split(
             continue
         if replaceable[line]:
             replaceable[line] -= 1
-            places[key_of(line)].append(len(order))
+            places[len(order)] = line
         order.append(line)
     return order, places, present
 
@@ -98,33 +100,3 @@ def _by_time(new: Sequence[NewLine]) -> list[NewLine]:
 
 def _request_bytes(added: NewLine) -> bytes:
     return orjson.dumps(orjson.loads(added.line)["request"], option=orjson.OPT_SORT_KEYS)
-
-
-def _same_response(old: bytes, new: bytes) -> bool:
-    """Whether two lines differ only in values that always vary, so that the old line may stay."""
-    try:
-        one, other = orjson.loads(old), orjson.loads(new)
-    except orjson.JSONDecodeError:  # the old line is damaged, and the new one repairs it
-        return False
-    return bool(_without_varying({**one, "ms": None}) == _without_varying({**other, "ms": None}))
-
-
-def _without_varying(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_without_varying(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    fields = value.get("v")
-    if value.get(TAG) in MESSAGES and isinstance(fields, dict):
-        value = {**value, "v": _stable_fields(fields)}
-    return {key: _without_varying(item) for key, item in value.items()}
-
-
-def _stable_fields(fields: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: item for key, item in fields.items() if key != "id"}
-    for key in _TOOL_CALLS:
-        if isinstance(kept.get(key), list):
-            kept[key] = [{**call, "id": None} if isinstance(call, dict) else call for call in kept[key]]
-    if isinstance(metadata := kept.get("response_metadata"), dict):
-        kept["response_metadata"] = {key: item for key, item in metadata.items() if key not in _VARYING}
-    return kept

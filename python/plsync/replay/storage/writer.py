@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 
+from plsync.replay.matching import Matcher
 from plsync.replay.storage.blobs import PendingBlobs
 from plsync.replay.storage.file import RecordingFile
 from plsync.replay.storage.ordering import NewLine, ordered_lines
@@ -15,11 +16,12 @@ __all__ = ["RecordingWriter"]
 class RecordingWriter:
     """The lines that this process has added to a file. Not thread-safe: ``Recording`` holds a lock."""
 
-    def __init__(self, file: RecordingFile, *, replace: bool) -> None:
+    def __init__(self, file: RecordingFile, matcher: Matcher, *, replace: bool) -> None:
         """Prepares a writer.
 
         Args:
             file: the recording's file.
+            matcher: finds the call that a new call replaces.
             replace: new calls replace the calls that the file holds now.
 
         Raises:
@@ -27,11 +29,12 @@ class RecordingWriter:
             ReplayError: the file cannot be read.
         """
         self._file = file
+        self._matcher = matcher
         self._new: list[NewLine] = []
         self._old = file.read() if replace else []
         self._sorted: set[bytes] = set()
         # The file is sorted at the end of the program at the latest.
-        weakref.finalize(self, _sort, file, self._new, self._old, self._sorted)
+        weakref.finalize(self, _sort, file, self._new, self._old, self._sorted, matcher)
 
     @property
     def own_lines(self) -> set[bytes]:
@@ -58,7 +61,13 @@ class RecordingWriter:
         Raises:
             ReplayError: the file cannot be written; it still holds every line.
         """
-        _sort(self._file, self._new, self._old, self._sorted)
+        _sort(self._file, self._new, self._old, self._sorted, self._matcher)
+
+    def not_replaced(self) -> set[bytes]:
+        """The lines of the earlier recording that no line of this process replaces. The file is not changed."""
+        new = list(self._new)
+        kept = ordered_lines(self._file.read(), new, self._old, self._matcher)
+        return set(self._old).intersection(kept) - self._sorted - {one.line for one in new}
 
     def prune(self, is_used: Callable[[int], bool] | None) -> int:
         """Remove unused lines, and binaries that no recording names.
@@ -86,11 +95,11 @@ class RecordingWriter:
         return len(lines) - len(kept)
 
 
-def _sort(file: RecordingFile, new: list[NewLine], old: list[bytes], done: set[bytes]) -> None:
+def _sort(file: RecordingFile, new: list[NewLine], old: list[bytes], done: set[bytes], matcher: Matcher) -> None:
     if not new or not file.exists():
         return
     with file.rewrite() as (lines, replace):
-        kept = ordered_lines(lines, new, old)
+        kept = ordered_lines(lines, new, old, matcher)
         if kept != lines:
             replace(kept)
         done |= {one.line for one in new}
