@@ -24,16 +24,16 @@ def without_dates(request: dict[str, Any]) -> str:
     return re.sub(r"\d{4}-\d{2}-\d{2}", "DATE", str(request["messages"]))
 
 
-def ask(path: Path, question: str, answer: str = "-", mode: Any = "none", match: Any = None, **more: Any) -> str:
+def answer_to(path: Path, question: str, answer: str = "-", mode: Any = "none", match: Any = None, **more: Any) -> str:
     model = more.pop("model", None) or FakeListChatModel(responses=[answer])
     with record_all(path, mode, match=match):
         return str(model.invoke(question, **more).content)
 
 
 def test_a_call_recorded_again_under_a_match_function_serves_its_new_answer(path: Path) -> None:
-    ask(path, "2026-05-01?", "old", "all", without_dates)
-    ask(path, "2026-05-02?", "new", "all", without_dates)
-    assert ask(path, "2026-06-01?", match=without_dates) == "new"
+    answer_to(path, "2026-05-01?", "old", "all", without_dates)
+    answer_to(path, "2026-05-02?", "new", "all", without_dates)
+    assert answer_to(path, "2026-06-01?", match=without_dates) == "new"
     assert len(lines(path)) == 1
 
 
@@ -49,16 +49,16 @@ def test_a_call_recorded_again_under_a_match_function_serves_its_new_answer(path
 def test_a_part_that_is_not_compared_does_not_keep_the_old_answer(
     path: Path, match: list[str], first: dict[str, Any], second: dict[str, Any]
 ) -> None:
-    ask(path, "q", "old", "all", match, **first)
-    ask(path, "q", "new", "all", match, **second)
-    assert ask(path, "q", match=match, **first) == "new"
+    answer_to(path, "q", "old", "all", match, **first)
+    answer_to(path, "q", "new", "all", match, **second)
+    assert answer_to(path, "q", match=match, **first) == "new"
 
 
 def test_a_part_that_is_compared_in_addition_keeps_the_other_call(path: Path) -> None:
     match = ["messages", "settings"]
-    ask(path, "q", "cold", "all", match, temperature=0)
-    ask(path, "q", "warm", "all", match, temperature=1)
-    assert [ask(path, "q", match=match, temperature=value) for value in (0, 1)] == ["cold", "warm"]
+    answer_to(path, "q", "cold", "all", match, temperature=0)
+    answer_to(path, "q", "warm", "all", match, temperature=1)
+    assert [answer_to(path, "q", match=match, temperature=value) for value in (0, 1)] == ["cold", "warm"]
 
 
 def test_a_model_that_is_recorded_alone_replaces_its_own_call(path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_model_that_is_recorded_alone_replaces_its_own_call(path: Path) -> Non
     with record_all(path, "all") as recording:
         named("small", "new small").invoke("q")
         assert [call.request.model for call in recording.unused()] == ["big"]
-    assert [ask(path, "q", model=named(name, "-")) for name in ("big", "small")] == ["old big", "new small"]
+    assert [answer_to(path, "q", model=named(name, "-")) for name in ("big", "small")] == ["old big", "new small"]
 
 
 def test_a_renamed_model_replaces_the_call_of_the_old_model_last(path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_renamed_model_replaces_the_call_of_the_old_model_last(path: Path) -> 
 
 def test_unused_lists_the_calls_that_pruning_removes(path: Path) -> None:
     for question in ("2026-05-01 a", "2026-05-01 b"):
-        ask(path, question, "old", "new_episodes", without_dates)
+        answer_to(path, question, "old", "new_episodes", without_dates)
     recording = Recording(path, "all", match=without_dates)
     with_recording(FakeListChatModel(responses=["new"]), recording).invoke("2026-05-02 a")
     assert [call.location for call in recording.unused()] == ["line 3"]
@@ -132,7 +132,7 @@ def varied(value: Any, old: str, new: str) -> Any:
 
 def test_a_line_whose_answer_differs_in_ids_within_its_content_stays(path: Path) -> None:
     def answer(parts: dict[str, Any]) -> bytes:
-        ask(path, "q", mode="all", model=Chat(reply=lambda _: AIMessage(**parts)))
+        answer_to(path, "q", mode="all", model=Chat(reply=lambda _: AIMessage(**parts)))
         return path.read_bytes()
 
     before = answer(RESPONSES_API)

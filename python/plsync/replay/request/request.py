@@ -15,9 +15,9 @@ import orjson
 
 from plsync._common.redaction import redact_urls
 from plsync.journal.events import facts
-from plsync.journal.events.params import params as params_of
 from plsync.journal.events.tagged import MESSAGES, TAG, encode
 from plsync.replay.request.content import CallIds, canonical_content, scrub
+from plsync.replay.request.recorded_schemas import with_recorded_schemas
 from plsync.replay.request.tools import (
     CHOICE_OPTIONS,
     FORMAT_OPTIONS,
@@ -163,21 +163,8 @@ def request_of_record(start: Mapping[str, Any]) -> Request | None:
         return None
     stop = options.get("stop") or params.get("stop")
     model = facts.model(metadata, params)
-    with_schemas = params_of({"params": {key: _without_tag(key, params[key]) for key in params}, "options": options})
-    body = content | _stop(stop) | _tools_and_format(with_schemas)
+    body = content | _stop(stop) | _tools_and_format(with_recorded_schemas(params, options))
     return Request(kind, body, _short_name(model), facts.class_name(start))
-
-
-def _without_tag(key: str, value: Any) -> Any:
-    """An option whose classes and functions are replaced by their recorded schemas."""
-    if key in TOOL_OPTIONS and isinstance(value, list):
-        return [_schema_in(tool) for tool in value]
-    return _schema_in(value) if key in FORMAT_OPTIONS else value
-
-
-def _schema_in(value: Any) -> Any:
-    """The schema of a recorded class. Journals of earlier versions hold its ``repr``, a text."""
-    return value["v"] if isinstance(value, dict) and value.get(TAG) in ("class", "repr") and "v" in value else value
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Finds the recorded line that a new line replaces: the line whose call would serve the new request.
 
-Serving and replacing use the same keys and the same similarity. So after a call is recorded again, its new response is
-served and the old one is gone, also under a ``match`` that compares less or more than the default.
+Serving and replacing use the same keys and the same similarity, under any ``match``. So the new response of a call is
+served, and the old response is gone.
 """
 
 from __future__ import annotations
