@@ -48,7 +48,7 @@ crash: .venv/built
 		cargo test --package plsync-journal --test crash --test golden --test kill --test model --test followups_model --test salvage
 
 # A while on each parser of bytes from a disk or a network; needs a C++ compiler and a Python that atheris supports.
-MIRI := frame:: ids:: labels:: verify::tests::pure records::row followups::entry
+MIRI := frame:: labels:: verify::tests::pure records::row followups::entry
 FUZZ_SECONDS ?= 60
 fuzz: .venv/built
 	cd fuzz && cargo build --quiet --release --target-dir ../target/fuzz
@@ -62,7 +62,7 @@ fuzz: .venv/built
 
 # The parsers of bytes under Miri, which finds undefined behaviour; needs rustup's nightly toolchain with miri and rust-src.
 miri:
-	MIRIFLAGS=-Zmiri-disable-isolation CARGO_TARGET_DIR=target/miri cargo +nightly miri test --package plsync-journal --lib -- $(MIRI)
+	PROPTEST_CASES=2 MIRIFLAGS=-Zmiri-disable-isolation CARGO_TARGET_DIR=target/miri cargo +nightly miri test --package plsync-journal --lib -- $(MIRI)
 
 bench: build/bench/built
 	$(BENCH)/python benches/python/handler.py
