@@ -13,6 +13,7 @@ import typer
 from plsync.cli import options
 from plsync.cli.output import print_note
 from plsync.cli.systemd import notify
+from plsync.cli.tolerant_output import tolerate_failed_output
 from plsync.delivery.limits import MAX_BATCH_RECORDS, MAX_IN_FLIGHT
 from plsync.journal.journal import Journal
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["WORK_LEFT", "run"]
 
 WORK_LEFT: Final = 3
+# Windows has no such signal.
+_HANG_UP: Final[signal.Signals | None] = getattr(signal, "SIGHUP", None)
 
 _BATCH = typer.Option("--batch", min=1, max=1000, metavar="N", help="Send at most N records in a request.")
 _IN_FLIGHT = typer.Option("--in-flight", min=1, max=64, metavar="N", help="Send at most N requests at a time.")
@@ -73,6 +76,7 @@ def run(
     from plsync.delivery.wake import Wake  # noqa: PLC0415
     from plsync.promptlayer.client import PromptLayerClient, halt_error  # noqa: PLC0415
 
+    tolerate_failed_output()
     policy = SendPolicy(settle=settle)
     reporter = RunReporter(json)
     functions = None if no_callbacks else _functions(callbacks or [])
@@ -162,16 +166,29 @@ def _report(step: Step, reporter: RunReporter, lock: SenderLock) -> None:
 
 @contextlib.contextmanager
 def _until_signalled(runner: Runner) -> Iterator[None]:
-    """Stop the runner on SIGINT and SIGTERM. The runner waits a moment for responses, and stores them."""
+    """Stop the runner on SIGINT, SIGTERM and SIGHUP. The runner waits a moment for responses, and stores them."""
+    is_stop_requested = False
 
     def stop(number: int, _frame: Any) -> None:
-        if runner.stopping:
+        nonlocal is_stop_requested
+        # A closing session sends SIGHUP together with SIGTERM, and often twice. A repeated SIGTERM is of a person.
+        if is_stop_requested and number != _HANG_UP:
             raise KeyboardInterrupt
-        print_note(f"plsync: {signal.Signals(number).name}: finishing open requests; repeat it to stop at once")
-        notify("STOPPING=1")
+        is_stop_requested = is_stop_requested or number != _HANG_UP
+        if runner.stopping:
+            return
         runner.stop()
+        notify("STOPPING=1")
+        # The signal may have interrupted another print to the same stream, which Python forbids.
+        with contextlib.suppress(RuntimeError):
+            again = "" if number == _HANG_UP else "; repeat it to stop at once"
+            print_note(f"plsync: {signal.Signals(number).name}: finishing open requests{again}")
 
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    # nohup has it ignored, so that the process outlives the session.
+    if _HANG_UP is not None and signal.getsignal(_HANG_UP) is not signal.SIG_IGN:
+        numbers.append(_HANG_UP)
+    previous = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:

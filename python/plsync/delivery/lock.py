@@ -57,8 +57,10 @@ class SenderLock:
         self._reported = activity
         text = orjson.dumps({"pid": os.getpid(), "since": self._since, "doing": activity[:300]})
         # A constant length, so that the end of an older text is overwritten.
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        os.write(self._descriptor, text.ljust(_FILE_SIZE - 1) + b"\n")
+        # On a full disk the lock still holds, so the sender goes on.
+        with contextlib.suppress(OSError):
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            os.write(self._descriptor, text.ljust(_FILE_SIZE - 1) + b"\n")
 
 
 @contextlib.contextmanager
