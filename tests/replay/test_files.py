@@ -263,3 +263,29 @@ def test_a_recording_that_cannot_be_written_raises_an_error(tmp_path: Path) -> N
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ReplayError, match=r"cannot be written: .*; its earlier content is kept"):
         with_recording(Chat(), tmp_path / "file" / "calls.jsonl", mode="once").invoke("hi")
+
+
+@pytest.mark.parametrize("match", [None, ["messages"]])
+@pytest.mark.parametrize("question", ["a", "c", "never"])
+def test_a_broken_line_raises_the_same_error_at_each_call(path: Path, match: Any, question: str) -> None:
+    with Recording(path, mode="all") as recording:
+        for known in "abc":
+            with_recording(Chat(), recording).invoke(known)
+    head, first, second, third = path.read_text().splitlines()
+    path.write_text("\n".join([head, first, second, "<<<<<<< HEAD", third, ""]))
+    replay = replayed(Chat(), path, match=match)
+    found: set[str] = set()
+    for one in (replay, replay, replay.with_retry(stop_after_attempt=3, wait_exponential_jitter=False), replay):
+        with pytest.raises(RecordingFormatError) as raised:
+            one.invoke(question)
+        found.add(str(raised.value))
+    assert len(found) == 1
+    assert "line 4" in found.pop()
+
+
+def test_a_match_function_that_fails_raises_the_same_error_at_each_call(path: Path) -> None:
+    recorded(Chat(), path).invoke("hi")
+    replay = replayed(Chat(), path, match=lambda request: request["messages"][0]["content"].missing)
+    for _ in range(3):
+        with pytest.raises(AttributeError):
+            replay.invoke("hi")

@@ -187,3 +187,35 @@ def test_no_text_of_a_request_steers_a_terminal_or_begins_a_line(path: Path) -> 
     assert "RED" in message
     assert not hidden_characters(message)
     assert not [line for line in message.splitlines()[2:] if not line.startswith("    ")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "shown", "shown_new"),
+    [
+        ("Be short.\r\nThanks.", "Be short.\nThanks.", r"'Be short.\r\nThanks.'", r"'Be short.\nThanks.'"),
+        ("Be short. ", "Be short.", "'Be short. '", "'Be short.'"),
+        ("Be short.  Thanks.", "Be short. Thanks.", "'Be short.  Thanks.'", "'Be short. Thanks.'"),
+        ("Be\u00a0short.", "Be short.", r"'Be\xa0short.'", "'Be short.'"),
+        ("Be\u200bshort.", "Beshort.", r"'Be\u200bshort.'", "'Beshort.'"),
+        ("Caf\u00e9?", "Cafe\u0301?", r"'Caf\xe9?'", r"'Cafe\u0301?'"),
+        ("\ufeffBe short.", "Be short.", r"'\ufeffBe short.'", "'Be short.'"),
+        ("Be\tshort.", "Be short.", r"'Be\tshort.'", "'Be short.'"),
+        ("Be short.\n", "Be short.", r"'Be short.\n'", "'Be short.'"),
+        ("P\u0430ris?", "Paris?", r"'P\u0430ris?'", "'Paris?'"),
+    ],
+)
+def test_a_difference_that_cannot_be_seen_is_shown_by_escapes(
+    path: Path, old: str, new: str, shown: str, shown_new: str
+) -> None:
+    recorded(Chat(), path).invoke(old)
+    message = mismatch(replayed(Chat(), path), new)
+    assert f"-messages[0].content: {shown}\n" in message
+    assert message.endswith(f"+messages[0].content: {shown_new}")
+
+
+def test_a_hidden_difference_in_a_long_text_is_shown_with_its_surroundings(path: Path) -> None:
+    text = "One more sentence. " * 200
+    recorded(Chat(), path).invoke(f"{text}\u00a0end. {text}")
+    message = mismatch(replayed(Chat(), path), f"{text} end. {text}")
+    assert r"One more sentence. \xa0end. One" in message
+    assert len(message) < 1200

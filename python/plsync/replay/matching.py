@@ -15,7 +15,7 @@ __all__ = ["DEFAULT_PARTS", "Match", "Matcher", "digest"]
 DEFAULT_PARTS: Final = ("messages", "stop", "tools", "tool_choice", "response_format")
 """The parts that must be equal by default. ``messages`` includes the prompt of a text model."""
 
-_OPTIONAL_PARTS: Final = ("model", "class", "settings")
+_OPTIONAL_PARTS: Final = ("model", "class", "settings", "model_settings")
 
 Match = Collection[str] | Callable[[dict[str, Any]], Any]
 """Names of the parts that must be equal, or a function from a request to the JSON value that must be equal."""
@@ -52,6 +52,11 @@ class Matcher:
                     f"there are {', '.join((*DEFAULT_PARTS, *_OPTIONAL_PARTS))}"
                 )
         self.is_default = self._function is None and set(self._parts) == set(DEFAULT_PARTS)
+
+    @property
+    def compares_model_settings(self) -> bool:
+        """Whether the settings that a model is made with must be equal."""
+        return self._function is None and "model_settings" in self._parts
 
     def key(self, request: Request) -> str:
         """The key of a request.

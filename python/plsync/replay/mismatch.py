@@ -6,7 +6,8 @@ import difflib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -14,6 +15,7 @@ import orjson
 from plsync._terminal import visible
 from plsync.errors import RecordingFormatError
 from plsync.replay import line_diff
+from plsync.replay.invisible import escaped_pairs
 from plsync.replay.request.request import Request
 from plsync.replay.storage.recorded_call import RecordedCall
 
@@ -97,24 +99,31 @@ def explain_stream_end(chunks: int, source: str) -> str:
     )
 
 
-def request_lines(request: Request) -> list[str]:
+def request_lines(request: Request, shown: Mapping[str, str] | None = None) -> list[str]:
     """A request as lines of ``path: value``; a text of several lines or sentences takes one line for each.
+
+    Args:
+        request: the request.
+        shown: texts that replace values, by path.
 
     >>> request_lines(Request("llm", {"prompt": "Why? Please answer.", "stop": ["x"]}))
     ['prompt: Why?', 'prompt| Please answer.', 'stop[0]: x']
     """
-    lines = list(_lines("", request.body))
+    lines = list(_lines("", request.body, shown or {}))
     # The model chooses among matching calls, and ``match`` may compare it.
-    return lines + ([f"model: {request.model}"] if request.model else [])
+    lines += [f"model: {request.model}"] if request.model else []
+    return lines + list(_lines("model_settings", request.model_settings, {})) * bool(request.model_settings)
 
 
-def _lines(path: str, value: Any) -> Iterator[str]:
-    if isinstance(value, dict) and value:
+def _lines(path: str, value: Any, shown: Mapping[str, str]) -> Iterator[str]:
+    if path in shown:
+        yield f"{path}: {shown[path]}"
+    elif isinstance(value, dict) and value:
         for key, item in value.items():
-            yield from _lines(f"{path}.{key}" if path else str(key), item)
+            yield from _lines(f"{path}.{key}" if path else str(key), item, shown)
     elif isinstance(value, list) and value:
         for number, item in enumerate(value):
-            yield from _lines(f"{path}[{number}]", item)
+            yield from _lines(f"{path}[{number}]", item, shown)
     else:
         text = value if isinstance(value, str) else orjson.dumps(value).decode()
         first, *rest = _pieces(text)
@@ -167,7 +176,10 @@ def _ratio(lines: list[str], other_lines: list[str]) -> float:
 
 
 def _difference(recorded: Request, current: Request) -> str:
-    one, other = request_lines(recorded), request_lines(current)
+    if not current.model_settings:  # a journal always has them
+        recorded = replace(recorded, model_settings={})
+    shown, current_shown = escaped_pairs(recorded.body, current.body)
+    one, other = request_lines(recorded, shown), request_lines(current, current_shown)
     changes = list(line_diff.unified(one, other))
     if not changes:
         settings = f"recorded settings {recorded.settings}, requested settings {current.settings}"

@@ -63,9 +63,10 @@ class Recording:
         Args:
             path: a file, which need not exist; or a journal or its directory, whose calls are served.
             mode: ``none`` (default), ``once``, ``new_episodes`` or ``all``; only ``none`` for a journal.
-            match: the parts of a request that must be equal. Either a list of names: ``messages``, ``stop``, ``tools``,
-                ``tool_choice``, ``response_format`` (the default), and ``model``, ``class``, ``settings``. Or a
-                function from a request, a dict, to the JSON value that must be equal.
+            match: the parts of a request that must be equal, as a list of names. The default is ``messages``, ``stop``,
+                ``tools``, ``tool_choice`` and ``response_format``. Further names: ``model``, ``class``, ``settings``
+                (of the call) and ``model_settings`` (of the model and the call). Or a function from a request, a
+                dict, to the JSON value that must be equal.
             exhausted: ``fail`` refuses a request that is made more often than it was recorded. ``repeat`` serves its
                 last response again, with a new message id.
             speed: serve chunks at this multiple of the recorded pace; None serves them at once.
@@ -168,6 +169,11 @@ class Recording:
         """Whether the recording never calls a live model."""
         return not self._records_all and not self._adds
 
+    @property
+    def compares_model_settings(self) -> bool:
+        """Whether ``match`` compares the settings that a model is made with."""
+        return self._matcher.compares_model_settings
+
     def redact_request(self, request: Request, secrets: tuple[str, ...]) -> Request:
         """The request that is compared and stored: without the model's keys, and after the ``redact`` hook."""
         if not secrets and self._redact is None:
@@ -175,7 +181,8 @@ class Recording:
         body = redact_values(request.body, secrets)
         if self._redact is not None:
             body = self._redact(body) or {}
-        return replace(request, body=body, settings=redact_values(request.settings, secrets))
+        settings, model_settings = (redact_values(each, secrets) for each in (request.settings, request.model_settings))
+        return replace(request, body=body, settings=settings, model_settings=model_settings)
 
     def find(
         self, requests: Sequence[Request], *, whole: bool, has_live_model: bool = True, can_wait: bool = False

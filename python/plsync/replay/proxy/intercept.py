@@ -12,7 +12,8 @@ from plsync._common.known_secrets import secrets_in, secrets_in_error
 from plsync.replay.proxy.capture import CallCapture
 from plsync.replay.proxy.proxy_class import live_view, proxy_class_of
 from plsync.replay.proxy.turns import wait_for_turn
-from plsync.replay.request.request import MODEL_NAME_FIELDS, Request, request_of_call
+from plsync.replay.request.request import Request, request_of_call
+from plsync.replay.request.settings import MODEL_NAME_FIELDS, settings_of_model
 from plsync.replay.request.structured_output import variants
 from plsync.replay.response.response import RecordedResponse
 
@@ -47,6 +48,8 @@ class InterceptedCall:
         self._call_classes = _classes(options) if options else ()
         values = vars(model)
         name = next((values[field] for field in MODEL_NAME_FIELDS if isinstance(values.get(field), str)), None)
+        compares = self._recording.compares_model_settings
+        model_settings = settings_of_model(self._proxy.kind, model) if compares else None
         self._requests = [
             self._recording.redact_request(
                 request_of_call(
@@ -57,6 +60,7 @@ class InterceptedCall:
                     model=name,
                     class_name=self._proxy.live_class.__name__,
                     defaults=defaults,
+                    model_settings=model_settings,
                 ),
                 self._secrets,
             )

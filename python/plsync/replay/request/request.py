@@ -18,6 +18,7 @@ from plsync.journal.events import facts
 from plsync.journal.events.tagged import MESSAGES, TAG, encode
 from plsync.replay.request.content import CallIds, canonical_content, scrub
 from plsync.replay.request.recorded_schemas import with_recorded_schemas
+from plsync.replay.request.settings import MODEL_NAME_FIELDS, NOT_SETTINGS, settings_of_params
 from plsync.replay.request.tools import (
     CHOICE_OPTIONS,
     FORMAT_OPTIONS,
@@ -42,30 +43,7 @@ _MESSAGE_TYPES: Final = {
     "RemoveMessage": "remove",
     "BaseMessage": "base",
 }
-MODEL_NAME_FIELDS: Final = ("model", "model_name", "model_id", "model_path")
-"""The fields and keyword arguments that hold a model's name; the first one that is set counts."""
-
 _BODY_OPTIONS: Final = ("stop", *TOOL_OPTIONS, *CHOICE_OPTIONS, *FORMAT_OPTIONS)
-# Options of LangChain and of the transport. The rest are settings of the model.
-_NOT_SETTINGS: Final = frozenset(
-    {
-        *TOOL_OPTIONS,
-        *CHOICE_OPTIONS,
-        *FORMAT_OPTIONS,
-        *MODEL_NAME_FIELDS,
-        "_type",
-        "stop",
-        "stream",
-        "streaming",
-        "ls_structured_output_format",
-        "structured_output_format",
-        "headers",
-        "extra_headers",
-        "default_headers",
-        "timeout",
-        "config",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +58,18 @@ class Request:
     class_name: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     """The other options of this call: ``temperature``, ``n_predict``, ..."""
+    model_settings: dict[str, Any] = field(default_factory=dict)
+    """The settings of the model and of this call together, if the recording compares them."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The keys of ``body``, and ``kind``, ``model``, ``class`` and ``settings``."""
+        """The keys of ``body``, and ``kind``, ``model``, ``class``, ``settings``, and if set ``model_settings``."""
         return {
             "kind": self.kind,
             **self.body,
             "model": self.model,
             "class": self.class_name,
             "settings": self.settings,
+            **({"model_settings": self.model_settings} if self.model_settings else {}),
         }
 
 
@@ -101,6 +82,7 @@ def request_of_call(
     model: str | None = None,
     class_name: str | None = None,
     defaults: Mapping[str, Any] | None = None,
+    model_settings: Mapping[str, Any] | None = None,
 ) -> Request:
     """The request of a live call.
 
@@ -112,18 +94,21 @@ def request_of_call(
         model: the model's name, unless ``options`` has another.
         class_name: the name of the model's class.
         defaults: the result of ``model_defaults`` for the model.
+        model_settings: the result of ``settings_of_model`` for the model; ``None`` if they are not compared.
     """
     tagged_input = _to_tagged(model_input)
     content = {"messages": _messages(tagged_input)} if kind == "chat" else {"prompt": scrub(tagged_input)}
     found = {**content, **(defaults or {})}
     if not options:
-        return Request(kind, found | _stop(stop), _short_name(model), class_name)
+        return Request(kind, found | _stop(stop), _short_name(model), class_name, {}, dict(model_settings or {}))
     options = {key: _with_schemas(key, value) for key, value in options.items()}
     tagged = _to_tagged(options, redact=True)
     name = next((tagged[key] for key in MODEL_NAME_FIELDS if isinstance(tagged.get(key), str)), model)
-    settings = {key: value for key, value in tagged.items() if key not in _NOT_SETTINGS and value is not None}
+    settings = {key: value for key, value in tagged.items() if key not in NOT_SETTINGS and value is not None}
     body = found | _stop(stop) | _tools_and_format(tagged)
-    return Request(kind, body, _short_name(name), class_name, scrub(settings))
+    settings = scrub(settings)
+    together = {} if model_settings is None else {**model_settings, **settings}
+    return Request(kind, body, _short_name(name), class_name, settings, together)
 
 
 def model_defaults(kind: Kind, model: Any) -> dict[str, Any]:
@@ -164,7 +149,7 @@ def request_of_record(start: Mapping[str, Any]) -> Request | None:
     stop = options.get("stop") or params.get("stop")
     model = facts.model(metadata, params)
     body = content | _stop(stop) | _tools_and_format(with_recorded_schemas(params, options))
-    return Request(kind, body, _short_name(model), facts.class_name(start))
+    return Request(kind, body, _short_name(model), facts.class_name(start), {}, settings_of_params(params))
 
 
 def _dict(value: Any) -> dict[str, Any]:

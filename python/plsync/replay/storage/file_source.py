@@ -61,11 +61,12 @@ class FileSource:
         # The stored keys do not decide in three cases. The matcher is not the default one, an edited line has an old
         # key, or no line has this key.
         if not self._computed:
-            self._computed = True
             computed: dict[str, list[RecordedCall]] = {}
             for call in self.calls():
                 computed.setdefault(self._matcher.key(call.request), []).append(call)
             self._found = {**computed, **self._found}
+            # Last: a damaged line raises the same error at each lookup, and a retry must not find a part of the calls.
+            self._computed = True
         return self._found.get(key, [])
 
     def _has_key(self, call: RecordedCall, key: str) -> bool:
@@ -77,20 +78,30 @@ class FileSource:
     def _with_stored_key(self, key: str) -> list[RecordedCall]:
         """The calls whose lines hold this key; only their lines are parsed."""
         if self._starts is None:
-            self._starts = []
-            for number, (start, stored) in enumerate(self._file.keys()):
-                self._starts.append(start)
-                found = stored or self._matcher.key(self._call(number).request).encode()
-                first = self._first_number.setdefault(found, number)
-                if first != number:
-                    self._numbers.setdefault(found, [first]).append(number)
+            self._read_keys()
         first_number = self._first_number.get(key.encode())
         numbers = self._numbers.get(key.encode(), () if first_number is None else (first_number,))
         return [self._call(number) for number in numbers]
 
+    def _read_keys(self) -> None:
+        starts: list[int] = []
+        first_numbers: dict[bytes, int] = {}
+        numbers: dict[bytes, list[int]] = {}
+        for number, (start, stored) in enumerate(self._file.keys()):
+            starts.append(start)
+            found = stored or self._matcher.key(self._call_at(number, start).request).encode()
+            first = first_numbers.setdefault(found, number)
+            if first != number:
+                numbers.setdefault(found, [first]).append(number)
+        # Only after the last line: a damaged line raises the same error at each lookup.
+        self._starts, self._first_number, self._numbers = starts, first_numbers, numbers
+
     def _call(self, number: int) -> RecordedCall:
         assert self._starts is not None  # noqa: S101 - for the type checker
-        return RecordedCall(line_name(number), self._file.line_at(self._starts[number]), self.name)
+        return self._call_at(number, self._starts[number])
+
+    def _call_at(self, number: int, start: int) -> RecordedCall:
+        return RecordedCall(line_name(number), self._file.line_at(start), self.name)
 
 
 def line_name(number: int) -> str:

@@ -73,7 +73,11 @@ class JournalSource:
             if search is None:
                 self._journal.ingest()
                 search = self._searches[key] = self._search(request, key, {call.location for call in found})
-            call = next(search, None)
+            try:
+                call = next(search, None)
+            except BaseException:  # a search that has failed is over, and the next lookup searches again
+                self._searches.pop(key, None)
+                raise
         if call is not None:
             self._cache.add(search_name, len(found), call.location.removeprefix(LOCATION))
             found.append(call)

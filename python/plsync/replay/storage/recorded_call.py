@@ -54,7 +54,8 @@ class RecordedCall:
         """The request in its canonical form."""
         data = self.data
         kind: Kind = "chat" if data.get("kind") == "chat" else "llm"
-        return Request(kind, data["request"], data.get("model"), data.get("class"), data.get("settings") or {})
+        settings, model_settings = data.get("settings") or {}, data.get("model_settings") or {}
+        return Request(kind, data["request"], data.get("model"), data.get("class"), settings, model_settings)
 
     def response(self, load_blob: Callable[[str], bytes], *, new_ids: bool = False) -> RecordedResponse:
         """The response; ``RecordedResponse`` explains the arguments."""
@@ -82,7 +83,7 @@ def _is_call(found: Any) -> bool:
         return False
     if not all(isinstance(found.get(name), (str, type(None))) for name in ("key", "kind", "model", "class")):
         return False
-    if not isinstance(found.get("settings"), (dict, type(None))):
+    if not all(isinstance(found.get(name), (dict, type(None))) for name in ("settings", "model_settings")):
         return False
     ms = found.get("ms") or []
     if not isinstance(ms, list) or not all(type(item) in (int, float) for item in ms):
@@ -101,6 +102,7 @@ def line_data(request: Request, response: dict[str, Any], ms: Sequence[int]) -> 
         "model": request.model,
         "class": request.class_name,
         **({"settings": request.settings} if request.settings else {}),
+        **({"model_settings": request.model_settings} if request.model_settings else {}),
         "request": request.body,
         "answer": response,
         "ms": ms,

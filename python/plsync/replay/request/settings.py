@@ -1,0 +1,107 @@
+"""The settings that a model is made with: ``temperature``, ``seed``, ``max_tokens``, ``reasoning_effort``, ...
+
+They are compared only if ``match`` names ``model_settings``. A program may set them on the model or on the call, with
+the same effect. The settings of a live model and of its record in a journal are LangChain's invocation parameters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import orjson
+
+from plsync.journal.events.tagged import encode
+from plsync.replay.request.content import scrub
+from plsync.replay.request.tools import CHOICE_OPTIONS, FORMAT_OPTIONS, TOOL_OPTIONS
+
+__all__ = ["MODEL_NAME_FIELDS", "NOT_SETTINGS", "settings_of_model", "settings_of_params"]
+
+MODEL_NAME_FIELDS: Final = ("model", "model_name", "model_id", "model_path")
+"""The fields and keyword arguments that hold a model's name; the first one that is set counts."""
+
+# Options of LangChain and of the transport. The rest are settings of the model.
+NOT_SETTINGS: Final = frozenset(
+    {
+        *TOOL_OPTIONS,
+        *CHOICE_OPTIONS,
+        *FORMAT_OPTIONS,
+        *MODEL_NAME_FIELDS,
+        "_type",
+        "stop",
+        "stream",
+        "streaming",
+        "ls_structured_output_format",
+        "structured_output_format",
+        "headers",
+        "extra_headers",
+        "default_headers",
+        "timeout",
+        "config",
+    }
+)
+# Where and how a request is sent, and who sends it.
+_TRANSPORT: Final = re.compile(
+    r"(_|^)(url|uri|base|host|endpoint|proxy|proxies|timeout|retries|client|headers|key|organization|project|region|"
+    r"credentials|deployment|version|verbose|threads|gpu_layers|use_mlock|use_mmap|batch_size)$"
+)
+
+
+def settings_of_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings among the invocation parameters of a record, which are tagged JSON."""
+    nested = params.get("model_kwargs")
+    every = {**params, **(nested if isinstance(nested, dict) else {})}
+    kept = {key: value for key, value in every.items() if _is_setting(key) and value not in (None, {}, [])}
+    settings: dict[str, Any] = scrub(kept)
+    return settings
+
+
+def settings_of_model(kind: Literal["chat", "llm"], model: Any) -> dict[str, Any]:
+    """The settings of a live model. A model without invocation parameters has its own fields, where they are set.
+
+    Args:
+        kind: ``chat`` for a chat model, ``llm`` for a text model.
+        model: the model.
+    """
+    try:
+        params = model._get_invocation_params() if kind == "chat" else getattr(model, "asdict", model.dict)()
+        found = settings_of_params(_to_tagged(params))
+    except Exception:  # the model was never initialised, or its parameters raise
+        found = {}
+    return found or settings_of_params(_to_tagged(_own_fields(model)))
+
+
+def _own_fields(model: Any) -> dict[str, Any]:
+    """The fields that the class of the model declares, and whose values are not the defaults."""
+    declared = type(model).model_fields
+    common = {
+        name for base in type(model).__mro__ if base.__module__.startswith("langchain_core.") for name in _fields(base)
+    }
+    values = {name: value for name, value in vars(model).items() if name in declared and name not in common}
+    return {
+        name: value
+        for name, value in values.items()
+        if _is_plain(value) and value != declared[name].get_default(call_default_factory=False)
+    }
+
+
+def _fields(cls: type) -> Mapping[str, Any]:
+    fields: Mapping[str, Any] = getattr(cls, "__pydantic_fields__", {})
+    return fields
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
+    return isinstance(value, (str, int, float, bool))
+
+
+def _is_setting(name: str) -> bool:
+    return name not in NOT_SETTINGS and name != "model_kwargs" and _TRANSPORT.search(name) is None
+
+
+def _to_tagged(value: Any) -> Any:
+    return orjson.loads(encode(value, redact=True)[0])
