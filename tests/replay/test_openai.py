@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import RunnableBinding, RunnableSequence
 from langchain_openai import ChatOpenAI
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_validator
 
 from plsync.replay import with_recording
 from tests.support.openai_server import OpenAIServer
@@ -173,3 +173,67 @@ def test_structured_output_of_a_class_made_in_a_function_comes_back_as_that_clas
     first = structured_output(recorded(live, path))  # without a warning about an inexact object
     assert isinstance(first["parsed"], Country)
     assert structured_output(replayed(live, path)) == first
+
+
+def test_a_requested_class_validates_a_replayed_answer_again(path: Path) -> None:
+    def answer(model: Any, cls: type[BaseModel]) -> Any:
+        return model.with_structured_output(cls).invoke("Say 'paris'")
+
+    class Place(BaseModel):
+        name: str
+        _seen: list[str] = PrivateAttr(default_factory=list)
+
+    earlier = Place
+
+    class Place(BaseModel):  # type: ignore[no-redef]
+        name: str
+        _seen: list[str] = PrivateAttr(default_factory=list)
+
+        @field_validator("name")
+        @classmethod
+        def capital(cls, name: str) -> str:
+            return name.upper()
+
+    class Strict(BaseModel):
+        name: str = Field(description="Long.")
+
+        @field_validator("name")
+        @classmethod
+        def long(cls, name: str) -> str:
+            if len(name) < 9:
+                raise ValueError("too short")
+            return name
+
+    Strict.__name__ = "Place"
+    Strict.model_rebuild(force=True)
+    with OpenAIServer() as server:
+        live = ChatOpenAI(model="gpt-4o-mini", base_url=server.url, api_key=KEY)
+        assert answer(recorded(live, path), earlier).name == "paris"
+        again = answer(replayed(live, path), Place)
+        assert (type(again), again.name, again._seen) == (Place, "PARIS", [])
+        refusing = replayed(live, path, match=["messages"])
+        with pytest.raises(ValidationError, match="too short"):
+            answer(refusing, Strict)
+
+
+def test_only_a_requested_class_runs_code(path: Path) -> None:
+    class Place(BaseModel):
+        name: str
+
+    ran: list[str] = []
+
+    class Other(BaseModel):
+        name: str
+
+        def model_post_init(self, context: Any) -> None:
+            ran.append("ran")
+
+    with OpenAIServer() as server:
+        live = ChatOpenAI(model="gpt-4o-mini", base_url=server.url, api_key=KEY)
+        recorded(live, path).with_structured_output(Place).invoke("Say 'paris'")
+        path.write_text(path.read_text().replace("<locals>.Place", "<locals>.Other"))
+        globals()["Other"] = Other
+        message = replayed(live, path, match=["messages"]).invoke("Say 'paris'")
+    del globals()["Other"]
+    assert "parsed" in message.additional_kwargs
+    assert ran == []

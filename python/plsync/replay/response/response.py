@@ -21,7 +21,7 @@ from plsync._terminal import visible
 from plsync.errors import PlsyncError, RecordingFormatError
 from plsync.replay.response.exceptions import rebuild_error
 from plsync.replay.response.folding import unfold
-from plsync.replay.response.restore import Restorer
+from plsync.replay.response.restore import RefusedText, Restorer
 from plsync.replay.response.stream_events import message_from_events
 
 __all__ = ["RecordedResponse"]
@@ -45,6 +45,8 @@ def _restoring(
             return method(response, *args, **kwargs)
         except (PlsyncError, MemoryError):
             raise
+        except RefusedText as refused:
+            raise refused.error from None
         except Exception as error:
             reason = visible(f"{type(error).__name__}: {error}"[:200])
             raise RecordingFormatError(

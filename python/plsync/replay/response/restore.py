@@ -4,6 +4,9 @@ A recording may name classes: pydantic models that a provider put into a message
 Only two sources of classes are used: modules that this process has imported, and classes that the call requested.
 Restoring sets declared fields. It calls no constructor, no validator, no property and no ``__setattr__``. An object of
 a class with a ``__del__`` comes back in its plain form. Only the default factories of private attributes are called.
+
+A class that the call itself requested is an exception: it validates the text of the message again, as the provider's
+SDK does. The program named the class, and the recording supplies only the text.
 """
 
 from __future__ import annotations
@@ -17,12 +20,15 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import orjson
+
 from plsync.journal.events.tagged import MESSAGES, OUTPUTS, TAG, Rebuilder, model_class
 from plsync.replay.response.packing import BLOB, REQUIRED, default_value, message_text
 
-__all__ = ["Restorer", "first_inexact", "imported_class"]
+__all__ = ["RefusedText", "Restorer", "first_inexact", "imported_class"]
 
 _UNSET: Any = object()
+_PARSED_IN = frozenset({"AIMessage", "AIMessageChunk"})
 
 
 class Restorer(Rebuilder):
@@ -41,6 +47,11 @@ class Restorer(Rebuilder):
     def model(self, tag: str, value: dict[str, Any]) -> Any:
         """A message or an output of the installed LangChain: its order of fields, and defaults for new fields."""
         packed = value.get("v") or {}
+        if tag in _PARSED_IN and self.call_classes:
+            return self._model(tag, *_without_parsed(value, packed, self.call_classes))
+        return self._model(tag, value, packed, _UNSET)
+
+    def _model(self, tag: str, value: dict[str, Any], packed: dict[str, Any], parsed: Any) -> Any:
         fields: dict[str, Any] = {}
         for name, make_default in _fields(tag):
             if name in packed:
@@ -51,6 +62,8 @@ class Restorer(Rebuilder):
                 fields[name] = make_default()
         if len(fields) < len(packed):
             fields |= {name: self(item) for name, item in packed.items() if name not in fields}
+        if parsed is not _UNSET:
+            fields["additional_kwargs"]["parsed"] = parsed
         return self.with_fields(tag, fields, self(value.get("x") or {}))
 
     def other(self, tag: str, value: dict[str, Any]) -> Any:
@@ -92,6 +105,56 @@ class Restorer(Rebuilder):
             return _pydantic_object(cls, own, extras)
         except _Inexact:
             return _UNSET
+
+
+def _without_parsed(
+    value: dict[str, Any], packed: dict[str, Any], classes: Sequence[type]
+) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    """A message without its parsed object, and the object that a requested class makes of the message's text.
+
+    Raises:
+        RefusedText: the class refuses the text.
+    """
+    extra = packed.get("additional_kwargs")
+    recorded = extra.get("parsed") if isinstance(extra, dict) else None
+    if not isinstance(recorded, dict) or recorded.get(TAG) != "as":
+        return value, packed, _UNSET
+    name = str(recorded.get("c")).rpartition(":")[2].rpartition(".")[2]
+    cls = next((cls for cls in classes if cls.__name__ == name), None)
+    text = _text_of(packed.get("content"))
+    if cls is None or not _is_json(text):  # the last chunk of a stream has no text
+        return value, packed, _UNSET
+    from pydantic import TypeAdapter  # noqa: PLC0415 - only a recording of such objects needs it
+
+    try:
+        parsed: Any = TypeAdapter(cls).validate_json(text)
+    except Exception as error:  # a validator of the program may raise anything
+        raise RefusedText(error) from error
+    others = {key: item for key, item in (extra or {}).items() if key != "parsed"}
+    return value, {**packed, "additional_kwargs": others}, parsed
+
+
+def _text_of(content: Any) -> str:
+    blocks = content if isinstance(content, list) else [content]
+    texts = (block.get("text") if isinstance(block, dict) else block for block in blocks)
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+class RefusedText(Exception):
+    """A class that the call requested refuses the recorded text, as it would in a live call."""
+
+    def __init__(self, error: Exception) -> None:
+        """Keeps the exception of the class."""
+        super().__init__(str(error))
+        self.error = error
 
 
 class _Inexact(Exception):
