@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import hashlib
 import os
@@ -137,4 +138,5 @@ def _names(line: bytes) -> list[bytes]:
 def _names_in_file(path: Path, header: bytes) -> set[str]:
     """The binaries that a file names, if it is a recording."""
     with open(open_any(path), "rb") as file:
-        return names_in(file) if file.read(len(header)) == header else set()
+        start = file.read(len(codecs.BOM_UTF8) + len(header)).removeprefix(codecs.BOM_UTF8)
+        return names_in(file) if start.startswith(header) else set()

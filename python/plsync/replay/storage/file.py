@@ -7,6 +7,7 @@ once.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import functools
@@ -47,6 +48,10 @@ _SAFELY: Final = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK
 def line_of(call: dict[str, Any]) -> bytes:
     """A call as one line, without a line end. ``key`` must be the first key of ``call``."""
     return orjson.dumps(call)
+
+
+def _without_end(line: bytes) -> bytes:
+    return line.removesuffix(b"\n").removesuffix(b"\r")
 
 
 def key_of(line: bytes) -> bytes | None:
@@ -126,8 +131,8 @@ class RecordingFile:
         with self._reading() as file:
             if file is None:
                 return []
-            found = (line.removesuffix(b"\n") for line in file if line.endswith(b"\n") or _is_complete(line))
-            return [line for line in found if line]
+            found = (_without_end(line) for line in file if line.endswith(b"\n") or _is_complete(line))
+            return [line for line in found if line and not self._is_repeated_header(line)]
 
     def keys(self) -> Iterator[tuple[int, bytes | None]]:
         """The offset and the key of each line: serving one call does not read a long recording into memory.
@@ -138,7 +143,10 @@ class RecordingFile:
         """
         with self._reading() as file:
             if file is not None:
-                yield from _scan_keys(file)
+                for start, key in _scan_keys(file):
+                    # Only a line without a key may be a header, or the empty line of a file with CRLF.
+                    if key is not None or not self._is_no_call(start):
+                        yield start, key
 
     def line_at(self, start: int) -> bytes:
         """The line at an offset, provided that the file was not changed since ``keys``.
@@ -151,7 +159,7 @@ class RecordingFile:
             if file is None:
                 return b""
             file.seek(start)
-            return file.readline().removesuffix(b"\n")
+            return _without_end(file.readline())
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[BinaryIO | None]:
@@ -160,7 +168,7 @@ class RecordingFile:
             with open(open_any(self._target), "rb") as file:
                 head = file.readline(_MAX_HEADER)
                 if head:
-                    self._check(head)
+                    self._check(_without_end(head.removeprefix(codecs.BOM_UTF8)))
                 yield file if head else None
         except FileNotFoundError:
             yield None
@@ -176,13 +184,13 @@ class RecordingFile:
         with self._writing():
             # Under the same lock as the line: a sweep removes a binary that no line names.
             self._blobs.write(blobs.named_in([line]) if blobs else {})
-            cut = self._ends_within_line()
+            cut, end = self._ends_within_line(), self._line_end()
             descriptor = os.open(self._target, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _SAFELY, 0o600)
             try:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                     raise PermissionError(errno.EPERM, "it is not a regular file", str(self.path))
-                start = _HEADER + b"\n" if os.fstat(descriptor).st_size == 0 else b"\n" if cut else b""
-                _write(descriptor, start + line + b"\n")
+                start = _HEADER + end if os.fstat(descriptor).st_size == 0 else end if cut else b""
+                _write(descriptor, start + line + end)
             finally:
                 os.close(descriptor)
 
@@ -212,7 +220,8 @@ class RecordingFile:
             with open(create_new(temporary), "wb") as file:
                 with contextlib.suppress(OSError):
                     os.chmod(temporary, self._target.stat().st_mode & 0o777)
-                file.writelines(line + b"\n" for line in (_HEADER, *lines))
+                end = self._line_end()
+                file.writelines(line + end for line in (_HEADER, *lines))
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, self._target)
@@ -255,6 +264,18 @@ class RecordingFile:
 
     # --- checks and locks ---
 
+    def _is_repeated_header(self, line: bytes) -> bool:
+        """Whether a line is a header behind the first line: a union merge and ``cat`` leave one."""
+        line = line.removeprefix(codecs.BOM_UTF8)
+        if not line.startswith(_COMMON_HEADER):
+            return False
+        self._check(line)
+        return True
+
+    def _is_no_call(self, start: int) -> bool:
+        line = self.line_at(start)
+        return not line or self._is_repeated_header(line)
+
     def _check(self, head: bytes) -> None:
         try:
             header = orjson.loads(head)
@@ -265,6 +286,14 @@ class RecordingFile:
         if header.get("format") != FORMAT:
             found = f"{self.path} has format {header.get('format')}, and this plsync reads format {FORMAT}"
             raise RecordingFormatError(f"{found}; nothing was changed: use the plsync that wrote it, or a newer one")
+
+    def _line_end(self) -> bytes:
+        """The line end of the file: git checks files out with CRLF on some machines, and a diff must show no others."""
+        try:
+            with open(open_any(self._target), "rb") as file:
+                return b"\r\n" if file.readline(_MAX_HEADER).endswith(b"\r\n") else b"\n"
+        except OSError:  # the file is missing
+            return b"\n"
 
     def _ends_within_line(self) -> bool:
         try:
