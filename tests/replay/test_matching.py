@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -336,3 +337,24 @@ def test_an_old_key_in_an_edited_line_is_not_used(path: Path) -> None:
     with pytest.raises(NoRecording):
         replayed(Chat(), path).invoke("The capital of France?")
     assert replayed(Chat(), path).invoke("The capital of Spain?").content == "yes"
+
+
+MARK = {"cache_control": {"type": "ephemeral"}}
+
+
+@pytest.mark.parametrize("others", [[], [{"type": "text", "text": "Second."}]], ids=["alone", "with another"])
+@pytest.mark.parametrize("is_marked", [True, False])
+def test_a_mark_for_the_providers_cache_is_not_compared(path: Path, others: list[Any], is_marked: bool) -> None:
+    block = {"type": "text", "text": "First."}
+    first, second = ([{**block, **mark}, *others] for mark in ((MARK, {}) if is_marked else ({}, MARK)))
+    recorded(Chat(), path).invoke([HumanMessage(first)])
+    assert replayed(Chat(), path).invoke([HumanMessage(second)]).content == "yes"
+
+
+def test_a_recorded_mark_for_the_providers_cache_is_not_compared(path: Path) -> None:
+    recorded(Chat(), path).invoke([HumanMessage("First.")])
+    earlier = '"content":[{"type":"text","text":"First.","cache_control":{"type":"ephemeral"}}]'
+    content = re.sub('"key":"[0-9a-f]{16}"', '"key":"0123456789abcdef"', path.read_text())
+    path.write_text(content.replace('"content":"First."', earlier))
+    assert "cache_control" in path.read_text()
+    assert replayed(Chat(), path).invoke([HumanMessage([{"type": "text", "text": "First.", **MARK}])]).content == "yes"

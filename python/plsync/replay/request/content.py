@@ -20,11 +20,13 @@ from typing import Any, Final
 from plsync._common.redaction import redact_urls
 from plsync.replay.request.urls import without_signature
 
-__all__ = ["CallIds", "canonical_content", "scrub"]
+__all__ = ["CallIds", "canonical_content", "scrub", "without_cache_marks"]
 
 # Blocks that repeat an item of the message's ``tool_calls`` in the provider's form.
 _TOOL_CALLS: Final = frozenset({"tool_use", "tool_call", "tool_call_chunk", "function_call", "input_json_delta"})
-_VARYING: Final = frozenset({"id", "index"})
+# A mark for the provider's prompt cache changes the price of a request, and not its answer.
+_CACHE_MARK: Final = "cache_control"
+_VARYING: Final = frozenset({"id", "index", _CACHE_MARK})
 _MEDIA: Final = frozenset({"image", "audio", "video", "file", "document", "text-plain", "media"})
 
 _ADDRESS: Final = re.compile(r"( at )0x[0-9a-fA-F]{6,16}\b")
@@ -57,8 +59,32 @@ def canonical_content(content: Any, ids: CallIds, *, skip_tool_calls: bool = Fal
     if not isinstance(content, list):
         return "" if content is None else scrub(content)
     blocks = [_block(item, ids) for item in content if not (skip_tool_calls and _is_tool_call(item))]
-    if len(blocks) == 1 and blocks[0].keys() == {"type", "text"} and blocks[0]["type"] == "text":
-        return blocks[0]["text"]
+    return _as_text(blocks)
+
+
+def without_cache_marks(body: dict[str, Any]) -> dict[str, Any]:
+    """The body of a recorded request without marks for the provider's prompt cache, which an older plsync stored."""
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        return body
+    return {**body, "messages": [_without_marks(message) for message in messages]}
+
+
+def _without_marks(message: Any) -> Any:
+    content = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(content, list):
+        return message
+    blocks = [
+        {key: item for key, item in block.items() if key != _CACHE_MARK} if isinstance(block, dict) else block
+        for block in content
+    ]
+    return message if blocks == content else {**message, "content": _as_text(blocks)}
+
+
+def _as_text(blocks: list[Any]) -> Any:
+    """The text of a single block of text; otherwise the blocks."""
+    if len(blocks) == 1 and isinstance(blocks[0], dict) and blocks[0].keys() == {"type", "text"}:
+        return blocks[0]["text"] if blocks[0]["type"] == "text" else blocks
     return blocks or ""
 
 

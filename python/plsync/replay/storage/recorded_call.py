@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import orjson
 
 from plsync.errors import RecordingFormatError
+from plsync.replay.request.content import without_cache_marks
 from plsync.replay.request.request import Kind, Request
 
 if TYPE_CHECKING:
@@ -46,7 +47,10 @@ class RecordedCall:
         if not _is_call(found):
             advice = "nothing was changed: repair the line (a merge conflict?) or record the call again"
             raise RecordingFormatError(f"{self.location} of {self.source} holds no recorded call; {advice}")
-        self.raw = parsed = cast("dict[str, Any]", found)
+        parsed = cast("dict[str, Any]", found)
+        if b'"cache_control"' in self.raw:
+            parsed["request"] = without_cache_marks(parsed["request"])
+        self.raw = parsed
         return parsed
 
     @property
