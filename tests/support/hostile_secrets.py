@@ -173,5 +173,14 @@ PLANTED: dict[str, Callable[[str], Plant]] = {
     "error with a user": _error("cannot clone https://{}@github.com/x"),
     "error with a known form": _error("invalid key sk-{}"),
     "error of OpenAI": _error("Incorrect API key provided: {}. You can find your API key at https://example.invalid."),
+    "error with quotes": _error("Invalid API key '{}'"),
+    "error without a sign": _error("the api_key {} is not valid for this project"),
+    # values beside names
+    "name and value": lambda secret: Plant(metadata={"a": [{"name": "X-Api-Key", "value": secret}]}),
+    "name and value in an option": lambda secret: Plant(
+        options={"extra_body": {"headers": [{"key": "Authorization", "value": secret}]}}
+    ),
+    "arguments": lambda secret: Plant(metadata={"a": ["client", "--password", secret]}),
+    "name in metadata": lambda secret: Plant(metadata={f"Bearer {secret}": 1, "a": {f"https://ann:{secret}@h/": 1}}),
     "header of the response": lambda secret: Plant(headers={"set-cookie": f"session={secret}", "x-api-key": secret}),
 }

@@ -24,6 +24,10 @@ pub(super) enum Hint {
     Credential,
     /// The value is a credential if it is a text.
     CredentialText,
+    /// The value is a credential if it is a text that looks random.
+    CredentialRandom,
+    /// The value is a credential if another value of its dict names one.
+    Value,
     /// The value is a part of the request, if the name stands at the top of the settings.
     Request,
     /// The value is the metadata of an answer.
@@ -98,7 +102,8 @@ impl KeyCache {
 
 fn inspect(key: &Bound<'_, PyString>) -> Option<CachedKey> {
     let name = key.to_str().ok()?;
-    if name == "$" || name.len() > MAX_TEXT {
+    // A text with a credential is no name that is frequent.
+    if name == "$" || name.len() > MAX_TEXT || redact::redact_text(name).is_some() {
         return None;
     }
     let mut json = vec![b','];
@@ -114,6 +119,7 @@ pub(super) fn hint_of(name: &str) -> Hint {
     match name {
         "response_metadata" | "generation_info" => Hint::Metadata,
         "headers" => Hint::Headers,
+        "value" => Hint::Value,
         // The options that replay compares: python/plsync/replay/request/tools.py.
         "stop"
         | "tools"
@@ -131,6 +137,7 @@ pub(super) fn hint_of(name: &str) -> Hint {
         _ if redact::is_schema_key(name) => Hint::Schema,
         _ => match redact::meaning(name.as_bytes()) {
             Name::Plain => Hint::Plain,
+            Name::Random => Hint::CredentialRandom,
             Name::Text => Hint::CredentialText,
             Name::Credential => Hint::Credential,
         },

@@ -26,7 +26,8 @@ type WriteResult = Result<(), NotPlain>;
 /// An object is plain when it consists of the built-in JSON types and of `langchain_core` objects with plain fields. Subclasses of
 /// these types are not plain, nor are infinite floats, integers beyond 64 bits, lone surrogates, and keys that are tags.
 pub(super) fn write(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, part: Part) -> WriteResult {
-    Writer { out, nodes: 0, key_cache: key_cache(), classes: Recent::default(), part, searched: 0, metadata: false }
+    let (part, metadata) = part.at_top();
+    Writer { out, nodes: 0, key_cache: key_cache(), classes: Recent::default(), part, searched: 0, metadata }
         .value(object, 0)
 }
 
@@ -122,7 +123,8 @@ impl Writer<'_> {
         // a finalizer has changed the dict, entries are skipped or repeated.
         while unsafe { ffi::PyDict_Next(dict.as_ptr(), &raw mut at, &raw mut key, &raw mut value) } != 0 {
             // SAFETY: PyDict_Next has set both to objects that the dict holds. Nothing runs Python code until `write_under`. The key is
-            // not used after it, and `value` holds each object that it walks.
+            // not used after it, and `value` holds each object that it walks. `is_named_by` may compare a key of the program's
+            // class, and so run Python code: `held` keeps the value.
             let (key, value) = unsafe { (Borrowed::from_ptr(py, key), Borrowed::from_ptr(py, value)) };
             let key = key.cast_exact::<PyString>().map_err(|_| NotPlain)?;
             let hint = if let Some(cached) = self.key_cache.as_mut().and_then(|cache| cache.find(&key)) {
@@ -134,10 +136,18 @@ impl Writer<'_> {
                     return Err(NotPlain);
                 }
                 self.out.push(b',');
-                text::write(self.out, key);
+                match secrets::redact_key_in(self.part, key, &mut self.searched) {
+                    Some(redacted) => text::write(self.out, &redacted),
+                    None => text::write(self.out, key),
+                }
                 self.out.push(b':');
                 hint_of(key)
             };
+            let held = (hint == Hint::Value).then(|| value.to_owned());
+            if held.is_some() && secrets::is_named_by(dict, self.part) {
+                text::write(self.out, REDACTED);
+                continue;
+            }
             self.write_under(hint, metadata, &value, depth + 1)?;
         }
         // Replaces the first comma.
@@ -170,11 +180,17 @@ impl Writer<'_> {
             return Ok(());
         }
         let mut separator = b'[';
+        let mut before: Option<Bound<'_, PyAny>> = None;
         for item in list {
             self.out.push(separator);
             separator = b',';
+            if secrets::is_value_behind(self.part, before.as_ref(), &item) {
+                text::write(self.out, REDACTED);
+                continue;
+            }
             let header = if self.part == Part::Content { None } else { secrets::redacted_header(&item) };
             self.value(header.as_ref().unwrap_or(&item), depth + 1)?;
+            before = Some(item);
         }
         self.out.push(b']');
         Ok(())

@@ -2,16 +2,18 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use super::key_cache::{Hint, hint_of};
-use crate::redact::{self, MAX_TEXT, REDACTED};
+use crate::redact::{self, MAX_TEXT, Name, REDACTED};
 
 /// The part of an event that is encoded. It decides which credentials are replaced.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     /// Content: only the headers in the metadata of an answer are searched.
     Content,
+    /// The metadata of an answer. An encoder takes it for content, and searches the headers in it.
+    Metadata,
     /// Settings of a call. The request among them (its tools, stop words and format) is [`Part::Request`].
     Params,
     /// Metadata, settings, headers, names and errors: credentials by name, and in every text.
@@ -21,6 +23,11 @@ pub(crate) enum Part {
 }
 
 impl Part {
+    /// The part of the first object, and whether it is the metadata of an answer.
+    pub(super) fn at_top(self) -> (Self, bool) {
+        if self == Self::Metadata { (Self::Content, true) } else { (self, false) }
+    }
+
     /// The part that the value under a key with this hint belongs to. `in_metadata`: the key stands in the metadata of an answer.
     pub(super) fn under(self, hint: Hint, in_metadata: bool) -> Self {
         match (self, hint) {
@@ -49,13 +56,31 @@ pub(super) fn redact_in(part: Part, text: &str, searched: &mut usize) -> Option<
     }
 }
 
+/// A key of this part with its credentials replaced; None when it contains none. The number of short keys is limited already.
+pub(super) fn redact_key_in(part: Part, key: &str, searched: &mut usize) -> Option<String> {
+    const SHORT: usize = 64;
+    if key.len() > SHORT { redact_in(part, key, searched) } else { redact_in(part, key, &mut 0) }
+}
+
 /// Whether the value under a key with this hint is a credential.
 pub(super) fn is_credential(hint: Hint, value: &Bound<'_, PyAny>) -> bool {
-    match hint {
-        Hint::Credential => !value.is_none(),
-        Hint::CredentialText => value.is_instance_of::<PyString>() || value.is_instance_of::<PyBytes>(),
-        _ => false,
-    }
+    let name = match hint {
+        Hint::Credential => Name::Credential,
+        Hint::CredentialText => Name::Text,
+        Hint::CredentialRandom => Name::Random,
+        _ => return false,
+    };
+    redact::is_credential(name, value)
+}
+
+/// Whether the value under `value` is a credential, because its dict names one: `{"name": "x-api-key", "value": "..."}`.
+pub(super) fn is_named_by(dict: &Bound<'_, PyDict>, part: Part) -> bool {
+    part != Part::Content && redact::names_credential(dict)
+}
+
+/// Whether an item of a list is the value of the credential that the item before it names.
+pub(super) fn is_value_behind(part: Part, before: Option<&Bound<'_, PyAny>>, item: &Bound<'_, PyAny>) -> bool {
+    part != Part::Content && before.is_some_and(|before| redact::is_value_behind(before, item))
 }
 
 /// The text that replaces a credential.

@@ -41,7 +41,8 @@ pub(super) struct Copier {
 
 impl Copier {
     pub(super) fn new(part: Part) -> Self {
-        Self { lossy: false, part, searched: 0, metadata: false, nearest: Nearest::Part, nodes: 0, open: Vec::new() }
+        let (part, metadata) = part.at_top();
+        Self { lossy: false, part, searched: 0, metadata, nearest: Nearest::Part, nodes: 0, open: Vec::new() }
     }
 
     /// The tagged copy of `object`. `depth` is the number of JSON containers around it.
@@ -121,20 +122,36 @@ impl Copier {
         let is_object = |key: &Bound<'py, PyAny>| {
             key.cast_exact::<PyString>().is_ok_and(|key| key.to_str().is_ok_and(|key| key != "$"))
         };
+        let is_named = secrets::is_named_by(&dict, self.part);
+        let is_credential = |key: &Bound<'py, PyAny>| is_named && secrets::hint_of_key(key) == Hint::Value;
         if dict.keys().iter().all(|key| is_object(&key)) {
             let copy = PyDict::new(py);
             for (key, value) in &dict {
-                let value = self.copy_under(&key, metadata, &value, depth + 1)?;
-                copy.set_item(key, value)?;
+                let value = if is_credential(&key) {
+                    secrets::replacement(py)
+                } else {
+                    self.copy_under(&key, metadata, &value, depth + 1)?
+                };
+                copy.set_item(self.copy_key(&key), value)?;
             }
             return Ok(copy.into_any());
         }
         let pairs = PyList::empty(py);
         for (key, value) in &dict {
-            let value = self.copy_under(&key, metadata, &value, depth + 3)?;
+            let value = if is_credential(&key) {
+                secrets::replacement(py)
+            } else {
+                self.copy_under(&key, metadata, &value, depth + 3)?
+            };
             pairs.append((self.copy(&key, depth + 3)?, value).into_pyobject(py)?.to_list())?;
         }
         tag(py, "dict", None, pairs.as_any())
+    }
+
+    fn copy_key<'py>(&mut self, key: &Bound<'py, PyAny>) -> Bound<'py, PyAny> {
+        let text = key.cast::<PyString>().ok().and_then(|key| key.to_str().ok());
+        let redacted = text.and_then(|text| secrets::redact_key_in(self.part, text, &mut self.searched));
+        redacted.map_or_else(|| key.clone(), |redacted| PyString::new(key.py(), &redacted).into_any())
     }
 
     /// The copy of the value under a key. `in_metadata`: the key stands in the metadata of an answer.
@@ -165,13 +182,23 @@ impl Copier {
 
     fn copy_items<'py>(&mut self, items: &Bound<'py, PyTuple>, depth: usize) -> CopyResult<'py> {
         let copy = PyList::empty(items.py());
+        let mut before: Option<Bound<'py, PyAny>> = None;
         for item in items {
-            copy.append(self.copy_item(&item, depth)?)?;
+            copy.append(self.copy_item(before.as_ref(), &item, depth)?)?;
+            before = Some(item);
         }
         Ok(copy.into_any())
     }
 
-    fn copy_item<'py>(&mut self, item: &Bound<'py, PyAny>, depth: usize) -> CopyResult<'py> {
+    fn copy_item<'py>(
+        &mut self,
+        before: Option<&Bound<'py, PyAny>>,
+        item: &Bound<'py, PyAny>,
+        depth: usize,
+    ) -> CopyResult<'py> {
+        if secrets::is_value_behind(self.part, before, item) {
+            return Ok(secrets::replacement(item.py()));
+        }
         let header = if self.part == Part::Content { None } else { secrets::redacted_header(item) };
         self.copy(header.as_ref().unwrap_or(item), depth)
     }

@@ -176,7 +176,7 @@ impl Calls {
         }
         fields.extend([
             (end.content.0.into(), Value::Object(Some(end.content.1))),
-            ("llm_output".into(), Value::Object(end.llm_output)),
+            ("llm_output".into(), Value::Metadata(end.llm_output)),
             ("error".into(), Value::Searched(end.error)),
             ("first_token".into(), Value::Number(arrivals.first().copied())),
             ("chunks".into(), Value::Times(arrivals)),

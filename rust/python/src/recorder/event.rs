@@ -51,6 +51,7 @@ pub(super) fn write(
                 let name = name.to_string();
                 if !BARE.contains(&name.as_str()) {
                     let value = match name.as_str() {
+                        "llm_output" => Value::Metadata(Some(value)),
                         name if SETTINGS.contains(&name) => Value::Settings(Some(value)),
                         name if SEARCHED.contains(&name) => Value::Searched(Some(value)),
                         _ => Value::Object(Some(value)),

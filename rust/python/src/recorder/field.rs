@@ -30,6 +30,8 @@ pub(super) enum Value<'a, 'py> {
     /// Times in nanoseconds, written in microseconds.
     Times(&'a [u64]),
     Object(Option<Bound<'py, PyAny>>),
+    /// The metadata of an answer; the written form leaves the credentials of its headers out.
+    Metadata(Option<Bound<'py, PyAny>>),
     /// An object in which programs and models may pass credentials; the written form leaves credentials out.
     Settings(Option<Bound<'py, PyAny>>),
     /// As `Settings`, for names and errors. They contain nothing of a request.
@@ -60,12 +62,14 @@ impl<'py> Value<'_, 'py> {
                 out.push(b']');
             }
             Self::Object(Some(object)) => return write_value(out, object, Part::Content),
+            Self::Metadata(Some(values)) => return write_value(out, values, Part::Metadata),
             Self::Settings(Some(values)) => return write_value(out, values, Part::Params),
             Self::Searched(Some(values)) => return write_value(out, values, Part::Searched),
             Self::Number(None)
             | Self::Run(None)
             | Self::Times(_)
             | Self::Object(None)
+            | Self::Metadata(None)
             | Self::Settings(None)
             | Self::Searched(None) => {
                 out.extend_from_slice(b"null");
@@ -82,7 +86,7 @@ impl<'py> Value<'_, 'py> {
             Self::Run(Some(run_id)) => PyString::new(py, &String::from_utf8_lossy(&run_id.text())).into_any(),
             Self::Run(None) | Self::Times([]) => py.None().into_bound(py),
             Self::Times(times) => PyList::new(py, times.iter().map(|time| time / 1000))?.into_any(),
-            Self::Object(object) => object.into_pyobject(py)?.into_any(),
+            Self::Object(object) | Self::Metadata(object) => object.into_pyobject(py)?.into_any(),
             Self::Settings(values) | Self::Searched(values) => {
                 values.clone().map(redact_settings).into_pyobject(py)?.into_any()
             }
@@ -93,7 +97,9 @@ impl<'py> Value<'_, 'py> {
 /// The object under a key; None when the key is absent or holds one of the recorder's own values.
 pub(super) fn object<'a, 'py>(fields: &'a [Field<'_, 'py>], name: &str) -> Option<&'a Bound<'py, PyAny>> {
     fields.iter().find(|(field, _)| field == name).and_then(|(_, value)| match value {
-        Value::Object(object) | Value::Settings(object) | Value::Searched(object) => object.as_ref(),
+        Value::Object(object) | Value::Metadata(object) | Value::Settings(object) | Value::Searched(object) => {
+            object.as_ref()
+        }
         _ => None,
     })
 }

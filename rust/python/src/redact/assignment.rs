@@ -40,7 +40,8 @@ impl Walk<'_> {
         }
         let is_assigned = sign == b'=' || is_quoted;
         let is_key = name.eq_ignore_ascii_case(b"key");
-        let is_vague = is_key || (!is_assigned && (meaning == Name::Text || (is_single && !is_password(name))));
+        let is_text = matches!(meaning, Name::Text | Name::Random);
+        let is_vague = is_key || (!is_assigned && (is_text || (is_single && !is_password(name))));
         // The length of a URL decides nothing, and the walk replaces the credentials in it.
         if is_vague && memchr::memmem::find(&self.text[at..self.text.len().min(at + LONG)], b"://").is_some() {
             return None;
@@ -50,9 +51,9 @@ impl Walk<'_> {
             return Some((value.start, value.end));
         }
         let shown = &self.text[value.start..value.end];
-        let is_kept = if meaning == Name::Text || (is_single && name.eq_ignore_ascii_case(b"token")) {
+        let is_kept = if is_text || (is_single && name.eq_ignore_ascii_case(b"token")) {
             shown.iter().all(u8::is_ascii_digit)
-                || ((is_key || !is_assigned) && !value::is_random(shown, in_url && is_key))
+                || ((meaning == Name::Random || !is_assigned) && !value::is_random(shown, in_url && is_key))
         } else if is_assigned {
             false
         } else if value.is_quoted {
@@ -78,7 +79,7 @@ impl Walk<'_> {
     }
 
     /// The meaning of two words before a sign, as in `API key: ...` and `API key provided: ...`.
-    fn words_before(&self, start: usize, end: usize) -> Option<Name> {
+    pub(super) fn words_before(&self, start: usize, end: usize) -> Option<Name> {
         const SUFFIXES: [&[u8]; 6] = [b"provided", b"given", b"supplied", b"received", b"used", b"is"];
         let word_before = |start: usize| {
             let space = start.checked_sub(1).filter(|at| *at >= self.done && self.text[*at] == b' ')?;
@@ -100,13 +101,13 @@ impl Walk<'_> {
         const SCHEMES: [&[u8]; 6] = [b"bearer", b"basic", b"token", b"apikey", b"negotiate", b"key"];
         const LINES: [&[u8]; 2] = [b"digest", b"aws4-hmac-sha256"];
         let text = self.text;
-        if value.is_quoted || !matches!(text.get(value.end), Some(b' ' | b';')) {
+        if value.is_quoted || !matches!(text.get(value.end), Some(b' ' | b';' | b'\n')) {
             return false;
         }
         let shown = &text[value.start..value.end];
         let is_one = |words: &[&[u8]]| words.iter().any(|word| shown.eq_ignore_ascii_case(word));
         if is_one(&SCHEMES) {
-            let next = value.end + length(&text[value.end..], |byte| byte == b' ');
+            let next = value.end + length(&text[value.end..], |byte| matches!(byte, b' ' | b'\n' | b'\r'));
             let end = value::unquoted_end(self.text, next, false);
             value.end = value.end.max(end);
             return end > next;
@@ -117,8 +118,16 @@ impl Walk<'_> {
             // The parameters are in quotes. A quote behind a cookie ends the text around it.
             let ends = |byte| matches!(byte, b'\n' | b'\r') || (!is_parameters && matches!(byte, b'"' | b'\''));
             value.end += length(&text[value.end..], |byte| !ends(byte));
+            return true;
         }
-        is_line
+        // Another scheme, such as `NTLM`.
+        let next = value.end + 1;
+        let end = value::unquoted_end(text, next, false);
+        let is_other = text[value.end] == b' ' && end > next && value::is_random(&text[next..end], false);
+        if is_other {
+            value.end = end;
+        }
+        is_other
     }
 
     /// Whether the words behind `password:` are a sentence about the password, and not the password.

@@ -6,6 +6,7 @@
 mod assignment;
 mod bytes;
 mod known;
+mod labels;
 mod names;
 mod objects;
 mod output;
@@ -18,7 +19,7 @@ mod users;
 mod value;
 
 pub(crate) use names::{Name, meaning};
-pub(crate) use objects::is_schema_key;
+pub(crate) use objects::{is_credential, is_schema_key, is_value_behind, names_credential};
 pub(crate) use output::{MAX_TEXT, REDACTED};
 pub(crate) use settings::redact_settings;
 pub(crate) use text::{redact_repr, redact_text};

@@ -5,9 +5,11 @@
 pub(crate) enum Name {
     /// The value is no credential.
     Plain,
+    /// A text under this name is a credential if it looks random. The name has other meanings, such as a key of a dictionary.
+    Random,
     /// A text under this name is a credential. A number or a truth value is not.
     Text,
-    /// Any value under this name is a credential.
+    /// Any value under this name is a credential, but for a truth value.
     Credential,
 }
 
@@ -18,7 +20,13 @@ const MAX_WORD: usize = 32;
 #[rustfmt::skip]
 const ANYWHERE: &[&str] = &[
     "authorization", "cookie", "cookies", "credential", "credentials", "jwt", "passcode", "passphrase", "passwd", "password",
-    "passwords", "pwd", "secret", "secrets", "totp",
+    "passwords", "pswd", "pwd", "secret", "secrets", "totp",
+];
+/// Last words of names for a fact about a credential: `password_policy`, `secret_count`.
+#[rustfmt::skip]
+const FACTS: &[&str] = &[
+    "consent", "count", "counts", "enabled", "expiration", "expired", "expires", "expiry", "format", "length", "level", "policy",
+    "required", "reset", "status", "strength", "type",
 ];
 /// Ends of one word that names a credential: `dbpassword`, `clientsecret`, `apikey`.
 #[rustfmt::skip]
@@ -26,7 +34,7 @@ const ENDS: &[&str] = &[
     "password", "passwd", "passphrase", "secret", "apikey", "apikeys", "accesskeys", "privatekeys", "subscriptionkeys",
     "accesskey", "accountkey", "authkey", "privatekey", "secretkey", "sharedkey", "signingkey", "subscriptionkey",
     "encryptionkey", "accesstoken", "apitoken", "authtoken", "bearertoken", "bottoken", "githubtoken", "hftoken", "hubtoken",
-    "idtoken", "jwttoken", "privatetoken", "refreshtoken", "securitytoken", "sessiontoken",
+    "idtoken", "jsessionid", "jwttoken", "phpsessid", "privatetoken", "refreshtoken", "securitytoken", "sessiontoken",
 ];
 /// Words before `key` that make it a credential. Without such a word it may be a key of a cache or of a dictionary.
 #[rustfmt::skip]
@@ -46,11 +54,11 @@ const TOKEN_OF: &[&str] = &[
 /// Words before `token` in settings of tokenizers, in counts, and in cursors of pages.
 #[rustfmt::skip]
 const NO_CREDENTIAL_TOKEN: &[&str] = &[
-    "assistant", "audio", "begin", "bos", "by", "cached", "chat", "cls", "completion", "continuation", "cost", "count", "cursor",
-    "decoder", "encoder", "end", "eog", "eom", "eos", "eot", "fill", "fim", "first", "forced", "image", "input", "last", "logit",
+    "assistant", "audio", "bad", "begin", "bos", "by", "cached", "chat", "cls", "completion", "continuation", "cost", "count", "current", "cursor",
+    "decoder", "encoder", "end", "eog", "eom", "eos", "eot", "fill", "fim", "first", "forced", "idempotency", "image", "input", "last", "logit",
     "logprob", "mask", "max", "mid", "middle", "min", "next", "nl", "num", "of", "one", "output", "pad", "padding", "page", "per",
-    "pre", "prefix", "previous", "prompt", "reasoning", "role", "sample", "sep", "separator", "seq", "single", "special", "start",
-    "stop", "stopping", "suf", "suffix", "sync", "system", "text", "the", "think", "thinking", "tool", "total", "trigger", "unk",
+    "pre", "predicted", "prefix", "previous", "prompt", "reasoning", "request", "resume", "role", "sample", "sep", "separator", "seq", "single", "special", "start",
+    "stop", "stopping", "suf", "suffix", "sync", "system", "target", "text", "the", "think", "thinking", "tool", "total", "trigger", "unk",
     "unknown", "user", "video", "vision",
 ];
 /// Words between `x` and `key` or `token` in headers that hold no credential.
@@ -58,7 +66,9 @@ const NO_CREDENTIAL_HEADER: &[&str] = &["cache", "idempotency", "page", "request
 /// Words at the end of a name under which a text is a credential.
 const TEXT_AT_END: &[&str] = &["bearer", "pass", "pat"];
 /// Names of one word under which a text is a credential.
-const TEXT_ALONE: &[&str] = &["key", "pin", "pw", "sas", "sig"];
+const TEXT_ALONE: &[&str] = &["cred", "creds", "pin", "pw"];
+/// Names of one word under which a text that looks random is a credential.
+const RANDOM_ALONE: &[&str] = &["key", "sas", "sig"];
 /// One word for a setting that holds a user and a password.
 const AUTHS: &[&str] = &["auth", "basicauth", "httpauth", "proxyauth", "xauth"];
 /// Words before `auth` in the name of a setting that holds a user and a password.
@@ -129,13 +139,13 @@ pub(crate) fn meaning(name: &[u8]) -> Name {
         }
         at += 1;
     }
-    if found {
-        return Name::Credential;
-    }
     if word.len == 0 {
         // The name ends in a sign.
         word = before;
         before = Word::EMPTY;
+    }
+    if found {
+        return if count > 1 && word.is_in(FACTS) { Name::Plain } else { Name::Credential };
     }
     at_end(&first, &before, &word, count)
 }
@@ -146,7 +156,7 @@ fn at_end(first: &Word, before: &Word, last: &Word, count: usize) -> Name {
             return Name::Credential;
         }
         let is_other = last.is("tokens") || before.is_in(NO_CREDENTIAL_TOKEN);
-        return if is_other { Name::Plain } else { Name::Text };
+        return if is_other { Name::Plain } else { Name::Random };
     }
     if (count == 1 && last.is_in(AUTHS)) || (count == 2 && last.is("auth") && before.is_in(AUTH_OF)) {
         return Name::Credential;
@@ -157,7 +167,10 @@ fn at_end(first: &Word, before: &Word, last: &Word, count: usize) -> Name {
     if last.is("key") && first.is("x") && count > 2 && !before.is_in(NO_CREDENTIAL_HEADER) {
         return Name::Credential;
     }
-    if last.is_in(TEXT_AT_END) || (count == 1 && last.is_in(TEXT_ALONE)) { Name::Text } else { Name::Plain }
+    if last.is_in(TEXT_AT_END) || (count == 1 && last.is_in(TEXT_ALONE)) {
+        return Name::Text;
+    }
+    if count == 1 && last.is_in(RANDOM_ALONE) { Name::Random } else { Name::Plain }
 }
 
 fn is_key(before: &Word, word: &Word) -> bool {
@@ -165,10 +178,10 @@ fn is_key(before: &Word, word: &Word) -> bool {
 }
 
 /// A quick search for the parts of words that every name of a credential contains.
-fn may_be_credential(name: &[u8]) -> bool {
+pub(super) fn may_be_credential(name: &[u8]) -> bool {
     const PARTS: &[&[u8]] = &[
         b"key", b"tok", b"pass", b"pwd", b"pw", b"sec", b"aut", b"cook", b"cred", b"jwt", b"otp", b"bearer", b"pat",
-        b"pin", b"sas", b"sig",
+        b"pin", b"psw", b"sas", b"sess", b"sig",
     ];
     (0..name.len() - 1).any(|at| {
         // Each part begins with one of these letters.
@@ -221,8 +234,11 @@ mod tests {
         ] {
             assert_eq!(meaning(name.as_bytes()), Name::Plain, "{name}");
         }
-        for name in ["key", "pass", "github_pat", "Bearer", "notion_token"] {
+        for name in ["pass", "github_pat", "Bearer"] {
             assert_eq!(meaning(name.as_bytes()), Name::Text, "{name}");
+        }
+        for name in ["key", "notion_token"] {
+            assert_eq!(meaning(name.as_bytes()), Name::Random, "{name}");
         }
     }
 

@@ -4,7 +4,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyString, PyTuple};
 
-use super::objects::{is_credential, is_schema_key, meaning_of, replaced};
+use super::objects::{is_credential, is_schema_key, is_value_behind, meaning_of, names_credential, replaced};
 use super::output::REDACTED;
 use super::text::redact_text;
 
@@ -47,7 +47,10 @@ fn mapping<'py>(value: &Bound<'py, PyAny>, parents: &mut Vec<usize>) -> PyResult
     for pair in value.call_method0(intern!(py, "items"))?.try_iter()? {
         let (key, item): (Bound<'py, PyAny>, Bound<'py, PyAny>) = pair?.extract()?;
         let item = under(&key, &item, parents);
-        copy.set_item(key, item)?;
+        copy.set_item(redacted_key(key), item)?;
+    }
+    if names_credential(&copy) && copy.contains(intern!(py, "value"))? {
+        copy.set_item(intern!(py, "value"), replacement(py))?;
     }
     Ok(copy.into_any())
 }
@@ -61,7 +64,14 @@ fn sequence<'py>(value: &Bound<'py, PyAny>, parents: &mut Vec<usize>) -> PyResul
         }
         return Ok(PyTuple::new(py, items)?.into_any());
     }
-    let items: Vec<_> = value.try_iter()?.map(|item| pair_or_item(&item?, parents)).collect::<PyResult<_>>()?;
+    let mut items = Vec::new();
+    let mut before: Option<Bound<'py, PyAny>> = None;
+    for item in value.try_iter()? {
+        let item = item?;
+        let is_value = before.as_ref().is_some_and(|before| is_value_behind(before, &item));
+        items.push(if is_value { replacement(py) } else { pair_or_item(&item, parents)? });
+        before = Some(item);
+    }
     Ok(if value.is_instance_of::<PyTuple>() {
         PyTuple::new(py, items)?.into_any()
     } else {
@@ -73,6 +83,14 @@ fn sequence<'py>(value: &Bound<'py, PyAny>, parents: &mut Vec<usize>) -> PyResul
 fn field_names<'py>(value: &Bound<'py, PyAny>) -> Option<Bound<'py, PyTuple>> {
     let names = value.get_type().getattr(intern!(value.py(), "_fields")).ok()?.cast_into::<PyTuple>().ok()?;
     (!names.is_empty() && value.len().is_ok_and(|len| len == names.len())).then_some(names)
+}
+
+/// A key without the credentials in its text.
+fn redacted_key(key: Bound<'_, PyAny>) -> Bound<'_, PyAny> {
+    match key.cast_exact::<PyString>() {
+        Ok(text) => replaced(text, redact_text).into_any(),
+        Err(_) => key,
+    }
 }
 
 fn under<'py>(key: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>, parents: &mut Vec<usize>) -> Bound<'py, PyAny> {

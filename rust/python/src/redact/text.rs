@@ -31,10 +31,16 @@ pub(crate) fn redact_text(text: &str) -> Option<String> {
         let found = if is_word(byte) {
             let found = tokens.find(bytes, at);
             if found.is_none() {
-                at += length(&bytes[at..], is_word);
-                continue;
+                let end = at + length(&bytes[at..], is_word);
+                let labelled = walk.labelled(at, end);
+                if labelled.is_none() {
+                    at = end;
+                    continue;
+                }
+                labelled
+            } else {
+                found
             }
-            found
         } else {
             match byte {
                 b':' if bytes[at + 1..].starts_with(b"//") => {

@@ -1,5 +1,7 @@
 //! Tokens and keys that have a known form, and so need no name.
 
+use super::value::is_words;
+
 /// A form of token. A form is unlikely in prose: it has a rare begin, and many bytes after that.
 struct Form {
     begin: &'static str,
@@ -20,17 +22,23 @@ const fn address(begin: &'static str, is_part: fn(u8) -> bool) -> Form {
 
 /// The forms, in the order of their first byte.
 const FORMS: &[Form] = &[
+    form("AGE-SECRET-KEY-1", 30, is_base64url),
     form("AIza", 30, is_base64url),
     form("AKIA", 16, is_base64url),
     form("ASIA", 16, is_base64url),
+    form("ATATT3", 20, is_base64),
+    form("CCIPAT_", 20, is_base64url),
     form("GOCSPX-", 16, is_base64url),
+    form("LTAI", 16, is_base64url),
+    form("PMAK-", 20, is_base64url),
     form("SG.", 30, is_dotted),
     address("api.telegram.org/bot", is_telegram),
     form("dapi", 32, is_base64url),
+    form("dckr_pat_", 16, is_base64url),
     address("discord.com/api/webhooks/", is_path),
     address("discordapp.com/api/webhooks/", is_path),
-    form("dckr_pat_", 16, is_base64url),
     form("dop_v1_", 32, is_base64url),
+    form("figd_", 20, is_base64url),
     form("fw_", 20, is_base64url),
     form("gho_", 16, is_base64url),
     form("ghp_", 16, is_base64url),
@@ -39,14 +47,17 @@ const FORMS: &[Form] = &[
     form("ghu_", 16, is_base64url),
     form("github_pat_", 16, is_base64url),
     form("glpat-", 16, is_base64url),
+    form("glsa_", 20, is_base64url),
     form("gsk_", 16, is_base64url),
     form("hf_", 16, is_base64url),
     address("hooks.slack.com/services/", is_path),
     address("hooks.slack.com/triggers/", is_path),
     address("hooks.slack.com/workflows/", is_path),
     address("hooks.zapier.com/hooks/catch/", is_path),
+    form("hvb.", 16, is_base64url),
     form("hvs.", 16, is_base64url),
     form("jina_", 20, is_base64url),
+    form("lin_api_", 20, is_base64url),
     form("lsv2_", 16, is_base64url),
     form("npm_", 30, is_base64url),
     form("ntn_", 20, is_base64url),
@@ -58,10 +69,16 @@ const FORMS: &[Form] = &[
     form("r8_", 20, is_base64url),
     form("rk_live_", 16, is_base64url),
     form("rk_test_", 16, is_base64url),
+    form("sbp_", 20, is_base64url),
     form("shpat_", 16, is_base64url),
+    form("shpca_", 16, is_base64url),
+    form("shpss_", 16, is_base64url),
     form("sk-", 16, is_base64url),
     form("sk_live_", 16, is_base64url),
     form("sk_test_", 16, is_base64url),
+    form("sntrys_", 20, is_base64),
+    form("sq0", 16, is_base64url),
+    form("tskey-", 16, is_base64url),
     form("tvly-", 16, is_base64url),
     address("webhook.office.com/webhookb2/", is_path),
     form("whsec_", 16, is_base64),
@@ -131,7 +148,8 @@ impl Tokens {
                 let begin = form.begin.len();
                 let len = length(&rest[begin..], form.is_part);
                 let start = if form.is_address { at + begin } else { at };
-                (len >= form.least).then_some((start, at + begin + len))
+                let is_one = len >= form.least && (form.is_address || !is_words(&rest[begin..begin + len]));
+                is_one.then_some((start, at + begin + len))
             }
         }
     }
@@ -167,14 +185,20 @@ fn behind_scheme(text: &[u8]) -> Option<(usize, usize)> {
         && space <= MAX_SPACE
         && credential.len() >= 4
         && !is_prose(credential)
-        && (!is_basic || credential.len() >= 8 && credential.iter().any(|byte| !byte.is_ascii_lowercase()));
+        && if is_basic {
+            credential.len() >= 8
+                && credential[1..].iter().any(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+        } else {
+            // In a sentence, `bearer` is written small, and an ordinary word follows.
+            text[0] == b'B' || credential.len() >= 16 || !credential.iter().all(u8::is_ascii_lowercase)
+        };
     is_one.then_some((start, end))
 }
 
 /// The length of the private key that begins here: to the line of its end, or to the end of the text.
 pub(super) fn private_key(text: &[u8]) -> Option<usize> {
     let begin = text.strip_prefix(b"-----BEGIN ")?;
-    let title = memchr::memmem::find(&begin[..begin.len().min(64)], b"PRIVATE KEY-----")?;
+    let title = memchr::memmem::find(&begin[..begin.len().min(64)], b"PRIVATE KEY")?;
     let end = memchr::memmem::find(&begin[title..], b"-----END ").map(|at| at + title + 9);
     let close =
         end.and_then(|at| memchr::memmem::find(&begin[at..begin.len().min(at + 64)], b"-----").map(|len| at + len + 5));

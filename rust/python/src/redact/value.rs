@@ -121,7 +121,34 @@ pub(super) fn is_next_field(text: &[u8], at: usize) -> bool {
 
 /// Whether a value looks made by a machine. An ordinary word is short or has no digits.
 pub(super) fn is_random(value: &[u8], only_long: bool) -> bool {
-    let is_mixed = || value.iter().any(u8::is_ascii_digit) && value.iter().any(u8::is_ascii_alphabetic);
-    let is_word = || value.iter().all(|byte| !byte.is_ascii_whitespace());
-    value.len() >= LONG && is_word() || (!only_long && value.len() >= 8 && is_word() && is_mixed())
+    let is_word = || value.iter().all(|byte| !byte.is_ascii_whitespace()) && !is_words(value);
+    value.len() >= LONG && is_word() || (!only_long && value.len() >= 8 && is_mixed(value) && is_word())
+}
+
+pub(super) fn is_mixed(value: &[u8]) -> bool {
+    value.iter().any(u8::is_ascii_digit) && value.iter().any(u8::is_ascii_alphabetic)
+}
+
+/// Whether a value is words with signs between them, such as the name of a model: `claude-3-5-sonnet-20241022`.
+pub(super) fn is_words(value: &[u8]) -> bool {
+    const LONGEST: usize = 64;
+    const VENDORS: [&[u8]; 4] = [b"ant-", b"or-", b"proj-", b"svcacct-"];
+    if value.len() > LONGEST || VENDORS.iter().any(|vendor| value.starts_with(vendor)) {
+        return false;
+    }
+    let (mut words, mut count) = (0, 0);
+    let parts = || value.split(|byte| matches!(byte, b'-' | b'_' | b'.' | b':' | b'/'));
+    let is_word = |part: &[u8]| part.len() >= 3 && part.len() <= 16 && part.iter().all(u8::is_ascii_lowercase);
+    // A number of more digits is a date.
+    let is_number = |part: &[u8]| {
+        part.iter().all(u8::is_ascii_digit) && (part.len() <= 3 || (part.len() <= 8 && part.starts_with(b"2")))
+    };
+    let is_version = |part: &[u8]| part.len() <= 3 && part.iter().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
+    let is_name = parts().all(|part| {
+        let is_word = is_word(part);
+        words += usize::from(is_word);
+        count += 1;
+        is_word || is_number(part) || is_version(part)
+    });
+    is_name && words > 0 && count > 1
 }
