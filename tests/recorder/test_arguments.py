@@ -116,7 +116,7 @@ def test_the_warning_names_the_argument_and_the_change(path: Path) -> None:
         {"batch_size": "many"},
         {"unknown": object()},
     ],
-    ids=str,
+    ids=lambda odd: "{}-{}".format(*next((name, type(value).__name__) for name, value in odd.items())),
 )
 def test_an_odd_argument_of_a_start_costs_only_itself(
     odd: dict[str, Any], handler: PromptLayerCallbackHandler, path: Path
@@ -151,7 +151,7 @@ def test_arguments_may_be_absent(handler: PromptLayerCallbackHandler, path: Path
     assert sorted(record.status for record in records(path)) == ["error", "ok"]
 
 
-@pytest.mark.parametrize("response", [None, {}, "yes", object()], ids=str)
+@pytest.mark.parametrize("response", [None, {}, "yes", object()], ids=["none", "dict", "text", "object"])
 def test_a_response_of_another_class_ends_the_call(
     response: Any, handler: PromptLayerCallbackHandler, path: Path
 ) -> None:
