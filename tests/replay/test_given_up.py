@@ -257,14 +257,14 @@ async def test_the_siblings_of_a_failed_task_end_as_they_did(path: Path, order: 
 
 async def test_a_replay_takes_no_time(path: Path) -> None:
     async def program() -> list[AIMessage]:
-        return await asyncio.gather(*(Slow(seconds=0.8).ainvoke(str(n)) for n in range(50)))
+        return await asyncio.gather(*(Slow(seconds=3).ainvoke(str(n)) for n in range(50)))
 
     with record_all(path, "once"):
         await program()
     with record_all(path):
         start = time.monotonic()
         await program()
-        assert time.monotonic() - start < 0.8
+        assert time.monotonic() - start < 3
 
 
 # --- in pytest ---
