@@ -224,6 +224,17 @@ def test_a_group_is_trusted_only_if_it_is_the_users_own(here: Path, local_app: P
         assert "by its group 100" in as_user(STRANGER, lambda: refusal(directory))
 
 
+def test_the_remedy_for_a_package_is_a_path_that_finds_it(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "package_app").mkdir()
+    (here / "package_app" / "__init__.py").touch(0o644)
+    (here / "package_app" / "inner.py").write_text(function())
+    (here / "package_app" / "inner.py").chmod(0o666)
+    with pytest.raises(SinkUnavailable, match=f"set PYTHONPATH={here} or {TRUST_VARIABLE}={here / 'package_app'} if"):
+        import_sink("package_app.inner:on_id")
+    monkeypatch.syspath_prepend(here)
+    assert import_sink("package_app.inner:on_id")(1) == 1
+
+
 def test_a_module_that_a_callback_imports_later_is_checked_too(here: Path, local_app: Path) -> None:
     (here / "helper_app.py").chmod(0o666)
     on_id = import_sink("local_app:on_id")

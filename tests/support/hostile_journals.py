@@ -7,10 +7,13 @@ function to one of them.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 import random
 import shutil
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -225,6 +228,35 @@ def _compressed_bomb(transaction: lmdb.Transaction) -> None:
         transaction.put(key, value[:4] + b"\xff\xff\xff\xff" + value[8:])
 
 
+def _hole(path: Path, sizes: tuple[int, ...]) -> int:
+    """Lengthen a file by a hole, to the largest of these sizes that its file system has. Returns its size."""
+    for size in sizes:
+        with contextlib.suppress(OSError):
+            os.truncate(path, size)
+            return size
+    raise AssertionError(f"{path} is on a file system without holes")
+
+
+def _endless_store(journal: Path) -> None:
+    """A store whose pages claim a hole of the longest size, so that no memory has a bit for each page."""
+    size = _hole(_data(journal), ((1 << 63) - PAGE, 1 << 60, 1 << 50, 15 << 40, 1 << 40))
+    with _data(journal).open("r+b") as file:
+        for page in (0, PAGE):
+            file.seek(page + 16 + 120)
+            file.write(struct.pack("<Q", size // PAGE - 1))
+
+
+def _endless_segments(journal: Path) -> None:
+    """Segments of a terabyte: of zeros behind damaged bytes, and of zeros before a byte."""
+    for number, ending in enumerate((b"", b"x")):
+        path = journal / "spool" / f"{number:032x}-00000000.seg"
+        path.write_bytes(b"damaged")
+        size = _hole(path, (1 << 40,))
+        with path.open("r+b") as file:
+            file.seek(size - 1)
+            file.write(ending)
+
+
 DAMAGES: dict[str, Callable[[Path], None]] = {
     "empty file": _whole(lambda data: b""),
     "zeros": _whole(lambda data: bytes(len(data))),
@@ -269,6 +301,9 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "pages in use are free": _free_list,
     "two names for one tree": _symbolic_tree,
     "records: lengths of gigabytes": _entries("records", _compressed_bomb),
+    "endless store": _endless_store,
+    # Other systems read the zeros of a hole.
+    **({"endless segments": _endless_segments} if sys.platform == "linux" else {}),
 }
 """Each changes a journal in place."""
 

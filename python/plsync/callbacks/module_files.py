@@ -68,7 +68,7 @@ class WorkingDirectory:
             # A link leads to a directory in which another user may be able to replace the file.
             target = Path(place).resolve()
             for path in (*reversed(inside), target.parent, target):
-                if reason := refusal(path):
+                if reason := refusal(path, self.path):
                     raise ImportError(f"{path} {reason}", name=spec.name)
 
     def find_spec(
@@ -94,8 +94,12 @@ class WorkingDirectory:
         return hash(self.path)
 
 
-def refusal(path: Path) -> str | None:
+def refusal(path: Path, importing: Path | None = None) -> str | None:
     """The reason against running code from a file or directory; None if there is none.
+
+    Args:
+        path: the file or directory.
+        importing: the entry of ``sys.path`` that would find it, for the remedy.
 
     The owner must be this user or root, and no other user may be able to write. A group may, if it is the user's
     private group.
@@ -116,7 +120,7 @@ def refusal(path: Path) -> str | None:
     if _is_trusted(path):
         return None
     directory = path if stat.S_ISDIR(mode) else path.parent
-    return f"{reason}; set PYTHONPATH={directory} or {TRUST_VARIABLE}={directory} if you trust these users"
+    return f"{reason}; set PYTHONPATH={importing or directory} or {TRUST_VARIABLE}={directory} if you trust these users"
 
 
 def _places(spec: ModuleSpec) -> Iterator[str]:

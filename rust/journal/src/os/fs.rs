@@ -104,6 +104,22 @@ pub(crate) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Re
     std::os::windows::fs::FileExt::seek_read(file, bytes, offset)
 }
 
+/// The first offset from `at` on that may hold data. A hole of a sparse file has only zeros, and is skipped without a read.
+#[cfg(target_os = "linux")]
+pub(crate) fn next_data(file: &File, at: u64) -> u64 {
+    match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(at)) {
+        Ok(data) => data.max(at),
+        // The rest is a hole, or the file ends before.
+        Err(rustix::io::Errno::NXIO) => file.metadata().map_or(at, |meta| meta.len().max(at)),
+        Err(_) => at,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn next_data(_file: &File, at: u64) -> u64 {
+    at
+}
+
 /// Whether an open file is no longer the file under its name: it was removed, or moved away with its directory.
 pub(crate) fn is_displaced(file: &File, path: &Path) -> bool {
     match (file.metadata(), std::fs::metadata(path)) {

@@ -3,13 +3,16 @@
 use std::fs::File;
 use std::path::Path;
 
-use crate::frame::{self, Defect, HEADER, Header};
+use crate::frame::{self, Defect, HEADER, Header, MAX_PAYLOAD};
 use crate::os::fs;
 use crate::os::gate::{self, Access};
 use crate::state::{CallEnd, FrameKind, Lane};
 use crate::{Error, RecordId, Result};
 
 const CHUNK: usize = 256 << 10;
+/// Bytes of wrong payloads that a reader checks, beyond the bytes that it skips. Without a limit, intact headers in a row that each
+/// claim a long payload would cost the square of their number. Damage by a disk costs next to nothing here.
+const MAX_WASTE: usize = 2 * MAX_PAYLOAD;
 
 /// Bytes in a segment that are not a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,13 +58,17 @@ pub(crate) struct Reader {
     pub(crate) offset: u64,
     buffer: Vec<u8>,
     buffer_at: u64,
+    /// Bytes of the payload by the header that was tried last; 0 if that is no header.
+    claimed: usize,
+    /// Bytes of wrong payloads that were checked.
+    wasted: usize,
 }
 
 impl Reader {
     pub(crate) fn open(path: &Path, offset: u64, access: Access) -> Result<Self> {
         let file = gate::open(path, access)?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(Self { file, name, offset, buffer: Vec::new(), buffer_at: 0 })
+        Ok(Self { file, name, offset, buffer: Vec::new(), buffer_at: 0, claimed: 0, wasted: 0 })
     }
 
     /// The next frame that holds an event. After [`Step::End`] and [`Step::Torn`] the next call reads the file again.
@@ -118,6 +125,8 @@ impl Reader {
         if self.try_frame()?.is_ok() {
             return self.next();
         }
+        let skipped = usize::try_from(next - from).unwrap_or(usize::MAX);
+        self.wasted += self.claimed.saturating_sub(skipped);
         self.offset = next;
         Ok(Step::Skipped(Damage { segment: self.name.clone(), offset: from, len: next - from, reason }))
     }
@@ -125,6 +134,8 @@ impl Reader {
     /// The first whole frame at or after `at`.
     fn find_frame(&mut self, mut at: u64) -> Result<Option<u64>> {
         loop {
+            // Frames begin at multiples of `ALIGN`, and `at` is one.
+            at += (fs::next_data(&self.file, at) - at) / frame::ALIGN as u64 * frame::ALIGN as u64;
             self.fill(at, HEADER)?;
             let window = self.window(at);
             if window.len() < HEADER {
@@ -138,6 +149,7 @@ impl Reader {
                 if self.try_frame()?.is_ok() {
                     return Ok(Some(candidate));
                 }
+                self.wasted += self.claimed;
             }
             at += (scanned as u64).next_multiple_of(frame::ALIGN as u64);
         }
@@ -147,6 +159,7 @@ impl Reader {
     fn written_until(&mut self) -> Result<u64> {
         let (mut at, mut last) = (self.offset, self.offset);
         loop {
+            at = fs::next_data(&self.file, at);
             self.fill(at, 1)?;
             let window = self.window(at);
             if window.is_empty() {
@@ -161,11 +174,16 @@ impl Reader {
 
     /// The header of the frame at the offset, if the frame is whole. Its payload is then in the buffer.
     fn try_frame(&mut self) -> Result<std::result::Result<Header, Defect>> {
+        self.claimed = 0;
         self.fill(self.offset, HEADER)?;
         let header = match Header::read(self.window(self.offset)) {
             Ok(header) => header,
             Err(defect) => return Ok(Err(defect)),
         };
+        if self.wasted + header.payload_len > MAX_WASTE {
+            return Ok(Err(Defect::Damaged("too many payloads before it are wrong")));
+        }
+        self.claimed = header.payload_len;
         // `payload_len` is within MAX_PAYLOAD, and the buffer never grows beyond the file.
         self.fill(self.offset, HEADER + header.payload_len)?;
         Ok(header.verify(self.payload(self.offset, header.payload_len)).map(|()| header))
@@ -269,6 +287,46 @@ mod tests {
         assert!(matches!(reader.next().unwrap(), Step::Torn(Damage { offset: 0, .. })));
         fs::write_at(file.as_file(), &bytes, 0).unwrap();
         assert_eq!(frame_id(&reader.next().unwrap()), Some(id));
+    }
+
+    #[test]
+    fn headers_that_claim_long_payloads_cost_a_bounded_time() {
+        let (file, mut reader) = segment();
+        let (_, claiming) = frame(0, &vec![b' '; 60 << 20]);
+        let (id, whole) = frame(1, b"whole");
+        // The headers are intact, and each payload reaches over all headers after it. Between them are whole frames.
+        let mut bytes = Vec::new();
+        for _ in 0..2000 {
+            bytes.extend_from_slice(&claiming[..HEADER]);
+            bytes.extend_from_slice(&claiming[..HEADER]);
+            bytes.extend_from_slice(&whole);
+        }
+        fs::write_at(file.as_file(), &bytes, 0).unwrap();
+        file.as_file().set_len(64 << 20).unwrap();
+        let started = std::time::Instant::now();
+        let mut found = 0;
+        loop {
+            match reader.last().unwrap() {
+                Step::Frame(frame) => found += usize::from(frame.id == id),
+                Step::Skipped(_) => {}
+                Step::End | Step::Torn(_) => break,
+            }
+        }
+        assert_eq!(found, 2000);
+        assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_hole_costs_no_time() {
+        let (file, mut reader) = segment();
+        let (id, bytes) = frame(0, b"behind the hole");
+        fs::write_at(file.as_file(), b"damaged", 0).unwrap();
+        fs::write_at(file.as_file(), &bytes, 1 << 40).unwrap();
+        file.as_file().set_len(8 << 40).unwrap();
+        assert!(matches!(reader.last().unwrap(), Step::Skipped(_)));
+        assert_eq!(frame_id(&reader.last().unwrap()), Some(id));
+        assert!(matches!(reader.last().unwrap(), Step::End));
     }
 
     #[test]

@@ -18,7 +18,7 @@ const TREE: usize = 48;
 /// The page sizes of systems, up to the limit of LMDB.
 const SIZES: [usize; 4] = [4096, 16384, 8192, 32768];
 /// The largest map that a system has the address space for, in bytes.
-const MAX_MAP: u64 = 1 << 48;
+pub(super) const MAX_MAP: u64 = 1 << 48;
 
 pub(super) struct Meta {
     pub(super) page: u64,

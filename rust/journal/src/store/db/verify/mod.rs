@@ -11,13 +11,18 @@ mod source;
 
 pub(crate) use fault::{Fault, MISSING};
 use layout::{BIG, HEADER, Nodes, OVERFLOW, Sizes, TREE, u16_at, u32_at, u64_at};
-use meta::{Meta, NO_PAGE, TreeInfo};
+use meta::{MAX_MAP, Meta, NO_PAGE, TreeInfo};
 pub(crate) use source::Source;
 
 /// A tree may be this deep: the cursors of LMDB have a stack of this size.
 const MAX_DEPTH: u16 = 32;
 /// The pages that a transaction may have reserved at the end without writing them. LMDB keeps at most 2^17 pages in memory.
 const MAX_UNWRITTEN: u64 = 1 << 20;
+
+/// Bytes of a long list of free pages that are read at once.
+const PART: usize = 64 << 10;
+/// Bytes of the longest value that LMDB stores, with the header of its first page.
+const MAX_VALUE: u64 = HEADER as u64 + u32::MAX as u64;
 
 /// Verifies the newest commit of a data file.
 ///
@@ -81,6 +86,10 @@ impl<'f> Walk<'f> {
             return Err(Fault { page: meta.page, reason: "the number of pages does not fit the file" });
         }
         let words = usize::try_from(pages.div_ceil(64)).unwrap_or(usize::MAX);
+        // A sparse file can be longer than any map, and a failed allocation would end the process.
+        if pages > MAX_MAP / size as u64 || Vec::<u64>::new().try_reserve_exact(words).is_err() {
+            return Err(Fault { page: meta.page, reason: "it has more pages than this system can map" });
+        }
         let mut walk = Self {
             file,
             size,
@@ -169,9 +178,7 @@ impl<'f> Walk<'f> {
                 let first = u64_at(nodes.value(slot), 0);
                 found.overflow += self.overflow(first, len, number)?;
                 if kind == Kind::Free {
-                    let mut value = vec![0; HEADER + len];
-                    self.read(first, &mut value)?;
-                    self.free(nodes.key(slot), &value[HEADER..], first)?;
+                    self.free_in_pages(nodes.key(slot), first, len)?;
                 }
             }
         }
@@ -190,6 +197,9 @@ impl<'f> Walk<'f> {
             return Err(fault("it is not the first page of a value"));
         }
         let pages = u64::from(u32_at(&header, 12));
+        if pages > MAX_VALUE.div_ceil(self.size as u64) {
+            return Err(fault("a value has more pages than LMDB uses"));
+        }
         if pages < ((HEADER + len) as u64).div_ceil(self.size as u64) {
             return Err(fault("a value is longer than its pages"));
         }
@@ -203,6 +213,34 @@ impl<'f> Walk<'f> {
 
     /// Verifies a list of free pages.
     fn free(&mut self, key: &[u8], list: &[u8], number: u64) -> Result<(), Fault> {
+        let count = self.freed(key, list, list.len(), number)?;
+        self.own_listed(list[8..].chunks_exact(8).take(count), &mut { self.pages }, number)
+    }
+
+    /// Verifies a list of free pages in separate pages. It may claim gigabytes of a sparse file, so it is read in parts.
+    fn free_in_pages(&mut self, key: &[u8], first: u64, len: usize) -> Result<(), Fault> {
+        let mut part = vec![0; PART];
+        let mut at = first * self.size as u64 + HEADER as u64;
+        let fault = || Fault { page: first, reason: "it cannot be read" };
+        if len < 8 || !source::read_whole(self.file, &mut part[..8], at) {
+            return Err(fault());
+        }
+        let (mut left, mut above) = (self.freed(key, &part[..8], len, first)?, self.pages);
+        at += 8;
+        while left > 0 {
+            let bytes = left.min(PART / 8) * 8;
+            if !source::read_whole(self.file, &mut part[..bytes], at) {
+                return Err(fault());
+            }
+            self.own_listed(part[..bytes].chunks_exact(8), &mut above, first)?;
+            left -= bytes / 8;
+            at += bytes as u64;
+        }
+        Ok(())
+    }
+
+    /// The length of a list of free pages, which begins a value of `len` bytes.
+    fn freed(&self, key: &[u8], list: &[u8], len: usize, number: u64) -> Result<usize, Fault> {
         let fault = |reason| Fault { page: number, reason };
         let txn =
             key.try_into().map(u64::from_le_bytes).map_err(|_| fault("the number of a transaction is too long"))?;
@@ -210,17 +248,26 @@ impl<'f> Walk<'f> {
             return Err(fault("pages were freed by an impossible transaction"));
         }
         let count = list.first_chunk().map(|count| u64::from_le_bytes(*count));
-        let room = list.len() as u64 / 8;
-        let Some(count) = count.filter(|count| *count < room) else {
-            return Err(fault("a list of free pages is longer than its value"));
-        };
-        let mut above = self.pages;
-        for page in list[8..].chunks_exact(8).take(usize::try_from(count).unwrap_or(usize::MAX)) {
+        let room = len as u64 / 8;
+        count
+            .filter(|count| *count < room)
+            .and_then(|count| usize::try_from(count).ok())
+            .ok_or_else(|| fault("a list of free pages is longer than its value"))
+    }
+
+    /// Notes the owner of listed pages, which descend from `above`.
+    fn own_listed<'l>(
+        &mut self,
+        listed: impl Iterator<Item = &'l [u8]>,
+        above: &mut u64,
+        number: u64,
+    ) -> Result<(), Fault> {
+        for page in listed {
             let page = u64_at(page, 0);
-            if page >= above {
-                return Err(fault("a list of free pages is not in order"));
+            if page >= *above {
+                return Err(Fault { page: number, reason: "a list of free pages is not in order" });
             }
-            above = page;
+            *above = page;
             self.own(page, 1, number)?;
         }
         Ok(())

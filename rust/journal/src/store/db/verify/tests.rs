@@ -167,6 +167,43 @@ fn a_free_page_that_is_in_use_is_found() {
     assert!(check(&bytes).is_err(), "the transaction is in the future");
 }
 
+/// A store at the beginning of a file that is a hole from there on.
+struct Sparse(Vec<u8>, u64);
+
+impl Source for Sparse {
+    fn len(&self) -> u64 {
+        self.1
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> usize {
+        bytes.fill(0);
+        let known = (&self.0[..]).read_at(bytes, offset);
+        let left = usize::try_from(self.1.saturating_sub(offset)).unwrap_or(usize::MAX);
+        known.max(bytes.len().min(left))
+    }
+}
+
+#[test]
+fn a_sparse_file_costs_neither_its_memory_nor_its_time() {
+    for (len, is_mapped) in [(1 << 40, true), (1 << 50, false), (u64::MAX / 2 - 4095, false)] {
+        let mut bytes = grown(2);
+        for page in [0, PAGE] {
+            put(&mut bytes, page + HEADER + 120, (len / PAGE as u64 - 1).to_le_bytes());
+        }
+        assert_eq!(verify(&Sparse(bytes, len)).is_ok(), is_mapped, "{len}");
+    }
+    // A list of free pages, and a value, that claim the hole.
+    let mut bytes = grown(2);
+    let last = 1 << 28;
+    for page in [0, PAGE] {
+        put(&mut bytes, page + HEADER + 120, u64::to_le_bytes(last));
+    }
+    let big = page_with(&bytes, OVERFLOW);
+    put(&mut bytes, big + 12, u32::MAX.to_le_bytes());
+    let fault = verify(&Sparse(bytes, (last + 1) * PAGE as u64)).unwrap_err();
+    assert_eq!(fault.reason, "a value has more pages than LMDB uses");
+}
+
 /// Without LMDB, for Miri.
 #[test]
 fn pure_bytes_are_verified_without_a_panic() {
