@@ -147,7 +147,7 @@ def test_a_call_whose_process_died_is_an_error_of_type_abandoned() -> None:
     assert read.status == "error"
     assert read.error is not None
     assert read.error["type"] == "Abandoned"
-    assert "process ended before the call did" in read.error["message"]
+    assert "the process has ended, and no end of the call was recorded" in read.error["message"]
     assert read.ended_at is None
 
 
