@@ -28,6 +28,9 @@ def counts(found: Any) -> tuple[int, int, int]:
         {"prompt_eval_count": 11, "eval_count": 3},
         {"inputTokenCount": 11, "outputTokenCount": 3},
         {"input_token_count": 11, "generated_token_count": 3},
+        {"num_input_tokens": 11, "num_output_tokens": 3},
+        {"tokens_evaluated": 11, "tokens_predicted": 3},
+        {"inputTextTokens": "11", "completionTokens": "3"},
         {"input_tokens": 11.0, "output_tokens": 3.0},
         {"input_tokens": "11", "output_tokens": "3"},
         {"input_tokens": "np.int64(11)", "output_tokens": "np.float64(3.0)"},
@@ -52,6 +55,32 @@ def test_the_message_wins_over_other_places() -> None:
         "response_metadata": {"usage": {"input_tokens": 9}},
     }
     assert counts(usage(message, {"eval_count": 7}, {})) == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0},
+        {"input_tokens": -1, "output_tokens": -1, "total_tokens": -2},
+        {"total_tokens": 14},
+        {"output_tokens": 3},
+    ],
+    ids=str,
+)
+def test_incomplete_counts_do_not_hide_complete_ones(other: dict[str, Any]) -> None:
+    complete = {"token_usage": {"prompt_tokens": 11, "completion_tokens": 3}}
+    assert counts(usage({"usage_metadata": other, "response_metadata": complete}, {}, {})) == (11, 3, 14)
+    assert counts(usage({}, {}, {"llm_output": {**other, **complete}})) == (11, 3, 14)
+
+
+def test_zeros_are_counts_when_nothing_else_is_reported() -> None:
+    assert counts(usage({"usage_metadata": {"input_tokens": 0, "output_tokens": 0}}, {}, {})) == (0, 0, 0)
+
+
+def test_the_counts_of_a_later_candidate_are_read() -> None:
+    later = answer(usage_metadata={"input_tokens": 11, "output_tokens": 3, "total_tokens": 14})
+    log = LoggedCall(end={"generations": [answer(), later]}).log()
+    assert (log["input_tokens"], log["output_tokens"]) == (11, 3)
 
 
 def test_details_have_langchains_names() -> None:

@@ -148,8 +148,8 @@ def short_model(name: str) -> str:
 
 def response_model(output: list[Generation]) -> str | None:
     """The model's name in the response of the provider."""
-    info = (output[0]["generation_info"] or {}) if output else {}
-    return _answered_name(dict_at(_first_message(output), "response_metadata")) or _answered_name(info)
+    metadata = dict_at(_first_message(output), "response_metadata")
+    return _answered_name(metadata) or _answered_name(_first_info(output))
 
 
 def client_model(end: Mapping[str, Any]) -> str | None:
@@ -192,8 +192,10 @@ def tool_calls_at(message: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
 
 def usage(output: list[Generation], end: Mapping[str, Any]) -> Usage | None:
     """The tokens used, wherever the answer reports them."""
-    info = (output[0]["generation_info"] or {}) if output else {}
-    return counts.usage(_first_message(output), info, end)
+    found = counts.usage(_first_message(output), _first_info(output), end)
+    # A stream of several candidates may report the counts with any of them.
+    others = (counts.usage(item["message"] or {}, item["generation_info"] or {}, {}) for item in output[1:])
+    return found or next(filter(None, others), None)
 
 
 def error(end: Mapping[str, Any], *, abandoned: bool) -> CallError | None:
@@ -222,6 +224,10 @@ def _generation(item: Mapping[str, Any]) -> Generation:
 
 def _first_message(output: list[Generation]) -> dict[str, Any]:
     return (output[0]["message"] or {}) if output else {}
+
+
+def _first_info(output: list[Generation]) -> dict[str, Any]:
+    return (output[0]["generation_info"] or {}) if output else {}
 
 
 def _status_code(error: Mapping[str, Any]) -> int | None:

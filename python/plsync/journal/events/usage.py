@@ -31,8 +31,12 @@ _INPUT: Final = (
     "prompttokencount",
     "inputtokencount",
     "inputtexttokencount",
+    "inputtexttokens",
+    "numinputtokens",
+    "numprompttokens",
     "promptevalcount",
     "promptn",
+    "tokensevaluated",
 )
 _OUTPUT: Final = (
     "outputtokens",
@@ -42,8 +46,11 @@ _OUTPUT: Final = (
     "generatedtokencount",
     "generatedtokens",
     "completiontokencount",
+    "numoutputtokens",
+    "numcompletiontokens",
     "evalcount",
     "predictedn",
+    "tokenspredicted",
 )
 _TOTAL: Final = ("totaltokens", "totaltokencount")
 # Anthropic and Bedrock leave the tokens of the cache out of a count under these names; Google leaves out the thoughts.
@@ -114,7 +121,21 @@ def usage(message: Mapping[str, Any], info: Mapping[str, Any], end: Mapping[str,
     candidates = [counts for place in places for counts in _candidates(place)]
     # The other names in the outputs of a decision model are the program's own.
     candidates += list(_candidates(end.get("outputs")))[1:]
-    return next((found for counts in candidates if (found := _normalised(counts)) is not None), None)
+    best: Usage | None = None
+    for counts in candidates:
+        found = _normalised(counts)
+        if found is None:
+            continue
+        if _counted(found) == 2:
+            return found
+        # A client may report zeros, one count or a total alone, beside the true counts.
+        if best is None or _counted(found) > _counted(best):
+            best = found
+    return best
+
+
+def _counted(found: Usage) -> int:
+    return (found["input_tokens"] > 0) + (found["output_tokens"] > 0)
 
 
 def _candidates(place: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
