@@ -15,7 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.language_models import FakeListChatModel
-from langchain_core.tools import tool
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import BaseTool, InjectedToolArg, StructuredTool, Tool, tool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_openai import AzureChatOpenAI, ChatOpenAI
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.dataclasses import dataclass as pydantic_dataclass
@@ -154,6 +156,47 @@ def test_functions_and_tools_have_the_form_of_a_tool() -> None:
             assert found["type"] == "function"
             assert (found["function"]["name"], found["function"]["description"]) == (name, description)
             assert found["function"]["parameters"]["properties"]["a"]["type"] == "integer"
+
+
+class Search(BaseTool):
+    name: str = "search"
+    description: str = "Searches."
+
+    def _run(self, query: str, run_manager: Any = None) -> str:
+        return query
+
+
+@tool
+def injected(a: int, state: Annotated[str, InjectedToolArg]) -> str:
+    """Has an argument that no model passes."""
+    return f"{a}{state}"
+
+
+TOOLS = {
+    "decorated": multiply,
+    "class": Search(),
+    "injected": injected,
+    "one text": Tool(name="echo", func=str, description="Echoes."),
+    "one text with a config": Tool(name="ask", func=RunnableLambda(str).invoke, description="Asks."),
+    "one text with a schema": Tool(name="greet", func=str, description="Greets.", args_schema=City),
+    "dict": StructuredTool(name="d", description="D.", args_schema=City.model_json_schema(), func=str),
+    "docstring": StructuredTool.from_function(add, name="sum"),
+}
+
+
+@pytest.mark.parametrize("kind", TOOLS)
+def test_a_tool_has_the_parameters_that_langchain_sends(kind: str) -> None:
+    found, sent = kept(TOOLS[kind])["function"], convert_to_openai_tool(TOOLS[kind])["function"]
+    for form in (found, sent):
+        form["parameters"] = remove_titles(form["parameters"])
+        form["parameters"].pop("additionalProperties", None)
+    assert found == sent
+
+
+def remove_titles(schema: Any) -> Any:
+    if not isinstance(schema, dict):
+        return schema
+    return {key: remove_titles(item) for key, item in schema.items() if key != "title"}
 
 
 def test_classes_are_kept_wherever_they_stand() -> None:

@@ -26,6 +26,13 @@ _TYPING: Final = frozenset({"typing", "typing_extensions"})
 # A longer schema is left to the repr. No provider takes one.
 _MAX_BYTES: Final = 1 << 20
 
+# LangChain's schema of a tool that takes one text.
+_ONE_TEXT: Final = {
+    "type": "object",
+    "properties": {"__arg1": {"title": "__arg1", "type": "string"}},
+    "required": ["__arg1"],
+}
+
 _known: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 # Tools are not hashable, so their address is the key. The weak reference shows whether the tool still lives there.
 _tools: dict[int, tuple[weakref.ref[Any], Any, Any]] = {}
@@ -76,13 +83,20 @@ def _tool_form(tool: Any, redact: Callable[[str], str]) -> Any:
     reference, key, form = _tools.get(id(tool), (None, None, None))
     current = (tool.name, tool.description, id(tool.args_schema))
     if reference is None or reference() is not tool or key != current:
-        schema = tool.tool_call_schema
-        parameters = schema if isinstance(schema, dict) else _type_schema(schema)
-        form = _json(_tool(tool.name, tool.description, parameters), redact)
+        form = _json(_tool(tool.name, tool.description, _parameters(tool)), redact)
         if len(_tools) >= _MAX_TOOLS:
             _tools.clear()
         _tools[id(tool)] = (weakref.ref(tool), current, form)
     return form
+
+
+def _parameters(tool: Any) -> dict[str, Any] | None:
+    """The schema of the arguments that a model may pass to a tool."""
+    takes_text = any(base.__module__ == "langchain_core.tools.simple" for base in type(tool).__mro__)
+    if takes_text and tool.args_schema is None:
+        return _ONE_TEXT
+    schema = tool.tool_call_schema
+    return schema if isinstance(schema, dict) else _type_schema(schema)
 
 
 def _json(schema: dict[str, Any] | None, redact: Callable[[str], str]) -> Any:
