@@ -60,3 +60,10 @@ def test_a_record_of_an_earlier_version_matches_by_langchains_note() -> None:
     assert old is not None
     assert new.body == old.body
     assert new.body["response_format"]["name"] == "City"
+
+
+def test_a_recorded_request_has_the_model_that_the_call_overrode() -> None:
+    start = {"kind": "chat", "messages": [{"$": "HumanMessage", "v": {"content": "hi"}}], "params": {"model": "small"}}
+    request = request_of_record({**start, "metadata": {"ls_model_name": "big"}})
+    assert request is not None
+    assert request.model == "small"

@@ -147,7 +147,7 @@ def request_of_record(start: Mapping[str, Any]) -> Request | None:
     else:
         return None
     stop = options.get("stop") or params.get("stop")
-    model = facts.model(metadata, params)
+    model = facts.model(metadata, params, kind)
     body = content | _stop(stop) | _tools_and_format(with_recorded_schemas(params, options))
     return Request(kind, body, _short_name(model), facts.class_name(start), {}, settings_of_params(params))
 
