@@ -159,6 +159,9 @@ def test_a_call_that_the_caller_ended_is_a_warning(status: str) -> None:
         {"stop_reason": "refusal"},
         {"done_reason": "length"},
         {"stopReason": "guardrail_intervened"},
+        {"finish_reason": "abort"},
+        {"finish_reason": "token_limit"},
+        {"finish_reason": "", "stop_reason": "max_tokens"},
         {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
     ],
 )

@@ -18,6 +18,8 @@ MESSAGE_LIMIT = 1024
 
 _CUT_SHORT = frozenset(
     {
+        "abort",
+        "aborted",
         "length",
         "max_tokens",
         "max_output_tokens",
@@ -33,6 +35,7 @@ _CUT_SHORT = frozenset(
         "malformed_tool_use",
         "network_error",
         "time_limit",
+        "token_limit",
         "too_many_tool_calls",
         "unexpected_tool_call",
     }
@@ -49,6 +52,7 @@ _BLOCKED = frozenset(
         "image_recitation",
         "image_safety",
         "language",
+        "model_armor",
         "prohibited_content",
         "recitation",
         "refusal",
@@ -184,7 +188,7 @@ def finish_reason(generation: JSON) -> str | None:
     metadata = as_dict(as_dict(generation.get("message")).get("response_metadata"))
     for fields in (metadata, as_dict(generation.get("generation_info")), as_dict(metadata.get("incomplete_details"))):
         for key in _REASONS if fields else ():
-            if isinstance(reason := fields.get(key), str):
+            if (reason := string(fields.get(key))) is not None:
                 return _named(reason)
     return None
 
