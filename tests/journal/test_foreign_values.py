@@ -11,6 +11,7 @@ import fractions
 import http
 import ipaddress
 import math
+import re
 import types
 import unittest.mock
 import uuid
@@ -52,6 +53,10 @@ class Scalar:
         return 0.5
 
 
+class Label(collections.UserString):
+    pass
+
+
 class Row:
     def __index__(self) -> int:
         return 7
@@ -89,6 +94,10 @@ class Row:
         (collections.UserDict({"a": np.int64(1)}), {"a": 1}),
         (types.MappingProxyType({"a": 1}), {"a": 1}),
         (types.SimpleNamespace(a=1), {"a": 1}),
+        (collections.UserString("abc"), "abc"),
+        (Label("abc"), "abc"),
+        (dt.timezone.utc, "UTC"),
+        (re.compile("a+"), "a+"),
         ({"a": 1}.keys(), ["a"]),
         ({"a": 1}.values(), [1]),
         (range(3), [0, 1, 2]),
@@ -118,6 +127,27 @@ def test_a_value_whose_plain_form_holds_all_of_it_is_not_lossy(value: Any) -> No
 )
 def test_a_value_of_parts_is_lossy(value: Any) -> None:
     assert encode({"value": value})[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "expected"),
+    [
+        ("numpy:int64", "np.int64(5)", 5),
+        ("numpy:int64", "-5", -5),
+        ("numpy:float32", "np.float32(0.5)", 0.5),
+        ("numpy:float32", "np.float32(1e+30)", 1e30),
+        ("numpy:bool", "np.True_", True),
+        ("numpy:bool_", "False", False),
+        ("numpy:ndarray", "array([1, 2])", "array([1, 2])"),
+        ("numpy:float32", "np.float32(nan)", "np.float32(nan)"),
+        ("pathlib:PosixPath", "PosixPath('/data/a.txt')", "/data/a.txt"),
+        ("pathlib._local:PosixPath", "PosixPath('a (1).txt')", "a (1).txt"),
+        ("app:Row", "np.int64(5)", "np.int64(5)"),
+    ],
+)
+def test_a_repr_in_an_earlier_journal_is_read_as_its_value(kind: str, text: str, expected: Any) -> None:
+    data = orjson.dumps({"row": {"$": "repr", "c": kind, "v": text}})
+    assert decode_plain(data) == {"row": expected}
 
 
 def test_a_large_array_is_cut() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import numbers
 import os
-from collections import deque
+from collections import UserString, deque
 from collections.abc import Callable, Mapping, Sequence, Set, ValuesView
 from types import SimpleNamespace
 from typing import Any, Final
@@ -32,6 +32,7 @@ _TEXTS: Final = frozenset(
         ("fractions", "Fraction"),
         ("uuid_utils", "UUID"),
         ("zoneinfo", "ZoneInfo"),
+        ("datetime", "timezone"),
         ("httpx", "URL"),
         ("yarl", "URL"),
         ("pydantic_core", "Url"),
@@ -111,6 +112,10 @@ def _path(value: Any, kind: type) -> _Form | None:
 
 
 def _text(value: Any, kind: type) -> _Form | None:
+    if isinstance(value, UserString):
+        return EXACT, str(value)
+    if (pattern := getattr(value, "pattern", None)) is not None and kind.__name__ == "Pattern":
+        return NEAREST, pattern
     package = kind.__module__.partition(".")[0]
     named = package in _TEXT_PACKAGES or any((package, base.__name__) in _TEXTS for base in kind.__mro__)
     return (EXACT, str(value)) if named else None

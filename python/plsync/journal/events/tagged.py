@@ -6,6 +6,7 @@ a fixed list of langchain_core classes. It never imports or calls a name out of 
 
 from __future__ import annotations
 
+import ast
 import base64
 import contextlib
 import datetime as dt
@@ -63,6 +64,8 @@ OUTPUTS = frozenset(
 
 _PLAIN_ALREADY = frozenset({str, int, bool, type(None)})
 
+# ``np.int64(5)``, ``np.True_``, ``PosixPath('a.txt')``
+_REPR = re.compile(r"(?:np\.)?(?:\w+\()?(.+?)_?\)?")
 _ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 
 
@@ -123,6 +126,8 @@ def _plain_tagged(tag: str, value: dict[str, Any], depth: int) -> Any:
         return {**fields, **extras} if isinstance(extras, dict) else fields
     if tag == "dict" and isinstance(inner, list):
         return _plain_pairs(inner, depth)
+    if tag == "repr" and isinstance(inner, str):
+        return _plain_repr(inner, str(value.get("c")))
     special = _PLAIN.get(tag)
     if special is not None:
         # Journal.append takes any bytes, so a value may have any shape.
@@ -134,6 +139,17 @@ def _plain_tagged(tag: str, value: dict[str, Any], depth: int) -> Any:
 def _plain_pairs(pairs: list[Any], depth: int) -> dict[str, Any]:
     whole = (pair for pair in pairs if isinstance(pair, list) and len(pair) == 2)
     return {key if isinstance(key, str) else str(to_plain(key, depth)): to_plain(item, depth) for key, item in whole}
+
+
+def _plain_repr(text: str, kind: str) -> Any:
+    """The number or the path in a repr of numpy or pathlib. Journals of earlier versions hold these reprs."""
+    found = _REPR.fullmatch(text) if kind.startswith(("numpy:", "pathlib")) else None
+    if found is None:
+        return text
+    with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+        plain = ast.literal_eval(found[1])
+        return to_plain(plain) if isinstance(plain, (str, int, float)) else text
+    return text
 
 
 def _plain_str(text: str) -> str:
