@@ -17,6 +17,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk
 
 from plsync.errors import PlsyncError, RecordedError
+from plsync.replay.redaction import redact_response
 from tests.support.models import Chat, StreamingChat
 from tests.support.replaying import lines, recorded, replayed
 
@@ -236,3 +237,22 @@ def test_a_mismatch_inside_a_model_is_not_recorded_as_its_error(path: Path, tmp_
     with pytest.raises(PlsyncError):
         list(recorded(model, path).stream("hi"))
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        lambda secret: {"error": {"$": "exception", "c": "app:Refused", "body": {"api_key": secret}}},
+        lambda secret: {"error": {"args": ["no", [{"name": "X-Api-Key", "value": secret}]]}},
+        lambda secret: {"error": {"fields": {"sent": [["x-api-key", secret]]}}},
+        lambda secret: {"llm_output": {"headers": {"x-api-key": secret}}},
+        lambda secret: {"generations": [{"generation_info": {"headers": [["x-api-key", secret]]}}]},
+    ],
+)
+def test_a_recorded_response_has_no_credential_by_name(planted: Any) -> None:
+    secret = "Zq01-planted-104729"  # noqa: S105 - an example
+    redacted = redact_response(planted(secret))
+    assert secret not in str(redacted)
+    assert redacted.keys() == planted(secret).keys()
+    if "c" in redacted.get("error", {}):
+        assert redacted["error"]["c"] == "app:Refused"

@@ -89,8 +89,22 @@ def redact_response(response: dict[str, Any]) -> dict[str, Any]:
 
     The content stays unchanged: a model may talk about URLs.
     """
+    redacted: dict[str, Any] = _redact_metadata({key: item for key, item in response.items() if key != "error"})
+    if "error" in response:
+        error = _redact(response["error"], redact_text)
+        redacted["error"] = _with_class_names(redact_settings(error), error)
+    return {key: redacted[key] for key in response}
+
+
+def _with_class_names(redacted: Any, error: Any) -> Any:
+    """The redacted form of an error, with the original names of its classes."""
+    if isinstance(redacted, list) and isinstance(error, list):
+        return [_with_class_names(*pair) for pair in zip(redacted, error, strict=True)]
+    if not isinstance(redacted, dict) or not isinstance(error, dict):
+        return redacted
     return {
-        key: _redact(item, redact_text) if key == "error" else _redact_metadata(item) for key, item in response.items()
+        key: error[key] if key in _CLASS_NAMES and key in error else _with_class_names(item, error.get(key))
+        for key, item in redacted.items()
     }
 
 
@@ -118,6 +132,8 @@ def _redact_under(key: str, value: Any, redact: Callable[[str], str]) -> Any:
     if key in _CLASS_NAMES:
         return value
     is_headers = isinstance(value, dict) and key.lower().endswith("headers")
+    if isinstance(value, list) and key.lower().endswith("headers"):
+        return redact_settings(value)  # pairs of name and value
     return redact_headers(value) if is_headers else _redact(value, redact)
 
 
