@@ -16,7 +16,9 @@ from langchain_core.language_models import FakeListLLM
 
 from plsync.errors import NoRecording, RecordedError, RecordingFormatError, ReplayError
 from plsync.replay.response.exceptions import rebuild_error
+from plsync.replay.response.packing import pack
 from plsync.replay.response.restore import Restorer
+from plsync.replay.storage.same_response import same_response
 from tests.support.hostile_recordings import GADGET_VALUES, GADGETS, VALUES, mutated, paths, replaced
 from tests.support.models import Chat, StreamingChat
 from tests.support.replaying import lines, recorded, replayed
@@ -133,3 +135,11 @@ def test_an_exception_of_an_imported_class_comes_back_as_that_class() -> None:
     error = rebuild_error(described, Restorer(lambda _: b""))
     assert type(error) is json.JSONDecodeError
     assert str(error) == "a: line 1"
+
+
+@pytest.mark.parametrize("tag", [[], {}, ["x"], {"a": 1}, None, 5])
+def test_a_tag_of_another_type_is_kept_as_it_is(tag: Any) -> None:
+    value = {"$": tag, "v": {"content": "hi"}}
+    assert pack(value, lambda _: "") == value
+    line = json.dumps({"answer": value, "ms": None}).encode()
+    assert same_response(line, line)

@@ -211,7 +211,7 @@ def _message(tagged: Any, ids: CallIds) -> Any:
     if isinstance(tagged, dict) and tagged.get(TAG) == "as":  # a message class of the program
         tagged = tagged["v"]
     tag = tagged.get(TAG) if isinstance(tagged, dict) else None
-    fields = tagged.get("v") if tag in MESSAGES else None
+    fields = tagged.get("v") if isinstance(tag, str) and tag in MESSAGES else None
     if not isinstance(tag, str) or not isinstance(fields, dict):
         return scrub(tagged)
     found: dict[str, Any] = {"type": _MESSAGE_TYPES[tag.removesuffix("Chunk")]}

@@ -71,7 +71,7 @@ def pack(value: Any, store_blob: Callable[[bytes], str]) -> Any:
     packed = {key: pack(item, store_blob) for key, item in value.items()}
     if tag in ("bytes", "bytearray") and isinstance(packed.get("v"), dict):
         return {**packed["v"], "as": tag}
-    if tag in _DEFAULTS and isinstance(packed.get("v"), dict):
+    if isinstance(tag, str) and tag in _DEFAULTS and isinstance(packed.get("v"), dict):
         packed["v"] = _without_defaults(tag, packed["v"])
     return packed
 

@@ -100,7 +100,8 @@ class Restorer(Rebuilder):
                 return _dataclass_object(cls, self(fields))
             extras: dict[str, Any] = {}
             own = self(fields)
-            if fields.get(TAG) in MESSAGES | OUTPUTS:  # a message of the program's own class
+            inner = fields.get(TAG)
+            if isinstance(inner, str) and inner in MESSAGES | OUTPUTS:  # a message of the program's own class
                 own, extras = own.__dict__, own.__pydantic_extra__ or {}
             return _pydantic_object(cls, own, extras)
         except _Inexact:

@@ -67,7 +67,8 @@ def _of_line(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     fields = value.get("v")
-    if value.get(TAG) in MESSAGES and isinstance(fields, dict):
+    tag = value.get(TAG)
+    if isinstance(tag, str) and tag in MESSAGES and isinstance(fields, dict):
         kept = {key: item for key, item in fields.items() if key != "id"}
         value = {**value, "v": kept | {key: _without_varying(kept[key]) for key in _FIELDS if key in kept}}
     return {key: _without_varying(item) if key in _METADATA else _of_line(item) for key, item in value.items()}
