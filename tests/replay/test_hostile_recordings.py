@@ -138,7 +138,7 @@ def test_an_exception_of_an_imported_class_comes_back_as_that_class() -> None:
 
 
 @pytest.mark.parametrize("tag", [[], {}, ["x"], {"a": 1}, None, 5])
-def test_a_tag_of_another_type_is_kept_as_it_is(tag: Any) -> None:
+def test_a_tag_of_another_type_is_kept_unchanged(tag: Any) -> None:
     value = {"$": tag, "v": {"content": "hi"}}
     assert pack(value, lambda _: "") == value
     line = json.dumps({"answer": value, "ms": None}).encode()
