@@ -122,6 +122,20 @@ def test_the_settings_of_a_record_are_compared(path: Path, server: OpenAIServer,
     assert load(path).invoke("x").text == "seed 1"
 
 
+def test_a_function_receives_the_same_request_of_a_record_and_of_a_call(tmp_path: Path, server: OpenAIServer) -> None:
+    handler = PromptLayerCallbackHandler(journal=tmp_path / "journal")
+    ChatOpenAI(model="m", base_url=server.url, api_key=KEY, seed=1, callbacks=[handler]).invoke("x")
+    requests: list[dict[str, Any]] = []
+
+    def by_messages(request: dict[str, Any]) -> str:
+        requests.append(request)
+        return str(request["messages"])
+
+    model = ChatOpenAI(model="m", api_key="none", seed=1)
+    assert with_recording(model, tmp_path / "journal", match=by_messages).invoke("x").text == server.text
+    assert all("messages" in request and "model_settings" not in request for request in requests)
+
+
 def test_pytests_configuration_compares_the_settings(tests: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     tests.makepyfile(
         test_settings="""
