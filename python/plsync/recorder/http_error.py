@@ -13,8 +13,13 @@ __all__ = ["response_of", "status_of"]
 
 # The most causes that are searched. A program may chain exceptions in a circle.
 _MAX_CAUSES: Final = 8
-_STATUS: Final = ("status_code", "http_status", "http_status_code", "status", "code", "http_code")
-_STATUS_IN_RESPONSE: Final = ("status_code", "status", "code")
+_STATUS: Final = (
+    *("status_code", "http_status", "http_status_code", "status", "code", "http_code"),
+    *("statusCode", "httpStatus", "httpStatusCode"),
+)
+_STATUS_IN_RESPONSE: Final = ("status_code", "status", "code", "statusCode")
+# The response, or the error in the body that the client has parsed.
+_RESPONSES: Final = ("response", "raw_response", "http_response", "error", "body")
 _REQUEST_ID: Final = ("request_id", "_request_id", "requestId", "RequestId", "trace_id")
 _REQUEST_ID_HEADERS: Final = (
     "x-request-id",
@@ -38,8 +43,9 @@ def status_of(error: BaseException) -> int | None:
         for name in _STATUS:
             if (status := _status(_attribute(cause, name), error_code=name in {"code", "status"})) is not None:
                 return status
-        if (status := _status_of_response(_attribute(cause, "response"))) is not None:
-            return status
+        for name in _RESPONSES:
+            if (status := _status_of_response(_attribute(cause, name))) is not None:
+                return status
     return None
 
 
@@ -76,6 +82,13 @@ def _attribute(owner: Any, name: str) -> Any:
         return None
 
 
+def _item(owner: Any, name: str) -> Any:
+    try:
+        return owner.get(name)
+    except Exception:  # a mapping of the program
+        return None
+
+
 def _status(value: Any, *, error_code: bool = False) -> int | None:
     """The value as a status. A ``code`` may be any number of the client, so it counts only as an error's status."""
     if isinstance(value, str) and value.isdecimal() and len(value) == 3:
@@ -86,9 +99,10 @@ def _status(value: Any, *, error_code: bool = False) -> int | None:
 
 
 def _status_of_response(response: Any) -> int | None:
-    if isinstance(response, Mapping):
-        return _boto(response).get("status_code")
-    statuses = (_status(_attribute(response, name), error_code=True) for name in _STATUS_IN_RESPONSE)
+    read = _item if isinstance(response, Mapping) else _attribute
+    if isinstance(response, Mapping) and (status := _boto(response).get("status_code")) is not None:
+        return int(status)
+    statuses = (_status(read(response, name), error_code=True) for name in _STATUS_IN_RESPONSE)
     return next((status for status in statuses if status is not None), None)
 
 
