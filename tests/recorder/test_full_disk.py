@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -14,33 +13,15 @@ from langchain_core.runnables import RunnableConfig
 
 from plsync import Journal, PlsyncWarning, PromptLayerCallbackHandler
 from plsync.errors import JournalError
+from tests.support.full_disk import fill, small_disk
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mounts a tmpfs")
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MB."""
-    mounted = subprocess.run(
-        ["/bin/mount", "-t", "tmpfs", "-o", "size=4m", "plsync-test", str(tmp_path)], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("mounting needs root")
-    yield tmp_path
-    subprocess.run(["/bin/umount", "-l", str(tmp_path)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Fills the disk with a file."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        for size in (1 << 16, 1 << 12):
-            try:
-                while True:
-                    file.write(b"x" * size)
-            except OSError:
-                continue
-    return ballast
+    with small_disk(tmp_path) as disk:
+        yield disk
 
 
 def test_calls_continue_and_recorded_calls_stay_and_losses_are_counted(disk: Path) -> None:
@@ -97,3 +78,21 @@ def flush_until_full(journal: Journal, model: FakeListLLM, handler: PromptLayerC
     for number in range(50):
         journal.flush()
         model.invoke(f"more {number} " + "".join(map(str, range(300))), config={"callbacks": [handler]})
+
+
+def test_losses_before_the_first_recorded_call_are_counted(disk: Path) -> None:
+    path = disk / "journal"
+    ballast = fill(disk)
+    handler = PromptLayerCallbackHandler(journal=path)
+    model = FakeListLLM(responses=["Paris"])
+    config: RunnableConfig = {"callbacks": [handler]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PlsyncWarning)
+        assert model.invoke("lost", config=config) == "Paris"
+    ballast.unlink()
+    model.invoke("recorded", config=config)
+    with Journal.open(path) as journal:
+        stats = journal.stats()
+        assert stats.failures >= 1
+        assert "No space left" in (stats.last_failure or "")
+        assert [record.input for record in journal.records() if record.input] == [["recorded"]]

@@ -237,3 +237,23 @@ fn many_commits_keep_the_order_of_recording() {
     }
     assert_sound(&store);
 }
+
+#[test]
+fn failures_before_there_is_a_writer_are_counted_in_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal");
+    std::fs::write(&path, "in the way").unwrap();
+    let spool = Spool::open(&path, Durability::Process).unwrap();
+    for reason in ["first reason", "second reason"] {
+        assert!(spool.append(&start(RecordId::new(), &[], b"{}")).is_err());
+        spool.note_failure(reason);
+    }
+    std::fs::remove_file(&path).unwrap();
+    spool.append(&start(RecordId::new(), &[], b"{}")).unwrap();
+    assert_eq!(spool.failures(), 2);
+    let stats = Store::open(&path, false).unwrap().stats().unwrap();
+    assert_eq!(
+        stats.writers.iter().map(|writer| (writer.failures, writer.last_failure.as_str())).collect::<Vec<_>>(),
+        [(2, "second reason")]
+    );
+}

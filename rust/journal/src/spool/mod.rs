@@ -14,7 +14,6 @@ pub(crate) mod writer_file;
 
 use std::cell::Cell;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 
 use crate::frame::{Draft, Event, Head};
 use crate::{Error, RecordId, Result};
@@ -109,14 +108,14 @@ impl Spool {
     pub fn note_failure(&self, reason: &str) {
         match self.shared.writer() {
             Ok(writer) => writer.file.note_failure(reason),
-            // Without a writer there is no file to count in, so the number stays in this process.
-            Err(_) => _ = self.shared.failures.fetch_add(1, Ordering::Relaxed),
+            // Without a writer there is no file to count in. The next writer's file takes the number over.
+            Err(_) => self.shared.note_early_failure(reason),
         }
     }
 
     /// How many events of this process could not be recorded.
     pub fn failures(&self) -> u64 {
-        self.shared.failures.load(Ordering::Relaxed) + self.shared.current().map_or(0, |writer| writer.file.failures())
+        self.shared.early_failures() + self.shared.current().map_or(0, |writer| writer.file.failures())
     }
 
     /// The id of this process's writer, which is made when there is none yet.

@@ -1,6 +1,7 @@
 //! The journals that this process records to, and its writer for each.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use super::fsync_thread;
@@ -14,9 +15,17 @@ use crate::{Error, Result, layout};
 pub(super) struct SharedSpool {
     path: PathBuf,
     writer: AtomicPtr<Writer>,
-    /// Events that failed before there was a writer.
-    pub(super) failures: AtomicU64,
+    /// The failures before there was a writer; null without any.
+    early: AtomicPtr<EarlyFailures>,
     next: AtomicPtr<SharedSpool>,
+}
+
+/// Failures of a process that had no writer yet, until its writer file takes them over.
+struct EarlyFailures {
+    /// A forked child must not count the failures of its parent again.
+    generation: u64,
+    number: AtomicU64,
+    last_reason: Mutex<Vec<u8>>,
 }
 
 static ALL: AtomicPtr<SharedSpool> = AtomicPtr::new(std::ptr::null_mut());
@@ -41,7 +50,7 @@ impl SharedSpool {
         let shared = Box::leak(Box::new(Self {
             path,
             writer: AtomicPtr::default(),
-            failures: AtomicU64::new(0),
+            early: AtomicPtr::default(),
             next: AtomicPtr::default(),
         }));
         let mut head = ALL.load(Ordering::Acquire);
@@ -66,6 +75,54 @@ impl SharedSpool {
         self.current().map_or_else(|| self.make(), Ok)
     }
 
+    /// Counts a failure of this process, which has no writer.
+    pub(super) fn note_early_failure(&self, reason: &str) {
+        let early = self.early().unwrap_or_else(|| self.add_early());
+        // Without the lock the reason of an older failure stays.
+        if let Ok(mut last) = early.last_reason.try_lock() {
+            last.clear();
+            last.extend_from_slice(reason.as_bytes());
+        }
+        early.number.fetch_add(1, Ordering::Relaxed);
+        // Another thread may have made a writer meanwhile.
+        if let Some(writer) = self.current() {
+            self.hand_over(writer);
+        }
+    }
+
+    /// The failures that no writer file has counted.
+    pub(super) fn early_failures(&self) -> u64 {
+        self.early().map_or(0, |early| early.number.load(Ordering::Relaxed))
+    }
+
+    fn hand_over(&self, writer: &Writer) {
+        let Some(early) = self.early() else { return };
+        let number = early.number.swap(0, Ordering::Relaxed);
+        if number > 0 {
+            let reason = early.last_reason.try_lock().map(|last| String::from_utf8_lossy(&last).into_owned());
+            writer.file.note_failures(number, &reason.unwrap_or_default());
+        }
+    }
+
+    fn early(&self) -> Option<&'static EarlyFailures> {
+        // SAFETY: a published object is never freed (see `add_early`).
+        let early = unsafe { self.early.load(Ordering::Acquire).as_ref() }?;
+        (early.generation == fork::generation()).then_some(early)
+    }
+
+    fn add_early(&self) -> &'static EarlyFailures {
+        let old = self.early.load(Ordering::Acquire);
+        let new =
+            EarlyFailures { generation: fork::generation(), number: AtomicU64::new(0), last_reason: Mutex::default() };
+        let new = Box::into_raw(Box::new(new));
+        if self.early.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            // SAFETY: this pointer came from into_raw above and was not published.
+            drop(unsafe { Box::from_raw(new) });
+        }
+        // SAFETY: some thread of this process has published an object, and published objects are never freed.
+        unsafe { &*self.early.load(Ordering::Acquire) }
+    }
+
     #[cold]
     fn make(&self) -> Result<&'static Writer> {
         if self.path.as_os_str().is_empty() {
@@ -79,7 +136,9 @@ impl SharedSpool {
         if self.writer.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             start_fsync_thread();
             // SAFETY: published just now, and published writers are never freed.
-            return Ok(unsafe { &*new });
+            let writer = unsafe { &*new };
+            self.hand_over(writer);
+            return Ok(writer);
         }
         // SAFETY: this pointer came from into_raw above and was not published.
         let lost = unsafe { Box::from_raw(new) };

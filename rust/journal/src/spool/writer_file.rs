@@ -75,7 +75,12 @@ impl WriterFile {
     }
 
     pub(crate) fn note_failure(&self, reason: &str) {
-        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.note_failures(1, reason);
+    }
+
+    /// Counts failures, and keeps the reason of the last one.
+    pub(crate) fn note_failures(&self, number: u64, reason: &str) {
+        self.failures.fetch_add(number, Ordering::Relaxed);
         if let Ok(mut kept) = self.reason.lock() {
             kept.clear();
             kept.extend_from_slice(&reason.as_bytes()[..reason.len().min(LEN - REASON)]);
