@@ -120,6 +120,17 @@ pub(crate) fn next_data(_file: &File, at: u64) -> u64 {
     at
 }
 
+/// Whether the disk of a directory has no space left for this user.
+#[cfg(unix)]
+pub(crate) fn is_full(directory: &Path) -> bool {
+    rustix::fs::statvfs(directory).is_ok_and(|found| found.f_bavail == 0)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn is_full(_directory: &Path) -> bool {
+    false
+}
+
 /// Whether an open file is no longer the file under its name: it was removed, or moved away with its directory.
 pub(crate) fn is_displaced(file: &File, path: &Path) -> bool {
     match (file.metadata(), std::fs::metadata(path)) {

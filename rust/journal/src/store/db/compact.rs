@@ -8,8 +8,9 @@ use std::path::Path;
 
 use heed::{CompactionOption, Env, WithoutTls};
 
-use super::env::open_env;
+use super::env::open_new_env;
 use super::files::remove;
+use super::full_disk;
 use super::memory::MapTrimmer;
 use super::stamp::Stamp;
 use super::trees::Trees;
@@ -48,7 +49,7 @@ impl Store {
             std::fs::rename(&copy, &next).map_err(Error::io("cannot create", &next))?;
             fs::sync_dir(self.path())
         });
-        if let Err(error) = replaced {
+        if let Err(error) = replaced.map_err(|error| full_disk::named(error, self.path())) {
             remove(&copy);
             return Err(error);
         }
@@ -68,7 +69,7 @@ fn copy_into(env: &Env<WithoutTls>, trimmer: &MapTrimmer, target: &Path) -> Resu
     file.sync_all().map_err(Error::io("cannot sync", target))?;
     // The copy is verified before it replaces the store, so the next process need not do that.
     drop(Stamp::admit(target)?);
-    let copy = open_env(target)?;
+    let copy = open_new_env(target)?;
     if lengths(&copy)? != lengths(env)? {
         return Err(Error::Internal("the compacted copy holds less than the store; the store was not changed"));
     }

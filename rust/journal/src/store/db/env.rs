@@ -8,6 +8,7 @@ use std::sync::{PoisonError, RwLock};
 use heed::{Env, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
 
 use super::files::{self, DATA};
+use super::full_disk;
 use super::memory::MapTrimmer;
 use super::stamp::Stamp;
 use super::trees::{MAX_TREES, Trees};
@@ -62,7 +63,7 @@ impl Db {
         let _guard = fork::enter()?;
         let (opened, trimmer) = (RwLock::new(None), MapTrimmer::new());
         let db = Self { journal: journal.to_path_buf(), limits, opened, trimmer };
-        db.reopen()?;
+        db.reopen().map_err(|error| full_disk::named(error, journal))?;
         Ok(db)
     }
 
@@ -124,7 +125,11 @@ impl Db {
     }
 
     /// Runs `work` on the newest store. `work` returns `None` when the store was replaced, and runs again.
-    fn with<T>(&self, mut work: impl FnMut(&Opened) -> Result<Option<T>>) -> Result<T> {
+    fn with<T>(&self, work: impl FnMut(&Opened) -> Result<Option<T>>) -> Result<T> {
+        self.run(work).map_err(|error| full_disk::named(error, &self.journal))
+    }
+
+    fn run<T>(&self, mut work: impl FnMut(&Opened) -> Result<Option<T>>) -> Result<T> {
         let _guard = fork::enter()?;
         let (mut cleared, mut replaced) = (false, false);
         loop {
@@ -257,12 +262,19 @@ fn open_opened(path: &Path, number: u32, limits: Limits) -> Result<Opened> {
     Ok(Opened { env, trees, stamp, generation: fork::generation(), number })
 }
 
-pub(crate) fn open_env(path: &Path) -> Result<Env<WithoutTls>> {
-    open_env_with(path, LIMITS)
+/// Opens an environment in a directory that no other process knows yet.
+pub(crate) fn open_new_env(path: &Path) -> Result<Env<WithoutTls>> {
+    open_new_env_with(path, LIMITS)
+}
+
+fn open_new_env_with(path: &Path, limits: Limits) -> Result<Env<WithoutTls>> {
+    files::make_lock(path, limits.readers)?;
+    open_env_with(path, limits)
 }
 
 fn open_env_with(path: &Path, limits: Limits) -> Result<Env<WithoutTls>> {
     files::check(path)?;
+    files::fill_lock(path, limits.readers)?;
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options.max_dbs(MAX_TREES).max_readers(limits.readers);
     let mut map = limits.map;
@@ -293,13 +305,15 @@ fn create(journal: &Path, path: &Path, limits: Limits) -> Result<()> {
             renamed => renamed.map_err(Error::io("cannot create", path)),
         }
     });
+    // The removal frees disk space, so the cause is named first.
+    let made = made.map_err(|error| full_disk::named(error, journal));
     // After a successful rename it does not exist any more.
     files::remove(&unnamed);
     made
 }
 
 fn fill(path: &Path, limits: Limits) -> Result<()> {
-    let env = open_env_with(path, limits)?;
+    let env = open_new_env_with(path, limits)?;
     let mut txn = env.write_txn()?;
     let trees = Trees::create(&env, &mut txn)?;
     trees.meta.put(&mut txn, b"format", &layout::FORMAT.to_le_bytes())?;

@@ -1,16 +1,74 @@
 //! The files of a store, which LMDB opens by name.
 
-use std::fs;
+use std::fs::{self, File, Metadata};
 use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::Result;
-use crate::os::gate;
+use crate::os::fs as os_fs;
+use crate::os::gate::{self, Access};
+use crate::{Error, Result};
 
 pub(crate) const DATA: &str = "data.mdb";
-/// Nothing but LMDB opens this file: closing another descriptor would release LMDB's locks.
+/// Nothing opens this file while LMDB has it open in this process: closing another descriptor would release LMDB's locks.
 const LOCK: &str = "lock.mdb";
 pub(super) const STAMP: &str = "stamp";
+
+/// Bytes of LMDB's table of readers: a header, and a slot for each.
+fn lock_len(readers: u32) -> u64 {
+    128 + 64 * u64::from(readers)
+}
+
+/// Makes the lock file of a store that no other process knows yet, filled with zeros.
+///
+/// LMDB itself makes a sparse file, and writes to it through a map. On a full disk such a write ends the process by SIGBUS.
+pub(super) fn make_lock(store: &Path, readers: u32) -> Result<()> {
+    let path = store.join(LOCK);
+    let zeros = vec![0; usize::try_from(lock_len(readers)).unwrap_or(usize::MAX)];
+    os_fs::write_at(&gate::create_new(&path)?, &zeros, 0).map_err(Error::io("cannot create", &path))
+}
+
+/// Allocates the lock file of a store. An older plsync made it sparse, and a copy of a journal may lack it.
+///
+/// This process must not have the store open, because closing the file releases LMDB's locks. Other processes may have it open, so
+/// this changes no byte of it.
+pub(super) fn fill_lock(store: &Path, readers: u32) -> Result<()> {
+    let path = store.join(LOCK);
+    let len = lock_len(readers);
+    if fs::symlink_metadata(&path).is_ok_and(|found| is_filled(&found, len)) {
+        return Ok(());
+    }
+    let file = gate::open(&path, Access::Create)?;
+    allocate(&file, len).map_err(Error::io("cannot get disk space for", &path))
+}
+
+#[cfg(target_os = "linux")]
+fn is_filled(found: &Metadata, len: u64) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    found.len() >= len && found.blocks() * 512 >= found.len()
+}
+
+#[cfg(target_os = "linux")]
+fn allocate(file: &File, len: u64) -> std::io::Result<()> {
+    use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
+    use rustix::io::Errno;
+    let failed = match fallocate(file, FallocateFlags::empty(), 0, len) {
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) => return Ok(()),
+        Err(error) => error,
+    };
+    // A full disk may still hold a whole page, with the slots of some 60 readers. So commands can read a journal of an older plsync.
+    let first_hole = seek(file, SeekFrom::Hole(0)).unwrap_or(0);
+    if first_hole >= 4096 { Ok(()) } else { Err(failed.into()) }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_filled(_found: &Metadata, _len: u64) -> bool {
+    true
+}
+
+#[cfg(not(target_os = "linux"))]
+fn allocate(_file: &File, _len: u64) -> std::io::Result<()> {
+    Ok(())
+}
 
 /// Checks the files that LMDB opens by name. LMDB makes a missing file.
 pub(super) fn check(store: &Path) -> Result<()> {

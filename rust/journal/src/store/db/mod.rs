@@ -3,6 +3,7 @@
 pub(crate) mod compact;
 pub(crate) mod env;
 pub(crate) mod files;
+mod full_disk;
 mod memory;
 pub(crate) mod pages;
 pub(crate) mod stamp;

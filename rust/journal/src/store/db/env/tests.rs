@@ -235,3 +235,30 @@ proptest! {
         prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
     }
 }
+
+#[cfg(target_os = "linux")]
+fn blocks(path: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).unwrap().blocks() * 512
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_lock_file_has_disk_space_for_every_reader() {
+    let (_dir, path) = journal();
+    let lock = layout::lmdb(&path, 0).join("lock.mdb");
+    drop(Db::open(&path).unwrap());
+    let len = fs::metadata(&lock).unwrap().len();
+    assert!(blocks(&lock) >= len);
+    // As LMDB makes it, for older versions of plsync.
+    let sparse = fs::File::create(&lock).unwrap();
+    sparse.set_len(len).unwrap();
+    assert!(blocks(&lock) < len);
+    drop(Db::open(&path).unwrap());
+    assert_eq!(fs::metadata(&lock).unwrap().len(), len);
+    assert!(blocks(&lock) >= len);
+    // A copy of a journal may lack it.
+    fs::remove_file(&lock).unwrap();
+    write(&Db::open(&path).unwrap()).unwrap();
+    assert!(blocks(&lock) >= len);
+}
