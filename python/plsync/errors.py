@@ -83,6 +83,9 @@ class PlsyncError(BaseException):
 class JournalError(PlsyncError, Exception):
     """The journal directory, or a file in it, cannot be used."""
 
+    errno: int | None = None
+    """The error number of the operating system, such as ``errno.ENOSPC``; None if the system did not refuse."""
+
 
 class JournalNotFound(JournalError):
     """There is no journal at the path."""

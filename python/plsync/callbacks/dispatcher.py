@@ -80,6 +80,7 @@ class CallbackDispatcher:
         """Set when no further call may begin."""
         self._threads: tuple[SinkThread, ...] = ()
         self._extended_at = time.monotonic()
+        self._is_started = False
         self._dispatching = threading.Thread(target=self.run, name="plsync-dispatch", daemon=True)
 
     # --- for any thread ---
@@ -92,7 +93,8 @@ class CallbackDispatcher:
         """
         if self._command is not None:
             self._queue.subscribe(COMMAND)
-        self._dispatching.start()
+        self._is_started = True
+        self._start_dispatching()
 
     def ring(self) -> None:
         """Announce new request ids of this process. For other processes the doorbell rings."""
@@ -100,7 +102,14 @@ class CallbackDispatcher:
 
     def reports(self) -> list[CallbackReport]:
         """The results since the last call: one report, or none."""
+        self._start_dispatching()
         return self._mailbox.take()
+
+    def _start_dispatching(self) -> None:
+        if self._is_started and self._dispatching.ident is None and not self.stopping.is_set():
+            # The system may have no thread now. The next call tries again.
+            with contextlib.suppress(RuntimeError):
+                self._dispatching.start()
 
     def finish(self, timeout: float) -> bool:
         """Wait until every id that is due now was tried. Returns False after ``timeout`` seconds."""

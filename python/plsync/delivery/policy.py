@@ -14,6 +14,7 @@ from typing import Final, Literal
 from plsync.promptlayer.outcomes import (
     Ambiguous,
     Delivered,
+    Exhausted,
     Misdirected,
     Outcome,
     Refused,
@@ -51,6 +52,7 @@ RULES: Final[Mapping[type[Outcome], Rule]] = {
     Ambiguous: Rule("in_doubt", Action.PAUSE),
     Throttled: Rule("pending", Action.PAUSE),
     Unreachable: Rule("pending", Action.PAUSE),
+    Exhausted: Rule("pending", Action.PAUSE),
     Unauthorized: Rule("pending", Action.STOP),
     Misdirected: Rule("pending", Action.STOP),
 }

@@ -13,6 +13,7 @@ from plsync.delivery.limits import MAX_BATCH_RECORDS, MAX_IN_FLIGHT
 from plsync.delivery.policy import RULES, Action, SendPolicy
 from plsync.delivery.reports import FollowUpReport, PassReport, Pause, Step
 from plsync.delivery.sender import Sender
+from plsync.delivery.shortages import shortage_in
 from plsync.delivery.wake import Wake, WakeReason
 from plsync.promptlayer.outcomes import Ambiguous, Outcome, Unreachable
 from plsync.promptlayer.request_threads import call_unless_stopped
@@ -44,6 +45,7 @@ class Runner:
         ROUND --ok, no state changed-------> IDLE     once(): the end, if no due time is near
         ROUND --failed---------------------> PAUSED   the breaker sets the length
         ROUND --failed, Action.STOP--------> end      forever(): only if no round has succeeded before
+        ROUND --no disk space, memory, ...-> PAUSED   forever() only; once() raises
         IDLE ---event, doorbell, due time--> ROUND
         PAUSED -time is over---------------> ROUND    with a single record first
         PAUSED -unreachable: probe fails---> PAUSED   the journal is left alone
@@ -149,7 +151,15 @@ class Runner:
     def _keep_empty(self) -> Iterator[Step]:
         reached = False
         while not self.stopping:
-            changed = yield from self._round()
+            changed, due = False, None
+            try:
+                changed = yield from self._round()
+                due = self._until_due(_REVISIT)
+            except Exception as error:
+                self.halt = shortage_in(error)
+                if self.halt is None:
+                    raise
+                yield PassReport(halt=self.halt)
             if self.halt is not None:
                 if self._finishing.is_set() or (RULES[type(self.halt)].action is Action.STOP and not reached):
                     return
@@ -159,7 +169,7 @@ class Runner:
             elif self._finishing.is_set():
                 return
             else:
-                yield from self._wait(self._until_due(_REVISIT) or _REVISIT, WakeReason.RECORDED | WakeReason.RUNG)
+                yield from self._wait(due or _REVISIT, WakeReason.RECORDED | WakeReason.RUNG)
 
     def _round(self) -> Generator[Step, None, bool]:
         """Send records, then follow-ups; set :attr:`halt`. Returns whether a record or follow-up changed its state."""

@@ -117,6 +117,10 @@ class Sender:
         if report.halt is None or unclear:
             try:
                 self._send(report, _PassState(probing=probe_first or unclear))
+            except Exception:
+                # The journal failed. The next pass looks up these records, so no request may be under way then.
+                self._threads.drop(self._stopped)
+                raise
             finally:
                 self._threads.close()
         return report

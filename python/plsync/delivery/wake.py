@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from plsync._common.clock import elapsed
+from plsync.errors import JournalError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -105,11 +106,21 @@ class Wake:
             _drain(self._network)
             reasons |= WakeReason.NETWORK
         if WakeReason.RECORDED in ready or self._watched is None:
-            recorded, rung = self._watch.poll()
+            recorded, rung = self._poll()
             reasons |= (WakeReason.RECORDED if recorded else WakeReason.NOTHING) | (
                 WakeReason.RUNG if rung else WakeReason.NOTHING
             )
         return reasons
+
+    def _poll(self) -> tuple[bool, bool]:
+        try:
+            return self._watch.poll()
+        except JournalError:  # no descriptor left, or the journal is gone: the next round reports that
+            return True, True
+        finally:
+            if self._watched is not None and self._watch.descriptor() is None:
+                self._selector.unregister(self._watched)
+                self._watched = None
 
 
 def _network_changes() -> socket.socket | None:

@@ -15,6 +15,7 @@ __all__ = [
     "OUTCOMES",
     "Ambiguous",
     "Delivered",
+    "Exhausted",
     "Failure",
     "Fetched",
     "Found",
@@ -106,6 +107,10 @@ class Unreachable(Failure):
 
 class Ambiguous(Failure):
     """The client sent something and got no clear response: PromptLayer may have stored it."""
+
+
+class Exhausted(Failure):
+    """This machine has no disk space, memory, thread or file left, so the journal could not be used."""
 
 
 Outcome = Delivered | Fetched | Found | Missing | Failure

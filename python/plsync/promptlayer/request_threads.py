@@ -72,7 +72,9 @@ class RequestThreads(Generic[T, R]):
             finished.append(self._results.get(timeout=timeout))
             while True:
                 finished.append(self._results.get_nowait())
-        return [(self._in_flight.pop(id(item)), result()) for item, result in finished]
+        for item, _ in finished:
+            del self._in_flight[id(item)]
+        return [(item, result()) for item, result in finished]
 
     def abandon(self) -> list[T]:
         """Return the items in flight, and drop their results."""
@@ -80,6 +82,14 @@ class RequestThreads(Generic[T, R]):
         self._in_flight = {}
         self._results = queue.SimpleQueue()
         return abandoned
+
+    def drop(self, stopped: Callable[[], bool]) -> None:
+        """Wait until no item is in flight, or ``stopped()`` is true. Drop all results."""
+        while self._in_flight and not stopped():
+            with contextlib.suppress(queue.Empty):
+                item, _ = self._results.get(timeout=_POLL)
+                del self._in_flight[id(item)]
+        self.abandon()
 
     def close(self) -> None:
         """Let the threads end once no submitted item is left. A later item starts new threads."""

@@ -55,7 +55,12 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
             (&classes.journal, error.io_cause().map_or(advice, advice_for))
         }
     };
-    PyErr::from_type(class.bind(py).clone(), format!("{error}; {advice}"))
+    let raised = PyErr::from_type(class.bind(py).clone(), format!("{error}; {advice}"));
+    if let Some(number) = error.io_cause().and_then(std::io::Error::raw_os_error) {
+        // An exception of a class without the attribute keeps its message.
+        let _ = raised.value(py).setattr("errno", number);
+    }
+    raised
 }
 
 fn advice_for(error: &std::io::Error) -> &'static str {
