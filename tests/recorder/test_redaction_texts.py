@@ -118,6 +118,7 @@ def test_a_credential_in_a_text_is_replaced(text: str) -> None:
         *("sk-abcdefghijklmnop", "sk-proj-abc_def-ghijklmnop1", "sk-ant-api03-abcdefghijkl", "pl_0123456789abcdef0123"),
         *("ghp_abcdefghijklmnopqrst", "github_pat_11ABCDEFG0abcdefghij", "glpat-abcdefghij0123456789"),
         *("xoxb-1234567890-abcdefghij", "AKIAIOSFODNN7EXAMPLE", "hf_abcdefghijklmnopqrst"),
+        *("tgp_v1_abcdefghij0123456789", "csk-abcdefghij0123456789abcd"),
         "AIzaSyA0123456789abcdefghijklmnopqrstuv",
         *(
             "AGE-SECRET-KEY-10123456789ABCDEFGHIJKLMNOPQRST",
