@@ -83,10 +83,10 @@ impl Writer<'_> {
     }
 
     fn text(&mut self, value: &Bound<'_, PyString>) -> WriteResult {
-        let value = value.to_str().map_err(|_| NotPlain)?;
-        match secrets::redact_in(self.part, value, &mut self.searched) {
+        let content = value.to_str().map_err(|_| NotPlain)?;
+        match secrets::redact_in(self.part, Some(value), content, &mut self.searched) {
             Some(redacted) => text::write(self.out, &redacted),
-            None => text::write(self.out, value),
+            None => text::write(self.out, content),
         }
         Ok(())
     }

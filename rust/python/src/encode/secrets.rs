@@ -40,11 +40,16 @@ impl Part {
     }
 }
 
-/// A text of this part with its credentials replaced; None when it contains none.
+/// A text of this part with its credentials replaced; None when it contains none. `object` is the string that holds the text.
 ///
 /// `searched` counts the bytes of the event that were searched. The search holds the interpreter's lock, so a text beyond the
 /// limit is replaced unread.
-pub(super) fn redact_in(part: Part, text: &str, searched: &mut usize) -> Option<String> {
+pub(super) fn redact_in(
+    part: Part,
+    object: Option<&Bound<'_, PyString>>,
+    text: &str,
+    searched: &mut usize,
+) -> Option<String> {
     if part == Part::Content {
         return None;
     }
@@ -52,7 +57,7 @@ pub(super) fn redact_in(part: Part, text: &str, searched: &mut usize) -> Option<
     match part {
         _ if *searched > MAX_TEXT => Some(REDACTED.to_owned()),
         Part::Request => redact::redact_urls(text),
-        _ => redact::redact_text(text),
+        _ => object.map_or_else(|| redact::redact_text(text), |object| redact::redact_object(object, text)),
     }
 }
 

@@ -53,7 +53,7 @@ impl Copier {
             return Ok(object.clone());
         }
         if let Ok(text) = object.cast_exact::<PyString>() {
-            let redacted = secrets::redact_in(self.part, &text.to_string_lossy(), &mut self.searched);
+            let redacted = secrets::redact_in(self.part, Some(text), &text.to_string_lossy(), &mut self.searched);
             return redacted.map_or_else(|| copy_str(text), |redacted| Ok(PyString::new(py, &redacted).into_any()));
         }
         if object.is_exact_instance_of::<PyInt>() {
@@ -111,7 +111,7 @@ impl Copier {
     /// The text of bytes in which a credential was replaced. None for other bytes.
     fn redacted_bytes<'py>(&mut self, bytes: &Bound<'py, PyBytes>) -> Option<Bound<'py, PyAny>> {
         let text = str::from_utf8(bytes.as_bytes()).ok().filter(|_| self.part == Part::Searched)?;
-        let redacted = secrets::redact_in(self.part, text, &mut self.searched)?;
+        let redacted = secrets::redact_in(self.part, None, text, &mut self.searched)?;
         Some(PyString::new(bytes.py(), &redacted).into_any())
     }
 

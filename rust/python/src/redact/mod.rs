@@ -5,6 +5,7 @@
 
 mod assignment;
 mod bytes;
+mod clean;
 mod known;
 mod labels;
 mod names;
@@ -18,6 +19,7 @@ mod urls;
 mod users;
 mod value;
 
+pub(crate) use clean::redact_object;
 pub(crate) use names::{Name, meaning};
 pub(crate) use objects::{is_credential, is_schema_key, is_value_behind, names_credential};
 pub(crate) use output::{MAX_TEXT, REDACTED};

@@ -183,9 +183,19 @@ pub(super) fn may_be_credential(name: &[u8]) -> bool {
         b"key", b"tok", b"pass", b"pwd", b"pw", b"sec", b"aut", b"cook", b"cred", b"jwt", b"otp", b"bearer", b"pat",
         b"pin", b"psw", b"sas", b"sess", b"sig",
     ];
-    (0..name.len() - 1).any(|at| {
-        // Each part begins with one of these letters.
-        matches!(name[at] | 0x20, b'k' | b't' | b'p' | b's' | b'a' | b'c' | b'j' | b'o' | b'b')
+    /// For each letter, by its place in the alphabet: the letters that follow it in the begin of a part.
+    const SECOND: [u32; 32] = {
+        let mut second = [0; 32];
+        let mut at = 0;
+        while at < PARTS.len() {
+            second[(PARTS[at][0] & 31) as usize] |= 1 << (PARTS[at][1] & 31);
+            at += 1;
+        }
+        second
+    };
+    let may_begin = |pair: &[u8]| SECOND[usize::from(pair[0] & 31)] >> (pair[1] & 31) & 1 == 1;
+    name.windows(2).enumerate().any(|(at, pair)| {
+        may_begin(pair)
             && PARTS
                 .iter()
                 .any(|part| name[at..].get(..part.len()).is_some_and(|found| found.eq_ignore_ascii_case(part)))

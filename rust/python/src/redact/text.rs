@@ -9,7 +9,7 @@ use super::assignment::{Part, Walk};
 use super::bytes::{ends_url, is_name, is_word, length, length_back};
 use super::names::{self, Name};
 use super::output::{MAX_TEXT, Output, REDACTED};
-use super::tokens::{Tokens, is_prose, private_key};
+use super::tokens::{self, Tokens, is_prose, private_key};
 use super::users;
 use super::value::{self, MAX_GAP, MAX_NAME};
 
@@ -23,13 +23,14 @@ pub(crate) fn redact_text(text: &str) -> Option<String> {
     }
     let bytes = text.as_bytes();
     let mut walk = Walk { text: bytes, done: 0, url_end: 0 };
-    let mut tokens = Tokens::default();
+    let mut search = Tokens::default();
     let mut out = Output::new(text);
     let mut at = 0;
     while at < bytes.len() {
         let byte = bytes[at];
         let found = if is_word(byte) {
-            let found = tokens.find(bytes, at);
+            let may_begin = bytes.get(at + 1).is_some_and(|second| tokens::may_begin(byte, *second));
+            let found = if may_begin { search.find(bytes, at) } else { None };
             if found.is_none() {
                 let end = at + length(&bytes[at..], is_word);
                 let labelled = walk.labelled(at, end);
@@ -53,7 +54,7 @@ pub(crate) fn redact_text(text: &str) -> Option<String> {
                 }
                 b'=' | b':' => walk.assignment(at),
                 b'>' => walk.element(at),
-                b'-' => walk.option(at),
+                b'-' if bytes.get(at + 1) == Some(&b'-') => walk.option(at),
                 _ => None,
             }
         };

@@ -108,6 +108,29 @@ const fn first_forms() -> [u8; 257] {
     first
 }
 
+/// For each first byte of a token: the second bytes, as 128 bits in words of 32.
+const SECOND_BYTES: [[u32; 4]; 128] = second_bytes();
+
+const fn second_bytes() -> [[u32; 4]; 128] {
+    /// A JSON web token, and the schemes of a header in any case.
+    const OTHERS: [&[u8; 2]; 9] = [b"ey", b"ba", b"be", b"bA", b"bE", b"Ba", b"Be", b"BA", b"BE"];
+    let mut bytes = [[0; 4]; 128];
+    let mut at = 0;
+    while at < FORMS.len() + OTHERS.len() {
+        let begin = if at < FORMS.len() { FORMS[at].begin.as_bytes() } else { OTHERS[at - FORMS.len()] };
+        bytes[begin[0] as usize][begin[1] as usize / 32] |= 1 << (begin[1] % 32);
+        at += 1;
+    }
+    bytes
+}
+
+/// Whether a token may begin with these two bytes. Nearly no other word does.
+pub(super) fn may_begin(first: u8, second: u8) -> bool {
+    first.is_ascii()
+        && second.is_ascii()
+        && SECOND_BYTES[usize::from(first)][usize::from(second / 32)] >> (second % 32) & 1 == 1
+}
+
 /// The most white space between the scheme of a header and its credential.
 const MAX_SPACE: usize = 8;
 
