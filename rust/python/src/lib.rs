@@ -6,6 +6,7 @@ mod encode;
 mod errors;
 mod gate;
 mod handover;
+mod id_map;
 mod once;
 mod recorder;
 mod redact;

@@ -1,6 +1,5 @@
 //! Classifies objects by their type, and reads the plain value or the fields inside an object.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
@@ -10,6 +9,7 @@ use pyo3::types::{
 use pyo3::{ffi, intern};
 
 use super::pydantic;
+use crate::id_map::Map;
 
 /// The class of `message.text`.
 const TEXT: &str = "TextAccessor";
@@ -45,7 +45,7 @@ const EXACT: [&str; 23] = [
 const MAX_KNOWN: usize = 4096;
 
 /// Kinds by the address of a type. The map owns the type, so that no other type gets the same address.
-type Types = HashMap<usize, (Py<PyType>, Kind)>;
+type Types = Map<usize, (Py<PyType>, Kind)>;
 static KNOWN: Mutex<Option<Types>> = Mutex::new(None);
 
 /// The kind of a type's objects.

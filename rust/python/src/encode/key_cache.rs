@@ -10,8 +10,10 @@ use crate::redact::{self, Name};
 
 /// The longest JSON text of a cached key, in bytes.
 const MAX_TEXT: usize = 38;
-/// The number of slots. The address of a key decides its slot.
+/// The number of slots. The address of a key decides its two slots.
 const SLOTS: usize = 256;
+/// The number of addresses that are remembered of keys that were not found.
+const MISSED: usize = 1024;
 
 /// A hint of a name about the value under it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,9 +63,9 @@ impl CachedKey {
 /// The cached keys, by address.
 pub(super) struct KeyCache {
     slots: [Option<CachedKey>; SLOTS],
-    /// The address that last missed each slot. A key is cached at its second miss in a row: the keys of a single call must not
-    /// evict the keys of every call.
-    missed: [usize; SLOTS],
+    /// The addresses that were not found last. A key is cached at its second miss: the keys of a single call must not evict the keys
+    /// of every call.
+    missed: [usize; MISSED],
 }
 
 static KEY_CACHE: Mutex<KeyCache> = Mutex::new(KeyCache::new());
@@ -82,20 +84,28 @@ pub(super) fn key_cache() -> Option<MutexGuard<'static, KeyCache>> {
 
 impl KeyCache {
     const fn new() -> Self {
-        Self { slots: [const { None }; SLOTS], missed: [0; SLOTS] }
+        Self { slots: [const { None }; SLOTS], missed: [0; MISSED] }
     }
 
     /// The cached form of a key. None at the first use of a key, for a long key, and for a key that plain JSON can't hold.
     pub(super) fn find(&mut self, key: &Bound<'_, PyString>) -> Option<&CachedKey> {
         let address = key.as_ptr() as usize;
         let slot = (address >> 4 ^ address >> 13) % SLOTS;
-        let is_cached = self.slots[slot].as_ref().is_some_and(|cached| cached.key.as_ptr() == key.as_ptr());
-        if !is_cached {
-            if std::mem::replace(&mut self.missed[slot], address) != address {
-                return None;
-            }
-            self.slots[slot] = Some(inspect(key)?);
+        let holds =
+            |cached: &Option<CachedKey>| cached.as_ref().is_some_and(|cached| cached.key.as_ptr() == key.as_ptr());
+        if holds(&self.slots[slot]) {
+            return self.slots[slot].as_ref();
         }
+        // Two frequent keys whose addresses choose the same slot would evict each other, so each key has a second slot.
+        let other = (address >> 6 ^ address >> 11) % SLOTS;
+        if holds(&self.slots[other]) {
+            return self.slots[other].as_ref();
+        }
+        if std::mem::replace(&mut self.missed[(address >> 4) % MISSED], address) != address {
+            return None;
+        }
+        let slot = if self.slots[slot].is_none() || self.slots[other].is_some() { slot } else { other };
+        self.slots[slot] = Some(inspect(key)?);
         self.slots[slot].as_ref()
     }
 }

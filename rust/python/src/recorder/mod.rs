@@ -9,7 +9,6 @@ mod calls;
 mod event;
 mod field;
 mod given_up;
-mod id_map;
 mod labels;
 mod open_runs;
 mod run;

@@ -6,8 +6,8 @@ use std::collections::hash_map::Entry;
 use plsync_journal::RecordId;
 use pyo3::prelude::*;
 
-use super::id_map::Map;
 use super::run::{Arrival, Run};
+use crate::id_map::Map;
 
 /// The most open runs. Without a limit, runs that `LangChain` never closes would fill the memory.
 const MAX_RUNS: usize = 65_536;
