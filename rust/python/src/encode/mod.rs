@@ -19,7 +19,7 @@ pub(crate) mod untagged;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyString};
 
 use crate::handover;
 use crate::once::get_or_load;
@@ -50,6 +50,21 @@ pub(crate) fn write_value(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, part: Pa
     let copy = copier.copy(object, 0)?;
     out.extend_from_slice(dumps(&copy)?.as_bytes());
     Ok(copier.lossy)
+}
+
+/// An attribute of an object; None when it has none. The class of a pydantic model looks attributes up in Python's slow way, so a
+/// field of a message or an output is read from its dict.
+pub(crate) fn attribute<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if let classes::Kind::Model(_) = classes::kind(object)
+        && let Some(fields) = pydantic::dict_of(object)
+        && let Some(value) = fields.get_item(name)?
+    {
+        return Ok(Some(value));
+    }
+    object.getattr_opt(name)
 }
 
 static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();

@@ -43,15 +43,21 @@ pub(super) fn is_model(class: &Bound<'_, PyType>) -> bool {
     extras_slot(py).is_ok_and(|slot| found.is_ok_and(|found| found.is(&slot.descriptor)))
 }
 
+/// The field dict of a pydantic object. Runs no code of the object's class.
+pub(super) fn dict_of<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyDict>> {
+    // SAFETY: the object is alive and the GIL is held; the result is a new reference or null with an error set. The generic function
+    // reads the dict of the object's layout, and calls no descriptor of the class.
+    let fields = unsafe {
+        Bound::from_owned_ptr_or_err(object.py(), ffi::PyObject_GenericGetDict(object.as_ptr(), std::ptr::null_mut()))
+    };
+    fields.ok()?.cast_into::<PyDict>().ok()
+}
+
 /// The field dict and the extras of a pydantic object. Runs no code of the object's class, but a new dict or exception may start the
 /// garbage collector, and that may run finalizers.
 pub(super) fn fields<'py>(object: &Bound<'py, PyAny>) -> Option<(Bound<'py, PyDict>, Option<Bound<'py, PyDict>>)> {
     let py = object.py();
-    // SAFETY: the object is alive and the GIL is held; the result is a new reference or null with an error set. The generic function
-    // reads the dict of the object's layout, and calls no descriptor of the class.
-    let fields = unsafe {
-        Bound::from_owned_ptr_or_err(py, ffi::PyObject_GenericGetDict(object.as_ptr(), std::ptr::null_mut()))
-    };
+    let fields = dict_of(object)?;
     let slot = extras_slot(py).ok()?;
     // SAFETY: all three objects are alive and the GIL is held. A member descriptor checks the object's type, and returns a new reference
     // to a field of its layout, or null with an error set.
@@ -60,5 +66,5 @@ pub(super) fn fields<'py>(object: &Bound<'py, PyAny>) -> Option<(Bound<'py, PyDi
         Bound::from_owned_ptr_or_err(py, (slot.get)(slot.descriptor.as_ptr(), object.as_ptr(), class))
     };
     let extras = extras.ok().and_then(|extras| extras.cast_into::<PyDict>().ok()).filter(|extras| !extras.is_empty());
-    Some((fields.ok()?.cast_into::<PyDict>().ok()?, extras))
+    Some((fields, extras))
 }

@@ -4,13 +4,15 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use crate::encode::attribute;
+
 /// Whether an answer comes from a `LangChain` cache. A total cost of 0 is the only mark that a cached answer has.
 pub(super) fn is_cached(generations: &Bound<'_, PyAny>) -> bool {
     let py = generations.py();
     let total_cost = || {
         let first = generations.cast_exact::<PyList>().ok()?.get_item(0).ok()?;
-        let usage =
-            first.getattr_opt(intern!(py, "message")).ok()??.getattr_opt(intern!(py, "usage_metadata")).ok()??;
+        let message = attribute(&first, intern!(py, "message")).ok()??;
+        let usage = attribute(&message, intern!(py, "usage_metadata")).ok()??;
         usage.cast_exact::<PyDict>().ok()?.get_item(intern!(py, "total_cost")).ok()?
     };
     total_cost().is_some_and(|cost| cost.extract::<f64>().is_ok_and(|cost| cost == 0.0))
@@ -29,7 +31,7 @@ pub(super) fn generations_of<'py>(response: &Bound<'py, PyAny>) -> Option<(Bound
     let name = intern!(response.py(), "generations");
     let generations = match response.cast::<PyDict>() {
         Ok(fields) => fields.get_item(name).ok()??,
-        Err(_) => response.getattr(name).ok()?,
+        Err(_) => attribute(response, name).ok()??,
     };
     let of_prompts = generations.cast_exact::<PyList>().ok().filter(|lists| !lists.is_empty());
     let first = of_prompts.and_then(|lists| lists.get_item(0).ok()).filter(PyAnyMethods::is_instance_of::<PyList>);

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
+use super::asyncio::current_task;
 use super::calls::{Calls, EndArguments, StartArguments};
-use super::given_up::current_task;
 use super::open_runs::Closing;
 use super::run::Run;
 use super::run_id::RunKey;
@@ -59,7 +59,7 @@ impl Calls {
         parent_run_id: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<()> {
         let py = run_id.py();
-        let key = RunKey::read(run_id);
+        let key = self.key(run_id);
         let closing = self.open_runs().close(key.bits, end.decision);
         let run = match closing {
             Closing::Run(run) => Some(run),

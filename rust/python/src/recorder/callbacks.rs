@@ -15,9 +15,10 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use super::Recorder;
 use super::answer::{generations_of, is_cached};
 use super::calls::{EndArguments, StartArguments};
+use super::key::key;
 use super::run::Arrival;
 use super::tokens::{has_delta, is_token};
-use crate::encode::class_path;
+use crate::encode::{attribute, class_path};
 
 /// The base class of the handler. Its callbacks record after `_attach`.
 #[pyclass(frozen, subclass, module = "plsync._native")]
@@ -81,7 +82,7 @@ impl LangChainCallbacks {
             kind: "chat",
             decision: false,
             argument: messages,
-            content: ("messages", first),
+            content: (key!("messages"), first),
             more,
             serialized: serialized.unwrap_or(&none),
             run_id: run_id.unwrap_or(&none),
@@ -127,7 +128,7 @@ impl LangChainCallbacks {
             kind: "llm",
             decision: false,
             argument: prompts,
-            content: ("prompts", first),
+            content: (key!("prompts"), first),
             more,
             serialized: serialized.unwrap_or(&none),
             run_id: run_id.unwrap_or(&none),
@@ -209,8 +210,8 @@ impl LangChainCallbacks {
             let end = EndArguments {
                 flags: if is_cached(&generations) { FLAG_CACHED } else { 0 },
                 more,
-                llm_output: response.getattr(intern!(py, "llm_output")).ok(),
-                ..EndArguments::new(CallEnd::Ok, ("generations", generations))
+                llm_output: attribute(response, intern!(py, "llm_output")).ok().flatten(),
+                ..EndArguments::new(CallEnd::Ok, (key!("generations"), generations))
             };
             calls.finish(end, run_id, parent_run_id)?;
             if is_readable { Ok(()) } else { Err(unexpected("response", response, "an LLMResult")) }

@@ -13,6 +13,7 @@ use pyo3::types::{PyDict, PyList};
 use super::answer::kind_of;
 use super::event;
 use super::field::{Envelope, Value};
+use super::key::{OwnKey, key};
 use super::open_runs::OpenRuns;
 use super::run::{Arrival, Run};
 use super::run_id::{RunId, RunKey, unreadable};
@@ -52,7 +53,7 @@ pub(super) struct EndArguments<'py> {
 }
 
 /// The field of an event that differs between kinds of models: its key and its value.
-pub(super) type Content<'py> = (&'static str, Bound<'py, PyAny>);
+pub(super) type Content<'py> = (&'static OwnKey, Bound<'py, PyAny>);
 
 impl<'py> EndArguments<'py> {
     pub(super) fn new(ended: CallEnd, content: Content<'py>) -> Self {
@@ -86,16 +87,22 @@ impl Calls {
     }
 
     pub(super) fn is_open(&self, run_id: &Bound<'_, PyAny>) -> bool {
-        let key = RunKey::read(run_id);
+        let key = self.key(run_id);
         self.open_runs().is_open(key.bits)
     }
 
     /// Adds a part of an answer that arrives.
     pub(super) fn add(&self, run_id: &Bound<'_, PyAny>, arrival: Arrival) {
-        // Read before the lock is taken: an id of an unknown class may run Python code.
-        let key = RunKey::read(run_id);
+        let key = self.key(run_id);
         let unused = self.open_runs().add(key.bits, arrival);
         drop(unused);
+    }
+
+    /// The key of a run id. Most ids are those of open runs, and their keys are known.
+    pub(super) fn key(&self, run_id: &Bound<'_, PyAny>) -> RunKey {
+        let known = self.open_runs().watched.key(run_id.as_ptr() as usize);
+        // Read without the lock: an id of an unknown class may run Python code.
+        known.unwrap_or_else(|| RunKey::read(run_id))
     }
 
     pub(super) fn open_runs(&self) -> MutexGuard<'_, OpenRuns> {
@@ -116,19 +123,19 @@ impl Calls {
         // Of the serialized model only the class is kept: the rest holds header values and credentials in URLs.
         let class = call.serialized.cast::<PyDict>().ok().and_then(|fields| fields.get_item(intern!(py, "id")).ok()?);
         let fields = [
-            ("v".into(), Value::Number(Some(1))),
-            ("kind".into(), Value::Text(call.kind)),
-            ("t".into(), Value::Number(Some(nanos(now)))),
-            ("run_id".into(), Value::Run(key.id)),
-            ("parent_run_id".into(), Value::Run(parent_run_id)),
-            ("class".into(), Value::Object(class)),
-            ("name".into(), Value::Searched(call.name.cloned())),
+            (key!("v").into(), Value::Number(Some(1))),
+            (key!("kind").into(), Value::Text(call.kind)),
+            (key!("t").into(), Value::Number(Some(nanos(now)))),
+            (key!("run_id").into(), Value::Run(key.id)),
+            (key!("parent_run_id").into(), Value::Run(parent_run_id)),
+            (key!("class").into(), Value::Object(class)),
+            (key!("name").into(), Value::Searched(call.name.cloned())),
             (call.content.0.into(), Value::Object(Some(call.content.1.clone()))),
-            ("params".into(), Value::Settings(call.params.cloned())),
-            ("options".into(), Value::Settings(call.options.cloned())),
-            ("tags".into(), Value::Searched(call.tags.cloned())),
-            ("pl_tags".into(), Value::Searched(Some(self.pl_tags.bind(py).clone().into_any()))),
-            ("metadata".into(), Value::Searched(call.metadata.cloned())),
+            (key!("params").into(), Value::Settings(call.params.cloned())),
+            (key!("options").into(), Value::Settings(call.options.cloned())),
+            (key!("tags").into(), Value::Searched(call.tags.cloned())),
+            (key!("pl_tags").into(), Value::Searched(Some(self.pl_tags.bind(py).clone().into_any()))),
+            (key!("metadata").into(), Value::Searched(call.metadata.cloned())),
         ];
         let sink = self.sink.as_deref();
         let envelope =
@@ -165,21 +172,21 @@ impl Calls {
         let arrivals = run.map_or(&[][..], Run::arrivals);
         let mut fields = Vec::with_capacity(11);
         fields.extend([
-            ("v".into(), Value::Number(Some(1))),
-            ("t".into(), Value::Number(Some(nanos(now)))),
-            ("elapsed".into(), Value::Number(run.map(Run::elapsed_ns))),
+            (key!("v").into(), Value::Number(Some(1))),
+            (key!("t").into(), Value::Number(Some(nanos(now)))),
+            (key!("elapsed").into(), Value::Number(run.map(Run::elapsed_ns))),
         ]);
         if run.is_none() {
-            fields.push(("kind".into(), Value::Text(kind_of(&end.content.1))));
-            fields.push(("run_id".into(), Value::Run(key.id)));
-            fields.push(("parent_run_id".into(), Value::Run(parent_run_id)));
+            fields.push((key!("kind").into(), Value::Text(kind_of(&end.content.1))));
+            fields.push((key!("run_id").into(), Value::Run(key.id)));
+            fields.push((key!("parent_run_id").into(), Value::Run(parent_run_id)));
         }
         fields.extend([
             (end.content.0.into(), Value::Object(Some(end.content.1))),
-            ("llm_output".into(), Value::Metadata(end.llm_output)),
-            ("error".into(), Value::Searched(end.error)),
-            ("first_token".into(), Value::Number(arrivals.first().copied())),
-            ("chunks".into(), Value::Times(arrivals)),
+            (key!("llm_output").into(), Value::Metadata(end.llm_output)),
+            (key!("error").into(), Value::Searched(end.error)),
+            (key!("first_token").into(), Value::Number(arrivals.first().copied())),
+            (key!("chunks").into(), Value::Times(arrivals)),
         ]);
         let envelope = Envelope {
             kind: FrameKind::End,

@@ -1,6 +1,5 @@
 //! Writes an event to the spool: the redact hook, the labels, the JSON, the frame.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 
 use plsync_journal::{Draft, Error, FLAG_LOSSY, FLAG_REDACTED, Head, Lane, MAX_PAYLOAD, Spool};
@@ -10,7 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::field::{Envelope, Field, Value};
-use super::labels::{lane_of, push_labels};
+use super::key::{Key, key};
+use super::labels::push_labels;
 use crate::encode::{class_path, text};
 use crate::errors::OrRaise;
 
@@ -56,7 +56,7 @@ pub(super) fn write(
                         name if SEARCHED.contains(&name) => Value::Searched(Some(value)),
                         _ => Value::Object(Some(value)),
                     };
-                    kept_fields.push((name.into(), value));
+                    kept_fields.push((Key::Other(name), value));
                 }
             }
         }
@@ -66,7 +66,7 @@ pub(super) fn write(
             // Only the class of the error is kept: its message may repeat the content.
             let class = class_path(&error.get_type(py));
             let reason = PyString::new(py, &format!("the redact hook raised {class}"));
-            kept_fields.push(("encode_error".into(), Value::Object(Some(reason.into_any()))));
+            kept_fields.push((key!("encode_error").into(), Value::Object(Some(reason.into_any()))));
             failure =
                 Some(PyRuntimeError::new_err(format!("the redact hook raised {class}, so the content was left out")));
         }
@@ -95,7 +95,7 @@ pub(super) fn interrupt_again(py: Python<'_>, error: &PyErr) {
 fn to_dict<'py>(py: Python<'py>, fields: &[Field<'_, 'py>]) -> PyResult<Bound<'py, PyDict>> {
     let event = PyDict::new(py);
     for (name, value) in fields {
-        event.set_item(name, value.to_python(py)?)?;
+        event.set_item(name.name(), value.to_python(py)?)?;
     }
     Ok(event)
 }
@@ -108,14 +108,13 @@ fn is_changed(before: &Bound<'_, PyDict>, after: &Bound<'_, PyDict>) -> bool {
 }
 
 fn bare_fields<'a, 'py>(fields: &[Field<'a, 'py>]) -> Vec<Field<'a, 'py>> {
-    fields.iter().filter(|(name, _)| BARE.contains(&name.as_ref())).cloned().collect()
+    fields.iter().filter(|(name, _)| BARE.contains(&name.name())).cloned().collect()
 }
 
 fn write_fields(py: Python<'_>, spool: &Spool, mut envelope: Envelope<'_>, fields: &[Field<'_, '_>]) -> PyResult<()> {
     let mut draft = DRAFT.take();
     draft.clear();
-    push_labels(&mut draft, &envelope, fields);
-    let lane = lane_of(&envelope, fields);
+    let lane = push_labels(&mut draft, &envelope, fields);
     let written = encode(draft.body(), fields).and_then(|lossy| {
         envelope.flags |= if lossy { FLAG_LOSSY } else { 0 };
         match append(py, spool, &envelope, lane, &mut draft) {
@@ -152,9 +151,9 @@ fn encode_most(body: &mut Vec<u8>, fields: &[Field<'_, '_>]) -> String {
     for (name, value) in fields {
         let mut json = Vec::new();
         match value.write(&mut json) {
-            Ok(_) if BARE.contains(&name.as_ref()) || json.len() < ROOM => written.push((name.as_ref(), json)),
-            Ok(_) => omitted.push((name, size(json.len()))),
-            Err(error) => omitted.push((name, error.to_string())),
+            Ok(_) if BARE.contains(&name.name()) || json.len() < ROOM => written.push((name.name(), json)),
+            Ok(_) => omitted.push((name.name(), size(json.len()))),
+            Err(error) => omitted.push((name.name(), error.to_string())),
         }
     }
     while written.iter().map(|(name, json)| name.len() + json.len() + 4).sum::<usize>() > ROOM {
@@ -196,22 +195,13 @@ fn size(bytes: usize) -> String {
 /// Appends the fields as a JSON object. Returns true when the JSON only approximates a value.
 fn encode(body: &mut Vec<u8>, fields: &[Field<'_, '_>]) -> PyResult<bool> {
     let mut lossy = false;
-    let mut separator = b'{';
-    for (name, value) in fields {
-        body.push(separator);
-        separator = b',';
-        match name {
-            // The recorder's own keys contain nothing to escape.
-            Cow::Borrowed(name) => {
-                body.push(b'"');
-                body.extend_from_slice(name.as_bytes());
-                body.push(b'"');
-            }
-            Cow::Owned(name) => text::write(body, name),
-        }
-        body.push(b':');
+    let start = body.len();
+    for (key, value) in fields {
+        key.append(body);
         lossy |= value.write(body)?;
     }
+    // Replaces the first comma.
+    body[start] = b'{';
     body.push(b'}');
     Ok(lossy)
 }

@@ -1,11 +1,10 @@
 //! The parts of an event: the envelope around its body, and the fields of the body.
 
-use std::borrow::Cow;
-
 use plsync_journal::{CallEnd, FrameKind, RecordId};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
+use super::key::Key;
 use super::run_id::RunId;
 use crate::encode::{Part, text, write_value};
 use crate::redact::redact_settings;
@@ -39,7 +38,7 @@ pub(super) enum Value<'a, 'py> {
 }
 
 /// A key of the body and its value. The body keeps the order of its fields.
-pub(super) type Field<'a, 'py> = (Cow<'static, str>, Value<'a, 'py>);
+pub(super) type Field<'a, 'py> = (Key, Value<'a, 'py>);
 
 impl<'py> Value<'_, 'py> {
     /// Appends the value as JSON. Returns true when the JSON only approximates the value.
@@ -78,6 +77,16 @@ impl<'py> Value<'_, 'py> {
         Ok(false)
     }
 
+    /// The object of the program; None for the recorder's own values.
+    pub(super) fn object(&self) -> Option<&Bound<'py, PyAny>> {
+        match self {
+            Self::Object(object) | Self::Metadata(object) | Self::Settings(object) | Self::Searched(object) => {
+                object.as_ref()
+            }
+            _ => None,
+        }
+    }
+
     /// The value as a redact hook receives it.
     pub(super) fn to_python(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         Ok(match self {
@@ -92,14 +101,4 @@ impl<'py> Value<'_, 'py> {
             }
         })
     }
-}
-
-/// The object under a key; None when the key is absent or holds one of the recorder's own values.
-pub(super) fn object<'a, 'py>(fields: &'a [Field<'_, 'py>], name: &str) -> Option<&'a Bound<'py, PyAny>> {
-    fields.iter().find(|(field, _)| field == name).and_then(|(_, value)| match value {
-        Value::Object(object) | Value::Metadata(object) | Value::Settings(object) | Value::Searched(object) => {
-            object.as_ref()
-        }
-        _ => None,
-    })
 }

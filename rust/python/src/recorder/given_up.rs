@@ -13,15 +13,17 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use plsync_journal::{CallEnd, FLAG_INFERRED, RecordId};
-use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyModule};
 use pyo3::{ffi, intern, wrap_pyfunction};
 
+use super::asyncio::call_method;
 use super::calls::{Calls, EndArguments};
+use super::key::key;
 use super::run::Run;
 use super::run_id::RunKey;
+use super::watched::Watch;
 use crate::once::get_or_load;
 
 /// The reason for the end of a call, for the record.
@@ -104,7 +106,7 @@ impl Calls {
 
     /// A weak reference to a run id, whose callback ends the run. None for an id that takes no weak references, as a text, and for
     /// an id that nothing else holds.
-    pub(super) fn watch_run_id(self: &Arc<Self>, run_id: &Bound<'_, PyAny>) -> Option<Py<PyAny>> {
+    pub(super) fn watch_run_id(self: &Arc<Self>, run_id: &Bound<'_, PyAny>) -> Option<Watch> {
         let py = run_id.py();
         // The arguments of this call hold one or two references. The end of an object that nothing else holds means nothing.
         // SAFETY: the object is alive and the GIL is held.
@@ -115,7 +117,7 @@ impl Calls {
         // SAFETY: both objects are alive and the GIL is held; the result is a new reference or null with an error set.
         let reference =
             unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyWeakref_NewRef(run_id.as_ptr(), watcher.as_ptr())) };
-        reference.ok().map(Bound::unbind)
+        Some(Watch { reference: reference.ok()?.unbind(), object: run_id.as_ptr() as usize })
     }
 
     /// Watches a task until the last of its runs has ended.
@@ -125,8 +127,8 @@ impl Calls {
         // SAFETY: the object is alive and the GIL is held; the result is a new reference or null with an error set.
         let reference =
             unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyWeakref_NewRef(task.as_ptr(), std::ptr::null_mut())) }?;
-        task.call_method1(intern!(py, "add_done_callback"), (self.watcher(py)?,))?;
-        let unused = self.open_runs().watch_task(task.as_ptr() as usize, reference.unbind());
+        call_method(task, intern!(py, "add_done_callback"), self.watcher(py)?)?;
+        let unused = self.open_runs().tasks.watch(task.as_ptr() as usize, reference.unbind());
         drop(unused);
         Ok(())
     }
@@ -138,7 +140,7 @@ impl Calls {
             && !task.is_none()
         {
             // A task that is over has no callbacks any more.
-            let _ = task.call_method1(intern!(py, "remove_done_callback"), (watcher,));
+            let _ = call_method(&task, intern!(py, "remove_done_callback"), watcher);
         }
     }
 
@@ -153,7 +155,7 @@ impl Calls {
                 error.set_item("module", "plsync")?;
                 error.set_item("message", reason.text())?;
                 error.set_item("status_code", py.None())?;
-                let content = ("generations", PyList::empty(py).into_any());
+                let content = (key!("generations"), PyList::empty(py).into_any());
                 let end = EndArguments {
                     flags: FLAG_INFERRED,
                     error: Some(error.into_any()),
@@ -175,7 +177,7 @@ impl Calls {
     /// The open runs that a task of this process started.
     fn of_task(&self, task: usize) -> Vec<(u128, RecordId)> {
         let open_runs = self.open_runs();
-        if open_runs.has_task(task) { open_runs.find(|run| run.task == task) } else { Vec::new() }
+        if open_runs.tasks.contains(task) { open_runs.find(|run| run.task == task) } else { Vec::new() }
     }
 
     /// The open runs of this process.
@@ -184,7 +186,7 @@ impl Calls {
     }
 
     fn watched(&self, reference: usize) -> Option<(u128, RecordId)> {
-        self.open_runs().watched(reference)
+        self.open_runs().watched.run(reference)
     }
 
     /// Keeps the open runs of a handler that is gone. A model that the program drops may drop its handler first.
@@ -207,47 +209,9 @@ impl Calls {
 
     /// The run id of an open run, as the program holds it.
     fn live_run_id<'py>(&self, py: Python<'py>, run_id: u128, record: RecordId) -> Option<Bound<'py, PyAny>> {
-        let watch = self.open_runs().get_mut(run_id, record)?.watch.as_ref()?.clone_ref(py);
-        watch.bind(py).call0().ok().filter(|id| !id.is_none())
+        let reference = self.open_runs().get_mut(run_id, record)?.watch.as_ref()?.reference.clone_ref(py);
+        reference.bind(py).call0().ok().filter(|id| !id.is_none())
     }
-}
-
-/// The functions of asyncio that find the current task.
-struct Asyncio {
-    running_loop: Py<PyAny>,
-    /// Maps a loop to its task: a function, and a dict before Python 3.12.
-    task_of: Py<PyAny>,
-    is_dict: bool,
-}
-
-static ASYNCIO: PyOnceLock<Option<Asyncio>> = PyOnceLock::new();
-
-/// The asyncio task that runs in this thread. Runs no Python code.
-pub(super) fn current_task(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
-    let Asyncio { running_loop, task_of, is_dict } =
-        get_or_load(&ASYNCIO, py, || Ok(asyncio(py).ok())).ok()?.as_ref()?;
-    let running = running_loop.bind(py).call0().ok()?;
-    if running.is_none() {
-        return None;
-    }
-    let task = if *is_dict {
-        task_of.bind(py).cast::<PyDict>().ok()?.get_item(running).ok()??
-    } else {
-        task_of.bind(py).call1((running,)).ok()?
-    };
-    (!task.is_none()).then_some(task)
-}
-
-fn asyncio(py: Python<'_>) -> PyResult<Asyncio> {
-    let module = py.import("_asyncio")?;
-    let running_loop = module.getattr("_get_running_loop")?.unbind();
-    Ok(match module.getattr("current_task") {
-        Ok(task_of) => Asyncio { running_loop, task_of: task_of.unbind(), is_dict: false },
-        Err(error) if error.is_instance_of::<PyAttributeError>(py) => {
-            Asyncio { running_loop, task_of: module.getattr("_current_tasks")?.unbind(), is_dict: true }
-        }
-        Err(error) => return Err(error),
-    })
 }
 
 /// Recorders whose handler is gone, and whose runs are open.

@@ -7,15 +7,41 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString};
 use pyo3::{ffi, intern};
 
-use super::field::{Envelope, Field, object};
+use super::field::{Envelope, Field};
 use super::run_id::RunId;
-use crate::redact::redact_text;
+use crate::redact::redact_object;
 
 /// The number of lanes for calls that keep an order. Lane 0 is for calls that stand alone.
 const LANES: u32 = 255;
 
-/// Adds an event's labels to its draft.
-pub(super) fn push_labels(draft: &mut Draft, envelope: &Envelope<'_>, fields: &[Field<'_, '_>]) {
+/// The fields that labels and lanes come from.
+#[derive(Default)]
+struct Labelled<'a, 'py> {
+    metadata: Option<&'a Bound<'py, PyDict>>,
+    params: Option<&'a Bound<'py, PyDict>>,
+    tags: [Option<&'a Bound<'py, PyList>>; 2],
+}
+
+impl<'a, 'py> Labelled<'a, 'py> {
+    fn of(fields: &'a [Field<'_, 'py>]) -> Self {
+        let mut found = Self::default();
+        for (key, value) in fields {
+            let dict = || value.object()?.cast_exact().ok();
+            let list = || value.object()?.cast_exact().ok();
+            match key.name() {
+                "metadata" => found.metadata = dict(),
+                "params" => found.params = dict(),
+                "tags" => found.tags[0] = list(),
+                "pl_tags" => found.tags[1] = list(),
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+/// Adds an event's labels to its draft, and returns its lane.
+pub(super) fn push_labels(draft: &mut Draft, envelope: &Envelope<'_>, fields: &[Field<'_, '_>]) -> Lane {
     if let Some(run_id) = envelope.run_id {
         draft.label(labels::RUN, &run_id.bytes());
     }
@@ -23,30 +49,25 @@ pub(super) fn push_labels(draft: &mut Draft, envelope: &Envelope<'_>, fields: &[
         draft.label(labels::PARENT, &parent.bytes());
     }
     if envelope.kind != FrameKind::Start {
-        return;
+        return Lane::UNORDERED;
     }
+    let fields = Labelled::of(fields);
     if let Some(sink) = envelope.sink {
         draft.label(labels::SINK, sink.as_bytes());
     }
-    push_model(draft, fields);
-    for name in ["tags", "pl_tags"] {
-        let Some(tags) = object(fields, name).and_then(|tags| tags.cast_exact::<PyList>().ok()) else { continue };
+    push_model(draft, &fields);
+    for tags in fields.tags.into_iter().flatten() {
         for tag in tags {
             // Subclasses of str count: programs use members of an enum as tags.
-            if let Ok(Ok(tag)) = tag.cast::<PyString>().map(|tag| tag.to_str()) {
-                draft.label(labels::TAG, redact_text(tag).as_deref().unwrap_or(tag).as_bytes());
+            if let Ok(object) = tag.cast::<PyString>()
+                && let Ok(tag) = object.to_str()
+            {
+                draft.label(labels::TAG, redact_object(object, tag).as_deref().unwrap_or(tag).as_bytes());
             }
         }
     }
-}
-
-/// The lane of a start: calls of one conversation, else of one run, are sent in order. Every other event has lane 0.
-pub(super) fn lane_of(envelope: &Envelope<'_>, fields: &[Field<'_, '_>]) -> Lane {
-    if envelope.kind != FrameKind::Start {
-        return Lane::UNORDERED;
-    }
-    let of_conversation =
-        object(fields, "metadata").and_then(|metadata| conversation_lane(metadata.cast_exact().ok()?));
+    // Calls of one conversation, else of one run, are sent in order.
+    let of_conversation = fields.metadata.and_then(conversation_lane);
     of_conversation.or_else(|| envelope.parent_run_id.map(lane_of_run)).unwrap_or_default()
 }
 
@@ -85,22 +106,22 @@ fn hashed_lane(bytes: &[u8]) -> Lane {
     u8::try_from(hash % LANES).map_or(Lane::UNORDERED, |lane| Lane(lane + 1))
 }
 
-fn push_model(draft: &mut Draft, fields: &[Field<'_, '_>]) {
-    let values = |key| object(fields, key).and_then(|values| values.cast_exact::<PyDict>().ok());
+fn push_model(draft: &mut Draft, fields: &Labelled<'_, '_>) {
     // A call that overrides its model has another name in each of the two.
-    let noted = values("metadata").and_then(|metadata| first_name(metadata, [intern!(metadata.py(), "ls_model_name")]));
-    let passed = values("params").and_then(|params| {
+    let noted = fields.metadata.and_then(|metadata| first_name(metadata, [intern!(metadata.py(), "ls_model_name")]));
+    let passed = fields.params.and_then(|params| {
         let py = params.py();
         first_name(
             params,
             [intern!(py, "model"), intern!(py, "model_name"), intern!(py, "model_id"), intern!(py, "model_path")],
         )
     });
-    let noted = noted.as_ref().and_then(|name| name.to_str().ok());
-    let passed = passed.as_ref().and_then(|name| name.to_str().ok()).filter(|passed| Some(*passed) != noted);
-    for name in [noted, passed].into_iter().flatten() {
-        let redacted = redact_text(name);
-        draft.label(labels::MODEL, short_model(redacted.as_deref().unwrap_or(name)).as_bytes());
+    let noted = noted.as_ref().and_then(|name| Some((name, name.to_str().ok()?)));
+    let passed = passed.as_ref().and_then(|name| Some((name, name.to_str().ok()?)));
+    let passed = passed.filter(|(_, passed)| noted.is_none_or(|(_, noted)| noted != *passed));
+    for (name, text) in [noted, passed].into_iter().flatten() {
+        let redacted = redact_object(name, text);
+        draft.label(labels::MODEL, short_model(redacted.as_deref().unwrap_or(text)).as_bytes());
     }
 }
 

@@ -3,19 +3,23 @@
 //! A failure in the recorder never reaches the model call. The recorder counts the failure for `plsync status`, and warns once.
 
 mod answer;
+mod asyncio;
 mod call;
 mod callbacks;
 mod calls;
 mod event;
 mod field;
 mod given_up;
+mod key;
 mod labels;
 mod open_runs;
 mod run;
 mod run_id;
+mod tasks;
 mod tokens;
 mod twins;
 mod warning;
+mod watched;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +34,7 @@ use crate::errors::OrRaise;
 use crate::handover;
 pub(crate) use callbacks::LangChainCallbacks;
 use calls::{Calls, EndArguments, StartArguments};
+use key::key;
 
 /// Writes events of one process into its spool segments.
 #[pyclass(frozen, module = "plsync._native")]
@@ -89,7 +94,7 @@ impl Recorder {
                 kind: "chat",
                 decision: true,
                 argument: inputs,
-                content: ("inputs", inputs.clone()),
+                content: (key!("inputs"), inputs.clone()),
                 more: Vec::new(),
                 serialized,
                 run_id,
@@ -116,7 +121,8 @@ impl Recorder {
     ) {
         let py = run_id.py();
         self.calls.without_raising(py, || {
-            let end = EndArguments { decision: true, ..EndArguments::new(CallEnd::Ok, ("outputs", outputs.clone())) };
+            let end =
+                EndArguments { decision: true, ..EndArguments::new(CallEnd::Ok, (key!("outputs"), outputs.clone())) };
             self.calls.finish(end, run_id, parent_run_id)
         });
     }
@@ -134,7 +140,7 @@ impl Recorder {
         let py = run_id.py();
         self.calls.without_raising(py, || {
             let ended = CallEnd::from_u8(ended).unwrap_or(CallEnd::Error);
-            let content = ("generations", generations.clone());
+            let content = (key!("generations"), generations.clone());
             let end = EndArguments { decision, error: Some(error.clone()), ..EndArguments::new(ended, content) };
             self.calls.finish(end, run_id, parent_run_id)
         });

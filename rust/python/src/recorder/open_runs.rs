@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
 
 use plsync_journal::RecordId;
-use pyo3::prelude::*;
 
 use super::run::{Arrival, Run};
+use super::run_id::RunKey;
+use super::tasks::Tasks;
+use super::watched::WatchedIds;
 use crate::id_map::Map;
 
 /// The most open runs. Without a limit, runs that `LangChain` never closes would fill the memory.
@@ -26,16 +28,8 @@ pub(super) struct OpenRuns {
     closed: VecDeque<u128>,
     /// Runs that were given up. `LangChain` may still report the end of one, if the program passes copies of its run id.
     given_up: VecDeque<(u128, Box<Run>)>,
-    /// Open runs by the address of the weak reference to their run id.
-    watched: Map<usize, (u128, RecordId)>,
-    /// The asyncio tasks that started open runs, by their address.
-    tasks: Map<usize, Task>,
-}
-
-#[derive(Default)]
-struct Task {
-    open: usize,
-    reference: Option<Py<PyAny>>,
+    pub(super) watched: WatchedIds,
+    pub(super) tasks: Tasks,
 }
 
 /// The result of closing a run.
@@ -51,14 +45,9 @@ impl OpenRuns {
     /// Opens a run. Returns runs that are forgotten for it, and whether the run's task must be watched from now on.
     pub(super) fn open(&mut self, run_id: u128, run: Box<Run>) -> (Vec<Run>, bool) {
         let forgotten = if self.count() >= MAX_RUNS { self.forget_oldest() } else { Vec::new() };
-        let mut is_new_task = false;
-        if run.task != 0 {
-            let task = self.tasks.entry(run.task).or_default();
-            is_new_task = task.open == 0;
-            task.open += 1;
-        }
+        let is_new_task = run.task != 0 && self.tasks.open(run.task);
         if let Some(watch) = &run.watch {
-            self.watched.insert(watch.as_ptr() as usize, (run_id, run.id));
+            self.watched.add(watch, RunKey { bits: run_id, id: run.langchain_id }, run.id);
         }
         match self.runs.entry(run_id) {
             Entry::Vacant(place) => _ = place.insert(run),
@@ -104,29 +93,11 @@ impl OpenRuns {
     /// Stops watching a run. The last run of a task takes the reference to the task along.
     fn unwatch(&mut self, run: &mut Run) {
         if let Some(watch) = &run.watch {
-            self.watched.remove(&(watch.as_ptr() as usize));
+            self.watched.remove(watch);
         }
-        if run.task != 0
-            && let Entry::Occupied(mut task) = self.tasks.entry(run.task)
-        {
-            task.get_mut().open -= 1;
-            if task.get().open == 0 {
-                run.task_reference = task.remove().reference;
-            }
+        if run.task != 0 {
+            run.task_reference = self.tasks.close(run.task);
         }
-    }
-
-    /// Keeps the reference to a task that is watched from now on. Returns it when the task's runs have ended meanwhile.
-    pub(super) fn watch_task(&mut self, task: usize, reference: Py<PyAny>) -> Option<Py<PyAny>> {
-        match self.tasks.get_mut(&task) {
-            Some(task) => task.reference.replace(reference),
-            None => Some(reference),
-        }
-    }
-
-    /// The run whose run id a weak reference watches.
-    pub(super) fn watched(&self, reference: usize) -> Option<(u128, RecordId)> {
-        self.watched.get(&reference).copied()
     }
 
     pub(super) fn is_open(&self, run_id: u128) -> bool {
@@ -193,11 +164,6 @@ impl OpenRuns {
         let waiting = self.waiting.iter().map(|(run_id, run)| (*run_id, run));
         let all = self.runs.iter().map(|(run_id, run)| (*run_id, run)).chain(waiting);
         all.filter(|(_, run)| condition(run)).map(|(run_id, run)| (run_id, run.id)).collect()
-    }
-
-    /// Whether a task started open runs.
-    pub(super) fn has_task(&self, task: usize) -> bool {
-        self.tasks.contains_key(&task)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -303,10 +269,10 @@ mod tests {
         assert!(runs.open(1, of_task()).1);
         assert!(!runs.open(2, of_task()).1);
         close(&mut runs, 1);
-        assert!(runs.has_task(5));
+        assert!(runs.tasks.contains(5));
         assert_eq!(runs.find(|run| run.task == 5).len(), 1);
         close(&mut runs, 2);
-        assert!(!runs.has_task(5));
+        assert!(!runs.tasks.contains(5));
         assert!(runs.open(3, of_task()).1);
     }
 }

@@ -7,6 +7,7 @@ use plsync_journal::{RecordId, process_generation};
 use pyo3::prelude::*;
 
 use super::run_id::RunId;
+use super::watched::Watch;
 
 /// The most arrival times of one call.
 const MAX_ARRIVALS: usize = 1 << 20;
@@ -38,8 +39,7 @@ pub(super) struct Run {
     pub(super) task_reference: Option<Py<PyAny>>,
     /// The argument with the prompts. It is kept alive: another object at its address would look like the same call.
     pub(super) argument: Option<Py<PyAny>>,
-    /// A weak reference to the run id. Its callback records that no end can come any more.
-    pub(super) watch: Option<Py<PyAny>>,
+    pub(super) watch: Option<Watch>,
     /// The parts of the answer that arrived: chunks, or texts.
     pub(super) pieces: Vec<Py<PyAny>>,
     /// Nanoseconds from the start to each token.

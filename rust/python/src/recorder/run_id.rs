@@ -50,8 +50,10 @@ impl RunId {
     fn of_number(number: &Bound<'_, PyInt>) -> PyResult<Self> {
         let py = number.py();
         let half = HALF.get_or_try_init(py, || Ok::<_, PyErr>(64_u8.into_pyobject(py)?.unbind()))?;
+        // SAFETY: both objects are alive and the GIL is held; the result is a new reference or null with an error set.
+        let high = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyNumber_Rshift(number.as_ptr(), half.as_ptr())) }?;
         // A subclass of int may have its own shift, which returns anything.
-        let high = number.rshift(half)?.cast_into::<PyInt>()?;
+        let high = high.cast_into::<PyInt>()?;
         // SAFETY: both are integers or of subclasses of int, so the mask functions read their digits, and set no error.
         let (high, low) = unsafe {
             (ffi::PyLong_AsUnsignedLongLongMask(high.as_ptr()), ffi::PyLong_AsUnsignedLongLongMask(number.as_ptr()))
