@@ -52,6 +52,7 @@ SECRET = "xyzzy-1234"  # noqa: S105 - must not be in any result
         f"Incorrect API key provided: {SECRET}. You can find your API key at https://example.invalid.",
         f"curl --api-key {SECRET} https://example.invalid",
         f"['client', '--password', '{SECRET}']",
+        f"--pw {SECRET}",
         f"<Password>{SECRET}</Password>",
         f"http://me:{SECRET}@example.invalid/v1",
         f"http://me:a/{SECRET}/b@example.invalid/v1",
@@ -119,6 +120,7 @@ def test_a_credential_in_a_text_is_replaced(text: str) -> None:
         *("ghp_abcdefghijklmnopqrst", "github_pat_11ABCDEFG0abcdefghij", "glpat-abcdefghij0123456789"),
         *("xoxb-1234567890-abcdefghij", "AKIAIOSFODNN7EXAMPLE", "hf_abcdefghijklmnopqrst"),
         *("tgp_v1_abcdefghij0123456789", "csk-abcdefghij0123456789abcd"),
+        *("xoxb-1234567890", "xapp-1234567890"),
         "AIzaSyA0123456789abcdefghijklmnopqrstuv",
         *(
             "AGE-SECRET-KEY-10123456789ABCDEFGHIJKLMNOPQRST",

@@ -15,9 +15,6 @@ use super::value::{self, MAX_GAP, MAX_NAME};
 
 /// The text with its credentials replaced; None when it contains none.
 pub(crate) fn redact_text(text: &str) -> Option<String> {
-    if is_plain(text.as_bytes()) {
-        return None;
-    }
     if text.len() > MAX_TEXT {
         return Some(REDACTED.to_owned());
     }
@@ -68,18 +65,6 @@ pub(crate) fn redact_text(text: &str) -> Option<String> {
         }
     }
     out.finish()
-}
-
-/// Whether a short text holds no credential: most settings are one word without a sign.
-fn is_plain(text: &[u8]) -> bool {
-    // The shortest token has 19 bytes, and `Bearer` with a credential 11.
-    if text.len() >= 19 {
-        return false;
-    }
-    let signs = text.iter().fold(0, |found, byte| {
-        found | u8::from(matches!(byte, b'=' | b':' | b'>')) | (u8::from(byte.is_ascii_whitespace()) << 1)
-    });
-    signs & 1 == 0 && (signs == 0 || text.len() < 9)
 }
 
 impl Walk<'_> {
