@@ -52,8 +52,8 @@ pub(crate) fn write_value(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, part: Pa
     Ok(copier.lossy)
 }
 
-/// An attribute of an object; None when it has none. The class of a pydantic model looks attributes up in Python's slow way, so a
-/// field of a message or an output is read from its dict.
+/// An attribute of an object, if the object has it. The dict of a message or an output holds its fields, and the class of a pydantic
+/// model is slow to find them.
 pub(crate) fn attribute<'py>(
     object: &Bound<'py, PyAny>,
     name: &Bound<'py, PyString>,

@@ -64,7 +64,7 @@ pub(super) fn redact_in(
 /// A key of this part with its credentials replaced; None when it contains none. The number of short keys is limited already.
 pub(super) fn redact_key_in(part: Part, key: &str, searched: &mut usize) -> Option<String> {
     const SHORT: usize = 64;
-    if key.len() > SHORT { redact_in(part, key, searched) } else { redact_in(part, key, &mut 0) }
+    if key.len() > SHORT { redact_in(part, None, key, searched) } else { redact_in(part, None, key, &mut 0) }
 }
 
 /// Whether the value under a key with this hint is a credential.

@@ -35,7 +35,13 @@ impl Calls {
             run.task = task.as_ref().map_or(0, |task| task.as_ptr() as usize);
             run.argument = Some(call.argument.clone().unbind());
             run.watch = self.watch_run_id(call.run_id);
-            let (forgotten, is_new_task) = self.open_runs().open(key.bits, run);
+            let (forgotten, is_new_task) = {
+                let mut open_runs = self.open_runs();
+                if let Some(task) = &task {
+                    open_runs.tasks.forget_other(task);
+                }
+                open_runs.open(key.bits, run)
+            };
             drop(forgotten);
             if let (Some(task), true) = (&task, is_new_task) {
                 result = result.and(self.watch_task(task));
@@ -61,14 +67,14 @@ impl Calls {
         let py = run_id.py();
         let key = self.key(run_id);
         let closing = self.open_runs().close(key.bits, end.decision);
-        let run = match closing {
+        let mut run = match closing {
             Closing::Run(run) => Some(run),
             Closing::AlreadyClosed => return Ok(()),
             // Most chains are not LLM requests.
             Closing::Unknown if end.decision => return Ok(()),
             Closing::Unknown => None,
         };
-        if let Some(run) = &run {
+        if let Some(run) = &mut run {
             self.unwatch_task(py, run);
         }
         let parts = run.as_ref().map_or(1, |run| run.parts);
@@ -85,8 +91,8 @@ impl Calls {
         let mut more = more.into_iter();
         for _ in 1..parts {
             let closing = self.open_runs().close(key.bits, decision);
-            let Closing::Run(run) = closing else { break };
-            self.unwatch_task(py, &run);
+            let Closing::Run(mut run) = closing else { break };
+            self.unwatch_task(py, &mut run);
             let content = more.next().unwrap_or_else(|| PyList::empty(py).into_any());
             let end =
                 EndArguments { flags, decision, error: error.clone(), ..EndArguments::new(ended, (name, content)) };

@@ -98,7 +98,7 @@ impl Calls {
         drop(unused);
     }
 
-    /// The key of a run id. Most ids are those of open runs, and their keys are known.
+    /// The key of a run id. The key of an open run is known.
     pub(super) fn key(&self, run_id: &Bound<'_, PyAny>) -> RunKey {
         let known = self.open_runs().watched.key(run_id.as_ptr() as usize);
         // Read without the lock: an id of an unknown class may run Python code.

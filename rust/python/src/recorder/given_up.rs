@@ -63,15 +63,15 @@ impl Watcher {
             return Ok(());
         }
         let open = calls.of_task(address);
-        if open.is_empty() || !gone.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
-            return Ok(());
-        }
-        for (run_id, record) in open {
-            let id = calls.live_run_id(py, run_id, record);
-            if !id.is_some_and(|id| is_read_elsewhere(gone, &id)) {
-                calls.give_up(py, run_id, record, Reason::Task);
+        if !open.is_empty() && gone.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+            for (run_id, record) in open {
+                let id = calls.live_run_id(py, run_id, record);
+                if !id.is_some_and(|id| is_read_elsewhere(gone, &id)) {
+                    calls.give_up(py, run_id, record, Reason::Task);
+                }
             }
         }
+        calls.open_runs().tasks.end(address);
         Ok(())
     }
 }
@@ -120,7 +120,7 @@ impl Calls {
         Some(Watch { reference: reference.ok()?.unbind(), object: run_id.as_ptr() as usize })
     }
 
-    /// Watches a task until the last of its runs has ended.
+    /// Watches a task until the last of its runs has ended, or until its own end.
     pub(super) fn watch_task(self: &Arc<Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = task.py();
         // Weak, because a task that waits for nothing any more must go, and its runs with it.
@@ -128,26 +128,28 @@ impl Calls {
         let reference =
             unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyWeakref_NewRef(task.as_ptr(), std::ptr::null_mut())) }?;
         call_method(task, intern!(py, "add_done_callback"), self.watcher(py)?)?;
-        let unused = self.open_runs().tasks.watch(task.as_ptr() as usize, reference.unbind());
+        let unused = self.open_runs().tasks.keep(task.as_ptr() as usize, reference.unbind());
         drop(unused);
         Ok(())
     }
 
     /// Stops watching the task of a run that has ended, if the run was its last.
-    pub(super) fn unwatch_task(self: &Arc<Self>, py: Python<'_>, run: &Run) {
-        let Some(reference) = &run.task_reference else { return };
+    pub(super) fn unwatch_task(self: &Arc<Self>, py: Python<'_>, run: &mut Run) {
+        let Some(reference) = run.task_reference.take() else { return };
         if let (Ok(task), Ok(watcher)) = (reference.bind(py).call0(), self.watcher(py))
             && !task.is_none()
         {
             // A task that is over has no callbacks any more.
             let _ = call_method(&task, intern!(py, "remove_done_callback"), watcher);
+            let unused = self.open_runs().tasks.keep(run.task, reference);
+            drop(unused);
         }
     }
 
     /// Ends a run whose end `LangChain` does not report. Does nothing when it has ended, or in a forked child.
     pub(super) fn give_up(self: &Arc<Self>, py: Python<'_>, run_id: u128, record: RecordId, reason: Reason) {
         let Some(mut run) = self.open_runs().give_up(run_id, record) else { return };
-        self.unwatch_task(py, &run);
+        self.unwatch_task(py, &mut run);
         if run.is_of_this_process() && !run.is_twin {
             self.without_raising(py, || {
                 let error = PyDict::new(py);
@@ -177,7 +179,7 @@ impl Calls {
     /// The open runs that a task of this process started.
     fn of_task(&self, task: usize) -> Vec<(u128, RecordId)> {
         let open_runs = self.open_runs();
-        if open_runs.tasks.contains(task) { open_runs.find(|run| run.task == task) } else { Vec::new() }
+        if open_runs.tasks.has_open(task) { open_runs.find(|run| run.task == task) } else { Vec::new() }
     }
 
     /// The open runs of this process.

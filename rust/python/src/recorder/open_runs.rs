@@ -269,10 +269,10 @@ mod tests {
         assert!(runs.open(1, of_task()).1);
         assert!(!runs.open(2, of_task()).1);
         close(&mut runs, 1);
-        assert!(runs.tasks.contains(5));
+        assert!(runs.tasks.has_open(5));
         assert_eq!(runs.find(|run| run.task == 5).len(), 1);
         close(&mut runs, 2);
-        assert!(!runs.tasks.contains(5));
+        assert!(!runs.tasks.has_open(5));
         assert!(runs.open(3, of_task()).1);
     }
 }
