@@ -24,8 +24,7 @@ impl Hasher for IdHasher {
     }
 
     fn write_u128(&mut self, number: u128) {
-        self.write_u64(number as u64);
-        self.write_u64((number >> 64) as u64);
+        self.write(&number.to_le_bytes());
     }
 
     fn write_usize(&mut self, number: usize) {

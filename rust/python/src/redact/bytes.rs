@@ -8,12 +8,14 @@ pub(super) fn ends_url(byte: u8) -> bool {
 /// The bytes of words. Most bytes of a text are looked up here and nowhere else.
 const WORD: [bool; 256] = {
     let mut is_word = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        is_word[byte] = (byte as u8).is_ascii_alphanumeric() || byte == b'_' as usize || byte >= 0x80;
-        byte += 1;
+    let mut byte = u8::MAX;
+    loop {
+        is_word[byte as usize] = byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
+        if byte == 0 {
+            break is_word;
+        }
+        byte -= 1;
     }
-    is_word
 };
 
 pub(super) fn is_word(byte: u8) -> bool {
