@@ -68,9 +68,10 @@ def test_a_lane_is_computed_as_the_format_documents(path: Path) -> None:
     handler = PromptLayerCallbackHandler(journal=path)
     run_id = UUID("01a21bc6-4929-77a8-95ab-3bd5a63a9369")
     handler.on_llm_start({}, ["hi"], run_id=uuid4(), metadata={"session_id": "b", "thread_id": "a"})
+    handler.on_llm_start({}, ["hi"], run_id=uuid4(), parent_run_id=run_id, metadata={"session_id": "é"})
     handler.on_llm_start({}, ["hi"], run_id=uuid4(), parent_run_id=run_id, metadata={"thread_id": 7, "session_id": "é"})
     handler.on_llm_start({}, ["hi"], run_id=uuid4(), parent_run_id=run_id)
-    assert lanes(path) == [71, documented("é".encode()), documented(run_id.bytes)]
+    assert lanes(path) == [71, documented("é".encode()), documented(b"7"), documented(run_id.bytes)]
 
 
 def test_calls_without_a_conversation_or_run_have_no_lane(path: Path) -> None:

@@ -51,7 +51,7 @@ pub(crate) fn redact_text(text: &str) -> Option<String> {
                 }
                 b'=' | b':' => walk.assignment(at),
                 b'>' => walk.element(at),
-                b'-' if bytes.get(at + 1) == Some(&b'-') => walk.option(at),
+                b'-' if bytes.get(at + 1) == Some(&b'-') => walk.option(at, &mut search),
                 _ => None,
             }
         };
@@ -95,13 +95,20 @@ impl Walk<'_> {
     }
 
     /// The value of `--name value`, also in a list of arguments; or a private key.
-    fn option(&self, at: usize) -> Part {
+    fn option(&self, at: usize, search: &mut Tokens) -> Part {
         let rest = &self.text[at..];
         if let Some(len) = private_key(rest) {
             return Some((at, at + len));
         }
         if !rest.starts_with(b"--")
             || at.checked_sub(1).is_some_and(|at| self.text[at] == b'-' || is_word(self.text[at]))
+        {
+            return None;
+        }
+        // A token is a credential, and no name of one.
+        if let [_, _, first, second, ..] = rest
+            && tokens::may_begin(*first, *second)
+            && search.find(self.text, at + 2).is_some()
         {
             return None;
         }
