@@ -68,7 +68,7 @@ def act(action: str, run: Expected, handler: PromptLayerCallbackHandler, path: P
         gc.collect()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(STEPS)
 def test_each_run_ends_once_with_its_last_true_end(steps: list[tuple[str, int, int]]) -> None:
     runs = [Expected() for _ in range(RUNS)]

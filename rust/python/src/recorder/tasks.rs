@@ -84,12 +84,14 @@ impl Tasks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pyo3::types::PySet;
 
     #[test]
     fn a_task_is_watched_on_from_its_second_call() {
         Python::initialize();
         Python::attach(|py| {
-            let class = py.import("types").unwrap().getattr("SimpleNamespace").unwrap();
+            // Any class whose objects take weak references.
+            let class = py.get_type::<PySet>();
             let refer =
                 |task: &Bound<'_, PyAny>| py.import("weakref").unwrap().call_method1("ref", (task,)).unwrap().unbind();
             let task = class.call0().unwrap();
