@@ -48,7 +48,7 @@ crash: .venv/built
 		cargo test --package plsync-journal --test crash --test golden --test kill --test model --test followups_model --test salvage
 
 # A while on each parser of bytes from a disk or a network; needs a C++ compiler and a Python that atheris supports.
-MIRI := frame:: labels:: verify::tests::pure records::row followups::entry
+MIRI := frame:: ids:: labels:: verify::tests::pure records::row followups::entry
 FUZZ_SECONDS ?= 60
 fuzz: .venv/built
 	cd fuzz && cargo build --quiet --release --target-dir ../target/fuzz
