@@ -104,7 +104,7 @@ def refusal(path: Path, importing: Path | None = None) -> str | None:
     The owner must be this user or root, and no other user may be able to write. A group may, if it is the user's
     private group.
     """
-    if os.name != "posix":
+    if sys.platform == "win32":
         return None
     found = path.stat()
     mode = found.st_mode

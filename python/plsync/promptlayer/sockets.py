@@ -8,6 +8,7 @@ import queue
 import select
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -202,7 +203,7 @@ def _is_readable(connected: socket.socket) -> bool:
     """Whether the socket has data, or was closed: an idle connection with either is not used again."""
     if (number := connected.fileno()) < 0:
         return True
-    if not hasattr(select, "poll"):  # Windows
+    if sys.platform == "win32":
         return bool(select.select([number], [], [], 0)[0])
     poll = select.poll()
     poll.register(number, select.POLLIN)

@@ -8,11 +8,10 @@ use std::path::Path;
 
 use heed::{CompactionOption, Env, WithoutTls};
 
-use super::env::open_new_env;
+use super::env::open_copied_env;
 use super::files::remove;
 use super::full_disk;
 use super::memory::MapTrimmer;
-use super::stamp::Stamp;
 use super::trees::Trees;
 use crate::os::{fs, gate};
 use crate::store::Store;
@@ -67,9 +66,7 @@ fn copy_into(env: &Env<WithoutTls>, trimmer: &MapTrimmer, target: &Path) -> Resu
     trimmer.release_during(&txn, &trees, || env.copy_to_file(&mut file, CompactionOption::Enabled))?;
     drop(txn);
     file.sync_all().map_err(Error::io("cannot sync", target))?;
-    // The copy is verified before it replaces the store, so the next process need not do that.
-    drop(Stamp::admit(target)?);
-    let copy = open_new_env(target)?;
+    let copy = open_copied_env(target)?;
     if lengths(&copy)? != lengths(env)? {
         return Err(Error::Internal("the compacted copy holds less than the store; the store was not changed"));
     }

@@ -262,9 +262,12 @@ fn open_opened(path: &Path, number: u32, limits: Limits) -> Result<Opened> {
     Ok(Opened { env, trees, stamp, generation: fork::generation(), number })
 }
 
-/// Opens an environment in a directory that no other process knows yet.
-pub(crate) fn open_new_env(path: &Path) -> Result<Env<WithoutTls>> {
-    open_new_env_with(path, LIMITS)
+/// Opens the copy of an environment, in a directory that no other process knows yet. The copy is verified before it replaces the store,
+/// so the next process need not do that.
+pub(crate) fn open_copied_env(path: &Path) -> Result<Env<WithoutTls>> {
+    files::make_lock(path, LIMITS.readers)?;
+    drop(Stamp::admit(path)?);
+    open_env_with(path, LIMITS)
 }
 
 fn open_new_env_with(path: &Path, limits: Limits) -> Result<Env<WithoutTls>> {
