@@ -820,7 +820,7 @@ def open_file(path: str, *, write: bool = False, create: bool = False, any_owner
         path: the file, in a directory that was admitted.
         write: open it for reading and writing. A file with a second name (hard link) is refused.
         create: as ``write``, and create a missing file with mode 0600.
-        any_owner: open it for reading, whoever owns it.
+        any_owner: open it for reading, even if another user owns it.
 
     Raises:
         OSError: the file is missing or cannot be opened.

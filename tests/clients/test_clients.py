@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -215,17 +214,6 @@ def row(client: Client, directory: Path) -> str:
             place.mkdir()
             cells.append(cell(Run(client, wire, place), column, server))
         return f"| `{client.name}` | {' | '.join(cells)} |"
-
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keep clients from requests to other hosts."""
-    for name in ("LITELLM_LOCAL_MODEL_COST_MAP", "AWS_EC2_METADATA_DISABLED"):
-        monkeypatch.setenv(name, "True")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    yield
-    # Some clients close their sockets when the garbage collector finds them.
-    gc.collect()
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,16 +26,6 @@ class City(BaseModel):
     """A city."""
 
     name: str
-
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keep clients from requests to other hosts."""
-    for name in ("LITELLM_LOCAL_MODEL_COST_MAP", "AWS_EC2_METADATA_DISABLED"):
-        monkeypatch.setenv(name, "True")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    yield
-    gc.collect()
 
 
 def client_of(name: str) -> Client:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -243,36 +244,37 @@ def test_a_stop_takes_seconds_even_if_all_requests_hang(path: Path, server: Prom
     assert sorted(states(path).values()) == ["in_doubt"] * 4 + ["pending"]
 
 
-def test_systemd_receives_the_status(path: Path, server: PromptLayerServer, tmp_path: Path) -> None:
-    address = tmp_path / "notify"
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[socket.socket]:
+    """The socket on which systemd receives notifications."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(address))
+        manager.bind(str(tmp_path / "notify"))
         manager.settimeout(30)
-        with start(path, server, NOTIFY_SOCKET=str(address)) as process:
+        yield manager
+
+
+def test_systemd_receives_the_status(path: Path, server: PromptLayerServer, manager: socket.socket) -> None:
+    with start(path, server, NOTIFY_SOCKET=manager.getsockname()) as process:
+        received = manager.recv(4096)
+        assert received.startswith(b"READY=1")
+        while b"STATUS=idle" not in received:
             received = manager.recv(4096)
-            assert received.startswith(b"READY=1")
-            while b"STATUS=idle" not in received:
-                received = manager.recv(4096)
-            process.terminate()
-            while b"STOPPING=1" not in received:
-                received = manager.recv(4096)
+        process.terminate()
+        while b"STOPPING=1" not in received:
+            received = manager.recv(4096)
 
 
 def test_no_text_of_a_server_adds_a_state_or_a_control_character_to_a_notification(
-    path: Path, server: PromptLayerServer, tmp_path: Path
+    path: Path, server: PromptLayerServer, manager: socket.socket
 ) -> None:
     write_calls(path, 1)
     body = b'{"message": "\\u001b[31mRED\\nMAINPID=1\\u2028STOPPING=1\\u202e"}'
     server.fail(503, body=body, headers={"Content-Type": "application/json"}, times=9)
-    address = tmp_path / "notify"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(address))
-        manager.settimeout(30)
-        with start(path, server, NOTIFY_SOCKET=str(address)) as process:
+    with start(path, server, NOTIFY_SOCKET=manager.getsockname()) as process:
+        received = manager.recv(4096)
+        while b"STATUS=waiting" not in received:
             received = manager.recv(4096)
-            while b"STATUS=waiting" not in received:
-                received = manager.recv(4096)
-            process.terminate()
+        process.terminate()
     assert received.count(b"\n") == 0
     assert not hidden_characters(received.decode())
 

@@ -13,6 +13,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType, Tra
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from plsync._common.attributes import attribute_or_none
 from plsync._common.redaction import is_credential_name, redact_secrets
 
 __all__ = ["redact_values", "secrets_in", "secrets_in_error"]
@@ -89,13 +90,13 @@ def redact_values(value: Any, secrets: tuple[str, ...]) -> Any:
 
 def _requests(error: BaseException) -> Iterator[Any]:
     """The HTTP requests of an exception of httpx, of requests, of aiohttp and of the clients built on them."""
-    response = _attribute(error, "response")
+    response = attribute_or_none(error, "response")
     for holder in (error, response):
         for name in ("request", "request_info"):
-            request = _attribute(holder, name)
+            request = attribute_or_none(holder, name)
             if request is not None:
-                yield _attribute(request, "headers")
-                yield str(_attribute(request, "url") or "")
+                yield attribute_or_none(request, "headers")
+                yield str(attribute_or_none(request, "url") or "")
 
 
 def _models(traceback: TracebackType | None) -> Iterator[Any]:
@@ -109,13 +110,6 @@ def _models(traceback: TracebackType | None) -> Iterator[Any]:
             yield model
             yield variables.get("kwargs")
         traceback = traceback.tb_next
-
-
-def _attribute(holder: Any, name: str) -> Any:
-    try:
-        return getattr(holder, name, None)
-    except Exception:  # httpx raises for a request that was never set
-        return None
 
 
 def _parts(value: Any) -> Iterator[tuple[Any, Any]]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from plsync._common.attributes import attribute_or_none
+
 __all__ = ["response_of", "status_of"]
 
 # The most causes that are searched. A program may chain exceptions in a circle.
@@ -41,10 +43,10 @@ def status_of(error: BaseException) -> int | None:
     """
     for cause in _causes(error):
         for name in _STATUS:
-            if (status := _status(_attribute(cause, name), error_code=name in {"code", "status"})) is not None:
+            if (status := _status(attribute_or_none(cause, name), error_code=name in {"code", "status"})) is not None:
                 return status
         for name in _RESPONSES:
-            if (status := _status_of_response(_attribute(cause, name))) is not None:
+            if (status := _status_of_response(attribute_or_none(cause, name))) is not None:
                 return status
     return None
 
@@ -55,7 +57,7 @@ def response_of(error: BaseException) -> dict[str, Any] | None:
     A response of boto is a dict, and comes with its headers and its body.
     """
     for cause in _causes(error):
-        response = _attribute(cause, "response")
+        response = attribute_or_none(cause, "response")
         found = _boto(response) if isinstance(response, Mapping) else {}
         if (request_id := found.get("request_id") or _request_id(cause, response)) is not None:
             found["request_id"] = request_id
@@ -75,13 +77,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__
 
 
-def _attribute(owner: Any, name: str) -> Any:
-    try:
-        return getattr(owner, name, None)
-    except BaseException:  # a property may read a response that never arrived
-        return None
-
-
 def _item(owner: Any, name: str) -> Any:
     try:
         return owner.get(name)
@@ -99,7 +94,7 @@ def _status(value: Any, *, error_code: bool = False) -> int | None:
 
 
 def _status_of_response(response: Any) -> int | None:
-    read = _item if isinstance(response, Mapping) else _attribute
+    read = _item if isinstance(response, Mapping) else attribute_or_none
     if isinstance(response, Mapping) and (status := _boto(response).get("status_code")) is not None:
         return int(status)
     statuses = (_status(read(response, name), error_code=True) for name in _STATUS_IN_RESPONSE)
@@ -124,10 +119,10 @@ def _boto(response: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _request_id(error: BaseException, response: Any) -> str | None:
-    own = (_attribute(error, name) for name in _REQUEST_ID)
+    own = (attribute_or_none(error, name) for name in _REQUEST_ID)
     if (found := next((value for value in own if isinstance(value, str) and value), None)) is not None:
         return found
-    headers = _attribute(response, "headers")
+    headers = attribute_or_none(response, "headers")
     try:
         listed = (headers.get(name) for name in _REQUEST_ID_HEADERS) if headers is not None else ()
         return next((value for value in listed if isinstance(value, str) and value), None)
