@@ -140,13 +140,17 @@ def test_each_call_reaches_its_block_in_any_order(steps: list[tuple[str, str, in
 
 
 async def test_blocks_of_concurrent_tasks_stay_apart(tmp_path: Path) -> None:
-    async def block(name: str, seconds: float) -> None:
+    closed = {name: asyncio.Event() for name in "abc"}
+
+    async def block(name: str, after: str | None) -> None:
         with record_all(tmp_path / f"{name}.jsonl", "once"):
             await FakeListChatModel(responses=["x"]).ainvoke(f"{name} begins")
-            await asyncio.sleep(seconds)
+            if after is not None:
+                await closed[after].wait()
             await FakeListChatModel(responses=["x"]).abatch([f"{name} ends"])
+        closed[name].set()
 
-    await asyncio.gather(block("a", 0.02), block("b", 0.04), block("c", 0.0))
+    await asyncio.gather(block("a", "c"), block("b", "a"), block("c", None))
     invoke("after")
     for name in "abc":
         assert questions(tmp_path / f"{name}.jsonl") == [f"{name} begins", f"{name} ends"]
@@ -156,18 +160,22 @@ async def test_a_replaying_task_does_not_make_another_task_miss(tmp_path: Path) 
     with record_all(tmp_path / "a.jsonl", "once"):
         invoke("a")
 
+    replaying, recording_too = asyncio.Event(), asyncio.Event()
+
     async def replay() -> None:
         with record_all(tmp_path / "a.jsonl") as recording:
-            await asyncio.sleep(0.02)
+            replaying.set()
+            await recording_too.wait()
             assert invoke("a") == "x"
             with pytest.raises(NoRecording):
                 invoke("b")
             assert recording.counts.missed == 1
 
     async def record() -> None:
-        await asyncio.sleep(0.01)
+        await replaying.wait()
         with record_all(tmp_path / "b.jsonl", "once"):
-            await asyncio.sleep(0.02)
+            recording_too.set()
+            await asyncio.sleep(0)
             invoke("b")
 
     await asyncio.gather(replay(), record())
