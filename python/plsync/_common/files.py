@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 __all__ = [
+    "SAFE_FLAGS",
     "admit_directory",
     "check_directory",
     "create_new",
@@ -22,6 +23,9 @@ __all__ = [
     "read_own",
     "temporary_beside",
 ]
+
+SAFE_FLAGS: Final = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+"""Flags of ``os.open`` that follow no link and wait for no FIFO."""
 
 _IS_UNIX: Final = os.name == "posix"
 _BINARY: Final = getattr(os, "O_BINARY", 0)
@@ -76,8 +80,7 @@ def create_new(path: str | os.PathLike[str], flags: int = os.O_WRONLY) -> int:
     Raises:
         OSError: the name exists, or the file cannot be created.
     """
-    extra = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | _BINARY
-    return os.open(path, flags | os.O_CREAT | os.O_EXCL | extra, 0o600)
+    return os.open(path, flags | os.O_CREAT | os.O_EXCL | SAFE_FLAGS, 0o600)
 
 
 def is_file(path: str | os.PathLike[str]) -> bool:

@@ -13,16 +13,16 @@ import errno
 import functools
 import os
 import stat
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import orjson
 
-from plsync._common.files import create_new, open_any, temporary_beside
+from plsync._common.files import SAFE_FLAGS, create_new, open_any, temporary_beside
 from plsync.errors import RecordingFormatError, ReplayError
 from plsync.replay.storage.blobs import BlobDirectory, PendingBlobs, names_in
+from plsync.replay.storage.file_lock import file_lock
 
 __all__ = ["FORMAT", "RecordingFile", "key_of", "line_of"]
 
@@ -42,7 +42,6 @@ _KEY_LINE: Final = _KEY_END + 1
 _BUFFER: Final = 1 << 18
 # The bytes that are read of a first line. A header of any format is shorter.
 _MAX_HEADER: Final = 4096
-_SAFELY: Final = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 
 
 def line_of(call: dict[str, Any]) -> bytes:
@@ -185,7 +184,7 @@ class RecordingFile:
             # Under the same lock as the line: a sweep removes a binary that no line names.
             self._blobs.write(blobs.named_in([line]) if blobs else {})
             cut, end = self._ends_within_line(), self._line_end()
-            descriptor = os.open(self._target, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _SAFELY, 0o600)
+            descriptor = os.open(self._target, os.O_WRONLY | os.O_CREAT | os.O_APPEND | SAFE_FLAGS, 0o600)
             try:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                     raise PermissionError(errno.EPERM, "it is not a regular file", str(self.path))
@@ -307,7 +306,7 @@ class RecordingFile:
     def _writing(self) -> Iterator[None]:
         with _as_replay_error(self.path):
             self._target.parent.mkdir(parents=True, exist_ok=True)
-            with _lock(self._target):
+            with file_lock(self._target):
                 yield
 
 
@@ -328,35 +327,3 @@ def _write(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    descriptor = _open_locked(path)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _open_locked(path: Path) -> int:
-        descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | _SAFELY, 0o600)
-        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
-        return descriptor
-
-else:
-    import fcntl
-
-    def _open_locked(path: Path) -> int:
-        # The directory is locked: it outlives the files that are replaced, and leaves no lock file to commit.
-        descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError:  # a network file system may refuse to lock a read-only descriptor
-            os.close(descriptor)
-            descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | _SAFELY, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        return descriptor
