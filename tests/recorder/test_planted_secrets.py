@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +18,10 @@ from plsync.replay import with_recording
 from plsync.testing import PromptLayerServer
 from tests.support import commands
 from tests.support.hostile_secrets import PLANTED, Plant
+from tests.support.loopback_server import Connection, LoopbackServer
 
 
-class EchoServer:
+class EchoServer(LoopbackServer):
     """A provider that refuses each call, and repeats the headers and the address of the request in its error."""
 
     def __init__(self) -> None:
@@ -30,7 +29,7 @@ class EchoServer:
         self.headers: dict[str, str] = {}
         app = self
 
-        class Connection(BaseHTTPRequestHandler):
+        class Handler(Connection):
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 key = self.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -43,21 +42,7 @@ class EchoServer:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, *_: object) -> None:
-                """Log nothing."""
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Connection)
-        self._thread = threading.Thread(target=self._http.serve_forever)
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-
-    def __enter__(self) -> EchoServer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.shutdown()
-        self._thread.join()
-        self._http.server_close()
+        super().__init__(Handler)
 
 
 @pytest.fixture(scope="module")

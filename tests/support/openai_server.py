@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any
+
+from tests.support.loopback_server import Connection, LoopbackServer
 
 JSON = dict[str, Any]
 
@@ -20,7 +19,7 @@ USAGE = {"prompt_tokens": 8, "completion_tokens": 2, "total_tokens": 10, "prompt
 TOOL_ARGUMENTS = {"city": "Paris"}
 
 
-class OpenAIServer:
+class OpenAIServer(LoopbackServer):
     """Answers on loopback with ``text``, or with a call of the offered tool.
 
     It calls a tool once a turn, with arguments of its schema: the numbers and the quoted words of the last message, or
@@ -39,7 +38,7 @@ class OpenAIServer:
         self.requests: list[JSON] = []
         app = self
 
-        class Connection(BaseHTTPRequestHandler):
+        class Handler(Connection):
             def do_POST(self) -> None:
                 request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 app.requests.append(request)
@@ -63,23 +62,7 @@ class OpenAIServer:
                 self.end_headers()
                 self.wfile.write(body.encode())
 
-            def log_message(self, *_: object) -> None:
-                """Log nothing."""
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Connection)
-        self._thread = threading.Thread(target=self._http.serve_forever)
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-
-    def __enter__(self) -> OpenAIServer:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._http.shutdown()
-        self._thread.join()
-        self._http.server_close()
+        super().__init__(Handler)
 
     def chat(self, request: JSON) -> JSON | Iterator[JSON]:
         """``/chat/completions``."""

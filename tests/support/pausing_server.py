@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any
 
+from tests.support.loopback_server import Connection, LoopbackServer
 
-class PausingServer:
+
+class PausingServer(LoopbackServer):
     """Streams the role, waits for ``speak``, streams ``words``, waits for ``finish``, and ends.
 
     Attributes:
@@ -21,7 +21,7 @@ class PausingServer:
         self.began, self.speak, self.spoke, self.finish = (threading.Event() for _ in range(4))
         server = self
 
-        class Connection(BaseHTTPRequestHandler):
+        class Handler(Connection):
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 self.send_response(200)
@@ -49,22 +49,8 @@ class PausingServer:
                 self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
                 self.wfile.flush()
 
-            def log_message(self, *_: object) -> None:
-                """Log nothing."""
+        super().__init__(Handler)
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Connection)
-        self._thread = threading.Thread(target=self._http.serve_forever)
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-
-    def __enter__(self) -> PausingServer:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def release(self) -> None:
         for event in (self.speak, self.finish):
             event.set()
-        self._http.shutdown()
-        self._thread.join()
-        self._http.server_close()

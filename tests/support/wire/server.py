@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any, NamedTuple
+
+from tests.support.loopback_server import Connection, LoopbackServer
 
 JSON = dict[str, Any]
 
@@ -43,7 +43,7 @@ def sse(events: Iterable[JSON], *, named: bool = False, done: bool = False) -> A
     return Answer("text/event-stream", [*parts, b"data: [DONE]\n\n"] if done else parts)
 
 
-class WireServer:
+class WireServer(LoopbackServer):
     """Answers every request with ``answer``, or with ``failure`` when it is set.
 
     Attributes:
@@ -61,7 +61,7 @@ class WireServer:
         self.arrived = threading.Event()
         app = self
 
-        class Connection(BaseHTTPRequestHandler):
+        class Handler(Connection):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
@@ -86,27 +86,7 @@ class WireServer:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, *_: object) -> None:
-                """Log nothing."""
+        super().__init__(Handler)
 
-        class Quiet(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, *_: object) -> None:
-                """A cancelled client has closed its connection."""
-
-        self._http = Quiet(("127.0.0.1", 0), Connection)
-        self._thread = threading.Thread(target=self._http.serve_forever)
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-
-    def __enter__(self) -> WireServer:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def release(self) -> None:
         self.held.set()
-        self._http.shutdown()
-        self._thread.join()
-        self._http.server_close()
