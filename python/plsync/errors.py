@@ -8,6 +8,7 @@
     │   ├── JournalFormatError    the directory is not a journal, or a newer plsync wrote it
     │   ├── JournalLocked         another process holds the lock that the call needs
     │   └── JournalCorrupt        stored bytes do not match their checksum
+    ├── ConfigError               the configuration file cannot be read, or has a wrong value
     ├── RecordNotFound            no record has the id or abbreviation
     ├── AmbiguousId               more than one record has the id or abbreviation
     ├── InvalidFollowUp           PromptLayer would refuse a score, metadata, prompt link or group (a ValueError)
@@ -101,6 +102,10 @@ class JournalLocked(JournalError):
 
 class JournalCorrupt(JournalError):
     """Stored bytes do not match their checksum."""
+
+
+class ConfigError(PlsyncError, Exception):
+    """The configuration file cannot be read, or has a wrong value. The message names the file and the line or field."""
 
 
 class RecordNotFound(PlsyncError, Exception):

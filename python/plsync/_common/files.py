@@ -20,6 +20,7 @@ __all__ = [
     "is_file",
     "open_any",
     "open_own",
+    "read_named",
     "read_own",
     "temporary_beside",
 ]
@@ -72,6 +73,19 @@ def read_own(path: str | os.PathLike[str], limit: int) -> bytes:
     """
     with open(open_own(path), "rb") as file:
         return file.read(limit)
+
+
+def read_named(path: str | os.PathLike[str], limit: int) -> bytes:
+    """Up to ``limit`` bytes of a file that the user named. The path may be a link, as in a mounted secret.
+
+    Raises:
+        OSError: as :func:`open_own`, for the file that the link names.
+    """
+    try:
+        return read_own(os.path.realpath(path), limit)
+    except FileNotFoundError:
+        # Kubernetes replaces a secret by changing a link, and removes the old file.
+        return read_own(os.path.realpath(path), limit)
 
 
 def create_new(path: str | os.PathLike[str], flags: int = os.O_WRONLY) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from plsync.delivery.lock import SenderLock
     from plsync.delivery.reports import Step
     from plsync.delivery.runner import Runner
+    from plsync.promptlayer.client import PromptLayerClient
 
 __all__ = ["WORK_LEFT", "run"]
 
@@ -63,7 +65,8 @@ def run(
 ) -> None:
     """Send the journal's records to PromptLayer, and deliver the request ids to callbacks.
 
-    Reads the key from PROMPTLAYER_API_KEY and stores it nowhere.
+    Reads the key from PROMPTLAYER_API_KEY, or from the file that
+    PROMPTLAYER_API_KEY_FILE names, and stores it nowhere.
     PROMPTLAYER_BASE_URL names another server.
     Exits with 0 when all is done, with 3 when work is left.
     """
@@ -97,30 +100,31 @@ def run(
             )
             reporter.expect(sum(opened.stats().left.get(state, 0) for state in ("pending", "in_doubt", "leased")))
             sources = {} if functions is None else functions.sources
-            _run_steps(runner, dispatcher, reporter, lock, sources, once=once)
-            where = client.address
+            _run_steps(runner, client, dispatcher, reporter, lock, sources=sources, once=once)
         work = opened.stats().left
     reporter.finish(work, [] if functions is None else list(functions.unavailable.values()))
     if reporter.halt is not None and RULES[type(reporter.halt)].action is Action.STOP:
-        raise halt_error(reporter.halt, where)
+        raise halt_error(reporter.halt, client.address, client.key_source)
     if work:
         raise typer.Exit(WORK_LEFT)
 
 
 def _run_steps(
     runner: Runner,
+    client: PromptLayerClient,
     dispatcher: CallbackDispatcher,
     reporter: RunReporter,
     lock: SenderLock,
-    sources: Mapping[str, str],
     *,
+    sources: Mapping[str, str],
     once: bool,
 ) -> None:
     from plsync.callbacks.worker import CallbackReport  # noqa: PLC0415 - loaded by now
 
     # With --json the prints of callbacks go to stderr, so that stdout holds nothing but JSON.
     redirected = contextlib.redirect_stdout(sys.stderr) if reporter.json else contextlib.nullcontext()
-    with redirected, _until_signalled(runner):
+    reload = runner.reload if client.key_source.poll is not None else None
+    with redirected, _until_signalled(runner, reload):
         notify("READY=1", "STATUS=sending")
         dispatcher.start()
         reporter.report_sources(sources)
@@ -165,15 +169,26 @@ def _report(step: Step, reporter: RunReporter, lock: SenderLock) -> None:
 
 
 @contextlib.contextmanager
-def _until_signalled(runner: Runner) -> Iterator[None]:
-    """Stop the runner on SIGINT, SIGTERM and SIGHUP. The runner waits a moment for responses, and stores them."""
+def _until_signalled(runner: Runner, reload: Callable[[], None] | None) -> Iterator[None]:
+    """Stop the runner on SIGINT, SIGTERM and SIGHUP. The runner waits a moment for responses, and stores them.
+
+    Args:
+        runner: the runner.
+        reload: reads the settings again. SIGHUP calls it, except for the SIGHUP of a terminal that has gone. None:
+            every SIGHUP stops the runner.
+    """
     is_stop_requested = False
+    had_terminal = _has_terminal()
 
     def stop(number: int, _frame: Any) -> None:
         nonlocal is_stop_requested
         # A closing session sends SIGHUP together with SIGTERM, and often twice. A repeated SIGTERM is of a person.
         if is_stop_requested and number != _HANG_UP:
             raise KeyboardInterrupt
+        if number == _HANG_UP and reload is not None and not (had_terminal and not _has_terminal()):
+            if not runner.stopping:
+                reload()
+            return
         is_stop_requested = is_stop_requested or number != _HANG_UP
         if runner.stopping:
             return
@@ -194,3 +209,12 @@ def _until_signalled(runner: Runner) -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _has_terminal() -> bool:
+    """Whether this process has a controlling terminal that has not hung up."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK))
+    except (OSError, AttributeError):  # Windows has neither the name nor the flags
+        return False
+    return True

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from plsync.callbacks.worker import CallbackReport
 from plsync.cli import humanize
 from plsync.cli.output import print_json, print_line, stdout_console
-from plsync.delivery.reports import FollowUpReport, PassReport, Pause, Step
+from plsync.delivery.reports import FollowUpReport, KeyReport, PassReport, Pause, Step
 from plsync.promptlayer.outcomes import Outcome, label
 
 __all__ = ["RunReporter"]
@@ -90,6 +90,9 @@ class RunReporter:
             self._add("failed", step.failed + step.dead, "failed; kept", "callback")
             for error in step.errors:
                 self._output.report(error, event="callback_error", reason=error)
+        elif isinstance(step, KeyReport):
+            fields = {"changed": step.changed, "reason": step.error}
+            self._output.report(_key_line(step), event="key", where=step.where, **fields)
         else:
             self._output.report(_pause_line(step), event="waiting", seconds=round(step.seconds, 3))
 
@@ -233,6 +236,12 @@ def _shown(file: str) -> str:
         return os.path.join(".", os.path.relpath(file)) if Path.cwd() in Path(file).parents else file
     except OSError:  # the working directory was removed
         return file
+
+
+def _key_line(step: KeyReport) -> str:
+    if step.error is not None:
+        return f"The API key was not read again: {step.error}."
+    return f"Read the API key again: {step.where} {'has a new key' if step.changed else 'has the same key'}."
 
 
 def _pause_line(step: Pause) -> str:

@@ -90,7 +90,7 @@ class DeliveryThread(JournalThread):
                 self._runner = None
             halt = None if self._stopping.is_set() else runner.halt
             if halt is not None and RULES[type(halt)].action is Action.STOP:
-                raise halt_error(halt, client.address)
+                raise halt_error(halt, client.address, client.key_source)
 
     def _log_once(self, error: Exception) -> None:
         """Log a repeated error the first time only."""

@@ -10,7 +10,7 @@ from plsync.callbacks.worker import CallbackReport
 if TYPE_CHECKING:
     from plsync.promptlayer.outcomes import Outcome
 
-__all__ = ["FollowUpReport", "PassReport", "Pause", "ReconcileReport", "Step"]
+__all__ = ["FollowUpReport", "KeyReport", "PassReport", "Pause", "ReconcileReport", "Step"]
 
 
 @dataclass
@@ -84,5 +84,17 @@ class Pause:
     """The failure; None while records settle."""
 
 
-Step = PassReport | FollowUpReport | CallbackReport | Pause
+@dataclass(frozen=True)
+class KeyReport:
+    """The result of reading the API key again."""
+
+    where: str
+    """The place of the key."""
+    changed: bool = False
+    """Whether the key has changed."""
+    error: str | None = None
+    """The reason that the key could not be read. The present key stays in use."""
+
+
+Step = PassReport | FollowUpReport | CallbackReport | Pause | KeyReport
 """One step of a run, as :class:`~plsync.delivery.runner.Runner` yields it."""

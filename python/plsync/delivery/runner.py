@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from plsync._common.clock import WallClock, elapsed, now_ms
 from plsync.delivery.breaker import Breaker
 from plsync.delivery.followups import FollowUpSender
+from plsync.delivery.key_renewal import KeyRenewal
 from plsync.delivery.limits import MAX_BATCH_RECORDS, MAX_IN_FLIGHT
 from plsync.delivery.policy import RULES, Action, SendPolicy
 from plsync.delivery.reports import FollowUpReport, PassReport, Pause, Step
@@ -44,7 +45,10 @@ class Runner:
         ROUND --ok, a state changed-------> ROUND
         ROUND --ok, no state changed-------> IDLE     once(): the end, if no due time is near
         ROUND --failed---------------------> PAUSED   the breaker sets the length
-        ROUND --failed, Action.STOP--------> end      forever(): only if no round has succeeded before
+        ROUND --failed, Action.STOP--------> end      forever(): only if no round has succeeded before, and the
+                                                      failure is no refused key that can change
+        PAUSED -the key has changed--------> ROUND
+        any ----reload(), new key----------> ROUND
         ROUND --no disk space, memory, ...-> PAUSED   forever() only; once() raises
         IDLE ---event, doorbell, due time--> ROUND
         PAUSED -time is over---------------> ROUND    with a single record first
@@ -81,6 +85,7 @@ class Runner:
         self._dispatcher = dispatcher
         self._stopping = threading.Event()
         self._finishing = threading.Event()
+        self._key = KeyRenewal(client, self._is_ending)
         self._stopped_at: float | None = None
         self._clock = WallClock()
         self._breaker = Breaker(policy)
@@ -105,6 +110,11 @@ class Runner:
         self._finishing.set()
         self._wake.interrupt()
 
+    def reload(self) -> None:
+        """Read the API key again. For any thread, and for signal handlers."""
+        self._key.request()
+        self._wake.interrupt()
+
     @property
     def stopping(self) -> bool:
         """Whether :meth:`stop` was called."""
@@ -126,6 +136,7 @@ class Runner:
 
     def _drain(self) -> Iterator[Step]:
         while not self.stopping:
+            yield from self._key.when_requested()
             changed = yield from self._round()
             if self.halt is None and changed:
                 continue
@@ -152,6 +163,7 @@ class Runner:
         reached = False
         while not self.stopping:
             changed, due = False, None
+            yield from self._key.when_requested()
             try:
                 changed = yield from self._round()
                 due = self._until_due(_REVISIT)
@@ -161,7 +173,8 @@ class Runner:
                     raise
                 yield PassReport(halt=self.halt)
             if self.halt is not None:
-                if self._finishing.is_set() or (RULES[type(self.halt)].action is Action.STOP and not reached):
+                is_final = RULES[type(self.halt)].action is Action.STOP and not self._key.may_help(self.halt)
+                if self._finishing.is_set() or (is_final and not reached):
                     return
                 yield from self._pause(self.halt)
             elif changed:
@@ -195,10 +208,19 @@ class Runner:
         self._journal.followups.shift_waits(before, after, longest)
 
     def _pause(self, outcome: Outcome) -> Iterator[Step]:
-        """Wait out a failure. Without a network, a probe ends each wait, and the journal is left alone."""
+        """Wait out a failure. Without a network, a probe ends each wait, and the journal is left alone.
+
+        After a refused key a new key ends the wait.
+        """
         while not self.stopping:
+            is_new = yield from self._key.when_requested()
+            if self._key.may_help(outcome) and (is_new or (yield from self._key.renew())):
+                return
             wait = self._breaker.open(outcome)
             yield Pause(wait, outcome)
+            if self._key.may_help(outcome):
+                yield from self._wait_for_key(wait)
+                return
             is_offline = isinstance(outcome, Unreachable)
             reasons = yield from self._wait(wait, WakeReason.NETWORK if is_offline else WakeReason.NOTHING)
             if WakeReason.NETWORK in reasons:
@@ -210,10 +232,18 @@ class Runner:
                 return
             outcome = probed
 
+    def _wait_for_key(self, seconds: float) -> Iterator[Step]:
+        """Wait until the key has changed, or the time is over."""
+        deadline = elapsed() + seconds
+        while not self._is_ending() and (left := deadline - elapsed()) > 0:
+            yield from self._wait(min(left, self._key.poll), WakeReason.NOTHING)
+            if self._is_ending() or (yield from self._key.when_requested()) or (yield from self._key.renew()):
+                return
+
     def _wait(self, seconds: float, until: WakeReason) -> Generator[Step, None, WakeReason]:
         """Wait for the time, a reason in ``until``, or the end of the run. Yields reports of callbacks meanwhile."""
         deadline = elapsed() + seconds
-        while not self._is_ending() and (left := deadline - elapsed()) > 0:
+        while not (self._is_ending() or self._key.is_requested) and (left := deadline - elapsed()) > 0:
             reasons = self._wake.wait(left, until)
             yield from self._reports()
             if reasons & until:

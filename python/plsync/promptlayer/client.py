@@ -15,6 +15,7 @@ import orjson
 
 from plsync._common.redaction import REDACTED, redact_text
 from plsync._common.spellings import SecretRedactor
+from plsync.config.keys import KeySource, VariableKey, environment_key
 from plsync.errors import AuthenticationError, SyncError
 from plsync.promptlayer import responses
 from plsync.promptlayer.connection import Connection, Response
@@ -22,7 +23,7 @@ from plsync.promptlayer.exchange import Exchange
 from plsync.promptlayer.outcomes import Outcome, Unauthorized, Unreachable, outcome_of_error
 from plsync.promptlayer.proxies import proxy_of_environment
 from plsync.promptlayer.server_url import ServerURL
-from plsync.promptlayer.settings import DEFAULT_BASE_URL, KEY_VARIABLE, api_key, base_url
+from plsync.promptlayer.settings import DEFAULT_BASE_URL, base_url
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -33,6 +34,8 @@ __all__ = ["DEFAULT_BASE_URL", "PromptLayerClient", "halt_error"]
 
 _PAGE_SIZE: Final = 100
 _MAX_SEARCHED: Final = 25
+# A response may quote a key that was replaced meanwhile.
+_MOST_OLD_KEYS: Final = 4
 
 
 class PromptLayerClient:
@@ -45,19 +48,25 @@ class PromptLayerClient:
         base_url: PromptLayer's URL.
         timeout: seconds to connect, and seconds for the whole response. The upload of a body may take longer: up to an
             hour, as long as 512 bytes per second get through.
+        source: the place of the key, for :meth:`renew_key` and for messages.
 
     Raises:
         AuthenticationError: the key is empty, or has characters that no key has.
         SyncError: the URL cannot be used, or the environment's proxy or certificates cannot.
     """
 
-    def __init__(self, api_key: str, base_url: str = DEFAULT_BASE_URL, *, timeout: float = 30.0) -> None:
+    def __init__(
+        self, api_key: str, base_url: str = DEFAULT_BASE_URL, *, timeout: float = 30.0, source: KeySource | None = None
+    ) -> None:
         key = api_key.strip()
         if not key or not key.isascii() or not key.isprintable():
             raise AuthenticationError(
                 "the PromptLayer API key is empty or holds characters no key has; nothing was sent: "
                 "set PROMPTLAYER_API_KEY again"
             )
+        self.key_source: KeySource = source or VariableKey()
+        """The place of the key."""
+        self._key = key
         server = ServerURL.parse(base_url)
         self.address = server.address
         """Scheme, host and port of the URL: reasons with it are stored and printed."""
@@ -67,8 +76,8 @@ class PromptLayerClient:
         secrets = list(server.secrets)
         if proxy is not None and proxy.raw_auth is not None:
             secrets.append(proxy.raw_auth[1].decode("ascii", "replace"))
+        self._key_redactors = [SecretRedactor(key, "[the key]")]
         self._redactors = [
-            SecretRedactor(key, "[the key]"),
             # Whole, because a part of a password may be a common word.
             *(SecretRedactor(secret, REDACTED, shortest_part=len(secret)) for secret in secrets),
         ]
@@ -87,19 +96,33 @@ class PromptLayerClient:
 
     @classmethod
     def from_environment(cls, timeout: float = 30.0) -> Self:
-        """A client with the settings of ``PROMPTLAYER_API_KEY`` and ``PROMPTLAYER_BASE_URL``.
+        """A client with the key of the environment and ``PROMPTLAYER_BASE_URL``.
+
+        The key is in ``PROMPTLAYER_API_KEY``, or in the file that ``PROMPTLAYER_API_KEY_FILE`` names.
 
         Raises:
-            AuthenticationError: ``PROMPTLAYER_API_KEY`` is unset, or cannot be a key.
+            AuthenticationError: neither variable is set, both are set, or the key cannot be one.
             SyncError: ``PROMPTLAYER_BASE_URL`` cannot be used, or the environment's proxy cannot.
         """
-        key = api_key()
-        if key is None:
-            raise AuthenticationError(
-                f"{KEY_VARIABLE} is not set; nothing was sent, everything is safe in the journal: "
-                f"export {KEY_VARIABLE}=pl_... and run this again"
-            )
-        return cls(key, base_url(), timeout=timeout)
+        source = environment_key() or VariableKey()
+        return cls(source.read(), base_url(), timeout=timeout, source=source)
+
+    def renew_key(self) -> bool:
+        """Read the key again, and use it for later requests. For any thread.
+
+        Returns:
+            Whether the key has changed.
+
+        Raises:
+            AuthenticationError: it cannot be read. The client keeps the present key.
+        """
+        key = self.key_source.read()
+        if key == self._key:
+            return False
+        self._key = key
+        self._key_redactors = [SecretRedactor(key, "[the key]"), *self._key_redactors[:_MOST_OLD_KEYS]]
+        self._connection.set_header("X-API-KEY", key)
+        return True
 
     def __enter__(self) -> Self:
         return self
@@ -202,22 +225,23 @@ class PromptLayerClient:
 
     def _words(self, value: object) -> str:
         words = responses.one_line(value)
-        for redact in self._redactors:
+        for redact in (*self._key_redactors, *self._redactors):
             words = redact(words)
         return redact_text(words)
 
 
-def halt_error(outcome: Outcome, address: str) -> SyncError:
+def halt_error(outcome: Outcome, address: str, source: KeySource | None = None) -> SyncError:
     """The error to raise for an outcome with which a person has to change a setting.
 
     Args:
         outcome: ``Unauthorized`` or ``Misdirected``.
         address: the client's ``address``.
+        source: the client's ``key_source``. Default: ``PROMPTLAYER_API_KEY``.
     """
     if isinstance(outcome, Unauthorized):
         return AuthenticationError(
             f"{address} refused the API key ({outcome.reason}); everything is safe in the journal: "
-            "set PROMPTLAYER_API_KEY to a valid key and run this again"
+            f"{(source or VariableKey()).remedy}"
         )
     return SyncError(
         f"{address} does not respond as PromptLayer does ({outcome.reason}); everything is safe in the journal: "

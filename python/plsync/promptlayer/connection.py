@@ -82,6 +82,10 @@ class Connection:
             network_backend=Backend(),
         )
 
+    def set_header(self, name: str, value: str) -> None:
+        """Change a header of later requests."""
+        self._headers = {**self._headers, name: value}
+
     def close(self) -> None:
         """Close every connection."""
         self._pool.close()

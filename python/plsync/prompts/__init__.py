@@ -14,7 +14,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Literal, overload
 
-from plsync.errors import StalePrompt
+from plsync.errors import AuthenticationError, StalePrompt
 from plsync.promptlayer import settings
 from plsync.prompts.fetch import from_only_cache, from_promptlayer
 from plsync.prompts.template import Template
@@ -81,14 +81,25 @@ def get(
     'A name for toasters?'
     """
     key = TemplateKey.from_arguments(name, version, label)
-    api_key, base_url = settings.api_key(), settings.base_url()
-    if api_key is None:
-        template = from_only_cache(key, base_url)
+    api_key, base_url = _readable_key(), settings.base_url()
+    if api_key is None or isinstance(api_key, AuthenticationError):
+        try:
+            template = from_only_cache(key, base_url)
+        except AuthenticationError as error:
+            raise api_key or error from None
     else:
         template = from_promptlayer(key, api_key, base_url, timeout, max_age)
         if template.stale:
             warnings.warn(_stale_message(key, template), StalePrompt, stacklevel=2)
     return template.to_langchain() if langchain else template
+
+
+def _readable_key() -> str | AuthenticationError | None:
+    """The key; or the reason that it cannot be read, so that the cache can be used; or None without a setting."""
+    try:
+        return settings.api_key()
+    except AuthenticationError as error:
+        return error
 
 
 def _stale_message(key: TemplateKey, template: Template) -> str:

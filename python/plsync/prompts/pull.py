@@ -94,7 +94,8 @@ def pull(
     api_key, base_url = settings.api_key(), settings.base_url()
     if api_key is None:
         raise AuthenticationError(
-            "PROMPTLAYER_API_KEY is not set; no prompt template was fetched: export PROMPTLAYER_API_KEY=pl_..."
+            "PROMPTLAYER_API_KEY is not set; no prompt template was fetched: export PROMPTLAYER_API_KEY=pl_..., or set "
+            "PROMPTLAYER_API_KEY_FILE"
         )
     # An HTTP client is slow to import.
     from plsync.promptlayer.client import PromptLayerClient  # noqa: PLC0415

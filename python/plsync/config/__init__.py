@@ -1,0 +1,1 @@
+"""Settings of workspaces: the configuration file, the keys, and the paths of journals."""
