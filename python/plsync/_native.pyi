@@ -352,7 +352,7 @@ class Row:
 
 @final
 class FollowUp:
-    """A score, metadata, a prompt link or a group that waits to be sent."""
+    """A score, metadata, a prompt link or a group: one that waits, was refused, or was sent."""
 
     @property
     def key(self) -> bytes:
@@ -379,8 +379,16 @@ class FollowUp:
         """The request that the follow-up is about; None while its record has no request id."""
 
     @property
-    def dead(self) -> bool:
-        """Whether PromptLayer refused the follow-up. It is kept, and not sent again."""
+    def state(self) -> str:
+        """``pending``, ``dead`` (PromptLayer refused the follow-up) or ``sent``."""
+
+    @property
+    def sent_at(self) -> int | None:
+        """When PromptLayer accepted it, in ms since the epoch; None before."""
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status of that response."""
 
     @property
     def attempts(self) -> int:
@@ -388,7 +396,7 @@ class FollowUp:
 
     @property
     def due(self) -> int:
-        """When the follow-up may be sent next, in ms since the epoch; 0 for one without a wait."""
+        """When the follow-up may be sent next, in ms since the epoch; 0 for one without a wait, and for a sent one."""
 
     @property
     def queued_at(self) -> int:
@@ -658,10 +666,29 @@ class Store:
         """
 
     def followups(self, *, record_id: bytes | None = None, request_id: int | None = None) -> list[FollowUp]:
-        """The follow-ups of a record or a request in order, dead ones too.
+        """The follow-ups of a record or a request that wait or are dead, in order.
 
         Raises:
             ValueError: not exactly one of ``record_id`` and ``request_id``.
+        """
+
+    def sent_followups(self, *, record_id: bytes | None = None, request_id: int | None = None) -> list[FollowUp]:
+        """The sent follow-ups of a record or a request, in order.
+
+        Raises:
+            ValueError: not exactly one of ``record_id`` and ``request_id``.
+        """
+
+    def list_followups(self, state: str, before: bytes | None = None, limit: int = 100) -> list[FollowUp]:
+        """Follow-ups of one state: first of bare requests, then of records, the newest first.
+
+        Args:
+            state: ``pending``, ``dead`` or ``sent``.
+            before: the key of the last follow-up that the caller has; None for the first page.
+            limit: the maximum number of follow-ups.
+
+        Raises:
+            ValueError: another state.
         """
 
     def dead_followups(self, limit: int = 100) -> list[FollowUp]:
@@ -677,8 +704,13 @@ class Store:
             max_bytes: the maximum number of bytes of payloads. The first may be larger.
         """
 
-    def followups_done(self, keys: Sequence[bytes]) -> None:
-        """Removes follow-ups that PromptLayer has."""
+    def followups_done(self, done: Sequence[tuple[bytes, int]], now_ms: int) -> None:
+        """Stores that PromptLayer has these follow-ups.
+
+        Args:
+            done: the key of each, and the HTTP status of the response.
+            now_ms: when the response came.
+        """
 
     def followups_failed(self, failed: Sequence[FailedFollowUp]) -> None:
         """Makes claimed follow-ups pending again, or dead."""
@@ -691,6 +723,13 @@ class Store:
 
         Raises:
             ValueError: both ``record_id`` and ``request_id``.
+        """
+
+    def resend_followups(self, *, record_id: bytes | None = None, request_id: int | None = None) -> int:
+        """Makes the sent follow-ups of a record or request wait again, due at once. Returns their number.
+
+        Raises:
+            ValueError: not exactly one of ``record_id`` and ``request_id``.
         """
 
     def next_followup_due(self) -> int | None:

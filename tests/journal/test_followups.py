@@ -160,6 +160,52 @@ def test_a_refused_follow_up_can_be_sent_again(journal: Journal) -> None:
     assert [one.state for request_id in (7, 8) for one in journal.followups.of(request_id)] == ["pending", "pending"]
 
 
+def send_all(journal: Journal) -> None:
+    journal.followups.done(journal.followups.claim(10, 0, AT), 200)
+
+
+def test_a_sent_follow_up_stays_visible_with_its_time(journal: Journal, path: Path) -> None:
+    journal.followups.add("score", {"score": 40}, RUN)
+    journal.outbox.ack([(1, 70)])
+    send_all(journal)
+    journal.followups.add("score", {"score": 50}, RUN)
+    assert [one.payload["score"] for one in journal.followups.of(RUN)] == [50]
+    sent, waiting = journal.followups.history(RUN)
+    assert (sent.state, sent.status, sent.payload, waiting.state) == ("sent", 200, {"score": 40}, "pending")
+    assert sent.sent_at is not None and sent.sent_at >= sent.queued_at
+    page = printed(path, "show", RUN)
+    assert f'score {{"score":40}}  sent {sent.sent_at.astimezone():%Y-%m-%d %H:%M:%S}' in page
+    assert 'score {"score":50}  waits to be sent' in page
+    (shown,) = json_lines(path, "show", RUN)
+    assert [(one["state"], one["status"]) for one in shown["followups"]] == [("sent", 200), ("pending", None)]
+    assert shown["followups"][0]["sent_at"] == sent.sent_at.isoformat()
+    (stats,) = json_lines(path, "status")
+    assert (stats["followups"], stats["followups_sent"], stats["left"]) == (1, 1, {"followups": 1})
+
+
+def test_follow_ups_of_a_state_come_newest_record_first(writer: SpoolWriter, journal: Journal) -> None:
+    for number in range(2, 5):
+        writer.call(f"question {number}", "answer", at=AT + number)
+    records = list(journal.records(oldest_first=True))
+    journal.outbox.ack([(record.seq, 70 + record.seq) for record in records])
+    for record in records:
+        journal.followups.add("score", {"score": record.seq}, record.id)
+    send_all(journal)
+    journal.followups.add("score", {"score": 9}, records[0].id)
+    found = [one.payload["score"] for one in journal.followups.by_state("sent")]
+    assert found == [4, 3, 2, 1]
+    assert [one.payload["score"] for one in journal.followups.by_state("sent", limit=2)] == [4, 3]
+    assert [one.payload["score"] for one in journal.followups.by_state("pending")] == [9]
+    assert list(journal.followups.by_state("dead")) == []
+
+
+def test_sent_follow_ups_can_be_sent_again_to_another_server(journal: Journal) -> None:
+    journal.followups.add("score", {"score": 1}, 7)
+    send_all(journal)
+    assert journal.followups.resend(7) == 1
+    assert [one.state for one in journal.followups.history(7)] == ["pending"]
+
+
 def test_a_reader_made_from_the_documentation_finds_every_follow_up(journal: Journal, path: Path) -> None:
     journal.followups.add("metadata", {"metadata": {"a": "b"}}, RUN)
     journal.followups.add("score", {"score": 5}, 4711)

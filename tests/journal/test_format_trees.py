@@ -70,6 +70,8 @@ def store(tmp_path_factory: pytest.TempPathFactory, ids: list[bytes]) -> Iterato
         journal.track.score(str(UUID(bytes=ids[0])), 7)
         journal.track.metadata(str(UUID(bytes=ids[5])), {"a": "b"})
         journal.track.score(4711, 90)
+        journal.track.score(4712, 80)
+        journal.followups.done(journal.followups.of(4712), 201)
         journal.set_quota(Quota(max_bytes=10**12, max_age=timedelta(days=30), policy="drop-oldest"))
         copy = shutil.copytree(path / "lmdb", path.parent / "copy", ignore=shutil.ignore_patterns("lock.mdb"))
     writer.close()
@@ -85,8 +87,8 @@ def test_the_store_has_the_trees_of_the_document(store: dict[str, Tree]) -> None
     table = DOCUMENT.split("| tree | key | value |", 1)[1].split("\n\n", 1)[0]
     documented = {row.split("|")[1].strip(" `") for row in table.splitlines()[2:]} - {""}
     assert set(store) == documented
-    assert len(documented) == 19
-    assert "Nineteen named trees" in DOCUMENT
+    assert len(documented) == 20
+    assert "Twenty named trees" in DOCUMENT
 
 
 def test_meta_has_the_format_the_counts_the_quota_and_the_dictionaries(store: dict[str, Tree]) -> None:
@@ -97,7 +99,7 @@ def test_meta_has_the_format_the_counts_the_quota_and_the_dictionaries(store: di
     assert (last, without_end, damaged, failures) == (7, 1, 0, 0)
     assert raw >= stored > 0
     assert states == [2, 0, 1, 2, 1, 1]
-    assert counts[17] == 3  # the last number of a follow-up
+    assert counts[17] == 4  # the last number of a follow-up
     assert not any(counts[18:])
     quota = meta[b"quota"]
     assert struct.unpack_from("<QQB", quota) == (10**12, 30 * 86_400_000, 1)
@@ -204,6 +206,16 @@ def test_follow_ups_are_stored_by_their_record_or_request(store: dict[str, Tree]
     # One record lacks a request id, so its follow-up is not due. The other two are due at once.
     assert set(store["followup_work"]) == {b"\0" + be(0) + b"\0" + be(1), b"\0" + be(0) + b"\1" + be(4711)}
     assert all(value == seal(key, b"") for key, value in store["followup_work"].items())
+
+
+def test_a_sent_follow_up_keeps_its_key_and_payload(store: dict[str, Tree]) -> None:
+    ((key, value),) = store["followups_sent"].items()
+    assert struct.unpack(">BQQ", key) == (1, 4712, 4)
+    sent, op, status, failed, sent_at, queued = struct.unpack_from("<BBHIQQ", value)
+    assert (sent, op, status, failed) == (2, 1, 201, 0)
+    assert sent_at >= queued > T
+    assert orjson.loads(value[24:-4]) == {"score": 80}
+    assert value[-4:] == seal(key, value[:-4])
 
 
 def test_nothing_is_damaged(store: dict[str, Tree]) -> None:

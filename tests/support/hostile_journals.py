@@ -169,6 +169,7 @@ TREES = (
     "damage",
     "followups",
     "followup_work",
+    "followups_sent",
 )
 
 

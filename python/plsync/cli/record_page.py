@@ -93,14 +93,16 @@ def _state_note(record: Record) -> str:
 
 
 def _followup(followup: FollowUp) -> Text:
-    """The follow-up, and the reason of its last failure."""
-    sent = Text.assemble(f"  {followup.op} ", one_line(_json(followup.payload), 100))
+    """The follow-up with its state, and the reason of its last failure."""
+    text = Text.assemble(f"  {followup.op} ", one_line(_json(followup.payload), 100))
     tries = f" after {humanize.count(followup.attempts, 'attempt')}" if followup.attempts else ""
     reason = f": {followup.last_error}" if followup.last_error else ""
+    if followup.sent_at is not None:
+        return text + escaped(f"  sent {humanize.local_time(followup.sent_at)}", "green")
     if followup.state == "dead":
-        return sent + escaped(f"  refused{reason}", "red")
+        return text + escaped(f"  refused{reason}", "red")
     waits = "waits to be sent" if followup.request_id is not None else "waits for the request id"
-    return sent + escaped(f"  {waits}{tries}{reason}", "yellow")
+    return text + escaped(f"  {waits}{tries}{reason}", "yellow")
 
 
 def _times(record: Record) -> str:

@@ -49,6 +49,7 @@ def _lines(report: SalvageReport, target: Path) -> Iterator[Text]:
             (report.acks, "request id"),
             (report.callbacks, "callback"),
             (report.followups, "follow-up"),
+            *([(report.followups_sent, "sent follow-up")] if report.followups_sent else []),
         )
     )
     lost = humanize.count(report.lost, "item") + " lost" if report.lost else "no known losses"

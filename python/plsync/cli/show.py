@@ -30,7 +30,7 @@ def show(
     """
     with Journal.open(journal) as opened:
         record = opened.get(id)
-        followups = opened.followups.of(record.id)
+        followups = opened.followups.history(record.id)
         if json:
             print_json(record.as_dict() | {"followups": [followup.as_dict() for followup in followups]})
         else:

@@ -1,21 +1,21 @@
 """Follow-ups: scores, metadata, prompt links and groups of a request, from queueing until delivery.
 
 :mod:`plsync.track` queues them, and ``plsync run`` sends them. A follow-up waits for the request id of its record. The
-follow-ups of one record are sent in order.
+follow-ups of one record are sent in order. The journal keeps sent follow-ups with the content of their record.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 from uuid import UUID
 
 import orjson
 
-from plsync._common.clock import datetime_from_ms
+from plsync._common.clock import datetime_from_ms, now_ms
 from plsync._common.native import FailedFollowUp
 from plsync.errors import InvalidFollowUp
 from plsync.journal import lookup
@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from plsync._common import native
     from plsync.journal.doorbell import Doorbell
 
-__all__ = ["FailedFollowUp", "FollowUp", "FollowUpQueue", "Op"]
+__all__ = ["FailedFollowUp", "FollowUp", "FollowUpQueue", "FollowUpState", "Op"]
 
 Op = Literal["score", "metadata", "prompt", "group"]
+FollowUpState = Literal["pending", "dead", "sent"]
+
+_PAGE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +47,21 @@ class FollowUp:
     """The id of the record; None for a request that the journal does not know."""
     request_id: int | None
     """PromptLayer's request id; None until PromptLayer has acked the record."""
-    state: Literal["pending", "dead"]
-    """``dead``: PromptLayer refused the follow-up. The queue keeps it, and a requeue makes it pending again."""
+    state: FollowUpState
+    """``dead``: PromptLayer refused the follow-up. The queue keeps it, and a requeue makes it pending again.
+
+    ``sent``: PromptLayer has it."""
     attempts: int
     """Attempts that failed."""
     due_at: datetime | None
     """Not sent before this time. None: sent as soon as its record has a request id and earlier ones are sent."""
     queued_at: datetime
     last_error: str | None
-    """Why the last attempt failed."""
+    """Why the last attempt failed; None for a sent one."""
+    sent_at: datetime | None = None
+    """When PromptLayer accepted it; None before."""
+    status: int | None = None
+    """The HTTP status of that response."""
 
     @classmethod
     def from_native(cls, stored: native.FollowUp) -> FollowUp:
@@ -65,17 +74,19 @@ class FollowUp:
             payload=orjson.loads(stored.payload),
             record_id=None if record_id is None else str(UUID(bytes=record_id)),
             request_id=stored.request_id,
-            state="dead" if stored.dead else "pending",
+            state=cast("FollowUpState", stored.state),
             attempts=stored.attempts,
             due_at=datetime_from_ms(stored.due) if stored.due else None,
             queued_at=datetime_from_ms(stored.queued_at),
             last_error=stored.last_error,
+            sent_at=None if stored.sent_at is None else datetime_from_ms(stored.sent_at),
+            status=stored.status,
         )
 
     def as_dict(self) -> dict[str, Any]:
         """The same names without ``key``, JSON-able; times as ISO 8601 text."""
-        times = {"due_at": self.due_at and self.due_at.isoformat(), "queued_at": self.queued_at.isoformat()}
-        shown = asdict(self) | times
+        times = {"due_at": self.due_at, "queued_at": self.queued_at, "sent_at": self.sent_at}
+        shown = asdict(self) | {name: time and time.isoformat() for name, time in times.items()}
         del shown["key"]
         return shown
 
@@ -133,12 +144,49 @@ class FollowUpQueue:
         return number
 
     def of(self, about: int | str | UUID) -> list[FollowUp]:
-        """The follow-ups of one record or request, in the order of delivery, dead ones included.
+        """The follow-ups of one record or request that wait or are dead, in the order of delivery.
 
         Raises:
             RecordNotFound, AmbiguousId, InvalidFollowUp: as :meth:`add`.
         """
         return list(map(FollowUp.from_native, self._store.followups(**self._target(about))))
+
+    def history(self, about: int | str | UUID) -> list[FollowUp]:
+        """All follow-ups of one record or request in the order of queueing, sent ones included.
+
+        The quota removes sent follow-ups together with the content of their record.
+
+        Raises:
+            RecordNotFound, AmbiguousId, InvalidFollowUp: as :meth:`add`.
+        """
+        target = self._target(about)
+        found = [*self._store.followups(**target), *self._store.sent_followups(**target)]
+        # A follow-up that a sender finishes between the two reads is in both lists; the later state counts.
+        return list({one.number: FollowUp.from_native(one) for one in sorted(found, key=_number)}.values())
+
+    def by_state(self, state: FollowUpState, *, limit: int | None = None) -> Iterator[FollowUp]:
+        """The follow-ups of one state in the journal.
+
+        Args:
+            state: ``pending``, ``dead`` or ``sent``.
+            limit: the maximum number; None for all.
+
+        Returns:
+            Follow-ups of requests without a record, then follow-ups of records, the newest record first.
+
+        Raises:
+            ValueError: another state.
+        """
+        before = None
+        remaining = limit
+        while remaining is None or remaining > 0:
+            size = _PAGE if remaining is None else min(_PAGE, remaining)
+            page = self._store.list_followups(state, before, size)
+            yield from map(FollowUp.from_native, page)
+            if len(page) < size:
+                return
+            before = page[-1].key
+            remaining = None if remaining is None else remaining - size
 
     def dead(self, limit: int = 100) -> list[FollowUp]:
         """At most ``limit`` follow-ups that PromptLayer refused."""
@@ -156,6 +204,17 @@ class FollowUpQueue:
         target = lookup.Target() if about is None else self._target(about)
         return self._store.requeue_followups(**target)
 
+    def resend(self, about: int | str | UUID) -> int:
+        """Make the sent follow-ups of one record or request pending, due now, for another server.
+
+        Returns:
+            How many follow-ups.
+
+        Raises:
+            RecordNotFound, AmbiguousId, InvalidFollowUp: as :meth:`add`.
+        """
+        return self._store.resend_followups(**self._target(about))
+
     def _target(self, about: int | str | UUID) -> lookup.Target:
         return lookup.target(self._store, about, self._ingest)
 
@@ -171,9 +230,14 @@ class FollowUpQueue:
         """
         return list(map(FollowUp.from_native, self._store.claim_followups(limit, lease_ms, now_ms)))
 
-    def done(self, sent: Sequence[FollowUp]) -> None:
-        """Remove delivered follow-ups."""
-        self._store.followups_done([followup.key for followup in sent])
+    def done(self, sent: Sequence[FollowUp], status: int = 200) -> None:
+        """Store that PromptLayer has these follow-ups, as of now.
+
+        Args:
+            sent: claimed follow-ups.
+            status: the HTTP status of the responses.
+        """
+        self._store.followups_done([(followup.key, status) for followup in sent], now_ms())
 
     def failed(self, failed: Sequence[FailedFollowUp]) -> None:
         """Store the failures of claimed follow-ups."""
@@ -199,3 +263,7 @@ class FollowUpQueue:
             How many follow-ups.
         """
         return self._store.shift_followup_waits(before_ms, after_ms, longest_ms)
+
+
+def _number(followup: native.FollowUp) -> int:
+    return followup.number

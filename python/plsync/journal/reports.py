@@ -148,6 +148,8 @@ class SalvageReport:
     """Callbacks that wait."""
     followups: int
     """Follow-ups that wait, or that PromptLayer refused."""
+    followups_sent: int
+    """Follow-ups that were sent."""
     frames: int
     """Events read from the spool that the store did not have."""
     damaged: int
@@ -212,6 +214,8 @@ class Stats:
     """How many of these follow-ups belong to dead or held records."""
     followups_dead: int
     """Follow-ups that PromptLayer refused."""
+    followups_sent: int
+    """Follow-ups that PromptLayer has, and that the journal keeps."""
     followup_error: str | None
     """Why PromptLayer refused one of them."""
     spool: Spool

@@ -62,7 +62,9 @@ pub use store::check::{CheckReport, Problem};
 pub use store::db::compact::CompactReport;
 #[cfg(fuzzing)]
 pub use store::db::verify::is_sound;
-pub use store::followups::{FailedFollowUp, FollowUp, FollowUpKey, Op, Target};
+pub use store::followups::{
+    FailedFollowUp, FollowUp, FollowUpKey, FollowUpState, ListedState, Op, SentFollowUp, Target,
+};
 pub use store::ingest::IngestReport;
 pub use store::outbox::{AckedRow, LeaseLimits, Limits};
 pub use store::query::Query;

@@ -4,8 +4,8 @@ mod common;
 
 use common::{Bench, LEASE, MB, NOW, ack, assert_sound, limits, ms, row, temp_dir};
 use plsync_journal::{
-    ClockChange, FailedFollowUp, FollowUp, FollowUpKey, Limits, Millis, Op, ParkedState, RecordId, RequestId, Seq,
-    Store, Target, labels,
+    ClockChange, FLAG_PRUNED, FailedFollowUp, FollowUp, FollowUpKey, FollowUpState, Limits, ListedState, Millis, Op,
+    ParkedState, Quota, RecordId, RequestId, SentFollowUp, Seq, Store, Target, labels,
 };
 use tempfile::TempDir;
 
@@ -35,6 +35,11 @@ fn payloads(followups: &[FollowUp]) -> Vec<&str> {
 
 fn failed(key: FollowUpKey, not_before: Millis, dead: bool) -> FailedFollowUp {
     FailedFollowUp { key, error: "reason".into(), not_before, dead }
+}
+
+fn done(store: &Store, keys: &[FollowUpKey]) {
+    let sent: Vec<_> = keys.iter().map(|key| SentFollowUp { key: *key, status: 200 }).collect();
+    store.followups_done(&sent, NOW).unwrap();
 }
 
 fn request(id: u64) -> Target {
@@ -80,17 +85,135 @@ fn a_claimed_follow_up_is_not_claimed_again_before_its_lease_ends() {
 }
 
 #[test]
-fn a_follow_up_that_was_sent_is_removed() {
+fn a_follow_up_that_was_sent_waits_no_more() {
     let (_dir, store) = empty();
     queue(&store, BARE, "1");
     queue(&store, BARE, "2");
     let claimed = claim(&store, NOW);
-    store.followups_done(&[claimed[0].key]).unwrap();
+    done(&store, &[claimed[0].key]);
     assert_sound(&store);
     assert_eq!(payloads(&claim(&store, NOW)), ["2"]);
-    store.followups_done(&[claimed[0].key, claimed[1].key]).unwrap();
+    done(&store, &[claimed[0].key, claimed[1].key]);
     assert_eq!((store.followups(BARE).unwrap(), store.next_followup_due().unwrap()), (vec![], None));
     assert_sound(&store);
+}
+
+#[test]
+fn a_follow_up_that_was_sent_is_kept_with_its_response() {
+    let bench = Bench::new();
+    let id = bench.call("scored");
+    let store = bench.store();
+    ack(&store, Seq(1), 70);
+    for payload in ["1", "2"] {
+        queue(&store, Target::Record(id), payload);
+    }
+    let claimed = claim(&store, NOW);
+    store.followups_failed(&[failed(claimed[0].key, Millis::EPOCH, false)]).unwrap();
+    store.followups_done(&[SentFollowUp { key: claimed[0].key, status: 201 }], NOW + WAIT).unwrap();
+    assert_sound(&store);
+    let sent = store.sent_followups(request(70)).unwrap();
+    assert_eq!((payloads(&sent), sent[0].record, sent[0].attempts), (vec!["1"], Some(id), 1));
+    assert_eq!(sent[0].state, FollowUpState::Sent { at: NOW + WAIT, status: 201 });
+    assert_eq!(payloads(&store.followups(Target::Record(id)).unwrap()), ["2"]);
+    let stats = store.stats().unwrap();
+    assert_eq!((stats.followups, stats.followups_sent), (1, 1));
+    // The result of a run that was taken for dead comes late: its follow-up is known.
+    done(&store, &[claimed[0].key]);
+    assert_eq!(store.sent_followups(request(70)).unwrap(), sent);
+}
+
+#[test]
+fn sent_follow_ups_go_with_the_content_of_their_record() {
+    let bench = Bench::new();
+    let ids = [bench.call("old"), bench.call("waits")];
+    let store = bench.store();
+    ack(&store, Seq(1), 70);
+    // Without its callback, the quota may prune the record.
+    store.claim_callbacks(common::SINK, None, 1, LEASE, NOW).unwrap();
+    store.settle_callbacks(common::SINK, &[Seq(1)], &[], &[]).unwrap();
+    for id in ids {
+        queue(&store, Target::Record(id), "1");
+    }
+    queue(&store, BARE, "bare");
+    let claimed = claim(&store, NOW);
+    assert_eq!(claimed.len(), 2);
+    done(&store, &claimed.iter().map(|followup| followup.key).collect::<Vec<_>>());
+    assert_eq!(store.stats().unwrap().followups_sent, 2);
+    store.set_quota(&Quota { max_bytes: Some(0), ..Quota::default() }).unwrap();
+    store.ingest(true).unwrap();
+    assert_ne!(row(&store, ids[0]).flags & FLAG_PRUNED, 0);
+    let stats = store.stats().unwrap();
+    assert_eq!((stats.followups, stats.followups_sent), (1, 0), "only the unsent one stays");
+    assert_sound(&store);
+    queue(&store, Target::Record(ids[0]), "late");
+    done(&store, &[claim(&store, NOW)[0].key]);
+    assert_eq!(store.sent_followups(Target::Record(ids[0])).unwrap(), []);
+}
+
+#[test]
+fn an_age_removes_the_sent_follow_ups_of_bare_requests() {
+    let (_dir, store) = empty();
+    for id in [1, 2, 3] {
+        queue(&store, request(id), "1");
+    }
+    let claimed = claim(&store, NOW);
+    let day = ms(86_400_000);
+    for (followup, at) in claimed.iter().zip([Millis::now() - day * 3, Millis::now() - day * 3, Millis::now()]) {
+        store.followups_done(&[SentFollowUp { key: followup.key, status: 200 }], at).unwrap();
+    }
+    store.set_quota(&Quota { max_age: Some(day * 2), ..Quota::default() }).unwrap();
+    store.ingest(true).unwrap();
+    let left = [1, 2, 3].map(|id| store.sent_followups(request(id)).unwrap().len());
+    assert_eq!(left, [0, 0, 1]);
+    assert_sound(&store);
+}
+
+#[test]
+fn follow_ups_of_each_state_are_listed_page_by_page() {
+    let bench = Bench::new();
+    let ids: Vec<_> = (0..5).map(|_| bench.call("followed")).collect();
+    let store = bench.store();
+    store.ack(&(1..=5).map(|seq| (Seq(seq), RequestId(100 + seq))).collect::<Vec<_>>()).unwrap();
+    for (nth, id) in ids.iter().enumerate() {
+        for name in ["sent", "refused", "waits"] {
+            queue(&store, Target::Record(*id), &format!("{name} {nth}"));
+        }
+    }
+    for followup in claim(&store, NOW) {
+        if followup.payload.starts_with(b"sent") {
+            done(&store, &[followup.key]);
+        } else if followup.payload.starts_with(b"refused") {
+            store.followups_failed(&[failed(followup.key, Millis::EPOCH, true)]).unwrap();
+        }
+    }
+    for (state, name) in [(ListedState::Sent, "sent"), (ListedState::Dead, "refused"), (ListedState::Waiting, "waits")]
+    {
+        let (mut found, mut before) = (Vec::new(), None);
+        loop {
+            let page = store.list_followups(state, before, 2).unwrap();
+            let Some(last) = page.last() else { break };
+            before = Some(last.key);
+            found.extend(payloads(&page).into_iter().map(str::to_owned));
+        }
+        assert_eq!(found, (0..5).rev().map(|nth| format!("{name} {nth}")).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn sent_follow_ups_wait_again_for_another_server() {
+    let bench = Bench::new();
+    let id = bench.call("scored");
+    let store = bench.store();
+    ack(&store, Seq(1), 70);
+    for payload in ["1", "2"] {
+        queue(&store, Target::Record(id), payload);
+    }
+    done(&store, &claim(&store, NOW).iter().map(|followup| followup.key).collect::<Vec<_>>());
+    assert_eq!(store.next_followup_due().unwrap(), None);
+    assert_eq!(store.resend_followups(Target::Record(id)).unwrap(), 2);
+    assert_sound(&store);
+    assert_eq!(payloads(&claim(&store, NOW)), ["1", "2"]);
+    assert_eq!(store.stats().unwrap().followups_sent, 0);
 }
 
 #[test]
@@ -246,17 +369,24 @@ fn follow_ups_survive_compaction_and_salvage() {
         queue(&store, Target::Record(*id), "second");
     }
     queue(&store, BARE, "bare");
-    let refused = claim(&store, NOW)[0].key;
-    store.followups_failed(&[failed(refused, Millis::EPOCH, true)]).unwrap();
+    let claimed = claim(&store, NOW);
+    store.followups_failed(&[failed(claimed[0].key, Millis::EPOCH, true)]).unwrap();
+    let bare = claimed.iter().find(|followup| followup.record.is_none()).unwrap();
+    done(&store, &[claimed[1].key, bare.key]);
+    let sent = || [Target::Record(ids[0]), BARE].map(|target| store.sent_followups(target).unwrap());
+    let was_sent = sent();
+    assert_eq!(was_sent.each_ref().map(Vec::len), [1, 1]);
     store.compact().unwrap();
+    assert_eq!(sent(), was_sent);
     assert_sound(&store);
     let known: Vec<_> = ids.iter().map(|id| store.followups(Target::Record(*id)).unwrap()).collect();
     drop(store);
     let (_keep, copy) = bench.after_death();
     let saved = copy.with_extension("saved");
     let report = plsync_journal::salvage(&copy, &saved).unwrap();
-    assert_eq!((report.followups, report.lost), (81, 0));
+    assert_eq!((report.followups, report.followups_sent, report.lost), (79, 2, 0));
     let store = Store::open(&saved, false).unwrap();
+    assert_eq!([Target::Record(ids[0]), BARE].map(|target| store.sent_followups(target).unwrap()), was_sent);
     assert_sound(&store);
     let found: Vec<_> = ids.iter().map(|id| store.followups(Target::Record(*id)).unwrap()).collect();
     assert_eq!(found, known);

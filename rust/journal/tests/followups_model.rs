@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::{Bench, LEASE, NOW, assert_sound, limits, ms, temp_dir};
 use plsync_journal::{
-    ClockChange, FailedFollowUp, FollowUp, FollowUpKey, Millis, Op, ParkedState, RecordId, RequestId, Seq, Store,
-    Target,
+    ClockChange, FailedFollowUp, FollowUp, FollowUpKey, FollowUpState, ListedState, Millis, Op, ParkedState, RecordId,
+    RequestId, SentFollowUp, Seq, Store, Target,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -28,6 +28,7 @@ enum Step {
     Fail(Index, u16, bool),
     Release(Index),
     Requeue(Option<usize>),
+    Resend(usize),
     Wait(u16),
     /// Sets the clock by a number of milliseconds, and limits every wait to the second number.
     SetClock(i16, u16),
@@ -45,7 +46,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => any::<Index>().prop_map(Step::Done),
         3 => (any::<Index>(), time.clone(), any::<bool>()).prop_map(|(one, delay, dead)| Step::Fail(one, delay, dead)),
         1 => any::<Index>().prop_map(Step::Release),
-        1 => prop::option::of(one).prop_map(Step::Requeue),
+        1 => prop::option::of(one.clone()).prop_map(Step::Requeue),
+        1 => one.prop_map(Step::Resend),
         3 => time.clone().prop_map(Step::Wait),
         1 => (-2000..2000i16, time).prop_map(|(by, longest)| Step::SetClock(by, longest)),
         1 => Just(Step::Reopen),
@@ -68,6 +70,8 @@ struct Pair {
     acked: [bool; RECORDS],
     killed: [bool; RECORDS],
     queues: BTreeMap<usize, Vec<Entry>>,
+    /// Number, failed attempts and time of each sent follow-up.
+    sent: BTreeMap<usize, Vec<(u64, u32, Millis)>>,
     last_number: u64,
     now: Millis,
 }
@@ -78,7 +82,17 @@ impl Pair {
         let ids = (0..RECORDS).map(|_| bench.call("followed")).collect();
         let store = Some(bench.store());
         let (acked, killed) = ([false; RECORDS], [false; RECORDS]);
-        Self { bench, store, ids, acked, killed, queues: BTreeMap::new(), last_number: 0, now: NOW }
+        Self {
+            bench,
+            store,
+            ids,
+            acked,
+            killed,
+            queues: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            last_number: 0,
+            now: NOW,
+        }
     }
 
     fn store(&self) -> &Store {
@@ -123,8 +137,10 @@ impl Pair {
             Step::Claim(limit) => self.claim(*limit),
             Step::Done(index) => {
                 let Some((key, queue, at)) = self.choose(*index) else { return };
-                self.store().followups_done(&[key]).unwrap();
-                self.queues.get_mut(&queue).unwrap().remove(at);
+                self.store().followups_done(&[SentFollowUp { key, status: 200 }], self.now).unwrap();
+                let entry = self.queues.get_mut(&queue).unwrap().remove(at);
+                self.sent.entry(queue).or_default().push((entry.number, entry.attempts, self.now));
+                self.sent.get_mut(&queue).unwrap().sort_unstable();
             }
             Step::Fail(index, delay, dead) => {
                 let Some((key, queue, at)) = self.choose(*index) else { return };
@@ -141,6 +157,7 @@ impl Pair {
                 self.entry(queue, at).due = Millis::EPOCH;
             }
             Step::Requeue(queue) => self.requeue(*queue),
+            Step::Resend(queue) => self.resend(*queue),
             Step::Wait(wait) => self.now = self.now + ms((*wait).into()),
             Step::SetClock(by, longest) => self.set_clock((*by).into(), ms((*longest).into())),
             Step::Reopen => {
@@ -202,6 +219,19 @@ impl Pair {
         assert_eq!(self.store().requeue_followups(target).unwrap(), moved);
     }
 
+    fn resend(&mut self, queue: usize) {
+        let sent = self.sent.remove(&queue).unwrap_or_default();
+        assert_eq!(self.store().resend_followups(self.target(queue)).unwrap(), sent.len() as u64);
+        if sent.is_empty() {
+            return;
+        }
+        let entries = self.queues.entry(queue).or_default();
+        for (number, _, _) in sent {
+            entries.push(Entry { number, attempts: 0, due: Millis::EPOCH, is_dead: false, last_error: String::new() });
+        }
+        entries.sort_unstable_by_key(|entry| entry.number);
+    }
+
     fn set_clock(&mut self, by: i64, longest: Duration) {
         let (before, after) = (self.now, Millis(self.now.0.saturating_add_signed(by)));
         self.now = after;
@@ -227,15 +257,28 @@ impl Pair {
                     number: followup.number(),
                     attempts: followup.attempts,
                     due: followup.due,
-                    is_dead: followup.is_dead,
+                    is_dead: followup.state == FollowUpState::Dead,
                     last_error: followup.last_error,
                 })
                 .collect();
             assert_eq!(&found, self.queues.get(&queue).unwrap_or(&Vec::new()));
+            let sent = self.store().sent_followups(self.target(queue)).unwrap();
+            let sent: Vec<_> = (sent.iter())
+                .map(|followup| {
+                    let FollowUpState::Sent { at, .. } = followup.state else { panic!("{followup:?} was sent") };
+                    (followup.number(), followup.attempts, at)
+                })
+                .collect();
+            assert_eq!(&sent, self.sent.get(&queue).unwrap_or(&Vec::new()));
         }
+        let listed = |state| self.store().list_followups(state, None, usize::MAX).unwrap().len();
+        let waiting = self.queues.values().flatten().filter(|entry| !entry.is_dead).count();
+        assert_eq!(listed(ListedState::Waiting), waiting);
+        assert_eq!(listed(ListedState::Sent), self.sent.values().map(Vec::len).sum::<usize>());
         let all = || self.queues.values().flatten();
         let stats = self.store().stats().unwrap();
         let dead = all().filter(|entry| entry.is_dead).count() as u64;
+        assert_eq!(listed(ListedState::Dead) as u64, dead);
         assert_eq!((stats.followups, stats.followups_dead), (all().count() as u64 - dead, dead));
         let stranded = (0..RECORDS).filter(|record| self.killed[*record]).flat_map(|record| self.waiting(record));
         assert_eq!(stats.followups_stranded, stranded.count() as u64);

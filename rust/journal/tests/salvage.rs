@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use common::{Bench, LEASE, NOW, SINK, ack, assert_sound, end, ms, request_id, row, start};
 use plsync_journal::{
-    CallEnd, Error, FLAG_PRUNED, Millis, Op, ParkedState, Query, RecordId, RequestId, Row, SalvageReport, Seq, State,
-    Store, Target, labels, salvage,
+    CallEnd, Error, FLAG_PRUNED, Millis, Op, ParkedState, Query, RecordId, RequestId, Row, SalvageReport, SentFollowUp,
+    Seq, State, Store, Target, labels, salvage,
 };
 use tempfile::TempDir;
 
@@ -20,8 +20,8 @@ fn body(id: RecordId) -> Vec<u8> {
     id.hex().bytes().rev().cycle().take(100 + usize::from(id.0[15]) * 40).map(|byte| byte ^ (id.0[14] & 15)).collect()
 }
 
-/// A journal of 300 calls. Every third is acked, every second has a follow-up, one is dead, and some callbacks wait. 20 more calls are
-/// in the spool.
+/// A journal of 300 calls. Every third is acked, every second has a follow-up, and every sixth one that was sent before. One is dead,
+/// and some callbacks wait. 20 more calls are in the spool.
 struct Damaged {
     _dir: TempDir,
     path: PathBuf,
@@ -50,6 +50,12 @@ fn journal() -> Damaged {
     // The command has received five request ids, of which two are done. 95 more wait.
     store.claim_callbacks("exec", None, 5, LEASE, NOW).unwrap();
     store.settle_callbacks("exec", &[Seq(298), Seq(289)], &[], &[]).unwrap();
+    for id in ids.iter().step_by(6) {
+        store.follow_up(Target::Record(*id), Op::Score, &body(*id)).unwrap();
+    }
+    for followup in store.claim_followups(common::limits(100), LEASE, NOW).unwrap() {
+        store.followups_done(&[SentFollowUp { key: followup.key, status: 200 }], NOW).unwrap();
+    }
     for id in ids.iter().step_by(2) {
         store.follow_up(Target::Record(*id), Op::Metadata, &body(*id)).unwrap();
     }
@@ -123,7 +129,9 @@ fn assert_matches(store: &Store, journal: &Damaged, report: &SalvageReport) {
             assert_eq!(RequestId(at as u64 + 1001), ack.request_id);
             assert!(ordered.contains(&row.id), "{:?} has no place among the acks", row.id);
         }
-        for followup in store.followups(Target::Record(row.id)).unwrap() {
+        let sent = store.sent_followups(Target::Record(row.id)).unwrap();
+        assert!(sent.len() <= 1 && sent.iter().all(|followup| followup.op == Op::Score));
+        for followup in store.followups(Target::Record(row.id)).unwrap().into_iter().chain(sent) {
             assert!(followup.payload == body(row.id), "{:?} has the follow-up of another record", row.id);
         }
         if row.flags & FLAG_PRUNED != 0 {
@@ -141,7 +149,7 @@ fn everything_is_kept_of_an_intact_journal() {
     let (report, store) = journal.salvage();
     assert_eq!((report.lost, report.damaged, report.losses.len()), (0, 0, 0));
     assert_eq!((report.records, report.events, report.acks, report.callbacks, report.frames), (320, 600, 100, 103, 40));
-    assert_eq!(report.followups, 150);
+    assert_eq!((report.followups, report.followups_sent), (150, 50));
     assert_matches(&store, &journal, &report);
     let order: Vec<_> = store.acks(0, 1000).unwrap().iter().map(|acked| request_id(&acked.row)).collect();
     assert_eq!(order, (1..=100).rev().map(|nth| 3 * nth + 998).collect::<Vec<_>>());
@@ -175,7 +183,7 @@ fn every_record_is_found_without_the_meta_pages() {
     assert_eq!(report.records, 320);
     assert_matches(&store, &journal, &report);
     assert_eq!(all(&store).iter().filter(|row| row.start.is_some() && row.end.is_some()).count(), 320);
-    assert_eq!((report.acks, report.followups), (100, 150));
+    assert_eq!((report.acks, report.followups, report.followups_sent), (100, 150, 50));
 }
 
 #[test]

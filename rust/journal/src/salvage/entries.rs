@@ -6,7 +6,7 @@ use crate::ids::SinkId;
 use crate::store::callbacks::CallbackEntry;
 use crate::store::db::pages::{Page, Pages};
 use crate::store::db::trees::{PART_END, PART_START};
-use crate::store::followups::{FollowUpEntry, FollowUpKey};
+use crate::store::followups::{FollowUpEntry, FollowUpKey, SentEntry};
 use crate::store::records::row::{Ack, StateRow};
 use crate::store::records::{body, dictionary};
 use crate::{Error, RecordId, Result, Seq};
@@ -38,6 +38,7 @@ pub(super) struct SalvagedEntries {
     /// (sink, record) -> entry.
     pub(super) callbacks: HashMap<(SinkId, Seq), CallbackEntry>,
     pub(super) followups: BTreeMap<FollowUpKey, FollowUpEntry>,
+    pub(super) sent_followups: BTreeMap<FollowUpKey, SentEntry>,
     pub(super) sinks: BTreeMap<SinkId, Vec<u8>>,
     pub(super) meta: BTreeMap<Vec<u8>, Vec<u8>>,
     /// (writer, segment) -> the offset up to which it was ingested. If the tree is whole, a segment without a cursor was not ingested.

@@ -9,7 +9,7 @@ use crate::store::callbacks::{CallbackEntry, sinks};
 use crate::store::db::pages::{Page, PageEntry, Pages};
 use crate::store::db::trees::{FAILURES_COUNTED, PART_END, PART_START, sealed_seq, tail_seq, without_seal};
 use crate::store::followups::queue::Queue;
-use crate::store::followups::{FollowUpEntry, FollowUpKey};
+use crate::store::followups::{FollowUpEntry, FollowUpKey, SentEntry};
 use crate::store::outbox::ack_order;
 use crate::store::records::row::{Ack, StateRow};
 use crate::store::records::{body, quota};
@@ -43,15 +43,26 @@ pub(super) fn gather(pages: &Pages) -> SalvagedEntries {
         }
     }
     if found.damaged > 0 {
-        let rows: HashSet<Seq> = found.rows.keys().copied().collect();
+        let reached = Reached {
+            rows: found.rows.keys().copied().collect(),
+            followups: found.followups.keys().copied().collect(),
+        };
         for number in (2..pages.count).filter(|number| !visited.contains(number)) {
             let Some(Page::Leaf(entries)) = pages.page(number) else { continue };
             for (at, entry) in entries.iter().enumerate() {
-                found.take_if_missing(&rows, Location { page: number, entry: at }, entry);
+                found.take_if_missing(&reached, Location { page: number, entry: at }, entry);
             }
         }
     }
+    // A page of an earlier commit may have a follow-up as it waited.
+    found.followups.retain(|key, _| !found.sent_followups.contains_key(key));
     found
+}
+
+/// The entries that a tree leads to.
+struct Reached {
+    rows: HashSet<Seq>,
+    followups: HashSet<FollowUpKey>,
 }
 
 type Visit<'v> = dyn FnMut(&mut SalvagedEntries, u64, usize, &PageEntry) + 'v;
@@ -119,6 +130,10 @@ impl SalvagedEntries {
                 let (key, entry) = followup(key, value)?;
                 self.followups.insert(key, entry);
             }
+            b"followups_sent" => {
+                let (key, entry) = sent_followup(key, value)?;
+                self.sent_followups.insert(key, entry);
+            }
             b"cursors" => {
                 let (writer, segment) = (key.first_chunk::<16>()?, key.get(16..)?.try_into().ok()?);
                 let segment = u32::from_be_bytes(segment);
@@ -141,14 +156,14 @@ impl SalvagedEntries {
 
     /// Takes an entry of a page that no tree leads to, if it fills a gap. The checksum that matches shows the entry's tree. Of several
     /// copies of a row, the newest is taken.
-    fn take_if_missing(&mut self, reached: &HashSet<Seq>, location: Location, entry: &PageEntry) {
+    fn take_if_missing(&mut self, reached: &Reached, location: Location, entry: &PageEntry) {
         let (key, Some(value)) = (&entry.key[..], entry.value.as_deref()) else { return };
         if let Some((name, number)) = sinks::read(key, value) {
             self.sinks.entry(number).or_insert(name);
         } else if let Some(number) = seq(key) {
             if let Ok(row) = StateRow::decode(number, value) {
                 let newer = self.rows.get(&number).is_none_or(|known| known.changed_at <= row.changed_at);
-                if newer && !reached.contains(&number) {
+                if newer && !reached.rows.contains(&number) {
                     self.rows.insert(number, row);
                     self.orphan_rows.insert(number);
                 }
@@ -184,6 +199,10 @@ impl SalvagedEntries {
             if self.has_gaps(b"followups") {
                 self.followups.entry(key).or_insert(entry);
             }
+        } else if let Some((key, entry)) = sent_followup(key, value) {
+            if self.has_gaps(b"followups_sent") && !reached.followups.contains(&key) {
+                self.sent_followups.entry(key).or_insert(entry);
+            }
         } else if key.starts_with(b"dict/") || key == quota::KEY {
             self.meta.entry(key.to_vec()).or_insert_with(|| value.to_vec());
         }
@@ -210,4 +229,10 @@ fn callback(key: &[u8]) -> Option<(SinkId, Seq)> {
 fn followup(key: &[u8], value: &[u8]) -> Option<(FollowUpKey, FollowUpEntry)> {
     Queue::of(key)?;
     Some((key.try_into().ok()?, FollowUpEntry::decode(key, value).ok()?))
+}
+
+/// A sent follow-up and its key, if its seal is right.
+fn sent_followup(key: &[u8], value: &[u8]) -> Option<(FollowUpKey, SentEntry)> {
+    Queue::of(key)?;
+    Some((key.try_into().ok()?, SentEntry::decode(key, value).ok()?))
 }

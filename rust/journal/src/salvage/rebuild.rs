@@ -13,7 +13,8 @@ use crate::store::db::trees::{
     PART_END, PART_START, label_key, record_key, request_key, sealed_seq, seq_key, with_seal,
 };
 use crate::store::followups::queue::Queue;
-use crate::store::followups::restore;
+use crate::store::followups::sent::restore_sent;
+use crate::store::followups::{FollowUpKey, restore};
 use crate::store::outbox::ack_order;
 use crate::store::records::row::StateRow;
 use crate::store::records::transition::Change;
@@ -51,6 +52,7 @@ pub(super) fn rebuild(store: &Store, pages: &Pages, found: &SalvagedEntries, rep
         report.acks += done.acks;
         report.callbacks += done.callbacks;
         report.followups += done.followups;
+        report.followups_sent += done.followups_sent;
         report.lost += done.lost - done.losses.len() as u64;
         for loss in done.losses {
             report.add_loss(loss);
@@ -65,17 +67,20 @@ pub(super) fn rebuild(store: &Store, pages: &Pages, found: &SalvagedEntries, rep
 
 /// Copies the follow-ups of requests without a record, and counts the follow-ups that are lost with their record.
 fn copy_request_followups(store: &Store, found: &SalvagedEntries, report: &mut SalvageReport) -> Result<()> {
-    let requests: BTreeSet<Queue> = found.followups.keys().filter_map(|key| Queue::of(key)).collect();
-    report.followups += store.db().write(|txn, trees| {
+    let keys = found.followups.keys().chain(found.sent_followups.keys());
+    let requests: BTreeSet<Queue> = keys.filter_map(|key| Queue::of(key)).collect();
+    let mut copied = SalvageReport::default();
+    store.db().write(|txn, trees| {
         let mut change = Change::begin(txn, trees, Millis::now())?;
-        let mut restored = 0;
         for queue in requests.iter().filter(|queue| matches!(queue, Queue::Request(_))) {
-            restored += copy_followups(&mut change, found, *queue, *queue)?;
+            copy_followups(&mut change, found, *queue, *queue, &mut copied)?;
         }
-        change.finish()?;
-        Ok(restored)
+        change.finish()
     })?;
-    let lost = (found.followups.len() as u64).saturating_sub(report.followups);
+    report.followups += copied.followups;
+    report.followups_sent += copied.followups_sent;
+    let restored = report.followups + report.followups_sent;
+    let lost = ((found.followups.len() + found.sent_followups.len()) as u64).saturating_sub(restored);
     if lost > 0 {
         report.add_loss(format!("{lost} follow-ups of lost records"));
     }
@@ -109,9 +114,20 @@ fn order_acks(store: &Store, found: &SalvagedEntries, acked: &HashMap<Seq, Seq>)
 }
 
 /// Copies the follow-ups of the queue `old` to the queue `new`.
-fn copy_followups(change: &mut Change, found: &SalvagedEntries, old: Queue, new: Queue) -> Result<u64> {
-    let entries = found.followups.range(old.key(0)..=old.key(u64::MAX));
-    restore(change, new, entries.map(|(key, entry)| (u64::from_be_bytes(array(key, 9)), entry)))
+fn copy_followups(
+    change: &mut Change,
+    found: &SalvagedEntries,
+    old: Queue,
+    new: Queue,
+    report: &mut SalvageReport,
+) -> Result<()> {
+    let number = |key: &FollowUpKey| u64::from_be_bytes(array(key, 9));
+    let keys = || old.key(0)..=old.key(u64::MAX);
+    let unsent = found.followups.range(keys()).map(|(key, entry)| (number(key), entry));
+    report.followups += restore(change, new, unsent)?;
+    let sent = found.sent_followups.range(keys()).map(|(key, entry)| (number(key), entry));
+    report.followups_sent += restore_sent(change, new, sent)?;
+    Ok(())
 }
 
 /// Copies the sinks, which keep their numbers, the quota and the dictionaries.
@@ -198,7 +214,7 @@ fn write(
         }
     }
     change.insert(seq, &row)?;
-    report.followups += copy_followups(change, found, Queue::Record(old), Queue::Record(seq))?;
+    copy_followups(change, found, Queue::Record(old), Queue::Record(seq), report)?;
     Ok(Some(seq))
 }
 

@@ -13,6 +13,8 @@ pub struct SalvageReport {
     pub callbacks: u64,
     /// Follow-ups that wait, or were refused.
     pub followups: u64,
+    /// Follow-ups that were sent.
+    pub followups_sent: u64,
     /// Events read from the spool that the store did not have.
     pub frames: u64,
     /// Pages and entries of the store that could not be read.

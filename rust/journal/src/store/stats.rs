@@ -44,6 +44,8 @@ pub struct Stats {
     pub followups_stranded: u64,
     /// Follow-ups that `PromptLayer` refused.
     pub followups_dead: u64,
+    /// Follow-ups that `PromptLayer` has, and that are kept.
+    pub followups_sent: u64,
     /// Why a follow-up was refused last.
     pub followup_error: Option<String>,
     /// The number of segments.
@@ -158,6 +160,7 @@ fn store_stats(txn: &RoTxn, trees: &Trees) -> Result<Stats> {
     let tally = followups::tally(txn, trees)?;
     (stats.followups, stats.followups_stranded) = (tally.waiting, tally.stranded);
     (stats.followups_dead, stats.followup_error) = (tally.dead, tally.error);
+    stats.followups_sent = tally.sent;
     let last_failure = trees.meta.get(txn, b"last failure")?;
     stats.last_failure = last_failure.map(|text| String::from_utf8_lossy(text).into_owned());
     for entry in trees.damage.rev_iter(txn)?.take(DAMAGE_SHOWN) {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use plsync_journal::{Durability, Millis, Op as FollowUp, RecordId, RequestId, Spool, Store, Target};
+use plsync_journal::{Durability, Millis, Op as FollowUp, RecordId, RequestId, SentFollowUp, Spool, Store, Target};
 
 use crate::child;
 use crate::common::{LATER, limits, ms};
@@ -158,7 +158,7 @@ fn follow_up(store: &Store, id: Option<RecordId>) {
     for followup in store.claim_followups(limits(2), ms(60_000), LATER).unwrap_or_default() {
         let Some(id) = followup.record else { continue };
         mark(format!("{SENDING} {}", id.hex()));
-        if store.followups_done(&[followup.key]).is_ok() {
+        if store.followups_done(&[SentFollowUp { key: followup.key, status: 200 }], LATER).is_ok() {
             mark(format!("{SENT} {}", id.hex()));
         }
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use plsync_journal::{
-    ClockChange, FailedFollowUp as Failed, FollowUp as Stored, FollowUpKey, Limits, Millis, Op, RecordId, RequestId,
-    Target,
+    ClockChange, FailedFollowUp as Failed, FollowUp as Stored, FollowUpKey, FollowUpState, Limits, ListedState, Millis,
+    Op, RecordId, RequestId, SentFollowUp, Target,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -49,8 +49,28 @@ impl FollowUp {
     }
 
     #[getter]
-    fn dead(&self) -> bool {
-        self.0.is_dead
+    fn state(&self) -> &'static str {
+        match self.0.state {
+            FollowUpState::Waiting => "pending",
+            FollowUpState::Dead => "dead",
+            FollowUpState::Sent { .. } => "sent",
+        }
+    }
+
+    #[getter]
+    fn sent_at(&self) -> Option<u64> {
+        match self.0.state {
+            FollowUpState::Sent { at, .. } => Some(at.0),
+            FollowUpState::Waiting | FollowUpState::Dead => None,
+        }
+    }
+
+    #[getter]
+    fn status(&self) -> Option<u16> {
+        match self.0.state {
+            FollowUpState::Sent { status, .. } => Some(status).filter(|status| *status > 0),
+            FollowUpState::Waiting | FollowUpState::Dead => None,
+        }
     }
 
     #[getter]
@@ -129,9 +149,33 @@ impl Store {
         Ok(wrap(py.detach(|| self.journal().followups(target)).or_raise(py)?))
     }
 
+    #[pyo3(signature = (*, record_id = None, request_id = None))]
+    fn sent_followups(
+        &self,
+        py: Python<'_>,
+        record_id: Option<[u8; 16]>,
+        request_id: Option<u64>,
+    ) -> PyResult<Vec<FollowUp>> {
+        let target = one_target(record_id, request_id)?;
+        Ok(wrap(py.detach(|| self.journal().sent_followups(target)).or_raise(py)?))
+    }
+
     #[pyo3(signature = (limit = 100))]
     fn dead_followups(&self, py: Python<'_>, limit: usize) -> PyResult<Vec<FollowUp>> {
         Ok(wrap(py.detach(|| self.journal().dead_followups(limit)).or_raise(py)?))
+    }
+
+    #[pyo3(signature = (state, before = None, limit = 100))]
+    fn list_followups(
+        &self,
+        py: Python<'_>,
+        state: &str,
+        before: Option<FollowUpKey>,
+        limit: usize,
+    ) -> PyResult<Vec<FollowUp>> {
+        let state = ListedState::from_name(state)
+            .ok_or_else(|| PyValueError::new_err("the state of a follow-up is pending, dead or sent"))?;
+        Ok(wrap(py.detach(|| self.journal().list_followups(state, before, limit)).or_raise(py)?))
     }
 
     #[pyo3(signature = (limit, lease_ms, now_ms, max_bytes = 4 << 20))]
@@ -148,8 +192,9 @@ impl Store {
         Ok(wrap(py.detach(|| self.journal().claim_followups(limits, lease, Millis(now_ms))).or_raise(py)?))
     }
 
-    fn followups_done(&self, py: Python<'_>, keys: Vec<FollowUpKey>) -> PyResult<()> {
-        py.detach(|| self.journal().followups_done(&keys)).or_raise(py)
+    fn followups_done(&self, py: Python<'_>, done: Vec<(FollowUpKey, u16)>, now_ms: u64) -> PyResult<()> {
+        let done: Vec<_> = done.into_iter().map(|(key, status)| SentFollowUp { key, status }).collect();
+        py.detach(|| self.journal().followups_done(&done, Millis(now_ms))).or_raise(py)
     }
 
     fn followups_failed(&self, py: Python<'_>, failed: Vec<FailedFollowUp>) -> PyResult<()> {
@@ -169,6 +214,12 @@ impl Store {
     fn requeue_followups(&self, py: Python<'_>, record_id: Option<[u8; 16]>, request_id: Option<u64>) -> PyResult<u64> {
         let target = target(record_id, request_id)?;
         py.detach(|| self.journal().requeue_followups(target)).or_raise(py)
+    }
+
+    #[pyo3(signature = (*, record_id = None, request_id = None))]
+    fn resend_followups(&self, py: Python<'_>, record_id: Option<[u8; 16]>, request_id: Option<u64>) -> PyResult<u64> {
+        let target = one_target(record_id, request_id)?;
+        py.detach(|| self.journal().resend_followups(target)).or_raise(py)
     }
 
     fn next_followup_due(&self, py: Python<'_>) -> PyResult<Option<u64>> {

@@ -44,7 +44,7 @@ report!(SkippedFile { name, reason });
 report!(Damage { segment, offset, reason } except { len: _ });
 report!(Stats {
     journal_id, records, open, opaque, callbacks, callbacks_dead, callback_error, followups, followups_stranded, followups_dead,
-    followup_error, lmdb_bytes, used_bytes, raw_bytes, stored_bytes, failures, last_failure, damaged, damage, exposed,
+    followups_sent, followup_error, lmdb_bytes, used_bytes, raw_bytes, stored_bytes, failures, last_failure, damaged, damage, exposed,
 } except { states, segments, spool_bytes, pruned_acked, pruned_unsent, quota, skipped, writers, oldest_unsent } with |py| {
     "format": FORMAT,
     "states": std::iter::zip(State::ALL.map(State::name), states).into_py_dict(py)?,
@@ -75,7 +75,7 @@ report!(Problem { kept } except { place, description } with |_py| {
     "where": place,
     "what": description,
 });
-report!(SalvageReport { records, events, acks, callbacks, followups, frames, damaged, lost, losses });
+report!(SalvageReport { records, events, acks, callbacks, followups, followups_sent, frames, damaged, lost, losses });
 report!(SinkBacklog { sink, waiting, owned, pids, dead, last_error });
 
 pub(super) fn dicts<T: Report>(py: Python<'_>, reports: Vec<T>) -> PyResult<Vec<Bound<'_, PyDict>>> {

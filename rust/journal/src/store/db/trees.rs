@@ -79,10 +79,13 @@ trees! {
     followups,
     /// When queues of follow-ups are due, and which follow-ups are dead.
     followup_work,
+    /// (record or request, number) -> a follow-up that was sent.
+    followups_sent,
 }
 
 /// Trees that a store of this format may lack, because an earlier version made it without them.
-const LATER_TREES: [&str; 5] = ["ack_order", "positions", "callbacks_due", "followups", "followup_work"];
+const LATER_TREES: [&str; 6] =
+    ["ack_order", "positions", "callbacks_due", "followups", "followup_work", "followups_sent"];
 
 /// Whether an earlier version made the store without some of the trees.
 pub(crate) fn lacks_later_trees(env: &Env<WithoutTls>, txn: &RoTxn) -> Result<bool> {

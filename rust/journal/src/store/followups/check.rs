@@ -4,6 +4,7 @@ use heed::RoTxn;
 
 use super::entry::FollowUpEntry;
 use super::queue::{FollowUpKey, Queue, is_listed_dead};
+use super::sent::SentEntry;
 use crate::Result;
 use crate::store::db::trees::{Trees, without_seal};
 use crate::store::records::transition::load;
@@ -44,6 +45,19 @@ pub(crate) fn problems(txn: &RoTxn, trees: &Trees) -> Result<Vec<&'static str>> 
         let (key, value) = entry?;
         if without_seal(key, value).is_none() {
             found.push("an entry of the work list of follow-ups is damaged");
+        }
+    }
+    for stored in trees.followups_sent.iter(txn)? {
+        let (key, value) = stored?;
+        let (Some(queue), Ok(_)) = (Queue::of(key), SentEntry::decode(key, value)) else {
+            found.push("a sent follow-up is damaged");
+            continue;
+        };
+        if matches!(queue, Queue::Record(seq) if load(txn, trees, seq).is_err()) {
+            found.push("a sent follow-up has no record");
+        }
+        if trees.followups.get(txn, key)?.is_some() {
+            found.push("a follow-up was sent, and waits too");
         }
     }
     Ok(found)

@@ -1,4 +1,4 @@
-//! The sender's side: it claims follow-ups, and removes, releases or fails them.
+//! The sender's side: it claims follow-ups, and releases or fails them.
 
 use std::time::Duration;
 
@@ -66,24 +66,19 @@ impl Store {
         })
     }
 
-    /// Removes follow-ups that `PromptLayer` has.
-    pub fn followups_done(&self, keys: &[FollowUpKey]) -> Result<()> {
-        self.edit(keys, |_, _| None)
-    }
-
     /// Stores failed tries: each follow-up waits until its time, or is dead.
     pub fn followups_failed(&self, failed: &[FailedFollowUp]) -> Result<()> {
         let keys: Vec<_> = failed.iter().map(|failed| failed.key).collect();
         self.edit(&keys, |at, entry| {
             let FailedFollowUp { error, not_before, dead, .. } = &failed[at];
             let attempts = entry.attempts.saturating_add(1);
-            Some(FollowUpEntry { attempts, due: *not_before, is_dead: *dead, last_error: error.clone(), ..entry })
+            FollowUpEntry { attempts, due: *not_before, is_dead: *dead, last_error: error.clone(), ..entry }
         })
     }
 
     /// Releases claimed follow-ups that were not tried: they are due at once.
     pub fn release_followups(&self, keys: &[FollowUpKey]) -> Result<()> {
-        self.edit(keys, |_, entry| Some(FollowUpEntry { due: Millis::EPOCH, ..entry }))
+        self.edit(keys, |_, entry| FollowUpEntry { due: Millis::EPOCH, ..entry })
     }
 
     /// When the next follow-up that may be sent is due; [`Millis::EPOCH`] for one that never waited.
@@ -102,7 +97,7 @@ impl Store {
             }
             Ok(moved)
         })?;
-        self.edit(&keys, |_, entry| Some(FollowUpEntry { due: clock.shift(entry.due, longest), ..entry }))?;
+        self.edit(&keys, |_, entry| FollowUpEntry { due: clock.shift(entry.due, longest), ..entry })?;
         Ok(keys.len() as u64)
     }
 }

@@ -10,7 +10,9 @@ pub(crate) const MAX_PAYLOAD: usize = 1 << 20;
 /// The longest error text of a follow-up, in bytes.
 const MAX_ERROR: usize = 1000;
 /// dead u8 | op u8 | length of the error u16 | attempts u32 | due u64 | queued u64, then the error, the payload and the seal.
-const FIXED: usize = 24;
+pub(super) const FIXED: usize = 24;
+/// The first byte of a follow-up that was sent. A waiting or dead follow-up begins with 0 or 1.
+pub(super) const SENT: u8 = 2;
 
 /// The operation of a follow-up on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +80,7 @@ impl FollowUpEntry {
         let error_len = usize::from(u16::from_le_bytes(array(bytes, 2)));
         let (error, payload) = bytes[FIXED..].split_at_checked(error_len).ok_or_else(damaged)?;
         Ok(Self {
-            is_dead: bytes[0] != 0,
+            is_dead: Some(bytes[0]).filter(|state| *state < SENT).ok_or_else(damaged)? != 0,
             op: Op::from_u8(bytes[1]).ok_or_else(damaged)?,
             attempts: u32::from_le_bytes(array(bytes, 4)),
             due: Millis(u64::from_le_bytes(array(bytes, 8))),

@@ -1,12 +1,14 @@
 //! Follow-ups: scores, metadata, prompt links and groups that wait for a request id, or to be sent.
 //!
 //! The follow-ups of one record are sent in order, once the record has its request id. Follow-ups of different records do not wait for
-//! each other. One that `PromptLayer` refused is dead: it is kept, and blocks no other.
+//! each other. One that `PromptLayer` refused is dead: it is kept, and blocks no other. One that was sent is kept too: `sent`.
 
 mod check;
 mod claim;
 mod entry;
+mod list;
 pub(crate) mod queue;
+pub(crate) mod sent;
 
 use heed::RoTxn;
 
@@ -22,8 +24,11 @@ pub use claim::FailedFollowUp;
 pub(crate) use entry::FollowUpEntry;
 use entry::MAX_PAYLOAD;
 pub use entry::Op;
+pub use list::ListedState;
 pub use queue::FollowUpKey;
-use queue::{Queue, put, put_work, remove};
+use queue::{Queue, put, put_work};
+pub(crate) use sent::SentEntry;
+pub use sent::SentFollowUp;
 
 /// How many entries are counted at most for a number that has no counter.
 const COUNT_AT_MOST: usize = 100_000;
@@ -35,6 +40,22 @@ pub enum Target {
     Record(RecordId),
     /// A request by its id. If a record has that id, the record is meant.
     Request(RequestId),
+}
+
+/// Where a follow-up is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FollowUpState {
+    /// It waits for a request id, or to be sent.
+    Waiting,
+    /// `PromptLayer` refused it. It is sent again only when it is requeued.
+    Dead,
+    /// `PromptLayer` has it.
+    Sent {
+        /// When the response came.
+        at: Millis,
+        /// The HTTP status of the response; 0 when it is unknown.
+        status: u16,
+    },
 }
 
 /// A follow-up and its state.
@@ -50,11 +71,11 @@ pub struct FollowUp {
     pub record: Option<RecordId>,
     /// The request id, once it is known.
     pub request: Option<RequestId>,
-    /// Whether `PromptLayer` refused it. A dead follow-up is sent again only when it is requeued.
-    pub is_dead: bool,
+    /// Whether it waits, is dead, or was sent.
+    pub state: FollowUpState,
     /// How many tries failed.
     pub attempts: u32,
-    /// When it is due.
+    /// When it is due; [`Millis::EPOCH`] after it was sent.
     pub due: Millis,
     /// When it was queued.
     pub queued_at: Millis,
@@ -76,6 +97,7 @@ pub(crate) struct Tally {
     /// How many of these belong to dead or held records.
     pub(crate) stranded: u64,
     pub(crate) dead: u64,
+    pub(crate) sent: u64,
     pub(crate) error: Option<String>,
 }
 
@@ -105,7 +127,7 @@ impl Store {
         })
     }
 
-    /// The follow-ups of a record or request, in order.
+    /// The follow-ups of a record or request that wait or are dead, in order.
     pub fn followups(&self, target: Target) -> Result<Vec<FollowUp>> {
         self.db().read(|txn, trees| {
             let Some(queue) = find(txn, trees, target)? else { return Ok(Vec::new()) };
@@ -136,22 +158,19 @@ impl Store {
                 of => queue::dead_keys(txn, trees, of.flatten(), usize::MAX),
             }
         })?;
-        self.edit(&keys, |_, entry| Some(FollowUpEntry { is_dead: false, due: Millis::EPOCH, ..entry }))?;
+        self.edit(&keys, |_, entry| FollowUpEntry { is_dead: false, due: Millis::EPOCH, ..entry })?;
         Ok(keys.len() as u64)
     }
 
-    /// Changes follow-ups in one transaction, or removes those for which `edit` returns `None`. A missing one is skipped.
-    fn edit(&self, keys: &[FollowUpKey], edit: impl Fn(usize, FollowUpEntry) -> Option<FollowUpEntry>) -> Result<()> {
+    /// Changes follow-ups in one transaction. A missing one is skipped.
+    fn edit(&self, keys: &[FollowUpKey], edit: impl Fn(usize, FollowUpEntry) -> FollowUpEntry) -> Result<()> {
         if keys.is_empty() {
             return Ok(());
         }
         self.db().write(|txn, trees| {
             for (at, key) in keys.iter().enumerate() {
                 let (Some(queue), Some(entry)) = (Queue::of(key), stored(txn, trees, key)?) else { continue };
-                queue.change(txn, trees, |txn| match edit(at, entry) {
-                    Some(entry) => put(txn, trees, key, &entry),
-                    None => remove(txn, trees, key),
-                })?;
+                queue.change(txn, trees, |txn| put(txn, trees, key, &edit(at, entry)))?;
             }
             Ok(())
         })
@@ -163,6 +182,7 @@ pub(crate) fn tally(txn: &RoTxn, trees: &Trees) -> Result<Tally> {
     let dead = queue::dead_keys(txn, trees, None, COUNT_AT_MOST)?;
     let mut tally = Tally { dead: dead.len() as u64, ..Tally::default() };
     tally.waiting = trees.followups.len(txn)?.saturating_sub(tally.dead);
+    tally.sent = trees.followups_sent.len(txn)?;
     tally.error = match dead.last() {
         Some(key) => stored(txn, trees, key)?.map(|entry| entry.last_error),
         None => None,
@@ -212,22 +232,27 @@ fn stored(txn: &RoTxn, trees: &Trees, key: &FollowUpKey) -> Result<Option<Follow
     Ok(trees.followups.get(txn, key)?.and_then(|value| FollowUpEntry::decode(key, value).ok()))
 }
 
-fn read(txn: &RoTxn, trees: &Trees, queue: Queue, key: FollowUpKey, entry: FollowUpEntry) -> Result<FollowUp> {
-    let (record, request) = match queue {
+/// The record and the request of a queue, as far as they are known.
+fn targets(txn: &RoTxn, trees: &Trees, queue: Queue) -> Result<(Option<RecordId>, Option<RequestId>)> {
+    Ok(match queue {
         Queue::Record(seq) => {
             let ack = trees.acks.get(txn, &seq_key(seq))?.and_then(|stored| without_seal(&seq_key(seq), stored));
             let request = ack.and_then(|ack| ack.first_chunk()).map(|ack| Ack::decode(*ack).request_id);
             (load(txn, trees, seq).ok().map(|row| row.id), request)
         }
         Queue::Request(id) => (None, Some(id)),
-    };
+    })
+}
+
+fn read(txn: &RoTxn, trees: &Trees, queue: Queue, key: FollowUpKey, entry: FollowUpEntry) -> Result<FollowUp> {
+    let (record, request) = targets(txn, trees, queue)?;
     Ok(FollowUp {
         key,
         op: entry.op,
         payload: entry.payload,
         record,
         request,
-        is_dead: entry.is_dead,
+        state: if entry.is_dead { FollowUpState::Dead } else { FollowUpState::Waiting },
         attempts: entry.attempts,
         due: entry.due,
         queued_at: entry.queued_at,

@@ -206,7 +206,14 @@ pub(super) fn put_work(txn: &mut RwTxn, trees: &Trees, key: &WorkKey) -> Result<
     Ok(trees.followup_work.put(txn, key, &with_seal(key, Vec::new()))?)
 }
 
-fn dead_key(key: &FollowUpKey) -> WorkKey {
+/// The first and the last possible key of a dead follow-up.
+pub(super) fn dead_range() -> (WorkKey, WorkKey) {
+    let mut last = [0xff; 18];
+    last[0] = DEAD;
+    (dead_key(&[0; 17]), last)
+}
+
+pub(super) fn dead_key(key: &FollowUpKey) -> WorkKey {
     let mut dead = [DEAD; 18];
     dead[1..].copy_from_slice(key);
     dead

@@ -1,7 +1,7 @@
 //! The quota: how much a journal may hold, and which records are pruned first when it holds more.
 //!
-//! A pruned record loses its bodies. Its id, labels, state and ack stay. So its request id can still be found, and a repeated event is
-//! recognised. Nothing is removed unless a quota is set.
+//! A pruned record loses its bodies and its sent follow-ups. Its id, labels, state and ack stay. So its request id can still be found,
+//! and a repeated event is recognised. Nothing is removed unless a quota is set.
 
 use std::ops::Bound;
 use std::time::Duration;
@@ -16,6 +16,8 @@ use crate::store::callbacks::CallbackEntry;
 use crate::store::db::trees::{
     PART_END, PART_START, callback_key, parked_key, record_key, seq_key, tail_seq, with_seal, without_seal,
 };
+use crate::store::followups::queue::Queue;
+use crate::store::followups::sent::{prune_requests, remove_sent};
 use crate::time::whole_ms;
 use crate::{Millis, Result, Seq};
 
@@ -135,9 +137,14 @@ impl Store {
         Ok(total)
     }
 
-    /// Prunes in one transaction. Returns whether it found a record to prune.
+    /// Prunes in one transaction. Returns whether it found something to prune.
     fn prune(&self, policy: QuotaPolicy, share: Share, total: &mut PruneCounts) -> Result<bool> {
-        let pruned = self.db().write(|txn, trees| {
+        let (pruned, requests) = self.db().write(|txn, trees| {
+            // Nothing depends on a sent follow-up without a record.
+            let requests = prune_requests(txn, trees, share.records, share.bytes, share.before)?;
+            if requests > 0 {
+                return Ok((PruneCounts::default(), requests));
+            }
             let mut change = Change::begin(txn, trees, Millis::now())?;
             let before = change.counts.clone();
             let mut left = share;
@@ -150,11 +157,11 @@ impl Store {
             if change.counts != before {
                 change.finish()?;
             }
-            Ok(PruneCounts { acked, unsent })
+            Ok((PruneCounts { acked, unsent }, 0))
         })?;
         total.acked += pruned.acked;
         total.unsent += pruned.unsent;
-        Ok(pruned != PruneCounts::default())
+        Ok(pruned != PruneCounts::default() || requests > 0)
     }
 }
 
@@ -192,7 +199,7 @@ fn prune_acked(change: &mut Change, left: &mut Share) -> Result<u64> {
             from = Some(from.map_or(seq, |from| from.min(seq)));
             break;
         }
-        remove_bodies(change, seq, left)?;
+        remove_content(change, seq, left)?;
         row.flags |= FLAG_PRUNED;
         change.save(seq, &row)?;
         pruned += 1;
@@ -225,7 +232,7 @@ fn prune_unsent(change: &mut Change, left: &mut Share) -> Result<u64> {
             parked_from = seq;
             break;
         }
-        remove_bodies(change, seq, left)?;
+        remove_content(change, seq, left)?;
         change.update(seq, mark_pruned)?;
         pruned += 1;
     }
@@ -241,7 +248,8 @@ fn mark_pruned(row: &mut StateRow) {
     }
 }
 
-fn remove_bodies(change: &mut Change, seq: Seq, left: &mut Share) -> Result<()> {
+/// Removes the bodies of a record, and its sent follow-ups.
+fn remove_content(change: &mut Change, seq: Seq, left: &mut Share) -> Result<()> {
     for part in [PART_START, PART_END] {
         let key = record_key(seq, part);
         let Some(stored) = change.trees.records.get(change.txn, &key)? else { continue };
@@ -251,6 +259,8 @@ fn remove_bodies(change: &mut Change, seq: Seq, left: &mut Share) -> Result<()> 
         change.counts.stored_bytes = change.counts.stored_bytes.saturating_sub(bytes);
         left.bytes = left.bytes.saturating_sub(bytes);
     }
+    let sent = remove_sent(change.txn, change.trees, Queue::Record(seq))?;
+    left.bytes = left.bytes.saturating_sub(sent);
     left.records = left.records.saturating_sub(1);
     Ok(())
 }
