@@ -12,7 +12,7 @@ from tests.support.commands import printed, run
 from tests.support.root import ROOT
 
 FILTERS = {"--tag", "--model", "--state", "--status", "--since", "--until", "--text", "-n", "--limit"}
-EVERYWHERE = {"--journal", "--json", "-h", "--help"}
+EVERYWHERE = {"--journal", "--workspace", "--json", "-h", "--help"}
 OPTIONS = {
     "run": {"--once", "--callbacks", "--exec", "--no-callbacks", "--batch", "--in-flight", "--settle"},
     "status": set(),
@@ -28,9 +28,9 @@ OPTIONS = {
     "salvage": set(),
     "prompts": set(),
 }
-PROMPTS = {"pull": {"--version", "--label", "--changed"}, "list": set()}
+PROMPTS = {"pull": {"--version", "--label", "--changed", "--workspace"}, "list": set()}
 # Salvage has its journals as arguments; prompts use no journal.
-COMMON = {"salvage": EVERYWHERE - {"--journal"}, "prompts": {"-h", "--help"}}
+COMMON = {"salvage": {"--json", "-h", "--help"}, "prompts": {"-h", "--help"}}
 
 
 def options(text: str) -> set[str]:
@@ -44,7 +44,7 @@ def test_help_lists_every_command(tmp_path: Path) -> None:
     assert "A flight recorder for LLM calls" in text
     commands = text.split("Commands", 1)[1]
     assert re.findall(r"^\W{1,3}([a-z]+)  ", commands, re.MULTILINE) == list(OPTIONS)
-    assert options(text) == {"--journal", "--version", "-h", "--help"}
+    assert options(text) == {"--journal", "--workspace", "--version", "-h", "--help"}
 
 
 @pytest.mark.parametrize("command", OPTIONS)
@@ -57,7 +57,7 @@ def test_every_command_has_the_options_documented(tmp_path: Path, command: str) 
 @pytest.mark.parametrize("command", PROMPTS)
 def test_every_command_for_prompts_has_the_options_documented(tmp_path: Path, command: str) -> None:
     text = printed(tmp_path, "prompts", command, "--help", COLUMNS="100")
-    assert options(text) == PROMPTS[command] | EVERYWHERE - {"--journal"}
+    assert options(text) == PROMPTS[command] | {"--json", "-h", "--help"}
     assert f"`plsync prompts {command}" in documented()
     assert all(option in documented() for option in PROMPTS[command])
 

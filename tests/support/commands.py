@@ -14,7 +14,8 @@ PLSYNC = Path(sys.executable).with_name("plsync")
 
 def environment(journal: Path, **variables: str) -> dict[str, str]:
     """A wide, plain terminal in UTC, and nothing of the caller's."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT", "XDG_STATE_HOME") if name in os.environ}
+    names = ("PATH", "HOME", "SYSTEMROOT", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     return {**kept, "PLSYNC_JOURNAL": str(journal), "TZ": "UTC", "PYTHONWARNINGS": "error", **variables}
 
 

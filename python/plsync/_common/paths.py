@@ -7,7 +7,15 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Final
 
-__all__ = ["JOURNAL_VARIABLE", "PROMPTS_VARIABLE", "current_journal", "default_journal", "prompt_cache"]
+__all__ = [
+    "JOURNAL_VARIABLE",
+    "PROMPTS_VARIABLE",
+    "current_journal",
+    "default_journal",
+    "environment_journal",
+    "prompt_cache",
+    "workspace_journal",
+]
 
 JOURNAL_VARIABLE: Final = "PLSYNC_JOURNAL"
 PROMPTS_VARIABLE: Final = "PLSYNC_PROMPTS"
@@ -27,9 +35,31 @@ def default_journal() -> Path:
     """
     if (current := current_journal.get()) is not None:
         return current
+    return environment_journal()
+
+
+def environment_journal() -> Path:
+    """The directory in ``PLSYNC_JOURNAL``, else ``journal`` in the platform's user data directory of plsync.
+
+    Raises:
+        JournalError: as :func:`default_journal`.
+    """
     if named := os.environ.get(JOURNAL_VARIABLE):
         return _expanded(named, JOURNAL_VARIABLE)
     return _user_data(JOURNAL_VARIABLE) / "journal"
+
+
+def workspace_journal(name: str) -> Path:
+    """The directory of a workspace's journal when no configuration names one: ``journal-NAME`` beside the default.
+
+    Args:
+        name: the workspace, which is no path.
+
+    Raises:
+        JournalError: as :func:`default_journal`.
+    """
+    parent, last = os.path.split(os.path.abspath(environment_journal()))
+    return Path(parent) / f"{last or 'journal'}-{name}"
 
 
 def prompt_cache() -> Path:

@@ -32,6 +32,7 @@ from plsync.cli.salvage import salvage
 from plsync.cli.show import show
 from plsync.cli.status import status
 from plsync.cli.tail import tail
+from plsync.cli.workspaces import set_named, with_workspace
 from plsync.errors import PlsyncError
 
 __all__ = ["app", "main"]
@@ -77,25 +78,27 @@ _VERSION = typer.Option("--version", help="Print the version and exit.", callbac
 @app.callback()
 def plsync(
     journal: options.Journal = None,
+    workspace: options.Workspace = None,
     _version: Annotated[bool, _VERSION] = False,
 ) -> None:
     """A flight recorder for LLM calls: read the journal, and send its records to PromptLayer."""
     if journal is not None:
         # Before the command's name, the option sets the variable for every command.
         os.environ[JOURNAL_VARIABLE] = str(journal)
+    set_named(journal, workspace)
 
 
 app.command("run")(run)
-app.command("status")(status)
-app.command("list")(list_records)
-app.command("show")(show)
-app.command("tail")(tail)
-app.command("acks")(acks)
-app.command("retry")(retry)
-app.command("export")(export)
-app.command("check")(check)
-app.command("quota")(quota)
-app.command("compact")(compact)
+app.command("status")(with_workspace(status))
+app.command("list")(with_workspace(list_records))
+app.command("show")(with_workspace(show))
+app.command("tail")(with_workspace(tail))
+app.command("acks")(with_workspace(acks))
+app.command("retry")(with_workspace(retry))
+app.command("export")(with_workspace(export))
+app.command("check")(with_workspace(check))
+app.command("quota")(with_workspace(quota))
+app.command("compact")(with_workspace(compact))
 app.command("salvage")(salvage)
 app.add_typer(prompts.app, name="prompts")
 

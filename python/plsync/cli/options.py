@@ -13,7 +13,20 @@ from plsync.journal.filters import Filters
 from plsync.journal.record import State as StateName
 from plsync.journal.record import Status as StatusName
 
-__all__ = ["Journal", "Json", "Limit", "Model", "OldestFirst", "Since", "State", "Status", "Tag", "Text", "Until"]
+__all__ = [
+    "Journal",
+    "Json",
+    "Limit",
+    "Model",
+    "OldestFirst",
+    "Since",
+    "State",
+    "Status",
+    "Tag",
+    "Text",
+    "Until",
+    "Workspace",
+]
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGO: Final = re.compile(r"(\d{1,6})([smhdw])")
@@ -109,6 +122,10 @@ Journal = Annotated[
         readable=False,
         help="The journal's directory. Default: $PLSYNC_JOURNAL, else the user data directory.",
     ),
+]
+Workspace = Annotated[
+    str | None,
+    typer.Option("--workspace", metavar="NAME", help="The journal of this workspace, in place of --journal."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
 Limit = Annotated[int, typer.Option("-n", "--limit", min=0, metavar="N", help="Show at most N records.")]

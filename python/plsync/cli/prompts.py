@@ -11,11 +11,17 @@ import typer
 from plsync._common.paths import prompt_cache
 from plsync.cli import humanize, options
 from plsync.cli.output import print_json, print_line, print_note
+from plsync.cli.workspaces import named
 from plsync.prompts.cache import CachedTemplate, all_caches
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Fetch prompt templates into a cache, and list the cached templates.")
+
+
+_WORKSPACE = Annotated[
+    str | None, typer.Option("--workspace", metavar="NAME", help="Use the key and the server of this workspace.")
+]
 
 
 @app.command()
@@ -32,11 +38,12 @@ def pull(
         bool, typer.Option("--changed", help="Only templates changed since the last full pull; may miss a moved label.")
     ] = False,
     json: options.Json = False,
+    workspace: _WORKSPACE = None,
 ) -> None:
     """Fetch prompt templates, so that `plsync.prompts.get` needs no network.
 
     Fetches the newest version and all labelled versions of each template.
-    Reads the key from PROMPTLAYER_API_KEY.
+    Reads the key from PROMPTLAYER_API_KEY or PROMPTLAYER_API_KEY_FILE.
     Exits with 1 if PromptLayer lacks a template, version or label.
     """
     from plsync.prompts.pull import pull as pull_prompts  # noqa: PLC0415 - imports an HTTP client
@@ -46,6 +53,7 @@ def pull(
         version=version,
         label=label,
         changed=changed,
+        workspace=named(None, workspace).workspace,
         on_fetched=(lambda _: None) if json else print_line,
     )
     if json:

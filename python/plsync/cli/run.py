@@ -15,6 +15,7 @@ from plsync.cli import options
 from plsync.cli.output import print_note
 from plsync.cli.systemd import notify
 from plsync.cli.tolerant_output import tolerate_failed_output
+from plsync.cli.workspaces import named
 from plsync.delivery.limits import MAX_BATCH_RECORDS, MAX_IN_FLIGHT
 from plsync.journal.journal import Journal
 
@@ -62,6 +63,7 @@ def run(
     settle: Annotated[float, _SETTLE] = 60.0,
     json: options.Json = False,
     journal: options.Journal = None,
+    workspace: options.Workspace = None,
 ) -> None:
     """Send the journal's records to PromptLayer, and deliver the request ids to callbacks.
 
@@ -85,8 +87,11 @@ def run(
     functions = None if no_callbacks else _functions(callbacks or [])
     command = None if exec_ is None else _command(exec_, to_stderr=json)
     # A service may start before the first program records, so it creates the journal.
-    with Journal.open(journal, create=not once) as opened, sole_sender(opened.path) as lock:
-        with PromptLayerClient.from_environment(policy.timeout) as client, Wake(opened.path) as wake:
+    chosen = named(journal, workspace)
+    # With both options the records of this journal go to this workspace.
+    directory = chosen.path() if chosen.journal is None else chosen.journal
+    with Journal.open(directory, create=not once) as opened, sole_sender(opened.path) as lock:
+        with PromptLayerClient.for_workspace(chosen.workspace, policy.timeout) as client, Wake(opened.path) as wake:
             dispatcher = CallbackDispatcher(opened, functions=functions, command=command, on_report=wake.interrupt)
             runner = Runner(
                 opened,

@@ -33,6 +33,9 @@ class DeliveryThread(JournalThread):
     _purpose = "sends records"
     _log = logging.getLogger("plsync.delivery")
 
+    workspace: str | None = None
+    """The workspace whose key is used; None for the key of the environment."""
+
     def _reset(self) -> None:
         self._runner: Runner | None = None
         self._logged: str | None = None
@@ -77,7 +80,7 @@ class DeliveryThread(JournalThread):
         with (
             Journal.open(self.path, create=True) as journal,
             sole_sender(journal.path) as lock,
-            PromptLayerClient.from_environment(policy.timeout) as client,
+            PromptLayerClient.for_workspace(self.workspace, policy.timeout) as client,
             Wake(journal.path) as wake,
         ):
             self._runner = runner = Runner(journal, client, policy, wake)

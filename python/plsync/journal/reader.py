@@ -43,6 +43,7 @@ class JournalReader:
         cls,
         path: str | os.PathLike[str] | None = None,
         *,
+        workspace: str | None = None,
         create: bool = False,
         force: bool = False,
         verify: bool = False,
@@ -54,6 +55,8 @@ class JournalReader:
 
         Args:
             path: its directory. Default: ``PLSYNC_JOURNAL``, else the user data directory.
+            workspace: opens the journal of this workspace instead: its path in the configuration file, else
+                ``journal-NAME`` beside the default journal.
             create: create the journal if there is none.
             force: open it on a network file system, too. Locks may fail there.
             verify: verify every page in any case. A failing disk can change a page without a write.
@@ -63,8 +66,10 @@ class JournalReader:
             JournalFormatError: the directory is not a journal, or a newer plsync wrote it.
             JournalCorrupt: the store is damaged; ``plsync salvage`` writes its readable records into a new journal.
             JournalError: it cannot be read (permission, disk), or is on a network file system and ``force`` is false.
+            ConfigError: ``workspace`` is set, and the configuration file is wrong.
+            ValueError: ``path`` and ``workspace`` are both set, or ``workspace`` is no name.
         """
-        directory = os.fspath(path if path is not None else default_journal())
+        directory = os.fspath(_directory(path, workspace))
         return cls(Store(directory, create=create, force=force, verify=verify))
 
     def close(self) -> None:
@@ -221,3 +226,11 @@ class JournalReader:
     def ack_cursor(self) -> str:
         """The cursor behind the newest ack: :meth:`acks` from it returns later ids only."""
         return acks.last_cursor(self._store)
+
+
+def _directory(path: str | os.PathLike[str] | None, workspace: str | None) -> str | os.PathLike[str]:
+    if workspace is None:
+        return default_journal() if path is None else path
+    from plsync.config.workspaces import journal_for  # noqa: PLC0415 - only workspaces need the configuration file
+
+    return journal_for(path, workspace)

@@ -15,7 +15,7 @@ import orjson
 
 from plsync._common.redaction import REDACTED, redact_text
 from plsync._common.spellings import SecretRedactor
-from plsync.config.keys import KeySource, VariableKey, environment_key
+from plsync.config.keys import KeySource, VariableKey
 from plsync.errors import AuthenticationError, SyncError
 from plsync.promptlayer import responses
 from plsync.promptlayer.connection import Connection, Response
@@ -23,7 +23,7 @@ from plsync.promptlayer.exchange import Exchange
 from plsync.promptlayer.outcomes import Outcome, Unauthorized, Unreachable, outcome_of_error
 from plsync.promptlayer.proxies import proxy_of_environment
 from plsync.promptlayer.server_url import ServerURL
-from plsync.promptlayer.settings import DEFAULT_BASE_URL, base_url
+from plsync.promptlayer.settings import DEFAULT_BASE_URL, Settings, settings_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -104,8 +104,30 @@ class PromptLayerClient:
             AuthenticationError: neither variable is set, both are set, or the key cannot be one.
             SyncError: ``PROMPTLAYER_BASE_URL`` cannot be used, or the environment's proxy cannot.
         """
-        source = environment_key() or VariableKey()
-        return cls(source.read(), base_url(), timeout=timeout, source=source)
+        return cls.connect(Settings.of_environment(), timeout)
+
+    @classmethod
+    def for_workspace(cls, name: str | None, timeout: float = 30.0) -> Self:
+        """A client of a workspace; None for the environment's key and URL.
+
+        Raises:
+            AuthenticationError: there is no key, or it cannot be read, or cannot be one.
+            ConfigError: the configuration file is wrong, or does not list the workspace.
+            SyncError: the URL cannot be used, or the environment's proxy cannot.
+        """
+        return cls.connect(settings_of(name), timeout)
+
+    @classmethod
+    def connect(cls, settings: Settings, timeout: float = 30.0) -> Self:
+        """A client with these settings. Reads the key.
+
+        Raises:
+            AuthenticationError: the key cannot be read, or cannot be one.
+            SyncError: the URL cannot be used, or the environment's proxy cannot.
+        """
+        # The URL first: a key command may prompt a person.
+        ServerURL.parse(settings.base_url, settings.named_by)
+        return cls(settings.key.read(), settings.base_url, timeout=timeout, source=settings.key)
 
     def renew_key(self) -> bool:
         """Read the key again, and use it for later requests. For any thread.

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import httpx
 
 from plsync.errors import SyncError
+from plsync.promptlayer.settings import BASE_URL_VARIABLE
 
 __all__ = ["ALLOW_HTTP_VARIABLE", "ServerURL"]
 
@@ -27,8 +28,12 @@ class ServerURL:
     url: httpx.URL
 
     @classmethod
-    def parse(cls, text: str) -> ServerURL:
-        """The URL in ``PROMPTLAYER_BASE_URL``.
+    def parse(cls, text: str, named_by: str = BASE_URL_VARIABLE) -> ServerURL:
+        """The URL of a server.
+
+        Args:
+            text: the URL.
+            named_by: the setting that names it, for messages.
 
         Raises:
             SyncError: it is no HTTP URL, or has a query or a fragment. So is an ``http://`` URL of another machine,
@@ -37,18 +42,17 @@ class ServerURL:
         url = _parsed(text)
         if url is None or url.scheme not in {"http", "https"} or not url.host:
             raise SyncError(
-                f"PROMPTLAYER_BASE_URL is {_shown(text)!r}, which is not an http or https URL; {_NOTHING_SENT}: "
-                "correct it"
+                f"{named_by} is {_shown(text)!r}, which is not an http or https URL; {_NOTHING_SENT}: correct it"
             )
         found = cls(url)
         if url.query or url.fragment:
             raise SyncError(
-                f"PROMPTLAYER_BASE_URL, a URL of {found.address}, has a query or a fragment, and plsync adds its paths "
+                f"{named_by}, a URL of {found.address}, has a query or a fragment, and plsync adds its paths "
                 f"to the URL; {_NOTHING_SENT}: remove the part from '?' or '#'"
             )
         if url.scheme == "http" and not found.is_loopback and os.environ.get(ALLOW_HTTP_VARIABLE, "").strip() != "1":
             raise SyncError(
-                f"PROMPTLAYER_BASE_URL is a URL of {found.address}, another machine, and http would send the API key "
+                f"{named_by} is a URL of {found.address}, another machine, and http would send the API key "
                 f"and the prompts unencrypted; {_NOTHING_SENT}: use https, or set {ALLOW_HTTP_VARIABLE}=1"
             )
         return found

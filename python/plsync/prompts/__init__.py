@@ -14,8 +14,10 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Literal, overload
 
+from plsync._common.api_key import variable_key
+from plsync.config.keys import VariableKey
 from plsync.errors import AuthenticationError, StalePrompt
-from plsync.promptlayer import settings
+from plsync.promptlayer.settings import Settings, settings_of
 from plsync.prompts.fetch import from_only_cache, from_promptlayer
 from plsync.prompts.template import Template
 from plsync.prompts.template_key import TemplateKey
@@ -35,6 +37,7 @@ def get(
     *,
     timeout: float = 2.0,
     max_age: float = 0.0,
+    workspace: str | None = None,
 ) -> Template: ...
 @overload
 def get(
@@ -45,6 +48,7 @@ def get(
     langchain: Literal[True],
     timeout: float = 2.0,
     max_age: float = 0.0,
+    workspace: str | None = None,
 ) -> PromptTemplate | ChatPromptTemplate: ...
 def get(
     name: str,
@@ -54,6 +58,7 @@ def get(
     *,
     timeout: float = 2.0,
     max_age: float = 0.0,
+    workspace: str | None = None,
 ) -> Template | PromptTemplate | ChatPromptTemplate:
     """A prompt template with its variables not filled in.
 
@@ -66,6 +71,7 @@ def get(
         langchain: True for a LangChain prompt template, False for PromptLayer's dict.
         timeout: seconds that PromptLayer has for its response, before the cached copy is used.
         max_age: seconds for which a cached copy is used without a query.
+        workspace: the workspace of the configuration file whose key and server are used. Default: the environment's.
 
     Returns:
         A :class:`Template`; with ``langchain`` the result of its ``to_langchain()``. If PromptLayer may have a newer
@@ -76,12 +82,15 @@ def get(
         PromptUnavailable: PromptLayer did not respond, and there is no cached copy.
         AuthenticationError: the API key is missing or was refused, and there is no cached copy.
         PromptError: an argument is invalid, PromptLayer refused the request, or LangChain has no such template.
+        ConfigError: ``workspace`` is set, and the configuration file is wrong or does not list it.
+        ValueError: ``workspace`` is no name.
 
     >>> prompts.get("example", label="prod", langchain=True).format(product="toasters")  # doctest: +SKIP
     'A name for toasters?'
     """
     key = TemplateKey.from_arguments(name, version, label)
-    api_key, base_url = _readable_key(), settings.base_url()
+    connection = settings_of(workspace)
+    api_key, base_url = _readable_key(connection), connection.base_url
     if api_key is None or isinstance(api_key, AuthenticationError):
         try:
             template = from_only_cache(key, base_url)
@@ -94,10 +103,10 @@ def get(
     return template.to_langchain() if langchain else template
 
 
-def _readable_key() -> str | AuthenticationError | None:
+def _readable_key(connection: Settings) -> str | AuthenticationError | None:
     """The key; or the reason that it cannot be read, so that the cache can be used; or None without a setting."""
     try:
-        return settings.api_key()
+        return None if connection.key == VariableKey() and variable_key() is None else connection.key.read()
     except AuthenticationError as error:
         return error
 

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from plsync._common.api_key import redact_api_keys
+from plsync._common.api_key import redact_api_keys, variable_key
 from plsync._common.paths import prompt_cache
+from plsync.config.keys import VariableKey
 from plsync.errors import AuthenticationError, Offline, PromptError, Rejected, SyncError
-from plsync.promptlayer import settings
+from plsync.promptlayer.settings import settings_of
 from plsync.prompts.cache import TemplateCache
 from plsync.prompts.template_key import TemplateKey
 
@@ -66,6 +67,7 @@ def pull(
     version: int | None = None,
     label: str | None = None,
     changed: bool = False,
+    workspace: str | None = None,
     on_fetched: Callable[[str], object] = lambda _: None,
 ) -> PullReport:
     """Fetch prompt templates into the cache: the newest version and all labelled versions of each.
@@ -76,6 +78,7 @@ def pull(
         label: fetch only the version with this label.
         changed: fetch only templates that changed since the last pull of all templates. PromptLayer does not document
             whether a moved label counts as a change.
+        workspace: the workspace of the configuration file whose key and server are used. Default: the environment's.
         on_fetched: is called with the name of each fetched template.
 
     Returns:
@@ -88,22 +91,25 @@ def pull(
         SyncError: PromptLayer sent no clear response. Templates that were fetched before are kept.
         PromptError: an argument is invalid.
         OSError: the cache cannot be written.
+        ConfigError: ``workspace`` is set, and the configuration file is wrong or does not list it.
+        ValueError: ``workspace`` is no name.
     """
     names = list(names)
     _check(names, version, label)
-    api_key, base_url = settings.api_key(), settings.base_url()
-    if api_key is None:
+    connection = settings_of(workspace)
+    if connection.key == VariableKey() and variable_key() is None:
         raise AuthenticationError(
             "PROMPTLAYER_API_KEY is not set; no prompt template was fetched: export PROMPTLAYER_API_KEY=pl_..., or set "
             "PROMPTLAYER_API_KEY_FILE"
         )
+    api_key, base_url = connection.key.read(), connection.base_url
     # An HTTP client is slow to import.
     from plsync.promptlayer.client import PromptLayerClient  # noqa: PLC0415
 
     cache = TemplateCache.for_account(prompt_cache(), base_url, api_key)
     report = PullReport()
     began = datetime.now(timezone.utc)
-    with PromptLayerClient(api_key, base_url) as client:
+    with PromptLayerClient(api_key, base_url, source=connection.key) as client:
         wanted = iter(names) if names else _names(client, label, cache.pulled_at() if changed else None)
         for name, versions in _fetch_all(wanted, lambda name: _fetch(client, name, version, label)):
             if versions is None:

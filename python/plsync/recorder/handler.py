@@ -73,6 +73,7 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
         redact: Redact | None = None,
         content: bool = True,
         sync: Literal["thread"] | None = None,
+        workspace: str | None = None,
     ) -> None:
         """Attaches to a journal. The first call creates and writes the journal.
 
@@ -91,12 +92,16 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
             content: False keeps prompts, messages, answers and error texts out of the journal.
             sync: ``"thread"`` also sends the records, in a thread of this process, like ``plsync run``. By default the
                 handler uses no network.
+            workspace: records in the journal of this workspace, in place of ``journal``. ``docs/guide/workspaces.md``
+                describes workspaces. The name needs no configuration file: its journal is then ``journal-NAME`` beside
+                the default journal.
 
         Any other failure, such as an account without a home directory, is a warning. The calls of the program
         continue, and ``failures`` counts the events that are lost.
 
         Raises:
-            ValueError: another ``durability`` or ``sync``, or an argument of another type.
+            ValueError: another ``durability`` or ``sync``, an argument of another type, a ``workspace`` that is no
+                name, or one beside a ``journal``.
         """
         if sync not in (None, "thread"):
             raise ValueError(f'sync is "thread" or None, not {sync!r}')
@@ -107,12 +112,13 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
                 raise ValueError(f"{name} is a function or None, not {type(function).__name__}")
         self._tags = _tags(pl_tags)
         self._problems: list[str] = []
-        self._path = self._attempted("the journal has no path", lambda: _journal_path(journal))
+        self._path = self._attempted("the journal has no path", lambda: self._journal_path(journal, workspace))
         self._durability: Literal["process", "power"] = durability
         self._redact = redact
         self._content = content
         self._callback = pl_id_callback
         self._sync = sync
+        self._workspace = workspace
         self._sink: str | None = None
         self._open()
 
@@ -130,6 +136,7 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
             from plsync.delivery.in_process import DeliveryThread  # noqa: PLC0415 - few handlers need a thread
 
             self._delivery_thread = DeliveryThread.for_journal(path)
+            self._delivery_thread.workspace = self._workspace
 
         path, callback = self._path, self._callback
         if path is not None and callback is not None:
@@ -148,6 +155,19 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
         for problem in self._problems:
             self._recorder.note_failure(problem)
         self._attach(self._recorder, self._on_started if self._callback_thread or self._delivery_thread else None)
+
+    def _journal_path(self, journal: str | os.PathLike[str] | Journal | None, workspace: str | None) -> str:
+        if workspace is None:
+            return _journal_path(journal)
+        from plsync.config.workspaces import check_name, recording_journal  # noqa: PLC0415 - few handlers name one
+
+        if journal is not None:
+            raise _WrongArgument("a journal and a workspace exclude each other: a workspace has its own journal")
+        try:
+            check_name(workspace)
+        except ValueError as error:
+            raise _WrongArgument(str(error)) from None
+        return str(recording_journal(workspace, self._problems.append))
 
     def _attempted(self, failure: str, attempt: Callable[[], _T]) -> _T | None:
         """The result of a step of the constructor. A failure is noted, and does not reach the program."""

@@ -1,0 +1,75 @@
+"""The options ``--journal`` and ``--workspace``, which name the journal of a command."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from plsync.cli import options
+
+__all__ = ["Named", "named", "set_named", "with_workspace"]
+
+
+@dataclass(frozen=True)
+class Named:
+    """The journal that the command line names."""
+
+    journal: Path | None = None
+    workspace: str | None = None
+
+    def path(self) -> Path | None:
+        """The journal's directory; None for the default journal.
+
+        Raises:
+            BadParameter: both options are set, or the workspace is no name.
+            ConfigError: the configuration file is wrong.
+        """
+        if self.workspace is None:
+            return self.journal
+        from plsync.config.workspaces import journal_for  # noqa: PLC0415 - few commands name a workspace
+
+        try:
+            return journal_for(self.journal, self.workspace)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--workspace") from None
+
+
+# The options before the name of the command.
+_before = Named()
+
+
+def set_named(journal: Path | None, workspace: str | None) -> None:
+    """Keep the options before the name of the command, for :func:`named`."""
+    global _before  # noqa: PLW0603 - a process runs one command
+    _before = Named(journal, workspace)
+
+
+def named(journal: Path | None, workspace: str | None) -> Named:
+    """The journal that the options of a command name, else the options before its name."""
+    return _before if journal is None and workspace is None else Named(journal, workspace)
+
+
+def with_workspace(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the option ``--journal``, which also takes ``--workspace``."""
+
+    @functools.wraps(command)
+    def wrapped(*, journal: Path | None = None, workspace: str | None = None, **more: Any) -> None:
+        command(journal=named(journal, workspace).path(), **more)
+
+    signature = inspect.signature(command, eval_str=True)
+    option = inspect.Parameter("workspace", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=options.Workspace)
+    keyword_only = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in signature.parameters.values()
+    ]
+    wrapped.__signature__ = signature.replace(parameters=[*keyword_only, option])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {
+        parameter.name: parameter.annotation
+        for parameter in wrapped.__signature__.parameters.values()  # type: ignore[attr-defined]
+    }
+    return wrapped

@@ -1,0 +1,103 @@
+"""The journal and the connection of a workspace, by its name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from plsync._common.paths import environment_journal, workspace_journal
+from plsync.config.file import Config, Workspace, is_workspace_name, read_config
+from plsync.errors import ConfigError, JournalError
+
+__all__ = ["check_name", "journal_for", "journal_of", "recording_journal", "unlisted_journals", "workspace_of"]
+
+
+def check_name(name: object) -> str:
+    """The name of a workspace, checked.
+
+    Raises:
+        ValueError: it is no name.
+    """
+    if not isinstance(name, str) or not is_workspace_name(name):
+        shown = repr(name) if isinstance(name, str) else type(name).__name__
+        raise ValueError(
+            f"{shown:.100} is no name of a workspace: use up to 64 of a-z, 0-9, - and _, with a letter or digit first"
+        )
+    return name
+
+
+def journal_of(name: str) -> Path:
+    """The journal of a workspace: the path in the configuration file, else ``journal-NAME`` beside the default journal.
+
+    The file need not list the workspace, and no key is read.
+
+    Raises:
+        ValueError: it is no name of a workspace.
+        ConfigError: the configuration file is wrong.
+        JournalError: the account has no home directory.
+    """
+    check_name(name)
+    config = read_config()
+    listed = None if config is None else config.workspaces.get(name)
+    return workspace_journal(name) if listed is None else listed.journal
+
+
+def journal_for(path: object | None, workspace: str) -> Path:
+    """The journal of a workspace, for a function that takes a path or a workspace.
+
+    Raises:
+        ValueError: both are set, or the workspace is no name.
+        ConfigError, JournalError: as :func:`journal_of`.
+    """
+    if path is not None:
+        raise ValueError("a journal and a workspace exclude each other: a workspace has its own journal")
+    return journal_of(workspace)
+
+
+def recording_journal(name: str, on_error: Callable[[str], object]) -> Path:
+    """The journal of a workspace for a program that records, which a wrong configuration file must not stop.
+
+    Args:
+        name: the workspace.
+        on_error: called with the reason if the configuration file is wrong. The journal is then the one beside the
+            default journal.
+
+    Raises:
+        ValueError, JournalError: as :func:`journal_of`.
+    """
+    try:
+        return journal_of(name)
+    except ConfigError as error:
+        path = workspace_journal(name)
+        on_error(f"{error}; calls of workspace {name!r} are recorded in {path}")
+        return path
+
+
+def workspace_of(name: str) -> Workspace:
+    """A workspace to send for. Without a configuration file its key and URL are in the environment.
+
+    Raises:
+        ValueError: it is no name of a workspace.
+        ConfigError: the configuration file is wrong, or does not list the workspace.
+        JournalError: the account has no home directory.
+    """
+    check_name(name)
+    config = read_config()
+    return Workspace(name, workspace_journal(name), None, None) if config is None else config.workspace(name)
+
+
+def unlisted_journals(config: Config) -> list[Path]:
+    """The default journal and the journals of workspaces beside it that a configuration file does not list."""
+    listed = {os.path.realpath(workspace.journal) for workspace in config.workspaces.values()}
+    found: list[Path] = []
+    with contextlib.suppress(OSError, JournalError):
+        default = Path(os.path.abspath(environment_journal()))
+        beside = sorted(default.parent.glob(f"{default.name}-*"))
+        for path in (default, *beside):
+            name = path.name[len(default.name) + 1 :]
+            is_journal = (path / "FORMAT").exists() and (not name or is_workspace_name(name))
+            if is_journal and os.path.realpath(path) not in listed:
+                found.append(path)
+    return found
