@@ -54,12 +54,12 @@ def test_list_shows_a_line_for_each_record_newest_first(writer: SpoolWriter, pat
     writer.end(failed, {"error": {"type": "Broken", "message": "no"}, "elapsed": 1_230_000_000}, ended="error")
     ack(path, 4711)
     heading, second, first = printed(path, "list").splitlines()
-    assert heading.split() == ["ID", "STARTED", "MODEL", "STATUS", "STATE", "TOOK", "TOKENS", "TAGS", "INPUT"]
+    assert heading.split() == ["ID", "STARTED", "MODEL", "RESULT", "DELIVERY", "TOOK", "TOKENS", "TAGS", "INPUT"]
     assert re.sub(" {2,}", "|", first).split("|")[1:] == [
-        LOCAL, "tiny.gguf", "ok", "acked #4711", "1.0 ms", "geo", "What is the capital?",
+        LOCAL, "tiny.gguf", "ok", "sent #4711", "1.0 ms", "geo", "What is the capital?",
     ]  # fmt: skip
     assert re.sub(" {2,}", "|", second).split("|")[1:] == [
-        "2025-10-09 08:54:20", "GPT4All", "error", "pending", "1.23 s", "2+2?",
+        "2025-10-09 08:54:20", "GPT4All", "error", "waiting", "1.23 s", "2+2?",
     ]  # fmt: skip
 
 
@@ -108,6 +108,15 @@ def test_list_prints_a_note_when_there_may_be_more_records(writer: SpoolWriter, 
         (["--since", "1h"], []),
         (["--until", "1h", "-n", "1"], [0]),
         (["--status", "ok", "--text", "question"], [0, 2]),
+        (["--result", "error"], [1]),
+        (["--result", "ok"], [0, 2]),
+        (["--result", "OK", "--status", "error"], []),
+        (["--result", "cut-short", "--result", "running"], []),
+        (["--delivery", "refused"], [0]),
+        (["--delivery", "waiting"], [1, 2]),
+        (["--delivery", "in_doubt", "--delivery", "dead"], [0]),
+        (["--delivery", "refused", "--delivery", "waiting", "--state", "pending"], [1, 2]),
+        (["--delivery", "dropped"], []),
     ],
 )
 def test_filters_choose_records(writer: SpoolWriter, path: Path, options: list[str], found: list[int]) -> None:
@@ -173,11 +182,11 @@ def test_show_prints_a_call_as_a_conversation(writer: SpoolWriter, path: Path) -
 record        {record_id}
 run           11111111-2222-4333-8444-555555555555
 call          m · openai · chat
-status        ok
+result        ok
 started       {LOCAL}, took 1.0 ms, first token after 0.5 ms, 2 chunks
 tokens        9 in, 1 out, 10 in all
 tags          agent
-state         pending: `plsync run` sends it
+delivery      waiting: `plsync run` sends it
 
 Input
   system:
@@ -215,7 +224,7 @@ def test_show_prints_an_error_and_the_next_step(writer: SpoolWriter, path: Path)
     page = printed(path, "show", record_id)
     assert "\nInput\n  one\n  two\n" in page
     assert "\nError\n  RateLimitError (429): slow down\n" in page
-    assert "state         dead after 1 attempt: 422: no model: kept here, not sent until `plsync retry`" in page
+    assert "delivery      refused after 1 attempt: 422: no model: kept here, not sent until `plsync retry`" in page
     assert "some values were stored in an approximate form" in page
     assert "redacted or removed content" in page
 
@@ -223,23 +232,23 @@ def test_show_prints_an_error_and_the_next_step(writer: SpoolWriter, path: Path)
 @pytest.mark.parametrize(
     ("ended", "shown"),
     [
-        (None, "pending: still running"),
+        (None, "running: or its end is not written yet"),
         ("cancelled", "cancelled: the program cancelled the call"),
-        ("partial", "partial: the program stopped reading the stream"),
+        ("partial", "cut short: the program stopped reading the stream"),
     ],
 )
-def test_show_prints_the_status_of_a_call(writer: SpoolWriter, path: Path, ended: str | None, shown: str) -> None:
+def test_show_prints_the_result_of_a_call(writer: SpoolWriter, path: Path, ended: str | None, shown: str) -> None:
     record_id = writer.start({"kind": "llm", "prompts": ["?"]}, at=T)
     if ended:
         writer.end(record_id, {}, ended=ended)
-    assert f"status        {shown}" in printed(path, "show", record_id)
+    assert f"result        {shown}" in printed(path, "show", record_id)
 
 
 def test_show_finds_a_record_by_its_request_id(writer: SpoolWriter, path: Path) -> None:
     record_id = writer.call("hi", "hello", at=T)
     ack(path, 4711)
     assert json_lines(path, "show", "4711")[0]["id"] == record_id
-    assert "state         acked #4711, 20" in printed(path, "show", record_id)
+    assert "delivery      sent #4711, 20" in printed(path, "show", record_id)
 
 
 def test_control_characters_and_markup_are_escaped(writer: SpoolWriter, path: Path) -> None:
@@ -266,7 +275,7 @@ def test_colours_cover_only_their_values(writer: SpoolWriter, path: Path) -> Non
     terminal = {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "160"}
     page = printed(path, "show", record_id, **terminal)
     assert re.search(r"^\x1b\[1mtags +\x1b\[0mone$", page, re.MULTILINE)
-    assert re.search(r"^\x1b\[1mstate +\x1b\[0mpending: `plsync run` sends it$", page, re.MULTILINE)
+    assert re.search(r"^\x1b\[1mdelivery +\x1b\[0mwaiting: `plsync run` sends it$", page, re.MULTILINE)
     assert "\x1b[32mok" in printed(path, "list", **terminal)
     assert "\x1b" not in printed(path, "list", NO_COLOR="1") + printed(path, "list")
 
@@ -283,13 +292,13 @@ def test_status_shows_waiting_records_failures_and_the_next_step(writer: SpoolWr
     writer.fail("disk full \x1b[2J")
     text = printed(path, "status")
     assert re.search(r"records +5, of which 1 still running\n", text)
-    assert re.search(r"pending +3 +\(waiting to be sent, the oldest for \d+ d\)", text)
-    assert re.search(r"dead +1 +\(refused by PromptLayer; kept here\)", text)
-    assert re.search(r"acked +1 ", text)
+    assert re.search(r"waiting +3 +\(for `plsync run`, the oldest for \d+ d\)", text)
+    assert re.search(r"refused +1 +\(by PromptLayer; kept here\)", text)
+    assert re.search(r"sent +1 ", text)
     assert re.search(r"writers +process \d+ ", text)
     assert re.search(r"not recorded +1 event; the last reason: disk full \\x1b\[2J", text)
     assert "Next: `plsync run` sends the waiting records" in text
-    assert "`plsync list --state dead` lists the refused records" in text
+    assert "`plsync list --delivery refused` lists the refused records" in text
 
 
 def test_status_reports_that_nothing_is_left(writer: SpoolWriter, path: Path) -> None:

@@ -11,7 +11,19 @@ import pytest
 from tests.support.commands import printed, run
 from tests.support.root import ROOT
 
-FILTERS = {"--tag", "--model", "--state", "--status", "--since", "--until", "--text", "-n", "--limit"}
+FILTERS = {
+    "--tag",
+    "--model",
+    "--state",
+    "--status",
+    "--result",
+    "--delivery",
+    "--since",
+    "--until",
+    "--text",
+    "-n",
+    "--limit",
+}
 EVERYWHERE = {"--journal", "--workspace", "--json", "-h", "--help"}
 OPTIONS = {
     "run": {"--once", "--callbacks", "--exec", "--no-callbacks", "--batch", "--in-flight", "--settle"},

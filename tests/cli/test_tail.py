@@ -74,7 +74,7 @@ def test_tail_f_shows_new_records_and_again_when_they_end(writer: SpoolWriter, f
 def test_tail_f_shows_a_running_call_again_when_it_ends(writer: SpoolWriter, path: Path) -> None:
     running = writer.start({"kind": "llm", "prompts": ["slow?"]}, at=T)
     tail = TailProcess(path)
-    assert "pending" in tail.line()
+    assert "running" in tail.line()
     writer.end(running, {}, ended="ok")
     assert "ok" in tail.line()
     assert tail.interrupt() == (0, "", "")

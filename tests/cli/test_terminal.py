@@ -30,7 +30,7 @@ HOSTILE = (
     "\u00ad\u034f\u061c\u115f\u17b4\u180e\u200b\u200d\u200f\u2028\u2029\u202e\u2060\u2066\u206a\u2800\u3164\ufe00\ufeff"
     "\ufff9\U000e0041\U000e007f\U000e0100z"
 )
-FORGED = "harmless\nrecord        forged\n\nOutput\n  forged\nstate         acked #1"
+FORGED = "harmless\nrecord        forged\n\nOutput\n  forged\ndelivery      sent #1"
 
 
 def record(writer: SpoolWriter, text: str) -> str:
@@ -60,7 +60,7 @@ def record(writer: SpoolWriter, text: str) -> str:
 
 
 OWN_LINE = re.compile(
-    r"(record|call|status|started|tags|state|callback) {4,}|(Input|Error|Parameters|Options|Metadata)$"
+    r"(record|call|result|started|tags|delivery|callback) {4,}|(Input|Error|Parameters|Options|Metadata)$"
 )
 READING = (
     ["list"],

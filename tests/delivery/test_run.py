@@ -129,7 +129,7 @@ def test_a_dead_record_is_work_left(path: Path, server: PromptLayerServer) -> No
     server.fail(422)
     done = run(path, server)
     assert done.returncode == 3
-    assert "plsync list --state dead" in done.stdout
+    assert "plsync list --delivery refused" in done.stdout
 
 
 def test_a_short_throttling_is_waited_out(path: Path, server: PromptLayerServer) -> None:
@@ -164,7 +164,7 @@ def test_a_signal_ends_the_wait_for_a_record_in_doubt(path: Path, server: Prompt
         process.terminate()
         output, _ = process.communicate(timeout=30)
     assert process.returncode == 3
-    assert "1 record in doubt" in output
+    assert "1 record with an unclear delivery" in output
 
 
 def test_with_settle_0_a_lost_response_is_looked_up_at_once(path: Path, server: PromptLayerServer) -> None:
@@ -182,7 +182,7 @@ def test_a_record_that_a_killed_run_may_have_sent_settles_first(path: Path, serv
         process.kill()
     done = run(path, server, "--settle", "1")
     assert done.returncode == 0
-    waiting = done.stdout.index("Waiting 1 s before the look-up of records in doubt")
+    waiting = done.stdout.index("Waiting 1 s before the look-up of unclear records")
     assert waiting < done.stdout.index("1 record at PromptLayer.")
     assert len(server.request_logs) == 1
 

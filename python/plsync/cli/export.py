@@ -10,12 +10,14 @@ import typer
 
 from plsync.cli import humanize, options
 from plsync.cli.output import print_json, print_line, print_note
+from plsync.journal.filters import Filters
 from plsync.journal.journal import Journal
 from plsync.journal.record import Record
 
 __all__ = ["export"]
 
 
+@options.filtered
 def export(
     ids: Annotated[
         list[str] | None,
@@ -26,13 +28,7 @@ def export(
         Path, typer.Option("--recording", metavar="FILE", readable=False, help="The recording to write, a .jsonl file.")
     ],
     append: Annotated[bool, typer.Option("--append", help="Add to an existing recording.")] = False,
-    tag: options.Tag = None,
-    model: options.Model = None,
-    state: options.State = None,
-    status: options.Status = None,
-    since: options.Since = None,
-    until: options.Until = None,
-    text: options.Text = None,
+    filters: Filters,
     limit: Annotated[
         int | None, typer.Option("-n", "--limit", min=1, metavar="N", help="Only the newest N records.")
     ] = None,
@@ -47,8 +43,7 @@ def export(
     # This module compares requests as replay does; other commands do not need it.
     from plsync.replay.exporter import export as export_records  # noqa: PLC0415
 
-    filters = options.filters(tag=tag, model=model, state=state, status=status, since=since, until=until, text=text)
-    if ids and (any(filters.values()) or limit is not None):
+    if ids and (filters or limit is not None):
         raise typer.BadParameter("ids and filters exclude each other; pass one of them")
     with Journal.open(journal) as opened:
         if ids:

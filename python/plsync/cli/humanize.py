@@ -1,4 +1,4 @@
-"""Formats numbers, times and states of records for people."""
+"""Formats numbers, times, results and deliveries of records for people."""
 
 from __future__ import annotations
 
@@ -7,24 +7,37 @@ from typing import Any
 
 from rich.text import Text
 
+from plsync.journal import words
 from plsync.journal.record import Record
 
 __all__ = [
     "age",
     "content",
     "count",
+    "delivery",
     "duration",
     "interval",
     "local_time",
     "preview",
+    "result",
     "size",
-    "state",
-    "status",
     "tokens",
 ]
 
-_STATUS_STYLES = {"ok": "green", "error": "red", "pending": "cyan", "cancelled": "yellow", "partial": "yellow"}
-_STATE_STYLES = {"acked": "green", "in_doubt": "yellow", "held": "yellow", "dead": "red"}
+_RESULT_STYLES: dict[words.Result, str] = {
+    "ok": "green",
+    "error": "red",
+    "running": "cyan",
+    "cancelled": "yellow",
+    "cut short": "yellow",
+}
+_DELIVERY_STYLES: dict[words.Delivery, str] = {
+    "sent": "green",
+    "unclear": "yellow",
+    "held": "yellow",
+    "refused": "red",
+    "dropped": "red",
+}
 
 
 def count(number: int, noun: str) -> str:
@@ -79,15 +92,17 @@ def tokens(record: Record) -> str:
     return f"{usage['input_tokens']:,}→{usage['output_tokens']:,}" if usage else ""
 
 
-def status(record: Record) -> Text:
-    """The status of the call, in its colour."""
-    return Text(f"{record.status}{' (cached)' if record.cached else ''}", style=_STATUS_STYLES[record.status])
+def result(record: Record) -> Text:
+    """The result of the call in its colour, with the HTTP status of an error: ``error 429``."""
+    word = words.result(record)
+    code = record.error["status_code"] if word == "error" and record.error else None
+    more = "" if code is None else f" {code}"
+    return Text(f"{word}{more}{' (cached)' if record.cached else ''}", style=_RESULT_STYLES[word])
 
 
-def state(record: Record) -> Text:
-    """The state in its colour, and PromptLayer's request id if there is one."""
-    request = "" if record.request_id is None else f" #{record.request_id}"
-    return Text(record.state.replace("_", " ") + request, style=_STATE_STYLES.get(record.state, ""))
+def delivery(record: Record) -> Text:
+    """The delivery in its colour, with PromptLayer's request id if there is one: ``sent #1003``."""
+    return Text(words.delivery_word(record), style=_DELIVERY_STYLES.get(words.delivery(record), ""))
 
 
 def content(value: Any) -> str:

@@ -5,20 +5,16 @@ from __future__ import annotations
 from plsync.cli import options
 from plsync.cli.output import print_json, print_lines, print_note, stdout_console
 from plsync.cli.record_table import table_lines
+from plsync.journal.filters import Filters
 from plsync.journal.journal import Journal
 
 __all__ = ["list_records"]
 
 
+@options.filtered
 def list_records(
     *,
-    tag: options.Tag = None,
-    model: options.Model = None,
-    state: options.State = None,
-    status: options.Status = None,
-    since: options.Since = None,
-    until: options.Until = None,
-    text: options.Text = None,
+    filters: Filters,
     limit: options.Limit = 20,
     oldest_first: options.OldestFirst = False,
     json: options.Json = False,
@@ -28,7 +24,6 @@ def list_records(
 
     A record must pass every filter. With --json: one record per line, as `plsync show --json` prints it.
     """
-    filters = options.filters(tag=tag, model=model, state=state, status=status, since=since, until=until, text=text)
     with Journal.open(journal) as opened:
         page = opened.records(limit=limit, oldest_first=oldest_first, **filters)
         if json:
@@ -39,7 +34,7 @@ def list_records(
         if records:
             console = stdout_console()
             print_lines(console, table_lines(opened, records, console.width))
-        elif any(filters.values()):
+        elif filters:
             print_note("no record matches; `plsync list` without filters shows the newest records")
         else:
             print_note(f"the journal {opened.path} is empty; attach PromptLayerCallbackHandler to a model and call it")

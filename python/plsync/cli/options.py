@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
+import typing
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Annotated, Final, cast, get_args
+from typing import Annotated, Any, Final, cast, get_args
 
 import typer
 
+from plsync.journal import words
 from plsync.journal.filters import Filters
 from plsync.journal.record import State as StateName
 from plsync.journal.record import Status as StatusName
 
-__all__ = [
-    "Journal",
-    "Json",
-    "Limit",
-    "Model",
-    "OldestFirst",
-    "Since",
-    "State",
-    "Status",
-    "Tag",
-    "Text",
-    "Until",
-    "Workspace",
-]
+__all__ = ["Journal", "Json", "Limit", "OldestFirst", "Workspace", "filtered"]
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGO: Final = re.compile(r"(\d{1,6})([smhdw])")
@@ -85,26 +77,47 @@ def parse_text(value: str) -> str:
     return value
 
 
-def filters(
-    *,
-    tag: list[str] | None,
-    model: str | None,
-    state: list[str] | None,
-    status: list[str] | None,
-    since: datetime | None,
-    until: datetime | None,
-    text: str | None,
-) -> Filters:
-    """The filters in the form of :meth:`plsync.Journal.records`."""
-    return {
-        "tag": tag or (),
-        "model": model,
-        "state": cast("list[StateName]", state or []),
-        "status": cast("list[StatusName]", status or []),
-        "since": since,
-        "until": until,
-        "text": text,
-    }
+def parse_result(value: str) -> str:
+    """A result in people's words, or a status."""
+    return _checked(value, lambda: words.ends_of([value]))
+
+
+def parse_delivery(value: str) -> str:
+    """A delivery in people's words, or a state."""
+    return _checked(value, lambda: words.states_of([value]))
+
+
+def filtered(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options that filter records, which it receives as ``filters``."""
+    own = [parameter for name, parameter in inspect.signature(command).parameters.items() if name != "filters"]
+    hints = typing.get_type_hints(command, include_extras=True)
+    # The filters come after the command's own options, and before the options of every command.
+    own.sort(key=lambda parameter: parameter.name in _COMMON)
+    own = [parameter.replace(annotation=hints[parameter.name]) for parameter in own]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in _FILTERS.items()
+    ]
+    at = next((at for at, parameter in enumerate(own) if parameter.name in _COMMON), len(own))
+    parameters = [*own[:at], *added, *own[at:]]
+
+    @functools.wraps(command)
+    def run(**values: Any) -> None:
+        chosen = {name: values.pop(name) for name in _FILTERS}
+        given = {name: value for name, value in chosen.items() if value not in (None, [])}
+        command(**values, filters=cast("Filters", given))
+
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+
+def _checked(value: str, parse: Callable[[], object]) -> str:
+    try:
+        parse()
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return value
 
 
 def _one_of(value: str, names: tuple[str, ...]) -> str:
@@ -130,30 +143,60 @@ Workspace = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
 Limit = Annotated[int, typer.Option("-n", "--limit", min=0, metavar="N", help="Show at most N records.")]
 OldestFirst = Annotated[bool, typer.Option("--oldest-first", help="Show the oldest records first.")]
-Tag = Annotated[
-    list[str] | None,
-    typer.Option("--tag", metavar="TAG", help="Only records with this tag; repeat it to require several."),
-]
-Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Only this model, by its full name.")]
-State = Annotated[
-    list[str] | None,
-    typer.Option("--state", metavar="STATE", parser=parse_state, help=f"Only records in this state: {_STATES}."),
-]
-Status = Annotated[
-    list[str] | None,
-    typer.Option("--status", metavar="STATUS", parser=parse_status, help=f"Only calls with this status: {_STATUSES}."),
-]
-Since = Annotated[
-    datetime | None,
-    typer.Option(
-        "--since", metavar="TIME", parser=parse_time, help="Only calls since this time: ISO 8601, or an age: 2h, 3d."
-    ),
-]
-Until = Annotated[
-    datetime | None,
-    typer.Option("--until", metavar="TIME", parser=parse_time, help="Only calls that started before this time."),
-]
-Text = Annotated[
-    str | None,
-    typer.Option("--text", metavar="TEXT", parser=parse_text, help="Only records with this text in request or answer."),
-]
+
+_FILTERS: Final[dict[str, Any]] = {
+    "tag": Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="Only records with this tag; repeat it to require several."),
+    ],
+    "model": Annotated[str | None, typer.Option("--model", metavar="NAME", help="Only this model, by its full name.")],
+    "result": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--result",
+            metavar="RESULT",
+            parser=parse_result,
+            help=f"Only calls with this result: {', '.join(words.RESULTS)}.",
+        ),
+    ],
+    "delivery": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--delivery",
+            metavar="DELIVERY",
+            parser=parse_delivery,
+            help=f"Only records that are {', '.join(words.DELIVERIES)}.",
+        ),
+    ],
+    "since": Annotated[
+        datetime | None,
+        typer.Option(
+            "--since",
+            metavar="TIME",
+            parser=parse_time,
+            help="Only calls since this time: ISO 8601, or an age: 3d.",
+        ),
+    ],
+    "until": Annotated[
+        datetime | None,
+        typer.Option("--until", metavar="TIME", parser=parse_time, help="Only calls that started before this time."),
+    ],
+    "text": Annotated[
+        str | None,
+        typer.Option(
+            "--text", metavar="TEXT", parser=parse_text, help="Only records with this text in request or answer."
+        ),
+    ],
+    "state": Annotated[
+        list[str] | None,
+        typer.Option("--state", metavar="STATE", parser=parse_state, help=f"As --delivery, by stored name: {_STATES}."),
+    ],
+    "status": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--status", metavar="STATUS", parser=parse_status, help=f"As --result, by stored name: {_STATUSES}."
+        ),
+    ],
+}
+# The options that every command has, the last in its help.
+_COMMON: Final = ("json", "journal")

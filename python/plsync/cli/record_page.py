@@ -50,14 +50,14 @@ def _facts(record: Record) -> Iterator[Text]:
         )
     call = " · ".join(filter(None, (record.model, record.provider, record.name, record.kind)))
     yield labelled("call", one_line(call))
-    yield labelled("status", Text.assemble(humanize.status(record), escaped(_status_note(record))))
+    yield labelled("result", Text.assemble(humanize.result(record), escaped(_result_note(record))))
     yield labelled("started", escaped(_times(record)))
     if usage := record.usage:
         spent = f"{usage['input_tokens']:,} in, {usage['output_tokens']:,} out, {usage['total_tokens']:,} in all"
         yield labelled("tokens", escaped(spent))
     if record.tags:
         yield labelled("tags", one_line(", ".join(record.tags)))
-    yield labelled("state", Text.assemble(humanize.state(record), escaped(_state_note(record))))
+    yield labelled("delivery", Text.assemble(humanize.delivery(record), escaped(_delivery_note(record))))
     if record.sink:
         yield labelled("callback", one_line(record.sink))
     if record.lossy:
@@ -66,16 +66,17 @@ def _facts(record: Record) -> Iterator[Text]:
         yield labelled("note", escaped("plsync redacted or removed content before it wrote the record"))
 
 
-def _status_note(record: Record) -> str:
+def _result_note(record: Record) -> str:
     notes = {
-        "pending": ": still running, or its end is not written yet",
+        "none": ": or its end is not written yet",
         "partial": ": the program stopped reading the stream before its end",
         "cancelled": ": the program cancelled the call",
+        "abandoned": ": the process ended before the call did",
     }
-    return notes.get(record.status, "")
+    return notes.get(record.stored_end(), "")
 
 
-def _state_note(record: Record) -> str:
+def _delivery_note(record: Record) -> str:
     """The next step for the record, and the reason of its last failure."""
     tries = f" after {humanize.count(record.attempts, 'attempt')}" if record.attempts else ""
     reason = f": {record.last_error}" if record.last_error else ""
@@ -85,7 +86,7 @@ def _state_note(record: Record) -> str:
         return ": `plsync run` sends it when the call has ended"
     return {
         "pending": f"{tries}{reason}: `plsync run` sends it",
-        "leased": f"{tries}: being sent",
+        "leased": tries,
         "in_doubt": f"{tries}{reason}: `plsync run` looks it up before it resends it",
         "held": f"{tries}{reason}: kept here, not sent until `plsync retry`",
         "dead": f"{tries}{reason}: kept here, not sent until `plsync retry`",

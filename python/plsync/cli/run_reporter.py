@@ -127,9 +127,9 @@ class RunReporter:
         self._add("acked", step.acked, "at PromptLayer")
         self._add("found", step.found, "already at PromptLayer, found by a look-up")
         self._add("resent", step.resent, "not at PromptLayer, as a look-up showed; sent again")
-        self._add("in_doubt", step.in_doubt, "in doubt: sent without a clear response; looked up before a resend")
-        self._add("dead", step.dead, "refused; kept, see `plsync list --state dead`")
-        self._add("held", step.held, "held: PromptLayer makes no log of it; see `plsync list --state held`")
+        self._add("in_doubt", step.in_doubt, "unclear: sent without a clear response; looked up before a resend")
+        self._add("dead", step.dead, "refused; kept, see `plsync list --delivery refused`")
+        self._add("held", step.held, "held: PromptLayer makes no log of it; see `plsync list --delivery held`")
         self._report_halt(step.halt)
 
     def _report_followups(self, step: FollowUpReport) -> None:
@@ -246,7 +246,7 @@ def _key_line(step: KeyReport) -> str:
 
 def _pause_line(step: Pause) -> str:
     if step.outcome is None:
-        return f"Waiting {step.seconds:.0f} s before the look-up of records in doubt."
+        return f"Waiting {step.seconds:.0f} s before the look-up of unclear records."
     return f"Trying again in {step.seconds:.0f} s."
 
 
@@ -256,11 +256,11 @@ def _left_lines(left: dict[str, int], unavailable: list[str]) -> list[str]:
         lines.append(f"Left: {humanize.count(pending, 'record')} to send, kept in the journal; run this again.")
     # A leased record at the end of a run belongs to a run that was killed. The record may have been sent.
     if in_doubt := left.get("in_doubt", 0) + left.get("leased", 0):
-        lines.append(f"Left: {humanize.count(in_doubt, 'record')} in doubt; run this again later to look them up.")
+        lines.append(f"Left: {humanize.count(in_doubt, 'record')} with an unclear delivery; run this again later.")
     if dead := left.get("dead"):
-        lines.append(f"Left: {humanize.count(dead, 'record')} refused; `plsync list --state dead` lists them.")
+        lines.append(f"Left: {humanize.count(dead, 'record')} refused; `plsync list --delivery refused` lists them.")
     if held := left.get("held"):
-        lines.append(f"Left: {humanize.count(held, 'record')} held back; `plsync list --state held` lists them.")
+        lines.append(f"Left: {humanize.count(held, 'record')} held back; `plsync list --delivery held` lists them.")
     if followups := left.get("followups"):
         lines.append(f"Left: {humanize.count(followups, 'follow-up')} to send after their records; run this again.")
     if refused := left.get("followups_dead"):

@@ -14,7 +14,9 @@ from plsync.cli import humanize, options
 from plsync.cli.output import escaped, labelled, print_json, print_lines, stdout_console
 from plsync.delivery.lock import current_sender
 from plsync.journal.journal import Journal
+from plsync.journal.record import State
 from plsync.journal.reports import SinkBacklog, Stats
+from plsync.journal.words import DELIVERY_OF_STATE
 
 __all__ = ["status"]
 
@@ -22,13 +24,13 @@ __all__ = ["status"]
 _MOST_SINKS: Final = 10
 _MOST_SKIPPED: Final = 10
 
-_MEANINGS = {
-    "pending": "waiting to be sent",
-    "leased": "being sent",
+_MEANINGS: Final[dict[State, str]] = {
+    "pending": "for `plsync run`",
+    "leased": "now, by a sender",
     "in_doubt": "sent without a clear response; looked up before a resend",
-    "held": "held back until `plsync retry`",
-    "dead": "refused by PromptLayer; kept here",
-    "acked": "stored by PromptLayer",
+    "held": "until `plsync retry`",
+    "dead": "by PromptLayer; kept here",
+    "acked": "PromptLayer has them",
 }
 
 
@@ -53,7 +55,7 @@ def _facts(journal: Journal, stats: Stats) -> Iterator[Text]:
         if number := stats.states.get(name, 0):
             oldest = stats.oldest_unsent if name == "pending" else None
             since = f", the oldest for {humanize.age(oldest)}" if oldest else ""
-            yield labelled(f"  {name.replace('_', ' ')}", escaped(f"{number:,}  ({meaning}{since})"))
+            yield labelled(f"  {DELIVERY_OF_STATE[name]}", escaped(f"{number:,}  ({meaning}{since})"))
     if stats.pruned:
         yield labelled("pruned", escaped(f"{stats.pruned:,}  (sent; the quota removed their content)"))
     if stats.dropped:
@@ -142,9 +144,9 @@ def _advice(stats: Stats) -> list[Text]:
     if stats.callbacks_dead:
         lines.append("`plsync retry --callbacks` retries the failed callbacks.")
     if "dead" in left:
-        lines.append("`plsync list --state dead` lists the refused records, `plsync show ID` shows the reason.")
+        lines.append("`plsync list --delivery refused` lists the refused records, `plsync show ID` shows the reason.")
     if "held" in left:
-        lines.append("`plsync list --state held` lists the held records, `plsync show ID` shows the reason.")
+        lines.append("`plsync list --delivery held` lists the held records, `plsync show ID` shows the reason.")
     if not stats.records:
         lines.append("The journal is empty: attach PromptLayerCallbackHandler to a model and call it.")
     elif not left:

@@ -13,6 +13,7 @@ from plsync.cli import options
 from plsync.cli.output import print_json, print_lines, print_note, stdout_console
 from plsync.cli.record_table import table_lines
 from plsync.errors import JournalNotFound
+from plsync.journal.filters import Filters
 from plsync.journal.journal import Journal
 from plsync.journal.record import Record
 
@@ -22,19 +23,14 @@ __all__ = ["tail"]
 POLL = 0.2
 
 
+@options.filtered
 def tail(
     *,
     follow: Annotated[
         bool,
         typer.Option("-f", "--follow", help="Print new calls until interrupted; running calls again at their end."),
     ] = False,
-    tag: options.Tag = None,
-    model: options.Model = None,
-    state: options.State = None,
-    status: options.Status = None,
-    since: options.Since = None,
-    until: options.Until = None,
-    text: options.Text = None,
+    filters: Filters,
     limit: options.Limit = 10,
     json: options.Json = False,
     journal: options.Journal = None,
@@ -43,7 +39,6 @@ def tail(
 
     With --json: one record per line, as `plsync show --json` prints it.
     """
-    filters = options.filters(tag=tag, model=model, state=state, status=status, since=since, until=until, text=text)
     console = stdout_console()
 
     def show(record: Record) -> None:

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
     from plsync._common.native import Row
 
-__all__ = ["STATUSES", "CallEvents", "CallKind", "Status"]
+__all__ = ["STATUSES", "CallEnd", "CallEvents", "CallKind", "Status"]
 
 CallKind = Literal["chat", "llm"]
 Status = Literal["pending", "ok", "error", "cancelled", "partial"]
+CallEnd = Literal["none", "ok", "error", "cancelled", "partial", "abandoned"]
 
 _STATUS_OF_END: Final[dict[str, Status]] = {
     "none": "pending",
@@ -224,6 +225,10 @@ class CallEvents:
         return self._row.size
 
     # --- conversions ---
+
+    def stored_end(self) -> CallEnd:
+        """How the call ended: as :attr:`status`, but ``none`` while it runs, and ``abandoned`` if its process died."""
+        return ENDS[self._row.ended]
 
     def events(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The start and the end event (``docs/reference/events.md``); empty for an event that is missing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 from uuid import UUID
@@ -11,6 +11,8 @@ from uuid import UUID
 import orjson
 
 from plsync._common.clock import ms_from_datetime
+from plsync.journal import words
+from plsync.journal.conditions import Condition, Delivered
 from plsync.journal.events import facts
 from plsync.journal.record import STATES, STATUSES, Record, State, Status
 
@@ -42,6 +44,12 @@ class Filters(TypedDict, total=False):
     """The state of the record, or several of which it must have one."""
     status: Status | Iterable[Status]
     """The status of the call, or several of which it must have one."""
+    delivery: str | Iterable[str]
+    """Where the record is, in the words of ``plsync list``, or several: ``waiting``, ``sending``, ``sent``,
+    ``unclear``, ``refused``, ``held``, ``dropped``. A state is accepted, too."""
+    result: str | Iterable[str]
+    """How the call went, in the words of ``plsync list``, or several: ``ok``, ``error``, ``cancelled``,
+    ``cut short``, ``running``. A status is accepted, too."""
     since: datetime | None
     """The earliest start, inclusive: a datetime with a time zone."""
     until: datetime | None
@@ -62,6 +70,8 @@ class Query:
     since: int | None
     until: int | None
     text: str | None
+    conditions: tuple[Condition, ...] = ()
+    """The store does not check these conditions."""
 
     @classmethod
     def from_filters(cls, filters: Filters) -> Query:
@@ -79,18 +89,35 @@ class Query:
             labels.append(("m", _label(facts.short_model(model))))
         if (run_id := filters.get("run_id")) is not None:
             labels.append(("r", UUID(str(run_id)).bytes))
+        delivered = words.states_of(_several(filters.get("delivery", ())))
+        states = _both(
+            _numbers(STATES, filters.get("state", ()), "state"),
+            tuple(sorted({STATES.index(state) for state, _ in delivered or ()})) or None,
+        )
+        ended = _both(
+            _numbers(STATUSES, filters.get("status", ()), "status"), words.ends_of(_several(filters.get("result", ())))
+        )
+        conditions: list[Condition] = []
+        if delivered and any(is_pruned is not None for _, is_pruned in delivered):
+            conditions.append(Delivered(frozenset(delivered)))
         return cls(
             labels=tuple(labels),
-            states=_numbers(STATES, filters.get("state", ()), "state"),
-            ended=_numbers(STATUSES, filters.get("status", ()), "status"),
+            states=states,
+            ended=ended,
             since=_milliseconds(filters.get("since")),
-            until=_milliseconds(filters.get("until")),
+            # No record has a time before 1970.
+            until=0 if () in (states, ended) else _milliseconds(filters.get("until")),
             text=_text(filters.get("text")),
+            conditions=tuple(conditions),
         )
 
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments for ``Store.query``."""
-        return asdict(self)
+        """Keyword arguments for ``Store.query``, which then returns every record that may pass."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "conditions"}
+
+    def passes(self, row: Row) -> bool:
+        """Whether a row that the store returned passes."""
+        return not self.conditions or all(condition.passes(Record(row)) for condition in self.conditions)
 
     def matches(self, row: Row) -> bool:
         """Whether a single row passes, by the rules that the store applies."""
@@ -103,7 +130,7 @@ class Query:
             return False
         if self.text is not None and not any(_contains(body, self.text) for body in (row.start, row.end)):
             return False
-        return not self.labels or set(self.labels) <= _labels(Record(row))
+        return (not self.labels or set(self.labels) <= _labels(Record(row))) and self.passes(row)
 
 
 def _contains(body: bytes | None, text: str) -> bool:
@@ -136,6 +163,13 @@ def _numbers(names: Sequence[str], chosen: str | Iterable[str], noun: str) -> tu
         if name not in names:
             raise ValueError(f"{name!r} is not a {noun}: use {', '.join(dict.fromkeys(names))}")
     return tuple(number for number, name in enumerate(names) if name in names_chosen) or None
+
+
+def _both(first: tuple[int, ...] | None, second: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """The numbers in both tuples. None stands for all numbers."""
+    if first is None or second is None:
+        return second if first is None else first
+    return tuple(number for number in first if number in second)
 
 
 def _text(value: str | None) -> str | None:

@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from plsync._common.native import Store
@@ -106,26 +106,28 @@ class JournalReader:
         Args:
             limit: the maximum number of records; None for all.
             oldest_first: in the order of the calls; else newest first.
-            filters: ``tag, model, state, status, since, until, text, run_id``.
+            filters: ``tag, model, state, status, delivery, result, since, until, text, run_id``.
 
         Raises:
             ValueError: a datetime without time zone, an unknown state or status, an invalid run id, or a text with a
                 lone surrogate.
             TypeError: an unknown filter.
         """
-        return self._pages(Query.from_filters(filters).arguments(), limit, oldest_first)
+        return self._pages(Query.from_filters(filters), limit, oldest_first)
 
-    def _pages(self, query: dict[str, Any], limit: int | None, oldest_first: bool) -> Iterator[Record]:
+    def _pages(self, query: Query, limit: int | None, oldest_first: bool) -> Iterator[Record]:
         self._ingest_or_warn()
         remaining = limit
+        arguments = query.arguments()
         while remaining is None or remaining > 0:
-            size = _PAGE if remaining is None else min(_PAGE, remaining)
-            rows = self._store.query(**query, oldest_first=oldest_first, limit=size)
-            yield from map(Record, rows)
+            size = _PAGE if remaining is None or query.conditions else min(_PAGE, remaining)
+            rows = self._store.query(**arguments, oldest_first=oldest_first, limit=size)
+            found = [Record(row) for row in rows if query.passes(row)][:remaining]
+            yield from found
             if len(rows) < size:
                 return
-            query["after" if oldest_first else "before"] = rows[-1].id
-            remaining = None if remaining is None else remaining - size
+            arguments["after" if oldest_first else "before"] = rows[-1].id
+            remaining = None if remaining is None else remaining - len(found)
 
     def scan(self, **filters: Unpack[Filters]) -> Iterator[Record]:
         """The records that pass every filter, oldest first, searched by two threads. Ingests nothing.
@@ -135,7 +137,8 @@ class JournalReader:
         Raises:
             ValueError, TypeError: as :meth:`records`.
         """
-        return map(Record, scan.oldest_first(self._store, Query.from_filters(filters).arguments()))
+        query = Query.from_filters(filters)
+        return (Record(row) for row in scan.oldest_first(self._store, query.arguments()) if query.passes(row))
 
     def get(self, key: str | int | UUID) -> Record:
         """One record.

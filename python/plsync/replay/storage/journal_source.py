@@ -66,7 +66,7 @@ class JournalSource:
     def matching(self, request: Request, key: str) -> list[RecordedCall]:
         """The oldest calls with this key. Each lookup finds one more, until there are no more."""
         found = self._found.setdefault(key, [])
-        search_name = digest([key, request.model, repr(Query.from_filters(self._filters).arguments())])
+        search_name = digest([key, request.model, repr(Query.from_filters(self._filters))])
         call = self._cached(search_name, len(found), key)
         if call is None:
             search = self._searches.get(key)
