@@ -335,6 +335,14 @@ class Row:
         """PromptLayer's request id."""
 
     @property
+    def server_id(self) -> int | None:
+        """The number of the server that gave the request id; None if it is unknown."""
+
+    @property
+    def server(self) -> str | None:
+        """The URL of that server. Of a record in doubt, the URL of the server that it was sent to."""
+
+    @property
     def acked_at_ns(self) -> int | None:
         """When the request id arrived, in ns since the epoch."""
 
@@ -484,8 +492,8 @@ class Store:
             ValueError: ``kind`` is not one character.
         """
 
-    def by_request(self, request_id: int) -> bytes | None:
-        """The id of the record with this request id."""
+    def by_request(self, request_id: int) -> list[bytes]:
+        """The ids of the records with this request id: several, if several servers gave it."""
 
     def query(
         self,
@@ -562,6 +570,48 @@ class Store:
 
     def check(self) -> dict[str, Any]:
         """Verifies every frame and every record. Changes nothing. Returns the fields of ``CheckReport``."""
+
+    # --- the servers ---
+
+    def secret(self) -> bytes:
+        """16 random bytes of this journal, for the hash of URL and API key. Made at the first call."""
+
+    def bind(
+        self, url: str, account: bytes, *, is_stand_in: bool = False, how: str = "refuse"
+    ) -> dict[str, Any] | None:
+        """Binds the journal to a server and an API key. The caller holds ``sync.lock``.
+
+        Args:
+            url: the base URL as it may be shown.
+            account: the 16 bytes of the hash of URL and API key.
+            is_stand_in: the server is a stand-in. Stand-ins count as one server.
+            how: ``refuse``: stay with another server that has records. ``rotate``: the key is a new one of the same
+                workspace. ``leave``: go to another workspace; records in doubt stay with the old server.
+
+        Returns:
+            None, or the fields of the server with which the journal stays.
+
+        Raises:
+            ValueError: ``how`` is another word, or ``account`` is not 16 bytes.
+        """
+
+    def servers(self) -> list[dict[str, Any]]:
+        """The servers of this journal, with the fields of ``Server``."""
+
+    def withdraw(self, server_ids: Sequence[int], now_ms: int, reason: str) -> dict[str, int]:
+        """Makes the records that these servers have, or may have, pending again. The caller holds ``sync.lock``.
+
+        Args:
+            server_ids: numbers of servers; 0 for request ids without a server.
+            now_ms: the time, in ms since the epoch.
+            reason: stored with each record.
+
+        Returns:
+            The numbers of ``records`` that are pending now, and of ``pruned`` and ``busy`` ones that stay.
+        """
+
+    def set_last_run(self, report: bytes) -> None:
+        """Replaces the report of the last run in ``stats``."""
 
     # --- the outbox ---
 

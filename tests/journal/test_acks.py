@@ -60,6 +60,7 @@ def test_an_ack_has_its_record_and_its_time(path: Path) -> None:
         "run_id": RUN_ID,
         "acked_at": first.acked_at.isoformat(),
         "cursor": first.cursor,
+        "server": None,
     }
 
 

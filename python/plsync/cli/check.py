@@ -36,6 +36,7 @@ def _lines(report: CheckReport, path: str) -> list[Text]:
         humanize.count(number, noun)
         for number, noun in ((report.records, "record"), (report.events, "event"), (report.frames, "frame"))
     )
+    lines += [escaped(f"note: {note}") for note in report.notes]
     verdict = humanize.count(len(report.problems), "problem") if report.problems else "no damage"
     lines.append(escaped(f"{read} read in {path}: {verdict}"))
     if report.problems:

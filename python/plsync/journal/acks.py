@@ -36,6 +36,8 @@ class Ack:
     """When the request id arrived, in UTC."""
     cursor: str
     """The position behind this ack, for ``Journal.acks(since=...)``."""
+    server: str | None = None
+    """The base URL of the server that gave the request id; None if an earlier version of plsync stored the id."""
 
     def as_dict(self) -> dict[str, Any]:
         """The same names, JSON-able; the time as ISO 8601 text."""
@@ -71,7 +73,8 @@ def _wait_for_next(store: Store, doorbell: Doorbell, number: int, seconds: float
     deadline = time.monotonic() + seconds
     while (remaining := deadline - time.monotonic()) > 0:
         doorbell.wait(min(remaining, _REVISIT_SECONDS))
-        if store.last_ack() > number:
+        # The number of the newest ack may be one of a withdrawn ack.
+        if store.last_ack() > number and store.acks(number, 1):
             return True
     return False
 
@@ -82,7 +85,7 @@ def _ack(record: Record, cursor: str) -> Ack:
             f"the request id of record {record.id} is damaged; "
             "`plsync salvage` makes a journal that looks it up at PromptLayer again"
         )
-    return Ack(record.id, record.request_id, record.run_id, record.acked_at, cursor)
+    return Ack(record.id, record.request_id, record.run_id, record.acked_at, cursor, record.server)
 
 
 def _cursor(journal: str, number: int) -> str:

@@ -115,8 +115,7 @@ def _by_record_or_run(store: Store, id_bytes: bytes) -> list[bytes]:
 
 def _by_request(store: Store, request_id: int) -> list[bytes]:
     # The store keeps request ids as unsigned 64-bit numbers.
-    found = store.by_request(request_id) if 0 <= request_id < 1 << 64 else None
-    return [] if found is None else [found]
+    return store.by_request(request_id) if 0 <= request_id < 1 << 64 else []
 
 
 def _request(request_id: int) -> Target:

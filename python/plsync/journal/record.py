@@ -74,6 +74,7 @@ FIELDS: Final = (
     "chunk_times",
     "state",
     "request_id",
+    "server",
     "acked_at",
     "due_at",
     "attempts",
@@ -154,6 +155,14 @@ class Record(CallEvents):
     def request_id(self) -> int | None:
         """PromptLayer's request id; None until the record is acked."""
         return self._row.request_id
+
+    @property
+    def server(self) -> str | None:
+        """The base URL of the server that gave the request id; of a record in doubt, the server that it was sent to.
+
+        None before that, and for request ids that an earlier version of plsync stored.
+        """
+        return self._row.server
 
     @property
     def acked_at(self) -> datetime | None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from plsync._common.clock import datetime_from_ms
 from plsync.journal.quota import Quota
+from plsync.journal.servers import LastRun, Server
 
 __all__ = [
     "CheckReport",
@@ -241,6 +242,10 @@ class Stats:
     """A warning if every user can list the journal's directory."""
     writers: list[Writer]
     oldest_unsent: datetime | None
+    servers: list[Server]
+    """The servers that records were sent to."""
+    last_run: LastRun | None
+    """The last run of a sender; None before the first, and in a journal of an earlier version."""
 
     @classmethod
     def from_dict(cls, found: dict[str, Any], sinks: list[SinkBacklog]) -> Stats:
@@ -255,6 +260,8 @@ class Stats:
                 "skipped": [SkippedFile(**item) for item in found["skipped"]],
                 "writers": [Writer(**item) for item in found["writers"]],
                 "oldest_unsent": None if oldest is None else datetime_from_ms(oldest),
+                "servers": [Server.from_dict(item) for item in found["servers"]],
+                "last_run": LastRun.from_json(found["last_run"]),
             }
         )
 
@@ -274,7 +281,11 @@ class Stats:
         """The same names, JSON-able; times as ISO 8601 text."""
         oldest = self.oldest_unsent and self.oldest_unsent.isoformat()
         quota = self.quota.as_dict() | {"over": self.over_quota}
-        return asdict(self) | {"oldest_unsent": oldest, "left": self.left, "quota": quota}
+        sent = {
+            "servers": [server.as_dict() for server in self.servers],
+            "last_run": self.last_run and self.last_run.as_dict(),
+        }
+        return asdict(self) | {"oldest_unsent": oldest, "left": self.left, "quota": quota} | sent
 
     @property
     def over_quota(self) -> bool:
@@ -304,6 +315,8 @@ class CheckReport:
     events: int
     """Events of these records."""
     problems: list[Problem]
+    notes: list[str]
+    """Facts that are no damage, such as a request id that a server gave twice."""
 
     @classmethod
     def from_dict(cls, found: dict[str, Any]) -> CheckReport:

@@ -1,4 +1,4 @@
-//! Ids and numbers: of records, requests and sinks.
+//! Ids and numbers: of records, requests, sinks and servers.
 //!
 //! A record's id is a `UUIDv7` made here, because `LangChain`'s run ids repeat. Its first 60 bits are time: milliseconds, then the
 //! fraction of a millisecond in 4096ths (RFC 9562, method 3). So ids sort by the moment they were made. Within a process they strictly
@@ -54,6 +54,15 @@ pub(crate) struct SinkId(pub(crate) u32);
 impl SinkId {
     /// Stands for "no sink" in a row.
     pub(crate) const NONE: Self = Self(0);
+}
+
+/// The number of a server in one store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServerId(pub u32);
+
+impl ServerId {
+    /// Stands for the server of an ack that an earlier version stored.
+    pub const UNKNOWN: Self = Self(0);
 }
 
 /// Milliseconds in the high bits, 4096ths of one in the low twelve; never goes back within a process.

@@ -37,7 +37,7 @@ mod time;
 
 pub use error::{Error, Result};
 pub use frame::{Draft, Event, Head, MAX_PAYLOAD};
-pub use ids::{RecordId, RequestId, Seq};
+pub use ids::{RecordId, RequestId, Seq, ServerId};
 pub use layout::FORMAT;
 pub use os::fork::generation as process_generation;
 pub use os::gate::{Access, Purpose, TRUST_VARIABLE, admit, check_directory, check_file, open};
@@ -70,5 +70,6 @@ pub use store::outbox::{AckedRow, LeaseLimits, Limits};
 pub use store::query::Query;
 pub use store::records::quota::{PruneCounts, Quota, QuotaPolicy};
 pub use store::records::row::{Ack, Row};
+pub use store::servers::{Account, Bind, Server, ServerStats, Withdrawn};
 pub use store::stats::Stats;
 pub use time::{ClockChange, Millis};

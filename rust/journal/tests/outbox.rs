@@ -165,7 +165,7 @@ fn an_ack_stores_request_id_index_and_callback_together() {
     let seq = lease_one(&store);
     assert_eq!(ack(&store, seq, 4711), 1);
     assert_eq!(request_id(&row(&store, id)), 4711);
-    assert_eq!(store.by_request(RequestId(4711)).unwrap(), Some(id));
+    assert_eq!(store.by_request(RequestId(4711)).unwrap(), [id]);
     assert_eq!(common::waiting_sinks(&store), ["app:sink"]);
     assert_eq!(store.stats().unwrap().states[State::Acked as usize], 1);
     assert_eq!(ack(&store, seq, 9999), 0);

@@ -56,7 +56,7 @@ fn an_acked_record_keeps_its_id_state_and_request_id() {
     assert!(is_pruned(&store, sent) && !is_pruned(&store, unsent));
     let row = row(&store, sent);
     assert_eq!((row.state, row.ended, common::request_id(&row)), (State::Acked, CallEnd::Ok, 7));
-    assert_eq!(store.by_request(RequestId(7)).unwrap(), Some(sent));
+    assert_eq!(store.by_request(RequestId(7)).unwrap(), [sent]);
     let stats = store.stats().unwrap();
     assert_eq!((stats.pruned_acked, stats.pruned_unsent, stats.records), (1, 0, 2));
     assert_sound(&store);

@@ -164,7 +164,7 @@ fn everything_is_kept_of_an_intact_journal() {
     received.sort_unstable();
     let rest = (1..=300).step_by(3).filter(|seq| ![298, 289].contains(seq)).map(|seq| 1000 + seq);
     assert_eq!(received, rest.collect::<Vec<_>>(), "the command receives no finished request id again");
-    assert_eq!(store.by_request(RequestId(1001)).unwrap(), Some(journal.ids[0]));
+    assert_eq!(store.by_request(RequestId(1001)).unwrap(), [journal.ids[0]]);
     assert_eq!(store.by_label(labels::TAG, b"tagged", 1000).unwrap().len(), 320);
     let dead = row(&store, journal.ids[1]);
     assert_eq!(

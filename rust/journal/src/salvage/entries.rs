@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::ids::SinkId;
+use crate::ids::{ServerId, SinkId};
 use crate::store::callbacks::CallbackEntry;
 use crate::store::db::pages::{Page, Pages};
 use crate::store::db::trees::{PART_END, PART_START};
 use crate::store::followups::{FollowUpEntry, FollowUpKey, SentEntry};
 use crate::store::records::row::{Ack, StateRow};
 use crate::store::records::{body, dictionary};
+use crate::store::servers::Server;
 use crate::{Error, RecordId, Result, Seq};
 
 /// The location of a stored body: a leaf page, and the index of an entry in it.
@@ -40,6 +41,9 @@ pub(super) struct SalvagedEntries {
     pub(super) followups: BTreeMap<FollowUpKey, FollowUpEntry>,
     pub(super) sent_followups: BTreeMap<FollowUpKey, SentEntry>,
     pub(super) sinks: BTreeMap<SinkId, Vec<u8>>,
+    pub(super) servers: BTreeMap<ServerId, Server>,
+    /// Record in doubt -> the server that it was sent to, if that was not the bound one.
+    pub(super) elsewhere: HashMap<Seq, ServerId>,
     pub(super) meta: BTreeMap<Vec<u8>, Vec<u8>>,
     /// (writer, segment) -> the offset up to which it was ingested. If the tree is whole, a segment without a cursor was not ingested.
     pub(super) cursors: HashMap<(RecordId, u32), u64>,

@@ -13,6 +13,7 @@ use crate::store::followups::{FollowUpEntry, FollowUpKey, SentEntry};
 use crate::store::outbox::ack_order;
 use crate::store::records::row::{Ack, StateRow};
 use crate::store::records::{body, quota};
+use crate::store::servers::{self, Server, elsewhere};
 use crate::{RecordId, Seq};
 
 /// Gathers the entries of the newest commit. If it is damaged, also the entries of all other pages: copies of earlier commits, and
@@ -112,12 +113,17 @@ impl SalvagedEntries {
                 self.body(value).ok()?;
                 self.bodies.entry(at).or_default().push(location);
             }
-            b"acks" => _ = self.acks.insert(seq(key)?, Ack::decode(*without_seal(key, value)?.first_chunk()?)),
+            b"acks" => _ = self.acks.insert(seq(key)?, Ack::read(without_seal(key, value)?)?),
             b"ack_order" => _ = self.ack_order.insert(seq(key)?.0, sealed_target(key, value)?),
             b"positions" => {
                 let sink = SinkId(u32::from_be_bytes(key.try_into().ok()?));
                 self.positions.insert(sink, ack_order::read_position(key, value).ok()?);
             }
+            b"servers" => {
+                let server = Server::read(key, value)?;
+                self.servers.insert(server.id, server);
+            }
+            b"elsewhere" => _ = self.elsewhere.insert(seq(key)?, elsewhere::read(key, value)?),
             b"labels" => {
                 let target = sealed_target(key, value)?;
                 self.labels.entry(target).or_default().push(key.to_vec());
@@ -167,8 +173,10 @@ impl SalvagedEntries {
                     self.rows.insert(number, row);
                     self.orphan_rows.insert(number);
                 }
-            } else if let Some(ack) = without_seal(key, value).and_then(|ack| ack.try_into().ok()) {
-                self.acks.entry(number).or_insert(Ack::decode(ack));
+            } else if let Some(ack) = without_seal(key, value).and_then(Ack::read) {
+                self.acks.entry(number).or_insert(ack);
+            } else if let Some(server) = elsewhere::read(key, value) {
+                self.elsewhere.entry(number).or_insert(server);
             } else if let Some(record) = sealed_target(key, value) {
                 self.ack_order.entry(number.0).or_insert(record);
             }
@@ -190,6 +198,8 @@ impl SalvagedEntries {
             // The lowest of several, so that no ack is skipped.
             let known = self.positions.entry(SinkId(u32::from_be_bytes(array(key, 0)))).or_insert(position);
             *known = position.min(*known);
+        } else if let Some(server) = Server::read(key, value) {
+            self.servers.entry(server.id).or_insert(server);
         } else if let Some(at) = callback(key)
             && self.has_gaps(b"callbacks")
             && let Ok(entry) = CallbackEntry::decode(key, value)
@@ -203,7 +213,7 @@ impl SalvagedEntries {
             if self.has_gaps(b"followups_sent") && !reached.followups.contains(&key) {
                 self.sent_followups.entry(key).or_insert(entry);
             }
-        } else if key.starts_with(b"dict/") || key == quota::KEY {
+        } else if key.starts_with(b"dict/") || [quota::KEY, servers::BOUND, servers::SECRET].contains(&key) {
             self.meta.entry(key.to_vec()).or_insert_with(|| value.to_vec());
         }
     }

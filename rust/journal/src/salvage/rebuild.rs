@@ -5,20 +5,19 @@ use std::collections::{BTreeSet, HashMap};
 use super::entries::SalvagedEntries;
 use super::report::SalvageReport;
 use crate::frame::array;
-use crate::ids::SinkId;
+use crate::ids::{ServerId, SinkId};
 use crate::state::{CallEnd, FLAG_PRUNED, State};
 use crate::store::callbacks::{EntryKey, sinks};
 use crate::store::db::pages::Pages;
-use crate::store::db::trees::{
-    PART_END, PART_START, label_key, record_key, request_key, sealed_seq, seq_key, with_seal,
-};
+use crate::store::db::trees::{PART_END, PART_START, label_key, record_key, sealed_seq, seq_key, with_seal};
 use crate::store::followups::queue::Queue;
 use crate::store::followups::sent::restore_sent;
 use crate::store::followups::{FollowUpKey, restore};
-use crate::store::outbox::ack_order;
-use crate::store::records::row::StateRow;
+use crate::store::outbox::{ack_order, request_index};
+use crate::store::records::row::{Ack, StateRow};
 use crate::store::records::transition::Change;
 use crate::store::records::{body, dictionary, quota};
+use crate::store::servers::{self, elsewhere};
 use crate::{Millis, RecordId, Result, Seq, Store};
 
 /// The number of records written in one transaction.
@@ -32,6 +31,7 @@ pub(super) fn rebuild(store: &Store, pages: &Pages, found: &SalvagedEntries, rep
     seqs.extend(found.bodies.keys().map(|(seq, _)| *seq));
     let seqs: Vec<Seq> = seqs.into_iter().collect();
     copy_names(store, found, report)?;
+    copy_servers(store, found, report)?;
     let mut acked = HashMap::new();
     for batch in seqs.chunks(BATCH) {
         let done = store.db().write(|txn, trees| {
@@ -62,6 +62,7 @@ pub(super) fn rebuild(store: &Store, pages: &Pages, found: &SalvagedEntries, rep
         report.add_loss("the command that receives every request id: it receives only new request ids".into());
     }
     order_acks(store, found, &acked)?;
+    store.db().write(servers::recount)?;
     copy_request_followups(store, found, report)
 }
 
@@ -182,6 +183,7 @@ fn write(
         None => new_row(found, id, known.is_some(), bodies[1].as_deref(), report),
     };
     reconcile(&mut row, bodies.iter().flatten().count(), found.acks.contains_key(&old), found.damaged > 0, report);
+    let server = server_in_doubt(found, old, &mut row, report);
     if row.sink != SinkId::NONE && !found.sinks.contains_key(&row.sink) {
         report.add_loss(format!("record {}: the sink of its request id", id.hex()));
         row.sink = SinkId::NONE;
@@ -194,9 +196,10 @@ fn write(
         change.trees.labels.put(change.txn, key, &sealed_seq(key, seq))?;
     }
     if let Some(ack) = found.acks.get(&old) {
-        let stored = with_seal(&seq_key(seq), ack.encode().to_vec());
+        let server = if found.servers.contains_key(&ack.server) { ack.server } else { ServerId::UNKNOWN };
+        let stored = with_seal(&seq_key(seq), Ack { server, ..*ack }.encode());
         change.trees.acks.put(change.txn, &seq_key(seq), &stored)?;
-        change.trees.by_request.put(change.txn, &request_key(ack.request_id), &seq_key(seq))?;
+        request_index::list(change.txn, change.trees, ack.request_id, seq)?;
         report.acks += 1;
     }
     if row.state == State::Acked {
@@ -214,8 +217,56 @@ fn write(
         }
     }
     change.insert(seq, &row)?;
+    if let Some(server) = server {
+        elsewhere::put(change.txn, change.trees, seq, server)?;
+    }
     copy_followups(change, found, Queue::Record(old), Queue::Record(seq), report)?;
     Ok(Some(seq))
+}
+
+/// The server of a record in doubt, if it is not the bound one. A record that may be at one of several servers is held: it must be
+/// looked up at none of the others.
+fn server_in_doubt(
+    found: &SalvagedEntries,
+    old: Seq,
+    row: &mut StateRow,
+    report: &mut SalvageReport,
+) -> Option<ServerId> {
+    if row.state != State::InDoubt {
+        return None;
+    }
+    let listed = found.elsewhere.get(&old).copied();
+    let is_certain = !found.is_earlier(old)
+        && !found.has_gaps(b"elsewhere")
+        && found.rows.get(&old).is_some_and(|row| row.state == State::InDoubt);
+    if listed.is_none() && !is_certain && found.servers.len() > 1 {
+        row.state = State::Held;
+        "salvaged without its server: it may be at one of several, see `plsync status`".clone_into(&mut row.last_error);
+        report.add_loss(format!("record {}: the server that it was sent to", row.id.hex()));
+    }
+    listed
+}
+
+/// Copies the servers, which keep their numbers, and the binding.
+fn copy_servers(store: &Store, found: &SalvagedEntries, report: &mut SalvageReport) -> Result<()> {
+    let bound = found.meta.get(servers::BOUND).and_then(|stored| servers::read_bound(stored));
+    let bound = bound.filter(|id| found.servers.contains_key(id));
+    if bound.is_none() && !found.servers.is_empty() {
+        report.add_loss("the server that the journal was bound to: the one with the newest request id is bound".into());
+    }
+    let newest = found.servers.values().max_by_key(|server| server.last).map(|server| server.id);
+    store.db().write(|txn, trees| {
+        for server in found.servers.values() {
+            servers::put(txn, trees, server)?;
+        }
+        if let Some(id) = bound.or(newest) {
+            servers::set_bound(txn, trees, id)?;
+        }
+        if let Some(stored) = found.meta.get(servers::SECRET).filter(|stored| servers::read_secret(stored).is_some()) {
+            trees.meta.put(txn, servers::SECRET, stored)?;
+        }
+        Ok(())
+    })
 }
 
 fn copy_bodies(change: &mut Change, seq: Seq, bodies: &[Option<Vec<u8>>; 2], report: &mut SalvageReport) -> Result<()> {

@@ -10,6 +10,7 @@ pub(crate) mod ingest;
 pub(crate) mod outbox;
 pub(crate) mod query;
 pub(crate) mod records;
+pub(crate) mod servers;
 pub(crate) mod stats;
 
 use std::collections::HashMap;

@@ -8,6 +8,7 @@ use super::outbox::ack_order;
 use super::records::counts::Counts;
 use super::records::quota::Quota;
 use super::records::transition::load;
+use super::servers::{self, ServerStats};
 use super::{Store, followups};
 use crate::os::gate;
 use crate::spool::segment::{list, segment_path};
@@ -82,6 +83,10 @@ pub struct Stats {
     pub writers: Vec<WriterInfo>,
     /// When the oldest unsent record started.
     pub oldest_unsent: Option<Millis>,
+    /// The servers that records were sent to.
+    pub servers: Vec<ServerStats>,
+    /// The report of the last run of a sender.
+    pub last_run: Option<String>,
 }
 
 impl Store {
@@ -167,5 +172,8 @@ fn store_stats(txn: &RoTxn, trees: &Trees) -> Result<Stats> {
         stats.damage.push(String::from_utf8_lossy(entry?.1).into_owned());
     }
     stats.oldest_unsent = oldest_unsent(txn, trees)?;
+    stats.servers = servers::stats(txn, trees)?;
+    let last_run = trees.meta.get(txn, servers::LAST_RUN)?;
+    stats.last_run = last_run.map(|text| String::from_utf8_lossy(text).into_owned());
     Ok(stats)
 }

@@ -33,8 +33,8 @@ pub fn contents(store: &Store) -> plsync_journal::Result<Vec<String>> {
     }
     for row in store.query(&all)? {
         if let Some(ack) = row.ack {
-            let found = store.by_request(ack.request_id)?.map(|id| id.hex());
-            lines.push(format!("request\t{}\t{}", ack.request_id, found.unwrap_or_default()));
+            let found: Vec<_> = store.by_request(ack.request_id)?.iter().map(plsync_journal::RecordId::hex).collect();
+            lines.push(format!("request\t{}\t{}", ack.request_id, found.join(" ")));
         }
     }
     let stats = store.stats()?;

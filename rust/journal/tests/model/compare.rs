@@ -18,8 +18,7 @@ impl Pair {
         for sink in [SINK, SUBSCRIBER] {
             let of: Vec<_> =
                 model.callbacks.iter().filter(|((of, _), _)| *of == sink).map(|(_, entry)| entry).collect();
-            let backlog =
-                model.received.filter(|_| sink == SUBSCRIBER).map_or(0, |received| model.acks.len() - received);
+            let backlog = if sink == SUBSCRIBER { model.backlog() as usize } else { 0 };
             let dead = of.iter().filter(|entry| entry.dead).count();
             let first = of.iter().filter(|entry| !entry.dead).map(|entry| entry.due_at()).min();
             let first = if backlog > 0 { Some(Millis::EPOCH) } else { first };
@@ -51,6 +50,7 @@ impl Pair {
                 start: row.start,
                 end: row.end,
                 request: row.ack.map(|ack| ack.request_id),
+                server: row.ack.map(|ack| ack.server),
             };
             (row.id, record)
         });
@@ -63,7 +63,8 @@ impl Pair {
             assert_eq!(found, expected.collect::<Vec<_>>());
         }
         let doubtful = model.records.values().filter(|record| record.shown.state == State::InDoubt);
-        let doubtful = doubtful.filter(|record| record.shown.not_before <= model.now).count();
+        let doubtful = doubtful.filter(|record| record.shown.not_before <= model.now && record.elsewhere.is_none());
+        let doubtful = doubtful.count();
         assert_eq!(store.in_doubt(usize::MAX, model.now).unwrap().len(), doubtful);
         let unsettled = model.records.values().filter(|record| record.is_unsettled()).map(|record| record.shown.seq);
         let first = unsettled.min();
@@ -73,13 +74,14 @@ impl Pair {
         assert_eq!(store.next_due(model.now).unwrap(), waits.min());
         let stats = store.stats().unwrap();
         let dead = model.callbacks.values().filter(|entry| entry.dead).count() as u64;
-        let backlog = model.received.map_or(0, |received| model.acks.len() - received);
-        let waiting = (model.callbacks.len() + backlog) as u64 - dead;
+        let waiting = model.callbacks.len() as u64 + model.backlog() - dead;
         assert_eq!((stats.callbacks, stats.callbacks_dead), (waiting, dead));
         assert_eq!(stats.records, model.records.len() as u64);
         let acked: Vec<_> =
             store.acks(0, usize::MAX).unwrap().into_iter().map(|acked| (acked.number, acked.row.seq)).collect();
-        assert_eq!(acked, (1..).zip(model.acks.iter().copied()).collect::<Vec<_>>());
+        assert_eq!(acked, model.acks.iter().map(|(number, seq)| (*number, *seq)).collect::<Vec<_>>());
+        assert_eq!(store.last_ack().unwrap(), model.last_ack);
+        self.compare_servers();
         self.compare_callbacks();
         assert_sound(store);
     }

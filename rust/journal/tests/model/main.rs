@@ -7,6 +7,7 @@ mod common;
 mod compare;
 mod model;
 mod pair;
+mod servers;
 mod step;
 
 use common::{NOW, temp_dir};

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use plsync_journal::{CallEnd, FrameKind, Lane, Millis, RecordId, RequestId, Seq, State};
+use plsync_journal::{CallEnd, FrameKind, Lane, Millis, RecordId, RequestId, Seq, ServerId, State};
 use proptest::sample::Index;
 
 use crate::common::SINK;
+use crate::servers::Servers;
 
 /// A record as the store shows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,8 @@ pub struct Record {
     pub start: Option<Vec<u8>>,
     pub end: Option<Vec<u8>>,
     pub request: Option<RequestId>,
+    /// The server of the request id.
+    pub server: Option<ServerId>,
 }
 
 /// A record, with the properties that the store does not show.
@@ -31,6 +34,8 @@ pub struct Modelled {
     pub raw: bool,
     pub leased_at: Millis,
     pub lease_until: Millis,
+    /// The server of a record in doubt, if it is not the bound one.
+    pub elsewhere: Option<u32>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -65,10 +70,13 @@ pub struct Model {
     pub calls: Vec<RecordId>,
     pub records: BTreeMap<RecordId, Modelled>,
     pub callbacks: BTreeMap<(&'static str, Seq), Entry>,
-    /// Records in the order of their acks.
-    pub acks: Vec<Seq>,
-    /// How many of these the subscriber has received.
-    pub received: Option<usize>,
+    /// Records by the number of their ack.
+    pub acks: BTreeMap<u64, Seq>,
+    /// The number of the newest ack, also of a withdrawn one.
+    pub last_ack: u64,
+    /// The number of the last ack that the subscriber has received.
+    pub received: Option<u64>,
+    pub servers: Servers,
 }
 
 impl Model {
@@ -78,6 +86,11 @@ impl Model {
             let record = self.records.entry(appended.id).or_insert_with(|| Modelled::new(seq));
             record.add(appended);
         }
+    }
+
+    /// How many acks the subscriber has not received yet.
+    pub fn backlog(&self) -> u64 {
+        self.received.map_or(0, |received| self.acks.range(received + 1..).count() as u64)
     }
 
     /// The records that a lease returns, in order.
@@ -117,6 +130,9 @@ impl Model {
         let record = self.records.get_mut(&id).unwrap();
         if record.shown.state != State::Acked {
             edit(record);
+            if record.shown.state != State::InDoubt {
+                record.elsewhere = None;
+            }
         }
         record.shown.seq
     }
@@ -136,8 +152,9 @@ impl Modelled {
             start: None,
             end: None,
             request: None,
+            server: None,
         };
-        Self { shown, lane: Lane(0), raw: false, leased_at: Millis::EPOCH, lease_until: Millis::EPOCH }
+        Self { shown, lane: Lane(0), raw: false, leased_at: Millis::EPOCH, lease_until: Millis::EPOCH, elsewhere: None }
     }
 
     pub fn add(&mut self, event: Appended) {
@@ -158,7 +175,7 @@ impl Modelled {
     pub fn is_unsettled(&self) -> bool {
         match self.shown.state {
             State::Pending => self.shown.ended != CallEnd::No,
-            State::Leased | State::InDoubt => true,
+            State::Leased | State::InDoubt => self.elsewhere.is_none(),
             State::Acked | State::Dead | State::Held => false,
         }
     }
@@ -167,15 +184,15 @@ impl Modelled {
     pub fn waits_until(&self, now: Millis) -> Option<Millis> {
         match self.shown.state {
             State::Pending if self.shown.ended != CallEnd::No => Some(self.shown.not_before).filter(|at| *at > now),
-            State::InDoubt => Some(self.shown.not_before),
-            State::Pending | State::Leased | State::Acked | State::Dead | State::Held => None,
+            State::InDoubt if self.elsewhere.is_none() => Some(self.shown.not_before),
+            State::InDoubt | State::Pending | State::Leased | State::Acked | State::Dead | State::Held => None,
         }
     }
 
     /// Whether the records after it in its lane have to wait.
     pub fn blocks_lane(&self, now: Millis) -> bool {
         match self.shown.state {
-            State::Leased | State::InDoubt => true,
+            State::Leased | State::InDoubt => self.elsewhere.is_none(),
             State::Pending => self.shown.ended != CallEnd::No && self.shown.not_before > now,
             State::Acked | State::Dead | State::Held => false,
         }

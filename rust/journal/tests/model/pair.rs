@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use plsync_journal::{
     CallEnd, ClockChange, Event, FLAG_RENEWED, FailedCallback, FrameKind, Head, Lane, LeaseLimits, Limits, Millis,
-    ParkedState, RecordId, RequestId, Seq, Spool, State, Store, labels,
+    ParkedState, RecordId, RequestId, Seq, ServerId, Spool, State, Store, labels,
 };
 use proptest::sample::Index;
 
@@ -71,9 +71,11 @@ impl Pair {
             Step::Requeue(record) => self.requeue(*record),
             Step::Renew(record) => self.renew(*record),
             Step::SetClock(by, longest) => self.set_clock((*by).into(), ms((*longest).into())),
+            Step::Bind(account, how) => self.bind(*account, *how),
+            Step::Withdraw(from) => self.withdraw(*from),
             Step::Subscribe => {
                 self.store().subscribe(SUBSCRIBER).unwrap();
-                self.model.received.get_or_insert(self.model.acks.len());
+                self.model.received.get_or_insert(self.model.last_ack);
             }
             Step::Claim(sink, limit) => self.claim(sink, *limit),
             Step::Extend(entry, _) | Step::Deliver(entry) | Step::Fail(entry, ..) | Step::ReleaseCallback(entry) => {
@@ -128,7 +130,8 @@ impl Pair {
         self.model.callbacks.retain(|(of, _), _| *of != sink);
         let mut dropped = (before - self.model.callbacks.len()) as u64;
         if sink == SUBSCRIBER {
-            dropped += self.model.received.take().map_or(0, |received| self.model.acks.len() - received) as u64;
+            dropped += self.model.backlog();
+            self.model.received = None;
         }
         assert_eq!(self.store().drop_callbacks(sink).unwrap(), dropped);
     }
@@ -166,23 +169,30 @@ impl Pair {
     fn ack(&mut self, record: Index) {
         let Some(id) = self.model.choose(record) else { return };
         self.next_request += 1;
-        let request = RequestId(self.next_request);
+        // Servers give the same ids now and then.
+        let request = RequestId(1 + self.next_request % 7);
         let mut new = false;
         let mut sink = false;
+        let server = ServerId(self.model.servers.bound);
         let seq = self.model.edit(id, |record| {
             record.shown.state = State::Acked;
-            record.shown.request = Some(request);
+            (record.shown.request, record.shown.server) = (Some(request), Some(server));
             record.shown.last_error.clear();
             (new, sink) = (true, record.shown.sink.is_some());
         });
         if new {
-            self.model.acks.push(seq);
+            self.model.last_ack += 1;
+            self.model.acks.insert(self.model.last_ack, seq);
+            assert_eq!(self.model.servers.count_ack(), server);
         }
         if sink {
             self.model.callbacks.insert((SINK, seq), Entry::default());
         }
         assert_eq!(self.store().ack(&[(seq, request)]).unwrap(), u64::from(new));
-        assert_eq!(self.store().by_request(request).unwrap(), new.then_some(id));
+        let mut found = self.store().by_request(request).unwrap();
+        found.sort_unstable();
+        let of_request = self.model.records.iter().filter(|(_, record)| record.shown.request == Some(request));
+        assert_eq!(found, of_request.map(|(id, _)| *id).collect::<Vec<_>>());
     }
 
     fn park(&mut self, record: Index, parked: Option<ParkedState>, not_before: Millis) {
@@ -249,10 +259,10 @@ impl Pair {
         let claimed: Vec<_> = claimed.iter().map(|callback| (callback.seq, callback.attempts)).collect();
         let mut expected = Vec::new();
         if let Some(received) = self.model.received.as_mut().filter(|_| sink == SUBSCRIBER) {
-            for seq in self.model.acks[*received..].iter().take(limit) {
+            for (number, seq) in self.model.acks.range(*received + 1..).take(limit) {
                 self.model.callbacks.insert((sink, *seq), Entry::default());
                 expected.push((*seq, 0));
-                *received += 1;
+                *received = *number;
             }
         }
         let waiting = self.model.callbacks.iter().filter(|((of, _), entry)| *of == sink && !entry.dead);

@@ -1,11 +1,12 @@
 //! The steps of a run.
 
-use plsync_journal::{CallEnd, Lane, ParkedState};
+use plsync_journal::{Bind, CallEnd, Lane, ParkedState};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::SUBSCRIBER;
 use crate::common::SINK;
+use crate::servers::ACCOUNTS;
 
 #[derive(Clone, Debug)]
 pub enum Step {
@@ -36,11 +37,16 @@ pub enum Step {
     ReleaseCallback(Index),
     RequeueCallbacks(&'static str),
     Drop(&'static str),
+    /// Binds the journal to an account.
+    Bind(u8, Bind),
+    /// Withdraws the deliveries to a server.
+    Withdraw(u32),
 }
 
 pub fn step() -> impl Strategy<Value = Step> {
     let ended = prop::sample::select(vec![CallEnd::Ok, CallEnd::Error, CallEnd::Cancelled, CallEnd::Partial]);
     let parked = prop::sample::select(vec![ParkedState::InDoubt, ParkedState::Dead, ParkedState::Held]);
+    let how = prop::sample::select(vec![Bind::Refuse, Bind::Rotate, Bind::Leave]);
     let sink = prop::sample::select(vec![SINK, SUBSCRIBER]);
     // Around the ends of leases and delays.
     let time = prop::sample::select(vec![0u16, 1, 499, 500, 999, 1000, 1001, 3000]);
@@ -68,5 +74,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => any::<Index>().prop_map(Step::ReleaseCallback),
         1 => sink.clone().prop_map(Step::RequeueCallbacks),
         1 => sink.prop_map(Step::Drop),
+        2 => (1..=ACCOUNTS, how).prop_map(|(account, how)| Step::Bind(account, how)),
+        1 => (0..5u32).prop_map(Step::Withdraw),
     ]
 }

@@ -9,6 +9,7 @@ mod maintenance;
 mod outbox;
 mod report;
 mod row;
+mod servers;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -73,8 +74,9 @@ impl Store {
         Ok(ids.into_iter().map(|id| id.0).collect())
     }
 
-    fn by_request(&self, py: Python<'_>, request_id: u64) -> PyResult<Option<[u8; 16]>> {
-        Ok(py.detach(|| self.0.by_request(RequestId(request_id))).or_raise(py)?.map(|id| id.0))
+    fn by_request(&self, py: Python<'_>, request_id: u64) -> PyResult<Vec<[u8; 16]>> {
+        let ids = py.detach(|| self.0.by_request(RequestId(request_id))).or_raise(py)?;
+        Ok(ids.into_iter().map(|id| id.0).collect())
     }
 
     #[pyo3(signature = (*, labels = Vec::new(), states = None, ended = None, since = None, until = None, text = None,

@@ -3,8 +3,8 @@
 //! A dict has the keys of the dataclass. A test compares the two, and the compiler compares the keys with the journal's structs.
 
 use plsync_journal::{
-    CheckReport, CompactReport, Damage, FORMAT, IngestReport, Problem, Quota, SalvageReport, SinkBacklog, SkippedFile,
-    State, Stats, WriterInfo,
+    CheckReport, CompactReport, Damage, FORMAT, IngestReport, Millis, Problem, Quota, SalvageReport, ServerStats,
+    SinkBacklog, SkippedFile, State, Stats, Withdrawn, WriterInfo,
 };
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -44,8 +44,10 @@ report!(SkippedFile { name, reason });
 report!(Damage { segment, offset, reason } except { len: _ });
 report!(Stats {
     journal_id, records, open, opaque, callbacks, callbacks_dead, callback_error, followups, followups_stranded, followups_dead,
-    followups_sent, followup_error, lmdb_bytes, used_bytes, raw_bytes, stored_bytes, failures, last_failure, damaged, damage, exposed,
-} except { states, segments, spool_bytes, pruned_acked, pruned_unsent, quota, skipped, writers, oldest_unsent } with |py| {
+    followups_sent, followup_error, lmdb_bytes, used_bytes, raw_bytes, stored_bytes, failures, last_failure, damaged, damage, exposed, last_run,
+} except {
+    states, segments, spool_bytes, pruned_acked, pruned_unsent, quota, skipped, writers, oldest_unsent, servers
+} with |py| {
     "format": FORMAT,
     "states": std::iter::zip(State::ALL.map(State::name), states).into_py_dict(py)?,
     "spool": [("segments", segments), ("bytes", spool_bytes)].into_py_dict(py)?,
@@ -55,6 +57,7 @@ report!(Stats {
     "oldest_unsent": oldest_unsent.map(|at| at.0),
     "skipped": dicts(py, skipped)?,
     "writers": dicts(py, writers)?,
+    "servers": dicts(py, servers)?,
 });
 report!(WriterInfo { pid, alive, failures, events } except { id, started, last_failure: _ } with |_py| {
     "writer": id.hex(),
@@ -68,7 +71,7 @@ report!(CompactReport { before, after } except { pruned } with |_py| {
     "pruned": pruned.acked,
     "dropped": pruned.unsent,
 });
-report!(CheckReport { frames, records, events } except { problems } with |py| {
+report!(CheckReport { frames, records, events, notes } except { problems } with |py| {
     "problems": dicts(py, problems)?,
 });
 report!(Problem { kept } except { place, description } with |_py| {
@@ -76,7 +79,22 @@ report!(Problem { kept } except { place, description } with |_py| {
     "what": description,
 });
 report!(SalvageReport { records, events, acks, callbacks, followups, followups_sent, frames, damaged, lost, losses });
+report!(Withdrawn { records, pruned, busy });
 report!(SinkBacklog { sink, waiting, owned, pids, dead, last_error });
+
+impl Report for ServerStats {
+    fn to_dict(self, py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+        let dict = super::servers::server_dict(py, self.server)?;
+        dict.set_item(intern!(py, "is_bound"), self.is_bound)?;
+        dict.set_item(intern!(py, "in_doubt"), self.in_doubt)?;
+        Ok(dict)
+    }
+}
+
+/// A moment in ms since the epoch; `None` for one that has not come.
+pub(super) fn moment(at: Millis) -> Option<u64> {
+    Some(at.0).filter(|at| *at > 0)
+}
 
 pub(super) fn dicts<T: Report>(py: Python<'_>, reports: Vec<T>) -> PyResult<Vec<Bound<'_, PyDict>>> {
     reports.into_iter().map(|report| report.to_dict(py)).collect()

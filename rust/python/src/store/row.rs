@@ -80,6 +80,16 @@ impl Row {
     }
 
     #[getter]
+    fn server_id(&self) -> Option<u32> {
+        self.0.ack.map(|ack| ack.server.0).filter(|id| *id > 0)
+    }
+
+    #[getter]
+    fn server(&self) -> Option<&str> {
+        self.0.server.as_deref()
+    }
+
+    #[getter]
     fn acked_at_ns(&self) -> Option<u64> {
         self.0.ack.map(|ack| ack.at.0 * 1_000_000)
     }

@@ -128,8 +128,13 @@ impl EntryKey {
         Ok(trees.callbacks_due.put(txn, &self.due_key(entry.due_at()), &[])?)
     }
 
+    /// Whether a process calls the sink with the request id now.
+    pub(crate) fn is_leased(self, txn: &RoTxn, trees: &Trees, now: Millis) -> Result<bool> {
+        Ok(self.get(txn, trees)?.is_some_and(|entry| !entry.dead && entry.lease_until > now))
+    }
+
     /// Removes the entry, if there is one.
-    fn remove(self, txn: &mut RwTxn, trees: &Trees) -> Result<()> {
+    pub(crate) fn remove(self, txn: &mut RwTxn, trees: &Trees) -> Result<()> {
         if let Some(entry) = self.get(txn, trees)? {
             trees.callbacks.delete(txn, &callback_key(self.sink, self.seq))?;
             self.unlist(txn, trees, entry.due_at())?;

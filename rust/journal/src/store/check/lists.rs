@@ -6,11 +6,11 @@ use super::report::CheckReport;
 use crate::ids::SinkId;
 use crate::store::callbacks::{self, CallbackEntry, sinks};
 use crate::store::db::trees::{Trees, sealed_seq, seq_key, tail_number, tail_seq};
-use crate::store::followups;
 use crate::store::outbox::ack_order;
 use crate::store::records::counts::Counts;
 use crate::store::records::quota;
 use crate::store::records::transition::load;
+use crate::store::{followups, servers};
 use crate::{RecordId, Result};
 
 /// Checks the lengths of trees and counters. Together with the check of each record, equal lengths prove that every record is in
@@ -45,6 +45,13 @@ pub(super) fn check_lists(txn: &RoTxn, trees: &Trees, report: &mut CheckReport) 
             report.add(place(), "a label is damaged, or has no record", "the records");
         }
     }
+    if trees.by_request.len(txn)? != trees.acks.len(txn)? {
+        report.add(place(), "its index of request ids has another length", "the request ids");
+    }
+    for problem in servers::check::problems(txn, trees)? {
+        report.add("the servers".to_owned(), problem, "the records and their request ids");
+    }
+    report.notes.extend(servers::check::repeated_ids(txn, trees)?);
     check_ack_order(txn, trees, report)?;
     check_callbacks(txn, trees, report)
 }
@@ -53,12 +60,16 @@ pub(super) fn check_lists(txn: &RoTxn, trees: &Trees, report: &mut CheckReport) 
 fn check_ack_order(txn: &RoTxn, trees: &Trees, report: &mut CheckReport) -> Result<()> {
     let place = || "the order of acks".to_owned();
     let last_seq = report.records;
+    let last = ack_order::last(txn, trees)?;
     let mut listed = vec![0_u8; usize::try_from(last_seq / 8).unwrap_or(usize::MAX).saturating_add(1)];
     let mut number = 0;
+    let withdrawn = Counts::load(txn, trees)?.last_ack;
     for entry in trees.ack_order.iter(txn)? {
         let (key, value) = entry?;
         number += 1;
-        let seq = ack_order::record(key, value).ok().filter(|_| tail_number(key).is_ok_and(|key| key == number));
+        // Numbers are missing once acks were withdrawn. Then the order of the keys alone is left.
+        let is_next = withdrawn > 0 || tail_number(key).is_ok_and(|key| key == number);
+        let seq = ack_order::record(key, value).ok().filter(|_| is_next);
         let Some(seq) = seq.filter(|seq| seq.0 <= last_seq) else {
             report.add(place(), format!("entry {number} is damaged"), "the request ids");
             continue;
@@ -78,7 +89,7 @@ fn check_ack_order(txn: &RoTxn, trees: &Trees, report: &mut CheckReport) -> Resu
     }
     for entry in trees.positions.iter(txn)? {
         let (key, value) = entry?;
-        let position = ack_order::read_position(key, value).ok().filter(|position| *position <= number);
+        let position = ack_order::read_position(key, value).ok().filter(|position| *position <= number.max(last));
         let sink = key.try_into().map(u32::from_be_bytes).map(SinkId).ok();
         let name = sink.map(|sink| sinks::name(txn, trees, sink)).transpose()?.flatten();
         if position.is_none() || name.is_none() {

@@ -35,6 +35,7 @@ impl Store {
         report.records = records.records;
         report.events = records.events;
         report.problems.extend(records.problems);
+        report.notes = records.notes;
         Ok(report)
     }
 

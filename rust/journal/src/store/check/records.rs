@@ -7,9 +7,10 @@ use crate::ids::SinkId;
 use crate::state::{CallEnd, State};
 use crate::store::callbacks::sinks;
 use crate::store::db::trees::{
-    PART_END, PART_START, Trees, label_key, open_key, outbox_key, parked_key, record_key, request_key, sealed_seq,
-    seq_key, tail_seq, without_seal,
+    PART_END, PART_START, Trees, label_key, open_key, outbox_key, parked_key, record_key, sealed_seq, seq_key,
+    tail_seq, without_seal,
 };
+use crate::store::outbox::request_index;
 use crate::store::records::body;
 use crate::store::records::row::{Ack, StateRow};
 use crate::{Result, Seq, labels};
@@ -81,10 +82,9 @@ fn check_indexes(txn: &RoTxn, trees: &Trees, seq: Seq, row: &StateRow, report: &
         report.add(place(row), "it is not listed under its end", "the record");
     }
     if let Some(stored) = trees.acks.get(txn, &seq_key(seq))? {
-        let ack = without_seal(&seq_key(seq), stored).and_then(|value| value.first_chunk());
-        let request = ack.map(|ack| request_key(Ack::decode(*ack).request_id));
-        let found = request.map(|key| trees.by_request.get(txn, &key)).transpose()?.flatten();
-        if found.map(tail_seq).transpose()? != Some(seq) {
+        let ack = without_seal(&seq_key(seq), stored).and_then(Ack::read);
+        let listed = ack.map(|ack| request_index::has(txn, trees, ack.request_id, seq)).transpose()?;
+        if listed != Some(true) {
             report.add(place(row), "its request id is damaged, or not listed", "the record");
         }
     }

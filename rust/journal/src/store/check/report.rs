@@ -22,6 +22,8 @@ pub struct CheckReport {
     pub events: u64,
     /// The problems that were found.
     pub problems: Vec<Problem>,
+    /// Facts that are no damage, and that a reader may wonder about.
+    pub notes: Vec<String>,
 }
 
 impl CheckReport {

@@ -7,7 +7,7 @@ use heed::types::Bytes;
 use heed::{Database, Env, MdbError, PutFlags, RoTxn, RwIter, RwTxn, WithoutTls};
 
 use crate::checksum::crc32c_of;
-use crate::ids::SinkId;
+use crate::ids::{ServerId, SinkId};
 use crate::state::{Lane, State};
 use crate::{Error, Millis, RecordId, RequestId, Result, Seq};
 
@@ -65,8 +65,12 @@ trees! {
     ack_order,
     /// Sink -> the number of the last ack it received, for sinks that receive every ack.
     positions,
-    /// Request id -> seq.
+    /// Request id, or request id and seq -> seq: the records of a request id.
     by_request,
+    /// Server -> URL, account, and the number of its acks.
+    servers,
+    /// seq -> server: records in doubt at a server that the journal is no longer bound to.
+    elsewhere,
     /// 'n' name -> number, 'i' number -> name; each with a seal.
     sinks,
     /// (sink, seq) -> delivery state.
@@ -84,8 +88,8 @@ trees! {
 }
 
 /// Trees that a store of this format may lack, because an earlier version made it without them.
-const LATER_TREES: [&str; 6] =
-    ["ack_order", "positions", "callbacks_due", "followups", "followup_work", "followups_sent"];
+const LATER_TREES: [&str; 8] =
+    ["ack_order", "positions", "callbacks_due", "followups", "followup_work", "followups_sent", "servers", "elsewhere"];
 
 /// Whether an earlier version made the store without some of the trees.
 pub(crate) fn lacks_later_trees(env: &Env<WithoutTls>, txn: &RoTxn) -> Result<bool> {
@@ -123,6 +127,15 @@ pub(crate) fn number_key(number: u64) -> [u8; 8] {
 
 pub(crate) fn request_key(request_id: RequestId) -> [u8; 8] {
     number_key(request_id.0)
+}
+
+/// The key of a record that shares its request id with another.
+pub(crate) fn second_request_key(request_id: RequestId, seq: Seq) -> [u8; 16] {
+    join(&[&request_key(request_id), &seq_key(seq)])
+}
+
+pub(crate) fn server_key(server: ServerId) -> [u8; 4] {
+    server.0.to_be_bytes()
 }
 
 pub(crate) fn sink_key(sink: SinkId) -> [u8; 4] {

@@ -6,7 +6,7 @@ use super::stamp::Stamp;
 use super::trees::{self, Trees};
 use crate::Result;
 use crate::store::callbacks;
-use crate::store::outbox::ack_order;
+use crate::store::outbox::{ack_order, request_index};
 use crate::store::records::dictionary;
 
 /// The handles to every tree, after the upgrade.
@@ -33,6 +33,9 @@ pub(crate) fn open(env: &Env<WithoutTls>, stamp: &Stamp) -> Result<Trees> {
     if !has_all_acks(&txn, &trees)? {
         ack_order::list_missing(&mut txn, &trees)?;
     }
+    for (request, seq) in request_index::missing(&txn, &trees)? {
+        request_index::list(&mut txn, &trees, request, seq)?;
+    }
     if !has_all_callbacks(&txn, &trees)? {
         callbacks::rebuild_due_list(&mut txn, &trees)?;
     }
@@ -41,7 +44,10 @@ pub(crate) fn open(env: &Env<WithoutTls>, stamp: &Stamp) -> Result<Trees> {
 }
 
 fn is_current(txn: &RoTxn, trees: &Trees) -> Result<bool> {
-    Ok(dictionary::has_current(txn, trees)? && has_all_acks(txn, trees)? && has_all_callbacks(txn, trees)?)
+    Ok(dictionary::has_current(txn, trees)?
+        && has_all_acks(txn, trees)?
+        && has_all_callbacks(txn, trees)?
+        && request_index::missing(txn, trees)?.is_empty())
 }
 
 fn has_all_acks(txn: &RoTxn, trees: &Trees) -> Result<bool> {

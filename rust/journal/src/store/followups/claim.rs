@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::entry::FollowUpEntry;
 use super::queue::{FollowUpKey, due, first_due, put};
-use super::{FollowUp, read};
+use super::{FollowUp, read, refuse};
 use crate::store::Store;
 use crate::store::outbox::Limits;
+use crate::store::servers;
 use crate::{ClockChange, Millis, Result};
 
 /// Follow-ups of one record that are claimed at once.
@@ -34,10 +35,17 @@ impl Store {
         }
         self.db().write(|txn, trees| {
             let (mut claimed, mut bytes) = (Vec::new(), 0);
+            let bound = servers::bound(txn, trees)?;
             for (work, queue) in due(txn, trees, now, limits.records)? {
                 // An entry that no follow-up explains any more: the follow-up of this entry cannot be read.
                 if queue.work_key(txn, trees)? != Some(work) {
                     trees.followup_work.delete(txn, &work)?;
+                    continue;
+                }
+                if let Some(reason) = servers::foreign_request(txn, trees, queue, bound.as_ref())? {
+                    for (key, entry) in queue.waiting(txn, trees, |_| true)? {
+                        refuse(txn, trees, queue, &key, entry, &reason)?;
+                    }
                     continue;
                 }
                 let mut of_record = Vec::new();

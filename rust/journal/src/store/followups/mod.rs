@@ -10,12 +10,13 @@ mod list;
 pub(crate) mod queue;
 pub(crate) mod sent;
 
-use heed::RoTxn;
+use heed::{RoTxn, RwTxn};
 
 use crate::frame::array;
 use crate::state::State;
 use crate::store::Store;
-use crate::store::db::trees::{Trees, parked_prefix, request_key, seq_key, tail_seq, without_seal};
+use crate::store::db::trees::{Trees, parked_prefix, seq_key, tail_seq, without_seal};
+use crate::store::outbox::request_index;
 use crate::store::records::row::Ack;
 use crate::store::records::transition::{Change, load};
 use crate::{Error, Millis, RecordId, RequestId, Result};
@@ -38,7 +39,7 @@ const COUNT_AT_MOST: usize = 100_000;
 pub enum Target {
     /// A record, whether or not it has its request id.
     Record(RecordId),
-    /// A request by its id. If a record has that id, the record is meant.
+    /// A request by its id. If records have that id, the first of them is meant.
     Request(RequestId),
 }
 
@@ -177,6 +178,40 @@ impl Store {
     }
 }
 
+/// Makes the waiting follow-ups of bare request ids dead: the journal is bound to another server now, whose request ids are others.
+pub(crate) fn refuse_bare(txn: &mut RwTxn, trees: &Trees, reason: &str) -> Result<()> {
+    for queue in queue::bare(txn, trees)? {
+        for (key, entry) in queue.waiting(txn, trees, |_| true)? {
+            refuse(txn, trees, queue, &key, entry, reason)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes every follow-up of a record wait again, as if none had been tried: the record is sent again, to another server.
+pub(crate) fn restart(txn: &mut RwTxn, trees: &Trees, queue: Queue) -> Result<()> {
+    sent::resend(txn, trees, queue)?;
+    for (key, entry) in queue.entries(txn, trees)?.into_iter().filter(|(_, entry)| entry.is_dead) {
+        let waiting =
+            FollowUpEntry { is_dead: false, attempts: 0, due: Millis::EPOCH, last_error: String::new(), ..entry };
+        queue.change(txn, trees, |txn| put(txn, trees, &key, &waiting))?;
+    }
+    Ok(())
+}
+
+/// Makes a follow-up dead, with the reason.
+fn refuse(
+    txn: &mut RwTxn,
+    trees: &Trees,
+    queue: Queue,
+    key: &FollowUpKey,
+    entry: FollowUpEntry,
+    reason: &str,
+) -> Result<()> {
+    let dead = FollowUpEntry { is_dead: true, last_error: reason.to_owned(), ..entry };
+    queue.change(txn, trees, |txn| put(txn, trees, key, &dead))
+}
+
 /// Counts follow-ups, from tree sizes, the work list, and the records that will not get a request id.
 pub(crate) fn tally(txn: &RoTxn, trees: &Trees) -> Result<Tally> {
     let dead = queue::dead_keys(txn, trees, None, COUNT_AT_MOST)?;
@@ -221,8 +256,8 @@ fn find(txn: &RoTxn, trees: &Trees, target: Target) -> Result<Option<Queue>> {
     match target {
         Target::Record(id) => Ok(trees.ids.get(txn, &id.0)?.map(tail_seq).transpose()?.map(Queue::Record)),
         Target::Request(id) => {
-            let seq = trees.by_request.get(txn, &request_key(id))?.map(tail_seq).transpose()?;
-            Ok(Some(seq.map_or(Queue::Request(id), Queue::Record)))
+            let first = request_index::records(txn, trees, id)?.first().copied();
+            Ok(Some(first.map_or(Queue::Request(id), Queue::Record)))
         }
     }
 }
@@ -237,7 +272,7 @@ fn targets(txn: &RoTxn, trees: &Trees, queue: Queue) -> Result<(Option<RecordId>
     Ok(match queue {
         Queue::Record(seq) => {
             let ack = trees.acks.get(txn, &seq_key(seq))?.and_then(|stored| without_seal(&seq_key(seq), stored));
-            let request = ack.and_then(|ack| ack.first_chunk()).map(|ack| Ack::decode(*ack).request_id);
+            let request = ack.and_then(Ack::read).map(|ack| ack.request_id);
             (load(txn, trees, seq).ok().map(|row| row.id), request)
         }
         Queue::Request(id) => (None, Some(id)),

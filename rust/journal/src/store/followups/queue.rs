@@ -114,8 +114,8 @@ impl Queue {
         Ok(head.first().map(|(_, entry)| self.due_key(entry.due)))
     }
 
-    /// Changes follow-ups of the queue, and updates its entry in the work list.
-    pub(super) fn change(
+    /// Changes follow-ups of the queue, or its request id, and updates its entry in the work list.
+    pub(crate) fn change(
         self,
         txn: &mut RwTxn,
         trees: &Trees,
@@ -141,6 +141,19 @@ impl Queue {
         key[9..].copy_from_slice(&self.prefix());
         key
     }
+}
+
+/// The queues of requests that no record has.
+pub(super) fn bare(txn: &RoTxn, trees: &Trees) -> Result<Vec<Queue>> {
+    let mut found = Vec::new();
+    for entry in trees.followups.prefix_iter(txn, &[REQUEST])? {
+        if let Some(queue) = Queue::of(entry?.0)
+            && found.last() != Some(&queue)
+        {
+            found.push(queue);
+        }
+    }
+    Ok(found)
 }
 
 /// Lists the queue of a record that has just got its request id.

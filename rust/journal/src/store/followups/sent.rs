@@ -13,6 +13,7 @@ use crate::frame::array;
 use crate::store::Store;
 use crate::store::db::trees::{Trees, with_seal, without_seal};
 use crate::store::records::transition::{Change, load};
+use crate::store::servers;
 use crate::{Error, Millis, Result};
 
 /// A follow-up that was sent, and the response of `PromptLayer`.
@@ -75,6 +76,7 @@ impl Store {
             return Ok(());
         }
         self.db().write(|txn, trees| {
+            servers::note_use(txn, trees, now)?;
             for SentFollowUp { key, status } in done {
                 let (Some(queue), Some(entry)) = (Queue::of(key), stored(txn, trees, key)?) else { continue };
                 queue.change(txn, trees, |txn| remove(txn, trees, key))?;

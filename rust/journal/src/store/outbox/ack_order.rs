@@ -13,11 +13,13 @@ use crate::ids::SinkId;
 use crate::store::db::trees::{
     Trees, number_key, sealed_seq, sink_key, tail_number, tail_seq, with_seal, without_seal,
 };
+use crate::store::records::counts::Counts;
 use crate::{Error, Result, Seq};
 
-/// The number of the newest ack; 0 without one.
+/// The number of the newest ack, also of a withdrawn one; 0 without one.
 pub(crate) fn last(txn: &RoTxn, trees: &Trees) -> Result<u64> {
-    trees.ack_order.last(txn)?.map_or(Ok(0), |(key, _)| tail_number(key))
+    let listed = trees.ack_order.last(txn)?.map_or(Ok(0), |(key, _)| tail_number(key))?;
+    Ok(listed.max(Counts::load(txn, trees)?.last_ack))
 }
 
 /// Lists the ack of a record under its number.
@@ -104,6 +106,12 @@ pub(crate) fn unreceived(txn: &RoTxn, trees: &Trees, sink: SinkId, limit: usize)
 
 /// How many acks a sink has not received yet; 0 for sinks that are not subscribed.
 pub(crate) fn backlog(txn: &RoTxn, trees: &Trees, sink: SinkId) -> Result<u64> {
+    let Some(position) = position(txn, trees, sink)? else { return Ok(0) };
     let last = last(txn, trees)?;
-    Ok(position(txn, trees, sink)?.map_or(0, |position| last.saturating_sub(position)))
+    if Counts::load(txn, trees)?.last_ack <= position {
+        return Ok(last.saturating_sub(position));
+    }
+    // The numbers of withdrawn acks are missing.
+    let from = number_key(position);
+    Ok(trees.ack_order.range(txn, &(Bound::Excluded(&from[..]), Bound::Unbounded))?.count() as u64)
 }

@@ -10,6 +10,7 @@ use crate::state::{Lane, State};
 use crate::store::Store;
 use crate::store::db::trees::{Trees, outbox_key, parked_prefix, tail_seq};
 use crate::store::records::transition::load;
+use crate::store::servers::elsewhere::Elsewhere;
 use crate::{Error, Millis, Result, Seq};
 
 /// States whose records block the records after them in their lane.
@@ -31,7 +32,7 @@ impl Store {
                     earliest(not_before(&key)?);
                 }
             }
-            for seq in parked_records(txn, trees, State::InDoubt)? {
+            for seq in in_doubt_here(txn, trees)? {
                 earliest(load(txn, trees, seq)?.not_before);
             }
             Ok(next)
@@ -41,10 +42,16 @@ impl Store {
     /// Whether a record with this number or a lower one is still to be delivered: closed, and not yet acked, dead or held.
     pub fn is_unsettled(&self, seq: Seq) -> Result<bool> {
         self.db().read(|txn, trees| {
+            let away = Elsewhere::load(txn, trees)?;
             for state in IN_FLIGHT {
-                let first = trees.parked.prefix_iter(txn, &parked_prefix(state))?.next().transpose()?;
-                if first.map(|(key, _)| tail_seq(key)).transpose()?.is_some_and(|first| first <= seq) {
-                    return Ok(true);
+                for entry in trees.parked.prefix_iter(txn, &parked_prefix(state))? {
+                    let waiting = tail_seq(entry?.0)?;
+                    if !away.has(waiting) {
+                        if waiting <= seq {
+                            return Ok(true);
+                        }
+                        break;
+                    }
                 }
             }
             for lane in lanes(txn, trees)? {
@@ -114,9 +121,17 @@ impl LaneBytes {
 }
 
 /// The records of a state that `parked` lists.
-pub(super) fn parked_records(txn: &RoTxn, trees: &Trees, state: State) -> Result<Vec<Seq>> {
+pub(crate) fn parked_records(txn: &RoTxn, trees: &Trees, state: State) -> Result<Vec<Seq>> {
     let entries = trees.parked.prefix_iter(txn, &parked_prefix(state))?;
     entries.map(|entry| tail_seq(entry?.0)).collect()
+}
+
+/// The records in doubt at the server that the journal is bound to.
+pub(super) fn in_doubt_here(txn: &RoTxn, trees: &Trees) -> Result<Vec<Seq>> {
+    let away = Elsewhere::load(txn, trees)?;
+    let mut seqs = parked_records(txn, trees, State::InDoubt)?;
+    seqs.retain(|seq| !away.has(*seq));
+    Ok(seqs)
 }
 
 /// The lanes that have records in the outbox.
@@ -134,9 +149,14 @@ pub(super) fn lanes(txn: &RoTxn, trees: &Trees) -> Result<Vec<Lane>> {
 
 fn lanes_in_flight(txn: &RoTxn, trees: &Trees) -> Result<LaneSet> {
     let mut found = [false; 256];
+    // No response comes for the records in doubt elsewhere, so they block no lane.
+    let away = Elsewhere::load(txn, trees)?;
     for state in IN_FLIGHT {
         for entry in trees.parked.prefix_iter(txn, &parked_prefix(state))? {
             let (key, lane) = entry?;
+            if away.has(tail_seq(key)?) {
+                continue;
+            }
             let lane = match lane.first() {
                 Some(lane) => *lane,
                 // An earlier version stored the lane in the row alone.

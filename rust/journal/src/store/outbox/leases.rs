@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use heed::RoTxn;
 
-use super::ack_order;
-use super::lanes::{LaneBytes, due_records, parked_records};
-use crate::ids::SinkId;
+use super::lanes::{LaneBytes, due_records, in_doubt_here, parked_records};
+use super::{ack_order, request_index};
+use crate::ids::{ServerId, SinkId};
 use crate::state::{FLAG_RENEWED, ParkedState, State};
 use crate::store::callbacks::{CallbackEntry, EntryKey};
-use crate::store::db::trees::{PART_END, PART_START, Trees, record_key, request_key, seq_key, with_seal};
+use crate::store::db::trees::{PART_END, PART_START, Trees, record_key, seq_key, with_seal};
 use crate::store::records::body;
 use crate::store::records::read::read_row;
 use crate::store::records::row::{Ack, Row};
 use crate::store::records::transition::{Change, load};
-use crate::store::{Store, followups};
+use crate::store::{Store, followups, servers};
 use crate::{Millis, RequestId, Result, Seq};
 
 /// How much to take at once.
@@ -97,11 +97,11 @@ impl Store {
         })
     }
 
-    /// Up to `limit` records in doubt that are due to be looked up.
+    /// Up to `limit` records in doubt that are due to be looked up at the bound server.
     pub fn in_doubt(&self, limit: usize, now: Millis) -> Result<Vec<Row>> {
         self.db().read(|txn, trees| {
             let mut rows = Vec::new();
-            for seq in parked_records(txn, trees, State::InDoubt)? {
+            for seq in in_doubt_here(txn, trees)? {
                 let state = load(txn, trees, seq)?;
                 if state.not_before <= now {
                     rows.push(read_row(txn, trees, seq, state)?);
@@ -114,13 +114,15 @@ impl Store {
         })
     }
 
-    /// Stores request ids. One transaction stores the ack, its number, its index entry and its callback entry, and releases the
+    /// Stores request ids of the bound server. One transaction stores the ack, its number, its index entry and its callback entry, and releases the
     /// record's follow-ups. A record that is already acked keeps its first id. Returns how many acks were new.
     pub fn ack(&self, acks: &[(Seq, RequestId)]) -> Result<u64> {
         self.db().write(|txn, trees| {
             let mut change = Change::begin(txn, trees, Millis::now())?;
             let mut new = 0;
             let mut number = ack_order::last(change.txn, trees)?;
+            let bound = servers::bound(change.txn, trees)?;
+            let server = bound.as_ref().map_or(ServerId::UNKNOWN, |server| server.id);
             for &(seq, request_id) in acks {
                 if load(change.txn, trees, seq)?.state == State::Acked {
                     continue;
@@ -129,9 +131,9 @@ impl Store {
                     row.state = State::Acked;
                     row.last_error.clear();
                 })?;
-                let value = Ack { request_id, at: change.now }.encode().to_vec();
+                let value = Ack { request_id, at: change.now, server }.encode();
                 trees.acks.put(change.txn, &seq_key(seq), &with_seal(&seq_key(seq), value))?;
-                trees.by_request.put(change.txn, &request_key(request_id), &seq_key(seq))?;
+                request_index::list(change.txn, trees, request_id, seq)?;
                 number += 1;
                 ack_order::list(change.txn, trees, number, seq)?;
                 if row.sink != SinkId::NONE {
@@ -139,6 +141,9 @@ impl Store {
                 }
                 followups::queue::release(change.txn, trees, seq)?;
                 new += 1;
+            }
+            if let Some(server) = bound {
+                servers::count_acks(change.txn, trees, server, new, change.now)?;
             }
             change.finish()?;
             Ok(new)

@@ -4,7 +4,9 @@ pub(crate) mod ack_order;
 mod acks;
 mod lanes;
 mod leases;
+pub(crate) mod request_index;
 mod waits;
 
 pub use acks::AckedRow;
+pub(crate) use lanes::parked_records;
 pub use leases::{LeaseLimits, Limits};

@@ -11,7 +11,8 @@ use std::ops::Bound;
 use memchr::memmem::Finder;
 
 use crate::store::Store;
-use crate::store::db::trees::{label_prefix, request_key, seq_key, tail_seq};
+use crate::store::db::trees::{label_prefix, seq_key, tail_seq};
+use crate::store::outbox::request_index;
 use crate::store::records::read::read_row;
 use crate::store::records::row::{Row, StateRow};
 use crate::store::records::transition::load;
@@ -84,11 +85,11 @@ impl Store {
         })
     }
 
-    /// The record that has this request id.
-    pub fn by_request(&self, request_id: RequestId) -> Result<Option<RecordId>> {
+    /// The records that have this request id: several, if several servers gave it.
+    pub fn by_request(&self, request_id: RequestId) -> Result<Vec<RecordId>> {
         self.db().read(|txn, trees| {
-            let seq = trees.by_request.get(txn, &request_key(request_id))?.map(tail_seq).transpose()?;
-            seq.map(|seq| Ok(load(txn, trees, seq)?.id)).transpose()
+            let seqs = request_index::records(txn, trees, request_id)?.into_iter();
+            seqs.map(|seq| Ok(load(txn, trees, seq)?.id)).collect()
         })
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Counts {
     pub(crate) parked_from: Seq,
     /// The number of the newest follow-up.
     pub(crate) last_followup: u64,
+    /// The number of the newest ack when acks were withdrawn; 0 if none ever was.
+    pub(crate) last_ack: u64,
 }
 
 impl Counts {
@@ -55,6 +57,7 @@ impl Counts {
             acked_from: Seq(field(15)),
             parked_from: Seq(field(16)),
             last_followup: field(17),
+            last_ack: field(18),
             states: std::array::from_fn(|state| field(6 + state)),
             opaque: field(12),
         })
@@ -71,13 +74,14 @@ impl Counts {
             self.failures,
         ]);
         fields[6..12].copy_from_slice(&self.states);
-        fields[12..18].copy_from_slice(&[
+        fields[12..19].copy_from_slice(&[
             self.opaque,
             self.pruned_acked,
             self.pruned_unsent,
             self.acked_from.0,
             self.parked_from.0,
             self.last_followup,
+            self.last_ack,
         ]);
         let bytes: Vec<u8> = fields.iter().flat_map(|field: &u64| field.to_le_bytes()).collect();
         Ok(trees.meta.put(txn, KEY, &bytes)?)

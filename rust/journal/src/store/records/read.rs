@@ -5,8 +5,10 @@ use heed::RoTxn;
 use super::body;
 use super::row::{Ack, Row, StateRow};
 use crate::ids::SinkId;
+use crate::state::State;
 use crate::store::callbacks::sinks;
 use crate::store::db::trees::{PART_END, PART_START, Trees, record_key, seq_key, without_seal};
+use crate::store::servers::{self, elsewhere};
 use crate::{Result, Seq};
 
 /// Reads the record with this state row.
@@ -25,13 +27,21 @@ pub(crate) fn read_row(txn: &RoTxn, trees: &Trees, seq: Seq, state: StateRow) ->
     };
     let (start, end) = (body(PART_START)?, body(PART_END)?);
     let stored = trees.acks.get(txn, &seq_key(seq))?;
-    let ack = stored.and_then(|stored| without_seal(&seq_key(seq), stored)).and_then(|value| value.first_chunk());
+    let ack = stored.and_then(|stored| without_seal(&seq_key(seq), stored)).and_then(Ack::read);
     if stored.is_some() && ack.is_none() {
         damage = Some("its request id does not match its checksum".to_owned());
     }
     let sink = match state.sink {
         SinkId::NONE => None,
         number => sinks::name(txn, trees, number)?,
+    };
+    let server = match (ack, state.state) {
+        (Some(ack), _) => servers::get(txn, trees, ack.server)?,
+        (None, State::InDoubt) => match elsewhere::get(txn, trees, seq)? {
+            Some(server) => servers::get(txn, trees, server)?,
+            None => servers::bound(txn, trees)?,
+        },
+        _ => None,
     };
     Ok(Row {
         id: state.id,
@@ -46,7 +56,8 @@ pub(crate) fn read_row(txn: &RoTxn, trees: &Trees, seq: Seq, state: StateRow) ->
         start,
         end,
         damage,
-        ack: ack.copied().map(Ack::decode),
+        ack,
+        server: server.map(|server| server.url),
         not_before: state.not_before,
         lane: state.lane,
         changed_at: state.changed_at,

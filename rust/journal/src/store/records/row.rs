@@ -2,7 +2,7 @@
 
 use crate::checksum::crc32c_of;
 use crate::frame::array;
-use crate::ids::SinkId;
+use crate::ids::{ServerId, SinkId};
 use crate::state::{CallEnd, FLAG_PRUNED, Lane, State};
 use crate::store::db::trees::{seal, seq_key};
 use crate::{Error, Millis, RecordId, RequestId, Result, Seq};
@@ -36,6 +36,8 @@ pub struct Row {
     pub damage: Option<String>,
     /// The ack, once there is one.
     pub ack: Option<Ack>,
+    /// The URL of the server of the ack. Of a record in doubt, the server that it was sent to.
+    pub server: Option<String>,
     /// When the record is due again; [`Millis::EPOCH`] for a record that never waited.
     pub not_before: Millis,
     /// The record's lane.
@@ -51,21 +53,31 @@ pub struct Ack {
     pub request_id: RequestId,
     /// When the request id arrived.
     pub at: Millis,
+    /// The server that gave it.
+    pub server: ServerId,
 }
 
 impl Ack {
-    pub(crate) fn encode(self) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&self.request_id.0.to_le_bytes());
-        bytes[8..].copy_from_slice(&self.at.0.to_le_bytes());
+    pub(crate) fn encode(self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(24);
+        bytes.extend_from_slice(&self.request_id.0.to_le_bytes());
+        bytes.extend_from_slice(&self.at.0.to_le_bytes());
+        bytes.extend_from_slice(&self.server.0.to_le_bytes());
         bytes
     }
 
-    pub(crate) fn decode(bytes: [u8; 16]) -> Self {
-        Self {
-            request_id: RequestId(u64::from_le_bytes(array(&bytes, 0))),
-            at: Millis(u64::from_le_bytes(array(&bytes, 8))),
-        }
+    /// The ack in a stored value without its seal. Earlier versions stored no server.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let server = match bytes.len() {
+            16 => ServerId::UNKNOWN,
+            20 => ServerId(u32::from_le_bytes(array(bytes, 16))),
+            _ => return None,
+        };
+        Some(Self {
+            request_id: RequestId(u64::from_le_bytes(array(bytes, 0))),
+            at: Millis(u64::from_le_bytes(array(bytes, 8))),
+            server,
+        })
     }
 }
 

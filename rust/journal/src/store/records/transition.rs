@@ -15,6 +15,7 @@ use crate::state::{CallEnd, State};
 use crate::store::db::trees::{
     Puts, Tree, Trees, label_key, open_key, outbox_key, parked_key, put_last, sealed_seq, seq_key,
 };
+use crate::store::servers::elsewhere;
 use crate::{Error, Millis, Result, Seq, labels};
 
 /// A write transaction, and the counters that it will store.
@@ -88,7 +89,11 @@ impl<'t, 'e> Change<'t, 'e> {
         if let Some(label) = row.ended.label() {
             self.trees.labels.delete(self.txn, &label_key(labels::ENDED, label, row.id))?;
         }
+        let was_in_doubt = row.state == State::InDoubt;
         edit(&mut row);
+        if was_in_doubt && row.state != State::InDoubt {
+            elsewhere::remove(self.txn, self.trees, seq)?;
+        }
         row.changed_at = self.now;
         self.insert(seq, &row)?;
         Ok(row)
