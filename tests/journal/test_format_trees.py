@@ -63,10 +63,12 @@ def store(tmp_path_factory: pytest.TempPathFactory, ids: list[bytes]) -> Iterato
     with Journal.open(path) as journal:
         journal.ingest(wait=True)
         journal.callbacks.subscribe("command")
+        journal._store.bind("https://one.example", b"1" * 16)
         journal.outbox.ack([(2, 1002), (1, 1001)])
         journal._store.park([3], DEAD, "no", 0)
         journal._store.park([4], IN_DOUBT, "hm", T + 99)
         journal._store.park([5], HELD, "eh", 0)
+        journal._store.bind("https://two.example", b"2" * 16, how="leave")
         journal.track.score(str(UUID(bytes=ids[0])), 7)
         journal.track.metadata(str(UUID(bytes=ids[5])), {"a": "b"})
         journal.track.score(4711, 90)
@@ -87,8 +89,8 @@ def test_the_store_has_the_trees_of_the_document(store: dict[str, Tree]) -> None
     table = DOCUMENT.split("| tree | key | value |", 1)[1].split("\n\n", 1)[0]
     documented = {row.split("|")[1].strip(" `") for row in table.splitlines()[2:]} - {""}
     assert set(store) == documented
-    assert len(documented) == 20
-    assert "Twenty named trees" in DOCUMENT
+    assert len(documented) == 22
+    assert "Twenty-two named trees" in DOCUMENT
 
 
 def test_meta_has_the_format_the_counts_the_quota_and_the_dictionaries(store: dict[str, Tree]) -> None:
@@ -156,13 +158,25 @@ def test_a_record_is_in_exactly_one_list(store: dict[str, Tree]) -> None:
 
 def test_acks_are_found_by_record_by_order_and_by_request(store: dict[str, Tree]) -> None:
     for key, value in store["acks"].items():
-        request_id, when = struct.unpack_from("<QQ", value)
+        request_id, when, server = struct.unpack_from("<QQI", value)
         assert request_id == 1000 + int.from_bytes(key, "big")
-        assert when > T
-        assert value[16:] == seal(key, value[:16])
+        assert (when > T, server) == (True, 1)
+        assert value[20:] == seal(key, value[:20])
     assert {key: value[4:] for key, value in store["ack_order"].items()} == {be(1): be(2), be(2): be(1)}
     assert all(value[:4] == seal(key, value[4:]) for key, value in store["ack_order"].items())
     assert store["by_request"] == {be(1001): be(1), be(1002): be(2)}
+
+
+def test_servers_have_their_acks_and_their_records_in_doubt(store: dict[str, Tree]) -> None:
+    for key, value in store["servers"].items():
+        account, first, last, acked = struct.unpack_from("<4x16sQQQ", value)
+        assert account == str(key[-1]).encode() * 16
+        assert (acked, value[44:-4]) == {1: (2, b"https://one.example"), 2: (0, b"https://two.example")}[key[-1]]
+        assert first <= last
+        assert value[-4:] == seal(key, value[:-4])
+    assert set(store["servers"]) == {be(1, 4), be(2, 4)}
+    assert store["elsewhere"] == {be(4): le(1, 4) + seal(be(4), le(1, 4))}
+    assert store["meta"][b"bound"] == le(2, 4) + seal(b"bound", le(2, 4))
 
 
 def test_sinks_have_numbers_and_names(store: dict[str, Tree]) -> None:

@@ -32,6 +32,8 @@ class StoredRow:
     sink: str | None = None
     writer: bytes = bytes(16)
     request_id: int | None = None
+    server: str | None = None
+    server_id: int | None = None
     acked_at_ns: int | None = None
     not_before: int | None = None
     lane: int = 0
