@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TextIO
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from plsync.callbacks.worker import CallbackReport
 from plsync.cli import humanize
-from plsync.cli.output import print_json, print_line, stdout_console
+from plsync.cli.output import print_json, print_line, print_note, stdout_console
 from plsync.delivery.reports import FollowUpReport, KeyReport, PassReport, Pause, Step
 from plsync.promptlayer.outcomes import Outcome, label
 
@@ -56,9 +56,13 @@ class RunReporter:
 
     Args:
         json: print one JSON object per line.
+        workspace: the workspace whose name begins each line; None for a run of one journal.
+        stdout: the stream for JSON. A run redirects the prints of callbacks to stderr, and JSON still goes to stdout.
     """
 
     json: bool
+    workspace: str | None = None
+    stdout: TextIO = field(default_factory=lambda: sys.stdout)
     sums: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_SUMS, 0))
     """The sum of each number that was reported, by its event."""
     halt: Outcome | None = None
@@ -67,7 +71,11 @@ class RunReporter:
     _sources: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._output: _Output = _JsonOutput() if self.json else _BarOutput() if sys.stdout.isatty() else _LineOutput()
+        # Several progress bars would write to one place.
+        has_bar = sys.stdout.isatty() and self.workspace is None
+        self._output: _Output = _JsonOutput(self.stdout) if self.json else _BarOutput() if has_bar else _LineOutput()
+        if self.workspace is not None:
+            self._output = _NamedOutput(self._output, self.workspace)
 
     def expect(self, records: int) -> None:
         """Set the number of records to send, for the progress."""
@@ -106,6 +114,13 @@ class RunReporter:
             self._sources.append(sink)
             self._output.pause()
             self._output.report(f"{sink} is in {_shown(file)}.", event="function", sink=sink, file=file)
+
+    def fail(self, reason: str) -> None:
+        """Print the error for which a workspace is not served now."""
+        self._output.pause()
+        if self.json:
+            self._output.report(reason, event="error", reason=reason)
+        print_note(f"plsync: {reason}" if self.workspace is None else f"plsync: {self.workspace}: {reason}")
 
     def finish(self, left: dict[str, int], unavailable: list[str]) -> None:
         """Print the remaining work.
@@ -151,13 +166,29 @@ class RunReporter:
             self._output.report(f"{humanize.count(number, noun)} {text}.", event=event, number=number)
 
 
+class _NamedOutput:
+    """Adds the name of a workspace to each event of another output."""
+
+    def __init__(self, output: _Output, name: str) -> None:
+        self._inner = output
+        self._name = name
+
+    def report(self, line: str, **fields: Any) -> None:
+        self._inner.report(f"{self._name}: {line}", **fields, **({"workspace": self._name} if fields else {}))
+
+    def progress(self, done: int, total: int) -> None:
+        self._inner.progress(done, total)
+
+    def pause(self) -> None:
+        self._inner.pause()
+
+
 class _JsonOutput:
     """JSON, one object per line."""
 
-    def __init__(self) -> None:
+    def __init__(self, stdout: TextIO) -> None:
         self._rate = _ProgressRate()
-        # A run redirects the prints of callbacks from stdout to stderr. JSON still goes to stdout.
-        self._stdout = sys.stdout
+        self._stdout = stdout
 
     def report(self, line: str, **fields: Any) -> None:
         if fields:

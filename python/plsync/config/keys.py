@@ -5,6 +5,7 @@ A key is read when a connection needs it. It stays in memory, and no message quo
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -166,6 +167,7 @@ class CommandKey:
         )
         assert process.stdout is not None  # noqa: S101 - for mypy
         stdout = process.stdout
+        _running.add(process)
         reader = threading.Thread(
             target=lambda: printed.append(stdout.read(_LONGEST + 1)), name="plsync-key", daemon=True
         )
@@ -219,8 +221,13 @@ def _checked(key: str, source: KeySource) -> str:
     return key
 
 
+# The commands of this process. A process that ends while a command hangs leaves none behind.
+_running: set[subprocess.Popen[bytes]] = set()
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a command with the processes that it has started."""
+    """Kill a command with the processes that it has started, unless it has ended."""
+    _running.discard(process)
     if process.returncode is not None:
         return
     with contextlib.suppress(OSError):
@@ -230,3 +237,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             # The group outlives its leader, while a child of the command holds the pipe.
             os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def _end_all() -> None:
+    for process in list(_running):
+        _end(process)
+
+
+atexit.register(_end_all)

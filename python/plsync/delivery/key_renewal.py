@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
@@ -28,13 +27,14 @@ class KeyRenewal:
     def __init__(self, client: PromptLayerClient, stopped: Callable[[], bool]) -> None:
         self._client = client
         self._stopped = stopped
-        self._requested = threading.Event()
+        # No Event: a signal handler may interrupt its own thread inside one, which would then wait for itself.
+        self._is_requested = False
         self._error: str | None = None
 
     @property
     def is_requested(self) -> bool:
         """Whether :meth:`request` was called since the last :meth:`when_requested`."""
-        return self._requested.is_set()
+        return self._is_requested
 
     @property
     def poll(self) -> float:
@@ -43,7 +43,7 @@ class KeyRenewal:
 
     def request(self) -> None:
         """Let the run read the key again. For any thread, and for signal handlers."""
-        self._requested.set()
+        self._is_requested = True
 
     def may_help(self, outcome: Outcome) -> bool:
         """Whether a new key may turn this failure into a success, without a restart."""
@@ -51,9 +51,9 @@ class KeyRenewal:
 
     def when_requested(self) -> Generator[Step, None, bool]:
         """Read the key again if that was requested. Returns whether it has changed."""
-        if not self._requested.is_set():
+        if not self._is_requested:
             return False
-        self._requested.clear()
+        self._is_requested = False
         self._error = None
         changed = yield from self.renew()
         if not changed and self._error is None:

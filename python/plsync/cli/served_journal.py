@@ -1,0 +1,179 @@
+"""The delivery of one journal by ``plsync run``: opened, locked, sent, and reported."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from plsync.callbacks.command import Command
+from plsync.callbacks.dispatcher import CallbackDispatcher
+from plsync.callbacks.resolve import ImportableFunctions
+from plsync.callbacks.worker import CallbackReport
+from plsync.delivery.lock import SenderLock, sole_sender
+from plsync.delivery.policy import RULES, Action, SendPolicy
+from plsync.delivery.reports import PassReport, Pause, Step
+from plsync.delivery.runner import Runner
+from plsync.delivery.wake import Wake
+from plsync.errors import SyncError
+from plsync.journal.journal import Journal
+from plsync.promptlayer.client import PromptLayerClient, halt_error
+
+if TYPE_CHECKING:
+    from plsync.cli.run_reporter import RunReporter
+    from plsync.promptlayer.settings import Settings
+
+__all__ = ["WORK_LEFT", "RunOptions", "Served", "ServedJournal"]
+
+WORK_LEFT: Final = 3
+"""The exit code of a run that leaves work."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of ``plsync run``."""
+
+    once: bool
+    callbacks: list[str]
+    exec_: str | None
+    no_callbacks: bool
+    batch: int
+    in_flight: int
+    settle: float
+    json: bool
+
+    def functions(self) -> ImportableFunctions | None:
+        """The functions of callbacks; None to call none.
+
+        Raises:
+            BadParameter: ``--callbacks`` is wrong.
+        """
+        if self.no_callbacks:
+            return None
+        try:
+            return ImportableFunctions(self.callbacks)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--callbacks") from None
+
+    def command(self) -> Command | None:
+        """The command for each request id; None without one.
+
+        Raises:
+            BadParameter: ``--exec`` is wrong.
+        """
+        if self.exec_ is None:
+            return None
+        try:
+            # With --json the output of callbacks goes to stderr, so that stdout holds nothing but JSON.
+            return Command(self.exec_, stdout=sys.stderr.fileno() if self.json else None)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--exec") from None
+
+
+@dataclass(frozen=True)
+class Served:
+    """The result of serving a journal."""
+
+    left: dict[str, int]
+    """The remaining work, as in ``plsync status``."""
+    unavailable: list[str]
+    """One message for each callback function that could not be imported."""
+    error: SyncError | None = None
+    """The setting that a person has to change, if the run ended for it."""
+
+
+class ServedJournal:
+    """One journal that a run serves.
+
+    Args:
+        path: the journal's directory; None for the default journal.
+        settings: returns the server and the place of the key.
+        options: the options of the run.
+        reporter: reports the steps.
+        while_running: makes the context in which the steps run. It gets the runner and its client.
+        on_activity: called with each new activity: ``sending``, ``idle``, or the reason for a pause.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        settings: Callable[[], Settings],
+        options: RunOptions,
+        reporter: RunReporter,
+        *,
+        while_running: Callable[[Runner, PromptLayerClient], AbstractContextManager[None]],
+        on_activity: Callable[[str], None],
+    ) -> None:
+        self._path = path
+        self._settings = settings
+        self._options = options
+        self._reporter = reporter
+        self._while_running = while_running
+        self._on_activity = on_activity
+        self._functions = options.functions()
+        self._command = options.command()
+
+    def serve(self) -> Served:
+        """Send until the run ends.
+
+        Raises:
+            JournalError: the journal cannot be used, or another process sends from it.
+            AuthenticationError: there is no key, or two.
+            SyncError: the URL of the server, its proxy or its certificates cannot be used.
+        """
+        options, reporter = self._options, self._reporter
+        reporter.halt = None
+        settings = self._settings()
+        policy = SendPolicy(settle=options.settle)
+        # A service may start before the first program records, so it creates the journal.
+        with Journal.open(self._path, create=not options.once) as journal, sole_sender(journal.path) as lock:
+            with PromptLayerClient.connect(settings, policy.timeout) as client, Wake(journal.path) as wake:
+                dispatcher = CallbackDispatcher(
+                    journal, functions=self._functions, command=self._command, on_report=wake.interrupt
+                )
+                runner = Runner(
+                    journal,
+                    client,
+                    policy,
+                    wake,
+                    batch=options.batch,
+                    in_flight=options.in_flight,
+                    dispatcher=dispatcher,
+                    on_progress=reporter.progress,
+                )
+                reporter.expect(sum(journal.stats().left.get(state, 0) for state in ("pending", "in_doubt", "leased")))
+                with self._while_running(runner, client):
+                    dispatcher.start()
+                    self._run_steps(runner, lock)
+            left = journal.stats().left
+        unavailable = [] if self._functions is None else list(self._functions.unavailable.values())
+        halt = reporter.halt
+        if halt is None or RULES[type(halt)].action is not Action.STOP:
+            return Served(left, unavailable)
+        return Served(left, unavailable, halt_error(halt, client.address, client.key_source))
+
+    def _run_steps(self, runner: Runner, lock: SenderLock) -> None:
+        sources = {} if self._functions is None else self._functions.sources
+        self._reporter.report_sources(sources)
+        for step in runner.once() if self._options.once else runner.forever():
+            if isinstance(step, CallbackReport):
+                self._reporter.report_sources(sources)
+            self._report(step, lock)
+        self._reporter.report_sources(sources)
+
+    def _report(self, step: Step, lock: SenderLock) -> None:
+        """Report a step to the user, to readers of the sender's lock, and to the service manager."""
+        self._reporter.report(step)
+        if isinstance(step, PassReport) and step.halt is None:
+            activity = "sending" if step.changed_state else "idle"
+        elif isinstance(step, Pause) and self._reporter.halt is not None:
+            activity = f"waiting: {self._reporter.halt.reason}"
+        else:
+            return
+        lock.report(activity)
+        self._on_activity(activity)

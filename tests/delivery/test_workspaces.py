@@ -1,0 +1,239 @@
+"""``plsync run`` with a configuration file: two servers, two keys, and no record at the wrong one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from plsync.delivery.lock import sole_sender
+from plsync.journal import Journal
+from plsync.testing import PromptLayerServer
+from tests.delivery.test_run import COMMAND
+from tests.support.calls import states, wait_until, write_calls
+
+
+@dataclass
+class Machine:
+    """Two workspaces, each with a server, a key in a file, a journal and calls in it."""
+
+    directory: Path
+    servers: dict[str, PromptLayerServer]
+    keys: dict[str, str] = field(default_factory=dict)
+    """Settings of keys in place of the files."""
+
+    @property
+    def config(self) -> Path:
+        return self.directory / "config.toml"
+
+    def journal(self, name: str) -> Path:
+        return self.directory / f"journal-{name}"
+
+    def key_file(self, name: str) -> Path:
+        return self.directory / f"{name}.key"
+
+    def write_config(self, *names: str) -> None:
+        self.config.write_text(
+            "".join(
+                f"[workspaces.{name}]\nbase_url = '{self.servers[name].url}'\n"
+                f"{self.keys.get(name, f'key = {{ file = {self.key_file(name).name!r} }}')}\n"
+                for name in names
+            )
+        )
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        journal = str(self.directory / "journal")
+        unset = {name: "" for name in ("PROMPTLAYER_API_KEY", "PROMPTLAYER_BASE_URL")}
+        return {**os.environ, **unset, "PLSYNC_CONFIG": str(self.config), "PLSYNC_JOURNAL": journal, **changes}
+
+    def run(self, *options: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        command, env = [*COMMAND, "--once", *options], self.environment(**changes)
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            [*COMMAND, *options], env=self.environment(), stdout=pipe, stderr=pipe, text=True, start_new_session=True
+        )
+
+    def states(self, name: str) -> set[str]:
+        return set(states(self.journal(name)).values())
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    with ExitStack() as stack:
+        servers = {
+            name: stack.enter_context(PromptLayerServer(api_key=f"pl_the_key_of_{name}")) for name in ("red", "blue")
+        }
+        machine = Machine(tmp_path, servers)
+        for name, server in servers.items():
+            machine.key_file(name).write_text(f"{server.api_key}\n")
+        machine.write_config("red", "blue")
+        yield machine
+
+
+def assert_all_arrived(machine: Machine, ids: dict[str, list[str]]) -> None:
+    for name, server in machine.servers.items():
+        expected = ids.get(name, [])
+        assert sorted(log["metadata"]["plsync_id"] for log in server.request_logs) == sorted(expected)
+
+
+def test_every_record_arrives_at_its_workspace_and_nowhere_else(machine: Machine) -> None:
+    ids = {name: write_calls(machine.journal(name), 5) for name in machine.servers}
+    done = machine.run()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert_all_arrived(machine, ids)
+    assert "red: 5 records at PromptLayer.\n" in done.stdout
+    assert "blue: 5 records at PromptLayer.\n" in done.stdout
+    assert all(line.startswith(("red: ", "blue: ")) for line in done.stdout.splitlines())
+
+
+def test_one_workspace_is_served_by_its_name(machine: Machine) -> None:
+    ids = {name: write_calls(machine.journal(name), 2) for name in machine.servers}
+    assert machine.run("--workspace", "red").returncode == 0
+    assert_all_arrived(machine, {"red": ids["red"]})
+    done = machine.run("--workspace", "green")
+    assert done.returncode == 1
+    assert "lists no workspace 'green', but red, blue" in done.stderr
+
+
+def test_the_journal_of_another_place_is_sent_to_a_workspace(machine: Machine, tmp_path: Path) -> None:
+    ids = write_calls(tmp_path / "copied", 2)
+    assert machine.run("--workspace", "blue", "--journal", str(tmp_path / "copied")).returncode == 0
+    assert_all_arrived(machine, {"blue": ids})
+
+
+WITHOUT_KEYS = {
+    "missing": ("key = { file = 'missing' }", "the key file {directory}/missing cannot be read (No such file"),
+    "unset": ("key = { variable = 'KEY_OF_BLUE' }", "KEY_OF_BLUE is not set"),
+    "unnamed": ("", "[workspaces.unnamed] in {directory}/config.toml has no key"),
+    "failing": ("key = { command = ['sh', '-c', 'exit 7'] }", "the key command 'sh' exited with 7"),
+    "hanging": (
+        "key = { command = ['sleep', '60'], timeout = 0.2 }",
+        "the key command 'sleep' has not ended after 0.2 seconds",
+    ),
+    "two-lines": ("key = { command = ['printf', 'a\\nb'] }", "the key command 'printf' has more than one line"),
+    "refused": ("key = { command = ['echo', 'pl_wrong'] }", "{url} refused the API key"),
+}
+
+
+def test_a_workspace_without_its_key_does_not_stop_the_others(machine: Machine) -> None:
+    blue = machine.servers["blue"]
+    for name, (key, _) in WITHOUT_KEYS.items():
+        write_calls(machine.journal(name), 1)
+        machine.servers[name] = blue
+        machine.keys[name] = key
+    ids = write_calls(machine.journal("red"), 2)
+    machine.write_config(*WITHOUT_KEYS, "red")
+    done = machine.run()
+    assert done.returncode == 1
+    for name, (_, reason) in WITHOUT_KEYS.items():
+        assert f"plsync: {name}: {reason.format(directory=machine.directory, url=blue.url)}" in done.stderr
+        assert machine.states(name) == {"pending"}
+    assert [log["metadata"]["plsync_id"] for log in machine.servers["red"].request_logs] == ids
+    assert blue.request_logs == []
+
+
+def test_a_broken_journal_and_another_sender_do_not_stop_the_others(machine: Machine) -> None:
+    ids = write_calls(machine.journal("red"), 2)
+    machine.journal("blue").mkdir(mode=0o700)
+    (machine.journal("blue") / "FORMAT").write_text("not a journal")
+    done = machine.run()
+    assert done.returncode == 1
+    assert f"plsync: blue: {machine.journal('blue')}" in done.stderr
+    assert_all_arrived(machine, {"red": ids})
+
+
+def test_work_that_is_left_in_one_workspace_is_the_exit_code(machine: Machine) -> None:
+    for name in machine.servers:
+        write_calls(machine.journal(name), 1)
+    with machine.servers["blue"].offline():
+        done = machine.run()
+    assert done.returncode == 3
+    assert "red: Nothing left" in done.stdout
+    assert "blue: Left: 1 record to send" in done.stdout
+
+
+def test_json_names_the_workspace_of_each_event(machine: Machine) -> None:
+    write_calls(machine.journal("red"), 1)
+    machine.keys["blue"] = ""
+    machine.write_config("red", "blue")
+    Journal.open(machine.journal("blue"), create=True).close()
+    done = machine.run("--json")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {event["workspace"] for event in events} == {"red", "blue"}
+    assert [event["number"] for event in events if event["event"] == "acked"] == [1]
+    assert [event["workspace"] for event in events if event["event"] == "error"] == ["blue"]
+
+
+def test_a_running_workspace_gets_a_missing_key_and_a_signal_ends_all(machine: Machine) -> None:
+    ids = {name: write_calls(machine.journal(name), 2) for name in machine.servers}
+    machine.key_file("blue").unlink()
+    with machine.start() as process:
+        wait_until(lambda: machine.states("red") == {"acked"})
+        machine.key_file("blue").write_text(machine.servers["blue"].api_key)
+        wait_until(lambda: machine.states("blue") == {"acked"})
+        process.terminate()
+        output, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert_all_arrived(machine, ids)
+    assert errors.count("blue: the key file") == 1
+    assert "the_key_of" not in output + errors
+
+
+def test_a_server_that_hangs_delays_no_other_workspace_and_the_end_by_seconds(machine: Machine) -> None:
+    machine.servers["blue"].hang(60, path="/spans-bulk", times=9)
+    for name in machine.servers:
+        write_calls(machine.journal(name), 3)
+    with machine.start("--batch", "1") as process:
+        wait_until(lambda: machine.states("red") == {"acked"} and len(machine.servers["blue"].request_logs) == 3)
+        process.terminate()
+        process.communicate(timeout=15)
+    assert process.returncode == 3
+    assert machine.states("blue") == {"in_doubt"}
+
+
+def test_sighup_reads_the_configuration_again(machine: Machine) -> None:
+    ids = {name: write_calls(machine.journal(name), 1) for name in machine.servers}
+    machine.write_config("red")
+    with machine.start() as process:
+        assert process.stderr is not None
+        wait_until(lambda: machine.states("red") == {"acked"})
+        note = iter(process.stderr.readline, "")
+        assert f"does not list the journal {machine.journal('blue')}" in next(note)
+        machine.config.write_text("[workspaces.")
+        process.send_signal(signal.SIGHUP)
+        assert "is not TOML" in next(note)
+        machine.write_config("blue")
+        process.send_signal(signal.SIGHUP)
+        assert "it lists blue" in next(note)
+        wait_until(lambda: machine.states("blue") == {"acked"})
+        with sole_sender(machine.journal("red")):
+            pass
+        process.terminate()
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert_all_arrived(machine, ids)
+
+
+def test_a_program_sends_for_its_workspace(machine: Machine) -> None:
+    code = (
+        "from langchain_core.language_models import FakeListChatModel\n"
+        "from plsync import Journal, PromptLayerCallbackHandler\n"
+        "handler = PromptLayerCallbackHandler(workspace='blue', sync='thread')\n"
+        "FakeListChatModel(responses=['yes']).invoke('?', {'callbacks': [handler]})\n"
+        "print(Journal.open(workspace='blue').flush(wait='acked', timeout=60))\n"
+    )
+    command, env = [sys.executable, "-c", code], machine.environment()
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=100, check=True)
+    assert "waiting=0" in done.stdout
+    assert [len(machine.servers[name].request_logs) for name in ("red", "blue")] == [0, 1]
