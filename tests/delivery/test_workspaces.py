@@ -119,14 +119,14 @@ WITHOUT_KEYS = {
     "failing": ("key = { command = ['sh', '-c', 'exit 7'] }", "the key command 'sh' exited with 7"),
     "hanging": (
         "key = { command = ['sleep', '60'], timeout = 0.2 }",
-        "the key command 'sleep' has not ended after 0.2 seconds",
+        "the key command 'sleep' has not ended",
     ),
     "two-lines": ("key = { command = ['printf', 'a\\nb'] }", "the key command 'printf' has more than one line"),
     "refused": ("key = { command = ['echo', 'pl_wrong'] }", "{url} refused the API key"),
 }
 
 
-def test_a_workspace_without_its_key_does_not_stop_the_others(machine: Machine) -> None:
+def test_a_workspace_without_its_key_stops_no_other_workspace(machine: Machine) -> None:
     blue = machine.servers["blue"]
     for name, (key, _) in WITHOUT_KEYS.items():
         write_calls(machine.journal(name), 1)
@@ -143,7 +143,7 @@ def test_a_workspace_without_its_key_does_not_stop_the_others(machine: Machine) 
     assert blue.request_logs == []
 
 
-def test_a_broken_journal_and_another_sender_do_not_stop_the_others(machine: Machine) -> None:
+def test_a_broken_journal_stops_no_other_workspace(machine: Machine) -> None:
     ids = write_calls(machine.journal("red"), 2)
     machine.journal("blue").mkdir(mode=0o700)
     (machine.journal("blue") / "FORMAT").write_text("not a journal")
