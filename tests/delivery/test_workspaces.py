@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -49,14 +50,22 @@ class Machine:
             )
         )
 
-    def environment(self, **changes: str) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         journal = str(self.directory / "journal")
         unset = {name: "" for name in ("PROMPTLAYER_API_KEY", "PROMPTLAYER_BASE_URL")}
-        return {**os.environ, **unset, "PLSYNC_CONFIG": str(self.config), "PLSYNC_JOURNAL": journal, **changes}
+        return {**os.environ, **unset, "PLSYNC_CONFIG": str(self.config), "PLSYNC_JOURNAL": journal}
 
-    def run(self, *options: str, **changes: str) -> subprocess.CompletedProcess[str]:
-        command, env = [*COMMAND, "--once", *options], self.environment(**changes)
+    def plsync(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command, env = [*COMMAND[:-1], *arguments], self.environment()
         return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+    def output(self, *arguments: str) -> str:
+        done = self.plsync(*arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    def run(self, *options: str) -> subprocess.CompletedProcess[str]:
+        return self.plsync("run", "--once", *options)
 
     def start(self, *options: str) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE
@@ -237,3 +246,28 @@ def test_a_program_sends_for_its_workspace(machine: Machine) -> None:
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=100, check=True)
     assert "waiting=0" in done.stdout
     assert [len(machine.servers[name].request_logs) for name in ("red", "blue")] == [0, 1]
+
+
+def test_status_shows_each_workspace_in_short(machine: Machine) -> None:
+    write_calls(machine.journal("red"), 2)
+    write_calls(machine.directory / "journal", 1)
+    assert machine.run("--workspace", "red").returncode == 0
+    write_calls(machine.journal("red"), 1)
+    red, blue, *rest = machine.output("status").splitlines()
+    assert re.fullmatch(r"red   3 records, 1 waiting, the oldest for .*; no sender", red)
+    assert blue == "blue  nothing recorded"
+    assert any(f"does not list the journal {machine.directory / 'journal'}." in line for line in rest)
+    objects = [json.loads(line) for line in machine.output("status", "--json").splitlines()]
+    assert [(one["workspace"], one.get("records")) for one in objects] == [("red", 3), ("blue", None), (None, 1)]
+    assert "records       3" in machine.output("status", "--workspace", "red")
+    assert "records       3" in machine.output("--workspace", "red", "status")
+    assert "records       1" in machine.output("status", "--journal", str(machine.directory / "journal"))
+
+
+def test_a_journal_that_cannot_be_read_hides_no_other_workspace(machine: Machine) -> None:
+    write_calls(machine.journal("blue"), 1)
+    machine.journal("red").mkdir(mode=0o700)
+    (machine.journal("red") / "FORMAT").write_text("not a journal")
+    done = machine.plsync("status")
+    assert (done.returncode, done.stdout.splitlines()[0][:15]) == (1, "blue  1 record,")
+    assert done.stderr.startswith("plsync: red: ")

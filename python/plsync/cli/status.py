@@ -12,6 +12,7 @@ from rich.text import Text
 from plsync.callbacks.sinks import sink_kind
 from plsync.cli import humanize, options
 from plsync.cli.output import escaped, labelled, print_json, print_lines, stdout_console
+from plsync.config.file import read_config
 from plsync.delivery.lock import current_sender
 from plsync.journal.journal import Journal
 from plsync.journal.record import State
@@ -35,7 +36,17 @@ _MEANINGS: Final[dict[State, str]] = {
 
 
 def status(json: options.Json = False, journal: options.Journal = None) -> None:
-    """Show the numbers of records, the waiting work, the failures, and the next step."""
+    """Show the numbers of records, the waiting work, the failures, and the next step.
+
+    With a configuration file: one line for each workspace; --workspace NAME shows
+    one of them in full.
+    """
+    if journal is None and (config := read_config()) is not None and config.workspaces:
+        # The imports of this module cost time, and few machines have a configuration file.
+        from plsync.cli.workspace_status import print_workspaces  # noqa: PLC0415
+
+        print_workspaces(config, json=json)
+        return
     with Journal.open(journal) as opened:
         stats = opened.stats()
         if json:
