@@ -76,6 +76,8 @@ def test_a_snippet_runs(
 ) -> None:
     if "gpt4all" in f"{snippet.body}{snippet.files}".lower():
         pytest.importorskip("gpt4all", reason="gpt4all has no wheel for this machine")
+    if "config.toml" in snippet.files:
+        environment |= {"PLSYNC_CONFIG": str(tmp_path / "config.toml")}
     for name, content in snippet.files.items():
         (tmp_path / name).write_text(content, encoding="utf-8")
     if "recorded" in snippet.needs:

@@ -11,7 +11,7 @@ from tests.support.root import ROOT
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(
     r"^(?: *<!-- snippet: (?P<needs>[\w., ]+) -->\n+)?"
-    r"(?P<indent> *)```(?P<language>python|console)\n(?P<body>.*?)^ *```$",
+    r"(?P<indent> *)```(?P<language>python|console|toml)\n(?P<body>.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
 NEEDS = {"recorded", "openai", "promptlayer", "called", "continues", "pytest"}
@@ -38,6 +38,8 @@ def snippets_of(page: Path) -> tuple[list[Snippet], dict[str, str]]:
         needs = {need for need in re.split(r",\s*", fence["needs"] or "") if need}
         if name := next((need.removeprefix("file ") for need in needs if need.startswith("file ")), None):
             files[name] = body
+            continue
+        if fence["language"] == "toml":
             continue
         assert needs <= NEEDS, f"{page}:{line} needs something unknown"
         if "continues" in needs:
