@@ -196,3 +196,16 @@ def test_waiting_for_delivery_ignores_later_records(path: Path, monkeypatch: pyt
         monkeypatch.setattr(time, "sleep", meanwhile)
         receipt = journal.flush(wait="acked")
     assert (receipt.acked, receipt.waiting) == (1, 1)
+
+
+def test_a_program_waits_for_a_key_file_that_is_not_there_yet(
+    path: Path, server: PromptLayerServer, tmp_path: Path
+) -> None:
+    write = f"import pathlib; pathlib.Path({str(tmp_path / 'key')!r}).write_text({server.api_key!r})\n"
+    wait = "journal = Journal.open()\njournal.flush(wait='acked', timeout=0.5)\n"
+    faster = "from plsync.delivery import in_process\nin_process._RETRY = 0.2\n"
+    more = {"PROMPTLAYER_API_KEY": "", "PROMPTLAYER_API_KEY_FILE": str(tmp_path / "key")}
+    done = program(path, server, faster + INVOKE + wait + write + wait.replace("0.5", "60"), **more)
+    assert set(states(path).values()) == {"acked"}
+    assert done.stderr.count("cannot be read (No such file") == 1
+    assert server.api_key not in done.stderr

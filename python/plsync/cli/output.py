@@ -115,7 +115,8 @@ def labelled(label: str, value: Text) -> Text:
 
 def print_note(message: str) -> None:
     """Print one line on standard error."""
-    print(visible_line(message), file=sys.stderr)
+    # One write, so that the lines of two threads do not mix.
+    print(f"{visible_line(message)}\n", end="", file=sys.stderr)
 
 
 def exit_with_error(message: str) -> NoReturn:

@@ -155,7 +155,7 @@ class ServedJournal:
         halt = reporter.halt
         if halt is None or RULES[type(halt)].action is not Action.STOP:
             return Served(left, unavailable)
-        return Served(left, unavailable, halt_error(halt, client.address, client.key_source))
+        return Served(left, unavailable, halt_error(halt, client.address, client.key_source, client.url_setting))
 
     def _run_steps(self, runner: Runner, lock: SenderLock) -> None:
         sources = {} if self._functions is None else self._functions.sources

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from plsync._common.files import admit_directory, read_named
 from plsync._common.paths import JOURNAL_VARIABLE, workspace_journal
@@ -101,15 +101,16 @@ def read_config() -> Config | None:
     if path is None:
         return None
     version = _version(path)
-    if version is not None and version == _kept.get("version"):
-        return cast("Config", _kept["config"])
+    kept_version, kept = _kept[0]
+    if version is not None and version == kept_version:
+        return kept
     config = _read(path, is_named)
-    _kept.update(version=version, config=config)
+    _kept[0] = (version, config)
     return config
 
 
 # The last file that was read. A program may make a handler for each request.
-_kept: dict[str, object] = {}
+_kept: list[tuple[tuple[object, ...] | None, Config | None]] = [(None, None)]
 
 
 def _version(path: Path) -> tuple[object, ...] | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from plsync._common.background import JournalThread
 from plsync._common.logged import loggable
-from plsync.errors import JournalFormatError, JournalLocked, PlsyncWarning, SyncError
+from plsync.errors import AuthenticationError, JournalFormatError, JournalLocked, PlsyncWarning, SyncError
 
 if TYPE_CHECKING:
     from plsync.delivery.runner import Runner
@@ -39,6 +39,7 @@ class DeliveryThread(JournalThread):
     def _reset(self) -> None:
         self._runner: Runner | None = None
         self._logged: str | None = None
+        self._key_can_change = False
 
     def stop(self, seconds: float) -> None:
         """Send the rest for at most ``seconds``, then stop."""
@@ -62,7 +63,10 @@ class DeliveryThread(JournalThread):
             except JournalLocked:
                 self._log.debug("another process is sending from %s", self.path)
             except (SyncError, JournalFormatError) as error:
-                self._give_up(str(error))
+                if isinstance(error, AuthenticationError) and self._key_can_change:
+                    self._log_once(error)  # such as a secret that is not mounted yet
+                else:
+                    self._give_up(str(error))
             except Exception as error:  # such as a full disk, which may pass: the journal keeps the records
                 self._log_once(error)
             self._stopping.wait(_RETRY)
@@ -75,12 +79,14 @@ class DeliveryThread(JournalThread):
         from plsync.delivery.wake import Wake  # noqa: PLC0415
         from plsync.journal.journal import Journal  # noqa: PLC0415
         from plsync.promptlayer.client import PromptLayerClient, halt_error  # noqa: PLC0415
+        from plsync.promptlayer.settings import settings_of  # noqa: PLC0415
 
-        policy = SendPolicy()
+        policy, settings = SendPolicy(), settings_of(self.workspace)
+        self._key_can_change = settings.key.poll is not None
         with (
             Journal.open(self.path, create=True) as journal,
             sole_sender(journal.path) as lock,
-            PromptLayerClient.for_workspace(self.workspace, policy.timeout) as client,
+            PromptLayerClient.connect(settings, policy.timeout) as client,
             Wake(journal.path) as wake,
         ):
             self._runner = runner = Runner(journal, client, policy, wake)
@@ -93,7 +99,7 @@ class DeliveryThread(JournalThread):
                 self._runner = None
             halt = None if self._stopping.is_set() else runner.halt
             if halt is not None and RULES[type(halt)].action is Action.STOP:
-                raise halt_error(halt, client.address, client.key_source)
+                raise halt_error(halt, client.address, client.key_source, client.url_setting)
 
     def _log_once(self, error: Exception) -> None:
         """Log a repeated error the first time only."""

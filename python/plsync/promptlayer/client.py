@@ -23,7 +23,7 @@ from plsync.promptlayer.exchange import Exchange
 from plsync.promptlayer.outcomes import Outcome, Unauthorized, Unreachable, outcome_of_error
 from plsync.promptlayer.proxies import proxy_of_environment
 from plsync.promptlayer.server_url import ServerURL
-from plsync.promptlayer.settings import DEFAULT_BASE_URL, Settings, settings_of
+from plsync.promptlayer.settings import BASE_URL_VARIABLE, DEFAULT_BASE_URL, Settings
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -66,6 +66,8 @@ class PromptLayerClient:
             )
         self.key_source: KeySource = source or VariableKey()
         """The place of the key."""
+        self.url_setting = BASE_URL_VARIABLE
+        """The setting that names the URL."""
         self._key = key
         server = ServerURL.parse(base_url)
         self.address = server.address
@@ -95,29 +97,6 @@ class PromptLayerClient:
             ) from error
 
     @classmethod
-    def from_environment(cls, timeout: float = 30.0) -> Self:
-        """A client with the key of the environment and ``PROMPTLAYER_BASE_URL``.
-
-        The key is in ``PROMPTLAYER_API_KEY``, or in the file that ``PROMPTLAYER_API_KEY_FILE`` names.
-
-        Raises:
-            AuthenticationError: neither variable is set, both are set, or the key cannot be one.
-            SyncError: ``PROMPTLAYER_BASE_URL`` cannot be used, or the environment's proxy cannot.
-        """
-        return cls.connect(Settings.of_environment(), timeout)
-
-    @classmethod
-    def for_workspace(cls, name: str | None, timeout: float = 30.0) -> Self:
-        """A client of a workspace; None for the environment's key and URL.
-
-        Raises:
-            AuthenticationError: there is no key, or it cannot be read, or cannot be one.
-            ConfigError: the configuration file is wrong, or does not list the workspace.
-            SyncError: the URL cannot be used, or the environment's proxy cannot.
-        """
-        return cls.connect(settings_of(name), timeout)
-
-    @classmethod
     def connect(cls, settings: Settings, timeout: float = 30.0) -> Self:
         """A client with these settings. Reads the key.
 
@@ -127,7 +106,9 @@ class PromptLayerClient:
         """
         # The URL first: a key command may prompt a person.
         ServerURL.parse(settings.base_url, settings.named_by)
-        return cls(settings.key.read(), settings.base_url, timeout=timeout, source=settings.key)
+        client = cls(settings.key.read(), settings.base_url, timeout=timeout, source=settings.key)
+        client.url_setting = settings.named_by
+        return client
 
     def renew_key(self) -> bool:
         """Read the key again, and use it for later requests. For any thread.
@@ -252,13 +233,16 @@ class PromptLayerClient:
         return redact_text(words)
 
 
-def halt_error(outcome: Outcome, address: str, source: KeySource | None = None) -> SyncError:
+def halt_error(
+    outcome: Outcome, address: str, source: KeySource | None = None, url_setting: str = BASE_URL_VARIABLE
+) -> SyncError:
     """The error to raise for an outcome with which a person has to change a setting.
 
     Args:
         outcome: ``Unauthorized`` or ``Misdirected``.
         address: the client's ``address``.
         source: the client's ``key_source``. Default: ``PROMPTLAYER_API_KEY``.
+        url_setting: the client's ``url_setting``.
     """
     if isinstance(outcome, Unauthorized):
         return AuthenticationError(
@@ -267,7 +251,7 @@ def halt_error(outcome: Outcome, address: str, source: KeySource | None = None) 
         )
     return SyncError(
         f"{address} does not respond as PromptLayer does ({outcome.reason}); everything is safe in the journal: "
-        "check PROMPTLAYER_BASE_URL and run this again"
+        f"check {url_setting} and run this again"
     )
 
 

@@ -93,7 +93,7 @@ def _template(key: TemplateKey, cached: CachedTemplate | None, cache: TemplateCa
     if isinstance(outcome, Unauthorized) and cached is None:
         raise AuthenticationError(
             f"PromptLayer refused the API key ({outcome.reason}), and the prompt template {key} was never fetched "
-            "with it: set PROMPTLAYER_API_KEY to a valid key"
+            "with it: use a valid key"
         )
     return _cached_copy(key, cached, cache, outcome.reason)
 

@@ -230,9 +230,7 @@ def _error(outcome: Outcome) -> SyncError:
     reason = outcome.reason
     kept = "templates that were fetched before are kept"
     if isinstance(outcome, Unauthorized):
-        return AuthenticationError(
-            f"PromptLayer refused the API key ({reason}); {kept}: set PROMPTLAYER_API_KEY to a valid key"
-        )
+        return AuthenticationError(f"PromptLayer refused the API key ({reason}); {kept}: use a valid key")
     if isinstance(outcome, Unreachable):
         return Offline(f"PromptLayer cannot be reached ({reason}); {kept}: pull again when there is a network")
     if isinstance(outcome, Refused):
