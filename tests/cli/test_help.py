@@ -26,7 +26,17 @@ FILTERS = {
 }
 EVERYWHERE = {"--journal", "--workspace", "--json", "-h", "--help"}
 OPTIONS = {
-    "run": {"--once", "--callbacks", "--exec", "--no-callbacks", "--batch", "--in-flight", "--settle"},
+    "run": {
+        "--once",
+        "--callbacks",
+        "--exec",
+        "--no-callbacks",
+        "--batch",
+        "--in-flight",
+        "--settle",
+        "-v",
+        "--verbose",
+    },
     "status": set(),
     "list": FILTERS | {"--oldest-first"},
     "show": set(),

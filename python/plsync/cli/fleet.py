@@ -133,7 +133,9 @@ class Fleet:
         options = replace(self._options, in_flight=max(1, self._options.in_flight // len(names)))
         for name, workspace in names.items():
             if name not in self._threads and not self._is_stopping:
-                reporter = RunReporter(options.json, name, self._stdout)
+                reporter = RunReporter(
+                    options.json, verbose=options.verbose, once=options.once, workspace=name, stdout=self._stdout
+                )
                 self._threads[name] = _WorkspaceThread(workspace, options, reporter, self._changed.set)
                 self._threads[name].start()
 

@@ -21,6 +21,7 @@ __all__ = [
     "preview",
     "result",
     "size",
+    "span",
     "tokens",
 ]
 
@@ -71,6 +72,16 @@ def interval(length: timedelta) -> str:
         if length >= unit and length % unit == timedelta():
             return f"{length // unit:,} {name}"
     return f"{length.total_seconds():g} s"
+
+
+def span(seconds: float) -> str:
+    """A length of time in its two largest units: ``12 s``, ``3 min 5 s``, ``3 h 12 min``, ``2 d 4 h``."""
+    whole = round(seconds)
+    for size, large, part, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // part
+            return f"{whole // size:,} {large}" + (f" {rest} {small}" if rest else "")
+    return f"{whole} s" if whole else "less than 1 s"
 
 
 def age(at: datetime) -> str:

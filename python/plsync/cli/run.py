@@ -38,6 +38,7 @@ _SETTLE = typer.Option(
     metavar="SECONDS",
     help="The time before a record without a clear response is looked up.",
 )
+_VERBOSE = typer.Option("-v", "--verbose", help="Print each batch and each pause, not only changes and sums.")
 
 
 def run(
@@ -49,6 +50,7 @@ def run(
     batch: Annotated[int, _BATCH] = MAX_BATCH_RECORDS,
     in_flight: Annotated[int, _IN_FLIGHT] = MAX_IN_FLIGHT,
     settle: Annotated[float, _SETTLE] = 60.0,
+    verbose: Annotated[bool, _VERBOSE] = False,
     json: options.Json = False,
     journal: options.Journal = None,
     workspace: options.Workspace = None,
@@ -76,6 +78,7 @@ def run(
         in_flight=in_flight,
         settle=settle,
         json=json,
+        verbose=verbose,
     )
     chosen = named(journal, workspace)
     config = read_config() if chosen == Named() else None
@@ -99,7 +102,7 @@ def _run_one(chosen: Named, run_options: RunOptions) -> None:
             notify("READY=1", "STATUS=sending")
             yield
 
-    reporter = RunReporter(run_options.json)
+    reporter = RunReporter(run_options.json, verbose=run_options.verbose, once=run_options.once)
     served = ServedJournal(
         # With both options the records of this journal go to this workspace.
         chosen.path() if chosen.journal is None else chosen.journal,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -46,6 +47,7 @@ class RunOptions:
     in_flight: int
     settle: float
     json: bool
+    verbose: bool = False
 
     def functions(self) -> ImportableFunctions | None:
         """The functions of callbacks; None to call none.
@@ -129,7 +131,7 @@ class ServedJournal:
         options, reporter = self._options, self._reporter
         reporter.halt = None
         settings = self._settings()
-        policy = SendPolicy(settle=options.settle)
+        policy = reporter.policy = SendPolicy(settle=options.settle)
         # A service may start before the first program records, so it creates the journal.
         with Journal.open(self._path, create=not options.once) as journal, sole_sender(journal.path) as lock:
             with PromptLayerClient.connect(settings, policy.timeout) as client, Wake(journal.path) as wake:
@@ -159,12 +161,13 @@ class ServedJournal:
 
     def _run_steps(self, runner: Runner, lock: SenderLock) -> None:
         sources = {} if self._functions is None else self._functions.sources
-        self._reporter.report_sources(sources)
-        for step in runner.once() if self._options.once else runner.forever():
-            if isinstance(step, CallbackReport):
-                self._reporter.report_sources(sources)
-            self._report(step, lock)
-        self._reporter.report_sources(sources)
+        with contextlib.closing(self._reporter):
+            self._reporter.report_sources(sources)
+            for step in runner.once() if self._options.once else runner.forever():
+                if isinstance(step, CallbackReport):
+                    self._reporter.report_sources(sources)
+                self._report(step, lock)
+            self._reporter.report_sources(sources)
 
     def _report(self, step: Step, lock: SenderLock) -> None:
         """Report a step to the user, to readers of the sender's lock, and to the service manager."""
