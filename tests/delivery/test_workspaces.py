@@ -200,15 +200,19 @@ def test_a_running_workspace_gets_a_missing_key_and_a_signal_ends_all(machine: M
     assert "the_key_of" not in output + errors
 
 
-def test_a_server_that_hangs_delays_no_other_workspace_and_the_end_by_seconds(machine: Machine) -> None:
+def test_a_server_or_command_that_hangs_delays_no_other_workspace_and_the_end_by_seconds(machine: Machine) -> None:
+    machine.servers["green"] = machine.servers["blue"]
+    machine.keys["green"] = "key = { command = ['sh', '-c', 'sleep 60'] }"
+    machine.write_config("green", "blue", "red")
     machine.servers["blue"].hang(60, path="/spans-bulk", times=9)
     for name in machine.servers:
-        write_calls(machine.journal(name), 3)
+        write_calls(machine.journal(name), 2)
     with machine.start("--batch", "1") as process:
-        wait_until(lambda: machine.states("red") == {"acked"} and len(machine.servers["blue"].request_logs) == 3)
+        wait_until(lambda: machine.states("red") == {"acked"} and len(machine.servers["blue"].request_logs) == 2)
         process.terminate()
-        process.communicate(timeout=15)
+        _, errors = process.communicate(timeout=10)
     assert process.returncode == 3
+    assert "green" not in errors
     assert machine.states("blue") == {"in_doubt"}
 
 

@@ -17,6 +17,7 @@ from plsync.cli.served_journal import WORK_LEFT, RunOptions, ServedJournal
 from plsync.cli.signals import until_signalled
 from plsync.cli.systemd import notify
 from plsync.config.file import Config, Workspace, read_config
+from plsync.config.keys import end_commands
 from plsync.config.workspaces import unlisted_journals
 from plsync.delivery.runner import Runner
 from plsync.errors import ConfigError, PlsyncError
@@ -78,6 +79,7 @@ class Fleet:
             deadline = elapsed() + _STOP
             for thread in self._threads.values():
                 thread.stop()
+            end_commands()
             for thread in self._threads.values():
                 thread.join(deadline - elapsed())
         codes = {1 if thread.is_alive else thread.code for thread in self._threads.values()}
@@ -199,6 +201,10 @@ class _WorkspaceThread:
             began = elapsed()
             failure = self._serve()
             if failure is None:
+                return
+            if self._stopping.is_set() and self._failure is None:
+                # The stop may be the cause, and it has ended a key command.
+                self.code = WORK_LEFT
                 return
             self.code = 1
             if failure != self._failure:

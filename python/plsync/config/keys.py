@@ -21,7 +21,7 @@ from plsync._common.clock import elapsed
 from plsync._common.files import read_named
 from plsync.errors import AuthenticationError
 
-__all__ = ["KEY_FILE_VARIABLE", "CommandKey", "FileKey", "KeySource", "VariableKey", "environment_key"]
+__all__ = ["KEY_FILE_VARIABLE", "CommandKey", "FileKey", "KeySource", "VariableKey", "end_commands", "environment_key"]
 
 KEY_FILE_VARIABLE: Final = "PROMPTLAYER_API_KEY_FILE"
 
@@ -225,23 +225,28 @@ def _checked(key: str, source: KeySource) -> str:
 _running: set[subprocess.Popen[bytes]] = set()
 
 
+def end_commands() -> None:
+    """Kill the key commands that run, in any thread. Their readers raise AuthenticationError."""
+    for process in list(_running):
+        _kill(process)
+
+
+atexit.register(end_commands)
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a command with the processes that it has started, unless it has ended."""
+    """Kill a command unless it has ended, and collect its exit code."""
     _running.discard(process)
-    if process.returncode is not None:
-        return
+    if process.returncode is None:
+        _kill(process)
+        process.wait()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a command with the processes that it has started."""
     with contextlib.suppress(OSError):
         if sys.platform == "win32":
             process.kill()
-        else:
+        elif process.returncode is None:
             # The group outlives its leader, while a child of the command holds the pipe.
             os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _end_all() -> None:
-    for process in list(_running):
-        _end(process)
-
-
-atexit.register(_end_all)
