@@ -39,7 +39,8 @@ Each message states the failure, the data that was kept, and the next step.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from plsync._terminal import visible
 
@@ -114,6 +115,17 @@ class RecordNotFound(PlsyncError, Exception):
 
 class AmbiguousId(PlsyncError, Exception):
     """More than one record has the id or abbreviation."""
+
+    def __init__(self, message: str, candidates: Mapping[str, Any] | None = None) -> None:
+        """Raised by plsync.
+
+        Args:
+            message: the failure, with the ids of some of the records.
+            candidates: the records, by abbreviations of their ids.
+        """
+        super().__init__(message)
+        self.candidates = candidates or {}
+        """At most 21 of the records (:class:`plsync.journal.Record`), by the shortest abbreviation of each id."""
 
 
 class InvalidFollowUp(PlsyncError, ValueError):

@@ -196,12 +196,24 @@ def test_a_command_has_no_input_and_writes_to_the_given_output(journal: Journal,
         ("", "an empty command"),
         ("echo 'open", "cannot be split"),
         ("echo {prompt}", "no value for {prompt}"),
+        ("echo {request_id", "{request_id is no placeholder"),
+        ("echo request_id}", "request_id} is no placeholder"),
+        ("echo {request-id}", "{request-id} is no placeholder"),
+        ("echo '{ RECORD_ID }'", "{ RECORD_ID } is no placeholder"),
+        ("echo '{run_id: 7'", "{run_id is no placeholder"),
         ("no-such-program-anywhere {request_id}", "no program 'no-such-program-anywhere'"),
     ],
 )
 def test_an_invalid_command_is_refused_at_once(line: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         Command(line)
+
+
+@pytest.mark.parametrize(
+    "line", ["""echo '{"request_id": {request_id}}'""", "awk '{print $1}'", "echo request_id {{request_id}}", "echo {}"]
+)
+def test_braces_that_belong_to_no_placeholder_are_allowed(line: str) -> None:
+    assert Command(line).arguments
 
 
 def test_a_program_that_has_been_removed_counts_as_a_failure(journal: Journal, tmp_path: Path) -> None:

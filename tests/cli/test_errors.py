@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from plsync import PromptLayerCallbackHandler
 from tests.support.commands import run
@@ -87,11 +88,52 @@ def test_an_unknown_id_is_an_error_of_one_line(writer: SpoolWriter, path: Path, 
     assert re.fullmatch(r"plsync: .*\n", done.stderr)
 
 
+@pytest.mark.parametrize("command", [["show"], ["retry"], ["export", "--recording", "calls.jsonl"]], ids=" ".join)
+def test_an_ambiguous_id_is_listed_with_time_model_and_input(
+    writer: SpoolWriter, path: Path, tmp_path: Path, command: list[str]
+) -> None:
+    prompts = ["What is\nthe capital of France?", "\x1b[2J日本語" + "x" * 300, "third"]
+    written = [writer.call(text, "b", at=T + n, params={"model": "gpt-4o"}) for n, text in enumerate(prompts)]
+    prefix = written[0][:8]
+    done = run(path, *command, prefix, COLUMNS="100")
+    assert (done.returncode, done.stdout) == (1, "")
+    heading, *lines, hint = done.stderr.splitlines()
+    assert heading == f"plsync: {prefix} names more than one record:"
+    assert hint == "Use one of these ids, or more digits."
+    shown = dict(line.split(None, 1) for line in lines)
+    assert [key for short in shown for key in written if key.startswith(short)] == written
+    first, second, third = shown.values()
+    assert first == "2025-10-09 08:53:20  gpt-4o  What is the capital of France?"
+    assert second.startswith(r"2025-10-09 08:53:20  gpt-4o  \x1b[2J日本語xxx")
+    assert third.endswith("gpt-4o  third")
+    assert all(cell_len(line) <= 100 for line in lines)
+
+
+def test_many_candidates_are_counted(writer: SpoolWriter, path: Path) -> None:
+    written = [writer.call("a", "b", at=T) for _ in range(25)]
+    lines = run(path, "show", written[0][:8]).stderr.splitlines()
+    assert len(lines) == 23
+    assert lines[-2] == "... and more records"
+
+
+@pytest.mark.parametrize("command", [["show"], ["retry"], ["export", "--recording", "calls.jsonl"]], ids=" ".join)
+def test_a_malformed_id_is_reported_with_its_reason(writer: SpoolWriter, path: Path, command: list[str]) -> None:
+    written = writer.call("a", "b", at=T)
+    for wrong, reason in (
+        (written + "00", "it has 34 hex digits, and a whole id has 32"),
+        ("zz", "ids are hex digits"),
+        ("01", "use at least 4 of its digits"),
+    ):
+        done = run(path, *command, wrong)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert reason in done.stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ["frobnicate"],
-        ["show"],
+        ["show", "0199", "0200"],
         ["list", "--state", "gone"],
         ["list", "--since", "yesterday"],
         ["list", "-n", "-1"],
@@ -102,4 +144,4 @@ def test_an_unknown_id_is_an_error_of_one_line(writer: SpoolWriter, path: Path, 
 def test_wrong_usage_exits_with_2(path: Path, arguments: list[str]) -> None:
     done = run(path, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "Usage: plsync" in done.stderr
+    assert re.fullmatch(r"plsync\b.*: .*\n", done.stderr)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
+import shlex
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from tests.support.commands import printed, run
+from plsync.cli.help_page import examples
+from tests.support.commands import all_commands, printed, run
 from tests.support.root import ROOT
+from tests.support.terminal import on_terminal
+
+COMMANDS = all_commands()
 
 FILTERS = {
     "--tag",
@@ -64,7 +71,7 @@ def options(text: str) -> set[str]:
 def test_help_lists_every_command(tmp_path: Path) -> None:
     text = printed(tmp_path, "--help", COLUMNS="100")
     assert "A flight recorder for LLM calls" in text
-    commands = text.split("Commands", 1)[1]
+    commands = text.split("Commands:", 1)[1]
     assert re.findall(r"^\W{1,3}([a-z]+)  ", commands, re.MULTILINE) == list(OPTIONS)
     assert options(text) == {"--journal", "--workspace", "--version", "-h", "--help"}
 
@@ -88,12 +95,49 @@ def documented() -> str:
     return (ROOT / "docs" / "guide" / "cli.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("command", [*OPTIONS, *(f"prompts {command}" for command in PROMPTS)])
-def test_help_has_no_short_lines_within_a_paragraph(tmp_path: Path, command: str) -> None:
-    """typer keeps the line breaks of a docstring. Only the last line of a paragraph may exceed a terminal's width."""
-    text = printed(tmp_path, *command.split(), "--help", COLUMNS="300").split("╭", 1)[0]
-    for paragraph in re.split(r"\n\s*\n", text):
-        assert max(map(len, map(str.strip, paragraph.splitlines()[:-1])), default=0) <= 78, paragraph
+def help_of(name: str) -> str:
+    with contextlib.redirect_stdout(io.StringIO()) as printed_help:
+        COMMANDS[name].main(["--help"], prog_name=f"plsync {name}", standalone_mode=False)
+    return printed_help.getvalue()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command_has_the_same_form_with_every_version_of_typer(name: str) -> None:
+    text = help_of(name)
+    usage, *lines = text.splitlines()
+    assert re.fullmatch(rf"Usage: plsync {name} \[OPTIONS\]( [A-Z]+| \[[A-Z]+\](\.\.\.)?)*", usage)
+    assert not re.search(r"[<>╭│]|\bbool\b|\d<=", text)
+    assert all(len(line) <= 100 and line == line.rstrip() for line in lines)
+    assert [line for line in lines if line and not line.startswith("  ")] == [
+        *(["Arguments:"] if any(param.param_type_name == "argument" for param in COMMANDS[name].params) else []),
+        "Options:",
+        "Examples:",
+    ]
+    for param in COMMANDS[name].params:
+        if param.param_type_name == "argument":
+            assert re.search(rf"^  {param.metavar} +\S.*\.$", text, re.MULTILINE | re.DOTALL)
+        else:
+            assert param.help.endswith((".", ")"))
+            value = "" if param.is_flag else f" {param.metavar}"
+            name_and_value = f"{max(param.opts, key=len)}{re.escape(value)}"
+            assert re.search(rf"^  (-\w, |    )?{name_and_value}( {{2,}}\S|$)", text, re.MULTILINE)
+            assert param.is_flag or re.fullmatch(r"[A-Z\[\]=:]+", param.metavar)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_examples_of_a_command_can_be_run(name: str) -> None:
+    found = examples(COMMANDS[name].help)
+    assert 1 <= len(found) <= 5
+    for example in found:
+        arguments = shlex.split(example.partition(" | ")[0].partition(" > ")[0])
+        assert arguments[: len(name.split()) + 1] == ["plsync", *name.split()]
+        COMMANDS[name].make_context(name, arguments[len(name.split()) + 1 :])
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80])
+def test_help_fits_the_terminal(path: Path, columns: int) -> None:
+    lines = on_terminal(path, "run", "--help", columns=columns).splitlines()
+    assert max(map(len, lines)) <= max(columns, 40)
 
 
 def test_without_a_command_help_is_shown(tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ def test_the_run_id_of_two_records_is_ambiguous(writer: SpoolWriter, journal: Jo
     with pytest.raises(AmbiguousId, match="nothing was queued: use a record id") as raised:
         journal.followups.add("score", {"score": 1}, RUN)
     assert all(record.id in str(raised.value) for record in journal.records())
+    assert set(raised.value.candidates.values()) == set(journal.records())
 
 
 @pytest.mark.parametrize("payload", [{"a": {1}}, {"a": "\ud800"}, {1: "a"}])

@@ -273,7 +273,7 @@ def test_a_record_is_found_by_each_of_its_ids(writer: SpoolWriter, journal: Jour
     acked = leased.id
     for key in (written, written.upper(), written.replace("-", ""), written[:12], UUID(written), RUN):
         assert journal.get(key).id == written
-    assert journal.get(4711).id == journal.get("4711").id == acked
+    assert journal.get(4711).id == journal.get("4711").id == journal.get("#4711").id == acked
 
 
 def test_the_error_for_an_unknown_id_names_the_journal(writer: SpoolWriter, journal: Journal) -> None:
@@ -282,8 +282,18 @@ def test_the_error_for_an_unknown_id_names_the_journal(writer: SpoolWriter, jour
             journal.get(key)
     with pytest.raises(RecordNotFound, match="too short"):
         journal.get("0")
-    with pytest.raises(RecordNotFound, match="not a record id"):
-        journal.get("../../etc")
+    with pytest.raises(RecordNotFound, match="no record has the id #12"):
+        journal.get("#12")
+    for key in ("../../etc", "", "12 34", "…5a1c"):
+        with pytest.raises(RecordNotFound, match="not a record id: ids are hex digits"):
+            journal.get(key)
+
+
+def test_the_error_for_an_id_that_is_too_long_counts_its_digits(writer: SpoolWriter, journal: Journal) -> None:
+    written = writer.call("a", "b", at=T)
+    for key, digits in ((written + "00", 34), (written.replace("-", "") * 2, 64), ("1" * 5000, 5000)):
+        with pytest.raises(RecordNotFound, match=f"it has {digits} hex digits, and a whole id has 32"):
+            journal.get(key)
 
 
 def test_the_error_for_an_ambiguous_id_lists_its_records(writer: SpoolWriter, journal: Journal) -> None:
@@ -292,6 +302,8 @@ def test_the_error_for_an_ambiguous_id_lists_its_records(writer: SpoolWriter, jo
         with pytest.raises(AmbiguousId, match="more than one record") as raised:
             journal.get(key)
         assert all(record_id in str(raised.value) for record_id in written)
+        assert [record.id for record in raised.value.candidates.values()] == sorted(written)
+        assert [journal.get(short).id for short in raised.value.candidates] == sorted(written)
 
 
 def test_a_short_id_begins_the_id_and_names_only_its_record(writer: SpoolWriter, journal: Journal) -> None:

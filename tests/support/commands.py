@@ -9,6 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from typer.main import get_command
+
+from plsync.cli import app
+
 PLSYNC = Path(sys.executable).with_name("plsync")
 
 
@@ -38,6 +42,15 @@ def printed(journal: Path, *arguments: str, **variables: str) -> str:
 def json_lines(journal: Path, *arguments: str) -> list[dict[str, Any]]:
     """The objects that a command prints with ``--json``."""
     return [json.loads(line) for line in printed(journal, *arguments, "--json").splitlines()]
+
+
+def all_commands() -> dict[str, Any]:
+    """The commands of ``plsync`` in typer, by their names; a subcommand has both names."""
+    found: dict[str, Any] = {}
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", None)
+        found |= {f"{name} {key}": value for key, value in inner.items()} if inner else {name: command}
+    return found
 
 
 # Plugins of other packages, of which pytest spends ten times as long loading as running a test.

@@ -25,6 +25,11 @@ __all__ = ["Command", "CommandCall"]
 
 _PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)\}")
 _NAMES: Final = ("request_id", "record_id", "run_id", "trace_id", "span_id", "acked_at", "journal")
+_KNOWN: Final = ", ".join(f"{{{name}}}" for name in _NAMES)
+# A name beside a brace, in its frequent misspellings.
+_NEARLY: Final = re.compile(
+    r"\{?\s*\b(?:" + "|".join(name.replace("_", "[-_ ]?") for name in _NAMES) + r")\b\s*\}?", re.IGNORECASE
+)
 _POLL_SECONDS: Final = 0.05
 # The time for a command to end after SIGTERM, and after the stop of plsync.
 _GRACE_SECONDS: Final = 0.5
@@ -41,19 +46,21 @@ class Command:
         stdout: a file descriptor for its output; None: the output of this process.
 
     Raises:
-        ValueError: the line is empty, has an open quote or an unknown placeholder, or names no program.
+        ValueError: the line is empty, has an open quote or an unknown or open placeholder, or names no program.
     """
 
     def __init__(self, line: str, *, timeout: float = 60.0, stdout: int | None = None) -> None:
         try:
             self.arguments = shlex.split(line)
         except ValueError as error:
-            raise ValueError(f"{line!r} cannot be split into arguments: {error}") from None
+            raise ValueError(f"the line cannot be split into arguments: {error}") from None
         if not self.arguments:
             raise ValueError("an empty command")
         if unknown := {name for part in self.arguments for name in _PLACEHOLDER.findall(part)} - {*_NAMES}:
-            known = ", ".join(f"{{{name}}}" for name in _NAMES)
-            raise ValueError(f"{line!r} has no value for {{{min(unknown)}}}; there is {known}")
+            raise ValueError(f"there is no value for {{{min(unknown)}}}; choose from {_KNOWN}")
+        for found in (found for part in self.arguments for found in _NEARLY.findall(part)):
+            if ("{" in found or "}" in found) and not _PLACEHOLDER.search(found):
+                raise ValueError(f"{found.strip()} is no placeholder, and would not be replaced; choose from {_KNOWN}")
         if not _PLACEHOLDER.search(self.arguments[0]) and shutil.which(self.arguments[0]) is None:
             raise ValueError(f"there is no program {self.arguments[0]!r}")
         self.timeout = timeout

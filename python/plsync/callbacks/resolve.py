@@ -59,7 +59,7 @@ class ImportableFunctions:
         for value in overrides:
             sink, _, name = value.rpartition("=")
             if not is_function_name(name):
-                raise ValueError(f"{value!r} is neither module:function nor SINK=module:function")
+                raise ValueError(f"{value}: choose MODULE:FUNCTION, or SINK=MODULE:FUNCTION")
             found = _import_callable(name)
             (self._found if sink else self._of_scripts)[sink or name] = found
             self._note_source(sink or name, found)

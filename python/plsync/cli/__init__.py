@@ -7,21 +7,19 @@ Commands that only read import neither LangChain nor an HTTP client. ``docs/guid
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from plsync._common.paths import JOURNAL_VARIABLE
-from plsync._terminal import visible_line
-from plsync.cli import options, output, prompts
+from plsync.cli import options, output, prompts, usage_errors
 from plsync.cli.acks import acks
+from plsync.cli.candidates import print_candidates
 from plsync.cli.check import check
+from plsync.cli.command_line import Command, CommandOfOne, Group
 from plsync.cli.compact import compact
 from plsync.cli.export import export
 from plsync.cli.list import list_records
@@ -33,38 +31,14 @@ from plsync.cli.show import show
 from plsync.cli.status import status
 from plsync.cli.tail import tail
 from plsync.cli.workspaces import set_named, with_workspace
-from plsync.errors import PlsyncError
+from plsync.errors import AmbiguousId, PlsyncError
 
 __all__ = ["app", "main"]
 
 
-class _Commands(TyperGroup):
-    """The commands. The message of a usage error quotes an argument, which a script may take from elsewhere."""
-
-    def make_context(self, *arguments: Any, **more: Any) -> Any:
-        with _visible_message():
-            return super().make_context(*arguments, **more)
-
-    def invoke(self, *arguments: Any, **more: Any) -> Any:
-        with _visible_message():
-            return super().invoke(*arguments, **more)
-
-
-@contextlib.contextmanager
-def _visible_message() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        # The base class of usage errors belongs to click or to typer, which depends on the version of typer.
-        for name in ("message", "option_name"):
-            if isinstance(text := getattr(error, name, None), str):
-                setattr(error, name, visible_line(text))
-        raise
-
-
 app = typer.Typer(
     name="plsync",
-    cls=_Commands,
+    cls=Group,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -88,18 +62,18 @@ def plsync(
     set_named(journal, workspace)
 
 
-app.command("run")(run)
-app.command("status")(with_workspace(status))
-app.command("list")(with_workspace(list_records))
-app.command("show")(with_workspace(show))
-app.command("tail")(with_workspace(tail))
-app.command("acks")(with_workspace(acks))
-app.command("retry")(with_workspace(retry))
-app.command("export")(with_workspace(export))
-app.command("check")(with_workspace(check))
-app.command("quota")(with_workspace(quota))
-app.command("compact")(with_workspace(compact))
-app.command("salvage")(salvage)
+app.command("run", cls=Command)(run)
+app.command("status", cls=Command)(with_workspace(status))
+app.command("list", cls=Command)(with_workspace(list_records))
+app.command("show", cls=CommandOfOne)(with_workspace(show))
+app.command("tail", cls=Command)(with_workspace(tail))
+app.command("acks", cls=Command)(with_workspace(acks))
+app.command("retry", cls=Command)(with_workspace(retry))
+app.command("export", cls=Command)(with_workspace(export))
+app.command("check", cls=Command)(with_workspace(check))
+app.command("quota", cls=Command)(with_workspace(quota))
+app.command("compact", cls=Command)(with_workspace(compact))
+app.command("salvage", cls=Command)(salvage)
 app.add_typer(prompts.app, name="prompts")
 
 
@@ -109,9 +83,21 @@ def main() -> None:
     output.print_warnings()
     threading.excepthook = lambda failed: output.print_traceback(failed.exc_value or failed.exc_type())
     try:
-        app()
+        # As a program name sys.argv[0] would depend on the way that plsync was started.
+        sys.exit(app(prog_name="plsync", standalone_mode=False) or 0)
+    except usage_errors.USAGE_ERROR as error:
+        # Help has an empty error, after it was printed.
+        if text := usage_errors.message(error):
+            output.print_note(text)
+        sys.exit(2)
+    except AmbiguousId as error:
+        print_candidates(error)
     except PlsyncError as error:
         output.exit_with_error(str(error))
+    except typer.Abort:
+        output.exit_with_error("there was no answer to the question; nothing was changed")
+    except BrokenPipeError:
+        output.exit_on_broken_pipe()
     except OSError as error:
         path = f": {error.filename}" if error.filename else ""
         output.exit_with_error(

@@ -17,6 +17,10 @@ def check(json: options.Json = False, journal: options.Journal = None) -> None:
     """Verify every frame and every record against its checksum. Changes nothing.
 
     Lists the damaged parts and exits with 1 if there are any.
+
+    Examples:
+        plsync check
+        plsync check --json
     """
     with Journal.open(journal, verify=True) as opened:
         report = opened.check()

@@ -13,6 +13,9 @@ def compact(json: options.Json = False, journal: options.Journal = None) -> None
     """Return unused space to the file system. Programs can record meanwhile.
 
     Removes content beyond the quota first (`plsync quota`). Needs free space for a copy of the remaining data.
+
+    Examples:
+        plsync compact
     """
     with Journal.open(journal) as opened:
         opened.ingest(wait=True)

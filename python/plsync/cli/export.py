@@ -30,7 +30,8 @@ def export(
     append: Annotated[bool, typer.Option("--append", help="Add to an existing recording.")] = False,
     filters: Filters,
     limit: Annotated[
-        int | None, typer.Option("-n", "--limit", min=1, metavar="N", help="Only the newest N records.")
+        int | None,
+        typer.Option("-n", "--limit", parser=options.number(1), metavar="N", help="Only the newest N records."),
     ] = None,
     json: options.Json = False,
     journal: options.Journal = None,
@@ -39,6 +40,10 @@ def export(
 
     Oldest calls first. Skips records without a complete request and answer.
     With --json: the numbers of written and skipped records.
+
+    Examples:
+        plsync export --recording from-the-field.jsonl --tag langchain --since 2w
+        plsync export 01a22867 --recording from-the-field.jsonl --append
     """
     # This module compares requests as replay does; other commands do not need it.
     from plsync.replay.exporter import export as export_records  # noqa: PLC0415

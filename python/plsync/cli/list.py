@@ -23,6 +23,11 @@ def list_records(
     """List records, newest first.
 
     A record must pass every filter. With --json: one record per line, as `plsync show --json` prints it.
+
+    Examples:
+        plsync list --since 2h
+        plsync list --tag langchain --status error
+        plsync list --text "capital of France" --json
     """
     with Journal.open(journal) as opened:
         page = opened.records(limit=limit, oldest_first=oldest_first, **filters)

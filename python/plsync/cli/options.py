@@ -6,13 +6,14 @@ import functools
 import inspect
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Annotated, Any, Final, cast, get_args
+from typing import Annotated, Any, Final, TypeVar, cast, get_args
 
 import typer
 
+from plsync.cli.usage_errors import bad_value
 from plsync.journal import words
 from plsync.journal.filters import Filters
 from plsync.journal.record import State as StateName
@@ -20,10 +21,37 @@ from plsync.journal.record import Status as StatusName
 
 __all__ = ["Journal", "Json", "Limit", "OldestFirst", "Workspace", "filtered"]
 
+_N = TypeVar("_N", int, float)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGO: Final = re.compile(r"(\d{1,6})([smhdw])")
 _STATES: Final = ", ".join(get_args(StateName))
 _STATUSES: Final = ", ".join(get_args(StatusName))
+
+
+def number(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A parser of whole numbers within limits."""
+    return _number(int, "a whole number", least, most)
+
+
+def decimal(least: float, most: float | None = None) -> Callable[[str], float]:
+    """A parser of numbers within limits."""
+    return _number(float, "a number", least, most)
+
+
+def _number(kind: Callable[[str], _N], noun: str, least: _N, most: _N | None) -> Callable[[str], _N]:
+    limits = f"{least:g} or more" if most is None else f"from {least:g} to {most:g}"
+
+    def parse(value: str) -> _N:
+        try:
+            parsed = kind(value)
+        except ValueError:
+            parsed = None
+        # No limits hold for "nan".
+        if parsed is None or not least <= parsed or not (most is None or parsed <= most):
+            raise bad_value(value, f"choose {noun}, {limits}")
+        return parsed
+
+    return parse
 
 
 def parse_interval(value: str) -> timedelta:
@@ -53,9 +81,7 @@ def parse_time(value: str) -> datetime:
         at = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", value))
         return at if at.tzinfo else at.astimezone()
     except (ValueError, OverflowError, OSError):
-        raise typer.BadParameter(
-            f"{value!r} is neither a time like 2026-05-01T12:30 nor an age like 90s, 2h, 3d"
-        ) from None
+        raise bad_value(value, "choose a time such as 2026-05-01T12:30, or an age such as 90s, 2h or 3d") from None
 
 
 def parse_state(value: str) -> str:
@@ -73,18 +99,27 @@ def parse_text(value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise typer.BadParameter(f"{value!a} is not in the terminal's encoding") from None
+        raise bad_value(ascii(value), "choose a text in the encoding of the terminal") from None
     return value
 
 
 def parse_result(value: str) -> str:
     """A result in people's words, or a status."""
-    return _checked(value, lambda: words.ends_of([value]))
+    return _checked(value, words.ends_of, words.RESULTS)
 
 
 def parse_delivery(value: str) -> str:
     """A delivery in people's words, or a state."""
-    return _checked(value, lambda: words.states_of([value]))
+    return _checked(value, words.states_of, words.DELIVERIES)
+
+
+def parse_workspace(value: str) -> str:
+    """The name of a workspace."""
+    from plsync.config.file import is_workspace_name  # noqa: PLC0415 - few commands name a workspace
+
+    if not is_workspace_name(value):
+        raise bad_value(value, "choose up to 64 of a-z, 0-9, - and _, with a letter or digit first")
+    return value
 
 
 def filtered(command: Callable[..., None]) -> Callable[..., None]:
@@ -112,17 +147,17 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _checked(value: str, parse: Callable[[], object]) -> str:
+def _checked(value: str, parse: Callable[[list[str]], object], names: Iterable[str]) -> str:
     try:
-        parse()
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        parse([value])
+    except ValueError:
+        raise bad_value(value, f"choose from {', '.join(names)}") from None
     return value
 
 
 def _one_of(value: str, names: tuple[str, ...]) -> str:
     if value not in names:
-        raise typer.BadParameter(f"{value!r} is unknown; use one of {', '.join(names)}")
+        raise bad_value(value, f"choose from {', '.join(names)}")
     return value
 
 
@@ -138,10 +173,15 @@ Journal = Annotated[
 ]
 Workspace = Annotated[
     str | None,
-    typer.Option("--workspace", metavar="NAME", help="The journal of this workspace, in place of --journal."),
+    typer.Option(
+        "--workspace",
+        metavar="NAME",
+        parser=parse_workspace,
+        help="The journal of this workspace, in place of --journal.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
-Limit = Annotated[int, typer.Option("-n", "--limit", min=0, metavar="N", help="Show at most N records.")]
+Limit = Annotated[int, typer.Option("-n", "--limit", parser=number(0), metavar="N", help="Show at most N records.")]
 OldestFirst = Annotated[bool, typer.Option("--oldest-first", help="Show the oldest records first.")]
 
 _FILTERS: Final[dict[str, Any]] = {

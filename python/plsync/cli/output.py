@@ -5,6 +5,8 @@ A journal holds text from models and users. Control characters and markup in it 
 
 from __future__ import annotations
 
+import functools
+import io
 import json
 import os
 import sys
@@ -34,13 +36,16 @@ __all__ = [
     "print_traceback",
     "print_version",
     "print_warnings",
+    "stderr_console",
     "stdout_console",
+    "wrapped",
 ]
 
 _PIPE_WIDTH: Final = 160
 _LABEL_WIDTH: Final = 14
-# The indentation of a line that goes on: deeper than the lines of a page, and less than a label.
+# The least indentation of a line that continues one at the left margin, or an indented one.
 _CONTINUED: Final = 6
+_NAMED: Final = 4
 
 
 class _StdoutConsole(Console):
@@ -52,6 +57,12 @@ def stdout_console() -> Console:
     """A console on standard output: as wide as the terminal, or 160 columns in a pipe."""
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
     return _StdoutConsole(highlight=False, markup=False, emoji=False, width=width)
+
+
+def stderr_console() -> Console:
+    """A console on standard error, with the width of :func:`stdout_console`."""
+    width = None if sys.stderr.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
+    return Console(stderr=True, highlight=False, markup=False, emoji=False, width=width)
 
 
 def print_line(text: str, style: str = "") -> None:
@@ -97,8 +108,34 @@ def print_lines(console: Console, lines: Iterable[Text]) -> None:
         if not console.is_terminal or line.cell_len <= console.width:
             console.print(line, soft_wrap=True)
             continue
-        first, *rest = line.wrap(console, max(1, console.width - _CONTINUED), overflow="fold")
-        console.print(first, *(Text(" " * _CONTINUED) + part for part in rest), sep="\n", soft_wrap=True)
+        head, margin = _indents(line)
+        body = line[head:]
+        first = wrapped(body, console.width - head)[0]
+        rest = body[len(first) :]
+        rest = rest[len(rest) - len(rest.plain.lstrip(" ")) :]
+        parts = wrapped(rest, console.width - margin) if rest else []
+        console.print(line[:head] + first, *(Text(" " * margin) + part for part in parts), sep="\n", soft_wrap=True)
+
+
+def wrapped(text: Text, width: int) -> list[Text]:
+    """The text in lines of at most ``width`` columns, broken between words where that is possible."""
+    lines = list(text.wrap(_plain_console(), max(1, width), overflow="fold"))
+    for line in lines[:-1]:
+        line.rstrip()
+    return lines
+
+
+@functools.cache
+def _plain_console() -> Console:
+    return Console(file=io.StringIO())
+
+
+def _indents(line: Text) -> tuple[int, int]:
+    """The length of a line's label or indentation, and the indentation of the lines that continue the line."""
+    if isinstance(line, _Labelled):
+        return _LABEL_WIDTH, _LABEL_WIDTH
+    own = len(line.plain) - len(line.plain.lstrip(" "))
+    return own, max(own, _NAMED) if own else _CONTINUED
 
 
 def one_line(value: object, limit: int = 200) -> Text:
@@ -108,9 +145,13 @@ def one_line(value: object, limit: int = 200) -> Text:
     return escaped(line if len(line) <= limit else line[: limit - 1] + "…")
 
 
+class _Labelled(Text):
+    pass
+
+
 def labelled(label: str, value: Text) -> Text:
     """A line with a bold label in a column of its width."""
-    return Text.assemble((label.ljust(_LABEL_WIDTH), "bold"), value)
+    return _Labelled.assemble((label.ljust(_LABEL_WIDTH), "bold"), value)
 
 
 def print_note(message: str) -> None:

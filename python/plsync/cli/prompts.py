@@ -10,27 +10,39 @@ import typer
 
 from plsync._common.paths import prompt_cache
 from plsync.cli import humanize, options
+from plsync.cli.command_line import Command, Group
 from plsync.cli.output import print_json, print_line, print_note
 from plsync.cli.workspaces import named
 from plsync.prompts.cache import CachedTemplate, all_caches
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Fetch prompt templates into a cache, and list the cached templates.")
+app = typer.Typer(
+    cls=Group, no_args_is_help=True, help="Fetch prompt templates into a cache, and list the cached templates."
+)
 
 
 _WORKSPACE = Annotated[
-    str | None, typer.Option("--workspace", metavar="NAME", help="Use the key and the server of this workspace.")
+    str | None,
+    typer.Option(
+        "--workspace",
+        metavar="NAME",
+        parser=options.parse_workspace,
+        help="Use the key and the server of this workspace.",
+    ),
 ]
 
 
-@app.command()
+@app.command(cls=Command)
 def pull(
     *,
     names: Annotated[
         list[str] | None, typer.Argument(metavar="NAME", help="The templates to fetch. Default: all of the workspace.")
     ] = None,
-    version: Annotated[int | None, typer.Option("--version", min=1, metavar="N", help="Only this version.")] = None,
+    version: Annotated[
+        int | None,
+        typer.Option("--version", parser=options.number(1), metavar="N", help="Only this version."),
+    ] = None,
     label: Annotated[
         str | None, typer.Option("--label", metavar="LABEL", help="Only the version with this release label.")
     ] = None,
@@ -45,6 +57,10 @@ def pull(
     Fetches the newest version and all labelled versions of each template.
     Reads the key from PROMPTLAYER_API_KEY or PROMPTLAYER_API_KEY_FILE.
     Exits with 1 if PromptLayer lacks a template, version or label.
+
+    Examples:
+        plsync prompts pull
+        plsync prompts pull greeting --label prod
     """
     from plsync.prompts.pull import pull as pull_prompts  # noqa: PLC0415 - imports an HTTP client
 
@@ -67,9 +83,13 @@ def pull(
         raise typer.Exit(1)
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_prompts(json: options.Json = False) -> None:
-    """List the cached prompt templates. With --json: one object per line."""
+    """List the cached prompt templates. With --json: one object per line.
+
+    Examples:
+        plsync prompts list
+    """
     found = [(cache.base_url, entry) for cache in all_caches(prompt_cache(), look=True) for entry in cache.entries()]
     found.sort(key=lambda pair: (pair[0], *_sort_key(pair[1])))
     if not found and not json:

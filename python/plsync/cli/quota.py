@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, NamedTuple, cast
 
 import typer
 from rich.text import Text
 
 from plsync.cli import humanize, options
 from plsync.cli.output import escaped, labelled, print_json, print_lines, stdout_console
+from plsync.cli.usage_errors import bad_value
 from plsync.journal.journal import Journal
 from plsync.journal.quota import MAX_BYTES, QUOTA_POLICIES, Quota, QuotaPolicy
 
@@ -25,31 +25,37 @@ _MEANINGS: Final = {
 }
 
 
-def parse_size(value: str) -> int | None:
+class NewLimit(NamedTuple):
+    """A limit that the user sets. None: no limit."""
+
+    limit: Any
+
+
+def parse_size(value: str) -> NewLimit:
     """A number of bytes such as ``500MB`` or ``2GB``; None for ``none``.
 
     Raises:
         BadParameter: the value is neither.
     """
     if value == "none":
-        return None
+        return NewLimit(None)
     found = _BYTES.fullmatch(value)
     number = int(found[1]) * _UNITS[found[2].lower()] if found else None
     if number is None or number > MAX_BYTES:
-        raise typer.BadParameter(f"{value!r} is not a size; use a size such as 500MB or 2GB, or none")
-    return number
+        raise bad_value(value, "choose a size such as 500MB or 2GB, or none")
+    return NewLimit(number)
 
 
-def parse_age(value: str) -> timedelta | None:
+def parse_age(value: str) -> NewLimit:
     """An age such as ``12h`` or ``30d``; None for ``none``.
 
     Raises:
         BadParameter: the value is neither.
     """
     try:
-        return None if value == "none" else options.parse_interval(value)
+        return NewLimit(None if value == "none" else options.parse_interval(value))
     except ValueError:
-        raise typer.BadParameter(f"{value!r} is not an age; use an age such as 12h, 30d or 8w, or none") from None
+        raise bad_value(value, "choose an age such as 12h, 30d or 8w, or none") from None
 
 
 def parse_policy(value: str) -> QuotaPolicy:
@@ -61,20 +67,31 @@ def parse_policy(value: str) -> QuotaPolicy:
     for name in QUOTA_POLICIES:
         if value == name:
             return name
-    raise typer.BadParameter(f"{value!r} is unknown; use one of {', '.join(QUOTA_POLICIES)}")
+    raise bad_value(value, f"choose from {', '.join(QUOTA_POLICIES)}")
 
 
 def quota(
     *,
     max_bytes: Annotated[
-        str | None, typer.Option("--max-bytes", metavar="SIZE", help="The most bytes in use: 500MB, 2GB, or none.")
+        NewLimit | None,
+        typer.Option(
+            "--max-bytes", metavar="SIZE", parser=parse_size, help="The most bytes in use: 500MB, 2GB, or none."
+        ),
     ] = None,
     max_age: Annotated[
-        str | None, typer.Option("--max-age", metavar="AGE", help="The greatest age of content: 12h, 30d, or none.")
+        NewLimit | None,
+        typer.Option(
+            "--max-age", metavar="AGE", parser=parse_age, help="The greatest age of content: 12h, 30d, or none."
+        ),
     ] = None,
     policy_name: Annotated[
         str | None,
-        typer.Option("--policy", metavar="NAME", help=f"The content to remove: {' or '.join(QUOTA_POLICIES)}."),
+        typer.Option(
+            "--policy",
+            metavar="NAME",
+            parser=parse_policy,
+            help=f"The content to remove: {' or '.join(QUOTA_POLICIES)}.",
+        ),
     ] = None,
     json: options.Json = False,
     journal: options.Journal = None,
@@ -84,15 +101,19 @@ def quota(
     The journal stores its quota, and every program enforces it.
     A record beyond the quota loses its content.
     It keeps its id, tags, state and request id.
+
+    Examples:
+        plsync quota
+        plsync quota --max-bytes 2GB --max-age 30d --policy keep-unsent
     """
     with Journal.open(journal) as opened:
         new = opened.quota()
         if max_bytes is not None:
-            new = replace(new, max_bytes=parse_size(max_bytes))
+            new = replace(new, max_bytes=max_bytes.limit)
         if max_age is not None:
-            new = replace(new, max_age=parse_age(max_age))
+            new = replace(new, max_age=max_age.limit)
         if policy_name is not None:
-            new = replace(new, policy=parse_policy(policy_name))
+            new = replace(new, policy=cast("QuotaPolicy", policy_name))
         if new != opened.quota():
             opened.set_quota(new)
         if json:

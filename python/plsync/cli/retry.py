@@ -8,6 +8,7 @@ import typer
 
 from plsync.cli import humanize, options
 from plsync.cli.output import print_json, print_line
+from plsync.cli.usage_errors import bad_value
 from plsync.journal.journal import Journal
 from plsync.journal.record import Record
 
@@ -28,7 +29,7 @@ def parse_state(value: str) -> str:
         BadParameter: the value is another state or no state.
     """
     if value not in {"dead", "held"}:
-        raise typer.BadParameter(f"{value!r} is neither dead nor held: records in other states need no retry")
+        raise bad_value(value, "choose dead or held; records in other states need no retry")
     return value
 
 
@@ -47,6 +48,11 @@ def retry(
     """Let the next `plsync run` retry refused or held records, refused follow-ups and failed callbacks.
 
     A record id also retries the record's refused follow-ups. Waiting records need no retry.
+
+    Examples:
+        plsync retry --state dead
+        plsync retry 01a22867
+        plsync retry --follow-ups --callbacks
     """
     if not (ids or state or follow_ups or callbacks):
         raise typer.BadParameter("nothing to retry: pass ids, --state, --follow-ups or --callbacks")

@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-_BATCH = typer.Option("--batch", min=1, max=1000, metavar="N", help="Send at most N records in a request.")
-_IN_FLIGHT = typer.Option("--in-flight", min=1, max=64, metavar="N", help="Send at most N requests at a time.")
+_BATCH = typer.Option(
+    "--batch", parser=options.number(1, 1000), metavar="N", help="Send at most N records in a request, up to 1000."
+)
+_IN_FLIGHT = typer.Option(
+    "--in-flight", parser=options.number(1, 64), metavar="N", help="Send at most N requests in parallel, up to 64."
+)
 _CALLBACKS = typer.Option(
     "--callbacks",
     metavar="[SINK=]MODULE:FUNCTION",
@@ -33,8 +37,7 @@ _CALLBACKS = typer.Option(
 _EXEC = typer.Option("--exec", metavar="COMMAND", help="Run a command for each new request id: 'cmd {request_id}'.")
 _SETTLE = typer.Option(
     "--settle",
-    min=0,
-    max=86_400,
+    parser=options.decimal(0, 86_400),
     metavar="SECONDS",
     help="The time before a record without a clear response is looked up.",
 )
@@ -62,6 +65,13 @@ def run(
     PROMPTLAYER_API_KEY_FILE names a file with it. PROMPTLAYER_BASE_URL names
     another server. The key is stored nowhere.
     Exits with 0 when all is done, with 3 when work is left.
+
+    Examples:
+        plsync run
+        plsync run --once
+        plsync run --once --json
+        plsync run --exec 'notify-send {request_id}'
+        plsync run --callbacks app_callbacks:pl_id_callback
     """
     # An HTTP client is slow to import, and commands that only read need none.
     from plsync.cli.fleet import Fleet  # noqa: PLC0415

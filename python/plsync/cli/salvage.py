@@ -29,6 +29,9 @@ def salvage(
     """Write the readable records of a damaged journal to a new one. Stop programs that write to it first.
 
     Records keep their ids, states and request ids. Lists the losses and exits with 1 if there are any.
+
+    Examples:
+        plsync salvage ~/journal ~/journal-saved
     """
     report = salvage_journal(source, target)
     if json:

@@ -74,7 +74,7 @@ class RunOptions:
             # With --json the output of callbacks goes to stderr, so that stdout holds nothing but JSON.
             return Command(self.exec_, stdout=sys.stderr.fileno() if self.json else None)
         except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--exec") from None
+            raise typer.BadParameter(f"{self.exec_}: {error}", param_hint="--exec") from None
 
 
 @dataclass(frozen=True)

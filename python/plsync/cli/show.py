@@ -27,6 +27,10 @@ def show(
     """Show one record in full: conversation, answer, state, and follow-ups.
 
     With --json: one object, described in docs/guide/cli.md.
+
+    Examples:
+        plsync show 01a22867
+        plsync show 4711 --json
     """
     with Journal.open(journal) as opened:
         record = opened.get(id)

@@ -40,6 +40,10 @@ def status(json: options.Json = False, journal: options.Journal = None) -> None:
 
     With a configuration file: one line for each workspace; --workspace NAME shows
     one of them in full.
+
+    Examples:
+        plsync status
+        plsync status --json
     """
     if journal is None and (config := read_config()) is not None and config.workspaces:
         # The imports of this module cost time, and few machines have a configuration file.

@@ -38,6 +38,10 @@ def tail(
     """List the newest records, the newest last. With -f also new records; waits for a missing journal.
 
     With --json: one record per line, as `plsync show --json` prints it.
+
+    Examples:
+        plsync tail -f
+        plsync tail -f --tag langchain --json
     """
     console = stdout_console()
 

@@ -37,7 +37,7 @@ class Named:
         try:
             return journal_for(self.journal, self.workspace)
         except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--workspace") from None
+            raise typer.BadParameter(f"{self.workspace}: {error}", param_hint="--workspace") from None
 
 
 # The options before the name of the command.

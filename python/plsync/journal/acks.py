@@ -16,12 +16,17 @@ if TYPE_CHECKING:
     from plsync._common.native import Store
     from plsync.journal.doorbell import Doorbell
 
-__all__ = ["Ack", "last_cursor", "read"]
+__all__ = ["Ack", "is_cursor", "last_cursor", "read"]
 
 _PAGE: Final = 100
 # A ring may be missed. The store is queried again after this many seconds.
 _REVISIT_SECONDS: Final = 30.0
 _CURSOR: Final = re.compile(r"([0-9a-f]{8})-([0-9]{1,19})", re.ASCII)
+
+
+def is_cursor(text: str) -> bool:
+    """Whether a text has the form of a cursor."""
+    return _CURSOR.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Final, TypedDict
 from uuid import UUID
 
 from plsync.errors import AmbiguousId, InvalidFollowUp, RecordNotFound
+from plsync.journal.record import Record
 
 if TYPE_CHECKING:
     from plsync._common.native import Row, Store
 
-__all__ = ["Target", "abbreviate", "find", "target", "unknown"]
+__all__ = ["Target", "abbreviate", "find", "short_id", "target", "unknown"]
 
 _SHORTEST: Final = 4
+_WHOLE: Final = 32
+_ABBREVIATED: Final = range(_SHORTEST, _WHOLE + 1)
 _MOST_LISTED: Final = 5
+# An error holds this many of the records that an id names.
+_MOST_CANDIDATES: Final = 20
 _HEX: Final = re.compile(r"[0-9a-f-]+")
 # Digits of the largest request id.
 _LONGEST_REQUEST: Final = 19
@@ -33,7 +38,8 @@ def find(store: Store, key: str | int | UUID) -> Row:
 
     Args:
         store: the journal's.
-        key: a record id or an abbreviation of it (4 digits or more), a run id, or PromptLayer's request id.
+        key: a record id or an abbreviation of it (4 digits or more), a run id, or PromptLayer's request id, also as
+            ``#4711``.
 
     Raises:
         RecordNotFound: no record has that id.
@@ -41,17 +47,17 @@ def find(store: Store, key: str | int | UUID) -> Row:
     """
     if isinstance(key, int):
         return _one(store, _by_request(store, key), str(key))
-    text = str(key).strip().lower()
+    text = _written(key)
     digits = text.replace("-", "")
-    if not _HEX.fullmatch(text) or len(digits) > 32:
-        raise RecordNotFound(f"{str(key)!r} is not a record id: ids are hex digits, and `plsync list` shows them")
-    ids = store.ids_starting_with(digits, _MOST_LISTED + 1) if len(digits) >= _SHORTEST else []
-    if not ids and len(digits) == 32:
-        ids = store.by_label("r", bytes.fromhex(digits), _MOST_LISTED + 1)
-    if not ids and text.isdecimal():
-        ids = _by_request(store, int(text))
-    if not ids and len(digits) < _SHORTEST:
-        raise RecordNotFound(f"{text!r} is too short for a record id: use at least {_SHORTEST} of its digits")
+    is_hex = _HEX.fullmatch(text) is not None
+    ids = store.ids_starting_with(digits, _MOST_CANDIDATES + 1) if is_hex and len(digits) in _ABBREVIATED else []
+    if not ids and is_hex and len(digits) == _WHOLE:
+        ids = store.by_label("r", bytes.fromhex(digits), _MOST_CANDIDATES + 1)
+    number = _request_number(text)
+    if not ids and number is not None:
+        ids = _by_request(store, number)
+    if not ids and f"#{number}" != text and (not is_hex or len(digits) not in _ABBREVIATED):
+        raise RecordNotFound(f"{str(key)!r} is {_malformed(len(digits) if is_hex else None)}")
     return _one(store, ids, text)
 
 
@@ -73,11 +79,11 @@ def target(store: Store, key: int | str | UUID, ingest: Callable[[], object]) ->
         return _request(key)
     if not isinstance(key, str | UUID):
         raise InvalidFollowUp(f"{key!r} is not a request id, record id or run id; nothing was queued")
-    text = str(key).strip().lower()
+    text = _written(key)
     digits = text.replace("-", "")
-    if text.isdecimal() and len(text) <= _LONGEST_REQUEST:
-        return _request(int(text))
-    if not _HEX.fullmatch(text) or len(digits) != 32:
+    if (number := _request_number(text)) is not None:
+        return _request(number)
+    if not _HEX.fullmatch(text) or len(digits) != _WHOLE:
         message = f"{text!r} is not a request id, record id or run id; nothing was queued: use the whole id"
         raise InvalidFollowUp(message)
     id_bytes = bytes.fromhex(digits)
@@ -86,9 +92,8 @@ def target(store: Store, key: int | str | UUID, ingest: Callable[[], object]) ->
         ingest()
         ids = _by_record_or_run(store, id_bytes)
     if len(ids) > 1:
-        raise AmbiguousId(
-            f"{text} is the run of more than one record: {_listed(ids)}; nothing was queued: use a record id"
-        )
+        message = f"{text} is the run of more than one record: {_listed(ids)}; nothing was queued: use a record id"
+        raise AmbiguousId(message, _candidates(store, ids))
     if not ids:
         raise unknown(key, store.path)
     return {"record_id": ids[0]}
@@ -97,6 +102,11 @@ def target(store: Store, key: int | str | UUID, ingest: Callable[[], object]) ->
 def unknown(key: object, path: str) -> RecordNotFound:
     """The error for a follow-up whose record id no record has."""
     return RecordNotFound(f"no record has the id {key} in {path}; nothing was queued: `plsync list` shows the ids")
+
+
+def short_id(store: Store, record: Record, digits: int = 8) -> str:
+    """The shortest beginning of a record's id that names only this record, and at least ``digits`` long."""
+    return abbreviate(record.id, max(digits, store.short_id_length(UUID(record.id).bytes)))
 
 
 def abbreviate(record_id: str, digits: int) -> str:
@@ -110,7 +120,7 @@ def abbreviate(record_id: str, digits: int) -> str:
 
 
 def _by_record_or_run(store: Store, id_bytes: bytes) -> list[bytes]:
-    return [id_bytes] if store.get(id_bytes) is not None else store.by_label("r", id_bytes, _MOST_LISTED + 1)
+    return [id_bytes] if store.get(id_bytes) is not None else store.by_label("r", id_bytes, _MOST_CANDIDATES + 1)
 
 
 def _by_request(store: Store, request_id: int) -> list[bytes]:
@@ -124,14 +134,38 @@ def _request(request_id: int) -> Target:
     return {"request_id": request_id}
 
 
+def _written(key: str | int | UUID) -> str:
+    return str(key).strip().lower()
+
+
+def _request_number(text: str) -> int | None:
+    digits = text.removeprefix("#")
+    return int(digits) if digits.isdecimal() and len(digits) <= _LONGEST_REQUEST else None
+
+
+def _malformed(digits: int | None) -> str:
+    """Why a text with a number of hex digits, or with other characters, is no id of a record."""
+    if digits is None:
+        return "not a record id: ids are hex digits, and `plsync list` shows them"
+    if digits < _SHORTEST:
+        return f"too short for a record id: use at least {_SHORTEST} of its digits"
+    return f"not a record id: it has {digits} hex digits, and a whole id has {_WHOLE}; `plsync list` shows the ids"
+
+
 def _listed(ids: list[bytes]) -> str:
     shown = ", ".join(str(UUID(bytes=found)) for found in ids[:_MOST_LISTED])
     return shown + (", ..." if len(ids) > _MOST_LISTED else "")
 
 
+def _candidates(store: Store, ids: list[bytes]) -> dict[str, Record]:
+    rows = [row for found in sorted(ids) if (row := store.get(found)) is not None]
+    return {short_id(store, record): record for record in map(Record, rows)}
+
+
 def _one(store: Store, ids: list[bytes], key: str) -> Row:
     if len(ids) > 1:
-        raise AmbiguousId(f"{key} names more than one record: {_listed(ids)}; use more digits or a whole record id")
+        message = f"{key} names more than one record: {_listed(ids)}; use more digits or a whole record id"
+        raise AmbiguousId(message, _candidates(store, ids))
     row = store.get(ids[0]) if ids else None
     if row is None:
         raise RecordNotFound(f"no record has the id {key} in {store.path}; `plsync list` shows the ids")

@@ -148,7 +148,7 @@ class JournalReader:
 
         Raises:
             RecordNotFound: no record has that id.
-            AmbiguousId: more than one record has it; the message lists them.
+            AmbiguousId: more than one record has it; :attr:`AmbiguousId.candidates` has them.
         """
         self._ingest_or_warn()
         return Record(lookup.find(self._store, key))
@@ -193,7 +193,7 @@ class JournalReader:
 
     def short_id(self, record: Record, *, digits: int = 8) -> str:
         """The shortest beginning of a record's id that names only this record, and at least ``digits`` long."""
-        return lookup.abbreviate(record.id, max(digits, self._store.short_id_length(UUID(record.id).bytes)))
+        return lookup.short_id(self._store, record, digits)
 
     def _ingest_or_warn(self) -> None:
         store = self._store

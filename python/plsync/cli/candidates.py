@@ -1,0 +1,40 @@
+"""The records that an ambiguous id names, one per line."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.text import Text
+
+from plsync.cli import humanize
+from plsync.cli.output import one_line, print_lines, print_note, stderr_console
+from plsync.errors import AmbiguousId
+from plsync.journal.events.facts import short_model
+
+__all__ = ["print_candidates"]
+
+_MOST: Final = 20
+_WIDEST_MODEL: Final = 24
+
+
+def print_candidates(error: AmbiguousId) -> None:
+    """Print the failure, a line for each record with its id, time, model and input, and the next step."""
+    # The message lists whole ids behind the failure.
+    failure = str(error).partition(":")[0]
+    records = list(error.candidates.items())[:_MOST]
+    print_note(f"plsync: {failure}:")
+    models = [one_line(short_model(record.model or ""), _WIDEST_MODEL) for _, record in records]
+    id_width = max((len(short) for short, _ in records), default=0)
+    model_width = max((model.cell_len for model in models), default=0)
+    console = stderr_console()
+    for (short, record), model in zip(records, models, strict=True):
+        model.pad_right(model_width - model.cell_len)
+        started = humanize.local_time(record.started_at)
+        line = Text.assemble("  ", (short.ljust(id_width), "yellow"), f"  {started}  ", model, "  ")
+        line.append(one_line(humanize.preview(record)))
+        line.rstrip()
+        line.truncate(console.width, overflow="ellipsis")
+        print_lines(console, [line])
+    if len(error.candidates) > len(records):
+        print_note("... and more records")
+    print_note("Use one of these ids, or more digits.")
