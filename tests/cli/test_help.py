@@ -45,7 +45,7 @@ OPTIONS = {
         "--verbose",
     },
     "status": set(),
-    "list": FILTERS | {"--oldest-first"},
+    "list": FILTERS | {"--follow-ups", "--oldest-first"},
     "show": set(),
     "tail": FILTERS | {"-f", "--follow"},
     "acks": {"--since", "-f", "--follow", "-n", "--limit"},

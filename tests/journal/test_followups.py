@@ -184,6 +184,31 @@ def test_a_sent_follow_up_stays_visible_with_its_time(journal: Journal, path: Pa
     assert (stats["followups"], stats["followups_sent"], stats["left"]) == (1, 1, {"followups": 1})
 
 
+def test_refused_follow_ups_are_named_by_status_and_listed(writer: SpoolWriter, journal: Journal, path: Path) -> None:
+    for number in range(1, 7):
+        writer.call(f"question {number}", "answer", at=AT + number, tags=["last"] if number == 6 else [])
+    records = list(journal.records(oldest_first=True))
+    journal.outbox.ack([(record.seq, 70 + record.seq) for record in records])
+    for record in records[1:]:
+        journal.followups.add("prompt", {"prompt_name": "example", "prompt_input_variables": {}}, record.id)
+    journal.followups.add("score", {"score": 40, "name": "style"}, 4711)
+    refused = journal.followups.claim(10, 0, AT)
+    journal.followups.failed([FailedFollowUp(one.key, "404 no such prompt", 0, dead=True) for one in refused])
+    status = printed(path, "status")
+    assert 'of request 4711: score 40 "style"' in status
+    assert f'of {records[-1].id[:13]}: prompt "example"' in status
+    assert (status.count(': prompt "example"'), "and 2 follow-ups more" in status) == (4, True)
+    listed = printed(path, "list", "--follow-ups", "refused")
+    assert listed.count("refused: 404 no such prompt") == 7
+    assert "#4711" in listed
+    (one,) = json_lines(path, "list", "--follow-ups", "refused", "--tag", "last")
+    assert (one["record_id"], one["state"], one["last_error"]) == (records[-1].id, "dead", "404 no such prompt")
+    assert len(json_lines(path, "list", "--follow-ups", "refused", "-n", "3")) == 3
+    assert json_lines(path, "list", "--follow-ups", "waiting") == []
+    assert "7 follow-ups to retry" in printed(path, "retry", "--follow-ups")
+    assert len(json_lines(path, "list", "--follow-ups", "waiting")) == 7
+
+
 def test_follow_ups_of_a_state_come_newest_record_first(writer: SpoolWriter, journal: Journal) -> None:
     for number in range(2, 5):
         writer.call(f"question {number}", "answer", at=AT + number)

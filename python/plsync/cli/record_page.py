@@ -10,6 +10,7 @@ import orjson
 from rich.text import Text
 
 from plsync.cli import humanize
+from plsync.cli.followup_table import follow_up_state, follow_up_text
 from plsync.cli.output import escaped, indented, labelled, one_line
 from plsync.journal.events.facts import tool_calls_at
 from plsync.journal.followups import FollowUp
@@ -23,7 +24,8 @@ def record_page(record: Record, followups: Sequence[FollowUp] = ()) -> Iterator[
     yield from _facts(record)
     if followups:
         yield from _section("Follow-ups")
-        yield from map(_followup, followups)
+        for followup in followups:
+            yield Text("  ").join([Text(), follow_up_text(followup), follow_up_state(followup)])
     yield from _section("Input")
     if not record.input:
         yield escaped("  (pruned: the quota removed the content)" if record.pruned else "  (none recorded)", "dim")
@@ -91,19 +93,6 @@ def _delivery_note(record: Record) -> str:
         "held": f"{tries}{reason}: kept here, not sent until `plsync retry`",
         "dead": f"{tries}{reason}: kept here, not sent until `plsync retry`",
     }[record.state]
-
-
-def _followup(followup: FollowUp) -> Text:
-    """The follow-up with its state, and the reason of its last failure."""
-    text = Text.assemble(f"  {followup.op} ", one_line(_json(followup.payload), 100))
-    tries = f" after {humanize.count(followup.attempts, 'attempt')}" if followup.attempts else ""
-    reason = f": {followup.last_error}" if followup.last_error else ""
-    if followup.sent_at is not None:
-        return text + escaped(f"  sent {humanize.local_time(followup.sent_at)}", "green")
-    if followup.state == "dead":
-        return text + escaped(f"  refused{reason}", "red")
-    waits = "waits to be sent" if followup.request_id is not None else "waits for the request id"
-    return text + escaped(f"  {waits}{tries}{reason}", "yellow")
 
 
 def _times(record: Record) -> str:

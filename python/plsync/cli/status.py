@@ -11,6 +11,7 @@ from rich.text import Text
 
 from plsync.callbacks.sinks import sink_kind
 from plsync.cli import humanize, options
+from plsync.cli.followup_table import short_name
 from plsync.cli.output import escaped, labelled, print_json, print_lines, stdout_console
 from plsync.config.file import read_config
 from plsync.delivery.lock import current_sender
@@ -24,6 +25,7 @@ __all__ = ["status"]
 # A program that creates a function for each request creates a sink for each.
 _MOST_SINKS: Final = 10
 _MOST_SKIPPED: Final = 10
+_MOST_REFUSED: Final = 5
 
 _MEANINGS: Final[dict[State, str]] = {
     "pending": "for `plsync run`",
@@ -81,12 +83,7 @@ def _facts(journal: Journal, stats: Stats) -> Iterator[Text]:
     if stats.callbacks_dead:
         yield labelled("given up", escaped(humanize.count(stats.callbacks_dead, "callback"), "red"))
         yield from _sinks([sink for sink in stats.sinks if sink.dead], _failed_line)
-    if stats.followups:
-        stranded = f", {stats.followups_stranded:,} of them for a refused or held record"
-        waiting = f"{stats.followups:,} to send{stranded if stats.followups_stranded else ''}"
-        yield labelled("follow-ups", escaped(f"{waiting}  (scores, metadata, prompt links, groups)"))
-    if stats.followups_dead:
-        yield labelled("refused", _with_reason(humanize.count(stats.followups_dead, "follow-up"), stats.followup_error))
+    yield from _follow_ups(journal, stats)
     live = [
         f"process {writer.pid} ({humanize.count(writer.events, 'event')})" for writer in stats.writers if writer.alive
     ]
@@ -105,6 +102,19 @@ def _facts(journal: Journal, stats: Stats) -> Iterator[Text]:
         if len(stats.skipped) > len(shown):
             yield escaped(f"  and {humanize.count(len(stats.skipped) - len(shown), 'file')} more; --json lists them")
         yield escaped("  All other files are used.")
+
+
+def _follow_ups(journal: Journal, stats: Stats) -> Iterator[Text]:
+    if stats.followups:
+        stranded = f", {stats.followups_stranded:,} of them for a refused or held record"
+        waiting = f"{stats.followups:,} to send{stranded if stats.followups_stranded else ''}"
+        yield labelled("follow-ups", escaped(f"{waiting}  (scores, metadata, prompt links, groups)"))
+    if stats.followups_dead:
+        yield labelled("refused", _with_reason(humanize.count(stats.followups_dead, "follow-up"), stats.followup_error))
+        for refused in journal.followups.by_state("dead", limit=_MOST_REFUSED):
+            yield escaped(f"  {short_name(refused)}")
+        if stats.followups_dead > _MOST_REFUSED:
+            yield escaped(f"  and {humanize.count(stats.followups_dead - _MOST_REFUSED, 'follow-up')} more")
 
 
 def _sinks(sinks: list[SinkBacklog], line: Callable[[SinkBacklog], str]) -> Iterator[Text]:
@@ -155,7 +165,10 @@ def _advice(stats: Stats) -> list[Text]:
     if "followups" in left and not left.keys() & {"pending", "leased", "in_doubt"}:
         lines.append("Next: `plsync run` sends the follow-ups of records that PromptLayer has.")
     if "followups_dead" in left:
-        lines.append("`plsync show ID` shows the refused follow-ups of a record, and the reason.")
+        lines.append(
+            "`plsync list --follow-ups refused` lists the refused follow-ups with their reasons, and "
+            "`plsync retry --follow-ups` sends them again."
+        )
     if stats.callbacks_dead:
         lines.append("`plsync retry --callbacks` retries the failed callbacks.")
     if "dead" in left:
