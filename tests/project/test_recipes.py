@@ -60,14 +60,16 @@ def test_the_suite_of_a_rag_chain(tmp_path: Path, run: Run, server: OpenAIServer
     write(tmp_path, "rag.py", "test_rag.py")
     recorded = run("pytest", "--plsync-record=once", server=server)
     assert "3 passed" in recorded.stdout, recorded.stdout
-    assert len(server.requests) == 2
-    recordings = {path.name: path.read_text() for path in sorted((tmp_path / "recordings" / "test_rag").iterdir())}
-    assert len(recordings) == 2
+    # The notes, and three questions of which two are answered.
+    assert len(server.requests) == 6
+    recordings = {path.name: path.read_text() for path in sorted((tmp_path / "recordings").rglob("*.jsonl"))}
+    assert len(recordings) == 4
+    assert recordings["test_rag.jsonl"].count('"document"') == 3
     assert not any(KEY in text for text in recordings.values())
 
     replayed = run("pytest", "--plsync-block-network")
     assert "3 passed" in replayed.stdout, replayed.stdout
-    assert "plsync: 0 recorded, 2 replayed, 0 missed, 0 unused" in replayed.stdout
+    assert "plsync: 0 recorded, 8 replayed, 0 missed, 0 unused" in replayed.stdout
 
     edit(tmp_path / "rag.py", "Answer with a number", "Answer with one word")
     changed = run("pytest", "--plsync-block-network")
@@ -78,7 +80,7 @@ def test_the_suite_of_a_rag_chain(tmp_path: Path, run: Run, server: OpenAIServer
 
     again = run("pytest", "--plsync-record=all", server=server)
     assert "3 passed" in again.stdout
-    assert "plsync: 2 recorded, 0 replayed, 0 missed, 0 unused" in again.stdout
+    assert "plsync: 8 recorded, 0 replayed, 0 missed, 0 unused" in again.stdout
 
 
 def test_a_failure_in_the_field_becomes_a_test(tmp_path: Path, run: Run, server: OpenAIServer) -> None:

@@ -137,7 +137,7 @@ def test_a_model_of_the_recorded_class_sends_the_same_requests(path: Path, live:
 def test_a_class_is_loaded_without_its_required_fields(path: Path) -> None:
     recorded(FakeListLLM(responses=["a"]), path).invoke("hi")
     assert load(path, FakeListLLM).invoke("hi") == "a"
-    with pytest.raises(TypeError, match="str is neither a chat model nor a text model"):
+    with pytest.raises(TypeError, match="str is neither a chat model, nor a text model, nor embeddings"):
         load(path, str)
 
 

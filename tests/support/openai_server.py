@@ -1,13 +1,16 @@
 """A server that answers as OpenAI's API does.
 
-Shapes: OpenAI's API reference for ``/chat/completions``, ``/completions`` and ``/responses``, and its guide
-to streaming.
+Shapes: OpenAI's API reference for ``/chat/completions``, ``/completions``, ``/embeddings`` and ``/responses``, and its
+guide to streaming.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,6 +49,7 @@ class OpenAIServer(LoopbackServer):
                     status, headers, error = app.failure
                     return self._send(status, "application/json", json.dumps({"error": error}), headers)
                 answer = {"/chat/completions": app.chat, "/completions": app.completion, "/responses": app.response}
+                answer["/embeddings"] = app.embeddings
                 # Azure puts the name of the deployment before the path, and its version behind it.
                 path = self.path.partition("?")[0]
                 response = next(answer[known] for known in answer if path.endswith(known))(request)
@@ -113,6 +117,12 @@ class OpenAIServer(LoopbackServer):
         choice = {"index": 0, "finish_reason": "stop", "text": self.text, "logprobs": None}
         return _completion("text_completion", request, choices=[choice], usage=USAGE)
 
+    def embeddings(self, request: JSON) -> JSON:
+        """``/embeddings``: texts with common words have similar vectors."""
+        vectors = [_vector(text) for text in request["input"]]
+        data = [{"object": "embedding", "index": number, "embedding": vector} for number, vector in enumerate(vectors)]
+        return {"object": "list", "model": request["model"], "data": data, "usage": USAGE}
+
     def response(self, request: JSON) -> JSON:
         """``/responses``."""
         content = {"type": "output_text", "text": self.text, "annotations": []}
@@ -130,6 +140,13 @@ class OpenAIServer(LoopbackServer):
         }
         settings = {"parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
         return {**answered, **settings, "status": "completed", "error": None, "usage": usage}
+
+
+def _vector(text: str) -> str:
+    counts = [0.0] * 256
+    for word in re.findall(r"\w+", text.lower()):
+        counts[hashlib.sha256(word.encode()).digest()[0]] += 1.0
+    return base64.b64encode(struct.pack("<256f", *counts)).decode()
 
 
 def _completion(kind: str, request: JSON, **fields: Any) -> JSON:

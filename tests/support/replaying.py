@@ -48,4 +48,4 @@ def replayed(model: Model, path: Path, **settings: Any) -> Model:
 
 def lines(path: Path) -> list[dict[str, Any]]:
     """The parsed lines of a recording, without its header."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[1:]]
+    return [json.loads(line) for line in path.read_bytes().splitlines()[1:]]

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import orjson
 
-from plsync.replay.request.request import Request
+from plsync.replay.request.request import Request, content_key
 
 __all__ = ["DEFAULT_PARTS", "Match", "Matcher", "digest"]
 
 DEFAULT_PARTS: Final = ("messages", "stop", "tools", "tool_choice", "response_format")
-"""The parts that must be equal by default. ``messages`` includes the prompt of a text model."""
+"""The parts that must be equal by default. ``messages`` includes a prompt, and the text of an embedding."""
 
 _OPTIONAL_PARTS: Final = ("model", "class", "settings", "model_settings")
 
@@ -84,5 +84,6 @@ class Matcher:
         if self.is_default:
             return request.body
         every = request.as_dict()
-        names = ("prompt" if name == "messages" and request.kind == "llm" else name for name in self._parts)
+        content = content_key(request.kind)
+        names = (content if name == "messages" else name for name in self._parts)
         return {name: every.get(name) for name in names}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,14 @@ from plsync.replay import mismatch
 from plsync.replay.matching import Matcher
 from plsync.replay.options import Exhausted, Mode
 from plsync.replay.request.request import Request
-from plsync.replay.storage.recorded_call import CallSource, RecordedCall, closest, has_kind, similarity
+from plsync.replay.storage.recorded_call import (
+    REPEATABLE,
+    CallSource,
+    RecordedCall,
+    closest,
+    has_kind,
+    similarity,
+)
 
 if TYPE_CHECKING:
     from plsync.replay.response.response import RecordedResponse
@@ -127,8 +134,13 @@ class Playback:
             recorded += len(calls)
             unserved = [call for call in calls if call.location not in served]
             repeats = not unserved and bool(calls) and self._exhausted == "repeat"
-            if unserved or repeats:
+            if request.kind in REPEATABLE and calls:
+                call = _repeatable(request, calls, served)
+            elif unserved or repeats:
                 call = closest(request, unserved or calls[::-1])
+            else:
+                call = None
+            if call is not None:
                 served.add(call.location)
                 self.counts.replayed += 1
                 if source is self.source and isinstance(call.data.get("key"), str):
@@ -177,3 +189,14 @@ class Playback:
             error = NoRecording(message)
             self.first_miss = self.first_miss or error
             return error
+
+
+def _repeatable(request: Request, calls: Sequence[RecordedCall], served: Set[str]) -> RecordedCall:
+    """The next call in the recorded order, and at the end the last one that succeeded, any number of times."""
+    if len(calls) == 1:
+        return calls[0]
+    nearest = max(similarity(request, call.request) for call in calls)
+    alike = [call for call in calls if similarity(request, call.request) == nearest]
+    unserved = [call for call in alike if call.location not in served]
+    complete = [call for call in alike if call.succeeded]
+    return unserved[0] if unserved else (complete or alike)[-1]

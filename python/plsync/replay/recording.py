@@ -9,17 +9,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from plsync.errors import NoRecording, ReplayError
-from plsync.replay.matching import Match, Matcher
+from plsync.replay.matching import Match, Matcher, digest
 from plsync.replay.options import Exhausted, Mode, ReplayOptions, check_names, check_values
 from plsync.replay.playback import Counts, Playback
 from plsync.replay.redaction import Redact, redact_response, redact_values, without_secrets
-from plsync.replay.request.request import Request
+from plsync.replay.request.request import Kind, Request
 from plsync.replay.response.packing import pack
 from plsync.replay.storage.blobs import PendingBlobs
 from plsync.replay.storage.file import RecordingFile, key_of, line_of
 from plsync.replay.storage.file_source import FileSource, line_name
 from plsync.replay.storage.open_recordings import close_others
-from plsync.replay.storage.recorded_call import RecordedCall, line_data
+from plsync.replay.storage.recorded_call import REPEATABLE, RecordedCall, line_data
 from plsync.replay.storage.writer import RecordingWriter
 
 if TYPE_CHECKING:
@@ -100,6 +100,8 @@ class Recording:
         self._record_errors = record_errors
         self._matcher = Matcher(match)
         self._writer: RecordingWriter | None = None
+        # The requests of repeatable kinds that succeeded and were recorded.
+        self._recorded: set[str] = set()
         self._records_all = mode == "all"
         self._adds = mode == "new_episodes"
         if isinstance(path, (str, os.PathLike)) and not os.path.isdir(path):
@@ -216,9 +218,13 @@ class Recording:
         """The error for a program that waits longer than the recorded program, which waited ``waited`` seconds."""
         return self._playback.given_up_error(waited)
 
-    def first_call(self) -> RecordedCall | None:
-        """A recorded call, to learn the recorded kind of model; ``None`` without calls."""
-        return self._playback.source.first()
+    def first_call(self, kind: Kind | None = None) -> RecordedCall | None:
+        """A recorded call, to learn the recorded kind of model; ``None`` without calls.
+
+        Args:
+            kind: the kind of the call; ``None`` for a chat model or a text model, if there is one.
+        """
+        return self._playback.source.first((kind,) if kind else ("chat", "llm"))
 
     # --- recording ---
 
@@ -255,10 +261,22 @@ class Recording:
             packed = kept
         if self._writer is None:
             raise ReplayError(f"{self.path} is a journal, which is only served; nothing was changed: use a file")
+        if self._repeats(request, packed):
+            return
         line = line_of({"key": Matcher().key(request), **line_data(request, packed, ms)})
         with self._playback.lock:
             self._writer.add(line, span, blobs)
             self.counts.recorded += 1
+
+    def _repeats(self, request: Request, response: dict[str, Any]) -> bool:
+        """Whether this run has recorded a response to the same request. One response serves it any number of times."""
+        if request.kind not in REPEATABLE or "error" in response or "stopped" in response:
+            return False
+        name = digest(request.as_dict())
+        with self._playback.lock:
+            repeats = name in self._recorded
+            self._recorded.add(name)
+        return repeats
 
     # --- maintenance ---
 

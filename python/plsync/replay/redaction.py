@@ -35,7 +35,7 @@ _METADATA: Final = frozenset({"generation_info", "llm_output", "response_metadat
 def secrets_in_model(model: Any) -> tuple[str, ...]:
     """The keys and passwords in a model's fields, longest first: an error or a response may repeat them."""
     found: set[str] = set()
-    _collect(vars(model), found, depth=0)
+    _collect(getattr(model, "__dict__", {}), found, depth=0)
     return tuple(sorted((secret for secret in found if len(secret) >= _SHORTEST), key=len, reverse=True))
 
 

@@ -8,7 +8,17 @@ import struct
 import zlib
 
 from tests.support.wire import anthropic
-from tests.support.wire.server import FILLED, INPUT_TOKENS, JSON, OUTPUT_TOKENS, TEXT, WORDS, Answer, json_answer
+from tests.support.wire.server import (
+    FILLED,
+    INPUT_TOKENS,
+    JSON,
+    OUTPUT_TOKENS,
+    TEXT,
+    WORDS,
+    Answer,
+    json_answer,
+    vector_of,
+)
 
 FAILURE = json_answer(
     {"message": "slow down"}, 429, (("x-amzn-ErrorType", "ThrottlingException"), ("x-amzn-RequestId", "req-1"))
@@ -22,6 +32,8 @@ _USAGE = {
 
 
 def answer(path: str, request: JSON) -> Answer:
+    if "inputText" in request:  # a model of Amazon embeds one text
+        return json_answer({"embedding": vector_of(request["inputText"]), "inputTextTokenCount": INPUT_TOKENS})
     if path.endswith("/invoke"):
         counts = (("Input", INPUT_TOKENS), ("Output", OUTPUT_TOKENS))
         headers = tuple((f"X-Amzn-Bedrock-{name}-Token-Count", str(count)) for name, count in counts)

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import json
 
-from tests.support.wire.server import FILLED, INPUT_TOKENS, JSON, OUTPUT_TOKENS, TEXT, WORDS, Answer, json_answer, sse
+from tests.support.wire.server import (
+    FILLED,
+    INPUT_TOKENS,
+    JSON,
+    OUTPUT_TOKENS,
+    TEXT,
+    WORDS,
+    Answer,
+    json_answer,
+    sse,
+    vector_of,
+)
 
 FAILURE = json_answer({"id": "req-1", "message": "slow down"}, 429)
 _TOKENS = {"input_tokens": float(INPUT_TOKENS), "output_tokens": float(OUTPUT_TOKENS)}
 _USAGE = {"billed_units": _TOKENS, "tokens": _TOKENS}
 
 
-def answer(_path: str, request: JSON) -> Answer:
+def answer(path: str, request: JSON) -> Answer:
+    if path.endswith("/embed"):
+        vectors = {"float": [vector_of(text) for text in request["texts"]]}
+        kind = "embeddings_by_type"
+        return json_answer({"id": "e-1", "response_type": kind, "embeddings": vectors, "texts": request["texts"]})
     tools = request.get("tools") or []
     reason = "TOOL_CALL" if tools else "COMPLETE"
     call = {"name": tools[0]["function"]["name"], "arguments": json.dumps(FILLED)} if tools else {}

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import json
 
-from tests.support.wire.server import FILLED, INPUT_TOKENS, JSON, OUTPUT_TOKENS, TEXT, WORDS, Answer, json_answer, sse
+from tests.support.wire.server import (
+    FILLED,
+    INPUT_TOKENS,
+    JSON,
+    OUTPUT_TOKENS,
+    TEXT,
+    WORDS,
+    Answer,
+    json_answer,
+    sse,
+    vector_of,
+)
 
 FAILURE = json_answer({"error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}}, 429)
 BLOCKED = json_answer({"promptFeedback": {"blockReason": "SAFETY"}, "modelVersion": "gemini-2.5-flash"})
 
 
 def answer(path: str, request: JSON) -> Answer:
+    if path.endswith(":batchEmbedContents"):
+        texts = [one["content"]["parts"][0]["text"] for one in request["requests"]]
+        return json_answer({"embeddings": [{"values": vector_of(text)} for text in texts]})
+    if path.endswith(":countTokens"):
+        return json_answer({"totalTokens": len(request["contents"][0]["parts"][0]["text"].split())})
     config = request.get("generationConfig") or {}
     tools = request.get("tools") or []
     if tools:

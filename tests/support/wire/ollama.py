@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import json
 
-from tests.support.wire.server import FILLED, INPUT_TOKENS, JSON, OUTPUT_TOKENS, TEXT, WORDS, Answer, json_answer
+from tests.support.wire.server import (
+    FILLED,
+    INPUT_TOKENS,
+    JSON,
+    OUTPUT_TOKENS,
+    TEXT,
+    WORDS,
+    Answer,
+    json_answer,
+    vector_of,
+)
 
 FAILURE = json_answer({"error": "slow down"}, 429)
 
 
 def answer(path: str, request: JSON) -> Answer:
+    if path.endswith("/embed"):
+        return json_answer({"model": request["model"], "embeddings": [vector_of(text) for text in request["input"]]})
     base = {"model": request["model"], "created_at": "2026-01-01T00:00:00Z"}
     words: tuple[str, ...] = (json.dumps(FILLED),) if request.get("format") else WORDS
     lines: list[JSON]

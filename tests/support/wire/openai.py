@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import struct
 from typing import Any
 
-from tests.support.wire.server import FILLED, INPUT_TOKENS, JSON, OUTPUT_TOKENS, TEXT, WORDS, Answer, json_answer, sse
+from tests.support.wire.server import (
+    FILLED,
+    INPUT_TOKENS,
+    JSON,
+    OUTPUT_TOKENS,
+    TEXT,
+    WORDS,
+    Answer,
+    json_answer,
+    sse,
+    vector_of,
+)
 
 USAGE = {
     "prompt_tokens": INPUT_TOKENS,
@@ -23,11 +36,23 @@ FAILURE = json_answer(
 
 def answer(path: str, request: JSON) -> Answer:
     path = path.partition("?")[0]
+    if path.endswith("/embeddings"):
+        return _embeddings(request)
     if path.endswith("/responses"):
         return _response(request)
     if path.endswith("/completions") and not path.endswith("/chat/completions"):
         return _completion(request)
     return _chat(request)
+
+
+def _embeddings(request: JSON) -> Answer:
+    texts = [request["input"]] if isinstance(request["input"], str) else request["input"]
+    vectors: list[Any] = [vector_of(text) for text in texts]
+    if request.get("encoding_format") == "base64":
+        vectors = [base64.b64encode(struct.pack("<5f", *vector)).decode() for vector in vectors]
+    data = [{"object": "embedding", "index": number, "embedding": vector} for number, vector in enumerate(vectors)]
+    usage = {"prompt_tokens": INPUT_TOKENS, "total_tokens": INPUT_TOKENS}
+    return json_answer({"id": "e-1", "object": "list", "model": request.get("model"), "data": data, "usage": usage})
 
 
 def _chat(request: JSON) -> Answer:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import copy
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -21,7 +23,7 @@ from plsync.replay.response.restore import first_inexact
 from plsync.replay.response.stream_events import run_message_id
 from plsync.replay.storage.blobs import PendingBlobs
 
-__all__ = ["CallCapture"]
+__all__ = ["CallCapture", "shared_error"]
 
 
 class CallCapture:
@@ -122,6 +124,19 @@ class CallCapture:
             response["llm_output"] = _to_json(llm_output)
         self._write(response | self._reported_tokens())
 
+    def finish_vector(self, vector: Any, container: str | None = None) -> None:
+        """Embeddings returned a vector.
+
+        Args:
+            vector: the result of ``pack_vector``.
+            container: the result of ``container_of`` for the vectors of the call.
+        """
+        self._write({"vector": vector} | ({"in": container} if container else {}))
+
+    def finish_value(self, value: Any) -> None:
+        """A call without messages returned a value: a count, documents, or the result of a tool."""
+        self._write({"value": _to_json(value)})
+
     def finish_stream(self) -> None:
         """The stream reached its end."""
         self._write(self._received_parts())
@@ -177,6 +192,27 @@ class CallCapture:
             chunks = [orjson.loads(chunk) for _, chunk in self._tokens if chunk is not None]
             return {"token_chunks": fold([pack(chunk, self._blobs.add) for chunk in chunks])}
         return {"tokens": [token for token, _ in self._tokens]}
+
+
+@contextlib.contextmanager
+def shared_error(captures: Sequence[CallCapture], *, first: bool = False) -> Iterator[None]:
+    """Capture an exception for every input of a call, since any of the inputs may have caused it.
+
+    Args:
+        captures: the captures of the inputs.
+        first: also for the first input. The functions of ``live`` capture it otherwise.
+    """
+    others = captures if first else captures[1:]
+    try:
+        yield
+    except asyncio.CancelledError:
+        for capture in others:
+            capture.finish_given_up()
+        raise
+    except Exception as error:
+        for capture in others:
+            capture.finish_with_error(error)
+        raise
 
 
 def _to_json(value: Any) -> Any:

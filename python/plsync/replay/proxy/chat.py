@@ -45,7 +45,7 @@ def _generate(
     self: Any, messages: Messages, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> ChatResult:
     __tracebackhide__ = True
-    intercepted = InterceptedCall(self, messages, stop, kwargs)
+    intercepted = InterceptedCall(self, messages, stop, kwargs, run_manager)
     if response := intercepted.find_response(whole=True):
         intercepted.replay(response, run_manager)
         return response.chat_result()
@@ -59,7 +59,7 @@ async def _agenerate(
     self: Any, messages: Messages, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> ChatResult:
     __tracebackhide__ = True
-    intercepted = InterceptedCall(self, messages, stop, kwargs)
+    intercepted = InterceptedCall(self, messages, stop, kwargs, run_manager)
     if response := intercepted.find_response(whole=True, can_wait=True):
         await intercepted.areplay(response, run_manager)
         return response.chat_result()
@@ -75,7 +75,7 @@ def _stream(
     self: Any, messages: Messages, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> Iterator[ChatGenerationChunk]:
     __tracebackhide__ = True
-    intercepted = InterceptedCall(self, messages, stop, kwargs)
+    intercepted = InterceptedCall(self, messages, stop, kwargs, run_manager)
     if response := intercepted.find_response(whole=False):
         chunks = response.chat_chunks(with_last=run_manager is None)
         yield from intercepted.replay_stream(response, chunks, run_manager)
@@ -88,7 +88,7 @@ async def _astream(
     self: Any, messages: Messages, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> AsyncIterator[ChatGenerationChunk]:
     __tracebackhide__ = True
-    intercepted = InterceptedCall(self, messages, stop, kwargs)
+    intercepted = InterceptedCall(self, messages, stop, kwargs, run_manager)
     if response := intercepted.find_response(whole=False, can_wait=True):
         recorded = response.chat_chunks(with_last=run_manager is None)
         async for chunk in intercepted.areplay_stream(response, recorded, run_manager):
@@ -105,7 +105,7 @@ def _stream_events(
     self: Any, messages: Messages, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> Iterator[Any]:
     __tracebackhide__ = True
-    intercepted = InterceptedCall(self, messages, stop, kwargs)
+    intercepted = InterceptedCall(self, messages, stop, kwargs, run_manager)
     if response := intercepted.find_response(whole=False):
         if (events := response.events) is not None:
             yield from intercepted.replay_stream(response, events)
@@ -124,7 +124,7 @@ async def _astream_events(
     self: Any, messages: Messages, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> AsyncIterator[Any]:
     __tracebackhide__ = True
-    intercepted = InterceptedCall(self, messages, stop, kwargs)
+    intercepted = InterceptedCall(self, messages, stop, kwargs, run_manager)
     if response := intercepted.find_response(whole=False, can_wait=True):
         if (events := response.events) is not None:
             parts = intercepted.areplay_stream(response, events)

@@ -6,18 +6,21 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from plsync._common.known_secrets import secrets_in, secrets_in_error
 from plsync.replay.proxy.capture import CallCapture
+from plsync.replay.proxy.place import place_of
 from plsync.replay.proxy.proxy_class import live_view, proxy_class_of
 from plsync.replay.proxy.turns import wait_for_turn
+from plsync.replay.recording import Recording
 from plsync.replay.request.request import Request, request_of_call
 from plsync.replay.request.settings import MODEL_NAME_FIELDS, settings_of_model
 from plsync.replay.request.structured_output import variants
 from plsync.replay.response.response import RecordedResponse
 
-__all__ = ["InterceptedCall", "replayed_from"]
+__all__ = ["InterceptedCall", "raise_recorded_error", "replayed_from", "wait_to_be_cancelled"]
 
 # Seconds that a program may wait longer than the recorded program for a call that was cancelled.
 _PATIENCE: Final = 30.0
@@ -30,7 +33,14 @@ class InterceptedCall:
     calls the live model and captures its response.
     """
 
-    def __init__(self, model: Any, model_input: Any, stop: Sequence[str] | None, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        model: Any,
+        model_input: Any,
+        stop: Sequence[str] | None,
+        options: Mapping[str, Any],
+        manager: Any = None,
+    ) -> None:
         """Prepares the request of a call.
 
         Args:
@@ -38,6 +48,7 @@ class InterceptedCall:
             model_input: a list of messages, or a prompt.
             stop: the stop words of the call.
             options: the keyword arguments of the call.
+            manager: the callback manager of the call.
         """
         self.model_input = model_input
         self._options = options
@@ -66,6 +77,8 @@ class InterceptedCall:
             )
             for variant in ([options] if self._proxy.has_live_model else variants(options))
         ]
+        if (place := place_of(manager)) is not None:
+            self._requests = [replace(request, place=place) for request in self._requests]
 
     @property
     def request(self) -> Request:
@@ -102,7 +115,7 @@ class InterceptedCall:
                 if manager is not None:
                     manager.on_llm_new_token(text, **({} if chunk is None else {"chunk": chunk}))
             _sleep(next(pauses))
-        _raise_recorded_error(response)
+        raise_recorded_error(response)
 
     async def areplay(self, response: RecordedResponse, manager: Any) -> None:
         """The async form of ``replay``."""
@@ -113,9 +126,9 @@ class InterceptedCall:
             if manager is not None:
                 await manager.on_llm_new_token(text, **({} if chunk is None else {"chunk": chunk}))
         if response.given_up:
-            await self._wait_to_be_cancelled(response)
+            await wait_to_be_cancelled(self._recording, response)
         await self._await_part(next(pauses), sum(response.delays(0)))
-        _raise_recorded_error(response)
+        raise_recorded_error(response)
 
     def replay_stream(self, response: RecordedResponse, parts: Sequence[Any], manager: Any = None) -> Iterator[Any]:
         """Yield the parts of a stream. Parts that the model itself reported are reported to the callbacks."""
@@ -140,7 +153,7 @@ class InterceptedCall:
                 await manager.on_llm_new_token(part.text, chunk=part)
             yield part
         if response.given_up:
-            await self._wait_to_be_cancelled(response)
+            await wait_to_be_cancelled(self._recording, response)
         await self._await_part(next(pauses), next(delays))
         self._end_stream(response, len(parts))
 
@@ -151,19 +164,9 @@ class InterceptedCall:
         else:
             await wait_for_turn(recorded)
 
-    async def _wait_to_be_cancelled(self, response: RecordedResponse) -> None:
-        """Wait like the model whose call was cancelled.
-
-        Raises:
-            NoRecording: the program waits longer than the recorded program.
-        """
-        waited = sum(response.delays(0))
-        await asyncio.sleep(waited / (self._recording.speed or 1.0) + _PATIENCE)
-        raise self._recording.given_up_error(waited)
-
     def _end_stream(self, response: RecordedResponse, parts: int) -> None:
         __tracebackhide__ = True
-        _raise_recorded_error(response)
+        raise_recorded_error(response)
         if response.stopped:
             raise self._recording.stream_end_error(parts)
 
@@ -225,13 +228,25 @@ def replayed_from(error: BaseException) -> str | None:
     """
     traceback = error.__traceback__
     while traceback is not None:
-        if traceback.tb_frame.f_code is _raise_recorded_error.__code__:
+        if traceback.tb_frame.f_code is raise_recorded_error.__code__:
             return str(traceback.tb_frame.f_locals["response"].place)
         traceback = traceback.tb_next
     return None
 
 
-def _raise_recorded_error(response: RecordedResponse) -> None:
+async def wait_to_be_cancelled(recording: Recording, response: RecordedResponse) -> None:
+    """Wait like the model whose call was cancelled.
+
+    Raises:
+        NoRecording: the program waits longer than the recorded program.
+    """
+    waited = sum(response.delays(0))
+    await asyncio.sleep(waited / (recording.speed or 1.0) + _PATIENCE)
+    raise recording.given_up_error(waited)
+
+
+def raise_recorded_error(response: RecordedResponse) -> None:
+    """Raise the exception of a recorded call that failed."""
     __tracebackhide__ = True
     error = response.error()
     if error is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextvars import ContextVar, Token
 from types import TracebackType
@@ -11,14 +12,32 @@ from typing import Any
 from plsync.replay.proxy.capture import CallCapture
 from plsync.replay.proxy.proxy_class import accepts
 
-__all__ = ["acall", "astream", "call", "is_model_code", "stream"]
+__all__ = ["acall", "astream", "call", "is_model_code", "live_object", "stream"]
 
 _model_code: ContextVar[bool] = ContextVar("plsync_model_code", default=False)
 
 
-def is_model_code() -> bool:
-    """Whether the code of a recorded model runs: a model that it calls contributes to its response."""
-    return _model_code.get()
+# The ids of the live objects whose calls run.
+_running: set[int] = set()
+
+
+def is_model_code(called: object = None) -> bool:
+    """Whether the code of a recorded model runs: a model that it calls contributes to its response.
+
+    Args:
+        called: the object that is called. A thread of the model has no context, and calls the same object.
+    """
+    return _model_code.get() or id(called) in _running
+
+
+@contextlib.contextmanager
+def live_object(view: Any) -> Iterator[Any]:
+    """Mark the calls of an object as code of the model, in any thread. Each call has another view."""
+    _running.add(id(view))
+    try:
+        yield view
+    finally:
+        _running.discard(id(view))
 
 
 def call(capture: CallCapture, method: Callable[..., Any], *args: Any, run_manager: Any = None, **kwargs: Any) -> Any:

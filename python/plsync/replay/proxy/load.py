@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.messages import AIMessage, BaseMessage
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from plsync.replay.options import Exhausted
     from plsync.replay.redaction import Redact
 
-__all__ = ["RecordedChatModel", "RecordedLLM", "load"]
+__all__ = ["RecordedChatModel", "RecordedEmbeddings", "RecordedLLM", "load"]
 
 
 class _Identity:
@@ -124,11 +125,33 @@ class RecordedLLM(_Identity, BaseLLM):
         yield
 
 
+class RecordedEmbeddings(Embeddings):
+    """Embeddings with a recording and no live model; ``load`` makes one."""
+
+    def __init__(self, recording: str, model_name: str | None = None) -> None:
+        """Embeddings without a live model.
+
+        Args:
+            recording: the path of the recording.
+            model_name: the name of the recorded model.
+        """
+        self.recording = recording
+        self.model_name = model_name
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """The recorded vectors of texts."""
+        raise NotImplementedError
+
+    def embed_query(self, text: str) -> list[float]:
+        """The recorded vector of a query."""
+        raise NotImplementedError
+
+
 def load(
     recording: str | os.PathLike[str] | Journal | Recording,
     like: type | None = None,
     *,
-    kind: Literal["chat", "llm"] | None = None,
+    kind: Literal["chat", "llm", "embeddings"] | None = None,
     match: Match | None = None,
     exhausted: Exhausted = "fail",
     speed: float | None = None,
@@ -150,7 +173,8 @@ def load(
             options.
         like: the class of the model, e.g. ``ChatOpenAI``: the model gets its methods, and ``fields`` are its fields.
             The constructor of the class is not called, so the model has no client and needs no key.
-        kind: ``chat`` or ``llm``; by default the kind of the first recorded call.
+        kind: ``chat``, ``llm`` or ``embeddings``; by default the kind of the first recorded call of a chat
+            model or text model. Without such a call, ``embeddings``.
         match: see ``Recording``.
         exhausted: see ``Recording``.
         speed: see ``Recording``.
@@ -159,12 +183,12 @@ def load(
         fields: fields of the model.
 
     Returns:
-        A chat model or a text model.
+        A chat model, a text model or embeddings.
 
     Raises:
         RecordingNotFound: the recording has no calls.
         RecordingFormatError: the file is not a recording.
-        TypeError: ``like`` is neither a chat model nor a text model.
+        TypeError: ``like`` is neither a chat model, nor a text model, nor embeddings.
         ValueError: see ``Recording``.
     """
     options: ReplayOptions = {
@@ -175,7 +199,7 @@ def load(
         "filters": filters,
     }
     recording = as_recording(recording, "none", options)
-    first = recording.first_call()
+    first = recording.first_call(kind)
     if first is None:
         raise RecordingNotFound(
             f"nothing is recorded in {recording.path}; nothing was created: record calls there first, or correct the "
@@ -183,13 +207,20 @@ def load(
         )
     if like is not None:
         return proxy_class_for(like, recording, has_live_model=False).copy_of(_without_constructor(like, fields))
-    model: type = RecordedLLM if (kind or first.request.kind) == "llm" else RecordedChatModel
+    model: type = _MODELS.get(kind or first.request.kind, RecordedChatModel)
     fields = {"recording": str(recording.path), "model_name": first.request.model, **fields}
     return proxy_class_for(model, recording, has_live_model=False).copy_of(model(**fields))
 
 
+_MODELS: Final[dict[str, type]] = {"llm": RecordedLLM, "embeddings": RecordedEmbeddings}
+
+
 def _without_constructor(cls: Any, fields: dict[str, Any]) -> Any:
     """An object of a model's class without a call of its constructor; a missing field becomes None."""
+    if not hasattr(cls, "model_construct"):
+        plain = object.__new__(cls)
+        vars(plain).update(fields)
+        return plain
     model = cls.model_construct(**fields)
     for name in cls.model_fields:
         model.__dict__.setdefault(name, None)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, Final
 
+from plsync.replay.proxy.after_import import AfterImport
 from plsync.replay.proxy.open_blocks import current_block
 
 __all__ = ["hide_node_caches", "show_node_caches"]
@@ -22,16 +21,12 @@ _MODULE: Final = "langgraph.pregel.main"
 
 def hide_node_caches() -> None:
     """Hide the caches of all graphs. The caller holds the lock of the open blocks."""
-    if (module := sys.modules.get(_MODULE)) is not None:
-        _hide(module)
-    elif _after_import not in sys.meta_path:
-        sys.meta_path.insert(0, _after_import)
+    _after_import.install()
 
 
 def show_node_caches() -> None:
     """Undo ``hide_node_caches``. The caller holds the lock of the open blocks."""
-    if _after_import in sys.meta_path:
-        sys.meta_path.remove(_after_import)
+    _after_import.remove()
     pregel: Any = getattr(sys.modules.get(_MODULE), "Pregel", None)
     if isinstance(vars(pregel).get("cache") if pregel else None, _CacheAttribute):
         pregel.cache = None
@@ -82,35 +77,9 @@ def _empty_cache(cache: Any) -> Any:
     return EmptyCache()
 
 
-class _AfterImport(MetaPathFinder):
-    """Hides the caches as soon as the program imports LangGraph."""
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname != _MODULE:
-            return None
-        spec = PathFinder.find_spec(fullname, path, target)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _HidingLoader(spec.loader)
-        return spec
+def _hide_if_needed(module: ModuleType) -> None:
+    if current_block() is not None:
+        _hide(module)
 
 
-class _HidingLoader(Loader):
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        # The module looks as if the original loader had found it.
-        module.__loader__ = self._loader
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._loader
-        self._loader.exec_module(module)
-        if current_block() is not None:
-            _hide(module)
-
-
-_after_import: Final = _AfterImport()
+_after_import: Final = AfterImport(_MODULE, _hide_if_needed)

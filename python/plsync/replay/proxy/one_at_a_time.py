@@ -21,6 +21,7 @@ __all__ = ["FairLock", "lock_for"]
 # Names of LangChain's classes, from any package. Servers and hosted models serve calls in parallel.
 _UNSAFE_CLASSES: Final = frozenset(
     {"GPT4All", "LlamaCpp", "ChatLlamaCpp", "CTransformers", "ExLlamaV2", "MLXPipeline", "ChatMLX"}
+    | {"GPT4AllEmbeddings", "LlamaCppEmbeddings"}
 )
 _NATIVE_MODEL_FIELDS: Final = ("client", "llm", "model", "pipeline")
 
@@ -120,7 +121,7 @@ def lock_for(model: Any, serial: bool | None) -> FairLock | None:
     is_unsafe = any(cls.__name__ in _UNSAFE_CLASSES for cls in type(model).__mro__)
     if not (is_unsafe if serial is None else serial):
         return None
-    values = vars(model)
+    values: dict[str, Any] = getattr(model, "__dict__", {})
     natives = (values[name] for name in _NATIVE_MODEL_FIELDS if name in values and not isinstance(values[name], str))
     native = next(natives, model)
     with _locks_guard:

@@ -14,6 +14,7 @@ from langchain_core.language_models.llms import BaseLLM
 from plsync.replay.proxy.live import is_model_code
 from plsync.replay.proxy.node_cache import hide_node_caches, show_node_caches
 from plsync.replay.proxy.open_blocks import Block, current_block, open_block
+from plsync.replay.proxy.patch_embeddings import patch_embeddings, unpatch_embeddings
 from plsync.replay.proxy.placeholder_keys import KEY_VARIABLES, set_placeholders
 from plsync.replay.proxy.proxy_class import is_proxy
 from plsync.replay.recording import Recording, as_recording
@@ -39,7 +40,7 @@ def record_all(
     placeholder_keys: Iterable[str] = KEY_VARIABLES,
     **options: Unpack[ReplayOptions],
 ) -> Iterator[Recording]:
-    """Serve or record the calls of every chat model and text model, until the block ends.
+    """Serve or record the calls of every chat model, text model and embeddings, until the block ends.
 
     The patch covers the whole process, also models that exist already. A model with its own recording keeps that
     recording. Blocks may overlap: a call belongs to the block that its task or thread opened last or inherited. Inside
@@ -80,9 +81,11 @@ def _adapt(blocks: tuple[Block, ...]) -> None:
     """Install the patches with the first block, and remove them with the last one."""
     if blocks and not _originals:
         _patch()
+        patch_embeddings()
         hide_node_caches()
     elif not blocks and _originals:
         _unpatch()
+        unpatch_embeddings()
         show_node_caches()
     set_placeholders({name for block in blocks if block.only_serves for name in block.placeholder_keys})
 

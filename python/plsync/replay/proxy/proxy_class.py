@@ -8,10 +8,11 @@ to run the model are replaced: ``_generate``, ``_stream`` and their relatives.
 from __future__ import annotations
 
 import abc
+import contextlib
 import inspect
 import operator
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from plsync.replay.proxy.one_at_a_time import FairLock, lock_for
@@ -19,7 +20,7 @@ from plsync.replay.recording import Recording
 from plsync.replay.redaction import secrets_in_model
 from plsync.replay.request.request import Kind, model_defaults
 
-__all__ = ["ProxyClass", "accepts", "is_proxy", "live_view", "proxy_class_of"]
+__all__ = ["ProxyClass", "accepts", "is_proxy", "is_proxy_class", "live_view", "parameters_of", "proxy_class_of"]
 
 _ATTRIBUTE: Final = "__plsync_proxy__"
 _PYDANTIC_SLOTS: Final = ("__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
@@ -46,7 +47,8 @@ class ProxyClass:
 
         Args:
             live_class: the class of the live model.
-            kind: ``chat`` for a subclass of ``BaseChatModel``, ``llm`` for one of ``BaseLLM``.
+            kind: ``chat`` for a subclass of ``BaseChatModel``, ``llm`` for one of ``BaseLLM``, ``embeddings`` for one
+                of ``Embeddings``, ``retriever`` and ``tool``.
             methods: the methods that replace methods of the live class, by name.
             recording: serves and records the calls.
             has_live_model: whether there is a live model to call.
@@ -68,7 +70,7 @@ class ProxyClass:
             "__doc__": live_class.__doc__,
             "__slots__": (),
             "__reduce_ex__": _reduce,
-            "cache": _HiddenField(False),
+            **({"cache": _HiddenField(False)} if kind in ("chat", "llm") else {}),
             **({"rate_limiter": _HiddenField(None)} if kind == "chat" else {}),
             _ATTRIBUTE: self,
         }
@@ -78,9 +80,7 @@ class ProxyClass:
 
     def copy_of(self, model: Any) -> Any:
         """A copy of a live model that belongs to the proxy class."""
-        copy = model.model_copy()
-        object.__setattr__(copy, "__class__", self.cls)
-        return copy
+        return _copy(self.cls, model)
 
     def view_of(self, model: Any) -> Any:
         """A live model as an object of the proxy class: both objects share their state."""
@@ -91,10 +91,11 @@ class ProxyClass:
 
         They are computed again only when a field of the model has changed.
         """
-        values = list(vars(model).values())
+        values = list(getattr(model, "__dict__", {}).values())
         found, known = self._secrets_and_defaults, self._field_values
         if found is None or len(known) != len(values) or not all(map(operator.is_, known, values)):
-            found = secrets_in_model(model), model_defaults(self.kind, model)
+            defaults = model_defaults(self.kind, model) if self.kind in ("chat", "llm") else {}
+            found = secrets_in_model(model), defaults
             self._field_values, self._secrets_and_defaults = values, found
         return found
 
@@ -132,6 +133,11 @@ def is_proxy(model: Any) -> bool:
     return hasattr(type(model), _ATTRIBUTE)
 
 
+def is_proxy_class(cls: type) -> bool:
+    """Whether a class is a proxy class itself."""
+    return _ATTRIBUTE in vars(cls)
+
+
 def proxy_class_of(model: Any) -> ProxyClass:
     """The proxy class of a proxied model."""
     found: ProxyClass = getattr(type(model), _ATTRIBUTE)
@@ -141,6 +147,12 @@ def proxy_class_of(model: Any) -> ProxyClass:
 def live_view(model: Any) -> Any:
     """A proxied model as an object of its live class: both objects share their state."""
     return _view(proxy_class_of(model).live_class, model)
+
+
+def parameters_of(method: Callable[..., Any]) -> list[str]:
+    """The names of a method's positional arguments, without ``self``."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [one.name for one in _signature(method).parameters.values() if one.kind in kinds][1:] or [""]
 
 
 def accepts(method: Callable[..., Any], name: str) -> bool:
@@ -161,16 +173,52 @@ else:
 
 
 def _view(cls: type, model: Any) -> Any:
-    view: Any = object.__new__(cls)
-    object.__setattr__(view, "__dict__", model.__dict__)
-    for slot in _PYDANTIC_SLOTS:
-        object.__setattr__(view, slot, object.__getattribute__(model, slot))
+    view: Any = _new(cls)
+    if hasattr(cls, "__pydantic_fields__"):
+        object.__setattr__(view, "__dict__", model.__dict__)
+        for slot in _PYDANTIC_SLOTS:
+            object.__setattr__(view, slot, object.__getattribute__(model, slot))
+        return view
+    if hasattr(model, "__dict__"):
+        object.__setattr__(view, "__dict__", model.__dict__)
+    for slot in _slots(cls):
+        with contextlib.suppress(AttributeError):  # a slot that is not set
+            object.__setattr__(view, slot, object.__getattribute__(model, slot))
     return view
+
+
+def _copy(cls: type, model: Any) -> Any:
+    """A shallow copy of a model as an object of ``cls``."""
+    if hasattr(model, "model_copy"):
+        copy = model.model_copy()
+        object.__setattr__(copy, "__class__", cls)
+        return copy
+    view = _view(cls, model)
+    if hasattr(model, "__dict__"):
+        object.__setattr__(view, "__dict__", {**model.__dict__})
+    return view
+
+
+def _new(cls: type) -> Any:
+    try:
+        return object.__new__(cls)
+    except TypeError as error:
+        raise TypeError(f"objects of {cls.__name__} cannot be recorded: {error}; no model was called") from error
+
+
+def _slots(cls: type) -> Iterator[str]:
+    """The attributes of an object outside of its ``__dict__``."""
+    for base in cls.__mro__:
+        slots = vars(base).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            is_private = name.startswith("__") and not name.endswith("__")
+            if name not in ("__dict__", "__weakref__"):
+                yield f"_{base.__name__.lstrip('_')}{name}" if is_private else name
 
 
 def _reduce(self: Any, protocol: Any) -> Any:
     proxy = proxy_class_of(self)
     # Without a live model only the fields are pickled: its class may define methods for pickle that need a live model.
-    state = live_view(self).model_copy() if proxy.has_live_model else dict(self.__dict__)
+    state = _copy(proxy.live_class, live_view(self)) if proxy.has_live_model else dict(self.__dict__)
     settings = {"has_live_model": proxy.has_live_model, "serial": proxy.serial}
     return proxy.rebuild, (proxy.live_class, state, proxy.recording, settings)

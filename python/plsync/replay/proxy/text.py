@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -11,7 +10,7 @@ from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import GenerationChunk, LLMResult
 
 from plsync.replay.proxy import live
-from plsync.replay.proxy.capture import CallCapture
+from plsync.replay.proxy.capture import CallCapture, shared_error
 from plsync.replay.proxy.intercept import InterceptedCall
 
 __all__ = ["text_methods"]
@@ -37,14 +36,14 @@ def _generate(
     self: Any, prompts: list[str], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> LLMResult:
     __tracebackhide__ = True
-    batch = _Batch(self, prompts, stop, kwargs)
+    batch = _Batch(self, prompts, stop, kwargs, run_manager)
     for intercepted, response in batch.recorded:
         intercepted.replay(response, run_manager)
     if not batch.missing:
         return batch.result(LLMResult(generations=[]))
     with batch.missing[0].record() as (model, capture):
         captures = batch.captures(capture)
-        with _shared_error(captures):
+        with shared_error(captures):
             result: LLMResult = live.call(
                 capture, model._generate, batch.missing_prompts, stop=stop, run_manager=run_manager, **kwargs
             )
@@ -56,14 +55,14 @@ async def _agenerate(
     self: Any, prompts: list[str], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> LLMResult:
     __tracebackhide__ = True
-    batch = _Batch(self, prompts, stop, kwargs, can_wait=True)
+    batch = _Batch(self, prompts, stop, kwargs, run_manager, can_wait=True)
     for intercepted, response in batch.recorded:
         await intercepted.areplay(response, run_manager)
     if not batch.missing:
         return batch.result(LLMResult(generations=[]))
     async with batch.missing[0].arecord() as (model, capture):
         captures = batch.captures(capture)
-        with _shared_error(captures):
+        with shared_error(captures):
             result: LLMResult = await live.acall(
                 capture, model._agenerate, batch.missing_prompts, stop=stop, run_manager=run_manager, **kwargs
             )
@@ -75,7 +74,7 @@ def _stream(
     self: Any, prompt: str, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> Iterator[GenerationChunk]:
     __tracebackhide__ = True
-    intercepted = InterceptedCall(self, prompt, stop, kwargs)
+    intercepted = InterceptedCall(self, prompt, stop, kwargs, run_manager)
     if response := intercepted.find_response(whole=False):
         yield from intercepted.replay_stream(response, response.text_chunks(), run_manager)
         return
@@ -87,7 +86,7 @@ async def _astream(
     self: Any, prompt: str, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
 ) -> AsyncIterator[GenerationChunk]:
     __tracebackhide__ = True
-    intercepted = InterceptedCall(self, prompt, stop, kwargs)
+    intercepted = InterceptedCall(self, prompt, stop, kwargs, run_manager)
     if response := intercepted.find_response(whole=False, can_wait=True):
         async for chunk in intercepted.areplay_stream(response, response.text_chunks(), run_manager):
             yield chunk
@@ -108,10 +107,11 @@ class _Batch:
         prompts: Sequence[str],
         stop: Sequence[str] | None,
         options: Mapping[str, Any],
+        manager: Any,
         *,
         can_wait: bool = False,
     ) -> None:
-        calls = [InterceptedCall(model, prompt, stop, options) for prompt in prompts]
+        calls = [InterceptedCall(model, prompt, stop, options, manager) for prompt in prompts]
         self._responses = [call.find_response(whole=True, can_wait=can_wait) for call in calls]
         found = list(zip(calls, self._responses, strict=True))
         self.recorded = [(call, response) for call, response in found if response is not None]
@@ -134,24 +134,6 @@ class _Batch:
         outputs = [live_result.llm_output, *(response.llm_output() for response in responses if response)]
         output = next((output for output in outputs if output), outputs[-1])
         return LLMResult(generations=generations, llm_output=output)
-
-
-@contextlib.contextmanager
-def _shared_error(captures: Sequence[CallCapture]) -> Iterator[None]:
-    """Capture an exception for every prompt, since any of the prompts may have caused it.
-
-    ``live.call`` captures it for the first prompt.
-    """
-    try:
-        yield
-    except asyncio.CancelledError:
-        for capture in captures[1:]:
-            capture.finish_given_up()
-        raise
-    except Exception as error:
-        for capture in captures[1:]:
-            capture.finish_with_error(error)
-        raise
 
 
 def _finish(captures: Sequence[CallCapture], result: LLMResult) -> None:

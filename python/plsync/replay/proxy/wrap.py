@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.llms import BaseLLM
-from langchain_core.runnables import Runnable, RunnableBinding
+from langchain_core.runnables import RunnableBinding
 
 from plsync.replay.proxy.chat import chat_methods
+from plsync.replay.proxy.embedding_stores import embeddings_behind_store, watch_stores, without_store
+from plsync.replay.proxy.embeddings import embedding_methods
 from plsync.replay.proxy.proxy_class import ProxyClass
 from plsync.replay.proxy.text import text_methods
 from plsync.replay.recording import Recording, as_recording
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["proxy_class_for", "rebuild_proxy", "with_recording"]
 
-Model = TypeVar("Model", bound=Runnable[Any, Any])
+Model = TypeVar("Model")
 
 
 def with_recording(
@@ -45,7 +48,7 @@ def with_recording(
     'Paris'
 
     Args:
-        model: a chat model or a text model of LangChain, or such a model with bound arguments.
+        model: a chat model, a text model or embeddings of LangChain, or a model with bound arguments.
         recording: the path of a file; a journal or its directory; or an open ``Recording``, which keeps its own mode
             and options.
         mode: ``none`` (default) serves recorded calls. ``once`` records into a new file, and serves an existing one.
@@ -64,11 +67,15 @@ def with_recording(
     recording = as_recording(recording, mode, options)
     if isinstance(model, RunnableBinding):
         return cast("Model", model.model_copy(update={"bound": with_recording(model.bound, recording, serial=serial)}))
-    if not isinstance(model, (BaseChatModel, BaseLLM)):
+    if not isinstance(model, (BaseChatModel, BaseLLM, Embeddings)):
         raise TypeError(
-            f"with_recording takes a chat model or a text model, not {type(model).__name__}: "
+            f"with_recording takes a chat model, a text model or embeddings, not {type(model).__name__}: "
             "pass the model, and build the chain from the result"
         )
+    if isinstance(model, Embeddings):
+        watch_stores()
+        if (inner := embeddings_behind_store(model)) is not None:
+            return cast("Model", without_store(model, with_recording(inner, recording, serial=serial)))
     return cast("Model", proxy_class_for(type(model), recording, serial=serial).copy_of(model))
 
 
@@ -78,14 +85,16 @@ def proxy_class_for(
     """The proxy class of a model class for a recording; ``ProxyClass`` explains the arguments.
 
     Raises:
-        TypeError: the class is neither a chat model nor a text model.
+        TypeError: the class is neither a chat model, nor a text model, nor embeddings.
     """
     settings: dict[str, Any] = {"has_live_model": has_live_model, "serial": serial, "rebuild": rebuild_proxy}
     if issubclass(live_class, BaseChatModel):
         return ProxyClass(live_class, "chat", chat_methods(live_class), recording, **settings)
     if issubclass(live_class, BaseLLM):
         return ProxyClass(live_class, "llm", text_methods(live_class), recording, **settings)
-    raise TypeError(f"{live_class.__name__} is neither a chat model nor a text model")
+    if issubclass(live_class, Embeddings):
+        return ProxyClass(live_class, "embeddings", embedding_methods(), recording, **settings)
+    raise TypeError(f"{live_class.__name__} is neither a chat model, nor a text model, nor embeddings")
 
 
 def rebuild_proxy(live_class: type, state: Any, recording: Recording, settings: dict[str, Any]) -> Any:

@@ -28,10 +28,24 @@ from plsync.replay.request.tools import (
     canonical_tools,
 )
 
-__all__ = ["MODEL_NAME_FIELDS", "Kind", "Request", "model_defaults", "request_of_call", "request_of_record"]
+__all__ = [
+    "MODEL_NAME_FIELDS",
+    "Kind",
+    "Request",
+    "content_key",
+    "model_defaults",
+    "request_of_call",
+    "request_of_record",
+    "short_name",
+    "to_tagged",
+]
 
-Kind = Literal["chat", "llm"]
-"""``chat`` for a chat model (a list of messages), ``llm`` for a text model (one prompt)."""
+Kind = Literal["chat", "llm", "embeddings", "tokens", "retriever", "tool"]
+"""The subject of a request.
+
+``chat`` is a list of messages for a chat model, ``llm`` one prompt for a text model, and ``embeddings`` one text.
+The other kinds are ``tokens`` (a token count), ``retriever`` and ``tool``.
+"""
 
 _MESSAGE_TYPES: Final = {
     "AIMessage": "ai",
@@ -48,18 +62,23 @@ _BODY_OPTIONS: Final = ("stop", *TOOL_OPTIONS, *CHOICE_OPTIONS, *FORMAT_OPTIONS)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: a conversation, or one prompt."""
+    """One request: a conversation, one prompt, or one input of another kind."""
 
     kind: Kind
     body: dict[str, Any]
-    """``messages`` or ``prompt``, and if set ``stop``, ``tools``, ``tool_choice``, ``response_format``."""
+    """``messages``, ``prompt`` or ``input``, and if set ``stop``, ``tools``, ``tool_choice``, ``response_format``."""
     model: str | None = None
     """The model's name. For a model file, its file name."""
     class_name: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
-    """The other options of this call: ``temperature``, ``n_predict``, ..."""
+    """The other options of this call: ``temperature``, ``n_predict``, ...
+
+    Embeddings: the settings of the model, too. Two models with other ``dimensions`` are two models.
+    """
     model_settings: dict[str, Any] = field(default_factory=dict)
     """The settings of the model and of this call together, if the recording compares them."""
+    place: str | None = None
+    """The node and the task in a graph, which choose among equal requests."""
 
     def as_dict(self) -> dict[str, Any]:
         """The keys of ``body``, and ``kind``, ``model``, ``class``, ``settings``, and if set ``model_settings``."""
@@ -71,6 +90,15 @@ class Request:
             "settings": self.settings,
             **({"model_settings": self.model_settings} if self.model_settings else {}),
         }
+
+
+def content_key(kind: Kind) -> str:
+    """The key of ``Request.body`` that holds the content.
+
+    >>> content_key("chat")
+    'messages'
+    """
+    return {"chat": "messages", "llm": "prompt"}.get(kind, "input")
 
 
 def request_of_call(
@@ -96,19 +124,19 @@ def request_of_call(
         defaults: the result of ``model_defaults`` for the model.
         model_settings: the result of ``settings_of_model`` for the model; ``None`` if they are not compared.
     """
-    tagged_input = _to_tagged(model_input)
+    tagged_input = to_tagged(model_input)
     content = {"messages": _messages(tagged_input)} if kind == "chat" else {"prompt": scrub(tagged_input)}
     found = {**content, **(defaults or {})}
     if not options:
-        return Request(kind, found | _stop(stop), _short_name(model), class_name, {}, dict(model_settings or {}))
+        return Request(kind, found | _stop(stop), short_name(model), class_name, {}, dict(model_settings or {}))
     options = {key: _with_schemas(key, value) for key, value in options.items()}
-    tagged = _to_tagged(options, redact=True)
+    tagged = to_tagged(options, redact=True)
     name = next((tagged[key] for key in MODEL_NAME_FIELDS if isinstance(tagged.get(key), str)), model)
     settings = {key: value for key, value in tagged.items() if key not in NOT_SETTINGS and value is not None}
     body = found | _stop(stop) | _tools_and_format(tagged)
     settings = scrub(settings)
     together = {} if model_settings is None else {**model_settings, **settings}
-    return Request(kind, body, _short_name(name), class_name, settings, together)
+    return Request(kind, body, short_name(name), class_name, settings, together)
 
 
 def model_defaults(kind: Kind, model: Any) -> dict[str, Any]:
@@ -121,7 +149,7 @@ def model_defaults(kind: Kind, model: Any) -> dict[str, Any]:
         # Callbacks of a text model receive only the stop words of the call.
         params = model._get_invocation_params() if kind == "chat" else {**_fields(model), "stop": None}
         kept = {key: _with_schemas(key, params[key]) for key in _BODY_OPTIONS if params.get(key) is not None}
-        tagged = _to_tagged(kept, redact=True) if kept else {}
+        tagged = to_tagged(kept, redact=True) if kept else {}
     except Exception:  # the model was never initialised, or its parameters raise
         return {}
     return _stop(tagged.get("stop")) | _tools_and_format(tagged)
@@ -149,18 +177,20 @@ def request_of_record(start: Mapping[str, Any]) -> Request | None:
     stop = options.get("stop") or params.get("stop")
     model = facts.model(metadata, params, kind)
     body = content | _stop(stop) | _tools_and_format(with_recorded_schemas(params, options))
-    return Request(kind, body, _short_name(model), facts.class_name(start), {}, settings_of_params(params))
+    return Request(kind, body, short_name(model), facts.class_name(start), {}, settings_of_params(params))
 
 
 def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _to_tagged(value: Any, *, redact: bool = False) -> Any:
+def to_tagged(value: Any, *, redact: bool = False) -> Any:
+    """A value as parsed tagged JSON."""
     return orjson.loads(encode(value, redact=redact)[0])
 
 
-def _short_name(model: str | None) -> str | None:
+def short_name(model: str | None) -> str | None:
+    """The name of a model, without a directory and without credentials; ``None`` without a name."""
     return redact_urls(facts.short_model(model)) if model else None
 
 

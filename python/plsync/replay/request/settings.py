@@ -6,9 +6,10 @@ the same effect. The settings of a live model and of its record in a journal are
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import orjson
 
@@ -16,7 +17,7 @@ from plsync.journal.events.tagged import encode
 from plsync.replay.request.content import scrub
 from plsync.replay.request.tools import CHOICE_OPTIONS, FORMAT_OPTIONS, TOOL_OPTIONS
 
-__all__ = ["MODEL_NAME_FIELDS", "NOT_SETTINGS", "settings_of_model", "settings_of_params"]
+__all__ = ["MODEL_NAME_FIELDS", "NOT_SETTINGS", "settings_of_model", "settings_of_object", "settings_of_params"]
 
 MODEL_NAME_FIELDS: Final = ("model", "model_name", "model_id", "model_path")
 """The fields and keyword arguments that hold a model's name; the first one that is set counts."""
@@ -57,7 +58,7 @@ def settings_of_params(params: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def settings_of_model(kind: Literal["chat", "llm"], model: Any) -> dict[str, Any]:
+def settings_of_model(kind: str, model: Any) -> dict[str, Any]:
     """The settings of a live model. A model without invocation parameters has its own fields, where they are set.
 
     Args:
@@ -70,6 +71,25 @@ def settings_of_model(kind: Literal["chat", "llm"], model: Any) -> dict[str, Any
     except Exception:  # the model was never initialised, or its parameters raise
         found = {}
     return found or settings_of_params(_to_tagged(_own_fields(model)))
+
+
+def settings_of_object(source: Any) -> dict[str, Any]:
+    """The settings of embeddings: the fields that are set. Without fields, the arguments of the constructor."""
+    values = _own_fields(source) if hasattr(type(source), "model_fields") else _arguments(source)
+    try:
+        return settings_of_params(_to_tagged(values))
+    except Exception:  # a value that cannot be encoded
+        return {}
+
+
+def _arguments(source: Any) -> dict[str, Any]:
+    """The plain arguments of a constructor that it stored in attributes. Other attributes may be state."""
+    try:
+        names = inspect.signature(type(source).__init__).parameters
+    except (TypeError, ValueError):
+        return {}
+    stored = {name.lstrip("_"): value for name, value in getattr(source, "__dict__", {}).items()}
+    return {name: stored[name] for name in names if name in stored and _is_plain(stored[name])}
 
 
 def _own_fields(model: Any) -> dict[str, Any]:

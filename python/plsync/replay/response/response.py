@@ -150,6 +150,24 @@ class RecordedResponse:
             return [(text, None) for text in texts]
         return [(chunk.text, chunk) for chunk in self._chunks("token_chunks")]
 
+    # --- embeddings, and other calls without messages ---
+
+    @_restoring
+    def vector(self) -> Any:
+        """The vector of a text."""
+        return self._restore(self._data["vector"])
+
+    @property
+    def container(self) -> str | None:
+        """The container of the vectors of the recorded call; ``None`` for a list."""
+        found = self._data.get("in")
+        return found if isinstance(found, str) else None
+
+    @_restoring
+    def value(self) -> Any:
+        """The result of a call without messages: a count, documents, or the result of a tool."""
+        return self._restore(self._data["value"])
+
     # --- chat models ---
 
     @_restoring

@@ -24,6 +24,7 @@ import orjson
 
 from plsync.journal.events.tagged import MESSAGES, OUTPUTS, TAG, Rebuilder, model_class
 from plsync.replay.response.packing import BLOB, REQUIRED, default_value, message_text
+from plsync.replay.response.vectors import VECTOR_TAGS, unpack_vector
 
 __all__ = ["RefusedText", "Restorer", "first_inexact", "imported_class"]
 
@@ -67,12 +68,14 @@ class Restorer(Rebuilder):
         return self.with_fields(tag, fields, self(value.get("x") or {}))
 
     def other(self, tag: str, value: dict[str, Any]) -> Any:
-        """A large binary, or an object of the program's own class if that class is imported."""
+        """A large binary, a vector, or an object of the program's own class if that class is imported."""
         if tag == BLOB and isinstance(value.get("v"), str):
             raw = self._load_blob(value["v"])
             if value.get("as") in ("bytes", "bytearray"):
                 return raw if value["as"] == "bytes" else bytearray(raw)
             return str(value.get("before", "")) + base64.b64encode(raw).decode()
+        if tag in VECTOR_TAGS:
+            return unpack_vector(value, self)
         if tag == "as" and (cls := self._class(value.get("c"))) is not None:
             restored = self._instance(cls, value.get("v"))
             if restored is not _UNSET:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from plsync.errors import RecordingFormatError
 from plsync.replay.matching import Matcher
-from plsync.replay.request.request import Request
+from plsync.replay.request.request import Kind, Request
 from plsync.replay.storage.file import RecordingFile
 from plsync.replay.storage.recorded_call import RecordedCall
 
@@ -49,9 +49,10 @@ class FileSource:
         """Every call."""
         return list(self.calls())
 
-    def first(self) -> RecordedCall | None:
-        """The first call; ``None`` without calls."""
-        return next(self.calls(), None)
+    def first(self, kinds: Sequence[Kind]) -> RecordedCall | None:
+        """The first call of these kinds, or else the first call; ``None`` without calls."""
+        found = (call for call in self.calls() if call.request.kind in kinds)
+        return next(found, None) or next(self.calls(), None)
 
     def _look_up(self, key: str) -> list[RecordedCall]:
         if self._matcher.is_default and not self._computed:

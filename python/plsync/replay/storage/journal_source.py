@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from plsync._common.redaction import REDACTED
 from plsync.journal.filters import Filters, Query
 from plsync.journal.journal import Journal
 from plsync.replay.matching import Matcher, digest
-from plsync.replay.request.request import Request
+from plsync.replay.request.request import Kind, Request
 from plsync.replay.storage.journal_calls import LOCATION, call_of_record
 from plsync.replay.storage.recorded_call import RecordedCall
 from plsync.replay.storage.search_cache import SearchCache
@@ -66,6 +66,8 @@ class JournalSource:
     def matching(self, request: Request, key: str) -> list[RecordedCall]:
         """The oldest calls with this key. Each lookup finds one more, until there are no more."""
         found = self._found.setdefault(key, [])
+        if request.kind not in ("chat", "llm"):  # handlers receive no other calls
+            return found
         search_name = digest([key, request.model, repr(Query.from_filters(self._filters))])
         call = self._cached(search_name, len(found), key)
         if call is None:
@@ -94,8 +96,8 @@ class JournalSource:
         """The newest calls."""
         return list(self._newest(_SAMPLE))
 
-    def first(self) -> RecordedCall | None:
-        """The newest call; ``None`` without calls."""
+    def first(self, kinds: Sequence[Kind]) -> RecordedCall | None:
+        """The newest call, which is one of a model; ``None`` without calls."""
         return next(self._newest(_SAMPLE), None)
 
     def _newest(self, limit: int) -> Iterator[RecordedCall]:

@@ -99,4 +99,5 @@ def _by_time(new: Sequence[NewLine]) -> list[NewLine]:
 
 
 def _request_bytes(added: NewLine) -> bytes:
-    return orjson.dumps(orjson.loads(added.line)["request"], option=orjson.OPT_SORT_KEYS)
+    call = orjson.loads(added.line)
+    return orjson.dumps([call["request"], call.get("place")], option=orjson.OPT_SORT_KEYS)

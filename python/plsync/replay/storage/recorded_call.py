@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import orjson
 
@@ -15,9 +15,13 @@ from plsync.replay.request.request import Kind, Request
 if TYPE_CHECKING:
     from plsync.replay.response.response import RecordedResponse
 
-__all__ = ["CallSource", "RecordedCall", "closest", "has_kind", "line_data", "similarity"]
+__all__ = ["REPEATABLE", "CallSource", "RecordedCall", "closest", "has_kind", "line_data", "similarity"]
 
-_PARTS = ("request", "answer")
+REPEATABLE: Final = frozenset({"embeddings", "tokens"})
+"""The kinds whose requests have one response, which is served any number of times."""
+
+_PARTS: Final = ("request", "answer")
+_NAMES: Final = ("key", "kind", "model", "class", "place")
 
 
 @dataclass(slots=True, eq=False)
@@ -57,9 +61,10 @@ class RecordedCall:
     def request(self) -> Request:
         """The request in its canonical form."""
         data = self.data
-        kind: Kind = "chat" if data.get("kind") == "chat" else "llm"
+        kind: Kind = data.get("kind") or "llm"
         settings, model_settings = data.get("settings") or {}, data.get("model_settings") or {}
-        return Request(kind, data["request"], data.get("model"), data.get("class"), settings, model_settings)
+        names = data.get("model"), data.get("class")
+        return Request(kind, data["request"], *names, settings, model_settings, data.get("place"))
 
     def response(self, load_blob: Callable[[str], bytes], *, new_ids: bool = False) -> RecordedResponse:
         """The response; ``RecordedResponse`` explains the arguments."""
@@ -80,12 +85,17 @@ class RecordedCall:
         """Whether the recorded program cancelled the call."""
         return bool(self.data["answer"].get("given_up"))
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether the recorded call returned a response."""
+        return not self.data["answer"].keys() & {"error", "stopped"}
+
 
 def _is_call(found: Any) -> bool:
     """Whether parsed JSON has the parts of a call, each of its type, and no more levels than JSON may have again."""
     if not isinstance(found, dict) or not all(isinstance(found.get(part), dict) for part in _PARTS):
         return False
-    if not all(isinstance(found.get(name), (str, type(None))) for name in ("key", "kind", "model", "class")):
+    if not all(isinstance(found.get(name), (str, type(None))) for name in _NAMES):
         return False
     if not all(isinstance(found.get(name), (dict, type(None))) for name in ("settings", "model_settings")):
         return False
@@ -107,6 +117,7 @@ def line_data(request: Request, response: dict[str, Any], ms: Sequence[int]) -> 
         "class": request.class_name,
         **({"settings": request.settings} if request.settings else {}),
         **({"model_settings": request.model_settings} if request.model_settings else {}),
+        **({"place": request.place} if request.place else {}),
         "request": request.body,
         "answer": response,
         "ms": ms,
@@ -126,8 +137,8 @@ class CallSource(Protocol):
     def sample(self) -> list[RecordedCall]:
         """The calls among which a mismatch looks for the nearest one."""
 
-    def first(self) -> RecordedCall | None:
-        """Any call, to learn the recorded kind of model; ``None`` without calls."""
+    def first(self, kinds: Sequence[Kind]) -> RecordedCall | None:
+        """The first call of these kinds, or else any call; ``None`` without calls."""
 
     def load_blob(self, name: str) -> bytes:
         """The large binary of a name."""
@@ -142,13 +153,13 @@ def has_kind(kind: Kind, call: RecordedCall) -> bool:
 
 
 def closest(request: Request, calls: list[RecordedCall]) -> RecordedCall:
-    """The call whose model, settings and class are most similar; the first one of several."""
+    """The call whose model, settings, class and place are most similar; the first one of several."""
     if len(calls) == 1:
         return calls[0]
     return max(calls, key=lambda call: similarity(request, call.request))
 
 
-def similarity(one: Request, other: Request) -> tuple[bool, bool, bool]:
-    """Whether two requests have the same model, the same settings and the same class."""
+def similarity(one: Request, other: Request) -> tuple[bool, bool, bool, bool]:
+    """Whether two requests have the same model, the same settings, the same class and the same place."""
     same_model = None in (one.model, other.model) or one.model == other.model
-    return same_model, one.settings == other.settings, one.class_name == other.class_name
+    return same_model, one.settings == other.settings, one.class_name == other.class_name, one.place == other.place

@@ -7,13 +7,17 @@ served, and the old response is gone.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from plsync.replay.matching import Matcher
 from plsync.replay.storage.file import key_of
 from plsync.replay.storage.recorded_call import RecordedCall, closest
 
 __all__ = ["replaced_places"]
+
+# An older plsync stored no place.
+_NAMES: Final = ("model", "settings", "class", "place")
 
 
 def replaced_places(new: Mapping[int, bytes], old: Mapping[int, bytes], matcher: Matcher) -> dict[int, int]:
@@ -37,9 +41,9 @@ def replaced_places(new: Mapping[int, bytes], old: Mapping[int, bytes], matcher:
     replaced: dict[int, int] = {}
     # A call of the same model with the same settings comes first. Otherwise a call of a new model could take the line
     # of a model that is recorded later.
-    for is_exact in (True, False):
+    for names in (_NAMES, _NAMES[:-1], ()):
         for number, (key, call) in keyed.items():
-            if number not in replaced and (place := _place(call, places[key], is_exact=is_exact)) is not None:
+            if number not in replaced and (place := _place(call, places[key], names)) is not None:
                 del places[key][place]
                 replaced[number] = place
     for number, line in new.items():
@@ -48,17 +52,18 @@ def replaced_places(new: Mapping[int, bytes], old: Mapping[int, bytes], matcher:
     return replaced
 
 
-def _place(call: RecordedCall, places: Mapping[int, RecordedCall], *, is_exact: bool) -> int | None:
-    if is_exact:
-        return next((place for place, old in places.items() if _same_model(old, call)), None)
+def _place(call: RecordedCall, places: Mapping[int, RecordedCall], names: Sequence[str]) -> int | None:
+    """The place of the first old line whose values of these names are equal; without names, of the closest one."""
+    if names:
+        return next((place for place, old in places.items() if _same(old, call, names)), None)
     if not places:
         return None
     nearest = closest(call.request, list(places.values()))
     return next(place for place, old in places.items() if old is nearest)
 
 
-def _same_model(one: RecordedCall, other: RecordedCall) -> bool:
-    return all(one.data.get(name) == other.data.get(name) for name in ("model", "settings", "class"))
+def _same(one: RecordedCall, other: RecordedCall, names: Sequence[str]) -> bool:
+    return all(one.data.get(name) == other.data.get(name) for name in names)
 
 
 def _keyed(line: bytes, matcher: Matcher) -> tuple[str, RecordedCall] | None:

@@ -58,7 +58,8 @@ def same_response(old: bytes, new: bytes) -> bool:
         one, other = orjson.loads(old), orjson.loads(new)
     except orjson.JSONDecodeError:  # the old line is damaged, and the new one repairs it
         return False
-    return bool(_of_line({**one, "ms": None}) == _of_line({**other, "ms": None}))
+    without = {"ms": None, **({} if "place" in one else {"place": None})}  # an older plsync stored no place
+    return bool(_of_line({**one, **without}) == _of_line({**other, **without}))
 
 
 def _of_line(value: Any) -> Any:

@@ -1,0 +1,90 @@
+"""Patches every class of embeddings while a ``record_all`` block is open.
+
+Embeddings have no common method that all of their calls pass through: each class has its own ``embed_documents``. So
+the methods of every class are patched. A class that the program defines later is patched when it is made.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from types import FunctionType
+from typing import Any, Final
+
+from langchain_core.embeddings import Embeddings
+
+from plsync.replay.proxy.embedding_stores import embeddings_behind_store
+from plsync.replay.proxy.embeddings import ENTRY_POINTS
+from plsync.replay.proxy.live import is_model_code
+from plsync.replay.proxy.open_blocks import current_block
+from plsync.replay.proxy.proxy_class import is_proxy, is_proxy_class
+
+__all__ = ["patch_embeddings", "unpatch_embeddings"]
+
+_MARK: Final = "__plsync_original__"
+_HOOK: Final = "__init_subclass__"
+
+_originals: dict[tuple[type, str], Any] = {}
+
+
+def patch_embeddings() -> None:
+    """Patch all classes of embeddings. The caller holds the lock of the open blocks."""
+    for cls in [Embeddings, *_subclasses(Embeddings)]:
+        _patch(cls)
+    if _HOOK not in vars(Embeddings):
+        setattr(Embeddings, _HOOK, classmethod(_patch_new_class))
+
+
+def unpatch_embeddings() -> None:
+    """Undo ``patch_embeddings``. The caller holds the lock of the open blocks."""
+    hook = vars(Embeddings).get(_HOOK)
+    if getattr(hook, "__func__", None) is _patch_new_class:
+        delattr(Embeddings, _HOOK)
+    for (cls, name), method in _originals.items():
+        # Another library may have patched the method meanwhile. Its patch stays, and ours passes each call on.
+        if getattr(vars(cls).get(name), _MARK, None) is method:
+            setattr(cls, name, method)
+    _originals.clear()
+
+
+def _subclasses(cls: type) -> Iterator[type]:
+    # Not cls.__subclasses__(): a metaclass may have a method of this name.
+    found: type
+    for found in type.__subclasses__(cls):
+        yield found
+        yield from _subclasses(found)
+
+
+def _patch_new_class(cls: Any, /, **kwargs: Any) -> None:
+    super(Embeddings, cls).__init_subclass__(**kwargs)
+    _patch(cls)
+
+
+def _patch(cls: Any) -> None:
+    if is_proxy_class(cls):
+        return
+    for name in ENTRY_POINTS:
+        method = vars(cls).get(name)
+        # No program calls an abstract method.
+        if isinstance(method, FunctionType) and not hasattr(method, _MARK) and not _is_abstract(method):
+            _originals[cls, name] = method
+            setattr(cls, name, _with_proxy_as_self(method, name))
+
+
+def _is_abstract(method: Any) -> bool:
+    return bool(getattr(method, "__isabstractmethod__", False))
+
+
+def _with_proxy_as_self(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def entry_point(self: Any, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        # Embeddings that another model calls contribute to the response of that model, which is recorded.
+        if is_proxy(self) or is_model_code(self) or (block := current_block()) is None:
+            return method(self, *args, **kwargs)
+        if (inner := embeddings_behind_store(self)) is not None:
+            return getattr(inner, name)(*args, **kwargs)
+        return getattr(block.proxy_of(self), name)(*args, **kwargs)
+
+    setattr(entry_point, _MARK, method)
+    return entry_point
