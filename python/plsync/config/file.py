@@ -19,11 +19,6 @@ from plsync._common.paths import JOURNAL_VARIABLE, workspace_journal
 from plsync.config.keys import CommandKey, FileKey, KeySource, VariableKey
 from plsync.errors import ConfigError
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 __all__ = ["CONFIG_VARIABLE", "Config", "Workspace", "is_workspace_name", "read_config"]
 
 CONFIG_VARIABLE: Final = "PLSYNC_CONFIG"
@@ -159,6 +154,12 @@ def _path() -> tuple[Path | None, bool]:
 
 
 def _parsed(path: Path, content: bytes) -> Config:
+    # Few machines have this file, and the handler and each command look for it.
+    if sys.version_info >= (3, 11):
+        import tomllib  # noqa: PLC0415
+    else:
+        import tomli as tomllib  # noqa: PLC0415
+
     if len(content) > _LARGEST:
         raise ConfigError(f"{path} has more than {_LARGEST} bytes; nothing was changed: shorten it")
     try:

@@ -9,17 +9,19 @@ import atexit
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from plsync._common.api_key import KEY_VARIABLE, remember_key, variable_key
 from plsync._common.clock import elapsed
 from plsync._common.files import read_named
 from plsync.errors import AuthenticationError
+
+if TYPE_CHECKING:
+    import subprocess
 
 __all__ = ["KEY_FILE_VARIABLE", "CommandKey", "FileKey", "KeySource", "VariableKey", "end_commands", "environment_key"]
 
@@ -156,6 +158,8 @@ class CommandKey:
 
     def _run(self) -> tuple[int | None, bytes]:
         """The exit code and the beginning of the output; None in place of the exit code after the time."""
+        import subprocess  # noqa: PLC0415 - few keys come from a command
+
         printed: list[bytes] = []
         deadline = elapsed() + self.timeout
         process = subprocess.Popen(  # noqa: S603 - the user's own configuration file names the command
