@@ -152,10 +152,12 @@ def test_each_pinned_package_has_hashes(path: Path) -> None:
         assert re.match(r"[\w.-]+==\S+.* \\\n    --hash=sha256:[0-9a-f]{64}", entry), entry
 
 
-@pytest.mark.parametrize("name", ["profile", "lowest"])
-def test_the_pinned_versions_satisfy_the_requirements(name: str) -> None:
+@pytest.mark.parametrize(("name", "python"), [("profile", "3.12"), ("lowest", "3.10")])
+def test_the_pinned_versions_satisfy_the_requirements(name: str, python: str) -> None:
     pinned = versions(ROOT / "requirements" / f"{name}.txt")
     for requirement in map(Requirement, project()["dependencies"]):
+        if requirement.marker is not None and not requirement.marker.evaluate({"python_version": python}):
+            continue
         for version in pinned[canonicalize_name(requirement.name)]:
             assert version in requirement.specifier, "run `make pins`"
 
