@@ -127,6 +127,8 @@ def test_a_file_of_another_user_is_refused(file: Path) -> None:
 def test_only_a_named_file_must_exist(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"PLSYNC_CONFIG names .*, and there is no such file"):
         read_config()
+    monkeypatch.setenv("PLSYNC_CONFIG", os.devnull)
+    assert read_config() is None
     monkeypatch.delenv("PLSYNC_CONFIG")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
     assert read_config() is None

@@ -114,6 +114,8 @@ def test_one_workspace_is_served_by_its_name(machine: Machine) -> None:
     done = machine.run("--workspace", "green")
     assert done.returncode == 1
     assert "lists no workspace 'green', but red, blue" in done.stderr
+    assert "lists no workspace 'green', but red, blue" in machine.plsync("list", "--workspace", "green").stderr
+    assert not machine.journal("green").exists()
 
 
 def test_the_journal_of_another_place_is_sent_to_a_workspace(machine: Machine, tmp_path: Path) -> None:
@@ -276,3 +278,26 @@ def test_a_journal_that_cannot_be_read_hides_no_other_workspace(machine: Machine
     done = machine.plsync("status")
     assert (done.returncode, done.stdout.splitlines()[0][:15]) == (1, "blue  1 record,")
     assert done.stderr.startswith("plsync: red: ")
+
+
+def test_a_workspace_without_a_thread_is_served_later(machine: Machine) -> None:
+    ids = {name: write_calls(machine.journal(name), 1) for name in machine.servers}
+    code = (
+        "import threading\n"
+        "start, refused = threading.Thread.start, []\n"
+        "def rarely(thread):\n"
+        "    if thread.name == 'plsync-blue' and len(refused) < 3:\n"
+        "        refused.append(1)\n"
+        '        raise RuntimeError("can\'t start new thread")\n'
+        "    start(thread)\n"
+        "threading.Thread.start = rarely\n"
+        "from plsync.cli import main; main()\n"
+    )
+    command = [sys.executable, "-c", code, "run"]
+    with subprocess.Popen(command, env=machine.environment(), stderr=subprocess.PIPE, text=True) as process:
+        wait_until(lambda: machine.states("red") == machine.states("blue") == {"acked"})
+        process.terminate()
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert errors.count("blue: can't start new thread") == 1
+    assert_all_arrived(machine, ids)

@@ -36,7 +36,7 @@ def test_a_key_that_cannot_be_read_leaves_the_cached_copy(key_file: Path) -> Non
     prompts.get("example", version=1, workspace="a")
     key_file.unlink()
     assert prompts.get("example", version=1, workspace="a").from_cache
-    with pytest.raises(AuthenticationError, match="the key file .* cannot be read"):
+    with pytest.raises(AuthenticationError, match=r"the key file .* cannot be read"):
         prompts.get("unknown", version=1, workspace="a")
-    with pytest.raises(AuthenticationError, match="the key file .* cannot be read"):
+    with pytest.raises(AuthenticationError, match=r"the key file .* cannot be read"):
         pull(workspace="a")

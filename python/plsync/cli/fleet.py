@@ -87,7 +87,7 @@ class Fleet:
 
     def _wait(self) -> None:
         """Wait until the run is stopped, or every thread has ended. Reads the configuration again on request."""
-        while not self._is_stopping and any(thread.is_alive for thread in self._threads.values()):
+        while not self._is_stopping and self._is_serving():
             if self._changed.wait(_POLL):
                 self._changed.clear()
                 activities = [f"{name} {thread.activity}" for name, thread in self._threads.items()]
@@ -95,6 +95,14 @@ class Fleet:
             if self._is_reloading:
                 self._is_reloading = False
                 self._apply()
+
+    def _is_serving(self) -> bool:
+        """Whether a workspace is served. A thread that could not start is started again."""
+        threads = self._threads.values()
+        for thread in threads:
+            if not (thread.is_started or self._options.once):
+                thread.start()
+        return any(thread.is_alive or not (thread.is_started or self._options.once) for thread in threads)
 
     # --- for signal handlers ---
 
@@ -170,13 +178,21 @@ class _WorkspaceThread:
         self._thread = threading.Thread(target=self._run, name=f"plsync-{workspace.name}", daemon=True)
 
     @property
+    def is_started(self) -> bool:
+        """Whether the system had a thread."""
+        return self._thread.ident is not None
+
+    @property
     def is_alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the thread, unless the system has none now."""
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._fail(f"{error}; every record is kept")
 
     def stop(self) -> None:
         """Let the thread end after the requests in flight."""
@@ -193,7 +209,8 @@ class _WorkspaceThread:
 
     def join(self, seconds: float) -> None:
         """Wait for the end of the thread."""
-        self._thread.join(max(0.0, seconds))
+        if self.is_started:
+            self._thread.join(max(0.0, seconds))
 
     def _run(self) -> None:
         pause = _FIRST_PAUSE
@@ -206,10 +223,7 @@ class _WorkspaceThread:
                 # The stop may be the cause, and it has ended a key command.
                 self.code = WORK_LEFT
                 return
-            self.code = 1
-            if failure != self._failure:
-                self._failure = failure
-                self._reporter.fail(failure)
+            self._fail(failure)
             if self._options.once:
                 return
             self._set_activity(f"waiting: {failure}")
@@ -217,6 +231,13 @@ class _WorkspaceThread:
             self._woken.wait(pause)
             self._woken.clear()
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _fail(self, failure: str) -> None:
+        """Report a failure, a repeated one once."""
+        self.code = 1
+        if failure != self._failure:
+            self._failure = failure
+            self._reporter.fail(failure)
 
     def _serve(self) -> str | None:
         """Serve the workspace until the run ends. Returns the reason of a failure."""

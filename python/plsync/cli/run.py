@@ -101,13 +101,15 @@ def _run_one(chosen: Named, run_options: RunOptions) -> None:
     """Serve one journal in the main thread."""
     from plsync.cli.run_reporter import RunReporter  # noqa: PLC0415 - loaded by now
     from plsync.cli.served_journal import WORK_LEFT, ServedJournal  # noqa: PLC0415 - loaded by now
+    from plsync.config.file import read_config  # noqa: PLC0415 - loaded by now
     from plsync.promptlayer.settings import settings_of  # noqa: PLC0415 - loaded by now
 
     @contextlib.contextmanager
     def while_running(runner: Runner, client: PromptLayerClient) -> Iterator[None]:
         # With --json the prints of callbacks go to stderr, so that stdout holds nothing but JSON.
         redirected = contextlib.redirect_stdout(sys.stderr) if run_options.json else contextlib.nullcontext()
-        reload = runner.reload if client.key_source.poll is not None else None
+        has_file = client.key_source.poll is not None or (chosen.workspace is not None and read_config() is not None)
+        reload = runner.reload if has_file else None
         with redirected, until_signalled(runner.stop, reload):
             notify("READY=1", "STATUS=sending")
             yield

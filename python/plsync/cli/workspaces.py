@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,16 +29,20 @@ class Named:
 
         Raises:
             BadParameter: both options are set, or the workspace is no name.
-            ConfigError: the configuration file is wrong.
+            ConfigError: the configuration file is wrong, or lists no such workspace, which has no journal either.
         """
         if self.workspace is None:
             return self.journal
-        from plsync.config.workspaces import journal_for  # noqa: PLC0415 - few commands name a workspace
+        from plsync.config.workspaces import journal_for, workspace_of  # noqa: PLC0415 - few commands name a workspace
 
         try:
-            return journal_for(self.journal, self.workspace)
+            path = journal_for(self.journal, self.workspace)
         except ValueError as error:
             raise typer.BadParameter(f"{self.workspace}: {error}", param_hint="--workspace") from None
+        if not os.path.lexists(path):
+            # The name may be misspelt. A listed workspace may have no record yet.
+            workspace_of(self.workspace)
+        return path
 
 
 # The options before the name of the command.

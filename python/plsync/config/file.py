@@ -87,7 +87,7 @@ def read_config() -> Config | None:
     """The configuration file that ``PLSYNC_CONFIG`` names, else ``plsync/config.toml`` in the user's configuration.
 
     Returns:
-        None if ``PLSYNC_CONFIG`` is not set and there is no file.
+        None if ``PLSYNC_CONFIG`` is not set and there is no file, or if it names the null device.
 
     Raises:
         ConfigError: the file cannot be read, or has an unknown field or a wrong value.
@@ -142,9 +142,11 @@ def _read(path: Path, is_named: bool) -> Config | None:
 
 
 def _path() -> tuple[Path | None, bool]:
-    """The file, and whether ``PLSYNC_CONFIG`` names it."""
+    """The file, or None for no file; and whether ``PLSYNC_CONFIG`` names it."""
     if named := os.environ.get(CONFIG_VARIABLE):
-        return Path(named).absolute(), True
+        if named == os.devnull:
+            return None, True
+        return Path(os.path.abspath(os.path.expanduser(named))), True
     import platformdirs  # noqa: PLC0415 - a program that uses no workspace must not pay for this import
 
     try:
