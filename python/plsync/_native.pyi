@@ -43,6 +43,8 @@ FLAG_REDACTED: int
 FLAG_INFERRED: int
 """No end of the call was reported. The recorder saw that none can come."""
 FLAG_PRUNED: int
+FLAG_FORGOTTEN: int
+"""``plsync forget`` removed the content."""
 """The quota removed the record's bodies."""
 FLAG_RENEWED: int
 """The record is sent under a second trace id, because PromptLayer made no request log of the first."""
@@ -566,6 +568,21 @@ class Store:
 
         Raises:
             JournalError: the disk has no room for the copy; nothing was changed.
+        """
+
+    def forget(self, record_ids: Sequence[bytes], request_ids: Sequence[int]) -> dict[str, Any]:
+        """Removes the content of records from every file, and finishes a removal that was interrupted.
+
+        Args:
+            record_ids: the records. An id that no record has is left out of the result.
+            request_ids: request ids without a record, whose follow-ups are removed.
+
+        Returns:
+            ``records``, ``followups``, ``frames``, ``before``, ``after``, ``skipped``, ``unreadable`` and
+            ``has_leftovers``, from which ``ForgetReceipt`` is made.
+
+        Raises:
+            JournalError: the disk has no room for the copy. The records have no content, and the files still do.
         """
 
     def check(self) -> dict[str, Any]:

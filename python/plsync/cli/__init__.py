@@ -22,6 +22,7 @@ from plsync.cli.check import check
 from plsync.cli.command_line import Command, CommandOfOne, Group
 from plsync.cli.compact import compact
 from plsync.cli.export import export
+from plsync.cli.forget import forget
 from plsync.cli.list import list_records
 from plsync.cli.quota import quota
 from plsync.cli.retry import retry
@@ -74,6 +75,7 @@ app.command("check", cls=Command)(with_workspace(check))
 app.command("quota", cls=Command)(with_workspace(quota))
 app.command("compact", cls=Command)(with_workspace(compact))
 app.command("salvage", cls=Command)(salvage)
+app.command("forget", cls=Command)(with_workspace(forget))
 app.add_typer(prompts.app, name="prompts")
 
 

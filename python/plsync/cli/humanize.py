@@ -127,6 +127,8 @@ def content(value: Any) -> str:
 
 def preview(record: Record) -> str:
     """The input in one line: the last message or prompt that is not empty."""
+    if record.forgotten:
+        return "(forgotten: `plsync forget` removed the content)"
     if record.pruned:
         return "(pruned: the quota removed the content)"
     for item in reversed(record.input):

@@ -28,7 +28,7 @@ def record_page(record: Record, followups: Sequence[FollowUp] = ()) -> Iterator[
             yield Text("  ").join([Text(), follow_up_text(followup), follow_up_state(followup)])
     yield from _section("Input")
     if not record.input:
-        yield escaped("  (pruned: the quota removed the content)" if record.pruned else "  (none recorded)", "dim")
+        yield escaped(_missing_input(record), "dim")
     for item in record.input:
         yield from _message(item) if record.kind == "chat" else _body(item)
     for number, generation in enumerate(record.output, 1):
@@ -42,6 +42,12 @@ def record_page(record: Record, followups: Sequence[FollowUp] = ()) -> Iterator[
     yield from _values("Parameters", _without_schemas(record.params))
     yield from _values("Options", {name: value for name, value in record.options.items() if value is not None})
     yield from _values("Metadata", record.metadata)
+
+
+def _missing_input(record: Record) -> str:
+    if record.forgotten:
+        return "  (forgotten: `plsync forget` removed the content)"
+    return "  (pruned: the quota removed the content)" if record.pruned else "  (none recorded)"
 
 
 def _facts(record: Record) -> Iterator[Text]:
@@ -84,6 +90,8 @@ def _delivery_note(record: Record) -> str:
     reason = f": {record.last_error}" if record.last_error else ""
     if record.state == "acked":
         return f", {humanize.local_time(record.acked_at)}" if record.acked_at else ""
+    if record.forgotten:
+        return reason
     if record.state == "pending" and record.status == "pending":
         return ": `plsync run` sends it when the call has ended"
     return {

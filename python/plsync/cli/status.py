@@ -73,10 +73,7 @@ def _facts(journal: Journal, stats: Stats) -> Iterator[Text]:
             oldest = stats.oldest_unsent if name == "pending" else None
             since = f", the oldest for {humanize.age(oldest)}" if oldest else ""
             yield labelled(f"  {DELIVERY_OF_STATE[name]}", escaped(f"{number:,}  ({meaning}{since})"))
-    if stats.pruned:
-        yield labelled("pruned", escaped(f"{stats.pruned:,}  (sent; the quota removed their content)"))
-    if stats.dropped:
-        yield labelled("dropped", escaped(f"{stats.dropped:,}  (never sent; the quota removed their content)", "red"))
+    yield from _without_content(stats)
     if stats.callbacks:
         yield labelled("callbacks", escaped(f"{stats.callbacks:,} to deliver"))
         yield from _sinks([sink for sink in stats.sinks if sink.waiting], _waiting_line)
@@ -115,6 +112,17 @@ def _follow_ups(journal: Journal, stats: Stats) -> Iterator[Text]:
             yield escaped(f"  {short_name(refused)}")
         if stats.followups_dead > _MOST_REFUSED:
             yield escaped(f"  and {humanize.count(stats.followups_dead - _MOST_REFUSED, 'follow-up')} more")
+
+
+def _without_content(stats: Stats) -> Iterator[Text]:
+    if stats.pruned:
+        yield labelled("pruned", escaped(f"{stats.pruned:,}  (sent; the quota removed their content)"))
+    if stats.dropped:
+        yield labelled("dropped", escaped(f"{stats.dropped:,}  (never sent; the quota removed their content)", "red"))
+    if stats.forgotten:
+        yield labelled("forgotten", escaped(f"{stats.forgotten:,}  (`plsync forget` removed their content)"))
+    if stats.forgetting:
+        yield escaped("  One removal was interrupted: `plsync compact` removes the content that is left.", "red")
 
 
 def _sinks(sinks: list[SinkBacklog], line: Callable[[SinkBacklog], str]) -> Iterator[Text]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from plsync.journal.acks import Ack as Ack
     from plsync.journal.filters import Filters as Filters
     from plsync.journal.followups import FollowUp as FollowUp
+    from plsync.journal.forget import ForgetReceipt as ForgetReceipt
+    from plsync.journal.forget import ForgottenRecord as ForgottenRecord
     from plsync.journal.journal import Journal as Journal
     from plsync.journal.quota import Quota as Quota
     from plsync.journal.record import Record as Record
@@ -35,6 +37,8 @@ __all__ = [
     "CompactReport",
     "Filters",
     "FollowUp",
+    "ForgetReceipt",
+    "ForgottenRecord",
     "IngestReport",
     "Journal",
     "Quota",
@@ -53,6 +57,8 @@ __getattr__, __dir__ = exports(
         "CompactReport": "plsync.journal.reports",
         "Filters": "plsync.journal.filters",
         "FollowUp": "plsync.journal.followups",
+        "ForgetReceipt": "plsync.journal.forget",
+        "ForgottenRecord": "plsync.journal.forget",
         "IngestReport": "plsync.journal.reports",
         "Journal": "plsync.journal.journal",
         "Quota": "plsync.journal.quota",

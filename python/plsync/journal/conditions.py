@@ -25,4 +25,4 @@ class Delivered:
 
     def passes(self, record: Record) -> bool:
         """Whether the record meets it."""
-        return (record.state, None) in self.states or (record.state, record.pruned) in self.states
+        return (record.state, None) in self.states or (record.state, record.pruned or record.forgotten) in self.states

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
 
 from plsync._common import native
 from plsync.journal.callbacks import CallbackQueue
 from plsync.journal.doorbell import Doorbell
+from plsync.journal.filters import Filters
 from plsync.journal.followups import FollowUpQueue
+from plsync.journal.forget import ForgetReceipt, chosen_ids, forget
 from plsync.journal.outbox import Outbox
 from plsync.journal.quota import Quota
 from plsync.journal.reader import JournalReader
 from plsync.journal.reports import CheckReport, CompactReport, IngestReport, Receipt, Stats
 from plsync.journal.tracker import Tracker
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["Journal"]
 
@@ -113,6 +118,40 @@ class Journal(JournalReader):
             JournalError: there is no room for the copy. The journal is unchanged.
         """
         return CompactReport(**self._store.compact())
+
+    def forget(self, *keys: str | int | UUID, dry_run: bool = False, **filters: Unpack[Filters]) -> ForgetReceipt:
+        """Remove the content of records for good, from every file of the journal.
+
+        A forgotten record keeps its id, its state and its request id, and is never sent or delivered. Its follow-ups
+        and callbacks are removed. The store is compacted, so the disk needs room for a copy of it. A call that was
+        interrupted is finished by the next one, and by :meth:`compact`.
+
+        >>> from plsync import Journal
+        >>> with Journal.open(create=True) as journal:
+        ...     receipt = journal.forget(tag="customer-17")
+        >>> receipt.records, receipt.waiting
+        ([], [])
+
+        Args:
+            keys: records, by ids as for :meth:`get`. A request id without a record names its follow-ups.
+            dry_run: remove nothing, and return the records that would be forgotten.
+            filters: instead of keys, the filters of :meth:`records`.
+
+        Raises:
+            ValueError: neither keys nor filters, or both; else as :meth:`records`.
+            RecordNotFound: no record has a key.
+            AmbiguousId: several records have a key.
+            JournalError: the disk has no room for the copy. The records have no content any more, but the files do.
+        """
+        if bool(keys) == any(filters.values()):
+            raise ValueError("pass ids or filters, and not both; nothing was removed")
+        self.ingest(wait=True)
+        if keys:
+            records, requests = chosen_ids(self._store, keys)
+        else:
+            records = [UUID(record.id).bytes for record in self.records(**filters) if not record.forgotten]
+            requests = []
+        return forget(self._store, records, requests, dry_run=dry_run)
 
     def check(self) -> CheckReport:
         """Verify the checksums of every frame of the spool and of every record. Changes nothing."""

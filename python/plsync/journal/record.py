@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, final
 
 from plsync._common import native
 from plsync._common.clock import datetime_from_ms, datetime_from_ns
-from plsync._common.native import FLAG_CACHED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED
+from plsync._common.native import (
+    FLAG_CACHED,
+    FLAG_FORGOTTEN,
+    FLAG_LOSSY,
+    FLAG_PRUNED,
+    FLAG_REDACTED,
+    FLAG_RENEWED,
+)
 from plsync.journal.call import STATUSES, CallEvents, CallKind, Status
 from plsync.journal.events.facts import CallError, Generation, Usage
 
@@ -35,7 +42,13 @@ State = Literal["pending", "leased", "in_doubt", "acked", "dead", "held"]
 
 STATES: Final[tuple[State, ...]] = native.STATES
 """The states; the index of a state is its number in docs/reference/format.md."""
-_MARKS: Final = {FLAG_CACHED: "cached", FLAG_LOSSY: "lossy", FLAG_REDACTED: "redacted", FLAG_PRUNED: "pruned"}
+_MARKS: Final = {
+    FLAG_CACHED: "cached",
+    FLAG_LOSSY: "lossy",
+    FLAG_REDACTED: "redacted",
+    FLAG_PRUNED: "pruned",
+    FLAG_FORGOTTEN: "forgotten",
+}
 
 FIELDS: Final = (
     "id",
@@ -54,6 +67,7 @@ FIELDS: Final = (
     "lossy",
     "redacted",
     "pruned",
+    "forgotten",
     "damage",
     "size",
     "input",
@@ -192,11 +206,18 @@ class Record(CallEvents):
     @property
     def pruned(self) -> bool:
         """Whether the journal's quota removed the content. Ids, times of the store, state and request id are kept."""
-        return bool(self._row.flags & FLAG_PRUNED)
+        return self._row.flags & (FLAG_PRUNED | FLAG_FORGOTTEN) == FLAG_PRUNED
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether ``plsync forget`` removed the content. Ids, times of the store, state and request id are kept."""
+        return bool(self._row.flags & FLAG_FORGOTTEN)
 
     def marks(self) -> list[str]:
-        """The names of the true marks among ``cached``, ``lossy``, ``redacted`` and ``pruned``."""
+        """The names of the true marks among ``cached``, ``lossy``, ``redacted``, ``pruned`` and ``forgotten``."""
         flags = self._row.flags
+        if flags & FLAG_FORGOTTEN:
+            flags &= ~FLAG_PRUNED
         return [mark for bit, mark in _MARKS.items() if flags & bit] if flags else []
 
     @property

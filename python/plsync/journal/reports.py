@@ -82,6 +82,7 @@ class IngestReport:
     frames: int = 0
     records: int = 0
     duplicates: int = 0
+    forgotten: int = 0
     abandoned: int = 0
     segments_removed: int = 0
     damage: list[Damage] = field(default_factory=list)
@@ -228,6 +229,10 @@ class Stats:
     """Acked records whose content the quota removed."""
     dropped: int
     """Records that were never sent, and whose content the quota removed."""
+    forgotten: int
+    """Records whose content ``plsync forget`` removed. Those never sent are in no state."""
+    forgetting: bool
+    """Whether a removal was interrupted: content may still be in the files, until ``plsync compact`` finishes."""
     quota: Quota
     failures: int
     """Events that could not be recorded, over all writers."""

@@ -10,7 +10,7 @@
 | cancelled | cancelled | sent | acked |
 | cut short | partial, abandoned | refused | dead |
 | | | held | held |
-| | | dropped | dead or held, without content: the quota removed it |
+| | | dropped | dead or held, without content: the quota or `plsync forget` removed it |
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def result(record: Record) -> Result:
 
 def delivery(record: Record) -> Delivery:
     """Where a record is on its way to PromptLayer."""
-    return "dropped" if record.state in _DROPPABLE and record.pruned else DELIVERY_OF_STATE[record.state]
+    return "dropped" if record.state in _DROPPABLE and (record.pruned or record.forgotten) else DELIVERY_OF_STATE[record.state]
 
 
 def delivery_word(record: Record) -> str:

@@ -18,8 +18,25 @@ pub const MAX_PAYLOAD: usize = 64 << 20;
 /// Frames start at multiples of this many bytes.
 pub const ALIGN: usize = 8;
 
+/// The kind of a frame whose content was erased. Readers, also of earlier versions, skip it by its length.
+const ERASED: u8 = 255;
+
 const MAGIC: [u8; 4] = *b"PLSF";
 const VERSION: u8 = 1;
+
+/// The header that makes a frame an erased one, of the same length and number. All bytes after it must be zeros.
+pub(crate) fn erased_header(header: &Header) -> [u8; HEADER] {
+    let mut bytes = [0; HEADER];
+    bytes[..4].copy_from_slice(&MAGIC);
+    bytes[4..6].copy_from_slice(&[VERSION, ERASED]);
+    bytes[8..12].copy_from_slice(&u32::try_from(header.payload_len).unwrap_or(u32::MAX).to_le_bytes());
+    bytes[16..24].copy_from_slice(&header.number.to_le_bytes());
+    bytes[24..40].copy_from_slice(&header.id.0);
+    bytes[40..44].copy_from_slice(&crc32c(&vec![0; header.payload_len]).to_le_bytes());
+    let crc = crc32c(&bytes[..44]);
+    bytes[44..].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
 
 /// A decoded header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +110,11 @@ impl Header {
             return Err(Defect::Damaged("its length is impossible"));
         }
         Ok(header)
+    }
+
+    /// Whether the content of the frame was erased. `bytes` begin with the header.
+    pub(crate) fn is_erased(bytes: &[u8]) -> bool {
+        bytes.get(5) == Some(&ERASED)
     }
 
     /// Bytes from this frame's start to the next frame's start.

@@ -53,8 +53,8 @@ pub use spool::skipped::SkippedFile;
 pub use spool::writer_file::WriterInfo;
 pub use spool::{Durability, SYNC_EVERY, Spool};
 pub use state::{
-    CallEnd, FLAG_CACHED, FLAG_INFERRED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED, FrameKind, Lane,
-    ParkedState, State,
+    CallEnd, FLAG_CACHED, FLAG_FORGOTTEN, FLAG_INFERRED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED,
+    FrameKind, Lane, ParkedState, State,
 };
 pub use store::Store;
 pub use store::callbacks::{ClaimedCallback, DueSinks, FailedCallback, SinkBacklog};
@@ -65,6 +65,7 @@ pub use store::db::verify::is_sound;
 pub use store::followups::{
     FailedFollowUp, FollowUp, FollowUpKey, FollowUpState, ListedState, Op, SentFollowUp, Target,
 };
+pub use store::forget::{ForgetReport, ForgottenRecord, UnreadableFile};
 pub use store::ingest::IngestReport;
 pub use store::outbox::{AckedRow, LeaseLimits, Limits};
 pub use store::query::Query;

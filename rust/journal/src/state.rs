@@ -159,3 +159,7 @@ pub const FLAG_PRUNED: u8 = 8;
 pub const FLAG_RENEWED: u8 = 16;
 /// A flag of ends: no end was reported, and the recorder saw that none can come. An end that is reported later replaces it.
 pub const FLAG_INFERRED: u8 = 32;
+/// A flag of records: the user removed the content for good. No event and no sender brings it back.
+pub const FLAG_FORGOTTEN: u8 = 64;
+/// The flags that only the store sets. A frame from elsewhere cannot.
+pub(crate) const STORE_FLAGS: u8 = FLAG_PRUNED | FLAG_RENEWED | FLAG_FORGOTTEN;

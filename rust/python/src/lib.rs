@@ -14,7 +14,7 @@ mod store;
 mod watch;
 
 use plsync_journal::{
-    CallEnd, FLAG_CACHED, FLAG_INFERRED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED, State,
+    CallEnd, FLAG_CACHED, FLAG_FORGOTTEN, FLAG_INFERRED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED, State,
 };
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -51,6 +51,7 @@ mod _native {
         module.add("FLAG_REDACTED", FLAG_REDACTED)?;
         module.add("FLAG_INFERRED", FLAG_INFERRED)?;
         module.add("FLAG_PRUNED", FLAG_PRUNED)?;
+        module.add("FLAG_FORGOTTEN", FLAG_FORGOTTEN)?;
         module.add("FLAG_RENEWED", FLAG_RENEWED)?;
         module.add("END_ERROR", CallEnd::Error as u8)?;
         module.add("END_CANCELLED", CallEnd::Cancelled as u8)?;

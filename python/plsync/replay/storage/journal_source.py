@@ -14,11 +14,11 @@ from typing import Any, Final
 from plsync._common.redaction import REDACTED
 from plsync.journal.filters import Filters, Query
 from plsync.journal.journal import Journal
+from plsync.journal.search_cache import SearchCache
 from plsync.replay.matching import Matcher, digest
 from plsync.replay.request.request import Kind, Request
 from plsync.replay.storage.journal_calls import LOCATION, call_of_record
 from plsync.replay.storage.recorded_call import RecordedCall
-from plsync.replay.storage.search_cache import SearchCache
 
 __all__ = ["JournalSource"]
 

@@ -192,7 +192,9 @@ fn write(
     change.counts.last_seq = seq;
     change.trees.ids.put(change.txn, &id.0, &sealed_seq(&id.0, seq))?;
     copy_bodies(change, seq, &bodies, report)?;
-    for key in found.labels.get(&old).into_iter().flatten().filter(|key| key.ends_with(&id.0)) {
+    // Pages of earlier commits may still have labels and follow-ups of a forgotten record.
+    let labels = found.labels.get(&old).filter(|_| !row.is_forgotten());
+    for key in labels.into_iter().flatten().filter(|key| key.ends_with(&id.0)) {
         change.trees.labels.put(change.txn, key, &sealed_seq(key, seq))?;
     }
     if let Some(ack) = found.acks.get(&old) {
@@ -202,10 +204,10 @@ fn write(
         request_index::list(change.txn, change.trees, ack.request_id, seq)?;
         report.acks += 1;
     }
-    if row.state == State::Acked {
+    if row.state == State::Acked && !row.is_forgotten() {
         report.callbacks += copy_callbacks(change, found, old, seq, &row)?;
     }
-    if row.is_pruned() {
+    if row.is_pruned() && !row.is_forgotten() {
         let counter =
             if row.state == State::Acked { &mut change.counts.pruned_acked } else { &mut change.counts.pruned_unsent };
         *counter += 1;
@@ -216,11 +218,14 @@ fn write(
             change.trees.labels.delete(change.txn, &label_key(crate::labels::ENDED, label, id))?;
         }
     }
+    row.settle_forgotten();
     change.insert(seq, &row)?;
     if let Some(server) = server {
         elsewhere::put(change.txn, change.trees, seq, server)?;
     }
-    copy_followups(change, found, Queue::Record(old), Queue::Record(seq), report)?;
+    if !row.is_forgotten() {
+        copy_followups(change, found, Queue::Record(old), Queue::Record(seq), report)?;
+    }
     Ok(Some(seq))
 }
 

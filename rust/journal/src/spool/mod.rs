@@ -3,6 +3,7 @@
 //! Each process has one writer per journal. An append takes no lock that another process or the ingester could hold, and it neither
 //! syncs nor keeps memory. A timer thread syncs the appended frames every [`SYNC_EVERY`].
 
+pub(crate) mod eraser;
 mod fsync_thread;
 pub(crate) mod reader;
 mod registry;

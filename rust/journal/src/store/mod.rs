@@ -6,6 +6,7 @@ pub(crate) mod callbacks;
 pub(crate) mod check;
 pub(crate) mod db;
 pub(crate) mod followups;
+pub(crate) mod forget;
 pub(crate) mod ingest;
 pub(crate) mod outbox;
 pub(crate) mod query;

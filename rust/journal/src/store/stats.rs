@@ -9,7 +9,7 @@ use super::records::counts::Counts;
 use super::records::quota::Quota;
 use super::records::transition::load;
 use super::servers::{self, ServerStats};
-use super::{Store, followups};
+use super::{Store, followups, forget};
 use crate::os::gate;
 use crate::spool::segment::{list, segment_path};
 use crate::spool::skipped::SkippedFile;
@@ -69,6 +69,10 @@ pub struct Stats {
     pub pruned_acked: u64,
     /// Records never sent whose bodies the quota removed.
     pub pruned_unsent: u64,
+    /// Records whose content the user removed for good.
+    pub forgotten: u64,
+    /// Whether a removal has not finished: content may still be in the files.
+    pub forgetting: bool,
     /// How much the journal may hold.
     pub quota: Quota,
     /// Ranges of bytes in segments that were not a frame.
@@ -154,8 +158,12 @@ fn store_stats(txn: &RoTxn, trees: &Trees) -> Result<Stats> {
         damaged: counts.damaged,
         pruned_acked: counts.pruned_acked,
         pruned_unsent: counts.pruned_unsent,
+        forgotten: counts.forgotten,
+        forgetting: forget::is_unfinished(txn, trees)?,
         ..Stats::default()
     };
+    let dead = &mut stats.states[State::Dead as usize];
+    *dead = dead.saturating_sub(counts.forgotten_unsent);
     stats.callbacks_dead = backlog::count_dead(txn, trees)?;
     stats.callback_error = backlog::any_error(txn, trees)?;
     stats.callbacks = trees.callbacks.len(txn)?.saturating_sub(stats.callbacks_dead);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use plsync_journal::{CallEnd, FrameKind, Lane, Millis, RecordId, RequestId, Seq, ServerId, State};
+use plsync_journal::{CallEnd, FLAG_FORGOTTEN, FrameKind, Lane, Millis, RecordId, RequestId, Seq, ServerId, State};
 use proptest::sample::Index;
 
 use crate::common::SINK;
@@ -130,6 +130,7 @@ impl Model {
         let record = self.records.get_mut(&id).unwrap();
         if record.shown.state != State::Acked {
             edit(record);
+            record.settle_forgotten();
             if record.shown.state != State::InDoubt {
                 record.elsewhere = None;
             }
@@ -157,7 +158,34 @@ impl Modelled {
         Self { shown, lane: Lane(0), raw: false, leased_at: Millis::EPOCH, lease_until: Millis::EPOCH, elsewhere: None }
     }
 
+    pub fn is_forgotten(&self) -> bool {
+        self.shown.flags & FLAG_FORGOTTEN != 0
+    }
+
+    /// A forgotten record is never sent, unless it may have been sent before.
+    pub fn settle_forgotten(&mut self) {
+        if !self.is_forgotten() {
+            return;
+        }
+        let shown = &mut self.shown;
+        if matches!(shown.state, State::Pending | State::Held) {
+            shown.state = State::Dead;
+        }
+        if shown.ended == CallEnd::No {
+            shown.ended = CallEnd::Abandoned;
+        }
+        shown.last_error = match shown.state {
+            State::Acked => "",
+            State::Leased | State::InDoubt => "forgotten while it was being sent",
+            _ => "forgotten before it was sent",
+        }
+        .into();
+    }
+
     pub fn add(&mut self, event: Appended) {
+        if self.is_forgotten() {
+            return;
+        }
         let shown = &mut self.shown;
         match event.kind {
             FrameKind::End if shown.ended != CallEnd::No => return,

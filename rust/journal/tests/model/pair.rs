@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use plsync_journal::{
-    CallEnd, ClockChange, Event, FLAG_RENEWED, FailedCallback, FrameKind, Head, Lane, LeaseLimits, Limits, Millis,
-    ParkedState, RecordId, RequestId, Seq, ServerId, Spool, State, Store, labels,
+    CallEnd, ClockChange, Event, FLAG_FORGOTTEN, FLAG_PRUNED, FLAG_RENEWED, FailedCallback, FrameKind, Head, Lane,
+    LeaseLimits, Limits, Millis, ParkedState, RecordId, RequestId, Seq, ServerId, Spool, State, Store, labels,
 };
 use proptest::sample::Index;
 
@@ -70,6 +70,7 @@ impl Pair {
             Step::Park(record, state, delay) => self.park(*record, Some(*state), now + ms((*delay).into())),
             Step::Requeue(record) => self.requeue(*record),
             Step::Renew(record) => self.renew(*record),
+            Step::Forget(record) => self.forget(*record),
             Step::SetClock(by, longest) => self.set_clock((*by).into(), ms((*longest).into())),
             Step::Bind(account, how) => self.bind(*account, *how),
             Step::Withdraw(from) => self.withdraw(*from),
@@ -161,6 +162,7 @@ impl Pair {
                 record.shown.not_before = if record.leased_at < now - old { Millis::EPOCH } else { now + settle };
                 record.shown.last_error = "its sender stopped before the response was stored".into();
                 orphans += 1;
+                record.settle_forgotten();
             }
         }
         assert_eq!(self.store().orphan_leases(now - old, now + settle).unwrap(), orphans);
@@ -178,7 +180,7 @@ impl Pair {
             record.shown.state = State::Acked;
             (record.shown.request, record.shown.server) = (Some(request), Some(server));
             record.shown.last_error.clear();
-            (new, sink) = (true, record.shown.sink.is_some());
+            (new, sink) = (true, record.shown.sink.is_some() && !record.is_forgotten());
         });
         if new {
             self.model.last_ack += 1;
@@ -211,7 +213,7 @@ impl Pair {
         let Some(id) = self.model.choose(record) else { return };
         let mut moved = 0;
         let seq = self.model.edit(id, |record| {
-            if !record.raw && matches!(record.shown.state, State::Dead | State::Held) {
+            if !record.raw && !record.is_forgotten() && matches!(record.shown.state, State::Dead | State::Held) {
                 (record.shown.state, record.shown.not_before) = (State::Pending, Millis::EPOCH);
                 moved = 1;
             }
@@ -229,6 +231,24 @@ impl Pair {
             }
         });
         self.store().renew(&[seq], "no log").unwrap();
+    }
+
+    fn forget(&mut self, record: Index) {
+        let Some(id) = self.model.choose(record) else { return };
+        self.model.ingest();
+        let report = self.store().forget(&[id], &[]).unwrap();
+        let record = self.model.records.get_mut(&id).unwrap();
+        assert_eq!(report.records[0].was_forgotten, record.is_forgotten());
+        assert_eq!(report.records[0].request_id, record.shown.request);
+        record.shown.flags |= FLAG_FORGOTTEN | FLAG_PRUNED;
+        (record.shown.start, record.shown.end) = (None, None);
+        if !report.records[0].was_forgotten {
+            // The store takes the time of this machine's clock, which is before the time of the model.
+            record.leased_at = Millis::EPOCH;
+        }
+        record.settle_forgotten();
+        let seq = record.shown.seq;
+        self.model.callbacks.retain(|(_, of), _| *of != seq);
     }
 
     fn set_clock(&mut self, by: i64, longest: Duration) {
@@ -258,11 +278,16 @@ impl Pair {
         let claimed = self.store().claim_callbacks(sink, Some(writer), limit, LEASE, now).unwrap();
         let claimed: Vec<_> = claimed.iter().map(|callback| (callback.seq, callback.attempts)).collect();
         let mut expected = Vec::new();
+        let forgotten = self.model.records.values().filter(|record| record.is_forgotten());
+        let forgotten: Vec<_> = forgotten.map(|record| record.shown.seq).collect();
         if let Some(received) = self.model.received.as_mut().filter(|_| sink == SUBSCRIBER) {
             for (number, seq) in self.model.acks.range(*received + 1..).take(limit) {
+                *received = *number;
+                if forgotten.contains(seq) {
+                    continue;
+                }
                 self.model.callbacks.insert((sink, *seq), Entry::default());
                 expected.push((*seq, 0));
-                *received = *number;
             }
         }
         let waiting = self.model.callbacks.iter().filter(|((of, _), entry)| *of == sink && !entry.dead);

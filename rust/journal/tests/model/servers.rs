@@ -115,6 +115,7 @@ impl Model {
             shown.flags &= !FLAG_RENEWED;
             shown.last_error = "withdrawn".into();
             record.elsewhere = None;
+            record.settle_forgotten();
             done.records += 1;
         }
         done

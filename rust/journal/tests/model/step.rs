@@ -27,6 +27,7 @@ pub enum Step {
     Park(Index, ParkedState, u16),
     Requeue(Index),
     Renew(Index),
+    Forget(Index),
     /// Sets the clock by a number of milliseconds, and limits every wait to the second number.
     SetClock(i16, u16),
     Subscribe,
@@ -65,6 +66,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         2 => (any::<Index>(), parked, time.clone()).prop_map(|(record, state, delay)| Step::Park(record, state, delay)),
         1 => any::<Index>().prop_map(Step::Requeue),
         1 => any::<Index>().prop_map(Step::Renew),
+        1 => any::<Index>().prop_map(Step::Forget),
         1 => (-2000..2000i16, time.clone()).prop_map(|(by, longest)| Step::SetClock(by, longest)),
         1 => Just(Step::Subscribe),
         3 => (sink.clone(), 1..4usize).prop_map(|(sink, limit)| Step::Claim(sink, limit)),

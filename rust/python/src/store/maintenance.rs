@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use plsync_journal::{Error, Quota, QuotaPolicy};
+use plsync_journal::{Error, Quota, QuotaPolicy, RecordId, RequestId};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -37,6 +37,17 @@ impl Store {
 
     fn compact<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         until_uninterrupted(py, || self.journal().compact())?.to_dict(py)
+    }
+
+    fn forget<'py>(
+        &self,
+        py: Python<'py>,
+        record_ids: Vec<[u8; 16]>,
+        request_ids: Vec<u64>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let records: Vec<_> = record_ids.into_iter().map(RecordId).collect();
+        let requests: Vec<_> = request_ids.into_iter().map(RequestId).collect();
+        until_uninterrupted(py, || self.journal().forget(&records, &requests))?.to_dict(py)
     }
 
     fn check<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

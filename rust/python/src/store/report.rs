@@ -3,12 +3,12 @@
 //! A dict has the keys of the dataclass. A test compares the two, and the compiler compares the keys with the journal's structs.
 
 use plsync_journal::{
-    CheckReport, CompactReport, Damage, FORMAT, IngestReport, Millis, Problem, Quota, SalvageReport, ServerStats,
-    SinkBacklog, SkippedFile, State, Stats, Withdrawn, WriterInfo,
+    CheckReport, CompactReport, Damage, FORMAT, ForgetReport, ForgottenRecord, IngestReport, Millis, Problem, Quota,
+    SalvageReport, ServerStats, SinkBacklog, SkippedFile, State, Stats, UnreadableFile, Withdrawn, WriterInfo,
 };
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{IntoPyDict, PyDict};
+use pyo3::types::{IntoPyDict, PyBytes, PyDict};
 
 pub(super) trait Report {
     fn to_dict(self, py: Python<'_>) -> PyResult<Bound<'_, PyDict>>;
@@ -36,7 +36,7 @@ macro_rules! report {
     };
 }
 
-report!(IngestReport { ran, frames, records, duplicates, abandoned, segments_removed } except { damage, skipped } with |py| {
+report!(IngestReport { ran, frames, records, duplicates, forgotten, abandoned, segments_removed } except { damage, skipped } with |py| {
     "damage": dicts(py, damage)?,
     "skipped": dicts(py, skipped)?,
 });
@@ -44,7 +44,8 @@ report!(SkippedFile { name, reason });
 report!(Damage { segment, offset, reason } except { len: _ });
 report!(Stats {
     journal_id, records, open, opaque, callbacks, callbacks_dead, callback_error, followups, followups_stranded, followups_dead,
-    followups_sent, followup_error, lmdb_bytes, used_bytes, raw_bytes, stored_bytes, failures, last_failure, damaged, damage, exposed, last_run,
+    followups_sent, followup_error, lmdb_bytes, used_bytes, raw_bytes, stored_bytes, forgotten, forgetting, failures, last_failure,
+    damaged, damage, exposed, last_run,
 } except {
     states, segments, spool_bytes, pruned_acked, pruned_unsent, quota, skipped, writers, oldest_unsent, servers
 } with |py| {
@@ -71,6 +72,19 @@ report!(CompactReport { before, after } except { pruned } with |_py| {
     "pruned": pruned.acked,
     "dropped": pruned.unsent,
 });
+report!(ForgetReport { followups, frames, before, after, has_leftovers } except { records, skipped, unreadable } with |py| {
+    "records": dicts(py, records)?,
+    "skipped": dicts(py, skipped)?,
+    "unreadable": dicts(py, unreadable)?,
+});
+report!(ForgottenRecord { was_forgotten, is_running, events, labels, followups, callbacks }
+    except { id, request_id, state } with |py|
+{
+    "id": PyBytes::new(py, &id.0),
+    "request_id": request_id.map(|request| request.0),
+    "state": state.name(),
+});
+report!(UnreadableFile { name, bytes });
 report!(CheckReport { frames, records, events, notes } except { problems } with |py| {
     "problems": dicts(py, problems)?,
 });

@@ -113,6 +113,11 @@ impl Store {
             let mut claim = Claim { limit, now, lease_until: now + lease, bytes: 0, taken: Vec::new() };
             let Some(sink) = sinks::number(txn, trees, sink.as_bytes())? else { return Ok(claim.taken) };
             for (number, seq) in ack_order::unreceived(txn, trees, sink, limit)? {
+                // The user has removed this record, so no program receives it.
+                if load(txn, trees, seq).is_ok_and(|row| row.is_forgotten()) {
+                    ack_order::set_position(txn, trees, sink, number)?;
+                    continue;
+                }
                 if !claim.take(txn, trees, EntryKey::unowned(sink, seq), None)? {
                     break;
                 }

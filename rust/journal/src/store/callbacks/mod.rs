@@ -133,13 +133,14 @@ impl EntryKey {
         Ok(self.get(txn, trees)?.is_some_and(|entry| !entry.dead && entry.lease_until > now))
     }
 
-    /// Removes the entry, if there is one.
-    pub(crate) fn remove(self, txn: &mut RwTxn, trees: &Trees) -> Result<()> {
-        if let Some(entry) = self.get(txn, trees)? {
+    /// Removes the entry, and returns whether there was one.
+    pub(crate) fn remove(self, txn: &mut RwTxn, trees: &Trees) -> Result<bool> {
+        let found = self.get(txn, trees)?;
+        if let Some(entry) = &found {
             trees.callbacks.delete(txn, &callback_key(self.sink, self.seq))?;
             self.unlist(txn, trees, entry.due_at())?;
         }
-        Ok(())
+        Ok(found.is_some())
     }
 
     /// Changes the entry, if there is one.

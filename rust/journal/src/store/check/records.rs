@@ -12,10 +12,12 @@ use crate::store::db::trees::{
 };
 use crate::store::outbox::request_index;
 use crate::store::records::body;
+use crate::store::records::counts::Counts;
 use crate::store::records::row::{Ack, StateRow};
 use crate::{Result, Seq, labels};
 
 pub(super) fn check_records(txn: &RoTxn, trees: &Trees, report: &mut CheckReport) -> Result<()> {
+    let mut forgotten = 0;
     for entry in trees.state.iter(txn)? {
         let (key, value) = entry?;
         let seq = tail_seq(key)?;
@@ -27,9 +29,13 @@ pub(super) fn check_records(txn: &RoTxn, trees: &Trees, report: &mut CheckReport
                 continue;
             }
         };
+        forgotten += u64::from(row.is_forgotten());
         check_bodies(txn, trees, seq, &row, report)?;
         check_work_list(txn, trees, seq, &row, report)?;
         check_indexes(txn, trees, seq, &row, report)?;
+    }
+    if Counts::load(txn, trees)?.forgotten != forgotten {
+        report.add("the store".into(), "its counter of forgotten records does not match them", "the records");
     }
     Ok(())
 }
@@ -48,6 +54,9 @@ fn check_bodies(txn: &RoTxn, trees: &Trees, seq: Seq, row: &StateRow, report: &m
             let kept = if part == PART_START { "its end, and its state" } else { "its start, and its state" };
             report.add(place(row), error.to_string(), kept);
         }
+    }
+    if bodies > 0 && row.is_forgotten() {
+        report.add(place(row), "it was forgotten, and has content: forget it again", "its state");
     }
     if bodies == 0 && !row.is_pruned() {
         report.add(place(row), "it has a state and no body", "its state");

@@ -13,6 +13,7 @@ use super::files::remove;
 use super::full_disk;
 use super::memory::MapTrimmer;
 use super::trees::Trees;
+use super::verify::{Fault, clear_unused};
 use crate::os::{fs, gate};
 use crate::store::Store;
 use crate::store::records::quota::PruneCounts;
@@ -35,9 +36,16 @@ pub struct CompactReport {
 impl Store {
     /// Rewrites the store without its free pages. Needs disk space for the copy. Waits for a running ingest, and keeps others waiting.
     pub fn compact(&self) -> Result<CompactReport> {
-        let lock_path = layout::ingest_lock(self.path());
-        let lock = fs::open_lock(&lock_path)?;
-        lock.lock().map_err(Error::io("cannot lock", &lock_path))?;
+        let _lock = self.hold_ingest()?;
+        // A removal of content that was interrupted ends here, because the compaction is its last step.
+        self.erase_frames()?;
+        let report = self.compact_held()?;
+        self.finish_forgetting()?;
+        Ok(report)
+    }
+
+    /// Like [`Self::compact`]. The caller holds the ingest lock.
+    pub(crate) fn compact_held(&self) -> Result<CompactReport> {
         clear(self.path())?;
         let before = self.db().sizes()?.0;
         let pruned = self.enforce_quota()?;
@@ -65,6 +73,8 @@ fn copy_into(env: &Env<WithoutTls>, trimmer: &MapTrimmer, target: &Path) -> Resu
     let trees = Trees::open(env, &txn)?;
     trimmer.release_during(&txn, &trees, || env.copy_to_file(&mut file, CompactionOption::Enabled))?;
     drop(txn);
+    let cleared = clear_unused(&file).map_err(Error::io("cannot write", target))?;
+    cleared.map_err(|Fault { page, reason }| Error::Damaged { path: target.to_path_buf(), page, reason })?;
     file.sync_all().map_err(Error::io("cannot sync", target))?;
     let copy = open_copied_env(target)?;
     if lengths(&copy)? != lengths(env)? {
@@ -77,6 +87,21 @@ fn lengths(env: &Env<WithoutTls>) -> Result<Vec<u64>> {
     let txn = env.read_txn()?;
     let trees = Trees::open(env, &txn)?.all();
     trees.into_iter().map(|(_, tree)| Ok(tree.len(&txn)?)).collect()
+}
+
+/// Whether a compaction left files behind that a later one must remove: on some systems, open files cannot be.
+pub(crate) fn has_leftovers(journal: &Path) -> Result<bool> {
+    if layout::list_lmdb(journal)?.len() > 1 {
+        return Ok(true);
+    }
+    for entry in std::fs::read_dir(journal).map_err(Error::io("cannot list", journal))? {
+        let name = entry.map_err(Error::io("cannot list", journal))?.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(UNFINISHED) || name.starts_with(SUPERSEDED) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Removes the leftovers of compactions: unfinished copies, and stores that have a successor, the oldest first. The caller holds the

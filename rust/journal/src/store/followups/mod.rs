@@ -110,6 +110,9 @@ impl Store {
         }
         self.db().write(|txn, trees| {
             let Some(queue) = find(txn, trees, target)? else { return Ok(None) };
+            if is_gone(txn, trees, queue)? {
+                return Ok(None);
+            }
             let mut change = Change::begin(txn, trees, Millis::now())?;
             change.counts.last_followup += 1;
             let number = change.counts.last_followup;
@@ -210,6 +213,32 @@ fn refuse(
 ) -> Result<()> {
     let dead = FollowUpEntry { is_dead: true, last_error: reason.to_owned(), ..entry };
     queue.change(txn, trees, |txn| put(txn, trees, key, &dead))
+}
+
+/// Whether the record was forgotten before it was sent. No follow-up of it can be sent, so its content must not be kept either.
+fn is_gone(txn: &RoTxn, trees: &Trees, queue: Queue) -> Result<bool> {
+    match queue {
+        Queue::Record(seq) => load(txn, trees, seq).map(|row| row.is_forgotten() && row.state != State::Acked),
+        Queue::Request(_) => Ok(false),
+    }
+}
+
+/// Removes every follow-up of a record or request, also sent and unreadable ones. Returns how many.
+pub(crate) fn remove_all(txn: &mut RwTxn, trees: &Trees, queue: Queue) -> Result<u64> {
+    let keys = trees.followups.prefix_iter(txn, &queue.prefix())?;
+    let keys = keys.map(|entry| Ok(entry?.0.to_vec())).collect::<Result<Vec<_>>>()?;
+    let sent = trees.followups_sent.prefix_iter(txn, &queue.prefix())?.count() as u64;
+    sent::remove_sent(txn, trees, queue)?;
+    queue.change(txn, trees, |txn| {
+        for key in &keys {
+            match FollowUpKey::try_from(&key[..]) {
+                Ok(key) => queue::remove(txn, trees, &key)?,
+                Err(_) => _ = trees.followups.delete(txn, key)?,
+            }
+        }
+        Ok(())
+    })?;
+    Ok(sent + keys.len() as u64)
 }
 
 /// Counts follow-ups, from tree sizes, the work list, and the records that will not get a request id.

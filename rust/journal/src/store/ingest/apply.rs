@@ -9,7 +9,7 @@ use super::IngestReport;
 use super::chunk::{Chunk, Event, Progress};
 use super::index::Index;
 use crate::ids::SinkId;
-use crate::state::{CallEnd, FLAG_INFERRED, FrameKind, State};
+use crate::state::{CallEnd, FLAG_INFERRED, FrameKind, STORE_FLAGS, State};
 use crate::store::Store;
 use crate::store::callbacks::{CallbackEntry, EntryKey, sinks};
 use crate::store::db::trees::{cursor_key, number_key, put_last, record_key, sealed_seq, tail_seq, with_seal};
@@ -17,6 +17,9 @@ use crate::store::records::body;
 use crate::store::records::row::StateRow;
 use crate::store::records::transition::{Change, load};
 use crate::{Millis, RecordId, Result, Seq, labels};
+
+/// The state's reason of a record of opaque bytes.
+pub(crate) const OPAQUE: &str = "opaque bytes, appended without a handler: nothing to send";
 
 /// How many reports of damage are stored.
 const MAX_DAMAGE: u64 = 1000;
@@ -50,6 +53,7 @@ struct Tally {
     frames: u64,
     records: u64,
     duplicates: u64,
+    forgotten: u64,
 }
 
 impl Store {
@@ -72,6 +76,7 @@ impl Store {
         report.frames += tally.frames;
         report.records += tally.records;
         report.duplicates += tally.duplicates;
+        report.forgotten += tally.forgotten;
         let progress = chunks.iter().flat_map(|chunk| &chunk.progress);
         report.damage.extend(progress.flat_map(|step| step.damage.iter().cloned()));
         Ok(())
@@ -165,6 +170,10 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
     /// Adds a further event of a record that was stored before.
     fn add_to(&mut self, seq: Seq, event: &Event, section: &'g [u8], stored: &[u8]) -> Result<()> {
         let row = load(self.change.txn, self.change.trees, seq)?;
+        if row.is_forgotten() {
+            self.tally.forgotten += 1;
+            return Ok(());
+        }
         // An end after the record was swept replaces "abandoned", unless the record was sent already.
         let open = row.ended == CallEnd::No || (row.ended == CallEnd::Abandoned && row.state == State::Pending);
         let key = record_key(seq, event.part());
@@ -243,7 +252,7 @@ fn merge_into(row: &mut StateRow, event: &Event, sink: SinkId) {
     if replaces(row, event) {
         row.flags &= !FLAG_INFERRED;
     }
-    row.flags |= event.flags;
+    row.flags |= event.flags & !STORE_FLAGS;
     if sink != SinkId::NONE {
         row.sink = sink;
     }
@@ -252,7 +261,7 @@ fn merge_into(row: &mut StateRow, event: &Event, sink: SinkId) {
         FrameKind::Raw => {
             row.ended = CallEnd::Ok;
             row.state = State::Held;
-            row.last_error = "opaque bytes, appended without a handler: nothing to send".into();
+            row.last_error = OPAQUE.into();
         }
         FrameKind::Start | FrameKind::Segment => row.lane = event.lane,
     }

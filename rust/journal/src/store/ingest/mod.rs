@@ -3,7 +3,7 @@
 //! One transaction stores the records of a segment and the offset up to which the segment was read. An event that is stored already is
 //! skipped. So an interrupted ingest can be repeated. The process that holds `ingest.lock` is the only ingester.
 
-mod apply;
+pub(crate) mod apply;
 mod chunk;
 mod index;
 mod merge;
@@ -11,9 +11,11 @@ mod pipeline;
 mod sweep;
 
 use std::fs::TryLockError;
+use std::path::Path;
 use std::thread::Builder;
 
-use crate::os::{fork, fs};
+use crate::os::fork::{self, CloseOnFork};
+use crate::os::fs;
 use crate::spool::reader::Damage;
 use crate::spool::skipped::{SkippedFile, remove};
 use crate::store::Store;
@@ -32,6 +34,8 @@ pub struct IngestReport {
     pub records: u64,
     /// Events that were stored already, or came after the end of their call.
     pub duplicates: u64,
+    /// Events of forgotten records, which were not stored.
+    pub forgotten: u64,
     /// Calls that were closed because their process is gone.
     pub abandoned: u64,
     /// Segments read to their end and removed.
@@ -62,13 +66,27 @@ impl Store {
             }
         }
         report.ran = true;
+        self.ingest_held(&spool, &mut report)?;
+        Ok(report)
+    }
+
+    /// Waits until no other process ingests or compacts, and keeps others from it while the result lives.
+    pub(crate) fn hold_ingest(&self) -> Result<CloseOnFork> {
+        let path = layout::ingest_lock(self.path());
+        let lock = fs::open_lock(&path)?;
+        lock.lock().map_err(Error::io("cannot lock", &path))?;
+        Ok(lock)
+    }
+
+    /// Like [`Self::ingest`]. The caller holds the ingest lock.
+    pub(crate) fn ingest_held(&self, spool: &Path, report: &mut IngestReport) -> Result<()> {
         // A dead reader's slot keeps every page freed since from reuse.
         self.db().clear_stale_readers()?;
-        let mut merge = Merge::open(self, &spool)?;
+        let mut merge = Merge::open(self, spool)?;
         std::thread::scope(|scope| {
             let mut removals = Vec::new();
             let stored = pipeline::run(&mut merge, |group| {
-                self.apply(group, &mut report)?;
+                self.apply(group, report)?;
                 let finished: Vec<_> = group.iter_mut().flat_map(|chunk| std::mem::take(&mut chunk.finished)).collect();
                 if !finished.is_empty() {
                     let _guard = fork::enter()?;
@@ -90,9 +108,12 @@ impl Store {
             stored
         })?;
         report.skipped.append(&mut merge.skipped);
-        self.sweep(&spool, &merge, &mut report)?;
+        if report.forgotten > 0 {
+            self.erase_frames()?;
+        }
+        self.sweep(spool, &merge, report)?;
         self.enforce_quota()?;
-        Ok(report)
+        Ok(())
     }
 
     /// Every writer that has a file in the spool, living or dead.

@@ -136,7 +136,7 @@ impl Store {
                 request_index::list(change.txn, trees, request_id, seq)?;
                 number += 1;
                 ack_order::list(change.txn, trees, number, seq)?;
-                if row.sink != SinkId::NONE {
+                if row.sink != SinkId::NONE && !row.is_forgotten() {
                     EntryKey::owned(row.sink, seq, row.writer).put(change.txn, trees, &CallbackEntry::default())?;
                 }
                 followups::queue::release(change.txn, trees, seq)?;

@@ -38,6 +38,10 @@ pub(crate) struct Counts {
     pub(crate) last_followup: u64,
     /// The number of the newest ack when acks were withdrawn; 0 if none ever was.
     pub(crate) last_ack: u64,
+    /// Forgotten records.
+    pub(crate) forgotten: u64,
+    /// Forgotten records that were never sent. They are among the dead.
+    pub(crate) forgotten_unsent: u64,
 }
 
 impl Counts {
@@ -58,6 +62,8 @@ impl Counts {
             parked_from: Seq(field(16)),
             last_followup: field(17),
             last_ack: field(18),
+            forgotten: field(22),
+            forgotten_unsent: field(23),
             states: std::array::from_fn(|state| field(6 + state)),
             opaque: field(12),
         })
@@ -83,6 +89,7 @@ impl Counts {
             self.last_followup,
             self.last_ack,
         ]);
+        fields[22..24].copy_from_slice(&[self.forgotten, self.forgotten_unsent]);
         let bytes: Vec<u8> = fields.iter().flat_map(|field: &u64| field.to_le_bytes()).collect();
         Ok(trees.meta.put(txn, KEY, &bytes)?)
     }

@@ -3,7 +3,7 @@
 use crate::checksum::crc32c_of;
 use crate::frame::array;
 use crate::ids::{ServerId, SinkId};
-use crate::state::{CallEnd, FLAG_PRUNED, Lane, State};
+use crate::state::{CallEnd, FLAG_FORGOTTEN, FLAG_PRUNED, Lane, State};
 use crate::store::db::trees::{seal, seq_key};
 use crate::{Error, Millis, RecordId, RequestId, Result, Seq};
 
@@ -125,6 +125,36 @@ impl StateRow {
 
     pub(crate) fn is_pruned(&self) -> bool {
         self.flags & FLAG_PRUNED != 0
+    }
+
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.flags & FLAG_FORGOTTEN != 0
+    }
+
+    /// Whether the record is dead because it was forgotten before it was sent.
+    pub(crate) fn is_forgotten_unsent(&self) -> bool {
+        self.is_forgotten() && self.state == State::Dead
+    }
+
+    /// Makes the row of a forgotten record one without content, which no sender sends. A record that is being sent, or may have been,
+    /// keeps its state: its request id may still arrive.
+    pub(crate) fn settle_forgotten(&mut self) {
+        if !self.is_forgotten() {
+            return;
+        }
+        if matches!(self.state, State::Pending | State::Held) {
+            self.state = State::Dead;
+        }
+        if self.ended == CallEnd::No {
+            self.ended = CallEnd::Abandoned;
+        }
+        // An error of PromptLayer may quote the content.
+        let reason = match self.state {
+            State::Acked => "",
+            State::Leased | State::InDoubt => "forgotten while it was being sent",
+            State::Pending | State::Dead | State::Held => "forgotten before it was sent",
+        };
+        reason.clone_into(&mut self.last_error);
     }
 
     /// The stored form. The checksum covers the record's number too.

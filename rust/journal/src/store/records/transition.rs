@@ -91,6 +91,7 @@ impl<'t, 'e> Change<'t, 'e> {
         }
         let was_in_doubt = row.state == State::InDoubt;
         edit(&mut row);
+        row.settle_forgotten();
         if was_in_doubt && row.state != State::InDoubt {
             elsewhere::remove(self.txn, self.trees, seq)?;
         }
@@ -109,6 +110,12 @@ impl<'t, 'e> Change<'t, 'e> {
         *state = state.saturating_add_signed(by);
         if row.state == State::Pending && row.ended == CallEnd::No {
             self.counts.open = self.counts.open.saturating_add_signed(by);
+        }
+        if row.is_forgotten() {
+            self.counts.forgotten = self.counts.forgotten.saturating_add_signed(by);
+        }
+        if row.is_forgotten_unsent() {
+            self.counts.forgotten_unsent = self.counts.forgotten_unsent.saturating_add_signed(by);
         }
     }
 }

@@ -8,11 +8,13 @@ mod fault;
 mod layout;
 mod meta;
 mod source;
+mod unused;
 
 pub(crate) use fault::{Fault, MISSING};
 use layout::{BIG, HEADER, Nodes, OVERFLOW, Sizes, TREE, u16_at, u32_at, u64_at};
 use meta::{MAX_MAP, Meta, NO_PAGE, TreeInfo};
 pub(crate) use source::Source;
+pub(crate) use unused::clear_unused;
 
 /// A tree may be this deep: the cursors of LMDB have a stack of this size.
 const MAX_DEPTH: u16 = 32;

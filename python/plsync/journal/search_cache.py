@@ -1,4 +1,4 @@
-"""Remembers where a journal's calls were found, so that a test that runs again does not search again.
+"""Remembers where replay found a journal's calls, so that a test that runs again does not search again.
 
 The cache is one file per journal in the user's cache directory. It holds digests of requests and record ids. The
 user may remove it at any time. An entry is used only after its record was read and compared.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Collection
 from pathlib import Path
 from uuid import UUID
 
@@ -59,3 +60,26 @@ class SearchCache:
                 os.write(descriptor, orjson.dumps([search, number, record_id]) + b"\n")
             finally:
                 os.close(descriptor)
+
+    def remove(self, record_ids: Collection[str]) -> int:
+        """Remove the entries of records from the file, and return how many.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        removed = {key for key, record_id in self._ids.items() if record_id in record_ids}
+        if not removed:
+            return 0
+        self._ids = {key: record_id for key, record_id in self._ids.items() if key not in removed}
+        lines = [orjson.dumps([*key, record_id]) + b"\n" for key, record_id in self._ids.items()]
+        descriptor = open_own(self._path, write=True)
+        try:
+            # Overwritten before it is cut, so that the old bytes are not left in freed space.
+            os.write(descriptor, b"\n" * os.fstat(descriptor).st_size)
+            os.fsync(descriptor)
+            os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.write(descriptor, b"".join(lines))
+        finally:
+            os.close(descriptor)
+        return len(removed)
