@@ -570,6 +570,18 @@ class Store:
             JournalError: the disk has no room for the copy; nothing was changed.
         """
 
+    def backup(self, target: str) -> dict[str, Any]:
+        """Writes a checked copy of the journal to a new or empty directory.
+
+        Returns:
+            ``check`` (the fields of ``CheckReport``), ``bytes``, ``segments``, ``digest`` and ``skipped``.
+
+        Raises:
+            JournalFormatError: the directory exists and is not empty.
+            JournalLocked: another process makes a backup there.
+            JournalError: the disk has too little space, or the copy failed. No copy is left.
+        """
+
     def forget(self, record_ids: Sequence[bytes], request_ids: Sequence[int]) -> dict[str, Any]:
         """Removes the content of records from every file, and finishes a removal that was interrupted.
 

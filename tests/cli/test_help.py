@@ -55,6 +55,7 @@ OPTIONS = {
     "quota": {"--max-bytes", "--max-age", "--policy"},
     "compact": set(),
     "salvage": set(),
+    "backup": set(),
     "forget": (FILTERS - {"-n", "--limit"}) | {"--dry-run", "-y", "--yes", "--receipt"},
     "prompts": set(),
 }

@@ -17,6 +17,7 @@ import typer
 from plsync._common.paths import JOURNAL_VARIABLE
 from plsync.cli import options, output, prompts, usage_errors
 from plsync.cli.acks import acks
+from plsync.cli.backup import backup
 from plsync.cli.candidates import print_candidates
 from plsync.cli.check import check
 from plsync.cli.command_line import Command, CommandOfOne, Group
@@ -76,6 +77,7 @@ app.command("quota", cls=Command)(with_workspace(quota))
 app.command("compact", cls=Command)(with_workspace(compact))
 app.command("salvage", cls=Command)(salvage)
 app.command("forget", cls=Command)(with_workspace(forget))
+app.command("backup", cls=Command)(with_workspace(backup))
 app.add_typer(prompts.app, name="prompts")
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from plsync.journal.journal import Journal as Journal
     from plsync.journal.quota import Quota as Quota
     from plsync.journal.record import Record as Record
+    from plsync.journal.reports import BackupReport as BackupReport
     from plsync.journal.reports import CheckReport as CheckReport
     from plsync.journal.reports import CompactReport as CompactReport
     from plsync.journal.reports import IngestReport as IngestReport
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Ack",
+    "BackupReport",
     "CheckReport",
     "CompactReport",
     "Filters",
@@ -53,6 +55,7 @@ __getattr__, __dir__ = exports(
     __name__,
     {
         "Ack": "plsync.journal.acks",
+        "BackupReport": "plsync.journal.reports",
         "CheckReport": "plsync.journal.reports",
         "CompactReport": "plsync.journal.reports",
         "Filters": "plsync.journal.filters",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
@@ -15,7 +16,7 @@ from plsync.journal.forget import ForgetReceipt, chosen_ids, forget
 from plsync.journal.outbox import Outbox
 from plsync.journal.quota import Quota
 from plsync.journal.reader import JournalReader
-from plsync.journal.reports import CheckReport, CompactReport, IngestReport, Receipt, Stats
+from plsync.journal.reports import BackupReport, CheckReport, CompactReport, IngestReport, Receipt, Stats
 from plsync.journal.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -118,6 +119,30 @@ class Journal(JournalReader):
             JournalError: there is no room for the copy. The journal is unchanged.
         """
         return CompactReport(**self._store.compact())
+
+    def backup(self, target: str | os.PathLike[str]) -> BackupReport:
+        """Write a whole copy of the journal, while programs record and send.
+
+        The copy has every event that was recorded before the call. It is an ordinary journal: to restore it, use its
+        directory in place of the old one. It is checked before it gets its name, and has mode 0700.
+
+        >>> import tempfile
+        >>> from plsync import Journal
+        >>> with Journal.open(create=True) as journal:
+        ...     report = journal.backup(tempfile.mkdtemp())
+        >>> report.ok
+        True
+
+        Args:
+            target: the directory of the copy: missing, or empty.
+
+        Raises:
+            JournalFormatError: the directory exists and is not empty.
+            JournalLocked: another process makes a backup there.
+            JournalError: the disk has too little space, or the copy failed. No copy is left.
+        """
+        directory = os.path.abspath(os.fspath(target))
+        return BackupReport.from_dict(self._store.backup(directory), directory)
 
     def forget(self, *keys: str | int | UUID, dry_run: bool = False, **filters: Unpack[Filters]) -> ForgetReceipt:
         """Remove the content of records for good, from every file of the journal.

@@ -14,6 +14,7 @@ from plsync.journal.quota import Quota
 from plsync.journal.servers import LastRun, Server
 
 __all__ = [
+    "BackupReport",
     "CheckReport",
     "CompactReport",
     "Damage",
@@ -134,6 +135,52 @@ class CompactReport:
     def as_dict(self) -> dict[str, Any]:
         """The same names, JSON-able."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class BackupReport:
+    """The result of a backup."""
+
+    backup: str
+    """The directory of the copy."""
+    records: int
+    """Records in the copy."""
+    events: int
+    """Events of these records."""
+    bytes: int
+    """Bytes of the copy."""
+    segments: int
+    """Segments of the spool in the copy, whose events were not ingested."""
+    digest: str
+    """A hash of all entries of the store, which is the same for the journal and the copy."""
+    skipped: list[SkippedFile]
+    """Files of the spool that could not be read. The copy has no event of these files."""
+    problems: list[Problem]
+    """The damage that the check of the copy found: the journal has it, too."""
+
+    @classmethod
+    def from_dict(cls, found: dict[str, Any], target: str) -> BackupReport:
+        """The report of the store's dict."""
+        check = CheckReport.from_dict(found["check"])
+        return cls(
+            backup=target,
+            records=check.records,
+            events=check.events,
+            bytes=found["bytes"],
+            segments=found["segments"],
+            digest=found["digest"],
+            skipped=[SkippedFile(**item) for item in found["skipped"]],
+            problems=check.problems,
+        )
+
+    @property
+    def ok(self) -> bool:
+        """Whether the copy is whole and undamaged."""
+        return not (self.skipped or self.problems)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same names, JSON-able, and ``ok``."""
+        return asdict(self) | {"ok": self.ok}
 
 
 @dataclass(frozen=True, slots=True)

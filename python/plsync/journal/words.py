@@ -71,7 +71,8 @@ def result(record: Record) -> Result:
 
 def delivery(record: Record) -> Delivery:
     """Where a record is on its way to PromptLayer."""
-    return "dropped" if record.state in _DROPPABLE and (record.pruned or record.forgotten) else DELIVERY_OF_STATE[record.state]
+    is_empty = record.pruned or record.forgotten
+    return "dropped" if record.state in _DROPPABLE and is_empty else DELIVERY_OF_STATE[record.state]
 
 
 def delivery_word(record: Record) -> str:

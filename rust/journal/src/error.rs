@@ -35,6 +35,16 @@ pub enum Error {
     /// The path of a new journal exists already.
     #[error("{} exists", .0.display())]
     Exists(PathBuf),
+    /// The disk has too little space for a copy.
+    #[error("{} has {free} free bytes, and the copy needs {needed}", path.display())]
+    NoRoom {
+        /// A directory on the disk.
+        path: PathBuf,
+        /// Bytes of the copy.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
     /// The path is on a network file system.
     #[error("{} is on a network file system ({kind}), where a journal's locks and memory map cannot be trusted", path.display())]
     Network {

@@ -174,6 +174,11 @@ fn holds_foreign_files(journal: &Path) -> Result<Option<String>> {
     Ok(None)
 }
 
+/// Copies the marker, with the journal's id, into a copy of the journal.
+pub(crate) fn copy_marker(journal: &Path, copy: &Path) -> Result<()> {
+    fs::replace(&copy.join(MARKER), read_marker(journal, Access::Read)?.as_bytes())
+}
+
 /// The journal's own id, 32 hex digits.
 pub(crate) fn journal_id(journal: &Path) -> Result<String> {
     let text = read_marker(journal, Access::Read)?;

@@ -57,6 +57,7 @@ pub use state::{
     FrameKind, Lane, ParkedState, State,
 };
 pub use store::Store;
+pub use store::backup::{BackupReport, partial_path};
 pub use store::callbacks::{ClaimedCallback, DueSinks, FailedCallback, SinkBacklog};
 pub use store::check::{CheckReport, Problem};
 pub use store::db::compact::CompactReport;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::{Bench, assert_sound, raw, segments};
-use plsync_journal::{RecordId, Store};
+use plsync_journal::{RecordId, RequestId, Store};
 
 /// Records events of 1 KB, more than fit into the first segment.
 fn record(bench: &Bench, mut between: impl FnMut()) -> Vec<RecordId> {
@@ -54,6 +54,26 @@ fn a_journal_that_was_moved_away_is_made_again() {
     let aside = move_away(&bench);
     let ids = record(&bench, || ());
     assert_kept(&ids, [&aside, &bench.path]);
+}
+
+#[test]
+fn an_open_store_reads_and_writes_the_journal_that_replaced_its_own() {
+    let bench = Bench::new();
+    let first = bench.call("in both");
+    let store = bench.store();
+    let copy = bench.dir.path().join("copy");
+    store.backup(&copy).unwrap();
+    let lost = bench.call("after the backup");
+    store.ingest(true).unwrap();
+    move_away(&bench);
+    std::fs::rename(&copy, &bench.path).unwrap();
+    assert!(store.get(lost).unwrap().is_none());
+    let seq = store.get(first).unwrap().unwrap().seq;
+    assert_eq!(store.ack(&[(seq, RequestId(7))]).unwrap(), 1);
+    drop(store);
+    let reopened = Store::open(&bench.path, false).unwrap();
+    assert_eq!(reopened.by_request(RequestId(7)).unwrap(), [first]);
+    assert_sound(&reopened);
 }
 
 #[test]

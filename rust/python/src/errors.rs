@@ -28,9 +28,8 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
             (&classes.format, "nothing was changed; check --journal or PLSYNC_JOURNAL, or choose another path")
         }
         Error::Newer { .. } => (&classes.format, "nothing was changed; upgrade plsync"),
-        Error::Exists(_) => {
-            (&classes.format, "nothing was changed; a salvage makes a new directory: choose another path")
-        }
+        Error::Exists(_) => (&classes.format, "nothing was changed; choose a path that does not exist"),
+        Error::NoRoom { .. } => (&classes.journal, "nothing was changed; free some space, or choose another disk"),
         Error::Network { .. } => (
             &classes.journal,
             "nothing was changed; choose a path on a local disk (--journal or PLSYNC_JOURNAL), or set \

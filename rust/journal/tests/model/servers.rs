@@ -104,6 +104,12 @@ impl Model {
                     done.busy += 1;
                     continue;
                 }
+            }
+            if record.is_forgotten() {
+                done.pruned += 1;
+                continue;
+            }
+            if is_acked {
                 self.callbacks.retain(|(_, of), _| *of != seq);
                 self.acks.retain(|_, of| *of != seq);
                 if let Some(server) = self.servers.known.get_mut(&from) {
@@ -115,7 +121,6 @@ impl Model {
             shown.flags &= !FLAG_RENEWED;
             shown.last_error = "withdrawn".into();
             record.elsewhere = None;
-            record.settle_forgotten();
             done.records += 1;
         }
         done

@@ -39,6 +39,10 @@ impl Store {
         until_uninterrupted(py, || self.journal().compact())?.to_dict(py)
     }
 
+    fn backup<'py>(&self, py: Python<'py>, target: PathBuf) -> PyResult<Bound<'py, PyDict>> {
+        until_uninterrupted(py, || self.journal().backup(&target))?.to_dict(py)
+    }
+
     fn forget<'py>(
         &self,
         py: Python<'py>,

@@ -3,8 +3,9 @@
 //! A dict has the keys of the dataclass. A test compares the two, and the compiler compares the keys with the journal's structs.
 
 use plsync_journal::{
-    CheckReport, CompactReport, Damage, FORMAT, ForgetReport, ForgottenRecord, IngestReport, Millis, Problem, Quota,
-    SalvageReport, ServerStats, SinkBacklog, SkippedFile, State, Stats, UnreadableFile, Withdrawn, WriterInfo,
+    BackupReport, CheckReport, CompactReport, Damage, FORMAT, ForgetReport, ForgottenRecord, IngestReport, Millis,
+    Problem, Quota, SalvageReport, ServerStats, SinkBacklog, SkippedFile, State, Stats, UnreadableFile, Withdrawn,
+    WriterInfo,
 };
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -85,6 +86,10 @@ report!(ForgottenRecord { was_forgotten, is_running, events, labels, followups, 
     "state": state.name(),
 });
 report!(UnreadableFile { name, bytes });
+report!(BackupReport { bytes, segments, digest } except { check, skipped } with |py| {
+    "check": check.to_dict(py)?,
+    "skipped": dicts(py, skipped)?,
+});
 report!(CheckReport { frames, records, events, notes } except { problems } with |py| {
     "problems": dicts(py, problems)?,
 });

@@ -4,12 +4,13 @@
 //! rename. Appending continues meanwhile, because the spool is separate. Writers to the store wait, and then find the new one. A crash
 //! leaves either store whole.
 
+use std::fs::File;
 use std::path::Path;
 
 use heed::{CompactionOption, Env, WithoutTls};
 
 use super::env::open_copied_env;
-use super::files::remove;
+use super::files::{self, remove};
 use super::full_disk;
 use super::memory::MapTrimmer;
 use super::trees::Trees;
@@ -68,19 +69,30 @@ impl Store {
 /// Copies the environment, checks that the copy is complete, and syncs it.
 fn copy_into(env: &Env<WithoutTls>, trimmer: &MapTrimmer, target: &Path) -> Result<()> {
     fs::make_inner_dir(target)?;
-    let mut file = fs::create_new(&target.join("data.mdb"))?;
+    let file = files::create_data(target)?;
     let txn = env.read_txn()?;
     let trees = Trees::open(env, &txn)?;
-    trimmer.release_during(&txn, &trees, || env.copy_to_file(&mut file, CompactionOption::Enabled))?;
+    trimmer.release_during(&txn, &trees, || copy_data(env, &file))?;
     drop(txn);
-    let cleared = clear_unused(&file).map_err(Error::io("cannot write", target))?;
-    cleared.map_err(|Fault { page, reason }| Error::Damaged { path: target.to_path_buf(), page, reason })?;
-    file.sync_all().map_err(Error::io("cannot sync", target))?;
+    finish_copy(&file, target)?;
     let copy = open_copied_env(target)?;
     if lengths(&copy)? != lengths(env)? {
         return Err(Error::Internal("the compacted copy holds less than the store; the store was not changed"));
     }
     fs::sync_dir(target)
+}
+
+/// Copies the newest commit into an empty file, without free pages.
+pub(super) fn copy_data(env: &Env<WithoutTls>, file: &File) -> Result<()> {
+    let mut file = file.try_clone().map_err(heed::Error::Io)?;
+    Ok(env.copy_to_file(&mut file, CompactionOption::Enabled)?)
+}
+
+/// Removes old bytes from the pages of a copy, and syncs it.
+pub(super) fn finish_copy(file: &File, store: &Path) -> Result<()> {
+    let cleared = clear_unused(file).map_err(Error::io("cannot write", store))?;
+    cleared.map_err(|Fault { page, reason }| Error::Damaged { path: store.to_path_buf(), page, reason })?;
+    file.sync_all().map_err(Error::io("cannot sync", store))
 }
 
 fn lengths(env: &Env<WithoutTls>) -> Result<Vec<u64>> {

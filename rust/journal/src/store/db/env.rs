@@ -4,9 +4,11 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 use heed::{Env, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
 
+use super::compact;
 use super::files::{self, DATA};
 use super::full_disk;
 use super::memory::MapTrimmer;
@@ -32,6 +34,9 @@ const LIMITS: Limits =
 
 /// The smallest map to try, in bytes.
 const MIN_MAP: usize = 16 << 20;
+
+/// The time between two looks at a copy that begins.
+const POLL: Duration = Duration::from_millis(1);
 
 /// How often the journal's directory is listed in search of its store.
 const MAX_LISTINGS: u32 = 1000;
@@ -105,6 +110,38 @@ impl Db {
         })
     }
 
+    /// Copies the newest commit into a new data file in `store`, without free pages, and returns the result of `read` for the same commit.
+    /// Writers wait only until the copy has begun.
+    pub(crate) fn copy_snapshot<T>(
+        &self,
+        store: &Path,
+        mut read: impl FnMut(&RoTxn, &Trees) -> Result<T>,
+    ) -> Result<T> {
+        self.with(|opened| {
+            let writers = opened.env.write_txn()?;
+            if !self.is_current(opened)? {
+                return Ok(None);
+            }
+            let txn = opened.env.read_txn()?;
+            let file = files::create_data(store)?;
+            let mut writers = Some(writers);
+            let found = std::thread::scope(|scope| {
+                let copying = scope.spawn(|| compact::copy_data(&opened.env, &file));
+                // LMDB takes its snapshot before it writes the first byte. No commit came in between, so both snapshots are of one
+                // commit.
+                while !copying.is_finished() && file.metadata().is_ok_and(|found| found.len() == 0) {
+                    std::thread::sleep(POLL);
+                }
+                drop(writers.take());
+                let found = self.trimmer.release_during(&txn, &opened.trees, || read(&txn, &opened.trees));
+                copying.join().map_err(|_| Error::Internal("the thread that copies the store panicked"))??;
+                found
+            })?;
+            compact::finish_copy(&file, store)?;
+            Ok(Some(found))
+        })
+    }
+
     /// Verifies every page of the store. The snapshot of a read transaction keeps its pages in place meanwhile.
     pub(crate) fn verify_pages(&self) -> Result<()> {
         self.with(|opened| {
@@ -121,7 +158,10 @@ impl Db {
     /// Whether this is the newest store of the journal. Compactions remove stores in order, each after its successor is in place. So
     /// two checks suffice, even when a compaction runs in between.
     fn is_current(&self, opened: &Opened) -> Result<bool> {
-        Ok(!layout::has_store(&self.journal, opened.number + 1)? && layout::has_store(&self.journal, opened.number)?)
+        let is_newest =
+            !layout::has_store(&self.journal, opened.number + 1)? && layout::has_store(&self.journal, opened.number)?;
+        // A restored backup may be in the place of the journal.
+        Ok(is_newest && !opened.stamp.is_displaced())
     }
 
     /// Runs `work` on the newest store. `work` returns `None` when the store was replaced, and runs again.

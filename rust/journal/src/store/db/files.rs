@@ -18,6 +18,15 @@ fn lock_len(readers: u32) -> u64 {
     128 + 64 * u64::from(readers)
 }
 
+/// Makes the data file of a copy, in place of an unfinished one.
+pub(super) fn create_data(store: &Path) -> Result<File> {
+    let path = store.join(DATA);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("cannot remove", &path)(error)),
+        _ => gate::create_new(&path),
+    }
+}
+
 /// Makes the lock file of a store that no other process knows yet, filled with zeros.
 ///
 /// LMDB itself makes a sparse file, and writes to it through a map. On a full disk such a write ends the process by SIGBUS.

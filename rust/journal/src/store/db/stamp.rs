@@ -49,6 +49,11 @@ impl Stamp {
         opened.locked(|| opened.verify())
     }
 
+    /// Whether another file has the name of the data file by now.
+    pub(crate) fn is_displaced(&self) -> bool {
+        fs::is_displaced(&self.data, &self.path.join(DATA))
+    }
+
     fn open(store: &Path) -> Result<Self> {
         // A file with a second name is refused: a stamp sets the time of the file.
         files::check(store)?;
