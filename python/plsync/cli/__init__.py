@@ -76,8 +76,8 @@ app.command("check", cls=Command)(with_workspace(check))
 app.command("quota", cls=Command)(with_workspace(quota))
 app.command("compact", cls=Command)(with_workspace(compact))
 app.command("salvage", cls=Command)(salvage)
-app.command("forget", cls=Command)(with_workspace(forget))
 app.command("backup", cls=Command)(with_workspace(backup))
+app.command("forget", cls=Command)(with_workspace(forget))
 app.add_typer(prompts.app, name="prompts")
 
 

@@ -34,6 +34,9 @@ def backup(
     """Write a whole copy of the journal, while programs record and send.
 
     The copy is checked before it gets its name. Exits with 1 if it has damage.
+
+    Examples:
+        plsync backup /backups/today
     """
     with Journal.open(journal) as opened:
         with _bar(target, opened.stats().used_bytes):

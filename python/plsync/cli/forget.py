@@ -49,6 +49,11 @@ def forget(
     """Remove the content of records for good, and print a receipt.
 
     Ids, states and request ids stay. Exits with 3 if a file still has content.
+
+    Examples:
+        plsync forget 0199a3b2
+        plsync forget --tag customer-17 --dry-run
+        plsync forget --tag customer-17 --yes --receipt receipt.json
     """
     if bool(ids) == bool(filters):
         raise typer.BadParameter("pass ids or filters, and not both")
