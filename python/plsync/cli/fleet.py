@@ -188,7 +188,7 @@ class _WorkspaceThread:
         return self._thread.is_alive()
 
     def start(self) -> None:
-        """Start the thread, unless the system has none now."""
+        """Start the thread. Reports a system without a free thread."""
         try:
             self._thread.start()
         except RuntimeError as error:
