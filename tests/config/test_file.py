@@ -12,6 +12,7 @@ from plsync.config.keys import CommandKey, FileKey, VariableKey
 from plsync.config.workspaces import journal_of, unlisted_journals, workspace_of
 from plsync.errors import ConfigError
 from plsync.journal import Journal
+from tests.support.users import STRANGER, as_user, needs_root, public_directory
 
 
 @pytest.fixture
@@ -134,6 +135,30 @@ def test_only_a_named_file_must_exist(file: Path, tmp_path: Path, monkeypatch: p
     assert read_config() is None
     assert journal_of("a") == tmp_path / "data" / "journal-a"
     assert workspace_of("a").place is None
+
+
+@needs_root
+def test_the_closed_home_of_another_user_has_no_configuration() -> None:
+    def look(home: Path) -> object:
+        os.environ.update(HOME=str(home), XDG_CONFIG_HOME=str(home / ".config"))
+        os.environ.pop("PLSYNC_CONFIG", None)
+        return read_config()
+
+    with public_directory() as directory:
+        closed = directory / "closed"
+        (closed / ".config" / "plsync").mkdir(parents=True)
+        (closed / ".config" / "plsync" / "config.toml").write_text("[workspaces.a]")
+        closed.chmod(0o700)
+        own = directory / "own"
+        (own / ".config" / "plsync").mkdir(parents=True)
+        os.chown(own / ".config", STRANGER, STRANGER)
+        (own / ".config").chmod(0)
+        assert as_user(STRANGER, lambda: look(closed)) is None
+        assert as_user(STRANGER, lambda: look(Path("/dev/null"))) is None
+        # A directory of this user that is closed by mistake hides a configuration.
+        error = as_user(STRANGER, lambda: look(own))
+        assert isinstance(error, ConfigError)
+        assert "Permission denied" in str(error)
 
 
 def test_a_workspace_that_is_not_listed_is_recorded_and_not_sent(file: Path, tmp_path: Path) -> None:

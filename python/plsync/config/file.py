@@ -8,27 +8,23 @@ from __future__ import annotations
 import os
 import re
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from plsync._common.files import admit_directory, read_named
-from plsync._common.paths import JOURNAL_VARIABLE, workspace_journal
+from plsync._common.paths import workspace_journal
 from plsync.config.keys import CommandKey, FileKey, KeySource, VariableKey
+from plsync.config.location import CONFIG_VARIABLE, config_path, is_absent, version_of
 from plsync.errors import ConfigError
 
-__all__ = ["CONFIG_VARIABLE", "Config", "Workspace", "is_workspace_name", "read_config"]
-
-CONFIG_VARIABLE: Final = "PLSYNC_CONFIG"
+__all__ = ["Config", "Workspace", "is_workspace_name", "read_config"]
 
 _LARGEST: Final = 1 << 20
 # Each workspace has a thread, an open store and a file watch in `plsync run`.
 _MOST_WORKSPACES: Final = 64
 _LONGEST_COMMAND: Final = 600.0
-# Seconds after which the time of a file shows every later change.
-_SETTLED: Final = 2.0
 # A name is a part of a file's name, on file systems that fold cases too.
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -92,10 +88,10 @@ def read_config() -> Config | None:
     Raises:
         ConfigError: the file cannot be read, or has an unknown field or a wrong value.
     """
-    path, is_named = _path()
-    if path is None:
+    path, is_named = config_path()
+    if path is None or (not is_named and is_absent(path)):
         return None
-    version = _version(path)
+    version = version_of(path)
     kept_version, kept = _kept[0]
     if version is not None and version == kept_version:
         return kept
@@ -106,21 +102,6 @@ def read_config() -> Config | None:
 
 # The last file that was read. A program may make a handler for each request.
 _kept: list[tuple[tuple[object, ...] | None, Config | None]] = [(None, None)]
-
-
-def _version(path: Path) -> tuple[object, ...] | None:
-    """A value that changes with the file and with the paths in it; None for a file that has just changed."""
-    try:
-        found = os.stat(path)
-        above = os.stat(path.parent)
-        journal = os.path.abspath(os.environ.get(JOURNAL_VARIABLE, ""))
-    except OSError:
-        return None
-    # A second change within a tick of the file system's clock shows in no time.
-    if abs(time.time() - found.st_mtime) < _SETTLED:
-        return None
-    changed = (found.st_mtime_ns, found.st_ctime_ns, above.st_ctime_ns)
-    return (path, found.st_dev, found.st_ino, found.st_size, *changed, journal, os.environ.get("HOME"))
 
 
 def _read(path: Path, is_named: bool) -> Config | None:
@@ -139,20 +120,6 @@ def _read(path: Path, is_named: bool) -> Config | None:
             f"the configuration file {path} cannot be used ({refused}{error.strerror or error}); nothing was changed"
         ) from error
     return _parsed(path, content)
-
-
-def _path() -> tuple[Path | None, bool]:
-    """The file, or None for no file; and whether ``PLSYNC_CONFIG`` names it."""
-    if named := os.environ.get(CONFIG_VARIABLE):
-        if named == os.devnull:
-            return None, True
-        return Path(os.path.abspath(os.path.expanduser(named))), True
-    import platformdirs  # noqa: PLC0415 - a program that uses no workspace must not pay for this import
-
-    try:
-        return platformdirs.user_config_path("plsync", appauthor=False) / "config.toml", False
-    except (RuntimeError, KeyError, OSError):  # of an account without a home
-        return None, False
 
 
 def _parsed(path: Path, content: bytes) -> Config:
