@@ -440,6 +440,14 @@ class FailedFollowUp:
 # --- the store ---
 
 @final
+class TextSearch:
+    """A search for a text in stored bodies: simple Unicode case folding, in NFC, with the escapes of JSON."""
+
+    def __new__(cls, text: str) -> Self: ...
+    def is_in(self, body: bytes) -> bool:
+        """Whether a body contains the text."""
+
+@final
 class Store:
     """An open journal: LMDB and the spool directory. Thread-safe. Stores of one path share one environment.
 
@@ -482,6 +490,14 @@ class Store:
             limit: the maximum number of ids.
         """
 
+    def ids_ending_with(self, digits: str, limit: int = 2) -> list[bytes]:
+        """Up to ``limit`` record ids whose hex form ends with these digits, newest first. Reads all ids.
+
+        Args:
+            digits: lower-case hex digits, at most 32.
+            limit: the maximum number of ids.
+        """
+
     def by_label(self, kind: str, value: bytes, limit: int = 100) -> list[bytes]:
         """The ids of up to ``limit`` records with a label, newest first.
 
@@ -500,30 +516,66 @@ class Store:
     def query(
         self,
         *,
-        labels: Sequence[tuple[str, bytes]] = (),
-        states: Sequence[int] | None = None,
-        ended: Sequence[int] | None = None,
-        since: int | None = None,
-        until: int | None = None,
-        text: str | None = None,
         before: bytes | None = None,
         after: bytes | None = None,
         oldest_first: bool = False,
         limit: int = 100,
+        labels: Sequence[tuple[str, bytes]] = (),
+        any_labels: Sequence[Sequence[tuple[str, bytes]]] = (),
+        states: Sequence[int] | None = None,
+        ended: Sequence[int] | None = None,
+        lanes: Sequence[int] | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        text: str | None = None,
+        start_texts: Sequence[str] | None = None,
+        min_elapsed: int | None = None,
     ) -> list[Row]:
         """A page of records, ordered by start time.
 
         Args:
-            labels: pairs of kind and value; a record must have all of them.
-            states, ended: numbers of which a record must have one.
-            since, until: start times in ms since the epoch; ``since`` is inclusive and ``until`` is exclusive.
-            text: a substring of the stored JSON bodies; the case of ASCII letters is ignored.
             before, after: record ids, exclusive, for paging.
             oldest_first: the order.
             limit: the maximum number of records.
+            labels: pairs of kind and value; a record must have all of them.
+            any_labels: groups of such pairs; a record must have one of each group.
+            states, ended, lanes: numbers of which a record must have one.
+            since, until: start times in ms since the epoch; ``since`` is inclusive and ``until`` is exclusive.
+            text: a text in a stored JSON body, by the rules of :class:`TextSearch`.
+            start_texts: texts, all of which the body of the start must contain, by the same rules.
+            min_elapsed: the least duration in ns. Records of a shorter or unknown duration may be returned, too.
 
         Raises:
             ValueError: an unknown number, or a label kind that is not one character.
+            TypeError: an unknown condition.
+        """
+
+    def count(
+        self,
+        at_most: int,
+        *,
+        labels: Sequence[tuple[str, bytes]] = (),
+        any_labels: Sequence[Sequence[tuple[str, bytes]]] = (),
+        states: Sequence[int] | None = None,
+        ended: Sequence[int] | None = None,
+        lanes: Sequence[int] | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        text: str | None = None,
+        start_texts: Sequence[str] | None = None,
+        min_elapsed: int | None = None,
+    ) -> int | None:
+        """The number of records that meet these conditions; None if it takes more than ``at_most`` reads, or bodies.
+
+        Raises:
+            ValueError, TypeError: as :meth:`query`.
+        """
+
+    def label_values(self, kind: str, limit: int) -> list[bytes]:
+        """Up to ``limit`` values of the labels of a kind (see :meth:`by_label`), each once.
+
+        Raises:
+            ValueError: ``kind`` is not one character.
         """
 
     def follow(self, seq: int, limit: int = 100) -> list[Row]:

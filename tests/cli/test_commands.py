@@ -86,11 +86,15 @@ def test_no_line_is_wider_than_the_terminal(writer: SpoolWriter, path: Path) -> 
         assert max(map(len, lines)) == columns
 
 
-def test_list_prints_a_note_when_there_may_be_more_records(writer: SpoolWriter, path: Path) -> None:
+def test_list_prints_a_note_when_there_are_more_records(writer: SpoolWriter, path: Path) -> None:
     for number in range(3):
         writer.call("a", "b", at=T + number)
-    assert "2 records shown; there may be more" in run(path, "list", "-n", "2").stderr
-    assert run(path, "list", "-n", "4").stderr == ""
+    note = "2 of 3 records shown: -n all shows all, --until shows older records\n"
+    assert run(path, "list", "-n", "2").stderr == run(path, "list", "-n", "2", "--json").stderr == note
+    assert "2 records shown; there are more" in run(path, "list", "-n", "2", "--text", "a").stderr
+    for every in ("3", "4", "0", "all"):
+        done = run(path, "list", "-n", every)
+        assert (done.stderr, len(done.stdout.splitlines())) == ("", 4)
 
 
 @pytest.mark.parametrize(

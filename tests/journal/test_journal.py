@@ -362,10 +362,16 @@ def varied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journal]:
             "params": {"model": f"m{number % 2}"},
         }
         start |= {"run_id": RUN} if number % 5 == 0 else {}
+        start |= {"parent_run_id": RUN} if number % 8 == 0 else {}
+        start |= {"metadata": METADATA[number % len(METADATA)]}
         record_id = writer.start(start, at=T + number, tags=[f"t{number % 3}", "all"])
         if number % 7:
             ended = ("ok", "error", "partial")[number % 3]
-            writer.end(record_id, {"llm_output": {"word": f"W{number % 3}"}}, ended=ended, flags=CACHED)
+            end = {
+                "llm_output": {"word": f"W{number % 3} Ü{number % 2}", "elapsed": 9},
+                "elapsed": number * 100_000_000,
+            }
+            writer.end(record_id, end, ended=ended, flags=CACHED)
     with Journal.open(path) as journal:
         leased = lease(journal, 10)
         journal.outbox.ack([(record.seq, record.seq) for record in leased[:5]])
@@ -374,18 +380,33 @@ def varied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journal]:
     writer.close()
 
 
+METADATA: list[dict[str, Any]] = [
+    {"thread_id": "conversation", "user": 42},
+    {"session_id": 17, "user": "42", "flag": True},
+    {"thread_id": None, "conversation_id": "17", "user": "Jörg", "flag": None},
+    {"user": 42.0, "ratio": 0.5, "flag": "true"},
+]
 MOMENTS = st.none() | st.integers(-2, 32).map(lambda offset: at(T + offset))
 FILTERS = st.fixed_dictionaries(
     {},
     optional={
         "tag": st.lists(st.sampled_from(["t0", "t1", "t2", "all", "none"]), max_size=2),
-        "model": st.sampled_from([None, "m0", "m1", "/dir/m1"]),
+        "model": st.sampled_from([None, "m0", "m1", "/dir/m1", "m*", "?1", "no*"]),
         "state": st.lists(st.sampled_from(STATES), max_size=2),
         "status": st.lists(st.sampled_from(STATUSES), max_size=2),
         "since": MOMENTS,
         "until": MOMENTS,
-        "text": st.sampled_from([None, "prompt 1", "w2", "WORD", "no"]),
+        "text": st.sampled_from([None, "prompt 1", "w2", "WORD", "no", "ü1", "Ü0"]),
         "run_id": st.sampled_from([None, RUN]),
+        "run": st.sampled_from([None, RUN]),
+        "thread": st.sampled_from([None, "conversation", "17", "no"]),
+        "metadata": st.none()
+        | st.dictionaries(
+            st.sampled_from(["user", "flag", "ratio", "no"]),
+            st.sampled_from([42, "42", "42.0", "Jörg", True, "true", None, "null", 0.5, "5e-1", "no"]),
+            max_size=2,
+        ),
+        "slower": st.sampled_from([None, timedelta(), timedelta(seconds=1), timedelta(seconds=5)]),
     },
 )
 

@@ -49,6 +49,7 @@ class SpoolWriter:
         if isinstance(body, dict):
             body = {"v": 1, "t": at * 1_000_000, "tags": tags or [], **body}
             labels += [(b"r", UUID(body["run_id"]).bytes)] if body.get("run_id") else []
+            labels += [(b"p", UUID(body["parent_run_id"]).bytes)] if body.get("parent_run_id") else []
             labels += [(b"m", body["params"]["model"].encode())] if body.get("params") else []
             labels += [(b"s", body.pop("sink").encode())] if body.get("sink") else []
             body = orjson.dumps(body)

@@ -29,16 +29,19 @@ def export(
     ],
     append: Annotated[bool, typer.Option("--append", help="Add to an existing recording.")] = False,
     filters: Filters,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All records of the journal; excludes filters, ids and -n.")
+    ] = False,
     limit: Annotated[
         int | None,
-        typer.Option("-n", "--limit", parser=options.number(1), metavar="N", help="Only the newest N records."),
+        typer.Option("-n", "--limit", metavar="N", parser=options.parse_limit, help="Only the newest N records."),
     ] = None,
     json: options.Json = False,
     journal: options.Journal = None,
 ) -> None:
     """Write records to a recording that tests can replay: a failure in the field becomes a test.
 
-    Oldest calls first. Skips records without a complete request and answer.
+    Oldest calls first. Skips records without a complete request and answer. Exits with 1 if it wrote no call.
     With --json: the numbers of written and skipped records.
 
     Examples:
@@ -50,6 +53,8 @@ def export(
 
     if ids and (filters or limit is not None):
         raise typer.BadParameter("ids and filters exclude each other; pass one of them")
+    if everything and (ids or filters or limit is not None):
+        raise typer.BadParameter("--all excludes ids, filters and -n; leave out one of them")
     with Journal.open(journal) as opened:
         if ids:
             chosen: Iterable[Record] = map(opened.get, ids)
@@ -67,3 +72,5 @@ def export(
         print_note("no record with a complete answer matches; nothing was written: `plsync list` shows all records")
     if report.skipped:
         print_note(f"{humanize.count(report.skipped, 'record')} skipped: unfinished, cancelled, or without content")
+    if not report.calls:
+        raise typer.Exit(1)

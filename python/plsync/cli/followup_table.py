@@ -26,14 +26,14 @@ _MOST_PAYLOAD: Final = 100
 _ID_DIGITS: Final = 12
 
 
-def find_follow_ups(journal: Journal, word: str, filters: Filters, limit: int) -> Iterator[FollowUp]:
+def find_follow_ups(journal: Journal, word: str, filters: Filters, limit: int | None) -> Iterator[FollowUp]:
     """The follow-ups of a state whose records pass every filter, the newest record first.
 
     Args:
         journal: the journal.
         word: a key of :data:`FOLLOW_UP_STATES`.
         filters: filters of records. A request without a record passes no filter.
-        limit: the maximum number.
+        limit: the maximum number; None for all.
     """
     found = 0
     for followup in journal.followups.by_state(FOLLOW_UP_STATES[word], limit=None if filters else limit):

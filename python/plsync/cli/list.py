@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import Annotated
 
 import typer
@@ -10,12 +12,17 @@ import typer
 from plsync.cli import options
 from plsync.cli.followup_table import FOLLOW_UP_STATES, find_follow_ups, follow_up_lines
 from plsync.cli.output import print_json, print_lines, print_note, stdout_console
-from plsync.cli.record_table import table_lines
-from plsync.journal.filters import Filters
+from plsync.cli.record_table import Table
+from plsync.journal.filters import Filters, names_model
 from plsync.journal.followups import FollowUp
 from plsync.journal.journal import Journal
+from plsync.journal.record import Record
 
 __all__ = ["list_records"]
+
+# A count that reads more records than this costs more time than the list.
+_COUNTED = 20_000
+_MOST_MODELS = 20
 
 
 def parse_follow_ups(value: str) -> str:
@@ -64,24 +71,29 @@ def list_records(
                 raise typer.BadParameter("--follow-ups lists the newest first: leave out --oldest-first")
             _list_follow_ups(find_follow_ups(opened, follow_ups, filters, limit), follow_ups, limit, json=json)
             return
-        page = opened.records(limit=limit, oldest_first=oldest_first, **filters)
-        if json:
-            for record in page:
-                print_json(record.as_dict())
+        # One more record shows whether the list is cut.
+        found = opened.records(limit=None if limit is None else limit + 1, oldest_first=oldest_first, **filters)
+        first = next(found, None)
+        if first is None:
+            print_note(_nothing(opened, filters))
             return
-        records = list(page)
-        if records:
-            console = stdout_console()
-            print_lines(console, table_lines(opened, records, console.width))
-        elif filters:
-            print_note("no record matches; `plsync list` without filters shows the newest records")
-        else:
-            print_note(f"the journal {opened.path} is empty; attach PromptLayerCallbackHandler to a model and call it")
-        if records and len(records) == limit:
-            print_note(f"{limit} records shown; there may be more: -n shows more, --until shows older records")
+        page = chain([first], found)
+        _print(opened, islice(page, limit), as_json=json)
+        if next(page, None) is not None:
+            print_note(_cut(opened, limit, filters, oldest_first=oldest_first))
 
 
-def _list_follow_ups(followups: Iterable[FollowUp], word: str, limit: int, *, json: bool) -> None:
+def _print(journal: Journal, records: Iterator[Record], *, as_json: bool) -> None:
+    if as_json:
+        for record in records:
+            print_json(record.as_dict())
+        return
+    console = stdout_console()
+    is_full = not console.is_terminal and "COLUMNS" not in os.environ
+    print_lines(console, Table.lines_of(records, console.width, journal.last_seq(), is_full=is_full))
+
+
+def _list_follow_ups(followups: Iterable[FollowUp], word: str, limit: int | None, *, json: bool) -> None:
     if json:
         for followup in followups:
             print_json(followup.as_dict())
@@ -93,3 +105,24 @@ def _list_follow_ups(followups: Iterable[FollowUp], word: str, limit: int, *, js
     print_lines(console, follow_up_lines(found, console.width))
     if len(found) == limit:
         print_note(f"{limit} follow-ups shown; there may be more: -n shows more")
+
+
+def _cut(journal: Journal, shown: int | None, filters: Filters, *, oldest_first: bool) -> str:
+    total = journal.count(at_most=_COUNTED, **filters)
+    of = f"{shown:,} records shown; there are more" if total is None else f"{shown:,} of {total:,} records shown"
+    further = "--since shows newer records" if oldest_first else "--until shows older records"
+    return f"{of}: -n all shows all, {further}"
+
+
+def _nothing(journal: Journal, filters: Filters) -> str:
+    if not filters:
+        return f"the journal {journal.path} is empty; attach PromptLayerCallbackHandler to a model and call it"
+    if (model := filters.get("model")) and not any(names_model(model, name) for name in journal.models()):
+        return f"no record matches; {_models(journal.models())}"
+    return "no record matches; `plsync list` without filters shows the newest records"
+
+
+def _models(names: Iterable[str]) -> str:
+    shown = list(names)
+    more = f" and {len(shown) - _MOST_MODELS:,} more" if len(shown) > _MOST_MODELS else ""
+    return f"models there are: {', '.join(shown[:_MOST_MODELS])}{more}" if shown else "no record names a model"

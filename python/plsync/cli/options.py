@@ -7,9 +7,10 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, time, timedelta, timezone
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, cast, get_args
+from uuid import UUID
 
 import typer
 
@@ -24,6 +25,9 @@ __all__ = ["Journal", "Json", "Limit", "OldestFirst", "Workspace", "filtered"]
 _N = TypeVar("_N", int, float)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGO: Final = re.compile(r"(\d{1,6})([smhdw])")
+_DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h)")
+_DURATION_UNITS: Final = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours"}
+_WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _STATES: Final = ", ".join(get_args(StateName))
 _STATUSES: Final = ", ".join(get_args(StatusName))
 
@@ -66,7 +70,9 @@ def parse_interval(value: str) -> timedelta:
 
 
 def parse_time(value: str) -> datetime:
-    """A time with a zone: ISO 8601, local without a zone, or an age such as ``2h`` or ``3d``.
+    """A time with a zone: ISO 8601, local without a zone, an age such as ``2h`` or ``3d``, or the name of a day.
+
+    A day is its midnight in local time: ``today``, ``yesterday``, or a day of the last week such as ``monday``.
 
     Raises:
         BadParameter: the value is neither.
@@ -76,12 +82,84 @@ def parse_time(value: str) -> datetime:
             return datetime.now().astimezone() - parse_interval(value)
         except OverflowError:  # a time before year 1
             return datetime.min.replace(tzinfo=timezone.utc)
+    if (midnight := _midnight(value.strip().lower())) is not None:
+        return midnight
     try:
         # Python 3.10 does not parse a Z.
         at = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", value))
         return at if at.tzinfo else at.astimezone()
     except (ValueError, OverflowError, OSError):
-        raise bad_value(value, "choose a time such as 2026-05-01T12:30, or an age such as 90s, 2h or 3d") from None
+        raise bad_value(
+            value, "choose a time such as 2026-05-01T12:30, an age such as 90s, 2h or 3d, or a day such as yesterday"
+        ) from None
+
+
+def _midnight(name: str) -> datetime | None:
+    """The midnight at which a day with this name began; None for another text."""
+    today = datetime.now().date()
+    if name in ("today", "yesterday"):
+        days = ("today", "yesterday").index(name)
+    elif name in _WEEKDAYS:
+        days = (today.weekday() - _WEEKDAYS.index(name)) % 7
+    else:
+        return None
+    # The offset of local time may have changed since.
+    return datetime.combine(today - timedelta(days=days), time()).astimezone()
+
+
+def parse_limit(value: str) -> int | None:
+    """A number of records; None, for all of them, from ``0`` and ``all``."""
+    return parse_count(value) or None
+
+
+def parse_count(value: str) -> int | None:
+    """A number of records, which may be 0; None, for all of them, from ``all``.
+
+    Raises:
+        BadParameter: the value is neither.
+    """
+    text = str(value).strip().lower()
+    if text == "all":
+        return None
+    if not text.isdecimal():
+        raise bad_value(value, "choose a number of records, or all")
+    return int(text)
+
+
+def parse_metadata(value: str) -> str:
+    """A key of the metadata and its value, as ``KEY=VALUE``.
+
+    Raises:
+        BadParameter: the text has no ``=``.
+    """
+    key, equals, _ = parse_text(value).partition("=")
+    if not key or not equals:
+        raise bad_value(value, "choose a key and a value, such as user_id=42")
+    return value
+
+
+def parse_duration(value: str) -> timedelta:
+    """A duration of a call such as ``2s``, ``500ms``, ``1.5s`` or ``2m``.
+
+    Raises:
+        BadParameter: the value is not a duration.
+    """
+    found = _DURATION.fullmatch(value)
+    if found is None:
+        raise bad_value(value, "choose a duration such as 500ms, 2s, 1.5s or 3m")
+    return timedelta(**{_DURATION_UNITS[found[2]]: float(found[1])})
+
+
+def parse_run(value: str) -> str:
+    """A run id of LangChain.
+
+    Raises:
+        BadParameter: the value is not a whole id.
+    """
+    try:
+        return str(UUID(value))
+    except ValueError:
+        raise bad_value(value, "choose a run id of 32 hex digits; `plsync show ID` prints it") from None
 
 
 def parse_state(value: str) -> str:
@@ -140,6 +218,8 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
     def run(**values: Any) -> None:
         chosen = {name: values.pop(name) for name in _FILTERS}
         given = {name: value for name, value in chosen.items() if value not in (None, [])}
+        if "metadata" in given:
+            given["metadata"] = dict(pair.split("=", 1) for pair in given["metadata"])
         command(**values, filters=cast("Filters", given))
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -181,7 +261,12 @@ Workspace = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
-Limit = Annotated[int, typer.Option("-n", "--limit", parser=number(0), metavar="N", help="Show at most N records.")]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "-n", "--limit", metavar="N", parser=parse_limit, help="Show at most N records; 0 or all: all of them."
+    ),
+]
 OldestFirst = Annotated[bool, typer.Option("--oldest-first", help="Show the oldest records first.")]
 
 _FILTERS: Final[dict[str, Any]] = {
@@ -208,13 +293,36 @@ _FILTERS: Final[dict[str, Any]] = {
             help=f"Only records that are {', '.join(words.DELIVERIES)}.",
         ),
     ],
+    "thread": Annotated[
+        str | None,
+        typer.Option("--thread", metavar="ID", parser=parse_text, help="Only calls of this conversation (thread_id)."),
+    ],
+    "run": Annotated[
+        str | None,
+        typer.Option("--run", metavar="ID", parser=parse_run, help="Only calls with this run id, or made by this run."),
+    ],
+    "metadata": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metadata",
+            metavar="KEY=VALUE",
+            parser=parse_metadata,
+            help="Only calls with this value in their metadata; repeat it to require several.",
+        ),
+    ],
+    "slower": Annotated[
+        timedelta | None,
+        typer.Option(
+            "--slower", metavar="TIME", parser=parse_duration, help="Only calls that took longer: 500ms, 2s, 3m."
+        ),
+    ],
     "since": Annotated[
         datetime | None,
         typer.Option(
             "--since",
             metavar="TIME",
             parser=parse_time,
-            help="Only calls since this time: ISO 8601, or an age: 3d.",
+            help="Only calls since this time: ISO 8601, an age such as 3d, today, yesterday, monday.",
         ),
     ],
     "until": Annotated[

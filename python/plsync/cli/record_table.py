@@ -1,8 +1,15 @@
-"""Records as a table, for ``list`` and ``tail``."""
+"""Records as a table, for ``list`` and ``tail``.
+
+The width goes to the input. A terminal gets no empty column. While the input has too little room, columns are dropped
+or shortened in the order of :data:`_STEPS`. A pipe gets every column, and whole times.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from itertools import chain, islice
 from typing import Final
 
 from rich.text import Text
@@ -10,62 +17,168 @@ from rich.text import Text
 from plsync.cli import humanize
 from plsync.cli.output import one_line
 from plsync.journal.events.facts import short_model
-from plsync.journal.journal import Journal
 from plsync.journal.record import Record
+from plsync.journal.short_ids import end_length, short_end
 
-__all__ = ["table_lines"]
+__all__ = ["Table", "tail_table"]
 
-# Name, greatest width, and whether a narrow terminal shows the column. The input takes the remaining width.
-_COLUMNS: Final = (
-    ("ID", 36, True),
-    ("STARTED", 19, True),
-    ("MODEL", 24, True),
-    ("RESULT", 16, True),
-    ("DELIVERY", 20, True),
-    ("TOOK", 12, False),
-    ("TOKENS", 14, False),
-    ("TAGS", 24, False),
-    ("INPUT", 200, True),
-)
-_WIDE: Final = 110
+_GAP: Final = "  "
+_INPUT: Final = "INPUT"
+_STARTED: Final = "STARTED"
+# The room that the input gets at least.
+_LEAST_INPUT: Final = 30
+# The first records decide the widths of a list. Later records are cut to these widths.
+_MEASURED: Final = 1000
 _NARROW_MODEL: Final = 12
+_LONG, _NO_YEAR, _NO_SECONDS = "%Y-%m-%d %H:%M:%S", "%m-%d %H:%M:%S", "%m-%d %H:%M"
+_TODAY: Final = "%H:%M:%S"
+
+# The greatest width of a column, and its width in `tail`.
+_WIDTHS: Final = {
+    "ID": (36, 7),
+    _STARTED: (19, 14),
+    "MODEL": (24, 18),
+    "RESULT": (21, 11),
+    "DELIVERY": (24, 0),
+    "TOOK": (12, 10),
+    "TOKENS": (14, 12),
+    "TAGS": (24, 16),
+    _INPUT: (200, 200),
+}
 
 
-def table_lines(journal: Journal, records: Sequence[Record], width: int) -> Iterator[Text]:
-    """A heading, then one line per record. Columns fit these records; no line is longer than ``width``."""
-    table = [[Text(name, style="bold") for name, _, _ in _COLUMNS], *(_cells(journal, record) for record in records)]
-    is_wide = width >= _WIDE
-    for row in table[1:] if not is_wide else []:
-        row[1] = row[1][5:]  # the year
-        row[2].truncate(_NARROW_MODEL, overflow="ellipsis")
-    columns = [
-        _padded([row[number] for row in table], widest)
-        for number, (_, widest, stays) in enumerate(_COLUMNS)
-        if stays or is_wide
-    ]
-    for cells in zip(*columns, strict=True):
-        line = Text("  ").join(cells)
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The widths of the columns, and the form of times that are not of today."""
+
+    widths: dict[str, int]
+    times: str = _LONG
+
+    def without(self, name: str) -> _Layout:
+        return replace(self, widths={column: width for column, width in self.widths.items() if column != name})
+
+    def narrowed(self, name: str, width: int) -> _Layout:
+        return replace(self, widths={**self.widths, name: min(width, self.widths[name])})
+
+    def with_times(self, form: str) -> _Layout:
+        width = len(datetime(2000, 1, 1).strftime(form))
+        return replace(self.narrowed(_STARTED, width), times=form)
+
+
+# The steps that make room for the input, one after the other.
+_STEPS: Final[tuple[tuple[str, Callable[[_Layout], _Layout]], ...]] = (
+    ("TAGS", lambda layout: layout.without("TAGS")),
+    ("TOKENS", lambda layout: layout.without("TOKENS")),
+    ("TOOK", lambda layout: layout.without("TOOK")),
+    (_STARTED, lambda layout: layout.with_times(_NO_YEAR)),
+    (_STARTED, lambda layout: layout.with_times(_NO_SECONDS)),
+    (_STARTED, lambda layout: layout.without(_STARTED)),
+    ("MODEL", lambda layout: layout.narrowed("MODEL", _NARROW_MODEL)),
+    ("MODEL", lambda layout: layout.without("MODEL")),
+    ("DELIVERY", lambda layout: layout.without("DELIVERY")),
+    ("RESULT", lambda layout: layout.without("RESULT")),
+)
+
+
+class Table:
+    """The lines of a table. None is longer than the width."""
+
+    def __init__(self, layout: _Layout, width: int, records: int, *, is_full: bool) -> None:
+        """Use :meth:`lines_of` or :func:`tail_table`."""
+        self._layout = layout
+        self._width = width
+        self._records = records
+        self._is_full = is_full
+        self._today = datetime.now().astimezone().date()
+
+    @classmethod
+    def lines_of(cls, records: Iterable[Record], width: int, total: int, *, is_full: bool) -> Iterator[Text]:
+        """A heading, then one line per record, in columns that fit the first thousand records.
+
+        Args:
+            records: the records; read as the lines are.
+            width: the greatest length of a line.
+            total: the number of records in the journal, for their short ids.
+            is_full: every column and whole times, as programs want them.
+        """
+        rest = iter(records)
+        measured = list(islice(rest, _MEASURED))
+        table = cls(_Layout({}), width, total, is_full=is_full)
+        table._layout = table._fitting(measured)
+        yield table.heading()
+        for record in chain(measured, rest):
+            yield table.line(record)
+            record.drop_parsed()
+
+    def heading(self) -> Text:
+        """The names of the columns."""
+        return self._joined([Text(name, style="bold") for name in self._layout.widths])
+
+    def line(self, record: Record) -> Text:
+        """The line of a record."""
+        return self._joined([self._cell(name, record) for name in self._layout.widths])
+
+    def _fitting(self, records: Sequence[Record]) -> _Layout:
+        widths = {}
+        for name, (widest, _) in _WIDTHS.items():
+            cells = [self._cell(name, record).cell_len for record in records]
+            if any(cells) or self._is_full:
+                widths[name] = min(widest, max([len(name), *cells]))
+        layout = _Layout(widths)
+        return layout if self._is_full else _narrowed(layout, self._width, min(_LEAST_INPUT, widths.get(_INPUT, 0)))
+
+    def _cell(self, name: str, record: Record) -> Text:
+        if name == "ID":
+            return Text(short_end(record.id, self._records), style="yellow")
+        if name == _STARTED:
+            return Text(self._time(record.started_at.astimezone()))
+        return _CELLS[name](record)
+
+    def _time(self, at: datetime) -> str:
+        return at.strftime(_TODAY if self._is_today(at.date()) else self._layout.times)
+
+    def _is_today(self, day: date) -> bool:
+        return not self._is_full and day == self._today
+
+    def _joined(self, cells: list[Text]) -> Text:
+        for cell, (name, width) in zip(cells, self._layout.widths.items(), strict=True):
+            # A cut id would name no record.
+            cell.truncate(max(width, cell.cell_len) if name == "ID" else width, overflow="ellipsis", pad=True)
+        line = Text(_GAP).join(cells)
         line.rstrip()
-        line.truncate(width, overflow="ellipsis")
-        yield line
+        line.truncate(self._width, overflow="ellipsis")
+        return line
 
 
-def _padded(cells: list[Text], widest: int) -> list[Text]:
-    width = min(widest, max(cell.cell_len for cell in cells))
-    for cell in cells:
-        cell.truncate(width, overflow="ellipsis", pad=True)
-    return cells
+def tail_table(width: int, total: int, *, is_full: bool) -> Table:
+    """A table whose columns depend on the width alone, so that lines of later records stand below each other.
+
+    It has no delivery, which may have changed before a reader sees the line.
+    """
+    widths = {name: fixed for name, (_, fixed) in _WIDTHS.items() if fixed}
+    layout = _Layout({**widths, "ID": end_length(total) + 2}, _NO_YEAR)
+    if not is_full:
+        layout = _narrowed(layout, width, _LEAST_INPUT)
+    return Table(layout, width, total, is_full=is_full)
 
 
-def _cells(journal: Journal, record: Record) -> list[Text]:
-    return [
-        Text(journal.short_id(record), style="yellow"),
-        Text(humanize.local_time(record.started_at)),
-        one_line(short_model(record.model or "")),
-        humanize.result(record),
-        humanize.delivery(record),
-        Text(humanize.duration(record.duration_ns)),
-        Text(humanize.tokens(record)),
-        one_line(", ".join(record.tags)),
-        one_line(humanize.preview(record)),
-    ]
+def _narrowed(layout: _Layout, width: int, least: int) -> _Layout:
+    """The layout with as many steps as the input needs for this room."""
+    for name, step in _STEPS:
+        taken = sum(layout.widths.values()) - layout.widths.get(_INPUT, 0) + len(_GAP) * (len(layout.widths) - 1)
+        if width - taken >= least:
+            break
+        if name in layout.widths:
+            layout = step(layout)
+    return layout
+
+
+_CELLS: Final[dict[str, Callable[[Record], Text]]] = {
+    "MODEL": lambda record: one_line(short_model(record.model or "")),
+    "RESULT": humanize.result,
+    "DELIVERY": humanize.delivery,
+    "TOOK": lambda record: Text(humanize.duration(record.duration_ns)),
+    "TOKENS": lambda record: Text(humanize.tokens(record)),
+    "TAGS": lambda record: one_line(", ".join(record.tags)),
+    _INPUT: lambda record: one_line(humanize.preview(record)),
+}

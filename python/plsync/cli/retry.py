@@ -9,6 +9,7 @@ import typer
 from plsync.cli import humanize, options
 from plsync.cli.output import print_json, print_line
 from plsync.cli.usage_errors import bad_value
+from plsync.journal import words
 from plsync.journal.journal import Journal
 from plsync.journal.record import Record
 
@@ -17,28 +18,44 @@ __all__ = ["retry"]
 _PAGE = 1000
 _NOUNS = {"records": "record", "followups": "follow-up", "callbacks": "callback"}
 
+# The reason for which a record with this delivery needs no retry.
+_WITHOUT_RETRY: dict[words.Delivery, str] = {
+    "waiting": "`plsync run` sends it",
+    "sending": "a sender is sending it now",
+    "sent": "PromptLayer has it",
+    "unclear": "the next `plsync run` looks it up before it resends it",
+    "dropped": "the quota removed its content, so it cannot be sent",
+}
+
 _IDS = typer.Argument(metavar="ID", help="Records: ids, first digits, run ids or request ids.", show_default=False)
 _FOLLOW_UPS = typer.Option("--follow-ups", help="All follow-ups that PromptLayer refused.")
 _CALLBACKS = typer.Option("--callbacks", help="All callbacks that plsync gave up.")
 
 
 def parse_state(value: str) -> str:
-    """``dead`` or ``held``, the states that plsync never leaves without a retry.
+    """``dead`` or ``held``, the states that plsync never leaves without a retry. Takes ``refused`` for ``dead``.
 
     Raises:
         BadParameter: the value is another state or no state.
     """
-    if value not in {"dead", "held"}:
-        raise bad_value(value, "choose dead or held; records in other states need no retry")
-    return value
+    state = {"refused": "dead"}.get(value, value)
+    if state not in {"dead", "held"}:
+        raise bad_value(value, "choose refused or held; other records need no retry")
+    return state
 
 
-_STATE = typer.Option("--state", metavar="STATE", parser=parse_state, help="All records in this state: dead or held.")
+_DELIVERY = typer.Option(
+    "--delivery", metavar="DELIVERY", parser=parse_state, help="All records with this delivery: refused or held."
+)
+_STATE = typer.Option(
+    "--state", metavar="STATE", parser=parse_state, help="As --delivery, by stored name: dead or held."
+)
 
 
 def retry(
     ids: Annotated[list[str] | None, _IDS] = None,
     *,
+    delivery: Annotated[list[str] | None, _DELIVERY] = None,
     state: Annotated[list[str] | None, _STATE] = None,
     follow_ups: Annotated[bool, _FOLLOW_UPS] = False,
     callbacks: Annotated[bool, _CALLBACKS] = False,
@@ -54,12 +71,13 @@ def retry(
         plsync retry 01a22867
         plsync retry --follow-ups --callbacks
     """
+    state = [*(delivery or []), *(state or [])]
     if not (ids or state or follow_ups or callbacks):
-        raise typer.BadParameter("nothing to retry: pass ids, --state, --follow-ups or --callbacks")
+        raise typer.BadParameter("nothing to retry: pass ids, --delivery, --follow-ups or --callbacks")
     with Journal.open(journal) as opened:
         named = [opened.get(record_id) for record_id in ids or []]
         moved = {
-            "records": _records(opened, named, cast("list[Literal['dead', 'held']]", state or [])),
+            "records": _records(opened, named, cast("list[Literal['dead', 'held']]", state)),
             "followups": _follow_ups(opened, named, everything=follow_ups),
             "callbacks": opened.callbacks.requeue() if callbacks else 0,
         }
@@ -67,12 +85,17 @@ def retry(
         print_json(moved)
         return
     counts = ", ".join(humanize.count(number, _NOUNS[name]) for name, number in moved.items() if number)
-    line = (
-        f"{counts} to retry in the next `plsync run`."
-        if counts
-        else "Nothing to retry: no refused record or follow-up and no failed callback matches."
-    )
-    print_line(line)
+    if counts:
+        print_line(f"{counts} to retry in the next `plsync run`.")
+    elif not named:
+        print_line("Nothing to retry: no refused record or follow-up and no failed callback matches.")
+    for record in named:
+        if record.state not in ("dead", "held") or record.pruned:
+            print_line(f"{record.id} is {words.delivery_word(record)}: {_WITHOUT_RETRY[words.delivery(record)]}.")
+        elif not moved["records"]:
+            print_line(
+                f"{record.id} is {words.delivery_word(record)}: it has a program's own bytes, which are not sent."
+            )
 
 
 def _records(journal: Journal, named: list[Record], states: list[Literal["dead", "held"]]) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +13,7 @@ import typer
 from plsync._common.paths import default_journal
 from plsync.cli import options
 from plsync.cli.output import print_json, print_lines, print_note, stdout_console
-from plsync.cli.record_table import table_lines
+from plsync.cli.record_table import tail_table
 from plsync.errors import JournalNotFound
 from plsync.journal.filters import Filters
 from plsync.journal.journal import Journal
@@ -31,7 +33,12 @@ def tail(
         typer.Option("-f", "--follow", help="Print new calls until interrupted; running calls again at their end."),
     ] = False,
     filters: Filters,
-    limit: options.Limit = 10,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "-n", "--limit", metavar="N", parser=options.parse_count, help="Show at most N records first, or all."
+        ),
+    ] = 10,
     json: options.Json = False,
     journal: options.Journal = None,
 ) -> None:
@@ -43,29 +50,49 @@ def tail(
         plsync tail -f
         plsync tail -f --tag langchain --json
     """
-    console = stdout_console()
-
-    def show(record: Record) -> None:
-        if json:
-            print_json(record.as_dict())
-        else:
-            print_lines(console, list(table_lines(opened, [record], console.width))[1:])
-
     try:
         with _wait_for(journal or default_journal()) if follow else Journal.open(journal) as opened:
-            newest = opened.last_seq()
-            page = list(opened.records(limit=limit, **filters))[::-1]
-            for record in page:
-                show(record)
-            if not follow:
-                return
-            shown = {(record.id, record.status) for record in page}
-            for record in opened.follow(after=newest, watch=page, **filters):
-                # A record that arrived while the page was read is in both.
-                if (record.id, record.status) not in shown:
-                    show(record)
+            _tail(opened, limit, filters, follow=follow, as_json=json)
     except KeyboardInterrupt:
         return
+
+
+def _tail(journal: Journal, limit: int | None, filters: Filters, *, follow: bool, as_json: bool) -> None:
+    newest = journal.last_seq()
+    show = _json_line if as_json else _table(newest)
+    running: list[Record] = []
+    shown = set()
+    for record in _first(journal, limit, filters):
+        show(record)
+        if record.status == "pending":
+            running.append(record)
+        if record.seq > newest:
+            shown.add((record.id, record.status))
+    if follow:
+        for record in journal.follow(after=newest, watch=running, **filters):
+            # A record that arrived while the first records were read is in both.
+            if (record.id, record.status) not in shown:
+                show(record)
+
+
+def _first(journal: Journal, limit: int | None, filters: Filters) -> Iterable[Record]:
+    if limit is None:
+        return journal.records(oldest_first=True, **filters)
+    return reversed(list(journal.records(limit=limit, **filters)))
+
+
+def _table(records: int) -> Callable[[Record], None]:
+    """A function that prints the line of a record. A terminal gets a heading first."""
+    console = stdout_console()
+    is_full = not console.is_terminal and "COLUMNS" not in os.environ
+    table = tail_table(console.width, records, is_full=is_full)
+    if console.is_terminal:
+        print_lines(console, [table.heading()])
+    return lambda record: print_lines(console, [table.line(record)])
+
+
+def _json_line(record: Record) -> None:
+    print_json(record.as_dict())
 
 
 def _wait_for(path: Path) -> Journal:

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from datetime import datetime
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 from uuid import UUID
 
-import orjson
-
 from plsync._common.clock import ms_from_datetime
+from plsync._common.native import TextSearch
 from plsync.journal import words
-from plsync.journal.conditions import Condition, Delivered
+from plsync.journal.conditions import (
+    Condition,
+    Delivered,
+    Metadata,
+    ModelPattern,
+    Scalar,
+    Slower,
+    Thread,
+    is_pattern,
+    lane_of_thread,
+)
 from plsync.journal.events import facts
 from plsync.journal.record import STATES, STATUSES, Record, State, Status
 
 if TYPE_CHECKING:
-    from plsync._common.native import Row
+    from plsync._common.native import Row, Store
 
-__all__ = ["Filters", "Query"]
+__all__ = ["Filters", "Query", "model_names", "names_model"]
+
+Label = tuple[str, bytes]
 
 _LABEL_MAX: Final = 255
+# A pattern is compared with at most this many names.
+_MOST_MODELS: Final = 10_000
 
 
 class Filters(TypedDict, total=False):
@@ -39,7 +53,7 @@ class Filters(TypedDict, total=False):
     tag: str | Iterable[str]
     """A tag of the record (LangChain's or ``pl_tags``), or several that it must all have."""
     model: str | None
-    """The whole name of the model. For a model file: its file name."""
+    """The whole name of the model, or a pattern of a shell: ``gpt-4*``. For a model file: its file name."""
     state: State | Iterable[State]
     """The state of the record, or several of which it must have one."""
     status: Status | Iterable[Status]
@@ -55,23 +69,36 @@ class Filters(TypedDict, total=False):
     until: datetime | None
     """The latest start, exclusive: a datetime with a time zone."""
     text: str | None
-    """A text that the request or the response contains. The case of ASCII letters is ignored."""
+    """A text that the request or the response contains, in any case of its letters."""
     run_id: str | UUID | None
-    """LangChain's run id."""
+    """LangChain's run id of the call."""
+    run: str | UUID | None
+    """LangChain's run id of the call, or of the run that made it."""
+    thread: str | None
+    """The id of the conversation: ``thread_id``, ``session_id`` or ``conversation_id`` in the metadata."""
+    metadata: Mapping[str, Scalar] | None
+    """Values in the metadata, all of which must be there. A number and its text are the same value."""
+    slower: timedelta | None
+    """The duration that the call exceeds. A call without a known duration does not pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
     """Checked filters, in the store's terms."""
 
-    labels: tuple[tuple[str, bytes], ...]
+    labels: tuple[Label, ...]
+    any_labels: tuple[tuple[Label, ...], ...]
+    """Groups of labels. A record must have one of each group."""
     states: tuple[int, ...] | None
     ended: tuple[int, ...] | None
     since: int | None
     until: int | None
     text: str | None
-    conditions: tuple[Condition, ...] = ()
-    """The store does not check these conditions."""
+    model: ModelPattern | None = None
+    thread: Thread | None = None
+    metadata: tuple[Metadata, ...] = ()
+    slower: Slower | None = None
+    delivered: Delivered | None = None
 
     @classmethod
     def from_filters(cls, filters: Filters) -> Query:
@@ -85,10 +112,13 @@ class Query:
         for name in filters.keys() - Filters.__annotations__.keys():
             raise TypeError(f"{name!r} is not a filter: the filters are {', '.join(Filters.__annotations__)}")
         labels = [("t", _label(tag)) for tag in _several(filters.get("tag", ()))]
-        if model := filters.get("model"):
+        model = filters.get("model") or ""
+        if model and not is_pattern(model):
             labels.append(("m", _label(facts.short_model(model))))
         if (run_id := filters.get("run_id")) is not None:
             labels.append(("r", UUID(str(run_id)).bytes))
+        run = filters.get("run")
+        group = () if run is None else (("r", UUID(str(run)).bytes), ("p", UUID(str(run)).bytes))
         delivered = words.states_of(_several(filters.get("delivery", ())))
         states = _both(
             _numbers(STATES, filters.get("state", ()), "state"),
@@ -97,23 +127,56 @@ class Query:
         ended = _both(
             _numbers(STATUSES, filters.get("status", ()), "status"), words.ends_of(_several(filters.get("result", ())))
         )
-        conditions: list[Condition] = []
-        if delivered and any(is_pruned is not None for _, is_pruned in delivered):
-            conditions.append(Delivered(frozenset(delivered)))
+        thread, slower = filters.get("thread"), filters.get("slower")
         return cls(
             labels=tuple(labels),
+            any_labels=(group,) if group else (),
             states=states,
             ended=ended,
             since=_milliseconds(filters.get("since")),
             # No record has a time before 1970.
             until=0 if () in (states, ended) else _milliseconds(filters.get("until")),
             text=_text(filters.get("text")),
-            conditions=tuple(conditions),
+            model=ModelPattern(model) if is_pattern(model) else None,
+            thread=None if thread is None else Thread(_text(thread) or ""),
+            metadata=tuple(
+                Metadata.of(_text(key) or "", _text(value) or "" if isinstance(value, str) else value)
+                for key, value in (filters.get("metadata") or {}).items()
+            ),
+            slower=None if slower is None else Slower(slower // timedelta(microseconds=1) * 1000),
+            delivered=Delivered(frozenset(delivered)) if delivered else None,
         )
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self, store: Store) -> dict[str, Any]:
         """Keyword arguments for ``Store.query``, which then returns every record that may pass."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "conditions"}
+        found: dict[str, Any] = {
+            "labels": self.labels,
+            "any_labels": self.any_labels,
+            "states": self.states,
+            "ended": self.ended,
+            "since": self.since,
+            "until": self.until,
+            "text": self.text,
+        }
+        if self.model is not None:
+            names = [name for name in model_names(store) if self.model.matches(name)]
+            found["any_labels"] = (*self.any_labels, tuple(("m", _label(name)) for name in names))
+        texts = [text for condition in self.metadata for text in condition.texts()]
+        if self.thread is not None:
+            # Lane 0 has the records of writers that compute no lanes.
+            found["lanes"] = (0, lane_of_thread(self.thread.thread))
+            texts.append(self.thread.thread)
+        if texts:
+            found["start_texts"] = texts
+        if self.slower is not None:
+            found["min_elapsed"] = self.slower.ns
+        return found
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """The conditions that the store does not check, or checks only in part."""
+        single = (self.thread, self.slower, self.delivered)
+        return (*self.metadata, *(condition for condition in single if condition is not None))
 
     def passes(self, row: Row) -> bool:
         """Whether a row that the store returned passes."""
@@ -128,14 +191,31 @@ class Query:
         at = int.from_bytes(row.id[:6], "big")
         if at < (self.since or 0) or (self.until is not None and at >= self.until):
             return False
-        if self.text is not None and not any(_contains(body, self.text) for body in (row.start, row.end)):
+        return self._has_text(row) and self._has_labels(Record(row)) and self.passes(row)
+
+    def _has_text(self, row: Row) -> bool:
+        if self.text is None:
+            return True
+        search = _text_search(self.text)
+        return any(body is not None and search.is_in(body) for body in (row.start, row.end))
+
+    def _has_labels(self, record: Record) -> bool:
+        if self.model is not None and not self.model.passes(record):
             return False
-        return (not self.labels or set(self.labels) <= _labels(Record(row))) and self.passes(row)
+        if not self.labels and not self.any_labels:
+            return True
+        labels = _labels(record)
+        return set(self.labels) <= labels and all(labels.intersection(group) for group in self.any_labels)
 
 
-def _contains(body: bytes | None, text: str) -> bool:
-    # Bodies are stored as JSON, in which a quote or a newline is escaped.
-    return body is not None and orjson.dumps(text)[1:-1].lower() in body.lower()
+@functools.lru_cache(maxsize=4)
+def _text_search(text: str) -> TextSearch:
+    return TextSearch(text)
+
+
+def model_names(store: Store) -> list[str]:
+    """The names of models in requests, each once."""
+    return sorted(value.decode("utf-8", "replace") for value in store.label_values("m", _MOST_MODELS))
 
 
 def _labels(record: Record) -> set[tuple[str, bytes]]:
@@ -145,7 +225,16 @@ def _labels(record: Record) -> set[tuple[str, bytes]]:
         labels.add(("m", _label(facts.short_model(model))))
     if record.run_id:
         labels.add(("r", UUID(record.run_id).bytes))
+    if record.parent_run_id:
+        labels.add(("p", UUID(record.parent_run_id).bytes))
     return labels
+
+
+def names_model(filter_value: str, name: str) -> bool:
+    """Whether a value of the filter ``model`` names a model of :func:`model_names`."""
+    if is_pattern(filter_value):
+        return ModelPattern(filter_value).matches(name)
+    return facts.short_model(filter_value) == name
 
 
 def _several(value: str | Iterable[str]) -> list[str]:

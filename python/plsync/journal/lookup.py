@@ -21,6 +21,8 @@ _ABBREVIATED: Final = range(_SHORTEST, _WHOLE + 1)
 _MOST_LISTED: Final = 5
 # An error holds this many of the records that an id names.
 _MOST_CANDIDATES: Final = 20
+# In front of the end of an id.
+_ELLIPSES: Final = ("…", "...")
 _HEX: Final = re.compile(r"[0-9a-f-]+")
 # Digits of the largest request id.
 _LONGEST_REQUEST: Final = 19
@@ -38,8 +40,8 @@ def find(store: Store, key: str | int | UUID) -> Row:
 
     Args:
         store: the journal's.
-        key: a record id or an abbreviation of it (4 digits or more), a run id, or PromptLayer's request id, also as
-            ``#4711``.
+        key: a record id, its beginning or its end (4 digits or more), a run id, or PromptLayer's request id, also as
+            ``#4711``. An end may have an ellipsis in front.
 
     Raises:
         RecordNotFound: no record has that id.
@@ -48,6 +50,8 @@ def find(store: Store, key: str | int | UUID) -> Row:
     if isinstance(key, int):
         return _one(store, _by_request(store, key), str(key))
     text = _written(key)
+    if text.startswith(_ELLIPSES):
+        return _one(store, _by_end(store, text.lstrip("….")), text)
     digits = text.replace("-", "")
     is_hex = _HEX.fullmatch(text) is not None
     ids = store.ids_starting_with(digits, _MOST_CANDIDATES + 1) if is_hex and len(digits) in _ABBREVIATED else []
@@ -56,6 +60,7 @@ def find(store: Store, key: str | int | UUID) -> Row:
     number = _request_number(text)
     if not ids and number is not None:
         ids = _by_request(store, number)
+    ids = ids or _by_end(store, text)
     if not ids and f"#{number}" != text and (not is_hex or len(digits) not in _ABBREVIATED):
         raise RecordNotFound(f"{str(key)!r} is {_malformed(len(digits) if is_hex else None)}")
     return _one(store, ids, text)
@@ -121,6 +126,13 @@ def abbreviate(record_id: str, digits: int) -> str:
 
 def _by_record_or_run(store: Store, id_bytes: bytes) -> list[bytes]:
     return [id_bytes] if store.get(id_bytes) is not None else store.by_label("r", id_bytes, _MOST_CANDIDATES + 1)
+
+
+def _by_end(store: Store, text: str) -> list[bytes]:
+    """The ids that end with these digits, as ``plsync list`` shows them."""
+    digits = text.replace("-", "")
+    is_end = len(digits) in _ABBREVIATED and _HEX.fullmatch(digits) is not None
+    return store.ids_ending_with(digits, _MOST_CANDIDATES + 1) if is_end else []
 
 
 def _by_request(store: Store, request_id: int) -> list[bytes]:

@@ -18,7 +18,7 @@ from plsync.errors import JournalError, PlsyncWarning
 from plsync.journal import acks, lookup, scan, tail
 from plsync.journal.acks import Ack
 from plsync.journal.doorbell import Doorbell
-from plsync.journal.filters import Filters, Query
+from plsync.journal.filters import Filters, Query, model_names
 from plsync.journal.record import Record
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["JournalReader"]
 
 _PAGE: Final = 100
+# No journal has more records.
+_EVERY: Final = (1 << 63) - 1
 
 
 class JournalReader:
@@ -106,7 +108,8 @@ class JournalReader:
         Args:
             limit: the maximum number of records; None for all.
             oldest_first: in the order of the calls; else newest first.
-            filters: ``tag, model, state, status, delivery, result, since, until, text, run_id``.
+            filters: ``tag, model, state, status, delivery, result, since, until, text, run_id, run, thread, metadata,
+                slower``.
 
         Raises:
             ValueError: a datetime without time zone, an unknown state or status, an invalid run id, or a text with a
@@ -118,7 +121,7 @@ class JournalReader:
     def _pages(self, query: Query, limit: int | None, oldest_first: bool) -> Iterator[Record]:
         self._ingest_or_warn()
         remaining = limit
-        arguments = query.arguments()
+        arguments = query.arguments(self._store)
         while remaining is None or remaining > 0:
             size = _PAGE if remaining is None or query.conditions else min(_PAGE, remaining)
             rows = self._store.query(**arguments, oldest_first=oldest_first, limit=size)
@@ -129,6 +132,33 @@ class JournalReader:
             arguments["after" if oldest_first else "before"] = rows[-1].id
             remaining = None if remaining is None else remaining - len(found)
 
+    def count(self, *, at_most: int | None = None, **filters: Unpack[Filters]) -> int | None:
+        """The number of records that pass every filter.
+
+        Args:
+            at_most: do not read more records than this; None for no limit.
+            filters: as for :meth:`records`.
+
+        Returns:
+            The number; None if a count has to read more than ``at_most`` records, or has to search their content.
+
+        Raises:
+            ValueError, TypeError: as :meth:`records`.
+        """
+        query = Query.from_filters(filters)
+        self._ingest_or_warn()
+        if not query.conditions:
+            limit = _EVERY if at_most is None else at_most
+            counted = self._store.count(limit, **query.arguments(self._store))
+            if counted is not None or at_most is not None:
+                return counted
+        return None if at_most is not None else sum(1 for _ in self._pages(query, None, oldest_first=False))
+
+    def models(self) -> list[str]:
+        """The names of the models in the requests, in the form that the filter ``model`` takes."""
+        self._ingest_or_warn()
+        return model_names(self._store)
+
     def scan(self, **filters: Unpack[Filters]) -> Iterator[Record]:
         """The records that pass every filter, oldest first, searched by two threads. Ingests nothing.
 
@@ -138,13 +168,15 @@ class JournalReader:
             ValueError, TypeError: as :meth:`records`.
         """
         query = Query.from_filters(filters)
-        return (Record(row) for row in scan.oldest_first(self._store, query.arguments()) if query.passes(row))
+        return (
+            Record(row) for row in scan.oldest_first(self._store, query.arguments(self._store)) if query.passes(row)
+        )
 
     def get(self, key: str | int | UUID) -> Record:
         """One record.
 
         Args:
-            key: its id, an abbreviation of it (4 digits or more), a run id, or PromptLayer's request id.
+            key: its id, the beginning or the end of it (4 digits or more), a run id, or PromptLayer's request id.
 
         Raises:
             RecordNotFound: no record has that id.

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ __all__ = ["salvage"]
 # Limits of the child process. They grow with the size of the damaged journal, because it keeps its finds in memory.
 SECONDS = 600.0
 SECONDS_PER_MB = 1.0
+_MOST_SECONDS = 7 * 86_400.0
 MEMORY = 1 << 30
 MEMORY_PER_BYTE = 4
 
@@ -54,8 +56,10 @@ def salvage(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> S
     1
     """
     source, target = Path(source), Path(target)
+    _require_directory(source)
     size = _size(source)
-    seconds = SECONDS + SECONDS_PER_MB * size / 1e6
+    # A sparse file may have any size, and the system waits no longer than some weeks.
+    seconds = min(SECONDS + SECONDS_PER_MB * size / 1e6, _MOST_SECONDS)
     arguments = [str(source), str(target), str(MEMORY + MEMORY_PER_BYTE * size), *map(str, sys.path)]
     # The child reads the pipe, and ends with this process: the system closes the other end then.
     parent_is_gone, alive = os.pipe()
@@ -81,6 +85,14 @@ def salvage(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> S
     if "error" in result:
         raise getattr(errors, result["error"])(result["message"])
     return SalvageReport(**result)
+
+
+def _require_directory(source: Path) -> None:
+    """Raise JournalNotFound if there is none. Another error stays for the child to report."""
+    with contextlib.suppress(PermissionError):
+        if not stat.S_ISDIR(source.stat().st_mode if source.exists() else 0):
+            message = f"there is no directory {source}; nothing was written: check the path of the damaged journal"
+            raise errors.JournalNotFound(message)
 
 
 def child(source: str, target: str, memory: str) -> None:

@@ -29,7 +29,7 @@ def oldest_first(store: Store, query: dict[str, Any]) -> Iterator[Row]:
         store: the journal's.
         query: arguments of ``Store.query`` without paging and order.
     """
-    whole = {**query, "text": None, "limit": 1}
+    whole = {**query, "text": None, "start_texts": None, "min_elapsed": None, "limit": 1}
     ends = [store.query(**whole, oldest_first=oldest) for oldest in (True, False)]
     if not all(ends):
         return

@@ -69,7 +69,7 @@ pub use store::followups::{
 pub use store::forget::{ForgetReport, ForgottenRecord, UnreadableFile};
 pub use store::ingest::IngestReport;
 pub use store::outbox::{AckedRow, LeaseLimits, Limits};
-pub use store::query::Query;
+pub use store::query::{Query, TextSearch};
 pub use store::records::quota::{PruneCounts, Quota, QuotaPolicy};
 pub use store::records::row::{Ack, Row};
 pub use store::servers::{Account, Bind, Server, ServerStats, Withdrawn};

@@ -38,7 +38,9 @@ mod _native {
         is_credential_name, is_url_credential, redact_secrets, redact_settings, redact_text, redact_urls,
     };
     #[pymodule_export]
-    use crate::store::{CallbackQueue, ClaimedCallback, FailedCallback, FailedFollowUp, FollowUp, Row, Store, salvage};
+    use crate::store::{
+        CallbackQueue, ClaimedCallback, FailedCallback, FailedFollowUp, FollowUp, Row, Store, TextSearch, salvage,
+    };
     #[pymodule_export]
     use crate::watch::Watch;
 

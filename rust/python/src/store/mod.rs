@@ -4,6 +4,7 @@
 //! `outbox.rs`, `followups.rs`, `callbacks.rs`. `maintenance.rs` has the methods for the journal as a whole.
 
 mod callbacks;
+mod conditions;
 mod followups;
 mod maintenance;
 mod outbox;
@@ -14,13 +15,15 @@ mod servers;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use plsync_journal::{CallEnd, Millis, Query, RecordId, RequestId, Seq, State, Store as Journal};
-use pyo3::exceptions::PyValueError;
+use plsync_journal::{Query, RecordId, RequestId, Seq, Store as Journal};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use crate::errors::OrRaise;
 use crate::handover;
 pub(crate) use callbacks::{CallbackQueue, ClaimedCallback, FailedCallback};
+pub(crate) use conditions::TextSearch;
+use conditions::{label_kind, state};
 pub(crate) use followups::{FailedFollowUp, FollowUp};
 pub(crate) use maintenance::salvage;
 pub(crate) use row::Row;
@@ -67,6 +70,12 @@ impl Store {
         Ok(ids.into_iter().map(|id| id.0).collect())
     }
 
+    #[pyo3(signature = (digits, limit = 2))]
+    fn ids_ending_with(&self, py: Python<'_>, digits: &str, limit: usize) -> PyResult<Vec<[u8; 16]>> {
+        let ids = py.detach(|| self.0.ids_ending_with(digits, limit)).or_raise(py)?;
+        Ok(ids.into_iter().map(|id| id.0).collect())
+    }
+
     #[pyo3(signature = (kind, value, limit = 100))]
     fn by_label(&self, py: Python<'_>, kind: &str, value: &[u8], limit: usize) -> PyResult<Vec<[u8; 16]>> {
         let kind = label_kind(kind)?;
@@ -79,37 +88,30 @@ impl Store {
         Ok(ids.into_iter().map(|id| id.0).collect())
     }
 
-    #[pyo3(signature = (*, labels = Vec::new(), states = None, ended = None, since = None, until = None, text = None,
-                        before = None, after = None, oldest_first = false, limit = 100))]
-    #[allow(clippy::too_many_arguments)] // keyword arguments in Python
+    #[pyo3(signature = (*, before = None, after = None, oldest_first = false, limit = 100, **conditions))]
     fn query(
         &self,
         py: Python<'_>,
-        labels: Vec<(String, Vec<u8>)>,
-        states: Option<Vec<u8>>,
-        ended: Option<Vec<u8>>,
-        since: Option<u64>,
-        until: Option<u64>,
-        text: Option<String>,
         before: Option<[u8; 16]>,
         after: Option<[u8; 16]>,
         oldest_first: bool,
         limit: usize,
+        conditions: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Vec<Row>> {
-        let labels = labels.into_iter().map(|(kind, value)| Ok((label_kind(&kind)?, value)));
-        let query = Query {
-            labels: labels.collect::<PyResult<_>>()?,
-            states: states.unwrap_or_default().into_iter().map(state).collect::<PyResult<_>>()?,
-            ended: ended.unwrap_or_default().into_iter().map(end).collect::<PyResult<_>>()?,
-            since: since.map(Millis),
-            until: until.map(Millis),
-            before: before.map(RecordId),
-            after: after.map(RecordId),
-            text,
-            oldest_first,
-            limit,
-        };
+        let (before, after) = (before.map(RecordId), after.map(RecordId));
+        let query = Query { before, after, oldest_first, limit, ..conditions::query(conditions)? };
         Ok(rows(py.detach(|| self.0.query(&query)).or_raise(py)?))
+    }
+
+    #[pyo3(signature = (at_most, **conditions))]
+    fn count(&self, py: Python<'_>, at_most: usize, conditions: Option<&Bound<'_, PyDict>>) -> PyResult<Option<u64>> {
+        let query = conditions::query(conditions)?;
+        py.detach(|| self.0.count(&query, at_most)).or_raise(py)
+    }
+
+    fn label_values(&self, py: Python<'_>, kind: &str, limit: usize) -> PyResult<Vec<Vec<u8>>> {
+        let kind = label_kind(kind)?;
+        py.detach(|| self.0.label_values(kind, limit)).or_raise(py)
     }
 
     #[pyo3(signature = (seq, limit = 100))]
@@ -128,19 +130,4 @@ impl Store {
 
 fn seqs(numbers: Vec<u64>) -> Vec<Seq> {
     numbers.into_iter().map(Seq).collect()
-}
-
-fn state(number: u8) -> PyResult<State> {
-    State::from_u8(number).ok_or_else(|| PyValueError::new_err("a state is a number from 0 to 5"))
-}
-
-fn end(number: u8) -> PyResult<CallEnd> {
-    CallEnd::from_u8(number).ok_or_else(|| PyValueError::new_err("the way a call ended is a number from 0 to 5"))
-}
-
-fn label_kind(kind: &str) -> PyResult<u8> {
-    match kind.as_bytes() {
-        [kind] => Ok(*kind),
-        _ => Err(PyValueError::new_err("a label's kind is one character")),
-    }
 }

@@ -3,13 +3,14 @@
 use std::ops::Bound;
 
 use heed::RoTxn;
-use memchr::memmem::Finder;
+use memchr::memmem::{find, find_iter};
 
-use crate::state::{CallEnd, State};
+use super::text::TextSearch;
+use crate::state::{CallEnd, Lane, State};
 use crate::store::db::trees::{PART_END, PART_START, Trees, label_key, record_key};
 use crate::store::records::body;
 use crate::store::records::read::read_row;
-use crate::store::records::row::Row;
+use crate::store::records::row::{Row, StateRow};
 use crate::store::records::transition::load;
 use crate::{Millis, RecordId, Result, Seq, labels};
 
@@ -21,6 +22,10 @@ pub(super) type Range = (Bound<[u8; 16]>, Bound<[u8; 16]>);
 pub struct Query {
     /// Labels, all of which a record must have; see [`crate::labels`].
     pub labels: Vec<(u8, Vec<u8>)>,
+    /// Groups of labels. A record must have a label of each group.
+    pub any_labels: Vec<Vec<(u8, Vec<u8>)>>,
+    /// Lanes that match; empty for any lane.
+    pub lanes: Vec<Lane>,
     /// States that match; empty for any state.
     pub states: Vec<State>,
     /// Ends that match; empty for any end.
@@ -33,8 +38,12 @@ pub struct Query {
     pub before: Option<RecordId>,
     /// Only records after this id, which is excluded.
     pub after: Option<RecordId>,
-    /// Text that a body must contain; ASCII case is ignored.
+    /// Text that a body must contain; see [`super::TextSearch`].
     pub text: Option<String>,
+    /// Texts, all of which the body of the start must contain.
+    pub start_texts: Vec<String>,
+    /// The least duration of the call in ns. A record may be returned whose duration is shorter, or unknown.
+    pub min_elapsed: Option<u64>,
     /// Oldest first instead of newest first.
     pub oldest_first: bool,
     /// The largest number of records; 0 means 100.
@@ -42,11 +51,26 @@ pub struct Query {
 }
 
 impl Query {
-    /// The label that all records with a matching end share, if there is one.
-    pub(super) fn ended_label(&self) -> Option<(u8, Vec<u8>)> {
-        let label = self.ended.first()?.label()?;
-        let shared = self.ended.iter().all(|ended| ended.label() == Some(label));
-        shared.then(|| (labels::ENDED, label.to_vec()))
+    /// Groups of labels of which a matching record has one each.
+    pub(super) fn label_groups(&self) -> Vec<Vec<(u8, Vec<u8>)>> {
+        let mut groups: Vec<_> = self.labels.iter().map(|label| vec![label.clone()]).collect();
+        groups.extend(self.any_labels.iter().cloned());
+        let ended: Option<Vec<&[u8]>> = self.ended.iter().map(|ended| ended.label()).collect();
+        if let Some(mut ended) = ended.filter(|ended| !ended.is_empty()) {
+            ended.sort_unstable();
+            ended.dedup();
+            groups.push(ended.into_iter().map(|value| (labels::ENDED, value.to_vec())).collect());
+        }
+        groups
+    }
+
+    /// Whether the query has no condition but on the state.
+    pub(super) fn is_everything(&self) -> bool {
+        self.label_groups().is_empty()
+            && self.ended.is_empty()
+            && self.lanes.is_empty()
+            && [self.since, self.until].iter().all(Option::is_none)
+            && [self.before, self.after].iter().all(Option::is_none)
     }
 
     pub(super) fn range(&self) -> Range {
@@ -70,60 +94,112 @@ pub(super) fn is_empty(range: &Range) -> bool {
     }
 }
 
-/// The record, if it matches the query. `needle` is the text of the query in lower case, as JSON escapes it.
+/// The conditions of a query on the bodies.
+pub(super) struct Search {
+    text: Option<TextSearch>,
+    start_texts: Vec<TextSearch>,
+    min_elapsed: Option<u64>,
+    body: Vec<u8>,
+}
+
+impl Search {
+    pub(super) fn new(query: &Query) -> Self {
+        Self {
+            text: query.text.as_deref().map(TextSearch::new),
+            start_texts: query.start_texts.iter().map(|text| TextSearch::new(text)).collect(),
+            min_elapsed: query.min_elapsed,
+            body: Vec::new(),
+        }
+    }
+
+    /// Whether the query has no condition on the bodies.
+    pub(super) fn is_empty(&self) -> bool {
+        self.text.is_none() && self.start_texts.is_empty() && self.min_elapsed.is_none()
+    }
+
+    fn matches(&mut self, txn: &RoTxn, trees: &Trees, seq: Seq, id: RecordId) -> Result<bool> {
+        let mut is_found = self.text.is_none();
+        for part in [PART_START, PART_END] {
+            let is_needed = if part == PART_START { !self.start_texts.is_empty() } else { self.min_elapsed.is_some() };
+            if is_found && !is_needed {
+                continue;
+            }
+            let stored = trees.records.get(txn, &record_key(seq, part))?;
+            // A body that is missing or cannot be read contains nothing.
+            let is_read =
+                stored.is_some_and(|stored| body::decode_into(txn, trees, id, part, stored, &mut self.body).is_ok());
+            if !is_read {
+                if is_needed {
+                    return Ok(false);
+                }
+                continue;
+            }
+            if part == PART_END && self.min_elapsed.is_some_and(|least| !may_last(&self.body, least)) {
+                return Ok(false);
+            }
+            if part == PART_START && !self.start_texts.iter().all(|text| text.is_in(&mut self.body)) {
+                return Ok(false);
+            }
+            is_found = is_found || self.text.as_ref().is_some_and(|text| text.is_in(&mut self.body));
+        }
+        Ok(is_found)
+    }
+}
+
+/// Whether an end may have this duration: a number after any key `elapsed` is large enough, or no number follows.
+fn may_last(body: &[u8], least: u64) -> bool {
+    let key = b"\"elapsed\":";
+    find_iter(body, key).any(|at| {
+        let value = body[at + key.len()..].trim_ascii_start();
+        let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let number = std::str::from_utf8(&value[..digits]).unwrap_or_default().parse::<u64>();
+        number.map_or(digits == 0 || digits > 18, |number| number >= least)
+    }) || find(body, key).is_none()
+}
+
+/// The state row of a record whose state and labels match the query.
+pub(super) fn admitted(txn: &RoTxn, trees: &Trees, query: &Query, seq: Seq) -> Result<Option<StateRow>> {
+    let state = load(txn, trees, seq)?;
+    let wanted = (query.states.is_empty() || query.states.contains(&state.state))
+        && (query.ended.is_empty() || query.ended.contains(&state.ended))
+        && (query.lanes.is_empty() || query.lanes.contains(&state.lane));
+    if !wanted {
+        return Ok(None);
+    }
+    let has = |(kind, value): &(u8, Vec<u8>)| -> Result<bool> {
+        Ok(trees.labels.get(txn, &label_key(*kind, value, state.id))?.is_some())
+    };
+    for label in &query.labels {
+        if !has(label)? {
+            return Ok(None);
+        }
+    }
+    for group in &query.any_labels {
+        let mut found = false;
+        for label in group {
+            found = has(label)?;
+            if found {
+                break;
+            }
+        }
+        if !found {
+            return Ok(None);
+        }
+    }
+    Ok(Some(state))
+}
+
+/// The record, if it matches the query.
 pub(super) fn matching(
     txn: &RoTxn,
     trees: &Trees,
     query: &Query,
-    needle: Option<&Finder>,
+    search: &mut Search,
     seq: Seq,
-    scratch: &mut Vec<u8>,
 ) -> Result<Option<Row>> {
-    let state = load(txn, trees, seq)?;
-    let wanted = (query.states.is_empty() || query.states.contains(&state.state))
-        && (query.ended.is_empty() || query.ended.contains(&state.ended));
-    if !wanted {
-        return Ok(None);
-    }
-    for (kind, value) in &query.labels {
-        if trees.labels.get(txn, &label_key(*kind, value, state.id))?.is_none() {
-            return Ok(None);
-        }
-    }
-    if let Some(needle) = needle
-        && !contains(txn, trees, seq, state.id, needle, scratch)?
-    {
+    let Some(state) = admitted(txn, trees, query, seq)? else { return Ok(None) };
+    if !search.is_empty() && !search.matches(txn, trees, seq, state.id)? {
         return Ok(None);
     }
     read_row(txn, trees, seq, state).map(Some)
-}
-
-/// Whether one of a record's bodies contains the text, which is in lower case. A body that cannot be read does not.
-fn contains(txn: &RoTxn, trees: &Trees, seq: Seq, id: RecordId, needle: &Finder, body: &mut Vec<u8>) -> Result<bool> {
-    for part in [PART_START, PART_END] {
-        let Some(stored) = trees.records.get(txn, &record_key(seq, part))? else { continue };
-        if body::decode_into(txn, trees, id, part, stored, body).is_ok() {
-            body.make_ascii_lowercase();
-            if needle.find(body).is_some() {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
-}
-
-/// The text as a JSON string contains it.
-pub(super) fn json_escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '"' => escaped.push_str("\\\""),
-            '\\' => escaped.push_str("\\\\"),
-            '\n' => escaped.push_str("\\n"),
-            '\r' => escaped.push_str("\\r"),
-            '\t' => escaped.push_str("\\t"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }

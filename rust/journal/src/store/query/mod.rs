@@ -5,55 +5,113 @@
 
 mod filter;
 mod plan;
+mod text;
 
 use std::ops::Bound;
 
-use memchr::memmem::Finder;
+use heed::RoTxn;
 
+use crate::state::State;
 use crate::store::Store;
-use crate::store::db::trees::{label_prefix, seq_key, tail_seq};
+use crate::store::db::trees::{Trees, label_key, label_prefix, seq_key, tail_seq};
 use crate::store::outbox::request_index;
+use crate::store::records::counts::Counts;
 use crate::store::records::read::read_row;
 use crate::store::records::row::{Row, StateRow};
 use crate::store::records::transition::load;
 use crate::{Error, RecordId, RequestId, Result, Seq};
 pub use filter::Query;
-use filter::{is_empty, json_escaped, matching};
+use filter::{Search, admitted, is_empty, matching};
 use plan::{rarest, walk, work_list};
+pub use text::TextSearch;
 
 impl Store {
     /// A page of records.
     pub fn query(&self, query: &Query) -> Result<Vec<Row>> {
         let limit = if query.limit == 0 { 100 } else { query.limit };
-        let needle = query.text.as_deref().map(|text| json_escaped(text).to_ascii_lowercase());
-        let needle = needle.as_ref().map(Finder::new);
+        let mut search = Search::new(query);
         self.db().read(|txn, trees| {
-            let (mut page, mut scratch) = (Vec::new(), Vec::new());
-            let mut visit = |seq: Seq| -> Result<bool> {
+            let mut page = Vec::new();
+            self.visit(txn, trees, query, &mut |seq| {
                 self.db().trimmer.release_if_due(txn, trees);
-                if let Some(row) = matching(txn, trees, query, needle.as_ref(), seq, &mut scratch)? {
-                    page.push(row);
-                }
+                page.extend(matching(txn, trees, query, &mut search, seq)?);
                 Ok(page.len() < limit)
-            };
-            let range = query.range();
-            if is_empty(&range) {
-                return Ok(page);
-            }
-            let mut labels = query.labels.clone();
-            labels.extend(query.ended_label());
-            if let Some(prefix) = rarest(txn, trees, &labels)? {
-                walk(txn, trees.labels, &prefix, &range, query.oldest_first, &mut visit)?;
-            } else if let Some(seqs) = work_list(txn, trees, query, &range)? {
-                for seq in seqs {
-                    if !visit(seq)? {
-                        break;
-                    }
-                }
-            } else {
-                walk(txn, trees.ids, &[], &range, query.oldest_first, &mut visit)?;
-            }
+            })?;
             Ok(page)
+        })
+    }
+
+    /// Visits the records of the narrowest index of a query, in the query's order, until `visit` returns false.
+    fn visit(
+        &self,
+        txn: &RoTxn,
+        trees: &Trees,
+        query: &Query,
+        visit: &mut impl FnMut(Seq) -> Result<bool>,
+    ) -> Result<()> {
+        let range = query.range();
+        if is_empty(&range) {
+            return Ok(());
+        }
+        let groups = query.label_groups();
+        if let Some(prefixes) = rarest(txn, trees, &groups)? {
+            return walk(txn, trees.labels, &prefixes, &range, query.oldest_first, visit);
+        }
+        let Some(seqs) = work_list(txn, trees, query, &range)? else {
+            return walk(txn, trees.ids, &[Vec::new()], &range, query.oldest_first, visit);
+        };
+        for seq in seqs {
+            if !visit(seq)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of records that match a query, if that is known after a visit of at most `at_most` records; else `None`.
+    pub fn count(&self, query: &Query, at_most: usize) -> Result<Option<u64>> {
+        if !Search::new(query).is_empty() {
+            return Ok(None);
+        }
+        self.db().read(|txn, trees| {
+            if query.is_everything() {
+                let counts = Counts::load(txn, trees)?;
+                return Ok(Some(match &query.states[..] {
+                    [] => counts.last_seq.0,
+                    states => State::ALL
+                        .iter()
+                        .filter(|state| states.contains(state))
+                        .map(|state| counts.states[*state as usize])
+                        .sum(),
+                }));
+            }
+            let (mut visited, mut found) = (0, 0);
+            self.visit(txn, trees, query, &mut |seq| {
+                visited += 1;
+                found += u64::from(admitted(txn, trees, query, seq)?.is_some());
+                Ok(visited <= at_most)
+            })?;
+            Ok((visited <= at_most).then_some(found))
+        })
+    }
+
+    /// Up to `limit` values of the labels of a kind, each once; the shortest first.
+    pub fn label_values(&self, kind: u8, limit: usize) -> Result<Vec<Vec<u8>>> {
+        self.db().read(|txn, trees| {
+            let mut values = Vec::new();
+            let mut from = vec![kind];
+            while values.len() < limit {
+                let range = (Bound::Excluded(&from[..]), Bound::Unbounded);
+                let Some((key, _)) = trees.labels.range(txn, &range)?.next().transpose()? else { break };
+                let Some((value, _)) = key.get(2..).and_then(|tail| tail.split_last_chunk::<16>()) else { break };
+                if key[0] != kind {
+                    break;
+                }
+                values.push(value.to_vec());
+                // Behind all entries of this value.
+                from = label_key(kind, value, RecordId([0xff; 16]));
+            }
+            Ok(values)
         })
     }
 
@@ -73,6 +131,29 @@ impl Store {
         self.db().read(|txn, trees| {
             let range = (Bound::Included(&low.0[..]), Bound::Included(&high.0[..]));
             trees.ids.range(txn, &range)?.take(limit).map(|entry| tail_id(entry?.0)).collect()
+        })
+    }
+
+    /// Up to `limit` ids whose hex form ends with these digits, newest first. Reads all ids.
+    pub fn ids_ending_with(&self, digits: &str, limit: usize) -> Result<Vec<RecordId>> {
+        let count = digits.len();
+        let Some(end) = RecordId::from_hex(&format!("{digits:0>32}")).filter(|_| (1..=32).contains(&count)) else {
+            return Ok(Vec::new());
+        };
+        let end = u128::from_be_bytes(end.0);
+        let mask = u128::MAX >> (128 - 4 * count);
+        self.db().read(|txn, trees| {
+            let mut found = Vec::new();
+            for entry in trees.ids.rev_iter(txn)? {
+                let id = tail_id(entry?.0)?;
+                if u128::from_be_bytes(id.0) & mask == end {
+                    found.push(id);
+                }
+                if found.len() == limit {
+                    break;
+                }
+            }
+            Ok(found)
         })
     }
 

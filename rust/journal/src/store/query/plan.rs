@@ -1,5 +1,6 @@
 //! Plans a query: chooses the narrowest index, and walks it.
 
+use std::cmp::Ordering;
 use std::ops::Bound;
 
 use heed::RoTxn;
@@ -16,49 +17,90 @@ const SORT_AT_MOST: u64 = 200_000;
 /// The number of entries counted to find the rarest label.
 const COUNT_AT_MOST: usize = 10_000;
 
-/// The key prefix of the label that the fewest records have, by a count of at most 10,000 entries.
-pub(super) fn rarest(txn: &RoTxn, trees: &Trees, labels: &[(u8, Vec<u8>)]) -> Result<Option<Vec<u8>>> {
-    let mut found: Option<(usize, Vec<u8>)> = None;
-    for (kind, value) in labels {
-        let prefix = label_prefix(*kind, value);
-        let counted = if labels.len() > 1 { COUNT_AT_MOST } else { 0 };
-        let count = trees.labels.prefix_iter(txn, &prefix)?.take(counted).count();
+/// The key prefixes of the group of labels that the fewest records have, by a count of at most 10,000 entries.
+pub(super) fn rarest(txn: &RoTxn, trees: &Trees, groups: &[Vec<(u8, Vec<u8>)>]) -> Result<Option<Vec<Vec<u8>>>> {
+    let mut found: Option<(usize, Vec<Vec<u8>>)> = None;
+    for group in groups {
+        let prefixes: Vec<_> = group.iter().map(|(kind, value)| label_prefix(*kind, value)).collect();
+        let mut count = 0;
+        for prefix in &prefixes {
+            if groups.len() > 1 {
+                count += trees.labels.prefix_iter(txn, prefix)?.take(COUNT_AT_MOST - count).count();
+            }
+        }
         if found.as_ref().is_none_or(|(least, _)| count < *least) {
-            found = Some((count, prefix));
+            found = Some((count, prefixes));
         }
     }
-    Ok(found.map(|(_, prefix)| prefix))
+    Ok(found.map(|(_, prefixes)| prefixes))
 }
 
-/// Visits the entries `prefix | id` with an id in the range, until `visit` returns false.
+/// Visits the entries `prefix | id` of these prefixes with an id in the range, each id once, until `visit` returns false.
 pub(super) fn walk(
     txn: &RoTxn,
     tree: Tree,
-    prefix: &[u8],
+    prefixes: &[Vec<u8>],
     range: &Range,
     oldest_first: bool,
     visit: &mut impl FnMut(Seq) -> Result<bool>,
 ) -> Result<()> {
-    let key = |id: &[u8; 16]| [prefix, id].concat();
-    let low = range.0.as_ref().map(key);
-    let high = range.1.as_ref().map(key);
-    let low = if low == Bound::Unbounded { Bound::Included(key(&[0; 16])) } else { low };
-    let high = if high == Bound::Unbounded { Bound::Included(key(&[0xff; 16])) } else { high };
-    let bounds = (low.as_ref().map(Vec::as_slice), high.as_ref().map(Vec::as_slice));
+    let bounds = |prefix: &[u8]| {
+        let key = |id: &[u8; 16]| [prefix, id].concat();
+        let (low, high) = (range.0.as_ref().map(key), range.1.as_ref().map(key));
+        let low = if low == Bound::Unbounded { Bound::Included(key(&[0; 16])) } else { low };
+        let high = if high == Bound::Unbounded { Bound::Included(key(&[0xff; 16])) } else { high };
+        (low, high)
+    };
+    let bounds: Vec<_> = prefixes.iter().map(|prefix| bounds(prefix)).collect();
+    let bounds = bounds.iter().map(|(low, high)| (low.as_ref().map(Vec::as_slice), high.as_ref().map(Vec::as_slice)));
     if oldest_first {
-        for entry in tree.range(txn, &bounds)? {
-            if !visit(tail_seq(entry?.1)?)? {
-                break;
-            }
-        }
+        let entries = bounds.map(|bounds| tree.range(txn, &bounds)).collect::<heed::Result<Vec<_>>>()?;
+        merge(entries, Ordering::Less, visit)
     } else {
-        for entry in tree.rev_range(txn, &bounds)? {
+        let entries = bounds.map(|bounds| tree.rev_range(txn, &bounds)).collect::<heed::Result<Vec<_>>>()?;
+        merge(entries, Ordering::Greater, visit)
+    }
+}
+
+/// Visits the entries of several iterators in the order of their ids, each id once. `first` is the order of the ids of two entries.
+fn merge<'t>(
+    mut iterators: Vec<impl Iterator<Item = heed::Result<(&'t [u8], &'t [u8])>>>,
+    first: Ordering,
+    visit: &mut impl FnMut(Seq) -> Result<bool>,
+) -> Result<()> {
+    if let [entries] = &mut iterators[..] {
+        for entry in entries {
             if !visit(tail_seq(entry?.1)?)? {
                 break;
             }
         }
+        return Ok(());
     }
-    Ok(())
+    let mut heads = iterators.iter_mut().map(Iterator::next).collect::<Vec<_>>();
+    let id = |key: &'t [u8]| &key[key.len().saturating_sub(16)..];
+    let mut last: Option<&[u8]> = None;
+    loop {
+        let mut next: Option<(usize, &[u8], &[u8])> = None;
+        for (at, head) in heads.iter_mut().enumerate() {
+            match head {
+                Some(Ok((key, value))) => {
+                    if next.is_none_or(|(_, least, _)| id(key).cmp(least) == first) {
+                        next = Some((at, id(key), value));
+                    }
+                }
+                Some(Err(_)) => {
+                    head.take().transpose()?;
+                }
+                None => {}
+            }
+        }
+        let Some((at, id, value)) = next else { return Ok(()) };
+        heads[at] = iterators[at].next();
+        if last != Some(id) && !visit(tail_seq(value)?)? {
+            return Ok(());
+        }
+        last = Some(id);
+    }
 }
 
 /// The records of the query's states, in the query's order; `None` when a walk over all records is cheaper than the work lists.
