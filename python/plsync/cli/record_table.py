@@ -142,7 +142,7 @@ class Table:
 
     def _joined(self, cells: list[Text]) -> Text:
         for cell, (name, width) in zip(cells, self._layout.widths.items(), strict=True):
-            # A cut id would name no record.
+            # A cut id would name no record. Ids grow with the journal.
             cell.truncate(max(width, cell.cell_len) if name == "ID" else width, overflow="ellipsis", pad=True)
         line = Text(_GAP).join(cells)
         line.rstrip()
@@ -156,7 +156,7 @@ def tail_table(width: int, total: int, *, is_full: bool) -> Table:
     It has no delivery, which may have changed before a reader sees the line.
     """
     widths = {name: fixed for name, (_, fixed) in _WIDTHS.items() if fixed}
-    layout = _Layout({**widths, "ID": end_length(total) + 2}, _NO_YEAR)
+    layout = _Layout({**widths, "ID": end_length(total)}, _NO_YEAR)
     if not is_full:
         layout = _narrowed(layout, width, _LEAST_INPUT)
     return Table(layout, width, total, is_full=is_full)

@@ -18,21 +18,22 @@ _LETTER: Final = re.compile("[a-f]")
 def short_end(record_id: str, records: int) -> str:
     """The last hex digits of a record id: as many as distinguish it in a journal with this number of records.
 
-    Another record has the same end with a probability of at most 1/256. The end has a letter, because digits alone are
-    a request id of PromptLayer.
+    Another record has the same end with a probability of at most 1/256. An end without a letter has an ellipsis in
+    front, because digits alone are a request id of PromptLayer.
 
     >>> short_end("0199a3b2-c4d5-7e6f-8a9b-0c1d2e3f4a5b", 20)
     '4a5b'
     >>> short_end("0199a3b2-c4d5-7e6f-8a9b-0c1d2e3f4455", 20)
-    'f4455'
+    '…4455'
     """
-    digits = record_id.replace("-", "")
-    length = end_length(records)
-    while length < len(digits) and not _LETTER.search(digits[-length:]):
-        length += 1
-    return digits[-length:]
+    end = record_id.replace("-", "")[-_digits(records) :]
+    return end if _LETTER.search(end) else f"…{end}"
 
 
 def end_length(records: int) -> int:
-    """The usual length of an end in a journal with this number of records."""
+    """The greatest length of an end in a journal with this number of records."""
+    return _digits(records) + 1
+
+
+def _digits(records: int) -> int:
     return max(_SHORTEST, len(f"{records:x}") + 2)
