@@ -213,7 +213,7 @@ def test_export_exits_with_1_if_it_wrote_nothing(writer: SpoolWriter, path: Path
 
 def test_retry_of_a_record_that_needs_none_prints_its_delivery(writer: SpoolWriter, path: Path) -> None:
     record_id = writer.call("a", "b", at=NOW)
-    assert printed(path, "retry", record_id) == f"{record_id} is waiting: `plsync run` sends it.\n"
+    assert printed(path, "retry", record_id) == f"Nothing to retry: {record_id} is waiting; `plsync run` sends it.\n"
     with Journal.open(path) as journal:
         leased = journal.outbox.lease(1, 60_000, time.time_ns() // 1_000_000)
         journal.outbox.park([leased[0].seq], "dead", "no")

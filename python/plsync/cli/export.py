@@ -41,8 +41,9 @@ def export(
 ) -> None:
     """Write records to a recording that tests can replay: a failure in the field becomes a test.
 
-    Oldest calls first. Skips records without a complete request and answer. Exits with 1 if it wrote no call.
-    With --json: the numbers of written and skipped records.
+    Oldest calls first. Skips records without a complete request and answer.
+    Exits with 1 if it wrote no call. With --json: the numbers of written and
+    skipped records.
 
     Examples:
         plsync export --recording from-the-field.jsonl --tag langchain --since 2w

@@ -90,12 +90,11 @@ def retry(
     elif not named:
         print_line("Nothing to retry: no refused record or follow-up and no failed callback matches.")
     for record in named:
-        if record.state not in ("dead", "held") or record.pruned:
-            print_line(f"{record.id} is {words.delivery_word(record)}: {_WITHOUT_RETRY[words.delivery(record)]}.")
-        elif not moved["records"]:
-            print_line(
-                f"{record.id} is {words.delivery_word(record)}: it has a program's own bytes, which are not sent."
-            )
+        reason = _WITHOUT_RETRY.get(words.delivery(record))
+        if reason is None and not moved["records"]:
+            reason = "it has a program's own bytes, which are not sent"
+        if reason is not None:
+            print_line(f"Nothing to retry: {record.id} is {words.delivery_word(record)}; {reason}.")
 
 
 def _records(journal: Journal, named: list[Record], states: list[Literal["dead", "held"]]) -> int:

@@ -50,7 +50,7 @@ def find(store: Store, key: str | int | UUID) -> Row:
     if isinstance(key, int):
         return _one(store, _by_request(store, key), str(key))
     text = _written(key)
-    if text.startswith(_ELLIPSES):
+    if text.startswith(_ELLIPSES) and _HEX.fullmatch(text.lstrip("….")):
         return _one(store, _by_end(store, text.lstrip("….")), text)
     digits = text.replace("-", "")
     is_hex = _HEX.fullmatch(text) is not None
