@@ -93,7 +93,8 @@ def retry(
         reason = _WITHOUT_RETRY.get(words.delivery(record))
         if reason is None and not moved["records"]:
             reason = "it has a program's own bytes, which are not sent"
-        if reason is not None:
+        # The follow-ups of a record that PromptLayer has may have been the reason for the command.
+        if reason is not None and not (moved["followups"] and record.state == "acked"):
             print_line(f"Nothing to retry: {record.id} is {words.delivery_word(record)}; {reason}.")
 
 
