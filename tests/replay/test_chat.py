@@ -321,5 +321,5 @@ def test_bound_arguments_stay_bound(path: Path) -> None:
 
 
 def test_a_chain_is_refused(path: Path) -> None:
-    with pytest.raises(TypeError, match="takes a chat model, a text model or embeddings, not RunnableSequence"):
+    with pytest.raises(TypeError, match="takes a model, embeddings, a retriever or a tool, not RunnableSequence"):
         with_recording(Chat() | (lambda message: message), path)

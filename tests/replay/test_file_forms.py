@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from plsync.errors import RecordingFormatError
 from plsync.replay import Recording, record_all, with_recording
+from plsync.replay.response import restore
 from tests.support.models import Chat
 from tests.support.replaying import lines, replayed
 
@@ -90,3 +92,32 @@ def test_a_union_merge_keeps_the_calls_of_both_developers(path: Path, tmp_path: 
     git("merge", "theirs", "-m", "both")
     assert answered(path, "shared", "of one", "of another")
     assert len(lines(path)) == 3
+
+
+@pytest.mark.parametrize(
+    ("known", "newer"), [('"AIMessage"', '"HologramMessage"'), ('"content":"yes"', '"content":{"$":"hologram","v":1}')]
+)
+def test_a_value_of_a_newer_version_is_an_error_with_its_line_and_the_installed_versions(
+    known: str, newer: str, path: Path
+) -> None:
+    record(path, "Where?")
+    path.write_text(path.read_text(encoding="utf-8").replace(known, newer), encoding="utf-8")
+    with pytest.raises(RecordingFormatError) as refused:
+        answered(path, "Where?")
+    assert f"{path}, line 2 holds a value of the kind" in str(refused.value)
+    assert f"plsync {version('plsync')} and langchain-core {version('langchain-core')} do not know" in str(
+        refused.value
+    )
+
+
+def test_a_message_class_that_this_langchain_lacks_is_such_an_error(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(path, "Where?")
+
+    def lacking(tag: str) -> None:
+        raise AttributeError(tag)
+
+    monkeypatch.setattr(restore, "model_class", lacking)
+    with pytest.raises(RecordingFormatError, match=r"line 2 holds a value of the kind 'ChatGeneration', which plsync"):
+        answered(path, "Where?")

@@ -77,10 +77,25 @@ def _check_event(event: str, args: tuple[object, ...]) -> None:
     host = _host(event, args)
     if not _is_local(host) and not _is_allowed(str(host)):
         raise NetworkBlocked(
-            f"a test tried to reach {host!r}, which --plsync-block-network forbids; nothing was sent: "
-            "plsync records the calls of LangChain's models in tests with the marker plsync_recording. "
-            f"For another call use a server on this machine, or --plsync-allowed-hosts={host}"
+            f"a test tried to reach {host!r}, which --plsync-block-network forbids; nothing was sent: {_advice()}, "
+            f"or use --plsync-allowed-hosts={host}"
         )
+
+
+def _advice() -> str:
+    """The steps that help this caller. A recording covers the models and embeddings of LangChain alone."""
+    blocks, live = (sys.modules.get(f"plsync.replay.proxy.{name}") for name in ("open_blocks", "live"))
+    if live is not None and live.is_model_code():
+        return "a recorded model made this call, so record without --plsync-block-network"
+    if blocks is None or blocks.current_block() is None:
+        return (
+            "the marker plsync_recording records models and embeddings of LangChain. "
+            "For another library use vcrpy or a server on this machine"
+        )
+    return (
+        "the recording of this test holds models and embeddings of LangChain, and this call is neither. "
+        "Pass a tool or a retriever of LangChain to with_recording, for another library use vcrpy"
+    )
 
 
 def _host(event: str, args: tuple[object, ...]) -> object:

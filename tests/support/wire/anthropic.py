@@ -53,5 +53,7 @@ def events(request: JSON) -> list[JSON]:
     return found
 
 
-def answer(_path: str, request: JSON) -> Answer:
+def answer(path: str, request: JSON) -> Answer:
+    if path.partition("?")[0].endswith("/count_tokens"):
+        return json_answer({"input_tokens": len(json.dumps(request["messages"]))})
     return sse(events(request), named=True) if request.get("stream") else json_answer(message(request))

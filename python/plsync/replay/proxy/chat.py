@@ -13,6 +13,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from plsync.replay.proxy import live
 from plsync.replay.proxy.capture import CallCapture
 from plsync.replay.proxy.intercept import InterceptedCall
+from plsync.replay.proxy.token_counts import token_methods
 from plsync.replay.response.stream_events import achunks_to_events, chunks_to_events, run_message_id
 
 __all__ = ["chat_methods"]
@@ -38,7 +39,8 @@ def chat_methods(live_class: type[BaseChatModel]) -> dict[str, Callable[..., Any
         _EVENTS: (_stream_events, hasattr(live_class, _EVENTS) or (streams and builds_events)),
         _AEVENTS: (_astream_events, hasattr(live_class, _AEVENTS) or (astreams and builds_events)),
     }
-    return {name: method for name, (method, is_needed) in methods.items() if is_needed}
+    needed = {name: method for name, (method, is_needed) in methods.items() if is_needed}
+    return needed | token_methods(live_class)
 
 
 def _generate(

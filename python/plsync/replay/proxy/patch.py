@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.llms import BaseLLM
 
+from plsync.replay.proxy.class_patches import patch_classes, unpatch_classes
 from plsync.replay.proxy.live import is_model_code
 from plsync.replay.proxy.node_cache import hide_node_caches, show_node_caches
 from plsync.replay.proxy.open_blocks import Block, current_block, open_block
-from plsync.replay.proxy.patch_embeddings import patch_embeddings, unpatch_embeddings
 from plsync.replay.proxy.placeholder_keys import KEY_VARIABLES, set_placeholders
 from plsync.replay.proxy.proxy_class import is_proxy
 from plsync.replay.recording import Recording, as_recording
@@ -81,11 +81,11 @@ def _adapt(blocks: tuple[Block, ...]) -> None:
     """Install the patches with the first block, and remove them with the last one."""
     if blocks and not _originals:
         _patch()
-        patch_embeddings()
+        patch_classes()
         hide_node_caches()
     elif not blocks and _originals:
         _unpatch()
-        unpatch_embeddings()
+        unpatch_classes()
         show_node_caches()
     set_placeholders({name for block in blocks if block.only_serves for name in block.placeholder_keys})
 

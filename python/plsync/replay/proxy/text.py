@@ -12,6 +12,7 @@ from langchain_core.outputs import GenerationChunk, LLMResult
 from plsync.replay.proxy import live
 from plsync.replay.proxy.capture import CallCapture, shared_error
 from plsync.replay.proxy.intercept import InterceptedCall
+from plsync.replay.proxy.token_counts import token_methods
 
 __all__ = ["text_methods"]
 
@@ -29,7 +30,8 @@ def text_methods(live_class: type[BaseLLM]) -> dict[str, Callable[..., Any]]:
         "_stream": (_stream, streams),
         "_astream": (_astream, streams or live_class._astream is not BaseLLM._astream),
     }
-    return {name: method for name, (method, is_needed) in methods.items() if is_needed}
+    needed = {name: method for name, (method, is_needed) in methods.items() if is_needed}
+    return needed | token_methods(live_class)
 
 
 def _generate(

@@ -15,6 +15,7 @@ from plsync.replay.proxy.embedding_stores import embeddings_behind_store, watch_
 from plsync.replay.proxy.embeddings import embedding_methods
 from plsync.replay.proxy.proxy_class import ProxyClass
 from plsync.replay.proxy.text import text_methods
+from plsync.replay.proxy.tools import is_retriever, is_tool, retriever_methods, tool_methods
 from plsync.replay.recording import Recording, as_recording
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def with_recording(
     'Paris'
 
     Args:
-        model: a chat model, a text model or embeddings of LangChain, or a model with bound arguments.
+        model: a chat model, a text model, embeddings, a retriever or a tool of LangChain, or a model with bound
+            arguments.
         recording: the path of a file; a journal or its directory; or an open ``Recording``, which keeps its own mode
             and options.
         mode: ``none`` (default) serves recorded calls. ``once`` records into a new file, and serves an existing one.
@@ -67,9 +69,10 @@ def with_recording(
     recording = as_recording(recording, mode, options)
     if isinstance(model, RunnableBinding):
         return cast("Model", model.model_copy(update={"bound": with_recording(model.bound, recording, serial=serial)}))
-    if not isinstance(model, (BaseChatModel, BaseLLM, Embeddings)):
+    cls = type(model)
+    if not isinstance(model, (BaseChatModel, BaseLLM, Embeddings)) and not is_retriever(cls) and not is_tool(cls):
         raise TypeError(
-            f"with_recording takes a chat model, a text model or embeddings, not {type(model).__name__}: "
+            f"with_recording takes a model, embeddings, a retriever or a tool, not {cls.__name__}: "
             "pass the model, and build the chain from the result"
         )
     if isinstance(model, Embeddings):
@@ -94,6 +97,13 @@ def proxy_class_for(
         return ProxyClass(live_class, "llm", text_methods(live_class), recording, **settings)
     if issubclass(live_class, Embeddings):
         return ProxyClass(live_class, "embeddings", embedding_methods(), recording, **settings)
+    if is_tool(live_class):
+        return ProxyClass(live_class, "tool", tool_methods(live_class), recording, **settings)
+    if is_retriever(live_class):
+        proxy = ProxyClass(live_class, "retriever", retriever_methods(), recording, **settings)
+        # LangChain has read the signature of the new method.
+        proxy.cls._expects_other_args = live_class._expects_other_args  # type: ignore[attr-defined]
+        return proxy
     raise TypeError(f"{live_class.__name__} is neither a chat model, nor a text model, nor embeddings")
 
 

@@ -7,10 +7,19 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from plsync.replay.request.content import scrub
-from plsync.replay.request.request import MODEL_NAME_FIELDS, Kind, Request, short_name, to_tagged
+from plsync.replay.request.request import (
+    MODEL_NAME_FIELDS,
+    Kind,
+    Request,
+    canonical_messages,
+    short_name,
+    to_tagged,
+    tools_and_format,
+    with_schemas,
+)
 from plsync.replay.request.settings import settings_of_object
 
-__all__ = ["RequestMaker"]
+__all__ = ["RequestMaker", "messages_input"]
 
 # The size of a batch, the hardware, the display of progress, and counters. No vector depends on them.
 _WITHOUT_EFFECT: Final = re.compile(
@@ -53,3 +62,16 @@ class RequestMaker:
         """
         body = {"input": scrub(value)}
         return Request(self._kind, body, self._model, self._class_name, self._settings, self._model_settings)
+
+
+def messages_input(messages: Any, tools: Any) -> dict[str, Any]:
+    """The input of a token count of messages, with the tools that count too.
+
+    Args:
+        messages: LangChain's messages.
+        tools: tools in any form, or ``None``.
+    """
+    found = {"messages": canonical_messages(to_tagged(list(messages)))}
+    if not tools:
+        return found
+    return found | tools_and_format(to_tagged({"tools": with_schemas("tools", tools)}))

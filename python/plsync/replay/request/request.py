@@ -32,12 +32,15 @@ __all__ = [
     "MODEL_NAME_FIELDS",
     "Kind",
     "Request",
+    "canonical_messages",
     "content_key",
     "model_defaults",
     "request_of_call",
     "request_of_record",
     "short_name",
     "to_tagged",
+    "tools_and_format",
+    "with_schemas",
 ]
 
 Kind = Literal["chat", "llm", "embeddings", "tokens", "retriever", "tool"]
@@ -125,15 +128,15 @@ def request_of_call(
         model_settings: the result of ``settings_of_model`` for the model; ``None`` if they are not compared.
     """
     tagged_input = to_tagged(model_input)
-    content = {"messages": _messages(tagged_input)} if kind == "chat" else {"prompt": scrub(tagged_input)}
+    content = {"messages": canonical_messages(tagged_input)} if kind == "chat" else {"prompt": scrub(tagged_input)}
     found = {**content, **(defaults or {})}
     if not options:
         return Request(kind, found | _stop(stop), short_name(model), class_name, {}, dict(model_settings or {}))
-    options = {key: _with_schemas(key, value) for key, value in options.items()}
+    options = {key: with_schemas(key, value) for key, value in options.items()}
     tagged = to_tagged(options, redact=True)
     name = next((tagged[key] for key in MODEL_NAME_FIELDS if isinstance(tagged.get(key), str)), model)
     settings = {key: value for key, value in tagged.items() if key not in NOT_SETTINGS and value is not None}
-    body = found | _stop(stop) | _tools_and_format(tagged)
+    body = found | _stop(stop) | tools_and_format(tagged)
     settings = scrub(settings)
     together = {} if model_settings is None else {**model_settings, **settings}
     return Request(kind, body, short_name(name), class_name, settings, together)
@@ -148,11 +151,11 @@ def model_defaults(kind: Kind, model: Any) -> dict[str, Any]:
     try:
         # Callbacks of a text model receive only the stop words of the call.
         params = model._get_invocation_params() if kind == "chat" else {**_fields(model), "stop": None}
-        kept = {key: _with_schemas(key, params[key]) for key in _BODY_OPTIONS if params.get(key) is not None}
+        kept = {key: with_schemas(key, params[key]) for key in _BODY_OPTIONS if params.get(key) is not None}
         tagged = to_tagged(kept, redact=True) if kept else {}
     except Exception:  # the model was never initialised, or its parameters raise
         return {}
-    return _stop(tagged.get("stop")) | _tools_and_format(tagged)
+    return _stop(tagged.get("stop")) | tools_and_format(tagged)
 
 
 def _fields(model: Any) -> dict[str, Any]:
@@ -169,14 +172,14 @@ def request_of_record(start: Mapping[str, Any]) -> Request | None:
     params, options, metadata = (_dict(start.get(key)) for key in ("params", "options", "metadata"))
     if isinstance(start.get("messages"), list) and start["messages"]:
         kind: Kind = "chat"
-        content = {"messages": _messages(start["messages"])}
+        content = {"messages": canonical_messages(start["messages"])}
     elif isinstance(prompts := start.get("prompts"), list) and prompts:
         kind, content = "llm", {"prompt": scrub(prompts[0])}
     else:
         return None
     stop = options.get("stop") or params.get("stop")
     model = facts.model(metadata, params, kind)
-    body = content | _stop(stop) | _tools_and_format(with_recorded_schemas(params, options))
+    body = content | _stop(stop) | tools_and_format(with_recorded_schemas(params, options))
     return Request(kind, body, short_name(model), facts.class_name(start), {}, settings_of_params(params))
 
 
@@ -201,7 +204,7 @@ def _stop(stop: Any) -> dict[str, Any]:
     return {"stop": words} if words else {}
 
 
-def _tools_and_format(options: Mapping[str, Any]) -> dict[str, Any]:
+def tools_and_format(options: Mapping[str, Any]) -> dict[str, Any]:
     """Tools, tool choice and response format among keyword arguments or invocation parameters."""
     tools = next((options[key] for key in TOOL_OPTIONS if options.get(key)), None)
     choice = next((options[key] for key in CHOICE_OPTIONS if options.get(key)), None)
@@ -214,7 +217,7 @@ def _tools_and_format(options: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _with_schemas(key: str, value: Any) -> Any:
+def with_schemas(key: str, value: Any) -> Any:
     """An option whose classes and functions are replaced by the schemas that LangChain makes of them."""
     if key in TOOL_OPTIONS and isinstance(value, (list, tuple)):
         return [_function_schema(tool) for tool in value]
@@ -232,7 +235,8 @@ def _function_schema(tool: Any) -> Any:
         return tool
 
 
-def _messages(tagged: list[Any]) -> list[Any]:
+def canonical_messages(tagged: list[Any]) -> list[Any]:
+    """Messages of a request, from parsed tagged JSON."""
     ids = CallIds()
     return [_message(item, ids) for item in tagged]
 

@@ -21,7 +21,7 @@ from plsync._terminal import visible
 from plsync.errors import PlsyncError, RecordingFormatError
 from plsync.replay.response.exceptions import rebuild_error
 from plsync.replay.response.folding import unfold
-from plsync.replay.response.restore import RefusedText, Restorer
+from plsync.replay.response.restore import RefusedText, Restorer, UnknownTag
 from plsync.replay.response.stream_events import message_from_events
 
 __all__ = ["RecordedResponse"]
@@ -47,6 +47,8 @@ def _restoring(
             raise
         except RefusedText as refused:
             raise refused.error from None
+        except UnknownTag as unknown:
+            raise RecordingFormatError(_unknown_tag(response.place, unknown.tag)) from unknown
         except Exception as error:
             reason = visible(f"{type(error).__name__}: {error}"[:200])
             raise RecordingFormatError(
@@ -55,6 +57,16 @@ def _restoring(
             ) from error
 
     return cast("Callable[Concatenate[RecordedResponse, _P], _T]", restore)
+
+
+def _unknown_tag(place: str, tag: str) -> str:
+    from importlib.metadata import version  # noqa: PLC0415 - only a recording of another version needs it
+
+    installed = " and ".join(f"{name} {version(name)}" for name in ("plsync", "langchain-core"))
+    return (
+        f"{place} holds a value of the kind {visible(tag)[:200]!r}, which {installed} do not know; nothing was "
+        "changed: install newer versions, or record the call again"
+    )
 
 
 class RecordedResponse:

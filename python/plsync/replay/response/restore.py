@@ -26,10 +26,12 @@ from plsync.journal.events.tagged import MESSAGES, OUTPUTS, TAG, Rebuilder, mode
 from plsync.replay.response.packing import BLOB, REQUIRED, default_value, message_text
 from plsync.replay.response.vectors import VECTOR_TAGS, unpack_vector
 
-__all__ = ["RefusedText", "Restorer", "first_inexact", "imported_class"]
+__all__ = ["RefusedText", "Restorer", "UnknownTag", "first_inexact", "imported_class"]
 
 _UNSET: Any = object()
 _PARSED_IN = frozenset({"AIMessage", "AIMessageChunk"})
+# Tags whose values come back in their plain form.
+_PLAIN_TAGS = frozenset({"as", "class"})
 
 
 class Restorer(Rebuilder):
@@ -48,6 +50,10 @@ class Restorer(Rebuilder):
     def model(self, tag: str, value: dict[str, Any]) -> Any:
         """A message or an output of the installed LangChain: its order of fields, and defaults for new fields."""
         packed = value.get("v") or {}
+        try:
+            model_class(tag)
+        except AttributeError as error:
+            raise UnknownTag(tag) from error
         if tag in _PARSED_IN and self.call_classes:
             return self._model(tag, *_without_parsed(value, packed, self.call_classes))
         return self._model(tag, value, packed, _UNSET)
@@ -80,6 +86,8 @@ class Restorer(Rebuilder):
             restored = self._instance(cls, value.get("v"))
             if restored is not _UNSET:
                 return restored
+        if isinstance(tag, str) and tag not in _PLAIN_TAGS:
+            raise UnknownTag(tag)
         return super().other(tag, value)
 
     def restores(self, value: dict[str, Any]) -> bool:
@@ -159,6 +167,15 @@ class RefusedText(Exception):
         """Keeps the exception of the class."""
         super().__init__(str(error))
         self.error = error
+
+
+class UnknownTag(Exception):
+    """A value has a tag that this plsync or the installed LangChain does not know."""
+
+    def __init__(self, tag: str) -> None:
+        """Keeps the tag."""
+        super().__init__(tag)
+        self.tag = tag
 
 
 class _Inexact(Exception):

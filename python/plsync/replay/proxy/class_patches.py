@@ -1,7 +1,8 @@
-"""Patches every class of embeddings while a ``record_all`` block is open.
+"""Patches methods that each class defines for itself, while a ``record_all`` block is open.
 
-Embeddings have no common method that all of their calls pass through: each class has its own ``embed_documents``. So
-the methods of every class are patched. A class that the program defines later is patched when it is made.
+Embeddings have no common method that all of their calls pass through: each class has its own ``embed_documents``. The
+same holds for counters of tokens. So the methods of every class are patched. A class that the program defines later is
+patched when it is made.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from types import FunctionType
 from typing import Any, Final
 
 from langchain_core.embeddings import Embeddings
+from langchain_core.language_models import BaseLanguageModel
 
 from plsync.replay.proxy.embedding_stores import embeddings_behind_store
 from plsync.replay.proxy.embeddings import ENTRY_POINTS
 from plsync.replay.proxy.live import is_model_code
 from plsync.replay.proxy.open_blocks import current_block
 from plsync.replay.proxy.proxy_class import is_proxy, is_proxy_class
+from plsync.replay.proxy.token_counts import COUNTERS, is_remote_counter
 
-__all__ = ["patch_embeddings", "unpatch_embeddings"]
+__all__ = ["patch_classes", "unpatch_classes"]
 
 _MARK: Final = "__plsync_original__"
 _HOOK: Final = "__init_subclass__"
@@ -27,19 +30,21 @@ _HOOK: Final = "__init_subclass__"
 _originals: dict[tuple[type, str], Any] = {}
 
 
-def patch_embeddings() -> None:
-    """Patch all classes of embeddings. The caller holds the lock of the open blocks."""
-    for cls in [Embeddings, *_subclasses(Embeddings)]:
-        _patch(cls)
-    if _HOOK not in vars(Embeddings):
-        setattr(Embeddings, _HOOK, classmethod(_patch_new_class))
+def patch_classes() -> None:
+    """Patch all classes of embeddings and models. The caller holds the lock of the open blocks."""
+    for base in _BASES:
+        for cls in [base, *_subclasses(base)]:
+            _patch(cls)
+        if _HOOK not in vars(base):
+            setattr(base, _HOOK, classmethod(functools.partial(_patch_new_class, base)))
 
 
-def unpatch_embeddings() -> None:
-    """Undo ``patch_embeddings``. The caller holds the lock of the open blocks."""
-    hook = vars(Embeddings).get(_HOOK)
-    if getattr(hook, "__func__", None) is _patch_new_class:
-        delattr(Embeddings, _HOOK)
+def unpatch_classes() -> None:
+    """Undo ``patch_classes``. The caller holds the lock of the open blocks."""
+    for base in _BASES:
+        hook = getattr(vars(base).get(_HOOK), "__func__", None)
+        if getattr(hook, "func", None) is _patch_new_class:
+            delattr(base, _HOOK)
     for (cls, name), method in _originals.items():
         # Another library may have patched the method meanwhile. Its patch stays, and ours passes each call on.
         if getattr(vars(cls).get(name), _MARK, None) is method:
@@ -55,31 +60,32 @@ def _subclasses(cls: type) -> Iterator[type]:
         yield from _subclasses(found)
 
 
-def _patch_new_class(cls: Any, /, **kwargs: Any) -> None:
-    super(Embeddings, cls).__init_subclass__(**kwargs)
+def _patch_new_class(base: Any, cls: Any, /, **kwargs: Any) -> None:
+    super(base, cls).__init_subclass__(**kwargs)
     _patch(cls)
 
 
 def _patch(cls: Any) -> None:
     if is_proxy_class(cls):
         return
-    for name in ENTRY_POINTS:
+    for name in ENTRY_POINTS if issubclass(cls, Embeddings) else COUNTERS:
         method = vars(cls).get(name)
-        # No program calls an abstract method.
-        if isinstance(method, FunctionType) and not hasattr(method, _MARK) and not _is_abstract(method):
+        if isinstance(method, FunctionType) and not hasattr(method, _MARK) and _is_recorded(cls, method):
             _originals[cls, name] = method
             setattr(cls, name, _with_proxy_as_self(method, name))
 
 
-def _is_abstract(method: Any) -> bool:
-    return bool(getattr(method, "__isabstractmethod__", False))
+def _is_recorded(cls: type, method: Any) -> bool:
+    if not issubclass(cls, Embeddings):
+        return is_remote_counter(method)
+    return not getattr(method, "__isabstractmethod__", False)  # no program calls an abstract method
 
 
 def _with_proxy_as_self(method: Callable[..., Any], name: str) -> Callable[..., Any]:
     @functools.wraps(method)
     def entry_point(self: Any, *args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
-        # Embeddings that another model calls contribute to the response of that model, which is recorded.
+        # An object that another model calls contributes to the response of that model, which is recorded.
         if is_proxy(self) or is_model_code(self) or (block := current_block()) is None:
             return method(self, *args, **kwargs)
         if (inner := embeddings_behind_store(self)) is not None:
@@ -88,3 +94,6 @@ def _with_proxy_as_self(method: Callable[..., Any], name: str) -> Callable[..., 
 
     setattr(entry_point, _MARK, method)
     return entry_point
+
+
+_BASES: Final[tuple[Any, ...]] = (Embeddings, BaseLanguageModel)
