@@ -223,12 +223,14 @@ def test_sighup_reads_the_configuration_again(machine: Machine) -> None:
     machine.write_config("red")
     with machine.start() as process:
         assert process.stderr is not None
+        assert process.stdout is not None
         wait_until(lambda: machine.states("red") == {"acked"})
         note = iter(process.stderr.readline, "")
         assert f"does not list the journal {machine.journal('blue')}" in next(note)
         machine.config.write_text("[workspaces.")
         process.send_signal(signal.SIGHUP)
         assert "is not TOML" in next(note)
+        assert any("red.key has the same key" in line for line in iter(process.stdout.readline, ""))
         machine.write_config("blue")
         process.send_signal(signal.SIGHUP)
         assert "it lists blue" in next(note)

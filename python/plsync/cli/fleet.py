@@ -116,18 +116,9 @@ class Fleet:
 
     def _apply(self) -> None:
         """Read the configuration file again: start new workspaces, stop removed ones, and renew all other keys."""
-        try:
-            config = read_config()
-        except ConfigError as error:
-            print_note(f"plsync: {error}; the workspaces of before are served")
-            return
-        if config is None or not config.workspaces:
-            print_note(f"plsync: {self._config.path} lists no workspace; the workspaces of before are served")
-            return
-        self._config = config
-        print_note(f"plsync: read {config.path} again; it lists {', '.join(config.workspaces)}")
+        self._config = self._read_again() or self._config
         for name, thread in list(self._threads.items()):
-            if thread.workspace == config.workspaces.get(name):
+            if thread.workspace == self._config.workspaces.get(name):
                 thread.reload()
                 continue
             thread.stop()
@@ -136,6 +127,19 @@ class Fleet:
                 thread.join(_POLL)
             del self._threads[name]
         self._start_missing()
+
+    def _read_again(self) -> Config | None:
+        """The configuration file; None if it cannot be used, so that the run stays with the workspaces of before."""
+        try:
+            config = read_config()
+        except ConfigError as error:
+            print_note(f"plsync: {error}; the workspaces of before are served")
+            return None
+        if config is None or not config.workspaces:
+            print_note(f"plsync: {self._config.path} lists no workspace; the workspaces of before are served")
+            return None
+        print_note(f"plsync: read {config.path} again; it lists {', '.join(config.workspaces)}")
+        return config
 
     def _start_missing(self) -> None:
         names = self._config.workspaces
