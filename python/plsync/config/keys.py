@@ -203,7 +203,7 @@ def environment_key() -> KeySource | None:
         return None if variable_key() is None else VariableKey()
     if variable_key() is not None:
         raise AuthenticationError(f"{KEY_VARIABLE} and {KEY_FILE_VARIABLE} are both set; {_SAFE}: unset one of them")
-    return FileKey(Path(os.path.expanduser(named)))
+    return FileKey(Path(os.path.abspath(os.path.expanduser(named))))
 
 
 def _only_line(content: bytes, source: KeySource) -> str:
