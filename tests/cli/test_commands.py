@@ -187,7 +187,7 @@ record        {record_id}
 run           11111111-2222-4333-8444-555555555555
 call          m · openai · chat
 result        ok
-started       {LOCAL}, took 1.0 ms, first token after 0.5 ms, 2 chunks
+started       {LOCAL}.000+00:00, took 1.0 ms, first token after 0.5 ms, 2 chunks
 tokens        9 in, 1 out, 10 in all
 tags          agent
 delivery      waiting: `plsync run` sends it
@@ -209,13 +209,13 @@ Output
     It is 6.
 
 Parameters
-  model: m
   temperature: 0.5
   tools: add
 
 Metadata
-  ls_provider: openai
   team: {{"a":1}}
+
+  2 facts of LangChain and the provider not shown: --all
 """
     )
 

@@ -16,7 +16,7 @@ from tests.support.terminal import on_terminal
 
 BAD = "no such value"
 # These take any text, or any path.
-FREE = {"--journal", "--tag", "--model", "--text", "--recording", "--label"}
+FREE = {"--journal", "--tag", "--model", "--text", "--recording", "--label", "--receipt"}
 
 
 COMMANDS = all_commands()
@@ -51,8 +51,14 @@ def called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 def filled(name: str) -> list[str]:
     """The command with the arguments and options that it requires."""
-    recording = ["--recording", "calls.jsonl"]
-    required = {"export": recording, "salvage": ["old", "new"], "show": ["0199"], "retry": ["0199"]}
+    required = {
+        "export": ["--recording", "calls.jsonl"],
+        "salvage": ["old", "new"],
+        "backup": ["copy"],
+        "show": ["0199"],
+        "retry": ["0199"],
+        "forget": ["--tag", "none", "--yes"],
+    }
     return [*name.split(), *required.get(name, ())]
 
 
@@ -82,8 +88,8 @@ def test_a_flag_with_a_value_is_reported(called: Any, name: str, flag: str) -> N
 @pytest.mark.parametrize("name", COMMANDS)
 def test_an_unknown_option_is_reported_with_similar_ones(called: Any, name: str) -> None:
     assert called(*filled(name), "--jso") == (2, f"plsync {name}: --jso: no such option; did you mean --json?\n")
-    assert called(*filled(name), "-y") == (
-        2, f"plsync {name}: -y: no such option; `plsync {name} --help` lists the options\n",
+    assert called(*filled(name), "-Z") == (
+        2, f"plsync {name}: -Z: no such option; `plsync {name} --help` lists the options\n",
     )  # fmt: skip
 
 

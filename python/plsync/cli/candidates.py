@@ -7,6 +7,7 @@ from typing import Final
 from rich.text import Text
 
 from plsync.cli import humanize
+from plsync.cli.message_text import preview
 from plsync.cli.output import one_line, print_lines, print_note, stderr_console
 from plsync.errors import AmbiguousId
 from plsync.journal.events.facts import short_model
@@ -31,9 +32,8 @@ def print_candidates(error: AmbiguousId) -> None:
         model.pad_right(model_width - model.cell_len)
         started = humanize.local_time(record.started_at)
         line = Text.assemble("  ", (short.ljust(id_width), "yellow"), f"  {started}  ", model, "  ")
-        line.append(one_line(humanize.preview(record)))
+        line.append(one_line(preview(record), max(20, console.width - line.cell_len), keep_end=True))
         line.rstrip()
-        line.truncate(console.width, overflow="ellipsis")
         print_lines(console, [line])
     if len(error.candidates) > len(records):
         print_note("... and more records")

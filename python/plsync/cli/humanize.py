@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 from rich.text import Text
 
@@ -12,13 +11,12 @@ from plsync.journal.record import Record
 
 __all__ = [
     "age",
-    "content",
     "count",
     "delivery",
     "duration",
+    "exact_time",
     "interval",
     "local_time",
-    "preview",
     "result",
     "size",
     "span",
@@ -97,6 +95,11 @@ def local_time(at: datetime) -> str:
     return f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
+def exact_time(at: datetime) -> str:
+    """Date and time in the local zone, to the millisecond, with the zone. ``--since`` accepts it."""
+    return at.astimezone().isoformat(sep=" ", timespec="milliseconds")
+
+
 def tokens(record: Record) -> str:
     """Input and output tokens: ``12→34``; empty if the record has no usage."""
     usage = record.usage
@@ -114,36 +117,3 @@ def result(record: Record) -> Text:
 def delivery(record: Record) -> Text:
     """The delivery in its colour, with PromptLayer's request id if there is one: ``sent #1003``."""
     return Text(words.delivery_word(record), style=_DELIVERY_STYLES.get(words.delivery(record), ""))
-
-
-def content(value: Any) -> str:
-    """The content of a message as text, one line per block; media by their type, such as ``[image]``."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        return "\n".join(filter(None, map(_block, value)))
-    return "" if value is None else str(value)
-
-
-def preview(record: Record) -> str:
-    """The input in one line: the last message or prompt that is not empty."""
-    if record.forgotten:
-        return "(forgotten: `plsync forget` removed the content)"
-    if record.pruned:
-        return "(pruned: the quota removed the content)"
-    for item in reversed(record.input):
-        text = content(item.get("content", item) if isinstance(item, dict) else item)
-        if text.strip():
-            return text
-    return ""
-
-
-def _block(block: Any) -> str:
-    if not isinstance(block, dict):
-        return str(block)
-    for key in ("text", "reasoning", "thinking", "refusal"):
-        if isinstance(block.get(key), str):
-            return str(block[key]) if key == "text" else f"({key}) {block[key]}"
-    # The message's list of tool calls is shown instead of these blocks.
-    kind = str(block.get("type", "block"))
-    return "" if kind in {"tool_call", "tool_use", "function_call"} else f"[{kind.removesuffix('_url')}]"

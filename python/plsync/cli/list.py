@@ -13,6 +13,7 @@ from plsync.cli import options
 from plsync.cli.followup_table import FOLLOW_UP_STATES, find_follow_ups, follow_up_lines
 from plsync.cli.output import print_json, print_lines, print_note, stdout_console
 from plsync.cli.record_table import Table
+from plsync.cli.usage_errors import bad_value, wrong_usage
 from plsync.journal.filters import Filters, names_model
 from plsync.journal.followups import FollowUp
 from plsync.journal.journal import Journal
@@ -32,7 +33,7 @@ def parse_follow_ups(value: str) -> str:
         BadParameter: there is no such state.
     """
     if value not in FOLLOW_UP_STATES:
-        raise typer.BadParameter(f"{value!r} is unknown; use one of {', '.join(FOLLOW_UP_STATES)}")
+        raise bad_value(value, f"choose from {', '.join(FOLLOW_UP_STATES)}")
     return value
 
 
@@ -68,7 +69,7 @@ def list_records(
     with Journal.open(journal) as opened:
         if follow_ups is not None:
             if oldest_first:
-                raise typer.BadParameter("--follow-ups lists the newest first: leave out --oldest-first")
+                raise wrong_usage("--oldest-first", "--follow-ups lists the newest record first")
             _list_follow_ups(find_follow_ups(opened, follow_ups, filters, limit), follow_ups, limit, json=json)
             return
         # One more record shows whether the list is cut.

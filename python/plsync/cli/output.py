@@ -16,6 +16,7 @@ from typing import Any, Final, NoReturn, TextIO
 
 import orjson
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -39,6 +40,7 @@ __all__ = [
     "stderr_console",
     "stdout_console",
     "wrapped",
+    "write_text",
 ]
 
 _PIPE_WIDTH: Final = 160
@@ -80,6 +82,16 @@ def print_json(value: Any, to: TextIO | None = None) -> None:
     try:
         stream.buffer.write(json_escaped(text).encode() + b"\n")
         stream.buffer.flush()
+    except BrokenPipeError:
+        exit_on_broken_pipe()
+
+
+def write_text(text: str) -> None:
+    """Write a text to standard output as UTF-8, without a change."""
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+        sys.stdout.buffer.flush()
     except BrokenPipeError:
         exit_on_broken_pipe()
 
@@ -138,11 +150,27 @@ def _indents(line: Text) -> tuple[int, int]:
     return own, max(own, _NAMED) if own else _CONTINUED
 
 
-def one_line(value: object, limit: int = 200) -> Text:
-    """The beginning of a text on one line, at most ``limit`` characters."""
+def one_line(value: object, limit: int = 200, *, keep_end: bool = False) -> Text:
+    """The beginning of a text on one line.
+
+    Args:
+        value: the text.
+        limit: the greatest width, in columns.
+        keep_end: cut a text that is too wide in its middle, and keep its end. A prompt often ends with the question.
+    """
+    text = str(value)
     # A prompt may have megabytes, so it is cut before it is split.
-    line = " ".join(str(value)[: limit * 4].split())
-    return escaped(line if len(line) <= limit else line[: limit - 1] + "…")
+    line = escaped(" ".join(text[: limit * 4].split()))
+    if not keep_end or (len(text) <= limit * 4 and line.cell_len <= limit):
+        line.truncate(limit, overflow="ellipsis")
+        return line
+    tail = escaped(" ".join(text[-limit * 4 :].split()))
+    line.truncate(limit - limit // 3 - 1)
+    width, start = 0, len(tail)
+    while start and (width := width + cell_len(tail.plain[start - 1])) <= limit // 3:
+        start -= 1
+    line.rstrip()
+    return line.append("…").append(tail.plain[start:].lstrip())
 
 
 class _Labelled(Text):

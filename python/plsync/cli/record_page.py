@@ -11,6 +11,8 @@ from rich.text import Text
 
 from plsync.cli import humanize
 from plsync.cli.followup_table import follow_up_state, follow_up_text
+from plsync.cli.message_text import LEFT_OUT, content, content_gone, is_left_out, sender
+from plsync.cli.noise import own_metadata, own_params
 from plsync.cli.output import escaped, indented, labelled, one_line
 from plsync.journal.events.facts import tool_calls_at
 from plsync.journal.followups import FollowUp
@@ -19,8 +21,15 @@ from plsync.journal.record import Record
 __all__ = ["record_page"]
 
 
-def record_page(record: Record, followups: Sequence[FollowUp] = ()) -> Iterator[Text]:
-    """The lines of the page."""
+def record_page(record: Record, followups: Sequence[FollowUp] = (), *, everything: bool = False) -> Iterator[Text]:
+    """The lines of the page.
+
+    Args:
+        record: the record.
+        followups: its follow-ups.
+        everything: with the facts that LangChain and the provider repeat for each call.
+    """
+    left_out = is_left_out(record)
     yield from _facts(record)
     if followups:
         yield from _section("Follow-ups")
@@ -28,26 +37,29 @@ def record_page(record: Record, followups: Sequence[FollowUp] = ()) -> Iterator[
             yield Text("  ").join([Text(), follow_up_text(followup), follow_up_state(followup)])
     yield from _section("Input")
     if not record.input:
-        yield escaped(_missing_input(record), "dim")
+        yield escaped(f"  {content_gone(record) or '(none recorded)'}", "dim")
     for item in record.input:
         yield from _message(item) if record.kind == "chat" else _body(item)
     for number, generation in enumerate(record.output, 1):
         yield from _section("Output" if len(record.output) == 1 else f"Output {number} of {len(record.output)}")
-        yield from _message(generation["message"]) if generation["message"] else _body(generation["text"])
+        lines = [*_message(generation["message"])] if generation["message"] else [*_body(generation["text"])]
+        yield from lines
+        if len(lines) == bool(generation["message"]):
+            yield escaped(f"    {LEFT_OUT if left_out else '(empty)'}", "dim")
     if error := record.error:
         yield from _section("Error")
         code = f" ({error['status_code']})" if error["status_code"] is not None else ""
-        first, *rest = indented(f"{error['type']}{code}: {error['message']}", 4, "red")
+        message = error["message"] or (LEFT_OUT if left_out else "")
+        first, *rest = indented(f"{error['type']}{code}: {message}", 4, "red")
         yield from (first[2:], *rest)
-    yield from _values("Parameters", _without_schemas(record.params))
+    params, metadata = _without_schemas(record.params), record.metadata
+    shown = params if everything else own_params(record, params), metadata if everything else own_metadata(metadata)
+    yield from _values("Parameters", shown[0])
     yield from _values("Options", {name: value for name, value in record.options.items() if value is not None})
-    yield from _values("Metadata", record.metadata)
-
-
-def _missing_input(record: Record) -> str:
-    if record.forgotten:
-        return "  (forgotten: `plsync forget` removed the content)"
-    return "  (pruned: the quota removed the content)" if record.pruned else "  (none recorded)"
+    yield from _values("Metadata", shown[1])
+    if hidden := len(params) + len(metadata) - len(shown[0]) - len(shown[1]):
+        yield Text()
+        yield escaped(f"  {humanize.count(hidden, 'fact')} of LangChain and the provider not shown: --all", "dim")
 
 
 def _facts(record: Record) -> Iterator[Text]:
@@ -104,7 +116,7 @@ def _delivery_note(record: Record) -> str:
 
 
 def _times(record: Record) -> str:
-    parts = [humanize.local_time(record.started_at)]
+    parts = [humanize.exact_time(record.started_at)]
     if record.duration_ns is not None:
         parts.append(f"took {humanize.duration(record.duration_ns)}")
     if record.first_token_at is not None:
@@ -119,11 +131,8 @@ def _message(message: Any) -> Iterator[Text]:
     if not isinstance(message, dict):
         yield from _body(message)
         return
-    sender = " ".join(str(part) for part in (message.get("type", "input"), message.get("name")) if part)
-    if message.get("tool_call_id"):
-        sender += f" answers {message['tool_call_id']}"
-    yield Text("  ") + one_line(sender).append(":")
-    yield from _body(humanize.content(message.get("content", _json(message))), indent=4)
+    yield Text("  ") + one_line(sender(message)).append(":")
+    yield from _body(content(message.get("content", _json(message))), indent=4)
     for call in tool_calls_at(message, "tool_calls"):
         arguments = ", ".join(f"{name}={_json(value)}" for name, value in _items(call.get("args")))
         yield escaped(f"    → {call.get('name')}({arguments})  {call.get('id') or ''}".rstrip(), "cyan")

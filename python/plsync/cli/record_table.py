@@ -15,6 +15,7 @@ from typing import Final
 from rich.text import Text
 
 from plsync.cli import humanize
+from plsync.cli.message_text import preview
 from plsync.cli.output import one_line
 from plsync.journal.events.facts import short_model
 from plsync.journal.record import Record
@@ -132,7 +133,13 @@ class Table:
             return Text(short_end(record.id, self._records), style="yellow")
         if name == _STARTED:
             return Text(self._time(record.started_at.astimezone()))
+        if name == _INPUT:
+            return one_line(preview(record), self._input_width(), keep_end=True)
         return _CELLS[name](record)
+
+    def _input_width(self) -> int:
+        others = [width for name, width in self._layout.widths.items() if name != _INPUT]
+        return max(1, min(_WIDTHS[_INPUT][0], self._width - sum(others) - len(_GAP) * len(others)))
 
     def _time(self, at: datetime) -> str:
         return at.strftime(_TODAY if self._is_today(at.date()) else self._layout.times)
@@ -180,5 +187,4 @@ _CELLS: Final[dict[str, Callable[[Record], Text]]] = {
     "TOOK": lambda record: Text(humanize.duration(record.duration_ns)),
     "TOKENS": lambda record: Text(humanize.tokens(record)),
     "TAGS": lambda record: one_line(", ".join(record.tags)),
-    _INPUT: lambda record: one_line(humanize.preview(record)),
 }
