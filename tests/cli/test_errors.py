@@ -135,7 +135,7 @@ def test_a_malformed_id_is_reported_with_its_reason(writer: SpoolWriter, path: P
         ["frobnicate"],
         ["show", "0199", "0200"],
         ["list", "--state", "gone"],
-        ["list", "--since", "yesterday"],
+        ["list", "--since", "someday"],
         ["list", "-n", "-1"],
         ["list", "--text", "in Latin-1: \udce9"],
         ["run", "--once", "--settle", "inf"],

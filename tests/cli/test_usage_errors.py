@@ -16,7 +16,7 @@ from tests.support.terminal import on_terminal
 
 BAD = "no such value"
 # These take any text, or any path.
-FREE = {"--journal", "--tag", "--model", "--text", "--recording", "--label", "--receipt"}
+FREE = {"--journal", "--tag", "--model", "--text", "--recording", "--label", "--receipt", "--thread"}
 
 
 COMMANDS = all_commands()
@@ -111,7 +111,7 @@ def test_a_surplus_argument_is_reported(called: Any, name: str) -> None:
         (["prompts", "pul"], "plsync prompts: pul: no such command; did you mean pull?"),
         (["--frobnicate"], "plsync: --frobnicate: no such option; `plsync --help` lists the options"),
         (["--journal"], "plsync: --journal: needs a value, PATH"),
-        (["list", "-n", "-1"], "plsync list: --limit -1: choose a whole number, 0 or more"),
+        (["list", "-n", "-1"], "plsync list: --limit -1: choose a number of records, or all"),
         (["run", "--batch", "1001"], "plsync run: --batch 1001: choose a whole number, from 1 to 1000"),
         (["run", "--settle", "nan"], "plsync run: --settle nan: choose a number, from 0 to 86400"),
         (["run", "--exec", "echo {request_id"], "plsync run: --exec echo {request_id: {request_id is no placeholder"),
