@@ -71,6 +71,7 @@ __all__ = [
     "SinkUnavailable",
     "StalePrompt",
     "SyncError",
+    "WrongWorkspace",
 ]
 
 
@@ -162,6 +163,10 @@ class Offline(SyncError):
 
 class AuthenticationError(SyncError):
     """The PromptLayer API key is missing, or PromptLayer refused it."""
+
+
+class WrongWorkspace(SyncError):
+    """The journal's records went to another PromptLayer server or workspace. Nothing was sent."""
 
 
 class Rejected(SyncError):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 __all__ = [
     "JOURNAL_VARIABLE",
     "PROMPTS_VARIABLE",
+    "Delivery",
+    "current_delivery",
     "current_journal",
     "default_journal",
     "environment_journal",
@@ -22,6 +24,17 @@ PROMPTS_VARIABLE: Final = "PLSYNC_PROMPTS"
 
 current_journal: Final[ContextVar[Path | None]] = ContextVar("plsync.current_journal", default=None)
 """Inside a ``pl_id_callback``: the journal that its request id comes from."""
+
+
+class Delivery(NamedTuple):
+    """The record whose request id a ``pl_id_callback`` receives."""
+
+    request_id: int
+    record_id: bytes
+
+
+current_delivery: Final[ContextVar[Delivery | None]] = ContextVar("plsync.current_delivery", default=None)
+"""Inside a ``pl_id_callback``: its record. Another server may have given the same request id to another record."""
 
 
 def default_journal() -> Path:

@@ -9,10 +9,11 @@ import threading
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from uuid import UUID
 
 from plsync._common.background import import_guard
 from plsync._common.logged import cleaned_line, loggable
-from plsync._common.paths import current_journal
+from plsync._common.paths import Delivery, current_delivery, current_journal
 from plsync.callbacks.sinks import Callback, with_record
 from plsync.errors import JournalCorrupt
 
@@ -80,6 +81,7 @@ class FunctionCall:
 
     def _call(self, number: int, record: Record) -> None:
         current_journal.set(self._journal)
+        current_delivery.set(Delivery(number, UUID(record.id).bytes))
         result = self._callback(number, record)
         if inspect.isawaitable(result):
             if self._loop is None:

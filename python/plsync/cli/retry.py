@@ -9,6 +9,7 @@ import typer
 from plsync.cli import humanize, options
 from plsync.cli.output import print_json, print_line
 from plsync.cli.usage_errors import bad_value
+from plsync.cli.withdrawal import withdraw
 from plsync.journal import words
 from plsync.journal.journal import Journal
 from plsync.journal.record import Record
@@ -29,6 +30,11 @@ _WITHOUT_RETRY: dict[words.Delivery, str] = {
 
 _IDS = typer.Argument(metavar="ID", help="Records: ids, first digits, run ids or request ids.", show_default=False)
 _FOLLOW_UPS = typer.Option("--follow-ups", help="All follow-ups that PromptLayer refused.")
+_SENT_TO = typer.Option(
+    "--sent-to",
+    metavar="URL",
+    help="All records that this server has, or may have. They are sent to the present server; may be repeated.",
+)
 _CALLBACKS = typer.Option("--callbacks", help="All callbacks that plsync gave up.")
 
 
@@ -57,6 +63,7 @@ def retry(
     *,
     delivery: Annotated[list[str] | None, _DELIVERY] = None,
     state: Annotated[list[str] | None, _STATE] = None,
+    sent_to: Annotated[list[str] | None, _SENT_TO] = None,
     follow_ups: Annotated[bool, _FOLLOW_UPS] = False,
     callbacks: Annotated[bool, _CALLBACKS] = False,
     json: options.Json = False,
@@ -70,10 +77,11 @@ def retry(
         plsync retry --state dead
         plsync retry 01a22867
         plsync retry --follow-ups --callbacks
+        plsync retry --sent-to http://127.0.0.1:18090
     """
     state = [*(delivery or []), *(state or [])]
-    if not (ids or state or follow_ups or callbacks):
-        raise typer.BadParameter("nothing to retry: pass ids, --delivery, --follow-ups or --callbacks")
+    if not (ids or state or sent_to or follow_ups or callbacks):
+        raise typer.BadParameter("nothing to retry: pass ids, --delivery, --sent-to, --follow-ups or --callbacks")
     with Journal.open(journal) as opened:
         named = [opened.get(record_id) for record_id in ids or []]
         moved = {
@@ -81,6 +89,8 @@ def retry(
             "followups": _follow_ups(opened, named, everything=follow_ups),
             "callbacks": opened.callbacks.requeue() if callbacks else 0,
         }
+        if sent_to:
+            moved["records"] += withdraw(opened, sent_to)
     if json:
         print_json(moved)
         return

@@ -35,6 +35,9 @@ _CALLBACKS = typer.Option(
     help="Call this function with the ids of a script's function, or of SINK; may be repeated.",
 )
 _EXEC = typer.Option("--exec", metavar="COMMAND", help="Run a command for each new request id: 'cmd {request_id}'.")
+_REBIND = typer.Option(
+    "--rebind", help="Go on with another server or workspace than before. Records in doubt stay with the old one."
+)
 _SETTLE = typer.Option(
     "--settle",
     parser=options.decimal(0, 86_400),
@@ -53,6 +56,7 @@ def run(
     batch: Annotated[int, _BATCH] = MAX_BATCH_RECORDS,
     in_flight: Annotated[int, _IN_FLIGHT] = MAX_IN_FLIGHT,
     settle: Annotated[float, _SETTLE] = 60.0,
+    rebind: Annotated[bool, _REBIND] = False,
     verbose: Annotated[bool, _VERBOSE] = False,
     json: options.Json = False,
     journal: options.Journal = None,
@@ -87,12 +91,17 @@ def run(
         batch=batch,
         in_flight=in_flight,
         settle=settle,
+        rebind=rebind,
         json=json,
         verbose=verbose,
     )
     chosen = named(journal, workspace)
     config = read_config() if chosen == Named() else None
     if config is not None and config.workspaces:
+        if rebind:
+            raise typer.BadParameter(
+                "use it with --workspace or --journal: it is for one journal", param_hint="--rebind"
+            )
         raise typer.Exit(Fleet(config, run_options).run())
     _run_one(chosen, run_options)
 

@@ -24,6 +24,7 @@ from plsync.cli.run_messages import (
 from plsync.cli.run_output import choose_output
 from plsync.delivery.policy import SendPolicy
 from plsync.delivery.reports import FollowUpReport, KeyReport, PassReport, Pause, Step
+from plsync.journal.servers import Server
 from plsync.promptlayer.outcomes import Exhausted, Outcome, Unreachable, label
 
 __all__ = ["RunReporter"]
@@ -110,6 +111,14 @@ class RunReporter:
         self._print_change(self._interruptions.due())
         if not self.once:
             self._output.show(self._state(step))
+
+    def report_rebound(self, old: Server, url: str) -> None:
+        """Print that the journal sends to another server or workspace from now on."""
+        line = (
+            f"This journal sends to {url} from now on; {humanize.count(old.acked, 'record')} went to {old.url} before."
+        )
+        fields = {"server": url, "before": old.as_dict()}
+        self._output.report(line, event="rebound", **fields)
 
     def report_sources(self, sources: Mapping[str, str]) -> None:
         """Print the file of each function that was imported since the last call.

@@ -16,12 +16,13 @@ from plsync.callbacks.command import Command
 from plsync.callbacks.dispatcher import CallbackDispatcher
 from plsync.callbacks.resolve import ImportableFunctions
 from plsync.callbacks.worker import CallbackReport
+from plsync.delivery.last_run import reported_run, store
 from plsync.delivery.lock import SenderLock, sole_sender
 from plsync.delivery.policy import RULES, Action, SendPolicy
 from plsync.delivery.reports import PassReport, Pause, Step
 from plsync.delivery.runner import Runner
 from plsync.delivery.wake import Wake
-from plsync.errors import SyncError
+from plsync.errors import Offline, SyncError
 from plsync.journal.journal import Journal
 from plsync.promptlayer.client import PromptLayerClient, halt_error
 
@@ -48,6 +49,7 @@ class RunOptions:
     settle: float
     json: bool
     verbose: bool = False
+    rebind: bool = False
 
     def functions(self) -> ImportableFunctions | None:
         """The functions of callbacks; None to call none.
@@ -127,14 +129,20 @@ class ServedJournal:
             JournalError: the journal cannot be used, or another process sends from it.
             AuthenticationError: there is no key, or two.
             SyncError: the URL of the server, its proxy or its certificates cannot be used.
+            WrongWorkspace: the journal is bound to another server or key.
         """
         options, reporter = self._options, self._reporter
         reporter.halt = None
-        settings = self._settings()
         policy = reporter.policy = SendPolicy(settle=options.settle)
         # A service may start before the first program records, so it creates the journal.
         with Journal.open(self._path, create=not options.once) as journal, sole_sender(journal.path) as lock:
-            with PromptLayerClient.connect(settings, policy.timeout) as client, Wake(journal.path) as wake:
+            with (
+                reported_run(journal) as report,
+                PromptLayerClient.connect(self._settings(), policy.timeout) as client,
+                Wake(journal.path) as wake,
+            ):
+                report.url = client.url
+                store(journal, report)
                 dispatcher = CallbackDispatcher(
                     journal, functions=self._functions, command=self._command, on_report=wake.interrupt
                 )
@@ -149,15 +157,30 @@ class ServedJournal:
                     on_progress=reporter.progress,
                 )
                 reporter.expect(sum(journal.stats().left.get(state, 0) for state in ("pending", "in_doubt", "leased")))
+                if options.rebind:
+                    self._rebind(runner, client)
                 with self._while_running(runner, client):
                     dispatcher.start()
-                    self._run_steps(runner, lock)
+                    try:
+                        self._run_steps(runner, lock)
+                    finally:
+                        report.fail(reporter.halt)
             left = journal.stats().left
         unavailable = [] if self._functions is None else list(self._functions.unavailable.values())
         halt = reporter.halt
         if halt is None or RULES[type(halt)].action is not Action.STOP:
             return Served(left, unavailable)
         return Served(left, unavailable, halt_error(halt, client.address, client.key_source, client.url_setting))
+
+    def _rebind(self, runner: Runner, client: PromptLayerClient) -> None:
+        """Bind the journal to the client's workspace, in place of the one before."""
+        binding = runner.binding
+        if (outcome := binding.check(rebind=True)) is not None:
+            if RULES[type(outcome)].action is Action.STOP:
+                raise halt_error(outcome, client.address, client.key_source, client.url_setting)
+            raise Offline(f"{outcome.reason}; the journal stays with its server: run this again when it responds")
+        if binding.left is not None:
+            self._reporter.report_rebound(binding.left, client.url)
 
     def _run_steps(self, runner: Runner, lock: SenderLock) -> None:
         sources = {} if self._functions is None else self._functions.sources

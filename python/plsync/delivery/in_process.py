@@ -73,6 +73,7 @@ class DeliveryThread(JournalThread):
 
     def _send(self) -> None:
         # An HTTP client is slow to import, and only this thread needs it.
+        from plsync.delivery.last_run import reported_run, store  # noqa: PLC0415
         from plsync.delivery.lock import sole_sender  # noqa: PLC0415
         from plsync.delivery.policy import RULES, Action, SendPolicy  # noqa: PLC0415
         from plsync.delivery.runner import Runner  # noqa: PLC0415
@@ -86,9 +87,12 @@ class DeliveryThread(JournalThread):
         with (
             Journal.open(self.path, create=True) as journal,
             sole_sender(journal.path) as lock,
+            reported_run(journal) as report,
             PromptLayerClient.connect(settings, policy.timeout) as client,
             Wake(journal.path) as wake,
         ):
+            report.url = client.url
+            store(journal, report)
             self._runner = runner = Runner(journal, client, policy, wake)
             if self._stopping.is_set():
                 runner.finish()
@@ -97,6 +101,7 @@ class DeliveryThread(JournalThread):
                     lock.report("sending" if runner.halt is None else f"waiting: {runner.halt.reason}")
             finally:
                 self._runner = None
+                report.fail(runner.halt)
             halt = None if self._stopping.is_set() else runner.halt
             if halt is not None and RULES[type(halt)].action is Action.STOP:
                 raise halt_error(halt, client.address, client.key_source, client.url_setting)

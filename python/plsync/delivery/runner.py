@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Final
 
 from plsync._common.clock import WallClock, elapsed, now_ms
+from plsync.delivery.binding import Binding
 from plsync.delivery.breaker import Breaker
 from plsync.delivery.followups import FollowUpSender
 from plsync.delivery.key_renewal import KeyRenewal
@@ -114,6 +115,11 @@ class Runner:
         """Read the API key again. For any thread, and for signal handlers."""
         self._key.request()
         self._wake.interrupt()
+
+    @property
+    def binding(self) -> Binding:
+        """The binding of the journal to the workspace of the run."""
+        return self._sender.binding
 
     @property
     def stopping(self) -> bool:

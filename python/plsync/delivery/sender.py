@@ -11,6 +11,7 @@ import orjson
 
 from plsync._common.clock import now_ms
 from plsync.delivery.batching import BatchSizer, Quarantine, split_into_batches
+from plsync.delivery.binding import Binding
 from plsync.delivery.limits import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_IN_FLIGHT
 from plsync.delivery.policy import RULES, Action, SendPolicy
 from plsync.delivery.reconciler import Reconciler
@@ -92,6 +93,8 @@ class Sender:
         self._in_flight = in_flight
         self._stopped = stopped
         self._on_progress = on_progress
+        self.binding = Binding(journal, client, stopped)
+        """The binding of the journal to the client's workspace."""
         self._halted = False
         self._sizer = BatchSizer(policy.timeout, MAX_BATCH_BYTES)
         self._quarantine = Quarantine()
@@ -107,8 +110,14 @@ class Sender:
 
         Args:
             probe_first: send a single record, and the rest only after its ack.
+
+        Raises:
+            WrongWorkspace: the journal is bound to another server or key.
         """
         self._journal.ingest(wait=True)
+        # Before every pass: the key may have changed since the last one.
+        if (unbound := self.binding.check()) is not None:
+            return PassReport(halt=unbound)
         # This process holds the lock, so the owner of any lease is dead. Its requests may have ended just now.
         self._journal.outbox.orphan_leases(now_ms() - int(self._policy.longest_send * 1000), self._settled_ms())
         report = self._look_up()
@@ -256,6 +265,7 @@ class Sender:
             if result.unsent:
                 self._journal.outbox.release([record.seq for record in result.unsent], 0, "not sent yet")
         if acks:
+            self.binding.check()
             report.acked += self._journal.outbox.ack(acks)
         self._on_progress(report)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypedDict
 from uuid import UUID
 
+from plsync._common.paths import current_delivery, current_journal
 from plsync.errors import AmbiguousId, InvalidFollowUp, RecordNotFound
 from plsync.journal.record import Record
 
@@ -77,17 +78,17 @@ def target(store: Store, key: int | str | UUID, ingest: Callable[[], object]) ->
 
     Raises:
         RecordNotFound: no record has the record id or run id.
-        AmbiguousId: several records have the run id; the message lists them.
+        AmbiguousId: several records have the run id or the request id; the message lists them.
         InvalidFollowUp: ``key`` is not an id.
     """
     if isinstance(key, int) and not isinstance(key, bool):
-        return _request(key)
+        return _request(store, key)
     if not isinstance(key, str | UUID):
         raise InvalidFollowUp(f"{key!r} is not a request id, record id or run id; nothing was queued")
     text = _written(key)
     digits = text.replace("-", "")
     if (number := _request_number(text)) is not None:
-        return _request(number)
+        return _request(store, number)
     if not _HEX.fullmatch(text) or len(digits) != _WHOLE:
         message = f"{text!r} is not a request id, record id or run id; nothing was queued: use the whole id"
         raise InvalidFollowUp(message)
@@ -140,9 +141,16 @@ def _by_request(store: Store, request_id: int) -> list[bytes]:
     return store.by_request(request_id) if 0 <= request_id < 1 << 64 else []
 
 
-def _request(request_id: int) -> Target:
+def _request(store: Store, request_id: int) -> Target:
     if not 0 < request_id < 1 << 63:
         raise InvalidFollowUp(f"{request_id} is not a request id; nothing was queued")
+    delivery, journal = current_delivery.get(), current_journal.get()
+    if delivery is not None and delivery.request_id == request_id and str(journal) == store.path:
+        return {"record_id": delivery.record_id}
+    ids = store.by_request(request_id)
+    if len(ids) > 1:
+        message = f"the request id {request_id} is of more than one record: {_listed(ids)}; nothing was queued: use a record id"
+        raise AmbiguousId(message, _candidates(store, ids))
     return {"request_id": request_id}
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+import orjson
+
+from plsync._common.clock import now_ms
 from plsync.journal.record import STATES, Record, State
+from plsync.journal.servers import Server
 
 if TYPE_CHECKING:
     from plsync._common import native
@@ -127,6 +131,60 @@ class Outbox:
             How many records.
         """
         return self._store.shift_waits(before_ms, after_ms, longest_ms)
+
+    # --- the servers ---
+
+    def secret(self) -> bytes:
+        """Random bytes of this journal, for the identity of a server and a key."""
+        return self._store.secret()
+
+    def bind(self, url: str, account: bytes, *, stand_in: bool = False, how: str = "refuse") -> Server | None:
+        """Bind the journal to a server and key. The caller holds ``sync.lock``.
+
+        Args:
+            url: the base URL as it may be shown.
+            account: the identity of the server and the key.
+            stand_in: whether it is a stand-in. Stand-ins count as one server.
+            how: ``refuse``: stay with another server that has records. ``rotate``: the key is a new one of the same
+                workspace. ``leave``: go to another workspace. Records in doubt stay with the old server.
+
+        Returns:
+            None, or the server with which the journal stays.
+        """
+        found = self._store.bind(url, account, is_stand_in=stand_in, how=how)
+        return None if found is None else Server.from_dict(found)
+
+    def servers(self) -> list[Server]:
+        """The servers that records were sent to, in the order in which the journal met them."""
+        return list(map(Server.from_dict, self._store.servers()))
+
+    def withdraw(self, server_ids: Sequence[int], reason: str) -> dict[str, int]:
+        """Make the records that these servers have, or may have, pending again. The caller holds ``sync.lock``.
+
+        The records lose their request ids. Their follow-ups and callbacks wait for the next ones.
+
+        Args:
+            server_ids: the numbers of the servers; 0 for request ids without a server.
+            reason: stored with each record.
+
+        Returns:
+            The numbers of ``records`` that are pending now; of ``pruned`` records, whose content the quota removed;
+            and of ``busy`` records, whose callback is running. The latter two stay.
+        """
+        return self._store.withdraw(server_ids, now_ms(), reason)
+
+    def newest_acked(self, limit: int) -> Iterator[Record]:
+        """Up to ``limit`` records with a request id, newest ack first."""
+        number = self._store.last_ack()
+        for _ in range(limit):
+            page = self._store.acks(number - 1, 1) if number > 0 else []
+            number -= 1
+            if page:
+                yield Record(page[0][1])
+
+    def set_last_run(self, report: Mapping[str, Any]) -> None:
+        """Store the report of a run, for :attr:`plsync.journal.Stats.last_run`."""
+        self._store.set_last_run(orjson.dumps(report))
 
     def requeue(self, seqs: Sequence[int]) -> int:
         """Make dead or held records pending, due now. Returns how many."""

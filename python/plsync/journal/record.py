@@ -179,6 +179,11 @@ class Record(CallEvents):
         return self._row.server
 
     @property
+    def server_id(self) -> int | None:
+        """The number of that server in the journal; None if it is unknown."""
+        return self._row.server_id
+
+    @property
     def acked_at(self) -> datetime | None:
         """When the request id arrived."""
         return None if (at := self._row.acked_at_ns) is None else datetime_from_ns(at)

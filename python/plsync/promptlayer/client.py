@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
+from plsync._common.account import account_id
 from plsync._common.redaction import REDACTED, redact_text
 from plsync._common.spellings import SecretRedactor
 from plsync.config.keys import KeySource, VariableKey
@@ -20,7 +21,7 @@ from plsync.errors import AuthenticationError, SyncError
 from plsync.promptlayer import responses
 from plsync.promptlayer.connection import Connection, Response
 from plsync.promptlayer.exchange import Exchange
-from plsync.promptlayer.outcomes import Outcome, Unauthorized, Unreachable, outcome_of_error
+from plsync.promptlayer.outcomes import Found, Outcome, Unauthorized, Unreachable, outcome_of_error
 from plsync.promptlayer.proxies import proxy_of_environment
 from plsync.promptlayer.server_url import ServerURL
 from plsync.promptlayer.settings import BASE_URL_VARIABLE, DEFAULT_BASE_URL, Settings
@@ -34,6 +35,8 @@ __all__ = ["DEFAULT_BASE_URL", "PromptLayerClient", "halt_error"]
 
 _PAGE_SIZE: Final = 100
 _MAX_SEARCHED: Final = 25
+# The value of the `Server` header of a stand-in begins like this.
+_STAND_IN: Final = "plsync-stand-in"
 # A response may quote a key that was replaced meanwhile.
 _MOST_OLD_KEYS: Final = 4
 
@@ -72,6 +75,13 @@ class PromptLayerClient:
         server = ServerURL.parse(base_url)
         self.address = server.address
         """Scheme, host and port of the URL: reasons with it are stored and printed."""
+        self.url = server.shown
+        """The base URL as it may be stored and printed."""
+        self.is_loopback = server.is_loopback
+        """Whether the server is on this machine."""
+        self.is_stand_in = False
+        """Whether the server has responded as the stand-in of :mod:`plsync.testing`."""
+        self._identity = server.identity
         self._timeout = timeout
         # The environment's proxy is for other machines only.
         proxy = None if server.is_loopback else proxy_of_environment(server.url)
@@ -172,6 +182,18 @@ class PromptLayerClient:
         """Look up a trace that does not exist: ``Missing`` means that PromptLayer is reachable and accepts the key."""
         return self.look_up("0" * 32)
 
+    def greet(self) -> Outcome:
+        """``GET /stand-in/counts``: any response shows whether the server is a stand-in, in :attr:`is_stand_in`."""
+        return self._request("GET", "/stand-in/counts", None, lambda _status, _body: Found({}))
+
+    def account(self, secret: bytes) -> bytes:
+        """The identity of the server and the key: 16 bytes of a hash.
+
+        Args:
+            secret: the key of the hash.
+        """
+        return account_id(self._identity, self._key, secret)
+
     def template(self, name: str, *, version: int | None = None, label: str | None = None) -> Outcome:
         """``GET /prompt-templates/{name}``: a template with its snippets filled in.
 
@@ -213,6 +235,9 @@ class PromptLayerClient:
         return replace(outcome, reason=self._reason(outcome.reason))
 
     def _outcome(self, response: Response, parse: responses.Parser) -> Outcome:
+        # A stand-in listens on loopback only.
+        if self.is_loopback and response.server.startswith(_STAND_IN):
+            self.is_stand_in = True
         if response.content is None:
             note = (
                 f"(a response in the content coding {responses.one_line(response.coding)!r}, which was not requested)"

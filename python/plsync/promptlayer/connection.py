@@ -43,6 +43,8 @@ class Response:
     """The body; None if its content coding is unknown."""
     coding: str = ""
     """The content coding; empty without one."""
+    server: str = ""
+    """The value of the ``Server`` header; empty without one."""
 
 
 class Connection:
@@ -125,7 +127,7 @@ class Connection:
             coding = "" if coding == "identity" else coding
             known = not coding or coding in _CODINGS
             read = _read(response.iter_stream(), coding) if known else None
-            return Response(response.status, fields.get("retry-after"), read, coding)
+            return Response(response.status, fields.get("retry-after"), read, coding, fields.get("server", ""))
 
 
 def _fields(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

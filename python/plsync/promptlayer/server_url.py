@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import httpx
 
+from plsync._common.redaction import REDACTED
 from plsync.errors import SyncError
 from plsync.promptlayer.settings import BASE_URL_VARIABLE
 
@@ -61,6 +62,17 @@ class ServerURL:
     def address(self) -> str:
         """Scheme, host and port. The path may hold a token, and reasons with the address are stored and printed."""
         return f"{self.url.scheme}://{self.url.netloc.decode('ascii')}"
+
+    @property
+    def identity(self) -> str:
+        """The URL without user name and password: two texts of one URL have the same."""
+        return self.address + self.path.decode("ascii")
+
+    @property
+    def shown(self) -> str:
+        """The identity as it may be stored and printed: a segment of the path that may be a token is replaced."""
+        segments = (part if len(part) < _SHORTEST_TOKEN else REDACTED for part in self.path.decode("ascii").split("/"))
+        return self.address + "/".join(segments)
 
     @property
     def path(self) -> bytes:

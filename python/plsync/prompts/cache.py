@@ -9,17 +9,16 @@ so a reader never sees a part of it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import orjson
 
+from plsync._common.account import account_id, without_user_info
 from plsync._common.files import admit_directory, check_directory, create_new, read_own, temporary_beside
 from plsync.errors import PromptError
 from plsync.prompts.template_key import TemplateKey
@@ -71,9 +70,8 @@ class TemplateCache:
             PromptError: another user controls the directory, and could replace its templates.
         """
         _admit(root)
-        url = _without_user_info(base_url)
-        owner = f"{url}\0{api_key}".encode("utf-8", "surrogateescape")
-        directory = root / hashlib.blake2b(owner, key=_salt(root), digest_size=16).hexdigest()
+        url = without_user_info(base_url)
+        directory = root / account_id(url, api_key, _salt(root)).hex()
         with _refusing(directory), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             check_directory(directory)
         return cls(directory, url)
@@ -180,7 +178,7 @@ def all_caches(root: Path, base_url: str | None = None, *, look: bool = False) -
         found = [TemplateCache(path) for path in sorted(root.iterdir()) if _is_own(path)]
     except FileNotFoundError:
         return []
-    url = None if base_url is None else _without_user_info(base_url)
+    url = None if base_url is None else without_user_info(base_url)
     return [cache for cache in found if any(_files(cache.directory)) and url in {None, cache.base_url}]
 
 
@@ -262,8 +260,3 @@ def _salt(root: Path) -> bytes:
         return os.urandom(32)
     # Another process may have written a salt at the same time. The last one counts for both.
     return read_own(path, 64)
-
-
-def _without_user_info(base_url: str) -> str:
-    parts = urlsplit(base_url.strip().rstrip("/"))
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

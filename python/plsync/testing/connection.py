@@ -23,6 +23,7 @@ __all__ = ["Application", "HTTPServer", "is_from_a_page"]
 
 _PIECES = 20
 _LONGEST_NUMBER = 18
+_OWN_PATHS = "/stand-in/"
 _OWN_HOSTS = frozenset({"", "127.0.0.1", "localhost", "[::1]"})
 
 
@@ -131,6 +132,10 @@ class Connection(BaseHTTPRequestHandler):
             self._refuse(error_response(400, "The path is not a path of a URL"))
             return
         request = Request(self.command, url.path, headers, b"", dict(parse_qsl(url.query)))
+        if url.path.startswith(_OWN_PATHS):
+            # Neither a fault nor the log of requests is meant for requests about the stand-in itself.
+            self._reply(self._application.handle(request))
+            return
         fault = self._application.take_fault(url.path)
         if fault is not None and fault.unread:
             self._application.record_request(request, None, fault)

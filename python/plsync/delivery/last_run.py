@@ -1,0 +1,64 @@
+"""The report of a run in its journal, for ``plsync status``: when, to which server, and how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+from plsync._common.clock import now_ms
+from plsync.errors import JournalError, SyncError
+from plsync.promptlayer.outcomes import Outcome, label
+
+if TYPE_CHECKING:
+    from plsync.journal.journal import Journal
+
+__all__ = ["RunReport", "reported_run"]
+
+_LONGEST_REASON = 500
+
+
+@dataclass
+class RunReport:
+    """The report of one run. ``docs/reference/format.md`` has its fields."""
+
+    url: str = ""
+    pid: int = field(default_factory=os.getpid)
+    began_ms: int = field(default_factory=now_ms)
+    ended_ms: int | None = None
+    outcome: str = "ok"
+    reason: str = ""
+
+    def fail(self, halt: Outcome | None) -> None:
+        """Set how the last round ended; None after a round without a failure."""
+        self.outcome = "ok" if halt is None else label(halt).lower()
+        self.reason = "" if halt is None else halt.reason[:_LONGEST_REASON]
+
+
+@contextlib.contextmanager
+def reported_run(journal: Journal) -> Iterator[RunReport]:
+    """Store the report of a run at its begin and at its end. The caller sets the URL and the outcome.
+
+    Args:
+        journal: the journal. The caller holds its ``sync.lock``.
+    """
+    report = RunReport()
+    try:
+        yield report
+    except SyncError as error:
+        # The error of a refused key has the outcome already.
+        if not report.reason:
+            report.outcome, report.reason = type(error).__name__, str(error)[:_LONGEST_REASON]
+        raise
+    finally:
+        report.ended_ms = now_ms()
+        store(journal, report)
+
+
+def store(journal: Journal, report: RunReport) -> None:
+    """Store the present state of a report."""
+    # A full disk must not end a run for a report.
+    with contextlib.suppress(JournalError):
+        journal.outbox.set_last_run(asdict(report))
