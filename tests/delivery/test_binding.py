@@ -244,7 +244,7 @@ def test_two_records_with_one_request_id(path: Path, server: PromptLayerServer, 
     assert run(path, "check").returncode == 0
     shown = run(path, "show", "1001")
     assert shown.returncode == 1
-    assert all(record_id in shown.stderr for record_id in ids)
+    assert shown.stderr.count(ids[0][:8]) >= 2
     assert {line["server"] for line in json_lines(path, "list")} == {server.url, other.url}
     # Inside a callback the request id is that of the record.
     with Journal.open(path) as journal:

@@ -101,7 +101,8 @@ def _delivery_note(record: Record) -> str:
     tries = f" after {humanize.count(record.attempts, 'attempt')}" if record.attempts else ""
     reason = f": {record.last_error}" if record.last_error else ""
     if record.state == "acked":
-        return f", {humanize.local_time(record.acked_at)}" if record.acked_at else ""
+        where = f" to {record.server}" if record.server else ""
+        return f"{where}, {humanize.local_time(record.acked_at)}" if record.acked_at else where
     if record.forgotten:
         return reason
     if record.state == "pending" and record.status == "pending":

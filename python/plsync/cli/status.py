@@ -11,10 +11,11 @@ from rich.text import Text
 
 from plsync.callbacks.sinks import sink_kind
 from plsync.cli import humanize, options
+from plsync.cli.delivery_status import destination, destinations, elsewhere_lines, last_run, next_step
 from plsync.cli.followup_table import short_name
 from plsync.cli.output import escaped, labelled, print_json, print_lines, stdout_console
 from plsync.config.file import read_config
-from plsync.delivery.lock import current_sender
+from plsync.delivery.lock import SenderProcess, current_sender
 from plsync.journal.journal import Journal
 from plsync.journal.record import State
 from plsync.journal.reports import SinkBacklog, Stats
@@ -60,19 +61,17 @@ def status(json: options.Json = False, journal: options.Journal = None) -> None:
             print_json({"journal": str(opened.path), **stats.as_dict(), "sender": sender and asdict(sender)})
             return
         exposed = [escaped(stats.exposed, "yellow")] if stats.exposed else []
-        print_lines(stdout_console(), (*_facts(opened, stats), Text(), *_advice(stats), *exposed))
+        sender = current_sender(opened.path)
+        facts, advice = _facts(opened, stats, sender), _advice(stats, sender)
+        print_lines(stdout_console(), (*facts, Text(), *advice, *exposed))
 
 
-def _facts(journal: Journal, stats: Stats) -> Iterator[Text]:
+def _facts(journal: Journal, stats: Stats, sender: SenderProcess | None) -> Iterator[Text]:
     disk = humanize.size(stats.lmdb_bytes + stats.spool.bytes)
     yield labelled("journal", escaped(f"{journal.path}  ({disk} on disk)"))
     running = f", of which {stats.open:,} still running" if stats.open else ""
     yield labelled("records", escaped(f"{stats.records:,}{running}"))
-    for name, meaning in _MEANINGS.items():
-        if number := stats.states.get(name, 0):
-            oldest = stats.oldest_unsent if name == "pending" else None
-            since = f", the oldest for {humanize.age(oldest)}" if oldest else ""
-            yield labelled(f"  {DELIVERY_OF_STATE[name]}", escaped(f"{number:,}  ({meaning}{since})"))
+    yield from _states(stats)
     yield from _without_content(stats)
     if stats.callbacks:
         yield labelled("callbacks", escaped(f"{stats.callbacks:,} to deliver"))
@@ -85,8 +84,9 @@ def _facts(journal: Journal, stats: Stats) -> Iterator[Text]:
         f"process {writer.pid} ({humanize.count(writer.events, 'event')})" for writer in stats.writers if writer.alive
     ]
     yield labelled("writers", escaped(", ".join(live) or "none running"))
-    sender = current_sender(journal.path)
     yield labelled("sender", escaped("none running" if sender is None else f"process {sender.pid}, {sender.activity}"))
+    if run := last_run(stats, sender):
+        yield labelled("last run", escaped(run))
     if stats.failures:
         yield labelled("not recorded", _with_reason(humanize.count(stats.failures, "event"), stats.last_failure))
     if stats.damaged:
@@ -125,6 +125,17 @@ def _without_content(stats: Stats) -> Iterator[Text]:
         yield escaped("  One removal was interrupted: `plsync compact` removes the content that is left.", "red")
 
 
+def _states(stats: Stats) -> Iterator[Text]:
+    """The numbers of records by their delivery."""
+    for name, meaning in _MEANINGS.items():
+        if number := stats.states.get(name, 0):
+            oldest = stats.oldest_unsent if name == "pending" else None
+            since = f", the oldest for {humanize.age(oldest)}" if oldest else ""
+            where = (destination(stats) if name == "acked" else None) or meaning
+            yield labelled(f"  {DELIVERY_OF_STATE[name]}", escaped(f"{number:,}  ({where}{since})"))
+    yield from (escaped(f"    {line}") for line in destinations(stats))
+
+
 def _sinks(sinks: list[SinkBacklog], line: Callable[[SinkBacklog], str]) -> Iterator[Text]:
     for sink in sinks[:_MOST_SINKS]:
         yield escaped(f"  {line(sink)}")
@@ -157,7 +168,7 @@ def _with_reason(number: str, reason: str | None) -> Text:
     return escaped(f"{number}; the last reason: {reason}" if reason else number, "red")
 
 
-def _advice(stats: Stats) -> list[Text]:
+def _advice(stats: Stats, sender: SenderProcess | None) -> list[Text]:
     lines = []
     left = stats.left
     if stats.failures:
@@ -167,7 +178,8 @@ def _advice(stats: Stats) -> list[Text]:
     if stats.over_quota:
         lines.append("The journal is over its quota, and its policy protects the rest: see `plsync quota`.")
     if left.keys() & {"pending", "leased", "in_doubt"}:
-        lines.append("Next: `plsync run` sends the waiting records as soon as this machine reaches PromptLayer.")
+        lines.append(next_step(stats, sender))
+        lines.extend(elsewhere_lines(stats))
     elif "callbacks" in left:
         lines.append("Next: deliver the callbacks as listed above.")
     if "followups" in left and not left.keys() & {"pending", "leased", "in_doubt"}:

@@ -149,7 +149,8 @@ def _request(store: Store, request_id: int) -> Target:
         return {"record_id": delivery.record_id}
     ids = store.by_request(request_id)
     if len(ids) > 1:
-        message = f"the request id {request_id} is of more than one record: {_listed(ids)}; nothing was queued: use a record id"
+        several = f"the request id {request_id} is of more than one record: {_listed(ids)}"
+        message = f"{several}; nothing was queued: use a record id"
         raise AmbiguousId(message, _candidates(store, ids))
     return {"request_id": request_id}
 

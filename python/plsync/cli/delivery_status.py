@@ -1,0 +1,102 @@
+"""The part of ``plsync status`` about the delivery: to which server, how the last run ended, and the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from plsync.cli import humanize
+from plsync.delivery.lock import SenderProcess
+from plsync.journal.reports import Stats
+from plsync.journal.servers import LastRun, Server
+
+__all__ = ["destination", "destinations", "elsewhere_lines", "last_run", "next_step"]
+
+_MOST_SERVERS: Final = 10
+_WAITING: Final = "waiting: "
+# After these outcomes a person has to change a setting first. The label of the outcome, and the setting.
+_REMEDIES: Final = {
+    "unauthorized": "set PROMPTLAYER_API_KEY to a valid key, then `plsync run`",
+    "misdirected": "check PROMPTLAYER_BASE_URL, then `plsync run`",
+}
+
+
+def destination(stats: Stats) -> str | None:
+    """``to URL``, if all sent records went to one server; None if they went to several or to unknown ones."""
+    sent = [server for server in stats.servers if server.acked]
+    return f"to {sent[0].url}" if len(sent) == 1 and not _unknown(stats) else None
+
+
+def destinations(stats: Stats) -> Iterator[str]:
+    """One line for each server that sent records went to; none if there is only one."""
+    if destination(stats) is not None:
+        return
+    sent = sorted((server for server in stats.servers if server.acked), key=lambda server: server.acked, reverse=True)
+    for server in sent[:_MOST_SERVERS]:
+        yield f"{server.acked:,} to {_named(server, stats)}"
+    if rest := sent[_MOST_SERVERS:]:
+        yield f"{sum(server.acked for server in rest):,} to {len(rest):,} more servers; --json lists them"
+    if sent and (unknown := _unknown(stats)):
+        yield f"{unknown:,} by an earlier version of plsync, which did not store the server"
+
+
+def last_run(stats: Stats, sender: SenderProcess | None) -> str | None:
+    """When the last sender ran, to which server, and how it ended; None while a sender runs, and before the first."""
+    run = stats.last_run
+    if run is None or sender is not None:
+        return None
+    where = f", to {run.url}" if run.url else ""
+    if run.ended_at is None:
+        return f"began {humanize.age(run.began_at)} ago{where}, and was killed"
+    return f"{humanize.age(run.ended_at)} ago{where}: {_ending(run)}"
+
+
+def next_step(stats: Stats, sender: SenderProcess | None) -> str:
+    """The next step for records that wait to be sent or looked up."""
+    to_go = sum(stats.left.get(state, 0) for state in ("pending", "leased", "in_doubt")) - _elsewhere(stats)
+    if sender is not None:
+        if sender.activity.startswith(_WAITING):
+            reason = sender.activity.removeprefix(_WAITING)
+            return f"Process {sender.pid} tries again after a pause; {to_go:,} to go. The reason: {reason}"
+        return f"Process {sender.pid} is sending; {to_go:,} to go."
+    run = stats.last_run
+    if run is not None and run.ended_at is not None and run.outcome in _REMEDIES:
+        return f"Next: {_REMEDIES[run.outcome]}."
+    if run is not None and run.outcome not in {"ok", "offline"} and "`" in run.reason:
+        # The message of an error has its own next step.
+        return f"Next: see the reason of the last run; {to_go:,} to go."
+    return "Next: `plsync run` sends the waiting records as soon as this machine reaches PromptLayer."
+
+
+def elsewhere_lines(stats: Stats) -> Iterator[str]:
+    """One line for each server that has records in doubt and is no longer the journal's."""
+    bound = next((server.url for server in stats.servers if server.bound), "another server")
+    for server in stats.servers:
+        if server.in_doubt and not server.bound:
+            yield (
+                f"{humanize.count(server.in_doubt, 'unclear record')} went to {_named(server, stats)}. `plsync retry "
+                f"--sent-to {server.url}` sends them to {bound}; `plsync run --rebind` with the URL and key of before "
+                "looks them up there."
+            )
+
+
+def _ending(run: LastRun) -> str:
+    if run.outcome == "ok":
+        return "ended without a failure"
+    if run.outcome == "unauthorized":
+        return f"the server refused the API key ({run.reason})"
+    return run.reason or run.outcome
+
+
+def _named(server: Server, stats: Stats) -> str:
+    """The URL, with more where several servers of the journal share it."""
+    shared = sum(other.url == server.url for other in stats.servers) > 1
+    return f"{server.url}{f', key {server.key}' if shared else ''}{' (a stand-in)' if server.stand_in else ''}"
+
+
+def _unknown(stats: Stats) -> int:
+    return max(0, stats.states["acked"] - sum(server.acked for server in stats.servers))
+
+
+def _elsewhere(stats: Stats) -> int:
+    return sum(server.in_doubt for server in stats.servers if not server.bound)
