@@ -62,7 +62,7 @@ def score(
     Raises:
         InvalidFollowUp: PromptLayer would refuse it. Also a ValueError.
         RecordNotFound: no record has that id.
-        AmbiguousId: several records have that run id, or several servers gave that request id.
+        AmbiguousId: several records have that run id, or several servers sent that request id.
         ConfigError: ``workspace`` is set, and the configuration file is wrong.
         ValueError: ``journal`` and ``workspace`` are both set, or ``workspace`` is no name.
         JournalError: the journal cannot be written.

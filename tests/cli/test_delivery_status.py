@@ -106,7 +106,7 @@ def test_records_in_doubt_elsewhere_have_a_way_out(stats: Any) -> None:
     assert line.startswith(f"2 unclear records went to {ONE}. `plsync retry --sent-to {ONE}` sends them to {TWO}")
 
 
-def test_status_tells_where_and_how_the_last_run_ended(path: Any, server: PromptLayerServer) -> None:
+def test_status_shows_the_server_and_the_end_of_the_last_run(path: Any, server: PromptLayerServer) -> None:
     write_calls(path, 2)
     settings = {"PROMPTLAYER_BASE_URL": server.url, "PROMPTLAYER_API_KEY": server.api_key}
     assert run(path, "run", "--once", **settings).returncode == 0

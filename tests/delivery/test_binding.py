@@ -33,7 +33,7 @@ POLICY = SendPolicy(settle=0.0, timeout=5.0)
 
 @pytest.fixture
 def _as_promptlayer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let servers of this process say nothing of being a stand-in."""
+    """Let the servers of this process respond without the name of the stand-in."""
     monkeypatch.setattr(Connection, "server_version", "gunicorn")
 
 
@@ -75,7 +75,7 @@ def test_another_server_gets_no_request_and_the_message_has_the_next_step(
     write_calls(path, 1)
     assert deliver(path, server).acked == 1
     write_calls(path, 1)
-    with pytest.raises(WrongWorkspace, match=rf"sends to {server.url}.*--rebind.*retry --sent-to {server.url}"):
+    with pytest.raises(WrongWorkspace, match=rf"sends to {server.url}, not.*--rebind.*retry --sent-to {server.url}"):
         deliver(path, other)
     assert other.requests == []
     assert sorted(states(path).values()) == ["acked", "pending"]
@@ -130,7 +130,7 @@ def test_a_key_of_another_workspace_of_the_same_server_is_refused(path: Path) ->
         in_doubt(path, server, stored=True)
         port = int(server.url.rpartition(":")[2])
     with PromptLayerServer(port=port, api_key="pl_other") as other:
-        with pytest.raises(WrongWorkspace, match=r"API key is another.*--rebind"):
+        with pytest.raises(WrongWorkspace, match=r"another API key.*--rebind"):
             deliver(path, other)
         assert [request.method for request in other.requests] == ["GET"], "a look-up of a delivered record"
         write_calls(path, 1)
@@ -246,7 +246,7 @@ def test_two_records_with_one_request_id(path: Path, server: PromptLayerServer, 
     assert shown.returncode == 1
     assert shown.stderr.count(ids[0][:8]) >= 2
     assert {line["server"] for line in json_lines(path, "list")} == {server.url, other.url}
-    # Inside a callback the request id is that of the record.
+    # Inside a callback the request id belongs to the record of the callback.
     with Journal.open(path) as journal:
         dispatcher = CallbackDispatcher(journal, functions=ImportableFunctions([]))
         dispatcher.start()

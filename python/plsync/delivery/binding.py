@@ -1,7 +1,7 @@
 """The binding of a journal to one workspace: a server, and the API key of an account there.
 
-The first delivery binds a journal. Another server or key is refused before anything is sent, so that no record reaches
-another workspace, and no record in doubt is looked up or sent again there.
+The first delivery binds a journal. Another server or key is refused before anything is sent. So no record reaches
+another workspace, and no record in doubt is looked up there.
 """
 
 from __future__ import annotations
@@ -110,13 +110,12 @@ class Binding:
         path, url = self._journal.path, self._client.url
         if bound.url == url:
             return (
-                f"{path} sends to {url}, and the API key is another than before; nothing was sent: use the key of "
-                "before, or run `plsync run --rebind` if the key was replaced or is of another workspace"
+                f"{path} sends to {url} with another API key; nothing was sent: use the key of before. "
+                "`plsync run --rebind` accepts a replaced key, or the key of another workspace"
             )
         return (
-            f"{path} sends to {bound.url}, and this run would send to {url}; nothing was sent: use the URL of before, "
-            f"or run `plsync run --rebind` to go on with {url}. `plsync retry --sent-to {bound.url}` also sends the "
-            "calls that went there before"
+            f"{path} sends to {bound.url}, not to {url}; nothing was sent: use the URL of before, or go on with "
+            f"`plsync run --rebind`. `plsync retry --sent-to {bound.url}` sends the calls of that server again"
         )
 
 

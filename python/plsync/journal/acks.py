@@ -42,7 +42,7 @@ class Ack:
     cursor: str
     """The position behind this ack, for ``Journal.acks(since=...)``."""
     server: str | None = None
-    """The base URL of the server that gave the request id; None if an earlier version of plsync stored the id."""
+    """The base URL of the server that sent the request id; None if an earlier version of plsync stored the id."""
 
     def as_dict(self) -> dict[str, Any]:
         """The same names, JSON-able; the time as ISO 8601 text."""

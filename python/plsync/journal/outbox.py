@@ -169,7 +169,7 @@ class Outbox:
 
         Returns:
             The numbers of ``records`` that are pending now; of ``pruned`` records, whose content the quota removed;
-            and of ``busy`` records, whose callback is running. The latter two stay.
+            and of ``busy`` records, whose callback is running. Pruned and busy records keep their request ids.
         """
         return self._store.withdraw(server_ids, now_ms(), reason)
 

@@ -172,7 +172,7 @@ class Record(CallEvents):
 
     @property
     def server(self) -> str | None:
-        """The base URL of the server that gave the request id; of a record in doubt, the server that it was sent to.
+        """The base URL of the server that sent the request id; of a record in doubt, the server that it was sent to.
 
         None before that, and for request ids that an earlier version of plsync stored.
         """

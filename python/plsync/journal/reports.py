@@ -368,7 +368,7 @@ class CheckReport:
     """Events of these records."""
     problems: list[Problem]
     notes: list[str]
-    """Facts that are no damage, such as a request id that a server gave twice."""
+    """Facts that are no damage, such as one request id of one server for two records."""
 
     @classmethod
     def from_dict(cls, found: dict[str, Any]) -> CheckReport:

@@ -1,4 +1,4 @@
-//! The servers that records were sent to: the binding to one of them, request ids that two of them give, and withdrawn deliveries.
+//! The servers that records were sent to: the binding to one of them, request ids that two of them send, and withdrawn deliveries.
 
 mod common;
 
@@ -138,7 +138,7 @@ fn records_in_doubt_stay_with_their_server() {
     let in_doubt: Vec<_> = store.servers().unwrap().iter().map(|stats| (stats.is_bound, stats.in_doubt)).collect();
     assert_eq!(in_doubt, [(false, 2), (true, 0)]);
     assert_sound(&store);
-    // What is in doubt at the second server is another matter.
+    // A record in doubt at the second server is looked up there.
     let seq = lease_one(&store);
     store.park(&[seq], ParkedState::InDoubt, NOW, "no response").unwrap();
     assert_eq!(store.in_doubt(9, LATER).unwrap().iter().map(|row| row.id).collect::<Vec<_>>(), ids[2..]);

@@ -229,8 +229,8 @@ fn write(
     Ok(Some(seq))
 }
 
-/// The server of a record in doubt, if it is not the bound one. A record that may be at one of several servers is held: it must be
-/// looked up at none of the others.
+/// The server of a record in doubt, if it is not the bound one. A record that may be at one of several servers is held: a look-up at
+/// another one would find nothing.
 fn server_in_doubt(
     found: &SalvagedEntries,
     old: Seq,

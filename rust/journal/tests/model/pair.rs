@@ -171,7 +171,7 @@ impl Pair {
     fn ack(&mut self, record: Index) {
         let Some(id) = self.model.choose(record) else { return };
         self.next_request += 1;
-        // Servers give the same ids now and then.
+        // Two servers send the same ids now and then.
         let request = RequestId(1 + self.next_request % 7);
         let mut new = false;
         let mut sink = false;

@@ -1,4 +1,4 @@
-//! The index of request ids. Two servers may give one id to two records, so an id leads to one record or more.
+//! The index of request ids. Two servers may send one id for two records, so an id leads to one record or more.
 //!
 //! The first record of an id has the key `request id`. Each further one has the key `request id | seq`.
 

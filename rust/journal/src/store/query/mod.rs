@@ -166,7 +166,7 @@ impl Store {
         })
     }
 
-    /// The records that have this request id: several, if several servers gave it.
+    /// The records that have this request id: several, if several servers sent it.
     pub fn by_request(&self, request_id: RequestId) -> Result<Vec<RecordId>> {
         self.db().read(|txn, trees| {
             let seqs = request_index::records(txn, trees, request_id)?.into_iter();

@@ -53,7 +53,7 @@ pub struct Ack {
     pub request_id: RequestId,
     /// When the request id arrived.
     pub at: Millis,
-    /// The server that gave it.
+    /// The server that sent it.
     pub server: ServerId,
 }
 

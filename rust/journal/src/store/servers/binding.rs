@@ -26,7 +26,7 @@ pub struct Account {
     pub url: String,
     /// A hash of the URL and the API key, keyed with [`Store::secret`].
     pub account: [u8; 16],
-    /// Whether the server says of itself that it is a stand-in for tests.
+    /// Whether the server responds as a stand-in for tests.
     pub is_stand_in: bool,
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn problems(txn: &RoTxn, trees: &Trees) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// Request ids that one server gave to several records, in words.
+/// Request ids that several records of one server share, in words.
 pub(crate) fn repeated_ids(txn: &RoTxn, trees: &Trees) -> Result<Vec<String>> {
     let mut found = Vec::new();
     let mut last = None;

@@ -21,7 +21,7 @@ impl Elsewhere {
     }
 
     pub(crate) fn has(&self, seq: Seq) -> bool {
-        // Nearly all journals have none.
+        // Most journals have an empty tree.
         !self.0.is_empty() && self.0.contains(&seq)
     }
 }

@@ -1,6 +1,6 @@
 //! The servers that records were sent to, and the binding of the journal to one of them.
 //!
-//! An ack has the number of its server. Records in doubt belong to the bound server, except those that `elsewhere` lists.
+//! An ack has the number of its server. A record in doubt belongs to the bound server, unless `elsewhere` lists it.
 
 mod binding;
 pub(crate) mod check;

@@ -17,7 +17,7 @@ use crate::store::records::transition::{Change, load};
 use crate::store::{Store, followups, servers};
 use crate::{Millis, Result, Seq};
 
-/// Acks that one transaction reads.
+/// The number of acks in a transaction.
 const BATCH: usize = 1000;
 
 /// The result of [`Store::withdraw`].
