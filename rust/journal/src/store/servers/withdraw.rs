@@ -139,13 +139,14 @@ fn withdraw_unclear(
         if !from.contains(&server) {
             continue;
         }
-        change.update(seq, |row| {
+        let row = change.update(seq, |row| {
             row.state = State::Pending;
             row.not_before = Millis::EPOCH;
             row.flags &= !FLAG_RENEWED;
             reason.clone_into(&mut row.last_error);
         })?;
-        total.records += 1;
+        // A record whose content was removed on request is not sent any more.
+        total.records += u64::from(row.state == State::Pending);
     }
     change.finish()
 }
