@@ -86,7 +86,7 @@ fn acks_are_read_in_the_order_they_arrived() {
 fn acks_of_an_older_store_come_first_in_the_order() {
     let dir = common::temp_dir();
     let path = dir.path().join("journal");
-    golden::copy_to(&path);
+    golden::copy_to(golden::ALL[0], &path);
     let store = common::open(&path);
     let before = store.acks(0, 100).unwrap();
     assert!(!before.is_empty());

@@ -345,7 +345,7 @@ fn a_wait_is_shifted_when_the_clock_is_set() {
 fn a_store_of_a_version_without_follow_ups_accepts_them() {
     let dir = common::temp_dir();
     let path = dir.path().join("journal");
-    common::golden::copy_to(&path);
+    common::golden::copy_to(common::golden::ALL[0], &path);
     let store = common::open(&path);
     let acked = store.by_label(labels::TAG, common::golden::TAGS[0].as_bytes(), 100).unwrap();
     for id in &acked {

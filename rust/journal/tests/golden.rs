@@ -1,35 +1,38 @@
-//! The golden journal is read completely, and a flipped bit in its spool is noticed and costs one event at most.
+//! The golden journals are read completely, and a flipped bit in the spool is noticed and costs one event at most.
 
 mod common;
 
 use common::{assert_sound, end, golden, limits, ms, segments, start};
 use plsync_journal::{
-    CallEnd, Durability, Event, FLAG_LOSSY, FailedCallback, FrameKind, Head, Lane, Millis, ParkedState, RecordId,
-    RequestId, Seq, Spool, Store, labels,
+    Account, Bind, CallEnd, Durability, Event, FLAG_LOSSY, FailedCallback, FrameKind, Head, Lane, Millis, ParkedState,
+    RecordId, RequestId, Seq, Spool, Store, labels,
 };
 
 #[test]
-fn the_golden_journal_is_read_completely() {
-    let dir = common::temp_dir();
-    let path = dir.path().join("journal");
-    golden::copy_to(&path);
-    let store = Store::open(&path, false).unwrap();
-    assert_eq!(store.ingest(true).unwrap().damage, []);
-    assert_sound(&store);
-    assert_eq!(golden::contents(&store).unwrap(), golden::expected());
+fn the_golden_journals_are_read_completely() {
+    for name in golden::ALL {
+        let dir = common::temp_dir();
+        let path = dir.path().join("journal");
+        golden::copy_to(name, &path);
+        let store = Store::open(&path, false).unwrap();
+        assert_eq!(store.ingest(true).unwrap().damage, []);
+        assert_sound(&store);
+        assert_eq!(golden::contents(&store).unwrap(), golden::expected(name), "{name}");
+    }
 }
 
 #[test]
 fn a_flipped_bit_in_the_spool_is_noticed_and_costs_one_event_at_most() {
-    let expected = golden::expected();
+    let name = golden::ALL[0];
+    let expected = golden::expected(name);
     let flips: usize = std::env::var("PLSYNC_FLIPS").ok().and_then(|flips| flips.parse().ok()).unwrap_or(300);
     let dir = common::temp_dir();
     let path = dir.path().join("journal");
-    golden::copy_to(&path);
+    golden::copy_to(name, &path);
     let whole = std::fs::read(&segments(&path)[0]).unwrap();
     for _ in 0..flips {
         let _ = std::fs::remove_dir_all(&path);
-        golden::copy_to(&path);
+        golden::copy_to(name, &path);
         let (at, bit) = (fastrand::usize(..whole.len()), fastrand::u8(..8));
         let mut flipped = whole.clone();
         flipped[at] ^= 1 << bit;
@@ -64,7 +67,8 @@ fn is_record(line: &str) -> bool {
 #[test]
 #[ignore = "run by hand, once a format"]
 fn make_the_golden_journal() {
-    let path = golden::directory().join("journal");
+    let directory = golden::directory(golden::ALL[golden::ALL.len() - 1]);
+    let path = directory.join("journal");
     let spool = Spool::open(&path, Durability::Power).unwrap();
     for call in 0..24 {
         record(&spool, call);
@@ -81,9 +85,9 @@ fn make_the_golden_journal() {
     common::copy(&path, &copy);
     let read = Store::open(&copy, false).unwrap();
     read.ingest(true).unwrap();
-    std::fs::write(golden::directory().join("manifest.tsv"), golden::contents(&read).unwrap().join("\n") + "\n")
-        .unwrap();
+    std::fs::write(directory.join("manifest.tsv"), golden::contents(&read).unwrap().join("\n") + "\n").unwrap();
     std::fs::remove_file(path.join("lmdb/lock.mdb")).unwrap();
+    std::fs::remove_file(path.join("lmdb/stamp")).unwrap();
     std::fs::remove_file(path.join("ingest.lock")).unwrap();
 }
 
@@ -127,6 +131,11 @@ fn record(spool: &Spool, call: usize) {
 fn send(store: &Store) {
     const LATER: Millis = Millis(4_000_000_000_000);
     const SINK: &str = "app:on_request_id";
+    let account = |url: &str, is_stand_in| Account { url: url.into(), account: [url.len() as u8; 16], is_stand_in };
+    store.bind(&account("http://127.0.0.1:18090", true), Bind::Refuse).unwrap();
+    let [first] = &store.lease(limits(1), ms(60_000), LATER).unwrap()[..] else { panic!("one record is leased") };
+    store.ack(&[(first.seq, RequestId(70_003))]).unwrap();
+    store.bind(&account("https://promptlayer.example", false), Bind::Leave).unwrap();
     let leased = store.lease(limits(14), ms(60_000), LATER).unwrap();
     let seqs: Vec<_> = leased.iter().map(|row| row.seq).collect();
     let acks = seqs[..7].iter().map(|seq| (*seq, RequestId(70_000 + seq.0)));
@@ -138,6 +147,8 @@ fn send(store: &Store) {
     let [callback, ..] = &store.claim_callbacks(SINK, Some(leased[0].writer), 9, ms(0), LATER).unwrap()[..] else {
         panic!("a callback waits")
     };
+    // A third server gets the rest.
+    store.bind(&account("https://another.promptlayer.example", false), Bind::Leave).unwrap();
     let error = "connection refused".into();
     let failed = FailedCallback { seq: callback.seq, error, not_before: LATER, dead: false };
     store.settle_callbacks(SINK, &[], &[failed], &[]).unwrap();

@@ -1,4 +1,4 @@
-//! The golden journal: a journal of an earlier version, with a list of its content. Every later version must read all of it.
+//! The golden journals: journals of earlier versions, each with a list of its content. Every later version must read all of it.
 
 use std::path::{Path, PathBuf};
 
@@ -8,18 +8,21 @@ use plsync_journal::{Query, Row, Store, labels};
 pub const TAGS: [&str; 2] = ["gpt4all", "night-shift"];
 pub const MODEL: &str = "orca-mini-3b";
 
-pub fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/format-1")
+/// The golden journals: of the first version, and of the version that stores servers.
+pub const ALL: [&str; 2] = ["format-1", "format-1-servers"];
+
+pub fn directory(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
-/// The lines of the manifest, which must be found in it.
-pub fn expected() -> Vec<String> {
-    std::fs::read_to_string(directory().join("manifest.tsv")).unwrap().lines().map(str::to_owned).collect()
+/// The lines of the manifest, which must be found in the journal.
+pub fn expected(name: &str) -> Vec<String> {
+    std::fs::read_to_string(directory(name).join("manifest.tsv")).unwrap().lines().map(str::to_owned).collect()
 }
 
 /// Copies the journal: reading one moves the events of its spool into the store.
-pub fn copy_to(path: &Path) {
-    super::copy(&directory().join("journal"), path);
+pub fn copy_to(name: &str, path: &Path) {
+    super::copy(&directory(name).join("journal"), path);
 }
 
 /// The content of a journal in the form of the manifest: its records, its indexes, and its counts.
@@ -36,6 +39,11 @@ pub fn contents(store: &Store) -> plsync_journal::Result<Vec<String>> {
             let found: Vec<_> = store.by_request(ack.request_id)?.iter().map(plsync_journal::RecordId::hex).collect();
             lines.push(format!("request\t{}\t{}", ack.request_id, found.join(" ")));
         }
+    }
+    for known in store.servers()? {
+        let (server, in_doubt) = (known.server, known.in_doubt);
+        let kind = if server.is_stand_in { "stand-in" } else { "server" };
+        lines.push(format!("{kind}\t{}\t{:?}\t{}\t{in_doubt}", server.url, known.is_bound, server.acked));
     }
     let stats = store.stats()?;
     let backlogs = store.callback_backlogs()?.into_iter().filter(|backlog| backlog.waiting > 0);
@@ -59,7 +67,8 @@ fn line(row: &Row) -> String {
         row.writer.hex(),
         row.sink.clone().unwrap_or_default(),
         row.last_error.clone(),
-        row.ack.map_or_else(String::new, |ack| format!("{} {}", ack.request_id, ack.at)),
+        row.ack.map_or_else(String::new, |ack| format!("{} {}", ack.request_id, ack.at))
+            + &row.server.as_ref().map_or_else(String::new, |server| format!(" {server}")),
         text(&row.start),
         text(&row.end),
     ]
