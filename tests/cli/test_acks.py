@@ -11,6 +11,7 @@ from plsync.journal.callbacks import FailedCallback
 from tests.support.calls import AT
 from tests.support.commands import PLSYNC, environment, json_lines, printed, run
 from tests.support.spooling import SpoolWriter
+from tests.support.terminal import on_terminal
 
 SINKS = ["app:on_id", "/srv/app.py:on_id", "/srv/app.py:main.<locals>.<lambda>@12"]
 
@@ -100,6 +101,37 @@ def test_acks_are_listed_in_the_order_of_arrival(writer: SpoolWriter, path: Path
     assert [found["request_id"] for found in json_lines(path, "acks", "--since", second["cursor"])] == [1002]
     assert [found["request_id"] for found in json_lines(path, "acks", "--since", first["cursor"], "-n", "1")] == [1001]
     assert [line.split()[-1] for line in printed(path, "acks", "-n", "1").splitlines()] == [first["cursor"]]
+
+
+def test_a_terminal_shows_the_newest_acks_below_a_heading(writer: SpoolWriter, path: Path) -> None:
+    for number in range(23):
+        writer.call("question", "answer", at=AT + number)
+    ack(path, *range(1, 24))
+    heading, *lines, note = on_terminal(path, "acks", columns=120).splitlines()
+    assert heading.split() == ["ARRIVED", "REQUEST", "ID", "RECORD", "CURSOR"]
+    assert [line.split()[2] for line in lines] == [f"#{1000 + number}" for number in range(4, 24)]
+    assert heading.index("CURSOR") == lines[0].index(lines[0].split()[-1])
+    assert note == "the newest 20 request ids are shown; -n all shows all"
+    assert len(on_terminal(path, "acks", "-n", "all", columns=120).splitlines()) == 24
+    assert len(printed(path, "acks").splitlines()) == len(json_lines(path, "acks")) == 23
+
+
+def test_callbacks_that_no_program_waits_for_can_be_dropped(writer: SpoolWriter, path: Path) -> None:
+    call(writer, path, *SINKS, SINKS[2])
+    writer.close()
+    assert "`plsync callbacks drop FUNCTION`" in printed(path, "status")
+    listed = json_lines(path, "callbacks", "list")
+    assert {found["sink"]: found["waiting"] for found in listed} == {SINKS[0]: 1, SINKS[1]: 1, SINKS[2]: 2}
+    assert f"  1 for {SINKS[0]}: `plsync run` calls it".strip() in printed(path, "callbacks", "list").splitlines()
+    assert json_lines(path, "callbacks", "drop", SINKS[2]) == [{"sink": SINKS[2], "dropped": 2}]
+    for sink in SINKS[:2]:
+        assert f"1 request id for {sink} removed" in printed(path, "callbacks", "drop", sink)
+    assert json_lines(path, "status")[0]["left"] == {}
+    assert len(json_lines(path, "acks")) == 4
+    again = run(path, "callbacks", "drop", SINKS[0])
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "no request id waits for app:on_id; `plsync callbacks list` lists the functions" in again.stderr
+    assert run(path, "callbacks", "list").stderr == "no function waits for a request id\n"
 
 
 def test_a_cursor_of_another_journal_is_wrong_usage(writer: SpoolWriter, path: Path) -> None:

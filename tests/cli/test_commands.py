@@ -9,9 +9,11 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from plsync.cli.check import with_dashes
 from plsync.journal import Journal
 from plsync.journal.record import FIELDS, Record, State
 from tests.support.commands import PLSYNC, environment, json_lines, printed, run
@@ -228,7 +230,7 @@ def test_show_prints_an_error_and_the_next_step(writer: SpoolWriter, path: Path)
     page = printed(path, "show", record_id)
     assert "\nInput\n  one\n  two\n" in page
     assert "\nError\n  RateLimitError (429): slow down\n" in page
-    assert "delivery      refused after 1 attempt: 422: no model: kept here, not sent until `plsync retry`" in page
+    assert "delivery      refused after 1 attempt: 422: no model; kept here, not sent until `plsync retry`" in page
     assert "some values were stored in an approximate form" in page
     assert "redacted or removed content" in page
 
@@ -296,8 +298,8 @@ def test_status_shows_waiting_records_failures_and_the_next_step(writer: SpoolWr
     writer.fail("disk full \x1b[2J")
     text = printed(path, "status")
     assert re.search(r"records +5, of which 1 still running\n", text)
-    assert re.search(r"waiting +3 +\(for `plsync run`, the oldest for \d+ d\)", text)
-    assert re.search(r"refused +1 +\(by PromptLayer; kept here\)", text)
+    assert re.search(r"waiting +3 +\(for `plsync run`, the oldest \d+ d old\)", text)
+    assert re.search(r"refused +1 +\(kept here; `plsync show ID` has the reason\)", text)
     assert re.search(r"sent +1 ", text)
     assert re.search(r"writers +process \d+ ", text)
     assert re.search(r"not recorded +1 event; the last reason: disk full \\x1b\[2J", text)
@@ -336,6 +338,12 @@ def test_check_finds_no_damage_in_an_intact_journal(writer: SpoolWriter, path: P
     printed(path, "list")
     assert printed(path, "check") == f"1 record, 2 events, 2 frames read in {path}: no damage\n"
     assert json_lines(path, "check")[0]["ok"] is True
+
+
+def test_check_prints_ids_of_records_with_dashes() -> None:
+    record = "01a228710f1d7c8b8dc915183a111bce"
+    text = with_dashes(f"record {record}: cut; spool/{record}-00000000.seg and {record}.lock stay")
+    assert text == f"record {UUID(record)}: cut; spool/{record}-00000000.seg and {record}.lock stay"
 
 
 def test_check_lists_the_damaged_parts_and_exits_with_1(writer: SpoolWriter, path: Path) -> None:

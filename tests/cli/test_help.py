@@ -62,11 +62,12 @@ OPTIONS = {
     "salvage": set(),
     "backup": set(),
     "forget": (FILTERS - {"-n", "--limit"}) | {"--dry-run", "-y", "--yes", "--receipt"},
+    "callbacks": set(),
     "prompts": set(),
 }
 PROMPTS = {"pull": {"--version", "--label", "--changed", "--workspace"}, "list": set()}
 # Salvage has its journals as arguments; prompts use no journal.
-COMMON = {"salvage": {"--json", "-h", "--help"}, "prompts": {"-h", "--help"}}
+COMMON = {"salvage": {"--json", "-h", "--help"}, "callbacks": {"-h", "--help"}, "prompts": {"-h", "--help"}}
 
 
 def options(text: str) -> set[str]:

@@ -55,6 +55,7 @@ def filled(name: str) -> list[str]:
         "export": ["--recording", "calls.jsonl"],
         "salvage": ["old", "new"],
         "backup": ["copy"],
+        "callbacks drop": ["app:on_id"],
         "show": ["0199"],
         "retry": ["0199"],
         "forget": ["--tag", "none", "--yes"],

@@ -219,3 +219,19 @@ def test_pauses_grow_in_spite_of_a_tiny_retry_after(retry_after: float) -> None:
     assert min(pauses) >= retry_after
     assert sum(pauses) > 60
     assert max(pauses) <= SendPolicy().longest_pause
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"message": "Rate limit reached"},
+        {"error": "Rate limit reached"},
+        {"error": {"message": "Rate limit reached", "type": "requests", "code": None}},
+        {"message": {"error": "Rate limit reached"}},
+        {"detail": "Rate limit reached"},
+    ],
+)
+def test_a_reason_quotes_the_message_of_the_server_alone(body: dict[str, object]) -> None:
+    outcome = responses.failure(429, None, body)
+    assert isinstance(outcome, Throttled)
+    assert outcome.reason == "429 Rate limit reached"

@@ -364,7 +364,7 @@ def test_the_command_reports_skipped_records_and_refusals(journal: Path, path: P
     assert again.returncode == 1
     assert "exists and was not changed: choose another path, or append to it" in again.stderr
     nothing = run(journal, "export", "--recording", str(path.with_name("n.jsonl")), "--tag", "none")
-    assert (nothing.returncode, "nothing was written" in nothing.stderr) == (0, True)
+    assert (nothing.returncode, "nothing was written" in nothing.stderr) == (1, True)
     both = run(journal, "export", "0199", "--recording", str(path), "--tag", "a")
     assert (both.returncode, "ids and filters exclude each other" in both.stderr) == (2, True)
 

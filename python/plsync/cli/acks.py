@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+import sys
+from collections.abc import Iterable
+from typing import Annotated, Final
 
 import typer
 
 from plsync.cli import humanize, options
-from plsync.cli.output import print_json, print_line
+from plsync.cli.output import print_json, print_line, print_note
 from plsync.cli.usage_errors import bad_value
-from plsync.journal.acks import is_cursor
+from plsync.journal.acks import Ack, is_cursor
 from plsync.journal.journal import Journal
 
 __all__ = ["acks"]
+
+# Without other options a terminal shows this many acks, the newest.
+_SHOWN: Final = 20
+_ID_WIDTH: Final = 10
 
 
 def parse_cursor(value: str) -> str:
@@ -27,6 +33,14 @@ def parse_cursor(value: str) -> str:
     return value
 
 
+def parse_limit(value: str) -> int:
+    """A number of acks; a number beyond all of them from ``0`` and ``all``."""
+    return options.parse_limit(value) or sys.maxsize
+
+
+_LIMIT = typer.Option("-n", "--limit", parser=parse_limit, metavar="N", help="Show at most N ids; 0 or all: all.")
+
+
 def acks(
     *,
     since: Annotated[
@@ -36,9 +50,7 @@ def acks(
         ),
     ] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Print new acks until interrupted.")] = False,
-    limit: Annotated[
-        int | None, typer.Option("-n", "--limit", parser=options.number(0), metavar="N", help="Show at most N.")
-    ] = None,
+    limit: Annotated[int | None, _LIMIT] = None,
     json: options.Json = False,
     journal: options.Journal = None,
 ) -> None:
@@ -49,16 +61,36 @@ def acks(
         plsync acks -f --json
     """
     with Journal.open(journal) as opened:
+        is_whole = json or follow or since is not None or limit is not None or not sys.stdout.isatty()
+        if not is_whole:
+            since = _before_the_newest(opened)
         try:
             found = opened.acks(since, limit=limit, wait=math.inf if follow else 0.0)
         except ValueError as error:
             raise typer.BadParameter(f"{since}: {error}", param_hint="--since") from None
         try:
-            for ack in found:
-                if json:
-                    print_json(ack.as_dict())
-                else:
-                    line = f"{humanize.local_time(ack.acked_at)}  #{ack.request_id}  {ack.record_id}  {ack.cursor}"
-                    print_line(line)
+            _print(found, as_json=json)
         except KeyboardInterrupt:
             return
+        if not is_whole and not (since or "-0").endswith("-0"):
+            print_note(f"the newest {_SHOWN} request ids are shown; -n all shows all")
+
+
+def _print(found: Iterable[Ack], *, as_json: bool) -> None:
+    is_headed = not as_json and sys.stdout.isatty()
+    for ack in found:
+        if as_json:
+            print_json(ack.as_dict())
+            continue
+        if is_headed:
+            print_line(f"{'ARRIVED':19}  {'REQUEST ID':>10}  {'RECORD':36}  CURSOR", "bold")
+            is_headed = False
+        number = f"#{ack.request_id}"
+        arrived = humanize.local_time(ack.acked_at)
+        print_line(f"{arrived}  {number:>{_ID_WIDTH if sys.stdout.isatty() else 0}}  {ack.record_id}  {ack.cursor}")
+
+
+def _before_the_newest(journal: Journal) -> str:
+    """The cursor before the newest acks that a terminal shows."""
+    name, _, number = journal.ack_cursor().rpartition("-")
+    return f"{name}-{max(0, int(number) - _SHOWN)}"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+from uuid import UUID
+
 import typer
 from rich.text import Text
 
@@ -11,6 +15,8 @@ from plsync.journal.journal import Journal
 from plsync.journal.reports import CheckReport
 
 __all__ = ["check"]
+
+_RECORD: Final = re.compile(r"(?<![\w/-])[0-9a-f]{32}(?![\w.-])")
 
 
 def check(json: options.Json = False, journal: options.Journal = None) -> None:
@@ -35,15 +41,21 @@ def check(json: options.Json = False, journal: options.Journal = None) -> None:
 def _lines(report: CheckReport, path: str) -> list[Text]:
     lines = []
     for problem in report.problems:
-        lines += [escaped(f"{problem.where}: {problem.what}", "red"), escaped(f"  kept: {problem.kept}")]
+        found = with_dashes(f"{problem.where}: {problem.what}")
+        lines += [escaped(found, "red"), escaped(f"  kept: {problem.kept}")]
     read = ", ".join(
         humanize.count(number, noun)
         for number, noun in ((report.records, "record"), (report.events, "event"), (report.frames, "frame"))
     )
-    lines += [escaped(f"note: {note}") for note in report.notes]
+    lines += [escaped(f"note: {with_dashes(note)}") for note in report.notes]
     verdict = humanize.count(len(report.problems), "problem") if report.problems else "no damage"
     lines.append(escaped(f"{read} read in {path}: {verdict}"))
     if report.problems:
         lines.append(Text("All other parts are intact and can be read and sent."))
         lines.append(Text("Next: copy the directory. `plsync salvage` writes the readable records to a new journal."))
     return lines
+
+
+def with_dashes(text: str) -> str:
+    """The text with the ids of records as other commands print them. The name of a segment is no id of a record."""
+    return _RECORD.sub(lambda found: str(UUID(found[0])), text)

@@ -83,8 +83,11 @@ def span(seconds: float) -> str:
 
 
 def age(at: datetime) -> str:
-    """The time since ``at``: ``5 min``, ``3 h``, ``2 d``."""
-    minutes = max(timedelta(), datetime.now(timezone.utc) - at) // timedelta(minutes=1)
+    """The time since ``at``: ``12 s``, ``5 min``, ``3 h``, ``2 d``."""
+    seconds = max(timedelta(), datetime.now(timezone.utc) - at) // timedelta(seconds=1)
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes = seconds // 60
     if minutes < 60:
         return f"{minutes} min"
     return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} d"

@@ -272,7 +272,7 @@ OldestFirst = Annotated[bool, typer.Option("--oldest-first", help="Show the olde
 _FILTERS: Final[dict[str, Any]] = {
     "tag": Annotated[
         list[str] | None,
-        typer.Option("--tag", metavar="TAG", help="Only records with this tag; repeat it to require several."),
+        typer.Option("--tag", metavar="TAG", help="Only records with this tag. Repeatable; all must match."),
     ],
     "model": Annotated[str | None, typer.Option("--model", metavar="NAME", help="Only this model, by its full name.")],
     "result": Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from rich.text import Text
@@ -16,9 +16,16 @@ from plsync.cli.noise import own_metadata, own_params
 from plsync.cli.output import escaped, indented, labelled, one_line
 from plsync.journal.events.facts import tool_calls_at
 from plsync.journal.followups import FollowUp
-from plsync.journal.record import Record
+from plsync.journal.record import Record, State
 
 __all__ = ["record_page"]
+
+_NEXT: Final[dict[State, str]] = {
+    "pending": "`plsync run` sends it",
+    "in_doubt": "`plsync run` looks it up before it resends it",
+    "held": "kept here, not sent until `plsync retry`",
+    "dead": "kept here, not sent until `plsync retry`",
+}
 
 
 def record_page(record: Record, followups: Sequence[FollowUp] = (), *, everything: bool = False) -> Iterator[Text]:
@@ -98,22 +105,19 @@ def _result_note(record: Record) -> str:
 
 def _delivery_note(record: Record) -> str:
     """The next step for the record, and the reason of its last failure."""
-    tries = f" after {humanize.count(record.attempts, 'attempt')}" if record.attempts else ""
-    reason = f": {record.last_error}" if record.last_error else ""
     if record.state == "acked":
         where = f" to {record.server}" if record.server else ""
         return f"{where}, {humanize.local_time(record.acked_at)}" if record.acked_at else where
     if record.forgotten:
-        return reason
+        return f": {record.last_error}" if record.last_error else ""
     if record.state == "pending" and record.status == "pending":
         return ": `plsync run` sends it when the call has ended"
-    return {
-        "pending": f"{tries}{reason}: `plsync run` sends it",
-        "leased": tries,
-        "in_doubt": f"{tries}{reason}: `plsync run` looks it up before it resends it",
-        "held": f"{tries}{reason}: kept here, not sent until `plsync retry`",
-        "dead": f"{tries}{reason}: kept here, not sent until `plsync retry`",
-    }[record.state]
+    tries = f" after {humanize.count(record.attempts, 'attempt')}" if record.attempts else ""
+    if record.state == "leased":
+        return tries
+    # The reason is often a message of a server.
+    reason = f": {record.last_error};" if record.last_error else ":"
+    return f"{tries}{reason} {_NEXT[record.state]}"
 
 
 def _times(record: Record) -> str:

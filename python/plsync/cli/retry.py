@@ -69,7 +69,7 @@ def retry(
     json: options.Json = False,
     journal: options.Journal = None,
 ) -> None:
-    """Let the next `plsync run` retry refused or held records, refused follow-ups and failed callbacks.
+    """Send refused and held records, refused follow-ups and failed callbacks again, in the next `plsync run`.
 
     A record id also retries the record's refused follow-ups. Waiting records need no retry.
 

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _BATCH = typer.Option(
-    "--batch", parser=options.number(1, 1000), metavar="N", help="Send at most N records in a request, up to 1000."
+    "--batch", parser=options.number(1, 1000), metavar="N", help="Send up to N records in a request, at most 1000."
 )
 _IN_FLIGHT = typer.Option(
-    "--in-flight", parser=options.number(1, 64), metavar="N", help="Send at most N requests in parallel, up to 64."
+    "--in-flight", parser=options.number(1, 64), metavar="N", help="Send up to N requests in parallel, at most 64."
 )
 _CALLBACKS = typer.Option(
     "--callbacks",
     metavar="[SINK=]MODULE:FUNCTION",
-    help="Call this function with the ids of a script's function, or of SINK; may be repeated.",
+    help="Deliver the ids of a script's callback, or of SINK, to MODULE:FUNCTION. Repeatable.",
 )
 _EXEC = typer.Option("--exec", metavar="COMMAND", help="Run a command for each new request id: 'cmd {request_id}'.")
 _REBIND = typer.Option(
@@ -42,7 +42,7 @@ _SETTLE = typer.Option(
     "--settle",
     parser=options.decimal(0, 86_400),
     metavar="SECONDS",
-    help="The time before a record without a clear response is looked up.",
+    help="Seconds to wait before looking up a record that got no clear response.",
 )
 _VERBOSE = typer.Option("-v", "--verbose", help="Print each batch and each pause, not only changes and sums.")
 

@@ -21,7 +21,7 @@ from plsync.journal.record import State
 from plsync.journal.reports import SinkBacklog, Stats
 from plsync.journal.words import DELIVERY_OF_STATE
 
-__all__ = ["status"]
+__all__ = ["failed_line", "status", "waiting_line"]
 
 # A program that creates a function for each request creates a sink for each.
 _MOST_SINKS: Final = 10
@@ -33,7 +33,7 @@ _MEANINGS: Final[dict[State, str]] = {
     "leased": "now, by a sender",
     "in_doubt": "sent without a clear response; looked up before a resend",
     "held": "until `plsync retry`",
-    "dead": "by PromptLayer; kept here",
+    "dead": "kept here; `plsync show ID` has the reason",
     "acked": "PromptLayer has them",
 }
 
@@ -75,10 +75,10 @@ def _facts(journal: Journal, stats: Stats, sender: SenderProcess | None) -> Iter
     yield from _without_content(stats)
     if stats.callbacks:
         yield labelled("callbacks", escaped(f"{stats.callbacks:,} to deliver"))
-        yield from _sinks([sink for sink in stats.sinks if sink.waiting], _waiting_line)
+        yield from _sinks([sink for sink in stats.sinks if sink.waiting], waiting_line)
     if stats.callbacks_dead:
         yield labelled("given up", escaped(humanize.count(stats.callbacks_dead, "callback"), "red"))
-        yield from _sinks([sink for sink in stats.sinks if sink.dead], _failed_line)
+        yield from _sinks([sink for sink in stats.sinks if sink.dead], failed_line)
     yield from _follow_ups(journal, stats)
     live = [
         f"process {writer.pid} ({humanize.count(writer.events, 'event')})" for writer in stats.writers if writer.alive
@@ -130,7 +130,7 @@ def _states(stats: Stats) -> Iterator[Text]:
     for name, meaning in _MEANINGS.items():
         if number := stats.states.get(name, 0):
             oldest = stats.oldest_unsent if name == "pending" else None
-            since = f", the oldest for {humanize.age(oldest)}" if oldest else ""
+            since = f", the oldest {humanize.age(oldest)} old" if oldest else ""
             where = (destination(stats) if name == "acked" else None) or meaning
             yield labelled(f"  {DELIVERY_OF_STATE[name]}", escaped(f"{number:,}  ({where}{since})"))
     yield from (escaped(f"    {line}") for line in destinations(stats))
@@ -143,7 +143,7 @@ def _sinks(sinks: list[SinkBacklog], line: Callable[[SinkBacklog], str]) -> Iter
         yield escaped(f"  and {humanize.count(len(sinks) - _MOST_SINKS, 'function')} more; --json lists them")
 
 
-def _waiting_line(sink: SinkBacklog) -> str:
+def waiting_line(sink: SinkBacklog) -> str:
     """The number of ids that wait for a sink, and the way to deliver them."""
     if sink.owned == sink.waiting:
         pids = ", ".join(map(str, sink.pids))
@@ -160,7 +160,8 @@ def _waiting_line(sink: SinkBacklog) -> str:
     return f"{sink.waiting:,} for {sink.sink}: {how}{running}{failed}"
 
 
-def _failed_line(sink: SinkBacklog) -> str:
+def failed_line(sink: SinkBacklog) -> str:
+    """The number of ids whose delivery to a sink was given up, and the last reason."""
     return f"{sink.dead:,} for {sink.sink}: it {sink.last_error or 'failed'}"
 
 
@@ -181,7 +182,8 @@ def _advice(stats: Stats, sender: SenderProcess | None) -> list[Text]:
         lines.append(next_step(stats, sender))
         lines.extend(elsewhere_lines(stats))
     elif "callbacks" in left:
-        lines.append("Next: deliver the callbacks as listed above.")
+        lines.append("Next: deliver the callbacks in the way that stands behind each function above.")
+        lines.append("`plsync callbacks drop FUNCTION` removes request ids that no program waits for.")
     if "followups" in left and not left.keys() & {"pending", "leased", "in_doubt"}:
         lines.append("Next: `plsync run` sends the follow-ups of records that PromptLayer has.")
     if "followups_dead" in left:

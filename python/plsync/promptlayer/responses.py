@@ -202,7 +202,10 @@ def _message(body: dict[str, Any]) -> str:
         place = detail[0].get("loc")
         where = ".".join(_text(part)[:_MAX_WORDS] for part in place[:_MAX_PLACES]) if isinstance(place, list) else ""
         return one_line(f"{where}: {_text(detail[0].get('msg'))}")
-    return one_line(body.get("message") or body.get("error") or detail or "")
+    found = body.get("message") or body.get("error") or detail or ""
+    # Some servers have an object with the message and a code.
+    inner = found.get("message") or found.get("error") if isinstance(found, dict) else None
+    return one_line(inner if isinstance(inner, str) else found)
 
 
 def _seconds(retry_after: str | None) -> float | None:
