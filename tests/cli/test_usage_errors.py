@@ -16,7 +16,7 @@ from tests.support.terminal import on_terminal
 
 BAD = "no such value"
 # These take any text, or any path.
-FREE = {"--journal", "--tag", "--model", "--text", "--recording", "--label", "--receipt", "--thread"}
+FREE = {"--journal", "--tag", "--model", "--text", "--recording", "--label", "--receipt", "--thread", "--sent-to"}
 
 
 COMMANDS = all_commands()
