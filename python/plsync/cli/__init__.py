@@ -1,6 +1,7 @@
 """The ``plsync`` command, built on the public API of ``plsync``; one module per command.
 
-Exit codes: 0 done, 1 an error (one line on stderr explains it), 2 wrong usage, 3 work is left (``run`` only).
+Exit codes: 0 done, 1 an error (one line on stderr explains it), 2 wrong usage, 3 work is left (``run`` only). 4 is for
+``status --check``: a limit is crossed.
 Commands that only read import neither LangChain nor an HTTP client. ``docs/guide/cli.md`` lists the options and fields;
 ``tests/cli/test_help.py`` compares it with ``--help``.
 """

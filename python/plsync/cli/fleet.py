@@ -15,7 +15,7 @@ from plsync.cli.output import print_note, print_traceback
 from plsync.cli.run_reporter import RunReporter
 from plsync.cli.served_journal import WORK_LEFT, RunOptions, ServedJournal
 from plsync.cli.signals import until_signalled
-from plsync.cli.systemd import notify
+from plsync.cli.systemd import Watchdog, notify
 from plsync.config.file import Config, Workspace, read_config
 from plsync.config.keys import end_commands
 from plsync.config.workspaces import unlisted_journals
@@ -87,7 +87,11 @@ class Fleet:
 
     def _wait(self) -> None:
         """Wait until the run is stopped, or every thread has ended. Reads the configuration again on request."""
+        watchdog = Watchdog()
         while not self._is_stopping and self._is_serving():
+            # One loop that hangs is enough: the service manager restarts the process, and the journals keep all.
+            if all(thread.silence < watchdog.interval for thread in self._threads.values()):
+                watchdog.turn()
             if self._changed.wait(_POLL):
                 self._changed.clear()
                 activities = [f"{name} {thread.activity}" for name, thread in self._threads.items()]
@@ -176,6 +180,7 @@ class _WorkspaceThread:
         self._reporter = reporter
         self._on_activity = on_activity
         self._runner: Runner | None = None
+        self._turned_at = 0.0
         self._stopping = threading.Event()
         self._woken = threading.Event()
         self._failure: str | None = None
@@ -190,6 +195,11 @@ class _WorkspaceThread:
     def is_alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive()
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last turn of its loop; 0 while it serves nothing."""
+        return 0.0 if self._runner is None else elapsed() - self._turned_at
 
     def start(self) -> None:
         """Start the thread. Reports a system without a free thread."""
@@ -252,6 +262,7 @@ class _WorkspaceThread:
             self._reporter,
             while_running=self._while_running,
             on_activity=self._set_activity,
+            on_turn=self._turn,
         )
         try:
             result = served.serve()
@@ -269,6 +280,7 @@ class _WorkspaceThread:
 
     @contextlib.contextmanager
     def _while_running(self, runner: Runner, _client: PromptLayerClient) -> Iterator[None]:
+        self._turn()
         self._runner = runner
         self._failure = None
         if self._stopping.is_set():
@@ -277,6 +289,9 @@ class _WorkspaceThread:
             yield
         finally:
             self._runner = None
+
+    def _turn(self) -> None:
+        self._turned_at = elapsed()
 
     def _set_activity(self, activity: str) -> None:
         if activity != self.activity:

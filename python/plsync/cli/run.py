@@ -11,7 +11,7 @@ import typer
 
 from plsync.cli import options
 from plsync.cli.signals import until_signalled
-from plsync.cli.systemd import notify
+from plsync.cli.systemd import Watchdog, notify
 from plsync.cli.tolerant_output import tolerate_failed_output
 from plsync.cli.workspaces import Named, named
 from plsync.delivery.limits import MAX_BATCH_RECORDS, MAX_IN_FLIGHT
@@ -132,6 +132,7 @@ def _run_one(chosen: Named, run_options: RunOptions) -> None:
         reporter,
         while_running=while_running,
         on_activity=lambda activity: notify(f"STATUS={activity}"),
+        on_turn=Watchdog().turn,
     ).serve()
     reporter.finish(served.left, served.unavailable)
     if served.error is not None:

@@ -101,6 +101,7 @@ class ServedJournal:
         reporter: reports the steps.
         while_running: makes the context in which the steps run. It gets the runner and its client.
         on_activity: called with each new activity: ``sending``, ``idle``, or the reason for a pause.
+        on_turn: called with each turn of the run's loop.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class ServedJournal:
         *,
         while_running: Callable[[Runner, PromptLayerClient], AbstractContextManager[None]],
         on_activity: Callable[[str], None],
+        on_turn: Callable[[], None],
     ) -> None:
         self._path = path
         self._settings = settings
@@ -119,6 +121,7 @@ class ServedJournal:
         self._reporter = reporter
         self._while_running = while_running
         self._on_activity = on_activity
+        self._on_turn = on_turn
         self._functions = options.functions()
         self._command = options.command()
 
@@ -146,6 +149,11 @@ class ServedJournal:
                 dispatcher = CallbackDispatcher(
                     journal, functions=self._functions, command=self._command, on_report=wake.interrupt
                 )
+
+                def turn() -> None:
+                    lock.beat()
+                    self._on_turn()
+
                 runner = Runner(
                     journal,
                     client,
@@ -155,6 +163,7 @@ class ServedJournal:
                     in_flight=options.in_flight,
                     dispatcher=dispatcher,
                     on_progress=reporter.progress,
+                    on_turn=turn,
                 )
                 reporter.expect(sum(journal.stats().left.get(state, 0) for state in ("pending", "in_doubt", "leased")))
                 if options.rebind:

@@ -5,15 +5,29 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import Final
+from pathlib import Path
+from typing import Annotated, Final
 
+import typer
 from rich.text import Text
 
 from plsync.callbacks.sinks import sink_kind
 from plsync.cli import humanize, options
 from plsync.cli.delivery_status import destination, destinations, elsewhere_lines, last_run, next_step
 from plsync.cli.followup_table import short_name
+from plsync.cli.health import sender_line
 from plsync.cli.output import escaped, labelled, print_json, print_lines, stdout_console
+from plsync.cli.status_check import (
+    MaxFailures,
+    MaxRefused,
+    MaxSilence,
+    MaxUnsent,
+    MinFree,
+    check_health,
+    parse_format,
+    print_metrics,
+    thresholds,
+)
 from plsync.config.file import read_config
 from plsync.delivery.lock import SenderProcess, current_sender
 from plsync.journal.journal import Journal
@@ -38,16 +52,45 @@ _MEANINGS: Final[dict[State, str]] = {
 }
 
 
-def status(json: options.Json = False, journal: options.Journal = None) -> None:
+_CHECK = typer.Option("--check", help="Print one line, and exit with 4 if a limit is crossed.")
+_FORMAT = typer.Option("--format", metavar="FORMAT", parser=parse_format, help="text, json, or prometheus.")
+_OUTPUT = typer.Option("--output", metavar="FILE", help="Write the metrics to this file in one step.")
+
+
+def status(
+    *,
+    check: Annotated[bool, _CHECK] = False,
+    max_unsent: MaxUnsent = None,
+    max_silence: MaxSilence = None,
+    max_failures: MaxFailures = 0,
+    max_refused: MaxRefused = 0,
+    min_free: MinFree = None,
+    form: Annotated[str, _FORMAT] = "text",
+    output: Annotated[Path | None, _OUTPUT] = None,
+    json: options.Json = False,
+    journal: options.Journal = None,
+) -> None:
     """Show the numbers of records, the waiting work, the failures, and the next step.
 
     With a configuration file: one line for each workspace; --workspace NAME shows
-    one of them in full.
+    one of them in full. With --check: the limits of the options, and exit codes
+    for programs. An age or a size of none switches a limit off.
 
     Examples:
         plsync status
         plsync status --json
+        plsync status --check --max-unsent 30m
+        plsync status --format prometheus --output /var/lib/node_exporter/plsync.prom
     """
+    json = json or form == "json"
+    if output is not None and form != "prometheus":
+        raise typer.BadParameter("--output writes metrics: add --format prometheus")
+    if check:
+        limits = thresholds(max_unsent, max_silence, min_free, max_failures=max_failures, max_refused=max_refused)
+        check_health(journal, limits, json=json)
+    if form == "prometheus":
+        print_metrics(journal, output)
+        return
     if journal is None and (config := read_config()) is not None and config.workspaces:
         # The imports of this module cost time, and few machines have a configuration file.
         from plsync.cli.workspace_status import print_workspaces  # noqa: PLC0415
@@ -84,7 +127,7 @@ def _facts(journal: Journal, stats: Stats, sender: SenderProcess | None) -> Iter
         f"process {writer.pid} ({humanize.count(writer.events, 'event')})" for writer in stats.writers if writer.alive
     ]
     yield labelled("writers", escaped(", ".join(live) or "none running"))
-    yield labelled("sender", escaped("none running" if sender is None else f"process {sender.pid}, {sender.activity}"))
+    yield labelled("sender", escaped("none running" if sender is None else sender_line(sender)))
     if run := last_run(stats, sender):
         yield labelled("last run", escaped(run))
     if stats.failures:

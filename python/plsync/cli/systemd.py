@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 import sys
 
+from plsync._common.clock import elapsed
 from plsync._terminal import visible_line
 
-__all__ = ["notify"]
+__all__ = ["Watchdog", "notify"]
+
+
+class Watchdog:
+    """The watchdog of systemd: it restarts a service whose loop has stopped turning.
+
+    systemd sets ``WATCHDOG_USEC`` for a unit with ``WatchdogSec=``.
+    """
+
+    def __init__(self) -> None:
+        timeout = os.environ.get("WATCHDOG_USEC", "")
+        is_own = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        self.interval = int(timeout) / 2e6 if is_own and timeout.isdecimal() and int(timeout) else math.inf
+        """Seconds between two notifications: half of the timeout. Infinite without a watchdog."""
+        self._sent_at = -math.inf
+
+    def turn(self) -> None:
+        """Notify the watchdog, if it is time. For each turn of the loop."""
+        now = elapsed()
+        if math.isfinite(self.interval) and now - self._sent_at >= self.interval:
+            self._sent_at = now
+            notify("WATCHDOG=1")
 
 
 def notify(*states: str) -> None:

@@ -93,7 +93,7 @@ class DeliveryThread(JournalThread):
         ):
             report.url = client.url
             store(journal, report)
-            self._runner = runner = Runner(journal, client, policy, wake)
+            self._runner = runner = Runner(journal, client, policy, wake, on_turn=lock.beat)
             if self._stopping.is_set():
                 runner.finish()
             try:

@@ -1,4 +1,4 @@
-"""The lock that allows one sender per journal. Its file names the sender's process and that process's activity.
+"""The lock that allows one sender per journal. Its file has the sender's process, its activity and its heartbeat.
 
 A second sender would take the first one's leased records for records in doubt.
 """
@@ -16,14 +16,17 @@ from typing import Any, Final
 
 import orjson
 
+from plsync._common.clock import elapsed
 from plsync._common.files import admit_directory, open_own
 from plsync.errors import JournalError, JournalLocked
 
-__all__ = ["SenderLock", "SenderProcess", "current_sender", "sole_sender"]
+__all__ = ["SenderLock", "SenderProcess", "current_sender", "last_sender", "sole_sender"]
 
 _FILE_SIZE: Final = 4096
 _ATTEMPTS: Final = 5
 _BETWEEN_ATTEMPTS: Final = 0.02
+# Seconds between two heartbeats.
+_BEAT: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,13 @@ class SenderProcess:
     """The time it took the lock, in seconds since the epoch."""
     activity: str
     """``sending``, ``idle``, or the reason for a pause."""
+    alive: float | None = None
+    """The time of its last heartbeat, in seconds since the epoch; None from an earlier version."""
+
+    @property
+    def silence(self) -> float | None:
+        """Seconds since the last heartbeat; None without one."""
+        return None if self.alive is None else max(0.0, time.time() - self.alive)
 
 
 class SenderLock:
@@ -48,6 +58,7 @@ class SenderLock:
         self._descriptor = descriptor
         self._since = time.time()
         self._reported = ""
+        self._beat_at = 0.0
         self.report("sending")
 
     def report(self, activity: str) -> None:
@@ -55,7 +66,17 @@ class SenderLock:
         if activity == self._reported:
             return
         self._reported = activity
-        text = orjson.dumps({"pid": os.getpid(), "since": self._since, "doing": activity[:300]})
+        self._write()
+
+    def beat(self) -> None:
+        """Write a heartbeat if the last one is ten seconds old. For each turn of the sender's loop."""
+        if elapsed() - self._beat_at >= _BEAT:
+            self._write()
+
+    def _write(self) -> None:
+        self._beat_at = elapsed()
+        facts = {"pid": os.getpid(), "since": self._since, "doing": self._reported[:300], "alive": time.time()}
+        text = orjson.dumps(facts)
         # A constant length, so that the end of an older text is overwritten.
         # On a full disk the lock still holds, so the sender goes on.
         with contextlib.suppress(OSError):
@@ -116,6 +137,22 @@ def current_sender(journal: Path) -> SenderProcess | None:
         os.close(descriptor)
 
 
+def last_sender(journal: Path) -> SenderProcess | None:
+    """The process that sends from a journal, or the last one that did; None when there was none.
+
+    Args:
+        journal: the journal's directory.
+    """
+    try:
+        descriptor = open_own(journal / "sync.lock")
+    except OSError:
+        return None
+    try:
+        return _read(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _try_lock(descriptor: int) -> bool:
     """Take the lock, with retries: a process in :func:`current_sender` holds it for an instant."""
     for _ in range(_ATTEMPTS):
@@ -144,7 +181,13 @@ def _read(descriptor: int) -> SenderProcess | None:
     try:
         os.lseek(descriptor, 0, os.SEEK_SET)
         stored: dict[str, Any] = orjson.loads(os.read(descriptor, _FILE_SIZE))
-        return SenderProcess(int(stored["pid"]), float(stored["since"]), str(stored["doing"]))
+        alive = stored.get("alive")
+        return SenderProcess(
+            int(stored["pid"]),
+            float(stored["since"]),
+            str(stored["doing"]),
+            None if alive is None else float(alive),
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

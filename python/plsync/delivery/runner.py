@@ -29,6 +29,8 @@ __all__ = ["Runner"]
 
 # All times in seconds. An idle run looks at the journal this often: for dead processes, and for retries that are due.
 _REVISIT: Final = 30.0
+# The longest turn of a loop that waits.
+_TURN: Final = 5.0
 # once() gives up after this many failures in a row, or before a longer pause.
 _ATTEMPTS: Final = 4
 _PATIENCE: Final = 30.0
@@ -65,6 +67,7 @@ class Runner:
         in_flight: requests at once.
         dispatcher: a started dispatcher of callbacks; None to deliver no request ids.
         on_progress: called with the report of the running pass whenever it has changed.
+        on_turn: called by the thread of the run with each turn of its loop: every few seconds, also while it waits.
     """
 
     def __init__(
@@ -78,8 +81,11 @@ class Runner:
         in_flight: int = MAX_IN_FLIGHT,
         dispatcher: CallbackDispatcher | None = None,
         on_progress: Callable[[PassReport], None] = lambda _: None,
+        on_turn: Callable[[], None] = lambda: None,
     ) -> None:
         self._journal = journal
+        self._on_turn = on_turn
+        self._thread: int | None = None
         self._client = client
         self._policy = policy
         self._wake = wake
@@ -92,9 +98,8 @@ class Runner:
         self._breaker = Breaker(policy)
         self.halt: Outcome | None = None
         """The outcome that ended the last round early; None after a whole round."""
-        stopped = self._stopping.is_set
         self._sender = Sender(
-            journal, client, policy, batch=batch, in_flight=in_flight, stopped=stopped, on_progress=on_progress
+            journal, client, policy, batch=batch, in_flight=in_flight, stopped=self._turn, on_progress=on_progress
         )
         self._followups = FollowUpSender(journal, client, policy, in_flight=in_flight)
 
@@ -131,6 +136,7 @@ class Runner:
 
         Waits until records in doubt have settled, and waits out short pauses. Does not wait for a missing network.
         """
+        self._thread = threading.get_ident()
         yield from self._drain()
         if self._dispatcher is not None:
             self._dispatcher.finish(_CALLBACKS_AT_END)
@@ -141,7 +147,7 @@ class Runner:
         yield from self._close()
 
     def _drain(self) -> Iterator[Step]:
-        while not self.stopping:
+        while not self._turn():
             yield from self._key.when_requested()
             changed = yield from self._round()
             if self.halt is None and changed:
@@ -162,12 +168,13 @@ class Runner:
 
         Ends early when a person has to change a setting and no round has succeeded yet.
         """
+        self._thread = threading.get_ident()
         yield from self._keep_empty()
         yield from self._close()
 
     def _keep_empty(self) -> Iterator[Step]:
         reached = False
-        while not self.stopping:
+        while not self._turn():
             changed, due = False, None
             yield from self._key.when_requested()
             try:
@@ -195,7 +202,7 @@ class Runner:
         self._correct_due_times()
         records = self._sender.run_pass(probe_first=self._breaker.half_open)
         yield records
-        followups = self._followups.send_due(self._stopping.is_set) if _is_reachable(records) else FollowUpReport()
+        followups = self._followups.send_due(self._turn) if _is_reachable(records) else FollowUpReport()
         yield followups
         if self._dispatcher is not None and records.acked:
             self._dispatcher.ring()
@@ -250,14 +257,21 @@ class Runner:
         """Wait for the time, a reason in ``until``, or the end of the run. Yields reports of callbacks meanwhile."""
         deadline = elapsed() + seconds
         while not (self._is_ending() or self._key.is_requested) and (left := deadline - elapsed()) > 0:
-            reasons = self._wake.wait(left, until)
+            reasons = self._wake.wait(min(left, _TURN), until)
             yield from self._reports()
             if reasons & until:
                 return reasons
         return WakeReason.NOTHING
 
+    def _turn(self) -> bool:
+        """Whether the run was stopped. Every loop of the run calls this in each turn."""
+        # Request threads call it too. They may go on while the loop hangs.
+        if threading.get_ident() == self._thread:
+            self._on_turn()
+        return self.stopping
+
     def _is_ending(self) -> bool:
-        return self.stopping or self._finishing.is_set()
+        return self._turn() or self._finishing.is_set()
 
     def _until_due(self, longest: float) -> float | None:
         """Seconds until the next record or follow-up is due; None if that takes longer than ``longest``."""

@@ -3,7 +3,7 @@
 use heed::RoTxn;
 
 use super::callbacks::backlog;
-use super::db::trees::{Trees, tail_seq};
+use super::db::trees::{Trees, parked_prefix, tail_seq};
 use super::outbox::ack_order;
 use super::records::counts::Counts;
 use super::records::quota::Quota;
@@ -85,7 +85,7 @@ pub struct Stats {
     pub exposed: Option<String>,
     /// Writers with a file in the spool.
     pub writers: Vec<WriterInfo>,
-    /// When the oldest unsent record started.
+    /// When the oldest record that waits to be delivered started.
     pub oldest_unsent: Option<Millis>,
     /// The servers that records were sent to.
     pub servers: Vec<ServerStats>,
@@ -130,15 +130,22 @@ impl Store {
     }
 }
 
-/// When the oldest of the first unsent records started.
+/// When the oldest record that waits to be delivered started. Calls that run, dead records and held records do not wait.
 fn oldest_unsent(txn: &RoTxn, trees: &Trees) -> Result<Option<Millis>> {
     /// A lane has its oldest record first, and each other list is ordered by sequence number.
     const FIRST: usize = 1000;
     let mut oldest: Option<Seq> = None;
-    for tree in [trees.outbox, trees.open, trees.parked] {
-        for entry in tree.iter(txn)?.take(FIRST) {
-            let seq = tail_seq(entry?.0)?;
-            oldest = Some(oldest.map_or(seq, |least| least.min(seq)));
+    let mut keep = |key: &[u8]| -> Result<()> {
+        let seq = tail_seq(key)?;
+        oldest = Some(oldest.map_or(seq, |least| least.min(seq)));
+        Ok(())
+    };
+    for entry in trees.outbox.iter(txn)?.take(FIRST) {
+        keep(entry?.0)?;
+    }
+    for state in [State::Leased, State::InDoubt] {
+        for entry in trees.parked.prefix_iter(txn, &parked_prefix(state))?.take(FIRST) {
+            keep(entry?.0)?;
         }
     }
     oldest.map(|seq| Ok(load(txn, trees, seq)?.id.made_at())).transpose()
