@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any, TypeVar
 
+from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.runnables import Runnable
 
 from plsync.replay import with_recording
+from plsync.replay.proxy.embeddings import ENTRY_POINTS
 
 Model = TypeVar("Model", bound=Runnable[Any, Any])
 
@@ -23,6 +25,9 @@ def poisoned_class(cls: type) -> type:
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("the live model was called")
 
+    if issubclass(cls, Embeddings):
+        names = {name: refuse for name in ENTRY_POINTS}
+        return type(cls.__name__, (cls,), {**names, "__module__": cls.__module__, "__qualname__": cls.__qualname__})
     base = BaseChatModel if issubclass(cls, BaseChatModel) else BaseLLM
     streams = [name for name in _STREAMS if getattr(cls, name, None) is not getattr(base, name, None)]
     names = {name: refuse for name in ("_generate", "_agenerate", *streams)}

@@ -1,4 +1,4 @@
-"""LangChain's official suites for chat models, on ChatOpenAI with a recording; ``test_standard.py`` runs them.
+"""LangChain's official suites for chat models and embeddings, with a recording; ``test_standard.py`` runs them.
 
 ``PLSYNC_SUITE`` chooses the run. ``recorded`` calls the server at ``OPENAI_BASE_URL``. In ``replayed``, a live call
 fails.
@@ -13,10 +13,11 @@ from typing import Any
 
 import httpx
 import pytest
+from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
-from langchain_openai import ChatOpenAI
-from langchain_tests.integration_tests import ChatModelIntegrationTests
-from langchain_tests.unit_tests import ChatModelUnitTests
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+from langchain_tests.integration_tests import ChatModelIntegrationTests, EmbeddingsIntegrationTests
+from langchain_tests.unit_tests import ChatModelUnitTests, EmbeddingsUnitTests
 
 from plsync.replay import Recording
 from plsync.replay.proxy.wrap import proxy_class_for
@@ -24,6 +25,7 @@ from tests.support.replaying import poisoned_class
 
 REPLAYED = os.environ["PLSYNC_SUITE"] == "replayed"
 LIVE: Any = poisoned_class(ChatOpenAI) if REPLAYED else ChatOpenAI
+LIVE_EMBEDDINGS: Any = poisoned_class(OpenAIEmbeddings) if REPLAYED else OpenAIEmbeddings
 
 
 class Recorded:
@@ -44,6 +46,14 @@ class Recorded:
         return proxy_class_for(LIVE, self._recording).cls
 
     @property
+    def embeddings_class(self) -> type[Embeddings]:
+        return proxy_class_for(LIVE_EMBEDDINGS, self._recording).cls
+
+    @property
+    def embedding_model_params(self) -> dict[str, Any]:
+        return {"model": "text-embedding-3-small", "api_key": "none", "check_embedding_ctx_length": False}
+
+    @property
     def chat_model_params(self) -> dict[str, Any]:
         return {"model": "gpt-4o-mini", "api_key": "none", "stream_usage": True}
 
@@ -60,4 +70,12 @@ class TestUnit(Recorded, ChatModelUnitTests):
 
 
 class TestIntegration(Recorded, ChatModelIntegrationTests):
+    pass
+
+
+class TestEmbeddingsUnit(Recorded, EmbeddingsUnitTests):
+    pass
+
+
+class TestEmbeddingsIntegration(Recorded, EmbeddingsIntegrationTests):
     pass
