@@ -118,6 +118,7 @@ def test_a_message_class_that_this_langchain_lacks_is_such_an_error(
     def lacking(tag: str) -> None:
         raise AttributeError(tag)
 
+    restore._fields.cache_clear()
     monkeypatch.setattr(restore, "model_class", lacking)
     with pytest.raises(RecordingFormatError, match=r"line 2 holds a value of the kind 'ChatGeneration', which plsync"):
         answered(path, "Where?")

@@ -22,13 +22,14 @@ def place_of(manager: Any) -> str | None:
     """
     if manager is None:
         return None
-    metadata = getattr(manager, "metadata", None) or {}
-    node = metadata.get("langgraph_node")
-    if isinstance(node, str):
+    metadata = getattr(manager, "metadata", None)
+    if metadata and isinstance(node := metadata.get("langgraph_node"), str):
         numbers = ",".join(map(str, _numbers(metadata.get("langgraph_path"))))
         return f"{node}[{numbers}]" if numbers else node
-    tags = getattr(manager, "tags", None) or ()
-    return next((tag.removeprefix(_BRANCH) for tag in tags if tag.startswith(_BRANCH)), None)
+    for tag in getattr(manager, "tags", None) or ():
+        if tag.startswith(_BRANCH):
+            return str(tag.removeprefix(_BRANCH))
+    return None
 
 
 def _numbers(path: Any) -> Iterator[int]:

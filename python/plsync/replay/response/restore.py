@@ -50,10 +50,6 @@ class Restorer(Rebuilder):
     def model(self, tag: str, value: dict[str, Any]) -> Any:
         """A message or an output of the installed LangChain: its order of fields, and defaults for new fields."""
         packed = value.get("v") or {}
-        try:
-            model_class(tag)
-        except AttributeError as error:
-            raise UnknownTag(tag) from error
         if tag in _PARSED_IN and self.call_classes:
             return self._model(tag, *_without_parsed(value, packed, self.call_classes))
         return self._model(tag, value, packed, _UNSET)
@@ -282,7 +278,11 @@ def _first_inexact(value: Any, restorer: Restorer) -> str | None:
 @functools.cache
 def _fields(tag: str) -> tuple[tuple[str, Callable[[], Any] | None], ...]:
     """The fields of a class in order, each with the function that makes its default; ``None`` for a required field."""
-    return tuple((name, _make_default(tag, name, about)) for name, about in model_class(tag)[0].model_fields.items())
+    try:
+        cls = model_class(tag)[0]
+    except AttributeError as error:  # the installed langchain-core lacks the class
+        raise UnknownTag(tag) from error
+    return tuple((name, _make_default(tag, name, about)) for name, about in cls.model_fields.items())
 
 
 def _make_default(tag: str, name: str, about: Any) -> Callable[[], Any] | None:
