@@ -481,3 +481,61 @@ def test_a_fixture_that_fetches_another_one_keeps_its_recording(tests: pytest.Py
         "test_app.jsonl": ["before", "after"],
         "test_app/test_it.jsonl": ["it"],
     }
+
+
+WIDE = """
+import pytest
+from app import model
+
+def call(question):
+    return model().invoke(question).content
+
+pytestmark = pytest.mark.plsync_recording
+
+@pytest.fixture(scope="session")
+def whole():
+    return call("session")
+
+@pytest.mark.plsync_recording(path="../shared.jsonl")
+def test_named():
+    assert call("named") == "Paris"
+
+def test_one(whole, package):
+    assert whole == package == call("one") == "Paris"
+"""
+
+
+PACKAGE = """
+import pytest
+from app import model
+
+@pytest.fixture(scope="package")
+def package():
+    return model().invoke("package").content
+"""
+
+
+@pytest.mark.parametrize("option", ["--plsync-prune", "--plsync-record=all"])
+def test_recordings_of_several_modules_are_pruned_in_a_run_of_the_whole_suite(
+    tests: pytest.Pytester, option: str
+) -> None:
+    package = tests.mkpydir("package")
+    (package / "test_wide.py").write_text(WIDE)
+    (package / "conftest.py").write_text(PACKAGE)
+    tests.makepyfile(test_other="def test_other(): pass")
+    run(tests, "--plsync-record=once").assert_outcomes(passed=3)
+    wide = ["recordings/pytest-session.jsonl", "package/recordings/pytest-package.jsonl", "shared.jsonl"]
+    (package / "test_wide.py").write_text(
+        WIDE.replace('call("session")', 'call("new session")').replace('"named"', '"new named"')
+    )
+    (package / "conftest.py").write_text(PACKAGE.replace('invoke("', 'invoke("new '))
+    run(tests, "--plsync-record=new_episodes").assert_outcomes(passed=3)
+    assert [len(questions(tests.path / name)) for name in wide] == [2, 2, 2]
+    for arguments in (["package/test_wide.py"], ["-k", "one or named or other"], ["--ignore=test_other.py"]):
+        run(tests, option, *arguments).assert_outcomes(passed=3 if "-k" in arguments else 2)
+        assert [len(questions(tests.path / name)) for name in wide] == [2, 2, 2]
+    result = run(tests)
+    assert summary(result).endswith("0 missed, 3 unused")
+    run(tests, option).assert_outcomes(passed=3)
+    assert [questions(tests.path / name) for name in wide] == [["new session"], ["new package"], ["new named"]]
+    assert summary(run(tests)).endswith("0 missed, 0 unused")

@@ -294,6 +294,25 @@ def test_recordings_of_removed_modules_are_found_and_pruned(tests: pytest.Pytest
     assert not (directory / "test_old").exists()
 
 
+@pytest.mark.parametrize(("setting", "kept"), [("", "recordings"), ("plsync_directory = ./cassettes", "cassettes")])
+def test_recordings_of_a_folder_without_tests_are_found_in_a_run_of_the_whole_suite(
+    setting: str, kept: str, tests: pytest.Pytester
+) -> None:
+    configure(tests, setting)
+    tests.makeconftest("")  # puts the root directory on the path
+    tests.makepyfile(test_kept=ONE)
+    (tests.path / "sub").mkdir()
+    (tests.path / "sub" / "test_deep.py").write_text(ONE)
+    run(tests, "--plsync-record=once").assert_outcomes(passed=2)
+    (tests.path / "sub" / "test_deep.py").unlink()
+    deep = "cassettes/sub/test_deep/test_one.jsonl" if setting else "sub/recordings/test_deep/test_one.jsonl"
+    for partial in (["test_kept.py"], ["-k", "one"]):
+        assert "recordings of removed tests" not in run(tests, *partial).stdout.str()
+    run(tests).stdout.fnmatch_lines([f"  recordings of removed tests: {deep}"])
+    run(tests, "--plsync-prune").assert_outcomes(passed=1)
+    assert recordings(tests) == [f"{kept}/test_kept/test_one.jsonl"]
+
+
 # --- the network ---
 
 

@@ -81,6 +81,10 @@ class CollectedTests:
     """The recordings that markers name."""
     whole_folders: set[Path] = field(default_factory=set)
     """The folders whose modules were all collected."""
+    whole_roots: set[Path] = field(default_factory=set)
+    """In a run of the whole suite, the directories that were collected."""
+    is_whole: bool = False
+    """Whether every test below pytest's root directory, or below ``testpaths``, was collected and runs."""
     file_patterns: tuple[str, ...] = ()
     """pytest's ``python_files``: the names of modules with tests."""
 
@@ -103,7 +107,7 @@ def stale_recordings(collected: CollectedTests, layout: Layout | None = None) ->
     """The recordings of removed tests.
 
     Tests are looked for in modules whose tests all run. Modules are looked for in folders that were collected as a
-    whole.
+    whole, and folders in a run of the whole suite.
     """
 
     def places(folder: Path) -> Layout:
@@ -116,20 +120,50 @@ def stale_recordings(collected: CollectedTests, layout: Layout | None = None) ->
     folders = {module.parent for module in collected.found} & collected.whole_folders
     for folder in folders:
         found |= set(_orphans(folder, places(folder).directory_of(folder), collected.file_patterns))
+    for folder in _folders_without_tests(collected, layout) - folders:
+        found |= set(_orphans(folder, places(folder).directory_of(folder), collected.file_patterns))
     # Another program may have files of this name there.
     return sorted(path for path in found if path not in wanted and _is_recording(path))
+
+
+def _folders_without_tests(collected: CollectedTests, layout: Layout | None) -> set[Path]:
+    """In a run of the whole suite, the folders that may have recordings and no tests any more."""
+    found = {folder for root in collected.whole_roots for folder in _folders_below(root)}
+    central = layout.central if layout and collected.whole_roots else None
+    if layout and central:
+        for directory in _folders_below(central):
+            parts = directory.relative_to(central).parts
+            # The directory of a module is no folder of tests.
+            if not any(_is_module(part, collected.file_patterns) for part in parts):
+                found.add(layout.root.joinpath(*parts))
+    return found
+
+
+def _folders_below(root: Path) -> set[Path]:
+    """The folders below a directory, without environments and hidden folders."""
+    found: set[Path] = set()
+    for name, folders, files in os.walk(root):
+        if "pyvenv.cfg" in files:
+            folders.clear()
+            continue
+        folders[:] = [folder for folder in folders if folder[0] not in "._" and folder != "node_modules"]
+        found.add(Path(name))
+    return found
 
 
 def _orphans(folder: Path, directory: Path, patterns: Sequence[str]) -> Iterator[Path]:
     """The recordings of modules that a folder no longer has."""
     for entry in directory.iterdir() if _is_real(directory) else ():
         stem = entry.name.removesuffix(".jsonl")
-        is_of_module = any(fnmatch.fnmatch(f"{stem}.py", pattern) for pattern in patterns)
-        if not is_of_module or any(folder.glob(f"{_literal(stem)}.*")) or (folder / stem).is_dir():
+        if not _is_module(stem, patterns) or any(folder.glob(f"{_literal(stem)}.*")) or (folder / stem).is_dir():
             continue
         for path in entry.glob("*.jsonl") if _is_real(entry) else [entry]:
             if path.suffix == ".jsonl":
                 yield path
+
+
+def _is_module(stem: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatch(f"{stem}.py", pattern) for pattern in patterns)
 
 
 def _literal(name: str) -> str:

@@ -16,7 +16,7 @@ import pytest
 
 from plsync.replay import recording_paths
 from plsync.replay.pytest_plugin import recordings
-from plsync.replay.pytest_plugin.outcomes import Outcomes, expected_users
+from plsync.replay.pytest_plugin.outcomes import Outcomes, expected_users, is_whole_run
 from plsync.replay.pytest_plugin.settings import MARKER, add_options, named_path
 
 if TYPE_CHECKING:
@@ -184,6 +184,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     # With --last-failed, pytest skips passed tests before it collects them.
     if config.getoption("lf", False):
         collected.partial |= set(run)
+    collected.is_whole = is_whole_run(session, arguments, collected)
+    # A walk through the folders is only worth its time in a suite that uses recordings.
+    if collected.is_whole and config.stash[recordings.users]:
+        collected.whole_roots = {path for path in arguments if path.is_dir()}
     config.stash[_expected] = expected_users(session.items, collected)
     existed = config.stash[recordings.existed]
     for item in filter(recordings.uses, session.items):

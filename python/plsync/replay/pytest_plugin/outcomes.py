@@ -7,14 +7,14 @@ only when its protocol has ended.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from plsync.replay import recording_paths
-from plsync.replay.pytest_plugin.recordings import Use, shared_paths, use_of_item, uses, with_calls
+from plsync.replay.pytest_plugin.recordings import Use, shared_paths, use_of_item, uses, wide_paths, with_calls
 from plsync.replay.pytest_plugin.settings import layout_of
 
 __all__ = ["Outcomes"]
@@ -192,13 +192,28 @@ class Outcomes:
         self.stale += [_shown(self._config, path) for path in stale]
 
 
+def is_whole_run(session: pytest.Session, arguments: Sequence[Path], collected: recording_paths.CollectedTests) -> bool:
+    """Whether every test of the suite runs, so that a recording of several modules has no other users."""
+    config = session.config
+    source = getattr(getattr(config, "args_source", None), "name", "")
+    covers_root = any(path.is_dir() and config.rootpath.is_relative_to(path) for path in arguments)
+    leaves_out = any(config.getoption(name, None) for name in ("ignore", "ignore_glob", "deselect", "lf", "keyword"))
+    return (source == "TESTPATHS" or covers_root) and not (leaves_out or collected.partial or session.testsfailed)
+
+
 def expected_users(items: list[pytest.Item], collected: recording_paths.CollectedTests) -> dict[str, list[str]]:
-    """The ids of all tests of each recording of a class or module, if all its tests run and no marker names it."""
+    """The ids of all tests of each shared recording.
+
+    A recording of a class or module counts if all of its tests run and no marker names it. Any other shared recording
+    counts in a run of the whole suite.
+    """
     found: dict[str, list[str]] = {}
     for item in items:
-        if uses(item) and item.path not in collected.partial:
-            for path in shared_paths(item) - collected.named:
-                found.setdefault(str(path), []).append(item.nodeid)
+        if not uses(item):
+            continue
+        paths = set() if item.path in collected.partial else shared_paths(item) - collected.named
+        for path in paths | (wide_paths(item) if collected.is_whole else set()):
+            found.setdefault(str(path), []).append(item.nodeid)
     return found
 
 

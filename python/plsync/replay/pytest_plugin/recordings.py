@@ -39,6 +39,7 @@ __all__ = [
     "shared_paths",
     "test_recording",
     "uses",
+    "wide_paths",
     "wide_recording",
 ]
 
@@ -108,6 +109,14 @@ def paths_of_item(item: pytest.Item) -> set[Path]:
 def shared_paths(item: pytest.Item) -> set[Path]:
     """The recordings of the class and the module of a test."""
     return {_scope_path(item, "class"), _scope_path(item, "module")} - {_scope_path(item, "test")}
+
+
+def wide_paths(item: pytest.Item) -> set[Path]:
+    """The recordings that tests of several modules share: of packages, of the session, and of a path in a marker."""
+    layout = layout_of(item.config)
+    folders = [parent.path for parent in item.listchain() if isinstance(parent, pytest.Package)]
+    packages = {layout.of_package(folder if folder.is_dir() else folder.parent) for folder in folders}
+    return {*packages, layout.of_session, path_of_item(item)} - {layout.of_test(item.path, item.nodeid)}
 
 
 def _scope_path(node: pytest.Item | pytest.Collector, scope: str) -> Path:
