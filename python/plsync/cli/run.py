@@ -78,7 +78,7 @@ def run(
         plsync run --callbacks app_callbacks:pl_id_callback
     """
     # An HTTP client is slow to import, and commands that only read need none.
-    from plsync.cli.fleet import Fleet  # noqa: PLC0415
+    from plsync.cli.run_workspaces import WorkspacesRun  # noqa: PLC0415
     from plsync.cli.served_journal import RunOptions  # noqa: PLC0415
     from plsync.config.file import read_config  # noqa: PLC0415
 
@@ -102,7 +102,7 @@ def run(
             raise typer.BadParameter(
                 "use it with --workspace or --journal: it is for one journal", param_hint="--rebind"
             )
-        raise typer.Exit(Fleet(config, run_options).run())
+        raise typer.Exit(WorkspacesRun(config, run_options).run())
     _run_one(chosen, run_options)
 
 

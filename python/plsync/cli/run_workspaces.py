@@ -24,7 +24,7 @@ from plsync.errors import ConfigError, PlsyncError
 from plsync.promptlayer.client import PromptLayerClient
 from plsync.promptlayer.settings import Settings
 
-__all__ = ["Fleet"]
+__all__ = ["WorkspacesRun"]
 
 # Seconds before a workspace that failed is served again, at first and at most.
 _FIRST_PAUSE: Final = 1.0
@@ -38,7 +38,7 @@ _STOP: Final = 8.0
 _LONGEST_STATUS: Final = 500
 
 
-class Fleet:
+class WorkspacesRun:
     """The workspaces of a configuration file, each served by a thread of this process.
 
     Args:
