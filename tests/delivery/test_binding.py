@@ -16,10 +16,11 @@ from plsync import track
 from plsync.callbacks.dispatcher import CallbackDispatcher
 from plsync.callbacks.resolve import ImportableFunctions
 from plsync.delivery.followups import FollowUpSender
+from plsync.delivery.in_process import DeliveryThread
 from plsync.delivery.policy import SendPolicy
 from plsync.delivery.reports import PassReport
 from plsync.delivery.sender import Sender
-from plsync.errors import AmbiguousId, WrongWorkspace
+from plsync.errors import AmbiguousId, PlsyncWarning, WrongWorkspace
 from plsync.journal import Journal
 from plsync.promptlayer.client import PromptLayerClient
 from plsync.promptlayer.outcomes import Unauthorized, Unreachable
@@ -197,7 +198,7 @@ def test_calls_that_went_to_a_stand_in_are_sent_once_there_is_a_key(
         deliver(path, other)
     if not retried_first:
         deliver(path, other, rebind=True)
-    assert "1 record to retry" in printed(path, "retry", "--sent-to", stand_in.url)
+    assert "1 record to retry" in printed(path, "retry", "--sent-to", "stand-in")
     assert deliver(path, other).acked == 1
     other.assert_exactly_once([record_id])
     with Journal.open(path) as journal:
@@ -285,6 +286,21 @@ def test_a_killed_change_of_the_server_doubles_and_loses_nothing(
     while deliver(path, other).changed_state:
         pass
     other.assert_exactly_once([*sent, unclear])
+
+
+def test_a_program_that_sends_by_itself_is_refused_with_a_warning(
+    path: Path, server: PromptLayerServer, other: PromptLayerServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_calls(path, 1)
+    deliver(path, server)
+    monkeypatch.setenv("PROMPTLAYER_BASE_URL", other.url)
+    monkeypatch.setenv("PROMPTLAYER_API_KEY", other.api_key)
+    write_calls(path, 1)
+    with pytest.warns(PlsyncWarning, match=r"not sent by this program: .*--rebind"):
+        DeliveryThread(str(path))._run()
+    assert other.requests == []
+    with Journal.open(path) as journal:
+        assert journal.stats().last_run.outcome == "WrongWorkspace"
 
 
 def test_run_refuses_and_rebinds(path: Path, server: PromptLayerServer, other: PromptLayerServer) -> None:

@@ -117,7 +117,8 @@ def _delivery_note(record: Record) -> str:
         return tries
     # The reason is often a message of a server.
     reason = f": {record.last_error};" if record.last_error else ":"
-    return f"{tries}{reason} {_NEXT[record.state]}"
+    at = f"looks it up at {record.server}" if record.server else "looks it up"
+    return f"{tries}{reason} {_NEXT[record.state].replace('looks it up', at)}"
 
 
 def _times(record: Record) -> str:

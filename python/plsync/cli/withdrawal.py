@@ -16,6 +16,7 @@ from plsync.journal.servers import UNKNOWN_SERVER
 __all__ = ["withdraw"]
 
 _UNKNOWN: Final = "unknown"
+_STAND_IN: Final = "stand-in"
 
 
 def withdraw(journal: Journal, urls: Sequence[str]) -> int:
@@ -23,7 +24,7 @@ def withdraw(journal: Journal, urls: Sequence[str]) -> int:
 
     Args:
         journal: the journal.
-        urls: base URLs; ``unknown`` for request ids without a server.
+        urls: base URLs; ``stand-in`` for every stand-in; ``unknown`` for request ids without a server.
 
     Raises:
         BadParameter: the journal has no records of such a server.
@@ -45,13 +46,15 @@ def withdraw(journal: Journal, urls: Sequence[str]) -> int:
 def _server_ids(journal: Journal, url: str) -> list[int]:
     if url == _UNKNOWN:
         return [UNKNOWN_SERVER]
+    servers = journal.outbox.servers()
+    if url == _STAND_IN:
+        return [server.id for server in servers if server.stand_in]
     from plsync.promptlayer.server_url import ServerURL  # noqa: PLC0415 - an HTTP client is slow to import
 
     try:
         shown = ServerURL.parse(url, "--sent-to").shown
     except SyncError as error:
         raise bad_value(url, str(error)) from None
-    servers = journal.outbox.servers()
     if found := [server.id for server in servers if server.url == shown]:
         return found
     known = ", ".join(dict.fromkeys(server.url for server in servers)) or "no server"

@@ -183,8 +183,8 @@ class PromptLayerClient:
         return self.look_up("0" * 32)
 
     def greet(self) -> Outcome:
-        """``GET /stand-in/counts``: any response shows whether the server is a stand-in, in :attr:`is_stand_in`."""
-        return self._request("GET", "/stand-in/counts", None, lambda _status, _body: Found({}))
+        """``GET /stand-in/identity``: any response shows whether the server is a stand-in, in :attr:`is_stand_in`."""
+        return self._request("GET", "/stand-in/identity", None, lambda _status, _body: Found({}))
 
     def account(self, secret: bytes) -> bytes:
         """The identity of the server and the key: 16 bytes of a hash.
