@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -19,8 +20,9 @@ from plsync.delivery.lock import sole_sender
 from plsync.journal import Journal
 from plsync.journal.followups import FailedFollowUp
 from tests.support.calls import AT
-from tests.support.commands import environment, json_lines, printed, run
+from tests.support.commands import PLSYNC, environment, json_lines, printed, run
 from tests.support.full_disk import small_disk
+from tests.support.root import ROOT
 from tests.support.spooling import SpoolWriter
 
 WITHOUT_SENDER = ("--max-silence", "none")
@@ -41,10 +43,10 @@ def recorded(path: Path) -> Path:
     return path
 
 
-def record(path: Path) -> None:
-    """Record a call of just now, as a process that has ended."""
+def record(path: Path, hours: int = 0) -> None:
+    """Record a call of some hours ago, as a process that has ended."""
     writer = SpoolWriter(path)
-    writer.call("question", "answer", at=now_ms())
+    writer.call("question", "answer", at=now_ms() - hours * 3_600_000 - 1)
     writer.close()
 
 
@@ -147,6 +149,30 @@ def test_workspaces_are_checked_and_measured_together(tmp_path: Path) -> None:
         [*command, "--format", "prometheus"], env=settings, capture_output=True, text=True, check=False, timeout=60
     )
     assert 'workspace="red"' in done.stdout
+
+
+PAGE = (ROOT / "docs" / "guide" / "monitoring.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("hours", "code"), [(0, 0), (2, 1), (5, 2), (None, 3)])
+def test_the_plugin_of_the_docs_maps_the_exit_codes(path: Path, hours: int | None, code: int) -> None:
+    if hours is not None:
+        record(path, hours)
+        Journal.open(path).close()
+        with sole_sender(path):
+            pass
+    (script,) = re.findall(r"```sh\n(#!/bin/sh\n.*?)```", PAGE, re.DOTALL)
+    settings = {**environment(path), "PATH": f"{PLSYNC.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["/bin/sh", "-c", script], env=settings, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout.count("\n"), done.stderr) == (code, 1, "")
+
+
+def test_the_docs_name_every_metric_and_no_other(recorded: Path) -> None:
+    families = text_string_to_metric_families(printed(recorded, "status", "--format", "prometheus"))
+    names = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
+    assert set(re.findall(r"plsync_[a-z_]+", PAGE)) == names
 
 
 # --- heartbeat ---

@@ -332,7 +332,14 @@ def test_a_sender_killed_at_any_moment_loses_nothing_and_the_last_value_wins(
     skip_time(monkeypatch, SendPolicy().lease * 6 + 1)
     assert send(path, server).sent > 0
     last = {f"key {number % 7}": str(number) for number in range(60)}
+    with Journal.open(path) as journal:
+        kept = {request_id: journal.followups.history(request_id) for request_id in acked}
     for request_id in acked:
+        # Each is kept once, with its delivery.
+        assert [one.payload["metadata"][f"key {at % 7}"] for at, one in enumerate(kept[request_id])] == [
+            *map(str, range(60))
+        ]
+        assert {one.state for one in kept[request_id]} == {"sent"}
         assert waiting(path, request_id) == []
         assert server.metadata[request_id].items() >= last.items()
 

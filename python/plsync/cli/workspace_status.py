@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from plsync.cli import humanize
+from plsync.cli.health import sender_line
 from plsync.cli.output import escaped, print_json, print_lines, print_note, stdout_console
 from plsync.config.file import Config
 from plsync.config.workspaces import unlisted_journals
@@ -75,7 +76,7 @@ class _Found:
         parts += [f"{humanize.count(stats.callbacks, 'callback')} to deliver"] if stats.callbacks else []
         parts += [f"{humanize.count(stats.followups, 'follow-up')} to send"] if stats.followups else []
         parts += [f"{humanize.count(stats.failures, 'event')} not recorded"] if stats.failures else []
-        activity = "no sender" if sender is None else f"process {sender.pid}, {sender.activity}"
+        activity = "no sender" if sender is None else sender_line(sender)
         return f"{', '.join(parts)}; {activity}"
 
 
