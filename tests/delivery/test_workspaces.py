@@ -155,6 +155,16 @@ def test_a_workspace_without_its_key_stops_no_other_workspace(machine: Machine) 
     assert blue.request_logs == []
 
 
+def test_a_workspace_without_a_record_is_no_failure(machine: Machine) -> None:
+    ids = write_calls(machine.journal("red"), 1)
+    done = machine.run()
+    assert (done.returncode, done.stderr) == (
+        0,
+        f"plsync: blue: nothing is recorded in {machine.journal('blue')} yet\n",
+    )
+    assert_all_arrived(machine, {"red": ids})
+
+
 def test_a_broken_journal_stops_no_other_workspace(machine: Machine) -> None:
     ids = write_calls(machine.journal("red"), 2)
     machine.journal("blue").mkdir(mode=0o700)

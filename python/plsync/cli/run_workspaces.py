@@ -20,7 +20,7 @@ from plsync.config.file import Config, Workspace, read_config
 from plsync.config.keys import end_commands
 from plsync.config.workspaces import unlisted_journals
 from plsync.delivery.runner import Runner
-from plsync.errors import ConfigError, PlsyncError
+from plsync.errors import ConfigError, JournalNotFound, PlsyncError
 from plsync.promptlayer.client import PromptLayerClient
 from plsync.promptlayer.settings import Settings
 
@@ -266,6 +266,10 @@ class _WorkspaceThread:
         )
         try:
             result = served.serve()
+        except JournalNotFound:
+            # Only with `once`: any other run makes the journal.
+            print_note(f"plsync: {self.workspace.name}: nothing is recorded in {self.workspace.journal} yet")
+            return None
         except PlsyncError as error:
             return str(error)
         except OSError as error:
