@@ -47,7 +47,7 @@ def last_run(stats: Stats, sender: SenderProcess | None) -> str | None:
         return None
     where = f", to {run.url}" if run.url else ""
     if run.ended_at is None:
-        return f"began {humanize.age(run.began_at)} ago{where}, and was killed"
+        return f"began {humanize.age(run.began_at)} ago{where}, and did not store its end: it may have been killed"
     return f"{humanize.age(run.ended_at)} ago{where}: {_ending(run)}"
 
 

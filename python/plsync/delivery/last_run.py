@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from plsync._common.clock import now_ms
-from plsync.errors import JournalError, SyncError
+from plsync._common.logged import reason_of
+from plsync.errors import JournalError, PlsyncError
 from plsync.promptlayer.outcomes import Outcome, label
 
 if TYPE_CHECKING:
@@ -47,10 +48,11 @@ def reported_run(journal: Journal) -> Iterator[RunReport]:
     report = RunReport()
     try:
         yield report
-    except SyncError as error:
+    except Exception as error:
         # The error of a refused key has the outcome already.
         if not report.reason:
-            report.outcome, report.reason = type(error).__name__, str(error)[:_LONGEST_REASON]
+            reason = str(error) if isinstance(error, PlsyncError) else reason_of(error)
+            report.outcome, report.reason = type(error).__name__, reason[:_LONGEST_REASON]
         raise
     finally:
         report.ended_ms = now_ms()
