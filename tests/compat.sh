@@ -11,7 +11,8 @@ run() {
         tests/recorder/test_redaction.py tests/recorder/test_streams.py tests/recorder/test_decisions.py \
         tests/journal/test_tagged_json.py tests/callbacks/test_sinks.py \
         tests/replay/test_chat.py tests/replay/test_text.py tests/replay/test_stream_events.py \
-        tests/replay/test_exceptions.py tests/replay/test_mismatch.py tests/replay/test_matching.py
+        tests/replay/test_exceptions.py tests/replay/test_mismatch.py tests/replay/test_matching.py \
+        tests/replay/test_embeddings.py
 }
 
 # The lower bounds of pyproject.toml, all together: `make pins` writes them.

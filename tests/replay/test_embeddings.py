@@ -277,6 +277,33 @@ def test_a_recorded_model_is_copied_and_pickled(path: Path) -> None:
             assert type(again).__name__ == type(model).__name__
 
 
+def test_two_sizes_of_a_fake_are_two_models(path: Path) -> None:
+    with record_all(path, mode="once"):
+        live = [DeterministicFakeEmbedding(size=size).embed_query("a") for size in (4, 6)]
+    with record_all(path):
+        assert [DeterministicFakeEmbedding(size=size).embed_query("a") for size in (6, 4)] == live[::-1]
+
+
+def test_methods_that_are_no_functions_are_recorded(path: Path) -> None:
+    class Decorated:
+        """A method as a compiler or a decorator makes it: without a signature."""
+
+        __signature__ = "none"
+
+        def __get__(self, model: Any, owner: type) -> Any:
+            return lambda texts: [vector_of(text) for text in texts]
+
+    class Compiled(Plain):
+        embed_documents = Decorated()
+
+    with record_all(path, mode="once"):
+        Compiled().embed_documents(["a"])
+        Compiled().embed_documents(texts=["b"])
+    assert texts(path) == [{"document": "a"}, {"document": "b"}]
+    with pytest.raises(TypeError, match="misses its argument"):
+        with_recording(Compiled(), path).embed_documents()
+
+
 def test_a_class_with_slots_is_recorded(path: Path) -> None:
     class Slotted(Embeddings):
         __slots__ = ("__private", "unset", "words")

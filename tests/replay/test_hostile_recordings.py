@@ -15,10 +15,12 @@ import pytest
 from langchain_core.language_models import FakeListLLM
 
 from plsync.errors import NoRecording, RecordedError, RecordingFormatError, ReplayError
+from plsync.replay import with_recording
 from plsync.replay.response.exceptions import rebuild_error
 from plsync.replay.response.packing import pack
 from plsync.replay.response.restore import Restorer
 from plsync.replay.storage.same_response import same_response
+from tests.support.embeddings import Plain
 from tests.support.hostile_recordings import GADGET_VALUES, GADGETS, VALUES, mutated, paths, replaced
 from tests.support.models import Chat, StreamingChat
 from tests.support.replaying import lines, recorded, replayed
@@ -31,6 +33,8 @@ def _uses(kind: str) -> list[Any]:
     """Functions that replay one call in each form."""
     if kind == "text":
         return [lambda path: replayed(FakeListLLM(responses=["live"]), path).invoke("Where?")]
+    if kind == "vector":
+        return [lambda path: with_recording(Plain(), path).embed_query("Where?")]
     model = StreamingChat if kind == "stream" else Chat
     return [
         lambda path: replayed(model(), path).invoke("Where?"),
@@ -40,12 +44,13 @@ def _uses(kind: str) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """The line of a whole answer, of a stream, of a text model and of an error."""
+    """The line of a whole answer, of a stream, of a text model, of an error and of a vector."""
     directory = tmp_path_factory.mktemp("recorded")
     recorded(Chat(), directory / "chat").invoke("Where?")
     list(recorded(StreamingChat(), directory / "stream").stream("Where?"))
     recorded(FakeListLLM(responses=["there"]), directory / "text").invoke("Where?")
-    found = {kind: lines(directory / kind)[0] for kind in ("chat", "stream", "text")}
+    with_recording(Plain(), directory / "vector", mode="once").embed_query("Where?")
+    found = {kind: lines(directory / kind)[0] for kind in ("chat", "stream", "text", "vector")}
     error = {"class": "builtins:KeyError", "bases": [], "message": "'a'", "args": ["a"], "attributes": {"b": 1}}
     return {**found, "error": {**found["chat"], "answer": {"error": error}}}
 
@@ -70,7 +75,7 @@ def _faults(line: str, kind: str, path: Path) -> list[str]:
     return faults
 
 
-@pytest.mark.parametrize("kind", ["chat", "stream", "text", "error"])
+@pytest.mark.parametrize("kind", ["chat", "stream", "text", "error", "vector"])
 @pytest.mark.parametrize("value", [pytest.param(value, id=name) for name, value in VALUES.items()])
 def test_a_malformed_value_is_refused_with_its_file_and_line(
     value: Any, kind: str, recordings: dict[str, dict[str, Any]], tmp_path: Path
@@ -85,7 +90,7 @@ def test_a_malformed_value_is_refused_with_its_file_and_line(
         assert _faults(text, kind, path) == [], at
 
 
-@pytest.mark.parametrize("kind", ["chat", "stream", "text", "error"])
+@pytest.mark.parametrize("kind", ["chat", "stream", "text", "error", "vector"])
 def test_a_malformed_line_is_refused(kind: str, recordings: dict[str, dict[str, Any]], tmp_path: Path) -> None:
     first = int(os.environ.get("PLSYNC_SEED", time.time_ns() % (1 << 32)))
     found = []

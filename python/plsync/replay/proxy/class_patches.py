@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from types import FunctionType
 from typing import Any, Final
 
 from langchain_core.embeddings import Embeddings
@@ -45,7 +44,7 @@ def unpatch_classes() -> None:
         hook = getattr(vars(base).get(_HOOK), "__func__", None)
         if getattr(hook, "func", None) is _patch_new_class:
             delattr(base, _HOOK)
-    for (cls, name), method in _originals.items():
+    for (cls, name), method in list(_originals.items()):
         # Another library may have patched the method meanwhile. Its patch stays, and ours passes each call on.
         if getattr(vars(cls).get(name), _MARK, None) is method:
             setattr(cls, name, method)
@@ -70,7 +69,8 @@ def _patch(cls: Any) -> None:
         return
     for name in ENTRY_POINTS if issubclass(cls, Embeddings) else COUNTERS:
         method = vars(cls).get(name)
-        if isinstance(method, FunctionType) and not hasattr(method, _MARK) and _is_recorded(cls, method):
+        # Not only functions: a decorator or a compiler may make another kind of method.
+        if hasattr(type(method), "__get__") and not hasattr(method, _MARK) and _is_recorded(cls, method):
             _originals[cls, name] = method
             setattr(cls, name, _with_proxy_as_self(method, name))
 
@@ -81,13 +81,14 @@ def _is_recorded(cls: type, method: Any) -> bool:
     return not getattr(method, "__isabstractmethod__", False)  # no program calls an abstract method
 
 
-def _with_proxy_as_self(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+def _with_proxy_as_self(method: Any, name: str) -> Callable[..., Any]:
     @functools.wraps(method)
     def entry_point(self: Any, *args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
+        live = method.__get__(self, type(self))
         # An object that another model calls contributes to the response of that model, which is recorded.
         if is_proxy(self) or is_model_code(self) or (block := current_block()) is None:
-            return method(self, *args, **kwargs)
+            return live(*args, **kwargs)
         if (inner := embeddings_behind_store(self)) is not None:
             return getattr(inner, name)(*args, **kwargs)
         return getattr(block.proxy_of(self), name)(*args, **kwargs)

@@ -91,12 +91,15 @@ class _Call:
             args: the positional arguments of the call.
             kwargs: the keyword arguments of the call.
         """
-        first, *others = parameters_of(getattr(proxy_class_of(model).live_class, name))
+        names = parameters_of(getattr(proxy_class_of(model).live_class, name))
         self.kwargs = dict(kwargs)
-        content, *self._rest = args or (self.kwargs.pop(first),)
+        if not args and not kwargs:
+            raise TypeError(f"{name}() misses its argument: pass the text or the texts")
+        keyword = names[0] if names and names[0] in kwargs else next(iter(kwargs), "")
+        content, *self._rest = args or (self.kwargs.pop(keyword),)
         self._is_query = role == "query"
         self._texts: list[Any] = [content] if self._is_query else list(content)
-        options = {**dict(zip(others, self._rest, strict=False)), **self.kwargs}
+        options = {**dict(zip(names[1:], self._rest, strict=False)), **self.kwargs}
         self.inputs = InterceptedInputs(model, "embeddings", [{role: text} for text in to_tagged(self._texts)], options)
 
     def live_arguments(self) -> list[Any]:

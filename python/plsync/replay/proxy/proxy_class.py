@@ -150,9 +150,13 @@ def live_view(model: Any) -> Any:
 
 
 def parameters_of(method: Callable[..., Any]) -> list[str]:
-    """The names of a method's positional arguments, without ``self``."""
+    """The names of a method's positional arguments, without ``self``; none for a method without a signature."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [one.name for one in _signature(method).parameters.values() if one.kind in kinds][1:] or [""]
+    try:
+        parameters = _signature(method).parameters.values()
+    except (TypeError, ValueError):  # compiled code
+        return []
+    return [one.name for one in parameters if one.kind in kinds][1:]
 
 
 def accepts(method: Callable[..., Any], name: str) -> bool:

@@ -75,7 +75,7 @@ def settings_of_model(kind: str, model: Any) -> dict[str, Any]:
 
 def settings_of_object(source: Any) -> dict[str, Any]:
     """The settings of embeddings: the fields that are set. Without fields, the arguments of the constructor."""
-    values = _own_fields(source) if hasattr(type(source), "model_fields") else _arguments(source)
+    values = _own_fields(source, with_core=True) if hasattr(type(source), "model_fields") else _arguments(source)
     try:
         return settings_of_params(_to_tagged(values))
     except Exception:  # a value that cannot be encoded
@@ -92,12 +92,16 @@ def _arguments(source: Any) -> dict[str, Any]:
     return {name: stored[name] for name in names if name in stored and _is_plain(stored[name])}
 
 
-def _own_fields(model: Any) -> dict[str, Any]:
-    """The fields that the class of the model declares, and whose values are not the defaults."""
+def _own_fields(model: Any, *, with_core: bool = False) -> dict[str, Any]:
+    """The fields that the class of the model declares, and whose values are not the defaults.
+
+    Args:
+        model: the model.
+        with_core: include the fields of LangChain's own classes, which for models are common to all models.
+    """
     declared = type(model).model_fields
-    common = {
-        name for base in type(model).__mro__ if base.__module__.startswith("langchain_core.") for name in _fields(base)
-    }
+    bases = () if with_core else type(model).__mro__
+    common = {name for base in bases if base.__module__.startswith("langchain_core.") for name in _fields(base)}
     values = {name: value for name, value in vars(model).items() if name in declared and name not in common}
     return {
         name: value
