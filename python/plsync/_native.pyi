@@ -599,6 +599,13 @@ class Store:
             The fields of ``IngestReport``.
         """
 
+    @property
+    def read_only(self) -> bool:
+        """Whether this user can only read the journal. Then nothing is ingested."""
+
+    def waiting_events(self) -> int:
+        """The number of events in the spool that are not in the store."""
+
     def stats(self) -> dict[str, Any]:
         """The fields of ``Stats`` without ``sinks``; ``oldest_unsent`` is in ms since the epoch."""
 

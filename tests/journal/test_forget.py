@@ -279,3 +279,43 @@ def test_a_killed_forget_is_finished_by_the_next(path: Path, writer: SpoolWriter
     after = exported(path)
     assert {id: after[id] for id in kept} == {id: before[id] for id in kept}
     assert isinstance(forgetting, bool)
+
+
+RECORDING = """
+import sys
+from langchain_core.language_models import FakeListLLM
+from plsync import PromptLayerCallbackHandler
+model = FakeListLLM(responses=["Paris"], callbacks=[PromptLayerCallbackHandler(journal=sys.argv[1])])
+number = 0
+while True:
+    model.invoke(f"question {number}")
+    print(number, flush=True)
+    number += 1
+"""
+
+
+def test_programs_that_record_and_send_meanwhile_lose_nothing(path: Path, server: PromptLayerServer) -> None:
+    forgotten = set()
+    command = [sys.executable, "-c", RECORDING, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout
+        try:
+            for _ in range(4):
+                last = int([child.stdout.readline() for _ in range(30)][-1])
+                with Journal.open(path) as journal:
+                    chosen = next(record for record in journal.records() if record.input and not record.request_id)
+                    forgotten.add(chosen.id)
+                    assert journal.forget(chosen.id).waiting == []
+                send_once(path, server)
+        finally:
+            child.kill()
+            child.stdout.read()
+    send_once(path, server)
+    with Journal.open(path) as journal:
+        records = list(journal.records())
+        kept = {record.input[0] for record in records if not record.forgotten}
+        assert {record.id for record in records if record.forgotten} == forgotten
+        assert len(kept) >= last + 1 - len(forgotten)
+        assert all(record.request_id for record in records if not record.forgotten and record.status != "error")
+        assert all(len(server.logs_of(record.id)) == (0 if record.forgotten else 1) for record in records)
+        assert journal.check().problems == []

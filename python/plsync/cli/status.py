@@ -158,6 +158,11 @@ def _follow_ups(journal: Journal, stats: Stats) -> Iterator[Text]:
 
 
 def _without_content(stats: Stats) -> Iterator[Text]:
+    if stats.read_only:
+        waiting = humanize.count(stats.waiting_events, "event")
+        yield labelled(
+            "read-only", escaped(f"for this user; {waiting} not ingested yet, and not counted here", "yellow")
+        )
     if stats.pruned:
         yield labelled("pruned", escaped(f"{stats.pruned:,}  (sent; the quota removed their content)"))
     if stats.dropped:

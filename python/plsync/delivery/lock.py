@@ -124,7 +124,7 @@ def current_sender(journal: Path) -> SenderProcess | None:
         journal: the journal's directory.
     """
     try:
-        descriptor = open_own(journal / "sync.lock", write=True)
+        descriptor = _open(journal / "sync.lock")
     except OSError:
         return None
     try:
@@ -151,6 +151,13 @@ def last_sender(journal: Path) -> SenderProcess | None:
         return _read(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    try:
+        return open_own(path, write=True)
+    except OSError:  # a read-only journal; a lock needs no right to write
+        return open_own(path)
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -93,7 +93,9 @@ class Journal(JournalReader):
 
     def stats(self) -> Stats:
         """The journal in numbers."""
-        self._ingest_or_warn()
+        # The numbers of a read-only journal include the events that wait.
+        if not self._store.read_only:
+            self._ingest_or_warn()
         return Stats.from_dict(self._store.stats(), self.callbacks.waiting())
 
     def quota(self) -> Quota:

@@ -37,6 +37,7 @@ class JournalReader:
     def __init__(self, store: Store) -> None:
         """Programs call :meth:`open`."""
         self._opened: Store | None = store
+        self._has_warned = False
         self.path = Path(store.path)
         """The journal's directory."""
 
@@ -229,12 +230,23 @@ class JournalReader:
 
     def _ingest_or_warn(self) -> None:
         store = self._store
+        if store.read_only:
+            self._warn_of_waiting_events()
+            return
         # On a full disk the stored records can still be read.
         try:
             store.ingest(wait=True)
         except JournalError as error:
             message = f"the newest events could not be ingested, and stay in the spool: {error}"
             warnings.warn(message, PlsyncWarning, stacklevel=3)
+
+    def _warn_of_waiting_events(self) -> None:
+        """A read-only journal shows only the events that its owner has ingested."""
+        waiting = 0 if self._has_warned else self._store.waiting_events()
+        self._has_warned = True
+        if waiting:
+            message = f"{self.path} is read-only: {waiting:,} newer events wait in its spool, and are not shown"
+            warnings.warn(message, PlsyncWarning, stacklevel=4)
 
     # --- acks ---
 

@@ -280,6 +280,10 @@ class Stats:
     """Records whose content ``plsync forget`` removed. Those never sent are in no state."""
     forgetting: bool
     """Whether a removal was interrupted: content may still be in the files, until ``plsync compact`` finishes."""
+    read_only: bool
+    """Whether this user can only read the journal."""
+    waiting_events: int
+    """Events in the spool of a read-only journal that are not ingested, and not shown."""
     quota: Quota
     failures: int
     """Events that could not be recorded, over all writers."""

@@ -35,6 +35,15 @@ pub enum Error {
     /// The path of a new journal exists already.
     #[error("{} exists", .0.display())]
     Exists(PathBuf),
+    /// This user cannot write to the journal, so it can only be read.
+    #[error("the journal {} is read-only", .0.display())]
+    ReadOnly(PathBuf),
+    /// An earlier version made the store, and it cannot be upgraded in a read-only journal.
+    #[error("the store in {} was made by an earlier version of plsync, and the journal is read-only", .0.display())]
+    Outdated(PathBuf),
+    /// Nothing shows whether another process writes to the store.
+    #[error("the store in {} has no stamp, so other programs may write to it unnoticed", .0.display())]
+    Unguarded(PathBuf),
     /// The disk has too little space for a copy.
     #[error("{} has {free} free bytes, and the copy needs {needed}", path.display())]
     NoRoom {

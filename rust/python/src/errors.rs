@@ -29,6 +29,14 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         }
         Error::Newer { .. } => (&classes.format, "nothing was changed; upgrade plsync"),
         Error::Exists(_) => (&classes.format, "nothing was changed; choose a path that does not exist"),
+        Error::ReadOnly(_) => (
+            &classes.journal,
+            "nothing was changed; run this as a user that can write to it, or on a copy: `plsync backup DST`",
+        ),
+        Error::Outdated(_) => {
+            (&classes.journal, "nothing was changed; copy the directory to a place where you can write")
+        }
+        Error::Unguarded(_) => (&classes.journal, "nothing was changed; read it as its owner, or read a copy"),
         Error::NoRoom { .. } => (&classes.journal, "nothing was changed; free some space, or choose another disk"),
         Error::Network { .. } => (
             &classes.journal,

@@ -120,6 +120,34 @@ pub(crate) fn next_data(_file: &File, at: u64) -> u64 {
     at
 }
 
+/// Whether this user can make files in a directory: its mode and its file system permit it.
+#[cfg(unix)]
+pub(crate) fn is_writable(directory: &Path) -> bool {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    use rustix::io::Errno;
+    // Any other failure is reported by the operation that meets it.
+    !matches!(
+        accessat(CWD, directory, Access::WRITE_OK, AtFlags::EACCESS),
+        Err(Errno::ACCESS | Errno::ROFS | Errno::PERM)
+    )
+}
+
+#[cfg(not(unix))]
+pub(crate) fn is_writable(_directory: &Path) -> bool {
+    true
+}
+
+/// Whether the file system of a directory is mounted read-only.
+#[cfg(unix)]
+pub(crate) fn is_on_read_only_fs(directory: &Path) -> bool {
+    rustix::fs::statvfs(directory).is_ok_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn is_on_read_only_fs(_directory: &Path) -> bool {
+    false
+}
+
 /// Whether the disk of a directory has no space left for this user.
 #[cfg(unix)]
 pub(crate) fn is_full(directory: &Path) -> bool {

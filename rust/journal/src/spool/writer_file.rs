@@ -133,6 +133,10 @@ pub(crate) struct WriterStatus {
     pub(crate) skipped: Option<SkippedFile>,
 }
 
+fn is_read_only(kind: std::io::ErrorKind) -> bool {
+    matches!(kind, std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied)
+}
+
 /// Reads a writer's file. A writer is alive while its lock is held. A writer without a file is dead, and its failures are counted.
 /// Another user's file may be locked, so its writer counts as alive. A file of another kind cannot be locked.
 pub(crate) fn observe(spool: &Path, id: RecordId) -> Result<WriterStatus> {
@@ -146,7 +150,15 @@ pub(crate) fn observe(spool: &Path, id: RecordId) -> Result<WriterStatus> {
         events: 0,
         last_failure: String::new(),
     };
-    let file = match CloseOnFork::open(|| gate::open(&path, Access::Write)) {
+    let opened = CloseOnFork::open(|| gate::open(&path, Access::Write));
+    // In a read-only journal. A lock needs no right to write.
+    let opened = match opened {
+        Err(error) if error.io_cause().is_some_and(|cause| is_read_only(cause.kind())) => {
+            CloseOnFork::open(|| gate::open(&path, Access::Read))
+        }
+        opened => opened,
+    };
+    let file = match opened {
         Ok(file) => file,
         Err(error) if error.is_missing() => return Ok(WriterStatus { info, guard: None, skipped: None }),
         Err(error) => {

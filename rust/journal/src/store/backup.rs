@@ -80,9 +80,10 @@ impl Store {
 
     fn fill_backup(&self, partial: &Path) -> Result<BackupReport> {
         let mut report = BackupReport::default();
-        let _lock = self.hold_ingest()?;
+        // In a read-only journal nothing is ingested, and no process of this user removes a segment.
+        let _lock = if self.is_read_only() { None } else { Some(self.hold_ingest()?) };
         let spool = layout::spool(self.path());
-        if layout::has_spool(self.path())? {
+        if !self.is_read_only() && layout::has_spool(self.path())? {
             // Without it, as on a full disk, the events are copied with their segments.
             let _ = self.ingest_held(&spool, &mut IngestReport::default());
         }

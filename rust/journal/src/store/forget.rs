@@ -21,13 +21,12 @@ use crate::state::{FLAG_FORGOTTEN, FLAG_PRUNED, State};
 use crate::store::Store;
 use crate::store::callbacks::EntryKey;
 use crate::store::db::compact;
-use crate::store::db::trees::{
-    PART_END, PART_START, Trees, cursor_key, record_key, seq_key, tail_seq, with_seal, without_seal,
-};
+use crate::store::db::trees::{PART_END, PART_START, Trees, record_key, seq_key, tail_seq, with_seal, without_seal};
 use crate::store::followups::queue::Queue;
 use crate::store::followups::remove_all;
 use crate::store::ingest::IngestReport;
 use crate::store::ingest::apply::OPAQUE;
+use crate::store::ingest::cursors;
 use crate::store::outbox::{ack_order, request_index};
 use crate::store::records::body;
 use crate::store::records::row::Ack;
@@ -209,11 +208,7 @@ impl Store {
         }
         for (writer, index) in list(&spool)? {
             let is_dead = !observe(&spool, writer)?.info.alive;
-            let ingested = self.db().read(|txn, trees| {
-                let key = cursor_key(writer, index);
-                let stored = trees.cursors.get(txn, &key)?.and_then(|stored| without_seal(&key, stored));
-                Ok(stored.and_then(|value| value.first_chunk()).map_or(0, |offset| u64::from_le_bytes(*offset)))
-            })?;
+            let ingested = self.db().read(|txn, trees| cursors::offset(txn, trees, writer, index))?;
             self.erase_in(&segment_path(&spool, writer, index), ingested, is_dead, &mut report)?;
         }
         for entry in std::fs::read_dir(&spool).map_err(Error::io("cannot list", &spool))? {

@@ -71,6 +71,10 @@ pub struct Stats {
     pub pruned_unsent: u64,
     /// Records whose content the user removed for good.
     pub forgotten: u64,
+    /// Whether this user can only read the journal.
+    pub read_only: bool,
+    /// Events in the spool that the store does not have yet. Counted in a read-only journal only, where no ingest moves them.
+    pub waiting_events: u64,
     /// Whether a removal has not finished: content may still be in the files.
     pub forgetting: bool,
     /// How much the journal may hold.
@@ -111,6 +115,8 @@ impl Store {
         let (lmdb_bytes, used_bytes) = self.db().sizes()?;
         let mut stats = self.db().read(store_stats)?;
         stats.journal_id = self.journal_id()?;
+        stats.read_only = self.is_read_only();
+        stats.waiting_events = if stats.read_only { self.waiting_events()? } else { 0 };
         stats.segments = segments.len() as u64;
         stats.spool_bytes = segments.iter().map(size).sum();
         (stats.lmdb_bytes, stats.used_bytes) = (lmdb_bytes, used_bytes);

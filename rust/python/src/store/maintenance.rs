@@ -21,6 +21,15 @@ impl Store {
         until_uninterrupted(py, || self.journal().ingest(wait))?.to_dict(py)
     }
 
+    #[getter]
+    fn read_only(&self) -> bool {
+        self.journal().is_read_only()
+    }
+
+    fn waiting_events(&self, py: Python<'_>) -> PyResult<u64> {
+        py.detach(|| self.journal().waiting_events()).or_raise(py)
+    }
+
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         py.detach(|| self.journal().stats()).or_raise(py)?.to_dict(py)
     }

@@ -3,17 +3,18 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use heed::{Env, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
+use heed::{Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
 
 use super::compact;
 use super::files::{self, DATA};
 use super::full_disk;
 use super::memory::MapTrimmer;
 use super::stamp::Stamp;
-use super::trees::{MAX_TREES, Trees};
+use super::trees::{self, MAX_TREES, Trees};
 use super::upgrade;
 use crate::os::gate::{self, Access};
 use crate::os::{fork, fs as os_fs};
@@ -44,6 +45,8 @@ const MAX_LISTINGS: u32 = 1000;
 pub(crate) struct Db {
     journal: PathBuf,
     limits: Limits,
+    /// Whether this user cannot write to the journal. A forked child may have become another user.
+    is_read_only: AtomicBool,
     /// Locked for writing only to resize the map or to replace an environment inherited through a fork. Neither may happen while a
     /// transaction of this process runs.
     opened: RwLock<Option<Opened>>,
@@ -67,7 +70,8 @@ impl Db {
     fn open_with(journal: &Path, limits: Limits) -> Result<Self> {
         let _guard = fork::enter()?;
         let (opened, trimmer) = (RwLock::new(None), MapTrimmer::new());
-        let db = Self { journal: journal.to_path_buf(), limits, opened, trimmer };
+        let is_read_only = AtomicBool::new(false);
+        let db = Self { journal: journal.to_path_buf(), limits, is_read_only, opened, trimmer };
         db.reopen().map_err(|error| full_disk::named(error, journal))?;
         Ok(db)
     }
@@ -75,15 +79,34 @@ impl Db {
     /// Runs `work` in a read transaction. It may run more than once.
     pub(crate) fn read<T>(&self, mut work: impl FnMut(&RoTxn, &Trees) -> Result<T>) -> Result<T> {
         self.with(|opened| {
-            let txn = opened.env.read_txn()?;
-            let value = work(&txn, &opened.trees)?;
-            self.trimmer.release_if_due(&txn, &opened.trees);
-            Ok(Some(value))
+            self.guarded(opened, || {
+                let txn = opened.env.read_txn()?;
+                let value = work(&txn, &opened.trees)?;
+                self.trimmer.release_if_due(&txn, &opened.trees);
+                Ok(Some(value))
+            })
         })
+    }
+
+    /// Runs work that reads the store. A process that only reads is in no table of readers, so writers could reuse the pages that it
+    /// reads. A commit waits for the work: see [`open_read_only`].
+    fn guarded<T>(&self, opened: &Opened, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        if self.is_read_only() { opened.stamp.shared(work) } else { work() }
+    }
+
+    /// Whether this user cannot write to the journal.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.is_read_only.load(Ordering::Acquire)
+    }
+
+    /// An error for a journal that this user cannot write to.
+    pub(crate) fn require_writable(&self) -> Result<()> {
+        if self.is_read_only() { Err(Error::ReadOnly(self.journal.clone())) } else { Ok(()) }
     }
 
     /// Runs `work` in a write transaction and commits it, durably. It may run more than once, each time from the same state.
     pub(crate) fn write<T>(&self, mut work: impl FnMut(&mut RwTxn, &Trees) -> Result<T>) -> Result<T> {
+        self.require_writable()?;
         self.with(|opened| {
             let mut txn = opened.env.write_txn()?;
             // A compaction may have replaced the store while this transaction waited to start. Now it cannot.
@@ -99,6 +122,7 @@ impl Db {
 
     /// Runs `work` with the store's number while no process can write to the store. Writes nothing itself.
     pub(crate) fn hold_writers<T>(&self, mut work: impl FnMut(&Env<WithoutTls>, u32) -> Result<T>) -> Result<T> {
+        self.require_writable()?;
         self.with(|opened| {
             let txn = opened.env.write_txn()?;
             if !self.is_current(opened)? {
@@ -117,6 +141,18 @@ impl Db {
         store: &Path,
         mut read: impl FnMut(&RoTxn, &Trees) -> Result<T>,
     ) -> Result<T> {
+        if self.is_read_only() {
+            return self.with(|opened| {
+                let file = files::create_data(store)?;
+                let found = opened.stamp.shared(|| {
+                    compact::copy_data(&opened.env, &file)?;
+                    let txn = opened.env.read_txn()?;
+                    read(&txn, &opened.trees)
+                })?;
+                compact::finish_copy(&file, store)?;
+                Ok(Some(found))
+            });
+        }
         self.with(|opened| {
             let writers = opened.env.write_txn()?;
             if !self.is_current(opened)? {
@@ -145,14 +181,18 @@ impl Db {
     /// Verifies every page of the store. The snapshot of a read transaction keeps its pages in place meanwhile.
     pub(crate) fn verify_pages(&self) -> Result<()> {
         self.with(|opened| {
-            let _snapshot = opened.env.read_txn()?;
-            opened.stamp.verify().map(Some)
+            self.guarded(opened, || {
+                let _snapshot = opened.env.read_txn()?;
+                opened.stamp.verify().map(Some)
+            })
         })
     }
 
     /// Bytes of the data file, and bytes of its pages in use.
     pub(crate) fn sizes(&self) -> Result<(u64, u64)> {
-        self.with(|opened| Ok(Some((opened.env.real_disk_size()?, opened.env.non_free_pages_size()?))))
+        self.with(|opened| {
+            self.guarded(opened, || Ok(Some((opened.env.real_disk_size()?, opened.env.non_free_pages_size()?))))
+        })
     }
 
     /// Whether this is the newest store of the journal. Compactions remove stores in order, each after its successor is in place. So
@@ -239,6 +279,7 @@ impl Db {
             }
             if !had_one {
                 layout::verify_format(&self.journal, Access::Read)?;
+                self.require_writable()?;
                 create(&self.journal, &layout::lmdb(&self.journal, 0), self.limits)?;
                 continue;
             }
@@ -261,9 +302,16 @@ impl Db {
         // only affects this process's copies.
         drop(guard.take());
         loop {
+            self.is_read_only.store(!os_fs::is_writable(&self.journal), Ordering::Release);
             let number = self.newest()?;
-            layout::sync_names(&self.journal)?;
-            match open_opened(&layout::lmdb(&self.journal, number), number, self.limits) {
+            let path = layout::lmdb(&self.journal, number);
+            let opened = if self.is_read_only() {
+                open_read_only(&path, number, self.limits)
+            } else {
+                layout::sync_names(&self.journal)?;
+                open_opened(&path, number, self.limits)
+            };
+            match opened {
                 Ok(opened) if self.is_current(&opened)? => {
                     *guard = Some(opened);
                     return Ok(());
@@ -299,6 +347,36 @@ fn open_opened(path: &Path, number: u32, limits: Limits) -> Result<Opened> {
     let env = open_env_with(path, limits)?;
     env.clear_stale_readers()?;
     let trees = upgrade::open(&env, &stamp)?;
+    Ok(Opened { env, trees, stamp, generation: fork::generation(), number })
+}
+
+/// Opens a store in a journal that this user cannot write to: a snapshot, or the journal of another user.
+///
+/// LMDB's lock file has the table of readers, into which each reader writes. Without it (`NO_LOCK`) a writer does not know of this
+/// reader, and may reuse pages of an old commit. So each read holds the stamp's lock, and no commit happens meanwhile. A
+/// transaction never changes the pages of the commit before it. On a read-only file system without a stamp no process
+/// writes.
+fn open_read_only(path: &Path, number: u32, limits: Limits) -> Result<Opened> {
+    let stamp = Stamp::admit_read_only(path)?;
+    let env = stamp.shared(|| {
+        files::check_for_reading(path)?;
+        let mut options = EnvOpenOptions::new().read_txn_without_tls();
+        options.max_dbs(MAX_TREES).max_readers(limits.readers).map_size(limits.map);
+        // SAFETY: `Store` opens a path once a process. The stamp has admitted the file: this user's plsync wrote it last, or every page
+        // was verified. All reads run while no process commits. See also `open_env_with`.
+        let opened = unsafe { options.flags(EnvFlags::READ_ONLY | EnvFlags::NO_LOCK).open(path) };
+        Ok(opened?)
+    })?;
+    let trees = stamp.shared(|| {
+        let txn = env.read_txn()?;
+        if trees::lacks_later_trees(&env, &txn)? {
+            return Err(Error::Outdated(path.to_path_buf()));
+        }
+        let trees = Trees::open(&env, &txn)?;
+        // LMDB keeps handles of a read transaction only if it is committed.
+        txn.commit()?;
+        Ok(trees)
+    })?;
     Ok(Opened { env, trees, stamp, generation: fork::generation(), number })
 }
 

@@ -99,6 +99,12 @@ pub(super) fn check(store: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Checks the files of a store that this process only reads. They may have a second name, as in a snapshot that `rsync` made.
+pub(super) fn check_for_reading(store: &Path) -> Result<()> {
+    gate::check_directory(store)?;
+    gate::check_file(&store.join(DATA), false)
+}
+
 /// Removes a store that this process has made, or that was superseded. Other files in its directory are not plsync's, and stay.
 pub(super) fn remove(store: &Path) {
     for name in [DATA, LOCK, STAMP] {

@@ -8,12 +8,14 @@
 use std::fs::{File, Metadata};
 use std::hash::Hasher;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::SystemTime;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use super::files::{self, DATA, STAMP};
 use super::verify::{Fault, MISSING, verify};
+use crate::mutex::lock;
 use crate::os::fork::CloseOnFork;
 use crate::os::gate::{self, Access};
 use crate::os::{fs, user_key};
@@ -31,6 +33,8 @@ pub(crate) struct Stamp {
     /// Locked during commits and verifications. `None` when the file cannot be made: then no stamp is kept.
     file: Option<CloseOnFork>,
     key: Option<[u8; 16]>,
+    /// Readers of this process that hold the shared lock.
+    readers: Mutex<usize>,
 }
 
 impl Stamp {
@@ -43,8 +47,34 @@ impl Stamp {
         Ok(opened)
     }
 
+    /// Like [`Self::admit`], for a process that cannot write to the store's directory.
+    pub(crate) fn admit_read_only(store: &Path) -> Result<Self> {
+        files::check_for_reading(store)?;
+        let data = gate::open(&store.join(DATA), Access::Read)?;
+        // A lock needs no right to write.
+        let file = CloseOnFork::open(|| gate::open(&store.join(STAMP), Access::Read)).ok();
+        if file.is_none() && !fs::is_on_read_only_fs(store) {
+            return Err(Error::Unguarded(store.to_path_buf()));
+        }
+        let readers = Mutex::new(0);
+        let opened = Self { path: store.to_path_buf(), data, file, key: user_key::get(), readers };
+        opened.shared(|| if opened.fits() { Ok(()) } else { opened.verify() })?;
+        Ok(opened)
+    }
+
+    /// Runs work while no process commits. Other readers run meanwhile.
+    pub(crate) fn shared<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let Some(stamp) = &self.file else { return work() };
+        let _reader = SharedLock::take(stamp, &self.readers);
+        work()
+    }
+
     /// Verifies the store in a directory, even if its stamp fits: a disk changes bytes without a write.
     pub(crate) fn verify_always(store: &Path) -> Result<()> {
+        if !fs::is_writable(store) {
+            let opened = Self::admit_read_only(store)?;
+            return opened.shared(|| opened.verify());
+        }
         let opened = Self::open(store)?;
         opened.locked(|| opened.verify())
     }
@@ -60,7 +90,7 @@ impl Stamp {
         // Writable, because Windows sets the time of no other file.
         let data = gate::open(&store.join(DATA), if cfg!(windows) { Access::Write } else { Access::Read })?;
         let file = fs::open_lock(&store.join(STAMP)).ok();
-        Ok(Self { path: store.to_path_buf(), data, file, key: user_key::get() })
+        Ok(Self { path: store.to_path_buf(), data, file, key: user_key::get(), readers: Mutex::new(0) })
     }
 
     /// Runs a commit, and renews a stamp that fitted before. Writers of one process exclude each other by LMDB's lock.
@@ -138,6 +168,34 @@ impl Stamp {
         }
         if let Some(text) = self.expected() {
             let _ = fs::write_at(stamp, &text, 0);
+        }
+    }
+}
+
+/// The lock of a process that reads. All its threads share one lock of the file, which the last reader releases.
+struct SharedLock<'s> {
+    stamp: &'s File,
+    readers: &'s Mutex<usize>,
+}
+
+impl<'s> SharedLock<'s> {
+    fn take(stamp: &'s File, readers: &'s Mutex<usize>) -> Self {
+        let mut number = lock(readers);
+        if *number == 0 {
+            while stamp.lock_shared().is_err_and(|error| error.kind() == std::io::ErrorKind::Interrupted) {}
+        }
+        *number += 1;
+        drop(number);
+        Self { stamp, readers }
+    }
+}
+
+impl Drop for SharedLock<'_> {
+    fn drop(&mut self) {
+        let mut number = lock(self.readers);
+        *number -= 1;
+        if *number == 0 {
+            let _ = self.stamp.unlock();
         }
     }
 }

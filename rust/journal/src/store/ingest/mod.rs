@@ -5,6 +5,7 @@
 
 pub(crate) mod apply;
 mod chunk;
+pub(crate) mod cursors;
 mod index;
 mod merge;
 mod pipeline;
@@ -16,7 +17,9 @@ use std::thread::Builder;
 
 use crate::os::fork::{self, CloseOnFork};
 use crate::os::fs;
-use crate::spool::reader::Damage;
+use crate::os::gate::Access;
+use crate::spool::reader::{Damage, Reader, Step};
+use crate::spool::segment::{list, segment_path};
 use crate::spool::skipped::{SkippedFile, remove};
 use crate::store::Store;
 use crate::{Error, Result, WriterInfo, layout};
@@ -54,6 +57,9 @@ impl Store {
         if !layout::has_spool(self.path())? {
             return Ok(IngestReport { ran: true, ..report });
         }
+        if self.db().is_read_only() {
+            return Ok(report);
+        }
         let lock_path = layout::ingest_lock(self.path());
         let lock = fs::open_lock(&lock_path)?;
         if wait {
@@ -72,6 +78,7 @@ impl Store {
 
     /// Waits until no other process ingests or compacts, and keeps others from it while the result lives.
     pub(crate) fn hold_ingest(&self) -> Result<CloseOnFork> {
+        self.db().require_writable()?;
         let path = layout::ingest_lock(self.path());
         let lock = fs::open_lock(&path)?;
         lock.lock().map_err(Error::io("cannot lock", &path))?;
@@ -114,6 +121,35 @@ impl Store {
         self.sweep(spool, &merge, report)?;
         self.enforce_quota()?;
         Ok(())
+    }
+
+    /// Whether this user can only read the journal. Then nothing is ingested.
+    pub fn is_read_only(&self) -> bool {
+        self.db().is_read_only()
+    }
+
+    /// Events in the spool that are behind the cursors of the store: the next ingest moves them.
+    pub fn waiting_events(&self) -> Result<u64> {
+        let spool = layout::spool(self.path());
+        if !layout::has_spool(self.path())? {
+            return Ok(0);
+        }
+        let mut events = 0;
+        for (writer, index) in list(&spool)? {
+            let offset = self.db().read(|txn, trees| cursors::offset(txn, trees, writer, index))?;
+            // `check` reports a file that cannot be read.
+            let Ok(mut reader) = Reader::open(&segment_path(&spool, writer, index), offset, Access::Read) else {
+                continue;
+            };
+            loop {
+                match reader.next()? {
+                    Step::Frame(_) => events += 1,
+                    Step::Skipped(_) => {}
+                    Step::End | Step::Torn(_) => break,
+                }
+            }
+        }
+        Ok(events)
     }
 
     /// Every writer that has a file in the spool, living or dead.
