@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -171,6 +172,29 @@ def test_waiting_callbacks_are_not_delivered(path: Path, writer: SpoolWriter) ->
         assert journal.forget(secret).records[0].callbacks == 1
         assert journal.stats().callbacks == 0
         assert journal.check().problems == []
+
+
+def test_the_records_of_one_user_are_forgotten_with_a_receipt(path: Path, writer: SpoolWriter, tmp_path: Path) -> None:
+    message = {"$": "HumanMessage", "v": {"type": "human", "content": SECRET}}
+    start = {"kind": "chat", "messages": [message], "metadata": {"user_id": 17}}
+    of_user = {writer.start(start, at=AT + number) for number in range(3)}
+    for record_id in of_user:
+        writer.end(record_id, {"generations": []})
+    kept = writer.start({**start, "messages": [], "metadata": {"user_id": 171}}, at=AT + 9)
+    chosen = ("--metadata", "user_id=17")
+    unconfirmed = run(path, "forget", *chosen)
+    assert (unconfirmed.returncode, "3 records would lose their content" in unconfirmed.stderr) == (2, True)
+    assert files_with(path, SECRET) != []
+    receipt = tmp_path / "receipt.json"
+    done = run(path, "forget", *chosen, "--yes", "--receipt", str(receipt))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {record["record_id"] for record in json.loads(receipt.read_bytes())["records"]} == of_user
+    assert receipt.stat().st_mode & 0o077 == 0
+    assert files_with(path, SECRET) == []
+    with Journal.open(path) as journal:
+        assert {record.id for record in journal.records() if not record.forgotten} == {kept}
+    again = run(path, "forget", *of_user, "--receipt", str(receipt))
+    assert (again.returncode, "exists; nothing was removed" in again.stderr) == (1, True)
 
 
 def test_follow_ups_of_a_request_without_a_record_are_forgotten(path: Path, writer: SpoolWriter) -> None:

@@ -52,8 +52,8 @@ def forget(
 
     Examples:
         plsync forget 0199a3b2
-        plsync forget --tag customer-17 --dry-run
-        plsync forget --tag customer-17 --yes --receipt receipt.json
+        plsync forget --metadata user_id=17 --dry-run
+        plsync forget --metadata user_id=17 --yes --receipt receipt.json
     """
     if bool(ids) == bool(filters):
         raise typer.BadParameter("pass ids or filters, and not both")
