@@ -111,6 +111,12 @@ def test_records_in_doubt_elsewhere_have_a_way_out(stats: Any) -> None:
     assert line.startswith(f"2 unclear records went to {ONE}. `plsync retry --sent-to {ONE}` sends them to {TWO}")
 
 
+def test_calls_that_went_to_a_stand_in_have_a_way_to_promptlayer(stats: Any) -> None:
+    found = stats(servers=[known(1, ONE, 3, stand_in=True), known(2, TWO, 27, bound=True)])
+    (line,) = elsewhere_lines(found)
+    assert line.startswith("3 records went to a stand-in. With an account, `plsync retry --sent-to stand-in`")
+
+
 def test_status_shows_the_server_and_the_end_of_the_last_run(path: Any, server: PromptLayerServer) -> None:
     write_calls(path, 2)
     settings = {"PROMPTLAYER_BASE_URL": server.url, "PROMPTLAYER_API_KEY": server.api_key}

@@ -69,7 +69,7 @@ def next_step(stats: Stats, sender: SenderProcess | None) -> str:
 
 
 def elsewhere_lines(stats: Stats) -> Iterator[str]:
-    """One line for each server that has records in doubt and is no longer the journal's."""
+    """One line for each server that has records in doubt and is no longer the journal's, and one for stand-ins."""
     bound = next((server.url for server in stats.servers if server.bound), "another server")
     for server in stats.servers:
         if server.in_doubt and not server.bound:
@@ -78,6 +78,9 @@ def elsewhere_lines(stats: Stats) -> Iterator[str]:
                 f"--sent-to {server.url}` sends them to {bound}; `plsync run --rebind` with the URL and key of before "
                 "looks them up there."
             )
+    if sent := sum(server.acked for server in stats.servers if server.stand_in):
+        command = "`plsync retry --sent-to stand-in`"
+        yield f"{humanize.count(sent, 'record')} went to a stand-in. With an account, {command} sends them to PromptLayer."
 
 
 def _ending(run: LastRun) -> str:

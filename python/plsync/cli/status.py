@@ -228,7 +228,6 @@ def _advice(stats: Stats, sender: SenderProcess | None) -> list[Text]:
         lines.append("The journal is over its quota, and its policy protects the rest: see `plsync quota`.")
     if left.keys() & {"pending", "leased", "in_doubt"}:
         lines.append(next_step(stats, sender))
-        lines.extend(elsewhere_lines(stats))
     elif "callbacks" in left:
         lines.append("Next: deliver the callbacks in the way that stands behind each function above.")
         lines.append("`plsync callbacks drop FUNCTION` removes request ids that no program waits for.")
@@ -250,4 +249,5 @@ def _advice(stats: Stats, sender: SenderProcess | None) -> list[Text]:
     elif not left:
         running = f" {humanize.count(stats.open, 'call')} still running." if stats.open else ""
         lines.append(f"Nothing left: PromptLayer has every record and follow-up, every callback is delivered.{running}")
+    lines.extend(elsewhere_lines(stats))
     return [escaped(line) for line in lines]

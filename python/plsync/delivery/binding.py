@@ -113,9 +113,10 @@ class Binding:
                 f"{path} sends to {url} with another API key; nothing was sent: use the key of before. "
                 "`plsync run --rebind` accepts a replaced key, or the key of another workspace"
             )
+        sent_to, kind = ("stand-in", ", a stand-in") if bound.stand_in else (bound.url, "")
         return (
-            f"{path} sends to {bound.url}, not to {url}; nothing was sent: use the URL of before, or go on with "
-            f"`plsync run --rebind`. `plsync retry --sent-to {bound.url}` sends the calls of that server again"
+            f"{path} sends to {bound.url}{kind}, not to {url}; nothing was sent: use the URL of before, or go on with "
+            f"`plsync run --rebind`. `plsync retry --sent-to {sent_to}` sends the calls of that server again"
         )
 
 
