@@ -79,8 +79,10 @@ def elsewhere_lines(stats: Stats) -> Iterator[str]:
                 "looks them up there."
             )
     if sent := sum(server.acked for server in stats.servers if server.stand_in):
-        command = "`plsync retry --sent-to stand-in`"
-        yield f"{humanize.count(sent, 'record')} went to a stand-in. With an account, {command} sends them to PromptLayer."
+        yield (
+            f"{humanize.count(sent, 'record')} went to a stand-in. "
+            "With an account, `plsync retry --sent-to stand-in` sends them to PromptLayer."
+        )
 
 
 def _ending(run: LastRun) -> str:
