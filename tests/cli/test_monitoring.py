@@ -55,8 +55,9 @@ def test_a_healthy_journal_is_one_line_and_exit_code_0(recorded: Path) -> None:
         lock.report("idle")
         code, line = check(recorded)
     assert code == 0
-    assert line.startswith("plsync OK: 1 record, the oldest unsent for 0 min, process ")
-    assert "s ago, idle, " in line
+    assert re.match(
+        r"plsync OK: 1 record, the oldest unsent for \d+ s, process \d+, alive .* ago, idle, .* free$", line
+    )
 
 
 def test_an_old_unsent_record_is_a_problem(path: Path, writer: SpoolWriter) -> None:
@@ -255,6 +256,12 @@ def test_a_file_of_metrics_is_replaced_in_one_step_and_readable(measured: Path, 
     assert "plsync_records" in metrics(target.read_text())
     assert stat.S_IMODE(target.stat().st_mode) == 0o644
     assert [name for name in os.listdir(tmp_path) if "prom" in name] == ["plsync.prom"]
+
+
+def test_a_device_is_not_replaced_by_metrics(recorded: Path) -> None:
+    done = run(recorded, "status", "--format", "prometheus", "--output", os.devnull)
+    assert (done.returncode, "is no regular file" in done.stderr) == (1, True)
+    assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
 
 
 def test_without_the_package_the_error_names_the_extra(recorded: Path) -> None:

@@ -26,22 +26,17 @@ _MOST_PAYLOAD: Final = 100
 _ID_DIGITS: Final = 12
 
 
-def find_follow_ups(journal: Journal, word: str, filters: Filters, limit: int | None) -> Iterator[FollowUp]:
+def find_follow_ups(journal: Journal, word: str, filters: Filters) -> Iterator[FollowUp]:
     """The follow-ups of a state whose records pass every filter, the newest record first.
 
     Args:
         journal: the journal.
         word: a key of :data:`FOLLOW_UP_STATES`.
         filters: filters of records. A request without a record passes no filter.
-        limit: the maximum number; None for all.
     """
-    found = 0
-    for followup in journal.followups.by_state(FOLLOW_UP_STATES[word], limit=None if filters else limit):
-        if found == limit:
-            return
+    for followup in journal.followups.by_state(FOLLOW_UP_STATES[word]):
         record_id = followup.record_id
         if not filters or (record_id is not None and journal.peek(record_id, **filters) is not None):
-            found += 1
             yield followup
 
 

@@ -70,7 +70,7 @@ def list_records(
         if follow_ups is not None:
             if oldest_first:
                 raise wrong_usage("--oldest-first", "--follow-ups lists the newest record first")
-            _list_follow_ups(find_follow_ups(opened, follow_ups, filters, limit), follow_ups, limit, json=json)
+            _list_follow_ups(find_follow_ups(opened, follow_ups, filters), follow_ups, limit, json=json)
             return
         # One more record shows whether the list is cut.
         found = opened.records(limit=None if limit is None else limit + 1, oldest_first=oldest_first, **filters)
@@ -94,18 +94,18 @@ def _print(journal: Journal, records: Iterator[Record], *, as_json: bool) -> Non
     print_lines(console, Table.lines_of(records, console.width, journal.last_seq(), is_full=is_full))
 
 
-def _list_follow_ups(followups: Iterable[FollowUp], word: str, limit: int | None, *, json: bool) -> None:
+def _list_follow_ups(followups: Iterator[FollowUp], word: str, limit: int | None, *, json: bool) -> None:
+    found = list(islice(followups, limit))
     if json:
-        for followup in followups:
+        for followup in found:
             print_json(followup.as_dict())
-        return
-    if not (found := list(followups)):
+    elif found:
+        console = stdout_console()
+        print_lines(console, follow_up_lines(found, console.width))
+    else:
         print_note(f"no follow-up is {word}" if word != "sent" else "no sent follow-up is kept")
-        return
-    console = stdout_console()
-    print_lines(console, follow_up_lines(found, console.width))
-    if len(found) == limit:
-        print_note(f"{limit} follow-ups shown; there may be more: -n shows more")
+    if next(followups, None) is not None:
+        print_note(f"{limit} follow-ups shown; there are more: -n all shows all")
 
 
 def _cut(journal: Journal, shown: int | None, filters: Filters, *, oldest_first: bool) -> str:

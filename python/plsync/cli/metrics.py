@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from plsync._common.files import create_new, temporary_beside
+from plsync._common.files import create_new, is_file, temporary_beside
 from plsync.cli.health import JournalHealth
 from plsync.errors import PlsyncError
 
@@ -125,8 +125,12 @@ def write_metrics(text: str, path: Path) -> None:
     """Write metrics to a file in one step, readable by every user: node-exporter runs as another user.
 
     Raises:
+        PlsyncError: the path is a device, a directory or another kind of file.
         OSError: the file cannot be written. An older file stays.
     """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not is_file(path):
+        raise PlsyncError(f"{path} is no regular file, and was not changed: name a file for the metrics")
     # The collector reads names that end with .prom, so it never reads the temporary file.
     temporary = temporary_beside(path)
     descriptor = create_new(temporary)

@@ -9,7 +9,7 @@ from typing import Final
 
 from plsync.cli import humanize
 from plsync.cli.run_changes import Change
-from plsync.delivery.policy import SendPolicy
+from plsync.delivery.policy import RULES, Action, SendPolicy
 from plsync.delivery.reports import KeyReport
 from plsync.promptlayer.outcomes import (
     Ambiguous,
@@ -49,7 +49,9 @@ def failure_line(change: Change, outcome: Outcome, policy: SendPolicy | None) ->
         policy: the times to wait; None for a run that does not wait.
     """
     late = f" for {humanize.span(change.seconds)}" if change.seconds >= _LATE else ""
-    again = "" if policy is None else f"; {_next_try(outcome, policy)}"
+    # A person has to change a setting after some failures, and a run that has just begun ends.
+    is_retried = policy is not None and RULES[type(outcome)].action is not Action.STOP
+    again = f"; {_next_try(outcome, policy)}" if policy is not None and is_retried else ""
     return f"{failure_name(outcome)}{late}: {outcome.reason}{again}{_short_ones(change.short)}"
 
 

@@ -165,6 +165,9 @@ class RunReporter:
         self._add("dead", step.dead, "refused; kept, see `plsync list --delivery refused`")
         self._add("held", step.held, "held: PromptLayer makes no log of it; see `plsync list --delivery held`")
         self.halt = step.halt
+        if step.halt is None:
+            # The backlog of the start is sent.
+            self._total = 0
         self._pass_changed = step.changed_state
         # A pass without a failure ends no interruption: the follow-ups after it may fail.
         if step.halt is not None:

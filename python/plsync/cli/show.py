@@ -64,7 +64,7 @@ def show(
         if response or prompt:
             _print_text(record, response=response, prompt=prompt, json=json)
             return
-        followups = opened.followups.of(record.id)
+        followups = opened.followups.history(record.id)
         if json:
             print_json(record.as_dict() | {"followups": [followup.as_dict() for followup in followups]})
         else:

@@ -9,7 +9,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from plsync.cli.health import JournalHealth, Thresholds, observe, observe_all
-from plsync.cli.output import print_json, print_line
+from plsync.cli.output import escaped, print_json, print_line, print_lines, stdout_console
 from plsync.cli.quota import NewLimit, parse_age, parse_size
 from plsync.cli.usage_errors import bad_value
 from plsync.config.file import read_config
@@ -113,7 +113,7 @@ def print_metrics(journal: Path | None, output: Path | None) -> None:
 
     text = prometheus_text(_observed(journal))
     if output is None:
-        typer.echo(text, nl=False)
+        print_lines(stdout_console(), map(escaped, text.splitlines()))
     else:
         write_metrics(text, output)
 
