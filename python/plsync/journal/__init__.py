@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from plsync.journal.reports import SalvageReport as SalvageReport
     from plsync.journal.reports import SinkBacklog as SinkBacklog
     from plsync.journal.reports import Stats as Stats
+    from plsync.journal.usage import GroupUsage as GroupUsage
+    from plsync.journal.usage import UsageReport as UsageReport
 
 __all__ = [
     "Ack",
@@ -41,6 +43,7 @@ __all__ = [
     "FollowUp",
     "ForgetReceipt",
     "ForgottenRecord",
+    "GroupUsage",
     "IngestReport",
     "Journal",
     "Quota",
@@ -49,6 +52,7 @@ __all__ = [
     "SalvageReport",
     "SinkBacklog",
     "Stats",
+    "UsageReport",
 ]
 
 __getattr__, __dir__ = exports(
@@ -62,6 +66,7 @@ __getattr__, __dir__ = exports(
         "FollowUp": "plsync.journal.followups",
         "ForgetReceipt": "plsync.journal.forget",
         "ForgottenRecord": "plsync.journal.forget",
+        "GroupUsage": "plsync.journal.usage",
         "IngestReport": "plsync.journal.reports",
         "Journal": "plsync.journal.journal",
         "Quota": "plsync.journal.quota",
@@ -70,5 +75,6 @@ __getattr__, __dir__ = exports(
         "SalvageReport": "plsync.journal.reports",
         "SinkBacklog": "plsync.journal.reports",
         "Stats": "plsync.journal.reports",
+        "UsageReport": "plsync.journal.usage",
     },
 )

@@ -20,6 +20,7 @@ from plsync.journal.acks import Ack
 from plsync.journal.doorbell import Doorbell
 from plsync.journal.filters import Filters, Query, model_names
 from plsync.journal.record import Record
+from plsync.journal.usage import Grouping, UsageReport, measures, summed
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -154,6 +155,24 @@ class JournalReader:
             if counted is not None or at_most is not None:
                 return counted
         return None if at_most is not None else sum(1 for _ in self._pages(query, None, oldest_first=False))
+
+    def usage(self, by: Grouping = "model", **filters: Unpack[Filters]) -> UsageReport:
+        """Sum up the calls that pass every filter: numbers, errors, tokens and durations.
+
+        >>> from plsync import Journal
+        >>> with Journal.open(create=True) as journal:
+        ...     for name, usage in journal.usage("day").groups.items():
+        ...         print(name, usage.calls, usage.input_tokens, usage.output_tokens)
+
+        Args:
+            by: the kind of the groups: ``model``, ``day`` (in local time), ``tag`` or ``thread``.
+            filters: as for :meth:`records`.
+
+        Raises:
+            ValueError: an unknown ``by``; else as :meth:`records`.
+            TypeError: as :meth:`records`.
+        """
+        return summed(measures(self.records(**filters), by), by)
 
     def models(self) -> list[str]:
         """The names of the models in the requests, in the form that the filter ``model`` takes."""

@@ -1,0 +1,105 @@
+"""``plsync usage``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Annotated, cast
+
+import typer
+from rich.text import Text
+
+from plsync.cli import humanize, options
+from plsync.cli.output import one_line, print_json, print_lines, print_note, stdout_console
+from plsync.cli.usage_errors import bad_value
+from plsync.journal.filters import Filters
+from plsync.journal.journal import Journal
+from plsync.journal.usage import GROUPINGS, Grouping, GroupUsage, UsageReport
+
+__all__ = ["usage"]
+
+_HEADINGS = ("CALLS", "ERRORS", "TOKENS IN", "TOKENS OUT", "P50", "P95")
+_LEAST_NAME = 12
+
+
+def parse_grouping(value: str) -> str:
+    """The kind of the groups.
+
+    Raises:
+        BadParameter: there is no such kind.
+    """
+    if value not in GROUPINGS:
+        raise bad_value(value, f"choose from {', '.join(GROUPINGS)}")
+    return value
+
+
+_BY = typer.Option("--by", metavar="KIND", parser=parse_grouping, help=f"Group the calls by {', '.join(GROUPINGS)}.")
+_GROUPS = typer.Option(
+    "-n", "--limit", metavar="N", parser=options.parse_limit, help="Show at most N groups; 0 or all: all of them."
+)
+
+
+@options.filtered
+def usage(
+    *,
+    by: Annotated[str, _BY] = "model",
+    filters: Filters,
+    limit: Annotated[int | None, _GROUPS] = 50,
+    json: options.Json = False,
+    journal: options.Journal = None,
+) -> None:
+    """Sum up calls, errors, tokens and durations, by model, day, tag or thread.
+
+    The filters choose the calls. With --json: one object with all groups.
+
+    Examples:
+        plsync usage --since monday
+        plsync usage --by day --model 'gpt-4*'
+        plsync usage --by tag --json
+    """
+    with Journal.open(journal) as opened:
+        report = opened.usage(cast("Grouping", by), **filters)
+    if json:
+        print_json(report.as_dict())
+    elif report.total.calls:
+        console = stdout_console()
+        print_lines(console, _lines(report, limit, console.width))
+        if limit is not None and len(report.groups) > limit:
+            print_note(f"{limit:,} of {len(report.groups):,} {by}s shown: -n all shows all")
+        if missing := report.total.without_tokens:
+            print_note(f"{missing:,} of {humanize.count(report.total.calls, 'call')} had no token counts")
+    else:
+        print_note("no record matches" if filters else "the journal is empty")
+
+
+def _lines(report: UsageReport, limit: int | None, width: int) -> Iterator[Text]:
+    left_out = 0 if limit is None or report.by != "day" else max(0, len(report.groups) - limit)
+    # The newest days come last.
+    shown = islice(report.groups.items(), left_out, None if limit is None else left_out + limit)
+    rows = [_row(name, usage) for name, usage in shown]
+    rows.append(_row("total", report.total))
+    table = [[Text(name) for name in (report.by.upper(), *_HEADINGS)], *rows]
+    widths = [max(row[column].cell_len for row in table) for column in range(len(table[0]))]
+    widths[0] = max(_LEAST_NAME, min(widths[0], width - sum(widths[1:]) - 2 * len(_HEADINGS)))
+    for number, row in enumerate(table):
+        row[0].truncate(widths[0], overflow="ellipsis", pad=True)
+        for cell, widest in zip(row[1:], widths[1:], strict=True):
+            cell.pad_left(widest - cell.cell_len)
+        line = Text("  ").join(row)
+        if number in (0, len(table) - 1):
+            line.stylize("bold")
+        line.truncate(width, overflow="ellipsis")
+        yield line
+
+
+def _row(name: str, usage: GroupUsage) -> list[Text]:
+    has_tokens = usage.calls > usage.without_tokens + usage.cached
+    return [
+        one_line(name),
+        Text(f"{usage.calls:,}"),
+        Text(f"{usage.errors:,}", style="red" if usage.errors else ""),
+        Text(f"{usage.input_tokens:,}" if has_tokens else ""),
+        Text(f"{usage.output_tokens:,}" if has_tokens else ""),
+        Text(humanize.duration(usage.durations.percentile(50))),
+        Text(humanize.duration(usage.durations.percentile(95))),
+    ]
