@@ -62,6 +62,7 @@ OPTIONS = {
     "list": FILTERS | {"--follow-ups", "--oldest-first"},
     "show": {"--last", "-r", "--response", "--prompt", "--all"},
     "tail": FILTERS | {"-f", "--follow"},
+    "usage": FILTERS | {"--by"},
     "acks": {"--since", "-f", "--follow", "-n", "--limit"},
     "retry": {"--delivery", "--state", "--sent-to", "--follow-ups", "--callbacks"},
     "export": FILTERS | {"--recording", "--append", "--all"},

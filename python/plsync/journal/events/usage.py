@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from typing import Any, Final, TypedDict
 
 __all__ = ["Usage", "usage"]
@@ -118,11 +119,11 @@ def usage(message: Mapping[str, Any], info: Mapping[str, Any], end: Mapping[str,
         info,
         end.get("llm_output"),
     )
-    candidates = [counts for place in places for counts in _candidates(place)]
     # The other names in the outputs of a decision model are the program's own.
-    candidates += list(_candidates(end.get("outputs")))[1:]
+    outputs = islice(_candidates(end.get("outputs")), 1, None)
     best: Usage | None = None
-    for counts in candidates:
+    # The first place has the counts nearly always, so the others are searched only on demand.
+    for counts in chain(chain.from_iterable(map(_candidates, places)), outputs):
         found = _normalised(counts)
         if found is None:
             continue

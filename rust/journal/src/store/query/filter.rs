@@ -64,6 +64,11 @@ impl Query {
         groups
     }
 
+    /// Whether the query has one label and a range of time as its only conditions.
+    pub(super) fn is_one_label(&self) -> bool {
+        self.label_groups().len() == 1 && self.states.is_empty() && self.ended.is_empty() && self.lanes.is_empty()
+    }
+
     /// Whether the query has no condition but on the state.
     pub(super) fn is_everything(&self) -> bool {
         self.label_groups().is_empty()
