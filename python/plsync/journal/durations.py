@@ -8,7 +8,7 @@ from typing import Final
 
 __all__ = ["Durations"]
 
-# Up to this many durations are kept as they are.
+# Up to this many durations are kept one by one.
 _EXACT: Final = 512
 # The borders of two buckets differ by this factor, so a percentile is off by at most half a percent.
 _FACTOR: Final = 1.01

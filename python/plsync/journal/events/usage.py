@@ -122,7 +122,7 @@ def usage(message: Mapping[str, Any], info: Mapping[str, Any], end: Mapping[str,
     # The other names in the outputs of a decision model are the program's own.
     outputs = islice(_candidates(end.get("outputs")), 1, None)
     best: Usage | None = None
-    # The first place has the counts nearly always, so the others are searched only on demand.
+    # The first place has the counts nearly always, so the remaining places are searched on demand.
     for counts in chain(chain.from_iterable(map(_candidates, places)), outputs):
         found = _normalised(counts)
         if found is None:

@@ -35,40 +35,13 @@ impl Store {
         let mut search = Search::new(query);
         self.db().read(|txn, trees| {
             let mut page = Vec::new();
-            self.visit(txn, trees, query, &mut |seq| {
+            visit(txn, trees, query, &mut |seq| {
                 self.db().trimmer.release_if_due(txn, trees);
                 page.extend(matching(txn, trees, query, &mut search, seq)?);
                 Ok(page.len() < limit)
             })?;
             Ok(page)
         })
-    }
-
-    /// Visits the records of the narrowest index of a query, in the query's order, until `visit` returns false.
-    fn visit(
-        &self,
-        txn: &RoTxn,
-        trees: &Trees,
-        query: &Query,
-        visit: &mut impl FnMut(Seq) -> Result<bool>,
-    ) -> Result<()> {
-        let range = query.range();
-        if is_empty(&range) {
-            return Ok(());
-        }
-        let groups = query.label_groups();
-        if let Some(prefixes) = rarest(txn, trees, &groups)? {
-            return walk(txn, trees.labels, &prefixes, &range, query.oldest_first, visit);
-        }
-        let Some(seqs) = work_list(txn, trees, query, &range)? else {
-            return walk(txn, trees.ids, &[Vec::new()], &range, query.oldest_first, visit);
-        };
-        for seq in seqs {
-            if !visit(seq)? {
-                break;
-            }
-        }
-        Ok(())
     }
 
     /// The number of records that match a query, if that is known after a visit of at most `at_most` records; else `None`.
@@ -88,11 +61,11 @@ impl Store {
                         .sum(),
                 }));
             }
-            // Every entry of the index of one label matches, if there is no other condition.
+            // Every entry of the index of one label matches a query for this label alone.
             let is_index = query.is_one_label();
             let at_most = if is_index { at_most.saturating_mul(ENTRIES_IN_TIME_OF_A_ROW) } else { at_most };
             let (mut visited, mut found) = (0, 0);
-            self.visit(txn, trees, query, &mut |seq| {
+            visit(txn, trees, query, &mut |seq| {
                 visited += 1;
                 found += u64::from(is_index || admitted(txn, trees, query, seq)?.is_some());
                 Ok(visited <= at_most)
@@ -209,6 +182,27 @@ impl Store {
             Ok((longest + 1).min(32))
         })
     }
+}
+
+/// Visits the records of the narrowest index of a query, in the query's order, until `each` returns false.
+fn visit(txn: &RoTxn, trees: &Trees, query: &Query, each: &mut impl FnMut(Seq) -> Result<bool>) -> Result<()> {
+    let range = query.range();
+    if is_empty(&range) {
+        return Ok(());
+    }
+    let groups = query.label_groups();
+    if let Some(prefixes) = rarest(txn, trees, &groups)? {
+        return walk(txn, trees.labels, &prefixes, &range, query.oldest_first, each);
+    }
+    let Some(seqs) = work_list(txn, trees, query, &range)? else {
+        return walk(txn, trees.ids, &[Vec::new()], &range, query.oldest_first, each);
+    };
+    for seq in seqs {
+        if !each(seq)? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The record id in the last sixteen bytes of a key.

@@ -83,15 +83,13 @@ fn merge<'t>(
         let mut next: Option<(usize, &[u8], &[u8])> = None;
         for (at, head) in heads.iter_mut().enumerate() {
             match head {
-                Some(Ok((key, value))) => {
-                    if next.is_none_or(|(_, least, _)| id(key).cmp(least) == first) {
-                        next = Some((at, id(key), value));
-                    }
+                Some(Ok((key, value))) if next.is_none_or(|(_, least, _)| id(key).cmp(least) == first) => {
+                    next = Some((at, id(key), value));
                 }
                 Some(Err(_)) => {
                     head.take().transpose()?;
                 }
-                None => {}
+                Some(Ok(_)) | None => {}
             }
         }
         let Some((at, id, value)) = next else { return Ok(()) };
