@@ -47,6 +47,7 @@ from plsync._terminal import visible
 __all__ = [
     "AmbiguousId",
     "AuthenticationError",
+    "ConfigError",
     "InvalidFollowUp",
     "JournalCorrupt",
     "JournalError",
