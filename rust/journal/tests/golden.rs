@@ -131,11 +131,11 @@ fn record(spool: &Spool, call: usize) {
 fn send(store: &Store) {
     const LATER: Millis = Millis(4_000_000_000_000);
     const SINK: &str = "app:on_request_id";
-    let account = |url: &str, is_stand_in| Account { url: url.into(), account: [url.len() as u8; 16], is_stand_in };
-    store.bind(&account("http://127.0.0.1:18090", true), Bind::Refuse).unwrap();
+    let account = |url: &str, number, is_stand_in| Account { url: url.into(), account: [number; 16], is_stand_in };
+    store.bind(&account("http://127.0.0.1:18090", 1, true), Bind::Refuse).unwrap();
     let [first] = &store.lease(limits(1), ms(60_000), LATER).unwrap()[..] else { panic!("one record is leased") };
     store.ack(&[(first.seq, RequestId(70_003))]).unwrap();
-    store.bind(&account("https://promptlayer.example", false), Bind::Leave).unwrap();
+    store.bind(&account("https://promptlayer.example", 2, false), Bind::Leave).unwrap();
     let leased = store.lease(limits(14), ms(60_000), LATER).unwrap();
     let seqs: Vec<_> = leased.iter().map(|row| row.seq).collect();
     let acks = seqs[..7].iter().map(|seq| (*seq, RequestId(70_000 + seq.0)));
@@ -148,7 +148,7 @@ fn send(store: &Store) {
         panic!("a callback waits")
     };
     // A third server gets the rest.
-    store.bind(&account("https://another.promptlayer.example", false), Bind::Leave).unwrap();
+    store.bind(&account("https://another.promptlayer.example", 3, false), Bind::Leave).unwrap();
     let error = "connection refused".into();
     let failed = FailedCallback { seq: callback.seq, error, not_before: LATER, dead: false };
     store.settle_callbacks(SINK, &[], &[failed], &[]).unwrap();

@@ -153,7 +153,9 @@ fn records_in_doubt_stay_with_their_server() {
 fn a_record_in_doubt_elsewhere_blocks_no_lane() {
     let bench = Bench::within(temp_dir());
     let ids: Vec<_> = (0..2).map(|_| bench.start_in(plsync_journal::Lane(7), b"{}")).collect();
-    ids.iter().for_each(|id| bench.end(*id, b"{}"));
+    for id in &ids {
+        bench.end(*id, b"{}");
+    }
     let store = bench.store();
     bind(&store, ONE, 1);
     let seq = lease_one(&store);
