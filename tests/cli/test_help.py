@@ -91,7 +91,15 @@ def test_help_lists_every_command(tmp_path: Path) -> None:
     assert "A flight recorder for LLM calls" in text
     commands = text.split("Commands:", 1)[1]
     assert re.findall(r"^\W{1,3}([a-z]+)  ", commands, re.MULTILINE) == list(OPTIONS)
-    assert options(text) == {"--journal", "--workspace", "--version", "-h", "--help"}
+    assert options(text) == {
+        "--install-completion",
+        "--show-completion",
+        "--journal",
+        "--workspace",
+        "--version",
+        "-h",
+        "--help",
+    }
 
 
 @pytest.mark.parametrize("command", OPTIONS)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from plsync.cli import humanize, options
+from plsync.cli import completion, humanize, options
 from plsync.cli.output import print_json, print_line, print_note
 from plsync.journal.filters import Filters
 from plsync.journal.journal import Journal
@@ -21,7 +21,11 @@ __all__ = ["export"]
 def export(
     ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ID", help="Only these records, in this order; ids as for `plsync show`."),
+        typer.Argument(
+            metavar="ID",
+            autocompletion=completion.ids,
+            help="Only these records, in this order; ids as for `plsync show`.",
+        ),
     ] = None,
     *,
     recording: Annotated[

@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 
 from plsync._common.files import create_new
-from plsync.cli import humanize, options
+from plsync.cli import completion, humanize, options
 from plsync.cli.output import escaped, print_json, print_lines, stdout_console
 from plsync.errors import PlsyncError
 from plsync.journal.filters import Filters
@@ -27,7 +27,12 @@ _MOST_UNCONFIRMED: Final = 10
 _MOST_SHOWN: Final = 20
 _AT_PROMPTLAYER: Final = {"no": "never sent", "unknown": "sent without a clear response yet"}
 
-_IDS = typer.Argument(metavar="ID", help="Records: ids, first digits, run ids or request ids.", show_default=False)
+_IDS = typer.Argument(
+    metavar="ID",
+    autocompletion=completion.ids,
+    help="Records: ids, first digits, run ids or request ids.",
+    show_default=False,
+)
 _YES = typer.Option("--yes", "-y", help="Remove without a confirmation.")
 _DRY_RUN = typer.Option("--dry-run", help="Show the records, and remove nothing.")
 _RECEIPT = typer.Option(

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import typer
 
+from plsync.cli import completion
 from plsync.cli.usage_errors import bad_value
 from plsync.journal import words
 from plsync.journal.filters import Filters
@@ -272,14 +273,25 @@ OldestFirst = Annotated[bool, typer.Option("--oldest-first", help="Show the olde
 _FILTERS: Final[dict[str, Any]] = {
     "tag": Annotated[
         list[str] | None,
-        typer.Option("--tag", metavar="TAG", help="Only records with this tag. Repeatable; all must match."),
+        typer.Option(
+            "--tag",
+            metavar="TAG",
+            autocompletion=completion.tags,
+            help="Only records with this tag. Repeatable; all must match.",
+        ),
     ],
-    "model": Annotated[str | None, typer.Option("--model", metavar="NAME", help="Only this model, by its full name.")],
+    "model": Annotated[
+        str | None,
+        typer.Option(
+            "--model", metavar="NAME", autocompletion=completion.models, help="Only this model, by its full name."
+        ),
+    ],
     "result": Annotated[
         list[str] | None,
         typer.Option(
             "--result",
             metavar="RESULT",
+            autocompletion=completion.one_of(words.RESULTS),
             parser=parse_result,
             help=f"Only calls with this result: {', '.join(words.RESULTS)}.",
         ),
@@ -289,6 +301,7 @@ _FILTERS: Final[dict[str, Any]] = {
         typer.Option(
             "--delivery",
             metavar="DELIVERY",
+            autocompletion=completion.one_of(words.DELIVERIES),
             parser=parse_delivery,
             help=f"Only records that are {', '.join(words.DELIVERIES)}.",
         ),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, cast
 
 import typer
 
-from plsync.cli import humanize, options
+from plsync.cli import completion, humanize, options
 from plsync.cli.output import print_json, print_line
 from plsync.cli.usage_errors import bad_value
 from plsync.cli.withdrawal import withdraw
@@ -28,7 +28,12 @@ _WITHOUT_RETRY: dict[words.Delivery, str] = {
     "dropped": "the quota removed its content, so it cannot be sent",
 }
 
-_IDS = typer.Argument(metavar="ID", help="Records: ids, first digits, run ids or request ids.", show_default=False)
+_IDS = typer.Argument(
+    metavar="ID",
+    autocompletion=completion.ids,
+    help="Records: ids, first digits, run ids or request ids.",
+    show_default=False,
+)
 _FOLLOW_UPS = typer.Option("--follow-ups", help="All follow-ups that PromptLayer refused.")
 _SENT_TO = typer.Option(
     "--sent-to",

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from plsync._terminal import visible
-from plsync.cli import humanize, message_text, options
+from plsync.cli import completion, humanize, message_text, options
 from plsync.cli.output import exit_with_error, print_json, print_lines, stdout_console, write_text
 from plsync.cli.record_page import record_page
 from plsync.cli.usage_errors import wrong_usage
@@ -22,6 +22,7 @@ _ID = typer.Argument(
     metavar="ID",
     help="A record id or its first digits as in `plsync list`; a run id; a request id. Default: the newest record.",
     show_default=False,
+    autocompletion=completion.ids,
 )
 _LAST = typer.Option(
     "--last",

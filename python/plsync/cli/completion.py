@@ -1,0 +1,78 @@
+"""The values that a shell offers for an option or argument after Tab."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from plsync.cli.message_text import preview
+from plsync.cli.output import one_line
+from plsync.errors import PlsyncError
+from plsync.journal.events.facts import short_model
+from plsync.journal.journal import Journal
+from plsync.journal.record import Record
+
+__all__ = ["ids", "models", "one_of", "tags"]
+
+# The newest records are searched, as a user waits for the shell.
+_SEARCHED: Final = 300
+_MOST: Final = 40
+
+
+def one_of(names: Iterable[str]) -> Callable[[str], list[str]]:
+    """Offers fixed names."""
+    fixed = [name.replace(" ", "-") for name in names]
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in fixed if name.startswith(incomplete)]
+
+    return complete
+
+
+def ids(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Offers the ids of the newest records, each with its input."""
+    return _found(
+        ctx, incomplete, lambda journal, record: [(journal.short_id(record), one_line(preview(record), 60).plain)]
+    )
+
+
+def models(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Offers the models of the newest records."""
+    return _found(ctx, incomplete, lambda _, record: [(short_model(record.model or ""), "")])
+
+
+def tags(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Offers the tags of the newest records."""
+    return _found(ctx, incomplete, lambda _, record: [(tag, "") for tag in record.tags])
+
+
+def _found(
+    ctx: Any, incomplete: str, values: Callable[[Journal, Record], list[tuple[str, str]]]
+) -> list[tuple[str, str]]:
+    found: dict[str, str] = {}
+    # A message would stand between the words that the user types.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Journal.open(_journal(ctx)) as journal:
+                for record in islice(journal.records(limit=_SEARCHED), _SEARCHED):
+                    found |= {value: text for value, text in values(journal, record) if value.startswith(incomplete)}
+                    if len(found) >= _MOST:
+                        break
+        except (PlsyncError, OSError):
+            return []
+    return [(value, text) for value, text in found.items() if value]
+
+
+def _journal(ctx: Any) -> Path | None:
+    """The journal that the finished words of the command line name."""
+    while ctx is not None:
+        if (named := ctx.params.get("journal")) is not None:
+            return Path(named)
+        ctx = ctx.parent
+    return None
