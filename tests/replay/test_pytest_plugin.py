@@ -52,6 +52,14 @@ def test_by_default_no_model_is_called_and_a_missing_call_fails_the_test(tests: 
     assert recordings(tests) == []
 
 
+def test_a_missing_call_is_reported_in_the_code_of_the_test(tests: pytest.Pytester) -> None:
+    tests.makepyfile(test_app=PLAIN)
+    shown = run(tests, "-k", "test_one").stdout.str()
+    assert ">   " in shown
+    assert not [line for line in shown.splitlines() if "langchain_core/" in line or "plsync/replay/" in line]
+    assert "plsync/replay/" in run(tests, "-k", "test_one", "--full-trace").stdout.str()
+
+
 def test_new_episodes_adds_calls_and_all_replaces_them(tests: pytest.Pytester) -> None:
     def case(*questions: str) -> None:
         calls = "\n".join(f"    model().invoke({question!r})" for question in questions)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from plsync._common.known_secrets import secrets_in, secrets_in_error
+from plsync.errors import NoRecording
 from plsync.replay.proxy.capture import CallCapture
 from plsync.replay.proxy.place import place_of
 from plsync.replay.proxy.proxy_class import live_view, proxy_class_of
@@ -96,9 +97,13 @@ class InterceptedCall:
             NoRecording: nothing matches, and the mode forbids a live call or there is no live model.
         """
         __tracebackhide__ = True
-        response = self._recording.find(
-            self._requests, whole=whole, has_live_model=self._proxy.has_live_model, can_wait=can_wait
-        )
+        try:
+            response = self._recording.find(
+                self._requests, whole=whole, has_live_model=self._proxy.has_live_model, can_wait=can_wait
+            )
+        except NoRecording as error:
+            # The search for the call explains nothing to the reader of the traceback.
+            raise error.with_traceback(None)  # noqa: B904 - the same error
         if response is not None and self._call_classes:
             response.allow_classes(self._call_classes)
         return response

@@ -136,6 +136,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Attach the usage of a recording to the report of its test: xdist sends reports to the main process."""
+    if call.excinfo is not None and "plsync.errors" in sys.modules and not item.config.getoption("fulltrace"):
+        from plsync.replay.pytest_plugin.traceback_end import end_in_own_code  # noqa: PLC0415 - as below
+
+        end_in_own_code(call.excinfo.value)
     outcome: Any = yield
     report = outcome.get_result()
     if call.when == "call":
