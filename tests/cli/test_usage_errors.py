@@ -16,7 +16,18 @@ from tests.support.terminal import on_terminal
 
 BAD = "no such value"
 # These take any text, or any path.
-FREE = {"--journal", "--tag", "--model", "--text", "--recording", "--label", "--receipt", "--thread", "--sent-to"}
+FREE = {
+    "--journal",
+    "--tag",
+    "--model",
+    "--text",
+    "--recording",
+    "--label",
+    "--receipt",
+    "--thread",
+    "--sent-to",
+    "--output",
+}
 
 
 COMMANDS = all_commands()
@@ -55,6 +66,7 @@ def filled(name: str) -> list[str]:
         "export": ["--recording", "calls.jsonl"],
         "salvage": ["old", "new"],
         "backup": ["copy"],
+        "status": ["--format", "prometheus"],
         "callbacks drop": ["app:on_id"],
         "show": ["0199"],
         "retry": ["0199"],

@@ -28,6 +28,7 @@ from plsync.cli.status_check import (
     print_metrics,
     thresholds,
 )
+from plsync.cli.usage_errors import wrong_usage
 from plsync.config.file import read_config
 from plsync.delivery.lock import SenderProcess, current_sender
 from plsync.journal.journal import Journal
@@ -84,7 +85,7 @@ def status(
     """
     json = json or form == "json"
     if output is not None and form != "prometheus":
-        raise typer.BadParameter("--output writes metrics: add --format prometheus")
+        raise wrong_usage("--output", "it writes metrics; add --format prometheus")
     if check:
         limits = thresholds(max_unsent, max_silence, min_free, max_failures=max_failures, max_refused=max_refused)
         check_health(journal, limits, json=json)

@@ -9,6 +9,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from plsync.cli.health import JournalHealth, Thresholds, observe, observe_all
+from plsync.cli.options import number
 from plsync.cli.output import escaped, print_json, print_line, print_lines, stdout_console
 from plsync.cli.quota import NewLimit, parse_age, parse_size
 from plsync.cli.usage_errors import bad_value
@@ -43,9 +44,14 @@ MaxSilence = Annotated[
     typer.Option("--max-silence", metavar="AGE", parser=parse_age, help="No sign of a sender: 10m by default."),
 ]
 MaxFailures = Annotated[
-    int, typer.Option("--max-failures", min=0, metavar="N", help="Events that were not recorded, or are damaged.")
+    int,
+    typer.Option(
+        "--max-failures", parser=number(0), metavar="N", help="Events that were not recorded, or are damaged."
+    ),
 ]
-MaxRefused = Annotated[int, typer.Option("--max-refused", min=0, metavar="N", help="Refused, held or given-up work.")]
+MaxRefused = Annotated[
+    int, typer.Option("--max-refused", parser=number(0), metavar="N", help="Refused, held or given-up work.")
+]
 MinFree = Annotated[
     NewLimit | None,
     typer.Option("--min-free", metavar="SIZE", parser=parse_size, help="Free disk space: 100MB by default."),
