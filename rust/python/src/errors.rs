@@ -73,7 +73,7 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
 fn advice_for(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::PermissionDenied => {
-            "the journal belongs to one user; run as its owner, or choose another path"
+            "the journal belongs to one user; run as its owner, or choose another path (--journal or PLSYNC_JOURNAL)"
         }
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
             "calls recorded before are kept; free some space"
