@@ -97,7 +97,7 @@ def test_without_a_sender_or_with_a_silent_one_the_check_fails(recorded: Path) -
     # A run from cron has ended, and was there within the limit.
     assert check(recorded)[0] == 0
     code, line = check(recorded, "--max-silence", "0s")
-    assert (code, line.startswith("plsync PROBLEM: no sender since ")) == (4, True)
+    assert (code, line.startswith("plsync PROBLEM: no sender for ")) == (4, True)
 
 
 def test_a_lost_event_is_a_problem(recorded: Path) -> None:

@@ -104,7 +104,7 @@ class JournalHealth:
             since = humanize.span(silence)
             pid = self.sender.pid
             hangs = f"process {pid} sends from the journal, and is silent for {since} {limit}"
-            yield Problem("silence", hangs if self.is_sending else f"no sender since {since} {limit}")
+            yield Problem("silence", hangs if self.is_sending else f"no sender for {since} {limit}")
 
     def summary(self) -> str:
         """The main facts in one line."""
