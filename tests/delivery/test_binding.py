@@ -300,7 +300,9 @@ def test_a_program_that_sends_by_itself_is_refused_with_a_warning(
         DeliveryThread(str(path))._run()
     assert other.requests == []
     with Journal.open(path) as journal:
-        assert journal.stats().last_run.outcome == "WrongWorkspace"
+        last_run = journal.stats().last_run
+    assert last_run is not None
+    assert last_run.outcome == "WrongWorkspace"
 
 
 def test_run_refuses_and_rebinds(path: Path, server: PromptLayerServer, other: PromptLayerServer) -> None:
