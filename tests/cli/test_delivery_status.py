@@ -21,7 +21,7 @@ ONE, TWO = "https://one.example", "https://two.example"
 
 
 def known(number: int, url: str, acked: int, **more: Any) -> Server:
-    values = {
+    values: dict[str, Any] = {
         "key": f"{number:08x}",
         "stand_in": False,
         "bound": False,
