@@ -22,7 +22,7 @@ from plsync.journal.record import Record
 __all__ = ["list_records"]
 
 # A count that reads more records than this costs more time than the list.
-_COUNTED = 20_000
+_COUNTED = 10_000
 _MOST_MODELS = 20
 
 

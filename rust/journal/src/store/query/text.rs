@@ -13,6 +13,8 @@ const FIRST_COMBINING: char = '\u{300}';
 #[derive(Debug)]
 pub struct TextSearch {
     finder: Finder<'static>,
+    /// Finds escapes. Building it for each body would cost as much as the search.
+    escape: Finder<'static>,
     is_ascii: bool,
 }
 
@@ -20,7 +22,7 @@ impl TextSearch {
     /// A search for this text.
     pub fn new(text: &str) -> Self {
         let escaped = json_escaped(&folded(text));
-        Self { is_ascii: escaped.is_ascii(), finder: Finder::new(&escaped).into_owned() }
+        Self { is_ascii: escaped.is_ascii(), finder: Finder::new(&escaped).into_owned(), escape: Finder::new(b"\\u") }
     }
 
     /// Whether a body, which is JSON, contains the text. Changes the case of the body's ASCII letters.
@@ -30,7 +32,7 @@ impl TextSearch {
             return true;
         }
         // JSON within JSON has another backslash in front of each escape.
-        find(body, b"\\u").is_some() && self.is_in_unescaped(&unescaped(body))
+        self.escape.find(body).is_some() && self.is_in_unescaped(&unescaped(body))
     }
 
     fn is_in_unescaped(&self, body: &[u8]) -> bool {
