@@ -48,6 +48,8 @@ FLAG_FORGOTTEN: int
 """The quota removed the record's bodies."""
 FLAG_RENEWED: int
 """The record is sent under a second trace id, because PromptLayer made no request log of the first."""
+PAGE_BYTES: int
+"""Bytes of bodies with which a page of ``Store.query`` ends early."""
 
 # --- the hand-over ---
 
@@ -326,7 +328,10 @@ class Row:
 
     @property
     def size(self) -> int:
-        """Bytes of both bodies."""
+        """Bytes of both bodies, also after they were dropped."""
+
+    def without_bodies(self) -> Row:
+        """The row without the bodies of its events."""
 
     @property
     def damage(self) -> str | None:
@@ -712,6 +717,7 @@ class Store:
         *,
         per_lane: int | None = None,
         bytes_per_lane: int | None = None,
+        fitting: bool = False,
     ) -> list[Row]:
         """Leases records that have ended and are due, in order: pending becomes leased.
 
@@ -724,7 +730,11 @@ class Store:
             max_bytes: the maximum number of bytes of bodies. The first record may be larger.
             per_lane: the maximum number of records of one lane; ``limit`` by default.
             bytes_per_lane: about the maximum number of bytes of one lane; ``max_bytes`` by default.
+            fitting: the first record may not be larger than ``max_bytes`` either.
         """
+
+    def has_due(self, now_ms: int) -> bool:
+        """Whether a record may be leased now."""
 
     def orphan_leases(self, old_ms: int, due_ms: int) -> int:
         """Puts records that a dead sender had leased in doubt, and returns their number.

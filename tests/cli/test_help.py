@@ -44,6 +44,7 @@ OPTIONS = {
         "--no-callbacks",
         "--batch",
         "--in-flight",
+        "--memory",
         "--settle",
         "--rebind",
         "-v",

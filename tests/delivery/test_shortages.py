@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import random
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,8 +17,9 @@ import pytest
 from plsync.delivery.lock import current_sender
 from plsync.testing import PromptLayerServer
 from tests.delivery.test_run import COMMAND, environment
-from tests.support.calls import states, wait_until, write_calls
+from tests.support.calls import AT, states, wait_until, write_calls
 from tests.support.full_disk import fill, small_disk
+from tests.support.spooling import SpoolWriter
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limits are Linux's")
 
@@ -90,11 +94,18 @@ def test_a_run_on_a_full_disk_waits(tmp_path: Path, server: PromptLayerServer) -
     with small_disk(tmp_path) as disk:
         path = disk / "journal"
         write_calls(path, 1)
-        with running(path, server):
+        with running(path, server) as process:
             wait_until(lambda: list(states(path).values()) == ["acked"])
             write_calls(path, 100)
             wait_until(lambda: set(states(path).values()) == {"acked"})
+            process.send_signal(signal.SIGSTOP)
+            # A record that fits nowhere, before others that do.
+            writer = SpoolWriter(path)
+            content = base64.b64encode(random.Random(1).randbytes(800_000)).decode()  # noqa: S311
+            writer.call(content, "answer", at=AT)
+            writer.close()
             write_calls(path, 400)
             ballast = fill(disk)
+            process.send_signal(signal.SIGCONT)
             wait_until(lambda: is_waiting(path, "waiting: "))
             ballast.unlink()

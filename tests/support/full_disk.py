@@ -13,13 +13,34 @@ import pytest
 @contextmanager
 def small_disk(path: Path, size: str = "4m") -> Iterator[Path]:
     """A tmpfs of this size in a directory."""
-    command = ["/bin/mount", "-t", "tmpfs", "-o", f"size={size}", "plsync-test", str(path)]
-    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+    path.mkdir(exist_ok=True)
+    if not _mounted(["-t", "tmpfs", "-o", f"size={size}", "plsync-test", str(path)]):
         pytest.skip("mounting needs root")
     try:
         yield path
     finally:
         subprocess.run(["/bin/umount", "-l", str(path)], check=True)
+
+
+@contextmanager
+def small_ext4(path: Path, megabytes: int = 25) -> Iterator[Path]:
+    """An ext4 volume of this size in a new directory."""
+    image = path.with_name(f"{path.name}.ext4")
+    with image.open("wb") as file:
+        file.truncate(megabytes << 20)
+    path.mkdir()
+    made = subprocess.run(["/sbin/mkfs.ext4", "-q", "-O", "^has_journal", str(image)], capture_output=True, check=False)
+    mounted = made.returncode == 0 and _mounted(["-o", "loop", str(image), str(path)])
+    if not mounted:
+        pytest.skip("mounting needs root, a loop device and mkfs.ext4")
+    try:
+        yield path
+    finally:
+        subprocess.run(["/bin/umount", "-l", str(path)], check=True)
+
+
+def _mounted(arguments: list[str]) -> bool:
+    return subprocess.run(["/bin/mount", *arguments], capture_output=True, check=False).returncode == 0
 
 
 def fill(disk: Path) -> Path:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from plsync.cli import options
+from plsync.cli.quota import NewLimit, parse_size
 from plsync.cli.signals import until_signalled
 from plsync.cli.systemd import Watchdog, notify
 from plsync.cli.tolerant_output import tolerate_failed_output
+from plsync.cli.usage_errors import bad_value
 from plsync.cli.workspaces import Named, named
 from plsync.delivery.limits import MAX_BATCH_RECORDS, MAX_IN_FLIGHT
 
@@ -47,6 +49,27 @@ _SETTLE = typer.Option(
 _VERBOSE = typer.Option("-v", "--verbose", help="Print each batch and each pause, not only changes and sums.")
 
 
+def parse_memory(value: str) -> NewLimit:
+    """A number of bytes such as ``256MB`` or ``1GB``.
+
+    Raises:
+        BadParameter: the value is neither, or too small.
+    """
+    found = parse_size(value)
+    if found.limit is None or found.limit < _LEAST_MEMORY:
+        raise bad_value(value, "choose a size of 64MB or more, such as 256MB")
+    return found
+
+
+_LEAST_MEMORY: Final = 64_000_000
+_MEMORY = typer.Option(
+    "--memory",
+    metavar="SIZE",
+    parser=parse_memory,
+    help="Take at most this much memory, such as 256MB. Default: 512MB, in a container less.",
+)
+
+
 def run(
     *,
     once: Annotated[bool, typer.Option("--once", help="Send the waiting records, then exit.")] = False,
@@ -58,6 +81,7 @@ def run(
     settle: Annotated[float, _SETTLE] = 60.0,
     rebind: Annotated[bool, _REBIND] = False,
     verbose: Annotated[bool, _VERBOSE] = False,
+    memory: Annotated[NewLimit | None, _MEMORY] = None,
     json: options.Json = False,
     journal: options.Journal = None,
     workspace: options.Workspace = None,
@@ -81,6 +105,7 @@ def run(
     from plsync.cli.run_workspaces import WorkspacesRun  # noqa: PLC0415
     from plsync.cli.served_journal import RunOptions  # noqa: PLC0415
     from plsync.config.file import read_config  # noqa: PLC0415
+    from plsync.delivery.memory import MemoryBudget, default_memory  # noqa: PLC0415
 
     tolerate_failed_output()
     run_options = RunOptions(
@@ -92,6 +117,7 @@ def run(
         in_flight=in_flight,
         settle=settle,
         rebind=rebind,
+        memory=MemoryBudget.of_process(default_memory() if memory is None else memory.limit),
         json=json,
         verbose=verbose,
     )

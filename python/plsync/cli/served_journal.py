@@ -16,6 +16,8 @@ from plsync.callbacks.command import Command
 from plsync.callbacks.dispatcher import CallbackDispatcher
 from plsync.callbacks.resolve import ImportableFunctions
 from plsync.callbacks.worker import CallbackReport
+from plsync.cli.disk import DiskWatch
+from plsync.cli.output import print_note
 from plsync.delivery.last_run import reported_run, store
 from plsync.delivery.lock import SenderLock, sole_sender
 from plsync.delivery.policy import RULES, Action, SendPolicy
@@ -28,6 +30,7 @@ from plsync.promptlayer.client import PromptLayerClient, halt_error
 
 if TYPE_CHECKING:
     from plsync.cli.run_reporter import RunReporter
+    from plsync.delivery.memory import MemoryBudget
     from plsync.promptlayer.settings import Settings
 
 __all__ = ["WORK_LEFT", "RunOptions", "Served", "ServedJournal"]
@@ -47,6 +50,8 @@ class RunOptions:
     batch: int
     in_flight: int
     settle: float
+    memory: MemoryBudget
+    """The memory for the contents of records, of all journals that the run serves."""
     json: bool
     verbose: bool = False
     rebind: bool = False
@@ -161,6 +166,7 @@ class ServedJournal:
                     wake,
                     batch=options.batch,
                     in_flight=options.in_flight,
+                    memory=options.memory,
                     dispatcher=dispatcher,
                     on_progress=reporter.progress,
                     on_turn=turn,
@@ -171,7 +177,7 @@ class ServedJournal:
                 with self._while_running(runner, client):
                     dispatcher.start()
                     try:
-                        self._run_steps(runner, lock)
+                        self._run_steps(runner, lock, journal.path)
                     finally:
                         report.fail(reporter.halt)
             left = journal.stats().left
@@ -191,14 +197,17 @@ class ServedJournal:
         if binding.left is not None:
             self._reporter.report_rebound(binding.left, client.url)
 
-    def _run_steps(self, runner: Runner, lock: SenderLock) -> None:
+    def _run_steps(self, runner: Runner, lock: SenderLock, journal: Path) -> None:
         sources = {} if self._functions is None else self._functions.sources
+        disk = DiskWatch(journal)
         with contextlib.closing(self._reporter):
             self._reporter.report_sources(sources)
             for step in runner.once() if self._options.once else runner.forever():
                 if isinstance(step, CallbackReport):
                     self._reporter.report_sources(sources)
                 self._report(step, lock)
+                if (note := disk.note()) is not None:
+                    print_note(f"plsync: {note}")
             self._reporter.report_sources(sources)
 
     def _report(self, step: Step, lock: SenderLock) -> None:

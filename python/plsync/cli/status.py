@@ -14,6 +14,7 @@ from rich.text import Text
 from plsync.callbacks.sinks import sink_kind
 from plsync.cli import humanize, options
 from plsync.cli.delivery_status import destination, destinations, elsewhere_lines, last_run, next_step
+from plsync.cli.disk import disk_note
 from plsync.cli.followup_table import short_name
 from plsync.cli.health import sender_line
 from plsync.cli.output import escaped, labelled, print_json, print_lines, stdout_console
@@ -105,9 +106,11 @@ def status(
             print_json({"journal": str(opened.path), **stats.as_dict(), "sender": sender and asdict(sender)})
             return
         exposed = [escaped(stats.exposed, "yellow")] if stats.exposed else []
+        short = disk_note(opened.path)
+        disk = [escaped(short, "yellow")] if short else []
         sender = current_sender(opened.path)
         facts, advice = _facts(opened, stats, sender), _advice(stats, sender)
-        print_lines(stdout_console(), (*facts, Text(), *advice, *exposed))
+        print_lines(stdout_console(), (*facts, Text(), *advice, *disk, *exposed))
 
 
 def _facts(journal: Journal, stats: Stats, sender: SenderProcess | None) -> Iterator[Text]:
@@ -218,6 +221,19 @@ def _with_reason(number: str, reason: str | None) -> Text:
     return escaped(f"{number}; the last reason: {reason}" if reason else number, "red")
 
 
+def _over_quota(stats: Stats) -> str:
+    """Why the content beyond the quota is still there."""
+    used, limit = humanize.size(stats.used_bytes), humanize.size(stats.quota.max_bytes or 0)
+    over = f"The journal is over its quota, {used} of {limit}"
+    unsent = sum(number for state, number in stats.states.items() if state != "acked") - stats.dropped
+    if unsent > 0 and stats.quota.policy == "keep-unsent":
+        records = humanize.count(unsent, "record")
+        return f"{over}: its policy keeps the content of {records} that PromptLayer does not have. See `plsync quota`."
+    if stats.callbacks:
+        return f"{over}: the content of records stays until their callbacks have run."
+    return f"{over}: the ids, tags and request ids of all records stay, and the content of records under way."
+
+
 def _advice(stats: Stats, sender: SenderProcess | None) -> list[Text]:
     lines = []
     left = stats.left
@@ -226,7 +242,7 @@ def _advice(stats: Stats, sender: SenderProcess | None) -> list[Text]:
     if stats.damaged:
         lines.append("Damaged parts of the spool were not ingested; all other parts were. `plsync check` lists them.")
     if stats.over_quota:
-        lines.append("The journal is over its quota, and its policy protects the rest: see `plsync quota`.")
+        lines.append(_over_quota(stats))
     if left.keys() & {"pending", "leased", "in_doubt"}:
         lines.append(next_step(stats, sender))
     elif "callbacks" in left:

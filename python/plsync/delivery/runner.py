@@ -22,6 +22,7 @@ from plsync.promptlayer.request_threads import call_unless_stopped
 
 if TYPE_CHECKING:
     from plsync.callbacks.dispatcher import CallbackDispatcher
+    from plsync.delivery.memory import MemoryBudget
     from plsync.journal.journal import Journal
     from plsync.promptlayer.client import PromptLayerClient
 
@@ -65,6 +66,7 @@ class Runner:
         wake: waits for changes of the journal and of the network.
         batch: records in one request, at most.
         in_flight: requests at once.
+        memory: the memory for the contents of records; None for the budget that all senders of the process share.
         dispatcher: a started dispatcher of callbacks; None to deliver no request ids.
         on_progress: called with the report of the running pass whenever it has changed.
         on_turn: called by the thread of the run with each turn of its loop: every few seconds, also while it waits.
@@ -79,6 +81,7 @@ class Runner:
         *,
         batch: int = MAX_BATCH_RECORDS,
         in_flight: int = MAX_IN_FLIGHT,
+        memory: MemoryBudget | None = None,
         dispatcher: CallbackDispatcher | None = None,
         on_progress: Callable[[PassReport], None] = lambda _: None,
         on_turn: Callable[[], None] = lambda: None,
@@ -99,7 +102,14 @@ class Runner:
         self.halt: Outcome | None = None
         """The outcome that ended the last round early; None after a whole round."""
         self._sender = Sender(
-            journal, client, policy, batch=batch, in_flight=in_flight, stopped=self._turn, on_progress=on_progress
+            journal,
+            client,
+            policy,
+            batch=batch,
+            in_flight=in_flight,
+            memory=memory,
+            stopped=self._turn,
+            on_progress=on_progress,
         )
         self._followups = FollowUpSender(journal, client, policy, in_flight=in_flight)
 

@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from plsync._common.clock import now_ms
+from plsync.delivery.batch_queue import BatchQueue
 from plsync.delivery.batching import BatchSizer, Quarantine, split_into_batches
 from plsync.delivery.binding import Binding
 from plsync.delivery.limits import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_IN_FLIGHT
+from plsync.delivery.memory import MemoryBudget, process_budget
 from plsync.delivery.policy import RULES, Action, SendPolicy
 from plsync.delivery.reconciler import Reconciler
 from plsync.delivery.reports import PassReport
+from plsync.errors import JournalError
+from plsync.journal.disk import is_full_disk
 from plsync.promptlayer.mapping.blueprint import span_json
 from plsync.promptlayer.outcomes import Ambiguous, Delivered, Found, Misdirected, Missing, Outcome, Refused, Throttled
 from plsync.promptlayer.request_threads import RequestThreads
@@ -53,6 +55,8 @@ class _PassState:
     """Send a single record at a time, until PromptLayer has acked one."""
     refill: bool = True
     """The outbox may hold records for the free threads."""
+    blocked: bool = False
+    """The next record waits for memory."""
     expired: bool = False
     """Other work is due after a long pass: lease no more, and wait for the requests in flight."""
     began: float = field(default_factory=time.monotonic)
@@ -70,6 +74,7 @@ class Sender:
         policy: the times to wait.
         batch: records in one request, at most; fewer on a slow link.
         in_flight: requests at once.
+        memory: the memory for the contents of records; None for the budget that all senders of the process share.
         stopped: read between requests. Once it returns True the sender sends no more, and waits ``policy.grace``
             seconds for the responses in flight.
         on_progress: called with the report of the running pass whenever it has changed.
@@ -83,9 +88,11 @@ class Sender:
         *,
         batch: int = MAX_BATCH_RECORDS,
         in_flight: int = MAX_IN_FLIGHT,
+        memory: MemoryBudget | None = None,
         stopped: Callable[[], bool] = lambda: False,
         on_progress: Callable[[PassReport], None] = lambda _: None,
     ) -> None:
+        self._memory = process_budget() if memory is None else memory
         self._journal = journal
         self._client = client
         self._policy = policy
@@ -101,6 +108,7 @@ class Sender:
         self._threads: RequestThreads[list[Record], _BatchResult] = RequestThreads(
             self._send_batch, in_flight, "plsync-send"
         )
+        self._queue = BatchQueue(self._threads, self._memory)
         self._reconciler = Reconciler(
             journal, client, policy, in_flight, stopped, send_last=self._quarantine.failed_alone
         )
@@ -114,7 +122,7 @@ class Sender:
         Raises:
             WrongWorkspace: the journal is bound to another server or key.
         """
-        self._journal.ingest(wait=True)
+        unread = self._ingest(wait=True)
         # Before every pass: the key may have changed since the last one.
         if (unbound := self.binding.check()) is not None:
             return PassReport(halt=unbound)
@@ -131,8 +139,25 @@ class Sender:
                 self._threads.drop(self._stopped)
                 raise
             finally:
+                self._queue.close()
                 self._threads.close()
+        if unread is not None and report.halt is None and not report.changed_state:
+            raise unread
         return report
+
+    def _ingest(self, *, wait: bool) -> JournalError | None:
+        """Ingest new events, and return the error of a full disk.
+
+        The records in the store are sent meanwhile. Once they are acked, the quota may remove their content, and the
+        next ingest finds room.
+        """
+        try:
+            self._journal.ingest(wait=wait)
+        except JournalError as error:
+            if not is_full_disk(error):
+                raise
+            return error
+        return None
 
     def _look_up(self) -> PassReport:
         found = self._reconciler.run()
@@ -144,52 +169,75 @@ class Sender:
         while self._fill(report, state):
             if self._stopped():
                 self._settle(self._last_results(), report)
-                return
-            if done := self._threads.collect(_POLL):
+                break
+            if done := self._queue.collect(_POLL):
                 self._settle([result for _, result in done], report)
                 state.refill = True
                 state.probing = state.probing and not report.acked
+        if unsent := [record.seq for record in self._queue.take_waiting()]:
+            self._journal.outbox.release(unsent, 0, "not sent yet")
 
     def _fill(self, report: PassReport, state: _PassState) -> bool:
         """Submit records to the free threads. Returns False when no request is in flight, which ends the pass."""
         if time.monotonic() - state.ingested > _INGEST_EVERY:
             # One request may take minutes. New records that fit beside it do not wait for it.
-            self._journal.ingest()
+            self._ingest(wait=False)
             state.ingested = time.monotonic()
             state.refill = True
             is_long = state.ingested - state.began >= _LONGEST_PASS
             state.expired = state.expired or (report.changed_state and is_long and self._other_work_is_due())
-        if state.refill and not (state.expired or self._halted or self._stopped()):
-            state.refill = self._lease(probing=state.probing)
-        return self._threads.busy
+        may_send = not (self._halted or self._stopped())
+        if may_send:
+            self._queue.submit()
+        if may_send and state.refill and not state.expired and not self._queue.waiting:
+            state.refill = self._lease(state)
+        return self._threads.busy or (may_send and (state.blocked or self._queue.waiting))
 
     def _other_work_is_due(self) -> bool:
         """Whether a follow-up or a look-up is due."""
         now, followup_due = now_ms(), self._journal.followups.next_due()
         return (followup_due is not None and followup_due <= now) or bool(self._journal.outbox.in_doubt(1, now))
 
-    def _lease(self, *, probing: bool) -> bool:
+    def _lease(self, state: _PassState) -> bool:
         """Lease records for the free threads, and submit them. Returns False when no more records are due."""
         size, free = self._batch, self._threads.free
-        if probing:
+        if state.probing:
             size, free = 1, free - (self._in_flight - 1)
+        state.blocked = False
         if free <= 0:
             return True
         lease_ms = int(self._policy.lease * 1000)
         max_bytes = self._sizer.max_bytes
-        leased = self._journal.outbox.lease(
-            size * free, lease_ms, now_ms(), max_bytes * free, per_lane=size, bytes_per_lane=max_bytes
-        )
-        for batch in split_into_batches(leased, size, max_bytes):
-            self._threads.submit(batch)
-        return bool(leased)
+        share = self._memory.reserve(max_bytes * free, self)
+        leased: list[Record] = []
+        try:
+            leased = self._journal.outbox.lease(
+                size * free,
+                lease_ms,
+                now_ms(),
+                share.room,
+                per_lane=size,
+                bytes_per_lane=max_bytes,
+                fitting=not share.alone,
+            )
+            self._queue.add(split_into_batches(leased, size, max_bytes))
+        finally:
+            self._memory.end(share)
+        self._queue.submit()
+        if leased:
+            self._memory.stop_waiting(self)
+        elif not share.alone and self._journal.outbox.has_due(now_ms()):
+            # The next record does not fit beside the records under way.
+            self._memory.wait_alone(self)
+            state.blocked = True
+        return bool(leased) or state.blocked
 
     def _last_results(self) -> list[_BatchResult]:
         """The results that come within the grace of a stop. The records of all other requests become in doubt."""
         results: list[_BatchResult] = []
         deadline = time.monotonic() + self._policy.grace
         while self._threads.busy and (left := deadline - time.monotonic()) > 0:
-            results += [result for _, result in self._threads.collect(left)]
+            results += [result for _, result in self._queue.collect(left)]
         unanswered = [record.seq for batch in self._threads.abandon() for record in batch]
         if unanswered:
             self._journal.outbox.park(unanswered, "in_doubt", "stopped before the response came", self._settled_ms())
@@ -203,6 +251,7 @@ class Sender:
         """
         result = _BatchResult()
         parts = self._quarantine.split(self._translated(records, result))[::-1]
+        self._queue.translated(records)
         began = time.monotonic()
         while parts:
             part = parts.pop()
@@ -236,15 +285,15 @@ class Sender:
             return refused
         return Misdirected(refused.reason) if isinstance(probed, Refused) else probed
 
-    def _translated(self, records: Sequence[Record], result: _BatchResult) -> list[tuple[Record, orjson.Fragment]]:
+    def _translated(self, records: Sequence[Record], result: _BatchResult) -> list[tuple[Record, bytes]]:
         spans = []
         for record in records:
             try:
-                spans.append((record, orjson.Fragment(span_json(record))))
-                record.drop_parsed()
+                spans.append((record, span_json(record)))
             except Exception as error:
                 reason = f"plsync could not translate it ({type(error).__name__}: {error}); please report this"
                 result.untranslated.append((record, reason))
+            record.drop_content()
         return spans
 
     def _settle(self, results: Iterable[_BatchResult], report: PassReport) -> None:

@@ -271,6 +271,14 @@ class CallEvents:
         """
         self._start = self._end = self._output = None
 
+    def drop_content(self) -> None:
+        """Drop the events. The ids, the state and the size stay.
+
+        A sender that waits for a response needs no more of a record.
+        """
+        self.drop_parsed()
+        self._row = self._row.without_bodies()
+
     def _start_event(self) -> dict[str, Any]:
         if self._start is None:
             self._start = _parse(self._row.start, decode_plain)

@@ -115,10 +115,12 @@ class Journal(JournalReader):
     def compact(self) -> CompactReport:
         """Enforce the quota, and return free space to the file system.
 
-        Recording continues meanwhile; every other writer waits. The disk needs room for a copy of the kept records.
+        Recording continues meanwhile; every other writer waits. Without room for a copy of the kept records, the free
+        space is returned inside the file (:attr:`CompactReport.in_place`).
 
         Raises:
-            JournalError: there is no room for the copy. The journal is unchanged.
+            JournalError: there is no room for the copy, and the file system returns no part of a file. All kept
+                records are unchanged.
         """
         return CompactReport(**self._store.compact())
 

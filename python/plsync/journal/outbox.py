@@ -42,6 +42,7 @@ class Outbox:
         *,
         per_lane: int | None = None,
         bytes_per_lane: int | None = None,
+        fitting: bool = False,
     ) -> list[Record]:
         """Lease due records for sending: pending becomes leased.
 
@@ -54,9 +55,16 @@ class Outbox:
             max_bytes: about the maximum number of bytes of events. One record is always leased.
             per_lane: the maximum number of records of one lane (default: ``limit``).
             bytes_per_lane: the maximum number of bytes of one lane (default: ``max_bytes``).
+            fitting: lease no record that is larger than ``max_bytes``, nor any record after it.
         """
-        rows = self._store.lease(limit, lease_ms, now_ms, max_bytes, per_lane=per_lane, bytes_per_lane=bytes_per_lane)
+        rows = self._store.lease(
+            limit, lease_ms, now_ms, max_bytes, per_lane=per_lane, bytes_per_lane=bytes_per_lane, fitting=fitting
+        )
         return [Record(row) for row in rows]
+
+    def has_due(self, now_ms: int) -> bool:
+        """Whether a record may be leased at ``now_ms`` (ms since the epoch)."""
+        return self._store.has_due(now_ms)
 
     def orphan_leases(self, old_ms: int, due_ms: int) -> int:
         """Put the leased records of a dead sender in doubt.

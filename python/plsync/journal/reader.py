@@ -19,6 +19,7 @@ from plsync.journal import acks, lookup, scan, tail
 from plsync.journal.acks import Ack
 from plsync.journal.doorbell import Doorbell
 from plsync.journal.filters import Filters, Query, model_names
+from plsync.journal.pages import is_last
 from plsync.journal.record import Record
 from plsync.journal.usage import Grouping, UsageReport, measures, summed
 
@@ -129,7 +130,7 @@ class JournalReader:
             rows = self._store.query(**arguments, oldest_first=oldest_first, limit=size)
             found = [Record(row) for row in rows if query.passes(row)][:remaining]
             yield from found
-            if len(rows) < size:
+            if is_last(rows, size):
                 return
             arguments["after" if oldest_first else "before"] = rows[-1].id
             remaining = None if remaining is None else remaining - len(found)

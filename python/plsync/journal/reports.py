@@ -86,6 +86,10 @@ class IngestReport:
     forgotten: int = 0
     abandoned: int = 0
     segments_removed: int = 0
+    pruned: int = 0
+    """Acked records whose content the quota removed."""
+    dropped: int = 0
+    """Records that were never sent, and whose content the quota removed."""
     damage: list[Damage] = field(default_factory=list)
     skipped: list[SkippedFile] = field(default_factory=list)
 
@@ -131,6 +135,9 @@ class CompactReport:
     """Acked records whose content the quota removed."""
     dropped: int
     """Records that were never sent, and whose content the quota removed."""
+    in_place: bool = False
+    """The disk had no room for a copy, so the free space was returned inside the file. ``before`` and ``after`` then
+    count the file's disk space."""
 
     def as_dict(self) -> dict[str, Any]:
         """The same names, JSON-able."""
@@ -302,6 +309,8 @@ class Stats:
     """The servers that records were sent to."""
     last_run: LastRun | None
     """The last run of a sender; None before the first, and in a journal of an earlier version."""
+    disk_free: int | None
+    """Bytes that are free on the journal's disk; None if the system does not report them."""
 
     @classmethod
     def from_dict(cls, found: dict[str, Any], sinks: list[SinkBacklog]) -> Stats:
@@ -345,7 +354,10 @@ class Stats:
 
     @property
     def over_quota(self) -> bool:
-        """Whether the store holds more bytes than its quota. Then its policy protects the rest."""
+        """Whether the store holds more bytes than its quota.
+
+        After an ingest the policy keeps the rest. On a full disk the ingest may not have removed it yet.
+        """
         return self.quota.max_bytes is not None and self.used_bytes > self.quota.max_bytes
 
 

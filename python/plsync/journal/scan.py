@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
+from plsync.journal.pages import is_last
+
 if TYPE_CHECKING:
     from plsync._common.native import Row, Store
 
@@ -58,7 +60,7 @@ def _pages(store: Store, query: dict[str, Any], page: list[Row]) -> Iterator[Row
     """A page, and the pages behind it."""
     size = _FIRST_PAGE
     yield from page
-    while len(page) == size:
+    while not is_last(page, size):
         size = min(2 * size, _LARGEST_PAGE)
         page = store.query(**query, oldest_first=True, limit=size, after=page[-1].id)
         yield from page

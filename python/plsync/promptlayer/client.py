@@ -145,14 +145,13 @@ class PromptLayerClient:
     ) -> None:
         self._connection.close()
 
-    def send(self, spans: Sequence[dict[str, Any] | orjson.Fragment]) -> Outcome:
+    def send(self, spans: Sequence[dict[str, Any] | bytes]) -> Outcome:
         """``POST /spans-bulk``: store a batch of spans, whole or not at all, and close each trace.
 
         Args:
-            spans: the ``Span`` objects of PromptLayer's OpenAPI file, as dicts or as encoded JSON.
+            spans: the ``Span`` objects of PromptLayer's OpenAPI file, as dicts or as JSON.
         """
-        body = orjson.dumps({"spans": spans, "close_after": True})
-        return self._request("POST", "/spans-bulk", body, responses.parse_delivery)
+        return self._request("POST", "/spans-bulk", _bulk(spans), responses.parse_delivery)
 
     def look_up(self, trace_id: str) -> Outcome:
         """``GET /api/public/v2/traces/{trace_id}``: the request ids of a trace's spans.
@@ -164,7 +163,7 @@ class PromptLayerClient:
 
     def track(self, op: Op, body: Mapping[str, Any]) -> Outcome:
         """``POST /rest/track-score``, ``-metadata``, ``-prompt`` or ``-group``: attach a follow-up to a request."""
-        return self._request("POST", f"/rest/track-{op}", orjson.dumps(body), responses.parse_tracking)
+        return self._request("POST", f"/rest/track-{op}", [orjson.dumps(body)], responses.parse_tracking)
 
     def search(self, record_ids: Sequence[str]) -> Outcome:
         """``POST /api/public/v2/requests/search``: the request ids of records, by the ``plsync_id`` in their metadata.
@@ -176,7 +175,7 @@ class PromptLayerClient:
         """
         filters = [{"field": "metadata", "operator": "in", "nested_key": "plsync_id", "value": list(record_ids)}]
         query = {"filter_group": {"logic": "AND", "filters": filters}, "per_page": _MAX_SEARCHED}
-        return self._request("POST", "/api/public/v2/requests/search", orjson.dumps(query), responses.parse_search)
+        return self._request("POST", "/api/public/v2/requests/search", [orjson.dumps(query)], responses.parse_search)
 
     def probe(self) -> Outcome:
         """Look up a trace that does not exist: ``Missing`` means that PromptLayer is reachable and accepts the key."""
@@ -224,8 +223,8 @@ class PromptLayerClient:
         parameters = {"page": page, "per_page": _PAGE_SIZE, "label": label, "updated_after": updated_after}
         return self._request("GET", f"/prompt-templates{_query(parameters)}", None, responses.list_parser("items"))
 
-    def _request(self, method: str, path: str, body: bytes | None, parse: responses.Parser) -> Outcome:
-        exchange = Exchange(self._timeout, len(body or b""))
+    def _request(self, method: str, path: str, body: Sequence[bytes] | None, parse: responses.Parser) -> Outcome:
+        exchange = Exchange(self._timeout, sum(map(len, body or ())))
         try:
             outcome = self._outcome(self._connection.request(exchange, method, path, body), parse)
         except Exception as error:  # a captive portal's response may raise anything, and must not end the run
@@ -256,6 +255,15 @@ class PromptLayerClient:
         for redact in (*self._key_redactors, *self._redactors):
             words = redact(words)
         return redact_text(words)
+
+
+def _bulk(spans: Sequence[dict[str, Any] | bytes]) -> list[bytes]:
+    """The body of ``POST /spans-bulk``, in parts: spans may be large, and are not copied into one piece."""
+    encoded = [span if isinstance(span, bytes) else orjson.dumps(span) for span in spans]
+    parts = [b'{"spans":[']
+    for index, span in enumerate(encoded):
+        parts += [b",", span] if index else [span]
+    return [*parts, b'],"close_after":true}']
 
 
 def halt_error(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
@@ -92,14 +92,14 @@ class Connection:
         """Close every connection."""
         self._pool.close()
 
-    def request(self, exchange: Exchange, method: str, path: str, body: bytes | None) -> Response:
+    def request(self, exchange: Exchange, method: str, path: str, body: Sequence[bytes] | None) -> Response:
         """Send one request and read its response.
 
         Args:
             exchange: its limits.
             method: the HTTP method.
             path: the path and the query below the server's URL, percent-encoded.
-            body: JSON, or None.
+            body: the parts of the JSON, or None.
 
         Raises:
             httpcore.NetworkError: and the other errors of httpcore.
@@ -108,7 +108,7 @@ class Connection:
         content, headers = None, dict(self._headers)
         if body is not None:
             content = upload.body_chunks(body)
-            headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
+            headers |= {"Content-Type": "application/json", "Content-Length": str(sum(map(len, body)))}
         connect = min(self._timeout, _CONNECT_TIMEOUT)
         timeouts = {"connect": connect, "read": self._timeout, "write": self._timeout, "pool": None}
         url = httpcore.URL(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -24,14 +24,27 @@ _MAX_UNSENT: Final = 32 << 10
 _LOW_WATER: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 
-def body_chunks(body: bytes) -> Iterator[bytes]:
-    """Split a body into chunks of 16 to 128 KB, each with its own timeout."""
-    begin, size = 0, _CHUNK
-    while begin < len(body):
-        yielded_at = time.monotonic()
-        yield body[begin : begin + size]
-        begin += size
-        size = min(size * 2, _LARGEST_CHUNK) if time.monotonic() - yielded_at < _QUICK else _CHUNK
+def body_chunks(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Split a body into chunks of 16 to 128 KB, each with its own timeout.
+
+    Args:
+        parts: the bytes of the body, in any number of parts. Large ones are not copied as a whole.
+    """
+    size, pending = _CHUNK, bytearray()
+    for part in parts:
+        begin = 0
+        while begin < len(part):
+            taken = part[begin : begin + size - len(pending)]
+            begin += len(taken)
+            pending += taken
+            if len(pending) < size:
+                break
+            yielded_at = time.monotonic()
+            yield bytes(pending)
+            pending.clear()
+            size = min(size * 2, _LARGEST_CHUNK) if time.monotonic() - yielded_at < _QUICK else _CHUNK
+    if pending:
+        yield bytes(pending)
 
 
 def limit_send_buffer(stream: NetworkStream) -> None:

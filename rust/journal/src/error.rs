@@ -3,6 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// "No space left on device", the same number on every Unix.
+const ENOSPC: i32 = 28;
+
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -140,6 +143,22 @@ impl Error {
             Self::Io { source, .. } | Self::Lmdb(heed::Error::Io(source)) => Some(source),
             _ => None,
         }
+    }
+
+    /// Whether a disk, a file, or the user's share of a disk can hold no more.
+    pub fn is_full_disk(&self) -> bool {
+        self.io_cause().is_some_and(Self::is_limit)
+    }
+
+    /// Whether an error reports that a disk, a file, or the user's share of a disk can hold no more.
+    pub(crate) fn is_limit(cause: &io::Error) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        matches!(cause.kind(), FileTooLarge | QuotaExceeded | StorageFull)
+    }
+
+    /// The error of a journal whose disk has no room for its store.
+    pub(crate) fn full_disk(journal: &Path) -> Self {
+        Self::io("cannot write to the store in", journal)(io::Error::from_raw_os_error(ENOSPC))
     }
 
     /// Whether the store is so damaged that only a salvage can read from it.

@@ -71,6 +71,7 @@ pub use store::ingest::IngestReport;
 pub use store::outbox::{AckedRow, LeaseLimits, Limits};
 pub use store::query::{Query, TextSearch};
 pub use store::records::quota::{PruneCounts, Quota, QuotaPolicy};
+pub use store::records::read::PAGE_BYTES;
 pub use store::records::row::{Ack, Row};
 pub use store::servers::{Account, Bind, Server, ServerStats, Withdrawn};
 pub use store::stats::Stats;

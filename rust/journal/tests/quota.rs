@@ -159,7 +159,17 @@ fn a_maximum_size_prunes_no_more_than_needed() {
     let pruned = stats.pruned_acked;
     assert!(pruned > 0 && pruned < 2000, "{pruned} of 3000 pruned");
     assert!(is_pruned(&store, ids[0]) && !is_pruned(&store, ids[2999]), "the oldest are pruned first");
-    assert_eq!(store.query(&Query { limit: 5000, ..Query::default() }).unwrap().len(), 3000);
+    // A page ends early when its bodies are large.
+    let mut listed = Vec::new();
+    loop {
+        let after = listed.last().copied();
+        let page = store.query(&Query { after, oldest_first: true, limit: 5000, ..Query::default() }).unwrap();
+        if page.is_empty() {
+            break;
+        }
+        listed.extend(page.into_iter().map(|row| row.id));
+    }
+    assert_eq!(listed.len(), 3000);
     assert_sound(&store);
 }
 

@@ -75,8 +75,15 @@ fn advice_for(error: &std::io::Error) -> &'static str {
         std::io::ErrorKind::PermissionDenied => {
             "the journal belongs to one user; run as its owner, or choose another path (--journal or PLSYNC_JOURNAL)"
         }
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-            "calls recorded before are kept; free some space"
+        std::io::ErrorKind::StorageFull => {
+            "calls recorded before are kept; free some space, or limit the journal with `plsync quota` and run `plsync compact`"
+        }
+        std::io::ErrorKind::QuotaExceeded => {
+            "calls recorded before are kept; this user's share of the disk is used up: free some space, or limit the journal \
+             with `plsync quota` and run `plsync compact`"
+        }
+        std::io::ErrorKind::FileTooLarge => {
+            "calls recorded before are kept; the process or the file system allows no larger file: raise the limit (`ulimit -f`)"
         }
         std::io::ErrorKind::WouldBlock => {
             "recording goes on; either the system allows no further thread, or a process with the same process id in another \

@@ -14,7 +14,8 @@ mod store;
 mod watch;
 
 use plsync_journal::{
-    CallEnd, FLAG_CACHED, FLAG_FORGOTTEN, FLAG_INFERRED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED, State,
+    CallEnd, FLAG_CACHED, FLAG_FORGOTTEN, FLAG_INFERRED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED,
+    PAGE_BYTES, State,
 };
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -55,6 +56,7 @@ mod _native {
         module.add("FLAG_PRUNED", FLAG_PRUNED)?;
         module.add("FLAG_FORGOTTEN", FLAG_FORGOTTEN)?;
         module.add("FLAG_RENEWED", FLAG_RENEWED)?;
+        module.add("PAGE_BYTES", PAGE_BYTES)?;
         module.add("END_ERROR", CallEnd::Error as u8)?;
         module.add("END_CANCELLED", CallEnd::Cancelled as u8)?;
         module.add("END_PARTIAL", CallEnd::Partial as u8)?;

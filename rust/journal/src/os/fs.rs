@@ -148,28 +148,6 @@ pub(crate) fn is_on_read_only_fs(_directory: &Path) -> bool {
     false
 }
 
-/// Whether the disk of a directory has no space left for this user.
-#[cfg(unix)]
-pub(crate) fn is_full(directory: &Path) -> bool {
-    rustix::fs::statvfs(directory).is_ok_and(|found| found.f_bavail == 0)
-}
-
-#[cfg(not(unix))]
-pub(crate) fn is_full(_directory: &Path) -> bool {
-    false
-}
-
-/// The bytes that are free for this user on the disk of a directory; `None` where the system does not report them.
-#[cfg(unix)]
-pub(crate) fn free_bytes(directory: &Path) -> Option<u64> {
-    rustix::fs::statvfs(directory).ok().map(|found| found.f_bavail.saturating_mul(found.f_frsize))
-}
-
-#[cfg(not(unix))]
-pub(crate) fn free_bytes(_directory: &Path) -> Option<u64> {
-    None
-}
-
 /// Whether an open file is no longer the file under its name: it was removed, or moved away with its directory.
 pub(crate) fn is_displaced(file: &File, path: &Path) -> bool {
     match (file.metadata(), std::fs::metadata(path)) {

@@ -1,6 +1,7 @@
 //! The journal's interface to the operating system.
 
 pub(crate) mod boot;
+pub(crate) mod disk;
 pub(crate) mod fork;
 pub(crate) mod fs;
 pub(crate) mod gate;

@@ -8,7 +8,7 @@ use super::entries::SalvagedEntries;
 use super::report::SalvageReport;
 use crate::os::fs;
 use crate::os::gate::{self, Access};
-use crate::spool::reader::{Reader, Step};
+use crate::spool::reader::{Damage, Reader, Step};
 use crate::spool::segment::{list, segment_path};
 use crate::spool::skipped::SkippedFile;
 use crate::state::State;
@@ -32,6 +32,9 @@ pub(super) fn ingest(
     let ingested = store.ingest(true)?;
     report.frames = ingested.frames;
     for damage in ingested.damage {
+        if found.is_some_and(|found| was_returned(source, found, &damage)) {
+            continue;
+        }
         report.add_loss(format!(
             "{} bytes of {} at byte {}: {}",
             damage.len, damage.segment, damage.offset, damage.reason
@@ -42,6 +45,16 @@ pub(super) fn ingest(
         mark_in_doubt(store, last, &never_ingested(source, found)?, report)?;
     }
     Ok(())
+}
+
+/// Whether the damage is the hole that an ingest has made on a full disk, for frames that the store had.
+fn was_returned(source: &Path, found: &SalvagedEntries, damage: &Damage) -> bool {
+    let spool = layout::spool(source);
+    let is_of = |(writer, index): &(RecordId, u32)| segment_path(&spool, *writer, *index).ends_with(&damage.segment);
+    let ingested = found.cursors.iter().find_map(|(key, offset)| is_of(key).then_some(*offset));
+    let reader = Reader::open(&spool.join(&damage.segment), 0, Access::ReadAny);
+    ingested.is_some_and(|ingested| damage.end() <= ingested)
+        && reader.is_ok_and(|reader| reader.has_hole(damage.offset))
 }
 
 /// Copies the segments, including damaged ones that were set aside.

@@ -27,6 +27,13 @@ pub struct Damage {
     pub reason: &'static str,
 }
 
+impl Damage {
+    /// Where the bytes end.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset + self.len
+    }
+}
+
 /// A frame without its payload. The reader holds its payload until it reads the next frame.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
@@ -95,6 +102,12 @@ impl Reader {
                 Err(Defect::Damaged(reason)) => return self.resync(reason),
             }
         }
+    }
+
+    /// Whether the page after this offset is a hole of the file: its disk space was returned.
+    pub(crate) fn has_hole(&self, offset: u64) -> bool {
+        let page = offset.next_multiple_of(4096);
+        fs::next_data(&self.file, page) > page
     }
 
     /// Labels and body of the frame that was read last.

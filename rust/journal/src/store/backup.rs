@@ -16,7 +16,7 @@ use super::check::CheckReport;
 use super::db::trees::{Trees, cursor_key, without_seal};
 use super::ingest::IngestReport;
 use crate::os::gate::{self, Access};
-use crate::os::{fork::CloseOnFork, fs};
+use crate::os::{disk, fork::CloseOnFork, fs};
 use crate::spool::reader::{Reader, Step};
 use crate::spool::segment::{list, segment_path};
 use crate::spool::skipped::SkippedFile;
@@ -144,7 +144,7 @@ impl Store {
         let segments = if layout::has_spool(self.path())? { copied_bytes(&spool)? } else { 0 };
         let needed = self.db().sizes()?.1 + segments + OVERHEAD;
         let above = target.ancestors().find(|above| above.is_dir()).unwrap_or(target);
-        match fs::free_bytes(above) {
+        match disk::available(above) {
             Some(free) if free < needed => Err(Error::NoRoom { path: above.to_path_buf(), needed, free }),
             _ => Ok(()),
         }

@@ -10,7 +10,7 @@ use super::records::quota::Quota;
 use super::records::transition::load;
 use super::servers::{self, ServerStats};
 use super::{Store, followups, forget};
-use crate::os::gate;
+use crate::os::{disk, gate};
 use crate::spool::segment::{list, segment_path};
 use crate::spool::skipped::SkippedFile;
 use crate::spool::survey::list_skipped;
@@ -95,6 +95,8 @@ pub struct Stats {
     pub servers: Vec<ServerStats>,
     /// The report of the last run of a sender.
     pub last_run: Option<String>,
+    /// Bytes that this user can still write on the journal's disk; `None` on systems that do not report them.
+    pub disk_free: Option<u64>,
 }
 
 impl Store {
@@ -123,6 +125,7 @@ impl Store {
         stats.skipped = if has_spool { list_skipped(&spool)? } else { Vec::new() };
         stats.exposed = gate::exposure(self.path());
         stats.quota = self.quota()?;
+        stats.disk_free = disk::available(self.path());
         stats.writers = self.writers()?;
         stats.failures += stats.writers.iter().map(|writer| writer.failures).sum::<u64>();
         let newest = stats.writers.iter().rev().find(|writer| !writer.last_failure.is_empty());

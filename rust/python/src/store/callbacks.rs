@@ -72,7 +72,7 @@ impl CallbackQueue {
         let (writer, lease, now) = (writer.map(RecordId), Duration::from_millis(lease_ms), Millis(now_ms));
         let claimed = py.detach(|| self.0.claim_callbacks(sink, writer, limit, lease, now)).or_raise(py)?;
         let claimed = claimed.into_iter().map(|callback| {
-            let row = Py::new(py, Row(callback.row))?;
+            let row = Py::new(py, Row::from(callback.row))?;
             Ok(ClaimedCallback { seq: callback.seq.0, attempts: callback.attempts, row })
         });
         claimed.collect()

@@ -61,7 +61,7 @@ impl Store {
     }
 
     fn get(&self, py: Python<'_>, record_id: [u8; 16]) -> PyResult<Option<Row>> {
-        Ok(py.detach(|| self.0.get(RecordId(record_id))).or_raise(py)?.map(Row))
+        Ok(py.detach(|| self.0.get(RecordId(record_id))).or_raise(py)?.map(Row::from))
     }
 
     #[pyo3(signature = (digits, limit = 2))]

@@ -13,7 +13,7 @@ use crate::errors::OrRaise;
 #[pymethods]
 impl Store {
     #[pyo3(signature = (limit, lease_ms, now_ms, max_bytes = 4 << 20, *, per_lane = None,
-                        bytes_per_lane = None))]
+                        bytes_per_lane = None, fitting = false))]
     #[allow(clippy::too_many_arguments)] // keyword arguments in Python
     fn lease(
         &self,
@@ -24,13 +24,19 @@ impl Store {
         max_bytes: u64,
         per_lane: Option<usize>,
         bytes_per_lane: Option<u64>,
+        fitting: bool,
     ) -> PyResult<Vec<Row>> {
         let limits = LeaseLimits {
             total: Limits { records: limit, bytes: max_bytes },
             per_lane: Limits { records: per_lane.unwrap_or(limit), bytes: bytes_per_lane.unwrap_or(max_bytes) },
+            fitting,
         };
         let lease = Duration::from_millis(lease_ms);
         Ok(rows(py.detach(|| self.journal().lease(limits, lease, Millis(now_ms))).or_raise(py)?))
+    }
+
+    fn has_due(&self, py: Python<'_>, now_ms: u64) -> PyResult<bool> {
+        py.detach(|| self.journal().has_due(Millis(now_ms))).or_raise(py)
     }
 
     fn orphan_leases(&self, py: Python<'_>, old_ms: u64, due_ms: u64) -> PyResult<u64> {
@@ -80,7 +86,7 @@ impl Store {
 
     fn acks(&self, py: Python<'_>, after: u64, limit: usize) -> PyResult<Vec<(u64, Row)>> {
         let acked = py.detach(|| self.journal().acks(after, limit)).or_raise(py)?;
-        Ok(acked.into_iter().map(|acked| (acked.number, Row(acked.row))).collect())
+        Ok(acked.into_iter().map(|acked| (acked.number, acked.row.into())).collect())
     }
 
     fn last_ack(&self, py: Python<'_>) -> PyResult<u64> {

@@ -37,7 +37,9 @@ macro_rules! report {
     };
 }
 
-report!(IngestReport { ran, frames, records, duplicates, forgotten, abandoned, segments_removed } except { damage, skipped } with |py| {
+report!(IngestReport { ran, frames, records, duplicates, forgotten, abandoned, segments_removed } except { pruned, damage, skipped } with |py| {
+    "pruned": pruned.acked,
+    "dropped": pruned.unsent,
     "damage": dicts(py, damage)?,
     "skipped": dicts(py, skipped)?,
 });
@@ -46,7 +48,7 @@ report!(Damage { segment, offset, reason } except { len: _ });
 report!(Stats {
     journal_id, records, open, opaque, callbacks, callbacks_dead, callback_error, followups, followups_stranded, followups_dead,
     followups_sent, followup_error, lmdb_bytes, used_bytes, raw_bytes, stored_bytes, forgotten, forgetting, read_only, waiting_events, failures, last_failure,
-    damaged, damage, exposed, last_run,
+    damaged, damage, exposed, last_run, disk_free,
 } except {
     states, segments, spool_bytes, pruned_acked, pruned_unsent, quota, skipped, writers, oldest_unsent, servers
 } with |py| {
@@ -69,7 +71,7 @@ report!(Quota { max_bytes } except { max_age, policy } with |_py| {
     "max_age_ms": max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
     "policy": policy.name(),
 });
-report!(CompactReport { before, after } except { pruned } with |_py| {
+report!(CompactReport { before, after, in_place } except { pruned } with |_py| {
     "pruned": pruned.acked,
     "dropped": pruned.unsent,
 });

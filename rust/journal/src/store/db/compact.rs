@@ -15,12 +15,15 @@ use super::full_disk;
 use super::memory::MapTrimmer;
 use super::trees::Trees;
 use super::verify::{Fault, clear_unused};
-use crate::os::{fs, gate};
+use crate::os::{disk, fs, gate};
 use crate::store::Store;
+use crate::store::forget::is_unfinished;
 use crate::store::records::quota::PruneCounts;
 use crate::{Error, RecordId, Result, layout};
 
 const UNFINISHED: &str = "lmdb.compact-";
+/// Bytes of the files beside the copy, and of the pages that its verification needs.
+const COPY_OVERHEAD: u64 = 256 << 10;
 const SUPERSEDED: &str = "lmdb.old-";
 
 /// The result of a compaction.
@@ -32,20 +35,38 @@ pub struct CompactReport {
     pub after: u64,
     /// The records that the quota pruned first.
     pub pruned: PruneCounts,
+    /// The disk had no room for the copy, so the free pages were returned inside the file.
+    pub in_place: bool,
 }
 
 impl Store {
-    /// Rewrites the store without its free pages. Needs disk space for the copy. Waits for a running ingest, and keeps others waiting.
+    /// Rewrites the store without its free pages. Without disk space for the copy, returns the free pages inside the file. Waits for a
+    /// running ingest, and keeps others waiting.
     pub fn compact(&self) -> Result<CompactReport> {
         let _lock = self.hold_ingest()?;
         // A removal of content that was interrupted ends here, because the compaction is its last step.
         self.erase_frames()?;
+        // Free pages may hold its content, and a copy leaves them out.
+        if !self.db().read(is_unfinished)? && !self.has_room_for_copy()? {
+            let before = self.db().sizes()?.0;
+            let pruned = self.enforce_quota()?;
+            self.db().age_free_pages()?;
+            self.db().return_free_pages()?;
+            // The copy may fit into the returned space. Elsewhere the copy reports the full disk.
+            if cfg!(target_os = "linux") && !self.has_room_for_copy()? {
+                return Ok(CompactReport { before, after: self.db().sizes()?.0, pruned, in_place: true });
+            }
+            let mut report = self.compact_held()?;
+            report.before = before;
+            report.pruned.add(pruned);
+            return Ok(report);
+        }
         let report = self.compact_held()?;
         self.finish_forgetting()?;
         Ok(report)
     }
 
-    /// Like [`Self::compact`]. The caller holds the ingest lock.
+    /// Like [`Self::compact`], by a copy. The caller holds the ingest lock.
     pub(crate) fn compact_held(&self) -> Result<CompactReport> {
         clear(self.path())?;
         let before = self.db().sizes()?.0;
@@ -62,7 +83,12 @@ impl Store {
             return Err(error);
         }
         clear(self.path())?;
-        Ok(CompactReport { before, after: self.db().sizes()?.0, pruned })
+        Ok(CompactReport { before, after: self.db().sizes()?.0, pruned, in_place: false })
+    }
+
+    fn has_room_for_copy(&self) -> Result<bool> {
+        let used = self.db().sizes()?.1;
+        Ok(disk::available(self.path()).is_none_or(|available| available > used + COPY_OVERHEAD))
     }
 }
 

@@ -13,11 +13,12 @@ use super::compact;
 use super::files::{self, DATA};
 use super::full_disk;
 use super::memory::MapTrimmer;
+use super::reserve::Reserve;
 use super::stamp::Stamp;
 use super::trees::{self, MAX_TREES, Trees};
 use super::upgrade;
 use crate::os::gate::{self, Access};
-use crate::os::{fork, fs as os_fs};
+use crate::os::{disk, fork, fs as os_fs};
 use crate::store::records::dictionary;
 use crate::{Error, RecordId, Result, layout};
 
@@ -53,13 +54,21 @@ pub(crate) struct Db {
     pub(crate) trimmer: MapTrimmer,
 }
 
-struct Opened {
-    env: Env<WithoutTls>,
+pub(super) struct Opened {
+    pub(super) env: Env<WithoutTls>,
     trees: Trees,
-    stamp: Stamp,
+    pub(super) stamp: Stamp,
+    pub(super) reserve: Reserve,
     generation: u64,
     /// See [`layout::lmdb`].
     number: u32,
+}
+
+impl Opened {
+    /// The directory of the store.
+    pub(super) fn path(&self, journal: &Path) -> PathBuf {
+        layout::lmdb(journal, self.number)
+    }
 }
 
 impl Db {
@@ -115,7 +124,11 @@ impl Db {
             }
             let value = work(&mut txn, &opened.trees)?;
             self.trimmer.release_if_due(&txn, &opened.trees);
-            opened.stamp.commit(|| Ok(txn.commit()?))?;
+            opened.stamp.commit(|| {
+                txn.commit()?;
+                opened.reserve.renew(&opened.path(&self.journal), opened.env.real_disk_size()?);
+                Ok(())
+            })?;
             Ok(Some(value))
         })
     }
@@ -188,16 +201,24 @@ impl Db {
         })
     }
 
-    /// Bytes of the data file, and bytes of its pages in use.
+    /// Bytes of disk space of the data file, and bytes of its pages in use.
     pub(crate) fn sizes(&self) -> Result<(u64, u64)> {
         self.with(|opened| {
-            self.guarded(opened, || Ok(Some((opened.env.real_disk_size()?, opened.env.non_free_pages_size()?))))
+            let data = opened.path(&self.journal).join(DATA);
+            let meta = fs::metadata(&data).map_err(Error::io("cannot read", &data))?;
+            let occupied = disk::occupied(&meta, opened.reserve.left(meta.len()));
+            self.guarded(opened, || Ok(Some((occupied, opened.env.non_free_pages_size()?))))
         })
+    }
+
+    /// The journal's directory.
+    pub(super) fn journal(&self) -> &Path {
+        &self.journal
     }
 
     /// Whether this is the newest store of the journal. Compactions remove stores in order, each after its successor is in place. So
     /// two checks suffice, even when a compaction runs in between.
-    fn is_current(&self, opened: &Opened) -> Result<bool> {
+    pub(super) fn is_current(&self, opened: &Opened) -> Result<bool> {
         let is_newest =
             !layout::has_store(&self.journal, opened.number + 1)? && layout::has_store(&self.journal, opened.number)?;
         // A restored backup may be in the place of the journal.
@@ -205,7 +226,7 @@ impl Db {
     }
 
     /// Runs `work` on the newest store. `work` returns `None` when the store was replaced, and runs again.
-    fn with<T>(&self, work: impl FnMut(&Opened) -> Result<Option<T>>) -> Result<T> {
+    pub(super) fn with<T>(&self, work: impl FnMut(&Opened) -> Result<Option<T>>) -> Result<T> {
         self.run(work).map_err(|error| full_disk::named(error, &self.journal))
     }
 
@@ -347,7 +368,7 @@ fn open_opened(path: &Path, number: u32, limits: Limits) -> Result<Opened> {
     let env = open_env_with(path, limits)?;
     env.clear_stale_readers()?;
     let trees = upgrade::open(&env, &stamp)?;
-    Ok(Opened { env, trees, stamp, generation: fork::generation(), number })
+    Ok(Opened { env, trees, stamp, reserve: Reserve::new(), generation: fork::generation(), number })
 }
 
 /// Opens a store in a journal that this user cannot write to: a snapshot, or the journal of another user.
@@ -377,7 +398,7 @@ fn open_read_only(path: &Path, number: u32, limits: Limits) -> Result<Opened> {
         txn.commit()?;
         Ok(trees)
     })?;
-    Ok(Opened { env, trees, stamp, generation: fork::generation(), number })
+    Ok(Opened { env, trees, stamp, reserve: Reserve::new(), generation: fork::generation(), number })
 }
 
 /// Opens the copy of an environment, in a directory that no other process knows yet. The copy is verified before it replaces the store,

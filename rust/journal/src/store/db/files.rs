@@ -4,6 +4,8 @@ use std::fs::{self, File, Metadata};
 use std::io::ErrorKind;
 use std::path::Path;
 
+#[cfg(target_os = "linux")]
+use crate::frame::array;
 use crate::os::fs as os_fs;
 use crate::os::gate::{self, Access};
 use crate::{Error, Result};
@@ -12,6 +14,9 @@ pub(crate) const DATA: &str = "data.mdb";
 /// Nothing opens this file while LMDB has it open in this process: closing another descriptor would release LMDB's locks.
 const LOCK: &str = "lock.mdb";
 pub(super) const STAMP: &str = "stamp";
+/// The first bytes of LMDB's files.
+#[cfg(target_os = "linux")]
+const MAGIC: u32 = 0xbeef_c0de;
 
 /// Bytes of LMDB's table of readers: a header, and a slot for each.
 fn lock_len(readers: u32) -> u64 {
@@ -77,6 +82,46 @@ fn is_filled(_found: &Metadata, _len: u64) -> bool {
 #[cfg(not(target_os = "linux"))]
 fn allocate(_file: &File, _len: u64) -> std::io::Result<()> {
     Ok(())
+}
+
+/// The number of the oldest commit that a reader of an open store reads, in any process; `u64::MAX` without readers. `None` when the
+/// table of readers cannot be read.
+///
+/// The table is read through LMDB's own descriptor.
+#[cfg(target_os = "linux")]
+pub(super) fn oldest_reader(store: &Path) -> Option<u64> {
+    use std::os::fd::BorrowedFd;
+    use std::os::unix::fs::MetadataExt;
+
+    let lock = fs::metadata(store.join(LOCK)).ok()?;
+    let is_lock = |found: Metadata| (found.dev(), found.ino()) == (lock.dev(), lock.ino());
+    let descriptor = fs::read_dir("/proc/self/fd").ok()?.flatten().find_map(|entry| {
+        let number = entry.file_name().to_str()?.parse().ok()?;
+        fs::metadata(entry.path()).is_ok_and(is_lock).then_some(number)
+    })?;
+    // SAFETY: LMDB has the file open until the environment is closed, which the caller's transaction prevents.
+    let file = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    let mut table = vec![0; usize::try_from(lock.len()).ok()?];
+    let mut filled = 0;
+    while filled < table.len() {
+        match rustix::io::pread(file, &mut table[filled..], filled as u64) {
+            Ok(read) if read > 0 => filled += read,
+            _ => return None,
+        }
+    }
+    (u32::from_le_bytes(array(&table, 0)) == MAGIC).then(|| oldest_commit(table.get(128..).unwrap_or_default()))
+}
+
+/// The oldest commit in the slots of readers. A slot has the commit and the process id, which is zero in a free slot.
+#[cfg(target_os = "linux")]
+fn oldest_commit(slots: &[u8]) -> u64 {
+    let slots = slots.chunks_exact(64).filter(|slot| u32::from_le_bytes(array(slot, 8)) != 0);
+    slots.map(|slot| u64::from_le_bytes(array(slot, 0))).min().unwrap_or(u64::MAX)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn oldest_reader(_store: &Path) -> Option<u64> {
+    None
 }
 
 /// Checks the files that LMDB opens by name. LMDB makes a missing file.

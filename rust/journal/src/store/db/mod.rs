@@ -3,9 +3,11 @@
 pub(crate) mod compact;
 pub(crate) mod env;
 pub(crate) mod files;
+mod free_pages;
 mod full_disk;
 mod memory;
 pub(crate) mod pages;
+mod reserve;
 pub(crate) mod stamp;
 pub(crate) mod trees;
 mod upgrade;

@@ -37,6 +37,13 @@ pub(crate) struct PageEntry {
     pub(crate) tree: Option<u64>,
 }
 
+/// The pages that a commit no longer needed.
+#[derive(Clone)]
+pub(crate) struct FreedPages {
+    pub(crate) commit: u64,
+    pub(crate) pages: Vec<u64>,
+}
+
 pub(crate) enum Page {
     Branch(Vec<u64>),
     Leaf(Vec<PageEntry>),
@@ -68,6 +75,36 @@ impl Pages {
         let is_newest = matches!(metas, [Some((even, _)), Some((odd, _))]
             if even.is_multiple_of(2) && !odd.is_multiple_of(2) && even.abs_diff(odd) == 1);
         Some((root, is_newest))
+    }
+
+    /// Bytes of a page.
+    pub(crate) fn size(&self) -> u64 {
+        self.size as u64
+    }
+
+    /// The number of the newest commit, and the list of free pages in it. `None` when a part of it cannot be read.
+    pub(crate) fn freed(&self) -> Option<(u64, Vec<FreedPages>)> {
+        let newest = (0..2).filter_map(|number| Some((self.meta(number)?.0, number))).max()?;
+        let root = u64::from_le_bytes(array(&self.meta_page(newest.1)?, HEADER + 64));
+        let (mut freed, mut unread) = (Vec::new(), vec![root]);
+        while let Some(number) = unread.pop().filter(|number| *number != u64::MAX) {
+            match self.page(number)? {
+                Page::Branch(children) => unread.extend(children),
+                Page::Leaf(entries) => {
+                    for PageEntry { key, value, .. } in entries {
+                        let commit = u64::from_le_bytes(*key.first_chunk()?);
+                        let value = value?;
+                        let mut numbers = value.chunks_exact(8).map(|bytes| u64::from_le_bytes(array(bytes, 0)));
+                        // The first number is the length of the list.
+                        let len = usize::try_from(numbers.next()?).ok()?;
+                        let pages: Vec<_> = numbers.take(len).collect();
+                        freed.push(FreedPages { commit, pages });
+                    }
+                }
+                Page::Other => return None,
+            }
+        }
+        Some((newest.0, freed))
     }
 
     /// The number of the transaction that wrote a meta page, and its root.

@@ -235,6 +235,14 @@ pub(crate) fn without_seal<'a>(key: &[u8], stored: &'a [u8]) -> Option<&'a [u8]>
     (seal(key, value).to_le_bytes() == *kept).then_some(value)
 }
 
+/// The offset up to which a segment was ingested, and whether it is damaged before. `None` also for a damaged cursor: the segment is
+/// then read from its start, and events that are stored already are skipped.
+pub(crate) fn cursor(txn: &RoTxn, trees: &Trees, writer: RecordId, segment: u32) -> Result<Option<(u64, bool)>> {
+    let key = cursor_key(writer, segment);
+    let value = trees.cursors.get(txn, &key)?.and_then(|value| without_seal(&key, value));
+    Ok(value.and_then(|value| Some((u64::from_le_bytes(*value.first_chunk()?), *value.get(8)? != 0))))
+}
+
 /// Puts an entry at the end of its tree without a search. An entry that does not belong there is put where it belongs.
 pub(crate) fn put_last(tree: Tree, txn: &mut RwTxn, key: &[u8], value: &[u8]) -> Result<()> {
     match tree.put_with_flags(txn, PutFlags::APPEND, key, value) {

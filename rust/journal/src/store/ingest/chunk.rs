@@ -13,6 +13,8 @@ use crate::{RecordId, Result};
 /// The frames and bytes of a full chunk: few enough to stay in the cache until they are compressed.
 const FRAMES: usize = 256;
 const BYTES: usize = 512 << 10;
+/// Bytes of the entries of an event in the trees, about: its state, its id, its labels and its place in a work list.
+const ENTRIES: usize = 256;
 
 /// Frames, the offsets up to which segments were read, and the segments that are finished. The labels and bodies of the frames are in
 /// one piece of memory: first uncompressed, then in their stored form.
@@ -98,6 +100,11 @@ impl Chunk {
             event.body = from..self.bytes.len();
         }
         Ok(())
+    }
+
+    /// Bytes that the chunk adds to the store, about: its labels and bodies, once it is compressed, and the entries of its records.
+    pub(super) fn stored_bytes(&self) -> u64 {
+        (self.bytes.len() + self.events.len() * ENTRIES) as u64
     }
 
     pub(super) fn labels(&self, event: &Event) -> &[u8] {

@@ -6,7 +6,6 @@
 use std::path::{Path, PathBuf};
 
 use super::chunk::{Chunk, FinishedSegment, Progress};
-use crate::frame::array;
 use crate::os::gate::Access;
 use crate::spool::reader::{Damage, Frame, Reader, Step};
 use crate::spool::segment::{list, list_writers, segment_path};
@@ -14,7 +13,7 @@ use crate::spool::skipped::SkippedFile;
 use crate::spool::writer_file::{self, WriterStatus};
 use crate::state::FrameKind;
 use crate::store::Store;
-use crate::store::db::trees::{cursor_key, without_seal};
+use crate::store::db::trees::cursor;
 use crate::{RecordId, Result};
 
 pub(super) struct Merge {
@@ -62,15 +61,8 @@ impl Merge {
             let indexes = segments.iter().filter(|(owner, _)| *owner == writer).map(|(_, index)| *index);
             let segments = store.db().read(|txn, trees| {
                 let unread = |index| -> Result<Unread> {
-                    let key = cursor_key(writer, index);
-                    // With a damaged cursor the segment is read from its start: events that are stored already are skipped.
-                    let cursor = trees.cursors.get(txn, &key)?.and_then(|value| without_seal(&key, value));
-                    let cursor = cursor.filter(|value| value.len() >= 9);
-                    Ok(cursor.map_or(Unread { index, offset: 0, damaged: false }, |value| Unread {
-                        index,
-                        offset: u64::from_le_bytes(array(value, 0)),
-                        damaged: value[8] != 0,
-                    }))
+                    let (offset, damaged) = cursor(txn, trees, writer, index)?.unwrap_or_default();
+                    Ok(Unread { index, offset, damaged })
                 };
                 indexes.clone().map(unread).collect::<Result<Vec<_>>>()
             })?;

@@ -9,6 +9,7 @@ pub(crate) mod cursors;
 mod index;
 mod merge;
 mod pipeline;
+mod room;
 mod sweep;
 
 use std::fs::TryLockError;
@@ -22,9 +23,11 @@ use crate::spool::reader::{Damage, Reader, Step};
 use crate::spool::segment::{list, segment_path};
 use crate::spool::skipped::{SkippedFile, remove};
 use crate::store::Store;
+use crate::store::records::quota::PruneCounts;
 use crate::{Error, Result, WriterInfo, layout};
 use chunk::FinishedSegment;
 use merge::Merge;
+use room::Room;
 
 /// The result of an ingest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,12 +44,22 @@ pub struct IngestReport {
     pub forgotten: u64,
     /// Calls that were closed because their process is gone.
     pub abandoned: u64,
+    /// The records that the quota pruned.
+    pub pruned: PruneCounts,
     /// Segments read to their end and removed.
     pub segments_removed: u64,
     /// Bytes that were not a frame.
     pub damage: Vec<Damage>,
     /// Files of the spool that could not be used. The events of all other files are stored.
     pub skipped: Vec<SkippedFile>,
+}
+
+impl IngestReport {
+    /// Adds the number of removed segments, and the segments that could not be removed.
+    fn add_removed(&mut self, (count, skipped): (u64, Vec<SkippedFile>)) {
+        self.segments_removed += count;
+        self.skipped.extend(skipped);
+    }
 }
 
 impl Store {
@@ -90,36 +103,46 @@ impl Store {
         // A dead reader's slot keeps every page freed since from reuse.
         self.db().clear_stale_readers()?;
         let mut merge = Merge::open(self, spool)?;
-        std::thread::scope(|scope| {
+        let stored = std::thread::scope(|scope| {
             let mut removals = Vec::new();
             let stored = pipeline::run(&mut merge, |group| {
-                self.apply(group, report)?;
-                let finished: Vec<_> = group.iter_mut().flat_map(|chunk| std::mem::take(&mut chunk.finished)).collect();
-                if !finished.is_empty() {
+                self.store_group(group, report, |finished, room, report| {
+                    if finished.is_empty() {
+                        return Ok(());
+                    }
+                    if room == Room::Short {
+                        report.add_removed(remove_segments(finished)?);
+                        return Ok(());
+                    }
                     let _guard = fork::enter()?;
                     // Some file systems take milliseconds to free the blocks of a segment, and the next commit should not wait.
                     // Without a thread, the next ingest removes the segments.
                     if let Ok(removal) = Builder::new().spawn_scoped(scope, || remove_segments(finished)) {
                         removals.push(removal);
                     }
-                }
-                Ok(())
+                    Ok(())
+                })
             });
             for removal in removals {
                 let removed =
                     removal.join().map_err(|_| Error::Internal("the thread that removes segments panicked"))?;
-                let (removed, skipped) = removed?;
-                report.segments_removed += removed;
-                report.skipped.extend(skipped);
+                report.add_removed(removed?);
             }
             stored
-        })?;
+        });
+        if stored.as_ref().is_err_and(Error::is_full_disk) {
+            // Content beyond the quota goes also when no new content fits.
+            report.pruned.add(self.enforce_quota()?);
+            self.db().return_free_pages_if_short()?;
+        }
+        stored?;
         report.skipped.append(&mut merge.skipped);
         if report.forgotten > 0 {
             self.erase_frames()?;
         }
         self.sweep(spool, &merge, report)?;
-        self.enforce_quota()?;
+        report.pruned.add(self.enforce_quota()?);
+        self.db().return_free_pages_if_short()?;
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::state::{FLAG_RENEWED, ParkedState, State};
 use crate::store::callbacks::{CallbackEntry, EntryKey};
 use crate::store::db::trees::{PART_END, PART_START, Trees, record_key, seq_key, with_seal};
 use crate::store::records::body;
-use crate::store::records::read::read_row;
+use crate::store::records::read::{PAGE_BYTES, read_row};
 use crate::store::records::row::{Ack, Row};
 use crate::store::records::transition::{Change, load};
 use crate::store::{Store, followups, servers};
@@ -33,20 +33,26 @@ pub struct LeaseLimits {
     pub total: Limits,
     /// Of each ordered lane. The rest of the lane waits until these records are settled.
     pub per_lane: Limits,
+    /// Whether the first record must fit as well. Otherwise a record of any size may be leased.
+    pub fitting: bool,
 }
 
 impl From<Limits> for LeaseLimits {
     fn from(total: Limits) -> Self {
-        Self { total, per_lane: total }
+        Self { total, per_lane: total, fitting: false }
     }
 }
 
 impl Store {
     /// pending -> leased, for closed records that are due, within the limits. The lease ends `lease` from `now`.
     pub fn lease(&self, limits: impl Into<LeaseLimits>, lease: Duration, now: Millis) -> Result<Vec<Row>> {
-        let LeaseLimits { total, per_lane } = limits.into();
+        let LeaseLimits { total, per_lane, fitting } = limits.into();
         // A commit costs a disk sync even when it changes nothing, and an idle sender calls this every few seconds.
-        if self.db().read(|txn, trees| due_records(txn, trees, now, 1, 1))?.is_empty() {
+        let is_due = self.db().read(|txn, trees| match due_records(txn, trees, now, 1, 1)?.first() {
+            Some(first) => Ok(!fitting || size(txn, trees, *first)? <= total.bytes),
+            None => Ok(false),
+        })?;
+        if !is_due {
             return Ok(Vec::new());
         }
         self.db().write(|txn, trees| {
@@ -61,7 +67,7 @@ impl Store {
                     continue;
                 }
                 bytes += size;
-                if bytes > total.bytes && !leased.is_empty() {
+                if bytes > total.bytes && (fitting || !leased.is_empty()) {
                     break;
                 }
                 let row = change.update(seq, |row| {
@@ -74,6 +80,11 @@ impl Store {
             change.finish()?;
             leased.into_iter().map(|(seq, row)| read_row(txn, trees, seq, row)).collect()
         })
+    }
+
+    /// Whether a record may be leased now.
+    pub fn has_due(&self, now: Millis) -> Result<bool> {
+        self.db().read(|txn, trees| Ok(!due_records(txn, trees, now, 1, 1)?.is_empty()))
     }
 
     /// leased -> in doubt, for all leases: their sender is gone, and its requests may have arrived. The records are due to be looked
@@ -97,15 +108,17 @@ impl Store {
         })
     }
 
-    /// Up to `limit` records in doubt that are due to be looked up at the bound server.
+    /// Up to `limit` records in doubt that are due to be looked up at the bound server; fewer with [`PAGE_BYTES`] of bodies.
     pub fn in_doubt(&self, limit: usize, now: Millis) -> Result<Vec<Row>> {
         self.db().read(|txn, trees| {
-            let mut rows = Vec::new();
+            let (mut rows, mut bytes) = (Vec::new(), 0);
             for seq in in_doubt_here(txn, trees)? {
                 let state = load(txn, trees, seq)?;
                 if state.not_before <= now {
-                    rows.push(read_row(txn, trees, seq, state)?);
-                    if rows.len() == limit {
+                    let row = read_row(txn, trees, seq, state)?;
+                    bytes += row.size();
+                    rows.push(row);
+                    if rows.len() == limit || bytes >= PAGE_BYTES {
                         break;
                     }
                 }

@@ -16,7 +16,7 @@ use crate::store::Store;
 use crate::store::db::trees::{Trees, label_key, label_prefix, seq_key, tail_seq};
 use crate::store::outbox::request_index;
 use crate::store::records::counts::Counts;
-use crate::store::records::read::read_row;
+use crate::store::records::read::{PAGE_BYTES, read_row};
 use crate::store::records::row::{Row, StateRow};
 use crate::store::records::transition::load;
 use crate::{Error, RecordId, RequestId, Result, Seq};
@@ -29,16 +29,19 @@ pub use text::TextSearch;
 const ENTRIES_IN_TIME_OF_A_ROW: usize = 10;
 
 impl Store {
-    /// A page of records.
+    /// A page of records. A page with fewer records than the limit is the last, unless it has [`PAGE_BYTES`] of bodies.
     pub fn query(&self, query: &Query) -> Result<Vec<Row>> {
         let limit = if query.limit == 0 { 100 } else { query.limit };
         let mut search = Search::new(query);
         self.db().read(|txn, trees| {
-            let mut page = Vec::new();
+            let (mut page, mut bytes) = (Vec::new(), 0);
             visit(txn, trees, query, &mut |seq| {
                 self.db().trimmer.release_if_due(txn, trees);
-                page.extend(matching(txn, trees, query, &mut search, seq)?);
-                Ok(page.len() < limit)
+                if let Some(row) = matching(txn, trees, query, &mut search, seq)? {
+                    bytes += row.size();
+                    page.push(row);
+                }
+                Ok(page.len() < limit && bytes < PAGE_BYTES)
             })?;
             Ok(page)
         })
@@ -153,18 +156,23 @@ impl Store {
         })
     }
 
-    /// Up to `limit` records after this sequence number, in the order of ingestion.
+    /// Up to `limit` records after this sequence number, in the order of ingestion; fewer with [`PAGE_BYTES`] of bodies.
     pub fn follow(&self, seq: Seq, limit: usize) -> Result<Vec<Row>> {
         self.db().read(|txn, trees| {
             let from = seq_key(seq);
             let range = (Bound::Excluded(&from[..]), Bound::Unbounded);
-            let rows = trees.state.range(txn, &range)?.take(limit);
-            rows.map(|entry| {
+            let (mut rows, mut bytes) = (Vec::new(), 0);
+            for entry in trees.state.range(txn, &range)?.take(limit) {
                 let (key, value) = entry?;
                 let seq = tail_seq(key)?;
-                read_row(txn, trees, seq, StateRow::decode(seq, value)?)
-            })
-            .collect()
+                let row = read_row(txn, trees, seq, StateRow::decode(seq, value)?)?;
+                bytes += row.size();
+                rows.push(row);
+                if bytes >= PAGE_BYTES {
+                    break;
+                }
+            }
+            Ok(rows)
         })
     }
 

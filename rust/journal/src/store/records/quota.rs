@@ -70,6 +70,13 @@ pub struct PruneCounts {
     pub unsent: u64,
 }
 
+impl PruneCounts {
+    pub(crate) fn add(&mut self, more: Self) {
+        self.acked += more.acked;
+        self.unsent += more.unsent;
+    }
+}
+
 impl Quota {
     fn encode(&self) -> Vec<u8> {
         let mut bytes = self.max_bytes.unwrap_or(u64::MAX).to_le_bytes().to_vec();
@@ -123,18 +130,39 @@ impl Store {
         let mut total = PruneCounts::default();
         if let Some(age) = quota.max_age {
             let before = Millis::now() - age;
-            while self.prune(quota.policy, Share { records: BATCH, bytes: u64::MAX, before }, &mut total)? {}
+            let share = Share { records: BATCH, bytes: u64::MAX, before };
+            while self.prune_in_room(quota.policy, share, &mut total)? {}
         }
-        if let Some(max) = quota.max_bytes {
-            loop {
-                let over = self.db().sizes()?.1.saturating_sub(max);
-                let share = Share { records: BATCH, bytes: over, before: Millis::MAX };
-                if over == 0 || !self.prune(quota.policy, share, &mut total)? {
-                    break;
-                }
+        self.prune_to_size(&quota, 0, &mut total)?;
+        Ok(total)
+    }
+
+    /// Prunes records, so that `bytes` more are within the quota. The caller holds the ingest lock.
+    pub(crate) fn prune_for(&self, bytes: u64) -> Result<PruneCounts> {
+        let mut total = PruneCounts::default();
+        self.prune_to_size(&self.quota()?, bytes, &mut total)?;
+        Ok(total)
+    }
+
+    fn prune_to_size(&self, quota: &Quota, more: u64, total: &mut PruneCounts) -> Result<()> {
+        let Some(max) = quota.max_bytes else { return Ok(()) };
+        loop {
+            let over = self.db().sizes()?.1.saturating_add(more).saturating_sub(max);
+            let share = Share { records: BATCH, bytes: over, before: Millis::MAX };
+            if over == 0 || !self.prune_in_room(quota.policy, share, total)? {
+                return Ok(());
             }
         }
-        Ok(total)
+    }
+
+    /// Prunes in one transaction. On a full disk the transaction gets smaller until it fits into the free pages.
+    fn prune_in_room(&self, policy: QuotaPolicy, mut share: Share, total: &mut PruneCounts) -> Result<bool> {
+        loop {
+            match self.prune(policy, share, total) {
+                Err(error) if error.is_full_disk() && share.records > 1 => share.records = (share.records / 8).max(1),
+                pruned => return pruned,
+            }
+        }
     }
 
     /// Prunes in one transaction. Returns whether it found something to prune.
@@ -159,8 +187,7 @@ impl Store {
             }
             Ok((PruneCounts { acked, unsent }, 0))
         })?;
-        total.acked += pruned.acked;
-        total.unsent += pruned.unsent;
+        total.add(pruned);
         Ok(pruned != PruneCounts::default() || requests > 0)
     }
 }

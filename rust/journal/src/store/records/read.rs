@@ -11,6 +11,9 @@ use crate::store::db::trees::{PART_END, PART_START, Trees, record_key, seq_key, 
 use crate::store::servers::{self, elsewhere};
 use crate::{Result, Seq};
 
+/// Bytes of bodies with which a page of records is full, and ends early: a record may have 128 MB.
+pub const PAGE_BYTES: usize = 8 << 20;
+
 /// Reads the record with this state row.
 pub(crate) fn read_row(txn: &RoTxn, trees: &Trees, seq: Seq, state: StateRow) -> Result<Row> {
     let mut damage = None;

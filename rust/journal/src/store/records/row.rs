@@ -46,6 +46,13 @@ pub struct Row {
     pub changed_at: Millis,
 }
 
+impl Row {
+    /// Bytes of its bodies.
+    pub fn size(&self) -> usize {
+        [&self.start, &self.end].into_iter().flatten().map(Vec::len).sum()
+    }
+}
+
 /// The response of `PromptLayer` to a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ack {

@@ -4,6 +4,8 @@ use super::fault::Fault;
 use super::layout::{HEADER, META, u16_at, u32_at, u64_at};
 use super::source::{Source, read_whole};
 
+const UNREADABLE: &str = "it cannot be read";
+
 /// The root of an empty tree.
 pub(super) const NO_PAGE: u64 = u64::MAX;
 
@@ -41,7 +43,18 @@ pub(super) struct TreeInfo {
 impl Meta {
     /// The newest commit, and the page size.
     pub(super) fn newest(file: &dyn Source) -> Result<(Self, usize), Fault> {
-        let size = SIZES.into_iter().find(|size| Self::read(file, *size, 1).is_ok()).unwrap_or(SIZES[0]);
+        let mut size = SIZES[0];
+        for tried in SIZES {
+            match Self::read(file, tried, 1) {
+                Ok(_) => {
+                    size = tried;
+                    break;
+                }
+                // The size stays unknown, and a wrong one may fit other bytes.
+                Err(fault) if fault.reason == UNREADABLE && (tried + READ) as u64 <= file.len() => return Err(fault),
+                Err(_) => {}
+            }
+        }
         let [even, odd] = [Self::read(file, size, 0)?, Self::read(file, size, 1)?];
         // A new file has two meta pages of transaction 0.
         let is_odd = !odd.txn.is_multiple_of(2) || (odd.txn, even.txn) == (0, 0);
@@ -58,7 +71,7 @@ impl Meta {
         let fault = |reason| Fault { page, reason };
         let mut bytes = [0; READ];
         if !read_whole(file, &mut bytes, page * size as u64) {
-            return Err(fault("it cannot be read"));
+            return Err(fault(UNREADABLE));
         }
         let fields = &bytes[HEADER..];
         if u16_at(&bytes, 10) != META || u32_at(fields, 0) != MAGIC || u32_at(fields, 4) != VERSION {

@@ -1,0 +1,190 @@
+"""A journal that filled its disk: it recovers once a quota allows it, and each message names the disk."""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from langchain_core.language_models import FakeListLLM
+from langchain_core.runnables import RunnableConfig
+
+from plsync import PromptLayerCallbackHandler
+from plsync.errors import JournalError, PlsyncWarning
+from plsync.journal import Journal, Quota
+from plsync.journal.disk import DiskSpace
+from plsync.testing import PromptLayerServer
+from tests.support.calls import AT, states
+from tests.support.commands import json_lines, printed, run
+from tests.support.full_disk import fill, small_disk, small_ext4
+from tests.support.spooling import SpoolWriter
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mounts small file systems")
+
+DISKS = {"tmpfs": lambda at: small_disk(at, "25m"), "ext4": small_ext4}
+
+
+@pytest.fixture(params=DISKS)
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    with DISKS[request.param](tmp_path / "disk") as disk:
+        yield disk
+
+
+class Recorder:
+    """A program that records calls whose content does not compress well. The number of the call comes first."""
+
+    def __init__(self, path: Path) -> None:
+        self._config: RunnableConfig = {"callbacks": [PromptLayerCallbackHandler(journal=path)]}
+        self._random = random.Random(1)  # noqa: S311
+        self.number = 0
+
+    def record(self, number: int, size: int = 40_000) -> None:
+        for _ in range(number):
+            content = self._random.randbytes(size // 2).hex()
+            FakeListLLM(responses=["Paris"]).invoke(f"{self.number} {content}", config=self._config)
+            self.number += 1
+
+
+def numbers(journal: Journal) -> list[int]:
+    """The numbers of the recorded calls that have their content, in the order of the journal."""
+    inputs = (record.input for record in journal.records(oldest_first=True))
+    return [int(found[0].split()[0]) for found in inputs if found]
+
+
+def fill_with_calls(path: Path) -> Recorder:
+    """Record and ingest calls until the store takes no more. Some calls stay in the spool."""
+    recorder = Recorder(path)
+    with Journal.open(path, create=True) as journal:
+        try:
+            for _ in range(100):
+                recorder.record(25)
+                journal.ingest(wait=True)
+        except JournalError as error:
+            assert "No space left on device" in str(error) and "plsync quota" in str(error)
+        else:
+            raise AssertionError("the disk is too large")
+    fill(path.parent)
+    return recorder
+
+
+def test_a_quota_frees_a_full_disk_without_any_help(disk: Path) -> None:
+    path = disk / "journal"
+    recorder = fill_with_calls(path)
+    before = DiskSpace.of(disk)
+    assert before is not None and before.free == 0
+    with Journal.open(path) as journal:
+        journal.set_quota(Quota(max_bytes=2 << 20, policy="drop-oldest"))
+        journal.ingest(wait=True)
+        stats = journal.stats()
+        assert stats.records == recorder.number and not stats.over_quota
+        recorder.record(5)
+        journal.ingest(wait=True)
+        kept = numbers(journal)
+        assert len(kept) >= 5 and kept == sorted(kept)
+        assert journal.check().problems == []
+    after = DiskSpace.of(disk)
+    assert after is not None and after.free > 1 << 20
+
+
+def test_compact_prunes_before_it_ingests(disk: Path) -> None:
+    path = disk / "journal"
+    recorder = fill_with_calls(path)
+    with Journal.open(path) as journal:
+        journal.set_quota(Quota(max_bytes=3 << 20, policy="drop-oldest"))
+    [report] = json_lines(path, "compact")
+    assert report["dropped"] > 0
+    with Journal.open(path) as journal:
+        assert journal.stats().records == recorder.number
+        assert journal.check().problems == []
+
+
+def test_compact_without_room_for_a_copy_returns_the_space_inside_the_file(disk: Path) -> None:
+    path = disk / "journal"
+    noise, ids = random.Random(1), []  # noqa: S311
+    with Journal.open(path, create=True) as journal:
+        for _ in range(10):
+            writer = SpoolWriter(path)
+            ids += [writer.call(noise.randbytes(30_000).hex(), "answer", at=AT + len(ids) + n) for n in range(25)]
+            writer.close()
+            journal.ingest(wait=True)
+        fill(disk)
+        journal.set_quota(Quota(max_bytes=6 << 20, policy="drop-oldest"))
+        report = journal.compact()
+        assert report.in_place and report.after < report.before - (1 << 20)
+        free = DiskSpace.of(disk)
+        assert free is not None and free.free > 1 << 19
+        assert journal.check().problems == []
+        kept = [record.id for record in journal.records(oldest_first=True) if not record.pruned]
+        assert 0 < len(kept) < len(ids) and kept == ids[-len(kept) :]
+    with Journal.open(path, verify=True) as journal:
+        assert [record.id for record in journal.records(oldest_first=True)] == ids
+
+
+def test_a_run_sends_the_stored_records_and_then_the_rest(disk: Path, server: PromptLayerServer) -> None:
+    path = disk / "journal"
+    recorder = fill_with_calls(path)
+    # Nothing can be removed before it is delivered.
+    with Journal.open(path) as journal:
+        journal.set_quota(Quota(max_bytes=4 << 20))
+    environment = {
+        "PROMPTLAYER_API_KEY": server.api_key,
+        "PROMPTLAYER_BASE_URL": server.url,
+        "PYTHONWARNINGS": "default",
+    }
+    done = run(path, "run", "--once", **environment)
+    assert done.returncode == 0, done.stderr
+    assert set(states(path).values()) == {"acked"}
+    assert len(states(path)) == recorder.number
+
+
+def test_without_a_quota_the_message_names_the_next_step(tmp_path: Path) -> None:
+    with small_disk(tmp_path, "8m") as disk:
+        path = disk / "journal"
+        fill_with_calls(path)
+        done = run(path, "compact")
+        assert done.returncode == 1
+        assert "No space left on device" in done.stderr and "plsync quota" in done.stderr
+        with Journal.open(path) as journal, warnings.catch_warnings():
+            warnings.simplefilter("ignore", PlsyncWarning)
+            stored = numbers(journal)
+        assert stored == list(range(len(stored)))
+
+
+def test_a_limit_of_the_file_size_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    recorder = Recorder(path)
+    with Journal.open(path, create=True) as journal:
+        recorder.record(25)
+        journal.ingest(wait=True)
+    recorder.record(100)
+    command = [sys.executable, "-c", "from plsync.journal import Journal\nJournal.open(PATH).ingest(wait=True)"]
+    command[-1] = command[-1].replace("PATH", repr(str(path)))
+    limited = subprocess.run(
+        command,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert limited.returncode == 1
+    assert "File too large" in limited.stderr and "ulimit -f" in limited.stderr
+    with Journal.open(path) as journal:
+        assert journal.ingest(wait=True).records > 0
+        assert numbers(journal) == list(range(recorder.number))
+        assert journal.check().problems == []
+
+
+def test_status_warns_before_the_disk_is_full(tmp_path: Path) -> None:
+    with small_disk(tmp_path, "8m") as disk:
+        path = disk / "journal"
+        Recorder(path).record(1)
+        text = " ".join(printed(path, "status").split())
+        assert "nearly full" in text and "free" in text
+        free = json.loads(run(path, "status", "--json").stdout)["disk_free"]
+        assert 0 < free < 8 << 20

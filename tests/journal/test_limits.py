@@ -1,0 +1,87 @@
+"""Programs whose disk fills up, whose rights go and come back, and whose memory is limited: nothing promised is lost.
+
+``make crash`` runs many rounds.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from plsync.journal import Journal
+from tests.support import limited_program
+from tests.support.commands import PLSYNC, environment
+from tests.support.full_disk import small_disk
+from tests.support.root import ROOT
+from tests.support.spooling import SpoolWriter
+from tests.support.users import STRANGER
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limits are Linux's")
+
+ROUNDS = int(os.environ.get("PLSYNC_LIMITS", "1"))
+SEEDS = [random.randrange(1 << 30) for _ in range(ROUNDS)] if ROUNDS > 1 else [1]  # noqa: S311
+
+
+def work(path: Path, seed: int, kind: str, *user: str, steps: int = 40) -> set[str]:
+    """Run the program, and return the ids that it was promised."""
+    command = [sys.executable, limited_program.__file__, str(path), str(seed), str(steps), kind, *user]
+    variables = os.environ | {"PYTHONPATH": f"{ROOT}", "HOME": str(path.parent), "XDG_STATE_HOME": str(path.parent)}
+    done = subprocess.run(command, capture_output=True, text=True, env=variables, timeout=300, check=False)
+    assert done.returncode == 0, f"seed {seed}: {done.returncode}\n{done.stderr[-3000:]}"
+    return set(done.stdout.split())
+
+
+def assert_whole(path: Path, promised: set[str]) -> None:
+    with Journal.open(path) as journal:
+        journal.ingest(wait=True)
+        assert journal.check().problems == []
+        lost = promised - {record.id for record in journal.records()}
+        assert not lost
+        assert all(len(journal.get(UUID(id)).id) for id in promised)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_disk_that_fills_at_any_step_ends_no_program_and_loses_nothing(tmp_path: Path, seed: int) -> None:
+    with small_disk(tmp_path / "disk", "16m") as disk:
+        promised = work(disk / "journal", seed, "disk")
+        assert_whole(disk / "journal", promised)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_rights_that_go_and_come_back_lose_nothing(tmp_path: Path, seed: int) -> None:
+    with small_disk(tmp_path / "disk", "64m") as disk:
+        home = disk / "home"
+        home.mkdir()
+        os.chown(home, STRANGER, STRANGER)
+        for directory in [tmp_path, *tmp_path.parents][:-1]:
+            if directory.stat().st_uid == os.geteuid() and directory != Path("/tmp"):
+                directory.chmod(directory.stat().st_mode | 0o011)
+        promised = work(home / "journal", seed, "rights", str(STRANGER))
+        assert_whole(home / "journal", promised)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_command_with_little_memory_leaves_the_journal_whole(tmp_path: Path, seed: int) -> None:
+    path, choose = tmp_path / "journal", random.Random(seed)  # noqa: S311
+    writer = SpoolWriter(path)
+    ids = {writer.call("A" * choose.choice([100, 3 << 20]), "answer", at=1_790_000_000_000 + n) for n in range(8)}
+    writer.close()
+    for command in (["status"], ["list"], ["check"], ["compact"], ["list", "--text", "answer"]):
+        limit = choose.randrange(80, 300) << 20
+        subprocess.run(
+            [PLSYNC, *command],
+            env=environment(path),
+            preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+    assert_whole(path, ids)
