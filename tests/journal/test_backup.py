@@ -83,7 +83,7 @@ def test_without_room_nothing_is_left(path: Path, tmp_path: Path) -> None:
         assert list(disk.iterdir()) == []
 
 
-def test_events_that_a_full_disk_keeps_in_the_spool_are_in_the_copy(tmp_path: Path) -> None:
+def test_a_journal_on_a_full_disk_is_copied_with_its_newest_events(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     with small_disk(disk):
@@ -94,8 +94,8 @@ def test_events_that_a_full_disk_keeps_in_the_spool_are_in_the_copy(tmp_path: Pa
             journal.ingest(wait=True)
             fill(disk)
             model.invoke("x" * 4000)
-            report = journal.backup(tmp_path / "copy")
-        assert (report.ok, report.segments) == (True, 1)
+            # A nearly full disk may still have room for an ingest. Else the event is copied with its segment.
+            assert journal.backup(tmp_path / "copy").ok
     with Journal.open(tmp_path / "copy") as copy:
         assert sorted(record.input[0][:6] for record in copy.records()) == ["before", "xxxxxx"]
 
