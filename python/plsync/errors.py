@@ -169,6 +169,9 @@ class AuthenticationError(SyncError):
 class WrongWorkspace(SyncError):
     """The journal's records went to another PromptLayer server or workspace. Nothing was sent."""
 
+    by_key: bool = False
+    """Whether the server is the same, and the API key is another."""
+
 
 class Rejected(SyncError):
     """PromptLayer refused a request. The record is kept."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -32,10 +33,10 @@ def known(number: int, url: str, acked: int, **more: Any) -> Server:
     return Server(id=number, url=url, acked=acked, **values | more)
 
 
-def ended(outcome: str, reason: str = "", *, minutes: int | None = 2) -> LastRun:
+def ended(outcome: str, reason: str = "", *, minutes: int | None = 2, remedy: str = "") -> LastRun:
     now = datetime.now(timezone.utc)
     at = None if minutes is None else now - timedelta(minutes=minutes)
-    return LastRun(ONE, 7, now - timedelta(minutes=5), at, outcome, reason)
+    return LastRun(ONE, 7, now - timedelta(minutes=5), at, outcome, reason, remedy)
 
 
 @pytest.fixture
@@ -81,6 +82,17 @@ def test_several_servers_are_listed(stats: Any) -> None:
             "Next: set PROMPTLAYER_API_KEY to a valid key, then `plsync run`.",
         ),
         (ended("offline", "no route"), f"2 min ago, to {ONE}: no route", "Next: `plsync run` sends"),
+        (
+            ended("unauthorized", "401", remedy="write a valid key to /run/secrets/key"),
+            f"2 min ago, to {ONE}: the server refused the API key (401)",
+            "Next: write a valid key to /run/secrets/key, then `plsync run`.",
+        ),
+        (
+            ended("AuthenticationError", "no key"),
+            f"2 min ago, to {ONE}: no key",
+            "Next: see the reason of the last run",
+        ),
+        (ended("throttled", "429"), f"2 min ago, to {ONE}: 429", "Next: `plsync run` sends"),
         (ended("misdirected", "404"), f"2 min ago, to {ONE}: 404", "Next: check PROMPTLAYER_BASE_URL"),
         (ended("WrongWorkspace", "use `x`"), f"2 min ago, to {ONE}: use `x`", "Next: see the reason of the last run"),
         (
@@ -92,9 +104,14 @@ def test_several_servers_are_listed(stats: Any) -> None:
     ],
 )
 def test_the_last_run_and_the_next_step(stats: Any, run: LastRun | None, shown: str | None, advice: str) -> None:
+    if run is not None:
+        # Minutes may pass after the collection of the tests.
+        passed = datetime.now(timezone.utc) - run.began_at - timedelta(minutes=5)
+        at = run.ended_at and run.ended_at + passed
+        run = replace(run, began_at=run.began_at + passed, ended_at=at)
     found = stats(last_run=run, servers=[known(1, ONE, 30, bound=True)])
     assert last_run(found, None) == shown
-    assert next_step(found, None).startswith(advice)
+    assert (next_step(found, None) or "").startswith(advice)
 
 
 def test_a_running_sender_replaces_the_last_run(stats: Any) -> None:
@@ -109,6 +126,18 @@ def test_records_in_doubt_elsewhere_have_a_way_out(stats: Any) -> None:
     found = stats(servers=[known(1, ONE, 3, in_doubt=2), known(2, TWO, 27, bound=True)])
     (line,) = elsewhere_lines(found)
     assert line.startswith(f"2 unclear records went to {ONE}. `plsync retry --sent-to {ONE}` sends them to {TWO}")
+    assert "together with the 3 records that it has" in line
+    nothing_else = stats(states=dict.fromkeys(found.states, 0) | {"in_doubt": 2}, servers=found.servers)
+    assert next_step(nothing_else, None) is None
+
+
+def test_servers_of_one_url_are_named_by_their_keys(stats: Any) -> None:
+    found = stats(servers=[known(1, ONE, 0, in_doubt=2), known(2, ONE, 27, bound=True)])
+    (line,) = elsewhere_lines(found)
+    assert line.startswith(
+        f"2 unclear records went to {ONE}, key 00000001. `plsync retry --sent-to 00000001` sends them to {ONE}, "
+        "key 00000002; "
+    )
 
 
 def test_calls_that_went_to_a_stand_in_have_a_way_to_promptlayer(stats: Any) -> None:

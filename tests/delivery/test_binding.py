@@ -140,6 +140,55 @@ def test_a_key_of_another_workspace_of_the_same_server_is_refused(path: Path) ->
     assert sorted(states(path).values()) == ["acked", "acked", "in_doubt"]
 
 
+def test_a_retry_distinguishes_the_workspaces_of_one_url_by_their_keys(path: Path) -> None:
+    with PromptLayerServer() as server:
+        (first,) = write_calls(path, 1)
+        deliver(path, server)
+        in_doubt(path, server, stored=True)
+        port = int(server.url.rpartition(":")[2])
+    with PromptLayerServer(port=port, api_key="pl_other") as other:
+        (second,) = write_calls(path, 1)
+        deliver(path, other, rebind=True)
+        with Journal.open(path) as journal:
+            old, new = (known.key for known in journal.stats().servers)
+        refused = run(path, "retry", "--sent-to", other.url)
+        assert refused.returncode == 2
+        assert f"2 API keys sent there: choose one of {old}, {new} (the present one)" in refused.stderr
+        assert states(path)[first] == "acked"
+        assert "2 records to retry" in printed(path, "retry", "--sent-to", old)
+        deliver(path, other)
+        other.assert_exactly_once(states(path))
+    assert second in states(path)
+
+
+def test_a_new_key_is_accepted_although_the_newest_record_was_deleted(path: Path, server: PromptLayerServer) -> None:
+    for _ in range(2):
+        write_calls(path, 1)
+        deliver(path, server)
+    server.api_key = "pl_replaced"
+    server.fail(404, path="/api/public/v2/traces")
+    write_calls(path, 1)
+    assert deliver(path, server).acked == 1
+
+
+def test_a_request_id_of_a_stand_in_reaches_no_other_server(
+    path: Path, other: PromptLayerServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, PromptLayerServer() as stand_in:
+        patch.setattr(Connection, "server_version", "plsync-stand-in")
+        write_calls(path, 1)
+        deliver(path, stand_in)
+        with Journal.open(path) as journal:
+            journal.track.score(4711, 80)
+    printed(path, "retry", "--sent-to", "stand-in")
+    with Journal.open(path) as journal, sender(journal, other) as opened:
+        assert opened.run_pass().acked == 1
+        FollowUpSender(journal, opened._client, POLICY).send_due()
+        reasons = [followup.last_error for followup in journal.followups.dead()]
+    assert reasons == [f"it was queued for {stand_in.url}"]
+    assert not [request for request in other.requests if "score" in request.path]
+
+
 def test_a_wrong_key_binds_nothing(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 1)
     assert isinstance(deliver(path, server, "pl_mistyped").halt, Unauthorized)
@@ -194,7 +243,7 @@ def test_calls_that_went_to_a_stand_in_are_sent_once_there_is_a_key(
             journal.track.score(record_id, 90)
             with sender(journal, stand_in) as opened:
                 FollowUpSender(journal, opened._client, POLICY).send_due()
-    with pytest.raises(WrongWorkspace):
+    with pytest.raises(WrongWorkspace, match="`plsync retry --sent-to stand-in`"):
         deliver(path, other)
     if not retried_first:
         deliver(path, other, rebind=True)

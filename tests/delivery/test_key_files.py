@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from plsync._common.clock import now_ms
+from plsync.journal import Journal
+from plsync.promptlayer.client import PromptLayerClient
 from plsync.testing import PromptLayerServer
 from tests.delivery.test_run import COMMAND, environment
 from tests.support.calls import states, wait_until, write_calls
@@ -99,6 +102,30 @@ def test_a_key_that_changed_before_the_refusal_costs_no_pause(
         output, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "Trying again" not in output
+
+
+def test_a_run_waits_for_the_key_of_its_workspace(path: Path, key_file: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 1)
+    with Journal.open(path) as journal, PromptLayerClient("pl_other", server.url) as client:
+        account = client.account(journal.outbox.secret())
+        # A record went to another workspace of this server.
+        journal.outbox.bind(client.url, account)
+        journal.ingest(wait=True)
+        (record,) = journal.outbox.lease(1, 1000, now_ms())
+        journal.outbox.ack([(record.seq, 1)])
+    write_calls(path, 1)
+    env = settings(path, server, key_file)
+    assert run_once(env).returncode == 1
+    with subprocess.Popen(COMMAND, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "the API key is of another workspace" in process.stdout.readline()
+        server.api_key = "pl_other"
+        replace(key_file, server.api_key)
+        wait_until(lambda: set(states(path).values()) == {"acked"}, 30)
+        process.terminate()
+        output, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors.count("plsync: ")) == (0, 1), output + errors
+    assert len(server.request_logs) == 1
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs SIGHUP")

@@ -14,11 +14,14 @@ __all__ = ["destination", "destinations", "elsewhere_lines", "last_run", "next_s
 
 _MOST_SERVERS: Final = 10
 _WAITING: Final = "waiting: "
-# After these outcomes a person has to change a setting first. The label of the outcome, and the setting.
+# After these outcomes a person has to change a setting first. Reports of earlier versions do not name it.
 _REMEDIES: Final = {
-    "unauthorized": "set PROMPTLAYER_API_KEY to a valid key, then `plsync run`",
-    "misdirected": "check PROMPTLAYER_BASE_URL, then `plsync run`",
+    "unauthorized": "set PROMPTLAYER_API_KEY to a valid key",
+    "misdirected": "check PROMPTLAYER_BASE_URL",
 }
+
+# Outcomes of a run that need no change of a setting.
+_PASSING: Final = {"ok", "offline", "throttled", "ambiguous", "exhausted"}
 
 
 def destination(stats: Stats) -> str | None:
@@ -51,31 +54,36 @@ def last_run(stats: Stats, sender: SenderProcess | None) -> str | None:
     return f"{humanize.age(run.ended_at)} ago{where}: {_ending(run)}"
 
 
-def next_step(stats: Stats, sender: SenderProcess | None) -> str:
-    """The next step for records that wait to be sent or looked up."""
+def next_step(stats: Stats, sender: SenderProcess | None) -> str | None:
+    """The next step for records that wait to be sent or looked up; None if all of them are in doubt elsewhere."""
     to_go = sum(stats.left.get(state, 0) for state in ("pending", "leased", "in_doubt")) - _elsewhere(stats)
+    if not to_go:
+        return None
     if sender is not None:
         if sender.activity.startswith(_WAITING):
             reason = sender.activity.removeprefix(_WAITING)
             return f"Process {sender.pid} tries again after a pause; {to_go:,} to go. The reason: {reason}"
         return f"Process {sender.pid} is sending; {to_go:,} to go."
     run = stats.last_run
-    if run is not None and run.ended_at is not None and run.outcome in _REMEDIES:
-        return f"Next: {_REMEDIES[run.outcome]}."
-    if run is not None and run.outcome not in {"ok", "offline"} and "`" in run.reason:
-        # The message of an error has its own next step.
-        return f"Next: see the reason of the last run; {to_go:,} to go."
+    if run is not None and run.ended_at is not None:
+        if remedy := run.remedy or _REMEDIES.get(run.outcome):
+            return f"Next: {remedy}, then `plsync run`."
+        if run.outcome not in _PASSING:
+            # The message of an error has its own next step.
+            return f"Next: see the reason of the last run; {to_go:,} to go."
     return "Next: `plsync run` sends the waiting records as soon as this machine reaches PromptLayer."
 
 
 def elsewhere_lines(stats: Stats) -> Iterator[str]:
     """One line for each server that has records in doubt and is no longer the journal's, and one for stand-ins."""
-    bound = next((server.url for server in stats.servers if server.bound), "another server")
+    bound = next((_named(server, stats) for server in stats.servers if server.bound), "another server")
     for server in stats.servers:
         if server.in_doubt and not server.bound:
+            name = server.key if _is_shared(server, stats) else server.url
+            sent = f", together with the {humanize.count(server.acked, 'record')} that it has" if server.acked else ""
             yield (
                 f"{humanize.count(server.in_doubt, 'unclear record')} went to {_named(server, stats)}. `plsync retry "
-                f"--sent-to {server.url}` sends them to {bound}; `plsync run --rebind` with the URL and key of before "
+                f"--sent-to {name}` sends them to {bound}{sent}; `plsync run --rebind` with the URL and key of before "
                 "looks them up there."
             )
     if sent := sum(server.acked for server in stats.servers if server.stand_in):
@@ -95,8 +103,13 @@ def _ending(run: LastRun) -> str:
 
 def _named(server: Server, stats: Stats) -> str:
     """The URL, with more where several servers of the journal share it."""
-    shared = sum(other.url == server.url for other in stats.servers) > 1
-    return f"{server.url}{f', key {server.key}' if shared else ''}{' (a stand-in)' if server.stand_in else ''}"
+    key = f", key {server.key}" if _is_shared(server, stats) else ""
+    return f"{server.url}{key}{' (a stand-in)' if server.stand_in else ''}"
+
+
+def _is_shared(server: Server, stats: Stats) -> bool:
+    """Whether several keys sent to its URL."""
+    return sum(other.url == server.url for other in stats.servers) > 1
 
 
 def _unknown(stats: Stats) -> int:

@@ -38,7 +38,7 @@ _FOLLOW_UPS = typer.Option("--follow-ups", help="All follow-ups that PromptLayer
 _SENT_TO = typer.Option(
     "--sent-to",
     metavar="URL",
-    help="All records that this server has, or may have. They are sent to the present server; may be repeated.",
+    help="All records that this server has, or may have; also stand-in, unknown, or a key of status. Repeatable.",
 )
 _CALLBACKS = typer.Option("--callbacks", help="All callbacks that plsync gave up.")
 

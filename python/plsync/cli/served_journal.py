@@ -179,7 +179,7 @@ class ServedJournal:
                     try:
                         self._run_steps(runner, lock, journal.path)
                     finally:
-                        report.fail(reporter.halt)
+                        report.fail(reporter.halt, client)
             left = journal.stats().left
         unavailable = [] if self._functions is None else list(self._functions.unavailable.values())
         halt = reporter.halt

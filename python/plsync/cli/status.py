@@ -244,7 +244,7 @@ def _advice(stats: Stats, sender: SenderProcess | None) -> list[Text]:
     if stats.over_quota:
         lines.append(_over_quota(stats))
     if left.keys() & {"pending", "leased", "in_doubt"}:
-        lines.append(next_step(stats, sender))
+        lines.extend(filter(None, [next_step(stats, sender)]))
     elif "callbacks" in left:
         lines.append("Next: deliver the callbacks in the way that stands behind each function above.")
         lines.append("`plsync callbacks drop FUNCTION` removes request ids that no program waits for.")

@@ -9,9 +9,8 @@ from plsync.cli import humanize
 from plsync.cli.output import print_note
 from plsync.cli.usage_errors import bad_value
 from plsync.delivery.lock import sole_sender
-from plsync.errors import SyncError
 from plsync.journal.journal import Journal
-from plsync.journal.servers import UNKNOWN_SERVER
+from plsync.journal.servers import UNKNOWN_SERVER, Server
 
 __all__ = ["withdraw"]
 
@@ -24,10 +23,11 @@ def withdraw(journal: Journal, urls: Sequence[str]) -> int:
 
     Args:
         journal: the journal.
-        urls: base URLs; ``stand-in`` for every stand-in; ``unknown`` for request ids without a server.
+        urls: base URLs, or the keys of ``plsync status``; ``stand-in`` for every stand-in; ``unknown`` for request ids
+            without a server.
 
     Raises:
-        BadParameter: the journal has no records of such a server.
+        BadParameter: the journal has no records of such a server, or a URL is of several keys.
         JournalLocked: a process sends from this journal.
     """
     records = 0
@@ -43,19 +43,26 @@ def withdraw(journal: Journal, urls: Sequence[str]) -> int:
     return records
 
 
-def _server_ids(journal: Journal, url: str) -> list[int]:
-    if url == _UNKNOWN:
+def _server_ids(journal: Journal, named: str) -> list[int]:
+    if named == _UNKNOWN:
         return [UNKNOWN_SERVER]
     servers = journal.outbox.servers()
-    if url == _STAND_IN:
+    if named == _STAND_IN:
         return [server.id for server in servers if server.stand_in]
+    found = [server for server in servers if named in {server.key, server.url}] or _with_url(servers, named)
+    if not found:
+        known = ", ".join(dict.fromkeys(server.url for server in servers)) or "no server"
+        raise bad_value(named, f"no record went there; this journal knows {known}")
+    # The stand-ins of one URL are one workspace. Other keys may be of several, and one of them may be the present one.
+    if len(found) > 1 and not all(server.stand_in for server in found):
+        keys = ", ".join(f"{server.key}{' (the present one)' if server.bound else ''}" for server in found)
+        raise bad_value(named, f"{len(found)} API keys sent there: choose one of {keys}")
+    return [server.id for server in found]
+
+
+def _with_url(servers: Sequence[Server], text: str) -> list[Server]:
+    """The servers whose URL is another spelling of the text."""
     from plsync.promptlayer.server_url import ServerURL  # noqa: PLC0415 - an HTTP client is slow to import
 
-    try:
-        shown = ServerURL.parse(url, "--sent-to").shown
-    except SyncError as error:
-        raise bad_value(url, str(error)) from None
-    if found := [server.id for server in servers if server.url == shown]:
-        return found
-    known = ", ".join(dict.fromkeys(server.url for server in servers)) or "no server"
-    raise bad_value(url, f"no record went there; this journal knows {known}")
+    shown = ServerURL.shown_of(text)
+    return [server for server in servers if server.url == shown]

@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from plsync.cli import humanize
+from plsync.cli.delivery_status import last_run
 from plsync.cli.health import sender_line
 from plsync.cli.output import escaped, print_json, print_lines, print_note, stdout_console
 from plsync.config.file import Config
@@ -64,7 +65,7 @@ class _Found:
         return {**facts, "sender": self._sender and asdict(self._sender)}
 
     def line(self) -> str:
-        """The records, the waiting work, the losses, and the sender."""
+        """The records, the waiting work, the losses, the sender, and the failure of the last run."""
         if self._stats is None:
             return "nothing recorded"
         stats, sender = self._stats, self._sender
@@ -77,7 +78,9 @@ class _Found:
         parts += [f"{humanize.count(stats.followups, 'follow-up')} to send"] if stats.followups else []
         parts += [f"{humanize.count(stats.failures, 'event')} not recorded"] if stats.failures else []
         activity = "no sender" if sender is None else sender_line(sender)
-        return f"{', '.join(parts)}; {activity}"
+        run = stats.last_run
+        failed = run is not None and run.outcome != "ok" and last_run(stats, sender)
+        return f"{', '.join(parts)}; {activity}{f'; last run {failed}' if failed else ''}"
 
 
 def _read(path: Path) -> _Found:

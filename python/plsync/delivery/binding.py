@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from plsync.errors import WrongWorkspace
@@ -24,6 +25,7 @@ __all__ = ["Binding"]
 
 # Acks that are searched for one of the bound server.
 _MOST_ACKS: Final = 20
+_MOST_LOOKUPS: Final = 3
 
 
 class Binding:
@@ -85,7 +87,7 @@ class Binding:
             if not isinstance(outcome, Missing | Refused):
                 return outcome
         if not rebind:
-            raise WrongWorkspace(self._refusal(bound))
+            raise self._refusal(bound)
         self._bind(account, "leave")
         self.left = bound
         return None
@@ -94,27 +96,32 @@ class Binding:
         return self._journal.outbox.bind(self._client.url, account, stand_in=self._client.is_stand_in, how=how)
 
     def _look_up_old(self, bound: Server) -> Outcome:
-        """Look up a record that the bound server has. Only the key of the same workspace finds it."""
-        record = next(self._newest_at(bound), None)
-        if record is None:
-            return Missing("no record that could show the workspace of the key")
-        look_up = partial(self._client.look_up, record.trace_id)
-        return call_unless_stopped(self._stopped, look_up, "plsync-look-up") or _interrupted()
+        """Look up records that the bound server has, until one is found. Only a key of the same workspace finds one."""
+        outcome: Outcome = Missing("no record that could show the workspace of the key")
+        for record in islice(self._newest_at(bound), _MOST_LOOKUPS):
+            look_up = partial(self._client.look_up, record.trace_id)
+            outcome = call_unless_stopped(self._stopped, look_up, "plsync-look-up") or _interrupted()
+            # A person may have deleted a record at PromptLayer.
+            if not isinstance(outcome, Missing):
+                break
+        return outcome
 
     def _newest_at(self, bound: Server) -> Iterator[Record]:
         for record in self._journal.outbox.newest_acked(_MOST_ACKS):
             if record.server_id == bound.id:
                 yield record
 
-    def _refusal(self, bound: Server) -> str:
+    def _refusal(self, bound: Server) -> WrongWorkspace:
         path, url = self._journal.path, self._client.url
         if bound.url == url:
-            return (
+            refusal = WrongWorkspace(
                 f"{path} sends to {url} with another API key; nothing was sent: use the key of before. "
                 "`plsync run --rebind` accepts a replaced key, or the key of another workspace"
             )
+            refusal.by_key = True
+            return refusal
         sent_to, kind = ("stand-in", ", a stand-in") if bound.stand_in else (bound.url, "")
-        return (
+        return WrongWorkspace(
             f"{path} sends to {bound.url}{kind}, not to {url}; nothing was sent: use the URL of before, or go on with "
             f"`plsync run --rebind`. `plsync retry --sent-to {sent_to}` sends the calls of that server again"
         )

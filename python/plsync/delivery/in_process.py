@@ -101,7 +101,7 @@ class DeliveryThread(JournalThread):
                     lock.report("sending" if runner.halt is None else f"waiting: {runner.halt.reason}")
             finally:
                 self._runner = None
-                report.fail(runner.halt)
+                report.fail(runner.halt, client)
             halt = None if self._stopping.is_set() else runner.halt
             if halt is not None and RULES[type(halt)].action is Action.STOP:
                 raise halt_error(halt, client.address, client.key_source, client.url_setting)

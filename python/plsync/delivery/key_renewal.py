@@ -6,8 +6,8 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
 from plsync.delivery.reports import KeyReport, Step
-from plsync.errors import AuthenticationError
-from plsync.promptlayer.outcomes import Outcome, Unauthorized
+from plsync.errors import AuthenticationError, WrongWorkspace
+from plsync.promptlayer.outcomes import OtherWorkspace, Outcome, Unauthorized
 from plsync.promptlayer.request_threads import call_unless_stopped
 
 if TYPE_CHECKING:
@@ -47,7 +47,13 @@ class KeyRenewal:
 
     def may_help(self, outcome: Outcome) -> bool:
         """Whether a new key may turn this failure into a success, without a restart."""
-        return isinstance(outcome, Unauthorized) and self._client.key_source.poll is not None
+        return isinstance(outcome, Unauthorized | OtherWorkspace) and self._client.key_source.poll is not None
+
+    def outcome_of(self, error: Exception) -> Outcome | None:
+        """The outcome of an error that a new key may turn into a success; None for any other error."""
+        is_by_key = isinstance(error, WrongWorkspace) and error.by_key
+        outcome = OtherWorkspace(str(error)) if is_by_key else None
+        return outcome if outcome is not None and self.may_help(outcome) else None
 
     def when_requested(self) -> Generator[Step, None, bool]:
         """Read the key again if that was requested. Returns whether it has changed."""

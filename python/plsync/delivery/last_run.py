@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from plsync._common.clock import now_ms
 from plsync._common.logged import reason_of
 from plsync.errors import JournalError, PlsyncError
-from plsync.promptlayer.outcomes import Outcome, label
+from plsync.promptlayer.outcomes import Misdirected, Outcome, Unauthorized, label
 
 if TYPE_CHECKING:
     from plsync.journal.journal import Journal
+    from plsync.promptlayer.client import PromptLayerClient
 
 __all__ = ["RunReport", "reported_run"]
 
@@ -31,11 +32,20 @@ class RunReport:
     ended_ms: int | None = None
     outcome: str = "ok"
     reason: str = ""
+    remedy: str = ""
 
-    def fail(self, halt: Outcome | None) -> None:
+    def fail(self, halt: Outcome | None, client: PromptLayerClient) -> None:
         """Set how the last round ended; None after a round without a failure."""
         self.outcome = "ok" if halt is None else label(halt).lower()
         self.reason = "" if halt is None else halt.reason[:_LONGEST_REASON]
+        self.remedy = _remedy(halt, client)[:_LONGEST_REASON]
+
+
+def _remedy(halt: Outcome | None, client: PromptLayerClient) -> str:
+    """The setting that a person has to change; empty if time may help."""
+    if isinstance(halt, Unauthorized):
+        return client.key_source.remedy.removesuffix(" and run this again")
+    return f"check {client.url_setting}" if isinstance(halt, Misdirected) else ""
 
 
 @contextlib.contextmanager
@@ -49,10 +59,10 @@ def reported_run(journal: Journal) -> Iterator[RunReport]:
     try:
         yield report
     except Exception as error:
-        # The error of a refused key has the outcome already.
-        if not report.reason:
+        # The error of a refused key quotes the outcome, which is stored already.
+        if not report.reason or report.reason not in str(error):
             reason = str(error) if isinstance(error, PlsyncError) else reason_of(error)
-            report.outcome, report.reason = type(error).__name__, reason[:_LONGEST_REASON]
+            report.outcome, report.reason, report.remedy = type(error).__name__, reason[:_LONGEST_REASON], ""
         raise
     finally:
         report.ended_ms = now_ms()

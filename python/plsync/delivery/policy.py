@@ -16,6 +16,7 @@ from plsync.promptlayer.outcomes import (
     Delivered,
     Exhausted,
     Misdirected,
+    OtherWorkspace,
     Outcome,
     Refused,
     Throttled,
@@ -54,6 +55,7 @@ RULES: Final[Mapping[type[Outcome], Rule]] = {
     Unreachable: Rule("pending", Action.PAUSE),
     Exhausted: Rule("pending", Action.PAUSE),
     Unauthorized: Rule("pending", Action.STOP),
+    OtherWorkspace: Rule("pending", Action.STOP),
     Misdirected: Rule("pending", Action.STOP),
 }
 

@@ -191,7 +191,7 @@ class Runner:
                 changed = yield from self._round()
                 due = self._until_due(_REVISIT)
             except Exception as error:
-                self.halt = shortage_in(error)
+                self.halt = self._key.outcome_of(error) or shortage_in(error)
                 if self.halt is None:
                     raise
                 yield PassReport(halt=self.halt)

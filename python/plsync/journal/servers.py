@@ -80,6 +80,8 @@ class LastRun:
     """The kind of outcome that ended the run, such as ``unauthorized`` or ``unreachable``; ``ok`` without a failure."""
     reason: str
     """The failure; empty without one."""
+    remedy: str = ""
+    """The setting to change before the next run; empty if there is none, or if the reason names it."""
 
     @classmethod
     def from_json(cls, stored: str | None) -> LastRun | None:
@@ -94,6 +96,7 @@ class LastRun:
                 ended_at=None if ended is None else datetime_from_ms(int(ended)),
                 outcome=str(found["outcome"]),
                 reason=str(found["reason"]),
+                remedy=str(found.get("remedy", "")),
             )
         except (ValueError, KeyError, TypeError, OverflowError):
             return None

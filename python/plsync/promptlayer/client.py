@@ -17,11 +17,11 @@ from plsync._common.account import account_id
 from plsync._common.redaction import REDACTED, redact_text
 from plsync._common.spellings import SecretRedactor
 from plsync.config.keys import KeySource, VariableKey
-from plsync.errors import AuthenticationError, SyncError
+from plsync.errors import AuthenticationError, SyncError, WrongWorkspace
 from plsync.promptlayer import responses
 from plsync.promptlayer.connection import Connection, Response
 from plsync.promptlayer.exchange import Exchange
-from plsync.promptlayer.outcomes import Found, Outcome, Unauthorized, Unreachable, outcome_of_error
+from plsync.promptlayer.outcomes import Found, OtherWorkspace, Outcome, Unauthorized, Unreachable, outcome_of_error
 from plsync.promptlayer.proxies import proxy_of_environment
 from plsync.promptlayer.server_url import ServerURL
 from plsync.promptlayer.settings import BASE_URL_VARIABLE, DEFAULT_BASE_URL, Settings
@@ -272,7 +272,7 @@ def halt_error(
     """The error to raise for an outcome with which a person has to change a setting.
 
     Args:
-        outcome: ``Unauthorized`` or ``Misdirected``.
+        outcome: ``Unauthorized``, ``OtherWorkspace`` or ``Misdirected``.
         address: the client's ``address``.
         source: the client's ``key_source``. Default: ``PROMPTLAYER_API_KEY``.
         url_setting: the client's ``url_setting``.
@@ -282,6 +282,8 @@ def halt_error(
             f"{address} refused the API key ({outcome.reason}); everything is safe in the journal: "
             f"{(source or VariableKey()).remedy}"
         )
+    if isinstance(outcome, OtherWorkspace):
+        return WrongWorkspace(outcome.reason)
     return SyncError(
         f"{address} does not respond as PromptLayer does ({outcome.reason}); everything is safe in the journal: "
         f"check {url_setting} and run this again"

@@ -21,6 +21,7 @@ __all__ = [
     "Found",
     "Misdirected",
     "Missing",
+    "OtherWorkspace",
     "Outcome",
     "OutcomeRow",
     "Refused",
@@ -87,6 +88,10 @@ class Refused(Failure):
 
 class Unauthorized(Failure):
     """PromptLayer refused the API key, so it will refuse every payload."""
+
+
+class OtherWorkspace(Failure):
+    """The API key is not of the workspace that has the journal's records. Nothing was sent."""
 
 
 class Misdirected(Failure):

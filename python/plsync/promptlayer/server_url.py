@@ -58,6 +58,12 @@ class ServerURL:
             )
         return found
 
+    @staticmethod
+    def shown_of(text: str) -> str | None:
+        """:attr:`shown` of a URL that nothing is sent to; None if it is no URL."""
+        url = _parsed(text)
+        return None if url is None or not url.host else ServerURL(url).shown
+
     @property
     def address(self) -> str:
         """Scheme, host and port. The path may hold a token, and reasons with the address are stored and printed."""

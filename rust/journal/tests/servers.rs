@@ -231,6 +231,22 @@ fn withdrawn_deliveries_are_sent_again_and_no_cursor_is_used_twice() {
 }
 
 #[test]
+fn a_request_id_of_a_withdrawn_delivery_reaches_no_other_server() {
+    let (_bench, store, _) = bench(1);
+    bind(&store, ONE, 1);
+    let seq = lease_one(&store);
+    ack(&store, seq, 11);
+    store.follow_up(Target::Request(RequestId(4711)), Op::Score, b"{}").unwrap();
+    assert_eq!(store.withdraw(&[ServerId(1)], NOW, "withdrawn").unwrap().records, 1);
+    assert_eq!(store.dead_followups(9).unwrap(), [], "the journal may stay with its server");
+    bind(&store, ONE, 2);
+    assert_eq!(store.claim_followups(limits(9), LEASE, NOW).unwrap(), []);
+    let reasons: Vec<_> = store.dead_followups(9).unwrap().into_iter().map(|one| one.last_error).collect();
+    assert_eq!(reasons, [format!("it was queued for {ONE}, with another API key")]);
+    assert_sound(&store);
+}
+
+#[test]
 fn a_record_whose_callback_runs_keeps_its_request_id() {
     let (bench, store, _) = bench(1);
     bind(&store, ONE, 1);

@@ -115,7 +115,10 @@ fn bind(txn: &mut RwTxn, trees: &Trees, account: &Account, how: Bind) -> Result<
     {
         let is_same_test_data = old.is_stand_in && account.is_stand_in;
         if !has_sent(txn, trees, old)? {
-            // Nothing is there, so nothing can be confused.
+            // Nothing is there, so no record can be confused. Programs may still hold request ids of withdrawn deliveries.
+            if old.last != Millis::EPOCH && !is_same_test_data {
+                refuse_bare(txn, trees, old, account)?;
+            }
             trees.servers.delete(txn, &server_key(old.id))?;
         } else if how == Bind::Rotate && known.is_none() {
             put(txn, trees, &Server { account: account.account, url: account.url.clone(), ..old.clone() })?;
@@ -125,7 +128,7 @@ fn bind(txn: &mut RwTxn, trees: &Trees, account: &Account, how: Bind) -> Result<
                 return Ok(Some(old.clone()));
             }
             leave(txn, trees, old)?;
-            followups::refuse_bare(txn, trees, &format!("it was queued for {}", old.url))?;
+            refuse_bare(txn, trees, old, account)?;
         }
     }
     let new = match known {
@@ -147,6 +150,12 @@ fn bind(txn: &mut RwTxn, trees: &Trees, account: &Account, how: Bind) -> Result<
         elsewhere::remove(txn, trees, seq)?;
     }
     Ok(None)
+}
+
+/// Makes the waiting follow-ups of bare request ids dead: these ids are of the old server.
+fn refuse_bare(txn: &mut RwTxn, trees: &Trees, old: &Server, new: &Account) -> Result<()> {
+    let key = if old.url == new.url { ", with another API key" } else { "" };
+    followups::refuse_bare(txn, trees, &format!("it was queued for {}{key}", old.url))
 }
 
 /// Whether a record may have reached the bound server.

@@ -40,9 +40,10 @@ pub struct Server {
     pub account: [u8; 16],
     /// Whether the server is a stand-in for tests, which has nothing but test data.
     pub is_stand_in: bool,
-    /// When the first request id arrived, or it received the first follow-up; [`Millis::EPOCH`] before that.
+    /// When the first request id arrived, or it received the first follow-up; [`Millis::EPOCH`] before that, and while all
+    /// deliveries are withdrawn.
     pub first: Millis,
-    /// When the newest of these arrived; [`Millis::EPOCH`] before the first.
+    /// When the newest of these arrived; [`Millis::EPOCH`] before the first. It outlives the withdrawal.
     pub last: Millis,
     /// Records that have a request id of this server.
     pub acked: u64,
@@ -130,7 +131,10 @@ pub(crate) fn foreign_request(
         known => get(txn, trees, known)?,
     };
     let foreign = server.filter(|server| !server.shares_workspace(bound));
-    Ok(foreign.map(|server| format!("its request is at {}, and this journal sends to {}", server.url, bound.url)))
+    Ok(foreign.map(|server| {
+        let here = if server.url == bound.url { "it with another API key" } else { &bound.url };
+        format!("its request is at {}, and this journal sends to {here}", server.url)
+    }))
 }
 
 /// Counts new acks of a server.

@@ -112,7 +112,7 @@ fn withdraw_acked(
         if let Some(mut server) = get(change.txn, trees, ack.server)? {
             server.acked = server.acked.saturating_sub(1);
             if server.acked == 0 {
-                (server.first, server.last) = (Millis::EPOCH, Millis::EPOCH);
+                server.first = Millis::EPOCH;
             }
             put(change.txn, trees, &server)?;
         }
