@@ -80,10 +80,10 @@ def elsewhere_lines(stats: Stats) -> Iterator[str]:
     for server in stats.servers:
         if server.in_doubt and not server.bound:
             name = server.key if _is_shared(server, stats) else server.url
-            sent = f", together with the {humanize.count(server.acked, 'record')} that it has" if server.acked else ""
+            others = f", together with the {humanize.count(server.acked, 'record')} that it has" if server.acked else ""
             yield (
                 f"{humanize.count(server.in_doubt, 'unclear record')} went to {_named(server, stats)}. `plsync retry "
-                f"--sent-to {name}` sends them to {bound}{sent}; `plsync run --rebind` with the URL and key of before "
+                f"--sent-to {name}` sends them to {bound}{others}; `plsync run --rebind` with the URL and key of before "
                 "looks them up there."
             )
     if sent := sum(server.acked for server in stats.servers if server.stand_in):
