@@ -277,6 +277,11 @@ def test_status_shows_each_workspace_in_short(machine: Machine) -> None:
     objects = [json.loads(line) for line in machine.output("status", "--json").splitlines()]
     assert [(one["workspace"], one.get("records")) for one in objects] == [("red", 3), ("blue", None), (None, 1)]
     assert "records       3" in machine.output("--workspace", "red", "status")
+    failed = {"url": "http://a", "pid": 7, "began_ms": 1, "ended_ms": 2, "outcome": "unauthorized", "reason": "401"}
+    with Journal.open(machine.journal("red")) as journal:
+        journal.outbox.set_last_run(failed)
+    red = machine.output("status").splitlines()[0]
+    assert re.search(r"; no sender; last run .* ago, to http://a: the server refused the API key \(401\)$", red)
 
 
 def test_a_journal_that_cannot_be_read_hides_no_other_workspace(machine: Machine) -> None:

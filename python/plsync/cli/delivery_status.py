@@ -83,8 +83,8 @@ def elsewhere_lines(stats: Stats) -> Iterator[str]:
             others = f", together with the {humanize.count(server.acked, 'record')} that it has" if server.acked else ""
             yield (
                 f"{humanize.count(server.in_doubt, 'unclear record')} went to {_named(server, stats)}. `plsync retry "
-                f"--sent-to {name}` sends them to {bound}{others}; `plsync run --rebind` with the URL and key of before "
-                "looks them up there."
+                f"--sent-to {name}` sends them to {bound}{others}; `plsync run --rebind` with the URL and key of "
+                "before looks them up there."
             )
     if sent := sum(server.acked for server in stats.servers if server.stand_in):
         yield (

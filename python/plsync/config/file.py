@@ -165,12 +165,12 @@ def _workspace(path: Path, name: str, values: dict[str, Any]) -> Workspace:
 def _key(table: _Table) -> KeySource:
     places = sorted({"variable", "file", "command"} & table.values.keys())
     if len(places) != 1:
-        raise table.error("names one of variable, file and command")
+        raise table.error("must name one of variable, file and command")
     source: KeySource
     if places == ["variable"]:
         variable = table.take("variable", str, "")
         if not _VARIABLE.fullmatch(variable):
-            raise table.error("is the name of an environment variable", "variable")
+            raise table.error("must be the name of an environment variable", "variable")
         source = VariableKey(variable)
     elif places == ["file"]:
         source = FileKey(_file(table, "file", table.take("file", str, "")))
@@ -183,17 +183,17 @@ def _key(table: _Table) -> KeySource:
 def _command(table: _Table) -> CommandKey:
     arguments = table.take("command", list, [])
     if not arguments or not all(isinstance(one, str) and "\0" not in one for one in arguments) or not arguments[0]:
-        raise table.error("is a list of texts: the program, then its arguments", "command")
+        raise table.error("must be a list of texts: the program, then its arguments", "command")
     timeout = table.take("timeout", (int, float), 30)
     if isinstance(timeout, bool) or not 0 < timeout <= _LONGEST_COMMAND:
-        raise table.error(f"is a number of seconds, at most {_LONGEST_COMMAND:g}", "timeout")
+        raise table.error(f"must be a number of seconds, at most {_LONGEST_COMMAND:g}", "timeout")
     return CommandKey(tuple(arguments), float(timeout))
 
 
 def _file(table: _Table, field: str, named: str) -> Path:
     """A path of the file. A relative path begins at the directory of the configuration file."""
     if not named or "\0" in named:
-        raise table.error("is a path", field)
+        raise table.error("must be a path", field)
     try:
         return (table.path.parent / Path(named).expanduser()).absolute()
     except RuntimeError:  # of a user that does not exist
@@ -230,7 +230,7 @@ class _Table:
         self._taken.add(field)
         value = self.values.get(field, default)
         if not isinstance(value, kind):
-            raise self.error(f"is {_words(kind, field)}", field)
+            raise self.error(f"must be {_words(kind, field)}", field)
         return value
 
     def end(self) -> None:
