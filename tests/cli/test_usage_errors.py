@@ -12,6 +12,7 @@ import pytest
 
 from plsync.cli import main
 from tests.support.commands import all_commands, run
+from tests.support.spooling import SpoolWriter
 from tests.support.terminal import on_terminal
 
 BAD = "no such value"
@@ -125,6 +126,8 @@ def test_a_surplus_argument_is_reported(called: Any, name: str) -> None:
         (["--frobnicate"], "plsync: --frobnicate: no such option; `plsync --help` lists the options"),
         (["--journal"], "plsync: --journal: needs a value, PATH"),
         (["list", "-n", "-1"], "plsync list: --limit -1: choose a number of records, or all"),
+        (["list", "--since", ""], "plsync list: --since '': choose a time"),
+        (["show", "--last", "-1"], "plsync show: --last -1: choose a whole number, 0 or more"),
         (["run", "--batch", "1001"], "plsync run: --batch 1001: choose a whole number, from 1 to 1000"),
         (["run", "--settle", "nan"], "plsync run: --settle nan: choose a number, from 0 to 86400"),
         (["run", "--exec", "echo {request_id"], "plsync run: --exec echo {request_id: {request_id is no placeholder"),
@@ -137,6 +140,30 @@ def test_other_errors_have_the_same_form(called: Any, arguments: list[str], erro
     code, text = called(*arguments)
     assert (code, text.count("\n")) == (2, 1)
     assert text.startswith(error)
+
+
+@pytest.mark.parametrize(("name", "option"), [value for value in VALUES if value[1] not in FREE], ids=str)
+def test_a_huge_number_is_a_value_or_an_error_of_usage(
+    called: Any, path: Path, monkeypatch: pytest.MonkeyPatch, name: str, option: str
+) -> None:
+    SpoolWriter(path).close()
+    monkeypatch.setenv("PLSYNC_JOURNAL", str(path))
+    for value in ("9" * 18, "9" * 30, "9" * 5000, "9" * 9 + "h"):
+        code, error = called(*filled(name), option, value)
+        assert code in {0, 1, 2, 4}
+        assert "unexpected error" not in error
+        assert "Value error" not in error
+
+
+def test_an_unknown_server_is_reported_with_its_option(
+    called: Any, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SpoolWriter(path).close()
+    monkeypatch.setenv("PLSYNC_JOURNAL", str(path))
+    for url in ("ftp://x", "https://x"):
+        code, error = called("retry", "--sent-to", url)
+        assert code == 2
+        assert error.startswith(f"plsync retry: --sent-to {url}: no record went there")
 
 
 def test_a_terminal_gets_the_same_line(path: Path) -> None:

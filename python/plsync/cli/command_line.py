@@ -61,7 +61,9 @@ class Command(_Framed, TyperCommand):
             BadParameter: they are not the arguments of the command.
         """
         if self.counts_back:
-            args = [f"--last={arg[1:]}" if _NUMBER.fullmatch(arg) else arg for arg in args]
+            # After the option's name a number is its value.
+            pairs = zip(["", *args], args, strict=False)
+            args = [f"--last={arg[1:]}" if _NUMBER.fullmatch(arg) and name != "--last" else arg for name, arg in pairs]
         super().parse_args(ctx, args)
         if ctx.args and not ctx.resilient_parsing:
             raise usage_errors.wrong_usage(" ".join(ctx.args), "unexpected argument", ctx)

@@ -30,7 +30,7 @@ _AT_PROMPTLAYER: Final = {"no": "never sent", "unknown": "sent without a clear r
 _IDS = typer.Argument(
     metavar="ID",
     autocompletion=completion.ids,
-    help="Records: ids, first digits, run ids or request ids.",
+    help="Records; ids as for `plsync show`.",
     show_default=False,
 )
 _YES = typer.Option("--yes", "-y", help="Remove without a confirmation.")

@@ -63,7 +63,7 @@ def list_records(
 
     Examples:
         plsync list --since 2h
-        plsync list --tag langchain --status error
+        plsync list --tag langchain --result error
         plsync list --text "capital of France" --json
     """
     with Journal.open(journal) as opened:

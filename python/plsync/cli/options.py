@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+import sys
 import typing
 from collections.abc import Callable, Iterable
 from datetime import datetime, time, timedelta, timezone
@@ -31,6 +32,8 @@ _DURATION_UNITS: Final = {"ms": "milliseconds", "s": "seconds", "m": "minutes", 
 _WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _STATES: Final = ", ".join(get_args(StateName))
 _STATUSES: Final = ", ".join(get_args(StatusName))
+# Numbers of more digits exceed every count, and Python does not parse thousands of digits.
+_MOST_DIGITS: Final = len(str(sys.maxsize)) - 1
 
 
 def number(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -124,7 +127,7 @@ def parse_count(value: str) -> int | None:
         return None
     if not text.isdecimal():
         raise bad_value(value, "choose a number of records, or all")
-    return int(text)
+    return int(text) if len(text) <= _MOST_DIGITS else sys.maxsize - 1
 
 
 def parse_metadata(value: str) -> str:
@@ -283,7 +286,10 @@ _FILTERS: Final[dict[str, Any]] = {
     "model": Annotated[
         str | None,
         typer.Option(
-            "--model", metavar="NAME", autocompletion=completion.models, help="Only this model, by its full name."
+            "--model",
+            metavar="NAME",
+            autocompletion=completion.models,
+            help="Only this model, by its full name or a pattern: 'gpt-4*'.",
         ),
     ],
     "result": Annotated[

@@ -31,7 +31,7 @@ _WITHOUT_RETRY: dict[words.Delivery, str] = {
 _IDS = typer.Argument(
     metavar="ID",
     autocompletion=completion.ids,
-    help="Records: ids, first digits, run ids or request ids.",
+    help="Records; ids as for `plsync show`.",
     show_default=False,
 )
 _FOLLOW_UPS = typer.Option("--follow-ups", help="All follow-ups that PromptLayer refused.")
@@ -79,7 +79,7 @@ def retry(
     A record id also retries the record's refused follow-ups. Waiting records need no retry.
 
     Examples:
-        plsync retry --state dead
+        plsync retry --delivery refused
         plsync retry 01a22867
         plsync retry --follow-ups --callbacks
         plsync retry --sent-to http://127.0.0.1:18090

@@ -20,7 +20,8 @@ __all__ = ["show"]
 
 _ID = typer.Argument(
     metavar="ID",
-    help="A record id or its first digits as in `plsync list`; a run id; a request id. Default: the newest record.",
+    help="A record id, or its end as in `plsync list`, or its first digits; a run id; a request id. "
+    "Default: the newest record.",
     show_default=False,
     autocompletion=completion.ids,
 )

@@ -24,7 +24,7 @@ def bad_value(value: object, reason: str) -> typer.BadParameter:
         value: as the user wrote it.
         reason: the possible values, or their form.
     """
-    return typer.BadParameter(f"{value}: {reason}")
+    return typer.BadParameter(f"{value if value != '' else repr(value)}: {reason}")
 
 
 def wrong_usage(subject: str, reason: str, ctx: Any = None) -> typer.BadParameter:

@@ -7,7 +7,7 @@ from typing import Final
 
 from plsync.cli import humanize
 from plsync.cli.output import print_note
-from plsync.cli.usage_errors import bad_value
+from plsync.cli.usage_errors import wrong_usage
 from plsync.delivery.lock import sole_sender
 from plsync.journal.journal import Journal
 from plsync.journal.servers import UNKNOWN_SERVER, Server
@@ -52,11 +52,11 @@ def _server_ids(journal: Journal, named: str) -> list[int]:
     found = [server for server in servers if named in {server.key, server.url}] or _with_url(servers, named)
     if not found:
         known = ", ".join(dict.fromkeys(server.url for server in servers)) or "no server"
-        raise bad_value(named, f"no record went there; this journal knows {known}")
+        raise wrong_usage(f"--sent-to {named}", f"no record went there; this journal knows {known}")
     # The stand-ins of one URL are one workspace. Other keys may be of several, and one of them may be the present one.
     if len(found) > 1 and not all(server.stand_in for server in found):
         keys = ", ".join(f"{server.key}{' (the present one)' if server.bound else ''}" for server in found)
-        raise bad_value(named, f"{len(found)} API keys sent there: choose one of {keys}")
+        raise wrong_usage(f"--sent-to {named}", f"{len(found)} API keys sent there: choose one of {keys}")
     return [server.id for server in found]
 
 

@@ -36,6 +36,8 @@ Label = tuple[str, bytes]
 _LABEL_MAX: Final = 255
 # A pattern is compared with at most this many names.
 _MOST_MODELS: Final = 10_000
+# The store compares durations as signed 64-bit numbers of nanoseconds.
+_LONGEST: Final = 2**63 - 1
 
 
 class Filters(TypedDict, total=False):
@@ -143,7 +145,7 @@ class Query:
                 Metadata.of(_text(key) or "", _text(value) or "" if isinstance(value, str) else value)
                 for key, value in (filters.get("metadata") or {}).items()
             ),
-            slower=None if slower is None else Slower(slower // timedelta(microseconds=1) * 1000),
+            slower=None if slower is None else Slower(min(slower // timedelta(microseconds=1) * 1000, _LONGEST)),
             delivered=Delivered(frozenset(delivered)) if delivered else None,
         )
 
