@@ -20,7 +20,8 @@
     ├── SyncError                 a request to PromptLayer failed
     │   ├── Offline               no connection could be made; nothing was sent
     │   ├── AuthenticationError   the API key is missing, or PromptLayer refused it
-    │   └── Rejected              PromptLayer refused a request
+    │   ├── Rejected              PromptLayer refused a request
+    │   └── WrongWorkspace        the records went to another server or workspace; nothing was sent
     ├── ReplayError               a recording could not be read, written or replayed
     │   ├── RecordingNotFound     there is no recording at the path
     │   ├── RecordingFormatError  the file is not a recording, or a newer plsync wrote it

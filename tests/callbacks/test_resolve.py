@@ -133,7 +133,7 @@ def test_a_replacement_may_be_any_callable(app: Path) -> None:
 
 @pytest.mark.parametrize("override", ["", "sink_app", "sink_app.on_id", "s=", "sink_app:<lambda>", "/srv/app.py:on_id"])
 def test_an_override_without_a_function_is_wrong_usage(app: Path, override: str) -> None:
-    with pytest.raises(ValueError, match="module:function"):
+    with pytest.raises(ValueError, match="MODULE:FUNCTION"):
         ImportableFunctions([override])
 
 

@@ -106,7 +106,8 @@ def test_compact_prunes_before_it_ingests(disk: Path) -> None:
 
 def test_compact_without_room_for_a_copy_returns_the_space_inside_the_file(disk: Path) -> None:
     path = disk / "journal"
-    noise, ids = random.Random(1), []  # noqa: S311
+    noise = random.Random(1)  # noqa: S311
+    ids: list[str] = []
     with Journal.open(path, create=True) as journal:
         for _ in range(10):
             writer = SpoolWriter(path)

@@ -10,6 +10,7 @@ import random
 import resource
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -79,7 +80,7 @@ def test_a_command_with_little_memory_leaves_the_journal_whole(tmp_path: Path, s
         subprocess.run(
             [PLSYNC, *command],
             env=environment(path),
-            preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+            preexec_fn=partial(resource.setrlimit, resource.RLIMIT_AS, (limit, limit)),
             capture_output=True,
             timeout=120,
             check=False,

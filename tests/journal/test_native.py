@@ -110,7 +110,8 @@ def test_the_encoder_redacts_each_name_of_a_credential(name: str) -> None:
     for spelled in {name, name.upper()}:
         assert redaction.is_credential_name(spelled)
         encoded, _ = native.encode({spelled: "value"}, redact=True)
-        assert orjson.loads(encoded) == {spelled: redaction.REDACTED}
+        # A name such as `passwd:0` looks like a credential itself, and then is redacted as well.
+        assert list(orjson.loads(encoded).values()) == [redaction.REDACTED]
 
 
 @pytest.mark.parametrize(

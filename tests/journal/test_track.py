@@ -59,7 +59,9 @@ def test_each_call_is_queued_with_the_payload_of_promptlayers_api(path: Path) ->
 def test_the_arguments_have_the_names_and_order_of_the_sdk(name: str) -> None:
     theirs = list(inspect.signature(getattr(TrackManager, name)).parameters.values())[1:]
     for ours in (getattr(track, name), getattr(track.Tracker(None), name)):  # type: ignore[arg-type]
-        parameters = [one for one in inspect.signature(ours).parameters.values() if one.name != "journal"]
+        parameters = [
+            one for one in inspect.signature(ours).parameters.values() if one.name not in {"journal", "workspace"}
+        ]
         assert [(one.name, one.default) for one in parameters] == [(one.name, one.default) for one in theirs]
 
 

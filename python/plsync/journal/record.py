@@ -89,6 +89,7 @@ FIELDS: Final = (
     "state",
     "request_id",
     "server",
+    "server_id",
     "acked_at",
     "due_at",
     "attempts",

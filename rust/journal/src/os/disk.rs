@@ -13,6 +13,8 @@ pub(crate) fn available(directory: &Path) -> Option<u64> {
     let is_root = unsafe { libc::geteuid() } == 0;
     // Some file systems keep blocks for root alone.
     let blocks = if is_root { found.f_bfree } else { found.f_bavail };
+    // The fields are narrower on some systems.
+    #[allow(clippy::useless_conversion)]
     Some(u64::from(blocks).saturating_mul(u64::from(found.f_frsize)))
 }
 

@@ -20,7 +20,7 @@ use crate::spool::writer_file::observe;
 use crate::state::{FLAG_FORGOTTEN, FLAG_PRUNED, State};
 use crate::store::Store;
 use crate::store::callbacks::EntryKey;
-use crate::store::db::compact;
+use crate::store::db::copy::has_leftovers;
 use crate::store::db::trees::{PART_END, PART_START, Trees, record_key, seq_key, tail_seq, with_seal, without_seal};
 use crate::store::followups::queue::Queue;
 use crate::store::followups::remove_all;
@@ -126,7 +126,7 @@ impl Store {
     /// Removes the mark of an unfinished removal, if no file of an earlier store is left. Returns whether none is. The caller has just
     /// compacted the store.
     pub(crate) fn finish_forgetting(&self) -> Result<bool> {
-        if compact::has_leftovers(self.path())? {
+        if has_leftovers(self.path())? {
             return Ok(false);
         }
         if self.db().read(is_unfinished)? {

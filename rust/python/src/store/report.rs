@@ -4,8 +4,8 @@
 
 use plsync_journal::{
     BackupReport, CheckReport, CompactReport, Damage, FORMAT, ForgetReport, ForgottenRecord, IngestReport, Millis,
-    Problem, Quota, SalvageReport, ServerStats, SinkBacklog, SkippedFile, State, Stats, UnreadableFile, Withdrawn,
-    WriterInfo,
+    Problem, Quota, SalvageReport, Server, ServerStats, SinkBacklog, SkippedFile, State, Stats, UnreadableFile,
+    Withdrawn, WriterInfo,
 };
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -105,7 +105,7 @@ report!(SinkBacklog { sink, waiting, owned, pids, dead, last_error });
 
 impl Report for ServerStats {
     fn to_dict(self, py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
-        let dict = super::servers::server_dict(py, self.server)?;
+        let dict = server_dict(py, self.server)?;
         dict.set_item(intern!(py, "is_bound"), self.is_bound)?;
         dict.set_item(intern!(py, "in_doubt"), self.in_doubt)?;
         Ok(dict)
@@ -119,4 +119,17 @@ pub(super) fn moment(at: Millis) -> Option<u64> {
 
 pub(super) fn dicts<T: Report>(py: Python<'_>, reports: Vec<T>) -> PyResult<Vec<Bound<'_, PyDict>>> {
     reports.into_iter().map(|report| report.to_dict(py)).collect()
+}
+
+pub(super) fn server_dict(py: Python<'_>, server: Server) -> PyResult<Bound<'_, PyDict>> {
+    let Server { id, url, account, is_stand_in, first, last, acked } = server;
+    let dict = PyDict::new(py);
+    dict.set_item(intern!(py, "id"), id.0)?;
+    dict.set_item(intern!(py, "url"), url)?;
+    dict.set_item(intern!(py, "account"), PyBytes::new(py, &account))?;
+    dict.set_item(intern!(py, "is_stand_in"), is_stand_in)?;
+    dict.set_item(intern!(py, "first"), moment(first))?;
+    dict.set_item(intern!(py, "last"), moment(last))?;
+    dict.set_item(intern!(py, "acked"), acked)?;
+    Ok(dict)
 }

@@ -1,13 +1,12 @@
 //! `Store`: the servers that records were sent to, and the binding of the journal to one of them.
 
-use plsync_journal::{Account, Bind, Millis, Server, ServerId};
+use plsync_journal::{Account, Bind, Millis, ServerId};
 use pyo3::exceptions::PyValueError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use super::Store;
-use super::report::{Report, dicts, moment};
+use super::report::{Report, dicts, server_dict};
 use crate::errors::OrRaise;
 
 #[pymethods]
@@ -54,17 +53,4 @@ impl Store {
     fn set_last_run(&self, py: Python<'_>, report: &[u8]) -> PyResult<()> {
         py.detach(|| self.journal().set_last_run(report)).or_raise(py)
     }
-}
-
-pub(super) fn server_dict(py: Python<'_>, server: Server) -> PyResult<Bound<'_, PyDict>> {
-    let Server { id, url, account, is_stand_in, first, last, acked } = server;
-    let dict = PyDict::new(py);
-    dict.set_item(intern!(py, "id"), id.0)?;
-    dict.set_item(intern!(py, "url"), url)?;
-    dict.set_item(intern!(py, "account"), PyBytes::new(py, &account))?;
-    dict.set_item(intern!(py, "is_stand_in"), is_stand_in)?;
-    dict.set_item(intern!(py, "first"), moment(first))?;
-    dict.set_item(intern!(py, "last"), moment(last))?;
-    dict.set_item(intern!(py, "acked"), acked)?;
-    Ok(dict)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use heed::{Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
 
-use super::compact;
+use super::copy::{copy_data, finish_copy};
 use super::files::{self, DATA};
 use super::full_disk;
 use super::memory::MapTrimmer;
@@ -158,11 +158,11 @@ impl Db {
             return self.with(|opened| {
                 let file = files::create_data(store)?;
                 let found = opened.stamp.shared(|| {
-                    compact::copy_data(&opened.env, &file)?;
+                    copy_data(&opened.env, &file)?;
                     let txn = opened.env.read_txn()?;
                     read(&txn, &opened.trees)
                 })?;
-                compact::finish_copy(&file, store)?;
+                finish_copy(&file, store)?;
                 Ok(Some(found))
             });
         }
@@ -175,7 +175,7 @@ impl Db {
             let file = files::create_data(store)?;
             let mut writers = Some(writers);
             let found = std::thread::scope(|scope| {
-                let copying = scope.spawn(|| compact::copy_data(&opened.env, &file));
+                let copying = scope.spawn(|| copy_data(&opened.env, &file));
                 // LMDB takes its snapshot before it writes the first byte. No commit came in between, so both snapshots are of one
                 // commit.
                 while !copying.is_finished() && file.metadata().is_ok_and(|found| found.len() == 0) {
@@ -186,7 +186,7 @@ impl Db {
                 copying.join().map_err(|_| Error::Internal("the thread that copies the store panicked"))??;
                 found
             })?;
-            compact::finish_copy(&file, store)?;
+            finish_copy(&file, store)?;
             Ok(Some(found))
         })
     }

@@ -1,6 +1,7 @@
 //! The LMDB environment: its file, its trees, its memory, and upgrades of it.
 
 pub(crate) mod compact;
+pub(crate) mod copy;
 pub(crate) mod env;
 pub(crate) mod files;
 mod free_pages;

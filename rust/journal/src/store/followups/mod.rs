@@ -9,6 +9,7 @@ mod entry;
 mod list;
 pub(crate) mod queue;
 pub(crate) mod sent;
+mod whole_queue;
 
 use heed::{RoTxn, RwTxn};
 
@@ -30,6 +31,7 @@ pub use queue::FollowUpKey;
 use queue::{Queue, put, put_work};
 pub(crate) use sent::SentEntry;
 pub use sent::SentFollowUp;
+pub(crate) use whole_queue::{remove_all, restart};
 
 /// How many entries are counted at most for a number that has no counter.
 const COUNT_AT_MOST: usize = 100_000;
@@ -191,17 +193,6 @@ pub(crate) fn refuse_bare(txn: &mut RwTxn, trees: &Trees, reason: &str) -> Resul
     Ok(())
 }
 
-/// Makes every follow-up of a record wait again, as if none had been tried: the record is sent again, to another server.
-pub(crate) fn restart(txn: &mut RwTxn, trees: &Trees, queue: Queue) -> Result<()> {
-    sent::resend(txn, trees, queue)?;
-    for (key, entry) in queue.entries(txn, trees)?.into_iter().filter(|(_, entry)| entry.is_dead) {
-        let waiting =
-            FollowUpEntry { is_dead: false, attempts: 0, due: Millis::EPOCH, last_error: String::new(), ..entry };
-        queue.change(txn, trees, |txn| put(txn, trees, &key, &waiting))?;
-    }
-    Ok(())
-}
-
 /// Makes a follow-up dead, with the reason.
 fn refuse(
     txn: &mut RwTxn,
@@ -221,24 +212,6 @@ fn is_gone(txn: &RoTxn, trees: &Trees, queue: Queue) -> Result<bool> {
         Queue::Record(seq) => load(txn, trees, seq).map(|row| row.is_forgotten() && row.state != State::Acked),
         Queue::Request(_) => Ok(false),
     }
-}
-
-/// Removes every follow-up of a record or request, also sent and unreadable ones. Returns how many.
-pub(crate) fn remove_all(txn: &mut RwTxn, trees: &Trees, queue: Queue) -> Result<u64> {
-    let keys = trees.followups.prefix_iter(txn, &queue.prefix())?;
-    let keys = keys.map(|entry| Ok(entry?.0.to_vec())).collect::<Result<Vec<_>>>()?;
-    let sent = trees.followups_sent.prefix_iter(txn, &queue.prefix())?.count() as u64;
-    sent::remove_sent(txn, trees, queue)?;
-    queue.change(txn, trees, |txn| {
-        for key in &keys {
-            match FollowUpKey::try_from(&key[..]) {
-                Ok(key) => queue::remove(txn, trees, &key)?,
-                Err(_) => _ = trees.followups.delete(txn, key)?,
-            }
-        }
-        Ok(())
-    })?;
-    Ok(sent + keys.len() as u64)
 }
 
 /// Counts follow-ups, from tree sizes, the work list, and the records that will not get a request id.

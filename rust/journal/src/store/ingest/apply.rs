@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 
-use super::IngestReport;
 use super::chunk::{Chunk, Event, Progress};
 use super::index::Index;
+use super::report::IngestReport;
 use crate::ids::SinkId;
 use crate::state::{CallEnd, FLAG_INFERRED, FrameKind, STORE_FLAGS, State};
 use crate::store::Store;

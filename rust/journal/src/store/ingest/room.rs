@@ -3,8 +3,8 @@
 
 use std::slice;
 
-use super::IngestReport;
 use super::chunk::{Chunk, FinishedSegment};
+use super::report::IngestReport;
 use crate::os::disk;
 use crate::os::gate::{self, Access};
 use crate::spool::segment::segment_path;
@@ -33,7 +33,9 @@ impl Store {
                 Ok(()) => {
                     report.pruned.add(self.prune_for(0)?);
                     if self.db().is_disk_short() {
-                        group.iter().for_each(|chunk| self.return_ingested(chunk));
+                        for chunk in group.iter() {
+                            self.return_ingested(chunk);
+                        }
                     }
                     let finished = group.iter_mut().flat_map(|chunk| std::mem::take(&mut chunk.finished)).collect();
                     return remove(finished, Room::Ample, report);

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::IngestReport;
 use super::merge::Merge;
+use super::report::IngestReport;
 use crate::os::{fs, gate};
 use crate::spool::segment::{list, list_unfinished, unfinished_path};
 use crate::spool::skipped::remove;
