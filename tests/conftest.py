@@ -8,6 +8,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 
+from plsync._common import api_key
 from plsync.testing import PromptLayerServer
 from plsync.testing.state import workspace
 from tests.support.spooling import SpoolWriter
@@ -42,6 +43,13 @@ def request_ids() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workspace, "new_request_id", lambda: 1001)
         yield
+
+
+@pytest.fixture(autouse=True)
+def read_keys() -> Iterator[None]:
+    """Let no test search texts for the keys that another test has read."""
+    yield
+    api_key.forget_keys()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from plsync._common.redaction import REDACTED
 if TYPE_CHECKING:
     from plsync._common.spellings import SecretRedactor
 
-__all__ = ["KEY_VARIABLE", "redact_api_keys", "remember_key", "variable_key"]
+__all__ = ["KEY_VARIABLE", "forget_keys", "redact_api_keys", "remember_key", "variable_key"]
 
 KEY_VARIABLE: Final = "PROMPTLAYER_API_KEY"
 
@@ -37,6 +37,11 @@ def remember_key(key: str) -> None:
     _read_keys[key] = None
     while len(_read_keys) > _MOST_KEYS:
         _read_keys.pop(next(iter(_read_keys)), None)
+
+
+def forget_keys() -> None:
+    """Forget the keys that :func:`remember_key` has noted."""
+    _read_keys.clear()
 
 
 def redact_api_keys(text: str) -> str:
