@@ -255,6 +255,31 @@ def test_unused_calls_of_a_module_fixture_are_pruned(tests: pytest.Pytester, opt
     assert summary(run(tests)).endswith("0 missed, 0 unused")
 
 
+def test_a_class_fixture_of_a_function_shares_the_recording_of_the_test(tests: pytest.Pytester) -> None:
+    tests.makepyfile(
+        test_app="""
+        import pytest
+        from app import model
+
+        @pytest.fixture(scope="class")
+        def of_class():
+            yield model().invoke("begins").content
+            model().invoke("ends")
+
+        def test_it(of_class, plsync_recording):
+            assert model().invoke("it").content == of_class
+        """
+    )
+    path = tests.path / "recordings/test_app/test_it.jsonl"
+    assert summary(run(tests, "--plsync-record=once")) == "3 recorded, 0 replayed, 0 missed, 0 unused"
+    assert sorted(questions(path)) == ["begins", "ends", "it"]
+    for option in ("--plsync-prune", "--plsync-record=all", "--plsync-record=new_episodes", "--plsync-record=none"):
+        result = run(tests, option)
+        result.assert_outcomes(passed=1)
+        assert summary(result).endswith("0 missed, 0 unused")
+        assert sorted(questions(path)) == ["begins", "ends", "it"]
+
+
 def test_a_shared_file_is_recorded_once_by_several_tests(tests: pytest.Pytester) -> None:
     tests.makepyfile(
         test_app="""

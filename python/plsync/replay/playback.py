@@ -71,8 +71,9 @@ class Playback:
         self._others += [(source, set()) for source in sources]
 
     def served_in(self, path: str) -> set[str]:
-        """The locations of the calls that another recording served."""
-        return {location for source, served in self._others if source.name == path for location in served}
+        """The locations of the calls that were served from the recording of this path."""
+        sources = [(self.source, self._served), *self._others]
+        return {location for source, served in sources if source.name == path for location in served}
 
     def mark_served(self, locations: Iterable[str]) -> None:
         """Count calls as used that were served elsewhere."""

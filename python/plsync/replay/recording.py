@@ -287,9 +287,11 @@ class Recording:
             return self._playback.used_keys | {key.decode() for key in map(key_of, own) if key is not None}
 
     def keep_used_by(self, other: Recording) -> None:
-        """Count the calls as used that another recording served from this file, see ``also``."""
+        """Count the calls as used that another recording served from this file or wrote into it."""
         with self._playback.lock:
             self._playback.mark_served(other._playback.served_in(str(self.path)))
+            if self._writer is not None and other._writer is not None and other.path == self.path:
+                self._writer.keep(other._writer.own_lines)
 
     def unused(self) -> list[RecordedCall]:
         """The calls of a file that ``prune`` would remove; empty for a journal.

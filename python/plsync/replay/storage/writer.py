@@ -41,6 +41,10 @@ class RecordingWriter:
         """The lines of this process."""
         return self._sorted | {new.line for new in self._new}
 
+    def keep(self, lines: set[bytes]) -> None:
+        """Count lines as written by this process: another open recording has written them into the file."""
+        self._sorted |= lines
+
     def add(self, line: bytes, span: tuple[int, int], blobs: PendingBlobs) -> None:
         """Append a line and the binaries that it names.
 
