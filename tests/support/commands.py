@@ -9,10 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from typer.main import get_command
-
-from plsync.cli import app
-
 PLSYNC = Path(sys.executable).with_name("plsync")
 
 
@@ -46,6 +42,11 @@ def json_lines(journal: Path, *arguments: str) -> list[dict[str, Any]]:
 
 def all_commands() -> dict[str, Any]:
     """The commands of ``plsync`` in typer, by their names; a subcommand has both names."""
+    # The oldest typer warns about the newest click, and few tests need the commands.
+    from typer.main import get_command  # noqa: PLC0415
+
+    from plsync.cli import app  # noqa: PLC0415
+
     found: dict[str, Any] = {}
     for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
         inner = getattr(command, "commands", None)
