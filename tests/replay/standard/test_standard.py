@@ -15,7 +15,7 @@ from tests.support.root import ROOT
 
 SUITE = Path(__file__).with_name("suite.py")
 
-PLUGINS = ("cacheprovider", "langsmith_plugin", "codspeed", "hypothesispytest", "xdist")
+PLUGINS = ("cacheprovider", "platformdirs", "langsmith_plugin", "codspeed", "hypothesispytest", "xdist")
 
 
 def run(way: str, directory: Path, url: str) -> str:
