@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -160,7 +160,6 @@ def observe_all(config: Config) -> list[JournalHealth]:
 
 def _free(path: Path) -> int | None:
     try:
-        disk = os.statvfs(path)
-    except (OSError, AttributeError):  # Windows has no such call
+        return shutil.disk_usage(path).free
+    except OSError:
         return None
-    return disk.f_bavail * disk.f_frsize

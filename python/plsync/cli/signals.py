@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -64,8 +65,10 @@ def until_signalled(stop: Callable[[], None], reload: Callable[[], None] | None)
 
 def _has_terminal() -> bool:
     """Whether this process has a controlling terminal that has not hung up."""
+    if sys.platform == "win32":
+        return False
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK))
-    except (OSError, AttributeError):  # Windows has neither the name nor the flags
+    except OSError:
         return False
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Final
@@ -43,7 +44,7 @@ def is_absent(path: Path) -> bool:
         return True
     except PermissionError:
         closed = next(above for above in path.parents if _owner(above) is not None)
-        return os.name == "posix" and _owner(closed) != os.geteuid()
+        return sys.platform != "win32" and _owner(closed) != os.geteuid()
     except OSError:
         return False
     return False

@@ -7,6 +7,7 @@ alone: no sender of the process reads another record before it is sent.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -149,6 +150,8 @@ def _limit_in(file: Path) -> int | None:
 
 def _resident() -> int:
     """Bytes of memory that this process takes now; 0 on systems that do not report them."""
+    if sys.platform == "win32":
+        return 0
     with suppress(OSError, ValueError, IndexError):
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0
