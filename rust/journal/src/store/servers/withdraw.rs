@@ -139,14 +139,18 @@ fn withdraw_unclear(
         if !from.contains(&server) {
             continue;
         }
-        let row = change.update(seq, |row| {
+        // A record whose content was removed on request cannot be sent again.
+        if load(change.txn, trees, seq)?.is_forgotten() {
+            total.pruned += 1;
+            continue;
+        }
+        change.update(seq, |row| {
             row.state = State::Pending;
             row.not_before = Millis::EPOCH;
             row.flags &= !FLAG_RENEWED;
             reason.clone_into(&mut row.last_error);
         })?;
-        // A record whose content was removed on request is not sent any more.
-        total.records += u64::from(row.state == State::Pending);
+        total.records += 1;
     }
     change.finish()
 }
