@@ -1,16 +1,19 @@
 //! The one warning of a process that an event could not be recorded.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use plsync_journal::process_generation;
 use pyo3::prelude::*;
 
 use crate::handover;
 
-static WARNED: AtomicBool = AtomicBool::new(false);
+/// The generation of the process that has warned, plus one; 0 before. A forked child is a process of its own.
+static WARNED: AtomicU64 = AtomicU64::new(0);
 
-/// Shows a `PlsyncWarning` the first time; later failures are only counted.
+/// Shows a `PlsyncWarning` the first time in a process; later failures are only counted.
 pub(super) fn warn_once(py: Python<'_>, reason: &str) {
-    if WARNED.swap(true, Ordering::Relaxed) {
+    let this = process_generation() + 1;
+    if WARNED.swap(this, Ordering::Relaxed) == this {
         return;
     }
     let warn = || {
