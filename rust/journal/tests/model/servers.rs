@@ -83,6 +83,7 @@ impl Model {
                 shown.last_error = "its sender stopped before the response was stored".into();
             }
             shown.not_before = Millis::EPOCH;
+            record.settle_forgotten();
             record.elsewhere = Some(old);
         }
     }
@@ -105,7 +106,7 @@ impl Model {
                     continue;
                 }
             }
-            if record.is_forgotten() {
+            if record.is_forgotten() && is_acked {
                 done.pruned += 1;
                 continue;
             }
@@ -121,7 +122,8 @@ impl Model {
             shown.flags &= !FLAG_RENEWED;
             shown.last_error = "withdrawn".into();
             record.elsewhere = None;
-            done.records += 1;
+            record.settle_forgotten();
+            *(if record.shown.state == State::Pending { &mut done.records } else { &mut done.pruned }) += 1;
         }
         done
     }

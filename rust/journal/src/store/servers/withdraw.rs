@@ -12,7 +12,7 @@ use crate::store::callbacks::EntryKey;
 use crate::store::db::trees::{Trees, number_key, seq_key, tail_number, without_seal};
 use crate::store::followups::queue::Queue;
 use crate::store::outbox::{ack_order, parked_records, request_index};
-use crate::store::records::row::Ack;
+use crate::store::records::row::{Ack, StateRow};
 use crate::store::records::transition::{Change, load};
 use crate::store::{Store, followups, servers};
 use crate::{Millis, Result, Seq};
@@ -25,7 +25,7 @@ const BATCH: usize = 1000;
 pub struct Withdrawn {
     /// Records that are pending again.
     pub records: u64,
-    /// Records that stay, because the quota removed their content.
+    /// Records that are not sent again, because the quota or the user removed their content.
     pub pruned: u64,
     /// Records that stay, because their callback is being called with the request id.
     pub busy: u64,
@@ -103,12 +103,7 @@ fn withdraw_acked(
         followups::restart(change.txn, trees, Queue::Record(seq))?;
         trees.ack_order.delete(change.txn, &number_key(number))?;
         request_index::remove(change.txn, trees, ack.request_id, seq)?;
-        change.update(seq, |row| {
-            row.state = State::Pending;
-            row.not_before = Millis::EPOCH;
-            row.flags &= !FLAG_RENEWED;
-            reason.clone_into(&mut row.last_error);
-        })?;
+        change.update(seq, |row| make_pending(row, reason))?;
         if let Some(mut server) = get(change.txn, trees, ack.server)? {
             server.acked = server.acked.saturating_sub(1);
             if server.acked == 0 {
@@ -139,18 +134,16 @@ fn withdraw_unclear(
         if !from.contains(&server) {
             continue;
         }
-        // A record whose content was removed on request cannot be sent again.
-        if load(change.txn, trees, seq)?.is_forgotten() {
-            total.pruned += 1;
-            continue;
-        }
-        change.update(seq, |row| {
-            row.state = State::Pending;
-            row.not_before = Millis::EPOCH;
-            row.flags &= !FLAG_RENEWED;
-            reason.clone_into(&mut row.last_error);
-        })?;
-        total.records += 1;
+        let row = change.update(seq, |row| make_pending(row, reason))?;
+        // A forgotten record has no content to send, so it is dead now.
+        *(if row.state == State::Pending { &mut total.records } else { &mut total.pruned }) += 1;
     }
     change.finish()
+}
+
+fn make_pending(row: &mut StateRow, reason: &str) {
+    row.state = State::Pending;
+    row.not_before = Millis::EPOCH;
+    row.flags &= !FLAG_RENEWED;
+    reason.clone_into(&mut row.last_error);
 }
