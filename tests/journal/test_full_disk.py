@@ -20,7 +20,7 @@ from plsync.errors import JournalError, PlsyncWarning
 from plsync.journal import Journal, Quota
 from plsync.journal.disk import DiskSpace
 from plsync.testing import PromptLayerServer
-from tests.support.calls import AT, states
+from tests.support.calls import AT, states, write_calls
 from tests.support.commands import json_lines, printed, run
 from tests.support.full_disk import fill, small_disk, small_ext4
 from tests.support.spooling import SpoolWriter
@@ -90,6 +90,18 @@ def test_a_quota_frees_a_full_disk_without_any_help(disk: Path) -> None:
         assert journal.check().problems == []
     after = DiskSpace.of(disk)
     assert after is not None and after.free > 1 << 20
+
+
+def test_a_program_that_starts_on_a_full_disk_takes_calls_in(disk: Path) -> None:
+    path = disk / "journal"
+    write_calls(path, 1)
+    with Journal.open(path) as journal:
+        journal.ingest(wait=True)
+    write_calls(path, 50)
+    fill(disk)
+    space = DiskSpace.of(disk)
+    assert space is not None and space.free == 0
+    assert len(json_lines(path, "list", "-n", "all")) == 51
 
 
 def test_compact_prunes_before_it_ingests(disk: Path) -> None:

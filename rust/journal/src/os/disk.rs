@@ -58,6 +58,18 @@ pub(crate) fn occupied(meta: &Metadata, _behind: u64) -> u64 {
     meta.len()
 }
 
+/// Bytes of disk space that a file without holes occupies behind its end.
+#[cfg(unix)]
+pub(crate) fn behind_end(meta: &Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    meta.blocks().saturating_mul(512).saturating_sub(meta.len().next_multiple_of(4096))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn behind_end(_meta: &Metadata) -> u64 {
+    0
+}
+
 /// Allocates disk space for a part of a file, also behind its end. Length and content stay.
 #[cfg(target_os = "linux")]
 pub(crate) fn allocate(file: &File, part: Range<u64>) -> io::Result<()> {

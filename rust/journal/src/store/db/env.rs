@@ -368,7 +368,8 @@ fn open_opened(path: &Path, number: u32, limits: Limits) -> Result<Opened> {
     let env = open_env_with(path, limits)?;
     env.clear_stale_readers()?;
     let trees = upgrade::open(&env, &stamp)?;
-    Ok(Opened { env, trees, stamp, reserve: Reserve::new(), generation: fork::generation(), number })
+    let reserve = Reserve::found(path);
+    Ok(Opened { env, trees, stamp, reserve, generation: fork::generation(), number })
 }
 
 /// Opens a store in a journal that this user cannot write to: a snapshot, or the journal of another user.
@@ -398,7 +399,7 @@ fn open_read_only(path: &Path, number: u32, limits: Limits) -> Result<Opened> {
         txn.commit()?;
         Ok(trees)
     })?;
-    Ok(Opened { env, trees, stamp, reserve: Reserve::new(), generation: fork::generation(), number })
+    Ok(Opened { env, trees, stamp, reserve: Reserve::none(), generation: fork::generation(), number })
 }
 
 /// Opens the copy of an environment, in a directory that no other process knows yet. The copy is verified before it replaces the store,

@@ -25,8 +25,17 @@ impl Reserve {
     /// Bytes for small transactions. One of a sender changes up to 1200 records, on some 150 pages.
     pub(super) const KEPT: u64 = 256 << 10;
 
-    pub(super) fn new() -> Self {
+    pub(super) fn none() -> Self {
         Self { end: AtomicU64::new(0) }
+    }
+
+    /// The reserve that an earlier process has left behind the end of the data file. Holes in the file hide a part of it.
+    pub(super) fn found(store: &Path) -> Self {
+        let end = std::fs::metadata(store.join(DATA)).map_or(0, |data| {
+            let behind = disk::behind_end(&data).min(MOST);
+            if behind > 0 { data.len() + behind } else { 0 }
+        });
+        Self { end: AtomicU64::new(end) }
     }
 
     /// Bytes of the reserve of a data file of `len` bytes.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use heed::RoTxn;
 
 use super::lanes::{LaneBytes, due_records, in_doubt_here, parked_records};
+use super::parts::in_fitting_parts;
 use super::{ack_order, request_index};
 use crate::ids::{ServerId, SinkId};
 use crate::state::{FLAG_RENEWED, ParkedState, State};
@@ -55,6 +56,17 @@ impl Store {
         if !is_due {
             return Ok(Vec::new());
         }
+        let mut limits = LeaseLimits { total, per_lane, fitting };
+        loop {
+            match self.lease_once(limits, lease, now) {
+                Err(error) if error.is_full_disk() && limits.total.records > 1 => limits.total.records /= 2,
+                leased => return leased,
+            }
+        }
+    }
+
+    fn lease_once(&self, limits: LeaseLimits, lease: Duration, now: Millis) -> Result<Vec<Row>> {
+        let LeaseLimits { total, per_lane, fitting } = limits;
         self.db().write(|txn, trees| {
             let seqs = due_records(txn, trees, now, total.records, per_lane.records)?;
             let mut bytes = 0;
@@ -90,13 +102,22 @@ impl Store {
     /// leased -> in doubt, for all leases: their sender is gone, and its requests may have arrived. The records are due to be looked
     /// up at `due`, and those leased before `old` at once. Returns how many.
     pub fn orphan_leases(&self, old: Millis, due: Millis) -> Result<u64> {
-        if self.db().read(|txn, trees| parked_records(txn, trees, State::Leased))?.is_empty() {
+        let leased = self.db().read(|txn, trees| parked_records(txn, trees, State::Leased))?;
+        if leased.is_empty() {
             return Ok(0);
         }
+        in_fitting_parts(&leased, |part| self.orphan(part, old, due))
+    }
+
+    fn orphan(&self, leased: &[Seq], old: Millis, due: Millis) -> Result<u64> {
         self.db().write(|txn, trees| {
-            let leased = parked_records(txn, trees, State::Leased)?;
             let mut change = Change::begin(txn, trees, Millis::now())?;
-            for seq in &leased {
+            let mut orphaned = 0;
+            for seq in leased {
+                if load(change.txn, trees, *seq)?.state != State::Leased {
+                    continue;
+                }
+                orphaned += 1;
                 change.update(*seq, |row| {
                     row.state = State::InDoubt;
                     row.not_before = if row.changed_at < old { Millis::EPOCH } else { due };
@@ -104,7 +125,7 @@ impl Store {
                 })?;
             }
             change.finish()?;
-            Ok(leased.len() as u64)
+            Ok(orphaned)
         })
     }
 
@@ -127,9 +148,13 @@ impl Store {
         })
     }
 
-    /// Stores request ids of the bound server. One transaction stores the ack, its number, its index entry and its callback entry, and releases the
-    /// record's follow-ups. A record that is already acked keeps its first id. Returns how many acks were new.
+    /// Stores request ids of the bound server. One transaction stores the ack of a record, its number, its index entry and its callback
+    /// entry, and releases the record's follow-ups. A record that is already acked keeps its first id. Returns how many acks were new.
     pub fn ack(&self, acks: &[(Seq, RequestId)]) -> Result<u64> {
+        in_fitting_parts(acks, |part| self.ack_once(part))
+    }
+
+    fn ack_once(&self, acks: &[(Seq, RequestId)]) -> Result<u64> {
         self.db().write(|txn, trees| {
             let mut change = Change::begin(txn, trees, Millis::now())?;
             let mut new = 0;
@@ -174,6 +199,10 @@ impl Store {
     }
 
     fn move_to(&self, state: State, seqs: &[Seq], not_before: Millis, error: &str) -> Result<()> {
+        in_fitting_parts(seqs, |part| self.move_once(state, part, not_before, error).map(|()| 0)).map(drop)
+    }
+
+    fn move_once(&self, state: State, seqs: &[Seq], not_before: Millis, error: &str) -> Result<()> {
         self.db().write(|txn, trees| {
             let mut change = Change::begin(txn, trees, Millis::now())?;
             for seq in seqs {

@@ -4,6 +4,7 @@ pub(crate) mod ack_order;
 mod acks;
 mod lanes;
 mod leases;
+mod parts;
 pub(crate) mod request_index;
 mod waits;
 
