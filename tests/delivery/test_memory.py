@@ -99,7 +99,9 @@ finally:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="measures the peak of the resident memory")
 def test_the_peak_of_a_run_stays_below_its_bound(path: Path, server: PromptLayerServer) -> None:
-    write_large(path, [8 * MB] * 6)
+    write_large(path, [16 * MB] * 6)
+    # Without a bound six requests would be open at once.
+    server.hang(0.5, times=6, path="/spans-bulk")
     variables = {"PROMPTLAYER_API_KEY": server.api_key, "PROMPTLAYER_BASE_URL": server.url}
     done = subprocess.run(
         [sys.executable, "-c", RUN, "run", "--once", "--memory", "192MB"],

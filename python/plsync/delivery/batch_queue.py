@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from plsync.delivery.memory import return_freed_memory
+
 if TYPE_CHECKING:
     from plsync.delivery.memory import Holding, MemoryBudget
     from plsync.journal.record import Record
@@ -62,10 +64,15 @@ class BatchQueue(Generic[R]):
     def collect(self, timeout: float) -> list[tuple[list[Record], R]]:
         """The batches with a result, as :meth:`RequestThreads.collect` returns them."""
         done = self._threads.collect(timeout)
+        is_large = False
         for batch, _ in done:
-            self._memory.release(self._holdings.pop(id(batch)))
+            holding = self._holdings.pop(id(batch))
+            is_large = is_large or holding.size >= _LARGE
+            self._memory.release(holding)
             if batch is self._alone:
                 self._alone = None
+        if is_large:
+            return_freed_memory()
         return done
 
     def translated(self, batch: list[Record]) -> None:

@@ -6,6 +6,7 @@ alone: no sender of the process reads another record before it is sent.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import threading
@@ -14,7 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-__all__ = ["DEFAULT_MEMORY", "Holding", "MemoryBudget", "Share", "default_memory", "process_budget"]
+__all__ = [
+    "DEFAULT_MEMORY",
+    "Holding",
+    "MemoryBudget",
+    "Share",
+    "default_memory",
+    "process_budget",
+    "return_freed_memory",
+]
 
 DEFAULT_MEMORY: Final = 512 << 20
 """Bytes that a sender's process takes at most by default. It suffices for the largest event, of 64 MB."""
@@ -146,6 +155,12 @@ def _limit_in(file: Path) -> int | None:
     with suppress(OSError, ValueError):  # no such controller, or "max"
         return int(file.read_text())
     return None
+
+
+def return_freed_memory() -> None:
+    """Return the memory of freed contents to the system. glibc keeps up to 64 MB of it for each thread."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
 
 
 def _resident() -> int:
