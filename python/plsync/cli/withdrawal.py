@@ -37,7 +37,7 @@ def withdraw(journal: Journal, urls: Sequence[str]) -> int:
             done = journal.outbox.withdraw(_server_ids(journal, url), reason)
             records += done["records"]
             if pruned := done["pruned"]:
-                print_note(f"{humanize.count(pruned, 'record')} of {url} cannot be sent again: their content was removed")
+                print_note(f"{humanize.count(pruned, 'record')} of {url} cannot be sent again without their content")
             if busy := done["busy"]:
                 print_note(f"{humanize.count(busy, 'record')} of {url} stay: their callback runs; run this again later")
     return records

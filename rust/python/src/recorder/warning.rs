@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use crate::handover;
 
-/// The generation of the process that has warned, plus one; 0 before. A forked child is a process of its own.
+/// The generation of the process that has warned, plus one; 0 before. A forked child has another generation and warns again.
 static WARNED: AtomicU64 = AtomicU64::new(0);
 
 /// Shows a `PlsyncWarning` the first time in a process; later failures are only counted.

@@ -1,7 +1,7 @@
 //! Transactions over many records that get smaller on a full disk.
 //!
-//! LMDB writes each changed page to a new place. A transaction over a thousand records needs more new pages than a full disk may have,
-//! and one over a few records fits into the pages that earlier transactions have freed.
+//! LMDB writes each changed page to a new place. A full disk may not have the new pages that a transaction over a thousand records
+//! needs. A transaction over a few records fits into the pages that earlier transactions have freed.
 
 use crate::Result;
 
