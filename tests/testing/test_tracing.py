@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 import sys
 from typing import Any
 
 import httpx
 import pytest
+from google.protobuf.json_format import ParseDict
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from plsync.testing import PromptLayerServer
 
@@ -34,6 +39,31 @@ def test_spans_of_opentelemetry_are_stored(client: httpx.Client, server: PromptL
     assert (stored["trace_id"], stored["span_id"], stored["kind"]) == (TRACE, SPAN, "SpanKind.CLIENT")
     assert stored["attributes"] == {"gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 3, "stop": ["x"]}
     assert stored["status"] == {"status_code": "StatusCode.ERROR"}
+
+
+@pytest.mark.parametrize("protobuf", [False, True])
+def test_links_of_spans_are_stored(client: httpx.Client, server: PromptLayerServer, protobuf: bool) -> None:
+    other = "0194" * 8
+    attributes = [{"key": "reason", "value": {"stringValue": "late"}}]
+    body = export(
+        span(name="root"), span(traceId=other, links=[{"traceId": TRACE, "spanId": SPAN, "attributes": attributes}])
+    )
+    if protobuf:
+        message = ParseDict(_with_base64(body), ExportTraceServiceRequest()).SerializeToString()
+        client.post("/v1/traces", content=message, headers={"Content-Type": "application/x-protobuf"})
+    else:
+        client.post("/v1/traces", json=body)
+    (late,) = server.tree("root").linked
+    (link,) = late.span["links"]
+    assert (link["context"]["span_id"], link["attributes"]) == (SPAN, {"reason": "late"})
+
+
+def _with_base64(body: dict[str, Any]) -> Any:
+    """The body as protobuf's own JSON, which has ids in base64."""
+    text = json.dumps(body)
+    for value in set(re.findall('"([0-9a-f]{16,32})"', text)):
+        text = text.replace(f'"{value}"', f'"{base64.b64encode(bytes.fromhex(value)).decode()}"')
+    return json.loads(text)
 
 
 def test_spans_with_invalid_ids_are_rejected(client: httpx.Client, server: PromptLayerServer) -> None:

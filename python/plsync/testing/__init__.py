@@ -6,6 +6,7 @@ Its responses have the shapes that PromptLayer documents. It validates every req
 - :class:`Fault`: one failure of the network or the server, for :meth:`PromptLayerServer.plan`.
 - :class:`Faults`: the methods that inject failures. :class:`PromptLayerServer` inherits them.
 - :class:`Received`: one request that the server received.
+- :class:`SpanTree`: the spans of a trace as a tree.
 - :mod:`plsync.testing.tiny_model`: writes a tiny language model that GPT4All and llama.cpp run.
 
 pytest finds two fixtures where plsync is installed: ``promptlayer_server`` and ``plsync_journal``.
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from plsync.testing.faults import Faults as Faults
     from plsync.testing.server import PromptLayerServer as PromptLayerServer
     from plsync.testing.server import Received as Received
+    from plsync.testing.span_tree import SpanTree as SpanTree
 
-__all__ = ["Fault", "Faults", "PromptLayerServer", "Received"]
+__all__ = ["Fault", "Faults", "PromptLayerServer", "Received", "SpanTree"]
 
 # pytest loads this package in every suite, and most suites need no server.
 __getattr__, __dir__ = exports(
@@ -40,5 +42,6 @@ __getattr__, __dir__ = exports(
         "Faults": "plsync.testing.faults",
         "PromptLayerServer": "plsync.testing.server",
         "Received": "plsync.testing.server",
+        "SpanTree": "plsync.testing.span_tree",
     },
 )

@@ -12,7 +12,7 @@ from uuid import UUID
 from plsync.testing.state.prompt_text import prompt_text
 from plsync.testing.state.storage import JSON
 
-__all__ = ["Assertions", "record_of"]
+__all__ = ["Assertions", "is_log_of"]
 
 _TRACE = re.compile("[0-9a-f]{32}")
 _LISTED = 10
@@ -67,7 +67,7 @@ class Assertions(ABC):
                 and (answer is None or answer in prompt_text(log.get("output")))
                 and (tag is None or tag in log.get("tags", ()))
                 and (metadata or {}).items() <= log["metadata"].items()
-                and (record_id is None or record_of(log) == record_id)
+                and (record_id is None or is_log_of(log, record_id))
                 and all(log.get(name) == value for name, value in fields.items())
             )
 
@@ -123,7 +123,8 @@ class Assertions(ABC):
             AssertionError: a record has no log or several, or there are other logs and ``others`` is false.
         """
         expected = set(record_ids)
-        logs = Counter(map(record_of, self.request_logs))
+        by_span = {_span_id(record_id): record_id for record_id in expected}
+        logs = Counter(_record_of(log, by_span) for log in self.request_logs)
         wrong = {
             "missing": [record_id for record_id in expected if record_id not in logs],
             "logged more than once": [record_id for record_id in expected if logs[record_id] > 1],
@@ -151,12 +152,29 @@ class Assertions(ABC):
             )
 
 
-def record_of(log: JSON) -> str | None:
-    """The id of the plsync record of a log; derived from the trace id where the server keeps only ids."""
-    record_id: str | None = log["metadata"].get("plsync_id")
-    if record_id is None and not log["metadata"] and _TRACE.fullmatch(log["trace_id"] or ""):
-        return str(UUID(log["trace_id"]))
-    return record_id
+def is_log_of(log: JSON, record_id: str) -> bool:
+    """Whether a log is of the plsync record with that id."""
+    return _record_of(log, {_span_id(record_id): record_id}) == record_id
+
+
+def _record_of(log: JSON, by_span: Mapping[str, str]) -> str | None:
+    """The id of the plsync record of a log.
+
+    A server that keeps only ids derives it from the id of the span, or from the id of a trace with one record.
+
+    Args:
+        log: the log.
+        by_span: known records by the ids of their spans.
+    """
+    if log["metadata"]:
+        record_id: str | None = log["metadata"].get("plsync_id")
+        return record_id
+    alone = str(UUID(log["trace_id"])) if _TRACE.fullmatch(log["trace_id"] or "") else None
+    return by_span.get(log["span_id"], alone)
+
+
+def _span_id(record_id: str) -> str:
+    return record_id.replace("-", "")[16:]
 
 
 def _shown(criteria: Mapping[str, Any]) -> str:

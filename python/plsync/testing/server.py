@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from plsync.testing.assertions import Assertions, record_of
+from plsync.testing.assertions import Assertions, is_log_of
 from plsync.testing.connection import HTTPServer
 from plsync.testing.endpoints import LEGACY_PATHS, all_routes
 from plsync.testing.endpoints.http import Request, Response, error_response, json_response
 from plsync.testing.faults import Fault, Faults
+from plsync.testing.span_tree import SpanTree, trees_of
 from plsync.testing.state.registry import Registry
 from plsync.testing.state.storage import FullStorage, IdStorage
 from plsync.testing.state.workspace import JSON, Workspace
+from plsync.testing.tree_assertions import TreeAssertions
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -59,7 +61,7 @@ class Received:
             return None
 
 
-class PromptLayerServer(Faults, Assertions):
+class PromptLayerServer(Faults, Assertions, TreeAssertions):
     """A PromptLayer stand-in that listens inside its ``with`` block.
 
     Args:
@@ -153,6 +155,23 @@ class PromptLayerServer(Faults, Assertions):
         return list(spans)
 
     @property
+    def trees(self) -> list[SpanTree]:
+        """The tree of each trace, in the order in which the traces began.
+
+        A trace is listed once its root span has arrived, as at PromptLayer.
+
+        Raises:
+            ValueError: the server keeps only ids, without names and parents.
+        """
+        if not self._keeps_requests:
+            raise ValueError("a server with keep='ids' has no names and parents of spans; use keep='all' for trees")
+        with self._workspace_lock:
+            storage = self._workspace.storage
+            spans, logs, closed = storage.spans(), storage.logs(), set(storage.closed())
+            alone = self._workspace.logs_of_spans()
+        return trees_of(spans, logs, closed, alone)
+
+    @property
     def closed_traces(self) -> set[str]:
         """The ids of closed traces, which reject further spans."""
         with self._workspace_lock:
@@ -195,7 +214,7 @@ class PromptLayerServer(Faults, Assertions):
 
     def logs_of(self, record_id: str) -> list[JSON]:
         """The request logs of one plsync record; two or more mean that it was delivered twice."""
-        return [log for log in self.request_logs if record_of(log) == record_id]
+        return [log for log in self.request_logs if is_log_of(log, record_id)]
 
     def add_prompt(
         self, name: str, template: JSON, *, labels: Iterable[str] = (), metadata: Mapping[str, Any] | None = None
@@ -220,6 +239,8 @@ class PromptLayerServer(Faults, Assertions):
             return error_response(401, "Invalid API key")
         if request.path == "/stand-in/counts":
             return json_response(self.counts)
+        if request.path == "/stand-in/trees" and self._keeps_requests:
+            return json_response({"trees": [tree.as_json() for tree in self.trees]})
         refused = self.refused_status(request.body)
         if refused is not None:
             return error_response(refused, "The test refuses bodies with this text")

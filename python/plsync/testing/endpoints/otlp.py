@@ -59,7 +59,8 @@ def _read(request: Request) -> Any:
         raise HTTPError(error_response(415, "Content-Type must be application/x-protobuf or application/json"))
     export = _decode(request.body)
     for span in _spans(export):
-        span.update({key: base64.b64decode(span[key]).hex() for key in (*_ID, "parentSpanId") if key in span})
+        for owner in (span, *span.get("links", ())):
+            owner.update({key: base64.b64decode(owner[key]).hex() for key in (*_ID, "parentSpanId") if key in owner})
     return export
 
 
@@ -101,9 +102,19 @@ def _as_bulk(span: JSON) -> JSON:
         "status": {
             "status_code": code.replace("STATUS_CODE_", "StatusCode.") if isinstance(code, str) else _STATUSES[code]
         },
-        "attributes": {pair["key"]: _value(pair["value"]) for pair in span.get("attributes", [])},
+        "attributes": _attributes(span),
+        "links": [_link(link) for link in span.get("links", [])],
         "resource": {"attributes": {}, "schema_url": ""},
     }
+
+
+def _link(link: JSON) -> JSON:
+    context = {"trace_id": link.get("traceId", ""), "span_id": link.get("spanId", ""), "trace_state": ""}
+    return {"context": context, "attributes": _attributes(link)}
+
+
+def _attributes(owner: JSON) -> JSON:
+    return {pair["key"]: _value(pair["value"]) for pair in owner.get("attributes", [])}
 
 
 def _value(value: JSON) -> Any:

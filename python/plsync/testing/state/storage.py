@@ -60,7 +60,6 @@ class Storage(Protocol):
 
 class _Row(NamedTuple):
     row_id: int
-    span_id: str
     log_id: int | None
     payload: Payload
 
@@ -73,7 +72,7 @@ class FullStorage:
     """
 
     def __init__(self) -> None:
-        self._traces: dict[str, tuple[_Row, ...]] = {}
+        self._traces: dict[str, dict[str, _Row]] = {}
         self._logs: dict[int, Payload] = {}
         self._metadata: dict[int, dict[str, str]] = {}
         self._closed: set[str] = set()
@@ -81,8 +80,9 @@ class FullStorage:
     def put_span(self, row_id: int, span: JSON, log_id: int | None, payload: Payload) -> None:
         """Store a span and its log; replaces a span with the same ids."""
         trace_id, span_id = span["context"]["trace_id"], span["context"]["span_id"]
-        others = tuple(row for row in self._traces.get(trace_id, ()) if row.row_id != row_id)
-        self._traces[trace_id] = (*others, _Row(row_id, span_id, log_id, payload))
+        rows = self._traces.setdefault(trace_id, {})
+        rows.pop(span_id, None)  # a span that is sent again is the newest of its trace
+        rows[span_id] = _Row(row_id, log_id, payload)
         if log_id is not None:
             self._logs[log_id] = payload
 
@@ -92,12 +92,13 @@ class FullStorage:
 
     def row_of(self, trace_id: str, span_id: str) -> int | None:
         """The row number of a span, or None."""
-        return next((row.row_id for row in self._traces.get(trace_id, ()) if row.span_id == span_id), None)
+        row = self._traces.get(trace_id, {}).get(span_id)
+        return None if row is None else row.row_id
 
     def trace(self, trace_id: str) -> list[JSON]:
         """Summaries of the spans of a trace; empty if there is no such trace."""
-        rows = self._traces.get(trace_id, ())
-        return [_summary(row.row_id, row.span_id, row.log_id, _parse(row.payload)) for row in rows]
+        rows = self._traces.get(trace_id, {})
+        return [_summary(row.row_id, span_id, row.log_id, _parse(row.payload)) for span_id, row in rows.items()]
 
     def is_closed(self, trace_id: str) -> bool:
         """Whether a trace is closed."""
@@ -117,12 +118,12 @@ class FullStorage:
             {
                 **_parse(row.payload),
                 "id": row.row_id,
-                "span_id": row.span_id,
+                "span_id": span_id,
                 "trace_id": trace_id,
                 "request_log_id": row.log_id,
             }
-            for trace_id, rows in list(self._traces.items())
-            for row in rows
+            for trace_id, rows in [(trace_id, list(rows.items())) for trace_id, rows in self._traces.items()]
+            for span_id, row in rows
         )
 
     def log(self, log_id: int) -> JSON | None:

@@ -119,6 +119,10 @@ class Workspace:
             row["request_log_id"] = None if self._is_late(log_id) else log_id
         return rows
 
+    def logs_of_spans(self) -> dict[str, int]:
+        """The ids of the logs that came alone, by the span that owns them."""
+        return dict(self._log_of_span)
+
     def is_closed(self, trace_id: str) -> bool:
         """Whether a trace is closed, and rejects further spans."""
         return self.storage.is_closed(trace_id)
