@@ -7,9 +7,12 @@ pub(crate) mod files;
 mod free_pages;
 mod full_disk;
 mod memory;
+mod pace;
 pub(crate) mod pages;
 mod reserve;
 pub(crate) mod stamp;
 pub(crate) mod trees;
 mod upgrade;
 pub(crate) mod verify;
+
+pub(crate) use pace::Pace;

@@ -13,6 +13,7 @@ use crate::frame::array;
 use crate::state::{FLAG_PRUNED, State, stored_as_u8};
 use crate::store::Store;
 use crate::store::callbacks::CallbackEntry;
+use crate::store::db::Pace;
 use crate::store::db::trees::{
     PART_END, PART_START, callback_key, parked_key, record_key, seq_key, tail_seq, with_seal, without_seal,
 };
@@ -131,7 +132,8 @@ impl Store {
         if let Some(age) = quota.max_age {
             let before = Millis::now() - age;
             let share = Share { records: BATCH, bytes: u64::MAX, before };
-            while self.prune_in_room(quota.policy, share, &mut total)? {}
+            let mut pace = Pace::new(BATCH);
+            while self.prune_in_room(quota.policy, share, &mut pace, &mut total)? {}
         }
         self.prune_to_size(&quota, 0, &mut total)?;
         Ok(total)
@@ -146,21 +148,31 @@ impl Store {
 
     fn prune_to_size(&self, quota: &Quota, more: u64, total: &mut PruneCounts) -> Result<()> {
         let Some(max) = quota.max_bytes else { return Ok(()) };
+        let mut pace = Pace::new(BATCH);
         loop {
             let over = self.db().sizes()?.1.saturating_add(more).saturating_sub(max);
             let share = Share { records: BATCH, bytes: over, before: Millis::MAX };
-            if over == 0 || !self.prune_in_room(quota.policy, share, total)? {
+            if over == 0 || !self.prune_in_room(quota.policy, share, &mut pace, total)? {
                 return Ok(());
             }
         }
     }
 
-    /// Prunes in one transaction. On a full disk the transaction gets smaller until it fits into the free pages.
-    fn prune_in_room(&self, policy: QuotaPolicy, mut share: Share, total: &mut PruneCounts) -> Result<bool> {
+    /// Prunes in one transaction, on a full disk over fewer records. Returns whether it found something to prune.
+    fn prune_in_room(
+        &self,
+        policy: QuotaPolicy,
+        share: Share,
+        pace: &mut Pace,
+        total: &mut PruneCounts,
+    ) -> Result<bool> {
         loop {
-            match self.prune(policy, share, total) {
-                Err(error) if error.is_full_disk() && share.records > 1 => share.records = (share.records / 8).max(1),
-                pruned => return pruned,
+            match self.prune(policy, Share { records: pace.records(), ..share }, total) {
+                Ok(found) => {
+                    pace.committed();
+                    return Ok(found);
+                }
+                Err(error) => pace.failed(error)?,
             }
         }
     }
