@@ -22,7 +22,7 @@ test-python: .venv/built
 
 # The unit tests of the bindings link Python's library, which some Pythons lack.
 test-rust: .venv/made
-	@packages='--package plsync-journal'; \
+	@packages='--package plsync-bundle --package plsync-journal'; \
 	if $(BIN)/python -c '$(HAS_LIBRARY)'; then packages="$$packages --package plsync-python"; fi; \
 	echo cargo test --quiet $$packages; MAKEFLAGS= $(PYO3) cargo test --quiet $$packages
 
@@ -53,7 +53,7 @@ MIRI := frame:: ids:: labels:: verify::tests::pure records::row followups::entry
 FUZZ_SECONDS ?= 60
 fuzz: .venv/built
 	cd fuzz && cargo build --quiet --release --target-dir ../target/fuzz
-	@for parser in frame segment store salvage; do mkdir -p target/fuzz/corpus/$$parser && \
+	@for parser in frame segment store salvage archive manifest lines; do mkdir -p target/fuzz/corpus/$$parser && \
 		target/fuzz/*/release/$$parser -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -print_final_stats=1 \
 		-artifact_prefix=target/fuzz/ target/fuzz/corpus/$$parser || exit 1; done
 	@$(BIN)/pip install --quiet 'pip>=25.1' && $(BIN)/pip install --quiet --group fuzz
@@ -78,9 +78,10 @@ bench: build/bench/built
 
 lint: lint-rust lint-python
 
-lint-rust: .venv/made
+lint-rust: .venv/made build/deny/made
 	cargo fmt --all --check
 	$(PYO3) cargo clippy --quiet --workspace --all-targets -- -D warnings
+	build/deny/bin/cargo-deny --locked check licenses bans sources
 
 lint-python: .venv/built
 	$(BIN)/ruff check .
@@ -123,6 +124,12 @@ clean:
 	@test -n "$(PYTHON)" || { echo "No Python 3.10 or newer with venv found; install one or run: make PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet 'maturin>=1.15,<2'
+	@touch $@
+
+# The workflow of the audit also checks the advisories, whose database is a repository on GitHub.
+build/deny/made: pyproject.toml
+	test -n "$(PYTHON)" && $(PYTHON) -m venv --clear build/deny
+	build/deny/bin/pip install --quiet 'pip>=25.1' && build/deny/bin/pip install --quiet --group deny
 	@touch $@
 
 build/docs/made: requirements/docs.txt

@@ -97,7 +97,7 @@ def _expanded(tree: str) -> Iterator[Names]:
             start = at + 1
 
 
-@pytest.mark.parametrize("crate", ["journal", "python"])
+@pytest.mark.parametrize("crate", ["bundle", "journal", "python"])
 def test_the_files_of_a_crate_have_no_import_cycle(crate: str) -> None:
     assert import_cycles(Crate(ROOT / "rust" / crate / "src").imports()) == []
 

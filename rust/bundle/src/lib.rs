@@ -1,0 +1,36 @@
+//! Bundles: files that carry records over an air gap, and request ids back.
+//!
+//! A bundle is an archive in the ustar format, which age may encrypt, with a detached signature of minisign beside it. Each member is
+//! compressed with zstd, and consists of lines. `docs/reference/bundles.md` describes every byte.
+//!
+//! [`Writer`] makes a bundle. [`Claim`] reads one: [`Claim::read`] checks the signature file, [`Claim::admit`] copies and verifies the
+//! file, and only a [`Verified`] copy meets the parsers.
+
+#![forbid(unsafe_code)]
+
+pub mod card;
+mod comment;
+mod error;
+pub mod ids;
+pub mod keys;
+pub mod limits;
+pub mod lines;
+pub mod manifest;
+mod reader;
+mod seal;
+mod signature;
+pub mod tar;
+mod text;
+mod writer;
+
+pub use card::Card;
+pub use comment::Comment;
+pub use error::{Error, Result};
+pub use ids::{Id, KeyId, Sha};
+pub use keys::{PublicKey, SecretKey};
+pub use manifest::{Kind, Manifest};
+pub use reader::{Bundle, Claim, Content, Peer, Role, Verified};
+pub use seal::{Identity, Recipient};
+pub use signature::Digests;
+pub use text::is_name;
+pub use writer::{Writer, Written};

@@ -1,0 +1,257 @@
+//! Reads a bundle: first the signature, then a copy of the file against it, and only then the content.
+
+use std::io::{Read, Seek, SeekFrom, Write};
+
+use sha2::{Digest, Sha256};
+
+use crate::comment::Comment;
+use crate::error::{Error, Result, malformed};
+use crate::ids::{Hex, KeyId, Sha};
+use crate::keys::PublicKey;
+use crate::limits;
+use crate::manifest::{Kind, Manifest, MemberKind, NAME};
+use crate::seal::{Identity, Input};
+use crate::signature::{self, Signed, Unchecked};
+use crate::tar::Archive;
+use crate::{lines, lines::Record};
+
+/// The part of a trusted peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It records calls, and sends them out.
+    Origin,
+    /// It delivers records, and sends its log back.
+    Hub,
+}
+
+/// A key that is trusted in one role.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its name here.
+    pub name: String,
+    /// Its role.
+    pub role: Role,
+    /// Its signing key.
+    pub key: PublicKey,
+}
+
+/// A signature of a trusted peer. The file was not read yet.
+pub struct Claim<'t> {
+    /// The peer.
+    pub peer: Peer,
+    /// The fields that the peer signed.
+    pub comment: Comment,
+    signed: Signed<'t>,
+}
+
+impl<'t> Claim<'t> {
+    /// Checks a signature file against the trusted peers, and the direction and the recipient against the roles.
+    ///
+    /// # Errors
+    /// When no trusted peer made the signature for the recipient `me`.
+    pub fn read(signature: &'t str, peers: &[Peer], me: KeyId) -> Result<Self> {
+        if signature.len() as u64 > limits::SIGNATURE {
+            return Err(Error::Signature("it is longer than 8 KiB"));
+        }
+        let unchecked = Unchecked::parse(signature)?;
+        let id = unchecked.signer;
+        let peer = peers.iter().find(|peer| peer.key.id == id).ok_or(Error::UnknownSigner(id))?.clone();
+        let signed = unchecked.by(peer.key)?;
+        let comment = Comment::parse(signed.comment)?;
+        match (comment.kind, peer.role) {
+            (Kind::Out, Role::Origin) | (Kind::Back, Role::Hub) => {}
+            (Kind::Out, Role::Hub) => {
+                return Err(Error::Role("it carries records, and its signer is trusted as a hub"));
+            }
+            (Kind::Back, Role::Origin) => {
+                return Err(Error::Role("it carries request ids, and its signer is trusted as an origin"));
+            }
+        }
+        if comment.to != me {
+            return Err(Error::Recipient(comment.to));
+        }
+        Ok(Self { peer, comment, signed })
+    }
+
+    /// Copies the file from its medium, and checks the copy: a medium may return other bytes the second time. The result reads the
+    /// copy alone.
+    ///
+    /// # Errors
+    /// When the peer signed another file, or a file cannot be read or written.
+    pub fn admit<F: Read + Write + Seek>(self, medium: &mut impl Read, mut copy: F) -> Result<Verified<F>> {
+        let Self { peer, comment, signed } = self;
+        let digests = signature::copy(medium, &mut copy, comment.size)?;
+        if digests.size != comment.size || digests.sha256 != comment.sha256 || !signed.check(&digests) {
+            return Err(Error::Altered { signed: comment.size, found: digests.size });
+        }
+        Ok(Verified { peer, comment, copy })
+    }
+}
+
+/// A copy of a file that a trusted peer signed.
+pub struct Verified<F> {
+    /// The peer.
+    pub peer: Peer,
+    /// The fields that the peer signed.
+    pub comment: Comment,
+    copy: F,
+}
+
+impl<F: Read + Seek> Verified<F> {
+    /// Reads the whole bundle, and checks everything that [`Verified::open`] and the readers of lines would refuse. A bundle that
+    /// passes is read a second time to import it, so a refused one changes nothing.
+    ///
+    /// # Errors
+    /// When the bundle breaks the format anywhere.
+    pub fn check(&mut self, identity: Option<&Identity>) -> Result<Manifest> {
+        let mut bundle = self.open(identity)?;
+        let mut log = bundle.manifest.log;
+        while let Some(member) = bundle.next_member()? {
+            member.check()?;
+            if let (MemberKind::Log, Some(span)) = (member.kind, &mut log) {
+                for line in lines::log(&member.content)? {
+                    let (number, _) = lines::Entry::parse(line)?;
+                    if number != span.after + 1 {
+                        return malformed("the entries of the log have gaps");
+                    }
+                    span.after = number;
+                }
+            }
+        }
+        Ok(bundle.manifest)
+    }
+
+    /// Begins to read the bundle.
+    ///
+    /// # Errors
+    /// When it cannot be decrypted, or its manifest breaks the format or differs from the signed fields.
+    pub fn open(&mut self, identity: Option<&Identity>) -> Result<Bundle<&mut F>> {
+        self.copy.seek(SeekFrom::Start(0))?;
+        let input = Input::new(&mut self.copy, identity)?;
+        let is_encrypted = input.is_sealed();
+        let mut archive = Archive::new(input);
+        let (name, size) = match archive.next_file()? {
+            Some((name, size)) if name == NAME && size <= limits::MANIFEST => (name, size),
+            _ => return malformed("the archive does not begin with a manifest"),
+        };
+        let bytes = read_exactly(&mut archive, size, &name)?;
+        let manifest = Manifest::parse(&bytes)?;
+        let Comment { kind, journal, to, serial, part, .. } = self.comment;
+        let signed = (kind, journal, self.peer.key.id, to, serial, part);
+        if signed != (manifest.kind, manifest.journal, manifest.from, manifest.to, manifest.serial, manifest.part) {
+            return malformed("the manifest differs from the trusted comment");
+        }
+        let sum = manifest.members.iter().map(|member| member.size).fold(0, u64::saturating_add);
+        if sum > self.comment.size {
+            return malformed("the members are larger than the file");
+        }
+        Ok(Bundle { id: Sha::of(&bytes), manifest, is_encrypted, archive, next: 0 })
+    }
+}
+
+/// A bundle whose members are being read.
+pub struct Bundle<R: Read> {
+    /// The id of the bundle.
+    pub id: Sha,
+    /// The manifest.
+    pub manifest: Manifest,
+    /// Whether the file is encrypted.
+    pub is_encrypted: bool,
+    archive: Archive<Input<R>>,
+    next: usize,
+}
+
+/// A member without compression.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// Its kind.
+    pub kind: MemberKind,
+    /// Its name in the archive.
+    pub name: String,
+    /// Its records, follow-ups or entries.
+    pub items: u64,
+    /// Its bytes.
+    pub content: Vec<u8>,
+}
+
+impl<R: Read> Bundle<R> {
+    /// The next member, of exactly the bytes that the manifest describes.
+    ///
+    /// # Errors
+    /// When the archive differs from the manifest.
+    pub fn next_member(&mut self) -> Result<Option<Content>> {
+        let file = self.archive.next_file()?;
+        let (Some(member), Some((name, size))) = (self.manifest.members.get(self.next), &file) else {
+            return match file {
+                None if self.next == self.manifest.members.len() => Ok(None),
+                _ => malformed("the archive has other members than the manifest"),
+            };
+        };
+        if *name != member.name || *size != member.size {
+            return malformed("a member differs from the manifest");
+        }
+        let kind = MemberKind::of(name).ok_or_else(|| Error::Malformed("a member has an unknown name".into()))?;
+        // The manifest's check has limited both lengths.
+        let packed = read_exactly(&mut self.archive, member.size, name)?;
+        if Hex(Sha256::digest(&packed).into()) != member.sha256 {
+            return malformed(format!("{name} differs from its SHA-256 in the manifest"));
+        }
+        let content = match kind {
+            MemberKind::Prompt => packed,
+            _ => unpack(&packed, member.raw)?,
+        };
+        if content.len() as u64 != member.raw {
+            return malformed(format!("{name} has another length than the manifest"));
+        }
+        self.next += 1;
+        Ok(Some(Content { kind, name: member.name.clone(), items: member.items, content }))
+    }
+}
+
+impl Content {
+    /// The records of the member.
+    ///
+    /// # Errors
+    /// When a line breaks the format.
+    pub fn records(&self) -> Result<Vec<Record<'_>>> {
+        lines::records(&self.content)
+    }
+
+    fn check(&self) -> Result<()> {
+        let items = match self.kind {
+            MemberKind::Records => lines::records(&self.content)?.len(),
+            MemberKind::Followups => lines::follow_ups(&self.content)?.len(),
+            MemberKind::Log => lines::log(&self.content)?.len(),
+            MemberKind::Prompt => {
+                let stem = self.name.strip_prefix("prompts/").and_then(|file| file.strip_suffix(".json"));
+                if stem != Some(&Sha::of(&self.content).to_string()) {
+                    return malformed("a prompt has another name than its SHA-256");
+                }
+                1
+            }
+        };
+        if items as u64 == self.items { Ok(()) } else { malformed("a member has another number of items") }
+    }
+}
+
+/// Exactly `size` bytes, where the caller has limited the size. The memory grows with the bytes that are there.
+fn read_exactly(input: &mut impl Read, size: u64, name: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    input.take(size).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == size { Ok(bytes) } else { malformed(format!("{name} is cut short")) }
+}
+
+/// The content of one zstd frame, which has exactly `raw` bytes.
+fn unpack(packed: &[u8], raw: u64) -> Result<Vec<u8>> {
+    let damaged = |_| Error::Malformed("a member is not one frame of zstd".into());
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(packed)?.single_frame();
+    decoder.window_log_max(limits::WINDOW_LOG)?;
+    let most = usize::try_from(raw + 1).unwrap_or(usize::MAX);
+    let mut content = Vec::with_capacity(most);
+    // One byte more shows a frame that is longer than it states.
+    decoder.by_ref().take(raw + 1).read_to_end(&mut content).map_err(damaged)?;
+    if content.len() as u64 != raw || !decoder.finish().is_empty() {
+        return malformed("a member has another length than the manifest");
+    }
+    Ok(content)
+}

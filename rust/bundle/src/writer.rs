@@ -1,0 +1,178 @@
+//! Writes a bundle in two passes: the members go compressed into a scratch file, and then with the manifest before them into the
+//! archive. So memory holds one member, of 1 MiB or of one record.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Seek, SeekFrom, Write};
+
+use crate::comment::Comment;
+use crate::error::{Error, Result, malformed};
+use crate::ids::Sha;
+use crate::keys::SecretKey;
+use crate::lines::{self, Entry, FollowUp, Record};
+use crate::manifest::{Manifest, Member, MemberKind, NAME};
+use crate::seal::{Output, Recipient};
+use crate::signature::{self, Digests, Hashing};
+use crate::{limits, tar};
+
+/// zstd's level. Level 9 saves one more hundredth of the raw bytes for four times the time.
+const LEVEL: i32 = 3;
+
+/// A bundle that is being written.
+pub struct Writer {
+    scratch: File,
+    staged: u64,
+    members: Vec<Member>,
+    kind: MemberKind,
+    numbered: usize,
+    raw: Vec<u8>,
+    items: u64,
+}
+
+/// A bundle that was written.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The id of the bundle.
+    pub id: Sha,
+    /// The digests of the file.
+    pub digests: Digests,
+    /// The content of the signature file.
+    pub signature: String,
+}
+
+impl Writer {
+    /// Stages members in an empty file, which no other user can read.
+    pub fn new(scratch: File) -> Self {
+        let (members, raw) = (Vec::new(), Vec::new());
+        Self { scratch, staged: 0, members, kind: MemberKind::Records, numbered: 0, raw, items: 0 }
+    }
+
+    /// About how many bytes the bundle has.
+    pub fn size(&self) -> u64 {
+        // A member costs a header, padding, and an entry in the manifest.
+        self.staged + self.members.len() as u64 * 1024 + self.raw.len() as u64 / 4
+    }
+
+    /// Whether no further record fits into the manifest.
+    pub fn is_full(&self) -> bool {
+        self.members.len() + 1 >= limits::MEMBERS
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.items == 0
+    }
+
+    /// Adds a record.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] when the record does not fit the format. The bundle is then as before.
+    pub fn record(&mut self, record: &Record) -> Result<()> {
+        self.add(MemberKind::Records, |raw| lines::push_record(raw, record))
+    }
+
+    /// Adds a follow-up, after all records.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] when the follow-up does not fit the format. The bundle is then as before.
+    pub fn follow_up(&mut self, follow_up: &FollowUp) -> Result<()> {
+        self.add(MemberKind::Followups, |raw| lines::push_follow_up(raw, follow_up))
+    }
+
+    /// Adds an entry of a log.
+    ///
+    /// # Errors
+    /// When the scratch file cannot be written.
+    pub fn entry(&mut self, number: u64, entry: &Entry) -> Result<()> {
+        self.add(MemberKind::Log, |raw| {
+            raw.extend_from_slice(entry.line(number).as_bytes());
+            raw.push(b'\n');
+            Ok(())
+        })
+    }
+
+    fn add(&mut self, kind: MemberKind, push: impl Fn(&mut Vec<u8>) -> Result<()>) -> Result<()> {
+        if kind != self.kind {
+            self.end_member()?;
+            if kind < self.kind {
+                return malformed("the members are out of order");
+            }
+            (self.kind, self.numbered) = (kind, 0);
+        }
+        let before = self.raw.len();
+        push(&mut self.raw)?;
+        // A record that does not fit beside the lines before it begins the next member.
+        if before > 0 && self.raw.len() > limits::FULL_MEMBER {
+            let next = self.raw.split_off(before);
+            self.end_member()?;
+            self.raw = next;
+        }
+        self.items += 1;
+        if self.raw.len() >= limits::FULL_MEMBER { self.end_member() } else { Ok(()) }
+    }
+
+    fn end_member(&mut self) -> Result<()> {
+        if self.items == 0 {
+            return Ok(());
+        }
+        self.numbered += 1;
+        let packed = zstd::bulk::compress(&self.raw, LEVEL)?;
+        self.scratch.write_all(&packed)?;
+        self.staged += packed.len() as u64;
+        self.members.push(Member {
+            name: self.kind.numbered(self.numbered),
+            size: packed.len() as u64,
+            raw: self.raw.len() as u64,
+            items: std::mem::take(&mut self.items),
+            sha256: Sha::of(&packed),
+        });
+        // The memory of a large record is not kept.
+        self.raw = Vec::new();
+        Ok(())
+    }
+
+    /// Writes the bundle, encrypted if it has a recipient, and signs it. `name` is the signer's.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written, or the manifest breaks the format.
+    pub fn finish(
+        mut self,
+        mut manifest: Manifest,
+        name: &str,
+        key: &SecretKey,
+        to: Option<&Recipient>,
+        output: impl Write,
+    ) -> Result<Written> {
+        self.end_member()?;
+        if manifest.from != key.public().id {
+            return Err(Error::Key("the manifest names another signer".into()));
+        }
+        manifest.members = self.members;
+        let bytes = manifest.bytes()?;
+        let mut archive = Output::new(Hashing::new(BufWriter::with_capacity(1 << 16, output)), to)?;
+        tar::append(&mut archive, NAME, bytes.len() as u64, &mut &bytes[..])?;
+        self.scratch.seek(SeekFrom::Start(0))?;
+        let mut staged = BufReader::with_capacity(1 << 16, self.scratch);
+        for member in &manifest.members {
+            tar::append(&mut archive, &member.name, member.size, &mut staged)?;
+        }
+        tar::finish(&mut archive)?;
+        let mut hashing = archive.finish()?;
+        hashing.flush()?;
+        let digests = hashing.finish().0;
+        let comment = Comment {
+            kind: manifest.kind,
+            from: name.into(),
+            journal: manifest.journal,
+            to: manifest.to,
+            serial: manifest.serial,
+            part: manifest.part,
+            size: digests.size,
+            sha256: digests.sha256,
+        };
+        let comment = comment.line();
+        // A name that no reader accepts is noticed here, and not at the other side.
+        Comment::parse(&comment)?;
+        let signature = signature::sign(key, &digests, &comment);
+        Ok(Written { id: Sha::of(&bytes), digests, signature })
+    }
+}
