@@ -33,7 +33,7 @@ impl<const N: usize> Hex<N> {
     ///
     /// # Errors
     /// When the operating system has no random bytes.
-    pub fn random() -> crate::Result<Self> {
+    pub fn random() -> std::io::Result<Self> {
         let mut bytes = [0; N];
         getrandom::fill(&mut bytes).map_err(|error| std::io::Error::other(error.to_string()))?;
         Ok(Self(bytes))
