@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessageChunk
 
 from tests.support.request_log import LoggedCall, answer, human, input_messages, output_message, tagged
 
@@ -94,6 +97,37 @@ def test_invalid_tool_arguments_are_kept_and_make_a_warning() -> None:
     call = log["output"]["messages"][0]["tool_calls"][0]
     assert (call["id"], call["function"]["arguments"]) == ("call_0", "{oops")
     assert (log["status"], log["error_type"]) == ("WARNING", "PROVIDER_PARTIAL_RESPONSE")
+
+
+BROKEN = ['{"a": 1, b', "{a", "{a}", '{"a": "Par', "[1]", '"text"', "oops"]
+
+
+@pytest.mark.parametrize("written", BROKEN)
+def test_broken_arguments_of_a_stream_are_the_text_that_the_model_wrote(written: str) -> None:
+    middle = len(written) // 2
+    pieces = [
+        *(("f", "c0", '{"a": 0}', 0), ("g", "c1", written[:middle], 1), (None, None, written[middle:], 1)),
+        ("h", "c2", '{"a": "two\nlines"}', 2),
+        ("i", "c3", "", 3),
+    ]
+    chunks = [
+        AIMessageChunk("", tool_call_chunks=[{"name": name, "id": call_id, "args": args, "index": index}])
+        for name, call_id, args, index in pieces
+    ]
+    whole = functools.reduce(operator.add, chunks)
+    generation = tagged("ChatGenerationChunk", text="", message=tagged("AIMessageChunk", **whole.model_dump()))
+    log = LoggedCall(end={"generations": [generation]}).log()
+    calls = log["output"]["messages"][0]["tool_calls"]
+    assert [call["id"] for call in calls] == ["c0", "c1", "c2", "c3"]
+    expected = ['{"a":0}', written, '{"a":"two\\nlines"}', "{}"]
+    assert [call["function"]["arguments"] for call in calls] == expected
+    assert log["error_message"] == "The model called a tool with arguments that are not JSON."
+
+
+def test_a_message_in_the_input_has_the_arguments_that_the_provider_receives() -> None:
+    chunk = AIMessageChunk("", tool_call_chunks=[{"name": "g", "id": "c1", "args": "{a", "index": 0}])
+    (message,) = input_messages(tagged("AIMessageChunk", **chunk.model_dump()))
+    assert message["tool_calls"][0]["function"]["arguments"] == "{}"
 
 
 def test_a_role_that_promptlayer_does_not_have_becomes_the_name() -> None:

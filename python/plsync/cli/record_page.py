@@ -15,6 +15,7 @@ from plsync.cli.message_text import LEFT_OUT, content, content_gone, is_left_out
 from plsync.cli.noise import own_metadata, own_params
 from plsync.cli.output import escaped, indented, labelled, one_line
 from plsync.journal.events.facts import tool_calls_at
+from plsync.journal.events.tool_arguments import broken_arguments
 from plsync.journal.followups import FollowUp
 from plsync.journal.record import Record, State
 
@@ -49,7 +50,7 @@ def record_page(record: Record, followups: Sequence[FollowUp] = (), *, everythin
         yield from _message(item) if record.kind == "chat" else _body(item)
     for number, generation in enumerate(record.output, 1):
         yield from _section("Output" if len(record.output) == 1 else f"Output {number} of {len(record.output)}")
-        lines = [*_message(generation["message"])] if generation["message"] else [*_body(generation["text"])]
+        lines = [*_message(generation["message"], output=True)] if generation["message"] else [*_body(generation["text"])]
         yield from lines
         if len(lines) == bool(generation["message"]):
             yield escaped(f"    {LEFT_OUT if left_out else '(empty)'}", "dim")
@@ -133,13 +134,16 @@ def _times(record: Record) -> str:
     return ", ".join(parts)
 
 
-def _message(message: Any) -> Iterator[Text]:
+def _message(message: Any, *, output: bool = False) -> Iterator[Text]:
     if not isinstance(message, dict):
         yield from _body(message)
         return
     yield Text("  ") + one_line(sender(message)).append(":")
     yield from _body(content(message.get("content", _json(message))), indent=4)
-    for call in tool_calls_at(message, "tool_calls"):
+    for call, broken in zip(tool_calls_at(message, "tool_calls"), broken_arguments(message), strict=True):
+        if output and broken is not None:
+            yield escaped(f"    → {call.get('name')}({broken}) is not a valid call: no JSON object", "red")
+            continue
         arguments = ", ".join(f"{name}={_json(value)}" for name, value in _items(call.get("args")))
         yield escaped(f"    → {call.get('name')}({arguments})  {call.get('id') or ''}".rstrip(), "cyan")
     for call in tool_calls_at(message, "invalid_tool_calls"):

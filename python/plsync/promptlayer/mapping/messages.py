@@ -120,7 +120,7 @@ def _assistant(item: Message, name: str | None, output: bool) -> Message:
         blocks = _with_additional(blocks, additional, output)
     _add_grounding(blocks, as_dict(item.get("response_metadata")))
     built = _message("assistant", blocks, name)
-    calls = tool_calls.tool_calls(item, parts)
+    calls = tool_calls.tool_calls(item, parts, output=output)
     if calls:
         built["tool_calls"] = calls
     function = as_dict(additional.get("function_call"))

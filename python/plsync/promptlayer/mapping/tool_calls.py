@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from plsync.journal.events.tool_arguments import broken_arguments
 from plsync.promptlayer.mapping.json_values import JSON, as_dict, as_list, first_string, string, text
 
 __all__ = ["Result", "has_invalid", "is_call", "result", "tool_calls"]
@@ -34,18 +35,31 @@ def is_call(part: Any) -> bool:
     )
 
 
-def tool_calls(message: JSON, parts: list[Any]) -> list[JSON]:
+def tool_calls(message: JSON, parts: list[Any], *, output: bool = False) -> list[JSON]:
     """The calls of ``tool_calls``, of ``invalid_tool_calls`` and of the content's blocks, in the model's order.
 
     The arguments are JSON text. Invalid arguments are the text that the model wrote.
+
+    Args:
+        message: the fields of the message.
+        parts: the blocks of its content.
+        output: whether a model made the message. Of other messages the provider receives only the parsed arguments.
     """
-    found = [as_dict(call) for call in as_list(message.get("tool_calls")) + as_list(message.get("invalid_tool_calls"))]
+    calls = [as_dict(call) for call in as_list(message.get("tool_calls"))]
+    if output:
+        calls = _with_broken_arguments(calls, message)
+    found = calls + [as_dict(call) for call in as_list(message.get("invalid_tool_calls"))]
     blocks = [{**part, **as_dict(part.get("toolUse"))} for part in parts if is_call(part)]
     if blocks:
         _add_unknown(found, blocks)
     if as_list(message.get("invalid_tool_calls")) and len(found) > 1:
         _sort(found, message, blocks)
     return [_tool_call(call, index) for index, call in enumerate(found)]
+
+
+def _with_broken_arguments(calls: list[JSON], message: JSON) -> list[JSON]:
+    texts = broken_arguments({**message, "tool_calls": calls})
+    return [call if text is None else {**call, "args": text} for call, text in zip(calls, texts, strict=True)]
 
 
 def _add_unknown(found: list[JSON], blocks: list[JSON]) -> None:
@@ -74,7 +88,8 @@ def _id(call: JSON) -> str | None:
 
 def has_invalid(message: Any) -> bool:
     """Whether a message has a tool call whose arguments could not be parsed."""
-    return bool(as_list(as_dict(message).get("invalid_tool_calls")))
+    fields = as_dict(message)
+    return bool(as_list(fields.get("invalid_tool_calls"))) or any(broken_arguments(fields))
 
 
 def result(part: Any) -> Result | None:
