@@ -27,7 +27,7 @@ import uuid_utils
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from pydantic import SecretStr
+from pydantic import PostgresDsn, SecretStr
 
 from plsync._common.native import encode
 from plsync.journal.events.tagged import decode, decode_plain
@@ -60,6 +60,40 @@ class Label(collections.UserString):
 class Row:
     def __index__(self) -> int:
         return 7
+
+
+class Dumped:
+    """Makes a dict of itself, as objects of many SDKs do."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"a": np.int8(1)}
+
+
+class Maker:
+    """Its class method makes no dict of an object."""
+
+    @classmethod
+    def to_dict(cls) -> dict[str, Any]:
+        return {"a": 1}
+
+
+class Id:
+    """An id of a database: ``Id('507f')``. Its text may be masked."""
+
+    def __init__(self, text: str, shown: str | None = None) -> None:
+        self.text, self.shown = text, text if shown is None else shown
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Id) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"Id('{self.shown}')"
 
 
 @pytest.mark.parametrize(
@@ -105,6 +139,11 @@ class Row:
         (array.array("d", [0.5]), [0.5]),
         (attrs.make_class("Point", ["x", "y"])(1, np.int8(2)), {"x": 1, "y": 2}),
         ({np.int64(5): "five"}, {"5": "five"}),
+        (Dumped(), {"a": 1}),
+        (Id("507f"), "507f"),
+        (Id("507f", shown="***"), "Id('***')"),
+        (np.dtype("int32"), "int32"),
+        (PostgresDsn("postgres://ann:hunter2@example.org/db"), "postgres://ann:hunter2@example.org/db"),
     ],
     ids=lambda value: f"{type(value).__name__}",
 )
@@ -150,6 +189,18 @@ def test_a_repr_in_an_earlier_journal_is_read_as_its_value(kind: str, text: str,
     assert decode_plain(data) == {"row": expected}
 
 
+def test_a_class_method_makes_no_dict_of_an_object() -> None:
+    assert plain(Maker()).startswith("<")
+
+
+def test_a_message_of_protobuf_is_kept_by_its_fields() -> None:
+    struct, timestamp = (pytest.importorskip(f"google.protobuf.{name}_pb2") for name in ("struct", "timestamp"))
+    whole = struct.Struct()
+    whole.update({"a": [1, "b"]})
+    assert plain(timestamp.Timestamp(seconds=5)) == {"seconds": 5}
+    assert plain(struct.Value(struct_value=whole))["struct_value"] == {"a": [1.0, "b"]}
+
+
 def test_a_large_array_is_cut() -> None:
     found = plain(np.zeros((300, 300), dtype=np.float32))
     assert (found["dtype"], found["shape"], found["first"]) == ("float32", [300, 300], [0.0] * 1000)
@@ -177,6 +228,8 @@ def test_credentials_inside_plain_forms_are_replaced() -> None:
         "headers": httpx.Headers({"Authorization": "Bearer hunter2", "x": "y"}),
         "space": types.SimpleNamespace(api_key="hunter2"),
         "url": httpx.URL("https://ann:hunter2@example.org/"),
+        "database": PostgresDsn("postgres://ann:hunter2@example.org/db"),
+        "id": Id("https://ann:hunter2@example.org/"),
     }
     assert b"hunter2" not in encode(values, redact=True)[0]
     assert plain(values, redact=True)["headers"]["x"] == "y"
@@ -237,7 +290,7 @@ FOREIGN: st.SearchStrategy[Any] = st.deferred(
         NUMBERS,
         arrays.arrays(np.float32, st.integers(0, 5)),
         st.builds(Path, st.text("abc/", max_size=5)),
-        st.sampled_from([Color.RED, Level.HIGH, Scalar(), SecretStr("x"), dict, str, list[int]]),
+        st.sampled_from([Color.RED, Level.HIGH, Scalar(), SecretStr("x"), Dumped(), Id("x"), dict, str, list[int]]),
         st.builds(collections.deque, st.lists(FOREIGN, max_size=2)),
         st.builds(lambda value: types.SimpleNamespace(a=value), FOREIGN),
         st.builds(lambda value: types.MappingProxyType({"a": value}), FOREIGN),

@@ -111,7 +111,7 @@ def test_broken_arguments_of_a_stream_are_the_text_that_the_model_wrote(written:
         ("i", "c3", "", 3),
     ]
     chunks = [
-        AIMessageChunk("", tool_call_chunks=[{"name": name, "id": call_id, "args": args, "index": index}])
+        AIMessageChunk(content="", tool_call_chunks=[{"name": name, "id": call_id, "args": args, "index": index}])
         for name, call_id, args, index in pieces
     ]
     whole = functools.reduce(operator.add, chunks)
@@ -125,7 +125,7 @@ def test_broken_arguments_of_a_stream_are_the_text_that_the_model_wrote(written:
 
 
 def test_a_message_in_the_input_has_the_arguments_that_the_provider_receives() -> None:
-    chunk = AIMessageChunk("", tool_call_chunks=[{"name": "g", "id": "c1", "args": "{a", "index": 0}])
+    chunk = AIMessageChunk(content="", tool_call_chunks=[{"name": "g", "id": "c1", "args": "{a", "index": 0}])
     (message,) = input_messages(tagged("AIMessageChunk", **chunk.model_dump()))
     assert message["tool_calls"][0]["function"]["arguments"] == "{}"
 

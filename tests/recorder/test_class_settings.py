@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import gc
 import warnings
 import weakref
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional, TypedDict, Union
+from typing import Annotated, Any, Literal, NewType, Optional, TypedDict, Union
 
+import attrs
 import orjson
 import pytest
 from hypothesis import given
@@ -19,8 +21,9 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import BaseTool, InjectedToolArg, StructuredTool, Tool, tool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_openai import AzureChatOpenAI, ChatOpenAI
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 from pydantic.dataclasses import dataclass as pydantic_dataclass
+from typing_extensions import TypeAliasType
 from typing_extensions import TypedDict as ExtendedTypedDict
 
 from plsync import Journal, PromptLayerCallbackHandler
@@ -211,6 +214,45 @@ def test_classes_are_kept_wherever_they_stand() -> None:
 def test_a_class_that_is_no_data_is_kept_by_its_repr(value: Any) -> None:
     data, lossy = encode({"value": value, "kept": 1})
     assert (lossy, decode_plain(data)["kept"]) == (value is not Path, 1)
+
+
+UserId = NewType("UserId", int)
+
+
+class OwnSchema:
+    """An object of the program with a schema. A class method describes the class, and not the object."""
+
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "object", "properties": {"a": {"type": "integer"}}}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (TypeAdapter(City), City.model_json_schema()),
+        (TypeAdapter(list[int]), {"items": {"type": "integer"}, "type": "array"}),
+        (UserId, {"type": "integer"}),
+        (TypeAliasType("Numbers", list[int]), {"items": {"type": "integer"}, "type": "array"}),
+        (OwnSchema(), OwnSchema().json_schema()),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_object_that_carries_a_schema_is_kept_by_it(value: Any, expected: Any) -> None:
+    assert kept(value) == expected
+    assert kept({"deep": [{"schema": value}]}) == {"deep": [{"schema": expected}]}
+
+
+def test_a_class_of_attrs_has_the_schema_of_its_fields() -> None:
+    schema = kept(attrs.make_class("Spot", {"x": attrs.field(type=int), "city": attrs.field(type=City, default=None)}))
+    assert (schema["title"], schema["required"]) == ("Spot", ["x"])
+    assert schema["properties"]["x"]["type"] == "integer"
+    assert schema["properties"]["city"] == {"$ref": "#/$defs/City"}
+
+
+def test_a_function_with_bound_arguments_has_the_form_of_a_tool() -> None:
+    function = kept(functools.partial(add, b=3))["function"]
+    assert (function["name"], function["description"]) == ("add", "Adds two numbers.")
+    assert function["parameters"]["required"] == ["a"]
 
 
 class Broken(BaseModel):

@@ -8,7 +8,7 @@ import pickle
 import re
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
@@ -425,3 +425,49 @@ def test_a_vector_store_is_filled_and_searched_from_a_recording(path: Path) -> N
         live = search(Plain())
     with record_all(path):
         assert search(silent()) == live
+
+
+class OnClass(Embeddings):
+    """Its methods need no object."""
+
+    calls: ClassVar[list[Any]] = []
+
+    @staticmethod
+    def embed_documents(texts: list[str], size: int = 4) -> list[list[float]]:
+        OnClass.calls.append(texts)
+        return [vector_of(text, size) for text in texts]
+
+    @classmethod
+    def embed_query(cls, text: str) -> list[float]:
+        return cls.embed_documents([text])[0]
+
+
+class OnClassOfPydantic(BaseModel, OnClass):
+    model: str = "m-1"
+
+
+@pytest.mark.parametrize("cls", [OnClass, OnClassOfPydantic])
+def test_methods_of_a_class_are_recorded_and_served_without_an_object(path: Path, cls: Any) -> None:
+    methods = [vars(OnClass)[name] for name in ("embed_documents", "embed_query")]
+    found = []
+    for mode in ("once", "none"):
+        OnClass.calls.clear()
+        with record_all(path, mode):
+            found.append([cls.embed_documents(["a", "b"], 5), cls.embed_query("c"), cls().embed_query(text="c")])
+            found[-1].append(cls.embed_documents(texts=["a"], size=5))
+            assert cls.embed_query.__name__ == "embed_query"
+    assert (found[0], OnClass.calls) == (found[1], [])
+    assert [line.get("settings") or None for line in lines(path)] == [{"size": 5}, {"size": 5}, None]
+    assert [vars(OnClass)[name] for name in ("embed_documents", "embed_query")] == methods
+    assert cls.embed_query("c") == vector_of("c")
+
+
+class Abstract(Embeddings):
+    @staticmethod
+    def embed_query(text: str) -> list[float]:
+        return vector_of(text)
+
+
+def test_a_class_without_objects_is_called_live(path: Path) -> None:
+    with record_all(path, "all"):
+        assert Abstract.embed_query("a") == vector_of("a")

@@ -20,9 +20,13 @@ from typing_extensions import NotRequired, Required, TypedDict, get_type_hints, 
 
 __all__ = ["schema_of"]
 
-_FUNCTIONS: Final = (types.FunctionType, types.MethodType, types.BuiltinFunctionType)
+_FUNCTIONS: Final = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, functools.partial)
 _TYPES: Final = (type, types.GenericAlias, types.UnionType)
 _TYPING: Final = frozenset({"typing", "typing_extensions"})
+# A generic type, the type of ``NewType``, and an alias of ``type X = ...``.
+_MADE_OF: Final = ("__origin__", "__supertype__", "__value__")
+# ``pydantic.TypeAdapter`` and classes of programs have the first one.
+_SCHEMA_METHODS: Final = ("json_schema", "model_json_schema")
 # A longer schema is left to the repr. No provider takes one.
 _MAX_BYTES: Final = 1 << 20
 
@@ -44,7 +48,8 @@ _VALUES: Final = frozenset({"const", "default", "example", "examples"})
 def schema_of(value: Any, redact: Callable[[str], str] = str) -> Any:
     """The JSON form of a class, a type, a function or a tool; None for any other value.
 
-    A class has its JSON schema. A function and a tool have the form of OpenAI's tools.
+    A class has its JSON schema, and so has an object with a method for it, such as ``pydantic.TypeAdapter``. A function
+    and a tool have the form of OpenAI's tools.
 
     Args:
         value: any value.
@@ -60,9 +65,21 @@ def schema_of(value: Any, redact: Callable[[str], str] = str) -> Any:
     kind = type(value)
     if issubclass(kind, _FUNCTIONS):
         return _remembered(value, _function_schema, redact)
-    if issubclass(kind, _TYPES) or (kind.__module__ in _TYPING and hasattr(value, "__origin__")):
+    if issubclass(kind, _TYPES) or (kind.__module__ in _TYPING and any(hasattr(value, name) for name in _MADE_OF)):
         return _remembered(value, _type_schema, redact)
-    return _tool_form(value, redact) if hasattr(kind, "tool_call_schema") and hasattr(kind, "args") else None
+    if hasattr(kind, "tool_call_schema") and hasattr(kind, "args"):
+        return _tool_form(value, redact)
+    make = next((name for name in _SCHEMA_METHODS if isinstance(_static(kind, name), types.FunctionType)), None)
+    if make is None:
+        return None
+    if kind.__module__.startswith("pydantic."):
+        return _remembered(value, lambda adapter: _own_schema(adapter.json_schema), redact)
+    return _json(_own_schema(getattr(value, make)), redact)
+
+
+def _static(kind: type, name: str) -> Any:
+    """An attribute of a class. A class method is no function: its schema describes the class, and not its object."""
+    return inspect.getattr_static(kind, name, None)
 
 
 def _remembered(value: Any, make: Callable[[Any], dict[str, Any] | None], redact: Callable[[str], str]) -> Any:
@@ -126,6 +143,10 @@ def _type_schema(value: Any) -> dict[str, Any] | None:
         return _own_schema(value.model_json_schema)
     if "__fields__" in vars(value) and hasattr(value, "schema"):
         return _own_schema(value.schema)  # pydantic 1
+    if hasattr(value, "__struct_fields__") and (msgspec := sys.modules.get("msgspec")) is not None:
+        return dict(msgspec.json.schema(value))
+    if "__attrs_attrs__" in vars(value):
+        return _attrs_schema(value)
     schema = _pydantic_schema(value)
     if schema and is_typeddict(value):
         _describe(schema, value)
@@ -138,6 +159,17 @@ def _own_schema(make: Callable[..., Any]) -> dict[str, Any] | None:
     except TypeError:  # pydantic 1, or a method of the program
         schema = make()
     return schema if isinstance(schema, dict) else None
+
+
+def _attrs_schema(value: Any) -> dict[str, Any] | None:
+    """The schema of a class of attrs, whose fields pydantic does not know."""
+    hints = get_type_hints(value, include_extras=True)
+    fields = {
+        field.name: Required[hint] if field.default is sys.modules["attr"].NOTHING else NotRequired[hint]
+        for field in value.__attrs_attrs__
+        if (hint := hints.get(field.name, Any))
+    }
+    return _pydantic_schema(TypedDict(value.__name__, fields))  # type: ignore[operator]
 
 
 def _pydantic_schema(value: Any) -> dict[str, Any] | None:
@@ -199,7 +231,8 @@ def _function_schema(function: Any) -> dict[str, Any] | None:
     parameters = _pydantic_schema(function)
     if parameters is None or parameters.get("type") != "object":
         return None
-    return _tool(function.__name__, inspect.getdoc(function), parameters)
+    named = function.func if isinstance(function, functools.partial) else function
+    return _tool(getattr(named, "__name__", "function"), inspect.getdoc(named), parameters)
 
 
 def _tool(name: Any, description: Any, parameters: dict[str, Any] | None) -> dict[str, Any]:

@@ -6,12 +6,13 @@ library is imported: a value is recognised by the protocols of its class.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import numbers
 import os
 from collections import UserString, deque
 from collections.abc import Callable, Mapping, Sequence, Set, ValuesView
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any, Final
 
 from plsync._common.json_schemas import schema_of
@@ -37,9 +38,12 @@ _TEXTS: Final = frozenset(
         ("yarl", "URL"),
         ("pydantic_core", "Url"),
         ("pydantic", "AnyUrl"),
+        ("pydantic", "_BaseMultiHostUrl"),
+        ("pydantic_core", "MultiHostUrl"),
     }
 )
 """Classes whose ``str()`` is their whole value, by their package and name."""
+_DUMPS: Final = ("model_dump", "_asdict", "to_dict")
 _PLAIN_REPR: Final[Any] = object.__repr__
 _TEXT_PACKAGES: Final = frozenset({"ipaddress"})
 
@@ -157,6 +161,37 @@ def _collection(value: Any, kind: type) -> _Form | None:
     return (NEAREST, value.tolist()) if kind.__module__ == "array" else None
 
 
+def _message(value: Any, kind: type) -> _Form | None:
+    """The fields that are set in a message of Google's protobuf, or of proto-plus, which wraps one."""
+    if type(kind).__module__.startswith("proto.") and hasattr(value, "_pb"):
+        return NEAREST, value._pb
+    if not (hasattr(kind, "DESCRIPTOR") and hasattr(kind, "ListFields")):
+        return None
+    return NEAREST, {field.name: content for field, content in value.ListFields()}
+
+
+def _dumped(value: Any, kind: type) -> _Form | None:
+    """The dict or list that an object makes of itself. A class method makes no object's dict."""
+    methods = (name for name in _DUMPS if isinstance(inspect.getattr_static(kind, name, None), FunctionType))
+    form = next((getattr(value, name)() for name in methods), None)
+    return (NEAREST, form) if isinstance(form, (dict, list)) else None
+
+
+def _value_text(value: Any, kind: type) -> _Form | None:
+    """The text of a value that is compared by its content: a version, an id of a database, a date of another library.
+
+    The ``repr`` has the same text with the name of the class around it. So a masked ``repr`` stays masked.
+    """
+    if _is_default(kind, "__str__") or _is_default(kind, "__eq__") or _is_default(kind, "__hash__"):
+        return None
+    text = str(value)
+    return (NEAREST, text) if text and text in repr(value) else None
+
+
+def _is_default(kind: type, name: str) -> bool:
+    return getattr(kind, name) in (None, getattr(object, name))
+
+
 def _product(shape: tuple[Any, ...]) -> int:
     size = 1
     for length in shape:
@@ -173,4 +208,7 @@ _FORMS: Final[tuple[Callable[[Any, type], _Form | None], ...]] = (
     _number,
     _fields,
     _collection,
+    _message,
+    _dumped,
+    _value_text,
 )

@@ -50,7 +50,9 @@ def record_page(record: Record, followups: Sequence[FollowUp] = (), *, everythin
         yield from _message(item) if record.kind == "chat" else _body(item)
     for number, generation in enumerate(record.output, 1):
         yield from _section("Output" if len(record.output) == 1 else f"Output {number} of {len(record.output)}")
-        lines = [*_message(generation["message"], output=True)] if generation["message"] else [*_body(generation["text"])]
+        lines = (
+            [*_message(generation["message"], output=True)] if generation["message"] else [*_body(generation["text"])]
+        )
         yield from lines
         if len(lines) == bool(generation["message"]):
             yield escaped(f"    {LEFT_OUT if left_out else '(empty)'}", "dim")

@@ -1,7 +1,7 @@
 """The arguments of streamed tool calls, where LangChain's parser lost them.
 
-LangChain completes the text of a streamed call to valid JSON: of ``{"a": 1, "b": x`` it keeps ``{"a": 1}``, and of ``{x`` an
-empty dict. The message keeps the text in ``tool_call_chunks``.
+LangChain completes the text of a streamed call to valid JSON: of ``{"a": 1, "b": x`` it keeps ``{"a": 1}``, and of
+``{x`` an empty dict. The message keeps the text in ``tool_call_chunks``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def broken_arguments(message: Mapping[str, Any]) -> list[str | None]:
     if not chunks:
         return [None] * len(calls)
     if len(calls) == len(chunks):
-        pairs: list[Mapping[str, Any]] = chunks
+        pairs = chunks
     else:  # the other chunks belong to invalid calls
         by_id = {chunk["id"]: chunk for chunk in chunks if isinstance(chunk.get("id"), str)}
         pairs = [by_id.get(call.get("id"), {}) for call in calls]

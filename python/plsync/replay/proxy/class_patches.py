@@ -72,7 +72,10 @@ def _patch(cls: Any) -> None:
         # Not only functions: a decorator or a compiler may make another kind of method.
         if hasattr(type(method), "__get__") and not hasattr(method, _MARK) and _is_recorded(cls, method):
             _originals[cls, name] = method
-            setattr(cls, name, _with_proxy_as_self(method, name))
+            patched: Any = _with_proxy_as_self(method, name)
+            if isinstance(method, (staticmethod, classmethod)):
+                patched = _OnClassOrObject(method, name, patched)
+            setattr(cls, name, patched)
 
 
 def _is_recorded(cls: type, method: Any) -> bool:
@@ -95,6 +98,37 @@ def _with_proxy_as_self(method: Any, name: str) -> Callable[..., Any]:
 
     setattr(entry_point, _MARK, method)
     return entry_point
+
+
+class _OnClassOrObject:
+    """The patch of a static method or a class method, which a program also calls on the class."""
+
+    def __init__(self, method: Any, name: str, on_object: Callable[..., Any]) -> None:
+        self._name, self._on_object = name, on_object
+        self.__wrapped__ = method
+        setattr(self, _MARK, method)
+
+    def __get__(self, model: Any, owner: Any = None) -> Callable[..., Any]:
+        if model is not None:
+            return self._on_object.__get__(model, owner)  # type: ignore[no-any-return]
+        live = self.__wrapped__.__get__(None, owner)
+
+        @functools.wraps(live)
+        def on_class(*args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            if is_model_code() or (block := current_block()) is None or (model := _object_of(owner)) is None:
+                return live(*args, **kwargs)
+            return getattr(block.proxy_of(model), self._name)(*args, **kwargs)
+
+        return on_class
+
+
+def _object_of(cls: Any) -> Any:
+    """An object with the state of its class alone; ``None`` for a class that has no such objects."""
+    try:
+        return cls.model_construct() if hasattr(cls, "model_construct") else object.__new__(cls)
+    except Exception:  # an abstract class, or a default that raises
+        return None
 
 
 _BASES: Final[tuple[Any, ...]] = (Embeddings, BaseLanguageModel)

@@ -91,7 +91,7 @@ class _Call:
             args: the positional arguments of the call.
             kwargs: the keyword arguments of the call.
         """
-        names = parameters_of(getattr(proxy_class_of(model).live_class, name))
+        names = parameters_of(proxy_class_of(model).live_class, name)
         self.kwargs = dict(kwargs)
         if not args and not kwargs:
             raise TypeError(f"{name}() misses its argument: pass the text or the texts")

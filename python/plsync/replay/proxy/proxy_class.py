@@ -149,14 +149,16 @@ def live_view(model: Any) -> Any:
     return _view(proxy_class_of(model).live_class, model)
 
 
-def parameters_of(method: Callable[..., Any]) -> list[str]:
+def parameters_of(cls: type, name: str) -> list[str]:
     """The names of a method's positional arguments, without ``self``; none for a method without a signature."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    method = inspect.unwrap(inspect.getattr_static(cls, name), stop=lambda found: isinstance(found, staticmethod))
     try:
-        parameters = _signature(method).parameters.values()
+        parameters = _signature(inspect.unwrap(method)).parameters.values()
     except (TypeError, ValueError):  # compiled code
         return []
-    return [one.name for one in parameters if one.kind in kinds][1:]
+    names = [one.name for one in parameters if one.kind in kinds]
+    return names if isinstance(method, staticmethod) else names[1:]
 
 
 def accepts(method: Callable[..., Any], name: str) -> bool:
