@@ -26,6 +26,7 @@
     │   ├── RecordingNotFound     there is no recording at the path
     │   ├── RecordingFormatError  the file is not a recording, or a newer plsync wrote it
     │   └── RecordedError         replaces a recorded exception whose class this process lacks
+    ├── ExportError               records could not be exported to a lake or a collector
     ├── NoRecording               no recorded call matches a request; not an Exception
     └── NetworkBlocked            a test tried to use the network; not an Exception
 
@@ -49,6 +50,7 @@ __all__ = [
     "AmbiguousId",
     "AuthenticationError",
     "ConfigError",
+    "ExportError",
     "InvalidFollowUp",
     "JournalCorrupt",
     "JournalError",
@@ -192,6 +194,10 @@ class RecordingFormatError(ReplayError):
 
 class RecordedError(ReplayError):
     """Replaces a recorded exception whose class this process lacks. A subclass has its name and attributes."""
+
+
+class ExportError(PlsyncError, Exception):
+    """Records could not be exported to a lake or a collector. The journal is unchanged."""
 
 
 class _TestOutcome(PlsyncError):

@@ -66,7 +66,8 @@ OPTIONS = {
     "usage": FILTERS | {"--by"},
     "acks": {"--since", "-f", "--follow", "-n", "--limit"},
     "retry": {"--delivery", "--state", "--sent-to", "--follow-ups", "--callbacks"},
-    "export": FILTERS | {"--recording", "--append", "--all"},
+    "export": FILTERS
+    | {"--recording", "--append", "--all", "--parquet", "--since-last", "--no-content", "--redact"},
     "check": set(),
     "quota": {"--max-bytes", "--max-age", "--policy"},
     "compact": set(),

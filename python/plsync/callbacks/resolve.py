@@ -18,7 +18,7 @@ from plsync.callbacks.module_search import find_module, is_standard, may_define
 from plsync.callbacks.sinks import Callback, is_function_name, sink_kind
 from plsync.errors import SinkUnavailable
 
-__all__ = ["FunctionFinder", "ImportableFunctions", "import_sink", "source_file"]
+__all__ = ["FunctionFinder", "ImportableFunctions", "import_named", "import_sink", "source_file"]
 
 _importing: Final = threading.RLock()
 
@@ -60,7 +60,7 @@ class ImportableFunctions:
             sink, _, name = value.rpartition("=")
             if not is_function_name(name):
                 raise ValueError(f"{value}: choose MODULE:FUNCTION, or SINK=MODULE:FUNCTION")
-            found = _import_callable(name)
+            found = import_named(name)
             (self._found if sink else self._of_scripts)[sink or name] = found
             self._note_source(sink or name, found)
 
@@ -123,17 +123,22 @@ def import_sink(name: str) -> Callback:
     return found
 
 
-def source_file(callback: Callback) -> str | None:
-    """The file of the module that defines a function; None for a module without a file."""
-    module = sys.modules.get(getattr(callback, "__module__", None) or type(callback).__module__)
-    return getattr(module, "__file__", None)
+def import_named(name: str) -> Callback:
+    """Import a function that the user named on the command line, as ``module:function``.
 
-
-def _import_callable(name: str) -> Callback:
+    Raises:
+        SinkUnavailable: it cannot be imported here, or is not callable.
+    """
     found = _import(name)
     if not callable(found):
         raise SinkUnavailable(f"{name} is not a function")
     return found  # type: ignore[no-any-return]
+
+
+def source_file(callback: Callback) -> str | None:
+    """The file of the module that defines a function; None for a module without a file."""
+    module = sys.modules.get(getattr(callback, "__module__", None) or type(callback).__module__)
+    return getattr(module, "__file__", None)
 
 
 def _import(name: str, *, applications_only: bool = False) -> Any:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from plsync.cli import completion, humanize, options
-from plsync.cli.output import print_json, print_line, print_note
+from plsync.cli import completion, export_lake, export_recording, options
+from plsync.cli.usage_errors import bad_value, wrong_usage
 from plsync.journal.filters import Filters
-from plsync.journal.journal import Journal
-from plsync.journal.record import Record
 
 __all__ = ["export"]
+
+
+def _function(value: str) -> str:
+    """A function as ``module:function``, which is imported later."""
+    module, colon, name = value.partition(":")
+    parts = [*module.split("."), *name.split(".")]
+    if not colon or not all(part.isidentifier() for part in parts):
+        raise bad_value(value, "choose MODULE:FUNCTION")
+    return value
 
 
 @options.filtered
@@ -29,9 +35,31 @@ def export(
     ] = None,
     *,
     recording: Annotated[
-        Path, typer.Option("--recording", metavar="FILE", readable=False, help="The recording to write, a .jsonl file.")
-    ],
+        Path | None,
+        typer.Option("--recording", metavar="FILE", readable=False, help="The recording to write, a .jsonl file."),
+    ] = None,
     append: Annotated[bool, typer.Option("--append", help="Add to an existing recording.")] = False,
+    parquet: Annotated[
+        Path | None,
+        typer.Option(
+            "--parquet", metavar="DIR", readable=False, help="The lake to write: Parquet files, a directory a day."
+        ),
+    ] = None,
+    since_last: Annotated[
+        bool, typer.Option("--since-last", help="Only files of the lake whose records changed since the last export.")
+    ] = False,
+    no_content: Annotated[
+        bool, typer.Option("--no-content", help="Leave messages, tools and error messages out of the lake.")
+    ] = False,
+    redact: Annotated[
+        str | None,
+        typer.Option(
+            "--redact",
+            metavar="MODULE:FUNCTION",
+            parser=_function,
+            help="A function that receives each row, and returns the row to write, or None.",
+        ),
+    ] = None,
     filters: Filters,
     everything: Annotated[
         bool, typer.Option("--all", help="All records of the journal; excludes filters, ids and -n.")
@@ -43,39 +71,37 @@ def export(
     json: options.Json = False,
     journal: options.Journal = None,
 ) -> None:
-    """Write records to a recording that tests can replay: a failure in the field becomes a test.
+    """Write records to a recording that tests replay, or to Parquet files that engines query.
 
-    Oldest calls first. Skips records without a complete request and answer.
-    Exits with 1 if it wrote no call. With --json: the numbers of written and
-    skipped records.
+    A recording turns a failure in the field into a test. It has the oldest
+    calls first, without records whose request or answer is incomplete; without
+    a call the command exits with 1. A lake holds all records, in one directory
+    a day; --since and --until choose whole days in UTC. With --json: the
+    numbers of the report.
 
     Examples:
         plsync export --recording from-the-field.jsonl --tag langchain --since 2w
         plsync export 01a22867 --recording from-the-field.jsonl --append
+        plsync export --parquet lake --since-last
     """
-    # This module compares requests as replay does; other commands do not need it.
-    from plsync.replay.exporter import export as export_records  # noqa: PLC0415
-
+    if (recording is None) == (parquet is None):
+        if recording is None:
+            raise wrong_usage("--recording", "needs a value, FILE; or choose --parquet DIR")
+        raise typer.BadParameter("--recording and --parquet exclude each other; choose one of them")
     if ids and (filters or limit is not None):
         raise typer.BadParameter("ids and filters exclude each other; pass one of them")
     if everything and (ids or filters or limit is not None):
         raise typer.BadParameter("--all excludes ids, filters and -n; leave out one of them")
-    with Journal.open(journal) as opened:
-        if ids:
-            chosen: Iterable[Record] = map(opened.get, ids)
-        elif limit is None:
-            chosen = opened.records(oldest_first=True, **filters)
-        else:
-            chosen = reversed(list(opened.records(limit=limit, **filters)))
-        report = export_records(chosen, recording, append=append)
-    if json:
-        print_json({"recording": str(report.recording), "calls": report.calls, "skipped": report.skipped})
-    elif report.calls:
-        written = f"{humanize.count(report.calls, 'call')} written to {report.recording}"
-        print_line(f"{written}: replay it with plsync.replay.load() or with_recording()")
-    else:
-        print_note("no record with a complete answer matches; nothing was written: `plsync list` shows all records")
-    if report.skipped:
-        print_note(f"{humanize.count(report.skipped, 'record')} skipped: unfinished, cancelled, or without content")
-    if not report.calls:
-        raise typer.Exit(1)
+    if recording is not None:
+        _refuse("--recording", {"--since-last": since_last, "--no-content": no_content, "--redact": redact})
+        export_recording.export(recording, ids, filters, limit, append=append, json=json, journal=journal)
+    elif parquet is not None:
+        _refuse("--parquet", {"ID": ids, "--limit": limit is not None, "--append": append})
+        lake = export_lake.Lake(parquet, since_last=since_last, content=not no_content, redact=redact)
+        export_lake.export(lake, filters, json=json, journal=journal)
+
+
+def _refuse(kind: str, given: dict[str, Any]) -> None:
+    for name, value in given.items():
+        if value:
+            raise typer.BadParameter(f"{kind} and {name} exclude each other; leave out one of them")

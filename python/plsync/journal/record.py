@@ -242,6 +242,11 @@ class Record(CallEvents):
 
     # --- conversions ---
 
+    def version(self) -> tuple[bytes, int, int, int, int]:
+        """The id and the numbers that change after the start: state, end, flags and request id (0 without one)."""
+        row = self._row
+        return row.id, row.state, row.ended, row.flags, row.request_id or 0
+
     def as_dict(self) -> dict[str, Any]:
         """Every attribute under its name, JSON-able; times as ISO 8601 text."""
         values = {name: getattr(self, name) for name in FIELDS}

@@ -1,0 +1,84 @@
+"""``plsync export --parquet``."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from plsync.cli import humanize
+from plsync.cli.output import print_json, print_line, print_note
+from plsync.journal.filters import Filters
+from plsync.journal.journal import Journal
+
+if TYPE_CHECKING:
+    from plsync.lake.export import LakeReport
+
+__all__ = ["Lake", "export"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lake:
+    """The lake to write, and its options."""
+
+    directory: Path
+    since_last: bool
+    content: bool
+    redact: str | None
+
+
+def export(lake: Lake, filters: Filters, *, json: bool, journal: Path | None) -> None:
+    """Write the chosen records to a lake, and print the report."""
+    from plsync.callbacks.resolve import import_named  # noqa: PLC0415 - few exports need it
+    from plsync.lake.export import export as export_records  # noqa: PLC0415 - other commands do not need it
+
+    redact: Any = None if lake.redact is None else import_named(lake.redact)
+    with Journal.open(journal) as opened, _progress() as on_progress:
+        try:
+            report = export_records(
+                opened,
+                lake.directory,
+                filters=filters,
+                content=lake.content,
+                redact=redact,
+                redact_name=lake.redact,
+                since_last=lake.since_last,
+                on_progress=on_progress,
+            )
+        except KeyboardInterrupt:
+            print_note(f"plsync: stopped; every file in {lake.directory} is whole: --since-last writes the other days")
+            raise typer.Exit(130) from None
+    if json:
+        print_json(report.as_dict())
+    else:
+        _print(report)
+
+
+def _print(report: LakeReport) -> None:
+    files, records = humanize.count(report.files, "file"), humanize.count(report.records, "record")
+    unchanged = f"; {humanize.count(report.unchanged, 'file')} unchanged" if report.unchanged else ""
+    removed = f"; {humanize.count(report.removed, 'file')} without records removed" if report.removed else ""
+    print_line(f"{records} in {files} ({humanize.size(report.bytes)}) written to {report.lake}{unchanged}{removed}")
+    if report.left_out:
+        print_note(f"{humanize.count(report.left_out, 'record')} left out by the redact hook")
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[int], None]]:
+    """A function that shows the number of records on a terminal, and nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+
+    def show(records: int) -> None:
+        print(f"\r{records:,} records", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        print("\r" + " " * 30 + "\r", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""The lake: records as Parquet files for DuckDB, Polars, Spark and other engines."""

@@ -1,0 +1,302 @@
+"""Writes the records of a journal into a lake."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date as Date
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from plsync._common.clock import ms_from_datetime
+from plsync.errors import ExportError
+from plsync.journal.filters import Filters
+from plsync.lake.cursor import Cursor, sole_export
+from plsync.lake.days import Digest, by_day, file_name, whole_days
+from plsync.lake.files import (
+    GROUP_BYTES,
+    Compressor,
+    EarlierRows,
+    LakeFile,
+    file_mode,
+    make_day,
+    make_directory,
+    remove_leftovers,
+)
+from plsync.lake.rows import Row, RowMaker
+from plsync.lake.schema import COLUMNS, arrow_schema, require_arrow
+
+if TYPE_CHECKING:
+    import pyarrow
+
+    from plsync._common.redaction import Redact
+    from plsync.journal.journal import Journal
+    from plsync.journal.record import Record
+
+__all__ = ["LakeReport", "export"]
+
+# The columns that the journal still knows of a record whose content the quota has removed.
+_KEPT = ("state", "request_id", "acked_at", "marks")
+_PROGRESS = 1000
+
+
+@dataclass(slots=True)
+class LakeReport:
+    """The result of :func:`export`."""
+
+    lake: Path
+    """The directory of the lake."""
+    files: int = 0
+    """The number of files that were written."""
+    records: int = 0
+    """The number of records in these files."""
+    bytes: int = 0
+    """The bytes of these files."""
+    unchanged: int = 0
+    """The number of files that hold the present states already."""
+    removed: int = 0
+    """The number of files that were removed, because their records match no more."""
+    left_out: int = 0
+    """The number of records that the redact hook left out."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same names, JSON-able."""
+        names = ("files", "records", "bytes", "unchanged", "removed", "left_out")
+        return {"lake": str(self.lake), **{name: getattr(self, name) for name in names}}
+
+
+def export(
+    journal: Journal,
+    lake: str | os.PathLike[str],
+    *,
+    filters: Filters | None = None,
+    content: bool = True,
+    redact: Redact | None = None,
+    redact_name: str | None = None,
+    since_last: bool = False,
+    on_progress: Callable[[int], None] | None = None,
+) -> LakeReport:
+    """Write records of a journal as Parquet files, one directory a day. Needs pyarrow.
+
+    >>> from plsync import Journal
+    >>> from plsync.lake.export import export
+    >>> with Journal.open() as journal:
+    ...     report = export(journal, "lake", since_last=True)
+
+    Args:
+        journal: the journal.
+        lake: the directory of the lake. It is made if it is missing.
+        filters: the filters of :meth:`plsync.Journal.records`. ``since`` and ``until`` choose whole days in UTC.
+        content: whether to write messages, tools and error messages.
+        redact: a hook that receives each row by column, and returns the row to write, or None to leave it out.
+        redact_name: the name of the hook, which the lake remembers.
+        since_last: write only the files whose records changed since the last export into this lake.
+        on_progress: receives the number of records that were read, now and then.
+
+    Raises:
+        ExportError: pyarrow is missing, the lake cannot be written, or the hook failed. Also if another process
+            exports this journal into the lake, or the lake has its records with other options. Every file is whole.
+        ValueError, TypeError: a filter is wrong.
+    """
+    require_arrow()
+    chosen = cast("dict[str, Any]", dict(filters or {}))
+    first, last = whole_days(chosen.pop("since", None), chosen.pop("until", None))
+    options = {"filters": _comparable(chosen), "content": content, "redact": redact_name}
+    directory = Path(os.path.abspath(lake))
+    make_directory(directory)
+    with sole_export(directory, journal.id):
+        remove_leftovers(directory, journal.id)
+        cursor = Cursor.load(directory, journal.id, options)
+        report = LakeReport(directory)
+        maker = RowMaker(journal.id, content=content, redact=redact)
+        task = _Export(
+            journal=journal,
+            directory=directory,
+            filters=chosen,
+            cursor=cursor,
+            maker=maker,
+            report=report,
+            on_progress=on_progress or (lambda _: None),
+        )
+        try:
+            task.run(first, last, since_last=since_last and not cursor.is_new)
+        except OSError as error:
+            raise ExportError(
+                f"{error.strerror or error} in {directory}; every file there is whole, and the journal is unchanged: "
+                "remove the cause, and export again with --since-last"
+            ) from error
+        return report
+
+
+def _comparable(filters: dict[str, Any]) -> dict[str, Any]:
+    """Filters as JSON that is the same for the same choice."""
+    found: dict[str, Any] = {}
+    for name, value in sorted(filters.items()):
+        if isinstance(value, timedelta):
+            found[name] = value.total_seconds()
+        elif isinstance(value, list | tuple | set):
+            found[name] = sorted(map(str, value))
+        else:
+            found[name] = value if isinstance(value, str | dict) else str(value)
+    return found
+
+
+class _Export:
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        directory: Path,
+        filters: dict[str, Any],
+        cursor: Cursor,
+        maker: RowMaker,
+        report: LakeReport,
+        on_progress: Callable[[int], None],
+    ) -> None:
+        self._journal = journal
+        self._directory = directory
+        self._filters = filters
+        self._cursor = cursor
+        self._maker = maker
+        self._report = report
+        self._on_progress = on_progress
+        self._read = 0
+        self._schema = arrow_schema(journal.id)
+
+    def run(self, first: datetime | None, last: datetime | None, *, since_last: bool) -> None:
+        if since_last:
+            present, changed = self._compare(first, last)
+            for date in changed:
+                midnight = datetime.combine(Date.fromisoformat(date), datetime.min.time(), timezone.utc)
+                _, group = next(by_day(self._records(midnight, midnight + timedelta(days=1))), (date, iter(())))
+                self._write_day(date, group)
+        else:
+            present = set()
+            for date, group in by_day(self._records(first, last)):
+                present |= self._write_day(date, group)
+        self._remove_others(present, first, last)
+
+    def _records(self, first: datetime | None, last: datetime | None) -> Iterator[Record]:
+        bounds: Filters = {}
+        if first is not None:
+            bounds["since"] = first
+        if last is not None:
+            bounds["until"] = last
+        for record in self._journal.records(oldest_first=True, **{**self._filters, **bounds}):
+            self._read += 1
+            if not self._read % _PROGRESS:
+                self._on_progress(self._read)
+            yield record
+
+    def _compare(self, first: datetime | None, last: datetime | None) -> tuple[set[str], list[str]]:
+        """The files that the lake should have, and the days of those whose records changed."""
+        present: set[str] = set()
+        changed = []
+        for date, group in by_day(self._records(first, last)):
+            digests: dict[str, Digest] = {}
+            for record in group:
+                digests.setdefault(file_name(self._journal.id, date, record.seq), Digest()).add(record)
+            present |= digests.keys()
+            if any(self._cursor.files.get(name) != digest.hex() for name, digest in digests.items()):
+                changed.append(date)
+            else:
+                self._report.unchanged += len(digests)
+        return present, changed
+
+    def _write_day(self, date: str, records: Iterable[Record]) -> set[str]:
+        """Write the files of a day, and return their names."""
+        day = _Day(self._directory, self._journal.id, date, schema=self._schema, report=self._report)
+        with contextlib.closing(day):
+            for record in records:
+                day.add(record, self._maker)
+            self._cursor.files.update(day.finish())
+            self._cursor.save()
+        return day.names
+
+    def _remove_others(self, present: set[str], first: datetime | None, last: datetime | None) -> None:
+        """Remove the files of the chosen days whose records match no more."""
+        others = [name for name in self._cursor.files if name not in present and _is_between(name, first, last)]
+        for name in others:
+            with contextlib.suppress(FileNotFoundError):
+                (self._directory / name).unlink()
+                self._report.removed += 1
+            del self._cursor.files[name]
+        if others:
+            self._cursor.save()
+
+
+class _Day:
+    """The files of one day while they are written."""
+
+    def __init__(
+        self, directory: Path, journal_id: str, date: str, *, schema: pyarrow.Schema, report: LakeReport
+    ) -> None:
+        self._directory, self._journal_id, self._date = directory, journal_id, date
+        self._schema, self._mode, self._report = schema, file_mode(directory), report
+        self._compressor = Compressor()
+        self._digests: dict[str, Digest] = {}
+        self._files: dict[str, LakeFile] = {}
+        self._earlier: dict[str, EarlierRows] = {}
+        self._waiting = 0
+
+    @property
+    def names(self) -> set[str]:
+        return set(self._digests)
+
+    def add(self, record: Record, maker: RowMaker) -> None:
+        name = file_name(self._journal_id, self._date, record.seq)
+        if (digest := self._digests.get(name)) is None:
+            digest = self._digests[name] = Digest()
+        digest.add(record)
+        row = maker.row(record)
+        if record.pruned:
+            row = self._with_earlier(name, record.id, row)
+        if row is None:
+            self._report.left_out += 1
+            return
+        if (file := self._files.get(name)) is None:
+            path = self._directory / name
+            make_day(path.parent)
+            file = self._files[name] = LakeFile(path, self._schema, self._mode, self._compressor)
+        file.add(row, record.size)
+        self._waiting += record.size
+        if self._waiting >= GROUP_BYTES:
+            for open_file in self._files.values():
+                open_file.flush()
+            self._waiting = 0
+
+    def _with_earlier(self, name: str, record_id: str, row: Row | None) -> Row | None:
+        """The row that the lake has of a record whose content the quota has removed, with the state of now."""
+        if name not in self._earlier:
+            self._earlier[name] = EarlierRows(self._directory / name)
+        found = self._earlier[name].find(record_id)
+        if found is None or row is None:
+            return row
+        now = dict(zip(COLUMNS, row, strict=True))
+        return tuple([now[column] if column in _KEPT else found.get(column) for column in COLUMNS])
+
+    def finish(self) -> dict[str, str]:
+        """Write the files under their names, and return their digests."""
+        for file in self._files.values():
+            self._report.bytes += file.finish()
+            self._report.files += 1
+            self._report.records += file.rows
+        for name in self._digests.keys() - self._files.keys():
+            with contextlib.suppress(FileNotFoundError):
+                (self._directory / name).unlink()
+        self._files.clear()
+        return {name: digest.hex() for name, digest in self._digests.items()}
+
+    def close(self) -> None:
+        self._compressor.close()
+        for file in self._files.values():
+            file.discard()
+
+
+def _is_between(name: str, first: datetime | None, last: datetime | None) -> bool:
+    date = name.removeprefix("date=").partition("/")[0]
+    ms = ms_from_datetime(datetime.combine(Date.fromisoformat(date), datetime.min.time(), timezone.utc))
+    return (first is None or ms >= ms_from_datetime(first)) and (last is None or ms < ms_from_datetime(last))
