@@ -257,6 +257,33 @@ class LangChainCallbacks:
     ) -> None:
         """Records the answer of a chat model or a text model, with FLAG_CACHED for an answer from LangChain's cache."""
 
+def generate_keys() -> tuple[str, str]:
+    """New keys: a file of minisign, and a file of age.
+
+    Raises:
+        BundleError: the system has no random bytes.
+    """
+
+def make_card(name: str, signing_key: str, identity: str, replaced: str | None = None) -> str:
+    """The card of keys.
+
+    Args:
+        name: of the machine.
+        signing_key: the content of minisign's file.
+        identity: the content of age's file.
+        replaced: the content of minisign's file of the key before.
+
+    Raises:
+        BundleError: a file is no key, or the name has another form.
+    """
+
+def read_card(text: str) -> dict[str, Any]:
+    """The fields of a card, after a check of its signatures.
+
+    Raises:
+        BundleError: the text is no card, or was changed.
+    """
+
 def encode(object: Any, *, redact: bool = False) -> tuple[bytes, bool]:
     """The JSON bytes of any object in tagged form, and whether they only approximate it.
 

@@ -8,6 +8,7 @@
     │   ├── JournalFormatError    the directory is not a journal, or a newer plsync wrote it
     │   ├── JournalLocked         another process holds the lock that the call needs
     │   └── JournalCorrupt        stored bytes do not match their checksum
+    ├── BundleError               a bundle, a key or a card cannot be used
     ├── ConfigError               the configuration file cannot be read, or has a wrong value
     ├── RecordNotFound            no record has the id or abbreviation
     ├── AmbiguousId               more than one record has the id or abbreviation
@@ -49,6 +50,7 @@ from plsync._terminal import visible
 __all__ = [
     "AmbiguousId",
     "AuthenticationError",
+    "BundleError",
     "ConfigError",
     "ExportError",
     "InvalidFollowUp",
@@ -108,6 +110,10 @@ class JournalLocked(JournalError):
 
 class JournalCorrupt(JournalError):
     """Stored bytes do not match their checksum."""
+
+
+class BundleError(PlsyncError, Exception):
+    """A bundle, a key or a card cannot be used."""
 
 
 class ConfigError(PlsyncError, Exception):

@@ -76,10 +76,24 @@ OPTIONS = {
     "forget": (FILTERS - {"-n", "--limit"}) | {"--dry-run", "-y", "--yes", "--receipt"},
     "callbacks": set(),
     "prompts": set(),
+    "keys": set(),
 }
 PROMPTS = {"pull": {"--version", "--label", "--changed", "--workspace"}, "list": set()}
-# Salvage has its journals as arguments; prompts use no journal.
-COMMON = {"salvage": {"--json", "-h", "--help"}, "callbacks": {"-h", "--help"}, "prompts": {"-h", "--help"}}
+KEYS = {
+    "init": {"--name", "--out"},
+    "rotate": {"--out"},
+    "trust": {"--role", "--fingerprint"},
+    "show": set(),
+    "list": set(),
+    "distrust": {"--role"},
+}
+# Salvage has its journals as arguments; prompts and keys use no journal.
+COMMON = {
+    "salvage": {"--json", "-h", "--help"},
+    "callbacks": {"-h", "--help"},
+    "prompts": {"-h", "--help"},
+    "keys": {"-h", "--help"},
+}
 
 
 def options(text: str) -> set[str]:
@@ -117,6 +131,14 @@ def test_every_command_for_prompts_has_the_options_documented(tmp_path: Path, co
     assert options(text) == PROMPTS[command] | {"--json", "-h", "--help"}
     assert f"`plsync prompts {command}" in documented()
     assert all(option in documented() for option in PROMPTS[command])
+
+
+@pytest.mark.parametrize("command", KEYS)
+def test_every_command_for_keys_has_the_options_documented(tmp_path: Path, command: str) -> None:
+    text = printed(tmp_path, "keys", command, "--help", COLUMNS="100")
+    assert options(text) == KEYS[command] | {"--json", "-h", "--help"}
+    assert f"`plsync keys {command}" in documented()
+    assert all(option in documented() for option in KEYS[command])
 
 
 def documented() -> str:

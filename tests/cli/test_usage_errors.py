@@ -29,6 +29,9 @@ FREE = {
     "--thread",
     "--sent-to",
     "--output",
+    "--name",
+    "--out",
+    "--fingerprint",
 }
 
 
@@ -47,6 +50,7 @@ def called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PLSYNC_JOURNAL", str(tmp_path / "none"))
     monkeypatch.setenv("PLSYNC_PROMPTS", str(tmp_path / "prompts"))
+    monkeypatch.setenv("PLSYNC_KEYS", str(tmp_path / "keys"))
     monkeypatch.delenv("PROMPTLAYER_API_KEY", raising=False)
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
@@ -75,6 +79,10 @@ def filled(name: str, option: str = "") -> list[str]:
         "show": ["0199"],
         "retry": ["0199"],
         "forget": ["--tag", "none", "--yes"],
+        "keys init": ["--name", "lab"],
+        "keys trust": ["lab.card", "--role", "hub"],
+        "keys show": ["lab"],
+        "keys distrust": ["lab"],
     }
     return [*name.split(), *required.get(name, ())]
 

@@ -29,7 +29,7 @@ def _is_hidden(char: str) -> bool:
     return hidden or char in _INVISIBLE or "\ufe00" <= char <= "\ufe0e" or "\U000e0000" <= char <= "\U000e0fff"
 
 
-def on_terminal(journal: Path, *arguments: str, columns: int | None = None, **variables: str) -> str:
+def on_terminal(journal: Path, *arguments: str, columns: int | None = None, typed: str = "", **variables: str) -> str:
     """The standard output and standard error of ``plsync`` on a terminal, without colours, and with plain newlines."""
     controller, terminal = pty.openpty()
     # A dumb terminal has 80 columns.
@@ -38,6 +38,7 @@ def on_terminal(journal: Path, *arguments: str, columns: int | None = None, **va
     command = [str(PLSYNC), *arguments]
     with subprocess.Popen(command, env=started, stdin=terminal, stdout=terminal, stderr=terminal) as process:
         os.close(terminal)
+        os.write(controller, typed.encode())
         parts = []
         try:
             while part := os.read(controller, 65536):

@@ -1,4 +1,4 @@
-"""The default directories of the journal and of the prompt templates."""
+"""The default directories of the journal, of the prompt templates and of the keys for bundles."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from typing import Final, NamedTuple
 
 __all__ = [
     "JOURNAL_VARIABLE",
+    "KEYS_VARIABLE",
     "PROMPTS_VARIABLE",
     "Delivery",
     "current_delivery",
     "current_journal",
     "default_journal",
     "environment_journal",
+    "key_directory",
     "prompt_cache",
     "workspace_journal",
 ]
 
 JOURNAL_VARIABLE: Final = "PLSYNC_JOURNAL"
 PROMPTS_VARIABLE: Final = "PLSYNC_PROMPTS"
+KEYS_VARIABLE: Final = "PLSYNC_KEYS"
 
 current_journal: Final[ContextVar[Path | None]] = ContextVar("plsync.current_journal", default=None)
 """Inside a ``pl_id_callback``: the journal that its request id comes from."""
@@ -73,6 +76,19 @@ def workspace_journal(name: str) -> Path:
     """
     parent, last = os.path.split(os.path.abspath(environment_journal()))
     return Path(parent) / f"{last or 'journal'}-{name}"
+
+
+def key_directory() -> Path:
+    """The directory of the keys for bundles: ``PLSYNC_KEYS``, else ``keys`` in the user data directory.
+
+    It is beside the default journal and in no journal, because a copy of a journal must not hold a key.
+
+    Raises:
+        JournalError: the account has no home directory, or the path in ``PLSYNC_KEYS`` names none.
+    """
+    if named := os.environ.get(KEYS_VARIABLE):
+        return _expanded(named, KEYS_VARIABLE)
+    return _user_data(KEYS_VARIABLE) / "keys"
 
 
 def prompt_cache() -> Path:

@@ -6,6 +6,18 @@ use pyo3::prelude::*;
 
 use crate::handover;
 
+/// The Python exception for an error of a bundle, a key or a card.
+pub(crate) fn bundle_to_python(py: Python<'_>, error: &plsync_bundle::Error) -> PyErr {
+    match handover::errors(py) {
+        Ok(classes) => PyErr::from_type(classes.bundle.bind(py).clone(), format!("{error}; nothing was changed")),
+        Err(cause) => {
+            let unclassified = PyRuntimeError::new_err(error.to_string());
+            unclassified.set_cause(py, Some(cause));
+            unclassified
+        }
+    }
+}
+
 /// The Python exception for a journal error.
 ///
 /// When `plsync.errors` can't be loaded, as at the end of the interpreter, it is a `RuntimeError` with the journal's message.

@@ -23,6 +23,8 @@ pub(crate) struct ErrorClasses {
     pub(crate) locked: Py<PyType>,
     #[pyo3(attribute("JournalCorrupt"))]
     pub(crate) corrupt: Py<PyType>,
+    #[pyo3(attribute("BundleError"))]
+    pub(crate) bundle: Py<PyType>,
     #[pyo3(attribute("RecordingError"))]
     pub(crate) recording: Py<PyType>,
     #[pyo3(attribute("InvalidFollowUp"))]
@@ -77,7 +79,8 @@ pub(crate) fn plain_form(py: Python<'_>) -> Option<&'static Py<PyAny>> {
 #[cfg(test)]
 pub(crate) fn stand_in(py: Python<'_>) {
     let code = c"
-JournalError = JournalNotFound = JournalFormatError = JournalLocked = JournalCorrupt = RecordingError = RuntimeError
+BundleError = JournalError = JournalNotFound = JournalFormatError = JournalLocked = JournalCorrupt = RuntimeError
+RecordingError = RuntimeError
 InvalidFollowUp, PlsyncWarning = ValueError, UserWarning
 def load():
     import types

@@ -2,6 +2,7 @@
 
 #![allow(clippy::needless_pass_by_value)] // pyo3 passes arguments by value
 
+mod bundle;
 mod encode;
 mod errors;
 mod gate;
@@ -24,6 +25,8 @@ use pyo3::types::PyTuple;
 mod _native {
     use super::*;
 
+    #[pymodule_export]
+    use crate::bundle::keys::{generate_keys, make_card, read_card};
     #[pymodule_export]
     use crate::encode::encode;
     #[pymodule_export]
