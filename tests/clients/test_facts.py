@@ -9,12 +9,13 @@ from typing import Any
 
 import orjson
 import pytest
+from langchain_core.tools import tool
 from pydantic import BaseModel
 
 from plsync import Journal, PromptLayerCallbackHandler, Record
 from plsync.promptlayer.mapping.blueprint import span
 from plsync.testing.schema import check
-from tests.support.wire import anthropic, google, openai
+from tests.support.wire import anthropic, bedrock, google, openai
 from tests.support.wire.clients import CLIENTS, Client
 from tests.support.wire.server import JSON, Answer, Format, WireServer, json_answer, sse
 
@@ -187,3 +188,81 @@ def test_the_arguments_of_a_streamed_server_tool_are_delivered(path: Path, versi
     (message,) = log_of(record_of(path))["output"]["messages"]
     (block,) = message["content"]
     assert (block["type"], block["name"], block["input"]) == ("server_tool_use", "web_search", {"query": "paris"})
+
+
+BROKEN = '{"name": Paris'
+
+
+def with_broken_arguments(answer: Format) -> Format:
+    """The wire format with arguments of tool calls that are no JSON."""
+
+    def broken(path: str, request: JSON) -> Answer:
+        whole = answer(path, request)
+        # The quotes are escaped once in JSON, and again in the JSON inside the events of a stream.
+        swaps = [(b'\\"Paris\\"}', b"Paris"), (b'\\\\\\"Paris\\\\\\"}', b"Paris")]
+        parts = list(whole.parts)
+        for old, new in swaps:
+            parts = [part.replace(old, new) for part in parts]
+        return whole._replace(parts=parts)
+
+    return broken
+
+
+@tool
+def find(name: str) -> str:
+    """Finds a city."""
+    return name
+
+
+@pytest.mark.parametrize("name", ["ChatOpenAI", "ChatAnthropic", "ChatMistralAI", "ChatGroq", "ChatOpenAI (Responses)"])
+def test_broken_arguments_of_a_stream_are_delivered_as_the_model_wrote_them(path: Path, name: str) -> None:
+    answer = client_of(name).answer
+    assert answer is not None
+    with serving(name, path, with_broken_arguments(answer)) as (model, config, _):
+        list(model.bind_tools([find]).stream("hi", config))
+    log = log_of(record_of(path))
+    (call,) = log["output"]["messages"][0]["tool_calls"]
+    assert call["function"]["arguments"] == BROKEN
+    assert log["error_message"] == "The model called a tool with arguments that are not JSON."
+
+
+def chat_chunk(text: str) -> JSON:
+    choice = {"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": None}
+    return {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+
+
+ANTHROPIC_ERROR = {"type": "error", "error": {"type": "rate_limit_error", "message": "slow"}, "request_id": "req-1"}
+GOOGLE_PIECE = {"candidates": [{"index": 0, "content": {"role": "model", "parts": [{"text": "Par"}]}}]}
+BROKEN_STREAMS = {
+    "ChatOpenAI": sse([chat_chunk("Par"), {"error": {"message": "slow", "code": "rate_limit_exceeded"}}]),
+    "ChatAnthropic": sse([*anthropic.events({})[:3], ANTHROPIC_ERROR], named=True),
+    "ChatGoogleGenerativeAI": sse([GOOGLE_PIECE, {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED"}}]),
+    "ChatBedrockConverse": bedrock.failing_stream("throttlingException"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_STREAMS)
+def test_an_error_inside_a_stream_has_its_type_and_the_part_that_arrived(path: Path, name: str) -> None:
+    served = serving(name, path, lambda *_: BROKEN_STREAMS[name])
+    with served as (model, config, _), pytest.raises(Exception):  # noqa: B017 - of any client
+        list(model.stream("hi", config))
+    log = log_of(record_of(path))
+    assert (log["status"], log["error_type"]) == ("ERROR", "PROVIDER_RATE_LIMIT")
+    assert log["output"]["messages"][0]["content"][0]["text"].startswith("Par")
+    assert log["metadata"].get("error_status_code") in (None, "429")
+
+
+@pytest.mark.parametrize("way", ["invoke", "stream"])
+@pytest.mark.parametrize(("reason", "message"), [("SAFETY", "blocked the answer"), ("NO_IMAGE", "stopped early")])
+def test_an_answer_that_google_cut_is_a_warning_with_its_tokens(
+    path: Path, way: str, reason: str, message: str
+) -> None:
+    usage = {"promptTokenCount": 8, "candidatesTokenCount": 2, "totalTokenCount": 10}
+    body = {"candidates": [{"index": 0, "finishReason": reason}], "usageMetadata": usage}
+    answer = json_answer(body) if way == "invoke" else sse([body])
+    with serving("ChatGoogleGenerativeAI", path, lambda *_: answer) as (model, config, _):
+        for _ in model.stream("hi", config) if way == "stream" else [model.invoke("hi", config)]:
+            pass
+    log = log_of(record_of(path))
+    assert message in log["error_message"]
+    assert (log["input_tokens"], log["output_tokens"]) == (8, 2)

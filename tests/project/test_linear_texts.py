@@ -17,7 +17,8 @@ from plsync.journal.events import facts
 from plsync.journal.events.tagged import decode, to_plain
 from plsync.journal.events.usage import usage
 from plsync.promptlayer import responses
-from plsync.promptlayer.mapping.status import _AUTH, _BOTO, _ENUM, _QUOTA, _RATE_LIMIT, _TIMEOUT
+from plsync.promptlayer.mapping.error_type import _AUTH, _BOTO, _IN_BODY, _OF_RESPONSES, _QUOTA, _RATE_LIMIT, _TIMEOUT
+from plsync.promptlayer.mapping.status import _ENUM
 from plsync.recorder.content import without_content
 from plsync.replay.mismatch import request_lines
 from plsync.replay.recording_paths import _file_name
@@ -47,7 +48,10 @@ def tagged(text: str) -> Any:
 
 
 def statuses(text: str) -> Any:
-    patterns = (_AUTH, _BOTO, _ENUM, _QUOTA, _RATE_LIMIT, _TIMEOUT, facts._STATUS_IN_BRACKETS, facts._STATUS_IN_MESSAGE)
+    patterns = (
+        *(_AUTH, _BOTO, _ENUM, _IN_BODY, _OF_RESPONSES, _QUOTA, _RATE_LIMIT, _TIMEOUT),
+        *(facts._STATUS_IN_BRACKETS, facts._STATUS_IN_MESSAGE),
+    )
     return [pattern.search(text) for pattern in patterns]
 
 

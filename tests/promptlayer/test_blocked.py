@@ -35,6 +35,12 @@ def test_a_blocked_answer_is_a_warning_with_its_reason(fields: dict[str, Any], r
     assert log["error_message"] == f"The provider blocked the answer: {reason}."
 
 
+@pytest.mark.parametrize("reason", ["OTHER", "NO_IMAGE", "IMAGE_OTHER", "MISSING_THOUGHT_SIGNATURE"])
+def test_an_answer_that_google_ended_early_is_a_warning(reason: str) -> None:
+    log = LoggedCall(end={"generations": [answer("", response_metadata={"finish_reason": reason})]}).log()
+    assert log["error_message"] == f"The model stopped early: {reason.lower()}."
+
+
 def test_a_prompt_that_was_blocked_before_any_candidate_is_a_warning() -> None:
     end = {"generations": [], "llm_output": {"prompt_feedback": {"block_reason": "SAFETY"}}}
     assert LoggedCall(end=end).log()["status"] == "WARNING"

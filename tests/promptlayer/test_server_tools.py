@@ -125,3 +125,39 @@ def test_tool_calls_keep_the_models_order(place: str) -> None:
     where: dict[str, Any] = {place: {"tool_calls": ordered} if place == "additional_kwargs" else ordered}
     message = output_message(answer(**{"content": "", **where}, tool_calls=calls, invalid_tool_calls=broken))
     assert [call["id"] for call in message["tool_calls"]] == ["c0", "c1", "c2"]
+
+
+def test_a_whole_call_without_a_known_place_keeps_langchains_order() -> None:
+    """OpenAI's Responses API with ``output_version="v0"`` has only the custom call in the content."""
+    calls: list[Any] = [{"id": call_id, "name": "f", "args": {}, "type": "tool_call"} for call_id in ("c0", "c2")]
+    broken = [{"id": "c1", "name": "f", "args": "{", "type": "invalid_tool_call"}]
+    content = [{"type": "custom_tool_call", "id": "x", "call_id": "c2", "name": "f", "input": "a"}]
+    message = output_message(answer(content, tool_calls=calls, invalid_tool_calls=broken))
+    assert [call["id"] for call in message["tool_calls"]] == ["c0", "c2", "c1"]
+
+
+ANTHROPIC: list[dict[str, Any]] = [
+    {"type": "server_tool_use", "id": "s1", "name": "web_fetch", "input": {"url": "http://t"}},
+    {"content": {"type": "web_fetch_result", "url": "http://t"}, "tool_use_id": "s1", "type": "web_fetch_tool_result"},
+    {"content": [{"type": "text", "text": "no"}], "is_error": True, "tool_use_id": "m1", "type": "mcp_tool_result"},
+    {"content": {"error_code": "unavailable"}, "tool_use_id": "s2", "type": "code_execution_tool_result"},
+    {"type": "mcp_tool_use", "id": "m1", "name": "echo", "server_name": "srv", "input": {"a": 1}},
+]
+
+
+@pytest.mark.parametrize("block", ANTHROPIC, ids=lambda block: str(block["type"]))
+def test_the_blocks_of_anthropics_tools_are_sent_alike_in_every_form(block: dict[str, Any]) -> None:
+    native = AIMessage([dict(block)], response_metadata={"model_provider": "anthropic"})
+    standard = native.model_copy(update={"content": native.content_blocks})
+    streamed = native.model_copy(update={"content": [{**block, "index": 3}]})
+    assert standard.content != native.content
+    sent = [messages([message.model_dump()], output=True) for message in (native, standard, streamed)]
+    assert sent[1:] == [sent[0]] * 2
+
+
+@pytest.mark.parametrize(
+    ("start", "mime"), [("iVBORw0KGgo=", "png"), ("/9j/4AAQ", "jpeg"), ("R0lGODlh", "gif"), ("AAAA", "jpeg")]
+)
+def test_an_image_without_a_type_has_the_type_of_its_bytes(start: str, mime: str) -> None:
+    (block,) = output_message(answer([{"type": "image", "base64": start}]))["content"]
+    assert (block["mime_type"], block["url"]) == (f"image/{mime}", f"data:image/{mime};base64,{start}")

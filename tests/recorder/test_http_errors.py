@@ -154,3 +154,47 @@ def test_errors_of_earlier_versions_get_their_category(error: dict[str, Any], st
     log = LoggedCall(end={"error": error}, status="error").log()
     assert log["error_type"] == kind
     assert log["metadata"].get("error_status_code") == (None if status is None else str(status))
+
+
+OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}, "request_id": "r-7"}
+
+
+def test_an_error_inside_a_stream_has_the_body_and_the_request_id_of_its_event() -> None:
+    error = failing(status_code=200, body=OVERLOADED, request_id=None)
+    found = response_of(error)
+    assert found is not None
+    assert (found["body"], found["request_id"]) == (OVERLOADED, "r-7")
+    log = LoggedCall(end={"error": describe(error)}, status="error").log()
+    assert "error_status_code" not in log["metadata"]
+    assert log["metadata"]["error_request_id"] == "r-7"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ({"type": "APIStatusError", "module": "anthropic", "message": str(OVERLOADED)}, "PROVIDER_ERROR"),
+        (
+            {"type": "APIStatusError", "module": "anthropic", "message": "{'error': {'type': 'rate_limit_error'}}"},
+            "PROVIDER_RATE_LIMIT",
+        ),
+        (
+            {"type": "APIError", "module": "openai", "response": {"body": {"code": "rate_limit_exceeded"}}},
+            "PROVIDER_RATE_LIMIT",
+        ),
+        ({"type": "APIError", "module": "openai", "response": {"body": {"type": "timeout_error"}}}, "PROVIDER_TIMEOUT"),
+        ({"type": "ValueError", "message": "rate_limit_exceeded: slow"}, "PROVIDER_RATE_LIMIT"),
+        ({"type": "ValueError", "message": "insufficient_quota: pay"}, "PROVIDER_QUOTA_LIMIT"),
+        ({"type": "ValueError", "message": "ResponseError(code='server_error', message='x')"}, "PROVIDER_ERROR"),
+        (
+            {"type": "GoogleInvalidRequestError", "module": "langchain_google_genai", "status_code": 400}
+            | {"message": "400 INVALID_ARGUMENT. {'error': {'details': [{'reason': 'API_KEY_INVALID'}]}}"},
+            "PROVIDER_AUTH_ERROR",
+        ),
+        ({"type": "ValueError", "message": "{'code': 'rate_limit_exceeded'}"}, "UNKNOWN_ERROR"),
+        ({"type": "KeyError", "message": "server_error: no such key"}, "UNKNOWN_ERROR"),
+    ],
+    ids=str,
+)
+def test_an_error_without_a_status_has_the_type_that_its_body_names(error: dict[str, Any], expected: str) -> None:
+    whole = {"module": "builtins", "message": "", "status_code": None, **error}
+    assert LoggedCall(end={"error": whole}, status="error").log()["error_type"] == expected

@@ -54,11 +54,14 @@ def status_of(error: BaseException) -> int | None:
 def response_of(error: BaseException) -> dict[str, Any] | None:
     """The status and the request id of the HTTP response behind an exception. None without a response.
 
-    A response of boto is a dict, and comes with its headers and its body.
+    A response of boto is a dict, and comes with its headers and its body. OpenAI's and Anthropic's exceptions have the
+    body of an error that comes in a stream.
     """
     for cause in _causes(error):
         response = attribute_or_none(cause, "response")
         found = _boto(response) if isinstance(response, Mapping) else {}
+        if not found and isinstance(body := attribute_or_none(cause, "body"), dict):
+            found["body"] = body
         if (request_id := found.get("request_id") or _request_id(cause, response)) is not None:
             found["request_id"] = request_id
         if found:
@@ -125,6 +128,9 @@ def _request_id(error: BaseException, response: Any) -> str | None:
     headers = attribute_or_none(response, "headers")
     try:
         listed = (headers.get(name) for name in _REQUEST_ID_HEADERS) if headers is not None else ()
-        return next((value for value in listed if isinstance(value, str) and value), None)
+        found = next((value for value in listed if isinstance(value, str) and value), None)
     except Exception:  # headers of an unknown class
         return None
+    body = attribute_or_none(error, "body")
+    in_body = body.get("request_id") if found is None and isinstance(body, dict) else found
+    return in_body if isinstance(in_body, str) and in_body else None

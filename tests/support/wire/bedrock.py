@@ -68,15 +68,24 @@ def answer(path: str, request: JSON) -> Answer:
     return _stream(events)
 
 
+def failing_stream(exception: str) -> Answer:
+    """A stream of Converse that breaks with an exception behind its first word."""
+    delta = {"contentBlockIndex": 0, "delta": {"text": WORDS[0]}}
+    begun = [_frame("messageStart", {"role": "assistant"}), _frame("contentBlockDelta", delta)]
+    return Answer(
+        "application/vnd.amazon.eventstream", [*begun, _frame(exception, {"message": "slow down"}, kind="exception")]
+    )
+
+
 def _stream(events: list[tuple[str, JSON]]) -> Answer:
     return Answer("application/vnd.amazon.eventstream", [_frame(name, payload) for name, payload in events])
 
 
-def _frame(name: str, payload: JSON) -> bytes:
+def _frame(name: str, payload: JSON, kind: str = "event") -> bytes:
     body = json.dumps(payload).encode()
     headers = b"".join(
         bytes([len(key)]) + key.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()
-        for key, value in ((":event-type", name), (":content-type", "application/json"), (":message-type", "event"))
+        for key, value in ((f":{kind}-type", name), (":content-type", "application/json"), (":message-type", kind))
     )
     prelude = struct.pack(">II", 16 + len(headers) + len(body), len(headers))
     message = prelude + struct.pack(">I", zlib.crc32(prelude)) + headers + body

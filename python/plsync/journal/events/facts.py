@@ -233,7 +233,8 @@ def _first_info(output: list[Generation]) -> dict[str, Any]:
 def _status_code(error: Mapping[str, Any]) -> int | None:
     """The HTTP status: of the exception, of the response, or at the start of the message."""
     for found in (error.get("status_code"), dict_at(error, "response").get("status_code")):
-        if isinstance(found, int):
+        # A stream that breaks had begun with 200, which is no status of an error.
+        if isinstance(found, int) and not 200 <= found < 300:
             return found
     message = nonempty_text(error.get("message")) or ""
     # Only an exception of a client: the message of another one may start with any number.

@@ -1,17 +1,18 @@
-"""Maps the end of a call to PromptLayer's status, error type and error message."""
+"""Maps the end of a call to PromptLayer's status and error message."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
 
+from plsync.promptlayer.mapping.error_type import error_type
 from plsync.promptlayer.mapping.json_values import JSON, as_dict, as_list, string, text
 from plsync.promptlayer.mapping.tool_calls import has_invalid
 
 if TYPE_CHECKING:
     from plsync.journal.record import Record
 
-__all__ = ["MESSAGE_LIMIT", "blocked_by", "blocked_in", "call_status", "error_type", "finish_reason"]
+__all__ = ["MESSAGE_LIMIT", "blocked_by", "blocked_in", "call_status", "finish_reason"]
 
 MESSAGE_LIMIT = 1024
 """Characters in an error message, at most."""
@@ -28,12 +29,16 @@ _CUT_SHORT = frozenset(
         "model_context_window_exceeded",
         "error",
         "error_limit",
+        "image_other",
         "insufficient_system_resource",
         "malformed_function_call",
         "malformed_model_output",
         "malformed_response",
         "malformed_tool_use",
+        "missing_thought_signature",
         "network_error",
+        "no_image",
+        "other",
         "time_limit",
         "token_limit",
         "too_many_tool_calls",
@@ -66,23 +71,6 @@ _REASONS = ("finish_reason", "stop_reason", "done_reason", "stopReason", "reason
 # The prefixes of enums: ``FinishReason.SAFETY``, ``BLOCK_REASON_SAFETY``.
 _ENUM = re.compile(r"^(\w+\.|(block|finish|stop)_?reason_)(?=\w)")
 _UNBLOCKED = frozenset({"", "unspecified", "blocked_reason_unspecified", "block_reason_unspecified"})
-_PROVIDER_MODULES = (
-    *("openai", "anthropic", "google", "mistralai", "boto"),
-    *("aws", "azure", "cohere", "deepseek", "fireworks", "groq", "litellm", "ollama", "openrouter", "perplexity"),
-    *("together", "xai", "zhipuai"),
-    # The HTTP clients below them.
-    *("aiohttp", "grpc", "httpcore", "httpx", "requests", "urllib3"),
-)
-_RATE_LIMIT = re.compile(r"throttl|too_?many_?requests|rate_?limit|resource_?exhausted", re.I)
-_QUOTA = re.compile(r"quota|insufficient_balance|payment_required|billing", re.I)
-_TIMEOUT = re.compile(r"time_?(d_?)?out|deadline_?exceeded", re.I)
-_AUTH = re.compile(
-    r"authentication|unauthenticated|unauthorized|access_?denied|permission_?denied|unrecognized_?client"
-    r"|expired_?token|invalid_?signature|invalid_?api_?key|no_?credentials|default_?credentials",
-    re.I,
-)
-# botocore raises one class for most errors, and names the error in the message.
-_BOTO = re.compile(r"An error occurred \((\w+)\)")
 
 
 def call_status(record: Record, generations: list[Any], cut: list[str]) -> dict[str, str]:
@@ -101,7 +89,7 @@ def call_status(record: Record, generations: list[Any], cut: list[str]) -> dict[
         message = f"{text(error.get('type'))}: {text(error.get('message'))}" if error else "The call has not ended."
         if len(message) > MESSAGE_LIMIT:
             cut.append("error_message")
-        return _fields("ERROR", error_type(error), message)
+        return _fields("ERROR", error_type(error, record.error_response().get("body")), message)
     if status == "cancelled":
         return _fields("WARNING", "PROVIDER_PARTIAL_RESPONSE", "The caller cancelled the call.")
     if status == "partial":
@@ -123,33 +111,6 @@ def _incomplete(generation: JSON) -> str | None:
     if has_invalid(generation.get("message")):
         return "The model called a tool with arguments that are not JSON."
     return None
-
-
-def error_type(error: JSON) -> str:
-    """The category of an error, by the rules of PromptLayer's SDK (``track/error_tracking.py`` of 1.5.16).
-
-    The SDK knows the names and codes of a few providers. This function knows further names of the same errors.
-
-    >>> error_type({"type": "RateLimitError", "message": "slow down", "status_code": 429})
-    'PROVIDER_RATE_LIMIT'
-    """
-    code, module = error.get("status_code"), text(error.get("module"))
-    message = text(error.get("message"))
-    in_message = _BOTO.match(message)
-    name = in_message[1] if in_message else text(error.get("type"))
-    # LangChain's packages subclass a provider's errors: langchain_openai.OpenAIConnectionError is one of openai's.
-    of_provider = module.removeprefix("langchain_").startswith(_PROVIDER_MODULES) or isinstance(code, int)
-    if "RateLimitError" in name or code == 429 or (of_provider and _RATE_LIMIT.search(name)):
-        return "PROVIDER_QUOTA_LIMIT" if "insufficient_quota" in message.lower() else "PROVIDER_RATE_LIMIT"
-    if code == 402 or (of_provider and _QUOTA.search(name)):
-        return "PROVIDER_QUOTA_LIMIT"
-    if "Timeout" in name or code in (408, 504) or (of_provider and _TIMEOUT.search(name)):
-        return "PROVIDER_TIMEOUT"
-    if code == 401 or "AuthenticationError" in name or (of_provider and (code == 403 or _AUTH.search(name))):
-        return "PROVIDER_AUTH_ERROR"
-    if of_provider:
-        return "PROVIDER_QUOTA_LIMIT" if "quota" in message.lower() else "PROVIDER_ERROR"
-    return "UNKNOWN_ERROR"
 
 
 def blocked_by(generation: JSON) -> str | None:

@@ -72,14 +72,22 @@ def _add_unknown(found: list[JSON], blocks: list[JSON]) -> None:
 
 
 def _sort(found: list[JSON], message: JSON, blocks: list[JSON]) -> None:
-    """Sort the calls in the order of the answer. A call whose place is unknown goes to the end."""
+    """Sort the calls in the order of the answer, as far as it is known.
+
+    A call whose place is unknown stays behind the call before it. A broken one goes to the end.
+    """
     additional = as_dict(message.get("additional_kwargs"))
     ordered = [*blocks, *as_list(message.get("tool_call_chunks")), *as_list(additional.get("tool_calls"))]
     places: dict[str, int] = {}
     for call in map(as_dict, ordered):
         if (call_id := _id(call)) is not None:
             places.setdefault(call_id, len(places))
-    found.sort(key=lambda call: places.get(_id(call) or "", len(places)))
+    keys: list[int] = []
+    for number, call in enumerate(found):
+        is_whole = number < len(as_list(message.get("tool_calls")))
+        unknown = (keys[-1] if keys else -1) if is_whole else len(places)
+        keys.append(places.get(_id(call) or "", unknown))
+    found[:] = [call for _, call in sorted(zip(keys, found, strict=True), key=lambda pair: pair[0])]
 
 
 def _id(call: JSON) -> str | None:

@@ -51,13 +51,14 @@ def _error_response(end: dict[str, Any]) -> dict[str, Any] | None:
     if isinstance(http, dict):
         attributes |= {key: http[key] for key in ("body", "request_id") if key in http}
         headers = http.get("headers")
-        attributes["response"] = {
-            TAG: "http",
-            "c": "Response",
-            "status": http.get("status_code") or error.get("status_code") or 500,
-            "headers": headers if isinstance(headers, dict) else {},
-            "body": None,
-        }
+        if http.keys() - {"body"}:
+            attributes["response"] = {
+                TAG: "http",
+                "c": "Response",
+                "status": http.get("status_code") or error.get("status_code") or 500,
+                "headers": headers if isinstance(headers, dict) else {},
+                "body": None,
+            }
     path = f"{error.get('module')}:{error['type']}"
     message = error.get("message") or ""
     return {"error": {"class": path, "message": message, "args": [message], "attributes": attributes}}

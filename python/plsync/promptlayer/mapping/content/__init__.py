@@ -54,4 +54,7 @@ def _blocks(item: Any, output: bool) -> list[Block]:
     else:
         converter = _CONVERTERS.get(kind) if isinstance(kind, str) else None
         converted = None if converter is None else converter(item, output)
-    return plain_text(json_text(item)) if converted is None else converted
+    if converted is not None:
+        return converted
+    # A stream numbers its blocks.
+    return plain_text(json_text({key: value for key, value in item.items() if key != "index"}))

@@ -38,6 +38,14 @@ _NESTED = (
     "video_url",
 )
 _DEFAULT_MIME = {"image": "image/jpeg", "audio": "audio/wav", "video": "video/mp4"}
+_STARTS = {
+    "iVBORw0KGgo": "image/png",
+    "/9j/": "image/jpeg",
+    "R0lGOD": "image/gif",
+    "UklGR": "image/webp",
+    "JVBERi0": "application/pdf",
+}
+"""The first characters of a file in base64, where a block names no type. OpenAI's images lack one."""
 _OUTPUT = frozenset({"image", "audio", "video"})
 
 
@@ -117,7 +125,6 @@ def _source(item: Block, nested: Block, kind: str) -> _Source | None:
     mime = first_string(
         item.get("mime_type"), nested.get("media_type"), nested.get("mime_type"), _mime_of(nested, kind)
     )
-    mime = mime or _DEFAULT_MIME.get(kind, "application/octet-stream")
     urls = (item.get("url"), item.get("file_url"), item.get("file_uri"), nested.get("url"), nested.get("file_uri"))
     url = first_string(*urls, *(item.get(key) for key in ("image_url", "audio_url", "video_url")), _s3(nested))
     data = first_string(
@@ -128,7 +135,11 @@ def _source(item: Block, nested: Block, kind: str) -> _Source | None:
         url, data = data, None
     if url is None and data is None:
         return None
-    return _Source(mime, url, data if url is None else None)
+    if url is not None:
+        data = None
+    if mime is None and data is not None:
+        mime = next((mime for start, mime in _STARTS.items() if data.startswith(start)), None)
+    return _Source(mime or _DEFAULT_MIME.get(kind, "application/octet-stream"), url, data)
 
 
 def _placeholder(item: Block, nested: Block, kind: str) -> list[Block] | None:

@@ -49,7 +49,10 @@ def _server_tool_call(item: Block, _output: bool) -> list[Block] | None:
     if name == "code_interpreter" and string(args.get("code")):
         return [{"type": "code", "code": args["code"], "id": string(item.get("id"))}]
     if name == "remote_mcp":
-        called = {"name": text(extras.get("tool_name")), "server_label": text(extras.get("server_label"))}
+        called = {
+            "name": text(extras.get("tool_name")),
+            "server_label": text(extras.get("server_label", extras.get("server_name"))),
+        }
         written = text(item.get("args")) or text(extras.get("arguments"))
         return [{"type": "mcp_call", "id": string(item.get("id")), **called, "arguments": written}]
     return [{"type": "server_tool_use", "id": text(item.get("id")), "name": name, "input": args}]
@@ -61,10 +64,12 @@ def _server_tool_result(item: Block, output: bool) -> list[Block] | None:
     if kind == "code_execution_result":
         outcome = "OUTCOME_OK" if item.get("status") != "error" else "OUTCOME_FAILED"
         return [{"type": "code_execution_result", "output": text(output_value), "outcome": outcome}]
-    converter = anthropic.CONVERTERS.get(kind) if isinstance(kind, str) else None
-    if converter is not None:
-        return converter({"type": kind, "tool_use_id": item.get("tool_call_id"), "content": output_value}, output)
-    return plain_text(json_text(item)) if output_value else []
+    if not isinstance(kind, str):
+        return plain_text(json_text(item)) if output_value else []
+    own = {"content": output_value, "tool_use_id": item.get("tool_call_id"), "type": kind}
+    converter = anthropic.CONVERTERS.get(kind)
+    converted = converter and converter({**own, "is_error": item.get("status") == "error"}, output)
+    return plain_text(json_text(own)) if converted is None else converted
 
 
 CONVERTERS: Mapping[str, Converter] = {
