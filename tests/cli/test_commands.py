@@ -311,9 +311,7 @@ def test_status_reports_that_nothing_is_left(writer: SpoolWriter, path: Path) ->
     assert "The journal is empty" in printed(path, "status")
     writer.call("a", "b", at=T)
     ack(path, 1)
-    assert "Nothing left: PromptLayer has every record and follow-up, every callback is delivered." in printed(
-        path, "status"
-    )
+    assert "Nothing left: every record, follow-up and callback is delivered." in printed(path, "status")
 
 
 def test_status_counts_callbacks_as_work(writer: SpoolWriter, path: Path) -> None:

@@ -16,6 +16,7 @@ from rich.cells import cell_len
 from typer import BadParameter
 
 from plsync.cli import options
+from plsync.cli.output import one_line
 from plsync.cli.record_table import Table, tail_table
 from plsync.journal import Journal
 from plsync.journal.record import Record
@@ -163,6 +164,52 @@ def test_more_filters_choose_records(writer: SpoolWriter, path: Path, arguments:
         written[record_id] = name
     listed = [written[record["id"]] for record in json_lines(path, "list", *arguments)]
     assert "".join(sorted(listed)) == found
+
+
+def test_a_repeated_filter_may_repeat_its_value(writer: SpoolWriter, path: Path) -> None:
+    writer.call("?", "!", at=NOW, metadata={"user_id": 42, "plan": "free"})
+    writer.call("?", "!", at=NOW, metadata={"user_id": 42, "plan": "paid"})
+    twice = ("--metadata", "user_id=42", "--metadata", "user_id=42")
+    assert len(json_lines(path, "list", *twice, "--text", "?", "--text", "?")) == 2
+    assert len(json_lines(path, "list", *twice, "--metadata", "plan=paid")) == 1
+
+
+@pytest.mark.parametrize("prompt", [" " * 5000 + "the question", "\n" * 5000 + "the question" + "\t" * 5000])
+def test_blanks_around_a_prompt_hide_no_preview(writer: SpoolWriter, path: Path, prompt: str) -> None:
+    writer.call(prompt, "!", at=NOW)
+    writer.call("a" + " " * 5000 + "b", "!", at=NOW + 1)
+    for command in ("list", "tail"):
+        assert {line.split("  ")[-1].strip() for line in printed(path, command).splitlines()} >= {"the question", "a b"}
+
+
+def test_a_cut_prompt_keeps_its_begin_and_its_end() -> None:
+    text = f"begin {'x' * 10**6} {'word ' * 1000}{' ' * 5000}{'y' * 50} end {' ' * 5000}"
+    line = one_line(text, 60, keep_end=True).plain
+    assert line.startswith("begin x")
+    assert line.endswith("y end")
+    assert cell_len(line) <= 60
+    assert one_line(f"{'word ' * 1000}", 20).plain == "word word word word…"
+
+
+def test_a_command_that_finds_nothing_prints_a_line_for_people(writer: SpoolWriter, path: Path) -> None:
+    writer.close()
+    for command in ("list", "tail", "usage", "acks"):
+        done = run(path, command)
+        assert (done.returncode, done.stdout) == (0, "")
+        assert re.match(rf"the journal {re.escape(str(path))} (is empty|has no request id yet); ", done.stderr)
+    assert all(run(path, command, "--json").stderr == "" for command in ("tail", "acks"))
+    second = SpoolWriter(path)
+    second.call("?", "!", at=NOW)
+    second.close()
+    for command in ("list", "tail", "usage"):
+        assert run(path, command, "--tag", "none").stderr.startswith("no record matches; ")
+
+
+def test_a_workspace_without_a_journal_is_named_in_the_error(path: Path) -> None:
+    for arguments in (["list"], ["show"], ["status"], ["run", "--once"]):
+        done = run(path, *arguments, "--workspace", "foo", PROMPTLAYER_API_KEY="pl_key")
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"plsync: the workspace foo has no journal yet ({path}-foo); check the name")
 
 
 def test_a_model_that_no_record_has_is_answered_with_the_models(writer: SpoolWriter, path: Path) -> None:

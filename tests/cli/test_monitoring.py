@@ -258,6 +258,13 @@ def test_a_file_of_metrics_is_replaced_in_one_step_and_readable(measured: Path, 
     assert [name for name in os.listdir(tmp_path) if "prom" in name] == ["plsync.prom"]
 
 
+def test_the_error_of_a_file_of_metrics_names_the_file(measured: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "none" / "plsync.prom"
+    done = run(measured, "status", "--format", "prometheus", "--output", str(missing))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"plsync: No such file or directory: {missing}; ")
+
+
 def test_a_device_is_not_replaced_by_metrics(recorded: Path) -> None:
     done = run(recorded, "status", "--format", "prometheus", "--output", os.devnull)
     assert (done.returncode, "is no regular file" in done.stderr) == (1, True)

@@ -277,6 +277,6 @@ def test_a_terminal_gets_a_line_that_is_redrawn(path: Path, server: PromptLayerS
             pass
     os.close(controller)
     text = shown.decode()
-    assert re.search(r"\d\d:\d\d:\d\d 1 record at PromptLayer\.", text)
+    assert re.search(r"\d\d:\d\d:\d\d 1 record at http://127\.0\.0\.1:\d+ \(a stand-in\)\.", text)
     assert re.search(r"delivered 1 record, 0 follow-ups, the last at \d\d:\d\d:\d\d; waiting for new calls", text)
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h"), "the cursor is shown again"

@@ -16,7 +16,9 @@ from langchain_core.runnables import RunnableConfig
 from plsync import Journal, PromptLayerCallbackHandler
 from plsync.delivery.policy import SendPolicy
 from plsync.delivery.reports import PassReport
+from plsync.delivery.runner import Runner
 from plsync.delivery.sender import Sender
+from plsync.delivery.wake import Wake
 from plsync.promptlayer.client import PromptLayerClient
 from plsync.testing import PromptLayerServer
 from plsync.testing.endpoints.http import Request, Response
@@ -131,6 +133,21 @@ def test_requests_in_flight_stay_within_the_limit(path: Path, meeting: MeetingSe
     record(path, *({} for _ in range(8)))
     run_pass(path, meeting, batch=1, in_flight=2)
     assert meeting.most == 2
+
+
+def test_a_changed_limit_holds_from_the_next_pass(path: Path, meeting: MeetingServer) -> None:
+    with (
+        Journal.open(path, create=True) as journal,
+        PromptLayerClient(meeting.api_key, meeting.url) as client,
+        Wake(journal.path) as wake,
+    ):
+        runner = Runner(journal, client, SendPolicy(settle=0), wake, batch=1, in_flight=1)
+        for limit in (1, 2, 1, 3):
+            runner.set_in_flight(limit)
+            record(path, *({} for _ in range(6)))
+            meeting.most = 0
+            list(runner.once())
+            assert meeting.most == limit
 
 
 def test_a_conversation_is_sent_in_order_one_batch_at_a_time(path: Path, meeting: MeetingServer) -> None:

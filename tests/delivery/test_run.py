@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from plsync.delivery.lock import sole_sender
-from plsync.journal import Journal
+from plsync.journal import Journal, Quota
 from plsync.testing import PromptLayerServer
+from tests.support import commands
 from tests.support.calls import AT, request_ids, states, wait_until, write_calls
 from tests.support.spooling import SpoolWriter
 from tests.support.terminal import hidden_characters
@@ -50,8 +52,9 @@ def test_a_drained_journal_exits_with_0_and_prints_that(path: Path, server: Prom
     write_calls(path, 2)
     done = run(path, server)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "2 records at PromptLayer." in done.stdout
-    assert "Nothing left" in done.stdout
+    assert f"2 records at {server.url} (a stand-in)." in done.stdout
+    assert "All delivered: 2 records." in done.stdout
+    assert "Nothing to deliver" in run(path, server).stdout
 
 
 def test_json_has_a_line_for_each_event_and_one_with_the_sums(path: Path, server: PromptLayerServer) -> None:
@@ -167,6 +170,28 @@ def test_a_signal_ends_the_wait_for_a_record_in_doubt(path: Path, server: Prompt
     assert "1 record with an unclear delivery" in output
 
 
+def test_a_run_logs_the_records_that_the_quota_drops_and_calls_them_by_their_name(
+    path: Path, server: PromptLayerServer
+) -> None:
+    write_calls(path, 3)
+    with Journal.open(path) as journal:
+        journal.set_quota(Quota(max_bytes=0, policy="drop-oldest"))
+    done = run(path, server)
+    assert done.returncode == 3
+    assert "3 records not sent: the quota removed the content; see `plsync list --delivery dropped`." in done.stdout
+    assert "Left: 3 records without content, which the quota removed;" in done.stdout
+    assert "refused" not in done.stdout
+    again = [json.loads(line) for line in run(path, server, "--json").stdout.splitlines()]
+    assert [(event["event"], event["dropped"], event["left"]) for event in again] == [("end", 0, {"dead": 3})]
+    text = commands.printed(path, "status")
+    assert re.search(r"^  dropped +3  \(never sent", text, re.MULTILINE)
+    assert "refused" not in text
+    assert "`plsync forget --delivery dropped`" in text
+    assert "not sent until `plsync retry`" not in commands.printed(path, "show")
+    commands.printed(path, "forget", "--delivery", "dropped", "--yes")
+    assert run(path, server).returncode == 0
+
+
 def test_with_settle_0_a_lost_response_is_looked_up_at_once(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 3)
     server.drop_reply(path="/spans-bulk")
@@ -183,7 +208,7 @@ def test_a_record_that_a_killed_run_may_have_sent_settles_first(path: Path, serv
     done = run(path, server, "--settle", "1")
     assert done.returncode == 0
     waiting = done.stdout.index("Waiting 1 s before the look-up of unclear records")
-    assert waiting < done.stdout.index("1 record at PromptLayer.")
+    assert waiting < done.stdout.index(f"1 record at {server.url} (a stand-in).")
     assert len(server.request_logs) == 1
 
 

@@ -101,8 +101,9 @@ def test_every_record_arrives_at_its_workspace_and_nowhere_else(machine: Machine
     done = machine.run()
     assert (done.returncode, done.stderr) == (0, "")
     assert_all_arrived(machine, ids)
-    assert "red: 5 records at PromptLayer.\n" in done.stdout
-    assert "blue: 5 records at PromptLayer.\n" in done.stdout
+    for name, server in machine.servers.items():
+        assert f"{name}: 5 records at {server.url} (a stand-in).\n" in done.stdout
+        assert f"{name}: All delivered: 5 records.\n" in done.stdout
     # Behind the time of the line.
     assert all(line.split(" ", 1)[1].startswith(("red: ", "blue: ")) for line in done.stdout.splitlines())
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -200,3 +201,29 @@ def test_an_end_without_a_letter_has_an_ellipsis_because_digits_are_a_request_id
     assert short_end("0199a3b2-c4d5-7e6f-8a9b-0c1d2e3f4a5b", 1) == "4a5b"
     assert short_end("0199a3b2-c4d5-7e6f-8a9b-0c1d2e344556", 1) == "…4556"
     assert short_end("0199a3b2-c4d5-7e6f-8a9b-0c1d2e3f4a5b", 1_000_000) == "e3f4a5b"
+
+
+def test_pages_of_long_work_lists_are_whole_and_in_order(writer: SpoolWriter, path: Path) -> None:
+    # More records than a page reads before it sorts a work list.
+    for number in range(2_300):
+        writer.call(f"{number}", "!", at=T + number * 7_919 % 2_300)
+    running = writer.start({"kind": "chat", "messages": []}, at=T)
+    with Journal.open(path) as journal:
+        journal.ingest()
+        journal.outbox.ack([(seq, 1000 + seq) for seq in range(1, 100)])
+        every = [(record.id, record.state, record.status, record.started_at) for record in journal.records()]
+        middle = every[1_100][3]
+        ranges: list[tuple[dict[str, Any], Callable[[datetime], bool]]] = [
+            ({}, lambda _: True),
+            ({"since": middle}, lambda at: at >= middle),
+            ({"until": middle}, lambda at: at < middle),
+        ]
+        for bounds, is_within in ranges:
+            pending = [id for id, state, _, at in every if state == "pending" and is_within(at)]
+            assert len(pending) > 1_000
+            assert [record.id for record in journal.records(state="pending", **bounds)] == pending
+            oldest = journal.records(state="pending", oldest_first=True, **bounds)
+            assert [record.id for record in oldest] == pending[::-1]
+            assert [record.id for record in journal.records(state="pending", limit=20, **bounds)] == pending[:20]
+        assert [record.id for record in journal.records(status="pending")] == [running]
+        assert journal.count(at_most=100, state="pending", since=middle) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tracemalloc
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from plsync.journal.durations import Durations
 from plsync.journal.usage import Measure, summed
 from tests.support.commands import printed, run
 from tests.support.spooling import CACHED, SpoolWriter
+from tests.support.terminal import on_terminal
 
 T = 1_760_000_000_000
 DAY = 86_400_000
@@ -96,10 +98,35 @@ def test_the_command_prints_a_table_and_a_total(recorded: Path) -> None:
     assert report["by"] == "thread"
     assert [(group["thread"], group["calls"]) for group in report["groups"]] == [("1", 2)]
     assert report["total"]["input_tokens"] == 30
-    assert run(recorded, "usage", "--tag", "none").stderr == "no record matches\n"
+    assert run(recorded, "usage", "--tag", "none").stderr.startswith("no record matches; `plsync list`")
     newest = run(recorded, "usage", "--by", "day", "-n", "1")
     assert newest.stdout.splitlines()[1].startswith(datetime.fromtimestamp((T + 2 * DAY) / 1000).date().isoformat())
     assert "1 of 3 days shown: -n all shows all" in newest.stderr
+
+
+@pytest.mark.parametrize(
+    ("columns", "headings"),
+    [
+        (100, ["MODEL", "CALLS", "ERRORS", "TOKENS IN", "TOKENS OUT", "P50", "P95"]),
+        (60, ["MODEL", "CALLS", "ERRORS", "TOKENS IN", "P50", "P95"]),
+        (50, ["MODEL", "CALLS", "ERRORS", "P50", "P95"]),
+        (40, ["MODEL", "CALLS", "ERRORS", "P95"]),
+        (20, ["MODEL", "CALLS"]),
+    ],
+)
+def test_a_narrow_terminal_gets_fewer_columns_and_whole_values(
+    recorded: Path, columns: int, headings: list[str]
+) -> None:
+    heading, *lines, _ = on_terminal(recorded, "usage", columns=columns).splitlines()
+    assert re.split(r"  +", heading) == headings
+    assert all(len(line) <= columns for line in lines)
+    if "P95" in headings:
+        assert lines[-1].endswith("  500 ms")
+
+
+def test_a_terminal_gets_no_empty_column_of_tokens(recorded: Path) -> None:
+    assert "TOKENS" not in on_terminal(recorded, "usage", "--model", "b", columns=120)
+    assert "TOKENS IN" in printed(recorded, "usage", "--model", "b")
 
 
 @given(st.lists(st.integers(0, 10**13), min_size=1, max_size=3000), st.integers(1, 100))

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 __all__ = [
     "SAFE_FLAGS",
@@ -22,7 +24,7 @@ __all__ = [
     "open_own",
     "read_named",
     "read_own",
-    "temporary_beside",
+    "replacing",
 ]
 
 SAFE_FLAGS: Final = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
@@ -105,9 +107,37 @@ def is_file(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def temporary_beside(path: Path) -> Path:
-    """A name in the same directory that another user cannot predict."""
-    return path.with_name(f".{path.name[:100]}.{os.urandom(16).hex()}")
+@contextlib.contextmanager
+def replacing(path: Path, *, mode: int | None = None, sync: bool = False) -> Iterator[BinaryIO]:
+    """A new file that replaces ``path`` in one step, at the end of the block. After an error the old one stays.
+
+    Args:
+        path: the file to replace, or to create.
+        mode: its mode; None for 0600.
+        sync: whether the content is on the disk before it takes the place.
+
+    Raises:
+        OSError: the file cannot be written. It names ``path``, not the temporary file.
+    """
+    # Another user cannot predict the name.
+    temporary = path.with_name(f".{path.name[:100]}.{os.urandom(16).hex()}")
+    try:
+        with open(create_new(temporary), "wb") as file:
+            if mode is not None:
+                # Some file systems have no modes.
+                with contextlib.suppress(OSError):
+                    os.chmod(temporary, mode)
+            yield file
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError) and error.filename in (None, os.fspath(temporary), temporary):
+            error.filename, error.filename2 = os.fspath(path), None
+        raise
 
 
 def admit_directory(path: str | os.PathLike[str], *, look: bool = False) -> None:

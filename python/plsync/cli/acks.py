@@ -68,17 +68,30 @@ def acks(
             found = opened.acks(since, limit=limit, wait=math.inf if follow else 0.0)
         except ValueError as error:
             raise typer.BadParameter(f"{since}: {error}", param_hint="--since") from None
+        if follow and not json and since is None and opened.ack_cursor().endswith("-0"):
+            print_note(f"the journal {opened.path} has no request id yet; waiting for the first")
         try:
-            _print(found, as_json=json)
+            any_found = _print(found, as_json=json)
         except KeyboardInterrupt:
             return
+        if not any_found and not json:
+            print_note(_nothing(opened, since))
         if not is_whole and not (since or "-0").endswith("-0"):
             print_note(f"the newest {_SHOWN} request ids are shown; -n all shows all")
 
 
-def _print(found: Iterable[Ack], *, as_json: bool) -> None:
+def _nothing(journal: Journal, since: str | None) -> str:
+    if since is not None and not since.endswith("-0"):
+        return "no request id came after this cursor"
+    return f"the journal {journal.path} has no request id yet; `plsync run` sends its records"
+
+
+def _print(found: Iterable[Ack], *, as_json: bool) -> bool:
+    """Print acks. Returns whether there were any."""
     is_headed = not as_json and sys.stdout.isatty()
+    any_found = False
     for ack in found:
+        any_found = True
         if as_json:
             print_json(ack.as_dict())
             continue
@@ -88,6 +101,7 @@ def _print(found: Iterable[Ack], *, as_json: bool) -> None:
         number = f"#{ack.request_id}"
         arrived = humanize.local_time(ack.acked_at)
         print_line(f"{arrived}  {number:>{_ID_WIDTH if sys.stdout.isatty() else 0}}  {ack.record_id}  {ack.cursor}")
+    return any_found
 
 
 def _before_the_newest(journal: Journal) -> str:

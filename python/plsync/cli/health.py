@@ -87,7 +87,8 @@ class JournalHealth:
             reason = f": {stats.last_failure}" if stats.last_failure else ""
             yield Problem("failures", f"{failed:,} losses of events (limit {limits.max_failures:,}){reason}")
         if self.refused > limits.max_refused:
-            yield Problem("refused", f"{self.refused:,} refused, held or given up (limit {limits.max_refused:,})")
+            words = "refused, held, dropped or given up" if stats.dropped else "refused, held or given up"
+            yield Problem("refused", f"{self.refused:,} {words} (limit {limits.max_refused:,})")
 
     def _silence(self, longest: timedelta | None) -> Iterator[Problem]:
         if longest is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Annotated
 
@@ -11,10 +11,11 @@ import typer
 
 from plsync.cli import options
 from plsync.cli.followup_table import FOLLOW_UP_STATES, find_follow_ups, follow_up_lines
+from plsync.cli.nothing_found import nothing_found
 from plsync.cli.output import print_json, print_lines, print_note, stdout_console
 from plsync.cli.record_table import Table
 from plsync.cli.usage_errors import bad_value, wrong_usage
-from plsync.journal.filters import Filters, names_model
+from plsync.journal.filters import Filters
 from plsync.journal.followups import FollowUp
 from plsync.journal.journal import Journal
 from plsync.journal.record import Record
@@ -23,7 +24,6 @@ __all__ = ["list_records"]
 
 # A count that reads more records than this costs more time than the list.
 _COUNTED = 10_000
-_MOST_MODELS = 20
 
 
 def parse_follow_ups(value: str) -> str:
@@ -76,7 +76,7 @@ def list_records(
         found = opened.records(limit=None if limit is None else limit + 1, oldest_first=oldest_first, **filters)
         first = next(found, None)
         if first is None:
-            print_note(_nothing(opened, filters))
+            print_note(nothing_found(opened, filters))
             return
         page = chain([first], found)
         _print(opened, islice(page, limit), as_json=json)
@@ -113,17 +113,3 @@ def _cut(journal: Journal, shown: int | None, filters: Filters, *, oldest_first:
     of = f"{shown:,} records shown; there are more" if total is None else f"{shown:,} of {total:,} records shown"
     further = "--since shows newer records" if oldest_first else "--until shows older records"
     return f"{of}: -n all shows all, {further}"
-
-
-def _nothing(journal: Journal, filters: Filters) -> str:
-    if not filters:
-        return f"the journal {journal.path} is empty; attach PromptLayerCallbackHandler to a model and call it"
-    if (model := filters.get("model")) and not any(names_model(model, name) for name in journal.models()):
-        return f"no record matches; {_models(journal.models())}"
-    return "no record matches; `plsync list` without filters shows the newest records"
-
-
-def _models(names: Iterable[str]) -> str:
-    shown = list(names)
-    more = f" and {len(shown) - _MOST_MODELS:,} more" if len(shown) > _MOST_MODELS else ""
-    return f"models there are: {', '.join(shown[:_MOST_MODELS])}{more}" if shown else "no record names a model"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from plsync._common.files import create_new, is_file, temporary_beside
+from plsync._common.files import is_file, replacing
 from plsync.cli.health import JournalHealth
 from plsync.errors import PlsyncError
 
@@ -132,14 +131,5 @@ def write_metrics(text: str, path: Path) -> None:
     if path.exists() and not is_file(path):
         raise PlsyncError(f"{path} is no regular file, and was not changed: name a file for the metrics")
     # The collector reads names that end with .prom, so it never reads the temporary file.
-    temporary = temporary_beside(path)
-    descriptor = create_new(temporary)
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, _MODE)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+    with replacing(path, mode=_MODE) as file:
+        file.write(text.encode())

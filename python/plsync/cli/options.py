@@ -16,7 +16,7 @@ from uuid import UUID
 import typer
 
 from plsync.cli import completion
-from plsync.cli.usage_errors import bad_value
+from plsync.cli.usage_errors import bad_value, wrong_usage
 from plsync.journal import words
 from plsync.journal.filters import Filters
 from plsync.journal.record import State as StateName
@@ -222,13 +222,28 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
     def run(**values: Any) -> None:
         chosen = {name: values.pop(name) for name in _FILTERS}
         given = {name: value for name, value in chosen.items() if value not in (None, [])}
+        for name in (name for name in given if name in _SINGLE):
+            given[name] = _only(f"--{name}", given[name], "given more than once, and it takes one value")
         if "metadata" in given:
-            given["metadata"] = dict(pair.split("=", 1) for pair in given["metadata"])
+            pairs: dict[str, list[str]] = {}
+            for key, _, value in (pair.partition("=") for pair in given["metadata"]):
+                pairs.setdefault(key, []).append(value)
+            given["metadata"] = {
+                key: _only(f"--metadata {key}", values, f"given as {' and as '.join(values)}, and a call has one value")
+                for key, values in pairs.items()
+            }
         command(**values, filters=cast("Filters", given))
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
+
+
+def _only(option: str, values: list[Any], reason: str) -> Any:
+    """The value of a repeated option, which may only repeat it: a filter that is dropped would choose more records."""
+    if any(value != values[0] for value in values):
+        raise wrong_usage(option, reason)
+    return values[0]
 
 
 def _checked(value: str, parse: Callable[[list[str]], object], names: Iterable[str]) -> str:
@@ -284,7 +299,7 @@ _FILTERS: Final[dict[str, Any]] = {
         ),
     ],
     "model": Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--model",
             metavar="NAME",
@@ -313,11 +328,11 @@ _FILTERS: Final[dict[str, Any]] = {
         ),
     ],
     "thread": Annotated[
-        str | None,
+        list[str] | None,
         typer.Option("--thread", metavar="ID", parser=parse_text, help="Only calls of this conversation (thread_id)."),
     ],
     "run": Annotated[
-        str | None,
+        list[str] | None,
         typer.Option("--run", metavar="ID", parser=parse_run, help="Only calls with this run id, or made by this run."),
     ],
     "metadata": Annotated[
@@ -330,13 +345,13 @@ _FILTERS: Final[dict[str, Any]] = {
         ),
     ],
     "slower": Annotated[
-        timedelta | None,
+        list[timedelta] | None,
         typer.Option(
             "--slower", metavar="TIME", parser=parse_duration, help="Only calls that took longer: 500ms, 2s, 3m."
         ),
     ],
     "since": Annotated[
-        datetime | None,
+        list[datetime] | None,
         typer.Option(
             "--since",
             metavar="TIME",
@@ -345,11 +360,11 @@ _FILTERS: Final[dict[str, Any]] = {
         ),
     ],
     "until": Annotated[
-        datetime | None,
+        list[datetime] | None,
         typer.Option("--until", metavar="TIME", parser=parse_time, help="Only calls that started before this time."),
     ],
     "text": Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--text", metavar="TEXT", parser=parse_text, help="Only records with this text in request or answer."
         ),
@@ -365,5 +380,7 @@ _FILTERS: Final[dict[str, Any]] = {
         ),
     ],
 }
+# The filters with one value. They are lists, because typer would keep the last value of a repeated option alone.
+_SINGLE: Final = frozenset({"model", "thread", "run", "slower", "since", "until", "text"})
 # The options that every command has, the last in its help.
 _COMMON: Final = ("json", "journal")

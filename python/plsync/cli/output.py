@@ -158,13 +158,15 @@ def one_line(value: object, limit: int = 200, *, keep_end: bool = False) -> Text
         limit: the greatest width, in columns.
         keep_end: cut a text that is too wide in its middle, and keep its end. A prompt often ends with the question.
     """
+    # A prompt may have megabytes, and begin or end with thousands of blanks: a word has a column or more.
     text = str(value)
-    # A prompt may have megabytes, so it is cut before it is split.
-    line = escaped(" ".join(text[: limit * 4].split()))
-    if not keep_end or (len(text) <= limit * 4 and line.cell_len <= limit):
+    words = text.split(None, limit)
+    line = escaped(" ".join(word[: limit * 4] for word in words))
+    is_whole = len(words) <= limit and all(len(word) <= limit * 4 for word in words)
+    if not keep_end or (is_whole and line.cell_len <= limit):
         line.truncate(limit, overflow="ellipsis")
         return line
-    tail = escaped(" ".join(text[-limit * 4 :].split()))
+    tail = escaped(" ".join(word[-limit * 4 :] for word in text.rsplit(None, limit)))
     line.truncate(limit - limit // 3 - 1)
     width, start = 0, len(tail)
     while start and (width := width + cell_len(tail.plain[start - 1])) <= limit // 3:

@@ -14,6 +14,7 @@ from plsync.cli.followup_table import follow_up_state, follow_up_text
 from plsync.cli.message_text import LEFT_OUT, content, content_gone, is_left_out, sender
 from plsync.cli.noise import own_metadata, own_params
 from plsync.cli.output import escaped, indented, labelled, one_line
+from plsync.journal import words
 from plsync.journal.events.facts import tool_calls_at
 from plsync.journal.events.tool_arguments import broken_arguments
 from plsync.journal.followups import FollowUp
@@ -121,6 +122,8 @@ def _delivery_note(record: Record) -> str:
     # The reason is often a message of a server.
     reason = f": {record.last_error};" if record.last_error else ":"
     at = f"looks it up at {record.server}" if record.server else "looks it up"
+    if words.delivery(record) == "dropped":
+        return f"{tries}{reason} it cannot be sent"
     return f"{tries}{reason} {_NEXT[record.state].replace('looks it up', at)}"
 
 

@@ -129,7 +129,8 @@ def run(
                 "use it with --workspace or --journal: it is for one journal", param_hint="--rebind"
             )
         raise typer.Exit(WorkspacesRun(config, run_options).run())
-    _run_one(chosen, run_options)
+    with chosen.explained():
+        _run_one(chosen, run_options)
 
 
 def _run_one(chosen: Named, run_options: RunOptions) -> None:
@@ -160,7 +161,7 @@ def _run_one(chosen: Named, run_options: RunOptions) -> None:
         on_activity=lambda activity: notify(f"STATUS={activity}"),
         on_turn=Watchdog().turn,
     ).serve()
-    reporter.finish(served.left, served.unavailable)
+    reporter.finish(served)
     if served.error is not None:
         raise served.error
     if served.left:

@@ -22,7 +22,16 @@ from plsync.promptlayer.outcomes import (
     Unreachable,
 )
 
-__all__ = ["failure_line", "failure_name", "key_line", "left_lines", "repeated", "resumed_line", "shown_path"]
+__all__ = [
+    "delivered_line",
+    "failure_line",
+    "failure_name",
+    "key_line",
+    "left_lines",
+    "repeated",
+    "resumed_line",
+    "shown_path",
+]
 
 _FAILURES: Final[Mapping[type[Outcome], str]] = {
     Unreachable: "offline",
@@ -98,11 +107,22 @@ def key_line(step: KeyReport) -> str:
     return f"Read the API key again: {step.where} {'has a new key' if step.changed else 'has the same key'}."
 
 
-def left_lines(left: dict[str, int], unavailable: list[str]) -> list[str]:
+def delivered_line(sums: Mapping[str, int]) -> str:
+    """The line at the end of a run that leaves no work: the numbers that it delivered.
+
+    >>> delivered_line({"acked": 27, "followups": 1, "delivered": 0})
+    'All delivered: 27 records, 1 follow-up.'
+    """
+    counted = (("acked", "record"), ("followups", "follow-up"), ("delivered", "callback"))
+    parts = [humanize.count(sums[event], noun) for event, noun in counted if sums[event]]
+    return f"All delivered: {', '.join(parts)}." if parts else "Nothing to deliver: the journal has no work left."
+
+
+def left_lines(left: Mapping[str, int], unavailable: list[str]) -> list[str]:
     """The remaining work, one line for each kind; empty without any.
 
     Args:
-        left: the numbers of records by state, and of callbacks and follow-ups.
+        left: the numbers of records by state, of records that the quota dropped, and of callbacks and follow-ups.
         unavailable: one message for each callback function that could not be imported.
     """
     lines = []
@@ -115,6 +135,11 @@ def left_lines(left: dict[str, int], unavailable: list[str]) -> list[str]:
         lines.append(f"Left: {humanize.count(dead, 'record')} refused; `plsync list --delivery refused` lists them.")
     if held := left.get("held"):
         lines.append(f"Left: {humanize.count(held, 'record')} held back; `plsync list --delivery held` lists them.")
+    if dropped := left.get("dropped"):
+        lines.append(
+            f"Left: {humanize.count(dropped, 'record')} without content, which the quota removed;"
+            " `plsync list --delivery dropped` lists them, `plsync forget --delivery dropped` lets go of them."
+        )
     if followups := left.get("followups"):
         lines.append(f"Left: {humanize.count(followups, 'follow-up')} to send after their records; run this again.")
     if refused := left.get("followups_dead"):

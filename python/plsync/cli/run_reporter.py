@@ -6,13 +6,14 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 from plsync.callbacks.worker import CallbackReport
 from plsync.cli import humanize
 from plsync.cli.output import print_note
 from plsync.cli.run_changes import Change, Interruptions, Repetitions, Sum, same_reason
 from plsync.cli.run_messages import (
+    delivered_line,
     failure_line,
     failure_name,
     key_line,
@@ -26,6 +27,9 @@ from plsync.delivery.policy import SendPolicy
 from plsync.delivery.reports import FollowUpReport, KeyReport, PassReport, Pause, Step
 from plsync.journal.servers import Server
 from plsync.promptlayer.outcomes import Exhausted, Outcome, Unreachable, label
+
+if TYPE_CHECKING:
+    from plsync.cli.served_journal import Served
 
 __all__ = ["RunReporter"]
 
@@ -41,6 +45,7 @@ _SUMS: Final = (
     "followups_dead",
     "delivered",
     "failed",
+    "dropped",
 )
 
 
@@ -66,6 +71,8 @@ class RunReporter:
     policy: SendPolicy = field(default_factory=SendPolicy)
     workspace: str | None = None
     stdout: TextIO = field(default_factory=lambda: sys.stdout)
+    place: Callable[[], str] = lambda: "PromptLayer"
+    """Returns the server of the records, in words."""
     sums: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_SUMS, 0))
     """The sum of each number that was reported, by its event."""
     halt: Outcome | None = None
@@ -130,6 +137,10 @@ class RunReporter:
             self._sources.append(sink)
             self._output.report(f"{sink} is in {shown_path(file)}.", event="function", sink=sink, file=file)
 
+    def report_dropped(self, number: int) -> None:
+        """Print that the quota removed the content of records that were not sent."""
+        self._add("dropped", number, "not sent: the quota removed the content; see `plsync list --delivery dropped`")
+
     def fail(self, reason: str) -> None:
         """Print the error for which a workspace is not served now."""
         self._output.pause()
@@ -142,25 +153,21 @@ class RunReporter:
         self._output.pause()
         self._print_sums(self._repetitions.rest())
 
-    def finish(self, left: dict[str, int], unavailable: list[str]) -> None:
-        """Print the remaining work.
-
-        Args:
-            left: the numbers of records by state, and of callbacks and follow-ups.
-            unavailable: one message for each callback function that could not be imported.
-        """
+    def finish(self, served: Served) -> None:
+        """Print the remaining work."""
         if self.json:
             halt = None if self.halt is None else {"outcome": label(self.halt), **asdict(self.halt)}
-            self._output.report("", event="end", **self.sums, left=left, halt=halt)
+            self._output.report("", event="end", **self.sums, left=served.left, halt=halt)
             return
-        for line in left_lines(left, unavailable) or ["Nothing left: every record is at PromptLayer."]:
+        for line in left_lines(served.shown, served.unavailable) or [delivered_line(self.sums)]:
             self._output.report(line)
 
     def _report_pass(self, step: PassReport) -> None:
         self._output.pause()
-        self._add("acked", step.acked, "at PromptLayer")
-        self._add("found", step.found, "already at PromptLayer, found by a look-up")
-        self._add("resent", step.resent, "not at PromptLayer, as a look-up showed; sent again")
+        place = self.place()
+        self._add("acked", step.acked, f"at {place}")
+        self._add("found", step.found, f"already at {place}, found by a look-up")
+        self._add("resent", step.resent, f"not at {place}, as a look-up showed; sent again")
         self._add("in_doubt", step.in_doubt, "unclear: sent without a clear response; looked up before a resend")
         self._add("dead", step.dead, "refused; kept, see `plsync list --delivery refused`")
         self._add("held", step.held, "held: PromptLayer makes no log of it; see `plsync list --delivery held`")

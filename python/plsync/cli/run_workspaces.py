@@ -149,6 +149,8 @@ class WorkspacesRun:
         names = self._config.workspaces
         # The requests are divided among the workspaces, so that a server that hangs delays no other workspace.
         options = replace(self._options, in_flight=max(1, self._options.in_flight // len(names)))
+        for thread in self._threads.values():
+            thread.set_in_flight(options.in_flight)
         for name, workspace in names.items():
             if name not in self._threads and not self._is_stopping:
                 reporter = RunReporter(
@@ -221,6 +223,12 @@ class _WorkspaceThread:
         if (runner := self._runner) is not None:
             runner.reload()
 
+    def set_in_flight(self, number: int) -> None:
+        """Change the number of requests at once, also of the run that goes on."""
+        self._options = replace(self._options, in_flight=number)
+        if (runner := self._runner) is not None:
+            runner.set_in_flight(number)
+
     def join(self, seconds: float) -> None:
         """Wait for the end of the thread."""
         if self.is_started:
@@ -278,7 +286,7 @@ class _WorkspaceThread:
             print_traceback(error)
             return f"unexpected error: {reason_of(error)}"
         if result.error is None or self._options.once or self._stopping.is_set():
-            self._reporter.finish(result.left, result.unavailable)
+            self._reporter.finish(result)
         self.code = WORK_LEFT if result.left else 0
         return None if result.error is None else str(result.error)
 
@@ -286,6 +294,8 @@ class _WorkspaceThread:
     def _while_running(self, runner: Runner, _client: PromptLayerClient) -> Iterator[None]:
         self._turn()
         self._runner = runner
+        # It may have changed while the runner was made.
+        runner.set_in_flight(self._options.in_flight)
         self._failure = None
         if self._stopping.is_set():
             runner.stop()

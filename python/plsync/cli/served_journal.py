@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from plsync.callbacks.command import Command
 from plsync.callbacks.dispatcher import CallbackDispatcher
 from plsync.callbacks.resolve import ImportableFunctions
 from plsync.callbacks.worker import CallbackReport
+from plsync.cli.deliveries import left_by_delivery
 from plsync.cli.disk import DiskWatch
 from plsync.cli.output import print_note
 from plsync.delivery.last_run import reported_run, store
@@ -24,9 +26,10 @@ from plsync.delivery.policy import RULES, Action, SendPolicy
 from plsync.delivery.reports import PassReport, Pause, Step
 from plsync.delivery.runner import Runner
 from plsync.delivery.wake import Wake
-from plsync.errors import Offline, SyncError
+from plsync.errors import JournalError, Offline, SyncError
 from plsync.journal.journal import Journal
 from plsync.promptlayer.client import PromptLayerClient, halt_error
+from plsync.promptlayer.settings import DEFAULT_BASE_URL
 
 if TYPE_CHECKING:
     from plsync.cli.run_reporter import RunReporter
@@ -90,6 +93,8 @@ class Served:
 
     left: dict[str, int]
     """The remaining work, as in ``plsync status``."""
+    shown: Mapping[str, int]
+    """The same, with the records that the quota dropped under ``dropped``."""
     unavailable: list[str]
     """One message for each callback function that could not be imported."""
     error: SyncError | None = None
@@ -150,6 +155,9 @@ class ServedJournal:
                 Wake(journal.path) as wake,
             ):
                 report.url = client.url
+                # Before the first ingest, which may apply the quota.
+                dropped = _Dropped(journal, reporter)
+                reporter.place = partial(_place, client)
                 store(journal, report)
                 dispatcher = CallbackDispatcher(
                     journal, functions=self._functions, command=self._command, on_report=wake.interrupt
@@ -177,15 +185,16 @@ class ServedJournal:
                 with self._while_running(runner, client):
                     dispatcher.start()
                     try:
-                        self._run_steps(runner, lock, journal.path)
+                        self._run_steps(runner, lock, journal, dropped)
                     finally:
                         report.fail(reporter.halt, client)
-            left = journal.stats().left
+            stats = journal.stats()
+            left, shown = stats.left, left_by_delivery(journal, stats)
         unavailable = [] if self._functions is None else list(self._functions.unavailable.values())
         halt = reporter.halt
         if halt is None or RULES[type(halt)].action is not Action.STOP:
-            return Served(left, unavailable)
-        return Served(left, unavailable, halt_error(halt, client.address, client.key_source, client.url_setting))
+            return Served(left, shown, unavailable)
+        return Served(left, shown, unavailable, halt_error(halt, client.address, client.key_source, client.url_setting))
 
     def _rebind(self, runner: Runner, client: PromptLayerClient) -> None:
         """Bind the journal to the client's workspace, in place of the one before."""
@@ -197,15 +206,16 @@ class ServedJournal:
         if binding.left is not None:
             self._reporter.report_rebound(binding.left, client.url)
 
-    def _run_steps(self, runner: Runner, lock: SenderLock, journal: Path) -> None:
+    def _run_steps(self, runner: Runner, lock: SenderLock, journal: Journal, dropped: _Dropped) -> None:
         sources = {} if self._functions is None else self._functions.sources
-        disk = DiskWatch(journal)
+        disk = DiskWatch(journal.path)
         with contextlib.closing(self._reporter):
             self._reporter.report_sources(sources)
             for step in runner.once() if self._options.once else runner.forever():
                 if isinstance(step, CallbackReport):
                     self._reporter.report_sources(sources)
                 self._report(step, lock)
+                dropped.report()
                 if (note := disk.note()) is not None:
                     print_note(f"plsync: {note}")
             self._reporter.report_sources(sources)
@@ -221,3 +231,28 @@ class ServedJournal:
             return
         lock.report(activity)
         self._on_activity(activity)
+
+
+class _Dropped:
+    """Reports the unsent records whose content the quota has removed since the begin of a run, by any process."""
+
+    def __init__(self, journal: Journal, reporter: RunReporter) -> None:
+        self._outbox = journal.outbox
+        self._reporter = reporter
+        self._known = self._outbox.dropped()
+
+    def report(self) -> None:
+        """Report the records since the last call."""
+        # The run waits out a journal that cannot be read for a while, and the next call reports all.
+        with contextlib.suppress(JournalError):
+            dropped = self._outbox.dropped()
+            if dropped > self._known:
+                self._reporter.report_dropped(dropped - self._known)
+            self._known = dropped
+
+
+def _place(client: PromptLayerClient) -> str:
+    """The client's server in words. Whether it is a stand-in shows with its first response."""
+    if client.is_stand_in:
+        return f"{client.url} (a stand-in)"
+    return "PromptLayer" if client.url == DEFAULT_BASE_URL else client.url

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Final
@@ -13,6 +13,7 @@ from rich.text import Text
 
 from plsync.callbacks.sinks import sink_kind
 from plsync.cli import humanize, options
+from plsync.cli.deliveries import deliveries, left_by_delivery
 from plsync.cli.delivery_status import destination, destinations, elsewhere_lines, last_run, next_step
 from plsync.cli.disk import disk_note
 from plsync.cli.followup_table import short_name
@@ -109,7 +110,7 @@ def status(
         short = disk_note(opened.path)
         disk = [escaped(short, "yellow")] if short else []
         sender = current_sender(opened.path)
-        facts, advice = _facts(opened, stats, sender), _advice(stats, sender)
+        facts, advice = _facts(opened, stats, sender), _advice(stats, left_by_delivery(opened, stats), sender)
         print_lines(stdout_console(), (*facts, Text(), *advice, *disk, *exposed))
 
 
@@ -118,7 +119,8 @@ def _facts(journal: Journal, stats: Stats, sender: SenderProcess | None) -> Iter
     yield labelled("journal", escaped(f"{journal.path}  ({disk} on disk)"))
     running = f", of which {stats.open:,} still running" if stats.open else ""
     yield labelled("records", escaped(f"{stats.records:,}{running}"))
-    yield from _states(stats)
+    counted = deliveries(journal, stats)
+    yield from _states(stats, counted)
     yield from _without_content(stats)
     if stats.callbacks:
         yield labelled("callbacks", escaped(f"{stats.callbacks:,} to deliver"))
@@ -169,23 +171,23 @@ def _without_content(stats: Stats) -> Iterator[Text]:
         )
     if stats.pruned:
         yield labelled("pruned", escaped(f"{stats.pruned:,}  (sent; the quota removed their content)"))
-    if stats.dropped:
-        yield labelled("dropped", escaped(f"{stats.dropped:,}  (never sent; the quota removed their content)", "red"))
     if stats.forgotten:
         yield labelled("forgotten", escaped(f"{stats.forgotten:,}  (`plsync forget` removed their content)"))
     if stats.forgetting:
         yield escaped("  One removal was interrupted: `plsync compact` removes the content that is left.", "red")
 
 
-def _states(stats: Stats) -> Iterator[Text]:
+def _states(stats: Stats, counted: Mapping[str, int]) -> Iterator[Text]:
     """The numbers of records by their delivery."""
     for name, meaning in _MEANINGS.items():
-        if number := stats.states.get(name, 0):
+        if number := counted.get(name, 0):
             oldest = stats.oldest_unsent if name == "pending" else None
             since = f", the oldest {humanize.age(oldest)} old" if oldest else ""
             where = (destination(stats) if name == "acked" else None) or meaning
             yield labelled(f"  {DELIVERY_OF_STATE[name]}", escaped(f"{number:,}  ({where}{since})"))
     yield from (escaped(f"    {line}") for line in destinations(stats))
+    if stats.dropped:
+        yield labelled("  dropped", escaped(f"{stats.dropped:,}  (never sent; the quota removed their content)", "red"))
 
 
 def _sinks(sinks: list[SinkBacklog], line: Callable[[SinkBacklog], str]) -> Iterator[Text]:
@@ -234,15 +236,17 @@ def _over_quota(stats: Stats) -> str:
     return f"{over}: the ids, tags and request ids of all records stay, and the content of records under way."
 
 
-def _advice(stats: Stats, sender: SenderProcess | None) -> list[Text]:
-    lines = []
-    left = stats.left
+def _losses(stats: Stats) -> Iterator[str]:
     if stats.failures:
-        lines.append("Some events were not recorded, for the reason above. Check free disk space and permissions.")
+        yield "Some events were not recorded, for the reason above. Check free disk space and permissions."
     if stats.damaged:
-        lines.append("Damaged parts of the spool were not ingested; all other parts were. `plsync check` lists them.")
+        yield "Damaged parts of the spool were not ingested; all other parts were. `plsync check` lists them."
     if stats.over_quota:
-        lines.append(_over_quota(stats))
+        yield _over_quota(stats)
+
+
+def _advice(stats: Stats, left: Mapping[str, int], sender: SenderProcess | None) -> list[Text]:
+    lines = list(_losses(stats))
     if left.keys() & {"pending", "leased", "in_doubt"}:
         lines.extend(filter(None, [next_step(stats, sender)]))
     elif "callbacks" in left:
@@ -261,10 +265,15 @@ def _advice(stats: Stats, sender: SenderProcess | None) -> list[Text]:
         lines.append("`plsync list --delivery refused` lists the refused records, `plsync show ID` shows the reason.")
     if "held" in left:
         lines.append("`plsync list --delivery held` lists the held records, `plsync show ID` shows the reason.")
+    if "dropped" in left:
+        lines.append(
+            "`plsync list --delivery dropped` lists the dropped records, `plsync forget --delivery dropped` lets go of "
+            "them. `plsync quota` shows the limit."
+        )
     if not stats.records:
         lines.append("The journal is empty: attach PromptLayerCallbackHandler to a model and call it.")
     elif not left:
         running = f" {humanize.count(stats.open, 'call')} still running." if stats.open else ""
-        lines.append(f"Nothing left: PromptLayer has every record and follow-up, every callback is delivered.{running}")
+        lines.append(f"Nothing left: every record, follow-up and callback is delivered.{running}")
     lines.extend(elsewhere_lines(stats))
     return [escaped(line) for line in lines]

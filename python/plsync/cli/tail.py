@@ -12,6 +12,7 @@ import typer
 
 from plsync._common.paths import default_journal
 from plsync.cli import options
+from plsync.cli.nothing_found import nothing_found
 from plsync.cli.output import print_json, print_lines, print_note, stdout_console
 from plsync.cli.record_table import tail_table
 from plsync.errors import JournalNotFound
@@ -62,12 +63,17 @@ def _tail(journal: Journal, limit: int | None, filters: Filters, *, follow: bool
     show = _json_line if as_json else _table(newest)
     running: list[Record] = []
     shown = set()
+    any_found = False
     for record in _first(journal, limit, filters):
+        any_found = True
         show(record)
         if record.status == "pending":
             running.append(record)
         if record.seq > newest:
             shown.add((record.id, record.status))
+    if not any_found and limit != 0 and not as_json:
+        note = nothing_found(journal, filters)
+        print_note(f"{note}; waiting for new calls" if follow else note)
     if follow:
         for record in journal.follow(after=newest, watch=running, **filters):
             # A record that arrived while the first records were read is in both.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from itertools import islice
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 
 import typer
+from rich.console import Console
 from rich.text import Text
 
 from plsync.cli import humanize, options
+from plsync.cli.nothing_found import nothing_found
 from plsync.cli.output import one_line, print_json, print_lines, print_note, stdout_console
 from plsync.cli.usage_errors import bad_value
 from plsync.journal.filters import Filters
@@ -19,7 +22,10 @@ from plsync.journal.usage import GROUPINGS, Grouping, GroupUsage, UsageReport
 __all__ = ["usage"]
 
 _HEADINGS = ("CALLS", "ERRORS", "TOKENS IN", "TOKENS OUT", "P50", "P95")
-_LEAST_NAME = 12
+_GAP: Final = "  "
+_LEAST_NAME: Final = 12
+# The columns that a narrow terminal drops for the names, in this order: OUT, IN, P50, P95, ERRORS.
+_DROPPED_FIRST: Final = (4, 3, 5, 6, 2)
 
 
 def parse_grouping(value: str) -> str:
@@ -59,33 +65,43 @@ def usage(
     """
     with Journal.open(journal) as opened:
         report = opened.usage(cast("Grouping", by), **filters)
+        note = "" if report.total.calls or json else nothing_found(opened, filters)
     if json:
         print_json(report.as_dict())
     elif report.total.calls:
         console = stdout_console()
-        print_lines(console, _lines(report, limit, console.width))
+        print_lines(console, _lines(report, limit, console))
         if limit is not None and len(report.groups) > limit:
             print_note(f"{limit:,} of {len(report.groups):,} {by}s shown: -n all shows all")
         if missing := report.total.without_tokens:
             print_note(f"{missing:,} of {humanize.count(report.total.calls, 'call')} had no token counts")
     else:
-        print_note("no record matches" if filters else "the journal is empty")
+        print_note(note)
 
 
-def _lines(report: UsageReport, limit: int | None, width: int) -> Iterator[Text]:
+def _lines(report: UsageReport, limit: int | None, console: Console) -> Iterator[Text]:
     left_out = 0 if limit is None or report.by != "day" else max(0, len(report.groups) - limit)
     # The newest days come last.
     shown = islice(report.groups.items(), left_out, None if limit is None else left_out + limit)
     rows = [_row(name, usage) for name, usage in shown]
     rows.append(_row("total", report.total))
     table = [[Text(name) for name in (report.by.upper(), *_HEADINGS)], *rows]
+    width = console.width
     widths = [max(row[column].cell_len for row in table) for column in range(len(table[0]))]
-    widths[0] = max(_LEAST_NAME, min(widths[0], width - sum(widths[1:]) - 2 * len(_HEADINGS)))
+    columns = list(range(len(widths)))
+    if console.is_terminal or "COLUMNS" in os.environ:
+        columns = [column for column in columns if any(row[column] for row in rows)]
+        for column in _DROPPED_FIRST:
+            if sum(widths[kept] for kept in columns[1:]) + len(_GAP) * (len(columns) - 1) + _LEAST_NAME <= width:
+                break
+            columns = [kept for kept in columns if kept != column]
+    others = sum(widths[column] for column in columns[1:]) + len(_GAP) * (len(columns) - 1)
+    widths[0] = max(1, min(widths[0], max(_LEAST_NAME, width - others)))
     for number, row in enumerate(table):
         row[0].truncate(widths[0], overflow="ellipsis", pad=True)
-        for cell, widest in zip(row[1:], widths[1:], strict=True):
-            cell.pad_left(widest - cell.cell_len)
-        line = Text("  ").join(row)
+        for column in columns[1:]:
+            row[column].pad_left(widths[column] - row[column].cell_len)
+        line = Text(_GAP).join(row[column] for column in columns)
         if number in (0, len(table) - 1):
             line.stylize("bold")
         line.truncate(width, overflow="ellipsis")

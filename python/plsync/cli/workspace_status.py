@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from plsync.cli import humanize
+from plsync.cli.deliveries import deliveries
 from plsync.cli.delivery_status import last_run
 from plsync.cli.health import sender_line
 from plsync.cli.output import escaped, print_json, print_lines, print_note, stdout_console
@@ -56,8 +57,9 @@ def print_workspaces(config: Config, *, json: bool) -> None:
 class _Found:
     """The state of one journal; without stats if there is none."""
 
-    def __init__(self, stats: Stats | None, sender: SenderProcess | None) -> None:
+    def __init__(self, stats: Stats | None, counted: Mapping[str, int], sender: SenderProcess | None) -> None:
         self._stats = stats
+        self._counted = counted
         self._sender = sender
 
     def as_dict(self) -> dict[str, object]:
@@ -71,8 +73,9 @@ class _Found:
         stats, sender = self._stats, self._sender
         parts = [humanize.count(stats.records, "record")]
         for state, word in DELIVERY_OF_STATE.items():
-            if (number := stats.states.get(state, 0)) and state != "acked":
+            if (number := self._counted.get(state, 0)) and state != "acked":
                 parts.append(f"{number:,} {word}")
+        parts += [f"{stats.dropped:,} dropped"] if stats.dropped else []
         parts += [f"the oldest for {humanize.age(stats.oldest_unsent)}"] if stats.oldest_unsent else []
         parts += [f"{humanize.count(stats.callbacks, 'callback')} to deliver"] if stats.callbacks else []
         parts += [f"{humanize.count(stats.followups, 'follow-up')} to send"] if stats.followups else []
@@ -86,9 +89,10 @@ class _Found:
 def _read(path: Path) -> _Found:
     try:
         with Journal.open(path) as journal:
-            return _Found(journal.stats(), current_sender(journal.path))
+            stats = journal.stats()
+            return _Found(stats, deliveries(journal, stats), current_sender(journal.path))
     except JournalNotFound:
-        return _Found(None, None)
+        return _Found(None, {}, None)
 
 
 def _advice(config: Config, unlisted: list[Path]) -> Iterator[Text]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import typer
 
 from plsync.cli import options
+from plsync.errors import JournalNotFound
 
 __all__ = ["Named", "named", "set_named", "with_workspace"]
 
@@ -44,6 +46,23 @@ class Named:
             workspace_of(self.workspace)
         return path
 
+    @contextlib.contextmanager
+    def explained(self) -> Iterator[None]:
+        """Let the error for a missing journal name the workspace.
+
+        Raises:
+            JournalNotFound: with the name of the workspace, if there is one.
+        """
+        try:
+            yield
+        except JournalNotFound as error:
+            if self.workspace is None or self.journal is not None:
+                raise
+            raise JournalNotFound(
+                f"the workspace {self.workspace} has no journal yet ({self.path()}); check the name, or record a call "
+                f'with PromptLayerCallbackHandler(workspace="{self.workspace}") first'
+            ) from error
+
 
 # The options before the name of the command.
 _before = Named()
@@ -65,7 +84,9 @@ def with_workspace(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapped(*, journal: Path | None = None, workspace: str | None = None, **more: Any) -> None:
-        command(journal=named(journal, workspace).path(), **more)
+        chosen = named(journal, workspace)
+        with chosen.explained():
+            command(journal=chosen.path(), **more)
 
     signature = inspect.signature(command, eval_str=True)
     option = inspect.Parameter("workspace", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=options.Workspace)

@@ -66,6 +66,10 @@ class FollowUpSender:
             self._send, in_flight, "plsync-follow-up"
         )
 
+    def set_in_flight(self, number: int) -> None:
+        """Change the number of requests at once."""
+        self._threads.number = number
+
     def send_due(self, stopped: Callable[[], bool] = lambda: False) -> FollowUpReport:
         """Send follow-ups until no more are due, an outcome halts the sender, or ``stopped()`` is true."""
         report = FollowUpReport()

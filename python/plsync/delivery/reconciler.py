@@ -58,6 +58,10 @@ class Reconciler:
         self._without_log: list[Record] = []
         self._threads: RequestThreads[Record, Outcome] = RequestThreads(self._look_up, in_flight, "plsync-look-up")
 
+    def set_in_flight(self, number: int) -> None:
+        """Change the number of look-ups at once."""
+        self._threads.number = number
+
     def run(self) -> ReconcileReport:
         """Look up every record that is due now, once."""
         report = ReconcileReport()

@@ -131,6 +131,11 @@ class Runner:
         self._key.request()
         self._wake.interrupt()
 
+    def set_in_flight(self, number: int) -> None:
+        """Change the number of requests at once. For any thread."""
+        self._sender.set_in_flight(number)
+        self._followups.set_in_flight(number)
+
     @property
     def binding(self) -> Binding:
         """The binding of the journal to the workspace of the run."""

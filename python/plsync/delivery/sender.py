@@ -113,6 +113,11 @@ class Sender:
             journal, client, policy, in_flight, stopped, send_last=self._quarantine.failed_alone
         )
 
+    def set_in_flight(self, number: int) -> None:
+        """Change the number of requests at once."""
+        self._in_flight = self._threads.number = number
+        self._reconciler.set_in_flight(number)
+
     def run_pass(self, *, probe_first: bool = False) -> PassReport:
         """Go through the outbox once.
 

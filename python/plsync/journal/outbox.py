@@ -140,6 +140,10 @@ class Outbox:
         """
         return self._store.shift_waits(before_ms, after_ms, longest_ms)
 
+    def dropped(self) -> int:
+        """The number of records that were never sent, and whose content the quota has removed until now."""
+        return int(self._store.stats()["dropped"])
+
     # --- the servers ---
 
     def secret(self) -> bytes:

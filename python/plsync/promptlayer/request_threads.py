@@ -34,7 +34,8 @@ class RequestThreads(Generic[T, R]):
 
     def __init__(self, work: Callable[[T], R], number: int, name: str) -> None:
         self._work = work
-        self._number = number
+        self.number = number
+        """Threads, at most. A smaller number holds for later items."""
         self._name = name
         self._threads: list[threading.Thread] = []
         self._tasks: queue.SimpleQueue[tuple[T, _Results[T, R]] | None] = queue.SimpleQueue()
@@ -44,7 +45,7 @@ class RequestThreads(Generic[T, R]):
     @property
     def free(self) -> int:
         """The number of items that can be submitted now."""
-        return self._number - len(self._in_flight)
+        return max(0, self.number - len(self._in_flight))
 
     @property
     def busy(self) -> bool:
@@ -54,7 +55,7 @@ class RequestThreads(Generic[T, R]):
     def submit(self, item: T) -> None:
         """Apply the function to an item, in a thread."""
         self._in_flight[id(item)] = item
-        if len(self._threads) < min(self._number, len(self._in_flight)):
+        if len(self._threads) < min(self.number, len(self._in_flight)):
             self._start()
         if self._threads:
             self._tasks.put((item, self._results))

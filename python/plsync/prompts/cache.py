@@ -19,7 +19,7 @@ from typing import Any, Final
 import orjson
 
 from plsync._common.account import account_id, without_user_info
-from plsync._common.files import admit_directory, check_directory, create_new, read_own, temporary_beside
+from plsync._common.files import admit_directory, check_directory, read_own, replacing
 from plsync.errors import PromptError
 from plsync.prompts.template_key import TemplateKey
 
@@ -235,17 +235,8 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = temporary_beside(path)
-    descriptor = create_new(temporary)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(path, sync=True) as file:
+        file.write(content)
 
 
 def _salt(root: Path) -> bytes:

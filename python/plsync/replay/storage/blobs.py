@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from plsync._common.files import create_new, is_file, open_any, temporary_beside
+from plsync._common.files import is_file, open_any, replacing
 from plsync.errors import RecordingFormatError, ReplayError
 
 __all__ = ["BlobDirectory", "PendingBlobs", "names_in"]
@@ -58,14 +58,8 @@ class BlobDirectory:
             target = self.directory / name
             if is_file(target):
                 continue
-            temporary = temporary_beside(target)
-            try:
-                with open(create_new(temporary), "wb") as file:
-                    file.write(data)
-                os.replace(temporary, target)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+            with replacing(target) as file:
+                file.write(data)
 
     def load(self, name: str, recording: Path) -> bytes:
         """The binary of a name.

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Final
 
 import orjson
 
-from plsync._common.files import SAFE_FLAGS, create_new, open_any, temporary_beside
+from plsync._common.files import SAFE_FLAGS, open_any, replacing
 from plsync.errors import RecordingFormatError, ReplayError
 from plsync.replay.storage.blobs import BlobDirectory, PendingBlobs, names_in
 from plsync.replay.storage.file_lock import file_lock
@@ -214,19 +214,12 @@ class RecordingFile:
 
     def _replace(self, lines: Sequence[bytes], blobs: PendingBlobs | None) -> None:
         self._blobs.write(blobs.named_in(lines) if blobs else {})
-        temporary = temporary_beside(self._target)
-        try:
-            with open(create_new(temporary), "wb") as file:
-                with contextlib.suppress(OSError):
-                    os.chmod(temporary, self._target.stat().st_mode & 0o777)
-                end = self._line_end()
-                file.writelines(line + end for line in (_HEADER, *lines))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self._target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        mode = None
+        with contextlib.suppress(OSError):
+            mode = self._target.stat().st_mode & 0o777
+        with replacing(self._target, mode=mode, sync=True) as file:
+            end = self._line_end()
+            file.writelines(line + end for line in (_HEADER, *lines))
 
     def remove(self) -> None:
         """Remove the file, and the binaries that only this recording names.

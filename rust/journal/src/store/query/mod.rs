@@ -22,11 +22,13 @@ use crate::store::records::transition::load;
 use crate::{Error, RecordId, RequestId, Result, Seq};
 pub use filter::Query;
 use filter::{Search, admitted, is_empty, matching};
-use plan::{rarest, walk, work_list};
+use plan::{listed, rarest, walk, work_list};
 pub use text::TextSearch;
 
 /// A count reads this many entries of an index in the time in which it reads a state row.
 const ENTRIES_IN_TIME_OF_A_ROW: usize = 10;
+/// A page reads this many records in their order before it sorts work lists of more records than this.
+const WALKED_FIRST: u64 = 2_000;
 
 impl Store {
     /// A page of records. A page with fewer records than the limit is the last, unless it has [`PAGE_BYTES`] of bodies.
@@ -35,7 +37,7 @@ impl Store {
         let mut search = Search::new(query);
         self.db().read(|txn, trees| {
             let (mut page, mut bytes) = (Vec::new(), 0);
-            visit(txn, trees, query, &mut |seq| {
+            visit(txn, trees, query, WALKED_FIRST, &mut |seq| {
                 self.db().trimmer.release_if_due(txn, trees);
                 if let Some(row) = matching(txn, trees, query, &mut search, seq)? {
                     bytes += row.size();
@@ -68,7 +70,7 @@ impl Store {
             let is_index = query.is_one_label();
             let at_most = if is_index { at_most.saturating_mul(ENTRIES_IN_TIME_OF_A_ROW) } else { at_most };
             let (mut visited, mut found) = (0, 0);
-            visit(txn, trees, query, &mut |seq| {
+            visit(txn, trees, query, 0, &mut |seq| {
                 visited += 1;
                 found += u64::from(is_index || admitted(txn, trees, query, seq)?.is_some());
                 Ok(visited <= at_most)
@@ -193,8 +195,16 @@ impl Store {
 }
 
 /// Visits the records of the narrowest index of a query, in the query's order, until `each` returns false.
-fn visit(txn: &RoTxn, trees: &Trees, query: &Query, each: &mut impl FnMut(Seq) -> Result<bool>) -> Result<()> {
-    let range = query.range();
+///
+/// Before it sorts work lists of more than `walked_first` records, it visits this many records of any state.
+fn visit(
+    txn: &RoTxn,
+    trees: &Trees,
+    query: &Query,
+    walked_first: u64,
+    each: &mut impl FnMut(Seq) -> Result<bool>,
+) -> Result<()> {
+    let mut range = query.range();
     if is_empty(&range) {
         return Ok(());
     }
@@ -202,10 +212,25 @@ fn visit(txn: &RoTxn, trees: &Trees, query: &Query, each: &mut impl FnMut(Seq) -
     if let Some(prefixes) = rarest(txn, trees, &groups)? {
         return walk(txn, trees.labels, &prefixes, &range, query.oldest_first, each);
     }
-    let Some(seqs) = work_list(txn, trees, query, &range)? else {
+    let Some(number) = listed(txn, trees, query)? else {
         return walk(txn, trees.ids, &[Vec::new()], &range, query.oldest_first, each);
     };
-    for seq in seqs {
+    if walked_first > 0 && number > walked_first {
+        // The newest records often fill a page, in less time than the sorting takes.
+        let (mut left, mut last, mut goes_on) = (walked_first, None, true);
+        walk(txn, trees.ids, &[Vec::new()], &range, query.oldest_first, &mut |seq| {
+            (left, last) = (left - 1, Some(seq));
+            goes_on = each(seq)?;
+            Ok(goes_on && left > 0)
+        })?;
+        let Some(last) = last.filter(|_| goes_on && left == 0) else { return Ok(()) };
+        let rest = Bound::Excluded(load(txn, trees, last)?.id.0);
+        *(if query.oldest_first { &mut range.0 } else { &mut range.1 }) = rest;
+        if is_empty(&range) {
+            return Ok(());
+        }
+    }
+    for seq in work_list(txn, trees, query, &range)? {
         if !each(seq)? {
             break;
         }

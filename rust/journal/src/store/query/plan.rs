@@ -101,15 +101,25 @@ fn merge<'t>(
     }
 }
 
-/// The records of the query's states, in the query's order; `None` when a walk over all records is cheaper than the work lists.
-pub(super) fn work_list(txn: &RoTxn, trees: &Trees, query: &Query, range: &Range) -> Result<Option<Vec<Seq>>> {
+/// The number of records in the work lists of a query; `None` when a walk over all records is cheaper.
+pub(super) fn listed(txn: &RoTxn, trees: &Trees, query: &Query) -> Result<Option<u64>> {
     let counts = Counts::load(txn, trees)?;
-    if query.ended == [CallEnd::No] && counts.open <= SORT_AT_MOST {
-        return in_order(txn, trees, query, range, numbers(trees.open.iter(txn)?)?).map(Some);
+    if is_open_only(query) && counts.open <= SORT_AT_MOST {
+        return Ok(Some(counts.open));
     }
     let waiting = query.states.iter().map(|state| counts.states[*state as usize]).sum::<u64>();
-    if query.states.is_empty() || query.states.contains(&State::Acked) || waiting > SORT_AT_MOST {
-        return Ok(None);
+    let has_none = query.states.is_empty() || query.states.contains(&State::Acked) || waiting > SORT_AT_MOST;
+    Ok((!has_none).then_some(waiting))
+}
+
+fn is_open_only(query: &Query) -> bool {
+    query.ended == [CallEnd::No]
+}
+
+/// The records of the query's work lists that started within the range, in the query's order. The query has work lists.
+pub(super) fn work_list(txn: &RoTxn, trees: &Trees, query: &Query, range: &Range) -> Result<Vec<Seq>> {
+    if is_open_only(query) {
+        return in_order(txn, trees, query, range, numbers(trees.open.iter(txn)?)?);
     }
     let mut seqs = Vec::new();
     for state in &query.states {
@@ -120,7 +130,7 @@ pub(super) fn work_list(txn: &RoTxn, trees: &Trees, query: &Query, range: &Range
             seqs.extend(numbers(trees.parked.prefix_iter(txn, &parked_prefix(*state))?)?);
         }
     }
-    in_order(txn, trees, query, range, seqs).map(Some)
+    in_order(txn, trees, query, range, seqs)
 }
 
 fn numbers<'t>(entries: impl Iterator<Item = heed::Result<(&'t [u8], &'t [u8])>>) -> Result<Vec<Seq>> {

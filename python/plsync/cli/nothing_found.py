@@ -1,0 +1,28 @@
+"""The note of a command that found no record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from plsync.journal.filters import Filters, names_model
+from plsync.journal.journal import Journal
+
+__all__ = ["nothing_found"]
+
+_MOST_MODELS: Final = 20
+
+
+def nothing_found(journal: Journal, filters: Filters) -> str:
+    """Why no record was found: the journal is empty, has no such model, or no record passes the filters."""
+    if not filters or not journal.last_seq():
+        return f"the journal {journal.path} is empty; attach PromptLayerCallbackHandler to a model and call it"
+    if (model := filters.get("model")) and not any(names_model(model, name) for name in journal.models()):
+        return f"no record matches; {_models(journal.models())}"
+    return "no record matches; `plsync list` without filters shows the newest records"
+
+
+def _models(names: Iterable[str]) -> str:
+    shown = list(names)
+    more = f" and {len(shown) - _MOST_MODELS:,} more" if len(shown) > _MOST_MODELS else ""
+    return f"models there are: {', '.join(shown[:_MOST_MODELS])}{more}" if shown else "no record names a model"
