@@ -28,6 +28,7 @@
     │   ├── RecordingFormatError  the file is not a recording, or a newer plsync wrote it
     │   └── RecordedError         replaces a recorded exception whose class this process lacks
     ├── ExportError               records could not be exported to a lake or a collector
+    ├── RerunError                a rerun cannot begin: its model, or a package, is missing
     ├── NoRecording               no recorded call matches a request; not an Exception
     └── NetworkBlocked            a test tried to use the network; not an Exception
 
@@ -74,6 +75,7 @@ __all__ = [
     "RecordingNotFound",
     "Rejected",
     "ReplayError",
+    "RerunError",
     "SinkUnavailable",
     "StalePrompt",
     "SyncError",
@@ -204,6 +206,10 @@ class RecordedError(ReplayError):
 
 class ExportError(PlsyncError, Exception):
     """Records could not be exported to a lake or a collector. The journal is unchanged."""
+
+
+class RerunError(PlsyncError, Exception):
+    """A rerun cannot begin: a package, the model or its file is missing, or the name has no provider."""
 
 
 class _TestOutcome(PlsyncError):

@@ -66,8 +66,20 @@ OPTIONS = {
     "usage": FILTERS | {"--by"},
     "acks": {"--since", "-f", "--follow", "-n", "--limit"},
     "retry": {"--delivery", "--state", "--sent-to", "--follow-ups", "--callbacks"},
-    "export": FILTERS
-    | {"--recording", "--append", "--all", "--parquet", "--since-last", "--no-content", "--redact"},
+    "export": FILTERS | {"--recording", "--append", "--all", "--parquet", "--since-last", "--no-content", "--redact"},
+    "rerun": FILTERS
+    | {
+        "--into",
+        "--set",
+        "--at-once",
+        "--retry",
+        "-y",
+        "--yes",
+        "--compare",
+        "--judge",
+        "--recording",
+        "--recorded-model",
+    },
     "check": set(),
     "quota": {"--max-bytes", "--max-age", "--policy"},
     "compact": set(),

@@ -27,6 +27,7 @@ from plsync.cli.export import export
 from plsync.cli.forget import forget
 from plsync.cli.list import list_records
 from plsync.cli.quota import quota
+from plsync.cli.rerun import rerun
 from plsync.cli.retry import retry
 from plsync.cli.run import run
 from plsync.cli.salvage import salvage
@@ -75,6 +76,7 @@ app.command("usage", cls=Command)(with_workspace(usage))
 app.command("acks", cls=Command)(with_workspace(acks))
 app.command("retry", cls=Command)(with_workspace(retry))
 app.command("export", cls=Command)(with_workspace(export))
+app.command("rerun", cls=Command)(with_workspace(rerun))
 app.command("check", cls=Command)(with_workspace(check))
 app.command("quota", cls=Command)(with_workspace(quota))
 app.command("compact", cls=Command)(with_workspace(compact))

@@ -205,7 +205,11 @@ def parse_workspace(value: str) -> str:
 
 
 def filtered(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with the options that filter records, which it receives as ``filters``."""
+    """A command with the options that filter records, which it receives as ``filters``.
+
+    A parameter of the command replaces the filter of its name.
+    """
+    offered = {name: option for name, option in _FILTERS.items() if name not in inspect.signature(command).parameters}
     own = [parameter for name, parameter in inspect.signature(command).parameters.items() if name != "filters"]
     hints = typing.get_type_hints(command, include_extras=True)
     # The filters come after the command's own options, and before the options of every command.
@@ -213,14 +217,14 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
     own = [parameter.replace(annotation=hints[parameter.name]) for parameter in own]
     added = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in _FILTERS.items()
+        for name, annotation in offered.items()
     ]
     at = next((at for at, parameter in enumerate(own) if parameter.name in _COMMON), len(own))
     parameters = [*own[:at], *added, *own[at:]]
 
     @functools.wraps(command)
     def run(**values: Any) -> None:
-        chosen = {name: values.pop(name) for name in _FILTERS}
+        chosen = {name: values.pop(name) for name in offered}
         given = {name: value for name, value in chosen.items() if value not in (None, [])}
         for name in (name for name in given if name in _SINGLE):
             given[name] = _only(f"--{name}", given[name], "given more than once, and it takes one value")
