@@ -25,6 +25,7 @@ __all__ = [
     "read_named",
     "read_own",
     "replacing",
+    "temporary_beside",
 ]
 
 SAFE_FLAGS: Final = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
@@ -107,6 +108,11 @@ def is_file(path: str | os.PathLike[str]) -> bool:
         return False
 
 
+def temporary_beside(path: Path) -> Path:
+    """A name in the same directory that another user cannot predict."""
+    return path.with_name(f".{path.name[:100]}.{os.urandom(16).hex()}")
+
+
 @contextlib.contextmanager
 def replacing(path: Path, *, mode: int | None = None, sync: bool = False) -> Iterator[BinaryIO]:
     """A new file that replaces ``path`` in one step, at the end of the block. After an error the old one stays.
@@ -119,8 +125,7 @@ def replacing(path: Path, *, mode: int | None = None, sync: bool = False) -> Ite
     Raises:
         OSError: the file cannot be written. It names ``path``, not the temporary file.
     """
-    # Another user cannot predict the name.
-    temporary = path.with_name(f".{path.name[:100]}.{os.urandom(16).hex()}")
+    temporary = temporary_beside(path)
     try:
         with open(create_new(temporary), "wb") as file:
             if mode is not None:
