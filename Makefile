@@ -9,7 +9,7 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -type f)
 PYO3 := PYO3_PYTHON=$(CURDIR)/$(BIN)/python
 HAS_LIBRARY := import os, sysconfig; find = sysconfig.get_config_var; exit(not os.path.exists(os.path.join(find("LIBDIR"), find("LDLIBRARY"))))
 
-.PHONY: demo test test-rust test-python compat clients crash fuzz miri lint lint-rust lint-python prose format bench docs pins screenshot clean
+.PHONY: demo test test-rust test-python compat clients fleet crash fuzz miri lint lint-rust lint-python prose format bench docs pins screenshot clean
 .DELETE_ON_ERROR:
 
 demo: .venv/built
@@ -38,6 +38,21 @@ build/clients/made: .venv/built tests/clients/requirements.txt
 	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
 		>"$$(build/clients/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/dev.pth"
 	build/clients/bin/pip install --quiet --requirement tests/clients/requirements.txt
+	@touch $@
+
+# The lake in Apache Spark, with two executors, and spans in a real collector. Needs Java 17 and Go 1.26, or newer ones.
+fleet: build/fleet/made build/fleet/collector
+	build/fleet/bin/python -m pytest -p no:cacheprovider tests/fleet
+
+build/fleet/made: .venv/built tests/fleet/requirements.txt
+	$(BIN)/python -m venv --clear build/fleet
+	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
+		>"$$(build/fleet/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/dev.pth"
+	build/fleet/bin/pip install --quiet --requirement tests/fleet/requirements.txt
+	@touch $@
+
+build/fleet/collector: build/fleet/made $(wildcard tests/fleet/collector/*)
+	cd tests/fleet/collector && go build -o $(CURDIR)/$@ .
 	@touch $@
 
 # The long form of the crash tests, which docs/internals/testing.md describes.

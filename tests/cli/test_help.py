@@ -66,7 +66,8 @@ OPTIONS = {
     "usage": FILTERS | {"--by"},
     "acks": {"--since", "-f", "--follow", "-n", "--limit"},
     "retry": {"--delivery", "--state", "--sent-to", "--follow-ups", "--callbacks"},
-    "export": FILTERS | {"--recording", "--append", "--all", "--parquet", "--since-last", "--no-content", "--redact"},
+    "export": FILTERS
+    | {"--recording", "--append", "--all", "--parquet", "--otlp", "--since-last", "--no-content", "--redact"},
     "rerun": FILTERS
     | {
         "--into",

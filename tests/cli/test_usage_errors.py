@@ -24,6 +24,7 @@ FREE = {
     "--text",
     "--recording",
     "--parquet",
+    "--otlp",
     "--label",
     "--receipt",
     "--thread",
@@ -68,7 +69,7 @@ def called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 def filled(name: str, option: str = "") -> list[str]:
     """The command with the arguments and options that it requires, unless ``option`` replaces them."""
-    if option == "--parquet":
+    if option in ("--parquet", "--otlp"):
         return [name]
     required = {
         "export": ["--recording", "calls.jsonl"],

@@ -19,9 +19,9 @@ from pyarrow import parquet
 
 from plsync.cli import main
 from plsync.errors import ExportError
+from plsync.genai.columns import COLUMNS
 from plsync.journal import Journal, Quota
 from plsync.lake.export import LakeReport, export
-from plsync.lake.schema import COLUMNS
 from tests.support.commands import environment, json_lines, printed
 from tests.support.full_disk import small_disk
 from tests.support.spooling import SpoolWriter

@@ -10,64 +10,16 @@ import duckdb
 import pytest
 
 from plsync.journal import Journal
-from plsync.lake.export import export
 from tests.support.lake_page import QUESTIONS, VIEW, code
-from tests.support.spooling import SpoolWriter
-
-# 2026-05-01T00:00:00Z
-T = 1_777_593_600_000
-DAY = 86_400_000
-
-
-def human(text: str) -> dict[str, Any]:
-    return {"type": "human", "content": text}
-
-
-def calling(*names: str) -> dict[str, Any]:
-    calls = [{"name": name, "args": {"x": 1}, "id": f"id of {name}", "type": "tool_call"} for name in names]
-    return {"type": "ai", "content": "", "tool_calls": calls}
-
-
-def result(name: str, status: str) -> dict[str, Any]:
-    return {"type": "tool", "content": "7", "tool_call_id": f"id of {name}", "status": status}
-
-
-def call(
-    writer: SpoolWriter, at: int, model: str, messages: list[Any], answer: dict[str, Any], *, seconds: int
-) -> None:
-    """Record a call of release 2.0 at T, and of 2.1 later."""
-    release = "2.0" if at == T else "2.1"
-    start = {"kind": "chat", "messages": messages, "params": {"model": model}, "metadata": {"release": release}}
-    usage = {"input_tokens": 1000 * seconds, "output_tokens": 100, "total_tokens": 1000 * seconds + 100}
-    message = {**answer, "usage_metadata": usage}
-    end = {"generations": [{"text": "", "message": message}], "elapsed": seconds * 1_000_000_000}
-    writer.end(writer.start(start, at=at), end)
+from tests.support.lakes import DAY, START, machine
 
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The lake of two machines."""
+    """The directory of the lake of two machines, and of their journals."""
     path = tmp_path_factory.mktemp("fleet")
-    for machine, model in enumerate(("gpt-4o", "gpt-4o-mini")):
-        writer = SpoolWriter(path / f"journal-{machine}")
-
-        begin = [human("Where?"), calling("search", "fetch")]
-        call(writer, T, model, begin[:1], begin[1], seconds=2)
-        failed = [*begin, result("search", "success"), result("fetch", "error")]
-        call(writer, T + 1, model, failed, calling("fetch"), seconds=3)
-        # The failure is in the history, and is reported once.
-        later = [*failed, calling("fetch"), result("fetch", "success")]
-        call(writer, T + DAY, model, later, calling(), seconds=4 + machine)
-        refused = writer.start(
-            {"kind": "chat", "messages": [human("Why?")], "params": {"model": model}, "metadata": {"release": "2.1"}},
-            at=T + DAY + 1,
-        )
-        writer.end(refused, {"error": {"type": "RateLimitError", "message": "slow down"}}, ended="error")
-        writer.close()
-        with Journal.open(path / f"journal-{machine}") as journal:
-            journal.ingest(wait=True)
-            journal.outbox.ack([(1, 71), (2, 72)] if machine else [(1, 71)])
-            export(journal, path / "lake")
+    for number, model in enumerate(("gpt-4o", "gpt-4o-mini")):
+        machine(path / f"journal-{number}", path / "lake", model=model, extra_seconds=number, acked=1 + number)
     return path
 
 
@@ -86,8 +38,8 @@ EXPECTED: dict[str, Any] = {
 
 def delivery(lake: Path) -> list[tuple[Any, ...]]:
     expected = []
-    for machine, (waiting, at) in enumerate([(3, T + 1), (2, T + DAY)]):
-        with Journal.open(lake / f"journal-{machine}") as journal:
+    for number, (waiting, at) in enumerate([(3, START + 1), (2, START + DAY)]):
+        with Journal.open(lake / f"journal-{number}") as journal:
             expected.append((journal.id, waiting, datetime.fromtimestamp(at / 1000, timezone.utc)))
     return sorted(expected)
 

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plsync.genai.columns import COLUMNS, FactsMaker
 from plsync.journal import Record
 from plsync.lake.files import Compressor, LakeFile
-from plsync.lake.rows import RowMaker
-from plsync.lake.schema import COLUMNS, arrow_schema
+from plsync.lake.rows import row
+from plsync.lake.schema import arrow_schema
 from tests.support.generated_records import RECORDS
 
 JOURNAL = "0" * 32
@@ -29,8 +30,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write(path: Path, rows: list[tuple[Any, ...]]) -> None:
     compressor = Compressor()
     file = LakeFile(path, arrow_schema(JOURNAL), 0o600, compressor)
-    for row in rows:
-        file.add(row, 1)
+    for one in rows:
+        file.add(one, 1)
     file.finish()
     compressor.close()
 
@@ -38,11 +39,11 @@ def write(path: Path, rows: list[tuple[Any, ...]]) -> None:
 @settings(max_examples=12)
 @given(records=st.lists(RECORDS, min_size=1, max_size=8))
 def test_engines_read_every_value_of_odd_records(path: Path, records: list[Record]) -> None:
-    maker = RowMaker(JOURNAL)
-    made = [row for record in records if (row := maker.row(record)) is not None]
+    maker = FactsMaker(JOURNAL)
+    made = [one for record in records if (one := row(maker, record)) is not None]
     assert len(made) == len(records)
     write(path, made)
-    expected = [tuple(value.decode() if isinstance(value, bytes) else value for value in row) for row in made]
+    expected = [tuple(value.decode() if isinstance(value, bytes) else value for value in one) for one in made]
     times = [f"epoch_us({name}) as {name}" for name, kind in COLUMNS.items() if kind == "time"]
     replaced = f"* replace ({', '.join(times)})"
     query = f"select {replaced} from read_parquet('{path}', hive_partitioning=false)"
@@ -51,8 +52,8 @@ def test_engines_read_every_value_of_odd_records(path: Path, records: list[Recor
     as_numbers = [polars.col(name).cast(polars.Int64) for name, kind in COLUMNS.items() if kind == "time"]
     frame = frame.with_columns(as_numbers)
     assert frame.rows() == expected
-    for row in made:
-        for name, value in zip(COLUMNS, row, strict=True):
+    for one in made:
+        for name, value in zip(COLUMNS, one, strict=True):
             if name in ("input_messages", "output_messages"):
                 for message in orjson.loads(value):
                     assert isinstance(message["role"], str)

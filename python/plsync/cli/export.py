@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from plsync.cli import completion, export_lake, export_recording, options
+from plsync.cli import completion, export_lake, export_recording, export_spans, options
 from plsync.cli.usage_errors import bad_value, wrong_usage
 from plsync.journal.filters import Filters
 
@@ -45,11 +45,18 @@ def export(
             "--parquet", metavar="DIR", readable=False, help="The lake to write: Parquet files, a directory a day."
         ),
     ] = None,
+    otlp: Annotated[
+        str | None,
+        typer.Option(
+            "--otlp", metavar="URL", help="The collector that takes spans by OTLP, or a FILE.jsonl for JSON lines."
+        ),
+    ] = None,
     since_last: Annotated[
-        bool, typer.Option("--since-last", help="Only files of the lake whose records changed since the last export.")
+        bool,
+        typer.Option("--since-last", help="Only new spans, and files of the lake whose records changed since then."),
     ] = False,
     no_content: Annotated[
-        bool, typer.Option("--no-content", help="Leave messages, tools and error messages out of the lake.")
+        bool, typer.Option("--no-content", help="Leave messages, tools and error messages out of lake and spans.")
     ] = False,
     redact: Annotated[
         str | None,
@@ -71,23 +78,26 @@ def export(
     json: options.Json = False,
     journal: options.Journal = None,
 ) -> None:
-    """Write records to a recording that tests replay, or to Parquet files that engines query.
+    """Write records to a recording for tests, to Parquet files for engines, or to a collector.
 
     A recording turns a failure in the field into a test. It has the oldest
     calls first, without records whose request or answer is incomplete; without
     a call the command exits with 1. A lake holds all records, in one directory
-    a day; --since and --until choose whole days in UTC. With --json: the
-    numbers of the report.
+    a day; --since and --until choose whole days in UTC. A collector receives
+    spans; the command exits with 1 if it rejects some. With --json: the numbers
+    of the report.
 
     Examples:
         plsync export --recording from-the-field.jsonl --tag langchain --since 2w
         plsync export 01a22867 --recording from-the-field.jsonl --append
         plsync export --parquet lake --since-last
+        plsync export --otlp http://localhost:4318 --since-last
     """
-    if (recording is None) == (parquet is None):
-        if recording is None:
-            raise wrong_usage("--recording", "needs a value, FILE; or choose --parquet DIR")
-        raise typer.BadParameter("--recording and --parquet exclude each other; choose one of them")
+    chosen = [target for target in (recording, parquet, otlp) if target is not None]
+    if not chosen:
+        raise wrong_usage("--recording", "needs a value, FILE; or choose --parquet DIR or --otlp URL")
+    if len(chosen) > 1:
+        raise typer.BadParameter("--recording, --parquet and --otlp exclude each other; choose one of them")
     if ids and (filters or limit is not None):
         raise typer.BadParameter("ids and filters exclude each other; pass one of them")
     if everything and (ids or filters or limit is not None):
@@ -99,6 +109,10 @@ def export(
         _refuse("--parquet", {"ID": ids, "--limit": limit is not None, "--append": append})
         lake = export_lake.Lake(parquet, since_last=since_last, content=not no_content, redact=redact)
         export_lake.export(lake, filters, json=json, journal=journal)
+    elif otlp is not None:
+        _refuse("--otlp", {"ID": ids, "--limit": limit is not None})
+        spans = export_spans.Spans(otlp, since_last=since_last, append=append, content=not no_content, redact=redact)
+        export_spans.export(spans, filters, json=json, journal=journal)
 
 
 def _refuse(kind: str, given: dict[str, Any]) -> None:

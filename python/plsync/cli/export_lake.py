@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from plsync.cli import humanize
+from plsync.cli.export_progress import progress
 from plsync.cli.output import print_json, print_line, print_note
 from plsync.journal.filters import Filters
 from plsync.journal.journal import Journal
@@ -38,7 +36,7 @@ def export(lake: Lake, filters: Filters, *, json: bool, journal: Path | None) ->
     from plsync.lake.export import export as export_records  # noqa: PLC0415 - other commands do not need it
 
     redact: Any = None if lake.redact is None else import_named(lake.redact)
-    with Journal.open(journal) as opened, _progress() as on_progress:
+    with Journal.open(journal) as opened, progress() as on_progress:
         try:
             report = export_records(
                 opened,
@@ -66,19 +64,3 @@ def _print(report: LakeReport) -> None:
     print_line(f"{records} in {files} ({humanize.size(report.bytes)}) written to {report.lake}{unchanged}{removed}")
     if report.left_out:
         print_note(f"{humanize.count(report.left_out, 'record')} left out by the redact hook")
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[int], None]]:
-    """A function that shows the number of records on a terminal, and nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-
-    def show(records: int) -> None:
-        print(f"\r{records:,} records", end="", file=sys.stderr, flush=True)
-
-    try:
-        yield show
-    finally:
-        print("\r" + " " * 30 + "\r", end="", file=sys.stderr, flush=True)

@@ -29,7 +29,7 @@ from plsync.journal.record import STATES, STATUSES, Record, State, Status
 if TYPE_CHECKING:
     from plsync._common.native import Row, Store
 
-__all__ = ["Filters", "Query", "model_names", "names_model"]
+__all__ = ["Filters", "Query", "comparable", "model_names", "names_model"]
 
 Label = tuple[str, bytes]
 
@@ -237,6 +237,19 @@ def names_model(filter_value: str, name: str) -> bool:
     if is_pattern(filter_value):
         return ModelPattern(filter_value).matches(name)
     return facts.short_model(filter_value) == name
+
+
+def comparable(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Filters as JSON that is the same for the same choice."""
+    found: dict[str, Any] = {}
+    for name, value in sorted(filters.items()):
+        if isinstance(value, timedelta):
+            found[name] = value.total_seconds()
+        elif isinstance(value, list | tuple | set):
+            found[name] = sorted(map(str, value))
+        else:
+            found[name] = value if isinstance(value, str | dict) else str(value)
+    return found
 
 
 def _several(value: str | Iterable[str]) -> list[str]:

@@ -239,6 +239,25 @@ class JournalReader:
         query = Query.from_filters(filters)
         return tail.follow(self._store, self._ingest_or_warn, query, after=seq, watch=watch, poll=poll)
 
+    def ingested(self, after: int, **filters: Unpack[Filters]) -> Iterator[Record]:
+        """The records with a higher ``seq`` that pass every filter, in the order of ingest.
+
+        Args:
+            after: a ``seq``; 0 for all records.
+            filters: as for :meth:`records`.
+
+        Raises:
+            ValueError, TypeError: as :meth:`records`.
+        """
+        query = Query.from_filters(filters)
+        self._ingest_or_warn()
+        return self._ingested(after, query)
+
+    def _ingested(self, after: int, query: Query) -> Iterator[Record]:
+        while rows := self._store.follow(after, _PAGE):
+            yield from (Record(row) for row in rows if query.matches(row))
+            after = rows[-1].seq
+
     def last_seq(self) -> int:
         """The ``seq`` of the newest record in the store; 0 when there is none."""
         self._ingest_or_warn()

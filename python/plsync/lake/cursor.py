@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import orjson
 
-from plsync._common.files import create_new, open_own, read_own, temporary_beside
+from plsync._common.files import open_own, read_own, replacing
 from plsync.errors import ExportError
 
 __all__ = ["Cursor", "sole_export"]
@@ -73,17 +73,8 @@ class Cursor:
         Raises:
             OSError: the disk is full or fails. The earlier cursor is unchanged.
         """
-        temporary = temporary_beside(self.path)
-        try:
-            with os.fdopen(create_new(temporary), "wb") as file:
-                file.write(orjson.dumps({"format": _FORMAT, "options": self.options, "files": self.files}))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self.path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
+        with replacing(self.path, sync=True) as file:
+            file.write(orjson.dumps({"format": _FORMAT, "options": self.options, "files": self.files}))
 
 
 def _described(options: dict[str, Any]) -> str:

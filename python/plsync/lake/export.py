@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from plsync._common.clock import ms_from_datetime
 from plsync.errors import ExportError
-from plsync.journal.filters import Filters
+from plsync.genai.columns import COLUMNS, FactsMaker
+from plsync.journal.filters import Filters, comparable
 from plsync.lake.cursor import Cursor, sole_export
 from plsync.lake.days import Digest, by_day, file_name, whole_days
 from plsync.lake.files import (
@@ -26,8 +27,8 @@ from plsync.lake.files import (
     make_directory,
     remove_leftovers,
 )
-from plsync.lake.rows import Row, RowMaker
-from plsync.lake.schema import COLUMNS, arrow_schema, require_arrow
+from plsync.lake.rows import Row, row
+from plsync.lake.schema import arrow_schema, require_arrow
 
 if TYPE_CHECKING:
     import pyarrow
@@ -104,14 +105,14 @@ def export(
     require_arrow()
     chosen = cast("dict[str, Any]", dict(filters or {}))
     first, last = whole_days(chosen.pop("since", None), chosen.pop("until", None))
-    options = {"filters": _comparable(chosen), "content": content, "redact": redact_name}
+    options = {"filters": comparable(chosen), "content": content, "redact": redact_name}
     directory = Path(os.path.abspath(lake))
     make_directory(directory)
     with sole_export(directory, journal.id):
         remove_leftovers(directory, journal.id)
         cursor = Cursor.load(directory, journal.id, options)
         report = LakeReport(directory)
-        maker = RowMaker(journal.id, content=content, redact=redact)
+        maker = FactsMaker(journal.id, content=content, redact=redact)
         task = _Export(
             journal=journal,
             directory=directory,
@@ -131,19 +132,6 @@ def export(
         return report
 
 
-def _comparable(filters: dict[str, Any]) -> dict[str, Any]:
-    """Filters as JSON that is the same for the same choice."""
-    found: dict[str, Any] = {}
-    for name, value in sorted(filters.items()):
-        if isinstance(value, timedelta):
-            found[name] = value.total_seconds()
-        elif isinstance(value, list | tuple | set):
-            found[name] = sorted(map(str, value))
-        else:
-            found[name] = value if isinstance(value, str | dict) else str(value)
-    return found
-
-
 class _Export:
     def __init__(
         self,
@@ -152,7 +140,7 @@ class _Export:
         directory: Path,
         filters: dict[str, Any],
         cursor: Cursor,
-        maker: RowMaker,
+        maker: FactsMaker,
         report: LakeReport,
         on_progress: Callable[[int], None],
     ) -> None:
@@ -246,36 +234,36 @@ class _Day:
     def names(self) -> set[str]:
         return set(self._digests)
 
-    def add(self, record: Record, maker: RowMaker) -> None:
+    def add(self, record: Record, maker: FactsMaker) -> None:
         name = file_name(self._journal_id, self._date, record.seq)
         if (digest := self._digests.get(name)) is None:
             digest = self._digests[name] = Digest()
         digest.add(record)
-        row = maker.row(record)
+        made = row(maker, record)
         if record.pruned:
-            row = self._with_earlier(name, record.id, row)
-        if row is None:
+            made = self._with_earlier(name, record.id, made)
+        if made is None:
             self._report.left_out += 1
             return
         if (file := self._files.get(name)) is None:
             path = self._directory / name
             make_day(path.parent)
             file = self._files[name] = LakeFile(path, self._schema, self._mode, self._compressor)
-        file.add(row, record.size)
+        file.add(made, record.size)
         self._waiting += record.size
         if self._waiting >= GROUP_BYTES:
             for open_file in self._files.values():
                 open_file.flush()
             self._waiting = 0
 
-    def _with_earlier(self, name: str, record_id: str, row: Row | None) -> Row | None:
+    def _with_earlier(self, name: str, record_id: str, made: Row | None) -> Row | None:
         """The row that the lake has of a record whose content the quota has removed, with the state of now."""
         if name not in self._earlier:
             self._earlier[name] = EarlierRows(self._directory / name)
         found = self._earlier[name].find(record_id)
-        if found is None or row is None:
-            return row
-        now = dict(zip(COLUMNS, row, strict=True))
+        if found is None or made is None:
+            return made
+        now = dict(zip(COLUMNS, made, strict=True))
         return tuple([now[column] if column in _KEPT else found.get(column) for column in COLUMNS])
 
     def finish(self) -> dict[str, str]:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from plsync._common.files import create_new, temporary_beside
 from plsync.errors import ExportError
-from plsync.lake.schema import COLUMNS, DICTIONARY
+from plsync.genai.columns import COLUMNS
+from plsync.lake.schema import DICTIONARY
 
 if TYPE_CHECKING:
     import pyarrow

@@ -1,178 +1,34 @@
-"""Makes the row of a record, with the columns of :data:`plsync.lake.schema.COLUMNS`."""
+"""Makes the row of a record, with the columns of :data:`plsync.genai.columns.COLUMNS`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from plsync.errors import ExportError
-from plsync.genai.messages import input_messages, output_messages, tool_calls, tool_definitions, tool_errors
-from plsync.genai.operations import operation
-from plsync.journal.conditions import thread_of
-from plsync.lake.schema import COLUMNS, CONTENT
-from plsync.promptlayer.mapping.json_values import as_dict, integer, string
-from plsync.promptlayer.mapping.params import parameters
+from plsync.genai.columns import COLUMNS, JSON_COLUMNS, FactsMaker
 
 if TYPE_CHECKING:
-    from plsync._common.redaction import Redact
     from plsync.journal.record import Record
 
-__all__ = ["Row", "RowMaker"]
+__all__ = ["Row", "row"]
 
 Row = tuple[Any, ...]
 
-# Engines read no later time: 9999-12-31T23:59:59.999999.
-_LAST_US: Final = 253_402_300_799_999_999
-_LAST_INT: Final = (1 << 63) - 1
-_JSON: Final = ("input_messages", "output_messages", "tools", "params")
-_NO_CONTENT: Final = dict.fromkeys(CONTENT)
 
+def row(maker: FactsMaker, record: Record) -> Row | None:
+    """The row of a record in the order of the columns; None if the hook of the maker leaves it out.
 
-class RowMaker:
-    """Makes rows.
-
-    Args:
-        journal_id: the id of the journal.
-        content: whether to keep messages, tools and error messages.
-        redact: a hook that receives each row by column, with the JSON columns parsed. It returns the row to write, or
-            None to leave out the record.
+    Raises:
+        ExportError: the hook failed.
     """
-
-    def __init__(self, journal_id: str, *, content: bool = True, redact: Redact | None = None) -> None:
-        self._journal_id = journal_id
-        self._content = content
-        self._redact = redact
-
-    def row(self, record: Record) -> Row | None:
-        """The row of a record in the order of the columns; None if the hook leaves it out.
-
-        Raises:
-            ExportError: the hook raised, or returned a value that the column cannot hold.
-        """
-        facts = call_facts(record)
-        facts["journal_id"] = self._journal_id
-        if not self._content:
-            facts |= _NO_CONTENT
-        if self._redact is not None:
-            kept = _redacted(self._redact, facts, record.id)
-            if kept is None:
-                return None
-            facts = kept
-        for name in _JSON:
-            if (value := facts[name]) is not None:
-                facts[name] = _json(value)
-        return tuple([facts[name] for name in COLUMNS])
-
-
-def call_facts(record: Record) -> dict[str, Any]:
-    """The columns of a call. JSON columns hold JSON-able values; times are in µs since the epoch."""
-    start, duration, metadata = record.started_ns, record.duration_ns, record.metadata
-    output, usage, error = record.output, record.usage, record.error
-    settings, failed = record.params, record.status == "error"
-    details = cast("Mapping[str, Any]", usage or {})
-    sent, received = input_messages(record.input), output_messages(output, failed=failed)
-    first, acked = record.first_token_at, record.acked_at
-    return {
-        "record_id": record.id,
-        "journal_id": None,
-        "seq": record.seq,
-        "trace_id": record.trace_id,
-        "span_id": record.span_id,
-        "parent_span_id": None,
-        "run_id": record.run_id,
-        "parent_run_id": record.parent_run_id,
-        "operation": operation(record),
-        "name": record.name,
-        "provider": record.provider,
-        "model": record.model,
-        "status": record.status,
-        "error_type": None if error is None else error["type"],
-        "error_message": None if error is None else error["message"],
-        "started_at": _us(start),
-        "first_token_at": None if first is None else int(first.timestamp() * 1_000_000),
-        "ended_at": None if duration is None else _us(start + duration),
-        "duration_ns": _int(duration),
-        "input_tokens": _int(details.get("input_tokens")),
-        "output_tokens": _int(details.get("output_tokens")),
-        "cached_input_tokens": _int(as_dict(details.get("input_token_details")).get("cache_read")),
-        "reasoning_tokens": _int(as_dict(details.get("output_token_details")).get("reasoning")),
-        "input_messages": sent,
-        "output_messages": received,
-        "tools": tool_definitions(record) or None,
-        "params": parameters(settings, record.options, metadata),
-        "tool_calls": tool_calls(received),
-        "tool_errors": tool_errors(sent),
-        "tags": record.tags,
-        "metadata": {key: _text(value) for key, value in metadata.items()},
-        "conversation_id": thread_of(metadata),
-        "user_id": string(metadata.get("user_id")),
-        "state": record.state,
-        "request_id": _int(record.request_id),
-        "acked_at": None if acked is None else int(acked.timestamp() * 1_000_000),
-        "marks": record.marks(),
-    }
-
-
-def _redacted(redact: Callable[[dict[str, Any]], Any], facts: dict[str, Any], record_id: str) -> dict[str, Any] | None:
-    try:
-        kept = redact(dict(facts))
-    except Exception as error:
-        raise ExportError(
-            f"the redact hook raised {type(error).__name__} for record {record_id}; the record was not written: "
-            "correct the hook and export again"
-        ) from error
-    if kept is None:
+    facts = maker.facts(record)
+    if facts is None:
         return None
-    if not isinstance(kept, dict):
-        raise ExportError(
-            f"the redact hook returned {type(kept).__name__} for record {record_id}, and must return a dict or None"
-        )
-    for name, kind in COLUMNS.items():
-        value = kept.get(name)
-        if not (value is None or (_is_json(value) if name in _JSON else _FITS[kind](value))):
-            raise ExportError(
-                f"the redact hook returned a value of {type(value).__name__} as {name} of record {record_id}, which "
-                "the column cannot hold: correct the hook and export again"
-            )
-    return {name: kept.get(name) for name in COLUMNS}
-
-
-def _is_text(value: Any) -> bool:
-    # Nothing can store a lone surrogate.
-    return isinstance(value, str) and value.encode("utf-8", "replace").decode() == value
-
-
-def _is_int(value: Any) -> bool:
-    return integer(value) is not None
-
-
-def _is_json(value: Any) -> bool:
-    try:
-        orjson.dumps(value)
-    except TypeError:
-        return False
-    return True
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
-
-
-def _is_map(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        _is_text(key) and (item is None or _is_text(item)) for key, item in value.items()
-    )
-
-
-_FITS: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "text": _is_text,
-    "int": _is_int,
-    "time": lambda value: _is_int(value) and 0 <= value <= _LAST_US,
-    "texts": _is_texts,
-    "map": _is_map,
-}
+    for name in JSON_COLUMNS:
+        if (value := facts[name]) is not None:
+            facts[name] = _json(value)
+    return tuple([facts[name] for name in COLUMNS])
 
 
 def _json(value: Any) -> bytes:
@@ -180,18 +36,3 @@ def _json(value: Any) -> bytes:
         return orjson.dumps(value)
     except TypeError:  # deeper than orjson writes, or a value of a hook that is no JSON
         return orjson.dumps({"unreadable": str(value)[:1000]})
-
-
-def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return orjson.dumps(value).decode()
-
-
-def _us(ns: int) -> int:
-    return min(max(ns // 1000, 0), _LAST_US)
-
-
-def _int(value: Any) -> int | None:
-    number = integer(value)
-    return None if number is None else min(number, _LAST_INT)

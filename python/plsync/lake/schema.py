@@ -1,7 +1,6 @@
-"""The columns of a lake's files. ``docs/guide/lake.md`` describes them.
+"""The schema of a lake's files.
 
-Columns are only ever added, so a file of an earlier version has some of them. No type is outside the common part of the
-engines: Spark reads neither nanoseconds nor unsigned integers.
+No type is outside the common part of the engines: Spark reads neither nanoseconds nor unsigned integers.
 """
 
 from __future__ import annotations
@@ -9,59 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from plsync.errors import ExportError
+from plsync.genai.columns import COLUMNS
 from plsync.genai.messages import CONVENTIONS
 
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["COLUMNS", "CONTENT", "DICTIONARY", "VERSION", "arrow_schema", "require_arrow"]
+__all__ = ["DICTIONARY", "VERSION", "arrow_schema", "require_arrow"]
 
 VERSION: Final = 1
 """The version of the schema, which every file names under ``plsync.schema``. It grows with each new column."""
-
-COLUMNS: Final = {
-    "record_id": "text",
-    "journal_id": "text",
-    "seq": "int",
-    "trace_id": "text",
-    "span_id": "text",
-    "parent_span_id": "text",
-    "run_id": "text",
-    "parent_run_id": "text",
-    "operation": "text",
-    "name": "text",
-    "provider": "text",
-    "model": "text",
-    "status": "text",
-    "error_type": "text",
-    "error_message": "text",
-    "started_at": "time",
-    "first_token_at": "time",
-    "ended_at": "time",
-    "duration_ns": "int",
-    "input_tokens": "int",
-    "output_tokens": "int",
-    "cached_input_tokens": "int",
-    "reasoning_tokens": "int",
-    "input_messages": "text",
-    "output_messages": "text",
-    "tools": "text",
-    "params": "text",
-    "tool_calls": "texts",
-    "tool_errors": "texts",
-    "tags": "texts",
-    "metadata": "map",
-    "conversation_id": "text",
-    "user_id": "text",
-    "state": "text",
-    "request_id": "int",
-    "acked_at": "time",
-    "marks": "texts",
-}
-"""The type of each column: ``text``, ``int``, ``time``, ``texts`` (a list) or ``map`` (of texts)."""
-
-CONTENT: Final = ("input_messages", "output_messages", "tools", "error_message")
-"""The columns that ``--no-content`` leaves empty."""
 
 DICTIONARY: Final = (
     "journal_id",

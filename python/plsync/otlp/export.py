@@ -1,0 +1,197 @@
+"""Exports the records of a journal as spans."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from plsync.errors import RecordNotFound
+from plsync.genai.columns import FactsMaker
+from plsync.journal.filters import Filters, comparable
+from plsync.otlp.cursor import Cursor
+from plsync.otlp.destinations import Collector, Destination, JsonLines, TooLarge
+from plsync.otlp.spans import request, require_otlp, span
+
+if TYPE_CHECKING:
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+    from plsync._common.redaction import Redact
+    from plsync.journal.journal import Journal
+    from plsync.journal.record import Record
+
+__all__ = ["SpansReport", "export", "is_url"]
+
+SERVICE_VARIABLE: Final = "OTEL_SERVICE_NAME"
+# Collectors take messages of up to 4 or 20 MB by default.
+_BATCH_BYTES: Final = 2 << 20
+_BATCH_SPANS: Final = 512
+
+
+@dataclass(slots=True)
+class SpansReport:
+    """The result of :func:`export`."""
+
+    destination: str
+    """The URL or the path."""
+    spans: int = 0
+    """The number of spans that the destination took."""
+    rejected: int = 0
+    """The number of spans that the collector rejected for good."""
+    reason: str = ""
+    """The reason of the last rejection."""
+    running: int = 0
+    """The number of calls that have not ended, and have no span yet."""
+    left_out: int = 0
+    """The number of records that the redact hook left out."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same names, JSON-able."""
+        names = ("destination", "spans", "rejected", "reason", "running", "left_out")
+        return {**{name: getattr(self, name) for name in names}, "reason": self.reason or None}
+
+
+def is_url(destination: str) -> bool:
+    """Whether a destination is the URL of a collector, and no file."""
+    return destination.lower().startswith(("http://", "https://"))
+
+
+def export(
+    journal: Journal,
+    destination: str,
+    *,
+    filters: Filters | None = None,
+    content: bool = True,
+    redact: Redact | None = None,
+    redact_name: str | None = None,
+    since_last: bool = False,
+    append: bool = False,
+    on_progress: Callable[[int], None] | None = None,
+) -> SpansReport:
+    """Export records as spans, in the order of ingest. At least once: a repeated span has the same ids.
+
+    >>> from plsync import Journal
+    >>> from plsync.otlp.export import export
+    >>> with Journal.open() as journal:
+    ...     report = export(journal, "spans.jsonl", since_last=True)
+
+    Args:
+        journal: the journal.
+        destination: the URL of a collector, or the path of a file for OTLP JSON lines.
+        filters: the filters of :meth:`plsync.Journal.records`.
+        content: whether to export messages, tools and error messages.
+        redact: a hook that receives the facts of each record by column, and returns the facts to export, or None.
+        redact_name: the name of the hook, which is part of the cursor's key.
+        since_last: export only records that the last export to this destination did not have.
+        append: add to a file that exists.
+        on_progress: receives the number of records that were read, now and then.
+
+    Raises:
+        ExportError: OpenTelemetry's package is missing, the destination cannot be reached or written, or it refused the
+            spans. With ``since_last`` the next export continues behind the last accepted message.
+        ValueError, TypeError: a filter is wrong.
+    """
+    require_otlp()
+    chosen: Any = dict(filters or {})
+    collector = Collector(destination) if is_url(destination) else None
+    name = os.path.abspath(destination) if collector is None else collector.name
+    # A cursor already means a time: `--since 3d` of two days is the same choice.
+    choice = {name: value for name, value in chosen.items() if name not in ("since", "until")}
+    options = {"filters": comparable(choice), "content": content, "redact": redact_name}
+    cursor = Cursor.load(journal.path, name, options) if since_last else None
+    target: Destination = collector or JsonLines(Path(name), append=append or since_last)
+    maker = FactsMaker(journal.id, content=content, redact=redact)
+    task = _Export(journal, target, maker, cursor, on_progress or (lambda _: None))
+    try:
+        task.run(_records(journal, chosen, cursor))
+        target.close()
+    except BaseException:
+        target.abandon()
+        raise
+    if cursor is not None:
+        cursor.save()
+    return task.report
+
+
+def _records(journal: Journal, filters: Any, cursor: Cursor | None) -> Iterator[Record]:
+    if cursor is not None:
+        for record_id in list(cursor.running):
+            try:
+                yield journal.get(record_id)
+            except RecordNotFound:
+                cursor.running.remove(record_id)
+    yield from journal.ingested(0 if cursor is None else cursor.seq, **filters)
+
+
+class _Export:
+    def __init__(
+        self,
+        journal: Journal,
+        target: Destination,
+        maker: FactsMaker,
+        cursor: Cursor | None,
+        on_progress: Callable[[int], None],
+    ) -> None:
+        self.report = SpansReport(target.name)
+        self._journal_id = journal.id
+        self._service = os.environ.get(SERVICE_VARIABLE, "").strip() or "plsync"
+        self._target = target
+        self._maker = maker
+        self._cursor = cursor
+        self._on_progress = on_progress
+        self._spans: list[Span] = []
+        self._bytes = 0
+        self._seq = 0 if cursor is None else cursor.seq
+        self._running = set() if cursor is None else set(cursor.running)
+
+    def run(self, records: Iterator[Record]) -> None:
+        for number, record in enumerate(records, 1):
+            self._add(record)
+            self._seq = max(self._seq, record.seq)
+            if self._bytes >= _BATCH_BYTES or len(self._spans) >= _BATCH_SPANS:
+                self._send()
+                self._on_progress(number)
+        self._send()
+        self.report.running = len(self._running)
+
+    def _add(self, record: Record) -> None:
+        if record.stored_end() == "none":
+            self._running.add(record.id)
+            return
+        self._running.discard(record.id)
+        facts = self._maker.facts(record)
+        if facts is None:
+            self.report.left_out += 1
+            return
+        made = span(facts)
+        self._spans.append(made)
+        self._bytes += made.ByteSize()
+
+    def _send(self) -> None:
+        spans, self._spans, self._bytes = self._spans, [], 0
+        if spans:
+            self._send_some(spans)
+        if self._cursor is not None:
+            self._cursor.seq, self._cursor.running = self._seq, sorted(self._running)
+            if isinstance(self._target, Collector):
+                # The lines of a file are safe when it is closed.
+                self._cursor.save()
+
+    def _send_some(self, spans: list[Span]) -> None:
+        """Send spans in one message, or in smaller ones if the destination refuses the size."""
+        try:
+            rejected, reason = self._target.send(request(spans, self._journal_id, self._service))
+        except TooLarge:
+            if len(spans) == 1:
+                self.report.rejected += 1
+                self.report.reason = "the span is larger than the collector takes"
+                return
+            self._send_some(spans[: len(spans) // 2])
+            self._send_some(spans[len(spans) // 2 :])
+            return
+        self.report.rejected += rejected
+        self.report.spans += len(spans) - rejected
+        if rejected:
+            self.report.reason = reason
