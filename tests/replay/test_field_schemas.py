@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
@@ -12,10 +13,11 @@ from langchain.agents import create_agent
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core.utils.function_calling import convert_to_openai_function, convert_to_openai_tool
 from langchain_openai import ChatOpenAI
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from plsync import Journal, PromptLayerCallbackHandler
+from plsync.errors import NoRecording
 from plsync.replay import export, load, with_recording
 from plsync.replay.request.request import request_of_call, request_of_record
 from tests.support.models import Chat
@@ -123,7 +125,21 @@ class Bare(BaseModel):
     value: int = Field(gt=0, examples=[1])
 
 
-@pytest.mark.parametrize("cls", [City, Whole, Bare, CityDict])
+@dataclasses.dataclass
+class Point:
+    x: int
+    label: str = ""
+
+
+@dataclasses.dataclass
+class Described:
+    """A described class."""
+
+    x: int
+    at: Point | None = None
+
+
+@pytest.mark.parametrize("cls", [City, Whole, Bare, CityDict, Point, Described])
 @pytest.mark.parametrize("option", ["response_format", "tools"])
 def test_a_recorded_class_is_the_class_of_a_live_call(cls: Any, option: str, tmp_path: Path) -> None:
     value = [cls] if option == "tools" else cls
@@ -134,6 +150,21 @@ def test_a_recorded_class_is_the_class_of_a_live_call(cls: Any, option: str, tmp
         recorded = request_of_record(record.events()[0])
     assert recorded is not None
     assert recorded.body[option] == request_of_call("chat", [], options={option: value}).body[option]
+
+
+@pytest.mark.parametrize(
+    "form", [list[City], TypeAdapter(City), TypeAdapter(list[Whole]), Colour, Literal["a"], City | None], ids=str
+)
+def test_a_recorded_type_is_the_type_of_a_live_call(form: Any, tmp_path: Path) -> None:
+    model = Chat(callbacks=[PromptLayerCallbackHandler(journal=tmp_path / "journal")])
+    answer = model.invoke("hi", response_format=form)
+    for source in (tmp_path / "journal", tmp_path / "calls.jsonl"):
+        if source.suffix:
+            with_recording(Chat(), source, "once").invoke("hi", response_format=form)
+        replayed = with_recording(poisoned(Chat()), source)
+        assert replayed.invoke("hi", response_format=form).content == answer.content
+        with pytest.raises(NoRecording):
+            replayed.invoke("hi", response_format=list[Bare])
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,8 @@ def _type_schema(value: Any) -> dict[str, Any] | None:
     schema = _pydantic_schema(value)
     if schema and is_typeddict(value):
         _describe(schema, value)
+    if schema and hasattr(value, "__dataclass_fields__") and value.__doc__:
+        schema.setdefault("description", value.__doc__)  # LangChain sends also the one that Python makes
     return schema or None  # the schema of ``object`` is empty
 
 

@@ -1,7 +1,8 @@
-"""The JSON schemas of classes, functions and tools in a record of a journal.
+"""The JSON schemas of classes, functions and tools in a record of a journal, or in tagged settings of a live call.
 
 A live call passes the class itself, and LangChain makes its schema. A record has the schema beside the name of the
-class. An older record has only the name, and LangChain's copy of the schema for its own tracer.
+class, and so have the settings for a schema that LangChain does not make. An older record has only the name, and
+LangChain's copy of the schema for its own tracer.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ def _function(tagged: Any) -> dict[str, Any] | None:
         return None
     if isinstance(value.get("function"), dict):
         return value
+    if not value.keys() & {"properties", "$ref"} and value.get("type") != "object":
+        return None  # a type such as list[int]
     name = value.get("title") or str(tagged.get("c")).rpartition(":")[2].rpartition(".")[2]
     schema = {key: item for key, item in value.items() if key not in {"title", "description", *_DEFINITIONS}}
     definitions = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Final, Literal
 
 import orjson
@@ -136,7 +137,7 @@ def request_of_call(
     tagged = to_tagged(options, redact=True)
     name = next((tagged[key] for key in MODEL_NAME_FIELDS if isinstance(tagged.get(key), str)), model)
     settings = {key: value for key, value in tagged.items() if key not in NOT_SETTINGS and value is not None}
-    body = found | _stop(stop) | tools_and_format(tagged)
+    body = found | _stop(stop) | tools_and_format(with_recorded_schemas(tagged, {}))
     settings = scrub(settings)
     together = {} if model_settings is None else {**model_settings, **settings}
     return Request(kind, body, short_name(name), class_name, settings, together)
@@ -155,7 +156,7 @@ def model_defaults(kind: Kind, model: Any) -> dict[str, Any]:
         tagged = to_tagged(kept, redact=True) if kept else {}
     except Exception:  # the model was never initialised, or its parameters raise
         return {}
-    return _stop(tagged.get("stop")) | tools_and_format(tagged)
+    return _stop(tagged.get("stop")) | tools_and_format(with_recorded_schemas(tagged, {}))
 
 
 def _fields(model: Any) -> dict[str, Any]:
@@ -221,7 +222,12 @@ def with_schemas(key: str, value: Any) -> Any:
     """An option whose classes and functions are replaced by the schemas that LangChain makes of them."""
     if key in TOOL_OPTIONS and isinstance(value, (list, tuple)):
         return [_function_schema(tool) for tool in value]
-    return _function_schema(value) if key in FORMAT_OPTIONS and isinstance(value, type) else value
+    return _function_schema(value) if key in FORMAT_OPTIONS and _is_class_of_data(value) else value
+
+
+def _is_class_of_data(value: Any) -> bool:
+    """Whether a class has fields. LangChain makes no useful schema of an enum or a built-in class."""
+    return isinstance(value, type) and not issubclass(value, Enum) and value.__module__ != "builtins"
 
 
 def _function_schema(tool: Any) -> Any:
