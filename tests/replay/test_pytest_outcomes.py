@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.support.pytest_runs import live, questions, recordings, run, summary
@@ -121,6 +123,8 @@ def test_a_failed_subtest_in_a_worker_of_xdist_removes_nothing(
 
 
 FLAKY = """
+import os
+
 import pytest
 from pathlib import Path
 from app import model
@@ -206,3 +210,34 @@ def test_a_recording_that_cannot_be_pruned_fails_the_run_at_its_end(
     result.assert_outcomes(passed=1)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["*errors: the disk is full"])
+
+
+FORKING = """
+import multiprocessing, pytest
+from app import model
+
+def ask(text):
+    return model().invoke(text).content
+
+@pytest.mark.plsync_recording
+def test_forks():
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.map(ask, ["a", "b"]) == ["yes", "yes"]
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_the_calls_of_forked_processes_are_counted_and_never_pruned(pytester: pytest.Pytester) -> None:
+    live(pytester, "yes")
+    pytester.makepyfile(test_forking=FORKING)
+    for arguments, counts in (
+        (["--plsync-record=once", "--plsync-prune"], "2 recorded, 0 replayed, 0 missed, 0 unused"),
+        (["--plsync-prune"], "0 recorded, 2 replayed, 0 missed, 0 unused"),
+        (["--plsync-record=all"], "2 recorded, 0 replayed, 0 missed, 0 unused"),
+        ([], "0 recorded, 2 replayed, 0 missed, 0 unused"),
+    ):
+        result = run(pytester, *arguments)
+        result.assert_outcomes(passed=1)
+        assert summary(result) == counts
+        assert "called no model" not in result.stdout.str()
+        assert sorted(questions(pytester.path / "recordings/test_forking/test_forks.jsonl")) == ["a", "b"]

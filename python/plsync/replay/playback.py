@@ -12,6 +12,7 @@ from plsync.replay import mismatch
 from plsync.replay.matching import Matcher
 from plsync.replay.options import Exhausted, Mode
 from plsync.replay.request.request import Request
+from plsync.replay.storage.forked_use import ForkedUse
 from plsync.replay.storage.recorded_call import (
     REPEATABLE,
     CallSource,
@@ -55,7 +56,9 @@ class Playback:
             is_journal: the source is a journal, which nothing can be recorded into.
         """
         self.source = source
-        self.counts = Counts()
+        self._counts = Counts()
+        self._forked = ForkedUse()
+        self._forked_lines: set[bytes] = set()
         self.first_miss: NoRecording | None = None
         self.lock = threading.RLock()
         self._matcher = matcher
@@ -63,8 +66,47 @@ class Playback:
         self._exhausted = exhausted
         self._is_journal = is_journal
         self._served: set[str] = set()
-        self.used_keys: set[str] = set()
+        self._used_keys: set[str] = set()
         self._others: list[tuple[CallSource, set[str]]] = []
+
+    @property
+    def counts(self) -> Counts:
+        """The calls since the recording was opened, also the calls of forked processes."""
+        self._add_forked()
+        return self._counts
+
+    @property
+    def used_keys(self) -> set[str]:
+        """The keys of the calls that were served from the first source."""
+        self._add_forked()
+        return self._used_keys
+
+    @property
+    def forked_lines(self) -> set[bytes]:
+        """The lines that forked processes recorded."""
+        self._add_forked()
+        return self._forked_lines
+
+    def count_recorded(self, line: bytes) -> None:
+        """Count a call that was recorded as a line of the file."""
+        self._counts.recorded += 1
+        self._forked.note("recorded", line)
+
+    def _add_forked(self) -> None:
+        with self.lock:
+            for event, content in self._forked.new_events():
+                if event == "recorded":
+                    self._counts.recorded += 1
+                    self._forked_lines.add(content)
+                elif event == "missed":
+                    self._counts.missed += 1
+                else:
+                    self._counts.replayed += 1
+                    location, _, key = content.decode("utf-8", "surrogateescape").partition("\t")
+                    if location:
+                        self._served.add(location)
+                    if key:
+                        self._used_keys.add(key)
 
     def add_sources(self, sources: Iterable[CallSource]) -> None:
         """Add recordings that serve the calls that the first source lacks."""
@@ -72,6 +114,7 @@ class Playback:
 
     def served_in(self, path: str) -> set[str]:
         """The locations of the calls that were served from the recording of this path."""
+        self._add_forked()
         sources = [(self.source, self._served), *self._others]
         return {location for source, served in sources if source.name == path for location in served}
 
@@ -81,6 +124,7 @@ class Playback:
 
     def is_served(self, location: str) -> bool:
         """Whether the call at this location was served."""
+        self._add_forked()
         return location in self._served
 
     def restart(self, source: CallSource, served: Iterable[str]) -> None:
@@ -143,9 +187,12 @@ class Playback:
                 call = None
             if call is not None:
                 served.add(call.location)
-                self.counts.replayed += 1
-                if source is self.source and isinstance(call.data.get("key"), str):
-                    self.used_keys.add(call.data["key"])
+                self._counts.replayed += 1
+                key = call.data.get("key") if source is self.source else None
+                if isinstance(key, str):
+                    self._used_keys.add(key)
+                own = f"{call.location}\t{key if isinstance(key, str) else ''}" if source is self.source else ""
+                self._forked.note("served", own.encode("utf-8", "surrogateescape"))
                 return call.response(source.load_blob, new_ids=repeats), recorded
         return None, recorded
 
@@ -186,7 +233,8 @@ class Playback:
 
     def _no_recording(self, message: str) -> NoRecording:
         with self.lock:
-            self.counts.missed += 1
+            self._counts.missed += 1
+            self._forked.note("missed")
             error = NoRecording(message)
             self.first_miss = self.first_miss or error
             return error

@@ -266,7 +266,7 @@ class Recording:
         line = line_of({"key": Matcher().key(request), **line_data(request, packed, ms)})
         with self._playback.lock:
             self._writer.add(line, span, blobs)
-            self.counts.recorded += 1
+            self._playback.count_recorded(line)
 
     def _repeats(self, request: Request, response: dict[str, Any]) -> bool:
         """Whether this run has recorded a response to the same request. One response serves it any number of times."""
@@ -283,7 +283,7 @@ class Recording:
     def used_keys(self) -> set[str]:
         """The stored keys of the calls that were served or recorded since the file was opened."""
         with self._playback.lock:
-            own = self._writer.own_lines if self._writer else ()
+            own = (self._writer.own_lines | self._playback.forked_lines) if self._writer else ()
             return self._playback.used_keys | {key.decode() for key in map(key_of, own) if key is not None}
 
     def keep_used_by(self, other: Recording) -> None:
@@ -291,7 +291,7 @@ class Recording:
         with self._playback.lock:
             self._playback.mark_served(other._playback.served_in(str(self.path)))
             if self._writer is not None and other._writer is not None and other.path == self.path:
-                self._writer.keep(other._writer.own_lines)
+                self._writer.keep(other._writer.own_lines | other._playback.forked_lines)
 
     def unused(self) -> list[RecordedCall]:
         """The calls of a file that ``prune`` would remove; empty for a journal.
@@ -301,6 +301,7 @@ class Recording:
         if self._writer is None:
             return []
         with self._playback.lock:
+            self._writer.keep(self._playback.forked_lines)
             calls = FileSource(self._file, self._matcher).calls()
             if self._records_all:
                 left = self._writer.not_replaced()
@@ -322,6 +323,7 @@ class Recording:
         if self._writer is None:
             return 0
         with self._playback.lock:
+            self._writer.keep(self._playback.forked_lines)
             if self._records_all:
                 return self._writer.prune(None)
             pruned = self._writer.prune(lambda number: self._playback.is_served(line_name(number)))
