@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["STATUSES", "CallEnd", "CallEvents", "CallKind", "Status"]
 
 CallKind = Literal["chat", "llm"]
-Status = Literal["pending", "ok", "error", "cancelled", "partial"]
-CallEnd = Literal["none", "ok", "error", "cancelled", "partial", "abandoned"]
+Status = Literal["pending", "ok", "error", "cancelled", "partial", "interrupted"]
+CallEnd = Literal["none", "ok", "error", "cancelled", "partial", "abandoned", "interrupted"]
 
 _STATUS_OF_END: Final[dict[str, Status]] = {
     "none": "pending",
@@ -37,6 +37,7 @@ _STATUS_OF_END: Final[dict[str, Status]] = {
     "cancelled": "cancelled",
     "partial": "partial",
     "abandoned": "error",
+    "interrupted": "interrupted",
 }
 STATUSES: Final[tuple[Status, ...]] = tuple(_STATUS_OF_END[end] for end in ENDS)
 """The status of each end; the index is the number of the end in docs/reference/format.md."""

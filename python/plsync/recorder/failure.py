@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from plsync._common.native import END_CANCELLED, END_ERROR, END_PARTIAL
+from plsync._common.native import END_CANCELLED, END_ERROR, END_INTERRUPTED, END_OK, END_PARTIAL
 from plsync._common.redaction import redact_secrets, redact_settings, redact_text
 from plsync.recorder.http_error import response_of, status_of
 
-__all__ = ["describe", "end_of", "partial_response"]
+__all__ = ["describe", "end_of", "interrupt_of", "partial_response"]
 
 # By name: importing asyncio, concurrent.futures or anyio for their classes would cost more than recording does.
 _HTTP_KEYS: Final = frozenset({"body", "headers", "request_id", "status_code"})
@@ -25,6 +25,19 @@ def end_of(error: BaseException) -> int:
     if any(base.__name__ in _CANCELLED for base in type(error).__mro__):
         return END_CANCELLED
     return END_ERROR
+
+
+def interrupt_of(error: BaseException) -> tuple[int, Any] | None:
+    """How a run ended that LangGraph stopped by an exception of its own, and the payload. None for any other error.
+
+    A graph that waits for a person, or was drained, is interrupted and can go on later. A command for the parent graph
+    is no failure either.
+    """
+    classes = {base.__name__ for base in type(error).__mro__ if base.__module__ == "langgraph.errors"}
+    if "GraphBubbleUp" not in classes:
+        return None
+    payload = error.args[0] if error.args else None
+    return (END_OK if "ParentCommand" in classes else END_INTERRUPTED), payload
 
 
 def describe(error: BaseException, http: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from plsync._common.paths import default_journal
 from plsync._common.redaction import Redact
 from plsync.callbacks import sinks
 from plsync.recorder import arrived, failure
+from plsync.recorder.steps import StepCallbacks
 
 if TYPE_CHECKING:
     from plsync.callbacks.in_process import CallbackThread
@@ -34,8 +35,8 @@ _OF_THIS_PROCESS: Final = frozenset({"_callback_thread", "_delivery_thread", "_r
 
 # The callbacks of models are native: on_chat_model_start, on_llm_start, on_llm_new_token, on_stream_event, on_llm_end.
 # rust/python/src/recorder/callbacks.rs implements them, and LangChainCallbacks in python/plsync/_native.pyi documents
-# them. This file has the callbacks of failed calls and of chains.
-class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
+# them. StepCallbacks has the callbacks of chains, tools and retrievers.
+class PromptLayerCallbackHandler(LangChainCallbacks, StepCallbacks, BaseCallbackHandler):
     """Records every call of its models in a journal. ``plsync run`` sends the records to PromptLayer.
 
     >>> from langchain_core.language_models import FakeListLLM
@@ -58,8 +59,8 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
     ignore_llm = False
     ignore_chat_model = False
     ignore_chain = False
-    ignore_agent = True
-    ignore_retriever = True
+    ignore_agent = False
+    ignore_retriever = False
     ignore_retry = True
     ignore_custom_event = True
 
@@ -72,6 +73,7 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
         durability: Literal["process", "power"] = "process",
         redact: Redact | None = None,
         content: bool = True,
+        runs: Literal["tree", "llm", "all"] = "tree",
         sync: Literal["thread"] | None = None,
         workspace: str | None = None,
     ) -> None:
@@ -90,6 +92,9 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
                 ``docs/reference/events.md``, and its values are objects of the program that must not change. The hook
                 returns a new dict to keep, or None to keep ids and times only. A hook that raises counts as None.
             content: False keeps prompts, messages, answers and error texts out of the journal.
+            runs: ``"tree"`` records each run of a chain or agent: the chains, tools and retrievers around the calls. Of the
+                chains, only the root has its input and output. ``"llm"`` records calls alone, and ``"all"`` also records
+                the input and output of each chain.
             sync: ``"thread"`` also sends the records, in a thread of this process, like ``plsync run``. By default the
                 handler uses no network.
             workspace: records in the journal of this workspace, in place of ``journal``. ``docs/guide/workspaces.md``
@@ -100,13 +105,15 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
         continue, and ``failures`` counts the events that are lost.
 
         Raises:
-            ValueError: another ``durability`` or ``sync``, an argument of another type, a ``workspace`` that is no
+            ValueError: another ``durability``, ``runs`` or ``sync``, an argument of another type, a ``workspace`` that is no
                 name, or one beside a ``journal``.
         """
         if sync not in (None, "thread"):
             raise ValueError(f'sync is "thread" or None, not {sync!r}')
         if durability not in ("process", "power"):
             raise ValueError(f'durability is "process" or "power", not {durability!r}')
+        if runs not in ("tree", "llm", "all"):
+            raise ValueError(f'runs is "tree", "llm" or "all", not {runs!r}')
         for name, function in (("pl_id_callback", pl_id_callback), ("redact", redact)):
             if function is not None and not callable(function):
                 raise ValueError(f"{name} is a function or None, not {type(function).__name__}")
@@ -116,6 +123,9 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
         self._durability: Literal["process", "power"] = durability
         self._redact = redact
         self._content = content
+        self._runs: Literal["tree", "llm", "all"] = runs
+        # LangChain reads these at every event: tools are "agent" events.
+        self.ignore_agent = self.ignore_retriever = runs == "llm"
         self._callback = pl_id_callback
         self._sync = sync
         self._workspace = workspace
@@ -147,7 +157,13 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
 
         def recorder(path: str | None) -> Recorder:
             return Recorder(
-                path, self._durability, pl_tags=self._tags, sink=self._sink, redact=hook, join=arrived.joined
+                path,
+                self._durability,
+                pl_tags=self._tags,
+                sink=self._sink,
+                redact=hook,
+                join=arrived.joined,
+                runs=self._runs,
             )
 
         opened = self._attempted("the journal cannot be opened", lambda: recorder(path))
@@ -198,36 +214,6 @@ class PromptLayerCallbackHandler(LangChainCallbacks, BaseCallbackHandler):
     ) -> None:
         """Records the end of a call that failed, was cancelled, or has no reader any more."""
         self._fail(error, kwargs.get("response"), run_id, parent_run_id, decision=False)
-
-    # --- decision models: requests that LangChain reports as chains -------------------------------------------------
-
-    def on_chain_start(
-        self,
-        serialized: dict[str, Any],
-        inputs: dict[str, Any],
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        tags: list[str] | None = None,
-        metadata: dict[str, Any] | None = None,
-        run_type: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Records the start of a chain that stands for an LLM request. Ignores other chains."""
-        if run_type == "llm":
-            self._recorder.decision_start(serialized, inputs, run_id, parent_run_id, tags, metadata, kwargs)
-            self._on_started()
-
-    def on_chain_end(self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
-        """Records the end of such a chain."""
-        self._recorder.decision_end(outputs, run_id, parent_run_id)
-
-    def on_chain_error(
-        self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
-    ) -> None:
-        """Records the end of such a chain that failed."""
-        if self._recorder.is_open(run_id):
-            self._fail(error, None, run_id, parent_run_id, decision=True)
 
     def _fail(
         self, error: BaseException, response: Any, run_id: UUID | None, parent_run_id: UUID | None, *, decision: bool

@@ -10,6 +10,8 @@ pub const PARENT: u8 = b'p';
 pub const TAG: u8 = b't';
 /// The model's name.
 pub const MODEL: u8 = b'm';
+/// The record of the root run, of each record in its tree.
+pub const ROOT: u8 = b'R';
 /// The sink that receives the request id.
 pub const SINK: u8 = b's';
 

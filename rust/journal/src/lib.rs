@@ -54,7 +54,7 @@ pub use spool::writer_file::WriterInfo;
 pub use spool::{Durability, SYNC_EVERY, Spool};
 pub use state::{
     CallEnd, FLAG_CACHED, FLAG_FORGOTTEN, FLAG_INFERRED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED,
-    FrameKind, Lane, ParkedState, State,
+    FLAG_RUN, FrameKind, Lane, ParkedState, State,
 };
 pub use store::Store;
 pub use store::backup::{BackupReport, partial_path};

@@ -34,9 +34,25 @@ pub enum FrameKind {
     End = 3,
     /// Opaque bytes, which are stored and never sent.
     Raw = 4,
+    /// The start of a run that is not a call: of a chain, a tool or a retriever.
+    RunStart = 5,
+    /// The end of such a run.
+    RunEnd = 6,
 }
 
-stored_as_u8!(FrameKind { Segment, Start, End, Raw });
+stored_as_u8!(FrameKind { Segment, Start, End, Raw, RunStart, RunEnd });
+
+impl FrameKind {
+    /// Whether the frame ends its record.
+    pub const fn is_end(self) -> bool {
+        matches!(self, Self::End | Self::RunEnd)
+    }
+
+    /// Whether the frame is of a run that is not a call.
+    pub const fn is_run(self) -> bool {
+        matches!(self, Self::RunStart | Self::RunEnd)
+    }
+}
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +70,11 @@ pub enum CallEnd {
     Partial = 4,
     /// The process ended without recording an end.
     Abandoned = 5,
+    /// A graph waits for a person. Only runs that are not calls end like this.
+    Interrupted = 6,
 }
 
-stored_as_u8!(CallEnd { No, Ok, Error, Cancelled, Partial, Abandoned });
+stored_as_u8!(CallEnd { No, Ok, Error, Cancelled, Partial, Abandoned, Interrupted });
 
 impl CallEnd {
     /// The label of a record that ended like this; `None` for open calls and calls with an answer.
@@ -66,6 +84,7 @@ impl CallEnd {
             Self::Error | Self::Abandoned => Some(b"error"),
             Self::Cancelled => Some(b"cancelled"),
             Self::Partial => Some(b"partial"),
+            Self::Interrupted => Some(b"interrupted"),
         }
     }
 }
@@ -161,5 +180,7 @@ pub const FLAG_RENEWED: u8 = 16;
 pub const FLAG_INFERRED: u8 = 32;
 /// A flag of records: the user removed the content for good. No event and no sender brings it back.
 pub const FLAG_FORGOTTEN: u8 = 64;
+/// A flag of records: the record is a run that is not a call. It has no request id.
+pub const FLAG_RUN: u8 = 128;
 /// The flags that only the store sets. A frame from elsewhere cannot.
-pub(crate) const STORE_FLAGS: u8 = FLAG_PRUNED | FLAG_RENEWED | FLAG_FORGOTTEN;
+pub(crate) const STORE_FLAGS: u8 = FLAG_PRUNED | FLAG_RENEWED | FLAG_FORGOTTEN | FLAG_RUN;

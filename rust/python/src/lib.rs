@@ -16,7 +16,7 @@ mod watch;
 
 use plsync_journal::{
     CallEnd, FLAG_CACHED, FLAG_FORGOTTEN, FLAG_INFERRED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED,
-    PAGE_BYTES, State,
+    FLAG_RUN, PAGE_BYTES, State,
 };
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -56,6 +56,7 @@ mod _native {
         module.add("FLAG_LOSSY", FLAG_LOSSY)?;
         module.add("FLAG_REDACTED", FLAG_REDACTED)?;
         module.add("FLAG_INFERRED", FLAG_INFERRED)?;
+        module.add("FLAG_RUN", FLAG_RUN)?;
         module.add("FLAG_PRUNED", FLAG_PRUNED)?;
         module.add("FLAG_FORGOTTEN", FLAG_FORGOTTEN)?;
         module.add("FLAG_RENEWED", FLAG_RENEWED)?;
@@ -64,6 +65,8 @@ mod _native {
         module.add("END_CANCELLED", CallEnd::Cancelled as u8)?;
         module.add("END_PARTIAL", CallEnd::Partial as u8)?;
         module.add("END_ABANDONED", CallEnd::Abandoned as u8)?;
+        module.add("END_INTERRUPTED", CallEnd::Interrupted as u8)?;
+        module.add("END_OK", CallEnd::Ok as u8)?;
         module.add("ENDS", PyTuple::new(py, CallEnd::ALL.map(end_name))?)?;
         module.add("STATES", PyTuple::new(py, State::ALL.map(State::name))?)?;
         Ok(())
@@ -78,5 +81,6 @@ fn end_name(ended: CallEnd) -> &'static str {
         CallEnd::Cancelled => "cancelled",
         CallEnd::Partial => "partial",
         CallEnd::Abandoned => "abandoned",
+        CallEnd::Interrupted => "interrupted",
     }
 }

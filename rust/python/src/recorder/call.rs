@@ -9,8 +9,9 @@ use pyo3::types::PyList;
 use super::asyncio::current_task;
 use super::calls::{Calls, EndArguments, StartArguments};
 use super::open_runs::Closing;
-use super::run::Run;
+use super::run::{Run, RunKind};
 use super::run_id::RunKey;
+use super::trees::Joined;
 use super::twins::Twin;
 
 impl Calls {
@@ -22,17 +23,19 @@ impl Calls {
         if twin == Twin::Repeated {
             return Ok(());
         }
+        let joined = self.joined(call.parent_run_id, call.metadata);
         let task = current_task(py);
         let parts = 1 + call.more.len();
         let mut more = std::mem::take(&mut call.more).into_iter();
         let mut result = Ok(());
         loop {
             let now = SystemTime::now();
-            let mut run = Box::new(Run::new(now, key.id, call.decision));
+            let mut run = Box::new(Run::new(now, key.id, call.stands));
             let id = run.id;
             run.parts = parts;
             run.is_twin = twin == Twin::Other;
             run.task = task.as_ref().map_or(0, |task| task.as_ptr() as usize);
+            run.place = joined.and_then(Joined::place);
             run.argument = Some(call.argument.clone().unbind());
             run.watch = self.watch_run_id(call.run_id);
             let (forgotten, is_new_task) = {
@@ -48,7 +51,7 @@ impl Calls {
             }
             if twin == Twin::None {
                 self.remember_start(key.bits, call.argument, id);
-                result = result.and(self.write_start(&call, key, id, now));
+                result = result.and(self.write_start(&call, key, id, now, joined));
             }
             match more.next() {
                 Some(content) => call.content.1 = content,
@@ -66,12 +69,12 @@ impl Calls {
     ) -> PyResult<()> {
         let py = run_id.py();
         let key = self.key(run_id);
-        let closing = self.open_runs().close(key.bits, end.decision);
+        let closing = self.open_runs().close(key.bits, end.stands);
         let mut run = match closing {
             Closing::Run(run) => Some(run),
             Closing::AlreadyClosed => return Ok(()),
             // Most chains are not LLM requests.
-            Closing::Unknown if end.decision => return Ok(()),
+            Closing::Unknown if end.stands == RunKind::Decision => return Ok(()),
             Closing::Unknown => None,
         };
         if let Some(run) = &mut run {
@@ -85,17 +88,16 @@ impl Calls {
         if parts == 1 && !more.is_empty() {
             end.content.1 = concatenated(&end.content.1, &more)?;
         }
-        let (ended, flags, decision, name) = (end.ended, end.flags, end.decision, end.content.0);
+        let (ended, flags, stands, name) = (end.ended, end.flags, end.stands, end.content.0);
         let error = end.error.clone();
         let mut result = self.write_end(py, end, run.as_deref(), key, parent_run_id);
         let mut more = more.into_iter();
         for _ in 1..parts {
-            let closing = self.open_runs().close(key.bits, decision);
+            let closing = self.open_runs().close(key.bits, stands);
             let Closing::Run(mut run) = closing else { break };
             self.unwatch_task(py, &mut run);
             let content = more.next().unwrap_or_else(|| PyList::empty(py).into_any());
-            let end =
-                EndArguments { flags, decision, error: error.clone(), ..EndArguments::new(ended, (name, content)) };
+            let end = EndArguments { flags, stands, error: error.clone(), ..EndArguments::new(ended, (name, content)) };
             result = result.and(self.write_end(py, end, Some(&run), key, parent_run_id));
         }
         result

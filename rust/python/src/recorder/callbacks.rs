@@ -16,7 +16,7 @@ use super::Recorder;
 use super::answer::{generations_of, is_cached};
 use super::calls::{EndArguments, StartArguments};
 use super::key::key;
-use super::run::Arrival;
+use super::run::{Arrival, RunKind};
 use super::tokens::{has_delta, is_token};
 use crate::encode::{attribute, class_path};
 
@@ -80,7 +80,7 @@ impl LangChainCallbacks {
         };
         self.start(StartArguments {
             kind: "chat",
-            decision: false,
+            stands: RunKind::Model,
             argument: messages,
             content: (key!("messages"), first),
             more,
@@ -126,7 +126,7 @@ impl LangChainCallbacks {
         };
         self.start(StartArguments {
             kind: "llm",
-            decision: false,
+            stands: RunKind::Model,
             argument: prompts,
             content: (key!("prompts"), first),
             more,

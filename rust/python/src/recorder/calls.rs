@@ -12,11 +12,12 @@ use pyo3::types::{PyDict, PyList};
 
 use super::answer::kind_of;
 use super::event;
-use super::field::{Envelope, Value};
+use super::field::{Envelope, Field, Value};
 use super::key::{OwnKey, key};
 use super::open_runs::OpenRuns;
-use super::run::{Arrival, Run};
+use super::run::{Arrival, Run, RunKind};
 use super::run_id::{RunId, RunKey, unreadable};
+use super::trees::{Joined, Place};
 use super::warning::warn_once;
 use crate::encode::class_path;
 
@@ -24,7 +25,7 @@ use crate::encode::class_path;
 pub(super) struct StartArguments<'a, 'py> {
     pub(super) kind: &'static str,
     /// The call is a chain that stands for an LLM request.
-    pub(super) decision: bool,
+    pub(super) stands: RunKind,
     /// The argument that `LangChain` passes to every handler alike.
     pub(super) argument: &'a Bound<'py, PyAny>,
     pub(super) content: Content<'py>,
@@ -43,7 +44,7 @@ pub(super) struct StartArguments<'a, 'py> {
 /// The arguments of an end or error callback.
 pub(super) struct EndArguments<'py> {
     pub(super) ended: CallEnd,
-    pub(super) decision: bool,
+    pub(super) stands: RunKind,
     pub(super) flags: u8,
     pub(super) content: Content<'py>,
     /// The answers to further prompts of the run. `LangChain` passes none.
@@ -57,7 +58,29 @@ pub(super) type Content<'py> = (&'static OwnKey, Bound<'py, PyAny>);
 
 impl<'py> EndArguments<'py> {
     pub(super) fn new(ended: CallEnd, content: Content<'py>) -> Self {
-        Self { ended, decision: false, flags: 0, content, more: Vec::new(), llm_output: None, error: None }
+        Self { ended, stands: RunKind::Model, flags: 0, content, more: Vec::new(), llm_output: None, error: None }
+    }
+}
+
+/// The runs that a recorder records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Runs {
+    /// Calls of models.
+    Llm,
+    /// Each run of a tree. Of chains, only the root has its input and output.
+    Tree,
+    /// Each run, with its input and output.
+    All,
+}
+
+impl Runs {
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "llm" => Some(Self::Llm),
+            "tree" => Some(Self::Tree),
+            "all" => Some(Self::All),
+            _ => None,
+        }
     }
 }
 
@@ -67,6 +90,7 @@ pub(super) struct Calls {
     pub(super) pl_tags: Py<PyList>,
     pub(super) sink: Option<String>,
     pub(super) redact: Option<Py<PyAny>>,
+    pub(super) runs: Runs,
     /// Joins the parts of an answer: `python/plsync/recorder/arrived.py`.
     join: Option<Py<PyAny>>,
     /// Watches the run ids and tasks of open runs.
@@ -82,8 +106,9 @@ impl Calls {
         sink: Option<String>,
         redact: Option<Py<PyAny>>,
         join: Option<Py<PyAny>>,
+        runs: Runs,
     ) -> Self {
-        Self { spool, pl_tags, sink, redact, join, watcher: PyOnceLock::new(), open_runs: Mutex::default() }
+        Self { spool, pl_tags, sink, redact, runs, join, watcher: PyOnceLock::new(), open_runs: Mutex::default() }
     }
 
     pub(super) fn is_open(&self, run_id: &Bound<'_, PyAny>) -> bool {
@@ -116,13 +141,15 @@ impl Calls {
         key: RunKey,
         id: RecordId,
         now: SystemTime,
+        joined: Option<Joined>,
     ) -> PyResult<()> {
         let py = call.run_id.py();
         let parent = call.parent_run_id.filter(|parent| !parent.is_none());
         let parent_run_id = parent.and_then(|parent| RunId::read(parent));
         // Of the serialized model only the class is kept: the rest holds header values and credentials in URLs.
         let class = call.serialized.cast::<PyDict>().ok().and_then(|fields| fields.get_item(intern!(py, "id")).ok()?);
-        let fields = [
+        let mut fields = Vec::with_capacity(16);
+        fields.extend([
             (key!("v").into(), Value::Number(Some(1))),
             (key!("kind").into(), Value::Text(call.kind)),
             (key!("t").into(), Value::Number(Some(nanos(now)))),
@@ -136,10 +163,19 @@ impl Calls {
             (key!("tags").into(), Value::Searched(call.tags.cloned())),
             (key!("pl_tags").into(), Value::Searched(Some(self.pl_tags.bind(py).clone().into_any()))),
             (key!("metadata").into(), Value::Searched(call.metadata.cloned())),
-        ];
-        let sink = self.sink.as_deref();
-        let envelope =
-            Envelope { kind: FrameKind::Start, ended: CallEnd::No, flags: 0, id, run_id: key.id, parent_run_id, sink };
+        ]);
+        let place = push_place(&mut fields, joined);
+        let envelope = Envelope {
+            kind: FrameKind::Start,
+            ended: CallEnd::No,
+            flags: 0,
+            id,
+            run_id: key.id,
+            parent_run_id,
+            sink: self.sink.as_deref(),
+            root: place.map(|place| place.root),
+            lane: place.map(|place| place.lane),
+        };
         event::write(py, &self.spool, self.redact.as_ref(), envelope, &fields)?;
         if key.id.is_none() {
             return Err(unreadable("run_id", call.run_id));
@@ -196,6 +232,8 @@ impl Calls {
             run_id: key.id,
             parent_run_id,
             sink: None,
+            root: None,
+            lane: None,
         };
         event::write(py, &self.spool, self.redact.as_ref(), envelope, &fields)
     }
@@ -233,8 +271,25 @@ impl Calls {
     }
 }
 
+/// Adds the fields of a record's place in its tree. Returns the place; `None` for a record that has no tree.
+pub(super) fn push_place(fields: &mut Vec<Field<'_, '_>>, joined: Option<Joined>) -> Option<Place> {
+    match joined? {
+        Joined::Parent(place) => {
+            fields.push((key!("root").into(), Value::Record(Some(place.root))));
+            fields.push((key!("parent").into(), Value::Record(place.parent)));
+            Some(place)
+        }
+        Joined::Own { after } => {
+            if after.is_some() {
+                fields.push((key!("after").into(), Value::Record(after)));
+            }
+            None
+        }
+    }
+}
+
 /// Nanoseconds since the epoch.
-fn nanos(time: SystemTime) -> u64 {
+pub(super) fn nanos(time: SystemTime) -> u64 {
     let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
 }

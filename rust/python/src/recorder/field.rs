@@ -1,6 +1,6 @@
 //! The parts of an event: the envelope around its body, and the fields of the body.
 
-use plsync_journal::{CallEnd, FrameKind, RecordId};
+use plsync_journal::{CallEnd, FrameKind, Lane, RecordId};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
@@ -18,6 +18,10 @@ pub(super) struct Envelope<'a> {
     pub(super) run_id: Option<RunId>,
     pub(super) parent_run_id: Option<RunId>,
     pub(super) sink: Option<&'a str>,
+    /// The root of the record's tree.
+    pub(super) root: Option<RecordId>,
+    /// The lane of the record's tree.
+    pub(super) lane: Option<Lane>,
 }
 
 /// A value of the body: one of the recorder's own, or an object of the program.
@@ -26,6 +30,7 @@ pub(super) enum Value<'a, 'py> {
     Number(Option<u64>),
     Text(&'a str),
     Run(Option<RunId>),
+    Record(Option<RecordId>),
     /// Times in nanoseconds, written in microseconds.
     Times(&'a [u64]),
     Object(Option<Bound<'py, PyAny>>),
@@ -51,6 +56,7 @@ impl<'py> Value<'_, 'py> {
                 out.extend_from_slice(&run_id.text());
                 out.push(b'"');
             }
+            Self::Record(Some(id)) => text::write(out, &id.hex()),
             Self::Times(times) if !times.is_empty() => {
                 let mut separator = b'[';
                 for time in *times {
@@ -66,6 +72,7 @@ impl<'py> Value<'_, 'py> {
             Self::Searched(Some(values)) => return write_value(out, values, Part::Searched),
             Self::Number(None)
             | Self::Run(None)
+            | Self::Record(None)
             | Self::Times(_)
             | Self::Object(None)
             | Self::Metadata(None)
@@ -93,7 +100,8 @@ impl<'py> Value<'_, 'py> {
             Self::Number(number) => number.into_pyobject(py)?.into_any(),
             Self::Text(value) => PyString::new(py, value).into_any(),
             Self::Run(Some(run_id)) => PyString::new(py, &String::from_utf8_lossy(&run_id.text())).into_any(),
-            Self::Run(None) | Self::Times([]) => py.None().into_bound(py),
+            Self::Record(Some(id)) => PyString::new(py, &id.hex()).into_any(),
+            Self::Run(None) | Self::Record(None) | Self::Times([]) => py.None().into_bound(py),
             Self::Times(times) => PyList::new(py, times.iter().map(|time| time / 1000))?.into_any(),
             Self::Object(object) | Self::Metadata(object) => object.into_pyobject(py)?.into_any(),
             Self::Settings(values) | Self::Searched(values) => {

@@ -21,8 +21,9 @@ use pyo3::{ffi, intern, wrap_pyfunction};
 use super::asyncio::call_method;
 use super::calls::{Calls, EndArguments};
 use super::key::key;
-use super::run::Run;
+use super::run::{Run, RunKind};
 use super::run_id::RunKey;
+use super::steps::StepEnd;
 use super::watched::Watch;
 use crate::once::get_or_load;
 
@@ -33,6 +34,8 @@ pub(super) enum Reason {
     Dropped,
     /// The asyncio task of the call was cancelled.
     Task,
+    /// The root of the call's tree was cancelled.
+    Root,
     /// The process exits.
     Exit,
 }
@@ -42,6 +45,7 @@ impl Reason {
         match self {
             Self::Dropped => "the program dropped the call before it ended",
             Self::Task => "the asyncio task of the call was cancelled",
+            Self::Root => "the run that the call belongs to was cancelled",
             Self::Exit => "the program exited before the call ended",
         }
     }
@@ -157,19 +161,25 @@ impl Calls {
                 error.set_item("module", "plsync")?;
                 error.set_item("message", reason.text())?;
                 error.set_item("status_code", py.None())?;
+                let key = RunKey { bits: run_id, id: run.langchain_id };
+                if run.kind == RunKind::Step {
+                    let error = Some(error.as_any());
+                    let end =
+                        StepEnd { ended: CallEnd::Cancelled, flags: FLAG_INFERRED, input: None, output: None, error };
+                    return self.write_step_end(py, &end, &run, key);
+                }
                 let content = (key!("generations"), PyList::empty(py).into_any());
                 let end = EndArguments {
                     flags: FLAG_INFERRED,
                     error: Some(error.into_any()),
                     ..EndArguments::new(CallEnd::Cancelled, content)
                 };
-                let key = RunKey { bits: run_id, id: run.langchain_id };
                 self.write_end(py, end, Some(&run), key, None)
             });
         }
         run.task = 0;
         // The record has the parts of the answer. Kept here, they would use memory for a long time.
-        drop((run.watch.take(), run.argument.take(), std::mem::take(&mut run.pieces)));
+        drop((run.watch.take(), run.argument.take(), run.metadata.take(), std::mem::take(&mut run.pieces)));
         drop(run.task_reference.take());
         let forgotten = self.open_runs().remember(run_id, run);
         drop(forgotten);

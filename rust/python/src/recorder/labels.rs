@@ -2,7 +2,7 @@
 //!
 //! Both are taken from the written fields, after the redact hook: a label never shows content that the hook removed.
 
-use plsync_journal::{Draft, FrameKind, Lane, labels};
+use plsync_journal::{Draft, FrameKind, Lane, RecordId, labels};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString};
 use pyo3::{ffi, intern};
@@ -48,8 +48,15 @@ pub(super) fn push_labels(draft: &mut Draft, envelope: &Envelope<'_>, fields: &[
     if let Some(parent) = envelope.parent_run_id {
         draft.label(labels::PARENT, &parent.bytes());
     }
-    if envelope.kind != FrameKind::Start {
+    if envelope.kind.is_end() {
         return Lane::UNORDERED;
+    }
+    if let Some(root) = envelope.root {
+        draft.label(labels::ROOT, &root.0);
+    }
+    // The tags of a step are those of its root, with few exceptions.
+    if envelope.kind == FrameKind::RunStart && envelope.root != Some(envelope.id) {
+        return envelope.lane.unwrap_or_default();
     }
     let fields = Labelled::of(fields);
     if let Some(sink) = envelope.sink {
@@ -66,9 +73,18 @@ pub(super) fn push_labels(draft: &mut Draft, envelope: &Envelope<'_>, fields: &[
             }
         }
     }
+    if let Some(lane) = envelope.lane {
+        return lane;
+    }
     // Calls of one conversation, else of one run, are sent in order.
     let of_conversation = fields.metadata.and_then(conversation_lane);
     of_conversation.or_else(|| envelope.parent_run_id.map(lane_of_run)).unwrap_or_default()
+}
+
+/// The lane of a tree: of its root's conversation, else of its root.
+pub(super) fn tree_lane(metadata: Option<&Bound<'_, PyAny>>, root: RecordId) -> Lane {
+    let metadata = metadata.and_then(|metadata| metadata.cast_exact::<PyDict>().ok());
+    metadata.and_then(conversation_lane).unwrap_or_else(|| hashed_lane(&root.0))
 }
 
 /// `LangSmith` and `LangGraph` name a conversation by one of these keys.

@@ -15,8 +15,10 @@ mod labels;
 mod open_runs;
 mod run;
 mod run_id;
+mod steps;
 mod tasks;
 mod tokens;
+mod trees;
 mod twins;
 mod warning;
 mod watched;
@@ -33,8 +35,10 @@ use pyo3::types::{PyBytes, PyDict, PyList};
 use crate::errors::OrRaise;
 use crate::handover;
 pub(crate) use callbacks::LangChainCallbacks;
-use calls::{Calls, EndArguments, StartArguments};
+use calls::{Calls, EndArguments, Runs, StartArguments};
 use key::key;
+use run::RunKind;
+use steps::{StepEnd, StepStart};
 
 /// Writes events of one process into its spool segments.
 #[pyclass(frozen, module = "plsync._native")]
@@ -45,7 +49,9 @@ pub(crate) struct Recorder {
 #[pymethods]
 impl Recorder {
     #[new]
-    #[pyo3(signature = (path, durability = "process", *, pl_tags = Vec::new(), sink = None, redact = None, join = None))]
+    #[pyo3(signature = (path, durability = "process", *, pl_tags = Vec::new(), sink = None, redact = None, join = None,
+                        runs = "llm"))]
+    #[allow(clippy::too_many_arguments)] // the handler's settings
     fn new(
         py: Python<'_>,
         path: Option<PathBuf>,
@@ -54,6 +60,7 @@ impl Recorder {
         sink: Option<String>,
         redact: Option<Py<PyAny>>,
         join: Option<Py<PyAny>>,
+        runs: &str,
     ) -> PyResult<Self> {
         handover::require(py)?;
         let durability = match durability {
@@ -69,7 +76,9 @@ impl Recorder {
             None => Spool::nowhere(durability),
         };
         let pl_tags = PyList::new(py, pl_tags)?.unbind();
-        let calls = Arc::new(Calls::new(spool, pl_tags, sink, redact, join));
+        let runs = Runs::from_name(runs)
+            .ok_or_else(|| PyValueError::new_err(format!("runs is \"tree\", \"llm\" or \"all\", not {runs:?}")))?;
+        let calls = Arc::new(Calls::new(spool, pl_tags, sink, redact, join, runs));
         given_up::watch_exit(py, &calls)?;
         Ok(Self { calls })
     }
@@ -92,7 +101,7 @@ impl Recorder {
             let name = rest.get_item(intern!(py, "name"))?;
             self.calls.start(StartArguments {
                 kind: "chat",
-                decision: true,
+                stands: RunKind::Decision,
                 argument: inputs,
                 content: (key!("inputs"), inputs.clone()),
                 more: Vec::new(),
@@ -112,6 +121,37 @@ impl Recorder {
         self.calls.is_open(run_id)
     }
 
+    /// Records the start of a chain, a tool or a retriever.
+    #[allow(clippy::too_many_arguments)] // LangChain's arguments
+    fn step_start(
+        &self,
+        kind: &str,
+        input: &Bound<'_, PyAny>,
+        name: Option<&Bound<'_, PyAny>>,
+        run_id: &Bound<'_, PyAny>,
+        parent_run_id: Option<&Bound<'_, PyAny>>,
+        tags: Option<&Bound<'_, PyAny>>,
+        metadata: Option<&Bound<'_, PyAny>>,
+        tool_call_id: Option<&Bound<'_, PyAny>>,
+    ) {
+        let step = StepStart { kind, input, name, run_id, parent_run_id, tags, metadata, tool_call_id };
+        self.calls.without_raising(run_id.py(), || self.calls.start_step(&step));
+    }
+
+    /// Records the end of such a run. `ended` is an `END_*` constant, and `error` the description of an error.
+    fn step_end(
+        &self,
+        ended: u8,
+        output: Option<&Bound<'_, PyAny>>,
+        error: Option<&Bound<'_, PyAny>>,
+        run_id: &Bound<'_, PyAny>,
+        input: Option<&Bound<'_, PyAny>>,
+    ) {
+        let ended = CallEnd::from_u8(ended).unwrap_or(CallEnd::Error);
+        let end = StepEnd { ended, flags: 0, input, output, error };
+        self.calls.without_raising(run_id.py(), || self.calls.finish_step(end, run_id));
+    }
+
     /// Records the end of such a chain. Ends of other chains are ignored.
     fn decision_end(
         &self,
@@ -121,8 +161,10 @@ impl Recorder {
     ) {
         let py = run_id.py();
         self.calls.without_raising(py, || {
-            let end =
-                EndArguments { decision: true, ..EndArguments::new(CallEnd::Ok, (key!("outputs"), outputs.clone())) };
+            let end = EndArguments {
+                stands: RunKind::Decision,
+                ..EndArguments::new(CallEnd::Ok, (key!("outputs"), outputs.clone()))
+            };
             self.calls.finish(end, run_id, parent_run_id)
         });
     }
@@ -141,7 +183,8 @@ impl Recorder {
         self.calls.without_raising(py, || {
             let ended = CallEnd::from_u8(ended).unwrap_or(CallEnd::Error);
             let content = (key!("generations"), generations.clone());
-            let end = EndArguments { decision, error: Some(error.clone()), ..EndArguments::new(ended, content) };
+            let stands = if decision { RunKind::Decision } else { RunKind::Model };
+            let end = EndArguments { stands, error: Some(error.clone()), ..EndArguments::new(ended, content) };
             self.calls.finish(end, run_id, parent_run_id)
         });
     }
@@ -197,7 +240,7 @@ mod tests {
         Python::attach(|py| {
             handover::stand_in(py);
             let path = directory.path().join("journal");
-            let recorder = Recorder::new(py, Some(path), "process", Vec::new(), None, None, None).unwrap();
+            let recorder = Recorder::new(py, Some(path), "process", Vec::new(), None, None, None, "tree").unwrap();
             recorder.calls.without_raising(py, || Err(PyValueError::new_err("an error")));
             recorder.calls.without_raising(py, || panic!("a panic"));
             assert_eq!(recorder.failures(), 2);

@@ -4,10 +4,13 @@ use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
 
 use plsync_journal::RecordId;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
-use super::run::{Arrival, Run};
+use super::run::{Arrival, Run, RunKind};
 use super::run_id::RunKey;
 use super::tasks::Tasks;
+use super::trees::{Joined, Trees};
 use super::watched::WatchedIds;
 use crate::id_map::Map;
 
@@ -30,6 +33,7 @@ pub(super) struct OpenRuns {
     given_up: VecDeque<(u128, Box<Run>)>,
     pub(super) watched: WatchedIds,
     pub(super) tasks: Tasks,
+    pub(super) trees: Trees,
 }
 
 /// The result of closing a run.
@@ -49,6 +53,9 @@ impl OpenRuns {
         if let Some(watch) = &run.watch {
             self.watched.add(watch, RunKey { bits: run_id, id: run.langchain_id }, run.id);
         }
+        if let Some(place) = run.place {
+            self.trees.open(&place);
+        }
         match self.runs.entry(run_id) {
             Entry::Vacant(place) => _ = place.insert(run),
             Entry::Occupied(_) => self.waiting.push_back((run_id, run)),
@@ -56,10 +63,10 @@ impl OpenRuns {
         (forgotten, is_new_task)
     }
 
-    pub(super) fn close(&mut self, run_id: u128, decision: bool) -> Closing {
+    pub(super) fn close(&mut self, run_id: u128, kind: RunKind) -> Closing {
         let here = self.waiting_here(run_id);
         let Entry::Occupied(mut place) = self.runs.entry(run_id) else { return self.close_again(run_id) };
-        if place.get().decision != decision {
+        if place.get().kind != kind {
             return Closing::Unknown;
         }
         let next = here.or_else(|| self.waiting.iter().position(|(id, _)| *id == run_id));
@@ -68,7 +75,7 @@ impl OpenRuns {
             Some((_, next)) => place.insert(next),
             None => place.remove(),
         };
-        self.unwatch(&mut run);
+        self.unwatch(run_id, &mut run);
         if self.closed.len() >= MAX_CLOSED {
             self.closed.pop_front();
         }
@@ -91,12 +98,36 @@ impl OpenRuns {
     }
 
     /// Stops watching a run. The last run of a task takes the reference to the task along.
-    fn unwatch(&mut self, run: &mut Run) {
+    fn unwatch(&mut self, run_id: u128, run: &mut Run) {
         if let Some(watch) = &run.watch {
             self.watched.remove(watch);
         }
         if run.task != 0 {
             run.task_reference = self.tasks.close(run.task);
+        }
+        if let Some(namespace) = run.namespace {
+            self.trees.remove_node(namespace);
+        }
+        if let Some(place) = &run.place {
+            self.trees.close(run_id, run.id, place);
+        }
+    }
+
+    /// The tree of a run whose parent has this key. A run without a known parent has a tree of its own.
+    pub(super) fn join(&self, parent: u128) -> Joined {
+        let above = self.runs.get(&parent).and_then(|run| run.place.map(|place| self.trees.join(run.id, place.root)));
+        above.or_else(|| self.trees.join_ended(parent)).unwrap_or(Joined::Own { after: None })
+    }
+
+    /// The metadata of an open step.
+    pub(super) fn metadata<'py>(&self, py: Python<'py>, run_id: u128) -> Option<Bound<'py, PyDict>> {
+        self.runs.get(&run_id)?.metadata.as_ref().map(|metadata| metadata.bind(py).clone())
+    }
+
+    /// Notes that a child of this run waits for a person.
+    pub(super) fn interrupt(&mut self, run_id: u128) {
+        if let Some(run) = self.runs.get_mut(&run_id) {
+            run.is_interrupted = true;
         }
     }
 
@@ -149,7 +180,7 @@ impl OpenRuns {
             self.waiting.remove(at).map(|(_, run)| run)
         };
         let mut run = run?;
-        self.unwatch(&mut run);
+        self.unwatch(run_id, &mut run);
         Some(run)
     }
 
@@ -196,11 +227,11 @@ mod tests {
     use std::time::SystemTime;
 
     fn run() -> Box<Run> {
-        Box::new(Run::new(SystemTime::now(), None, false))
+        Box::new(Run::new(SystemTime::now(), None, RunKind::Model))
     }
 
     fn close(runs: &mut OpenRuns, run_id: u128) -> Option<RecordId> {
-        match runs.close(run_id, false) {
+        match runs.close(run_id, RunKind::Model) {
             Closing::Run(run) => Some(run.id),
             Closing::AlreadyClosed | Closing::Unknown => None,
         }
@@ -214,8 +245,8 @@ mod tests {
         runs.open(7, first);
         runs.open(7, second);
         assert_eq!((close(&mut runs, 7), close(&mut runs, 7)), (Some(ids.0), Some(ids.1)));
-        assert!(matches!(runs.close(7, false), Closing::AlreadyClosed));
-        assert!(matches!(runs.close(8, false), Closing::Unknown));
+        assert!(matches!(runs.close(7, RunKind::Model), Closing::AlreadyClosed));
+        assert!(matches!(runs.close(8, RunKind::Model), Closing::Unknown));
     }
 
     #[test]
@@ -228,7 +259,7 @@ mod tests {
             runs.open(7, run);
         }
         assert!(runs.add(7, Arrival::StreamEvent).is_none());
-        let Closing::Run(run) = runs.close(7, false) else { panic!("the run is open") };
+        let Closing::Run(run) = runs.close(7, RunKind::Model) else { panic!("the run is open") };
         assert_eq!((run.id, run.arrivals().len()), (ids.1, 1));
         assert_eq!((close(&mut runs, 7), close(&mut runs, 7)), (Some(ids.2), Some(ids.0)));
     }
@@ -255,7 +286,7 @@ mod tests {
         let given_up = runs.give_up(7, ids.0).expect("the run is open");
         assert!(runs.remember(7, given_up).is_none());
         assert_eq!((close(&mut runs, 7), close(&mut runs, 7)), (Some(ids.1), Some(ids.0)));
-        assert!(matches!(runs.close(7, false), Closing::AlreadyClosed));
+        assert!(matches!(runs.close(7, RunKind::Model), Closing::AlreadyClosed));
     }
 
     #[test]

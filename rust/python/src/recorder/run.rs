@@ -5,14 +5,27 @@ use std::time::{Instant, SystemTime};
 
 use plsync_journal::{RecordId, process_generation};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use super::run_id::RunId;
+use super::trees::Place;
 use super::watched::Watch;
 
 /// The most arrival times of one call.
 const MAX_ARRIVALS: usize = 1 << 20;
 
-/// A call that has started and not ended.
+/// What a run stands for. Only an event of the same kind ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RunKind {
+    /// A call of a model.
+    Model,
+    /// A chain that stands for an LLM request.
+    Decision,
+    /// Any other run: of a chain, a tool or a retriever.
+    Step,
+}
+
+/// A call, or another run, that has started and not ended.
 ///
 /// It owns Python objects. Dropping it may run Python code, so it is never dropped while the open runs are locked.
 pub(super) struct Run {
@@ -20,8 +33,19 @@ pub(super) struct Run {
     /// `LangChain`'s run id; None when it can't be read.
     pub(super) langchain_id: Option<RunId>,
     started: Instant,
-    /// The run is a chain that stands for an LLM request. Only a chain event closes it.
-    pub(super) decision: bool,
+    pub(super) kind: RunKind,
+    /// The place in its tree; `None` for a call outside trees.
+    pub(super) place: Option<Place>,
+    /// The key of the parent run, as LangChain reports it; 0 without one.
+    pub(super) parent: u128,
+    /// The hash of the checkpoint namespace whose node this run is.
+    pub(super) namespace: Option<u64>,
+    /// A child ended interrupted, so this run waits for a person when it ends.
+    pub(super) is_interrupted: bool,
+    /// A step whose events have its input and output.
+    pub(super) has_content: bool,
+    /// The metadata of a step. Its children do not write the entries again that they inherit.
+    pub(super) metadata: Option<Py<PyDict>>,
     /// The prompts of the start event. Each is a run; `LangChain` itself starts a run with one prompt.
     pub(super) parts: usize,
     /// Another handler records the same call. This run receives no event.
@@ -57,12 +81,18 @@ pub(super) enum Arrival {
 }
 
 impl Run {
-    pub(super) fn new(now: SystemTime, run_id: Option<RunId>, decision: bool) -> Self {
+    pub(super) fn new(now: SystemTime, run_id: Option<RunId>, kind: RunKind) -> Self {
         Self {
             id: RecordId::at(now),
             langchain_id: run_id,
             started: Instant::now(),
-            decision,
+            kind,
+            place: None,
+            parent: 0,
+            namespace: None,
+            is_interrupted: false,
+            has_content: false,
+            metadata: None,
             parts: 1,
             is_twin: false,
             repeats: 1,

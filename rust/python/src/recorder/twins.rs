@@ -71,6 +71,7 @@ impl Calls {
         };
         let (tags, other_tags) = (self.pl_tags.bind(py), other.pl_tags.bind(py));
         same_hook
+            && self.runs >= other.runs
             && self.spool.keeps_all_of(&other.spool)
             && (other.sink.is_none() || self.sink == other.sink)
             && other_tags.iter().all(|tag| tags.contains(tag).unwrap_or(false))

@@ -48,7 +48,7 @@ pub(super) fn state(number: u8) -> PyResult<State> {
 }
 
 fn end(number: u8) -> PyResult<CallEnd> {
-    CallEnd::from_u8(number).ok_or_else(|| PyValueError::new_err("the way a call ended is a number from 0 to 5"))
+    CallEnd::from_u8(number).ok_or_else(|| PyValueError::new_err("the way a call ended is a number from 0 to 6"))
 }
 
 pub(super) fn label_kind(kind: &str) -> PyResult<u8> {

@@ -9,7 +9,7 @@ use super::chunk::{Chunk, Event, Progress};
 use super::index::Index;
 use super::report::IngestReport;
 use crate::ids::SinkId;
-use crate::state::{CallEnd, FLAG_INFERRED, FrameKind, STORE_FLAGS, State};
+use crate::state::{CallEnd, FLAG_INFERRED, FLAG_RUN, FrameKind, STORE_FLAGS, State};
 use crate::store::Store;
 use crate::store::callbacks::{CallbackEntry, EntryKey, sinks};
 use crate::store::db::trees::{cursor_key, number_key, put_last, record_key, sealed_seq, tail_seq, with_seal};
@@ -252,18 +252,18 @@ fn merge_into(row: &mut StateRow, event: &Event, sink: SinkId) {
     if replaces(row, event) {
         row.flags &= !FLAG_INFERRED;
     }
-    row.flags |= event.flags & !STORE_FLAGS;
+    row.flags |= event.flags & !STORE_FLAGS | if event.kind.is_run() { FLAG_RUN } else { 0 };
     if sink != SinkId::NONE {
         row.sink = sink;
     }
     match event.kind {
-        FrameKind::End => row.ended = event.ended,
+        FrameKind::End | FrameKind::RunEnd => row.ended = event.ended,
         FrameKind::Raw => {
             row.ended = CallEnd::Ok;
             row.state = State::Held;
             row.last_error = OPAQUE.into();
         }
-        FrameKind::Start | FrameKind::Segment => row.lane = event.lane,
+        FrameKind::Start | FrameKind::RunStart | FrameKind::Segment => row.lane = event.lane,
     }
 }
 

@@ -119,7 +119,7 @@ impl Chunk {
 
 impl Event {
     pub(super) fn is_terminal(&self) -> bool {
-        self.kind == FrameKind::End
+        self.kind.is_end()
     }
 
     pub(super) fn part(&self) -> u8 {

@@ -11,7 +11,6 @@ use crate::spool::reader::{Damage, Frame, Reader, Step};
 use crate::spool::segment::{list, list_writers, segment_path};
 use crate::spool::skipped::SkippedFile;
 use crate::spool::writer_file::{self, WriterStatus};
-use crate::state::FrameKind;
 use crate::store::Store;
 use crate::store::db::trees::cursor;
 use crate::{RecordId, Result};
@@ -145,7 +144,7 @@ impl Stream {
             };
             match step {
                 Step::Frame(frame) => {
-                    if frame.kind != FrameKind::End {
+                    if !frame.kind.is_end() {
                         self.order = self.order.max(frame.id);
                     }
                     self.peeked = Some(frame);

@@ -132,7 +132,8 @@ pub(crate) fn owner(stored: &[u8]) -> Option<u32> {
 /// The part of its record that a stored body is.
 pub(crate) fn part_of(stored: &[u8]) -> Option<u8> {
     let kind = stored.get(1)?;
-    Some(if *kind == FrameKind::End as u8 { PART_END } else { PART_START })
+    let is_end = FrameKind::from_u8(*kind).is_some_and(FrameKind::is_end);
+    Some(if is_end { PART_END } else { PART_START })
 }
 
 /// Assigns a stored body to another record.

@@ -1,0 +1,283 @@
+//! Steps: the runs of a tree that are not calls, which are chains, tools and retrievers.
+//!
+//! The messages of a model are in the record of its call. So a step has its input and output only when they exist nowhere else: as a
+//! tool, as a retriever, or as the root.
+
+use std::hash::Hasher;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use plsync_journal::{CallEnd, FrameKind, RecordId};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString};
+
+use super::asyncio::current_task;
+use super::calls::{Calls, Runs, nanos, push_place};
+use super::event;
+use super::field::{Envelope, Value};
+use super::given_up::Reason;
+use super::key::key;
+use super::labels::tree_lane;
+use super::open_runs::Closing;
+use super::run::{Run, RunKind};
+use super::run_id::{RunId, RunKey};
+use super::trees::{Joined, Place};
+use super::twins::Twin;
+use crate::id_map::IdHasher;
+
+/// A tag of chains that `LangChain` and `LangGraph` use inside. They are no step of the program.
+const HIDDEN: &str = "langsmith:hidden";
+
+/// The arguments of a start callback.
+pub(super) struct StepStart<'a, 'py> {
+    /// `chain`, `prompt`, `parser`, `tool` or `retriever`.
+    pub(super) kind: &'a str,
+    pub(super) input: &'a Bound<'py, PyAny>,
+    pub(super) name: Option<&'a Bound<'py, PyAny>>,
+    pub(super) run_id: &'a Bound<'py, PyAny>,
+    pub(super) parent_run_id: Option<&'a Bound<'py, PyAny>>,
+    pub(super) tags: Option<&'a Bound<'py, PyAny>>,
+    pub(super) metadata: Option<&'a Bound<'py, PyAny>>,
+    pub(super) tool_call_id: Option<&'a Bound<'py, PyAny>>,
+}
+
+/// The arguments of an end callback.
+pub(super) struct StepEnd<'a, 'py> {
+    pub(super) ended: CallEnd,
+    pub(super) flags: u8,
+    /// The input of a step that read it as a stream.
+    pub(super) input: Option<&'a Bound<'py, PyAny>>,
+    pub(super) output: Option<&'a Bound<'py, PyAny>>,
+    pub(super) error: Option<&'a Bound<'py, PyAny>>,
+}
+
+impl StepStart<'_, '_> {
+    /// Whether the content of the step exists nowhere else.
+    fn has_own_content(&self) -> bool {
+        matches!(self.kind, "tool" | "retriever")
+    }
+
+    fn is_hidden(&self) -> bool {
+        let tags = self.tags.and_then(|tags| tags.cast_exact::<PyList>().ok());
+        let is_hidden = |tag: &Bound<'_, PyAny>| tag.cast::<PyString>().is_ok_and(|tag| tag == HIDDEN);
+        tags.is_some_and(|tags| tags.iter().any(|tag| is_hidden(&tag)))
+    }
+}
+
+impl Calls {
+    /// The key of a run's parent. A program that passes callbacks on by itself loses the parent, but not the checkpoint namespace.
+    fn parent_of(&self, parent_run_id: Option<&Bound<'_, PyAny>>, metadata: Option<&Bound<'_, PyAny>>) -> Option<u128> {
+        match parent_run_id.filter(|parent| !parent.is_none()) {
+            Some(parent) => Some(self.key(parent).bits),
+            None if self.open_runs().trees.has_nodes() => {
+                let namespace = namespace_of(metadata)?;
+                self.open_runs().trees.node(namespace)
+            }
+            None => None,
+        }
+    }
+
+    /// The tree that a call joins. `None` when this recorder records calls alone, and for a call without a parent.
+    pub(super) fn joined(
+        &self,
+        parent_run_id: Option<&Bound<'_, PyAny>>,
+        metadata: Option<&Bound<'_, PyAny>>,
+    ) -> Option<Joined> {
+        if self.runs == Runs::Llm {
+            return None;
+        }
+        let parent = self.parent_of(parent_run_id, metadata)?;
+        Some(self.open_runs().join(parent))
+    }
+
+    /// Opens a step and writes its start event.
+    pub(super) fn start_step(self: &Arc<Self>, step: &StepStart<'_, '_>) -> PyResult<()> {
+        let py = step.run_id.py();
+        let key = RunKey::read(step.run_id);
+        let parent = self.parent_of(step.parent_run_id, step.metadata);
+        let joined = parent.map_or(Joined::Own { after: None }, |parent| self.open_runs().join(parent));
+        if step.is_hidden() {
+            if let Joined::Parent(Place { root, parent: Some(parent), .. }) = joined {
+                self.open_runs().trees.remember(key.bits, parent, root);
+            }
+            return Ok(());
+        }
+        let twin = self.twin(py, key.bits, step.input);
+        if twin == Twin::Repeated {
+            return Ok(());
+        }
+        let task = if step.has_own_content() { current_task(py) } else { None };
+        let now = SystemTime::now();
+        let mut run = Box::new(Run::new(now, key.id, RunKind::Step));
+        let id = run.id;
+        let place =
+            joined.place().unwrap_or_else(|| Place { root: id, parent: None, lane: tree_lane(step.metadata, id) });
+        let is_root = place.parent.is_none();
+        run.place = Some(place);
+        let parent = parent.unwrap_or(0);
+        run.parent = parent;
+        run.is_twin = twin == Twin::Other;
+        run.has_content = is_root || step.has_own_content() || self.runs == Runs::All;
+        let has_content = run.has_content;
+        run.task = task.as_ref().map_or(0, |task| task.as_ptr() as usize);
+        run.argument = Some(step.input.clone().unbind());
+        run.watch = self.watch_run_id(step.run_id);
+        let metadata = step.metadata.and_then(|metadata| metadata.cast_exact::<PyDict>().ok());
+        run.metadata = metadata.map(|metadata| metadata.clone().unbind());
+        let namespace = namespace_of(step.metadata);
+        let (forgotten, is_new_task, inherited) = {
+            let mut open_runs = self.open_runs();
+            if let Some(task) = &task {
+                open_runs.tasks.forget_other(task);
+            }
+            run.namespace = namespace.filter(|namespace| open_runs.trees.add_node(*namespace, key.bits));
+            let (forgotten, is_new_task) = open_runs.open(key.bits, run);
+            (forgotten, is_new_task, open_runs.metadata(py, parent))
+        };
+        drop(forgotten);
+        let mut result = Ok(());
+        if let (Some(task), true) = (&task, is_new_task) {
+            result = self.watch_task(task);
+        }
+        if twin == Twin::None {
+            self.remember_start(key.bits, step.input, id);
+            let metadata = match (metadata, inherited) {
+                (Some(metadata), Some(inherited)) if !is_root => Some(own_metadata(metadata, &inherited)?.into_any()),
+                _ => step.metadata.cloned(),
+            };
+            let joined = if is_root { joined } else { Joined::Parent(place) };
+            result = result.and(self.write_step_start(step, key, (id, now), (joined, place), has_content, metadata));
+        }
+        result
+    }
+
+    fn write_step_start<'py>(
+        &self,
+        step: &StepStart<'_, 'py>,
+        key: RunKey,
+        (id, now): (RecordId, SystemTime),
+        (joined, place): (Joined, Place),
+        has_content: bool,
+        metadata: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        let py = step.run_id.py();
+        let parent = step.parent_run_id.filter(|parent| !parent.is_none());
+        let parent_run_id = parent.and_then(|parent| RunId::read(parent));
+        let mut fields = Vec::with_capacity(15);
+        fields.extend([
+            (key!("v").into(), Value::Number(Some(1))),
+            (key!("kind").into(), Value::Text(step.kind)),
+            (key!("t").into(), Value::Number(Some(nanos(now)))),
+            (key!("run_id").into(), Value::Run(key.id)),
+            (key!("parent_run_id").into(), Value::Run(parent_run_id)),
+        ]);
+        push_place(&mut fields, Some(joined));
+        fields.push((key!("name").into(), Value::Searched(step.name.cloned())));
+        if has_content {
+            fields.push((key!("input").into(), Value::Object(Some(step.input.clone()))));
+        } else if let Ok(input) = step.input.cast_exact::<PyDict>() {
+            fields.push((key!("input_keys").into(), Value::Searched(Some(input.keys().into_any()))));
+        }
+        if let Some(tool_call_id) = step.tool_call_id.filter(|id| !id.is_none()) {
+            fields.push((key!("tool_call_id").into(), Value::Object(Some(tool_call_id.clone()))));
+        }
+        fields.push((key!("tags").into(), Value::Searched(step.tags.cloned())));
+        if place.parent.is_none() {
+            let pl_tags = self.pl_tags.bind(py).clone().into_any();
+            fields.push((key!("pl_tags").into(), Value::Searched(Some(pl_tags))));
+        }
+        fields.push((key!("metadata").into(), Value::Searched(metadata)));
+        let envelope = Envelope {
+            kind: FrameKind::RunStart,
+            ended: CallEnd::No,
+            flags: 0,
+            id,
+            run_id: key.id,
+            parent_run_id,
+            sink: None,
+            root: Some(place.root),
+            lane: Some(place.lane),
+        };
+        event::write(py, &self.spool, self.redact.as_ref(), envelope, &fields)
+    }
+
+    /// Closes a step and writes its end event. The end of a run that is no open step is ignored.
+    pub(super) fn finish_step(self: &Arc<Self>, mut end: StepEnd<'_, '_>, run_id: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = run_id.py();
+        let key = self.key(run_id);
+        let closing = self.open_runs().close(key.bits, RunKind::Step);
+        let Closing::Run(mut run) = closing else { return Ok(()) };
+        self.unwatch_task(py, &mut run);
+        if end.ended == CallEnd::Ok && run.is_interrupted {
+            end.ended = CallEnd::Interrupted;
+        }
+        if end.ended == CallEnd::Interrupted {
+            self.open_runs().interrupt(run.parent);
+        }
+        let result = if run.is_twin { Ok(()) } else { self.write_step_end(py, &end, &run, key) };
+        // LangChain reports no end of the calls and tools of a run that was cancelled.
+        if matches!(end.ended, CallEnd::Cancelled | CallEnd::Partial)
+            && let Some(place) = run.place.filter(|place| place.parent.is_none())
+        {
+            let is_below = |run: &Run| run.is_of_this_process() && run.place.is_some_and(|of| of.root == place.root);
+            let open = self.open_runs().find(is_below);
+            for (run_id, record) in open {
+                self.give_up(py, run_id, record, Reason::Root);
+            }
+        }
+        result
+    }
+
+    /// Writes the end event of a step.
+    pub(super) fn write_step_end(&self, py: Python<'_>, end: &StepEnd<'_, '_>, run: &Run, key: RunKey) -> PyResult<()> {
+        let now = SystemTime::now();
+        let mut fields = Vec::with_capacity(5);
+        fields.extend([
+            (key!("v").into(), Value::Number(Some(1))),
+            (key!("t").into(), Value::Number(Some(nanos(now)))),
+            (key!("elapsed").into(), Value::Number(Some(run.elapsed_ns()))),
+        ]);
+        if run.has_content {
+            if let Some(input) = end.input.filter(|input| !input.is_none()) {
+                fields.push((key!("input").into(), Value::Object(Some(input.clone()))));
+            }
+            fields.push((key!("output").into(), Value::Object(end.output.cloned())));
+        }
+        fields.push((key!("error").into(), Value::Searched(end.error.cloned())));
+        let envelope = Envelope {
+            kind: FrameKind::RunEnd,
+            ended: end.ended,
+            flags: end.flags,
+            id: run.id,
+            run_id: key.id,
+            parent_run_id: None,
+            sink: None,
+            root: None,
+            lane: None,
+        };
+        event::write(py, &self.spool, self.redact.as_ref(), envelope, &fields)
+    }
+}
+
+/// The entries of a run's metadata that the run did not inherit. An inherited entry is the same object.
+fn own_metadata<'py>(metadata: &Bound<'py, PyDict>, inherited: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {
+    let own = PyDict::new(metadata.py());
+    for (name, value) in metadata {
+        if !inherited.get_item(&name)?.is_some_and(|of_root| of_root.is(&value)) {
+            own.set_item(name, value)?;
+        }
+    }
+    Ok(own)
+}
+
+/// The hash of the checkpoint namespace of `LangGraph` in a run's metadata.
+fn namespace_of(metadata: Option<&Bound<'_, PyAny>>) -> Option<u64> {
+    let metadata = metadata?.cast_exact::<PyDict>().ok()?;
+    let namespace = metadata.get_item(intern!(metadata.py(), "langgraph_checkpoint_ns")).ok()??;
+    let namespace = namespace.cast_into::<PyString>().ok()?;
+    let text = namespace.to_str().ok().filter(|text| !text.is_empty())?;
+    let mut hasher = IdHasher::default();
+    hasher.write(text.as_bytes());
+    Some(hasher.finish())
+}
