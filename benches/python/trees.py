@@ -1,0 +1,105 @@
+"""The cost of recording an agent's run as a tree, beside calls alone and beside LangChain's tracer, in one run.
+
+Usage: python benches/python/trees.py [--runs N] [--json]
+
+An agent of LangChain makes three calls and uses a tool twice, after a history of 20 messages. Each peer is a handler of
+the same agent, and all peers have their turn within every round. A figure is the lower quartile over the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from langchain.agents import create_agent
+from langchain_core.callbacks.base import BaseCallbackHandler
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.tools import tool
+
+from common import machine
+from handler import langsmith_tracer
+from plsync import Journal, PromptLayerCallbackHandler
+
+SENTENCE = "The station has measured four degrees, light rain and a westerly wind since the morning. " * 5
+HISTORY: list[BaseMessage] = [
+    HumanMessage(SENTENCE) if number % 2 == 0 else AIMessage(SENTENCE) for number in range(20)
+]
+TURNS = 3
+
+
+class Turns(BaseChatModel):
+    """Uses the tool until the last turn."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "turns"
+
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
+        return self
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        used = sum(message.type == "tool" for message in messages)
+        call = {"name": "temperature", "args": {"city": "Paris"}, "id": f"call_{used}", "type": "tool_call"}
+        answer = AIMessage("", tool_calls=[call]) if used < TURNS - 1 else AIMessage("It is 4 degrees in Paris.")
+        return ChatResult(generations=[ChatGeneration(message=answer)])
+
+
+@tool
+def temperature(city: str) -> str:
+    """The temperature of a city."""
+    return f"It is 4 degrees in {city}."
+
+
+def costs(runs: int, directory: Path) -> tuple[dict[str, float], dict[str, int]]:
+    """Milliseconds of one run by peer, and the bytes stored by mode."""
+    agent = create_agent(Turns(), [temperature], name="forecast")
+    journals = {mode: directory / mode for mode in ("llm", "tree", "all")}
+    peers: dict[str, list[BaseCallbackHandler]] = {
+        "no handler": [],
+        **{mode: [PromptLayerCallbackHandler(journal=path, runs=mode)] for mode, path in journals.items()},  # type: ignore[arg-type]
+        "LangChainTracer": [langsmith_tracer()],
+    }
+    times: dict[str, list[float]] = {name: [] for name in peers}
+    for number in range(runs + 5):
+        for name, handlers in peers.items():
+            question = {"messages": [*HISTORY, HumanMessage("How warm is Paris?")]}
+            before = perf_counter()
+            agent.invoke(question, {"callbacks": handlers})
+            if number >= 5:
+                times[name].append((perf_counter() - before) * 1000)
+    stored = {}
+    for mode, path in journals.items():
+        with Journal.open(path) as journal:
+            journal.flush()
+            stored[mode] = journal.stats().stored_bytes // (runs + 5)
+    return {name: statistics.quantiles(values, n=4)[0] for name, values in times.items()}, stored
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="The cost of recording an agent's run as a tree.")
+    parser.add_argument("--runs", type=int, default=150, help="runs of each peer (default: 150)")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as directory:
+        milliseconds, stored = costs(options.runs, Path(directory))
+    if options.json:
+        json.dump({"machine": machine(), "milliseconds": milliseconds, "stored": stored}, sys.stdout, indent=2)
+        return
+    bare = milliseconds["no handler"]
+    print(f"an agent of {TURNS} turns and 20 messages, milliseconds ({machine()})")
+    for name, cost in milliseconds.items():
+        print(f"{name:20}{cost:8.2f}{cost - bare:+8.2f}{(cost - bare) / bare:9.1%}")
+    print("bytes stored a run: " + ", ".join(f"{mode} {size:,} ({size / stored['llm']:.2f}x)" for mode, size in stored.items()))
+
+
+if __name__ == "__main__":
+    main()
