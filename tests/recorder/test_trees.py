@@ -13,6 +13,7 @@ from langchain.agents import create_agent
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.language_models import FakeListChatModel
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
@@ -96,6 +97,16 @@ def test_the_root_alone_of_the_chains_has_input_and_output(handler: PromptLayerC
     assert "input" not in model.start and "output" not in model.end
 
 
+def test_the_output_does_not_repeat_the_messages_of_the_input(
+    handler: PromptLayerCallbackHandler, recorded: Any
+) -> None:
+    history = [HumanMessage("How warm is Rome?"), AIMessage("20 degrees."), HumanMessage("And Paris?")]
+    weather_agent().invoke({"messages": history}, {"callbacks": [handler]})
+    (root,) = recorded()
+    assert root.end["from_input"] == {"messages": 3}
+    assert [message["$"] for message in root.end["output"]["messages"]] == ["AIMessage", "ToolMessage", "AIMessage"]
+
+
 def test_all_records_the_input_and_output_of_each_chain(tmp_path: Path) -> None:
     handler = PromptLayerCallbackHandler(journal=tmp_path / "journal", runs="all")
     weather_agent().invoke({"messages": [("user", "How warm is Paris?")]}, {"callbacks": [handler]})
@@ -149,7 +160,7 @@ def test_each_input_of_a_batch_is_a_tree(handler: PromptLayerCallbackHandler, re
 def test_a_call_outside_a_chain_has_no_tree(handler: PromptLayerCallbackHandler, recorded: Any) -> None:
     FakeListChatModel(responses=["Paris"]).invoke("The capital?", {"callbacks": [handler]})
     (call,) = recorded()
-    assert "root" not in call.start and "parent" not in call.start
+    assert "root" not in call.start and "root" not in call.start
 
 
 def test_a_call_of_an_unrecorded_chain_has_no_tree(handler: PromptLayerCallbackHandler, recorded: Any) -> None:
@@ -157,7 +168,7 @@ def test_a_call_of_an_unrecorded_chain_has_no_tree(handler: PromptLayerCallbackH
     (model | StrOutputParser()).invoke("The capital?")
     (call,) = recorded()
     assert call.start["parent_run_id"] is not None
-    assert "parent" not in call.start
+    assert "root" not in call.start
 
 
 def test_a_node_that_passes_its_callbacks_again_keeps_its_tree(
@@ -280,7 +291,7 @@ async def test_a_call_that_starts_after_its_tree_names_the_tree(
     await late[0]
     root, call = recorded()
     assert root.outline() == ("LangGraph", ["ask"])
-    assert "parent" not in call.start and call.start["after"] is not None
+    assert "root" not in call.start and call.start["after"] is not None
 
 
 def test_a_lambda_that_ends_first_keeps_the_names_of_its_chain(

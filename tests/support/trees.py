@@ -82,7 +82,7 @@ def trees(journal: Journal) -> list[Node]:
         start, end = record.events()
         node = Node(start.get("name") or start["class"][-1], start["kind"], record.status, start, end)
         nodes[record.trace_id] = node
-        parent = start.get("parent")
+        parent = start.get("parent") or start.get("root")
         if parent is None:
             roots.append(node)
         else:

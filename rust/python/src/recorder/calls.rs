@@ -276,7 +276,9 @@ pub(super) fn push_place(fields: &mut Vec<Field<'_, '_>>, joined: Option<Joined>
     match joined? {
         Joined::Parent(place) => {
             fields.push((key!("root").into(), Value::Record(Some(place.root))));
-            fields.push((key!("parent").into(), Value::Record(place.parent)));
+            if place.parent != Some(place.root) {
+                fields.push((key!("parent").into(), Value::Record(place.parent)));
+            }
             Some(place)
         }
         Joined::Own { after } => {

@@ -45,7 +45,8 @@ pub(super) fn push_labels(draft: &mut Draft, envelope: &Envelope<'_>, fields: &[
     if let Some(run_id) = envelope.run_id {
         draft.label(labels::RUN, &run_id.bytes());
     }
-    if let Some(parent) = envelope.parent_run_id {
+    // The tree finds the children of a step.
+    if let Some(parent) = envelope.parent_run_id.filter(|_| !envelope.kind.is_run()) {
         draft.label(labels::PARENT, &parent.bytes());
     }
     if envelope.kind.is_end() {

@@ -170,8 +170,11 @@ impl Calls {
             (key!("kind").into(), Value::Text(step.kind)),
             (key!("t").into(), Value::Number(Some(nanos(now)))),
             (key!("run_id").into(), Value::Run(key.id)),
-            (key!("parent_run_id").into(), Value::Run(parent_run_id)),
         ]);
+        // The record of the parent has its run id.
+        if place.parent.is_none() {
+            fields.push((key!("parent_run_id").into(), Value::Run(parent_run_id)));
+        }
         push_place(&mut fields, Some(joined));
         fields.push((key!("name").into(), Value::Searched(step.name.cloned())));
         if has_content {
@@ -242,7 +245,14 @@ impl Calls {
             if let Some(input) = end.input.filter(|input| !input.is_none()) {
                 fields.push((key!("input").into(), Value::Object(Some(input.clone()))));
             }
-            fields.push((key!("output").into(), Value::Object(end.output.cloned())));
+            let input = run.argument.as_ref().map(|input| input.bind(py));
+            match input.zip(end.output).and_then(|(input, output)| without_repetition(input, output)) {
+                Some((output, repeated)) => {
+                    fields.push((key!("from_input").into(), Value::Object(Some(repeated.into_any()))));
+                    fields.push((key!("output").into(), Value::Object(Some(output.into_any()))));
+                }
+                None => fields.push((key!("output").into(), Value::Object(end.output.cloned()))),
+            }
         }
         fields.push((key!("error").into(), Value::Searched(end.error.cloned())));
         let envelope = Envelope {
@@ -258,6 +268,28 @@ impl Calls {
         };
         event::write(py, &self.spool, self.redact.as_ref(), envelope, &fields)
     }
+}
+
+/// An output whose lists begin as those of the input do, without these items, and their number by key. A graph returns its whole
+/// state: each message of a long conversation would be written once more.
+fn without_repetition<'py>(
+    input: &Bound<'py, PyAny>,
+    output: &Bound<'py, PyAny>,
+) -> Option<(Bound<'py, PyDict>, Bound<'py, PyDict>)> {
+    let (input, output) = (input.cast_exact::<PyDict>().ok()?, output.cast_exact::<PyDict>().ok()?);
+    let (mut shortened, repeated) = (None, PyDict::new(input.py()));
+    for (key, value) in output {
+        let (Ok(list), Ok(Some(known))) = (value.cast_exact::<PyList>(), input.get_item(&key)) else { continue };
+        let Ok(known) = known.cast_exact::<PyList>() else { continue };
+        let same = list.iter().zip(known.iter()).take_while(|(item, known)| item.is(known)).count();
+        if same > 0 {
+            let shortened = shortened.get_or_insert_with(|| output.copy());
+            let shortened = shortened.as_ref().ok()?;
+            shortened.set_item(&key, list.get_slice(same, list.len())).ok()?;
+            repeated.set_item(&key, same).ok()?;
+        }
+    }
+    Some((shortened?.ok()?, repeated))
 }
 
 /// The entries of a run's metadata that the run did not inherit. An inherited entry is the same object.
