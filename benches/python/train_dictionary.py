@@ -1,6 +1,6 @@
 """Train the dictionary that the journal compresses bodies with.
 
-    python benches/python/train_dictionary.py rust/journal/dict/2.zdict
+    python benches/python/train_dictionary.py rust/journal/dict/3.zdict
 
 The handler writes the events, for calls of common models with text of ``training_text.py``. The same versions of
 LangChain and zstandard return the same bytes. A released dictionary is never changed or removed, because journals name
@@ -13,7 +13,7 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -31,7 +31,7 @@ from training_text import answer, question, system_prompt
 SIZE = 16 << 10
 CALLS = 4000
 # The dictionary's number, which zstd also writes into each frame.
-NUMBER = 2
+NUMBER = 3
 # The journal compresses bodies with zstd's fastest search (rust/journal/src/store/records/compressor.rs). A dictionary
 # of the same level has a Huffman table for the literals of this search. So no body contains one.
 LEVEL = -20
@@ -66,7 +66,8 @@ def events(random: Random) -> Iterator[bytes]:
     with tempfile.TemporaryDirectory() as directory:
         handler = PromptLayerCallbackHandler(journal=directory, pl_tags=["langchain"])
         for _ in range(CALLS):
-            _chat(handler, random) if random.random() < 0.85 else _text(handler, random)
+            drawn = random.random()
+            (_tree if drawn < 0.15 else _chat if drawn < 0.85 else _text)(handler, random)
         store = Store(directory)
         store.ingest(wait=True)
         seq = 0
@@ -85,7 +86,7 @@ def _uuid(random: Random) -> UUID:
     return UUID(int=random.getrandbits(128), version=4)
 
 
-def _chat(handler: PromptLayerCallbackHandler, random: Random) -> None:
+def _chat(handler: PromptLayerCallbackHandler, random: Random, node: Mapping[str, Any] | None = None) -> None:
     provider, model, path, kind = random.choice(_MODELS)
     conversation: list[BaseMessage] = [SystemMessage(system_prompt(random))] if random.random() < 0.7 else []
     for _ in range(random.randint(0, 2)):
@@ -102,9 +103,9 @@ def _chat(handler: PromptLayerCallbackHandler, random: Random) -> None:
         {"id": path},
         [conversation],
         run_id=run_id,
-        parent_run_id=_uuid(random) if random.random() < 0.6 else None,
+        parent_run_id=node["run_id"] if node else _uuid(random) if random.random() < 0.6 else None,
         tags=random.choice([[], ["seq:step:1"], ["seq:step:2"], ["production"]]),
-        metadata=_metadata(random, provider, model),
+        metadata={**(node["metadata"] if node else {}), **_metadata(random, provider, model, in_graph=node is None)},
         invocation_params={"model": model, "model_name": model, "stream": False, "temperature": 0.7, "_type": kind}
         | options,
         options=options,
@@ -141,17 +142,59 @@ def _reply(random: Random, model: str, text: str, **more: Any) -> AIMessage:
     )
 
 
-def _metadata(random: Random, provider: str, model: str) -> dict[str, Any]:
+def _metadata(random: Random, provider: str, model: str, *, in_graph: bool = True) -> dict[str, Any]:
     standard = {"ls_provider": provider, "ls_model_name": model, "ls_model_type": "chat", "ls_temperature": 0.7}
-    graph = {
+    return standard | (_graph_metadata(random, "agent") if in_graph and random.random() < 0.4 else {})
+
+
+def _graph_metadata(random: Random, node: str) -> dict[str, Any]:
+    return {
         "thread_id": str(_uuid(random)),
         "langgraph_step": random.randint(1, 9),
-        "langgraph_node": "agent",
-        "langgraph_triggers": ["branch:to:agent"],
-        "langgraph_path": ["__pregel_pull", "agent"],
-        "langgraph_checkpoint_ns": f"agent:{_uuid(random)}",
+        "langgraph_node": node,
+        "langgraph_triggers": (f"branch:to:{node}",) if node != "tools" else ("__pregel_push",),
+        "langgraph_path": ("__pregel_pull", node) if node != "tools" else ("__pregel_push", 0, False),
+        "langgraph_checkpoint_ns": f"{node}:{_uuid(random)}",
     }
-    return standard | (graph if random.random() < 0.4 else {})
+
+
+def _tree(handler: PromptLayerCallbackHandler, random: Random) -> None:
+    """A run of an agent of two turns."""
+    root, thread = _uuid(random), str(_uuid(random))
+    asked: list[BaseMessage] = [HumanMessage(question(random))]
+    inherited = {"ls_integration": "langchain_create_agent", "lc_agent_name": "agent", "thread_id": thread}
+    handler.on_chain_start(None, {"messages": asked}, run_id=root, metadata=inherited, tags=[], name="LangGraph")
+    for step, name in enumerate(("model", "tools", "model"), 1):
+        metadata = {**inherited, **_graph_metadata(random, name), "langgraph_step": step}
+        metadata["thread_id"] = inherited["thread_id"]
+        node = {"run_id": _uuid(random), "metadata": metadata}
+        tags = [f"graph:step:{step}"]
+        handler.on_chain_start(
+            None, {"messages": asked}, parent_run_id=root, name=name, tags=tags, **node
+        )
+        if name == "model":
+            _chat(handler, random, node)
+        else:
+            _use_of_tool(handler, random, node)
+        handler.on_chain_end({}, run_id=node["run_id"])
+    answered = [*asked, _reply(random, "gpt-4o", answer(random, random.randint(80, 700)))]
+    handler.on_chain_end({"messages": answered}, run_id=root)
+
+
+def _use_of_tool(handler: PromptLayerCallbackHandler, random: Random, node: Mapping[str, Any]) -> None:
+    run_id, call_id = _uuid(random), f"call_{random.getrandbits(96):024x}"
+    handler.on_tool_start(
+        {"name": "search"},
+        "",
+        run_id=run_id,
+        parent_run_id=node["run_id"],
+        tags=["seq:step:1"],
+        metadata={**node["metadata"], "checkpoint_ns": node["metadata"]["langgraph_checkpoint_ns"]},
+        inputs={"query": question(random)},
+        tool_call_id=call_id,
+    )
+    output = ToolMessage(answer(random, 300), tool_call_id=call_id, name="search")
+    handler.on_tool_end(output, run_id=run_id)
 
 
 def _text(handler: PromptLayerCallbackHandler, random: Random) -> None:

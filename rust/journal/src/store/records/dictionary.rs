@@ -12,14 +12,18 @@ use crate::store::db::trees::Trees;
 use crate::{Error, Result};
 
 /// The dictionary that new bodies are compressed with.
-pub(crate) const CURRENT: u16 = 2;
+pub(crate) const CURRENT: u16 = 3;
 /// How many dictionaries this version ships. Their numbers start at 1.
-pub(crate) const SHIPPED: usize = 2;
+pub(crate) const SHIPPED: usize = 3;
 /// The largest dictionary that is read from a journal, in bytes.
 const MAX: usize = 64 << 10;
 
 /// Made by `benches/python/train_dictionary.py`.
-static BYTES: [&[u8]; SHIPPED] = [include_bytes!("../../../dict/1.zdict"), include_bytes!("../../../dict/2.zdict")];
+static BYTES: [&[u8]; SHIPPED] = [
+    include_bytes!("../../../dict/1.zdict"),
+    include_bytes!("../../../dict/2.zdict"),
+    include_bytes!("../../../dict/3.zdict"),
+];
 
 pub(crate) fn key(number: u16) -> Vec<u8> {
     format!("dict/{number}").into_bytes()
