@@ -161,23 +161,21 @@ def _graph_metadata(random: Random, node: str) -> dict[str, Any]:
 def _tree(handler: PromptLayerCallbackHandler, random: Random) -> None:
     """A run of an agent of two turns."""
     root, thread = _uuid(random), str(_uuid(random))
-    asked: list[BaseMessage] = [HumanMessage(question(random))]
+    history: list[BaseMessage] = [HumanMessage(question(random))]
     inherited = {"ls_integration": "langchain_create_agent", "lc_agent_name": "agent", "thread_id": thread}
-    handler.on_chain_start(None, {"messages": asked}, run_id=root, metadata=inherited, tags=[], name="LangGraph")
+    handler.on_chain_start(None, {"messages": history}, run_id=root, metadata=inherited, tags=[], name="LangGraph")
     for step, name in enumerate(("model", "tools", "model"), 1):
         metadata = {**inherited, **_graph_metadata(random, name), "langgraph_step": step}
         metadata["thread_id"] = inherited["thread_id"]
-        node = {"run_id": _uuid(random), "metadata": metadata}
+        node: dict[str, Any] = {"run_id": _uuid(random), "metadata": metadata}
         tags = [f"graph:step:{step}"]
-        handler.on_chain_start(
-            None, {"messages": asked}, parent_run_id=root, name=name, tags=tags, **node
-        )
+        handler.on_chain_start(None, {"messages": history}, parent_run_id=root, name=name, tags=tags, **node)
         if name == "model":
             _chat(handler, random, node)
         else:
             _use_of_tool(handler, random, node)
         handler.on_chain_end({}, run_id=node["run_id"])
-    answered = [*asked, _reply(random, "gpt-4o", answer(random, random.randint(80, 700)))]
+    answered = [*history, _reply(random, "gpt-4o", answer(random, random.randint(80, 700)))]
     handler.on_chain_end({"messages": answered}, run_id=root)
 
 

@@ -61,7 +61,7 @@ def temperature(city: str) -> str:
 
 def costs(runs: int, directory: Path) -> tuple[dict[str, float], dict[str, int]]:
     """Milliseconds of one run by peer, and the bytes stored by mode."""
-    agent = create_agent(Turns(), [temperature], name="forecast")
+    agent: Any = create_agent(Turns(), [temperature], name="forecast")
     journals = {mode: directory / mode for mode in ("llm", "tree", "all")}
     peers: dict[str, list[BaseCallbackHandler]] = {
         "no handler": [],
@@ -98,7 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"an agent of {TURNS} turns and 20 messages, milliseconds ({machine()})")
     for name, cost in milliseconds.items():
         print(f"{name:20}{cost:8.2f}{cost - bare:+8.2f}{(cost - bare) / bare:9.1%}")
-    print("bytes stored a run: " + ", ".join(f"{mode} {size:,} ({size / stored['llm']:.2f}x)" for mode, size in stored.items()))
+    sizes = [f"{mode} {size:,} ({size / stored['llm']:.2f}x)" for mode, size in stored.items()]
+    print(f"bytes stored a run: {', '.join(sizes)}")
 
 
 if __name__ == "__main__":

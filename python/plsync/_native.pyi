@@ -22,9 +22,11 @@ __version__: str
 STATES: tuple[Literal["pending", "leased", "in_doubt", "acked", "dead", "held"], ...]
 """The states of a record. The index of a state is its number."""
 
-ENDS: tuple[Literal["none", "ok", "error", "cancelled", "partial", "abandoned"], ...]
+ENDS: tuple[Literal["none", "ok", "error", "cancelled", "partial", "abandoned", "interrupted"], ...]
 """The ways in which a call ends. The index of an end is its number."""
 
+END_OK: int
+"""The model answered, or the run returned."""
 END_ERROR: int
 """The model raised an error."""
 END_CANCELLED: int
@@ -33,6 +35,8 @@ END_PARTIAL: int
 """The program stopped reading the answer."""
 END_ABANDONED: int
 """The process ended without recording an end."""
+END_INTERRUPTED: int
+"""A graph waits for a person."""
 
 FLAG_CACHED: int
 """The answer came from a LangChain cache."""
@@ -43,9 +47,11 @@ FLAG_REDACTED: int
 FLAG_INFERRED: int
 """No end of the call was reported. The recorder saw that none can come."""
 FLAG_PRUNED: int
+"""The quota removed the record's bodies."""
 FLAG_FORGOTTEN: int
 """``plsync forget`` removed the content."""
-"""The quota removed the record's bodies."""
+FLAG_RUN: int
+"""The record is a run that is not a call: a chain, a prompt, a parser, a tool or a retriever."""
 FLAG_RENEWED: int
 """The record is sent under a second trace id, because PromptLayer made no request log of the first."""
 PAGE_BYTES: int
@@ -108,6 +114,7 @@ class Recorder:
         sink: str | None = None,
         redact: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None,
         join: Callable[[list[Any]], list[Any]] | None = None,
+        runs: str = "llm",
     ) -> Recorder:
         """Opens a recorder for the journal at ``path``.
 
@@ -118,9 +125,10 @@ class Recorder:
             sink: the name of the function that receives request ids.
             redact: called with each event before it is encoded; returns the event to keep, or None for ids and times.
             join: makes the generations of a call from the chunks that arrived before it was cancelled or failed.
+            runs: ``"llm"``, ``"tree"`` or ``"all"``, as for the handler.
 
         Raises:
-            ValueError: another durability.
+            ValueError: another durability, or other ``runs``.
         """
 
     def decision_start(
@@ -140,8 +148,40 @@ class Recorder:
             rest: LangChain's further arguments; ``name``, ``invocation_params`` and ``options`` are recorded.
         """
 
+    def step_start(
+        self,
+        kind: str,
+        input: Any,
+        name: str | None,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        tags: Any,
+        metadata: Any,
+        tool_call_id: str | None,
+    ) -> None:
+        """Records the start of a run that is not a call. Never raises.
+
+        Args:
+            kind: ``chain``, ``prompt``, ``parser``, ``tool`` or ``retriever``.
+            input: the input of a chain, the arguments of a tool, or the query of a retriever.
+            name: the name of the run.
+            run_id, parent_run_id, tags, metadata: LangChain's.
+            tool_call_id: the id of the tool call, of a tool that a model called.
+        """
+
+    def step_end(self, ended: int, output: Any, error: dict[str, Any] | None, run_id: UUID, input: Any) -> None:
+        """Records the end of such a run. Ignores a run that is not open. Never raises.
+
+        Args:
+            ended: a number of ``ENDS``.
+            output: the output; of an interrupted run the interrupts.
+            error: the ``error`` of ``docs/reference/events.md``, or None.
+            run_id: LangChain's.
+            input: the input of a run that read it as a stream, else None.
+        """
+
     def is_open(self, run_id: UUID) -> bool:
-        """Whether a call with this run id has started and not ended."""
+        """Whether a run with this run id has started and not ended."""
 
     def decision_end(self, outputs: Any, run_id: UUID, parent_run_id: UUID | None) -> None:
         """Records the end of such a chain. Ignores the ends of other chains. Never raises."""
@@ -562,6 +602,7 @@ class Store:
         text: str | None = None,
         start_texts: Sequence[str] | None = None,
         min_elapsed: int | None = None,
+        runs: bool = False,
     ) -> list[Row]:
         """A page of records, ordered by start time.
 
@@ -576,6 +617,7 @@ class Store:
             text: a text in a stored JSON body, by the rules of :class:`TextSearch`.
             start_texts: texts, all of which the body of the start must contain, by the same rules.
             min_elapsed: the least duration in ns. Records of a shorter or unknown duration may be returned, too.
+            runs: also the runs that are not calls.
 
         Raises:
             ValueError: an unknown number, or a label kind that is not one character.
@@ -596,6 +638,7 @@ class Store:
         text: str | None = None,
         start_texts: Sequence[str] | None = None,
         min_elapsed: int | None = None,
+        runs: bool = False,
     ) -> int | None:
         """The number of records that meet these conditions; None if it takes more than ``at_most`` reads, or bodies.
 
@@ -608,6 +651,24 @@ class Store:
 
         Raises:
             ValueError: ``kind`` is not one character.
+        """
+
+    def roots(self, beyond: bytes | None = None, *, oldest_first: bool = False, limit: int = 100) -> list[bytes]:
+        """Up to ``limit`` record ids of roots of trees, in the order of their starts.
+
+        Args:
+            beyond: the last root of the page before, for paging.
+            oldest_first: the order.
+            limit: the maximum number of ids.
+        """
+
+    def tree(self, root: bytes, after: bytes | None = None, *, limit: int = 1000) -> list[Row]:
+        """The records of a tree in the order of their starts, the root first. A page ends early with ``PAGE_BYTES``.
+
+        Args:
+            root: the record id of the root.
+            after: the last record of the page before, for paging.
+            limit: the maximum number of records.
         """
 
     def follow(self, seq: int, limit: int = 100) -> list[Row]:
@@ -774,11 +835,12 @@ class Store:
     def in_doubt(self, limit: int, now_ms: int) -> list[Row]:
         """Up to ``limit`` records in doubt that are due."""
 
-    def ack(self, acks: Sequence[tuple[int, int]]) -> int:
+    def ack(self, acks: Sequence[tuple[int, int | None]]) -> int:
         """Stores request ids and queues the callbacks. Returns the number of records that were not acked before.
 
         Args:
-            acks: pairs of a record's number and its request id. A record keeps its first request id.
+            acks: pairs of a record's number and its request id. A record keeps its first request id. A run that is
+                not a call has None, and is acked without one. A call with None stays as it is.
         """
 
     def release(self, seqs: Sequence[int], not_before: int, error: str) -> None:

@@ -113,8 +113,9 @@ def test_a_closed_journal_raises(journal: Journal) -> None:
 
 def test_names_and_numbers_agree_with_the_store() -> None:
     assert STATES == get_args(State) == ("pending", "leased", "in_doubt", "acked", "dead", "held")
-    assert STATUSES == ("pending", "ok", "error", "cancelled", "partial", "error")
-    numbers = {name: getattr(native, f"END_{name.upper()}") for name in ("error", "cancelled", "partial")}
+    assert STATUSES == ("pending", "ok", "error", "cancelled", "partial", "error", "interrupted")
+    names = ("ok", "error", "cancelled", "partial", "interrupted")
+    numbers = {name: getattr(native, f"END_{name.upper()}") for name in names}
     assert all(STATUSES[number] == name for name, number in numbers.items())
     assert STATUSES[native.END_ABANDONED] == "error"
     assert set(STATUSES) == set(get_args(Status))

@@ -61,7 +61,7 @@ def test_a_damaged_dictionary_does_no_harm(path: Path, tmp_path: Path) -> None:
     data = path / "lmdb" / "data.mdb"
     bytes_before = data.read_bytes()
     with lmdb.open(str(path / "lmdb"), max_dbs=32, readonly=True) as environment, environment.begin() as transaction:
-        dictionary = transaction.get(b"dict/2", db=environment.open_db(b"meta", transaction, create=False))
+        dictionary = transaction.get(b"dict/3", db=environment.open_db(b"meta", transaction, create=False))
     assert dictionary is not None
     assert bytes_before.count(dictionary[9000:9100]) == 1
     data.write_bytes(bytes_before.replace(dictionary[9000:9100], bytes(100)))
@@ -72,7 +72,7 @@ def test_a_damaged_dictionary_does_no_harm(path: Path, tmp_path: Path) -> None:
         lmdb.open(str(tmp_path / "saved" / "lmdb"), max_dbs=32, readonly=True) as environment,
         environment.begin() as transaction,
     ):
-        kept = transaction.get(b"dict/2", db=environment.open_db(b"meta", transaction, create=False))
+        kept = transaction.get(b"dict/3", db=environment.open_db(b"meta", transaction, create=False))
     assert kept == dictionary
 
 

@@ -136,6 +136,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         "rust/journal/src/lib.rs",
         "rust/journal/dict/1.zdict",
         "rust/journal/dict/2.zdict",
+        "rust/journal/dict/3.zdict",
         "rust/python/src/lib.rs",
         "python/plsync/_native.pyi",
         "python/plsync/py.typed",

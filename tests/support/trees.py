@@ -75,14 +75,14 @@ class Node:
 
 
 def trees(journal: Journal) -> list[Node]:
-    """The trees of a journal, oldest first. A call outside trees is a tree of its own."""
+    """The trees of a journal, oldest first. A call outside trees is a separate tree."""
     nodes: dict[str, Node] = {}
     roots = []
-    for record in journal.records(oldest_first=True):
+    for record in journal.records(oldest_first=True, runs=True):
         start, end = record.events()
-        node = Node(start.get("name") or start["class"][-1], start["kind"], record.status, start, end)
-        nodes[record.trace_id] = node
-        parent = start.get("parent") or start.get("root")
+        node = Node(record.name or "", record.kind, record.status, start, end)
+        nodes[record.id] = node
+        parent = record.parent_id
         if parent is None:
             roots.append(node)
         else:

@@ -29,6 +29,7 @@ _RESULT_STYLES: dict[words.Result, str] = {
     "running": "cyan",
     "cancelled": "yellow",
     "cut short": "yellow",
+    "interrupted": "yellow",
 }
 _DELIVERY_STYLES: dict[words.Delivery, str] = {
     "sent": "green",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from plsync.journal.reports import SalvageReport as SalvageReport
     from plsync.journal.reports import SinkBacklog as SinkBacklog
     from plsync.journal.reports import Stats as Stats
+    from plsync.journal.tree import Run as Run
     from plsync.journal.usage import GroupUsage as GroupUsage
     from plsync.journal.usage import UsageReport as UsageReport
 
@@ -49,6 +50,7 @@ __all__ = [
     "Quota",
     "Receipt",
     "Record",
+    "Run",
     "SalvageReport",
     "SinkBacklog",
     "Stats",
@@ -72,6 +74,7 @@ __getattr__, __dir__ = exports(
         "Quota": "plsync.journal.quota",
         "Receipt": "plsync.journal.reports",
         "Record": "plsync.journal.record",
+        "Run": "plsync.journal.tree",
         "SalvageReport": "plsync.journal.reports",
         "SinkBacklog": "plsync.journal.reports",
         "Stats": "plsync.journal.reports",

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
+from uuid import UUID
 
 import orjson
 
 from plsync._common.clock import datetime_from_ns
-from plsync._common.native import END_ABANDONED, ENDS, FLAG_CACHED, FLAG_LOSSY, FLAG_REDACTED
+from plsync._common.native import END_ABANDONED, ENDS, FLAG_CACHED, FLAG_LOSSY, FLAG_REDACTED, FLAG_RUN
 from plsync.journal.events import facts, params
 from plsync.journal.events.facts import CallError, Generation, Usage
 from plsync.journal.events.tagged import decode, decode_plain
@@ -24,11 +25,15 @@ if TYPE_CHECKING:
 
     from plsync._common.native import Row
 
-__all__ = ["STATUSES", "CallEnd", "CallEvents", "CallKind", "Status"]
+__all__ = ["KINDS", "STATUSES", "CallEnd", "CallEvents", "CallKind", "RunKind", "Status"]
 
 CallKind = Literal["chat", "llm"]
+RunKind = Literal["chat", "llm", "chain", "prompt", "parser", "tool", "retriever"]
 Status = Literal["pending", "ok", "error", "cancelled", "partial", "interrupted"]
 CallEnd = Literal["none", "ok", "error", "cancelled", "partial", "abandoned", "interrupted"]
+
+KINDS: Final = frozenset({"chain", "prompt", "parser", "tool", "retriever"})
+"""The kinds of runs that are not calls."""
 
 _STATUS_OF_END: Final[dict[str, Status]] = {
     "none": "pending",
@@ -68,9 +73,34 @@ class CallEvents:
         return facts.nonempty_text(self._from_either("parent_run_id"))
 
     @property
-    def kind(self) -> CallKind:
-        """``chat`` (messages) or ``llm`` (a prompt)."""
-        return "chat" if self._from_either("kind") == "chat" else "llm"
+    def kind(self) -> RunKind:
+        """``chat`` (messages) or ``llm`` (a prompt). Of a run that is not a call, its kind in LangChain."""
+        kind = self._from_either("kind")
+        if self.is_run:
+            return kind if kind in KINDS else "chain"
+        return "chat" if kind == "chat" else "llm"
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it is a run that is not a call: a chain, a prompt, a parser, a tool or a retriever."""
+        return bool(self._row.flags & FLAG_RUN)
+
+    @property
+    def root_id(self) -> str | None:
+        """The record id of the root of its tree; None for a call outside trees. The root has its own id here."""
+        root = _record_id(self._start_event().get("root"))
+        return str(UUID(bytes=self._row.id)) if root is None and self.is_run else root
+
+    @property
+    def parent_id(self) -> str | None:
+        """The record id of its parent in the tree; None for a root, and for a call outside trees."""
+        start = self._start_event()
+        return _record_id(start.get("parent")) or _record_id(start.get("root"))
+
+    @property
+    def started_after(self) -> str | None:
+        """The record id of the root of the tree that was over when this run of it started."""
+        return _record_id(self._start_event().get("after"))
 
     @property
     def name(self) -> str | None:
@@ -235,6 +265,10 @@ class CallEvents:
         """The start and the end event (``docs/reference/events.md``); empty for an event that is missing."""
         return _parse(self._row.start), _parse(self._row.end)
 
+    def plain_events(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The start and the end event in plain values: a message is the dict of its fields."""
+        return self._start_event(), self._end_event()
+
     def messages(self) -> list[BaseMessage]:
         """The input as LangChain messages of their original classes. Empty for a text model (see :attr:`input`)."""
         found = _parse(self._row.start, decode).get("messages")
@@ -292,6 +326,16 @@ class CallEvents:
 
     def _from_either(self, key: str) -> Any:
         return self._start_event().get(key) or self._end_event().get(key)
+
+
+def _record_id(text: object) -> str | None:
+    """The record id in a field of an event, with its dashes."""
+    if not isinstance(text, str):
+        return None
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return None
 
 
 def _parse(body: bytes | None, read: Callable[[bytes], Any] = orjson.loads) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 from uuid import UUID
 
 from plsync._common.clock import ms_from_datetime
-from plsync._common.native import TextSearch
+from plsync._common.native import FLAG_RUN, TextSearch
 from plsync.journal import words
 from plsync.journal.conditions import (
     Condition,
@@ -65,7 +65,7 @@ class Filters(TypedDict, total=False):
     ``unclear``, ``refused``, ``held``, ``dropped``. A state is accepted, too."""
     result: str | Iterable[str]
     """How the call went, in the words of ``plsync list``, or several: ``ok``, ``error``, ``cancelled``,
-    ``cut short``, ``running``. A status is accepted, too."""
+    ``cut short``, ``interrupted``, ``running``. A status is accepted, too."""
     since: datetime | None
     """The earliest start, inclusive: a datetime with a time zone."""
     until: datetime | None
@@ -80,6 +80,8 @@ class Filters(TypedDict, total=False):
     """The id of the conversation: ``thread_id``, ``session_id`` or ``conversation_id`` in the metadata."""
     metadata: Mapping[str, Scalar] | None
     """Values in the metadata, all of which must be there. A number and its text are the same value."""
+    runs: bool
+    """Also the runs that are not calls: chains, prompts, parsers, tools and retrievers."""
     slower: timedelta | None
     """The duration that the call exceeds. A call without a known duration does not pass."""
 
@@ -101,6 +103,7 @@ class Query:
     metadata: tuple[Metadata, ...] = ()
     slower: Slower | None = None
     delivered: Delivered | None = None
+    runs: bool = False
 
     @classmethod
     def from_filters(cls, filters: Filters) -> Query:
@@ -147,6 +150,7 @@ class Query:
             ),
             slower=None if slower is None else Slower(min(slower // timedelta(microseconds=1) * 1000, _LONGEST)),
             delivered=Delivered(frozenset(delivered)) if delivered else None,
+            runs=bool(filters.get("runs")),
         )
 
     def arguments(self, store: Store) -> dict[str, Any]:
@@ -159,6 +163,7 @@ class Query:
             "since": self.since,
             "until": self.until,
             "text": self.text,
+            "runs": self.runs,
         }
         if self.model is not None:
             names = [name for name in model_names(store) if self.model.matches(name)]
@@ -186,6 +191,8 @@ class Query:
 
     def matches(self, row: Row) -> bool:
         """Whether a single row passes, by the rules that the store applies."""
+        if row.flags & FLAG_RUN and not self.runs:
+            return False
         if self.states is not None and row.state not in self.states:
             return False
         if self.ended is not None and row.ended not in self.ended:
@@ -225,6 +232,8 @@ def _labels(record: Record) -> set[tuple[str, bytes]]:
     # Only the request's own names of the model are labels. `Record.model` may come from the response or the class.
     for model in facts.labels(record.metadata, record.params):
         labels.add(("m", _label(facts.short_model(model))))
+    if record.root_id:
+        labels.add(("R", UUID(record.root_id).bytes))
     if record.run_id:
         labels.add(("r", UUID(record.run_id).bytes))
     if record.parent_run_id:

@@ -10,14 +10,14 @@ from uuid import UUID
 
 from plsync._common.native import FLAG_FORGOTTEN
 from plsync.errors import RecordNotFound
-from plsync.journal import lookup
-from plsync.journal.record import STATES, State
+from plsync.journal import lookup, tree
+from plsync.journal.record import STATES, Record, State
 from plsync.journal.search_cache import SearchCache
 
 if TYPE_CHECKING:
     from plsync._common.native import Store
 
-__all__ = ["LIMITS", "ForgetReceipt", "ForgottenRecord", "chosen_ids", "forget"]
+__all__ = ["LIMITS", "ForgetReceipt", "ForgottenRecord", "chosen_ids", "forget", "whole_trees"]
 
 LIMITS: Final = (
     "Backups, file system snapshots and exported recordings keep their copies.",
@@ -119,6 +119,22 @@ def chosen_ids(store: Store, keys: Iterable[int | str | UUID]) -> tuple[list[byt
                 raise
             requests.append(request)
     return records, requests
+
+
+def whole_trees(store: Store, records: Iterable[bytes]) -> list[bytes]:
+    """The records, each with all others of its tree: the root has the messages of its calls, and a tool its data."""
+    if not store.stats()["runs"]:
+        return list(records)
+    found: dict[bytes, None] = {}
+    for record_id in records:
+        if record_id in found:
+            continue
+        found[record_id] = None
+        row = store.get(record_id)
+        root = None if row is None else Record(row).root_id
+        if root is not None:
+            found |= dict.fromkeys(row.id for row in tree.members(store, UUID(root).bytes))
+    return list(found)
 
 
 def forget(store: Store, records: list[bytes], requests: list[int], *, dry_run: bool) -> ForgetReceipt:

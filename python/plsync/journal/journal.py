@@ -12,7 +12,7 @@ from plsync.journal.callbacks import CallbackQueue
 from plsync.journal.doorbell import Doorbell
 from plsync.journal.filters import Filters
 from plsync.journal.followups import FollowUpQueue
-from plsync.journal.forget import ForgetReceipt, chosen_ids, forget
+from plsync.journal.forget import ForgetReceipt, chosen_ids, forget, whole_trees
 from plsync.journal.outbox import Outbox
 from plsync.journal.quota import Quota
 from plsync.journal.reader import JournalReader
@@ -152,8 +152,9 @@ class Journal(JournalReader):
         """Remove the content of records for good, from every file of the journal.
 
         A forgotten record keeps its id, its state and its request id, and is never sent or delivered. Its follow-ups
-        and callbacks are removed. The store is compacted, so the disk needs room for a copy of it. A call that was
-        interrupted is finished by the next one, and by :meth:`compact`.
+        and callbacks are removed. The other records of its tree are forgotten, too: they repeat its content. The
+        store is compacted, so the disk needs room for a copy of it. A call that was interrupted is finished by the
+        next one, and by :meth:`compact`.
 
         >>> from plsync import Journal
         >>> with Journal.open(create=True) as journal:
@@ -178,9 +179,10 @@ class Journal(JournalReader):
         if keys:
             records, requests = chosen_ids(self._store, keys)
         else:
+            filters["runs"] = True
             records = [UUID(record.id).bytes for record in self.records(**filters) if not record.forgotten]
             requests = []
-        return forget(self._store, records, requests, dry_run=dry_run)
+        return forget(self._store, whole_trees(self._store, records), requests, dry_run=dry_run)
 
     def check(self) -> CheckReport:
         """Verify the checksums of every frame of the spool and of every record. Changes nothing."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypedDict
 from uuid import UUID
 
+from plsync._common.native import FLAG_RUN
 from plsync._common.paths import current_delivery, current_journal
 from plsync.errors import AmbiguousId, InvalidFollowUp, RecordNotFound
 from plsync.journal.record import Record
@@ -102,6 +103,10 @@ def target(store: Store, key: int | str | UUID, ingest: Callable[[], object]) ->
         raise AmbiguousId(message, _candidates(store, ids))
     if not ids:
         raise unknown(key, store.path)
+    row = store.get(ids[0])
+    if row is not None and row.flags & FLAG_RUN:
+        message = f"{text} is a {Record(row).kind}, which has no request id; nothing was queued: use the id of a call"
+        raise InvalidFollowUp(message)
     return {"record_id": ids[0]}
 
 

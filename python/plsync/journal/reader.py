@@ -15,7 +15,7 @@ from uuid import UUID
 from plsync._common.native import Store
 from plsync._common.paths import default_journal
 from plsync.errors import JournalError, PlsyncWarning
-from plsync.journal import acks, lookup, scan, tail
+from plsync.journal import acks, lookup, scan, tail, tree
 from plsync.journal.acks import Ack
 from plsync.journal.doorbell import Doorbell
 from plsync.journal.filters import Filters, Query, model_names
@@ -25,6 +25,8 @@ from plsync.journal.usage import Grouping, UsageReport, measures, summed
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
+
+    from plsync.journal.tree import Run
 
 __all__ = ["JournalReader"]
 
@@ -112,7 +114,7 @@ class JournalReader:
             limit: the maximum number of records; None for all.
             oldest_first: in the order of the calls; else newest first.
             filters: ``tag, model, state, status, delivery, result, since, until, text, run_id, run, thread, metadata,
-                slower``.
+                runs, slower``.
 
         Raises:
             ValueError: a datetime without time zone, an unknown state or status, an invalid run id, or a text with a
@@ -174,6 +176,36 @@ class JournalReader:
             TypeError: as :meth:`records`.
         """
         return summed(measures(self.records(**filters), by), by)
+
+    def tree(self, key: str | int | UUID) -> Run:
+        """The tree that a run belongs to, as its root: an agent with its chains, tools, retrievers and calls.
+
+        A call outside trees is a separate tree.
+
+        Args:
+            key: an id of any run or call of the tree, as for :meth:`get`.
+
+        Raises:
+            RecordNotFound, AmbiguousId: as :meth:`get`.
+        """
+        return tree.read(self._store, self.get(key))
+
+    def trees(
+        self, *, limit: int | None = None, oldest_first: bool = False, **filters: Unpack[Filters]
+    ) -> Iterator[Run]:
+        """The trees whose root passes every filter, as their roots. Calls outside trees are not among them.
+
+        Args:
+            limit: the maximum number of trees; None for all.
+            oldest_first: in the order of the roots' starts; else newest first.
+            filters: as for :meth:`records`.
+
+        Raises:
+            ValueError, TypeError: as :meth:`records`.
+        """
+        query = Query.from_filters(filters)
+        self._ingest_or_warn()
+        return tree.roots(self._store, query, oldest_first=oldest_first, limit=limit)
 
     def models(self) -> list[str]:
         """The names of the models in the requests, in the form that the filter ``model`` takes."""

@@ -19,7 +19,7 @@ from plsync._common.native import (
     FLAG_REDACTED,
     FLAG_RENEWED,
 )
-from plsync.journal.call import STATUSES, CallEvents, CallKind, Status
+from plsync.journal.call import STATUSES, CallEvents, CallKind, RunKind, Status
 from plsync.journal.events.facts import CallError, Generation, Usage
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ __all__ = [
     "CallKind",
     "Generation",
     "Record",
+    "RunKind",
     "State",
     "Status",
     "Usage",
@@ -97,6 +98,10 @@ FIELDS: Final = (
     "lane",
     "renewed",
     "sink",
+    "is_run",
+    "root_id",
+    "parent_id",
+    "started_after",
 )
 """The attributes of a record, in the order of ``as_dict()`` and ``--json``."""
 

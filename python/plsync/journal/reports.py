@@ -254,6 +254,12 @@ class Stats:
     """Records of calls that have not ended."""
     states: dict[str, int]
     """Records by state, with all states."""
+    runs: int
+    """Runs that are not calls. They are not among the records."""
+    open_runs: int
+    """Runs that have not ended."""
+    run_states: dict[str, int]
+    """Runs by state, with all states."""
     opaque: int
     """Records made by ``Journal.append``. They are held, and never sent."""
     callbacks: int

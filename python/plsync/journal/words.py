@@ -9,6 +9,7 @@
 | error | error | unclear | in_doubt |
 | cancelled | cancelled | sent | acked |
 | cut short | partial, abandoned | refused | dead |
+| interrupted | interrupted | | |
 | | | held | held |
 | | | dropped | dead or held, without content: the quota or `plsync forget` removed it |
 """
@@ -38,7 +39,7 @@ __all__ = [
     "states_of",
 ]
 
-Result = Literal["ok", "error", "cancelled", "cut short", "running"]
+Result = Literal["ok", "error", "cancelled", "cut short", "interrupted", "running"]
 Delivery = Literal["waiting", "sending", "sent", "unclear", "refused", "held", "dropped"]
 
 RESULTS: Final[tuple[Result, ...]] = get_args(Result)
@@ -51,6 +52,7 @@ _RESULT_OF_END: Final[dict[CallEnd, Result]] = {
     "cancelled": "cancelled",
     "partial": "cut short",
     "abandoned": "cut short",
+    "interrupted": "interrupted",
 }
 DELIVERY_OF_STATE: Final[dict[State, Delivery]] = {
     "pending": "waiting",

@@ -87,7 +87,7 @@ def without_content(event: dict[str, Any]) -> dict[str, Any]:
     for key in ("messages", "prompts"):
         if key in bare:
             bare[key] = []
-    for key in ("input", "input_keys", "inputs", "options", "output", "outputs", "name"):
+    for key in ("from_input", "input", "input_keys", "inputs", "options", "output", "outputs", "name"):
         if key in bare:
             bare[key] = None
     if "params" in bare:

@@ -28,7 +28,7 @@ def end_of(error: BaseException) -> int:
 
 
 def interrupt_of(error: BaseException) -> tuple[int, Any] | None:
-    """How a run ended that LangGraph stopped by an exception of its own, and the payload. None for any other error.
+    """How a run ended that LangGraph stopped by its own exception, and the payload. None for any other error.
 
     A graph that waits for a person, or was drained, is interrupted and can go on later. A command for the parent graph
     is no failure either.

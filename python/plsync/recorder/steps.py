@@ -16,7 +16,7 @@ __all__ = ["StepCallbacks"]
 
 
 class StepCallbacks:
-    """The part of the handler that records steps. A decision model is reported as a chain, and is recorded as a call."""
+    """The part of the handler that records steps. LangChain reports a decision model as a chain: it is a call."""
 
     _recorder: Recorder
     _runs: str

@@ -2,6 +2,8 @@
 //!
 //! In a frame they come before the body, as `kind u8 | length u8 | value`, repeated. The store indexes each of them except the sink.
 
+use crate::RecordId;
+
 /// `LangChain`'s id of the run.
 pub const RUN: u8 = b'r';
 /// `LangChain`'s id of the parent run.
@@ -36,6 +38,12 @@ pub(crate) fn push_after(buffer: &mut Vec<u8>, start: usize, kind: u8, value: &[
         buffer.extend_from_slice(&[kind, length]);
         buffer.extend_from_slice(value);
     }
+}
+
+/// The root's record in a section. Its label is the first.
+pub(crate) fn root(section: &[u8]) -> Option<RecordId> {
+    let (kind, value) = iter(section).next()?;
+    if kind == ROOT { value.try_into().ok().map(RecordId) } else { None }
 }
 
 /// The labels of a section, up to the first that is cut short.

@@ -2,10 +2,12 @@
 
 mod common;
 
-use common::{assert_sound, end, golden, limits, ms, segments, start};
+use std::path::{Path, PathBuf};
+
+use common::{assert_sound, end, golden, limits, ms, runs, segments, start};
 use plsync_journal::{
-    Account, Bind, CallEnd, Durability, Event, FLAG_LOSSY, FailedCallback, FrameKind, Head, Lane, Millis, ParkedState,
-    RecordId, RequestId, Seq, Spool, Store, labels,
+    Account, Bind, CallEnd, Durability, Event, FLAG_LOSSY, FLAG_RUN, FailedCallback, FrameKind, Head, Lane, Millis,
+    ParkedState, RecordId, RequestId, Seq, Spool, Store, labels,
 };
 
 #[test]
@@ -67,18 +69,52 @@ fn is_record(line: &str) -> bool {
 #[test]
 #[ignore = "run by hand, once a format"]
 fn make_the_golden_journal() {
-    let directory = golden::directory(golden::ALL[golden::ALL.len() - 1]);
+    let (spool, directory) = new_golden("format-1-servers");
     let path = directory.join("journal");
-    let spool = Spool::open(&path, Durability::Power).unwrap();
     for call in 0..24 {
         record(&spool, call);
     }
-    let store = Store::open(&path, false).unwrap();
-    store.ingest(true).unwrap();
+    let store = common::open(&path);
     send(&store);
     for call in 24..40 {
         record(&spool, call);
     }
+    finish_golden(&directory);
+}
+
+/// The same, for the journal with trees.
+#[test]
+#[ignore = "run by hand, once a format"]
+fn make_the_golden_journal_with_trees() {
+    let (spool, directory) = new_golden("format-1-trees");
+    for call in 0..3 {
+        record(&spool, call);
+    }
+    let sent = runs::growing(&spool);
+    sent[2].end(&spool, CallEnd::Ok);
+    sent[0].end(&spool, CallEnd::Ok);
+    let waiting = runs::growing(&spool);
+    waiting[2].end(&spool, CallEnd::Interrupted);
+    let store = common::open(&directory.join("journal"));
+    let account = Account { url: "https://promptlayer.example".into(), account: [1; 16], is_stand_in: false };
+    store.bind(&account, Bind::Refuse).unwrap();
+    let leased = store.lease(limits(9), ms(60_000), Millis::now()).unwrap();
+    let acks = leased.iter().map(|row| (row.seq, (row.flags & FLAG_RUN == 0).then_some(RequestId(70_000 + row.seq.0))));
+    store.ack_tree(&acks.collect::<Vec<_>>()).unwrap();
+    runs::growing(&spool)[2].end(&spool, CallEnd::Error);
+    waiting[0].end(&spool, CallEnd::Interrupted);
+    finish_golden(&directory);
+}
+
+/// The spool of a new golden journal, and its directory.
+fn new_golden(name: &str) -> (Spool, PathBuf) {
+    let directory = golden::directory(name);
+    (Spool::open(&directory.join("journal"), Durability::Power).unwrap(), directory)
+}
+
+/// Writes the manifest.
+fn finish_golden(directory: &Path) {
+    let path = directory.join("journal");
     // The journal as a reader finds it once this process is gone.
     let dir = common::temp_dir();
     let copy = dir.path().join("journal");

@@ -6,7 +6,7 @@ use super::entries::SalvagedEntries;
 use super::report::SalvageReport;
 use crate::frame::array;
 use crate::ids::{ServerId, SinkId};
-use crate::state::{CallEnd, FLAG_PRUNED, State};
+use crate::state::{CallEnd, FLAG_PRUNED, FLAG_RUN, State};
 use crate::store::callbacks::{EntryKey, sinks};
 use crate::store::db::pages::Pages;
 use crate::store::db::trees::{PART_END, PART_START, label_key, record_key, sealed_seq, seq_key, with_seal};
@@ -47,7 +47,8 @@ pub(super) fn rebuild(store: &Store, pages: &Pages, found: &SalvagedEntries, rep
             Ok((part, written))
         })?;
         let (done, written) = done;
-        acked.extend(written.into_iter().filter(|(old, _)| found.acks.contains_key(old)));
+        let is_acked = |old: &Seq| found.acks.get(old).is_some_and(|ack| ack.is_of_call());
+        acked.extend(written.into_iter().filter(|(old, _)| is_acked(old)));
         report.events += done.events;
         report.acks += done.acks;
         report.callbacks += done.callbacks;
@@ -180,7 +181,7 @@ fn write(
     let mut row = match found.rows.get(&old) {
         Some(row) if found.is_earlier(old) => outdated_row(found, row.clone(), bodies[1].as_deref(), report),
         Some(row) => row.clone(),
-        None => new_row(found, id, known.is_some(), bodies[1].as_deref(), report),
+        None => new_row(found, id, known.is_some(), &bodies, report),
     };
     reconcile(&mut row, bodies.iter().flatten().count(), found.acks.contains_key(&old), found.damaged > 0, report);
     let server = server_in_doubt(found, old, &mut row, report);
@@ -201,8 +202,10 @@ fn write(
         let server = if found.servers.contains_key(&ack.server) { ack.server } else { ServerId::UNKNOWN };
         let stored = with_seal(&seq_key(seq), Ack { server, ..*ack }.encode());
         change.trees.acks.put(change.txn, &seq_key(seq), &stored)?;
-        request_index::list(change.txn, change.trees, ack.request_id, seq)?;
-        report.acks += 1;
+        if ack.is_of_call() {
+            request_index::list(change.txn, change.trees, ack.request_id, seq)?;
+            report.acks += 1;
+        }
     }
     if row.state == State::Acked && !row.is_forgotten() {
         report.callbacks += copy_callbacks(change, found, old, seq, &row)?;
@@ -213,7 +216,7 @@ fn write(
         *counter += 1;
     }
     // The label of the call's end follows from the row, whose end may have changed.
-    for ended in [CallEnd::Error, CallEnd::Cancelled, CallEnd::Partial] {
+    for ended in [CallEnd::Error, CallEnd::Cancelled, CallEnd::Partial, CallEnd::Interrupted] {
         if let Some(label) = ended.label() {
             change.trees.labels.delete(change.txn, &label_key(crate::labels::ENDED, label, id))?;
         }
@@ -305,11 +308,14 @@ fn new_row(
     found: &SalvagedEntries,
     id: RecordId,
     known: bool,
-    end: Option<&[u8]>,
+    bodies: &[Option<Vec<u8>>; 2],
     report: &mut SalvageReport,
 ) -> StateRow {
     let mut row = StateRow::new(id, RecordId([0; 16]), Millis::now());
-    row.ended = ended(found, end);
+    row.ended = ended(found, bodies[1].as_deref());
+    if bodies.iter().flatten().any(|stored| body::is_run(stored)) {
+        row.flags |= FLAG_RUN;
+    }
     if known {
         row.state = State::InDoubt;
         "salvaged without its state: it may have been sent before".clone_into(&mut row.last_error);

@@ -270,7 +270,7 @@ fn forget_one(change: &mut Change, seq: Seq, labels: &[Vec<u8>]) -> Result<Forgo
     let (txn, trees) = (&mut *change.txn, change.trees);
     let before = load(txn, trees, seq)?;
     let ack = trees.acks.get(txn, &seq_key(seq))?.and_then(|stored| without_seal(&seq_key(seq), stored));
-    let request_id = ack.and_then(Ack::read).map(|ack| ack.request_id);
+    let request_id = ack.and_then(Ack::read).filter(|ack| ack.is_of_call()).map(|ack| ack.request_id);
     let mut record = ForgottenRecord {
         id: before.id,
         request_id,

@@ -25,12 +25,18 @@ const DAMAGE_SHOWN: usize = 10;
 pub struct Stats {
     /// The journal's own id.
     pub journal_id: String,
-    /// Records stored.
+    /// Calls stored, and records of opaque bytes.
     pub records: u64,
-    /// Records without an end.
+    /// Calls without an end.
     pub open: u64,
-    /// Records by state, in the order of [`State::ALL`].
+    /// Calls by state, in the order of [`State::ALL`].
     pub states: [u64; State::ALL.len()],
+    /// Runs that are not calls: chains, tools and retrievers.
+    pub runs: u64,
+    /// Such runs without an end.
+    pub open_runs: u64,
+    /// Such runs by state.
+    pub run_states: [u64; State::ALL.len()],
     /// Held records that are opaque bytes, with nothing to send.
     pub opaque: u64,
     /// Request ids that wait for their sink.
@@ -163,10 +169,14 @@ fn oldest_unsent(txn: &RoTxn, trees: &Trees) -> Result<Option<Millis>> {
 /// The numbers that the store has.
 fn store_stats(txn: &RoTxn, trees: &Trees) -> Result<Stats> {
     let counts = Counts::load(txn, trees)?;
+    let runs = counts.runs.iter().sum();
     let mut stats = Stats {
-        records: trees.state.len(txn)?,
-        open: counts.open,
-        states: counts.states,
+        records: trees.state.len(txn)?.saturating_sub(runs),
+        open: counts.open.saturating_sub(counts.open_runs),
+        states: std::array::from_fn(|state| counts.states[state].saturating_sub(counts.runs[state])),
+        runs,
+        open_runs: counts.open_runs,
+        run_states: counts.runs,
         opaque: counts.opaque,
         raw_bytes: counts.raw_bytes,
         stored_bytes: counts.stored_bytes,

@@ -8,8 +8,8 @@ use plsync_journal::{Query, Row, Store, labels};
 pub const TAGS: [&str; 2] = ["gpt4all", "night-shift"];
 pub const MODEL: &str = "orca-mini-3b";
 
-/// The golden journals: of the first version, and of the version that stores servers.
-pub const ALL: [&str; 2] = ["format-1", "format-1-servers"];
+/// The golden journals: of the first version, of the version that stores servers, and of the version that stores trees.
+pub const ALL: [&str; 3] = ["format-1", "format-1-servers", "format-1-trees"];
 
 pub fn directory(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -27,7 +27,7 @@ pub fn copy_to(name: &str, path: &Path) {
 
 /// The content of a journal in the form of the manifest: its records, its indexes, and its counts.
 pub fn contents(store: &Store) -> plsync_journal::Result<Vec<String>> {
-    let all = Query { limit: usize::MAX, oldest_first: true, ..Query::default() };
+    let all = Query { limit: usize::MAX, oldest_first: true, runs: true, ..Query::default() };
     let mut lines: Vec<String> = store.query(&all)?.iter().map(line).collect();
     for (kind, value) in [(labels::TAG, TAGS[0]), (labels::TAG, TAGS[1]), (labels::MODEL, MODEL)] {
         let found = store.by_label(kind, value.as_bytes(), usize::MAX)?;
@@ -35,10 +35,14 @@ pub fn contents(store: &Store) -> plsync_journal::Result<Vec<String>> {
         lines.push(format!("label\t{}\t{value}\t{}", char::from(kind), ids.join(" ")));
     }
     for row in store.query(&all)? {
-        if let Some(ack) = row.ack {
+        if let Some(ack) = row.ack.filter(|ack| ack.is_of_call()) {
             let found: Vec<_> = store.by_request(ack.request_id)?.iter().map(plsync_journal::RecordId::hex).collect();
             lines.push(format!("request\t{}\t{}", ack.request_id, found.join(" ")));
         }
+    }
+    for root in store.roots(None, true, usize::MAX)? {
+        let members: Vec<_> = store.tree(root, None, usize::MAX)?.iter().map(|row| row.id.hex()).collect();
+        lines.push(format!("tree\t{}\t{}", root.hex(), members.join(" ")));
     }
     for known in store.servers()? {
         let (server, in_doubt) = (known.server, known.in_doubt);

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test binary uses its own part
 
 pub mod golden;
+pub mod runs;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

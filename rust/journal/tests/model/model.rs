@@ -195,6 +195,7 @@ impl Modelled {
                 (shown.ended, shown.state, shown.start) = (CallEnd::Ok, State::Held, Some(event.body));
                 shown.last_error = "opaque bytes, appended without a handler: nothing to send".into();
             }
+            FrameKind::RunStart | FrameKind::RunEnd => unreachable!("the model has calls alone"),
             FrameKind::Start | FrameKind::Segment => (self.lane, shown.start) = (event.lane, Some(event.body)),
         }
         shown.sink = shown.sink.take().or(event.sink.then(|| SINK.to_owned()));

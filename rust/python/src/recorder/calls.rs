@@ -232,7 +232,7 @@ impl Calls {
             run_id: key.id,
             parent_run_id,
             sink: None,
-            root: None,
+            root: run.and_then(|run| run.place).map(|place| place.root),
             lane: None,
         };
         event::write(py, &self.spool, self.redact.as_ref(), envelope, &fields)

@@ -23,7 +23,7 @@ use super::calls::{Calls, EndArguments};
 use super::key::key;
 use super::run::{Run, RunKind};
 use super::run_id::RunKey;
-use super::steps::StepEnd;
+use super::step_end::StepEnd;
 use super::watched::Watch;
 use crate::once::get_or_load;
 

@@ -42,6 +42,10 @@ impl<'a, 'py> Labelled<'a, 'py> {
 
 /// Adds an event's labels to its draft, and returns its lane.
 pub(super) fn push_labels(draft: &mut Draft, envelope: &Envelope<'_>, fields: &[Field<'_, '_>]) -> Lane {
+    // The ingester reads the root from the first label. The labels of an end are the first labels of its start.
+    if let Some(root) = envelope.root {
+        draft.label(labels::ROOT, &root.0);
+    }
     if let Some(run_id) = envelope.run_id {
         draft.label(labels::RUN, &run_id.bytes());
     }
@@ -52,10 +56,7 @@ pub(super) fn push_labels(draft: &mut Draft, envelope: &Envelope<'_>, fields: &[
     if envelope.kind.is_end() {
         return Lane::UNORDERED;
     }
-    if let Some(root) = envelope.root {
-        draft.label(labels::ROOT, &root.0);
-    }
-    // The tags of a step are those of its root, with few exceptions.
+    // A step has the tags of its root, with few exceptions.
     if envelope.kind == FrameKind::RunStart && envelope.root != Some(envelope.id) {
         return envelope.lane.unwrap_or_default();
     }

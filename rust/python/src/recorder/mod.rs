@@ -15,6 +15,7 @@ mod labels;
 mod open_runs;
 mod run;
 mod run_id;
+mod step_end;
 mod steps;
 mod tasks;
 mod tokens;
@@ -38,7 +39,8 @@ pub(crate) use callbacks::LangChainCallbacks;
 use calls::{Calls, EndArguments, Runs, StartArguments};
 use key::key;
 use run::RunKind;
-use steps::{StepEnd, StepStart};
+use step_end::StepEnd;
+use steps::StepStart;
 
 /// Writes events of one process into its spool segments.
 #[pyclass(frozen, module = "plsync._native")]

@@ -113,7 +113,7 @@ impl OpenRuns {
         }
     }
 
-    /// The tree of a run whose parent has this key. A run without a known parent has a tree of its own.
+    /// The tree of a run whose parent has this key. A run without a known parent has its own tree.
     pub(super) fn join(&self, parent: u128) -> Joined {
         let above = self.runs.get(&parent).and_then(|run| run.place.map(|place| self.trees.join(run.id, place.root)));
         above.or_else(|| self.trees.join_ended(parent)).unwrap_or(Joined::Own { after: None })

@@ -14,7 +14,7 @@ use super::watched::Watch;
 /// The most arrival times of one call.
 const MAX_ARRIVALS: usize = 1 << 20;
 
-/// What a run stands for. Only an event of the same kind ends it.
+/// The kind of a run. Only an event of the same kind ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RunKind {
     /// A call of a model.

@@ -22,6 +22,7 @@ use super::labels::tree_lane;
 use super::open_runs::Closing;
 use super::run::{Run, RunKind};
 use super::run_id::{RunId, RunKey};
+use super::step_end::StepEnd;
 use super::trees::{Joined, Place};
 use super::twins::Twin;
 use crate::id_map::IdHasher;
@@ -40,16 +41,6 @@ pub(super) struct StepStart<'a, 'py> {
     pub(super) tags: Option<&'a Bound<'py, PyAny>>,
     pub(super) metadata: Option<&'a Bound<'py, PyAny>>,
     pub(super) tool_call_id: Option<&'a Bound<'py, PyAny>>,
-}
-
-/// The arguments of an end callback.
-pub(super) struct StepEnd<'a, 'py> {
-    pub(super) ended: CallEnd,
-    pub(super) flags: u8,
-    /// The input of a step that read it as a stream.
-    pub(super) input: Option<&'a Bound<'py, PyAny>>,
-    pub(super) output: Option<&'a Bound<'py, PyAny>>,
-    pub(super) error: Option<&'a Bound<'py, PyAny>>,
 }
 
 impl StepStart<'_, '_> {
@@ -231,65 +222,6 @@ impl Calls {
         }
         result
     }
-
-    /// Writes the end event of a step.
-    pub(super) fn write_step_end(&self, py: Python<'_>, end: &StepEnd<'_, '_>, run: &Run, key: RunKey) -> PyResult<()> {
-        let now = SystemTime::now();
-        let mut fields = Vec::with_capacity(5);
-        fields.extend([
-            (key!("v").into(), Value::Number(Some(1))),
-            (key!("t").into(), Value::Number(Some(nanos(now)))),
-            (key!("elapsed").into(), Value::Number(Some(run.elapsed_ns()))),
-        ]);
-        if run.has_content {
-            if let Some(input) = end.input.filter(|input| !input.is_none()) {
-                fields.push((key!("input").into(), Value::Object(Some(input.clone()))));
-            }
-            let input = run.argument.as_ref().map(|input| input.bind(py));
-            match input.zip(end.output).and_then(|(input, output)| without_repetition(input, output)) {
-                Some((output, repeated)) => {
-                    fields.push((key!("from_input").into(), Value::Object(Some(repeated.into_any()))));
-                    fields.push((key!("output").into(), Value::Object(Some(output.into_any()))));
-                }
-                None => fields.push((key!("output").into(), Value::Object(end.output.cloned()))),
-            }
-        }
-        fields.push((key!("error").into(), Value::Searched(end.error.cloned())));
-        let envelope = Envelope {
-            kind: FrameKind::RunEnd,
-            ended: end.ended,
-            flags: end.flags,
-            id: run.id,
-            run_id: key.id,
-            parent_run_id: None,
-            sink: None,
-            root: None,
-            lane: None,
-        };
-        event::write(py, &self.spool, self.redact.as_ref(), envelope, &fields)
-    }
-}
-
-/// An output whose lists begin as those of the input do, without these items, and their number by key. A graph returns its whole
-/// state: each message of a long conversation would be written once more.
-fn without_repetition<'py>(
-    input: &Bound<'py, PyAny>,
-    output: &Bound<'py, PyAny>,
-) -> Option<(Bound<'py, PyDict>, Bound<'py, PyDict>)> {
-    let (input, output) = (input.cast_exact::<PyDict>().ok()?, output.cast_exact::<PyDict>().ok()?);
-    let (mut shortened, repeated) = (None, PyDict::new(input.py()));
-    for (key, value) in output {
-        let (Ok(list), Ok(Some(known))) = (value.cast_exact::<PyList>(), input.get_item(&key)) else { continue };
-        let Ok(known) = known.cast_exact::<PyList>() else { continue };
-        let same = list.iter().zip(known.iter()).take_while(|(item, known)| item.is(known)).count();
-        if same > 0 {
-            let shortened = shortened.get_or_insert_with(|| output.copy());
-            let shortened = shortened.as_ref().ok()?;
-            shortened.set_item(&key, list.get_slice(same, list.len())).ok()?;
-            repeated.set_item(&key, same).ok()?;
-        }
-    }
-    Some((shortened?.ok()?, repeated))
 }
 
 /// The entries of a run's metadata that the run did not inherit. An inherited entry is the same object.

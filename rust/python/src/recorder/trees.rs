@@ -1,7 +1,7 @@
 //! The trees of runs: the parent and the root of each run, found by `LangChain`'s run ids.
 //!
-//! A parent comes from the runs that this recorder has seen, never from the context of a thread or task: a context changes between
-//! the steps of an agent. A run whose parent is unknown is the root of a tree of its own.
+//! A parent comes from the runs that this recorder has seen. The context of a thread or task changes between the steps of an agent. A
+//! run whose parent is unknown is the root of another tree.
 
 use std::collections::VecDeque;
 
@@ -26,7 +26,7 @@ pub(super) struct Place {
 /// The tree that a run joins when it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Joined {
-    /// A tree of its own. It starts after the end of another tree, if the run's parent was in one.
+    /// Its own tree. It starts after the end of another tree, if the run's parent was in one.
     Own { after: Option<RecordId> },
     /// The tree of its parent.
     Parent(Place),

@@ -28,6 +28,7 @@ pub(super) fn query(conditions: Option<&Bound<'_, PyDict>>) -> PyResult<Query> {
             "until" => query.until = Some(Millis(value.extract()?)),
             "text" => query.text = Some(value.extract()?),
             "start_texts" => query.start_texts = value.extract()?,
+            "runs" => query.runs = value.extract()?,
             "min_elapsed" => query.min_elapsed = Some(value.extract()?),
             _ => return Err(PyTypeError::new_err(format!("a query has no condition {name}"))),
         }

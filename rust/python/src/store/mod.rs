@@ -114,6 +114,23 @@ impl Store {
         py.detach(|| self.0.label_values(kind, limit)).or_raise(py)
     }
 
+    #[pyo3(signature = (beyond = None, *, oldest_first = false, limit = 100))]
+    fn roots(
+        &self,
+        py: Python<'_>,
+        beyond: Option<[u8; 16]>,
+        oldest_first: bool,
+        limit: usize,
+    ) -> PyResult<Vec<[u8; 16]>> {
+        let ids = py.detach(|| self.0.roots(beyond.map(RecordId), oldest_first, limit)).or_raise(py)?;
+        Ok(ids.into_iter().map(|id| id.0).collect())
+    }
+
+    #[pyo3(signature = (root, after = None, *, limit = 1000))]
+    fn tree(&self, py: Python<'_>, root: [u8; 16], after: Option<[u8; 16]>, limit: usize) -> PyResult<Vec<Row>> {
+        Ok(rows(py.detach(|| self.0.tree(RecordId(root), after.map(RecordId), limit)).or_raise(py)?))
+    }
+
     #[pyo3(signature = (seq, limit = 100))]
     fn follow(&self, py: Python<'_>, seq: u64, limit: usize) -> PyResult<Vec<Row>> {
         Ok(rows(py.detach(|| self.0.follow(Seq(seq), limit)).or_raise(py)?))

@@ -47,9 +47,9 @@ impl Store {
         Ok(rows(py.detach(|| self.journal().in_doubt(limit, Millis(now_ms))).or_raise(py)?))
     }
 
-    fn ack(&self, py: Python<'_>, acks: Vec<(u64, u64)>) -> PyResult<u64> {
-        let acks: Vec<_> = acks.into_iter().map(|(seq, id)| (Seq(seq), RequestId(id))).collect();
-        py.detach(|| self.journal().ack(&acks)).or_raise(py)
+    fn ack(&self, py: Python<'_>, acks: Vec<(u64, Option<u64>)>) -> PyResult<u64> {
+        let acks: Vec<_> = acks.into_iter().map(|(seq, id)| (Seq(seq), id.map(RequestId))).collect();
+        py.detach(|| self.journal().ack_tree(&acks)).or_raise(py)
     }
 
     fn release(&self, py: Python<'_>, seqs: Vec<u64>, not_before: u64, error: &str) -> PyResult<()> {

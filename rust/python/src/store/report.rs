@@ -48,12 +48,13 @@ report!(Damage { segment, offset, reason } except { len: _ });
 report!(Stats {
     journal_id, records, open, opaque, callbacks, callbacks_dead, callback_error, followups, followups_stranded, followups_dead,
     followups_sent, followup_error, lmdb_bytes, used_bytes, raw_bytes, stored_bytes, forgotten, forgetting, read_only, waiting_events, failures, last_failure,
-    damaged, damage, exposed, last_run, disk_free,
+    damaged, damage, exposed, last_run, disk_free, runs, open_runs,
 } except {
-    states, segments, spool_bytes, pruned_acked, pruned_unsent, quota, skipped, writers, oldest_unsent, servers
+    states, run_states, segments, spool_bytes, pruned_acked, pruned_unsent, quota, skipped, writers, oldest_unsent, servers
 } with |py| {
     "format": FORMAT,
     "states": std::iter::zip(State::ALL.map(State::name), states).into_py_dict(py)?,
+    "run_states": std::iter::zip(State::ALL.map(State::name), run_states).into_py_dict(py)?,
     "spool": [("segments", segments), ("bytes", spool_bytes)].into_py_dict(py)?,
     "pruned": pruned_acked,
     "dropped": pruned_unsent,

@@ -100,7 +100,7 @@ impl Row {
 
     #[getter]
     fn request_id(&self) -> Option<u64> {
-        self.stored.ack.map(|ack| ack.request_id.0)
+        self.stored.ack.filter(|ack| ack.is_of_call()).map(|ack| ack.request_id.0)
     }
 
     #[getter]

@@ -7,8 +7,8 @@ use crate::ids::SinkId;
 use crate::state::{CallEnd, State};
 use crate::store::callbacks::sinks;
 use crate::store::db::trees::{
-    PART_END, PART_START, Trees, label_key, open_key, outbox_key, parked_key, record_key, sealed_seq, seq_key,
-    tail_seq, without_seal,
+    PART_END, PART_START, Trees, growing_key, label_key, open_key, outbox_key, parked_key, record_key, sealed_seq,
+    seq_key, tail_seq, without_seal,
 };
 use crate::store::outbox::request_index;
 use crate::store::records::body;
@@ -18,6 +18,7 @@ use crate::{Result, Seq, labels};
 
 pub(super) fn check_records(txn: &RoTxn, trees: &Trees, report: &mut CheckReport) -> Result<()> {
     let mut forgotten = 0;
+    let (mut runs, mut open_runs) = ([0; State::ALL.len()], 0);
     for entry in trees.state.iter(txn)? {
         let (key, value) = entry?;
         let seq = tail_seq(key)?;
@@ -30,12 +31,18 @@ pub(super) fn check_records(txn: &RoTxn, trees: &Trees, report: &mut CheckReport
             }
         };
         forgotten += u64::from(row.is_forgotten());
+        runs[row.state as usize] += u64::from(row.is_run());
+        open_runs += u64::from(row.is_run() && row.state == State::Pending && row.ended == CallEnd::No);
         check_bodies(txn, trees, seq, &row, report)?;
         check_work_list(txn, trees, seq, &row, report)?;
         check_indexes(txn, trees, seq, &row, report)?;
     }
-    if Counts::load(txn, trees)?.forgotten != forgotten {
+    let counts = Counts::load(txn, trees)?;
+    if counts.forgotten != forgotten {
         report.add("the store".into(), "its counter of forgotten records does not match them", "the records");
+    }
+    if (counts.runs, counts.open_runs) != (runs, open_runs) {
+        report.add("the store".into(), "its counters of runs do not match them", "the records");
     }
     Ok(())
 }
@@ -67,6 +74,7 @@ fn check_bodies(txn: &RoTxn, trees: &Trees, seq: Seq, row: &StateRow, report: &m
 fn check_work_list(txn: &RoTxn, trees: &Trees, seq: Seq, row: &StateRow, report: &mut CheckReport) -> Result<()> {
     let listed = match (row.state, row.ended) {
         (State::Pending, CallEnd::No) => trees.open.get(txn, &open_key(row.writer, seq))?,
+        (State::Pending, _) if row.is_growing() => trees.parked.get(txn, &growing_key(row.not_before, seq))?,
         (State::Pending, _) => trees.outbox.get(txn, &outbox_key(row.lane, row.not_before, seq))?,
         (State::Acked, _) => trees.acks.get(txn, &seq_key(seq))?,
         (state, _) => trees.parked.get(txn, &parked_key(state, seq))?,
@@ -75,7 +83,7 @@ fn check_work_list(txn: &RoTxn, trees: &Trees, seq: Seq, row: &StateRow, report:
         report.add(place(row), format!("it is {} but not listed as such", row.state.name()), "the record");
     }
     // Empty when an earlier version stored it, which kept the lane in the row alone.
-    let is_parked = !matches!(row.state, State::Pending | State::Acked);
+    let is_parked = row.is_growing() || !matches!(row.state, State::Pending | State::Acked);
     if is_parked && listed.is_some_and(|lane| !lane.is_empty() && *lane != [row.lane.0]) {
         report.add(place(row), "it is listed under another lane", "the record");
     }
@@ -92,8 +100,12 @@ fn check_indexes(txn: &RoTxn, trees: &Trees, seq: Seq, row: &StateRow, report: &
     }
     if let Some(stored) = trees.acks.get(txn, &seq_key(seq))? {
         let ack = without_seal(&seq_key(seq), stored).and_then(Ack::read);
-        let listed = ack.map(|ack| request_index::has(txn, trees, ack.request_id, seq)).transpose()?;
-        if listed != Some(true) {
+        let is_whole = match ack {
+            Some(ack) if row.is_run() => !ack.is_of_call(),
+            Some(ack) => request_index::has(txn, trees, ack.request_id, seq)?,
+            None => false,
+        };
+        if !is_whole {
             report.add(place(row), "its request id is damaged, or not listed", "the record");
         }
     }

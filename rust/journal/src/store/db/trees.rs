@@ -57,7 +57,7 @@ trees! {
     outbox,
     /// (writer, seq): records without an end.
     open,
-    /// (state, seq): leased, in doubt, dead and held records.
+    /// (state, seq): leased, in doubt, dead and held records. (6, until, seq): records that wait for the end of their tree's root.
     parked,
     /// seq -> request id, and when it arrived.
     acks,
@@ -160,6 +160,13 @@ pub(crate) fn open_key(writer: RecordId, seq: Seq) -> [u8; 24] {
 
 pub(crate) fn parked_key(state: State, seq: Seq) -> [u8; 9] {
     join(&[&[state as u8], &seq_key(seq)])
+}
+
+/// The first byte of keys in `parked` for records that wait for the end of their tree's root. No state has this number.
+pub(crate) const GROWING: u8 = 6;
+
+pub(crate) fn growing_key(until: Millis, seq: Seq) -> [u8; 17] {
+    join(&[&[GROWING], &number_key(until.0), &seq_key(seq)])
 }
 
 /// The part of a key in `parked` that all records of a state share.

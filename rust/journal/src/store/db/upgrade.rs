@@ -7,6 +7,7 @@ use super::trees::{self, Trees};
 use crate::Result;
 use crate::store::callbacks;
 use crate::store::outbox::{ack_order, request_index};
+use crate::store::records::counts::Counts;
 use crate::store::records::dictionary;
 
 /// The handles to every tree, after the upgrade.
@@ -51,7 +52,7 @@ fn is_current(txn: &RoTxn, trees: &Trees) -> Result<bool> {
 }
 
 fn has_all_acks(txn: &RoTxn, trees: &Trees) -> Result<bool> {
-    Ok(trees.ack_order.len(txn)? == trees.acks.len(txn)?)
+    Ok(trees.ack_order.len(txn)? + Counts::load(txn, trees)?.acked_runs() == trees.acks.len(txn)?)
 }
 
 fn has_all_callbacks(txn: &RoTxn, trees: &Trees) -> Result<bool> {

@@ -256,7 +256,11 @@ pub(crate) fn restore<'e>(
 
 fn find(txn: &RoTxn, trees: &Trees, target: Target) -> Result<Option<Queue>> {
     match target {
-        Target::Record(id) => Ok(trees.ids.get(txn, &id.0)?.map(tail_seq).transpose()?.map(Queue::Record)),
+        Target::Record(id) => {
+            let Some(seq) = trees.ids.get(txn, &id.0)?.map(tail_seq).transpose()? else { return Ok(None) };
+            // A run that is not a call gets no request id, so no follow-up could be sent.
+            Ok(Some(Queue::Record(seq)).filter(|_| load(txn, trees, seq).map_or(true, |row| !row.is_run())))
+        }
         Target::Request(id) => {
             let first = request_index::records(txn, trees, id)?.first().copied();
             Ok(Some(first.map_or(Queue::Request(id), Queue::Record)))
@@ -274,7 +278,7 @@ fn targets(txn: &RoTxn, trees: &Trees, queue: Queue) -> Result<(Option<RecordId>
     Ok(match queue {
         Queue::Record(seq) => {
             let ack = trees.acks.get(txn, &seq_key(seq))?.and_then(|stored| without_seal(&seq_key(seq), stored));
-            let request = ack.and_then(Ack::read).map(|ack| ack.request_id);
+            let request = ack.and_then(Ack::read).filter(|ack| ack.is_of_call()).map(|ack| ack.request_id);
             (load(txn, trees, seq).ok().map(|row| row.id), request)
         }
         Queue::Request(id) => (None, Some(id)),

@@ -8,7 +8,8 @@ use std::ops::Bound;
 use heed::{RoTxn, RwTxn};
 
 use super::entry::FollowUpEntry;
-use crate::store::db::trees::{Trees, number_key, seq_key, with_seal};
+use crate::store::db::trees::{Trees, number_key, seq_key, with_seal, without_seal};
+use crate::store::records::row::Ack;
 use crate::{Error, Millis, RequestId, Result, Seq};
 
 /// The key of a follow-up: kind u8 | record's seq or request id u64 | its number u64.
@@ -62,7 +63,12 @@ impl Queue {
     /// Whether the request id is known, so that follow-ups may be sent.
     pub(crate) fn is_released(self, txn: &RoTxn, trees: &Trees) -> Result<bool> {
         match self {
-            Self::Record(seq) => Ok(trees.acks.get(txn, &seq_key(seq))?.is_some()),
+            Self::Record(seq) => {
+                let key = seq_key(seq);
+                let Some(stored) = trees.acks.get(txn, &key)? else { return Ok(false) };
+                // A run that is not a call has no request id.
+                Ok(without_seal(&key, stored).and_then(Ack::read).is_none_or(Ack::is_of_call))
+            }
             Self::Request(_) => Ok(true),
         }
     }

@@ -3,7 +3,7 @@
 //! The entries of new records are collected and written tree by tree, in the order of their keys. LMDB then fills one page after the
 //! other, mostly at the tree's end, without a search.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::chunk::{Chunk, Event, Progress};
 use super::index::Index;
@@ -13,6 +13,8 @@ use crate::state::{CallEnd, FLAG_INFERRED, FLAG_RUN, FrameKind, STORE_FLAGS, Sta
 use crate::store::Store;
 use crate::store::callbacks::{CallbackEntry, EntryKey, sinks};
 use crate::store::db::trees::{cursor_key, number_key, put_last, record_key, sealed_seq, tail_seq, with_seal};
+use crate::store::outbox::TREE_WAIT;
+use crate::store::outbox::growing::is_root_open;
 use crate::store::records::body;
 use crate::store::records::row::StateRow;
 use crate::store::records::transition::{Change, load};
@@ -36,6 +38,10 @@ struct Commit<'g, 'c, 't, 'e> {
     /// The bodies of these records, by number and part.
     bodies: Vec<(Seq, u8, &'g [u8])>,
     index: Index<'g>,
+    /// Of each record of `records` in a tree, its root. The record's number is its place in `records`.
+    roots: HashMap<usize, RecordId>,
+    /// The roots that ended in this group.
+    ended_roots: HashSet<RecordId>,
     /// The highest id in the store.
     highest: RecordId,
     tally: Tally,
@@ -95,6 +101,8 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
             rows: Vec::with_capacity(events / 2),
             bodies: Vec::with_capacity(events),
             index: Index::default(),
+            roots: HashMap::new(),
+            ended_roots: HashSet::new(),
             highest,
             tally: Tally::default(),
         })
@@ -102,6 +110,10 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
 
     fn store(&mut self, event: &Event, section: &'g [u8], stored: &'g [u8]) -> Result<()> {
         let part = event.part();
+        let root = labels::root(section);
+        if event.is_terminal() && root == Some(event.id) {
+            self.ended_roots.insert(event.id);
+        }
         if let Some(at) = self.fresh.get(&event.id) {
             let (fresh, (seq, row)) = (&mut self.records[*at], &mut self.rows[*at]);
             // A call that a forked child ended may have its end first.
@@ -131,8 +143,13 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
             return Ok(());
         }
         match self.number(event.id)? {
-            (seq, true) => self.add_to(seq, event, section, stored),
-            (seq, false) => self.begin(seq, event, section, stored),
+            (seq, true) => self.add_to(seq, event, section, stored, root),
+            (seq, false) => {
+                if let Some(root) = root {
+                    self.roots.insert(self.records.len(), root);
+                }
+                self.begin(seq, event, section, stored)
+            }
         }
     }
 
@@ -168,7 +185,14 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
     }
 
     /// Adds a further event of a record that was stored before.
-    fn add_to(&mut self, seq: Seq, event: &Event, section: &'g [u8], stored: &[u8]) -> Result<()> {
+    fn add_to(
+        &mut self,
+        seq: Seq,
+        event: &Event,
+        section: &'g [u8],
+        stored: &[u8],
+        root: Option<RecordId>,
+    ) -> Result<()> {
         let row = load(self.change.txn, self.change.trees, seq)?;
         if row.is_forgotten() {
             self.tally.forgotten += 1;
@@ -190,11 +214,49 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
         self.count(event, stored);
         let sink = index_labels(self.change, &mut self.index, event.id, seq, section)?;
         let had_sink = row.sink != SinkId::NONE;
-        let row = self.change.update(seq, |row| merge_into(row, event, sink))?;
+        let grows = match root {
+            Some(root) if event.is_terminal() => self.grows(event.id, root)?,
+            _ => false,
+        };
+        let until = self.change.now + TREE_WAIT;
+        let row = self.change.update(seq, |row| {
+            let was_open = row.ended == CallEnd::No;
+            merge_into(row, event, sink);
+            if grows && was_open {
+                row.grow_until(until);
+            }
+        })?;
         if row.state == State::Acked && row.sink != SinkId::NONE && !had_sink {
             // The request id arrived before the sink was known.
             let key = EntryKey::owned(row.sink, seq, row.writer);
             key.put(self.change.txn, self.change.trees, &CallbackEntry::default())?;
+        }
+        Ok(())
+    }
+
+    /// Whether the root of a record that has ended may still end.
+    fn grows(&self, id: RecordId, root: RecordId) -> Result<bool> {
+        if id == root || self.ended_roots.contains(&root) {
+            return Ok(false);
+        }
+        match self.fresh.get(&root) {
+            Some(at) => Ok(self.rows[*at].1.ended == CallEnd::No),
+            None => is_root_open(self.change.txn, self.change.trees, root),
+        }
+    }
+
+    /// Makes the new records wait whose root is open, now that the ends of all roots in the group are known.
+    fn settle_growing(&mut self) -> Result<()> {
+        let until = self.change.now + TREE_WAIT;
+        for (at, root) in std::mem::take(&mut self.roots) {
+            let row = &self.rows[at].1;
+            if row.state == State::Pending && row.ended != CallEnd::No && self.grows(row.id, root)? {
+                self.rows[at].1.grow_until(until);
+            }
+        }
+        for root in std::mem::take(&mut self.ended_roots) {
+            // A root of this group may have members that an earlier group stored. The members of this group do not wait.
+            self.change.release_members(root)?;
         }
         Ok(())
     }
@@ -213,6 +275,7 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
     }
 
     fn finish(mut self) -> Result<Tally> {
+        self.settle_growing()?;
         self.bodies.sort_unstable_by_key(|(seq, part, _)| (*seq, *part));
         for (seq, part, stored) in self.bodies {
             put_last(self.change.trees.records, self.change.txn, &record_key(seq, part), stored)?;

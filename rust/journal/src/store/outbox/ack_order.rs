@@ -14,6 +14,7 @@ use crate::store::db::trees::{
     Trees, number_key, sealed_seq, sink_key, tail_number, tail_seq, with_seal, without_seal,
 };
 use crate::store::records::counts::Counts;
+use crate::store::records::row::Ack;
 use crate::{Error, Result, Seq};
 
 /// The number of the newest ack, also of a withdrawn one; 0 without one.
@@ -57,8 +58,10 @@ pub(crate) fn list_missing(txn: &mut RwTxn, trees: &Trees) -> Result<()> {
     }
     let mut missing = Vec::new();
     for entry in trees.acks.iter(txn)? {
-        let seq = tail_seq(entry?.0)?;
-        if !listed.contains(&seq) {
+        let (key, stored) = entry?;
+        let seq = tail_seq(key)?;
+        let is_of_call = without_seal(key, stored).and_then(Ack::read).is_none_or(Ack::is_of_call);
+        if is_of_call && !listed.contains(&seq) {
             missing.push(seq);
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use heed::RoTxn;
 
+use super::growing;
 use crate::state::{Lane, State};
 use crate::store::Store;
 use crate::store::db::trees::{Trees, outbox_key, parked_prefix, tail_seq};
@@ -35,6 +36,9 @@ impl Store {
             for seq in in_doubt_here(txn, trees)? {
                 earliest(load(txn, trees, seq)?.not_before);
             }
+            if let Some(until) = growing::next(txn, trees)?.filter(|until| *until > now) {
+                earliest(until);
+            }
             Ok(next)
         })
     }
@@ -62,7 +66,7 @@ impl Store {
                     return Ok(true);
                 }
             }
-            Ok(false)
+            Ok(growing::waiting_after(txn, trees, Millis::EPOCH)?.into_iter().any(|waiting| waiting <= seq))
         })
     }
 }

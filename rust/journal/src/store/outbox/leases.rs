@@ -6,7 +6,7 @@ use heed::RoTxn;
 
 use super::lanes::{LaneBytes, due_records, in_doubt_here, parked_records};
 use super::parts::in_fitting_parts;
-use super::{ack_order, request_index};
+use super::{ack_order, growing, request_index};
 use crate::ids::{ServerId, SinkId};
 use crate::state::{FLAG_RENEWED, ParkedState, State};
 use crate::store::callbacks::{CallbackEntry, EntryKey};
@@ -48,6 +48,7 @@ impl Store {
     /// pending -> leased, for closed records that are due, within the limits. The lease ends `lease` from `now`.
     pub fn lease(&self, limits: impl Into<LeaseLimits>, lease: Duration, now: Millis) -> Result<Vec<Row>> {
         let LeaseLimits { total, per_lane, fitting } = limits.into();
+        self.release_overdue(now)?;
         // A commit costs a disk sync even when it changes nothing, and an idle sender calls this every few seconds.
         let is_due = self.db().read(|txn, trees| match due_records(txn, trees, now, 1, 1)?.first() {
             Some(first) => Ok(!fitting || size(txn, trees, *first)? <= total.bytes),
@@ -96,7 +97,10 @@ impl Store {
 
     /// Whether a record may be leased now.
     pub fn has_due(&self, now: Millis) -> Result<bool> {
-        self.db().read(|txn, trees| Ok(!due_records(txn, trees, now, 1, 1)?.is_empty()))
+        self.db().read(|txn, trees| {
+            let is_overdue = growing::next(txn, trees)?.is_some_and(|until| until <= now);
+            Ok(is_overdue || !due_records(txn, trees, now, 1, 1)?.is_empty())
+        })
     }
 
     /// leased -> in doubt, for all leases: their sender is gone, and its requests may have arrived. The records are due to be looked
@@ -148,13 +152,21 @@ impl Store {
         })
     }
 
-    /// Stores request ids of the bound server. One transaction stores the ack of a record, its number, its index entry and its callback
-    /// entry, and releases the record's follow-ups. A record that is already acked keeps its first id. Returns how many acks were new.
+    /// Stores request ids of the bound server, of calls alone. See [`Self::ack_tree`].
     pub fn ack(&self, acks: &[(Seq, RequestId)]) -> Result<u64> {
+        let acks: Vec<_> = acks.iter().map(|(seq, request_id)| (*seq, Some(*request_id))).collect();
+        self.ack_tree(&acks)
+    }
+
+    /// Stores request ids of the bound server. A run that is not a call is acked without a request id. One transaction stores the ack of a record, its number, its index entry and its callback
+    /// entry, and releases the record's follow-ups. A record that is already acked keeps its first id. Returns how many acks were new.
+    ///
+    /// A call without a request id keeps its state.
+    pub fn ack_tree(&self, acks: &[(Seq, Option<RequestId>)]) -> Result<u64> {
         in_fitting_parts(acks, |part| self.ack_once(part))
     }
 
-    fn ack_once(&self, acks: &[(Seq, RequestId)]) -> Result<u64> {
+    fn ack_once(&self, acks: &[(Seq, Option<RequestId>)]) -> Result<u64> {
         self.db().write(|txn, trees| {
             let mut change = Change::begin(txn, trees, Millis::now())?;
             let mut new = 0;
@@ -162,15 +174,24 @@ impl Store {
             let bound = servers::bound(change.txn, trees)?;
             let server = bound.as_ref().map_or(ServerId::UNKNOWN, |server| server.id);
             for &(seq, request_id) in acks {
-                if load(change.txn, trees, seq)?.state == State::Acked {
+                let row = load(change.txn, trees, seq)?;
+                let ack = match request_id {
+                    _ if row.is_run() => Ack::of_run(change.now, server),
+                    Some(request_id) => Ack { request_id, at: change.now, server },
+                    None => continue,
+                };
+                if row.state == State::Acked {
                     continue;
                 }
                 let row = change.update(seq, |row| {
                     row.state = State::Acked;
                     row.last_error.clear();
                 })?;
-                let value = Ack { request_id, at: change.now, server }.encode();
-                trees.acks.put(change.txn, &seq_key(seq), &with_seal(&seq_key(seq), value))?;
+                trees.acks.put(change.txn, &seq_key(seq), &with_seal(&seq_key(seq), ack.encode()))?;
+                if row.is_run() {
+                    continue;
+                }
+                let Ack { request_id, .. } = ack;
                 request_index::list(change.txn, trees, request_id, seq)?;
                 number += 1;
                 ack_order::list(change.txn, trees, number, seq)?;

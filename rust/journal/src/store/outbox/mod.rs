@@ -2,6 +2,7 @@
 
 pub(crate) mod ack_order;
 mod acks;
+pub(crate) mod growing;
 mod lanes;
 mod leases;
 mod parts;
@@ -9,5 +10,6 @@ pub(crate) mod request_index;
 mod waits;
 
 pub use acks::AckedRow;
+pub use growing::TREE_WAIT;
 pub(crate) use lanes::parked_records;
 pub use leases::{LeaseLimits, Limits};

@@ -5,6 +5,7 @@
 use heed::{MdbError, PutFlags, RoTxn, RwTxn};
 
 use crate::store::db::trees::{Trees, request_key, second_request_key, seq_key, tail_seq, without_seal};
+use crate::store::records::counts::Counts;
 use crate::store::records::row::Ack;
 use crate::{RequestId, Result, Seq};
 
@@ -43,13 +44,13 @@ pub(crate) fn records(txn: &RoTxn, trees: &Trees, request: RequestId) -> Result<
 /// Records with an ack that are not listed: an earlier version kept one record of each id.
 pub(crate) fn missing(txn: &RoTxn, trees: &Trees) -> Result<Vec<(RequestId, Seq)>> {
     let mut found = Vec::new();
-    if trees.by_request.len(txn)? == trees.acks.len(txn)? {
+    if trees.by_request.len(txn)? + Counts::load(txn, trees)?.acked_runs() == trees.acks.len(txn)? {
         return Ok(found);
     }
     for entry in trees.acks.iter(txn)? {
         let (key, stored) = entry?;
         let seq = tail_seq(key)?;
-        if let Some(ack) = without_seal(key, stored).and_then(Ack::read)
+        if let Some(ack) = without_seal(key, stored).and_then(Ack::read).filter(|ack| ack.is_of_call())
             && !has(txn, trees, ack.request_id, seq)?
         {
             found.push((ack.request_id, seq));

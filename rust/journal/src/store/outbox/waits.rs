@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use heed::RoTxn;
 
+use super::growing;
 use super::lanes::{lanes, parked_records, waiting_records};
 use crate::state::State;
 use crate::store::Store;
@@ -19,7 +20,10 @@ impl Store {
             let mut moves = Vec::new();
             for seq in waiting_beyond(txn, trees, clock.before)? {
                 let row = load(txn, trees, seq)?;
-                let waits = (clock.shift(row.not_before, longest), clock.shift(row.lease_until, longest));
+                // The end of the lease marks a record that waits for the end of its tree's root.
+                let lease_until =
+                    if row.is_growing() { row.lease_until } else { clock.shift(row.lease_until, longest) };
+                let waits = (clock.shift(row.not_before, longest), lease_until);
                 if waits != (row.not_before, row.lease_until) {
                     moves.push((seq, waits));
                 }
@@ -48,6 +52,7 @@ fn waiting_beyond(txn: &RoTxn, trees: &Trees, before: Millis) -> Result<Vec<Seq>
     for lane in lanes(txn, trees)? {
         seqs.extend(waiting_records(txn, trees, lane, before + Duration::from_millis(1)..=Millis::MAX, usize::MAX)?);
     }
+    seqs.extend(growing::waiting_after(txn, trees, before)?);
     for state in [State::Leased, State::InDoubt] {
         seqs.extend(parked_records(txn, trees, state)?);
     }

@@ -44,6 +44,8 @@ pub struct Query {
     pub start_texts: Vec<String>,
     /// The least duration of the call in ns. A record may be returned whose duration is shorter, or unknown.
     pub min_elapsed: Option<u64>,
+    /// Also records that are not calls: chains, tools and retrievers.
+    pub runs: bool,
     /// Oldest first instead of newest first.
     pub oldest_first: bool,
     /// The largest number of records; 0 means 100.
@@ -167,7 +169,8 @@ pub(super) fn admitted(txn: &RoTxn, trees: &Trees, query: &Query, seq: Seq) -> R
     let state = load(txn, trees, seq)?;
     let wanted = (query.states.is_empty() || query.states.contains(&state.state))
         && (query.ended.is_empty() || query.ended.contains(&state.ended))
-        && (query.lanes.is_empty() || query.lanes.contains(&state.lane));
+        && (query.lanes.is_empty() || query.lanes.contains(&state.lane))
+        && (query.runs || !state.is_run());
     if !wanted {
         return Ok(None);
     }

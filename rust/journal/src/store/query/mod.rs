@@ -5,6 +5,7 @@
 
 mod filter;
 mod plan;
+mod runs;
 mod text;
 
 use std::ops::Bound;
@@ -57,17 +58,16 @@ impl Store {
         self.db().read(|txn, trees| {
             if query.is_everything() {
                 let counts = Counts::load(txn, trees)?;
-                return Ok(Some(match &query.states[..] {
-                    [] => counts.last_seq.0,
-                    states => State::ALL
-                        .iter()
-                        .filter(|state| states.contains(state))
-                        .map(|state| counts.states[*state as usize])
-                        .sum(),
-                }));
+                let of = |state: &State| {
+                    let runs = if query.runs { 0 } else { counts.runs[*state as usize] };
+                    counts.states[*state as usize].saturating_sub(runs)
+                };
+                let is_wanted = |state: &&State| query.states.is_empty() || query.states.contains(state);
+                return Ok(Some(State::ALL.iter().filter(is_wanted).map(of).sum()));
             }
             // Every entry of the index of one label matches a query for this label alone.
-            let is_index = query.is_one_label();
+            let has_runs = Counts::load(txn, trees)?.runs.iter().any(|runs| *runs > 0);
+            let is_index = query.is_one_label() && (query.runs || !has_runs);
             let at_most = if is_index { at_most.saturating_mul(ENTRIES_IN_TIME_OF_A_ROW) } else { at_most };
             let (mut visited, mut found) = (0, 0);
             visit(txn, trees, query, 0, &mut |seq| {

@@ -129,6 +129,11 @@ pub(crate) fn owner(stored: &[u8]) -> Option<u32> {
     stored.get(OWNER..HEADER).map(|owner| u32::from_le_bytes(array(owner, 0)))
 }
 
+/// Whether a stored body is of a run that is not a call.
+pub(crate) fn is_run(stored: &[u8]) -> bool {
+    stored.get(1).and_then(|kind| FrameKind::from_u8(*kind)).is_some_and(FrameKind::is_run)
+}
+
 /// The part of its record that a stored body is.
 pub(crate) fn part_of(stored: &[u8]) -> Option<u8> {
     let kind = stored.get(1)?;

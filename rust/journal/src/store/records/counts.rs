@@ -9,6 +9,8 @@ use crate::{Result, Seq};
 
 const KEY: &[u8] = b"counts";
 const FIELDS: usize = 24;
+/// The counters of runs that are not calls. A store without such runs lacks the entry.
+const RUNS: &[u8] = b"runs";
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -40,15 +42,24 @@ pub(crate) struct Counts {
     pub(crate) last_ack: u64,
     /// Forgotten records.
     pub(crate) forgotten: u64,
-    /// Forgotten records that were never sent. They are among the dead.
+    /// Forgotten calls that were never sent. They are among the dead.
     pub(crate) forgotten_unsent: u64,
+    /// In each state, the records that are not calls.
+    pub(crate) runs: [u64; State::ALL.len()],
+    /// The records without an end that are not calls.
+    pub(crate) open_runs: u64,
 }
 
 impl Counts {
     pub(crate) fn load(txn: &RoTxn, trees: &Trees) -> Result<Self> {
         let bytes = trees.meta.get(txn, KEY)?.unwrap_or_default();
         // A counter that an earlier version did not have is zero.
-        let field = |at: usize| bytes.get(at * 8..at * 8 + 8).map_or(0, |field| u64::from_le_bytes(array(field, 0)));
+        let read = |bytes: &[u8], at: usize| {
+            bytes.get(at * 8..at * 8 + 8).map_or(0, |field| u64::from_le_bytes(array(field, 0)))
+        };
+        let field = |at| read(bytes, at);
+        let runs = trees.meta.get(txn, RUNS)?.unwrap_or_default();
+        let run_field = |at| read(runs, at);
         Ok(Self {
             last_seq: Seq(field(0)),
             open: field(1),
@@ -65,6 +76,8 @@ impl Counts {
             forgotten: field(22),
             forgotten_unsent: field(23),
             states: std::array::from_fn(|state| field(6 + state)),
+            runs: std::array::from_fn(run_field),
+            open_runs: run_field(State::ALL.len()),
             opaque: field(12),
         })
     }
@@ -91,7 +104,17 @@ impl Counts {
         ]);
         fields[22..24].copy_from_slice(&[self.forgotten, self.forgotten_unsent]);
         let bytes: Vec<u8> = fields.iter().flat_map(|field: &u64| field.to_le_bytes()).collect();
-        Ok(trees.meta.put(txn, KEY, &bytes)?)
+        trees.meta.put(txn, KEY, &bytes)?;
+        let runs: Vec<u8> = self.runs.iter().chain([&self.open_runs]).flat_map(|field| field.to_le_bytes()).collect();
+        if runs.iter().any(|byte| *byte != 0) || trees.meta.get(txn, RUNS)?.is_some() {
+            trees.meta.put(txn, RUNS, &runs)?;
+        }
+        Ok(())
+    }
+
+    /// Acked records that are not calls, and so have no request id.
+    pub(crate) fn acked_runs(&self) -> u64 {
+        self.runs[State::Acked as usize]
     }
 
     pub(crate) fn of(&mut self, state: State) -> &mut u64 {

@@ -4,6 +4,7 @@ pub(crate) mod body;
 pub(crate) mod compressor;
 pub(crate) mod counts;
 pub(crate) mod dictionary;
+pub(crate) mod members;
 pub(crate) mod quota;
 pub(crate) mod read;
 pub(crate) mod row;

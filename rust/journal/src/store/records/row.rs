@@ -3,7 +3,7 @@
 use crate::checksum::crc32c_of;
 use crate::frame::array;
 use crate::ids::{ServerId, SinkId};
-use crate::state::{CallEnd, FLAG_FORGOTTEN, FLAG_PRUNED, Lane, State};
+use crate::state::{CallEnd, FLAG_FORGOTTEN, FLAG_PRUNED, FLAG_RUN, Lane, State};
 use crate::store::db::trees::{seal, seq_key};
 use crate::{Error, Millis, RecordId, RequestId, Result, Seq};
 
@@ -34,7 +34,7 @@ pub struct Row {
     pub end: Option<Vec<u8>>,
     /// Why a body or the ack could not be read.
     pub damage: Option<String>,
-    /// The ack, once there is one.
+    /// The ack, once there is one. A run that is not a call has one without a request id.
     pub ack: Option<Ack>,
     /// The URL of the server of the ack. Of a record in doubt, the server that it was sent to.
     pub server: Option<String>,
@@ -65,6 +65,16 @@ pub struct Ack {
 }
 
 impl Ack {
+    /// The ack of a run that is not a call, which gets no request id.
+    pub(crate) fn of_run(at: Millis, server: ServerId) -> Self {
+        Self { request_id: RequestId(u64::MAX), at, server }
+    }
+
+    /// Whether the ack has a request id.
+    pub fn is_of_call(self) -> bool {
+        self.request_id != RequestId(u64::MAX)
+    }
+
     pub(crate) fn encode(self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(24);
         bytes.extend_from_slice(&self.request_id.0.to_le_bytes());
@@ -136,6 +146,26 @@ impl StateRow {
 
     pub(crate) fn is_forgotten(&self) -> bool {
         self.flags & FLAG_FORGOTTEN != 0
+    }
+
+    /// Whether the record is a run that is not a call.
+    pub(crate) fn is_run(&self) -> bool {
+        self.flags & FLAG_RUN != 0
+    }
+
+    /// Whether the record has ended and waits for the end of its tree's root, at most until `not_before`.
+    pub(crate) fn is_growing(&self) -> bool {
+        self.state == State::Pending && self.ended != CallEnd::No && self.lease_until == Millis::MAX
+    }
+
+    /// Makes an ended record wait for the end of its tree's root.
+    pub(crate) fn grow_until(&mut self, until: Millis) {
+        (self.not_before, self.lease_until) = (until, Millis::MAX);
+    }
+
+    /// Ends that wait.
+    pub(crate) fn stop_growing(&mut self) {
+        (self.not_before, self.lease_until) = (Millis::EPOCH, Millis::EPOCH);
     }
 
     /// Whether the record is dead because it was forgotten before it was sent.

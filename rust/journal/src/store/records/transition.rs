@@ -4,19 +4,21 @@
 //! | --- | --- |
 //! | pending, without an end | `open` |
 //! | pending, with an end | `outbox` |
+//! | pending, with an end, in a tree whose root is open | `parked`, as growing |
 //! | leased, in doubt, dead, held | `parked` |
 //! | acked | none, but it has an entry in `acks` |
 
 use heed::{RoTxn, RwTxn};
 
 use super::counts::Counts;
+use super::members::members;
 use super::row::StateRow;
 use crate::state::{CallEnd, State};
 use crate::store::db::trees::{
-    Puts, Tree, Trees, label_key, open_key, outbox_key, parked_key, put_last, sealed_seq, seq_key,
+    Puts, Tree, Trees, growing_key, label_key, open_key, outbox_key, parked_key, put_last, sealed_seq, seq_key,
 };
 use crate::store::servers::elsewhere;
-use crate::{Error, Millis, Result, Seq, labels};
+use crate::{Error, Millis, RecordId, Result, Seq, labels};
 
 /// A write transaction, and the counters that it will store.
 pub(crate) struct Change<'t, 'e> {
@@ -90,6 +92,7 @@ impl<'t, 'e> Change<'t, 'e> {
             self.trees.labels.delete(self.txn, &label_key(labels::ENDED, label, row.id))?;
         }
         let was_in_doubt = row.state == State::InDoubt;
+        let was_open = row.ended == CallEnd::No;
         edit(&mut row);
         row.settle_forgotten();
         if was_in_doubt && row.state != State::InDoubt {
@@ -97,7 +100,20 @@ impl<'t, 'e> Change<'t, 'e> {
         }
         row.changed_at = self.now;
         self.insert(seq, &row)?;
+        if was_open && row.is_run() && row.ended != CallEnd::No {
+            self.release_members(row.id)?;
+        }
         Ok(row)
+    }
+
+    /// Makes the records due that wait for the end of this root.
+    pub(crate) fn release_members(&mut self, root: RecordId) -> Result<()> {
+        for seq in members(self.txn, self.trees, root)? {
+            if load(self.txn, self.trees, seq)?.is_growing() {
+                self.update(seq, StateRow::stop_growing)?;
+            }
+        }
+        Ok(())
     }
 
     /// Stores a row whose state and work list do not change.
@@ -108,13 +124,21 @@ impl<'t, 'e> Change<'t, 'e> {
     fn count(&mut self, row: &StateRow, by: i64) {
         let state = self.counts.of(row.state);
         *state = state.saturating_add_signed(by);
-        if row.state == State::Pending && row.ended == CallEnd::No {
+        let is_open = row.state == State::Pending && row.ended == CallEnd::No;
+        if is_open {
             self.counts.open = self.counts.open.saturating_add_signed(by);
+        }
+        if row.is_run() {
+            let state = &mut self.counts.runs[row.state as usize];
+            *state = state.saturating_add_signed(by);
+            if is_open {
+                self.counts.open_runs = self.counts.open_runs.saturating_add_signed(by);
+            }
         }
         if row.is_forgotten() {
             self.counts.forgotten = self.counts.forgotten.saturating_add_signed(by);
         }
-        if row.is_forgotten_unsent() {
+        if row.is_forgotten_unsent() && !row.is_run() {
             self.counts.forgotten_unsent = self.counts.forgotten_unsent.saturating_add_signed(by);
         }
     }
@@ -149,6 +173,9 @@ struct Place<'r> {
 fn place(seq: Seq, row: &StateRow) -> Option<Place<'_>> {
     let (list, key, value): (_, _, &[u8]) = match (row.state, row.ended) {
         (State::Pending, CallEnd::No) => (List::Open, open_key(row.writer, seq).to_vec(), &[]),
+        (State::Pending, _) if row.is_growing() => {
+            (List::ParkedState, growing_key(row.not_before, seq).to_vec(), std::slice::from_ref(&row.lane.0))
+        }
         (State::Pending, _) => (List::Outbox, outbox_key(row.lane, row.not_before, seq).to_vec(), &[]),
         (State::Acked, _) => return None,
         // With its lane, so that one walk over the list finds the lanes that have to wait.

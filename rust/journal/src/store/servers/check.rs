@@ -18,7 +18,7 @@ pub(crate) fn problems(txn: &RoTxn, trees: &Trees) -> Result<Vec<String>> {
     let mut acked: BTreeMap<ServerId, u64> = BTreeMap::new();
     for entry in trees.acks.iter(txn)? {
         let (key, stored) = entry?;
-        if let Some(ack) = without_seal(key, stored).and_then(Ack::read) {
+        if let Some(ack) = without_seal(key, stored).and_then(Ack::read).filter(|ack| ack.is_of_call()) {
             *acked.entry(ack.server).or_default() += 1;
         }
     }

@@ -154,7 +154,7 @@ pub(crate) fn recount(txn: &mut RwTxn, trees: &Trees) -> Result<()> {
     let mut acked: BTreeMap<ServerId, u64> = BTreeMap::new();
     for entry in trees.acks.iter(txn)? {
         let (key, stored) = entry?;
-        if let Some(ack) = without_seal(key, stored).and_then(Ack::read) {
+        if let Some(ack) = without_seal(key, stored).and_then(Ack::read).filter(|ack| ack.is_of_call()) {
             *acked.entry(ack.server).or_default() += 1;
         }
     }

@@ -9,7 +9,7 @@ use super::{elsewhere, get, put};
 use crate::ids::{ServerId, SinkId};
 use crate::state::{FLAG_RENEWED, State};
 use crate::store::callbacks::EntryKey;
-use crate::store::db::trees::{Trees, number_key, seq_key, tail_number, without_seal};
+use crate::store::db::trees::{Trees, number_key, seq_key, tail_number, tail_seq, without_seal};
 use crate::store::followups::queue::Queue;
 use crate::store::outbox::{ack_order, parked_records, request_index};
 use crate::store::records::row::{Ack, StateRow};
@@ -43,6 +43,7 @@ impl Store {
         while let Some(number) = after {
             after = self.db().write(|txn, trees| withdraw_acked(txn, trees, &from, number, now, reason, &mut total))?;
         }
+        while self.db().write(|txn, trees| withdraw_runs(txn, trees, &from, now, reason))? {}
         self.db().write(|txn, trees| withdraw_unclear(txn, trees, &from, now, reason, &mut total))?;
         Ok(total)
     }
@@ -117,6 +118,34 @@ fn withdraw_acked(
     Ok(last)
 }
 
+/// Withdraws runs that are not calls, which the order of acks does not list. Returns whether there may be more.
+fn withdraw_runs(txn: &mut RwTxn, trees: &Trees, from: &BTreeSet<ServerId>, now: Millis, reason: &str) -> Result<bool> {
+    let mut change = Change::begin(txn, trees, now)?;
+    if change.counts.acked_runs() == 0 {
+        return Ok(false);
+    }
+    let mut chosen = Vec::new();
+    for entry in trees.acks.iter(change.txn)? {
+        let (key, stored) = entry?;
+        let ack = without_seal(key, stored).and_then(Ack::read);
+        if ack.is_some_and(|ack| !ack.is_of_call() && from.contains(&ack.server)) {
+            let seq = tail_seq(key)?;
+            if !load(change.txn, trees, seq)?.is_pruned() {
+                chosen.push(seq);
+            }
+        }
+        if chosen.len() == BATCH {
+            break;
+        }
+    }
+    for seq in &chosen {
+        trees.acks.delete(change.txn, &seq_key(*seq))?;
+        change.update(*seq, |row| make_pending(row, reason))?;
+    }
+    change.finish()?;
+    Ok(chosen.len() == BATCH)
+}
+
 fn withdraw_unclear(
     txn: &mut RwTxn,
     trees: &Trees,
@@ -135,6 +164,9 @@ fn withdraw_unclear(
             continue;
         }
         let row = change.update(seq, |row| make_pending(row, reason))?;
+        if row.is_run() {
+            continue;
+        }
         // A forgotten record has no content to send, so it is dead now.
         *(if row.state == State::Pending { &mut total.records } else { &mut total.pruned }) += 1;
     }
