@@ -225,7 +225,7 @@ class Sender:
                 bytes_per_lane=max_bytes,
                 fitting=not share.alone,
             )
-            self._queue.add(split_into_batches(leased, size, max_bytes))
+            self._queue.add(split_into_batches(self._calls_of(leased), size, max_bytes))
         finally:
             self._memory.end(share)
         self._queue.submit()
@@ -236,6 +236,13 @@ class Sender:
             self._memory.wait_alone(self)
             state.blocked = True
         return bool(leased) or state.blocked
+
+    def _calls_of(self, leased: list[Record]) -> list[Record]:
+        """The calls among leased records. Holds the runs that are not calls: the sender sends calls alone."""
+        runs = [record.seq for record in leased if record.is_run]
+        if runs:
+            self._journal.outbox.park(runs, "held", "a run that is not a call: the sender sends calls alone")
+        return [record for record in leased if not record.is_run] if runs else leased
 
     def _last_results(self) -> list[_BatchResult]:
         """The results that come within the grace of a stop. The records of all other requests become in doubt."""
