@@ -1,12 +1,21 @@
 #!/bin/sh
 # The tests of the handler, tagged JSON, callbacks and replay, on the oldest requirements, on one langchain-core in between
-# and on the newest. A version of langchain-core precedes the one in .venv on the path, without its dependencies: only its
+# and on the newest. The help and the errors of usage, on the oldest requirements: the layout of typer and click differs between
+# their versions. A version of langchain-core precedes the one in .venv on the path, without its dependencies: only its
 # code is under test.
 set -eu
 cd "$(dirname "$0")/.."
 
+# The oldest typer warns about the newest click.
+old_typer="ignore:'click.:DeprecationWarning"
+help="tests/cli/test_help.py"
+errors="tests/cli/test_usage_errors.py"
+
 run() {
-    PYTHONPATH="$1" .venv/bin/pytest --quiet -p no:cacheprovider -p no:platformdirs -n auto --dist worksteal \
+    path="$1"
+    shift
+    PYTHONPATH="$path" PYTHONWARNINGS="$old_typer" .venv/bin/pytest --quiet -W "$old_typer" -p no:cacheprovider \
+        -p no:platformdirs -n auto --dist worksteal "$@" \
         tests/recorder/test_handler*.py tests/recorder/test_failures.py tests/recorder/test_langchain_quirks.py \
         tests/recorder/test_redaction.py tests/recorder/test_streams.py tests/recorder/test_decisions.py \
         tests/journal/test_tagged_json.py tests/callbacks/test_sinks.py \
@@ -19,8 +28,12 @@ run() {
 lowest="$PWD/build/lowest-$(cksum <requirements/lowest.txt | cut -d ' ' -f 1)"
 test -d "$lowest" || .venv/bin/pip install --quiet --target "$lowest" --require-hashes --requirement requirements/lowest.txt
 echo "the oldest requirements"
-PYTHONPATH="$lowest" .venv/bin/plsync list --help >/dev/null
-run "$lowest"
+run "$lowest" "$help::test_help_lists_every_command" "$help::test_the_examples_of_a_command_can_be_run" \
+    "$help::test_the_help_of_a_command_has_the_same_form_with_every_version_of_typer" \
+    "$errors::test_a_bad_value_is_reported_with_its_option" "$errors::test_an_option_without_its_value_is_reported" \
+    "$errors::test_a_flag_with_a_value_is_reported" "$errors::test_an_unknown_option_is_reported_with_similar_ones" \
+    "$errors::test_a_surplus_argument_is_reported" "$errors::test_other_errors_have_the_same_form" \
+    "$errors::test_a_terminal_gets_the_same_line"
 
 versions="1.4.9"
 if .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then

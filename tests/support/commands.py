@@ -14,9 +14,10 @@ PLSYNC = Path(sys.executable).with_name("plsync")
 
 def environment(journal: Path, **variables: str) -> dict[str, str]:
     """A wide, plain terminal in UTC, and nothing of the caller's."""
-    names = ("PATH", "HOME", "SYSTEMROOT", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
+    # tests/compat.sh sets the last two.
+    names = ("PATH", "HOME", "SYSTEMROOT", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "PYTHONPATH", "PYTHONWARNINGS")
     kept = {name: os.environ[name] for name in names if name in os.environ}
-    return {**kept, "PLSYNC_JOURNAL": str(journal), "TZ": "UTC", "PYTHONWARNINGS": "error", **variables}
+    return {"PYTHONWARNINGS": "error", **kept, "PLSYNC_JOURNAL": str(journal), "TZ": "UTC", **variables}
 
 
 def run(journal: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
