@@ -1,4 +1,4 @@
-"""Completion in a real bash."""
+"""Completion in a real bash and fish, and in the protocol of zsh."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import PLSYNC, environment
+from tests.support.commands import PLSYNC, environment, run
 from tests.support.spooling import SpoolWriter
 
 T = 1_760_000_000_000
 
 BASH = shutil.which("bash")
-
-pytestmark = pytest.mark.skipif(BASH is None, reason="this machine has no bash")
+FISH = shutil.which("fish")
 
 
 def completed(path: Path, *lines: str) -> list[list[str]]:
@@ -34,6 +33,7 @@ def completed(path: Path, *lines: str) -> list[list[str]]:
     return [[word for word in line.split("\t") if word] for line in done.stdout.splitlines()]
 
 
+@pytest.mark.skipif(BASH is None, reason="this machine has no bash")
 def test_bash_offers_commands_options_and_values(writer: SpoolWriter, path: Path) -> None:
     record_id = writer.call("a", "b", at=T, tags=["geo", "even"], params={"model": "gpt-4o"})
     expected = {
@@ -48,6 +48,54 @@ def test_bash_offers_commands_options_and_values(writer: SpoolWriter, path: Path
     assert dict(zip(expected, completed(path, *expected), strict=True)) == expected
 
 
+def test_zsh_and_fish_get_values_with_their_descriptions(writer: SpoolWriter, path: Path) -> None:
+    record_id = writer.call('It\'s "one": 50 % & $more', "b", at=T)
+    short = record_id[:8]
+    words = {"_TYPER_COMPLETE_ARGS": "plsync show ", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    zsh = run(path, **words, _PLSYNC_COMPLETE="complete_zsh").stdout
+    assert zsh.startswith(f'_arguments \'*: :(("{short}":"Its one\\\\: ')
+    assert zsh.rstrip().endswith("\"))'")
+    fish = run(path, **words, _PLSYNC_COMPLETE="complete_fish").stdout
+    assert fish == f"{short}\tIts one: 50 % & more\n"
+
+
+HOSTILE = [
+    "$(touch ran)",
+    "\\$(touch ran)",
+    "\\`touch ran`",
+    "'; touch ran; '",
+    '"; touch ran; "',
+    "a\ntouch ran",
+    "-x",
+    "*",
+]
+
+
+def test_no_content_of_a_record_can_run_in_a_shell(writer: SpoolWriter, path: Path) -> None:
+    for text in HOSTILE:
+        writer.call(text, "b", at=T, tags=[text, "geo"], params={"model": text})
+    for words, offered in (("show", None), ("list --tag", '"geo"'), ("list --model", "")):
+        words_of_zsh = {"_TYPER_COMPLETE_ARGS": f"plsync {words} ", "_PLSYNC_COMPLETE": "complete_zsh"}
+        printed = run(path, **words_of_zsh).stdout.rstrip("\n")
+        found = printed.removeprefix("_arguments '*: :((").removesuffix("))'")
+        assert not set(found) & set("\\`$'")
+        assert offered is None or found == (offered or "_files")
+
+
+@pytest.mark.skipif(FISH is None, reason="this machine has no fish")
+def test_fish_offers_commands_and_values(writer: SpoolWriter, path: Path) -> None:
+    writer.call("a", "b", at=T, tags=["geo"], params={"model": "gpt-4o"})
+    variables = environment(path)
+    variables["PATH"] = f"{PLSYNC.parent}:{variables['PATH']}"
+    lines = ("plsync sho", "plsync list --model g", "plsync list --result c")
+    script = "plsync --show-completion | source\n" + "".join(f"complete -C '{line}'\n" for line in lines)
+    command = [FISH or "fish", "--no-config", "-c", script]
+    done = subprocess.run(command, env=variables, capture_output=True, encoding="utf-8", check=False)
+    offered = [line.split("\t")[0] for line in done.stdout.splitlines()]
+    assert (offered, done.stderr) == (["show", "gpt-4o", "cancelled", "cut-short"], "")
+
+
+@pytest.mark.skipif(BASH is None, reason="this machine has no bash")
 def test_bash_offers_nothing_without_a_journal(path: Path) -> None:
     assert completed(path, "plsync show ", "plsync list --tag ") == [[], []]
     assert not path.exists()

@@ -73,6 +73,7 @@ def filled(name: str, option: str = "") -> list[str]:
         return [name]
     required = {
         "export": ["--recording", "calls.jsonl"],
+        "rerun": ["--into", "copy", "--model", "openai:x"],
         "salvage": ["old", "new"],
         "backup": ["copy"],
         "status": ["--format", "prometheus"],

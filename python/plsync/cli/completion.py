@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -22,6 +23,9 @@ __all__ = ["ids", "models", "one_of", "tags"]
 # The newest records are searched, as a user waits for the shell.
 _SEARCHED: Final = 300
 _MOST: Final = 40
+# Shells run the output of a completion as code, and insert a value without quotes. typer escapes no backslash.
+_SAFE_VALUE: Final = re.compile(r"\w[\w./:@+=,%-]*")
+_UNSAFE: Final = str.maketrans("", "", "\\\"'`$")
 
 
 def one_of(names: Iterable[str]) -> Callable[[str], list[str]]:
@@ -66,7 +70,7 @@ def _found(
                         break
         except (PlsyncError, OSError):
             return []
-    return [(value, text) for value, text in found.items() if value]
+    return [(value, text.translate(_UNSAFE)) for value, text in found.items() if _SAFE_VALUE.fullmatch(value)]
 
 
 def _journal(ctx: Any) -> Path | None:
