@@ -361,6 +361,32 @@ def test_the_command_has_an_error_for_each_mistake(
     assert not lake.exists()
 
 
+INTERRUPTING = """
+import os, signal
+def hook(row):
+    if row["conversation_id"] == "thread 2":
+        os.kill(os.getpid(), signal.SIGINT)
+    return row
+"""
+
+
+def test_ctrl_c_leaves_whole_files_and_names_the_way_on(
+    journal: Path, lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "interrupting.py").write_text(INTERRUPTING)
+    monkeypatch.syspath_prepend(tmp_path)
+    arguments = ["--parquet", str(lake), "--redact", "interrupting:hook", "--journal", str(journal)]
+    monkeypatch.setattr(sys, "argv", ["plsync", "export", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == (
+        f"plsync: stopped; every file in {lake} is whole: --since-last writes the other days\n"
+    )
+    assert len(rows(lake)) == 2
+    assert list(lake.glob("date=*/.*")) == []
+
+
 def test_without_pyarrow_the_error_names_the_extra(journal: Path, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ExportError, match=r"pip install 'plsync\[parquet\]'"):

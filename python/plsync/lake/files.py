@@ -38,8 +38,8 @@ __all__ = [
 
 # The rows of a row group in memory: few enough for the memory, and enough for the dictionary of a column.
 _GROUP_ROWS: Final = 10_000
-GROUP_BYTES: Final = 16 << 20
-_WAITING: Final = 2
+GROUP_BYTES: Final = 8 << 20
+_WAITING: Final = 1
 _READ_ROWS: Final = 500
 _STATISTICS: Final = [name for name, kind in COLUMNS.items() if kind in ("int", "time")] + [
     "model",

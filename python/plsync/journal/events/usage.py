@@ -151,6 +151,10 @@ def _candidates(place: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
 
 
 def _normalised(counts: Mapping[str, Any]) -> Usage | None:
+    sent, received, total = counts.get("input_tokens"), counts.get("output_tokens"), counts.get("total_tokens")
+    if len(counts) == 3 and type(sent) is int and type(received) is int and type(total) is int:
+        # Most answers have LangChain's own names alone.
+        return {"input_tokens": sent, "output_tokens": received, "total_tokens": total}
     named = {_bare(key): value for key, value in counts.items()}
     input_tokens, output_tokens, total = (_sum(named, names) for names in (_INPUT, _OUTPUT, _TOTAL))
     if input_tokens is None and output_tokens is None and total is None:
