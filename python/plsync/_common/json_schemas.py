@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 import orjson
 from typing_extensions import NotRequired, Required, TypedDict, get_type_hints, is_typeddict
 
-__all__ = ["schema_of"]
+__all__ = ["carried_schema", "schema_of"]
 
 _FUNCTIONS: Final = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, functools.partial)
 _TYPES: Final = (type, types.GenericAlias, types.UnionType)
@@ -48,8 +48,7 @@ _VALUES: Final = frozenset({"const", "default", "example", "examples"})
 def schema_of(value: Any, redact: Callable[[str], str] = str) -> Any:
     """The JSON form of a class, a type, a function or a tool; None for any other value.
 
-    A class has its JSON schema, and so has an object with a method for it, such as ``pydantic.TypeAdapter``. A function
-    and a tool have the form of OpenAI's tools.
+    A class has its JSON schema. A function and a tool have the form of OpenAI's tools.
 
     Args:
         value: any value.
@@ -67,9 +66,18 @@ def schema_of(value: Any, redact: Callable[[str], str] = str) -> Any:
         return _remembered(value, _function_schema, redact)
     if issubclass(kind, _TYPES) or (kind.__module__ in _TYPING and any(hasattr(value, name) for name in _MADE_OF)):
         return _remembered(value, _type_schema, redact)
-    if hasattr(kind, "tool_call_schema") and hasattr(kind, "args"):
-        return _tool_form(value, redact)
-    make = next((name for name in _SCHEMA_METHODS if isinstance(_static(kind, name), types.FunctionType)), None)
+    return _tool_form(value, redact) if hasattr(kind, "tool_call_schema") and hasattr(kind, "args") else None
+
+
+def carried_schema(value: Any, redact: Callable[[str], str] = str) -> Any:
+    """The JSON schema that an object returns, such as ``pydantic.TypeAdapter``; None for any other object.
+
+    Args:
+        value: any object but a class.
+        redact: as in ``schema_of``.
+    """
+    kind = type(value)
+    make = next((name for name in _SCHEMA_METHODS if hasattr(kind, name) and _is_method(kind, name)), None)
     if make is None:
         return None
     if kind.__module__.startswith("pydantic."):
@@ -77,9 +85,9 @@ def schema_of(value: Any, redact: Callable[[str], str] = str) -> Any:
     return _json(_own_schema(getattr(value, make)), redact)
 
 
-def _static(kind: type, name: str) -> Any:
-    """An attribute of a class. A class method is no function: its schema describes the class, and not its object."""
-    return inspect.getattr_static(kind, name, None)
+def _is_method(kind: type, name: str) -> bool:
+    """Whether objects of a class have a method. A class method describes the class, and not its object."""
+    return isinstance(inspect.getattr_static(kind, name, None), types.FunctionType)
 
 
 def _remembered(value: Any, make: Callable[[Any], dict[str, Any] | None], redact: Callable[[str], str]) -> Any:

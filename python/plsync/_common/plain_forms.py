@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence, Set, ValuesView
 from types import FunctionType, SimpleNamespace
 from typing import Any, Final
 
-from plsync._common.json_schemas import schema_of
+from plsync._common.json_schemas import carried_schema, schema_of
 
 __all__ = ["plain_form"]
 
@@ -68,10 +68,18 @@ def plain_form(value: Any, redact: Callable[[str], str] = str) -> tuple[str, Any
     kind = type(value)
     if isinstance(value, type) or kind.__module__.startswith("unittest.mock"):
         return None
-    return next((form for find in _FORMS if (form := find(value, kind)) is not None), None)
+    form = _first(_FORMS, value, kind)
+    if form is not None:
+        return form
+    schema = carried_schema(value, redact)
+    return (CLASS, schema) if schema is not None else _first(_LAST_FORMS, value, kind)
 
 
 _Form = tuple[str, Any]
+
+
+def _first(forms: tuple[Callable[[Any, type], _Form | None], ...], value: Any, kind: type) -> _Form | None:
+    return next((form for find in forms if (form := find(value, kind)) is not None), None)
 
 
 def _secret(value: Any, kind: type) -> _Form | None:
@@ -172,7 +180,11 @@ def _message(value: Any, kind: type) -> _Form | None:
 
 def _dumped(value: Any, kind: type) -> _Form | None:
     """The dict or list that an object makes of itself. A class method makes no object's dict."""
-    methods = (name for name in _DUMPS if isinstance(inspect.getattr_static(kind, name, None), FunctionType))
+    methods = (
+        name
+        for name in _DUMPS
+        if hasattr(kind, name) and isinstance(inspect.getattr_static(kind, name, None), FunctionType)
+    )
     form = next((getattr(value, name)() for name in methods), None)
     return (NEAREST, form) if isinstance(form, (dict, list)) else None
 
@@ -208,7 +220,5 @@ _FORMS: Final[tuple[Callable[[Any, type], _Form | None], ...]] = (
     _number,
     _fields,
     _collection,
-    _message,
-    _dumped,
-    _value_text,
 )
+_LAST_FORMS: Final[tuple[Callable[[Any, type], _Form | None], ...]] = (_message, _dumped, _value_text)
