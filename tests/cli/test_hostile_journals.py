@@ -16,7 +16,14 @@ import pytest
 from plsync import Journal
 from plsync.errors import JournalCorrupt
 from tests.support.commands import run
-from tests.support.hostile_journals import DAMAGES, ENTRY_DAMAGES, damaged_at_random, rich_journal
+from tests.support.hostile_journals import (
+    DAMAGES,
+    ENTRY_DAMAGES,
+    TREES,
+    damaged_at_random,
+    entries_of_trees,
+    rich_journal,
+)
 from tests.support.surviving import EVERY, FEW, faults
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="each journal is read in a forked process")
@@ -42,6 +49,12 @@ def test_an_undamaged_journal_is_no_fault(rich: tuple[Path, str], tmp_path: Path
     assert faults(EVERY, tmp_path / "journal", rich[1]) == []
     with Journal.open(tmp_path / "journal") as journal:
         assert journal.check().problems == []
+
+
+def test_each_tree_of_a_store_is_damaged(rich: tuple[Path, str]) -> None:
+    entries = entries_of_trees(rich[0])
+    assert set(entries) == set(TREES)
+    assert {name for name, number in entries.items() if number == 0} == {"damage"}
 
 
 @pytest.mark.parametrize("damage", [pytest.param(damage, id=name) for name, damage in TRIED.items()])

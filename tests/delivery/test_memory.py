@@ -77,11 +77,30 @@ def test_two_senders_of_a_process_share_the_budget_and_neither_starves() -> None
 
 
 def test_the_default_is_below_the_limit_of_a_container(tmp_path: Path) -> None:
-    assert default_memory(tmp_path) == DEFAULT_MEMORY
+    own = tmp_path / "none"
+    assert default_memory(tmp_path, own) == DEFAULT_MEMORY
     (tmp_path / "memory.max").write_text("max\n")
-    assert default_memory(tmp_path) == DEFAULT_MEMORY
+    assert default_memory(tmp_path, own) == DEFAULT_MEMORY
     (tmp_path / "memory.max").write_text(f"{256 * MB}\n")
-    assert 150 * MB < default_memory(tmp_path) < 256 * MB
+    assert 150 * MB < default_memory(tmp_path, own) < 256 * MB
+
+
+@pytest.mark.parametrize(
+    ("groups", "limit"),
+    [
+        ("0::/system.slice/plsync.service", "system.slice/plsync.service/memory.max"),
+        ("0::/user.slice/app.scope/worker", "user.slice/memory.max"),
+        ("0::/system.slice/plsync.service", "system.slice/plsync.service/memory.high"),
+        ("0::/../other", "memory.max"),
+        ("5:devices:/\n4:cpu,memory:/docker/0a:1b\n0::/", "memory/docker/0a:1b/memory.limit_in_bytes"),
+    ],
+)
+def test_the_default_is_below_the_limit_of_each_control_group(tmp_path: Path, groups: str, limit: str) -> None:
+    (own := tmp_path / "own").write_text(f"{groups}\n")
+    file = tmp_path / "cgroup" / limit
+    file.parent.mkdir(parents=True)
+    file.write_text(f"{256 * MB}\n")
+    assert 150 * MB < default_memory(tmp_path / "cgroup", own) < 256 * MB
 
 
 RUN = """

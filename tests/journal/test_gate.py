@@ -150,8 +150,12 @@ def test_a_salvage_names_a_planted_file_and_reads_all_others(
 
 
 @pytest.mark.parametrize(
-    "name", ["lost+found", ".snapshot", ".zfs", ".Trash-1000", ".nfs0001", ".DS_Store", "System Volume Information"]
-)
+    "name",
+    [
+        "lost+found", ".snapshot", ".zfs", ".Trash-1000", ".nfs0001", ".DS_Store", "System Volume Information",
+        "@eaDir", "#recycle", "~snapshot", "quota.user",
+    ],
+)  # fmt: skip
 def test_a_directory_that_a_volume_or_file_manager_filled_becomes_a_journal(name: str, path: Path) -> None:
     path.mkdir()
     (path / name).mkdir()

@@ -1,6 +1,6 @@
 """Programs whose disk fills up, whose rights go and come back, and whose memory is limited: nothing promised is lost.
 
-``make crash`` runs many rounds.
+``PLSYNC_LIMITS=100`` runs that many rounds, as ``make crash`` does, and ``PLSYNC_SEED`` sets the first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ from tests.support.users import STRANGER
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limits are Linux's")
 
 ROUNDS = int(os.environ.get("PLSYNC_LIMITS", "1"))
-SEEDS = [random.randrange(1 << 30) for _ in range(ROUNDS)] if ROUNDS > 1 else [1]  # noqa: S311
+# The processes of pytest-xdist must choose the same seeds.
+CHOICE = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID"))  # noqa: S311
+FIRST = int(os.environ.get("PLSYNC_SEED", CHOICE.randrange(1 << 30) if ROUNDS > 1 else 1))
+SEEDS = range(FIRST, FIRST + ROUNDS)
 
 
 def work(path: Path, seed: int, kind: str, *user: str, steps: int = 40) -> set[str]:

@@ -23,7 +23,7 @@ from plsync import Journal
 from tests.support.root import ROOT
 from tests.support.spooling import SpoolWriter, crc32c
 
-__all__ = ["DAMAGES", "ENTRY_DAMAGES", "damaged_at_random", "rich_journal"]
+__all__ = ["DAMAGES", "ENTRY_DAMAGES", "TREES", "damaged_at_random", "entries_of_trees", "rich_journal"]
 
 PAGE = 4096
 _GOLDEN = ROOT / "rust" / "journal" / "tests" / "golden" / "format-1" / "journal"
@@ -31,7 +31,10 @@ _START = 1_760_000_000_000
 
 
 def rich_journal(path: Path) -> list[str]:
-    """Make a journal with an entry in every tree and values of several pages. Returns the ids of its records."""
+    """Make a journal with values of several pages, and an entry in every tree but the list of damage.
+
+    Returns the ids of its records.
+    """
     writer = SpoolWriter(path)
     ids = []
     for number in range(60):
@@ -41,14 +44,20 @@ def rich_journal(path: Path) -> list[str]:
         filler = random.Random(number).randbytes(9000 if number % 7 == 0 else 40).hex()  # noqa: S311 - repeatable
         ids.append(writer.call(f"Question {filler}", "Answer", at=_START + number, tags=["a", f"t{number}"], **about))
     writer.fail("disk full")
+    writer.start({"kind": "chat", "messages": []}, at=_START + 900)
     with Journal.open(path) as journal:
+        journal.callbacks.subscribe("command")
         journal.ingest(wait=True)
+        journal.outbox.bind("https://one.example", b"1" * 16)
         journal.outbox.ack([(seq, 100 + seq) for seq in range(1, 20)])
         journal.outbox.park([21], "dead", "the reason")
         journal.outbox.park([22], "held", "the reason")
         journal.outbox.park([23], "in_doubt", "the reason")
+        journal.outbox.bind("https://two.example", b"2" * 16, how="leave")
         journal.track.score(ids[3], 90)
         journal.track.score(4711, 90)
+        journal.track.score(4712, 90)
+        journal.followups.done(journal.followups.of(4712), 201)
     for number in range(5):
         writer.start({"kind": "chat", "messages": [], "number": number}, at=_START + 1000 + number)
     writer.close()
@@ -124,16 +133,15 @@ def _own_child(data: bytearray, page: int) -> None:
 
 
 def _free_list(journal: Path) -> None:
-    """Name every page as free, in use or not."""
+    """Name pages in use as free: the root of the tree of trees, and its neighbours, in each entry of the free list."""
     data = bytearray(_data(journal).read_bytes())
-    pages = len(data) // PAGE
-    for page in _pages(data, 2):
-        node = _node(data, page)
-        length, flags, key = struct.unpack_from("<IHH", data, node)
-        if (flags, key) == (0, 8) and length >= 24:
-            count = length // 8 - 1
-            listed = range(pages - 1, pages - 1 - count, -1)
-            struct.pack_into(f"<{count + 1}Q", data, node + 16, count, *listed)
+    meta = max((0, PAGE), key=lambda page: struct.unpack_from("<Q", data, page + 16 + 128))
+    (free_root,), (used,) = (struct.unpack_from("<Q", data, meta + 16 + at) for at in (64, 112))
+    slots = (struct.unpack_from("<H", data, free_root * PAGE + 12)[0] - 16) // 2
+    for node in (_node(data, free_root * PAGE, slot) for slot in range(slots)):
+        count = struct.unpack_from("<I", data, node)[0] // 8 - 1
+        highest = min(used + count, len(data) // PAGE) - 1
+        struct.pack_into(f"<{count + 1}Q", data, node + 16, count, *range(highest, highest - count, -1))
     _data(journal).write_bytes(data)
 
 
@@ -142,7 +150,8 @@ def _entries(tree: str, change: Callable[[lmdb.Transaction], None]) -> Callable[
 
     def damage(journal: Path) -> None:
         with lmdb.open(str(journal / "lmdb"), max_dbs=32, map_size=1 << 28) as env:
-            database = env.open_db(tree.encode(), create=False)
+            # The first stores lack some trees.
+            database = env.open_db(tree.encode(), create=True)
             with env.begin(write=True, db=database) as transaction:
                 change(transaction)
 
@@ -163,6 +172,8 @@ TREES = (
     "ack_order",
     "positions",
     "by_request",
+    "servers",
+    "elsewhere",
     "sinks",
     "callbacks",
     "callbacks_due",
@@ -180,6 +191,14 @@ def _all(transaction: lmdb.Transaction) -> list[tuple[bytes, bytes]]:
 def _sealed_value(key: bytes, value: bytes) -> bytes:
     """A value with the seal that an index needs."""
     return struct.pack("<I", crc32c(key + value)) + value
+
+
+def entries_of_trees(journal: Path) -> dict[str, int]:
+    """The trees of a store, and the number of entries of each."""
+    with lmdb.open(str(journal / "lmdb"), max_dbs=32, readonly=True, lock=False) as env, env.begin() as transaction:
+        names = [bytes(name) for name, _ in transaction.cursor()]
+        databases = {name.decode(): env.open_db(name, transaction, create=False) for name in names}
+        return {name: transaction.stat(database)["entries"] for name, database in databases.items()}
 
 
 def _short_keys(transaction: lmdb.Transaction) -> None:

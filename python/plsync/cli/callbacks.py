@@ -32,7 +32,7 @@ def list_callbacks(json: options.Json = False, journal: options.Journal = None) 
         plsync callbacks list
     """
     with Journal.open(journal) as opened:
-        opened.ingest(wait=True)
+        opened.last_seq()  # ingests, and warns on a full disk
         sinks = opened.callbacks.waiting()
     for sink in sinks:
         if json:

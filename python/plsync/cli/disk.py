@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from typing import Final
 
@@ -31,10 +32,11 @@ def disk_note(journal: Path) -> str | None:
 def _used(journal: Path) -> int:
     """Bytes of disk space of the files in a directory."""
     used = 0
-    for file in journal.rglob("*"):
-        with contextlib.suppress(OSError):  # an ingest may have removed it in between
-            found = file.lstat()
-            used += min(found.st_size, getattr(found, "st_blocks", found.st_size) * 512)
+    for directory, _, names in os.walk(journal):
+        for name in names:
+            with contextlib.suppress(OSError):  # an ingest may have removed it in between
+                found = os.lstat(os.path.join(directory, name))
+                used += min(found.st_size, getattr(found, "st_blocks", found.st_size) * 512)
     return used
 
 

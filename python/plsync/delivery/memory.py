@@ -10,6 +10,7 @@ import ctypes
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +39,8 @@ _SHARE_OF_LIMIT: Final = 0.8
 _MAPPED: Final = 48 << 20
 # The budget of a process without room for one. It sends one record at a time.
 _LEAST: Final = 4 << 20
-_CGROUP: Final = Path("/sys/fs/cgroup")
+_CGROUPS: Final = Path("/sys/fs/cgroup")
+_OWN_CGROUPS: Final = Path("/proc/self/cgroup")
 
 
 @dataclass
@@ -141,14 +143,35 @@ class MemoryBudget:
                 self._waiting = None
 
 
-def default_memory(cgroup: Path = _CGROUP) -> int:
-    """The bytes that a sender's process may take: less than :data:`DEFAULT_MEMORY` in a container with a lower limit.
+def default_memory(cgroups: Path = _CGROUPS, own: Path = _OWN_CGROUPS) -> int:
+    """The bytes that a sender's process may take: :data:`DEFAULT_MEMORY`, and less under the limit of a control group.
 
     Args:
-        cgroup: the directory of the process's control group.
+        cgroups: the directory where the control groups are mounted.
+        own: the file that lists the control groups of this process.
     """
-    limits = [_limit_in(cgroup / name) for name in ("memory.max", "memory/memory.limit_in_bytes")]
-    return min([DEFAULT_MEMORY, *(int(limit * _SHARE_OF_LIMIT) for limit in limits if limit is not None)])
+    limits = [limit for file in _limit_files(cgroups, own) if (limit := _limit_in(file)) is not None]
+    return min([DEFAULT_MEMORY, *(int(limit * _SHARE_OF_LIMIT) for limit in limits)])
+
+
+def _limit_files(cgroups: Path, own: Path) -> Iterator[Path]:
+    """The files that may limit the memory of this process: of its control groups, and of their parents."""
+    paths = {"": "/", "memory": "/"}
+    with suppress(OSError):
+        for line in own.read_text(errors="surrogateescape").splitlines():
+            _, controllers, path = line.split(":", 2)
+            paths |= dict.fromkeys(set(controllers.split(",")) & set(paths), path)
+    # Version 2 has one tree of groups, version 1 one for each controller. A container often sees its group at the root.
+    for name in ("memory.max", "memory.high"):
+        yield from (directory / name for directory in _with_parents(cgroups, paths[""]))
+    yield from (directory / "memory.limit_in_bytes" for directory in _with_parents(cgroups / "memory", paths["memory"]))
+
+
+def _with_parents(root: Path, group: str) -> list[Path]:
+    """The directories of a control group and of its parents, below the root of their tree."""
+    # A group outside of the root of a container is "/../name", and its files are not visible.
+    parts = [part for part in group.split("/") if part and part != ".."]
+    return [root.joinpath(*parts[:depth]) for depth in range(len(parts) + 1)]
 
 
 def _limit_in(file: Path) -> int | None:

@@ -57,6 +57,7 @@ def salvage(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> S
     """
     source, target = Path(source), Path(target)
     _require_directory(source)
+    is_new = not os.path.lexists(target)
     size = _size(source)
     # A sparse file may have any size, and the system waits no longer than some weeks.
     seconds = min(SECONDS + SECONDS_PER_MB * size / 1e6, _MOST_SECONDS)
@@ -83,7 +84,10 @@ def salvage(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> S
     except ValueError:
         raise _failed(source, target, _describe_end(done)) from None
     if "error" in result:
-        raise getattr(errors, result["error"])(result["message"])
+        kept = f"; {_kept(target)}" if is_new and target.exists() else ""
+        error = getattr(errors, result["error"])(result["message"] + kept)
+        error.errno = result["errno"]
+        raise error
     return SalvageReport(**result)
 
 
@@ -105,7 +109,7 @@ def child(source: str, target: str, memory: str) -> None:
     try:
         result = native.salvage(source, target)
     except errors.PlsyncError as error:
-        result = {"error": type(error).__name__, "message": str(error)}
+        result = {"error": type(error).__name__, "message": str(error), "errno": getattr(error, "errno", None)}
     sys.stdout.write(json.dumps(result))
 
 
@@ -166,6 +170,8 @@ def _kept(target: Path) -> str:
         return "nothing was saved"
     try:
         records = native.Store(str(target), create=False).stats()["records"]
+    except errors.JournalNotFound:
+        records = 0
     except errors.PlsyncError as error:
         return f"the records saved in {target} cannot be read: {error}"
     if not records:

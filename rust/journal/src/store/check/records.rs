@@ -17,8 +17,8 @@ use crate::store::records::row::{Ack, StateRow};
 use crate::{Result, Seq, labels};
 
 pub(super) fn check_records(txn: &RoTxn, trees: &Trees, report: &mut CheckReport) -> Result<()> {
-    let mut forgotten = 0;
-    let (mut runs, mut open_runs) = ([0; State::ALL.len()], 0);
+    let mut counted = Counts::default();
+    let mut is_whole = true;
     for entry in trees.state.iter(txn)? {
         let (key, value) = entry?;
         let seq = tail_seq(key)?;
@@ -27,21 +27,28 @@ pub(super) fn check_records(txn: &RoTxn, trees: &Trees, report: &mut CheckReport
             Ok(row) => row,
             Err(error) => {
                 report.add(format!("record {seq}"), error.to_string(), "its bodies");
+                is_whole = false;
                 continue;
             }
         };
-        forgotten += u64::from(row.is_forgotten());
-        runs[row.state as usize] += u64::from(row.is_run());
-        open_runs += u64::from(row.is_run() && row.state == State::Pending && row.ended == CallEnd::No);
+        *counted.of(row.state) += 1;
+        counted.forgotten += u64::from(row.is_forgotten());
+        counted.forgotten_unsent += u64::from(row.is_forgotten_unsent() && !row.is_run());
+        counted.runs[row.state as usize] += u64::from(row.is_run());
+        counted.open_runs += u64::from(row.is_run() && row.state == State::Pending && row.ended == CallEnd::No);
         check_bodies(txn, trees, seq, &row, report)?;
         check_work_list(txn, trees, seq, &row, report)?;
         check_indexes(txn, trees, seq, &row, report)?;
     }
-    let counts = Counts::load(txn, trees)?;
-    if counts.forgotten != forgotten {
-        report.add("the store".into(), "its counter of forgotten records does not match them", "the records");
+    let stored = Counts::load(txn, trees)?;
+    // Without a damaged row, which is reported above.
+    if is_whole && stored.states != counted.states {
+        report.add("the store".into(), "its counters of states do not match its records", "the records");
     }
-    if (counts.runs, counts.open_runs) != (runs, open_runs) {
+    if is_whole && (stored.forgotten, stored.forgotten_unsent) != (counted.forgotten, counted.forgotten_unsent) {
+        report.add("the store".into(), "its counters of forgotten records do not match them", "the records");
+    }
+    if is_whole && (stored.runs, stored.open_runs) != (counted.runs, counted.open_runs) {
         report.add("the store".into(), "its counters of runs do not match them", "the records");
     }
     Ok(())
@@ -113,4 +120,32 @@ fn check_indexes(txn: &RoTxn, trees: &Trees, seq: Seq, row: &StateRow, report: &
         report.add(place(row), "its sink has no name, or two", "the record");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Store;
+
+    #[test]
+    fn a_wrong_counter_is_reported() {
+        let journal = tempfile::tempdir().unwrap();
+        let store = Store::open(journal.path(), true).unwrap();
+        assert_eq!(store.check().unwrap().problems, []);
+        let changes: [fn(&mut Counts); 4] = [
+            |counts| counts.states[State::Dead as usize] += 1,
+            |counts| counts.open += 1,
+            |counts| counts.forgotten += 1,
+            |counts| counts.forgotten_unsent += 1,
+        ];
+        for change in changes {
+            let set = |counts: &Counts| store.db().write(|txn, trees| counts.save(txn, trees)).unwrap();
+            let whole = store.db().read(Counts::load).unwrap();
+            let mut counts = whole.clone();
+            change(&mut counts);
+            set(&counts);
+            assert_eq!(store.check().unwrap().problems.len(), 1, "{counts:?}");
+            set(&whole);
+        }
+    }
 }

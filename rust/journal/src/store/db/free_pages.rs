@@ -50,9 +50,22 @@ impl Db {
     /// Commits twice. LMDB reuses the pages that a commit freed from the second commit after it on.
     pub(crate) fn age_free_pages(&self) -> Result<()> {
         for _ in 0..2 {
-            self.write(|txn, trees| Change::begin(txn, trees, Millis::now())?.finish())?;
+            self.in_room(|| self.write(|txn, trees| Change::begin(txn, trees, Millis::now())?.finish()))?;
         }
         Ok(())
+    }
+
+    /// Runs a small transaction. On a full disk it runs again, in the space of the pages that the newest commit has freed.
+    ///
+    /// A store needs that without its reserve: in a copy of its directory, or when its disk was full from the start.
+    pub(crate) fn in_room<T>(&self, mut transaction: impl FnMut() -> Result<T>) -> Result<T> {
+        match transaction() {
+            Err(error) if error.is_full_disk() => match self.return_pages(Returned::Newest) {
+                Ok(returned) if returned > 0 => transaction(),
+                _ => Err(error),
+            },
+            done => done,
+        }
     }
 
     /// Returns free pages to the file system if the disk is short of space. Returns the number of bytes.
@@ -71,6 +84,10 @@ impl Db {
     /// Returns the free pages that no reader needs to the file system, except for some that the next transactions use. Returns the
     /// number of bytes.
     pub(crate) fn return_free_pages(&self) -> Result<u64> {
+        self.return_pages(Returned::Reusable)
+    }
+
+    fn return_pages(&self, which: Returned) -> Result<u64> {
         self.clear_stale_readers()?;
         self.with(|opened| {
             // Until it ends, no other process writes, and a new reader reads the newest commit.
@@ -79,25 +96,37 @@ impl Db {
                 return Ok(None);
             }
             let store = opened.path(self.journal());
-            let returned = opened.stamp.commit(|| punch(&store))?;
+            let returned = opened.stamp.commit(|| punch(&store, which))?;
             txn.abort();
             Ok(Some(returned))
         })
     }
 }
 
+/// The free pages to return.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Returned {
+    /// The pages that LMDB may reuse: the commit before the newest stays whole as well.
+    Reusable,
+    /// Also the pages that the newest commit has freed.
+    Newest,
+}
+
 /// Returns pages of the data file. The caller excludes writers.
-fn punch(store: &Path) -> Result<u64> {
+fn punch(store: &Path, which: Returned) -> Result<u64> {
     let path = store.join(DATA);
     let pages = Pages::open(&path)?;
     let Some((newest, freed)) = pages.freed() else { return Ok(0) };
     let Some(readers) = files::oldest_reader(store) else { return Ok(0) };
-    // LMDB's own rule for the reuse of pages: the commit before the newest stays whole as well.
     let oldest = newest.min(readers);
     let file = gate::open(&path, Access::Write)?;
+    if which == Returned::Newest {
+        // After a power cut LMDB falls back to the commit before, if the newest one is not on the disk. Its process may have died.
+        file.sync_data().map_err(Error::io("cannot sync", &path))?;
+    }
     let len = file.metadata().map_err(Error::io("cannot read", &path))?.len();
     let mut returned = 0;
-    for run in runs(returnable(freed, oldest, Reserve::KEPT / pages.size())) {
+    for run in runs(returnable(freed, oldest, which, Reserve::KEPT / pages.size())) {
         let part = run.start * pages.size()..(run.end * pages.size()).min(len);
         if part.is_empty() {
             continue;
@@ -113,15 +142,19 @@ fn punch(store: &Path) -> Result<u64> {
 }
 
 /// The free pages to return, in order. LMDB takes the pages of the earliest commits first, and needs them allocated.
-fn returnable(mut freed: Vec<FreedPages>, oldest: u64, kept: u64) -> Vec<u64> {
+fn returnable(mut freed: Vec<FreedPages>, oldest: u64, which: Returned, kept: u64) -> Vec<u64> {
     freed.sort_unstable_by_key(|entry| entry.commit);
     let mut left = kept;
     let mut chosen = Vec::new();
     for FreedPages { commit, pages: mut numbers } in freed {
-        if commit >= oldest {
+        // A reader of a commit needs the pages that later commits freed.
+        if commit > oldest || commit == oldest && which == Returned::Reusable {
             break;
         }
         numbers.sort_unstable();
+        if commit == oldest {
+            left = 0;
+        }
         let skipped = usize::try_from(left).unwrap_or(usize::MAX).min(numbers.len());
         left -= skipped as u64;
         chosen.extend_from_slice(&numbers[skipped..]);
@@ -153,10 +186,13 @@ mod tests {
                 .map(|(commit, pages)| FreedPages { commit, pages })
                 .to_vec()
         };
-        assert_eq!(returnable(freed(), 7, 0), [10, 11, 12, 13, 20, 21]);
-        assert_eq!(returnable(freed(), 5, 0), [10, 11, 12]);
-        assert_eq!(returnable(freed(), 7, 2), [12, 13, 20, 21]);
-        assert_eq!(returnable(freed(), 8, 7), [31]);
+        let reusable = |oldest, kept| returnable(freed(), oldest, Returned::Reusable, kept);
+        assert_eq!(reusable(7, 0), [10, 11, 12, 13, 20, 21]);
+        assert_eq!(reusable(5, 0), [10, 11, 12]);
+        assert_eq!(reusable(7, 2), [12, 13, 20, 21]);
+        assert_eq!(reusable(8, 7), [31]);
+        assert_eq!(returnable(freed(), 5, Returned::Newest, 2), [12, 13, 20, 21]);
+        assert_eq!(returnable(freed(), 7, Returned::Newest, 7), [30, 31]);
         assert_eq!(runs(vec![10, 11, 12, 20, 21]), [10..13, 20..22]);
         assert_eq!(runs(Vec::new()), []);
     }

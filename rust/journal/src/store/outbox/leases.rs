@@ -61,6 +61,7 @@ impl Store {
         loop {
             match self.lease_once(limits, lease, now) {
                 Err(error) if error.is_full_disk() && limits.total.records > 1 => limits.total.records /= 2,
+                Err(error) if error.is_full_disk() => return self.db().in_room(|| self.lease_once(limits, lease, now)),
                 leased => return leased,
             }
         }
@@ -110,7 +111,7 @@ impl Store {
         if leased.is_empty() {
             return Ok(0);
         }
-        in_fitting_parts(&leased, |part| self.orphan(part, old, due))
+        in_fitting_parts(&leased, |part| self.db().in_room(|| self.orphan(part, old, due)))
     }
 
     fn orphan(&self, leased: &[Seq], old: Millis, due: Millis) -> Result<u64> {
@@ -163,7 +164,7 @@ impl Store {
     ///
     /// A call without a request id keeps its state.
     pub fn ack_tree(&self, acks: &[(Seq, Option<RequestId>)]) -> Result<u64> {
-        in_fitting_parts(acks, |part| self.ack_once(part))
+        in_fitting_parts(acks, |part| self.db().in_room(|| self.ack_once(part)))
     }
 
     fn ack_once(&self, acks: &[(Seq, Option<RequestId>)]) -> Result<u64> {
@@ -220,7 +221,8 @@ impl Store {
     }
 
     fn move_to(&self, state: State, seqs: &[Seq], not_before: Millis, error: &str) -> Result<()> {
-        in_fitting_parts(seqs, |part| self.move_once(state, part, not_before, error).map(|()| 0)).map(drop)
+        let move_part = |part: &_| self.db().in_room(|| self.move_once(state, part, not_before, error));
+        in_fitting_parts(seqs, |part| move_part(part).map(|()| 0)).map(drop)
     }
 
     fn move_once(&self, state: State, seqs: &[Seq], not_before: Millis, error: &str) -> Result<()> {

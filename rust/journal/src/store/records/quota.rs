@@ -122,7 +122,7 @@ impl Store {
 
     /// Sets the journal's quota. Every later ingest applies it, in any process.
     pub fn set_quota(&self, quota: &Quota) -> Result<()> {
-        self.db().write(|txn, trees| Ok(trees.meta.put(txn, KEY, &quota.encode())?))
+        self.db().in_room(|| self.db().write(|txn, trees| Ok(trees.meta.put(txn, KEY, &quota.encode())?)))
     }
 
     /// Prunes records beyond the quota. The caller holds the ingest lock.
@@ -167,7 +167,13 @@ impl Store {
         total: &mut PruneCounts,
     ) -> Result<bool> {
         loop {
-            match self.prune(policy, Share { records: pace.records(), ..share }, total) {
+            let share = Share { records: pace.records(), ..share };
+            let pruned = if share.records > 1 {
+                self.prune(policy, share, total)
+            } else {
+                self.db().in_room(|| self.prune(policy, share, total))
+            };
+            match pruned {
                 Ok(found) => {
                     pace.committed();
                     return Ok(found);
