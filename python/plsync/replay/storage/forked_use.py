@@ -50,7 +50,7 @@ class ForkedUse:
 
     def new_events(self) -> Iterator[tuple[str, bytes]]:
         """The events of forked processes since the last call, in the process that opened the recording."""
-        if self._file is None or os.getpid() != self._owner:
+        if sys.platform == "win32" or self._file is None or os.getpid() != self._owner:
             return
         while piece := os.pread(self._file, _PIECE, self._position):
             self._position += len(piece)
@@ -64,7 +64,7 @@ class ForkedUse:
         if sys.platform != "win32" and self._file is None:
             with contextlib.suppress(OSError):
                 number, path = tempfile.mkstemp()
-                weakref.finalize(self, os.close, number)
+                weakref.finalize(self, os.close, number).atexit = False
                 os.unlink(path)
                 fcntl.fcntl(number, fcntl.F_SETFL, os.O_APPEND)
                 self._file = number
