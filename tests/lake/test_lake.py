@@ -191,6 +191,13 @@ def test_the_lake_keeps_content_that_the_quota_removed_and_loses_content_that_wa
     ]
 
 
+def test_a_record_of_other_bytes_has_no_operation(journal: Path, lake: Path) -> None:
+    with Journal.open(journal) as opened:
+        opened.append(b"\xff")
+    write(journal, lake)
+    assert [row[0] for row in rows(lake, "operation")] == ["chat"] * 4 + [None]
+
+
 def test_since_and_until_choose_whole_days(journal: Path, lake: Path) -> None:
     at = datetime.fromtimestamp(TUESDAY / 1000, timezone.utc)
     write(journal, lake, filters={"since": at, "until": at + timedelta(minutes=1)})

@@ -259,6 +259,14 @@ def test_content_and_hook_hold_for_spans(journal: Path, tmp_path: Path) -> None:
     assert b"plsync.tags" not in (tmp_path / "redacted.jsonl").read_bytes()
 
 
+def test_records_without_a_call_have_no_span(journal: Path, tmp_path: Path) -> None:
+    with Journal.open(journal) as opened:
+        opened.append({"kind": 7})
+        opened.forget(next(opened.records(oldest_first=True)).id)
+    report = send(journal, tmp_path / "spans.jsonl")
+    assert (report.spans, report.left_out) == (2, 2)
+
+
 def test_a_read_only_journal_needs_an_export_without_cursor(journal: Path, tmp_path: Path) -> None:
     (journal / "exports").write_text("in the way")
     with pytest.raises(ExportError, match="or export without --since-last"):

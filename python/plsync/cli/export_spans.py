@@ -66,4 +66,4 @@ def _print(report: SpansReport) -> None:
     running = f"; {humanize.count(report.running, 'call')} still running" if report.running else ""
     print_line(f"{humanize.count(report.spans, 'span')} exported to {report.destination}{running}")
     if report.left_out:
-        print_note(f"{humanize.count(report.left_out, 'record')} left out by the redact hook")
+        print_note(f"{humanize.count(report.left_out, 'record')} left out: without content, or by the redact hook")

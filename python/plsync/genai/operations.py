@@ -14,6 +14,6 @@ _OPERATIONS: Final[Mapping[str, str]] = {"chat": "chat", "llm": "text_completion
 """The operation of each kind of record. A new kind is one more entry."""
 
 
-def operation(record: Record) -> str:
-    """The value of ``gen_ai.operation.name`` for a record."""
-    return _OPERATIONS[record.kind]
+def operation(record: Record) -> str | None:
+    """The value of ``gen_ai.operation.name`` for a record; None for a record without the events of a call."""
+    return _OPERATIONS.get(record.stored_kind() or "")

@@ -261,6 +261,10 @@ class CallEvents:
         """How the call ended: as :attr:`status`, but ``none`` while it runs, and ``abandoned`` if its process died."""
         return ENDS[self._row.ended]
 
+    def stored_kind(self) -> str | None:
+        """The kind in the events. None for a record without the events of a call: an opaque or a pruned one."""
+        return facts.nonempty_text(self._from_either("kind"))
+
     def events(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The start and the end event (``docs/reference/events.md``); empty for an event that is missing."""
         return _parse(self._row.start), _parse(self._row.end)

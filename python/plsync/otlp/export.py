@@ -45,7 +45,7 @@ class SpansReport:
     running: int = 0
     """The number of calls that have not ended, and have no span yet."""
     left_out: int = 0
-    """The number of records that the redact hook left out."""
+    """The number of records without content, and of records that the redact hook left out."""
 
     def as_dict(self) -> dict[str, Any]:
         """The same names, JSON-able."""
@@ -162,7 +162,8 @@ class _Export:
             return
         self._running.discard(record.id)
         facts = self._maker.facts(record)
-        if facts is None:
+        # A span without the call itself would only be noise.
+        if facts is None or facts["operation"] is None:
             self.report.left_out += 1
             return
         made = span(facts)
