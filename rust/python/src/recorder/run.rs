@@ -36,7 +36,7 @@ pub(super) struct Run {
     pub(super) kind: RunKind,
     /// The place in its tree; `None` for a call outside trees.
     pub(super) place: Option<Place>,
-    /// The key of the parent run, as LangChain reports it; 0 without one.
+    /// The key of the parent run, as `LangChain` reports it; 0 without one.
     pub(super) parent: u128,
     /// The hash of the checkpoint namespace whose node this run is.
     pub(super) namespace: Option<u64>,

@@ -16,7 +16,7 @@ use crate::store::records::transition::{Change, load};
 use crate::{Error, Millis, RecordId, Result, Seq};
 
 /// How long a record waits for the end of its tree's root.
-pub const TREE_WAIT: Duration = Duration::from_secs(60);
+pub const TREE_WAIT: Duration = Duration::from_mins(1);
 
 /// Whether the root of a tree may still end. The start of an unknown root may not be ingested yet.
 pub(crate) fn is_root_open(txn: &RoTxn, trees: &Trees, root: RecordId) -> Result<bool> {

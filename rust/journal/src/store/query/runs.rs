@@ -10,20 +10,23 @@ use crate::store::records::row::Row;
 use crate::store::records::transition::load;
 use crate::{RecordId, Result};
 
-/// Bytes of a label's key in front of its value.
+/// Bytes of a label's key in front of its value: its kind, and the length of the value.
 const VALUE: usize = 2;
 const ID: usize = 16;
+/// The beginning of the keys of all roots' labels.
+const FIRST: [u8; VALUE] = [ROOT, 16];
+/// Behind the keys of all roots' labels.
+const END: [u8; VALUE] = [ROOT, 17];
 
 impl Store {
     /// Up to `limit` ids of roots, in the order of their starts. `beyond` is the last root of the page before.
     pub fn roots(&self, beyond: Option<RecordId>, oldest_first: bool, limit: usize) -> Result<Vec<RecordId>> {
-        let first = || vec![ROOT, ID as u8];
         let after = |root: RecordId| label_key(ROOT, &root.0, RecordId([0xff; ID]));
         let mut from = match (beyond, oldest_first) {
             (Some(root), true) => after(root),
             (Some(root), false) => label_prefix(ROOT, &root.0),
-            (None, true) => first(),
-            (None, false) => vec![ROOT, ID as u8 + 1],
+            (None, true) => FIRST.to_vec(),
+            (None, false) => END.to_vec(),
         };
         self.db().read(|txn, trees| {
             let mut found = Vec::new();
@@ -33,7 +36,7 @@ impl Store {
                 } else {
                     trees.labels.get_lower_than(txn, &from)?
                 };
-                let Some((key, _)) = next.filter(|(key, _)| key.starts_with(&first())) else { break };
+                let Some((key, _)) = next.filter(|(key, _)| key.starts_with(&FIRST)) else { break };
                 let Some(root) = key.get(VALUE..).and_then(|tail| tail.first_chunk::<ID>()) else { break };
                 let root = RecordId(*root);
                 found.push(root);
