@@ -92,7 +92,11 @@ def test_several_servers_are_listed(stats: Any) -> None:
             f"2 min ago, to {ONE}: no key",
             "Next: see the reason of the last run",
         ),
-        (ended("throttled", "429"), f"2 min ago, to {ONE}: 429", "Next: `plsync run` sends"),
+        (
+            ended("throttled", "429"),
+            f"2 min ago, to {ONE}: 429",
+            "Next: `plsync run` sends the waiting records. The last run ended for the reason above.",
+        ),
         (ended("misdirected", "404"), f"2 min ago, to {ONE}: 404", "Next: check PROMPTLAYER_BASE_URL"),
         (ended("WrongWorkspace", "use `x`"), f"2 min ago, to {ONE}: use `x`", "Next: see the reason of the last run"),
         (

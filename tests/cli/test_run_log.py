@@ -19,7 +19,7 @@ from plsync.cli.run_changes import Interruptions, Repetitions, Sum, same_reason
 from plsync.cli.run_reporter import RunReporter
 from plsync.delivery import policy as policy_module
 from plsync.delivery.policy import SendPolicy
-from plsync.delivery.reports import Pause
+from plsync.delivery.reports import FollowUpReport, PassReport, Pause
 from plsync.delivery.runner import Runner
 from plsync.delivery.wake import Wake
 from plsync.journal import Journal
@@ -280,3 +280,14 @@ def test_a_terminal_gets_a_line_that_is_redrawn(path: Path, server: PromptLayerS
     assert re.search(r"\d\d:\d\d:\d\d 1 record at http://127\.0\.0\.1:\d+ \(a stand-in\)\.", text)
     assert re.search(r"delivered 1 record, 0 follow-ups, the last at \d\d:\d\d:\d\d; waiting for new calls", text)
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h"), "the cursor is shown again"
+
+
+def test_a_failure_lasts_through_rounds_that_have_nothing_to_send() -> None:
+    reporter = RunReporter(json=False, once=True)
+    unclear = Ambiguous("200 (a login page)")
+    reporter.report(PassReport(in_doubt=1, halt=unclear))
+    reporter.report(PassReport())
+    assert (reporter.halt, reporter.interruption) == (None, unclear)
+    reporter.report(PassReport(acked=1))
+    reporter.report(FollowUpReport())
+    assert reporter.interruption is None

@@ -192,6 +192,12 @@ def test_a_run_logs_the_records_that_the_quota_drops_and_calls_them_by_their_nam
     assert run(path, server).returncode == 0
 
 
+def test_a_run_names_the_pause_that_a_server_requests(path: Path, server: PromptLayerServer) -> None:
+    write_calls(path, 1)
+    server.fail(429, times=9, headers={"Retry-After": "40"})
+    assert "; the server requests a pause of 40 s\n" in run(path, server).stdout
+
+
 def test_with_settle_0_a_lost_response_is_looked_up_at_once(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 3)
     server.drop_reply(path="/spans-bulk")

@@ -22,6 +22,8 @@ _REMEDIES: Final = {
 
 # Outcomes of a run that need no change of a setting.
 _PASSING: Final = {"ok", "offline", "throttled", "ambiguous", "exhausted"}
+# After these outcomes the network may be missing.
+_REACHES_NOTHING: Final = {"ok", "offline"}
 
 
 def destination(stats: Stats) -> str | None:
@@ -64,13 +66,19 @@ def next_step(stats: Stats, sender: SenderProcess | None) -> str | None:
             reason = sender.activity.removeprefix(_WAITING)
             return f"Process {sender.pid} tries again after a pause; {to_go:,} to go. The reason: {reason}"
         return f"Process {sender.pid} is sending; {to_go:,} to go."
-    run = stats.last_run
+    return _next_after(stats.last_run, to_go)
+
+
+def _next_after(run: LastRun | None, to_go: int) -> str:
+    """The next step after the last run, while no sender runs."""
     if run is not None and run.ended_at is not None:
         if remedy := run.remedy or _REMEDIES.get(run.outcome):
             return f"Next: {remedy}, then `plsync run`."
         if run.outcome not in _PASSING:
             # The message of an error has its own next step.
             return f"Next: see the reason of the last run; {to_go:,} to go."
+        if run.outcome not in _REACHES_NOTHING:
+            return "Next: `plsync run` sends the waiting records. The last run ended for the reason above."
     return "Next: `plsync run` sends the waiting records as soon as this machine reaches PromptLayer."
 
 

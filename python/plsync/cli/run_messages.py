@@ -63,6 +63,8 @@ def failure_line(change: Change, outcome: Outcome, policy: SendPolicy | None) ->
     # A person has to change a setting after some failures, and a run that has just begun ends.
     is_retried = policy is not None and RULES[type(outcome)].action is not Action.STOP
     again = f"; {_next_try(outcome, policy)}" if policy is not None and is_retried else ""
+    if policy is None and isinstance(outcome, Throttled) and outcome.retry_after is not None:
+        again = f"; the server requests a pause of {outcome.retry_after:.0f} s"
     return f"{failure_name(outcome)}{late}: {outcome.reason}{again}{_short_ones(change.short)}"
 
 

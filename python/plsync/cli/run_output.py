@@ -118,9 +118,11 @@ class _LogOutput:
             print_line(f"{at}{line}")
 
     def progress(self, done: int, total: int) -> None:
-        if rate := self._rate.due(done):
+        # The sums follow at once after the last record.
+        if done < total and (rate := self._rate.due(done)):
+            speed = f"{rate:,.0f} a second" if rate >= 1 else "less than 1 a second"
             remaining = humanize.duration(int((total - done) / rate * 1e9))
-            self.report(f"{done:,} of {humanize.count(total, 'record')} sent, {rate:,.0f} a second, {remaining} left.")
+            self.report(f"{done:,} of {humanize.count(total, 'record')} done, {speed}, {remaining} left.")
 
     def show(self, state: str) -> None:
         """A log has no line that is redrawn."""

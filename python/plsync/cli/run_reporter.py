@@ -89,6 +89,11 @@ class RunReporter:
         self._last_delivery: datetime | None = None
         self._pass_changed = False
 
+    @property
+    def interruption(self) -> Outcome | None:
+        """The outcome that keeps the run from delivering, also after a round that had nothing to send."""
+        return self.halt or self._interruptions.outcome
+
     def expect(self, records: int) -> None:
         """Set the number of records to send, for the progress."""
         self._total = records

@@ -187,7 +187,7 @@ class ServedJournal:
                     try:
                         self._run_steps(runner, lock, journal, dropped)
                     finally:
-                        report.fail(reporter.halt, client)
+                        report.fail(reporter.interruption, client)
             stats = journal.stats()
             left, shown = stats.left, left_by_delivery(journal, stats)
         unavailable = [] if self._functions is None else list(self._functions.unavailable.values())
