@@ -551,6 +551,9 @@ class Store:
 
     # --- reading records ---
 
+    def group(self) -> int | None:
+        """The number of the group that the journal is shared with."""
+
     def get(self, record_id: bytes) -> Row | None:
         """The record with this id."""
 
@@ -1089,7 +1092,9 @@ class Watch:
 
 # --- the gate for files that Python opens; a refusal is a PermissionError ---
 
-def open_file(path: str, *, write: bool = False, create: bool = False, any_owner: bool = False) -> int:
+def open_file(
+    path: str, *, write: bool = False, create: bool = False, any_owner: bool = False, journal: bool = False
+) -> int:
     """Opens a regular file and returns its file descriptor. Follows no link, and waits for no FIFO.
 
     Args:
@@ -1097,18 +1102,20 @@ def open_file(path: str, *, write: bool = False, create: bool = False, any_owner
         write: open it for reading and writing. A file with a second name (hard link) is refused.
         create: as ``write``, and create a missing file with mode 0600.
         any_owner: open it for reading, even if another user owns it.
+        journal: it is a file of a journal. In a shared journal its group may use it.
 
     Raises:
         OSError: the file is missing or cannot be opened.
         PermissionError: it is no regular file, or other users control it.
     """
 
-def admit_directory(path: str, *, look: bool = False) -> None:
+def admit_directory(path: str, *, look: bool = False, journal: bool = False) -> None:
     """Checks the owner and the mode of a directory that the user named.
 
     Args:
         path: the directory, or a link to it.
         look: whether root may use the directory of another user.
+        journal: it is a journal, which may be shared with a group.
 
     Raises:
         OSError: the directory is missing or cannot be opened.
@@ -1117,6 +1124,14 @@ def admit_directory(path: str, *, look: bool = False) -> None:
 
 def check_directory(path: str) -> None:
     """Checks a directory inside an admitted directory. Raises OSError like ``admit_directory``, also for a link."""
+
+def ensure_directory(path: str) -> None:
+    """Makes a directory inside a journal with the rights of the journal, or checks the one that is there.
+
+    Raises:
+        OSError: it cannot be made.
+        PermissionError: it is a link or no directory, or other users control it.
+    """
 
 def salvage(source: str, target: str) -> dict[str, Any]:
     """Reads a damaged journal into a new one, in this process.
@@ -1131,4 +1146,19 @@ def salvage(source: str, target: str) -> dict[str, Any]:
     Raises:
         JournalNotFound: there is no journal at ``source``.
         JournalFormatError: ``target`` exists.
+    """
+
+def share(path: str, group: int | None) -> dict[str, Any]:
+    """Shares a journal with a group, or makes it private.
+
+    Args:
+        path: the journal, which is made if there is none.
+        group: the number of the group; None makes the journal private.
+
+    Returns:
+        The fields ``previous`` and ``changed`` of ``plsync.journal.sharing.ShareReport``.
+
+    Raises:
+        JournalFormatError: the directory is not a journal.
+        JournalError: this user may not change the group of a file; nothing was changed.
     """

@@ -86,6 +86,7 @@ OPTIONS = {
     "compact": set(),
     "salvage": set(),
     "backup": set(),
+    "share": {"--group", "--private"},
     "forget": (FILTERS - {"-n", "--limit"}) | {"--dry-run", "-y", "--yes", "--receipt"},
     "callbacks": set(),
     "prompts": set(),

@@ -19,6 +19,7 @@ __all__ = [
     "admit_directory",
     "check_directory",
     "create_new",
+    "ensure_directory",
     "is_file",
     "open_any",
     "open_own",
@@ -35,13 +36,14 @@ _IS_UNIX: Final = os.name == "posix"
 _BINARY: Final = getattr(os, "O_BINARY", 0)
 
 
-def open_own(path: str | os.PathLike[str], *, write: bool = False, create: bool = False) -> int:
+def open_own(path: str | os.PathLike[str], *, write: bool = False, create: bool = False, journal: bool = False) -> int:
     """A file descriptor of a regular file that belongs to this user or root.
 
     Args:
         path: the file.
         write: open it for reading and writing. The file must have one name.
         create: create it with mode 0600 if it is missing, and open it as with ``write``.
+        journal: it is a file of a journal. A shared journal's files may belong to any member of its group.
 
     Raises:
         OSError: the file is missing or cannot be opened.
@@ -50,7 +52,7 @@ def open_own(path: str | os.PathLike[str], *, write: bool = False, create: bool 
     if _IS_UNIX:
         from plsync._common import native  # noqa: PLC0415 - importing plsync must not load the native module
 
-        return native.open_file(os.fspath(path), write=write, create=create)
+        return native.open_file(os.fspath(path), write=write, create=create, journal=journal)
     return _open_regular(path, (os.O_RDWR if write or create else os.O_RDONLY) | (os.O_CREAT if create else 0))
 
 
@@ -68,13 +70,13 @@ def open_any(path: str | os.PathLike[str]) -> int:
     return _open_regular(path, os.O_RDONLY)
 
 
-def read_own(path: str | os.PathLike[str], limit: int) -> bytes:
-    """Up to ``limit`` bytes of a file of this user.
+def read_own(path: str | os.PathLike[str], limit: int, *, journal: bool = False) -> bytes:
+    """Up to ``limit`` bytes of a file of this user; with ``journal``, of a journal's file.
 
     Raises:
         OSError: as :func:`open_own`.
     """
-    with open(open_own(path), "rb") as file:
+    with open(open_own(path, journal=journal), "rb") as file:
         return file.read(limit)
 
 
@@ -114,20 +116,22 @@ def temporary_beside(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, mode: int | None = None, sync: bool = False) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, mode: int | None = None, sync: bool = False, journal: bool = False) -> Iterator[BinaryIO]:
     """A new file that replaces ``path`` in one step, at the end of the block. After an error the old one stays.
 
     Args:
         path: the file to replace, or to create.
         mode: its mode; None for 0600.
         sync: whether the content is on the disk before it takes the place.
+        journal: it is a file of a journal. In a shared journal the group gets its rights.
 
     Raises:
         OSError: the file cannot be written. It names ``path``, not the temporary file.
     """
     temporary = temporary_beside(path)
     try:
-        with open(create_new(temporary), "wb") as file:
+        descriptor = open_own(temporary, create=True, journal=True) if journal else create_new(temporary)
+        with open(descriptor, "wb") as file:
             if mode is not None:
                 # Some file systems have no modes.
                 with contextlib.suppress(OSError):
@@ -145,12 +149,13 @@ def replacing(path: Path, *, mode: int | None = None, sync: bool = False) -> Ite
         raise
 
 
-def admit_directory(path: str | os.PathLike[str], *, look: bool = False) -> None:
+def admit_directory(path: str | os.PathLike[str], *, look: bool = False, journal: bool = False) -> None:
     """Check the owner and the mode of a directory that the user named.
 
     Args:
         path: the directory.
         look: whether root may use the directory of another user.
+        journal: it is a journal, which may be shared with a group.
 
     Raises:
         FileNotFoundError: there is no such directory.
@@ -159,7 +164,22 @@ def admit_directory(path: str | os.PathLike[str], *, look: bool = False) -> None
     if _IS_UNIX:
         from plsync._common import native  # noqa: PLC0415 - importing plsync must not load the native module
 
-        native.admit_directory(os.fspath(path), look=look)
+        native.admit_directory(os.fspath(path), look=look, journal=journal)
+
+
+def ensure_directory(path: Path) -> None:
+    """Make a directory inside a journal with the rights of the journal, or check the one that is there.
+
+    Raises:
+        OSError: it cannot be made.
+        PermissionError: it is a link or no directory, or other users control it.
+    """
+    if _IS_UNIX:
+        from plsync._common import native  # noqa: PLC0415 - importing plsync must not load the native module
+
+        native.ensure_directory(os.fspath(path))
+    else:
+        path.mkdir(exist_ok=True)
 
 
 def check_directory(path: str | os.PathLike[str]) -> None:

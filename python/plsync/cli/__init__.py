@@ -31,6 +31,7 @@ from plsync.cli.rerun import rerun
 from plsync.cli.retry import retry
 from plsync.cli.run import run
 from plsync.cli.salvage import salvage
+from plsync.cli.share import share
 from plsync.cli.show import show
 from plsync.cli.status import status
 from plsync.cli.tail import tail
@@ -82,6 +83,7 @@ app.command("quota", cls=Command)(with_workspace(quota))
 app.command("compact", cls=Command)(with_workspace(compact))
 app.command("salvage", cls=Command)(salvage)
 app.command("backup", cls=Command)(with_workspace(backup))
+app.command("share", cls=Command)(with_workspace(share))
 app.command("forget", cls=Command)(with_workspace(forget))
 app.add_typer(callbacks.app, name="callbacks")
 app.add_typer(prompts.app, name="prompts")

@@ -36,6 +36,7 @@ from plsync.delivery.lock import SenderProcess, current_sender
 from plsync.journal.journal import Journal
 from plsync.journal.record import State
 from plsync.journal.reports import SinkBacklog, Stats
+from plsync.journal.sharing import group_text
 from plsync.journal.words import DELIVERY_OF_STATE
 
 __all__ = ["failed_line", "status", "waiting_line"]
@@ -117,6 +118,8 @@ def status(
 def _facts(journal: Journal, stats: Stats, sender: SenderProcess | None) -> Iterator[Text]:
     disk = humanize.size(stats.lmdb_bytes + stats.spool.bytes)
     yield labelled("journal", escaped(f"{journal.path}  ({disk} on disk)"))
+    if stats.group is not None:
+        yield labelled("shared", escaped(f"with group {group_text(stats.group)}"))
     running = f", of which {stats.open:,} still running" if stats.open else ""
     yield labelled("records", escaped(f"{stats.records:,}{running}"))
     counted = deliveries(journal, stats)

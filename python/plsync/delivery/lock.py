@@ -97,8 +97,8 @@ def sole_sender(journal: Path) -> Iterator[SenderLock]:
     """
     try:
         # Also for root: a sender imports the functions that the journal names.
-        admit_directory(journal)
-        descriptor = open_own(journal / "sync.lock", create=True)
+        admit_directory(journal, journal=True)
+        descriptor = open_own(journal / "sync.lock", create=True, journal=True)
     except PermissionError as error:
         raise JournalError(f"{error.filename}: {error.strerror}; nothing was sent") from error
     _held.add(descriptor)
@@ -144,7 +144,7 @@ def last_sender(journal: Path) -> SenderProcess | None:
         journal: the journal's directory.
     """
     try:
-        descriptor = open_own(journal / "sync.lock")
+        descriptor = open_own(journal / "sync.lock", journal=True)
     except OSError:
         return None
     try:
@@ -155,9 +155,9 @@ def last_sender(journal: Path) -> SenderProcess | None:
 
 def _open(path: Path) -> int:
     try:
-        return open_own(path, write=True)
+        return open_own(path, write=True, journal=True)
     except OSError:  # a read-only journal; a lock needs no right to write
-        return open_own(path)
+        return open_own(path, journal=True)
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from plsync.journal.reports import SalvageReport as SalvageReport
     from plsync.journal.reports import SinkBacklog as SinkBacklog
     from plsync.journal.reports import Stats as Stats
+    from plsync.journal.sharing import ShareReport as ShareReport
     from plsync.journal.tree import Run as Run
     from plsync.journal.usage import GroupUsage as GroupUsage
     from plsync.journal.usage import UsageReport as UsageReport
@@ -52,6 +53,7 @@ __all__ = [
     "Record",
     "Run",
     "SalvageReport",
+    "ShareReport",
     "SinkBacklog",
     "Stats",
     "UsageReport",
@@ -76,6 +78,7 @@ __getattr__, __dir__ = exports(
         "Record": "plsync.journal.record",
         "Run": "plsync.journal.tree",
         "SalvageReport": "plsync.journal.reports",
+        "ShareReport": "plsync.journal.sharing",
         "SinkBacklog": "plsync.journal.reports",
         "Stats": "plsync.journal.reports",
         "UsageReport": "plsync.journal.usage",

@@ -33,13 +33,13 @@ class Doorbell:
         Raises:
             OSError: the file cannot be created or changed (full disk, permission), or is no file of this user.
         """
-        descriptor = open_own(self._path, create=True)
-        try:
-            # An explicit time: the kernel's own is too coarse to separate two rings within a tick.
-            now = time.time_ns()
-            os.utime(descriptor if os.utime in os.supports_fd else self._path, ns=(now, now))
-        finally:
-            os.close(descriptor)
+        if not _touch(self._path):
+            own = self._path.with_name(f"{self._path.name}.{os.urandom(16).hex()}")
+            try:
+                _touch(own)
+                os.replace(own, self._path)
+            finally:
+                own.unlink(missing_ok=True)
 
     def has_rung(self) -> bool:
         """Whether it was rung since the last call. The first call returns whether it was ever rung.
@@ -72,3 +72,18 @@ class Doorbell:
             if woken.wait(min(remaining, POLL_SECONDS)):
                 return True
         return True
+
+
+def _touch(path: Path) -> bool:
+    """Set the time of a file. False if another member of a shared journal owns it: only an owner sets an exact time."""
+    descriptor = open_own(path, create=True, journal=True)
+    try:
+        # The kernel's own time is too coarse to separate two rings within a tick.
+        now = time.time_ns()
+        os.utime(descriptor if os.utime in os.supports_fd else path, ns=(now, now))
+    except PermissionError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(descriptor)

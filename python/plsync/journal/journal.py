@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
 
 from plsync._common import native
+from plsync._common.paths import default_journal
 from plsync.journal.callbacks import CallbackQueue
 from plsync.journal.doorbell import Doorbell
 from plsync.journal.filters import Filters
@@ -17,6 +18,7 @@ from plsync.journal.outbox import Outbox
 from plsync.journal.quota import Quota
 from plsync.journal.reader import JournalReader
 from plsync.journal.reports import BackupReport, CheckReport, CompactReport, IngestReport, Receipt, Stats
+from plsync.journal.sharing import ShareReport, share
 from plsync.journal.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -147,6 +149,33 @@ class Journal(JournalReader):
         """
         directory = os.path.abspath(os.fspath(target))
         return BackupReport.from_dict(self._store.backup(directory), directory)
+
+    @staticmethod
+    def share(path: str | os.PathLike[str] | None = None, *, group: str | int | None) -> ShareReport:
+        """Share a journal with a group, so that several users record, send and read.
+
+        Makes the journal if there is none, and repairs the groups and modes of a shared one. Programs that have the
+        journal open must be restarted. Only Linux has shared journals.
+
+        >>> import os
+        >>> from plsync import Journal
+        >>> Journal.share("./shared", group=os.getgid()).previous is None
+        True
+        >>> Journal.share("./shared", group=None).group is None
+        True
+
+        Args:
+            path: its directory. Default: ``PLSYNC_JOURNAL``, else the user data directory.
+            group: the name or the number of the group. None makes the journal private.
+
+        Raises:
+            ValueError: there is no such group.
+            JournalError: this user is neither root nor the owner of all files that must change, or is no member of
+                the group. Nothing was changed then.
+            JournalFormatError: the directory is not a journal, or a newer plsync wrote it.
+            JournalNotFound: there is no journal to make private.
+        """
+        return share(default_journal() if path is None else path, group)
 
     def forget(self, *keys: str | int | UUID, dry_run: bool = False, **filters: Unpack[Filters]) -> ForgetReceipt:
         """Remove the content of records for good, from every file of the journal.

@@ -103,6 +103,11 @@ class JournalReader:
         """The journal's own id: 32 hex digits."""
         return self._store.journal_id()
 
+    @property
+    def group(self) -> int | None:
+        """The number of the group that the journal is shared with; None for a private journal."""
+        return self._store.group()
+
     # --- records ---
 
     def records(

@@ -248,7 +248,10 @@ class Stats:
     """
 
     format: int
+    """1, or 2 for a journal that is shared with a group."""
     journal_id: str
+    group: int | None
+    """The number of the group that the journal is shared with; None for a private journal."""
     records: int
     open: int
     """Records of calls that have not ended."""

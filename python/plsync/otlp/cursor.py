@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from plsync._common.files import read_own, replacing
+from plsync._common.files import ensure_directory, read_own, replacing
 from plsync.errors import ExportError
 
 __all__ = ["Cursor"]
@@ -49,7 +49,7 @@ class Cursor:
         key = orjson.dumps([destination, options], option=orjson.OPT_SORT_KEYS)
         path = journal / _DIRECTORY / f"{blake2b(key, digest_size=8).hexdigest()}.json"
         try:
-            stored: dict[str, Any] = orjson.loads(read_own(path, _LARGEST))
+            stored: dict[str, Any] = orjson.loads(read_own(path, _LARGEST, journal=True))
             if stored["format"] != _FORMAT:
                 raise ExportError(f"{path} is of a newer plsync, and nothing was exported: update plsync")
             return cls(path, destination, int(stored["seq"]), [str(one) for one in stored["running"]])
@@ -69,8 +69,8 @@ class Cursor:
         """
         stored = {"format": _FORMAT, "destination": self.destination, "seq": self.seq, "running": self.running}
         try:
-            self.path.parent.mkdir(mode=0o700, exist_ok=True)
-            with replacing(self.path, sync=True) as file:
+            ensure_directory(self.path.parent)
+            with replacing(self.path, sync=True, journal=True) as file:
                 file.write(orjson.dumps(stored))
         except OSError as error:
             raise ExportError(

@@ -3,17 +3,10 @@
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use crate::marker::{LIMIT, Marker, NAME as MARKER, SHARED_FORMAT};
 use crate::os::gate::{self, Access, Purpose};
 use crate::os::{fs, volume};
 use crate::{Error, RecordId, Result};
-
-/// The format this version writes, and the newest format it reads.
-pub const FORMAT: u32 = 1;
-
-const MARKER: &str = "FORMAT";
-const FIRST_LINE: &str = "plsync journal";
-/// Bytes that are read of the marker, which has three short lines.
-const MARKER_LIMIT: u64 = 4096;
 
 pub(crate) fn spool(journal: &Path) -> PathBuf {
     journal.join("spool")
@@ -76,14 +69,13 @@ fn make(journal: &Path) -> Result<()> {
     fs::make_dir(journal)?;
     gate::make_private(journal).map_err(Error::io("cannot make private", journal))?;
     gate::admit(journal, Purpose::Use)?;
-    let text = format!("{FIRST_LINE}\nformat {FORMAT}\nid {}\n", RecordId::new().hex());
-    fs::replace(&journal.join(MARKER), text.as_bytes())
+    write_marker(journal, &Marker::new(RecordId::new().hex(), None))
 }
 
 /// Whether the journal has a spool. Anything else under its name is refused.
 pub(crate) fn has_spool(journal: &Path) -> Result<bool> {
     let spool = spool(journal);
-    match gate::check_directory(&spool) {
+    match gate::check_inner_directory(&spool) {
         Ok(()) => Ok(true),
         Err(error) if error.is_missing() => Ok(false),
         Err(error) => Err(error),
@@ -107,7 +99,7 @@ const LOST: &str = " (if that was lost, `plsync salvage` reads the rest)";
 pub(crate) fn verify(journal: &Path, purpose: Purpose) -> Result<()> {
     match gate::is_there(&journal.join(MARKER)) {
         Ok(true) => {
-            gate::admit(journal, purpose)?;
+            gate::admit_journal(journal, purpose)?;
             verify_format(journal, Access::Read)
         }
         Ok(false) => {
@@ -129,31 +121,31 @@ pub(crate) fn verify(journal: &Path, purpose: Purpose) -> Result<()> {
 
 /// Checks that this version can read the journal.
 pub(crate) fn verify_format(journal: &Path, access: Access) -> Result<()> {
-    let text = read_marker(journal, access)?;
-    let mut lines = text.lines();
-    if lines.next() != Some(FIRST_LINE) {
-        return Err(not_a_journal(journal, format!("its FORMAT file is not plsync's {DAMAGED}")));
-    }
-    match lines.next().and_then(|line| line.strip_prefix("format ")).and_then(|number| number.parse::<u32>().ok()) {
-        Some(format) if format <= FORMAT => Ok(()),
-        Some(format) => Err(Error::Newer {
+    read_marker(journal, access).map(drop)
+}
+
+/// The content of `FORMAT`, which this version can read.
+pub(crate) fn read_marker(journal: &Path, access: Access) -> Result<Marker> {
+    let path = journal.join(MARKER);
+    let mut bytes = Vec::new();
+    let read = gate::open(&path, access)?.take(LIMIT).read_to_end(&mut bytes);
+    read.map_err(Error::io("cannot read", &path))?;
+    match Marker::parse(&String::from_utf8_lossy(&bytes)) {
+        Ok(marker) if marker.format <= SHARED_FORMAT => Ok(marker),
+        Ok(Marker { format, .. }) => Err(Error::Newer {
             path: journal.to_path_buf(),
-            reason: format!("it has format {format}, this version reads up to {FORMAT}"),
+            reason: format!("it has format {format}, this version reads up to {SHARED_FORMAT}"),
         }),
-        None => Err(not_a_journal(journal, format!("its FORMAT file does not name a format {DAMAGED}"))),
+        Err(flaw) => Err(not_a_journal(journal, format!("its FORMAT file {flaw} {DAMAGED}"))),
     }
+}
+
+pub(crate) fn write_marker(journal: &Path, marker: &Marker) -> Result<()> {
+    fs::replace(&journal.join(MARKER), marker.text().as_bytes())
 }
 
 fn not_a_journal(journal: &Path, reason: String) -> Error {
     Error::Format { path: journal.to_path_buf(), reason }
-}
-
-fn read_marker(journal: &Path, access: Access) -> Result<String> {
-    let marker = journal.join(MARKER);
-    let mut bytes = Vec::new();
-    let read = gate::open(&marker, access)?.take(MARKER_LIMIT).read_to_end(&mut bytes);
-    read.map_err(Error::io("cannot read", &marker))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// A file that another program keeps in the directory. It is neither the marker, nor a marker that another process is writing, nor a
@@ -172,15 +164,4 @@ fn holds_foreign_files(journal: &Path) -> Result<Option<String>> {
         }
     }
     Ok(None)
-}
-
-/// Copies the marker, with the journal's id, into a copy of the journal.
-pub(crate) fn copy_marker(journal: &Path, copy: &Path) -> Result<()> {
-    fs::replace(&copy.join(MARKER), read_marker(journal, Access::Read)?.as_bytes())
-}
-
-/// The journal's own id, 32 hex digits.
-pub(crate) fn journal_id(journal: &Path) -> Result<String> {
-    let text = read_marker(journal, Access::Read)?;
-    Ok(text.lines().find_map(|line| line.strip_prefix("id ")).unwrap_or_default().to_owned())
 }

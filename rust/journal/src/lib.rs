@@ -27,9 +27,11 @@ pub mod frame;
 mod ids;
 pub mod labels;
 mod layout;
+mod marker;
 mod mutex;
 mod os;
 mod salvage;
+mod share;
 mod spool;
 mod state;
 mod store;
@@ -38,14 +40,18 @@ mod time;
 pub use error::{Error, Result};
 pub use frame::{Draft, Event, Head, MAX_PAYLOAD};
 pub use ids::{RecordId, RequestId, Seq, ServerId};
-pub use layout::FORMAT;
+pub use marker::FORMAT;
 pub use os::fork::generation as process_generation;
-pub use os::gate::{Access, Purpose, TRUST_VARIABLE, admit, check_directory, check_file, open};
+pub use os::fs::ensure_inner_dir;
+pub use os::gate::{
+    Access, Purpose, TRUST_VARIABLE, admit, admit_journal, check_directory, check_file, open, open_own,
+};
 pub use os::network_fs::ALLOW_VARIABLE;
 pub use os::watch::{Changes, Watch};
 #[cfg(fuzzing)]
 pub use salvage::read_pages;
 pub use salvage::{SalvageReport, salvage};
+pub use share::{ShareReport, share};
 pub use spool::reader::Damage;
 #[cfg(fuzzing)]
 pub use spool::reader::read_segment;

@@ -7,32 +7,49 @@ use plsync_journal::{Access, Error, Purpose};
 use pyo3::exceptions::{PyOSError, PyPermissionError};
 use pyo3::prelude::*;
 
-/// Opens a regular file, and returns its descriptor. Follows no link, and does not wait for a FIFO or a device.
+/// Opens a regular file, and returns its descriptor. Follows no link, and does not wait for a FIFO or a device. With `journal`, it is a
+/// file of a journal, which may be shared with a group.
 #[pyfunction]
-#[pyo3(signature = (path, *, write = false, create = false, any_owner = false))]
-pub(crate) fn open_file(py: Python<'_>, path: PathBuf, write: bool, create: bool, any_owner: bool) -> PyResult<i32> {
+#[pyo3(signature = (path, *, write = false, create = false, any_owner = false, journal = false))]
+pub(crate) fn open_file(
+    py: Python<'_>,
+    path: PathBuf,
+    write: bool,
+    create: bool,
+    any_owner: bool,
+    journal: bool,
+) -> PyResult<i32> {
     let access = match (any_owner, create, write) {
         (true, ..) => Access::ReadAny,
         (_, true, _) => Access::Create,
         (_, _, true) => Access::Write,
         _ => Access::Read,
     };
-    let file = py.detach(|| plsync_journal::open(&path, access)).map_err(|error| to_os_error(py, error))?;
+    let open = if journal { plsync_journal::open } else { plsync_journal::open_own };
+    let file = py.detach(|| open(&path, access)).map_err(|error| to_os_error(py, error))?;
     into_descriptor(file)
 }
 
-/// Checks the owner and mode of a directory. With `look`, root may use a directory of another user.
+/// Checks the owner and mode of a directory. With `look`, root may use a directory of another user. With `journal`, it may be shared
+/// with a group.
 #[pyfunction]
-#[pyo3(signature = (path, *, look = false))]
-pub(crate) fn admit_directory(py: Python<'_>, path: PathBuf, look: bool) -> PyResult<()> {
+#[pyo3(signature = (path, *, look = false, journal = false))]
+pub(crate) fn admit_directory(py: Python<'_>, path: PathBuf, look: bool, journal: bool) -> PyResult<()> {
     let purpose = if look { Purpose::Look } else { Purpose::Use };
-    py.detach(|| plsync_journal::admit(&path, purpose)).map_err(|error| to_os_error(py, error))
+    let admit = if journal { plsync_journal::admit_journal } else { plsync_journal::admit };
+    py.detach(|| admit(&path, purpose)).map_err(|error| to_os_error(py, error))
 }
 
 /// Checks a directory inside an admitted directory.
 #[pyfunction]
 pub(crate) fn check_directory(py: Python<'_>, path: PathBuf) -> PyResult<()> {
     py.detach(|| plsync_journal::check_directory(&path)).map_err(|error| to_os_error(py, error))
+}
+
+/// Makes a directory inside a journal, or checks the one that is there.
+#[pyfunction]
+pub(crate) fn ensure_directory(py: Python<'_>, path: PathBuf) -> PyResult<()> {
+    py.detach(|| plsync_journal::ensure_inner_dir(&path)).map_err(|error| to_os_error(py, error))
 }
 
 /// A refusal is a `PermissionError`, so that callers handle it like a refusal of the system.

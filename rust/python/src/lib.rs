@@ -32,7 +32,7 @@ mod _native {
     #[pymodule_export]
     use crate::encode::untagged::untagged;
     #[pymodule_export]
-    use crate::gate::{admit_directory, check_directory, open_file};
+    use crate::gate::{admit_directory, check_directory, ensure_directory, open_file};
     #[pymodule_export]
     use crate::handover::hand_over;
     #[pymodule_export]
@@ -44,6 +44,7 @@ mod _native {
     #[pymodule_export]
     use crate::store::{
         CallbackQueue, ClaimedCallback, FailedCallback, FailedFollowUp, FollowUp, Row, Store, TextSearch, salvage,
+        share,
     };
     #[pymodule_export]
     use crate::watch::Watch;

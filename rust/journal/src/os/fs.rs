@@ -1,4 +1,5 @@
-//! The file operations of a journal, with the permissions it promises: files 0600, directories 0700.
+//! The file operations of a journal, with the permissions it promises: files 0600, directories 0700. A journal that is shared with a
+//! group has 0660 and 2770.
 
 use std::fs::{DirBuilder, File, Metadata};
 use std::path::Path;
@@ -24,6 +25,18 @@ pub(crate) fn make_dir(path: &Path) -> Result<()> {
 pub(crate) fn make_inner_dir(path: &Path) -> Result<()> {
     make_dir(path)?;
     gate::adopt_path(path).map_err(Error::io("cannot change the owner of", path))
+}
+
+/// Makes a directory inside a journal, or checks the one that is there.
+///
+/// # Errors
+///
+/// [`Error::Refused`]: something else has the name, or the directory belongs to another user.
+pub fn ensure_inner_dir(path: &Path) -> Result<()> {
+    match gate::check_inner_directory(path) {
+        Err(error) if error.is_missing() => make_inner_dir(path),
+        checked => checked,
+    }
 }
 
 /// Opens a file for its lock; makes it when it does not exist.
@@ -118,6 +131,21 @@ pub(crate) fn next_data(file: &File, at: u64) -> u64 {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn next_data(_file: &File, at: u64) -> u64 {
     at
+}
+
+/// Sets the modification time of a file to the time of the clock. Only the owner of a file sets it exactly. For others the kernel sets
+/// the time of its last tick.
+pub(crate) fn touch(file: &File) -> std::io::Result<()> {
+    match file.set_modified(std::time::SystemTime::now()) {
+        #[cfg(unix)]
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
+            let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+            // The right to write suffices only if both times are the present.
+            Ok(futimens(file, &Timestamps { last_access: now, last_modification: now })?)
+        }
+        set => set,
+    }
 }
 
 /// Whether this user can make files in a directory: its mode and its file system permit it.

@@ -13,10 +13,18 @@ use crate::{Error, Result};
 #[cfg_attr(not(unix), path = "gate/no_owner.rs")]
 mod owner;
 mod refusal;
+#[cfg(unix)]
+mod shared;
+#[cfg(unix)]
+mod users;
+#[cfg(target_os = "linux")]
+pub(crate) use shared::{DIRECTORY as SHARED_DIRECTORY, FILE as SHARED_FILE, not_member, not_owner};
+#[cfg(target_os = "linux")]
+pub(crate) use users::{is_member, user};
 
-pub(crate) use owner::{adopt, adopt_path, exposure, make_private, makes_for_another};
-use refusal::refused;
+pub(crate) use owner::{adopt_path, exposure, make_private, makes_for_others};
 pub use refusal::{Purpose, TRUST_VARIABLE};
+use refusal::{Scope, refused};
 
 /// The use of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +45,19 @@ pub enum Access {
 ///
 /// [`Error::Refused`] states the owner or mode. A missing directory is an [`Error::Io`].
 pub fn admit(directory: &Path, purpose: Purpose) -> Result<()> {
+    admit_in(directory, purpose, Scope::Own)
+}
+
+/// Like [`admit`], for a journal, which may be shared with a group.
+///
+/// # Errors
+///
+/// As [`admit`].
+pub fn admit_journal(directory: &Path, purpose: Purpose) -> Result<()> {
+    admit_in(directory, purpose, Scope::Journal)
+}
+
+fn admit_in(directory: &Path, purpose: Purpose, scope: Scope) -> Result<()> {
     let named = look_at(directory)?;
     let found = if named.is_symlink() {
         std::fs::metadata(directory).map_err(Error::io("cannot open", directory))?
@@ -46,13 +67,19 @@ pub fn admit(directory: &Path, purpose: Purpose) -> Result<()> {
     if !found.is_dir() {
         return Err(Error::io("cannot open", directory)(ErrorKind::NotADirectory.into()));
     }
-    owner::check_named(directory, &named, &found, purpose)
+    owner::check_named(directory, &named, &found, purpose, scope)
 }
 
 /// Checks a directory inside a directory that was admitted. It is no link.
 pub fn check_directory(path: &Path) -> Result<()> {
     check_kind(path)?;
-    owner::check_inside(path, &look_at(path)?)
+    owner::check_inside(path, &look_at(path)?, Scope::Own)
+}
+
+/// Like [`check_directory`], inside a journal.
+pub(crate) fn check_inner_directory(path: &Path) -> Result<()> {
+    check_kind(path)?;
+    owner::check_inside(path, &look_at(path)?, Scope::Journal)
 }
 
 /// Checks that a name is a directory and no link, of any owner.
@@ -61,9 +88,9 @@ pub(crate) fn check_kind(path: &Path) -> Result<()> {
     if found.is_dir() { Ok(()) } else { Err(wrong_kind(path, &found, "a directory")) }
 }
 
-/// Checks a file that is not opened here: LMDB opens its files by name. `write` also refuses a file with a second name.
+/// Checks a file of a journal that is not opened here: LMDB opens its files by name. `write` also refuses a file with a second name.
 pub fn check_file(path: &Path, write: bool) -> Result<()> {
-    check(path, &look_at(path)?, if write { Access::Write } else { Access::Read })
+    check(path, &look_at(path)?, if write { Access::Write } else { Access::Read }, Scope::Journal)
 }
 
 /// Opens a regular file in a directory that was admitted. Follows no link, and waits for no other process.
@@ -71,10 +98,23 @@ pub fn check_file(path: &Path, write: bool) -> Result<()> {
 /// # Errors
 ///
 /// [`Error::Refused`] states the kind of the file, or its owner. A missing file is an [`Error::Io`].
+pub fn open_own(path: &Path, access: Access) -> Result<File> {
+    open_in(path, access, Scope::Own)
+}
+
+/// Like [`open_own`], for a file of a journal, which may be shared with a group.
+///
+/// # Errors
+///
+/// As [`open_own`].
 pub fn open(path: &Path, access: Access) -> Result<File> {
+    open_in(path, access, Scope::Journal)
+}
+
+fn open_in(path: &Path, access: Access, scope: Scope) -> Result<File> {
     loop {
         let found = match look_at(path) {
-            Err(error) if access == Access::Create && error.is_missing() => match create_new(path) {
+            Err(error) if access == Access::Create && error.is_missing() => match create(path, scope) {
                 // Another process was faster.
                 Err(error) if error.io_cause().is_some_and(|cause| cause.kind() == ErrorKind::AlreadyExists) => {
                     continue;
@@ -83,7 +123,7 @@ pub fn open(path: &Path, access: Access) -> Result<File> {
             },
             found => found?,
         };
-        check(path, &found, access)?;
+        check(path, &found, access, scope)?;
         let file = match options(access).open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound && access == Access::Create => continue,
@@ -93,19 +133,28 @@ pub fn open(path: &Path, access: Access) -> Result<File> {
             Err(error) => return Err(Error::io("cannot open", path)(error)),
         };
         // The name may have got another file in between.
-        check(path, &file.metadata().map_err(Error::io("cannot read", path))?, access)?;
+        check(path, &file.metadata().map_err(Error::io("cannot read", path))?, access, scope)?;
         return Ok(file);
     }
 }
 
-/// Makes a file that must not exist yet, readable and writable by the owner alone.
+/// Makes a file of a journal that must not exist yet. The owner alone reads and writes it; in a shared journal the group does, too.
 pub(crate) fn create_new(path: &Path) -> Result<File> {
+    create(path, Scope::Journal)
+}
+
+/// Makes a file that must not exist yet, readable and writable by the owner alone.
+pub(crate) fn create_own(path: &Path) -> Result<File> {
+    create(path, Scope::Own)
+}
+
+fn create(path: &Path, scope: Scope) -> Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(path).map_err(Error::io("cannot create", path))?;
-    adopt(&file, path).map_err(Error::io("cannot change the owner of", path))?;
+    owner::adopt(&file, path, scope).map_err(Error::io("cannot change the owner of", path))?;
     Ok(file)
 }
 
@@ -128,7 +177,7 @@ fn look_at(path: &Path) -> Result<Metadata> {
     }
 }
 
-fn check(path: &Path, found: &Metadata, access: Access) -> Result<()> {
+fn check(path: &Path, found: &Metadata, access: Access, scope: Scope) -> Result<()> {
     if !found.is_file() {
         return Err(wrong_kind(path, found, "a regular file"));
     }
@@ -139,7 +188,7 @@ fn check(path: &Path, found: &Metadata, access: Access) -> Result<()> {
             format!("remove the other name, or replace {} by a copy of itself", path.display()),
         ));
     }
-    if access == Access::ReadAny { Ok(()) } else { owner::check_inside(path, found) }
+    if access == Access::ReadAny { Ok(()) } else { owner::check_inside(path, found, scope) }
 }
 
 fn wrong_kind(path: &Path, found: &Metadata, wanted: &str) -> Error {

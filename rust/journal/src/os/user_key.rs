@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::fs;
+use super::gate::create_own;
 
 const LEN: usize = 16;
 const NAME: &str = "store.key";
@@ -35,7 +36,7 @@ fn load(directory: &Path) -> Option<[u8; LEN]> {
             fs::make_dir(directory).ok()?;
             let mut key = [0; LEN];
             getrandom::fill(&mut key).ok()?;
-            if let Ok(mut file) = fs::create_new(&path) {
+            if let Ok(mut file) = create_own(&path) {
                 file.write_all(&key).and_then(|()| file.sync_all()).ok()?;
                 return Some(key);
             }

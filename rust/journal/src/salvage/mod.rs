@@ -10,6 +10,7 @@ mod spool;
 use std::path::Path;
 
 use crate::os::gate::{self, Access};
+use crate::share::share_copy;
 use crate::store::db::pages::Pages;
 use crate::{Error, FORMAT, Result, Store, layout};
 use gather::gather;
@@ -65,5 +66,9 @@ pub fn salvage(source: &Path, target: &Path) -> Result<SalvageReport> {
     let found = read.map(|(found, _)| found);
     spool::ingest(source, &store, found.as_ref(), &mut report)?;
     report.records = store.stats()?.records;
+    // A damaged FORMAT file names no group. The new journal is private then.
+    if layout::verify_format(source, Access::ReadAny).is_ok() {
+        share_copy(source, target)?;
+    }
     Ok(report)
 }

@@ -15,8 +15,10 @@ use super::Store;
 use super::check::CheckReport;
 use super::db::trees::{Trees, cursor_key, without_seal};
 use super::ingest::IngestReport;
+use crate::marker::Marker;
 use crate::os::gate::{self, Access};
 use crate::os::{disk, fork::CloseOnFork, fs};
+use crate::share::share_copy;
 use crate::spool::reader::{Reader, Step};
 use crate::spool::segment::{list, segment_path};
 use crate::spool::skipped::SkippedFile;
@@ -92,7 +94,8 @@ impl Store {
         let copied = self.db().copy_snapshot(&lmdb, read_snapshot)?;
         fs::make_inner_dir(&layout::spool(partial))?;
         self.copy_spool(&layout::spool(partial), &copied, &mut report)?;
-        layout::copy_marker(self.path(), partial)?;
+        let id = layout::read_marker(self.path(), Access::Read)?.id;
+        layout::write_marker(partial, &Marker::new(id, None))?;
         fs::sync_dir(&layout::spool(partial))?;
         fs::sync_dir(&lmdb)?;
         fs::sync_dir(partial)?;
@@ -102,6 +105,7 @@ impl Store {
         if report.digest != copied.digest {
             return Err(Error::Corrupt("the copy differs from the journal; it was removed".into()));
         }
+        share_copy(self.path(), partial)?;
         report.bytes = copy.db().sizes()?.0 + copied_bytes(&layout::spool(partial))?;
         Ok(report)
     }
@@ -196,7 +200,7 @@ fn clear_partial(partial: &Path) -> Result<()> {
         match name.as_str() {
             LOCK => {}
             "lmdb" | "spool" => {
-                gate::check_directory(&path)?;
+                gate::check_inner_directory(&path)?;
                 for file in list(&path)? {
                     remove_if_there(&file)?;
                 }

@@ -10,7 +10,8 @@ use super::records::quota::Quota;
 use super::records::transition::load;
 use super::servers::{self, ServerStats};
 use super::{Store, followups, forget};
-use crate::os::{disk, gate};
+use crate::os::disk;
+use crate::os::gate::{self, Access};
 use crate::spool::segment::{list, segment_path};
 use crate::spool::skipped::SkippedFile;
 use crate::spool::survey::list_skipped;
@@ -25,6 +26,10 @@ const DAMAGE_SHOWN: usize = 10;
 pub struct Stats {
     /// The journal's own id.
     pub journal_id: String,
+    /// The format of the journal: 1, or 2 for a shared one.
+    pub format: u32,
+    /// The number of the group that the journal is shared with.
+    pub group: Option<u32>,
     /// Calls stored, and records of opaque bytes.
     pub records: u64,
     /// Calls without an end.
@@ -108,7 +113,12 @@ pub struct Stats {
 impl Store {
     /// The journal's own id, 32 hex digits.
     pub fn journal_id(&self) -> Result<String> {
-        layout::journal_id(self.path())
+        Ok(layout::read_marker(self.path(), Access::Read)?.id)
+    }
+
+    /// The number of the group that the journal is shared with.
+    pub fn group(&self) -> Result<Option<u32>> {
+        Ok(layout::read_marker(self.path(), Access::Read)?.group)
     }
 
     /// The journal's numbers.
@@ -122,7 +132,8 @@ impl Store {
         };
         let (lmdb_bytes, used_bytes) = self.db().sizes()?;
         let mut stats = self.db().read(store_stats)?;
-        stats.journal_id = self.journal_id()?;
+        let marker = layout::read_marker(self.path(), Access::Read)?;
+        (stats.journal_id, stats.format, stats.group) = (marker.id, marker.format, marker.group);
         stats.read_only = self.is_read_only();
         stats.waiting_events = if stats.read_only { self.waiting_events()? } else { 0 };
         stats.segments = segments.len() as u64;

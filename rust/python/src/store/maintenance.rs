@@ -75,6 +75,14 @@ pub(crate) fn salvage(py: Python<'_>, source: PathBuf, target: PathBuf) -> PyRes
     py.detach(|| plsync_journal::salvage(&source, &target)).or_raise(py)?.to_dict(py)
 }
 
+/// Shares a journal with a group, by its number, or makes it private.
+#[pyfunction]
+#[pyo3(signature = (path, group))]
+pub(crate) fn share(py: Python<'_>, path: PathBuf, group: Option<u32>) -> PyResult<Bound<'_, PyDict>> {
+    handover::require(py)?;
+    py.detach(|| plsync_journal::share(&path, group)).or_raise(py)?.to_dict(py)
+}
+
 fn policy_named(name: &str) -> PyResult<QuotaPolicy> {
     let found = QuotaPolicy::ALL.into_iter().find(|policy| policy.name() == name);
     found.ok_or_else(|| {

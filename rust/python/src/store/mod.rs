@@ -25,7 +25,7 @@ pub(crate) use callbacks::{CallbackQueue, ClaimedCallback, FailedCallback};
 pub(crate) use conditions::TextSearch;
 use conditions::{label_kind, state};
 pub(crate) use followups::{FailedFollowUp, FollowUp};
-pub(crate) use maintenance::salvage;
+pub(crate) use maintenance::{salvage, share};
 pub(crate) use row::Row;
 use row::rows;
 
@@ -58,6 +58,10 @@ impl Store {
 
     fn journal_id(&self, py: Python<'_>) -> PyResult<String> {
         py.detach(|| self.0.journal_id()).or_raise(py)
+    }
+
+    fn group(&self, py: Python<'_>) -> PyResult<Option<u32>> {
+        py.detach(|| self.0.group()).or_raise(py)
     }
 
     fn get(&self, py: Python<'_>, record_id: [u8; 16]) -> PyResult<Option<Row>> {

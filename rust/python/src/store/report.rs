@@ -3,8 +3,8 @@
 //! A dict has the keys of the dataclass. A test compares the two, and the compiler compares the keys with the journal's structs.
 
 use plsync_journal::{
-    BackupReport, CheckReport, CompactReport, Damage, FORMAT, ForgetReport, ForgottenRecord, IngestReport, Millis,
-    Problem, Quota, SalvageReport, Server, ServerStats, SinkBacklog, SkippedFile, State, Stats, UnreadableFile,
+    BackupReport, CheckReport, CompactReport, Damage, ForgetReport, ForgottenRecord, IngestReport, Millis, Problem,
+    Quota, SalvageReport, Server, ServerStats, ShareReport, SinkBacklog, SkippedFile, State, Stats, UnreadableFile,
     Withdrawn, WriterInfo,
 };
 use pyo3::intern;
@@ -46,13 +46,12 @@ report!(IngestReport { ran, frames, records, duplicates, forgotten, abandoned, s
 report!(SkippedFile { name, reason });
 report!(Damage { segment, offset, reason } except { len: _ });
 report!(Stats {
-    journal_id, records, open, opaque, callbacks, callbacks_dead, callback_error, followups, followups_stranded, followups_dead,
+    format, journal_id, group, records, open, opaque, callbacks, callbacks_dead, callback_error, followups, followups_stranded, followups_dead,
     followups_sent, followup_error, lmdb_bytes, used_bytes, raw_bytes, stored_bytes, forgotten, forgetting, read_only, waiting_events, failures, last_failure,
     damaged, damage, exposed, last_run, disk_free, runs, open_runs,
 } except {
     states, run_states, segments, spool_bytes, pruned_acked, pruned_unsent, quota, skipped, writers, oldest_unsent, servers
 } with |py| {
-    "format": FORMAT,
     "states": std::iter::zip(State::ALL.map(State::name), states).into_py_dict(py)?,
     "run_states": std::iter::zip(State::ALL.map(State::name), run_states).into_py_dict(py)?,
     "spool": [("segments", segments), ("bytes", spool_bytes)].into_py_dict(py)?,
@@ -72,6 +71,7 @@ report!(Quota { max_bytes } except { max_age, policy } with |_py| {
     "max_age_ms": max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
     "policy": policy.name(),
 });
+report!(ShareReport { previous, changed });
 report!(CompactReport { before, after, in_place } except { pruned } with |_py| {
     "pruned": pruned.acked,
     "dropped": pruned.unsent,

@@ -3,16 +3,16 @@
 use std::fs::{File, Metadata};
 use std::path::Path;
 
-use crate::os::gate::refusal::Purpose;
+use super::refusal::{Purpose, Scope};
 use crate::{Error, Result};
 
 #[allow(clippy::unnecessary_wraps)] // has the signature of Unix
-pub(super) fn check_named(_: &Path, _: &Metadata, _: &Metadata, _: Purpose) -> Result<()> {
+pub(super) fn check_named(_: &Path, _: &Metadata, _: &Metadata, _: Purpose, _: Scope) -> Result<()> {
     Ok(())
 }
 
 #[allow(clippy::unnecessary_wraps)] // has the signature of Unix
-pub(super) fn check_inside(_: &Path, _: &Metadata) -> Result<()> {
+pub(super) fn check_inside(_: &Path, _: &Metadata, _: Scope) -> Result<()> {
     Ok(())
 }
 
@@ -30,7 +30,7 @@ pub(super) fn names(_: &Metadata) -> u64 {
 }
 
 #[allow(clippy::unnecessary_wraps)] // has the signature of Unix
-pub(crate) fn adopt(_: &File, _: &Path) -> std::io::Result<()> {
+pub(crate) fn adopt(_: &File, _: &Path, _: Scope) -> std::io::Result<()> {
     Ok(())
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn make_private(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-pub(crate) fn makes_for_another(_: &Path) -> bool {
+pub(crate) fn makes_for_others(_: &Path) -> bool {
     false
 }
 

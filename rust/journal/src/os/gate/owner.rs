@@ -4,26 +4,30 @@ use std::fs::{File, Metadata, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
-use crate::os::gate::refusal::{Purpose, TRUST_VARIABLE, is_trusted, refused};
+use super::refusal::{Purpose, Scope, is_trusted, refused, trusting};
+use super::shared;
+use super::users::{OTHERS_WRITE, SET_GROUP, STICKY, foreign, is_member, is_own, is_volume, name, parent_of, user};
 use crate::{Error, Result};
 
 const GROUP_WRITE: u32 = 0o020;
-const OTHERS_WRITE: u32 = 0o002;
 const OTHERS_READ: u32 = 0o004;
-const STICKY: u32 = 0o1000;
-const SET_GROUP: u32 = 0o2000;
-
-fn user() -> u32 {
-    // SAFETY: geteuid has no preconditions and cannot fail.
-    unsafe { libc::geteuid() }
-}
 
 /// Checks a directory that the user named, and the link by which it was named.
-pub(super) fn check_named(path: &Path, named: &Metadata, found: &Metadata, purpose: Purpose) -> Result<()> {
+pub(super) fn check_named(
+    path: &Path,
+    named: &Metadata,
+    found: &Metadata,
+    purpose: Purpose,
+    scope: Scope,
+) -> Result<()> {
+    if scope == Scope::Journal
+        && let Some(group) = shared::named_group(path)
+    {
+        return shared::check_journal(path, named, found, group, purpose);
+    }
     for meta in [named, found] {
-        let is_own = meta.uid() == user() || meta.uid() == 0;
         let may_look = user() == 0 && purpose == Purpose::Look;
-        if !(is_own || may_look || is_trusted(path)) {
+        if !(is_own(meta) || may_look || is_trusted(path)) {
             return Err(foreign(path, meta));
         }
     }
@@ -34,16 +38,20 @@ pub(super) fn check_named(path: &Path, named: &Metadata, found: &Metadata, purpo
 }
 
 /// Checks a file or directory by the directory that it is in.
-pub(super) fn check_inside(path: &Path, found: &Metadata) -> Result<()> {
-    let is_own = found.uid() == user() || found.uid() == 0;
+pub(super) fn check_inside(path: &Path, found: &Metadata, scope: Scope) -> Result<()> {
     let mode = found.mode();
-    if is_own && mode & (GROUP_WRITE | OTHERS_WRITE) == 0 {
+    if is_own(found) && mode & (GROUP_WRITE | OTHERS_WRITE) == 0 {
         return Ok(());
     }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let parent = std::fs::metadata(parent).map_err(Error::io("cannot open", parent))?;
+    let directory = parent_of(path);
+    let parent = std::fs::metadata(directory).map_err(Error::io("cannot open", directory))?;
+    if scope == Scope::Journal
+        && let Some(group) = shared::group_of(directory, &parent)
+    {
+        return shared::check_inside(path, found, group);
+    }
     // Root may look at a journal of one other user.
-    let is_owned = is_own || user() == 0 && found.uid() == parent.uid();
+    let is_owned = is_own(found) || user() == 0 && found.uid() == parent.uid();
     if !is_owned && !is_trusted(path) {
         return Err(foreign(path, found));
     }
@@ -67,23 +75,6 @@ fn is_safe_in_group(found: &Metadata, directory: &Metadata) -> bool {
     is_private || is_asked_for && is_member(found.gid())
 }
 
-fn is_member(group: u32) -> bool {
-    let mut groups = [0; 1024];
-    // SAFETY: the buffer has room for the number of groups that is passed. getegid has no preconditions.
-    let (number, own) = unsafe { (libc::getgroups(1024, groups.as_mut_ptr()), libc::getegid()) };
-    own == group || groups[..usize::try_from(number).unwrap_or(0)].contains(&group)
-}
-
-fn is_volume(path: &Path, found: &Metadata) -> bool {
-    std::fs::metadata(path.join("..")).is_ok_and(|above| above.dev() != found.dev())
-}
-
-fn foreign(path: &Path, found: &Metadata) -> Error {
-    let reason = format!("belongs to {}, and this process runs as {}", name(found.uid()), name(user()));
-    let trusting = trusting(path, "if you trust that user");
-    refused(path, reason, format!("run as {}, choose another path, or set {trusting}", name(found.uid())))
-}
-
 fn writable(path: &Path, found: &Metadata) -> Error {
     let mode = found.mode() & 0o7777;
     let writers = if mode & OTHERS_WRITE != 0 { "every user".to_owned() } else { format!("its group {}", found.gid()) };
@@ -96,21 +87,21 @@ fn writable(path: &Path, found: &Metadata) -> Error {
     refused(path, format!("can be written to by {writers} (mode {mode:04o})"), remedy)
 }
 
-fn trusting(path: &Path, condition: &str) -> String {
-    let directory = if path.is_dir() { Some(path) } else { path.parent() }.unwrap_or(path);
-    let directory = directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf());
-    format!("{TRUST_VARIABLE}={} {condition}", directory.display())
-}
-
 /// The refusal of a file that the system does not open for this user.
 pub(super) fn denied(path: &Path, found: &Metadata) -> Option<Error> {
     if found.uid() == user() {
         return None;
     }
+    let directory = parent_of(path);
+    if let Some(group) = std::fs::metadata(directory).ok().and_then(|above| shared::group_of(directory, &above)) {
+        return Some(shared::unfit(path, found, group, directory));
+    }
     let reason = format!("belongs to {}, and {} may not open it", name(found.uid()), name(user()));
     let owner = path.parent().and_then(|parent| std::fs::metadata(parent).ok()).map_or(user(), |parent| parent.uid());
     let remedy = if owner == user() {
         format!("root left it there: run `sudo chown -R {owner} {}`", path.parent().unwrap_or(path).display())
+    } else if found.is_dir() && found.mode() & SET_GROUP != 0 {
+        format!("run as {} or a member of group {}, or choose another path", name(owner), found.gid())
     } else {
         format!("run as {}, or choose another path", name(owner))
     };
@@ -125,42 +116,41 @@ pub(super) fn denied_above(path: &Path) -> Option<Error> {
         .and_then(|(above, found)| denied(above, &found))
 }
 
-fn name(user: u32) -> String {
-    if user == 0 { "root".to_owned() } else { format!("user {user}") }
-}
-
 /// The number of names of a file.
 pub(super) fn names(found: &Metadata) -> u64 {
     found.nlink()
 }
 
-/// Makes the owner of a directory the owner of a file that root has made in it. Otherwise that user could not use the file.
-pub(crate) fn adopt(file: &File, path: &Path) -> std::io::Result<()> {
-    if user() != 0 {
-        return Ok(());
-    }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let parent = std::fs::metadata(parent)?;
+/// Sets the owner and the group of a new file. In a directory of another user, root's files belong to that user. In a shared journal,
+/// files belong to the group.
+pub(crate) fn adopt(file: &File, path: &Path, scope: Scope) -> std::io::Result<()> {
+    let directory = parent_of(path);
+    let parent = std::fs::metadata(directory)?;
     let made = file.metadata()?;
-    if parent.uid() == 0 || made.uid() != 0 || made.is_file() && made.nlink() != 1 {
-        return Ok(());
+    let is_linked = made.is_file() && made.nlink() != 1;
+    if user() == 0 && parent.uid() != 0 && made.uid() == 0 && !is_linked {
+        fchown(file, Some(parent.uid()), Some(parent.gid()))?;
     }
-    fchown(file, Some(parent.uid()), Some(parent.gid()))
+    match shared::group_of(directory, &parent) {
+        Some(group) if scope == Scope::Journal && !is_linked => shared::set_group(file, group),
+        _ => Ok(()),
+    }
 }
 
-/// Whether files that this process makes in a directory belong to another user.
-pub(crate) fn makes_for_another(directory: &Path) -> bool {
-    user() == 0 && std::fs::metadata(directory).is_ok_and(|found| found.uid() != 0)
+/// Whether other users shall use the files that this process makes in a directory.
+pub(crate) fn makes_for_others(directory: &Path) -> bool {
+    std::fs::metadata(directory)
+        .is_ok_and(|found| user() == 0 && found.uid() != 0 || shared::group_of(directory, &found).is_some())
 }
 
 /// Like [`adopt`], for a directory.
 pub(crate) fn adopt_path(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
-    if user() != 0 {
+    if !makes_for_others(parent_of(path)) {
         return Ok(());
     }
     let flags = libc::O_NOFOLLOW | libc::O_DIRECTORY;
-    adopt(&File::options().read(true).custom_flags(flags).open(path)?, path)
+    adopt(&File::options().read(true).custom_flags(flags).open(path)?, path, Scope::Journal)
 }
 
 /// Takes all rights of other users to a directory of this user, which becomes a journal. The mode of a volume, and of a directory that

@@ -16,6 +16,15 @@ pub enum Purpose {
     Look,
 }
 
+/// The users that may own a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Scope {
+    /// This user or root.
+    Own,
+    /// The users of a journal: in a shared journal also all members of its group.
+    Journal,
+}
+
 pub(super) fn refused(path: &Path, reason: String, remedy: String) -> Error {
     Error::Refused { path: path.to_path_buf(), reason, remedy }
 }
@@ -30,4 +39,12 @@ pub(super) fn is_trusted(path: &Path) -> bool {
     std::env::split_paths(&listed)
         .filter(|trusted| trusted.is_absolute())
         .any(|trusted| resolved(&trusted).is_some_and(|trusted| path.starts_with(trusted)))
+}
+
+/// The end of an advice to trust a directory.
+#[cfg(unix)]
+pub(super) fn trusting(path: &Path, condition: &str) -> String {
+    let directory = if path.is_dir() { Some(path) } else { path.parent() }.unwrap_or(path);
+    let directory = directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf());
+    format!("{TRUST_VARIABLE}={} {condition}", directory.display())
 }

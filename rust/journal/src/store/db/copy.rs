@@ -62,7 +62,7 @@ pub(super) fn clear(journal: &Path) -> Result<()> {
         let name = name.to_string_lossy();
         let suffix = name.strip_prefix(UNFINISHED).or_else(|| name.strip_prefix(SUPERSEDED));
         let is_own = suffix.is_some_and(|suffix| RecordId::from_hex(suffix).is_some());
-        if is_own && gate::check_directory(&entry.path()).is_ok() {
+        if is_own && gate::check_inner_directory(&entry.path()).is_ok() {
             // Some systems do not remove open files. The next compaction tries again.
             remove(&entry.path());
         }

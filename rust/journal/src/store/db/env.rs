@@ -20,7 +20,7 @@ use super::upgrade;
 use crate::os::gate::{self, Access};
 use crate::os::{disk, fork, fs as os_fs};
 use crate::store::records::dictionary;
-use crate::{Error, RecordId, Result, layout};
+use crate::{Error, FORMAT, RecordId, Result, layout};
 
 /// The limits that an environment is opened with.
 #[derive(Clone, Copy)]
@@ -425,7 +425,7 @@ fn open_env_with(path: &Path, limits: Limits) -> Result<Env<WithoutTls>> {
         options.map_size(map);
         // SAFETY: no flags that weaken LMDB are set, and `Store` opens a path once a process. `files::check` has just found that both
         // files are regular files with one name, in directories that other users cannot change. This user or root owns them, or the
-        // user trusts their owner, and no other user can write to them. The caller has made the data file in a new directory, or
+        // user trusts their owner, and no other user can write to them. Members of the group of a shared journal trust each other. The caller has made the data file in a new directory, or
         // admitted it with a `Stamp`. With a stamp, this user's plsync wrote the file last, or every page was verified. So only a program
         // of this user or root that writes to the file without LMDB's lock can break this afterwards.
         match unsafe { options.open(path) } {
@@ -459,7 +459,7 @@ fn fill(path: &Path, limits: Limits) -> Result<()> {
     let env = open_new_env_with(path, limits)?;
     let mut txn = env.write_txn()?;
     let trees = Trees::create(&env, &mut txn)?;
-    trees.meta.put(&mut txn, b"format", &layout::FORMAT.to_le_bytes())?;
+    trees.meta.put(&mut txn, b"format", &FORMAT.to_le_bytes())?;
     dictionary::keep_current(&mut txn, &trees)?;
     txn.commit()?;
     Ok(())

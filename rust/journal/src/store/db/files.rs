@@ -126,11 +126,11 @@ pub(super) fn oldest_reader(_store: &Path) -> Option<u64> {
 
 /// Checks the files that LMDB opens by name. LMDB makes a missing file.
 pub(super) fn check(store: &Path) -> Result<()> {
-    gate::check_directory(store)?;
+    gate::check_inner_directory(store)?;
     for name in [DATA, LOCK] {
         match gate::check_file(&store.join(name), true) {
             // LMDB would make the file as this user.
-            Err(error) if error.is_missing() && gate::makes_for_another(store) => {
+            Err(error) if error.is_missing() && gate::makes_for_others(store) => {
                 match gate::create_new(&store.join(name)) {
                     // Another process was faster.
                     Err(error) if error.io_cause().is_some_and(|cause| cause.kind() == ErrorKind::AlreadyExists) => {}
@@ -146,7 +146,7 @@ pub(super) fn check(store: &Path) -> Result<()> {
 
 /// Checks the files of a store that this process only reads. They may have a second name, as in a snapshot that `rsync` made.
 pub(super) fn check_for_reading(store: &Path) -> Result<()> {
-    gate::check_directory(store)?;
+    gate::check_inner_directory(store)?;
     gate::check_file(&store.join(DATA), false)
 }
 

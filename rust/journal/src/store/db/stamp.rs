@@ -4,22 +4,25 @@
 //! second for each two gigabytes or so. So each commit leaves a stamp beside the data file. It is a keyed hash of the file's identity,
 //! which changes with every write. The key is the user's own and lies outside of all journals, so no foreign journal can bring a valid
 //! stamp.
+//!
+//! In a journal that is shared with a group, the key is the journal's id. Each member of the group can write to the store anyway, so
+//! the stamp protects only from an archive. An archive cannot know the times and the inode that its files get when it is unpacked.
 
 use std::fs::{File, Metadata};
 use std::hash::Hasher;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::SystemTime;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use super::files::{self, DATA, STAMP};
 use super::verify::{Fault, MISSING, verify};
+use crate::marker::Marker;
 use crate::mutex::lock;
 use crate::os::fork::CloseOnFork;
 use crate::os::gate::{self, Access};
 use crate::os::{fs, user_key};
-use crate::{Error, Result};
+use crate::{Error, RecordId, Result, layout};
 
 const PREFIX: &[u8] = b"plsync stamp 1 ";
 /// The prefix, 32 hex digits and a newline.
@@ -57,7 +60,7 @@ impl Stamp {
             return Err(Error::Unguarded(store.to_path_buf()));
         }
         let readers = Mutex::new(0);
-        let opened = Self { path: store.to_path_buf(), data, file, key: user_key::get(), readers };
+        let opened = Self { path: store.to_path_buf(), data, file, key: key_of(store), readers };
         opened.shared(|| if opened.fits() { Ok(()) } else { opened.verify() })?;
         Ok(opened)
     }
@@ -90,7 +93,7 @@ impl Stamp {
         // Writable, because Windows sets the time of no other file.
         let data = gate::open(&store.join(DATA), if cfg!(windows) { Access::Write } else { Access::Read })?;
         let file = fs::open_lock(&store.join(STAMP)).ok();
-        Ok(Self { path: store.to_path_buf(), data, file, key: user_key::get(), readers: Mutex::new(0) })
+        Ok(Self { path: store.to_path_buf(), data, file, key: key_of(store), readers: Mutex::new(0) })
     }
 
     /// Runs a commit, and renews a stamp that fitted before. Writers of one process exclude each other by LMDB's lock.
@@ -163,12 +166,21 @@ impl Stamp {
         }
         // Some systems count the times of files in steps of milliseconds. With a time between two steps, a write that follows within
         // the same step has another time.
-        if self.data.set_modified(SystemTime::now()).is_err() {
+        if fs::touch(&self.data).is_err() {
             return;
         }
         if let Some(text) = self.expected() {
             let _ = fs::write_at(stamp, &text, 0);
         }
+    }
+}
+
+/// The key for the stamps of a store. `None` without a key: then every opening verifies the store.
+fn key_of(store: &Path) -> Option<[u8; 16]> {
+    let marker = layout::read_marker(store.parent()?, Access::Read).ok();
+    match marker {
+        Some(Marker { group: Some(_), id, .. }) => RecordId::from_hex(&id).map(|id| id.0),
+        _ => user_key::get(),
     }
 }
 
