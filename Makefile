@@ -17,7 +17,9 @@ demo: .venv/built
 
 test: test-python test-rust
 
+# The tests start hundreds of interpreters, which write no bytecode where PYTHONDONTWRITEBYTECODE is set.
 test-python: .venv/built
+	@$(BIN)/python -m compileall -q python
 	$(BIN)/pytest -n auto --dist worksteal
 
 # The unit tests of the bindings link Python's library, which some Pythons lack.
