@@ -808,6 +808,8 @@ class Store:
         *,
         per_lane: int | None = None,
         bytes_per_lane: int | None = None,
+        per_tree: int | None = None,
+        bytes_per_tree: int | None = None,
         fitting: bool = False,
     ) -> list[Row]:
         """Leases records that have ended and are due, in order: pending becomes leased.
@@ -821,8 +823,20 @@ class Store:
             max_bytes: the maximum number of bytes of bodies. The first record may be larger.
             per_lane: the maximum number of records of one lane; ``limit`` by default.
             bytes_per_lane: about the maximum number of bytes of one lane; ``max_bytes`` by default.
+            per_tree: the most records of a tree that is leased whole. The default is ``limit``.
+            bytes_per_tree: the most bytes of such a tree, also above the other limits. The default is ``max_bytes``.
             fitting: the first record may not be larger than ``max_bytes`` either.
         """
+
+    def tree_rests(self, roots: Sequence[bytes]) -> list[tuple[bool, list[int]]]:
+        """For each tree, whether its root has ended, and its ended records that are neither acked, dead nor held.
+
+        Args:
+            roots: ids of roots.
+        """
+
+    def set_tree_wait(self, wait_ms: int) -> None:
+        """Sets how long ended records wait for the end of their tree's root, for all leases of this process."""
 
     def has_due(self, now_ms: int) -> bool:
         """Whether a record may be leased now."""

@@ -51,9 +51,9 @@ class Unsteady(PromptLayerClient):
 
     sends = 0
 
-    def send(self, spans: Sequence[Any]) -> Outcome:
+    def send(self, spans: Sequence[Any], *, close: bool = True) -> Outcome:
         self.sends += 1
-        return super().send(spans) if self.sends % 2 else Ambiguous("lost")
+        return super().send(spans, close=close) if self.sends % 2 else Ambiguous("lost")
 
 
 def test_a_run_continues_while_batches_are_delivered_between_failures(path: Path, server: PromptLayerServer) -> None:

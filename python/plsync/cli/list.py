@@ -14,11 +14,13 @@ from plsync.cli.followup_table import FOLLOW_UP_STATES, find_follow_ups, follow_
 from plsync.cli.nothing_found import nothing_found
 from plsync.cli.output import print_json, print_lines, print_note, stdout_console
 from plsync.cli.record_table import Table
+from plsync.cli.tree_table import tree_lines
 from plsync.cli.usage_errors import bad_value, wrong_usage
 from plsync.journal.filters import Filters
 from plsync.journal.followups import FollowUp
 from plsync.journal.journal import Journal
 from plsync.journal.record import Record
+from plsync.journal.tree import Run
 
 __all__ = ["list_records"]
 
@@ -44,12 +46,15 @@ _FOLLOW_UPS = typer.Option(
     help=f"List follow-ups instead, the newest record first: {', '.join(FOLLOW_UP_STATES)}.",
 )
 
+_TREES = typer.Option("--trees", help="List the runs of agents, graphs and chains instead of calls.")
+
 
 @options.filtered
 def list_records(
     *,
     filters: Filters,
     follow_ups: Annotated[str | None, _FOLLOW_UPS] = None,
+    trees: Annotated[bool, _TREES] = False,
     limit: options.Limit = 20,
     oldest_first: options.OldestFirst = False,
     json: options.Json = False,
@@ -59,26 +64,34 @@ def list_records(
 
     A record must pass every filter. With --json: one record per line, as
     `plsync show --json` prints it. With --follow-ups: the scores, metadata,
-    prompt links and groups of these records.
+    prompt links and groups of these records. With --trees: whole runs, whose
+    root must pass the filters.
 
     Examples:
         plsync list --since 2h
         plsync list --tag langchain --result error
         plsync list --text "capital of France" --json
+        plsync list --trees --result interrupted
     """
+    if trees and follow_ups is not None:
+        raise wrong_usage("--trees", "--trees and --follow-ups exclude each other")
     with Journal.open(journal) as opened:
+        if trees:
+            found = opened.trees(limit=None if limit is None else limit + 1, oldest_first=oldest_first, **filters)
+            _list_trees(opened, found, limit, json=json)
+            return
         if follow_ups is not None:
             if oldest_first:
                 raise wrong_usage("--oldest-first", "--follow-ups lists the newest record first")
             _list_follow_ups(find_follow_ups(opened, follow_ups, filters), follow_ups, limit, json=json)
             return
         # One more record shows whether the list is cut.
-        found = opened.records(limit=None if limit is None else limit + 1, oldest_first=oldest_first, **filters)
-        first = next(found, None)
+        records = opened.records(limit=None if limit is None else limit + 1, oldest_first=oldest_first, **filters)
+        first = next(records, None)
         if first is None:
             print_note(nothing_found(opened, filters))
             return
-        page = chain([first], found)
+        page = chain([first], records)
         _print(opened, islice(page, limit), as_json=json)
         if next(page, None) is not None:
             print_note(_cut(opened, limit, filters, oldest_first=oldest_first))
@@ -92,6 +105,21 @@ def _print(journal: Journal, records: Iterator[Record], *, as_json: bool) -> Non
     console = stdout_console()
     is_full = not console.is_terminal and "COLUMNS" not in os.environ
     print_lines(console, Table.lines_of(records, console.width, journal.last_seq(), is_full=is_full))
+
+
+def _list_trees(journal: Journal, trees: Iterator[Run], limit: int | None, *, json: bool) -> None:
+    if json:
+        for tree in islice(trees, limit):
+            print_json(tree.as_dict())
+    else:
+        found = list(islice(trees, limit))
+        if found:
+            console = stdout_console()
+            print_lines(console, tree_lines(found, console.width, journal.last_seq()))
+        else:
+            print_note("no run matches; `plsync list` lists calls, and a handler with runs='tree' records runs")
+    if next(trees, None) is not None:
+        print_note(f"{limit} runs shown; there are more: -n all shows all")
 
 
 def _list_follow_ups(followups: Iterator[FollowUp], word: str, limit: int | None, *, json: bool) -> None:

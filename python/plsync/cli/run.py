@@ -46,6 +46,13 @@ _SETTLE = typer.Option(
     metavar="SECONDS",
     help="Seconds to wait before looking up a record that got no clear response.",
 )
+_NO_TREES = typer.Option("--no-trees", help="Send each call as a separate trace, and no chains, tools and retrievers.")
+_TREE_WAIT = typer.Option(
+    "--tree-wait",
+    parser=options.decimal(0, 86_400),
+    metavar="SECONDS",
+    help="Seconds to wait for the end of an agent before sending its ended calls.",
+)
 _VERBOSE = typer.Option("-v", "--verbose", help="Print each batch and each pause, not only changes and sums.")
 
 
@@ -79,6 +86,8 @@ def run(
     batch: Annotated[int, _BATCH] = MAX_BATCH_RECORDS,
     in_flight: Annotated[int, _IN_FLIGHT] = MAX_IN_FLIGHT,
     settle: Annotated[float, _SETTLE] = 60.0,
+    no_trees: Annotated[bool, _NO_TREES] = False,
+    tree_wait: Annotated[float, _TREE_WAIT] = 60.0,
     rebind: Annotated[bool, _REBIND] = False,
     verbose: Annotated[bool, _VERBOSE] = False,
     memory: Annotated[NewLimit | None, _MEMORY] = None,
@@ -116,6 +125,8 @@ def run(
         batch=batch,
         in_flight=in_flight,
         settle=settle,
+        trees=not no_trees,
+        tree_wait=tree_wait,
         rebind=rebind,
         memory=MemoryBudget.of_process(default_memory() if memory is None else memory.limit),
         json=json,

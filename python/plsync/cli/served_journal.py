@@ -53,6 +53,8 @@ class RunOptions:
     batch: int
     in_flight: int
     settle: float
+    trees: bool
+    tree_wait: float
     memory: MemoryBudget
     """The memory for the contents of records, of all journals that the run serves."""
     json: bool
@@ -146,7 +148,7 @@ class ServedJournal:
         """
         options, reporter = self._options, self._reporter
         reporter.halt = None
-        policy = reporter.policy = SendPolicy(settle=options.settle)
+        policy = reporter.policy = SendPolicy(settle=options.settle, tree_wait=options.tree_wait)
         # A service may start before the first program records, so it creates the journal.
         with Journal.open(self._path, create=not options.once) as journal, sole_sender(journal.path) as lock:
             with (
@@ -174,6 +176,7 @@ class ServedJournal:
                     wake,
                     batch=options.batch,
                     in_flight=options.in_flight,
+                    trees=options.trees,
                     memory=options.memory,
                     dispatcher=dispatcher,
                     on_progress=reporter.progress,

@@ -11,6 +11,7 @@ from plsync._terminal import visible
 from plsync.cli import completion, humanize, message_text, options
 from plsync.cli.output import exit_with_error, print_json, print_lines, stdout_console, write_text
 from plsync.cli.record_page import record_page
+from plsync.cli.tree_page import tree_page
 from plsync.cli.usage_errors import wrong_usage
 from plsync.journal import words
 from plsync.journal.journal import Journal
@@ -33,6 +34,7 @@ _LAST = typer.Option(
 )
 _RESPONSE = typer.Option("-r", "--response", help="Print the text of the answer alone, unchanged in a pipe.")
 _PROMPT = typer.Option("--prompt", help="Print the text of the request alone, unchanged in a pipe.")
+_TREE = typer.Option("--tree", help="Show the whole run that a record belongs to: its chains, tools and calls.")
 _ALL = typer.Option("--all", help="Show the facts of LangChain and the provider, too.")
 
 
@@ -43,25 +45,32 @@ def show(
     response: Annotated[bool, _RESPONSE] = False,
     prompt: Annotated[bool, _PROMPT] = False,
     everything: Annotated[bool, _ALL] = False,
+    tree: Annotated[bool, _TREE] = False,
     json: options.Json = False,
     journal: options.Journal = None,
 ) -> None:
     """Show one record in full: conversation, answer, result, delivery, and follow-ups.
 
     With --json: one object, described in docs/guide/cli.md. With -r or --prompt it has only the texts.
+    With --tree: the run of an agent, a graph or a chain. ID is any id of one of its records.
 
     Examples:
         plsync show
         plsync show -1
         plsync show 01a22867
         plsync show -r > answer.txt
-        plsync show 4711 --json
+        plsync show 4711 --tree --json
     """
     if id is not None and last is not None:
         raise wrong_usage("--last", "an id and --last exclude each other")
     if response and prompt and not json:
         raise wrong_usage("--prompt", "--prompt and --response exclude each other without --json")
+    if tree and (response or prompt or everything):
+        raise wrong_usage("--tree", "--tree excludes --response, --prompt and --all")
     with Journal.open(journal) as opened:
+        if tree:
+            _print_tree(opened, id, last or 0, json=json)
+            return
         record = opened.get(id) if id is not None else _newest(opened, last or 0)
         if response or prompt:
             _print_text(record, response=response, prompt=prompt, json=json)
@@ -71,6 +80,18 @@ def show(
             print_json(record.as_dict() | {"followups": [followup.as_dict() for followup in followups]})
         else:
             print_lines(stdout_console(), record_page(record, followups, everything=everything))
+
+
+def _print_tree(journal: Journal, id: str | None, last: int, *, json: bool) -> None:
+    chosen = id if id is not None else _newest(journal, last).id
+    root = journal.tree(chosen).root
+    if json:
+        print_json(root.as_dict())
+        return
+    console = stdout_console()
+    # The user may name a run by its LangChain id.
+    named = journal.get(chosen).id
+    print_lines(console, tree_page(root, named, console.width))
 
 
 def _newest(journal: Journal, before: int) -> Record:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from plsync.promptlayer.outcomes import Ambiguous, Delivered, Outcome, Refused
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchSizer", "Quarantine", "split_into_batches"]
 
-T = TypeVar("T")
+S = TypeVar("S", bound=tuple[Any, ...])
+"""A record and its span."""
 
 
 def split_into_batches(records: Sequence[Record], max_records: int, max_bytes: int) -> Iterator[list[Record]]:
@@ -134,20 +135,20 @@ class Quarantine:
                 self._group_limit.pop(record.seq, None)
                 self._failures_alone.pop(record.seq, None)
 
-    def split(self, batch: Sequence[tuple[Record, T]]) -> list[list[tuple[Record, T]]]:
+    def split(self, batch: Sequence[S]) -> list[list[S]]:
         """Split a batch of records and their spans. A suspect shares a part with at most a quarter as many records.
 
         A record that has failed alone comes last, unless its lane has to stay in order.
         """
-        parts: list[list[tuple[Record, T]]] = []
+        parts: list[list[S]] = []
         room = 0
-        for record, body in sorted(batch, key=lambda pair: pair[0].lane == 0 and self.failed_alone(pair[0])):
-            limit = self._group_limit.get(record.seq, len(batch))
+        for span in sorted(batch, key=lambda span: span[0].lane == 0 and self.failed_alone(span[0])):
+            limit = self._group_limit.get(span[0].seq, len(batch))
             room = min(room, limit - len(parts[-1])) if parts else 0
             if room <= 0:
                 parts.append([])
                 room = limit
-            parts[-1].append((record, body))
+            parts[-1].append(span)
             room -= 1
         return parts
 

@@ -76,6 +76,8 @@ class SendPolicy:
     """
     timeout: float = 30.0
     """The longest wait for a response."""
+    tree_wait: float = 60.0
+    """The longest wait of an ended record for the end of its tree's root. After that the tree is sent in parts."""
     grace: float = 1.25
     """The wait for responses and callbacks in flight when the run is stopped. The whole stop takes up to 2 s."""
     shortest_pause: float = 1.0

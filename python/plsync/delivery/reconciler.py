@@ -56,7 +56,9 @@ class Reconciler:
         self._unclear_in_a_row = 0
         # Records whose look-ups are used up, and whose search is due.
         self._without_log: list[Record] = []
-        self._threads: RequestThreads[Record, Outcome] = RequestThreads(self._look_up, in_flight, "plsync-look-up")
+        self._threads: RequestThreads[list[Record], Outcome] = RequestThreads(
+            self._look_up, in_flight, "plsync-look-up"
+        )
 
     def set_in_flight(self, number: int) -> None:
         """Change the number of look-ups at once."""
@@ -78,61 +80,80 @@ class Reconciler:
                 self._search(report)
         return report
 
-    def _look_up(self, record: Record) -> Outcome:
-        return self._client.look_up(record.trace_id)
+    def _look_up(self, records: list[Record]) -> Outcome:
+        return self._client.look_up(records[0].trace_id)
 
     def _look_up_all(self, records: Sequence[Record], report: ReconcileReport) -> None:
-        remaining = iter(records)
+        traces: dict[str, list[Record]] = {}
+        for record in records:
+            traces.setdefault(record.trace_id, []).append(record)
+        remaining = iter(traces.values())
         submitting = True
         while submitting or self._threads.busy:
             while submitting and self._threads.free:
-                record = None if self._stopped() or report.halt is not None else next(remaining, None)
-                submitting = record is not None
-                if record is not None:
-                    self._threads.submit(record)
+                members = None if self._stopped() or report.halt is not None else next(remaining, None)
+                submitting = members is not None
+                if members is not None:
+                    self._threads.submit(members)
             if self._stopped():
                 # A look-up changes nothing at PromptLayer, so its record stays in its state.
                 self._threads.abandon()
                 return
             self._settle(self._threads.collect(_POLL), report)
 
-    def _settle(self, results: Iterable[tuple[Record, Outcome]], report: ReconcileReport) -> None:
-        acks: list[tuple[int, int]] = []
-        missing: dict[bool, list[int]] = {False: [], True: []}
-        for record, outcome in results:
-            if isinstance(outcome, Found):
-                request_id = outcome.request_ids.get(record.span_id)
-                if request_id is None:
-                    self._look_again(record, "PromptLayer has its span, but no request log yet")
-                else:
-                    acks.append((record.seq, request_id))
-            elif isinstance(outcome, Missing):
-                missing[self._send_last(record)].append(record.seq)
-            elif isinstance(outcome, Refused):
-                self._look_again(record, f"PromptLayer refused to look it up: {outcome.reason}")
-            elif isinstance(outcome, Ambiguous):
-                self._defer(record, outcome, report)
-            else:
+    def _settle(self, results: Iterable[tuple[list[Record], Outcome]], report: ReconcileReport) -> None:
+        acks: list[tuple[int, int | None]] = []
+        missing: list[Record] = []
+        for records, outcome in results:
+            for record in records:
+                self._settle_record(record, outcome, acks, missing)
+            if isinstance(outcome, Ambiguous):
+                self._unclear_in_a_row += 1
+                if self._unclear_in_a_row >= _MAX_UNCLEAR:
+                    report.halt = outcome
+                continue
+            self._unclear_in_a_row = 0
+            if not isinstance(outcome, Found | Missing | Refused):
                 report.halt = outcome
-            if not isinstance(outcome, Ambiguous):
-                self._unclear_in_a_row = 0
         if acks:
             report.acked += self._journal.outbox.ack(acks)
-        for send_last, seqs in missing.items():
+        for send_last in (False, True):
+            # The outbox leases records without a due time before records with one.
+            seqs = [record.seq for record in missing if self._comes_last(record) == send_last]
             if seqs:
-                # The outbox leases records without a due time before records with one.
                 due_ms = now_ms() if send_last else 0
                 self._journal.outbox.release(seqs, due_ms, "PromptLayer does not have it: it will be sent again")
-                report.missing += len(seqs)
+        calls = sum(not record.is_run for record in missing)
+        report.missing += calls
+        report.runs += len(missing) - calls + sum(request_id is None for _, request_id in acks)
 
-    def _defer(self, record: Record, outcome: Ambiguous, report: ReconcileReport) -> None:
+    def _settle_record(
+        self, record: Record, outcome: Outcome, acks: list[tuple[int, int | None]], missing: list[Record]
+    ) -> None:
+        if isinstance(outcome, Found):
+            request_id = outcome.request_ids.get(record.span_id)
+            if _is_in_tree(record) and record.span_id not in outcome.request_ids:
+                missing.append(record)  # PromptLayer has another part of the tree
+            elif record.is_run or request_id is not None:
+                acks.append((record.seq, request_id))
+            else:
+                self._look_again(record, "PromptLayer has its span, but no request log yet")
+        elif isinstance(outcome, Missing):
+            missing.append(record)
+        elif isinstance(outcome, Refused):
+            self._look_again(record, f"PromptLayer refused to look it up: {outcome.reason}")
+        elif isinstance(outcome, Ambiguous):
+            self._defer(record, outcome)
+
+    def _comes_last(self, record: Record) -> bool:
+        # The records of a tree stay in order.
+        return not _is_in_tree(record) and self._send_last(record)
+
+    def _defer(self, record: Record, outcome: Ambiguous) -> None:
         """Put a record off without counting the look-up: PromptLayer may always fail at this trace."""
         wait_ms = max(record.backoff_ms(), int(self._policy.first_lookup * 1000))
         reason = f"looked up without a clear response: {outcome.reason}"
         self._journal.outbox.park([record.seq], "in_doubt", reason, now_ms() + wait_ms)
-        self._unclear_in_a_row += 1
-        if self._unclear_in_a_row >= _MAX_UNCLEAR:
-            report.halt = outcome
 
     def _look_again(self, record: Record, reason: str) -> None:
         wait_ms = self._policy.next_lookup(record.backoff_ms())
@@ -172,3 +193,8 @@ class Reconciler:
                 [record.seq], "PromptLayer stored its span without a log: it is sent under new ids"
             )
             report.renewed += 1
+
+
+def _is_in_tree(record: Record) -> bool:
+    """Whether the trace of a record has the spans of a tree."""
+    return record.root_id is not None and not record.renewed

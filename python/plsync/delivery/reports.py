@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from plsync.callbacks.worker import CallbackReport
 
 if TYPE_CHECKING:
+    from plsync.journal.record import Record
     from plsync.promptlayer.outcomes import Outcome
 
 __all__ = ["FollowUpReport", "KeyReport", "PassReport", "Pause", "ReconcileReport", "Step"]
@@ -15,10 +17,12 @@ __all__ = ["FollowUpReport", "KeyReport", "PassReport", "Pause", "ReconcileRepor
 
 @dataclass
 class PassReport:
-    """The result of one pass over the outbox, in records."""
+    """The result of one pass over the outbox, in calls."""
 
     acked: int = 0
     """Records that PromptLayer has, with their request ids."""
+    runs: int = 0
+    """Chains, tools and retrievers whose state has changed. All other numbers count calls alone."""
     found: int = 0
     """Of ``acked``: records in doubt that a look-up found."""
     resent: int = 0
@@ -32,18 +36,26 @@ class PassReport:
     halt: Outcome | None = None
     """The outcome that ended the pass early; None after a whole pass."""
 
+    def count(self, records: Sequence[Record]) -> int:
+        """The number of calls among records whose state changes. Adds all others to :attr:`runs`."""
+        calls = sum(not record.is_run for record in records)
+        self.runs += len(records) - calls
+        return calls
+
     @property
     def changed_state(self) -> bool:
         """Whether a record changed its state, so that another pass may find more to do."""
-        return bool(self.acked or self.resent or self.in_doubt or self.dead or self.held)
+        return bool(self.acked or self.runs or self.resent or self.in_doubt or self.dead or self.held)
 
 
 @dataclass
 class ReconcileReport:
-    """The result of the look-ups of one pass, in records."""
+    """The result of the look-ups of one pass, in calls."""
 
     acked: int = 0
     """Records that PromptLayer has."""
+    runs: int = 0
+    """Chains, tools and retrievers whose state has changed."""
     missing: int = 0
     """Records that PromptLayer never stored: pending again, with the same ids."""
     renewed: int = 0

@@ -66,6 +66,7 @@ class Runner:
         wake: waits for changes of the journal and of the network.
         batch: records in one request, at most.
         in_flight: requests at once.
+        trees: whether agents are sent as trees.
         memory: the memory for the contents of records; None for the budget that all senders of the process share.
         dispatcher: a started dispatcher of callbacks; None to deliver no request ids.
         on_progress: called with the report of the running pass whenever it has changed.
@@ -81,6 +82,7 @@ class Runner:
         *,
         batch: int = MAX_BATCH_RECORDS,
         in_flight: int = MAX_IN_FLIGHT,
+        trees: bool = True,
         memory: MemoryBudget | None = None,
         dispatcher: CallbackDispatcher | None = None,
         on_progress: Callable[[PassReport], None] = lambda _: None,
@@ -107,6 +109,7 @@ class Runner:
             policy,
             batch=batch,
             in_flight=in_flight,
+            trees=trees,
             memory=memory,
             stopped=self._turn,
             on_progress=on_progress,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from plsync._common.clock import now_ms
@@ -16,6 +16,8 @@ from plsync.delivery.memory import MemoryBudget, process_budget
 from plsync.delivery.policy import RULES, Action, SendPolicy
 from plsync.delivery.reconciler import Reconciler
 from plsync.delivery.reports import PassReport
+from plsync.delivery.requests import Part, Requests, Span
+from plsync.delivery.resumed import resumed_graph
 from plsync.errors import JournalError
 from plsync.journal.disk import is_full_disk
 from plsync.promptlayer.mapping.blueprint import span_json
@@ -45,6 +47,8 @@ class _BatchResult:
     """For each request: its bytes of events, its seconds, its outcome."""
     unsent: list[Record] = field(default_factory=list)
     untranslated: list[tuple[Record, str]] = field(default_factory=list)
+    late: list[Record] = field(default_factory=list)
+    """Records whose trace was closed before, without their spans."""
 
 
 @dataclass
@@ -74,6 +78,7 @@ class Sender:
         policy: the times to wait.
         batch: records in one request, at most; fewer on a slow link.
         in_flight: requests at once.
+        trees: whether agents are sent as trees. Without trees each call is a trace, and all other runs are held.
         memory: the memory for the contents of records; None for the budget that all senders of the process share.
         stopped: read between requests. Once it returns True the sender sends no more, and waits ``policy.grace``
             seconds for the responses in flight.
@@ -88,6 +93,7 @@ class Sender:
         *,
         batch: int = MAX_BATCH_RECORDS,
         in_flight: int = MAX_IN_FLIGHT,
+        trees: bool = True,
         memory: MemoryBudget | None = None,
         stopped: Callable[[], bool] = lambda: False,
         on_progress: Callable[[PassReport], None] = lambda _: None,
@@ -103,6 +109,12 @@ class Sender:
         self.binding = Binding(journal, client, stopped)
         """The binding of the journal to the client's workspace."""
         self._halted = False
+        self._trees = trees
+        journal.outbox.set_tree_wait(int(policy.tree_wait * 1000) if trees else 0)
+        # The roots that continue an interrupted graph, by their records.
+        self._resumed: dict[int, str] = {}
+        # The traces of trees that will have more records. A tree is in one lane, and a lane in one batch at a time.
+        self._unfinished: set[str] = set()
         self._sizer = BatchSizer(policy.timeout, MAX_BATCH_BYTES)
         self._quarantine = Quarantine()
         self._threads: RequestThreads[list[Record], _BatchResult] = RequestThreads(
@@ -167,7 +179,14 @@ class Sender:
     def _look_up(self) -> PassReport:
         found = self._reconciler.run()
         resent = found.missing + found.renewed
-        return PassReport(acked=found.acked, found=found.acked, resent=resent, held=found.held, halt=found.halt)
+        return PassReport(
+            acked=found.acked,
+            runs=found.runs,
+            found=found.acked,
+            resent=resent,
+            held=found.held,
+            halt=found.halt,
+        )
 
     def _send(self, report: PassReport, state: _PassState) -> None:
         self._halted = False
@@ -178,7 +197,7 @@ class Sender:
             if done := self._queue.collect(_POLL):
                 self._settle([result for _, result in done], report)
                 state.refill = True
-                state.probing = state.probing and not report.acked
+                state.probing = state.probing and not (report.acked or report.runs)
         if unsent := [record.seq for record in self._queue.take_waiting()]:
             self._journal.outbox.release(unsent, 0, "not sent yet")
 
@@ -205,7 +224,7 @@ class Sender:
 
     def _lease(self, state: _PassState) -> bool:
         """Lease records for the free threads, and submit them. Returns False when no more records are due."""
-        size, free = self._batch, self._threads.free
+        size, free, per_tree = self._batch, self._threads.free, self._batch
         if state.probing:
             size, free = 1, free - (self._in_flight - 1)
         state.blocked = False
@@ -213,36 +232,68 @@ class Sender:
             return True
         lease_ms = int(self._policy.lease * 1000)
         max_bytes = self._sizer.max_bytes
-        share = self._memory.reserve(max_bytes * free, self)
+        # A tree goes whole, as far as a request of this size is allowed at all: only then one request closes its trace.
+        share = self._memory.reserve(max(max_bytes * free, MAX_BATCH_BYTES), self)
         leased: list[Record] = []
         try:
             leased = self._journal.outbox.lease(
                 size * free,
                 lease_ms,
                 now_ms(),
-                share.room,
+                min(share.room, max_bytes * free),
                 per_lane=size,
                 bytes_per_lane=max_bytes,
+                per_tree=per_tree,
+                bytes_per_tree=min(share.room, MAX_BATCH_BYTES),
                 fitting=not share.alone,
             )
-            self._queue.add(split_into_batches(self._calls_of(leased), size, max_bytes))
+            is_any = bool(leased)
+            if self._trees:
+                self._note_trees(leased)
+            else:
+                leased = self._without_trees(leased)
+            self._queue.add(split_into_batches(leased, size, max_bytes))
         finally:
             self._memory.end(share)
         self._queue.submit()
-        if leased:
+        if is_any:
             self._memory.stop_waiting(self)
         elif not share.alone and self._journal.outbox.has_due(now_ms()):
             # The next record does not fit beside the records under way.
             self._memory.wait_alone(self)
             state.blocked = True
-        return bool(leased) or state.blocked
+        return is_any or state.blocked
 
-    def _calls_of(self, leased: list[Record]) -> list[Record]:
-        """The calls among leased records. Holds the runs that are not calls: the sender sends calls alone."""
+    def _note_trees(self, leased: Sequence[Record]) -> None:
+        """Note which trees of the leased records will have more records, and which continue another tree."""
+        trees: dict[str, set[int]] = {}
+        for record in leased:
+            if record.root_id is not None and not record.renewed:
+                trees.setdefault(record.root_id, set()).add(record.seq)
+                if (resumed := resumed_graph(self._journal, record)) is not None:
+                    self._resumed[record.seq] = resumed
+        if not trees:
+            return
+        rests = self._journal.outbox.tree_rests(list(trees))
+        for (root_id, seqs), (has_ended, unsettled) in zip(trees.items(), rests, strict=True):
+            trace_id = root_id.replace("-", "")
+            if has_ended and seqs.issuperset(unsettled):
+                self._unfinished.discard(trace_id)
+            else:
+                self._unfinished.add(trace_id)
+
+    def _without_trees(self, leased: Sequence[Record]) -> list[Record]:
+        """The leased records that are sent without their trees. Each call gets a separate trace, which is sent next."""
         runs = [record.seq for record in leased if record.is_run]
         if runs:
-            self._journal.outbox.park(runs, "held", "a run that is not a call: the sender sends calls alone")
-        return [record for record in leased if not record.is_run] if runs else leased
+            self._journal.outbox.park(runs, "held", "left out by plsync run --no-trees")
+        members = [record for record in leased if not record.is_run and record.root_id is not None]
+        if own := [record.seq for record in members if not record.renewed]:
+            # The ids of a trace are stored before the trace is sent.
+            self._journal.outbox.park(own, "in_doubt", "to be sent without its tree", self._settled_ms())
+            self._journal.outbox.renew(own, "to be sent without its tree")
+        taken = {*runs, *own}
+        return [record for record in leased if record.seq not in taken]
 
     def _last_results(self) -> list[_BatchResult]:
         """The results that come within the grace of a stop. The records of all other requests become in doubt."""
@@ -262,30 +313,57 @@ class Sender:
         Quarantined records go in parts, one request after the other.
         """
         result = _BatchResult()
-        parts = self._quarantine.split(self._translated(records, result))[::-1]
+        requests = Requests(self._translated(records, result), self._unfinished, self._quarantine.split)
         self._queue.translated(records)
         began = time.monotonic()
-        while parts:
-            part = parts.pop()
-            if not part:
-                continue
+        while requests:
+            part = requests.take()
             too_long = time.monotonic() - began > self._policy.longest_send / 2
             if self._halted or (result.outcomes and (too_long or self._stopped())):
-                result.unsent += [record for record, _ in part]
+                result.unsent += [span.record for span in part.spans]
                 continue
             sent_at = time.monotonic()
-            outcome = self._client.send([body for _, body in part])
-            result.timings.append((sum(record.size for record, _ in part), time.monotonic() - sent_at, outcome))
-            if isinstance(outcome, Refused) and len(part) > 1:
-                middle = len(part) // 2
-                parts += [part[middle:], part[:middle]]
+            outcome = self._client.send([span.body for span in part.spans], close=part.closes)
+            result.timings.append((sum(span.record.size for span in part.spans), time.monotonic() - sent_at, outcome))
+            if isinstance(outcome, Refused) and len(part.spans) > 1:
+                requests.halve(part)
                 continue
             if isinstance(outcome, Refused) and outcome.foreign:
                 outcome = self._confirm(outcome)
+            if isinstance(outcome, Refused):
+                requests.refuse(part)
+            if isinstance(outcome, Delivered) and outcome.closed:
+                outcome = self._without_late(part, outcome, result)
             if RULES[type(outcome)].action is not Action.CONTINUE:
                 self._halted = True
-            result.outcomes.append(([record for record, _ in part], outcome))
+            late = set(map(id, result.late))
+            result.outcomes.append(([span.record for span in part.spans if id(span.record) not in late], outcome))
+        for trace_id in requests.unclosed if not self._halted else ():
+            # The trace stays open if this fails. PromptLayer shows an open trace, too.
+            self._client.close_trace(trace_id)
         return result
+
+    def _without_late(self, part: Part, delivered: Delivered, result: _BatchResult) -> Delivered:
+        """Look up the spans of trees that a closed trace has rejected.
+
+        PromptLayer has a span from an earlier request whose response was lost. Or its record ended after its tree was
+        sent: then the record is late.
+        """
+        rejected = [span for span in part.spans if span.in_tree and span.record.span_id in delivered.closed]
+        ids, closed = dict(delivered.request_ids), set(delivered.closed)
+        for trace_id in dict.fromkeys(span.trace_id for span in rejected):
+            found = self._client.look_up(trace_id)
+            for span in rejected:
+                span_id = span.record.span_id
+                if span.trace_id != trace_id or not isinstance(found, Found):
+                    continue
+                if span_id not in found.request_ids:
+                    result.late.append(span.record)
+                elif span.record.is_run:
+                    closed.discard(span_id)
+                elif (request_id := found.request_ids[span_id]) is not None:
+                    ids[span_id] = request_id
+        return replace(delivered, request_ids=ids, closed=frozenset(closed))
 
     def _confirm(self, refused: Refused) -> Outcome:
         """Accept a refusal that is not PromptLayer's JSON only if a probe reaches PromptLayer.
@@ -297,11 +375,14 @@ class Sender:
             return refused
         return Misdirected(refused.reason) if isinstance(probed, Refused) else probed
 
-    def _translated(self, records: Sequence[Record], result: _BatchResult) -> list[tuple[Record, bytes]]:
+    def _translated(self, records: Sequence[Record], result: _BatchResult) -> list[Span]:
         spans = []
+        ends = _ends_of_trees(records)
         for record in records:
             try:
-                spans.append((record, span_json(record)))
+                resumed = self._resumed.get(record.seq)
+                body = span_json(record, resumed=resumed, open_until=ends.get(record.trace_id, 0), links=self._trees)
+                spans.append(Span(record, body, record.trace_id, record.root_id is not None and not record.renewed))
             except Exception as error:
                 reason = f"plsync could not translate it ({type(error).__name__}: {error}); please report this"
                 result.untranslated.append((record, reason))
@@ -310,19 +391,27 @@ class Sender:
 
     def _settle(self, results: Iterable[_BatchResult], report: PassReport) -> None:
         """Store the outcomes in the journal."""
-        acks: list[tuple[int, int]] = []
+        acks: list[tuple[int, int | None]] = []
         for result in results:
             for size, seconds, outcome in result.timings:
                 self._sizer.observe(size, seconds, outcome)
             for records, outcome in result.outcomes:
                 self._quarantine.observe(records, outcome)
+                for record in records:
+                    self._resumed.pop(record.seq, None)
                 if isinstance(outcome, Delivered):
                     acks += self._acks(records, outcome, report)
                 else:
                     self._settle_failure(records, outcome, report)
+            if result.late:
+                reason = "the trace of its tree was closed before: it is sent as a trace that links to it"
+                late = [record.seq for record in result.late]
+                self._journal.outbox.park(late, "in_doubt", reason, self._settled_ms())
+                self._journal.outbox.renew(late, reason)
+                report.resent += report.count(result.late)
             for record, reason in result.untranslated:
                 self._journal.outbox.park([record.seq], "dead", reason)
-                report.dead += 1
+                report.dead += report.count([record])
             if result.unsent:
                 self._journal.outbox.release([record.seq for record in result.unsent], 0, "not sent yet")
         if acks:
@@ -330,14 +419,17 @@ class Sender:
             report.acked += self._journal.outbox.ack(acks)
         self._on_progress(report)
 
-    def _acks(self, records: list[Record], delivered: Delivered, report: PassReport) -> list[tuple[int, int]]:
-        """The acks of a delivered batch. Records without a request id are parked in doubt."""
-        acks: list[tuple[int, int]] = []
+    def _acks(self, records: list[Record], delivered: Delivered, report: PassReport) -> list[tuple[int, int | None]]:
+        """The acks of a delivered batch. Calls without a request id are parked in doubt."""
+        acks: list[tuple[int, int | None]] = []
         closed: list[int] = []
         without_log: list[int] = []
         for record in records:
             span_id = record.span_id
-            if span_id in delivered.request_ids:
+            if record.is_run and span_id not in delivered.closed:
+                acks.append((record.seq, None))
+                report.runs += 1
+            elif span_id in delivered.request_ids:
                 acks.append((record.seq, delivered.request_ids[span_id]))
             else:
                 (closed if span_id in delivered.closed else without_log).append(record.seq)
@@ -347,7 +439,8 @@ class Sender:
         if without_log:
             reason = "PromptLayer stored its span, but returned no request id"
             self._journal.outbox.park(without_log, "in_doubt", reason, self._settled_ms())
-        report.in_doubt += len(records) - len(acks)
+        unclear = {*closed, *without_log}
+        report.in_doubt += report.count([record for record in records if record.seq in unclear])
         return acks
 
     def _settle_failure(self, records: list[Record], outcome: Outcome, report: PassReport) -> None:
@@ -355,11 +448,11 @@ class Sender:
         seqs = [record.seq for record in records]
         if rule.state == "dead":
             self._journal.outbox.park(seqs, "dead", f"PromptLayer refused it: {outcome.reason}")
-            report.dead += len(seqs)
+            report.dead += report.count(records)
         elif rule.state == "in_doubt":
             due_ms = self._settled_ms(self._quarantine.backoff_factor(records))
             self._journal.outbox.park(seqs, "in_doubt", outcome.reason, due_ms)
-            report.in_doubt += len(seqs)
+            report.in_doubt += report.count(records)
         else:
             wait = (outcome.retry_after or 0.0) if isinstance(outcome, Throttled) else 0.0
             self._journal.outbox.release(seqs, now_ms() + int(wait * 1000), outcome.reason)
@@ -369,3 +462,14 @@ class Sender:
     def _settled_ms(self, factor: int = 1) -> int:
         """The time, in ms since the epoch, at which a request that ends now has settled."""
         return now_ms() + int(self._policy.settle * factor * 1000)
+
+
+def _ends_of_trees(records: Sequence[Record]) -> dict[str, int]:
+    """The last time in each trace that has a step whose process died, in ns since the epoch."""
+    died = {record.trace_id for record in records if record.is_run and record.stored_end() == "abandoned"}
+    ends: dict[str, int] = {}
+    for record in records if died else ():
+        if record.trace_id in died:
+            last = record.ended_ns or record.started_ns
+            ends[record.trace_id] = max(ends.get(record.trace_id, 0), last)
+    return ends

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import orjson
 
@@ -42,6 +43,8 @@ class Outbox:
         *,
         per_lane: int | None = None,
         bytes_per_lane: int | None = None,
+        per_tree: int | None = None,
+        bytes_per_tree: int | None = None,
         fitting: bool = False,
     ) -> list[Record]:
         """Lease due records for sending: pending becomes leased.
@@ -55,10 +58,21 @@ class Outbox:
             max_bytes: about the maximum number of bytes of events. One record is always leased.
             per_lane: the maximum number of records of one lane (default: ``limit``).
             bytes_per_lane: the maximum number of bytes of one lane (default: ``max_bytes``).
+            per_tree: the maximum number of records of a tree that is leased whole (default: ``limit``). Such a tree may
+                exceed the limits of bytes. Of a larger tree single records are leased.
+            bytes_per_tree: the maximum number of bytes of such a tree (default: ``max_bytes``).
             fitting: lease no record that is larger than ``max_bytes``, nor any record after it.
         """
         rows = self._store.lease(
-            limit, lease_ms, now_ms, max_bytes, per_lane=per_lane, bytes_per_lane=bytes_per_lane, fitting=fitting
+            limit,
+            lease_ms,
+            now_ms,
+            max_bytes,
+            per_lane=per_lane,
+            bytes_per_lane=bytes_per_lane,
+            per_tree=per_tree,
+            bytes_per_tree=bytes_per_tree,
+            fitting=fitting,
         )
         return [Record(row) for row in rows]
 
@@ -82,11 +96,27 @@ class Outbox:
         """At most ``limit`` records in doubt whose look-up is due at ``now_ms`` (ms since the epoch)."""
         return [Record(row) for row in self._store.in_doubt(limit, now_ms)]
 
-    def ack(self, acks: Sequence[tuple[int, int]]) -> int:
+    def set_tree_wait(self, wait_ms: int) -> None:
+        """Set how long records wait for the end of their tree's root, in ms, for all leases of this process."""
+        self._store.set_tree_wait(wait_ms)
+
+    def tree_rests(self, root_ids: Sequence[str]) -> list[tuple[bool, list[int]]]:
+        """The records of trees that are still to be sent.
+
+        Args:
+            root_ids: the ids of the records of the roots.
+
+        Returns:
+            For each tree, whether its root has ended, and the numbers of its ended records that are not settled.
+        """
+        return self._store.tree_rests([UUID(root_id).bytes for root_id in root_ids])
+
+    def ack(self, acks: Sequence[tuple[int, int | None]]) -> int:
         """Store PromptLayer's request ids, and queue the callbacks.
 
         Args:
-            acks: ``[(seq, request_id)]``. A record that is acked already keeps its first request id.
+            acks: ``[(seq, request_id)]``. A record that is acked already keeps its first request id. A run that is not
+                a call has no request id.
 
         Returns:
             How many records were not acked before.

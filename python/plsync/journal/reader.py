@@ -212,6 +212,17 @@ class JournalReader:
         self._ingest_or_warn()
         return tree.roots(self._store, query, oldest_first=oldest_first, limit=limit)
 
+    def interrupted_before(self, record_id: str, limit: int) -> list[Record]:
+        """The runs that wait for a person and started before a record, newest first. Ingests nothing.
+
+        Args:
+            record_id: the id of the record.
+            limit: the maximum number of runs.
+        """
+        query = Query.from_filters({"status": "interrupted", "runs": True})
+        arguments = {**query.arguments(self._store), "before": UUID(record_id).bytes}
+        return [Record(row) for row in self._store.query(**arguments, limit=limit)]
+
     def models(self) -> list[str]:
         """The names of the models in the requests, in the form that the filter ``model`` takes."""
         self._ingest_or_warn()

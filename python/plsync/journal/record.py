@@ -156,12 +156,16 @@ class Record(CallEvents):
 
     @property
     def trace_id(self) -> str:
-        """32 hex digits: the id without hyphens, the same for a resend. A renewed record has another trace id."""
-        return self._sent_id().hex()
+        """32 hex digits: the id of the tree's root without hyphens, the same for a resend.
+
+        A record outside of trees has the digits of its id. So has a renewed record, with other digits at the end.
+        """
+        root = None if self.renewed else self.root_id
+        return self._sent_id().hex() if root is None else root.replace("-", "")
 
     @property
     def span_id(self) -> str:
-        """16 hex digits: the low 64 bits of the trace id."""
+        """16 hex digits: the low 64 bits of the id."""
         return self._sent_id()[8:].hex()
 
     # --- delivery ---

@@ -145,13 +145,23 @@ class PromptLayerClient:
     ) -> None:
         self._connection.close()
 
-    def send(self, spans: Sequence[dict[str, Any] | bytes]) -> Outcome:
-        """``POST /spans-bulk``: store a batch of spans, whole or not at all, and close each trace.
+    def send(self, spans: Sequence[dict[str, Any] | bytes], *, close: bool = True) -> Outcome:
+        """``POST /spans-bulk``: store a batch of spans, whole or not at all.
 
         Args:
             spans: the ``Span`` objects of PromptLayer's OpenAPI file, as dicts or as JSON.
+            close: whether to close all their traces. A closed trace accepts no further span.
         """
-        return self._request("POST", "/spans-bulk", _bulk(spans), responses.parse_delivery)
+        return self._request("POST", "/spans-bulk", _bulk(spans, close=close), responses.parse_delivery)
+
+    def close_trace(self, trace_id: str) -> Outcome:
+        """``POST /api/public/v2/traces/{trace_id}/close``: close a trace without another span.
+
+        Args:
+            trace_id: 32 hexadecimal digits.
+        """
+        path = f"/api/public/v2/traces/{quote(trace_id, safe='')}/close"
+        return self._request("POST", path, [b"{}"], lambda status, _body: Found({}) if status in {201, 409} else None)
 
     def look_up(self, trace_id: str) -> Outcome:
         """``GET /api/public/v2/traces/{trace_id}``: the request ids of a trace's spans.
@@ -257,13 +267,13 @@ class PromptLayerClient:
         return redact_text(words)
 
 
-def _bulk(spans: Sequence[dict[str, Any] | bytes]) -> list[bytes]:
+def _bulk(spans: Sequence[dict[str, Any] | bytes], *, close: bool) -> list[bytes]:
     """The body of ``POST /spans-bulk``, in parts: spans may be large, and are not copied into one piece."""
     encoded = [span if isinstance(span, bytes) else orjson.dumps(span) for span in spans]
     parts = [b'{"spans":[']
     for index, span in enumerate(encoded):
         parts += [b",", span] if index else [span]
-    return [*parts, b'],"close_after":true}']
+    return [*parts, b'],"close_after":true}' if close else b"]}"]
 
 
 def halt_error(

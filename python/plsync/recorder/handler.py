@@ -73,7 +73,7 @@ class PromptLayerCallbackHandler(LangChainCallbacks, StepCallbacks, BaseCallback
         durability: Literal["process", "power"] = "process",
         redact: Redact | None = None,
         content: bool = True,
-        runs: Literal["tree", "llm", "all"] = "llm",
+        runs: Literal["tree", "llm", "all"] = "tree",
         sync: Literal["thread"] | None = None,
         workspace: str | None = None,
     ) -> None:
@@ -92,9 +92,9 @@ class PromptLayerCallbackHandler(LangChainCallbacks, StepCallbacks, BaseCallback
                 ``docs/reference/events.md``, and its values are objects of the program that must not change. The hook
                 returns a new dict to keep, or None to keep ids and times only. A hook that raises counts as None.
             content: False keeps prompts, messages, answers and error texts out of the journal.
-            runs: ``"llm"`` records the calls of models alone. ``"tree"`` also records the chains, prompts, parsers,
-                tools and retrievers around them, as one tree. Of the chains, only the root has its input and output.
-                ``"all"`` also records the input and output of each chain.
+            runs: ``"tree"`` records calls of models, and the chains, prompts, parsers, tools and retrievers around
+                them as one tree. Of the chains, only the root has its input and output. ``"all"`` also records the
+                input and output of each chain, ``"llm"`` calls alone.
             sync: ``"thread"`` also sends the records, in a thread of this process, like ``plsync run``. By default the
                 handler uses no network.
             workspace: records in the journal of this workspace, in place of ``journal``. ``docs/guide/workspaces.md``

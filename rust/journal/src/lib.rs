@@ -74,7 +74,7 @@ pub use store::followups::{
 };
 pub use store::forget::{ForgetReport, ForgottenRecord, UnreadableFile};
 pub use store::ingest::IngestReport;
-pub use store::outbox::{AckedRow, LeaseLimits, Limits, TREE_WAIT};
+pub use store::outbox::{AckedRow, LeaseLimits, Limits, TREE_WAIT, TreeRest};
 pub use store::query::{Query, TextSearch};
 pub use store::records::quota::{PruneCounts, Quota, QuotaPolicy};
 pub use store::records::read::PAGE_BYTES;

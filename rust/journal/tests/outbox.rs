@@ -74,7 +74,8 @@ fn calls_of_lane(bench: &Bench, lane: Lane, number: usize) -> Vec<RecordId> {
 }
 
 /// Limits of nine records, and one record of each ordered lane.
-const ONE_PER_LANE: LeaseLimits = LeaseLimits { total: limits(9), per_lane: limits(1), fitting: false };
+const ONE_PER_LANE: LeaseLimits =
+    LeaseLimits { total: limits(9), per_lane: limits(1), per_tree: limits(9), fitting: false };
 
 #[test]
 fn a_record_waits_until_the_one_before_it_in_its_lane_is_settled() {
@@ -108,7 +109,12 @@ fn a_lease_is_bounded_by_the_bytes_of_a_lane_and_keeps_its_order() {
     let others = [call(8, &large), call(0, &large)];
     let store = bench.store();
     let leased = |bytes| {
-        let limits = LeaseLimits { total: limits(9), per_lane: Limits { records: 9, bytes }, fitting: false };
+        let limits = LeaseLimits {
+            total: limits(9),
+            per_lane: Limits { records: 9, bytes },
+            per_tree: limits(9),
+            fitting: false,
+        };
         let leased = store.lease(limits, LEASE, NOW).unwrap();
         let seqs: Vec<_> = leased.iter().map(|row| row.seq).collect();
         store.release(&seqs, Millis::EPOCH, "").unwrap();

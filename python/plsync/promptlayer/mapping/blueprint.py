@@ -1,4 +1,4 @@
-"""Maps a record to one span of ``POST /spans-bulk``, with its request log attached.
+"""Maps a record to one span of ``POST /spans-bulk``. The span of a call has its request log attached.
 
 Source of the format: PromptLayer's OpenAPI file, schemas ``Span`` and ``LogRequest`` (2026-08-21).
 """
@@ -6,6 +6,7 @@ Source of the format: PromptLayer's OpenAPI file, schemas ``Span`` and ``LogRequ
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,7 +17,8 @@ from plsync.promptlayer.mapping.content import contents
 from plsync.promptlayer.mapping.json_values import JSON, integer, string
 from plsync.promptlayer.mapping.messages import messages
 from plsync.promptlayer.mapping.metadata import metadata, tags
-from plsync.promptlayer.mapping.status import call_status
+from plsync.promptlayer.mapping.status import call_status, step_status
+from plsync.promptlayer.mapping.step import step_attributes, step_name
 from plsync.promptlayer.mapping.tools import tools
 
 if TYPE_CHECKING:
@@ -31,15 +33,36 @@ _NAMES_NOT_PROCESSED = frozenset({"openai.OpenAI", "anthropic.Anthropic"})
 """PromptLayer leaves spans of exactly these names unprocessed."""
 
 
-def span(record: Record) -> JSON:
-    """The span of a record with its request log, ready for JSON.
+def span(record: Record, *, resumed: str | None = None, open_until: int = 0, links: bool = True) -> JSON:
+    """The span of a record, ready for JSON.
 
-    The trace and span ids are derived from the record's id, so PromptLayer recognises a record that is sent again.
+    The trace and span ids are derived from the ids of records, so PromptLayer recognises a record that is sent again.
     Unknown content becomes text; no content makes this function raise.
 
+    Args:
+        record: a call or a step.
+        resumed: the root of the interrupted graph that this root continues.
+        open_until: the least end of a step whose process died, in ns since the epoch. The journal has no end of it.
+        links: whether a late record links to its tree.
+
     Returns:
-        An object of the schema ``Span``, with ``log_request`` of the schema ``LogRequest``.
+        An object of the schema ``Span``. For a call it has ``log_request`` of the schema ``LogRequest``.
     """
+    found = _step(record, open_until) if record.is_run else _call(record)
+    parent = None if record.renewed else record.parent_id
+    if parent is not None:
+        found["parent_id"] = _span_id(parent)
+    linked = [(root, reason) for root, reason in _linked(record, resumed) if root is not None]
+    if linked and links:
+        found["links"] = [_link(root, reason) for root, reason in linked]
+        if record.is_run:
+            found["attributes"]["promptlayer.metadata.plsync_root"] = linked[0][0]
+        else:
+            found["log_request"]["metadata"]["plsync_root"] = linked[0][0]
+    return found
+
+
+def _call(record: Record) -> JSON:
     start, end = _times(record)
     request = _log_request(record, _iso(start), _iso(end))
     failed = request["status"] == "ERROR"
@@ -47,21 +70,59 @@ def span(record: Record) -> JSON:
     if failed:
         status["description"] = request["error_message"]
     return {
-        "name": _name(record),
-        "context": {"trace_id": record.trace_id, "span_id": record.span_id, "trace_state": ""},
+        **_common(record, _name(string(record.name) or params.model_name(record.model, None))),
         "kind": "SpanKind.CLIENT",
         "start_time": start,
         "end_time": end,
         "status": status,
         "attributes": {"node_type": "LLM_CALL", "plsync_id": request["metadata"]["plsync_id"]},
-        "resource": {"attributes": {"service.name": "plsync"}, "schema_url": ""},
         "log_request": request,
     }
 
 
-def span_json(record: Record) -> bytes:
-    """The span of a record as JSON, in UTF-8."""
-    return orjson.dumps(span(record))
+def _step(record: Record, open_until: int) -> JSON:
+    """The span of a chain, a tool, a retriever, a prompt or a parser."""
+    begin, end = record.plain_events()
+    started, ended = _times(record)
+    is_root = record.parent_id is None
+    attributes = {"plsync_id": record.id, **step_attributes(begin, end, record.status, is_root=is_root)}
+    return {
+        **_common(record, _name(step_name(begin))),
+        "kind": "SpanKind.INTERNAL",
+        "start_time": started,
+        "end_time": max(ended, min(open_until, _LAST_NS)) if record.duration_ns is None else ended,
+        "status": step_status(record),
+        "attributes": attributes,
+    }
+
+
+def _common(record: Record, name: str) -> JSON:
+    return {
+        "name": name,
+        "context": {"trace_id": record.trace_id, "span_id": record.span_id, "trace_state": ""},
+        "resource": {"attributes": {"service.name": "plsync"}, "schema_url": ""},
+    }
+
+
+def _linked(record: Record, resumed: str | None) -> Iterator[tuple[str | None, str]]:
+    yield record.started_after, "started after the end of this tree"
+    # The trace of its tree was closed before it ended.
+    yield (record.root_id if record.renewed and record.parent_id is not None else None), "ended after this tree"
+    yield resumed, "resumes this graph"
+
+
+def _link(root_id: str, reason: str) -> JSON:
+    context = {"trace_id": root_id.replace("-", ""), "span_id": _span_id(root_id), "trace_state": ""}
+    return {"context": context, "attributes": {"reason": reason}}
+
+
+def _span_id(record_id: str) -> str:
+    return record_id.replace("-", "")[16:]
+
+
+def span_json(record: Record, *, resumed: str | None = None, open_until: int = 0, links: bool = True) -> bytes:
+    """The span of a record as JSON, in UTF-8, with the arguments of :func:`span`."""
+    return orjson.dumps(span(record, resumed=resumed, open_until=open_until, links=links))
 
 
 def _log_request(record: Record, started: str, ended: str) -> JSON:
@@ -118,8 +179,7 @@ def _completion(texts: list[Any]) -> JSON:
     return {"type": "completion", "content": contents(texts), "template_format": "jinja2", "input_variables": []}
 
 
-def _name(record: Record) -> str:
-    name = string(record.name) or params.model_name(record.model, None)
+def _name(name: str) -> str:
     return f"{name} call" if name in _NAMES_NOT_PROCESSED else name
 
 

@@ -12,7 +12,7 @@ from plsync.promptlayer.mapping.tool_calls import has_invalid
 if TYPE_CHECKING:
     from plsync.journal.record import Record
 
-__all__ = ["MESSAGE_LIMIT", "blocked_by", "blocked_in", "call_status", "finish_reason"]
+__all__ = ["MESSAGE_LIMIT", "blocked_by", "blocked_in", "call_status", "finish_reason", "step_status"]
 
 MESSAGE_LIMIT = 1024
 """Characters in an error message, at most."""
@@ -100,6 +100,17 @@ def call_status(record: Record, generations: list[Any], cut: list[str]) -> dict[
     if reasons:
         return _fields("WARNING", "PROVIDER_PARTIAL_RESPONSE", reasons[0])
     return {"status": "SUCCESS"}
+
+
+def step_status(record: Record) -> dict[str, str]:
+    """The status of a step's span. It is unset for a step that waits for a person, or was cancelled."""
+    if record.status == "ok":
+        return {"status_code": "StatusCode.OK"}
+    if record.status not in ("error", "pending"):
+        return {"status_code": "StatusCode.UNSET"}
+    error = as_dict(record.error)
+    message = f"{text(error.get('type'))}: {text(error.get('message'))}" if error else "The run has not ended."
+    return {"status_code": "StatusCode.ERROR", "description": message[:MESSAGE_LIMIT]}
 
 
 def _incomplete(generation: JSON) -> str | None:

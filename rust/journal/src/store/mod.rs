@@ -17,12 +17,13 @@ pub(crate) mod stats;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::mutex::lock;
 use crate::os::gate::Purpose;
 use crate::os::{fork, network_fs};
-use crate::{Error, Result, layout};
+use crate::{Error, Millis, Result, layout};
 use db::env::Db;
 use db::stamp::Stamp;
 
@@ -35,6 +36,8 @@ pub struct Store {
 struct OpenStore {
     path: PathBuf,
     db: Db,
+    /// How long records wait for the end of their tree's root, in milliseconds.
+    tree_wait: AtomicU64,
 }
 
 /// The open stores by path: LMDB must not open one file twice in a process.
@@ -62,7 +65,11 @@ impl Store {
             return Ok(Self { shared });
         }
         open.retain(|_, shared| shared.strong_count() > 0);
-        let shared = Arc::new(OpenStore { db: Db::open(&path)?, path: path.clone() });
+        let shared = Arc::new(OpenStore {
+            db: Db::open(&path)?,
+            path: path.clone(),
+            tree_wait: AtomicU64::new((Millis::EPOCH + outbox::TREE_WAIT).0),
+        });
         open.insert(path, Arc::downgrade(&shared));
         Ok(Self { shared })
     }

@@ -140,7 +140,8 @@ impl Pair {
     fn lease(&mut self, limit: usize, per_lane: usize) {
         let now = self.model.now;
         let limits = |records| Limits { records, bytes: u64::MAX };
-        let limits = LeaseLimits { total: limits(limit), per_lane: limits(per_lane), fitting: false };
+        let limits =
+            LeaseLimits { total: limits(limit), per_lane: limits(per_lane), per_tree: limits(limit), fitting: false };
         let leased = self.store().lease(limits, LEASE, now).unwrap();
         let expected = self.model.due(limit, per_lane);
         assert_eq!(leased.iter().map(|row| row.id).collect::<Vec<_>>(), expected);

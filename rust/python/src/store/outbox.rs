@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plsync_journal::{ClockChange, LeaseLimits, Limits, Millis, ParkedState, RequestId, Seq};
+use plsync_journal::{ClockChange, LeaseLimits, Limits, Millis, ParkedState, RecordId, RequestId, Seq};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -13,7 +13,7 @@ use crate::errors::OrRaise;
 #[pymethods]
 impl Store {
     #[pyo3(signature = (limit, lease_ms, now_ms, max_bytes = 4 << 20, *, per_lane = None,
-                        bytes_per_lane = None, fitting = false))]
+                        bytes_per_lane = None, per_tree = None, bytes_per_tree = None, fitting = false))]
     #[allow(clippy::too_many_arguments)] // keyword arguments in Python
     fn lease(
         &self,
@@ -24,15 +24,28 @@ impl Store {
         max_bytes: u64,
         per_lane: Option<usize>,
         bytes_per_lane: Option<u64>,
+        per_tree: Option<usize>,
+        bytes_per_tree: Option<u64>,
         fitting: bool,
     ) -> PyResult<Vec<Row>> {
         let limits = LeaseLimits {
             total: Limits { records: limit, bytes: max_bytes },
             per_lane: Limits { records: per_lane.unwrap_or(limit), bytes: bytes_per_lane.unwrap_or(max_bytes) },
+            per_tree: Limits { records: per_tree.unwrap_or(limit), bytes: bytes_per_tree.unwrap_or(max_bytes) },
             fitting,
         };
         let lease = Duration::from_millis(lease_ms);
         Ok(rows(py.detach(|| self.journal().lease(limits, lease, Millis(now_ms))).or_raise(py)?))
+    }
+
+    fn tree_rests(&self, py: Python<'_>, roots: Vec<[u8; 16]>) -> PyResult<Vec<(bool, Vec<u64>)>> {
+        let roots: Vec<_> = roots.into_iter().map(RecordId).collect();
+        let rests = py.detach(|| self.journal().tree_rests(&roots)).or_raise(py)?;
+        Ok(rests.into_iter().map(|rest| (rest.has_ended, rest.unsettled.iter().map(|seq| seq.0).collect())).collect())
+    }
+
+    fn set_tree_wait(&self, wait_ms: u64) {
+        self.journal().set_tree_wait(Duration::from_millis(wait_ms));
     }
 
     fn has_due(&self, py: Python<'_>, now_ms: u64) -> PyResult<bool> {

@@ -1,8 +1,10 @@
 //! Trees that grow: a record that has ended waits for the end of its tree's root, so that one request sends the whole tree.
 //!
-//! A root may run for hours, and a living process may never end it. So a record waits for [`TREE_WAIT`] at most.
+//! A root may run for hours, and a living process may never end it. So a record waits for [`TREE_WAIT`] at most, or for the time of
+//! [`Store::set_tree_wait`].
 
 use std::ops::Bound;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use heed::RoTxn;
@@ -15,7 +17,7 @@ use crate::store::records::row::StateRow;
 use crate::store::records::transition::{Change, load};
 use crate::{Error, Millis, RecordId, Result, Seq};
 
-/// How long a record waits for the end of its tree's root.
+/// How long a record waits for the end of its tree's root by default. The store lists each record with the end of this wait.
 pub const TREE_WAIT: Duration = Duration::from_mins(1);
 
 /// Whether the root of a tree may still end. The start of an unknown root may not be ingested yet.
@@ -24,8 +26,8 @@ pub(crate) fn is_root_open(txn: &RoTxn, trees: &Trees, root: RecordId) -> Result
     Ok(load(txn, trees, seq)?.ended == CallEnd::No)
 }
 
-/// When the first of the records that wait is due.
-pub(super) fn next(txn: &RoTxn, trees: &Trees) -> Result<Option<Millis>> {
+/// The listed end of the first wait.
+fn next(txn: &RoTxn, trees: &Trees) -> Result<Option<Millis>> {
     let first = trees.parked.prefix_iter(txn, &[GROWING])?.next().transpose()?;
     first.map(|(key, _)| until(key)).transpose()
 }
@@ -45,13 +47,26 @@ fn until(key: &[u8]) -> Result<Millis> {
 }
 
 impl Store {
+    /// Sets how long records wait for the end of their tree's root, for all leases of this process.
+    pub fn set_tree_wait(&self, wait: Duration) {
+        self.shared.tree_wait.store((Millis::EPOCH + wait).0, Ordering::Relaxed);
+    }
+
+    /// When the first of the records that wait is due.
+    pub(super) fn next_growing(&self, txn: &RoTxn, trees: &Trees) -> Result<Option<Millis>> {
+        let wait = self.shared.tree_wait.load(Ordering::Relaxed);
+        Ok(next(txn, trees)?.map(|until| Millis((until - TREE_WAIT).0.saturating_add(wait))))
+    }
+
     /// Makes the records due whose wait is over. Their trees are sent in parts.
     pub(super) fn release_overdue(&self, now: Millis) -> Result<()> {
+        let wait = self.shared.tree_wait.load(Ordering::Relaxed);
+        let last = Millis((now + TREE_WAIT).0.saturating_sub(wait));
         let overdue = self.db().read(|txn, trees| {
             let mut seqs = Vec::new();
             for entry in trees.parked.prefix_iter(txn, &[GROWING])? {
                 let (key, _) = entry?;
-                if until(key)? > now {
+                if until(key)? > last {
                     break;
                 }
                 seqs.push(tail_seq(key)?);

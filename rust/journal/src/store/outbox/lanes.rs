@@ -36,7 +36,7 @@ impl Store {
             for seq in in_doubt_here(txn, trees)? {
                 earliest(load(txn, trees, seq)?.not_before);
             }
-            if let Some(until) = growing::next(txn, trees)?.filter(|until| *until > now) {
+            if let Some(until) = self.next_growing(txn, trees)?.filter(|until| *until > now) {
                 earliest(until);
             }
             Ok(next)

@@ -1,12 +1,14 @@
 //! The sender's side: it leases records, and acks, releases or parks them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use heed::RoTxn;
 
 use super::lanes::{LaneBytes, due_records, in_doubt_here, parked_records};
 use super::parts::in_fitting_parts;
-use super::{ack_order, growing, request_index};
+use super::units::Unit;
+use super::{ack_order, request_index};
 use crate::ids::{ServerId, SinkId};
 use crate::state::{FLAG_RENEWED, ParkedState, State};
 use crate::store::callbacks::{CallbackEntry, EntryKey};
@@ -34,30 +36,32 @@ pub struct LeaseLimits {
     pub total: Limits,
     /// Of each ordered lane. The rest of the lane waits until these records are settled.
     pub per_lane: Limits,
+    /// Of a tree. A tree within these limits is leased whole or not at all, and may exceed the bytes of `total` and `per_lane`.
+    pub per_tree: Limits,
     /// Whether the first record must fit as well. Otherwise a record of any size may be leased.
     pub fitting: bool,
 }
 
 impl From<Limits> for LeaseLimits {
     fn from(total: Limits) -> Self {
-        Self { total, per_lane: total, fitting: false }
+        Self { total, per_lane: total, per_tree: total, fitting: false }
     }
 }
 
 impl Store {
     /// pending -> leased, for closed records that are due, within the limits. The lease ends `lease` from `now`.
     pub fn lease(&self, limits: impl Into<LeaseLimits>, lease: Duration, now: Millis) -> Result<Vec<Row>> {
-        let LeaseLimits { total, per_lane, fitting } = limits.into();
+        let mut limits = limits.into();
+        let LeaseLimits { total, per_tree, fitting, .. } = limits;
         self.release_overdue(now)?;
         // A commit costs a disk sync even when it changes nothing, and an idle sender calls this every few seconds.
         let is_due = self.db().read(|txn, trees| match due_records(txn, trees, now, 1, 1)?.first() {
-            Some(first) => Ok(!fitting || size(txn, trees, *first)? <= total.bytes),
+            Some(first) => Ok(!fitting || size(txn, trees, *first)? <= total.bytes.max(per_tree.bytes)),
             None => Ok(false),
         })?;
         if !is_due {
             return Ok(Vec::new());
         }
-        let mut limits = LeaseLimits { total, per_lane, fitting };
         loop {
             match self.lease_once(limits, lease, now) {
                 Err(error) if error.is_full_disk() && limits.total.records > 1 => limits.total.records /= 2,
@@ -68,28 +72,35 @@ impl Store {
     }
 
     fn lease_once(&self, limits: LeaseLimits, lease: Duration, now: Millis) -> Result<Vec<Row>> {
-        let LeaseLimits { total, per_lane, fitting } = limits;
+        let LeaseLimits { total, per_lane, per_tree, fitting } = limits;
         self.db().write(|txn, trees| {
             let seqs = due_records(txn, trees, now, total.records, per_lane.records)?;
             let mut bytes = 0;
             let mut lane_bytes = LaneBytes::new(per_lane.bytes);
-            let mut leased = Vec::new();
+            let mut leased = BTreeMap::new();
             let mut change = Change::begin(txn, trees, now)?;
             for seq in seqs {
-                let size = size(change.txn, trees, seq)?;
-                if !lane_bytes.take(load(change.txn, trees, seq)?.lane, size) {
+                if leased.contains_key(&seq) {
                     continue;
                 }
-                bytes += size;
-                if bytes > total.bytes && (fitting || !leased.is_empty()) {
+                let unit = Unit::of(change.txn, trees, seq, per_tree, now)?;
+                if !lane_bytes.take(unit.lane, unit.size) {
+                    continue;
+                }
+                bytes += unit.size;
+                let room =
+                    if leased.is_empty() && unit.is_tree() { total.bytes.max(per_tree.bytes) } else { total.bytes };
+                if bytes > room && (fitting || !leased.is_empty()) {
                     break;
                 }
-                let row = change.update(seq, |row| {
-                    row.state = State::Leased;
-                    row.attempts += 1;
-                    row.lease_until = now + lease;
-                })?;
-                leased.push((seq, row));
+                for seq in unit.seqs {
+                    let row = change.update(seq, |row| {
+                        row.state = State::Leased;
+                        row.attempts += 1;
+                        row.lease_until = now + lease;
+                    })?;
+                    leased.insert(seq, row);
+                }
             }
             change.finish()?;
             leased.into_iter().map(|(seq, row)| read_row(txn, trees, seq, row)).collect()
@@ -99,7 +110,7 @@ impl Store {
     /// Whether a record may be leased now.
     pub fn has_due(&self, now: Millis) -> Result<bool> {
         self.db().read(|txn, trees| {
-            let is_overdue = growing::next(txn, trees)?.is_some_and(|until| until <= now);
+            let is_overdue = self.next_growing(txn, trees)?.is_some_and(|until| until <= now);
             Ok(is_overdue || !due_records(txn, trees, now, 1, 1)?.is_empty())
         })
     }
@@ -284,7 +295,8 @@ impl Store {
 }
 
 /// Bytes of a record's events.
-fn size(txn: &RoTxn, trees: &Trees, seq: Seq) -> Result<u64> {
+/// The bytes of a record's events.
+pub(super) fn size(txn: &RoTxn, trees: &Trees, seq: Seq) -> Result<u64> {
     let bytes = |part| Ok(trees.records.get(txn, &record_key(seq, part))?.map_or(0, body::raw_len));
     bytes(PART_START).and_then(|start: u64| Ok(start + bytes(PART_END)?))
 }

@@ -7,9 +7,11 @@ mod lanes;
 mod leases;
 mod parts;
 pub(crate) mod request_index;
+mod units;
 mod waits;
 
 pub use acks::AckedRow;
 pub use growing::TREE_WAIT;
 pub(crate) use lanes::parked_records;
 pub use leases::{LeaseLimits, Limits};
+pub use units::TreeRest;

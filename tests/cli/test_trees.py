@@ -1,0 +1,94 @@
+"""``plsync show --tree`` and ``plsync list --trees``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.tools import tool
+from langgraph.types import interrupt
+
+from plsync import Journal, PromptLayerCallbackHandler
+from plsync.cli.tree_page import tree_page
+from plsync.cli.tree_table import tree_lines
+from tests.support.commands import json_lines, printed, run
+from tests.support.trees import agent_model, graph, tool_call
+
+
+@tool
+def temperature(city: str) -> str:
+    """The temperature of a city."""
+    return f"It is 4 degrees in {city}."
+
+
+@tool
+def broken(city: str) -> str:
+    """Fails."""
+    raise ValueError(f"no station in {city}")
+
+
+@pytest.fixture
+def handler(path: Path) -> PromptLayerCallbackHandler:
+    return PromptLayerCallbackHandler(journal=path, runs="tree")
+
+
+def use(handler: PromptLayerCallbackHandler, used: Any = temperature) -> None:
+    model = agent_model(tool_call(used.name, city="Paris"), "It is 4 degrees in Paris.")
+    agent: Any = create_agent(model, [used], name="forecast")
+    agent.invoke({"messages": [("user", "How warm is Paris?")]}, {"callbacks": [handler]})
+
+
+def drawn(path: Path, width: int = 120) -> list[str]:
+    with Journal.open(path) as journal:
+        root = next(journal.trees())
+        return [line.plain for line in tree_page(root, root.id, width)]
+
+
+def test_a_tree_is_drawn(handler: PromptLayerCallbackHandler, path: Path) -> None:
+    use(handler)
+    head, *lines = drawn(path)
+    assert head.startswith("forecast  ok  ")
+    assert "2 calls · 1 tool  trace " in head and head.endswith("  waiting")
+    assert [line.split("  ")[0] for line in lines if line.startswith(("├", "└"))] == [
+        "├─ model",
+        "├─ tools",
+        "└─ model",
+    ]
+    (used,) = (line for line in lines if "Tool:" in line)
+    assert used.startswith("│  └─ Tool: temperature")
+    assert used.endswith('{"city":"Paris"} → "It is 4 degrees in Paris."')
+
+
+def test_an_error_and_a_narrow_terminal_are_shown(handler: PromptLayerCallbackHandler, path: Path) -> None:
+    with pytest.raises(ValueError, match="no station"):
+        use(handler, broken)
+    (used,) = (line for line in drawn(path) if "Tool:" in line)
+    assert "error" in used and used.endswith("ValueError: no station in Paris")
+    assert max(map(len, drawn(path, 40))) <= 40
+
+
+def test_trees_are_listed(handler: PromptLayerCallbackHandler, path: Path) -> None:
+    def approve(state: Any) -> Any:
+        return interrupt("Send it?")
+
+    use(handler)
+    graph(("approve", approve)).invoke({"messages": [("user", "hi")]}, {"callbacks": [handler]})
+    with Journal.open(path) as journal:
+        head, waiting, done = (line.plain for line in tree_lines(journal.trees(), 200, journal.last_seq()))
+    assert head.split() == ["ID", "STARTED", "NAME", "RESULT", "DELIVERY", "TOOK", "CALLS", "AND", "TOOLS"]
+    assert "LangGraph  interrupted" in waiting and "0 calls" in waiting
+    assert "forecast" in done and "2 calls · 1 tool" in done
+
+
+def test_the_commands_find_the_tree_of_any_id(handler: PromptLayerCallbackHandler, path: Path) -> None:
+    use(handler)
+    with Journal.open(path) as journal:
+        call = next(journal.records())
+    page = printed(path, "show", call.id, "--tree")
+    assert page.startswith("forecast  ok") and "Tool: temperature" in page
+    (tree,) = json_lines(path, "list", "--trees")
+    assert [child["name"] for child in tree["children"]] == ["model", "tools", "model"]
+    assert tree["children"][1]["children"][0]["output"]
+    assert run(path, "list", "--trees", "--result", "interrupted").stdout == ""
