@@ -25,6 +25,8 @@ FREE = {
     "--recording",
     "--parquet",
     "--otlp",
+    "--into",
+    "--recorded-model",
     "--label",
     "--receipt",
     "--thread",

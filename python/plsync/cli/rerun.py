@@ -15,7 +15,7 @@ import typer
 from plsync.cli import completion, humanize, options
 from plsync.cli.output import escaped, print_json, print_line, print_lines, print_note, stdout_console
 from plsync.cli.signals import until_signalled
-from plsync.cli.usage_errors import bad_value
+from plsync.cli.usage_errors import wrong_usage
 from plsync.journal.filters import Filters
 from plsync.journal.journal import Journal
 
@@ -91,7 +91,8 @@ def rerun(
     if model is None and not compare:
         raise typer.BadParameter("pass --model PROVIDER:MODEL to send requests, or --compare for earlier answers")
     if judge is not None and not compare:
-        raise typer.BadParameter("--judge needs --compare")
+        _check_judge(judge)
+        raise wrong_usage("--judge", "needs --compare")
     if recorded_model is not None:
         filters = {**filters, "model": recorded_model}
     if recording is not None and filters:
@@ -121,7 +122,7 @@ def rerun(
 def _setting(pair: str) -> tuple[str, Any]:
     name, equals, value = pair.partition("=")
     if not (equals and name.isidentifier()):
-        raise bad_value(pair, "choose NAME=VALUE, such as temperature=0")
+        raise wrong_usage(f"--set {pair}", "choose NAME=VALUE, such as temperature=0")
     try:
         return name, orjson.loads(value)
     except orjson.JSONDecodeError:
@@ -130,11 +131,16 @@ def _setting(pair: str) -> tuple[str, Any]:
 
 def _judge(name: str) -> Judge:
     from plsync.callbacks.resolve import import_named  # noqa: PLC0415
+
+    _check_judge(name)
+    return import_named(name)
+
+
+def _check_judge(name: str) -> None:
     from plsync.callbacks.sinks import is_function_name  # noqa: PLC0415
 
     if not is_function_name(name):
-        raise bad_value(name, "choose MODULE:FUNCTION")
-    return import_named(name)
+        raise wrong_usage(f"--judge {name}", "choose MODULE:FUNCTION")
 
 
 @contextmanager
