@@ -9,7 +9,7 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -type f)
 PYO3 := PYO3_PYTHON=$(CURDIR)/$(BIN)/python
 HAS_LIBRARY := import os, sysconfig; find = sysconfig.get_config_var; exit(not os.path.exists(os.path.join(find("LIBDIR"), find("LDLIBRARY"))))
 
-.PHONY: demo test test-rust test-python compat clients fleet crash fuzz miri lint lint-rust lint-python prose format bench docs pins screenshot clean
+.PHONY: demo test test-rust test-python compat clients fleet crash fuzz miri lint lint-rust lint-python prose format bench peers docs pins screenshot clean
 .DELETE_ON_ERROR:
 
 demo: .venv/built
@@ -94,6 +94,18 @@ bench: build/bench/built
 	$(BENCH)/python benches/python/lake.py
 	cargo run --quiet --release --package plsync-benches --bin append
 	cargo run --quiet --release --package plsync-benches --bin million
+
+# plsync beside other recorders of LangChain, each in a separate environment; downloads 100 MB, and takes a quarter of an hour.
+peers: build/peers/wheel/made
+	$(BIN)/python benches/peers/peers.py
+
+build/peers/wheel/made: .venv/built benches/python/pgo.py $(RUST) $(shell find python -name '*.py')
+	rm -rf build/peers/wheel
+	@if command -v rustup >/dev/null; then rustup --quiet component add llvm-tools; fi
+	MATURIN_PGO=1 CARGO_TARGET_DIR=$(CURDIR)/build/peers/target PATH="$(CURDIR)/$(BIN):$$PATH" \
+		pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/peers/wheel .
+	@rm -rf build/peers/target
+	@touch $@
 
 lint: lint-rust lint-python
 
