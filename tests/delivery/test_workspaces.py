@@ -182,7 +182,7 @@ def test_work_that_is_left_in_one_workspace_is_the_exit_code(machine: Machine) -
     with machine.servers["blue"].offline():
         done = machine.run()
     assert done.returncode == 3
-    assert "red: Nothing left" in done.stdout
+    assert "red: All delivered: 1 record.\n" in done.stdout
     assert "blue: Left: 1 record to send" in done.stdout
 
 
