@@ -124,6 +124,22 @@ async def test_a_kept_error_does_not_delay_the_end(
     assert isinstance(kept[0], asyncio.CancelledError)
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout is new in Python 3.11")
+async def test_a_task_that_a_timeout_ends_has_no_open_calls(
+    stuck: StuckChat, handler: PromptLayerCallbackHandler, path: Path
+) -> None:
+    run_id = uuid.uuid4()
+
+    async def call() -> None:
+        async with asyncio.timeout(0.05):  # type: ignore[attr-defined, unused-ignore]
+            await stuck.ainvoke("hi", {"callbacks": [handler], "run_id": run_id})
+
+    # The program keeps the error, whose traceback keeps the call.
+    kept = await asyncio.gather(asyncio.create_task(call()), return_exceptions=True)
+    assert (only(path).status, only(path).run_id) == ("cancelled", str(run_id))
+    assert isinstance(kept[0], asyncio.TimeoutError)
+
+
 async def test_a_task_that_goes_on_ends_no_call_early(handler: PromptLayerCallbackHandler, path: Path) -> None:
     """An async generator may be read on by another task than the one that began it."""
     stream: Any = StreamingChat().astream("hi", {"callbacks": [handler]})

@@ -67,17 +67,30 @@ impl Watcher {
             return Ok(());
         }
         let open = calls.of_task(address);
-        if !open.is_empty() && gone.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+        if !open.is_empty()
+            && let Some(reason) = end_of_task(gone)?
+        {
             for (run_id, record) in open {
                 let id = calls.live_run_id(py, run_id, record);
                 if !id.is_some_and(|id| is_read_elsewhere(gone, &id)) {
-                    calls.give_up(py, run_id, record, Reason::Task);
+                    calls.give_up(py, run_id, record, reason);
                 }
             }
         }
         calls.open_runs().tasks.end(address);
         Ok(())
     }
+}
+
+/// Why the open calls of a task have ended. None for a task that returned: the program may go on with a call in another task.
+fn end_of_task(task: &Bound<'_, PyAny>) -> PyResult<Option<Reason>> {
+    let py = task.py();
+    if task.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+        return Ok(Some(Reason::Task));
+    }
+    // A timeout ends a task by an exception. Not by `exception()`: asyncio would not report the exception any more.
+    let failed = task.getattr(intern!(py, "_exception")).is_ok_and(|error| !error.is_none());
+    Ok(failed.then_some(Reason::Dropped))
 }
 
 /// Whether an async generator of a task's loop still holds the run: another task may go on to read it.
