@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 /// Opens a regular file, and returns its descriptor. Follows no link, and does not wait for a FIFO or a device. With `journal`, it is a
 /// file of a journal, which may be shared with a group.
+#[expect(clippy::fn_params_excessive_bools, reason = "the keyword arguments of a Python function")]
 #[pyfunction]
 #[pyo3(signature = (path, *, write = false, create = false, any_owner = false, journal = false))]
 pub(crate) fn open_file(
