@@ -16,7 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(again, manifest);
     }
     if let Ok(text) = std::str::from_utf8(bytes) {
-        assert!(Claim::read(text, &[], KeyId([0; 8])).is_err());
+        assert!(Claim::read(text, &[], &[KeyId([0; 8])]).is_err());
         let _ = (Card::parse(text).is_ok(), SecretKey::parse(text).is_ok(), Identity::parse(text).is_ok());
         if let Some(key) = PublicKey::parse(text) {
             assert_eq!(key.line(), text);

@@ -297,6 +297,92 @@ class LangChainCallbacks:
     ) -> None:
         """Records the answer of a chat model or a text model, with FLAG_CACHED for an answer from LangChain's cache."""
 
+@final
+class BundleWriter:
+    """A bundle that is being written. Its members are staged in the new file ``scratch``.
+
+    Raises:
+        BundleError: the file exists, or cannot be written.
+    """
+
+    def __new__(cls, scratch: str) -> BundleWriter: ...
+    def record(
+        self, row: Row, *, run: bytes | None, parent: bytes | None, tags: list[str], model: str | None, doubt: bool
+    ) -> str | None:
+        """Add a record. Returns why it does not fit a bundle, or None.
+
+        Args:
+            row: the record with its bodies.
+            run: LangChain's id of the run.
+            parent: LangChain's id of the parent run.
+            tags: of at most 255 bytes each.
+            model: of at most 255 bytes.
+            doubt: whether the record may have been sent.
+        """
+
+    def ack(self, number: int, record: bytes, request: int, at: int, renewed: bool) -> None:
+        """Add a request id to a log; ``at`` is in ms since the epoch."""
+
+    def parked(self, number: int, record: bytes, held: bool, reason: str) -> None:
+        """Add a refused or held record to a log."""
+
+    @property
+    def size(self) -> int:
+        """About how many bytes the bundle has."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further record fits."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was added."""
+
+    def finish(self, path: str, envelope: dict[str, Any]) -> dict[str, Any]:
+        """Write the bundle to a new file, and sync the file.
+
+        Args:
+            path: the file.
+            envelope: ``kind`` (``out`` or ``back``); ``journal``, the id of the origin's journal; ``name`` and
+                ``signing_key`` of the signer (minisign's file); ``to``, the key id of the recipient; ``recipient``,
+                age's recipient or None; ``serial``; ``part``, the number and how many; ``created_at`` in ms.
+
+        Returns:
+            ``id``, ``size``, ``sha256``, and the content of the ``signature`` file.
+        """
+
+@final
+class SignedBundle:
+    """A bundle that a trusted peer signed, read whole and without a fault."""
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of ``plsync.bundle.receive.BundleFields``."""
+
+    def doubtful(self) -> list[bytes]:
+        """The ids of the records that may have been sent."""
+
+    def import_records(self, path: str) -> tuple[int, int]:
+        """Add the records to a journal. Returns their number, and how many were new."""
+
+    def entries(self) -> tuple[list[tuple[bytes, int]], list[tuple[bytes, bool, str]]]:
+        """The entries of a log: ``(record id, request id)``, and ``(record id, held, reason)``."""
+
+def open_bundle(
+    path: str, signature: str, copy: str, peers: Sequence[tuple[str, str, str]], own: Sequence[tuple[str, str]]
+) -> SignedBundle:
+    """Check a signature, copy the file into the new file ``copy``, and read the copy whole.
+
+    Args:
+        path: the bundle.
+        signature: the content of its signature file.
+        copy: a private file, which must stay until the bundle was imported.
+        peers: name, role and signing key of each trusted card.
+        own: the key ids of this machine, each with the content of age's file.
+
+    Raises:
+        BundleError: the bundle is not accepted.
+    """
+
 def generate_keys() -> tuple[str, str]:
     """New keys: a file of minisign, and a file of age.
 

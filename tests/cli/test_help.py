@@ -49,6 +49,7 @@ OPTIONS = {
         "--no-trees",
         "--tree-wait",
         "--rebind",
+        "--hub",
         "-v",
         "--verbose",
     },
@@ -93,6 +94,7 @@ OPTIONS = {
     "callbacks": set(),
     "prompts": set(),
     "keys": set(),
+    "bundle": set(),
 }
 PROMPTS = {"pull": {"--version", "--label", "--changed", "--workspace"}, "list": set()}
 KEYS = {
@@ -104,11 +106,17 @@ KEYS = {
     "distrust": {"--role"},
 }
 # Salvage has its journals as arguments; prompts and keys use no journal.
+BUNDLE = {
+    "export": {"--to", "--hub", "--plain", "--split-size", "--journal", "--workspace"},
+    "import": {"--hub", "--no-callbacks", "--journal", "--workspace"},
+    "show": set(),
+}
 COMMON = {
     "salvage": {"--json", "-h", "--help"},
     "callbacks": {"-h", "--help"},
     "prompts": {"-h", "--help"},
     "keys": {"-h", "--help"},
+    "bundle": {"-h", "--help"},
 }
 
 
@@ -155,6 +163,14 @@ def test_every_command_for_keys_has_the_options_documented(tmp_path: Path, comma
     assert options(text) == KEYS[command] | {"--json", "-h", "--help"}
     assert f"`plsync keys {command}" in documented()
     assert all(option in documented() for option in KEYS[command])
+
+
+@pytest.mark.parametrize("command", BUNDLE)
+def test_every_command_for_bundles_has_the_options_documented(tmp_path: Path, command: str) -> None:
+    text = printed(tmp_path, "bundle", command, "--help", COLUMNS="100")
+    assert options(text) == BUNDLE[command] | {"--json", "-h", "--help"}
+    assert f"`plsync bundle {command}" in documented()
+    assert all(option in documented() for option in BUNDLE[command])
 
 
 def documented() -> str:

@@ -35,6 +35,8 @@ FREE = {
     "--name",
     "--out",
     "--fingerprint",
+    "--to",
+    "--hub",
 }
 
 
@@ -83,6 +85,9 @@ def filled(name: str, option: str = "") -> list[str]:
         "show": ["0199"],
         "retry": ["0199"],
         "forget": ["--tag", "none", "--yes"],
+        "bundle export": ["."],
+        "bundle import": ["."],
+        "bundle show": ["plsync-lab-000001-1of1.tar"],
         "keys init": ["--name", "lab"],
         "keys trust": ["lab.card", "--role", "hub"],
         "keys show": ["lab"],

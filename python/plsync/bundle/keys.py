@@ -116,6 +116,64 @@ class Keys:
         """
         return self._read(_OWN)
 
+    def own_or_raise(self) -> Card:
+        """The card of this machine.
+
+        Raises:
+            BundleError: there is none, or as :meth:`own`.
+        """
+        if (card := self.own()) is None:
+            raise self._none()
+        return card
+
+    def signing_key(self) -> str:
+        """The content of minisign's file of the current signing key.
+
+        Raises:
+            BundleError: there is none, or other users can read it.
+        """
+        return self._text(f"{self.own_or_raise().key_id}.minisign")
+
+    def identities(self) -> list[tuple[str, str]]:
+        """The key ids of this machine, replaced ones too, each with the content of age's file.
+
+        Raises:
+            BundleError: there is none, or other users can read one.
+        """
+        self.own_or_raise()
+        return [(path.stem, self._text(path.name)) for path in sorted(self.path.glob("*.age"))]
+
+    def note_hub(self, journal_id: str, key_id: str) -> bool:
+        """Note that a hub gets the records of a journal. Returns whether another hub has got records of it, too.
+
+        Raises:
+            BundleError: the disk fails.
+        """
+        name = f"{journal_id}.hubs"
+        try:
+            known = read_own(self.path / name, _MOST).decode("ascii", "replace").split()
+        except FileNotFoundError:
+            known = []
+        except OSError as error:
+            raise _failed(f"cannot read {self.path / name}", error) from None
+        if key_id not in known:
+            known.append(key_id)
+            self._write(name, "\n".join(known))
+        return len(known) > 1
+
+    def next_serial(self) -> int:
+        """The number of the next export.
+
+        Raises:
+            BundleError: the disk fails.
+        """
+        try:
+            last = int(read_own(self.path / "serial", 20))
+        except (OSError, ValueError):
+            last = 0
+        self._write("serial", str(last + 1))
+        return last + 1
+
     def create(self, name: str) -> Card:
         """Make the keys of this machine.
 
@@ -136,9 +194,7 @@ class Keys:
         Raises:
             BundleError: this user has no keys, a file cannot be read, or the disk fails.
         """
-        card = self.own()
-        if card is None:
-            raise self._none()
+        card = self.own_or_raise()
         old = self._text(f"{card.key_id}.minisign")
         signing_key, identity = generate_keys()
         successor = Card.parse(make_card(card.name, signing_key, identity, old))

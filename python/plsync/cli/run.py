@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -77,6 +78,11 @@ _MEMORY = typer.Option(
 )
 
 
+_HUB = typer.Option(
+    "--hub", metavar="DIR", help="Serve the journals of this hub, which hold records of bundles.", show_default=False
+)
+
+
 def run(
     *,
     once: Annotated[bool, typer.Option("--once", help="Send the waiting records, then exit.")] = False,
@@ -91,6 +97,7 @@ def run(
     rebind: Annotated[bool, _REBIND] = False,
     verbose: Annotated[bool, _VERBOSE] = False,
     memory: Annotated[NewLimit | None, _MEMORY] = None,
+    hub: Annotated[Path | None, _HUB] = None,
     json: options.Json = False,
     journal: options.Journal = None,
     workspace: options.Workspace = None,
@@ -133,6 +140,16 @@ def run(
         verbose=verbose,
     )
     chosen = named(journal, workspace)
+    if hub is not None:
+        from plsync.cli.run_hub import HubRun  # noqa: PLC0415 - few runs serve a hub
+
+        if chosen != Named() or rebind or callbacks or exec_ is not None:
+            raise typer.BadParameter(
+                "a hub has other journals and no callbacks: use it without --journal, --workspace, --rebind, "
+                "--callbacks and --exec",
+                param_hint="--hub",
+            )
+        raise typer.Exit(HubRun(hub, run_options).run())
     config = read_config() if chosen == Named() else None
     if config is not None and config.workspaces:
         if rebind:

@@ -245,6 +245,11 @@ class Journal(JournalReader):
         """The request ids that wait for a ``pl_id_callback``."""
         return CallbackQueue(native.CallbackQueue(self._store))
 
+    @property
+    def id(self) -> str:
+        """The journal's id, 32 hexadecimal digits. A copy of the journal has the same one."""
+        return self._store.journal_id()
+
     def doorbell(self) -> None:
         """Wake the programs that wait for request ids. An ack does this."""
         Doorbell(self.path).ring()

@@ -34,6 +34,11 @@ class Outbox:
         self._store = store
         self._doorbell = doorbell
 
+    def find(self, record_id: bytes) -> Record | None:
+        """The record with this id of 16 bytes, in any state."""
+        row = self._store.get(record_id)
+        return None if row is None else Record(row)
+
     def lease(
         self,
         limit: int,

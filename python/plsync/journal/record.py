@@ -144,6 +144,11 @@ class Record(CallEvents):
     # --- identity ---
 
     @property
+    def row(self) -> Row:
+        """The stored row, for the native module."""
+        return self._row
+
+    @property
     def id(self) -> str:
         """The record's id: a UUIDv7 as text."""
         digits = self._row.id.hex()

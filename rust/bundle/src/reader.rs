@@ -48,8 +48,8 @@ impl<'t> Claim<'t> {
     /// Checks a signature file against the trusted peers, and the direction and the recipient against the roles.
     ///
     /// # Errors
-    /// When no trusted peer made the signature for the recipient `me`.
-    pub fn read(signature: &'t str, peers: &[Peer], me: KeyId) -> Result<Self> {
+    /// When no trusted peer made the signature for one of the recipient's keys, `own`.
+    pub fn read(signature: &'t str, peers: &[Peer], own: &[KeyId]) -> Result<Self> {
         if signature.len() as u64 > limits::SIGNATURE {
             return Err(Error::Signature("it is longer than 8 KiB"));
         }
@@ -67,7 +67,7 @@ impl<'t> Claim<'t> {
                 return Err(Error::Role("it carries request ids, and its signer is trusted as an origin"));
             }
         }
-        if comment.to != me {
+        if !own.contains(&comment.to) {
             return Err(Error::Recipient(comment.to));
         }
         Ok(Self { peer, comment, signed })

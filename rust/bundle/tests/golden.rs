@@ -45,7 +45,7 @@ fn the_golden_bundles_are_read_completely() {
     let file = std::fs::read(directory().join("back.tar")).unwrap();
     let peers = [Peer { name: "hub-nord".into(), role: Role::Hub, key: sides.hub.public() }];
     let signature = text("back.tar.minisig");
-    let claim = Claim::read(&signature, &peers, sides.origin.public().id).unwrap();
+    let claim = Claim::read(&signature, &peers, &[sides.origin.public().id]).unwrap();
     let mut verified = claim.admit(&mut &file[..], std::io::Cursor::new(Vec::new())).unwrap();
     verified.check(None).unwrap();
     let member = verified.open(None).unwrap().next_member().unwrap().unwrap();

@@ -77,7 +77,7 @@ fn entries_of_a_log_read_back_at_the_origin_alone() {
     let (file, written) = write_back(&sides, 9);
     let hub = |role| [Peer { name: "hub-nord".into(), role, key: sides.hub.public() }];
     let me = sides.origin.public().id;
-    let claim = Claim::read(&written.signature, &hub(Role::Hub), me).unwrap();
+    let claim = Claim::read(&written.signature, &hub(Role::Hub), &[me]).unwrap();
     let mut verified = claim.admit(&mut &file[..], Cursor::new(Vec::new())).unwrap();
     assert_eq!(verified.check(None).unwrap().log.unwrap().after, 3);
     let mut bundle = verified.open(None).unwrap();
@@ -85,14 +85,14 @@ fn entries_of_a_log_read_back_at_the_origin_alone() {
     let entries = lines::log(&member.content).unwrap();
     assert!(matches!(Entry::parse(entries[0]).unwrap(), (4, Entry::Ack { request: 70_000, .. })));
     assert_eq!(entries.len(), 9);
-    assert!(matches!(Claim::read(&written.signature, &hub(Role::Origin), me), Err(Error::Role(_))));
+    assert!(matches!(Claim::read(&written.signature, &hub(Role::Origin), &[me]), Err(Error::Role(_))));
 }
 
 #[test]
 fn every_flipped_bit_of_a_bundle_is_refused() {
     let sides = Sides::new();
     let (mut file, written) = sides.write(&[Call::new(1, "a"), Call::new(2, "b")], true);
-    let claim = || Claim::read(&written.signature, &sides.peers(), sides.hub.public().id).unwrap();
+    let claim = || Claim::read(&written.signature, &sides.peers(), &[sides.hub.public().id]).unwrap();
     // The copy is compared with the digests before the signature is checked, so all bits take less than a second.
     for bit in 0..file.len() * 8 {
         file[bit / 8] ^= 1 << (bit % 8);
@@ -133,15 +133,15 @@ fn a_bundle_of_an_unknown_signer_or_for_another_recipient_is_not_read() {
     let sides = Sides::new();
     let (_, written) = sides.write(&[Call::new(1, "a")], true);
     let me = sides.hub.public().id;
-    assert!(matches!(Claim::read(&written.signature, &[], me), Err(Error::UnknownSigner(_))));
+    assert!(matches!(Claim::read(&written.signature, &[], &[me]), Err(Error::UnknownSigner(_))));
     let other = SecretKey::generate().unwrap().public();
-    let read = Claim::read(&written.signature, &sides.peers(), other.id);
+    let read = Claim::read(&written.signature, &sides.peers(), &[other.id]);
     assert!(matches!(read, Err(Error::Recipient(to)) if to == me));
     // A key with the trusted id, which anyone can choose.
     let mut line = plsync_bundle::PublicKey::parse(&other.line()).unwrap();
     line.id = sides.origin.public().id;
     let peers = [Peer { name: ORIGIN.into(), role: Role::Origin, key: line }];
-    assert!(matches!(Claim::read(&written.signature, &peers, me), Err(Error::Forged(_))));
+    assert!(matches!(Claim::read(&written.signature, &peers, &[me]), Err(Error::Forged(_))));
 }
 
 #[test]

@@ -9,12 +9,32 @@ use crate::handover;
 /// The Python exception for an error of a bundle, a key or a card.
 pub(crate) fn bundle_to_python(py: Python<'_>, error: &plsync_bundle::Error) -> PyErr {
     match handover::errors(py) {
-        Ok(classes) => PyErr::from_type(classes.bundle.bind(py).clone(), format!("{error}; nothing was changed")),
+        Ok(classes) => {
+            let advice = advice_for_bundle(error);
+            PyErr::from_type(classes.bundle.bind(py).clone(), format!("{error}; nothing was changed{advice}"))
+        }
         Err(cause) => {
             let unclassified = PyRuntimeError::new_err(error.to_string());
             unclassified.set_cause(py, Some(cause));
             unclassified
         }
+    }
+}
+
+fn advice_for_bundle(error: &plsync_bundle::Error) -> &'static str {
+    use plsync_bundle::Error;
+
+    match error {
+        Error::UnknownSigner(_) => {
+            "; if its machine is known, get the card and run `plsync keys trust CARD`, or run `plsync keys rotate` there"
+        }
+        Error::Signature(_) | Error::Forged(_) => "; copy the bundle and its signature again",
+        Error::Altered { .. } => "; copy it again, or export again: no record is lost",
+        Error::Role(_) => "; `plsync keys list` lists the roles",
+        Error::Recipient(_) => "; import it at that machine",
+        Error::Newer(_) => "; upgrade plsync here",
+        Error::Malformed(_) | Error::Decrypt(_) => "; export again, with the newest plsync: no record is lost",
+        _ => "",
     }
 }
 

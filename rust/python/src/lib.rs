@@ -26,6 +26,10 @@ mod _native {
     use super::*;
 
     #[pymodule_export]
+    use crate::bundle::export::BundleWriter;
+    #[pymodule_export]
+    use crate::bundle::import::{SignedBundle, open_bundle};
+    #[pymodule_export]
     use crate::bundle::keys::{generate_keys, make_card, read_card};
     #[pymodule_export]
     use crate::encode::encode;

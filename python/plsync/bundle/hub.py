@@ -1,0 +1,207 @@
+"""A hub: a directory with one ordinary journal for each journal of an origin."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from plsync._common.files import admit_directory, create_new, read_own, temporary_beside
+from plsync._common.native import SignedBundle
+from plsync.bundle.keys import Keys
+from plsync.bundle.receive import BundleFields, left_in, opened
+from plsync.errors import BundleError, JournalLocked
+from plsync.journal.journal import Journal
+
+__all__ = ["Hub", "Imported", "Origin"]
+
+_SUFFIX: Final = ".origin.json"
+_MOST: Final = 4096
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A journal of an origin, and its journal at the hub."""
+
+    directory: str
+    """The name of the journal's directory in the hub: the origin's name, and for its further journals also a number."""
+    name: str
+    """The name of the origin's card."""
+    key_id: str
+    journal_id: str
+    """The id of the journal at the origin."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """The result of an import at the hub."""
+
+    origin: Origin
+    records: int
+    new: int
+
+
+class Hub:
+    """The directory of a hub.
+
+    Args:
+        path: the directory.
+
+    Raises:
+        BundleError: other users control the directory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if path.exists():
+            try:
+                admit_directory(path)
+            except OSError as error:
+                raise BundleError(f"{path} cannot be a hub: {error.strerror}; nothing was changed") from None
+
+    @property
+    def inbox(self) -> Path:
+        """The directory for private copies of bundles."""
+        return self.path / "inbox"
+
+    def journal(self, origin: Origin) -> Path:
+        """The directory of an origin's journal."""
+        return self.path / origin.directory
+
+    def prepare(self, origin: Origin) -> Path:
+        """The directory of an origin's journal, which exists from now on.
+
+        Raises:
+            JournalError: the journal cannot be made or opened.
+        """
+        path = self.journal(origin)
+        Journal.open(path, create=True).close()
+        return path
+
+    def origins(self) -> list[Origin]:
+        """The origins of the hub, sorted by name.
+
+        Raises:
+            BundleError: a file of the hub is damaged.
+        """
+        found = [self._read(path) for path in self.path.glob(f"*{_SUFFIX}")]
+        return sorted(found, key=lambda origin: origin.directory)
+
+    def import_records(self, bundle: SignedBundle) -> Imported:
+        """Add the records of a bundle to the journal of its origin. Records that it has are left alone.
+
+        The caller holds the journal's sender lock, because records in doubt are marked after they were added.
+
+        Raises:
+            BundleError: another key has signed the earlier bundles of this journal.
+            JournalError: the journal cannot be written.
+        """
+        origin = self.origin_of(BundleFields.of(bundle))
+        path = self.journal(origin)
+        doubtful = bundle.doubtful()
+        known = set()
+        if doubtful and path.exists():
+            with Journal.open(path) as journal:
+                known = {record_id for record_id in doubtful if journal.outbox.find(record_id) is not None}
+        with self._marked(origin, [record_id for record_id in doubtful if record_id not in known]):
+            records, new = bundle.import_records(os.fspath(path))
+            self.settle(origin)
+        return Imported(origin, records, new)
+
+    def origin_of(self, fields: BundleFields) -> Origin:
+        """The origin of a bundle; a new one is stored.
+
+        Raises:
+            BundleError: another key has signed the earlier bundles of this journal, or the bundle goes to an origin.
+        """
+        if fields.kind != "out":
+            raise BundleError(
+                "it carries request ids to an origin; nothing was changed; import it there, without --hub"
+            )
+        origins = self.origins()
+        for origin in origins:
+            if origin.journal_id == fields.journal_id:
+                if origin.name != fields.signer:
+                    raise BundleError(
+                        f"the journal {fields.journal_id[:8]} belongs to {origin.name}, and {fields.signer} has signed "
+                        f"the bundle; nothing was changed; no two machines share a journal"
+                    )
+                return origin
+        taken = {origin.directory for origin in origins}
+        directory = fields.signer if fields.signer not in taken else f"{fields.signer}-{fields.journal_id[:8]}"
+        origin = Origin(directory, fields.signer, fields.key_id, fields.journal_id)
+        self._write(f"{directory}{_SUFFIX}", json.dumps(asdict(origin)))
+        return origin
+
+    def resume(self, keys: Keys, lock: Callable[[Path], AbstractContextManager[object]]) -> None:
+        """Import again the bundles whose import was interrupted.
+
+        Args:
+            keys: the keys of this machine.
+            lock: the sender lock of a journal. A journal that another process has locked is left to that process.
+        """
+        for copy in left_in(self.inbox):
+            try:
+                with (
+                    opened(copy, keys, self.inbox) as bundle,
+                    lock(self.prepare(self.origin_of(BundleFields.of(bundle)))),
+                ):
+                    self.import_records(bundle)
+            except JournalLocked:
+                continue
+            except BundleError:
+                # Its key may be distrusted by now. The origin exports the records again.
+                pass
+            for done in (copy, copy.with_name(f"{copy.name}.minisig")):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(done)
+
+    def settle(self, origin: Origin) -> None:
+        """Put the records in doubt that an import has marked. The caller holds the journal's sender lock."""
+        marks = self.path / f"{origin.directory}.doubt"
+        try:
+            text = read_own(marks, 1 << 30).decode("ascii", "replace")
+        except FileNotFoundError:
+            return
+        with Journal.open(self.journal(origin), create=True) as journal:
+            journal.ingest(wait=True)
+            for line in text.split():
+                record = journal.outbox.find(bytes.fromhex(line))
+                if record is not None and record.state == "pending" and record.status != "pending":
+                    journal.outbox.park([record.seq], "in_doubt", "the origin may have sent it")
+
+    @contextlib.contextmanager
+    def _marked(self, origin: Origin, doubtful: list[bytes]) -> Iterator[None]:
+        marks = f"{origin.directory}.doubt"
+        if doubtful:
+            # Before the records: a run after a crash puts them in doubt before it sends.
+            self._write(marks, "\n".join(record_id.hex() for record_id in doubtful))
+        yield
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path / marks)
+
+    def _read(self, path: Path) -> Origin:
+        try:
+            found = Origin(**json.loads(read_own(path, _MOST)))
+        except (ValueError, TypeError, OSError) as error:
+            raise BundleError(
+                f"{path} cannot be read: {error}; nothing was changed; restore it from a backup"
+            ) from None
+        if f"{found.directory}{_SUFFIX}" != path.name:
+            raise BundleError(f"{path} names another directory; nothing was changed; restore it from a backup")
+        return found
+
+    def _write(self, name: str, text: str) -> None:
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self.path / name
+        temporary = temporary_beside(path)
+        with open(create_new(temporary), "wb") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)

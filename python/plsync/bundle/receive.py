@@ -1,0 +1,157 @@
+"""Reads bundles: from a medium into a private copy, and from there into a journal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from plsync._common.files import create_new
+from plsync._common.native import SignedBundle, open_bundle
+from plsync.bundle.keys import Keys
+from plsync.bundle.medium import read_signature
+from plsync.errors import BundleError
+from plsync.journal.journal import Journal
+
+__all__ = ["Acked", "BundleFields", "apply_log", "left_in", "opened"]
+
+# Acks of one transaction.
+_BATCH: Final = 1000
+# Seconds after which a copy without its signature belongs to a process that was killed.
+_STALE: Final = 3600.0
+
+
+@dataclass(frozen=True)
+class BundleFields:
+    """The fields that the signer of a bundle signed."""
+
+    id: str
+    kind: str
+    """``out``: records to a hub. ``back``: request ids to an origin."""
+    signer: str
+    """The name of the trusted card."""
+    key_id: str
+    to: str
+    """The key id of the recipient."""
+    journal_id: str
+    serial: int
+    part: int
+    parts: int
+    bytes: int
+    encrypted: bool
+    created_at_ms: int
+    records: int
+    followups: int
+    entries: int
+
+    @classmethod
+    def of(cls, bundle: SignedBundle) -> BundleFields:
+        """The fields of an open bundle."""
+        fields: dict[str, Any] = bundle.fields()
+        return cls(signer=fields.pop("from"), **fields)
+
+    @property
+    def label(self) -> str:
+        """The number of the export and the part, as in the file's name."""
+        return f"{self.serial:06d} {self.part}of{self.parts}" if self.kind == "out" else f"{self.serial:06d}"
+
+
+@contextlib.contextmanager
+def opened(path: Path, keys: Keys, inbox: Path, *, is_kept: bool = False) -> Iterator[SignedBundle]:
+    """A bundle of a trusted signer for this machine. The whole bundle was checked, and is read from a private copy.
+
+    Args:
+        path: the file; its signature lies beside it.
+        keys: the keys of this machine, with the trusted cards.
+        inbox: a private directory for the copy, which is removed afterwards.
+        is_kept: put the signature beside the copy, so that :func:`left_in` finds both after the process was killed.
+
+    Raises:
+        BundleError: the bundle is not accepted. Nothing was changed.
+    """
+    signature = read_signature(path)
+    inbox.mkdir(mode=0o700, parents=True, exist_ok=True)
+    copy, beside = inbox / (name := f"{os.urandom(16).hex()}.tar"), inbox / f"{name}.minisig"
+    peers = [(trusted.card.name, trusted.role, trusted.card.public_key) for trusted in keys.trusted()]
+    try:
+        bundle = open_bundle(os.fspath(path), signature, os.fspath(copy), peers, keys.identities())
+        if is_kept:
+            with open(create_new(beside), "wb") as file:
+                file.write(signature.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        yield bundle
+    except BundleError as error:
+        raise BundleError(f"{path.name}: {error}") from None
+    finally:
+        for done in (copy, beside):
+            with contextlib.suppress(OSError):
+                os.unlink(done)
+        with contextlib.suppress(OSError):
+            inbox.rmdir()
+
+
+def left_in(inbox: Path) -> list[Path]:
+    """The copies of bundles whose import was interrupted. Removes copies that were not checked yet."""
+    if not inbox.is_dir():
+        return []
+    copies = [path for path in inbox.iterdir() if path.name.endswith(".tar")]
+    whole = [path for path in copies if path.with_name(f"{path.name}.minisig").exists()]
+    for path in copies:
+        with contextlib.suppress(OSError):
+            if path not in whole and time.time() - path.stat().st_mtime > _STALE:
+                os.unlink(path)
+    return whole
+
+
+@dataclass
+class Acked:
+    """The result of a log at its origin."""
+
+    entries: int = 0
+    new: int = 0
+    """Request ids that the journal did not have."""
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    """Record ids and reasons, of records that PromptLayer has newly refused, or that are held."""
+    unknown: int = 0
+    """Request ids of records that the journal does not have: it may have been put back from a copy."""
+
+
+def apply_log(bundle: SignedBundle, journal: Journal) -> Acked:
+    """Store the request ids and refusals of a log in the journal of its records.
+
+    Raises:
+        BundleError: the log is of another journal.
+        JournalError: the journal cannot be written.
+    """
+    fields = BundleFields.of(bundle)
+    if fields.kind != "back":
+        raise BundleError("it carries records to a hub; nothing was changed; import it at the hub, with --hub DIR")
+    if fields.journal_id != journal.id:
+        raise BundleError(
+            f"it is for the journal {fields.journal_id[:8]}, and {journal.path} is {journal.id[:8]}; nothing was "
+            f"changed; choose the journal with --journal"
+        )
+    report = Acked(fields.entries)
+    acks, parked = bundle.entries()
+    for start in range(0, len(acks), _BATCH):
+        batch = []
+        for record_id, request_id in acks[start : start + _BATCH]:
+            record = journal.outbox.find(record_id)
+            if record is None:
+                report.unknown += 1
+            elif record.request_id is None and record.status != "pending":
+                batch.append((record.seq, request_id))
+        report.new += journal.outbox.ack(batch) if batch else 0
+    for record_id, held, reason in parked:
+        record = journal.outbox.find(record_id)
+        if record is None:
+            report.unknown += 1
+        elif record.state in ("pending", "in_doubt"):
+            journal.outbox.park([record.seq], "held" if held else "dead", reason)
+            report.refused.append((record.id, reason))
+    return report
