@@ -51,7 +51,7 @@ def share(
     try:
         report = Journal.share(path, group=group)
     except ValueError as error:
-        raise wrong_usage("--group", f"{error}: `getent group` lists the groups") from None
+        raise wrong_usage(f"--group {group}", f"{error}: `getent group` lists the groups") from None
     if json:
         print_json(report.as_dict())
         return
