@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -46,12 +48,12 @@ def group_number(group: str | int) -> int:
         ValueError: there is no such group.
     """
     if isinstance(group, str) and not (group.isascii() and group.isdigit()):
-        try:
+        if sys.platform != "win32":
             import grp  # noqa: PLC0415 - Windows lacks this module
 
-            return grp.getgrnam(group).gr_gid
-        except (ImportError, KeyError):
-            raise ValueError(f"there is no group {group!r} on this machine; nothing was changed") from None
+            with contextlib.suppress(KeyError):
+                return grp.getgrnam(group).gr_gid
+        raise ValueError(f"there is no group {group!r} on this machine; nothing was changed")
     number = int(group)
     if not 0 <= number <= _LARGEST:
         raise ValueError(f"{number} is no number of a group; nothing was changed")
@@ -60,12 +62,12 @@ def group_number(group: str | int) -> int:
 
 def group_name(number: int) -> str | None:
     """The name of a group; None if this machine knows no group of that number."""
-    try:
+    if sys.platform != "win32":
         import grp  # noqa: PLC0415 - Windows lacks this module
 
-        return grp.getgrgid(number).gr_name
-    except (ImportError, KeyError):
-        return None
+        with contextlib.suppress(KeyError):
+            return grp.getgrgid(number).gr_name
+    return None
 
 
 def group_text(number: int) -> str:
