@@ -21,7 +21,7 @@ pub(super) fn check_named(
     scope: Scope,
 ) -> Result<()> {
     if scope == Scope::Journal
-        && let Some(group) = shared::named_group(path)
+        && let Some(group) = shared::named_group(path).map_err(Error::io("cannot read FORMAT in", path))?
     {
         return shared::check_journal(path, named, found, group, purpose);
     }
@@ -46,7 +46,8 @@ pub(super) fn check_inside(path: &Path, found: &Metadata, scope: Scope) -> Resul
     let directory = parent_of(path);
     let parent = std::fs::metadata(directory).map_err(Error::io("cannot open", directory))?;
     if scope == Scope::Journal
-        && let Some(group) = shared::group_of(directory, &parent)
+        && let Some(group) =
+            shared::group_of(directory, &parent).map_err(Error::io("cannot read FORMAT above", path))?
     {
         return shared::check_inside(path, found, group);
     }
@@ -93,7 +94,8 @@ pub(super) fn denied(path: &Path, found: &Metadata) -> Option<Error> {
         return None;
     }
     let directory = parent_of(path);
-    if let Some(group) = std::fs::metadata(directory).ok().and_then(|above| shared::group_of(directory, &above)) {
+    let above = std::fs::metadata(directory).ok();
+    if let Some(group) = above.and_then(|above| shared::group_of(directory, &above).ok().flatten()) {
         return Some(shared::unfit(path, found, group, directory));
     }
     let reason = format!("belongs to {}, and {} may not open it", name(found.uid()), name(user()));
@@ -131,16 +133,16 @@ pub(crate) fn adopt(file: &File, path: &Path, scope: Scope) -> std::io::Result<(
     if user() == 0 && parent.uid() != 0 && made.uid() == 0 && !is_linked {
         fchown(file, Some(parent.uid()), Some(parent.gid()))?;
     }
-    match shared::group_of(directory, &parent) {
+    match shared::group_of(directory, &parent)? {
         Some(group) if scope == Scope::Journal && !is_linked => shared::set_group(file, group),
         _ => Ok(()),
     }
 }
 
-/// Whether other users shall use the files that this process makes in a directory.
+/// Whether other users shall use the files that this process makes in a directory. If that cannot be read, [`adopt`] returns the error.
 pub(crate) fn makes_for_others(directory: &Path) -> bool {
-    std::fs::metadata(directory)
-        .is_ok_and(|found| user() == 0 && found.uid() != 0 || shared::group_of(directory, &found).is_some())
+    let is_shared = |found: &Metadata| shared::group_of(directory, found).map_or(true, |group| group.is_some());
+    std::fs::metadata(directory).is_ok_and(|found| user() == 0 && found.uid() != 0 || is_shared(&found))
 }
 
 /// Like [`adopt`], for a directory.

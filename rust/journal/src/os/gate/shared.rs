@@ -4,7 +4,7 @@
 //! with all files of that group. A file of another group is refused, and a file that other users can use.
 
 use std::fs::{File, Metadata, Permissions};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
@@ -22,29 +22,43 @@ const GROUP_SHARES: u32 = SET_GROUP | 0o070;
 
 /// The group that the `FORMAT` file in a directory names; `None` without the file, and in a private journal.
 ///
-/// Only the owner of the directory or root shares a journal. Another user who can write there may have made any other file.
-pub(super) fn named_group(journal: &Path) -> Option<u32> {
+/// Only the owner of the directory or root shares a journal. Another user who can write there may have made any other file. A failed
+/// read is an error: files without the group would be useless to its members.
+pub(super) fn named_group(journal: &Path) -> std::io::Result<Option<u32>> {
     let mut options = File::options();
     options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
-    let file = options.open(journal.join(NAME)).ok()?;
-    let found = file.metadata().ok()?;
-    let owner = std::fs::metadata(journal).ok()?.uid();
+    let file = match options.open(journal.join(NAME)) {
+        Ok(file) => file,
+        Err(error) if is_unshared(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let found = file.metadata()?;
+    let owner = std::fs::metadata(journal)?.uid();
     if !found.is_file() || found.uid() != owner && found.uid() != 0 {
-        return None;
+        return Ok(None);
     }
-    let mut text = String::new();
-    file.take(LIMIT).read_to_string(&mut text).ok()?;
-    Marker::parse(&text).ok()?.group
+    let mut text = Vec::new();
+    file.take(LIMIT).read_to_end(&mut text)?;
+    Ok(Marker::parse(&String::from_utf8_lossy(&text)).ok().and_then(|marker| marker.group))
+}
+
+/// Whether a file that cannot be opened is no `FORMAT` file of a journal that this user shares.
+fn is_unshared(error: &std::io::Error) -> bool {
+    let is_link = error.raw_os_error() == Some(libc::ELOOP);
+    is_link || matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied)
 }
 
 /// The group of the shared journal that a directory is, or is inside of.
-pub(super) fn group_of(directory: &Path, found: &Metadata) -> Option<u32> {
+pub(super) fn group_of(directory: &Path, found: &Metadata) -> std::io::Result<Option<u32>> {
     if found.mode() & GROUP_SHARES != GROUP_SHARES {
-        return None;
+        return Ok(None);
+    }
+    if let Some(group) = named_group(directory)? {
+        return Ok(Some(group));
     }
     let journal = directory.join("..");
-    let above = || std::fs::metadata(&journal).is_ok_and(|above| above.mode() & GROUP_SHARES == GROUP_SHARES);
-    named_group(directory).or_else(|| above().then(|| named_group(&journal)).flatten())
+    let is_shared = std::fs::metadata(&journal)?.mode() & GROUP_SHARES == GROUP_SHARES;
+    if is_shared { named_group(&journal) } else { Ok(None) }
 }
 
 /// Checks the directory of a journal that is shared with `group`.

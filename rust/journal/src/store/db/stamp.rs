@@ -60,7 +60,7 @@ impl Stamp {
             return Err(Error::Unguarded(store.to_path_buf()));
         }
         let readers = Mutex::new(0);
-        let opened = Self { path: store.to_path_buf(), data, file, key: key_of(store), readers };
+        let opened = Self { path: store.to_path_buf(), data, file, key: key_of(store)?, readers };
         opened.shared(|| if opened.fits() { Ok(()) } else { opened.verify() })?;
         Ok(opened)
     }
@@ -93,7 +93,7 @@ impl Stamp {
         // Writable, because Windows sets the time of no other file.
         let data = gate::open(&store.join(DATA), if cfg!(windows) { Access::Write } else { Access::Read })?;
         let file = fs::open_lock(&store.join(STAMP)).ok();
-        Ok(Self { path: store.to_path_buf(), data, file, key: key_of(store), readers: Mutex::new(0) })
+        Ok(Self { path: store.to_path_buf(), data, file, key: key_of(store)?, readers: Mutex::new(0) })
     }
 
     /// Runs a commit, and renews a stamp that fitted before. Writers of one process exclude each other by LMDB's lock.
@@ -175,13 +175,17 @@ impl Stamp {
     }
 }
 
-/// The key for the stamps of a store. `None` without a key: then every opening verifies the store.
-fn key_of(store: &Path) -> Option<[u8; 16]> {
-    let marker = layout::read_marker(store.parent()?, Access::Read).ok();
-    match marker {
+/// The key for the stamps of a store. `None` without a key: then every opening verifies the store. A store that is being made, or
+/// copied, may come before its `FORMAT` file.
+fn key_of(store: &Path) -> Result<Option<[u8; 16]>> {
+    let marker = match layout::read_marker(store.parent().unwrap_or(store), Access::Read) {
+        Err(error) if error.io_cause().is_some() && !error.is_missing() => return Err(error),
+        read => read.ok(),
+    };
+    Ok(match marker {
         Some(Marker { group: Some(_), id, .. }) => RecordId::from_hex(&id).map(|id| id.0),
         _ => user_key::get(),
-    }
+    })
 }
 
 /// The lock of a process that reads. All its threads share one lock of the file, which the last reader releases.
