@@ -87,3 +87,24 @@ def test_a_command_with_little_memory_leaves_the_journal_whole(tmp_path: Path, s
             check=False,
         )
     assert_whole(path, ids)
+
+
+IN_LITTLE_SPACE = """
+import resource, sys
+from pathlib import Path
+from plsync import Journal
+taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + (300 << 20),) * 2)
+with Journal.open(sys.argv[1]) as journal:
+    maps = [line.split("-") for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith("data.mdb")]
+    print(sum(int(end.split()[0], 16) - int(start, 16) for start, end, *_ in maps) >> 20, len(list(journal.records())))
+"""
+
+
+def test_the_map_of_a_store_leaves_half_of_a_limited_address_space(path: Path) -> None:
+    writer = SpoolWriter(path)
+    writer.call("question", "answer", at=1_790_000_000_000)
+    writer.close()
+    command = [sys.executable, "-c", IN_LITTLE_SPACE, str(path)]
+    mapped, records = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert (0 < int(mapped) <= 150, records) == (True, "1")

@@ -18,7 +18,7 @@ use super::stamp::Stamp;
 use super::trees::{self, MAX_TREES, Trees};
 use super::upgrade;
 use crate::os::gate::{self, Access};
-use crate::os::{disk, fork, fs as os_fs};
+use crate::os::{disk, fork, fs as os_fs, process_memory};
 use crate::store::records::dictionary;
 use crate::{Error, FORMAT, RecordId, Result, layout};
 
@@ -420,7 +420,7 @@ fn open_env_with(path: &Path, limits: Limits) -> Result<Env<WithoutTls>> {
     files::fill_lock(path, limits.readers)?;
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options.max_dbs(MAX_TREES).max_readers(limits.readers);
-    let mut map = limits.map;
+    let mut map = fitting_map(limits.map);
     loop {
         options.map_size(map);
         // SAFETY: no flags that weaken LMDB are set, and `Store` opens a path once a process. `files::check` has just found that both
@@ -434,6 +434,19 @@ fn open_env_with(path: &Path, limits: Limits) -> Result<Env<WithoutTls>> {
             opened => return Ok(opened?),
         }
     }
+}
+
+/// The size of a map of at most `most` bytes. A map that took all address space of a process would leave none for its other work, and
+/// an allocation that fails ends the process.
+fn fitting_map(most: usize) -> usize {
+    let Some(left) = process_memory::address_space_left().and_then(|left| usize::try_from(left).ok()) else {
+        return most;
+    };
+    let mut map = most;
+    while map > left / 2 && map > MIN_MAP {
+        map /= 2;
+    }
+    map
 }
 
 /// Makes an environment under a temporary name first, so a crash leaves no incomplete store behind.

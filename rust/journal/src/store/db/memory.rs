@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use heed::RoTxn;
 
 use super::trees::Trees;
+use crate::os::process_memory;
 
 /// The time between two checks. The pages read in it come on top of [`MAX_RESIDENT`].
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
@@ -27,7 +28,11 @@ pub(crate) struct MapTrimmer {
 
 impl MapTrimmer {
     pub(crate) fn new() -> Self {
-        Self { opened: Instant::now(), checked: AtomicU64::new(0), others: AtomicU64::new(resident_of_files()) }
+        Self {
+            opened: Instant::now(),
+            checked: AtomicU64::new(0),
+            others: AtomicU64::new(process_memory::resident_of_files()),
+        }
     }
 
     /// Releases the pages that were read, at most once in a while. For loops over many records and the end of each transaction.
@@ -59,7 +64,7 @@ impl MapTrimmer {
 
     /// Releases the pages of the map that contains the anchor, which the caller's transaction keeps in place.
     fn release(&self, anchor: Option<usize>) {
-        let resident = resident_of_files();
+        let resident = process_memory::resident_of_files();
         let Some(anchor) =
             anchor.filter(|_| resident > self.others.load(Ordering::Relaxed).saturating_add(MAX_RESIDENT))
         else {
@@ -67,7 +72,7 @@ impl MapTrimmer {
             return;
         };
         unmap(anchor);
-        self.others.store(resident_of_files(), Ordering::Relaxed);
+        self.others.store(process_memory::resident_of_files(), Ordering::Relaxed);
     }
 }
 
@@ -91,24 +96,6 @@ fn unmap(anchor: usize) {
 
 #[cfg(not(target_os = "linux"))]
 fn unmap(_anchor: usize) {}
-
-/// Resident bytes of mapped files of this process; 0 on systems that do not report them.
-fn resident_of_files() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = statm.split(' ').nth(2).and_then(|pages| pages.parse().ok()).unwrap_or(0);
-    pages * page_size()
-}
-
-#[cfg(unix)]
-fn page_size() -> u64 {
-    // SAFETY: sysconf has no preconditions.
-    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
-}
-
-#[cfg(not(unix))]
-fn page_size() -> u64 {
-    4096
-}
 
 /// The addresses of a line of /proc/self/maps, if it is a shared map, for reading, of a data file.
 #[cfg(target_os = "linux")]
