@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from plsync.errors import JournalError, PlsyncError
+from plsync.errors import JournalCorrupt, JournalError, JournalFormatError, JournalNotFound, PlsyncError
 from plsync.journal import Journal
 from plsync.journal.disk import is_full_disk
 
@@ -136,6 +136,9 @@ def main(path: Path, seed: int, number: int, kind: str) -> None:
                 step()
         except PlsyncError as error:
             if kind == "disk" and not (isinstance(error, JournalError) and is_full_disk(error)):
+                raise
+            # A missing right is no missing journal, and no damage.
+            if kind == "rights" and isinstance(error, JournalNotFound | JournalFormatError | JournalCorrupt):
                 raise
     program.free_disk()
 
