@@ -205,6 +205,7 @@ def test_without_a_quota_the_message_names_the_next_step(tmp_path: Path) -> None
         assert "No space left on device" in done.stderr and "plsync quota" in done.stderr
         listed = run(path, "callbacks", "list", PYTHONWARNINGS="default")
         assert listed.returncode == 0 and "stay in the spool" in listed.stderr
+        fill(disk)  # with the blocks that the compaction returned
         command = ["status", "--format", "prometheus", "--output", str(disk / "plsync.prom")]
         metrics = run(path, *command, PYTHONWARNINGS="default")
         assert metrics.returncode == 1 and f"{disk}/plsync.prom" in metrics.stderr
