@@ -72,6 +72,7 @@ def test_json_has_a_line_for_each_event_and_one_with_the_sums(path: Path, server
         "in_doubt": 0,
         "dead": 0,
         "held": 0,
+        "dropped": 0,
         "followups": 0,
         "followups_unclear": 0,
         "followups_dead": 0,
