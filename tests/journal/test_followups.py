@@ -12,7 +12,7 @@ import lmdb
 import orjson
 import pytest
 
-from plsync.errors import AmbiguousId, InvalidFollowUp, RecordNotFound
+from plsync.errors import AmbiguousId, InvalidFollowUp, JournalCorrupt, RecordNotFound
 from plsync.journal import Journal
 from plsync.journal.followups import FailedFollowUp
 from tests.support.calls import AT
@@ -256,3 +256,15 @@ def test_a_reader_made_from_the_documentation_finds_every_follow_up(journal: Jou
         (0, 1, 1, 0, 2, 0, b"", {"metadata": {"a": "b"}}),
         (1, 4711, 2, 1, 1, 1, b"refused", {"score": 5}),
     ]
+
+
+def test_a_follow_up_whose_content_is_no_json_is_reported_as_damaged(journal: Journal, path: Path) -> None:
+    journal.followups.add("score", {"score": 5}, 4711)
+    copy = shutil.copytree(path, path.parent / "copy", ignore=shutil.ignore_patterns("lock.mdb"))
+    with lmdb.open(str(copy / "lmdb"), max_dbs=32) as environment, environment.begin(write=True) as transaction:
+        tree = environment.open_db(b"followups", transaction, create=False)
+        for key, stored in list(transaction.cursor(db=tree)):
+            value = stored[:24] + b"\xff"
+            transaction.put(key, value + struct.pack("<I", crc32c(key + value)), db=tree)
+    with Journal.open(copy) as opened, pytest.raises(JournalCorrupt, match="follow-up 1 is no JSON"):
+        opened.followups.of(4711)

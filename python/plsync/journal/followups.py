@@ -17,7 +17,7 @@ import orjson
 
 from plsync._common.clock import datetime_from_ms, now_ms
 from plsync._common.native import FailedFollowUp
-from plsync.errors import InvalidFollowUp
+from plsync.errors import InvalidFollowUp, JournalCorrupt
 from plsync.journal import lookup
 
 if TYPE_CHECKING:
@@ -65,13 +65,24 @@ class FollowUp:
 
     @classmethod
     def from_native(cls, stored: native.FollowUp) -> FollowUp:
-        """The follow-up of a native one."""
+        """The follow-up of a native one.
+
+        Raises:
+            JournalCorrupt: its content is no JSON.
+        """
         record_id = stored.record_id
+        try:
+            payload = orjson.loads(stored.payload)
+        except ValueError:
+            raise JournalCorrupt(
+                f"damaged: the content of follow-up {stored.number} is no JSON; the rest of the journal is not "
+                "affected; run `plsync check`"
+            ) from None
         return cls(
             key=stored.key,
             number=stored.number,
             op=cast("Op", stored.op),
-            payload=orjson.loads(stored.payload),
+            payload=payload,
             record_id=None if record_id is None else str(UUID(bytes=record_id)),
             request_id=stored.request_id,
             state=cast("FollowUpState", stored.state),
