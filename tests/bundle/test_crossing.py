@@ -192,7 +192,7 @@ def test_a_start_without_its_end_gets_the_end_from_the_next_import(gap: Gap) -> 
     gap.into_hub()
     with Journal.open(gap.journals / "berlin-lab") as journal:
         [record] = journal.records()
-        output, start = record.output, record.row.start
+        output, start = record.output, record.stored_row().start
     # Another hub, whose import was killed between the two events.
     gap.journals = gap.hub / "killed"
     whole = gap.journals / "berlin-lab"

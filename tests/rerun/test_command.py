@@ -180,7 +180,7 @@ def test_ctrl_c_ends_after_the_open_requests(
         (["--model", "gpt-4o", "--into", "x"], "choose PROVIDER:MODEL"),
         (["--model", OTHER, "--into", "x", "--set", "temperature"], "choose NAME=VALUE"),
         (["--model", OTHER, "--into", "x", "--at-once", "0"], "choose a whole number"),
-        (["--model", OTHER, "--into", "x", "--judge", "measures:shorter"], "--judge needs --compare"),
+        (["--model", OTHER, "--into", "x", "--judge", "measures:shorter"], "--judge: needs --compare"),
         (["--into", "x", "--compare", "--judge", "shorter"], "choose MODULE:FUNCTION"),
         (["--into", "x", "--compare", "--judge", "measures:missing"], "has no such function"),
         (["--model", OTHER, "--into", "x", "--recording", "y", "--tag", "z"], "leave them out with --recording"),

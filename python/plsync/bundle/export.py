@@ -172,7 +172,7 @@ def export_log(journal: Journal, origin_journal: str, keys: Keys, to: Card, dire
 def _add(writer: BundleWriter, record: Record, *, doubt: bool) -> str | None:
     """Add a record. Returns why it does not fit."""
     return writer.record(
-        record.row,
+        record.stored_row(),
         run=_uuid(record.run_id),
         parent=_uuid(record.parent_run_id),
         tags=[_cut(tag) for tag in record.tags],

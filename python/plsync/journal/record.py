@@ -143,8 +143,7 @@ class Record(CallEvents):
 
     # --- identity ---
 
-    @property
-    def row(self) -> Row:
+    def stored_row(self) -> Row:
         """The stored row, for the native module."""
         return self._row
 

@@ -13,8 +13,7 @@ use crate::state::{CallEnd, FLAG_INFERRED, FLAG_RUN, FrameKind, STORE_FLAGS, Sta
 use crate::store::Store;
 use crate::store::callbacks::{CallbackEntry, EntryKey, sinks};
 use crate::store::db::trees::{cursor_key, number_key, put_last, record_key, sealed_seq, tail_seq, with_seal};
-use crate::store::outbox::TREE_WAIT;
-use crate::store::outbox::growing::is_root_open;
+use crate::store::outbox::tree_wait::{TREE_WAIT, is_root_open};
 use crate::store::records::body;
 use crate::store::records::row::StateRow;
 use crate::store::records::transition::{Change, load};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use heed::RoTxn;
 
-use super::growing;
+use super::tree_wait;
 use crate::state::{Lane, State};
 use crate::store::Store;
 use crate::store::db::trees::{Trees, outbox_key, parked_prefix, tail_seq};
@@ -66,7 +66,7 @@ impl Store {
                     return Ok(true);
                 }
             }
-            Ok(growing::waiting_after(txn, trees, Millis::EPOCH)?.into_iter().any(|waiting| waiting <= seq))
+            Ok(tree_wait::waiting_after(txn, trees, Millis::EPOCH)?.into_iter().any(|waiting| waiting <= seq))
         })
     }
 }

@@ -3,50 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use heed::RoTxn;
-
 use super::lanes::{LaneBytes, due_records, in_doubt_here, parked_records};
+use super::lease_limits::{LeaseLimits, size};
 use super::parts::in_fitting_parts;
 use super::units::Unit;
 use super::{ack_order, request_index};
 use crate::ids::{ServerId, SinkId};
 use crate::state::{FLAG_RENEWED, ParkedState, State};
 use crate::store::callbacks::{CallbackEntry, EntryKey};
-use crate::store::db::trees::{PART_END, PART_START, Trees, record_key, seq_key, with_seal};
+use crate::store::db::trees::{PART_START, record_key, seq_key, with_seal};
 use crate::store::records::body;
 use crate::store::records::read::{PAGE_BYTES, read_row};
 use crate::store::records::row::{Ack, Row};
 use crate::store::records::transition::{Change, load};
 use crate::store::{Store, followups, servers};
 use crate::{Millis, RequestId, Result, Seq};
-
-/// How much to take at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The number of records.
-    pub records: usize,
-    /// Bytes of their events. One record of any size is always returned.
-    pub bytes: u64,
-}
-
-/// How much one lease may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaseLimits {
-    /// Of all lanes together.
-    pub total: Limits,
-    /// Of each ordered lane. The rest of the lane waits until these records are settled.
-    pub per_lane: Limits,
-    /// Of a tree. A tree within these limits is leased whole or not at all, and may exceed the bytes of `total` and `per_lane`.
-    pub per_tree: Limits,
-    /// Whether the first record must fit as well. Otherwise a record of any size may be leased.
-    pub fitting: bool,
-}
-
-impl From<Limits> for LeaseLimits {
-    fn from(total: Limits) -> Self {
-        Self { total, per_lane: total, per_tree: total, fitting: false }
-    }
-}
 
 impl Store {
     /// pending -> leased, for closed records that are due, within the limits. The lease ends `lease` from `now`.
@@ -292,11 +263,4 @@ impl Store {
             Ok(moved)
         })
     }
-}
-
-/// Bytes of a record's events.
-/// The bytes of a record's events.
-pub(super) fn size(txn: &RoTxn, trees: &Trees, seq: Seq) -> Result<u64> {
-    let bytes = |part| Ok(trees.records.get(txn, &record_key(seq, part))?.map_or(0, body::raw_len));
-    bytes(PART_START).and_then(|start: u64| Ok(start + bytes(PART_END)?))
 }

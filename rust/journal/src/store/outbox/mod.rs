@@ -2,16 +2,18 @@
 
 pub(crate) mod ack_order;
 mod acks;
-pub(crate) mod growing;
+mod growing;
 mod lanes;
+mod lease_limits;
 mod leases;
 mod parts;
 pub(crate) mod request_index;
+pub(crate) mod tree_wait;
 mod units;
 mod waits;
 
 pub use acks::AckedRow;
-pub use growing::TREE_WAIT;
 pub(crate) use lanes::parked_records;
-pub use leases::{LeaseLimits, Limits};
+pub use lease_limits::{LeaseLimits, Limits};
+pub use tree_wait::TREE_WAIT;
 pub use units::TreeRest;

@@ -2,8 +2,8 @@
 
 use heed::RoTxn;
 
-use super::growing::is_root_open;
-use super::leases::{Limits, size};
+use super::lease_limits::{Limits, size};
+use super::tree_wait::is_root_open;
 use crate::state::{CallEnd, FLAG_RENEWED, Lane, State};
 use crate::store::Store;
 use crate::store::db::trees::Trees;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use heed::RoTxn;
 
-use super::growing;
 use super::lanes::{lanes, parked_records, waiting_records};
+use super::tree_wait;
 use crate::state::State;
 use crate::store::Store;
 use crate::store::db::trees::Trees;
@@ -52,7 +52,7 @@ fn waiting_beyond(txn: &RoTxn, trees: &Trees, before: Millis) -> Result<Vec<Seq>
     for lane in lanes(txn, trees)? {
         seqs.extend(waiting_records(txn, trees, lane, before + Duration::from_millis(1)..=Millis::MAX, usize::MAX)?);
     }
-    seqs.extend(growing::waiting_after(txn, trees, before)?);
+    seqs.extend(tree_wait::waiting_after(txn, trees, before)?);
     for state in [State::Leased, State::InDoubt] {
         seqs.extend(parked_records(txn, trees, state)?);
     }
