@@ -147,6 +147,18 @@ def test_since_last_continues_behind_the_last_span_and_adds_calls_that_have_ende
     writer.close()
 
 
+def test_two_tokens_in_the_path_are_two_destinations(path: Path) -> None:
+    writer = SpoolWriter(path)
+    writer.call("a", "b", at=T)
+    writer.close()
+    with Collector() as collector:
+        assert send(path, f"{collector.url}/token-of-ann-0123456789abcdef/v1/traces", since_last=True).spans > 0
+        assert send(path, f"{collector.url}/token-of-bob-0123456789abcdef/v1/traces", since_last=True).spans > 0
+    cursors = list((path / "exports").glob("*.json"))
+    assert len(cursors) == 2
+    assert not any(b"token-of" in cursor.read_bytes() for cursor in cursors)
+
+
 def test_a_busy_collector_receives_the_message_again(journal: Path, waits: list[float]) -> None:
     with Collector(Answer(503), Answer(429, {"retry-after": "7"}), Answer(502)) as collector:
         assert send(journal, collector.url).spans == 3

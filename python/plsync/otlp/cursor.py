@@ -35,18 +35,19 @@ class Cursor:
     """The ids of the records up to there whose calls had not ended."""
 
     @classmethod
-    def load(cls, journal: Path, destination: str, options: dict[str, Any]) -> Cursor:
+    def load(cls, journal: Path, destination: str, options: dict[str, Any], *, url_path: str = "") -> Cursor:
         """The cursor of a destination, or a new one.
 
         Args:
             journal: the directory of the journal.
-            destination: the URL or the path of the destination.
+            destination: the URL or the path of the destination, without credentials. The cursor stores it.
             options: the filters and options of the export. Another choice has another cursor.
+            url_path: the path of the URL, which may be a token that ``destination`` lacks. Only a hash is stored.
 
         Raises:
             ExportError: the cursor is unreadable.
         """
-        key = orjson.dumps([destination, options], option=orjson.OPT_SORT_KEYS)
+        key = orjson.dumps([destination, options, url_path], option=orjson.OPT_SORT_KEYS)
         path = journal / _DIRECTORY / f"{blake2b(key, digest_size=8).hexdigest()}.json"
         try:
             stored: dict[str, Any] = orjson.loads(read_own(path, _LARGEST, journal=True))

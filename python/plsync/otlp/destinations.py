@@ -104,7 +104,7 @@ class Collector:
         except SyncError as error:
             raise ExportError(str(error)) from None
         self.name = server.shown if server.path else f"{server.address}/v1/traces"
-        self._url = server.url if server.path else server.url.copy_with(path="/v1/traces")
+        self.url = server.url if server.path else server.url.copy_with(path="/v1/traces")
         headers = {
             "content-type": "application/x-protobuf",
             "content-encoding": "gzip",
@@ -126,7 +126,7 @@ class Collector:
         for attempt in range(_ATTEMPTS):
             pause = random.uniform(0.5, 1.0) * min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt)  # noqa: S311 - no secret
             try:
-                with self._client.stream("POST", self._url, content=body) as response:
+                with self._client.stream("POST", self.url, content=body) as response:
                     content = _content(response)
             except httpx.TransportError as error:
                 reason = f"{self.name} cannot be reached ({type(error).__name__}: {error})"

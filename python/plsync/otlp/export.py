@@ -100,7 +100,8 @@ def export(
     # A cursor already means a time: `--since 3d` of two days is the same choice.
     choice = {name: value for name, value in chosen.items() if name not in ("since", "until")}
     options = {"filters": comparable(choice), "content": content, "redact": redact_name}
-    cursor = Cursor.load(journal.path, name, options) if since_last else None
+    url_path = "" if collector is None else collector.url.path
+    cursor = Cursor.load(journal.path, name, options, url_path=url_path) if since_last else None
     target: Destination = collector or JsonLines(Path(name), append=append or since_last)
     maker = FactsMaker(journal.id, content=content, redact=redact)
     task = _Export(journal, target, maker, cursor, on_progress or (lambda _: None))
