@@ -158,13 +158,14 @@ fn acks_between_compactions_are_not_lost() {
     let store = bench.store();
     let mut child = spawn("compacting_child", &bench.path);
     let mut output = BufReader::new(child.stdout.take().unwrap());
-    let compactions = std::thread::spawn(move || std::iter::from_fn(|| next_line(&mut output)).count());
     for seq in 1..=60 {
+        if seq % 20 == 1 {
+            next_line(&mut output).expect("a compaction");
+        }
         assert_eq!(ack(&store, Seq(seq), seq), 1);
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(compactions.join().unwrap() > 0);
     assert_eq!(store.stats().unwrap().states[State::Acked as usize], 60);
     assert_sound(&store);
 }
