@@ -92,6 +92,7 @@ bench: build/bench/built
 	$(BENCH)/python benches/python/delivery.py
 	$(BENCH)/python benches/python/replay.py
 	$(BENCH)/python benches/python/lake.py
+	$(BENCH)/python benches/python/trees.py
 	cargo run --quiet --release --package plsync-benches --bin append
 	cargo run --quiet --release --package plsync-benches --bin million
 

@@ -1,5 +1,6 @@
 //! The intact entries of a damaged store, and queries over them.
 
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::ids::{ServerId, SinkId};
@@ -7,6 +8,7 @@ use crate::store::callbacks::CallbackEntry;
 use crate::store::db::pages::{Page, Pages};
 use crate::store::db::trees::{PART_END, PART_START};
 use crate::store::followups::{FollowUpEntry, FollowUpKey, SentEntry};
+use crate::store::records::compressor::BodyCompressor;
 use crate::store::records::row::{Ack, StateRow};
 use crate::store::records::{body, dictionary};
 use crate::store::servers::Server;
@@ -51,6 +53,9 @@ pub(super) struct SalvagedEntries {
     pub(super) damaged: u64,
     /// The named trees that could be read completely.
     pub(super) whole: HashSet<Vec<u8>>,
+    /// The numbers of the records, for bodies that repeat the start of their root.
+    numbers: OnceCell<HashMap<RecordId, Seq>>,
+    compressor: RefCell<Option<BodyCompressor>>,
 }
 
 impl SalvagedEntries {
@@ -92,11 +97,12 @@ impl SalvagedEntries {
         row.or_else(|| self.ids.get(&number).copied()).or_else(|| label().map(RecordId))
     }
 
-    /// The stored bodies of a record, start and end. Without an id, the bodies of the record to which the start belongs.
+    /// The stored bodies of a record, start and end, each in a form that repeats no other body. Without an id, the bodies of the record to which the start belongs.
     pub(super) fn stored(&self, pages: &Pages, number: Seq, id: Option<RecordId>) -> [Option<Vec<u8>>; 2] {
         let candidates = |part| {
             let locations = self.bodies.get(&(number, part)).map_or(&[][..], Vec::as_slice);
-            locations.iter().filter_map(move |location| location.read(pages))
+            let stored = locations.iter().filter_map(move |location| location.read(pages));
+            stored.filter_map(move |stored| self.alone(pages, stored))
         };
         if let Some(id) = id {
             return [PART_START, PART_END].map(|part| candidates(part).find(|stored| body::belongs(stored, id, part)));
@@ -107,14 +113,51 @@ impl SalvagedEntries {
         [start, end]
     }
 
-    /// The body in a stored body.
+    /// Whether a stored body is whole. One that repeats the start of its root is read when all entries are known.
+    pub(super) fn may_be_whole(&self, stored: &[u8]) -> bool {
+        body::repeated_root(stored).is_some() || self.body(stored).is_ok()
+    }
+
+    /// The body in a stored body that repeats no other.
     pub(super) fn body(&self, stored: &[u8]) -> Result<Vec<u8>> {
+        self.decode(stored, |_| Ok(None))
+    }
+
+    fn decode(&self, stored: &[u8], start: impl FnOnce(RecordId) -> Result<Option<Vec<u8>>>) -> Result<Vec<u8>> {
         let mut body = Vec::new();
-        body::decode_with(stored, &mut body, |number| {
+        let dictionary = |number| {
             let kept = self.meta.get(&dictionary::key(number)).cloned();
             kept.ok_or_else(|| Error::Corrupt(format!("dictionary {number} is lost")))
-        })?;
+        };
+        body::decode_with(stored, &mut body, dictionary, start)?;
         Ok(body)
+    }
+
+    /// A stored body in a form that repeats no other; `None` if the start of its root is lost.
+    fn alone(&self, pages: &Pages, stored: Vec<u8>) -> Option<Vec<u8>> {
+        if body::repeated_root(&stored).is_none() {
+            return Some(stored);
+        }
+        let body = self.decode(&stored, |root| Ok(self.start_of_root(pages, root))).ok()?;
+        let mut compressor = self.compressor.borrow_mut();
+        if compressor.is_none() {
+            *compressor = BodyCompressor::new().ok();
+        }
+        let mut alone = Vec::new();
+        let encoded = compressor.as_mut()?.encode(RecordId([0; 16]), body::kind(&stored)?, &body, &mut alone);
+        encoded.ok()?;
+        body::assign_as(&mut alone, &stored);
+        Some(alone)
+    }
+
+    fn start_of_root(&self, pages: &Pages, root: RecordId) -> Option<Vec<u8>> {
+        let numbers = self.numbers.get_or_init(|| {
+            let of_rows = self.rows.iter().map(|(seq, row)| (row.id, *seq));
+            self.ids.iter().map(|(seq, id)| (*id, *seq)).chain(of_rows).collect()
+        });
+        let locations = self.bodies.get(&(*numbers.get(&root)?, PART_START))?;
+        let mut starts = locations.iter().filter_map(|location| location.read(pages));
+        starts.find(|start| body::belongs(start, root, PART_START) && self.body(start).is_ok())
     }
 }
 

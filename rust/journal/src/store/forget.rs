@@ -28,9 +28,9 @@ use crate::store::ingest::IngestReport;
 use crate::store::ingest::apply::OPAQUE;
 use crate::store::ingest::cursors;
 use crate::store::outbox::{ack_order, request_index};
-use crate::store::records::body;
 use crate::store::records::row::Ack;
 use crate::store::records::transition::{Change, load};
+use crate::store::records::{base, body};
 use crate::{CallEnd, Error, Millis, RecordId, RequestId, Result, Seq, labels, layout};
 
 /// The mark of a removal that has not finished.
@@ -151,11 +151,12 @@ impl Store {
         })?;
         let fresh: HashSet<Seq> = found.iter().filter(|(_, forgotten)| !forgotten).map(|(seq, _)| *seq).collect();
         let labels = if fresh.is_empty() { HashMap::new() } else { self.labels_of(&fresh)? };
-        for batch in found.chunks(BATCH) {
+        // A root comes after the other records of its tree, whose bodies may repeat its start.
+        for batch in found.rchunks(BATCH) {
             let done = self.db().write(|txn, trees| {
                 let mut change = Change::begin(txn, trees, Millis::now())?;
                 let mut done = Vec::with_capacity(batch.len());
-                for (seq, _) in batch {
+                for (seq, _) in batch.iter().rev() {
                     done.push(forget_one(&mut change, *seq, labels.get(seq).map_or(&[][..], Vec::as_slice))?);
                 }
                 if done.iter().any(|record| !record.was_forgotten) {
@@ -166,6 +167,7 @@ impl Store {
             })?;
             report.records.extend(done);
         }
+        report.records.reverse();
         if !requests.is_empty() {
             report.followups = self.db().write(|txn, trees| {
                 let mut removed = 0;
@@ -296,6 +298,10 @@ fn forget_one(change: &mut Change, seq: Seq, labels: &[Vec<u8>]) -> Result<Forgo
         }
         return Ok(record);
     }
+    if before.is_run() {
+        base::detach_members(change, before.id, seq)?;
+    }
+    let (txn, trees) = (&mut *change.txn, change.trees);
     let subscribed = ack_order::subscribers(txn, trees)?.into_iter().map(|sink| EntryKey::unowned(sink, seq));
     let owned = EntryKey::owned(before.sink, seq, before.writer);
     for key in subscribed.chain(std::iter::once(owned)) {

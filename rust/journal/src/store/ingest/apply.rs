@@ -3,6 +3,7 @@
 //! The entries of new records are collected and written tree by tree, in the order of their keys. LMDB then fills one page after the
 //! other, mostly at the tree's end, without a search.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::chunk::{Chunk, Event, Progress};
@@ -12,7 +13,9 @@ use crate::ids::SinkId;
 use crate::state::{CallEnd, FLAG_INFERRED, FLAG_RUN, FrameKind, STORE_FLAGS, State};
 use crate::store::Store;
 use crate::store::callbacks::{CallbackEntry, EntryKey, sinks};
-use crate::store::db::trees::{cursor_key, number_key, put_last, record_key, sealed_seq, tail_seq, with_seal};
+use crate::store::db::trees::{
+    PART_START, cursor_key, number_key, put_last, record_key, sealed_seq, tail_seq, with_seal,
+};
 use crate::store::outbox::tree_wait::{TREE_WAIT, is_root_open};
 use crate::store::records::body;
 use crate::store::records::row::StateRow;
@@ -35,7 +38,7 @@ struct Commit<'g, 'c, 't, 'e> {
     /// The numbers and rows of these records, in the same order.
     rows: Vec<(Seq, StateRow)>,
     /// The bodies of these records, by number and part.
-    bodies: Vec<(Seq, u8, &'g [u8])>,
+    bodies: Vec<(Seq, u8, Cow<'g, [u8]>)>,
     index: Index<'g>,
     /// Of each record of `records` in a tree, its root. The record's number is its place in `records`.
     roots: HashMap<usize, RecordId>,
@@ -110,6 +113,10 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
     fn store(&mut self, event: &Event, section: &'g [u8], stored: &'g [u8]) -> Result<()> {
         let part = event.part();
         let root = labels::root(section);
+        let stored = match &event.base {
+            Some(base) if !self.has_start(base.root)? => Cow::Owned(base.detached(stored)?),
+            _ => Cow::Borrowed(stored),
+        };
         if event.is_terminal() && root == Some(event.id) {
             self.ended_roots.insert(event.id);
         }
@@ -125,10 +132,10 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
                 let seq = *seq;
                 if let Some(at) = self.bodies.iter().rposition(|(body, of, _)| (*body, *of) == (seq, part)) {
                     let (.., replaced) = self.bodies.swap_remove(at);
-                    self.uncount(sizes(replaced));
+                    self.uncount(sizes(&replaced));
                 }
+                self.count(event, &stored);
                 self.bodies.push((seq, part, stored));
-                self.count(event, stored);
                 return Ok(());
             }
             // The labels of an end are a prefix of the labels of its start.
@@ -137,12 +144,13 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
             let sink =
                 if is_indexed { SinkId::NONE } else { index_labels(self.change, index, event.id, *seq, section)? };
             merge_into(row, event, sink);
-            self.bodies.push((*seq, part, stored));
-            self.count(event, stored);
+            let seq = *seq;
+            self.count(event, &stored);
+            self.bodies.push((seq, part, stored));
             return Ok(());
         }
         match self.number(event.id)? {
-            (seq, true) => self.add_to(seq, event, section, stored, root),
+            (seq, true) => self.add_to(seq, event, section, &stored, root),
             (seq, false) => {
                 if let Some(root) = root {
                     self.roots.insert(self.records.len(), root);
@@ -150,6 +158,16 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
                 self.begin(seq, event, section, stored)
             }
         }
+    }
+
+    /// Whether the start of a root is stored, for the bodies that repeat it. The quota or `forget` may have removed it meanwhile.
+    fn has_start(&self, root: RecordId) -> Result<bool> {
+        if let Some(at) = self.fresh.get(&root) {
+            return Ok(self.records[*at].has[usize::from(PART_START)]);
+        }
+        let Some(known) = self.change.trees.ids.get(self.change.txn, &root.0)? else { return Ok(false) };
+        let key = record_key(tail_seq(known)?, PART_START);
+        Ok(self.change.trees.records.get(self.change.txn, &key)?.is_some())
     }
 
     /// The number of a record, and whether it had one before. A new record gets the next number.
@@ -167,7 +185,7 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
     }
 
     /// Adds the first event of a record.
-    fn begin(&mut self, seq: Seq, event: &Event, section: &'g [u8], stored: &'g [u8]) -> Result<()> {
+    fn begin(&mut self, seq: Seq, event: &Event, section: &'g [u8], stored: Cow<'g, [u8]>) -> Result<()> {
         let sink = index_labels(self.change, &mut self.index, event.id, seq, section)?;
         let mut row = StateRow::new(event.id, event.writer, self.change.now);
         merge_into(&mut row, event, sink);
@@ -176,10 +194,10 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
         self.fresh.insert(event.id, self.records.len());
         self.records.push(NewRecord { labels: section, has });
         self.rows.push((seq, row));
-        self.bodies.push((seq, event.part(), stored));
         self.change.counts.opaque += u64::from(event.kind == FrameKind::Raw);
         self.tally.records += 1;
-        self.count(event, stored);
+        self.count(event, &stored);
+        self.bodies.push((seq, event.part(), stored));
         Ok(())
     }
 
@@ -277,7 +295,7 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
         self.settle_growing()?;
         self.bodies.sort_unstable_by_key(|(seq, part, _)| (*seq, *part));
         for (seq, part, stored) in self.bodies {
-            put_last(self.change.trees.records, self.change.txn, &record_key(seq, part), stored)?;
+            put_last(self.change.trees.records, self.change.txn, &record_key(seq, part), &stored)?;
         }
         self.change.insert_newest(&self.rows)?;
         self.index.write(self.change)?;

@@ -2,11 +2,13 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::frame::HEADER;
 use crate::spool::reader::{Damage, Frame};
 use crate::state::{CallEnd, FrameKind, Lane};
 use crate::store::db::trees::{PART_END, PART_START};
+use crate::store::records::base::Base;
 use crate::store::records::compressor::BodyCompressor;
 use crate::{RecordId, Result};
 
@@ -38,6 +40,8 @@ pub(super) struct Event {
     pub(super) lane: Lane,
     /// Bytes of the body before compression.
     pub(super) body_len: usize,
+    /// The start of its root, if the body may repeat it. Once the chunk is compressed: if the body depends on it.
+    pub(super) base: Option<Arc<Base>>,
     /// The ranges of its labels and its body in the chunk's bytes.
     labels: Range<usize>,
     body: Range<usize>,
@@ -80,13 +84,20 @@ impl Chunk {
         self.events.len() >= FRAMES || self.read >= BYTES
     }
 
-    pub(super) fn push(&mut self, writer: RecordId, frame: &Frame, labels: &[u8], body: &[u8]) {
+    pub(super) fn push(
+        &mut self,
+        writer: RecordId,
+        frame: &Frame,
+        labels: &[u8],
+        body: &[u8],
+        base: Option<Arc<Base>>,
+    ) {
         let &Frame { id, kind, ended, flags, lane, .. } = frame;
         let labels = append(&mut self.bytes, labels);
         let body_len = body.len();
         let body = append(&mut self.bytes, body);
         self.read += HEADER + labels.len() + body_len;
-        self.events.push(Event { writer, id, kind, ended, flags, lane, body_len, labels, body });
+        self.events.push(Event { writer, id, kind, ended, flags, lane, body_len, base, labels, body });
     }
 
     /// Compresses the bodies into the memory of `spare`, which gets the memory of the chunk in exchange.
@@ -96,7 +107,14 @@ impl Chunk {
         for event in &mut self.events {
             event.labels = append(&mut self.bytes, &spare[event.labels.clone()]);
             let from = self.bytes.len();
-            compressor.encode(event.id, event.kind, &spare[event.body.clone()], &mut self.bytes)?;
+            let body = &spare[event.body.clone()];
+            let depends = match &event.base {
+                Some(base) => compressor.encode_with(base, event.id, event.kind, body, &mut self.bytes)?,
+                None => compressor.encode(event.id, event.kind, body, &mut self.bytes).map(|()| false)?,
+            };
+            if !depends {
+                event.base = None;
+            }
             event.body = from..self.bytes.len();
         }
         Ok(())

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::bases::Bases;
 use super::chunk::{Chunk, FinishedSegment, Progress};
 use crate::os::gate::Access;
 use crate::spool::reader::{Damage, Frame, Reader, Step};
@@ -17,6 +18,7 @@ use crate::{RecordId, Result};
 
 pub(super) struct Merge {
     streams: Vec<Stream>,
+    bases: Bases,
     /// Files that could not be used.
     pub(super) skipped: Vec<SkippedFile>,
 }
@@ -79,7 +81,7 @@ impl Merge {
                 skipped: Vec::new(),
             });
         }
-        Ok(Self { streams, skipped })
+        Ok(Self { streams, bases: Bases::new(store), skipped })
     }
 
     /// The next frames of all segments. There are no more after a chunk that is not full.
@@ -99,7 +101,7 @@ impl Merge {
                 }
             }
             let Some((at, _)) = first else { break };
-            self.streams[at].pop(&mut chunk);
+            self.streams[at].pop(&mut chunk, &mut self.bases);
         }
         for stream in &mut self.streams {
             chunk.progress.append(&mut stream.unsaved);
@@ -167,11 +169,12 @@ impl Stream {
         self.reader.as_mut().map_or(Ok(Step::End), read)
     }
 
-    fn pop(&mut self, chunk: &mut Chunk) {
+    fn pop(&mut self, chunk: &mut Chunk, bases: &mut Bases) {
         self.save_progress();
         if let (Some(frame), Some(reader)) = (self.peeked.take(), &self.reader) {
             let (labels, body) = reader.contents(&frame);
-            chunk.push(self.writer, &frame, labels, body);
+            let base = bases.of(&frame, labels, body);
+            chunk.push(self.writer, &frame, labels, body, base);
         }
     }
 

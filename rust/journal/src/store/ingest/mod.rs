@@ -4,6 +4,7 @@
 //! skipped. So an interrupted ingest can be repeated. The process that holds `ingest.lock` is the only ingester.
 
 pub(crate) mod apply;
+mod bases;
 mod chunk;
 pub(crate) mod cursors;
 mod index;

@@ -5,11 +5,11 @@ use std::cell::RefCell;
 use heed::RoTxn;
 use zstd::bulk::Decompressor;
 
-use super::dictionary;
+use super::{base, dictionary};
 use crate::checksum::crc32c;
 use crate::frame::{MAX_PAYLOAD, array};
 use crate::state::FrameKind;
-use crate::store::db::trees::{PART_END, PART_START, Trees};
+use crate::store::db::trees::{PART_END, PART_START, Trees, record_key, tail_seq};
 use crate::{Error, RecordId, Result};
 
 /// codec u8 | kind u8 | dictionary u16 | raw length u32 | CRC-32C of the raw bytes u32 | CRC-32C of the record id u32
@@ -19,6 +19,8 @@ const OWNER: usize = 12;
 const RAW: u8 = 0;
 pub(super) const ZSTD: u8 = 1;
 pub(super) const ZSTD_DICTIONARY: u8 = 2;
+/// The data begins with the record id of the root. zstd's dictionary is the numbered one, followed by the start of the root.
+const ZSTD_BASE: u8 = 3;
 
 /// How a body is stored.
 #[derive(Clone, Copy)]
@@ -26,13 +28,16 @@ pub(crate) enum Codec {
     Raw,
     /// Compressed with the dictionary of this number.
     Dictionary(u16),
+    /// Compressed with the dictionary of this number and the start of the root.
+    Base(u16, RecordId),
 }
 
 /// Appends a stored body: a header, and its data.
 pub(crate) fn write(codec: Codec, id: RecordId, kind: FrameKind, body: &[u8], data: &[u8], stored: &mut Vec<u8>) {
-    let (codec, dictionary) = match codec {
-        Codec::Raw => (RAW, 0),
-        Codec::Dictionary(number) => (ZSTD_DICTIONARY, number),
+    let (codec, dictionary, root) = match codec {
+        Codec::Raw => (RAW, 0, None),
+        Codec::Dictionary(number) => (ZSTD_DICTIONARY, number, None),
+        Codec::Base(number, root) => (ZSTD_BASE, number, Some(root)),
     };
     let mut header = [0; HEADER];
     header[..2].copy_from_slice(&[codec, kind as u8]);
@@ -41,7 +46,21 @@ pub(crate) fn write(codec: Codec, id: RecordId, kind: FrameKind, body: &[u8], da
     header[8..12].copy_from_slice(&crc32c(body).to_le_bytes());
     header[OWNER..].copy_from_slice(&crc32c(&id.0).to_le_bytes());
     stored.extend_from_slice(&header);
+    if let Some(root) = root {
+        stored.extend_from_slice(&root.0);
+    }
     stored.extend_from_slice(data);
+}
+
+/// The stored form of a body without compression. `stored` is another form of the same body.
+pub(crate) fn uncompressed(stored: &[u8], body: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::with_capacity(HEADER + body.len());
+    whole.extend_from_slice(&stored[..HEADER.min(stored.len())]);
+    whole.resize(HEADER, 0);
+    whole[0] = RAW;
+    whole[2..4].fill(0);
+    whole.extend_from_slice(body);
+    whole
 }
 
 /// Reads a stored body. Fails unless it is intact, and this part of this record.
@@ -63,16 +82,39 @@ pub(crate) fn decode_into(
     if !belongs(stored, id, part) {
         return Err(Error::Corrupt("a stored body is not this record's".into()));
     }
-    decode_with(stored, body, |number| Ok(dictionary::find(txn, trees, number)?.to_vec()))
+    let dictionary = |number| Ok(dictionary::find(txn, trees, number)?.to_vec());
+    decode_with(stored, body, dictionary, |root| {
+        let start = match trees.ids.get(txn, &root.0)? {
+            Some(known) => trees.records.get(txn, &record_key(tail_seq(known)?, PART_START))?,
+            None => None,
+        };
+        Ok(start.map(<[u8]>::to_vec))
+    })
 }
 
-/// Reads a stored body of any record. `dictionary` returns dictionaries that this version does not ship.
+/// Reads a stored body of any record. `dictionary` returns dictionaries that this version does not ship, and `start` the stored start
+/// of a root.
 pub(crate) fn decode_with(
     stored: &[u8],
     body: &mut Vec<u8>,
-    dictionary: impl FnOnce(u16) -> Result<Vec<u8>>,
+    dictionary: impl Fn(u16) -> Result<Vec<u8>>,
+    start: impl FnOnce(RecordId) -> Result<Option<Vec<u8>>>,
 ) -> Result<()> {
-    let damaged = |reason: &str| Error::Corrupt(format!("a stored body {reason}"));
+    let Some(root) = repeated_root(stored) else { return decode_plain(stored, body, &dictionary) };
+    let lost = || damaged("repeats the start of its root, which is lost");
+    let found = start(root)?.filter(|start| belongs(start, root, PART_START)).ok_or_else(lost)?;
+    let number = u16::from_le_bytes(array(stored, 2));
+    prepare(stored, body)?;
+    base::read(root, &found, number, repeated(stored)?.1, body, &dictionary)?;
+    verify(stored, body)
+}
+
+fn damaged(reason: &str) -> Error {
+    Error::Corrupt(format!("a stored body {reason}"))
+}
+
+/// Clears `body`, and reserves the length that the header has.
+fn prepare(stored: &[u8], body: &mut Vec<u8>) -> Result<()> {
     if stored.len() < HEADER {
         return Err(damaged("is cut short"));
     }
@@ -80,12 +122,30 @@ pub(crate) fn decode_with(
     if raw_len > MAX_PAYLOAD {
         return Err(damaged("claims an impossible length"));
     }
-    let data = &stored[HEADER..];
     body.clear();
+    body.reserve(raw_len);
+    Ok(())
+}
+
+fn verify(stored: &[u8], body: &[u8]) -> Result<()> {
+    let raw_len = u32::from_le_bytes(array(stored, 4)) as usize;
+    if body.len() != raw_len || crc32c(body) != u32::from_le_bytes(array(stored, 8)) {
+        return Err(damaged("does not match its checksum"));
+    }
+    Ok(())
+}
+
+/// Reads a stored body that repeats no other.
+pub(super) fn decode_plain(
+    stored: &[u8],
+    body: &mut Vec<u8>,
+    dictionary: &impl Fn(u16) -> Result<Vec<u8>>,
+) -> Result<()> {
+    prepare(stored, body)?;
+    let data = &stored[HEADER..];
     match (stored[0], u16::from_le_bytes(array(stored, 2))) {
         (RAW, _) => body.extend_from_slice(data),
         (codec @ (ZSTD | ZSTD_DICTIONARY), number) => {
-            body.reserve(raw_len);
             let shipped = dictionary::index(number);
             let done = match (codec, shipped) {
                 (ZSTD, _) => Decompressor::new().and_then(|mut zstd| zstd.decompress_to_buffer(data, body)),
@@ -97,10 +157,22 @@ pub(crate) fn decode_with(
         }
         _ => return Err(damaged("uses a codec that this version does not know; upgrade plsync")),
     }
-    if body.len() != raw_len || crc32c(body) != u32::from_le_bytes(array(stored, 8)) {
-        return Err(damaged("does not match its checksum"));
+    verify(stored, body)
+}
+
+/// The root whose start a stored body repeats.
+pub(crate) fn repeated_root(stored: &[u8]) -> Option<RecordId> {
+    if stored.first() != Some(&ZSTD_BASE) {
+        return None;
     }
-    Ok(())
+    Some(repeated(stored).map_or(RecordId([0; 16]), |(root, _)| root))
+}
+
+/// The root whose start a stored body repeats, and the compressed data.
+pub(super) fn repeated(stored: &[u8]) -> Result<(RecordId, &[u8])> {
+    let data = stored.get(HEADER..).and_then(|data| data.split_first_chunk());
+    let (root, data) = data.ok_or_else(|| damaged("is cut short"))?;
+    Ok((RecordId(*root), data))
 }
 
 thread_local! {
@@ -131,13 +203,18 @@ pub(crate) fn owner(stored: &[u8]) -> Option<u32> {
 
 /// Whether a stored body is of a run that is not a call.
 pub(crate) fn is_run(stored: &[u8]) -> bool {
-    stored.get(1).and_then(|kind| FrameKind::from_u8(*kind)).is_some_and(FrameKind::is_run)
+    kind(stored).is_some_and(FrameKind::is_run)
+}
+
+/// The kind of the frame that the body was in.
+pub(crate) fn kind(stored: &[u8]) -> Option<FrameKind> {
+    stored.get(1).and_then(|kind| FrameKind::from_u8(*kind))
 }
 
 /// The part of its record that a stored body is.
 pub(crate) fn part_of(stored: &[u8]) -> Option<u8> {
-    let kind = stored.get(1)?;
-    let is_end = FrameKind::from_u8(*kind).is_some_and(FrameKind::is_end);
+    stored.get(1)?;
+    let is_end = kind(stored).is_some_and(FrameKind::is_end);
     Some(if is_end { PART_END } else { PART_START })
 }
 
@@ -145,6 +222,13 @@ pub(crate) fn part_of(stored: &[u8]) -> Option<u8> {
 pub(crate) fn assign(stored: &mut [u8], id: RecordId) {
     if let Some(owner) = stored.get_mut(OWNER..HEADER) {
         owner.copy_from_slice(&crc32c(&id.0).to_le_bytes());
+    }
+}
+
+/// Assigns a stored body to the record of another one.
+pub(crate) fn assign_as(stored: &mut [u8], other: &[u8]) {
+    if let (Some(owner), Some(other)) = (stored.get_mut(OWNER..HEADER), other.get(OWNER..HEADER)) {
+        owner.copy_from_slice(other);
     }
 }
 

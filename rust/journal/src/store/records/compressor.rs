@@ -7,8 +7,9 @@
 //! docs/internals/journal.md has the figures.
 
 use zstd::bulk::Compressor;
-use zstd::zstd_safe::{CParameter, ParamSwitch, Strategy, compress_bound};
+use zstd::zstd_safe::{CCtx, CParameter, ParamSwitch, Strategy, compress_bound};
 
+use super::base::Base;
 use super::body::{self, Codec};
 use super::dictionary;
 use crate::state::FrameKind;
@@ -37,12 +38,17 @@ const SMALL_STEP_BODIES: u32 = 4096;
 /// The largest result of the large step that is good enough, in percent of the body.
 const GOOD_PERCENT: usize = 44;
 
+/// A body that repeats its root gets smaller by this factor at least. Otherwise it is also compressed without the root, for comparison.
+const REPEATED: usize = 16;
+
 /// Compresses bodies, reusing its working memory.
 pub(crate) struct BodyCompressor {
     large_step: Compressor<'static>,
     /// Created for the first body that needs it, as is `other`.
     small_step: Option<Compressor<'static>>,
     other: Option<Compressor<'static>>,
+    /// For bodies that repeat their root.
+    repeated: Option<CCtx<'static>>,
     sample: Sample,
     scratch: Vec<u8>,
 }
@@ -59,8 +65,36 @@ struct Sample {
 
 impl BodyCompressor {
     pub(crate) fn new() -> Result<Self> {
-        let (small_step, other) = (None, None);
-        Ok(Self { large_step: fast(LARGE_STEP)?, small_step, other, sample: Sample::default(), scratch: Vec::new() })
+        let (small_step, other, repeated) = (None, None, None);
+        let (large_step, sample) = (fast(LARGE_STEP)?, Sample::default());
+        Ok(Self { large_step, small_step, other, repeated, sample, scratch: Vec::new() })
+    }
+
+    /// Appends the stored form of a body that may repeat its root. Returns whether the stored form depends on the root's start.
+    pub(crate) fn encode_with(
+        &mut self,
+        base: &Base,
+        id: RecordId,
+        kind: FrameKind,
+        body: &[u8],
+        stored: &mut Vec<u8>,
+    ) -> Result<bool> {
+        let mut data = Vec::with_capacity(compress_bound(body.len()));
+        let context = self.repeated.get_or_insert_with(CCtx::create);
+        // Without it, the body is stored in another way.
+        let Ok(written) = context.compress_using_cdict(&mut data, body, base.prepared()) else {
+            return self.encode(id, kind, body, stored).map(|()| false);
+        };
+        let from = stored.len();
+        if written * REPEATED > body.len() {
+            self.encode(id, kind, body, stored)?;
+            if written * 2 >= stored.len() - from {
+                return Ok(false);
+            }
+            stored.truncate(from);
+        }
+        body::write(Codec::Base(dictionary::CURRENT, base.root), id, kind, body, &data, stored);
+        Ok(true)
     }
 
     /// Appends the stored form of a body.

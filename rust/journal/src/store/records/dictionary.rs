@@ -34,6 +34,11 @@ pub(crate) fn index(number: u16) -> Option<usize> {
     usize::from(number).checked_sub(1).filter(|index| *index < SHIPPED)
 }
 
+/// The bytes of a shipped dictionary, by its index.
+pub(super) fn shipped_bytes(index: usize) -> &'static [u8] {
+    BYTES[index]
+}
+
 /// The bytes of the current dictionary.
 pub(crate) fn current() -> &'static [u8] {
     BYTES[usize::from(CURRENT) - 1]

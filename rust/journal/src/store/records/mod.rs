@@ -1,5 +1,6 @@
 //! Records as the store keeps them: state rows, stored bodies, counters, and the quota.
 
+pub(crate) mod base;
 pub(crate) mod body;
 pub(crate) mod compressor;
 pub(crate) mod counts;

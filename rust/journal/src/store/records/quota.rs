@@ -6,9 +6,9 @@
 use std::ops::Bound;
 use std::time::Duration;
 
-use super::body;
 use super::row::StateRow;
 use super::transition::{Change, load};
+use super::{base, body};
 use crate::frame::array;
 use crate::state::{FLAG_PRUNED, State, stored_as_u8};
 use crate::store::Store;
@@ -238,19 +238,40 @@ fn prune_acked(change: &mut Change, left: &mut Share) -> Result<u64> {
             chosen.push((seq, row));
         }
     }
-    let mut pruned = 0;
-    for (seq, mut row) in chosen {
+    let (mut pruned, mut repeated) = (0, Vec::new());
+    for (seq, row) in chosen {
         if left.is_used_up() {
             from = Some(from.map_or(seq, |from| from.min(seq)));
             break;
         }
-        remove_content(change, seq, left)?;
-        row.flags |= FLAG_PRUNED;
-        change.save(seq, &row)?;
+        if is_repeated(change, seq, &row)? {
+            repeated.push((seq, row));
+            continue;
+        }
+        remove_acked(change, seq, row, left)?;
         pruned += 1;
+    }
+    for (seq, row) in repeated {
+        if is_repeated(change, seq, &row)? {
+            from = Some(from.map_or(seq, |from| from.min(seq)));
+        } else {
+            remove_acked(change, seq, row, left)?;
+            pruned += 1;
+        }
     }
     change.counts.acked_from = from.unwrap_or(change.counts.last_seq.next());
     Ok(pruned)
+}
+
+fn remove_acked(change: &mut Change, seq: Seq, mut row: StateRow, left: &mut Share) -> Result<()> {
+    remove_content(change, seq, left)?;
+    row.flags |= FLAG_PRUNED;
+    change.save(seq, &row)
+}
+
+/// Whether bodies of other records repeat the start of this root. They are pruned first.
+fn is_repeated(change: &Change, seq: Seq, row: &StateRow) -> Result<bool> {
+    Ok(row.is_run() && base::is_repeated(change.txn, change.trees, row.id, seq)?)
 }
 
 /// Prunes the oldest records that were not sent. Leased records and records in doubt stay: they may have arrived.
@@ -267,7 +288,7 @@ fn prune_unsent(change: &mut Change, left: &mut Share) -> Result<u64> {
         seqs.push(tail_seq(entry?.0)?);
     }
     seqs.sort_unstable();
-    let (mut pruned, mut parked_from) = (0, change.counts.last_seq.next());
+    let (mut pruned, mut repeated, mut parked_from) = (0, Vec::new(), change.counts.last_seq.next());
     for seq in seqs {
         let row = load(change.txn, change.trees, seq)?;
         if row.is_pruned() {
@@ -277,9 +298,22 @@ fn prune_unsent(change: &mut Change, left: &mut Share) -> Result<u64> {
             parked_from = seq;
             break;
         }
+        if is_repeated(change, seq, &row)? {
+            repeated.push((seq, row));
+            continue;
+        }
         remove_content(change, seq, left)?;
         change.update(seq, mark_pruned)?;
         pruned += 1;
+    }
+    for (seq, row) in repeated {
+        if is_repeated(change, seq, &row)? {
+            parked_from = parked_from.min(seq);
+        } else {
+            remove_content(change, seq, left)?;
+            change.update(seq, mark_pruned)?;
+            pruned += 1;
+        }
     }
     change.counts.parked_from = parked_from;
     Ok(pruned)

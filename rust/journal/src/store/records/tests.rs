@@ -14,7 +14,7 @@ const ID: RecordId = RecordId([7; 16]);
 
 fn read(stored: &[u8]) -> Result<Vec<u8>> {
     let mut body = vec![7; 10];
-    decode_with(stored, &mut body, |number| Err(Error::Corrupt(format!("no dictionary {number}"))))?;
+    decode_with(stored, &mut body, |number| Err(Error::Corrupt(format!("no dictionary {number}"))), |_| Ok(None))?;
     Ok(body)
 }
 
@@ -41,7 +41,8 @@ fn a_body_with_an_unknown_dictionary_is_read_with_the_journals_copy() {
     let data = Compressor::with_dictionary(3, &other).unwrap().compress(body).unwrap();
     let stored = stored_with(ZSTD_DICTIONARY, 77, body, &data);
     let mut read_back = Vec::new();
-    decode_with(&stored, &mut read_back, |number| Ok(if number == 77 { other } else { Vec::new() })).unwrap();
+    let dictionary = |number| Ok(if number == 77 { other.clone() } else { Vec::new() });
+    decode_with(&stored, &mut read_back, dictionary, |_| Ok(None)).unwrap();
     assert_eq!(read_back, body);
     assert!(read(&stored).unwrap_err().to_string().contains("dictionary 77"));
 }

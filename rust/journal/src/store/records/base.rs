@@ -1,0 +1,151 @@
+//! Bases: the start of a tree's root, with which other bodies of the tree are compressed.
+//!
+//! Each call of an agent repeats the messages that the root received. A body that repeats its root is stored without these messages, and
+//! names the root. So the start of a root stays in the store for as long as such bodies of its tree do.
+
+use std::cell::RefCell;
+use std::sync::OnceLock;
+
+use heed::RoTxn;
+use zstd::zstd_safe::{CDict, DCtx};
+
+use super::members::members;
+use super::transition::{Change, load};
+use super::{body, dictionary};
+use crate::state::FrameKind;
+use crate::store::db::trees::{PART_END, PART_START, Trees, record_key};
+use crate::{Error, RecordId, Result, Seq};
+
+/// zstd's level for bodies that repeat their root.
+const LEVEL: i32 = 1;
+/// Starts with fewer bytes have no messages worth naming. Those with more are not kept in memory.
+const BYTES: std::ops::RangeInclusive<usize> = 512..=256 << 10;
+/// Bodies with fewer bytes do not repeat such a start.
+const MIN_BODY: usize = 512;
+
+/// The start of a root, ready to compress with.
+pub(crate) struct Base {
+    pub(crate) root: RecordId,
+    /// The dictionary of all bodies, then the start.
+    dictionary: Vec<u8>,
+    prepared: OnceLock<CDict<'static>>,
+}
+
+impl Base {
+    /// `None` if the start is too short or too long.
+    pub(crate) fn new(root: RecordId, start: &[u8]) -> Option<Self> {
+        let dictionary = BYTES.contains(&start.len()).then(|| joined(dictionary::current(), start))?;
+        Some(Self { root, dictionary, prepared: OnceLock::new() })
+    }
+
+    pub(super) fn prepared(&self) -> &CDict<'static> {
+        self.prepared.get_or_init(|| CDict::create(&self.dictionary, LEVEL))
+    }
+
+    /// Bytes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.dictionary.len()
+    }
+
+    /// A stored body in its form without a base.
+    pub(crate) fn detached(&self, stored: &[u8]) -> Result<Vec<u8>> {
+        let mut body = Vec::with_capacity(usize::try_from(body::raw_len(stored)).unwrap_or_default());
+        decompress(body::repeated(stored)?.1, &mut body, &self.dictionary)?;
+        Ok(body::uncompressed(stored, &body))
+    }
+}
+
+/// Whether the body of an event in a tree may repeat the start of its root. The answer of a call is in no start.
+pub(crate) fn may_repeat(kind: FrameKind, bytes: usize) -> bool {
+    bytes >= MIN_BODY && matches!(kind, FrameKind::Start | FrameKind::RunStart | FrameKind::RunEnd)
+}
+
+/// Whether a stored body of another record repeats the start of this root.
+pub(super) fn is_repeated(txn: &RoTxn, trees: &Trees, root: RecordId, own: Seq) -> Result<bool> {
+    for seq in members(txn, trees, root)? {
+        if seq != own && repeating(txn, trees, root, seq)?.next().is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Stores the bodies without a base that repeat the start of this root: the start is about to be removed.
+pub(crate) fn detach_members(change: &mut Change, root: RecordId, own: Seq) -> Result<()> {
+    for seq in members(change.txn, change.trees, root)? {
+        let parts: Vec<_> =
+            if seq == own { Vec::new() } else { repeating(change.txn, change.trees, root, seq)?.collect() };
+        for (part, stored) in parts {
+            let id = load(change.txn, change.trees, seq)?.id;
+            // A body that cannot be read any more stays, and `check` reports it.
+            let Ok(body) = body::decode(change.txn, change.trees, id, part, &stored) else { continue };
+            let detached = body::uncompressed(&stored, &body);
+            change.trees.records.put(change.txn, &record_key(seq, part), &detached)?;
+            change.counts.stored_bytes += (detached.len() as u64).saturating_sub(stored.len() as u64);
+        }
+    }
+    Ok(())
+}
+
+/// The parts of a record that repeat the start of this root, as they are stored.
+fn repeating(txn: &RoTxn, trees: &Trees, root: RecordId, seq: Seq) -> Result<impl Iterator<Item = (u8, Vec<u8>)>> {
+    let mut found = Vec::new();
+    for part in [PART_START, PART_END] {
+        let stored = trees.records.get(txn, &record_key(seq, part))?;
+        found.extend(
+            stored.filter(|stored| body::repeated_root(stored) == Some(root)).map(|stored| (part, stored.to_vec())),
+        );
+    }
+    Ok(found.into_iter())
+}
+
+/// A dictionary in zstd's format stays one when content is appended.
+fn joined(dictionary: &[u8], start: &[u8]) -> Vec<u8> {
+    [dictionary, start].concat()
+}
+
+/// What the last dictionary was made of: the root, the checksum and length of its start, the number of the other dictionary.
+type Made = (RecordId, [u8; 8], u16);
+
+thread_local! {
+    /// The calls of a tree are read one after the other.
+    static LAST: RefCell<Option<(Made, Vec<u8>)>> = const { RefCell::new(None) };
+    static CONTEXT: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
+}
+
+/// Reads a body that repeats `root`, whose stored start is `start`.
+pub(super) fn read(
+    root: RecordId,
+    start: &[u8],
+    number: u16,
+    data: &[u8],
+    body: &mut Vec<u8>,
+    dictionary: &impl Fn(u16) -> Result<Vec<u8>>,
+) -> Result<()> {
+    let Some(sums) = start.get(4..12).and_then(|sums| sums.try_into().ok()) else {
+        return Err(Error::Corrupt("the start of its root is cut short".into()));
+    };
+    let made = (root, sums, number);
+    LAST.with_borrow_mut(|last| {
+        if last.as_ref().is_none_or(|(of, _)| *of != made) {
+            let mut whole = Vec::new();
+            body::decode_plain(start, &mut whole, dictionary)?;
+            let shipped = dictionary::index(number).map(dictionary::shipped_bytes);
+            let joined = match shipped {
+                Some(bytes) => joined(bytes, &whole),
+                None => joined(&dictionary(number)?, &whole),
+            };
+            *last = Some((made, joined));
+        }
+        let (_, dictionary) = last.as_ref().ok_or(Error::Internal("a dictionary was just made"))?;
+        decompress(data, body, dictionary)
+    })
+}
+
+fn decompress(data: &[u8], body: &mut Vec<u8>, dictionary: &[u8]) -> Result<()> {
+    CONTEXT.with_borrow_mut(|context| {
+        let context = context.get_or_insert_with(DCtx::create);
+        let done = context.decompress_using_dict(body, data, dictionary);
+        done.map(drop).map_err(|_| Error::Corrupt("a stored body does not decompress".into()))
+    })
+}
