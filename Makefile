@@ -170,6 +170,7 @@ build/docs/made: requirements/docs.txt
 	@touch $@
 
 .venv/built: .venv/made $(RUST)
+	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
 	PATH="$(CURDIR)/$(BIN):$$PATH" pip install --quiet --no-build-isolation --editable '.[dev]'
 	@touch $@
 

@@ -1,4 +1,4 @@
-"""Runs the installed ``plsync`` as a user would."""
+"""Runs ``plsync`` as a user would."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from tests.support import warm_interpreter
 
 PLSYNC = Path(sys.executable).with_name("plsync")
 
@@ -22,10 +24,11 @@ def environment(journal: Path, **variables: str) -> dict[str, str]:
 
 def run(journal: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """``plsync`` with these arguments; never raises for its exit code."""
+    env = environment(journal, **variables)
+    if warm_interpreter.can_run(env):
+        return warm_interpreter.run(list(arguments), env, 60)
     command = [str(PLSYNC), *arguments]
-    return subprocess.run(
-        command, env=environment(journal, **variables), capture_output=True, encoding="utf-8", timeout=60, check=False
-    )
+    return subprocess.run(command, env=env, capture_output=True, encoding="utf-8", timeout=60, check=False)
 
 
 def printed(journal: Path, *arguments: str, **variables: str) -> str:
