@@ -159,9 +159,10 @@ def _become(arguments: list[str], environment: dict[str, str], directory: str, u
     for descriptor, standard in zip(streams, (1, 2), strict=True):
         os.dup2(descriptor, standard)
         os.close(descriptor)
-    # The streams of the server know the kind of its own files.
-    sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", errors=sys.stdout.errors, closefd=False)  # noqa: SIM115
-    sys.stderr = sys.__stderr__ = open(2, "w", 1, encoding="utf-8", errors=sys.stderr.errors, closefd=False)  # noqa: SIM115
+    # The server's streams know the kind of the server's files.
+    sys.stdout = open(1, "w", encoding="utf-8", errors=sys.stdout.errors, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", 1, encoding="utf-8", errors=sys.stderr.errors, closefd=False)  # noqa: SIM115
+    sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
     os.chdir(directory)
     os.umask(umask)
     os.environ.clear()
