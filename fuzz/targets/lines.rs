@@ -2,9 +2,16 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use plsync_bundle::json::scan;
 use plsync_bundle::lines::{Entry, follow_ups, log, push_follow_up, push_record, records};
 
 fuzz_target!(|bytes: &[u8]| {
+    if scan(bytes, |key, value| assert!(key.len() + value.len() < bytes.len())).is_ok() {
+        let read = serde_json::from_slice::<serde_json::Value>(bytes);
+        let is_out_of_range = |error: &serde_json::Error| error.to_string().contains("out of range");
+        let is_deep = |error: &serde_json::Error| error.to_string().contains("recursion limit");
+        assert!(read.is_ok() || read.is_err_and(|error| is_out_of_range(&error) || is_deep(&error)));
+    }
     if let Ok(found) = records(bytes) {
         let mut raw = Vec::new();
         found.iter().for_each(|record| push_record(&mut raw, record).unwrap());

@@ -306,19 +306,16 @@ class BundleWriter:
     """
 
     def __new__(cls, scratch: str) -> BundleWriter: ...
-    def record(
-        self, row: Row, *, run: bytes | None, parent: bytes | None, tags: list[str], model: str | None, doubt: bool
-    ) -> str | None:
-        """Add a record. Returns why it does not fit a bundle, or None.
+    @property
+    def records(self) -> int:
+        """The number of records that ``pack_records`` has packed."""
 
-        Args:
-            row: the record with its bodies.
-            run: LangChain's id of the run.
-            parent: LangChain's id of the parent run.
-            tags: of at most 255 bytes each.
-            model: of at most 255 bytes.
-            doubt: whether the record may have been sent.
-        """
+    @property
+    def doubtful(self) -> int:
+        """The number of these records that may have been sent."""
+
+    def seqs(self) -> list[int]:
+        """The places of these records in their journal, in order."""
 
     def ack(self, number: int, record: bytes, request: int, at: int, renewed: bool) -> None:
         """Add a request id to a log; ``at`` is in ms since the epoch."""
@@ -350,6 +347,31 @@ class BundleWriter:
         Returns:
             ``id``, ``size``, ``sha256``, and the content of the ``signature`` file.
         """
+
+def pack_records(
+    store: Store,
+    scratch: str,
+    split_size: int,
+    *,
+    doubt: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[BundleWriter], int, list[str]]:
+    """Pack all records that can leave a journal, in several threads.
+
+    Args:
+        store: the journal.
+        scratch: a private directory for temporary files.
+        split_size: bytes of a bundle, about.
+        doubt: mark every record as one that may have been sent.
+        on_progress: called with the number of records that are done, and the number of all.
+
+    Returns:
+        The bundles, the number of calls that have not ended, and why records do not fit a bundle.
+
+    Raises:
+        BundleError: a temporary file cannot be written.
+        JournalError: the journal cannot be read.
+    """
 
 @final
 class SignedBundle:

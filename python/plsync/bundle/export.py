@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -17,7 +17,6 @@ from plsync.bundle.keys import Card, Keys
 from plsync.bundle.medium import WrittenFile
 from plsync.errors import BundleError
 from plsync.journal.journal import Journal
-from plsync.journal.record import Record
 
 __all__ = ["ExportReport", "export_log", "export_records"]
 
@@ -84,7 +83,14 @@ class _Envelope:
 
 
 def export_records(
-    journal: Journal, keys: Keys, to: Card, directory: Path, *, encrypt: bool = True, split_size: int = SPLIT_SIZE
+    journal: Journal,
+    keys: Keys,
+    to: Card,
+    directory: Path,
+    *,
+    encrypt: bool = True,
+    split_size: int = SPLIT_SIZE,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> ExportReport:
     """Write all records without a request id into bundles for a hub.
 
@@ -98,6 +104,7 @@ def export_records(
         directory: on the medium.
         encrypt: encrypt to the hub.
         split_size: bytes of a part, about.
+        on_progress: called with the number of records that are done, and the number of all.
 
     Raises:
         BundleError: this machine has no keys, or the medium cannot be written.
@@ -109,26 +116,15 @@ def export_records(
     journal.ingest(wait=True)
     # Before the records leave: a hub looks up records that another hub may have sent.
     has_other = keys.note_hub(journal.id, to.key_id)
-    with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(_writer(keys.path))]
-        for record in journal.records(state=("pending", "in_doubt"), oldest_first=True):
-            if record.status == "pending":
-                report.running += 1
-                continue
-            if record.pruned or record.forgotten or record.damage is not None:
-                continue
-            if writers[-1].size >= split_size or writers[-1].is_full:
-                writers.append(stack.enter_context(_writer(keys.path)))
-            doubt = has_other or record.state == "in_doubt"
-            if (reason := _add(writers[-1], record, doubt=doubt)) is not None:
-                report.left_out.append(f"{record.id}: {reason}")
-                continue
-            report.records += 1
-            report.doubtful += doubt
-        if report.records:
-            report.serial = keys.next_serial()
-            for number, writer in enumerate(writers, 1):
-                report.files.append(envelope.write(writer, directory, report.serial, (number, len(writers))))
+    writers, report.running, report.left_out = journal.outbox.pack(
+        os.fspath(keys.path), split_size, doubt=has_other, on_progress=on_progress
+    )
+    if writers:
+        report.serial = keys.next_serial()
+    for number, writer in enumerate(writers, 1):
+        report.records += writer.records
+        report.doubtful += writer.doubtful
+        report.files.append(envelope.write(writer, directory, report.serial, (number, len(writers))))
     return report
 
 
@@ -167,30 +163,6 @@ def export_log(journal: Journal, origin_journal: str, keys: Keys, to: Card, dire
             report.serial = keys.next_serial()
             report.files.append(envelope.write(writer, directory, report.serial, (1, 1)))
     return report
-
-
-def _add(writer: BundleWriter, record: Record, *, doubt: bool) -> str | None:
-    """Add a record. Returns why it does not fit."""
-    return writer.record(
-        record.stored_row(),
-        run=_uuid(record.run_id),
-        parent=_uuid(record.parent_run_id),
-        tags=[_cut(tag) for tag in record.tags],
-        model=None if record.model is None else _cut(record.model),
-        doubt=doubt,
-    )
-
-
-def _uuid(text: str | None) -> bytes | None:
-    try:
-        return None if text is None else UUID(text).bytes
-    except ValueError:
-        return None
-
-
-def _cut(label: str) -> str:
-    """A label of at most 255 bytes."""
-    return label.encode("utf-8", "replace")[:255].decode("utf-8", "ignore")
 
 
 @contextlib.contextmanager

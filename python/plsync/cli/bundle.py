@@ -18,6 +18,7 @@ from plsync.bundle.keys import Keys, TrustedCard
 from plsync.bundle.medium import bundles_in
 from plsync.bundle.receive import BundleFields, apply_log, opened
 from plsync.cli import humanize, options
+from plsync.cli.bundle_progress import progress_bar
 from plsync.cli.command_line import Command, Group
 from plsync.cli.output import escaped, labelled, print_json, print_lines, print_note, stdout_console
 from plsync.cli.quota import NewLimit, parse_size
@@ -94,8 +95,12 @@ def export(
     else:
         trusted = _recipient(keys, to)
         limit = {} if split_size is None else {"split_size": split_size.limit}
-        with Journal.open(journal) as opened_journal:
-            reports = [export_records(opened_journal, keys, trusted.card, directory, encrypt=not plain, **limit)]
+        with Journal.open(journal) as origin, progress_bar("packed") as on_progress:
+            reports = [
+                export_records(
+                    origin, keys, trusted.card, directory, encrypt=not plain, on_progress=on_progress, **limit
+                )
+            ]
     for report in reports:
         if json:
             print_json(_exported(report))

@@ -23,7 +23,7 @@ pub const MEMBER: usize = 4 << 20;
 /// Uncompressed bytes of a member with one line: the largest record.
 pub const LONE_MEMBER: usize = 2 * BODY + LINE + 2;
 /// Uncompressed bytes after which the writer begins the next member.
-pub(crate) const FULL_MEMBER: usize = 1 << 20;
+pub const FULL_MEMBER: usize = 1 << 20;
 /// The binary logarithm of the largest window of zstd.
 pub(crate) const WINDOW_LOG: u32 = 23;
 /// Nested arrays and objects of a body. The recorder's encoder stops at 254.

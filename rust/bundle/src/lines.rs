@@ -3,16 +3,13 @@
 //! A record is a header line, then the body of its start event, then the body of its end event. Each body is one line, whose length
 //! the header states. A follow-up is a header line and its payload. An entry of a log is one line.
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result, malformed};
 use crate::ids::{Hex, Id, Sha};
+use crate::json::{Fit, scan};
 use crate::limits;
-
-/// Whether a part fits the format, or else why it does not.
-type Fit = std::result::Result<(), &'static str>;
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -277,18 +274,44 @@ impl RecordHeader {
     }
 }
 
+/// A body that fits the format.
+#[derive(Clone, Copy, Debug)]
+pub struct Body<'a>(&'a [u8]);
+
+impl<'a> Body<'a> {
+    /// Checks the bytes of a body, and passes the members of its object on: the raw bytes of each key and of its value.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] when the bytes do not fit the format.
+    pub fn new(bytes: &'a [u8], member: impl FnMut(&'a [u8], &'a [u8])) -> Result<Self> {
+        check_body(bytes, limits::BODY, member).map_err(Error::Unfit)?;
+        Ok(Self(bytes))
+    }
+}
+
 /// Appends the lines of a record.
 ///
 /// # Errors
 /// When the record does not fit the format: nothing is appended then.
 pub fn push_record(raw: &mut Vec<u8>, record: &Record) -> Result<()> {
-    for body in [record.start, record.end].into_iter().flatten() {
-        check_json(body, limits::BODY).map_err(Error::Unfit)?;
-    }
-    let length = |body: Option<&[u8]>| body.and_then(|body| u32::try_from(body.len()).ok());
-    let header = RecordHeader { start: length(record.start), end: length(record.end), ..record.header.clone() };
+    let check = |body: Option<_>| body.map(|body| Body::new(body, |_, _| ())).transpose();
+    push_checked(raw, record.header.clone(), check(record.start)?, check(record.end)?)
+}
+
+/// Like [`push_record`], with bodies that were checked.
+///
+/// # Errors
+/// When the header does not fit the format: nothing is appended then.
+pub fn push_checked(
+    raw: &mut Vec<u8>,
+    header: RecordHeader,
+    start: Option<Body<'_>>,
+    end: Option<Body<'_>>,
+) -> Result<()> {
+    let length = |body: Option<Body>| body.and_then(|Body(bytes)| u32::try_from(bytes.len()).ok());
+    let header = RecordHeader { start: length(start), end: length(end), ..header };
     header.check().map_err(Error::Unfit)?;
-    push_lines(raw, &header, &[record.start, record.end])
+    push_lines(raw, &header, &[start, end].map(|body| body.map(|Body(bytes)| bytes)))
 }
 
 /// Appends the lines of a follow-up.
@@ -296,7 +319,7 @@ pub fn push_record(raw: &mut Vec<u8>, record: &Record) -> Result<()> {
 /// # Errors
 /// When the follow-up does not fit the format: nothing is appended then.
 pub fn push_follow_up(raw: &mut Vec<u8>, follow_up: &FollowUp) -> Result<()> {
-    check_json(follow_up.payload, limits::PAYLOAD).map_err(Error::Unfit)?;
+    check_body(follow_up.payload, limits::PAYLOAD, |_, _| ()).map_err(Error::Unfit)?;
     let payload = u32::try_from(follow_up.payload.len()).unwrap_or(u32::MAX);
     let header = FollowUpHeader { payload, ..follow_up.header.clone() };
     push_lines(raw, &header, &[Some(follow_up.payload)])
@@ -319,12 +342,20 @@ fn push_lines(raw: &mut Vec<u8>, header: &impl Serialize, bodies: &[Option<&[u8]
 /// # Errors
 /// When the bytes break the format.
 pub fn records(raw: &[u8]) -> Result<Vec<Record<'_>>> {
+    let found = framed_records(raw)?;
+    for body in found.iter().flat_map(|record| [record.start, record.end]).flatten() {
+        check_body(body, limits::BODY, |_, _| ()).or_else(malformed)?;
+    }
+    Ok(found)
+}
+
+/// Like [`records`], without a look into the bodies: [`records`] has passed the bytes before.
+pub(crate) fn framed_records(raw: &[u8]) -> Result<Vec<Record<'_>>> {
     let (mut rest, mut found) = (raw, Vec::new());
     while !rest.is_empty() {
         let header: RecordHeader = from_json(take_line(&mut rest)?, "the header of a record")?;
         header.check().or_else(malformed)?;
-        let start = take_body(&mut rest, header.start, limits::BODY)?;
-        let end = take_body(&mut rest, header.end, limits::BODY)?;
+        let (start, end) = (take_body(&mut rest, header.start)?, take_body(&mut rest, header.end)?);
         found.push(Record { header, start, end });
     }
     Ok(found)
@@ -338,7 +369,8 @@ pub fn follow_ups(raw: &[u8]) -> Result<Vec<FollowUp<'_>>> {
     let (mut rest, mut found) = (raw, Vec::new());
     while !rest.is_empty() {
         let header: FollowUpHeader = from_json(take_line(&mut rest)?, "the header of a follow-up")?;
-        let payload = take_body(&mut rest, Some(header.payload), limits::PAYLOAD)?.unwrap_or_default();
+        let payload = take_body(&mut rest, Some(header.payload))?.unwrap_or_default();
+        check_body(payload, limits::PAYLOAD, |_, _| ()).or_else(malformed)?;
         let id = follow_up_id(header.record, header.op, header.queued_at, header.number, payload);
         if id != header.id {
             return malformed("the id of a follow-up does not match its content");
@@ -370,13 +402,12 @@ fn take_line<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8]> {
     Ok(line)
 }
 
-fn take_body<'a>(rest: &mut &'a [u8], length: Option<u32>, most: usize) -> Result<Option<&'a [u8]>> {
+fn take_body<'a>(rest: &mut &'a [u8], length: Option<u32>) -> Result<Option<&'a [u8]>> {
     let Some(length) = length else { return Ok(None) };
     let Some((body, tail)) = usize::try_from(length).ok().and_then(|length| rest.split_at_checked(length)) else {
         return malformed("a body is longer than its member");
     };
     let Some((b'\n', tail)) = tail.split_first() else { return malformed("no line ends behind a body") };
-    check_json(body, most).or_else(malformed)?;
     *rest = tail;
     Ok(Some(body))
 }
@@ -385,29 +416,9 @@ fn from_json<'a, T: Deserialize<'a>>(line: &'a [u8], thing: &str) -> Result<T> {
     serde_json::from_slice(line).map_err(|error| Error::Malformed(format!("{thing}: {error}")))
 }
 
-/// Checks that a body is one line of JSON, of a depth that every reader supports.
-fn check_json(body: &[u8], most: usize) -> Fit {
-    if body.len() > most {
-        return Err("a body is too large");
-    }
-    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
-    for byte in body {
-        match byte {
-            b'\n' => return Err("a body has more than one line"),
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            b'[' | b'{' if !in_text => {
-                depth += 1;
-                if depth > limits::DEPTH {
-                    return Err("a body is nested too deeply");
-                }
-            }
-            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    serde_json::from_slice::<IgnoredAny>(body).map(drop).map_err(|_| "a body is not JSON")
+/// Checks that a body is one line of JSON that every reader accepts.
+fn check_body<'a>(body: &'a [u8], most: usize, member: impl FnMut(&'a [u8], &'a [u8])) -> Fit {
+    if body.len() > most { Err("a body is too large") } else { scan(body, member) }
 }
 
 #[cfg(test)]

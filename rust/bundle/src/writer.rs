@@ -10,12 +10,10 @@ use crate::ids::Sha;
 use crate::keys::SecretKey;
 use crate::lines::{self, Entry, FollowUp, Record};
 use crate::manifest::{Manifest, Member, MemberKind, NAME};
+use crate::member::{Draft, Packed};
 use crate::seal::{Output, Recipient};
 use crate::signature::{self, Digests, Hashing};
 use crate::{limits, tar};
-
-/// zstd's level. Level 9 saves one more hundredth of the raw bytes for four times the time.
-const LEVEL: i32 = 3;
 
 /// A bundle that is being written.
 pub struct Writer {
@@ -24,8 +22,7 @@ pub struct Writer {
     members: Vec<Member>,
     kind: MemberKind,
     numbered: usize,
-    raw: Vec<u8>,
-    items: u64,
+    draft: Draft,
 }
 
 /// A bundle that was written.
@@ -42,14 +39,14 @@ pub struct Written {
 impl Writer {
     /// Stages members in an empty file, which no other user can read.
     pub fn new(scratch: File) -> Self {
-        let (members, raw) = (Vec::new(), Vec::new());
-        Self { scratch, staged: 0, members, kind: MemberKind::Records, numbered: 0, raw, items: 0 }
+        let (members, draft) = (Vec::new(), Draft::default());
+        Self { scratch, staged: 0, members, kind: MemberKind::Records, numbered: 0, draft }
     }
 
     /// About how many bytes the bundle has.
     pub fn size(&self) -> u64 {
         // A member costs a header, padding, and an entry in the manifest.
-        self.staged + self.members.len() as u64 * 1024 + self.raw.len() as u64 / 4
+        self.staged + self.members.len() as u64 * 1024 + self.draft.raw.len() as u64 / 4
     }
 
     /// Whether no further record fits into the manifest.
@@ -59,7 +56,7 @@ impl Writer {
 
     /// Whether nothing was added.
     pub fn is_empty(&self) -> bool {
-        self.members.is_empty() && self.items == 0
+        self.members.is_empty() && self.draft.items == 0
     }
 
     /// Adds a record.
@@ -90,7 +87,17 @@ impl Writer {
         })
     }
 
-    fn add(&mut self, kind: MemberKind, push: impl Fn(&mut Vec<u8>) -> Result<()>) -> Result<()> {
+    /// Adds a member that a [`Draft`] of records made, maybe in another thread.
+    ///
+    /// # Errors
+    /// When the scratch file cannot be written, or a member of another kind was added before.
+    pub fn records(&mut self, packed: &Packed) -> Result<()> {
+        self.begin(MemberKind::Records)?;
+        self.end_member()?;
+        self.stage(packed)
+    }
+
+    fn begin(&mut self, kind: MemberKind) -> Result<()> {
         if kind != self.kind {
             self.end_member()?;
             if kind < self.kind {
@@ -98,35 +105,35 @@ impl Writer {
             }
             (self.kind, self.numbered) = (kind, 0);
         }
-        let before = self.raw.len();
-        push(&mut self.raw)?;
-        // A record that does not fit beside the lines before it begins the next member.
-        if before > 0 && self.raw.len() > limits::FULL_MEMBER {
-            let next = self.raw.split_off(before);
-            self.end_member()?;
-            self.raw = next;
+        Ok(())
+    }
+
+    fn add(&mut self, kind: MemberKind, push: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
+        self.begin(kind)?;
+        match self.draft.add(push)? {
+            Some(full) => self.stage(&full),
+            None => Ok(()),
         }
-        self.items += 1;
-        if self.raw.len() >= limits::FULL_MEMBER { self.end_member() } else { Ok(()) }
     }
 
     fn end_member(&mut self) -> Result<()> {
-        if self.items == 0 {
-            return Ok(());
+        match self.draft.finish()? {
+            Some(packed) => self.stage(&packed),
+            None => Ok(()),
         }
+    }
+
+    fn stage(&mut self, packed: &Packed) -> Result<()> {
         self.numbered += 1;
-        let packed = zstd::bulk::compress(&self.raw, LEVEL)?;
-        self.scratch.write_all(&packed)?;
-        self.staged += packed.len() as u64;
+        self.scratch.write_all(&packed.bytes)?;
+        self.staged += packed.bytes.len() as u64;
         self.members.push(Member {
             name: self.kind.numbered(self.numbered),
-            size: packed.len() as u64,
-            raw: self.raw.len() as u64,
-            items: std::mem::take(&mut self.items),
-            sha256: Sha::of(&packed),
+            size: packed.bytes.len() as u64,
+            raw: packed.raw,
+            items: packed.items,
+            sha256: packed.sha256,
         });
-        // The memory of a large record is not kept.
-        self.raw = Vec::new();
         Ok(())
     }
 

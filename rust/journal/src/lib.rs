@@ -74,11 +74,12 @@ pub use store::followups::{
 };
 pub use store::forget::{ForgetReport, ForgottenRecord, UnreadableFile};
 pub use store::ingest::IngestReport;
-pub use store::outbox::{AckedRow, LeaseLimits, Limits, TREE_WAIT, TreeRest};
+pub use store::outbox::{AckedRow, Carriable, Carriables, LeaseLimits, Limits, TREE_WAIT, TreeRest};
 pub use store::query::{Query, TextSearch};
 pub use store::records::quota::{PruneCounts, Quota, QuotaPolicy};
 pub use store::records::read::PAGE_BYTES;
 pub use store::records::row::{Ack, Row};
+pub use store::records::stored_events::StoredEvents;
 pub use store::servers::{Account, Bind, Server, ServerStats, Withdrawn};
 pub use store::stats::Stats;
 pub use time::{ClockChange, Millis};

@@ -32,6 +32,8 @@ mod _native {
     #[pymodule_export]
     use crate::bundle::keys::{generate_keys, make_card, read_card};
     #[pymodule_export]
+    use crate::bundle::pack::pack_records;
+    #[pymodule_export]
     use crate::encode::encode;
     #[pymodule_export]
     use crate::encode::untagged::untagged;

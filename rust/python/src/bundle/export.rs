@@ -3,21 +3,18 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use plsync_bundle::lines::{Ended, Entry, Record, RecordHeader};
+use plsync_bundle::lines::Entry;
 use plsync_bundle::manifest::{Kind, LogSpan};
 use plsync_bundle::{Error, Id, KeyId, Manifest, Recipient, SecretKey, Writer};
-use plsync_journal::CallEnd;
+use plsync_journal::Seq;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::new_file;
+use super::pack::Scratch;
 use crate::errors::bundle_to_python;
 use crate::handover;
-use crate::store::Row;
-
-/// Whether the record was added, or why it does not fit the format.
-type Fit = Option<&'static str>;
 
 /// The fields of a bundle beside its records: a dict with these keys.
 #[derive(FromPyObject)]
@@ -35,11 +32,22 @@ struct Envelope {
 }
 
 #[pyclass(module = "plsync._native", frozen)]
-pub(crate) struct BundleWriter(Mutex<Option<Writer>>);
+pub(crate) struct BundleWriter {
+    writer: Mutex<Option<Writer>>,
+    /// Removed after the writer has closed it.
+    _scratch: Option<Scratch>,
+    seqs: Vec<Seq>,
+    doubtful: u64,
+}
 
 impl BundleWriter {
+    /// A writer with packed records, which have these places in their journal.
+    pub(super) fn packed(writer: Writer, scratch: Scratch, seqs: Vec<Seq>, doubtful: u64) -> Self {
+        Self { writer: Mutex::new(Some(writer)), _scratch: Some(scratch), seqs, doubtful }
+    }
+
     fn with<T>(&self, py: Python<'_>, work: impl FnOnce(&mut Writer) -> Result<T, Error>) -> PyResult<T> {
-        let mut guard = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut guard = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let writer = guard.as_mut().ok_or_else(|| PyRuntimeError::new_err("the bundle was written"))?;
         work(writer).map_err(|error| bundle_to_python(py, &error))
     }
@@ -51,49 +59,24 @@ impl BundleWriter {
     fn new(py: Python<'_>, scratch: PathBuf) -> PyResult<Self> {
         handover::require(py)?;
         let file = new_file(&scratch).map_err(|error| bundle_to_python(py, &error.into()))?;
-        Ok(Self(Mutex::new(Some(Writer::new(file)))))
+        Ok(Self { writer: Mutex::new(Some(Writer::new(file))), _scratch: None, seqs: Vec::new(), doubtful: 0 })
     }
 
-    #[pyo3(signature = (row, *, run, parent, tags, model, doubt))]
-    fn record(
-        &self,
-        py: Python<'_>,
-        row: &Row,
-        run: Option<[u8; 16]>,
-        parent: Option<[u8; 16]>,
-        tags: Vec<String>,
-        model: Option<String>,
-        doubt: bool,
-    ) -> PyResult<Fit> {
-        let stored = row.stored();
-        let ended = match stored.ended {
-            CallEnd::No => return Ok(Some("the call has not ended")),
-            CallEnd::Ok => Ended::Ok,
-            CallEnd::Error => Ended::Error,
-            CallEnd::Cancelled => Ended::Cancelled,
-            CallEnd::Partial => Ended::Partial,
-            CallEnd::Abandoned => Ended::Abandoned,
-            CallEnd::Interrupted => return Ok(Some("it is a run of a tree, and no call")),
-        };
-        let header = RecordHeader {
-            id: plsync_bundle::ids::Hex(stored.id.0),
-            ended,
-            flags: stored.flags,
-            lane: stored.lane.0,
-            run: run.map(plsync_bundle::ids::Hex),
-            parent: parent.map(plsync_bundle::ids::Hex),
-            tags,
-            model,
-            start: None,
-            end: None,
-            doubt,
-            round: 0,
-        };
-        let record = Record { header, start: stored.start.as_deref(), end: stored.end.as_deref() };
-        self.with(py, |writer| match writer.record(&record) {
-            Err(Error::Unfit(reason)) => Ok(Some(reason)),
-            added => added.map(|()| None),
-        })
+    /// The number of packed records.
+    #[getter]
+    fn records(&self) -> usize {
+        self.seqs.len()
+    }
+
+    /// The packed records that may have been sent.
+    #[getter]
+    fn doubtful(&self) -> u64 {
+        self.doubtful
+    }
+
+    /// The places of the packed records in their journal, in order.
+    fn seqs(&self) -> Vec<u64> {
+        self.seqs.iter().map(|seq| seq.0).collect()
     }
 
     fn ack(&self, py: Python<'_>, number: u64, record: [u8; 16], request: u64, at: u64, renewed: bool) -> PyResult<()> {
@@ -128,7 +111,7 @@ impl BundleWriter {
         let kind = [Kind::Out, Kind::Back].into_iter().find(|known| known.name() == kind).ok_or_else(invalid)?;
         let (journal, to) = (Id::parse(&journal).ok_or_else(invalid)?, KeyId::parse(&to).ok_or_else(invalid)?);
         let recipient = recipient.map(|line| Recipient::parse(&line).ok_or_else(invalid)).transpose()?;
-        let writer = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let writer = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         let writer = writer.ok_or_else(|| PyRuntimeError::new_err("the bundle was written"))?;
         let write = || {
             let key = SecretKey::parse(&signing_key)?;

@@ -6,6 +6,8 @@ use std::path::Path;
 pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod keys;
+mod labels;
+pub(crate) mod pack;
 
 /// A new file that only this user can read. An existing name is an error, also a link.
 fn new_file(path: &Path) -> std::io::Result<File> {

@@ -155,7 +155,7 @@ fn first_name<'py, const N: usize>(
 }
 
 /// The file name of a local model. `organisation/model` is a name and not a path.
-fn short_model(model: &str) -> &str {
+pub(crate) fn short_model(model: &str) -> &str {
     let is_gguf = model.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("gguf"));
     let is_path = model.starts_with(['/', '.', '~']) || model.contains('\\') || is_gguf;
     if is_path { model.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or(model) } else { model }

@@ -38,6 +38,7 @@ use crate::handover;
 pub(crate) use callbacks::LangChainCallbacks;
 use calls::{Calls, EndArguments, Runs, StartArguments};
 use key::key;
+pub(crate) use labels::short_model;
 use run::RunKind;
 use step_end::StepEnd;
 use steps::StepStart;

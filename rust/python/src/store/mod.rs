@@ -33,7 +33,7 @@ use row::rows;
 pub(crate) struct Store(Journal);
 
 impl Store {
-    fn journal(&self) -> &Journal {
+    pub(crate) fn journal(&self) -> &Journal {
         &self.0
     }
 }

@@ -17,12 +17,6 @@ impl From<StoredRow> for Row {
     }
 }
 
-impl Row {
-    pub(crate) fn stored(&self) -> &StoredRow {
-        &self.stored
-    }
-}
-
 #[pymethods]
 impl Row {
     #[getter]

@@ -2,6 +2,7 @@
 
 pub(crate) mod ack_order;
 mod acks;
+mod carriable;
 mod growing;
 mod lanes;
 mod lease_limits;
@@ -13,6 +14,7 @@ mod units;
 mod waits;
 
 pub use acks::AckedRow;
+pub use carriable::{Carriable, Carriables};
 pub(crate) use lanes::parked_records;
 pub use lease_limits::{LeaseLimits, Limits};
 pub use tree_wait::TREE_WAIT;

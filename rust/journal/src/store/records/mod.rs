@@ -9,6 +9,7 @@ pub(crate) mod members;
 pub(crate) mod quota;
 pub(crate) mod read;
 pub(crate) mod row;
+pub(crate) mod stored_events;
 pub(crate) mod transition;
 
 #[cfg(test)]
