@@ -981,8 +981,13 @@ class Store:
     def renew(self, seqs: Sequence[int], error: str) -> None:
         """Makes records in doubt pending, with FLAG_RENEWED: they are sent under a second trace id."""
 
-    def next_due(self, now_ms: int) -> int | None:
-        """When the next waiting record is due: to be sent, to be looked up, or with its lease expired."""
+    def next_due(self, now_ms: int, *, growing: bool = True) -> int | None:
+        """When the next waiting record is due: to be sent, to be looked up, or with its lease expired.
+
+        Args:
+            now_ms: the time, in ms since the epoch.
+            growing: also records that wait for the end of their tree's root.
+        """
 
     def is_unsettled(self, seq: int) -> bool:
         """Whether a record up to this number has ended, and is not acked, dead or held."""

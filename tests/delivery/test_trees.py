@@ -229,3 +229,60 @@ def test_calls_go_alone_without_trees(
         assert journal.stats().states["pending"] == 0
         states = {run.record.state for run in next(journal.trees()).walk() if run.record.is_run}
     assert states == {"held"}
+
+
+def test_a_root_that_is_refused_goes_without_its_content(
+    handler: PromptLayerCallbackHandler, path: Path, server: PromptLayerServer
+) -> None:
+    run_agent(handler, "forbidden")
+    server.refuse('"input.value": "forbidden"')
+    server.refuse('"input.value":"forbidden"')
+    report = send(path, server)
+    tree = server.tree("forecast", closed=True)
+    assert str(tree) == AGENT and report.dead == 0
+    assert "function_input" not in tree.attributes
+    assert tree.attributes["plsync_cut"].startswith("everything: PromptLayer refused it (")
+    with Journal.open(path) as journal:
+        assert {run.record.state for run in next(journal.trees()).walk()} == {"acked"}
+
+
+def nested_chains(handler: PromptLayerCallbackHandler) -> None:
+    model = FakeListChatModel(responses=["one"])
+    work: Any = model.invoke
+    for name in ("inner", "refused middle", "outer"):
+        work = RunnableLambda(work, name=name).invoke
+    work("hi", {"callbacks": [handler]})
+
+
+@pytest.mark.parametrize("batch", [1, 200])
+def test_the_children_of_a_refused_span_are_children_of_its_parent(
+    handler: PromptLayerCallbackHandler, path: Path, server: PromptLayerServer, batch: int
+) -> None:
+    nested_chains(handler)
+    server.refuse("refused middle")
+    send(path, server, batch=batch, passes=4)
+    assert str(server.tree("outer", closed=True)) == "outer\n└─ inner\n   └─ FakeListChatModel"
+    assert not server.trees[0].orphans
+    with Journal.open(path) as journal:
+        assert [run.record.state for run in next(journal.trees()).walk()] == ["acked", "dead", "acked", "acked"]
+
+
+def test_a_tree_without_calls_is_work_that_is_left(handler: PromptLayerCallbackHandler, path: Path) -> None:
+    RunnableLambda(lambda text: text, name="shout").invoke("hi", {"callbacks": [handler]})
+    with Journal.open(path) as journal:
+        assert journal.stats().left == {"runs": 1}
+
+
+def test_the_ended_calls_of_an_agent_that_runs_are_no_work_that_is_left(
+    handler: PromptLayerCallbackHandler, path: Path
+) -> None:
+    def work(text: str) -> str:
+        FakeListChatModel(responses=["one"]).invoke(text)
+        with Journal.open(path) as journal:
+            stats = journal.stats()
+        assert (stats.growing, stats.left) == (1, {})
+        return text
+
+    RunnableLambda(work, name="work").invoke("hi", {"callbacks": [handler]})
+    with Journal.open(path) as journal:
+        assert journal.stats().left == {"pending": 1, "runs": 1}

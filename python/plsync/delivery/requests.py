@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
+from plsync.promptlayer.mapping.sent_span import parent_of, with_parent, without_content
+
 if TYPE_CHECKING:
     from plsync.journal.record import Record
 
@@ -20,6 +22,8 @@ class Span(NamedTuple):
     trace_id: str
     in_tree: bool
     """Whether the trace has the spans of a tree."""
+    is_bare: bool = False
+    """Whether it is the span of a step without content, because PromptLayer refused the content."""
 
 
 class Part(NamedTuple):
@@ -67,15 +71,34 @@ class Requests:
         for half in (part.spans[middle:], part.spans[:middle]):
             self._parts += self._divided(half)[::-1]
 
-    def refuse(self, part: Part) -> None:
-        """Note that PromptLayer refused the one span of a request."""
+    def refuse(self, part: Part, reason: str) -> bool:
+        """Note that PromptLayer refused the one span of a request. Returns whether it is sent again without content.
+
+        The span of a step has descendants in its tree, and a trace without its root is not listed. A call is its log.
+        """
+        (span,) = part.spans
+        if not span.in_tree:
+            return False
+        if span.record.is_run and not span.is_bare:
+            bare = span._replace(body=without_content(span.body, reason), is_bare=True)
+            self._parts.append(Part([bare], part.closes))
+            return True
         if part.closes:
-            self.unclosed += [span.trace_id for span in part.spans if span.in_tree]
+            self.unclosed.append(span.trace_id)
+        self._parts = [part._replace(spans=[_adopted(other, span) for other in part.spans]) for part in self._parts]
+        return False
 
     def _divided(self, spans: Sequence[Span]) -> list[Part]:
         """Divide spans further, so that each request closes all of its traces or none."""
         ends = {span.trace_id for span in spans if self._last.get(span.trace_id) == span.record.seq}
         return [Part(list(group), closes) for closes, group in groupby(spans, key=lambda span: span.trace_id in ends)]
+
+
+def _adopted(span: Span, refused: Span) -> Span:
+    """A span whose parent was refused, as a child of the refused span's parent."""
+    if span.trace_id != refused.trace_id or parent_of(span.body) != refused.record.span_id:
+        return span
+    return span._replace(body=with_parent(span.body, parent_of(refused.body)))
 
 
 def _by_trace(spans: Sequence[Span]) -> list[Span]:

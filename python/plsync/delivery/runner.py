@@ -152,7 +152,8 @@ class Runner:
     def once(self) -> Iterator[Step]:
         """Run rounds until nothing more can be done now, and yield each step.
 
-        Waits until records in doubt have settled, and waits out short pauses. Does not wait for a missing network.
+        Waits until records in doubt have settled, and waits out short pauses. Does not wait for a missing network, nor
+        for the end of an agent that runs.
         """
         self._thread = threading.get_ident()
         yield from self._drain()
@@ -171,7 +172,8 @@ class Runner:
             if self.halt is None and changed:
                 continue
             if self.halt is None:
-                wait = self._until_due(self._policy.lease + 1.0)
+                # An agent may run for hours. Its ended calls wait for the next run.
+                wait = self._until_due(self._policy.lease + 1.0, growing=False)
                 if wait is None:
                     return
             else:
@@ -291,11 +293,14 @@ class Runner:
     def _is_ending(self) -> bool:
         return self._turn() or self._finishing.is_set()
 
-    def _until_due(self, longest: float) -> float | None:
+    def _until_due(self, longest: float, *, growing: bool = True) -> float | None:
         """Seconds until the next record or follow-up is due; None if that takes longer than ``longest``."""
         due_times = [
             due
-            for due in (self._journal.outbox.next_due(now_ms()), self._journal.followups.next_due())
+            for due in (
+                self._journal.outbox.next_due(now_ms(), growing=growing),
+                self._journal.followups.next_due(),
+            )
             if due is not None
         ]
         if not due_times:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from plsync._common.clock import now_ms
+from plsync.delivery.ancestors import delivered_parent
 from plsync.delivery.batch_queue import BatchQueue
 from plsync.delivery.batching import BatchSizer, Quarantine, split_into_batches
 from plsync.delivery.binding import Binding
@@ -113,6 +114,8 @@ class Sender:
         journal.outbox.set_tree_wait(int(policy.tree_wait * 1000) if trees else 0)
         # The roots that continue an interrupted graph, by their records.
         self._resumed: dict[int, str] = {}
+        # The nearest ancestors that PromptLayer accepted, of records whose parents it refused before.
+        self._parents: dict[int, str] = {}
         # The traces of trees that will have more records. A tree is in one lane, and a lane in one batch at a time.
         self._unfinished: set[str] = set()
         self._sizer = BatchSizer(policy.timeout, MAX_BATCH_BYTES)
@@ -267,11 +270,14 @@ class Sender:
     def _note_trees(self, leased: Sequence[Record]) -> None:
         """Note which trees of the leased records will have more records, and which continue another tree."""
         trees: dict[str, set[int]] = {}
+        known = {record.id for record in leased}
         for record in leased:
-            if record.root_id is not None and not record.renewed:
+            if record.root_id is not None and record.in_tree:
                 trees.setdefault(record.root_id, set()).add(record.seq)
                 if (resumed := resumed_graph(self._journal, record)) is not None:
                     self._resumed[record.seq] = resumed
+                if record.parent_id not in known and (parent := delivered_parent(self._journal, record)) is not None:
+                    self._parents[record.seq] = parent
         if not trees:
             return
         rests = self._journal.outbox.tree_rests(list(trees))
@@ -330,8 +336,8 @@ class Sender:
                 continue
             if isinstance(outcome, Refused) and outcome.foreign:
                 outcome = self._confirm(outcome)
-            if isinstance(outcome, Refused):
-                requests.refuse(part)
+            if isinstance(outcome, Refused) and requests.refuse(part, outcome.reason):
+                continue
             if isinstance(outcome, Delivered) and outcome.closed:
                 outcome = self._without_late(part, outcome, result)
             if RULES[type(outcome)].action is not Action.CONTINUE:
@@ -381,8 +387,14 @@ class Sender:
         for record in records:
             try:
                 resumed = self._resumed.get(record.seq)
-                body = span_json(record, resumed=resumed, open_until=ends.get(record.trace_id, 0), links=self._trees)
-                spans.append(Span(record, body, record.trace_id, record.root_id is not None and not record.renewed))
+                body = span_json(
+                    record,
+                    resumed=resumed,
+                    parent=self._parents.get(record.seq),
+                    open_until=ends.get(record.trace_id, 0),
+                    links=self._trees,
+                )
+                spans.append(Span(record, body, record.trace_id, record.in_tree))
             except Exception as error:
                 reason = f"plsync could not translate it ({type(error).__name__}: {error}); please report this"
                 result.untranslated.append((record, reason))
@@ -399,6 +411,7 @@ class Sender:
                 self._quarantine.observe(records, outcome)
                 for record in records:
                     self._resumed.pop(record.seq, None)
+                    self._parents.pop(record.seq, None)
                 if isinstance(outcome, Delivered):
                     acks += self._acks(records, outcome, report)
                 else:

@@ -180,9 +180,14 @@ class Outbox:
         """Make records in doubt pending under other trace ids: PromptLayer makes no log of the first trace."""
         self._store.renew(seqs, error)
 
-    def next_due(self, now_ms: int) -> int | None:
-        """When the next record that waits for a time is due, in ms since the epoch. None when no record waits."""
-        return self._store.next_due(now_ms)
+    def next_due(self, now_ms: int, *, growing: bool = True) -> int | None:
+        """When the next record that waits for a time is due, in ms since the epoch. None when no record waits.
+
+        Args:
+            now_ms: the time.
+            growing: also records that wait for the end of their tree's root.
+        """
+        return self._store.next_due(now_ms, growing=growing)
 
     def shift_waits(self, before_ms: int, after_ms: int, longest_ms: int) -> int:
         """Correct the waits of records after the wall clock was set.

@@ -263,6 +263,10 @@ class Stats:
     """Runs that have not ended."""
     run_states: dict[str, int]
     """Runs by state, with all states."""
+    growing: int
+    """Calls that have ended, and wait for the end of their tree's root. They are among the pending records."""
+    growing_runs: int
+    """Runs that wait for it."""
     opaque: int
     """Records made by ``Journal.append``. They are held, and never sent."""
     callbacks: int
@@ -341,13 +345,16 @@ class Stats:
 
     @property
     def left(self) -> dict[str, int]:
-        """The work left: records by state, ``callbacks``, ``followups``, and refused follow-ups.
+        """The work left: records by state, ``runs``, ``callbacks``, ``followups``, and refused follow-ups.
 
-        Without zeros. Calls that are running do not count.
+        Without zeros. Calls that are running do not count, nor do the ended calls of an agent that is running. ``runs``
+        has the unsent runs that are not calls. ``plsync run --no-trees`` holds these back, which is no work.
         """
         work = {state: number for state, number in self.states.items() if state != "acked"}
-        work["pending"] = max(0, work["pending"] - self.open)
+        work["pending"] = max(0, work["pending"] - self.open - self.growing)
         work["held"] = max(0, work["held"] - self.opaque)
+        unsent = sum(number for state, number in self.run_states.items() if state not in ("acked", "held"))
+        work["runs"] = max(0, unsent - self.open_runs - self.growing_runs)
         work |= {"callbacks": self.callbacks, "followups": self.followups, "followups_dead": self.followups_dead}
         return {name: number for name, number in work.items() if number}
 

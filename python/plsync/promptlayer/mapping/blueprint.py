@@ -33,7 +33,14 @@ _NAMES_NOT_PROCESSED = frozenset({"openai.OpenAI", "anthropic.Anthropic"})
 """PromptLayer leaves spans of exactly these names unprocessed."""
 
 
-def span(record: Record, *, resumed: str | None = None, open_until: int = 0, links: bool = True) -> JSON:
+def span(
+    record: Record,
+    *,
+    resumed: str | None = None,
+    parent: str | None = None,
+    open_until: int = 0,
+    links: bool = True,
+) -> JSON:
     """The span of a record, ready for JSON.
 
     The trace and span ids are derived from the ids of records, so PromptLayer recognises a record that is sent again.
@@ -42,6 +49,7 @@ def span(record: Record, *, resumed: str | None = None, open_until: int = 0, lin
     Args:
         record: a call or a step.
         resumed: the root of the interrupted graph that this root continues.
+        parent: the ancestor that takes the place of a refused parent.
         open_until: the least end of a step whose process died, in ns since the epoch. The journal has no end of it.
         links: whether a late record links to its tree.
 
@@ -49,7 +57,7 @@ def span(record: Record, *, resumed: str | None = None, open_until: int = 0, lin
         An object of the schema ``Span``. For a call it has ``log_request`` of the schema ``LogRequest``.
     """
     found = _step(record, open_until) if record.is_run else _call(record)
-    parent = None if record.renewed else record.parent_id
+    parent = None if record.renewed else parent or record.parent_id
     if parent is not None:
         found["parent_id"] = _span_id(parent)
     linked = [(root, reason) for root, reason in _linked(record, resumed) if root is not None]
@@ -120,9 +128,16 @@ def _span_id(record_id: str) -> str:
     return record_id.replace("-", "")[16:]
 
 
-def span_json(record: Record, *, resumed: str | None = None, open_until: int = 0, links: bool = True) -> bytes:
+def span_json(
+    record: Record,
+    *,
+    resumed: str | None = None,
+    parent: str | None = None,
+    open_until: int = 0,
+    links: bool = True,
+) -> bytes:
     """The span of a record as JSON, in UTF-8, with the arguments of :func:`span`."""
-    return orjson.dumps(span(record, resumed=resumed, open_until=open_until, links=links))
+    return orjson.dumps(span(record, resumed=resumed, parent=parent, open_until=open_until, links=links))
 
 
 def _log_request(record: Record, started: str, ended: str) -> JSON:

@@ -5,6 +5,7 @@ use heed::RoTxn;
 use super::callbacks::backlog;
 use super::db::trees::{Trees, parked_prefix, tail_seq};
 use super::outbox::ack_order;
+use super::outbox::tree_wait::count_growing;
 use super::records::counts::Counts;
 use super::records::quota::Quota;
 use super::records::transition::load;
@@ -42,6 +43,10 @@ pub struct Stats {
     pub open_runs: u64,
     /// Such runs by state.
     pub run_states: [u64; State::ALL.len()],
+    /// Calls that have ended and wait for the end of their tree's root. They are pending.
+    pub growing: u64,
+    /// Other runs that wait for it.
+    pub growing_runs: u64,
     /// Held records that are opaque bytes, with nothing to send.
     pub opaque: u64,
     /// Request ids that wait for their sink.
@@ -199,6 +204,7 @@ fn store_stats(txn: &RoTxn, trees: &Trees) -> Result<Stats> {
         forgetting: forget::is_unfinished(txn, trees)?,
         ..Stats::default()
     };
+    (stats.growing, stats.growing_runs) = count_growing(txn, trees, Millis::now())?;
     let dead = &mut stats.states[State::Dead as usize];
     *dead = dead.saturating_sub(counts.forgotten_unsent);
     stats.callbacks_dead = backlog::count_dead(txn, trees)?;

@@ -80,8 +80,9 @@ impl Store {
         py.detach(|| self.journal().renew(&self::seqs(seqs), error)).or_raise(py)
     }
 
-    fn next_due(&self, py: Python<'_>, now_ms: u64) -> PyResult<Option<u64>> {
-        Ok(py.detach(|| self.journal().next_due(Millis(now_ms))).or_raise(py)?.map(|due| due.0))
+    #[pyo3(signature = (now_ms, *, growing = true))]
+    fn next_due(&self, py: Python<'_>, now_ms: u64, growing: bool) -> PyResult<Option<u64>> {
+        Ok(py.detach(|| self.journal().next_due_of(Millis(now_ms), growing)).or_raise(py)?.map(|due| due.0))
     }
 
     fn is_unsettled(&self, py: Python<'_>, seq: u64) -> PyResult<bool> {

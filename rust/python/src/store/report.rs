@@ -48,7 +48,7 @@ report!(Damage { segment, offset, reason } except { len: _ });
 report!(Stats {
     format, journal_id, group, records, open, opaque, callbacks, callbacks_dead, callback_error, followups, followups_stranded, followups_dead,
     followups_sent, followup_error, lmdb_bytes, used_bytes, raw_bytes, stored_bytes, forgotten, forgetting, read_only, waiting_events, failures, last_failure,
-    damaged, damage, exposed, last_run, disk_free, runs, open_runs,
+    damaged, damage, exposed, last_run, disk_free, runs, open_runs, growing, growing_runs,
 } except {
     states, run_states, segments, spool_bytes, pruned_acked, pruned_unsent, quota, skipped, writers, oldest_unsent, servers
 } with |py| {

@@ -25,6 +25,11 @@ type LaneSet = [bool; 256];
 impl Store {
     /// When the next waiting record is due, to be sent or to be looked up; `None` when no record waits.
     pub fn next_due(&self, now: Millis) -> Result<Option<Millis>> {
+        self.next_due_of(now, true)
+    }
+
+    /// Like [`Self::next_due`]. Records that wait for the end of their tree's root are left out unless `growing`.
+    pub fn next_due_of(&self, now: Millis, growing: bool) -> Result<Option<Millis>> {
         self.db().read(|txn, trees| {
             let mut next = None;
             let mut earliest = |at: Millis| next = Some(next.map_or(at, |known: Millis| known.min(at)));
@@ -36,7 +41,7 @@ impl Store {
             for seq in in_doubt_here(txn, trees)? {
                 earliest(load(txn, trees, seq)?.not_before);
             }
-            if let Some(until) = self.next_growing(txn, trees)?.filter(|until| *until > now) {
+            if growing && let Some(until) = self.next_growing(txn, trees)?.filter(|until| *until > now) {
                 earliest(until);
             }
             Ok(next)

@@ -25,6 +25,15 @@ pub(super) fn first_until(txn: &RoTxn, trees: &Trees) -> Result<Option<Millis>> 
     first.map(|(key, _)| until(key)).transpose()
 }
 
+/// How many calls, and how many other runs, wait beyond a moment.
+pub(crate) fn count_growing(txn: &RoTxn, trees: &Trees, moment: Millis) -> Result<(u64, u64)> {
+    let (mut calls, mut runs) = (0, 0);
+    for seq in waiting_after(txn, trees, moment)? {
+        *(if load(txn, trees, seq)?.is_run() { &mut runs } else { &mut calls }) += 1;
+    }
+    Ok((calls, runs))
+}
+
 /// The records that wait beyond a moment.
 pub(super) fn waiting_after(txn: &RoTxn, trees: &Trees, moment: Millis) -> Result<Vec<Seq>> {
     let first = growing_key(moment, Seq::MAX);
