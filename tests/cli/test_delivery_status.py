@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from plsync.cli.delivery_status import destination, destinations, elsewhere_lines, last_run, next_step
+from plsync.cli.delivery_status import destination, destinations, elsewhere_lines, last_run
 from plsync.delivery.lock import SenderProcess, sole_sender
+from plsync.delivery.next_step import next_step
 from plsync.journal import Journal
 from plsync.journal.reports import Stats
 from plsync.journal.servers import LastRun, Server

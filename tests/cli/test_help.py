@@ -66,6 +66,7 @@ OPTIONS = {
     "list": FILTERS | {"--follow-ups", "--trees", "--oldest-first"},
     "show": {"--last", "-r", "--response", "--prompt", "--all", "--tree"},
     "tail": FILTERS | {"-f", "--follow"},
+    "ui": {"--port", "--no-open", "--read-only", "--hide-content", "--prices", "--new-token"},
     "usage": FILTERS | {"--by"},
     "acks": {"--since", "-f", "--follow", "-n", "--limit"},
     "retry": {"--delivery", "--state", "--sent-to", "--follow-ups", "--callbacks"},

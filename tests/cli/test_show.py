@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from plsync import PromptLayerCallbackHandler
-from plsync.cli import media, message_text
 from plsync.cli.output import one_line
 from plsync.journal import Journal
+from plsync.journal.display import media, message_text
 from tests.support.commands import PLSYNC, environment, json_lines, printed, run
 from tests.support.models import Chat
 from tests.support.spooling import SpoolWriter

@@ -18,6 +18,7 @@ __all__ = [
     "environment_journal",
     "key_directory",
     "prompt_cache",
+    "user_state",
     "workspace_journal",
 ]
 
@@ -102,6 +103,20 @@ def prompt_cache() -> Path:
     if named := os.environ.get(PROMPTS_VARIABLE):
         return _expanded(named, PROMPTS_VARIABLE)
     return _user_data(PROMPTS_VARIABLE) / "prompts"
+
+
+def user_state() -> Path:
+    """The platform's user state directory of plsync, for facts that only this machine needs.
+
+    Raises:
+        JournalError: the account has no home directory.
+    """
+    import platformdirs  # noqa: PLC0415 - few commands need it
+
+    try:
+        return platformdirs.user_state_path("plsync", appauthor=False)
+    except (RuntimeError, KeyError, OSError) as error:  # of an account without a home
+        raise _no_directory("this account has no home directory", "XDG_STATE_HOME", error) from None
 
 
 def _expanded(named: str, variable: str) -> Path:

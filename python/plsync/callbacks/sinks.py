@@ -24,6 +24,7 @@ __all__ = [
     "numbered_name",
     "sink_kind",
     "sink_name",
+    "way_to_call",
     "with_record",
 ]
 
@@ -110,6 +111,19 @@ def sink_kind(sink: str) -> SinkKind:
     if home == "__main__" or "/" in home or "\\" in home:
         return "script"
     return "function" if is_function_name(sink) else "object"
+
+
+def way_to_call(sink: str) -> str:
+    """How the request ids that wait for a sink reach it, if its program does not run."""
+    import shlex  # noqa: PLC0415 - only a report needs it
+
+    function = sink.rpartition(":")[2]
+    return {
+        "function": "`plsync run` calls it",
+        "script": f"run the script again, or `plsync run --callbacks module:{function}`",
+        "object": f"run its program again, or `plsync run --callbacks {shlex.quote(f'{sink}=module:function')}`",
+        "command": "`plsync run --exec COMMAND` runs it",
+    }[sink_kind(sink)]
 
 
 def is_importable(callback: Callback) -> bool:

@@ -35,6 +35,7 @@ from plsync.cli.share import share
 from plsync.cli.show import show
 from plsync.cli.status import status
 from plsync.cli.tail import tail
+from plsync.cli.ui import ui
 from plsync.cli.usage import usage
 from plsync.cli.workspaces import set_named, with_workspace
 from plsync.errors import AmbiguousId, PlsyncError
@@ -73,6 +74,7 @@ app.command("status", cls=Command)(with_workspace(status))
 app.command("list", cls=Command)(with_workspace(list_records))
 app.command("show", cls=CommandOfOne)(with_workspace(show))
 app.command("tail", cls=Command)(with_workspace(tail))
+app.command("ui", cls=Command)(with_workspace(ui))
 app.command("usage", cls=Command)(with_workspace(usage))
 app.command("acks", cls=Command)(with_workspace(acks))
 app.command("retry", cls=Command)(with_workspace(retry))

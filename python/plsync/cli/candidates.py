@@ -7,9 +7,9 @@ from typing import Final
 from rich.text import Text
 
 from plsync.cli import humanize
-from plsync.cli.message_text import preview
 from plsync.cli.output import one_line, print_lines, print_note, stderr_console
 from plsync.errors import AmbiguousId
+from plsync.journal.display.message_text import preview
 from plsync.journal.events.facts import short_model
 
 __all__ = ["print_candidates"]

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import typer
 
-from plsync.cli.message_text import preview
 from plsync.cli.output import one_line
 from plsync.errors import PlsyncError
+from plsync.journal.display.message_text import preview
 from plsync.journal.events.facts import short_model
 from plsync.journal.journal import Journal
 from plsync.journal.record import Record

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 from rich.text import Text
 
 from plsync.journal import words
+from plsync.journal.display.figures import count, duration, size
 from plsync.journal.record import Record
 
 __all__ = [
@@ -40,31 +41,6 @@ _DELIVERY_STYLES: dict[words.Delivery, str] = {
 }
 
 
-def count(number: int, noun: str) -> str:
-    """A number with its noun: ``1 record``, ``2,000 records``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def size(number: int) -> str:
-    """A number of bytes: ``812 B``, ``3.4 MB``."""
-    value = float(number)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
-            break
-        value /= 1000
-    return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
-
-
-def duration(ns: int | None) -> str:
-    """A duration in nanoseconds: ``3 ms``, ``1.25 s``, ``2 min 5 s``; empty for None."""
-    if ns is None:
-        return ""
-    seconds = ns / 1e9
-    if seconds < 1:
-        return f"{seconds * 1000:.{1 if seconds < 0.01 else 0}f} ms"
-    return f"{seconds:.2f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
-
-
 def interval(length: timedelta) -> str:
     """An interval in its largest whole unit: ``90 s``, ``12 h``, ``30 d``."""
     for name, unit in (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("min", timedelta(minutes=1))):
@@ -76,10 +52,10 @@ def interval(length: timedelta) -> str:
 def span(seconds: float) -> str:
     """A length of time in its two largest units: ``12 s``, ``3 min 5 s``, ``3 h 12 min``, ``2 d 4 h``."""
     whole = round(seconds)
-    for size, large, part, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= size:
-            rest = whole % size // part
-            return f"{whole // size:,} {large}" + (f" {rest} {small}" if rest else "")
+    for least, large, part, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= least:
+            rest = whole % least // part
+            return f"{whole // least:,} {large}" + (f" {rest} {small}" if rest else "")
     return f"{whole} s" if whole else "less than 1 s"
 
 

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 import orjson
 from rich.text import Text
 
 from plsync.cli import humanize
 from plsync.cli.followup_table import follow_up_state, follow_up_text
-from plsync.cli.message_text import LEFT_OUT, content, content_gone, is_left_out, sender
-from plsync.cli.noise import own_metadata, own_params
 from plsync.cli.output import escaped, indented, labelled, one_line
-from plsync.journal import words
+from plsync.journal.display.message_text import LEFT_OUT, content, content_gone, is_left_out, sender
+from plsync.journal.display.noise import own_metadata, own_params
+from plsync.journal.display.notes import delivery_note, result_note
 from plsync.journal.events.facts import tool_calls_at
 from plsync.journal.events.tool_arguments import broken_arguments
 from plsync.journal.followups import FollowUp
-from plsync.journal.record import Record, State
+from plsync.journal.record import Record
 
 __all__ = ["record_page"]
-
-_NEXT: Final[dict[State, str]] = {
-    "pending": "`plsync run` sends it",
-    "in_doubt": "`plsync run` looks it up before it resends it",
-    "held": "kept here, not sent until `plsync retry`",
-    "dead": "kept here, not sent until `plsync retry`",
-}
 
 
 def record_page(record: Record, followups: Sequence[FollowUp] = (), *, everything: bool = False) -> Iterator[Text]:
@@ -81,50 +74,20 @@ def _facts(record: Record) -> Iterator[Text]:
         )
     call = " · ".join(filter(None, (record.model, record.provider, record.name, record.kind)))
     yield labelled("call", one_line(call))
-    yield labelled("result", Text.assemble(humanize.result(record), escaped(_result_note(record))))
+    yield labelled("result", Text.assemble(humanize.result(record), escaped(result_note(record))))
     yield labelled("started", escaped(_times(record)))
     if usage := record.usage:
         spent = f"{usage['input_tokens']:,} in, {usage['output_tokens']:,} out, {usage['total_tokens']:,} in all"
         yield labelled("tokens", escaped(spent))
     if record.tags:
         yield labelled("tags", one_line(", ".join(record.tags)))
-    yield labelled("delivery", Text.assemble(humanize.delivery(record), escaped(_delivery_note(record))))
+    yield labelled("delivery", Text.assemble(humanize.delivery(record), escaped(delivery_note(record))))
     if record.sink:
         yield labelled("callback", one_line(record.sink))
     if record.lossy:
         yield labelled("note", escaped("some values were stored in an approximate form"))
     if record.redacted:
         yield labelled("note", escaped("plsync redacted or removed content before it wrote the record"))
-
-
-def _result_note(record: Record) -> str:
-    notes = {
-        "none": ": or its end is not written yet",
-        "partial": ": the program stopped reading the stream before its end",
-        "cancelled": ": the program cancelled the call",
-        "abandoned": ": the process ended before the call did",
-    }
-    return notes.get(record.stored_end(), "")
-
-
-def _delivery_note(record: Record) -> str:
-    """The next step for the record, and the reason of its last failure."""
-    if record.state == "acked":
-        where = f" to {record.server}" if record.server else ""
-        return f"{where}, {humanize.local_time(record.acked_at)}" if record.acked_at else where
-    if record.forgotten:
-        return f": {record.last_error}" if record.last_error else ""
-    if record.state == "pending" and record.status == "pending":
-        return ": `plsync run` sends it when the call has ended"
-    tries = f" after {humanize.count(record.attempts, 'attempt')}" if record.attempts else ""
-    if record.state == "leased":
-        return tries
-    # The reason is often a message of a server.
-    reason = f": {record.last_error};" if record.last_error else ":"
-    at = f"looks it up at {record.server}" if record.server else "looks it up"
-    if words.delivery(record) == "dropped":
-        return f"{tries}{reason} it cannot be sent"
-    return f"{tries}{reason} {_NEXT[record.state].replace('looks it up', at)}"
 
 
 def _times(record: Record) -> str:

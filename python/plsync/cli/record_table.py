@@ -15,8 +15,8 @@ from typing import Final
 from rich.text import Text
 
 from plsync.cli import humanize
-from plsync.cli.message_text import preview
 from plsync.cli.output import one_line
+from plsync.journal.display.message_text import preview
 from plsync.journal.events.facts import short_model
 from plsync.journal.record import Record
 from plsync.journal.short_ids import end_length, short_end

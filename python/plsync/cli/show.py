@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from plsync._terminal import visible
-from plsync.cli import completion, humanize, message_text, options
+from plsync.cli import completion, humanize, options
 from plsync.cli.output import exit_with_error, print_json, print_lines, stdout_console, write_text
 from plsync.cli.record_page import record_page
 from plsync.cli.tree_page import tree_page
 from plsync.cli.usage_errors import wrong_usage
 from plsync.journal import words
+from plsync.journal.display import message_text
 from plsync.journal.journal import Journal
 from plsync.journal.record import Record
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Annotated, Final
 import typer
 from rich.text import Text
 
-from plsync.callbacks.sinks import sink_kind
+from plsync.callbacks.sinks import way_to_call
 from plsync.cli import humanize, options
 from plsync.cli.deliveries import deliveries, left_by_delivery
-from plsync.cli.delivery_status import destination, destinations, elsewhere_lines, last_run, next_step
+from plsync.cli.delivery_status import destination, destinations, elsewhere_lines, last_run
 from plsync.cli.disk import disk_note
 from plsync.cli.followup_table import short_name
 from plsync.cli.health import sender_line
@@ -33,6 +32,7 @@ from plsync.cli.status_check import (
 from plsync.cli.usage_errors import wrong_usage
 from plsync.config.file import read_config
 from plsync.delivery.lock import SenderProcess, current_sender
+from plsync.delivery.next_step import next_step
 from plsync.journal.journal import Journal
 from plsync.journal.record import State
 from plsync.journal.reports import SinkBacklog, Stats
@@ -205,13 +205,7 @@ def waiting_line(sink: SinkBacklog) -> str:
     if sink.owned == sink.waiting:
         pids = ", ".join(map(str, sink.pids))
         return f"{sink.waiting:,} for {sink.sink}: its running program calls it (process {pids})"
-    function = sink.sink.rpartition(":")[2]
-    how = {
-        "function": "`plsync run` calls it",
-        "script": f"run the script again, or `plsync run --callbacks module:{function}`",
-        "object": f"run its program again, or `plsync run --callbacks {shlex.quote(f'{sink.sink}=module:function')}`",
-        "command": "`plsync run --exec COMMAND` runs it",
-    }[sink_kind(sink.sink)]
+    how = way_to_call(sink.sink)
     running = f"; its running program calls it for {sink.owned:,} of them" if sink.owned else ""
     failed = f"; it {sink.last_error}" if sink.last_error and not sink.dead else ""
     return f"{sink.waiting:,} for {sink.sink}: {how}{running}{failed}"

@@ -19,12 +19,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from plsync._common.native import ENDS
-from plsync.journal.call import CallEnd
-from plsync.journal.record import STATES, STATUSES, State
+from plsync._common.native import ENDS, STATES
+from plsync.journal.call import STATUSES, CallEnd
 
 if TYPE_CHECKING:
-    from plsync.journal.record import Record
+    from plsync.journal.record import Record, State
 
 __all__ = [
     "DELIVERIES",

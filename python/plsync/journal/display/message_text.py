@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from plsync.cli import media
-from plsync.journal.record import Record
+from plsync.journal.display import media
+
+if TYPE_CHECKING:
+    from plsync.journal.record import Record
 
 __all__ = [
     "LEFT_OUT",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from plsync.journal.record import Record
+if TYPE_CHECKING:
+    from plsync.journal.record import Record
 
 __all__ = ["own_metadata", "own_params"]
 
