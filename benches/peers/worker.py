@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from recorders import RECORDERS
 
@@ -111,5 +112,7 @@ def _resident() -> float:
 
 
 if __name__ == "__main__":
+    # The agent is the one of benches/python/trees.py.
+    sys.path.append(str(Path(__file__).parents[1] / "python"))
     tasks: dict[str, Callable[..., None]] = {each.__name__: each for each in (imports, costs, calls, paced, memory)}
     tasks[sys.argv[1]](*sys.argv[2:])

@@ -16,52 +16,18 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
-from langchain.agents import create_agent
 from langchain_core.callbacks.base import BaseCallbackHandler
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.tools import tool
 
+from agent import TURNS, forecast, question
 from common import machine
 from handler import langsmith_tracer
 from plsync import Journal, PromptLayerCallbackHandler
 
-SENTENCE = "The station has measured four degrees, light rain and a westerly wind since the morning. " * 5
-HISTORY: list[BaseMessage] = [
-    HumanMessage(SENTENCE) if number % 2 == 0 else AIMessage(SENTENCE) for number in range(20)
-]
-TURNS = 3
-
-
-class Turns(BaseChatModel):
-    """Uses the tool until the last turn."""
-
-    @property
-    def _llm_type(self) -> str:
-        return "turns"
-
-    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
-        return self
-
-    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        used = sum(message.type == "tool" for message in messages)
-        call = {"name": "temperature", "args": {"city": "Paris"}, "id": f"call_{used}", "type": "tool_call"}
-        answer = AIMessage("", tool_calls=[call]) if used < TURNS - 1 else AIMessage("It is 4 degrees in Paris.")
-        return ChatResult(generations=[ChatGeneration(message=answer)])
-
-
-@tool
-def temperature(city: str) -> str:
-    """The temperature of a city."""
-    return f"It is 4 degrees in {city}."
-
 
 def costs(runs: int, directory: Path) -> tuple[dict[str, float], dict[str, int]]:
     """Milliseconds of one run by peer, and the bytes stored by mode."""
-    agent: Any = create_agent(Turns(), [temperature], name="forecast")
+    agent = forecast()
     journals = {mode: directory / mode for mode in ("llm", "tree", "all")}
     peers: dict[str, list[BaseCallbackHandler]] = {
         "no handler": [],
@@ -71,9 +37,9 @@ def costs(runs: int, directory: Path) -> tuple[dict[str, float], dict[str, int]]
     times: dict[str, list[float]] = {name: [] for name in peers}
     for number in range(runs + 5):
         for name, handlers in peers.items():
-            question = {"messages": [*HISTORY, HumanMessage("How warm is Paris?")]}
+            request = question()
             before = perf_counter()
-            agent.invoke(question, {"callbacks": handlers})
+            agent.invoke(request, {"callbacks": handlers})
             if number >= 5:
                 times[name].append((perf_counter() - before) * 1000)
     stored = {}

@@ -92,3 +92,19 @@ def test_the_commands_find_the_tree_of_any_id(handler: PromptLayerCallbackHandle
     assert [child["name"] for child in tree["children"]] == ["model", "tools", "model"]
     assert tree["children"][1]["children"][0]["output"]
     assert run(path, "list", "--trees", "--result", "interrupted").stdout == ""
+
+
+def test_list_and_tail_show_the_steps_of_runs(handler: PromptLayerCallbackHandler, path: Path) -> None:
+    use(handler)
+    for command in ("list", "tail"):
+        assert len(json_lines(path, command)) == 2
+        found = json_lines(path, command, "--runs")
+        assert sorted(each["kind"] for each in found) == ["chain"] * 4 + ["chat"] * 2 + ["tool"]
+        (used,) = (each for each in found if each["kind"] == "tool")
+        assert (used["input"], used["output"]["content"]) == ({"city": "Paris"}, "It is 4 degrees in Paris.")
+        text = printed(path, command, "--runs")
+        assert "tool temperature" in text and '{"city":"Paris"}' in text and "How warm is Paris?" in text
+
+
+def test_runs_is_an_option_of_lists_of_records(path: Path) -> None:
+    assert "without --trees" in run(path, "list", "--runs", "--trees").stderr

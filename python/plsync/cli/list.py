@@ -13,6 +13,7 @@ from plsync.cli import options
 from plsync.cli.followup_table import FOLLOW_UP_STATES, find_follow_ups, follow_up_lines
 from plsync.cli.nothing_found import nothing_found
 from plsync.cli.output import print_json, print_lines, print_note, stdout_console
+from plsync.cli.record_json import record_json
 from plsync.cli.record_table import Table
 from plsync.cli.tree_table import tree_lines
 from plsync.cli.usage_errors import bad_value, wrong_usage
@@ -55,6 +56,7 @@ def list_records(
     filters: Filters,
     follow_ups: Annotated[str | None, _FOLLOW_UPS] = None,
     trees: Annotated[bool, _TREES] = False,
+    runs: options.Runs = False,
     limit: options.Limit = 20,
     oldest_first: options.OldestFirst = False,
     json: options.Json = False,
@@ -65,7 +67,7 @@ def list_records(
     A record must pass every filter. With --json: one record per line, as
     `plsync show --json` prints it. With --follow-ups: the scores, metadata,
     prompt links and groups of these records. With --trees: whole runs, whose
-    root must pass the filters.
+    root must pass the filters. With --runs: also the steps of these runs.
 
     Examples:
         plsync list --since 2h
@@ -75,6 +77,8 @@ def list_records(
     """
     if trees and follow_ups is not None:
         raise wrong_usage("--trees", "--trees and --follow-ups exclude each other")
+    if runs and (trees or follow_ups is not None):
+        raise wrong_usage("--runs", "--runs lists records: use it without --trees and --follow-ups")
     with Journal.open(journal) as opened:
         if trees:
             found = opened.trees(limit=None if limit is None else limit + 1, oldest_first=oldest_first, **filters)
@@ -85,6 +89,8 @@ def list_records(
                 raise wrong_usage("--oldest-first", "--follow-ups lists the newest record first")
             _list_follow_ups(find_follow_ups(opened, follow_ups, filters), follow_ups, limit, json=json)
             return
+        if runs:
+            filters = {**filters, "runs": True}
         # One more record shows whether the list is cut.
         records = opened.records(limit=None if limit is None else limit + 1, oldest_first=oldest_first, **filters)
         first = next(records, None)
@@ -100,7 +106,7 @@ def list_records(
 def _print(journal: Journal, records: Iterator[Record], *, as_json: bool) -> None:
     if as_json:
         for record in records:
-            print_json(record.as_dict())
+            print_json(record_json(record))
         return
     console = stdout_console()
     is_full = not console.is_terminal and "COLUMNS" not in os.environ

@@ -111,6 +111,9 @@ def _midnight(name: str) -> datetime | None:
     return datetime.combine(today - timedelta(days=days), time()).astimezone()
 
 
+Runs = Annotated[bool, typer.Option("--runs", help="Also chains, tools, retrievers and other runs that are not calls.")]
+
+
 def parse_limit(value: str) -> int | None:
     """A number of records; None, for all of them, from ``0`` and ``all``."""
     return parse_count(value) or None

@@ -180,8 +180,13 @@ def _narrowed(layout: _Layout, width: int, least: int) -> _Layout:
     return layout
 
 
+def _step(record: Record) -> str:
+    return " ".join(filter(None, (record.kind, record.name)))
+
+
 _CELLS: Final[dict[str, Callable[[Record], Text]]] = {
-    "MODEL": lambda record: one_line(short_model(record.model or "")),
+    # The name of a step takes the place of a model.
+    "MODEL": lambda record: one_line(_step(record) if record.is_run else short_model(record.model or "")),
     "RESULT": humanize.result,
     "DELIVERY": humanize.delivery,
     "TOOK": lambda record: Text(humanize.duration(record.duration_ns)),

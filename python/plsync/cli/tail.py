@@ -14,6 +14,7 @@ from plsync._common.paths import default_journal
 from plsync.cli import options
 from plsync.cli.nothing_found import nothing_found
 from plsync.cli.output import print_json, print_lines, print_note, stdout_console
+from plsync.cli.record_json import record_json
 from plsync.cli.record_table import tail_table
 from plsync.errors import JournalNotFound
 from plsync.journal.filters import Filters
@@ -40,17 +41,21 @@ def tail(
             "-n", "--limit", metavar="N", parser=options.parse_count, help="Show at most N records first, or all."
         ),
     ] = 10,
+    runs: options.Runs = False,
     json: options.Json = False,
     journal: options.Journal = None,
 ) -> None:
     """List the newest records, the newest last. With -f also new records; waits for a missing journal.
 
-    With --json: one record per line, as `plsync show --json` prints it.
+    With --json: one record per line, as `plsync show --json` prints it. With
+    --runs: also the chains, tools and retrievers of agents.
 
     Examples:
         plsync tail -f
         plsync tail -f --tag langchain --json
     """
+    if runs:
+        filters = {**filters, "runs": True}
     try:
         with _wait_for(journal or default_journal()) if follow else Journal.open(journal) as opened:
             _tail(opened, limit, filters, follow=follow, as_json=json)
@@ -98,7 +103,7 @@ def _table(records: int) -> Callable[[Record], None]:
 
 
 def _json_line(record: Record) -> None:
-    print_json(record.as_dict())
+    print_json(record_json(record))
 
 
 def _wait_for(path: Path) -> Journal:

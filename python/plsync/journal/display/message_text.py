@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
+
 from plsync.journal.display import media
+from plsync.journal.tree import Run
 
 if TYPE_CHECKING:
     from plsync.journal.record import Record
@@ -58,12 +61,19 @@ def _block(block: Any) -> str:
 
 
 def preview(record: Record) -> str:
-    """The last message or prompt that is not empty."""
-    for item in reversed(record.input):
+    """The last message or prompt that is not empty. Of a run that is not a call, its input."""
+    for item in reversed(_step_input(record) if record.is_run else record.input):
         text = content(item.get("content", item) if isinstance(item, dict) else item)
         if text.strip():
             return text
     return content_gone(record)
+
+
+def _step_input(record: Record) -> list[Any]:
+    given = Run(record).input
+    if isinstance(given, dict):
+        given = given["messages"] if isinstance(given.get("messages"), list) else orjson.dumps(given).decode()
+    return given if isinstance(given, list) else [given]
 
 
 def content_gone(record: Record) -> str:
