@@ -11,8 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from plsync import Journal
+from plsync.testing import PromptLayerServer
 from tests.support.calls import states, write_calls
+from tests.support.commands import run
 from tests.support.namespace import PREFIX, needs_namespace
+from tests.support.root import ROOT
+from tests.support.snippets import snippets_of
 
 # The whole minute is `make crash`'s.
 WATCHED = float(os.environ.get("PLSYNC_OFFLINE_SECONDS", "8"))
@@ -84,3 +89,22 @@ def test_recording_needs_no_network(path: Path) -> None:
     done = subprocess.run(command, env=environment(path), capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "yes\n"
     assert len(states(path)) == 1
+
+
+@needs_namespace
+def test_an_agent_on_a_local_model_arrives_once_there_is_a_network(
+    path: Path, tmp_path: Path, server: PromptLayerServer
+) -> None:
+    pytest.importorskip("gpt4all", reason="gpt4all has no wheel for this machine")
+    (code,) = (each.body for each in snippets_of(ROOT / "docs/guide/agents.md")[0] if "GPT4All" in each.body)
+    command = [*PREFIX, sys.executable, "-W", "ignore", "-c", code]
+    subprocess.run(command, cwd=tmp_path, env=environment(path), capture_output=True, check=True, timeout=60)
+    address = {"PROMPTLAYER_BASE_URL": server.url, "PROMPTLAYER_API_KEY": server.api_key}
+    sent = run(path, "run", "--once", **address)
+    assert sent.returncode == 0, sent.stderr
+    tree = server.tree("forecast", closed=True)
+    assert [span.name for span in tree.children] == ["think", "tools", "think"]
+    assert tree.find("Tool: temperature").attributes["function_output"] == "It is 4 degrees in Paris."
+    with Journal.open(path) as journal:
+        server.assert_exactly_once(record.id for record in journal.records())
+        assert len(tree.calls) == journal.stats().states["acked"] == 2
