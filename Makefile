@@ -9,7 +9,7 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -type f)
 PYO3 := PYO3_PYTHON=$(CURDIR)/$(BIN)/python
 HAS_LIBRARY := import os, sysconfig; find = sysconfig.get_config_var; exit(not os.path.exists(os.path.join(find("LIBDIR"), find("LDLIBRARY"))))
 
-.PHONY: demo test test-rust test-python compat clients fleet crash fuzz miri lint lint-rust lint-python prose format bench peers docs pins screenshot clean
+.PHONY: demo test test-rust test-python compat clients fleet crash browser fuzz miri lint lint-rust lint-python lint-ui ui prose format bench peers docs pins screenshot clean
 .DELETE_ON_ERROR:
 
 demo: .venv/built
@@ -66,6 +66,10 @@ crash: .venv/built
 	PLSYNC_IMAGES=2000 PLSYNC_FAULTS=1000000 PLSYNC_FLIPS=20000 PLSYNC_SALVAGES=3000 PLSYNC_KILL_ROUNDS=2000 PROPTEST_CASES=4000 \
 		cargo test --package plsync-journal --test crash --test golden --test kill --test model --test followups_model --test salvage
 
+# Each page of `plsync ui` in each width and theme, and new pictures in docs/images; needs Chromium.
+browser: .venv/built
+	PLSYNC_BROWSER=all $(BIN)/pytest tests/ui/test_browser.py
+
 # A while on each parser of bytes from a disk or a network; needs a C++ compiler and a Python that atheris supports.
 MIRI := frame:: ids:: labels:: verify::tests::pure records::row followups::entry
 FUZZ_SECONDS ?= 60
@@ -108,7 +112,7 @@ build/peers/wheel/made: .venv/built benches/python/pgo.py $(RUST) $(shell find p
 	@rm -rf build/peers/target
 	@touch $@
 
-lint: lint-rust lint-python
+lint: lint-rust lint-python lint-ui
 
 lint-rust: .venv/made build/deny/made
 	cargo fmt --all --check
@@ -123,6 +127,21 @@ lint-python: .venv/built
 	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 python
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/python tools/prose.py
+
+# The committed files of the front end must equal the files that its sources make.
+lint-ui:
+	@if ! command -v npm >/dev/null; then echo "lint-ui: skipped, npm is not installed; it rebuilds python/plsync/ui/static and compares"; \
+	elif ! $(MAKE) --no-print-directory ui/node_modules/made; then echo "lint-ui: skipped, npm cannot install the packages"; \
+	else rm -rf build/ui && cd ui && npm run --silent build -- ../build/ui && diff -r ../build/ui ../python/plsync/ui/static || \
+		{ echo "python/plsync/ui/static differs from the files that ui/ makes: run make ui"; exit 1; }; fi
+
+# The front end of `plsync ui`, from ui/ to python/plsync/ui/static; needs npm of Node.js 18 or newer.
+ui: ui/node_modules/made
+	cd ui && npm run --silent build
+
+ui/node_modules/made: ui/package.json ui/package-lock.json ui/.npmrc
+	cd ui && npm ci --silent --ignore-scripts
+	@touch $@
 
 # make prose PATHS="docs README.md" reads these alone.
 prose:
@@ -150,7 +169,7 @@ format: .venv/built
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv build target
+	rm -rf .venv build target ui/node_modules
 
 .venv/made: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.10 or newer with venv found; install one or run: make PYTHON=/path/to/python"; exit 1; }

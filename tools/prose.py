@@ -191,12 +191,26 @@ def rust(path: Path) -> Iterator[tuple[int, str, bool]]:
                     yield number, re.sub(r"\{[^}]*\}", "CODE", text), True
 
 
+def typescript(path: Path) -> Iterator[tuple[int, str, bool]]:
+    """Comments and messages of a file of the front end: strings, and the texts between two tags."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    bare = [re.sub(r"^(\s*)/\*\*? (.*?)\*/$", r"\1// \2", line) for line in lines]
+    yield from ((*text, True) for text in comments(bare, r"(?<![:\"'`/])//(?!/)"))
+    for number, line in enumerate(lines, 1):
+        found = re.findall(r'"([^"\\]+)"|`([^`\\]+)`|>([^<>{}()=]+)<|^\s*([A-Z][^<>{}()=;"`]+)$', line)
+        for text in (one for groups in found for one in groups if not re.match(r"\s*(?:/?/|\*)", line)):
+            if len(re.findall(r"\b[a-z]+\b ", text)) > 3:
+                yield number, re.sub(r"\$\{[^}]*\}?", "CODE", text), True
+
+
 def texts(path: Path) -> Iterator[tuple[int, str, bool]]:
     """The line, the text, and whether its words count, of every text in a file."""
     if path.suffix == ".py":
         yield from python(path)
     elif path.suffix == ".rs":
         yield from rust(path)
+    elif path.suffix in {".ts", ".tsx"}:
+        yield from typescript(path)
     elif path.suffix == ".md":
         yield from ((*text, True) for text in paragraphs(path.read_text(encoding="utf-8"), 1))
     elif path.suffix in {".toml", ".yml", ".yaml", ".sh", ".pyi"} or path.name == "Makefile":

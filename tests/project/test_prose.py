@@ -83,7 +83,15 @@ fn ask() -> u8 {
 }
 """,
 }
+FILES["page.tsx"] = """/** A page that nobody reads. */
+export function Page() {
+  // It stores whatever it gets.
+  const address = "http://what.example/what";
+  return <p title="what the page compares with others">The page tells the reader about it.</p>;
+}
+"""
 FOUND = {
+    "page.tsx": [1, 3, 5, 5],
     "page.md": [3, 9],
     "module.py": [1, 7, 13, 14],
     "lib.rs": [1, 2, 3],

@@ -183,7 +183,7 @@ def test_no_lower_bound_admits_a_version_with_a_known_hole(name: str, fixed: str
 
 def test_dependabot_follows_actions_crates_and_packages() -> None:
     updates = parsed(ROOT / ".github" / "dependabot.yml")["updates"]
-    assert {update["package-ecosystem"] for update in updates} == {"cargo", "github-actions", "pip"}
+    assert {update["package-ecosystem"] for update in updates} == {"cargo", "github-actions", "npm", "pip"}
 
 
 def test_the_security_policy_names_a_private_way_to_report() -> None:

@@ -1,0 +1,338 @@
+"""The page in a real browser: each page, each action, without a request to elsewhere."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright", reason="no playwright: the tests of the page need it")
+
+from playwright.sync_api import Browser, Page, expect
+
+from plsync import Journal
+from tests.support.browser import THEMES, WHOLE, WIDTHS, Tab, axe, served, started_browser, tab, until
+from tests.support.hostile import TEXTS
+from tests.support.root import ROOT
+from tests.support.spooling import SpoolWriter
+from tests.support.ui_calls import UiJournal, human, ui_journal
+
+PAGES = {
+    "calls": "/",
+    "call beside the list": "/?open={tools}",
+    "call": "/call/{thinking}",
+    "failed call": "/call/{limited}",
+    "settings": "/call/{tools}?tab=settings",
+    "delivery of a call": "/call/{refused}?tab=delivery",
+    "raw": "/call/{tools}?tab=raw",
+    "trace": "/trace/{tree}",
+    "run of a trace": "/trace/{tree}?open={tree}",
+    "compare": "/compare?a={tools}&b={later}",
+    "conversations": "/threads",
+    "conversation": "/thread?thread=support-2026-118",
+    "delivery": "/delivery",
+    "prompts": "/prompts",
+}
+
+
+# The browser runs while this module runs: its event loop would disturb asynchronous tests of other modules.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with started_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def journal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UiJournal]:
+    with ui_journal(tmp_path_factory.mktemp("ui") / "journal") as journal:
+        yield journal
+
+
+@pytest.fixture(scope="module")
+def origin(journal: UiJournal) -> Iterator[str]:
+    with served(journal.path) as origin:
+        yield origin
+
+
+@pytest.fixture
+def opened(browser: Browser, origin: str) -> Iterator[Tab]:
+    with tab(browser, origin, permissions=["clipboard-read", "clipboard-write"]) as opened:
+        yield opened
+        opened.assert_calm()
+
+
+# `make browser` tests every page in every shape, and the ordinary run these pages in two.
+PART = [("calls", "call beside the list", "compare", "delivery"), ("call", "trace", "conversations")]
+SHAPES = [(width, theme) for width in WIDTHS for theme in THEMES] if WHOLE else [(1500, "light"), (400, "dark")]
+
+
+@pytest.mark.parametrize(("width", "theme"), SHAPES)
+def test_each_page_is_accessible_and_loads_nothing_from_elsewhere(
+    browser: Browser, origin: str, journal: UiJournal, width: int, theme: str
+) -> None:
+    number = SHAPES.index((width, theme))
+    violations = {}
+    with tab(browser, origin, width=width, theme=theme) as opened:
+        for name in list(PAGES) if WHOLE else PART[number]:
+            page = opened.open(PAGES[name].format(**journal.ids))
+            violations[name] = axe(page)
+            wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert wide <= 0, f"{name} is {wide} pixels too wide"
+            assert page.evaluate("document.querySelectorAll('*').length") < 3000, name
+        assert {name: found for name, found in violations.items() if found} == {}
+        opened.assert_calm()
+
+
+def rows(page: Page) -> Any:
+    return page.locator("table.calls tbody tr")
+
+
+def test_filters_are_in_the_address_and_reload_and_back_keep_them(opened: Tab) -> None:
+    page = opened.open()
+    expect(rows(page)).to_have_count(50)
+    page.get_by_role("group", name="Result").get_by_label("error").check()
+    page.wait_for_url("**/?result=error")
+    expect(page.locator("table.calls td.result", has_text="ok")).to_have_count(0)
+    page.get_by_role("group", name="Model").get_by_label(re.compile("^gpt-4o ")).check()
+    page.wait_for_url("**/?result=error&model=gpt-4o")
+    page.reload()
+    expect(page.get_by_role("group", name="Filters").get_by_text("gpt-4o")).to_be_visible()
+    expect(page.get_by_role("group", name="Result").get_by_label("error")).to_be_checked()
+    page.go_back()
+    expect(page).to_have_url(re.compile(r"/\?result=error$"))
+    page.get_by_role("button", name="Remove the filter result: error").click()
+    expect(rows(page)).to_have_count(50)
+
+
+def test_a_click_on_a_value_shows_only_calls_with_it_and_shift_leaves_them_out(opened: Tab) -> None:
+    page = opened.open()
+    page.locator("td.model button", has_text="tiny.gguf").first.click()
+    expect(page).to_have_url(re.compile("model=tiny.gguf"))
+    page.locator("td.delivery button, td.sent button", has_text="refused").first.click(modifiers=["Shift"])
+    expect(page).to_have_url(re.compile("not.delivery=refused"))
+    expect(page.locator("td.sent", has_text="refused")).to_have_count(0)
+
+
+def test_the_one_box_finds_texts_ids_and_request_ids(opened: Tab, journal: UiJournal) -> None:
+    page = opened.open()
+    page.keyboard.press("/")
+    page.keyboard.type("lighthouse, please")
+    page.keyboard.press("Enter")
+    expect(rows(page)).to_have_count(1)
+    page.get_by_role("searchbox").fill(journal.ids["image"])
+    page.keyboard.press("Enter")
+    expect(rows(page)).to_have_count(1)
+    expect(rows(page)).to_contain_text("What is in this picture?")
+    with Journal.open(journal.path) as stored:
+        number = stored.get(journal.ids["tools"]).request_id
+    page.get_by_role("searchbox").fill(f"#{number}")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("q=%23"))
+    opened.settle()
+    expect(rows(page)).to_contain_text("a corrected invoice")
+
+
+def test_the_keyboard_alone_opens_compares_and_returns(opened: Tab) -> None:
+    page = opened.open()
+    for key in ("j", "j", "x", "j", "x"):
+        page.keyboard.press(key)
+    expect(page.get_by_text("2 selected")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("region", name="Call", exact=True)).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("region", name="Call", exact=True)).to_have_count(0)
+    page.keyboard.press("c")
+    expect(page.get_by_role("heading", name="Compare")).to_be_visible()
+    page.keyboard.press("g")
+    page.keyboard.press("d")
+    expect(page.get_by_role("heading", name="Delivery")).to_be_visible()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_call_joins_tool_calls_with_answers_and_folds_thinking(opened: Tab, journal: UiJournal) -> None:
+    page = opened.open(f"/call/{journal.ids['tools']}")
+    expect(page.locator(".tool-call")).to_contain_text("lookup_invoice")
+    page.get_by_role("link", name="answer below").click()
+    expect(page.locator(".message.tool")).to_be_focused()
+    expect(page.locator(".message.tool")).to_contain_text("answers lookup_invoice")
+    page.goto(page.url.replace(journal.ids["tools"], journal.ids["thinking"]))
+    expect(page.get_by_text("The digits sum to 11")).to_have_count(0)
+    page.get_by_role("button", name=re.compile("^Thinking")).click()
+    expect(page.get_by_text("The digits sum to 11")).to_be_visible()
+    page.goto(page.url.replace(journal.ids["thinking"], journal.ids["invalid"]))
+    expect(page.locator(".tool-call.invalid")).to_contain_text("Not a valid call")
+    page.goto(page.url.replace(journal.ids["invalid"], journal.ids["candidates"]))
+    page.get_by_role("button", name="Answer 2").click()
+    expect(page.locator(".message.answer")).to_contain_text("Northmole")
+    page.goto(page.url.replace(journal.ids["candidates"], journal.ids["later"]))
+    expect(page.locator(".message.human")).to_have_count(1)
+    page.get_by_role("button", name=re.compile("earlier messages")).click()
+    expect(page.locator(".message.human")).to_have_count(2)
+
+
+def test_a_call_shows_its_picture_its_stream_and_its_error(opened: Tab, journal: UiJournal) -> None:
+    page = opened.open(f"/call/{journal.ids['image']}")
+    until(page, "document.querySelector('.media img')?.naturalWidth === 320")
+    page.goto(page.url.replace(journal.ids["image"], journal.ids["stream"]))
+    expect(page.get_by_role("img", name=re.compile("90 pieces"))).to_be_visible()
+    page.goto(page.url.replace(journal.ids["stream"], journal.ids["limited"]))
+    expect(page.get_by_role("region", name="Error")).to_contain_text("RateLimitError · status 429")
+    page.get_by_role("button", name="Response of the provider").click()
+    expect(page.get_by_role("region", name="Error")).to_contain_text("rate_limit_exceeded")
+
+
+def test_texts_are_verbatim_until_markdown_is_chosen(opened: Tab, journal: UiJournal) -> None:
+    page = opened.open(f"/call/{journal.ids['markdown']}")
+    expect(page.locator(".message.answer")).to_contain_text("## Three steps")
+    page.get_by_role("button", name="Markdown").click()
+    expect(page.locator(".answer .markdown td").first).to_have_text("Monday")
+    expect(page.locator(".answer .markdown")).to_contain_text("<script>alert(1)</script>")
+    assert page.evaluate("document.querySelectorAll('.markdown :is(a, script, img)').length") == 0
+    page.reload()
+    expect(page.locator(".answer .markdown pre")).to_contain_text("Journal.open")
+    page.get_by_role("button", name="Text", exact=True).click()
+    expect(page.locator(".markdown")).to_have_count(0)
+
+
+def test_a_long_text_is_folded_until_a_click_shows_all(opened: Tab, journal: UiJournal) -> None:
+    page = opened.open(f"/call/{journal.ids['long']}")
+    text = page.locator(".message.human .text")
+    assert len(text.inner_text()) < 20_000
+    page.get_by_role("button", name=re.compile("^Show all")).click()
+    until(page, "document.querySelector('.message.human .text').textContent.length > 390000")
+
+
+def test_a_score_and_metadata_are_queued_from_the_page(opened: Tab, journal: UiJournal) -> None:
+    page = opened.open(f"/?open={journal.ids['stream']}")
+    expect(page.locator("#score")).to_be_visible()
+    page.keyboard.press("s")
+    expect(page.locator("#score")).to_be_focused()
+    page.keyboard.type("75")
+    page.keyboard.press("Enter")
+    expect(page.locator(".follow-ups")).to_contain_text("score default = 75")
+    page.get_by_role("textbox", name="Key").fill("reviewer")
+    page.get_by_label("Value", exact=True).last.fill("kim")
+    page.get_by_role("button", name="Queue metadata").click()
+    expect(page.locator(".follow-ups")).to_contain_text("metadata reviewer = kim")
+    with Journal.open(journal.path) as stored:
+        queued = [one.payload for one in stored.followups.history(journal.ids["stream"])]
+    assert [one.get("score") for one in queued] == [75, None]
+
+
+def test_refused_calls_are_found_by_their_reason_and_retried_after_a_question(opened: Tab, journal: UiJournal) -> None:
+    page = opened.open("/delivery")
+    expect(page.get_by_role("row", name=re.compile("422 the prompt is too long"))).to_contain_text("2")
+    page.get_by_role("button", name=re.compile("^Retry the calls: 422")).click()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name=re.compile("^Retry the calls: 422")).click()
+    page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+    expect(page.get_by_role("status").last).to_contain_text("The next plsync run sends them")
+    expect(page.get_by_role("heading", name="Refused", exact=True)).to_have_count(0)
+    with Journal.open(journal.path) as stored:
+        assert {stored.get(journal.ids[name]).state for name in ("refused", "refused2")} == {"pending"}
+    page.get_by_role("button", name="Check now").click()
+    expect(page.get_by_text("The check found no damage")).to_be_visible()
+
+
+def test_new_calls_come_by_themselves_and_a_running_call_ends_in_place(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    with served(path) as origin, tab(browser, origin) as opened:
+        page = opened.open()
+        expect(page.get_by_text("The journal has no calls yet")).to_be_visible()
+        writer = SpoolWriter(path)
+        now = time.time_ns() // 1_000_000
+        running = writer.start({"kind": "chat", "messages": [human("A slow question")]}, at=now)
+        expect(rows(page)).to_have_count(1)
+        expect(rows(page)).to_contain_text("running")
+        rows(page).click()
+        writer.end(
+            running,
+            {"generations": [], "error": {"type": "E", "module": "m", "message": "boom", "status_code": 500}},
+            ended="error",
+        )
+        expect(page.locator("table.calls tr").nth(1)).to_contain_text("error")
+        expect(page.get_by_role("region", name="Error")).to_contain_text("boom")
+        for index in range(60):
+            writer.call(f"question {index}", "answer", at=now + index)
+        until(page, "document.querySelectorAll('table.calls tbody tr').length > 50")
+        page.evaluate("document.querySelector('.scroller').scrollTop = 400")
+        writer.call("the newest", "answer", at=now + 100)
+        page.get_by_role("button", name="1 new").click()
+        expect(rows(page).first).to_contain_text("the newest")
+        writer.close()
+        opened.assert_calm()
+
+
+def test_a_tab_without_the_token_shows_nothing_and_two_tabs_work_side_by_side(
+    browser: Browser, origin: str, journal: UiJournal
+) -> None:
+    with tab(browser, origin) as opened:
+        page = opened.open(f"/?open={journal.ids['cjk']}")
+        other = page.context.new_page()
+        other.goto(origin)
+        expect(other.get_by_role("alert")).to_contain_text("Open the link that plsync ui printed")
+        assert "東京" not in other.content()
+        other.goto(f"{origin}/#t={'t' * 43}")
+        expect(rows(other)).to_have_count(50)
+        assert "#t=" not in other.url
+        other.get_by_role("button", name=re.compile("^Theme")).click()
+        other.get_by_role("button", name=re.compile("^Theme: light")).click()
+        until(other, "getComputedStyle(document.body).backgroundColor === 'rgb(17, 19, 23)'")
+        page.reload()
+        assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+        expect(page.get_by_text("東京の天気は?").last).to_be_visible()
+
+
+def test_a_server_that_went_away_is_named_and_the_page_continues_when_it_is_back(browser: Browser, origin: str) -> None:
+    with tab(browser, origin) as opened:
+        page = opened.open()
+        page.context.set_offline(True)
+        page.get_by_role("group", name="Result").get_by_label("error").check()
+        expect(page.get_by_role("alert")).to_contain_text("The server does not respond")
+        page.context.set_offline(False)
+        expect(page.get_by_role("alert")).to_have_count(0)
+        expect(rows(page).first).to_contain_text("error")
+
+
+def test_the_hostile_corpus_is_shown_as_text(browser: Browser, origin: str, journal: UiJournal) -> None:
+    names = list(TEXTS) if WHOLE else ["markup", "deep object"]
+    with tab(browser, origin) as opened:
+        page = opened.open("/?tag=hostile")
+        page.evaluate("localStorage.setItem('plsync-texts', 'markdown')")
+        for name in names:
+            for suffix in ("", "?tab=settings", "?tab=metadata", "?tab=raw") if WHOLE else ("", "?tab=metadata"):
+                opened.open(f"/call/{journal.ids[f'hostile {name}']}{suffix}")
+            expect(page.get_by_text("The page cannot show these data")).to_have_count(0)
+        opened.open(f"/call/{journal.ids['hostile markup']}")
+        expect(page.locator(".message.human")).to_contain_text(TEXTS["markup"])
+        opened.open(f"/call/{journal.ids['hostile right to left']}")
+        expect(page.locator(".message.human .sign").first).to_have_text("U+202E")
+        assert page.evaluate("[...document.scripts].map(one => new URL(one.src).pathname)") == ["/app.js", "/uplot.js"]
+        opened.assert_calm()
+
+
+PICTURES = {
+    "ui-calls.png": ("/?open={tools}", "light"),
+    "ui-stream.png": ("/?result=ok&open={stream}", "dark"),
+    "ui-delivery.png": ("/delivery", "light"),
+}
+
+
+@pytest.mark.skipif(not WHOLE, reason="make browser draws the pictures of the docs")
+def test_the_pictures_of_the_docs_are_drawn_from_the_page(browser: Browser, tmp_path: Path) -> None:
+    # The page shows the path of the journal.
+    home = tmp_path / "journal"
+    with ui_journal(home, bulk=400, hostile=False) as journal, served(home) as origin:
+        for name, (path, theme) in PICTURES.items():
+            with tab(browser, origin, width=1400, height=860, theme=theme) as opened:
+                page = opened.open(path.format(**journal.ids))
+                page.wait_for_timeout(500)
+                page.screenshot(path=ROOT / "docs" / "images" / name)
+                opened.assert_calm()

@@ -1,0 +1,395 @@
+import { useState } from "preact/hooks";
+import { get, post } from "../api/client";
+import type { CheckReport, Delivery, DeliveryInfo, FollowUp, ReasonGroup } from "../api/types";
+import { followUpText } from "../call/follow-ups";
+import { ago, count, plural, size, time } from "../lib/format";
+import { asError, useApi, useInterval } from "../lib/hooks";
+import { copy, toast } from "../lib/notes";
+import { href } from "../lib/router";
+import { useSession } from "../lib/session";
+import { Confirm } from "../parts/dialog";
+import { Failure, Loading } from "../parts/failure";
+import { Icon } from "../parts/icons";
+import { DeliveryState, deliveryStyle } from "../parts/state";
+import { Line, Prose } from "../parts/text";
+
+const WORDS: Delivery[] = ["waiting", "sending", "unclear", "sent", "refused", "held", "dropped"];
+
+function Counts({ info }: { info: DeliveryInfo }) {
+  return (
+    <ul class="totals links">
+      {WORDS.map((word) => (
+        <li key={word}>
+          <a href={href("", { delivery: word })}>
+            <span class="name">
+              <DeliveryState delivery={word} request_id={null} muted={!info.counts[word]} />
+            </span>
+            <span class={`value ${info.counts[word] ? deliveryStyle(word) : "mute"}`}>{count(info.counts[word] ?? 0)}</span>
+            {word === "waiting" && info.oldest_waiting_ms !== null && <span class="mute small">oldest {ago(info.oldest_waiting_ms)}</span>}
+            {word === "unclear" && info.unclear_next_ms !== null && <span class="mute small">looked up {time(info.unclear_next_ms)}</span>}
+          </a>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Sender({ info }: { info: DeliveryInfo }) {
+  const { sender, last_run: run } = info;
+  return (
+    <section>
+      <h2>Sender</h2>
+      <p class="row">
+        {sender ? (
+          <>
+            <span class="state ok">
+              <Icon name="check" /> running
+            </span>
+            <span class="mute">
+              process {sender.pid}, {sender.activity}, since {time(sender.since_ms)}
+            </span>
+          </>
+        ) : (
+          <>
+            <span class="state mute">
+              <Icon name="pause" /> not running
+            </span>
+            <span class="mute">
+              <Prose text={info.next_step?.replace(/^Next: /, "") ?? "`plsync run` sends the waiting calls."} />
+            </span>
+          </>
+        )}
+      </p>
+      {run && (
+        <p class={run.reason ? "notice bad" : "mute"}>
+          {run.reason && <Icon name="warning" />}
+          <span>
+            Last run {run.ended_ms === null ? `began ${ago(run.began_ms)}` : `ended ${ago(run.ended_ms)}`}
+            {run.outcome && `: ${run.outcome}`}
+            <Prose text={`${run.reason ? `. ${run.reason}` : ""}${run.remedy ? `. ${run.remedy}` : ""}`} />
+          </span>
+        </p>
+      )}
+      {info.servers.length > 0 && (
+        <div class="panel scroll-x">
+          <table class="table">
+            <caption class="hidden-text">Servers</caption>
+            <thead>
+              <tr>
+                <th scope="col">Server</th>
+                <th scope="col">Key</th>
+                <th scope="col" class="number">Sent</th>
+                <th scope="col" class="number">Unclear</th>
+                <th scope="col">Last</th>
+              </tr>
+            </thead>
+            <tbody>
+              {info.servers.map((one) => (
+                <tr key={one.url + one.key}>
+                  <td>
+                    <Line text={one.url} /> {one.stand_in && <span class="chip warn">stand-in for tests</span>} {one.bound && <span class="chip">bound</span>}
+                  </td>
+                  <td class="mute mono">{one.key}</td>
+                  <td class="number">{count(one.acked)}</td>
+                  <td class="number">{count(one.in_doubt)}</td>
+                  <td class="mute">{one.last_ms === null ? "" : ago(one.last_ms)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </section>
+  );
+}
+
+interface Question {
+  title: string;
+  text: string;
+  body: object;
+}
+
+function Reasons({ title, word, groups, total, ask }: { title: string; word: "refused" | "held"; groups: ReasonGroup[]; total: number; ask: (question: Question) => void }) {
+  const { canWrite } = useSession();
+  if (!groups.length) return null;
+  return (
+    <section>
+      <div class="row section-head">
+        <h2>{title}</h2>
+        <span class="grow" />
+        {canWrite && (
+          <button
+            type="button"
+            class="button small"
+            onClick={() => ask({ title: `Retry all ${word} calls?`, text: `${plural(total, "call")} will wait again. The next plsync run sends them.`, body: { delivery: [word] } })}
+          >
+            <Icon name="retry" /> Retry all {count(total)}
+          </button>
+        )}
+      </div>
+      <div class="panel scroll-x">
+        <table class="table reasons">
+          <caption class="hidden-text">{title} by reason</caption>
+          <thead>
+            <tr>
+              <th scope="col">Reason</th>
+              <th scope="col" class="number">Calls</th>
+              <th scope="col">Newest</th>
+              <th scope="col">
+                <span class="hidden-text">Actions</span>
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {groups.map((group) => (
+              <tr key={group.reason}>
+                <td class="title">
+                  <Line text={group.reason || "no reason stored"} />
+                </td>
+                <td class="number">{count(group.count)}</td>
+                <td class="mute nowrap">{ago(group.newest_ms)}</td>
+                <td class="number nowrap">
+                  <a class="button plain small" href={group.ids.length === 1 ? href("", { delivery: word, open: group.ids[0] ?? "" }) : href("", { delivery: word })} aria-label={`Show the calls: ${group.reason}`}>
+                    Show
+                  </a>{" "}
+                  {canWrite && (
+                    <button
+                      type="button"
+                      class="button small"
+                      aria-label={`Retry the calls: ${group.reason}`}
+                      onClick={() =>
+                        ask({
+                          title: `Retry ${plural(group.count, "call")}?`,
+                          text: `Their reason: ${group.reason}. Mend the cause first, or they are ${word} again.`,
+                          body: { reason: group.reason, delivery: word },
+                        })
+                      }
+                    >
+                      Retry
+                    </button>
+                  )}
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
+  );
+}
+
+function FollowUps({ info, ask }: { info: DeliveryInfo; ask: (question: Question) => void }) {
+  const { canWrite } = useSession();
+  const { waiting, stranded, refused, waiting_list, sent } = info.followups;
+  if (!waiting && !refused.length && !sent && !stranded) return null;
+  const row = (one: FollowUp, state: preact.ComponentChildren) => (
+    <tr key={one.number}>
+      <td class="title">
+        <Line text={followUpText(one)} />
+        {one.last_error && <span class="bad small">{one.last_error}</span>}
+      </td>
+      <td>{one.record_id && <a class="mono" href={href(`call/${one.record_id}`)}>{one.record_id.slice(-8)}</a>}</td>
+      <td>{state}</td>
+      <td class="mute nowrap">{one.queued_ms === null ? "" : ago(one.queued_ms)}</td>
+    </tr>
+  );
+  return (
+    <section>
+      <div class="row section-head">
+        <h2>Follow-ups</h2>
+        <span class="mute small">
+          {count(waiting)} waiting, {count(refused.length)} refused, {count(sent)} sent
+          {stranded > 0 && `, ${count(stranded)} of calls that were not sent`}
+        </span>
+        <span class="grow" />
+        {canWrite && refused.length > 0 && (
+          <button
+            type="button"
+            class="button small"
+            onClick={() => ask({ title: "Retry the refused follow-ups?", text: `${plural(refused.length, "follow-up")} will wait again. The next plsync run sends them.`, body: { followups: true } })}
+          >
+            <Icon name="retry" /> Retry
+          </button>
+        )}
+      </div>
+      {refused.length + waiting_list.length > 0 && (
+        <div class="panel scroll-x">
+          <table class="table reasons">
+            <caption class="hidden-text">Follow-ups that are not sent</caption>
+            <thead>
+              <tr>
+                <th scope="col">Follow-up</th>
+                <th scope="col">Call</th>
+                <th scope="col">State</th>
+                <th scope="col">Queued</th>
+              </tr>
+            </thead>
+            <tbody>
+              {refused.map((one) => row(one, <span class="state bad"><Icon name="cross" /> refused</span>))}
+              {waiting_list.map((one) => row(one, <span class="state mute"><Icon name="clock" /> waiting</span>))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </section>
+  );
+}
+
+function Callbacks({ info, ask }: { info: DeliveryInfo; ask: (question: Question) => void }) {
+  const { canWrite } = useSession();
+  if (!info.callbacks.length) return null;
+  const dead = info.callbacks.reduce((sum, one) => sum + one.dead, 0);
+  return (
+    <section>
+      <div class="row section-head">
+        <h2>Callbacks</h2>
+        <span class="grow" />
+        {canWrite && dead > 0 && (
+          <button type="button" class="button small" onClick={() => ask({ title: "Retry the callbacks that were given up?", text: `${plural(dead, "callback")} will wait again.`, body: { callbacks: true } })}>
+            <Icon name="retry" /> Retry
+          </button>
+        )}
+      </div>
+      <div class="panel scroll-x">
+        <table class="table">
+          <caption class="hidden-text">Callbacks by function</caption>
+          <thead>
+            <tr>
+              <th scope="col">Function</th>
+              <th scope="col" class="number">Waiting</th>
+              <th scope="col" class="number">Given up</th>
+              <th scope="col">Program</th>
+            </tr>
+          </thead>
+          <tbody>
+            {info.callbacks.map((one) => (
+              <tr key={one.sink}>
+                <td>
+                  <code><Line text={one.sink} /></code>
+                  {one.last_error && <span class="bad small block"><Line text={one.last_error} /></span>}
+                </td>
+                <td class="number">{count(one.waiting)}</td>
+                <td class={one.dead ? "number bad" : "number mute"}>{count(one.dead)}</td>
+                <td class="mute">
+                  {one.pids.length > 0 ? `runs (${one.pids.join(", ")})` : "does not run"}{" "}
+                  {one.command && (
+                    <button type="button" class="link" onClick={() => copy(one.command ?? "", "command")}>
+                      Copy the command
+                    </button>
+                  )}
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
+  );
+}
+
+function JournalSection({ info }: { info: DeliveryInfo }) {
+  const { journal } = info;
+  const [report, setReport] = useState<CheckReport | null>(null);
+  const [busy, setBusy] = useState(false);
+  const check = async () => {
+    setBusy(true);
+    try {
+      setReport(await get<CheckReport>("/api/check"));
+    } catch (error) {
+      toast(asError(error).message);
+    }
+    setBusy(false);
+  };
+  const quota = journal.quota;
+  const limits = quota ? [quota.max_bytes && size(quota.max_bytes), quota.max_age_days && `${quota.max_age_days} days`, quota.max_records && plural(quota.max_records, "record")].filter(Boolean) : [];
+  const facts: [string, string][] = [
+    ["Size", `${size(journal.used_bytes)} used of ${size(journal.lmdb_bytes)}, ${size(journal.spool_bytes)} in the spool`],
+    ["Quota", limits.length ? limits.join(", ") : "none"],
+    ["Removed", `${count(journal.pruned)} pruned, ${count(journal.forgotten)} forgotten, ${count(journal.dropped)} dropped`],
+    ["Free on the disk", journal.disk_free === null ? "" : size(journal.disk_free)],
+    ["Programs that record", journal.writers.filter((one) => one.alive).map((one) => `process ${one.pid}`).join(", ") || "none at present"],
+  ];
+  return (
+    <section>
+      <div class="row section-head">
+        <h2>Journal</h2>
+        <span class="grow" />
+        <button type="button" class="button small" disabled={busy} onClick={check}>
+          {busy ? <Icon name="ring" spin /> : <Icon name="check" />} Check now
+        </button>
+      </div>
+      {journal.failures > 0 && (
+        <p class="notice bad">
+          <Icon name="warning" /> {plural(journal.failures, "event")} could not be written. {journal.last_failure}
+        </p>
+      )}
+      <div aria-live="polite">
+        {report && (
+          <div class={report.ok ? "notice" : "notice bad"}>
+            <Icon name={report.ok ? "check" : "warning"} />
+            <div class="grow">
+              <p>
+                {report.ok ? "The check found no damage" : plural(report.problems.length, "problem")}: {plural(report.records, "record")}, {plural(report.events, "event")}.
+              </p>
+              {report.problems.map((one) => (
+                <p key={one.where + one.what} class="small">
+                  <code>{one.where}</code> {one.what} {one.kept && <span class="mute">{one.kept}</span>}
+                </p>
+              ))}
+              {report.notes.map((note) => (
+                <p key={note} class="small mute">{note}</p>
+              ))}
+            </div>
+          </div>
+        )}
+      </div>
+      <dl class="values">
+        {facts
+          .filter(([, value]) => value)
+          .map(([name, value]) => (
+            <div key={name}>
+              <dt>{name}</dt>
+              <dd>{value}</dd>
+            </div>
+          ))}
+      </dl>
+    </section>
+  );
+}
+
+export function DeliveryPage() {
+  const session = useSession();
+  const loaded = useApi<DeliveryInfo>("/api/delivery");
+  const [question, setQuestion] = useState<Question | null>(null);
+  useInterval(5000, () => question || loaded.reload());
+  const info = loaded.data;
+  const retry = async (body: object) => {
+    try {
+      const done = await post<{ records: number; followups: number; callbacks: number }>("/api/retry", body);
+      const parts = [done.records && plural(done.records, "call"), done.followups && plural(done.followups, "follow-up"), done.callbacks && plural(done.callbacks, "callback")].filter(Boolean);
+      toast(parts.length ? `${parts.join(", ")} waiting again. The next plsync run sends them.` : "Nothing needed a retry.");
+      loaded.reload();
+      session.reload();
+    } catch (error) {
+      toast(asError(error).message);
+    }
+  };
+  if (loaded.error && !info) return <Failure error={loaded.error} retry={loaded.reload} />;
+  if (!info) return <Loading />;
+  return (
+    <div class="page">
+      <header>
+        <h1>Delivery</h1>
+      </header>
+      {loaded.error && <Failure error={loaded.error} retry={loaded.reload} />}
+      <Counts info={info} />
+      <Sender info={info} />
+      <Reasons title="Refused" word="refused" groups={info.refused} total={info.counts.refused} ask={setQuestion} />
+      <Reasons title="Held" word="held" groups={info.held} total={info.counts.held} ask={setQuestion} />
+      <FollowUps info={info} ask={setQuestion} />
+      <Callbacks info={info} ask={setQuestion} />
+      <JournalSection info={info} />
+      {question && <Confirm title={question.title} text={question.text} action="Retry" act={() => retry(question.body)} close={() => setQuestion(null)} />}
+    </div>
+  );
+}

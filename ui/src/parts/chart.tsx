@@ -1,0 +1,159 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import type UPlot from "uplot";
+import { useRemembered } from "../lib/hooks";
+
+export interface Line {
+  label: string;
+  color: string;
+  values: (number | null)[];
+  bars?: boolean;
+  dashed?: boolean;
+}
+
+interface ChartProps {
+  title: string;
+  /** Starts of the intervals, in ms. */
+  times: number[];
+  lines: Line[];
+  format: (value: number) => string;
+  logarithmic?: boolean;
+  /** The length of an interval in ms. */
+  step: number;
+  zoom: (since: number, until: number) => void;
+}
+
+// Only the page with charts needs uPlot. Its file runs after the app, which is then drawn already.
+const library = (): typeof UPlot | undefined => (window as { uPlot?: typeof UPlot }).uPlot;
+
+/** The colour that a custom property has at present: the theme decides. */
+function resolved(name: string): string {
+  const probe = document.createElement("span");
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
+}
+
+function translucent(color: string): string {
+  return color.replace(/^rgb\((.*)\)$/, "rgba($1, 0.12)");
+}
+
+export function Chart({ title, times, lines, format, logarithmic, step, zoom }: ChartProps) {
+  const root = useRef<HTMLDivElement>(null);
+  const [table, setTable] = useState(false);
+  const [theme] = useRemembered("theme", "auto");
+  const [dark, setDark] = useState(() => matchMedia("(prefers-color-scheme: dark)").matches);
+  useEffect(() => {
+    const query = matchMedia("(prefers-color-scheme: dark)");
+    const listener = () => setDark(query.matches);
+    query.addEventListener("change", listener);
+    return () => query.removeEventListener("change", listener);
+  }, []);
+  const [ready, setReady] = useState(!!library());
+  useEffect(() => {
+    const listener = () => setReady(!!library());
+    addEventListener("load", listener);
+    listener();
+    return () => removeEventListener("load", listener);
+  }, []);
+  const data = JSON.stringify([times, lines]);
+  useEffect(() => {
+    const element = root.current;
+    const uPlot = library();
+    if (!element || table || !uPlot) return;
+    const axis = resolved("--mute");
+    const grid = { stroke: resolved("--line"), width: 1 };
+    const plot = new uPlot(
+      {
+        width: Math.max(240, element.clientWidth),
+        height: 190,
+        padding: [12, 12, 0, 0],
+        cursor: { sync: { key: "usage" }, drag: { x: true, y: false, setScale: false }, points: { size: 7 } },
+        legend: { live: true },
+        scales: { x: { time: true }, y: logarithmic ? { distr: 3 } : { range: (_plot, _low, high) => [0, Math.max(high * 1.05, 1e-9)] } },
+        axes: [
+          { stroke: axis, grid: { show: false }, ticks: { show: false } },
+          {
+            stroke: axis,
+            grid,
+            ticks: { show: false },
+            size: 66,
+            values: (_plot, splits) => splits.map((value) => (value === null ? "" : format(value))),
+          },
+        ],
+        series: [
+          { label: "Time", value: (_plot, value) => (value === null ? "" : new Date(value * 1000).toLocaleString()) },
+          ...lines.map((line): UPlot.Series => {
+            const color = resolved(line.color);
+            return {
+              label: line.label,
+              stroke: color,
+              width: line.bars ? 0 : 1.75,
+              value: (_plot, value) => (value == null ? "" : format(value)),
+              points: { show: !line.bars && times.length < 40, size: 5, fill: color },
+              ...(line.dashed && { dash: [5, 4] }),
+              ...(line.bars ? { fill: color, paths: uPlot.paths.bars?.({ size: [0.75, 36] }) ?? null } : { fill: translucent(color) }),
+            } as UPlot.Series;
+          }),
+        ],
+        hooks: {
+          setSelect: [
+            (self) => {
+              if (self.select.width < 4) return;
+              zoom(Math.floor(self.posToVal(self.select.left, "x") * 1000), Math.ceil(self.posToVal(self.select.left + self.select.width, "x") * 1000) + 1);
+            },
+          ],
+        },
+      },
+      [times.map((ms) => (ms + (lines[0]?.bars ? step / 2 : 0)) / 1000), ...lines.map((line) => line.values)] as UPlot.AlignedData,
+      element,
+    );
+    const observer = new ResizeObserver(() => plot.setSize({ width: Math.max(240, element.clientWidth), height: 190 }));
+    observer.observe(element);
+    return () => {
+      observer.disconnect();
+      plot.destroy();
+    };
+  }, [data, table, theme, dark, logarithmic, ready]);
+  return (
+    <figure class="chart">
+      <figcaption>
+        <h3>{title}</h3>
+        <button type="button" class="link" aria-expanded={table} aria-label={`${title} as table`} onClick={() => setTable(!table)}>
+          {table ? "as chart" : "as table"}
+        </button>
+      </figcaption>
+      {table ? (
+        <div class="as-table">
+          <table class="table">
+            <thead>
+              <tr>
+                <th scope="col">From</th>
+                {lines.map((line) => (
+                  <th scope="col" class="number" key={line.label}>
+                    {line.label}
+                  </th>
+                ))}
+              </tr>
+            </thead>
+            <tbody>
+              {times.map((ms, i) => (
+                <tr key={ms}>
+                  <td>{new Date(ms).toLocaleString()}</td>
+                  {lines.map((line) => (
+                    <td class="number" key={line.label}>
+                      {line.values[i] == null ? "" : format(line.values[i] as number)}
+                    </td>
+                  ))}
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      ) : (
+        <div ref={root} role="img" aria-label={`${title}, ${lines.map((line) => line.label).join(" and ")}`} />
+      )}
+    </figure>
+  );
+}
