@@ -24,7 +24,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
 from plsync import Journal, PromptLayerCallbackHandler
-from tests.support.trees import Node, agent_model, graph, tool_call, trees
+from tests.support.trees import Node, agent_model, graph, needs_task_context, tool_call, trees
 
 
 @tool
@@ -66,12 +66,14 @@ def test_an_agent_is_one_tree(handler: PromptLayerCallbackHandler, recorded: Any
     assert {node.status for node in root.walk()} == {"ok"}
 
 
+@needs_task_context
 async def test_an_agent_that_runs_in_a_loop_is_one_tree(handler: PromptLayerCallbackHandler, recorded: Any) -> None:
     await weather_agent().ainvoke({"messages": [("user", "How warm is Paris?")]}, {"callbacks": [handler]})
     (root,) = recorded()
     assert root.outline() == AGENT_OUTLINE
 
 
+@needs_task_context
 async def test_a_streamed_agent_is_one_tree(handler: PromptLayerCallbackHandler, recorded: Any) -> None:
     question = {"messages": [("user", "How warm is Paris?")]}
     async for _ in weather_agent().astream(question, {"callbacks": [handler]}, stream_mode="messages"):
@@ -252,6 +254,7 @@ def test_parallel_nodes_of_which_one_fails_all_end(handler: PromptLayerCallbackH
     assert root.find("bad").end["error"]["message"] == "no"
 
 
+@needs_task_context
 async def test_a_cancelled_agent_ends_with_all_its_runs(handler: PromptLayerCallbackHandler, recorded: Any) -> None:
     reached = asyncio.Event()
 

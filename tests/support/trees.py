@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
+import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from plsync import Journal
+
+needs_task_context: Final = pytest.mark.skipif(
+    sys.version_info < (3, 11),
+    reason="before Python 3.11 a run in an asynchronous node of LangGraph needs the config",
+)
 
 
 class FakeAgentModel(BaseChatModel):
