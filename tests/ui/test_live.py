@@ -94,6 +94,14 @@ def test_only_chosen_calls_come(client: httpx.Client, journal: tuple[SpoolWriter
     assert [event["call"]["input"] for event in found] == ["chosen"]
 
 
+def test_a_look_up_by_an_id_brings_no_other_call(client: httpx.Client, journal: tuple[SpoolWriter, Path]) -> None:
+    writer, _ = journal
+    seq = client.get("/api/journal").json()["last_seq"]
+    ids = [writer.call("looked up", "a", at=T + 5), writer.call("another", "a", at=T + 6)]
+    (found,) = events(client, f"after={seq}&q={ids[0]}", 1)
+    assert found["call"]["id"] == ids[0]
+
+
 def test_a_flood_is_a_number(client: httpx.Client, journal: tuple[SpoolWriter, Path]) -> None:
     writer, _ = journal
     seq = client.get("/api/journal").json()["last_seq"]

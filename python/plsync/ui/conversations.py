@@ -15,7 +15,10 @@ from starlette.responses import Response
 from plsync.errors import RecordNotFound
 from plsync.journal import words
 from plsync.journal.conditions import thread_of
+from plsync.journal.display import message_text
 from plsync.journal.display.conversation import conversation as parts_of
+from plsync.journal.display.conversation import message_of
+from plsync.journal.events.facts import short_model
 from plsync.journal.filters import Filters
 from plsync.journal.record import Record
 from plsync.ui.answers import ApiError, answer
@@ -23,6 +26,7 @@ from plsync.ui.detail import Detail, followup_row
 from plsync.ui.earlier import repeated
 from plsync.ui.requests import Context
 from plsync.ui.rows import us
+from plsync.ui.values import preview
 
 __all__ = ["conversation", "conversations"]
 
@@ -138,12 +142,11 @@ def _summary(context: Context, key: _Key) -> dict[str, Any] | None:
     usages = [usage for record in calls if (usage := record.usage) is not None]
     costs = [cost for cost in map(rows.cost, calls) if cost is not None]
     first, last = calls[0], calls[-1]
-    row = rows.row(first)
     return {
         "kind": key.kind,
         "key": key.key,
-        "title": row["input"],
-        "model": row["model"],
+        "title": None if rows.hide else _title(first),
+        "model": None if first.model is None else short_model(first.model),
         "calls": len(calls),
         "calls_exact": len(calls) <= _MOST_CALLS,
         "errors": sum(words.result(record) == "error" for record in calls),
@@ -158,6 +161,13 @@ def _summary(context: Context, key: _Key) -> dict[str, Any] | None:
         "last_ms": last.started_ns // 1_000_000,
         "last_id": last.id,
     }
+
+
+def _title(first: Record) -> str | None:
+    """The first words of the person."""
+    messages = map(message_of, first.input)
+    texts = (part.text for message in messages if message.role in ("human", "prompt") for part in message.parts)
+    return next(filter(None, map(preview, texts)), None) or preview(message_text.preview(first)) or None
 
 
 def _whole_id(text: str) -> str:

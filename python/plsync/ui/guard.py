@@ -1,7 +1,7 @@
 """Decides which requests are answered, and adds the headers of security to each response.
 
-Prompts are secrets. The enemies are other users of this machine, web pages in the browser, and names of other hosts that
-resolve to this machine (DNS rebinding). There is no cookie, so a browser adds no authority by itself.
+Prompts are secrets. The enemies are other users of this machine, web pages in the browser, and names of other hosts
+that resolve to this machine (DNS rebinding). There is no cookie, so a browser adds no authority by itself.
 """
 
 from __future__ import annotations

@@ -183,8 +183,11 @@ class Queries:
 
     def ingested(self, after: int, selection: Selection, limit: int) -> list[Record]:
         """At most ``limit`` records of a selection with a higher ``seq``, in the order of ingest."""
-        found = self._journal.ingested(after, **selection.filters)
-        return list(islice((record for record in found if selection.accepts(record)), limit))
+        named = self._named(selection)
+        if named is None:
+            found = self._journal.ingested(after, **self._run_of(selection).filters)
+            return list(islice((record for record in found if selection.accepts(record)), limit))
+        return [record for record in named if record.seq > after and selection.accepts(record)][:limit]
 
     def newest_first(self, selection: Selection, cursor: str | None) -> Iterator[Record]:
         """The records of a selection behind a cursor, without a budget."""
