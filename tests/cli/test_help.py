@@ -71,7 +71,18 @@ OPTIONS = {
     "acks": {"--since", "-f", "--follow", "-n", "--limit"},
     "retry": {"--delivery", "--state", "--sent-to", "--follow-ups", "--callbacks"},
     "export": FILTERS
-    | {"--recording", "--append", "--all", "--parquet", "--otlp", "--since-last", "--no-content", "--redact"},
+    | {
+        "--recording",
+        "--append",
+        "--all",
+        "--parquet",
+        "--otlp",
+        "--html",
+        "--since-last",
+        "--no-content",
+        "--hide-content",
+    }
+    | {"--redact"},
     "rerun": FILTERS
     | {
         "--into",

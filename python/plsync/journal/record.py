@@ -135,6 +135,12 @@ class Record(CallEvents):
         # Without content: prompts do not belong in logs.
         return f"<Record {self.id} {self.kind} {self.status} {self.state}>"
 
+    def _repr_html_(self) -> str:
+        """The record as a page of a notebook, with its content."""
+        from plsync.journal.display.html import notebook_page  # noqa: PLC0415 - only notebooks need it
+
+        return notebook_page(self)
+
     def __eq__(self, other: object) -> bool:
         return self._key() == other._key() if isinstance(other, Record) else NotImplemented
 

@@ -189,6 +189,12 @@ class Queries:
             return list(islice((record for record in found if selection.accepts(record)), limit))
         return [record for record in named if record.seq > after and selection.accepts(record)][:limit]
 
+    def everything(self, selection: Selection) -> Iterator[Record]:
+        """The records of a selection, newest first, without a budget."""
+        named = self._named(selection)
+        found = iter(named) if named is not None else self._after(self._run_of(selection), None)
+        return (record for record in found if selection.accepts(record))
+
     def newest_first(self, selection: Selection, cursor: str | None) -> Iterator[Record]:
         """The records of a selection behind a cursor, without a budget."""
         return (record for record in self._after(selection, cursor) if selection.accepts(record))

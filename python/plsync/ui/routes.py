@@ -12,6 +12,7 @@ from plsync.ui import (
     conversations,
     copies,
     deliveries,
+    exports,
     live,
     overview,
     search,
@@ -45,6 +46,8 @@ def api_routes(settings: Settings) -> list[Route]:
         Route("/api/prompts", templates.prompts),
         Route("/api/events", live.events),
         Route("/api/search", search.search),
+        # It writes a file, and nothing into the journal.
+        Route("/api/export", exports.export, methods=["POST"]),
     ]
     writing = [
         Route("/api/calls/{id}/score", actions.score, methods=["POST"]),

@@ -42,7 +42,7 @@ _FIELDS: Final = frozenset(
         "chunk_position",
     }
 )
-_EMPTY: Final = (None, {}, [], "")
+_EMPTY: Final[tuple[Any, ...]] = (None, {}, [], "")
 _FINISH_KEYS: Final = ("finish_reason", "stop_reason", "done_reason", "finishReason", "stopReason")
 
 
