@@ -1,9 +1,9 @@
-// Bundle src into the files that the wheel carries: two classic scripts, one style sheet, one page.
+// Bundle src into the files that the wheel carries: one classic script, one style sheet, one page.
 import { copyFileSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";
 
 const out = process.argv[2] ?? "../python/plsync/ui/static";
-const MOST_BYTES = 150 * 1024;
+const MOST_BYTES = 150_000;
 
 mkdirSync(out, { recursive: true });
 await build({
@@ -14,14 +14,14 @@ await build({
   target: ["chrome123", "firefox120", "safari17.5"],
   charset: "utf8",
   legalComments: "none",
-  jsx: "automatic",
-  jsxImportSource: "preact",
+  // Shorter than the automatic runtime by 7 KB.
+  inject: ["src/jsx.ts"],
+  // The minified file of uPlot is smaller than the one that esbuild makes of its module.
+  banner: { js: readFileSync("node_modules/uplot/dist/uPlot.iife.min.js", "utf8").replace(/^\/\*.*?\*\/\s*/s, "") },
   outdir: out,
   logLevel: "warning",
 });
 await build({ entryPoints: { app: "src/styles/app.css" }, bundle: true, minify: true, target: ["chrome123", "firefox120", "safari17.5"], outdir: out, logLevel: "warning" });
-// Its own file: an exported page has no charts, and the first page is drawn before it runs.
-copyFileSync("node_modules/uplot/dist/uPlot.iife.min.js", `${out}/uplot.js`);
 for (const name of ["index.html", "favicon.svg"]) copyFileSync(`src/${name}`, `${out}/${name}`);
 
 writeFileSync(`${out}/licences.txt`, licences());

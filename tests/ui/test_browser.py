@@ -301,6 +301,17 @@ def test_a_server_that_went_away_is_named_and_the_page_continues_when_it_is_back
         expect(rows(page).first).to_contain_text("error")
 
 
+def test_a_page_that_only_reads_and_hides_has_no_text_and_no_form(browser: Browser, journal: UiJournal) -> None:
+    with served(journal.path, read_only=True, hide_content=True) as origin, tab(browser, origin) as opened:
+        page = opened.open(f"/?open={journal.ids['tools']}")
+        expect(page.get_by_role("region", name="Call", exact=True)).to_contain_text("hidden")
+        assert page.get_by_role("button", name=re.compile("^(Queue|Retry|Score)")).count() == 0
+        opened.open("/delivery")
+        assert page.get_by_role("button", name=re.compile("^Retry")).count() == 0
+        assert "invoice is on its way" not in page.content()
+        opened.assert_calm()
+
+
 def test_the_hostile_corpus_is_shown_as_text(browser: Browser, origin: str, journal: UiJournal) -> None:
     names = list(TEXTS) if WHOLE else ["markup", "deep object"]
     with tab(browser, origin) as opened:
@@ -314,7 +325,7 @@ def test_the_hostile_corpus_is_shown_as_text(browser: Browser, origin: str, jour
         expect(page.locator(".message.human")).to_contain_text(TEXTS["markup"])
         opened.open(f"/call/{journal.ids['hostile right to left']}")
         expect(page.locator(".message.human .sign").first).to_have_text("U+202E")
-        assert page.evaluate("[...document.scripts].map(one => new URL(one.src).pathname)") == ["/app.js", "/uplot.js"]
+        assert page.evaluate("[...document.scripts].map(one => new URL(one.src).pathname)") == ["/app.js"]
         opened.assert_calm()
 
 

@@ -1,5 +1,5 @@
 import { Component, type ComponentChildren } from "preact";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { archive } from "./api/archive";
 import type { JournalInfo } from "./api/types";
 import { count, exact, percent, plural } from "./lib/format";
@@ -7,7 +7,7 @@ import { useApi, useInterval, useRemembered } from "./lib/hooks";
 import { KEYS, useKeys } from "./lib/keys";
 import { useToast } from "./lib/notes";
 import { go, href, usePlace } from "./lib/router";
-import { SessionContext } from "./lib/session";
+import { setSession } from "./lib/session";
 import { CallPage } from "./pages/call-page";
 import { CallsPage } from "./pages/calls";
 import { ComparePage } from "./pages/compare";
@@ -16,9 +16,10 @@ import { PromptsPage } from "./pages/prompts";
 import { ThreadPage, ThreadsPage } from "./pages/threads";
 import { TracePage } from "./pages/trace";
 import { UsagePage } from "./pages/usage";
+import { IconButton } from "./parts/controls";
 import { Dialog } from "./parts/dialog";
 import { Failure } from "./parts/failure";
-import { Icon, type IconName } from "./parts/icons";
+import { Icon } from "./parts/icons";
 
 const PAGES: Record<string, [string, () => ComponentChildren]> = {
   "": ["Calls", () => <CallsPage />],
@@ -60,13 +61,8 @@ function Theme() {
     else document.documentElement.dataset.theme = theme;
   }, [theme]);
   const next = { auto: "light", light: "dark", dark: "auto" }[theme] ?? "auto";
-  const icon: IconName = theme === "light" ? "sun" : theme === "dark" ? "moon" : "theme";
   const label = `Theme: ${theme === "auto" ? "as the system" : theme}`;
-  return (
-    <button type="button" class="button plain icon-only" aria-label={label} title={label} onClick={() => set(next)}>
-      <Icon name={icon} />
-    </button>
-  );
+  return <IconButton icon="theme" label={label} act={() => set(next)} />;
 }
 
 function JournalBar({ journal }: { journal: JournalInfo }) {
@@ -133,15 +129,12 @@ export function App() {
     "g p": to("prompts"),
   });
   const info = journal.data;
-  const session = useMemo(
-    () => ({ journal: info, reload: journal.reload, canWrite: !archive && !!info && !info.read_only && info.writable }),
-    [info, journal.reload],
-  );
+  useEffect(() => setSession({ journal: info, reload: journal.reload, canWrite: !archive && !!info && !info.read_only && info.writable }), [info]);
   const refused = info ? info.delivery.refused + info.followups.refused : 0;
   const current = page in NAV_OF ? NAV_OF[page] : page;
   const isLocked = journal.error?.code === "unauthorized";
   return (
-    <SessionContext.Provider value={session}>
+    <>
       <a class="skip" href="#main" onClick={(event) => (event.preventDefault(), main.current?.focus())}>
         To the content
       </a>
@@ -167,9 +160,7 @@ export function App() {
         </nav>
         {info && <JournalBar journal={info} />}
         <div class={info ? "row tight" : "row tight end"}>
-          <button type="button" class="button plain icon-only" aria-label="Keys" title="Keys (?)" onClick={() => setHelp(true)}>
-            <Icon name="question" />
-          </button>
+          <IconButton icon="question" label="Keys" keys="?" act={() => setHelp(true)} />
           <Theme />
         </div>
       </header>
@@ -196,6 +187,6 @@ export function App() {
           </dl>
         </Dialog>
       )}
-    </SessionContext.Provider>
+    </>
   );
 }

@@ -169,7 +169,7 @@ function compare(query: URLSearchParams): Comparison {
 function call(id: string): Call {
   const details = archive?.details ?? {};
   const found = details[id] ?? details[Object.keys(details).find((one) => one.startsWith(id) || one.endsWith(id)) ?? ""];
-  if (!found) throw new Error(`The file has no call ${id}.`);
+  if (!found) throw new Error(`The file has no record ${id}: it holds calls alone.`);
   return found;
 }
 
@@ -200,13 +200,12 @@ export function fromArchive(path: string): unknown {
   const at = new URL(path, "http://page");
   const [, , what, id = "", more = ""] = at.pathname.split("/");
   if (what === "calls" && id) {
-    const one = call(decodeURIComponent(id));
+    const known = decodeURIComponent(id);
+    if (more === "tree" && archive?.trees[known]) return archive.trees[known];
+    const one = call(known);
     if (!more) return one;
     if (more === "raw") return JSON.stringify(one, null, 2);
-    if (more === "tree") {
-      const tree = archive?.trees[one.root_id ?? one.id];
-      if (tree) return tree;
-    }
+    if (more === "tree" && archive?.trees[one.root_id ?? one.id]) return archive.trees[one.root_id ?? one.id];
     if (more === "same") return { calls: [], complete: true };
   }
   if (what === "journal") return journal();

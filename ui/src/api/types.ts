@@ -159,6 +159,7 @@ export interface Call extends Fact {
   tree: { root_id: string; name: string | null; runs: number } | null;
   earlier: { same: number; as: string } | null;
   content_note: string | null;
+  result_note: string | null;
   damage: string | null;
 }
 
@@ -330,13 +331,13 @@ export interface DeliveryInfo {
   held: ReasonGroup[];
   exact: boolean;
   unclear_next_ms: number | null;
-  callbacks: { sink: string; kind: string; waiting: number; owned: number; pids: number[]; dead: number; last_error: string | null; command: string | null }[];
-  followups: { waiting: number; stranded: number; refused: FollowUp[]; waiting_list: FollowUp[]; sent: number };
+  callbacks: { sink: string; kind: string; waiting: number; owned: number; pids: number[]; dead: number; last_error: string | null; way: string | null }[];
+  followups: { waiting: number; stranded: number; refused_count: number; refused: FollowUp[]; waiting_list: FollowUp[]; sent: number };
   journal: {
     lmdb_bytes: number;
     used_bytes: number;
     spool_bytes: number;
-    quota: { max_bytes: number | null; max_age_days: number | null; max_records: number | null; policy: string | null } | null;
+    quota: { max_bytes: number | null; max_age: number | null; policy: string | null; over: boolean } | null;
     pruned: number;
     dropped: number;
     forgotten: number;

@@ -6,6 +6,7 @@ import { useApi, useInterval, useNewest } from "../lib/hooks";
 import { useKeys } from "../lib/keys";
 import { go, href, place, setQuery, usePlace } from "../lib/router";
 import { useSession } from "../lib/session";
+import { IconButton } from "../parts/controls";
 import { Failure, Loading } from "../parts/failure";
 import { Icon } from "../parts/icons";
 import { DeliveryState, Marks, ResultState } from "../parts/state";
@@ -15,6 +16,7 @@ import { Conversation, FormSwitch } from "./conversation";
 import { CopyMenu, copyAs } from "./copy-menu";
 import { Delivery, Metadata, ownMetadata, Raw, retryCall, Settings } from "./details";
 import { FollowUps } from "./follow-ups";
+import { Mute } from "../parts/basics";
 
 interface ViewProps {
   id: string;
@@ -27,7 +29,13 @@ interface ViewProps {
 
 function Facts({ call }: { call: Call }) {
   const facts: [string, preact.ComponentChildren][] = [
-    ["Result", <ResultState fact={call} word />],
+    [
+      "Result",
+      <>
+        <ResultState fact={call} word />
+        {call.result_note && <span class="mute small block">{call.result_note.replace(/^[:\s]+/, "")}</span>}
+      </>,
+    ],
     [
       "Started",
       <span title={exact(call.started_ms)}>
@@ -41,7 +49,7 @@ function Facts({ call }: { call: Call }) {
       call.tokens && (
         <>
           {count(call.tokens.input)} in, {count(call.tokens.output)} out
-          {call.tokens.cached ? <span class="mute"> ({count(call.tokens.cached)} cached)</span> : null}
+          {call.tokens.cached ? <Mute> ({count(call.tokens.cached)} cached)</Mute> : null}
         </>
       ),
     ],
@@ -69,7 +77,7 @@ function Same({ call }: { call: Call }) {
   const others = same.data?.calls.filter((one) => one.id !== call.id) ?? [];
   if (!asked) {
     return (
-      <button type="button" class="link small" onClick={() => setAsked(true)}>
+      <button class="link small" onClick={() => setAsked(true)}>
         Calls with the same request
       </button>
     );
@@ -77,12 +85,12 @@ function Same({ call }: { call: Call }) {
   return (
     <div class="small same">
       {!same.data ? (
-        <span class="mute">{same.error?.message ?? "Searching…"}</span>
+        <Mute>{same.error?.message ?? "Searching…"}</Mute>
       ) : others.length === 0 ? (
-        <span class="mute">No other call has the same request.</span>
+        <Mute>No other call has the same request.</Mute>
       ) : (
         <>
-          <span class="mute">Same request, compare with:</span>
+          <Mute>Same request, compare with:</Mute>
           {others.slice(0, 12).map((one) => (
             <a key={one.id} href={href("compare", { a: call.id, b: one.id })}>
               {exact(one.started_ms).slice(0, -4)} {one.model}
@@ -158,16 +166,12 @@ export function CallView({ id, close, previous, next, changed, filter }: ViewPro
         </div>
         <div class="row tight">
           {previous && (
-            <button type="button" class="button plain icon-only" aria-label="Previous call" title="Previous call (k)" onClick={previous}>
-              <Icon name="up" />
-            </button>
+            <IconButton icon="up" label="Previous call" keys="k" act={previous} />
           )}
           {next && (
-            <button type="button" class="button plain icon-only" aria-label="Next call" title="Next call (j)" onClick={next}>
-              <Icon name="down" />
-            </button>
+            <IconButton icon="down" label="Next call" keys="j" act={next} />
           )}
-          <button type="button" class="button plain" aria-pressed={marked === call.id} title="Compare with another call (c)" onClick={compare}>
+          <button class="button plain" aria-pressed={marked === call.id} title="Compare with another call (c)" onClick={compare}>
             <Icon name="compare" /> {marked && marked !== call.id ? "Compare with the marked" : "Compare"}
           </button>
           <CopyMenu call={call} />
@@ -206,7 +210,7 @@ export function CallView({ id, close, previous, next, changed, filter }: ViewPro
         <nav aria-label="Parts of the call">
           {tabs.map(([name, label, number]) => (
             <a key={name} href={tabLink(name)} aria-current={tab === name ? "true" : undefined}>
-              {label} {number ? <span class="mute">{number}</span> : null}
+              {label} {number ? <Mute>{number}</Mute> : null}
             </a>
           ))}
         </nav>
@@ -238,9 +242,5 @@ function tabLink(name: string): string {
 }
 
 function CloseButton({ close }: { close: () => void }) {
-  return (
-    <button type="button" class="button plain icon-only" aria-label="Close the call" title="Close (Esc)" onClick={close}>
-      <Icon name="cross" />
-    </button>
-  );
+  return <IconButton icon="cross" label="Close the call" keys="Esc" act={close} />;
 }

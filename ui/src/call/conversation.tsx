@@ -3,6 +3,7 @@ import type { Call, Message, Output } from "../api/types";
 import { plural } from "../lib/format";
 import { useRemembered } from "../lib/hooks";
 import { href, place } from "../lib/router";
+import { Choice } from "../parts/controls";
 import { Icon } from "../parts/icons";
 import { ValueView } from "../parts/json";
 import { TextView } from "../parts/text";
@@ -20,16 +21,7 @@ export function useMarkdown(): [boolean, (on: boolean) => void] {
 
 export function FormSwitch() {
   const [markdown, set] = useMarkdown();
-  return (
-    <div class="segmented" role="group" aria-label="Form of texts">
-      <button type="button" aria-pressed={!markdown} onClick={() => set(false)}>
-        Text
-      </button>
-      <button type="button" aria-pressed={markdown} onClick={() => set(true)}>
-        Markdown
-      </button>
-    </div>
-  );
+  return <Choice label="Form of texts" options={["Text", "Markdown"]} chosen={markdown ? 1 : 0} choose={(i) => set(i === 1)} />;
 }
 
 /** The candidates of a response: one below the other if there is one, else as tabs. */
@@ -40,15 +32,7 @@ export function Outputs({ outputs, messages, prefix }: { outputs: Output[]; mess
   if (!shown) return null;
   return (
     <>
-      {outputs.length > 1 && (
-        <div class="segmented" role="group" aria-label="Candidates">
-          {outputs.map((_, i) => (
-            <button type="button" key={i} aria-pressed={i === chosen} onClick={() => setChosen(i)}>
-              Answer {i + 1}
-            </button>
-          ))}
-        </div>
-      )}
+      {outputs.length > 1 && <Choice label="Candidates" options={outputs.map((_, i) => `Answer ${i + 1}`)} chosen={chosen} choose={setChosen} />}
       <MessageView
         key={chosen}
         message={shown.message}
@@ -97,7 +81,7 @@ function Request({ call }: { call: Call }) {
     <>
       {view(0, head)}
       <div class="earlier">
-        <button type="button" class="button small" aria-expanded="false" onClick={() => setOpen(true)}>
+        <button class="button small" aria-expanded="false" onClick={() => setOpen(true)}>
           <Icon name="right" /> {hidden}
         </button>
         {same > 0 && earlier && (

@@ -7,12 +7,14 @@ import { asError, useApi } from "../lib/hooks";
 import { copy, toast } from "../lib/notes";
 import { href } from "../lib/router";
 import { useSession } from "../lib/session";
+import { Choice } from "../parts/controls";
 import { Icon } from "../parts/icons";
 import { JsonTree, ValueView } from "../parts/json";
 import { DeliveryState } from "../parts/state";
 import { Line, Plain, Prose, TextView } from "../parts/text";
 import { Fold } from "./message-view";
 import { FollowUps } from "./follow-ups";
+import { Grow, Mute } from "../parts/basics";
 
 export function Values({ values, filter }: { values: Named[]; filter?: (name: string, value: string) => void }) {
   return (
@@ -27,7 +29,7 @@ export function Values({ values, filter }: { values: Named[]; filter?: (name: st
             <dd>
               <ValueView value={value} />
               {filter && scalar && scalar.length < 200 && (
-                <button type="button" class="link small" aria-label={`Show only calls with ${name} = ${scalar}`} onClick={() => filter("meta", `${name}=${scalar}`)}>
+                <button class="link small" aria-label={`Show only calls with ${name} = ${scalar}`} onClick={() => filter("meta", `${name}=${scalar}`)}>
                   <Icon name="filter" />
                 </button>
               )}
@@ -76,7 +78,7 @@ export function Metadata({ call, filter }: { call: Call; filter?: (name: string,
       {own.length ? <Values values={own} {...(filter && { filter })} /> : <p class="mute">The program added no metadata.</p>}
       {call.tags.length > 0 && (
         <p class="row">
-          <span class="mute">Tags</span>
+          <Mute>Tags</Mute>
           {call.tags.map((tag) => (
             <a class="chip" key={tag} href={href("", { tag })}>
               <Line text={tag} />
@@ -100,7 +102,7 @@ function Id({ name, value }: { name: string; value: string | null }) {
       <dt>{name}</dt>
       <dd class="row">
         <code>{value}</code>
-        <button type="button" class="link" aria-label={`Copy the ${name.toLowerCase()}`} onClick={() => copy(value, name.toLowerCase())}>
+        <button class="link" aria-label={`Copy the ${name.toLowerCase()}`} onClick={() => copy(value, name.toLowerCase())}>
           <Icon name="copy" />
         </button>
       </dd>
@@ -139,10 +141,10 @@ export function Delivery({ call, done }: { call: Call; done: () => void }) {
       )}
       {canRetry && (
         <p class="row">
-          <button type="button" class="button primary" onClick={async () => (await retryCall(call)) && done()}>
+          <button class="button primary" onClick={async () => (await retryCall(call)) && done()}>
             <Icon name="retry" /> Retry
           </button>
-          <span class="mute small">The next plsync run sends it again.</span>
+          <Mute small>The next plsync run sends it again.</Mute>
         </p>
       )}
       <dl class="values">
@@ -156,7 +158,7 @@ export function Delivery({ call, done }: { call: Call; done: () => void }) {
           <div>
             <dt>Sent</dt>
             <dd>
-              {exact(detail.acked_ms)} <span class="mute">({ago(detail.acked_ms)})</span>
+              {exact(detail.acked_ms)} <Mute>({ago(detail.acked_ms)})</Mute>
             </dd>
           </div>
         )}
@@ -178,7 +180,7 @@ export function Delivery({ call, done }: { call: Call; done: () => void }) {
           <div>
             <dt>Callback</dt>
             <dd>
-              <code>{detail.sink}</code> {detail.sink_state && <span class="mute">{detail.sink_state}</span>}
+              <code>{detail.sink}</code> {detail.sink_state && <Mute>{detail.sink_state}</Mute>}
             </dd>
           </div>
         )}
@@ -208,20 +210,12 @@ export function Raw({ call }: { call: Call }) {
   return (
     <>
       <div class="row">
-        <div class="segmented" role="group" aria-label="Form of the JSON">
-          <button type="button" aria-pressed={!asText} onClick={() => setAsText(false)}>
-            Tree
-          </button>
-          <button type="button" aria-pressed={asText} onClick={() => setAsText(true)}>
-            Text
-          </button>
-        </div>
-        <span class="grow" />
-        <button type="button" class="button small" onClick={() => run((text) => void copy(text, "JSON"))}>
+        <Choice label="Form of the JSON" options={["Tree", "Text"]} chosen={asText ? 1 : 0} choose={(i) => setAsText(i === 1)} />
+        <Grow />
+        <button class="button small" onClick={() => run((text) => void copy(text, "JSON"))}>
           <Icon name="copy" /> Copy
         </button>
         <button
-          type="button"
           class="button small"
           onClick={() =>
             archive

@@ -8,6 +8,7 @@ import { useSession } from "../lib/session";
 import { Icon } from "../parts/icons";
 import { Line } from "../parts/text";
 import { ScoreForm } from "./score-form";
+import { Mute } from "../parts/basics";
 
 const STYLES = { sent: ["check", "mute"], waiting: ["clock", "mute"], refused: ["cross", "bad"] } as const;
 
@@ -37,7 +38,7 @@ export function FollowUpList({ followups }: { followups: FollowUp[] }) {
               <Icon name={icon} />
               {one.word}
             </span>
-            <span class="mute small">{time(one.sent_ms ?? one.queued_ms ?? 0)}</span>
+            <Mute small>{time(one.sent_ms ?? one.queued_ms ?? 0)}</Mute>
             {one.last_error && one.word !== "sent" && <span class="bad small full">{one.last_error}</span>}
           </li>
         );

@@ -2,12 +2,14 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { getBlob, saveBlob } from "../api/client";
 import type { Message, Part, ToolCall } from "../api/types";
-import { count, plural, size } from "../lib/format";
+import { plural, size } from "../lib/format";
 import { asError } from "../lib/hooks";
 import { copy, toast } from "../lib/notes";
+import { IconButton } from "../parts/controls";
 import { Icon, type IconName } from "../parts/icons";
 import { ValueView, valueText } from "../parts/json";
 import { Line, TextView, wholeText } from "../parts/text";
+import { Grow, Mute } from "../parts/basics";
 
 const ICONS: Record<string, IconName> = { system: "gear", developer: "gear", human: "person", ai: "answer", tool: "tool", prompt: "person" };
 
@@ -39,7 +41,7 @@ function MediaView({ media }: { media: Media }) {
   return (
     <figure class="media">
       {media.shows === "image" && url && (
-        <button type="button" class={large ? "image large" : "image"} aria-label={`${label}, ${large ? "small" : "full"} size`} onClick={() => setLarge(!large)}>
+        <button class={large ? "image large" : "image"} aria-label={`${label}, ${large ? "small" : "full"} size`} onClick={() => setLarge(!large)}>
           <img src={url} alt={`${media.name ?? "Image"}, ${label}`} />
         </button>
       )}
@@ -48,7 +50,7 @@ function MediaView({ media }: { media: Media }) {
       <figcaption class="mute small row">
         <Icon name="file" /> <Line text={media.name ? `${media.name} · ${label}` : label} />
         {error && <span class="bad">{error}</span>}
-        <button type="button" class="link" onClick={download}>
+        <button class="link" onClick={download}>
           Download
         </button>
       </figcaption>
@@ -83,11 +85,11 @@ function PartView({ part, markdown }: { part: Part; markdown: boolean }) {
     return (
       <p class="row small">
         <Icon name="file" />
-        <span class="mute">{part.mime ?? part.name ?? "link"}, not loaded:</span>
+        <Mute>{part.mime ?? part.name ?? "link"}, not loaded:</Mute>
         <span class="url mono">
           <Line text={part.url} />
         </span>
-        <button type="button" class="link" aria-label="Copy the address" onClick={() => copy(part.url, "address")}>
+        <button class="link" aria-label="Copy the address" onClick={() => copy(part.url, "address")}>
           <Icon name="copy" />
         </button>
       </p>
@@ -100,7 +102,7 @@ export function Fold({ label, children, open: first = false }: { label: Componen
   const [open, setOpen] = useState(first);
   return (
     <div class="folded">
-      <button type="button" class="button plain small" aria-expanded={open} onClick={() => setOpen(!open)}>
+      <button class="button plain small" aria-expanded={open} onClick={() => setOpen(!open)}>
         <Icon name={open ? "down" : "right"} />
         {label}
       </button>
@@ -124,7 +126,7 @@ function ToolCallView({ call, answer }: { call: ToolCall; answer: string | null 
             <Line text={call.id} />
           </span>
         )}
-        <span class="grow" />
+        <Grow />
         {answer ? (
           <a
             class="small"
@@ -139,7 +141,7 @@ function ToolCallView({ call, answer }: { call: ToolCall; answer: string | null 
             answer below
           </a>
         ) : (
-          call.valid && <span class="mute small">no answer in this call</span>
+          call.valid && <Mute small>no answer in this call</Mute>
         )}
       </p>
       {!call.valid && (
@@ -219,24 +221,21 @@ export function MessageView({ message, markdown, anchor, note, isAnswer, answere
           </span>
         )}
         {message.status === "error" && <span class="chip bad">error</span>}
-        <span class="grow" />
+        <Grow />
         <span class="mute small">
-          {note} {message.chars > 0 && `${count(message.chars)} chars`}
+          {note} {message.chars > 0 && `${plural(message.chars, "char")}`}
         </span>
         {tool !== undefined && (
-          <button type="button" class="button plain small" aria-pressed={raw} onClick={() => setRaw(!raw)}>
+          <button class="button plain small" aria-pressed={raw} onClick={() => setRaw(!raw)}>
             as text
           </button>
         )}
-        <button
-          type="button"
-          class="button plain small icon-only"
-          aria-label={`Copy the ${message.role} message`}
-          title="Copy"
-          onClick={() => messageText(message).then((text) => copy(text, `${message.role} message`), (error) => toast(asError(error).message))}
-        >
-          <Icon name="copy" />
-        </button>
+        <IconButton
+          small
+          icon="copy"
+          label={`Copy the ${message.role} message`}
+          act={() => void messageText(message).then((text) => copy(text, `${message.role} message`), (error) => toast(asError(error).message))}
+        />
       </header>
       <div class="content">
         {tool !== undefined && !raw ? (

@@ -11,7 +11,7 @@ export interface Loaded<T> {
 }
 
 export function asError(error: unknown): ApiError {
-  return error instanceof ApiError ? error : new ApiError("page", String(error));
+  return error instanceof ApiError ? error : new ApiError("page", error instanceof Error ? error.message : String(error));
 }
 
 /** The JSON at a path. The data of the last path stays until the new data arrives, so that a page is never blank. */

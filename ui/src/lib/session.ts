@@ -1,5 +1,4 @@
-import { createContext } from "preact";
-import { useContext } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import type { JournalInfo } from "../api/types";
 
 export interface Session {
@@ -9,5 +8,20 @@ export interface Session {
   canWrite: boolean;
 }
 
-export const SessionContext = createContext<Session>({ journal: null, reload: () => {}, canWrite: false });
-export const useSession = () => useContext(SessionContext);
+let session: Session = { journal: null, reload: () => {}, canWrite: false };
+const listeners = new Set<(session: Session) => void>();
+
+export function setSession(next: Session): void {
+  session = next;
+  for (const listener of listeners) listener(next);
+}
+
+export function useSession(): Session {
+  const [now, set] = useState(session);
+  useEffect(() => {
+    listeners.add(set);
+    set(session);
+    return () => void listeners.delete(set);
+  }, []);
+  return now;
+}

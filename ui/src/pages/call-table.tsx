@@ -6,6 +6,7 @@ import { href, place, setQuery } from "../lib/router";
 import { Icon } from "../parts/icons";
 import { DeliveryState, Marks, ResultState } from "../parts/state";
 import { Line } from "../parts/text";
+import { Mute } from "../parts/basics";
 
 export interface Column {
   name: string;
@@ -21,7 +22,6 @@ function Filter({ name, value, children }: { name: string; value: string | null;
   if (!value) return <>{children}</>;
   return (
     <button
-      type="button"
       class="filter-by"
       tabIndex={-1}
       title={`Show only ${value}. With Shift: leave out ${value}.`}
@@ -36,7 +36,7 @@ function Filter({ name, value, children }: { name: string; value: string | null;
 }
 
 function Preview({ fact }: { fact: Fact }) {
-  if (fact.hidden) return <span class="mute">hidden</span>;
+  if (fact.hidden) return <Mute>hidden</Mute>;
   return (
     <span class="preview">
       {fact.input && <Line text={fact.input} />}
@@ -79,7 +79,7 @@ const COLUMNS: Column[] = [
             <span class="chip"><Line text={tag} /></span>
           </Filter>
         ))}
-        {fact.tags.length > 3 && <span class="mute">+{fact.tags.length - 3}</span>}
+        {fact.tags.length > 3 && <Mute>+{fact.tags.length - 3}</Mute>}
       </span>
     ),
   },
@@ -125,7 +125,7 @@ function Heading({ column }: { column: Column }) {
       page: null,
     });
   return (
-    <button type="button" class="sort" onClick={turn}>
+    <button class="sort" onClick={turn}>
       {column.title}
       {active && <Icon name={rising ? "up" : "down"} />}
     </button>

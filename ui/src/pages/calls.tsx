@@ -19,6 +19,7 @@ import { Empty } from "./empty";
 import { FilterPanel } from "./filter-panel";
 import { SelectionBar } from "./selection-bar";
 import { ExportMenu } from "./export-menu";
+import { Grow, Mute } from "../parts/basics";
 
 const MOST_ROUNDS = 6;
 
@@ -103,15 +104,15 @@ function Chips({ query }: { query: URLSearchParams }) {
         return (
           <span class="chip" key={`${name}=${value}`}>
             <span>
-              <span class="mute">{label}:</span> <bdi>{text}</bdi>
+              <Mute>{label}:</Mute> <bdi>{text}</bdi>
             </span>
-            <button type="button" class="link" aria-label={`Remove the filter ${label}: ${text}`} onClick={() => removeFilter(name, value)}>
+            <button class="link" aria-label={`Remove the filter ${label}: ${text}`} onClick={() => removeFilter(name, value)}>
               <Icon name="cross" />
             </button>
           </span>
         );
       })}
-      <button type="button" class="link small" onClick={clearFilters}>
+      <button class="link small" onClick={clearFilters}>
         Remove all
       </button>
     </div>
@@ -121,7 +122,12 @@ function Chips({ query }: { query: URLSearchParams }) {
 export function CallsPage() {
   const { query } = usePlace();
   const session = useSession();
-  const [columnNames, setColumnNames] = useRemembered("columns", DEFAULT_COLUMNS);
+  const [remembered, remember] = useRemembered("columns", DEFAULT_COLUMNS);
+  const columnNames = query.get("cols") ?? remembered;
+  const setColumnNames = (names: string) => {
+    remember(names);
+    setQuery({ cols: names === DEFAULT_COLUMNS ? null : names }, true);
+  };
   const columns = columnsOf(columnNames);
   const [round, setRound] = useState(0);
   const [pulse, beat] = usePulse();
@@ -177,12 +183,25 @@ export function CallsPage() {
     const ids = list.calls.map((call) => call.id);
     const at = ids.indexOf(open || focusedId());
     const next = ids[at < 0 ? 0 : at + step];
+    if (!next && step > 0 && list.next) {
+      const { next: before } = list;
+      turned.current = !!open;
+      setQuery({ before, page: String(page + 1) });
+    }
     if (!next) return;
     if (open) show(next);
     const link = rowLinks()[ids.indexOf(next)];
     link?.focus({ preventScroll: true });
     link?.closest("tr")?.scrollIntoView({ block: "nearest" });
   };
+  // A step beyond the end of a page opens the first call of the next page.
+  const turned = useRef(false);
+  useEffect(() => {
+    const first = list.calls[0]?.id;
+    if (!turned.current || list.loading || !first) return;
+    turned.current = false;
+    show(first);
+  }, [list.calls, list.loading]);
   useKeys({
     j: () => move(1),
     k: () => move(-1),
@@ -203,19 +222,19 @@ export function CallsPage() {
     <div class={open ? "calls-page with-call" : "calls-page"}>
       <h1 class="hidden-text">Calls</h1>
       <aside class={filtersShown ? "filters shown" : "filters"} aria-label="Filters">
-        <button type="button" class="button close" onClick={() => setFiltersShown(false)}>
+        <button class="button close" onClick={() => setFiltersShown(false)}>
           <Icon name="left" /> Show the calls
         </button>
         <FilterPanel facets={facets.data} />
       </aside>
       <section class="list" aria-label="Calls" aria-busy={list.loading}>
         <div class="toolbar">
-          <button type="button" class="button filters-button" aria-expanded={filtersShown} onClick={() => setFiltersShown(!filtersShown)}>
+          <button class="button filters-button" aria-expanded={filtersShown} onClick={() => setFiltersShown(!filtersShown)}>
             <Icon name="filter" /> Filters
           </button>
           <Search q={query.get("q") ?? ""} />
           {!archive && (
-            <button type="button" class="button plain" aria-pressed={live} onClick={() => setQuery({ live: live ? "off" : null }, true)} title="Follow the journal (l)">
+            <button class="button plain" aria-pressed={live} onClick={() => setQuery({ live: live ? "off" : null }, true)} title="Follow the journal (l)">
               <Icon name="live" /> Live
             </button>
           )}
@@ -227,7 +246,6 @@ export function CallsPage() {
           {histogram.data && <Histogram data={histogram.data} />}
           {list.fresh.length > 0 && (
             <button
-              type="button"
               class="button primary small fresh"
               onClick={() => {
                 list.showFresh();
@@ -258,7 +276,7 @@ export function CallsPage() {
             !list.loading && (
               <div class="empty">
                 <h2>No call passes these filters</h2>
-                <button type="button" class="button" onClick={clearFilters}>
+                <button class="button" onClick={clearFilters}>
                   Remove the filters
                 </button>
               </div>
@@ -271,7 +289,7 @@ export function CallsPage() {
             <span class="row">
               <Icon name="ring" spin /> searched {count(list.progress.searched)}
               {list.progress.total !== null && ` of ${count(list.progress.total)}`} records, {plural(list.calls.length, "hit")}
-              <button type="button" class="link" onClick={list.stop}>
+              <button class="link" onClick={list.stop}>
                 Stop
               </button>
             </span>
@@ -282,15 +300,14 @@ export function CallsPage() {
           ) : (
             <span>{list.loading ? "Loading…" : "No calls"}</span>
           )}
-          <span class="grow" />
+          <Grow />
           {page > 1 && (
-            <button type="button" class="button small" onClick={() => setQuery({ before: null, page: null })}>
+            <button class="button small" onClick={() => setQuery({ before: null, page: null })}>
               First page
             </button>
           )}
           {list.next && (
             <button
-              type="button"
               class="button small"
               onClick={() => {
                 setQuery({ before: list.next, page: String(page + 1), open: null });

@@ -1,28 +1,25 @@
-import { diffWordsWithSpace } from "diff";
 import { useMemo, useState } from "preact/hooks";
 import type { Call, Comparison, Message, Value } from "../api/types";
 import { messageTextOf } from "../call/plain-text";
 import { cost, count, duration, exact, plural, tokens } from "../lib/format";
 import { useApi } from "../lib/hooks";
+import { type Piece, wordDiff } from "../lib/word-diff";
 import { href, setQuery, usePlace } from "../lib/router";
 import { Failure, Loading } from "../parts/failure";
+import { Choice } from "../parts/controls";
+import { DataTable } from "../parts/data-table";
 import { Icon } from "../parts/icons";
 import { ValueView } from "../parts/json";
 import { ResultState } from "../parts/state";
 import { Line, Plain, visible } from "../parts/text";
+import { Grow, Mute } from "../parts/basics";
 
 // Longer texts are shown side by side without marks: the comparison of words would block the page.
 const MOST_CHARS = 60_000;
 
-interface Piece {
-  value: string;
-  added?: boolean;
-  removed?: boolean;
-}
-
 function pieces(a: string, b: string): Piece[] | null {
   if (a.length + b.length > MOST_CHARS) return null;
-  const found: Piece[] | undefined = diffWordsWithSpace(a, b, { timeout: 400 });
+  const found = wordDiff(a, b);
   if (!found) return null;
   // Texts with few words in common are easier to read as a whole.
   const common = found.reduce((sum, piece) => sum + (piece.added || piece.removed ? 0 : piece.value.trim().length), 0);
@@ -105,7 +102,7 @@ function Facts({ a, b }: { a: Call; b: Call }) {
   );
 }
 
-const cell = (value: Value | null) => (value ? <ValueView value={value} /> : <span class="mute">not set</span>);
+const cell = (value: Value | null) => (value ? <ValueView value={value} /> : <Mute>not set</Mute>);
 
 function Settings({ data }: { data: Comparison }) {
   const [all, setAll] = useState(false);
@@ -116,17 +113,7 @@ function Settings({ data }: { data: Comparison }) {
     <section>
       <h2>Settings</h2>
       {rows.length > 0 ? (
-        <div class="panel scroll-x">
-          <table class="table">
-            <caption class="hidden-text">Settings of both calls</caption>
-            <thead>
-              <tr>
-                <th scope="col">Setting</th>
-                <th scope="col">A</th>
-                <th scope="col">B</th>
-              </tr>
-            </thead>
-            <tbody>
+        <DataTable caption="Settings of both calls" heads={["Setting", "A", "B"]}>
               {rows.map((one) => (
                 <tr key={one.name} class={one.same ? "mute" : ""}>
                   <th scope="row">
@@ -136,9 +123,7 @@ function Settings({ data }: { data: Comparison }) {
                   <td>{cell(one.b)}</td>
                 </tr>
               ))}
-            </tbody>
-          </table>
-        </div>
+            </DataTable>
       ) : (
         <p class="mute">Both calls have the same settings.</p>
       )}
@@ -153,7 +138,7 @@ function Settings({ data }: { data: Comparison }) {
         </p>
       )}
       {equal > 0 && (
-        <button type="button" class="link small" aria-expanded={all} onClick={() => setAll(!all)}>
+        <button class="link small" aria-expanded={all} onClick={() => setAll(!all)}>
           {all ? "Only differences" : `Show ${plural(equal, "equal setting")}`}
         </button>
       )}
@@ -169,10 +154,10 @@ function Pair({ a, b, same, inline }: { a: Message | undefined; b: Message | und
     <article class="message">
       <header>
         <h3>{role}</h3>
-        <span class="mute small">{which}</span>
-        <span class="grow" />
+        <Mute small>{which}</Mute>
+        <Grow />
         {same && (
-          <button type="button" class="button plain small" aria-expanded={open} onClick={() => setOpen(!open)}>
+          <button class="button plain small" aria-expanded={open} onClick={() => setOpen(!open)}>
             {open ? "Hide" : "Show"}
           </button>
         )}
@@ -208,16 +193,9 @@ export function ComparePage() {
     <div class="page compare">
       <header>
         <h1>Compare</h1>
-        <span class="grow" />
-        <div class="segmented" role="group" aria-label="Form of differences">
-          <button type="button" aria-pressed={!inline} onClick={() => setQuery({ view: null }, true)}>
-            Side by side
-          </button>
-          <button type="button" aria-pressed={inline} onClick={() => setQuery({ view: "inline" }, true)}>
-            Inline
-          </button>
-        </div>
-        <button type="button" class="button" onClick={() => setQuery({ a: b, b: a }, true)}>
+        <Grow />
+        <Choice label="Form of differences" options={["Side by side", "Inline"]} chosen={inline ? 1 : 0} choose={(i) => setQuery({ view: i ? "inline" : null }, true)} />
+        <button class="button" onClick={() => setQuery({ a: b, b: a }, true)}>
           Swap
         </button>
       </header>

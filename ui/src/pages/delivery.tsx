@@ -4,14 +4,16 @@ import type { CheckReport, Delivery, DeliveryInfo, FollowUp, ReasonGroup } from 
 import { followUpText } from "../call/follow-ups";
 import { ago, count, plural, size, time } from "../lib/format";
 import { asError, useApi, useInterval } from "../lib/hooks";
-import { copy, toast } from "../lib/notes";
+import { toast } from "../lib/notes";
 import { href } from "../lib/router";
 import { useSession } from "../lib/session";
 import { Confirm } from "../parts/dialog";
 import { Failure, Loading } from "../parts/failure";
+import { DataTable } from "../parts/data-table";
 import { Icon } from "../parts/icons";
 import { DeliveryState, deliveryStyle } from "../parts/state";
 import { Line, Prose } from "../parts/text";
+import { Grow, Mute } from "../parts/basics";
 
 const WORDS: Delivery[] = ["waiting", "sending", "unclear", "sent", "refused", "held", "dropped"];
 
@@ -25,8 +27,8 @@ function Counts({ info }: { info: DeliveryInfo }) {
               <DeliveryState delivery={word} request_id={null} muted={!info.counts[word]} />
             </span>
             <span class={`value ${info.counts[word] ? deliveryStyle(word) : "mute"}`}>{count(info.counts[word] ?? 0)}</span>
-            {word === "waiting" && info.oldest_waiting_ms !== null && <span class="mute small">oldest {ago(info.oldest_waiting_ms)}</span>}
-            {word === "unclear" && info.unclear_next_ms !== null && <span class="mute small">looked up {time(info.unclear_next_ms)}</span>}
+            {word === "waiting" && info.oldest_waiting_ms !== null && <Mute small>oldest {ago(info.oldest_waiting_ms)}</Mute>}
+            {word === "unclear" && info.unclear_next_ms !== null && <Mute small>looked up {time(info.unclear_next_ms)}</Mute>}
           </a>
         </li>
       ))}
@@ -52,7 +54,7 @@ function Sender({ info }: { info: DeliveryInfo }) {
         ) : (
           <>
             <span class="state mute">
-              <Icon name="pause" /> not running
+              <Icon name="pause" /> not running.
             </span>
             <span class="mute">
               <Prose text={info.next_step?.replace(/^Next: /, "") ?? "`plsync run` sends the waiting calls."} />
@@ -71,19 +73,7 @@ function Sender({ info }: { info: DeliveryInfo }) {
         </p>
       )}
       {info.servers.length > 0 && (
-        <div class="panel scroll-x">
-          <table class="table">
-            <caption class="hidden-text">Servers</caption>
-            <thead>
-              <tr>
-                <th scope="col">Server</th>
-                <th scope="col">Key</th>
-                <th scope="col" class="number">Sent</th>
-                <th scope="col" class="number">Unclear</th>
-                <th scope="col">Last</th>
-              </tr>
-            </thead>
-            <tbody>
+        <DataTable caption="Servers" heads={["Server", "Key", "#Sent", "#Unclear", "Last"]}>
               {info.servers.map((one) => (
                 <tr key={one.url + one.key}>
                   <td>
@@ -95,9 +85,7 @@ function Sender({ info }: { info: DeliveryInfo }) {
                   <td class="mute">{one.last_ms === null ? "" : ago(one.last_ms)}</td>
                 </tr>
               ))}
-            </tbody>
-          </table>
-        </div>
+            </DataTable>
       )}
     </section>
   );
@@ -116,10 +104,9 @@ function Reasons({ title, word, groups, total, ask }: { title: string; word: "re
     <section>
       <div class="row section-head">
         <h2>{title}</h2>
-        <span class="grow" />
+        <Grow />
         {canWrite && (
           <button
-            type="button"
             class="button small"
             onClick={() => ask({ title: `Retry all ${word} calls?`, text: `${plural(total, "call")} will wait again. The next plsync run sends them.`, body: { delivery: [word] } })}
           >
@@ -127,20 +114,7 @@ function Reasons({ title, word, groups, total, ask }: { title: string; word: "re
           </button>
         )}
       </div>
-      <div class="panel scroll-x">
-        <table class="table reasons">
-          <caption class="hidden-text">{title} by reason</caption>
-          <thead>
-            <tr>
-              <th scope="col">Reason</th>
-              <th scope="col" class="number">Calls</th>
-              <th scope="col">Newest</th>
-              <th scope="col">
-                <span class="hidden-text">Actions</span>
-              </th>
-            </tr>
-          </thead>
-          <tbody>
+      <DataTable caption={`${title} by reason`} heads={["Reason", "#Calls", "Newest", ""]} class="reasons">
             {groups.map((group) => (
               <tr key={group.reason}>
                 <td class="title">
@@ -154,7 +128,6 @@ function Reasons({ title, word, groups, total, ask }: { title: string; word: "re
                   </a>{" "}
                   {canWrite && (
                     <button
-                      type="button"
                       class="button small"
                       aria-label={`Retry the calls: ${group.reason}`}
                       onClick={() =>
@@ -171,16 +144,14 @@ function Reasons({ title, word, groups, total, ask }: { title: string; word: "re
                 </td>
               </tr>
             ))}
-          </tbody>
-        </table>
-      </div>
+          </DataTable>
     </section>
   );
 }
 
 function FollowUps({ info, ask }: { info: DeliveryInfo; ask: (question: Question) => void }) {
   const { canWrite } = useSession();
-  const { waiting, stranded, refused, waiting_list, sent } = info.followups;
+  const { waiting, stranded, refused, refused_count, waiting_list, sent } = info.followups;
   if (!waiting && !refused.length && !sent && !stranded) return null;
   const row = (one: FollowUp, state: preact.ComponentChildren) => (
     <tr key={one.number}>
@@ -198,38 +169,24 @@ function FollowUps({ info, ask }: { info: DeliveryInfo; ask: (question: Question
       <div class="row section-head">
         <h2>Follow-ups</h2>
         <span class="mute small">
-          {count(waiting)} waiting, {count(refused.length)} refused, {count(sent)} sent
+          {count(waiting)} waiting, {count(refused_count)} refused, {count(sent)} sent
           {stranded > 0 && `, ${count(stranded)} of calls that were not sent`}
         </span>
-        <span class="grow" />
+        <Grow />
         {canWrite && refused.length > 0 && (
           <button
-            type="button"
             class="button small"
-            onClick={() => ask({ title: "Retry the refused follow-ups?", text: `${plural(refused.length, "follow-up")} will wait again. The next plsync run sends them.`, body: { followups: true } })}
+            onClick={() => ask({ title: "Retry the refused follow-ups?", text: `${plural(refused_count, "follow-up")} will wait again. The next plsync run sends them.`, body: { followups: true } })}
           >
             <Icon name="retry" /> Retry
           </button>
         )}
       </div>
       {refused.length + waiting_list.length > 0 && (
-        <div class="panel scroll-x">
-          <table class="table reasons">
-            <caption class="hidden-text">Follow-ups that are not sent</caption>
-            <thead>
-              <tr>
-                <th scope="col">Follow-up</th>
-                <th scope="col">Call</th>
-                <th scope="col">State</th>
-                <th scope="col">Queued</th>
-              </tr>
-            </thead>
-            <tbody>
+        <DataTable caption="Follow-ups that are not sent" heads={["Follow-up", "Call", "State", "Queued"]} class="reasons">
               {refused.map((one) => row(one, <span class="state bad"><Icon name="cross" /> refused</span>))}
               {waiting_list.map((one) => row(one, <span class="state mute"><Icon name="clock" /> waiting</span>))}
-            </tbody>
-          </table>
-        </div>
+            </DataTable>
       )}
     </section>
   );
@@ -243,25 +200,14 @@ function Callbacks({ info, ask }: { info: DeliveryInfo; ask: (question: Question
     <section>
       <div class="row section-head">
         <h2>Callbacks</h2>
-        <span class="grow" />
+        <Grow />
         {canWrite && dead > 0 && (
-          <button type="button" class="button small" onClick={() => ask({ title: "Retry the callbacks that were given up?", text: `${plural(dead, "callback")} will wait again.`, body: { callbacks: true } })}>
+          <button class="button small" onClick={() => ask({ title: "Retry the callbacks that were given up?", text: `${plural(dead, "callback")} will wait again.`, body: { callbacks: true } })}>
             <Icon name="retry" /> Retry
           </button>
         )}
       </div>
-      <div class="panel scroll-x">
-        <table class="table">
-          <caption class="hidden-text">Callbacks by function</caption>
-          <thead>
-            <tr>
-              <th scope="col">Function</th>
-              <th scope="col" class="number">Waiting</th>
-              <th scope="col" class="number">Given up</th>
-              <th scope="col">Program</th>
-            </tr>
-          </thead>
-          <tbody>
+      <DataTable caption="Callbacks by function" heads={["Function", "#Waiting", "#Given up", "Program"]}>
             {info.callbacks.map((one) => (
               <tr key={one.sink}>
                 <td>
@@ -271,18 +217,12 @@ function Callbacks({ info, ask }: { info: DeliveryInfo; ask: (question: Question
                 <td class="number">{count(one.waiting)}</td>
                 <td class={one.dead ? "number bad" : "number mute"}>{count(one.dead)}</td>
                 <td class="mute">
-                  {one.pids.length > 0 ? `runs (${one.pids.join(", ")})` : "does not run"}{" "}
-                  {one.command && (
-                    <button type="button" class="link" onClick={() => copy(one.command ?? "", "command")}>
-                      Copy the command
-                    </button>
-                  )}
+                  {one.pids.length > 0 && `process ${one.pids.join(", ")} `}
+                  {one.way && <Prose text={one.way} />}
                 </td>
               </tr>
             ))}
-          </tbody>
-        </table>
-      </div>
+          </DataTable>
     </section>
   );
 }
@@ -301,7 +241,7 @@ function JournalSection({ info }: { info: DeliveryInfo }) {
     setBusy(false);
   };
   const quota = journal.quota;
-  const limits = quota ? [quota.max_bytes && size(quota.max_bytes), quota.max_age_days && `${quota.max_age_days} days`, quota.max_records && plural(quota.max_records, "record")].filter(Boolean) : [];
+  const limits = quota ? [quota.max_bytes && size(quota.max_bytes), quota.max_age && plural(Math.round(quota.max_age / 86_400), "day"), quota.over && "exceeded"].filter(Boolean) : [];
   const facts: [string, string][] = [
     ["Size", `${size(journal.used_bytes)} used of ${size(journal.lmdb_bytes)}, ${size(journal.spool_bytes)} in the spool`],
     ["Quota", limits.length ? limits.join(", ") : "none"],
@@ -313,8 +253,8 @@ function JournalSection({ info }: { info: DeliveryInfo }) {
     <section>
       <div class="row section-head">
         <h2>Journal</h2>
-        <span class="grow" />
-        <button type="button" class="button small" disabled={busy} onClick={check}>
+        <Grow />
+        <button class="button small" disabled={busy} onClick={check}>
           {busy ? <Icon name="ring" spin /> : <Icon name="check" />} Check now
         </button>
       </div>
@@ -333,7 +273,7 @@ function JournalSection({ info }: { info: DeliveryInfo }) {
               </p>
               {report.problems.map((one) => (
                 <p key={one.where + one.what} class="small">
-                  <code>{one.where}</code> {one.what} {one.kept && <span class="mute">{one.kept}</span>}
+                  <code>{one.where}</code> {one.what} {one.kept && <Mute>{one.kept}</Mute>}
                 </p>
               ))}
               {report.notes.map((note) => (

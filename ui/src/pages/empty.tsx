@@ -14,7 +14,7 @@ export function Empty() {
       <h1>The journal has no calls yet</h1>
       <p>Attach the handler to a LangChain model. The first call appears here at once.</p>
       <pre>{SNIPPET}</pre>
-      <button type="button" class="button" onClick={() => copy(SNIPPET, "code")}>
+      <button class="button" onClick={() => copy(SNIPPET, "code")}>
         <Icon name="copy" /> Copy
       </button>
       <p class="small mono">{journal?.path}</p>

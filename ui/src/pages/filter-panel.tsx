@@ -3,17 +3,11 @@ import type { Facets, FacetValue } from "../api/types";
 import { addFilter, removeFilter } from "../lib/filters";
 import { count, short } from "../lib/format";
 import { place, setQuery } from "../lib/router";
+import { TimeSelect } from "../parts/controls";
 import { Line } from "../parts/text";
+import { Mute } from "../parts/basics";
 
 const SHOWN = 8;
-const AGES: [string, string][] = [
-  ["", "All time"],
-  ["1h", "Last hour"],
-  ["24h", "Last 24 hours"],
-  ["7d", "Last 7 days"],
-  ["30d", "Last 30 days"],
-];
-
 function Group({ title, name, values, more }: { title: string; name: string; values: FacetValue[]; more?: number | undefined }) {
   const [open, setOpen] = useState(false);
   const chosen = place().query.getAll(name);
@@ -32,7 +26,7 @@ function Group({ title, name, values, more }: { title: string; name: string; val
             onChange={(event) => (event.currentTarget.checked ? addFilter : removeFilter)(name, value)}
           />
           <span class="value" title={value}>
-            {value ? <Line text={value} /> : <span class="mute">(blank)</span>}
+            {value ? <Line text={value} /> : <Mute>(blank)</Mute>}
           </span>{" "}
           <span class="mute" title={count(number)}>
             {short(number)}
@@ -40,38 +34,11 @@ function Group({ title, name, values, more }: { title: string; name: string; val
         </label>
       ))}
       {all.length > SHOWN && (
-        <button type="button" class="link small" aria-expanded={open} onClick={() => setOpen(!open)}>
+        <button class="link small" aria-expanded={open} onClick={() => setOpen(!open)}>
           {open ? "Fewer" : `${all.length - SHOWN} more`}
         </button>
       )}
       {open && more ? <p class="mute small">and {count(more)} rarer</p> : null}
-    </fieldset>
-  );
-}
-
-function Range() {
-  const { query } = place();
-  const since = query.get("since") ?? "";
-  const isAge = /^\d+[a-z]+$/.test(since);
-  const own = !!query.get("until") || (!!since && !isAge);
-  return (
-    <fieldset>
-      <legend>Time</legend>
-      <select
-        class="field wide"
-        aria-label="Time"
-        value={own ? "own" : since}
-        onChange={(event) => event.currentTarget.value !== "own" && setQuery({ since: event.currentTarget.value || null, until: null, before: null, page: null })}
-      >
-        {AGES.map(([value, label]) => (
-          <option key={value} value={value}>
-            {label}
-          </option>
-        ))}
-        {isAge && !AGES.some(([value]) => value === since) && <option value={since}>Last {since}</option>}
-        {own && <option value="own">Chosen range</option>}
-      </select>
-      <p class="mute small">A drag in the chart chooses a range.</p>
     </fieldset>
   );
 }
@@ -123,16 +90,23 @@ function More({ keys }: { keys: string[] }) {
   );
 }
 
+/** One value is no choice. */
+const several = (values: FacetValue[] = []) => (values.length > 1 ? values : []);
+
 export function FilterPanel({ facets }: { facets: Facets | null }) {
   return (
     <>
-      <Range />
+      <fieldset>
+        <legend>Time</legend>
+        <TimeSelect />
+        <p class="mute small">A drag in the chart chooses a range.</p>
+      </fieldset>
       <Group title="Result" name="result" values={facets?.result ?? []} />
       <Group title="Delivery" name="delivery" values={facets?.delivery ?? []} />
       <Group title="Model" name="model" values={facets?.model ?? []} more={facets?.more?.model} />
       <Group title="Tag" name="tag" values={facets?.tag ?? []} more={facets?.more?.tag} />
-      <Group title="Provider" name="provider" values={facets?.provider ?? []} />
-      <Group title="Name" name="name" values={facets?.name ?? []} />
+      <Group title="Provider" name="provider" values={several(facets?.provider)} />
+      <Group title="Name" name="name" values={several(facets?.name)} />
       <More keys={facets?.metadata_keys ?? []} />
       {facets && !facets.exact && <p class="mute small">The numbers are lower bounds.</p>}
     </>

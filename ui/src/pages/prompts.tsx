@@ -6,6 +6,7 @@ import { href, setQuery, usePlace } from "../lib/router";
 import { Failure, Loading } from "../parts/failure";
 import { Icon } from "../parts/icons";
 import { Line, TextView, visible } from "../parts/text";
+import { Mute } from "../parts/basics";
 
 /** A template with its variables marked. */
 function Template({ text, variables }: { text: string; variables: string[] }) {
@@ -48,7 +49,7 @@ function PromptView({ prompt }: { prompt: Prompt }) {
       ))}
       {prompt.variables.length > 0 && (
         <p class="row small">
-          <span class="mute">Variables</span>
+          <Mute>Variables</Mute>
           {prompt.variables.map((name) => (
             <code class="chip" key={name}>{name}</code>
           ))}
@@ -59,7 +60,7 @@ function PromptView({ prompt }: { prompt: Prompt }) {
         {prompt.calls.map((call) => (
           <li key={call.record_id}>
             <a class="mono" href={href(`call/${call.record_id}`)}>{call.record_id.slice(-12)}</a>{" "}
-            <span class="mute small">{[call.request_id !== null && `#${call.request_id}`, call.version !== null && `version ${call.version}`, call.label].filter(Boolean).join(" · ")}</span>
+            <Mute small>{[call.request_id !== null && `#${call.request_id}`, call.version !== null && `version ${call.version}`, call.label].filter(Boolean).join(" · ")}</Mute>
           </li>
         ))}
       </ul>
@@ -95,12 +96,12 @@ export function PromptsPage() {
           <ul>
             {prompts.map((prompt) => (
               <li key={keyOf(prompt)}>
-                <button type="button" class="item" aria-pressed={prompt === chosen} onClick={() => setQuery({ prompt: keyOf(prompt) })}>
+                <button class="item" aria-pressed={prompt === chosen} onClick={() => setQuery({ prompt: keyOf(prompt) })}>
                   <Icon name="file" />
                   <span class="grow">
                     <Line text={prompt.name} />
                   </span>
-                  <span class="mute small">{[prompt.version !== null && `v${prompt.version}`, prompt.label].filter(Boolean).join(" · ")}</span>
+                  <Mute small>{[prompt.version !== null && `v${prompt.version}`, prompt.label].filter(Boolean).join(" · ")}</Mute>
                 </button>
               </li>
             ))}

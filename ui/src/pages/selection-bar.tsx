@@ -3,6 +3,7 @@ import { archive } from "../api/archive";
 import { post } from "../api/client";
 import { count, plural } from "../lib/format";
 import { asError } from "../lib/hooks";
+import { useKeys } from "../lib/keys";
 import { toast } from "../lib/notes";
 import { href } from "../lib/router";
 import { useSession } from "../lib/session";
@@ -30,6 +31,7 @@ export function SelectionBar({ ids, clear, done }: { ids: string[]; clear: () =>
     toast(`${plural(queued, "score")} queued${failed.length ? `, ${count(failed.length)} failed: ${failed[0]?.message}` : ""}.`);
     setScoring(false);
   };
+  useKeys({ s: canWrite && (() => setScoring(true)), r: canWrite && retry });
   return (
     <div class="selection" role="group" aria-label="Selected calls">
       <strong>{count(ids.length)} selected</strong>
@@ -40,16 +42,16 @@ export function SelectionBar({ ids, clear, done }: { ids: string[]; clear: () =>
       )}
       {canWrite && (
         <>
-          <button type="button" class="button small" onClick={() => setScoring(true)}>
+          <button class="button small" onClick={() => setScoring(true)}>
             Score
           </button>
-          <button type="button" class="button small" onClick={retry}>
+          <button class="button small" onClick={retry}>
             <Icon name="retry" /> Retry
           </button>
         </>
       )}
       {!archive && <ExportMenu ids={ids} />}
-      <button type="button" class="button plain small" onClick={clear}>
+      <button class="button plain small" onClick={clear}>
         Clear
       </button>
       {scoring && (

@@ -8,9 +8,11 @@ import { asError, useApi } from "../lib/hooks";
 import { useKeys } from "../lib/keys";
 import { href, setQuery, usePlace } from "../lib/router";
 import { toast } from "../lib/notes";
+import { DataTable } from "../parts/data-table";
 import { Failure, Loading } from "../parts/failure";
 import { DeliveryState, ResultState } from "../parts/state";
 import { Line } from "../parts/text";
+import { Grow } from "../parts/basics";
 
 function threadLink(one: Conversation): string {
   return one.kind === "tree" ? href("thread", { tree: one.key }) : href("thread", { thread: one.key });
@@ -42,29 +44,7 @@ export function ThreadsPage() {
           <p>A call with thread_id, session_id or conversation_id in its metadata belongs to a conversation.</p>
         </div>
       ) : (
-        <div class="panel scroll-x">
-          <table class="table threads">
-            <caption class="hidden-text">Conversations, the newest first</caption>
-            <thead>
-              <tr>
-                <th scope="col">Last activity</th>
-                <th scope="col">First words</th>
-                <th scope="col">Model</th>
-                <th scope="col" class="number">
-                  Calls
-                </th>
-                <th scope="col" class="number">
-                  Tokens
-                </th>
-                <th scope="col" class="number">
-                  Errors
-                </th>
-                <th scope="col" class="number nowrap">
-                  Not sent
-                </th>
-              </tr>
-            </thead>
-            <tbody>
+        <DataTable caption="Conversations, the newest first" heads={["Last activity", "First words", "Model", "#Calls", "#Tokens", "#Errors", "#Not sent"]} class="threads">
               {conversations.map((one) => (
                 <tr key={`${one.kind}${one.key}`}>
                   <td class="nowrap" title={exact(one.last_ms)}>
@@ -92,18 +72,16 @@ export function ThreadsPage() {
                   <td class="number mute">{count(one.undelivered)}</td>
                 </tr>
               ))}
-            </tbody>
-          </table>
-        </div>
+            </DataTable>
       )}
       <div class="row pages">
         {before && (
-          <button type="button" class="button small" onClick={() => setQuery({ before: null })}>
+          <button class="button small" onClick={() => setQuery({ before: null })}>
             Newest
           </button>
         )}
         {next && (
-          <button type="button" class="button small" onClick={() => setQuery({ before: next })}>
+          <button class="button small" onClick={() => setQuery({ before: next })}>
             Older conversations
           </button>
         )}
@@ -166,7 +144,7 @@ export function ThreadPage() {
         <span class="mute mono">
           <Line text={key} />
         </span>
-        <span class="grow" />
+        <Grow />
         {first.data.kind === "tree" && (
           <a class="button" href={href(`trace/${key}`)}>
             Trace
@@ -185,7 +163,6 @@ export function ThreadPage() {
       {turns.length === 0 && <p class="mute">The conversation has no calls.</p>}
       {next && (
         <button
-          type="button"
           class="button"
           onClick={() =>
             get<Page>(`${path}&after=${encodeURIComponent(next)}`).then(

@@ -5,6 +5,7 @@ import { cost, duration, exact, plural, tokens } from "../lib/format";
 import { useApi } from "../lib/hooks";
 import { useKeys } from "../lib/keys";
 import { href, setQuery, usePlace } from "../lib/router";
+import { IconButton } from "../parts/controls";
 import { Failure, Loading } from "../parts/failure";
 import { Icon, type IconName } from "../parts/icons";
 import { ResultState } from "../parts/state";
@@ -68,49 +69,47 @@ export function TracePage() {
             {errors > 0 && <span class="bad">{plural(errors, "error")}</span>}
           </p>
         </header>
-        <table class="table tree" role="table">
+        <table class="table tree">
           <caption class="hidden-text">Runs of the trace, parents before their children</caption>
-          <thead role="rowgroup">
-            <tr role="row">
-              <th scope="col" role="columnheader">
+          <thead>
+            <tr>
+              <th scope="col">
                 Run
               </th>
-              <th scope="col" role="columnheader">
+              <th scope="col">
                 Result
               </th>
-              <th scope="col" role="columnheader" class="number">
+              <th scope="col" class="number">
                 Tokens
               </th>
-              <th scope="col" role="columnheader" class="time-axis">
+              <th scope="col" class="time-axis">
                 <span>0</span>
                 <span>{duration(end / 2)}</span>
                 <span>{duration(end)}</span>
               </th>
-              <th scope="col" role="columnheader" class="number">
+              <th scope="col" class="number">
                 Took
               </th>
             </tr>
           </thead>
-          <tbody role="rowgroup">
+          <tbody>
             {visible.slice(0, shown).map((run) => (
               <tr
                 key={run.id}
-                role="row"
+               
                 class={run.id === open ? "open" : ""}
                 onClick={(event) => (event.target as Element).closest("a, button") || show(run.id)}
               >
-                <td role="cell" class="run">
+                <td class="run">
                   <span class="run-name" ref={(element) => element?.style.setProperty("--depth", String(Math.min(run.depth, 24)))}>
                     {parents.has(run.id) ? (
-                      <button
-                        type="button"
-                        class="button plain small icon-only"
-                        aria-expanded={!closed.has(run.id)}
-                        aria-label={`Children of ${run.name ?? run.kind}`}
-                        onClick={() => toggle(run)}
-                      >
-                        <Icon name={closed.has(run.id) ? "right" : "down"} />
-                      </button>
+                      <IconButton
+                        small
+                        icon={closed.has(run.id) ? "right" : "down"}
+                        label={`Children of ${run.name ?? run.kind}`}
+                        expanded={!closed.has(run.id)}
+                        act={() => toggle(run)}
+                      />
                     ) : (
                       <span class="gap" />
                     )}
@@ -125,13 +124,13 @@ export function TracePage() {
                     )}
                   </span>
                 </td>
-                <td role="cell">
+                <td>
                   <ResultState fact={run} />
                 </td>
-                <td role="cell" class="number mute">
+                <td class="number mute">
                   {tokens(run.tokens)}
                 </td>
-                <td role="cell" class="time-axis">
+                <td class="time-axis">
                   <svg viewBox="0 0 1000 16" preserveAspectRatio="none" aria-hidden="true">
                     <rect
                       class={`span ${run.result === "error" ? "errors" : run.is_call ? "calls" : "other"}`}
@@ -143,7 +142,7 @@ export function TracePage() {
                     />
                   </svg>
                 </td>
-                <td role="cell" class="number">
+                <td class="number">
                   {duration(run.took_us)}
                 </td>
               </tr>
@@ -151,7 +150,7 @@ export function TracePage() {
           </tbody>
         </table>
         {visible.length > shown && (
-          <button type="button" class="button more" onClick={() => setShown(shown + PAGE)}>
+          <button class="button more" onClick={() => setShown(shown + PAGE)}>
             {plural(visible.length - shown, "more run")}
           </button>
         )}

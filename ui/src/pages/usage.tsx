@@ -5,17 +5,15 @@ import { useApi, useInterval } from "../lib/hooks";
 import { href, setQuery, usePlace } from "../lib/router";
 import { Chart } from "../parts/chart";
 import { Failure, Loading } from "../parts/failure";
+import { Choice, TimeSelect } from "../parts/controls";
+import { DataTable } from "../parts/data-table";
 import { Icon } from "../parts/icons";
 import { Line } from "../parts/text";
+import { Grow, Mute } from "../parts/basics";
 
 const GROUPS = ["model", "provider", "tag", "name", "day", "result", "thread"];
 const STEPS = { hour: 3_600_000, day: 86_400_000 };
-const RANGES: [string, string][] = [
-  ["", "All time"],
-  ["24h", "Last 24 hours"],
-  ["7d", "Last 7 days"],
-  ["30d", "Last 30 days"],
-];
+const INTERVALS = ["", "day", "hour"];
 const FILTER_OF: Record<string, string> = { model: "model", provider: "provider", tag: "tag", name: "name", result: "result", thread: "thread" };
 
 function Totals({ total }: { total: Sums }) {
@@ -35,7 +33,7 @@ function Totals({ total }: { total: Sums }) {
           <dt>{name}</dt>
           <dd>
             {value}
-            {note && <span class="mute small">{note}</span>}
+            {note && <Mute small>{note}</Mute>}
           </dd>
         </div>
       ))}
@@ -52,23 +50,11 @@ function GroupTable({ usage, filters }: { usage: Usage; filters: URLSearchParams
     return href("", to);
   };
   return (
-    <div class="panel scroll-x">
-      <table class="table">
-        <caption class="hidden-text">Sums by {usage.by}</caption>
-        <thead>
-          <tr>
-            <th scope="col">{usage.by[0]?.toUpperCase() + usage.by.slice(1)}</th>
-            <th scope="col" class="number">Calls</th>
-            <th scope="col">Share</th>
-            <th scope="col" class="number">Errors</th>
-            <th scope="col" class="number">Tokens in</th>
-            <th scope="col" class="number">Tokens out</th>
-            <th scope="col" class="number">Median</th>
-            <th scope="col" class="number">95 %</th>
-            {usage.prices && <th scope="col" class="number">Cost</th>}
-          </tr>
-        </thead>
-        <tbody>
+    <DataTable
+      caption={`Sums by ${usage.by}`}
+      heads={[usage.by, "#calls", "share", "#errors", "#tokens in", "#tokens out", "#median", "#95 %", ...(usage.prices ? ["#cost"] : [])]}
+    >
+
           {usage.groups.slice(0, 100).map((group) => (
             <tr key={group.name}>
               <td>{filter && !group.name.startsWith("(") ? <a href={link(group.name)}><Line text={group.name} /></a> : <Line text={group.name} />}</td>
@@ -84,12 +70,10 @@ function GroupTable({ usage, filters }: { usage: Usage; filters: URLSearchParams
               <td class="number">{count(group.output_tokens)}</td>
               <td class="number">{duration(group.p50_us)}</td>
               <td class="number">{duration(group.p95_us)}</td>
-              {usage.prices && <td class="number">{group.cost === null ? <span class="mute">no price</span> : cost(group.cost)}</td>}
+              {usage.prices && <td class="number">{group.cost === null ? <Mute>no price</Mute> : cost(group.cost)}</td>}
             </tr>
           ))}
-        </tbody>
-      </table>
-    </div>
+    </DataTable>
   );
 }
 
@@ -104,26 +88,16 @@ export function UsagePage() {
   const usage = loaded.data;
   // The numbers of older records come while the server counts them.
   useInterval(2000, () => usage && !usage.complete && loaded.reload());
-  const since = query.get("since") ?? "";
   const zoom = (from: number, to: number) => setQuery({ since: String(from), until: String(to) });
   const series = usage?.series ?? [];
   const times = series.map((one) => one.start_ms);
   const step = STEPS[usage?.step ?? "day"];
-  const own = !!query.get("until");
   return (
     <div class="page">
       <header>
         <h1>Usage</h1>
-        <span class="grow" />
-        <label>
-          <span class="hidden-text">Time</span>
-          <select class="field" value={own ? "own" : since} onChange={(event) => event.currentTarget.value !== "own" && setQuery({ since: event.currentTarget.value || null, until: null })}>
-            {RANGES.map(([value, label]) => (
-              <option key={value} value={value}>{label}</option>
-            ))}
-            {own && <option value="own">Chosen range</option>}
-          </select>
-        </label>
+        <Grow />
+        <TimeSelect />
         <label>
           By{" "}
           <select class="field" value={by} onChange={(event) => setQuery({ by: event.currentTarget.value === "model" ? null : event.currentTarget.value })}>
@@ -132,13 +106,7 @@ export function UsagePage() {
             ))}
           </select>
         </label>
-        <div class="segmented" role="group" aria-label="Interval">
-          {["auto", "day", "hour"].map((name) => (
-            <button type="button" key={name} aria-pressed={(query.get("step") ?? "auto") === name} onClick={() => setQuery({ step: name === "auto" ? null : name }, true)}>
-              {name === "auto" ? "Auto" : name === "day" ? "Days" : "Hours"}
-            </button>
-          ))}
-        </div>
+        <Choice label="Interval" options={["Auto", "Days", "Hours"]} chosen={Math.max(0, INTERVALS.indexOf(query.get("step") ?? ""))} choose={(i) => setQuery({ step: INTERVALS[i] || null }, true)} />
       </header>
       {loaded.error ? (
         <Failure error={loaded.error} retry={loaded.reload} />

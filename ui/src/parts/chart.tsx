@@ -1,6 +1,8 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type UPlot from "uplot";
+import type { AlignedData, Series } from "uplot";
 import { useRemembered } from "../lib/hooks";
+import { DataTable } from "./data-table";
 
 export interface Line {
   label: string;
@@ -9,6 +11,9 @@ export interface Line {
   bars?: boolean;
   dashed?: boolean;
 }
+
+// The file of uPlot stands before the bundle.
+declare const uPlot: typeof UPlot;
 
 interface ChartProps {
   title: string;
@@ -21,9 +26,6 @@ interface ChartProps {
   step: number;
   zoom: (since: number, until: number) => void;
 }
-
-// Only the page with charts needs uPlot. Its file runs after the app, which is then drawn already.
-const library = (): typeof UPlot | undefined => (window as { uPlot?: typeof UPlot }).uPlot;
 
 /** The colour that a custom property has at present: the theme decides. */
 function resolved(name: string): string {
@@ -50,18 +52,10 @@ export function Chart({ title, times, lines, format, logarithmic, step, zoom }: 
     query.addEventListener("change", listener);
     return () => query.removeEventListener("change", listener);
   }, []);
-  const [ready, setReady] = useState(!!library());
-  useEffect(() => {
-    const listener = () => setReady(!!library());
-    addEventListener("load", listener);
-    listener();
-    return () => removeEventListener("load", listener);
-  }, []);
   const data = JSON.stringify([times, lines]);
   useEffect(() => {
     const element = root.current;
-    const uPlot = library();
-    if (!element || table || !uPlot) return;
+    if (!element || table) return;
     const axis = resolved("--mute");
     const grid = { stroke: resolved("--line"), width: 1 };
     const plot = new uPlot(
@@ -84,7 +78,7 @@ export function Chart({ title, times, lines, format, logarithmic, step, zoom }: 
         ],
         series: [
           { label: "Time", value: (_plot, value) => (value === null ? "" : new Date(value * 1000).toLocaleString()) },
-          ...lines.map((line): UPlot.Series => {
+          ...lines.map((line): Series => {
             const color = resolved(line.color);
             return {
               label: line.label,
@@ -94,7 +88,7 @@ export function Chart({ title, times, lines, format, logarithmic, step, zoom }: 
               points: { show: !line.bars && times.length < 40, size: 5, fill: color },
               ...(line.dashed && { dash: [5, 4] }),
               ...(line.bars ? { fill: color, paths: uPlot.paths.bars?.({ size: [0.75, 36] }) ?? null } : { fill: translucent(color) }),
-            } as UPlot.Series;
+            } as Series;
           }),
         ],
         hooks: {
@@ -106,7 +100,7 @@ export function Chart({ title, times, lines, format, logarithmic, step, zoom }: 
           ],
         },
       },
-      [times.map((ms) => (ms + (lines[0]?.bars ? step / 2 : 0)) / 1000), ...lines.map((line) => line.values)] as UPlot.AlignedData,
+      [times.map((ms) => (ms + (lines[0]?.bars ? step / 2 : 0)) / 1000), ...lines.map((line) => line.values)] as AlignedData,
       element,
     );
     const observer = new ResizeObserver(() => plot.setSize({ width: Math.max(240, element.clientWidth), height: 190 }));
@@ -115,29 +109,18 @@ export function Chart({ title, times, lines, format, logarithmic, step, zoom }: 
       observer.disconnect();
       plot.destroy();
     };
-  }, [data, table, theme, dark, logarithmic, ready]);
+  }, [data, table, theme, dark, logarithmic]);
   return (
     <figure class="chart">
       <figcaption>
         <h3>{title}</h3>
-        <button type="button" class="link" aria-expanded={table} aria-label={`${title} as table`} onClick={() => setTable(!table)}>
+        <button class="link" aria-expanded={table} aria-label={`${title} as table`} onClick={() => setTable(!table)}>
           {table ? "as chart" : "as table"}
         </button>
       </figcaption>
       {table ? (
         <div class="as-table">
-          <table class="table">
-            <thead>
-              <tr>
-                <th scope="col">From</th>
-                {lines.map((line) => (
-                  <th scope="col" class="number" key={line.label}>
-                    {line.label}
-                  </th>
-                ))}
-              </tr>
-            </thead>
-            <tbody>
+          <DataTable caption={title} heads={["from", ...lines.map((line) => `#${line.label}`)]}>
               {times.map((ms, i) => (
                 <tr key={ms}>
                   <td>{new Date(ms).toLocaleString()}</td>
@@ -148,8 +131,7 @@ export function Chart({ title, times, lines, format, logarithmic, step, zoom }: 
                   ))}
                 </tr>
               ))}
-            </tbody>
-          </table>
+          </DataTable>
         </div>
       ) : (
         <div ref={root} role="img" aria-label={`${title}, ${lines.map((line) => line.label).join(" and ")}`} />

@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import { Icon } from "./icons";
+import { IconButton } from "./controls";
 
 /** A modal dialog. The browser keeps the focus inside, and returns it at the end. */
 export function Dialog({ title, close, children }: { title: string; close: () => void; children: ComponentChildren }) {
@@ -12,9 +12,7 @@ export function Dialog({ title, close, children }: { title: string; close: () =>
     <dialog ref={dialog} aria-label={title} onClose={close} onClick={(event) => event.target === dialog.current && dialog.current?.close()}>
       <header>
         <h2>{title}</h2>
-        <button type="button" class="button plain icon-only" aria-label="Close" onClick={() => dialog.current?.close()}>
-          <Icon name="cross" />
-        </button>
+        <IconButton icon="cross" label="Close" act={() => dialog.current?.close()} />
       </header>
       <div class="body">{children}</div>
     </dialog>
@@ -28,7 +26,6 @@ export function Confirm({ title, text, action, act, close }: { title: string; te
       <p>{text}</p>
       <div class="row">
         <button
-          type="button"
           class="button primary"
           onClick={() => {
             act();
@@ -37,7 +34,7 @@ export function Confirm({ title, text, action, act, close }: { title: string; te
         >
           {action}
         </button>
-        <button type="button" class="button" onClick={close}>
+        <button class="button" onClick={close}>
           Cancel
         </button>
       </div>

@@ -33,8 +33,8 @@ export function Failure({ error, retry }: { error: ApiError; retry?: () => void 
           </ul>
         )}
       </div>
-      {retry && !isAway && error.code !== "unauthorized" && (
-        <button type="button" class="button small" onClick={retry}>
+      {retry && !isAway && error.code !== "unauthorized" && error.code !== "page" && (
+        <button class="button small" onClick={retry}>
           Try again
         </button>
       )}

@@ -2,6 +2,7 @@ import { useRef, useState } from "preact/hooks";
 import type { Histogram as Data } from "../api/types";
 import { count, exact, plural, time } from "../lib/format";
 import { setQuery } from "../lib/router";
+import { DataTable } from "./data-table";
 
 const HEIGHT = 40;
 
@@ -12,10 +13,10 @@ export function Histogram({ data }: { data: Data }) {
   const [table, setTable] = useState(false);
   const plot = useRef<SVGSVGElement>(null);
   const number = data.buckets.length;
-  if (!number) return null;
   const most = Math.max(1, ...data.buckets.map((bucket) => bucket.calls));
   const errors = data.buckets.reduce((sum, bucket) => sum + bucket.errors, 0);
   const calls = data.buckets.reduce((sum, bucket) => sum + bucket.calls, 0);
+  if (!calls) return null;
   const height = (n: number) => (n ? Math.max(2, (n / most) * (HEIGHT - 2)) : 0);
   const bucketAt = (event: PointerEvent) => {
     const box = plot.current?.getBoundingClientRect();
@@ -76,22 +77,14 @@ export function Histogram({ data }: { data: Data }) {
             ? `${exact(hovered.start_ms).slice(0, -4)} · ${plural(hovered.calls, "call")}${hovered.errors ? `, ${plural(hovered.errors, "error")}` : ""}`
             : !data.exact && "at least these calls"}
         </span>
-        <button type="button" class="link" aria-expanded={table} onClick={() => setTable(!table)}>
+        <button class="link" aria-expanded={table} onClick={() => setTable(!table)}>
           as table
         </button>
         <span>{time(data.to_ms)}</span>
       </figcaption>
       {table && (
         <div class="as-table">
-          <table class="table">
-            <thead>
-              <tr>
-                <th scope="col">From</th>
-                <th scope="col" class="number">Calls</th>
-                <th scope="col" class="number">Errors</th>
-              </tr>
-            </thead>
-            <tbody>
+          <DataTable caption="Calls over time" heads={["from", "#calls", "#errors"]}>
               {data.buckets
                 .filter((bucket) => bucket.calls)
                 .map((bucket) => (
@@ -101,8 +94,7 @@ export function Histogram({ data }: { data: Data }) {
                     <td class="number">{count(bucket.errors)}</td>
                   </tr>
                 ))}
-            </tbody>
-          </table>
+          </DataTable>
         </div>
       )}
     </figure>

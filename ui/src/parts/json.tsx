@@ -3,6 +3,7 @@ import type { Value } from "../api/types";
 import { json, plural, size } from "../lib/format";
 import { Icon } from "./icons";
 import { Plain, TextView, visible } from "./text";
+import { Mute } from "./basics";
 
 const PAGE = 100;
 const MOST_DEPTH = 400;
@@ -35,10 +36,10 @@ function Node({ name, value, depth, open: levels }: { name: string; value: unkno
   const entries = open ? Object.entries(value) : [];
   return (
     <li>
-      <button type="button" class="json-fold" aria-expanded={open} onClick={() => setOpen(!open)}>
+      <button class="json-fold" aria-expanded={open} onClick={() => setOpen(!open)}>
         <Icon name={open ? "down" : "right"} />
         {label}
-        <span class="mute">{summary(value)}</span>
+        <Mute>{summary(value)}</Mute>
       </button>
       {open && depth > MOST_DEPTH && <Plain text={json(value)} mono />}
       {open && depth <= MOST_DEPTH && (
@@ -48,7 +49,7 @@ function Node({ name, value, depth, open: levels }: { name: string; value: unkno
           ))}
           {entries.length > shown && (
             <li>
-              <button type="button" class="link" onClick={() => setShown(shown + 5 * PAGE)}>
+              <button class="link" onClick={() => setShown(shown + 5 * PAGE)}>
                 {entries.length - shown} more
               </button>
             </li>
@@ -69,7 +70,7 @@ export function JsonTree({ value }: { value: unknown }) {
 }
 
 export function ValueView({ value }: { value: Value }) {
-  if (value.hidden) return <span class="mute">{value.bytes ? size(value.bytes) : ""} hidden by --hide-content</span>;
+  if (value.hidden) return <Mute>{value.bytes ? size(value.bytes) : ""} hidden by --hide-content</Mute>;
   if (!("json" in value)) {
     const start = value.text ?? "";
     return <TextView mono text={{ text: start, chars: value.folded?.bytes ?? start.length, ...(value.folded && { folded: value.folded }) }} />;

@@ -38,7 +38,7 @@ function Target({ label, url }: { label: ComponentChildren; url: string }) {
   return (
     <>
       {label} <span class="url">({visible(url)})</span>
-      <button type="button" class="link" aria-label="Copy the address" title="Copy the address" onClick={() => copy(url, "address")}>
+      <button class="link" aria-label="Copy the address" title="Copy the address" onClick={() => copy(url, "address")}>
         <Icon name="copy" />
       </button>
     </>

@@ -44,7 +44,7 @@ export function Menu({ label, icon, children, start, small, stays }: MenuProps) 
   };
   return (
     <div class="menu" ref={root} onKeyDown={move}>
-      <button type="button" class={small ? "button small" : "button"} aria-expanded={open} onClick={() => setOpen(!open)}>
+      <button class={small ? "button small" : "button"} aria-expanded={open} onClick={() => setOpen(!open)}>
         {icon && <Icon name={icon} />}
         {label}
         <Icon name="down" />
@@ -60,7 +60,7 @@ export function Menu({ label, icon, children, start, small, stays }: MenuProps) 
 
 export function Item({ icon, children, act }: { icon?: IconName; children: ComponentChildren; act: () => void }) {
   return (
-    <button type="button" class="item" onClick={act}>
+    <button class="item" onClick={act}>
       {icon && <Icon name={icon} />}
       {children}
     </button>

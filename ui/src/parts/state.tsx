@@ -1,5 +1,4 @@
 import type { Delivery, Fact, Result } from "../api/types";
-import { count } from "../lib/format";
 import { Icon, type IconName } from "./icons";
 import { Line } from "./text";
 
@@ -71,8 +70,4 @@ export function Marks({ marks }: { marks: string[] }) {
       ))}
     </>
   );
-}
-
-export function Number({ value }: { value: number }) {
-  return <>{count(value)}</>;
 }

@@ -6,6 +6,7 @@ import { count, size } from "../lib/format";
 import { asError } from "../lib/hooks";
 import { toast } from "../lib/notes";
 import { Markdown } from "./markdown";
+import { Mute } from "./basics";
 
 const SHOWN = 12_000;
 const CHUNK = 40_000;
@@ -30,7 +31,7 @@ export function visible(text: string): ComponentChildren {
 
 /** A text in one line of a table or a title. */
 export function Line({ text }: { text: string }) {
-  if (text && !text.trim()) return <span class="mute">(blank)</span>;
+  if (text && !text.trim()) return <Mute>(blank)</Mute>;
   return <bdi>{visible(text.length > 400 ? `${text.slice(0, 400)}…` : text)}</bdi>;
 }
 
@@ -99,10 +100,10 @@ export function TextView({ text, markdown = false, mono = false }: { text: Text;
           <span class="mute">
             {count(Math.min(SHOWN, shown.length))} of {count(text.chars)} characters
           </span>
-          <button type="button" class="button small" onClick={load}>
+          <button class="button small" onClick={load}>
             Show all{folded && ` (${size(folded.bytes)})`}
           </button>
-          <button type="button" class="button small" onClick={download}>
+          <button class="button small" onClick={download}>
             Download
           </button>
         </div>

@@ -1,0 +1,2 @@
+// esbuild adds these names to each file with elements.
+export { Fragment, h } from "preact";
