@@ -14,9 +14,14 @@ pytest.importorskip("playwright", reason="no playwright: the tests of the page n
 
 from playwright.sync_api import Browser, Page, expect
 
-from plsync import Journal
+from plsync import Journal, PromptLayerCallbackHandler
+from plsync.testing import PromptLayerServer
+from plsync.testing.tiny_model import write_tiny_model
+from tests.support import commands
 from tests.support.browser import THEMES, WHOLE, WIDTHS, Tab, axe, served, started_browser, tab, until
 from tests.support.hostile import TEXTS
+from tests.support.models import FailingLLM
+from tests.support.page import started_page
 from tests.support.root import ROOT
 from tests.support.spooling import SpoolWriter
 from tests.support.ui_calls import UiJournal, human, ui_journal
@@ -37,6 +42,9 @@ PAGES = {
     "delivery": "/delivery",
     "prompts": "/prompts",
 }
+
+
+only_whole = pytest.mark.skipif(not WHOLE, reason="make browser runs it")
 
 
 # The browser runs while this module runs: its event loop would disturb asynchronous tests of other modules.
@@ -108,6 +116,7 @@ def test_filters_are_in_the_address_and_reload_and_back_keep_them(opened: Tab) -
     expect(rows(page)).to_have_count(50)
 
 
+@only_whole
 def test_a_click_on_a_value_shows_only_calls_with_it_and_shift_leaves_them_out(opened: Tab) -> None:
     page = opened.open()
     page.locator("td.model button", has_text="tiny.gguf").first.click()
@@ -177,6 +186,7 @@ def test_a_call_joins_tool_calls_with_answers_and_folds_thinking(opened: Tab, jo
     expect(page.locator(".message.human")).to_have_count(2)
 
 
+@only_whole
 def test_a_call_shows_its_picture_its_stream_and_its_error(opened: Tab, journal: UiJournal) -> None:
     page = opened.open(f"/call/{journal.ids['image']}")
     until(page, "document.querySelector('.media img')?.naturalWidth === 320")
@@ -201,12 +211,30 @@ def test_texts_are_verbatim_until_markdown_is_chosen(opened: Tab, journal: UiJou
     expect(page.locator(".markdown")).to_have_count(0)
 
 
+@only_whole
 def test_a_long_text_is_folded_until_a_click_shows_all(opened: Tab, journal: UiJournal) -> None:
     page = opened.open(f"/call/{journal.ids['long']}")
     text = page.locator(".message.human .text")
     assert len(text.inner_text()) < 20_000
     page.get_by_role("button", name=re.compile("^Show all")).click()
     until(page, "document.querySelector('.message.human .text').textContent.length > 390000")
+
+
+@only_whole
+def test_copies_of_a_call_reach_the_clipboard(opened: Tab, journal: UiJournal) -> None:
+    page = opened.open(f"/call/{journal.ids['tools']}")
+    for form, part in {
+        "Answer": "Please ignore line 7",
+        "Python, with LangChain": "init_chat_model",
+        "curl": "$OPENAI_API_KEY",
+        "pytest, with a recording": "plsync export",
+    }.items():
+        page.get_by_role("button", name="Copy", exact=True).first.click()
+        page.get_by_role("button", name=form, exact=True).click()
+        expect(page.get_by_text(f"Copied: {form}", exact=True)).to_be_visible()
+        assert part in page.evaluate("navigator.clipboard.readText()")
+    page.keyboard.press("y")
+    until(page, "navigator.clipboard.readText().then(text => text.startsWith('Please ignore line 7'))")
 
 
 def test_a_score_and_metadata_are_queued_from_the_page(opened: Tab, journal: UiJournal) -> None:
@@ -301,6 +329,40 @@ def test_a_server_that_went_away_is_named_and_the_page_continues_when_it_is_back
         expect(rows(page).first).to_contain_text("error")
 
 
+def test_an_exported_page_works_from_a_file_without_network_and_is_readable_without_scripts(
+    browser: Browser, opened: Tab, journal: UiJournal, tmp_path: Path
+) -> None:
+    page = opened.open("/?tag=support&tag=prod")
+    page.get_by_role("button", name="Export").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="HTML page that opens offline").click()
+    file = tmp_path / "calls.html"
+    download.value.save_as(file)
+
+    with tab(browser, "file://", offline=True) as offline:
+        there = offline.page
+        there.goto(file.as_uri())
+        expect(there.locator(".banner").first).to_contain_text("content included")
+        expect(rows(there)).to_have_count(2)
+        expect(there.locator("#plain")).to_be_hidden()
+        there.get_by_role("searchbox").fill("by mail today")
+        there.keyboard.press("Enter")
+        expect(rows(there)).to_have_count(1)
+        rows(there).click()
+        expect(there.locator(".message.answer")).to_contain_text("By post on Thursday")
+        there.reload()
+        expect(there.locator(".message.answer")).to_contain_text("By post on Thursday")
+        assert axe(there) == []
+        there.goto(f"{file.as_uri()}#/compare?a={journal.ids['tools']}&b={journal.ids['later']}")
+        expect(there.get_by_role("heading", name="Compare")).to_be_visible()
+        assert there.get_by_role("button", name=re.compile("^(Queue|Retry|Live)")).count() == 0
+        offline.assert_calm()
+    with tab(browser, "file://", offline=True, java_script_enabled=False) as bare:
+        bare.page.goto(file.as_uri())
+        expect(bare.page.locator("#plain")).to_contain_text("By post on Thursday, and by mail today.")
+
+
+@only_whole
 def test_a_page_that_only_reads_and_hides_has_no_text_and_no_form(browser: Browser, journal: UiJournal) -> None:
     with served(journal.path, read_only=True, hide_content=True) as origin, tab(browser, origin) as opened:
         page = opened.open(f"/?open={journal.ids['tools']}")
@@ -329,6 +391,48 @@ def test_the_hostile_corpus_is_shown_as_text(browser: Browser, origin: str, jour
         opened.assert_calm()
 
 
+def test_a_call_recorded_offline_is_found_scored_retried_and_sent(
+    browser: Browser, tmp_path: Path, server: PromptLayerServer
+) -> None:
+    gpt4all = pytest.importorskip("langchain_community.llms.gpt4all")
+    pytest.importorskip("gpt4all")
+    path = tmp_path / "journal"
+    handler = PromptLayerCallbackHandler(journal=path)
+    model = gpt4all.GPT4All(model=str(write_tiny_model(tmp_path / "tiny.gguf")), n_threads=1, callbacks=[handler])
+    key = {"PROMPTLAYER_API_KEY": server.api_key, "PROMPTLAYER_BASE_URL": server.url}
+    model.invoke("tell me a joke")
+    server.fail(422)
+    assert commands.run(path, "run", "--once", **key).returncode == 3
+    model.invoke("What is the capital of France?")
+    with pytest.raises(ValueError, match="out of order"):
+        FailingLLM(callbacks=[handler]).invoke("Are you there?")
+
+    with started_page(path) as started, tab(browser, f"http://127.0.0.1:{started.port}") as opened:
+        page = opened.page
+        page.goto(started.link)
+        expect(rows(page)).to_have_count(3)
+        page.get_by_role("searchbox").fill("out of order")
+        page.keyboard.press("Enter")
+        expect(rows(page)).to_have_count(1)
+        rows(page).click()
+        expect(page.get_by_role("region", name="Error")).to_contain_text("ValueError")
+        page.get_by_role("button", name="Remove the filter text: out of order").click()
+        rows(page).filter(has_text="France").click()
+        page.get_by_label("Score", exact=True).fill("90")
+        page.get_by_role("button", name="Queue score").click()
+        expect(page.locator(".follow-ups")).to_contain_text("score default = 90")
+        page.get_by_role("link", name=re.compile("^Delivery 1 refused")).click()
+        page.get_by_role("button", name=re.compile("^Retry the calls")).click()
+        page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+        expect(page.get_by_role("heading", name="Refused", exact=True)).to_have_count(0)
+        page.get_by_role("link", name="Calls", exact=True).click()
+        expect(page.locator("td.sent", has_text="waiting")).to_have_count(3)
+        assert commands.run(path, "run", "--once", **key).returncode == 0
+        expect(page.locator("td.sent", has_text="sent #")).to_have_count(3)
+        opened.assert_calm()
+    assert [list(scores.values()) for scores in server.scores.values()] == [[90]]
+
+
 PICTURES = {
     "ui-calls.png": ("/?open={tools}", "light"),
     "ui-stream.png": ("/?result=ok&open={stream}", "dark"),
@@ -336,7 +440,7 @@ PICTURES = {
 }
 
 
-@pytest.mark.skipif(not WHOLE, reason="make browser draws the pictures of the docs")
+@only_whole
 def test_the_pictures_of_the_docs_are_drawn_from_the_page(browser: Browser, tmp_path: Path) -> None:
     # The page shows the path of the journal.
     home = tmp_path / "journal"

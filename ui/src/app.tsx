@@ -86,7 +86,7 @@ function JournalBar({ journal }: { journal: JournalInfo }) {
 function Banners({ journal }: { journal: JournalInfo | null }) {
   const { counted, total } = journal?.digests ?? { counted: 0, total: 0 };
   return (
-    <>
+    <section aria-label="Notes">
       {archive && (
         <p class="banner">
           Made from {archive.journal.path} on {exact(archive.made_ms).slice(0, -4)}: {plural(archive.count, "call")}, content {archive.hide_content ? "hidden" : "included"}
@@ -99,7 +99,7 @@ function Banners({ journal }: { journal: JournalInfo | null }) {
           {note}
         </p>
       ))}
-    </>
+    </section>
   );
 }
 
