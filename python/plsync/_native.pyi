@@ -854,7 +854,7 @@ class Store:
 
         Returns:
             ``records``, ``followups``, ``frames``, ``before``, ``after``, ``skipped``, ``unreadable`` and
-            ``has_leftovers``, from which ``ForgetReceipt`` is made.
+            ``has_leftovers``, ``lacks_room``, from which ``ForgetReceipt`` is made.
 
         Raises:
             JournalError: the disk has no room for the copy. The records have no content, and the files still do.

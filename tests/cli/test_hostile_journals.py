@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +29,11 @@ from tests.support.surviving import EVERY, FEW, faults
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="each journal is read in a forked process")
 
 COUNT = int(os.environ.get("PLSYNC_HOSTILE", "0"))
+# Random damages of one test.
+PART = 20
+# The processes of pytest-xdist choose the same seeds.
+CHOICE = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID"))  # noqa: S311
+FIRST = int(os.environ.get("PLSYNC_SEED", CHOICE.randrange(1 << 32)))
 COMMANDS = EVERY if COUNT else FEW
 # Every command reads these trees first.
 FIRST_TREES = ("ids", "labels", "records", "state")
@@ -66,10 +71,10 @@ def test_no_command_dies_of_a_damaged_store(
     assert faults(COMMANDS, tmp_path / "journal", rich[1]) == []
 
 
-def test_no_command_dies_of_a_random_damage(rich: tuple[Path, str], tmp_path: Path) -> None:
-    first = int(os.environ.get("PLSYNC_SEED", time.time_ns() % (1 << 32)))
+@pytest.mark.parametrize("part", range(-(-(COUNT or PART) // PART)))
+def test_no_command_dies_of_a_random_damage(part: int, rich: tuple[Path, str], tmp_path: Path) -> None:
     found = []
-    for seed in range(first, first + (COUNT or 20)):
+    for seed in range(FIRST + part * PART, FIRST + (part + 1) * PART):
         journal = tmp_path / str(seed) / "journal"
         shutil.copytree(rich[0], journal)
         kind = damaged_at_random(journal, seed)

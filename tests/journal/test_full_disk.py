@@ -187,6 +187,44 @@ def test_a_run_sends_the_stored_records_and_then_the_rest(disk: Path, server: Pr
         assert_recorded_or_counted(journal, recorder)
 
 
+def test_forgetting_frees_a_full_disk(disk: Path) -> None:
+    path = disk / "journal"
+    recorder = fill_with_calls(path)
+    with Journal.open(path) as journal:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PlsyncWarning)
+            stored = [record.id for record in journal.records(oldest_first=True)]
+        chosen = stored[: len(stored) * 2 // 3]
+        receipt = journal.forget(*chosen)
+        assert [record.record_id for record in receipt.records] == chosen
+        assert receipt.after < receipt.before - (4 << 20)
+        assert [line for line in receipt.waiting if "disk was full" in line]
+        assert journal.forget(*chosen).waiting == []
+        assert numbers(journal)[: len(stored) - len(chosen)] == list(range(len(chosen), len(stored)))
+        assert_recorded_or_counted(journal, recorder)
+        assert journal.check().problems == []
+    space = DiskSpace.of(disk)
+    assert space is not None and space.free > 1 << 20
+
+
+def test_forgetting_without_room_for_a_copy_frees_the_space_and_names_the_rest(disk: Path) -> None:
+    path = disk / "journal"
+    fill_with_calls(path)
+    with Journal.open(path) as journal, warnings.catch_warnings():
+        warnings.simplefilter("ignore", PlsyncWarning)
+        receipt = journal.forget(*[record.id for record in journal.records(limit=150)])
+        assert any("no room for a copy" in line for line in receipt.waiting)
+        space = DiskSpace.of(disk)
+        assert space is not None and space.free > 1 << 20
+        with pytest.raises(JournalError, match="No space left"):
+            journal.compact()
+        assert journal.stats().forgetting
+        journal.forget(*[record.id for record in journal.records(limit=600)])
+        assert not journal.compact().in_place
+        assert not journal.stats().forgetting
+        assert journal.check().problems == []
+
+
 def test_a_salvage_to_a_full_disk_returns_the_next_step(tmp_path: Path) -> None:
     write_calls(tmp_path / "journal", 1)
     with small_disk(tmp_path / "disk") as disk:

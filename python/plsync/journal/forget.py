@@ -26,6 +26,7 @@ LIMITS: Final = (
 )
 """The limits of every removal, one sentence each."""
 
+_NOT_SEARCHED: Final = "The disk was full, so the newest events were not searched. Run this again."
 # Digits of the largest request id.
 _LONGEST_REQUEST: Final = 19
 _SENT: Final[dict[str, Literal["yes", "unknown"]]] = {"acked": "yes", "leased": "unknown", "in_doubt": "unknown"}
@@ -137,8 +138,18 @@ def whole_trees(store: Store, records: Iterable[bytes]) -> list[bytes]:
     return list(found)
 
 
-def forget(store: Store, records: list[bytes], requests: list[int], *, dry_run: bool) -> ForgetReceipt:
-    """Forget records, and the follow-ups of requests. Programs call :meth:`plsync.Journal.forget`."""
+def forget(
+    store: Store, records: list[bytes], requests: list[int], *, dry_run: bool, whole: bool = True
+) -> ForgetReceipt:
+    """Forget records, and the follow-ups of requests. Programs call :meth:`plsync.Journal.forget`.
+
+    Args:
+        store: the store.
+        records: ids of records.
+        requests: request ids without a record.
+        dry_run: remove nothing.
+        whole: whether the store had every event when the records were chosen. On a full disk some stay in the spool.
+    """
     at = datetime.now(timezone.utc)
     if dry_run:
         found = _preview(store, records)
@@ -156,7 +167,7 @@ def forget(store: Store, records: list[bytes], requests: list[int], *, dry_run: 
         cache_entries=SearchCache(store.journal_id()).remove({record.record_id for record in found}),
         before=report["before"],
         after=report["after"],
-        waiting=list(_waiting(report, found)),
+        waiting=[*_waiting(report, found), *([] if whole else [_NOT_SEARCHED])],
     )
 
 
@@ -192,6 +203,11 @@ def _waiting(report: dict[str, Any], records: list[ForgottenRecord]) -> Iterable
         yield (
             f"{file['name']} has {file['bytes']:,} unreadable bytes, which may be of any record. "
             "Remove the file if you need no salvage of it."
+        )
+    if report["lacks_room"]:
+        yield (
+            "The disk had no room for a copy of the store, so the store's file may keep old bytes in its pages. "
+            "Free some space, and run `plsync compact`."
         )
     if report["has_leftovers"]:
         yield "An old file of the store is still open in another process. Run `plsync compact` when it has ended."

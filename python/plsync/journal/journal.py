@@ -9,7 +9,9 @@ from uuid import UUID
 
 from plsync._common import native
 from plsync._common.paths import default_journal
+from plsync.errors import JournalError, RecordNotFound
 from plsync.journal.callbacks import CallbackQueue
+from plsync.journal.disk import is_full_disk
 from plsync.journal.doorbell import Doorbell
 from plsync.journal.filters import Filters
 from plsync.journal.followups import FollowUpQueue
@@ -182,8 +184,9 @@ class Journal(JournalReader):
 
         A forgotten record keeps its id, its state and its request id, and is never sent or delivered. Its follow-ups
         and callbacks are removed. The other records of its tree are forgotten, too: they repeat its content. The
-        store is compacted, so the disk needs room for a copy of it. A call that was interrupted is finished by the
-        next one, and by :meth:`compact`.
+        store is compacted, so the disk needs room for a copy of it. A full disk gets the space of the removed content
+        back first, and the receipt's ``waiting`` names the work that is left. A call that was interrupted is finished
+        by the next one, and by :meth:`compact`.
 
         >>> from plsync import Journal
         >>> with Journal.open(create=True) as journal:
@@ -200,18 +203,32 @@ class Journal(JournalReader):
             ValueError: neither keys nor filters, or both; else as :meth:`records`.
             RecordNotFound: no record has a key.
             AmbiguousId: several records have a key.
-            JournalError: the disk has no room for the copy. The records have no content any more, but the files do.
+            JournalError: the journal cannot be read or written.
         """
         if bool(keys) == any(filters.values()):
             raise ValueError("pass ids or filters, and not both; nothing was removed")
-        self.ingest(wait=True)
+        full = self._ingest_unless_full()
         if keys:
-            records, requests = chosen_ids(self._store, keys)
+            try:
+                records, requests = chosen_ids(self._store, keys)
+            except RecordNotFound as missing:
+                # The record may be in the spool.
+                raise full or missing from None
         else:
             filters["runs"] = True
             records = [UUID(record.id).bytes for record in self.records(**filters) if not record.forgotten]
             requests = []
-        return forget(self._store, whole_trees(self._store, records), requests, dry_run=dry_run)
+        return forget(self._store, whole_trees(self._store, records), requests, dry_run=dry_run, whole=full is None)
+
+    def _ingest_unless_full(self) -> JournalError | None:
+        """Ingest the spool. Returns the error of a full disk, on which some events stay in the spool."""
+        try:
+            self.ingest(wait=True)
+        except JournalError as error:
+            if not is_full_disk(error):
+                raise
+            return error
+        return None
 
     def check(self) -> CheckReport:
         """Verify the checksums of every frame of the spool and of every record. Changes nothing."""

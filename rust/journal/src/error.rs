@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 /// "No space left on device", the same number on every Unix.
 const ENOSPC: i32 = 28;
 
+/// Too many open files, in the system and in this process, the same numbers on every Unix.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -154,6 +158,11 @@ impl Error {
     pub(crate) fn is_limit(cause: &io::Error) -> bool {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         matches!(cause.kind(), FileTooLarge | QuotaExceeded | StorageFull)
+    }
+
+    /// Whether this process, or the system, can open no further file.
+    pub(crate) fn lacks_descriptors(&self) -> bool {
+        self.io_cause().and_then(io::Error::raw_os_error).is_some_and(|number| [ENFILE, EMFILE].contains(&number))
     }
 
     /// The error of a journal whose disk has no room for its store.

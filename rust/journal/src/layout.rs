@@ -49,6 +49,20 @@ pub(crate) fn ingest_lock(journal: &Path) -> PathBuf {
     journal.join("ingest.lock")
 }
 
+/// The file that counts the failures of processes without a writer file. Every version takes a name that begins like the marker's for
+/// a file of plsync, also in a directory without a marker.
+pub(crate) fn early_failures(journal: &Path) -> PathBuf {
+    journal.join("FORMAT.failures")
+}
+
+/// Makes that file, empty, before there is anything to count: later there may be no room for a name. Without it, the first failure makes it.
+pub(crate) fn make_early_failures(journal: &Path) {
+    let path = early_failures(journal);
+    if gate::is_there(&path).is_ok_and(|found| !found) {
+        let _ = gate::create_new(&path);
+    }
+}
+
 /// Makes the journal directory if there is none, and returns its spool.
 pub(crate) fn prepare(journal: &Path, purpose: Purpose) -> Result<PathBuf> {
     let spool = spool(journal);
@@ -57,6 +71,7 @@ pub(crate) fn prepare(journal: &Path, purpose: Purpose) -> Result<PathBuf> {
         Err(Error::NotFound(_)) => make(journal)?,
         Err(error) => return Err(error),
     }
+    make_early_failures(journal);
     if !has_spool(journal)? {
         fs::make_inner_dir(&spool)?;
         fs::sync_dir(journal)?;

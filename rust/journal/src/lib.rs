@@ -52,6 +52,7 @@ pub use os::watch::{Changes, Watch};
 pub use salvage::read_pages;
 pub use salvage::{SalvageReport, salvage};
 pub use share::{ShareReport, share};
+pub use spool::early_failures::read as early_failures;
 pub use spool::reader::Damage;
 #[cfg(fuzzing)]
 pub use spool::reader::read_segment;

@@ -1,5 +1,7 @@
 //! Journal errors as exceptions of `plsync.errors`, each with advice on what to do.
 
+use std::path::Path;
+
 use plsync_journal::Error;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -50,10 +52,12 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
             return unclassified;
         }
     };
+    let lost = if let Error::NotFound(path) = error { advice_for_lost(path) } else { None };
     let (class, advice) = match error {
         Error::NotFound(_) => (
             &classes.not_found,
-            "nothing was recorded there yet; check --journal or PLSYNC_JOURNAL, or record a call first",
+            lost.as_deref()
+                .unwrap_or("nothing was recorded there yet; check --journal or PLSYNC_JOURNAL, or record a call first"),
         ),
         Error::NoPath => (&classes.journal, "set PLSYNC_JOURNAL to a directory"),
         Error::Format { .. } => {
@@ -100,6 +104,17 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         let _ = raised.value(py).setattr("errno", number);
     }
     raised
+}
+
+/// The advice for a journal that could not be made when a program had events for it.
+fn advice_for_lost(journal: &Path) -> Option<String> {
+    let lost = plsync_journal::early_failures(journal);
+    let reason = if lost.last_failure.is_empty() { String::new() } else { format!(" ({})", lost.last_failure) };
+    let number = lost.failures;
+    let events = if number == 1 { "event" } else { "events" };
+    (number > 0).then(|| {
+        format!("{number} {events} could not be recorded there{reason}; free some space, then record a call again")
+    })
 }
 
 fn advice_for(error: &std::io::Error) -> &'static str {

@@ -133,6 +133,21 @@ pub(crate) fn next_data(_file: &File, at: u64) -> u64 {
     at
 }
 
+/// The first offset from `at` on where a hole begins. The end of a file counts as one.
+#[cfg(target_os = "linux")]
+pub(crate) fn next_hole(file: &File, at: u64) -> u64 {
+    match rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(at)) {
+        Ok(hole) => hole.max(at),
+        Err(rustix::io::Errno::NXIO) => at,
+        Err(_) => u64::MAX,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn next_hole(_file: &File, _at: u64) -> u64 {
+    u64::MAX
+}
+
 /// Sets the modification time of a file to the time of the clock. Only the owner of a file sets it exactly. For others the kernel sets
 /// the time of its last tick.
 pub(crate) fn touch(file: &File) -> std::io::Result<()> {
@@ -146,6 +161,22 @@ pub(crate) fn touch(file: &File) -> std::io::Result<()> {
         }
         set => set,
     }
+}
+
+/// Sets the modification time of a file, in seconds and nanoseconds since the epoch. It needs no disk space and no descriptor.
+#[cfg(unix)]
+pub(crate) fn set_time(path: &Path, seconds: u64, nanoseconds: u32) -> std::io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
+    let seconds = seconds.try_into().map_err(|_| std::io::ErrorKind::InvalidInput)?;
+    let kept = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+    let modified = Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() };
+    let times = Timestamps { last_access: kept, last_modification: modified };
+    Ok(utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn set_time(_path: &Path, _seconds: u64, _nanoseconds: u32) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
 }
 
 /// Whether this user can make files in a directory: its mode and its file system permit it.

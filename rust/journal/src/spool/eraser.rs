@@ -67,15 +67,22 @@ impl<'p> Eraser<'p> {
         self.file.sync_data().map_err(Error::io("cannot sync", self.path))
     }
 
+    /// Clears bytes. A hole is clear, and a write to it would need disk space.
     fn clear(&self, mut at: u64, len: u64) -> Result<()> {
         static ZEROS: [u8; STEP] = [0; STEP];
         let end = at + len;
-        while at < end {
-            let step = usize::try_from(end - at).unwrap_or(STEP).min(STEP);
-            fs::write_at(&self.file, &ZEROS[..step], at).map_err(Error::io("cannot write", self.path))?;
-            at += step as u64;
+        loop {
+            at = fs::next_data(&self.file, at);
+            let until = fs::next_hole(&self.file, at).min(end);
+            if at >= until {
+                return Ok(());
+            }
+            while at < until {
+                let step = usize::try_from(until - at).unwrap_or(STEP).min(STEP);
+                fs::write_at(&self.file, &ZEROS[..step], at).map_err(Error::io("cannot write", self.path))?;
+                at += step as u64;
+            }
         }
-        Ok(())
     }
 
     fn find(&mut self, len: u64, whole_until: u64) -> Result<()> {

@@ -3,6 +3,7 @@
 //! Each process has one writer per journal. An append takes no lock that another process or the ingester could hold, and it neither
 //! syncs nor keeps memory. A timer thread syncs the appended frames every [`SYNC_EVERY`].
 
+pub(crate) mod early_failures;
 pub(crate) mod eraser;
 mod fsync_thread;
 pub(crate) mod reader;
@@ -109,7 +110,6 @@ impl Spool {
     pub fn note_failure(&self, reason: &str) {
         match self.shared.writer() {
             Ok(writer) => writer.file.note_failure(reason),
-            // Without a writer there is no file to count in. The next writer's file takes the number over.
             Err(_) => self.shared.note_early_failure(reason),
         }
     }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-use super::fsync_thread;
 use super::writer::Writer;
+use super::{early_failures, fsync_thread};
 use crate::os::fork;
 use crate::os::gate::Purpose;
 use crate::{Error, Result, layout};
@@ -20,11 +20,14 @@ pub(super) struct SharedSpool {
     next: AtomicPtr<SharedSpool>,
 }
 
-/// Failures of a process that had no writer yet, until its writer file takes them over.
+/// Failures of a process that had no writer yet.
 struct EarlyFailures {
     /// A forked child must not count the failures of its parent again.
     generation: u64,
+    /// Failures that are in no file. The next failure or the writer file takes them over.
     number: AtomicU64,
+    /// Failures that the journal's file has.
+    counted: AtomicU64,
     last_reason: Mutex<Vec<u8>>,
 }
 
@@ -84,15 +87,29 @@ impl SharedSpool {
             last.extend_from_slice(reason.as_bytes());
         }
         early.number.fetch_add(1, Ordering::Relaxed);
-        // Another thread may have made a writer meanwhile.
-        if let Some(writer) = self.current() {
-            self.hand_over(writer);
+        match self.current() {
+            // Another thread has made it meanwhile.
+            Some(writer) => self.hand_over(writer),
+            None => self.count(early),
         }
+    }
+
+    /// Counts failures in the journal's file, so that other processes find them after the end of this process.
+    fn count(&self, early: &EarlyFailures) {
+        let number = early.number.swap(0, Ordering::Relaxed);
+        if number == 0 || self.path.as_os_str().is_empty() {
+            early.number.fetch_add(number, Ordering::Relaxed);
+            return;
+        }
+        let reason = early.last_reason.try_lock().map(|last| String::from_utf8_lossy(&last).into_owned());
+        let counted = early_failures::add(&self.path, number, &reason.unwrap_or_default());
+        let place = if counted.is_ok() { &early.counted } else { &early.number };
+        place.fetch_add(number, Ordering::Relaxed);
     }
 
     /// The failures that no writer file has counted.
     pub(super) fn early_failures(&self) -> u64 {
-        self.early().map_or(0, |early| early.number.load(Ordering::Relaxed))
+        self.early().map_or(0, |early| early.number.load(Ordering::Relaxed) + early.counted.load(Ordering::Relaxed))
     }
 
     fn hand_over(&self, writer: &Writer) {
@@ -112,8 +129,12 @@ impl SharedSpool {
 
     fn add_early(&self) -> &'static EarlyFailures {
         let old = self.early.load(Ordering::Acquire);
-        let new =
-            EarlyFailures { generation: fork::generation(), number: AtomicU64::new(0), last_reason: Mutex::default() };
+        let new = EarlyFailures {
+            generation: fork::generation(),
+            number: AtomicU64::new(0),
+            counted: AtomicU64::new(0),
+            last_reason: Mutex::default(),
+        };
         let new = Box::into_raw(Box::new(new));
         if self.early.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire).is_err() {
             // SAFETY: this pointer came from into_raw above and was not published.

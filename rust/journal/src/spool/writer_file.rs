@@ -1,5 +1,6 @@
 //! The writer file, `<writer>.lock`: its process holds its lock while it lives, and counts its failures in it.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,6 +46,13 @@ pub struct WriterInfo {
     pub last_failure: String,
 }
 
+impl WriterInfo {
+    /// A dead writer without a file.
+    pub(super) fn unknown(id: RecordId) -> Self {
+        Self { id, pid: 0, started: Millis::EPOCH, alive: false, failures: 0, events: 0, last_failure: String::new() }
+    }
+}
+
 impl WriterFile {
     pub(crate) fn create(spool: &Path, id: RecordId) -> Result<Self> {
         let path = lock_path(spool, id);
@@ -83,7 +91,7 @@ impl WriterFile {
         self.failures.fetch_add(number, Ordering::Relaxed);
         if let Ok(mut kept) = self.reason.lock() {
             kept.clear();
-            kept.extend_from_slice(&reason.as_bytes()[..reason.len().min(LEN - REASON)]);
+            kept.extend_from_slice(reason.as_bytes());
         }
         self.save();
     }
@@ -102,21 +110,40 @@ impl WriterFile {
 
     /// Writes the counters to the file. An error is ignored: the failure of such a disk is already counted in memory.
     pub(crate) fn save(&self) {
-        let mut bytes = [0; LEN];
-        bytes[..4].copy_from_slice(&MAGIC);
-        bytes[4..8].copy_from_slice(&std::process::id().to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.started.0.to_le_bytes());
-        bytes[16..24].copy_from_slice(&self.failures.load(Ordering::Relaxed).to_le_bytes());
-        bytes[24..32].copy_from_slice(&self.events.load(Ordering::Relaxed).to_le_bytes());
-        if let Ok(reason) = self.reason.lock() {
-            bytes[REASON..REASON + reason.len()].copy_from_slice(&reason);
-        }
+        let reason = self.reason.lock().map_or_else(|_| Vec::new(), |reason| reason.clone());
+        let bytes = encode(self.started, self.failures(), self.events.load(Ordering::Relaxed), &reason);
         let _ = fs::write_at(&self.file, &bytes, 0);
     }
 
     /// Removes the file of a writer that never wrote.
     pub(crate) fn remove(&self) {
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// The content of the file of a writer of this process. A long reason is cut.
+pub(super) fn encode(started: Millis, failures: u64, events: u64, reason: &[u8]) -> [u8; LEN] {
+    let mut bytes = [0; LEN];
+    bytes[..4].copy_from_slice(&MAGIC);
+    bytes[4..8].copy_from_slice(&std::process::id().to_le_bytes());
+    bytes[8..16].copy_from_slice(&started.0.to_le_bytes());
+    bytes[16..24].copy_from_slice(&failures.to_le_bytes());
+    bytes[24..32].copy_from_slice(&events.to_le_bytes());
+    let kept = reason.len().min(LEN - REASON);
+    bytes[REASON..REASON + kept].copy_from_slice(&reason[..kept]);
+    bytes
+}
+
+/// The numbers and the reason in the file of a writer, without its id. Nothing if the file has another content.
+pub(super) fn decode(file: &File, info: &mut WriterInfo) {
+    let mut bytes = [0; LEN];
+    if fs::read_at(file, &mut bytes, 0).is_ok_and(|read| read == LEN) && bytes[..4] == MAGIC {
+        info.pid = u32::from_le_bytes(array(&bytes, 4));
+        info.started = Millis(u64::from_le_bytes(array(&bytes, 8)));
+        info.failures = u64::from_le_bytes(array(&bytes, 16));
+        info.events = u64::from_le_bytes(array(&bytes, 24));
+        let reason = bytes[REASON..].split(|byte| *byte == 0).next().unwrap_or_default();
+        info.last_failure = String::from_utf8_lossy(reason).into_owned();
     }
 }
 
@@ -141,15 +168,7 @@ fn is_read_only(kind: std::io::ErrorKind) -> bool {
 /// Another user's file may be locked, so its writer counts as alive. A file of another kind cannot be locked.
 pub(crate) fn observe(spool: &Path, id: RecordId) -> Result<WriterStatus> {
     let path = lock_path(spool, id);
-    let mut info = WriterInfo {
-        id,
-        pid: 0,
-        started: Millis::EPOCH,
-        alive: false,
-        failures: 0,
-        events: 0,
-        last_failure: String::new(),
-    };
+    let mut info = WriterInfo::unknown(id);
     let opened = CloseOnFork::open(|| gate::open(&path, Access::Write));
     // In a read-only journal. A lock needs no right to write.
     let opened = match opened {
@@ -173,15 +192,7 @@ pub(crate) fn observe(spool: &Path, id: RecordId) -> Result<WriterStatus> {
         Err(std::fs::TryLockError::Error(error)) => return Err(Error::io("cannot lock", &path)(error)),
     };
     info.alive = !guard;
-    let mut bytes = [0; LEN];
-    if fs::read_at(&file, &mut bytes, 0).is_ok_and(|read| read == LEN) && bytes[..4] == MAGIC {
-        info.pid = u32::from_le_bytes(array(&bytes, 4));
-        info.started = Millis(u64::from_le_bytes(array(&bytes, 8)));
-        info.failures = u64::from_le_bytes(array(&bytes, 16));
-        info.events = u64::from_le_bytes(array(&bytes, 24));
-        let reason = bytes[REASON..].split(|byte| *byte == 0).next().unwrap_or_default();
-        info.last_failure = String::from_utf8_lossy(reason).into_owned();
-    }
+    decode(&file, &mut info);
     Ok(WriterStatus { info, guard: guard.then_some(file), skipped: None })
 }
 

@@ -20,6 +20,7 @@ use crate::spool::writer_file::observe;
 use crate::state::{FLAG_FORGOTTEN, FLAG_PRUNED, State};
 use crate::store::Store;
 use crate::store::callbacks::EntryKey;
+use crate::store::db::Pace;
 use crate::store::db::copy::has_leftovers;
 use crate::store::db::trees::{PART_END, PART_START, Trees, record_key, seq_key, tail_seq, with_seal, without_seal};
 use crate::store::followups::queue::Queue;
@@ -89,6 +90,8 @@ pub struct ForgetReport {
     pub unreadable: Vec<UnreadableFile>,
     /// Whether an old file of the store could not be removed, because another process has it open.
     pub has_leftovers: bool,
+    /// The disk had no room for the copy of the store, so its pages may have old bytes.
+    pub lacks_room: bool,
 }
 
 /// The result of erasing frames.
@@ -107,7 +110,11 @@ impl Store {
         let spool = layout::spool(self.path());
         if layout::has_spool(self.path())? {
             // Afterwards the spool has only the segments of running programs.
-            self.ingest_held(&spool, &mut IngestReport::default())?;
+            match self.ingest_held(&spool, &mut IngestReport::default()) {
+                // A user forgets records to free a full disk, too. Their events in the spool are overwritten there.
+                Err(error) if error.is_full_disk() => {}
+                ingested => ingested?,
+            }
         }
         let mut report = self.remove_content(ids, requests)?;
         let is_due = self.db().read(is_unfinished)?;
@@ -117,8 +124,18 @@ impl Store {
         report.before = self.db().sizes()?.0;
         report.after = report.before;
         if is_due {
-            report.after = self.compact_held()?.after;
-            report.has_leftovers = !self.finish_forgetting()?;
+            self.make_room_for_copy()?;
+            match self.compact_held() {
+                Ok(compacted) => {
+                    report.after = compacted.after;
+                    report.has_leftovers = !self.finish_forgetting()?;
+                }
+                Err(error) if error.is_full_disk() => {
+                    report.after = self.db().sizes()?.0;
+                    report.lacks_room = true;
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(report)
     }
@@ -130,7 +147,7 @@ impl Store {
             return Ok(false);
         }
         if self.db().read(is_unfinished)? {
-            self.db().write(|txn, trees| Ok(trees.meta.delete(txn, KEY)?))?;
+            self.db().in_room(|| self.db().write(|txn, trees| Ok(trees.meta.delete(txn, KEY)?)))?;
         }
         Ok(true)
     }
@@ -152,35 +169,52 @@ impl Store {
         let fresh: HashSet<Seq> = found.iter().filter(|(_, forgotten)| !forgotten).map(|(seq, _)| *seq).collect();
         let labels = if fresh.is_empty() { HashMap::new() } else { self.labels_of(&fresh)? };
         // A root comes after the other records of its tree, whose bodies may repeat its start.
-        for batch in found.rchunks(BATCH) {
-            let done = self.db().write(|txn, trees| {
-                let mut change = Change::begin(txn, trees, Millis::now())?;
-                let mut done = Vec::with_capacity(batch.len());
-                for (seq, _) in batch.iter().rev() {
-                    done.push(forget_one(&mut change, *seq, labels.get(seq).map_or(&[][..], Vec::as_slice))?);
+        let mut pace = Pace::new(BATCH);
+        let mut left = &found[..];
+        while !left.is_empty() {
+            let (rest, batch) = left.split_at(left.len().saturating_sub(pace.records()));
+            let forget = || self.forget_batch(batch, &labels);
+            match if batch.len() > 1 { forget() } else { self.db().in_room(forget) } {
+                Ok(done) => {
+                    report.records.extend(done);
+                    left = rest;
+                    pace.committed();
                 }
-                if done.iter().any(|record| !record.was_forgotten) {
-                    mark(change.txn, trees)?;
-                    change.finish()?;
-                }
-                Ok(done)
-            })?;
-            report.records.extend(done);
+                Err(error) => pace.failed(error)?,
+            }
         }
         report.records.reverse();
         if !requests.is_empty() {
-            report.followups = self.db().write(|txn, trees| {
-                let mut removed = 0;
-                for request in requests {
-                    removed += remove_all(txn, trees, Queue::Request(*request))?;
-                }
-                if removed > 0 {
-                    mark(txn, trees)?;
-                }
-                Ok(removed)
+            report.followups = self.db().in_room(|| {
+                self.db().write(|txn, trees| {
+                    let mut removed = 0;
+                    for request in requests {
+                        removed += remove_all(txn, trees, Queue::Request(*request))?;
+                    }
+                    if removed > 0 {
+                        mark(txn, trees)?;
+                    }
+                    Ok(removed)
+                })
             })?;
         }
         Ok(report)
+    }
+
+    /// Forgets records in one transaction, the last one first.
+    fn forget_batch(&self, batch: &[(Seq, bool)], labels: &HashMap<Seq, Vec<Vec<u8>>>) -> Result<Vec<ForgottenRecord>> {
+        self.db().write(|txn, trees| {
+            let mut change = Change::begin(txn, trees, Millis::now())?;
+            let mut done = Vec::with_capacity(batch.len());
+            for (seq, _) in batch.iter().rev() {
+                done.push(forget_one(&mut change, *seq, labels.get(seq).map_or(&[][..], Vec::as_slice))?);
+            }
+            if done.iter().any(|record| !record.was_forgotten) {
+                mark(change.txn, trees)?;
+                change.finish()?;
+            }
+            Ok(done)
+        })
     }
 
     /// The labels of records, by their number. No index leads from a record to its labels, so all are read.

@@ -13,6 +13,7 @@ use super::servers::{self, ServerStats};
 use super::{Store, followups, forget};
 use crate::os::disk;
 use crate::os::gate::{self, Access};
+use crate::spool::early_failures;
 use crate::spool::segment::{list, segment_path};
 use crate::spool::skipped::SkippedFile;
 use crate::spool::survey::list_skipped;
@@ -149,8 +150,9 @@ impl Store {
         stats.quota = self.quota()?;
         stats.disk_free = disk::available(self.path());
         stats.writers = self.writers()?;
-        stats.failures += stats.writers.iter().map(|writer| writer.failures).sum::<u64>();
-        let newest = stats.writers.iter().rev().find(|writer| !writer.last_failure.is_empty());
+        let early = early_failures::read(self.path());
+        stats.failures += stats.writers.iter().chain([&early]).map(|writer| writer.failures).sum::<u64>();
+        let newest = stats.writers.iter().rev().chain([&early]).find(|writer| !writer.last_failure.is_empty());
         stats.last_failure = newest.map(|writer| writer.last_failure.clone()).or(stats.last_failure);
         Ok(stats)
     }

@@ -76,7 +76,7 @@ report!(CompactReport { before, after, in_place } except { pruned } with |_py| {
     "pruned": pruned.acked,
     "dropped": pruned.unsent,
 });
-report!(ForgetReport { followups, frames, before, after, has_leftovers } except { records, skipped, unreadable } with |py| {
+report!(ForgetReport { followups, frames, before, after, has_leftovers, lacks_room } except { records, skipped, unreadable } with |py| {
     "records": dicts(py, records)?,
     "skipped": dicts(py, skipped)?,
     "unreadable": dicts(py, unreadable)?,

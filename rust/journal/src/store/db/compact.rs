@@ -58,6 +58,7 @@ impl Store {
             report.pruned.add(pruned);
             return Ok(report);
         }
+        self.make_room_for_copy()?;
         let report = self.compact_held()?;
         self.finish_forgetting()?;
         Ok(report)
@@ -81,6 +82,15 @@ impl Store {
         }
         clear(self.path())?;
         Ok(CompactReport { before, after: self.db().sizes()?.0, pruned, in_place: false })
+    }
+
+    /// Returns the free pages inside the file, if the disk has no room for a copy. The caller holds the ingest lock.
+    pub(crate) fn make_room_for_copy(&self) -> Result<()> {
+        if self.has_room_for_copy()? {
+            return Ok(());
+        }
+        self.db().age_free_pages()?;
+        self.db().return_free_pages().map(drop)
     }
 
     fn has_room_for_copy(&self) -> Result<bool> {

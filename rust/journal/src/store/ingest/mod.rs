@@ -21,6 +21,7 @@ use std::thread::Builder;
 use crate::os::fork::{self, CloseOnFork};
 use crate::os::fs;
 use crate::os::gate::Access;
+use crate::spool::early_failures;
 use crate::spool::reader::{Reader, Step};
 use crate::spool::segment::{list, segment_path};
 use crate::spool::skipped::{SkippedFile, remove};
@@ -71,6 +72,7 @@ impl Store {
     pub(crate) fn ingest_held(&self, spool: &Path, report: &mut IngestReport) -> Result<()> {
         // A dead reader's slot keeps every page freed since from reuse.
         self.db().clear_stale_readers()?;
+        early_failures::hand_over(self.path(), spool)?;
         let mut merge = Merge::open(self, spool)?;
         let stored = std::thread::scope(|scope| {
             let mut removals = Vec::new();

@@ -12,7 +12,7 @@ use crate::store::Store;
 use crate::store::records::quota::PruneCounts;
 use crate::{Error, Result, layout};
 
-/// Bytes of a page of a segment. Disk space is returned in whole pages.
+/// Bytes of a page of a segment.
 const PAGE: u64 = 4096;
 /// How often room is made for a chunk. Free pages may be scattered, while a large body needs adjacent ones. So each attempt removes more.
 const ATTEMPTS: u64 = 4;
@@ -76,12 +76,12 @@ impl Store {
     fn return_ingested(&self, chunk: &Chunk) {
         for step in &chunk.progress {
             let path = segment_path(&layout::spool(self.path()), step.writer, step.segment);
-            let part = PAGE..step.offset / PAGE * PAGE;
             // Without it the journal needs more space until the segment is finished.
-            if !part.is_empty()
+            if step.offset >= 2 * PAGE
                 && let Ok(file) = gate::open(&path, Access::Write)
             {
-                let _ = disk::punch(&file, part);
+                // The last part of a page gets zeros. Content without the header of its frame could not be forgotten.
+                let _ = disk::punch(&file, PAGE..step.offset);
             }
         }
     }
