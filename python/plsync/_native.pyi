@@ -131,46 +131,8 @@ class Recorder:
             ValueError: another durability, or other ``runs``.
         """
 
-    def decision_start(
-        self,
-        serialized: Any,
-        inputs: Any,
-        run_id: UUID,
-        parent_run_id: UUID | None,
-        tags: Any,
-        metadata: Any,
-        rest: dict[str, Any],
-    ) -> None:
-        """Records the start of a chain that stands for an LLM request. Never raises.
-
-        Args:
-            serialized, inputs, run_id, parent_run_id, tags, metadata: LangChain's arguments of ``on_chain_start``.
-            rest: LangChain's further arguments; ``name``, ``invocation_params`` and ``options`` are recorded.
-        """
-
-    def step_start(
-        self,
-        kind: str,
-        input: Any,
-        name: str | None,
-        run_id: UUID,
-        parent_run_id: UUID | None,
-        tags: Any,
-        metadata: Any,
-        tool_call_id: str | None,
-    ) -> None:
-        """Records the start of a run that is not a call. Never raises.
-
-        Args:
-            kind: ``chain``, ``prompt``, ``parser``, ``tool`` or ``retriever``.
-            input: the input of a chain, the arguments of a tool, or the query of a retriever.
-            name: the name of the run.
-            run_id, parent_run_id, tags, metadata: LangChain's.
-            tool_call_id: the id of the tool call, of a tool that a model called.
-        """
-
     def step_end(self, ended: int, output: Any, error: dict[str, Any] | None, run_id: UUID, input: Any) -> None:
-        """Records the end of such a run. Ignores a run that is not open. Never raises.
+        """Records the end of a failed run that is not a call. Ignores a run that is not open. Never raises.
 
         Args:
             ended: a number of ``ENDS``.
@@ -182,9 +144,6 @@ class Recorder:
 
     def is_open(self, run_id: UUID) -> bool:
         """Whether a run with this run id has started and not ended."""
-
-    def decision_end(self, outputs: Any, run_id: UUID, parent_run_id: UUID | None) -> None:
-        """Records the end of such a chain. Ignores the ends of other chains. Never raises."""
 
     def fail(
         self,
@@ -235,7 +194,7 @@ class LangChainCallbacks:
     """LangChain's callbacks for models. ``PromptLayerCallbackHandler`` derives from this class.
 
     A callback runs no Python code of plsync. ``rust/python/src/recorder/callbacks.rs`` implements them. The handler in
-    ``python/plsync/recorder/handler.py`` adds ``on_llm_error`` and the callbacks of chains.
+    ``python/plsync/recorder/handler.py`` adds ``on_llm_error``.
 
     Every callback raises RuntimeError before ``_attach``. A failure to record is counted, and never raised. A start
     also raises the exceptions of ``on_started``.
@@ -296,6 +255,76 @@ class LangChainCallbacks:
         self, response: LLMResult, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
     ) -> None:
         """Records the answer of a chat model or a text model, with FLAG_CACHED for an answer from LangChain's cache."""
+
+class StepCallbacks(LangChainCallbacks):
+    """LangChain's callbacks for chains, tools and retrievers that start, and that end well: the runs of a tree.
+
+    ``python/plsync/recorder/failed_steps.py`` has the callbacks of failed runs. A callback runs no Python code of
+    plsync. A failure to record is counted, and never raised.
+    """
+
+    def on_chain_start(
+        self,
+        serialized: dict[str, Any] | None,
+        inputs: Any,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        run_type: str | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Records the start of a chain, a prompt or a parser, or of a chain that stands for an LLM request.
+
+        Args:
+            serialized, run_id, parent_run_id, tags, metadata, name: LangChain's.
+            inputs: the input. Only the root has it in its record, unless every chain has.
+            run_type: ``chain``, ``prompt`` or ``parser``; ``llm`` for a chain that stands for an LLM request.
+            kwargs: ``invocation_params`` and ``options`` of an LLM request are recorded.
+        """
+
+    def on_chain_end(
+        self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, inputs: Any = None, **kwargs: Any
+    ) -> None:
+        """Records the end of such a run. ``inputs`` has the input of a run that read it as a stream."""
+
+    def on_tool_start(
+        self,
+        serialized: dict[str, Any] | None,
+        input_str: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        inputs: dict[str, Any] | None = None,
+        name: str | None = None,
+        tool_call_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Records the start of a tool, with its arguments: ``inputs``, else ``input_str``."""
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Records the end of a tool, with its output."""
+
+    def on_retriever_start(
+        self,
+        serialized: dict[str, Any] | None,
+        query: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Records the start of a retriever, with its query."""
+
+    def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **kwargs: Any) -> None:
+        """Records the end of a retriever, with its documents."""
 
 @final
 class BundleWriter:

@@ -13,12 +13,12 @@ from uuid import UUID
 
 from langchain_core.callbacks.base import BaseCallbackHandler
 
-from plsync._common.native import LangChainCallbacks, Recorder
+from plsync._common.native import Recorder, StepCallbacks
 from plsync._common.paths import default_journal
 from plsync._common.redaction import Redact
 from plsync.callbacks import sinks
 from plsync.recorder import arrived, failure
-from plsync.recorder.steps import StepCallbacks
+from plsync.recorder.failed_steps import FailedSteps
 
 if TYPE_CHECKING:
     from plsync.callbacks.in_process import CallbackThread
@@ -33,10 +33,10 @@ _T = TypeVar("_T")
 _OF_THIS_PROCESS: Final = frozenset({"_callback_thread", "_delivery_thread", "_recorder"})
 
 
-# The callbacks of models are native: on_chat_model_start, on_llm_start, on_llm_new_token, on_stream_event, on_llm_end.
-# rust/python/src/recorder/callbacks.rs implements them, and LangChainCallbacks in python/plsync/_native.pyi documents
-# them. StepCallbacks has the callbacks of chains, tools and retrievers.
-class PromptLayerCallbackHandler(LangChainCallbacks, StepCallbacks, BaseCallbackHandler):
+# The callbacks of runs that start, and that end well, are native. In rust/python/src/recorder, callbacks.rs records
+# models, and step_callbacks.rs records chains, tools and retrievers. python/plsync/_native.pyi documents both classes:
+# LangChainCallbacks and its subclass StepCallbacks.
+class PromptLayerCallbackHandler(StepCallbacks, FailedSteps, BaseCallbackHandler):
     """Records every call of its models in a journal. ``plsync run`` sends the records to PromptLayer.
 
     >>> from langchain_core.language_models import FakeListLLM

@@ -42,7 +42,7 @@ mod _native {
     #[pymodule_export]
     use crate::handover::hand_over;
     #[pymodule_export]
-    use crate::recorder::{LangChainCallbacks, Recorder};
+    use crate::recorder::{LangChainCallbacks, Recorder, StepCallbacks};
     #[pymodule_export]
     use crate::redact::python::{
         is_credential_name, is_url_credential, redact_secrets, redact_settings, redact_text, redact_urls,

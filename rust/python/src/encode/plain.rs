@@ -7,7 +7,7 @@ use std::sync::MutexGuard;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyList, PyString};
+use pyo3::types::{PyBool, PyDict, PyList, PyString, PyTuple};
 
 use super::classes::{Kind, Recent};
 use super::key_cache::{Hint, KeyCache, hint_of, key_cache};
@@ -64,6 +64,9 @@ impl Writer<'_> {
             } else if is(&raw mut ffi::PyList_Type) {
                 let held = object.clone();
                 return self.list(held.cast_unchecked(), depth);
+            } else if is(&raw mut ffi::PyTuple_Type) {
+                let held = object.clone();
+                return self.tuple(held.cast_unchecked(), depth);
             } else if is(&raw mut ffi::PyBool_Type) {
                 self.out.extend_from_slice(if object.is(&*PyBool::new(object.py(), true)) {
                     b"true"
@@ -179,9 +182,26 @@ impl Writer<'_> {
             self.out.extend_from_slice(b"[]");
             return Ok(());
         }
+        self.items(list.iter(), depth + 1)
+    }
+
+    /// `LangGraph` has tuples in the metadata of each node.
+    fn tuple(&mut self, tuple: &Bound<'_, PyTuple>, depth: usize) -> WriteResult {
+        self.out.extend_from_slice(b"{\"$\":\"tuple\",\"v\":");
+        if tuple.is_empty() {
+            self.out.extend_from_slice(b"[]");
+        } else {
+            self.items(tuple.iter(), depth + 2)?;
+        }
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    /// Writes items, of which there is one at least.
+    fn items<'py>(&mut self, items: impl Iterator<Item = Bound<'py, PyAny>>, depth: usize) -> WriteResult {
         let mut separator = b'[';
         let mut before: Option<Bound<'_, PyAny>> = None;
-        for item in list {
+        for item in items {
             self.out.push(separator);
             separator = b',';
             if secrets::is_value_behind(self.part, before.as_ref(), &item) {
@@ -189,7 +209,7 @@ impl Writer<'_> {
                 continue;
             }
             let header = if self.part == Part::Content { None } else { secrets::redacted_header(&item) };
-            self.value(header.as_ref().unwrap_or(&item), depth + 1)?;
+            self.value(header.as_ref().unwrap_or(&item), depth)?;
             before = Some(item);
         }
         self.out.push(b']');

@@ -1,9 +1,11 @@
 //! `LangChain`'s callbacks for models: `on_chat_model_start`, `on_llm_start`, `on_llm_new_token`, `on_stream_event`, `on_llm_end`.
 //!
 //! `PromptLayerCallbackHandler` in `python/plsync/recorder/handler.py` derives from this class. A callback of this class runs no
-//! Python code of plsync. The handler keeps the callbacks of failed calls and of chains, and its `__init__` calls `_attach`.
+//! Python code of plsync. The handler keeps the callbacks of failed calls, and its `__init__` calls `_attach`.
 //!
 //! Programs call these functions themselves, too. An argument that is absent or of another class costs only itself.
+
+use std::sync::Arc;
 
 use plsync_journal::{CallEnd, FLAG_CACHED};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
@@ -14,7 +16,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use super::Recorder;
 use super::answer::{generations_of, is_cached};
-use super::calls::{EndArguments, StartArguments};
+use super::calls::{Calls, EndArguments, StartArguments};
 use super::key::key;
 use super::run::{Arrival, RunKind};
 use super::tokens::{has_delta, is_token};
@@ -33,7 +35,7 @@ struct Attached {
 }
 
 /// An argument. `LangChain` passes each; other callers may leave it out.
-type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+pub(super) type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
 #[pymethods]
 impl LangChainCallbacks {
@@ -41,7 +43,7 @@ impl LangChainCallbacks {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { attached: PyOnceLock::new() }
+        Self::detached()
     }
 
     fn _attach(&self, py: Python<'_>, recorder: Py<Recorder>, on_started: Option<Py<PyAny>>) -> PyResult<()> {
@@ -160,7 +162,7 @@ impl LangChainCallbacks {
         let arrival = Arrival::Piece { piece: piece.clone().unbind(), is_token: is_token(token, chunk) };
         self.add(run_id.unwrap_or(&none), arrival)?;
         if chunk.is_none() && !token.is_instance_of::<PyString>() && !token.is_instance_of::<PyList>() {
-            let calls = &self.attached(py)?.recorder.get().calls;
+            let calls = self.calls(py)?;
             calls.without_raising(py, || Err(unexpected("token", token, "a text")));
         }
         Ok(())
@@ -202,7 +204,7 @@ impl LangChainCallbacks {
         let _ = tags;
         let none = py.None().into_bound(py);
         let (response, run_id) = (response.unwrap_or(&none), run_id.unwrap_or(&none));
-        let calls = &self.attached(py)?.recorder.get().calls;
+        let calls = self.calls(py)?;
         calls.without_raising(py, || {
             let found = generations_of(response);
             let is_readable = found.is_some();
@@ -227,13 +229,22 @@ fn unexpected(argument: &str, value: &Bound<'_, PyAny>, expected: &str) -> PyErr
 }
 
 impl LangChainCallbacks {
+    /// Before `_attach`.
+    pub(super) fn detached() -> Self {
+        Self { attached: PyOnceLock::new() }
+    }
+
+    pub(super) fn calls(&self, py: Python<'_>) -> PyResult<&Arc<Calls>> {
+        Ok(&self.attached(py)?.recorder.get().calls)
+    }
+
     fn attached(&self, py: Python<'_>) -> PyResult<&Attached> {
         let attached = self.attached.get(py);
         attached.ok_or_else(|| PyRuntimeError::new_err("this handler was made without calling its __init__"))
     }
 
     /// Records a start, then calls the `on_started` of the handler.
-    fn start(&self, call: StartArguments<'_, '_>) -> PyResult<()> {
+    pub(super) fn start(&self, call: StartArguments<'_, '_>) -> PyResult<()> {
         let py = call.run_id.py();
         let attached = self.attached(py)?;
         let calls = &attached.recorder.get().calls;
@@ -245,7 +256,7 @@ impl LangChainCallbacks {
     }
 
     fn add(&self, run_id: &Bound<'_, PyAny>, arrival: Arrival) -> PyResult<()> {
-        let calls = &self.attached(run_id.py())?.recorder.get().calls;
+        let calls = self.calls(run_id.py())?;
         calls.without_raising(run_id.py(), || {
             calls.add(run_id, arrival);
             Ok(())

@@ -15,6 +15,7 @@ mod labels;
 mod open_runs;
 mod run;
 mod run_id;
+mod step_callbacks;
 mod step_end;
 mod steps;
 mod tasks;
@@ -29,19 +30,18 @@ use std::sync::Arc;
 
 use plsync_journal::{CallEnd, Durability, Event, FrameKind, Head, RecordId, Spool};
 use pyo3::exceptions::PyValueError;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::{PyBytes, PyList};
 
 use crate::errors::OrRaise;
 use crate::handover;
 pub(crate) use callbacks::LangChainCallbacks;
-use calls::{Calls, EndArguments, Runs, StartArguments};
+use calls::{Calls, EndArguments, Runs};
 use key::key;
 pub(crate) use labels::short_model;
 use run::RunKind;
+pub(crate) use step_callbacks::StepCallbacks;
 use step_end::StepEnd;
-use steps::StepStart;
 
 /// Writes events of one process into its spool segments.
 #[pyclass(frozen, module = "plsync._native")]
@@ -86,62 +86,11 @@ impl Recorder {
         Ok(Self { calls })
     }
 
-    /// Records the start of a chain that stands for an LLM request. `rest` holds `LangChain`'s other arguments.
-    fn decision_start(
-        &self,
-        serialized: &Bound<'_, PyAny>,
-        inputs: &Bound<'_, PyAny>,
-        run_id: &Bound<'_, PyAny>,
-        parent_run_id: Option<&Bound<'_, PyAny>>,
-        tags: Option<&Bound<'_, PyAny>>,
-        metadata: Option<&Bound<'_, PyAny>>,
-        rest: &Bound<'_, PyDict>,
-    ) {
-        let py = run_id.py();
-        self.calls.without_raising(py, || {
-            let params = rest.get_item(intern!(py, "invocation_params"))?;
-            let options = rest.get_item(intern!(py, "options"))?;
-            let name = rest.get_item(intern!(py, "name"))?;
-            self.calls.start(StartArguments {
-                kind: "chat",
-                stands: RunKind::Decision,
-                argument: inputs,
-                content: (key!("inputs"), inputs.clone()),
-                more: Vec::new(),
-                serialized,
-                run_id,
-                parent_run_id,
-                tags,
-                metadata,
-                params: params.as_ref(),
-                options: options.as_ref(),
-                name: name.as_ref(),
-            })
-        });
-    }
-
     fn is_open(&self, run_id: &Bound<'_, PyAny>) -> bool {
         self.calls.is_open(run_id)
     }
 
-    /// Records the start of a chain, a tool or a retriever.
-    #[allow(clippy::too_many_arguments)] // LangChain's arguments
-    fn step_start(
-        &self,
-        kind: &str,
-        input: &Bound<'_, PyAny>,
-        name: Option<&Bound<'_, PyAny>>,
-        run_id: &Bound<'_, PyAny>,
-        parent_run_id: Option<&Bound<'_, PyAny>>,
-        tags: Option<&Bound<'_, PyAny>>,
-        metadata: Option<&Bound<'_, PyAny>>,
-        tool_call_id: Option<&Bound<'_, PyAny>>,
-    ) {
-        let step = StepStart { kind, input, name, run_id, parent_run_id, tags, metadata, tool_call_id };
-        self.calls.without_raising(run_id.py(), || self.calls.start_step(&step));
-    }
-
-    /// Records the end of such a run. `ended` is an `END_*` constant, and `error` the description of an error.
+    /// Records the end of a chain, a tool or a retriever that failed. `ended` is an `END_*` constant, and `error` the description of an error.
     fn step_end(
         &self,
         ended: u8,
@@ -152,24 +101,7 @@ impl Recorder {
     ) {
         let ended = CallEnd::from_u8(ended).unwrap_or(CallEnd::Error);
         let end = StepEnd { ended, flags: 0, input, output, error };
-        self.calls.without_raising(run_id.py(), || self.calls.finish_step(end, run_id));
-    }
-
-    /// Records the end of such a chain. Ends of other chains are ignored.
-    fn decision_end(
-        &self,
-        outputs: &Bound<'_, PyAny>,
-        run_id: &Bound<'_, PyAny>,
-        parent_run_id: Option<&Bound<'_, PyAny>>,
-    ) {
-        let py = run_id.py();
-        self.calls.without_raising(py, || {
-            let end = EndArguments {
-                stands: RunKind::Decision,
-                ..EndArguments::new(CallEnd::Ok, (key!("outputs"), outputs.clone()))
-            };
-            self.calls.finish(end, run_id, parent_run_id)
-        });
+        self.calls.without_raising(run_id.py(), || self.calls.finish_step(end, run_id).map(drop));
     }
 
     /// Records the end of a failed call. `ended` is an `END_*` constant, `generations` the part of the answer that had arrived.

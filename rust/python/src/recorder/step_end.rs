@@ -23,6 +23,13 @@ pub(super) struct StepEnd<'a, 'py> {
     pub(super) error: Option<&'a Bound<'py, PyAny>>,
 }
 
+impl<'a, 'py> StepEnd<'a, 'py> {
+    /// The end of a step that did not fail.
+    pub(super) fn of(output: Option<&'a Bound<'py, PyAny>>, input: Option<&'a Bound<'py, PyAny>>) -> Self {
+        Self { ended: CallEnd::Ok, flags: 0, input, output, error: None }
+    }
+}
+
 impl Calls {
     /// Writes the end event of a step.
     pub(super) fn write_step_end(&self, py: Python<'_>, end: &StepEnd<'_, '_>, run: &Run, key: RunKey) -> PyResult<()> {

@@ -197,11 +197,12 @@ impl Calls {
     }
 
     /// Closes a step and writes its end event. The end of a run that is no open step is ignored.
-    pub(super) fn finish_step(self: &Arc<Self>, mut end: StepEnd<'_, '_>, run_id: &Bound<'_, PyAny>) -> PyResult<()> {
+    /// Returns whether it was one.
+    pub(super) fn finish_step(self: &Arc<Self>, mut end: StepEnd<'_, '_>, run_id: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = run_id.py();
         let key = self.key(run_id);
         let closing = self.open_runs().close(key.bits, RunKind::Step);
-        let Closing::Run(mut run) = closing else { return Ok(()) };
+        let Closing::Run(mut run) = closing else { return Ok(false) };
         self.unwatch_task(py, &mut run);
         if end.ended == CallEnd::Ok && run.is_interrupted {
             end.ended = CallEnd::Interrupted;
@@ -220,7 +221,7 @@ impl Calls {
                 self.give_up(py, run_id, record, Reason::Root);
             }
         }
-        result
+        result.map(|()| true)
     }
 }
 

@@ -87,7 +87,7 @@ pub(crate) fn detach_members(change: &mut Change, root: RecordId, own: Seq) -> R
     Ok(())
 }
 
-/// The parts of a record that repeat the start of this root, as they are stored.
+/// The stored parts of a record that repeat the start of this root.
 fn repeating(txn: &RoTxn, trees: &Trees, root: RecordId, seq: Seq) -> Result<impl Iterator<Item = (u8, Vec<u8>)>> {
     let mut found = Vec::new();
     for part in [PART_START, PART_END] {
@@ -104,7 +104,7 @@ fn joined(dictionary: &[u8], start: &[u8]) -> Vec<u8> {
     [dictionary, start].concat()
 }
 
-/// What the last dictionary was made of: the root, the checksum and length of its start, the number of the other dictionary.
+/// The source of the last dictionary: the root, the checksum and length of its start, the number of the other dictionary.
 type Made = (RecordId, [u8; 8], u16);
 
 thread_local! {
