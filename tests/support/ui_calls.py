@@ -87,8 +87,8 @@ def ai(content: Any = "", *, tokens: tuple[int, int] | None = None, **fields: An
     return {"$": "AIMessage", "v": {"type": "ai", "content": content, "usage_metadata": used, **fields}}
 
 
-def tool_answer(content: str, call_id: str, name: str) -> dict[str, Any]:
-    return {"$": "ToolMessage", "v": {"type": "tool", "content": content, "tool_call_id": call_id, "name": name}}
+def tool_answer(content: str, call_id: str) -> dict[str, Any]:
+    return {"$": "ToolMessage", "v": {"type": "tool", "content": content, "tool_call_id": call_id}}
 
 
 def calls_tool(name: str, call_id: str, **arguments: Any) -> dict[str, Any]:
@@ -187,7 +187,6 @@ def _special(journal: UiJournal, writer: _Writer, now: int) -> None:
         tool_answer(
             '{"number": "2026-118", "vat": ["19 %", "19 %"], "lines": [{"line": 7, "net": 120.5}]}',
             "call_1",
-            "lookup_invoice",
         ),
     ]
     tools = [

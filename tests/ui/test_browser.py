@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="no playwright: the tests of the page need it")
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from plsync import Journal, PromptLayerCallbackHandler
 from plsync.testing import PromptLayerServer
@@ -124,6 +124,57 @@ def test_a_click_on_a_value_shows_only_calls_with_it_and_shift_leaves_them_out(o
     page.locator("td.delivery button, td.sent button", has_text="refused").first.click(modifiers=["Shift"])
     expect(page).to_have_url(re.compile("not.delivery=refused"))
     expect(page.locator("td.sent", has_text="refused")).to_have_count(0)
+
+
+@only_whole
+def test_columns_order_pages_and_ranges_are_in_the_address(opened: Tab) -> None:
+    page = opened.open()
+    page.get_by_role("button", name="Columns").click()
+    page.get_by_label("Tags").check()
+    page.get_by_label("user_id").check()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("columnheader", name="user_id")).to_be_visible()
+    page.get_by_role("button", name="Took").click()
+    expect(page.get_by_role("columnheader", name="Took")).to_have_attribute("aria-sort", "descending")
+    page.get_by_role("button", name="Time").click()
+    opened.settle()
+    page.get_by_role("button", name="Older calls").click()
+    expect(page.get_by_text(re.compile("^51.100 of"))).to_be_visible()
+    page.reload()
+    expect(page.get_by_text(re.compile("^51.100 of"))).to_be_visible()
+    expect(page.get_by_role("columnheader", name="Tags")).to_be_visible()
+    page.get_by_role("button", name="First page").click()
+    box = page.get_by_role("img", name=re.compile("over time")).bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 10, box["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 10)
+    page.mouse.up()
+    expect(page).to_have_url(re.compile(r"since=\d+&until=\d+"))
+    expect(page.get_by_label("Time", exact=True)).to_have_value("own")
+    page.get_by_role("button", name="as table").click()
+    expect(page.get_by_role("table", name="Calls over time")).to_be_visible()
+    page.evaluate("localStorage.clear()")
+
+
+@only_whole
+def test_selected_calls_are_scored_together_and_a_step_turns_the_page(opened: Tab, journal: UiJournal) -> None:
+    page = opened.open("/?tag=prod")
+    expect(rows(page)).to_have_count(50)
+    rows(page).nth(48).locator("td.preview").click()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    expect(page.get_by_text(re.compile("^51.100 of"))).to_be_visible()
+    expect(rows(page).first).to_have_class(re.compile("open"))
+    page.keyboard.press("Escape")
+    for number in (3, 5):
+        rows(page).nth(number).get_by_role("checkbox").check()
+    page.keyboard.press("s")
+    page.get_by_role("dialog").get_by_label("Score", exact=True).fill("40")
+    page.get_by_role("dialog").get_by_role("button", name="Queue score").click()
+    expect(page.get_by_text("2 scores queued.")).to_be_visible()
+    with Journal.open(journal.path) as stored:
+        assert sum(one.payload.get("score") == 40 for one in stored.followups.by_state("pending")) == 2
 
 
 def test_the_one_box_finds_texts_ids_and_request_ids(opened: Tab, journal: UiJournal) -> None:
@@ -434,20 +485,23 @@ def test_a_call_recorded_offline_is_found_scored_retried_and_sent(
 
 
 PICTURES = {
-    "ui-calls.png": ("/?open={tools}", "light"),
-    "ui-stream.png": ("/?result=ok&open={stream}", "dark"),
-    "ui-delivery.png": ("/delivery", "light"),
+    "ui-calls.png": ("/?tag=prod&open={tools}", "light"),
+    "ui-stream.png": ("/?model=gpt-4o&open={stream}", "dark"),
 }
 
 
 @only_whole
 def test_the_pictures_of_the_docs_are_drawn_from_the_page(browser: Browser, tmp_path: Path) -> None:
-    # The page shows the path of the journal.
-    home = tmp_path / "journal"
-    with ui_journal(home, bulk=400, hostile=False) as journal, served(home) as origin:
-        for name, (path, theme) in PICTURES.items():
+    def with_usual_path(route: Route) -> None:
+        response = route.fetch()
+        route.fulfill(response=response, json={**response.json(), "path": "/home/ada/.local/share/plsync/journal"})
+
+    path = tmp_path / "journal"
+    with ui_journal(path, bulk=400, hostile=False) as journal, served(path) as origin:
+        for name, (address, theme) in PICTURES.items():
             with tab(browser, origin, width=1400, height=860, theme=theme) as opened:
-                page = opened.open(path.format(**journal.ids))
+                opened.page.route("**/api/journal", with_usual_path)
+                page = opened.open(address.format(**journal.ids))
                 page.wait_for_timeout(500)
                 page.screenshot(path=ROOT / "docs" / "images" / name)
                 opened.assert_calm()

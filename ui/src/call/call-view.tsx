@@ -120,7 +120,8 @@ export function CallView({ id, close, previous, next, changed, filter }: ViewPro
   };
   const compare = () => {
     if (!call) return;
-    const other = query.get("with");
+    const selected = (query.get("sel") ?? "").split(",").filter((one) => one && one !== call.id);
+    const other = selected.length === 1 ? selected[0] : query.get("with");
     if (other && other !== call.id) go(href("compare", { a: other, b: call.id }));
     else setQuery({ with: other ? null : call.id }, true);
   };

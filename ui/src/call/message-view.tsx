@@ -210,7 +210,7 @@ export function MessageView({ message, markdown, anchor, note, isAnswer, answere
             </>
           )}
         </h3>
-        {answered && (
+        {answered && answered.name !== message.name && (
           <span class="mute small">
             answers <code>{answered.name}</code>
           </span>

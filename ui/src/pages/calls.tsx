@@ -76,7 +76,7 @@ function Search({ q }: { q: string }) {
 function Columns({ names, set, keys }: { names: string; set: (names: string) => void; keys: string[] }) {
   const chosen = names.split(",");
   const toggle = (name: string) => set((chosen.includes(name) ? chosen.filter((one) => one !== name) : [...chosen, name]).join(","));
-  const metadata = [...new Set([...chosen.filter((name) => name.startsWith("meta:")).map((name) => name.slice(5)), ...keys])].slice(0, 30);
+  const metadata = [...new Set([...chosen.filter((name) => name.startsWith("meta:")).map((name) => name.slice(5)), ...keys.filter((key) => !/^(ls|lc|langgraph)_|^__|checkpoint/.test(key))])].slice(0, 60);
   return (
     <Menu label="Columns" icon="columns" stays>
       {COLUMN_NAMES.map(([name, title]) => (

@@ -77,6 +77,20 @@ function GroupTable({ usage, filters }: { usage: Usage; filters: URLSearchParams
   );
 }
 
+type Interval = Usage["series"][number];
+const MOST_INTERVALS = 2000;
+
+/** The intervals, also those without a call: the charts then have even bars and honest gaps. */
+function filled(series: Interval[], step: number): Interval[] {
+  const [first, last] = [series[0]?.start_ms ?? 0, series.at(-1)?.start_ms ?? 0];
+  const number = (last - first) / step + 1;
+  // A day of summer time has another length.
+  if (number > MOST_INTERVALS || series.some((one) => (one.start_ms - first) % step)) return series;
+  const known = new Map(series.map((one) => [one.start_ms, one]));
+  const empty = { calls: 0, errors: 0, cached: 0, without_tokens: 0, input_tokens: 0, output_tokens: 0, cached_tokens: 0, p50_us: null, p95_us: null, first_token_p50_us: null, cost: null };
+  return Array.from({ length: series.length ? number : 0 }, (_, i) => known.get(first + i * step) ?? { ...empty, start_ms: first + i * step });
+}
+
 export function UsagePage() {
   const { query } = usePlace();
   const filters = filtersOf(query);
@@ -89,9 +103,9 @@ export function UsagePage() {
   // The numbers of older records come while the server counts them.
   useInterval(2000, () => usage && !usage.complete && loaded.reload());
   const zoom = (from: number, to: number) => setQuery({ since: String(from), until: String(to) });
-  const series = usage?.series ?? [];
-  const times = series.map((one) => one.start_ms);
   const step = STEPS[usage?.step ?? "day"];
+  const series = filled(usage?.series ?? [], step);
+  const times = series.map((one) => one.start_ms);
   return (
     <div class="page">
       <header>

@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type UPlot from "uplot";
 import type { AlignedData, Series } from "uplot";
+import { exact } from "../lib/format";
 import { useRemembered } from "../lib/hooks";
 import { DataTable } from "./data-table";
 
@@ -41,6 +42,14 @@ function translucent(color: string): string {
   return color.replace(/^rgb\((.*)\)$/, "rgba($1, 0.12)");
 }
 
+const FONT = '11.5px -apple-system, "Segoe UI", "Noto Sans", "Liberation Sans", helvetica, arial, sans-serif';
+
+/** The time of day, or the day where a day begins. */
+function tick(ms: number, seconds: number): string {
+  const [date, time] = exact(ms).split(" ") as [string, string];
+  return seconds >= 86_400 || time.startsWith("00:00") ? date.slice(5) : time.slice(0, 5);
+}
+
 export function Chart({ title, times, lines, format, logarithmic, step, zoom }: ChartProps) {
   const root = useRef<HTMLDivElement>(null);
   const [table, setTable] = useState(false);
@@ -57,6 +66,7 @@ export function Chart({ title, times, lines, format, logarithmic, step, zoom }: 
     const element = root.current;
     if (!element || table) return;
     const axis = resolved("--mute");
+    const edge = lines[0]?.bars ? step / 2000 : 0;
     const grid = { stroke: resolved("--line"), width: 1 };
     const plot = new uPlot(
       {
@@ -65,11 +75,19 @@ export function Chart({ title, times, lines, format, logarithmic, step, zoom }: 
         padding: [12, 12, 0, 0],
         cursor: { sync: { key: "usage" }, drag: { x: true, y: false, setScale: false }, points: { size: 7 } },
         legend: { live: true },
-        scales: { x: { time: true }, y: logarithmic ? { distr: 3 } : { range: (_plot, _low, high) => [0, Math.max(high * 1.05, 1e-9)] } },
+        scales: { x: { time: true, range: (_plot, low, high) => [low - edge, high + edge] }, y: logarithmic ? { distr: 3 } : { range: (_plot, _low, high) => [0, high * 1.05 || 1] } },
         axes: [
-          { stroke: axis, grid: { show: false }, ticks: { show: false } },
           {
             stroke: axis,
+            font: FONT,
+            size: 28,
+            grid: { show: false },
+            ticks: { show: false },
+            values: (_plot, splits, _axis, _space, seconds) => splits.map((at) => tick(at * 1000, seconds)),
+          },
+          {
+            stroke: axis,
+            font: FONT,
             grid,
             ticks: { show: false },
             size: 66,
@@ -87,7 +105,7 @@ export function Chart({ title, times, lines, format, logarithmic, step, zoom }: 
               value: (_plot, value) => (value == null ? "" : format(value)),
               points: { show: !line.bars && times.length < 40, size: 5, fill: color },
               ...(line.dashed && { dash: [5, 4] }),
-              ...(line.bars ? { fill: color, paths: uPlot.paths.bars?.({ size: [0.75, 36] }) ?? null } : { fill: translucent(color) }),
+              ...(line.bars ? { fill: color, paths: uPlot.paths.bars?.({ size: [0.75, 36] }) ?? null } : !logarithmic && { fill: translucent(color) }),
             } as Series;
           }),
         ],
@@ -100,7 +118,7 @@ export function Chart({ title, times, lines, format, logarithmic, step, zoom }: 
           ],
         },
       },
-      [times.map((ms) => (ms + (lines[0]?.bars ? step / 2 : 0)) / 1000), ...lines.map((line) => line.values)] as AlignedData,
+      [times.map((ms) => ms / 1000 + edge), ...lines.map((line) => line.values)] as AlignedData,
       element,
     );
     const observer = new ResizeObserver(() => plot.setSize({ width: Math.max(240, element.clientWidth), height: 190 }));
