@@ -383,6 +383,7 @@ def pack_records(
     split_size: int,
     *,
     doubt: bool = False,
+    hide: Callable[[bytes | None, bytes | None], tuple[bytes | None, bytes | None]] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[BundleWriter], int, list[str]]:
     """Pack all records that can leave a journal, in several threads.
@@ -392,6 +393,8 @@ def pack_records(
         scratch: a private directory for temporary files.
         split_size: bytes of a bundle, about.
         doubt: mark every record as one that may have been sent.
+        hide: called with the JSON of the start and of the end of each record, and returns both for the bundle. A record
+            for which it raises is left out.
         on_progress: called with the number of records that are done, and the number of all.
 
     Returns:
@@ -412,8 +415,13 @@ class SignedBundle:
     def doubtful(self) -> list[bytes]:
         """The ids of the records that may have been sent."""
 
-    def import_records(self, path: str) -> tuple[int, int]:
-        """Add the records to a journal. Returns their number, and how many were new."""
+    def import_records(self, path: str, *, on_progress: Callable[[int, int], None] | None = None) -> tuple[int, int]:
+        """Add the records to a journal. Returns their number, and how many were new.
+
+        Args:
+            path: the directory of the journal.
+            on_progress: called with the number of records that are done, and the number of all.
+        """
 
     def entries(self) -> tuple[list[tuple[bytes, int]], list[tuple[bytes, bool, str]]]:
         """The entries of a log: ``(record id, request id)``, and ``(record id, held, reason)``."""

@@ -119,7 +119,7 @@ KEYS = {
 }
 # Salvage has its journals as arguments; prompts and keys use no journal.
 BUNDLE = {
-    "export": {"--to", "--hub", "--plain", "--split-size", "--journal", "--workspace"},
+    "export": {"--to", "--hub", "--plain", "--split-size", "--no-content", "--redact", "--journal", "--workspace"},
     "import": {"--hub", "--no-callbacks", "--journal", "--workspace"},
     "show": set(),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -12,7 +12,9 @@ from uuid import UUID
 
 from plsync._common.clock import now_ms
 from plsync._common.native import BundleWriter
+from plsync._common.redaction import Redact
 from plsync.bundle import medium
+from plsync.bundle.hiding import Hiding
 from plsync.bundle.keys import Card, Keys
 from plsync.bundle.medium import WrittenFile
 from plsync.errors import BundleError
@@ -90,6 +92,7 @@ def export_records(
     *,
     encrypt: bool = True,
     split_size: int = SPLIT_SIZE,
+    hooks: Sequence[Redact] = (),
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ExportReport:
     """Write all records without a request id into bundles for a hub.
@@ -104,6 +107,7 @@ def export_records(
         directory: on the medium.
         encrypt: encrypt to the hub.
         split_size: bytes of a part, about.
+        hooks: redact hooks, called with each event. A record for which a hook raises stays here.
         on_progress: called with the number of records that are done, and the number of all.
 
     Raises:
@@ -117,7 +121,11 @@ def export_records(
     # Before the records leave: a hub looks up records that another hub may have sent.
     has_other = keys.note_hub(journal.id, to.key_id)
     writers, report.running, report.left_out = journal.outbox.pack(
-        os.fspath(keys.path), split_size, doubt=has_other, on_progress=on_progress
+        os.fspath(keys.path),
+        split_size,
+        doubt=has_other,
+        hide=Hiding(hooks) if hooks else None,
+        on_progress=on_progress,
     )
     if writers:
         report.serial = keys.next_serial()

@@ -92,10 +92,14 @@ class Hub:
         found = [self._read(path) for path in self.path.glob(f"*{_SUFFIX}")]
         return sorted(found, key=lambda origin: origin.directory)
 
-    def import_records(self, bundle: SignedBundle) -> Imported:
+    def import_records(self, bundle: SignedBundle, on_progress: Callable[[int, int], None] | None = None) -> Imported:
         """Add the records of a bundle to the journal of its origin. Records that it has are left alone.
 
         The caller holds the journal's sender lock, because records in doubt are marked after they were added.
+
+        Args:
+            bundle: from an origin.
+            on_progress: called with the number of records that are done, and the number of all.
 
         Raises:
             BundleError: another key has signed the earlier bundles of this journal.
@@ -109,7 +113,7 @@ class Hub:
             with Journal.open(path) as journal:
                 known = {record_id for record_id in doubtful if journal.outbox.find(record_id) is not None}
         with self._marked(origin, [record_id for record_id in doubtful if record_id not in known]):
-            records, new = bundle.import_records(os.fspath(path))
+            records, new = bundle.import_records(os.fspath(path), on_progress=on_progress)
             self.settle(origin)
         return Imported(origin, records, new)
 

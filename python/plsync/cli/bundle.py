@@ -30,6 +30,7 @@ from plsync.journal.journal import Journal
 
 if TYPE_CHECKING:
     from plsync._common.native import SignedBundle
+    from plsync._common.redaction import Redact
 
 __all__ = ["app"]
 
@@ -75,6 +76,19 @@ def export(
             show_default=False,
         ),
     ] = None,
+    no_content: Annotated[
+        bool, typer.Option("--no-content", help="Leave messages, answers and error messages out of the records.")
+    ] = False,
+    redact: Annotated[
+        str | None,
+        typer.Option(
+            "--redact",
+            metavar="MODULE:FUNCTION",
+            parser=options.parse_function,
+            help="A redact hook as of the handler: it receives each event, and returns the event to write.",
+            show_default=False,
+        ),
+    ] = None,
     json: options.Json = False,
     journal: options.Journal = None,
 ) -> None:
@@ -91,6 +105,8 @@ def export(
     if not directory.is_dir():
         raise BundleError(f"{directory} is no directory; nothing was written; name a directory on the medium")
     if hub is not None:
+        if no_content or redact is not None:
+            raise wrong_usage("--redact" if redact is not None else "--no-content", "excludes --hub")
         reports = _export_back(Hub(hub), keys, to, directory)
     else:
         trusted = _recipient(keys, to)
@@ -98,7 +114,14 @@ def export(
         with Journal.open(journal) as origin, progress_bar("packed") as on_progress:
             reports = [
                 export_records(
-                    origin, keys, trusted.card, directory, encrypt=not plain, on_progress=on_progress, **limit
+                    origin,
+                    keys,
+                    trusted.card,
+                    directory,
+                    encrypt=not plain,
+                    hooks=_hooks(no_content=no_content, redact=redact),
+                    on_progress=on_progress,
+                    **limit,
                 )
             ]
     for report in reports:
@@ -189,6 +212,20 @@ app.command("import", cls=Command)(with_workspace(import_))
 app.command("show", cls=Command)(show)
 
 
+def _hooks(*, no_content: bool, redact: str | None) -> list[Redact]:
+    hooks: list[Redact] = []
+    if no_content:
+        from plsync.recorder.content import without_content  # noqa: PLC0415 - few exports need it
+
+        hooks.append(without_content)
+    if redact is not None:
+        from plsync.callbacks.resolve import import_named  # noqa: PLC0415 - as above
+
+        hook: Any = import_named(redact)
+        hooks.append(hook)
+    return hooks
+
+
 def _recipient(keys: Keys, name: str | None) -> TrustedCard:
     if name is not None:
         return keys.find(name, "hub")[0]
@@ -231,8 +268,8 @@ def _to_hub(bundle: SignedBundle, fields: BundleFields, hub: Hub) -> dict[str, A
     deadline = time.monotonic() + _TURN
     while True:
         try:
-            with sole_sender(path):
-                done = hub.import_records(bundle)
+            with sole_sender(path), progress_bar("imported") as on_progress:
+                done = hub.import_records(bundle, on_progress)
             return {"journal": str(path), "new": done.new}
         except JournalLocked:
             # `plsync run --hub` releases the lock after each turn.

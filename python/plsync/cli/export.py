@@ -8,19 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from plsync.cli import completion, export_lake, export_page, export_recording, export_spans, options
-from plsync.cli.usage_errors import bad_value, wrong_usage
+from plsync.cli.usage_errors import wrong_usage
 from plsync.journal.filters import Filters
 
 __all__ = ["export"]
-
-
-def _function(value: str) -> str:
-    """A function as ``module:function``, which is imported later."""
-    module, colon, name = value.partition(":")
-    parts = [*module.split("."), *name.split(".")]
-    if not colon or not all(part.isidentifier() for part in parts):
-        raise bad_value(value, "choose MODULE:FUNCTION")
-    return value
 
 
 @options.filtered
@@ -75,7 +66,7 @@ def export(
         typer.Option(
             "--redact",
             metavar="MODULE:FUNCTION",
-            parser=_function,
+            parser=options.parse_function,
             help="A function that receives each row, and returns the row to write, or None.",
         ),
     ] = None,

@@ -114,6 +114,19 @@ def _midnight(name: str) -> datetime | None:
 Runs = Annotated[bool, typer.Option("--runs", help="Also chains, tools, retrievers and other runs that are not calls.")]
 
 
+def parse_function(value: str) -> str:
+    """A function as ``module:function``, which is imported later.
+
+    Raises:
+        BadParameter: the text has another form.
+    """
+    module, colon, name = value.partition(":")
+    parts = [*module.split("."), *name.split(".")]
+    if not colon or not all(part.isidentifier() for part in parts):
+        raise bad_value(value, "choose MODULE:FUNCTION")
+    return value
+
+
 def parse_limit(value: str) -> int | None:
     """A number of records; None, for all of them, from ``0`` and ``all``."""
     return parse_count(value) or None

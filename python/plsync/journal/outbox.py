@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from plsync._common import native
     from plsync.journal.doorbell import Doorbell
 
-__all__ = ["Outbox"]
+__all__ = ["Hide", "Outbox"]
+
+Hide = Callable[["bytes | None", "bytes | None"], "tuple[bytes | None, bytes | None]"]
+"""Takes the JSON of a start and of an end, and returns both for a bundle."""
 
 
 class Outbox:
@@ -46,6 +49,7 @@ class Outbox:
         split_size: int,
         *,
         doubt: bool,
+        hide: Hide | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> tuple[list[native.BundleWriter], int, list[str]]:
         """Pack all records that can leave the journal in bundles.
@@ -54,12 +58,13 @@ class Outbox:
             scratch: a private directory for temporary files.
             split_size: bytes of a bundle, about.
             doubt: mark every record as one that may have been sent.
+            hide: removes content from the start and the end of each record.
             on_progress: called with the number of records that are done, and the number of all.
 
         Returns:
             The bundles, the number of calls that have not ended, and why records do not fit a bundle.
         """
-        return pack_records(self._store, scratch, split_size, doubt=doubt, on_progress=on_progress)
+        return pack_records(self._store, scratch, split_size, doubt=doubt, hide=hide, on_progress=on_progress)
 
     def lease(
         self,

@@ -9,7 +9,9 @@
 #![forbid(unsafe_code)]
 
 pub mod card;
+mod check;
 mod comment;
+mod content;
 mod error;
 pub mod ids;
 pub mod json;
@@ -27,12 +29,13 @@ mod writer;
 
 pub use card::Card;
 pub use comment::Comment;
+pub use content::Content;
 pub use error::{Error, Result};
 pub use ids::{Id, KeyId, Sha};
 pub use keys::{PublicKey, SecretKey};
 pub use manifest::{Kind, Manifest};
 pub use member::{Draft, Packed};
-pub use reader::{Bundle, Claim, Content, Peer, Role, Verified};
+pub use reader::{Bundle, Claim, Peer, Role, Verified};
 pub use seal::{Identity, Recipient};
 pub use signature::Digests;
 pub use text::is_name;

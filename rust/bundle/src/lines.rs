@@ -25,6 +25,8 @@ pub enum Ended {
     Partial,
     /// The process ended without recording an end.
     Abandoned,
+    /// A graph waits for a person. Only a run that is not a call ends like this.
+    Interrupted,
 }
 
 /// The header line of a record.
@@ -45,6 +47,9 @@ pub struct RecordHeader {
     /// `LangChain`'s id of the parent run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Id>,
+    /// The record of the root, of a record in a tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<Id>,
     /// The tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
@@ -261,11 +266,17 @@ pub fn chain(chain: Id, line: &[u8]) -> Id {
     Hex(half)
 }
 
+/// The flag of a run that is not a call.
+const RUN: u8 = 128;
+
 impl RecordHeader {
     fn check(&self) -> Fit {
         let is_long = |text: &String| text.len() > 255;
         if self.tags.len() > limits::TAGS || self.tags.iter().any(is_long) || self.model.as_ref().is_some_and(is_long) {
             return Err("it has too many tags, or a label is too long");
+        }
+        if self.ended == Ended::Interrupted && self.flags & RUN == 0 {
+            return Err("a call was not interrupted");
         }
         if self.start.is_none() && self.end.is_none() {
             return Err("it has no body");
@@ -433,6 +444,7 @@ mod tests {
             lane: 0,
             run: Some(Hex([8; 16])),
             parent: None,
+            root: None,
             tags: vec!["a \"tag\"\n\u{e9}".into()],
             model: Some("llama".into()),
             start: None,

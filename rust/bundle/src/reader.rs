@@ -4,16 +4,18 @@ use std::io::{Read, Seek, SeekFrom, Write};
 
 use sha2::{Digest, Sha256};
 
+use crate::check::Checks;
 use crate::comment::Comment;
+use crate::content::{Content, PackedMember};
 use crate::error::{Error, Result, malformed};
 use crate::ids::{Hex, KeyId, Sha};
 use crate::keys::PublicKey;
 use crate::limits;
+use crate::lines;
 use crate::manifest::{Kind, Manifest, MemberKind, NAME};
 use crate::seal::{Identity, Input};
 use crate::signature::{self, Signed, Unchecked};
 use crate::tar::Archive;
-use crate::{lines, lines::Record};
 
 /// The part of a trusted peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,20 +106,46 @@ impl<F: Read + Seek> Verified<F> {
     /// # Errors
     /// When the bundle breaks the format anywhere.
     pub fn check(&mut self, identity: Option<&Identity>) -> Result<Manifest> {
+        self.check_with(identity, |_| Ok(()))
+    }
+
+    /// Like [`Verified::check`]. `on_items` is called with the number of items of each member, and an error of it ends the check.
+    ///
+    /// # Errors
+    /// As [`Verified::check`].
+    pub fn check_with(
+        &mut self,
+        identity: Option<&Identity>,
+        mut on_items: impl FnMut(u64) -> Result<()>,
+    ) -> Result<Manifest> {
         let mut bundle = self.open(identity)?;
         let mut log = bundle.manifest.log;
-        while let Some(member) = bundle.next_member()? {
-            member.check()?;
-            if let (MemberKind::Log, Some(span)) = (member.kind, &mut log) {
-                for line in lines::log(&member.content)? {
-                    let (number, _) = lines::Entry::parse(line)?;
-                    if number != span.after + 1 {
-                        return malformed("the entries of the log have gaps");
+        let threads = if bundle.manifest.members.len() > 2 { crate::check::threads() } else { 0 };
+        std::thread::scope(|scope| {
+            let checks = Checks::begin(scope, threads);
+            while let Some(member) = bundle.next_packed()? {
+                on_items(member.member.items)?;
+                if member.kind != MemberKind::Log {
+                    if checks.add(member)? {
+                        continue;
                     }
-                    span.after = number;
+                    checks.finish()?;
+                    return malformed("a member was not checked");
+                }
+                let member = member.unpack()?;
+                member.check()?;
+                if let Some(span) = &mut log {
+                    for line in lines::log(&member.content)? {
+                        let (number, _) = lines::Entry::parse(line)?;
+                        if number != span.after + 1 {
+                            return malformed("the entries of the log have gaps");
+                        }
+                        span.after = number;
+                    }
                 }
             }
-        }
+            checks.finish()
+        })?;
         Ok(bundle.manifest)
     }
 
@@ -161,25 +189,16 @@ pub struct Bundle<R: Read> {
     next: usize,
 }
 
-/// A member without compression.
-#[derive(Clone, Debug)]
-pub struct Content {
-    /// Its kind.
-    pub kind: MemberKind,
-    /// Its name in the archive.
-    pub name: String,
-    /// Its records, follow-ups or entries.
-    pub items: u64,
-    /// Its bytes.
-    pub content: Vec<u8>,
-}
-
 impl<R: Read> Bundle<R> {
     /// The next member, of exactly the bytes that the manifest describes.
     ///
     /// # Errors
     /// When the archive differs from the manifest.
     pub fn next_member(&mut self) -> Result<Option<Content>> {
+        self.next_packed()?.map(PackedMember::unpack).transpose()
+    }
+
+    pub(crate) fn next_packed(&mut self) -> Result<Option<PackedMember>> {
         let file = self.archive.next_file()?;
         let (Some(member), Some((name, size))) = (self.manifest.members.get(self.next), &file) else {
             return match file {
@@ -196,50 +215,8 @@ impl<R: Read> Bundle<R> {
         if Hex(Sha256::digest(&packed).into()) != member.sha256 {
             return malformed(format!("{name} differs from its SHA-256 in the manifest"));
         }
-        let content = match kind {
-            MemberKind::Prompt => packed,
-            _ => unpack(&packed, member.raw)?,
-        };
-        if content.len() as u64 != member.raw {
-            return malformed(format!("{name} has another length than the manifest"));
-        }
         self.next += 1;
-        Ok(Some(Content { kind, name: member.name.clone(), items: member.items, content }))
-    }
-}
-
-impl Content {
-    /// The records of the member.
-    ///
-    /// # Errors
-    /// When a line breaks the format.
-    pub fn records(&self) -> Result<Vec<Record<'_>>> {
-        lines::records(&self.content)
-    }
-
-    /// The records of a member of a bundle that passed [`Verified::check`], without a second look into their bodies. The member has the
-    /// same SHA-256 as then.
-    ///
-    /// # Errors
-    /// When a line breaks the format.
-    pub fn checked_records(&self) -> Result<Vec<Record<'_>>> {
-        lines::framed_records(&self.content)
-    }
-
-    fn check(&self) -> Result<()> {
-        let items = match self.kind {
-            MemberKind::Records => lines::records(&self.content)?.len(),
-            MemberKind::Followups => lines::follow_ups(&self.content)?.len(),
-            MemberKind::Log => lines::log(&self.content)?.len(),
-            MemberKind::Prompt => {
-                let stem = self.name.strip_prefix("prompts/").and_then(|file| file.strip_suffix(".json"));
-                if stem != Some(&Sha::of(&self.content).to_string()) {
-                    return malformed("a prompt has another name than its SHA-256");
-                }
-                1
-            }
-        };
-        if items as u64 == self.items { Ok(()) } else { malformed("a member has another number of items") }
+        Ok(Some(PackedMember { kind, member: member.clone(), packed }))
     }
 }
 
@@ -248,19 +225,4 @@ fn read_exactly(input: &mut impl Read, size: u64, name: &str) -> Result<Vec<u8>>
     let mut bytes = Vec::new();
     input.take(size).read_to_end(&mut bytes)?;
     if bytes.len() as u64 == size { Ok(bytes) } else { malformed(format!("{name} is cut short")) }
-}
-
-/// The content of one zstd frame, which has exactly `raw` bytes.
-fn unpack(packed: &[u8], raw: u64) -> Result<Vec<u8>> {
-    let damaged = |_| Error::Malformed("a member is not one frame of zstd".into());
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(packed)?.single_frame();
-    decoder.window_log_max(limits::WINDOW_LOG)?;
-    let most = usize::try_from(raw + 1).unwrap_or(usize::MAX);
-    let mut content = Vec::with_capacity(most);
-    // One byte more shows a frame that is longer than it states.
-    decoder.by_ref().take(raw + 1).read_to_end(&mut content).map_err(damaged)?;
-    if content.len() as u64 != raw || !decoder.finish().is_empty() {
-        return malformed("a member has another length than the manifest");
-    }
-    Ok(content)
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::{Call, Sides, is_refused, resign};
 use plsync_bundle::ids::Hex;
-use plsync_bundle::lines::push_record;
+use plsync_bundle::lines::{RecordHeader, push_record};
 use plsync_bundle::manifest::Member;
 use plsync_bundle::{Manifest, Sha, limits, tar};
 
@@ -216,6 +216,51 @@ fn lines_that_break_the_format_are_refused() {
         let mut forgery = Forgery::new();
         forgery.add("records/000002.jsonl.zst", lines.as_bytes(), 1);
         assert!(forgery.is_refused(&forgery.whole()), "{}", &lines[..lines.len().min(100)]);
+    }
+}
+
+#[test]
+fn bodies_that_some_reader_cannot_read_are_refused() {
+    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    for body in [&deep, "{\"a\":\"\\ud800\"}", "{\"a\":\"\\udc00\"}", "{\"a\":1}{}", "{\"a\":01}"] {
+        let header = RecordHeader { start: u32::try_from(body.len()).ok(), ..Call::new(2, "b").header };
+        let line = serde_json::to_string(&header).unwrap();
+        let mut forgery = Forgery::new();
+        forgery.add("records/000002.jsonl.zst", format!("{line}\n{body}\n").as_bytes(), 1);
+        assert!(forgery.is_refused(&forgery.whole()), "{}", &body[..body.len().min(100)]);
+    }
+}
+
+#[test]
+fn a_million_members_are_refused_at_the_first_that_the_manifest_lacks() {
+    let forgery = Forgery::new();
+    let whole = forgery.whole();
+    let mut bytes = whole[..whole.len() - 2 * tar::BLOCK].to_vec();
+    let header = tar::header("records/000002.jsonl.zst", 0).unwrap();
+    for _ in 0..1_000_000 {
+        bytes.extend_from_slice(&header);
+    }
+    bytes.resize(bytes.len() + 2 * tar::BLOCK, 0);
+    assert!(forgery.is_refused(&bytes));
+    let member = serde_json::to_string(&forgery.manifest.members[0]).unwrap();
+    let text = serde_json::to_string(&forgery.manifest).unwrap();
+    let many = vec![member.as_str(); 1_000_000 / 10].join(",");
+    assert!(forgery.is_refused(&forgery.archive(text.replacen(&member, &many, 1).as_bytes())));
+}
+
+#[test]
+fn a_fault_in_any_member_is_found_by_each_number_of_threads() {
+    // Members are checked in threads, so the first, the last and a middle one may fail in any of them.
+    for broken in [1, 2, 9, 17, 18] {
+        let mut forgery = Forgery::new();
+        for number in 2..=18 {
+            let mut raw = Vec::new();
+            push_record(&mut raw, &Call::new(number, "b").record()).unwrap();
+            forgery.add(&format!("records/{number:06}.jsonl.zst"), &raw, 1);
+        }
+        assert!(!forgery.is_refused(&forgery.whole()));
+        forgery.manifest.members[broken - 1].items = 2;
+        assert!(forgery.is_refused(&forgery.whole()), "{broken}");
     }
 }
 

@@ -76,6 +76,7 @@ pub use store::followups::{
 pub use store::forget::{ForgetReport, ForgottenRecord, UnreadableFile};
 pub use store::ingest::IngestReport;
 pub use store::outbox::{AckedRow, Carriable, Carriables, LeaseLimits, Limits, TREE_WAIT, TreeRest};
+pub use store::query::known::Known;
 pub use store::query::{Query, TextSearch};
 pub use store::records::quota::{PruneCounts, Quota, QuotaPolicy};
 pub use store::records::read::PAGE_BYTES;

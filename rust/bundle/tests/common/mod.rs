@@ -89,6 +89,7 @@ impl Call {
             lane: 0,
             run: Some(Hex([number ^ 0xff; 16])),
             parent: None,
+            root: None,
             tags: vec!["lab".into()],
             model: Some("llama".into()),
             start: None,

@@ -4,23 +4,18 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use plsync_bundle::lines::{self, Ended, Entry};
+use plsync_bundle::lines::{self, Entry};
 use plsync_bundle::manifest::MemberKind;
 use plsync_bundle::{Claim, Error, Identity, KeyId, Manifest, Peer, PublicKey, Role, Verified};
-use plsync_journal::{
-    Access, CallEnd, Durability, Event, FLAG_CACHED, FLAG_INFERRED, FLAG_LOSSY, FLAG_REDACTED, FrameKind, Head, Lane,
-    RecordId, Row, Spool, Store as Journal, labels,
-};
+use plsync_journal::Access;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::new_file;
-use crate::errors::{OrRaise, bundle_to_python};
+use super::records::import;
+use crate::errors::bundle_to_python;
 use crate::handover;
-
-/// The flags of events. The rest of a record's flags describes the store that it was in.
-const EVENT_FLAGS: u8 = FLAG_CACHED | FLAG_LOSSY | FLAG_REDACTED | FLAG_INFERRED;
 
 #[pyclass(module = "plsync._native", frozen)]
 pub(crate) struct SignedBundle {
@@ -122,33 +117,12 @@ impl SignedBundle {
         Ok(found)
     }
 
-    /// Appends the records to the journal in `path`. Returns the number of records, and how many of them were new.
-    fn import_records(&self, py: Python<'_>, path: PathBuf) -> PyResult<(u64, u64)> {
-        let store = py.detach(|| Journal::open(&path, true)).or_raise(py)?;
-        let spool = Spool::open(&path, Durability::Process).or_raise(py)?;
-        // Records that an earlier import appended are in the store then.
-        py.detach(|| store.ingest(true)).or_raise(py)?;
-        let mut failed = None;
-        let (mut records, mut new) = (0, 0);
-        let import = || {
-            self.each_record(|record| {
-                records += 1;
-                let appended = append_missing(&store, &spool, record);
-                new += u64::from(matches!(appended, Ok(true)));
-                // The error of the journal keeps its class.
-                appended.map(drop).map_err(|error| {
-                    failed = Some(error);
-                    Error::Unfit("the journal failed")
-                })
-            })
-        };
-        let imported = py.detach(import);
-        if let Some(error) = failed {
-            return Err(error).or_raise(py);
-        }
-        imported.map_err(|error| bundle_to_python(py, &error))?;
-        py.detach(|| spool.flush().and_then(|()| store.ingest(true))).or_raise(py)?;
-        Ok((records, new))
+    /// Appends the records to the journal in `path`. Returns the number of records, and how many of them were new. `on_progress` is called
+    /// with the number of records that are done and the number of all.
+    #[pyo3(signature = (path, *, on_progress = None))]
+    fn import_records(&self, py: Python<'_>, path: PathBuf, on_progress: Option<Py<PyAny>>) -> PyResult<(u64, u64)> {
+        let mut verified = self.verified.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        import(py, &path, &mut verified, self.identity.as_ref(), on_progress.as_ref())
     }
 
     /// The entries of the log: acks as record id and request id; refused and held records as record id, held, and reason.
@@ -188,47 +162,4 @@ impl SignedBundle {
         }
         Ok(())
     }
-}
-
-/// Appends the events of a record that the journal lacks. Returns whether the record is new.
-fn append_missing(store: &Journal, spool: &Spool, record: &lines::Record) -> plsync_journal::Result<bool> {
-    let header = &record.header;
-    let id = RecordId(header.id.0);
-    let known = store.get(id)?;
-    // An import that was killed may have stored the start alone.
-    let lacks_end = |row: &Row| row.end.is_none() && matches!(row.ended, CallEnd::No | CallEnd::Abandoned);
-    let is_new = known.is_none();
-    if known.is_some_and(|row| !lacks_end(&row)) {
-        return Ok(false);
-    }
-    let mut section = Vec::new();
-    for (kind, value) in [(labels::RUN, header.run), (labels::PARENT, header.parent)] {
-        if let Some(value) = value {
-            labels::push(&mut section, kind, &value.0);
-        }
-    }
-    for tag in &header.tags {
-        labels::push(&mut section, labels::TAG, tag.as_bytes());
-    }
-    if let Some(model) = &header.model {
-        labels::push(&mut section, labels::MODEL, model.as_bytes());
-    }
-    let flags = header.flags & EVENT_FLAGS;
-    if let Some(body) = record.start.filter(|_| is_new) {
-        let head = Head { flags: flags & !FLAG_INFERRED, lane: Lane(header.lane), ..Head::new(FrameKind::Start, id) };
-        spool.append(&Event { head, labels: &section, body })?;
-    }
-    let ended = match header.ended {
-        Ended::Ok => CallEnd::Ok,
-        Ended::Error => CallEnd::Error,
-        Ended::Cancelled => CallEnd::Cancelled,
-        Ended::Partial => CallEnd::Partial,
-        // The ingester finds it when the process that imports has ended.
-        Ended::Abandoned => return Ok(is_new),
-    };
-    if let Some(body) = record.end {
-        let head = Head { flags, ended, ..Head::new(FrameKind::End, id) };
-        spool.append(&Event { head, labels: &section, body })?;
-    }
-    Ok(is_new)
 }

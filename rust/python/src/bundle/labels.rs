@@ -16,22 +16,31 @@ pub(super) struct Labelled<'b> {
     pub(super) end: Option<Body<'b>>,
     pub(super) run: Option<Id>,
     pub(super) parent: Option<Id>,
+    pub(super) root: Option<Id>,
     pub(super) tags: Vec<String>,
     pub(super) model: Option<String>,
 }
 
 impl<'b> Labelled<'b> {
+    /// Leaves the labels that the recorder writes for a run that is not a call. A node of a tree has the tags of its root.
+    pub(super) fn of_run(self, id: Id) -> Self {
+        let root = self.root.unwrap_or(id);
+        let (tags, model) = if root == id { (self.tags, self.model) } else { (Vec::new(), None) };
+        Self { root: Some(root), parent: None, tags, model, ..self }
+    }
+
     /// Reads the labels in the pass that checks the bodies.
     pub(super) fn read(start: Option<&'b [u8]>, end: Option<&'b [u8]>) -> Result<Self, Error> {
         let mut found = Self::default();
         let (mut metadata, mut params, mut tags) = (None, None, [None; 2]);
-        let mut ids = [None; 4];
+        let (mut ids, mut root) = ([None; 4], None);
         if let Some(bytes) = start {
             let body = Body::new(bytes, |key, value| match key {
                 b"run_id" => ids[0] = Some(value),
                 b"parent_run_id" => ids[1] = Some(value),
                 b"metadata" => metadata = Some(value),
                 b"params" => params = Some(value),
+                b"root" => root = Some(value),
                 b"tags" => tags[0] = Some(value),
                 b"pl_tags" => tags[1] = Some(value),
                 _ => {}
@@ -48,6 +57,7 @@ impl<'b> Labelled<'b> {
         }
         found.run = ids[0].and_then(run_id).or_else(|| ids[2].and_then(run_id));
         found.parent = ids[1].and_then(run_id).or_else(|| ids[3].and_then(run_id));
+        found.root = root.and_then(run_id);
         found.model = metadata.and_then(|metadata| first_text(metadata, &[b"ls_model_name"]));
         found.model = found.model.or_else(|| params.and_then(|params| first_text(params, &MODELS)));
         found.model = found.model.map(|model| cut(short_model(&model)).to_owned());

@@ -8,6 +8,7 @@ pub(crate) mod import;
 pub(crate) mod keys;
 mod labels;
 pub(crate) mod pack;
+mod records;
 
 /// A new file that only this user can read. An existing name is an error, also a link.
 fn new_file(path: &Path) -> std::io::Result<File> {

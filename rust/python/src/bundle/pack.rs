@@ -9,9 +9,12 @@ use std::time::{Duration, Instant};
 use plsync_bundle::lines::{Ended, RecordHeader};
 use plsync_bundle::{Draft, Error as BundleError, Packed, Writer, ids::Hex, limits};
 use plsync_journal::{
-    CallEnd, Carriable, FLAG_FORGOTTEN, FLAG_PRUNED, FLAG_RUN, RecordId, Seq, State, Store as Journal, StoredEvents,
+    CallEnd, Carriable, FLAG_FORGOTTEN, FLAG_PRUNED, FLAG_REDACTED, FLAG_RUN, RecordId, Seq, State, Store as Journal,
+    StoredEvents,
 };
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use super::export::BundleWriter;
 use super::labels::Labelled;
@@ -77,18 +80,20 @@ impl Drop for Scratch {
     }
 }
 
-/// Packs all records that can leave the journal. `scratch` is a private directory. `doubt` marks every record as one that may have been
+/// Packs all records that can leave the journal. `scratch` is a private directory. `hide` is called with the start and the end of each
+/// record, as JSON or None, and returns both for the bundle. `doubt` marks every record as one that may have been
 /// sent. `on_progress` is called with the number of records that are done and the number of all.
 ///
 /// Returns a writer for each part, the number of calls that have not ended, and why records do not fit.
 #[pyfunction]
-#[pyo3(signature = (store, scratch, split_size, *, doubt = false, on_progress = None))]
+#[pyo3(signature = (store, scratch, split_size, *, doubt = false, hide = None, on_progress = None))]
 pub(crate) fn pack_records(
     py: Python<'_>,
     store: &Store,
     scratch: PathBuf,
     split_size: u64,
     doubt: bool,
+    hide: Option<Py<PyAny>>,
     on_progress: Option<Py<PyAny>>,
 ) -> PyResult<(Vec<BundleWriter>, u64, Vec<String>)> {
     handover::require(py)?;
@@ -99,6 +104,7 @@ pub(crate) fn pack_records(
         doubt,
         // Parts end between units.
         unit: split_size.min(limits::FULL_MEMBER as u64),
+        hide: hide.as_ref(),
         source: Mutex::new(Source { selected: &selected.records, number: 0 }),
         made: Mutex::new(Made::default()),
         changed: Condvar::new(),
@@ -193,6 +199,8 @@ struct Packing<'s> {
     doubt: bool,
     /// Bytes of the events and headers of a unit.
     unit: u64,
+    /// Removes content from the events.
+    hide: Option<&'s Py<PyAny>>,
     source: Mutex<Source<'s>>,
     made: Mutex<Made>,
     /// A unit was made or written, or the packing is finished.
@@ -317,7 +325,7 @@ impl Packing<'_> {
 
     fn add(&self, events: &StoredEvents, doubt: bool, draft: &mut Draft, unit: &mut Unit) -> Result<(), Failure> {
         let is_waiting = matches!(events.state, State::Pending | State::InDoubt);
-        if !is_waiting || events.flags & (FLAG_RUN | FLAG_PRUNED | FLAG_FORGOTTEN) != 0 {
+        if !is_waiting || events.flags & (FLAG_PRUNED | FLAG_FORGOTTEN) != 0 {
             return Ok(());
         }
         let ended = match events.ended {
@@ -326,22 +334,38 @@ impl Packing<'_> {
             CallEnd::Cancelled => Ended::Cancelled,
             CallEnd::Partial => Ended::Partial,
             CallEnd::Abandoned => Ended::Abandoned,
-            CallEnd::No | CallEnd::Interrupted => return Ok(()),
+            CallEnd::Interrupted => Ended::Interrupted,
+            CallEnd::No => return Ok(()),
         };
         if let Some(damage) = &events.damage {
             unit.left_out.push(format!("{}: {damage}", uuid(events.id)));
             return Ok(());
         }
         let doubt = doubt || self.doubt;
-        match Labelled::read(events.start, events.end).and_then(|labelled| {
-            let Labelled { start, end, run, parent, tags, model } = labelled;
+        let hidden = match self.hide.map(|hide| hidden(hide, events)).transpose()? {
+            Some(Err(reason)) => {
+                unit.left_out.push(format!("{}: {reason}", uuid(events.id)));
+                return Ok(());
+            }
+            Some(Ok(hidden)) => Some(hidden),
+            None => None,
+        };
+        let (start, end) = match &hidden {
+            Some((start, end)) => (start.as_deref(), end.as_deref()),
+            None => (events.start, events.end),
+        };
+        let (id, is_changed) = (Hex(events.id.0), (start, end) != (events.start, events.end));
+        match Labelled::read(start, end).and_then(|labelled| {
+            let labelled = if events.flags & FLAG_RUN == 0 { labelled } else { labelled.of_run(id) };
+            let Labelled { start, end, run, parent, root, tags, model } = labelled;
             let header = RecordHeader {
-                id: Hex(events.id.0),
+                id,
                 ended,
-                flags: events.flags,
+                flags: events.flags | if is_changed { FLAG_REDACTED } else { 0 },
                 lane: events.lane.0,
                 run,
                 parent,
+                root,
                 tags,
                 model,
                 start: None,
@@ -371,6 +395,24 @@ impl Drop for Finish<'_, '_> {
         lock(&self.0.made).finished = true;
         self.0.changed.notify_all();
     }
+}
+
+/// The events of a record without some of their content.
+type Hidden = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// Calls a function that removes content, or returns why the function failed. Its content must not leave the machine then.
+fn hidden(hide: &Py<PyAny>, events: &StoredEvents) -> Result<Result<Hidden, String>, Failure> {
+    Python::attach(|py| {
+        let event = |bytes: Option<&[u8]>| bytes.map(|bytes| PyBytes::new(py, bytes));
+        match hide.call1(py, (event(events.start), event(events.end))).and_then(|found| found.extract::<Hidden>(py)) {
+            Ok(found) => Ok(Ok(found)),
+            Err(error) if error.is_instance_of::<PyException>(py) => {
+                Ok(Err(format!("the redact function raised {}", error.get_type(py).name()?)))
+            }
+            Err(error) => Err(error),
+        }
+    })
+    .map_err(Failure::Python)
 }
 
 /// Counts a thread out, also when it panics.

@@ -4,6 +4,7 @@
 //! search for text reads bodies.
 
 mod filter;
+pub(crate) mod known;
 mod plan;
 mod runs;
 mod text;
