@@ -68,7 +68,7 @@ crash: .venv/built
 
 # Each page of `plsync ui` in each width and theme, and new pictures in docs/images; needs Chromium.
 browser: .venv/built
-	PLSYNC_BROWSER=all $(BIN)/pytest tests/ui/test_browser.py
+	PLSYNC_BROWSER=all $(BIN)/pytest tests/ui/test_browser.py tests/ui/test_browser_call.py
 
 # A while on each parser of bytes from a disk or a network; needs a C++ compiler and a Python that atheris supports.
 MIRI := frame:: ids:: labels:: verify::tests::pure records::row followups::entry

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
 
 from plsync import Journal
 from plsync.ui.app import make_app
@@ -26,6 +26,8 @@ WIDTHS = (1500, 1000, 400)
 THEMES = ("light", "dark")
 WHOLE = os.environ.get("PLSYNC_BROWSER") == "all"
 """Whether every page is tested in every width and theme, and not only a part."""
+
+only_whole = pytest.mark.skipif(not WHOLE, reason="make browser runs it")
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 
@@ -123,6 +125,11 @@ def tab(
         yield Tab(context.new_page(), origin)
     finally:
         context.close()
+
+
+def rows(page: Page) -> Locator:
+    """The rows of the list of calls."""
+    return page.locator("table.calls tbody tr")
 
 
 def until(page: Page, condition: str, seconds: float = 10) -> None:
