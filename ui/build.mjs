@@ -21,7 +21,14 @@ await build({
   outdir: out,
   logLevel: "warning",
 });
-await build({ entryPoints: { app: "src/styles/app.css" }, bundle: true, minify: true, target: ["chrome123", "firefox120", "safari17.5"], outdir: out, logLevel: "warning" });
+await build({
+  entryPoints: { app: "src/styles/app.css" },
+  bundle: true,
+  minify: true,
+  target: ["chrome123", "firefox120", "safari17.5"],
+  outdir: out,
+  logLevel: "warning",
+});
 for (const name of ["index.html", "favicon.svg"]) copyFileSync(`src/${name}`, `${out}/${name}`);
 
 writeFileSync(`${out}/licences.txt`, licences());
@@ -36,6 +43,8 @@ if (size > MOST_BYTES) {
 /** The notices that the licences of the bundled packages require. */
 function licences() {
   const { dependencies } = JSON.parse(readFileSync("package.json", "utf8"));
-  const texts = Object.entries(dependencies).map(([name, version]) => `${name} ${version}\n\n${readFileSync(`node_modules/${name}/LICENSE`, "utf8").trim()}\n`);
+  const texts = Object.entries(dependencies).map(
+    ([name, version]) => `${name} ${version}\n\n${readFileSync(`node_modules/${name}/LICENSE`, "utf8").trim()}\n`,
+  );
   return texts.join(`\n${"-".repeat(72)}\n\n`);
 }

@@ -95,6 +95,17 @@ def test_copies_of_a_call_reach_the_clipboard(opened: Tab, journal: UiJournal) -
     until(page, "navigator.clipboard.readText().then(text => text.startsWith('Please ignore line 7'))")
 
 
+def test_a_comparison_marks_the_words_that_differ(opened: Tab, journal: UiJournal) -> None:
+    page = opened.open(f"/compare?a={journal.ids['refused']}&b={journal.ids['refused2']}")
+    answer = page.locator(".message").last
+    expect(answer.locator("del")).to_have_text(["Once"])
+    expect(answer.locator("ins")).to_have_text(["Twice"])
+    page.get_by_role("button", name="Inline").click()
+    expect(answer.locator(".difference")).to_have_text("OnceTwice upon a time …")
+    page.get_by_role("button", name="Swap").click()
+    expect(answer.locator("del")).to_have_text(["Twice"])
+
+
 def test_a_score_and_metadata_are_queued_from_the_page(opened: Tab, journal: UiJournal) -> None:
     page = opened.open(f"/?open={journal.ids['stream']}")
     expect(page.locator("#score")).to_be_visible()

@@ -89,11 +89,16 @@ function Banners({ journal }: { journal: JournalInfo | null }) {
     <section aria-label="Notes">
       {archive && (
         <p class="banner">
-          Made from {archive.journal.path} on {exact(archive.made_ms).slice(0, -4)}: {plural(archive.count, "call")}, content {archive.hide_content ? "hidden" : "included"}
+          Made from {archive.journal.path} on {exact(archive.made_ms).slice(0, -4)}: {plural(archive.count, "call")},
+          content {archive.hide_content ? "hidden" : "included"}
           {archive.query && `, filters: ${archive.query}`}.
         </p>
       )}
-      {counted < total && <p class="banner">Older records are being counted: {percent(counted, total)} of {count(total)}.</p>}
+      {counted < total && (
+        <p class="banner">
+          Older records are being counted: {percent(counted, total)} of {count(total)}.
+        </p>
+      )}
       {journal?.notes.map((note) => (
         <p class="banner" key={note}>
           {note}
@@ -109,7 +114,17 @@ export function App() {
   const [help, setHelp] = useState(false);
   const toast = useToast();
   const main = useRef<HTMLElement>(null);
-  const [title, view] = PAGES[page] ?? ["Not found", () => <div class="empty"><h1>This page does not exist</h1><a class="button" href={href("")}>To the calls</a></div>];
+  const [title, view] = PAGES[page] ?? [
+    "Not found",
+    () => (
+      <div class="empty">
+        <h1>This page does not exist</h1>
+        <a class="button" href={href("")}>
+          To the calls
+        </a>
+      </div>
+    ),
+  ];
   useInterval(5000, () => archive || journal.reload());
   const first = useRef(true);
   useEffect(() => {
@@ -129,7 +144,15 @@ export function App() {
     "g p": to("prompts"),
   });
   const info = journal.data;
-  useEffect(() => setSession({ journal: info, reload: journal.reload, canWrite: !archive && !!info && !info.read_only && info.writable }), [info]);
+  useEffect(
+    () =>
+      setSession({
+        journal: info,
+        reload: journal.reload,
+        canWrite: !archive && !!info && !info.read_only && info.writable,
+      }),
+    [info],
+  );
   const refused = info ? info.delivery.refused + info.followups.refused : 0;
   const current = page in NAV_OF ? NAV_OF[page] : page;
   const isLocked = journal.error?.code === "unauthorized";
@@ -166,7 +189,11 @@ export function App() {
       </header>
       <Banners journal={info} />
       <main class="main" id="main" ref={main} tabIndex={-1}>
-        {isLocked ? <Failure error={journal.error!} /> : <Boundary key={`${page}${query.get("thread") ?? ""}`}>{view()}</Boundary>}
+        {isLocked ? (
+          <Failure error={journal.error!} />
+        ) : (
+          <Boundary key={`${page}${query.get("thread") ?? ""}`}>{view()}</Boundary>
+        )}
       </main>
       <div aria-live="polite" role="status">
         {toast && <p class="toast">{toast}</p>}

@@ -27,7 +27,9 @@ function text(fact: Fact): string {
   const known = texts.get(fact.id);
   if (known !== undefined) return known;
   const call = archive?.details[fact.id];
-  const found = JSON.stringify(call ? [call.messages, call.outputs, call.error_detail] : [fact.input, fact.output]).toLowerCase();
+  const found = JSON.stringify(
+    call ? [call.messages, call.outputs, call.error_detail] : [fact.input, fact.output],
+  ).toLowerCase();
   texts.set(fact.id, found);
   return found;
 }
@@ -131,7 +133,9 @@ function histogram(query: URLSearchParams): Histogram {
   const to = times.reduce((a, b) => Math.max(a, b), -Infinity) + 1;
   const number = Number(query.get("buckets") ?? 60);
   const width = Math.max(1, Math.ceil((to - from) / number));
-  const buckets = all.length ? Array.from({ length: number }, (_, i) => ({ start_ms: from + i * width, calls: 0, errors: 0 })) : [];
+  const buckets = all.length
+    ? Array.from({ length: number }, (_, i) => ({ start_ms: from + i * width, calls: 0, errors: 0 }))
+    : [];
   for (const fact of all) {
     const bucket = buckets[Math.floor((fact.started_ms - from) / width)];
     if (!bucket) continue;
@@ -147,7 +151,8 @@ function compare(query: URLSearchParams): Comparison {
   const of = (from: Call, name: string) => from.settings.find((one) => one.name === name)?.value ?? null;
   const tools = (from: Call) => new Map(from.tools.map((tool) => [tool.name, JSON.stringify(tool)]));
   const [left, right] = [tools(a), tools(b)];
-  const form = (from: Call, i: number) => JSON.stringify([from.messages[i]?.role, from.messages[i]?.parts, from.messages[i]?.tool_calls]);
+  const form = (from: Call, i: number) =>
+    JSON.stringify([from.messages[i]?.role, from.messages[i]?.parts, from.messages[i]?.tool_calls]);
   const messages = Array.from({ length: Math.max(a.messages.length, b.messages.length) }, (_, i) => ({
     a: i < a.messages.length ? i : null,
     b: i < b.messages.length ? i : null,
@@ -156,7 +161,12 @@ function compare(query: URLSearchParams): Comparison {
   return {
     a,
     b,
-    settings: names.map((name) => ({ name, a: of(a, name), b: of(b, name), same: JSON.stringify(of(a, name)) === JSON.stringify(of(b, name)) })),
+    settings: names.map((name) => ({
+      name,
+      a: of(a, name),
+      b: of(b, name),
+      same: JSON.stringify(of(a, name)) === JSON.stringify(of(b, name)),
+    })),
     tools: {
       added: [...right.keys()].filter((name) => !left.has(name)),
       removed: [...left.keys()].filter((name) => !right.has(name)),
@@ -168,7 +178,8 @@ function compare(query: URLSearchParams): Comparison {
 
 function call(id: string): Call {
   const details = archive?.details ?? {};
-  const found = details[id] ?? details[Object.keys(details).find((one) => one.startsWith(id) || one.endsWith(id)) ?? ""];
+  const found =
+    details[id] ?? details[Object.keys(details).find((one) => one.startsWith(id) || one.endsWith(id)) ?? ""];
   if (!found) throw new Error(`The file has no record ${id}: it holds calls alone.`);
   return found;
 }

@@ -72,7 +72,15 @@ export interface ToolCall {
 
 export type Part =
   | { kind: "text" | "thinking" | "refusal"; text: Text }
-  | { kind: "media"; n: number; mime: string; bytes: number; name: string | null; src: string; shows: "image" | "audio" | "video" | null }
+  | {
+      kind: "media";
+      n: number;
+      mime: string;
+      bytes: number;
+      name: string | null;
+      src: string;
+      shows: "image" | "audio" | "video" | null;
+    }
   | { kind: "link"; mime: string | null; url: string; name: string | null }
   | { kind: "json"; value: Value };
 
@@ -246,6 +254,7 @@ export interface Usage {
   series: (Sums & { start_ms: number })[];
   counted: number;
   records: number;
+  pending: number;
   complete: boolean;
   unpriced: string[];
   prices: boolean;
@@ -324,15 +333,48 @@ export interface DeliveryInfo {
   counts: Record<Delivery, number>;
   oldest_waiting_ms: number | null;
   next_step: string | null;
-  servers: { url: string; key: string | null; acked: number; in_doubt: number; bound: boolean; stand_in: boolean; first_ms: number | null; last_ms: number | null }[];
+  servers: {
+    url: string;
+    key: string | null;
+    acked: number;
+    in_doubt: number;
+    bound: boolean;
+    stand_in: boolean;
+    first_ms: number | null;
+    last_ms: number | null;
+  }[];
   sender: Sender | null;
-  last_run: { url: string; pid: number; began_ms: number; ended_ms: number | null; outcome: string | null; reason: string | null; remedy: string | null } | null;
+  last_run: {
+    url: string;
+    pid: number;
+    began_ms: number;
+    ended_ms: number | null;
+    outcome: string | null;
+    reason: string | null;
+    remedy: string | null;
+  } | null;
   refused: ReasonGroup[];
   held: ReasonGroup[];
   exact: boolean;
   unclear_next_ms: number | null;
-  callbacks: { sink: string; kind: string; waiting: number; owned: number; pids: number[]; dead: number; last_error: string | null; way: string | null }[];
-  followups: { waiting: number; stranded: number; refused_count: number; refused: FollowUp[]; waiting_list: FollowUp[]; sent: number };
+  callbacks: {
+    sink: string;
+    kind: string;
+    waiting: number;
+    owned: number;
+    pids: number[];
+    dead: number;
+    last_error: string | null;
+    way: string | null;
+  }[];
+  followups: {
+    waiting: number;
+    stranded: number;
+    refused_count: number;
+    refused: FollowUp[];
+    waiting_list: FollowUp[];
+    sent: number;
+  };
   journal: {
     lmdb_bytes: number;
     used_bytes: number;

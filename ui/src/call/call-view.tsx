@@ -113,7 +113,10 @@ export function CallView({ id, close, previous, next, changed, filter }: ViewPro
     if (call) report(call);
   }, [call]);
   // A call that runs, or that the sender has, is read again: its page changes in place.
-  useInterval(2000, () => call && !archive && (call.result === "running" || call.delivery === "sending") && loaded.reload());
+  useInterval(
+    2000,
+    () => call && !archive && (call.result === "running" || call.delivery === "sending") && loaded.reload(),
+  );
   const done = () => {
     loaded.reload();
     session.reload();
@@ -162,22 +165,36 @@ export function CallView({ id, close, previous, next, changed, filter }: ViewPro
             <Line text={(call.is_run ? call.name : call.model) ?? call.name ?? "call"} />
           </h2>
           <p class="mute">
-            <Line text={[call.is_run ? call.kind : call.provider, call.class_name, call.name !== call.class_name && !call.is_run ? call.name : null].filter(Boolean).join(" · ")} />
+            <Line
+              text={[
+                call.is_run ? call.kind : call.provider,
+                call.class_name,
+                call.name !== call.class_name && !call.is_run ? call.name : null,
+              ]
+                .filter(Boolean)
+                .join(" · ")}
+            />
           </p>
         </div>
         <div class="row tight">
-          {previous && (
-            <IconButton icon="up" label="Previous call" keys="k" act={previous} />
-          )}
-          {next && (
-            <IconButton icon="down" label="Next call" keys="j" act={next} />
-          )}
-          <button class="button plain" aria-pressed={marked === call.id} title="Compare with another call (c)" onClick={compare}>
+          {previous && <IconButton icon="up" label="Previous call" keys="k" act={previous} />}
+          {next && <IconButton icon="down" label="Next call" keys="j" act={next} />}
+          <button
+            class="button plain"
+            aria-pressed={marked === call.id}
+            title="Compare with another call (c)"
+            onClick={compare}
+          >
             <Icon name="compare" /> {marked && marked !== call.id ? "Compare with the marked" : "Compare"}
           </button>
           <CopyMenu call={call} />
           {close && place().page !== "call" && (
-            <a class="button plain icon-only" href={href(`call/${call.id}`)} aria-label="Open as a page" title="Open as a page">
+            <a
+              class="button plain icon-only"
+              href={href(`call/${call.id}`)}
+              aria-label="Open as a page"
+              title="Open as a page"
+            >
               <Icon name="file" />
             </a>
           )}

@@ -21,7 +21,14 @@ export function useMarkdown(): [boolean, (on: boolean) => void] {
 
 export function FormSwitch() {
   const [markdown, set] = useMarkdown();
-  return <Choice label="Form of texts" options={["Text", "Markdown"]} chosen={markdown ? 1 : 0} choose={(i) => set(i === 1)} />;
+  return (
+    <Choice
+      label="Form of texts"
+      options={["Text", "Markdown"]}
+      chosen={markdown ? 1 : 0}
+      choose={(i) => set(i === 1)}
+    />
+  );
 }
 
 /** The candidates of a response: one below the other if there is one, else as tabs. */
@@ -32,7 +39,14 @@ export function Outputs({ outputs, messages, prefix }: { outputs: Output[]; mess
   if (!shown) return null;
   return (
     <>
-      {outputs.length > 1 && <Choice label="Candidates" options={outputs.map((_, i) => `Answer ${i + 1}`)} chosen={chosen} choose={setChosen} />}
+      {outputs.length > 1 && (
+        <Choice
+          label="Candidates"
+          options={outputs.map((_, i) => `Answer ${i + 1}`)}
+          chosen={chosen}
+          choose={setChosen}
+        />
+      )}
       <MessageView
         key={chosen}
         message={shown.message}
@@ -56,7 +70,13 @@ export function Messages({ messages, prefix, from = 0 }: { messages: Message[]; 
   return (
     <>
       {messages.slice(from).map((message, i) => (
-        <MessageView key={from + i} message={message} markdown={markdown} anchor={`${prefix}${from + i}`} answered={answeredBy(message, messages)} />
+        <MessageView
+          key={from + i}
+          message={message}
+          markdown={markdown}
+          anchor={`${prefix}${from + i}`}
+          answered={answeredBy(message, messages)}
+        />
       ))}
     </>
   );
@@ -72,9 +92,17 @@ function Request({ call }: { call: Call }) {
   const same = earlier && earlier.same - head > 2 ? Math.min(earlier.same, messages.length) : 0;
   const cut = same || (messages.length > MOST_SHOWN ? messages.length - TAIL : 0);
   const view = (from: number, to: number) =>
-    messages.slice(from, to).map((message, i) => (
-      <MessageView key={from + i} message={message} markdown={markdown} anchor={`${prefix}${from + i}`} answered={answeredBy(message, messages)} />
-    ));
+    messages
+      .slice(from, to)
+      .map((message, i) => (
+        <MessageView
+          key={from + i}
+          message={message}
+          markdown={markdown}
+          anchor={`${prefix}${from + i}`}
+          answered={answeredBy(message, messages)}
+        />
+      ));
   if (!cut || open) return <>{view(0, messages.length)}</>;
   const hidden = plural(cut - head, "earlier message");
   return (

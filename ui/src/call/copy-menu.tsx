@@ -21,7 +21,8 @@ const FORMS = [
 /** The forms that an exported file makes without a server. */
 function local(call: Call, form: string): string | null {
   if (form === "answer") return call.outputs.map((output) => messageTextOf(output.message)).join("\n\n");
-  if (form === "prompt") return call.messages.map((message) => `${message.role}: ${messageTextOf(message)}`).join("\n\n");
+  if (form === "prompt")
+    return call.messages.map((message) => `${message.role}: ${messageTextOf(message)}`).join("\n\n");
   return form === "messages" ? json(call.messages) : null;
 }
 
@@ -35,7 +36,9 @@ export async function copyAs(call: Call, form: string, label: string): Promise<v
 
 export function CopyMenu({ call }: { call: Call }) {
   const { journal } = useSession();
-  const forms = FORMS.filter(([form]) => (archive ? local(call, form) !== null : !journal?.hide_content || form === "show"));
+  const forms = FORMS.filter(([form]) =>
+    archive ? local(call, form) !== null : !journal?.hide_content || form === "show",
+  );
   return (
     <Menu label="Copy" icon="copy">
       {forms.map(([form, label]) => (

@@ -20,7 +20,8 @@ export function Values({ values, filter }: { values: Named[]; filter?: (name: st
   return (
     <dl class="values">
       {values.map(({ name, value }) => {
-        const scalar = "json" in value && (typeof value.json !== "object" || value.json === null) ? String(value.json) : null;
+        const scalar =
+          "json" in value && (typeof value.json !== "object" || value.json === null) ? String(value.json) : null;
         return (
           <div key={name}>
             <dt>
@@ -29,7 +30,11 @@ export function Values({ values, filter }: { values: Named[]; filter?: (name: st
             <dd>
               <ValueView value={value} />
               {filter && scalar && scalar.length < 200 && (
-                <button class="link small" aria-label={`Show only calls with ${name} = ${scalar}`} onClick={() => filter("meta", `${name}=${scalar}`)}>
+                <button
+                  class="link small"
+                  aria-label={`Show only calls with ${name} = ${scalar}`}
+                  onClick={() => filter("meta", `${name}=${scalar}`)}
+                >
                   <Icon name="filter" />
                 </button>
               )}
@@ -75,7 +80,11 @@ export function Metadata({ call, filter }: { call: Call; filter?: (name: string,
   const own = ownMetadata(call);
   return (
     <>
-      {own.length ? <Values values={own} {...(filter && { filter })} /> : <p class="mute">The program added no metadata.</p>}
+      {own.length ? (
+        <Values values={own} {...(filter && { filter })} />
+      ) : (
+        <p class="mute">The program added no metadata.</p>
+      )}
       {call.tags.length > 0 && (
         <p class="row">
           <Mute>Tags</Mute>
@@ -102,7 +111,11 @@ function Id({ name, value }: { name: string; value: string | null }) {
       <dt>{name}</dt>
       <dd class="row">
         <code>{value}</code>
-        <button class="link" aria-label={`Copy the ${name.toLowerCase()}`} onClick={() => copy(value, name.toLowerCase())}>
+        <button
+          class="link"
+          aria-label={`Copy the ${name.toLowerCase()}`}
+          onClick={() => copy(value, name.toLowerCase())}
+        >
           <Icon name="copy" />
         </button>
       </dd>
@@ -113,7 +126,11 @@ function Id({ name, value }: { name: string; value: string | null }) {
 export async function retryCall(call: Call): Promise<boolean> {
   try {
     const { records } = await post<{ records: number }>("/api/retry", { ids: [call.id] });
-    toast(records ? "The call waits again. The next plsync run sends it." : "The call needs no retry: it waits, or it is sent.");
+    toast(
+      records
+        ? "The call waits again. The next plsync run sends it."
+        : "The call needs no retry: it waits, or it is sent.",
+    );
     return records > 0;
   } catch (error) {
     toast(asError(error).message);
@@ -129,7 +146,11 @@ export function Delivery({ call, done }: { call: Call; done: () => void }) {
     <>
       <div class="row">
         <DeliveryState {...call} />
-        {detail.note && <span class="mute"><Prose text={detail.note.replace(/^[:\s]+/, "")} /></span>}
+        {detail.note && (
+          <span class="mute">
+            <Prose text={detail.note.replace(/^[:\s]+/, "")} />
+          </span>
+        )}
       </div>
       {detail.last_error && (
         <div class="notice bad">
@@ -210,7 +231,12 @@ export function Raw({ call }: { call: Call }) {
   return (
     <>
       <div class="row">
-        <Choice label="Form of the JSON" options={["Tree", "Text"]} chosen={asText ? 1 : 0} choose={(i) => setAsText(i === 1)} />
+        <Choice
+          label="Form of the JSON"
+          options={["Tree", "Text"]}
+          chosen={asText ? 1 : 0}
+          choose={(i) => setAsText(i === 1)}
+        />
         <Grow />
         <button class="button small" onClick={() => run((text) => void copy(text, "JSON"))}>
           <Icon name="copy" /> Copy
@@ -220,14 +246,22 @@ export function Raw({ call }: { call: Call }) {
           onClick={() =>
             archive
               ? run((text) => saveBlob(new Blob([text], { type: "application/json" }), `${call.id}.json`))
-              : getBlob(`${path}?download=1`).then((blob) => saveBlob(blob, `${call.id}.json`), (error) => toast(asError(error).message))
+              : getBlob(`${path}?download=1`).then(
+                  (blob) => saveBlob(blob, `${call.id}.json`),
+                  (error) => toast(asError(error).message),
+                )
           }
         >
           <Icon name="download" /> Download
         </button>
       </div>
       {raw.error && <p class="bad">{raw.error.message}</p>}
-      {value != null && (asText ? <TextView mono text={{ text: json(value), chars: json(value).length }} /> : <JsonTree value={value} />)}
+      {value != null &&
+        (asText ? (
+          <TextView mono text={{ text: json(value), chars: json(value).length }} />
+        ) : (
+          <JsonTree value={value} />
+        ))}
     </>
   );
 }

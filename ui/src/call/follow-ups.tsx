@@ -21,7 +21,9 @@ export function followUpText({ op, payload }: Pick<FollowUp, "op" | "payload">):
       .map(([key, value]) => `${key} = ${value}`)
       .join(", ")}`;
   }
-  return `${op} ${Object.values(payload).filter((value) => typeof value !== "object").join(" ")}`;
+  return `${op} ${Object.values(payload)
+    .filter((value) => typeof value !== "object")
+    .join(" ")}`;
 }
 
 export function FollowUpList({ followups }: { followups: FollowUp[] }) {

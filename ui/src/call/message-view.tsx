@@ -11,7 +11,14 @@ import { ValueView, valueText } from "../parts/json";
 import { Line, TextView, wholeText } from "../parts/text";
 import { Grow, Mute } from "../parts/basics";
 
-const ICONS: Record<string, IconName> = { system: "gear", developer: "gear", human: "person", ai: "answer", tool: "tool", prompt: "person" };
+const ICONS: Record<string, IconName> = {
+  system: "gear",
+  developer: "gear",
+  human: "person",
+  ai: "answer",
+  tool: "tool",
+  prompt: "person",
+};
 
 type Media = Extract<Part, { kind: "media" }>;
 
@@ -37,11 +44,19 @@ function MediaView({ media }: { media: Media }) {
   }, [media.src]);
   const name = media.name ?? `medium-${media.n}`;
   const label = `${media.mime}, ${size(media.bytes)}`;
-  const download = () => getBlob(media.src).then((blob) => saveBlob(blob, name), (failure) => toast(asError(failure).message));
+  const download = () =>
+    getBlob(media.src).then(
+      (blob) => saveBlob(blob, name),
+      (failure) => toast(asError(failure).message),
+    );
   return (
     <figure class="media">
       {media.shows === "image" && url && (
-        <button class={large ? "image large" : "image"} aria-label={`${label}, ${large ? "small" : "full"} size`} onClick={() => setLarge(!large)}>
+        <button
+          class={large ? "image large" : "image"}
+          aria-label={`${label}, ${large ? "small" : "full"} size`}
+          onClick={() => setLarge(!large)}
+        >
           <img src={url} alt={`${media.name ?? "Image"}, ${label}`} />
         </button>
       )}
@@ -98,7 +113,15 @@ function PartView({ part, markdown }: { part: Part; markdown: boolean }) {
   return part.kind === "json" ? <ValueView value={part.value} /> : null;
 }
 
-export function Fold({ label, children, open: first = false }: { label: ComponentChildren; children: ComponentChildren; open?: boolean }) {
+export function Fold({
+  label,
+  children,
+  open: first = false,
+}: {
+  label: ComponentChildren;
+  children: ComponentChildren;
+  open?: boolean;
+}) {
   const [open, setOpen] = useState(first);
   return (
     <div class="folded">
@@ -234,14 +257,21 @@ export function MessageView({ message, markdown, anchor, note, isAnswer, answere
           small
           icon="copy"
           label={`Copy the ${message.role} message`}
-          act={() => void messageText(message).then((text) => copy(text, `${message.role} message`), (error) => toast(asError(error).message))}
+          act={() =>
+            void messageText(message).then(
+              (text) => copy(text, `${message.role} message`),
+              (error) => toast(asError(error).message),
+            )
+          }
         />
       </header>
       <div class="content">
         {tool !== undefined && !raw ? (
           <ValueView value={{ json: tool }} />
         ) : (
-          message.parts.map((part, i) => <PartView key={i} part={part} markdown={markdown && message.role !== "tool"} />)
+          message.parts.map((part, i) => (
+            <PartView key={i} part={part} markdown={markdown && message.role !== "tool"} />
+          ))
         )}
         {message.tool_calls.map((call, i) => (
           <ToolCallView key={i} call={call} answer={call.answer === null ? null : `${prefix}${call.answer}`} />

@@ -27,10 +27,26 @@ export function ScoreForm({ submit }: { submit: (score: number, name: string) =>
     >
       <label>
         Score{" "}
-        <input class="field" id="score" type="number" min="0" max="100" step="1" required value={score} onInput={(event) => setScore(event.currentTarget.value)} />
+        <input
+          class="field"
+          id="score"
+          type="number"
+          min="0"
+          max="100"
+          step="1"
+          required
+          value={score}
+          onInput={(event) => setScore(event.currentTarget.value)}
+        />
       </label>
       <label>
-        Name <input class="field" placeholder="default" value={name} onInput={(event) => setName(event.currentTarget.value)} />
+        Name{" "}
+        <input
+          class="field"
+          placeholder="default"
+          value={name}
+          onInput={(event) => setName(event.currentTarget.value)}
+        />
       </label>
       <button type="submit" class="button primary" disabled={busy || score === ""}>
         Queue score

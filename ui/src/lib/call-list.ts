@@ -37,7 +37,14 @@ function without(calls: Fact[], fact: Fact): Fact[] {
 }
 
 /** The page of calls that a place shows. It fills while the server searches, and follows the journal when live. */
-export function useCallList(query: URLSearchParams, columns: string[], live: boolean, isAtTop: () => boolean, round: number, changed: () => void): CallList {
+export function useCallList(
+  query: URLSearchParams,
+  columns: string[],
+  live: boolean,
+  isAtTop: () => boolean,
+  round: number,
+  changed: () => void,
+): CallList {
   const filters = filtersOf(query);
   const asked = new URLSearchParams(filters);
   for (const name of ["before", "sort", "order"]) if (query.get(name)) asked.set(name, query.get(name) as string);
@@ -58,7 +65,8 @@ export function useCallList(query: URLSearchParams, columns: string[], live: boo
     const load = async () => {
       let found: Fact[] = [];
       // The calls of the last page stay until the first new ones come.
-      const show = (more: Partial<State>) => over() || set((before) => ({ ...before, key, error: null, calls: found, ...more }));
+      const show = (more: Partial<State>) =>
+        over() || set((before) => ({ ...before, key, error: null, calls: found, ...more }));
       if (isText(query.get("q") ?? "") && byTime && !archive) {
         let shown = 0;
         for await (const event of lines<SearchEvent>(`/api/search?${asked}`, stop.signal)) {
@@ -71,19 +79,31 @@ export function useCallList(query: URLSearchParams, columns: string[], live: boo
         }
         return show({ done: true, progress: null });
       }
-      for (let before: string | null = query.get("before"), searched = 0; ; ) {
+      for (let before: string | null = query.get("before"), searched = 0; ;) {
         if (before) asked.set("before", before);
         asked.set("limit", String(PAGE - found.length));
         const page: CallPage = await get<CallPage>(`/api/calls?${asked}`, stop.signal);
         if (over()) return;
         found = [...found, ...page.calls];
         searched += page.searched ?? 0;
-        if (page.complete || !page.next || found.length >= PAGE) return show({ next: page.next, done: true, progress: null });
+        if (page.complete || !page.next || found.length >= PAGE)
+          return show({ next: page.next, done: true, progress: null });
         before = page.next;
         show({ next: null, done: false, progress: { searched, total: null } });
       }
     };
-    load().catch((error) => over() || set((before) => ({ ...before, key, calls: before.key === key ? before.calls : [], error: asError(error), done: true, progress: null })));
+    load().catch(
+      (error) =>
+        over() ||
+        set((before) => ({
+          ...before,
+          key,
+          calls: before.key === key ? before.calls : [],
+          error: asError(error),
+          done: true,
+          progress: null,
+        })),
+    );
     return () => stop.abort();
   }, [key, round, again]);
 
@@ -91,11 +111,15 @@ export function useCallList(query: URLSearchParams, columns: string[], live: boo
   const onEvent = useNewest((event: LiveEvent) => {
     if ("seq" in event) seq.current = Math.max(seq.current, event.seq);
     if (event.type === "changed") {
-      set((before) => ({ ...before, calls: before.calls.map((one) => (one.id === event.call.id ? { ...one, ...event.call } : one)) }));
+      set((before) => ({
+        ...before,
+        calls: before.calls.map((one) => (one.id === event.call.id ? { ...one, ...event.call } : one)),
+      }));
       setFresh((before) => before.map((one) => (one.id === event.call.id ? event.call : one)));
     } else if (event.type === "new" && byTime && !query.get("before")) {
       const isKnown = state.calls.some((one) => one.id === event.call.id);
-      if (isKnown || isAtTop()) set((before) => ({ ...before, calls: [event.call, ...without(before.calls, event.call)].slice(0, 2 * PAGE) }));
+      if (isKnown || isAtTop())
+        set((before) => ({ ...before, calls: [event.call, ...without(before.calls, event.call)].slice(0, 2 * PAGE) }));
       else setFresh((before) => [event.call, ...without(before, event.call)].slice(0, 200));
     } else if (event.type === "more" && isAtTop()) setAgain((n) => n + 1);
     if (event.type === "new" || event.type === "changed" || event.type === "more") changed();
@@ -103,9 +127,17 @@ export function useCallList(query: URLSearchParams, columns: string[], live: boo
   // The server reports the changes of the calls that this function returns, and of each new call.
   const follow = useNewest((): string => {
     const asked = new URLSearchParams(filters);
-    if (seq.current < 0 && byTime && !query.get("before")) seq.current = state.calls.reduce((most, call) => Math.max(most, call.seq), 0);
+    if (seq.current < 0 && byTime && !query.get("before"))
+      seq.current = state.calls.reduce((most, call) => Math.max(most, call.seq), 0);
     if (seq.current >= 0) asked.set("after", String(seq.current));
-    if (state.calls.length) asked.set("ids", state.calls.slice(0, 200).map((call) => call.id).join(","));
+    if (state.calls.length)
+      asked.set(
+        "ids",
+        state.calls
+          .slice(0, 200)
+          .map((call) => call.id)
+          .join(","),
+      );
     return `/api/events?${asked}`;
   });
   const q = query.get("q") ?? "";
@@ -150,6 +182,10 @@ export function useCallList(query: URLSearchParams, columns: string[], live: boo
       stopper.current?.abort();
       set((before) => ({ ...before, done: true, progress: null }));
     },
-    update: (call) => set((before) => ({ ...before, calls: before.calls.map((one) => (one.id === call.id ? { ...one, ...call } : one)) })),
+    update: (call) =>
+      set((before) => ({
+        ...before,
+        calls: before.calls.map((one) => (one.id === call.id ? { ...one, ...call } : one)),
+      })),
   };
 }

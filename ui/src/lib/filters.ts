@@ -1,7 +1,24 @@
 import { time } from "./format";
 import { place, setQuery } from "./router";
 
-const NAMES = ["q", "result", "delivery", "model", "provider", "name", "tag", "meta", "thread", "run", "root", "since", "until", "slower", "status_code", "error"];
+const NAMES = [
+  "q",
+  "result",
+  "delivery",
+  "model",
+  "provider",
+  "name",
+  "tag",
+  "meta",
+  "thread",
+  "run",
+  "root",
+  "since",
+  "until",
+  "slower",
+  "status_code",
+  "error",
+];
 const EXCLUDABLE = ["result", "delivery", "model", "provider", "name", "tag", "meta"];
 const SINGLE = new Set(["q", "thread", "run", "root", "since", "until", "slower"]);
 export const FILTERS = new Set([...NAMES, ...EXCLUDABLE.map((name) => `not.${name}`)]);
@@ -23,7 +40,9 @@ export function addFilter(name: string, value: string, exclude = false): void {
 }
 
 export function removeFilter(name: string, value: string): void {
-  const values = place().query.getAll(name).filter((one) => one !== value);
+  const values = place()
+    .query.getAll(name)
+    .filter((one) => one !== value);
   setQuery({ [name]: values, before: null, page: null });
 }
 

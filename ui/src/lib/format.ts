@@ -2,7 +2,12 @@
 
 const counts = new Intl.NumberFormat("en");
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
-const dollars = new Intl.NumberFormat("en", { style: "currency", currency: "USD", minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const dollars = new Intl.NumberFormat("en", {
+  style: "currency",
+  currency: "USD",
+  minimumFractionDigits: 2,
+  maximumFractionDigits: 2,
+});
 const smallDollars = new Intl.NumberFormat("en", { style: "currency", currency: "USD", maximumSignificantDigits: 2 });
 
 export const count = (n: number) => counts.format(n);
@@ -43,7 +48,9 @@ export function day(ms: number): string {
 
 /** The time of day; with the date if it is not today. */
 export function time(ms: number, now = Date.now()): string {
-  return day(ms) === day(now) ? clock(ms) : `${day(ms).slice(day(ms).slice(0, 4) === day(now).slice(0, 4) ? 5 : 0)} ${clock(ms)}`;
+  return day(ms) === day(now)
+    ? clock(ms)
+    : `${day(ms).slice(day(ms).slice(0, 4) === day(now).slice(0, 4) ? 5 : 0)} ${clock(ms)}`;
 }
 
 export function exact(ms: number): string {

@@ -11,12 +11,18 @@ export interface Loaded<T> {
 }
 
 export function asError(error: unknown): ApiError {
-  return error instanceof ApiError ? error : new ApiError("page", error instanceof Error ? error.message : String(error));
+  return error instanceof ApiError
+    ? error
+    : new ApiError("page", error instanceof Error ? error.message : String(error));
 }
 
 /** The JSON at a path. The data of the last path stays until the new data arrives, so that a page is never blank. */
 export function useApi<T>(path: string | null): Loaded<T> {
-  const [state, set] = useState<{ data: T | null; error: ApiError | null; path: string | null }>({ data: null, error: null, path: null });
+  const [state, set] = useState<{ data: T | null; error: ApiError | null; path: string | null }>({
+    data: null,
+    error: null,
+    path: null,
+  });
   const [round, setRound] = useState(0);
   useEffect(() => {
     if (path === null) {
@@ -26,13 +32,16 @@ export function useApi<T>(path: string | null): Loaded<T> {
     const stop = new AbortController();
     get<T>(path, stop.signal).then(
       (data) => stop.signal.aborted || set({ data, error: null, path }),
-      (error) => stop.signal.aborted || set((before) => ({ data: before.path === path ? before.data : null, error: asError(error), path })),
+      (error) =>
+        stop.signal.aborted ||
+        set((before) => ({ data: before.path === path ? before.data : null, error: asError(error), path })),
     );
     return () => stop.abort();
   }, [path, round]);
   const reload = useCallback(() => setRound((n) => n + 1), []);
   const patch = useCallback(
-    (change: (data: T) => T) => set((before) => (before.data === null ? before : { ...before, data: change(before.data) })),
+    (change: (data: T) => T) =>
+      set((before) => (before.data === null ? before : { ...before, data: change(before.data) })),
     [],
   );
   return { ...state, loading: state.path !== path, reload, patch };
@@ -58,7 +67,8 @@ export function useRemembered(name: string, otherwise: string): [string, (value:
   const key = `plsync-${name}`;
   const [value, set] = useState(() => remembered(key) ?? otherwise);
   useEffect(() => {
-    const listener = (event: Event) => (event as CustomEvent<string>).detail === key && set(remembered(key) ?? otherwise);
+    const listener = (event: Event) =>
+      (event as CustomEvent<string>).detail === key && set(remembered(key) ?? otherwise);
     addEventListener("remembered", listener);
     return () => removeEventListener("remembered", listener);
   }, [key]);

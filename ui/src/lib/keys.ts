@@ -48,7 +48,12 @@ export function startKeys(): void {
       return;
     }
     // A button or a link keeps its Enter.
-    if (event.key === "Enter" && event.target instanceof Element && event.target.closest("a, button, summary, label, input")) return;
+    if (
+      event.key === "Enter" &&
+      event.target instanceof Element &&
+      event.target.closest("a, button, summary, label, input")
+    )
+      return;
     const handler = stack.findLast((keys) => pressed in keys)?.[pressed];
     if (handler) {
       event.preventDefault();

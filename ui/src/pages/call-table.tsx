@@ -61,14 +61,52 @@ const COLUMNS: Column[] = [
       </Filter>
     ),
   },
-  { name: "provider", title: "Provider", cell: (fact) => <Filter name="provider" value={fact.provider}>{fact.provider && <Line text={fact.provider} />}</Filter> },
-  { name: "name", title: "Name", cell: (fact) => <Filter name="name" value={fact.name}>{fact.name && <Line text={fact.name} />}</Filter> },
-  { name: "result", title: "Result", cell: (fact) => <Filter name="result" value={fact.result}><ResultState fact={fact} /></Filter> },
+  {
+    name: "provider",
+    title: "Provider",
+    cell: (fact) => (
+      <Filter name="provider" value={fact.provider}>
+        {fact.provider && <Line text={fact.provider} />}
+      </Filter>
+    ),
+  },
+  {
+    name: "name",
+    title: "Name",
+    cell: (fact) => (
+      <Filter name="name" value={fact.name}>
+        {fact.name && <Line text={fact.name} />}
+      </Filter>
+    ),
+  },
+  {
+    name: "result",
+    title: "Result",
+    cell: (fact) => (
+      <Filter name="result" value={fact.result}>
+        <ResultState fact={fact} />
+      </Filter>
+    ),
+  },
   { name: "took", title: "Took", number: true, sort: "took", cell: (fact) => duration(fact.took_us) },
-  { name: "first", title: "First token", number: true, sort: "first_token", cell: (fact) => duration(fact.first_token_us) },
+  {
+    name: "first",
+    title: "First token",
+    number: true,
+    sort: "first_token",
+    cell: (fact) => duration(fact.first_token_us),
+  },
   { name: "tokens", title: "Tokens", number: true, sort: "tokens", cell: (fact) => tokens(fact.tokens) },
-  { name: "cost", title: "Cost", number: true, sort: "cost", cell: (fact) => cost(fact.cost) },
-  { name: "sent", title: "Delivery", cell: (fact) => <Filter name="delivery" value={fact.delivery}><DeliveryState {...fact} /></Filter> },
+  { name: "cost", title: "Cost", number: true, cell: (fact) => cost(fact.cost) },
+  {
+    name: "sent",
+    title: "Delivery",
+    cell: (fact) => (
+      <Filter name="delivery" value={fact.delivery}>
+        <DeliveryState {...fact} />
+      </Filter>
+    ),
+  },
   {
     name: "tags",
     title: "Tags",
@@ -76,14 +114,24 @@ const COLUMNS: Column[] = [
       <span class="row tight">
         {fact.tags.slice(0, 3).map((tag) => (
           <Filter key={tag} name="tag" value={tag}>
-            <span class="chip"><Line text={tag} /></span>
+            <span class="chip">
+              <Line text={tag} />
+            </span>
           </Filter>
         ))}
         {fact.tags.length > 3 && <Mute>+{fact.tags.length - 3}</Mute>}
       </span>
     ),
   },
-  { name: "marks", title: "Marks", cell: (fact) => <span class="row tight"><Marks marks={fact.marks} /></span> },
+  {
+    name: "marks",
+    title: "Marks",
+    cell: (fact) => (
+      <span class="row tight">
+        <Marks marks={fact.marks} />
+      </span>
+    ),
+  },
   { name: "preview", title: "Input and answer", cell: (fact) => <Preview fact={fact} /> },
 ];
 
@@ -103,7 +151,11 @@ export function columnsOf(names: string): Column[] {
         cell: (fact) => {
           const value = fact.metadata?.[key];
           const text = typeof value === "string" ? value : value == null ? "" : JSON.stringify(value);
-          return <Filter name="meta" value={text && `${key}=${text}`}><Line text={text} /></Filter>;
+          return (
+            <Filter name="meta" value={text && `${key}=${text}`}>
+              <Line text={text} />
+            </Filter>
+          );
         },
       };
     });
@@ -154,7 +206,12 @@ export function CallTable({ calls, columns, open, selected, select, selectAll, l
       <thead role="rowgroup">
         <tr role="row">
           <th scope="col" role="columnheader" class="box">
-            <input type="checkbox" aria-label="Select all calls of this page" checked={all} onChange={(event) => selectAll(event.currentTarget.checked)} />
+            <input
+              type="checkbox"
+              aria-label="Select all calls of this page"
+              checked={all}
+              onChange={(event) => selectAll(event.currentTarget.checked)}
+            />
           </th>
           {columns.map((column) => (
             <th
@@ -191,9 +248,18 @@ export function CallTable({ calls, columns, open, selected, select, selectAll, l
               />
             </td>
             {columns.map((column) => (
-              <td key={column.name} role="cell" class={`${column.name.replace(/:.*/s, "")}${column.number ? " number" : ""}`}>
+              <td
+                key={column.name}
+                role="cell"
+                class={`${column.name.replace(/:.*/s, "")}${column.number ? " number" : ""}`}
+              >
                 {column.name === "time" ? (
-                  <a href={link(fact.id)} title={exact(fact.started_ms)} aria-current={fact.id === open ? "true" : undefined} aria-label={`${time(fact.started_ms)}, open call ${fact.short}`}>
+                  <a
+                    href={link(fact.id)}
+                    title={exact(fact.started_ms)}
+                    aria-current={fact.id === open ? "true" : undefined}
+                    aria-label={`${time(fact.started_ms)}, open call ${fact.short}`}
+                  >
                     {column.cell(fact)}
                   </a>
                 ) : (

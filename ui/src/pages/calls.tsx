@@ -3,7 +3,7 @@ import { archive } from "../api/archive";
 import type { Facets, Histogram as HistogramData } from "../api/types";
 import { CallView } from "../call/call-view";
 import { PAGE, useCallList } from "../lib/call-list";
-import { addFilter, clearFilters, FILTERS, filterLabel, filtersOf, removeFilter } from "../lib/filters";
+import { addFilter, clearFilters, filtersOf } from "../lib/filters";
 import { count, plural } from "../lib/format";
 import { useApi, useNewest, useRemembered } from "../lib/hooks";
 import { useKeys } from "../lib/keys";
@@ -12,14 +12,13 @@ import { useSession } from "../lib/session";
 import { Failure } from "../parts/failure";
 import { Histogram } from "../parts/histogram";
 import { Icon } from "../parts/icons";
-import { Menu } from "../parts/menu";
-import { Line } from "../parts/text";
-import { COLUMN_NAMES, CallTable, columnsOf, DEFAULT_COLUMNS } from "./call-table";
+import { CallTable, columnsOf, DEFAULT_COLUMNS } from "./call-table";
+import { Chips, Columns, Search } from "./calls-toolbar";
 import { Empty } from "./empty";
 import { FilterPanel } from "./filter-panel";
 import { SelectionBar } from "./selection-bar";
 import { ExportMenu } from "./export-menu";
-import { Grow, Mute } from "../parts/basics";
+import { Grow } from "../parts/basics";
 
 const MOST_ROUNDS = 6;
 
@@ -35,88 +34,6 @@ function usePulse(): [number, () => void] {
   });
   useEffect(() => () => clearTimeout(timer.current), []);
   return [pulse, beat];
-}
-
-function Search({ q }: { q: string }) {
-  const [text, setText] = useState(q);
-  const input = useRef<HTMLInputElement>(null);
-  useEffect(() => setText(q), [q]);
-  useKeys({
-    "/": () => input.current?.focus(),
-  });
-  return (
-    <form
-      class="search"
-      role="search"
-      onSubmit={(event) => {
-        event.preventDefault();
-        setQuery({ q: text.trim() || null, before: null, page: null });
-      }}
-    >
-      <Icon name="search" />
-      <input
-        ref={input}
-        class="field"
-        type="search"
-        aria-label="Search for a text, a record id, a run id or a request id"
-        placeholder="Text, record id, run id or #request id"
-        value={text}
-        onInput={(event) => setText(event.currentTarget.value)}
-        onKeyDown={(event) => {
-          if (event.key !== "Escape") return;
-          event.stopPropagation();
-          input.current?.blur();
-        }}
-      />
-      <kbd aria-hidden="true">/</kbd>
-    </form>
-  );
-}
-
-function Columns({ names, set, keys }: { names: string; set: (names: string) => void; keys: string[] }) {
-  const chosen = names.split(",");
-  const toggle = (name: string) => set((chosen.includes(name) ? chosen.filter((one) => one !== name) : [...chosen, name]).join(","));
-  const metadata = [...new Set([...chosen.filter((name) => name.startsWith("meta:")).map((name) => name.slice(5)), ...keys.filter((key) => !/^(ls|lc|langgraph)_|^__|checkpoint/.test(key))])].slice(0, 60);
-  return (
-    <Menu label="Columns" icon="columns" stays>
-      {COLUMN_NAMES.map(([name, title]) => (
-        <label class="item" key={name}>
-          <input type="checkbox" checked={chosen.includes(name)} disabled={name === "time"} onChange={() => toggle(name)} /> <Line text={title} />
-        </label>
-      ))}
-      {metadata.length > 0 && <p class="mute small heading">Metadata</p>}
-      {metadata.map((key) => (
-        <label class="item" key={key}>
-          <input type="checkbox" checked={chosen.includes(`meta:${key}`)} onChange={() => toggle(`meta:${key}`)} /> <Line text={key} />
-        </label>
-      ))}
-    </Menu>
-  );
-}
-
-function Chips({ query }: { query: URLSearchParams }) {
-  const active = [...query].filter(([name, value]) => FILTERS.has(name) && value);
-  if (!active.length) return null;
-  return (
-    <div class="chips" aria-label="Filters" role="group">
-      {active.map(([name, value]) => {
-        const [label, text] = filterLabel(name, value);
-        return (
-          <span class="chip" key={`${name}=${value}`}>
-            <span>
-              <Mute>{label}:</Mute> <bdi>{text}</bdi>
-            </span>
-            <button class="link" aria-label={`Remove the filter ${label}: ${text}`} onClick={() => removeFilter(name, value)}>
-              <Icon name="cross" />
-            </button>
-          </span>
-        );
-      })}
-      <button class="link small" onClick={clearFilters}>
-        Remove all
-      </button>
-    </div>
-  );
 }
 
 export function CallsPage() {
@@ -139,7 +56,14 @@ export function CallsPage() {
   const page = Math.max(1, Number(query.get("page")) || 1);
 
   const metadata = columns.filter(({ name }) => name.startsWith("meta:")).map(({ name }) => name.slice(5));
-  const list = useCallList(query, metadata, live, () => (scroller.current?.scrollTop ?? 0) < 8 && page === 1, round, beat);
+  const list = useCallList(
+    query,
+    metadata,
+    live,
+    () => (scroller.current?.scrollTop ?? 0) < 8 && page === 1,
+    round,
+    beat,
+  );
   // The numbers load after the list, and never hold it up.
   const isListed = !list.loading || list.calls.length > 0;
   const facets = useApi<Facets>(isListed ? `/api/facets${filters && `?${filters}`}` : null);
@@ -229,12 +153,21 @@ export function CallsPage() {
       </aside>
       <section class="list" aria-label="Calls" aria-busy={list.loading}>
         <div class="toolbar">
-          <button class="button filters-button" aria-expanded={filtersShown} onClick={() => setFiltersShown(!filtersShown)}>
+          <button
+            class="button filters-button"
+            aria-expanded={filtersShown}
+            onClick={() => setFiltersShown(!filtersShown)}
+          >
             <Icon name="filter" /> Filters
           </button>
           <Search q={query.get("q") ?? ""} />
           {!archive && (
-            <button class="button plain" aria-pressed={live} onClick={() => setQuery({ live: live ? "off" : null }, true)} title="Follow the journal (l)">
+            <button
+              class="button plain"
+              aria-pressed={live}
+              onClick={() => setQuery({ live: live ? "off" : null }, true)}
+              title="Follow the journal (l)"
+            >
               <Icon name="live" /> Live
             </button>
           )}
@@ -264,7 +197,9 @@ export function CallsPage() {
               open={open}
               selected={selected}
               select={select}
-              selectAll={(on) => setSelected(on ? [...new Set([...selected, ...list.calls.map((call) => call.id)])] : [])}
+              selectAll={(on) =>
+                setSelected(on ? [...new Set([...selected, ...list.calls.map((call) => call.id)])] : [])
+              }
               link={(id) => {
                 const to = new URLSearchParams(query);
                 to.set("open", id);
@@ -283,12 +218,15 @@ export function CallsPage() {
             )
           )}
         </div>
-        {selected.length > 0 && <SelectionBar ids={selected} clear={() => setSelected([])} done={() => setRound(round + 1)} />}
+        {selected.length > 0 && (
+          <SelectionBar ids={selected} clear={() => setSelected([])} done={() => setRound(round + 1)} />
+        )}
         <div class="pager" aria-live="polite">
           {list.progress ? (
             <span class="row">
               <Icon name="ring" spin /> searched {count(list.progress.searched)}
-              {list.progress.total !== null && ` of ${count(list.progress.total)}`} records, {plural(list.calls.length, "hit")}
+              {list.progress.total !== null && ` of ${count(list.progress.total)}`} records,{" "}
+              {plural(list.calls.length, "hit")}
               <button class="link" onClick={list.stop}>
                 Stop
               </button>
@@ -314,7 +252,8 @@ export function CallsPage() {
                 scroller.current?.scrollTo({ top: 0 });
               }}
             >
-              {query.get("sort") ? "Further calls" : query.get("order") === "asc" ? "Newer calls" : "Older calls"} <Icon name="right" />
+              {query.get("sort") ? "Further calls" : query.get("order") === "asc" ? "Newer calls" : "Older calls"}{" "}
+              <Icon name="right" />
             </button>
           )}
         </div>

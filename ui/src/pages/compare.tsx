@@ -23,7 +23,11 @@ function pieces(a: string, b: string): Piece[] | null {
   if (!found) return null;
   // Texts with few words in common are easier to read as a whole.
   const common = found.reduce((sum, piece) => sum + (piece.added || piece.removed ? 0 : piece.value.trim().length), 0);
-  if (common < 0.3 * Math.min(a.length, b.length)) return [{ value: a, removed: true }, { value: b, added: true }];
+  if (common < 0.3 * Math.min(a.length, b.length))
+    return [
+      { value: a, removed: true },
+      { value: b, added: true },
+    ];
   return found;
 }
 
@@ -33,17 +37,37 @@ function Difference({ a, b, inline }: { a: string; b: string; inline: boolean })
   if (inline && found) {
     return (
       <div class="text difference" dir="auto">
-        {found.map((piece, i) => (piece.added ? <ins key={i}>{visible(piece.value)}</ins> : piece.removed ? <del key={i}>{visible(piece.value)}</del> : visible(piece.value)))}
+        {found.map((piece, i) =>
+          piece.added ? (
+            <ins key={i}>{visible(piece.value)}</ins>
+          ) : piece.removed ? (
+            <del key={i}>{visible(piece.value)}</del>
+          ) : (
+            visible(piece.value)
+          ),
+        )}
       </div>
     );
   }
   return (
     <div class="sides">
       <div class="text difference" dir="auto">
-        {found ? found.filter((piece) => !piece.added).map((piece, i) => (piece.removed ? <del key={i}>{visible(piece.value)}</del> : visible(piece.value))) : <Plain text={a} />}
+        {found ? (
+          found
+            .filter((piece) => !piece.added)
+            .map((piece, i) => (piece.removed ? <del key={i}>{visible(piece.value)}</del> : visible(piece.value)))
+        ) : (
+          <Plain text={a} />
+        )}
       </div>
       <div class="text difference" dir="auto">
-        {found ? found.filter((piece) => !piece.removed).map((piece, i) => (piece.added ? <ins key={i}>{visible(piece.value)}</ins> : visible(piece.value))) : <Plain text={b} />}
+        {found ? (
+          found
+            .filter((piece) => !piece.removed)
+            .map((piece, i) => (piece.added ? <ins key={i}>{visible(piece.value)}</ins> : visible(piece.value)))
+        ) : (
+          <Plain text={b} />
+        )}
       </div>
     </div>
   );
@@ -114,16 +138,16 @@ function Settings({ data }: { data: Comparison }) {
       <h2>Settings</h2>
       {rows.length > 0 ? (
         <DataTable caption="Settings of both calls" heads={["Setting", "A", "B"]}>
-              {rows.map((one) => (
-                <tr key={one.name} class={one.same ? "mute" : ""}>
-                  <th scope="row">
-                    <Line text={one.name} />
-                  </th>
-                  <td>{cell(one.a)}</td>
-                  <td>{cell(one.b)}</td>
-                </tr>
-              ))}
-            </DataTable>
+          {rows.map((one) => (
+            <tr key={one.name} class={one.same ? "mute" : ""}>
+              <th scope="row">
+                <Line text={one.name} />
+              </th>
+              <td>{cell(one.a)}</td>
+              <td>{cell(one.b)}</td>
+            </tr>
+          ))}
+        </DataTable>
       ) : (
         <p class="mute">Both calls have the same settings.</p>
       )}
@@ -134,7 +158,10 @@ function Settings({ data }: { data: Comparison }) {
             ["only in A", removed],
             ["only in B", added],
             ["changed", changed],
-          ].map(([label, names]) => names && names.length > 0 && <span key={String(label)}>{`${label}: ${[names].flat().join(", ")}`}</span>)}
+          ].map(
+            ([label, names]) =>
+              names && names.length > 0 && <span key={String(label)}>{`${label}: ${[names].flat().join(", ")}`}</span>,
+          )}
         </p>
       )}
       {equal > 0 && (
@@ -146,7 +173,17 @@ function Settings({ data }: { data: Comparison }) {
   );
 }
 
-function Pair({ a, b, same, inline }: { a: Message | undefined; b: Message | undefined; same: boolean; inline: boolean }) {
+function Pair({
+  a,
+  b,
+  same,
+  inline,
+}: {
+  a: Message | undefined;
+  b: Message | undefined;
+  same: boolean;
+  inline: boolean;
+}) {
   const [open, setOpen] = useState(!same);
   const role = a && b && a.role !== b.role ? `${a.role} / ${b.role}` : (a?.role ?? b?.role);
   const which = !a ? "only in B" : !b ? "only in A" : same ? "equal" : "";
@@ -163,7 +200,13 @@ function Pair({ a, b, same, inline }: { a: Message | undefined; b: Message | und
         )}
       </header>
       {open && (
-        <div class="content">{same && a ? <Plain text={messageTextOf(a)} /> : <Difference a={a ? messageTextOf(a) : ""} b={b ? messageTextOf(b) : ""} inline={inline} />}</div>
+        <div class="content">
+          {same && a ? (
+            <Plain text={messageTextOf(a)} />
+          ) : (
+            <Difference a={a ? messageTextOf(a) : ""} b={b ? messageTextOf(b) : ""} inline={inline} />
+          )}
+        </div>
       )}
     </article>
   );
@@ -194,7 +237,12 @@ export function ComparePage() {
       <header>
         <h1>Compare</h1>
         <Grow />
-        <Choice label="Form of differences" options={["Side by side", "Inline"]} chosen={inline ? 1 : 0} choose={(i) => setQuery({ view: i ? "inline" : null }, true)} />
+        <Choice
+          label="Form of differences"
+          options={["Side by side", "Inline"]}
+          chosen={inline ? 1 : 0}
+          choose={(i) => setQuery({ view: i ? "inline" : null }, true)}
+        />
         <button class="button" onClick={() => setQuery({ a: b, b: a }, true)}>
           Swap
         </button>
@@ -218,7 +266,15 @@ export function ComparePage() {
         {answers.length === 0 && <p class="mute">Neither call has an answer.</p>}
         {answers.map((i) => {
           const [one, other] = [data.a.outputs[i]?.message, data.b.outputs[i]?.message];
-          return <Pair key={i} a={one} b={other} same={!!one && !!other && messageTextOf(one) === messageTextOf(other)} inline={inline} />;
+          return (
+            <Pair
+              key={i}
+              a={one}
+              b={other}
+              same={!!one && !!other && messageTextOf(one) === messageTextOf(other)}
+              inline={inline}
+            />
+          );
         })}
       </section>
     </div>

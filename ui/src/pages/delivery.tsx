@@ -1,13 +1,13 @@
 import { useState } from "preact/hooks";
 import { get, post } from "../api/client";
-import type { CheckReport, Delivery, DeliveryInfo, FollowUp, ReasonGroup } from "../api/types";
-import { followUpText } from "../call/follow-ups";
+import type { CheckReport, Delivery, DeliveryInfo } from "../api/types";
 import { ago, count, plural, size, time } from "../lib/format";
 import { asError, useApi, useInterval } from "../lib/hooks";
 import { toast } from "../lib/notes";
 import { href } from "../lib/router";
 import { useSession } from "../lib/session";
 import { Confirm } from "../parts/dialog";
+import { Callbacks, FollowUps, type Question, Reasons } from "./delivery-queues";
 import { Failure, Loading } from "../parts/failure";
 import { DataTable } from "../parts/data-table";
 import { Icon } from "../parts/icons";
@@ -26,9 +26,15 @@ function Counts({ info }: { info: DeliveryInfo }) {
             <span class="name">
               <DeliveryState delivery={word} request_id={null} muted={!info.counts[word]} />
             </span>
-            <span class={`value ${info.counts[word] ? deliveryStyle(word) : "mute"}`}>{count(info.counts[word] ?? 0)}</span>
-            {word === "waiting" && info.oldest_waiting_ms !== null && <Mute small>oldest {ago(info.oldest_waiting_ms)}</Mute>}
-            {word === "unclear" && info.unclear_next_ms !== null && <Mute small>looked up {time(info.unclear_next_ms)}</Mute>}
+            <span class={`value ${info.counts[word] ? deliveryStyle(word) : "mute"}`}>
+              {count(info.counts[word] ?? 0)}
+            </span>
+            {word === "waiting" && info.oldest_waiting_ms !== null && (
+              <Mute small>oldest {ago(info.oldest_waiting_ms)}</Mute>
+            )}
+            {word === "unclear" && info.unclear_next_ms !== null && (
+              <Mute small>looked up {time(info.unclear_next_ms)}</Mute>
+            )}
           </a>
         </li>
       ))}
@@ -74,155 +80,20 @@ function Sender({ info }: { info: DeliveryInfo }) {
       )}
       {info.servers.length > 0 && (
         <DataTable caption="Servers" heads={["Server", "Key", "#Sent", "#Unclear", "Last"]}>
-              {info.servers.map((one) => (
-                <tr key={one.url + one.key}>
-                  <td>
-                    <Line text={one.url} /> {one.stand_in && <span class="chip warn">stand-in for tests</span>} {one.bound && <span class="chip">bound</span>}
-                  </td>
-                  <td class="mute mono">{one.key}</td>
-                  <td class="number">{count(one.acked)}</td>
-                  <td class="number">{count(one.in_doubt)}</td>
-                  <td class="mute">{one.last_ms === null ? "" : ago(one.last_ms)}</td>
-                </tr>
-              ))}
-            </DataTable>
+          {info.servers.map((one) => (
+            <tr key={one.url + one.key}>
+              <td>
+                <Line text={one.url} /> {one.stand_in && <span class="chip warn">stand-in for tests</span>}{" "}
+                {one.bound && <span class="chip">bound</span>}
+              </td>
+              <td class="mute mono">{one.key}</td>
+              <td class="number">{count(one.acked)}</td>
+              <td class="number">{count(one.in_doubt)}</td>
+              <td class="mute">{one.last_ms === null ? "" : ago(one.last_ms)}</td>
+            </tr>
+          ))}
+        </DataTable>
       )}
-    </section>
-  );
-}
-
-interface Question {
-  title: string;
-  text: string;
-  body: object;
-}
-
-function Reasons({ title, word, groups, total, ask }: { title: string; word: "refused" | "held"; groups: ReasonGroup[]; total: number; ask: (question: Question) => void }) {
-  const { canWrite } = useSession();
-  if (!groups.length) return null;
-  return (
-    <section>
-      <div class="row section-head">
-        <h2>{title}</h2>
-        <Grow />
-        {canWrite && (
-          <button
-            class="button small"
-            onClick={() => ask({ title: `Retry all ${word} calls?`, text: `${plural(total, "call")} will wait again. The next plsync run sends them.`, body: { delivery: [word] } })}
-          >
-            <Icon name="retry" /> Retry all {count(total)}
-          </button>
-        )}
-      </div>
-      <DataTable caption={`${title} by reason`} heads={["Reason", "#Calls", "Newest", ""]} class="reasons">
-            {groups.map((group) => (
-              <tr key={group.reason}>
-                <td class="title">
-                  <Line text={group.reason || "no reason stored"} />
-                </td>
-                <td class="number">{count(group.count)}</td>
-                <td class="mute nowrap">{ago(group.newest_ms)}</td>
-                <td class="number nowrap">
-                  <a class="button plain small" href={group.ids.length === 1 ? href("", { delivery: word, open: group.ids[0] ?? "" }) : href("", { delivery: word })} aria-label={`Show the calls: ${group.reason}`}>
-                    Show
-                  </a>{" "}
-                  {canWrite && (
-                    <button
-                      class="button small"
-                      aria-label={`Retry the calls: ${group.reason}`}
-                      onClick={() =>
-                        ask({
-                          title: `Retry ${plural(group.count, "call")}?`,
-                          text: `Their reason: ${group.reason}. Mend the cause first, or they are ${word} again.`,
-                          body: { reason: group.reason, delivery: word },
-                        })
-                      }
-                    >
-                      Retry
-                    </button>
-                  )}
-                </td>
-              </tr>
-            ))}
-          </DataTable>
-    </section>
-  );
-}
-
-function FollowUps({ info, ask }: { info: DeliveryInfo; ask: (question: Question) => void }) {
-  const { canWrite } = useSession();
-  const { waiting, stranded, refused, refused_count, waiting_list, sent } = info.followups;
-  if (!waiting && !refused.length && !sent && !stranded) return null;
-  const row = (one: FollowUp, state: preact.ComponentChildren) => (
-    <tr key={one.number}>
-      <td class="title">
-        <Line text={followUpText(one)} />
-        {one.last_error && <span class="bad small">{one.last_error}</span>}
-      </td>
-      <td>{one.record_id && <a class="mono" href={href(`call/${one.record_id}`)}>{one.record_id.slice(-8)}</a>}</td>
-      <td>{state}</td>
-      <td class="mute nowrap">{one.queued_ms === null ? "" : ago(one.queued_ms)}</td>
-    </tr>
-  );
-  return (
-    <section>
-      <div class="row section-head">
-        <h2>Follow-ups</h2>
-        <span class="mute small">
-          {count(waiting)} waiting, {count(refused_count)} refused, {count(sent)} sent
-          {stranded > 0 && `, ${count(stranded)} of calls that were not sent`}
-        </span>
-        <Grow />
-        {canWrite && refused.length > 0 && (
-          <button
-            class="button small"
-            onClick={() => ask({ title: "Retry the refused follow-ups?", text: `${plural(refused_count, "follow-up")} will wait again. The next plsync run sends them.`, body: { followups: true } })}
-          >
-            <Icon name="retry" /> Retry
-          </button>
-        )}
-      </div>
-      {refused.length + waiting_list.length > 0 && (
-        <DataTable caption="Follow-ups that are not sent" heads={["Follow-up", "Call", "State", "Queued"]} class="reasons">
-              {refused.map((one) => row(one, <span class="state bad"><Icon name="cross" /> refused</span>))}
-              {waiting_list.map((one) => row(one, <span class="state mute"><Icon name="clock" /> waiting</span>))}
-            </DataTable>
-      )}
-    </section>
-  );
-}
-
-function Callbacks({ info, ask }: { info: DeliveryInfo; ask: (question: Question) => void }) {
-  const { canWrite } = useSession();
-  if (!info.callbacks.length) return null;
-  const dead = info.callbacks.reduce((sum, one) => sum + one.dead, 0);
-  return (
-    <section>
-      <div class="row section-head">
-        <h2>Callbacks</h2>
-        <Grow />
-        {canWrite && dead > 0 && (
-          <button class="button small" onClick={() => ask({ title: "Retry the callbacks that were given up?", text: `${plural(dead, "callback")} will wait again.`, body: { callbacks: true } })}>
-            <Icon name="retry" /> Retry
-          </button>
-        )}
-      </div>
-      <DataTable caption="Callbacks by function" heads={["Function", "#Waiting", "#Given up", "Program"]}>
-            {info.callbacks.map((one) => (
-              <tr key={one.sink}>
-                <td>
-                  <code><Line text={one.sink} /></code>
-                  {one.last_error && <span class="bad small block"><Line text={one.last_error} /></span>}
-                </td>
-                <td class="number">{count(one.waiting)}</td>
-                <td class={one.dead ? "number bad" : "number mute"}>{count(one.dead)}</td>
-                <td class="mute">
-                  {one.pids.length > 0 && `process ${one.pids.join(", ")} `}
-                  {one.way && <Prose text={one.way} />}
-                </td>
-              </tr>
-            ))}
-          </DataTable>
     </section>
   );
 }
@@ -241,13 +112,31 @@ function JournalSection({ info }: { info: DeliveryInfo }) {
     setBusy(false);
   };
   const quota = journal.quota;
-  const limits = quota ? [quota.max_bytes && size(quota.max_bytes), quota.max_age && plural(Math.round(quota.max_age / 86_400), "day"), quota.over && "exceeded"].filter(Boolean) : [];
+  const limits = quota
+    ? [
+        quota.max_bytes && size(quota.max_bytes),
+        quota.max_age && plural(Math.round(quota.max_age / 86_400), "day"),
+        quota.over && "exceeded",
+      ].filter(Boolean)
+    : [];
   const facts: [string, string][] = [
-    ["Size", `${size(journal.used_bytes)} used of ${size(journal.lmdb_bytes)}, ${size(journal.spool_bytes)} in the spool`],
+    [
+      "Size",
+      `${size(journal.used_bytes)} used of ${size(journal.lmdb_bytes)}, ${size(journal.spool_bytes)} in the spool`,
+    ],
     ["Quota", limits.length ? limits.join(", ") : "none"],
-    ["Removed", `${count(journal.pruned)} pruned, ${count(journal.forgotten)} forgotten, ${count(journal.dropped)} dropped`],
+    [
+      "Removed",
+      `${count(journal.pruned)} pruned, ${count(journal.forgotten)} forgotten, ${count(journal.dropped)} dropped`,
+    ],
     ["Free on the disk", journal.disk_free === null ? "" : size(journal.disk_free)],
-    ["Programs that record", journal.writers.filter((one) => one.alive).map((one) => `process ${one.pid}`).join(", ") || "none at present"],
+    [
+      "Programs that record",
+      journal.writers
+        .filter((one) => one.alive)
+        .map((one) => `process ${one.pid}`)
+        .join(", ") || "none at present",
+    ],
   ];
   return (
     <section>
@@ -269,7 +158,8 @@ function JournalSection({ info }: { info: DeliveryInfo }) {
             <Icon name={report.ok ? "check" : "warning"} />
             <div class="grow">
               <p>
-                {report.ok ? "The check found no damage" : plural(report.problems.length, "problem")}: {plural(report.records, "record")}, {plural(report.events, "event")}.
+                {report.ok ? "The check found no damage" : plural(report.problems.length, "problem")}:{" "}
+                {plural(report.records, "record")}, {plural(report.events, "event")}.
               </p>
               {report.problems.map((one) => (
                 <p key={one.where + one.what} class="small">
@@ -277,7 +167,9 @@ function JournalSection({ info }: { info: DeliveryInfo }) {
                 </p>
               ))}
               {report.notes.map((note) => (
-                <p key={note} class="small mute">{note}</p>
+                <p key={note} class="small mute">
+                  {note}
+                </p>
               ))}
             </div>
           </div>
@@ -306,8 +198,14 @@ export function DeliveryPage() {
   const retry = async (body: object) => {
     try {
       const done = await post<{ records: number; followups: number; callbacks: number }>("/api/retry", body);
-      const parts = [done.records && plural(done.records, "call"), done.followups && plural(done.followups, "follow-up"), done.callbacks && plural(done.callbacks, "callback")].filter(Boolean);
-      toast(parts.length ? `${parts.join(", ")} waiting again. The next plsync run sends them.` : "Nothing needed a retry.");
+      const parts = [
+        done.records && plural(done.records, "call"),
+        done.followups && plural(done.followups, "follow-up"),
+        done.callbacks && plural(done.callbacks, "callback"),
+      ].filter(Boolean);
+      toast(
+        parts.length ? `${parts.join(", ")} waiting again. The next plsync run sends them.` : "Nothing needed a retry.",
+      );
       loaded.reload();
       session.reload();
     } catch (error) {
@@ -329,7 +227,15 @@ export function DeliveryPage() {
       <FollowUps info={info} ask={setQuestion} />
       <Callbacks info={info} ask={setQuestion} />
       <JournalSection info={info} />
-      {question && <Confirm title={question.title} text={question.text} action="Retry" act={() => retry(question.body)} close={() => setQuestion(null)} />}
+      {question && (
+        <Confirm
+          title={question.title}
+          text={question.text}
+          action="Retry"
+          act={() => retry(question.body)}
+          close={() => setQuestion(null)}
+        />
+      )}
     </div>
   );
 }

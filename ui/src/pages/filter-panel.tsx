@@ -8,10 +8,22 @@ import { Line } from "../parts/text";
 import { Mute } from "../parts/basics";
 
 const SHOWN = 8;
-function Group({ title, name, values, more }: { title: string; name: string; values: FacetValue[]; more?: number | undefined }) {
+function Group({
+  title,
+  name,
+  values,
+  more,
+}: {
+  title: string;
+  name: string;
+  values: FacetValue[];
+  more?: number | undefined;
+}) {
   const [open, setOpen] = useState(false);
   const chosen = place().query.getAll(name);
-  const missing = chosen.filter((value) => !values.some((one) => one.value === value)).map((value) => ({ value, count: 0 }));
+  const missing = chosen
+    .filter((value) => !values.some((one) => one.value === value))
+    .map((value) => ({ value, count: 0 }));
   const all = [...missing, ...values];
   if (!all.length) return null;
   const shown = open ? all : all.filter((one, i) => i < SHOWN || chosen.includes(one.value));
@@ -71,7 +83,12 @@ function More({ keys }: { keys: string[] }) {
       >
         <label class="small">
           Metadata key
-          <input class="field wide" list="metadata-keys" value={key} onInput={(event) => setKey(event.currentTarget.value)} />
+          <input
+            class="field wide"
+            list="metadata-keys"
+            value={key}
+            onInput={(event) => setKey(event.currentTarget.value)}
+          />
         </label>
         <label class="small">
           Value

@@ -36,7 +36,9 @@ function PromptView({ prompt }: { prompt: Prompt }) {
         {prompt.version !== null && <span class="chip">version {prompt.version}</span>}
         {prompt.label && <span class="chip">{prompt.label}</span>}
         <span class="mute small">
-          {[prompt.model, prompt.fetched_ms !== null && `fetched ${ago(prompt.fetched_ms)}`].filter(Boolean).join(" · ")}
+          {[prompt.model, prompt.fetched_ms !== null && `fetched ${ago(prompt.fetched_ms)}`]
+            .filter(Boolean)
+            .join(" · ")}
         </span>
       </header>
       {prompt.messages.map((message, i) => (
@@ -44,14 +46,22 @@ function PromptView({ prompt }: { prompt: Prompt }) {
           <header>
             <h3>{message.role}</h3>
           </header>
-          <div class="content">{message.text.folded || message.text.hidden ? <TextView text={message.text} /> : <Template text={message.text.text} variables={prompt.variables} />}</div>
+          <div class="content">
+            {message.text.folded || message.text.hidden ? (
+              <TextView text={message.text} />
+            ) : (
+              <Template text={message.text.text} variables={prompt.variables} />
+            )}
+          </div>
         </article>
       ))}
       {prompt.variables.length > 0 && (
         <p class="row small">
           <Mute>Variables</Mute>
           {prompt.variables.map((name) => (
-            <code class="chip" key={name}>{name}</code>
+            <code class="chip" key={name}>
+              {name}
+            </code>
           ))}
         </p>
       )}
@@ -59,8 +69,18 @@ function PromptView({ prompt }: { prompt: Prompt }) {
       <ul class="plain-list">
         {prompt.calls.map((call) => (
           <li key={call.record_id}>
-            <a class="mono" href={href(`call/${call.record_id}`)}>{call.record_id.slice(-12)}</a>{" "}
-            <Mute small>{[call.request_id !== null && `#${call.request_id}`, call.version !== null && `version ${call.version}`, call.label].filter(Boolean).join(" · ")}</Mute>
+            <a class="mono" href={href(`call/${call.record_id}`)}>
+              {call.record_id.slice(-12)}
+            </a>{" "}
+            <Mute small>
+              {[
+                call.request_id !== null && `#${call.request_id}`,
+                call.version !== null && `version ${call.version}`,
+                call.label,
+              ]
+                .filter(Boolean)
+                .join(" · ")}
+            </Mute>
           </li>
         ))}
       </ul>
@@ -96,12 +116,18 @@ export function PromptsPage() {
           <ul>
             {prompts.map((prompt) => (
               <li key={keyOf(prompt)}>
-                <button class="item" aria-pressed={prompt === chosen} onClick={() => setQuery({ prompt: keyOf(prompt) })}>
+                <button
+                  class="item"
+                  aria-pressed={prompt === chosen}
+                  onClick={() => setQuery({ prompt: keyOf(prompt) })}
+                >
                   <Icon name="file" />
                   <span class="grow">
                     <Line text={prompt.name} />
                   </span>
-                  <Mute small>{[prompt.version !== null && `v${prompt.version}`, prompt.label].filter(Boolean).join(" · ")}</Mute>
+                  <Mute small>
+                    {[prompt.version !== null && `v${prompt.version}`, prompt.label].filter(Boolean).join(" · ")}
+                  </Mute>
                 </button>
               </li>
             ))}

@@ -27,8 +27,14 @@ export function SelectionBar({ ids, clear, done }: { ids: string[]; clear: () =>
     }
   };
   const score = async (value: number, name: string) => {
-    const { queued, failed } = await post<{ queued: number; failed: { message: string }[] }>("/api/score", { ids, score: value, ...(name && { name }) });
-    toast(`${plural(queued, "score")} queued${failed.length ? `, ${count(failed.length)} failed: ${failed[0]?.message}` : ""}.`);
+    const { queued, failed } = await post<{ queued: number; failed: { message: string }[] }>("/api/score", {
+      ids,
+      score: value,
+      ...(name && { name }),
+    });
+    toast(
+      `${plural(queued, "score")} queued${failed.length ? `, ${count(failed.length)} failed: ${failed[0]?.message}` : ""}.`,
+    );
     setScoring(false);
   };
   useKeys({ s: canWrite && (() => setScoring(true)), r: canWrite && retry });

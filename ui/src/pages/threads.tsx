@@ -21,7 +21,9 @@ function threadLink(one: Conversation): string {
 export function ThreadsPage() {
   const { query } = usePlace();
   const before = query.get("before");
-  const loaded = useApi<{ conversations: Conversation[]; next: string | null; complete: boolean }>(`/api/conversations?limit=50${before ? `&before=${encodeURIComponent(before)}` : ""}`);
+  const loaded = useApi<{ conversations: Conversation[]; next: string | null; complete: boolean }>(
+    `/api/conversations?limit=50${before ? `&before=${encodeURIComponent(before)}` : ""}`,
+  );
   const rows = () => [...document.querySelectorAll<HTMLAnchorElement>(".threads tbody a")];
   const move = (step: number) => {
     const links = rows();
@@ -44,35 +46,41 @@ export function ThreadsPage() {
           <p>A call with thread_id, session_id or conversation_id in its metadata belongs to a conversation.</p>
         </div>
       ) : (
-        <DataTable caption="Conversations, the newest first" heads={["Last activity", "First words", "Model", "#Calls", "#Tokens", "#Errors", "#Not sent"]} class="threads">
-              {conversations.map((one) => (
-                <tr key={`${one.kind}${one.key}`}>
-                  <td class="nowrap" title={exact(one.last_ms)}>
-                    {ago(one.last_ms)}
-                  </td>
-                  <td class="title">
-                    <a href={threadLink(one)}>
-                      <Line text={one.title ?? one.key} />
-                    </a>
-                    {one.kind === "thread" && (
-                      <span class="mute small mono">
-                        <Line text={one.key} />
-                      </span>
-                    )}
-                  </td>
-                  <td class="mute">
-                    <Line text={one.model ?? ""} />
-                  </td>
-                  <td class="number">
-                    {count(one.calls)}
-                    {!one.calls_exact && "+"}
-                  </td>
-                  <td class="number mute nowrap">{one.tokens && one.tokens.input + one.tokens.output > 0 ? tokens(one.tokens) : ""}</td>
-                  <td class={one.errors ? "number bad" : "number mute"}>{count(one.errors)}</td>
-                  <td class="number mute">{count(one.undelivered)}</td>
-                </tr>
-              ))}
-            </DataTable>
+        <DataTable
+          caption="Conversations, the newest first"
+          heads={["Last activity", "First words", "Model", "#Calls", "#Tokens", "#Errors", "#Not sent"]}
+          class="threads"
+        >
+          {conversations.map((one) => (
+            <tr key={`${one.kind}${one.key}`}>
+              <td class="nowrap" title={exact(one.last_ms)}>
+                {ago(one.last_ms)}
+              </td>
+              <td class="title">
+                <a href={threadLink(one)}>
+                  <Line text={one.title ?? one.key} />
+                </a>
+                {one.kind === "thread" && (
+                  <span class="mute small mono">
+                    <Line text={one.key} />
+                  </span>
+                )}
+              </td>
+              <td class="mute">
+                <Line text={one.model ?? ""} />
+              </td>
+              <td class="number">
+                {count(one.calls)}
+                {!one.calls_exact && "+"}
+              </td>
+              <td class="number mute nowrap">
+                {one.tokens && one.tokens.input + one.tokens.output > 0 ? tokens(one.tokens) : ""}
+              </td>
+              <td class={one.errors ? "number bad" : "number mute"}>{count(one.errors)}</td>
+              <td class="number mute">{count(one.undelivered)}</td>
+            </tr>
+          ))}
+        </DataTable>
       )}
       <div class="row pages">
         {before && (

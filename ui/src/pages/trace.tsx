@@ -11,7 +11,15 @@ import { Icon, type IconName } from "../parts/icons";
 import { ResultState } from "../parts/state";
 import { Line } from "../parts/text";
 
-const ICONS: Record<string, IconName> = { chat: "answer", llm: "answer", tool: "tool", retriever: "search", chain: "tree", prompt: "person", parser: "columns" };
+const ICONS: Record<string, IconName> = {
+  chat: "answer",
+  llm: "answer",
+  tool: "tool",
+  retriever: "search",
+  chain: "tree",
+  prompt: "person",
+  parser: "columns",
+};
 const PAGE = 150;
 
 /** The run of an agent or a chain: its tree, with each run on a timeline. */
@@ -42,7 +50,10 @@ export function TracePage() {
   const { name, started_ms } = tree.data;
   const end = Math.max(1, tree.data.took_us ?? 0, ...runs.map((run) => run.offset_us + (run.took_us ?? 0)));
   const calls = runs.filter((run) => run.is_call);
-  const spent = calls.reduce((sum, run) => ({ input: sum.input + (run.tokens?.input ?? 0), output: sum.output + (run.tokens?.output ?? 0) }), { input: 0, output: 0 });
+  const spent = calls.reduce(
+    (sum, run) => ({ input: sum.input + (run.tokens?.input ?? 0), output: sum.output + (run.tokens?.output ?? 0) }),
+    { input: 0, output: 0 },
+  );
   const price = calls.reduce((sum, run) => sum + (run.cost ?? 0), 0);
   const errors = runs.filter((run) => run.result === "error").length;
   const parents = new Set(runs.map((run) => run.parent_id));
@@ -73,12 +84,8 @@ export function TracePage() {
           <caption class="hidden-text">Runs of the trace, parents before their children</caption>
           <thead>
             <tr>
-              <th scope="col">
-                Run
-              </th>
-              <th scope="col">
-                Result
-              </th>
+              <th scope="col">Run</th>
+              <th scope="col">Result</th>
               <th scope="col" class="number">
                 Tokens
               </th>
@@ -96,12 +103,15 @@ export function TracePage() {
             {visible.slice(0, shown).map((run) => (
               <tr
                 key={run.id}
-               
+
                 class={run.id === open ? "open" : ""}
                 onClick={(event) => (event.target as Element).closest("a, button") || show(run.id)}
               >
                 <td class="run">
-                  <span class="run-name" ref={(element) => element?.style.setProperty("--depth", String(Math.min(run.depth, 24)))}>
+                  <span
+                    class="run-name"
+                    ref={(element) => element?.style.setProperty("--depth", String(Math.min(run.depth, 24)))}
+                  >
                     {parents.has(run.id) ? (
                       <IconButton
                         small
@@ -127,9 +137,7 @@ export function TracePage() {
                 <td>
                   <ResultState fact={run} />
                 </td>
-                <td class="number mute">
-                  {tokens(run.tokens)}
-                </td>
+                <td class="number mute">{tokens(run.tokens)}</td>
                 <td class="time-axis">
                   <svg viewBox="0 0 1000 16" preserveAspectRatio="none" aria-hidden="true">
                     <rect
@@ -142,9 +150,7 @@ export function TracePage() {
                     />
                   </svg>
                 </td>
-                <td class="number">
-                  {duration(run.took_us)}
-                </td>
+                <td class="number">{duration(run.took_us)}</td>
               </tr>
             ))}
           </tbody>

@@ -75,7 +75,10 @@ export function Chart({ title, times, lines, format, logarithmic, step, zoom }: 
         padding: [12, 12, 0, 0],
         cursor: { sync: { key: "usage" }, drag: { x: true, y: false, setScale: false }, points: { size: 7 } },
         legend: { live: true },
-        scales: { x: { time: true, range: (_plot, low, high) => [low - edge, high + edge] }, y: logarithmic ? { distr: 3 } : { range: (_plot, _low, high) => [0, high * 1.05 || 1] } },
+        scales: {
+          x: { time: true, range: (_plot, low, high) => [low - edge, high + edge] },
+          y: logarithmic ? { distr: 3 } : { range: (_plot, _low, high) => [0, high * 1.05 || 1] },
+        },
         axes: [
           {
             stroke: axis,
@@ -105,7 +108,9 @@ export function Chart({ title, times, lines, format, logarithmic, step, zoom }: 
               value: (_plot, value) => (value == null ? "" : format(value)),
               points: { show: !line.bars && times.length < 40, size: 5, fill: color },
               ...(line.dashed && { dash: [5, 4] }),
-              ...(line.bars ? { fill: color, paths: uPlot.paths.bars?.({ size: [0.75, 36] }) ?? null } : !logarithmic && { fill: translucent(color) }),
+              ...(line.bars
+                ? { fill: color, paths: uPlot.paths.bars?.({ size: [0.75, 36] }) ?? null }
+                : !logarithmic && { fill: translucent(color) }),
             } as Series;
           }),
         ],
@@ -113,7 +118,10 @@ export function Chart({ title, times, lines, format, logarithmic, step, zoom }: 
           setSelect: [
             (self) => {
               if (self.select.width < 4) return;
-              zoom(Math.floor(self.posToVal(self.select.left, "x") * 1000), Math.ceil(self.posToVal(self.select.left + self.select.width, "x") * 1000) + 1);
+              zoom(
+                Math.floor(self.posToVal(self.select.left, "x") * 1000),
+                Math.ceil(self.posToVal(self.select.left + self.select.width, "x") * 1000) + 1,
+              );
             },
           ],
         },
@@ -139,16 +147,16 @@ export function Chart({ title, times, lines, format, logarithmic, step, zoom }: 
       {table ? (
         <div class="as-table">
           <DataTable caption={title} heads={["from", ...lines.map((line) => `#${line.label}`)]}>
-              {times.map((ms, i) => (
-                <tr key={ms}>
-                  <td>{new Date(ms).toLocaleString()}</td>
-                  {lines.map((line) => (
-                    <td class="number" key={line.label}>
-                      {line.values[i] == null ? "" : format(line.values[i] as number)}
-                    </td>
-                  ))}
-                </tr>
-              ))}
+            {times.map((ms, i) => (
+              <tr key={ms}>
+                <td>{new Date(ms).toLocaleString()}</td>
+                {lines.map((line) => (
+                  <td class="number" key={line.label}>
+                    {line.values[i] == null ? "" : format(line.values[i] as number)}
+                  </td>
+                ))}
+              </tr>
+            ))}
           </DataTable>
         </div>
       ) : (

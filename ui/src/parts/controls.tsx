@@ -14,14 +14,31 @@ interface IconButtonProps {
 
 export function IconButton({ icon, label, keys, act, small, expanded }: IconButtonProps) {
   return (
-    <button type="button" class={`button plain icon-only ${small ? "small" : ""}`} aria-label={label} title={keys ? `${label} (${keys})` : label} aria-expanded={expanded} onClick={act}>
+    <button
+      type="button"
+      class={`button plain icon-only ${small ? "small" : ""}`}
+      aria-label={label}
+      title={keys ? `${label} (${keys})` : label}
+      aria-expanded={expanded}
+      onClick={act}
+    >
       <Icon name={icon} />
     </button>
   );
 }
 
 /** A choice of one among a few. */
-export function Choice({ label, options, chosen, choose }: { label: string; options: string[]; chosen: number; choose: (index: number) => void }) {
+export function Choice({
+  label,
+  options,
+  chosen,
+  choose,
+}: {
+  label: string;
+  options: string[];
+  chosen: number;
+  choose: (index: number) => void;
+}) {
   return (
     <div class="segmented" role="group" aria-label={label}>
       {options.map((option, i) => (
@@ -52,7 +69,10 @@ export function TimeSelect() {
       class="field wide"
       aria-label="Time"
       value={own ? "own" : since}
-      onChange={(event) => event.currentTarget.value !== "own" && setQuery({ since: event.currentTarget.value || null, until: null, before: null, page: null })}
+      onChange={(event) =>
+        event.currentTarget.value !== "own" &&
+        setQuery({ since: event.currentTarget.value || null, until: null, before: null, page: null })
+      }
     >
       {AGES.map(([value, label]) => (
         <option key={value} value={value}>

@@ -9,7 +9,12 @@ export function Dialog({ title, close, children }: { title: string; close: () =>
     dialog.current?.showModal();
   }, []);
   return (
-    <dialog ref={dialog} aria-label={title} onClose={close} onClick={(event) => event.target === dialog.current && dialog.current?.close()}>
+    <dialog
+      ref={dialog}
+      aria-label={title}
+      onClose={close}
+      onClick={(event) => event.target === dialog.current && dialog.current?.close()}
+    >
       <header>
         <h2>{title}</h2>
         <IconButton icon="cross" label="Close" act={() => dialog.current?.close()} />
@@ -20,7 +25,19 @@ export function Dialog({ title, close, children }: { title: string; close: () =>
 }
 
 /** A question before an action that is hard to undo. */
-export function Confirm({ title, text, action, act, close }: { title: string; text: string; action: string; act: () => void; close: () => void }) {
+export function Confirm({
+  title,
+  text,
+  action,
+  act,
+  close,
+}: {
+  title: string;
+  text: string;
+  action: string;
+  act: () => void;
+  close: () => void;
+}) {
   return (
     <Dialog title={title} close={close}>
       <p>{text}</p>

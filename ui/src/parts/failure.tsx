@@ -20,7 +20,15 @@ export function Failure({ error, retry }: { error: ApiError; retry?: () => void 
     <div class="notice bad failure" role="alert">
       <Icon name="warning" />
       <div class="grow">
-        <p><Prose text={error.code === "unauthorized" ? "This tab has no key to the journal. Open the link that `plsync ui` printed." : error.message} /></p>
+        <p>
+          <Prose
+            text={
+              error.code === "unauthorized"
+                ? "This tab has no key to the journal. Open the link that `plsync ui` printed."
+                : error.message
+            }
+          />
+        </p>
         {error.candidates.length > 0 && (
           <ul>
             {error.candidates.map((id) => (

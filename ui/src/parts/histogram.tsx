@@ -34,7 +34,12 @@ export function Histogram({ data }: { data: Data }) {
     const [first, last] = [Math.min(drag[0], to), Math.max(drag[0], to)];
     setDrag(null);
     const start = data.buckets[first];
-    if (start) setQuery({ since: String(start.start_ms), until: String(start.start_ms + (last - first + 1) * data.bucket_ms), before: null });
+    if (start)
+      setQuery({
+        since: String(start.start_ms),
+        until: String(start.start_ms + (last - first + 1) * data.bucket_ms),
+        before: null,
+      });
   };
   const label = `${plural(calls, "call")} over time, ${plural(errors, "error")}`;
   return (
@@ -56,15 +61,33 @@ export function Histogram({ data }: { data: Data }) {
         onPointerLeave={() => setAt(null)}
       >
         {drag && (
-          <rect class="range" x={Math.min(...drag) * 10} width={(Math.abs(drag[1] - drag[0]) + 1) * 10} y="0" height={HEIGHT} />
+          <rect
+            class="range"
+            x={Math.min(...drag) * 10}
+            width={(Math.abs(drag[1] - drag[0]) + 1) * 10}
+            y="0"
+            height={HEIGHT}
+          />
         )}
         {at !== null && !drag && <rect class="range" x={at * 10} width="10" y="0" height={HEIGHT} />}
         {data.buckets.map((bucket, i) =>
           bucket.calls ? (
             <g key={bucket.start_ms}>
-              <rect class="calls" x={i * 10 + 1} width="8" y={HEIGHT - height(bucket.calls)} height={height(bucket.calls)} />
+              <rect
+                class="calls"
+                x={i * 10 + 1}
+                width="8"
+                y={HEIGHT - height(bucket.calls)}
+                height={height(bucket.calls)}
+              />
               {bucket.errors > 0 && (
-                <rect class="errors" x={i * 10 + 1} width="8" y={HEIGHT - height(bucket.errors)} height={height(bucket.errors)} />
+                <rect
+                  class="errors"
+                  x={i * 10 + 1}
+                  width="8"
+                  y={HEIGHT - height(bucket.errors)}
+                  height={height(bucket.errors)}
+                />
               )}
             </g>
           ) : null,
@@ -85,15 +108,15 @@ export function Histogram({ data }: { data: Data }) {
       {table && (
         <div class="as-table">
           <DataTable caption="Calls over time" heads={["from", "#calls", "#errors"]}>
-              {data.buckets
-                .filter((bucket) => bucket.calls)
-                .map((bucket) => (
-                  <tr key={bucket.start_ms}>
-                    <td>{exact(bucket.start_ms)}</td>
-                    <td class="number">{count(bucket.calls)}</td>
-                    <td class="number">{count(bucket.errors)}</td>
-                  </tr>
-                ))}
+            {data.buckets
+              .filter((bucket) => bucket.calls)
+              .map((bucket) => (
+                <tr key={bucket.start_ms}>
+                  <td>{exact(bucket.start_ms)}</td>
+                  <td class="number">{count(bucket.calls)}</td>
+                  <td class="number">{count(bucket.errors)}</td>
+                </tr>
+              ))}
           </DataTable>
         </div>
       )}

@@ -12,11 +12,18 @@ const OPEN_ALL = 9;
 const OPEN_FIRST = 1;
 
 function summary(value: object): string {
-  return Array.isArray(value) ? `[ ${plural(value.length, "item")} ]` : `{ ${plural(Object.keys(value).length, "key")} }`;
+  return Array.isArray(value)
+    ? `[ ${plural(value.length, "item")} ]`
+    : `{ ${plural(Object.keys(value).length, "key")} }`;
 }
 
 function Leaf({ value }: { value: unknown }) {
-  if (typeof value === "string") return <span class="json-text" dir="auto">{visible(JSON.stringify(value.length > 2000 ? `${value.slice(0, 2000)}…` : value))}</span>;
+  if (typeof value === "string")
+    return (
+      <span class="json-text" dir="auto">
+        {visible(JSON.stringify(value.length > 2000 ? `${value.slice(0, 2000)}…` : value))}
+      </span>
+    );
   return <span class="json-atom">{String(value)}</span>;
 }
 
@@ -73,14 +80,27 @@ export function ValueView({ value }: { value: Value }) {
   if (value.hidden) return <Mute>{value.bytes ? size(value.bytes) : ""} hidden by --hide-content</Mute>;
   if (!("json" in value)) {
     const start = value.text ?? "";
-    return <TextView mono text={{ text: start, chars: value.folded?.bytes ?? start.length, ...(value.folded && { folded: value.folded }) }} />;
+    return (
+      <TextView
+        mono
+        text={{
+          text: start,
+          chars: value.folded?.bytes ?? start.length,
+          ...(value.folded && { folded: value.folded }),
+        }}
+      />
+    );
   }
   const found = value.json;
   if (typeof found === "string") return <TextView text={{ text: found, chars: found.length }} />;
   if (typeof found !== "object" || found === null) return <code>{String(found)}</code>;
   // A short value is easier to read in one line.
   const line = oneLine(found);
-  return line.length <= 90 ? <code dir="auto">{visible(line.replaceAll(/([,:])(?=["{[\d])/g, "$1 "))}</code> : <JsonTree value={found} />;
+  return line.length <= 90 ? (
+    <code dir="auto">{visible(line.replaceAll(/([,:])(?=["{[\d])/g, "$1 "))}</code>
+  ) : (
+    <JsonTree value={found} />
+  );
 }
 
 /** The JSON in one line. A value that is too deep for the browser counts as long. */

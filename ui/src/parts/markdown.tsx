@@ -45,7 +45,12 @@ function Target({ label, url }: { label: ComponentChildren; url: string }) {
   );
 }
 
-const cells = (line: string) => line.trim().replace(/^\||\|$/g, "").split(/(?<!\\)\|/).map((cell) => cell.trim());
+const cells = (line: string) =>
+  line
+    .trim()
+    .replace(/^\||\|$/g, "")
+    .split(/(?<!\\)\|/)
+    .map((cell) => cell.trim());
 
 interface Item {
   checked: boolean | null;
@@ -67,12 +72,15 @@ function list(lines: string[], from: number, depth: number): [ComponentChildren,
       items.push({ checked: task ? task[1] !== " " : null, lines: [task ? (task[2] ?? "") : (found[4] ?? "")] });
     } else if (last && !line.trim() && /^\s|^[-*+\d]/.test(lines[at + 1] ?? "")) last.lines.push("");
     else if (last && /^ {2,}|^\t/.test(line)) last.lines.push(line.replace(/^(?:\t| {1,4})/, ""));
-    else if (last && line.trim() && last.lines.at(-1) && !found && !FENCE.test(line) && !HEADING.test(line)) last.lines.push(line);
+    else if (last && line.trim() && last.lines.at(-1) && !found && !FENCE.test(line) && !HEADING.test(line))
+      last.lines.push(line);
     else break;
   }
   const inner = items.map((item, i) => (
     <li key={i}>
-      {item.checked !== null && <input type="checkbox" checked={item.checked} disabled aria-label={item.checked ? "done" : "open"} />}
+      {item.checked !== null && (
+        <input type="checkbox" checked={item.checked} disabled aria-label={item.checked ? "done" : "open"} />
+      )}
       {item.lines.length === 1 ? inline(item.lines[0] ?? "") : blocks(item.lines, depth + 1)}
     </li>
   ));
@@ -87,11 +95,19 @@ function table(lines: string[], from: number): [ComponentChildren, number] {
     <div class="scroll-x">
       <table>
         <thead>
-          <tr>{cells(lines[from] ?? "").map((cell) => <th scope="col">{inline(cell)}</th>)}</tr>
+          <tr>
+            {cells(lines[from] ?? "").map((cell) => (
+              <th scope="col">{inline(cell)}</th>
+            ))}
+          </tr>
         </thead>
         <tbody>
           {lines.slice(from + 2, at).map((line) => (
-            <tr>{cells(line).map((cell) => <td>{inline(cell)}</td>)}</tr>
+            <tr>
+              {cells(line).map((cell) => (
+                <td>{inline(cell)}</td>
+              ))}
+            </tr>
           ))}
         </tbody>
       </table>
@@ -108,7 +124,7 @@ function blocks(lines: string[], depth: number): ComponentChildren {
     if (paragraph.length) found.push(<p dir="auto">{inline(paragraph.join("\n"))}</p>);
     paragraph = [];
   };
-  for (let at = 0; at < lines.length; ) {
+  for (let at = 0; at < lines.length;) {
     const line = lines[at] ?? "";
     const fence = FENCE.exec(line);
     const heading = HEADING.exec(line);
@@ -122,7 +138,11 @@ function blocks(lines: string[], depth: number): ComponentChildren {
     } else if (heading) {
       close();
       // A heading of a text does not belong to the outline of the page.
-      found.push(<p class={`heading h${heading[1]?.length}`} dir="auto">{inline(heading[2] ?? "")}</p>);
+      found.push(
+        <p class={`heading h${heading[1]?.length}`} dir="auto">
+          {inline(heading[2] ?? "")}
+        </p>,
+      );
       at++;
     } else if (RULE.test(line)) {
       close();

@@ -22,7 +22,13 @@ const DELIVERIES: Record<Delivery, [IconName, string]> = {
   dropped: ["slash", "bad"],
 };
 
-export function ResultState({ fact, word = false }: { fact: Pick<Fact, "result" | "status_code" | "error">; word?: boolean }) {
+export function ResultState({
+  fact,
+  word = false,
+}: {
+  fact: Pick<Fact, "result" | "status_code" | "error">;
+  word?: boolean;
+}) {
   const [icon, style] = RESULTS[fact.result] ?? ["question", "mute"];
   const cause = fact.result === "error" ? (fact.status_code ?? (word ? fact.error : null)) : null;
   return (
@@ -39,7 +45,11 @@ export function ResultState({ fact, word = false }: { fact: Pick<Fact, "result" 
   );
 }
 
-export function DeliveryState({ delivery, request_id, muted = false }: Pick<Fact, "delivery" | "request_id"> & { muted?: boolean }) {
+export function DeliveryState({
+  delivery,
+  request_id,
+  muted = false,
+}: Pick<Fact, "delivery" | "request_id"> & { muted?: boolean }) {
   const [icon, style] = DELIVERIES[delivery] ?? ["question", "mute"];
   return (
     <span class={`state ${muted ? "mute" : style}`}>

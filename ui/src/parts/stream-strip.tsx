@@ -13,7 +13,13 @@ export function StreamStrip({ stream, took }: { stream: Stream; took: number | n
   const path = stream.times_us.map((us) => `M${x(us).toFixed(1)} 5V23`).join("");
   const { gap } = stream;
   const gapText = gap ? `, longest gap ${duration(gap.to_us - gap.from_us)}` : "";
-  const hovered = at === null ? null : stream.times_us.reduce((best, us) => (Math.abs(us - at) < Math.abs(best - at) ? us : best), stream.times_us[0] ?? 0);
+  const hovered =
+    at === null
+      ? null
+      : stream.times_us.reduce(
+          (best, us) => (Math.abs(us - at) < Math.abs(best - at) ? us : best),
+          stream.times_us[0] ?? 0,
+        );
   const label = `${plural(stream.pieces, "piece")} over ${duration(end)}${gapText}`;
   return (
     <figure class="strip">
@@ -28,7 +34,9 @@ export function StreamStrip({ stream, took }: { stream: Stream; took: number | n
         }}
         onPointerLeave={() => setAt(null)}
       >
-        {gap && <rect class="gap" x={x(gap.from_us)} width={Math.max(1, x(gap.to_us) - x(gap.from_us))} y="0" height="28" />}
+        {gap && (
+          <rect class="gap" x={x(gap.from_us)} width={Math.max(1, x(gap.to_us) - x(gap.from_us))} y="0" height="28" />
+        )}
         <path class="pieces" d={path} />
         {hovered !== null && <path class="hovered" d={`M${x(hovered).toFixed(1)} 0V28`} />}
       </svg>

@@ -23,7 +23,10 @@ export function visible(text: string): ComponentChildren {
   let from = 0;
   for (const { 0: sign, index } of text.matchAll(UNSEEN)) {
     if (parts.length > 2 * MOST_SIGNS) break;
-    parts.push(text.slice(from, index), <span class="sign">{`U+${(sign.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}`}</span>);
+    parts.push(
+      text.slice(from, index),
+      <span class="sign">{`U+${(sign.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}`}</span>,
+    );
     from = index + sign.length;
   }
   return [...parts, text.slice(from).replace(UNSEEN, "\ufffd")];
@@ -43,7 +46,7 @@ export function Prose({ text }: { text: string }) {
 // The browser lays out a long text in parts, and only the parts near the window.
 function chunks(text: string): string[] {
   const found: string[] = [];
-  for (let from = 0; from < text.length; ) {
+  for (let from = 0; from < text.length;) {
     const end = text.indexOf("\n", from + CHUNK);
     const to = end < 0 || end > from + 2 * CHUNK ? Math.min(text.length, from + CHUNK) : end + 1;
     found.push(text.slice(from, to));
@@ -86,7 +89,10 @@ export function TextView({ text, markdown = false, mono = false }: { text: Text;
   };
   const download = async () => {
     try {
-      saveBlob(folded ? await getBlob(`${folded.href}&download=1`) : new Blob([all], { type: "text/plain" }), "field.txt");
+      saveBlob(
+        folded ? await getBlob(`${folded.href}&download=1`) : new Blob([all], { type: "text/plain" }),
+        "field.txt",
+      );
     } catch (error) {
       toast(asError(error).message);
     }
