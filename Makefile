@@ -61,6 +61,7 @@ build/fleet/collector: build/fleet/made $(wildcard tests/fleet/collector/*)
 crash: .venv/built
 	PLSYNC_HOSTILE=1000 $(BIN)/pytest -n auto tests/cli/test_hostile_journals.py tests/replay/test_hostile_recordings.py
 	PLSYNC_TREES=10000 PLSYNC_TREE_KILLS=100 $(BIN)/pytest tests/delivery/test_random_trees.py
+	PLSYNC_TREE_SOAK=100000 $(BIN)/pytest tests/recorder/test_tree_memory.py
 	PLSYNC_SOAK_RECORDS=10000 PLSYNC_SOAK_KILLS=40 PLSYNC_OFFLINE_SECONDS=60 $(BIN)/pytest tests/delivery/test_soak.py tests/project/test_no_network.py
 	PLSYNC_LIMITS=100 $(BIN)/pytest -n auto tests/journal/test_limits.py
 	PLSYNC_IMAGES=2000 PLSYNC_FAULTS=1000000 PLSYNC_FLIPS=20000 PLSYNC_SALVAGES=3000 PLSYNC_KILL_ROUNDS=2000 PROPTEST_CASES=4000 \
@@ -97,6 +98,7 @@ bench: build/bench/built
 	$(BENCH)/python benches/python/replay.py
 	$(BENCH)/python benches/python/lake.py
 	$(BENCH)/python benches/python/trees.py
+	$(BENCH)/python benches/python/tree_pages.py
 	cargo run --quiet --release --package plsync-benches --bin append
 	cargo run --quiet --release --package plsync-benches --bin million
 

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use plsync_journal::{
-    CallEnd, Durability, Event, FrameKind, Head, Query, RecordId, RequestId, Spool, Store, Target, labels,
+    CallEnd, Durability, Event, FrameKind, Head, Lane, Query, RecordId, RequestId, Spool, Store, Target, labels,
 };
 
 /// Event parts, as marks name them.
@@ -32,7 +32,32 @@ pub struct Oracle {
 pub fn body(id: RecordId, part: char) -> Vec<u8> {
     let length = 20 + usize::from(id.0[15]) * if id.0[14] < 16 { 90 } else { 12 };
     let seed = format!("{part}{}", id.hex());
-    seed.bytes().cycle().take(length).collect()
+    let mut body: Vec<u8> = seed.bytes().cycle().take(length).collect();
+    if id.0[13].is_multiple_of(2) {
+        body.extend(history());
+    }
+    body
+}
+
+/// The messages that the root of a tree and its calls have in common.
+fn history() -> impl Iterator<Item = u8> {
+    let mut random = fastrand::Rng::with_seed(1);
+    std::iter::repeat_with(move || random.u8(b'a'..=b'z')).take(1500)
+}
+
+/// One half of a record in the tree of `root`: of a call, or of another run.
+pub fn append_in(spool: &Spool, root: RecordId, id: RecordId, is_call: bool, part: char) -> plsync_journal::Result<()> {
+    let kind = match (is_call, part) {
+        (true, START) => FrameKind::Start,
+        (true, _) => FrameKind::End,
+        (false, START) => FrameKind::RunStart,
+        (false, _) => FrameKind::RunEnd,
+    };
+    let mut section = Vec::new();
+    labels::push(&mut section, labels::ROOT, &root.0);
+    let (lane, ended) = if part == START { (Lane(9), CallEnd::No) } else { (Lane::UNORDERED, CallEnd::Ok) };
+    let head = Head { ended, lane, ..Head::new(kind, id) };
+    spool.append(&Event { head, labels: &section, body: &body(id, part) })
 }
 
 /// One half of a record.
@@ -97,7 +122,7 @@ impl Oracle {
             let kept = if *part == START { row.start } else { row.end };
             assert!(kept == Some(body(*id, *part)), "{id:?}: its {part} was acknowledged and is gone");
         }
-        for row in store.query(&Query { limit: usize::MAX, ..Query::default() }).unwrap() {
+        for row in store.query(&Query { limit: usize::MAX, runs: true, ..Query::default() }).unwrap() {
             assert!(self.issued.contains(&row.id), "{:?} was never issued", row.id);
             for (kept, part) in [(row.start, START), (row.end, END)] {
                 assert!(kept.is_none_or(|kept| kept == body(row.id, part)), "{:?} holds another's {part}", row.id);

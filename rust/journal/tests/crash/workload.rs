@@ -4,13 +4,15 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use plsync_journal::{Durability, Millis, Op as FollowUp, RecordId, RequestId, SentFollowUp, Spool, Store, Target};
+use plsync_journal::{
+    Durability, FLAG_RUN, Millis, Op as FollowUp, RecordId, RequestId, Row, SentFollowUp, Spool, Store, Target,
+};
 
 use crate::child;
 use crate::common::{LATER, limits, ms};
 use crate::interpose::{capture, mark};
 use crate::log::{self, Op};
-use crate::oracle::{END, QUEUED, SENDING, SENT, START, append, body};
+use crate::oracle::{END, QUEUED, SENDING, SENT, START, append, append_in, body};
 
 /// Runs the processes of one life of a journal, and returns the log of their operations.
 pub fn record(dir: &Path, failing_syncs: u64) -> Vec<Op> {
@@ -77,6 +79,9 @@ fn write(journal: &Path) {
     let unpromised = Unpromised::default();
     for round in 0..40 {
         call(spools[usize::from(round % 3 == 0)], round % 3 == 0, round % 7 == 0, &unpromised);
+        if round % 16 == 0 {
+            tree(spools[usize::from(round == 16)], round == 16, round == 32, &unpromised);
+        }
         if round % 10 == 9 {
             unpromised.settle(|| spools[0].flush().is_ok());
         }
@@ -88,11 +93,31 @@ fn call(spool: Spool, power: bool, left_open: bool, unpromised: &Unpromised) {
     let id = RecordId::new();
     mark(format!("? {}", id.hex()));
     for part in if left_open { &[START][..] } else { &[START, END] } {
-        match append(&spool, id, *part) {
-            Ok(()) if power => mark(format!("{part} {}", id.hex())),
-            Ok(()) => unpromised.add(*part, id),
-            Err(_) => {}
-        }
+        note(append(&spool, id, *part).is_ok(), id, *part, power, unpromised);
+    }
+}
+
+/// Records a tree: a root with two calls, and a tool between them. Left open, the tool and the root have no end.
+fn tree(spool: Spool, power: bool, left_open: bool, unpromised: &Unpromised) {
+    let [root, first, tool, second] = [(); 4].map(|()| RecordId::new());
+    for id in [root, first, tool, second] {
+        mark(format!("? {}", id.hex()));
+    }
+    let before_tool = [(root, START), (first, START), (first, END), (tool, START)];
+    let after = [(tool, END), (second, START), (second, END), (root, END)];
+    let events = before_tool.iter().chain(if left_open { &[][..] } else { &after });
+    for (id, part) in events {
+        let appended = append_in(&spool, root, *id, [first, second].contains(id), *part);
+        note(appended.is_ok(), *id, *part, power, unpromised);
+    }
+}
+
+/// Notes an append that has returned.
+fn note(is_appended: bool, id: RecordId, part: char, power: bool, unpromised: &Unpromised) {
+    match (is_appended, power) {
+        (true, true) => mark(format!("{part} {}", id.hex())),
+        (true, false) => unpromised.add(part, id),
+        (false, _) => {}
     }
 }
 
@@ -107,6 +132,9 @@ fn everything(journal: &Path) {
             scope.spawn(move || {
                 for round in 0..60 {
                     call(spool, durability == Durability::Power, round % 9 == 0, unpromised);
+                    if round % 20 == 0 {
+                        tree(spool, durability == Durability::Power, round % 40 == 0, unpromised);
+                    }
                 }
             })
         });
@@ -132,14 +160,16 @@ fn read(journal: &Path, unpromised: &Unpromised) {
     let store = Store::open(journal, true).unwrap();
     unpromised.settle(|| store.ingest(true).is_ok());
     let leased = store.lease(limits(5), ms(60_000), LATER).unwrap();
-    let acks: Vec<_> = leased.iter().map(|row| (row.seq, RequestId(1_000_000 + row.seq.0))).collect();
-    if store.ack(&acks[..acks.len() / 2]).is_ok() {
-        for row in &leased[..acks.len() / 2] {
+    let is_call = |row: &&Row| row.flags & FLAG_RUN == 0;
+    let request = |row: &Row| is_call(&row).then(|| RequestId(1_000_000 + row.seq.0));
+    let acks: Vec<_> = leased.iter().map(|row| (row.seq, request(row))).collect();
+    if store.ack_tree(&acks[..acks.len() / 2]).is_ok() {
+        for row in leased[..acks.len() / 2].iter().filter(is_call) {
             mark(format!("a {} {}", row.id.hex(), 1_000_000 + row.seq.0));
         }
     }
     // An acked record, because it is not leased again.
-    follow_up(&store, leased[..acks.len() / 2].first().map(|row| row.id));
+    follow_up(&store, leased[..acks.len() / 2].iter().find(is_call).map(|row| row.id));
     let rest: Vec<_> = acks[acks.len() / 2..].iter().map(|(seq, _)| *seq).collect();
     store.release(&rest, Millis::EPOCH, "offline").unwrap();
 }
