@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ from tests.support.hostile import TEXTS
 from tests.support.models import FailingLLM
 from tests.support.page import started_page
 from tests.support.root import ROOT
-from tests.support.ui_calls import UiJournal, ui_journal
+from tests.support.spooling import SpoolWriter
+from tests.support.ui_calls import UiJournal, human, ui_journal
 
 
 def test_a_call_joins_tool_calls_with_answers_and_folds_thinking(opened: Tab, journal: UiJournal) -> None:
@@ -93,6 +95,29 @@ def test_copies_of_a_call_reach_the_clipboard(opened: Tab, journal: UiJournal) -
         assert part in page.evaluate("navigator.clipboard.readText()")
     page.keyboard.press("y")
     until(page, "navigator.clipboard.readText().then(text => text.startsWith('Please ignore line 7'))")
+
+
+@only_whole
+def test_fields_of_5_mb_and_thousands_of_messages_open_at_once(browser: Browser, tmp_path: Path) -> None:
+    path, now = tmp_path / "journal", time.time_ns() // 1_000_000
+    writer = SpoolWriter(path)
+    large = writer.call("a line of a log\n" * 320_000, "x" * 5_000_000, at=now)
+    long = writer.start({"kind": "chat", "messages": [human(f"message {number}") for number in range(3000)]}, at=now)
+    writer.end(long, {"generations": []})
+    writer.close()
+    with served(path) as origin, tab(browser, origin) as opened:
+        page = opened.open(f"/call/{large}")
+        folded = page.get_by_role("button", name=re.compile("^Show all"))
+        for left in (1, 0):
+            folded.first.click()
+            expect(folded).to_have_count(left)
+        page.get_by_role("button", name="Markdown").click()
+        until(page, "document.querySelector('.message.answer').textContent.length > 5000000")
+        opened.open(f"/call/{long}")
+        page.get_by_role("button", name=re.compile("earlier messages")).click()
+        expect(page.get_by_text("message 2930", exact=True)).to_be_visible()
+        assert page.evaluate("document.querySelectorAll('*').length") < 3000
+        opened.assert_calm()
 
 
 def test_a_comparison_marks_the_words_that_differ(opened: Tab, journal: UiJournal) -> None:

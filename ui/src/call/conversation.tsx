@@ -12,6 +12,7 @@ import { Fold, MessageView } from "./message-view";
 // A longer conversation folds its middle, so that the page stays light.
 const MOST_SHOWN = 30;
 const TAIL = 16;
+const STEP = 60;
 
 /** The form of texts: verbatim, or Markdown. */
 export function useMarkdown(): [boolean, (on: boolean) => void] {
@@ -84,13 +85,13 @@ export function Messages({ messages, prefix, from = 0 }: { messages: Message[]; 
 
 /** The messages of a request. Earlier turns, and the middle of a long conversation, are folded. */
 function Request({ call }: { call: Call }) {
-  const [open, setOpen] = useState(false);
+  const [opened, setOpened] = useState(0);
   const [markdown] = useMarkdown();
   const { messages, earlier } = call;
   const prefix = "message-";
   const head = messages[0]?.role === "system" ? 1 : 0;
   const same = earlier && earlier.same - head > 2 ? Math.min(earlier.same, messages.length) : 0;
-  const cut = same || (messages.length > MOST_SHOWN ? messages.length - TAIL : 0);
+  const cut = (same || (messages.length > MOST_SHOWN ? messages.length - TAIL : 0)) - opened;
   const view = (from: number, to: number) =>
     messages
       .slice(from, to)
@@ -103,13 +104,13 @@ function Request({ call }: { call: Call }) {
           answered={answeredBy(message, messages)}
         />
       ));
-  if (!cut || open) return <>{view(0, messages.length)}</>;
+  if (cut <= head) return <>{view(0, messages.length)}</>;
   const hidden = plural(cut - head, "earlier message");
   return (
     <>
       {view(0, head)}
       <div class="earlier">
-        <button class="button small" aria-expanded="false" onClick={() => setOpen(true)}>
+        <button class="button small" aria-expanded="false" onClick={() => setOpened(opened + STEP)}>
           <Icon name="right" /> {hidden}
         </button>
         {same > 0 && earlier && (

@@ -11,7 +11,7 @@ import { Icon } from "../parts/icons";
 import { Line } from "../parts/text";
 import { Grow, Mute } from "../parts/basics";
 
-const GROUPS = ["model", "tag", "thread", "day", "hour", "result"];
+const GROUPS = ["model", "provider", "tag", "name", "day", "hour", "result", "thread"];
 const STEPS = { hour: 3_600_000, day: 86_400_000 };
 const INTERVALS = ["", "day", "hour"];
 

@@ -10,6 +10,8 @@ import { Mute } from "./basics";
 
 const SHOWN = 12_000;
 const CHUNK = 40_000;
+// The browser needs seconds to lay out a longer text in one piece.
+const MOST_FORMATTED = 200_000;
 const MOST_SIGNS = 300;
 
 // Characters that are not seen, or that reverse the order of their neighbours, are shown as their code.
@@ -100,7 +102,7 @@ export function TextView({ text, markdown = false, mono = false }: { text: Text;
   const shown = cut ? all.slice(0, SHOWN) : all;
   return (
     <>
-      {markdown && !cut && !folded ? <Markdown text={shown} /> : <Plain text={shown} mono={mono} />}
+      {markdown && !cut && !folded && shown.length < MOST_FORMATTED ? <Markdown text={shown} /> : <Plain text={shown} mono={mono} />}
       {(cut || folded) && (
         <div class="fold">
           <span class="mute">
