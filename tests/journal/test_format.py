@@ -8,15 +8,16 @@ from __future__ import annotations
 import re
 import shutil
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import lmdb
 import orjson
 import pytest
 import zstandard
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from plsync import Journal, PromptLayerCallbackHandler
@@ -71,13 +72,18 @@ class Reader:
                 dict(transaction.cursor(db=environment.open_db(name, transaction, create=False)))
                 for name in (b"meta", b"state", b"records", b"acks")
             )
+        seqs = {row[56:72]: seq for seq, row in state.items()}
+
+        def start_of(root: bytes) -> bytes:
+            return _body(root, records[seqs[root] + b"\0"], meta)
+
         for seq, row in state.items():
             assert struct.unpack_from("<I", row, 12) == (crc32c(seq + row[:12] + bytes(4) + row[16:]),)
             record = self.records[row[56:72]] = {"state": STATES[row[0]], "ended": row[1]}
             record["request_id"] = int.from_bytes(acks[seq][:8], "little") if seq in acks else None
             for part, name in ((b"\0", "start"), (b"\1", "end")):
                 if stored := records.get(seq + part):
-                    record[name] = _body(row[56:72], stored, meta)
+                    record[name] = _body(row[56:72], stored, meta, start_of)
 
     def _read_segment(self, data: bytes) -> None:
         offset = 0
@@ -98,13 +104,23 @@ def _is_store(path: Path) -> re.Match[str] | None:
     return re.fullmatch(r"lmdb(?:-(\d+))?", path.name)
 
 
-def _body(record_id: bytes, stored: bytes, meta: dict[bytes, bytes]) -> bytes:
+def _body(
+    record_id: bytes,
+    stored: bytes,
+    meta: dict[bytes, bytes],
+    start_of: Callable[[bytes], bytes] | None = None,
+) -> bytes:
     codec, _, number, length, crc, owner = struct.unpack_from("<BBHIII", stored)
     data = stored[16:]
     if codec == 1:
         data = zstandard.ZstdDecompressor().decompress(data, max_output_size=length)
     elif codec == 2:
         dictionary = zstandard.ZstdCompressionDict(meta[b"dict/%d" % number])
+        data = zstandard.ZstdDecompressor(dict_data=dictionary).decompress(data, max_output_size=length)
+    elif codec == 3:
+        assert start_of is not None
+        root, data = data[:16], data[16:]
+        dictionary = zstandard.ZstdCompressionDict(meta[b"dict/%d" % number] + start_of(root))
         data = zstandard.ZstdDecompressor(dict_data=dictionary).decompress(data, max_output_size=length)
     assert (len(data), crc32c(data), crc32c(record_id)) == (length, crc, owner)
     return data
@@ -152,6 +168,23 @@ def test_a_reader_made_from_the_documentation_finds_every_record(tmp_path: Path,
             assert row is not None
             assert (record["start"], record["end"], record["ended"]) == (row.start, row.end, row.ended)
             assert (record["state"], record["request_id"]) == (known[record_id.hex()].state, row.request_id)
+
+
+def test_the_reader_reads_calls_that_repeat_the_start_of_their_root(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    root, call = uuid4(), uuid4()
+    handler = PromptLayerCallbackHandler(journal=path)
+    messages: list[BaseMessage] = [HumanMessage(text) for text in PROSE[:8]]
+    handler.on_chain_start(None, {"messages": messages}, run_id=root, name="agent")
+    handler.on_chat_model_start({}, [messages], run_id=call, parent_run_id=root)
+    handler.on_chain_end({}, run_id=root)
+    with Journal.open(path) as journal:
+        (record,) = journal.records()
+        row = journal._store.get(UUID(record.id).bytes)
+        assert row is not None and row.start is not None
+        # The texts are stored once.
+        assert journal.stats().stored_bytes < 1.4 * len(zstandard.compress(row.start))
+        assert read_copy(path, tmp_path / "copy")[row.id]["start"] == row.start
 
 
 def test_the_reader_finds_events_in_the_spool(tmp_path: Path) -> None:

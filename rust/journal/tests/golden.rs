@@ -106,6 +106,36 @@ fn make_the_golden_journal_with_trees() {
     finish_golden(&directory);
 }
 
+/// The same, for the journal whose calls repeat the start of their root.
+#[test]
+#[ignore = "run by hand, once a format"]
+fn make_the_golden_journal_with_repeated_bodies() {
+    let (spool, directory) = new_golden("format-1-repeated");
+    let history = "The station has measured four degrees, light rain and a westerly wind. ".repeat(20);
+    let append = |root: RecordId, id: RecordId, kind: FrameKind, text: &str| {
+        let mut section = Vec::new();
+        labels::push(&mut section, labels::ROOT, &root.0);
+        let (lane, ended) = if kind.is_end() { (Lane::UNORDERED, CallEnd::Ok) } else { (Lane(9), CallEnd::No) };
+        let head = Head { lane, ended, ..Head::new(kind, id) };
+        let body = format!("{{\"v\":1,\"text\":\"{text}\",\"error\":null}}");
+        spool.append(&Event { head, labels: &section, body: body.as_bytes() }).unwrap();
+    };
+    for number in 0..2 {
+        let root = RecordId::new();
+        append(root, root, FrameKind::RunStart, &format!("{number} {history}"));
+        for turn in 0..3 {
+            let call = RecordId::new();
+            append(root, call, FrameKind::Start, &format!("{number} {history} turn {turn}"));
+            append(root, call, FrameKind::End, "It rains.");
+        }
+        append(root, root, FrameKind::RunEnd, &format!("{number} {history} It rains."));
+        if number == 0 {
+            common::open(&directory.join("journal"));
+        }
+    }
+    finish_golden(&directory);
+}
+
 /// The spool of a new golden journal, and its directory.
 fn new_golden(name: &str) -> (Spool, PathBuf) {
     let directory = golden::directory(name);

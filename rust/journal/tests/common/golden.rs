@@ -8,8 +8,9 @@ use plsync_journal::{Query, Row, Store, labels};
 pub const TAGS: [&str; 2] = ["gpt4all", "night-shift"];
 pub const MODEL: &str = "orca-mini-3b";
 
-/// The golden journals: of the first version, of the version that stores servers, and of the version that stores trees.
-pub const ALL: [&str; 3] = ["format-1", "format-1-servers", "format-1-trees"];
+/// The golden journals: of the first version, of the versions that store servers and trees, and of the version whose calls repeat the
+/// start of their root.
+pub const ALL: [&str; 4] = ["format-1", "format-1-servers", "format-1-trees", "format-1-repeated"];
 
 pub fn directory(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
